@@ -1,0 +1,51 @@
+import autoload from '@fastify/autoload'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { join } from 'node:path'
+import type { HatcheckOptions } from './plugins/config/options.js'
+import type { Mode } from './plugins/config/resolve.js'
+
+export type { HatcheckOptions } from './plugins/config/options.js'
+export type { Authenticate, LoginOptions } from './plugins/auth.js'
+export type { Sessions } from './plugins/session/index.js'
+export type { User } from './plugins/session/lazy-session.js'
+export type * from './plugins/session/store.js'
+export { StoreUnavailableError, SessionTooLargeError, SessionKeyError, SessionValueError, SessionGoneError, SessionCommittedError, InsecureTransportError } from './plugins/session/errors.js'
+
+/**
+ * Sessions for a Fastify application: `request.session`, `request.user`, `request.login`, `request.logout`, and with
+ * `routes: true` the pages `/`, `/login` and `/logout`.
+ *
+ * @example
+ * await app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
+ */
+const hatcheck = fp<HatcheckOptions>(async function hatcheck (fastify, options) {
+  await assemble(fastify, options, 'plugin')
+}, { name: 'hatcheck', fastify: '5.x' })
+
+export default hatcheck
+export { hatcheck }
+
+/** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
+export const hatcheckService = fp<HatcheckOptions & { mode: Exclude<Mode, 'plugin'> }>(async function hatcheckService (fastify, { mode, ...options }) {
+  await assemble(fastify, { ...options, routes: true }, mode)
+  const { handleError, handleNotFound, secureHeaders, guardDemo } = fastify.hatcheck
+  fastify.setErrorHandler(handleError)
+  fastify.setNotFoundHandler({ preHandler: guardDemo === null ? [secureHeaders] : [secureHeaders, guardDemo] }, handleNotFound)
+}, { name: 'hatcheck', fastify: '5.x' })
+
+async function assemble (fastify: FastifyInstance, options: HatcheckOptions, mode: Mode): Promise<void> {
+  await fastify.register(autoload, {
+    dir: join(import.meta.dirname, 'plugins'),
+    dirNameRoutePrefix: false,
+    options: { hatcheck: { options, mode } }
+  })
+  if (!fastify.hatcheck.config.routes) return
+  await fastify.register(autoload, {
+    dir: join(import.meta.dirname, 'routes'),
+    dirNameRoutePrefix: false,
+    autoHooks: true,
+    cascadeHooks: true,
+    options: { prefix: fastify.hatcheck.config.prefix }
+  })
+}

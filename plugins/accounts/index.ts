@@ -1,0 +1,17 @@
+import fp from 'fastify-plugin'
+import { Accounts } from './accounts.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** hatcheck's own accounts; undefined when the host has brought `authenticate`, or its own session store. */
+    accounts: Accounts | undefined
+  }
+}
+
+export default fp(async function accounts (fastify) {
+  const { config, storage } = fastify.hatcheck
+  const { signup, passwordMinLength, now } = config
+  fastify.decorate('accounts', config.authenticate !== undefined || storage.accounts === null
+    ? undefined
+    : new Accounts({ accounts: storage.accounts, sessions: storage.sessions, signup, passwordMinLength, now }))
+}, { name: 'accounts', dependencies: ['config', 'storage'] })

@@ -1,0 +1,55 @@
+import type { Database, RootDatabase } from 'lmdb'
+import { storeUnavailable } from '../session/errors.js'
+import type { Account, AccountStore } from './store.js'
+
+/** Accounts in LMDB, beside the sessions: every process of the machine that opens the folder shares them. */
+export class LmdbAccounts implements AccountStore {
+  readonly #env: RootDatabase
+  readonly #accounts: Database<Account, string>
+
+  constructor (env: RootDatabase) {
+    this.#env = env
+    this.#accounts = env.openDB({ name: 'accounts', encoding: 'json' })
+  }
+
+  read (key: string): Account | null {
+    try {
+      this.#env.resetReadTxn()
+      return this.#accounts.get(key) ?? null
+    } catch (error) {
+      throw storeUnavailable(error, 'account')
+    }
+  }
+
+  create (key: string, account: Account): Promise<boolean> {
+    return this.#write(() => {
+      if (this.#accounts.doesExist(key)) return false
+      this.#accounts.put(key, account)
+      return true
+    })
+  }
+
+  update (key: string, changes: Partial<Account>): Promise<boolean> {
+    return this.#write(() => {
+      const account = this.#accounts.get(key)
+      if (account === undefined) return false
+      this.#accounts.put(key, { ...account, ...changes })
+      return true
+    })
+  }
+
+  list (): Account[] {
+    this.#env.resetReadTxn()
+    return [...this.#accounts.getRange().map(({ value }) => value)]
+  }
+
+  async #write<T> (action: () => T): Promise<T> {
+    try {
+      const result = await this.#env.transaction(action)
+      await this.#env.flushed
+      return result
+    } catch (error) {
+      throw storeUnavailable(error, 'account')
+    }
+  }
+}

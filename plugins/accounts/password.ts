@@ -1,0 +1,66 @@
+import { hash, verify } from '@node-rs/argon2'
+import createError from '@fastify/error'
+import pLimit from 'p-limit'
+
+export const PasswordError = createError<[string]>('HATCHECK_PASSWORD', '%s', 400)
+
+/** Too many are logging in at once; nothing was hashed. */
+export const BusyError = createError('HATCHECK_BUSY', 'Too many people are logging in right now. Please try again in a moment.', 503)
+
+/** OWASP Password Storage Cheat Sheet, argon2id: 19 MiB, two passes, one lane. */
+const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
+
+/** More would be a way to keep the hashing busy. */
+const LONGEST_BYTES = 1024
+
+/** At once; half of libuv's default pool of four threads, the other half is for the store's flushes. */
+const CONCURRENCY = 2
+/** Those who wait beyond that; about two seconds of work. */
+const LONGEST_QUEUE = 64
+
+const limit = pLimit(CONCURRENCY)
+
+/** @throws PasswordError if this cannot be someone's new password. */
+export function assertNewPassword (password: string, minLength: number): void {
+  const length = [...password].length
+  if (length < minLength) throw new PasswordError(`A password must have at least ${minLength} characters.`)
+}
+
+/** @throws PasswordError if this cannot be anyone's password. */
+export function assertPassword (password: unknown): asserts password is string {
+  if (typeof password !== 'string') throw new PasswordError('The password is missing.')
+  if (Buffer.byteLength(password) > LONGEST_BYTES) throw new PasswordError(`A password may have at most ${LONGEST_BYTES} bytes.`)
+}
+
+/**
+ * The argon2id hash of a password, as a PHC string with its own salt.
+ *
+ * @throws BusyError before hashing, when too many wait.
+ */
+export function hashPassword (password: string): Promise<string> {
+  return queued(() => hash(normal(password), ARGON2ID))
+}
+
+/**
+ * Whether the password is the one behind the hash. With null, for a name that nobody has, it takes as long and is
+ * false: the time must not tell which names exist.
+ *
+ * @throws BusyError before hashing, when too many wait.
+ */
+export function verifyPassword (passwordHash: string | null, password: string): Promise<boolean> {
+  return queued(async () => {
+    if (passwordHash !== null) return await verify(passwordHash, normal(password))
+    await hash(normal(password), ARGON2ID)
+    return false
+  })
+}
+
+/** The same password typed on another keyboard may be other code points. Source: NIST SP 800-63B-4, section 3.1.1.2. */
+function normal (password: string): string {
+  return password.normalize('NFC')
+}
+
+async function queued<T> (work: () => Promise<T>): Promise<T> {
+  if (limit.pendingCount >= LONGEST_QUEUE) throw Object.assign(new BusyError(), { headers: { 'retry-after': '2' } })
+  return await limit(work)
+}

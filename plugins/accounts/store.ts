@@ -1,0 +1,23 @@
+import type { MaybePromise } from '../session/store.js'
+
+/** Someone who may log in. */
+export interface Account {
+  /** The name as it was given first; what a session says. */
+  readonly name: string
+  /** argon2id, with its parameters, as a PHC string. */
+  readonly passwordHash: string
+  /** In ms since the epoch. */
+  readonly createdAt: number
+  readonly disabled: boolean
+}
+
+/** Where accounts are kept. The key is the name with its case folded; each call is atomic and durable when it answers. */
+export interface AccountStore {
+  read (key: string): MaybePromise<Account | null>
+  /** Inserts. False, and nothing written, if the key exists. */
+  create (key: string, account: Account): MaybePromise<boolean>
+  /** Changes what is given. False if there is no such account. */
+  update (key: string, changes: Partial<Pick<Account, 'passwordHash' | 'disabled'>>): MaybePromise<boolean>
+  /** Every account, in the order of the keys. */
+  list (): MaybePromise<Account[]>
+}

@@ -1,0 +1,73 @@
+import { BlockList, isIP } from 'node:net'
+import { existsSync } from 'node:fs'
+import { isLoopback } from './loopback.js'
+import type { HatcheckOptions } from './options.js'
+import { PLAIN_OPTIONS, assertRule, environmentName, validate, type Mode } from './resolve.js'
+
+/** What only the process needs to know. */
+const processProperties = {
+  host: { type: 'string', default: '127.0.0.1', minLength: 1 },
+  port: { type: 'integer', minimum: 0, maximum: 65_535, default: 3_000 },
+  logLevel: { type: 'string', enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], default: 'info' }
+} as const
+
+/** Names that Fastify knows for ranges of addresses. */
+const NAMED_RANGES = new Set(['loopback', 'linklocal', 'uniquelocal'])
+
+export interface ServiceConfig {
+  host: string
+  port: number
+  logLevel: string
+  /** Addresses of proxies whose forwarding headers are believed. */
+  trustProxy: string[] | false
+  mode: Exclude<Mode, 'plugin'>
+  options: HatcheckOptions
+}
+
+/** Adds what `.env` in the working folder says; what is set already stays. */
+export function loadDotEnv (): void {
+  if (existsSync('.env')) process.loadEnvFile('.env')
+}
+
+/**
+ * The service's configuration from environment variables.
+ *
+ * @throws ConfigError with the rule that is broken.
+ */
+export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
+  const read = (option: string): string | undefined => env[environmentName(option)]?.trim() || undefined
+  const { host, port, logLevel } = validate(processProperties,
+    defined(Object.keys(processProperties), read), environmentName)
+  const trusted = (read('trustProxy') ?? '').split(',').map((part) => part.trim()).filter((part) => part !== '')
+  for (const address of trusted) {
+    assertRule(isAddressRange(address), `TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "${address}".`)
+  }
+  const isDemo = isLoopback(host) &&
+    ['secretKey', 'secretKeyFile', 'trustProxy', 'signup'].every((option) => read(option) === undefined)
+  assertRule(isLoopback(host) || read('secretKey') !== undefined || read('secretKeyFile') !== undefined,
+    `HOST=${host} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. "npx hatcheck secret" prints a good one.`)
+  const options = defined(PLAIN_OPTIONS, read) as HatcheckOptions
+  return {
+    host,
+    port,
+    logLevel,
+    trustProxy: trusted.length > 0 && trusted,
+    mode: isDemo ? 'demo' : 'service',
+    options: { ...options, sessionCookieSecure: options.sessionCookieSecure ?? (isLoopback(host) ? 'auto' : 'true') }
+  }
+}
+
+function defined (names: readonly string[], read: (option: string) => string | undefined): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, read(name)]).filter(([, value]) => value !== undefined))
+}
+
+function isAddressRange (text: string): boolean {
+  if (NAMED_RANGES.has(text) || isIP(text) !== 0) return true
+  const [address = '', bits = ''] = text.split('/')
+  try {
+    new BlockList().addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6')
+    return /^\d+$/.test(bits)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,13 @@
+import { BlockList, isIP } from 'node:net'
+
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8, 'ipv4')
+loopback.addAddress('::1', 'ipv6')
+
+/** Whether a host name or address, with or without a port, means this machine alone. */
+export function isLoopback (host: string): boolean {
+  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  if (name === 'localhost' || name.endsWith('.localhost')) return true
+  const version = isIP(name)
+  return version !== 0 && loopback.check(name, version === 4 ? 'ipv4' : 'ipv6')
+}

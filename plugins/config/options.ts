@@ -1,0 +1,116 @@
+import type { Authenticate } from '../auth.js'
+import type { SessionStore } from '../session/store.js'
+
+/**
+ * The options of the plugin. The service reads the same from the environment, under the same names in capitals:
+ * `secretKey` is `SECRET_KEY`.
+ */
+export interface HatcheckOptions {
+  /**
+   * Signs the session cookies: at least 32 bytes of randomness. `npx hatcheck secret` prints one. Required, unless
+   * {@link secretKeyFile} is given. The service makes its own when it listens on loopback, and keeps it in `dataDir`.
+   */
+  secretKey?: string | Uint8Array | undefined
+  /** A file with the secret key in it, as an alternative to {@link secretKey}. */
+  secretKeyFile?: string | undefined
+  /**
+   * Former secret keys, as a list or separated by commas: cookies signed with one are accepted, and signed anew with
+   * the current key, so that nobody is logged out.
+   * @default none
+   */
+  secretKeyFallbacks?: string | ReadonlyArray<string | Uint8Array> | undefined
+  /**
+   * Where sessions and accounts are kept: `memory:`, `lmdb:` (in {@link dataDir}), `lmdb:./some/folder`, or an object
+   * that keeps the contract of `SessionStore`.
+   * @default 'lmdb:'
+   */
+  sessionStore?: string | SessionStore | undefined
+  /**
+   * The folder of the LMDB files and of the generated key.
+   * @default './data'
+   */
+  dataDir?: string | undefined
+  /** @default '__Host-hatcheck' where the browser can hold the cookie to that prefix, else 'hatcheck' */
+  sessionCookieName?: string | undefined
+  /**
+   * The domain whose hosts all get the cookie.
+   * @default none: only the host that set it
+   */
+  sessionCookieDomain?: string | undefined
+  /** @default '/' */
+  sessionCookiePath?: string | undefined
+  /**
+   * Whether the cookie travels over https only. `'auto'`: as the connection is. A login over http while it is true is
+   * refused with a clear 400, since the browser would drop the cookie.
+   * @default true, except on loopback (a plugin: for a loopback host name): there 'auto'
+   */
+  sessionCookieSecure?: boolean | 'auto' | 'true' | 'false' | undefined
+  /**
+   * `lax`, `strict` or `none`. `none` needs a Secure cookie.
+   * @default 'lax'
+   */
+  sessionCookieSamesite?: string | undefined
+  /**
+   * Keeps the cookie apart for each site that embeds this one (CHIPS). Needs a Secure cookie.
+   * @default false
+   */
+  sessionCookiePartitioned?: boolean | string | undefined
+  /**
+   * Seconds without activity after which a session ends.
+   * @default 3600
+   */
+  sessionIdleTimeout?: number | string | undefined
+  /**
+   * Seconds after which a session ends in any case.
+   * @default 86400
+   */
+  sessionLifetime?: number | string | undefined
+  /**
+   * {@link sessionIdleTimeout} of permanent sessions ("keep me signed in"), in seconds.
+   * @default 1209600
+   */
+  permanentSessionIdleTimeout?: number | string | undefined
+  /**
+   * {@link sessionLifetime} of permanent sessions, in seconds. Source of the limit: NIST SP 800-63B-4, AAL1.
+   * @default 2592000
+   */
+  permanentSessionLifetime?: number | string | undefined
+  /**
+   * Bytes of JSON that the data of one session may take. More is a typed error, and the stored session is unchanged.
+   * @default 16384
+   */
+  sessionMaxBytes?: number | string | undefined
+  /**
+   * `open`: signing in with a new name creates the account. `closed`: accounts come from `hatcheck user add`.
+   * @default 'closed'; in demo mode 'open'
+   */
+  signup?: string | undefined
+  /**
+   * Characters that a new password must have; below 8 is refused. Source: NIST SP 800-63B-4.
+   * @default 15; in demo mode 8
+   */
+  passwordMinLength?: number | string | undefined
+  /**
+   * Other origins (`https://app.example.com`) that a login may lead on to and that may send requests here, as a list or
+   * separated by commas.
+   * @default none
+   */
+  allowedOrigins?: string | readonly string[] | undefined
+  /** Decides who may log in. With it, hatcheck keeps no accounts of its own. */
+  authenticate?: Authenticate | undefined
+  /**
+   * Whether to serve hatcheck's pages: `/`, `/login` and `/logout`.
+   * @default false
+   */
+  routes?: boolean | undefined
+  /**
+   * The path under which the pages are, such as `/auth`.
+   * @default none
+   */
+  prefix?: string
+  /**
+   * The time in ms since the epoch, for tests.
+   * @default the machine's clock, kept from going back
+   */
+  now?: (() => number) | undefined
+}

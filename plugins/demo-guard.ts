@@ -1,0 +1,26 @@
+import type { FastifyRequest } from 'fastify'
+import createError from '@fastify/error'
+import fp from 'fastify-plugin'
+import { isLoopback } from './config/loopback.js'
+
+declare module 'fastify' {
+  interface Hatcheck {
+    /** A hook that keeps demo mode to this machine; null outside demo mode. */
+    guardDemo: ((request: FastifyRequest) => Promise<void>) | null
+  }
+}
+
+export const DemoModeError = createError('HATCHECK_DEMO_MODE',
+  'hatcheck is in demo mode, which serves this machine only: anyone could sign up. To serve others, set SECRET_KEY and SIGNUP, and TRUST_PROXY if there is a proxy.', 403)
+
+/** So that a proxy put in front by mistake opens nothing. */
+export default fp(async function demoGuard (fastify) {
+  const { hatcheck } = fastify
+  hatcheck.guardDemo = hatcheck.config.mode !== 'demo'
+    ? null
+    : async (request) => { if (!isLoopback(request.host) || isForwarded(request)) throw new DemoModeError() }
+}, { name: 'demo-guard', dependencies: ['config'] })
+
+function isForwarded ({ headers }: FastifyRequest): boolean {
+  return Object.keys(headers).some((name) => name === 'forwarded' || name === 'via' || name === 'x-real-ip' || name.startsWith('x-forwarded'))
+}

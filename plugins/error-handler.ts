@@ -1,0 +1,51 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { html } from 'ghtml'
+import { STATUS_CODES } from 'node:http'
+
+declare module 'fastify' {
+  interface Hatcheck {
+    handleError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply
+    handleNotFound (request: FastifyRequest, reply: FastifyReply): FastifyReply
+  }
+}
+
+/** Errors as a page for browsers, as problem+json (RFC 9457) for everything else. What is not ours stays in the log. */
+export default fp(async function errorHandler (fastify) {
+  const { hatcheck } = fastify
+
+  hatcheck.handleError = (error, request, reply) => {
+    const status = statusOf(error)
+    if (status >= 500) request.log.error({ err: error }, error.message)
+    else request.log.info({ err: { code: error.code, message: error.message } }, 'request refused')
+    const isOurs = typeof error.code === 'string' && error.code.startsWith('HATCHECK_')
+    const detail = status < 500 || (isOurs && status === 503) ? error.message : 'Something went wrong here. It has been noted.'
+    if ('headers' in error) reply.headers(error.headers as Record<string, string>)
+    return answer(request, reply.code(status), { status, detail, code: error.code })
+  }
+
+  hatcheck.handleNotFound = (request, reply) =>
+    answer(request, reply.code(404), { status: 404, detail: 'There is nothing at this address.', code: 'HATCHECK_NOT_FOUND' })
+
+  function answer (request: FastifyRequest, reply: FastifyReply, { status, detail, code }: Problem): FastifyReply {
+    const title = STATUS_CODES[status] ?? 'Error'
+    const accept = request.headers.accept ?? ''
+    if (accept.includes('text/html') && !hatcheck.prefersJson(request)) {
+      return hatcheck.page(reply, {
+        title,
+        body: html`<h1>${title}</h1><p>${detail}</p><p><a href="${hatcheck.config.prefix}/">Back to the start</a></p>`
+      })
+    }
+    return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))
+  }
+}, { name: 'error-handler', dependencies: ['config', 'view'] })
+
+interface Problem {
+  status: number
+  detail: string
+  code: string
+}
+
+function statusOf ({ statusCode = 500 }: FastifyError): number {
+  return statusCode >= 400 && statusCode <= 599 ? statusCode : 500
+}

@@ -1,0 +1,45 @@
+import fp from 'fastify-plugin'
+import { cookieValues } from './session/ticket.js'
+
+/** What a page may say about the step before it. The cookie names one of these; it carries no text of its own. */
+const texts = {
+  login: 'You are logged in.',
+  logout: 'You are logged out.'
+} as const
+
+export type Notice = keyof typeof texts
+
+declare module 'fastify' {
+  interface Hatcheck {
+    /** Leaves a message for the next page, if the caller is a browser. */
+    leaveNotice (request: FastifyRequest, reply: FastifyReply, notice: Notice): void
+    /** The message that was left, which is then gone. */
+    takeNotice (request: FastifyRequest, reply: FastifyReply): string | undefined
+  }
+}
+
+const COOKIE = 'hatcheck-notice'
+const SECONDS = 30
+
+/**
+ * The message after a login or logout. It is in a cookie of its own, and not in the session, because after a logout
+ * there must be no session.
+ */
+export default fp(async function notice (fastify) {
+  const { hatcheck } = fastify
+  const attributes = { path: hatcheck.config.prefix === '' ? '/' : hatcheck.config.prefix, httpOnly: true, sameSite: 'lax' } as const
+
+  hatcheck.leaveNotice = (request, reply, name) => {
+    if (!(request.headers.accept ?? '').includes('text/html')) return
+    reply.setCookie(COOKIE, name, { ...attributes, secure: request.protocol === 'https', maxAge: SECONDS })
+  }
+
+  hatcheck.takeNotice = (request, reply) => {
+    const header = request.headers.cookie
+    if (header === undefined || !header.includes(COOKIE) || request.method !== 'GET') return undefined
+    const [value] = cookieValues(header, COOKIE)
+    if (value === undefined) return undefined
+    reply.clearCookie(COOKIE, attributes)
+    return Object.hasOwn(texts, value) ? texts[value as Notice] : undefined
+  }
+}, { name: 'notice', dependencies: ['config', 'cookie'] })

@@ -1,0 +1,54 @@
+import fastifyHelmet, { type FastifyHelmetOptions } from '@fastify/helmet'
+import Fastify from 'fastify'
+import fp from 'fastify-plugin'
+import { styleHash } from './view/style.js'
+
+declare module 'fastify' {
+  interface Hatcheck {
+    /** A hook that sets the security headers of a page. */
+    secureHeaders (request: FastifyRequest, reply: FastifyReply, done: () => void): void
+  }
+}
+
+const ONE_YEAR = 31_536_000
+
+/**
+ * helmet's headers, with a policy under which nothing runs. They are the same for every response, so helmet is asked
+ * once, at the start: asked for each request it takes longer than the session.
+ */
+export default fp(async function securityHeaders (fastify) {
+  const headers = await headersOf({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        styleSrc: [styleHash],
+        imgSrc: ['data:'],
+        // A login may lead on to another origin, and browsers hold the redirect to this as well.
+        formAction: ["'self'", ...fastify.hatcheck.config.allowedOrigins],
+        baseUri: ["'none'"],
+        frameAncestors: ["'none'"]
+      }
+    },
+    // With helmet's no-referrer, browsers send "Origin: null" with our own forms.
+    referrerPolicy: { policy: 'same-origin' },
+    xFrameOptions: { action: 'deny' },
+    strictTransportSecurity: false
+  })
+  const overHttps = { ...headers, 'strict-transport-security': `max-age=${ONE_YEAR}; includeSubDomains` }
+
+  fastify.hatcheck.secureHeaders = (request, reply, done) => {
+    reply.headers(request.protocol === 'https' ? overHttps : headers)
+    done()
+  }
+}, { name: 'security-headers', dependencies: ['config'] })
+
+async function headersOf (options: FastifyHelmetOptions): Promise<Record<string, string>> {
+  const probe = Fastify()
+  await probe.register(fastifyHelmet, options)
+  probe.get('/', async () => '')
+  const { headers } = await probe.inject('/')
+  await probe.close()
+  const own = new Set(['content-type', 'content-length', 'date', 'connection'])
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !own.has(name)).map(([name, value]) => [name, String(value)]))
+}

@@ -1,0 +1,48 @@
+/** What the two clocks of a session are set to, in seconds. */
+export interface Lifetime {
+  /** Without activity for so long, the session ends. */
+  idleSeconds: number
+  /** After so long it ends in any case. */
+  lifetimeSeconds: number
+}
+
+export interface Lifetimes {
+  browser: Lifetime
+  permanent: Lifetime
+}
+
+type Times = { createdAt: number, seenAt: number, permanent: boolean }
+
+/** When a session ends, in ms: the earlier of the two clocks. */
+export function expiryOf ({ createdAt, seenAt, permanent }: Times, lifetimes: Lifetimes): number {
+  const { idleSeconds, lifetimeSeconds } = permanent ? lifetimes.permanent : lifetimes.browser
+  return Math.min(createdAt + lifetimeSeconds * 1000, seenAt + idleSeconds * 1000)
+}
+
+/**
+ * Activity is noted when it is older than this part of the idle timeout: a visitor who clicks every second costs a
+ * write every few minutes, and a session ends at most 5 % early.
+ */
+const TOUCH_PART = 20
+
+/** Whether activity is to be noted. */
+export function isTouchDue (seenAt: number, now: number, { idleSeconds }: Lifetime): boolean {
+  return now - seenAt > idleSeconds * 1000 / TOUCH_PART
+}
+
+/**
+ * A clock that never goes back. When the machine's clock is set back, time goes on from where it was, so that no
+ * session lives longer for it; when it is set forward, sessions only end sooner.
+ *
+ * @returns a function that answers the time in ms since the epoch.
+ */
+export function steadyClock (wall: () => number = Date.now, elapsed: () => number = () => performance.now()): () => number {
+  let time = wall()
+  let mark = elapsed()
+  return () => {
+    const now = elapsed()
+    time = Math.max(wall(), time + now - mark)
+    mark = now
+    return Math.floor(time)
+  }
+}

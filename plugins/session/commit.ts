@@ -1,0 +1,170 @@
+import type { FastifyBaseLogger } from 'fastify'
+import createError from '@fastify/error'
+import { expiryOf, isTouchDue, type Lifetimes } from './clock.js'
+import { SessionGoneError, SessionTooLargeError, storeUnavailable } from './errors.js'
+import { pick, type LazySession } from './lazy-session.js'
+import { sizeOf, withChanges, type MaybePromise, type SessionChanges, type SessionFields, type SessionRecord, type SessionStore } from './store.js'
+import { storeKey, type Ticket } from './ticket.js'
+
+/** The end of a session could not be made durable. This process refuses the ticket until it is. */
+export const LogoutUnconfirmedError = createError('HATCHECK_LOGOUT_UNCONFIRMED',
+  'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.', 503)
+
+export interface CommitContext {
+  readonly store: SessionStore
+  readonly lifetimes: Lifetimes
+  readonly maxBytes: number
+  readonly log: FastifyBaseLogger
+  now (): number
+  /** Told of a session that could not be ended; it is refused from now on, and its end tried again. */
+  refuse (key: string): void
+}
+
+/**
+ * Writes what a request has done with its session. It writes the difference, never the session, and creates or patches,
+ * never both: so nothing in flight brings back a session that has ended.
+ *
+ * Reading is the common case and costs no promise.
+ *
+ * @param strict an explicit `save()`: a session that has ended meanwhile is an error then, since the caller asked.
+ */
+export function commit (session: LazySession, context: CommitContext, strict = false): MaybePromise<void> {
+  switch (session.phase) {
+    case 'untouched':
+    case 'committed':
+      return
+    case 'read':
+    case 'changed': {
+      const changes = changesOf(session, context)
+      if (changes === null) return noteReading(session, context)
+      return session.record === null ? begin(session, changes.set, context) : patch(session, changes, context, strict)
+    }
+    case 'renewed':
+      return renew(session, context, strict)
+    case 'destroyed':
+      return end(session, context)
+  }
+}
+
+/** What is to be written, or null if nothing has changed. */
+function changesOf (session: LazySession, { now, lifetimes, maxBytes }: CommitContext): SessionChanges | null {
+  const { record, permanent } = session
+  const { set, remove } = session.difference()
+  const lostIdentity = record !== null && record.user !== null && session.user === null
+  const permanentChanged = record !== null && record.permanent !== permanent
+  if (Object.keys(set).length === 0 && remove.length === 0 && !permanentChanged) return null
+  assertSize(without({ ...record?.fields, ...set }, remove), maxBytes)
+  const seenAt = now()
+  return {
+    set,
+    remove,
+    seenAt,
+    expiresAt: expiryOf({ createdAt: record?.createdAt ?? seenAt, seenAt, permanent }, lifetimes),
+    ...permanentChanged && { permanent },
+    ...lostIdentity && { user: null }
+  }
+}
+
+function noteReading (session: LazySession, { store, lifetimes, log, now }: CommitContext): void {
+  const { record, ticket } = session
+  if (record === null || ticket === null) return
+  if (ticket.stale) session.cookie = 'set'
+  const time = now()
+  const lifetime = record.permanent ? lifetimes.permanent : lifetimes.browser
+  if (!session.touchForced && !isTouchDue(Math.max(record.seenAt, ticket.touchedAt), time, lifetime)) return
+  ticket.touchedAt = time
+  // The response does not wait for it, and a failure costs no more than an earlier end of an idle session.
+  const touched = async () => await store.touch(ticket.key, time, expiryOf({ ...record, seenAt: time }, lifetimes))
+  touched().catch((error: unknown) => { log.warn({ err: error }, 'activity of a session could not be noted') })
+}
+
+async function begin (session: LazySession, fields: SessionFields, context: CommitContext): Promise<void> {
+  if (Object.keys(fields).length === 0) return
+  const record = newRecord(session, fields, context.now(), context)
+  await create(session, record, context)
+}
+
+async function patch (session: LazySession, changes: SessionChanges, context: CommitContext, strict: boolean): Promise<void> {
+  const { store, log } = context
+  const ticket = session.ticket as Ticket
+  const lives = await guarded('patch', () => store.patch(ticket.key, changes))
+  if (!lives) return gone(log, strict)
+  session.rebase(withChanges(session.record as SessionRecord, changes), ticket)
+  if (ticket.stale || changes.permanent !== undefined) session.cookie = 'set'
+}
+
+/**
+ * Ends the old id before the new one begins. The record comes from the removal itself, so a change that another
+ * request made in the meantime goes along, and a session that another request has ended stays ended.
+ */
+async function renew (session: LazySession, context: CommitContext, strict: boolean): Promise<void> {
+  const { store, log, maxBytes } = context
+  const { ticket, record, keep, authenticated } = session
+  const { set, remove } = session.difference()
+  assertSize(without({ ...pick(record?.fields ?? {}, keep), ...set }, remove), maxBytes)
+  const last = ticket === null || record === null ? null : await guarded('remove', () => store.remove(ticket.key))
+  const carriesOver = keep.length > 0 && !authenticated
+  if (record !== null && last === null && carriesOver) return gone(log, strict)
+  const fields = without({ ...pick(last?.fields ?? {}, keep), ...set }, remove)
+  if (authenticated) fields['client_name'] = JSON.stringify(session.user?.name)
+  if (Object.keys(fields).length === 0) {
+    session.cookie = 'clear'
+    return
+  }
+  const createdAt = authenticated || last === null ? context.now() : last.createdAt
+  await create(session, newRecord(session, fields, createdAt, context), context)
+}
+
+async function end (session: LazySession, { store, refuse, log }: CommitContext): Promise<void> {
+  const { ticket, record } = session
+  session.cookie = 'clear'
+  if (ticket === null || record === null) return
+  try {
+    await store.remove(ticket.key)
+  } catch (error) {
+    refuse(ticket.key)
+    log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
+    throw Object.assign(new LogoutUnconfirmedError(), { headers: { 'retry-after': '1' } })
+  }
+  session.rebase(null, null)
+}
+
+function newRecord (session: LazySession, fields: SessionFields, createdAt: number, { now, lifetimes }: CommitContext): SessionRecord {
+  const times = { createdAt, seenAt: now(), permanent: session.permanent }
+  return { ...times, expiresAt: expiryOf(times, lifetimes), user: session.user?.name ?? null, fields }
+}
+
+async function create (session: LazySession, record: SessionRecord, { store }: CommitContext): Promise<void> {
+  const { id } = session
+  const ticket: Ticket = { id, key: storeKey(id), stale: false, touchedAt: 0 }
+  const created = await guarded('create', () => store.create(ticket.key, record))
+  // Ids are 256 random bits: one that exists means a broken source of randomness, and that someone else may have it.
+  if (!created) throw storeUnavailable(new Error('a new session id exists already'), 'create')
+  session.rebase(record, ticket)
+  session.cookie = 'set'
+}
+
+function gone (log: FastifyBaseLogger, strict: boolean): void {
+  if (strict) throw new SessionGoneError()
+  // No cookie either way: the browser may already hold the one of a newer session.
+  log.debug('the session ended while a request was under way; its changes were dropped')
+}
+
+async function guarded<T> (doing: string, action: () => MaybePromise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    throw storeUnavailable(error, doing)
+  }
+}
+
+function without (fields: SessionFields, keys: readonly string[]): Record<string, string> {
+  const rest = { ...fields }
+  for (const key of keys) delete rest[key]
+  return rest
+}
+
+function assertSize (fields: SessionFields, maxBytes: number): void {
+  const size = sizeOf(fields)
+  if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+}

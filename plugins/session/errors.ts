@@ -1,0 +1,47 @@
+import createError from '@fastify/error'
+
+/** The store cannot be reached or failed. Nothing is known about the session, so nobody is logged out. */
+export const StoreUnavailableError = createError<[string]>('HATCHECK_STORE_UNAVAILABLE',
+  'The session store cannot answer right now (%s).', 503)
+
+/** The data of one session is over `sessionMaxBytes`. The stored session is unchanged. */
+export const SessionTooLargeError = createError<[number, number]>('HATCHECK_SESSION_TOO_LARGE',
+  'The session data is too large: %d bytes of JSON, at most %d are allowed (sessionMaxBytes). The stored session is unchanged.', 413)
+
+/** A key that would break the session object. */
+export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
+  'A session key must be a non-empty string that is neither a method of the session nor a name of Object.prototype; %s is refused.', 500, TypeError)
+
+/** A value that JSON cannot hold. */
+export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
+  'A session value must be JSON: %s is %s.', 500, TypeError)
+
+/** The session ended (logout, expiry, revocation) while this request was under way. */
+export const SessionGoneError = createError('HATCHECK_SESSION_GONE',
+  'The session ended while this request was under way; its changes were not saved.', 409)
+
+/** The response is on its way, so a change would be lost. */
+export const SessionCommittedError = createError('HATCHECK_SESSION_COMMITTED',
+  'The response has been sent: the session of this request can no longer be changed.', 500)
+
+/** Part of the interface of @fastify/session that has no meaning here. */
+export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
+  'session.%s is not supported by hatcheck: %s.', 500)
+
+/** A Secure cookie cannot travel over http: the browser would drop it in silence. */
+export const InsecureTransportError = createError('HATCHECK_INSECURE_TRANSPORT',
+  'The session cookie is Secure but this connection is plain http, so the browser would drop it. ' +
+  'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.', 400)
+
+/** Retry-After of every 503, in seconds. */
+const RETRY_SECONDS = '1'
+
+/**
+ * Wraps what a store threw. The cause keeps the detail for the log; the error itself carries no errno code, so that no
+ * layer can take a missing socket for a missing session.
+ */
+export function storeUnavailable (cause: unknown, doing: string): Error {
+  if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')) return cause
+  const error = new StoreUnavailableError(doing)
+  return Object.assign(error, { cause, headers: { 'retry-after': RETRY_SECONDS } })
+}

@@ -1,0 +1,122 @@
+import type { FastifyRequest } from 'fastify'
+import type { FastifySessionObject } from '@fastify/session'
+import { inspect } from 'node:util'
+import { SessionKeyError, UnsupportedError } from './errors.js'
+import { toJson } from './json.js'
+import type { LazySession } from './lazy-session.js'
+
+type Facade = FastifySessionObject & { [STATE]: LazySession }
+type Callback = (error?: unknown) => void
+
+const STATE = Symbol('hatcheck.session')
+
+/** What a handler sees as `request.session`: the data as properties, and the methods. */
+export function createFacade (session: LazySession): FastifySessionObject {
+  return new Proxy(session, traps) as unknown as FastifySessionObject
+}
+
+/** The session behind `request.session`. */
+export function sessionBehind (request: FastifyRequest): LazySession {
+  return (request.session as Facade)[STATE]
+}
+
+/** The methods of `request.session`. */
+const methods = {
+  get (this: Facade, key: string) { return this[STATE].get(key) },
+  set (this: Facade, key: string, value: unknown) { this[STATE].set(key, value) },
+  has (this: Facade, key: string) { return this[STATE].has(key) },
+  keys (this: Facade) { return this[STATE].keys() },
+  pop (this: Facade, key: string, fallback?: unknown) {
+    const session = this[STATE]
+    if (!session.has(key)) return fallback
+    const value = session.get(key)
+    session.delete(key)
+    return value
+  },
+  update (this: Facade, values: Record<string, unknown>) {
+    for (const [key, value] of Object.entries(values)) {
+      assertKey(key)
+      toJson(key, value)
+    }
+    for (const [key, value] of Object.entries(values)) this[STATE].set(key, value)
+  },
+  clear (this: Facade) { for (const key of this[STATE].keys()) this[STATE].delete(key) },
+  touch (this: Facade) { this[STATE].touchForced = true },
+  isModified (this: Facade) {
+    const { phase, record } = this[STATE]
+    const { set, remove } = this[STATE].difference()
+    return phase === 'renewed' || phase === 'destroyed' || Object.keys(set).length + remove.length > 0 ||
+      (record !== null && record.permanent !== this[STATE].permanent)
+  },
+  isSaved (this: Facade) { return this[STATE].record !== null },
+  regenerate (this: Facade, keys?: string[] | Callback, callback?: Callback) {
+    this[STATE].regenerate(Array.isArray(keys) ? keys : [])
+    return answer(Promise.resolve(), typeof keys === 'function' ? keys : callback)
+  },
+  destroy (this: Facade, callback?: Callback) {
+    this[STATE].destroy()
+    return answer(Promise.resolve(), callback)
+  },
+  save (this: Facade, callback?: Callback) { return answer(this[STATE].save(), callback) },
+  reload (this: Facade, callback?: Callback) { return answer(this[STATE].reload(), callback) },
+  options () {
+    throw new UnsupportedError('options()', 'the cookie is decided by configuration; use session.permanent for a longer life')
+  }
+}
+
+/** The other members of `request.session`. */
+const accessors = {
+  permanent: (session: LazySession) => session.permanent,
+  sessionId: (session: LazySession) => session.id,
+  encryptedSessionId: (session: LazySession) => session.signedId(),
+  cookie: (session: LazySession) => session.describeCookie()
+}
+
+/** Names that no session key may have: it would hide a member, or reach the prototype. */
+export const RESERVED: ReadonlySet<string> = new Set([
+  ...Object.keys(methods), ...Object.keys(accessors), ...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'toJSON', 'then'
+])
+
+/** @throws SessionKeyError */
+export function assertKey (key: unknown): asserts key is string {
+  if (typeof key !== 'string' || key === '' || RESERVED.has(key)) throw new SessionKeyError(inspect(key))
+}
+
+/** Promises are the house's way; a callback, which `@fastify/session` also takes, is met here. */
+function answer (promise: Promise<void>, callback?: Callback): Promise<void> | undefined {
+  if (callback === undefined) return promise
+  promise.then(() => callback(), callback)
+}
+
+const traps: ProxyHandler<LazySession> = {
+  get (session, key) {
+    if (typeof key === 'symbol') return key === STATE ? session : undefined
+    if (Object.hasOwn(methods, key)) return methods[key as keyof typeof methods]
+    if (Object.hasOwn(accessors, key)) return accessors[key as keyof typeof accessors](session)
+    if (!session.has(key)) return (Object.prototype as Record<string, unknown>)[key]
+    return session.get(key)
+  },
+  set (session, key, value) {
+    if (key === 'permanent') session.setPermanent(value === true)
+    else session.set(key as string, value)
+    return true
+  },
+  has: (session, key) => typeof key === 'string' && (Object.hasOwn(methods, key) || Object.hasOwn(accessors, key) || session.has(key)),
+  deleteProperty (session, key) {
+    if (typeof key === 'string') session.delete(key)
+    return true
+  },
+  ownKeys: (session) => session.keys(),
+  getOwnPropertyDescriptor (session, key) {
+    if (typeof key !== 'string' || !session.has(key)) return undefined
+    return { value: session.get(key), writable: true, enumerable: true, configurable: true }
+  },
+  defineProperty (session, key, descriptor) {
+    if (!('value' in descriptor)) throw new SessionKeyError(inspect(key))
+    session.set(key as string, descriptor.value)
+    return true
+  },
+  getPrototypeOf: () => Object.prototype,
+  setPrototypeOf () { throw new SessionKeyError("'__proto__'") },
+  preventExtensions: () => false
+}

@@ -1,0 +1,186 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifySessionObject } from '@fastify/session'
+import fp from 'fastify-plugin'
+import { expiryOf } from './clock.js'
+import { commit, type CommitContext } from './commit.js'
+import { storeUnavailable } from './errors.js'
+import { LazySession, type SessionContext } from './lazy-session.js'
+import { registerFastifySession } from './real-session.js'
+import { secretsOf } from './secrets.js'
+import { assertDeliverable, cookieProfiles, markPrivate } from './session-cookie.js'
+import type { SessionRecord, SessionStore } from './store.js'
+import { cookieValues, createTicketOffice, type Ticket } from './ticket.js'
+import { startUpkeep } from './upkeep.js'
+
+declare module '@fastify/session' {
+  interface FastifySessionObject {
+    /** Whether the key is there. */
+    has (key: string): boolean
+    /** Takes the value out; `fallback`, or undefined, if there was none. */
+    pop<K extends keyof Session> (key: K): Session[K] | undefined
+    pop<K extends keyof Session, D> (key: K, fallback: D): Exclude<Session[K], undefined> | D
+    /** Sets several values; none if one of them is refused. */
+    update (values: Partial<Omit<Session, 'cookie'>>): void
+    /** Deletes every key. */
+    clear (): void
+    /** The keys that are set. */
+    keys (): string[]
+    /** "Keep me signed in": the longer pair of lifetimes, and a cookie that outlives the browser. */
+    permanent: boolean
+  }
+}
+
+declare module 'fastify' {
+  interface Session {
+    /** The name of who is logged in; `request.login` sets it. */
+    client_name?: string
+    /** When the login was, in ms since the epoch; `request.login` sets it. */
+    authenticatedAt?: number
+  }
+  interface FastifyInstance {
+    /** The sessions of every user. */
+    sessions: Sessions
+  }
+}
+
+export interface Sessions {
+  readonly store: SessionStore
+}
+
+type Session = import('fastify').Session
+
+/** Where a request keeps its session. */
+const kSession = Symbol('hatcheck.session')
+type WithSession = FastifyRequest & { [kSession]: LazySession | null }
+
+/** The session of a request, for the plugins that build on it. Nobody is said to have read it yet. */
+export type SessionOf = (request: FastifyRequest) => LazySession
+
+declare module 'fastify' {
+  interface Hatcheck {
+    sessionOf: SessionOf
+    /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
+    assertDeliverable (request: FastifyRequest): void
+  }
+}
+
+export default fp(async function session (fastify) {
+  const { config, storage } = fastify.hatcheck
+  const store = storage.sessions
+  const { now } = config
+  const profileOf = cookieProfiles(config)
+  const tickets = createTicketOffice(secretsOf(config))
+  const makeReal = await registerFastifySession(fastify, () => tickets)
+  const upkeep = startUpkeep(store, fastify.log)
+
+  const commitContext: CommitContext = {
+    store, lifetimes: config.lifetimes, maxBytes: config.sessionMaxBytes, log: fastify.log, now, refuse: upkeep.refuse
+  }
+  const sessionContext: SessionContext = {
+    makeReal,
+    sign: tickets.sign,
+    save: async (session) => { await commit(session, commitContext, true) },
+    read: async (ticket) => live(ticket, await guardedRead(ticket))
+  }
+
+  fastify.decorate('sessions', { store })
+  fastify.decorateRequest(kSession, null)
+  fastify.decorateRequest('session', { getter (): FastifySessionObject { return sessionOf(this as FastifyRequest).facade } })
+  fastify.hatcheck.sessionOf = sessionOf
+  fastify.hatcheck.assertDeliverable = (request) => { assertDeliverable(profileOf(request), request) }
+
+  if (!store.sync) {
+    fastify.addHook('onRequest', async function readSession (request) {
+      const ticket = presentedTicket(request)
+      const record = ticket === null ? null : live(ticket, await guardedRead(ticket))
+      ;(request as WithSession)[kSession] = new LazySession(sessionContext, ticket, record)
+    })
+  }
+
+  fastify.addHook('onSend', function commitSession (request, reply, _payload, done) {
+    const session = (request as WithSession)[kSession]
+    if (session === null || session.phase === 'untouched' || session.phase === 'committed') {
+      done()
+      return
+    }
+    markPrivate(reply)
+    const succeed = (): void => { finish(session, request, reply); done() }
+    const fail = (error: Error): void => {
+      // What was on its way may have been a redirect.
+      reply.removeHeader('location')
+      finish(session, request, reply)
+      done(error)
+    }
+    try {
+      assertCookieCanTravel(session, request)
+      const writing = commit(session, commitContext)
+      if (writing === undefined) succeed()
+      else writing.then(succeed, fail)
+    } catch (error) {
+      fail(error as Error)
+    }
+  })
+
+  fastify.addHook('onClose', async () => {
+    upkeep.stop()
+    await storage.close()
+  })
+
+  function sessionOf (request: FastifyRequest): LazySession {
+    const holder = request as WithSession
+    const session = holder[kSession] ??= open(request)
+    if (session.phase === 'untouched') session.phase = 'read'
+    return session
+  }
+
+  function open (request: FastifyRequest): LazySession {
+    const ticket = presentedTicket(request)
+    const record = ticket === null ? null : live(ticket, store.read(ticket.key) as SessionRecord | null)
+    return new LazySession(sessionContext, ticket, record)
+  }
+
+  /** The first cookie of our name that verifies: a planted or stale duplicate must not lock the user out. */
+  function presentedTicket (request: FastifyRequest): Ticket | null {
+    const header = request.headers.cookie
+    if (header === undefined) return null
+    for (const value of cookieValues(header, profileOf(request).name)) {
+      const ticket = tickets.verify(value)
+      if (ticket !== null) return ticket
+    }
+    return null
+  }
+
+  /** The two clocks are reckoned here, by the configuration of now; the store's expiry only says when to forget. */
+  function live (ticket: Ticket, record: SessionRecord | null): SessionRecord | null {
+    if (record === null || upkeep.isRefused(ticket.key)) return null
+    return expiryOf(record, config.lifetimes) > now() ? record : null
+  }
+
+  async function guardedRead (ticket: Ticket): Promise<SessionRecord | null> {
+    try {
+      return await store.read(ticket.key)
+    } catch (error) {
+      throw storeUnavailable(error, 'read')
+    }
+  }
+
+  function assertCookieCanTravel (session: LazySession, request: FastifyRequest): void {
+    const begins = session.phase === 'renewed' || (session.phase === 'changed' && session.record === null)
+    if (begins && session.keys().length > 0) assertDeliverable(profileOf(request), request)
+  }
+
+  /** The only place that writes a session cookie. */
+  function finish (session: LazySession, request: FastifyRequest, reply: FastifyReply): void {
+    session.phase = 'committed'
+    const { name, attributes } = profileOf(request)
+    if (session.cookie === 'set') {
+      const { record } = session
+      const maxAge = record?.permanent === true
+        ? { maxAge: Math.max(0, Math.floor((record.createdAt - now()) / 1000) + config.lifetimes.permanent.lifetimeSeconds) }
+        : {}
+      reply.header('set-cookie', fastify.serializeCookie(name, session.signedId(), { ...attributes, ...maxAge }))
+    } else if (session.cookie === 'clear' && cookieValues(request.headers.cookie ?? '', name).length > 0) {
+      reply.header('set-cookie', fastify.serializeCookie(name, '', { ...attributes, expires: new Date(0), maxAge: 0 }))
+    }
+  }
+}, { name: 'session', dependencies: ['config', 'storage', 'cookie'] })

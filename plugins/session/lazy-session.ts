@@ -1,0 +1,277 @@
+import type { FastifySessionObject } from '@fastify/session'
+import { inspect } from 'node:util'
+import { SessionCommittedError } from './errors.js'
+import { RESERVED, assertKey, createFacade } from './facade.js'
+import { fromJson, toJson } from './json.js'
+import type { RealSession } from './real-session.js'
+import type { SessionChanges, SessionFields, SessionRecord } from './store.js'
+import type { Ticket } from './ticket.js'
+
+/**
+ * What a request has done with its session, from nothing to the most. {@link commit} ends every one of them.
+ *
+ * - `untouched`: nobody asked
+ * - `read`: somebody looked; values handed out may still turn out to be changed within
+ * - `changed`: a value was set or deleted
+ * - `renewed`: the session goes on under a new id
+ * - `destroyed`: the session is to end
+ * - `committed`: the response is on its way
+ */
+export type SessionPhase = 'untouched' | 'read' | 'changed' | 'renewed' | 'destroyed' | 'committed'
+
+/** What a session needs from the plugin around it. */
+export interface SessionContext {
+  /** Makes a session of `@fastify/session`: the one of this ticket with this data, or with null a new one. */
+  makeReal (ticket: Ticket | null, data: Record<string, unknown>): RealSession
+  sign (id: string): string
+  /** Writes what has changed at once, as the response would. */
+  save (session: LazySession): Promise<void>
+  /** Reads the record anew. */
+  read (ticket: Ticket): Promise<SessionRecord | null>
+}
+
+/** Who is logged in. */
+export interface User {
+  /** The name, as it was given to `request.login`. */
+  name: string
+  /** When the login was, in ms since the epoch. */
+  authenticatedAt: number
+}
+
+/** What a renewal takes along: everything (a login), or these keys. */
+export type Keep = 'all' | readonly string[]
+
+/**
+ * The session of one request: copy on write over the stored record.
+ *
+ * It costs nothing to make and parses a value only when that value is read. The first change makes a session of
+ * `@fastify/session` from it, which then holds the data; {@link facade} shows whichever holds it.
+ */
+export class LazySession {
+  phase: SessionPhase = 'untouched'
+  /** What the response is to do with the cookie. */
+  cookie: 'keep' | 'set' | 'clear' = 'keep'
+  /** Activity is to be noted even if it was noted lately. */
+  touchForced = false
+  keep: Keep = 'all'
+  /** Set by a login: the two clocks start anew, and data of another user is left behind. */
+  authenticated = false
+
+  readonly #context: SessionContext
+  #ticket: Ticket | null
+  #record: SessionRecord | null
+  #permanent: boolean
+  #user: string | null
+  /** Parsed values, until there is a real session. */
+  #parsed: Record<string, unknown> = Object.create(null)
+  #real: RealSession | null = null
+  #facade: FastifySessionObject | null = null
+
+  /** @param record what the ticket stands for; null for a ticket of a session that is no more. */
+  constructor (context: SessionContext, ticket: Ticket | null, record: SessionRecord | null) {
+    this.#context = context
+    this.#ticket = ticket
+    this.#record = record
+    this.#permanent = record?.permanent ?? false
+    this.#user = record?.user ?? null
+  }
+
+  /** `request.session` */
+  get facade (): FastifySessionObject {
+    this.#facade ??= createFacade(this)
+    return this.#facade
+  }
+
+  get ticket (): Ticket | null { return this.#ticket }
+  get record (): SessionRecord | null { return this.#record }
+  get permanent (): boolean { return this.#permanent }
+
+  /** The id that the session has once this request is committed. */
+  get id (): string {
+    if (this.#real === null && this.#record !== null && this.#ticket !== null) return this.#ticket.id
+    return this.#makeReal().current.sessionId
+  }
+
+  /**
+   * Who is logged in. Only `request.login` can make someone so, and taking `client_name` out of the session (or
+   * writing another over it) is enough to end it.
+   */
+  get user (): User | null {
+    if (this.#user === null || this.get('client_name') !== this.#user) return null
+    const at = this.get('authenticatedAt')
+    return { name: this.#user, authenticatedAt: typeof at === 'number' ? at : this.#record?.createdAt ?? 0 }
+  }
+
+  has (key: string): boolean {
+    return this.#real === null ? this.#stored(key) !== undefined : key !== 'cookie' && Object.hasOwn(this.#real.current, key)
+  }
+
+  get (key: string): unknown {
+    if (this.#real !== null) return this.has(key) ? this.#real.current[key] : undefined
+    if (key in this.#parsed) return this.#parsed[key]
+    const text = this.#stored(key)
+    return text === undefined ? undefined : (this.#parsed[key] = fromJson(text))
+  }
+
+  keys (): string[] {
+    const holder = this.#real === null ? this.#record?.fields ?? {} : this.#real.current
+    return Object.keys(holder).filter((key) => this.has(key))
+  }
+
+  set (key: string, value: unknown): void {
+    assertKey(key)
+    toJson(key, value)
+    this.#change()
+    this.#makeReal().current[key] = value
+  }
+
+  delete (key: string): void {
+    if (!this.has(key)) return
+    this.#change()
+    delete this.#makeReal().current[key]
+  }
+
+  setPermanent (permanent: boolean): void {
+    if (permanent === this.#permanent) return
+    this.#change()
+    this.#permanent = permanent
+  }
+
+  /** Goes on under a new id with these keys; the old id is dead before the response leaves. */
+  regenerate (keys: readonly string[] = []): void {
+    this.#assertOpen()
+    this.#makeReal().regenerate([...keys])
+    this.phase = 'renewed'
+    this.keep = keys
+    this.authenticated = false
+    if (!keys.includes('client_name')) this.#user = null
+  }
+
+  /** Makes `user` the one who is logged in, under a new id: whoever knew the old id (session fixation) has nothing. */
+  login (user: string, now: number, permanent: boolean): void {
+    const sameOwner = this.#user === null || this.#user === user
+    const keys = sameOwner ? this.keys() : []
+    this.regenerate(keys)
+    this.keep = sameOwner ? 'all' : []
+    this.authenticated = true
+    this.#user = user
+    this.#permanent = permanent
+    this.set('client_name', user)
+    this.set('authenticatedAt', now)
+  }
+
+  /** Ends the session; what is set after this begins a new one. */
+  destroy (): void {
+    this.#assertOpen()
+    this.phase = 'destroyed'
+    this.#real = this.#context.makeReal(null, {})
+    this.#user = null
+    this.#permanent = false
+  }
+
+  /** Drops this request's changes and takes the session as it is stored now. */
+  async reload (): Promise<void> {
+    this.#assertOpen()
+    this.#record = this.#ticket === null ? null : await this.#context.read(this.#ticket)
+    this.phase = 'read'
+    this.#permanent = this.#record?.permanent ?? false
+    this.#user = this.#record?.user ?? null
+    this.#parsed = Object.create(null)
+    this.#real = null
+    this.keep = 'all'
+    this.authenticated = false
+  }
+
+  /** What this request wanted is stored: further changes are counted from here. */
+  rebase (record: SessionRecord | null, ticket: Ticket | null): void {
+    this.phase = 'read'
+    this.#ticket = ticket
+    // Fields that another request has added are none of this request's: it must not seem to have removed them.
+    this.#record = record === null ? null : { ...record, fields: pick(record.fields, this.keys()) }
+    this.keep = 'all'
+    this.authenticated = false
+  }
+
+  /** How the data differs from the stored record. */
+  difference (): Pick<SessionChanges, 'set' | 'remove'> {
+    const before = this.#kept()
+    const set: Record<string, string> = {}
+    const remove: string[] = []
+    if (this.#real === null) {
+      for (const key in this.#parsed) {
+        const value = this.#parsed[key]
+        if (typeof value === 'object' && value !== null) this.#compare(key, value, before, set)
+      }
+    } else {
+      for (const key of this.keys()) this.#compare(key, this.get(key), before, set)
+      for (const key in before) if (!this.has(key)) remove.push(key)
+    }
+    return { set, remove }
+  }
+
+  save (): Promise<void> {
+    this.#assertOpen()
+    return this.#context.save(this)
+  }
+
+  /** The data, as a plain object. */
+  toObject (): Record<string, unknown> {
+    return Object.fromEntries(this.keys().map((key) => [key, this.get(key)]))
+  }
+
+  /** A log line shows the data and neither id nor ticket. */
+  [inspect.custom] (): Record<string, unknown> {
+    return this.toObject()
+  }
+
+  signedId (): string {
+    return this.#context.sign(this.id)
+  }
+
+  /** What `@fastify/session` says of the cookie, for reading only. */
+  describeCookie (): unknown {
+    return Object.freeze(this.#makeReal().current.cookie.toJSON())
+  }
+
+  #stored (key: string): string | undefined {
+    const fields = this.#record?.fields
+    return fields !== undefined && Object.hasOwn(fields, key) && !RESERVED.has(key) ? fields[key] : undefined
+  }
+
+  /** The stored fields that the session goes on with. */
+  #kept (): SessionFields {
+    const fields = this.#record?.fields ?? {}
+    return this.phase === 'renewed' ? pick(fields, this.keep) : fields
+  }
+
+  #compare (key: string, value: unknown, before: SessionFields, set: Record<string, string>): void {
+    const text = toJson(key, value)
+    if (!Object.hasOwn(before, key) || before[key] !== text) set[key] = text
+  }
+
+  #change (): void {
+    this.#assertOpen()
+    if (this.phase === 'destroyed') {
+      this.phase = 'renewed'
+      this.keep = []
+    } else if (this.phase !== 'renewed') {
+      this.phase = 'changed'
+    }
+  }
+
+  #assertOpen (): void {
+    if (this.phase === 'committed') throw new SessionCommittedError()
+  }
+
+  #makeReal (): RealSession {
+    this.#real ??= this.#record === null
+      ? this.#context.makeReal(null, {})
+      : this.#context.makeReal(this.#ticket, this.toObject())
+    return this.#real
+  }
+}
+
+/** The fields that a renewal takes along. */
+export function pick (fields: SessionFields, keep: Keep): SessionFields {
+  return keep === 'all' ? fields : Object.fromEntries(Object.entries(fields).filter(([key]) => keep.includes(key)))
+}

@@ -1,0 +1,242 @@
+import type { Database, RootDatabase } from 'lmdb'
+import { SessionTooLargeError, storeUnavailable } from './errors.js'
+import {
+  TOMBSTONE_MS, sizeOf, touched, withChanges,
+  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
+} from './store.js'
+
+export interface LmdbStoreOptions extends StoreOptions {
+  /** Told of each record that cannot be decoded; such a record reads as absent. */
+  onCorrupt: (key: string) => void
+}
+
+/** So many entries are looked at between two looks at the time. */
+const SWEEP_BATCH = 50
+
+/**
+ * Sessions in LMDB: durable, and shared by every process of the machine that opens the same folder.
+ *
+ * One value a session; the indexes by user and by expiry change in the same transaction. Reads are synchronous, each
+ * from the newest committed state. What must survive a power cut (the beginning of a session with a user, every end of
+ * a session) is answered after the flush to disk; other writes are answered at the commit, which survives the end of
+ * the process.
+ */
+export class LmdbStore implements SessionStore {
+  readonly sync = true
+  readonly #env: RootDatabase
+  readonly #options: LmdbStoreOptions
+  readonly #records: Database<unknown, string>
+  /** key → until when, in ms */
+  readonly #tombstones: Database<number, string>
+  /** user → keys */
+  readonly #keysOfUser: Database<string, string>
+  /** ms → keys of records that expire and tombstones that end then */
+  readonly #keysByExpiry: Database<string, number>
+
+  /** @param env an environment with room for four databases; {@link close} leaves it open. */
+  constructor (env: RootDatabase, options: LmdbStoreOptions) {
+    this.#env = env
+    this.#options = options
+    this.#records = env.openDB({ name: 'sessions', encoding: 'msgpack' })
+    this.#tombstones = env.openDB({ name: 'session tombstones', encoding: 'msgpack' })
+    this.#keysOfUser = env.openDB({ name: 'sessions by user', dupSort: true, encoding: 'ordered-binary' })
+    this.#keysByExpiry = env.openDB({ name: 'sessions by expiry', dupSort: true, encoding: 'ordered-binary' })
+  }
+
+  read (key: string): SessionRecord | null {
+    return this.#read('read', () => this.#live(key))
+  }
+
+  create (key: string, record: SessionRecord): Promise<boolean> {
+    return this.#write('create', record.user !== null, () => {
+      if (this.#records.doesExist(key) || this.#tombstones.doesExist(key)) return false
+      this.#put(key, record, null)
+      return true
+    })
+  }
+
+  patch (key: string, changes: SessionChanges): Promise<boolean> {
+    return this.#write('patch', changes.user !== undefined, () => {
+      const record = this.#live(key)
+      if (record === null) return false
+      this.#put(key, withChanges(record, changes), record)
+      return true
+    })
+  }
+
+  touch (key: string, seenAt: number, expiresAt: number): Promise<boolean> {
+    return this.#write('touch', false, () => {
+      const record = this.#live(key)
+      if (record === null) return false
+      this.#put(key, touched(record, seenAt, expiresAt), record)
+      return true
+    })
+  }
+
+  remove (key: string): Promise<SessionRecord | null> {
+    return this.#write('remove', true, () => this.#end(key))
+  }
+
+  ofUser (user: string): StoredSession[] {
+    return this.#read('list', () => this.#ofUser(user))
+  }
+
+  removeOfUser (user: string, exceptKey?: string): Promise<number> {
+    return this.#write('remove', true, () => {
+      const ended = this.#ofUser(user).filter(({ key }) => key !== exceptKey)
+      for (const { key } of ended) this.#end(key)
+      return ended.length
+    })
+  }
+
+  count (): number {
+    return this.#read('count', () => (this.#records.getStats() as { entryCount: number }).entryCount)
+  }
+
+  sweep (budgetMs: number): Promise<number> {
+    return this.#write('sweep', false, () => {
+      const started = performance.now()
+      const now = this.#options.now()
+      let dropped = 0
+      do {
+        const due = [...this.#keysByExpiry.getRange({ end: now, limit: SWEEP_BATCH })]
+        for (const { key: time, value: key } of due) this.#expire(key, time, now)
+        dropped += due.length
+        if (due.length < SWEEP_BATCH) break
+      } while (performance.now() - started < budgetMs)
+      return dropped
+    })
+  }
+
+  ping (): void {
+    this.#read('ping', () => this.#records.doesExist('ping'))
+  }
+
+  async close (): Promise<void> {
+    await this.#env.flushed
+  }
+
+  #read<T> (doing: string, action: () => T): T {
+    try {
+      // A read transaction may stay open for the rest of the event loop's turn: without this, a session that another
+      // process has just ended would still be read as live.
+      this.#env.resetReadTxn()
+      return action()
+    } catch (error) {
+      throw storeUnavailable(error, doing)
+    }
+  }
+
+  async #write<T> (doing: string, durable: boolean, action: () => T): Promise<T> {
+    try {
+      const result = await this.#env.transaction(action)
+      if (durable) await this.#env.flushed
+      return result
+    } catch (error) {
+      throw storeUnavailable(error, doing)
+    }
+  }
+
+  #live (key: string): SessionRecord | null {
+    const record = this.#get(key)
+    return record !== null && record.expiresAt > this.#options.now() ? record : null
+  }
+
+  #get (key: string): SessionRecord | null {
+    const value = this.#value(key)
+    if (value === undefined) return null
+    const record = decode(value)
+    if (record === null) this.#options.onCorrupt(key)
+    return record
+  }
+
+  #value (key: string): unknown {
+    try {
+      return this.#records.get(key)
+    } catch (error) {
+      // Bytes that are there but are no msgpack are a corrupt record; anything else is a failure of the store.
+      if (this.#records.getBinary(key) === undefined) throw error
+      return CORRUPT
+    }
+  }
+
+  #put (key: string, record: SessionRecord, before: SessionRecord | null): void {
+    const { maxBytes } = this.#options
+    const size = sizeOf(record.fields)
+    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+    if (before !== null) this.#unindex(key, before, record)
+    this.#records.put(key, encode(record))
+    if (before?.expiresAt !== record.expiresAt) this.#keysByExpiry.put(record.expiresAt, key)
+    if (record.user !== null && before?.user !== record.user) this.#keysOfUser.put(indexName(record.user), key)
+  }
+
+  #unindex (key: string, before: SessionRecord, after?: SessionRecord): void {
+    if (before.expiresAt !== after?.expiresAt) this.#keysByExpiry.remove(before.expiresAt, key)
+    if (before.user !== null && before.user !== after?.user) this.#keysOfUser.remove(indexName(before.user), key)
+  }
+
+  #end (key: string): SessionRecord | null {
+    const live = this.#live(key)
+    this.#drop(key)
+    const until = this.#options.now() + TOMBSTONE_MS
+    if (!this.#tombstones.doesExist(key)) {
+      this.#tombstones.put(key, until)
+      this.#keysByExpiry.put(until, key)
+    }
+    return live
+  }
+
+  #drop (key: string): void {
+    const record = this.#get(key)
+    if (record !== null) this.#unindex(key, record)
+    this.#records.remove(key)
+  }
+
+  #expire (key: string, time: number, now: number): void {
+    const record = this.#get(key)
+    if (record === null || record.expiresAt <= now) this.#drop(key)
+    if ((this.#tombstones.get(key) ?? Infinity) <= now) this.#tombstones.remove(key)
+    this.#keysByExpiry.remove(time, key)
+  }
+
+  #ofUser (user: string): StoredSession[] {
+    const sessions: StoredSession[] = []
+    for (const key of this.#keysOfUser.getValues(indexName(user))) {
+      const record = this.#live(key)
+      if (record?.user === user) sessions.push({ key, record })
+    }
+    return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
+  }
+}
+
+const CORRUPT = Symbol('corrupt')
+
+/** The layout of a stored value. Another number reads as absent. */
+const FORMAT = 1
+const HEAD = 6
+
+function encode ({ createdAt, seenAt, expiresAt, permanent, user, fields }: SessionRecord): unknown[] {
+  const value: unknown[] = [FORMAT, createdAt, seenAt, expiresAt, permanent, user]
+  for (const key in fields) value.push(key, fields[key])
+  return value
+}
+
+function decode (value: unknown): SessionRecord | null {
+  if (!Array.isArray(value) || value[0] !== FORMAT || value.length < HEAD || value.length % 2 !== 0) return null
+  const [, createdAt, seenAt, expiresAt, permanent, user] = value
+  if (typeof createdAt !== 'number' || typeof seenAt !== 'number' || typeof expiresAt !== 'number') return null
+  if (typeof permanent !== 'boolean' || (user !== null && typeof user !== 'string')) return null
+  const fields: Record<string, string> = {}
+  for (let i = HEAD; i < value.length; i += 2) {
+    if (typeof value[i] !== 'string' || typeof value[i + 1] !== 'string') return null
+    fields[value[i]] = value[i + 1]
+  }
+  return { createdAt, seenAt, expiresAt, permanent, user, fields: fields as SessionFields }
+}
+
+/** LMDB limits the length of a key; a name may be longer than that. */
+const LONGEST_INDEX_NAME = 256
+
+function indexName (user: string): string {
+  return user.length <= LONGEST_INDEX_NAME ? user : user.slice(0, LONGEST_INDEX_NAME)
+}

@@ -1,0 +1,149 @@
+import createError from '@fastify/error'
+import { SessionTooLargeError } from './errors.js'
+import {
+  TOMBSTONE_MS, sizeOf, touched, withChanges,
+  type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
+} from './store.js'
+
+export const StoreFullError = createError<[number]>('HATCHECK_STORE_FULL',
+  'The memory store holds %d sessions, as many as it may.', 503)
+
+export interface MemoryStoreOptions extends StoreOptions {
+  /**
+   * Records held at most; over it no session can begin until one ends.
+   *
+   * @default 1_000_000
+   */
+  maxSessions?: number
+}
+
+/** Sweeping looks at the time once in so many records. */
+const SWEEP_STRIDE = 64
+
+/** Sessions in the memory of this process: for tests, and for a service whose logins may end with it. */
+export class MemoryStore implements SessionStore {
+  readonly sync = true
+  readonly #records = new Map<string, SessionRecord>()
+  readonly #keysOfUser = new Map<string, Set<string>>()
+  readonly #tombstones = new Map<string, number>()
+  readonly #options: Required<MemoryStoreOptions>
+  /** Where the last slice of a sweep stopped. */
+  #sweeping: Iterator<[string, SessionRecord]> | null = null
+
+  constructor (options: MemoryStoreOptions) {
+    this.#options = { maxSessions: 1_000_000, ...options }
+  }
+
+  read (key: string): SessionRecord | null {
+    const record = this.#records.get(key)
+    return record !== undefined && record.expiresAt > this.#options.now() ? record : null
+  }
+
+  create (key: string, record: SessionRecord): boolean {
+    const { maxSessions } = this.#options
+    if (this.#records.has(key) || this.#tombstones.has(key)) return false
+    if (this.#records.size >= maxSessions) throw new StoreFullError(maxSessions)
+    this.#put(key, record)
+    return true
+  }
+
+  patch (key: string, changes: Parameters<SessionStore['patch']>[1]): boolean {
+    const record = this.read(key)
+    if (record === null) return false
+    this.#put(key, withChanges(record, changes))
+    return true
+  }
+
+  touch (key: string, seenAt: number, expiresAt: number): boolean {
+    const record = this.read(key)
+    if (record === null) return false
+    this.#put(key, touched(record, seenAt, expiresAt))
+    return true
+  }
+
+  remove (key: string): SessionRecord | null {
+    const live = this.read(key)
+    this.#drop(key)
+    this.#tombstones.set(key, this.#options.now() + TOMBSTONE_MS)
+    return live
+  }
+
+  ofUser (user: string): StoredSession[] {
+    const sessions: StoredSession[] = []
+    for (const key of this.#keysOfUser.get(user) ?? []) {
+      const record = this.read(key)
+      if (record !== null) sessions.push({ key, record })
+    }
+    return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
+  }
+
+  removeOfUser (user: string, exceptKey?: string): number {
+    const ended = this.ofUser(user).filter(({ key }) => key !== exceptKey)
+    for (const { key } of ended) this.remove(key)
+    return ended.length
+  }
+
+  count (): number {
+    return this.#records.size
+  }
+
+  sweep (budgetMs: number): number {
+    const until = performance.now() + budgetMs
+    const now = this.#options.now()
+    this.#sweeping ??= this.#records.entries()
+    let dropped = 0
+    for (const [key, deadUntil] of this.#tombstones) {
+      if (deadUntil > now) break
+      this.#tombstones.delete(key)
+      dropped++
+    }
+    for (let seen = 1; ; seen++) {
+      const next = this.#sweeping.next()
+      if (next.done === true) {
+        this.#sweeping = null
+        return dropped
+      }
+      const [key, record] = next.value
+      if (record.expiresAt <= now) {
+        this.#drop(key)
+        dropped++
+      }
+      if (seen % SWEEP_STRIDE === 0 && performance.now() >= until) return Math.max(dropped, 1)
+    }
+  }
+
+  ping (): void {}
+
+  close (): void {
+    this.#records.clear()
+    this.#keysOfUser.clear()
+    this.#tombstones.clear()
+  }
+
+  #put (key: string, record: SessionRecord): void {
+    const { maxBytes } = this.#options
+    const size = sizeOf(record.fields)
+    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+    const before = this.#records.get(key)
+    if (before !== undefined && before.user !== record.user) this.#unindex(key, before)
+    this.#records.set(key, record)
+    if (record.user === null) return
+    const keys = this.#keysOfUser.get(record.user)
+    if (keys === undefined) this.#keysOfUser.set(record.user, new Set([key]))
+    else keys.add(key)
+  }
+
+  #drop (key: string): void {
+    const record = this.#records.get(key)
+    if (record === undefined) return
+    this.#records.delete(key)
+    this.#unindex(key, record)
+  }
+
+  #unindex (key: string, { user }: SessionRecord): void {
+    if (user === null) return
+    const keys = this.#keysOfUser.get(user)
+    keys?.delete(key)
+    if (keys?.size === 0) this.#keysOfUser.delete(user)
+  }
+}

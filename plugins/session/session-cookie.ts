@@ -1,0 +1,58 @@
+import type { SerializeOptions } from '@fastify/cookie'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isLoopback } from '../config/loopback.js'
+import type { Config } from '../config/resolve.js'
+import { InsecureTransportError } from './errors.js'
+
+/** The cookie as it is on one kind of connection. */
+export interface CookieProfile {
+  name: string
+  attributes: SerializeOptions
+}
+
+type CookieConfig = Pick<Config,
+  'sessionCookieName' | 'sessionCookieDomain' | 'sessionCookiePath' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'>
+
+/** Answers which cookie a request uses: it may depend on the connection. */
+export function cookieProfiles (config: CookieConfig): (request: FastifyRequest) => CookieProfile {
+  const secure = profile(config, true)
+  const plain = profile(config, false)
+  switch (config.sessionCookieSecure) {
+    case 'true': return () => secure
+    case 'false': return () => plain
+    case 'auto': return (request) => request.protocol === 'https' ? secure : plain
+    case 'local': return (request) => request.protocol === 'https' || !isLoopback(request.host) ? secure : plain
+  }
+}
+
+/** @throws InsecureTransportError instead of setting a cookie that the browser would drop in silence. */
+export function assertDeliverable ({ attributes }: CookieProfile, request: FastifyRequest): void {
+  if (attributes.secure === true && request.protocol !== 'https') throw new InsecureTransportError()
+}
+
+/** Keeps the response out of shared caches: what it says depends on the session. */
+export function markPrivate (reply: FastifyReply): void {
+  const vary = reply.getHeader('vary')
+  if (vary === undefined) reply.header('vary', 'Cookie')
+  else if (!/(?:^|[\s,])(?:cookie|\*)(?:$|[\s,])/i.test(String(vary))) reply.header('vary', `${String(vary)}, Cookie`)
+  const cacheControl = reply.getHeader('cache-control')
+  // A handler may say "private", which keeps shared caches out as well; anything else gives way.
+  if (cacheControl === undefined || !/\b(?:private|no-store)\b/i.test(String(cacheControl))) reply.header('cache-control', 'no-store')
+}
+
+/** The name says `__Host-` when the browser is to guarantee what the prefix stands for. */
+function profile (config: CookieConfig, secure: boolean): CookieProfile {
+  const { sessionCookieName, sessionCookieDomain: domain, sessionCookiePath: path, sessionCookieSamesite: sameSite } = config
+  const canBeHostOnly = secure && domain === undefined && path === '/'
+  return {
+    name: sessionCookieName ?? (canBeHostOnly ? '__Host-hatcheck' : 'hatcheck'),
+    attributes: {
+      path,
+      httpOnly: true,
+      sameSite,
+      secure,
+      ...domain !== undefined && { domain },
+      ...config.sessionCookiePartitioned && { partitioned: true }
+    }
+  }
+}

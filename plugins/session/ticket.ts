@@ -1,0 +1,139 @@
+import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+
+/**
+ * A ticket is what the browser carries: an id and a MAC of it, `id.mac`, both base64url.
+ *
+ * The store never sees the id: it is addressed by the SHA-256 of it, so that a leaked store holds no usable ticket.
+ */
+export interface Ticket {
+  /** 32 random bytes, base64url. */
+  readonly id: string
+  /** What the store knows the session by. */
+  readonly key: string
+  /** Signed by a fallback key: the cookie is to be signed anew. */
+  readonly stale: boolean
+  /** When this process last noted activity for it, in ms; keeps parallel requests from each writing a touch. */
+  touchedAt: number
+}
+
+/** Issues and verifies tickets. Secrets are a list: the first signs, all verify. */
+export interface TicketOffice {
+  /** A new id. */
+  newId (): string
+  /** The ticket for an id, signed with the first secret. */
+  sign (id: string): string
+  /** The ticket behind a cookie's value, or null if no secret verifies it. */
+  verify (value: string): Ticket | null
+}
+
+const ID_BYTES = 32
+const TICKET = /^[\w-]{43}\.[\w-]{43}$/
+const SEPARATOR_AT = 43
+
+/** So many verified tickets are remembered at least, at most twice as many. */
+const MEMO_SIZE = 5_000
+
+export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
+  const keys = secrets.map((secret) => deriveKey(secret, 'session ticket'))
+  const signingKey = keys[0]
+  if (signingKey === undefined) throw new TypeError('at least one secret is required')
+  const memo = new Memo<Ticket>(MEMO_SIZE)
+
+  return {
+    newId: () => randomBytes(ID_BYTES).toString('base64url'),
+    sign: (id) => `${id}.${mac(id, signingKey).toString('base64url')}`,
+    verify (value) {
+      const known = memo.get(value)
+      if (known !== undefined) return known
+      const ticket = check(value, keys)
+      if (ticket !== null) memo.set(value, ticket)
+      return ticket
+    }
+  }
+}
+
+/** What the store knows a session by. */
+export function storeKey (id: string): string {
+  return createHash('sha256').update(id).digest('base64url')
+}
+
+/**
+ * One key per purpose, so that what was signed for one purpose is worth nothing for another.
+ *
+ * Source: RFC 5869.
+ */
+export function deriveKey (secret: Buffer, purpose: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, '', `hatcheck/1 ${purpose}`, 32))
+}
+
+/**
+ * The values of every cookie with this name. There can be several: a sibling domain or another path may have planted
+ * or left one, and that must not lock out the user who also has the right one.
+ */
+export function cookieValues (header: string, name: string): string[] {
+  const values: string[] = []
+  let at = 0
+  while ((at = header.indexOf(name, at)) !== -1) {
+    const start = at
+    at += name.length
+    if (header.charCodeAt(at) !== EQUALS || !beginsPair(header, start)) continue
+    const end = header.indexOf(';', at)
+    values.push((end === -1 ? header.slice(at + 1) : header.slice(at + 1, end)).trim())
+    if (end === -1) break
+    at = end
+  }
+  return values
+}
+
+const EQUALS = 61
+const SEMICOLON = 59
+const SPACE = 32
+
+function beginsPair (header: string, at: number): boolean {
+  while (at > 0 && header.charCodeAt(at - 1) === SPACE) at--
+  return at === 0 || header.charCodeAt(at - 1) === SEMICOLON
+}
+
+function check (value: string, keys: readonly Buffer[]): Ticket | null {
+  if (!TICKET.test(value)) return null
+  const id = value.slice(0, SEPARATOR_AT)
+  const presented = Buffer.from(value.slice(SEPARATOR_AT + 1), 'base64url')
+  let match = -1
+  keys.forEach((key, index) => {
+    if (timingSafeEqual(presented, mac(id, key)) && match === -1) match = index
+  })
+  // The last character of 43 carries two bits that decoding ignores: only the one canonical spelling is a ticket.
+  if (match === -1 || presented.toString('base64url') !== value.slice(SEPARATOR_AT + 1)) return null
+  return { id, key: storeKey(id), stale: match > 0, touchedAt: 0 }
+}
+
+function mac (id: string, key: Buffer): Buffer {
+  return createHmac('sha256', key).update(id).digest()
+}
+
+/** A map that forgets: two generations, the older dropped when the younger is full. */
+class Memo<T> {
+  #young = new Map<string, T>()
+  #old = new Map<string, T>()
+  readonly #size: number
+
+  constructor (size: number) {
+    this.#size = size
+  }
+
+  get (key: string): T | undefined {
+    const young = this.#young.get(key)
+    if (young !== undefined) return young
+    const old = this.#old.get(key)
+    if (old !== undefined) this.set(key, old)
+    return old
+  }
+
+  set (key: string, value: T): void {
+    if (this.#young.size >= this.#size) {
+      this.#old = this.#young
+      this.#young = new Map()
+    }
+    this.#young.set(key, value)
+  }
+}

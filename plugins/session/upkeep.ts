@@ -1,0 +1,53 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { SessionStore } from './store.js'
+
+/** How often expired records are looked for. */
+const SWEEP_EVERY_MS = 60_000
+/** A slice of a sweep holds the event loop no longer than this. */
+const SLICE_MS = 5
+/** How often the end of a session that the store could not take is tried again. */
+const RETRY_EVERY_MS = 1_000
+
+export interface Upkeep {
+  /** From now on this session is refused, whatever the store says, until its end is stored. */
+  refuse (key: string): void
+  isRefused (key: string): boolean
+  stop (): void
+}
+
+/** The work on a store that no request waits for. */
+export function startUpkeep (store: SessionStore, log: FastifyBaseLogger): Upkeep {
+  const refused = new Set<string>()
+  const stopping = new AbortController()
+
+  const sweeping = setInterval(() => { sweep().catch((error: unknown) => { log.warn({ err: error }, 'sweep failed') }) }, SWEEP_EVERY_MS)
+  const retrying = setInterval(retry, RETRY_EVERY_MS)
+  sweeping.unref()
+  retrying.unref()
+
+  async function sweep (): Promise<void> {
+    while (!stopping.signal.aborted && await store.sweep(SLICE_MS) > 0) await new Promise((resolve) => { setImmediate(resolve) })
+  }
+
+  async function retry (): Promise<void> {
+    for (const key of refused) {
+      try {
+        await store.remove(key)
+        refused.delete(key)
+        log.info('the end of a session is stored now')
+      } catch {
+        return
+      }
+    }
+  }
+
+  return {
+    refuse (key) { refused.add(key) },
+    isRefused: (key) => refused.size > 0 && refused.has(key),
+    stop () {
+      stopping.abort()
+      clearInterval(sweeping)
+      clearInterval(retrying)
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import { html } from 'ghtml'
+import { style } from './style.js'
+
+export interface Page {
+  title: string
+  /** HTML that has been escaped. */
+  body: string
+  /** A message above the body. */
+  notice?: { kind: 'good' | 'bad', text: string } | undefined
+}
+
+/** A hat on its hook. */
+const mark = '<svg viewBox="0 0 32 32" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">' +
+  '<path d="M3 23c4 3 22 3 26 0M8 22V12c0-4 3-5 5-4 2 .9 4 .9 6 0 2-1 5 0 5 4v10M8 18c4 2 12 2 16 0"/></svg>'
+
+const icon = 'data:image/svg+xml,' + encodeURIComponent(mark
+  .replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ').replace('currentColor', '#3b7f9a'))
+
+const head = html`<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="${icon}">
+<style>!${style}</style>`
+
+/** The frame of every page; {@link footer} is the same on all of them. */
+export function layout ({ title, body, notice }: Page, footer: string): string {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>${title} – hatcheck</title>
+!${head}
+</head>
+<body>
+<main>
+<div class="card">
+<p class="brand">!${mark}hatcheck</p>
+!${notice === undefined ? '' : html`<p class="notice ${notice.kind}" role="${notice.kind === 'bad' ? 'alert' : 'status'}">${notice.text}</p>`}
+!${body}
+</div>
+</main>
+<footer class="muted">!${footer}</footer>
+</body>
+</html>
+`
+}

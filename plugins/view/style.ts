@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto'
+
+/** One sheet for every page, inline: a page is one request. Light and dark follow the system. */
+export const style = `
+:root { color-scheme: light dark; --ink: light-dark(#1d2433, #e8eaf0); --muted: light-dark(#5b6478, #a3abbd);
+  --paper: light-dark(#f4f2ee, #14171f); --card: light-dark(#fff, #1d212c); --line: light-dark(#dcd8d0, #353b4b);
+  --field: light-dark(#8a8f9c, #6b7489); --accent: light-dark(#24556b, #8fc7dd); --on-accent: light-dark(#fff, #10222b);
+  --good: light-dark(#1d6b43, #86d3a8); --bad: light-dark(#a3262b, #ff9d9a) }
+* { box-sizing: border-box }
+body { margin: 0; min-height: 100vh; display: grid; grid-template-rows: 1fr auto; background: var(--paper); color: var(--ink);
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
+main { width: min(100% - 2rem, 26rem); margin: auto; padding: 3rem 0 }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: .9rem; padding: 2rem; box-shadow: 0 1rem 2.5rem -1.75rem #0006 }
+.brand { display: flex; gap: .6rem; align-items: center; margin: 0 0 1.25rem; color: var(--accent); font-weight: 600; letter-spacing: .01em }
+.brand svg { width: 1.9rem; height: 1.9rem; flex: none }
+h1 { font-size: 1.45rem; line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere }
+p { margin: 0 0 1rem; overflow-wrap: anywhere }
+.card > :last-child { margin-bottom: 0 }
+a { color: var(--accent); text-underline-offset: .18em }
+.muted { color: var(--muted); font-size: .9rem }
+.notice { border-left: .25rem solid var(--good); padding: .6rem .9rem; margin: 0 0 1.25rem; background: color-mix(in srgb, var(--good) 9%, transparent); border-radius: .3rem }
+.notice.bad { border-color: var(--bad); background: color-mix(in srgb, var(--bad) 9%, transparent) }
+.field { margin: 0 0 1.1rem }
+label { display: block; font-weight: 600; margin: 0 0 .35rem }
+input:not([type=checkbox]) { width: 100%; min-height: 2.9rem; padding: .55rem .75rem; font: inherit; color: inherit; background: var(--paper);
+  border: 1px solid var(--field); border-radius: .5rem }
+input[aria-invalid=true] { border-color: var(--bad) }
+.check { display: flex; gap: .6rem; align-items: center; min-height: 2.75rem; margin: -.35rem 0 .75rem; font-weight: 400 }
+.check input { width: 1.2rem; height: 1.2rem; margin: 0; accent-color: var(--accent) }
+button, .button { display: block; width: 100%; min-height: 2.9rem; padding: .65rem 1rem; font: inherit; font-weight: 600; text-align: center; text-decoration: none;
+  color: var(--on-accent); background: var(--accent); border: 1px solid transparent; border-radius: .5rem; cursor: pointer }
+button:hover, .button:hover { filter: brightness(1.08) }
+.quiet { color: var(--accent); background: none; border-color: var(--field) }
+:focus-visible { outline: .2rem solid var(--accent); outline-offset: .15rem }
+form { margin: 0 }
+footer { padding: 1rem; text-align: center }
+@media (max-width: 26rem) { main { padding: 1.25rem 0 } .card { padding: 1.35rem } }
+@media (prefers-reduced-motion: no-preference) { button, .button { transition: filter .15s } }
+`
+
+/** What the Content-Security-Policy says of {@link style}: this sheet and no other. */
+export const styleHash = `'sha256-${createHash('sha256').update(style).digest('base64')}'`

@@ -1,0 +1,12 @@
+import formbody from '@fastify/formbody'
+import type { FastifyInstance } from 'fastify'
+
+/** What all of hatcheck's own routes have in common, and no route of a host application. */
+export default async function shared (fastify: FastifyInstance): Promise<void> {
+  const { hatcheck } = fastify
+  fastify.setErrorHandler(hatcheck.handleError)
+  fastify.addHook('onRequest', hatcheck.secureHeaders)
+  if (hatcheck.guardDemo !== null) fastify.addHook('onRequest', hatcheck.guardDemo)
+  fastify.addHook('onRequest', hatcheck.refuseCrossOrigin)
+  if (!fastify.hasContentTypeParser('application/x-www-form-urlencoded')) await fastify.register(formbody)
+}

@@ -1,0 +1,26 @@
+import type { FastifyInstance } from 'fastify'
+import { html } from 'ghtml'
+
+export default async function home (fastify: FastifyInstance): Promise<void> {
+  const { hatcheck } = fastify
+  const { prefix } = hatcheck.config
+
+  const anonymous = html`<h1>You are not logged in</h1><p><a class="button" href="${prefix}/login">Log in your account here</a></p>`
+
+  const known = (name: string): string => html`<h1>${name} Your account is logged in.</h1>
+<form method="post" action="${prefix}/logout"><button class="quiet">Log out your account here</button></form>`
+
+  fastify.get('/', (request, reply) => {
+    const { user } = request
+    if (hatcheck.prefersJson(request)) {
+      reply.send({ user: user === null ? null : { name: user.name, authenticatedAt: new Date(user.authenticatedAt).toISOString() } })
+      return
+    }
+    const text = hatcheck.takeNotice(request, reply)
+    hatcheck.page(reply, {
+      title: user === null ? 'Not logged in' : user.name,
+      body: user === null ? anonymous : known(user.name),
+      notice: text === undefined ? undefined : { kind: 'good', text }
+    })
+  })
+}

@@ -1,0 +1,61 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import createError from '@fastify/error'
+import { credentialsOf, fieldsOf } from './credentials.js'
+import { loginPage } from './page.js'
+
+export const WrongCredentialsError = createError('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.', 401)
+
+/** A name, a password and an address fit in it many times. */
+const BODY_LIMIT = 16_384
+
+export default async function login (fastify: FastifyInstance): Promise<void> {
+  const { hatcheck } = fastify
+  const { prefix } = hatcheck.config
+
+  fastify.get<{ Querystring: { next?: unknown } }>('/login', (request, reply) => {
+    const next = hatcheck.nextOf(request.query.next)
+    if (request.user !== null) {
+      reply.redirect(next, 303)
+      return
+    }
+    hatcheck.page(reply, loginPage({ prefix, next }))
+  })
+
+  fastify.post('/login', { bodyLimit: BODY_LIMIT, errorHandler: showInForm }, async (request, reply) => {
+    // Known before the password is hashed: a cookie that cannot travel makes the login worthless.
+    hatcheck.assertDeliverable(request)
+    const { name, password, permanent } = credentialsOf(request.body)
+    const user = await hatcheck.authenticate(name, password, request)
+    if (user === null) throw new WrongCredentialsError()
+    await request.login(user.name, { permanent })
+    const next = hatcheck.nextOf(nextOf(request))
+    if (hatcheck.prefersJson(request)) {
+      return { user: { name: user.name, authenticatedAt: new Date(request.user?.authenticatedAt ?? 0).toISOString() }, next }
+    }
+    hatcheck.leaveNotice(request, reply, 'login')
+    return await reply.redirect(next, 303)
+  })
+
+  /** A browser gets the form again, with what it had in it but the password. */
+  function showInForm (error: Parameters<typeof hatcheck.handleError>[0], request: FastifyRequest, reply: FastifyReply): void {
+    const isForForm = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD'].includes(error.code)
+    const accept = request.headers.accept ?? ''
+    if (!isForForm || !accept.includes('text/html') || hatcheck.prefersJson(request)) {
+      hatcheck.handleError(error, request, reply)
+      return
+    }
+    const { client_name: name, permanent } = fieldsOf(request.body)
+    hatcheck.page(reply.code(error.statusCode ?? 400), loginPage({
+      prefix,
+      next: hatcheck.nextOf(nextOf(request)),
+      name: typeof name === 'string' ? name : '',
+      permanent: permanent === 'on',
+      error: error.message
+    }))
+  }
+}
+
+/** The form carries it as a field; a program may have it in the address. */
+function nextOf (request: FastifyRequest): unknown {
+  return fieldsOf(request.body)['next'] ?? fieldsOf(request.query)['next']
+}

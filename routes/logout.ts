@@ -1,0 +1,34 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { html } from 'ghtml'
+import { CrossOriginError } from '../plugins/cross-origin.js'
+
+export default async function logout (fastify: FastifyInstance): Promise<void> {
+  const { hatcheck } = fastify
+  const { prefix } = hatcheck.config
+
+  fastify.get('/logout', { exposeHeadRoute: false }, async (request, reply) => {
+    if (hatcheck.isUnasked(request)) return confirm(request, reply)
+    return await end(request, reply)
+  })
+
+  // A HEAD is for looking only.
+  fastify.head('/logout', async (request, reply) => confirm(request, reply))
+
+  fastify.post('/logout', end)
+
+  async function end (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    await request.logout()
+    if (hatcheck.prefersJson(request)) return { user: null }
+    hatcheck.leaveNotice(request, reply, 'logout')
+    return await reply.redirect(`${prefix}/`, 303)
+  }
+
+  /** Another site led here, or the browser looks ahead: nothing changes until the user says so. */
+  function confirm (request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    if (hatcheck.prefersJson(request)) throw new CrossOriginError()
+    return hatcheck.page(reply, {
+      title: 'Log out',
+      body: html`<h1>Log out?</h1><form method="post" action="${prefix}/logout"><button>Log out your account here</button></form>`
+    })
+  }
+}

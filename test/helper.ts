@@ -1,0 +1,87 @@
+import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOptions, type LightMyRequestResponse } from 'fastify'
+import { execFileSync } from 'node:child_process'
+import type { Test } from 'tap'
+import { hatcheck, hatcheckService, type HatcheckOptions } from '../app.js'
+
+/** An obvious test key, made at run time. */
+export const testKey = 'key for tests only: '.padEnd(48, '0123456789abcdef')
+
+/** hatcheck as the service, on the memory store, in demo mode unless said otherwise. It is closed with the test. */
+export async function build (
+  t: Test,
+  options: HatcheckOptions & { mode?: 'service' | 'demo' } = {},
+  server: FastifyServerOptions = {}
+): Promise<FastifyInstance> {
+  const fastify = Fastify(server) as unknown as FastifyInstance
+  await fastify.register(hatcheckService, { mode: 'demo', sessionStore: 'memory:', secretKey: testKey, ...options })
+  t.teardown(() => fastify.close())
+  return fastify
+}
+
+/** hatcheck as a plugin of another application, on the memory store. Add routes, then inject. */
+export async function buildHost (t: Test, options: HatcheckOptions = {}, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
+  const fastify = Fastify(server) as unknown as FastifyInstance
+  await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, ...options })
+  t.teardown(() => fastify.close())
+  return fastify
+}
+
+/** A client with a cookie jar, as simple as can be: name to value, removed when it expires. */
+export class Client {
+  readonly cookies = new Map<string, string>()
+  readonly #fastify: FastifyInstance
+
+  constructor (fastify: FastifyInstance) {
+    this.#fastify = fastify
+  }
+
+  get cookieHeader (): string {
+    return [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+  }
+
+  async send (options: InjectOptions): Promise<LightMyRequestResponse> {
+    const cookie = this.cookieHeader
+    const response = await this.#fastify.inject({ ...options, headers: { ...cookie !== '' && { cookie }, ...options.headers } })
+    for (const { name, value, maxAge } of response.cookies as Array<{ name: string, value: string, maxAge?: number }>) {
+      if (maxAge === 0) this.cookies.delete(name)
+      else this.cookies.set(name, value)
+    }
+    return response
+  }
+
+  get (url: string, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
+    return this.send({ method: 'GET', url, headers })
+  }
+
+  /** Sends a form, as a browser or curl does. */
+  post (url: string, form: Record<string, string> = {}, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
+    return this.send({
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      payload: new URLSearchParams(form).toString()
+    })
+  }
+
+  login (name = 'Harry', password = '12345678'): Promise<LightMyRequestResponse> {
+    return this.post('/login', { client_name: name, password })
+  }
+}
+
+/** A promise that is settled from outside: what forces the order of a race. */
+export function gate (): { open: () => void, passed: Promise<void> } {
+  let open = (): void => {}
+  const passed = new Promise<void>((resolve) => { open = resolve })
+  return { open, passed }
+}
+
+/** Skips a test where a program is missing, with the reason; fails it where HATCHECK_TEST_ALL says that all must run. */
+export function needs (program: string): { skip: string | false } {
+  try {
+    execFileSync('which', [program], { stdio: 'ignore' })
+    return { skip: false }
+  } catch {
+    if (process.env['HATCHECK_TEST_ALL'] === '1') return { skip: false }
+    return { skip: `needs ${program}, which is not installed here` }
+  }
+}
