@@ -5,10 +5,10 @@ import { SessionKeyError, UnsupportedError } from './errors.js'
 import { toJson } from './json.js'
 import type { LazySession } from './lazy-session.js'
 
+const STATE = Symbol('hatcheck.session')
+
 type Facade = FastifySessionObject & { [STATE]: LazySession }
 type Callback = (error?: unknown) => void
-
-const STATE = Symbol('hatcheck.session')
 
 /** What a handler sees as `request.session`: the data as properties, and the methods. */
 export function createFacade (session: LazySession): FastifySessionObject {
