@@ -30,8 +30,10 @@ export default fp(async function crossOrigin (fastify) {
   }
 
   hatcheck.isUnasked = (request) => {
-    const site = request.headers['sec-fetch-site']
-    return (site !== undefined && site !== 'same-origin' && site !== 'none') || isPrefetch(request)
+    const { referer, 'sec-fetch-site': site } = request.headers
+    if (isPrefetch(request)) return true
+    if (site !== undefined) return site !== 'same-origin' && site !== 'none'
+    return referer !== undefined && !isOwn(referer, request)
   }
 
   function isForeign (request: FastifyRequest): boolean {
@@ -42,8 +44,8 @@ export default fp(async function crossOrigin (fastify) {
   }
 }, { name: 'cross-origin', dependencies: ['config'] })
 
-function isOwn (origin: string, { host }: FastifyRequest): boolean {
-  return URL.canParse(origin) && new URL(origin).host === host.toLowerCase()
+function isOwn (address: string, { host }: FastifyRequest): boolean {
+  return URL.canParse(address) && new URL(address).host === host.toLowerCase()
 }
 
 function isPrefetch ({ headers }: FastifyRequest): boolean {

@@ -34,11 +34,13 @@ export class Accounts {
     assertPassword(password)
     const { accounts, signup } = this.#options
     const key = accountKey(normalName(name))
-    const account = await accounts.read(key)
-    if (account === null && signup === 'open' && await this.#create(name, password)) return { name: normalName(name) }
-    const { passwordHash, ...known } = account ?? await accounts.read(key) ?? { passwordHash: null, name, disabled: true }
-    const matches = await verifyPassword(passwordHash, password)
-    return matches && !known.disabled ? { name: known.name } : null
+    let account = await accounts.read(key)
+    if (account === null && signup === 'open') {
+      if (await this.#create(name, password)) return { name: normalName(name) }
+      account = await accounts.read(key)
+    }
+    const matches = await verifyPassword(account?.passwordHash ?? null, password)
+    return account !== null && matches && !account.disabled ? { name: account.name } : null
   }
 
   /** @throws AccountExistsError, NameError, PasswordError */

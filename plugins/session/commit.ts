@@ -79,9 +79,8 @@ function noteReading (session: LazySession, { store, lifetimes, log, now }: Comm
 }
 
 async function begin (session: LazySession, fields: SessionFields, context: CommitContext): Promise<void> {
-  if (Object.keys(fields).length === 0) return
-  const record = newRecord(session, fields, context.now(), context)
-  await create(session, record, context)
+  session.assertDeliverable()
+  await create(session, newRecord(session, fields, context.now(), context), context)
 }
 
 async function patch (session: LazySession, changes: SessionChanges, context: CommitContext, strict: boolean): Promise<void> {
@@ -101,6 +100,7 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   const { store, log, maxBytes } = context
   const { ticket, record, keep, authenticated } = session
   const { set, remove } = session.difference()
+  if (session.keys().length > 0) session.assertDeliverable()
   assertSize(without({ ...pick(record?.fields ?? {}, keep), ...set }, remove), maxBytes)
   const last = ticket === null || record === null ? null : await guarded('remove', () => store.remove(ticket.key))
   const carriesOver = keep.length > 0 && !authenticated

@@ -1,4 +1,3 @@
-import type { FastifyRequest } from 'fastify'
 import type { FastifySessionObject } from '@fastify/session'
 import { inspect } from 'node:util'
 import { SessionKeyError, UnsupportedError } from './errors.js'
@@ -13,11 +12,6 @@ type Callback = (error?: unknown) => void
 /** What a handler sees as `request.session`: the data as properties, and the methods. */
 export function createFacade (session: LazySession): FastifySessionObject {
   return new Proxy(session, traps) as unknown as FastifySessionObject
-}
-
-/** The session behind `request.session`. */
-export function sessionBehind (request: FastifyRequest): LazySession {
-  return (request.session as Facade)[STATE]
 }
 
 /** The methods of `request.session`. */

@@ -51,7 +51,9 @@ type Session = import('fastify').Session
 
 /** Where a request keeps its session. */
 const kSession = Symbol('hatcheck.session')
-type WithSession = FastifyRequest & { [kSession]: LazySession | null }
+/** Why it could not be read. */
+const kFailure = Symbol('hatcheck.failure')
+type WithSession = FastifyRequest & { [kSession]: LazySession | null, [kFailure]: unknown }
 
 /** The session of a request, for the plugins that build on it. Nobody is said to have read it yet. */
 export type SessionOf = (request: FastifyRequest) => LazySession
@@ -79,21 +81,29 @@ export default fp(async function session (fastify) {
   const sessionContext: SessionContext = {
     makeReal,
     sign: tickets.sign,
+    assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     save: async (session) => { await commit(session, commitContext, true) },
     read: async (ticket) => live(ticket, await guardedRead(ticket))
   }
 
   fastify.decorate('sessions', { store })
   fastify.decorateRequest(kSession, null)
+  fastify.decorateRequest(kFailure, null)
   fastify.decorateRequest('session', { getter (): FastifySessionObject { return sessionOf(this as FastifyRequest).facade } })
   fastify.hatcheck.sessionOf = sessionOf
-  fastify.hatcheck.assertDeliverable = (request) => { assertDeliverable(profileOf(request), request) }
+  fastify.hatcheck.assertDeliverable = sessionContext.assertDeliverable
 
   if (!store.sync) {
     fastify.addHook('onRequest', async function readSession (request) {
+      const holder = request as WithSession
       const ticket = presentedTicket(request)
-      const record = ticket === null ? null : live(ticket, await guardedRead(ticket))
-      ;(request as WithSession)[kSession] = new LazySession(sessionContext, ticket, record)
+      try {
+        const record = ticket === null ? null : live(ticket, await guardedRead(ticket))
+        holder[kSession] = new LazySession(sessionContext, request, ticket, record)
+      } catch (error) {
+        // Told to whoever asks for the session: a route that needs none goes on.
+        holder[kFailure] = error
+      }
     })
   }
 
@@ -112,7 +122,6 @@ export default fp(async function session (fastify) {
       done(error)
     }
     try {
-      assertCookieCanTravel(session, request)
       const writing = commit(session, commitContext)
       if (writing === undefined) succeed()
       else writing.then(succeed, fail)
@@ -128,6 +137,7 @@ export default fp(async function session (fastify) {
 
   function sessionOf (request: FastifyRequest): LazySession {
     const holder = request as WithSession
+    if (holder[kFailure] !== null) throw holder[kFailure]
     const session = holder[kSession] ??= open(request)
     if (session.phase === 'untouched') session.phase = 'read'
     return session
@@ -136,7 +146,7 @@ export default fp(async function session (fastify) {
   function open (request: FastifyRequest): LazySession {
     const ticket = presentedTicket(request)
     const record = ticket === null ? null : live(ticket, store.read(ticket.key) as SessionRecord | null)
-    return new LazySession(sessionContext, ticket, record)
+    return new LazySession(sessionContext, request, ticket, record)
   }
 
   /** The first cookie of our name that verifies: a planted or stale duplicate must not lock the user out. */
@@ -164,14 +174,10 @@ export default fp(async function session (fastify) {
     }
   }
 
-  function assertCookieCanTravel (session: LazySession, request: FastifyRequest): void {
-    const begins = session.phase === 'renewed' || (session.phase === 'changed' && session.record === null)
-    if (begins && session.keys().length > 0) assertDeliverable(profileOf(request), request)
-  }
-
   /** The only place that writes a session cookie. */
   function finish (session: LazySession, request: FastifyRequest, reply: FastifyReply): void {
     session.phase = 'committed'
+    if (session.cookie === 'keep') return
     const { name, attributes } = profileOf(request)
     if (session.cookie === 'set') {
       const { record } = session
@@ -179,7 +185,7 @@ export default fp(async function session (fastify) {
         ? { maxAge: Math.max(0, Math.floor((record.createdAt - now()) / 1000) + config.lifetimes.permanent.lifetimeSeconds) }
         : {}
       reply.header('set-cookie', fastify.serializeCookie(name, session.signedId(), { ...attributes, ...maxAge }))
-    } else if (session.cookie === 'clear' && cookieValues(request.headers.cookie ?? '', name).length > 0) {
+    } else if (cookieValues(request.headers.cookie ?? '', name).length > 0) {
       reply.header('set-cookie', fastify.serializeCookie(name, '', { ...attributes, expires: new Date(0), maxAge: 0 }))
     }
   }

@@ -1,4 +1,5 @@
 import type { FastifySessionObject } from '@fastify/session'
+import type { FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { SessionCommittedError } from './errors.js'
 import { RESERVED, assertKey, createFacade } from './facade.js'
@@ -24,6 +25,8 @@ export interface SessionContext {
   /** Makes a session of `@fastify/session`: the one of this ticket with this data, or with null a new one. */
   makeReal (ticket: Ticket | null, data: Record<string, unknown>): RealSession
   sign (id: string): string
+  /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
+  assertDeliverable (request: FastifyRequest): void
   /** Writes what has changed at once, as the response would. */
   save (session: LazySession): Promise<void>
   /** Reads the record anew. */
@@ -58,6 +61,7 @@ export class LazySession {
   authenticated = false
 
   readonly #context: SessionContext
+  readonly #request: FastifyRequest
   #ticket: Ticket | null
   #record: SessionRecord | null
   #permanent: boolean
@@ -68,8 +72,9 @@ export class LazySession {
   #facade: FastifySessionObject | null = null
 
   /** @param record what the ticket stands for; null for a ticket of a session that is no more. */
-  constructor (context: SessionContext, ticket: Ticket | null, record: SessionRecord | null) {
+  constructor (context: SessionContext, request: FastifyRequest, ticket: Ticket | null, record: SessionRecord | null) {
     this.#context = context
+    this.#request = request
     this.#ticket = ticket
     this.#record = record
     this.#permanent = record?.permanent ?? false
@@ -141,8 +146,8 @@ export class LazySession {
   regenerate (keys: readonly string[] = []): void {
     this.#assertOpen()
     this.#makeReal().regenerate([...keys])
+    this.keep = this.#narrowed(keys)
     this.phase = 'renewed'
-    this.keep = keys
     this.authenticated = false
     if (!keys.includes('client_name')) this.#user = null
   }
@@ -150,9 +155,9 @@ export class LazySession {
   /** Makes `user` the one who is logged in, under a new id: whoever knew the old id (session fixation) has nothing. */
   login (user: string, now: number, permanent: boolean): void {
     const sameOwner = this.#user === null || this.#user === user
-    const keys = sameOwner ? this.keys() : []
-    this.regenerate(keys)
-    this.keep = sameOwner ? 'all' : []
+    const keep = sameOwner ? this.#narrowed('all') : []
+    this.regenerate(sameOwner ? this.keys() : [])
+    this.keep = keep
     this.authenticated = true
     this.#user = user
     this.#permanent = permanent
@@ -214,6 +219,11 @@ export class LazySession {
     return this.#context.save(this)
   }
 
+  /** @throws InsecureTransportError instead of a cookie that the browser would drop. */
+  assertDeliverable (): void {
+    this.#context.assertDeliverable(this.#request)
+  }
+
   /** The data, as a plain object. */
   toObject (): Record<string, unknown> {
     return Object.fromEntries(this.keys().map((key) => [key, this.get(key)]))
@@ -242,6 +252,14 @@ export class LazySession {
   #kept (): SessionFields {
     const fields = this.#record?.fields ?? {}
     return this.phase === 'renewed' ? pick(fields, this.keep) : fields
+  }
+
+  /** What an earlier renewal or end in this request has left behind does not come back. */
+  #narrowed (keep: Keep): Keep {
+    if (this.phase === 'destroyed') return []
+    const { phase, keep: kept } = this
+    if (phase !== 'renewed' || kept === 'all') return keep
+    return keep === 'all' ? kept : keep.filter((key) => kept.includes(key))
   }
 
   #compare (key: string, value: unknown, before: SessionFields, set: Record<string, string>): void {

@@ -30,7 +30,8 @@ type StorageConfig = Pick<Config, 'mode' | 'sessionStore' | 'dataDir' | 'session
 export function openStorage (config: StorageConfig, log: Pick<FastifyBaseLogger, 'warn'>): Storage {
   const { sessionStore: store, dataDir, sessionMaxBytes: maxBytes, now } = config
   if (typeof store === 'object') {
-    return { sessions: store, accounts: null, description: 'the store of the application', close: async () => { await store.close() } }
+    // Whoever has opened it closes it.
+    return { sessions: store, accounts: null, description: 'the store of the application', close: async () => {} }
   }
   if (store === 'memory:') {
     const sessions = new MemoryStore({ now, maxBytes })
