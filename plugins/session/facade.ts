@@ -91,7 +91,7 @@ const traps: ProxyHandler<LazySession> = {
     return session.get(key)
   },
   set (session, key, value) {
-    if (key === 'permanent') session.setPermanent(value === true)
+    if (key === 'permanent') session.setPermanent(Boolean(value))
     else session.set(key as string, value)
     return true
   },

@@ -282,9 +282,11 @@ export class LazySession {
   }
 
   #makeReal (): RealSession {
-    this.#real ??= this.#record === null
-      ? this.#context.makeReal(null, {})
-      : this.#context.makeReal(this.#ticket, this.toObject())
+    if (this.#real !== null) return this.#real
+    const data = this.toObject()
+    // A stored value that is no JSON has been lost already.
+    for (const key in data) if (data[key] === undefined) delete data[key]
+    this.#real = this.#context.makeReal(this.#record === null ? null : this.#ticket, data)
     return this.#real
   }
 }
