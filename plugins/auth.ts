@@ -66,7 +66,7 @@ export default fp(async function auth (fastify) {
   })
 
   fastify.decorateRequest('logout', async function logout (this: FastifyRequest) {
-    sessionOf(this).destroy()
+    hatcheck.endSession(this)
   })
 
   fastify.decorate('requireLogin', async function requireLogin (request: FastifyRequest, reply: FastifyReply) {

@@ -28,6 +28,8 @@ export default fp(async function errorHandler (fastify) {
     answer(request, reply.code(404), { status: 404, detail: 'There is nothing at this address.', code: 'HATCHECK_NOT_FOUND' })
 
   function answer (request: FastifyRequest, reply: FastifyReply, { status, detail, code }: Problem): FastifyReply {
+    // An error can come before the hook that sets them, such as one of the parser at an unknown address.
+    hatcheck.secureHeaders(request, reply, () => {})
     const title = STATUS_CODES[status] ?? 'Error'
     const accept = request.headers.accept ?? ''
     if (accept.includes('text/html') && !hatcheck.prefersJson(request)) {
@@ -38,7 +40,7 @@ export default fp(async function errorHandler (fastify) {
     }
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))
   }
-}, { name: 'error-handler', dependencies: ['config', 'view'] })
+}, { name: 'error-handler', dependencies: ['config', 'view', 'security-headers'] })
 
 interface Problem {
   status: number

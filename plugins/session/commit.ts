@@ -42,7 +42,7 @@ export function commit (session: LazySession, context: CommitContext, strict = f
     case 'renewed':
       return renew(session, context, strict)
     case 'destroyed':
-      return end(session, context)
+      return end(session, context).then(() => { session.rebase(null, null) })
   }
 }
 
@@ -65,17 +65,21 @@ function changesOf (session: LazySession, { now, lifetimes, maxBytes }: CommitCo
   }
 }
 
-function noteReading (session: LazySession, { store, lifetimes, log, now }: CommitContext): void {
+function noteReading (session: LazySession, { store, lifetimes, log, now }: CommitContext): MaybePromise<void> {
   const { record, ticket } = session
   if (record === null || ticket === null) return
-  if (ticket.stale) session.cookie = 'set'
   const time = now()
+  const touch = async (): Promise<boolean> => await store.touch(ticket.key, time, expiryOf({ ...record, seenAt: time }, lifetimes))
+  const failed = (error: unknown): void => { log.warn({ err: error }, 'activity of a session could not be noted') }
+  if (ticket.stale) {
+    // Signed anew only if it still lives: the browser may have a newer cookie by now.
+    return touch().then((lives) => { if (lives) session.cookie = 'set' }, failed)
+  }
   const lifetime = record.permanent ? lifetimes.permanent : lifetimes.browser
   if (!session.touchForced && !isTouchDue(Math.max(record.seenAt, ticket.touchedAt), time, lifetime)) return
   ticket.touchedAt = time
   // The response does not wait for it, and a failure costs no more than an earlier end of an idle session.
-  const touched = async () => await store.touch(ticket.key, time, expiryOf({ ...record, seenAt: time }, lifetimes))
-  touched().catch((error: unknown) => { log.warn({ err: error }, 'activity of a session could not be noted') })
+  touch().catch(failed)
 }
 
 async function begin (session: LazySession, fields: SessionFields, context: CommitContext): Promise<void> {
@@ -102,7 +106,9 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   const { set, remove } = session.difference()
   if (session.keys().length > 0) session.assertDeliverable()
   assertSize(without({ ...pick(record?.fields ?? {}, keep), ...set }, remove), maxBytes)
-  const last = ticket === null || record === null ? null : await guarded('remove', () => store.remove(ticket.key))
+  const last = session.ended
+    ? await end(session, context)
+    : ticket === null || record === null ? null : await guarded('remove', () => store.remove(ticket.key))
   const carriesOver = keep.length > 0 && !authenticated
   if (record !== null && last === null && carriesOver) return gone(log, strict)
   const fields = without({ ...pick(last?.fields ?? {}, keep), ...set }, remove)
@@ -115,10 +121,10 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   await create(session, newRecord(session, fields, createdAt, context), context)
 }
 
-async function end (session: LazySession, { store, refuse, log }: CommitContext): Promise<void> {
-  const { ticket, record } = session
+async function end (session: LazySession, { store, refuse, log }: CommitContext): Promise<null> {
+  const { ticket, record, mayLive } = session
   session.cookie = 'clear'
-  if (ticket === null || record === null) return
+  if (ticket === null || (record === null && !mayLive)) return null
   try {
     await store.remove(ticket.key)
   } catch (error) {
@@ -126,7 +132,7 @@ async function end (session: LazySession, { store, refuse, log }: CommitContext)
     log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
     throw Object.assign(new LogoutUnconfirmedError(), { headers: { 'retry-after': '1' } })
   }
-  session.rebase(null, null)
+  return null
 }
 
 function newRecord (session: LazySession, fields: SessionFields, createdAt: number, { now, lifetimes }: CommitContext): SessionRecord {

@@ -61,6 +61,8 @@ export type SessionOf = (request: FastifyRequest) => LazySession
 declare module 'fastify' {
   interface Hatcheck {
     sessionOf: SessionOf
+    /** Ends the session, also when the store cannot say whether there is one. */
+    endSession (request: FastifyRequest): void
     /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
     assertDeliverable (request: FastifyRequest): void
   }
@@ -91,6 +93,7 @@ export default fp(async function session (fastify) {
   fastify.decorateRequest(kFailure, null)
   fastify.decorateRequest('session', { getter (): FastifySessionObject { return sessionOf(this as FastifyRequest).facade } })
   fastify.hatcheck.sessionOf = sessionOf
+  fastify.hatcheck.endSession = endSession
   fastify.hatcheck.assertDeliverable = sessionContext.assertDeliverable
 
   if (!store.sync) {
@@ -143,9 +146,25 @@ export default fp(async function session (fastify) {
     return session
   }
 
+  function endSession (request: FastifyRequest): void {
+    const holder = request as WithSession
+    const ticket = presentedTicket(request)
+    try {
+      sessionOf(request)
+    } catch {
+      // It cannot be read, but it can be refused.
+      holder[kFailure] = null
+      holder[kSession] = new LazySession(sessionContext, request, ticket, null)
+      holder[kSession].mayLive = true
+    }
+    const session = sessionOf(request)
+    if (ticket !== null && upkeep.isRefused(ticket.key)) session.mayLive = true
+    session.destroy()
+  }
+
   function open (request: FastifyRequest): LazySession {
     const ticket = presentedTicket(request)
-    const record = ticket === null ? null : live(ticket, store.read(ticket.key) as SessionRecord | null)
+    const record = ticket === null ? null : live(ticket, readNow(ticket))
     return new LazySession(sessionContext, request, ticket, record)
   }
 
@@ -164,6 +183,14 @@ export default fp(async function session (fastify) {
   function live (ticket: Ticket, record: SessionRecord | null): SessionRecord | null {
     if (record === null || upkeep.isRefused(ticket.key)) return null
     return expiryOf(record, config.lifetimes) > now() ? record : null
+  }
+
+  function readNow (ticket: Ticket): SessionRecord | null {
+    try {
+      return store.read(ticket.key) as SessionRecord | null
+    } catch (error) {
+      throw storeUnavailable(error, 'read')
+    }
   }
 
   async function guardedRead (ticket: Ticket): Promise<SessionRecord | null> {

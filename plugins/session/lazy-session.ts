@@ -56,6 +56,10 @@ export class LazySession {
   cookie: 'keep' | 'set' | 'clear' = 'keep'
   /** Activity is to be noted even if it was noted lately. */
   touchForced = false
+  /** The store could not be asked, or still holds a session that has ended: the ticket may be good for one. */
+  mayLive = false
+  /** `destroy` was called, whatever came after it. */
+  ended = false
   keep: Keep = 'all'
   /** Set by a login: the two clocks start anew, and data of another user is left behind. */
   authenticated = false
@@ -169,6 +173,7 @@ export class LazySession {
   destroy (): void {
     this.#assertOpen()
     this.phase = 'destroyed'
+    this.ended = true
     this.#real = this.#context.makeReal(null, {})
     this.#user = null
     this.#permanent = false
@@ -179,6 +184,7 @@ export class LazySession {
     this.#assertOpen()
     this.#record = this.#ticket === null ? null : await this.#context.read(this.#ticket)
     this.phase = 'read'
+    this.ended = false
     this.#permanent = this.#record?.permanent ?? false
     this.#user = this.#record?.user ?? null
     this.#parsed = Object.create(null)
@@ -191,6 +197,8 @@ export class LazySession {
   rebase (record: SessionRecord | null, ticket: Ticket | null): void {
     this.phase = 'read'
     this.#ticket = ticket
+    this.mayLive = false
+    this.ended = false
     // Fields that another request has added are none of this request's: it must not seem to have removed them.
     this.#record = record === null ? null : { ...record, fields: pick(record.fields, this.keys()) }
     this.keep = 'all'

@@ -99,7 +99,7 @@ export class LmdbStore implements SessionStore {
       const now = this.#options.now()
       let dropped = 0
       do {
-        const due = [...this.#keysByExpiry.getRange({ end: now, limit: SWEEP_BATCH })]
+        const due = [...this.#keysByExpiry.getRange({ end: now + 1, limit: SWEEP_BATCH })]
         for (const { key: time, value: key } of due) this.#expire(key, time, now)
         dropped += due.length
         if (due.length < SWEEP_BATCH) break

@@ -43,7 +43,7 @@ export class MemoryStore implements SessionStore {
     const { maxSessions } = this.#options
     if (this.#records.has(key) || this.#tombstones.has(key)) return false
     if (this.#records.size >= maxSessions) throw new StoreFullError(maxSessions)
-    this.#put(key, record)
+    this.#put(key, { ...record, fields: { ...record.fields } })
     return true
   }
 
@@ -96,6 +96,7 @@ export class MemoryStore implements SessionStore {
       if (deadUntil > now) break
       this.#tombstones.delete(key)
       dropped++
+      if (dropped % SWEEP_STRIDE === 0 && performance.now() >= until) return dropped
     }
     for (let seen = 1; ; seen++) {
       const next = this.#sweeping.next()

@@ -58,7 +58,7 @@ export interface SessionStore {
   /**
    * Drops expired records and old tombstones until nothing is left to drop or `budgetMs` is used up.
    *
-   * @returns how many were dropped; 0 means that nothing is left.
+   * @returns how many were dropped, at least 1 while there may be more to drop; 0 means that nothing is left.
    */
   sweep (budgetMs: number): MaybePromise<number>
 

@@ -18,7 +18,8 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
       reply.redirect(next, 303)
       return
     }
-    hatcheck.page(reply, loginPage({ prefix, next }))
+    if (hatcheck.prefersJson(request)) reply.send({ user: null, next })
+    else hatcheck.page(reply, loginPage({ prefix, next }))
   })
 
   fastify.post('/login', { bodyLimit: BODY_LIMIT, errorHandler: showInForm }, async (request, reply) => {

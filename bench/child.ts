@@ -1,0 +1,61 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import type { ContenderName } from './contenders.js'
+import type { Started, Usage } from './server.js'
+
+/** Longer than any contender needs to close. */
+const STOP_MS = 5_000
+
+/** One contender, in a process of its own. */
+export class Child {
+  readonly name: ContenderName
+  url = ''
+  readonly #process: ChildProcess
+
+  constructor (file: string, name: ContenderName, dataDir: string) {
+    this.name = name
+    // Without the driver's own flags, which would bring its TypeScript loader along.
+    this.#process = fork(file, [name, dataDir], { execArgv: [] })
+  }
+
+  /** Resolves when it listens. */
+  async start (): Promise<void> {
+    const { port } = await this.#answer<Started>()
+    this.url = `http://127.0.0.1:${port}/`
+  }
+
+  /** The CPU time it has used so far, in µs. */
+  async cpuMicros (): Promise<number> {
+    const answer = this.#answer<Usage>()
+    this.#process.send('usage')
+    return (await answer).cpuMicros
+  }
+
+  /** Resolves when it has ended; idempotent. */
+  async stop (): Promise<void> {
+    if (this.#hasEnded()) return
+    const ended = once(this.#process, 'exit')
+    const impatience = setTimeout(() => { this.#process.kill('SIGKILL') }, STOP_MS)
+    if (this.#process.connected) this.#process.disconnect()
+    await ended
+    clearTimeout(impatience)
+  }
+
+  async #answer<T> (): Promise<T> {
+    const done = new AbortController()
+    const { signal } = done
+    try {
+      if (this.#hasEnded()) throw new Error(`${this.name} has ended`)
+      return await Promise.race([
+        once(this.#process, 'message', { signal }).then(([message]) => message as T),
+        once(this.#process, 'exit', { signal }).then(() => { throw new Error(`${this.name} has ended`) })
+      ])
+    } finally {
+      done.abort()
+    }
+  }
+
+  #hasEnded (): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null
+  }
+}

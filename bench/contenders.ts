@@ -1,0 +1,77 @@
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { randomBytes } from 'node:crypto'
+import { homePage } from './page.js'
+
+/** Each serves the page at `/`, and gives the cookie that logs Harry in to whoever posts to `/login`. */
+export const contenders = {
+  'bare Fastify': bare,
+  '@fastify/session, memory': fastifySession,
+  '@fastify/secure-session': secureSession,
+  'hatcheck, LMDB': hatcheck
+}
+
+export type ContenderName = keyof typeof contenders
+
+export const contenderNames = Object.keys(contenders) as ContenderName[]
+
+/** What the others are measured by. */
+export const reference: ContenderName = 'bare Fastify'
+
+// What a contender needs is imported by itself alone, so that no process carries the code of another.
+
+/** The page and nothing else. The logged-in request carries a cookie here too, as long as that of hatcheck. */
+async function bare (fastify: FastifyInstance): Promise<void> {
+  fastify.get('/', (request, reply) => { sendPage(reply, request.headers.cookie === undefined ? undefined : 'Harry') })
+  fastify.post('/login', (_request, reply) => { reply.header('set-cookie', `hatcheck=${randomBytes(65).toString('base64url')}`).send() })
+}
+
+/** As its README registers it, but that it may set its cookie on http. */
+async function fastifySession (fastify: FastifyInstance): Promise<void> {
+  const { default: cookie } = await import('@fastify/cookie')
+  const { default: session } = await import('@fastify/session')
+  await fastify.register(cookie)
+  await fastify.register(session, {
+    secret: newSecret(),
+    cookie: { secure: false },
+    // A favour: by default every anonymous request would make one more session, and the memory store never forgets.
+    saveUninitialized: false
+  })
+  fastify.get('/', (request, reply) => { sendPage(reply, request.session.client_name) })
+  fastify.post('/login', (request, reply) => {
+    request.session.client_name = 'Harry'
+    reply.send()
+  })
+}
+
+async function secureSession (fastify: FastifyInstance): Promise<void> {
+  // Imported without its types: they claim `request.session`, which in this code base is that of hatcheck.
+  const name: string = '@fastify/secure-session'
+  const { default: plugin } = await import(name)
+  await fastify.register(plugin, { key: randomBytes(32), cookie: { path: '/' } })
+  fastify.get('/', (request, reply) => { sendPage(reply, request.session.get('client_name')) })
+  fastify.post('/login', (request, reply) => {
+    request.session.set('client_name', 'Harry')
+    reply.send()
+  })
+}
+
+/** The service as it runs on loopback with a secret key, with every header and guard it has. */
+async function hatcheck (fastify: FastifyInstance, dataDir: string): Promise<void> {
+  const { hatcheckService } = await import('../app.js')
+  await fastify.register(hatcheckService, {
+    mode: 'service',
+    dataDir,
+    secretKey: newSecret(),
+    sessionCookieSecure: 'auto',
+    signup: 'open',
+    passwordMinLength: 8
+  })
+}
+
+function sendPage (reply: FastifyReply, name: string | undefined): void {
+  reply.type('text/html; charset=utf-8').send(homePage(name))
+}
+
+function newSecret (): string {
+  return randomBytes(32).toString('base64url')
+}

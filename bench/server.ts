@@ -1,0 +1,31 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { AddressInfo } from 'node:net'
+import { contenders, type ContenderName } from './contenders.js'
+
+// One contender: node server.js <contender> <data folder>. It lives as long as its parent.
+
+/** The first message to the parent. */
+export interface Started {
+  port: number
+}
+
+/** The answer to every message of the parent: the CPU time that this process has used so far, all threads, in µs. */
+export interface Usage {
+  cpuMicros: number
+}
+
+const [,, name, dataDir = ''] = process.argv
+
+const fastify = Fastify({ logger: false }) as unknown as FastifyInstance
+// Ctrl-C reaches every process of a terminal; here the parent decides.
+process.on('SIGINT', () => {})
+process.on('disconnect', () => { fastify.close().finally(() => { process.exit() }) })
+process.on('message', () => {
+  const { user, system } = process.cpuUsage()
+  process.send?.({ cpuMicros: user + system } satisfies Usage)
+})
+
+await contenders[name as ContenderName](fastify, dataDir)
+await fastify.listen({ host: '127.0.0.1', port: 0 })
+// The parent may have gone meanwhile.
+if (process.connected) process.send?.({ port: (fastify.server.address() as AddressInfo).port } satisfies Started)

@@ -1,0 +1,99 @@
+import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { t } from 'tap'
+import { checkout, copySources, run, startService } from './fixtures/child.js'
+
+interface Packed {
+  filename: string
+  files: Array<{ path: string, mode: number }>
+}
+
+const FIXTURES = join(import.meta.dirname, 'fixtures/host')
+
+/** What a host application installs beside hatcheck. */
+const PEERS = ['fastify', '@fastify/cookie', '@fastify/formbody']
+
+const source = t.testdir()
+// Outside the checkout, so that nothing is found there by chance.
+const host = await mkdtemp(join(tmpdir(), 'hatcheck-host-'))
+t.teardown(() => rm(host, { recursive: true, force: true }))
+
+const manifest = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8'))
+const packed = await pack()
+await install()
+
+t.test('the package has the program, its types and what a reader needs, and nothing else', async (t) => {
+  const paths = packed.files.map(({ path }) => path)
+  t.same(paths.filter((path) => !path.startsWith('dist/')).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'])
+
+  const inDist = paths.filter((path) => path.startsWith('dist/'))
+  t.same(inDist.filter((path) => !/\.(js|d\.ts)$/.test(path)), [], 'dist has code and types only')
+  t.same(inDist.filter((path) => /test|bench|fixture/.test(path)), [], 'no tests')
+  const scripts = inDist.filter((path) => path.endsWith('.js')).map((path) => path.slice(0, -'.js'.length))
+  const types = inDist.filter((path) => path.endsWith('.d.ts')).map((path) => path.slice(0, -'.d.ts'.length))
+  t.same(scripts.sort(), types.sort(), 'each has its types')
+
+  const { main, types: mainTypes, bin, exports } = manifest
+  for (const entry of [main, mainTypes, ...Object.values<string>(bin), ...Object.values<string>(exports['.'])]) {
+    t.ok(paths.includes(entry.replace(/^\.\//, '')), `${entry} is in the package`)
+  }
+  for (const path of inDist) {
+    t.notMatch(await readFile(join(host, 'node_modules/hatcheck', path), 'utf8'), 'sourceMappingURL', `${path} points at no source map`)
+  }
+})
+
+t.test('the installed program runs', async (t) => {
+  const program = join(host, 'node_modules/.bin/hatcheck')
+  t.same(await run(program, ['--version'], host), { code: 0, stdout: `${manifest.version}\n`, stderr: '' })
+  const npx = await run('npx', ['hatcheck', '--version'], host)
+  t.equal(npx.stdout, `${manifest.version}\n`)
+  t.match((await run(program, ['--help'], host)).stdout, 'hatcheck user add NAME')
+  t.match((await run(program, ['secret'], host)).stdout, /^[\w-]{43}\n$/)
+
+  const service = await startService(program, [], host, { DATA_DIR: join(host, 'data') })
+  const response = await fetch(service.address)
+  t.equal(response.status, 200)
+  t.match(await response.text(), 'You are not logged in')
+  t.equal(await service.stop(), 0)
+})
+
+t.test('a strict TypeScript host has the types', async (t) => {
+  const { code, stdout } = await run(join(checkout, 'node_modules/.bin/tsc'),
+    ['--project', '.', '--typeRoots', join(checkout, 'node_modules/@types')], host)
+  t.equal(stdout, '')
+  t.equal(code, 0)
+})
+
+const hosts = {
+  'bare.js': 'a host has sessions and logins without any page',
+  'routes.js': 'a host has the pages and the accounts with routes: true',
+  'prefix.js': 'a host has the pages under a prefix',
+  'authenticate.js': 'a host decides who may log in',
+  'two.js': 'two hosts in one process know nothing of one another',
+  'cookie-first.js': 'a host has cookies of its own',
+  'neighbours.js': 'what a host has of its own is not disturbed',
+  'common.cjs': 'a CommonJS host requires the package'
+}
+
+for (const [file, sentence] of Object.entries(hosts)) {
+  t.test(sentence, async (t) => {
+    t.match(await run(process.execPath, [file], host), { code: 0, stderr: '' })
+  })
+}
+
+/** `npm pack` of a copy: it builds anew, and other tests may be running what is built in the checkout. */
+async function pack (): Promise<Packed> {
+  await copySources(source)
+  const { code, stdout, stderr } = await run('npm', ['pack', '--json', '--foreground-scripts=false'], source)
+  if (code !== 0) throw new Error(`npm pack failed: ${stderr}`)
+  return JSON.parse(stdout)[0]
+}
+
+async function install (): Promise<void> {
+  for (const file of await readdir(FIXTURES)) await cp(join(FIXTURES, file), join(host, file))
+  const wanted = PEERS.map((name) => `${name}@${manifest.dependencies[name]}`)
+  const { code, stderr } = await run('npm',
+    ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', join(source, packed.filename), ...wanted], host)
+  if (code !== 0) throw new Error(`npm install failed: ${stderr}`)
+}

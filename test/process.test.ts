@@ -1,0 +1,333 @@
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { needs, testKey } from './helper.js'
+import { Curl, hatcheckCli, startService, until, type CurlAnswer, type Service } from './service.js'
+
+const curl = needs('curl')
+
+const JSON_TYPE = ['-H', 'Content-Type: application/json']
+const WANTS_JSON = ['-H', 'Accept: application/json']
+
+/** Everything that the services of this file have written, and what must not be in it. */
+const running: Service[] = []
+const secrets = new Set<string>(['12345678', 'another password', '87654321', 'a longer password of Sally'])
+
+async function start (t: Test, folder: string, env: Record<string, string> = {}): Promise<Service> {
+  const service = await startService(t, folder, { LOG_LEVEL: 'trace', ...env })
+  running.push(service)
+  return service
+}
+
+/** Remembers the tickets of a jar as something that no log may show. */
+function noteTickets (jar: string): string[] {
+  const tickets = [...readFileSync(jar, 'utf8').matchAll(/\t(?:__Host-)?hatcheck\t(\S+)$/gm)].map(([, ticket]) => ticket as string)
+  for (const ticket of tickets) {
+    secrets.add(ticket)
+    for (const part of ticket.split('.')) secrets.add(part)
+  }
+  return tickets
+}
+
+test('the article\'s walk-through with curl and a cookie jar', curl, async (t) => {
+  const folder = t.testdir()
+  const { url } = await start(t, folder)
+  const harry = new Curl(folder, 'harry.jar')
+
+  const before = await harry.send(`${url}/`)
+  t.equal(before.status, 200)
+  t.match(before.headers['content-type'], /^text\/html; charset=utf-8/)
+  t.match(before.body, 'You are not logged in')
+  t.match(before.body, /<a [^>]*href="\/login"[^>]*>Log in your account here<\/a>/)
+  t.equal(before.headers['set-cookie'], undefined)
+
+  const form = await harry.send(`${url}/login`)
+  t.equal(form.status, 200)
+  t.match(form.body, /<form method="post" action="\/login">/)
+  t.match(form.body, /name="client_name"/)
+  t.match(form.body, /name="password"/)
+
+  const login = await harry.post(`${url}/login`, { client_name: 'Harry', password: '12345678' })
+  t.equal(login.status, 303)
+  t.equal(login.headers['location'], '/')
+  t.equal(noteTickets(harry.jar).length, 1)
+
+  const after = await harry.send(`${url}/`)
+  t.match(after.body, 'Harry Your account is logged in.')
+  t.match(after.body, 'Log out your account here')
+  t.notMatch(after.body, 'You are not logged in')
+
+  copyFileSync(harry.jar, join(folder, 'copy.jar'))
+  const logout = await harry.send(`${url}/logout`)
+  t.equal(logout.status, 303)
+  t.equal(logout.headers['location'], '/')
+  t.equal(noteTickets(harry.jar).length, 0, 'the cookie is gone')
+  t.match((await harry.send(`${url}/`)).body, 'You are not logged in')
+})
+
+test('the walk-through in JSON, with a form and with a JSON body', curl, async (t) => {
+  const folder = t.testdir()
+  const { url } = await start(t, folder)
+  const bodies = [
+    ['-d', 'client_name=Harry&password=12345678'],
+    [...JSON_TYPE, '-d', '{"client_name":"Harry","password":"12345678"}']
+  ]
+  for (const [index, body] of bodies.entries()) {
+    const harry = new Curl(folder, `json-${index}.jar`)
+    t.same(await json(harry.send(...WANTS_JSON, `${url}/`)), { user: null })
+    const { user, next } = await json(harry.send(...WANTS_JSON, ...body, `${url}/login`)) as { user: { name: string, authenticatedAt: string }, next: string }
+    t.equal(user.name, 'Harry')
+    t.equal(next, '/')
+    t.ok(Math.abs(Date.parse(user.authenticatedAt) - Date.now()) < 60_000)
+    noteTickets(harry.jar)
+    t.same(await json(harry.send(...WANTS_JSON, `${url}/`)), { user })
+    t.same(await json(harry.send(...WANTS_JSON, '-X', 'POST', `${url}/logout`)), { user: null })
+    t.same(await json(harry.send(...WANTS_JSON, `${url}/`)), { user: null })
+  }
+})
+
+test('after the logout, a copy of the cookie jar is worth nothing on any route', curl, async (t) => {
+  const folder = t.testdir()
+  const { url } = await start(t, folder)
+  const harry = new Curl(folder, 'harry.jar')
+  await harry.post(`${url}/login`, { client_name: 'Harry', password: '12345678' })
+  const [ticket] = noteTickets(harry.jar)
+  const jar = readFileSync(harry.jar)
+  await harry.send(`${url}/logout`)
+
+  for (const path of ['/', '/login', '/session', '/session/client_name', '/sessions', '/verify', '/logout']) {
+    for (const accept of [[], WANTS_JSON]) {
+      const thief = new Curl(folder, 'thief.jar')
+      writeFileSync(thief.jar, jar)
+      const answer = await thief.send(...accept, `${url}${path}`)
+      t.notMatch(answer.body, 'Harry', `GET ${path}`)
+      t.notMatch(Object.values(answer.headers).join(), 'Harry', `GET ${path}`)
+      if (path === '/verify') t.not(answer.status, 204)
+      if (path === '/login') t.equal(answer.status, 200, 'the form, not a redirect')
+      t.notMatch(answer.headers['set-cookie'] ?? '', ticket as string, `GET ${path}`)
+    }
+  }
+  const thief = new Curl(folder, 'thief.jar')
+  writeFileSync(thief.jar, jar)
+  t.match((await thief.send(`${url}/`)).body, 'You are not logged in')
+})
+
+test('what is wrong is refused with the status that says so', curl, async (t) => {
+  const folder = t.testdir()
+  const { url } = await start(t, folder)
+  const harry = new Curl(folder, 'harry.jar')
+  await harry.post(`${url}/login`, { client_name: 'Harry', password: '12345678' })
+  noteTickets(harry.jar)
+  const other = new Curl(folder, 'other.jar')
+
+  const wrong = await other.post(`${url}/login`, { client_name: 'Harry', password: 'another password' })
+  t.equal(wrong.status, 401, 'a second login of Harry with another password')
+  t.equal(wrong.headers['set-cookie'], undefined)
+  t.equal((await other.send(...WANTS_JSON, ...JSON_TYPE, '-d', '{"client_name":"Harry","password":"87654321"}', `${url}/login`)).status, 401)
+  t.equal((await other.post(`${url}/login`, { client_name: 'Harry', password: '' })).status, 400)
+  t.equal((await other.send(...JSON_TYPE, '-d', '{"client_name":"Harry",', `${url}/login`)).status, 400, 'malformed JSON')
+  t.equal((await other.send('-H', 'Content-Type: application/xml', '-d', '<name>Harry</name>', `${url}/login`)).status, 415)
+
+  const unknown = await other.send(`${url}/no/such/page`)
+  t.equal(unknown.status, 404)
+  t.equal(unknown.headers['set-cookie'], undefined)
+  t.match(await (await harry.send(`${url}/`)).body, 'Harry Your account is logged in.', 'and Harry is logged in still')
+})
+
+test('a body of 2 MiB is refused with 413', curl, async (t) => {
+  const folder = t.testdir({ 'large.txt': `client_name=Harry&password=${'x'.repeat(2 * 1024 * 1024)}` })
+  const { url } = await start(t, folder)
+  const harry = new Curl(folder, 'harry.jar')
+  t.equal((await harry.send('--data-binary', '@large.txt', `${url}/login`)).status, 413)
+  t.equal((await harry.send('--data-binary', '@large.txt', ...JSON_TYPE, `${url}/login`)).status, 413)
+  t.equal((await harry.send('--data-binary', '@large.txt', '-H', 'Transfer-Encoding: chunked', `${url}/login`)).status, 413)
+  t.equal((await harry.send(`${url}/`)).status, 200, 'and it serves on')
+})
+
+test('the password may come as pwd, the name under which the article reads it', curl, async (t) => {
+  const folder = t.testdir()
+  const { url } = await start(t, folder)
+  const harry = new Curl(folder, 'harry.jar')
+  t.equal((await harry.post(`${url}/login`, { client_name: 'Harry', pwd: '12345678' })).status, 303)
+  noteTickets(harry.jar)
+  t.match((await harry.send(`${url}/`)).body, 'Harry Your account is logged in.')
+  const other = new Curl(folder, 'other.jar')
+  t.equal((await other.post(`${url}/login`, { client_name: 'Harry', pwd: 'another password' })).status, 401)
+})
+
+test('the first lines tell the address, the store and the mode, and come soon', async (t) => {
+  const folder = t.testdir()
+  const demo = await start(t, folder)
+  t.match(demo.url, /^http:\/\/127\.0\.0\.1:\d+$/)
+  t.match(demo.output(), `store: lmdb:${join(folder, 'data', 'lmdb')}`)
+  t.match(demo.output(), 'mode: demo')
+  t.comment(`the address was there after ${Math.round(demo.startedInMs)} ms`)
+  t.ok(demo.startedInMs < 5_000)
+
+  const service = await start(t, folder, { SECRET_KEY: testKey, SIGNUP: 'closed', SESSION_STORE: 'memory:' })
+  t.match(service.output(), 'store: memory:')
+  t.match(service.output(), 'mode: service; signup is closed')
+  t.notMatch(service.output(), testKey)
+})
+
+test('who is logged in stays so after a kill -9 and a new start', curl, async (t) => {
+  const folder = t.testdir()
+  const first = await start(t, folder)
+  const harry = new Curl(folder, 'harry.jar')
+  await harry.post(`${first.url}/login`, { client_name: 'Harry', password: '12345678' })
+  noteTickets(harry.jar)
+  t.equal(await first.end('SIGKILL'), 'SIGKILL')
+  const second = await start(t, folder)
+  t.match((await harry.send(`${second.url}/`)).body, 'Harry Your account is logged in.')
+  t.equal((await harry.post(`${second.url}/login`, { client_name: 'Harry', password: 'another password' })).status, 401, 'the account is there too')
+})
+
+test('every acknowledged login and logout holds, whenever the service is killed', async (t) => {
+  const folder = t.testdir()
+  const alive: Visit[] = []
+  const ended: Visit[] = []
+  for (let round = 0; round < 20; round++) {
+    const service = await start(t, folder)
+    // What the last kill came right after; the rest is looked at in the end.
+    await assertHolds(service.url, alive.slice(-1), ended.slice(-1))
+    const logIn = async (): Promise<void> => {
+      const name = `user ${round}`
+      const response = await post(`${service.url}/login`, { client_name: name, password: '12345678' })
+      t.equal(response.status, 303)
+      alive.push({ name, cookie: cookieOf(response) })
+    }
+    const logOut = async (): Promise<void> => {
+      const leaver = alive.shift() as Visit
+      t.equal((await post(`${service.url}/logout`, {}, leaver.cookie)).status, 303)
+      ended.push(leaver)
+    }
+    // The service is killed as soon as the headers of the answer are here: after a logout and after a login in turn.
+    await logIn()
+    if (round % 2 === 1) await logOut()
+    t.equal(await service.end('SIGKILL'), 'SIGKILL')
+  }
+  t.same([alive.length, ended.length], [10, 10])
+  const last = await start(t, folder)
+  await assertHolds(last.url, alive, ended)
+
+  async function assertHolds (url: string, alive: readonly Visit[], ended: readonly Visit[]): Promise<void> {
+    for (const { name, cookie } of alive) t.equal(await userOf(url, cookie), name, `${name} is logged in`)
+    for (const { name, cookie } of ended) t.equal(await userOf(url, cookie), null, `${name} is logged out`)
+  }
+})
+
+test('SIGTERM: requests under way are answered, and the exit code is 0', async (t) => {
+  const folder = t.testdir()
+  const service = await start(t, folder)
+  let answered = 0
+  const logins = Array.from({ length: 16 }, async (_, index) => {
+    const response = await post(`${service.url}/login`, { client_name: `user ${index}`, password: '12345678' })
+    answered++
+    return { status: response.status, cookie: cookieOf(response) }
+  })
+  await until('the requests are under way', () => service.output().split('"incoming request"').length > logins.length)
+  const ending = service.end('SIGTERM')
+  const before = answered
+  const answers = await Promise.all(logins)
+  t.ok(before < logins.length, `${logins.length - before} were under way`)
+  t.same(answers.map(({ status }) => status), logins.map(() => 303))
+  t.equal(await ending, 0)
+  await t.rejects(fetch(service.url))
+
+  const again = await start(t, folder)
+  for (const [index, { cookie }] of answers.entries()) t.equal(await userOf(again.url, cookie), `user ${index}`)
+  t.equal(await again.end('SIGINT'), 0)
+})
+
+test('the command line works on the data of the running service', curl, async (t) => {
+  const folder = t.testdir()
+  const env = { SECRET_KEY: testKey, SIGNUP: 'closed' }
+  const cli = (args: string[], input?: string) => hatcheckCli(folder, args, { env, ...input !== undefined && { input } })
+  const { url } = await start(t, folder, env)
+  const sally = new Curl(folder, 'sally.jar')
+  const login = (password: string): Promise<CurlAnswer> => sally.post(`${url}/login`, { client_name: 'Sally', password })
+
+  t.equal((await login('a longer password of Sally')).status, 401, 'nobody signs up where signup is closed')
+  const added = await cli(['user', 'add', 'Sally'], 'a longer password of Sally\n')
+  t.equal(added.code, 0, added.stderr)
+  t.equal((await login('a longer password of Sally')).status, 303)
+  noteTickets(sally.jar)
+  t.match((await sally.send(`${url}/`)).body, 'Sally Your account is logged in.')
+  t.match((await cli(['user', 'list'])).stdout, /^Sally\t/m)
+
+  const changed = await cli(['user', 'passwd', 'Sally'], 'quite another password\n')
+  t.equal(changed.code, 0, changed.stderr)
+  secrets.add('quite another password')
+  t.match((await sally.send(`${url}/`)).body, 'You are not logged in', 'a new password ends the session')
+  t.equal((await login('a longer password of Sally')).status, 401)
+  t.equal((await login('quite another password')).status, 303)
+  noteTickets(sally.jar)
+
+  t.equal((await cli(['user', 'disable', 'Sally'])).code, 0)
+  t.match((await sally.send(`${url}/`)).body, 'You are not logged in', 'disabled: the session has ended at the next request')
+  t.equal((await login('quite another password')).status, 401)
+  t.match((await cli(['user', 'list'])).stdout, /^Sally\t.*disabled$/m)
+  t.equal((await cli(['user', 'enable', 'Sally'])).code, 0)
+  t.equal((await login('quite another password')).status, 303)
+  noteTickets(sally.jar)
+})
+
+test('demo mode answers this machine only', curl, async (t) => {
+  const folder = t.testdir()
+  const { url } = await start(t, folder)
+  const caller = new Curl(folder, 'caller.jar')
+  const strange = [
+    'Host: hatcheck.example.com', 'Host: 127.0.0.1.example.com', 'Host: localhost.example.com', 'Host: example.com:127', 'Host: 192.0.2.1', 'Host: 0.0.0.0', 'Host;',
+    'X-Forwarded-For: 192.0.2.1', 'X-Forwarded-Host: localhost', 'X-Forwarded-Proto: https', 'X-Real-IP: 192.0.2.1', 'Forwarded: for=192.0.2.1', 'Via: 1.1 proxy'
+  ]
+  for (const header of strange) {
+    for (const args of [[`${url}/`], [`${url}/login`], ['-d', 'client_name=Mallory&password=12345678', `${url}/login`], [`${url}/no/such/page`]]) {
+      const answer = await caller.send('-H', header, ...WANTS_JSON, ...args)
+      t.equal(answer.status, 403, `${header} → ${args.at(-1)?.slice(url.length)}`)
+      t.equal(answer.headers['set-cookie'], undefined)
+      if (header === strange[0]) {
+        t.match(JSON.parse(answer.body), { code: 'HATCHECK_DEMO_MODE', detail: /demo mode.*SECRET_KEY.*SIGNUP.*TRUST_PROXY/ })
+      }
+    }
+  }
+  const { port } = new URL(url)
+  for (const host of ['localhost', `localhost:${port}`, `127.0.0.1:${port}`, '127.0.0.2', '[::1]', `[::1]:${port}`, 'app.localhost:80']) {
+    t.equal((await caller.send('-H', `Host: ${host}`, `${url}/`)).status, 200, host)
+  }
+})
+
+test('the log of all these services has no password, no cookie and no session id in it', async (t) => {
+  const log = running.map((service) => service.output()).join('')
+  t.match(log, '"incoming request"')
+  t.ok(secrets.size > 10)
+  for (const secret of secrets) t.notOk(log.includes(secret), 'it is not there')
+  t.notMatch(log, /\$argon2/)
+  t.same(log.trimEnd().split('\n').filter((line) => !/^\{"level":.*\}$/.test(line)), [], 'every line is JSON')
+})
+
+interface Visit {
+  name: string
+  cookie: string
+}
+
+async function json (answer: Promise<CurlAnswer>): Promise<unknown> {
+  const { headers, body } = await answer
+  if (!/^application\/json/.test(headers['content-type'] ?? '')) throw new Error(`expected JSON, got ${headers['content-type']}: ${body}`)
+  return JSON.parse(body)
+}
+
+async function post (url: string, form: Record<string, string>, cookie?: string): Promise<Response> {
+  return await fetch(url, { method: 'POST', redirect: 'manual', body: new URLSearchParams(form), headers: { ...cookie !== undefined && { cookie } } })
+}
+
+async function userOf (url: string, cookie: string): Promise<string | null> {
+  const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
+  const { user } = await response.json() as { user: { name: string } | null }
+  return user?.name ?? null
+}
+
+function cookieOf (response: Response): string {
+  const cookie = response.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+  for (const part of (cookie.split('=')[1] ?? '').split('.')) secrets.add(part)
+  return cookie
+}

@@ -1,0 +1,543 @@
+import type { FastifyInstance, FastifyRequest, LightMyRequestResponse } from 'fastify'
+import type { AddressInfo } from 'node:net'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions } from '../app.js'
+import { storeKey } from '../plugins/session/ticket.js'
+import type { SessionStore } from '../plugins/session/store.js'
+import { Client, buildHost, testKey } from './helper.js'
+import { breakable, eventually, kinds, openStore, stop, watched } from './watched-store.js'
+
+type Bag = Record<string, unknown>
+
+function bag (request: FastifyRequest): Bag {
+  return request.session as unknown as Bag
+}
+
+/** A host application with the few routes that races are made of. Each test adds its slow ones. */
+async function shop (t: Test, store: SessionStore, options: HatcheckOptions = {}): Promise<FastifyInstance> {
+  const fastify = await buildHost(t, { sessionStore: store, ...options })
+  fastify.post<{ Params: { name: string } }>('/login/:name', async (request) => {
+    await request.login(request.params.name)
+    return 'in'
+  })
+  fastify.post('/logout', async (request) => {
+    await request.logout()
+    return 'out'
+  })
+  fastify.post<{ Params: { key: string } }>('/set/:key', async (request) => {
+    bag(request)[request.params.key] = request.params.key
+    return 'set'
+  })
+  fastify.get('/', async (request) => ({ user: request.user?.name ?? null, data: { ...bag(request) } }))
+  return fastify
+}
+
+function post (fastify: FastifyInstance, url: string, cookie: string): Promise<LightMyRequestResponse> {
+  return fastify.inject({ method: 'POST', url, headers: { cookie } })
+}
+
+async function see (fastify: FastifyInstance, cookie: string): Promise<{ user: string | null, data: Bag }> {
+  return (await fastify.inject({ url: '/', headers: { cookie } })).json()
+}
+
+/** A browser that is logged in. */
+async function loggedIn (fastify: FastifyInstance, name = 'Harry'): Promise<Client> {
+  const client = new Client(fastify)
+  await client.send({ method: 'POST', url: `/login/${name}` })
+  return client
+}
+
+function keyOf (cookie: string): string {
+  return storeKey((cookie.split('=')[1] as string).split('.')[0] as string)
+}
+
+function cookieOf (response: LightMyRequestResponse): string {
+  const [cookie] = response.cookies
+  return cookie === undefined ? '' : `${cookie.name}=${cookie.value}`
+}
+
+for (const kind of kinds) {
+  test(`logout is final, whatever is in flight, on ${kind}`, async (t) => {
+    t.test('a slow writer does not bring the session back', async (t) => {
+      const store = openStore(t, kind)
+      const fastify = await shop(t, store)
+      const pause = stop()
+      fastify.post('/slow', async (request) => {
+        bag(request)['early'] = 1
+        await pause.here()
+        bag(request)['late'] = 2
+        return 'written'
+      })
+      const { cookieHeader } = await loggedIn(fastify)
+      const writing = post(fastify, '/slow', cookieHeader)
+      await pause.reached
+      t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
+      pause.go()
+
+      const late = await writing
+      t.equal(late.statusCode, 200)
+      t.equal(late.headers['set-cookie'], undefined)
+      t.equal(await store.read(keyOf(cookieHeader)), null)
+      t.equal(await store.count(), 0)
+      t.strictSame(await see(fastify, cookieHeader), { user: null, data: {} })
+    })
+
+    t.test('a writer that has reached the store does not bring the session back', async (t) => {
+      const store = openStore(t, kind)
+      const pause = stop()
+      const fastify = await shop(t, watched(store, (call) => call === 'patch' ? pause.here() : undefined))
+      const { cookieHeader } = await loggedIn(fastify)
+      const writing = post(fastify, '/set/late', cookieHeader)
+      await pause.reached
+      t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
+      pause.go()
+
+      t.equal((await writing).headers['set-cookie'], undefined)
+      t.equal(await store.read(keyOf(cookieHeader)), null)
+      t.equal(await store.count(), 0)
+    })
+
+    t.test('a slow reader whose activity is to be noted does not bring the session back', async (t) => {
+      let time = 1_800_000_000_000
+      const now = (): number => time
+      const store = openStore(t, kind, { now })
+      const calls: string[] = []
+      const fastify = await shop(t, watched(store, (call) => { calls.push(call) }), { now })
+      const pause = stop()
+      fastify.get('/slow', async (request) => {
+        const name = request.user?.name
+        await pause.here()
+        return name
+      })
+      const { cookieHeader } = await loggedIn(fastify)
+      time += 600_000
+      const reading = fastify.inject({ url: '/slow', headers: { cookie: cookieHeader } })
+      await pause.reached
+      t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
+      pause.go()
+
+      const late = await reading
+      t.equal(late.body, 'Harry')
+      t.equal(late.headers['set-cookie'], undefined)
+      t.ok(calls.includes('touch'), 'the race took place')
+      await store.touch('a write behind the other', 0, 0)
+      t.equal(await store.read(keyOf(cookieHeader)), null)
+      t.equal(await store.count(), 0)
+    })
+
+    t.test('a renewal in flight does not revive the session under another id', async (t) => {
+      const store = openStore(t, kind)
+      const fastify = await shop(t, store)
+      const pause = stop()
+      fastify.post('/renew', async (request) => {
+        await request.session.regenerate(['client_name', 'authenticatedAt'])
+        await pause.here()
+        return 'renewed'
+      })
+      const { cookieHeader } = await loggedIn(fastify)
+      const renewing = post(fastify, '/renew', cookieHeader)
+      await pause.reached
+      t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
+      pause.go()
+
+      t.equal((await renewing).headers['set-cookie'], undefined)
+      t.equal(await store.count(), 0)
+      t.strictSame(await store.ofUser('Harry'), [])
+    })
+
+    t.test('a renewal that has reached the store does not revive the session either', async (t) => {
+      const store = openStore(t, kind)
+      const pause = stop()
+      let holding = true
+      const fastify = await shop(t, watched(store, (call) => {
+        if (call !== 'remove' || !holding) return undefined
+        holding = false
+        return pause.here()
+      }))
+      fastify.post('/renew', async (request) => {
+        await request.session.regenerate(['client_name', 'authenticatedAt'])
+        return 'renewed'
+      })
+      const { cookieHeader } = await loggedIn(fastify)
+      const renewing = post(fastify, '/renew', cookieHeader)
+      await pause.reached
+      t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
+      pause.go()
+
+      t.equal((await renewing).headers['set-cookie'], undefined)
+      t.equal(await store.count(), 0)
+    })
+
+    t.test('a save() in flight fails by name', async (t) => {
+      const fastify = await shop(t, openStore(t, kind))
+      const pause = stop()
+      fastify.post('/save', async (request) => {
+        bag(request)['late'] = 1
+        await pause.here()
+        await request.session.save()
+        return 'saved'
+      })
+      const { cookieHeader } = await loggedIn(fastify)
+      const saving = post(fastify, '/save', cookieHeader)
+      await pause.reached
+      await post(fastify, '/logout', cookieHeader)
+      pause.go()
+
+      const late = await saving
+      t.equal(late.statusCode, 409)
+      t.equal(late.json().code, 'HATCHECK_SESSION_GONE')
+      t.equal(late.headers['set-cookie'], undefined)
+    })
+
+    t.test('two logouts at once both succeed', async (t) => {
+      const store = openStore(t, kind)
+      const fastify = await shop(t, store)
+      const { cookieHeader } = await loggedIn(fastify)
+      const both = await Promise.all([post(fastify, '/logout', cookieHeader), post(fastify, '/logout', cookieHeader)])
+      t.strictSame(both.map(({ statusCode }) => statusCode), [200, 200])
+      t.equal(await store.count(), 0)
+    })
+  })
+
+  test(`a login ends the old session and begins one of its own, on ${kind}`, async (t) => {
+    t.test('a logout of the old session during the login leaves the new one alive', async (t) => {
+      const store = openStore(t, kind)
+      const fastify = await shop(t, store)
+      const pause = stop()
+      fastify.post('/slow-login', async (request) => {
+        await request.login('Harry')
+        await pause.here()
+        return 'in'
+      })
+      const { cookieHeader } = await loggedIn(fastify)
+      const login = post(fastify, '/slow-login', cookieHeader)
+      await pause.reached
+      t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
+      pause.go()
+
+      const newCookie = cookieOf(await login)
+      t.not(newCookie, cookieHeader)
+      t.equal((await see(fastify, newCookie)).user, 'Harry')
+      t.equal((await see(fastify, cookieHeader)).user, null)
+      t.equal(await store.count(), 1)
+    })
+
+    t.test('a login during the logout of the old session leaves the new one alive', async (t) => {
+      const store = openStore(t, kind)
+      const fastify = await shop(t, store)
+      const pause = stop()
+      fastify.post('/slow-logout', async (request) => {
+        t.equal(request.user?.name, 'Harry')
+        await pause.here()
+        await request.logout()
+        return 'out'
+      })
+      const { cookieHeader } = await loggedIn(fastify)
+      const logout = post(fastify, '/slow-logout', cookieHeader)
+      await pause.reached
+      const newCookie = cookieOf(await post(fastify, '/login/Harry', cookieHeader))
+      pause.go()
+
+      t.equal((await logout).statusCode, 200)
+      t.equal((await see(fastify, newCookie)).user, 'Harry')
+      t.equal((await see(fastify, cookieHeader)).user, null)
+      t.equal(await store.count(), 1)
+    })
+
+    t.test('what another request writes during the login goes along', async (t) => {
+      const store = openStore(t, kind)
+      const pause = stop()
+      const fastify = await shop(t, watched(store, (call) => call === 'remove' ? pause.here() : undefined))
+      const visitor = new Client(fastify)
+      await visitor.send({ method: 'POST', url: '/set/apple' })
+      const { cookieHeader } = visitor
+      const login = post(fastify, '/login/Harry', cookieHeader)
+      await pause.reached
+      t.equal((await post(fastify, '/set/pear', cookieHeader)).statusCode, 200)
+      pause.go()
+
+      const { user, data } = await see(fastify, cookieOf(await login))
+      t.equal(user, 'Harry')
+      t.match(data, { apple: 'apple', pear: 'pear', client_name: 'Harry' })
+    })
+
+    t.test('what another request deletes during the login stays deleted', async (t) => {
+      const store = openStore(t, kind)
+      const pause = stop()
+      const fastify = await shop(t, watched(store, (call) => call === 'remove' ? pause.here() : undefined))
+      fastify.post('/drop', async (request) => delete bag(request)['apple'])
+      const visitor = new Client(fastify)
+      await visitor.send({ method: 'POST', url: '/set/apple' })
+      const { cookieHeader } = visitor
+      const login = post(fastify, '/login/Harry', cookieHeader)
+      await pause.reached
+      await post(fastify, '/drop', cookieHeader)
+      pause.go()
+      t.notOk('apple' in (await see(fastify, cookieOf(await login))).data)
+    })
+
+    t.test('a write to the old session after the login is lost, not moved to the new one', async (t) => {
+      const store = openStore(t, kind)
+      const fastify = await shop(t, store)
+      const pause = stop()
+      fastify.post('/slow', async (request) => {
+        bag(request)['late'] = 1
+        await pause.here()
+        return 'written'
+      })
+      const visitor = new Client(fastify)
+      await visitor.send({ method: 'POST', url: '/set/apple' })
+      const { cookieHeader } = visitor
+      const writing = post(fastify, '/slow', cookieHeader)
+      await pause.reached
+      const newCookie = cookieOf(await post(fastify, '/login/Harry', cookieHeader))
+      pause.go()
+      t.equal((await writing).headers['set-cookie'], undefined)
+      t.notOk('late' in (await see(fastify, newCookie)).data)
+      t.equal(await store.count(), 1)
+    })
+
+    t.test('two logins with one anonymous cookie give two sessions', async (t) => {
+      const store = openStore(t, kind)
+      const pauses = [stop(), stop()]
+      let arrived = 0
+      const fastify = await shop(t, watched(store, (call) => call === 'remove' ? pauses[arrived++]?.here() : undefined))
+      const visitor = new Client(fastify)
+      await visitor.send({ method: 'POST', url: '/set/apple' })
+      const { cookieHeader } = visitor
+      const logins = ['Harry', 'Sally'].map((name) => post(fastify, `/login/${name}`, cookieHeader))
+      await Promise.all(pauses.map(({ reached }) => reached))
+      for (const { go } of pauses) go()
+
+      const cookies = (await Promise.all(logins)).map(cookieOf)
+      t.equal(new Set([...cookies, cookieHeader]).size, 3)
+      t.strictSame(await Promise.all(cookies.map(async (cookie) => (await see(fastify, cookie)).user)), ['Harry', 'Sally'])
+      t.equal((await see(fastify, cookieHeader)).user, null)
+      t.equal(await store.count(), 2)
+      t.equal((await store.ofUser('Harry')).length, 1)
+      t.equal((await store.ofUser('Sally')).length, 1)
+    })
+
+    t.test('a cookie planted before the login is worth nothing after it', async (t) => {
+      const store = openStore(t, kind)
+      const fastify = await shop(t, store)
+      const attacker = new Client(fastify)
+      await attacker.send({ method: 'POST', url: '/set/planted' })
+      const planted = attacker.cookieHeader
+      const login = await post(fastify, '/login/Harry', planted)
+      t.not(cookieOf(login), planted)
+      t.equal((await see(fastify, cookieOf(login))).user, 'Harry')
+      t.strictSame(await see(fastify, planted), { user: null, data: {} })
+      t.equal(await store.read(keyOf(planted)), null)
+    })
+
+    t.test('an id that hatcheck has signed but that is no session is never adopted', async (t) => {
+      const store = openStore(t, kind)
+      const fastify = await shop(t, store)
+      const { cookieHeader } = await loggedIn(fastify)
+      await post(fastify, '/logout', cookieHeader)
+      const login = await post(fastify, '/login/Harry', cookieHeader)
+      t.not(cookieOf(login), cookieHeader)
+      const write = await post(fastify, '/set/apple', cookieHeader)
+      t.not(cookieOf(write), cookieHeader)
+      t.equal(await store.read(keyOf(cookieHeader)), null)
+    })
+
+    t.test('a login as somebody else leaves the data of the first behind', async (t) => {
+      const store = openStore(t, kind)
+      const fastify = await shop(t, store)
+      const harry = await loggedIn(fastify)
+      await harry.send({ method: 'POST', url: '/set/secret' })
+      const sally = cookieOf(await post(fastify, '/login/Sally', harry.cookieHeader))
+      t.match(await see(fastify, sally), { user: 'Sally' })
+      t.strictSame(Object.keys((await see(fastify, sally)).data).sort(), ['authenticatedAt', 'client_name'])
+      t.equal((await see(fastify, harry.cookieHeader)).user, null)
+      t.strictSame(await store.ofUser('Harry'), [])
+    })
+
+    t.test('what another request of the first user writes meanwhile is left behind as well', async (t) => {
+      for (const way of ['login', 'logout and login', 'regenerate and login', 'clear and login']) {
+        await t.test(way, async (t) => {
+          const store = openStore(t, kind)
+          const pause = stop()
+          const fastify = await shop(t, watched(store, (call) => call === 'remove' ? pause.here() : undefined))
+          fastify.post('/switch', async (request) => {
+            if (way.startsWith('logout')) await request.logout()
+            if (way.startsWith('regenerate')) await request.session.regenerate()
+            if (way.startsWith('clear')) request.session.clear()
+            await request.login('Sally')
+            return 'in'
+          })
+          const harry = await loggedIn(fastify)
+          const switching = post(fastify, '/switch', harry.cookieHeader)
+          await pause.reached
+          t.equal((await post(fastify, '/set/secret', harry.cookieHeader)).statusCode, 200)
+          pause.go()
+          const { user, data } = await see(fastify, cookieOf(await switching))
+          t.equal(user, 'Sally')
+          t.notOk('secret' in data, 'Sally does not get what Harry wrote')
+        })
+      }
+    })
+  })
+}
+
+test('a hundred requests at once that each set another key lose none', async (t) => {
+  const fastify = await buildHost(t, { sessionStore: `lmdb:${t.testdir()}` })
+  fastify.post<{ Params: { key: string } }>('/set/:key', async (request) => {
+    bag(request)[request.params.key] = request.params.key
+    return 'set'
+  })
+  fastify.get('/', async (request) => ({ ...bag(request) }))
+  await fastify.listen({ host: '127.0.0.1', port: 0 })
+  const origin = `http://127.0.0.1:${(fastify.server.address() as AddressInfo).port}`
+  const first = await fetch(`${origin}/set/first`, { method: 'POST' })
+  const cookie = (first.headers.get('set-cookie') as string).split(';')[0] as string
+  const keys = Array.from({ length: 100 }, (_, i) => `key${i}`)
+  const responses = await Promise.all(keys.map((key) => fetch(`${origin}/set/${key}`, { method: 'POST', headers: { cookie } })))
+  t.ok(responses.every(({ status }) => status === 200))
+  t.ok(responses.every(({ headers }) => !headers.has('set-cookie')))
+  const data = await (await fetch(origin, { headers: { cookie } })).json() as Bag
+  t.strictSame(Object.keys(data).sort(), ['first', ...keys].sort())
+})
+
+test('a logout that cannot be stored', async (t) => {
+  for (const kind of kinds) {
+    t.test(`is said to be unconfirmed, and its ticket is refused at once, on ${kind}`, async (t) => {
+      const inner = openStore(t, kind)
+      const { store, down, up } = breakable(inner)
+      const fastify = await shop(t, store)
+      const { cookieHeader } = await loggedIn(fastify)
+      down('remove')
+      const logout = await post(fastify, '/logout', cookieHeader)
+      t.equal(logout.statusCode, 503)
+      t.equal(logout.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
+      t.equal(logout.headers['retry-after'], '1')
+      t.match(logout.headers['set-cookie'], /^hatcheck=; Max-Age=0; Path=\/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax$/)
+      t.not(await inner.read(keyOf(cookieHeader)), null, 'the store still has it')
+      t.strictSame(await see(fastify, cookieHeader), { user: null, data: {} })
+
+      up()
+      await eventually(t, 'the session is ended as soon as the store works again', async () => await inner.read(keyOf(cookieHeader)) === null)
+      t.equal((await see(fastify, cookieHeader)).user, null)
+    })
+  }
+
+  t.test('stays unconfirmed when it is asked for again', async (t) => {
+    const { store, down } = breakable(openStore(t, 'memory:'))
+    const fastify = await shop(t, store)
+    const { cookieHeader } = await loggedIn(fastify)
+    down('remove')
+    t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 503)
+    const again = await post(fastify, '/logout', cookieHeader)
+    t.equal(again.statusCode, 503, 'it is still not stored, so nobody is told that it is')
+    t.equal(again.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
+  })
+
+  for (const sync of [true, false]) {
+    t.test(`because the store is down altogether is unconfirmed as well, with ${sync ? 'a sync' : 'an async'} store`, async (t) => {
+      const inner = openStore(t, 'memory:')
+      const { store, down, up } = breakable(inner, sync)
+      const fastify = await shop(t, store)
+      const { cookieHeader } = await loggedIn(fastify)
+      down()
+      const logout = await post(fastify, '/logout', cookieHeader)
+      t.equal(logout.statusCode, 503)
+      t.equal(logout.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
+      t.match(logout.headers['set-cookie'], /^hatcheck=; Max-Age=0/)
+      up()
+      t.equal((await see(fastify, cookieHeader)).user, null, 'the ticket is refused from then on')
+      await eventually(t, 'the session is ended', async () => await inner.read(keyOf(cookieHeader)) === null)
+    })
+  }
+
+  t.test('is unconfirmed too when the same request has begun a new session', async (t) => {
+    const inner = openStore(t, 'memory:')
+    const { store, down, up } = breakable(inner)
+    const fastify = await shop(t, store)
+    fastify.post('/bye', async (request) => {
+      await request.logout()
+      bag(request)['flash'] = 'bye'
+      return 'out'
+    })
+    const { cookieHeader } = await loggedIn(fastify)
+    down('remove')
+    const bye = await post(fastify, '/bye', cookieHeader)
+    t.equal(bye.statusCode, 503)
+    t.equal(bye.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
+    t.match(bye.headers['set-cookie'], /^hatcheck=; Max-Age=0/)
+    up()
+    t.equal((await see(fastify, cookieHeader)).user, null)
+  })
+})
+
+test('a login whose old session cannot be ended fails', async (t) => {
+  for (const kind of kinds) {
+    t.test(`with a 503, no cookie and no new session, on ${kind}`, async (t) => {
+      const inner = openStore(t, kind)
+      const { store, down, up } = breakable(inner)
+      const fastify = await shop(t, store)
+      const visitor = new Client(fastify)
+      await visitor.send({ method: 'POST', url: '/set/apple' })
+      const { cookieHeader } = visitor
+      down('remove')
+      const login = await post(fastify, '/login/Harry', cookieHeader)
+      t.equal(login.statusCode, 503)
+      t.equal(login.json().code, 'HATCHECK_STORE_UNAVAILABLE')
+      t.equal(login.headers['retry-after'], '1')
+      t.equal(login.headers['set-cookie'], undefined)
+      t.equal(await inner.count(), 1)
+      t.strictSame(await inner.ofUser('Harry'), [])
+      up()
+      t.strictSame(await see(fastify, cookieHeader), { user: null, data: { apple: 'apple' } })
+    })
+  }
+
+  t.test('with a 503 and no cookie when the new session cannot be stored', async (t) => {
+    const { store, down } = breakable(openStore(t, 'memory:'))
+    const fastify = await shop(t, store)
+    down('create')
+    const login = await post(fastify, '/login/Harry', '')
+    t.equal(login.statusCode, 503)
+    t.equal(login.headers['set-cookie'], undefined)
+  })
+
+  t.test('with a 503 when the new id exists already, and nobody gets the session that has it', async (t) => {
+    const inner = openStore(t, 'memory:')
+    const taken = watched(inner, () => {})
+    const fastify = await shop(t, { ...taken, create: () => false })
+    const login = await post(fastify, '/login/Harry', '')
+    t.equal(login.statusCode, 503)
+    t.equal(login.headers['set-cookie'], undefined)
+  })
+})
+
+test('a late response of an old request', async (t) => {
+  const formerKey = testKey.replace('tests only', 'tests, formerly')
+
+  for (const doing of ['reads', 'reads, and its ticket is to be signed anew', 'makes the session permanent', 'writes, and its ticket is to be signed anew']) {
+    t.test(`that ${doing} carries no cookie once the session has ended`, async (t) => {
+      const store = openStore(t, 'memory:')
+      const earlier = await shop(t, watched(store, () => {}), { secretKey: doing.includes('anew') ? formerKey : testKey })
+      const { cookieHeader } = await loggedIn(earlier)
+      const fastify = await shop(t, store, { secretKeyFallbacks: [formerKey] })
+      const pause = stop()
+      fastify.get('/slow', async (request) => {
+        const name = request.user?.name
+        if (doing.startsWith('makes')) request.session.permanent = true
+        if (doing.startsWith('writes')) bag(request)['late'] = 1
+        await pause.here()
+        return name
+      })
+      const reading = fastify.inject({ url: '/slow', headers: { cookie: cookieHeader } })
+      await pause.reached
+      await post(fastify, '/logout', cookieHeader)
+      pause.go()
+
+      const late = await reading
+      t.equal(late.body, 'Harry')
+      t.equal((await see(fastify, cookieOf(late))).user, null, 'what it carries is worth nothing')
+      t.equal(late.headers['set-cookie'], undefined, 'and does not take the place of a newer cookie')
+    })
+  }
+})

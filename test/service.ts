@@ -1,0 +1,165 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { Test } from 'tap'
+
+const root = resolve(import.meta.dirname, '..')
+
+/** A start takes about half a second; a busy machine gets time. */
+const START_MS = 20_000
+/** No child may outlive its test. */
+const PROGRAM_MS = 30_000
+
+export interface Service {
+  /** Where it listens, as its log says. */
+  readonly url: string
+  readonly child: ChildProcess
+  /** From the start of node to the line with the address, in ms. */
+  readonly startedInMs: number
+  /** Everything it has written so far. */
+  output (): string
+  /** Ends it, and answers its exit code, or the signal's name if that ended it. */
+  end (signal?: NodeJS.Signals): Promise<number | string>
+}
+
+export interface Ended {
+  /** The exit code, or the signal's name if that ended it. */
+  code: number | string
+  stdout: string
+  stderr: string
+}
+
+/** Starts `node dist/server.js` in a folder, with nothing in its environment but `env`, and waits for its address. */
+export async function startService (t: Test, folder: string, env: Record<string, string> = {}): Promise<Service> {
+  const begun = performance.now()
+  const { child, output, ended } = start([compiled('server')], folder, { PORT: '0', ...env })
+  t.teardown(async () => { await end('SIGKILL') })
+  const url = await within(START_MS, 'the service did not start', async () => {
+    for (;;) {
+      const [, address] = /hatcheck listens at (http:\/\/[^\s"]+)/.exec(output()) ?? []
+      if (address !== undefined) return address
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the service ended:\n${output()}`)
+      await new Promise((resolve) => { child.stdout?.once('data', resolve); child.once('exit', resolve) })
+    }
+  })
+  const startedInMs = performance.now() - begun
+  return { url, child, startedInMs, output, end }
+
+  function end (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> {
+    child.kill(signal)
+    return ended
+  }
+}
+
+/** Runs `node dist/server.js` that is expected to end by itself. */
+export async function runServer (folder: string, env: Record<string, string> = {}): Promise<Ended> {
+  return await run([compiled('server')], folder, { PORT: '0', ...env })
+}
+
+/** Runs `hatcheck …`, with `input` on its standard input. */
+export async function hatcheckCli (folder: string, args: readonly string[], { env = {}, input = '' }: { env?: Record<string, string>, input?: string } = {}): Promise<Ended> {
+  return await run([compiled('cli'), ...args], folder, env, input)
+}
+
+/** An answer as curl shows it. */
+export interface CurlAnswer {
+  status: number
+  /** By lower-case name; several of one name are joined by line breaks. */
+  headers: Record<string, string>
+  body: string
+}
+
+/** The real curl, with a cookie jar of its own in a file. */
+export class Curl {
+  readonly jar: string
+  readonly #folder: string
+
+  constructor (folder: string, jar: string) {
+    this.#folder = folder
+    this.jar = join(folder, jar)
+  }
+
+  async send (...args: string[]): Promise<CurlAnswer> {
+    const { code, stdout, stderr } = await run(['-q', '-sS', '-i', '--noproxy', '*', '--max-time', '20', '-b', this.jar, '-c', this.jar, ...args], this.#folder, {}, '', 'curl')
+    if (code !== 0) throw new Error(`curl ${args.join(' ')} ended with ${code}: ${stderr}`)
+    return parse(stdout)
+  }
+
+  /** Sends a form. */
+  async post (url: string, form: Record<string, string>, ...args: string[]): Promise<CurlAnswer> {
+    return await this.send(...Object.entries(form).flatMap(([name, value]) => ['--data-urlencode', `${name}=${value}`]), ...args, url)
+  }
+}
+
+/** Waits until something holds. */
+export async function until (what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  await within(START_MS, what, async () => {
+    while (!await holds()) await new Promise((resolve) => setTimeout(resolve, 5))
+  })
+}
+
+function start (args: string[], cwd: string, env: Record<string, string>, program = process.execPath) {
+  // An environment of its own keeps out both the settings of who runs the tests and the hooks of the test runner.
+  const child = spawn(program, args, { cwd, env: { PATH: process.env['PATH'], ...env }, stdio: 'pipe' })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+  child.stdin.on('error', () => {})
+  const ended = new Promise<number | string>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => { resolve(code ?? signal ?? 'unknown') })
+  })
+  return { child, ended, stdout: () => stdout, stderr: () => stderr, output: () => stdout + stderr }
+}
+
+async function run (args: string[], cwd: string, env: Record<string, string>, input = '', program?: string): Promise<Ended> {
+  const { child, ended, stdout, stderr } = start(args, cwd, env, program)
+  child.stdin?.end(input)
+  const timer = setTimeout(() => { child.kill('SIGKILL') }, PROGRAM_MS)
+  const code = await ended
+  clearTimeout(timer)
+  return { code, stdout: stdout(), stderr: stderr() }
+}
+
+async function within<T> (ms: number, what: string, work: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const tooLate = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(new Error(`after ${ms} ms: ${what}`)) }, ms) })
+  try {
+    return await Promise.race([work(), tooLate])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** The compiled program; it has to be that of the sources as they are now. */
+function compiled (program: 'server' | 'cli'): string {
+  for (const source of sources()) {
+    const built = join(root, 'dist', source.replace(/\.ts$/, '.js'))
+    if (!existsSync(built)) throw new Error(`dist has no ${source}: run "npm run build" first.`)
+    if (statSync(built).mtimeMs < statSync(join(root, source)).mtimeMs) throw new Error(`dist is older than ${source}: run "npm run build" first.`)
+  }
+  return join(root, 'dist', `${program}.js`)
+}
+
+function sources (): string[] {
+  const inFolders = ['plugins', 'routes'].flatMap((folder) => readdirSync(join(root, folder), { recursive: true })
+    .map((file) => join(folder, String(file))))
+  return ['app.ts', 'server.ts', 'cli.ts', ...inFolders.filter((file) => file.endsWith('.ts'))]
+}
+
+function parse (text: string): CurlAnswer {
+  const end = text.indexOf('\r\n\r\n')
+  const [statusLine = '', ...lines] = text.slice(0, end).split('\r\n')
+  const status = Number(statusLine.split(' ')[1])
+  const rest = text.slice(end + 4)
+  if (status < 200) return parse(rest)
+  const headers: Record<string, string> = {}
+  for (const line of lines) {
+    const colon = line.indexOf(':')
+    const name = line.slice(0, colon).toLowerCase()
+    const value = line.slice(colon + 1).trim()
+    headers[name] = name in headers ? `${headers[name]}\n${value}` : value
+  }
+  return { status, headers, body: rest }
+}

@@ -1,0 +1,86 @@
+import type { Test } from 'tap'
+import type { SessionStore } from '../plugins/session/store.js'
+import { openStorage } from '../plugins/storage/open.js'
+import { gate } from './helper.js'
+
+export const kinds = ['memory:', 'lmdb:'] as const
+export type Kind = typeof kinds[number]
+
+/** A real store of its own for a test, closed with it. */
+export function openStore (t: Test, kind: Kind, { now = Date.now, maxBytes = 16_384, folder = kind === 'lmdb:' ? t.testdir() : '' } = {}): SessionStore {
+  const storage = openStorage(
+    { mode: 'plugin', sessionStore: kind === 'memory:' ? kind : `lmdb:${folder}`, dataDir: folder, sessionMaxBytes: maxBytes, now },
+    { warn () {} }
+  )
+  t.teardown(() => storage.close())
+  return storage.sessions
+}
+
+export type StoreCall = Exclude<keyof SessionStore, 'sync'>
+
+/**
+ * A real store with a look-out before each of its calls: the call goes on when the look-out's promise resolves, and
+ * fails with what it throws. This is how a test counts calls, forces their order, and takes a store down.
+ */
+export function watched (store: SessionStore, lookOut: (call: StoreCall, key: unknown) => Promise<void> | void, sync = store.sync): SessionStore {
+  const pass = (name: StoreCall) => (...args: unknown[]): never => {
+    const run = (): unknown => (store[name] as (...args: unknown[]) => unknown)(...args)
+    const look = (): unknown => {
+      const pause = lookOut(name, args[0])
+      return pause === undefined ? run() : pause.then(run)
+    }
+    return (sync ? look() : Promise.resolve().then(look)) as never
+  }
+  return {
+    sync,
+    read: pass('read'),
+    create: pass('create'),
+    patch: pass('patch'),
+    touch: pass('touch'),
+    remove: pass('remove'),
+    ofUser: pass('ofUser'),
+    removeOfUser: pass('removeOfUser'),
+    count: pass('count'),
+    sweep: pass('sweep'),
+    ping: pass('ping'),
+    close: pass('close')
+  }
+}
+
+/** A place where a request stops until the test lets it go on. */
+export function stop (): { here: () => Promise<void>, reached: Promise<void>, go: () => void } {
+  const [arrival, departure] = [gate(), gate()]
+  return {
+    async here () {
+      arrival.open()
+      await departure.passed
+    },
+    reached: arrival.passed,
+    go: departure.open
+  }
+}
+
+/** A store that can be taken down, altogether or for some calls, and brought back. */
+export function breakable (store: SessionStore, sync = store.sync): { store: SessionStore, down: (...calls: StoreCall[]) => void, up: () => void } {
+  let broken: readonly StoreCall[] = []
+  return {
+    store: watched(store, (call) => {
+      if (broken.includes(call)) throw Object.assign(new Error('connect ENOENT'), { code: 'ENOENT' })
+    }, sync),
+    down (...calls) { broken = calls.length > 0 ? calls : ['read', 'create', 'patch', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] },
+    up () { broken = [] }
+  }
+}
+
+/** Waits until something holds, and fails the test after a while if it never does. */
+export async function eventually (t: Test, what: string, holds: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
+  const until = performance.now() + withinMs
+  while (performance.now() < until) {
+    if (await holds()) {
+      t.pass(what)
+      return
+    }
+    await new Promise((resolve) => { setTimeout(resolve, 20) })
+  }
+  t.fail(what)
+}
