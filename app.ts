@@ -7,6 +7,7 @@ import type { Mode } from './plugins/config/resolve.js'
 
 export type { HatcheckOptions } from './plugins/config/options.js'
 export type { Authenticate, LoginOptions } from './plugins/auth.js'
+export type { Accounts } from './plugins/accounts/index.js'
 export type { Sessions } from './plugins/session/index.js'
 export type { User } from './plugins/session/lazy-session.js'
 export type * from './plugins/session/store.js'

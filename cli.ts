@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { parseArgs } from 'node:util'
@@ -60,7 +61,7 @@ async function main (args: string[]): Promise<number | undefined> {
   })
   const [command = 'serve', ...rest] = positionals
   if (values.help === true || command === 'help') return print(HELP)
-  if (values.version === true) return print(`${await version()}\n`)
+  if (values.version === true) return print(`${version()}\n`)
   switch (command) {
     case 'serve': {
       expectEnd(rest)
@@ -148,7 +149,6 @@ function print (text: string): undefined {
   process.stdout.write(text)
 }
 
-async function version (): Promise<string> {
-  const { default: { version } } = await import('hatcheck/package.json', { with: { type: 'json' } })
-  return version
+function version (): string {
+  return (createRequire(import.meta.url)('hatcheck/package.json') as { version: string }).version
 }

@@ -7,6 +7,7 @@ import { loadDotEnv, readEnvironment, type ServiceConfig } from './plugins/confi
 
 /** Requests under way at a SIGTERM have so long to end, in ms. */
 const GRACE_MS = 10_000
+const DRAIN_EVERY_MS = 50
 
 /** Starts the service from the environment; ends the process with one clear line if it cannot. */
 export async function serve (): Promise<void> {
@@ -27,7 +28,10 @@ export async function serve (): Promise<void> {
   closeWithGrace({ delay: GRACE_MS, logger: { error: (text: unknown) => { log.error(text) } } }, async ({ err: error, signal }) => {
     if (error === undefined) log.info(`${signal} received: hatcheck stops`)
     else log.error({ err: error }, 'hatcheck stops after an error')
+    // A connection that was busy when the closing began is idle after its answer, and would keep the server open.
+    const draining = setInterval(() => { running.server.closeIdleConnections() }, DRAIN_EVERY_MS)
     await running.close()
+    clearInterval(draining)
   })
 }
 

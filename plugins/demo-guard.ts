@@ -11,7 +11,7 @@ declare module 'fastify' {
 }
 
 export const DemoModeError = createError('HATCHECK_DEMO_MODE',
-  'hatcheck is in demo mode, which serves this machine only: anyone could sign up. To serve others, set SECRET_KEY and SIGNUP, and TRUST_PROXY if there is a proxy.', 403)
+  'In demo mode hatcheck serves this machine only: anyone could sign up. To serve others, set SECRET_KEY and SIGNUP, and TRUST_PROXY if there is a proxy.', 403)
 
 /** So that a proxy put in front by mistake opens nothing. */
 export default fp(async function demoGuard (fastify) {

@@ -2,7 +2,7 @@ import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { t } from 'tap'
-import { checkout, copySources, run, startService } from './fixtures/child.js'
+import { checkout, copySources, run, startProgram } from './fixtures/child.js'
 
 interface Packed {
   filename: string
@@ -51,7 +51,7 @@ t.test('the installed program runs', async (t) => {
   t.match((await run(program, ['--help'], host)).stdout, 'hatcheck user add NAME')
   t.match((await run(program, ['secret'], host)).stdout, /^[\w-]{43}\n$/)
 
-  const service = await startService(program, [], host, { DATA_DIR: join(host, 'data') })
+  const service = await startProgram(program, [], host, { DATA_DIR: join(host, 'data') })
   const response = await fetch(service.address)
   t.equal(response.status, 200)
   t.match(await response.text(), 'You are not logged in')

@@ -1,6 +1,8 @@
 import fp from 'fastify-plugin'
 import { Accounts } from './accounts.js'
 
+export type { Accounts } from './accounts.js'
+
 declare module 'fastify' {
   interface FastifyInstance {
     /** hatcheck's own accounts; undefined when the host has brought `authenticate`, or its own session store. */

@@ -209,7 +209,7 @@ export default fp(async function session (fastify) {
     if (session.cookie === 'set') {
       const { record } = session
       const maxAge = record?.permanent === true
-        ? { maxAge: Math.max(0, Math.floor((record.createdAt - now()) / 1000) + config.lifetimes.permanent.lifetimeSeconds) }
+        ? { maxAge: Math.max(0, Math.ceil((record.createdAt - now()) / 1000) + config.lifetimes.permanent.lifetimeSeconds) }
         : {}
       reply.header('set-cookie', fastify.serializeCookie(name, session.signedId(), { ...attributes, ...maxAge }))
     } else if (cookieValues(request.headers.cookie ?? '', name).length > 0) {
