@@ -1,0 +1,123 @@
+import { execFile } from 'node:child_process'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { t, type Test } from 'tap'
+import { environmentName, PLAIN_OPTIONS } from '../plugins/config/resolve.js'
+import { checkout, run, startProgram } from './fixtures/child.js'
+import { needs, testKey } from './helper.js'
+import { startService } from './service.js'
+
+const readme = readFileSync(join(checkout, 'README.md'), 'utf8')
+const manifest = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8'))
+
+interface Step {
+  command: string
+  /** What its output has in it. */
+  shown: string[]
+}
+
+const HERE = 'http://127.0.0.1:3000'
+
+/** The blocks of a language. */
+function blocks (language: string): string[] {
+  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'))].map(([, text]) => text as string)
+}
+
+function stepsOf (block: string): Step[] {
+  const steps: Step[] = []
+  for (const line of block.trim().split('\n')) {
+    const shown = /^# → (.+)$/.exec(line)?.[1]
+    if (shown === undefined) steps.push({ command: line, shown: [] })
+    else steps.at(-1)?.shown.push(shown)
+  }
+  return steps
+}
+
+/** Runs a line as a reader would, with nothing of the test runner in its environment. */
+function bash (command: string, cwd: string): Promise<string> {
+  return new Promise((resolve) => {
+    execFile('bash', ['--norc', '-c', command], { cwd, env: { PATH: process.env['PATH'], no_proxy: '*' }, timeout: 30_000 },
+      (_error, stdout, stderr) => { resolve(stdout + stderr) })
+  })
+}
+
+function assertShown (t: Test, output: string, { command, shown }: Step): void {
+  for (const text of shown) t.ok(output.includes(text), `${command} shows ${text}`, { output })
+}
+
+t.test('the two commands are on lines of their own, and near the top', async (t) => {
+  const lines = readme.split('\n').slice(0, 25)
+  t.ok(lines.includes('npm ci && npm start'))
+  t.ok(lines.includes('npm ci && npm test'))
+  t.equal(manifest.scripts.start, 'node dist/server.js')
+  t.match(manifest.scripts.prepare, 'build', 'npm ci builds what npm start runs')
+})
+
+t.test('every line of the walk-throughs does what is shown', needs('curl'), async (t) => {
+  const folder = t.testdir()
+  const { url, end } = await startService(t, folder)
+  const walks = blocks('sh').map(stepsOf)
+  t.equal(walks.length, 3, 'form, JSON, accounts')
+  for (const step of walks.flat()) {
+    const command = step.command
+      .replaceAll(HERE, url)
+      .replace('npx hatcheck', `"${process.execPath}" "${join(checkout, 'dist/cli.js')}"`)
+    assertShown(t, await bash(command, folder), step)
+  }
+  t.equal(await end(), 0)
+})
+
+t.test('the plugin example counts visits', async (t) => {
+  const [example = ''] = blocks('js')
+  const folder = t.testdir()
+  const file = join(folder, 'app.mjs')
+  writeFileSync(file, example
+    .replace('port: 3000', 'port: 0')
+    .replace('Fastify()', 'Fastify({ logger: true })'))
+  const { address, stop } = await startProgram(process.execPath, [file], folder, { SECRET_KEY: testKey })
+  const first = await fetch(address)
+  t.equal(await first.text(), 'visit 1')
+  const cookie = first.headers.getSetCookie().map((line) => line.split(';')[0]).join('; ')
+  t.equal(await (await fetch(address, { headers: { cookie } })).text(), 'visit 2')
+  t.equal(await (await fetch(address)).text(), 'visit 1')
+  await stop()
+})
+
+t.test('the TypeScript example is right under strict', async (t) => {
+  const folder = t.testdir({
+    'tsconfig.json': JSON.stringify({
+      compilerOptions: { target: 'es2023', module: 'nodenext', types: ['node'], strict: true, exactOptionalPropertyTypes: true, noPropertyAccessFromIndexSignature: true, noEmit: true },
+      include: ['*.mts']
+    }),
+    ...Object.fromEntries(blocks('ts').map((block, i) => [`example-${i}.mts`, block]))
+  })
+  t.same(await run(join(checkout, 'node_modules/.bin/tsc'), ['--project', '.'], folder), { code: 0, stdout: '', stderr: '' })
+})
+
+t.test('the table of options has every variable, and no other', async (t) => {
+  const [, section = ''] = /^## Options$(.*?)^## /ms.exec(readme) ?? []
+  const rows = section.split('\n').filter((line) => line.startsWith('| ') && !/^\| (option|---)/.test(line))
+    .map((line) => line.split(/(?<!\\)\|/).slice(1, 3).map((cell) => cell.replaceAll('`', '').trim()))
+  const processOnly = ['host', 'port', 'trustProxy', 'logLevel']
+  const codeOnly = ['authenticate', 'routes', 'prefix', 'now']
+  t.same(rows.map(([, variable]) => variable).filter((variable) => variable !== '').sort(),
+    [...PLAIN_OPTIONS, ...processOnly].map(environmentName).sort())
+  t.same(rows.map(([option]) => option).filter((option) => option !== '').sort(), [...PLAIN_OPTIONS, ...codeOnly].sort())
+  for (const [option = '', variable = ''] of rows) {
+    if (option !== '' && variable !== '') t.equal(variable, environmentName(option))
+  }
+})
+
+t.test('every error code that there is has its line, and no other', async (t) => {
+  const sources = ['plugins', 'routes'].flatMap((folder) => readdirSync(join(checkout, folder), { recursive: true })
+    .map((file) => join(checkout, folder, String(file)))).filter((file) => file.endsWith('.ts'))
+  const codes = (text: string): string[] => [...new Set(text.match(/HATCHECK_[A-Z_]+[A-Z]/g))].sort()
+  t.same(codes(readme), codes(sources.map((file) => readFileSync(file, 'utf8')).join('\n')))
+})
+
+t.test('the links lead somewhere', async (t) => {
+  for (const [, target = ''] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
+    t.ok(readdirSync(checkout).includes(target), target)
+  }
+  t.match(readme, `hatcheck-${manifest.version}.tgz`)
+})
