@@ -6,7 +6,7 @@ import { isLoopback } from './config/loopback.js'
 declare module 'fastify' {
   interface Hatcheck {
     /** A hook that keeps demo mode to this machine; null outside demo mode. */
-    guardDemo: ((request: FastifyRequest) => Promise<void>) | null
+    guardDemo: ((request: FastifyRequest, reply: unknown, done: (error?: Error) => void) => void) | null
   }
 }
 
@@ -18,7 +18,10 @@ export default fp(async function demoGuard (fastify) {
   const { hatcheck } = fastify
   hatcheck.guardDemo = hatcheck.config.mode !== 'demo'
     ? null
-    : async (request) => { if (!isLoopback(request.host) || isForwarded(request)) throw new DemoModeError() }
+    : (request, _reply, done) => {
+        if (!isLoopback(request.host) || isForwarded(request)) done(new DemoModeError())
+        else done()
+      }
 }, { name: 'demo-guard', dependencies: ['config'] })
 
 function isForwarded ({ headers }: FastifyRequest): boolean {
