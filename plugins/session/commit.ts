@@ -112,7 +112,7 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   const carriesOver = keep.length > 0 && !authenticated
   if (record !== null && last === null && carriesOver) return gone(log, strict)
   const fields = without({ ...pick(last?.fields ?? {}, keep), ...set }, remove)
-  if (authenticated) fields['client_name'] = JSON.stringify(session.user?.name)
+  if (authenticated && session.user !== null) fields['client_name'] = JSON.stringify(session.user.name)
   if (Object.keys(fields).length === 0) {
     session.cookie = 'clear'
     return
