@@ -36,7 +36,12 @@ export async function serve (): Promise<void> {
 }
 
 async function build ({ logLevel, trustProxy, mode, options }: ServiceConfig): Promise<FastifyInstance> {
-  const fastify = Fastify({ logger: await loggerOptions(logLevel), trustProxy })
+  const fastify = Fastify({
+    logger: await loggerOptions(logLevel),
+    trustProxy,
+    // An address that cannot be decoded reaches no route and no error handler.
+    frameworkErrors: (error, request, reply) => { fastify.hatcheck.handleError(error, request as never, reply as never) }
+  }) as unknown as FastifyInstance
   await fastify.register(hatcheckService, { ...options, mode })
   await fastify.ready()
   const { storage, config } = fastify.hatcheck

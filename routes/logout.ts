@@ -28,7 +28,8 @@ export default async function logout (fastify: FastifyInstance): Promise<void> {
     if (hatcheck.prefersJson(request)) throw new CrossOriginError()
     return hatcheck.page(reply, {
       title: 'Log out',
-      body: html`<h1>Log out?</h1><form method="post" action="${prefix}/logout"><button>Log out your account here</button></form>`
+      body: html`<h1>Log out?</h1><form method="post" action="${prefix}/logout"><button>Log out your account here</button></form>
+<p class="aside"><a href="${prefix}/">Stay logged in</a></p>`
     })
   }
 }

@@ -1,8 +1,11 @@
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test, type Test } from 'tap'
+import tap, { test, type Test } from 'tap'
 import { needs, testKey } from './helper.js'
 import { Curl, hatcheckCli, startService, until, type CurlAnswer, type Service } from './service.js'
+
+// Some fifty services are started here, one after the other.
+tap.setTimeout(300_000)
 
 const curl = needs('curl')
 
@@ -132,6 +135,20 @@ test('what is wrong is refused with the status that says so', curl, async (t) =>
   t.equal(unknown.status, 404)
   t.equal(unknown.headers['set-cookie'], undefined)
   t.match(await (await harry.send(`${url}/`)).body, 'Harry Your account is logged in.', 'and Harry is logged in still')
+})
+
+test('an address that cannot be decoded is refused like everything else', curl, async (t) => {
+  const folder = t.testdir()
+  const { url } = await start(t, folder)
+  const caller = new Curl(folder, 'caller.jar')
+  for (const path of ['/%zz', '/%', '/%c3%28', '/%zz%3Cscript%3E']) {
+    const answer = await caller.send('--path-as-is', `${url}${path}`)
+    t.equal(answer.status, 400, path)
+    t.match(answer.headers, { 'content-type': /^application\/problem\+json/, 'x-content-type-options': 'nosniff', 'content-security-policy': /default-src 'none'/ })
+    const page = await caller.send('--path-as-is', '-H', 'Accept: text/html', `${url}${path}`)
+    t.match(page.headers['content-type'], /^text\/html/)
+    t.notMatch(page.body, '<script>')
+  }
 })
 
 test('a body of 2 MiB is refused with 413', curl, async (t) => {

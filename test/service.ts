@@ -30,9 +30,9 @@ export interface Ended {
 }
 
 /** Starts `node dist/server.js` in a folder, with nothing in its environment but `env`, and waits for its address. */
-export async function startService (t: Test, folder: string, env: Record<string, string> = {}): Promise<Service> {
+export async function startService (t: Test, folder: string, env: Record<string, string> = {}, program: 'server' | 'cli' = 'server'): Promise<Service> {
   const begun = performance.now()
-  const { child, output, ended } = start([compiled('server')], folder, { PORT: '0', ...env })
+  const { child, output, ended } = start([compiled(program)], folder, { PORT: '0', ...env })
   t.teardown(async () => { await end('SIGKILL') })
   const url = await within(START_MS, 'the service did not start', async () => {
     for (;;) {
@@ -59,6 +59,23 @@ export async function runServer (folder: string, env: Record<string, string> = {
 /** Runs `hatcheck …`, with `input` on its standard input. */
 export async function hatcheckCli (folder: string, args: readonly string[], { env = {}, input = '' }: { env?: Record<string, string>, input?: string } = {}): Promise<Ended> {
   return await run([compiled('cli'), ...args], folder, env, input)
+}
+
+/**
+ * Runs `hatcheck …` at a terminal, and types each answer when its question is there. What the terminal shows is in
+ * `stdout`.
+ */
+export async function hatcheckInTerminal (folder: string, args: readonly string[], env: Record<string, string>, dialogue: ReadonlyArray<readonly [question: string, answer: string]>): Promise<Ended> {
+  const command = [process.execPath, compiled('cli'), ...args].map((word) => `'${word}'`).join(' ')
+  const { child, ended, stdout, stderr } = start(['-qec', command, '/dev/null'], folder, env, 'script')
+  const timer = setTimeout(() => { child.kill('SIGKILL') }, PROGRAM_MS)
+  for (const [question, answer] of dialogue) {
+    await until(`the question ${question}`, () => stdout().includes(question) || child.exitCode !== null)
+    child.stdin.write(`${answer}\r`)
+  }
+  const code = await ended
+  clearTimeout(timer)
+  return { code, stdout: stdout(), stderr: stderr() }
 }
 
 /** An answer as curl shows it. */

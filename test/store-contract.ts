@@ -356,9 +356,10 @@ export function storeContract (t: Test, open: OpenStore): void {
     given.fields.a = 'changed by the caller'
     t.strictSame((await store.read('one'))?.fields, { a: '1' }, 'not the one that was created from')
 
-    const before = await store.read('one')
-    await store.patch('one', changesOf({ set: { a: '2' } }))
-    await store.touch('one', START + 7, START + HOUR + 7)
+    await store.create('two', recordOf({ fields: { a: '1' } }))
+    const before = await store.read('two')
+    await store.patch('two', changesOf({ set: { a: '2' } }))
+    await store.touch('two', START + 7, START + HOUR + 7)
     t.match(before, { seenAt: START, fields: { a: '1' } }, 'not the one that was read')
   })
 

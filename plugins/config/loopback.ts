@@ -6,7 +6,7 @@ loopback.addAddress('::1', 'ipv6')
 
 /** Whether a host name or address, with or without a port, means this machine alone. */
 export function isLoopback (host: string): boolean {
-  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  const name = (isIP(host) === 6 ? host : host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')).toLowerCase()
   if (name === 'localhost' || name.endsWith('.localhost')) return true
   const version = isIP(name)
   return version !== 0 && loopback.check(name, version === 4 ? 'ipv4' : 'ipv6')

@@ -38,7 +38,7 @@ export function openStorage (config: StorageConfig, log: Pick<FastifyBaseLogger,
     return { sessions, accounts: new MemoryAccounts(), description: 'memory: (sessions end with this process)', close: async () => { sessions.close() } }
   }
   const name = config.mode === 'plugin' ? 'sessionStore' : 'SESSION_STORE'
-  assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb: or lmdb:./some/folder; got "${withoutPassword(store)}".`)
+  assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb: or lmdb:./some/folder; got "${schemeOf(store)}".`)
   const path = store.slice('lmdb:'.length)
   return openLmdb(path === '' ? join(dataDir, 'lmdb') : resolve(path), { now, maxBytes }, log)
 }
@@ -74,6 +74,7 @@ function openLmdb (folder: string, options: { now: () => number, maxBytes: numbe
   }
 }
 
-function withoutPassword (url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//…@')
+/** A url may carry a password, and not always where one looks for it. */
+function schemeOf (url: string): string {
+  return url.replace(/:.*$/s, ':…')
 }

@@ -11,7 +11,7 @@ export interface Page {
 
 /** A hat on its hook. */
 const mark = '<svg viewBox="0 0 32 32" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">' +
-  '<path d="M3 23c4 3 22 3 26 0M8 22V12c0-4 3-5 5-4 2 .9 4 .9 6 0 2-1 5 0 5 4v10M8 18c4 2 12 2 16 0"/></svg>'
+  '<path d="M2 22c3 4 25 4 28 0M8 23.5L9 9c.3-3.5 4-3 7-1.6 3-1.4 6.7-1.9 7 1.6l1 14.5M8.4 18.5c4 1.8 11.2 1.8 15.2 0"/></svg>'
 
 const icon = 'data:image/svg+xml,' + encodeURIComponent(mark
   .replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ').replace('currentColor', '#3b7f9a'))

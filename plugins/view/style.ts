@@ -7,7 +7,7 @@ export const style = `
   --field: light-dark(#8a8f9c, #6b7489); --accent: light-dark(#24556b, #8fc7dd); --on-accent: light-dark(#fff, #10222b);
   --good: light-dark(#1d6b43, #86d3a8); --bad: light-dark(#a3262b, #ff9d9a) }
 * { box-sizing: border-box }
-body { margin: 0; min-height: 100vh; display: grid; grid-template-rows: 1fr auto; background: var(--paper); color: var(--ink);
+body { margin: 0; min-height: 100vh; min-height: 100dvh; display: grid; grid-template-rows: 1fr auto; background: var(--paper); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
 main { width: min(100% - 2rem, 26rem); margin: auto; padding: 3rem 0 }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .9rem; padding: 2rem; box-shadow: 0 1rem 2.5rem -1.75rem #0006 }
@@ -22,9 +22,9 @@ a { color: var(--accent); text-underline-offset: .18em }
 .notice.bad { border-color: var(--bad); background: color-mix(in srgb, var(--bad) 9%, transparent) }
 .field { margin: 0 0 1.1rem }
 label { display: block; font-weight: 600; margin: 0 0 .35rem }
-input:not([type=checkbox]) { width: 100%; min-height: 2.9rem; padding: .55rem .75rem; font: inherit; color: inherit; background: var(--paper);
+input:not([type=checkbox]) { width: 100%; min-height: 2.9rem; padding: .55rem .75rem; font: inherit; color: inherit; background: light-dark(#fff, var(--paper));
   border: 1px solid var(--field); border-radius: .5rem }
-input[aria-invalid=true] { border-color: var(--bad) }
+input[aria-invalid=true] { border-color: var(--bad); box-shadow: inset 0 0 0 1px var(--bad) }
 .check { display: flex; gap: .6rem; align-items: center; min-height: 2.75rem; margin: -.35rem 0 .75rem; font-weight: 400 }
 .check input { width: 1.2rem; height: 1.2rem; margin: 0; accent-color: var(--accent) }
 button, .button { display: block; width: 100%; min-height: 2.9rem; padding: .65rem 1rem; font: inherit; font-weight: 600; text-align: center; text-decoration: none;
@@ -33,6 +33,7 @@ button:hover, .button:hover { filter: brightness(1.08) }
 .quiet { color: var(--accent); background: none; border-color: var(--field) }
 :focus-visible { outline: .2rem solid var(--accent); outline-offset: .15rem }
 form { margin: 0 }
+.aside { margin: 1rem 0 0; text-align: center }
 footer { padding: 1rem; text-align: center }
 @media (max-width: 26rem) { main { padding: 1.25rem 0 } .card { padding: 1.35rem } }
 @media (prefers-reduced-motion: no-preference) { button, .button { transition: filter .15s } }

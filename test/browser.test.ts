@@ -1,0 +1,354 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
+import tap, { test, type Test } from 'tap'
+import { needs } from './helper.js'
+import { startService } from './service.js'
+
+// A browser on a busy machine takes its time.
+tap.setTimeout(300_000)
+
+const ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+const SCREENS = [
+  { screen: 'phone', viewport: { width: 390, height: 844 }, colorScheme: 'light' },
+  { screen: 'phone', viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
+  { screen: 'desktop', viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
+  { screen: 'desktop', viewport: { width: 1280, height: 800 }, colorScheme: 'dark' }
+] as const
+
+/** The longest that a name may be, and nowhere to break it. */
+const LONG_NAME = 'Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbe'
+
+/** Chromium's own words on a page whose status is an error; a page that we mean to see. */
+const EXPECTED_ERROR = /^Failed to load resource: the server responded with a status of (?:401|403|404) /
+
+const WITHIN_MS = 20_000
+
+test('in a browser', needs('chromium'), async (t) => {
+  const { url } = await startService(t, t.testdir())
+  const browser = await chromium.launch({ executablePath: execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim(), args: ARGS })
+  t.teardown(() => browser.close())
+
+  await t.test('the walk-through by clicking, with a word after the login and after the logout', async (t) => {
+    await walkThrough(t, await open(t, browser, url), 'Harry')
+  })
+
+  await t.test('the same with JavaScript switched off', async (t) => {
+    await walkThrough(t, await open(t, browser, url, { javaScriptEnabled: false }), 'Sally')
+  })
+
+  await t.test('a wrong password gives the form again, ready for the next try', async (t) => {
+    const page = await open(t, browser, url)
+    await logIn(page, 'Harry')
+    await logOut(page)
+    await logIn(page, 'Harry', 'a wrong password')
+    t.equal(await page.getByRole('alert').innerText(), 'The name or the password is wrong.')
+    t.equal(await page.getByLabel('Name').inputValue(), 'Harry')
+    t.equal(await page.getByLabel('Password').inputValue(), '')
+    t.equal(await focused(page), 'password')
+    t.same(await cookiesOf(page), [])
+    await page.getByLabel('Password').fill('12345678')
+    await follow(page, () => page.keyboard.press('Enter'))
+    t.equal(await heading(page), 'Harry Your account is logged in.')
+  })
+
+  await t.test('a form with an empty field is not sent', async (t) => {
+    const page = await open(t, browser, url)
+    await page.goto('/login')
+    await page.getByLabel('Name').fill('Harry')
+    await page.getByRole('button', { name: 'Log in' }).click()
+    t.equal(await focused(page), 'password')
+    t.equal(new URL(page.url()).pathname, '/login')
+    t.equal(await page.getByRole('alert').count(), 0)
+  })
+
+  await t.test('"Keep me signed in" outlives the browser, a login without it does not', async (t) => {
+    for (const keep of [false, true]) {
+      const page = await open(t, browser, url)
+      await logIn(page, 'Harry', '12345678', keep)
+      const [cookie] = await cookiesOf(page)
+      t.match(cookie, { name: 'hatcheck', httpOnly: true, sameSite: 'Lax', path: '/' })
+      const state = await page.context().storageState()
+      const cookies = state.cookies.filter(({ expires }) => expires !== -1)
+      const again = await open(t, browser, url, { storageState: { cookies, origins: [] } })
+      await again.goto('/')
+      t.equal(await heading(again), keep ? 'Harry Your account is logged in.' : 'You are not logged in')
+    }
+  })
+
+  await t.test('no script of a page can read the cookie', async (t) => {
+    const page = await open(t, browser, url)
+    await logIn(page, 'Harry')
+    t.equal(await page.evaluate('document.cookie'), '')
+  })
+
+  await t.test('back after the logout shows nothing private', async (t) => {
+    const page = await open(t, browser, url)
+    await logIn(page, 'Harry')
+    await page.goto('/login')
+    t.equal(await heading(page), 'Harry Your account is logged in.')
+    await logOut(page)
+    for (let steps = 0; steps < 3; steps++) {
+      await page.goBack()
+      t.notMatch(await page.content(), 'Harry')
+    }
+  })
+
+  await t.test('a login leads to the page that asked for it, and to no other site', async (t) => {
+    for (const [next, path] of [['/login?next=%2Fno%2Fsuch%2Fpage%3Fa%3D1%23b', '/no/such/page?a=1#b'], ['/login?next=https://example.com/', '/'], ['/login?next=%2F%5Cexample.com', '/']] as const) {
+      const page = await open(t, browser, url)
+      await page.goto(next)
+      await fillIn(page, 'Harry', '12345678')
+      t.equal(page.url(), `${url}${path}`)
+    }
+  })
+
+  await t.test('another site can lead to the question whether to log out, and no further', async (t) => {
+    const page = await open(t, browser, url)
+    await logIn(page, 'Harry')
+    const elsewhere = `<a href="${url}/logout">a link</a>
+      <form method="post" action="${url}/logout"><button>a form</button></form>
+      <form method="post" action="${url}/login"><input name="client_name" value="Mallory"><input name="password" value="12345678"><button>a login</button></form>`
+    const leave = async (): Promise<void> => { await page.goto(`data:text/html,${encodeURIComponent(elsewhere)}`) }
+
+    for (const button of ['a form', 'a login']) {
+      await leave()
+      await follow(page, () => page.getByRole('button', { name: button }).click())
+      t.equal(await heading(page), 'Forbidden')
+      await page.goto('/')
+      t.equal(await heading(page), 'Harry Your account is logged in.')
+    }
+    await leave()
+    await follow(page, () => page.getByRole('link').click())
+    t.equal(await heading(page), 'Log out?')
+    await follow(page, () => page.getByRole('button', { name: 'Log out your account here' }).click())
+    t.equal(page.url(), `${url}/`)
+    t.equal(await heading(page), 'You are not logged in')
+  })
+
+  await t.test('everything can be done with the keyboard, and one sees where one is', async (t) => {
+    const page = await open(t, browser, url)
+    await page.goto('/')
+    await tab(t, page, 'Log in your account here')
+    await follow(page, () => page.keyboard.press('Enter'))
+    t.equal(await focused(page), 'client_name', 'the form is ready to type in')
+    await page.keyboard.type('Harry')
+    await tab(t, page, 'password')
+    await page.keyboard.type('12345678')
+    await tab(t, page, 'permanent')
+    await page.keyboard.press('Space')
+    t.ok(await page.getByLabel('Keep me signed in').isChecked())
+    await tab(t, page, 'Log in')
+    await follow(page, () => page.keyboard.press('Enter'))
+    t.equal(await heading(page), 'Harry Your account is logged in.')
+    await tab(t, page, 'Log out your account here')
+    await follow(page, () => page.keyboard.press('Enter'))
+    t.equal(await heading(page), 'You are not logged in')
+  })
+
+  for (const { screen, ...options } of SCREENS) {
+    await t.test(`every page fits a ${screen} in ${options.colorScheme}, and can be read`, async (t) => {
+      const page = await open(t, browser, url, options)
+      const check = async (name: string): Promise<void> => {
+        await shoot(page, `${name}-${screen}-${options.colorScheme}`)
+        t.same(await flaws(page), [], name)
+      }
+      await page.goto('/')
+      await check('1-home')
+      await page.goto('/login')
+      await check('2-login')
+      await logIn(page, 'Harry')
+      await check('3-logged-in')
+      await page.goto('/no/such/page')
+      await check('4-not-found')
+      await page.goto(`data:text/html,<a href="${url}/logout">out</a>`)
+      await follow(page, () => page.getByRole('link').click())
+      await check('5-logout')
+      await follow(page, () => page.getByRole('button').click())
+      await check('6-logged-out')
+      await logIn(page, 'Harry', 'a wrong password', true)
+      await check('7-login-error')
+      await logIn(page, LONG_NAME)
+      await page.goto('/')
+      await check('8-long-name')
+      await logOut(page)
+      await logIn(page, LONG_NAME, 'a wrong password')
+      await check('9-long-name-error')
+    })
+  }
+
+  await t.test('through all of this no page complained: no policy broken, no error, nobody else asked', async (t) => {
+    t.same(complaints, [])
+    // And a complaint would have been heard.
+    const page = await open(t, browser, url)
+    await page.goto('/')
+    await page.evaluate(() => { document.body.setAttribute('style', 'color: red') })
+    t.match(complaints.join(), 'Content Security Policy')
+  })
+})
+
+/** What the pages of this file have complained of, and whom else they have asked. */
+const complaints: string[] = []
+
+/** A page in a context of its own: no cookies but its own. */
+async function open (t: Test, browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext({ baseURL: url, ...options })
+  t.teardown(() => context.close())
+  context.setDefaultTimeout(WITHIN_MS)
+  const page = await context.newPage()
+  page.on('console', (message) => {
+    if (!EXPECTED_ERROR.test(message.text())) complaints.push(`${page.url()}: ${message.text()}`)
+  })
+  page.on('pageerror', (error) => { complaints.push(`${page.url()}: ${error.message}`) })
+  page.on('request', (request) => {
+    if (!request.url().startsWith(`${url}/`) && !request.url().startsWith('data:')) complaints.push(`${page.url()} asked for ${request.url()}`)
+  })
+  return page
+}
+
+async function walkThrough (t: Test, page: Page, name: string): Promise<void> {
+  await page.goto('/')
+  t.equal(await heading(page), 'You are not logged in')
+  await follow(page, () => page.getByRole('link', { name: 'Log in your account here' }).click())
+  await fillIn(page, name, '12345678')
+  t.equal(new URL(page.url()).pathname, '/')
+  t.equal(await heading(page), `${name} Your account is logged in.`)
+  t.equal(await page.getByRole('status').innerText(), 'You are logged in.')
+  await page.reload()
+  t.equal(await heading(page), `${name} Your account is logged in.`)
+  t.equal(await page.getByRole('status').count(), 0, 'said once')
+
+  await follow(page, () => page.getByRole('button', { name: 'Log out your account here' }).click())
+  t.equal(new URL(page.url()).pathname, '/')
+  t.equal(await heading(page), 'You are not logged in')
+  t.equal(await page.getByRole('status').innerText(), 'You are logged out.')
+  await page.reload()
+  t.equal(await page.getByRole('status').count(), 0, 'said once')
+  t.same(await page.context().cookies(), [], 'no cookie is left')
+}
+
+async function logIn (page: Page, name: string, password = '12345678', keep = false): Promise<void> {
+  await page.goto('/login')
+  await fillIn(page, name, password, keep)
+}
+
+async function fillIn (page: Page, name: string, password: string, keep = false): Promise<void> {
+  await page.getByLabel('Name').fill(name)
+  await page.getByLabel('Password').fill(password)
+  if (keep) await page.getByLabel('Keep me signed in').check()
+  await follow(page, () => page.getByRole('button', { name: 'Log in' }).click())
+}
+
+async function logOut (page: Page): Promise<void> {
+  await page.goto('/')
+  await follow(page, () => page.getByRole('button', { name: 'Log out your account here' }).click())
+}
+
+/** Does what leads to another page, and waits for that. */
+async function follow (page: Page, action: () => Promise<void>): Promise<void> {
+  const loaded = page.waitForEvent('load')
+  await Promise.all([loaded, action()])
+}
+
+async function heading (page: Page): Promise<string> {
+  return await page.getByRole('heading', { level: 1 }).innerText()
+}
+
+/** The session cookies; the one of the notice is another matter. */
+async function cookiesOf (page: Page): Promise<Awaited<ReturnType<BrowserContext['cookies']>>> {
+  return (await page.context().cookies()).filter(({ name }) => name !== 'hatcheck-notice')
+}
+
+/** What has the focus: the name of a field, the text of anything else. */
+async function focused (page: Page): Promise<string> {
+  return await page.evaluate(() => {
+    const element = document.activeElement
+    return element instanceof HTMLInputElement ? element.name : element?.textContent ?? ''
+  })
+}
+
+/** Presses Tab, which has to lead there, and visibly. */
+async function tab (t: Test, page: Page, expected: string): Promise<void> {
+  await page.keyboard.press('Tab')
+  t.equal(await focused(page), expected)
+  const outline = await page.evaluate(() => {
+    const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement as Element)
+    return outlineStyle === 'none' ? 0 : parseFloat(outlineWidth)
+  })
+  t.ok(outline >= 2, `the focus on "${expected}" can be seen`)
+}
+
+async function shoot (page: Page, name: string): Promise<void> {
+  const folder = process.env['SCREENSHOTS']
+  if (folder === undefined) return
+  mkdirSync(folder, { recursive: true })
+  await page.screenshot({ path: join(folder, `${name}.png`) })
+}
+
+/**
+ * What makes a page hard to use: it scrolls sideways, something sticks out, is too small to touch (44 px), or has too
+ * little contrast (text 4.5, the edge of a field 3). Source: WCAG 2.2, 1.4.3, 1.4.10, 1.4.11, 2.5.5.
+ */
+async function flaws (page: Page): Promise<string[]> {
+  return await page.evaluate(() => {
+    const found: string[] = []
+    const root = document.documentElement
+    if (root.scrollWidth > root.clientWidth) found.push(`the page is ${root.scrollWidth} px wide on a screen of ${root.clientWidth}`)
+    if (root.scrollHeight > root.clientHeight) found.push(`the page is ${root.scrollHeight} px high on a screen of ${root.clientHeight}`)
+    for (const element of document.querySelectorAll('main, main *')) {
+      if (element.closest('svg') !== null || (element instanceof HTMLInputElement && element.type === 'hidden')) continue
+      const box = element.getBoundingClientRect()
+      if (box.left < 0 || box.right > root.clientWidth) found.push(`${nameOf(element)} sticks out of the screen`)
+      if (!(element instanceof HTMLInputElement) && element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0) found.push(`${nameOf(element)} overflows`)
+    }
+    for (const target of document.querySelectorAll('button, .button, input:not([type=checkbox], [type=hidden]), label.check')) {
+      const { height } = target.getBoundingClientRect()
+      if (height < 44) found.push(`${nameOf(target)} is ${height} px high`)
+    }
+    const text = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+    while (text.nextNode() !== null) {
+      const element = text.currentNode.parentElement as Element
+      if (text.currentNode.textContent?.trim() === '' || element.getClientRects().length === 0) continue
+      expectContrast(element, getComputedStyle(element).color, element, 4.5)
+    }
+    for (const field of document.querySelectorAll('input:not([type=checkbox], [type=hidden])')) {
+      expectContrast(field, getComputedStyle(field).color, field, 4.5)
+      expectContrast(field, getComputedStyle(field).borderTopColor, field.parentElement as Element, 3)
+    }
+    return found
+
+    function expectContrast (element: Element, color: string, on: Element, least: number): void {
+      const paper = luminance(layers(on))
+      const ink = luminance([...layers(on), color])
+      const contrast = (Math.max(paper, ink) + 0.05) / (Math.min(paper, ink) + 0.05)
+      if (contrast < least) found.push(`${nameOf(element)} has a contrast of ${contrast.toFixed(2)}`)
+    }
+
+    function layers (element: Element): string[] {
+      const above = element.parentElement === null ? ['white'] : layers(element.parentElement)
+      return [...above, getComputedStyle(element).backgroundColor]
+    }
+
+    /** Of colours painted over one another. */
+    function luminance (colors: string[]): number {
+      const canvas = document.createElement('canvas')
+      canvas.width = canvas.height = 1
+      const context = canvas.getContext('2d') as CanvasRenderingContext2D
+      for (const color of colors) {
+        context.fillStyle = color
+        context.fillRect(0, 0, 1, 1)
+      }
+      const [red = 0, green = 0, blue = 0] = Array.from(context.getImageData(0, 0, 1, 1).data, (value) => {
+        const share = value / 255
+        return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4
+      })
+      return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    }
+
+    function nameOf (element: Element): string {
+      return `<${element.tagName.toLowerCase()} class="${element.className}">${(element.textContent ?? '').trim().slice(0, 20)}`
+    }
+  })
+}

@@ -1,0 +1,156 @@
+import { readFileSync } from 'node:fs'
+import { test } from 'tap'
+import { needs, testKey } from './helper.js'
+import { hatcheckCli, hatcheckInTerminal, startService, type Ended } from './service.js'
+
+const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
+const HINT = 'Try "hatcheck --help".\n'
+
+test('--help tells every command, --version the version', async (t) => {
+  const folder = t.testdir()
+  const helps = await Promise.all([['--help'], ['-h'], ['help'], ['user', 'add', '--help']].map((args) => hatcheckCli(folder, args)))
+  for (const help of helps) {
+    t.match(help, { code: 0, stderr: '' })
+    for (const text of ['hatcheck secret', 'hatcheck user add NAME', 'hatcheck user passwd NAME', 'hatcheck user disable NAME', 'hatcheck user enable NAME', 'hatcheck user list', 'SECRET_KEY', 'DATA_DIR', 'SIGNUP']) {
+      t.match(help.stdout, text)
+    }
+    t.notOk(help.stdout.split('\n').some((line) => line.length > 120), 'it fits a terminal')
+  }
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  for (const flag of ['-v', '--version']) t.same(await hatcheckCli(folder, [flag]), { code: 0, stdout: `${version}\n`, stderr: '' })
+})
+
+test('secret prints a new key each time, one that the service takes', async (t) => {
+  const folder = t.testdir()
+  const secrets = await Promise.all([1, 2, 3].map(async () => (await hatcheckCli(folder, ['secret'])).stdout))
+  for (const secret of secrets) t.match(secret, /^[\w-]{43}\n$/)
+  t.equal(new Set(secrets).size, 3)
+  const service = await startService(t, folder, { SECRET_KEY: secrets[0]?.trim() ?? '', SESSION_STORE: 'memory:' })
+  t.match(service.output(), 'mode: service')
+})
+
+test('hatcheck alone starts the service, and says in one line why it cannot', async (t) => {
+  const folder = t.testdir()
+  const service = await startService(t, folder, { SESSION_STORE: 'memory:' }, 'cli')
+  t.equal((await fetch(service.url)).status, 200)
+  t.equal(await service.end('SIGTERM'), 0)
+  t.same(await hatcheckCli(folder, ['serve'], { env: { PORT: 'abc' } }), { code: 1, stdout: '', stderr: 'hatcheck: PORT must be a whole number; got "abc".\n' })
+})
+
+test('a command line that means nothing is answered with what is wrong and where to look', async (t) => {
+  const folder = t.testdir()
+  const cases: Array<[string[], string | RegExp]> = [
+    [['serv'], 'there is no command "serv"'],
+    [['user'], 'there is no command "user "'],
+    [['user', 'remove', 'Sally'], 'there is no command "user remove"'],
+    [['user', 'add'], '"user add" needs a name'],
+    [['user', 'passwd'], '"user passwd" needs a name'],
+    [['user', 'list', 'Sally'], '"user list" takes no name'],
+    [['user', 'add', 'Sally', 'Miller'], '"Miller" is one word too many'],
+    [['secret', 'please'], '"please" is one word too many'],
+    [['serve', 'now'], '"now" is one word too many'],
+    [['--port', '80'], /^Unknown option '--port'/],
+    [['user', 'add', '--password', 'hunter2'], /^Unknown option '--password'/]
+  ]
+  await Promise.all(cases.map(async ([args, message]) => {
+    const { code, stdout, stderr } = await hatcheckCli(folder, args, { env: closed })
+    t.equal(code, 1, args.join(' '))
+    t.equal(stdout, '')
+    t.match(stderr, /^hatcheck: /)
+    t.ok(stderr.endsWith(`\n${HINT}`), stderr)
+    t.match(stderr.slice('hatcheck: '.length), message)
+    t.notMatch(stderr, /^\s+at /m, 'no stack')
+  }))
+})
+
+test('user add, passwd, disable, enable and list', async (t) => {
+  const folder = t.testdir()
+  const user = (action: string, name?: string, input?: string): Promise<Ended> =>
+    hatcheckCli(folder, ['user', action, ...name === undefined ? [] : [name]], { env: closed, ...input !== undefined && { input } })
+
+  t.same(await user('list'), { code: 0, stdout: '', stderr: '' })
+  t.same(await user('add', 'Sally', 'a long password of Sally\n'), { code: 0, stdout: 'Sally can log in now.\n', stderr: '' })
+  t.same(await user('add', 'Sally', 'a long password of Sally\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is an account Sally already.\n' })
+  t.same(await user('add', 'SALLY', 'another long password\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is an account SALLY already.\n' })
+  t.same(await user('add', 'Harry', 'a long password of Harry'), { code: 0, stdout: 'Harry can log in now.\n', stderr: '' }, 'without a line break at the end')
+
+  const { stdout } = await user('list')
+  t.match(stdout, /^Harry\t\d{4}-\d\d-\d\dT[\d:.]+Z\nSally\t\d{4}-\d\d-\d\dT[\d:.]+Z\n$/)
+  t.notMatch(stdout, 'argon2')
+
+  t.same(await user('passwd', 'sally', 'quite another password\n'), { code: 0, stdout: 'sally has another password; every session is ended.\n', stderr: '' })
+  t.same(await user('disable', 'Sally'), { code: 0, stdout: 'Sally cannot log in any more; every session is ended.\n', stderr: '' })
+  t.match((await user('list')).stdout, /^Sally\t\S+\tdisabled$/m)
+  t.same(await user('enable', 'Sally'), { code: 0, stdout: 'Sally can log in again.\n', stderr: '' })
+  t.notMatch((await user('list')).stdout, 'disabled')
+
+  for (const action of ['passwd', 'disable', 'enable']) {
+    t.same(await user(action, 'Nobody', 'a long password of nobody\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is no account Nobody.\n' })
+  }
+  const { url } = await startService(t, folder, closed)
+  t.equal(await login(url, 'Sally', 'quite another password'), 303)
+  t.equal(await login(url, 'Sally', 'a long password of Sally'), 401)
+  t.equal(await login(url, 'Harry', 'a long password of Harry'), 303)
+})
+
+test('a password has to keep the rules', async (t) => {
+  const folder = t.testdir()
+  const add = (input: string, env: Record<string, string> = closed, name = 'Sally'): Promise<Ended> => hatcheckCli(folder, ['user', 'add', name], { env, input })
+  t.same(await add('only 14 of them\n'.slice(1)), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 15 characters.\n' })
+  t.same(await add('\n'), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 15 characters.\n' })
+  t.same(await add(`${'x'.repeat(1025)}\n`), { code: 1, stdout: '', stderr: 'hatcheck: A password may have at most 1024 bytes.\n' })
+  t.same(await add(''), { code: 1, stdout: '', stderr: `hatcheck: a password is expected on standard input\n${HINT}` })
+  t.same(await add('1234567\n', {}), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 8 characters.\n' }, 'demo mode asks for less')
+  t.same(await add('nineteen characters\n', { ...closed, PASSWORD_MIN_LENGTH: '20' }), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 20 characters.\n' })
+  t.same((await hatcheckCli(folder, ['user', 'list'], { env: closed })).stdout, '', 'none of these made an account')
+
+  t.equal((await add(' spaces count, 密码 \r\nand the second line does not\n')).code, 0)
+  const changed = await hatcheckCli(folder, ['user', 'passwd', 'Sally'], { env: closed, input: 'short\n' })
+  t.match(changed, { code: 1, stderr: 'hatcheck: A password must have at least 15 characters.\n' })
+  const { url } = await startService(t, folder, closed)
+  t.equal(await login(url, 'Sally', ' spaces count, 密码 '), 303)
+})
+
+test('a name has to keep the rules', async (t) => {
+  const folder = t.testdir()
+  const add = (name: string): Promise<Ended> => hatcheckCli(folder, ['user', 'add', name], { env: closed, input: 'a long password of nobody\n' })
+  t.same(await add('  '), { code: 1, stdout: '', stderr: 'hatcheck: The name is missing.\n' })
+  t.same(await add('x'.repeat(65)), { code: 1, stdout: '', stderr: 'hatcheck: A name may have at most 64 characters.\n' })
+  t.same(await add('a\u001b[31mb'), { code: 1, stdout: '', stderr: 'hatcheck: A name must not have control characters.\n' })
+})
+
+test('with memory: there is nothing that the command line could work on', async (t) => {
+  for (const args of [['user', 'list'], ['user', 'add', 'Sally']]) {
+    t.same(await hatcheckCli(t.testdir(), args, { env: { ...closed, SESSION_STORE: 'memory:' }, input: 'a long password of Sally\n' }), {
+      code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is memory:, where only the running service has its accounts.\n'
+    })
+  }
+})
+
+test('the settings come from .env, too', async (t) => {
+  const folder = t.testdir({ '.env': `SECRET_KEY=${testKey}\nSESSION_STORE=lmdb:./elsewhere\nSIGNUP=closed\n` })
+  t.equal((await hatcheckCli(folder, ['user', 'add', 'Sally'], { input: 'a long password of Sally\n' })).code, 0)
+  t.match((await hatcheckCli(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:elsewhere' } })).stdout, /^Sally\t/)
+  t.equal((await hatcheckCli(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:' } })).stdout, '')
+})
+
+test('at a terminal the password is asked for twice and not shown', needs('script'), async (t) => {
+  const folder = t.testdir()
+  const added = await hatcheckInTerminal(folder, ['user', 'add', 'Sally'], closed, [['Password: ', 'a long password of Sally'], ['Again: ', 'a long password of Sally']])
+  t.equal(added.code, 0)
+  t.match(added.stdout, 'Sally can log in now.')
+  t.notMatch(added.stdout, 'a long password of Sally')
+
+  const mistyped = await hatcheckInTerminal(folder, ['user', 'passwd', 'Sally'], closed, [['Password: ', 'quite another password'], ['Again: ', 'quite another pasword']])
+  t.equal(mistyped.code, 1)
+  t.match(mistyped.stdout, 'hatcheck: the two are not the same')
+  t.notMatch(mistyped.stdout, 'another')
+
+  const { url } = await startService(t, folder, closed)
+  t.equal(await login(url, 'Sally', 'a long password of Sally'), 303)
+})
+
+async function login (url: string, name: string, password: string): Promise<number> {
+  const { status } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password }) })
+  return status
+}

@@ -1,0 +1,287 @@
+import { once } from 'node:events'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import Fastify from 'fastify'
+import { test, type Test } from 'tap'
+import { hatcheck, type HatcheckOptions } from '../app.js'
+import { readEnvironment } from '../plugins/config/environment.js'
+import { isLoopback } from '../plugins/config/loopback.js'
+import { resolveConfig, type Mode } from '../plugins/config/resolve.js'
+import { secretsOf } from '../plugins/session/secrets.js'
+import { openStorage } from '../plugins/storage/open.js'
+import { Client, build, testKey } from './helper.js'
+import { runServer, startService } from './service.js'
+
+const otherKey = testKey.split('').reverse().join('')
+const GOOD_ONE = '"npx hatcheck secret" prints a good one.'
+/** A rule in the words of who is told: options for a host application, variables for the service. */
+type Rule = (name: (option: string) => string) => string
+
+const DROPPED = 'browsers drop such a cookie.'
+
+test('environment variables that mean nothing stop the start with the rule', async (t) => {
+  const rules: Array<[Record<string, string>, string]> = [
+    [{ PORT: 'abc' }, 'PORT must be a whole number; got "abc".'],
+    [{ PORT: '3.5' }, 'PORT must be a whole number; got "3.5".'],
+    [{ PORT: '-1' }, 'PORT must be at least 0; got "-1".'],
+    [{ PORT: '65536' }, 'PORT must be at most 65535; got "65536".'],
+    [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent; got "loud".'],
+    [{ TRUST_PROXY: 'true' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "true".'],
+    [{ TRUST_PROXY: '1' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "1".'],
+    [{ TRUST_PROXY: '10.0.0.7, proxy.example.com' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "proxy.example.com".'],
+    [{ TRUST_PROXY: '10.0.0.0/33' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "10.0.0.0/33".'],
+    ...['0.0.0.0', '::', '192.0.2.1', 'hatcheck.example.com', 'localhost.example.com'].map((HOST): [Record<string, string>, string] =>
+      [{ HOST }, `HOST=${HOST} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]),
+    [{ HOST: '0.0.0.0', SECRET_KEY: '  ', SIGNUP: 'closed' }, `HOST=0.0.0.0 can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]
+  ]
+  for (const [env, rule] of rules) t.throws(() => readEnvironment(env), { code: 'HATCHECK_CONFIG', message: rule })
+})
+
+test('an environment without anything, and one with everything, can be read', async (t) => {
+  t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, logLevel: 'info', trustProxy: false, mode: 'demo', options: { sessionCookieSecure: 'auto' } })
+  t.same(readEnvironment({ HOST: '', PORT: ' ', SECRET_KEY: '' }), readEnvironment({}), 'what is empty is not set')
+  t.match(readEnvironment({
+    HOST: '0.0.0.0', PORT: '8080', LOG_LEVEL: 'warn', TRUST_PROXY: '10.0.0.7, fd00::/8,loopback', SECRET_KEY: ` ${testKey} `, SESSION_COOKIE_SAMESITE: 'Strict', PASSWORD_MIN_LENGTH: '20'
+  }), {
+    host: '0.0.0.0',
+    port: 8080,
+    logLevel: 'warn',
+    trustProxy: ['10.0.0.7', 'fd00::/8', 'loopback'],
+    mode: 'service',
+    options: { secretKey: testKey, sessionCookieSecure: 'true', sessionCookieSamesite: 'Strict', passwordMinLength: '20' }
+  })
+})
+
+test('every option has its rule, under the name that the caller knows it by', async (t) => {
+  const rules: Array<[Record<string, unknown>, Rule]> = [
+    [{ nonsense: 1 }, () => 'nonsense is not an option of hatcheck.'],
+    [{ sessionCookieName: '__Host-x', sessionCookieDomain: 'example.com', sessionCookieSecure: true }, (name) =>
+      `${name('sessionCookieName')} begins with __Host-, so ${name('sessionCookieDomain')} must not be set: ${DROPPED}`],
+    [{ sessionCookieName: '__Host-x', sessionCookiePath: '/app', sessionCookieSecure: 'true' }, (name) =>
+      `${name('sessionCookieName')} begins with __Host-, so ${name('sessionCookiePath')} must be /: ${DROPPED}`],
+    ...[{ sessionCookieName: '__Host-x', sessionCookieSecure: 'auto' }, { sessionCookieName: '__host-x', sessionCookieSecure: false }, { sessionCookieName: '__Secure-x' }]
+      .map((options): [Record<string, unknown>, Rule] => [options, (name) =>
+        `${name('sessionCookieName')} begins with __Host- or __Secure-, so ${name('sessionCookieSecure')} must be true: ${DROPPED}`]),
+    [{ sessionCookieSamesite: 'None' }, (name) => `${name('sessionCookieSamesite')}=none needs ${name('sessionCookieSecure')}=true: ${DROPPED}`],
+    [{ sessionCookiePartitioned: true, sessionCookieSecure: 'auto' }, (name) => `${name('sessionCookiePartitioned')} needs ${name('sessionCookieSecure')}=true: ${DROPPED}`],
+    [{ sessionCookieSecure: 'perhaps' }, (name) => `${name('sessionCookieSecure')} must be one of true, false, auto; got "perhaps".`],
+    [{ sessionCookieSamesite: 'sometimes' }, (name) => `${name('sessionCookieSamesite')} must be one of lax, strict, none; got "sometimes".`],
+    [{ sessionCookiePartitioned: 'perhaps' }, (name) => `${name('sessionCookiePartitioned')} must be a boolean; got "perhaps".`],
+    [{ sessionIdleTimeout: 3_601, sessionLifetime: '3600' }, (name) => `${name('sessionIdleTimeout')} must not be longer than ${name('sessionLifetime')}.`],
+    [{ permanentSessionIdleTimeout: 20, permanentSessionLifetime: 10 }, (name) =>
+      `${name('permanentSessionIdleTimeout')} must not be longer than ${name('permanentSessionLifetime')}.`],
+    [{ sessionIdleTimeout: 0 }, (name) => `${name('sessionIdleTimeout')} must be at least 1; got 0.`],
+    [{ sessionLifetime: 'soon' }, (name) => `${name('sessionLifetime')} must be a whole number; got "soon".`],
+    [{ permanentSessionLifetime: 401 * 86_400 }, (name) => `${name('permanentSessionLifetime')} must be at most 34560000; got 34646400.`],
+    [{ sessionMaxBytes: 255 }, (name) => `${name('sessionMaxBytes')} must be at least 256; got 255.`],
+    [{ passwordMinLength: '7' }, (name) => `${name('passwordMinLength')} must be at least 8; got "7".`],
+    [{ signup: 'maybe' }, (name) => `${name('signup')} must be one of open, closed; got "maybe".`],
+    [{ signup: 'open', authenticate: () => null }, (name) => `${name('signup')} has no meaning beside authenticate: hatcheck keeps no accounts then.`],
+    ...['https://app.example.com/', 'https://app.example.com/path', 'app.example.com', '*', 'null', 'https://app.example.com:443']
+      .map((origin): [Record<string, unknown>, Rule] => [{ allowedOrigins: ['https://good.example.com', origin] }, (name) =>
+        `${name('allowedOrigins')} must be origins such as https://app.example.com, without a path; got "${origin}".`])
+  ]
+  for (const [options, rule] of rules) {
+    t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'), { code: 'HATCHECK_CONFIG', message: rule((option) => option) })
+    t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'service'), { code: 'HATCHECK_CONFIG', message: rule(variableOf) })
+  }
+  for (const options of [{ sessionCookieName: 'a b' }, { sessionCookieName: 'a;b' }, { sessionCookieDomain: 'a b' }, { sessionCookiePath: 'app' }, { sessionCookiePath: '/;a' }, { prefix: 'auth' }, { prefix: '/auth/' }, { prefix: '//auth' }]) {
+    const [option] = Object.keys(options)
+    t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'), { code: 'HATCHECK_CONFIG', message: new RegExp(`^${option} must .*; got ".*"\\.$`) })
+  }
+})
+
+test('what can be held is not refused', async (t) => {
+  const fine: HatcheckOptions[] = [
+    { sessionCookieName: '__Host-x', sessionCookieSecure: true }, { sessionCookieName: '__Secure-x', sessionCookieSecure: 'true', sessionCookieDomain: 'example.com' },
+    { sessionCookieSamesite: 'None', sessionCookieSecure: true, sessionCookiePartitioned: true }, { sessionCookieSamesite: 'STRICT' },
+    { sessionIdleTimeout: 60, sessionLifetime: '60' }, { allowedOrigins: 'https://a.example.com, http://localhost:8080,' }, { prefix: '/a/b' }
+  ]
+  for (const options of fine) t.doesNotThrow(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'))
+  t.same(resolveConfig({ allowedOrigins: 'https://a.example.com, http://localhost:8080,' }, 'plugin').allowedOrigins, ['https://a.example.com', 'http://localhost:8080'])
+})
+
+test('a key that is missing, short, known or doubled is refused, and not shown', async (t) => {
+  const secrets = (options: object, mode: Mode) => () => secretsOf(resolveConfig(options as HatcheckOptions, mode))
+  const short = 'this is hunter2'
+  const rules: Array<[object, string, string]> = [
+    [{ secretKey: short }, `secretKey must be at least 32 bytes long, but is 15. ${GOOD_ONE}`, `SECRET_KEY must be at least 32 bytes long, but is 15. ${GOOD_ONE}`],
+    [{ secretKey: new Uint8Array(31) }, `secretKey must be at least 32 bytes long, but is 31. ${GOOD_ONE}`, `SECRET_KEY must be at least 32 bytes long, but is 31. ${GOOD_ONE}`],
+    [{ secretKey: '' }, `secretKey must be at least 32 bytes long, but is 0. ${GOOD_ONE}`, `SECRET_KEY must be at least 32 bytes long, but is 0. ${GOOD_ONE}`],
+    ...['x'.repeat(64), 'abc'.repeat(20), 'change-me-change-me-0123456789-abcdef', 'keyboard cat keyboard cat 0123456789', 'your-super-secret-key-0123456789-abcdef', new Uint8Array(32)]
+      .map((secretKey): [object, string, string] => [{ secretKey }, `secretKey is easy to guess: it must be random. ${GOOD_ONE}`, `SECRET_KEY is easy to guess: it must be random. ${GOOD_ONE}`]),
+    [{ secretKey: 5 }, 'secretKey must be text or bytes, not number.', 'SECRET_KEY must be text or bytes, not number.'],
+    [{ secretKey: testKey, secretKeyFile: 'key' }, 'secretKey and secretKeyFile are both set: set one of them.', 'SECRET_KEY and SECRET_KEY_FILE are both set: set one of them.'],
+    [{ secretKey: testKey, secretKeyFallbacks: [short] }, `secretKeyFallbacks must be at least 32 bytes long, but is 15. ${GOOD_ONE}`, `SECRET_KEY_FALLBACKS must be at least 32 bytes long, but is 15. ${GOOD_ONE}`],
+    [{ secretKey: testKey, secretKeyFallbacks: testKey }, 'secretKey and secretKeyFallbacks must all be different.', 'SECRET_KEY and SECRET_KEY_FALLBACKS must all be different.'],
+    [{ secretKey: testKey, secretKeyFallbacks: [otherKey, otherKey] }, 'secretKey and secretKeyFallbacks must all be different.', 'SECRET_KEY and SECRET_KEY_FALLBACKS must all be different.']
+  ]
+  for (const [options, pluginRule, serviceRule] of rules) {
+    t.throws(secrets(options, 'plugin'), { code: 'HATCHECK_CONFIG', message: pluginRule })
+    t.throws(secrets(options, 'service'), { code: 'HATCHECK_CONFIG', message: serviceRule })
+    t.notMatch(pluginRule + serviceRule, 'hunter2')
+  }
+  t.throws(secrets({}, 'plugin'), { message: `secretKey is required: at least 32 random bytes. ${GOOD_ONE}` })
+
+  const folder = t.testdir({ 'good.key': `${testKey}\n`, 'short.key': 'short\n' })
+  t.same(secrets({ secretKeyFile: join(folder, 'good.key'), secretKeyFallbacks: ` ${otherKey} ,` }, 'service')(), [Buffer.from(testKey), Buffer.from(otherKey)])
+  t.throws(secrets({ secretKeyFile: join(folder, 'short.key') }, 'service'), { message: `SECRET_KEY_FILE must be at least 32 bytes long, but is 5. ${GOOD_ONE}` })
+  t.throws(secrets({ secretKeyFile: join(folder, 'no.key') }, 'service'), { message: /^SECRET_KEY_FILE cannot be read: ENOENT.*no\.key'\.$/ })
+})
+
+test('a store that is not known is refused, and no password in its url is shown', async (t) => {
+  for (const [mode, name] of [['service', 'SESSION_STORE'], ['plugin', 'sessionStore']] as const) {
+    for (const sessionStore of ['postgres://harry:hunter2@db/hats', 'postgres://:hunter2@db', 'postgres://harry:no/hunter2@db', 'postgres://harry:no@hunter2@db', 'postgres://db/hats?password=hunter2', 'postgres:harry:hunter2@db']) {
+      const open = (): unknown => openStorage(resolveConfig({ sessionStore }, mode), { warn () {} })
+      t.throws(open, { code: 'HATCHECK_CONFIG', message: new RegExp(`^${name} must be memory:, lmdb:.*; got "postgres:.*"\\.$`) })
+      t.notMatch(messageOf(open), 'hunter2')
+    }
+    t.throws(() => openStorage(resolveConfig({ sessionStore: 'memory' }, mode), { warn () {} }), { message: new RegExp(`^${name} must be memory:, .*; got "memory"\\.$`) })
+  }
+})
+
+test('a folder that cannot be written is refused', async (t) => {
+  const folder = t.testdir({ file: 'not a folder' })
+  const dataDir = join(folder, 'file', 'data')
+  t.throws(() => openStorage(resolveConfig({ dataDir }, 'service'), { warn () {} }), { code: 'HATCHECK_CONFIG', message: /^The data folder cannot be written \(DATA_DIR, SESSION_STORE\): ENOTDIR/ })
+  t.throws(() => secretsOf(resolveConfig({ dataDir }, 'service')), { code: 'HATCHECK_CONFIG', message: /^DATA_DIR cannot be written: ENOTDIR/ })
+})
+
+test('a host application gets the rule from register', async (t) => {
+  const register = async (options: object): Promise<void> => {
+    const fastify = Fastify()
+    try {
+      await fastify.register(hatcheck, { sessionStore: 'memory:', ...options })
+    } finally {
+      await fastify.close()
+    }
+  }
+  await t.rejects(register({}), { code: 'HATCHECK_CONFIG', message: `secretKey is required: at least 32 random bytes. ${GOOD_ONE}` })
+  await t.rejects(register({ secretKey: testKey, sessionTimeout: 60 }), { message: 'sessionTimeout is not an option of hatcheck.' })
+  await t.rejects(register({ secretKey: testKey, secret: testKey }), { message: 'secret is not an option of hatcheck.' })
+  await t.rejects(register({ secretKey: testKey, sessionCookieSamesite: 'none' }), { message: `sessionCookieSamesite=none needs sessionCookieSecure=true: ${DROPPED}` })
+  await t.resolves(register({ secretKey: testKey }))
+})
+
+test('the service says what is wrong in one line and ends with 1', async (t) => {
+  const folder = t.testdir({ file: 'not a folder' })
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => { taken.close() })
+  const { port } = taken.address() as AddressInfo
+  const cases: Array<[Record<string, string>, RegExp]> = [
+    [{ SECRET_KEY: 'hunter2' }, /SECRET_KEY must be at least 32 bytes long, but is 7\. "npx hatcheck secret" prints a good one\./],
+    [{ HOST: '0.0.0.0' }, /HOST=0\.0\.0\.0 can be reached from other machines, so SECRET_KEY \(or SECRET_KEY_FILE\) must be set\. .*/],
+    [{ SESSION_STORE: 'postgres://harry:hunter2@db' }, /SESSION_STORE must be memory:, .*/],
+    [{ DATA_DIR: 'file/data' }, /The data folder cannot be written \(DATA_DIR, SESSION_STORE\): ENOTDIR.*/],
+    [{ PORT: String(port) }, /listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+/],
+    [{ SESSION_LIFETIME: '60' }, /SESSION_IDLE_TIMEOUT must not be longer than SESSION_LIFETIME\./]
+  ]
+  await Promise.all(cases.map(async ([env, rule]) => {
+    const { code, stdout, stderr } = await runServer(folder, env)
+    t.match(stderr, new RegExp(`^hatcheck: ${rule.source}\n$`))
+    t.equal(code, 1)
+    t.notMatch(stdout + stderr, 'hunter2')
+    t.notMatch(stdout + stderr, /^\s+at /m, 'no stack')
+    t.notMatch(stdout, 'listens at')
+  }))
+})
+
+test('a file .env is read, and the environment wins over it', async (t) => {
+  const folder = t.testdir({ '.env': `PORT=1\nSESSION_STORE=memory:\nSECRET_KEY="${testKey}"\n# a comment\nSIGNUP=closed\n` })
+  const service = await startService(t, folder, { SIGNUP: 'open' })
+  t.not(new URL(service.url).port, '1')
+  t.match(service.output(), 'store: memory:')
+  t.match(service.output(), 'mode: service; signup is open')
+  t.notOk(readdirSync(folder).includes('data'), 'memory: leaves nothing on the disk')
+  t.match(await runServer(t.testdir({ '.env': 'SECRET_KEY=short\n' })), { code: 1, stderr: /^hatcheck: SECRET_KEY must be at least 32 bytes long, but is 5\./ })
+})
+
+test('the key that the service makes for itself is for its own eyes, and it stays', async (t) => {
+  const folder = t.testdir()
+  const file = join(folder, 'data', 'secret.key')
+  const first = await startService(t, folder)
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.equal(statSync(join(folder, 'data')).mode & 0o077, 0, 'the folder is closed to others too')
+  const key = readFileSync(file, 'utf8')
+  t.match(key, /^[\w-]{43}\n$/)
+  t.notMatch(first.output(), key.trim())
+  t.equal(await first.end(), 0)
+  await startService(t, folder)
+  t.equal(readFileSync(file, 'utf8'), key)
+})
+
+test('services that start at once in an empty folder agree on a key', async (t) => {
+  const folder = t.testdir()
+  const services = await Promise.all([1, 2, 3].map(async () => await startService(t, folder)))
+  const login = await fetch(`${services[0]?.url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password: '12345678' }) })
+  const cookie = login.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+  for (const { url } of services) {
+    const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
+    t.match(await response.json(), { user: { name: 'Harry' } })
+  }
+  t.same(readdirSync(join(folder, 'data')).sort(), ['lmdb', 'secret.key'], 'no draft of a key is left')
+})
+
+test('demo mode is on for loopback alone, and only when nothing speaks against it', async (t) => {
+  for (const HOST of ['127.0.0.1', '127.0.0.2', 'localhost', 'LOCALHOST', 'app.localhost', '::1', '[::1]']) {
+    t.ok(isLoopback(HOST), HOST)
+    if (isLoopback(HOST)) t.equal(readEnvironment({ HOST }).mode, 'demo', HOST)
+  }
+  for (const [variable, value] of [['SECRET_KEY', testKey], ['SECRET_KEY_FILE', 'key'], ['TRUST_PROXY', '127.0.0.1'], ['SIGNUP', 'open'], ['SIGNUP', 'closed']] as const) {
+    t.equal(readEnvironment({ [variable]: value }).mode, 'service', variable)
+    t.equal(readEnvironment({ HOST: 'localhost', [variable]: value }).mode, 'service', variable)
+  }
+  t.equal(readEnvironment({ DATA_DIR: 'x', PORT: '0', SESSION_STORE: 'memory:', LOG_LEVEL: 'warn' }).mode, 'demo')
+  t.equal(readEnvironment({ HOST: '0.0.0.0', SECRET_KEY: testKey }).mode, 'service')
+  for (const host of ['0.0.0.0', '::', '192.0.2.1', '127.0.0.1.example.com', 'localhost.example.com', 'notlocalhost', '127.1', '', '::2']) t.notOk(isLoopback(host), host)
+
+  t.match(resolveConfig({}, 'demo'), { signup: 'open', passwordMinLength: 8 })
+  t.match(resolveConfig({}, 'service'), { signup: 'closed', passwordMinLength: 15 })
+  t.match(resolveConfig({ passwordMinLength: 20 }, 'demo'), { signup: 'open', passwordMinLength: 20 })
+})
+
+test('a proxy that is trusted makes the cookie Secure, any other is not believed', async (t) => {
+  const proxied = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'hatcheck.example.com' }
+  const cookie = async (TRUST_PROXY: string): Promise<unknown> => {
+    const client = new Client(await buildFrom(t, { TRUST_PROXY, SECRET_KEY: testKey, SIGNUP: 'open', PASSWORD_MIN_LENGTH: '8' }))
+    return (await client.post('/login', { client_name: 'Harry', password: '12345678' }, proxied)).headers['set-cookie']
+  }
+  for (const trusted of ['127.0.0.1', 'loopback', '127.0.0.0/8, 10.0.0.7']) t.match(await cookie(trusted), /^__Host-hatcheck=\S+; Path=\/; HttpOnly; Secure; SameSite=Lax$/i)
+  for (const other of ['10.0.0.7', '192.0.2.0/24']) t.match(await cookie(other), /^hatcheck=\S+; Path=\/; HttpOnly; SameSite=Lax$/i)
+})
+
+test('beyond loopback the cookie is Secure, and a login on http is refused with the reason', async (t) => {
+  const client = new Client(await buildFrom(t, { HOST: '0.0.0.0', SECRET_KEY: testKey, SIGNUP: 'open', PASSWORD_MIN_LENGTH: '8', TRUST_PROXY: '127.0.0.1' }))
+  const plain = await client.login()
+  t.equal(plain.statusCode, 400)
+  t.match(plain.json(), { code: 'HATCHECK_INSECURE_TRANSPORT', detail: /https.*TRUST_PROXY.*SESSION_COOKIE_SECURE=false/ })
+  t.equal(plain.headers['set-cookie'], undefined)
+  const secure = await client.post('/login', { client_name: 'Harry', password: '12345678' }, { 'x-forwarded-proto': 'https' })
+  t.equal(secure.statusCode, 303)
+  t.match(secure.headers['set-cookie'], /^__Host-hatcheck=/)
+
+  const insecure = new Client(await buildFrom(t, { HOST: '0.0.0.0', SECRET_KEY: testKey, SIGNUP: 'open', PASSWORD_MIN_LENGTH: '8', SESSION_COOKIE_SECURE: 'false' }))
+  t.match((await insecure.login()).headers['set-cookie'], /^hatcheck=\S+; Path=\/; HttpOnly; SameSite=Lax$/i)
+})
+
+/** What server.ts makes of an environment, on the memory store. */
+function buildFrom (t: Test, env: Record<string, string>): ReturnType<typeof build> {
+  const { mode, options, trustProxy } = readEnvironment(env)
+  return build(t, { ...options, mode }, { trustProxy })
+}
+
+/** `secretKey` → `SECRET_KEY` */
+function variableOf (option: string): string {
+  return option.replace(/[A-Z]/g, '_$&').toUpperCase()
+}
+
+function messageOf (action: () => unknown): string {
+  try {
+    action()
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
+}

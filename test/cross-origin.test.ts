@@ -1,0 +1,148 @@
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import { test, type Test } from 'tap'
+import { Client, build, buildHost } from './helper.js'
+
+const HOST = 'localhost:3000'
+const PARTNER = 'https://app.example.com'
+const BROWSER = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
+
+const SITES = [undefined, 'same-origin', 'none', 'same-site', 'cross-site', 'nonsense', ''] as const
+const ORIGINS = [
+  undefined, `http://${HOST}`, `http://${HOST.toUpperCase()}`, 'http://localhost', 'http://localhost:3001', `http://${HOST}.example.com`, 'http://evil.example', 'null', '', 'nonsense', PARTNER,
+  `${PARTNER}.evil.example`, `${PARTNER}:444`, 'http://app.example.com'
+] as const
+
+type Site = typeof SITES[number]
+type Origin = typeof ORIGINS[number]
+
+/** What a browser says of where a request comes from; undefined is a header that is not sent. */
+function headersOf (site: Site, origin: Origin): Record<string, string> {
+  return { host: HOST, ...site !== undefined && { 'sec-fetch-site': site }, ...origin !== undefined && { origin } }
+}
+
+/** The rule in three lines, apart from how it is written in the plugin. */
+function mayChange (site: Site, origin: Origin, allowed: readonly string[]): boolean {
+  if (origin !== undefined && allowed.includes(origin)) return true
+  if (site !== undefined) return ['same-origin', 'none'].includes(site)
+  return origin === undefined || origin.toLowerCase() === `http://${HOST}`
+}
+
+for (const allowedOrigins of [[], [PARTNER]]) {
+  const whom = allowedOrigins.length === 0 ? 'nobody' : 'another origin'
+
+  test(`what another site makes a browser send changes nothing, with ${whom} allowed`, async (t) => {
+    let asked = 0
+    const fastify = await build(t, { allowedOrigins, authenticate: (name) => { asked++; return { name } } })
+    const harry = new Client(fastify)
+    for (const site of SITES) {
+      for (const origin of ORIGINS) {
+        const what = `Sec-Fetch-Site: ${site}, Origin: ${origin}`
+        const headers = headersOf(site, origin)
+        const may = mayChange(site, origin, allowedOrigins)
+        asked = 0
+
+        const login = await new Client(fastify).post('/login', { client_name: 'Mallory', password: '12345678' }, headers)
+        t.equal(login.statusCode, may ? 303 : 403, `login, ${what}`)
+        t.equal(asked, may ? 1 : 0, 'no password is looked at before that')
+
+        await harry.login('Harry')
+        const before = harry.cookieHeader
+        const logout = await harry.post('/logout', {}, headers)
+        t.equal(logout.statusCode, may ? 303 : 403, `logout, ${what}`)
+        t.equal(await isLoggedIn(fastify, before), !may)
+        if (!may) assertRefused(t, [login, logout])
+      }
+    }
+  })
+}
+
+test('other methods that change something are refused as well, and reading is not', async (t) => {
+  const fastify = await build(t)
+  for (const method of ['PUT', 'PATCH', 'DELETE'] as const) {
+    for (const url of ['/', '/login', '/logout']) {
+      const { statusCode } = await fastify.inject({ method, url, headers: headersOf('cross-site', 'http://evil.example') })
+      t.ok([403, 404].includes(statusCode), `${method} ${url} → ${statusCode}`)
+    }
+  }
+  for (const url of ['/', '/login']) {
+    for (const method of ['GET', 'HEAD'] as const) {
+      t.equal((await fastify.inject({ method, url, headers: headersOf('cross-site', 'http://evil.example') })).statusCode, 200, `${method} ${url}`)
+    }
+  }
+})
+
+test('no answer lets another origin read it', async (t) => {
+  const fastify = await build(t, { allowedOrigins: [PARTNER] })
+  for (const url of ['/', '/login', '/no/such/page']) {
+    const { headers } = await fastify.inject({ url, headers: headersOf('cross-site', 'http://evil.example') })
+    t.equal(headers['access-control-allow-origin'], undefined)
+    t.equal(headers['cross-origin-resource-policy'], 'same-origin')
+  }
+})
+
+test('GET /logout ends the session only for who means it', async (t) => {
+  const fastify = await build(t)
+  const own = `http://${HOST}/cart`
+  const cases: Array<[Record<string, string>, boolean]> = [
+    [{}, true],
+    [{ 'sec-fetch-site': 'none' }, true],
+    [{ 'sec-fetch-site': 'same-origin' }, true],
+    [{ 'sec-fetch-site': 'same-origin', referer: own }, true],
+    [{ referer: own }, true],
+    [{ 'sec-fetch-site': 'same-site' }, false],
+    [{ 'sec-fetch-site': 'cross-site' }, false],
+    [{ 'sec-fetch-site': 'cross-site', referer: own }, false],
+    [{ 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-user': '?1' }, false],
+    [{ 'sec-fetch-site': 'nonsense' }, false],
+    [{ referer: 'http://evil.example/' }, false],
+    [{ referer: `http://evil.example/?${own}` }, false],
+    [{ referer: `http://${HOST}.evil.example/` }, false],
+    [{ referer: `http://${HOST}@evil.example/` }, false],
+    [{ 'sec-purpose': 'prefetch' }, false],
+    [{ 'sec-purpose': 'prefetch;prerender', 'sec-fetch-site': 'same-origin' }, false],
+    [{ 'sec-purpose': 'prefetch;anonymous-client-ip', 'sec-fetch-site': 'none' }, false],
+    [{ purpose: 'prefetch', 'sec-fetch-site': 'none' }, false],
+    [{ 'x-moz': 'prefetch' }, false]
+  ]
+  for (const [headers, ends] of cases) {
+    const harry = new Client(fastify)
+    await harry.login()
+    const before = harry.cookieHeader
+    const what = JSON.stringify(headers)
+    const page = await harry.get('/logout', { host: HOST, ...BROWSER, ...headers })
+    t.equal(await isLoggedIn(fastify, before), !ends, what)
+    if (ends) {
+      t.equal(page.statusCode, 303, what)
+      continue
+    }
+    t.equal(page.statusCode, 200, what)
+    t.equal(page.headers['set-cookie'], undefined)
+    t.match(page.body, '<form method="post" action="/logout">')
+    t.match(page.body, 'Log out your account here')
+    const json = await harry.get('/logout', { host: HOST, accept: 'application/json', ...headers })
+    t.equal(json.statusCode, 403, 'a program is told no')
+    t.equal(json.json().code, 'HATCHECK_CROSS_ORIGIN')
+    t.ok(await isLoggedIn(fastify, before))
+    t.equal((await harry.post('/logout', {}, headersOf('same-origin', `http://${HOST}`))).statusCode, 303, 'the form of that page does end it')
+    t.notOk(await isLoggedIn(fastify, before))
+  }
+})
+
+test('the routes of a host application are its own business', async (t) => {
+  const fastify = await buildHost(t, { routes: true, authenticate: (name) => ({ name }) })
+  fastify.post('/hook', async () => 'done')
+  t.equal((await fastify.inject({ method: 'POST', url: '/hook', headers: headersOf('cross-site', 'http://evil.example') })).statusCode, 200)
+  t.equal((await fastify.inject({ method: 'POST', url: '/logout', headers: headersOf('cross-site', 'http://evil.example') })).statusCode, 403)
+})
+
+async function isLoggedIn (fastify: FastifyInstance, cookie: string): Promise<boolean> {
+  const { body } = await fastify.inject({ url: '/', headers: { cookie, accept: 'application/json' } })
+  return JSON.parse(body).user !== null
+}
+
+function assertRefused (t: Test, responses: LightMyRequestResponse[]): void {
+  for (const response of responses) {
+    t.match(response.json(), { status: 403, code: 'HATCHECK_CROSS_ORIGIN', detail: 'This request comes from another site, which may not make changes here.' })
+    t.equal(response.headers['set-cookie'], undefined)
+  }
+}

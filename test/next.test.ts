@@ -1,0 +1,155 @@
+import fc from 'fast-check'
+import type { FastifyInstance } from 'fastify'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions } from '../app.js'
+import { Client, build } from './helper.js'
+
+const HERE = 'http://127.0.0.1:3000'
+const EVIL = 'evil.example'
+const PARTNER = 'https://app.example.com'
+
+/** Ways to write an address elsewhere that looks like a path here to one reader and not to the next. */
+const PAYLOADS = [
+  // Another address as it is, and schemes that run something.
+  `http://${EVIL}`, `https://${EVIL}/`, `HTTPS://${EVIL}`, `http:${EVIL}`, `http:/${EVIL}`, `http:///${EVIL}`, `https:\\\\${EVIL}`, `ftp://${EVIL}`, `ws://${EVIL}`, `//${EVIL}:80`,
+  'javascript:alert(1)', 'JaVaScRiPt:alert(1)', ' javascript:alert(1)', 'java\tscript:alert(1)', '\u0001javascript:alert(1)', 'javascript://%0aalert(1)', '/javascript:alert(1)//\n//evil.example',
+  'data:text/html,<script>alert(1)</script>', 'vbscript:msgbox(1)', 'blob:https://evil.example/1', 'file:///etc/passwd', 'about:blank', 'view-source:https://evil.example', 'mailto:a@evil.example',
+  // Slashes of every kind.
+  `//${EVIL}`, `///${EVIL}`, `////${EVIL}`, `//////${EVIL}`, `/\\${EVIL}`, `\\/${EVIL}`, `\\\\${EVIL}`, `/\\/${EVIL}`, `//\\${EVIL}`, `\\/\\/${EVIL}`, `/\\\\${EVIL}`, `\\${EVIL}`, `/ /${EVIL}`, `/ \\${EVIL}`,
+  `/\u2215${EVIL}`, `/\u2044${EVIL}`, `/\uFF0F${EVIL}`, `\uFF0F\uFF0F${EVIL}`, `\u2215\u2215${EVIL}`, `/\uFF3C${EVIL}`, `\u29F8/${EVIL}`, `/\u29F5${EVIL}`, `\u3000//${EVIL}`, `\u00A0//${EVIL}`, `\uFEFF//${EVIL}`,
+  // White space and controls that browsers drop.
+  `/\t/${EVIL}`, `/\n/${EVIL}`, `/\r/${EVIL}`, `/\r\n/${EVIL}`, `\t//${EVIL}`, `\n//${EVIL}`, ` //${EVIL}`, `  /\t\\${EVIL}`, `\u0000//${EVIL}`, `/\u0000/${EVIL}`, `\u000B//${EVIL}`, `\u000C//${EVIL}`, `\u001F//${EVIL}`,
+  `/\u007F/${EVIL}`, `/\u0085/${EVIL}`, `/\u2028/${EVIL}`, `/\u200B/${EVIL}`, `/\u00AD/${EVIL}`, `\u0008//${EVIL}`, `/\t\\${EVIL}`, `//\t${EVIL}`, `h\nttps://${EVIL}`, `https:/\t/${EVIL}`,
+  // Encodings, once and twice.
+  `/%09/${EVIL}`, `/%0a/${EVIL}`, `/%0d/${EVIL}`, `/%0d%0a/${EVIL}`, `/%2f${EVIL}`, `/%2F%2F${EVIL}`, `%2f%2f${EVIL}`, `/%5c${EVIL}`, `/%5C/${EVIL}`, `%5c%5c${EVIL}`, `/%252f${EVIL}`, `/%255c${EVIL}`, `%252f%252f${EVIL}`, `/%00/${EVIL}`,
+  `%00//${EVIL}`, `%20//${EVIL}`, `%09//${EVIL}`, `/%20/${EVIL}`, `/%E2%88%95${EVIL}`, `/%EF%BC%8F${EVIL}`, `/%c0%af${EVIL}`, `/&#47;${EVIL}`, `&sol;&sol;${EVIL}`, `/\\u002f${EVIL}`, `https%3a%2f%2f${EVIL}`, 'javascript%3aalert(1)',
+  // Dots that go away and leave two slashes.
+  `/.//${EVIL}`, `/..//${EVIL}`, `/./\\${EVIL}`, `/../\\${EVIL}`, `/a/..//${EVIL}`, `/a/../..//${EVIL}`, `/%2e//${EVIL}`, `/%2e%2e//${EVIL}`, `/.%2e//${EVIL}`, `/a/%2E%2E//${EVIL}`, `/.\t//${EVIL}`, `/..\\\\${EVIL}`, `/.//.//${EVIL}`, `/./..//./${EVIL}`,
+  `.//${EVIL}`, `..//${EVIL}`, `./${EVIL}`, `../${EVIL}`, `.${EVIL}`, EVIL, `${EVIL}/`, `/;//${EVIL}`, `;//${EVIL}`, `?//${EVIL}`, `#//${EVIL}`, `?next=//${EVIL}`,
+  // User names, ports, and what looks like this host.
+  `//127.0.0.1:3000@${EVIL}`, `//user:pass@${EVIL}`, `http://127.0.0.1:3000@${EVIL}`, `http://127.0.0.1:3000.${EVIL}`, `//127.0.0.1:3000.${EVIL}`, `//127.0.0.1:3000%40${EVIL}`, `@${EVIL}`, `/@${EVIL}`, `:@${EVIL}`, `//[::1]@${EVIL}`, `//${EVIL}%2F@127.0.0.1:3000`,
+  `//${EVIL}#@127.0.0.1:3000`, `//${EVIL}?@127.0.0.1:3000`, `//${EVIL}\\@127.0.0.1:3000`, '//0x7f.1', '//2130706433', '//evil。example', '//ｅｖｉｌ.example', '//xn--evil', '//[::ffff:1.2.3.4]', '//localhost', 'http://127.0.0.1:3001/', 'https://127.0.0.1:3000/', 'http://next.invalid', '//next.invalid', 'http://next.invalid//evil.example',
+  '//', '///', '\\', '', ' ', '/\\', '//\\', 'null', 'undefined', '[object Object]'
+]
+
+/** What an allowed origin must not open besides. */
+const NEAR_PARTNER = [
+  `${PARTNER}.${EVIL}`, `${PARTNER}.${EVIL}/`, `${PARTNER}@${EVIL}`, `${PARTNER}:443@${EVIL}/`, `${PARTNER}:444/`, `${PARTNER}%2F@${EVIL}`, `${PARTNER}\\@${EVIL}`, `${PARTNER}\t@${EVIL}`, 'http://app.example.com/', 'https://app.example.co/',
+  'https://x.app.example.com/', 'https://user@app.example.com/', '//app.example.com/', 'https:app.example.com', 'https:/app.example.com/', `https://app.example.com。${EVIL}/`, `javascript:${PARTNER}/`, `${PARTNER}-${EVIL}/`, ` ${PARTNER}.${EVIL}`
+]
+
+test('no next leads to another origin, from the form or from who is logged in already', async (t) => {
+  const payloads = [...new Set(PAYLOADS)]
+  t.ok(payloads.length >= 100, `${payloads.length} payloads`)
+  const fastify = await buildWithout(t)
+  const harry = new Client(fastify)
+  await harry.login()
+  for (const next of payloads) {
+    const location = await locationOf(harry, next)
+    t.ok(staysHere(location), `${visible(next)} → ${location}`)
+    t.match(location, /^\/(?![/\\])[\x21-\x7e]*$/)
+
+    const { body } = await new Client(fastify).get(`/login?next=${encodeURIComponent(next)}`)
+    const [, field = 'none'] = /<input type="hidden" name="next" value="([^"]*)">/.exec(body) ?? []
+    const onwards = await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678', next: unescaped(field) })
+    t.equal(onwards.headers.location, location, 'the form says the same')
+    for (const way of [
+      await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678', next }),
+      await new Client(fastify).post(`/login?next=${encodeURIComponent(next)}`, { client_name: 'Harry', password: '12345678' })
+    ]) t.equal(way.headers.location, location, 'and so does every other way')
+  }
+})
+
+test('what is written into the address without encoding leads nowhere else either', async (t) => {
+  const fastify = await buildWithout(t)
+  const harry = new Client(fastify)
+  await harry.login()
+  for (const next of [...PAYLOADS, ...PAYLOADS.map((payload) => `/%2e%2e/${payload}`)].filter((payload) => /^[\x21-\x7e]*$/.test(payload))) {
+    const response = await harry.get(`/login?next=${next}`)
+    if (response.statusCode === 303) t.ok(staysHere(String(response.headers.location)), `${visible(next)} → ${response.headers.location}`)
+    else t.ok(response.statusCode < 500, visible(next))
+  }
+})
+
+test('next in JSON is text or nothing', async (t) => {
+  const fastify = await buildWithout(t)
+  for (const next of [5, true, null, {}, [], ['/cart'], { toString: '/cart' }]) {
+    const response = await fastify.inject({ method: 'POST', url: '/login', payload: { client_name: 'Harry', password: '12345678', next }, headers: { accept: 'application/json' } })
+    t.equal(response.json().next, '/')
+  }
+  for (const query of ['next=/a&next=/b', 'next[]=/a', 'next']) {
+    const harry = new Client(fastify)
+    await harry.login()
+    t.equal((await harry.get(`/login?${query}`)).headers.location, '/')
+  }
+})
+
+test('whatever is made of slashes, dots, controls and encodings stays here, also when it is read twice', async (t) => {
+  const { nextOf } = (await buildWithout(t, { allowedOrigins: [PARTNER] })).hatcheck
+  const part = fc.constantFrom('/', '//', '\\', '.', '..', '%2e', '%2f', '%5c', '%09', '\t', '\n', '\r', ' ', '\u0000', '\u2028', '@', ':', '?', '#', ';', '&', 'http:', 'https:', 'javascript:', EVIL, 'a',
+    PARTNER, 'next.invalid', '\uFF0F', '\u3002', '\uFEFF', '\ud800', '😀', '[', ']', '%', '"', "'", '<')
+  fc.assert(fc.property(fc.array(part, { maxLength: 10 }), (parts) => {
+    const next = nextOf(parts.join(''))
+    const again = nextOf(next)
+    const { origin } = new URL(next, HERE)
+    return (origin === HERE || origin === PARTNER) && again === next && /^[\x21-\x7e]+$/.test(next)
+  }), { numRuns: 20_000 })
+  t.pass('20000 of them')
+})
+
+test('a path of this origin is kept, with its query and its fragment', async (t) => {
+  const { nextOf } = (await buildWithout(t)).hatcheck
+  for (const path of [
+    '/', '/cart', '/a/b/', '/a/b?x=1&y=2', '/a?x=1#there', '/#there', '/?q=https://evil.example/', '/?next=//evil.example', '/#//evil.example', '/a//b', '/a/b//', '/search?q=a+b%20c%26d', '/%C3%BC', '/a%2Fb', '/a%5Cb',
+    '/.well-known/x', '/a;b=c', '/a@b', '/a:b', '/~harry', '/a,b', '/login?next=%2Fcart', "/it's", '/a(b)*!$', '/-._', `/${'x'.repeat(2000)}`
+  ]) t.equal(nextOf(path), path)
+  for (const [path, kept] of [['/ü?ö#ä', '/%C3%BC?%C3%B6#%C3%A4'], ['/a b', '/a%20b'], ['/a/../b', '/b'], ['/a/./b', '/a/b'], ['/%2e%2e/b', '/b'], ['/"><script>', '/%22%3E%3Cscript%3E']] as const) t.equal(nextOf(path), kept)
+  for (const other of [undefined, null, 5, ['/cart'], {}, '', 'cart', `/${'x'.repeat(2048)}`]) t.equal(nextOf(other), '/')
+})
+
+test('another origin is reached only if it is allowed, and exactly that one', async (t) => {
+  const fastify = await buildWithout(t, { allowedOrigins: [PARTNER, 'http://localhost:8080'] })
+  const { nextOf } = fastify.hatcheck
+  for (const address of [`${PARTNER}/`, `${PARTNER}/cart?x=1&y=2#there`, 'http://localhost:8080/a', `${PARTNER}/a//b`]) t.equal(nextOf(address), address)
+  t.equal(nextOf(PARTNER), `${PARTNER}/`)
+  t.equal(nextOf(`${PARTNER}/../a`), `${PARTNER}/a`)
+  for (const address of [...NEAR_PARTNER, 'http://localhost:80801/', 'http://localhost:808/', 'http://localhost/']) t.equal(nextOf(address), '/', address)
+  for (const payload of PAYLOADS) t.ok(staysHere(nextOf(payload)), visible(payload))
+
+  const harry = new Client(fastify)
+  const login = await harry.post('/login', { client_name: 'Harry', password: '12345678', next: `${PARTNER}/cart` })
+  t.equal(login.headers.location, `${PARTNER}/cart`)
+  const { headers } = await new Client(fastify).get('/login')
+  t.match(headers['content-security-policy'], `form-action 'self' ${PARTNER} http://localhost:8080;`, 'or the browser would not follow the redirect')
+})
+
+test('with a prefix, the start page is the one under it', async (t) => {
+  const { nextOf } = (await buildWithout(t, { prefix: '/auth' })).hatcheck
+  t.equal(nextOf('//evil.example'), '/auth/')
+  t.equal(nextOf(undefined), '/auth/')
+  t.equal(nextOf('/cart'), '/cart')
+})
+
+/** A service that takes any password, so that no time goes into hashing. */
+async function buildWithout (t: Test, options: HatcheckOptions = {}): Promise<FastifyInstance> {
+  return await build(t, { authenticate: (name) => ({ name }), ...options })
+}
+
+async function locationOf (client: Client, next: string): Promise<string> {
+  const response = await client.get(`/login?next=${encodeURIComponent(next)}`)
+  return String(response.headers.location)
+}
+
+/** As a browser reads it. */
+function staysHere (location: string): boolean {
+  return URL.canParse(location, `${HERE}/login`) && new URL(location, `${HERE}/login`).origin === HERE
+}
+
+function unescaped (html: string): string {
+  return html.replace(/&#(\d+);/g, (_entity, code: string) => String.fromCodePoint(Number(code)))
+}
+
+/** For the report: nothing in it that a terminal or a parser could stumble over. */
+function visible (text: string): string {
+  return encodeURI(text).replace(/#/g, '%23')
+}
