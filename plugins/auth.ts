@@ -60,7 +60,7 @@ export default fp(async function auth (fastify) {
   fastify.decorateRequest('user', { getter (): User | null { return sessionOf(this as FastifyRequest).user } })
 
   fastify.decorateRequest('login', async function login (this: FastifyRequest, name: string, { permanent = false }: LoginOptions = {}) {
-    if (typeof name !== 'string' || name === '') throw new TypeError('request.login needs the name of a user')
+    if (typeof name !== 'string' || name === '' || /\p{Cs}/u.test(name)) throw new TypeError('request.login needs the name of a user')
     hatcheck.assertDeliverable(this)
     sessionOf(this).login(name, config.now(), permanent)
   })

@@ -28,7 +28,12 @@ const WITHIN_MS = 20_000
 
 test('in a browser', needs('chromium'), async (t) => {
   const { url } = await startService(t, t.testdir())
-  const browser = await chromium.launch({ executablePath: execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim(), args: ARGS })
+  const browser = await chromium.launch({
+    executablePath: execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim(),
+    args: ARGS,
+    // Playwright switches off the cache behind the back button, which is what could show a page again.
+    ignoreDefaultArgs: ['--disable-back-forward-cache']
+  })
   t.teardown(() => browser.close())
 
   await t.test('the walk-through by clicking, with a word after the login and after the logout', async (t) => {

@@ -56,7 +56,8 @@ t.test('the two commands are on lines of their own, and near the top', async (t)
 t.test('every line of the walk-throughs does what is shown', needs('curl'), async (t) => {
   const folder = t.testdir()
   const { url, end } = await startService(t, folder)
-  const walks = blocks('sh').map(stepsOf)
+  // The others install and start: they show nothing to compare.
+  const walks = blocks('sh').filter((block) => block.includes('# → ')).map(stepsOf)
   t.equal(walks.length, 3, 'form, JSON, accounts')
   for (const step of walks.flat()) {
     const command = step.command

@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import type { AccountStore } from '../plugins/accounts/store.js'
 import type { SessionStore } from '../plugins/session/store.js'
 import { openStorage } from '../plugins/storage/open.js'
 import { gate } from './helper.js'
@@ -7,13 +8,22 @@ export const kinds = ['memory:', 'lmdb:'] as const
 export type Kind = typeof kinds[number]
 
 /** A real store of its own for a test, closed with it. */
-export function openStore (t: Test, kind: Kind, { now = Date.now, maxBytes = 16_384, folder = kind === 'lmdb:' ? t.testdir() : '' } = {}): SessionStore {
+export function openStore (t: Test, kind: Kind, options: Parameters<typeof openEngine>[2] = {}): SessionStore {
+  return openEngine(t, kind, options).sessions
+}
+
+/** The same with the accounts beside the sessions. */
+export function openEngine (
+  t: Test,
+  kind: Kind,
+  { now = Date.now, maxBytes = 16_384, folder = kind === 'lmdb:' ? t.testdir() : '' }: { now?: () => number, maxBytes?: number, folder?: string } = {}
+): { sessions: SessionStore, accounts: AccountStore } {
   const storage = openStorage(
     { mode: 'plugin', sessionStore: kind === 'memory:' ? kind : `lmdb:${folder}`, dataDir: folder, sessionMaxBytes: maxBytes, now },
     { warn () {} }
   )
   t.teardown(() => storage.close())
-  return storage.sessions
+  return { sessions: storage.sessions, accounts: storage.accounts as AccountStore }
 }
 
 export type StoreCall = Exclude<keyof SessionStore, 'sync'>

@@ -71,9 +71,12 @@ export const RESERVED: ReadonlySet<string> = new Set([
   ...Object.keys(methods), ...Object.keys(accessors), ...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'toJSON', 'then'
 ])
 
+/** Half a surrogate pair is no text: a store that keeps keys as UTF-8 would change it. */
+const HALF_CHARACTER = /\p{Cs}/u
+
 /** @throws SessionKeyError */
 export function assertKey (key: unknown): asserts key is string {
-  if (typeof key !== 'string' || key === '' || RESERVED.has(key)) throw new SessionKeyError(inspect(key))
+  if (typeof key !== 'string' || key === '' || RESERVED.has(key) || HALF_CHARACTER.test(key)) throw new SessionKeyError(inspect(key))
 }
 
 /** Promises are the house's way; a callback, which `@fastify/session` also takes, is met here. */

@@ -149,7 +149,8 @@ export class LazySession {
   /** Goes on under a new id with these keys; the old id is dead before the response leaves. */
   regenerate (keys: readonly string[] = []): void {
     this.#assertOpen()
-    this.#makeReal().regenerate([...keys])
+    // @fastify/session would copy what is not there as well, and a method whose name is given.
+    this.#makeReal().regenerate(keys.filter((key) => this.has(key)))
     this.keep = this.#narrowed(keys)
     this.phase = 'renewed'
     this.authenticated = false
@@ -239,7 +240,8 @@ export class LazySession {
 
   /** A log line shows the data and neither id nor ticket. */
   [inspect.custom] (): Record<string, unknown> {
-    return this.toObject()
+    // node calls it on the session or, with showProxy, on this.
+    return #record in this ? this.toObject() : { ...this as object }
   }
 
   signedId (): string {

@@ -1,0 +1,1132 @@
+import fc from 'fast-check'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions, LightMyRequestResponse } from 'fastify'
+import { format, inspect } from 'node:util'
+import { test, type Test } from 'tap'
+import { CookieJar } from 'tough-cookie'
+import type { HatcheckOptions } from '../app.js'
+import { steadyClock } from '../plugins/session/clock.js'
+import { SessionKeyError, SessionValueError } from '../plugins/session/errors.js'
+import { storeKey } from '../plugins/session/ticket.js'
+import { Client, buildHost } from './helper.js'
+import { breakable, kinds, openStore, watched } from './watched-store.js'
+
+const START = 1_800_000_000_000
+const SECOND = 1_000
+const HOUR = 3_600 * SECOND
+const DAY = 24 * HOUR
+
+type Bag = Record<string, any>
+type Handler = (session: Bag, request: FastifyRequest, reply: FastifyReply) => unknown
+
+interface Visit {
+  response: LightMyRequestResponse
+  /** What the handler returned, as it was. */
+  value: unknown
+  /** The Set-Cookie header. */
+  cookie: string | undefined
+}
+
+/** A host application whose routes are what each test hands in. */
+class Host {
+  readonly fastify: FastifyInstance
+  readonly #handlers: Array<(request: FastifyRequest, reply: FastifyReply) => Promise<unknown>> = []
+
+  private constructor (fastify: FastifyInstance) {
+    this.fastify = fastify
+    fastify.get('/untouched', async () => 'untouched')
+    fastify.get<{ Params: { at: string } }>('/run/:at', async (request, reply) => await this.#handlers[Number(request.params.at)]?.(request, reply))
+  }
+
+  static async start (t: Test, options: HatcheckOptions = {}, server: FastifyServerOptions = {}): Promise<Host> {
+    return new Host(await buildHost(t, options, server))
+  }
+
+  /** Runs a handler in a request with this cookie. */
+  async run (client: Client, handler: Handler, headers: Record<string, string> = {}): Promise<Visit> {
+    let value: unknown
+    const at = this.#handlers.push(async (request, reply) => {
+      value = await handler(request.session as unknown as Bag, request, reply)
+      return 'done'
+    }) - 1
+    const response = await client.get(`/run/${at}`, headers)
+    return { response, value, cookie: response.headers['set-cookie'] as string | undefined }
+  }
+
+  visitor (): Client & { run: (handler: Handler, headers?: Record<string, string>) => Promise<Visit> } {
+    const client = new Client(this.fastify)
+    return Object.assign(client, { run: (handler: Handler, headers?: Record<string, string>) => this.run(client, handler, headers) })
+  }
+}
+
+const login: Handler = (_session, request) => request.login('Harry')
+const logout: Handler = (_session, request) => request.logout()
+const userOf: Handler = (_session, request) => request.user?.name ?? null
+const dataOf: Handler = (session) => ({ ...session })
+
+test('the session is an object with the data as its properties', async (t) => {
+  const { run, cookieHeader: none } = (await Host.start(t)).visitor()
+  t.equal(none, '')
+  await run((session) => {
+    session['name'] = 'Harry'
+    session['cart'] = ['apple']
+    session['zero'] = 0
+    session['no'] = false
+    session['nothing'] = null
+  })
+  const { value } = await run((session) => ({
+    read: [session['name'], session['cart'], session['zero'], session['no'], session['nothing'], session['missing']],
+    in: ['name' in session, 'nothing' in session, 'missing' in session],
+    own: [Object.hasOwn(session, 'name'), Object.hasOwn(session, 'missing'), Reflect.has(session, 'cart')],
+    keys: Object.keys(session),
+    entries: Object.entries(session).length,
+    spread: { ...session },
+    assigned: Object.assign({}, session),
+    json: JSON.stringify(session),
+    loop: (() => {
+      const keys = []
+      for (const key in session) keys.push(key)
+      return keys
+    })(),
+    text: `${session}`
+  }))
+  const data = { name: 'Harry', cart: ['apple'], zero: 0, no: false, nothing: null }
+  t.strictSame(value, {
+    read: ['Harry', ['apple'], 0, false, null, undefined],
+    in: [true, true, false],
+    own: [true, false, true],
+    keys: Object.keys(data),
+    entries: 5,
+    spread: data,
+    assigned: data,
+    json: JSON.stringify(data),
+    loop: Object.keys(data),
+    text: '[object Object]'
+  })
+
+  t.equal((await run((session) => delete session['name'] && delete session['missing'])).value, true)
+  await run((session) => { Object.assign(session, { size: 3, phase: 'new', ticket: 't', record: 'r' }) })
+  t.strictSame((await run(dataOf)).value, { cart: ['apple'], zero: 0, no: false, nothing: null, size: 3, phase: 'new', ticket: 't', record: 'r' },
+    'no name of the inside is in the way')
+})
+
+test('the methods of the session are those of a dictionary', async (t) => {
+  const { run } = (await Host.start(t)).visitor()
+  await run((session) => {
+    session['set']('a', 1)
+    session['update']({ b: 2, c: { d: [3] } })
+    t.equal(session['get']('a'), 1)
+    t.equal(session['has']('b'), true)
+    t.strictSame(session['keys'](), ['a', 'b', 'c'])
+  })
+  await run((session) => {
+    t.equal(session['get']('a'), 1)
+    t.equal(session['get']('none'), undefined)
+    t.equal(session['get']('toString'), undefined)
+    t.equal(session['has']('none'), false)
+    t.equal(session['has']('get'), false)
+    t.equal(session['pop']('a'), 1)
+    t.equal(session['pop']('a'), undefined)
+    t.equal(session['pop']('a', 'fallback'), 'fallback')
+    t.equal(session['pop']('a', null), null)
+  })
+  t.strictSame((await run((session) => session['keys']())).value, ['b', 'c'])
+  await run((session) => {
+    t.throws(() => session['update']({ x: 1, y: undefined }), { code: 'HATCHECK_SESSION_VALUE' })
+    t.throws(() => session['update']({ x: 1, destroy: 1 }), { code: 'HATCHECK_SESSION_KEY' })
+    t.strictSame(session['keys'](), ['b', 'c'], 'all of an update or nothing')
+    session['clear']()
+    t.strictSame(session['keys'](), [])
+  })
+  t.strictSame((await run(dataOf)).value, {})
+})
+
+test('the session says what it knows of itself', async (t) => {
+  const { run, cookies } = (await Host.start(t)).visitor()
+  await run((session) => {
+    t.equal(session['isSaved'](), false)
+    t.equal(session['isModified'](), false)
+    session['a'] = { b: 1 }
+    t.equal(session['isModified'](), true)
+  })
+  await run((session) => {
+    t.equal(session['isSaved'](), true)
+    t.equal(session['isModified'](), false)
+    session['a']['b'] = 2
+    t.equal(session['isModified'](), true)
+    t.equal(`${session['encryptedSessionId']}`, cookies.get('hatcheck'))
+    t.equal(cookies.get('hatcheck')?.split('.')[0], session['sessionId'])
+    t.throws(() => session['options']({ maxAge: 1 }), { code: 'HATCHECK_UNSUPPORTED' })
+    t.throws(() => { session['cookie']['path'] = '/x' }, TypeError)
+    t.throws(() => Object.freeze(session), TypeError)
+    t.throws(() => Object.setPrototypeOf(session, {}), { code: 'HATCHECK_SESSION_KEY' })
+    t.throws(() => Object.defineProperty(session, 'x', { get: () => 1 }), { code: 'HATCHECK_SESSION_KEY' })
+    t.equal(session['then'], undefined, 'it is no promise')
+  })
+})
+
+test('what is printed of a session holds neither its id nor its ticket', async (t) => {
+  const lines: string[] = []
+  const host = await Host.start(t, {}, { logger: { level: 'trace', stream: { write (line: string) { lines.push(line) } } } } as FastifyServerOptions)
+  const { run, cookies } = host.visitor()
+  await run((session) => { session['name'] = 'Harry' })
+  const [id = '', mac = ''] = cookies.get('hatcheck')?.split('.') ?? []
+  for (const changing of [false, true]) {
+    const { value } = await run((session, request) => {
+      if (changing) session['more'] = 1
+      request.log.info({ session }, 'the session')
+      request.log.info(session)
+      return [
+        inspect(session), inspect(session, { showHidden: true, depth: 10 }), inspect(session, { showProxy: true, showHidden: true, depth: 10 }),
+        inspect(session, { customInspect: false, depth: 10 }), format('%o %O %j %s', session, session, session, session), JSON.stringify(session)
+      ]
+    })
+    const texts = value as string[]
+    t.match(texts[0], "name: 'Harry'")
+    for (const text of [...texts, ...lines]) {
+      for (const secret of [id, mac, storeKey(id)]) t.notOk(text.includes(secret))
+    }
+  }
+  t.match(lines.join(''), '"name":"Harry"')
+})
+
+test('a change within a value is saved', async (t) => {
+  for (const kind of kinds) {
+    await t.test(`on ${kind}`, async (t) => {
+      const { run } = (await Host.start(t, { sessionStore: openStore(t, kind) })).visitor()
+      await run((session) => { session['cart'] = { fruit: ['apple'], count: 1 } })
+      await run((session) => { session['cart'].fruit.push('pear') })
+      await run((session) => {
+        session['other'] = 1
+        session['get']('cart').count++
+      })
+      await run((session) => {
+        for (const value of Object.values(session)) if (typeof value === 'object') (value as Bag)['seen'] = true
+      })
+      t.strictSame((await run(dataOf)).value, { cart: { fruit: ['apple', 'pear'], count: 2, seen: true }, other: 1 })
+      await run((session) => { session['pop']('cart').count = 99 })
+      t.strictSame((await run(dataOf)).value, { other: 1 })
+    })
+  }
+})
+
+test('nothing is written when nothing has changed', async (t) => {
+  const writes: string[] = []
+  const store = watched(openStore(t, 'memory:'), (call) => { if (call !== 'read') writes.push(call) })
+  const host = await Host.start(t, { sessionStore: store })
+  const { run } = host.visitor()
+  await run((session) => { Object.assign(session, { a: 1, list: [1, 2], text: 'x' }) })
+  t.strictSame(writes, ['create'])
+  writes.length = 0
+  const handlers: Record<string, Handler> = {
+    reading: dataOf,
+    'asking who it is': userOf,
+    'setting what is there': (session) => Object.assign(session, { a: 1, list: [1, 2], text: 'x' }),
+    'setting and setting back': (session) => {
+      session['a'] = 2
+      session['a'] = 1
+    },
+    'setting and deleting': (session) => {
+      session['b'] = 2
+      delete session['b']
+    },
+    'deleting what is not there': (session) => delete session['b'],
+    'pushing and popping': (session) => {
+      session['list'].push(3)
+      session['list'].pop()
+    },
+    'saving without a change': (session) => session['save'](),
+    reloading: (session) => session['reload'](),
+    'permanent as it was': (session) => { session['permanent'] = false },
+    'asking for the id': (session) => session['sessionId']
+  }
+  for (const [what, handler] of Object.entries(handlers)) {
+    const { response, cookie } = await run(handler)
+    t.equal(response.statusCode, 200)
+    t.strictSame(writes, [], what)
+    t.equal(cookie, undefined)
+  }
+})
+
+test('anonymous visitors leave nothing behind', async (t) => {
+  const store = openStore(t, 'memory:')
+  const host = await Host.start(t, { sessionStore: store })
+  const { run } = host.visitor()
+  const handlers: Handler[] = [dataOf, userOf, logout,
+    (session) => session['get']('a'),
+    (session) => session['pop']('a', null),
+    (session) => session['clear'](),
+    (session) => session['sessionId'],
+    (session) => session['cookie'],
+    (session) => { session['permanent'] = true },
+    (session) => session['touch'](),
+    (session) => session['save'](),
+    (session) => session['reload'](),
+    (session) => session['regenerate'](),
+    (session) => session['regenerate'](['a']),
+    (session) => session['destroy'](),
+    (session) => {
+      session['a'] = 1
+      delete session['a']
+    }]
+  for (const handler of handlers) {
+    const { response, cookie } = await run(handler)
+    t.equal(response.statusCode, 200, String(handler))
+    t.equal(cookie, undefined)
+  }
+  await host.fastify.inject('/nowhere')
+  t.equal(await store.count(), 0)
+
+  const url = '/run/0'
+  for (let i = 0; i < 10_000; i++) {
+    const response = await host.fastify.inject({ url, headers: i % 2 === 0 ? {} : { cookie: `hatcheck=${'x'.repeat(43)}.${String(i).padStart(43, 'y')}` } })
+    if (response.headers['set-cookie'] !== undefined) t.fail('a cookie')
+  }
+  t.equal(await store.count(), 0)
+})
+
+/** In ASCII, so that the report of a test is readable whatever is in it. */
+function visible (text: string): string {
+  return JSON.stringify(text).replace(/[^ -~]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+const METHODS = ['get', 'set', 'has', 'pop', 'update', 'clear', 'keys', 'touch', 'regenerate', 'destroy', 'save', 'reload', 'options', 'isModified', 'isSaved']
+const MEMBERS = ['permanent', 'cookie', 'sessionId', 'encryptedSessionId']
+
+test('a key that would break the session is refused', async (t) => {
+  const { run } = (await Host.start(t)).visitor()
+  await run((session) => {
+    for (const key of ['\ud800', 'a\udc00b']) t.throws(() => { session[key] = 1 }, { code: 'HATCHECK_SESSION_KEY' }, visible(key))
+    const refused = ['__proto__', 'constructor', 'prototype', 'toString', 'valueOf', 'hasOwnProperty', 'isPrototypeOf', 'toJSON', 'then', '', ...METHODS, ...MEMBERS]
+    for (const key of refused) {
+      const error = {
+        constructor: SessionKeyError,
+        code: 'HATCHECK_SESSION_KEY',
+        message: `A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype; '${key}' is refused.`
+      }
+      t.throws(() => session['set'](key, 1), error, key)
+      if (key !== 'permanent') t.throws(() => { session[key] = 1 }, { code: 'HATCHECK_SESSION_KEY' }, key)
+      t.throws(() => session['update'](Object.fromEntries([[key, 1]])), { code: 'HATCHECK_SESSION_KEY' }, key)
+      t.throws(() => Object.defineProperty(session, key, { value: 1 }), { code: 'HATCHECK_SESSION_KEY' }, key)
+    }
+    t.throws(() => { (session as Record<symbol, unknown>)[Symbol('mine')] = 1 }, { message: /; Symbol\(mine\) is refused\.$/ })
+    for (const key of [undefined, null, 1, {}]) t.throws(() => session['set'](key, 1), { code: 'HATCHECK_SESSION_KEY' })
+    t.strictSame({ ...session }, {})
+    t.equal(({} as Bag)['polluted'], undefined)
+  })
+  const { response } = await run((session) => { session['destroy'] = 1 })
+  t.equal(response.statusCode, 500)
+  t.equal(response.json().code, 'HATCHECK_SESSION_KEY')
+})
+
+test('a value that JSON cannot hold is refused', async (t) => {
+  const { run } = (await Host.start(t)).visitor()
+  const circle: Bag = { within: {} }
+  circle['within'].again = circle
+  const values: Array<[unknown, string]> = [
+    [undefined, '"a" is undefined (use null, or delete the key).'],
+    [() => {}, '"a" is a function.'],
+    [class {}, '"a" is a function.'],
+    [1n, '"a" is a bigint.'],
+    [Symbol('s'), '"a" is a symbol.'],
+    [NaN, '"a" is NaN.'],
+    [-Infinity, '"a" is -Infinity.'],
+    [new Map(), '"a" is a Map.'],
+    [new Set([1]), '"a" is a Set.'],
+    [/x/, '"a" is a RegExp.'],
+    [new Error('x'), '"a" is a Error.'],
+    [new Uint8Array(2), '"a" is a Uint8Array.'],
+    [Promise.resolve(), '"a" is a Promise.'],
+    [circle, '"a" is circular, or its toJSON fails.'],
+    [{ toJSON () { throw new Error('x') } }, '"a" is circular, or its toJSON fails.'],
+    [{ b: () => {} }, '"b" in "a" is a function.'],
+    [{ b: [1, undefined] }, '"1" in "a" is undefined (use null, or delete the key).'],
+    [JSON.parse('[1]').concat(Array(1)), '"1" in "a" is undefined (use null, or delete the key).'],
+    [{ b: { c: 1n } }, '"c" in "a" is a bigint.'],
+    [{ b: NaN }, '"b" in "a" is NaN.']
+  ]
+  await run((session) => {
+    for (const [value, rule] of values) {
+      const error = { constructor: SessionValueError, code: 'HATCHECK_SESSION_VALUE', message: `A session value must be JSON: ${rule}` }
+      t.throws(() => { session['a'] = value }, error, rule)
+      t.throws(() => session['set']('a', value), error)
+      t.throws(() => session['update']({ a: value }), error)
+    }
+    t.strictSame({ ...session }, {})
+  })
+  await run((session) => { session['list'] = [1] })
+  for (const [value, rule] of values) {
+    const { response } = await run((session) => { session['list'].push(value) })
+    t.equal(response.statusCode, 500)
+    t.match(response.json(), { code: 'HATCHECK_SESSION_VALUE' }, `within a value it is refused when the response leaves: ${rule}`)
+  }
+  t.strictSame((await run(dataOf)).value, { list: [1] })
+})
+
+test('a value that JSON holds in another form comes back in that form', async (t) => {
+  const { run } = (await Host.start(t)).visitor()
+  await run((session) => {
+    session['date'] = new Date(0)
+    session['left out'] = { a: undefined, b: 1 }
+    session['own'] = { toJSON: () => 'mine' }
+    session['boxed'] = Object('text')
+  })
+  t.strictSame((await run(dataOf)).value, { date: '1970-01-01T00:00:00.000Z', 'left out': { b: 1 }, own: 'mine', boxed: 'text' })
+})
+
+test('a deeply nested value is kept whole or refused by name', async (t) => {
+  const { run } = (await Host.start(t, { sessionMaxBytes: 1_048_576 })).visitor()
+  for (const depth of [10, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 8_000, 100_000]) {
+    const text = '['.repeat(depth) + ']'.repeat(depth)
+    const { response } = await run((session) => { session['deep'] = JSON.parse(text) })
+    if (response.statusCode !== 200) t.match(response.json(), { statusCode: 500, code: 'HATCHECK_SESSION_VALUE' }, `${depth} deep`)
+    const next = await run((session) => { session['other'] = depth })
+    t.equal(next.response.statusCode, 200, `the session is usable after ${depth}`)
+    await run((session) => { delete session['deep'] })
+  }
+})
+
+const NAUGHTY = ['', ' ', 'undefined', '__proto__', 'constructor', '\0', '\u0001\u001f\u007f', '\r\nSet-Cookie: a=b', '"\'\\`', '</script>', '\u2028\u2029', '\uFEFF', 'é'.normalize('NFD'), '😀', '\ud83d', '\ude00\ud83d', 'a\ud800b', '\u202Etxt', 'Ω≈ç√', '١٢٣', '$' + '{1+1}', '{{7*7}}', '%00', '1e1000', '-0']
+
+for (const kind of kinds) {
+  test(`values of every kind come back as they were, on ${kind}`, async (t) => {
+    const { run } = (await Host.start(t, { sessionStore: openStore(t, kind) })).visitor()
+    const naughty = { list: NAUGHTY, map: Object.fromEntries(NAUGHTY.map((text, i) => [`${i}${text}`, text])), own: JSON.parse('{"__proto__":{"polluted":1},"constructor":2}') }
+    await run((session) => { Object.assign(session, naughty) })
+    const { value } = await run((session) => {
+      session['written'] = 1
+      return { list: session['list'], map: session['map'], own: session['own'] }
+    })
+    t.strictSame(value, naughty)
+    t.equal(JSON.stringify(value), JSON.stringify(naughty))
+    t.equal(({} as Bag)['polluted'], undefined)
+
+    let stored: unknown
+    await fc.assert(fc.asyncProperty(fc.jsonValue({ noUnicodeString: false, maxDepth: 4 }), async (json) => {
+      await run((session) => { session['value'] = json })
+      stored = (await run((session) => session['value'])).value
+      return JSON.stringify(stored) === JSON.stringify(json)
+    }), { numRuns: 100 })
+    t.not(stored, undefined)
+  })
+
+  test(`keys of every kind come back as they were, on ${kind}`, async (t) => {
+    const { run } = (await Host.start(t, { sessionStore: openStore(t, kind) })).visitor()
+    const keys = NAUGHTY.filter((key) => !['', '__proto__', 'constructor'].includes(key))
+    const kept: string[] = []
+    for (const key of keys) {
+      const { response } = await run((session) => { session[key] = key })
+      if (response.statusCode === 200) kept.push(key)
+      else t.equal(response.json().code, 'HATCHECK_SESSION_KEY', `${visible(key)} is refused by name`)
+    }
+    t.ok(kept.length >= keys.length - 3, 'none is refused but what is no text')
+    const data = (await run(dataOf)).value as Bag
+    t.strictSame(Object.keys(data).map(visible).sort(), kept.map(visible).sort())
+    for (const key of kept) t.ok(data[key] === key, visible(key))
+  })
+}
+
+test('a session that is too large is refused, and what is stored stays as it is', async (t) => {
+  for (const kind of kinds) {
+    await t.test(`on ${kind}`, async (t) => {
+      const store = openStore(t, kind, { maxBytes: 256 })
+      const { run } = (await Host.start(t, { sessionMaxBytes: 256, sessionStore: store })).visitor()
+      const first = await run((session) => { session['a'] = 'x'.repeat(248) })
+      t.equal(first.response.statusCode, 413)
+      t.equal(first.cookie, undefined)
+      t.equal(await store.count(), 0)
+
+      t.equal((await run((session) => { session['a'] = 'x'.repeat(247) })).response.statusCode, 200, 'as much as fits')
+      const { response, cookie } = await run((session) => {
+        session['a'] = 'y'
+        session['b'] = 'é'.repeat(125)
+      })
+      t.equal(response.statusCode, 413)
+      t.match(response.json(), {
+        code: 'HATCHECK_SESSION_TOO_LARGE',
+        message: 'The session data is too large: 267 bytes of JSON, at most 256 are allowed (sessionMaxBytes). The stored session is unchanged.'
+      })
+      t.equal(cookie, undefined)
+      t.strictSame((await run(dataOf)).value, { a: 'x'.repeat(247) })
+
+      const saved = await run(async (session) => {
+        session['b'] = 'z'.repeat(200)
+        await t.rejects(session['save'](), { code: 'HATCHECK_SESSION_TOO_LARGE' })
+        delete session['b']
+      })
+      t.equal(saved.response.statusCode, 200, 'an application can make it smaller and go on')
+      const thrown = await run(async (session) => {
+        session['b'] = 'z'.repeat(200)
+        await session['save']()
+      })
+      t.equal(thrown.response.statusCode, 413)
+      t.equal(thrown.response.json().code, 'HATCHECK_SESSION_TOO_LARGE')
+
+      const renewal = await run(async (session) => {
+        await session['regenerate'](['a'])
+        session['b'] = 'z'.repeat(200)
+      })
+      t.equal(renewal.response.statusCode, 413, 'a renewal too')
+      t.strictSame((await run(dataOf)).value, { a: 'x'.repeat(247) }, 'which ends nothing then')
+    })
+  }
+})
+
+test('a change after the response is refused by name', async (t) => {
+  const { run } = (await Host.start(t)).visitor()
+  let session: Bag = {}
+  await run((given) => {
+    session = given
+    given['a'] = 1
+  })
+  const error = { code: 'HATCHECK_SESSION_COMMITTED', message: 'The response has been sent: the session of this request can no longer be changed.' }
+  t.throws(() => { session['a'] = 2 }, error)
+  t.throws(() => { delete session['a'] }, error)
+  t.throws(() => { session['permanent'] = true }, error)
+  for (const method of ['clear', 'destroy', 'regenerate', 'save']) t.throws(() => session[method](), error, method)
+  await t.rejects(async () => { await session['reload']() }, error)
+  t.throws(() => session['update']({ b: 1 }), error)
+  t.equal(session['a'], 1, 'it can be read')
+})
+
+test('save() stores at once', async (t) => {
+  const store = openStore(t, 'memory:')
+  const { run, cookies } = (await Host.start(t, { sessionStore: store })).visitor()
+  const { cookie } = await run(async (session) => {
+    session['a'] = 1
+    await session['save']()
+    t.equal(await store.count(), 1)
+    t.strictSame((await store.read(storeKey(session['sessionId'])))?.fields, { a: '1' })
+    session['b'] = 2
+    await new Promise<void>((resolve, reject) => { session['save']((error: unknown) => { if (error === undefined) resolve(); else reject(error) }) })
+    t.strictSame((await store.read(storeKey(session['sessionId'])))?.fields, { a: '1', b: '2' })
+    delete session['a']
+    session['c'] = [3]
+  })
+  t.match(cookie, /^hatcheck=/)
+  t.strictSame((await run(dataOf)).value, { b: 2, c: [3] })
+  t.equal(await store.count(), 1)
+
+  const { response } = await run(async (session) => {
+    session['c'].push(4)
+    await session['save']()
+    throw new Error('after that')
+  })
+  t.equal(response.statusCode, 500)
+  t.strictSame((await run(dataOf)).value, { b: 2, c: [3, 4] })
+
+  const { cookie: none } = await run(async (session) => {
+    await session['destroy']()
+    await session['save']()
+    t.equal(await store.count(), 0)
+  })
+  t.match(none, /^hatcheck=; Max-Age=0/)
+  t.equal(cookies.size, 0)
+})
+
+test('save() answers a failure to its callback', async (t) => {
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const { run } = (await Host.start(t, { sessionStore: store })).visitor()
+  await run(async (session) => {
+    session['a'] = 1
+    down()
+    const error = await new Promise((resolve) => { session['save'](resolve) })
+    up()
+    t.match(error, { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 })
+  })
+})
+
+test('reload() takes the session as it is stored', async (t) => {
+  const host = await Host.start(t)
+  const visitor = host.visitor()
+  await visitor.run((session) => { Object.assign(session, { a: 1, list: [1] }) })
+  await visitor.run(async (session) => {
+    session['a'] = 2
+    session['list'].push(2)
+    await host.run(visitor, (other) => { other['b'] = 'of another request' })
+    await session['reload']()
+    t.strictSame({ ...session }, { a: 1, list: [1], b: 'of another request' })
+    session['c'] = 3
+    await new Promise<void>((resolve) => { session['reload'](resolve) })
+    t.notOk('c' in session)
+    session['regenerate']()
+    session['permanent'] = true
+    await session['reload']()
+    t.equal(session['permanent'], false)
+    session['list'].push(3)
+  })
+  t.strictSame((await visitor.run(dataOf)).value, { a: 1, list: [1, 3], b: 'of another request' })
+  await visitor.run(async (session) => {
+    await host.run(visitor, logout)
+    await session['reload']()
+    t.strictSame({ ...session }, {}, 'nothing, once it has ended')
+  })
+})
+
+test('regenerate() goes on under a new id with the keys it is given', async (t) => {
+  for (const way of ['promise', 'callback', 'promise, not awaited']) {
+    await t.test(way, async (t) => {
+      const store = openStore(t, 'memory:')
+      const { run, cookies } = (await Host.start(t, { sessionStore: store })).visitor()
+      const regenerate = async (session: Bag, ...keys: string[][]): Promise<void> => {
+        if (way === 'callback') await new Promise<void>((resolve) => { session['regenerate'](...keys, resolve) })
+        else if (way === 'promise') await session['regenerate'](...keys)
+        else session['regenerate'](...keys)
+      }
+      await run((session) => { Object.assign(session, { a: 1, b: [2], c: 3 }) })
+      const before = cookies.get('hatcheck') as string
+      const { value, cookie } = await run(async (session) => {
+        session['c'] = 4
+        await regenerate(session, ['a', 'b'])
+        session['b'].push(3)
+        session['d'] = 5
+        return session['sessionId']
+      })
+      t.match(cookie, `hatcheck=${String(value)}.`)
+      t.not(cookies.get('hatcheck'), before)
+      t.strictSame((await run(dataOf)).value, { a: 1, b: [2, 3], d: 5 })
+      t.equal(await store.read(storeKey(before.split('.')[0] as string)), null)
+      t.equal(await store.count(), 1)
+
+      t.match((await run((session) => regenerate(session))).cookie, /^hatcheck=; Max-Age=0/, 'without a key nothing is left')
+      t.equal(await store.count(), 0)
+    })
+  }
+
+  t.test('a key that the session does not have is not there after it', async (t) => {
+    const { run } = (await Host.start(t)).visitor()
+    await run((session) => { session['a'] = 1 })
+    const { response } = await run(async (session) => {
+      await session['regenerate'](['a', 'missing', 'get', 'cookie', '__proto__'])
+      t.strictSame(Object.keys(session), ['a'])
+      t.notOk('missing' in session)
+    })
+    t.equal(response.statusCode, 200)
+    t.strictSame((await run(dataOf)).value, { a: 1 })
+  })
+
+  t.test('the user goes on with client_name, and not without it', async (t) => {
+    const { run } = (await Host.start(t)).visitor()
+    await run(login)
+    await run((session) => session['regenerate'](['client_name', 'authenticatedAt']))
+    t.equal((await run(userOf)).value, 'Harry')
+    await run((session) => session['regenerate'](['authenticatedAt']))
+    t.equal((await run(userOf)).value, null)
+  })
+
+  t.test('twice is as good as once', async (t) => {
+    const store = openStore(t, 'memory:')
+    const { run } = (await Host.start(t, { sessionStore: store })).visitor()
+    await run((session) => { Object.assign(session, { a: 1, b: 2 }) })
+    await run(async (session) => {
+      await session['regenerate'](['a', 'b'])
+      await session['save']()
+      await session['regenerate'](['a'])
+    })
+    t.strictSame((await run(dataOf)).value, { a: 1 })
+    t.equal(await store.count(), 1)
+  })
+})
+
+test('destroy() ends the session', async (t) => {
+  for (const way of ['promise', 'callback']) {
+    await t.test(way, async (t) => {
+      const store = openStore(t, 'memory:')
+      const { run, cookies } = (await Host.start(t, { sessionStore: store })).visitor()
+      await run((session) => { session['a'] = 1 })
+      const before = cookies.get('hatcheck') as string
+      const { cookie } = await run(async (session) => {
+        if (way === 'promise') await session['destroy']()
+        else await new Promise<void>((resolve) => { session['destroy'](resolve) })
+        t.strictSame({ ...session }, {})
+        t.not(session, null, 'there is still an object')
+      })
+      t.equal(cookie, 'hatcheck=; Max-Age=0; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax')
+      t.equal(await store.count(), 0)
+      t.equal(await store.create(storeKey(before.split('.')[0] as string), { createdAt: 0, seenAt: 0, expiresAt: Infinity, permanent: false, user: null, fields: {} }), false, 'for good')
+    })
+  }
+
+  t.test('what is set after it begins a new session', async (t) => {
+    const store = openStore(t, 'memory:')
+    const { run, cookies } = (await Host.start(t, { sessionStore: store })).visitor()
+    await run(login)
+    const before = cookies.get('hatcheck') as string
+    await run(async (session) => {
+      await session['destroy']()
+      session['flash'] = 'See you'
+    })
+    t.not(cookies.get('hatcheck'), before)
+    t.strictSame((await run(dataOf)).value, { flash: 'See you' })
+    t.equal((await run(userOf)).value, null)
+    t.equal(await store.count(), 1)
+  })
+
+  t.test('a login after it is one of a new session', async (t) => {
+    const store = openStore(t, 'memory:')
+    const { run } = (await Host.start(t, { sessionStore: store })).visitor()
+    await run((session) => { session['a'] = 1 })
+    await run(async (_session, request) => {
+      await request.logout()
+      await request.login('Sally')
+    })
+    t.equal((await run(userOf)).value, 'Sally')
+    t.strictSame((await run((session) => session['keys']())).value, ['client_name', 'authenticatedAt'])
+    t.equal(await store.count(), 1)
+  })
+})
+
+test('the cookie, to the letter', async (t) => {
+  const now = (): number => START
+  const write: Handler = (session) => { session['a'] = 1 }
+  const remember: Handler = (session) => {
+    session['a'] = 1
+    session['permanent'] = true
+  }
+  const TICKET = '[\\w-]{43}\\.[\\w-]{43}'
+  const GONE = '=; Max-Age=0;'
+  const expires = 'Expires=Thu, 01 Jan 1970 00:00:00 GMT; '
+  const cases: Array<{ what: string, options?: HatcheckOptions, https?: boolean, name: string, before?: string, after: string }> = [
+    { what: 'on http', name: 'hatcheck', after: 'HttpOnly; SameSite=Lax' },
+    { what: 'on https', https: true, name: '__Host-hatcheck', after: 'HttpOnly; Secure; SameSite=Lax' },
+    { what: 'for a domain', options: { sessionCookieDomain: 'example.com', sessionCookieSecure: true }, https: true, name: 'hatcheck', before: 'Domain=example.com; ', after: 'HttpOnly; Secure; SameSite=Lax' },
+    { what: 'of its own name and mode', options: { sessionCookieName: 'sid', sessionCookieSamesite: 'Strict' }, name: 'sid', after: 'HttpOnly; SameSite=Strict' },
+    { what: 'for other sites', options: { sessionCookieSecure: true, sessionCookieSamesite: 'none', sessionCookiePartitioned: true }, https: true, name: '__Host-hatcheck', after: 'HttpOnly; Secure; Partitioned; SameSite=None' }
+  ]
+  for (const { what, options = {}, https = false, name, before = '', after } of cases) {
+    await t.test(what, async (t) => {
+      const { run } = (await Host.start(t, { now, ...options }, { trustProxy: '127.0.0.1' })).visitor()
+      const headers = https ? { 'x-forwarded-proto': 'https' } : {}
+      t.match((await run(write, headers)).cookie, new RegExp(`^${name}=${TICKET}; ${before}Path=/; ${after}$`))
+      t.match((await run(remember, headers)).cookie, new RegExp(`^${name}=${TICKET}; Max-Age=2592000; ${before}Path=/; ${after}$`))
+      t.match((await run((session) => { session['permanent'] = false }, headers)).cookie, new RegExp(`^${name}=${TICKET}; ${before}Path=/; ${after}$`))
+      t.match((await run((_session, request) => request.login('Harry', { permanent: true }), headers)).cookie, new RegExp(`^${name}=${TICKET}; Max-Age=2592000; `))
+      t.equal((await run(logout, headers)).cookie, `${name}${GONE} ${before}Path=/; ${expires}${after}`)
+    })
+
+    await t.test(`${what}, a browser has none left after the logout`, async (t) => {
+      const host = await Host.start(t, { now: () => Date.now(), ...options }, { trustProxy: '127.0.0.1' })
+      const url = `${https ? 'https' : 'http'}://${before === '' ? 'localhost' : 'app.example.com'}/`
+      const jar = new CookieJar(undefined, { prefixSecurity: 'strict' })
+      const headers = { host: new URL(url).host, ...https && { 'x-forwarded-proto': 'https' } }
+      const { cookie: set } = await host.run(new Client(host.fastify), login, headers)
+      await jar.setCookie(set as string, url)
+      const sent = await jar.getCookieString(url)
+      t.match(sent, `${name}=`)
+      const { cookie: removal } = await host.run(new Client(host.fastify), logout, { ...headers, cookie: sent })
+      await jar.setCookie(removal as string, url)
+      t.equal(await jar.getCookieString(url), '')
+    })
+  }
+
+  t.test('counts a permanent session from its beginning', async (t) => {
+    let time = START
+    const { run } = (await Host.start(t, { now: () => time })).visitor()
+    await run(remember)
+    time += 10 * DAY
+    t.match((await run((session) => session['regenerate'](['a']))).cookie, `Max-Age=${20 * 86_400};`)
+  })
+
+  t.test('is no https one because a client says so', async (t) => {
+    for (const server of [{}, { trustProxy: '10.0.0.1' }]) {
+      const { run } = (await Host.start(t, {}, server)).visitor()
+      t.match((await run(write, { 'x-forwarded-proto': 'https' })).cookie, /^hatcheck=.*; Path=\/; HttpOnly; SameSite=Lax$/)
+    }
+  })
+
+  t.test('is not sent again while nothing changes', async (t) => {
+    const { run } = (await Host.start(t)).visitor()
+    await run(write)
+    for (const handler of [dataOf, write, (session: Bag) => { session['b'] = 2 }]) t.equal((await run(handler)).cookie, undefined)
+  })
+})
+
+test('two clocks', async (t) => {
+  const clocked = async (t: Test, options: HatcheckOptions = {}): Promise<{ visitor: ReturnType<Host['visitor']>, host: Host, pass: (ms: number) => void }> => {
+    let time = START
+    const host = await Host.start(t, { now: () => time, ...options })
+    return { host, visitor: host.visitor(), pass: (ms) => { time += ms } }
+  }
+
+  t.test('a session ends after the idle timeout', async (t) => {
+    for (const [ms, user] of [[HOUR - SECOND, 'Harry'], [HOUR, null], [HOUR + SECOND, null]] as const) {
+      const { visitor: { run }, pass } = await clocked(t)
+      await run(login)
+      pass(ms)
+      t.equal((await run(userOf)).value, user, `${ms / SECOND} s`)
+    }
+  })
+
+  t.test('activity puts it off', async (t) => {
+    const { visitor: { run }, pass } = await clocked(t)
+    await run(login)
+    for (let i = 0; i < 5; i++) {
+      pass(HOUR - SECOND)
+      t.equal((await run(userOf)).value, 'Harry')
+    }
+    pass(HOUR + SECOND)
+    t.equal((await run(userOf)).value, null)
+  })
+
+  t.test('but not beyond the lifetime', async (t) => {
+    const { visitor: { run }, pass } = await clocked(t)
+    await run(login)
+    for (let minutes = 30; minutes < 24 * 60; minutes += 30) {
+      pass(HOUR / 2)
+      const { value } = await run((session, request) => {
+        session['minutes'] = minutes
+        return request.user?.name
+      })
+      if (value !== 'Harry') t.fail(`after ${minutes} minutes`)
+    }
+    pass(HOUR / 2 - SECOND)
+    t.equal((await run(userOf)).value, 'Harry', 'a second before')
+    pass(2 * SECOND)
+    t.equal((await run(userOf)).value, null, 'a second after')
+  })
+
+  t.test('a permanent session has another pair', async (t) => {
+    const { visitor: { run }, pass } = await clocked(t)
+    await run((_session, request) => request.login('Harry', { permanent: true }))
+    pass(14 * DAY - SECOND)
+    t.equal((await run(userOf)).value, 'Harry')
+    pass(14 * DAY - SECOND)
+    t.equal((await run(userOf)).value, 'Harry')
+    pass(2 * DAY)
+    t.equal((await run(userOf)).value, 'Harry')
+    pass(3 * SECOND)
+    t.equal((await run(userOf)).value, null)
+
+    await run((_session, request) => request.login('Harry', { permanent: true }))
+    pass(14 * DAY + SECOND)
+    t.equal((await run(userOf)).value, null)
+  })
+
+  t.test('turning permanent off brings the shorter pair back', async (t) => {
+    const { visitor: { run }, pass } = await clocked(t)
+    await run((_session, request) => request.login('Harry', { permanent: true }))
+    pass(HOUR)
+    await run((session) => { session['permanent'] = false })
+    pass(HOUR - SECOND)
+    t.equal((await run(userOf)).value, 'Harry')
+    pass(HOUR + SECOND)
+    t.equal((await run(userOf)).value, null)
+  })
+
+  t.test('a renewal of the id does not extend the lifetime, a login does', async (t) => {
+    for (const [renewal, lives] of [['regenerate', false], ['login', true], ['destroy and set', true]] as const) {
+      const { visitor: { run }, pass } = await clocked(t, { sessionIdleTimeout: 86_400 })
+      await run((session) => { session['a'] = 1 })
+      pass(12 * HOUR)
+      await run(async (session, request) => {
+        if (renewal === 'regenerate') await session['regenerate'](['a'])
+        else if (renewal === 'login') await request.login('Harry')
+        else {
+          await session['destroy']()
+          session['a'] = 1
+        }
+      })
+      pass(12 * HOUR - SECOND)
+      t.equal((await run((session) => session['a'])).value, 1)
+      pass(2 * SECOND)
+      t.equal((await run((session) => session['a'])).value, lives ? 1 : undefined, renewal)
+    }
+  })
+
+  t.test('a shorter timeout in the configuration holds for the sessions there are', async (t) => {
+    let time = START
+    const now = (): number => time
+    const store = openStore(t, 'memory:', { now })
+    const visitor = (await Host.start(t, { sessionStore: store, now })).visitor()
+    await visitor.run(login)
+    time += HOUR / 2
+    const stricter = await Host.start(t, { sessionStore: store, now, sessionIdleTimeout: 600 })
+    const { cookieHeader: cookie } = visitor
+    t.equal((await stricter.visitor().run(userOf, { cookie })).value, null)
+    t.equal((await visitor.run(userOf)).value, 'Harry')
+  })
+
+  t.test('activity is noted at most once in a twentieth of the idle timeout', async (t) => {
+    for (const sync of [true, false]) {
+      let time = START
+      const now = (): number => time
+      let touches = 0
+      const store = watched(openStore(t, 'memory:', { now }), (call) => { if (call === 'touch') touches++ }, sync)
+      const host = await Host.start(t, { sessionStore: store, now })
+      const visitor = host.visitor()
+      await visitor.run(login)
+      time += 180 * SECOND
+      await visitor.run(userOf)
+      t.equal(touches, 0, 'not yet')
+      time += 1
+      await Promise.all(Array.from({ length: 100 }, () => host.run(visitor, userOf)))
+      t.equal(touches, 1, 'once for a hundred requests')
+      touches = 0
+      for (let second = 0; second < 3_600; second += 10) {
+        time += 10 * SECOND
+        await visitor.get('/untouched')
+        await visitor.run(userOf)
+      }
+      t.ok(touches >= 18 && touches <= 20, `${touches} times in an hour of a click each ten seconds`)
+      touches = 0
+      await visitor.run((session) => session['touch']())
+      t.equal(touches, 1, 'or when it is asked for')
+    }
+  })
+
+  t.test('a request that does not look at the session is no activity', async (t) => {
+    const { visitor: { run, get }, visitor, pass } = await clocked(t)
+    await run(login)
+    for (let i = 0; i < 4; i++) {
+      pass(HOUR / 2)
+      await get.call(visitor, '/untouched')
+    }
+    t.equal((await run(userOf)).value, null)
+  })
+})
+
+test('a steady clock never goes back', async (t) => {
+  let [wall, elapsed] = [1_000_000, 0]
+  const now = steadyClock(() => wall, () => elapsed)
+  t.equal(now(), 1_000_000)
+  wall += 500
+  elapsed += 500
+  t.equal(now(), 1_000_500, 'it follows the clock')
+  wall -= HOUR
+  elapsed += 1_000
+  t.equal(now(), 1_001_500, 'when that is set back, it goes on by what has passed')
+  wall += 1_000
+  elapsed += 1_000
+  t.equal(now(), 1_002_500)
+  wall += 2 * HOUR
+  elapsed += 1
+  t.equal(now(), wall, 'when it is set forward, it follows')
+  elapsed += 0.6
+  t.equal(now(), wall, 'in whole milliseconds')
+  elapsed += 0.6
+  t.equal(now(), wall + 1, 'without losing the parts')
+
+  const real = steadyClock()
+  t.ok(Math.abs(real() - Date.now()) < 1_000)
+})
+
+test('a session does not outlive its time when the clock is set back', async (t) => {
+  let [wall, elapsed] = [START, 0]
+  const { run } = (await Host.start(t, { now: steadyClock(() => wall, () => elapsed) })).visitor()
+  await run(login)
+  wall -= DAY
+  elapsed += HOUR + SECOND
+  t.equal((await run(userOf)).value, null)
+})
+
+test('a Secure cookie over http is an error, not a silent nothing', async (t) => {
+  const rule = 'The session cookie is Secure but this connection is plain http, so the browser would drop it. ' +
+    'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.'
+  const handlers: Record<string, Handler> = {
+    'a login': login,
+    'a first write': (session) => { session['a'] = 1 },
+    'a first write with save()': async (session) => {
+      session['a'] = 1
+      await session['save']()
+    },
+    'a write after destroy()': async (session) => {
+      await session['destroy']()
+      session['a'] = 1
+    }
+  }
+  for (const [what, handler] of Object.entries(handlers)) {
+    for (const [options, headers] of [[{ sessionCookieSecure: true }, {}], [{}, { host: 'example.com' }]] as Array<[HatcheckOptions, Record<string, string>]>) {
+      const store = openStore(t, 'memory:')
+      const { run } = (await Host.start(t, { ...options, sessionStore: store })).visitor()
+      const { response, cookie } = await run(handler, headers)
+      t.equal(response.statusCode, 400, what)
+      t.match(response.json(), { code: 'HATCHECK_INSECURE_TRANSPORT', message: rule })
+      t.equal(cookie, undefined)
+      t.equal(await store.count(), 0)
+      t.equal((await run(dataOf, headers)).response.statusCode, 200, 'reading is fine')
+    }
+  }
+  const { run } = (await Host.start(t, { sessionCookieSecure: false })).visitor()
+  t.equal((await run(login, { host: 'example.com' })).response.statusCode, 200, 'unless it is said not to be Secure')
+})
+
+test('with a store that answers with promises', async (t) => {
+  const slowly = async (): Promise<void> => { await new Promise((resolve) => { setImmediate(resolve) }) }
+
+  t.test('sessions are the same', async (t) => {
+    const inner = openStore(t, 'memory:')
+    const calls: string[] = []
+    const store = watched(inner, (call) => {
+      calls.push(call)
+      return slowly()
+    }, false)
+    const host = await Host.start(t, { sessionStore: store })
+    const visitor = host.visitor()
+    const { run, cookies } = visitor
+    t.strictSame((await run(dataOf)).value, {})
+    t.strictSame(calls, [], 'no ticket, no call')
+    await run((session) => { session['cart'] = ['apple'] })
+    await run((session) => { session['cart'].push('pear') })
+    t.strictSame((await run(dataOf)).value, { cart: ['apple', 'pear'] })
+    const anonymous = cookies.get('hatcheck') as string
+    await run(login)
+    t.not(cookies.get('hatcheck'), anonymous)
+    t.match((await run(dataOf)).value, { cart: ['apple', 'pear'], client_name: 'Harry' })
+    t.equal((await run(userOf)).value, 'Harry')
+    await run(async (session) => {
+      session['b'] = 1
+      await session['save']()
+      await session['reload']()
+      t.equal(session['b'], 1)
+    })
+    await Promise.all(Array.from({ length: 20 }, (_, i) => host.run(visitor, (session) => { session[`key${i}`] = i })))
+    t.equal(((await run((session) => session['keys']())).value as string[]).length, 24)
+    t.match((await run(logout)).cookie, /^hatcheck=; Max-Age=0/)
+    t.equal(await inner.count(), 0)
+    t.equal((await run(userOf, { cookie: `hatcheck=${anonymous}` })).value, null)
+  })
+
+  t.test('one that cannot be read is a 503, and the cookie stays', async (t) => {
+    const { store, down, up } = breakable(openStore(t, 'memory:'), false)
+    const host = await Host.start(t, { sessionStore: store })
+    const visitor = host.visitor()
+    await visitor.run(login)
+    down()
+    const { response, cookie } = await visitor.run(userOf)
+    t.equal(response.statusCode, 503)
+    t.match(response.json(), { code: 'HATCHECK_STORE_UNAVAILABLE', message: 'The session store cannot answer right now (read).' })
+    t.equal(response.headers['retry-after'], '1')
+    t.equal(cookie, undefined)
+    t.equal((await visitor.get('/untouched')).statusCode, 200, 'a page without a session works')
+    t.equal((await host.visitor().run(userOf)).response.statusCode, 200, 'and so does a visitor without one')
+    up()
+    t.equal((await visitor.run(userOf)).value, 'Harry')
+  })
+
+  t.test('a write that fails is a 503, and the cookie stays', async (t) => {
+    for (const [call, handler] of [['patch', (session: Bag) => { session['a'] = 1 }], ['remove', login], ['create', login]] as const) {
+      const { store, down } = breakable(openStore(t, 'memory:'), false)
+      const visitor = (await Host.start(t, { sessionStore: store })).visitor()
+      await visitor.run((session) => { session['b'] = 1 })
+      down(call)
+      const { response, cookie } = await visitor.run(handler)
+      t.equal(response.statusCode, 503, call)
+      t.equal(response.headers['retry-after'], '1')
+      t.equal(cookie, undefined)
+    }
+  })
+
+  t.test('activity that cannot be noted fails nothing', async (t) => {
+    let time = START
+    const now = (): number => time
+    for (const sync of [true, false]) {
+      const { store, down } = breakable(openStore(t, 'memory:', { now }), sync)
+      const visitor = (await Host.start(t, { sessionStore: store, now })).visitor()
+      await visitor.run(login)
+      time += HOUR / 2
+      down('touch')
+      const { response, value } = await visitor.run(userOf)
+      t.equal(response.statusCode, 200)
+      t.equal(value, 'Harry')
+    }
+  })
+})
+
+test('who is logged in comes from request.login alone', async (t) => {
+  t.test('a name written by hand grants nothing', async (t) => {
+    const host = await Host.start(t)
+    host.fastify.get('/private', { onRequest: host.fastify.requireLogin }, async () => 'private')
+    const visitor = host.visitor()
+    await visitor.run((session) => Object.assign(session, { client_name: 'Harry', authenticatedAt: 1, user: 'Harry' }))
+    t.equal((await visitor.run(userOf)).value, null)
+    const response = await visitor.get('/private')
+    t.equal(response.statusCode, 401)
+    t.equal(response.json().code, 'HATCHECK_LOGIN_REQUIRED')
+    await visitor.run(login)
+    t.equal((await visitor.get('/private')).body, 'private')
+  })
+
+  t.test('a login is seen at once, and says when it was', async (t) => {
+    const { run } = (await Host.start(t, { now: () => START })).visitor()
+    const { value } = await run(async (session, request) => {
+      await request.login('Harry')
+      return [request.user, session['client_name'], session['authenticatedAt']]
+    })
+    t.strictSame(value, [{ name: 'Harry', authenticatedAt: START }, 'Harry', START])
+    t.strictSame((await run((_session, request) => request.user)).value, { name: 'Harry', authenticatedAt: START })
+    const { value: after } = await run(async (_session, request) => {
+      await request.logout()
+      return request.user
+    })
+    t.equal(after, null)
+  })
+
+  const endings: Record<string, Handler> = {
+    'taking the name out': (session) => session['pop']('client_name', null),
+    'deleting it': (session) => delete session['client_name'],
+    'writing another over it': (session) => { session['client_name'] = 'Sally' },
+    'clearing the session': (session) => session['clear']()
+  }
+  for (const [what, ending] of Object.entries(endings)) {
+    t.test(`${what} ends it`, async (t) => {
+      const store = openStore(t, 'memory:')
+      const { run } = (await Host.start(t, { sessionStore: store })).visitor()
+      await run(login)
+      const { value } = await run((session, request) => {
+        ending(session, request, {} as FastifyReply)
+        return request.user
+      })
+      t.equal(value, null)
+      t.equal((await run(userOf)).value, null)
+      t.strictSame(await store.ofUser('Harry'), [])
+      t.strictSame(await store.ofUser('Sally'), [])
+      await run((session) => { session['client_name'] = 'Harry' })
+      t.equal((await run(userOf)).value, null, 'and writing it back does not undo that')
+    })
+  }
+
+  t.test('a login again as the same user keeps the data under a new id', async (t) => {
+    const { run, cookies } = (await Host.start(t)).visitor()
+    await run(login)
+    await run((session) => { session['cart'] = ['apple'] })
+    const before = cookies.get('hatcheck')
+    await run(login)
+    t.not(cookies.get('hatcheck'), before)
+    t.strictSame((await run((session) => session['cart'])).value, ['apple'])
+  })
+
+  t.test('a login and its end in one request leave nobody logged in', async (t) => {
+    const store = openStore(t, 'memory:')
+    const { run } = (await Host.start(t, { sessionStore: store })).visitor()
+    for (const ending of Object.values(endings)) {
+      const { response } = await run(async (session, request, reply) => {
+        await request.login('Harry')
+        ending(session, request, reply)
+      })
+      t.equal(response.statusCode, 200)
+      t.equal((await run(userOf)).value, null)
+    }
+    t.strictSame(await store.ofUser('Harry'), [])
+  })
+
+  t.test('a login needs a name', async (t) => {
+    const { run } = (await Host.start(t)).visitor()
+    await run(async (_session, request) => {
+      for (const name of ['', undefined, null, 1]) await t.rejects(request.login(name as string), new TypeError('request.login needs the name of a user'))
+    })
+    t.strictSame((await run(dataOf)).value, {})
+  })
+
+  for (const kind of kinds) {
+    t.test(`whoever logs in is who was named, whatever the name, on ${kind}`, async (t) => {
+      const store = openStore(t, kind)
+      const host = await Host.start(t, { sessionStore: store })
+      for (const name of [...NAUGHTY.filter((name) => name !== ''), 'n'.repeat(300)]) {
+        const visitor = host.visitor()
+        const { response } = await visitor.run((_session, request) => request.login(name))
+        if (response.statusCode !== 200) continue
+        t.equal((await visitor.run(userOf)).value, name, visible(name))
+        t.equal((await store.ofUser(name)).length, 1)
+      }
+    })
+  }
+})
