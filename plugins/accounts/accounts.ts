@@ -1,7 +1,7 @@
 import createError from '@fastify/error'
 import type { SessionStore } from '../session/store.js'
 import { accountKey, normalName } from './name.js'
-import { assertNewPassword, assertPassword, hashPassword, verifyPassword } from './password.js'
+import { assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword } from './password.js'
 import type { Account, AccountStore } from './store.js'
 
 export const AccountExistsError = createError<[string]>('HATCHECK_ACCOUNT_EXISTS', 'There is an account %s already.', 409)
@@ -40,7 +40,12 @@ export class Accounts {
       account = await accounts.read(key)
     }
     const matches = await verifyPassword(account?.passwordHash ?? null, password)
-    return account !== null && matches && !account.disabled ? { name: account.name } : null
+    if (account === null || !matches || account.disabled) return null
+    // It may have been disabled, or its password changed, while this one was checked.
+    const now = await accounts.read(key)
+    if (now === null || now.disabled || now.passwordHash !== account.passwordHash) return null
+    if (isOutdated(account.passwordHash)) await accounts.update(key, { passwordHash: await hashPassword(password) })
+    return { name: account.name }
   }
 
   /** @throws AccountExistsError, NameError, PasswordError */

@@ -55,6 +55,12 @@ export function verifyPassword (passwordHash: string | null, password: string): 
   })
 }
 
+/** Whether a hash was made with other parameters than today's. */
+export function isOutdated (passwordHash: string): boolean {
+  const { memoryCost, timeCost, parallelism } = ARGON2ID
+  return !passwordHash.startsWith(`$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$`)
+}
+
 /** The same password typed on another keyboard may be other code points. Source: NIST SP 800-63B-4, section 3.1.1.2. */
 function normal (password: string): string {
   return password.normalize('NFC')

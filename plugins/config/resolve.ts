@@ -61,12 +61,12 @@ export function resolveConfig (options: HatcheckOptions, mode: Mode) {
     mode,
     dataDir: resolve(values.dataDir),
     secretKey: options.secretKey,
-    secretKeyFallbacks: listOf(options.secretKeyFallbacks),
+    secretKeyFallbacks: listOf(options.secretKeyFallbacks, name('secretKeyFallbacks')),
     sessionStore: options.sessionStore ?? 'lmdb:',
     sessionCookieSecure: values.sessionCookieSecure ?? ('local' as const),
     signup: values.signup ?? (mode === 'demo' ? 'open' as const : 'closed' as const),
     passwordMinLength: values.passwordMinLength ?? (mode === 'demo' ? 8 : 15),
-    allowedOrigins: listOf(options.allowedOrigins).map(String),
+    allowedOrigins: listOf(options.allowedOrigins, name('allowedOrigins')).map(String),
     authenticate: options.authenticate,
     now: options.now ?? steadyClock(),
     lifetimes: {
@@ -115,8 +115,9 @@ export function assertRule (holds: boolean, rule: string): asserts holds {
 }
 
 /** A list, or text with its parts separated by commas. */
-function listOf<T> (value: string | readonly T[] | undefined): Array<T | string> {
+function listOf<T> (value: string | readonly T[] | undefined, name: string): Array<T | string> {
   if (value === undefined) return []
+  assertRule(typeof value === 'string' || Array.isArray(value), `${name} must be a list, or text with commas between the parts.`)
   return typeof value === 'string' ? value.split(',').map((part) => part.trim()).filter((part) => part !== '') : [...value]
 }
 

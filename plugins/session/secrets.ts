@@ -9,7 +9,7 @@ const FEWEST_DIFFERENT = 10
 const KEY_FILE = 'secret.key'
 
 /** Keys that stand in tutorials, and what people type to get on. */
-const SAMPLES = /^(.{0,8}?)(change.?me|secret|password|keyboard.?cat|your.?(super.?)?secret|my.?secret|example|a.?very.?long|averylong|supersecret|not.?a.?secret|dev(elopment)?.?key)/i
+const SAMPLES = /^(.{0,8}?)(change.?me|secret|password|keyboard.?cat|your.?(super.?)?secret|my.?secret|example|a.?very.?long|averylon?g|supersecret|not.?a.?secret|dev(elopment)?.?key)/i
 
 /** A new secret key, as text. */
 export function newSecret (): string {
@@ -43,9 +43,14 @@ function toSecret (name: string, value: unknown): Buffer {
   const secret = typeof value === 'string' ? Buffer.from(value.trim()) : Buffer.from(value)
   assertRule(secret.length >= SHORTEST_BYTES,
     `${name} must be at least ${SHORTEST_BYTES} bytes long, but is ${secret.length}. "npx hatcheck secret" prints a good one.`)
-  assertRule(new Set(secret).size >= FEWEST_DIFFERENT && !SAMPLES.test(secret.toString('latin1')),
+  assertRule(new Set(secret).size >= FEWEST_DIFFERENT && !isRepetition(secret.toString('latin1')) && !SAMPLES.test(secret.toString('latin1')),
     `${name} is easy to guess: it must be random. "npx hatcheck secret" prints a good one.`)
   return secret
+}
+
+/** Whether it is one piece of text again and again. */
+function isRepetition (text: string): boolean {
+  return (text + text).indexOf(text, 1) < text.length
 }
 
 function fromFile (name: string, file: string): string {

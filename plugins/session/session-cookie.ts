@@ -37,7 +37,7 @@ export function markPrivate (reply: FastifyReply): void {
   else if (!/(?:^|[\s,])(?:cookie|\*)(?:$|[\s,])/i.test(String(vary))) reply.header('vary', `${String(vary)}, Cookie`)
   const cacheControl = reply.getHeader('cache-control')
   // A handler may say "private", which keeps shared caches out as well; anything else gives way.
-  if (cacheControl === undefined || !/\b(?:private|no-store)\b/i.test(String(cacheControl))) reply.header('cache-control', 'no-store')
+  if (cacheControl === undefined || !/(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i.test(String(cacheControl))) reply.header('cache-control', 'no-store')
 }
 
 /** The name says `__Host-` when the browser is to guarantee what the prefix stands for. */

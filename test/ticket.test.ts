@@ -1,0 +1,390 @@
+import { Signer } from '@fastify/cookie'
+import fc from 'fast-check'
+import { createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import type { FastifyInstance } from 'fastify'
+import type { HatcheckOptions } from '../app.js'
+import { newSecret, secretsOf } from '../plugins/session/secrets.js'
+import { cookieValues, createTicketOffice, deriveKey, storeKey } from '../plugins/session/ticket.js'
+import { Client, buildHost, testKey } from './helper.js'
+import { openStore, watched } from './watched-store.js'
+
+const secret = Buffer.from(testKey)
+const formerKey = testKey.replace('tests only', 'tests formerly')
+const former = Buffer.from(formerKey)
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+test('an id is 32 random bytes in base64url', (t) => {
+  const office = createTicketOffice([secret])
+  const ids = Array.from({ length: 100_000 }, () => office.newId())
+  t.equal(new Set(ids).size, ids.length)
+  t.ok(ids.every((id) => /^[\w-]{43}$/.test(id)))
+  t.ok(ids.every((id) => Buffer.from(id, 'base64url').length === 32))
+  for (let at = 0; at < 42; at++) {
+    const seen = new Map<string, number>()
+    for (const id of ids) seen.set(id[at] as string, (seen.get(id[at] as string) ?? 0) + 1)
+    // 1562 on average, with a standard deviation of 39: eight of them is beyond chance.
+    const even = BASE64URL.split('').every((character) => Math.abs((seen.get(character) ?? 0) - 100_000 / 64) < 8 * 39.3)
+    if (!even) t.fail(`position ${at} is not random`)
+  }
+  t.end()
+})
+
+test('a ticket is the id and its MAC', (t) => {
+  const office = createTicketOffice([secret])
+  const id = office.newId()
+  const ticket = office.sign(id)
+  t.match(ticket, /^[\w-]{43}\.[\w-]{43}$/)
+  const key = Buffer.from(hkdfSync('sha256', secret, '', 'hatcheck/1 session ticket', 32))
+  t.equal(ticket, `${id}.${createHmac('sha256', key).update(id).digest('base64url')}`)
+  t.match(office.verify(ticket), { id, stale: false, key: createHash('sha256').update(id).digest('base64url') })
+  t.equal(office.verify(ticket)?.key, storeKey(id))
+  t.equal(office.sign(id), ticket, 'the same each time')
+  t.throws(() => createTicketOffice([]), new TypeError('at least one secret is required'))
+  t.end()
+})
+
+test('what was signed for another purpose is no ticket', (t) => {
+  const office = createTicketOffice([secret])
+  const id = office.newId()
+  const macs = [
+    createHmac('sha256', secret).update(id).digest('base64url'),
+    createHmac('sha256', deriveKey(secret, 'another purpose')).update(id).digest('base64url'),
+    createHmac('sha256', deriveKey(secret, '')).update(id).digest('base64url'),
+    createHash('sha256').update(id).digest('base64url'),
+    createHash('sha256').update(secret).update(id).digest('base64url'),
+    createHmac('sha256', '').update(id).digest('base64url')
+  ]
+  for (const mac of macs) t.equal(office.verify(`${id}.${mac}`), null)
+  const signed = new Signer(testKey).sign(id)
+  for (const value of [signed, encodeURIComponent(signed), signed.replaceAll('+', '-').replaceAll('/', '_')]) t.equal(office.verify(value), null)
+  t.not(deriveKey(secret, 'a').toString('hex'), deriveKey(secret, 'b').toString('hex'))
+  t.end()
+})
+
+test('the first secret signs, all verify', (t) => {
+  const [current, both, swapped, old] = [[secret], [secret, former], [former, secret], [former]].map(createTicketOffice)
+  const id = current?.newId() as string
+  const [fresh, stale] = [current?.sign(id) as string, old?.sign(id) as string]
+  t.not(fresh, stale)
+  t.equal(both?.sign(id), fresh)
+  t.equal(swapped?.sign(id), stale)
+  t.match(both?.verify(fresh), { id, stale: false })
+  t.match(both?.verify(stale), { id, stale: true })
+  t.match(swapped?.verify(fresh), { id, stale: true })
+  t.match(swapped?.verify(stale), { id, stale: false })
+  t.equal(current?.verify(stale), null, 'a dropped secret verifies nothing')
+  t.equal(old?.verify(fresh), null)
+  const third = createTicketOffice([randomBytes(32), randomBytes(32), secret])
+  t.match(third.verify(fresh), { id, stale: true }, 'however far back in the list')
+  t.end()
+})
+
+test('a ticket with anything changed is none', (t) => {
+  const office = createTicketOffice([secret, former])
+  const ticket = office.sign(office.newId())
+  for (const known of [false, true]) {
+    if (known) t.ok(office.verify(ticket), 'also when the right one has been seen')
+    for (let at = 0; at < ticket.length; at++) {
+      for (const other of BASE64URL + '.=%+/ ') {
+        if (other !== ticket[at] && office.verify(ticket.slice(0, at) + other + ticket.slice(at + 1)) !== null) t.fail(`${other} at ${at}`)
+      }
+      if (office.verify(ticket.slice(0, at)) !== null) t.fail(`cut off at ${at}`)
+      if (office.verify(ticket.slice(at + 1)) !== null) t.fail(`begun at ${at + 1}`)
+    }
+    const [id, mac] = ticket.split('.') as [string, string]
+    const last = BASE64URL.indexOf(mac.at(-1) as string)
+    const alternatives = [0, 1, 2, 3].map((bits) => mac.slice(0, -1) + BASE64URL[(last & ~3) | bits]).filter((other) => other !== mac)
+    t.equal(alternatives.length, 3)
+    for (const other of alternatives) {
+      t.ok(Buffer.from(other, 'base64url').equals(Buffer.from(mac, 'base64url')), 'another spelling of the same MAC')
+      t.equal(office.verify(`${id}.${other}`), null, 'is refused')
+    }
+    const others = [
+      '', '.', 'null', 'undefined', '0', id, mac, `${id}.`, `.${mac}`, `${mac}.${id}`, `${id}.${id}`, `${ticket}.`, `${ticket}=`, `${ticket}A`, ` ${ticket}`, `${ticket} `,
+      `"${ticket}"`, `${ticket}\n`, `${ticket}\0`, ticket.toUpperCase(), ticket.toLowerCase(), `${id}.${mac}.${mac}`, `${id}.${Buffer.from(mac, 'base64url').toString('hex')}`, ticket.replace('.', '..')
+    ]
+    for (const other of others) t.equal(office.verify(other), null, JSON.stringify(other))
+  }
+  t.end()
+})
+
+test('remembering tickets changes no answer', (t) => {
+  const office = createTicketOffice([secret])
+  const tickets = Array.from({ length: 25_000 }, () => office.sign(office.newId()))
+  for (let round = 0; round < 2; round++) {
+    t.ok(tickets.every((ticket) => office.verify(ticket)?.id === ticket.split('.')[0]))
+    t.ok(tickets.every((ticket) => office.verify(`${ticket.slice(0, -1)}!`) === null))
+  }
+  const [ticket = ''] = tickets
+  t.equal(office.verify(ticket), office.verify(ticket), 'a ticket seen lately is the same object')
+  t.end()
+})
+
+test('the values of a cookie, out of a Cookie header', (t) => {
+  const cases: Array<[string, string[]]> = [
+    ['', []],
+    ['hat=1', ['1']],
+    ['hat=1; hat=2;hat=3', ['1', '2', '3']],
+    ['a=b; hat=1; c=d', ['1']],
+    ['hat=', ['']],
+    ['hat', []],
+    ['hat;', []],
+    ['=hat', []],
+    ['=hat=1', []],
+    ['a==hat=1', []],
+    ['xhat=1', []],
+    ['hatx=1', []],
+    ['x-hat=1', []],
+    ['hat-x=1', []],
+    ['hat =1', []],
+    ['Hat=1', []],
+    ['hat=a=b', ['a=b']],
+    ['hat="1"', ['"1"']],
+    ['hat= 1 ', ['1']],
+    ['  hat=1', ['1']],
+    ['a=1;   hat=2', ['2']],
+    ['a=hat=1', []],
+    ['a="hat=1"', []],
+    ['a=hat; hat=hat', ['hat']],
+    ['hat=hat=hat', ['hat=hat']],
+    [';;hat=1;;', ['1']],
+    ['\u2000hat=1', []],
+    ['a=1,hat=2', []],
+    ['$Version=1; hat=2; $Path=/', ['2']],
+    ['hathat=1; hat=2', ['2']]
+  ]
+  for (const [header, values] of cases) t.strictSame(cookieValues(header, 'hat'), values, JSON.stringify(header))
+  t.strictSame(cookieValues('=__Host-hat=1; __Host-hat=2; hat=3', '__Host-hat'), ['2'])
+  t.strictSame(cookieValues('=__Host-hat=1; __Host-hat=2; hat=3', 'hat'), ['3'])
+  t.end()
+})
+
+interface Counted {
+  fastify: FastifyInstance
+  /** How often the store was asked since the last look. */
+  calls (): number
+  user (cookie: string): Promise<string | null>
+  login (): Promise<string>
+}
+
+/** An application whose calls of the store are counted. */
+async function counted (t: Test, options: HatcheckOptions = {}): Promise<Counted> {
+  let calls = 0
+  const fastify = await buildHost(t, { sessionStore: watched(openStore(t, 'memory:'), () => { calls++ }), ...options }, { trustProxy: true })
+  fastify.post('/login', async (request) => { await request.login('Harry') })
+  fastify.get('/', async (request) => ({ user: request.user?.name ?? null }))
+  return {
+    fastify,
+    calls () {
+      const made = calls
+      calls = 0
+      return made
+    },
+    async user (cookie) {
+      return (await fastify.inject({ url: '/', headers: { cookie } })).json().user
+    },
+    async login () {
+      const client = new Client(fastify)
+      await client.send({ method: 'POST', url: '/login' })
+      return client.cookies.get('hatcheck') as string
+    }
+  }
+}
+
+test('of several cookies of the name the first with a good MAC counts', async (t) => {
+  const { user, login, calls } = await counted(t)
+  const ticket = await login()
+  const forged = `${ticket.slice(0, -2)}AA`
+  for (const cookie of [
+    `hatcheck=${ticket}`,
+    `hatcheck=${forged}; hatcheck=${ticket}`,
+    `hatcheck=; hatcheck=x; hatcheck="${ticket}"; a=b; hatcheck=${ticket}; hatcheck=${forged}`,
+    `a=hatcheck=${forged}; hatcheck=${ticket}`,
+    `hatcheck=${ticket}; hatcheck`
+  ]) {
+    calls()
+    t.equal(await user(cookie), 'Harry', cookie.replaceAll(ticket, 'good').replaceAll(forged, 'forged'))
+    t.equal(calls(), 1, 'and the store is asked once')
+  }
+  for (const cookie of [
+    `hatcheck=${forged}`, `=hatcheck=${ticket}`, `hatcheck2=${ticket}`, `xhatcheck=${ticket}`, `__Host-hatcheck=${ticket}`, `__Secure-hatcheck=${ticket}`,
+    `HATCHECK=${ticket}`, `hatcheck="${ticket}"`, `hatcheck=${encodeURIComponent(ticket).replaceAll('.', '%2E')}`, `sessionId=${ticket}`, ticket, `=${ticket}`
+  ]) {
+    t.equal(await user(cookie), null, cookie.replaceAll(ticket, 'good').replaceAll(forged, 'forged'))
+    t.equal(calls(), 0, 'and the store is not asked')
+  }
+})
+
+test('over https only the cookie with the prefix counts', async (t) => {
+  const { fastify, login } = await counted(t)
+  const ticket = await login()
+  const headers = { 'x-forwarded-proto': 'https' }
+  const user = async (cookie: string): Promise<string | null> => (await fastify.inject({ url: '/', headers: { ...headers, cookie } })).json().user
+  t.equal(await user(`__Host-hatcheck=${ticket}`), 'Harry')
+  for (const cookie of [`hatcheck=${ticket}`, `=__Host-hatcheck=${ticket}`, `__host-hatcheck=${ticket}`, `__Host-hatcheck; x=${ticket}`, `\u2000__Host-hatcheck=${ticket}`, `x__Host-hatcheck=${ticket}`]) {
+    t.equal(await user(cookie), null)
+  }
+})
+
+test('a ticket counts in the cookie alone', async (t) => {
+  const { fastify, login } = await counted(t)
+  const ticket = await login()
+  const url = `/?hatcheck=${ticket}&session=${ticket}&sid=${ticket}`
+  const headers = { 'x-session': ticket, authorization: `Bearer ${ticket}`, 'set-cookie': `hatcheck=${ticket}`, cookie2: `hatcheck=${ticket}` }
+  t.equal((await fastify.inject({ url, headers })).json().user, null)
+})
+
+test('no Cookie header whatever is an error, and none with a bad MAC reaches the store', async (t) => {
+  const { fastify, login, calls, user } = await counted(t)
+  const ticket = await login()
+  const [id = '', mac = ''] = ticket.split('.')
+  calls()
+  t.equal(await user(`hatcheck=${ticket}`), 'Harry')
+  t.equal(calls(), 1, 'the calls are counted')
+
+  const latin1 = fc.integer({ min: 0, max: 255 }).filter((code) => code !== 10 && code !== 13 && code !== 0).map((code) => String.fromCharCode(code))
+  const noise = fc.string({ unit: latin1, maxLength: 60 })
+  const name = fc.constantFrom('hatcheck', '__Host-hatcheck', 'hatcheck ', 'Hatcheck', 'xhatcheck', 'a', '', '$Version', '=hatcheck', '__proto__', 'constructor')
+  const forged = fc.oneof(
+    noise,
+    fc.constantFrom('', '.', id, mac, `${id}.`, `.${mac}`, `${mac}.${id}`, `"${ticket}"`, `${ticket}x`, ticket.slice(1), ticket.toUpperCase(), `${id}.${id}`, '../../etc/passwd', 'null', '%', '%00', '%E0%A4%A'),
+    fc.string({ unit: fc.constantFrom(...BASE64URL), minLength: 86, maxLength: 86 }).map((text) => `${text.slice(0, 43)}.${text.slice(43)}`),
+    fc.tuple(fc.nat(ticket.length - 1), fc.constantFrom(...BASE64URL)).map(([at, other]) => ticket.slice(0, at) + (ticket[at] === other ? '!' : other) + ticket.slice(at + 1))
+  ).map((value) => value === ticket ? '' : value)
+  const pair = fc.tuple(name, fc.constantFrom('=', '=', '=', '==', '', ' = '), forged).map((parts) => parts.join(''))
+  const header = fc.oneof(noise, fc.tuple(fc.array(pair, { minLength: 1, maxLength: 8 }), fc.constantFrom('; ', ';', ',', ' ', ';;')).map(([pairs, separator]) => pairs.join(separator)))
+
+  let statuses = 0
+  await fc.assert(fc.asyncProperty(header, async (cookie) => {
+    const response = await fastify.inject({ url: '/', headers: { cookie } })
+    statuses++
+    return response.statusCode === 200 && response.body === '{"user":null}' && response.headers['set-cookie'] === undefined && calls() === 0
+  }), { numRuns: 20_000 })
+  t.equal(statuses, 20_000)
+  t.equal(await user(`hatcheck=${ticket}`), 'Harry', 'and the right one still counts')
+})
+
+test('a header full of forged tickets is refused without asking the store', async (t) => {
+  const { login, calls, user } = await counted(t, { secretKeyFallbacks: [formerKey] })
+  const ticket = await login()
+  calls()
+  const forged = Array.from({ length: 160 }, () => `hatcheck=${randomBytes(32).toString('base64url')}.${randomBytes(32).toString('base64url')}`).join('; ')
+  t.equal(await user(forged), null)
+  t.equal(await user('hatcheck='.repeat(1_700)), null)
+  t.equal(await user(`${' '.repeat(15_000)}hatcheck=x`), null)
+  t.equal(calls(), 0)
+  t.equal(await user(`${forged}; hatcheck=${ticket}`), 'Harry')
+})
+
+test('a change of the keys logs nobody out', async (t) => {
+  const store = openStore(t, 'memory:')
+  const host = async (options: HatcheckOptions): Promise<FastifyInstance> => {
+    const fastify = await buildHost(t, { sessionStore: store, ...options })
+    fastify.post('/login', async (request) => { await request.login('Harry') })
+    fastify.get('/', async (request) => ({ user: request.user?.name ?? null }))
+    fastify.get('/write', async (request) => {
+      request.session.set('client_name', request.user?.name as string)
+      Object.assign(request.session, { written: true })
+      return 'written'
+    })
+    return fastify
+  }
+  const before = await host({ secretKey: formerKey })
+  const during = await host({ secretKey: testKey, secretKeyFallbacks: [formerKey] })
+  const after = await host({ secretKey: testKey })
+  for (const url of ['/', '/write']) {
+    const client = new Client(before)
+    await client.send({ method: 'POST', url: '/login' })
+    const { cookieHeader: old } = client
+    t.equal((await after.inject({ url: '/', headers: { cookie: old } })).json().user, null, 'without the fallback the old ticket is worth nothing')
+    const response = await during.inject({ url, headers: { cookie: old } })
+    const [{ name = '', value = '' } = {}] = response.cookies
+    t.match(response.headers['set-cookie'], /^hatcheck=[\w-]{43}\.[\w-]{43}; Path=\/; HttpOnly; SameSite=Lax$/, `${url} signs it anew`)
+    t.equal(value.split('.')[0], old.split('=')[1]?.split('.')[0], 'the session is the same')
+    t.equal((await after.inject({ url: '/', headers: { cookie: `${name}=${value}` } })).json().user, 'Harry')
+    const next = await during.inject({ url: '/', headers: { cookie: `${name}=${value}` } })
+    t.equal(next.headers['set-cookie'], undefined, 'once')
+  }
+})
+
+test('a secret that is none is refused at the start, with the rule', async (t) => {
+  const refuse = (options: HatcheckOptions, message: string | RegExp): Promise<void> =>
+    t.rejects(buildHost(t, { secretKey: undefined, ...options }), { code: 'HATCHECK_CONFIG', message }, String(message)) as Promise<unknown> as Promise<void>
+  const good = ' "npx hatcheck secret" prints a good one.'
+  const easy = (name: string): string => `${name} is easy to guess: it must be random.${good}`
+
+  await refuse({}, `secretKey is required: at least 32 random bytes.${good}`)
+  await refuse({ secretKey: '' }, `secretKey must be at least 32 bytes long, but is 0.${good}`)
+  await refuse({ secretKey: 'x' }, `secretKey must be at least 32 bytes long, but is 1.${good}`)
+  await refuse({ secretKey: testKey.slice(0, 31) }, `secretKey must be at least 32 bytes long, but is 31.${good}`)
+  await refuse({ secretKey: ` ${testKey.slice(0, 31)} ` }, `secretKey must be at least 32 bytes long, but is 31.${good}`)
+  await refuse({ secretKey: randomBytes(31) }, `secretKey must be at least 32 bytes long, but is 31.${good}`)
+  await refuse({ secretKey: testKey, secretKeyFallbacks: ['short'] }, `secretKeyFallbacks must be at least 32 bytes long, but is 5.${good}`)
+
+  for (const repeated of ['a'.repeat(64), '0123456789'.repeat(4), 'abcdefghijklmnop'.repeat(3), 'deadbeef'.repeat(8), '1234567890abcdef'.repeat(4)]) {
+    await refuse({ secretKey: repeated }, easy('secretKey'))
+  }
+  await refuse({ secretKey: Buffer.alloc(32) }, easy('secretKey'))
+  for (const sample of [
+    'change-me-change-me-change-me-0123456789',
+    'CHANGE_ME please, it is only for development',
+    'your-super-secret-key-of-at-least-32-characters',
+    'keyboard cat, and 24 characters more for it',
+    'supersecretkeythatnobodycouldeverguess',
+    'my-secret-key-my-secret-key-0123456789',
+    'a secret with minimum length of 32 characters',
+    'averylogphrasebiggerthanthirtytwochars'
+  ]) {
+    await refuse({ secretKey: sample }, easy('secretKey'))
+  }
+  await refuse({ secretKey: testKey, secretKeyFallbacks: ['b'.repeat(40)] }, easy('secretKeyFallbacks'))
+
+  await refuse({ secretKey: testKey, secretKeyFallbacks: [testKey] }, 'secretKey and secretKeyFallbacks must all be different.')
+  await refuse({ secretKey: testKey, secretKeyFallbacks: [formerKey, Buffer.from(formerKey)] }, 'secretKey and secretKeyFallbacks must all be different.')
+  await refuse({ secretKey: testKey, secretKeyFallbacks: `${formerKey}, ${formerKey}` }, 'secretKey and secretKeyFallbacks must all be different.')
+
+  await refuse({ secretKey: 12345 as never }, 'secretKey must be text or bytes, not number.')
+  await refuse({ secretKey: null as never }, 'secretKey must be text or bytes, not object.')
+  await refuse({ secretKey: testKey, secretKeyFallbacks: [5 as never] }, 'secretKeyFallbacks must be text or bytes, not number.')
+  await refuse({ secretKey: testKey, secretKeyFallbacks: 5 as never }, /^secretKeyFallbacks must be /)
+  await refuse({ secretKey: testKey, secretKeyFile: 'key' }, 'secretKey and secretKeyFile are both set: set one of them.')
+  await refuse({ secretKeyFile: join(t.testdir(), 'missing') }, /^secretKeyFile cannot be read: ENOENT: /)
+
+  t.ok(Array.from({ length: 1_000 }, newSecret).every((made) => secretsOf({ ...plain, secretKey: made }).length === 1), 'one that hatcheck makes is always good')
+})
+
+const plain = { mode: 'plugin', secretKey: undefined, secretKeyFile: undefined, secretKeyFallbacks: [], sessionStore: 'memory:', dataDir: '' } as unknown as Parameters<typeof secretsOf>[0]
+
+test('a secret is text, bytes or a file', async (t) => {
+  const folder = t.testdir({ key: `${testKey}\n` })
+  const sign = (options: Partial<typeof plain>): string => createTicketOffice(secretsOf({ ...plain, ...options })).sign('an id')
+  const signed = sign({ secretKey: testKey })
+  t.equal(sign({ secretKey: Buffer.from(testKey) }), signed)
+  t.equal(sign({ secretKeyFile: join(folder, 'key') }), signed)
+  t.equal(sign({ secretKey: `${testKey}\n` }), signed)
+  t.not(sign({ secretKey: formerKey }), signed)
+})
+
+test('the service on loopback makes its own key, and keeps it', async (t) => {
+  const dataDir = join(t.testdir(), 'data', 'within')
+  const service = { ...plain, mode: 'service', sessionStore: 'lmdb:', dataDir } as typeof plain
+  const [first] = secretsOf(service)
+  const [second] = secretsOf(service)
+  t.ok(first?.equals(second as Buffer))
+  t.equal(first?.length, 43)
+  const [file = '', ...others] = readdirSync(dataDir)
+  t.strictSame(others, [], 'no draft is left')
+  t.equal(statSync(join(dataDir, file)).mode & 0o777, 0o600)
+  t.equal(statSync(dataDir).mode & 0o777, 0o700)
+  t.equal(readFileSync(join(dataDir, file), 'utf8').trim(), first?.toString())
+
+  writeFileSync(join(dataDir, file), 'short')
+  t.throws(() => secretsOf(service), { code: 'HATCHECK_CONFIG', message: /must be at least 32 bytes long, but is 5\./ }, 'one that was spoilt is not replaced in silence')
+
+  const memory = { ...service, sessionStore: 'memory:', dataDir: join(dataDir, 'unused') } as typeof plain
+  t.notOk(secretsOf(memory)[0]?.equals(secretsOf(memory)[0] as Buffer), 'with sessions in memory each start has its own')
+  t.notOk(existsSync(join(dataDir, 'unused')))
+})
