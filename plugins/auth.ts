@@ -39,6 +39,8 @@ declare module 'fastify' {
   }
   interface Hatcheck {
     authenticate: Authenticate
+    /** Whether an answer of `authenticate` still holds, now that the session is stored. */
+    stillHolds (user: { name: string }): Promise<boolean>
   }
 }
 
@@ -53,6 +55,7 @@ export default fp(async function auth (fastify) {
     if (accounts === undefined) throw new ConfigError('authenticate is required: the session store of the application keeps no accounts.')
     return await accounts.authenticate(name, password)
   })
+  hatcheck.stillHolds = async (user) => accounts === undefined || await accounts.stillHolds(user)
   if (config.routes && config.authenticate === undefined && accounts === undefined) {
     throw new ConfigError('authenticate is required beside routes: a session store of your own keeps no accounts.')
   }

@@ -80,7 +80,9 @@ test('every option has its rule, under the name that the caller knows it by', as
     [{ signup: 'open', authenticate: () => null }, (name) => `${name('signup')} has no meaning beside authenticate: hatcheck keeps no accounts then.`],
     ...['https://app.example.com/', 'https://app.example.com/path', 'app.example.com', '*', 'null', 'https://app.example.com:443']
       .map((origin): [Record<string, unknown>, Rule] => [{ allowedOrigins: ['https://good.example.com', origin] }, (name) =>
-        `${name('allowedOrigins')} must be origins such as https://app.example.com, without a path; got "${origin}".`])
+        `${name('allowedOrigins')} must be origins such as https://app.example.com, without a path; got "${origin}".`]),
+    ...['secretKeyFallbacks', 'allowedOrigins'].flatMap((option) => [5, true, {}, new Uint8Array(32)].map((value): [Record<string, unknown>, Rule] => [{ [option]: value }, (name) =>
+      `${name(option)} must be a list, or text with commas between the parts.`]))
   ]
   for (const [options, rule] of rules) {
     t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'), { code: 'HATCHECK_CONFIG', message: rule((option) => option) })
@@ -109,7 +111,8 @@ test('a key that is missing, short, known or doubled is refused, and not shown',
     [{ secretKey: short }, `secretKey must be at least 32 bytes long, but is 15. ${GOOD_ONE}`, `SECRET_KEY must be at least 32 bytes long, but is 15. ${GOOD_ONE}`],
     [{ secretKey: new Uint8Array(31) }, `secretKey must be at least 32 bytes long, but is 31. ${GOOD_ONE}`, `SECRET_KEY must be at least 32 bytes long, but is 31. ${GOOD_ONE}`],
     [{ secretKey: '' }, `secretKey must be at least 32 bytes long, but is 0. ${GOOD_ONE}`, `SECRET_KEY must be at least 32 bytes long, but is 0. ${GOOD_ONE}`],
-    ...['x'.repeat(64), 'abc'.repeat(20), 'change-me-change-me-0123456789-abcdef', 'keyboard cat keyboard cat 0123456789', 'your-super-secret-key-0123456789-abcdef', new Uint8Array(32)]
+    ...['x'.repeat(64), 'abc'.repeat(20), 'change-me-change-me-0123456789-abcdef', 'keyboard cat keyboard cat 0123456789', 'your-super-secret-key-0123456789-abcdef', new Uint8Array(32),
+      '0123456789abcdef'.repeat(3), Buffer.from('correct horse battery '.repeat(2)), 'averylogphrasebiggerthanthirtytwochars', 'a very long secret phrase of 39 letters']
       .map((secretKey): [object, string, string] => [{ secretKey }, `secretKey is easy to guess: it must be random. ${GOOD_ONE}`, `SECRET_KEY is easy to guess: it must be random. ${GOOD_ONE}`]),
     [{ secretKey: 5 }, 'secretKey must be text or bytes, not number.', 'SECRET_KEY must be text or bytes, not number.'],
     [{ secretKey: testKey, secretKeyFile: 'key' }, 'secretKey and secretKeyFile are both set: set one of them.', 'SECRET_KEY and SECRET_KEY_FILE are both set: set one of them.'],
@@ -176,6 +179,7 @@ test('the service says what is wrong in one line and ends with 1', async (t) => 
     [{ SESSION_STORE: 'postgres://harry:hunter2@db' }, /SESSION_STORE must be memory:, .*/],
     [{ DATA_DIR: 'file/data' }, /The data folder cannot be written \(DATA_DIR, SESSION_STORE\): ENOTDIR.*/],
     [{ PORT: String(port) }, /listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+/],
+    [{ SESSION_COOKIE_NAME: '__Host-x', SESSION_COOKIE_DOMAIN: 'example.com', SESSION_COOKIE_SECURE: 'true' }, /SESSION_COOKIE_NAME begins with __Host-, so SESSION_COOKIE_DOMAIN must not be set: browsers drop such a cookie\./],
     [{ SESSION_LIFETIME: '60' }, /SESSION_IDLE_TIMEOUT must not be longer than SESSION_LIFETIME\./]
   ]
   await Promise.all(cases.map(async ([env, rule]) => {
@@ -240,6 +244,28 @@ test('demo mode is on for loopback alone, and only when nothing speaks against i
   t.match(resolveConfig({}, 'demo'), { signup: 'open', passwordMinLength: 8 })
   t.match(resolveConfig({}, 'service'), { signup: 'closed', passwordMinLength: 15 })
   t.match(resolveConfig({ passwordMinLength: 20 }, 'demo'), { signup: 'open', passwordMinLength: 20 })
+})
+
+test('demo mode answers nobody but this machine, and service mode has no such guard', async (t) => {
+  const demo = await build(t)
+  const service = await build(t, { mode: 'service' })
+  const statusOf = async (fastify: typeof demo, headers: Record<string, string>, method: 'GET' | 'POST' = 'GET'): Promise<number> =>
+    (await fastify.inject({ method, url: method === 'GET' ? '/' : '/logout', headers })).statusCode
+  for (const host of ['127.0.0.1:3000', 'localhost', 'LOCALHOST:3000', 'app.localhost:3000', '[::1]:3000']) t.equal(await statusOf(demo, { host }), 200, host)
+  for (const host of ['hatcheck.example.com', '192.0.2.1:3000', '127.0.0.1.example.com', 'localhost.example.com:3000', '0.0.0.0:3000', '[::2]:3000']) {
+    t.equal(await statusOf(demo, { host }), 403, host)
+    t.equal(await statusOf(demo, { host }, 'POST'), 403, host)
+    t.equal(await statusOf(service, { host }), 200, host)
+  }
+  for (const header of ['forwarded', 'via', 'x-real-ip', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'X-Forwarded-Prefix']) {
+    const headers = { host: 'localhost:3000', [header]: 'localhost' }
+    t.equal(await statusOf(demo, headers), 403, header)
+    t.equal(await statusOf(demo, headers, 'POST'), 403, header)
+    t.equal(await statusOf(service, headers), 200, header)
+  }
+  const refused = await new Client(demo).post('/login', { client_name: 'Harry', password: '12345678' }, { 'x-forwarded-for': '127.0.0.1' })
+  t.match(refused.json(), { status: 403, code: 'HATCHECK_DEMO_MODE' })
+  t.equal(refused.headers['set-cookie'], undefined)
 })
 
 test('a proxy that is trusted makes the cookie Secure, any other is not believed', async (t) => {

@@ -128,6 +128,23 @@ test('GET /logout ends the session only for who means it', async (t) => {
   }
 })
 
+test('HEAD /logout changes nothing, whoever sends it', async (t) => {
+  const fastify = await build(t)
+  const harry = new Client(fastify)
+  await harry.login()
+  const before = harry.cookieHeader
+  const from: Array<Record<string, string>> = [{}, { 'sec-fetch-site': 'none' }, headersOf('same-origin', `http://${HOST}`), headersOf('cross-site', 'http://evil.example'), { 'sec-purpose': 'prefetch' }]
+  for (const headers of from) {
+    for (const [accept, status] of [[BROWSER.accept, 200], ['application/json', 403]] as const) {
+      const head = await harry.send({ method: 'HEAD', url: '/logout', headers: { host: HOST, accept, ...headers } })
+      t.equal(head.statusCode, status, `${accept} ${JSON.stringify(headers)}`)
+      t.equal(head.body, '')
+      t.equal(head.headers['set-cookie'], undefined)
+      t.ok(await isLoggedIn(fastify, before))
+    }
+  }
+})
+
 test('the routes of a host application are its own business', async (t) => {
   const fastify = await buildHost(t, { routes: true, authenticate: (name) => ({ name }) })
   fastify.post('/hook', async () => 'done')

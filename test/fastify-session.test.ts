@@ -14,7 +14,7 @@ import { breakable, openStore, stop, watched } from './watched-store.js'
  * show that the finding is there, and on hatcheck, to show that it is not.
  */
 
-const formerKey = testKey.replace('tests only', 'tests, formerly')
+const formerKey = testKey.replace('tests only', 'tests formerly')
 
 type Callback = (error: Error | null, session?: unknown) => void
 

@@ -513,7 +513,7 @@ test('a login whose old session cannot be ended fails', async (t) => {
 })
 
 test('a late response of an old request', async (t) => {
-  const formerKey = testKey.replace('tests only', 'tests, formerly')
+  const formerKey = testKey.replace('tests only', 'tests formerly')
 
   for (const doing of ['reads', 'reads, and its ticket is to be signed anew', 'makes the session permanent', 'writes, and its ticket is to be signed anew']) {
     t.test(`that ${doing} carries no cookie once the session has ended`, async (t) => {

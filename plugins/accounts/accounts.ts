@@ -1,7 +1,7 @@
 import createError from '@fastify/error'
 import type { SessionStore } from '../session/store.js'
 import { accountKey, normalName } from './name.js'
-import { assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword } from './password.js'
+import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword } from './password.js'
 import type { Account, AccountStore } from './store.js'
 
 export const AccountExistsError = createError<[string]>('HATCHECK_ACCOUNT_EXISTS', 'There is an account %s already.', 409)
@@ -19,6 +19,8 @@ export interface AccountsOptions {
 /** hatcheck's own accounts: names and argon2id hashes. */
 export class Accounts {
   readonly #options: AccountsOptions
+  /** Which hash each answer of {@link authenticate} was given by. */
+  readonly #verified = new WeakMap<object, string>()
 
   constructor (options: AccountsOptions) {
     this.#options = options
@@ -41,11 +43,23 @@ export class Accounts {
     }
     const matches = await verifyPassword(account?.passwordHash ?? null, password)
     if (account === null || !matches || account.disabled) return null
+    const passwordHash = isOutdated(account.passwordHash) ? await this.#renewHash(key, account, password) : account.passwordHash
     // It may have been disabled, or its password changed, while this one was checked.
-    const now = await accounts.read(key)
-    if (now === null || now.disabled || now.passwordHash !== account.passwordHash) return null
-    if (isOutdated(account.passwordHash)) await accounts.update(key, { passwordHash: await hashPassword(password) })
-    return { name: account.name }
+    const user = { name: account.name }
+    this.#verified.set(user, passwordHash)
+    return await this.stillHolds(user) ? user : null
+  }
+
+  /**
+   * Whether an answer of {@link authenticate} still holds: the account is not disabled, and its password is the one that
+   * was checked. Asked once the session is stored, it leaves no gap: a change of the account comes before the end of
+   * its sessions, so either the session is ended with them or the change is seen here.
+   */
+  async stillHolds (user: { name: string }): Promise<boolean> {
+    const passwordHash = this.#verified.get(user)
+    if (passwordHash === undefined) return true
+    const account = await this.#options.accounts.read(accountKey(user.name))
+    return account !== null && !account.disabled && account.passwordHash === passwordHash
   }
 
   /** @throws AccountExistsError, NameError, PasswordError */
@@ -74,6 +88,17 @@ export class Accounts {
 
   list (): Promise<Account[]> {
     return Promise.resolve(this.#options.accounts.list())
+  }
+
+  /** The hash by today's parameters; the old one if there is no time for it, or if another has been set meanwhile. */
+  async #renewHash (key: string, { passwordHash }: Account, password: string): Promise<string> {
+    try {
+      const renewed = await hashPassword(password)
+      return await this.#options.accounts.update(key, { passwordHash: renewed }, passwordHash) ? renewed : passwordHash
+    } catch (error) {
+      if (error instanceof BusyError) return passwordHash
+      throw error
+    }
   }
 
   async #create (name: string, password: string): Promise<boolean> {

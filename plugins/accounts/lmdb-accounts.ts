@@ -29,10 +29,10 @@ export class LmdbAccounts implements AccountStore {
     })
   }
 
-  update (key: string, changes: Partial<Account>): Promise<boolean> {
+  update (key: string, changes: Partial<Account>, ifHash?: string): Promise<boolean> {
     return this.#write(() => {
       const account = this.#accounts.get(key)
-      if (account === undefined) return false
+      if (account === undefined || (ifHash !== undefined && account.passwordHash !== ifHash)) return false
       this.#accounts.put(key, { ...account, ...changes })
       return true
     })

@@ -14,9 +14,9 @@ export class MemoryAccounts implements AccountStore {
     return true
   }
 
-  update (key: string, changes: Partial<Account>): boolean {
+  update (key: string, changes: Partial<Account>, ifHash?: string): boolean {
     const account = this.#accounts.get(key)
-    if (account === undefined) return false
+    if (account === undefined || (ifHash !== undefined && account.passwordHash !== ifHash)) return false
     this.#accounts.set(key, { ...account, ...changes })
     return true
   }

@@ -22,6 +22,6 @@ export function normalName (name: unknown): string {
 
 /** What makes two names the same account: the case folded. */
 export function accountKey (name: string): string {
-  // Upper case first folds what lower case alone leaves apart, such as ß and ss.
-  return name.toUpperCase().toLowerCase().normalize('NFC')
+  // Upper case in between folds what lower case alone leaves apart, such as ß, ẞ and ss.
+  return name.toLowerCase().toUpperCase().toLowerCase().normalize('NFC')
 }

@@ -16,8 +16,11 @@ export interface AccountStore {
   read (key: string): MaybePromise<Account | null>
   /** Inserts. False, and nothing written, if the key exists. */
   create (key: string, account: Account): MaybePromise<boolean>
-  /** Changes what is given. False if there is no such account. */
-  update (key: string, changes: Partial<Pick<Account, 'passwordHash' | 'disabled'>>): MaybePromise<boolean>
+  /**
+   * Changes what is given. False, and nothing written, if there is no such account, or if its hash is not `ifHash`
+   * any more.
+   */
+  update (key: string, changes: Partial<Pick<Account, 'passwordHash' | 'disabled'>>, ifHash?: string): MaybePromise<boolean>
   /** Every account, in the order of the keys. */
   list (): MaybePromise<Account[]>
 }

@@ -53,7 +53,7 @@ export function resolveConfig (options: HatcheckOptions, mode: Mode) {
   const name = (option: string): string => mode === 'plugin' ? option : environmentName(option)
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   for (const option of Object.keys(given)) {
-    assertRule(option in properties || TEXT_OR_MORE.includes(option) || CODE_ONLY.includes(option), `${option} is not an option of hatcheck.`)
+    assertRule(Object.hasOwn(properties, option) || TEXT_OR_MORE.includes(option) || CODE_ONLY.includes(option), `${option} is not an option of hatcheck.`)
   }
   const values = validate<typeof properties>(properties, given, name)
   const config = {
@@ -74,6 +74,8 @@ export function resolveConfig (options: HatcheckOptions, mode: Mode) {
       permanent: { idleSeconds: values.permanentSessionIdleTimeout, lifetimeSeconds: values.permanentSessionLifetime }
     } satisfies Lifetimes
   }
+  assertRule(typeof config.sessionStore === 'string' || typeof config.sessionStore === 'object',
+    `${name('sessionStore')} must be a url or a session store, not ${typeof config.sessionStore}.`)
   assertCookie(config, name)
   assertRule(config.sessionIdleTimeout <= config.sessionLifetime,
     `${name('sessionIdleTimeout')} must not be longer than ${name('sessionLifetime')}.`)

@@ -64,7 +64,8 @@ export class MemoryStore implements SessionStore {
   remove (key: string): SessionRecord | null {
     const live = this.read(key)
     this.#drop(key)
-    this.#tombstones.set(key, this.#options.now() + TOMBSTONE_MS)
+    // The first end counts, so that the tombstones stay in the order of their times.
+    if (!this.#tombstones.has(key)) this.#tombstones.set(key, this.#options.now() + TOMBSTONE_MS)
     return live
   }
 

@@ -29,6 +29,12 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     const user = await hatcheck.authenticate(name, password, request)
     if (user === null) throw new WrongCredentialsError()
     await request.login(user.name, { permanent })
+    // Stored before the last look at the account: a login in flight must not outlive what ends its user's sessions.
+    await request.session.save()
+    if (!await hatcheck.stillHolds(user)) {
+      await request.logout()
+      throw new WrongCredentialsError()
+    }
     const next = hatcheck.nextOf(nextOf(request))
     if (hatcheck.prefersJson(request)) {
       return { user: { name: user.name, authenticatedAt: new Date(request.user?.authenticatedAt ?? 0).toISOString() }, next }

@@ -1,0 +1,464 @@
+import { hash } from '@node-rs/argon2'
+import type { FastifyInstance } from 'fastify'
+import { test, type Test } from 'tap'
+import { Accounts } from '../plugins/accounts/accounts.js'
+import { accountKey, normalName } from '../plugins/accounts/name.js'
+import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
+import type { AccountStore } from '../plugins/accounts/store.js'
+import type { SessionStore } from '../plugins/session/store.js'
+import { Client, build, buildHost, gate } from './helper.js'
+import { recordOf } from './store-contract.js'
+import { kinds, openEngine, stop, type Kind } from './watched-store.js'
+
+const START = recordOf().createdAt
+const GOOD = 'correct horse battery'
+const OTHER = 'staple of something else'
+
+interface Office {
+  accounts: Accounts
+  store: AccountStore
+  sessions: SessionStore
+}
+
+function openOffice (t: Test, kind: Kind, { signup = 'closed', passwordMinLength = 15 }: { signup?: 'open' | 'closed', passwordMinLength?: number } = {}): Office {
+  const { accounts: store, sessions } = openEngine(t, kind, { now: () => START })
+  return { accounts: new Accounts({ accounts: store, sessions, signup, passwordMinLength, now: () => START }), store, sessions }
+}
+
+function accountsOver (accounts: AccountStore, sessions: SessionStore): Accounts {
+  return new Accounts({ accounts, sessions, signup: 'closed', passwordMinLength: 15, now: () => START })
+}
+
+/** The calls of a store, for a test that holds one of them up. */
+function delegate (store: AccountStore): AccountStore {
+  return {
+    read: (...args) => store.read(...args),
+    create: (...args) => store.create(...args),
+    update: (...args) => store.update(...args),
+    list: () => store.list()
+  }
+}
+
+for (const kind of kinds) {
+  test(`accounts in ${kind}`, async (t) => {
+    t.test('can be added, listed and logged in to', async (t) => {
+      const { accounts } = openOffice(t, kind)
+      t.strictSame(await accounts.list(), [])
+      await accounts.add('Sally', OTHER)
+      await accounts.add('Harry', GOOD)
+      await accounts.add('arthur', GOOD)
+      t.strictSame((await accounts.list()).map(({ name, createdAt, disabled }) => ({ name, createdAt, disabled })),
+        ['arthur', 'Harry', 'Sally'].map((name) => ({ name, createdAt: START, disabled: false })), 'in the order of the names, whatever their case')
+      t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' })
+      t.strictSame(await accounts.authenticate('Sally', OTHER), { name: 'Sally' })
+      t.equal(await accounts.authenticate('Harry', OTHER), null)
+      t.equal(await accounts.authenticate('Harry', ''), null)
+      t.equal(await accounts.authenticate('Nobody', GOOD), null)
+      await t.rejects(accounts.add('Harry', OTHER), { code: 'HATCHECK_ACCOUNT_EXISTS', statusCode: 409, message: 'There is an account Harry already.' })
+      t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' }, 'which changes nothing')
+    })
+
+    t.test('keep the password as an argon2id hash alone', async (t) => {
+      const { accounts, store } = openOffice(t, kind)
+      await accounts.add('Harry', GOOD)
+      await accounts.add('Sally', GOOD)
+      const hashes = (await accounts.list()).map(({ passwordHash }) => passwordHash)
+      for (const passwordHash of hashes) t.match(passwordHash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$[\w+/]{22}\$[\w+/]{43}$/)
+      t.not(hashes[0], hashes[1], 'each with its own salt')
+      t.notOk(JSON.stringify(await store.read('harry')).includes(GOOD))
+    })
+
+    t.test('are found by any case of the name, and known by the first', async (t) => {
+      const { accounts } = openOffice(t, kind)
+      for (const [given, others] of [
+        ['Harry', ['harry', 'HARRY', 'hARRy', '  Harry ', '\tHarry\n', '\u00A0Harry\uFEFF']],
+        ['Zoë', ['zoë', 'ZOË', 'Zoe\u0308', ' ZOE\u0308']],
+        ['Straße', ['strasse', 'STRASSE', 'straße', 'STRAẞE'.toLowerCase()]],
+        ['Ὀδυσσεύς', ['ὈΔΥΣΣΕΎΣ', 'ὀδυσσεύς']]
+      ] as const) {
+        await accounts.add(given, GOOD)
+        for (const other of others) {
+          t.strictSame(await accounts.authenticate(other, GOOD), { name: given }, JSON.stringify(other))
+          await t.rejects(accounts.add(other, GOOD), { code: 'HATCHECK_ACCOUNT_EXISTS' })
+        }
+      }
+      t.equal((await accounts.list()).length, 4)
+    })
+
+    t.test('end every session with a new password', async (t) => {
+      const { accounts, sessions } = openOffice(t, kind)
+      await accounts.add('Harry', GOOD)
+      await accounts.add('Sally', GOOD)
+      for (const [key, user] of [['a', 'Harry'], ['b', 'Harry'], ['c', 'Sally']] as const) await sessions.create(key, recordOf({ user }))
+      await accounts.setPassword('HARRY', OTHER)
+      t.equal(await accounts.authenticate('Harry', GOOD), null)
+      t.strictSame(await accounts.authenticate('Harry', OTHER), { name: 'Harry' })
+      t.strictSame(await sessions.ofUser('Harry'), [])
+      t.equal((await sessions.ofUser('Sally')).length, 1, 'and those of nobody else')
+
+      await sessions.create('d', recordOf({ user: 'Harry' }))
+      await t.rejects(accounts.setPassword('Harry', 'short'), { code: 'HATCHECK_PASSWORD' })
+      t.equal((await sessions.ofUser('Harry')).length, 1, 'a refused one ends none')
+      t.strictSame(await accounts.authenticate('Harry', OTHER), { name: 'Harry' })
+    })
+
+    t.test('end every session when they are disabled, until they are enabled', async (t) => {
+      const { accounts, sessions } = openOffice(t, kind)
+      await accounts.add('Harry', GOOD)
+      await sessions.create('a', recordOf({ user: 'Harry' }))
+      await accounts.disable('harry')
+      t.strictSame(await sessions.ofUser('Harry'), [])
+      t.equal(await accounts.authenticate('Harry', GOOD), null)
+      t.match(await accounts.list(), [{ name: 'Harry', disabled: true }])
+      await accounts.disable('harry')
+      await accounts.setPassword('Harry', OTHER)
+      t.equal(await accounts.authenticate('Harry', OTHER), null, 'a new password enables nothing')
+      await accounts.enable('harry')
+      t.strictSame(await accounts.authenticate('Harry', OTHER), { name: 'Harry' })
+      t.strictSame(await sessions.ofUser('Harry'), [], 'no session comes back')
+    })
+
+    t.test('that are not there are an error by name', async (t) => {
+      const { accounts } = openOffice(t, kind)
+      const error = { code: 'HATCHECK_NO_SUCH_ACCOUNT', statusCode: 404, message: 'There is no account Nobody.' }
+      await t.rejects(accounts.setPassword('Nobody', GOOD), error)
+      await t.rejects(accounts.disable(' Nobody '), error)
+      await t.rejects(accounts.enable('Nobody'), error)
+      t.strictSame(await accounts.list(), [])
+    })
+
+    t.test('are made by a login when signup is open', async (t) => {
+      const { accounts } = openOffice(t, kind, { signup: 'open', passwordMinLength: 8 })
+      t.strictSame(await accounts.authenticate(' Harry ', '12345678'), { name: 'Harry' })
+      t.strictSame(await accounts.authenticate('harry', '12345678'), { name: 'Harry' })
+      t.equal(await accounts.authenticate('Harry', '87654321'), null)
+      await t.rejects(accounts.authenticate('Sally', '1234567'), { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must have at least 8 characters.' })
+      await accounts.disable('Harry')
+      t.equal(await accounts.authenticate('Harry', '12345678'), null)
+      t.equal((await accounts.list()).length, 1)
+    })
+
+    t.test('are made once by two signups at once', async (t) => {
+      const { accounts } = openOffice(t, kind, { signup: 'open' })
+      const passwords = [GOOD, OTHER, `${GOOD} three`]
+      const answers = await Promise.all(passwords.map((password, i) => accounts.authenticate(i === 0 ? 'Harry' : 'HARRY', password)))
+      t.equal(answers.filter((answer) => answer !== null).length, 1)
+      const winner = answers.findIndex((answer) => answer !== null)
+      t.equal((await accounts.list()).length, 1)
+      for (const [i, password] of passwords.entries()) t.equal(await accounts.authenticate('Harry', password) !== null, i === winner)
+    })
+
+    t.test('are made once by two adds at once', async (t) => {
+      const { accounts } = openOffice(t, kind)
+      const outcomes = await Promise.allSettled([accounts.add('Harry', GOOD), accounts.add('harry', OTHER)])
+      t.strictSame(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+      t.equal((await accounts.list()).length, 1)
+    })
+
+    t.test('with a hash that is weaker than today\'s get a new one at the login', async (t) => {
+      const { accounts, store } = openOffice(t, kind)
+      const passwordHash = await hash(GOOD, { algorithm: 2, memoryCost: 4_096, timeCost: 1, parallelism: 1 })
+      await store.create('harry', { name: 'Harry', passwordHash, createdAt: START, disabled: false })
+      t.equal(await accounts.authenticate('Harry', OTHER), null)
+      t.equal((await store.read('harry'))?.passwordHash, passwordHash, 'not with a wrong password')
+      t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' })
+      t.match((await store.read('harry'))?.passwordHash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
+      t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' })
+    })
+
+    t.test('keep the new password when an old hash is renewed at the same time', async (t) => {
+      const { store, sessions } = openOffice(t, kind)
+      const pause = stop()
+      let held = false
+      const accounts = accountsOver({
+        ...delegate(store),
+        async update (...args) {
+          if (!held) {
+            held = true
+            await pause.here()
+          }
+          return await store.update(...args)
+        }
+      }, sessions)
+      const passwordHash = await hash(GOOD, { algorithm: 2, memoryCost: 4_096, timeCost: 1, parallelism: 1 })
+      await store.create('harry', { name: 'Harry', passwordHash, createdAt: START, disabled: false })
+      const login = accounts.authenticate('Harry', GOOD)
+      await Promise.race([pause.reached, login])
+      held = true
+      await accounts.setPassword('Harry', OTHER)
+      pause.go()
+      await login
+      t.equal(await accounts.authenticate('Harry', GOOD), null, 'the old password does not come back')
+      t.strictSame(await accounts.authenticate('Harry', OTHER), { name: 'Harry' })
+    })
+
+    t.test('that change while a login is under way do not get in', async (t) => {
+      for (const change of ['disable', 'setPassword'] as const) {
+        const { store, sessions, ...office } = openOffice(t, kind)
+        const name = change === 'disable' ? 'Harry' : 'Sally'
+        await office.accounts.add(name, GOOD)
+        const pause = stop()
+        let held = false
+        const accounts = accountsOver({
+          ...delegate(store),
+          async read (key) {
+            const account = await store.read(key)
+            if (!held) {
+              held = true
+              await pause.here()
+            }
+            return account
+          }
+        }, sessions)
+        const login = accounts.authenticate(name, GOOD)
+        await pause.reached
+        if (change === 'disable') await accounts.disable(name)
+        else await accounts.setPassword(name, OTHER)
+        pause.go()
+        t.equal(await login, null, change)
+      }
+    })
+  })
+}
+
+test('LMDB accounts are shared by all who have the folder open, and last', async (t) => {
+  const folder = t.testdir()
+  const open = (): Accounts => {
+    const { accounts, sessions } = openEngine(t, 'lmdb:', { folder })
+    return new Accounts({ accounts, sessions, signup: 'closed', passwordMinLength: 15, now: Date.now })
+  }
+  const [one, other] = [open(), open()]
+  await one.add('Harry', GOOD)
+  t.strictSame(await other.authenticate('Harry', GOOD), { name: 'Harry' })
+  await other.disable('Harry')
+  t.equal(await one.authenticate('Harry', GOOD), null)
+})
+
+test('no session outlives the password that it was begun with', async (t) => {
+  for (const change of ['disable', 'setPassword'] as const) {
+    for (const moment of ['the password is checked', 'the session is stored']) {
+      await t.test(`${change} before ${moment}`, async (t) => {
+        const fastify = await build(t, { mode: 'service', signup: 'closed' })
+        const { accounts, sessions: { store } } = fastify as Required<FastifyInstance> & { accounts: Accounts }
+        await accounts.add('Harry', GOOD)
+        const pause = stop()
+        if (moment.includes('stored')) {
+          const create = store.create.bind(store)
+          store.create = async (...args) => {
+            await pause.here()
+            return await create(...args)
+          }
+        } else {
+          const { authenticate } = fastify.hatcheck
+          fastify.hatcheck.authenticate = async (...args) => {
+            const answer = authenticate(...args)
+            await pause.here()
+            return await answer
+          }
+        }
+        const harry = new Client(fastify)
+        const login = harry.login('Harry', GOOD)
+        await pause.reached
+        // What setPassword does is done once it has hashed, so it is done after the check of the password has begun.
+        const changed = change === 'disable' ? accounts.disable('Harry') : accounts.setPassword('Harry', OTHER)
+        if (moment.includes('stored')) await changed
+        pause.go()
+        await Promise.all([login, changed])
+        t.match((await harry.get('/')).body, 'You are not logged in')
+        t.strictSame(await store.ofUser('Harry'), [])
+      })
+    }
+  }
+})
+
+test('a name', (t) => {
+  t.equal(normalName('Harry'), 'Harry')
+  t.equal(normalName('  Harry Potter\n'), 'Harry Potter')
+  t.equal(normalName('Zoe\u0308'), 'Zo\u00EB', 'is NFC')
+  t.equal(normalName('n'.repeat(64)), 'n'.repeat(64))
+  t.equal(normalName('😀'.repeat(64)), '😀'.repeat(64), 'is counted in characters')
+  for (const name of ['王小明', 'o\'Hara', '<b>', 'a@b@c', '__proto__', 'constructor', '"', '1']) t.equal(normalName(name), name)
+  const refusals: Array<[unknown[], string]> = [
+    [['', ' ', '\u00A0\t\n', undefined, null, 1, {}, ['Harry']], 'The name is missing.'],
+    [['n'.repeat(65), '😀'.repeat(65)], 'A name may have at most 64 characters.'],
+    [['a\u0000b', 'a\nb', 'a\r\nSet-Cookie: b', 'a\u007Fb', 'a\u0085b', 'a\u2028b', 'a\u2029b', 'a\u202Eb', 'a\u2066b', 'a\ud800b', '\udc00'], 'A name must not have control characters.']
+  ]
+  for (const [names, message] of refusals) {
+    for (const name of names) t.throws(() => normalName(name), { code: 'HATCHECK_NAME', statusCode: 400, message })
+  }
+  for (const name of ['Harry', 'Straße', 'STRAẞE', 'İstanbul', 'ΟΔΟΣ', 'ŉ', 'ﬁn', 'Ǆ', 'Zoe\u0308']) {
+    t.equal(accountKey(accountKey(name)), accountKey(name), 'its key is the key of the key')
+    t.equal(accountKey(name.toUpperCase()), accountKey(name))
+  }
+  t.end()
+})
+
+test('a password', async (t) => {
+  t.test('has a length', async (t) => {
+    const { accounts } = openOffice(t, 'memory:')
+    const short = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must have at least 15 characters.' }
+    await t.rejects(accounts.add('Harry', 'fourteen chars'), short)
+    await t.rejects(accounts.add('Harry', '😀'.repeat(14)), short, 'counted in characters')
+    await accounts.add('a', 'fifteen chars !')
+    await accounts.add('b', '😀'.repeat(15))
+    await accounts.add('c', 'a'.repeat(64))
+    await accounts.add('d', `${'é'.repeat(511)}ab`)
+    t.strictSame(await accounts.authenticate('d', `${'é'.repeat(511)}ab`), { name: 'd' }, '1024 bytes count to the last')
+    t.equal(await accounts.authenticate('d', `${'é'.repeat(511)}ac`), null)
+    const long = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password may have at most 1024 bytes.' }
+    for (const password of ['a'.repeat(1_025), 'é'.repeat(513)]) {
+      await t.rejects(accounts.add('Harry', password), long)
+      await t.rejects(accounts.authenticate('a', password), long)
+      await t.rejects(accounts.setPassword('a', password), long)
+    }
+    for (const password of [undefined, null, 1, {}, ['a'.repeat(15)]]) {
+      await t.rejects(accounts.add('Harry', password as string), { code: 'HATCHECK_PASSWORD', message: 'The password is missing.' })
+      await t.rejects(accounts.authenticate('a', password as string), { code: 'HATCHECK_PASSWORD', message: 'The password is missing.' })
+    }
+  })
+
+  t.test('needs no certain kinds of characters', async (t) => {
+    const { accounts } = openOffice(t, 'memory:')
+    for (const [i, password] of ['all lower case words', '          spaces          ', '🔑🐴🔋📎🎩🧥🧣🧤🧦👒🎓👑💍👜👝', 'пароль из пяти слов'].entries()) {
+      await accounts.add(`user${i}`, password)
+      t.strictSame(await accounts.authenticate(`user${i}`, password), { name: `user${i}` })
+      t.equal(await accounts.authenticate(`user${i}`, password.trim() === password ? `${password} ` : password.trim()), null, 'and space counts')
+      t.equal(await accounts.authenticate(`user${i}`, password.toUpperCase()) === null, password.toUpperCase() !== password, 'and case')
+    }
+  })
+
+  t.test('is verified whole', async (t) => {
+    const { accounts } = openOffice(t, 'memory:')
+    await accounts.add('Harry', 'before the NUL\0after it')
+    t.equal(await accounts.authenticate('Harry', 'before the NUL'), null)
+    t.equal(await accounts.authenticate('Harry', 'before the NUL\0after'), null)
+    t.strictSame(await accounts.authenticate('Harry', 'before the NUL\0after it'), { name: 'Harry' })
+    await accounts.add('long', 'a'.repeat(100))
+    t.equal(await accounts.authenticate('long', `${'a'.repeat(72)}${'b'.repeat(28)}`), null)
+  })
+
+  t.test('is the same on another keyboard', async (t) => {
+    const { accounts } = openOffice(t, 'memory:')
+    await accounts.add('Zoë', 'Zoë\'s long password'.normalize('NFD'))
+    t.strictSame(await accounts.authenticate('Zoë', 'Zoë\'s long password'.normalize('NFC')), { name: 'Zoë' })
+  })
+})
+
+test('the time of an answer does not tell which names there are', async (t) => {
+  const { accounts } = openOffice(t, 'memory:')
+  await accounts.add('Harry', GOOD)
+  await accounts.add('disabled', GOOD)
+  await accounts.disable('disabled')
+  const attempts = { wrong: ['Harry', OTHER], unknown: ['Nobody', OTHER], disabled: ['disabled', GOOD] } as const
+  const times: Record<string, number[]> = { wrong: [], unknown: [], disabled: [] }
+  for (let round = 0; round < 5; round++) {
+    for (const [what, [name, password]] of Object.entries(attempts)) {
+      const before = performance.now()
+      t.equal(await accounts.authenticate(name, password), null)
+      times[what]?.push(performance.now() - before)
+    }
+  }
+  const [wrong = 0, unknown = 0, disabled = 0] = Object.values(times).map((list) => list.sort((a, b) => a - b)[2] as number)
+  for (const other of [unknown, disabled]) t.ok(other < 3 * wrong && wrong < 3 * other, `${other.toFixed(1)} ms and ${wrong.toFixed(1)} ms`)
+  t.ok(unknown > 2, 'something is hashed')
+})
+
+test('hashing is bounded', async (t) => {
+  t.test('those who come too many get a 503 before anything is hashed', async (t) => {
+    const passwordHash = await hashPassword(GOOD)
+    const outcomes = await Promise.allSettled(Array.from({ length: 100 }, (_, i) => i % 2 === 0 ? verifyPassword(passwordHash, GOOD) : hashPassword(OTHER)))
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected').map(({ reason }) => reason)
+    t.ok(refused.length >= 34 && refused.length <= 36, `${refused.length} of 100 are refused`)
+    for (const error of refused) {
+      t.match(error, {
+        code: 'HATCHECK_BUSY',
+        statusCode: 503,
+        message: 'Too many people are logging in right now. Please try again in a moment.',
+        headers: { 'retry-after': '2' }
+      })
+    }
+    t.equal(await verifyPassword(passwordHash, GOOD), true, 'afterwards all is well')
+  })
+
+  t.test('a password that cannot be one is refused without waiting', async (t) => {
+    const { accounts } = openOffice(t, 'memory:')
+    const waiting = Promise.allSettled(Array.from({ length: 66 }, () => hashPassword(GOOD)))
+    await t.rejects(accounts.authenticate('Harry', 'a'.repeat(1_025)), { code: 'HATCHECK_PASSWORD' })
+    await t.rejects(accounts.add('Harry', 'short'), { code: 'HATCHECK_PASSWORD' })
+    await t.rejects(accounts.authenticate('Harry', OTHER), { code: 'HATCHECK_BUSY' })
+    await waiting
+  })
+
+  t.test('over HTTP, and who is logged in does not wait', async (t) => {
+    const fastify = await build(t, { mode: 'service', signup: 'closed' })
+    await fastify.accounts?.add('Harry', GOOD)
+    const harry = new Client(fastify)
+    t.equal((await harry.login('Harry', GOOD)).statusCode, 303)
+    const done = gate()
+    let answered = 0
+    const logins = Promise.all(Array.from({ length: 100 }, async () => {
+      const response = await new Client(fastify).login('Harry', OTHER)
+      if (response.statusCode === 401 && ++answered === 60) done.open()
+      return response
+    }))
+    const before = performance.now()
+    t.match((await harry.get('/')).body, 'Harry Your account is logged in.')
+    const took = performance.now() - before
+    const responses = await logins
+    await done.passed
+    t.ok(took < performance.now() - before, 'it is answered before they are')
+    const busy = responses.filter(({ statusCode }) => statusCode === 503)
+    t.ok(busy.length > 0)
+    t.equal(busy.length + responses.filter(({ statusCode }) => statusCode === 401).length, 100)
+    for (const response of busy) {
+      t.equal(response.headers['retry-after'], '2')
+      t.match(response.json(), { status: 503, code: 'HATCHECK_BUSY' })
+      t.equal(response.headers['set-cookie'], undefined)
+    }
+  })
+})
+
+test('accounts over HTTP', async (t) => {
+  const service = async (t: Test, kind: Kind): Promise<FastifyInstance> =>
+    await build(t, { mode: 'service', signup: 'closed', sessionStore: kind === 'lmdb:' ? `lmdb:${t.testdir()}` : kind })
+
+  for (const kind of kinds) {
+    t.test(`every browser is signed out by a new password and by the end of the account, on ${kind}`, async (t) => {
+      const fastify = await service(t, kind)
+      await fastify.accounts?.add('Harry', GOOD)
+      const browsers = [new Client(fastify), new Client(fastify)]
+      const signIn = async (password: string): Promise<void> => { for (const browser of browsers) t.equal((await browser.login(' hARRY ', password)).statusCode, 303) }
+      const body = async (): Promise<string[]> => await Promise.all(browsers.map(async (browser) => (await browser.get('/')).body))
+      await signIn(GOOD)
+      for (const text of await body()) t.match(text, 'Harry Your account is logged in.')
+      await fastify.accounts?.setPassword('harry', OTHER)
+      for (const text of await body()) t.match(text, 'You are not logged in')
+      t.equal((await browsers[0]?.login('Harry', GOOD))?.statusCode, 401)
+      await signIn(OTHER)
+      await fastify.accounts?.disable('harry')
+      for (const text of await body()) t.match(text, 'You are not logged in')
+      t.equal((await browsers[0]?.login('Harry', OTHER))?.statusCode, 401)
+    })
+  }
+
+  t.test('an unknown name, a wrong password and a disabled account get the same answer', async (t) => {
+    const fastify = await service(t, 'memory:')
+    await fastify.accounts?.add('Harry', GOOD)
+    await fastify.accounts?.add('disabled', GOOD)
+    await fastify.accounts?.disable('disabled')
+    const answers = await Promise.all([['Harry', OTHER], ['Nobody', OTHER], ['disabled', GOOD]].map(async ([name, password]) => {
+      const { statusCode, headers: { date, ...headers }, body } = await new Client(fastify).login(name, password)
+      t.ok(date)
+      return { statusCode, headers, body }
+    }))
+    t.equal(answers[0]?.statusCode, 401)
+    t.strictSame(answers[1], answers[0])
+    t.strictSame(answers[2], answers[0])
+  })
+
+  t.test('an application with its own authenticate or store has none', async (t) => {
+    t.equal((await buildHost(t, { authenticate: () => null })).accounts, undefined)
+    t.equal((await buildHost(t, { sessionStore: openEngine(t, 'memory:').sessions })).accounts, undefined)
+    t.ok((await buildHost(t)).accounts instanceof Accounts)
+  })
+})
