@@ -33,7 +33,13 @@ export default fp(async function securityHeaders (fastify) {
     // With helmet's no-referrer, browsers send "Origin: null" with our own forms.
     referrerPolicy: { policy: 'same-origin' },
     xFrameOptions: { action: 'deny' },
-    strictTransportSecurity: false
+    strictTransportSecurity: false,
+    // For browsers and plug-ins of the past, or without an effect under this policy.
+    originAgentCluster: false,
+    xDnsPrefetchControl: false,
+    xDownloadOptions: false,
+    xPermittedCrossDomainPolicies: false,
+    xXssProtection: false
   })
   const overHttps = { ...headers, 'strict-transport-security': `max-age=${ONE_YEAR}; includeSubDomains` }
 

@@ -155,7 +155,7 @@ test('a name is text, whatever is in it', async (t) => {
     const { body } = await client.get('/', asBrowser)
     const [, shown] = /<h1>(.*) Your account is logged in\.<\/h1>/.exec(body) ?? []
     t.equal(unescaped(shown), name)
-    const [, title] = /<title>(.*) – hatcheck<\/title>/.exec(body) ?? []
+    const [, title] = /<title>(.*) \| hatcheck<\/title>/.exec(body) ?? []
     t.equal(unescaped(title), name)
     t.notMatch(body, '<script>')
     t.equal((await client.get('/', asProgram)).json().user.name, name)

@@ -1045,6 +1045,16 @@ test('who is logged in comes from request.login alone', async (t) => {
     t.equal((await visitor.get('/private')).body, 'private')
   })
 
+  t.test('a login whose name is taken out in the same request logs nobody in, and is no error', async (t) => {
+    const visitor = (await Host.start(t)).visitor()
+    const { response } = await visitor.run(async (session, request) => {
+      await request.login('Harry')
+      session['pop']('client_name')
+    })
+    t.equal(response.statusCode, 200)
+    t.equal((await visitor.run(userOf)).value, null)
+  })
+
   t.test('a login is seen at once, and says when it was', async (t) => {
     const { run } = (await Host.start(t, { now: () => START })).visitor()
     const { value } = await run(async (session, request) => {

@@ -218,6 +218,29 @@ test('of several cookies of the name the first with a good MAC counts', async (t
   }
 })
 
+test('a ticket of a session that has ended does not hide a live one beside it', async (t) => {
+  for (const kind of [true, false]) {
+    const store = openStore(t, 'memory:')
+    const fastify = await buildHost(t, { sessionStore: watched(store, () => {}, kind) })
+    fastify.post('/login', async (request) => { await request.login('Harry') })
+    fastify.post('/logout', async (request) => { await request.logout() })
+    fastify.get('/', async ({ user }) => ({ name: user?.name ?? null }))
+    const loggedIn = async (): Promise<string> => {
+      const client = new Client(fastify)
+      await client.send({ method: 'POST', url: '/login' })
+      return client.cookieHeader
+    }
+    const name = async (cookie: string): Promise<unknown> => (await fastify.inject({ url: '/', headers: { cookie } })).json().name
+    const [dead, alive] = [await loggedIn(), await loggedIn()]
+    await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: dead } })
+    t.equal(await name(dead), null)
+    t.equal(await name(`${dead}; ${alive}`), 'Harry')
+    await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: `${dead}; ${alive}` } })
+    t.equal(await name(`${dead}; ${alive}`), null)
+    t.equal(await store.count(), 0)
+  }
+})
+
 test('over https only the cookie with the prefix counts', async (t) => {
   const { fastify, login } = await counted(t)
   const ticket = await login()

@@ -63,10 +63,12 @@ function defined (names: readonly string[], read: (option: string) => string | u
 
 function isAddressRange (text: string): boolean {
   if (NAMED_RANGES.has(text) || isIP(text) !== 0) return true
-  const [address = '', bits = ''] = text.split('/')
+  const [address = '', bits = '', ...rest] = text.split('/')
+  // Every address is no proxy's: that would let anyone say where a request comes from.
+  if (!/^[1-9]\d*$/.test(bits) || rest.length > 0) return false
   try {
     new BlockList().addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6')
-    return /^\d+$/.test(bits)
+    return true
   } catch {
     return false
   }

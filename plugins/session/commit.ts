@@ -50,9 +50,9 @@ export function commit (session: LazySession, context: CommitContext, strict = f
 function changesOf (session: LazySession, { now, lifetimes, maxBytes }: CommitContext): SessionChanges | null {
   const { record, permanent } = session
   const { set, remove } = session.difference()
-  const lostIdentity = record !== null && record.user !== null && session.user === null
   const permanentChanged = record !== null && record.permanent !== permanent
-  if (Object.keys(set).length === 0 && remove.length === 0 && !permanentChanged) return null
+  if (remove.length === 0 && !permanentChanged && isEmpty(set)) return null
+  const lostIdentity = record !== null && record.user !== null && session.user === null
   assertSize(without({ ...record?.fields, ...set }, remove), maxBytes)
   const seenAt = now()
   return {
@@ -69,17 +69,17 @@ function noteReading (session: LazySession, { store, lifetimes, log, now }: Comm
   const { record, ticket } = session
   if (record === null || ticket === null) return
   const time = now()
-  const touch = async (): Promise<boolean> => await store.touch(ticket.key, time, expiryOf({ ...record, seenAt: time }, lifetimes))
-  const failed = (error: unknown): void => { log.warn({ err: error }, 'activity of a session could not be noted') }
-  if (ticket.stale) {
-    // Signed anew only if it still lives: the browser may have a newer cookie by now.
-    return touch().then((lives) => { if (lives) session.cookie = 'set' }, failed)
-  }
   const lifetime = record.permanent ? lifetimes.permanent : lifetimes.browser
-  if (!session.touchForced && !isTouchDue(Math.max(record.seenAt, ticket.touchedAt), time, lifetime)) return
+  if (!ticket.stale && !session.touchForced && !isTouchDue(Math.max(record.seenAt, ticket.touchedAt), time, lifetime)) return
   ticket.touchedAt = time
+  const touch = async (): Promise<boolean> => await store.touch(ticket.key, time, expiryOf({ ...record, seenAt: time }, lifetimes))
   // The response does not wait for it, and a failure costs no more than an earlier end of an idle session.
-  touch().catch(failed)
+  const noted = touch().catch((error: unknown) => {
+    log.warn({ err: error }, 'activity of a session could not be noted')
+    return false
+  })
+  // Signed anew only if it still lives: the browser may have a newer cookie by now.
+  if (ticket.stale) return noted.then((lives) => { if (lives) session.cookie = 'set' })
 }
 
 async function begin (session: LazySession, fields: SessionFields, context: CommitContext): Promise<void> {
@@ -113,7 +113,7 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   if (record !== null && last === null && carriesOver) return gone(log, strict)
   const fields = without({ ...pick(last?.fields ?? {}, keep), ...set }, remove)
   if (authenticated && session.user !== null) fields['client_name'] = JSON.stringify(session.user.name)
-  if (Object.keys(fields).length === 0) {
+  if (isEmpty(fields)) {
     session.cookie = 'clear'
     return
   }
@@ -162,6 +162,10 @@ async function guarded<T> (doing: string, action: () => MaybePromise<T>): Promis
   } catch (error) {
     throw storeUnavailable(error, doing)
   }
+}
+
+function isEmpty (fields: SessionFields): boolean {
+  return Object.keys(fields).length === 0
 }
 
 function without (fields: SessionFields, keys: readonly string[]): Record<string, string> {

@@ -55,7 +55,7 @@ const kSession = Symbol('hatcheck.session')
 const kFailure = Symbol('hatcheck.failure')
 type WithSession = FastifyRequest & { [kSession]: LazySession | null, [kFailure]: unknown }
 
-/** The session of a request, for the plugins that build on it. Nobody is said to have read it yet. */
+/** The session of a request, which counts as read from then on. Throws if the store cannot answer. */
 export type SessionOf = (request: FastifyRequest) => LazySession
 
 declare module 'fastify' {
@@ -73,8 +73,8 @@ export default fp(async function session (fastify) {
   const store = storage.sessions
   const { now } = config
   const profileOf = cookieProfiles(config)
-  const tickets = createTicketOffice(secretsOf(config))
-  const makeReal = await registerFastifySession(fastify, () => tickets)
+  const office = createTicketOffice(secretsOf(config))
+  const makeReal = await registerFastifySession(fastify, () => office)
   const upkeep = startUpkeep(store, fastify.log)
 
   const commitContext: CommitContext = {
@@ -82,7 +82,7 @@ export default fp(async function session (fastify) {
   }
   const sessionContext: SessionContext = {
     makeReal,
-    sign: tickets.sign,
+    sign: office.sign,
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     save: async (session) => { await commit(session, commitContext, true) },
     read: async (ticket) => live(ticket, await guardedRead(ticket))
@@ -99,10 +99,16 @@ export default fp(async function session (fastify) {
   if (!store.sync) {
     fastify.addHook('onRequest', async function readSession (request) {
       const holder = request as WithSession
-      const ticket = presentedTicket(request)
+      const tickets = presentedTickets(request)
       try {
-        const record = ticket === null ? null : live(ticket, await guardedRead(ticket))
-        holder[kSession] = new LazySession(sessionContext, request, ticket, record)
+        let session = new LazySession(sessionContext, request, tickets[0] ?? null, null)
+        for (const ticket of tickets) {
+          const record = live(ticket, await guardedRead(ticket))
+          if (record === null) continue
+          session = new LazySession(sessionContext, request, ticket, record)
+          break
+        }
+        holder[kSession] = session
       } catch (error) {
         // Told to whoever asks for the session: a route that needs none goes on.
         holder[kFailure] = error
@@ -117,20 +123,22 @@ export default fp(async function session (fastify) {
       return
     }
     markPrivate(reply)
-    const succeed = (): void => { finish(session, request, reply); done() }
-    const fail = (error: Error): void => {
+    const finished = (error?: Error): void => {
       // What was on its way may have been a redirect.
-      reply.removeHeader('location')
+      if (error !== undefined) reply.removeHeader('location')
       finish(session, request, reply)
-      done(error)
+      if (error === undefined) done()
+      else done(error)
     }
+    let writing
     try {
-      const writing = commit(session, commitContext)
-      if (writing === undefined) succeed()
-      else writing.then(succeed, fail)
+      writing = commit(session, commitContext)
     } catch (error) {
-      fail(error as Error)
+      finished(error as Error)
+      return
     }
+    if (writing === undefined) finished()
+    else writing.then(() => { finished() }, finished)
   })
 
   fastify.addHook('onClose', async () => {
@@ -148,7 +156,7 @@ export default fp(async function session (fastify) {
 
   function endSession (request: FastifyRequest): void {
     const holder = request as WithSession
-    const ticket = presentedTicket(request)
+    const ticket = presentedTickets(request)[0] ?? null
     try {
       sessionOf(request)
     } catch {
@@ -163,20 +171,24 @@ export default fp(async function session (fastify) {
   }
 
   function open (request: FastifyRequest): LazySession {
-    const ticket = presentedTicket(request)
-    const record = ticket === null ? null : live(ticket, readNow(ticket))
-    return new LazySession(sessionContext, request, ticket, record)
+    const tickets = presentedTickets(request)
+    for (const ticket of tickets) {
+      const record = live(ticket, readNow(ticket))
+      if (record !== null) return new LazySession(sessionContext, request, ticket, record)
+    }
+    return new LazySession(sessionContext, request, tickets[0] ?? null, null)
   }
 
-  /** The first cookie of our name that verifies: a planted or stale duplicate must not lock the user out. */
-  function presentedTicket (request: FastifyRequest): Ticket | null {
+  /** Every cookie of our name that verifies: a planted or stale duplicate must not lock out who also has a live one. */
+  function presentedTickets (request: FastifyRequest): Ticket[] {
     const header = request.headers.cookie
-    if (header === undefined) return null
+    if (header === undefined) return []
+    const presented: Ticket[] = []
     for (const value of cookieValues(header, profileOf(request).name)) {
-      const ticket = tickets.verify(value)
-      if (ticket !== null) return ticket
+      const ticket = office.verify(value)
+      if (ticket !== null) presented.push(ticket)
     }
-    return null
+    return presented
   }
 
   /** The two clocks are reckoned here, by the configuration of now; the store's expiry only says when to forget. */
