@@ -47,6 +47,16 @@ async function loggedIn (fastify: FastifyInstance, name = 'Harry'): Promise<Clie
   return client
 }
 
+/** Harry logs out while a request of his is stopped, which then goes on. Answers what that request is answered. */
+async function logOutDuring (t: Test, fastify: FastifyInstance, pause: ReturnType<typeof stop>, url: string): Promise<LightMyRequestResponse> {
+  const { cookieHeader } = await loggedIn(fastify)
+  const slow = post(fastify, url, cookieHeader)
+  await pause.reached
+  t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
+  pause.go()
+  return await slow
+}
+
 function keyOf (cookie: string): string {
   return storeKey((cookie.split('=')[1] as string).split('.')[0] as string)
 }
@@ -134,11 +144,7 @@ for (const kind of kinds) {
         await pause.here()
         return 'renewed'
       })
-      const { cookieHeader } = await loggedIn(fastify)
-      const renewing = post(fastify, '/renew', cookieHeader)
-      await pause.reached
-      t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
-      pause.go()
+      const renewing = logOutDuring(t, fastify, pause, '/renew')
 
       t.equal((await renewing).headers['set-cookie'], undefined)
       t.equal(await store.count(), 0)
@@ -158,11 +164,7 @@ for (const kind of kinds) {
         await request.session.regenerate(['client_name', 'authenticatedAt'])
         return 'renewed'
       })
-      const { cookieHeader } = await loggedIn(fastify)
-      const renewing = post(fastify, '/renew', cookieHeader)
-      await pause.reached
-      t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
-      pause.go()
+      const renewing = logOutDuring(t, fastify, pause, '/renew')
 
       t.equal((await renewing).headers['set-cookie'], undefined)
       t.equal(await store.count(), 0)

@@ -2,9 +2,10 @@ import type { FastifySessionObject } from '@fastify/session'
 import type { FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { SessionCommittedError } from './errors.js'
-import { RESERVED, assertKey, createFacade } from './facade.js'
-import { fromJson, toJson } from './json.js'
-import type { RealSession } from './real-session.js'
+import { assertKey, createFacade } from './facade.js'
+import { toJson } from './json.js'
+import type { MakeRealSession } from './real-session.js'
+import { SessionData } from './session-data.js'
 import type { SessionChanges, SessionFields, SessionRecord } from './store.js'
 import type { Ticket } from './ticket.js'
 
@@ -22,8 +23,7 @@ export type SessionPhase = 'untouched' | 'read' | 'changed' | 'renewed' | 'destr
 
 /** What a session needs from the plugin around it. */
 export interface SessionContext {
-  /** Makes a session of `@fastify/session`: the one of this ticket with this data, or with null a new one. */
-  makeReal (ticket: Ticket | null, data: Record<string, unknown>): RealSession
+  makeReal: MakeRealSession
   sign (id: string): string
   /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
   assertDeliverable (request: FastifyRequest): void
@@ -45,10 +45,8 @@ export interface User {
 export type Keep = 'all' | readonly string[]
 
 /**
- * The session of one request: copy on write over the stored record.
- *
- * It costs nothing to make and parses a value only when that value is read. The first change makes a session of
- * `@fastify/session` from it, which then holds the data; {@link facade} shows whichever holds it.
+ * The session of one request: where it is in its life, who is logged in, and the data. {@link facade} is what a handler
+ * sees of it.
  */
 export class LazySession {
   phase: SessionPhase = 'untouched'
@@ -70,9 +68,7 @@ export class LazySession {
   #record: SessionRecord | null
   #permanent: boolean
   #user: string | null
-  /** Parsed values, until there is a real session. */
-  #parsed: Record<string, unknown> = Object.create(null)
-  #real: RealSession | null = null
+  #data: SessionData
   #facade: FastifySessionObject | null = null
 
   /** @param record what the ticket stands for; null for a ticket of a session that is no more. */
@@ -83,6 +79,7 @@ export class LazySession {
     this.#record = record
     this.#permanent = record?.permanent ?? false
     this.#user = record?.user ?? null
+    this.#data = this.#stored()
   }
 
   /** `request.session` */
@@ -97,8 +94,8 @@ export class LazySession {
 
   /** The id that the session has once this request is committed. */
   get id (): string {
-    if (this.#real === null && this.#record !== null && this.#ticket !== null) return this.#ticket.id
-    return this.#makeReal().current.sessionId
+    if (!this.#data.isReal && this.#record !== null && this.#ticket !== null) return this.#ticket.id
+    return this.#data.real.sessionId
   }
 
   /**
@@ -111,33 +108,21 @@ export class LazySession {
     return { name: this.#user, authenticatedAt: typeof at === 'number' ? at : this.#record?.createdAt ?? 0 }
   }
 
-  has (key: string): boolean {
-    return this.#real === null ? this.#stored(key) !== undefined : key !== 'cookie' && Object.hasOwn(this.#real.current, key)
-  }
-
-  get (key: string): unknown {
-    if (this.#real !== null) return this.has(key) ? this.#real.current[key] : undefined
-    if (key in this.#parsed) return this.#parsed[key]
-    const text = this.#stored(key)
-    return text === undefined ? undefined : (this.#parsed[key] = fromJson(text))
-  }
-
-  keys (): string[] {
-    const holder = this.#real === null ? this.#record?.fields ?? {} : this.#real.current
-    return Object.keys(holder).filter((key) => this.has(key))
-  }
+  has (key: string): boolean { return this.#data.has(key) }
+  get (key: string): unknown { return this.#data.get(key) }
+  keys (): string[] { return this.#data.keys() }
 
   set (key: string, value: unknown): void {
     assertKey(key)
     toJson(key, value)
     this.#change()
-    this.#makeReal().current[key] = value
+    this.#data.set(key, value)
   }
 
   delete (key: string): void {
     if (!this.has(key)) return
     this.#change()
-    delete this.#makeReal().current[key]
+    this.#data.delete(key)
   }
 
   setPermanent (permanent: boolean): void {
@@ -149,8 +134,7 @@ export class LazySession {
   /** Goes on under a new id with these keys; the old id is dead before the response leaves. */
   regenerate (keys: readonly string[] = []): void {
     this.#assertOpen()
-    // @fastify/session would copy what is not there as well, and a method whose name is given.
-    this.#makeReal().regenerate(keys.filter((key) => this.has(key)))
+    this.#data.regenerate(keys)
     this.keep = this.#narrowed(keys)
     this.phase = 'renewed'
     this.authenticated = false
@@ -175,7 +159,9 @@ export class LazySession {
     this.#assertOpen()
     this.phase = 'destroyed'
     this.ended = true
-    this.#real = this.#context.makeReal(null, {})
+    this.#data = new SessionData({}, null, this.#context.makeReal)
+    // A new id from here on, also for who asks before anything is set.
+    this.#data.materialise()
     this.#user = null
     this.#permanent = false
   }
@@ -188,8 +174,7 @@ export class LazySession {
     this.ended = false
     this.#permanent = this.#record?.permanent ?? false
     this.#user = this.#record?.user ?? null
-    this.#parsed = Object.create(null)
-    this.#real = null
+    this.#data = this.#stored()
     this.keep = 'all'
     this.authenticated = false
   }
@@ -206,21 +191,10 @@ export class LazySession {
     this.authenticated = false
   }
 
-  /** How the data differs from the stored record. */
+  /** How the data differs from the stored record, or from what a renewal takes along of it. */
   difference (): Pick<SessionChanges, 'set' | 'remove'> {
-    const before = this.#kept()
-    const set: Record<string, string> = {}
-    const remove: string[] = []
-    if (this.#real === null) {
-      for (const key in this.#parsed) {
-        const value = this.#parsed[key]
-        if (typeof value === 'object' && value !== null) this.#compare(key, value, before, set)
-      }
-    } else {
-      for (const key of this.keys()) this.#compare(key, this.get(key), before, set)
-      for (const key in before) if (!this.has(key)) remove.push(key)
-    }
-    return { set, remove }
+    const fields = this.#record?.fields ?? {}
+    return this.#data.difference(this.phase === 'renewed' ? pick(fields, this.keep) : fields)
   }
 
   save (): Promise<void> {
@@ -235,7 +209,7 @@ export class LazySession {
 
   /** The data, as a plain object. */
   toObject (): Record<string, unknown> {
-    return Object.fromEntries(this.keys().map((key) => [key, this.get(key)]))
+    return this.#data.toObject()
   }
 
   /** A log line shows the data and neither id nor ticket. */
@@ -250,18 +224,12 @@ export class LazySession {
 
   /** What `@fastify/session` says of the cookie, for reading only. */
   describeCookie (): unknown {
-    return Object.freeze(this.#makeReal().current.cookie.toJSON())
+    return Object.freeze(this.#data.real.cookie.toJSON())
   }
 
-  #stored (key: string): string | undefined {
-    const fields = this.#record?.fields
-    return fields !== undefined && Object.hasOwn(fields, key) && !RESERVED.has(key) ? fields[key] : undefined
-  }
-
-  /** The stored fields that the session goes on with. */
-  #kept (): SessionFields {
-    const fields = this.#record?.fields ?? {}
-    return this.phase === 'renewed' ? pick(fields, this.keep) : fields
+  /** The data as it is stored, for as long as nothing changes. */
+  #stored (): SessionData {
+    return new SessionData(this.#record?.fields ?? {}, this.#record === null ? null : this.#ticket, this.#context.makeReal)
   }
 
   /** What an earlier renewal or end in this request has left behind does not come back. */
@@ -270,11 +238,6 @@ export class LazySession {
     const { phase, keep: kept } = this
     if (phase !== 'renewed' || kept === 'all') return keep
     return keep === 'all' ? kept : keep.filter((key) => kept.includes(key))
-  }
-
-  #compare (key: string, value: unknown, before: SessionFields, set: Record<string, string>): void {
-    const text = toJson(key, value)
-    if (!Object.hasOwn(before, key) || before[key] !== text) set[key] = text
   }
 
   #change (): void {
@@ -289,15 +252,6 @@ export class LazySession {
 
   #assertOpen (): void {
     if (this.phase === 'committed') throw new SessionCommittedError()
-  }
-
-  #makeReal (): RealSession {
-    if (this.#real !== null) return this.#real
-    const data = this.toObject()
-    // A stored value that is no JSON has been lost already.
-    for (const key in data) if (data[key] === undefined) delete data[key]
-    this.#real = this.#context.makeReal(this.#record === null ? null : this.#ticket, data)
-    return this.#real
   }
 }
 
