@@ -30,9 +30,13 @@ export { hatcheck }
 /** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
 export const hatcheckService = fp<HatcheckOptions & { mode: Exclude<Mode, 'plugin'> }>(async function hatcheckService (fastify, { mode, ...options }) {
   await assemble(fastify, { ...options, routes: true }, mode)
-  const { handleError, handleNotFound, secureHeaders, guardDemo } = fastify.hatcheck
+  const { handleError, handleNotFound, demoError } = fastify.hatcheck
   fastify.setErrorHandler(handleError)
-  fastify.setNotFoundHandler({ preHandler: guardDemo === null ? [secureHeaders] : [secureHeaders, guardDemo] }, handleNotFound)
+  fastify.setNotFoundHandler((request, reply) => {
+    const error = demoError(request)
+    if (error !== null) throw error
+    return handleNotFound(request, reply)
+  })
 }, { name: 'hatcheck', fastify: '5.x' })
 
 async function assemble (fastify: FastifyInstance, options: HatcheckOptions, mode: Mode): Promise<void> {

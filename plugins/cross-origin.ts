@@ -4,8 +4,8 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** A hook that refuses what another site makes a browser send. */
-    refuseCrossOrigin (request: FastifyRequest, reply: unknown, done: (error?: Error) => void): void
+    /** Why a request that another site makes a browser send is refused; null if it is not. */
+    crossOriginError (request: FastifyRequest): Error | null
     /** Whether a navigation comes from another site, or is made before the user has asked for it. */
     isUnasked (request: FastifyRequest): boolean
   }
@@ -25,11 +25,7 @@ export default fp(async function crossOrigin (fastify) {
   const { hatcheck } = fastify
   const allowed = new Set(hatcheck.config.allowedOrigins)
 
-  // With a callback, since it runs for every request: a promise would cost more than the check.
-  hatcheck.refuseCrossOrigin = (request, _reply, done) => {
-    if (!SAFE_METHODS.has(request.method) && isForeign(request)) done(new CrossOriginError())
-    else done()
-  }
+  hatcheck.crossOriginError = (request) => SAFE_METHODS.has(request.method) || !isForeign(request) ? null : new CrossOriginError()
 
   hatcheck.isUnasked = (request) => {
     const { referer, 'sec-fetch-site': site } = request.headers

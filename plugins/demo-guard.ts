@@ -5,8 +5,8 @@ import { isLoopback } from './config/loopback.js'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** A hook that keeps demo mode to this machine; null outside demo mode. */
-    guardDemo: ((request: FastifyRequest, reply: unknown, done: (error?: Error) => void) => void) | null
+    /** Why demo mode, which is for this machine alone, does not answer a request; null if it does. */
+    demoError (request: FastifyRequest): Error | null
   }
 }
 
@@ -16,12 +16,9 @@ export const DemoModeError = createError('HATCHECK_DEMO_MODE',
 /** So that a proxy put in front by mistake opens nothing. */
 export default fp(async function demoGuard (fastify) {
   const { hatcheck } = fastify
-  hatcheck.guardDemo = hatcheck.config.mode !== 'demo'
-    ? null
-    : (request, _reply, done) => {
-        if (!isLoopback(request.host) || isForwarded(request)) done(new DemoModeError())
-        else done()
-      }
+  hatcheck.demoError = hatcheck.config.mode === 'demo'
+    ? (request) => isLoopback(request.host) && !isForwarded(request) ? null : new DemoModeError()
+    : () => null
 }, { name: 'demo-guard', dependencies: ['config'] })
 
 function isForwarded ({ headers }: FastifyRequest): boolean {

@@ -29,7 +29,7 @@ export default fp(async function errorHandler (fastify) {
 
   function answer (request: FastifyRequest, reply: FastifyReply, { status, detail, code }: Problem): FastifyReply {
     // An error can come before the hook that sets them, such as one of the parser at an unknown address.
-    hatcheck.secureHeaders(request, reply, () => {})
+    hatcheck.secureHeaders(request, reply)
     const title = STATUS_CODES[status] ?? 'Error'
     const accept = request.headers.accept ?? ''
     if (accept.includes('text/html') && !hatcheck.prefersJson(request)) {

@@ -5,8 +5,8 @@ import { styleHash } from './view/style.js'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** A hook that sets the security headers of a page. */
-    secureHeaders (request: FastifyRequest, reply: FastifyReply, done: () => void): void
+    /** Sets the security headers of a page. */
+    secureHeaders (request: FastifyRequest, reply: FastifyReply): void
   }
 }
 
@@ -32,9 +32,9 @@ export default fp(async function securityHeaders (fastify) {
     },
     // With helmet's no-referrer, browsers send "Origin: null" with our own forms.
     referrerPolicy: { policy: 'same-origin' },
-    xFrameOptions: { action: 'deny' },
     strictTransportSecurity: false,
-    // For browsers and plug-ins of the past, or without an effect under this policy.
+    // For browsers and plug-ins of the past, or said by the policy above.
+    xFrameOptions: false,
     originAgentCluster: false,
     xDnsPrefetchControl: false,
     xDownloadOptions: false,
@@ -43,9 +43,8 @@ export default fp(async function securityHeaders (fastify) {
   })
   const overHttps = { ...headers, 'strict-transport-security': `max-age=${ONE_YEAR}; includeSubDomains` }
 
-  fastify.hatcheck.secureHeaders = (request, reply, done) => {
+  fastify.hatcheck.secureHeaders = (request, reply) => {
     reply.headers(request.protocol === 'https' ? overHttps : headers)
-    done()
   }
 }, { name: 'security-headers', dependencies: ['config'] })
 

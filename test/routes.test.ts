@@ -325,7 +325,6 @@ test('every answer has the security headers', async (t) => {
     t.notMatch(headers['content-security-policy'], 'unsafe', what)
     t.match(headers, {
       'x-content-type-options': 'nosniff',
-      'x-frame-options': 'DENY',
       'referrer-policy': 'same-origin',
       'cross-origin-opener-policy': 'same-origin',
       'cross-origin-resource-policy': 'same-origin'

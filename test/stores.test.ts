@@ -65,6 +65,23 @@ function openRaw (folder: string, now = (): number => recordOf().createdAt): Raw
   }
 }
 
+test('LMDB gives what is stored now, however often it was read before', async (t) => {
+  const raw = openRaw(t.testdir())
+  t.teardown(() => raw.close())
+  const short = recordOf({ fields: { a: '"short"' } })
+  const long = recordOf({ fields: { a: JSON.stringify('long'.repeat(500)) } })
+  const bytes: Record<string, Buffer> = { corrupt: Buffer.from('c1c1c1', 'hex') }
+  for (const [name, record] of Object.entries({ short, long, 'as long as short': recordOf({ fields: { a: '"other"' } }) })) {
+    await raw.store.create(name, record)
+    bytes[name] = raw.bytes(name)
+  }
+  t.equal(bytes['as long as short']?.length, bytes['short']?.length)
+  for (const name of ['short', 'as long as short', 'short', 'long', 'short', 'corrupt', 'short', 'as long as short', 'long']) {
+    await raw.put('one', bytes[name] as Buffer)
+    for (const time of ['first', 'second']) t.strictSame(raw.store.read('one'), name === 'corrupt' ? null : raw.store.read(name), `${name}, ${time} time`)
+  }
+})
+
 test('LMDB keeps sessions, indexes and tombstones over a restart', async (t) => {
   const folder = t.testdir()
   const first = openRaw(folder)

@@ -123,22 +123,19 @@ export default fp(async function session (fastify) {
       return
     }
     markPrivate(reply)
-    const finished = (error?: Error): void => {
-      // What was on its way may have been a redirect.
-      if (error !== undefined) reply.removeHeader('location')
-      finish(session, request, reply)
-      if (error === undefined) done()
-      else done(error)
-    }
     let writing
     try {
       writing = commit(session, commitContext)
     } catch (error) {
-      finished(error as Error)
+      fail(error as Error, session, request, reply, done)
       return
     }
-    if (writing === undefined) finished()
-    else writing.then(() => { finished() }, finished)
+    const succeed = (): void => {
+      finish(session, request, reply)
+      done()
+    }
+    if (writing === undefined) succeed()
+    else writing.then(succeed, (error: Error) => { fail(error, session, request, reply, done) })
   })
 
   fastify.addHook('onClose', async () => {
@@ -211,6 +208,13 @@ export default fp(async function session (fastify) {
     } catch (error) {
       throw storeUnavailable(error, 'read')
     }
+  }
+
+  function fail (error: Error, session: LazySession, request: FastifyRequest, reply: FastifyReply, done: (error: Error) => void): void {
+    // What was on its way may have been a redirect.
+    reply.removeHeader('location')
+    finish(session, request, reply)
+    done(error)
   }
 
   /** The only place that writes a session cookie. */

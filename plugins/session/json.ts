@@ -19,7 +19,8 @@ export function toJson (key: string, value: unknown): string {
 }
 
 /** The value of JSON text; undefined if it is none. */
-export function fromJson (text: string): unknown {
+export function fromJson (text: string | undefined): unknown {
+  if (text === undefined) return undefined
   try {
     return JSON.parse(text)
   } catch {

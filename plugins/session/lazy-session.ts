@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { SessionCommittedError } from './errors.js'
 import { assertKey, createFacade } from './facade.js'
-import { toJson } from './json.js'
+import { fromJson, toJson } from './json.js'
 import type { MakeRealSession } from './real-session.js'
 import { SessionData } from './session-data.js'
 import type { SessionChanges, SessionFields, SessionRecord } from './store.js'
@@ -68,7 +68,7 @@ export class LazySession {
   #record: SessionRecord | null
   #permanent: boolean
   #user: string | null
-  #data: SessionData
+  #dataOrNull: SessionData | null = null
   #facade: FastifySessionObject | null = null
 
   /** @param record what the ticket stands for; null for a ticket of a session that is no more. */
@@ -79,7 +79,6 @@ export class LazySession {
     this.#record = record
     this.#permanent = record?.permanent ?? false
     this.#user = record?.user ?? null
-    this.#data = this.#stored()
   }
 
   /** `request.session` */
@@ -91,6 +90,8 @@ export class LazySession {
   get ticket (): Ticket | null { return this.#ticket }
   get record (): SessionRecord | null { return this.#record }
   get permanent (): boolean { return this.#permanent }
+  /** Whether the data has been asked for: without that, nothing in it can have changed. */
+  get isOpened (): boolean { return this.#dataOrNull !== null }
 
   /** The id that the session has once this request is committed. */
   get id (): string {
@@ -103,9 +104,10 @@ export class LazySession {
    * writing another over it) is enough to end it.
    */
   get user (): User | null {
-    if (this.#user === null || this.get('client_name') !== this.#user) return null
-    const at = this.get('authenticatedAt')
-    return { name: this.#user, authenticatedAt: typeof at === 'number' ? at : this.#record?.createdAt ?? 0 }
+    if (this.#user === null) return null
+    return this.#dataOrNull === null && this.#record !== null
+      ? storedUser(this.#record)
+      : userOf(this.#user, this.get('client_name'), this.get('authenticatedAt'), this.#record)
   }
 
   has (key: string): boolean { return this.#data.has(key) }
@@ -159,7 +161,7 @@ export class LazySession {
     this.#assertOpen()
     this.phase = 'destroyed'
     this.ended = true
-    this.#data = new SessionData({}, null, this.#context.makeReal)
+    this.#dataOrNull = new SessionData({}, null, this.#context.makeReal)
     // A new id from here on, also for who asks before anything is set.
     this.#data.materialise()
     this.#user = null
@@ -174,7 +176,7 @@ export class LazySession {
     this.ended = false
     this.#permanent = this.#record?.permanent ?? false
     this.#user = this.#record?.user ?? null
-    this.#data = this.#stored()
+    this.#dataOrNull = null
     this.keep = 'all'
     this.authenticated = false
   }
@@ -227,9 +229,10 @@ export class LazySession {
     return Object.freeze(this.#data.real.cookie.toJSON())
   }
 
-  /** The data as it is stored, for as long as nothing changes. */
-  #stored (): SessionData {
-    return new SessionData(this.#record?.fields ?? {}, this.#record === null ? null : this.#ticket, this.#context.makeReal)
+  /** The data, as it is stored for as long as nothing changes. */
+  get #data (): SessionData {
+    this.#dataOrNull ??= new SessionData(this.#record?.fields ?? {}, this.#record === null ? null : this.#ticket, this.#context.makeReal)
+    return this.#dataOrNull
   }
 
   /** What an earlier renewal or end in this request has left behind does not come back. */
@@ -253,6 +256,24 @@ export class LazySession {
   #assertOpen (): void {
     if (this.phase === 'committed') throw new SessionCommittedError()
   }
+}
+
+const storedUsers = new WeakMap<SessionRecord, User | null>()
+
+/** Who a record says is logged in; found out once for each record, since a store may give out the same one many times. */
+function storedUser (record: SessionRecord): User | null {
+  let user = storedUsers.get(record)
+  if (user === undefined) {
+    const { client_name: name, authenticatedAt } = record.fields
+    user = userOf(record.user, fromJson(name), fromJson(authenticatedAt), record)
+    storedUsers.set(record, user)
+  }
+  return user
+}
+
+function userOf (user: string | null, name: unknown, authenticatedAt: unknown, record: SessionRecord | null): User | null {
+  if (user === null || name !== user) return null
+  return Object.freeze({ name, authenticatedAt: typeof authenticatedAt === 'number' ? authenticatedAt : record?.createdAt ?? 0 })
 }
 
 /** The fields that a renewal takes along. */

@@ -1,5 +1,6 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
+import { Memo } from './memo.js'
 import {
   TOMBSTONE_MS, sizeOf, touched, withChanges,
   type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
@@ -9,6 +10,10 @@ export interface LmdbStoreOptions extends StoreOptions {
   /** Told of each record that cannot be decoded; such a record reads as absent. */
   onCorrupt: (key: string) => void
 }
+
+/** So many records are remembered at least, at most twice as many; and none that takes more bytes than this. */
+const MEMO_SIZE = 5_000
+const MEMO_LARGEST_BYTES = 1_024
 
 /** So many entries are looked at between two looks at the time. */
 const SWEEP_BATCH = 50
@@ -32,6 +37,8 @@ export class LmdbStore implements SessionStore {
   readonly #keysOfUser: Database<string, string>
   /** ms → keys of records that expire and tombstones that end then */
   readonly #keysByExpiry: Database<string, number>
+  /** What was decoded last, with the bytes it was decoded from: the same bytes need not be decoded again. */
+  readonly #decoded = new Memo<{ bytes: Buffer, record: SessionRecord }>(MEMO_SIZE)
 
   /** @param env an environment with room for four databases; {@link close} leaves it open. */
   constructor (env: RootDatabase, options: LmdbStoreOptions) {
@@ -143,10 +150,19 @@ export class LmdbStore implements SessionStore {
   }
 
   #get (key: string): SessionRecord | null {
-    const value = this.#value(key)
-    if (value === undefined) return null
-    const record = decode(value)
+    const bytes = this.#records.getBinaryFast(key) as Buffer | undefined
+    if (bytes === undefined) return null
+    const known = this.#decoded.get(key)
+    if (known !== undefined && known.bytes.length === bytes.length && known.bytes.compare(bytes, 0, bytes.length) === 0) return known.record
+    return this.#decode(key, bytes)
+  }
+
+  #decode (key: string, bytes: Buffer): SessionRecord | null {
+    // The bytes are LMDB's until the next read.
+    const own = bytes.length <= MEMO_LARGEST_BYTES ? Buffer.from(bytes.subarray(0, bytes.length)) : null
+    const record = decode(this.#value(key))
     if (record === null) this.#options.onCorrupt(key)
+    else if (own !== null) this.#decoded.set(key, { bytes: own, record })
     return record
   }
 

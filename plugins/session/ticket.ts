@@ -1,4 +1,5 @@
 import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { Memo } from './memo.js'
 
 /**
  * A ticket is what the browser carries: an id and a MAC of it, `id.mac`, both base64url.
@@ -109,31 +110,4 @@ function check (value: string, keys: readonly Buffer[]): Ticket | null {
 
 function mac (id: string, key: Buffer): Buffer {
   return createHmac('sha256', key).update(id).digest()
-}
-
-/** A map that forgets: two generations, the older dropped when the younger is full. */
-class Memo<T> {
-  #young = new Map<string, T>()
-  #old = new Map<string, T>()
-  readonly #size: number
-
-  constructor (size: number) {
-    this.#size = size
-  }
-
-  get (key: string): T | undefined {
-    const young = this.#young.get(key)
-    if (young !== undefined) return young
-    const old = this.#old.get(key)
-    if (old !== undefined) this.set(key, old)
-    return old
-  }
-
-  set (key: string, value: T): void {
-    if (this.#young.size >= this.#size) {
-      this.#old = this.#young
-      this.#young = new Map()
-    }
-    this.#young.set(key, value)
-  }
 }
