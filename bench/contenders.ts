@@ -7,6 +7,7 @@ export const contenders = {
   'bare Fastify': bare,
   '@fastify/session, memory': fastifySession,
   '@fastify/secure-session': secureSession,
+  'hatcheck plugin, LMDB': hatcheckPlugin,
   'hatcheck, LMDB': hatcheck
 }
 
@@ -53,6 +54,14 @@ async function secureSession (fastify: FastifyInstance): Promise<void> {
     request.session.set('client_name', 'Harry')
     reply.send()
   })
+}
+
+/** In another application, like the others: a route that reads its session. */
+async function hatcheckPlugin (fastify: FastifyInstance, dataDir: string): Promise<void> {
+  const { hatcheck } = await import('../app.js')
+  await fastify.register(hatcheck, { dataDir, secretKey: newSecret() })
+  fastify.get('/', (request, reply) => { sendPage(reply, request.session.client_name) })
+  fastify.post('/login', async (request) => { await request.login('Harry') })
 }
 
 /** The service as it runs on loopback with a secret key, with every header and guard it has. */
