@@ -48,7 +48,7 @@ export function commit (session: LazySession, context: CommitContext, strict = f
 
 /** What is to be written, or null if nothing has changed. */
 function changesOf (session: LazySession, { now, lifetimes, maxBytes }: CommitContext): SessionChanges | null {
-  if (!session.isOpened && session.phase === 'read') return null
+  if (session.phase === 'read' && session.isPristine) return null
   const { record, permanent } = session
   const { set, remove } = session.difference()
   const permanentChanged = record !== null && record.permanent !== permanent

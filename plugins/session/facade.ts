@@ -66,9 +66,15 @@ const accessors = {
   cookie: (session: LazySession) => session.describeCookie()
 }
 
+/** Every member by its name. A Map: each property that is read is looked up here first. */
+const members: ReadonlyMap<string, (session: LazySession) => unknown> = new Map([
+  ...Object.entries(methods).map(([name, method]) => [name, () => method] as const),
+  ...Object.entries(accessors)
+])
+
 /** Names that no session key may have: it would hide a member, or reach the prototype. */
 export const RESERVED: ReadonlySet<string> = new Set([
-  ...Object.keys(methods), ...Object.keys(accessors), ...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'toJSON', 'then'
+  ...members.keys(), ...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'toJSON', 'then'
 ])
 
 /** Half a surrogate pair is no text: a store that keeps keys as UTF-8 would change it. */
@@ -88,17 +94,17 @@ function answer (promise: Promise<void>, callback?: Callback): Promise<void> | u
 const traps: ProxyHandler<LazySession> = {
   get (session, key) {
     if (typeof key === 'symbol') return key === STATE ? session : undefined
-    if (Object.hasOwn(methods, key)) return methods[key as keyof typeof methods]
-    if (Object.hasOwn(accessors, key)) return accessors[key as keyof typeof accessors](session)
-    if (!session.has(key)) return (Object.prototype as Record<string, unknown>)[key]
-    return session.get(key)
+    const member = members.get(key)
+    if (member !== undefined) return member(session)
+    const value = session.get(key)
+    return value === undefined && !session.has(key) ? (Object.prototype as Record<string, unknown>)[key] : value
   },
   set (session, key, value) {
     if (key === 'permanent') session.setPermanent(Boolean(value))
     else session.set(key as string, value)
     return true
   },
-  has: (session, key) => typeof key === 'string' && (Object.hasOwn(methods, key) || Object.hasOwn(accessors, key) || session.has(key)),
+  has: (session, key) => typeof key === 'string' && (members.has(key) || session.has(key)),
   deleteProperty (session, key) {
     if (typeof key === 'string') session.delete(key)
     return true

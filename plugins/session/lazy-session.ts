@@ -90,8 +90,8 @@ export class LazySession {
   get ticket (): Ticket | null { return this.#ticket }
   get record (): SessionRecord | null { return this.#record }
   get permanent (): boolean { return this.#permanent }
-  /** Whether the data has been asked for: without that, nothing in it can have changed. */
-  get isOpened (): boolean { return this.#dataOrNull !== null }
+  /** Whether nothing in the data can have changed. */
+  get isPristine (): boolean { return this.#dataOrNull?.isPristine ?? true }
 
   /** The id that the session has once this request is committed. */
   get id (): string {
@@ -105,7 +105,7 @@ export class LazySession {
    */
   get user (): User | null {
     if (this.#user === null) return null
-    return this.#dataOrNull === null && this.#record !== null
+    return this.isPristine && this.#record !== null
       ? storedUser(this.#record)
       : userOf(this.#user, this.get('client_name'), this.get('authenticatedAt'), this.#record)
   }

@@ -14,8 +14,8 @@ export class SessionData {
   readonly #fields: SessionFields
   readonly #ticket: Ticket | null
   readonly #make: MakeRealSession
-  /** Values that have been read, until there is a real session. */
-  #parsed: Record<string, unknown> | null = null
+  /** Objects that have been read: what is within them may be changed. */
+  #objects: Map<string, object> | null = null
   #real: RealSession | null = null
 
   /** @param ticket null for a session that is not stored yet: it gets a new id. */
@@ -28,6 +28,9 @@ export class SessionData {
   /** Whether a session of `@fastify/session` holds the data. */
   get isReal (): boolean { return this.#real !== null }
 
+  /** Whether nothing can have changed. */
+  get isPristine (): boolean { return this.#real === null && this.#objects === null }
+
   /** The session of `@fastify/session`. */
   get real (): RealSession['current'] { return this.materialise().current }
 
@@ -37,11 +40,14 @@ export class SessionData {
 
   get (key: string): unknown {
     if (this.#real !== null) return this.has(key) ? this.#real.current[key] : undefined
-    if (this.#parsed !== null && key in this.#parsed) return this.#parsed[key]
-    const text = this.#textOf(key)
-    if (text === undefined) return undefined
-    this.#parsed ??= Object.create(null) as Record<string, unknown>
-    return (this.#parsed[key] = fromJson(text))
+    const object = this.#objects?.get(key)
+    if (object !== undefined) return object
+    const value = fromJson(this.#textOf(key))
+    if (typeof value === 'object' && value !== null) {
+      this.#objects ??= new Map()
+      this.#objects.set(key, value)
+    }
+    return value
   }
 
   keys (): string[] {
@@ -73,12 +79,8 @@ export class SessionData {
     if (this.#real !== null) {
       for (const key of this.keys()) compare(before, set, key, this.get(key))
       for (const key in before) if (!this.has(key)) remove.push(key)
-    } else if (this.#parsed !== null) {
-      // Nothing was set, but what is within a value that was handed out may have changed.
-      for (const key in this.#parsed) {
-        const value = this.#parsed[key]
-        if (typeof value === 'object' && value !== null) compare(before, set, key, value)
-      }
+    } else if (this.#objects !== null) {
+      for (const [key, object] of this.#objects) compare(before, set, key, object)
     }
     return { set, remove }
   }
