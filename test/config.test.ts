@@ -78,6 +78,8 @@ test('every option has its rule, under the name that the caller knows it by', as
     [{ permanentSessionLifetime: 401 * 86_400 }, (name) => `${name('permanentSessionLifetime')} must be at most 34560000; got 34646400.`],
     [{ sessionMaxBytes: 255 }, (name) => `${name('sessionMaxBytes')} must be at least 256; got 255.`],
     [{ passwordMinLength: '7' }, (name) => `${name('passwordMinLength')} must be at least 8; got "7".`],
+    [{ sessionStore: 5 }, (name) => `${name('sessionStore')} must be a url or a session store, not number.`],
+    [{ sessionStore: { sync: true, read () {}, create () {} } }, (name) => `${name('sessionStore')} must keep the contract of SessionStore; it has no method patch.`],
     [{ signup: 'maybe' }, (name) => `${name('signup')} must be one of open, closed; got "maybe".`],
     [{ signup: 'open', authenticate: () => null }, (name) => `${name('signup')} has no meaning beside authenticate: hatcheck keeps no accounts then.`],
     ...['https://app.example.com/', 'https://app.example.com/path', 'app.example.com', '*', 'null', 'https://app.example.com:443']

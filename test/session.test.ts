@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions, LightMyRequestResponse } from 'fastify'
+import assert from 'node:assert/strict'
 import { format, inspect } from 'node:util'
 import { test, type Test } from 'tap'
 import { CookieJar } from 'tough-cookie'
@@ -1045,14 +1046,43 @@ test('who is logged in comes from request.login alone', async (t) => {
     t.equal((await visitor.get('/private')).body, 'private')
   })
 
-  t.test('a login whose name is taken out in the same request logs nobody in, and is no error', async (t) => {
-    const visitor = (await Host.start(t)).visitor()
-    const { response } = await visitor.run(async (session, request) => {
-      await request.login('Harry')
-      session['pop']('client_name')
+  for (const kind of kinds) {
+    t.test(`a login whose name is taken out in the same request logs nobody in, and is no error, on ${kind}`, async (t) => {
+      const store = openStore(t, kind)
+      const host = await Host.start(t, { sessionStore: store })
+      for (const before of [null, (session: Bag) => { session['cart'] = ['apple'] }, login]) {
+        const visitor = host.visitor()
+        if (before !== null) await visitor.run(before)
+        const former = visitor.cookies.get('hatcheck')
+        const { response } = await visitor.run(async (session, request) => {
+          await request.login('Harry')
+          t.equal(session['pop']('client_name'), 'Harry')
+        })
+        t.equal(response.statusCode, 200)
+        t.not(visitor.cookies.get('hatcheck'), former, 'the id is another')
+        t.equal((await visitor.run(userOf)).value, null)
+        t.notOk((await visitor.run((session) => session['has']('client_name'))).value)
+      }
+      t.strictSame(await store.ofUser('Harry'), [])
     })
-    t.equal(response.statusCode, 200)
-    t.equal((await visitor.run(userOf)).value, null)
+  }
+
+  t.test('what goes wrong beside the store is not put down to the store', async (t) => {
+    const store = openStore(t, 'memory:')
+    let flawed = false
+    const host = await Host.start(t, { sessionStore: store, now: () => flawed ? assert.fail('a flaw of the application') : START })
+    const handlers: Handler[] = [(session) => { session['a'] = 1 }, login, (session) => session['regenerate'](['a'])]
+    for (const handler of handlers) {
+      const visitor = host.visitor()
+      await visitor.run((session) => { session['a'] = 0 })
+      const { response } = await visitor.run(async (session, request, reply) => {
+        await handler(session, request, reply)
+        flawed = true
+      })
+      flawed = false
+      t.equal(response.statusCode, 500)
+      t.match(response.json(), { message: 'a flaw of the application' })
+    }
   })
 
   t.test('a login is seen at once, and says when it was', async (t) => {

@@ -2,6 +2,7 @@ import createError from '@fastify/error'
 import { envSchema } from 'env-schema'
 import { resolve } from 'node:path'
 import { steadyClock, type Lifetimes } from '../session/clock.js'
+import type { SessionStore } from '../session/store.js'
 import type { HatcheckOptions } from './options.js'
 
 /** A configuration that cannot work. The text is the rule. */
@@ -39,6 +40,7 @@ const properties = {
 
 /** The options that can be more than text, but may be text. */
 const TEXT_OR_MORE = ['secretKey', 'secretKeyFallbacks', 'sessionStore', 'allowedOrigins']
+const STORE_METHODS = ['read', 'create', 'patch', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping', 'close'] satisfies Array<keyof SessionStore>
 /** The options that only code can give. */
 const CODE_ONLY = ['authenticate', 'now']
 /** The options that the environment can give; where and whether there are pages is the service's own business. */
@@ -74,8 +76,7 @@ export function resolveConfig (options: HatcheckOptions, mode: Mode) {
       permanent: { idleSeconds: values.permanentSessionIdleTimeout, lifetimeSeconds: values.permanentSessionLifetime }
     } satisfies Lifetimes
   }
-  assertRule(typeof config.sessionStore === 'string' || typeof config.sessionStore === 'object',
-    `${name('sessionStore')} must be a url or a session store, not ${typeof config.sessionStore}.`)
+  assertStore(config.sessionStore, name('sessionStore'))
   assertCookie(config, name)
   assertRule(config.sessionIdleTimeout <= config.sessionLifetime,
     `${name('sessionIdleTimeout')} must not be longer than ${name('sessionLifetime')}.`)
@@ -121,6 +122,15 @@ function listOf<T> (value: string | readonly T[] | undefined, name: string): Arr
   if (value === undefined) return []
   assertRule(typeof value === 'string' || Array.isArray(value), `${name} must be a list, or text with commas between the parts.`)
   return typeof value === 'string' ? value.split(',').map((part) => part.trim()).filter((part) => part !== '') : [...value]
+}
+
+/** A store without one of its methods would look, when that is called, like a store that has failed. */
+function assertStore (store: unknown, name: string): void {
+  if (typeof store === 'string') return
+  assertRule(typeof store === 'object' && store !== null, `${name} must be a url or a session store, not ${typeof store}.`)
+  for (const method of STORE_METHODS) {
+    assertRule(typeof Reflect.get(store, method) === 'function', `${name} must keep the contract of SessionStore; it has no method ${method}.`)
+  }
 }
 
 /** Refuses every combination that a browser would drop. Source: RFC 6265bis, sections 4.1.3 and 5.7. */

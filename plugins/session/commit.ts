@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import createError from '@fastify/error'
 import { expiryOf, isTouchDue, type Lifetimes } from './clock.js'
 import { SessionGoneError, SessionTooLargeError, storeUnavailable } from './errors.js'
+import { toJson } from './json.js'
 import { pick, type LazySession } from './lazy-session.js'
 import { sizeOf, withChanges, type MaybePromise, type SessionChanges, type SessionFields, type SessionRecord, type SessionStore } from './store.js'
 import { storeKey, type Ticket } from './ticket.js'
@@ -73,7 +74,8 @@ function noteReading (session: LazySession, { store, lifetimes, log, now }: Comm
   const lifetime = record.permanent ? lifetimes.permanent : lifetimes.browser
   if (!ticket.stale && !session.touchForced && !isTouchDue(Math.max(record.seenAt, ticket.touchedAt), time, lifetime)) return
   ticket.touchedAt = time
-  const touch = async (): Promise<boolean> => await store.touch(ticket.key, time, expiryOf({ ...record, seenAt: time }, lifetimes))
+  const expiresAt = expiryOf({ ...record, seenAt: time }, lifetimes)
+  const touch = async (): Promise<boolean> => await store.touch(ticket.key, time, expiresAt)
   // The response does not wait for it, and a failure costs no more than an earlier end of an idle session.
   const noted = touch().catch((error: unknown) => {
     log.warn({ err: error }, 'activity of a session could not be noted')
@@ -91,7 +93,8 @@ async function begin (session: LazySession, fields: SessionFields, context: Comm
 async function patch (session: LazySession, changes: SessionChanges, context: CommitContext, strict: boolean): Promise<void> {
   const { store, log } = context
   const ticket = session.ticket as Ticket
-  const lives = await guarded('patch', () => store.patch(ticket.key, changes))
+  const { key } = ticket
+  const lives = await guarded('patch', () => store.patch(key, changes))
   if (!lives) return gone(log, strict)
   session.rebase(withChanges(session.record as SessionRecord, changes), ticket)
   if (ticket.stale || changes.permanent !== undefined) session.cookie = 'set'
@@ -113,7 +116,7 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   const carriesOver = keep.length > 0 && !authenticated
   if (record !== null && last === null && carriesOver) return gone(log, strict)
   const fields = without({ ...pick(last?.fields ?? {}, keep), ...set }, remove)
-  if (authenticated && session.user !== null) fields['client_name'] = JSON.stringify(session.user.name)
+  if (authenticated && session.user !== null) fields['client_name'] = toJson('client_name', session.user.name)
   if (isEmpty(fields)) {
     session.cookie = 'clear'
     return
@@ -143,8 +146,9 @@ function newRecord (session: LazySession, fields: SessionFields, createdAt: numb
 
 async function create (session: LazySession, record: SessionRecord, { store }: CommitContext): Promise<void> {
   const { id } = session
-  const ticket: Ticket = { id, key: storeKey(id), stale: false, touchedAt: 0 }
-  const created = await guarded('create', () => store.create(ticket.key, record))
+  const key = storeKey(id)
+  const ticket: Ticket = { id, key, stale: false, touchedAt: 0 }
+  const created = await guarded('create', () => store.create(key, record))
   // Ids are 256 random bits: one that exists means a broken source of randomness, and that someone else may have it.
   if (!created) throw storeUnavailable(new Error('a new session id exists already'), 'create')
   session.rebase(record, ticket)
@@ -157,6 +161,7 @@ function gone (log: FastifyBaseLogger, strict: boolean): void {
   log.debug('the session ended while a request was under way; its changes were dropped')
 }
 
+/** Only the call itself belongs in it: what goes wrong around a call is no failure of the store, and surfaces as itself. */
 async function guarded<T> (doing: string, action: () => MaybePromise<T>): Promise<T> {
   try {
     return await action()
