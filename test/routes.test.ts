@@ -1,6 +1,7 @@
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
+import { inspect } from 'node:util'
 import { test, type Test } from 'tap'
-import { hatcheckService } from '../app.js'
+import { hatcheck, hatcheckService } from '../app.js'
 import { Client, build, buildHost, testKey } from './helper.js'
 
 /** What Chromium sends with a navigation. */
@@ -217,6 +218,43 @@ test('a body that is no set of single fields is refused with 400', async (t) => 
   }
   t.equal((await fastify.inject({ method: 'POST', url: '/login' })).statusCode, 400, 'no body at all')
   t.equal(await fastify.sessions.store.count(), 0)
+})
+
+test('whatever the form parser of an application makes of a form, the answer is a login or a rule', async (t) => {
+  let body: unknown
+  const fastify = Fastify() as unknown as FastifyInstance
+  fastify.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, _text, done) => { done(null, body) })
+  await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate: (name) => ({ name }) })
+  t.teardown(() => fastify.close())
+  const good = { client_name: 'Harry', password: '12345678' }
+  const bare = (fields: object): object => Object.assign(Object.create(null), fields)
+  const proto = (value: unknown): unknown => JSON.parse(`{"client_name":"Harry","password":"12345678","__proto__":${JSON.stringify(value)}}`)
+  const strange = [['Harry'], ['Harry', 'Sally'], { value: 'Harry' }, bare({ value: 'Harry' }), 5, true, Symbol('Harry'), () => 'Harry', new Date(0), Buffer.from('Harry')]
+  const login = async (headers: Record<string, string> = {}): Promise<LightMyRequestResponse> => await new Client(fastify).post('/login', {}, headers)
+
+  for (const fields of [bare(good), { ...good, permanent: ['on', 'on'] }, { ...good, next: ['/a', '/b'] }, { ...good, next: { toString: null } }, proto('x'), proto({ client_name: 'Sally' }), bare({ ...good, pwd: null })]) {
+    body = fields
+    const response = await login(asProgram)
+    t.equal(response.statusCode, 200, inspect(fields))
+    t.match(response.json(), { user: { name: 'Harry' }, next: '/' })
+  }
+  for (const field of ['client_name', 'password', 'pwd']) {
+    for (const value of strange) {
+      body = bare({ ...good, [field]: value })
+      const response = await login()
+      t.equal(response.statusCode, 400, inspect(body))
+      t.match(response.json(), { code: 'HATCHECK_CREDENTIALS', detail: `The field ${field} must be text, and be there once.` })
+      t.equal((await login(asBrowser)).statusCode, 400)
+    }
+  }
+  for (const other of [undefined, null, 'client_name=Harry&password=12345678', [good], 5, Symbol('form'), new Map(Object.entries(good)), new URLSearchParams(good), Buffer.from('{}'),
+    Object.create(good), Object.assign(Object.create(good), { password: '12345678' }), JSON.parse('{"__proto__":{"client_name":"Harry","password":"12345678"}}')]) {
+    body = other
+    const response = await login()
+    t.equal(response.statusCode, 400, inspect(other))
+    t.match(response.json().code, /^HATCHECK_(PASSWORD|NAME)$/)
+    t.equal((await login(asBrowser)).statusCode, 400)
+  }
 })
 
 test('a body of another type is refused with 415', async (t) => {

@@ -12,14 +12,23 @@ export interface Credentials {
 
 /** @throws CredentialsError, NameError, PasswordError: 400, with the rule. */
 export function credentialsOf (body: unknown): Credentials {
-  const { client_name: name, password, pwd, permanent } = fieldsOf(body)
+  const fields = fieldsOf(body)
+  const [name, password, pwd] = ['client_name', 'password', 'pwd'].map((field) => textOf(fields, field))
   const secret = password ?? pwd
   assertPassword(secret)
   if (secret === '') throw new CredentialsError('The password is missing.')
+  const { permanent } = fields
   return { name: normalName(name), password: secret, permanent: permanent === true || permanent === 'on' || permanent === 'true' || permanent === '1' }
 }
 
-/** The fields of a form or a JSON object; none of anything else. */
+/** The fields of a form or a JSON object, whichever parser has made it; none of anything else. */
 export function fieldsOf (body: unknown): Record<string, unknown> {
-  return typeof body === 'object' && body !== null && !Array.isArray(body) ? body as Record<string, unknown> : {}
+  // A copy has what was sent and nothing inherited.
+  return typeof body === 'object' && body !== null && !Array.isArray(body) ? { ...body } : {}
+}
+
+function textOf (fields: Record<string, unknown>, field: string): string | undefined {
+  const value = fields[field] ?? undefined
+  if (value !== undefined && typeof value !== 'string') throw new CredentialsError(`The field ${field} must be text, and be there once.`)
+  return value
 }
