@@ -1,13 +1,14 @@
 import { open } from 'lmdb'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, readdirSync } from 'node:fs'
+import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test, type Test } from 'tap'
 import { LmdbStore } from '../plugins/session/lmdb-store.js'
 import { MemoryStore } from '../plugins/session/memory-store.js'
 import { storeKey } from '../plugins/session/ticket.js'
+import { openStorage } from '../plugins/storage/open.js'
 import { Client, buildHost } from './helper.js'
 import { changesOf, recordOf, storeContract } from './store-contract.js'
 import { openStore } from './watched-store.js'
@@ -98,6 +99,20 @@ test('LMDB keeps sessions, indexes and tombstones over a restart', async (t) => 
   t.equal(await second.store.create('removed', record), false)
   t.equal(second.store.count(), 1)
   t.strictSame(second.corrupt, [])
+})
+
+test('LMDB files are for their owner alone, also in a folder that is open to others', async (t) => {
+  const mask = process.umask(0o022)
+  t.teardown(() => { process.umask(mask) })
+  const folder = t.testdir()
+  chmodSync(folder, 0o755)
+  const modes = (): string[] => readdirSync(folder).map((file) => `${file} ${(statSync(join(folder, file)).mode & 0o777).toString(8)}`)
+  const open = (): Promise<void> => openStorage({ mode: 'service', sessionStore: `lmdb:${folder}`, dataDir: folder, sessionMaxBytes: 16_384, now: Date.now }, { warn () {} }).close()
+  await open()
+  t.strictSame(modes(), ['data.mdb 600', 'lock.mdb 600'])
+  for (const file of readdirSync(folder)) chmodSync(join(folder, file), 0o640)
+  await open()
+  t.strictSame(modes(), ['data.mdb 640', 'lock.mdb 640'], 'what someone has decided on stays')
 })
 
 test('a record that cannot be decoded reads as absent', async (t) => {

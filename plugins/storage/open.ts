@@ -45,6 +45,8 @@ export function openStorage (config: StorageConfig, log: Pick<FastifyBaseLogger,
 
 /** Room for what is there now and what is to come. */
 const MOST_DATABASES = 16
+/** The mode of files that LMDB creates, an option that its types have left out: the folder may be open to others. */
+const FOR_THE_OWNER = { permissionsMode: 0o600 }
 
 function openLmdb (folder: string, options: { now: () => number, maxBytes: number }, log: Pick<FastifyBaseLogger, 'warn'>): Storage {
   try {
@@ -54,7 +56,7 @@ function openLmdb (folder: string, options: { now: () => number, maxBytes: numbe
     throw new ConfigError(`The data folder cannot be written (DATA_DIR, SESSION_STORE): ${(error as Error).message}.`)
   }
   const corrupt = new Set<string>()
-  const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false })
+  const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
   const sessions = new LmdbStore(env, {
     ...options,
     onCorrupt (key) {
