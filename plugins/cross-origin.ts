@@ -43,7 +43,11 @@ export default fp(async function crossOrigin (fastify) {
 }, { name: 'cross-origin', dependencies: ['config'] })
 
 function isOwn (address: string, { host }: FastifyRequest): boolean {
-  return URL.canParse(address) && new URL(address).host === host.toLowerCase()
+  if (!URL.canParse(address)) return false
+  const url = new URL(address)
+  // An address leaves out the port that its scheme implies; a client or a proxy may have written it into Host.
+  const implied = url.protocol === 'https:' ? /:443$/ : /:80$/
+  return url.host === host.toLowerCase().replace(implied, '')
 }
 
 function isPrefetch ({ headers }: FastifyRequest): boolean {

@@ -56,6 +56,32 @@ for (const allowedOrigins of [[], [PARTNER]]) {
   })
 }
 
+test('a port that goes without saying may be said', async (t) => {
+  const fastify = await build(t, { mode: 'service', sessionCookieSecure: 'auto', authenticate: (name) => ({ name }) })
+  const cases: Array<[host: string, origin: string, isOwn: boolean]> = [
+    ['example.com:443', 'https://example.com', true],
+    ['EXAMPLE.com:443', 'https://example.com', true],
+    ['example.com:80', 'http://example.com', true],
+    ['[::1]:80', 'http://[::1]', true],
+    ['[::1]:443', 'https://[::1]', true],
+    ['example.com', 'https://example.com:443', true],
+    ['example.com:80', 'https://example.com', false],
+    ['example.com:443', 'http://example.com', false],
+    ['example.com:4430', 'https://example.com', false],
+    ['example.com:8080', 'http://example.com', false],
+    ['example.com:443:443', 'https://example.com', false],
+    ['[::443]', 'https://[::]', false],
+    ['[::80]', 'http://[::]', false],
+    ['evil.example', 'https://example.com', false]
+  ]
+  for (const [host, origin, isOwn] of cases) {
+    const login = await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678' }, { host, origin })
+    t.equal(login.statusCode, isOwn ? 303 : 403, `${origin} at ${host}`)
+    const logout = await fastify.inject({ url: '/logout', headers: { host, referer: `${origin}/cart` } })
+    t.equal(logout.statusCode, isOwn ? 303 : 200, `a link of ${origin} at ${host}`)
+  }
+})
+
 test('other methods that change something are refused as well, and reading is not', async (t) => {
   const fastify = await build(t)
   for (const method of ['PUT', 'PATCH', 'DELETE'] as const) {
