@@ -22,10 +22,11 @@ const DROPPED = 'browsers drop such a cookie.'
 
 test('environment variables that mean nothing stop the start with the rule', async (t) => {
   const rules: Array<[Record<string, string>, string]> = [
-    [{ PORT: 'abc' }, 'PORT must be a whole number; got "abc".'],
-    [{ PORT: '3.5' }, 'PORT must be a whole number; got "3.5".'],
+    ...['abc', '3.5', '1e3', '0x10', '0b1', '+80', '3_000', '3 000', '３０００', '-', '80,81', 'Infinity'].map((PORT): [Record<string, string>, string] =>
+      [{ PORT }, `PORT must be a whole number in plain digits; got "${PORT}".`]),
     [{ PORT: '-1' }, 'PORT must be at least 0; got "-1".'],
     [{ PORT: '65536' }, 'PORT must be at most 65535; got "65536".'],
+    [{ PORT: '9'.repeat(20) }, 'PORT must be at most 65535; got "99999999999999999999".'],
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent; got "loud".'],
     [{ TRUST_PROXY: 'true' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "true".'],
     [{ TRUST_PROXY: '1' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "1".'],
@@ -74,7 +75,11 @@ test('every option has its rule, under the name that the caller knows it by', as
     [{ permanentSessionIdleTimeout: 20, permanentSessionLifetime: 10 }, (name) =>
       `${name('permanentSessionIdleTimeout')} must not be longer than ${name('permanentSessionLifetime')}.`],
     [{ sessionIdleTimeout: 0 }, (name) => `${name('sessionIdleTimeout')} must be at least 1; got 0.`],
-    [{ sessionLifetime: 'soon' }, (name) => `${name('sessionLifetime')} must be a whole number; got "soon".`],
+    ...['soon', '1e3', '0x1000', '3600s'].map((sessionLifetime): [Record<string, unknown>, Rule] => [{ sessionLifetime }, (name) =>
+      `${name('sessionLifetime')} must be a whole number in plain digits; got "${sessionLifetime}".`]),
+    ...['sessionIdleTimeout', 'permanentSessionIdleTimeout', 'permanentSessionLifetime', 'sessionMaxBytes', 'passwordMinLength'].map((option): [Record<string, unknown>, Rule] =>
+      [{ [option]: '1e3' }, (name) => `${name(option)} must be a whole number in plain digits; got "1e3".`]),
+    [{ sessionLifetime: 3_600.5 }, (name) => `${name('sessionLifetime')} must be a whole number in plain digits; got 3600.5.`],
     [{ permanentSessionLifetime: 401 * 86_400 }, (name) => `${name('permanentSessionLifetime')} must be at most 34560000; got 34646400.`],
     [{ sessionMaxBytes: 255 }, (name) => `${name('sessionMaxBytes')} must be at least 256; got 255.`],
     [{ passwordMinLength: '7' }, (name) => `${name('passwordMinLength')} must be at least 8; got "7".`],

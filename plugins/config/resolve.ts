@@ -17,6 +17,8 @@ export type Config = ReturnType<typeof resolveConfig>
 const LONGEST_SECONDS = 400 * 86_400
 const seconds = { type: 'integer', minimum: 1, maximum: LONGEST_SECONDS } as const
 
+const WHOLE_NUMBER = 'must be a whole number in plain digits'
+
 /** The plain options: their types, limits and defaults. */
 const properties = {
   secretKeyFile: { type: 'string' },
@@ -98,6 +100,11 @@ export function validate<P extends Record<string, object>> (properties: P, data:
     .map(([option, value]) => [option, typeof value === 'boolean' ? String(value) : value])
     // Flask writes Lax, and so do people.
     .map(([option, value]) => [option, option === 'sessionCookieSamesite' ? String(value).toLowerCase() : value]))
+  for (const [option, value] of Object.entries(plain)) {
+    // By the schema alone 1e3 and 0x10 would be whole numbers as well.
+    const isInteger = (properties[option] as { type?: string }).type === 'integer'
+    assertRule(!isInteger || typeof value !== 'string' || /^-?\d+$/.test(value), `${name(option)} ${WHOLE_NUMBER}; got ${JSON.stringify(value)}.`)
+  }
   try {
     return envSchema({ schema: { type: 'object', properties: structuredClone(properties) }, data: plain, env: false }) as ValuesOf<P>
   } catch (error) {
@@ -156,7 +163,7 @@ function ruleOf ({ keyword, params, message = 'is not valid' }: Flaw): string {
     case 'enum': return `must be one of ${params.allowedValues?.join(', ')}`
     case 'minimum': return `must be at least ${params.limit}`
     case 'maximum': return `must be at most ${params.limit}`
-    case 'type': return `must be ${params.type === 'integer' ? 'a whole number' : `a ${params.type}`}`
+    case 'type': return params.type === 'integer' ? WHOLE_NUMBER : `must be a ${params.type}`
     default: return message
   }
 }
