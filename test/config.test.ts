@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import Fastify from 'fastify'
@@ -144,6 +144,30 @@ test('a key that is missing, short, known or doubled is refused, and not shown',
 
 test('a store that is not known is refused, and no password in its url is shown', async (t) => {
   for (const [mode, name] of [['service', 'SESSION_STORE'], ['plugin', 'sessionStore']] as const) {
+test('a damaged key of its own is told by its file, and what to do about it', async (t) => {
+  for (const [content, rule] of [['', 'must be at least 32 bytes long, but is 0.'], ['\n', 'must be at least 32 bytes long, but is 0.'], ['hunter2\n', 'must be at least 32 bytes long, but is 7.'],
+    ['\0'.repeat(44), 'is easy to guess: it must be random.']] as const) {
+    const dataDir = t.testdir({ 'secret.key': content })
+    const file = join(dataDir, 'secret.key')
+    for (const mode of ['demo', 'service'] as const) {
+      const read = (): Buffer[] => secretsOf(resolveConfig({ dataDir }, mode))
+      t.throws(read, { code: 'HATCHECK_CONFIG', message: `${file} ${rule} It is damaged: restore it from a backup, or delete it; then a new one is made, and every session is ended.` })
+      t.notMatch(messageOf(read), 'hunter2')
+    }
+    t.equal(readFileSync(file, 'utf8'), content, 'and left as it is')
+    unlinkSync(file)
+    t.equal(secretsOf(resolveConfig({ dataDir }, 'service'))[0]?.length, 43)
+  }
+})
+
+test('what TRUST_PROXY lets through, Fastify takes', async (t) => {
+  for (const TRUST_PROXY of ['loopback', 'linklocal,uniquelocal', '10.0.0.7', '10.0.0.7/32', '10.0.0.7/1', '0.0.0.0', '::', '::1', '::1/128', '::1/1', '2001:DB8::/32', '::ffff:10.0.0.7', '::ffff:10.0.0.7/104',
+    '::FFFF:A00:7', '1:2:3:4:5:6:10.0.0.7', '1:2:3:4:5:6:7::', 'fe80::1%eth0', 'fe80::1%ETH0', 'fe80::1%1', 'fe80::%eth0/64']) {
+    const { trustProxy } = readEnvironment({ TRUST_PROXY, SECRET_KEY: testKey })
+    t.doesNotThrow(() => Fastify({ trustProxy }), TRUST_PROXY)
+  }
+})
+
     for (const sessionStore of ['postgres://harry:hunter2@db/hats', 'postgres://:hunter2@db', 'postgres://harry:no/hunter2@db', 'postgres://harry:no@hunter2@db', 'postgres://db/hats?password=hunter2', 'postgres:harry:hunter2@db']) {
       const open = (): unknown => openStorage(resolveConfig({ sessionStore }, mode), { warn () {} })
       t.throws(open, { code: 'HATCHECK_CONFIG', message: new RegExp(`^${name} must be memory:, lmdb:.*; got "postgres:.*"\\.$`) })

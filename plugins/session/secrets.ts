@@ -30,7 +30,7 @@ export function secretsOf (config: Pick<Config, 'mode' | 'secretKey' | 'secretKe
   const secrets = [
     secretKey !== undefined
       ? toSecret(keyName, secretKey)
-      : secretKeyFile !== undefined ? toSecret(fileName, fromFile(fileName, secretKeyFile)) : toSecret(keyName, ownSecret(config, keyName)),
+      : secretKeyFile !== undefined ? toSecret(fileName, fromFile(fileName, secretKeyFile)) : ownSecret(config, keyName),
     ...secretKeyFallbacks.map((fallback) => toSecret(fallbacksName, fallback))
   ]
   assertRule(new Set(secrets.map((secret) => secret.toString('base64'))).size === secrets.length,
@@ -38,13 +38,13 @@ export function secretsOf (config: Pick<Config, 'mode' | 'secretKey' | 'secretKe
   return secrets
 }
 
-function toSecret (name: string, value: unknown): Buffer {
+function toSecret (name: string, value: unknown, remedy = '"npx hatcheck secret" prints a good one.'): Buffer {
   assertRule(typeof value === 'string' || value instanceof Uint8Array, `${name} must be text or bytes, not ${typeof value}.`)
   const secret = typeof value === 'string' ? Buffer.from(value.trim()) : Buffer.from(value)
   assertRule(secret.length >= SHORTEST_BYTES,
-    `${name} must be at least ${SHORTEST_BYTES} bytes long, but is ${secret.length}. "npx hatcheck secret" prints a good one.`)
+    `${name} must be at least ${SHORTEST_BYTES} bytes long, but is ${secret.length}. ${remedy}`)
   assertRule(new Set(secret).size >= FEWEST_DIFFERENT && !isRepetition(secret.toString('latin1')) && !SAMPLES.test(secret.toString('latin1')),
-    `${name} is easy to guess: it must be random. "npx hatcheck secret" prints a good one.`)
+    `${name} is easy to guess: it must be random. ${remedy}`)
   return secret
 }
 
@@ -62,9 +62,9 @@ function fromFile (name: string, file: string): string {
 }
 
 /** The service on loopback makes its own key. With sessions in memory there is nothing that a kept key would be for. */
-function ownSecret ({ mode, sessionStore, dataDir }: Pick<Config, 'mode' | 'sessionStore' | 'dataDir'>, name: string): string {
+function ownSecret ({ mode, sessionStore, dataDir }: Pick<Config, 'mode' | 'sessionStore' | 'dataDir'>, name: string): Buffer {
   assertRule(mode !== 'plugin', `${name} is required: at least ${SHORTEST_BYTES} random bytes. "npx hatcheck secret" prints a good one.`)
-  if (sessionStore === 'memory:') return newSecret()
+  if (sessionStore === 'memory:') return toSecret(name, newSecret())
   const file = join(dataDir, KEY_FILE)
   try {
     if (!existsSync(file)) {
@@ -81,5 +81,5 @@ function ownSecret ({ mode, sessionStore, dataDir }: Pick<Config, 'mode' | 'sess
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new ConfigError(`DATA_DIR cannot be written: ${(error as Error).message}.`)
   }
-  return fromFile(file, file)
+  return toSecret(file, fromFile(file, file), 'It is damaged: restore it from a backup, or delete it; then a new one is made, and every session is ended.')
 }
