@@ -43,6 +43,8 @@ test('environment variables that mean nothing stop the start with the rule', asy
 
 test('an environment without anything, and one with everything, can be read', async (t) => {
   t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, logLevel: 'info', trustProxy: false, mode: 'demo', options: { sessionCookieSecure: 'auto' } })
+  for (const [HOST, host] of [['[::1]', '::1'], ['::1', '::1'], ['[::]', '::'], ['localhost', 'localhost']]) t.equal(readEnvironment({ HOST, SECRET_KEY: testKey }).host, host)
+  t.match(readEnvironment({ PORT: '0080', SESSION_LIFETIME: '7200' }), { port: 80 })
   t.same(readEnvironment({ HOST: '', PORT: ' ', SECRET_KEY: '' }), readEnvironment({}), 'what is empty is not set')
   t.match(readEnvironment({
     HOST: '0.0.0.0', PORT: '8080', LOG_LEVEL: 'warn', TRUST_PROXY: '10.0.0.7, fd00::/8,loopback', SECRET_KEY: ` ${testKey} `, SESSION_COOKIE_SAMESITE: 'Strict', PASSWORD_MIN_LENGTH: '20'
@@ -250,6 +252,12 @@ test('the key that the service makes for itself is for its own eyes, and it stay
 })
 
 test('services that start at once in an empty folder agree on a key', async (t) => {
+test('an IPv6 address may stand in brackets, as in a url', async (t) => {
+  const { url } = await startService(t, t.testdir(), { HOST: '[::1]', SESSION_STORE: 'memory:' })
+  t.match(url, /^http:\/\/\[::1\]:\d+$/)
+  t.equal((await fetch(url)).status, 200)
+})
+
   const folder = t.testdir()
   const services = await Promise.all([1, 2, 3].map(async () => await startService(t, folder)))
   const login = await fetch(`${services[0]?.url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password: '12345678' }) })

@@ -36,8 +36,10 @@ export function loadDotEnv (): void {
  */
 export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   const read = (option: string): string | undefined => env[environmentName(option)]?.trim() || undefined
-  const { host, port, logLevel } = validate(processProperties,
+  const { host: given, port, logLevel } = validate(processProperties,
     defined(Object.keys(processProperties), read), environmentName)
+  // People write an IPv6 address as in a url; the system takes it without the brackets.
+  const host = given.replace(/^\[(.+)\]$/, '$1')
   const trusted = (read('trustProxy') ?? '').split(',').map((part) => part.trim()).filter((part) => part !== '')
   for (const address of trusted) {
     assertRule(isAddressRange(address), `TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "${address}".`)
