@@ -31,7 +31,7 @@ test('environment variables that mean nothing stop the start with the rule', asy
     [{ TRUST_PROXY: 'true' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "true".'],
     [{ TRUST_PROXY: '1' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "1".'],
     [{ TRUST_PROXY: '10.0.0.7, proxy.example.com' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "proxy.example.com".'],
-    ...['0.0.0.0/0', '::/0', '10.0.0.0/8/9'].map((range): [Record<string, string>, string] =>
+    ...['0.0.0.0/0', '::/0', '0.0.0.0/00', '10.0.0.0/8/9', '10.0.0.0/', '10.0.0.0/255.0.0.0', '10.0.0.0/1e1', '10.1', '::1/129', '[::1]', 'Loopback', 'fe80::1%br-lan', 'fe80::1%eth0.100', 'fe80::%br-lan/64'].map((range): [Record<string, string>, string] =>
       [{ TRUST_PROXY: range }, `TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "${range}".`]),
     [{ TRUST_PROXY: '10.0.0.0/33' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "10.0.0.0/33".'],
     ...['0.0.0.0', '::', '192.0.2.1', 'hatcheck.example.com', 'localhost.example.com'].map((HOST): [Record<string, string>, string] =>
@@ -144,8 +144,6 @@ test('a key that is missing, short, known or doubled is refused, and not shown',
   t.throws(secrets({ secretKeyFile: join(folder, 'no.key') }, 'service'), { message: /^SECRET_KEY_FILE cannot be read: ENOENT.*no\.key'\.$/ })
 })
 
-test('a store that is not known is refused, and no password in its url is shown', async (t) => {
-  for (const [mode, name] of [['service', 'SESSION_STORE'], ['plugin', 'sessionStore']] as const) {
 test('a damaged key of its own is told by its file, and what to do about it', async (t) => {
   for (const [content, rule] of [['', 'must be at least 32 bytes long, but is 0.'], ['\n', 'must be at least 32 bytes long, but is 0.'], ['hunter2\n', 'must be at least 32 bytes long, but is 7.'],
     ['\0'.repeat(44), 'is easy to guess: it must be random.']] as const) {
@@ -170,6 +168,8 @@ test('what TRUST_PROXY lets through, Fastify takes', async (t) => {
   }
 })
 
+test('a store that is not known is refused, and no password in its url is shown', async (t) => {
+  for (const [mode, name] of [['service', 'SESSION_STORE'], ['plugin', 'sessionStore']] as const) {
     for (const sessionStore of ['postgres://harry:hunter2@db/hats', 'postgres://:hunter2@db', 'postgres://harry:no/hunter2@db', 'postgres://harry:no@hunter2@db', 'postgres://db/hats?password=hunter2', 'postgres:harry:hunter2@db']) {
       const open = (): unknown => openStorage(resolveConfig({ sessionStore }, mode), { warn () {} })
       t.throws(open, { code: 'HATCHECK_CONFIG', message: new RegExp(`^${name} must be memory:, lmdb:.*; got "postgres:.*"\\.$`) })
@@ -213,6 +213,7 @@ test('the service says what is wrong in one line and ends with 1', async (t) => 
     [{ HOST: '0.0.0.0' }, /HOST=0\.0\.0\.0 can be reached from other machines, so SECRET_KEY \(or SECRET_KEY_FILE\) must be set\. .*/],
     [{ SESSION_STORE: 'postgres://harry:hunter2@db' }, /SESSION_STORE must be memory:, .*/],
     [{ DATA_DIR: 'file/data' }, /The data folder cannot be written \(DATA_DIR, SESSION_STORE\): ENOTDIR.*/],
+    [{ TRUST_PROXY: 'fe80::1%br-lan', SECRET_KEY: testKey }, /TRUST_PROXY must be addresses or ranges of proxies, such as 10\.0\.0\.7 or 10\.0\.0\.0\/8; got "fe80::1%br-lan"\./],
     [{ PORT: String(port) }, /listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+/],
     [{ SESSION_COOKIE_NAME: '__Host-x', SESSION_COOKIE_DOMAIN: 'example.com', SESSION_COOKIE_SECURE: 'true' }, /SESSION_COOKIE_NAME begins with __Host-, so SESSION_COOKIE_DOMAIN must not be set: browsers drop such a cookie\./],
     [{ SESSION_LIFETIME: '60' }, /SESSION_IDLE_TIMEOUT must not be longer than SESSION_LIFETIME\./]
@@ -251,13 +252,13 @@ test('the key that the service makes for itself is for its own eyes, and it stay
   t.equal(readFileSync(file, 'utf8'), key)
 })
 
-test('services that start at once in an empty folder agree on a key', async (t) => {
 test('an IPv6 address may stand in brackets, as in a url', async (t) => {
   const { url } = await startService(t, t.testdir(), { HOST: '[::1]', SESSION_STORE: 'memory:' })
   t.match(url, /^http:\/\/\[::1\]:\d+$/)
   t.equal((await fetch(url)).status, 200)
 })
 
+test('services that start at once in an empty folder agree on a key', async (t) => {
   const folder = t.testdir()
   const services = await Promise.all([1, 2, 3].map(async () => await startService(t, folder)))
   const login = await fetch(`${services[0]?.url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password: '12345678' }) })

@@ -63,7 +63,10 @@ function defined (names: readonly string[], read: (option: string) => string | u
   return Object.fromEntries(names.map((name) => [name, read(name)]).filter(([, value]) => value !== undefined))
 }
 
+/** What this lets through, Fastify takes as well. */
 function isAddressRange (text: string): boolean {
+  // Fastify knows the zones of IPv6 by letters and digits alone.
+  if (/%.*[^0-9a-z/]/i.test(text)) return false
   if (NAMED_RANGES.has(text) || isIP(text) !== 0) return true
   const [address = '', bits = '', ...rest] = text.split('/')
   // Every address is no proxy's: that would let anyone say where a request comes from.
