@@ -277,11 +277,14 @@ test('a name', (t) => {
   t.equal(normalName('Zoe\u0308'), 'Zo\u00EB', 'is NFC')
   t.equal(normalName('n'.repeat(64)), 'n'.repeat(64))
   t.equal(normalName('😀'.repeat(64)), '😀'.repeat(64), 'is counted in characters')
+  for (const name of ['👩\u200D👩\u200D👧', '❤\uFE0F\u200D🔥', '👍🏽', '1\uFE0F\u20E3', '🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}']) t.equal(normalName(name), name)
   for (const name of ['王小明', 'o\'Hara', '<b>', 'a@b@c', '__proto__', 'constructor', '"', '1']) t.equal(normalName(name), name)
   const refusals: Array<[unknown[], string]> = [
     [['', ' ', '\u00A0\t\n', undefined, null, 1, {}, ['Harry']], 'The name is missing.'],
     [['n'.repeat(65), '😀'.repeat(65)], 'A name may have at most 64 characters.'],
-    [['a\u0000b', 'a\nb', 'a\r\nSet-Cookie: b', 'a\u007Fb', 'a\u0085b', 'a\u2028b', 'a\u2029b', 'a\u202Eb', 'a\u2066b', 'a\ud800b', '\udc00'], 'A name must not have control characters.']
+    [['a\u0000b', 'a\nb', 'a\r\nSet-Cookie: b', 'a\u007Fb', 'a\u0085b', 'a\u2028b', 'a\u2029b', 'a\u202Eb', 'a\u2066b', 'a\ud800b', '\udc00',
+      'Harry\u200B', '\u200EHarry', 'Har\u200Cry', 'Harry\u200D', 'Har\u2060ry', 'Har\u00ADry', 'Har\uFEFFry', 'Harry\uFE0F', 'Harry\u034F', 'Harry\u061C', 'Harry\u{E0067}', '\u3164', 'Harry\uE000', 'Harry\u0378',
+      'Harry\uFFFF', '👩\u200D', '\u200D👩', '👩\u200DH', '👍\uFE0F'], 'A name must not have control characters, nor invisible ones outside emoji.']
   ]
   for (const [names, message] of refusals) {
     for (const name of names) t.throws(() => normalName(name), { code: 'HATCHECK_NAME', statusCode: 400, message })

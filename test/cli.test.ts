@@ -116,7 +116,7 @@ test('a name has to keep the rules', async (t) => {
   const add = (name: string): Promise<Ended> => hatcheckCli(folder, ['user', 'add', name], { env: closed, input: 'a long password of nobody\n' })
   t.same(await add('  '), { code: 1, stdout: '', stderr: 'hatcheck: The name is missing.\n' })
   t.same(await add('x'.repeat(65)), { code: 1, stdout: '', stderr: 'hatcheck: A name may have at most 64 characters.\n' })
-  t.same(await add('a\u001b[31mb'), { code: 1, stdout: '', stderr: 'hatcheck: A name must not have control characters.\n' })
+  t.same(await add('a\u001b[31mb'), { code: 1, stdout: '', stderr: 'hatcheck: A name must not have control characters, nor invisible ones outside emoji.\n' })
 })
 
 test('with memory: there is nothing that the command line could work on', async (t) => {
