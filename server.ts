@@ -25,7 +25,14 @@ export async function serve (): Promise<void> {
   }
   const { log } = fastify
   const running = fastify
-  closeWithGrace({ delay: GRACE_MS, logger: { error: (text: unknown) => { log.error(text) } } }, async ({ err: error, signal }) => {
+  process.on('SIGHUP', () => {
+    try {
+      running.sessions.reloadSecretKeys()
+    } catch (error) {
+      log.error({ err: error }, 'the secret keys cannot be read anew; they stay as they were')
+    }
+  })
+  closeWithGrace({ delay: GRACE_MS, skip: ['SIGHUP'], logger: { error: (text: unknown) => { log.error(text) } } }, async ({ err: error, signal }) => {
     if (error === undefined) log.info(`${signal} received: hatcheck stops`)
     else log.error({ err: error }, 'hatcheck stops after an error')
     // A connection that was busy when the closing began is idle after its answer, and would keep the server open.

@@ -11,7 +11,11 @@ export interface HatcheckOptions {
    * {@link secretKeyFile} is given. The service makes its own when it listens on loopback, and keeps it in `dataDir`.
    */
   secretKey?: string | Uint8Array | undefined
-  /** A file with the secret key in it, as an alternative to {@link secretKey}. */
+  /**
+   * A file with the secret keys in it, as an alternative to {@link secretKey}: one a line, the first signs, all verify. A
+   * change of the file is seen within two seconds.
+   * @default none
+   */
   secretKeyFile?: string | undefined
   /**
    * Former secret keys, as a list or separated by commas: cookies signed with one are accepted, and signed anew with

@@ -4,12 +4,13 @@ import fp from 'fastify-plugin'
 import { expiryOf } from './clock.js'
 import { commit, type CommitContext } from './commit.js'
 import { storeUnavailable } from './errors.js'
+import { openKeyring } from './keyring.js'
 import { LazySession, type SessionContext } from './lazy-session.js'
 import { registerFastifySession } from './real-session.js'
-import { secretsOf } from './secrets.js'
+import type { Secret } from './secrets.js'
 import { assertDeliverable, cookieProfiles, markPrivate } from './session-cookie.js'
 import type { SessionRecord, SessionStore } from './store.js'
-import { cookieValues, createTicketOffice, type Ticket } from './ticket.js'
+import { cookieValues, type Ticket } from './ticket.js'
 import { startUpkeep } from './upkeep.js'
 
 declare module '@fastify/session' {
@@ -45,6 +46,20 @@ declare module 'fastify' {
 
 export interface Sessions {
   readonly store: SessionStore
+  /**
+   * Replaces the secret keys while the application runs: the first signs from now on, all verify. A cookie that another
+   * than the first has signed is signed anew with the next response; one whose key is not in the list any more is worth
+   * nothing.
+   *
+   * @throws ConfigError if one of them is no good key; then they stay as they were.
+   */
+  setSecretKeys (secretKeys: ReadonlyArray<string | Uint8Array>): void
+  /**
+   * Reads `secretKeyFile` anew at once. It is looked at every second anyway.
+   *
+   * @throws ConfigError if there is no good key in it; then they stay as they were.
+   */
+  reloadSecretKeys (): void
 }
 
 type Session = import('fastify').Session
@@ -73,8 +88,8 @@ export default fp(async function session (fastify) {
   const store = storage.sessions
   const { now } = config
   const profileOf = cookieProfiles(config)
-  const office = createTicketOffice(secretsOf(config))
-  const makeReal = await registerFastifySession(fastify, () => office)
+  const keyring = openKeyring(config, fastify.log)
+  const makeReal = await registerFastifySession(fastify, () => keyring.office)
   const upkeep = startUpkeep(store, fastify.log)
 
   const commitContext: CommitContext = {
@@ -82,13 +97,17 @@ export default fp(async function session (fastify) {
   }
   const sessionContext: SessionContext = {
     makeReal,
-    sign: office.sign,
+    sign: (id) => keyring.office.sign(id),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     save: async (session) => { await commit(session, commitContext, true) },
     read: async (ticket) => live(ticket, await guardedRead(ticket))
   }
 
-  fastify.decorate('sessions', { store })
+  fastify.decorate('sessions', {
+    store,
+    setSecretKeys (secretKeys: readonly Secret[]) { keyring.replace(secretKeys) },
+    reloadSecretKeys () { keyring.reload() }
+  })
   fastify.decorateRequest(kSession, null)
   fastify.decorateRequest(kFailure, null)
   fastify.decorateRequest('session', { getter (): FastifySessionObject { return sessionOf(this as FastifyRequest).facade } })
@@ -140,6 +159,7 @@ export default fp(async function session (fastify) {
 
   fastify.addHook('onClose', async () => {
     upkeep.stop()
+    keyring.stop()
     await storage.close()
   })
 
@@ -182,7 +202,7 @@ export default fp(async function session (fastify) {
     if (header === undefined) return []
     const presented: Ticket[] = []
     for (const value of cookieValues(header, profileOf(request).name)) {
-      const ticket = office.verify(value)
+      const ticket = keyring.office.verify(value)
       if (ticket !== null) presented.push(ticket)
     }
     return presented

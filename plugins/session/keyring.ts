@@ -1,0 +1,59 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { existsSync, unwatchFile, watchFile, type Stats } from 'node:fs'
+import { ConfigError } from '../config/resolve.js'
+import { checkedSecrets, keyFileOf, secretsOf, type Secret, type SecretsConfig } from './secrets.js'
+import { createTicketOffice, type TicketOffice } from './ticket.js'
+
+/** How often the key file is looked at, in ms. Looking finds also what no watcher tells: a link in its path that is turned. */
+const LOOK_EVERY_MS = 1_000
+
+/** The secret keys in force. They can be replaced at any time: requests under way go on with the new ones. */
+export interface Keyring {
+  /** Issues and verifies tickets by the keys of now. */
+  readonly office: TicketOffice
+  /** @throws ConfigError, and the keys stay as they were. */
+  replace (secrets: readonly Secret[]): void
+  /**
+   * Reads the key file and the fallbacks anew.
+   *
+   * @throws ConfigError, and the keys stay as they were.
+   */
+  reload (): void
+  /** No longer looks at the key file. */
+  stop (): void
+}
+
+/** @throws ConfigError if there are no keys that can be used. */
+export function openKeyring (config: SecretsConfig, log: Pick<FastifyBaseLogger, 'info' | 'error'>): Keyring {
+  let office = createTicketOffice(secretsOf(config))
+  const file = keyFileOf(config)
+  if (file !== undefined) watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, onChange)
+
+  function use (secrets: Buffer[]): void {
+    office = createTicketOffice(secrets)
+    log.info(`secret keys replaced: the first of ${secrets.length} signs, all verify`)
+  }
+
+  function reload (): void {
+    if (file === undefined) throw new ConfigError('The secret keys are in no file, so there is nothing to read anew.')
+    // At the start a missing file may be made; later on a new key would log everyone out.
+    if (!existsSync(file)) throw new ConfigError(`${file} is not there any more.`)
+    use(secretsOf(config))
+  }
+
+  function onChange (now: Stats, before: Stats): void {
+    if (now.mtimeMs === before.mtimeMs && now.ino === before.ino && now.size === before.size) return
+    try {
+      reload()
+    } catch (error) {
+      log.error({ err: error }, 'the key file has changed but cannot be used; the keys stay as they were')
+    }
+  }
+
+  return {
+    get office () { return office },
+    replace (secrets) { use(checkedSecrets(secrets)) },
+    reload,
+    stop () { if (file !== undefined) unwatchFile(file, onChange) }
+  }
+}

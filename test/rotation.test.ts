@@ -1,0 +1,183 @@
+import { mkdirSync, readFileSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions } from '../app.js'
+import { newSecret } from '../plugins/session/secrets.js'
+import { Client, buildHost } from './helper.js'
+import { Curl, startService, until } from './service.js'
+import { openStore } from './watched-store.js'
+
+const [oldKey, newKey, thirdKey] = [newSecret(), newSecret(), newSecret()]
+
+async function host (t: Test, options: HatcheckOptions): Promise<FastifyInstance> {
+  const fastify = await buildHost(t, options)
+  fastify.post('/login', async (request) => { await request.login('Harry') })
+  fastify.get('/', async (request) => request.user?.name ?? 'nobody')
+  return fastify
+}
+
+async function loggedIn (fastify: FastifyInstance): Promise<string> {
+  const client = new Client(fastify)
+  await client.send({ method: 'POST', url: '/login' })
+  return client.cookieHeader
+}
+
+/** Who a cookie says it is, and the cookie that the answer sets. */
+async function who (fastify: FastifyInstance, cookie: string): Promise<[string, string | undefined]> {
+  const { body, statusCode, headers } = await fastify.inject({ url: '/', headers: { cookie } })
+  return [statusCode === 200 ? body : String(statusCode), headers['set-cookie']?.toString().split(';')[0]]
+}
+
+test('keys are replaced without a restart', async (t) => {
+  const fastify = await host(t, { secretKey: oldKey })
+  const old = await loggedIn(fastify)
+
+  fastify.sessions.setSecretKeys([newKey, oldKey])
+  const [name, renewed] = await who(fastify, old)
+  t.equal(name, 'Harry')
+  t.match(renewed, /^hatcheck=/, 'signed anew, though the session was only read')
+  t.equal(renewed?.split('.')[0], old.split('.')[0], 'the same session')
+  t.strictSame(await who(fastify, renewed as string), ['Harry', undefined], 'once')
+  t.match((await who(fastify, old))[1], /^hatcheck=/, 'a second tab with the old cookie gets the new one as well')
+
+  fastify.sessions.setSecretKeys([Buffer.from(newKey)])
+  t.strictSame(await who(fastify, old), ['nobody', undefined], 'a dropped key means nobody: no error, and the cookie is left alone')
+  t.strictSame(await who(fastify, renewed as string), ['Harry', undefined])
+})
+
+test('keys that are no good change nothing', async (t) => {
+  const fastify = await host(t, { secretKey: oldKey })
+  const old = await loggedIn(fastify)
+  const refused: Array<[unknown, string | RegExp]> = [
+    [[], 'Secret keys must be a list with at least one key in it.'],
+    [newKey, 'Secret keys must be a list with at least one key in it.'],
+    [[newKey, 'short'], /^A secret key must be at least 32 bytes long, but is 5\./],
+    [['a'.repeat(40)], /^A secret key is easy to guess/],
+    [[newKey, newKey], 'Secret keys must all be different.'],
+    [[newKey, 5], 'A secret key must be text or bytes, not number.']
+  ]
+  for (const [keys, message] of refused) {
+    t.throws(() => { fastify.sessions.setSecretKeys(keys as string[]) }, { code: 'HATCHECK_CONFIG', message })
+  }
+  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: 'The secret keys are in no file, so there is nothing to read anew.' })
+  t.strictSame(await who(fastify, old), ['Harry', undefined])
+})
+
+test('a change of the key file is seen', async (t) => {
+  const file = join(t.testdir({ key: `${oldKey}\n` }), 'key')
+  const fastify = await host(t, { secretKey: undefined, secretKeyFile: file })
+  const old = await loggedIn(fastify)
+
+  writeFileSync(`${file}.new`, `${newKey}\n\n  ${oldKey}\r\n`)
+  renameSync(`${file}.new`, file)
+  let renewed: string | undefined
+  await until('the file was not seen', async () => {
+    const [name, cookie] = await who(fastify, old)
+    if (name !== 'Harry') throw new Error('logged out')
+    renewed = cookie
+    return cookie !== undefined
+  })
+
+  writeFileSync(file, 'half a ke')
+  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: /^secretKeyFile must be at least 32 bytes/ })
+  t.equal((await who(fastify, old))[0], 'Harry', 'a file that is no good changes nothing')
+  unlinkSync(file)
+  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: `${file} is not there any more.` })
+  t.equal((await who(fastify, old))[0], 'Harry', 'nor does one that has gone')
+
+  writeFileSync(file, newKey)
+  fastify.sessions.reloadSecretKeys()
+  t.equal((await who(fastify, old))[0], 'nobody', 'reading it anew can be asked for')
+  t.equal((await who(fastify, renewed as string))[0], 'Harry')
+})
+
+test('a key file behind a link that is turned is seen', async (t) => {
+  const folder = t.testdir({ one: { key: oldKey }, two: { key: `${newKey}\n${oldKey}` } })
+  symlinkSync('one', join(folder, 'now'))
+  const fastify = await host(t, { secretKey: undefined, secretKeyFile: join(folder, 'now', 'key') })
+  const old = await loggedIn(fastify)
+  symlinkSync('two', join(folder, 'next'))
+  renameSync(join(folder, 'next'), join(folder, 'now'))
+  await until('the link was not seen', async () => (await who(fastify, old))[1] !== undefined)
+})
+
+test('a rolling change over two servers logs nobody out', async (t) => {
+  const store = openStore(t, 'lmdb:')
+  const servers = [await host(t, { sessionStore: store, secretKey: oldKey }), await host(t, { sessionStore: store, secretKey: oldKey })] as const
+  const cookies = new Set<string>()
+
+  /** Everyone who has logged in so far, and somebody new at each server, asks both servers. */
+  async function ask (phase: string): Promise<void> {
+    for (const server of servers) cookies.add(await loggedIn(server))
+    for (const cookie of [...cookies]) {
+      for (const [at, server] of servers.entries()) {
+        const [name, renewed] = await who(server, cookie)
+        t.equal(name, 'Harry', `${phase}, at server ${at + 1}`)
+        if (renewed === undefined) continue
+        cookies.delete(cookie)
+        cookies.add(renewed)
+      }
+    }
+  }
+
+  await ask('before')
+  for (const [phase, keys] of [
+    ['the new key verifies', [oldKey, newKey]],
+    ['the new key signs', [newKey, oldKey]],
+    ['the old key is dropped', [newKey]]
+  ] as const) {
+    for (const [at, server] of servers.entries()) {
+      server.sessions.setSecretKeys(keys)
+      await ask(`${phase} at server ${at + 1}`)
+    }
+  }
+  t.ok(cookies.size >= 8)
+})
+
+test('the order matters: a key that signs before it verifies everywhere is not known to the others', async (t) => {
+  const store = openStore(t, 'memory:')
+  const first = await host(t, { sessionStore: store, secretKey: newKey, secretKeyFallbacks: [oldKey] })
+  const second = await host(t, { sessionStore: store, secretKey: oldKey })
+  t.strictSame(await who(second, await loggedIn(first)), ['nobody', undefined], 'nobody, and no error')
+})
+
+test('SIGHUP makes the service read its key file anew', async (t) => {
+  const folder = t.testdir({ key: oldKey })
+  const file = join(folder, 'key')
+  const { url, child, output, end } = await startService(t, folder, { SECRET_KEY_FILE: 'key', SIGNUP: 'open', SESSION_STORE: 'memory:', SESSION_COOKIE_SECURE: 'auto' })
+  const curl = new Curl(folder, 'jar')
+  const password = 'correct horse battery'
+  t.equal((await curl.post(`${url}/login`, { client_name: 'Harry', password })).status, 303)
+  const before = readFileSync(curl.jar, 'utf8')
+
+  writeFileSync(file, `${newKey}\n${oldKey}\n`)
+  child.kill('SIGHUP')
+  await until('the keys were not replaced', () => output().includes('secret keys replaced: the first of 2 signs, all verify'))
+  t.match((await curl.send(url)).body, 'Harry Your account is logged in.')
+  t.not(readFileSync(curl.jar, 'utf8'), before, 'the jar has the new signature')
+
+  writeFileSync(file, 'no key')
+  child.kill('SIGHUP')
+  await until('the flaw is logged', () => output().includes('the secret keys cannot be read anew; they stay as they were'))
+  t.match((await curl.send(url)).body, 'Harry Your account is logged in.', 'and it goes on')
+  t.equal(await end(), 0)
+  t.notMatch(output(), newKey, 'no key is in the log')
+})
+
+test('the service can change the key that it made for itself', async (t) => {
+  const folder = t.testdir()
+  const file = join(folder, 'data', 'secret.key')
+  const { url, child, output } = await startService(t, folder)
+  const curl = new Curl(folder, 'jar')
+  t.equal((await curl.post(`${url}/login`, { client_name: 'Harry', password: '12345678' })).status, 303)
+  writeFileSync(file, `${thirdKey}\n${readFileSync(file, 'utf8')}`)
+  child.kill('SIGHUP')
+  await until('the keys were not replaced', () => output().includes('the first of 2 signs'))
+  t.match((await curl.send(url)).body, 'Harry Your account is logged in.')
+  mkdirSync(join(folder, 'aside'))
+  renameSync(file, join(folder, 'aside', 'secret.key'))
+  child.kill('SIGHUP')
+  await until('the loss is logged', () => output().includes('is not there any more'))
+  t.match((await curl.send(url)).body, 'Harry Your account is logged in.', 'no new key is made while it runs')
+})
