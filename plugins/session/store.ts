@@ -52,11 +52,15 @@ export interface SessionStore {
   /** Ends every session of a user that exists when the call begins, but `exceptKey`. Answers how many it ended. */
   removeOfUser (user: string, exceptKey?: string): MaybePromise<number>
 
-  /** How many records are held: the live ones, and the expired ones that no sweep has come to yet. */
+  /**
+   * How many records are held: the live ones, and the expired ones that are not dropped yet. For operations, never for a
+   * request: a store may have to look at every key for it.
+   */
   count (): MaybePromise<number>
 
   /**
-   * Drops expired records and old tombstones until nothing is left to drop or `budgetMs` is used up.
+   * Drops expired records and old tombstones until nothing is left to drop or `budgetMs` is used up. Nothing to do where
+   * the system behind the store drops them by itself.
    *
    * @returns how many were dropped, at least 1 while there may be more to drop; 0 means that nothing is left.
    */

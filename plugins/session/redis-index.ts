@@ -1,0 +1,70 @@
+import type { Cluster, Redis } from 'ioredis'
+import type { BoundedCall } from '../storage/bounded-calls.js'
+import type { SessionScripts } from './redis-scripts.js'
+import { TOMBSTONE_MS } from './store.js'
+
+export interface IndexEntry {
+  readonly key: string
+  /** When it was added, in ms, as Redis writes it. */
+  readonly addedAt: string
+}
+
+/**
+ * Which sessions a user has: a sorted set a user, by the time when the session was added.
+ *
+ * It lies in another slot than the sessions, so no script can change both. Instead, a session is added here before it
+ * begins: one that exists is always in the index. What is in the index without a session is found when someone looks,
+ * and taken out once it is so old that no `create` can still be under way.
+ */
+export class RedisIndex {
+  readonly #client: (Redis | Cluster) & SessionScripts
+  readonly #call: BoundedCall
+  readonly #now: () => number
+  readonly #keepMs: number
+
+  /** @param keepMs how long an index is kept after the last time a session was added: longer than any session lives. */
+  constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, keepMs: number) {
+    this.#client = client
+    this.#call = call
+    this.#now = now
+    this.#keepMs = keepMs
+  }
+
+  /** Answers how many there are. */
+  add (user: string, key: string): Promise<number> {
+    return this.#call('index', () => this.#client.hatcheckIndex(indexKey(user), key, this.#now(), this.#keepMs))
+  }
+
+  async all (user: string): Promise<IndexEntry[]> {
+    return entriesOf(await this.#call('list', () => this.#client.zrange(indexKey(user), 0, '-1', 'WITHSCORES')))
+  }
+
+  /** Some of them, by chance. */
+  async sample (user: string, count: number): Promise<IndexEntry[]> {
+    return entriesOf(await this.#call('list', () => this.#client.zrandmember(indexKey(user), count, 'WITHSCORES')))
+  }
+
+  /** Takes out sessions that have been removed for good. */
+  async delete (user: string, keys: readonly string[]): Promise<void> {
+    if (keys.length > 0) await this.#call('index', () => this.#client.zrem(indexKey(user), ...keys))
+  }
+
+  /** Takes out entries that were found without a session, but the young ones and those that have been added again. */
+  async heal (user: string, stale: readonly IndexEntry[]): Promise<void> {
+    const youngest = this.#now() - TOMBSTONE_MS
+    const old = stale.filter(({ addedAt }) => Number(addedAt) < youngest)
+    if (old.length > 0) await this.#call('index', () => this.#client.hatcheckUnindex(indexKey(user), ...old.flatMap(({ key, addedAt }) => [key, addedAt])))
+  }
+}
+
+function indexKey (user: string): string {
+  return `hatcheck:user:${user}`
+}
+
+/** The protocol's version 3 has pairs, version 2 a flat list. */
+function entriesOf (reply: ReadonlyArray<string | readonly string[]>): IndexEntry[] {
+  const flat = reply.flat()
+  const entries: IndexEntry[] = []
+  for (let i = 0; i < flat.length; i += 2) entries.push({ key: flat[i] as string, addedAt: flat[i + 1] as string })
+  return entries
+}

@@ -1,0 +1,162 @@
+import type { Cluster, Redis } from 'ioredis'
+
+/*
+ * What runs within Redis. Each script has one key, so that it is atomic in a cluster as well, and takes everything else
+ * as an argument. A session is a hash: its own fields by name, each session key with a dot before it. A tombstone is a
+ * hash with the one field `endedAt`.
+ */
+
+const PRELUDE = `
+local key = KEYS[1]
+
+-- Redis forgets a session a minute after its end, which is decided by the clock of those who read it.
+local GRACE_MS = 60000
+
+local function isTime (text)
+  return text and string.match(text, '^%d+$')
+end
+
+-- Whether a session of this format is there and lives, as RedisStore would read it; then also its user and its times.
+local function live (now)
+  if redis.call('TYPE', key).ok ~= 'hash' then return false end
+  local format, createdAt, seenAt, expiresAt, permanent, user =
+    unpack(redis.call('HMGET', key, 'format', 'createdAt', 'seenAt', 'expiresAt', 'permanent', 'user'))
+  if format ~= '1' or (permanent ~= '0' and permanent ~= '1') then return false end
+  if not (isTime(createdAt) and isTime(seenAt) and isTime(expiresAt)) then return false end
+  return tonumber(expiresAt) > tonumber(now), user, seenAt, expiresAt
+end
+
+-- As text, since Lua would write a time as 1.8e+12.
+local function later (one, other)
+  return tonumber(other) > tonumber(one) and other or one
+end
+
+local function keepUntil (expiresAt, now)
+  redis.call('PEXPIRE', key, math.max(1, tonumber(expiresAt) - tonumber(now) + GRACE_MS))
+end
+`
+
+/** now, expiresAt, field, value, …: 1, or 0 if there is something. */
+const CREATE = `${PRELUDE}
+local now, expiresAt = ARGV[1], ARGV[2]
+if redis.call('EXISTS', key) == 1 then return 0 end
+for i = 3, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+keepUntil(expiresAt, now)
+return 1
+`
+
+/**
+ * now, maxBytes, seenAt, expiresAt, permanent ('' is as it was), user ('' is as it was, '-' nobody, '=name'), the number
+ * of fields to set, these with their values, the fields to remove: 1, or 0 if no session lives there, or the size,
+ * negative, if it would be too large.
+ */
+const PATCH = `${PRELUDE}
+local now, maxBytes, seenAt, expiresAt, permanent, user, count = unpack(ARGV, 1, 7)
+local lives, _, lastSeenAt, lastExpiresAt = live(now)
+if not lives then return 0 end
+
+-- As sizeOf: the text that JSON makes of the name, the value, a colon and a comma.
+local function sizeOf (field, value)
+  local name = string.sub(field, 2)
+  local _, escapedByOne = string.gsub(name, '["\\\\\\b\\t\\n\\f\\r]', '')
+  local _, escapedByFive = string.gsub(name, '[%z\\1-\\7\\11\\14-\\31]', '')
+  return #name + 2 + escapedByOne + 5 * escapedByFive + #value + 2
+end
+
+local sizes = {}
+local fields = redis.call('HGETALL', key)
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, 1) == '.' then sizes[fields[i]] = sizeOf(fields[i], fields[i + 1]) end
+end
+local removed = 8 + 2 * count
+for i = 8, removed - 1, 2 do sizes[ARGV[i]] = sizeOf(ARGV[i], ARGV[i + 1]) end
+for i = removed, #ARGV do sizes[ARGV[i]] = nil end
+local size = 2
+for _, bytes in pairs(sizes) do size = size + bytes end
+if size > tonumber(maxBytes) then return -size end
+
+for i = 8, removed - 1, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+for i = removed, #ARGV do redis.call('HDEL', key, ARGV[i]) end
+if permanent == '' then
+  expiresAt = later(lastExpiresAt, expiresAt)
+else
+  redis.call('HSET', key, 'permanent', permanent)
+end
+redis.call('HSET', key, 'seenAt', later(lastSeenAt, seenAt), 'expiresAt', expiresAt)
+if user == '-' then
+  redis.call('HDEL', key, 'user')
+elseif user ~= '' then
+  redis.call('HSET', key, 'user', string.sub(user, 2))
+end
+keepUntil(expiresAt, now)
+return 1
+`
+
+/** now, seenAt, expiresAt: 1, or 0 if no session lives there. */
+const TOUCH = `${PRELUDE}
+local now, seenAt, expiresAt = unpack(ARGV)
+local lives, _, lastSeenAt, lastExpiresAt = live(now)
+if not lives then return 0 end
+expiresAt = later(lastExpiresAt, expiresAt)
+redis.call('HSET', key, 'seenAt', later(lastSeenAt, seenAt), 'expiresAt', expiresAt)
+keepUntil(expiresAt, now)
+return 1
+`
+
+/**
+ * now, tombstoneMs, user ('' is any, '=name' only of this one): the fields of the session, or nil if none lived there,
+ * or 0 and nothing done if it is another user's.
+ */
+const REMOVE = `${PRELUDE}
+local now, tombstoneMs, user = unpack(ARGV)
+local lives, owner = live(now)
+if user ~= '' and lives and owner ~= string.sub(user, 2) then return 0 end
+-- The first end counts.
+if redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'endedAt') == 1 then return false end
+local last = lives and redis.call('HGETALL', key)
+-- Before anything else is written: a script that has deleted may go on to write when the memory is full.
+redis.call('DEL', key)
+redis.call('HSET', key, 'endedAt', now)
+redis.call('PEXPIRE', key, tombstoneMs)
+return last
+`
+
+/** session key, addedAt, for how long, in ms: how many are in the index. */
+const INDEX = `
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+return redis.call('ZCARD', KEYS[1])
+`
+
+/** session key, addedAt, …: takes them out of the index, but those that have been added again meanwhile. */
+const UNINDEX = `
+for i = 1, #ARGV, 2 do
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('ZREM', KEYS[1], ARGV[i]) end
+end
+return 0
+`
+
+type Script<Reply> = (key: string, ...args: Array<string | number>) => Promise<Reply>
+
+export interface SessionScripts {
+  hatcheckCreate: Script<0 | 1>
+  hatcheckPatch: Script<number>
+  hatcheckTouch: Script<0 | 1>
+  hatcheckRemove: Script<string[] | 0 | null>
+  hatcheckIndex: Script<number>
+  hatcheckUnindex: Script<0>
+}
+
+/** The client with the scripts as commands. It sends the text of a script once, its hash from then on. */
+export function withSessionScripts<C extends Redis | Cluster> (client: C): C & SessionScripts {
+  const scripts: Record<keyof SessionScripts, string> = {
+    hatcheckCreate: CREATE,
+    hatcheckPatch: PATCH,
+    hatcheckTouch: TOUCH,
+    hatcheckRemove: REMOVE,
+    hatcheckIndex: INDEX,
+    hatcheckUnindex: UNINDEX
+  }
+  for (const [name, lua] of Object.entries(scripts)) client.defineCommand(name, { numberOfKeys: 1, lua })
+  return client as C & SessionScripts
+}

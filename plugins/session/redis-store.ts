@@ -1,0 +1,260 @@
+import type { Cluster, Redis } from 'ioredis'
+import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
+import { SessionTooLargeError } from './errors.js'
+import { RedisIndex, type IndexEntry } from './redis-index.js'
+import { withSessionScripts, type SessionScripts } from './redis-scripts.js'
+import {
+  TOMBSTONE_MS, sizeOf,
+  type SessionChanges, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
+} from './store.js'
+
+export interface RedisStoreOptions extends StoreOptions, CallLimits {
+  /** Told of each record that cannot be decoded; such a record reads as absent. */
+  onCorrupt: (key: string) => void
+  /**
+   * How long a session can live at most, in ms. The index of a user is kept twice as long, so that a longer lifetime
+   * after a restart does no harm.
+   *
+   * @default 400 days, the most that hatcheck can be configured to
+   */
+  longestLifeMs?: number
+}
+
+const LONGEST_LIFE_MS = 400 * 86_400_000
+
+/** So many sessions are asked for at once. */
+const BATCH = 100
+/** From this size on, an index is cleaned a little by every login. */
+const CLEAN_FROM = 50
+/** One login adds one session and looks at so many others, so those that are no more stay a small part. */
+const CLEAN_SAMPLE = 10
+
+/**
+ * Sessions in Redis or Valkey, in a single server, behind Sentinel, or in a cluster: shared by every process that has
+ * the same one.
+ *
+ * One hash a session, one field a session key; a read is one round trip. Every change is one script with one key, so it
+ * is atomic wherever the key lies. A session ends by the clock of the process that reads it; Redis forgets it by itself
+ * a minute later, by its own, so that a clock that is set back gains no more than that.
+ *
+ * Redis copies to its replicas after it has answered: a failover may lose the writes of the last moments, logouts among
+ * them.
+ */
+export class RedisStore implements SessionStore {
+  readonly sync = false
+  readonly #client: (Redis | Cluster) & SessionScripts
+  readonly #options: RedisStoreOptions
+  readonly #call: BoundedCall
+  readonly #index: RedisIndex
+
+  /** @param client one that reads from primaries only; {@link close} leaves it open. */
+  constructor (client: Redis | Cluster, options: RedisStoreOptions) {
+    const { now, longestLifeMs = LONGEST_LIFE_MS } = options
+    this.#client = withSessionScripts(client)
+    this.#options = options
+    this.#call = boundedCalls(options)
+    this.#index = new RedisIndex(this.#client, this.#call, now, 2 * longestLifeMs)
+  }
+
+  async read (key: string): Promise<SessionRecord | null> {
+    const stored = await this.#call('read', () => this.#client.hgetall(redisKey(key)).catch(corruptIfWrongType))
+    return this.#live(key, stored)
+  }
+
+  async create (key: string, record: SessionRecord): Promise<boolean> {
+    this.#assertSize(sizeOf(record.fields))
+    const { user, expiresAt } = record
+    const indexed = user === null ? 0 : await this.#index.add(user, key)
+    const { now } = this.#options
+    let created
+    try {
+      created = await this.#call('create', () => this.#client.hatcheckCreate(redisKey(key), now(), expiresAt, ...encode(record)))
+    } catch (error) {
+      // It may have begun, or begin yet, though nobody will have its id: this ends it.
+      this.#later(this.#end(key))
+      throw error
+    }
+    if (user !== null && indexed >= CLEAN_FROM) this.#later(this.#clean(user))
+    return created === 1
+  }
+
+  async patch (key: string, changes: SessionChanges): Promise<boolean> {
+    const { now, maxBytes } = this.#options
+    const { set, remove, seenAt, expiresAt, permanent, user } = changes
+    if (user !== undefined && user !== null) await this.#index.add(user, key)
+    const args = [
+      maxBytes, seenAt, expiresAt,
+      permanent === undefined ? '' : flag(permanent),
+      user === undefined ? '' : user === null ? '-' : `=${user}`,
+      Object.keys(set).length, ...dataOf(set), ...remove.map((name) => `.${name}`)
+    ]
+    const outcome = await this.#call('patch', () => this.#client.hatcheckPatch(redisKey(key), now(), ...args))
+    if (outcome < 0) throw new SessionTooLargeError(-outcome, maxBytes)
+    return outcome === 1
+  }
+
+  async touch (key: string, seenAt: number, expiresAt: number): Promise<boolean> {
+    const { now } = this.#options
+    return await this.#call('touch', () => this.#client.hatcheckTouch(redisKey(key), now(), seenAt, expiresAt)) === 1
+  }
+
+  async remove (key: string): Promise<SessionRecord | null> {
+    const last = await this.#end(key)
+    if (last === ANOTHERS || last === null) return null
+    if (last.user !== null) this.#later(this.#index.delete(last.user, [key]))
+    return last
+  }
+
+  async ofUser (user: string): Promise<StoredSession[]> {
+    const { sessions, stale } = await this.#look(user, await this.#index.all(user))
+    this.#later(this.#index.heal(user, stale))
+    return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
+  }
+
+  async removeOfUser (user: string, exceptKey?: string): Promise<number> {
+    const entries = await this.#index.all(user)
+    let count = 0
+    for (const batch of batchesOf(entries.filter(({ key }) => key !== exceptKey))) {
+      const ends = await Promise.all(batch.map(({ key }) => this.#end(key, user)))
+      count += ends.filter((last) => last !== null && last !== ANOTHERS).length
+      // Where there was none there is a tombstone now, so none can begin there either.
+      this.#later(this.#index.delete(user, batch.map(({ key }) => key).filter((_, i) => ends[i] !== ANOTHERS)))
+    }
+    return count
+  }
+
+  async count (): Promise<number> {
+    let count = 0
+    for (const node of 'nodes' in this.#client ? this.#client.nodes('master') : [this.#client]) {
+      let cursor = '0'
+      do {
+        const [next, keys] = await this.#call('count', () => node.scan(cursor, 'MATCH', redisKey('*'), 'COUNT', 1_000, 'TYPE', 'hash'))
+        for (const batch of batchesOf(keys)) {
+          const ended = await Promise.all(batch.map((key) => this.#call('count', () => node.hexists(key, 'endedAt'))))
+          count += ended.filter((isTombstone) => isTombstone === 0).length
+        }
+        cursor = next
+      } while (cursor !== '0')
+    }
+    return count
+  }
+
+  /** Redis forgets by itself. */
+  sweep (): number {
+    return 0
+  }
+
+  async ping (): Promise<void> {
+    // Not the command PING: in a cluster any node would answer that.
+    await this.#call('ping', () => this.#client.exists(redisKey('ping')))
+  }
+
+  close (): void {}
+
+  /** Leaves a tombstone, and answers what was there. With `user`, only if it is this user's. */
+  async #end (key: string, user?: string): Promise<SessionRecord | null | typeof ANOTHERS> {
+    const owner = user === undefined ? '' : `=${user}`
+    const last = await this.#call('remove', () => this.#client.hatcheckRemove(redisKey(key), this.#options.now(), TOMBSTONE_MS, owner))
+    if (last === 0) return ANOTHERS
+    return last === null ? null : decode(pairsOf(last))
+  }
+
+  /** Which of these are live sessions of the user. */
+  async #look (user: string, entries: readonly IndexEntry[]): Promise<{ sessions: StoredSession[], stale: IndexEntry[] }> {
+    const sessions: StoredSession[] = []
+    const stale: IndexEntry[] = []
+    for (const batch of batchesOf(entries)) {
+      const records = await Promise.all(batch.map(({ key }) => this.read(key)))
+      for (const [i, entry] of batch.entries()) {
+        const record = records[i]
+        if (record?.user === user) sessions.push({ key: entry.key, record })
+        else stale.push(entry)
+      }
+    }
+    return { sessions, stale }
+  }
+
+  async #clean (user: string): Promise<void> {
+    const { stale } = await this.#look(user, await this.#index.sample(user, CLEAN_SAMPLE))
+    await this.#index.heal(user, stale)
+  }
+
+  #live (key: string, stored: Record<string, string> | typeof CORRUPT): SessionRecord | null {
+    if (stored !== CORRUPT && ('endedAt' in stored || isEmpty(stored))) return null
+    const record = stored === CORRUPT ? null : decode(stored)
+    if (record === null) this.#options.onCorrupt(key)
+    return record !== null && record.expiresAt > this.#options.now() ? record : null
+  }
+
+  #assertSize (size: number): void {
+    const { maxBytes } = this.#options
+    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+  }
+
+  /** What no caller waits for, and what the next look at the index makes up for if it fails. */
+  #later (work: Promise<unknown>): void {
+    work.catch(() => {})
+  }
+}
+
+const CORRUPT = Symbol('corrupt')
+/** The session is another user's. */
+const ANOTHERS = Symbol('another user’s')
+
+/** The layout of a stored session. Another one reads as absent. */
+const FORMAT = '1'
+
+const LONGEST_KEY = 256
+
+function redisKey (key: string): string {
+  if (key === '' || key.length > LONGEST_KEY) throw new TypeError(`a session key must have 1 to ${LONGEST_KEY} characters`)
+  return `hatcheck:session:${key}`
+}
+
+function encode ({ createdAt, seenAt, expiresAt, permanent, user, fields }: SessionRecord): Array<string | number> {
+  const times = ['format', FORMAT, 'createdAt', createdAt, 'seenAt', seenAt, 'expiresAt', expiresAt, 'permanent', flag(permanent)]
+  return [...times, ...user === null ? [] : ['user', user], ...dataOf(fields)]
+}
+
+/** With a dot before its name, no session key can be taken for a field of the session itself. */
+function dataOf (fields: SessionRecord['fields']): string[] {
+  return Object.entries(fields).flatMap(([name, text]) => [`.${name}`, text])
+}
+
+function flag (value: boolean): string {
+  return value ? '1' : '0'
+}
+
+function decode (stored: Record<string, string>): SessionRecord | null {
+  const { format, createdAt, seenAt, expiresAt, permanent, user = null } = stored
+  if (format !== FORMAT || (permanent !== '0' && permanent !== '1')) return null
+  if (!isTime(createdAt) || !isTime(seenAt) || !isTime(expiresAt)) return null
+  const fields: Record<string, string> = {}
+  for (const name in stored) if (name.startsWith('.')) fields[name.slice(1)] = stored[name] as string
+  return { createdAt: Number(createdAt), seenAt: Number(seenAt), expiresAt: Number(expiresAt), permanent: permanent === '1', user, fields }
+}
+
+function isTime (text: string | undefined): boolean {
+  return text !== undefined && /^\d+$/.test(text)
+}
+
+/** Something else lies under the key: that is no failure of the store. */
+function corruptIfWrongType (error: Error): typeof CORRUPT {
+  if (error.message.startsWith('WRONGTYPE')) return CORRUPT
+  throw error
+}
+
+function pairsOf (flat: readonly string[]): Record<string, string> {
+  const pairs: Record<string, string> = {}
+  for (let i = 0; i < flat.length; i += 2) pairs[flat[i] as string] = flat[i + 1] as string
+  return pairs
+}
+
+function isEmpty (stored: object): boolean {
+  for (const _ in stored) return false
+  return true
+}
+
+function * batchesOf<T> (items: readonly T[]): Generator<T[]> {
+  for (let i = 0; i < items.length; i += BATCH) yield items.slice(i, i + BATCH)
+}

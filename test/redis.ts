@@ -1,0 +1,136 @@
+import { Cluster, Redis } from 'ioredis'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+import { until } from './service.js'
+
+const run = promisify(execFile)
+
+/** A real redis-server on loopback, on a port of its own. It ends with the test. */
+export interface RedisServer {
+  readonly port: number
+  readonly url: string
+  /** Where it keeps what it persists. */
+  readonly folder: string
+  /** A client for the test itself. */
+  readonly client: Redis
+  /** The number of calls of each command so far, scripts' own calls included. */
+  commandCalls (): Promise<Map<string, number>>
+  /** Ends the process; `SIGKILL` leaves it no time for anything. */
+  stop (signal?: NodeJS.Signals): Promise<void>
+  /** Starts it again on the same port and folder, and waits until it answers. */
+  start (): Promise<void>
+  signal (signal: NodeJS.Signals): void
+}
+
+export interface RedisServerOptions {
+  port?: number
+  folder?: string
+  /** More of redis-server's own arguments. */
+  args?: readonly string[]
+  /** How the test itself connects, where that is not by plain TCP. */
+  connect?: (port: number) => Redis
+}
+
+export async function startRedis (t: Test, { port: wanted, folder = t.testdir(), args = [], connect = connectTo }: RedisServerOptions = {}): Promise<RedisServer> {
+  const port = wanted ?? await freePort()
+  let child: ChildProcess | null = null
+  const client = connect(port)
+  client.on('error', () => {})
+
+  async function start (): Promise<void> {
+    const started = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let output = ''
+    started.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
+    child = started
+    await until('redis-server answers', async () => {
+      if (started.exitCode !== null) throw new Error(`redis-server ended:\n${output}`)
+      return client.status === 'ready' && await client.ping().then(() => true, () => false)
+    })
+  }
+
+  async function stop (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return
+    const end = once(child, 'exit')
+    child.kill(signal)
+    // A stopped process takes no other signal.
+    child.kill('SIGCONT')
+    await end
+  }
+
+  t.teardown(async () => {
+    client.disconnect()
+    await stop()
+  })
+  await start()
+  return {
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    folder,
+    client,
+    commandCalls: async () => new Map([...(await client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g)]
+      .map(([, name = '', calls]) => [name, Number(calls)])),
+    stop,
+    start,
+    signal (signal) { child?.kill(signal) }
+  }
+}
+
+/** A cluster of three primaries with a replica each. */
+export interface RedisCluster {
+  readonly nodes: readonly RedisServer[]
+  readonly url: string
+  /** redis-cli against this cluster. */
+  cli (...args: string[]): Promise<string>
+}
+
+export async function startRedisCluster (t: Test): Promise<RedisCluster> {
+  const folder = t.testdir()
+  const nodes = await Promise.all(Array.from({ length: 6 }, async (_, i) => {
+    const own = join(folder, `node${i}`)
+    mkdirSync(own)
+    return await startRedis(t, {
+      folder: own,
+      // The bus port is the port and 10,000, which must be a port as well.
+      port: await freePort(55_000),
+      args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1']
+    })
+  }))
+  const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
+  await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes'])
+  await until('every node knows the cluster', async () => (await Promise.all(nodes.map(({ client }) => client.cluster('INFO'))))
+    .every((info) => /cluster_state:ok/.test(info) && /cluster_known_nodes:6/.test(info)))
+  await until('every replica is in step', async () => (await Promise.all(nodes.map(({ client }) => client.info('replication'))))
+    .every((info) => /role:master/.test(info) ? /state=online/.test(info) : /master_link_status:up/.test(info)))
+  return {
+    nodes,
+    url: `redis+cluster://${addresses.join(',')}`,
+    cli: async (...args) => (await run('redis-cli', ['-p', String(nodes[0]?.port), ...args])).stdout
+  }
+}
+
+export function connectTo (port: number): Redis {
+  return new Redis({ port, host: '127.0.0.1', retryStrategy: () => 20, maxRetriesPerRequest: 0, enableOfflineQueue: false, protocol: 2, disableClientInfo: true })
+}
+
+export function connectToCluster (t: Test, { nodes }: RedisCluster): Cluster {
+  const cluster = new Cluster(nodes.map(({ port }) => ({ host: '127.0.0.1', port })))
+  t.teardown(() => { cluster.disconnect() })
+  return cluster
+}
+
+/** A port that nobody listens on; the system gives every one once before it gives one again. */
+export async function freePort (below = 65_536): Promise<number> {
+  for (;;) {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    server.close()
+    await once(server, 'close')
+    if (port < below) return port
+  }
+}
