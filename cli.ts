@@ -28,7 +28,7 @@ Environment (also from a file .env in this folder)
   HOST, PORT                   where to listen                          127.0.0.1, 3000
   DATA_DIR                     LMDB files and the generated key         ./data
   SECRET_KEY                   signs the cookies, 32 bytes or more      made and kept in DATA_DIR on loopback
-  SESSION_STORE                memory:, lmdb: or lmdb:./folder          lmdb: in DATA_DIR
+  SESSION_STORE                memory:, lmdb:./folder or redis://…      lmdb: in DATA_DIR
   SIGNUP                       open: a new name becomes an account      closed; open in demo mode
   TRUST_PROXY                  proxies whose headers are believed       none
   LOG_LEVEL                    fatal, error, warn, info, debug, trace   info
@@ -110,7 +110,10 @@ async function withAccounts (work: (accounts: Accounts) => Promise<unknown>): Pr
   const { options, mode } = readEnvironment(process.env)
   const config = resolveConfig(options, mode)
   if (config.sessionStore === 'memory:') throw new ConfigError('SESSION_STORE is memory:, where only the running service has its accounts.')
-  const storage = openStorage(config, { warn: (_details: unknown, text?: string) => { process.stderr.write(`hatcheck: ${text ?? ''}\n`) } })
+  const storage = await openStorage(config, {
+    info () {},
+    warn (details: unknown, text?: string) { process.stderr.write(`hatcheck: ${text ?? String(details)}\n`) }
+  })
   try {
     if (storage.accounts === null) throw new ConfigError('This store keeps no accounts.')
     await work(new Accounts({ ...config, accounts: storage.accounts, sessions: storage.sessions }))

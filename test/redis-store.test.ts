@@ -1,13 +1,389 @@
-import { test } from 'tap'
-import { RedisStore } from '../plugins/session/redis-store.js'
-import { needs } from './helper.js'
-import { startRedis } from './redis.js'
-import { storeContract } from './store-contract.js'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Redis } from 'ioredis'
+import { test, type Test } from 'tap'
+import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
+import { RedisIndex } from '../plugins/session/redis-index.js'
+import { withSessionScripts } from '../plugins/session/redis-scripts.js'
+import { RedisStore, type RedisStoreOptions } from '../plugins/session/redis-store.js'
+import { TOMBSTONE_MS, sizeOf } from '../plugins/session/store.js'
+import { storeKey } from '../plugins/session/ticket.js'
+import { boundedCalls } from '../plugins/storage/bounded-calls.js'
+import { Client, build, buildHost, needs } from './helper.js'
+import { connect, startRedis, type RedisServer } from './redis.js'
+import { changesOf, recordOf, storeContract } from './store-contract.js'
+import { eventually } from './watched-store.js'
 
-test('the Redis store keeps the contract', needs('redis-server'), async (t) => {
-  const { client } = await startRedis(t)
-  storeContract(t, async (_t, options) => {
-    await client.flushall()
-    return new RedisStore(client, { ...options, onCorrupt () {}, deadlineMs: 5_000 })
-  }, { sweeps: false })
+const START = recordOf().createdAt
+const MINUTE = 60_000
+
+test('the Redis store', needs('redis-server'), async (t) => {
+  const server = await startRedis(t, { args: ['--rdbcompression', 'no'] })
+  const client = await connect(t, server.url) as Redis
+  const check = (sentence: string, run: (t: Test, setting: Setting) => Promise<void>): void => {
+    t.test(sentence, async (t) => {
+      await server.client.flushall()
+      const clock = { time: START }
+      const corrupt: string[] = []
+      const open = (options: Partial<RedisStoreOptions> = {}): RedisStore =>
+        new RedisStore(client, { now: () => clock.time, maxBytes: 4_096, onCorrupt: (key) => { corrupt.push(key) }, ...options })
+      await run(t, { server, raw: server.client, client, store: open(), open, clock, corrupt })
+    })
+  }
+
+  t.test('keeps the contract', async (t) => {
+    storeContract(t, async (_t, options) => {
+      await server.client.flushall()
+      return new RedisStore(client, { ...options, onCorrupt () {}, deadlineMs: 5_000 })
+    }, { sweeps: false })
+  })
+
+  check('reads in one round trip', async (t, { server, store }) => {
+    await store.create('one', recordOf({ user: 'Harry' }))
+    await store.create('ended', recordOf())
+    await store.remove('ended')
+    const before = await server.commandCalls()
+    for (const key of ['one', 'ended', 'never was']) await store.read(key)
+    const after = await server.commandCalls()
+    const made = [...after].filter(([name, calls]) => name !== 'info' && calls !== before.get(name))
+    t.strictSame(made.map(([name, calls]) => [name, calls - (before.get(name) ?? 0)]), [['hgetall', 3]])
+  })
+
+  check('goes on when Redis has forgotten the scripts', async (t, { raw, store }) => {
+    for (const round of ['first', 'again']) {
+      t.equal(await store.create(round, recordOf({ user: 'Harry' })), true)
+      await raw.script('FLUSH')
+      t.equal(await store.patch(round, changesOf({ set: { c: '3' } })), true)
+      await raw.script('FLUSH')
+      t.equal(await store.touch(round, START + 1, START + MINUTE), true)
+      await raw.script('FLUSH')
+      t.match(await store.remove(round), { fields: { c: '3' }, seenAt: START + 1 })
+      await raw.script('FLUSH')
+    }
+    t.equal((await Promise.all(Array.from({ length: 20 }, (_, i) => store.create(`key${i}`, recordOf())))).filter(Boolean).length, 20)
+  })
+
+  check('refuses what is no key', async (t, { store }) => {
+    for (const key of ['', 'x'.repeat(257)]) await t.rejects(store.read(key), { message: 'a session key must have 1 to 256 characters' })
+  })
+
+  const corruptions: Record<string, (raw: Redis, key: string) => Promise<unknown>> = {
+    'text under its key': (raw, key) => raw.set(key, 'x'),
+    'a list under its key': (raw, key) => raw.rpush(key, 'x'),
+    'a sorted set under its key': (raw, key) => raw.zadd(key, 1, 'x'),
+    'another hash': (raw, key) => raw.hset(key, 'x', '1'),
+    'another format': (raw, key) => raw.hset(key, { ...sound, format: '2' }),
+    'no format': (raw, key) => raw.hset(key, { ...sound, format: '' }),
+    'no times': (raw, key) => raw.hset(key, { format: '1', permanent: '0' }),
+    'a time that is none': (raw, key) => raw.hset(key, { ...sound, expiresAt: 'tomorrow' }),
+    'a time that is almost one': (raw, key) => raw.hset(key, { ...sound, seenAt: '0x10' }),
+    'neither permanent nor not': (raw, key) => raw.hset(key, { ...sound, permanent: 'maybe' })
+  }
+  for (const [what, corruptWith] of Object.entries(corruptions)) {
+    check(`${what} reads as absent, and can be removed`, async (t, { raw, store, corrupt }) => {
+      await store.create('other', recordOf({ user: 'Harry' }))
+      await store.create('key', recordOf({ user: 'Harry' }))
+      await raw.del('hatcheck:session:key')
+      await corruptWith(raw, 'hatcheck:session:key')
+      t.equal(await store.read('key'), null)
+      t.strictSame(corrupt, ['key'], 'and is reported')
+      t.equal(await store.patch('key', changesOf({ set: { a: '1' } })), false)
+      t.equal(await store.touch('key', START, START), false)
+      t.equal(await store.create('key', recordOf()), false)
+      t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['other'])
+      t.equal(await store.remove('key'), null)
+      t.equal(await store.read('key'), null)
+      t.equal(corrupt.length, 2, 'now there is a tombstone')
+      t.equal(await store.count(), 1)
+      t.not(await store.read('other'), null)
+    })
+  }
+
+  check('Redis forgets a minute after the end', async (t, { raw, store }) => {
+    const remaining = async (key = 'one'): Promise<number> => Math.ceil(await raw.pttl(`hatcheck:session:${key}`) / MINUTE)
+    await store.create('one', recordOf({ expiresAt: START + 10 * MINUTE }))
+    t.equal(await remaining(), 11)
+    await store.touch('one', START, START + 20 * MINUTE)
+    t.equal(await remaining(), 21)
+    await store.touch('one', START, START + 5 * MINUTE)
+    t.equal(await remaining(), 21, 'never shorter')
+    await store.patch('one', changesOf({ expiresAt: START + 30 * MINUTE }))
+    t.equal(await remaining(), 31)
+    await store.patch('one', changesOf({ permanent: false, expiresAt: START + 5 * MINUTE }))
+    t.equal(await remaining(), 6, 'but when it is said whether it is permanent')
+  })
+
+  check('the first end counts', async (t, { raw, store }) => {
+    await store.create('one', recordOf())
+    await store.remove('one')
+    t.ok(await raw.pttl('hatcheck:session:one') > TOMBSTONE_MS - 5_000)
+    await raw.pexpire('hatcheck:session:one', 10_000)
+    await store.remove('one')
+    t.ok(await raw.pttl('hatcheck:session:one') <= 10_000)
+    t.strictSame(Object.keys(await raw.hgetall('hatcheck:session:one')), ['endedAt'], 'nothing of it is left')
+  })
+
+  check('a clock that is set back gains a minute at most', async (t, { store, clock }) => {
+    await store.create('one', recordOf({ expiresAt: START - MINUTE + 50 }))
+    clock.time = START - 60 * MINUTE
+    t.not(await store.read('one'), null, 'by that clock it lives')
+    await eventually(t, 'but Redis has forgotten it', async () => await store.read('one') === null)
+  })
+
+  check('the index is there before the session, and after it', async (t, { raw, store, clock }) => {
+    await store.create('one', recordOf({ user: 'Harry' }))
+    t.strictSame(await raw.zrange('hatcheck:user:Harry', 0, '-1', 'WITHSCORES'), ['one', String(START)])
+    await raw.config('SET', 'maxmemory', '1')
+    t.teardown(() => raw.config('SET', 'maxmemory', '0'))
+    await t.rejects(store.create('two', recordOf({ user: 'Harry' })), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 })
+    t.not(await store.read('one'), null, 'reads go on when the memory is full')
+    await t.rejects(store.patch('one', changesOf({ set: { c: '3' } })), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    t.not(await store.remove('one'), null, 'and so do logouts')
+    t.equal(await store.create('one', recordOf()), false)
+    await raw.config('SET', 'maxmemory', '0')
+    await eventually(t, 'what has been removed is out of the index', async () => await raw.zcard('hatcheck:user:Harry') === 0)
+    clock.time = START + 1
+  })
+
+  check('an index entry without a session is healed once it is old', async (t, { raw, store, clock }) => {
+    await store.create('lives', recordOf({ user: 'Harry' }))
+    await store.create('of another now', recordOf({ user: 'Harry' }))
+    await store.patch('of another now', changesOf({ user: null }))
+    await raw.zadd('hatcheck:user:Harry', START, 'never began')
+    t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['lives'])
+    clock.time = START + TOMBSTONE_MS
+    await store.ofUser('Harry')
+    await store.ping()
+    t.equal(await raw.zcard('hatcheck:user:Harry'), 3, 'its create may be under way')
+    clock.time = START + TOMBSTONE_MS + 1
+    t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['lives'])
+    await eventually(t, 'it is gone', async () => (await raw.zrange('hatcheck:user:Harry', 0, '-1')).join() === 'lives')
+  })
+
+  check('an entry that has been added again is not healed', async (t, { raw, client }) => {
+    const index = new RedisIndex(withSessionScripts(client), boundedCalls(), () => START + TOMBSTONE_MS + 1, MINUTE)
+    await raw.zadd('hatcheck:user:Harry', START, 'old', START + 5, 'again')
+    await index.heal('Harry', [{ key: 'old', addedAt: String(START) }, { key: 'again', addedAt: String(START) }])
+    t.strictSame(await raw.zrange('hatcheck:user:Harry', 0, '-1'), ['again'])
+  })
+
+  check('the end of all sessions of a user holds for one that is about to begin', async (t, { raw, store }) => {
+    await raw.zadd('hatcheck:user:Harry', START, 'about to begin')
+    t.equal(await store.removeOfUser('Harry'), 0)
+    t.equal(await store.create('about to begin', recordOf({ user: 'Harry' })), false)
+  })
+
+  check('the end of all sessions of a user spares those that are no longer', async (t, { store }) => {
+    await store.create('one', recordOf({ user: 'Harry' }))
+    await store.create('two', recordOf({ user: 'Harry' }))
+    await store.patch('two', changesOf({ user: 'Sally' }))
+    t.equal(await store.removeOfUser('Harry'), 1)
+    t.not(await store.read('two'), null)
+    t.equal((await store.ofUser('Sally')).length, 1)
+  })
+
+  check('an index does not grow with sessions that are no more', async (t, { raw, store, clock }) => {
+    for (let i = 0; i < 400; i++) {
+      clock.time = START + i * MINUTE
+      await store.create(`key${i}`, recordOf({ user: 'Harry', createdAt: clock.time, expiresAt: clock.time + MINUTE }))
+    }
+    await store.ping()
+    const size = await raw.zcard('hatcheck:user:Harry')
+    t.ok(size < 150, `${size} of 400 entries`)
+  })
+
+  check('an index is kept twice as long as a session can live', async (t, { raw, open }) => {
+    await open({ longestLifeMs: 60 * MINUTE }).create('one', recordOf({ user: 'Harry' }))
+    t.equal(Math.ceil(await raw.pttl('hatcheck:user:Harry') / MINUTE), 120)
+    await open({ longestLifeMs: MINUTE }).create('two', recordOf({ user: 'Harry' }))
+    t.equal(Math.ceil(await raw.pttl('hatcheck:user:Harry') / MINUTE), 120, 'never shorter')
+  })
+
+  check('something else in the place of an index is a failure, not a user without sessions', async (t, { raw, store }) => {
+    await raw.set('hatcheck:user:Harry', 'x')
+    const failure = { code: 'HATCHECK_STORE_UNAVAILABLE' }
+    await t.rejects(store.ofUser('Harry'), failure)
+    await t.rejects(store.removeOfUser('Harry'), failure)
+    await t.rejects(store.create('one', recordOf({ user: 'Harry' })), failure)
+    t.equal(await store.read('one'), null)
+  })
+
+  check('a patch reckons the size as every store does', async (t, { store, open }) => {
+    const names = [...Array.from({ length: 0x250 }, (_, i) => String.fromCharCode(i)), '\u2028', '\u2029', '\uFEFF', '字', '😀', 'a"b\\c\u0000d\u007f']
+    const fields = Object.fromEntries(names.map((name, i) => [name, JSON.stringify(`${name}${i}`)]))
+    const size = sizeOf({ ...fields, more: '"é"' })
+    await open({ maxBytes: 1_000_000, deadlineMs: 5_000 }).create('one', recordOf({ fields: { ...fields, goes: '1', more: '1' } }))
+    const changes = changesOf({ set: { more: '"é"', both: '1' }, remove: ['goes', 'both', 'not there'] })
+    await t.rejects(open({ maxBytes: size - 1 }).patch('one', changes), {
+      code: 'HATCHECK_SESSION_TOO_LARGE',
+      message: `The session data is too large: ${size} bytes of JSON, at most ${size - 1} are allowed (sessionMaxBytes). The stored session is unchanged.`
+    })
+    t.equal((await store.read('one'))?.fields['more'], '1')
+    t.equal(await open({ maxBytes: size }).patch('one', changes), true)
+    t.strictSame((await store.read('one'))?.fields, { ...fields, more: '"é"' })
+  })
+
+  check('a session of very many keys is created and patched', async (t, { open }) => {
+    const store = open({ maxBytes: 1_000_000, deadlineMs: 5_000 })
+    const fields = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, '1']))
+    await store.create('one', recordOf({ fields }))
+    await store.patch('one', changesOf({ set: Object.fromEntries(Object.keys(fields).map((name) => [name, '2'])), remove: ['k0'] }))
+    t.equal(Object.keys((await store.read('one'))?.fields ?? {}).length, 19_999)
+  })
+
+  check('no user name or key is taken for a field of the session itself', async (t, { store }) => {
+    const fields = { user: '"Mallory"', expiresAt: '9999999999999', format: '2', endedAt: '1', '.a': '1', '': '""' }
+    await store.create('one', recordOf({ fields }))
+    t.strictSame(await store.read('one'), recordOf({ fields }))
+    await store.patch('one', changesOf({ remove: Object.keys(fields), user: '-' }))
+    t.strictSame(await store.read('one'), recordOf({ fields: {}, user: '-' }))
+  })
+
+  check('a call ends at its deadline, and errors have nothing of what was sent in them', async (t, { raw, open }) => {
+    const store = open({ deadlineMs: 100 })
+    await store.create('one', recordOf())
+    await raw.client('PAUSE', 600)
+    const begun = performance.now()
+    const failures = await Promise.all([
+      store.read('one'), store.create('late', recordOf({ fields: { a: '"secret"' } })), store.patch('one', changesOf({ set: { a: '"secret"' } })),
+      store.touch('one', START, START), store.remove('two'), store.ofUser('Harry'), store.removeOfUser('Harry'), store.count(), store.ping()
+    ].map(async (call) => await call.then(() => null, (error: unknown) => error as Error)))
+    t.ok(performance.now() - begun < 400)
+    for (const failure of failures) {
+      t.match(failure, { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503, headers: { 'retry-after': '1' }, cause: { message: 'no answer within 100 ms' } })
+      t.strictSame(Object.keys(failure?.cause as object), [])
+      t.notMatch(JSON.stringify(failure), 'secret')
+    }
+    await eventually(t, 'what was sent all the same is ended again', async () => await raw.hexists('hatcheck:session:late', 'endedAt') === 1)
+    t.equal(await open().create('late', recordOf()), false)
+  })
+
+  check('calls without an answer are bounded in number', async (t, { raw, open }) => {
+    const store = open({ deadlineMs: 100, mostInFlight: 3 })
+    await raw.client('PAUSE', 500)
+    const inFlight = Array.from({ length: 3 }, () => store.read('one'))
+    const begun = performance.now()
+    await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: '3 calls have no answer yet' } })
+    t.ok(performance.now() - begun < 50, 'the next fails at once')
+    for (const call of inFlight) await t.rejects(call, { cause: { message: 'no answer within 100 ms' } })
+    await t.rejects(store.read('one'), { cause: { message: '3 calls have no answer yet' } }, 'those past their deadline count')
+    await eventually(t, 'until they are answered', async () => await store.read('one').then(() => true, () => false))
+  })
+
+  check('no request makes Redis look at every key', async (t, { server }) => {
+    const fastify = await build(t, { sessionStore: server.url })
+    const browser = new Client(fastify)
+    const before = await server.commandCalls()
+    t.equal((await browser.login()).statusCode, 303)
+    t.match((await browser.get('/')).body, 'Harry Your account is logged in.')
+    t.equal((await browser.login()).statusCode, 303)
+    await fastify.sessions.store.ofUser('Harry')
+    await fastify.sessions.store.removeOfUser('Harry')
+    t.match((await browser.get('/')).body, 'You are not logged in')
+    t.equal((await browser.get('/logout')).statusCode, 303)
+    const after = await server.commandCalls()
+    for (const name of ['keys', 'scan', 'randomkey', 'smembers']) t.equal(after.get(name), before.get(name), name)
+  })
+
+  check('a request without a valid ticket never reaches Redis', async (t, { server }) => {
+    const fastify = await buildHost(t, { sessionStore: server.url })
+    fastify.get('/', async (request) => ({ user: request.user, keys: request.session.keys() }))
+    const calls = async (): Promise<number> => [...await server.commandCalls()].reduce((sum, [name, calls]) => name === 'info' ? sum : sum + calls, 0)
+    const before = await calls()
+    for (const cookie of ['', 'hatcheck=x', `hatcheck=${'a'.repeat(43)}.${'b'.repeat(43)}`]) {
+      t.strictSame((await fastify.inject({ url: '/', headers: { cookie } })).json(), { user: null, keys: [] })
+    }
+    t.equal(await calls(), before)
+  })
+
+  check('what is stored does not contain the id of any session', async (t, { server, raw }) => {
+    const fastify = await buildHost(t, { sessionStore: server.url })
+    fastify.post('/login', async (request) => { await request.login('Harry') })
+    const browser = new Client(fastify)
+    await browser.send({ method: 'POST', url: '/login' })
+    const [id = ''] = (browser.cookies.get('hatcheck') as string).split('.')
+    await raw.save()
+    const dump = readFileSync(join(server.folder, 'dump.rdb'))
+    t.ok(dump.includes(storeKey(id)), 'the session is there, under the hash of its id')
+    t.notOk(dump.includes(id))
+    t.notOk(dump.includes(Buffer.from(id, 'base64url')))
+  })
+
+  check('two processes see what the other does at once', async (t, { server, client }) => {
+    const { call } = startProcess(t, server.url)
+    const time = Date.now()
+    const record = recordOf({ createdAt: time, seenAt: time, expiresAt: time + MINUTE, user: 'Harry' })
+    const store = new RedisStore(client, { now: Date.now, maxBytes: 16_384, onCorrupt () {} })
+    t.equal(await store.create('ours', record), true)
+    t.strictSame(await call('read', 'ours'), record)
+    t.equal(await call('create', 'ours', record), false)
+    t.equal(await call('create', 'theirs', record), true)
+    t.strictSame(await store.read('theirs'), record)
+    await store.create('both', { ...record, user: null, fields: {} })
+    const keys = Array.from({ length: 100 }, (_, i) => `field${i}`)
+    await Promise.all(keys.map((key, i) => i % 2 === 0
+      ? store.patch('both', changesOf({ set: { [key]: '1' } }))
+      : call('patch', 'both', changesOf({ set: { [key]: '1' } }))))
+    t.strictSame(Object.keys((await store.read('both'))?.fields ?? {}).sort(), keys.sort(), 'no update is lost between them')
+    const removals = await Promise.all([...Array.from({ length: 10 }, () => store.remove('both')), call('remove', 'both')])
+    t.equal(removals.filter((last) => last !== null).length, 1, 'one of them ends it')
+    t.equal(await call('removeOfUser', 'Harry'), 2)
+    t.equal(await store.read('ours'), null)
+  })
+
+  check('accounts are kept beside the sessions', async (t, { client, raw }) => {
+    const accounts = new RedisAccounts(client)
+    const account = { name: 'Harry', passwordHash: '$argon2id$one', createdAt: START, disabled: false }
+    t.equal(await accounts.read('harry'), null)
+    const created = await Promise.all(Array.from({ length: 20 }, (_, i) => accounts.create('harry', { ...account, passwordHash: `$argon2id$${i}` })))
+    t.equal(created.filter(Boolean).length, 1, 'create only inserts')
+    const passwordHash = `$argon2id$${created.indexOf(true)}`
+    t.strictSame(await accounts.read('harry'), { ...account, passwordHash })
+    t.equal(await accounts.update('harry', { disabled: true }), true)
+    t.strictSame(await accounts.read('harry'), { ...account, passwordHash, disabled: true })
+    const updated = await Promise.all(Array.from({ length: 20 }, (_, i) => accounts.update('harry', { passwordHash: `new${i}` }, passwordHash)))
+    t.equal(updated.filter(Boolean).length, 1, 'a change of a certain hash happens once')
+    t.equal(await accounts.update('sally', { disabled: true }), false)
+    t.equal(await raw.exists('hatcheck:account:sally'), 0, 'update never creates')
+    for (const key of ['zoë', 'anna', '王小明']) await accounts.create(key, { ...account, name: key })
+    t.strictSame((await accounts.list()).map(({ name }) => name), ['anna', 'Harry', 'zoë', '王小明'])
+    t.equal(await raw.pttl('hatcheck:account:anna'), -1, 'for ever')
+    const failure = await new RedisAccounts(client, { deadlineMs: 0, mostInFlight: 0 }).read('harry').catch((error: unknown) => error)
+    t.match(failure, { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  })
 })
+
+interface Setting {
+  server: RedisServer
+  /** A client for looking behind the store. */
+  raw: Redis
+  /** The store's own client. */
+  client: Redis
+  store: RedisStore
+  open: (options?: Partial<RedisStoreOptions>) => RedisStore
+  clock: { time: number }
+  corrupt: string[]
+}
+
+const sound = { format: '1', createdAt: String(START), seenAt: String(START), expiresAt: String(START + MINUTE), permanent: '0' }
+
+/** Another process that has the store open. */
+function startProcess (t: Test, url: string): { call: (...call: unknown[]) => Promise<unknown> } {
+  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'store-child.ts'), url],
+    { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  t.teardown(async () => {
+    const end = once(child, 'exit')
+    child.stdin.end()
+    await end
+  })
+  return {
+    async call (...call) {
+      child.stdin.write(`${JSON.stringify(call)}\n`)
+      return JSON.parse((await lines.next()).value as string)
+    }
+  }
+}

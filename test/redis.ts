@@ -1,4 +1,4 @@
-import { Cluster, Redis } from 'ioredis'
+import { Redis, type Cluster, type RedisOptions } from 'ioredis'
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
@@ -6,6 +6,8 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { connectRedis } from '../plugins/storage/redis-client.js'
+import { parseRedisUrl } from '../plugins/storage/redis-url.js'
 import { until } from './service.js'
 
 const run = promisify(execFile)
@@ -32,14 +34,14 @@ export interface RedisServerOptions {
   folder?: string
   /** More of redis-server's own arguments. */
   args?: readonly string[]
-  /** How the test itself connects, where that is not by plain TCP. */
-  connect?: (port: number) => Redis
+  /** How the test's own client connects, where the port is not enough. */
+  connection?: Pick<RedisOptions, 'tls' | 'password'>
 }
 
-export async function startRedis (t: Test, { port: wanted, folder = t.testdir(), args = [], connect = connectTo }: RedisServerOptions = {}): Promise<RedisServer> {
+export async function startRedis (t: Test, { port: wanted, folder = t.testdir(), args = [], connection = {} }: RedisServerOptions = {}): Promise<RedisServer> {
   const port = wanted ?? await freePort()
   let child: ChildProcess | null = null
-  const client = connect(port)
+  const client = new Redis(port, '127.0.0.1', { retryStrategy: () => 20, maxRetriesPerRequest: 0, enableOfflineQueue: false, protocol: 2, disableClientInfo: true, ...connection })
   client.on('error', () => {})
 
   async function start (): Promise<void> {
@@ -113,15 +115,14 @@ export async function startRedisCluster (t: Test): Promise<RedisCluster> {
   }
 }
 
-export function connectTo (port: number): Redis {
-  return new Redis({ port, host: '127.0.0.1', retryStrategy: () => 20, maxRetriesPerRequest: 0, enableOfflineQueue: false, protocol: 2, disableClientInfo: true })
+/** The client that hatcheck uses, closed with the test. */
+export async function connect (t: Test, url: string, log = silentLog): Promise<Redis | Cluster> {
+  const { client, close } = await connectRedis(parseRedisUrl(url, 'url'), log)
+  t.teardown(close)
+  return client
 }
 
-export function connectToCluster (t: Test, { nodes }: RedisCluster): Cluster {
-  const cluster = new Cluster(nodes.map(({ port }) => ({ host: '127.0.0.1', port })))
-  t.teardown(() => { cluster.disconnect() })
-  return cluster
-}
+export const silentLog = { info () {}, warn () {} }
 
 /** A port that nobody listens on; the system gives every one once before it gives one again. */
 export async function freePort (below = 65_536): Promise<number> {

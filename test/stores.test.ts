@@ -201,9 +201,9 @@ test('a record that cannot be decoded reads as absent', async (t) => {
   })
 })
 
-/** Another process that has the folder open. */
-function startProcess (t: Test, folder: string): { call: (...call: unknown[]) => Promise<unknown> } {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'store-child.ts'), folder],
+/** Another process that has the store open. */
+function startProcess (t: Test, url: string): { call: (...call: unknown[]) => Promise<unknown> } {
+  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'store-child.ts'), url],
     { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   t.teardown(async () => {
@@ -222,7 +222,7 @@ function startProcess (t: Test, folder: string): { call: (...call: unknown[]) =>
 test('two processes on one folder see what the other does at once', async (t) => {
   const folder = t.testdir()
   const store = openStore(t, 'lmdb:', { folder })
-  const { call } = startProcess(t, folder)
+  const { call } = startProcess(t, `lmdb:${folder}`)
   const time = Date.now()
   const record = recordOf({ createdAt: time, seenAt: time, expiresAt: time + 60_000, user: 'Harry' })
 

@@ -1,7 +1,8 @@
 import type { Test } from 'tap'
 import type { AccountStore } from '../plugins/accounts/store.js'
 import type { SessionStore } from '../plugins/session/store.js'
-import { openStorage } from '../plugins/storage/open.js'
+import { openLmdb } from '../plugins/storage/lmdb.js'
+import { openMemory } from '../plugins/storage/memory.js'
 import { gate } from './helper.js'
 
 export const kinds = ['memory:', 'lmdb:'] as const
@@ -18,10 +19,7 @@ export function openEngine (
   kind: Kind,
   { now = Date.now, maxBytes = 16_384, folder = kind === 'lmdb:' ? t.testdir() : '' }: { now?: () => number, maxBytes?: number, folder?: string } = {}
 ): { sessions: SessionStore, accounts: AccountStore } {
-  const storage = openStorage(
-    { mode: 'plugin', sessionStore: kind === 'memory:' ? kind : `lmdb:${folder}`, dataDir: folder, sessionMaxBytes: maxBytes, now },
-    { warn () {} }
-  )
+  const storage = kind === 'memory:' ? openMemory({ now, maxBytes }) : openLmdb(folder, { now, maxBytes }, { info () {}, warn () {} })
   t.teardown(() => storage.close())
   return { sessions: storage.sessions, accounts: storage.accounts as AccountStore }
 }

@@ -57,18 +57,21 @@ export class RedisStore implements SessionStore {
   }
 
   async read (key: string): Promise<SessionRecord | null> {
-    const stored = await this.#call('read', () => this.#client.hgetall(redisKey(key)).catch(corruptIfWrongType))
+    const name = redisKey(key)
+    const stored = await this.#call('read', () => this.#client.hgetall(name).catch(corruptIfWrongType))
     return this.#live(key, stored)
   }
 
   async create (key: string, record: SessionRecord): Promise<boolean> {
-    this.#assertSize(sizeOf(record.fields))
-    const { user, expiresAt } = record
+    const { now, maxBytes } = this.#options
+    const { user, expiresAt, fields } = record
+    const name = redisKey(key)
+    const size = sizeOf(fields)
+    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
     const indexed = user === null ? 0 : await this.#index.add(user, key)
-    const { now } = this.#options
     let created
     try {
-      created = await this.#call('create', () => this.#client.hatcheckCreate(redisKey(key), now(), expiresAt, ...encode(record)))
+      created = await this.#call('create', () => this.#client.hatcheckCreate(name, now(), expiresAt, ...encode(record)))
     } catch (error) {
       // It may have begun, or begin yet, though nobody will have its id: this ends it.
       this.#later(this.#end(key))
@@ -81,21 +84,23 @@ export class RedisStore implements SessionStore {
   async patch (key: string, changes: SessionChanges): Promise<boolean> {
     const { now, maxBytes } = this.#options
     const { set, remove, seenAt, expiresAt, permanent, user } = changes
+    const name = redisKey(key)
     if (user !== undefined && user !== null) await this.#index.add(user, key)
     const args = [
       maxBytes, seenAt, expiresAt,
       permanent === undefined ? '' : flag(permanent),
       user === undefined ? '' : user === null ? '-' : `=${user}`,
-      Object.keys(set).length, ...dataOf(set), ...remove.map((name) => `.${name}`)
+      Object.keys(set).length, ...dataOf(set), ...remove.map((field) => `.${field}`)
     ]
-    const outcome = await this.#call('patch', () => this.#client.hatcheckPatch(redisKey(key), now(), ...args))
+    const outcome = await this.#call('patch', () => this.#client.hatcheckPatch(name, now(), ...args))
     if (outcome < 0) throw new SessionTooLargeError(-outcome, maxBytes)
     return outcome === 1
   }
 
   async touch (key: string, seenAt: number, expiresAt: number): Promise<boolean> {
     const { now } = this.#options
-    return await this.#call('touch', () => this.#client.hatcheckTouch(redisKey(key), now(), seenAt, expiresAt)) === 1
+    const name = redisKey(key)
+    return await this.#call('touch', () => this.#client.hatcheckTouch(name, now(), seenAt, expiresAt)) === 1
   }
 
   async remove (key: string): Promise<SessionRecord | null> {
@@ -153,8 +158,9 @@ export class RedisStore implements SessionStore {
 
   /** Leaves a tombstone, and answers what was there. With `user`, only if it is this user's. */
   async #end (key: string, user?: string): Promise<SessionRecord | null | typeof ANOTHERS> {
+    const name = redisKey(key)
     const owner = user === undefined ? '' : `=${user}`
-    const last = await this.#call('remove', () => this.#client.hatcheckRemove(redisKey(key), this.#options.now(), TOMBSTONE_MS, owner))
+    const last = await this.#call('remove', () => this.#client.hatcheckRemove(name, this.#options.now(), TOMBSTONE_MS, owner))
     if (last === 0) return ANOTHERS
     return last === null ? null : decode(pairsOf(last))
   }
@@ -180,15 +186,10 @@ export class RedisStore implements SessionStore {
   }
 
   #live (key: string, stored: Record<string, string> | typeof CORRUPT): SessionRecord | null {
-    if (stored !== CORRUPT && ('endedAt' in stored || isEmpty(stored))) return null
+    if (stored !== CORRUPT && ('endedAt' in stored || Object.keys(stored).length === 0)) return null
     const record = stored === CORRUPT ? null : decode(stored)
     if (record === null) this.#options.onCorrupt(key)
     return record !== null && record.expiresAt > this.#options.now() ? record : null
-  }
-
-  #assertSize (size: number): void {
-    const { maxBytes } = this.#options
-    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
   }
 
   /** What no caller waits for, and what the next look at the index makes up for if it fails. */
@@ -248,11 +249,6 @@ function pairsOf (flat: readonly string[]): Record<string, string> {
   const pairs: Record<string, string> = {}
   for (let i = 0; i < flat.length; i += 2) pairs[flat[i] as string] = flat[i + 1] as string
   return pairs
-}
-
-function isEmpty (stored: object): boolean {
-  for (const _ in stored) return false
-  return true
 }
 
 function * batchesOf<T> (items: readonly T[]): Generator<T[]> {

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
-import { openStorage, type Storage } from './open.js'
+import { openStorage } from './open.js'
+import type { Storage } from './storage.js'
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -8,5 +9,5 @@ declare module 'fastify' {
 }
 
 export default fp(async function storage (fastify) {
-  fastify.hatcheck.storage = openStorage(fastify.hatcheck.config, fastify.log)
+  fastify.hatcheck.storage = await openStorage(fastify.hatcheck.config, fastify.log)
 }, { name: 'storage', dependencies: ['config'] })

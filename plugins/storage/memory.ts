@@ -1,0 +1,13 @@
+import { MemoryAccounts } from '../accounts/memory-accounts.js'
+import { MemoryStore } from '../session/memory-store.js'
+import type { Storage, StorageOptions } from './storage.js'
+
+export function openMemory (options: StorageOptions): Storage {
+  const sessions = new MemoryStore(options)
+  return {
+    sessions,
+    accounts: new MemoryAccounts(),
+    description: 'memory: (sessions end with this process)',
+    close: async () => { sessions.close() }
+  }
+}
