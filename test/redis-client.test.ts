@@ -1,0 +1,203 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
+import { RedisStore } from '../plugins/session/redis-store.js'
+import { connectRedis } from '../plugins/storage/redis-client.js'
+import { parseRedisUrl, type RedisTarget } from '../plugins/storage/redis-url.js'
+import { needs } from './helper.js'
+import { freePort, startRedis } from './redis.js'
+import { recordOf } from './store-contract.js'
+import { eventually } from './watched-store.js'
+
+test('a redis url says where and as whom', (t) => {
+  const none = { username: undefined, password: undefined, path: '', primary: '', database: 0, tls: false }
+  const at = (host: string, port = 6_379): { host: string, port: number } => ({ host, port })
+  const urls: Record<string, Omit<RedisTarget, 'description'>> = {
+    'redis://db': { ...none, kind: 'server', hosts: [at('db')] },
+    'redis://db/': { ...none, kind: 'server', hosts: [at('db')] },
+    'redis://db:7000/2': { ...none, kind: 'server', hosts: [at('db', 7_000)], database: 2 },
+    'redis://[::1]:7000': { ...none, kind: 'server', hosts: [at('::1', 7_000)] },
+    'redis://:s%40f%2Fe@db': { ...none, kind: 'server', hosts: [at('db')], password: 's@f/e' },
+    'redis://harry:p:w@db.example.com': { ...none, kind: 'server', hosts: [at('db.example.com')], username: 'harry', password: 'p:w' },
+    'rediss://harry:@db': { ...none, kind: 'server', hosts: [at('db')], username: 'harry', tls: true },
+    'redis+unix:///run/redis%20one.sock': { ...none, kind: 'socket', hosts: [], path: '/run/redis one.sock' },
+    'redis+unix://:pw@/run/redis.sock': { ...none, kind: 'socket', hosts: [], path: '/run/redis.sock', password: 'pw' },
+    'redis+cluster://:pw@a,b:7001': { ...none, kind: 'cluster', hosts: [at('a'), at('b', 7_001)], password: 'pw' },
+    'rediss+cluster://a': { ...none, kind: 'cluster', hosts: [at('a')], tls: true },
+    'redis+sentinel://a,b:7001/main': { ...none, kind: 'sentinel', hosts: [at('a', 26_379), at('b', 7_001)], primary: 'main' },
+    'rediss+sentinel://harry:pw@a/main/3': { ...none, kind: 'sentinel', hosts: [at('a', 26_379)], primary: 'main', database: 3, username: 'harry', password: 'pw', tls: true }
+  }
+  for (const [url, target] of Object.entries(urls)) {
+    const { description, ...parsed } = parseRedisUrl(url, 'SESSION_STORE')
+    t.strictSame(parsed, target, url)
+    t.equal(description, url.replace(/\/\/.*@/, '//'), 'the description has no credentials')
+  }
+  t.end()
+})
+
+test('a redis url that means nothing is refused with what it must be, and no part of it', (t) => {
+  const refusals: Record<string, RegExp> = {
+    'redis:': /^SESSION_STORE is a redis url that cannot be read; it must be redis:\/\/\[user:password@\]host/,
+    'redis://': /^SESSION_STORE must be redis:\/\/.*, with rediss for TLS\./,
+    'redis://hunter2@db': /must be redis:\/\//,
+    'redis://:hun@ter2@db': /cannot be read.* percent-encoded/,
+    'redis://:hunter2%@db': /must be redis:\/\//,
+    'redis://db:hunter2': /must be redis:\/\//,
+    'redis://db:65536': /must be redis:\/\//,
+    'redis://db/hunter2': /must be redis:\/\//,
+    'redis://db/1/2': /must be redis:\/\//,
+    'redis://db?password=hunter2': /cannot be read/,
+    'redis://db#hunter2': /cannot be read/,
+    'redis://a,b': /must be redis:\/\//,
+    'redis+unix://host/run/redis.sock': /must be redis\+unix:\/\/\/path\/of\/the\/socket\./,
+    'redis+unix:///': /must be redis\+unix/,
+    'rediss+unix:///run/redis.sock': /must be redis\+unix/,
+    'redis+cluster://a,b/1': /must be redis\+cluster:\/\//,
+    'redis+cluster://a,,b': /must be redis\+cluster:\/\//,
+    'redis+sentinel://a,b': /must be redis\+sentinel:\/\//,
+    'redis+sentinel://a/main/x': /must be redis\+sentinel:\/\//,
+    'redis+hunter2://a': /cannot be read/
+  }
+  for (const [url, rule] of Object.entries(refusals)) {
+    let refusal
+    try {
+      parseRedisUrl(url, 'SESSION_STORE')
+    } catch (error) {
+      refusal = error as Error
+    }
+    t.match(refusal, { code: 'HATCHECK_CONFIG', message: rule }, url)
+    t.notMatch(refusal?.message, 'hunter2')
+  }
+  t.end()
+})
+
+interface Line {
+  level: 'info' | 'warn'
+  text: string
+}
+
+/** A log that keeps its lines, and everything said in them. */
+function keepingLog (): { lines: Line[], info: (...args: unknown[]) => void, warn: (...args: unknown[]) => void } {
+  const lines: Line[] = []
+  const keep = (level: Line['level']) => (...args: unknown[]): void => { lines.push({ level, text: args.map((arg) => typeof arg === 'string' ? arg : JSON.stringify(arg)).join(' ') }) }
+  return { lines, info: keep('info'), warn: keep('warn') }
+}
+
+const LOST = /the Redis store cannot be reached; what needs it answers 503 until it can$/
+const BACK = /^the Redis store can be reached again$/
+
+test('a server that is down does not keep the service from starting, and each outage is two lines in the log', needs('redis-server'), async (t) => {
+  const port = await freePort()
+  const log = keepingLog()
+  const begun = performance.now()
+  const { client, close } = await connectRedis(parseRedisUrl(`redis://127.0.0.1:${port}`, 'url'), log)
+  t.ok(performance.now() - begun < 1_500)
+  t.strictSame(log.lines.length, 1)
+  t.match(log.lines[0], { level: 'warn', text: LOST })
+  t.match(log.lines[0]?.text, 'ECONNREFUSED')
+  const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {} })
+  const failed = performance.now()
+  await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  t.ok(performance.now() - failed < 100, 'a call fails at once')
+
+  const server = await startRedis(t, { port })
+  for (const round of [1, 2, 3]) {
+    const up = performance.now()
+    await eventually(t, 'it is back within a second', async () => await store.ping().then(() => true, () => false), 1_000)
+    t.comment(`back after ${Math.round(performance.now() - up)} ms`)
+    t.equal(log.lines.length, 2 * round)
+    t.match(log.lines.at(-1), { level: 'info', text: BACK })
+    await server.stop()
+    await new Promise((resolve) => { setTimeout(resolve, 700) })
+    await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    t.equal(log.lines.length, 2 * round + 1, 'however many attempts')
+    t.match(log.lines.at(-1), { level: 'warn', text: LOST })
+    await server.start()
+  }
+  await eventually(t, 'and again', async () => await store.ping().then(() => true, () => false), 1_000)
+  const { length } = log.lines
+  await close()
+  await close()
+  t.equal(log.lines.length, length, 'closing is no outage')
+  await t.rejects(store.ping(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+})
+
+test('a password is in no line of the log and in no error', needs('redis-server'), async (t) => {
+  const server = await startRedis(t, { args: ['--requirepass', 'right'], connection: { password: 'right' } })
+  for (const credentials of [':hunter2', 'harry:hunter2', 'default:right']) {
+    const log = keepingLog()
+    const { client, close } = await connectRedis(parseRedisUrl(`redis://${credentials}@127.0.0.1:${server.port}`, 'url'), log)
+    t.teardown(close)
+    const outcome = await new RedisAccounts(client).read('harry').catch((error: unknown) => error)
+    if (credentials === 'default:right') {
+      t.equal(outcome, null)
+      t.strictSame(log.lines, [])
+    } else {
+      t.match(outcome, { code: 'HATCHECK_STORE_UNAVAILABLE' })
+      t.match(log.lines, [{ level: 'warn', text: /WRONGPASS/ }])
+      t.notMatch(JSON.stringify([log.lines, outcome, String((outcome as Error).cause)]), 'hunter2')
+    }
+  }
+})
+
+test('a policy that evicts what is still needed is warned of, once', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  for (const [policy, warnings] of [['noeviction', 0], ['volatile-ttl', 0], ['volatile-lru', 1], ['allkeys-lru', 1]] as const) {
+    await server.client.config('SET', 'maxmemory-policy', policy)
+    const log = keepingLog()
+    const { close } = await connectRedis(parseRedisUrl(server.url, 'url'), log)
+    await new Promise((resolve) => { setTimeout(resolve, 50) })
+    await close()
+    t.equal(log.lines.length, warnings, policy)
+    if (warnings > 0) t.match(log.lines[0], { level: 'warn', text: `maxmemory-policy of Redis is ${policy}` })
+  }
+})
+
+test('a primary that has become a replica answers 503 to writes, and goes on when it is one again', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const { client, close } = await connectRedis(parseRedisUrl(server.url, 'url'), keepingLog())
+  t.teardown(close)
+  const store = new RedisStore(client, { now: () => recordOf().createdAt, maxBytes: 4_096, onCorrupt () {} })
+  await store.create('one', recordOf())
+  await server.client.replicaof('127.0.0.1', await freePort())
+  await t.rejects(store.touch('one', 0, 0), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: /^READONLY/ } })
+  await server.client.replicaof('NO', 'ONE')
+  await eventually(t, 'it goes on', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
+})
+
+test('a database of its own', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const { client, close } = await connectRedis(parseRedisUrl(`${server.url}/3`, 'url'), keepingLog())
+  t.teardown(close)
+  await client.set('x', '1')
+  t.match(await server.client.info('keyspace'), /db3:keys=1/)
+})
+
+test('TLS, with a certificate that is checked', needs('redis-server'), async (t) => {
+  const folder = t.testdir()
+  const file = (name: string): string => join(folder, name)
+  const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' }) }
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2']
+  openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=hatcheck test CA')
+  openssl('req', '-x509', ...newKey, '-keyout', 'server.key', '-out', 'server.crt', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-addext', 'basicConstraints=critical,CA:FALSE', '-CA', 'ca.crt', '-CAkey', 'ca.key')
+  const port = await freePort()
+  const plain = await freePort()
+  await startRedis(t, { port: plain, folder, args: ['--tls-port', String(port), '--tls-cert-file', file('server.crt'), '--tls-key-file', file('server.key'), '--tls-ca-cert-file', file('ca.crt'), '--tls-auth-clients', 'no'] })
+  const trusting = { NODE_EXTRA_CA_CERTS: file('ca.crt') }
+  t.strictSame(await ping(t, `rediss://localhost:${port}`, trusting), { stdout: 'undefined\n', code: 0 })
+  t.match(await ping(t, `rediss://127.0.0.1:${port}`, trusting), { stdout: /^HATCHECK_STORE_UNAVAILABLE.*does not match certificate/ }, 'the name is checked')
+  t.match(await ping(t, `rediss://localhost:${port}`, {}), { stdout: /^HATCHECK_STORE_UNAVAILABLE.*certificate/ }, 'the issuer is checked')
+  t.match(await ping(t, `rediss://localhost:${port}`, { NODE_TLS_REJECT_UNAUTHORIZED: '0' }), { stdout: /^HATCHECK_STORE_UNAVAILABLE.*certificate/ }, 'always')
+  t.match(await ping(t, `rediss://localhost:${plain}`, trusting), { stdout: /^HATCHECK_STORE_UNAVAILABLE/ })
+})
+
+/** What a process of its own, with this environment, gets to hear from a store. */
+async function ping (t: Test, url: string, env: Record<string, string>): Promise<{ stdout: string, code: number | null }> {
+  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'store-ping.ts'), url],
+    { stdio: ['ignore', 'pipe', 'ignore'], env: { PATH: process.env['PATH'], ...env } })
+  t.teardown(() => { child.kill() })
+  let stdout = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
+  return await new Promise((resolve) => { child.once('close', (code) => { resolve({ stdout, code }) }) })
+}
