@@ -32,20 +32,22 @@ export interface RedisServer {
 export interface RedisServerOptions {
   port?: number
   folder?: string
+  /** A configuration file. */
+  config?: string
   /** More of redis-server's own arguments. */
   args?: readonly string[]
   /** How the test's own client connects, where the port is not enough. */
   connection?: Pick<RedisOptions, 'tls' | 'password'>
 }
 
-export async function startRedis (t: Test, { port: wanted, folder = t.testdir(), args = [], connection = {} }: RedisServerOptions = {}): Promise<RedisServer> {
+export async function startRedis (t: Test, { port: wanted, folder = t.testdir(), config, args = [], connection = {} }: RedisServerOptions = {}): Promise<RedisServer> {
   const port = wanted ?? await freePort()
   let child: ChildProcess | null = null
   const client = new Redis(port, '127.0.0.1', { retryStrategy: () => 20, maxRetriesPerRequest: 0, enableOfflineQueue: false, protocol: 2, disableClientInfo: true, ...connection })
   client.on('error', () => {})
 
   async function start (): Promise<void> {
-    const started = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const started = spawn('redis-server', [...config === undefined ? [] : [config], '--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
     let output = ''
     started.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
     child = started

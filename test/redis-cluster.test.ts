@@ -1,0 +1,108 @@
+import tap, { test } from 'tap'
+import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
+import { RedisStore } from '../plugins/session/redis-store.js'
+import { needs } from './helper.js'
+import { connect, startRedisCluster, type RedisServer } from './redis.js'
+import { storeContract } from './store-contract.js'
+import { listen, loggedIn, statuses, underLoad } from './visitors.js'
+import { eventually } from './watched-store.js'
+
+// Six servers on a busy machine take their time to find one another.
+tap.setTimeout(120_000)
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
+
+test('in a cluster', needs('redis-server'), async (t) => {
+  const cluster = await startRedisCluster(t)
+  const roleOf = async ({ client }: RedisServer): Promise<string> => (await client.role())[0] as string
+  const idOf = async ({ client }: RedisServer): Promise<string> => await client.cluster('MYID') as string
+  const primaries = async (): Promise<RedisServer[]> => {
+    const roles = await Promise.all(cluster.nodes.map((node) => roleOf(node).catch(() => 'down')))
+    return cluster.nodes.filter((_, i) => roles[i] === 'master')
+  }
+  const empty = async (): Promise<void> => { await Promise.all((await primaries()).map(({ client }) => client.flushall())) }
+
+  await t.test('the Redis store keeps the contract', async (t) => {
+    const client = await connect(t, cluster.url)
+    storeContract(t, async (_t, options) => {
+      await empty()
+      return new RedisStore(client, { ...options, onCorrupt () {}, deadlineMs: 5_000 })
+    }, { sweeps: false })
+  })
+
+  await t.test('accounts of every node are listed', async (t) => {
+    await empty()
+    const accounts = new RedisAccounts(await connect(t, cluster.url))
+    const names = Array.from({ length: 30 }, (_, i) => `name${String(i).padStart(2, '0')}`)
+    for (const name of names) await accounts.create(name, { name, passwordHash: 'x', createdAt: 1, disabled: false })
+    t.strictSame((await accounts.list()).map(({ name }) => name), names)
+  })
+
+  await t.test('slots move under load: nobody notices', async (t) => {
+    await empty()
+    const { url } = await listen(t, { sessionStore: cluster.url })
+    const visitors = await loggedIn(url, 24)
+    const [from, to] = await primaries() as [RedisServer, RedisServer]
+    await underLoad(visitors, async () => {
+      await pause(200)
+      // One that holds a visitor's session for sure, and many more.
+      await cluster.cli('--cluster', 'reshard', `127.0.0.1:${from.port}`, '--cluster-from', await idOf(from), '--cluster-to', await idOf(to), '--cluster-slots', '2500', '--cluster-pipeline', '100', '--cluster-yes')
+      await pause(1_500)
+    })
+    t.comment(JSON.stringify(statuses(visitors)))
+    for (const { answers, name } of visitors) {
+      t.strictSame(answers.filter(({ status, user, cookie }) => status !== 200 || user !== name || cookie !== 'keeps'), [])
+      const counts = answers.flatMap(({ count }) => count ?? [])
+      t.strictSame(counts, counts.toSorted((a, b) => a - b), 'no write is lost')
+    }
+    t.ok((await from.commandCalls()).has('migrate'), 'sessions have moved')
+  })
+
+  await t.test('a primary dies: its replica takes over, and the service goes on', async (t) => {
+    await empty()
+    const { url, fastify } = await listen(t, { sessionStore: cluster.url })
+    const visitors = await loggedIn(url, 24)
+    await pause(200)
+    const [dying] = await primaries() as [RedisServer]
+    let died = 0
+    let backAfter = 0
+    await underLoad(visitors, async () => {
+      await pause(200)
+      await dying.stop('SIGKILL')
+      died = performance.now()
+      await eventually(t, 'a replica has taken over', async () => (await primaries()).length === 3, 15_000)
+      const tookOver = performance.now()
+      t.comment(`a replica took over after ${Math.round(tookOver - died)} ms`)
+      await eventually(t, 'everyone is served', async () => {
+        const answers = await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))
+        return answers.every(({ status }) => status === 200)
+      }, 5_000)
+      backAfter = performance.now() - tookOver
+      t.comment(`and everyone was served ${Math.round(backAfter)} ms later`)
+      visitors.forEach(({ answers }) => { answers.push({ status: 0, user: null, count: 0, cookie: 'keeps', retryAfter: null, tookMs: 0 }) })
+      await pause(1_500)
+    })
+    t.ok(backAfter < 1_500)
+    t.comment(JSON.stringify(statuses(visitors)))
+    for (const { answers, name } of visitors) {
+      const mark = answers.findIndex(({ status }) => status === 0)
+      t.strictSame(answers.slice(mark + 1).filter(({ status }) => status !== 200), [], 'without errors from then on')
+      answers.splice(mark, 1)
+      t.strictSame(answers.filter(({ status, cookie, tookMs }) => (status !== 200 && status !== 503) || cookie !== 'keeps' || tookMs > 1_000), [])
+      t.ok(answers.every(({ user }) => user === undefined || user === name), 'nobody is logged out, nobody is somebody else')
+    }
+    await dying.start()
+    await eventually(t, 'the dead one comes back as a replica', async () => await roleOf(dying) === 'slave', 10_000)
+    await pause(1_200)
+    t.equal((await visitors[0]?.send('GET', '/'))?.status, 200)
+    t.equal(await fastify.sessions.store.removeOfUser('visitor0'), 1)
+    t.match(await visitors[0]?.send('GET', '/'), { status: 200, user: null })
+  })
+
+  await t.test('no command ever had keys in two slots', async (t) => {
+    const errors = await Promise.all(cluster.nodes.map(({ client }) => client.info('errorstats')))
+    t.notMatch(errors.join(''), 'CROSSSLOT')
+    const calls = await Promise.all(cluster.nodes.map((node) => node.commandCalls()))
+    t.ok(calls.every((of) => !of.has('keys')))
+  })
+})

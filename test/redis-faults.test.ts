@@ -1,0 +1,171 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { build, Client, needs } from './helper.js'
+import { freePort, startRedis } from './redis.js'
+import { Visitor, listen, loggedIn, statuses, underLoad } from './visitors.js'
+import { eventually } from './watched-store.js'
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
+
+/** What holds for every answer, whatever happens to the store: it is bounded in time, and logs nobody out. */
+function checkAnswers (t: Test, visitors: readonly Visitor[]): void {
+  const answers = visitors.flatMap((visitor) => visitor.answers)
+  t.comment(JSON.stringify(statuses(visitors)), `slowest ${Math.round(Math.max(...answers.map(({ tookMs }) => tookMs)))} ms`)
+  t.strictSame(answers.filter(({ status }) => status !== 200 && status !== 503), [], 'only 200 and 503')
+  t.ok(answers.some(({ status }) => status === 503), 'some 503')
+  t.strictSame(answers.filter(({ cookie }) => cookie !== 'keeps'), [], 'no answer touches the cookie')
+  t.strictSame(answers.filter(({ status, retryAfter }) => status === 503 && retryAfter !== '1'), [], 'every 503 says when to come again')
+  t.strictSame(answers.filter(({ tookMs }) => tookMs > 1_000), [], 'every answer within a second')
+  for (const { name, answers } of visitors) {
+    t.ok(answers.every(({ user }) => user === undefined || user === null || user === name), 'nobody is somebody else')
+  }
+}
+
+test('Redis is killed and comes back, with what it has written down', needs('redis-server'), async (t) => {
+  const server = await startRedis(t, { args: ['--appendonly', 'yes', '--appendfsync', 'everysec'] })
+  const { url, fastify } = await listen(t, { sessionStore: server.url })
+  const visitors = await loggedIn(url, 8)
+  const leaving = new Visitor(url, 'leaving')
+  await leaving.login()
+  const copy = leaving.cookie
+  let backAfter = Infinity
+
+  await underLoad(visitors, async () => {
+    await pause(500)
+    await server.stop('SIGKILL')
+    await pause(300)
+
+    t.match(await leaving.send('POST', '/logout'), { status: 503, cookie: 'clears' }, 'a logout is not confirmed, but the cookie is cleared')
+    t.match(await new Visitor(url, 'anonymous').send('GET', '/'), { status: 200, user: null, cookie: 'keeps' }, 'who has no session is served')
+    t.match(await new Visitor(url, 'new').send('POST', '/login/new'), { status: 503, cookie: 'keeps' }, 'nobody can log in')
+    t.match(await leaving.send('GET', '/plain', copy), { status: 200 }, 'what needs no session goes on')
+    await pause(300)
+
+    await server.start()
+    const back = performance.now()
+    t.not((await leaving.send('GET', '/', copy)).user, 'leaving', 'the ticket is refused at once')
+    const probe = visitors[0] as Visitor
+    await eventually(t, 'it is back', async () => (await new Visitor(url, probe.name).send('GET', '/', probe.cookie)).status === 200, 1_000)
+    backAfter = performance.now() - back
+    await pause(1_000)
+  })
+  t.comment(`back after ${Math.round(backAfter)} ms`)
+  checkAnswers(t, visitors)
+  for (const { answers, name } of visitors) {
+    t.ok(answers.every(({ status, user }) => status === 503 || user === name), 'nobody was anonymous for a moment')
+    t.match(answers.at(-1), { status: 200, user: name })
+    const counts = answers.flatMap(({ count }) => count ?? [])
+    t.strictSame(counts, counts.toSorted((a, b) => a - b), 'no acknowledged write is lost')
+  }
+  const [{ key = '' } = {}] = await fastify.sessions.store.ofUser('leaving')
+  t.equal(key, '', 'the logout is stored now')
+  t.match(await leaving.send('GET', '/', copy), { status: 200, user: null })
+})
+
+test('Redis is killed and comes back with nothing', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const { url } = await listen(t, { sessionStore: server.url })
+  const visitors = await loggedIn(url, 8)
+  await underLoad(visitors, async () => {
+    await pause(300)
+    await server.stop('SIGKILL')
+    await pause(700)
+    await server.start()
+    await pause(1_000)
+    visitors.forEach(({ answers }) => { answers.push({ status: 0, user: null, count: 0, cookie: 'keeps', retryAfter: null, tookMs: 0 }) })
+    await pause(200)
+  })
+  for (const { answers } of visitors) {
+    const mark = answers.findIndex(({ status }) => status === 0)
+    t.ok(answers.slice(mark + 1).every(({ status }) => status === 200), 'within a second of the return there is no error any more')
+    answers.splice(mark, 1)
+    t.match(answers.at(-1), { status: 200, user: null }, 'the sessions are gone')
+  }
+  await (visitors[0] as Visitor).login()
+  t.match(await visitors[0]?.send('GET', '/'), { status: 200, user: 'visitor0' }, 'and one can log in anew')
+})
+
+test('Redis does not answer for ten seconds', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const { url } = await listen(t, { sessionStore: server.url })
+  const visitors = await loggedIn(url, 8)
+  const leaving = new Visitor(url, 'leaving')
+  await leaving.login()
+  const copy = leaving.cookie
+  await underLoad(visitors, async () => {
+    await pause(200)
+    await server.client.client('PAUSE', 10_000)
+    const begun = performance.now()
+    await pause(5_000)
+    const logout = await leaving.send('POST', '/logout')
+    t.match(logout, { status: 503, cookie: 'clears' })
+    t.ok(logout.tookMs < 1_000)
+    await pause(10_000 - (performance.now() - begun))
+    const back = performance.now()
+    const probe = visitors[0] as Visitor
+    await eventually(t, 'it is back', async () => (await new Visitor(url, probe.name).send('GET', '/', probe.cookie)).status === 200, 1_000)
+    t.comment(`back after ${Math.round(performance.now() - back)} ms`)
+    await pause(500)
+  })
+  checkAnswers(t, visitors)
+  for (const { answers, name } of visitors) {
+    t.ok(answers.every(({ status, user }) => status === 503 || user === name))
+    t.match(answers.at(-1), { status: 200, user: name }, 'everyone is still logged in')
+  }
+  await eventually(t, 'the logout is stored in the end', async () => !(await server.client.keys('hatcheck:user:leaving')).length)
+  t.match(await leaving.send('GET', '/', copy), { status: 200, user: null })
+})
+
+test('a process that is stopped, and a connection that is cut without a word', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const { url } = await listen(t, { sessionStore: server.url })
+  const visitors = await loggedIn(url, 4)
+  await underLoad(visitors, async () => {
+    server.signal('SIGSTOP')
+    await pause(3_000)
+    server.signal('SIGCONT')
+    await pause(1_200)
+    t.ok(visitors.every(({ answers }) => answers.at(-1)?.status === 200))
+    await server.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await pause(1_000)
+  })
+  checkAnswers(t, visitors)
+  for (const { answers, name } of visitors) t.match(answers.at(-1), { status: 200, user: name })
+})
+
+test('a socket that is missing is a store that is down, and no missing session', needs('redis-server'), async (t) => {
+  // The path of a socket may not be long.
+  const folder = mkdtempSync(join(tmpdir(), 'hatcheck-'))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
+  const socket = join(folder, 'redis.sock')
+  const port = await freePort()
+  const args = ['--unixsocket', socket, '--appendonly', 'yes']
+  const server = await startRedis(t, { folder, port, args })
+  const { url } = await listen(t, { sessionStore: `redis+unix://${socket}` })
+  const visitors = await loggedIn(url, 2)
+  await server.stop('SIGTERM')
+  await eventually(t, 'the socket is gone', async () => (await visitors[0]?.send('GET', '/'))?.status === 503)
+  for (const method of ['GET', 'POST'] as const) {
+    t.match(await visitors[0]?.send(method, method === 'GET' ? '/' : '/count'), { status: 503, cookie: 'keeps' })
+  }
+  await server.start()
+  await eventually(t, 'and there again', async () => (await visitors[0]?.send('GET', '/'))?.user === 'visitor0', 1_000)
+  checkAnswers(t, visitors.slice(0, 1))
+})
+
+test('the service starts while Redis is down: pages are served, a login is refused, and all is well once it is there', needs('redis-server'), async (t) => {
+  const port = await freePort()
+  const fastify = await build(t, { sessionStore: `redis://127.0.0.1:${port}` })
+  const browser = new Client(fastify)
+  t.equal((await browser.get('/')).statusCode, 200)
+  t.equal((await browser.get('/login')).statusCode, 200)
+  const refused = await browser.login()
+  t.equal(refused.statusCode, 503)
+  t.notOk(refused.headers['set-cookie'])
+  t.match(refused.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  await startRedis(t, { port })
+  await eventually(t, 'one can log in', async () => (await browser.login()).statusCode === 303, 1_500)
+  t.match((await browser.get('/')).body, 'Harry Your account is logged in.')
+})

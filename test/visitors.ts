@@ -1,0 +1,97 @@
+import type { FastifyInstance } from 'fastify'
+import type { HatcheckOptions } from '../app.js'
+import type { Test } from 'tap'
+import { buildHost } from './helper.js'
+
+/** A host application with sessions, listening, with routes that say what they see. */
+export async function listen (t: Test, options: HatcheckOptions): Promise<{ fastify: FastifyInstance, url: string }> {
+  const fastify = await buildHost(t, options)
+  fastify.post('/login/:name', async (request) => { await request.login((request.params as { name: string }).name) })
+  fastify.post('/logout', async (request) => { await request.logout() })
+  fastify.get('/', async ({ session, user }) => ({ user: user?.name ?? null, count: session.get('count' as never) ?? 0 }))
+  fastify.post('/count', async ({ session, user }) => {
+    const count = ((session.get('count' as never) as number | undefined) ?? 0) + 1
+    session.set('count' as never, count as never)
+    return { user: user?.name ?? null, count }
+  })
+  fastify.get('/plain', async () => ({ user: 'nobody asked' }))
+  return { fastify, url: await fastify.listen({ host: '127.0.0.1', port: 0 }) }
+}
+
+export interface Answer {
+  status: number
+  user: string | null | undefined
+  count: number | undefined
+  /** What the answer does with the cookie. */
+  cookie: 'keeps' | 'sets' | 'clears'
+  retryAfter: string | null
+  tookMs: number
+}
+
+/** Someone with a browser of the simplest kind. */
+export class Visitor {
+  readonly name: string
+  readonly answers: Answer[] = []
+  cookie = ''
+  readonly #url: string
+
+  constructor (url: string, name: string) {
+    this.#url = url
+    this.name = name
+  }
+
+  async send (method: 'GET' | 'POST', path: string, cookie = this.cookie): Promise<Answer> {
+    const begun = performance.now()
+    const response = await fetch(this.#url + path, { method, headers: cookie === '' ? {} : { cookie } })
+    const body = await response.text()
+    const [line] = response.headers.getSetCookie()
+    const { user, count } = (response.ok && body !== '' ? JSON.parse(body) : {}) as Partial<Answer>
+    const answer: Answer = {
+      status: response.status,
+      user,
+      count,
+      cookie: line === undefined ? 'keeps' : /Max-Age=0/.test(line) ? 'clears' : 'sets',
+      retryAfter: response.headers.get('retry-after'),
+      tookMs: performance.now() - begun
+    }
+    if (line !== undefined && cookie === this.cookie) this.cookie = answer.cookie === 'clears' ? '' : (line.split(';') as [string])[0]
+    this.answers.push(answer)
+    return answer
+  }
+
+  async login (): Promise<void> {
+    const { status } = await this.send('POST', `/login/${this.name}`)
+    if (status !== 200) throw new Error(`the login of ${this.name} was answered with ${status}`)
+    this.answers.length = 0
+  }
+}
+
+export async function loggedIn (url: string, count: number): Promise<Visitor[]> {
+  const visitors = Array.from({ length: count }, (_, i) => new Visitor(url, `visitor${i}`))
+  await Promise.all(visitors.map((visitor) => visitor.login()))
+  return visitors
+}
+
+/** Lets everyone ask again and again, reading and writing in turn, until the work is done. */
+export async function underLoad (visitors: readonly Visitor[], work: () => Promise<void>): Promise<void> {
+  const over = new AbortController()
+  const loops = visitors.map(async (visitor, i) => {
+    for (let n = i; !over.signal.aborted; n++) {
+      await (n % 3 === 0 ? visitor.send('POST', '/count') : visitor.send('GET', '/'))
+      await new Promise((resolve) => { setTimeout(resolve, 5) })
+    }
+  })
+  try {
+    await work()
+  } finally {
+    over.abort()
+    await Promise.all(loops)
+  }
+}
+
+/** How often each status was answered. */
+export function statuses (visitors: readonly Visitor[]): Record<number, number> {
+  const counts: Record<number, number> = {}
+  for (const { status } of visitors.flatMap(({ answers }) => answers)) counts[status] = (counts[status] ?? 0) + 1
+  return counts
+}
