@@ -1,5 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { join } from 'node:path'
+import { readFileSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { test, type Test } from 'tap'
 import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
 import { RedisStore } from '../plugins/session/redis-store.js'
@@ -7,7 +8,7 @@ import { connectRedis } from '../plugins/storage/redis-client.js'
 import { parseRedisUrl, type RedisTarget } from '../plugins/storage/redis-url.js'
 import { needs } from './helper.js'
 import { freePort, startRedis } from './redis.js'
-import { recordOf } from './store-contract.js'
+import { changesOf, recordOf } from './store-contract.js'
 import { eventually } from './watched-store.js'
 
 test('a redis url says where and as whom', (t) => {
@@ -71,6 +72,8 @@ test('a redis url that means nothing is refused with what it must be, and no par
   }
   t.end()
 })
+
+const root = resolve(import.meta.dirname, '..')
 
 interface Line {
   level: 'info' | 'warn'
@@ -166,12 +169,32 @@ test('a primary that has become a replica answers 503 to writes, and goes on whe
   await eventually(t, 'it goes on', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
 })
 
-test('a database of its own', needs('redis-server'), async (t) => {
+test('a database of its own, for a user with the rights that the README names', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
-  const { client, close } = await connectRedis(parseRedisUrl(`${server.url}/3`, 'url'), keepingLog())
+  await server.client.acl('SETUSER', 'app', 'on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping', '+select')
+  const log = keepingLog()
+  const { client, close } = await connectRedis(parseRedisUrl(`redis://app:secret@127.0.0.1:${server.port}/3`, 'url'), log)
   t.teardown(close)
-  await client.set('x', '1')
-  t.match(await server.client.info('keyspace'), /db3:keys=1/)
+  const store = new RedisStore(client, { now: () => recordOf().createdAt, maxBytes: 4_096, onCorrupt () {} })
+  const accounts = new RedisAccounts(client)
+  t.equal(await store.create('one', recordOf({ user: 'Harry' })), true)
+  t.equal(await accounts.create('harry', { name: 'Harry', passwordHash: 'x', createdAt: 1, disabled: false }), true)
+  t.match(await server.client.info('keyspace'), /db3:keys=3/)
+  t.equal(await store.patch('one', changesOf({ set: { c: '3' } })), true)
+  t.equal(await store.touch('one', 1, 1), true)
+  t.equal((await store.ofUser('Harry')).length, 1)
+  t.equal(await store.count(), 1)
+  t.equal(await store.removeOfUser('Harry'), 1)
+  t.equal((await accounts.list()).length, 1)
+  await store.ping()
+  t.strictSame(log.lines, [])
+})
+
+test('ioredis is loaded for a redis url only', (t) => {
+  const sources = readdirSync(join(root, 'plugins'), { recursive: true }).map(String).filter((file) => file.endsWith('.ts'))
+  const importing = sources.filter((file) => /^import (?!type ).*'ioredis'/m.test(readFileSync(join(root, 'plugins', file), 'utf8')))
+  t.strictSame(importing, [])
+  t.end()
 })
 
 test('TLS, with a certificate that is checked', needs('redis-server'), async (t) => {

@@ -24,8 +24,17 @@ export interface HatcheckOptions {
    */
   secretKeyFallbacks?: string | ReadonlyArray<string | Uint8Array> | undefined
   /**
-   * Where sessions and accounts are kept: `memory:`, `lmdb:` (in {@link dataDir}), `lmdb:./some/folder`, or an object
-   * that keeps the contract of `SessionStore`.
+   * Where sessions and accounts are kept: `memory:`, `lmdb:` (in {@link dataDir}), `lmdb:./some/folder`, Redis or Valkey,
+   * or an object that keeps the contract of `SessionStore`.
+   *
+   * - `redis://[user:password@]host[:6379][/database]`: one server
+   * - `redis+unix:///path/of/the/socket`: the same over a socket
+   * - `redis+cluster://[user:password@]host[:6379],host[:6379],…`: a cluster, by some of its nodes
+   * - `redis+sentinel://[user:password@]sentinel[:26379],…/name-of-the-primary[/database]`: the primary that Sentinel names
+   *
+   * With `rediss` instead of `redis` over TLS; the certificate is always checked. An authority of your own is named to
+   * Node in `NODE_EXTRA_CA_CERTS`. Redis copies to its replicas after it has answered: a failover may lose the last
+   * moments, logouts among them.
    * @default 'lmdb:'
    */
   sessionStore?: string | SessionStore | undefined
