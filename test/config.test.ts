@@ -214,6 +214,7 @@ test('the service says what is wrong in one line and ends with 1', async (t) => 
     [{ SECRET_KEY: 'hunter2' }, /SECRET_KEY must be at least 32 bytes long, but is 7\. "npx hatcheck secret" prints a good one\./],
     [{ HOST: '0.0.0.0' }, /HOST=0\.0\.0\.0 can be reached from other machines, so SECRET_KEY \(or SECRET_KEY_FILE\) must be set\. .*/],
     [{ SESSION_STORE: 'postgres://harry:hunter2@db' }, /SESSION_STORE must be memory:, .*/],
+    [{ SESSION_STORE: 'redis://:hunter2@' }, /SESSION_STORE must be redis:\/\/\[user:password@\]host\[:port\]\[\/database\], with rediss for TLS\. .*/],
     [{ DATA_DIR: 'file/data' }, /The data folder cannot be written \(DATA_DIR, SESSION_STORE\): ENOTDIR.*/],
     [{ TRUST_PROXY: 'fe80::1%br-lan', SECRET_KEY: testKey }, /TRUST_PROXY must be addresses or ranges of proxies, such as 10\.0\.0\.7 or 10\.0\.0\.0\/8; got "fe80::1%br-lan"\./],
     [{ PORT: String(port) }, /listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+/],

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { build, Client, needs } from './helper.js'
 import { freePort, startRedis } from './redis.js'
+import { Curl, hatcheckCli, startService } from './service.js'
 import { Visitor, listen, loggedIn, statuses, underLoad } from './visitors.js'
 import { eventually } from './watched-store.js'
 
@@ -167,4 +168,37 @@ test('the service starts while Redis is down: pages are served, a login is refus
   await startRedis(t, { port })
   await eventually(t, 'one can log in', async () => (await browser.login()).statusCode === 303, 1_500)
   t.match((await browser.get('/')).body, 'Harry Your account is logged in.')
+})
+
+test('the process outlives Redis, and the command line works on the same accounts', needs('redis-server'), async (t) => {
+  const folder = t.testdir({ redis: {} })
+  const port = await freePort()
+  const env = { SESSION_STORE: `redis://127.0.0.1:${port}`, SIGNUP: 'closed' }
+  const addSally = async (): Promise<string> => {
+    const { code, stdout, stderr } = await hatcheckCli(folder, ['user', 'add', 'Sally'], { env, input: 'correct horse battery\n' })
+    return `${code} ${stdout}${stderr}`
+  }
+  t.match(await addSally(), /^1 hatcheck: the Redis store cannot be reached.*\nhatcheck: The session store cannot answer right now \(account\)\.\n$/)
+  const service = await startService(t, folder, env)
+  t.match(service.output(), /the Redis store cannot be reached; what needs it answers 503 until it can/)
+  const server = await startRedis(t, { folder: join(folder, 'redis'), port })
+  t.match(await addSally(), '0 Sally can log in now.')
+  t.match((await hatcheckCli(folder, ['user', 'list'], { env })).stdout, /^Sally\t/)
+
+  const browser = new Curl(folder, 'jar')
+  const status = async (path: string): Promise<number> => (await browser.send(service.url + path)).status
+  const credentials = { client_name: 'Sally', password: 'correct horse battery' }
+  t.equal((await browser.post(`${service.url}/login`, credentials)).status, 303)
+  t.match((await browser.send(service.url)).body, 'Sally Your account is logged in.')
+  for (let i = 0; i < 2; i++) {
+    await server.stop()
+    t.equal(await status('/'), 503)
+    t.equal(await status('/login'), 503)
+    await server.start()
+    await eventually(t, 'it is back', async () => await status('/') === 200, 1_000)
+  }
+  t.equal(service.child.exitCode, null)
+  t.equal(await service.end(), 0)
+  t.equal(service.output().match(/the Redis store cannot be reached/g)?.length, 3)
+  t.equal(service.output().match(/the Redis store can be reached again/g)?.length, 3)
 })
