@@ -347,3 +347,12 @@ function buildFrom (t: Test, env: Record<string, string>): ReturnType<typeof bui
 function variableOf (option: string): string {
   return option.replace(/[A-Z]/g, '_$&').toUpperCase()
 }
+
+function messageOf (action: () => unknown): string {
+  try {
+    action()
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
+}

@@ -176,6 +176,33 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal(await store.create('about to begin', recordOf({ user: 'Harry' })), false)
   })
 
+  check('the end of all sessions of a user, while sessions begin, are read and end', async (t, { open }) => {
+    const store = open({ deadlineMs: 5_000 })
+    const begin = async (prefix: string): Promise<string[]> => {
+      const keys = Array.from({ length: 30 }, (_, i) => `${prefix}${i}`)
+      const begun = await Promise.all(keys.map((key) => store.create(key, recordOf({ user: 'Harry' }))))
+      return keys.filter((_, i) => begun[i])
+    }
+    for (let round = 0; round < 10; round++) {
+      const existing = await begin(`existing${round} `)
+      t.equal(existing.length, 30)
+      const [beginning] = await Promise.all([
+        begin(`beginning${round} `), store.removeOfUser('Harry'), store.ofUser('Harry'),
+        ...existing.map((key) => store.patch(key, changesOf({ set: { c: '3' } }))),
+        ...existing.slice(10).map((key) => store.touch(key, START, START + 2 * MINUTE)),
+        ...existing.slice(20).map((key) => store.remove(key))
+      ])
+      const alive = async (keys: string[]): Promise<string[]> => {
+        const records = await Promise.all(keys.map((key) => store.read(key)))
+        return keys.filter((_, i) => records[i] !== null)
+      }
+      t.strictSame(await alive(existing), [], 'what existed has ended')
+      t.strictSame((await store.ofUser('Harry')).map(({ key }) => key).sort(), (await alive(beginning)).sort(), 'what lives is in the index')
+      await store.removeOfUser('Harry')
+      t.strictSame(await alive(beginning), [])
+    }
+  })
+
   check('the end of all sessions of a user spares those that are no longer', async (t, { store }) => {
     await store.create('one', recordOf({ user: 'Harry' }))
     await store.create('two', recordOf({ user: 'Harry' }))
@@ -251,7 +278,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
       store.read('one'), store.create('late', recordOf({ fields: { a: '"secret"' } })), store.patch('one', changesOf({ set: { a: '"secret"' } })),
       store.touch('one', START, START), store.remove('two'), store.ofUser('Harry'), store.removeOfUser('Harry'), store.count(), store.ping()
     ].map(async (call) => await call.then(() => null, (error: unknown) => error as Error)))
-    t.ok(performance.now() - begun < 400)
+    t.ok(performance.now() - begun < 550)
     for (const failure of failures) {
       t.match(failure, { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503, headers: { 'retry-after': '1' }, cause: { message: 'no answer within 100 ms' } })
       t.strictSame(Object.keys(failure?.cause as object), [])
@@ -267,7 +294,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     const inFlight = Array.from({ length: 3 }, () => store.read('one'))
     const begun = performance.now()
     await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: '3 calls have no answer yet' } })
-    t.ok(performance.now() - begun < 50, 'the next fails at once')
+    t.ok(performance.now() - begun < 100, 'the next fails at once')
     for (const call of inFlight) await t.rejects(call, { cause: { message: 'no answer within 100 ms' } })
     await t.rejects(store.read('one'), { cause: { message: '3 calls have no answer yet' } }, 'those past their deadline count')
     await eventually(t, 'until they are answered', async () => await store.read('one').then(() => true, () => false))

@@ -114,7 +114,7 @@ export async function startRedisCluster (t: Test): Promise<RedisCluster> {
   await Promise.all(nodes.map(({ client }) => client.acl('SETUSER', 'app', 'on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping', '+cluster', '+asking', '+readonly', '+readwrite')))
   return {
     nodes,
-    url: `redis+cluster://app:secret@${addresses.join(',')}`,
+    url: `redis+cluster://app:secret@localhost:${nodes[0]?.port},${addresses.slice(1).join(',')}`,
     cli: async (...args) => (await run('redis-cli', ['-p', String(nodes[0]?.port), ...args])).stdout
   }
 }

@@ -8,7 +8,7 @@ import { test, type Test } from 'tap'
 import { LmdbStore } from '../plugins/session/lmdb-store.js'
 import { MemoryStore } from '../plugins/session/memory-store.js'
 import { storeKey } from '../plugins/session/ticket.js'
-import { openStorage } from '../plugins/storage/open.js'
+import { openLmdb } from '../plugins/storage/lmdb.js'
 import { Client, buildHost } from './helper.js'
 import { changesOf, recordOf, storeContract } from './store-contract.js'
 import { openStore } from './watched-store.js'
@@ -107,7 +107,7 @@ test('LMDB files are for their owner alone, also in a folder that is open to oth
   const folder = t.testdir()
   chmodSync(folder, 0o755)
   const modes = (): string[] => readdirSync(folder).map((file) => `${file} ${(statSync(join(folder, file)).mode & 0o777).toString(8)}`)
-  const open = (): Promise<void> => openStorage({ mode: 'service', sessionStore: `lmdb:${folder}`, dataDir: folder, sessionMaxBytes: 16_384, now: Date.now }, { warn () {} }).close()
+  const open = (): Promise<void> => openLmdb(folder, { now: Date.now, maxBytes: 16_384 }, { info () {}, warn () {} }).close()
   await open()
   t.strictSame(modes(), ['data.mdb 600', 'lock.mdb 600'])
   for (const file of readdirSync(folder)) chmodSync(join(folder, file), 0o640)

@@ -73,7 +73,7 @@ export class RedisStore implements SessionStore {
     try {
       created = await this.#call('create', () => this.#client.hatcheckCreate(name, now(), expiresAt, ...encode(record)))
     } catch (error) {
-      // It may have begun, or begin yet, though nobody will have its id: this ends it.
+      // It may have begun, or begin yet, though nobody will have its id: this ends it, if the connection still stands.
       this.#later(this.#end(key))
       throw error
     }
