@@ -1,8 +1,10 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { connect as connectSocket, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { build, Client, needs } from './helper.js'
+import { build, buildHost, Client, gate, needs } from './helper.js'
 import { freePort, startRedis } from './redis.js'
 import { Curl, hatcheckCli, startService } from './service.js'
 import { Visitor, listen, loggedIn, statuses, underLoad } from './visitors.js'
@@ -133,6 +135,58 @@ test('a process that is stopped, and a connection that is cut without a word', n
   })
   checkAnswers(t, visitors)
   for (const { answers, name } of visitors) t.match(answers.at(-1), { status: 200, user: name })
+})
+
+test('the answers of Redis are lost: nothing counts as done, and nothing is left of it', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  let swallows = false
+  const connections = new Set<Socket>()
+  const proxy = createServer((inbound) => {
+    const outbound = connectSocket(server.port, '127.0.0.1')
+    connections.add(inbound)
+    inbound.pipe(outbound)
+    outbound.on('data', (data) => { if (!swallows) inbound.write(data) })
+    for (const [one, other] of [[inbound, outbound], [outbound, inbound]] as const) one.on('error', () => {}).on('close', () => { other.destroy() })
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  t.teardown(() => { proxy.close() })
+
+  const fastify = await buildHost(t, { sessionStore: `redis://127.0.0.1:${(proxy.address() as AddressInfo).port}` })
+  const lost = gate()
+  let waiting = 0
+  const reached = async (): Promise<void> => {
+    waiting++
+    await lost.passed
+  }
+  fastify.get('/', async ({ user, session }) => ({ user: user?.name ?? null, keys: session.keys() }))
+  fastify.post('/login', async (request) => { await request.login('Harry') })
+  fastify.post('/login-later', async (request) => {
+    await reached()
+    await request.login('Sally')
+  })
+  fastify.post('/logout-later', async (request) => {
+    await reached()
+    await request.logout()
+  })
+  const [leaving, arriving] = [new Client(fastify), new Client(fastify)]
+  await leaving.send({ method: 'POST', url: '/login' })
+  const copy = leaving.cookieHeader
+
+  const answers = [leaving.send({ method: 'POST', url: '/logout-later' }), arriving.send({ method: 'POST', url: '/login-later' })] as const
+  await eventually(t, 'both are under way', () => waiting === 2)
+  swallows = true
+  lost.open()
+  const [logout, login] = await Promise.all(answers)
+  t.match(logout, { statusCode: 503, headers: { 'set-cookie': /Max-Age=0/ } }, 'the logout is not confirmed')
+  t.equal(login.statusCode, 503)
+  t.notOk(login.headers['set-cookie'], 'nobody is logged in')
+
+  swallows = false
+  for (const connection of connections) connection.destroy()
+  await eventually(t, 'it goes on', async () => (await fastify.inject({ url: '/', headers: { cookie: copy } })).statusCode === 200, 1_000)
+  t.strictSame((await fastify.inject({ url: '/', headers: { cookie: copy } })).json(), { user: null, keys: [] })
+  t.strictSame(await fastify.sessions.store.ofUser('Harry'), [], 'the session had ended')
+  t.strictSame(await fastify.sessions.store.ofUser('Sally'), [], 'and the other one has not begun')
 })
 
 test('a socket that is missing is a store that is down, and no missing session', needs('redis-server'), async (t) => {
