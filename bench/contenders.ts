@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { randomBytes } from 'node:crypto'
 import { homePage } from './page.js'
 
@@ -7,6 +7,7 @@ export const contenders = {
   'bare Fastify': bare,
   '@fastify/session, memory': fastifySession,
   '@fastify/secure-session': secureSession,
+  'bare Fastify, headers of hatcheck': bareWithHeaders,
   'hatcheck plugin, LMDB': hatcheckPlugin,
   'hatcheck, LMDB': hatcheck
 }
@@ -23,7 +24,23 @@ export const reference: ContenderName = 'bare Fastify'
 /** The page and nothing else. The logged-in request carries a cookie here too, as long as that of hatcheck. */
 async function bare (fastify: FastifyInstance): Promise<void> {
   fastify.get('/', (request, reply) => { sendPage(reply, request.headers.cookie === undefined ? undefined : 'Harry') })
-  fastify.post('/login', (_request, reply) => { reply.header('set-cookie', `hatcheck=${randomBytes(65).toString('base64url')}`).send() })
+  fastify.post('/login', giveCookie)
+}
+
+function giveCookie (_request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('set-cookie', `hatcheck=${randomBytes(65).toString('base64url')}`).send()
+}
+
+/** What of the service's price is that of its headers: the same ones, written out. */
+async function bareWithHeaders (fastify: FastifyInstance, dataDir: string): Promise<void> {
+  const { default: Fastify } = await import('fastify')
+  const service = Fastify() as unknown as FastifyInstance
+  await hatcheck(service, dataDir)
+  const { headers } = await service.inject({ url: '/', headers: { accept: 'text/html' } })
+  await service.close()
+  for (const name of ['content-type', 'content-length', 'date', 'connection']) delete headers[name]
+  fastify.get('/', (request, reply) => { sendPage(reply.headers(headers), request.headers.cookie === undefined ? undefined : 'Harry') })
+  fastify.post('/login', giveCookie)
 }
 
 /** As its README registers it, but that it may set its cookie on http. */

@@ -119,8 +119,9 @@ export default fp(async function session (fastify) {
     fastify.addHook('onRequest', async function readSession (request) {
       const holder = request as WithSession
       const tickets = presentedTickets(request)
+      if (tickets.length === 0) return
       try {
-        let session = new LazySession(sessionContext, request, tickets[0] ?? null, null)
+        let session = new LazySession(sessionContext, request, tickets[0] as Ticket, null)
         for (const ticket of tickets) {
           const record = live(ticket, await guardedRead(ticket))
           if (record === null) continue
