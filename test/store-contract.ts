@@ -264,10 +264,48 @@ export function storeContract (t: Test, open: OpenStore, { sweeps = true } = {})
     t.strictSame(await store.ofUser('Harry'), [])
   })
 
+  check('take answers the fields with a prefix, and they are gone', async (t, store) => {
+    const fields = { 'p:1': '"one"', 'p:2': '{"two":2}', p: '1', 'q:1': '3', 'other p:1': '4' }
+    await store.create('one', recordOf({ fields, user: 'Harry' }))
+    const before = await store.read('one')
+    t.strictSame(await store.take('one', 'p:'), { 'p:1': '"one"', 'p:2': '{"two":2}' })
+    t.strictSame(await store.read('one'), { ...before, fields: { p: '1', 'q:1': '3', 'other p:1': '4' } }, 'nothing else is changed')
+    t.strictSame(await store.take('one', 'p:'), {})
+    t.strictSame(await store.take('one', 'none of these'), {})
+    t.equal((await store.ofUser('Harry')).length, 1)
+  })
+
+  check('take never creates', async (t, store, clock) => {
+    t.strictSame(await store.take('never was', ''), {})
+    await store.create('expired', recordOf({ expiresAt: START + 1 }))
+    await store.create('removed', recordOf())
+    await store.remove('removed')
+    clock.time = START + 1
+    for (const key of ['never was', 'expired', 'removed']) {
+      t.strictSame(await store.take(key, ''), {}, key)
+      t.equal(await store.read(key), null, key)
+    }
+  })
+
+  check('of many that take at once, each field goes to one', async (t, store) => {
+    await store.create('one', recordOf({ fields: {} }))
+    const names = Array.from({ length: 40 }, (_, i) => `p:${i}`)
+    const taken: string[] = []
+    await Promise.all(names.map(async (name) => {
+      t.equal(await store.patch('one', changesOf({ set: { [name]: 'true', keep: '1' } })), true)
+      for (const field of Object.keys(await store.take('one', 'p:'))) taken.push(field)
+    }))
+    taken.push(...Object.keys(await store.take('one', 'p:')))
+    t.strictSame(taken.sort(), names.sort())
+    t.strictSame((await store.read('one'))?.fields, { keep: '1' })
+  })
+
   check('removeOfUser ends every session of the user but the exception', async (t, store) => {
     for (const key of ['a', 'b', 'c']) await store.create(key, recordOf({ user: 'Harry' }))
     await store.create('of another', recordOf({ user: 'Sally' }))
-    t.equal(await store.removeOfUser('Harry', 'b'), 2)
+    const told: string[] = []
+    t.equal(await store.removeOfUser('Harry', 'b', (key) => { told.push(key) }), 2)
+    t.strictSame(told.sort(), ['a', 'c'], 'and tells which')
     t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['b'])
     t.equal(await store.create('a', recordOf({ user: 'Harry' })), false, 'for good')
     t.equal(await store.removeOfUser('Harry', 'of another'), 1)
@@ -278,8 +316,12 @@ export function storeContract (t: Test, open: OpenStore, { sweeps = true } = {})
 
   check('removeOfUser ends a great many sessions', async (t, store) => {
     await Promise.all(Array.from({ length: 300 }, (_, i) => store.create(`key${i}`, recordOf({ user: 'Harry' }))))
-    const answers = await Promise.all([store.removeOfUser('Harry'), store.removeOfUser('Harry')])
+    const told: string[] = []
+    const tell = (key: string): void => { told.push(key) }
+    const answers = await Promise.all([store.removeOfUser('Harry', undefined, tell), store.removeOfUser('Harry', undefined, tell)])
     t.equal(answers[0] + answers[1], 300, 'each once')
+    t.equal(new Set(told).size, 300)
+    t.equal(told.length, 300, 'and each is told once')
     t.equal(await store.count(), 0)
   })
 
@@ -336,8 +378,10 @@ function sweepContract (check: Check): void {
     t.equal(await store.sweep(5), 0, 'nothing is due')
     clock.time = START + 20
     let dropped = 0
-    for (let last = 1; last > 0; dropped += last) last = await store.sweep(5)
+    const told: unknown[] = []
+    for (let last = 1; last > 0; dropped += last) last = await store.sweep(5, (key, user) => { told.push([key, user]) })
     t.equal(dropped, 1)
+    t.strictSame(told, [['expires', 'Harry']], 'and tells which')
     t.equal(await store.count(), 3)
     for (const key of ['lives', 'touched', 'patched']) t.not(await store.read(key), null, key)
     t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['lives'])

@@ -48,6 +48,7 @@ export function watched (store: SessionStore, lookOut: (call: StoreCall, key: un
     remove: pass('remove'),
     ofUser: pass('ofUser'),
     removeOfUser: pass('removeOfUser'),
+    take: pass('take'),
     count: pass('count'),
     sweep: pass('sweep'),
     ping: pass('ping'),
@@ -75,7 +76,7 @@ export function breakable (store: SessionStore, sync = store.sync): { store: Ses
     store: watched(store, (call) => {
       if (broken.includes(call)) throw Object.assign(new Error('connect ENOENT'), { code: 'ENOENT' })
     }, sync),
-    down (...calls) { broken = calls.length > 0 ? calls : ['read', 'create', 'patch', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] },
+    down (...calls) { broken = calls.length > 0 ? calls : ['read', 'create', 'patch', 'take', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] },
     up () { broken = [] }
   }
 }

@@ -2,7 +2,7 @@ import type { Database, RootDatabase } from 'lmdb'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
 import { Memo } from './memo.js'
 import {
-  TOMBSTONE_MS, sizeOf, touched, withChanges,
+  TOMBSTONE_MS, fieldsWith, sizeOf, touched, withChanges,
   type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
 } from './store.js'
 
@@ -71,6 +71,19 @@ export class LmdbStore implements SessionStore {
     })
   }
 
+  take (key: string, prefix: string): Promise<SessionFields> {
+    return this.#write('take', false, () => {
+      const record = this.#live(key)
+      const taken = fieldsWith(prefix, record?.fields ?? {})
+      const names = Object.keys(taken)
+      if (record !== null && names.length > 0) {
+        const { seenAt, expiresAt } = record
+        this.#put(key, withChanges(record, { set: {}, remove: names, seenAt, expiresAt }), record)
+      }
+      return taken
+    })
+  }
+
   touch (key: string, seenAt: number, expiresAt: number): Promise<boolean> {
     return this.#write('touch', false, () => {
       const record = this.#live(key)
@@ -88,31 +101,36 @@ export class LmdbStore implements SessionStore {
     return this.#read('list', () => this.#ofUser(user))
   }
 
-  removeOfUser (user: string, exceptKey?: string): Promise<number> {
-    return this.#write('remove', true, () => {
-      const ended = this.#ofUser(user).filter(({ key }) => key !== exceptKey)
-      for (const { key } of ended) this.#end(key)
-      return ended.length
+  async removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
+    const ended = await this.#write('remove', true, () => {
+      const sessions = this.#ofUser(user).filter(({ key }) => key !== exceptKey)
+      for (const { key } of sessions) this.#end(key)
+      return sessions
     })
+    for (const { key } of ended) onEnded?.(key)
+    return ended.length
   }
 
   count (): number {
     return this.#read('count', () => (this.#records.getStats() as { entryCount: number }).entryCount)
   }
 
-  sweep (budgetMs: number): Promise<number> {
-    return this.#write('sweep', false, () => {
+  async sweep (budgetMs: number, onExpired?: (key: string, user: string | null) => void): Promise<number> {
+    const expired: StoredSession[] = []
+    const dropped = await this.#write('sweep', false, () => {
       const started = performance.now()
       const now = this.#options.now()
       let dropped = 0
       do {
         const due = [...this.#keysByExpiry.getRange({ end: now + 1, limit: SWEEP_BATCH })]
-        for (const { key: time, value: key } of due) this.#expire(key, time, now)
+        for (const { key: time, value: key } of due) this.#expire(key, time, now, expired)
         dropped += due.length
         if (due.length < SWEEP_BATCH) break
       } while (performance.now() - started < budgetMs)
       return dropped
     })
+    for (const { key, record } of expired) onExpired?.(key, record.user)
+    return dropped
   }
 
   ping (): void {
@@ -208,9 +226,10 @@ export class LmdbStore implements SessionStore {
     this.#records.remove(key)
   }
 
-  #expire (key: string, time: number, now: number): void {
+  #expire (key: string, time: number, now: number, expired: StoredSession[]): void {
     const record = this.#get(key)
     if (record === null || record.expiresAt <= now) this.#drop(key)
+    if (record !== null && record.expiresAt <= now) expired.push({ key, record })
     if ((this.#tombstones.get(key) ?? Infinity) <= now) this.#tombstones.remove(key)
     this.#keysByExpiry.remove(time, key)
   }

@@ -1,8 +1,8 @@
 import createError from '@fastify/error'
 import { SessionTooLargeError } from './errors.js'
 import {
-  TOMBSTONE_MS, sizeOf, touched, withChanges,
-  type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
+  TOMBSTONE_MS, fieldsWith, sizeOf, touched, withChanges,
+  type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
 } from './store.js'
 
 export const StoreFullError = createError<[number]>('HATCHECK_STORE_FULL',
@@ -54,6 +54,13 @@ export class MemoryStore implements SessionStore {
     return true
   }
 
+  take (key: string, prefix: string): SessionFields {
+    const record = this.read(key)
+    const taken = fieldsWith(prefix, record?.fields ?? {})
+    if (record !== null) this.#put(key, { ...record, fields: Object.fromEntries(Object.entries(record.fields).filter(([name]) => !Object.hasOwn(taken, name))) })
+    return taken
+  }
+
   touch (key: string, seenAt: number, expiresAt: number): boolean {
     const record = this.read(key)
     if (record === null) return false
@@ -78,9 +85,12 @@ export class MemoryStore implements SessionStore {
     return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
   }
 
-  removeOfUser (user: string, exceptKey?: string): number {
+  removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): number {
     const ended = this.ofUser(user).filter(({ key }) => key !== exceptKey)
-    for (const { key } of ended) this.remove(key)
+    for (const { key } of ended) {
+      this.remove(key)
+      onEnded?.(key)
+    }
     return ended.length
   }
 
@@ -88,7 +98,7 @@ export class MemoryStore implements SessionStore {
     return this.#records.size
   }
 
-  sweep (budgetMs: number): number {
+  sweep (budgetMs: number, onExpired?: (key: string, user: string | null) => void): number {
     const until = performance.now() + budgetMs
     const now = this.#options.now()
     this.#sweeping ??= this.#records.entries()
@@ -108,6 +118,7 @@ export class MemoryStore implements SessionStore {
       const [key, record] = next.value
       if (record.expiresAt <= now) {
         this.#drop(key)
+        onExpired?.(key, record.user)
         dropped++
       }
       if (seen % SWEEP_STRIDE === 0 && performance.now() >= until) return Math.max(dropped, 1)

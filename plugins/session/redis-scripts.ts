@@ -92,6 +92,22 @@ keepUntil(expiresAt, now)
 return 1
 `
 
+/** now, prefix: the fields that begin with it and their values, which are then gone. */
+const TAKE = `${PRELUDE}
+local now, prefix = unpack(ARGV)
+local taken = {}
+if not live(now) then return taken end
+local fields = redis.call('HGETALL', key)
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, #prefix) == prefix then
+    redis.call('HDEL', key, fields[i])
+    table.insert(taken, fields[i])
+    table.insert(taken, fields[i + 1])
+  end
+end
+return taken
+`
+
 /** now, seenAt, expiresAt: 1, or 0 if no session lives there. */
 const TOUCH = `${PRELUDE}
 local now, seenAt, expiresAt = unpack(ARGV)
@@ -141,6 +157,7 @@ type Script<Reply> = (key: string, ...args: Array<string | number>) => Promise<R
 export interface SessionScripts {
   hatcheckCreate: Script<0 | 1>
   hatcheckPatch: Script<number>
+  hatcheckTake: Script<string[]>
   hatcheckTouch: Script<0 | 1>
   hatcheckRemove: Script<string[] | 0 | null>
   hatcheckIndex: Script<number>
@@ -152,6 +169,7 @@ export function withSessionScripts<C extends Redis | Cluster> (client: C): C & S
   const scripts: Record<keyof SessionScripts, string> = {
     hatcheckCreate: CREATE,
     hatcheckPatch: PATCH,
+    hatcheckTake: TAKE,
     hatcheckTouch: TOUCH,
     hatcheckRemove: REMOVE,
     hatcheckIndex: INDEX,

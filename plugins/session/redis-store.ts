@@ -5,7 +5,7 @@ import { RedisIndex, type IndexEntry } from './redis-index.js'
 import { withSessionScripts, type SessionScripts } from './redis-scripts.js'
 import {
   TOMBSTONE_MS, sizeOf,
-  type SessionChanges, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
+  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
 } from './store.js'
 
 export interface RedisStoreOptions extends StoreOptions, CallLimits {
@@ -97,6 +97,12 @@ export class RedisStore implements SessionStore {
     return outcome === 1
   }
 
+  async take (key: string, prefix: string): Promise<SessionFields> {
+    const name = redisKey(key)
+    const taken = await this.#call('take', () => this.#client.hatcheckTake(name, this.#options.now(), `.${prefix}`))
+    return Object.fromEntries(Object.entries(pairsOf(taken)).map(([field, text]) => [field.slice(1), text]))
+  }
+
   async touch (key: string, seenAt: number, expiresAt: number): Promise<boolean> {
     const { now } = this.#options
     const name = redisKey(key)
@@ -116,12 +122,14 @@ export class RedisStore implements SessionStore {
     return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
   }
 
-  async removeOfUser (user: string, exceptKey?: string): Promise<number> {
+  async removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
     const entries = await this.#index.all(user)
     let count = 0
     for (const batch of batchesOf(entries.filter(({ key }) => key !== exceptKey))) {
       const ends = await Promise.all(batch.map(({ key }) => this.#end(key, user)))
-      count += ends.filter((last) => last !== null && last !== ANOTHERS).length
+      const ended = batch.filter((_, i) => ends[i] !== null && ends[i] !== ANOTHERS)
+      count += ended.length
+      for (const { key } of ended) onEnded?.(key)
       // Where there was none there is a tombstone now, so none can begin there either.
       this.#later(this.#index.delete(user, batch.map(({ key }) => key).filter((_, i) => ends[i] !== ANOTHERS)))
     }

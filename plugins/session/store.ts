@@ -35,6 +35,12 @@ export interface SessionStore {
    */
   patch (key: string, changes: SessionChanges): MaybePromise<boolean>
 
+  /**
+   * Takes every field whose name begins with `prefix` out of a live record, and answers them: of several calls at once,
+   * each field goes to one. None if no live record has the key.
+   */
+  take (key: string, prefix: string): MaybePromise<SessionFields>
+
   /** Notes activity. Never creates, never shortens either clock, never changes data. False if no live record has the key. */
   touch (key: string, seenAt: number, expiresAt: number): MaybePromise<boolean>
 
@@ -49,8 +55,12 @@ export interface SessionStore {
   /** The live sessions of a user, oldest first. */
   ofUser (user: string): MaybePromise<StoredSession[]>
 
-  /** Ends every session of a user that exists when the call begins, but `exceptKey`. Answers how many it ended. */
-  removeOfUser (user: string, exceptKey?: string): MaybePromise<number>
+  /**
+   * Ends every session of a user that exists when the call begins, but `exceptKey`. Answers how many it ended.
+   *
+   * @param onEnded told of each that this call has ended, once that is durable.
+   */
+  removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): MaybePromise<number>
 
   /**
    * How many records are held: the live ones, and the expired ones that are not dropped yet. For operations, never for a
@@ -62,9 +72,10 @@ export interface SessionStore {
    * Drops expired records and old tombstones until nothing is left to drop or `budgetMs` is used up. Nothing to do where
    * the system behind the store drops them by itself.
    *
+   * @param onExpired told of each expired session that this call has dropped. A store that forgets by itself tells nothing.
    * @returns how many were dropped, at least 1 while there may be more to drop; 0 means that nothing is left.
    */
-  sweep (budgetMs: number): MaybePromise<number>
+  sweep (budgetMs: number, onExpired?: (key: string, user: string | null) => void): MaybePromise<number>
 
   /** Resolves when the store can serve. */
   ping (): MaybePromise<void>
@@ -131,6 +142,11 @@ export function withChanges (record: SessionRecord, changes: SessionChanges): Se
     user: changes.user === undefined ? record.user : changes.user,
     fields
   }
+}
+
+/** The fields whose names begin with `prefix`. */
+export function fieldsWith (prefix: string, fields: SessionFields): SessionFields {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => name.startsWith(prefix)))
 }
 
 /** The record with the activity noted. */
