@@ -116,7 +116,8 @@ async function withAccounts (work: (accounts: Accounts) => Promise<unknown>): Pr
   })
   try {
     if (storage.accounts === null) throw new ConfigError('This store keeps no accounts.')
-    await work(new Accounts({ ...config, accounts: storage.accounts, sessions: storage.sessions }))
+    const { sessions, accounts } = storage
+    await work(new Accounts({ ...config, accounts, revokeUser: (name) => sessions.removeOfUser(name) }))
   } finally {
     await storage.close()
   }

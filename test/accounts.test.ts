@@ -22,11 +22,15 @@ interface Office {
 
 function openOffice (t: Test, kind: Kind, { signup = 'closed', passwordMinLength = 15 }: { signup?: 'open' | 'closed', passwordMinLength?: number } = {}): Office {
   const { accounts: store, sessions } = openEngine(t, kind, { now: () => START })
-  return { accounts: new Accounts({ accounts: store, sessions, signup, passwordMinLength, now: () => START }), store, sessions }
+  return { accounts: new Accounts({ accounts: store, revokeUser: revokerOf(sessions), signup, passwordMinLength, now: () => START }), store, sessions }
+}
+
+function revokerOf (sessions: SessionStore): (name: string) => unknown {
+  return (name) => sessions.removeOfUser(name)
 }
 
 function accountsOver (accounts: AccountStore, sessions: SessionStore): Accounts {
-  return new Accounts({ accounts, sessions, signup: 'closed', passwordMinLength: 15, now: () => START })
+  return new Accounts({ accounts, revokeUser: revokerOf(sessions), signup: 'closed', passwordMinLength: 15, now: () => START })
 }
 
 /** The calls of a store, for a test that holds one of them up. */
@@ -225,7 +229,7 @@ test('LMDB accounts are shared by all who have the folder open, and last', async
   const folder = t.testdir()
   const open = (): Accounts => {
     const { accounts, sessions } = openEngine(t, 'lmdb:', { folder })
-    return new Accounts({ accounts, sessions, signup: 'closed', passwordMinLength: 15, now: Date.now })
+    return new Accounts({ accounts, revokeUser: revokerOf(sessions), signup: 'closed', passwordMinLength: 15, now: Date.now })
   }
   const [one, other] = [open(), open()]
   await one.add('Harry', GOOD)

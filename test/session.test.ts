@@ -297,12 +297,12 @@ test('a key that would break the session is refused', async (t) => {
   const { run } = (await Host.start(t)).visitor()
   await run((session) => {
     for (const key of ['\ud800', 'a\udc00b']) t.throws(() => { session[key] = 1 }, { code: 'HATCHECK_SESSION_KEY' }, visible(key))
-    const refused = ['__proto__', 'constructor', 'prototype', 'toString', 'valueOf', 'hasOwnProperty', 'isPrototypeOf', 'toJSON', 'then', '', ...METHODS, ...MEMBERS]
+    const refused = ['__proto__', 'constructor', 'prototype', 'toString', 'valueOf', 'hasOwnProperty', 'isPrototypeOf', 'toJSON', 'then', 'hatcheck:', 'hatcheck:flash:x', '', ...METHODS, ...MEMBERS]
     for (const key of refused) {
       const error = {
         constructor: SessionKeyError,
         code: 'HATCHECK_SESSION_KEY',
-        message: `A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype; '${key}' is refused.`
+        message: `A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; '${key}' is refused.`
       }
       t.throws(() => session['set'](key, 1), error, key)
       if (key !== 'permanent') t.throws(() => { session[key] = 1 }, { code: 'HATCHECK_SESSION_KEY' }, key)

@@ -1,5 +1,4 @@
 import createError from '@fastify/error'
-import type { SessionStore } from '../session/store.js'
 import { accountKey, normalName } from './name.js'
 import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword } from './password.js'
 import type { Account, AccountStore } from './store.js'
@@ -9,7 +8,8 @@ export const NoSuchAccountError = createError<[string]>('HATCHECK_NO_SUCH_ACCOUN
 
 export interface AccountsOptions {
   accounts: AccountStore
-  sessions: SessionStore
+  /** Ends every session of a user. */
+  revokeUser (name: string): unknown
   /** Whether signing in with a new name creates the account. */
   signup: 'open' | 'closed'
   passwordMinLength: number
@@ -119,6 +119,6 @@ export class Accounts {
   async #update (name: string, changes: Partial<Account>): Promise<void> {
     const account = await this.#read(name)
     await this.#options.accounts.update(accountKey(account.name), changes)
-    await this.#options.sessions.removeOfUser(account.name)
+    await this.#options.revokeUser(account.name)
   }
 }

@@ -15,5 +15,5 @@ export default fp(async function accounts (fastify) {
   const { signup, passwordMinLength, now } = config
   fastify.decorate('accounts', config.authenticate !== undefined || storage.accounts === null
     ? undefined
-    : new Accounts({ accounts: storage.accounts, sessions: storage.sessions, signup, passwordMinLength, now }))
-}, { name: 'accounts', dependencies: ['config', 'storage'] })
+    : new Accounts({ accounts: storage.accounts, revokeUser: fastify.sessions.revokeUser, signup, passwordMinLength, now }))
+}, { name: 'accounts', dependencies: ['config', 'storage', 'session'] })

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import createError from '@fastify/error'
 import { expiryOf, isTouchDue, type Lifetimes } from './clock.js'
+import type { SessionEmitter } from './events.js'
 import { SessionGoneError, SessionTooLargeError, storeUnavailable } from './errors.js'
 import { toJson } from './json.js'
 import { pick, type LazySession } from './lazy-session.js'
@@ -17,6 +18,7 @@ export interface CommitContext {
   readonly maxBytes: number
   readonly log: FastifyBaseLogger
   now (): number
+  readonly emitter: SessionEmitter
   /** Told of a session that could not be ended; it is refused from now on, and its end tried again. */
   refuse (key: string): void
 }
@@ -105,10 +107,10 @@ async function patch (session: LazySession, changes: SessionChanges, context: Co
  * request made in the meantime goes along, and a session that another request has ended stays ended.
  */
 async function renew (session: LazySession, context: CommitContext, strict: boolean): Promise<void> {
-  const { store, log, maxBytes } = context
+  const { store, log, maxBytes, emitter } = context
   const { ticket, record, keep, authenticated } = session
   const { set, remove } = session.difference()
-  if (session.keys().length > 0) session.assertDeliverable()
+  if (session.keys().length > 0 || !isEmpty(set)) session.assertDeliverable()
   assertSize(without({ ...pick(record?.fields ?? {}, keep), ...set }, remove), maxBytes)
   const last = session.ended
     ? await end(session, context)
@@ -117,20 +119,23 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   if (record !== null && last === null && carriesOver) return gone(log, strict)
   const fields = without({ ...pick(last?.fields ?? {}, keep), ...set }, remove)
   if (authenticated && session.user !== null) fields['client_name'] = toJson('client_name', session.user.name)
+  const previous = last === null || ticket === null ? null : { key: ticket.key, user: last.user }
   if (isEmpty(fields)) {
     session.cookie = 'clear'
+    if (previous !== null) emitter.tell('destroyed', previous.key, previous.user)
     return
   }
   const createdAt = authenticated || last === null ? context.now() : last.createdAt
-  await create(session, newRecord(session, fields, createdAt, context), context)
+  await create(session, newRecord(session, fields, createdAt, context), context, previous)
 }
 
-async function end (session: LazySession, { store, refuse, log }: CommitContext): Promise<null> {
+async function end (session: LazySession, { store, refuse, log, emitter }: CommitContext): Promise<null> {
   const { ticket, record, mayLive } = session
   session.cookie = 'clear'
   if (ticket === null || (record === null && !mayLive)) return null
   try {
-    await store.remove(ticket.key)
+    const last = await store.remove(ticket.key)
+    if (last !== null) emitter.tell('destroyed', ticket.key, last.user)
   } catch (error) {
     refuse(ticket.key)
     log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
@@ -144,15 +149,26 @@ function newRecord (session: LazySession, fields: SessionFields, createdAt: numb
   return { ...times, expiresAt: expiryOf(times, lifetimes), user: session.user?.name ?? null, fields }
 }
 
-async function create (session: LazySession, record: SessionRecord, { store }: CommitContext): Promise<void> {
+/** @param previous the session that has ended for this one to begin */
+async function create (session: LazySession, record: SessionRecord, { store, emitter }: CommitContext, previous: { key: string, user: string | null } | null = null): Promise<void> {
   const { id } = session
   const key = storeKey(id)
   const ticket: Ticket = { id, key, stale: false, touchedAt: 0 }
-  const created = await guarded('create', () => store.create(key, record))
-  // Ids are 256 random bits: one that exists means a broken source of randomness, and that someone else may have it.
-  if (!created) throw storeUnavailable(new Error('a new session id exists already'), 'create')
+  const { user } = record
+  const goesOn = previous !== null && (previous.user === null || previous.user === user)
+  let created = false
+  try {
+    created = await guarded('create', () => store.create(key, record))
+    // Ids are 256 random bits: one that exists means a broken source of randomness, and that someone else may have it. Or
+    // it was ended before it could begin, together with every session of its user.
+    if (!created) throw storeUnavailable(new Error('the new session exists already, or has been ended before it began'), 'create')
+  } finally {
+    if (previous !== null && !(created && goesOn)) emitter.tell('destroyed', previous.key, previous.user)
+  }
   session.rebase(record, ticket)
   session.cookie = 'set'
+  if (previous !== null && goesOn) emitter.tellRenewed(key, previous.key, user)
+  else emitter.tell('created', key, user)
 }
 
 function gone (log: FastifyBaseLogger, strict: boolean): void {

@@ -10,7 +10,7 @@ export const SessionTooLargeError = createError<[number, number]>('HATCHECK_SESS
 
 /** A key that would break the session object. */
 export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
-  'A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype; %s is refused.', 500, TypeError)
+  'A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; %s is refused.', 500, TypeError)
 
 /** A value that JSON cannot hold. */
 export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',

@@ -1,6 +1,7 @@
 import type { FastifySessionObject } from '@fastify/session'
 import { inspect } from 'node:util'
 import { SessionKeyError, UnsupportedError } from './errors.js'
+import { OWN_PREFIX } from './flash-fields.js'
 import { toJson } from './json.js'
 import type { LazySession } from './lazy-session.js'
 
@@ -82,7 +83,7 @@ const HALF_CHARACTER = /\p{Cs}/u
 
 /** @throws SessionKeyError */
 export function assertKey (key: unknown): asserts key is string {
-  if (typeof key !== 'string' || key === '' || RESERVED.has(key) || HALF_CHARACTER.test(key)) throw new SessionKeyError(inspect(key))
+  if (typeof key !== 'string' || key === '' || RESERVED.has(key) || key.startsWith(OWN_PREFIX) || HALF_CHARACTER.test(key)) throw new SessionKeyError(inspect(key))
 }
 
 /** Promises are the house's way; a callback, which `@fastify/session` also takes, is met here. */

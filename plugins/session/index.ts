@@ -4,12 +4,13 @@ import fp from 'fastify-plugin'
 import { expiryOf } from './clock.js'
 import { commit, type CommitContext } from './commit.js'
 import { storeUnavailable } from './errors.js'
+import { SessionEmitter, type SessionEvents } from './events.js'
 import { openKeyring } from './keyring.js'
 import { LazySession, type SessionContext } from './lazy-session.js'
 import { registerFastifySession } from './real-session.js'
 import type { Secret } from './secrets.js'
 import { assertDeliverable, cookieProfiles, markPrivate } from './session-cookie.js'
-import type { SessionRecord, SessionStore } from './store.js'
+import type { SessionFields, SessionRecord, SessionStore } from './store.js'
 import { cookieValues, type Ticket } from './ticket.js'
 import { startUpkeep } from './upkeep.js'
 
@@ -60,6 +61,17 @@ export interface Sessions {
    * @throws ConfigError if there is no good key in it; then they stay as they were.
    */
   reloadSecretKeys (): void
+  /**
+   * Ends every session of a user, wherever it is in use: it is final for all that existed when the call began. Answers how
+   * many it has ended.
+   *
+   * @throws StoreUnavailableError
+   */
+  revokeUser (name: string): Promise<number>
+  /** Adds a listener. It is told once of each; what it throws is logged, and fails no request. */
+  on<E extends keyof SessionEvents> (event: E, listener: (...told: SessionEvents[E]) => void): void
+  /** Takes a listener away. */
+  off<E extends keyof SessionEvents> (event: E, listener: (...told: SessionEvents[E]) => void): void
 }
 
 type Session = import('fastify').Session
@@ -90,23 +102,29 @@ export default fp(async function session (fastify) {
   const profileOf = cookieProfiles(config)
   const keyring = openKeyring(config, fastify.log)
   const makeReal = await registerFastifySession(fastify, () => keyring.office)
-  const upkeep = startUpkeep(store, fastify.log)
+  const emitter = new SessionEmitter(fastify.log)
+  const upkeep = startUpkeep(store, emitter, fastify.log)
 
   const commitContext: CommitContext = {
-    store, lifetimes: config.lifetimes, maxBytes: config.sessionMaxBytes, log: fastify.log, now, refuse: upkeep.refuse
+    store, lifetimes: config.lifetimes, maxBytes: config.sessionMaxBytes, log: fastify.log, now, emitter, refuse: upkeep.refuse
   }
   const sessionContext: SessionContext = {
     makeReal,
     sign: (id) => keyring.office.sign(id),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     save: async (session) => { await commit(session, commitContext, true) },
-    read: async (ticket) => live(ticket, await guardedRead(ticket))
+    read: async (ticket) => live(ticket, await guardedRead(ticket)),
+    take,
+    now
   }
 
   fastify.decorate('sessions', {
     store,
     setSecretKeys (secretKeys: readonly Secret[]) { keyring.replace(secretKeys) },
-    reloadSecretKeys () { keyring.reload() }
+    reloadSecretKeys () { keyring.reload() },
+    revokeUser,
+    on: (event, listener) => { emitter.events.on(event, listener as never) },
+    off: (event, listener) => { emitter.events.off(event, listener as never) }
   })
   fastify.decorateRequest(kSession, null)
   fastify.decorateRequest(kFailure, null)
@@ -220,6 +238,22 @@ export default fp(async function session (fastify) {
       return store.read(ticket.key) as SessionRecord | null
     } catch (error) {
       throw storeUnavailable(error, 'read')
+    }
+  }
+
+  async function take (ticket: Ticket, prefix: string): Promise<SessionFields> {
+    try {
+      return await store.take(ticket.key, prefix)
+    } catch (error) {
+      throw storeUnavailable(error, 'take')
+    }
+  }
+
+  async function revokeUser (name: string): Promise<number> {
+    try {
+      return await store.removeOfUser(name, undefined, (key) => { emitter.tell('revoked', key, name) })
+    } catch (error) {
+      throw storeUnavailable(error, 'revoke')
     }
   }
 

@@ -3,10 +3,11 @@ import type { FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { SessionCommittedError } from './errors.js'
 import { assertKey, createFacade } from './facade.js'
+import { FLASH_PREFIX, OWN_PREFIX, flashField, flashText, flashesOf, type Flash } from './flash-fields.js'
 import { fromJson, toJson } from './json.js'
 import type { MakeRealSession } from './real-session.js'
 import { SessionData } from './session-data.js'
-import type { SessionChanges, SessionFields, SessionRecord } from './store.js'
+import { fieldsWith, type SessionChanges, type SessionFields, type SessionRecord } from './store.js'
 import type { Ticket } from './ticket.js'
 
 /**
@@ -31,6 +32,9 @@ export interface SessionContext {
   save (session: LazySession): Promise<void>
   /** Reads the record anew. */
   read (ticket: Ticket): Promise<SessionRecord | null>
+  /** Takes fields out of the stored session. */
+  take (ticket: Ticket, prefix: string): Promise<SessionFields>
+  now (): number
 }
 
 /** Who is logged in. */
@@ -69,6 +73,8 @@ export class LazySession {
   #permanent: boolean
   #user: string | null
   #dataOrNull: SessionData | null = null
+  /** Flash messages that this request leaves, as fields. */
+  #flashes: Record<string, string> | null = null
   #facade: FastifySessionObject | null = null
 
   /** @param record what the ticket stands for; null for a ticket of a session that is no more. */
@@ -133,10 +139,31 @@ export class LazySession {
     this.#permanent = permanent
   }
 
+  flash (message: Flash): void {
+    this.#change()
+    this.#flashes ??= {}
+    this.#flashes[flashField(this.#context.now())] = flashText(message)
+  }
+
+  /** The flash messages, which are then gone. */
+  async takeFlashes (): Promise<Flash[]> {
+    this.#assertOpen()
+    const own = this.#flashes ?? {}
+    this.#flashes = null
+    const stored = this.#ticket !== null && this.#hasStoredFlashes() ? await this.#context.take(this.#ticket, FLASH_PREFIX) : {}
+    return flashesOf({ ...stored, ...own })
+  }
+
+  #hasStoredFlashes (): boolean {
+    const goOn = this.phase !== 'destroyed' && (this.phase !== 'renewed' || this.keep === 'all')
+    return goOn && Object.keys(this.#record?.fields ?? {}).some((name) => name.startsWith(FLASH_PREFIX))
+  }
+
   /** Goes on under a new id with these keys; the old id is dead before the response leaves. */
   regenerate (keys: readonly string[] = []): void {
     this.#assertOpen()
     this.#data.regenerate(keys)
+    this.#flashes = null
     this.keep = this.#narrowed(keys)
     this.phase = 'renewed'
     this.authenticated = false
@@ -147,8 +174,10 @@ export class LazySession {
   login (user: string, now: number, permanent: boolean): void {
     const sameOwner = this.#user === null || this.#user === user
     const keep = sameOwner ? this.#narrowed('all') : []
+    const flashes = sameOwner ? this.#flashes : null
     this.regenerate(sameOwner ? this.keys() : [])
     this.keep = keep
+    this.#flashes = flashes
     this.authenticated = true
     this.#user = user
     this.#permanent = permanent
@@ -162,6 +191,7 @@ export class LazySession {
     this.phase = 'destroyed'
     this.ended = true
     this.#dataOrNull = new SessionData({}, null, this.#context.makeReal)
+    this.#flashes = null
     // A new id from here on, also for who asks before anything is set.
     this.#data.materialise()
     this.#user = null
@@ -177,6 +207,7 @@ export class LazySession {
     this.#permanent = this.#record?.permanent ?? false
     this.#user = this.#record?.user ?? null
     this.#dataOrNull = null
+    this.#flashes = null
     this.keep = 'all'
     this.authenticated = false
   }
@@ -188,7 +219,8 @@ export class LazySession {
     this.mayLive = false
     this.ended = false
     // Fields that another request has added are none of this request's: it must not seem to have removed them.
-    this.#record = record === null ? null : { ...record, fields: pick(record.fields, this.keys()) }
+    this.#record = record === null ? null : { ...record, fields: { ...pick(record.fields, this.keys()), ...fieldsWith(OWN_PREFIX, record.fields) } }
+    this.#flashes = null
     this.keep = 'all'
     this.authenticated = false
   }
@@ -196,7 +228,8 @@ export class LazySession {
   /** How the data differs from the stored record, or from what a renewal takes along of it. */
   difference (): Pick<SessionChanges, 'set' | 'remove'> {
     const fields = this.#record?.fields ?? {}
-    return this.#data.difference(this.phase === 'renewed' ? pick(fields, this.keep) : fields)
+    const { set, remove } = this.#data.difference(this.phase === 'renewed' ? pick(fields, this.keep) : fields)
+    return { set: this.#flashes === null ? set : { ...set, ...this.#flashes }, remove }
   }
 
   save (): Promise<void> {

@@ -1,4 +1,5 @@
 import { RESERVED } from './facade.js'
+import { OWN_PREFIX } from './flash-fields.js'
 import { fromJson, toJson } from './json.js'
 import type { MakeRealSession, RealSession } from './real-session.js'
 import type { SessionChanges, SessionFields } from './store.js'
@@ -78,7 +79,7 @@ export class SessionData {
     const remove: string[] = []
     if (this.#real !== null) {
       for (const key of this.keys()) compare(before, set, key, this.get(key))
-      for (const key in before) if (!this.has(key)) remove.push(key)
+      for (const key in before) if (!key.startsWith(OWN_PREFIX) && !this.has(key)) remove.push(key)
     } else if (this.#objects !== null) {
       for (const [key, object] of this.#objects) compare(before, set, key, object)
     }
@@ -96,7 +97,7 @@ export class SessionData {
   }
 
   #textOf (key: string): string | undefined {
-    return Object.hasOwn(this.#fields, key) && !RESERVED.has(key) ? this.#fields[key] : undefined
+    return Object.hasOwn(this.#fields, key) && !RESERVED.has(key) && !key.startsWith(OWN_PREFIX) ? this.#fields[key] : undefined
   }
 }
 

@@ -58,6 +58,11 @@ export function storeKey (id: string): string {
   return createHash('sha256').update(id).digest('base64url')
 }
 
+/** What other people may know a session by: it tells neither the id nor the store's key. */
+export function handleOf (key: string): string {
+  return createHash('sha256').update(`handle ${key}`).digest('base64url').slice(0, 22)
+}
+
 /**
  * One key per purpose, so that what was signed for one purpose is worth nothing for another.
  *

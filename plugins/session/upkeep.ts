@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { SessionEmitter } from './events.js'
 import type { SessionStore } from './store.js'
 
 /** How often expired records are looked for. */
@@ -16,7 +17,7 @@ export interface Upkeep {
 }
 
 /** The work on a store that no request waits for. */
-export function startUpkeep (store: SessionStore, log: FastifyBaseLogger): Upkeep {
+export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger): Upkeep {
   const refused = new Set<string>()
   const stopping = new AbortController()
 
@@ -25,15 +26,20 @@ export function startUpkeep (store: SessionStore, log: FastifyBaseLogger): Upkee
   sweeping.unref()
   retrying.unref()
 
+  function tellExpired (key: string, user: string | null): void {
+    emitter.tell('expired', key, user)
+  }
+
   async function sweep (): Promise<void> {
-    while (!stopping.signal.aborted && await store.sweep(SLICE_MS) > 0) await new Promise((resolve) => { setImmediate(resolve) })
+    while (!stopping.signal.aborted && await store.sweep(SLICE_MS, tellExpired) > 0) await new Promise((resolve) => { setImmediate(resolve) })
   }
 
   async function retry (): Promise<void> {
     for (const key of refused) {
       try {
-        await store.remove(key)
+        const last = await store.remove(key)
         refused.delete(key)
+        if (last !== null) emitter.tell('destroyed', key, last.user)
         log.info('the end of a session is stored now')
       } catch {
         return

@@ -1,0 +1,36 @@
+import type { FastifyRequest } from 'fastify'
+import createError from '@fastify/error'
+import fp from 'fastify-plugin'
+import type { Flash } from './session/flash-fields.js'
+
+export const FlashError = createError('HATCHECK_FLASH', 'A flash message needs a kind and a text, both strings, and the kind not empty.', 500, TypeError)
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /**
+     * Leaves a message for the next page that asks for it. It is part of the session: it goes along with a login, and ends
+     * with a logout.
+     *
+     * @throws FlashError
+     */
+    flash (kind: string, text: string): void
+    /**
+     * The messages that were left, oldest first, which are then gone: of several requests at once, each message goes to
+     * one. Those that this very request has left are among them.
+     */
+    flashes (): Promise<Flash[]>
+  }
+}
+
+export default fp(async function flash (fastify) {
+  const { sessionOf } = fastify.hatcheck
+
+  fastify.decorateRequest('flash', function flash (this: FastifyRequest, kind: string, text: string) {
+    if (typeof kind !== 'string' || kind === '' || typeof text !== 'string') throw new FlashError()
+    sessionOf(this).flash({ kind, text })
+  })
+
+  fastify.decorateRequest('flashes', async function flashes (this: FastifyRequest) {
+    return await sessionOf(this).takeFlashes()
+  })
+}, { name: 'flash', dependencies: ['session'] })

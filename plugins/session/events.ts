@@ -1,0 +1,56 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { EventEmitter } from 'node:events'
+import { handleOf } from './ticket.js'
+
+/** What is told of a session. Its id is never among it. */
+export interface SessionEvent {
+  /** Names the session, and opens nothing. */
+  handle: string
+  /** Who is logged in. */
+  user: string | null
+}
+
+/**
+ * What happens to sessions. Each process tells of what it has done itself.
+ *
+ * - `created`: a session began
+ * - `renewed`: one goes on under a new id, and so under a new handle; `previous` is the handle it had
+ * - `destroyed`: a logout, or whatever else ended it from within
+ * - `expired`: its time was over, and a sweep has dropped it. A store that forgets by itself, such as Redis, tells nothing.
+ * - `revoked`: it was ended from without: another password, a disabled account, `app.sessions.revokeUser`
+ */
+export interface SessionEvents {
+  created: [SessionEvent]
+  renewed: [SessionEvent & { previous: string }]
+  destroyed: [SessionEvent]
+  expired: [SessionEvent]
+  revoked: [SessionEvent]
+}
+
+export class SessionEmitter {
+  readonly events = new EventEmitter<SessionEvents>()
+  readonly #log: Pick<FastifyBaseLogger, 'error'>
+
+  constructor (log: Pick<FastifyBaseLogger, 'error'>) {
+    this.#log = log
+  }
+
+  /** Tells the listeners, if there are any. */
+  tell (event: Exclude<keyof SessionEvents, 'renewed'>, key: string, user: string | null): void {
+    this.#emit(event, () => ({ handle: handleOf(key), user }))
+  }
+
+  tellRenewed (key: string, previousKey: string, user: string | null): void {
+    this.#emit('renewed', () => ({ handle: handleOf(key), previous: handleOf(previousKey), user }))
+  }
+
+  #emit (event: keyof SessionEvents, make: () => SessionEvent): void {
+    if (this.events.listenerCount(event) === 0) return
+    try {
+      this.events.emit(event, make() as never)
+    } catch (error) {
+      // The session has changed already: what a listener makes of it is no reason to fail the request.
+      this.#log.error({ err: error }, `a listener of "${event}" failed`)
+    }
+  }
+}

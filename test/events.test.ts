@@ -1,0 +1,221 @@
+import type { FastifyInstance } from 'fastify'
+import { mock } from 'node:test'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions, SessionEvents } from '../app.js'
+import { handleOf, storeKey } from '../plugins/session/ticket.js'
+import { Client, build, buildHost, needs } from './helper.js'
+import { startRedis } from './redis.js'
+import { breakable, eventually, openStore } from './watched-store.js'
+
+const NAMES = ['created', 'renewed', 'destroyed', 'expired', 'revoked'] as const
+
+interface Told { event: keyof SessionEvents, user: string | null, handle: string, previous?: string }
+
+/** Everything that is told, until it is asked for. */
+function listen (fastify: FastifyInstance): () => Told[] {
+  const told: Told[] = []
+  for (const event of NAMES) fastify.sessions.on(event, (details) => { told.push({ event, ...details }) })
+  return () => told.splice(0)
+}
+
+async function host (t: Test, options: HatcheckOptions = {}): Promise<FastifyInstance> {
+  const fastify = await buildHost(t, options)
+  fastify.post<{ Params: { name: string } }>('/login/:name', async (request) => { await request.login(request.params.name) })
+  fastify.post('/logout', async (request) => { await request.logout() })
+  fastify.post('/set', async (request) => { Object.assign(request.session, { a: 1 }) })
+  fastify.post('/empty', async (request) => { await request.session.regenerate() })
+  fastify.post('/new-id', async (request) => { await request.session.regenerate(['a']) })
+  fastify.post('/anew', async (request) => {
+    await request.session.destroy()
+    Object.assign(request.session, { a: 2 })
+  })
+  fastify.get('/', async (request) => request.user?.name ?? null)
+  return fastify
+}
+
+function post (client: Client, url: string): ReturnType<Client['send']> {
+  return client.send({ method: 'POST', url })
+}
+
+function handle ({ cookieHeader }: Client): string {
+  return handleOf(storeKey(cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
+}
+
+async function promises (t: Test, options: HatcheckOptions): Promise<void> {
+  const fastify = await host(t, options)
+  const told = listen(fastify)
+  const client = new Client(fastify)
+
+  await client.get('/')
+  t.strictSame(told(), [], 'nothing has begun')
+
+  await post(client, '/set')
+  const anonymous = handle(client)
+  t.strictSame(told(), [{ event: 'created', handle: anonymous, user: null }])
+  await client.get('/')
+  await post(client, '/set')
+  t.strictSame(told(), [], 'reading and writing are nothing to tell of')
+
+  await post(client, '/login/Harry')
+  const harry = handle(client)
+  t.not(harry, anonymous)
+  t.strictSame(told(), [{ event: 'renewed', handle: harry, previous: anonymous, user: 'Harry' }])
+
+  await post(client, '/new-id')
+  const renewed = handle(client)
+  t.strictSame(told(), [
+    { event: 'destroyed', handle: harry, user: 'Harry' },
+    { event: 'created', handle: renewed, user: null }
+  ], 'without its user it is another session')
+
+  await post(client, '/empty')
+  t.strictSame(told(), [{ event: 'destroyed', handle: renewed, user: null }])
+
+  await post(client, '/login/Harry')
+  const [{ handle: first = '' } = {}] = told()
+  await post(client, '/login/Sally')
+  t.strictSame(told(), [
+    { event: 'destroyed', handle: first, user: 'Harry' },
+    { event: 'created', handle: handle(client), user: 'Sally' }
+  ], 'somebody else is somebody else')
+
+  const sally = handle(client)
+  const copy = client.cookieHeader
+  await post(client, '/logout')
+  t.strictSame(told(), [{ event: 'destroyed', handle: sally, user: 'Sally' }])
+  await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: copy } })
+  t.strictSame(told(), [], 'once')
+
+  await post(client, '/set')
+  const before = handle(client)
+  told()
+  await post(client, '/anew')
+  t.strictSame(told(), [{ event: 'destroyed', handle: before, user: null }, { event: 'created', handle: handle(client), user: null }])
+
+  const others = [new Client(fastify), new Client(fastify)]
+  for (const other of others) await post(other, '/login/Harry')
+  told()
+  t.equal((await Promise.all([fastify.sessions.revokeUser('Harry'), fastify.sessions.revokeUser('Harry')])).reduce((a, b) => a + b), 2)
+  t.strictSame(told().sort(byHandle), others.map((other): Told => ({ event: 'revoked', handle: handle(other), user: 'Harry' })).sort(byHandle), 'each once')
+
+  await post(client, '/login/Harry')
+  told()
+  const twice = client.cookieHeader
+  await Promise.all([1, 2, 3].map(() => fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: twice } })))
+  t.equal(told().length, 1, 'of three logouts at once, one has ended it')
+}
+
+function byHandle (a: Told, b: Told): number {
+  return a.handle < b.handle ? -1 : 1
+}
+
+test('what happens to sessions is told, with the memory store', async (t) => { await promises(t, {}) })
+
+test('what happens to sessions is told, with LMDB', async (t) => { await promises(t, { sessionStore: openStore(t, 'lmdb:') }) })
+
+test('what happens to sessions is told, with Redis', needs('redis-server'), async (t) => {
+  await promises(t, { sessionStore: (await startRedis(t)).url })
+})
+
+test('a sweep tells which sessions have expired', async (t) => {
+  for (const kind of ['memory:', 'lmdb:'] as const) {
+    mock.timers.enable({ apis: ['setInterval'] })
+    t.teardown(() => { mock.timers.reset() })
+    const clock = { time: 1_800_000_000_000 }
+    const fastify = await host(t, { sessionStore: openStore(t, kind, { now: () => clock.time }), now: () => clock.time })
+    const told = listen(fastify)
+    const [harry, sally] = [new Client(fastify), new Client(fastify)]
+    await post(harry, '/login/Harry')
+    clock.time += 1_800_000
+    await post(sally, '/login/Sally')
+    const expired = handle(harry)
+    told()
+    clock.time += 1_800_001
+    mock.timers.tick(60_000)
+    mock.timers.reset()
+    const events: Told[] = []
+    await eventually(t, `${kind} tells`, () => {
+      events.push(...told())
+      return events.length > 0
+    })
+    t.equal((await harry.get('/')).statusCode, 200)
+    t.equal((await sally.get('/')).body, 'Sally')
+    t.strictSame([...events, ...told()], [{ event: 'expired', handle: expired, user: 'Harry' }])
+  }
+})
+
+test('another password and a disabled account revoke', async (t) => {
+  const fastify = await build(t)
+  const told = listen(fastify)
+  const client = new Client(fastify)
+  await client.post('/login', { client_name: 'Harry', password: '12345678' })
+  told()
+  await fastify.accounts?.setPassword('Harry', '87654321')
+  t.match(told(), [{ event: 'revoked', user: 'Harry' }])
+  await client.post('/login', { client_name: 'Harry', password: '87654321' })
+  told()
+  await fastify.accounts?.disable('harry')
+  t.match(told(), [{ event: 'revoked', user: 'Harry' }])
+})
+
+test('an end that could not be stored is told when it is', async (t) => {
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const fastify = await host(t, { sessionStore: store })
+  const told = listen(fastify)
+  const client = new Client(fastify)
+  await post(client, '/login/Harry')
+  const ended = handle(client)
+  told()
+  down()
+  t.equal((await post(client, '/logout')).statusCode, 503)
+  t.strictSame(told(), [])
+  up()
+  const events: Told[] = []
+  await eventually(t, 'it is told', () => {
+    events.push(...told())
+    return events.length > 0
+  })
+  t.strictSame(events, [{ event: 'destroyed', handle: ended, user: 'Harry' }])
+})
+
+test('a renewal that fails half-way tells the end of the old session', async (t) => {
+  const { store, down } = breakable(openStore(t, 'memory:'))
+  const fastify = await host(t, { sessionStore: store })
+  const told = listen(fastify)
+  const client = new Client(fastify)
+  await post(client, '/set')
+  const old = handle(client)
+  told()
+  down('create')
+  t.equal((await post(client, '/login/Harry')).statusCode, 503)
+  t.strictSame(told(), [{ event: 'destroyed', handle: old, user: null }])
+})
+
+test('a listener that fails fails no request, and one that is taken away is not told', async (t) => {
+  const lines: string[] = []
+  const fastify = await buildHost(t, {}, { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
+  fastify.post('/login', async (request) => { await request.login('Harry') })
+  let calls = 0
+  const fail = (): void => {
+    calls++
+    throw new Error('the listener fails')
+  }
+  fastify.sessions.on('created', fail)
+  t.equal((await fastify.inject({ method: 'POST', url: '/login' })).statusCode, 200)
+  t.match(lines.join(''), /a listener of \\"created\\" failed/)
+  fastify.sessions.off('created', fail)
+  await fastify.inject({ method: 'POST', url: '/login' })
+  t.equal(calls, 1)
+})
+
+test('what is told opens nothing', async (t) => {
+  const fastify = await host(t)
+  const told = listen(fastify)
+  const client = new Client(fastify)
+  await post(client, '/login/Harry')
+  const [name = '', value = ''] = client.cookieHeader.split('=')
+  const [id = ''] = value.split('.')
+  const text = JSON.stringify(told())
+  for (const secret of [id, value, storeKey(id)]) t.notMatch(text, secret)
+  t.equal((await fastify.inject({ url: '/', headers: { cookie: `${name}=${handle(client)}` } })).body, 'null')
+})

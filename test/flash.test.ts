@@ -1,0 +1,183 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions } from '../app.js'
+import type { Flash } from '../plugins/session/flash-fields.js'
+import { Client, buildHost, needs } from './helper.js'
+import { startRedis } from './redis.js'
+import { breakable, openStore } from './watched-store.js'
+
+type Bag = Record<string, unknown>
+
+async function host (t: Test, options: HatcheckOptions): Promise<FastifyInstance> {
+  const fastify = await buildHost(t, options)
+  fastify.post<{ Body: Flash }>('/leave', async (request) => { request.flash(request.body.kind, request.body.text) })
+  fastify.get('/take', async (request) => await request.flashes())
+  fastify.get('/look', async (request) => ({ user: request.user?.name ?? null, keys: request.session.keys(), data: { ...request.session } }))
+  fastify.post<{ Params: { name: string } }>('/login/:name', async (request) => { await request.login(request.params.name) })
+  fastify.post('/logout', async (request) => { await request.logout() })
+  return fastify
+}
+
+function leave (client: Client, kind: string, text: string): ReturnType<Client['send']> {
+  return client.send({ method: 'POST', url: '/leave', payload: { kind, text } })
+}
+
+async function taken (client: Client): Promise<Flash[]> {
+  return (await client.get('/take')).json()
+}
+
+async function promises (t: Test, options: HatcheckOptions): Promise<void> {
+  const fastify = await host(t, options)
+
+  t.test('a message is for the next page that asks, once', async (t) => {
+    const client = new Client(fastify)
+    t.strictSame(await taken(client), [])
+    t.equal(client.cookieHeader, '', 'asking begins no session')
+    await leave(client, 'info', 'one')
+    await leave(client, 'error', '<b>two</b> & ünïcode \ud83d\ude00')
+    t.strictSame((await client.get('/look')).json(), { user: null, keys: [], data: {} }, 'it is no value of the session')
+    t.strictSame(await taken(client), [{ kind: 'info', text: 'one' }, { kind: 'error', text: '<b>two</b> & ünïcode \ud83d\ude00' }], 'in the order in which they were left')
+    t.strictSame(await taken(client), [])
+  })
+
+  t.test('of many requests at once, each message is shown by one', async (t) => {
+    const client = new Client(fastify)
+    await leave(client, 'info', 'first')
+    const texts = Array.from({ length: 60 }, (_, i) => `text ${i}`)
+    const shown: string[] = []
+    await Promise.all(texts.map(async (text) => {
+      await leave(client, 'info', text)
+      for (const { text } of await taken(client)) shown.push(text)
+    }))
+    for (const { text } of await taken(client)) shown.push(text)
+    t.strictSame(shown.sort(), ['first', ...texts].sort())
+  })
+
+  t.test('it goes along with a login, and ends with a logout', async (t) => {
+    const client = new Client(fastify)
+    await leave(client, 'info', 'before the login')
+    await client.send({ method: 'POST', url: '/login/Harry' })
+    await leave(client, 'info', 'after the login')
+    t.strictSame((await taken(client)).map(({ text }) => text), ['before the login', 'after the login'])
+    await leave(client, 'info', 'of Harry')
+    await client.send({ method: 'POST', url: '/login/Sally' })
+    t.strictSame(await taken(client), [], 'what is for Harry is not for Sally')
+    await leave(client, 'info', 'of Sally')
+    await client.send({ method: 'POST', url: '/logout' })
+    t.strictSame(await taken(client), [])
+  })
+}
+
+test('flash messages with the memory store', async (t) => { await promises(t, {}) })
+
+test('flash messages with LMDB', async (t) => { await promises(t, { sessionStore: openStore(t, 'lmdb:') }) })
+
+test('flash messages with Redis', needs('redis-server'), async (t) => {
+  await promises(t, { sessionStore: (await startRedis(t)).url })
+})
+
+/** One request with whatever a handler does in it. */
+async function once (t: Test, handler: (request: FastifyRequest) => Promise<unknown>, client?: Client): Promise<{ client: Client, body: string, status: number }> {
+  const fastify = await host(t, {})
+  fastify.get('/once', handler)
+  const visitor = client ?? new Client(fastify)
+  const { body, statusCode } = await visitor.get('/once')
+  return { client: visitor, body, status: statusCode }
+}
+
+test('a request may show what it has left itself', async (t) => {
+  const { client, body } = await once(t, async (request) => {
+    request.flash('info', 'a')
+    request.flash('info', 'b')
+    const shown = await request.flashes()
+    request.flash('info', 'c')
+    return shown
+  })
+  t.strictSame(JSON.parse(body), [{ kind: 'info', text: 'a' }, { kind: 'info', text: 'b' }])
+  t.strictSame(await taken(client), [{ kind: 'info', text: 'c' }])
+})
+
+test('a message beside everything else that a request may do', async (t) => {
+  const cases: Record<string, [(request: FastifyRequest) => Promise<unknown>, string[]]> = {
+    'before a login': [async (request) => {
+      request.flash('info', 'hello')
+      await request.login('Harry')
+    }, ['hello']],
+    'after a login': [async (request) => {
+      await request.login('Harry')
+      request.flash('info', 'hello')
+    }, ['hello']],
+    'before a logout': [async (request) => {
+      request.flash('info', 'gone')
+      await request.logout()
+    }, []],
+    'after a logout': [async (request) => {
+      await request.logout()
+      request.flash('info', 'bye')
+    }, ['bye']],
+    'before a new id without data': [async (request) => {
+      request.flash('info', 'gone')
+      await request.session.regenerate()
+    }, []],
+    'after a new id': [async (request) => {
+      await request.session.regenerate()
+      request.flash('info', 'hello')
+    }, ['hello']],
+    'with save()': [async (request) => {
+      request.flash('info', 'one')
+      await request.session.save()
+      request.flash('info', 'two')
+    }, ['one', 'two']],
+    'with values that change': [async (request) => {
+      (request.session as unknown as Bag)['a'] = 1
+      request.flash('info', 'hello')
+      request.session.clear()
+    }, ['hello']],
+    'before a reload': [async (request) => {
+      request.flash('info', 'gone')
+      await request.session.reload()
+    }, []]
+  }
+  for (const [what, [handler, expected]] of Object.entries(cases)) {
+    const { client, status } = await once(t, handler)
+    t.equal(status, 200, what)
+    t.strictSame((await taken(client)).map(({ text }) => text), expected, what)
+  }
+})
+
+test('values that change leave the messages alone', async (t) => {
+  const fastify = await host(t, {})
+  fastify.get('/change', async (request) => {
+    Object.assign(request.session, { a: 1 })
+    request.session.clear()
+    Object.assign(request.session, { b: 2 })
+    await request.session.save()
+    Object.assign(request.session, { c: 3 })
+  })
+  const client = new Client(fastify)
+  await leave(client, 'info', 'stays')
+  await client.get('/change')
+  t.strictSame((await client.get('/look')).json().data, { b: 2, c: 3 })
+  t.strictSame(await taken(client), [{ kind: 'info', text: 'stays' }])
+})
+
+test('a message that is none is refused by name', async (t) => {
+  const fastify = await host(t, {})
+  for (const [kind, text] of [['', 'a'], [1, 'a'], ['a', undefined], ['a', { html: true }], [undefined, undefined]]) {
+    const response = await fastify.inject({ method: 'POST', url: '/leave', payload: { kind, text } })
+    t.equal(response.statusCode, 500)
+    t.match(response.json(), { code: 'HATCHECK_FLASH', message: 'A flash message needs a kind and a text, both strings, and the kind not empty.' })
+    t.equal(response.headers['set-cookie'], undefined)
+  }
+})
+
+test('with the store down, messages are neither shown nor lost', async (t) => {
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const fastify = await host(t, { sessionStore: store })
+  const client = new Client(fastify)
+  await leave(client, 'info', 'later')
+  down('take')
+  t.equal((await client.get('/take')).statusCode, 503)
+  up()
+  t.strictSame(await taken(client), [{ kind: 'info', text: 'later' }])
+})
