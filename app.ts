@@ -12,7 +12,7 @@ export type { Sessions } from './plugins/session/index.js'
 export type { SessionEvent, SessionEvents } from './plugins/session/events.js'
 export type { Flash } from './plugins/session/flash-fields.js'
 export { FlashError } from './plugins/flash.js'
-export type { User } from './plugins/session/lazy-session.js'
+export type { User } from './plugins/session/user.js'
 export type * from './plugins/session/store.js'
 export { StoreUnavailableError, SessionTooLargeError, SessionKeyError, SessionValueError, SessionGoneError, SessionCommittedError, InsecureTransportError } from './plugins/session/errors.js'
 

@@ -2,8 +2,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import createError from '@fastify/error'
 import fp from 'fastify-plugin'
 import { ConfigError } from './config/resolve.js'
-import type { User } from './session/lazy-session.js'
 import type { MaybePromise } from './session/store.js'
+import type { User } from './session/user.js'
 
 /**
  * Decides who may log in: the user's name as it is to stand in the session, or null. The name comes in NFC, without

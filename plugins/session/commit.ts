@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import createError from '@fastify/error'
 import { expiryOf, isTouchDue, type Lifetimes } from './clock.js'
 import type { SessionEmitter } from './events.js'
-import { SessionGoneError, SessionTooLargeError, storeUnavailable } from './errors.js'
+import { SessionGoneError, SessionTooLargeError, guarded, storeUnavailable } from './errors.js'
 import { toJson } from './json.js'
 import { pick, type LazySession } from './lazy-session.js'
 import { sizeOf, withChanges, type MaybePromise, type SessionChanges, type SessionFields, type SessionRecord, type SessionStore } from './store.js'
@@ -175,15 +175,6 @@ function gone (log: FastifyBaseLogger, strict: boolean): void {
   if (strict) throw new SessionGoneError()
   // No cookie either way: the browser may already hold the one of a newer session.
   log.debug('the session ended while a request was under way; its changes were dropped')
-}
-
-/** Only the call itself belongs in it: what goes wrong around a call is no failure of the store, and surfaces as itself. */
-async function guarded<T> (doing: string, action: () => MaybePromise<T>): Promise<T> {
-  try {
-    return await action()
-  } catch (error) {
-    throw storeUnavailable(error, doing)
-  }
 }
 
 function isEmpty (fields: SessionFields): boolean {

@@ -45,3 +45,15 @@ export function storeUnavailable (cause: unknown, doing: string): Error {
   const error = new StoreUnavailableError(doing)
   return Object.assign(error, { cause, headers: { 'retry-after': RETRY_SECONDS } })
 }
+
+/**
+ * A call to a store, whose failure is that of the store. Only the call itself belongs in it: what goes wrong around a call
+ * surfaces as itself.
+ */
+export async function guarded<T> (doing: string, action: () => T | Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    throw storeUnavailable(error, doing)
+  }
+}

@@ -3,14 +3,14 @@ import type { FastifySessionObject } from '@fastify/session'
 import fp from 'fastify-plugin'
 import { expiryOf } from './clock.js'
 import { commit, type CommitContext } from './commit.js'
-import { storeUnavailable } from './errors.js'
-import { SessionEmitter, type SessionEvents } from './events.js'
+import { guarded, storeUnavailable } from './errors.js'
+import { SessionEmitter } from './events.js'
 import { openKeyring } from './keyring.js'
 import { LazySession, type SessionContext } from './lazy-session.js'
 import { registerFastifySession } from './real-session.js'
-import type { Secret } from './secrets.js'
 import { assertDeliverable, cookieProfiles, markPrivate } from './session-cookie.js'
-import type { SessionFields, SessionRecord, SessionStore } from './store.js'
+import { createSessions, type Sessions } from './sessions.js'
+import type { SessionRecord } from './store.js'
 import { cookieValues, type Ticket } from './ticket.js'
 import { startUpkeep } from './upkeep.js'
 
@@ -45,34 +45,7 @@ declare module 'fastify' {
   }
 }
 
-export interface Sessions {
-  readonly store: SessionStore
-  /**
-   * Replaces the secret keys while the application runs: the first signs from now on, all verify. A cookie that another
-   * than the first has signed is signed anew with the next response; one whose key is not in the list any more is worth
-   * nothing.
-   *
-   * @throws ConfigError if one of them is no good key; then they stay as they were.
-   */
-  setSecretKeys (secretKeys: ReadonlyArray<string | Uint8Array>): void
-  /**
-   * Reads `secretKeyFile` anew at once. It is looked at every second anyway.
-   *
-   * @throws ConfigError if there is no good key in it; then they stay as they were.
-   */
-  reloadSecretKeys (): void
-  /**
-   * Ends every session of a user, wherever it is in use: it is final for all that existed when the call began. Answers how
-   * many it has ended.
-   *
-   * @throws StoreUnavailableError
-   */
-  revokeUser (name: string): Promise<number>
-  /** Adds a listener. It is told once of each; what it throws is logged, and fails no request. */
-  on<E extends keyof SessionEvents> (event: E, listener: (...told: SessionEvents[E]) => void): void
-  /** Takes a listener away. */
-  off<E extends keyof SessionEvents> (event: E, listener: (...told: SessionEvents[E]) => void): void
-}
+export type { Sessions }
 
 type Session = import('fastify').Session
 
@@ -113,19 +86,12 @@ export default fp(async function session (fastify) {
     sign: (id) => keyring.office.sign(id),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     save: async (session) => { await commit(session, commitContext, true) },
-    read: async (ticket) => live(ticket, await guardedRead(ticket)),
-    take,
+    read: async (ticket) => live(ticket, await read(ticket)),
+    take: (ticket, prefix) => guarded('take', () => store.take(ticket.key, prefix)),
     now
   }
 
-  fastify.decorate('sessions', {
-    store,
-    setSecretKeys (secretKeys: readonly Secret[]) { keyring.replace(secretKeys) },
-    reloadSecretKeys () { keyring.reload() },
-    revokeUser,
-    on: (event, listener) => { emitter.events.on(event, listener as never) },
-    off: (event, listener) => { emitter.events.off(event, listener as never) }
-  })
+  fastify.decorate('sessions', createSessions(store, keyring, emitter))
   fastify.decorateRequest(kSession, null)
   fastify.decorateRequest(kFailure, null)
   fastify.decorateRequest('session', { getter (): FastifySessionObject { return sessionOf(this as FastifyRequest).facade } })
@@ -141,7 +107,7 @@ export default fp(async function session (fastify) {
       try {
         let session = new LazySession(sessionContext, request, tickets[0] as Ticket, null)
         for (const ticket of tickets) {
-          const record = live(ticket, await guardedRead(ticket))
+          const record = live(ticket, await read(ticket))
           if (record === null) continue
           session = new LazySession(sessionContext, request, ticket, record)
           break
@@ -241,28 +207,8 @@ export default fp(async function session (fastify) {
     }
   }
 
-  async function take (ticket: Ticket, prefix: string): Promise<SessionFields> {
-    try {
-      return await store.take(ticket.key, prefix)
-    } catch (error) {
-      throw storeUnavailable(error, 'take')
-    }
-  }
-
-  async function revokeUser (name: string): Promise<number> {
-    try {
-      return await store.removeOfUser(name, undefined, (key) => { emitter.tell('revoked', key, name) })
-    } catch (error) {
-      throw storeUnavailable(error, 'revoke')
-    }
-  }
-
-  async function guardedRead (ticket: Ticket): Promise<SessionRecord | null> {
-    try {
-      return await store.read(ticket.key)
-    } catch (error) {
-      throw storeUnavailable(error, 'read')
-    }
+  function read (ticket: Ticket): Promise<SessionRecord | null> {
+    return guarded('read', () => store.read(ticket.key))
   }
 
   function fail (error: Error, session: LazySession, request: FastifyRequest, reply: FastifyReply, done: (error: Error) => void): void {

@@ -4,11 +4,12 @@ import { inspect } from 'node:util'
 import { SessionCommittedError } from './errors.js'
 import { assertKey, createFacade } from './facade.js'
 import { FLASH_PREFIX, OWN_PREFIX, flashField, flashText, flashesOf, type Flash } from './flash-fields.js'
-import { fromJson, toJson } from './json.js'
+import { toJson } from './json.js'
 import type { MakeRealSession } from './real-session.js'
 import { SessionData } from './session-data.js'
 import { fieldsWith, type SessionChanges, type SessionFields, type SessionRecord } from './store.js'
 import type { Ticket } from './ticket.js'
+import { storedUser, userOf, type User } from './user.js'
 
 /**
  * What a request has done with its session, from nothing to the most. {@link commit} ends every one of them.
@@ -35,14 +36,6 @@ export interface SessionContext {
   /** Takes fields out of the stored session. */
   take (ticket: Ticket, prefix: string): Promise<SessionFields>
   now (): number
-}
-
-/** Who is logged in. */
-export interface User {
-  /** The name, as it was given to `request.login`. */
-  name: string
-  /** When the login was, in ms since the epoch. */
-  authenticatedAt: number
 }
 
 /** What a renewal takes along: everything (a login), or these keys. */
@@ -289,24 +282,6 @@ export class LazySession {
   #assertOpen (): void {
     if (this.phase === 'committed') throw new SessionCommittedError()
   }
-}
-
-const storedUsers = new WeakMap<SessionRecord, User | null>()
-
-/** Who a record says is logged in; found out once for each record, since a store may give out the same one many times. */
-function storedUser (record: SessionRecord): User | null {
-  let user = storedUsers.get(record)
-  if (user === undefined) {
-    const { client_name: name, authenticatedAt } = record.fields
-    user = userOf(record.user, fromJson(name), fromJson(authenticatedAt), record)
-    storedUsers.set(record, user)
-  }
-  return user
-}
-
-function userOf (user: string | null, name: unknown, authenticatedAt: unknown, record: SessionRecord | null): User | null {
-  if (user === null || name !== user) return null
-  return Object.freeze({ name, authenticatedAt: typeof authenticatedAt === 'number' ? authenticatedAt : record?.createdAt ?? 0 })
 }
 
 /** The fields that a renewal takes along. */
