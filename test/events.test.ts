@@ -25,6 +25,7 @@ async function host (t: Test, options: HatcheckOptions = {}): Promise<FastifyIns
   fastify.post('/set', async (request) => { Object.assign(request.session, { a: 1 }) })
   fastify.post('/empty', async (request) => { await request.session.regenerate() })
   fastify.post('/new-id', async (request) => { await request.session.regenerate(['a']) })
+  fastify.post('/new-id-of-user', async (request) => { await request.session.regenerate(['client_name', 'authenticatedAt']) })
   fastify.post('/anew', async (request) => {
     await request.session.destroy()
     Object.assign(request.session, { a: 2 })
@@ -61,10 +62,15 @@ async function promises (t: Test, options: HatcheckOptions): Promise<void> {
   t.not(harry, anonymous)
   t.strictSame(told(), [{ event: 'renewed', handle: harry, previous: anonymous, user: 'Harry' }])
 
+  await post(client, '/new-id-of-user')
+  const again = handle(client)
+  t.strictSame(told(), [{ event: 'renewed', handle: again, previous: harry, user: 'Harry' }])
+
+  await post(client, '/set')
   await post(client, '/new-id')
   const renewed = handle(client)
   t.strictSame(told(), [
-    { event: 'destroyed', handle: harry, user: 'Harry' },
+    { event: 'destroyed', handle: again, user: 'Harry' },
     { event: 'created', handle: renewed, user: null }
   ], 'without its user it is another session')
 

@@ -384,6 +384,143 @@ for (const kind of kinds) {
   })
 }
 
+test('a renewal of a session that keeps its user', async (t) => {
+  const everything = ['client_name', 'authenticatedAt', 'apple', 'pear', 'plum'] as never[]
+  const renewing = async (t: Test, store: SessionStore): Promise<FastifyInstance> => {
+    const fastify = await shop(t, store)
+    fastify.post('/renew', async (request) => {
+      bag(request)['own'] = 'renewed'
+      await request.session.regenerate([...everything, 'own' as never])
+      return 'renewed'
+    })
+    fastify.post('/save', async (request) => {
+      await request.session.regenerate(everything)
+      await request.session.save()
+      return 'saved'
+    })
+    fastify.post('/drop/plum', async (request) => delete bag(request)['plum'])
+    return fastify
+  }
+  /** Stops the first call of this name, and none after it. */
+  const first = (name: string, pause: ReturnType<typeof stop>) => {
+    let held = false
+    return (call: string): Promise<void> | void => {
+      if (call !== name || held) return undefined
+      held = true
+      return pause.here()
+    }
+  }
+
+  for (const kind of kinds) {
+    t.test(`takes along what another request does meanwhile, on ${kind}`, async (t) => {
+      const pause = stop()
+      const store = openStore(t, kind)
+      let renews = false
+      const look = first('remove', pause)
+      const fastify = await renewing(t, watched(store, (call) => renews ? look(call) : undefined))
+      const { cookieHeader } = await loggedIn(fastify)
+      for (const key of ['apple', 'plum']) await post(fastify, `/set/${key}`, cookieHeader)
+      renews = true
+      const renewal = post(fastify, '/renew', cookieHeader)
+      await pause.reached
+      for (const url of ['/set/pear', '/set/own', '/drop/plum']) t.equal((await post(fastify, url, cookieHeader)).statusCode, 200)
+      pause.go()
+      const { user, data } = await see(fastify, cookieOf(await renewal))
+      t.equal(user, 'Harry')
+      t.match(data, { apple: 'apple', pear: 'pear', own: 'renewed' })
+      t.notOk('plum' in data)
+      t.equal((await see(fastify, cookieHeader)).user, null)
+      t.equal((await store.ofUser('Harry')).length, 1)
+    })
+
+    for (const call of ['create', 'remove', 'patch']) {
+      t.test(`does not outlive the end of all sessions of the user before its ${call}, on ${kind}`, async (t) => {
+        const pause = stop()
+        const store = openStore(t, kind)
+        let renews = false
+        const looks = [first(call, pause)]
+        const fastify = await renewing(t, watched(store, (call) => {
+          for (const look of renews ? looks : []) {
+            const held = look(call)
+            if (held !== undefined) return held
+          }
+          return undefined
+        }))
+        const { cookieHeader } = await loggedIn(fastify)
+        renews = true
+        const write = stop()
+        if (call === 'patch') looks.push(first('remove', write))
+        const renewal = post(fastify, '/renew', cookieHeader)
+        if (call === 'patch') {
+          await write.reached
+          const key = keyOf(cookieHeader)
+          await store.patch(key, { set: { pear: '1' }, remove: [], seenAt: 0, expiresAt: 0 })
+          write.go()
+        }
+        await pause.reached
+        await store.removeOfUser('Harry')
+        pause.go()
+        t.equal((await renewal).headers['set-cookie'], undefined)
+        t.equal(await store.count(), 0)
+      })
+    }
+
+    t.test(`fails with a 503 when the old id cannot be ended, and the new one ends, on ${kind}`, async (t) => {
+      const inner = openStore(t, kind)
+      const { store, down, up } = breakable(inner)
+      const fastify = await renewing(t, store)
+      const { cookieHeader } = await loggedIn(fastify)
+      down('remove')
+      const renewal = await post(fastify, '/renew', cookieHeader)
+      t.equal(renewal.statusCode, 503)
+      t.equal(renewal.headers['set-cookie'], undefined)
+      up()
+      t.equal((await see(fastify, cookieHeader)).user, 'Harry')
+      await eventually(t, 'the new one has ended', async () => (await inner.ofUser('Harry')).length === 1)
+    })
+  }
+
+  t.test('that has ended meanwhile is said so to save(), once', async (t) => {
+    const pause = stop()
+    const store = openStore(t, 'memory:')
+    const fastify = await renewing(t, watched(store, (call) => {
+      if (call === 'create' && store.count() === 1) return pause.here()
+      return undefined
+    }))
+    const { cookieHeader } = await loggedIn(fastify)
+    const saving = post(fastify, '/save', cookieHeader)
+    await pause.reached
+    await store.removeOfUser('Harry')
+    pause.go()
+    const { statusCode, headers } = await saving
+    t.equal(statusCode, 409)
+    t.equal(headers['set-cookie'], undefined)
+    t.equal(store.count(), 0)
+  })
+
+  t.test('fails with a 503 when the new id exists already, or cannot be stored', async (t) => {
+    for (const refusal of ['exists', 'fails']) {
+      const store = openStore(t, 'memory:')
+      let renews = false
+      const fastify = await renewing(t, {
+        ...watched(store, () => {}),
+        create (key, record) {
+          if (!renews) return store.create(key, record)
+          if (refusal === 'fails') throw new Error('disk full')
+          return false
+        }
+      })
+      const { cookieHeader } = await loggedIn(fastify)
+      renews = true
+      const { statusCode, headers } = await post(fastify, '/renew', cookieHeader)
+      t.equal(statusCode, 503)
+      t.equal(headers['set-cookie'], undefined)
+      t.equal((await see(fastify, cookieHeader)).user, refusal === 'fails' ? 'Harry' : null)
+      t.equal(store.count(), refusal === 'fails' ? 1 : 0)
+    }
+  })
+})
+
 test('a hundred requests at once that each set another key lose none', async (t) => {
   const fastify = await buildHost(t, { sessionStore: `lmdb:${t.testdir()}` })
   fastify.post<{ Params: { key: string } }>('/set/:key', async (request) => {

@@ -112,10 +112,13 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   const { set, remove } = session.difference()
   if (session.keys().length > 0 || !isEmpty(set)) session.assertDeliverable()
   assertSize(without({ ...pick(record?.fields ?? {}, keep), ...set }, remove), maxBytes)
+  const carriesOver = keep.length > 0 && !authenticated
+  if (carriesOver && !session.ended && record !== null && ticket !== null && session.user !== null) {
+    return await passOn(session, { ticket, record, set, remove }, context, strict)
+  }
   const last = session.ended
     ? await end(session, context)
     : ticket === null || record === null ? null : await guarded('remove', () => store.remove(ticket.key))
-  const carriesOver = keep.length > 0 && !authenticated
   if (record !== null && last === null && carriesOver) return gone(log, strict)
   const fields = without({ ...pick(last?.fields ?? {}, keep), ...set }, remove)
   if (authenticated && session.user !== null) fields['client_name'] = toJson('client_name', session.user.name)
@@ -127,6 +130,56 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   }
   const createdAt = authenticated || last === null ? context.now() : last.createdAt
   await create(session, newRecord(session, fields, createdAt, context), context, previous)
+}
+
+/**
+ * Renews a session that keeps its user. Here the new id begins before the old one ends: between the two, the end of all
+ * sessions of the user would find neither. Nobody knows the new id before the response, and it ends again if the old one
+ * turns out to have ended.
+ */
+async function passOn (
+  session: LazySession,
+  { ticket, record, set, remove }: Pick<SessionChanges, 'set' | 'remove'> & { ticket: Ticket, record: SessionRecord },
+  context: CommitContext,
+  strict: boolean
+): Promise<void> {
+  const { store, log, refuse, emitter } = context
+  const kept = pick(record.fields, session.keep)
+  const successor = newRecord(session, without({ ...kept, ...set }, remove), record.createdAt, context)
+  const next = ticketOf(session.id)
+  const created = await guarded('create', () => store.create(next.key, successor))
+  let last: SessionRecord | null
+  try {
+    last = await guarded('remove', () => store.remove(ticket.key))
+  } catch (error) {
+    if (created) refuse(next.key)
+    throw error
+  }
+  if (last === null) {
+    if (created) await guarded('remove', () => store.remove(next.key))
+    return gone(log, strict)
+  }
+  if (!created) {
+    emitter.tell('destroyed', ticket.key, last.user)
+    throw neverBegan()
+  }
+  emitter.tellRenewed(next.key, ticket.key, successor.user)
+  const { seenAt, expiresAt } = successor
+  const late = { ...changesBetween(kept, pick(last.fields, session.keep), [...Object.keys(set), ...remove]), seenAt, expiresAt }
+  if (!isEmpty(late.set) || late.remove.length > 0) {
+    const lives = await guarded('patch', () => store.patch(next.key, late))
+    if (!lives) return gone(log, strict)
+  }
+  session.rebase(withChanges(successor, late), next)
+  session.cookie = 'set'
+}
+
+/** What another request has changed, but for the keys that this one has changed itself. */
+function changesBetween (before: SessionFields, after: SessionFields, own: readonly string[]): Pick<SessionChanges, 'set' | 'remove'> {
+  return {
+    set: Object.fromEntries(Object.entries(after).filter(([key, text]) => before[key] !== text && !own.includes(key))),
+    remove: Object.keys(before).filter((key) => !Object.hasOwn(after, key) && !own.includes(key))
+  }
 }
 
 async function end (session: LazySession, { store, refuse, log, emitter }: CommitContext): Promise<null> {
@@ -151,17 +204,14 @@ function newRecord (session: LazySession, fields: SessionFields, createdAt: numb
 
 /** @param previous the session that has ended for this one to begin */
 async function create (session: LazySession, record: SessionRecord, { store, emitter }: CommitContext, previous: { key: string, user: string | null } | null = null): Promise<void> {
-  const { id } = session
-  const key = storeKey(id)
-  const ticket: Ticket = { id, key, stale: false, touchedAt: 0 }
+  const ticket = ticketOf(session.id)
+  const { key } = ticket
   const { user } = record
   const goesOn = previous !== null && (previous.user === null || previous.user === user)
   let created = false
   try {
     created = await guarded('create', () => store.create(key, record))
-    // Ids are 256 random bits: one that exists means a broken source of randomness, and that someone else may have it. Or
-    // it was ended before it could begin, together with every session of its user.
-    if (!created) throw storeUnavailable(new Error('the new session exists already, or has been ended before it began'), 'create')
+    if (!created) throw neverBegan()
   } finally {
     if (previous !== null && !(created && goesOn)) emitter.tell('destroyed', previous.key, previous.user)
   }
@@ -169,6 +219,18 @@ async function create (session: LazySession, record: SessionRecord, { store, emi
   session.cookie = 'set'
   if (previous !== null && goesOn) emitter.tellRenewed(key, previous.key, user)
   else emitter.tell('created', key, user)
+}
+
+function ticketOf (id: string): Ticket {
+  return { id, key: storeKey(id), stale: false, touchedAt: 0 }
+}
+
+/**
+ * Either it was ended before it could begin, together with every session of its user. Or the id exists: ids are 256 random
+ * bits, so that would mean a broken source of randomness, and that someone else may have it.
+ */
+function neverBegan (): Error {
+  return storeUnavailable(new Error('the new session was ended before it began, or its id exists already'), 'create')
 }
 
 function gone (log: FastifyBaseLogger, strict: boolean): void {

@@ -123,15 +123,23 @@ export class RedisStore implements SessionStore {
   }
 
   async removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
-    const entries = await this.#index.all(user)
+    const seen = new Set(exceptKey === undefined ? [] : [exceptKey])
     let count = 0
-    for (const batch of batchesOf(entries.filter(({ key }) => key !== exceptKey))) {
-      const ends = await Promise.all(batch.map(({ key }) => this.#end(key, user)))
-      const ended = batch.filter((_, i) => ends[i] !== null && ends[i] !== ANOTHERS)
-      count += ended.length
-      for (const { key } of ended) onEnded?.(key)
-      // Where there was none there is a tombstone now, so none can begin there either.
-      this.#later(this.#index.delete(user, batch.map(({ key }) => key).filter((_, i) => ends[i] !== ANOTHERS)))
+    let mayHaveMoved = true
+    // One that ended meanwhile may have been renewed under an id that was not in the index yet.
+    while (mayHaveMoved) {
+      mayHaveMoved = false
+      const keys = (await this.#index.all(user)).map(({ key }) => key).filter((key) => !seen.has(key))
+      for (const batch of batchesOf(keys)) {
+        const ends = await Promise.all(batch.map((key) => this.#end(key, user)))
+        const ended = batch.filter((_, i) => ends[i] !== null && ends[i] !== ANOTHERS)
+        count += ended.length
+        for (const key of ended) onEnded?.(key)
+        // Where there was none there is a tombstone now, so none can begin there either.
+        this.#later(this.#index.delete(user, batch.filter((_, i) => ends[i] !== ANOTHERS)))
+        for (const key of batch) seen.add(key)
+        mayHaveMoved ||= ended.length < batch.length
+      }
     }
     return count
   }
