@@ -1,14 +1,17 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { storeUnavailable } from '../session/errors.js'
+import { LmdbWriter } from '../storage/lmdb-writer.js'
 import type { Account, AccountStore } from './store.js'
 
 /** Accounts in LMDB, beside the sessions: every process of the machine that opens the folder shares them. */
 export class LmdbAccounts implements AccountStore {
   readonly #env: RootDatabase
+  readonly #writer: LmdbWriter
   readonly #accounts: Database<Account, string>
 
   constructor (env: RootDatabase) {
     this.#env = env
+    this.#writer = new LmdbWriter(env)
     this.#accounts = env.openDB({ name: 'accounts', encoding: 'json' })
   }
 
@@ -22,7 +25,7 @@ export class LmdbAccounts implements AccountStore {
   }
 
   create (key: string, account: Account): Promise<boolean> {
-    return this.#write(() => {
+    return this.#writer.write('account', true, () => {
       if (this.#accounts.doesExist(key)) return false
       this.#accounts.put(key, account)
       return true
@@ -30,7 +33,7 @@ export class LmdbAccounts implements AccountStore {
   }
 
   update (key: string, changes: Partial<Account>, ifHash?: string): Promise<boolean> {
-    return this.#write(() => {
+    return this.#writer.write('account', true, () => {
       const account = this.#accounts.get(key)
       if (account === undefined || (ifHash !== undefined && account.passwordHash !== ifHash)) return false
       this.#accounts.put(key, { ...account, ...changes })
@@ -41,15 +44,5 @@ export class LmdbAccounts implements AccountStore {
   list (): Account[] {
     this.#env.resetReadTxn()
     return [...this.#accounts.getRange().map(({ value }) => value)]
-  }
-
-  async #write<T> (action: () => T): Promise<T> {
-    try {
-      const result = await this.#env.transaction(action)
-      await this.#env.flushed
-      return result
-    } catch (error) {
-      throw storeUnavailable(error, 'account')
-    }
   }
 }

@@ -1,4 +1,5 @@
 import type { Database, RootDatabase } from 'lmdb'
+import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
 import { Memo } from './memo.js'
 import {
@@ -29,6 +30,7 @@ const SWEEP_BATCH = 50
 export class LmdbStore implements SessionStore {
   readonly sync = true
   readonly #env: RootDatabase
+  readonly #writer: LmdbWriter
   readonly #options: LmdbStoreOptions
   readonly #records: Database<unknown, string>
   /** key → until when, in ms */
@@ -43,6 +45,7 @@ export class LmdbStore implements SessionStore {
   /** @param env an environment with room for four databases; {@link close} leaves it open. */
   constructor (env: RootDatabase, options: LmdbStoreOptions) {
     this.#env = env
+    this.#writer = new LmdbWriter(env)
     this.#options = options
     this.#records = env.openDB({ name: 'sessions', encoding: 'msgpack' })
     this.#tombstones = env.openDB({ name: 'session tombstones', encoding: 'msgpack' })
@@ -55,7 +58,7 @@ export class LmdbStore implements SessionStore {
   }
 
   create (key: string, record: SessionRecord): Promise<boolean> {
-    return this.#write('create', record.user !== null, () => {
+    return this.#writer.write('create', record.user !== null, () => {
       if (this.#records.doesExist(key) || this.#tombstones.doesExist(key)) return false
       this.#put(key, record, null)
       return true
@@ -63,7 +66,7 @@ export class LmdbStore implements SessionStore {
   }
 
   patch (key: string, changes: SessionChanges): Promise<boolean> {
-    return this.#write('patch', changes.user !== undefined, () => {
+    return this.#writer.write('patch', changes.user !== undefined, () => {
       const record = this.#live(key)
       if (record === null) return false
       this.#put(key, withChanges(record, changes), record)
@@ -72,7 +75,7 @@ export class LmdbStore implements SessionStore {
   }
 
   take (key: string, prefix: string): Promise<SessionFields> {
-    return this.#write('take', false, () => {
+    return this.#writer.write('take', false, () => {
       const record = this.#live(key)
       const taken = fieldsWith(prefix, record?.fields ?? {})
       const names = Object.keys(taken)
@@ -85,7 +88,7 @@ export class LmdbStore implements SessionStore {
   }
 
   touch (key: string, seenAt: number, expiresAt: number): Promise<boolean> {
-    return this.#write('touch', false, () => {
+    return this.#writer.write('touch', false, () => {
       const record = this.#live(key)
       if (record === null) return false
       this.#put(key, touched(record, seenAt, expiresAt), record)
@@ -94,7 +97,7 @@ export class LmdbStore implements SessionStore {
   }
 
   remove (key: string): Promise<SessionRecord | null> {
-    return this.#write('remove', true, () => this.#end(key))
+    return this.#writer.write('remove', true, () => this.#end(key))
   }
 
   ofUser (user: string): StoredSession[] {
@@ -102,7 +105,7 @@ export class LmdbStore implements SessionStore {
   }
 
   async removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
-    const ended = await this.#write('remove', true, () => {
+    const ended = await this.#writer.write('remove', true, () => {
       const sessions = this.#ofUser(user).filter(({ key }) => key !== exceptKey)
       for (const { key } of sessions) this.#end(key)
       return sessions
@@ -117,7 +120,7 @@ export class LmdbStore implements SessionStore {
 
   async sweep (budgetMs: number, onExpired?: (key: string, user: string | null) => void): Promise<number> {
     const expired: StoredSession[] = []
-    const dropped = await this.#write('sweep', false, () => {
+    const dropped = await this.#writer.write('sweep', false, () => {
       const started = performance.now()
       const now = this.#options.now()
       let dropped = 0
@@ -138,7 +141,7 @@ export class LmdbStore implements SessionStore {
   }
 
   async close (): Promise<void> {
-    await this.#env.flushed
+    await this.#writer.flush()
   }
 
   #read<T> (doing: string, action: () => T): T {
@@ -147,16 +150,6 @@ export class LmdbStore implements SessionStore {
       // process has just ended would still be read as live.
       this.#env.resetReadTxn()
       return action()
-    } catch (error) {
-      throw storeUnavailable(error, doing)
-    }
-  }
-
-  async #write<T> (doing: string, durable: boolean, action: () => T): Promise<T> {
-    try {
-      const result = await this.#env.transaction(action)
-      if (durable) await this.#env.flushed
-      return result
     } catch (error) {
       throw storeUnavailable(error, doing)
     }
