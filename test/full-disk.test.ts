@@ -1,0 +1,149 @@
+import { join } from 'node:path'
+import tap, { test, type Test } from 'tap'
+import { LmdbWriter } from '../plugins/storage/lmdb-writer.js'
+import { openLmdb } from '../plugins/storage/lmdb.js'
+import { storeKey } from '../plugins/session/ticket.js'
+import { startService, until, type Service } from './service.js'
+import { mountSmallDisk, needsMounting } from './small-disk.js'
+import { audit, openForAudit } from './torture/audit.js'
+
+tap.setTimeout(120_000)
+
+const PASSWORD = 'a password for tests'
+const WANTS_JSON = { accept: 'application/json' }
+/** A full disk is a failure to be told at once, not a wait. */
+const AT_ONCE_MS = 4_000
+
+test('on a full disk LMDB reads, refuses writes, tells the truth about a logout, and recovers by itself', needsMounting(), async (t) => {
+  const disk = mountSmallDisk(t, 4)
+  const service = await startService(t, disk.folder)
+  const { url } = service
+  const lmdb = join(disk.folder, 'data/lmdb')
+  const visitors: string[] = []
+  for (let number = 0; number < 8; number++) visitors.push(cookieOf(await logIn(url, `visitor ${number}`)))
+
+  // A reader of the state of now keeps LMDB from using old pages again, so that every write needs a new one.
+  const outside = openForAudit(lmdb)
+  const reading = outside.useReadTransaction()
+  disk.fill()
+  await untilRefused(() => logIn(url, 'visitor 0'))
+
+  await t.test('reads go on', async (t) => {
+    for (const [number, cookie] of visitors.entries()) t.equal(await userOf(url, cookie), `visitor ${number}`)
+    t.equal((await fetch(`${url}/login`)).status, 200)
+  })
+
+  await t.test('a login is a 503 with Retry-After and no cookie', async (t) => {
+    for (const name of ['visitor 1', 'a new name']) {
+      const begun = performance.now()
+      const response = await logIn(url, name)
+      t.ok(performance.now() - begun < AT_ONCE_MS)
+      t.equal(response.status, 503)
+      t.match(response.headers.get('retry-after'), /^\d+$/)
+      t.same(response.headers.getSetCookie(), [])
+      t.match(await response.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    }
+    t.equal(await userOf(url, visitors[1] as string), 'visitor 1', 'and logs nobody out')
+  })
+
+  await t.test('many at once are refused as well', async (t) => {
+    const responses = await Promise.all(Array.from({ length: 8 }, () => logIn(url, 'visitor 1')))
+    t.same(new Set(responses.map(({ status }) => status)), new Set([503]))
+  })
+
+  const refused: string[] = []
+  await t.test('a logout is a 503 that says so, and the ticket is refused here', async (t) => {
+    for (const cookie of visitors.slice(2, 5)) {
+      const response = await fetch(`${url}/logout`, { method: 'POST', headers: { cookie, ...WANTS_JSON } })
+      t.equal(response.status, 503)
+      t.match(response.headers.get('retry-after'), /^\d+$/)
+      t.match(response.headers.getSetCookie(), [/^hatcheck=; Max-Age=0/])
+      t.match(await response.json(), { code: 'HATCHECK_LOGOUT_UNCONFIRMED', detail: /not confirmed/ })
+      t.equal(await userOf(url, cookie), null)
+      refused.push(cookie)
+    }
+  })
+
+  await t.test('when there is space again, it goes on without a restart, and the logouts become final', async (t) => {
+    reading.done()
+    disk.free()
+    await until('a login succeeds', async () => (await logIn(url, 'visitor 6')).status === 303)
+    await until('the logouts are stored', () => refused.every((cookie) => !audit(outside, lmdb).records.has(keyOf(cookie))))
+    t.same(audit(outside, lmdb).faults, [])
+    t.equal((await fetch(`${url}/logout`, { method: 'POST', redirect: 'manual', headers: { cookie: visitors[5] as string } })).status, 303)
+    t.equal(await userOf(url, visitors[0] as string), 'visitor 0')
+    t.match(service.output(), 'the end of a session is stored now')
+  })
+
+  await t.test('full again, it still ends in time and with 0', async (t) => {
+    const reading = outside.useReadTransaction()
+    disk.fill()
+    await untilRefused(() => logIn(url, 'visitor 0'))
+    const begun = performance.now()
+    t.equal(await service.end('SIGTERM'), 0)
+    t.ok(performance.now() - begun < AT_ONCE_MS)
+    t.match(service.output(), 'No space left on device', 'the log has the reason')
+    t.notMatch(service.output(), /unhandled|uncaught/i)
+    reading.done()
+  })
+
+  await outside.close()
+
+  await t.test('another process finds everything in order, also while the disk is full', async (t) => {
+    const again = await startService(t, disk.folder)
+    await assertAll(t, again)
+    disk.free()
+    await until('a login succeeds', async () => (await logIn(again.url, 'visitor 7')).status === 303)
+    await assertAll(t, again)
+    t.equal(await again.end(), 0)
+    const outside = openForAudit(lmdb)
+    const found = audit(outside, lmdb)
+    await outside.close()
+    t.same(found.faults, [])
+
+    const storage = openLmdb(lmdb, { now: Date.now, maxBytes: 16_384 }, { info () {}, warn (...args: unknown[]) { t.fail(args.join(' ')) } })
+    for (const key of found.records.keys()) t.not(await storage.sessions.read(key), null)
+    await storage.close()
+  })
+
+  async function assertAll (t: Test, { url }: Service): Promise<void> {
+    for (const number of [0, 1, 6, 7]) t.equal(await userOf(url, visitors[number] as string), `visitor ${number}`)
+    for (const number of [2, 3, 4, 5]) t.equal(await userOf(url, visitors[number] as string), null, `visitor ${number} is logged out`)
+  }
+})
+
+async function logIn (url: string, name: string): Promise<Response> {
+  return await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: PASSWORD }) })
+}
+
+/** What is free within the file is used up first. */
+async function untilRefused (write: () => Promise<Response>): Promise<void> {
+  await until('the disk is full', async () => (await write()).status === 503)
+}
+
+async function userOf (url: string, cookie: string): Promise<string | null> {
+  const response = await fetch(url, { headers: { cookie, ...WANTS_JSON } })
+  const { user } = await response.json() as { user: { name: string } | null }
+  return user?.name ?? null
+}
+
+function cookieOf (response: Response): string {
+  return response.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+}
+
+function keyOf (cookie: string): string {
+  return storeKey(cookie.split('=')[1]?.split('.')[0] ?? '')
+}
+
+test('a write that LMDB never answers fails in time', async (t) => {
+  const never = new Promise<never>(() => {})
+  const stuck = { on () {}, transaction: () => never, flushed: never, committed: never }
+  await t.rejects(new LmdbWriter(stuck as never, 50).write('create', true, () => {}), {
+    code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503, headers: { 'retry-after': '1' }, cause: { message: 'not written within 50 ms' }
+  })
+  const unflushed = { ...stuck, transaction: async () => 'written' }
+  const writer = new LmdbWriter(unflushed as never, 50)
+  t.equal(await writer.write('patch', false, () => {}), 'written')
+  await t.rejects(writer.write('create', true, () => {}), { cause: { message: 'not written within 50 ms' } })
+  await t.rejects(writer.flush(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+})

@@ -1,0 +1,95 @@
+import { open, type RootDatabase } from 'lmdb'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** What stands in an LMDB folder, looked at from outside and without a line of the store's code. */
+export interface Audit {
+  /** By store key. */
+  records: Map<string, { user: string | null, expiresAt: number }>
+  tombstones: Map<string, number>
+  /** What does not fit together; empty if all is well. */
+  faults: string[]
+  /** The bytes of all keys and values. */
+  liveBytes: number
+  fileBytes: number
+  /** How many reader slots are taken. */
+  readers: number
+}
+
+/** Opens the folder for reading only, beside whatever process writes in it. */
+export function openForAudit (folder: string): RootDatabase {
+  return open({ path: folder, maxDbs: 16, noSubdir: false, readOnly: true })
+}
+
+export function audit (env: RootDatabase, folder: string): Audit {
+  env.resetReadTxn()
+  const values = env.openDB<unknown, string>({ name: 'sessions', encoding: 'msgpack' })
+  const ends = env.openDB<number, string>({ name: 'session tombstones', encoding: 'msgpack' })
+  const byUser = env.openDB<string, string>({ name: 'sessions by user', dupSort: true, encoding: 'ordered-binary' })
+  const byExpiry = env.openDB<string, number>({ name: 'sessions by expiry', dupSort: true, encoding: 'ordered-binary' })
+  const faults: string[] = []
+  const records: Audit['records'] = new Map()
+  let liveBytes = 0
+
+  for (const key of values.getKeys()) {
+    const bytes = values.getBinary(key)
+    liveBytes += key.length + (bytes?.length ?? 0)
+    const record = recordOf(() => values.get(key))
+    if (record === null) faults.push(`the record ${key} is no whole record: ${bytes?.toString('hex')}`)
+    else records.set(key, record)
+  }
+  const tombstones = new Map([...ends.getRange()].map(({ key, value }) => [key, value]))
+  const users = pairs(byUser.getRange())
+  const expiries = pairs(byExpiry.getRange())
+  liveBytes += 100 * (tombstones.size + users.size + expiries.size)
+
+  const expected = { users: new Set<string>(), expiries: new Set<string>() }
+  for (const [key, { user, expiresAt }] of records) {
+    if (user !== null) expected.users.add(pair(user, key))
+    expected.expiries.add(pair(expiresAt, key))
+    if (tombstones.has(key)) faults.push(`${key} is both there and removed`)
+  }
+  for (const [key, until] of tombstones) expected.expiries.add(pair(until, key))
+  for (const name of ['users', 'expiries'] as const) {
+    const found = name === 'users' ? users : expiries
+    for (const entry of found) if (!expected[name].has(entry)) faults.push(`the index of ${name} has ${entry}, which is not there`)
+    for (const entry of expected[name]) if (!found.has(entry)) faults.push(`the index of ${name} lacks ${entry}`)
+  }
+  return { records, tombstones, faults, liveBytes, fileBytes: statSync(join(folder, 'data.mdb')).size, readers: readersOf(env) }
+}
+
+function recordOf (read: () => unknown): { user: string | null, expiresAt: number } | null {
+  let value
+  try {
+    value = read()
+  } catch {
+    return null
+  }
+  if (!Array.isArray(value) || value[0] !== 1 || value.length % 2 !== 0) return null
+  const [, createdAt, seenAt, expiresAt, permanent, user, ...fields] = value
+  const isWhole = [createdAt, seenAt, expiresAt].every(Number.isSafeInteger) && typeof permanent === 'boolean' &&
+    (user === null || typeof user === 'string') && fields.every((field, index) => typeof field === 'string' && (index % 2 === 0 || isJson(field)))
+  return isWhole ? { user, expiresAt } : null
+}
+
+function isJson (text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function pairs (entries: Iterable<{ key: string | number, value: string }>): Set<string> {
+  return new Set([...entries].map(({ key, value }) => pair(key, value)))
+}
+
+function pair (name: string | number, key: string): string {
+  return `${name} → ${key}`
+}
+
+/** After a line of headings there is one line a reader. */
+export function readersOf (env: RootDatabase): number {
+  return env.readerList().split('\n').filter((line) => /^\s*\d+\s+[\da-f]+/.test(line)).length
+}
