@@ -150,7 +150,7 @@ async function within<T> (ms: number, what: string, work: () => Promise<T>): Pro
 }
 
 /** The compiled program; it has to be that of the sources as they are now. */
-function compiled (program: 'server' | 'cli'): string {
+export function compiled (program: 'server' | 'cli'): string {
   for (const source of sources()) {
     const built = join(root, 'dist', source.replace(/\.ts$/, '.js'))
     if (!existsSync(built)) throw new Error(`dist has no ${source}: run "npm run build" first.`)

@@ -1,0 +1,45 @@
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { join } from 'node:path'
+import { compiled } from '../service.js'
+
+const PROGRAM = join(import.meta.dirname, '../fixtures/torture-host.js')
+const START_MS = 20_000
+
+/** An application with the plugin in a process of its own, from `dist`. */
+export interface Host {
+  /** Opens the folder, and answers its address; null if the process ends before that. */
+  open (options: object): Promise<string | null>
+  /** Kills it, and answers when it is dead. */
+  kill (): Promise<void>
+  /** What it has written to its standard error. */
+  errors (): string
+}
+
+/** Starts the process and lets it load its code. */
+export function startHost (): Host {
+  compiled('server')
+  const child = spawn(process.execPath, [PROGRAM], { env: { PATH: process.env['PATH'] }, stdio: 'pipe' })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  let errors = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { errors += text })
+  child.stdin.on('error', () => {})
+  const ended = new Promise<void>((resolve) => { child.once('exit', () => { resolve() }) })
+  const timer = setTimeout(() => { child.kill('SIGKILL') }, START_MS)
+  const loaded = lines.next()
+  return {
+    async open (options) {
+      await loaded
+      child.stdin.write(`${JSON.stringify(options)}\n`)
+      const { value = null } = await lines.next() as { value?: string }
+      clearTimeout(timer)
+      return value
+    },
+    async kill () {
+      clearTimeout(timer)
+      child.kill('SIGKILL')
+      await ended
+    },
+    errors: () => errors
+  }
+}

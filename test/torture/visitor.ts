@@ -1,0 +1,135 @@
+import { request as send, type Agent } from 'node:http'
+import { storeKey } from '../../plugins/session/ticket.js'
+import type { Random } from './random.js'
+
+export interface Answer {
+  status: number
+  cookie: string | null
+  body: string
+}
+
+/** What a visitor knows of one session. Of what was not answered both outcomes are possible. */
+export interface Visit {
+  readonly user: string
+  readonly cookie: string
+  readonly key: string
+  /** Whether it may be live, whether it may be dead. */
+  state: 'live' | 'ended' | 'unknown'
+  /** The values that each key may have; undefined for none. */
+  readonly values: Map<string, Array<string | undefined>>
+}
+
+const MOST_VISITS = 8
+const KEYS = ['a', 'b', 'c', 'd']
+/** More than a page of LMDB at times. */
+const LONGEST_VALUE = 6_000
+
+export type Count = Record<'login' | 'set' | 'read' | 'logout', number>
+
+/** Logs in, writes, reads and logs out, one after the other, and notes what was acknowledged. */
+export class Visitor {
+  readonly visits: Visit[] = []
+  /** Touched since the last look at them. */
+  readonly recent = new Set<Visit>()
+  readonly acknowledged: Count = { login: 0, set: 0, read: 0, logout: 0 }
+  readonly faults: string[] = []
+  readonly #name: string
+  readonly #random: Random
+  #written = 0
+
+  constructor (name: string, random: Random) {
+    this.#name = name
+    this.#random = random
+  }
+
+  get live (): Visit[] {
+    return this.visits.filter(({ state }) => state === 'live')
+  }
+
+  /** Goes on until the service does not answer any more. */
+  async roam (url: string, agent: Agent): Promise<void> {
+    try {
+      for (;;) await this.#step(url, agent)
+    } catch (error) {
+      if (error instanceof Fault) this.faults.push(error.message)
+    }
+  }
+
+  async #step (url: string, agent: Agent): Promise<void> {
+    const live = this.live
+    const chance = this.#random.next()
+    if (live.length === 0 || (live.length < MOST_VISITS && chance < 0.3)) await this.#login(url, agent)
+    else if (chance < 0.7) await this.#set(this.#random.of(live), url, agent)
+    else if (chance < 0.8) await this.look(this.#random.of(live), url, agent)
+    else await this.#logout(this.#random.of(live), url, agent)
+  }
+
+  async #login (url: string, agent: Agent): Promise<void> {
+    const { status, cookie } = await call(agent, 'POST', `${url}/login/${this.#name}`)
+    if (status !== 200 || cookie === null) throw new Fault(`a login got ${status}`)
+    const id = cookie.split('=')[1]?.split('.')[0] ?? ''
+    const visit: Visit = { user: this.#name, cookie, key: storeKey(id), state: 'live', values: new Map() }
+    this.visits.push(visit)
+    this.recent.add(visit)
+    this.acknowledged.login++
+  }
+
+  async #set (visit: Visit, url: string, agent: Agent): Promise<void> {
+    const key = this.#random.of(KEYS)
+    const value = `${++this.#written}:`.padEnd(this.#random.integer(this.#random.next() < 0.1 ? LONGEST_VALUE : 200), 'x')
+    this.recent.add(visit)
+    const before = visit.values.get(key) ?? [undefined]
+    visit.values.set(key, [...before, value])
+    const { status } = await call(agent, 'POST', `${url}/set/${key}`, visit.cookie, value)
+    if (status !== 200) throw new Fault(`a write got ${status}`)
+    visit.values.set(key, [value])
+    this.acknowledged.set++
+  }
+
+  async #logout (visit: Visit, url: string, agent: Agent): Promise<void> {
+    this.recent.add(visit)
+    visit.state = 'unknown'
+    const { status } = await call(agent, 'POST', `${url}/logout`, visit.cookie)
+    if (status !== 200) throw new Fault(`a logout got ${status}`)
+    visit.state = 'ended'
+    this.acknowledged.logout++
+  }
+
+  /** Compares what the service says of a visit with what was acknowledged; from then on what it says is known. */
+  async look (visit: Visit, url: string, agent: Agent): Promise<void> {
+    const { status, body } = await call(agent, 'GET', url, visit.cookie, undefined)
+    if (status !== 200) throw new Fault(`a read got ${status}`)
+    const { user, data } = JSON.parse(body) as { user: string | null, data: Record<string, string> }
+    this.acknowledged.read++
+    if (user !== null && visit.state === 'ended') throw new Fault(`${visit.key} is logged in after its logout`)
+    if (user === null && visit.state === 'live') throw new Fault(`${visit.key} has lost its login`)
+    visit.state = user === null ? 'ended' : 'live'
+    if (user === null) return
+    if (user !== visit.user) throw new Fault(`${visit.key} is ${user} and not ${visit.user}`)
+    for (const [key, possible] of visit.values) {
+      if (!possible.includes(data[key])) throw new Fault(`${visit.key} has ${data[key]?.slice(0, 20)} as ${key}, and not one of ${possible.map((value) => value?.slice(0, 20)).join(', ')}`)
+      visit.values.set(key, [data[key]])
+    }
+  }
+}
+
+/** What must not happen, whenever the service is killed. */
+export class Fault extends Error {}
+
+/** A request counts as answered when the head of the answer is there; its body is for those who read. */
+function call (agent: Agent, method: string, url: string, cookie?: string, body?: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const headers = { ...cookie !== undefined && { cookie }, ...body !== undefined && { 'content-type': 'text/plain' } }
+    const request = send(url, { method, agent, headers }, (response) => {
+      const [setCookie = null] = response.headers['set-cookie'] ?? []
+      const answer = { status: response.statusCode ?? 0, cookie: setCookie?.split(';')[0] ?? null }
+      if (method !== 'GET') resolve({ ...answer, body: '' })
+      let text = ''
+      response.setEncoding('utf8').on('data', (part: string) => { text += part })
+      response.once('end', () => { resolve({ ...answer, body: text }) })
+      response.once('error', reject)
+    })
+    request.once('error', reject)
+    request.end(body)
+  })
+}
