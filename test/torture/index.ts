@@ -5,14 +5,15 @@ import { parseArgs } from 'node:util'
 import { describe } from './describe.js'
 import { torture } from './torture.js'
 
-// npm run torture [-- rounds [--seed n]]
+// npm run torture [-- rounds [--seed n] [--seconds n]]
 
-const { values, positionals: [rounds = '200'] } = parseArgs({ allowPositionals: true, options: { seed: { type: 'string' } } })
+const { values, positionals: [rounds = '200'] } = parseArgs({ allowPositionals: true, options: { seed: { type: 'string' }, seconds: { type: 'string', default: 'Infinity' } } })
 const seed = Number(values.seed ?? Date.now() % 2 ** 32)
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-torture-'))
-process.stdout.write(`${rounds} rounds, seed ${seed}\n`)
+process.stdout.write(`up to ${rounds} rounds, seed ${seed}\n`)
 const report = await torture({
   rounds: Number(rounds),
+  secondsAtMost: Number(values.seconds),
   seed,
   folder,
   onRound (round) { if (round % 100 === 0) process.stdout.write(`${round}\n`) }
