@@ -5,9 +5,9 @@ import { Accounts } from '../plugins/accounts/accounts.js'
 import { accountKey, normalName } from '../plugins/accounts/name.js'
 import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
 import type { AccountStore } from '../plugins/accounts/store.js'
+import { recordOf } from '../plugins/session/store-contract.js'
 import type { SessionStore } from '../plugins/session/store.js'
 import { Client, build, buildHost, gate } from './helper.js'
-import { recordOf } from './store-contract.js'
 import { kinds, openEngine, stop, type Kind } from './watched-store.js'
 
 const START = recordOf().createdAt

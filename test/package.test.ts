@@ -35,7 +35,7 @@ t.test('the package has the program, its types and what a reader needs, and noth
   t.same(scripts.sort(), types.sort(), 'each has its types')
 
   const { main, types: mainTypes, bin, exports } = manifest
-  for (const entry of [main, mainTypes, ...Object.values<string>(bin), ...Object.values<string>(exports['.'])]) {
+  for (const entry of [main, mainTypes, ...Object.values<string>(bin), ...Object.values<string>(exports['.']), ...Object.values<string>(exports['./store-contract'])]) {
     t.ok(paths.includes(entry.replace(/^\.\//, '')), `${entry} is in the package`)
   }
   for (const path of inDist) {
@@ -73,7 +73,8 @@ const hosts = {
   'two.js': 'two hosts in one process know nothing of one another',
   'cookie-first.js': 'a host has cookies of its own',
   'neighbours.js': 'what a host has of its own is not disturbed',
-  'common.cjs': 'a CommonJS host requires the package'
+  'common.cjs': 'a CommonJS host requires the package',
+  'store.js': 'a host proves its own store with the contract suite'
 }
 
 for (const [file, sentence] of Object.entries(hosts)) {
@@ -81,6 +82,14 @@ for (const [file, sentence] of Object.entries(hosts)) {
     t.match(await run(process.execPath, [file], host), { code: 0, stderr: '' })
   })
 }
+
+t.test('the contract suite finds out a store whose patch inserts', async (t) => {
+  const { code, stdout } = await run(process.execPath, ['--test-reporter=tap', 'broken-store.js'], host)
+  t.equal(code, 1)
+  const failed = [...stdout.matchAll(/^not ok \d+ - (.*)$/gm)].map(([, sentence]) => sentence)
+  t.ok(failed.includes('patch never creates'), failed.join(', '))
+  t.notOk(failed.includes('what was created is read'))
+})
 
 /** `npm pack` of a copy: it builds anew, and other tests may be running what is built in the checkout. */
 async function pack (): Promise<Packed> {

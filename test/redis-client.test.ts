@@ -4,11 +4,11 @@ import { join, resolve } from 'node:path'
 import { test, type Test } from 'tap'
 import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
 import { RedisStore } from '../plugins/session/redis-store.js'
+import { changesOf, recordOf } from '../plugins/session/store-contract.js'
 import { connectRedis } from '../plugins/storage/redis-client.js'
 import { parseRedisUrl, type RedisTarget } from '../plugins/storage/redis-url.js'
 import { needs } from './helper.js'
 import { freePort, startRedis } from './redis.js'
-import { changesOf, recordOf } from './store-contract.js'
 import { eventually } from './watched-store.js'
 
 test('a redis url says where and as whom', (t) => {

@@ -1,9 +1,9 @@
 import tap, { test } from 'tap'
 import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
 import { RedisStore } from '../plugins/session/redis-store.js'
+import { storeContract } from '../plugins/session/store-contract.js'
 import { needs } from './helper.js'
 import { connect, startRedisCluster, type RedisServer } from './redis.js'
-import { storeContract } from './store-contract.js'
 import { listen, loggedIn, statuses, underLoad } from './visitors.js'
 import { eventually } from './watched-store.js'
 
@@ -24,7 +24,7 @@ test('in a cluster', needs('redis-server'), async (t) => {
 
   await t.test('the Redis store keeps the contract', async (t) => {
     const client = await connect(t, cluster.url)
-    storeContract(t, async (_t, options) => {
+    storeContract((name, run) => t.test(name, run), async (options) => {
       await empty()
       return new RedisStore(client, { ...options, onCorrupt () {}, deadlineMs: 5_000 })
     }, { sweeps: false })

@@ -9,12 +9,12 @@ import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
 import { RedisIndex } from '../plugins/session/redis-index.js'
 import { withSessionScripts } from '../plugins/session/redis-scripts.js'
 import { RedisStore, type RedisStoreOptions } from '../plugins/session/redis-store.js'
+import { changesOf, recordOf, storeContract } from '../plugins/session/store-contract.js'
 import { TOMBSTONE_MS, sizeOf } from '../plugins/session/store.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { boundedCalls } from '../plugins/storage/bounded-calls.js'
 import { Client, build, buildHost, needs } from './helper.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
-import { changesOf, recordOf, storeContract } from './store-contract.js'
 import { eventually } from './watched-store.js'
 
 const START = recordOf().createdAt
@@ -35,7 +35,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
   }
 
   t.test('keeps the contract', async (t) => {
-    storeContract(t, async (_t, options) => {
+    storeContract((name, run) => t.test(name, run), async (options) => {
       await server.client.flushall()
       return new RedisStore(client, { ...options, onCorrupt () {}, deadlineMs: 5_000 })
     }, { sweeps: false })

@@ -7,18 +7,22 @@ import { createInterface } from 'node:readline'
 import { test, type Test } from 'tap'
 import { LmdbStore } from '../plugins/session/lmdb-store.js'
 import { MemoryStore } from '../plugins/session/memory-store.js'
+import { changesOf, recordOf, storeContract } from '../plugins/session/store-contract.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { openLmdb } from '../plugins/storage/lmdb.js'
 import { Client, buildHost } from './helper.js'
-import { changesOf, recordOf, storeContract } from './store-contract.js'
 import { openStore } from './watched-store.js'
 
 test('the memory store keeps the contract', async (t) => {
-  storeContract(t, (_t, options) => new MemoryStore(options))
+  storeContract((name, run) => t.test(name, run), (options) => new MemoryStore(options))
 })
 
 test('the LMDB store keeps the contract', async (t) => {
-  storeContract(t, (t, { now, maxBytes }) => openStore(t, 'lmdb:', { now, maxBytes }))
+  let own = t
+  storeContract((name, run) => t.test(name, (t) => {
+    own = t
+    return run()
+  }), ({ now, maxBytes }) => openStore(own, 'lmdb:', { now, maxBytes }))
 })
 
 test('the memory store is bounded', async (t) => {

@@ -2,7 +2,7 @@
  * The store contract: what a place for sessions has to promise.
  *
  * Everything that makes sessions correct under races rests on four rules. They are stated once, here, and one suite
- * (`test/stores.test.ts`) proves them for every store.
+ * (`storeContract` of `hatcheck/store-contract`) proves them for every store.
  *
  * 1. **Missing is not an error.** A record that never was, has expired, was removed or cannot be decoded reads as
  *    `null`. A store throws (or rejects) only when the system behind it failed.

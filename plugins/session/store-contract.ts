@@ -1,0 +1,475 @@
+import assert, { deepEqual, equal, notEqual, ok } from 'node:assert/strict'
+import { SessionTooLargeError } from './errors.js'
+import {
+  TOMBSTONE_MS, sizeOf,
+  type MaybePromise, type SessionChanges, type SessionRecord, type SessionStore, type StoreOptions
+} from './store.js'
+
+/** How a test runner defines a test: the `test` of node:test and of vitest is one, and so is `(name, run) => t.test(name, run)` of tap. */
+export type DefineTest = (name: string, run: () => Promise<void>) => unknown
+
+/** Opens an empty store for one check. The check ends with the store's `close`. */
+export type OpenStore = (options: StoreOptions) => MaybePromise<SessionStore>
+
+export interface StoreContractOptions {
+  /**
+   * False for a store that forgets what has expired by itself, some time after it: `sweep` has nothing to do there, and
+   * when a record is no longer held is that store's own business.
+   *
+   * @default true
+   */
+  sweeps?: boolean
+  /**
+   * Checks that the store cannot pass, by their names, each with the reason. A store that has one here does not keep the
+   * contract; tell its users what they lose.
+   *
+   * @default none
+   */
+  except?: Readonly<Record<string, string>>
+}
+
+const START = 1_800_000_000_000
+const HOUR = 3_600_000
+
+/** A record for a test: it lives for an hour from the beginning of the check. */
+export function recordOf (values: Partial<SessionRecord> = {}): SessionRecord {
+  return { createdAt: START, seenAt: START, expiresAt: START + HOUR, permanent: false, user: null, fields: { a: '1', b: '"two"' }, ...values }
+}
+
+/** Changes for a test; without values they change nothing in {@link recordOf}. */
+export function changesOf (values: Partial<SessionChanges> = {}): SessionChanges {
+  return { set: {}, remove: [], seenAt: START, expiresAt: START + HOUR, ...values }
+}
+
+/**
+ * Every sentence of the contract of {@link SessionStore}, as a test. Each has a store and a clock of its own; the clock
+ * stands still, in a year that need not be this one, so a store must ask `options.now` and nothing else for the time.
+ *
+ * The checks use the same keys, so with one database for all, let them run one after another and let `open` empty it.
+ *
+ * @throws TypeError if `except` names a check that is not there.
+ * @example
+ * import { storeContract } from 'hatcheck/store-contract'
+ * import { test } from 'node:test'
+ *
+ * storeContract(test, (options) => new MyStore(options))
+ */
+export function storeContract (test: DefineTest, open: OpenStore, { sweeps = true, except = {} }: StoreContractOptions = {}): void {
+  const excepted = new Set(Object.keys(except))
+  const check: Check = (sentence, run, maxBytes = 4_096) => {
+    if (excepted.delete(sentence)) return
+    test(sentence, async () => {
+      const clock = { time: START }
+      const store = await open({ now: () => clock.time, maxBytes })
+      try {
+        await run(store, clock)
+      } finally {
+        await store.close()
+      }
+    })
+  }
+
+  check('what was created is read', async (store) => {
+    const record = recordOf({ permanent: true, user: 'Harry', fields: { a: '1', nested: '{"x":[1,2,{"y":null}]}', empty: '""' } })
+    equal(await store.create('one', record), true)
+    deepEqual(await store.read('one'), record)
+    deepEqual(await store.read('one'), record, 'again')
+  })
+
+  check('missing, expired and removed all read as null', async (store, clock) => {
+    equal(await store.read('never was'), null)
+    await store.create('expires', recordOf({ expiresAt: START + 1_000 }))
+    await store.create('removed', recordOf())
+    await store.remove('removed')
+    equal(await store.read('removed'), null)
+    clock.time = START + 999
+    notEqual(await store.read('expires'), null, 'a moment before')
+    clock.time = START + 1_000
+    equal(await store.read('expires'), null, 'at the moment')
+    clock.time = START + HOUR
+    equal(await store.read('expires'), null, 'long after')
+  })
+
+  check('an answer says at once whether the store is sync', async (store) => {
+    await store.create('one', recordOf())
+    equal(store.read('one') instanceof Promise, !store.sync)
+    equal(store.read('none') instanceof Promise, !store.sync)
+  })
+
+  check('create only inserts', async (store) => {
+    equal(await store.create('one', recordOf({ fields: { first: '1' } })), true)
+    equal(await store.create('one', recordOf({ user: 'Mallory', fields: { second: '2' } })), false)
+    deepEqual((await store.read('one'))?.fields, { first: '1' })
+    deepEqual(await store.ofUser('Mallory'), [])
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => store.create('many', recordOf({ fields: { i: String(i) } }))))
+    equal(answers.filter(Boolean).length, 1)
+    equal((await store.read('many'))?.fields['i'], String(answers.indexOf(true)))
+    equal(await store.count(), 2)
+  })
+
+  check('create does not bring back a removed key', async (store, clock) => {
+    await store.create('one', recordOf())
+    await store.remove('one')
+    await store.remove('never was')
+    for (const key of ['one', 'never was']) {
+      equal(await store.create(key, recordOf({ user: 'Harry' })), false)
+      equal(await store.read(key), null)
+    }
+    clock.time = START + TOMBSTONE_MS - 1
+    while (await store.sweep(5) > 0);
+    equal(await store.create('one', recordOf({ expiresAt: START + HOUR })), false, 'as long as a request may take')
+    deepEqual(await store.ofUser('Harry'), [])
+    equal(await store.count(), 0)
+  })
+
+  check('create refuses what is too large', async (store) => {
+    await assert.rejects(async () => await store.create('one', recordOf({ fields: { a: JSON.stringify('x'.repeat(5_000)) } })), SessionTooLargeError)
+    equal(await store.read('one'), null)
+    equal(await store.count(), 0)
+  })
+
+  check('patch sets and removes its own fields only', async (store) => {
+    await store.create('one', recordOf({ fields: { a: '1', b: '2', c: '3' } }))
+    equal(await store.patch('one', changesOf({ set: { b: '20', d: '4' }, remove: ['c', 'not there'] })), true)
+    deepEqual((await store.read('one'))?.fields, { a: '1', b: '20', d: '4' })
+    equal(await store.patch('one', changesOf({ remove: ['a', 'b', 'd'] })), true)
+    deepEqual((await store.read('one'))?.fields, {}, 'down to none')
+  })
+
+  check('patches of different fields at once all survive', async (store) => {
+    await store.create('one', recordOf({ fields: { gone: '0' } }))
+    const keys = Array.from({ length: 50 }, (_, i) => `field${i}`)
+    const answers = await Promise.all(keys.map((key, i) => store.patch('one', changesOf({ set: { [key]: String(i) }, remove: i === 7 ? ['gone'] : [] }))))
+    ok(answers.every(Boolean))
+    deepEqual((await store.read('one'))?.fields, Object.fromEntries(keys.map((key, i) => [key, String(i)])))
+  })
+
+  check('patch never creates', async (store, clock) => {
+    await store.create('removed', recordOf())
+    await store.remove('removed')
+    await store.create('expired', recordOf({ expiresAt: START + 1 }))
+    clock.time = START + 1
+    for (const key of ['never was', 'removed', 'expired']) {
+      equal(await store.patch(key, changesOf({ set: { a: '1' }, user: 'Harry', expiresAt: START + 2 * HOUR })), false, key)
+      equal(await store.read(key), null)
+    }
+    deepEqual(await store.ofUser('Harry'), [])
+  })
+
+  check('patch takes the later of each time', async (store) => {
+    await store.create('one', recordOf())
+    await store.patch('one', changesOf({ seenAt: START + 10, expiresAt: START + HOUR + 10 }))
+    includes(await store.read('one'), { createdAt: START, seenAt: START + 10, expiresAt: START + HOUR + 10 })
+    await store.patch('one', changesOf({ seenAt: START - 10, expiresAt: START + 10 }))
+    includes(await store.read('one'), { createdAt: START, seenAt: START + 10, expiresAt: START + HOUR + 10 })
+  })
+
+  check('patch takes the given expiry when it says whether the session is permanent', async (store, clock) => {
+    await store.create('one', recordOf({ permanent: true, expiresAt: START + 10 * HOUR }))
+    await store.patch('one', changesOf({ permanent: false, expiresAt: START + HOUR }))
+    includes(await store.read('one'), { permanent: false, expiresAt: START + HOUR })
+    clock.time = START + HOUR
+    equal(await store.read('one'), null)
+    while (await store.sweep(5) > 0);
+    if (sweeps) equal(await store.count(), 0, 'the sweep goes by the new expiry')
+  })
+
+  check('a patch that makes the record too large changes nothing', async (store) => {
+    const record = recordOf({ user: 'Harry' })
+    await store.create('one', record)
+    await assert.rejects(
+      async () => await store.patch('one', changesOf({ set: { a: '2', big: JSON.stringify('x'.repeat(5_000)) }, seenAt: START + 1, expiresAt: START + 2 * HOUR, user: null })),
+      { code: 'HATCHECK_SESSION_TOO_LARGE', statusCode: 413 }
+    )
+    deepEqual(await store.read('one'), record)
+    equal((await store.ofUser('Harry')).length, 1)
+  })
+
+  check('patches at once cannot make the record too large together', async (store) => {
+    await store.create('one', recordOf({ fields: {} }))
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 },
+      async (_, i) => await store.patch('one', changesOf({ set: { [`field${i}`]: JSON.stringify('é'.repeat(150)) } }))))
+    const fields = (await store.read('one'))?.fields ?? {}
+    ok(sizeOf(fields) <= 1_000)
+    const written = outcomes.filter(({ status }) => status === 'fulfilled').length
+    equal(Object.keys(fields).length, written)
+    ok(written > 0 && written < 20)
+    for (const outcome of outcomes) if (outcome.status === 'rejected') includes(outcome.reason, { code: 'HATCHECK_SESSION_TOO_LARGE' })
+  }, 1_000)
+
+  check('touch never creates', async (store, clock) => {
+    await store.create('removed', recordOf())
+    await store.remove('removed')
+    await store.create('expired', recordOf({ expiresAt: START + 1 }))
+    clock.time = START + 1
+    for (const key of ['never was', 'removed', 'expired']) {
+      equal(await store.touch(key, START, START + 2 * HOUR), false, key)
+      equal(await store.read(key), null)
+    }
+  })
+
+  check('touch moves both times forward, never back, and changes nothing else', async (store) => {
+    const record = recordOf({ permanent: true, user: 'Harry' })
+    await store.create('one', record)
+    equal(await store.touch('one', START + 5, START + HOUR + 5), true)
+    deepEqual(await store.read('one'), { ...record, seenAt: START + 5, expiresAt: START + HOUR + 5 })
+    equal(await store.touch('one', START, START + 1), true)
+    deepEqual(await store.read('one'), { ...record, seenAt: START + 5, expiresAt: START + HOUR + 5 })
+    await store.touch('one', START + 6, START + 1)
+    deepEqual(await store.read('one'), { ...record, seenAt: START + 6, expiresAt: START + HOUR + 5 }, 'each clock for itself')
+  })
+
+  check('touches among patches lose nothing', async (store) => {
+    await store.create('one', recordOf({ fields: {} }))
+    await Promise.all(Array.from({ length: 60 }, (_, i) => i % 2 === 0
+      ? store.touch('one', START + i, START + HOUR + i)
+      : store.patch('one', changesOf({ set: { [`field${i}`]: '1' } }))))
+    const record = await store.read('one')
+    equal(Object.keys(record?.fields ?? {}).length, 30)
+    includes(record, { seenAt: START + 58, expiresAt: START + HOUR + 58 })
+  })
+
+  check('remove answers the last record, once', async (store) => {
+    await store.create('one', recordOf({ user: 'Harry', fields: { a: '1' } }))
+    await store.patch('one', changesOf({ set: { b: '2' } }))
+    const last = await store.read('one')
+    const answers = await Promise.all(Array.from({ length: 50 }, () => store.remove('one')))
+    deepEqual(answers.filter((answer) => answer !== null), [last])
+    deepEqual(last?.fields, { a: '1', b: '2' })
+    equal(await store.remove('one'), null, 'and is idempotent')
+    equal(await store.remove('never was'), null)
+    equal(await store.count(), 0)
+    deepEqual(await store.ofUser('Harry'), [])
+  })
+
+  check('remove of an expired session answers null', async (store, clock) => {
+    await store.create('one', recordOf({ expiresAt: START + 1 }))
+    clock.time = START + 1
+    equal(await store.remove('one'), null)
+    equal(await store.count(), 0)
+  })
+
+  check('a patch is either in the record that remove answers, or refused', async (store) => {
+    await store.create('one', recordOf({ fields: {} }))
+    const patchAt = (i: number): Promise<boolean> => Promise.resolve(store.patch('one', changesOf({ set: { [`field${i}`]: '1' } })))
+    const before = Array.from({ length: 25 }, (_, i) => patchAt(i))
+    const removing = Promise.resolve(store.remove('one'))
+    const after = Array.from({ length: 25 }, (_, i) => patchAt(25 + i))
+    const answers = await Promise.all([...before, ...after])
+    deepEqual(Object.keys((await removing)?.fields ?? {}), answers.flatMap((answer, i) => answer ? [`field${i}`] : []))
+    equal(await store.read('one'), null)
+  })
+
+  check('the sessions of a user are listed oldest first', async (store, clock) => {
+    for (const [key, createdAt] of [['c', 30], ['a', 10], ['b', 20]] as const) {
+      await store.create(key, recordOf({ createdAt: START + createdAt, user: 'Harry', fields: { key: JSON.stringify(key) } }))
+    }
+    await store.create('expiring', recordOf({ user: 'Harry', createdAt: START, expiresAt: START + 1 }))
+    await store.create('of another', recordOf({ user: 'Sally' }))
+    await store.create('of nobody', recordOf())
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['expiring', 'a', 'b', 'c'])
+    clock.time = START + 1
+    const sessions = await store.ofUser('Harry')
+    deepEqual(sessions.map(({ key }) => key), ['a', 'b', 'c'], 'the live ones')
+    deepEqual(sessions[0]?.record, await store.read('a'))
+    deepEqual(await store.ofUser('Nobody'), [])
+  })
+
+  check('names are told apart exactly', async (store) => {
+    const long = 'N'.repeat(300)
+    const names = ['Harry', 'harry', 'Harry ', 'Harr', 'Harry2', 'Zoë', 'Zoë'.normalize('NFD'), '王小明', '😀', '__proto__', 'constructor', '1', `${long}a`, `${long}b`, `${'字'.repeat(256)}a`, `${'字'.repeat(256)}b`]
+    for (const name of names) equal(await store.create(`of ${names.indexOf(name)}`, recordOf({ user: name })), true, name.slice(0, 20))
+    for (const name of names) deepEqual((await store.ofUser(name)).map(({ record }) => record.user), [name], name.slice(0, 20))
+    for (const name of names) {
+      equal(await store.removeOfUser(name), 1)
+      deepEqual(await store.ofUser(name), [])
+    }
+    equal(await store.count(), 0)
+  })
+
+  check('the index follows a change of the user', async (store) => {
+    await store.create('one', recordOf({ user: 'Harry' }))
+    await store.patch('one', changesOf({ set: { c: '1' } }))
+    equal((await store.ofUser('Harry')).length, 1, 'no change')
+    await store.patch('one', changesOf({ user: 'Sally' }))
+    deepEqual(await store.ofUser('Harry'), [])
+    equal((await store.ofUser('Sally')).length, 1)
+    await store.patch('one', changesOf({ user: null }))
+    deepEqual(await store.ofUser('Sally'), [])
+    equal((await store.read('one'))?.user, null)
+    await store.patch('one', changesOf({ user: 'Harry' }))
+    equal((await store.ofUser('Harry')).length, 1)
+    await store.remove('one')
+    deepEqual(await store.ofUser('Harry'), [])
+  })
+
+  check('take answers the fields with a prefix, and they are gone', async (store) => {
+    const fields = { 'p:1': '"one"', 'p:2': '{"two":2}', p: '1', 'q:1': '3', 'other p:1': '4' }
+    await store.create('one', recordOf({ fields, user: 'Harry' }))
+    const before = await store.read('one')
+    deepEqual(await store.take('one', 'p:'), { 'p:1': '"one"', 'p:2': '{"two":2}' })
+    deepEqual(await store.read('one'), { ...before, fields: { p: '1', 'q:1': '3', 'other p:1': '4' } }, 'nothing else is changed')
+    deepEqual(await store.take('one', 'p:'), {})
+    deepEqual(await store.take('one', 'none of these'), {})
+    equal((await store.ofUser('Harry')).length, 1)
+  })
+
+  check('take never creates', async (store, clock) => {
+    deepEqual(await store.take('never was', ''), {})
+    await store.create('expired', recordOf({ expiresAt: START + 1 }))
+    await store.create('removed', recordOf())
+    await store.remove('removed')
+    clock.time = START + 1
+    for (const key of ['never was', 'expired', 'removed']) {
+      deepEqual(await store.take(key, ''), {}, key)
+      equal(await store.read(key), null, key)
+    }
+  })
+
+  check('of many that take at once, each field goes to one', async (store) => {
+    await store.create('one', recordOf({ fields: {} }))
+    const names = Array.from({ length: 40 }, (_, i) => `p:${i}`)
+    const taken: string[] = []
+    await Promise.all(names.map(async (name) => {
+      equal(await store.patch('one', changesOf({ set: { [name]: 'true', keep: '1' } })), true)
+      for (const field of Object.keys(await store.take('one', 'p:'))) taken.push(field)
+    }))
+    taken.push(...Object.keys(await store.take('one', 'p:')))
+    deepEqual(taken.sort(), names.sort())
+    deepEqual((await store.read('one'))?.fields, { keep: '1' })
+  })
+
+  check('removeOfUser ends every session of the user but the exception', async (store) => {
+    for (const key of ['a', 'b', 'c']) await store.create(key, recordOf({ user: 'Harry' }))
+    await store.create('of another', recordOf({ user: 'Sally' }))
+    const told: string[] = []
+    equal(await store.removeOfUser('Harry', 'b', (key) => { told.push(key) }), 2)
+    deepEqual(told.sort(), ['a', 'c'], 'and tells which')
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['b'])
+    equal(await store.create('a', recordOf({ user: 'Harry' })), false, 'for good')
+    equal(await store.removeOfUser('Harry', 'of another'), 1)
+    equal(await store.removeOfUser('Harry'), 0)
+    equal((await store.ofUser('Sally')).length, 1)
+    equal(await store.count(), 1)
+  })
+
+  check('removeOfUser ends a great many sessions', async (store) => {
+    await Promise.all(Array.from({ length: 300 }, (_, i) => store.create(`key${i}`, recordOf({ user: 'Harry' }))))
+    const told: string[] = []
+    const tell = (key: string): void => { told.push(key) }
+    const answers = await Promise.all([store.removeOfUser('Harry', undefined, tell), store.removeOfUser('Harry', undefined, tell)])
+    equal(answers[0] + answers[1], 300, 'each once')
+    equal(new Set(told).size, 300)
+    equal(told.length, 300, 'and each is told once')
+    equal(await store.count(), 0)
+  })
+
+  check('count tells the live records and the expired ones that no sweep has come to', async (store, clock) => {
+    equal(await store.count(), 0)
+    await store.create('one', recordOf())
+    await store.create('two', recordOf({ expiresAt: START + 1 }))
+    equal(await store.count(), 2)
+    clock.time = START + 2
+    equal(await store.count(), 2)
+    while (await store.sweep(5) > 0);
+    if (sweeps) equal(await store.count(), 1)
+  })
+
+  if (sweeps) sweepContract(check)
+
+  check('ping resolves', async (store) => {
+    await store.ping()
+  })
+
+  check('no record is a live object', async (store) => {
+    const given = { ...recordOf(), fields: { a: '1' } }
+    await store.create('one', given)
+    given.fields.a = 'changed by the caller'
+    deepEqual((await store.read('one'))?.fields, { a: '1' }, 'not the one that was created from')
+
+    await store.create('two', recordOf({ fields: { a: '1' } }))
+    const before = await store.read('two')
+    await store.patch('two', changesOf({ set: { a: '2' } }))
+    await store.touch('two', START + 7, START + HOUR + 7)
+    deepEqual(before, recordOf({ fields: { a: '1' } }), 'not the one that was read')
+  })
+
+  check('keys and values of every kind come back as they were', async (store) => {
+    const strings = ['', ' ', '0', '-1', 'null', 'undefined', 'length', 'hasOwnProperty', 'ключ', '鍵', '😀', 'a\u0000b', '\n\r\t', '"\'\\', '\u2028', '\uFEFF', '<script>', 'é'.normalize('NFD'), 'k'.repeat(400)]
+    const fields = Object.fromEntries(strings.map((text) => [`x${text}`, JSON.stringify(`${text}\ud800`)]))
+    await store.create('one', recordOf({ fields }))
+    deepEqual((await store.read('one'))?.fields, fields)
+    await store.patch('one', changesOf({ remove: Object.keys(fields).slice(1) }))
+    deepEqual(Object.keys((await store.read('one'))?.fields ?? {}), ['x'])
+  })
+
+  if (excepted.size > 0) throw new TypeError(`There is no check called ${[...excepted].join(', nor ')}.`)
+}
+
+type Check = (sentence: string, run: (store: SessionStore, clock: { time: number }) => Promise<void>, maxBytes?: number) => void
+
+/** Some of what an object has in it. */
+function includes (actual: object | null, expected: object): void {
+  deepEqual(Object.fromEntries(Object.keys(expected).map((key) => [key, Reflect.get(actual ?? {}, key)])), expected)
+}
+
+function sweepContract (check: Check): void {
+  check('sweep drops what has expired, and nothing else', async (store, clock) => {
+    await store.create('lives', recordOf({ user: 'Harry', expiresAt: START + 10 * HOUR }))
+    await store.create('expires', recordOf({ user: 'Harry', expiresAt: START + 10 }))
+    await store.create('touched', recordOf({ expiresAt: START + 10 }))
+    await store.touch('touched', START + 5, START + HOUR)
+    await store.create('patched', recordOf({ expiresAt: START + 10 }))
+    await store.patch('patched', changesOf({ expiresAt: START + HOUR }))
+    equal(await store.sweep(5), 0, 'nothing is due')
+    clock.time = START + 20
+    let dropped = 0
+    const told: unknown[] = []
+    for (let last = 1; last > 0; dropped += last) last = await store.sweep(5, (key, user) => { told.push([key, user]) })
+    equal(dropped, 1)
+    deepEqual(told, [['expires', 'Harry']], 'and tells which')
+    equal(await store.count(), 3)
+    for (const key of ['lives', 'touched', 'patched']) notEqual(await store.read(key), null, key)
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['lives'])
+    equal(await store.create('expires', recordOf()), true, 'the key of what expired may be used again')
+  })
+
+  check('sweep drops old tombstones', async (store, clock) => {
+    await store.create('one', recordOf())
+    await store.remove('one')
+    equal(await store.sweep(5), 0, 'not a fresh one')
+    clock.time = START + TOMBSTONE_MS + 1
+    equal(await store.sweep(5), 1)
+    equal(await store.sweep(5), 0)
+    equal(await store.create('one', recordOf({ expiresAt: START + HOUR })), true)
+  })
+
+  check('sweep works in slices', async (store, clock) => {
+    const keys = Array.from({ length: 1_000 }, (_, i) => `key${i}`)
+    await Promise.all(keys.map((key) => store.create(key, recordOf({ expiresAt: START + 1 }))))
+    clock.time = START + 2
+    const slice = await store.sweep(0)
+    ok(slice > 0 && slice < 1_000, `${slice} of 1000 expired records`)
+    ok(await store.count() > 0)
+    while (await store.sweep(0) > 0);
+    equal(await store.count(), 0)
+
+    await Promise.all(keys.map((key) => store.remove(key)))
+    clock.time = START + 2 + TOMBSTONE_MS + 1
+    const next = await store.sweep(0)
+    ok(next > 0 && next < 1_000, `${next} of 1000 tombstones`)
+    while (await store.sweep(0) > 0);
+    equal(await store.create('key999', recordOf({ expiresAt: START + HOUR })), true)
+  })
+
+  check('writes during a sweep are safe', async (store, clock) => {
+    const keys = Array.from({ length: 300 }, (_, i) => `key${i}`)
+    await Promise.all(keys.map((key, i) => store.create(key, recordOf({ expiresAt: START + (i % 2 === 0 ? 1 : HOUR) }))))
+    clock.time = START + 2
+    const sweeping = (async () => { while (await store.sweep(0) > 0) await new Promise((resolve) => { setImmediate(resolve) }) })()
+    const writing = Promise.all(keys.map((key) => store.patch(key, changesOf({ set: { c: '3' } }))))
+    await Promise.all([sweeping, writing])
+    deepEqual(await writing, keys.map((_, i) => i % 2 === 1))
+    equal(await store.count(), 150)
+  })
+}
