@@ -1,0 +1,271 @@
+import connectPgSimple from 'connect-pg-simple'
+import { EventEmitter } from 'node:events'
+import type { Pool } from 'pg'
+import { test } from 'tap'
+import { expressStore, type ExpressSessionStore } from '../plugins/session/express-store.js'
+import { changesOf, recordOf, storeContract } from '../plugins/session/store-contract.js'
+import { TOMBSTONE_MS } from '../plugins/session/store.js'
+import { Client, buildHost } from './helper.js'
+import { needsPostgres, startPostgres } from './postgres.js'
+import { stop } from './watched-store.js'
+
+const START = recordOf().createdAt
+const clock = { now: () => START }
+
+type Callback = (error?: any, value?: any) => void
+
+/** A store for express-session in a map. Each of its calls can be made to wait or fail. */
+class MapStore implements ExpressSessionStore {
+  readonly texts = new Map<string, string>()
+  lookOut: (call: string, sid: string) => unknown = () => {}
+
+  get (sid: string, callback: Callback): void {
+    this.#after('get', sid, callback, () => this.texts.has(sid) ? JSON.parse(this.texts.get(sid) as string) : undefined)
+  }
+
+  set (sid: string, session: object, callback: Callback = () => {}): void {
+    const text = JSON.stringify(session)
+    this.#after('set', sid, callback, () => { this.texts.set(sid, text) })
+  }
+
+  destroy (sid: string, callback: Callback = () => {}): void {
+    this.#after('destroy', sid, callback, () => { this.texts.delete(sid) })
+  }
+
+  #after (call: string, sid: string, callback: Callback, act: () => unknown): void {
+    Promise.resolve().then(() => this.lookOut(call, sid)).then(act).then((value) => { callback(null, value) }, callback)
+  }
+}
+
+class ListingStore extends MapStore {
+  all (callback: Callback): void {
+    setImmediate(callback, null, Object.fromEntries([...this.texts].map(([sid, text]) => [sid, JSON.parse(text)])))
+  }
+
+  length (callback: Callback): void {
+    setImmediate(callback, null, this.texts.size)
+  }
+}
+
+test('within one process the contract is kept', async (t) => {
+  storeContract((name, run) => t.test(name, run), (options) => expressStore(new ListingStore(), options), { sweeps: false })
+})
+
+test('over PostgreSQL', needsPostgres(), async (t) => {
+  const server = await startPostgres(t)
+  const pool = server.connect(t)
+  const PgSession = connectPgSimple({ Store: EventEmitter })
+
+  /** connect-pg-simple has neither `all` nor `length`. */
+  class ListingPgSession extends PgSession {
+    readonly #pool: Pool
+
+    constructor (pool: Pool) {
+      super({ pool, createTableIfMissing: true, pruneSessionInterval: false })
+      this.#pool = pool
+    }
+
+    all (callback: Callback): void {
+      this.#pool.query('SELECT sess FROM session').then(({ rows }) => { callback(null, rows.map(({ sess }) => sess)) }, callback)
+    }
+
+    length (callback: Callback): void {
+      this.#pool.query('SELECT count(*)::int FROM session').then(({ rows }) => { callback(null, rows[0].count) }, callback)
+    }
+  }
+
+  const open = (): ListingPgSession => new ListingPgSession(pool)
+  // Makes the table.
+  await expressStore(open(), { deadlineMs: 5_000 }).ping()
+  const empty = async (): Promise<void> => { await pool.query('DELETE FROM session') }
+
+  await t.test('within one process the contract is kept', async (t) => {
+    storeContract((name, run) => t.test(name, run), async (options) => {
+      await empty()
+      return expressStore(open(), { ...options, deadlineMs: 5_000 })
+    }, { sweeps: false })
+  })
+
+  const login = async (client: Client): Promise<void> => { await client.send({ method: 'POST', url: '/in' }) }
+  const host = async (t: Parameters<typeof buildHost>[0]): ReturnType<typeof buildHost> => {
+    const fastify = await buildHost(t, { sessionStore: expressStore(open(), { deadlineMs: 5_000 }) })
+    fastify.post('/in', async (request) => { await request.login('Harry') })
+    fastify.post('/out', async (request) => { await request.logout() })
+    fastify.get('/', async ({ user, session }) => ({ user: user?.name ?? null, keys: session.keys().filter((key) => key.startsWith('x')).sort() }))
+    fastify.post('/:key', async ({ session, params }) => { session.set((params as { key: string }).key as 'client_name', 'set') })
+    return fastify
+  }
+
+  await t.test('login, reading, writes at once, logout', async (t) => {
+    await empty()
+    const harry = new Client(await host(t))
+    await harry.send({ method: 'POST', url: '/xBefore' })
+    await login(harry)
+    t.strictSame((await harry.get('/')).json(), { user: 'Harry', keys: ['xBefore'] })
+    const copy = harry.cookieHeader
+
+    const keys = Array.from({ length: 20 }, (_, i) => `x${i}`)
+    const answers = await Promise.all(keys.map((key) => harry.send({ method: 'POST', url: `/${key}` })))
+    t.strictSame(answers.map(({ statusCode }) => statusCode), keys.map(() => 200))
+    t.strictSame((await harry.get('/')).json(), { user: 'Harry', keys: [...keys, 'xBefore'].sort() }, 'every one is there')
+
+    const [out] = await Promise.all([
+      harry.send({ method: 'POST', url: '/out', headers: { cookie: copy } }),
+      ...keys.map((key) => harry.send({ method: 'POST', url: `/${key}`, headers: { cookie: copy } }))
+    ])
+    t.equal(out.statusCode, 200)
+    t.strictSame((await harry.get('/', { cookie: copy })).json(), { user: null, keys: [] }, 'the cookie is dead')
+    t.equal((await pool.query('SELECT FROM session')).rowCount, 0)
+  })
+
+  await t.test('the store forgets by itself what is over', async (t) => {
+    await empty()
+    const backing = open()
+    let time = Date.now()
+    const store = expressStore(backing, { now: () => time, deadlineMs: 5_000 })
+    const prune = (): Promise<void> => new Promise((resolve, reject) => { backing.pruneSessions((error) => { if (error) reject(error); else resolve() }) })
+    await store.create('one', recordOf({ expiresAt: time + 10_000 }))
+    const { rows: [{ left }] } = await pool.query('SELECT extract(epoch FROM expire - now()) AS left FROM session')
+    t.ok(left > 60 && left <= 71, `${left} s`)
+    time += 10_001
+    t.equal(await store.read('one'), null, 'it is over by our clock')
+    await prune()
+    t.equal(await store.count(), 1)
+    await pool.query("UPDATE session SET expire = now() - interval '2 s'")
+    await prune()
+    t.equal(await store.count(), 0)
+    await backing.close()
+  })
+
+  await t.test('without all and length it says so', async (t) => {
+    const store = expressStore(new PgSession({ pool, createTableIfMissing: true, pruneSessionInterval: false }), { deadlineMs: 5_000 })
+    t.equal(await store.create('plain', recordOf({ user: 'Harry', expiresAt: Date.now() + 60_000 })), true)
+    for (const call of ['ofUser', 'removeOfUser', 'count'] as const) {
+      await t.rejects(async () => await store[call]('Harry'), { code: 'HATCHECK_STORE_METHOD_MISSING', statusCode: 501 }, call)
+    }
+    t.not(await store.read('plain'), null)
+  })
+
+  await t.test('an outage logs nobody out', async (t) => {
+    await empty()
+    const harry = new Client(await host(t))
+    await login(harry)
+    await server.stop()
+    const down = await harry.get('/')
+    t.equal(down.statusCode, 503, 'the socket is not there, which is no missing session')
+    t.equal(down.json().code, 'HATCHECK_STORE_UNAVAILABLE')
+    t.equal(down.headers['set-cookie'], undefined)
+    await server.start()
+    t.equal((await harry.get('/')).json().user, 'Harry')
+  })
+})
+
+test('what is lost between two processes', async (t) => {
+  const backing = new MapStore()
+  const [one, other] = [expressStore(backing, clock), expressStore(backing, clock)]
+  /** Lets one process write what it has read before the other wrote. */
+  const meanwhile = async (late: () => unknown, act: () => unknown): Promise<void> => {
+    const writing = stop()
+    backing.lookOut = (call) => {
+      if (call !== 'set') return
+      backing.lookOut = () => {}
+      return writing.here()
+    }
+    const done = late()
+    await writing.reached
+    await act()
+    writing.go()
+    await done
+  }
+
+  await one.create('updated', recordOf({ fields: {} }))
+  await meanwhile(() => one.patch('updated', changesOf({ set: { a: '1' } })), () => other.patch('updated', changesOf({ set: { b: '2' } })))
+  t.strictSame((await other.read('updated'))?.fields, { a: '1' }, 'an update')
+
+  await one.create('ended', recordOf({ fields: {} }))
+  await meanwhile(() => one.touch('ended', START, START + 60_000), () => other.remove('ended'))
+  t.not(await one.read('ended'), null, 'a logout')
+  t.equal(await other.read('ended'), null, 'but not in the process that answered it')
+  t.equal(await other.patch('ended', changesOf()), false)
+})
+
+test('a write that is past its deadline does not come after what was done next', async (t) => {
+  const backing = new MapStore()
+  const store = expressStore(backing, { ...clock, deadlineMs: 20 })
+  await store.create('one', recordOf())
+  const writing = stop()
+  backing.lookOut = (call) => call === 'set' ? writing.here() : undefined
+  await t.rejects(async () => await store.patch('one', changesOf({ set: { a: '2' } })), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  await t.rejects(async () => await store.remove('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'it waits for its turn')
+  t.equal(await store.remove('another'), null, 'another session does not')
+  writing.go()
+  backing.lookOut = () => {}
+  t.equal(await store.remove('one'), null, 'it has been removed in its turn')
+  t.notOk(backing.texts.has('one'))
+  t.equal(await store.read('one'), null)
+})
+
+test('what a store may answer', async (t) => {
+  const backing = new MapStore()
+  const store = expressStore(backing, clock)
+  const failWith = (error: unknown): void => { backing.lookOut = () => { throw error } }
+  await store.create('one', recordOf())
+
+  failWith(Object.assign(new Error('no such file'), { code: 'ENOENT', syscall: 'open' }))
+  t.equal(await store.read('one'), null, 'a file that is not there is a missing session')
+  t.equal(await store.patch('one', changesOf()), false)
+  t.equal(await store.remove('gone'), null)
+
+  for (const error of [new Error('it broke'), Object.assign(new Error('connect ENOENT'), { code: 'ENOENT', syscall: 'connect' }), 'text']) {
+    failWith(error)
+    for (const call of [() => store.read('one'), () => store.create('two', recordOf()), () => store.patch('one', changesOf()), () => store.touch('one', START, START), () => store.take('one', ''), () => store.remove('one'), () => store.ping()]) {
+      await t.rejects(async () => await call(), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 })
+    }
+  }
+  backing.lookOut = () => {}
+  t.strictSame(await store.read('one'), recordOf(), 'and an end that has failed is none')
+
+  for (const text of ['{}', '{"cookie":{},"hatcheck":1}', '{"hatcheck":"{"}', '{"hatcheck":"null"}', '{"hatcheck":"{\\"key\\":\\"one\\",\\"record\\":{}}"}', '{"hatcheck":"{\\"key\\":\\"one\\"}"}', 'null', '[]']) {
+    backing.texts.set('one', text)
+    t.equal(await store.read('one'), null, text)
+    t.equal(await store.patch('one', changesOf()), false)
+  }
+
+  const throwing = expressStore({ ...emptyStore, get () { throw new Error('at once') }, set: async () => { throw new Error('in a promise') } }, clock)
+  await t.rejects(async () => await throwing.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  const rejecting = expressStore({ ...emptyStore, async set () { throw new Error('in a promise') } }, clock)
+  await t.rejects(async () => await rejecting.create('one', recordOf()), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+})
+
+const emptyStore: ExpressSessionStore = {
+  get (_sid, callback) { callback(null, null) },
+  set (_sid, _session, callback) { callback?.() },
+  destroy (_sid, callback) { callback?.() }
+}
+
+test('counts by all where there is no length', async (t) => {
+  const store = expressStore(Object.assign(new ListingStore(), { length: undefined }) as unknown as ExpressSessionStore, clock)
+  await store.create('one', recordOf())
+  t.equal(await store.count(), 1)
+})
+
+test('tombstones are bounded, and dropped in time', async (t) => {
+  let time = START
+  const store = expressStore(emptyStore, { now: () => time })
+  for (let i = 0; i <= 100_000; i++) await store.remove(`key${i}`)
+  t.equal(await store.create('key0', recordOf()), true, 'the oldest is forgotten')
+  t.equal(await store.create('key1', recordOf()), false)
+  time += TOMBSTONE_MS - 1
+  t.equal(await store.sweep(5), 0)
+  t.equal(await store.create('key1', recordOf()), false)
+  time += 1
+  t.equal(await store.sweep(5), 100_000)
+  t.equal(await store.create('key1', recordOf({ expiresAt: time + 1_000 })), true)
+})
+
+test('what is no store is refused', async (t) => {
+  for (const method of ['get', 'set', 'destroy'] as const) {
+    t.throws(() => expressStore({ ...emptyStore, [method]: undefined } as unknown as ExpressSessionStore),
+      { code: 'HATCHECK_CONFIG', message: `expressStore needs a store made for express-session; it has no method ${method}.` })
+  }
+})
