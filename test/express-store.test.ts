@@ -205,6 +205,33 @@ test('a write that is past its deadline does not come after what was done next',
   t.equal(await store.read('one'), null)
 })
 
+test('what has happened meanwhile counts', async (t) => {
+  const backing = new ListingStore()
+  const store = expressStore(backing, clock)
+  await store.create('one', recordOf({ user: 'Harry' }))
+  const text = backing.texts.get('one') as string
+  const reading = stop()
+  backing.lookOut = (call) => {
+    if (call !== 'get') return
+    backing.lookOut = () => {}
+    return reading.here()
+  }
+  const read = store.read('one')
+  await reading.reached
+  await store.remove('one')
+  // As another process brings it back.
+  backing.texts.set('one', text)
+  reading.go()
+  t.equal(await read, null, 'an end, for a reader on the way')
+  t.strictSame(await store.ofUser('Harry'), [])
+
+  await store.create('two', recordOf({ user: 'Harry' }))
+  const handedOver = store.patch('two', changesOf({ user: 'Sally' }))
+  t.equal(await store.removeOfUser('Harry'), 0, 'a change of the user, for who ends the sessions of one')
+  t.equal(await handedOver, true)
+  t.equal((await store.read('two'))?.user, 'Sally')
+})
+
 test('what a store may answer', async (t) => {
   const backing = new MapStore()
   const store = expressStore(backing, clock)
@@ -222,8 +249,10 @@ test('what a store may answer', async (t) => {
       await t.rejects(async () => await call(), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 })
     }
   }
+  backing.lookOut = (call) => { if (call === 'destroy') throw new Error('it broke') }
+  await t.rejects(async () => await store.remove('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   backing.lookOut = () => {}
-  t.strictSame(await store.read('one'), recordOf(), 'and an end that has failed is none')
+  t.strictSame(await store.read('one'), recordOf(), 'an end that has failed is none')
 
   for (const text of ['{}', '{"cookie":{},"hatcheck":1}', '{"hatcheck":"{"}', '{"hatcheck":"null"}', '{"hatcheck":"{\\"key\\":\\"one\\",\\"record\\":{}}"}', '{"hatcheck":"{\\"key\\":\\"one\\"}"}', 'null', '[]']) {
     backing.texts.set('one', text)
