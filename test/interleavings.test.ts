@@ -1,0 +1,273 @@
+import fc from 'fast-check'
+import type { LightMyRequestResponse } from 'fastify'
+import type { Redis } from 'ioredis'
+import assert from 'node:assert/strict'
+import { test, type Test } from 'tap'
+import { RedisStore } from '../plugins/session/redis-store.js'
+import type { SessionStore } from '../plugins/session/store.js'
+import { storeKey } from '../plugins/session/ticket.js'
+import { Director } from './director.js'
+import { fastFolder } from './fast-folder.js'
+import { buildHost, needs } from './helper.js'
+import { connect, startRedis } from './redis.js'
+import { addSessionRoutes, type Seen } from './session-routes.js'
+import { kinds, openStore, watched } from './watched-store.js'
+
+const RUNS = 60
+
+for (const kind of kinds) {
+  for (const sync of [true, false]) {
+    test(`requests at once, in every order of their calls of ${kind}, read ${sync ? 'at once' : 'with a promise'}`, async (t) => {
+      const clock = { time: Date.now() }
+      const director = new Director()
+      const store = openStore(t, kind, { now: () => clock.time, ...kind === 'lmdb:' && { folder: fastFolder(t) } })
+      await races(t, { clock, director, store, scheduled: watchedBy(director, store, sync) })
+    })
+  }
+}
+
+test('requests at once, in every order of their commands to Redis', needs('redis-server'), async (t) => {
+  const { url } = await startRedis(t)
+  const client = await connect(t, url) as Redis
+  const clock = { time: Date.now() }
+  const director = new Director()
+  const options = { now: () => clock.time, maxBytes: 16_384, onCorrupt () {}, deadlineMs: 60_000 }
+  await races(t, { clock, director, store: new RedisStore(client, options), scheduled: new RedisStore(commandsBy(director, client), options) })
+})
+
+interface Stage {
+  clock: { time: number }
+  director: Director
+  /** The store itself. */
+  store: SessionStore
+  /** What the application has: the same, each call a step. */
+  scheduled: SessionStore
+}
+
+interface Scene {
+  /** A name that nobody else has. */
+  user: string
+  /** Sends a request, and answers with the cookie that its client has then. */
+  send: (url: string, cookie?: string) => Promise<Answer>
+  /** @param mayFail who may be answered with a 503, and no cookie. */
+  play: (requests: Record<string, () => Promise<Answer>>, mayFail?: string) => Promise<Record<string, Answer>>
+  see: (cookie: string) => Promise<Seen>
+  /** Whether the store has a live session for this cookie. */
+  lives: (cookie: string) => Promise<boolean>
+  /** How many sessions the store has for the user. */
+  sessionsOf: (user: string) => Promise<number>
+  pass: (ms: number) => void
+  log: readonly string[]
+}
+
+interface Answer {
+  cookie: string
+  setsCookie: boolean
+  status: number
+  seen: Seen
+}
+
+async function races (t: Test, { clock, director, store, scheduled }: Stage): Promise<void> {
+  const fastify = await buildHost(t, { sessionStore: scheduled, now: () => clock.time })
+  addSessionRoutes(fastify, async () => { await director.step('handler', () => {}) })
+  let users = 0
+
+  const send: Scene['send'] = async (url, cookie = '') => {
+    const response = await fastify.inject({ method: 'POST', url, headers: { cookie } })
+    return { cookie: cookieAfter(cookie, response), setsCookie: response.headers['set-cookie'] !== undefined, status: response.statusCode, seen: response.json() }
+  }
+  const race = (sentence: string, run: (scene: Scene) => Promise<void>): void => {
+    t.test(sentence, async (t) => {
+      const orders = new Set<string>()
+      await fc.assert(fc.asyncProperty(fc.scheduler(), async (scheduler) => {
+        await run({
+          user: `user ${users++}`,
+          send,
+          play: async (requests, mayFail) => {
+            const answers = await director.play(scheduler, requests)
+            orders.add(director.log.join())
+            for (const [actor, { status, setsCookie }] of Object.entries(answers)) {
+              if (actor === mayFail && status === 503) assert.equal(setsCookie, false)
+              else assert.equal(status, 200, actor)
+            }
+            return answers
+          },
+          see: async (cookie) => (await send('/read', cookie)).seen,
+          lives: async (cookie) => cookie !== '' && await store.read(keyOf(cookie)) !== null,
+          sessionsOf: async (user) => (await store.ofUser(user)).length,
+          pass: (ms) => { clock.time += ms },
+          log: director.log
+        })
+      }), { numRuns: RUNS })
+      t.pass(`${orders.size} orders`)
+    })
+  }
+
+  race('a write never brings back a session that has logged out', async ({ user, send, play, lives, sessionsOf }) => {
+    const { cookie } = await send(`/login/${user}`)
+    let livesAfterLogout = true
+    const { writer } = await play({
+      writer: () => send('/set/late/1', cookie),
+      logout: async () => {
+        const answer = await send('/logout', cookie)
+        livesAfterLogout = await lives(cookie)
+        return answer
+      }
+    })
+    assert.equal(livesAfterLogout, false, 'as soon as the logout is acknowledged')
+    assert.equal(await lives(cookie), false)
+    assert.equal(await sessionsOf(user), 0)
+    // A writer that came after the logout has begun an anonymous session of its own.
+    assert.ok(writer?.cookie === cookie || writer?.seen.user === null)
+  })
+
+  race('noting activity, and reading, bring nothing back either', async ({ user, send, play, lives, sessionsOf, pass, log }) => {
+    const { cookie } = await send(`/login/${user}`)
+    pass(600_000)
+    const { reader, touch } = await play({
+      reader: () => send('/read', cookie),
+      touch: () => send('/touch', cookie),
+      logout: () => send('/logout', cookie)
+    })
+    assert.equal(await lives(cookie), false)
+    assert.equal(await sessionsOf(user), 0)
+    assert.ok(!reader?.setsCookie && !touch?.setsCookie)
+    assert.ok(log.every((step) => !/create|Create/.test(step)))
+  })
+
+  race('a login among a logout of the old session leaves the new one alive, the old one dead', async ({ user, send, play, see, lives, sessionsOf }) => {
+    const { cookie } = await send(`/login/${user}`)
+    const { login } = await play({
+      login: () => send(`/login/${user}`, cookie),
+      logout: () => send('/logout', cookie)
+    })
+    assert.notEqual(login?.cookie, cookie)
+    assert.equal((await see(login?.cookie as string)).user, user)
+    assert.equal(await lives(cookie), false)
+    assert.equal(await sessionsOf(user), 1)
+  })
+
+  race('two logins with one anonymous cookie never share a session, and its data goes to one', async ({ user, send, play, see, lives, sessionsOf }) => {
+    const { cookie } = await send('/set/apple/1')
+    const { one, other } = await play({
+      one: () => send(`/login/${user}`, cookie),
+      other: () => send(`/login/other ${user}`, cookie)
+    })
+    assert.equal(new Set([cookie, one?.cookie, other?.cookie]).size, 3)
+    const seen = [await see(one?.cookie as string), await see(other?.cookie as string)]
+    assert.deepEqual(seen.map(({ user }) => user), [user, `other ${user}`])
+    assert.equal(seen.filter(({ data }) => data['apple'] === '1').length, 1)
+    assert.equal(await lives(cookie), false)
+    assert.deepEqual([await sessionsOf(user), await sessionsOf(`other ${user}`)], [1, 1])
+  })
+
+  race('a login takes along all that was written before it, and what is written after it is nowhere', async ({ user, send, play, see, lives }) => {
+    const { cookie } = await send('/set/apple/1')
+    const { login, writer } = await play({
+      login: () => send(`/login/${user}`, cookie),
+      writer: () => send('/set/pear/1', cookie)
+    })
+    const { data } = await see(login?.cookie as string)
+    assert.equal(data['apple'], '1')
+    assert.equal(await lives(cookie), false)
+    if (writer?.cookie !== cookie) assert.ok(!('pear' in data))
+  })
+
+  race('of two renewals at once one has the session, and a reader is never told to drop its cookie', async ({ user, send, play, see, lives, sessionsOf }) => {
+    const { cookie } = await send(`/login/${user}`)
+    await send('/set/apple/1', cookie)
+    const { one, other, reader } = await play({
+      one: () => send('/rotate', cookie),
+      other: () => send('/rotate', cookie),
+      reader: () => send('/read', cookie)
+    })
+    const successors = [one, other].filter((answer) => answer?.cookie !== cookie && answer?.cookie !== '')
+    assert.equal(successors.length, 1)
+    assert.deepEqual(await see(successors[0]?.cookie as string), { user, data: { apple: '1' } })
+    assert.equal(await lives(cookie), false)
+    assert.equal(await sessionsOf(user), 1)
+    assert.equal(reader?.setsCookie, false)
+    assert.ok(reader?.seen.user === user || reader?.seen.user === null)
+  })
+
+  race('the end of all sessions of a user ends a login at once with it, or comes before it', async ({ user, send, play, lives, sessionsOf, log }) => {
+    const { cookie } = await send(`/login/${user}`)
+    const { login } = await play({
+      login: () => send(`/login/${user}`),
+      revoke: () => send(`/revoke/${user}`)
+    }, 'login')
+    assert.equal(await lives(cookie), false)
+    const alive = await lives(login?.cookie as string)
+    assert.equal(await sessionsOf(user), alive ? 1 : 0, 'the index knows of it')
+    if (log.indexOf('login: done') < log.indexOf('revoke: handler ends')) assert.equal(alive, false)
+    if (log.indexOf('revoke: done') < log.indexOf('login: handler ends')) assert.equal(alive, true)
+  })
+
+  race('the end of all sessions of a user ends one that is being renewed', async ({ user, send, play, lives, sessionsOf, log }) => {
+    const { cookie } = await send(`/login/${user}`)
+    const { renewal } = await play({
+      renewal: () => send('/rotate', cookie),
+      revoke: () => send(`/revoke/${user}`)
+    }, 'renewal')
+    assert.equal(await lives(cookie), false)
+    assert.equal(await lives(renewal?.cookie as string), false, log.join('\n'))
+    assert.equal(await sessionsOf(user), 0)
+  })
+
+  race('writes of different keys all survive', async ({ user, send, play, see }) => {
+    const { cookie } = await send(`/login/${user}`)
+    await send('/set/plum/1', cookie)
+    await play({
+      one: () => send('/set/apple/1', cookie),
+      other: () => send('/set/pear/2', cookie),
+      third: () => send('/delete/plum', cookie)
+    })
+    assert.deepEqual(await see(cookie), { user, data: { apple: '1', pear: '2' } })
+  })
+
+  race('requests with a dead cookie create nothing unless they write', async ({ user, send, play, lives, log }) => {
+    const { cookie } = await send(`/login/${user}`)
+    const { reader, logout } = await play({
+      reader: () => send('/read', cookie),
+      logout: () => send('/logout', cookie),
+      again: () => send('/logout', cookie)
+    })
+    assert.equal(await lives(cookie), false)
+    assert.ok(log.every((step) => !/create|Create|patch|Patch/.test(step)))
+    assert.equal(reader?.setsCookie, false)
+    assert.equal(logout?.cookie, '')
+  })
+}
+
+/** The store, each call of it a step. Where it is sync, reading is part of the step before it. */
+function watchedBy (director: Director, store: SessionStore, sync: boolean): SessionStore {
+  const scheduled = watched(store, () => {}, sync)
+  for (const name of ['read', 'create', 'patch', 'take', 'touch', 'remove', 'ofUser', 'removeOfUser'] as const) {
+    if (name === 'read' && sync) continue
+    const call = store[name].bind(store) as (...args: unknown[]) => unknown
+    scheduled[name] = (...args: unknown[]) => director.step(name, () => call(...args)) as never
+  }
+  return scheduled
+}
+
+/** The client, each command of it a step. */
+function commandsBy (director: Director, client: Redis): Redis {
+  return new Proxy(client, {
+    get (client, name: string) {
+      const member = client[name as keyof Redis] as unknown
+      if (typeof member !== 'function') return member
+      const command = member.bind(client) as (...args: unknown[]) => unknown
+      return /^(hatcheck|hgetall|zr)/.test(name) ? (...args: unknown[]) => director.step(name, () => command(...args)) : command
+    }
+  })
+}
+
+function cookieAfter (cookie: string, response: LightMyRequestResponse): string {
+  const [change] = response.cookies
+  if (change === undefined) return cookie
+  return change.maxAge === 0 ? '' : `${change.name}=${change.value}`
+}
+
+function keyOf (cookie: string): string {
+  return storeKey((cookie.split('=')[1] as string).split('.')[0] as string)
+}

@@ -1,0 +1,44 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+
+export type Bag = Record<string, unknown>
+
+export interface Seen {
+  user: string | null
+  data: Bag
+}
+
+type Handler = (request: FastifyRequest, session: Bag, params: Record<string, string>) => Promise<unknown>
+
+/** What can happen to a session, a route each. */
+const routes: Record<string, Handler> = {
+  '/login/:name': async (request, _session, { name = '' }) => await request.login(name),
+  '/logout': async (request) => await request.logout(),
+  '/set/:key/:value': async (_request, session, { key = '', value }) => { session[key] = value },
+  '/delete/:key': async (_request, session, { key = '' }) => delete session[key],
+  '/touch': async (request) => request.session.touch(),
+  '/rotate': async (request) => await request.session.regenerate(request.session.keys() as never[]),
+  '/revoke/:name': async ({ server }, _session, { name = '' }) => await server.sessions.store.removeOfUser(name),
+  '/read': async (request, session) => seenBy(request, session)
+}
+
+/**
+ * Adds them to an application.
+ *
+ * @param pause where a handler stops when it has looked at the session and before it does anything.
+ */
+export function addSessionRoutes (fastify: FastifyInstance, pause: () => Promise<void> = async () => {}): void {
+  for (const [url, handler] of Object.entries(routes)) {
+    fastify.post(url, async (request) => {
+      const session = request.session as unknown as Bag
+      const seen = seenBy(request, session)
+      await pause()
+      await handler(request, session, request.params as Record<string, string>)
+      return seen
+    })
+  }
+}
+
+function seenBy (request: FastifyRequest, session: Bag): Seen {
+  const { client_name: _name, authenticatedAt: _time, ...data } = { ...session }
+  return { user: request.user?.name ?? null, data }
+}
