@@ -229,7 +229,9 @@ export class LmdbStore implements SessionStore {
 
   #ofUser (user: string): StoredSession[] {
     const sessions: StoredSession[] = []
-    for (const key of this.#keysOfUser.getValues(indexName(user))) {
+    const name = indexName(user)
+    // Not getValues: within a write, lmdb then decodes a key that it has not fetched, and throws over what lies there.
+    for (const { value: key } of [...this.#keysOfUser.getRange({ start: name, end: `${name}\0` })]) {
       const record = this.#live(key)
       if (record?.user === user) sessions.push({ key, record })
     }
