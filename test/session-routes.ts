@@ -7,6 +7,9 @@ export interface Seen {
   data: Bag
 }
 
+/** What someone without a session sees. */
+export const NOTHING: Seen = { user: null, data: {} }
+
 type Handler = (request: FastifyRequest, session: Bag, params: Record<string, string>) => Promise<unknown>
 
 /** What can happen to a session, a route each. */

@@ -1,0 +1,77 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import assert from 'node:assert/strict'
+import { hatcheck } from '../app.js'
+import { resolveConfig } from '../plugins/config/resolve.js'
+import type { MaybePromise, SessionStore } from '../plugins/session/store.js'
+import { storeKey } from '../plugins/session/ticket.js'
+import { openStorage } from '../plugins/storage/open.js'
+import { testKey } from './helper.js'
+import { silentLog } from './redis.js'
+import { NOTHING, addSessionRoutes, type Seen } from './session-routes.js'
+
+/** An application on a store that it can be restarted on. */
+export class Restartable {
+  time = Date.now()
+  readonly #url: string
+  #fastify!: FastifyInstance
+  #storage!: Awaited<ReturnType<typeof openStorage>>
+  #error: Error | null = null
+  #noting: Array<MaybePromise<boolean>> = []
+
+  constructor (url: string) {
+    this.#url = url
+  }
+
+  get store (): SessionStore { return this.#storage.sessions }
+
+  async start (): Promise<void> {
+    const now = (): number => this.time
+    this.#storage = await openStorage(resolveConfig({ sessionStore: this.#url, now }, 'plugin'), silentLog)
+    const { sessions } = this.#storage
+    const touch = sessions.touch.bind(sessions)
+    sessions.touch = (...args) => {
+      const noted = touch(...args)
+      this.#noting.push(noted)
+      return noted
+    }
+    this.#fastify = Fastify() as unknown as FastifyInstance
+    await this.#fastify.register(hatcheck, { sessionStore: this.store, secretKey: testKey, now })
+    addSessionRoutes(this.#fastify)
+    this.#fastify.addHook('onError', async (_request, _reply, error) => { this.#error = error })
+    await this.#fastify.ready()
+  }
+
+  async stop (): Promise<void> {
+    await Promise.all(this.#noting.splice(0))
+    await this.#fastify.close()
+    await this.#storage.close()
+  }
+
+  /** Lets time pass, but not before activity is noted: no response waits for that, and it takes no hours. */
+  async pass (ms: number): Promise<void> {
+    await Promise.all(this.#noting.splice(0))
+    this.time += ms
+  }
+
+  async restart (): Promise<void> {
+    await this.stop()
+    await this.start()
+  }
+
+  /** What is stored under a cookie. */
+  async stored (cookie: string): Promise<Seen> {
+    if (cookie === '') return NOTHING
+    const record = await this.store.read(storeKey(cookie.slice(cookie.indexOf('=') + 1, cookie.indexOf('.'))))
+    if (record === null) return NOTHING
+    const { client_name: _name, authenticatedAt: _time, ...fields } = record.fields
+    return { user: record.user, data: Object.fromEntries(Object.entries(fields).map(([key, text]) => [key, JSON.parse(text)])) }
+  }
+
+  async send (url: string, cookie: string): Promise<{ cookie: string, seen: Seen }> {
+    const response = await this.#fastify.inject({ method: 'POST', url, headers: { cookie } })
+    assert.equal(response.statusCode, 200, this.#error ?? response.body)
+    const line = response.headers['set-cookie'] as string | undefined
+    const after = line === undefined ? cookie : line.includes('Max-Age=0') ? '' : line.slice(0, line.indexOf(';'))
+    return { cookie: after, seen: response.json() }
+  }
+}
