@@ -7,7 +7,7 @@ import type { SessionRecord } from '../plugins/session/store.js'
 import { fastFolder } from './fast-folder.js'
 import { needs } from './helper.js'
 import { startRedis } from './redis.js'
-import { changesOf, recordOf } from './store-contract.js'
+import { changesOf, recordOf } from '../plugins/session/store-contract.js'
 
 const ROUNDS = 100
 /** Of each process, in a round, one after another. */
