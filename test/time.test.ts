@@ -1,0 +1,147 @@
+import type { FastifyInstance } from 'fastify'
+import { open } from 'lmdb'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { test, type Test } from 'tap'
+import { steadyClock } from '../plugins/session/clock.js'
+import { LmdbStore } from '../plugins/session/lmdb-store.js'
+import type { SessionStore } from '../plugins/session/store.js'
+import { recordOf } from '../plugins/session/store-contract.js'
+import { fastFolder } from './fast-folder.js'
+import { Client, buildHost, needs } from './helper.js'
+import { startRedis } from './redis.js'
+import { eventually, kinds, openStore, watched } from './watched-store.js'
+
+const START = 1_800_000_000_000
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const YEAR = 365 * 24 * HOUR
+
+async function host (t: Test, sessionStore: SessionStore | string, now: () => number): Promise<FastifyInstance> {
+  const fastify = await buildHost(t, { sessionStore, now })
+  fastify.post('/login', async (request) => { await request.login('Harry') })
+  fastify.get('/', async (request) => request.user?.name ?? 'nobody')
+  return fastify
+}
+
+async function loggedIn (fastify: FastifyInstance): Promise<Client> {
+  const client = new Client(fastify)
+  await client.send({ method: 'POST', url: '/login' })
+  return client
+}
+
+/** A thousand reads, within one second of the clock. */
+async function readOften (client: Client, clock: { time: number }): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    await Promise.all(Array.from({ length: 10 }, () => client.get('/')))
+    clock.time += 10
+  }
+}
+
+for (const kind of kinds) {
+  test(`a thousand reads in a second note activity once, on ${kind}`, async (t) => {
+    const clock = { time: START }
+    let touches = 0
+    const store = watched(openStore(t, kind, { now: () => clock.time }), (call) => { if (call === 'touch') touches++ })
+    const client = await loggedIn(await host(t, store, () => clock.time))
+    await readOften(client, clock)
+    t.equal(touches, 0, 'not at all right after the login')
+    clock.time += 10 * MINUTE
+    await readOften(client, clock)
+    t.equal(touches, 1)
+  })
+}
+
+test('a thousand reads in a second note activity once, on Redis', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const clock = { time: START }
+  const client = await loggedIn(await host(t, server.url, () => clock.time))
+  clock.time += 10 * MINUTE
+  const before = await server.commandCalls()
+  await readOften(client, clock)
+  const after = await server.commandCalls()
+  const made = (command: string): number => (after.get(command) ?? 0) - (before.get(command) ?? 0)
+  t.equal(made('evalsha') + made('eval'), 1)
+  t.ok(made('hgetall') >= 1_000, 'the reads did reach the store')
+})
+
+/** The steps of the machine's clock, and when the session is over after them, in ms of time that really passes. */
+const steps = [
+  ['it is set back by an hour', -HOUR, HOUR],
+  ['it is set back by a year', -YEAR, HOUR],
+  ['it is set forward by half an hour', HOUR / 2, HOUR / 2],
+  ['it is set forward by an hour', HOUR, 0],
+  ['it is set forward by a year', YEAR, 0]
+] as const
+
+for (const kind of kinds) {
+  test(`a session lives no longer than its time, whatever the clock does, on ${kind}`, async (t) => {
+    for (const [what, step, rest] of steps) {
+      let [wall, elapsed] = [START, 0]
+      const now = steadyClock(() => wall, () => elapsed)
+      const pass = (ms: number): void => {
+        wall += ms
+        elapsed += ms
+      }
+      const fastify = await host(t, openStore(t, kind, { now }), now)
+      const client = await loggedIn(fastify)
+      wall += step
+      if (rest > 0) {
+        pass(rest - 1)
+        // A look at the session would be activity: at the user index there is none.
+        t.equal((await fastify.sessions.store.ofUser('Harry')).length, 1, `${what}: it lives a moment before`)
+        pass(1)
+      }
+      t.equal((await client.get('/')).body, 'nobody', `${what}: and no longer`)
+      wall = START
+      t.equal((await client.get('/')).body, 'nobody', `${what}: and does not come back with the clock`)
+    }
+  })
+}
+
+test('of two servers whose clocks differ, each goes by its own', async (t) => {
+  const clock = { time: START }
+  const AHEAD = 30_000
+  const store = openStore(t, 'lmdb:', { now: () => clock.time })
+  const here = await host(t, store, () => clock.time)
+  const ahead = await host(t, store, () => clock.time + AHEAD)
+  const client = await loggedIn(here)
+  const at = async (fastify: FastifyInstance): Promise<string> => (await fastify.inject({ url: '/', headers: { cookie: client.cookieHeader } })).body
+  clock.time = START + HOUR - AHEAD
+  t.equal(await at(ahead), 'nobody', 'for the one ahead it ends so much sooner')
+  t.equal(await at(here), 'Harry')
+  await eventually(t, 'it has noted that', async () => (await store.ofUser('Harry'))[0]?.record.seenAt === clock.time)
+  clock.time += MINUTE
+  t.equal(await at(ahead), 'Harry', 'activity that one has noted counts for both')
+})
+
+test('what has expired leaves the disk, in slices that hold nobody up', async (t) => {
+  const SESSIONS = 20_000
+  const clock = { time: START }
+  const env = open({ path: fastFolder(t), maxDbs: 16, noSubdir: false })
+  const store = new LmdbStore(env, { now: () => clock.time, maxBytes: 4_096, onCorrupt () {} })
+  t.teardown(() => env.close())
+  await Promise.all(Array.from({ length: SESSIONS }, (_, i) => store.create(`key ${i}`, recordOf({ user: `user ${i % 100}`, expiresAt: START + HOUR + i % 1_000 }))))
+  await store.create('lives', recordOf({ user: 'Harry', expiresAt: START + 3 * HOUR }))
+  clock.time = START + 2 * HOUR
+
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  let [slices, dropped] = [0, 0]
+  for (let last = 1; last > 0; slices++) {
+    last = await store.sweep(5)
+    dropped += last
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+  delay.disable()
+  t.equal(dropped, SESSIONS)
+  t.ok(slices > 10, `in ${slices} slices`)
+  t.comment(`the event loop was held for ${(delay.max / 1e6).toFixed(1)} ms at most, ${(delay.percentile(99) / 1e6).toFixed(1)} ms in 99 of 100 cases`)
+  // A slice is 5 ms; a busy machine adds its own pauses.
+  t.ok(delay.percentile(90) / 1e6 < 50)
+
+  t.equal(store.count(), 1)
+  for (const [name, entries] of [['sessions', 1], ['sessions by user', 1], ['sessions by expiry', 1], ['session tombstones', 0]] as const) {
+    const database = env.openDB({ name, ...name.includes(' by ') && { dupSort: true, encoding: 'ordered-binary' } })
+    t.equal((database.getStats() as { entryCount: number }).entryCount, entries, `entries of "${name}"`)
+  }
+})
