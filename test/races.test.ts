@@ -680,3 +680,22 @@ test('a late response of an old request', async (t) => {
     })
   }
 })
+
+test('a new id whose session turns out to have ended leaves nothing behind, also when its end fails at first', async (t) => {
+  const inner = openStore(t, 'memory:')
+  let removals = 0
+  const store = watched(inner, async (call, key) => {
+    if (call !== 'remove') return
+    removals++
+    if (removals === 1) await inner.remove(key as string)
+    if (removals === 2) throw new Error('the store is down')
+  }, false)
+  const fastify = await shop(t, store)
+  fastify.post('/new-id', async (request) => { await request.session.regenerate(['client_name', 'authenticatedAt']) })
+  const { cookieHeader } = await loggedIn(fastify)
+  const answer = await post(fastify, '/new-id', cookieHeader)
+  t.equal(answer.statusCode, 503)
+  t.equal(answer.headers['set-cookie'], undefined)
+  t.equal((await see(fastify, cookieHeader)).user, null)
+  await eventually(t, 'the one that nobody knows has ended as well', async () => await inner.count() === 0)
+})

@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
 import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
@@ -15,6 +12,7 @@ import { storeKey } from '../plugins/session/ticket.js'
 import { boundedCalls } from '../plugins/storage/bounded-calls.js'
 import { Client, build, buildHost, needs } from './helper.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
+import { startStoreProcess } from './store-process.js'
 import { eventually } from './watched-store.js'
 
 const START = recordOf().createdAt
@@ -340,7 +338,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
   })
 
   check('two processes see what the other does at once', async (t, { server, client }) => {
-    const { call } = startProcess(t, server.url)
+    const call = startStoreProcess(t, server.url)
     const time = Date.now()
     const record = recordOf({ createdAt: time, seenAt: time, expiresAt: time + MINUTE, user: 'Harry' })
     const store = new RedisStore(client, { now: Date.now, maxBytes: 16_384, onCorrupt () {} })
@@ -396,21 +394,3 @@ interface Setting {
 }
 
 const sound = { format: '1', createdAt: String(START), seenAt: String(START), expiresAt: String(START + MINUTE), permanent: '0' }
-
-/** Another process that has the store open. */
-function startProcess (t: Test, url: string): { call: (...call: unknown[]) => Promise<unknown> } {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'store-child.ts'), url],
-    { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  t.teardown(async () => {
-    const end = once(child, 'exit')
-    child.stdin.end()
-    await end
-  })
-  return {
-    async call (...call) {
-      child.stdin.write(`${JSON.stringify(call)}\n`)
-      return JSON.parse((await lines.next()).value as string)
-    }
-  }
-}

@@ -1,16 +1,14 @@
 import { open } from 'lmdb'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { test, type Test } from 'tap'
+import { test } from 'tap'
 import { LmdbStore } from '../plugins/session/lmdb-store.js'
 import { MemoryStore } from '../plugins/session/memory-store.js'
 import { changesOf, recordOf, storeContract } from '../plugins/session/store-contract.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { openLmdb } from '../plugins/storage/lmdb.js'
 import { Client, buildHost } from './helper.js'
+import { startStoreProcess } from './store-process.js'
 import { openStore } from './watched-store.js'
 
 test('the memory store keeps the contract', async (t) => {
@@ -205,28 +203,10 @@ test('a record that cannot be decoded reads as absent', async (t) => {
   })
 })
 
-/** Another process that has the store open. */
-function startProcess (t: Test, url: string): { call: (...call: unknown[]) => Promise<unknown> } {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'store-child.ts'), url],
-    { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  t.teardown(async () => {
-    const end = once(child, 'exit')
-    child.stdin.end()
-    await end
-  })
-  return {
-    async call (...call) {
-      child.stdin.write(`${JSON.stringify(call)}\n`)
-      return JSON.parse((await lines.next()).value as string)
-    }
-  }
-}
-
 test('two processes on one folder see what the other does at once', async (t) => {
   const folder = t.testdir()
   const store = openStore(t, 'lmdb:', { folder })
-  const { call } = startProcess(t, `lmdb:${folder}`)
+  const call = startStoreProcess(t, `lmdb:${folder}`)
   const time = Date.now()
   const record = recordOf({ createdAt: time, seenAt: time, expiresAt: time + 60_000, user: 'Harry' })
 

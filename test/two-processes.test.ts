@@ -1,13 +1,10 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { test, type Test } from 'tap'
 import type { SessionRecord } from '../plugins/session/store.js'
+import { changesOf, recordOf } from '../plugins/session/store-contract.js'
 import { fastFolder } from './fast-folder.js'
 import { needs } from './helper.js'
 import { startRedis } from './redis.js'
-import { changesOf, recordOf } from '../plugins/session/store-contract.js'
+import { startStoreProcess, type StoreCall } from './store-process.js'
 
 const ROUNDS = 100
 /** Of each process, in a round, one after another. */
@@ -21,12 +18,10 @@ test('two processes at once on one Redis lose nothing and revive nothing', needs
   await contend(t, (await startRedis(t)).url)
 })
 
-type Call = (...call: unknown[]) => Promise<unknown>
-
 /** 20,000 operations: in each round both processes write into one session, and into one that either of them ends. */
 async function contend (t: Test, url: string): Promise<void> {
-  const processes = [startProcess(t, url), startProcess(t, url)]
-  const [one, other] = processes as [Call, Call]
+  const processes = [startStoreProcess(t, url), startStoreProcess(t, url)]
+  const [one, other] = processes as [StoreCall, StoreCall]
   const time = Date.now()
   const record = recordOf({ createdAt: time, seenAt: time, expiresAt: time + 600_000, fields: {} })
   const lost: string[] = []
@@ -63,22 +58,4 @@ async function contend (t: Test, url: string): Promise<void> {
   }
   t.strictSame(lost, [], 'no update is lost')
   t.strictSame(revived, [], 'no session comes back')
-}
-
-/** Another process that has the store open; it answers in order. */
-function startProcess (t: Test, url: string): Call {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'store-child.ts'), url],
-    { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
-  const lines = createInterface({ input: child.stdout })
-  const waiting: Array<(answer: unknown) => void> = []
-  lines.on('line', (line) => { waiting.shift()?.(JSON.parse(line)) })
-  t.teardown(async () => {
-    const end = once(child, 'exit')
-    child.stdin.end()
-    await end
-  })
-  return (...call) => new Promise((resolve) => {
-    waiting.push(resolve)
-    child.stdin.write(`${JSON.stringify(call)}\n`)
-  })
 }

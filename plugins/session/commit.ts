@@ -151,14 +151,12 @@ async function passOn (
   let last: SessionRecord | null
   try {
     last = await guarded('remove', () => store.remove(ticket.key))
+    if (last === null && created) await guarded('remove', () => store.remove(next.key))
   } catch (error) {
     if (created) refuse(next.key)
     throw error
   }
-  if (last === null) {
-    if (created) await guarded('remove', () => store.remove(next.key))
-    return gone(log, strict)
-  }
+  if (last === null) return gone(log, strict)
   if (!created) {
     emitter.tell('destroyed', ticket.key, last.user)
     throw neverBegan()
