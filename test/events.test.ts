@@ -2,8 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import type { HatcheckOptions, SessionEvents } from '../app.js'
-import { handleOf, storeKey } from '../plugins/session/ticket.js'
-import { Client, build, buildHost, needs } from './helper.js'
+import { createTicketOffice, storeKey } from '../plugins/session/ticket.js'
+import { Client, build, buildHost, needs, testKey } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, eventually, openStore } from './watched-store.js'
 
@@ -39,7 +39,7 @@ function post (client: Client, url: string): ReturnType<Client['send']> {
 }
 
 function handle ({ cookieHeader }: Client): string {
-  return handleOf(storeKey(cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
+  return createTicketOffice([Buffer.from(testKey)]).handleOf(storeKey(cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
 }
 
 async function promises (t: Test, options: HatcheckOptions): Promise<void> {

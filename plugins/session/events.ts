@@ -1,6 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { EventEmitter } from 'node:events'
-import { handleOf } from './ticket.js'
 
 /** What is told of a session. Its id is never among it. */
 export interface SessionEvent {
@@ -30,18 +29,20 @@ export interface SessionEvents {
 export class SessionEmitter {
   readonly events = new EventEmitter<SessionEvents>()
   readonly #log: Pick<FastifyBaseLogger, 'error'>
+  readonly #handleOf: (key: string) => string
 
-  constructor (log: Pick<FastifyBaseLogger, 'error'>) {
+  constructor (log: Pick<FastifyBaseLogger, 'error'>, handleOf: (key: string) => string) {
     this.#log = log
+    this.#handleOf = handleOf
   }
 
   /** Tells the listeners, if there are any. */
   tell (event: Exclude<keyof SessionEvents, 'renewed'>, key: string, user: string | null): void {
-    this.#emit(event, () => ({ handle: handleOf(key), user }))
+    this.#emit(event, () => ({ handle: this.#handleOf(key), user }))
   }
 
   tellRenewed (key: string, previousKey: string, user: string | null): void {
-    this.#emit('renewed', () => ({ handle: handleOf(key), previous: handleOf(previousKey), user }))
+    this.#emit('renewed', () => ({ handle: this.#handleOf(key), previous: this.#handleOf(previousKey), user }))
   }
 
   #emit (event: keyof SessionEvents, make: () => SessionEvent): void {

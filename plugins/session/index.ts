@@ -63,6 +63,8 @@ declare module 'fastify' {
     sessionOf: SessionOf
     /** Ends the session, also when the store cannot say whether there is one. */
     endSession (request: FastifyRequest): void
+    /** Ends every other session of who is logged in here. Answers how many. The session of the request must be saved. */
+    endOthers (request: FastifyRequest): Promise<number>
     /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
     assertDeliverable (request: FastifyRequest): void
   }
@@ -75,7 +77,7 @@ export default fp(async function session (fastify) {
   const profileOf = cookieProfiles(config)
   const keyring = openKeyring(config, fastify.log)
   const makeReal = await registerFastifySession(fastify, () => keyring.office)
-  const emitter = new SessionEmitter(fastify.log)
+  const emitter = new SessionEmitter(fastify.log, (key) => keyring.office.handleOf(key))
   const upkeep = startUpkeep(store, emitter, fastify.log)
 
   const commitContext: CommitContext = {
@@ -97,6 +99,7 @@ export default fp(async function session (fastify) {
   fastify.decorateRequest('session', { getter (): FastifySessionObject { return sessionOf(this as FastifyRequest).facade } })
   fastify.hatcheck.sessionOf = sessionOf
   fastify.hatcheck.endSession = endSession
+  fastify.hatcheck.endOthers = endOthers
   fastify.hatcheck.assertDeliverable = sessionContext.assertDeliverable
 
   if (!store.sync) {
@@ -170,6 +173,12 @@ export default fp(async function session (fastify) {
     const session = sessionOf(request)
     if (ticket !== null && upkeep.isRefused(ticket.key)) session.mayLive = true
     session.destroy()
+  }
+
+  async function endOthers (request: FastifyRequest): Promise<number> {
+    const { user, ticket } = sessionOf(request)
+    if (user === null || ticket === null) return 0
+    return await guarded('revoke', () => store.removeOfUser(user.name, ticket.key, (key) => { emitter.tell('revoked', key, user.name) }))
   }
 
   function open (request: FastifyRequest): LazySession {

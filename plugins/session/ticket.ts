@@ -25,11 +25,18 @@ export interface TicketOffice {
   sign (id: string): string
   /** The ticket behind a cookie's value, or null if no secret verifies it. */
   verify (value: string): Ticket | null
+  /**
+   * What people and logs may know a session by: it tells neither the id nor the store's key, and only who has the first
+   * secret can tell which session it is.
+   */
+  handleOf (key: string): string
 }
 
 const ID_BYTES = 32
 const TICKET = /^[\w-]{43}\.[\w-]{43}$/
 const SEPARATOR_AT = 43
+/** 132 bits. */
+const HANDLE_LENGTH = 22
 
 /** So many verified tickets are remembered at least, at most twice as many. */
 const MEMO_SIZE = 5_000
@@ -38,9 +45,11 @@ export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
   const keys = secrets.map((secret) => deriveKey(secret, 'session ticket'))
   const signingKey = keys[0]
   if (signingKey === undefined) throw new TypeError('at least one secret is required')
+  const handleKey = deriveKey(secrets[0] as Buffer, 'session handle')
   const memo = new Memo<Ticket>(MEMO_SIZE)
 
   return {
+    handleOf: (key) => mac(key, handleKey).toString('base64url').slice(0, HANDLE_LENGTH),
     newId: () => randomBytes(ID_BYTES).toString('base64url'),
     sign: (id) => `${id}.${mac(id, signingKey).toString('base64url')}`,
     verify (value) {
@@ -56,11 +65,6 @@ export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
 /** What the store knows a session by. */
 export function storeKey (id: string): string {
   return createHash('sha256').update(id).digest('base64url')
-}
-
-/** What other people may know a session by: it tells neither the id nor the store's key. */
-export function handleOf (key: string): string {
-  return createHash('sha256').update(`handle ${key}`).digest('base64url').slice(0, 22)
 }
 
 /**
@@ -113,6 +117,6 @@ function check (value: string, keys: readonly Buffer[]): Ticket | null {
   return { id, key: storeKey(id), stale: match > 0, touchedAt: 0 }
 }
 
-function mac (id: string, key: Buffer): Buffer {
-  return createHmac('sha256', key).update(id).digest()
+function mac (text: string, key: Buffer): Buffer {
+  return createHmac('sha256', key).update(text).digest()
 }
