@@ -14,7 +14,7 @@ export type { Flash } from './plugins/session/flash-fields.js'
 export { FlashError } from './plugins/flash.js'
 export type { User } from './plugins/session/user.js'
 export type * from './plugins/session/store.js'
-export { TOMBSTONE_MS, fieldsWith, sizeOf, touched, withChanges } from './plugins/session/store.js'
+export { TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges } from './plugins/session/store.js'
 export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/session/express-store.js'
 export { StoreUnavailableError, SessionTooLargeError, SessionKeyError, SessionValueError, SessionGoneError, SessionCommittedError, InsecureTransportError } from './plugins/session/errors.js'
 

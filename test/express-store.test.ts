@@ -48,7 +48,7 @@ class ListingStore extends MapStore {
 }
 
 test('within one process the contract is kept', async (t) => {
-  storeContract((name, run) => t.test(name, run), (options) => expressStore(new ListingStore(), options), { sweeps: false })
+  storeContract((name, run) => t.test(name, run), (options) => expressStore(new ListingStore(), { ...options, deadlineMs: 5_000, keepsLimit: true }), { sweeps: false })
 })
 
 test('over PostgreSQL', needsPostgres(), async (t) => {
@@ -82,7 +82,7 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
   await t.test('within one process the contract is kept', async (t) => {
     storeContract((name, run) => t.test(name, run), async (options) => {
       await empty()
-      return expressStore(open(), { ...options, deadlineMs: 5_000 })
+      return expressStore(open(), { ...options, deadlineMs: 5_000, keepsLimit: true })
     }, { sweeps: false })
   })
 
@@ -188,6 +188,34 @@ test('what is lost between two processes', async (t) => {
   t.not(await one.read('ended'), null, 'a logout')
   t.equal(await other.read('ended'), null, 'but not in the process that answered it')
   t.equal(await other.patch('ended', changesOf()), false)
+})
+
+test('without keepsLimit no login reads every session, and the log says that there is no limit', async (t) => {
+  const store = expressStore(Object.assign(new ListingStore(), { all: () => { throw new Error('not asked for') } }), clock)
+  for (const key of ['one', 'two']) t.equal(await store.create(key, recordOf({ user: 'Harry' }), { perUser: 1 }), true)
+  t.not(await store.read('one'), null)
+
+  for (const [keepsLimit, warnings] of [[false, 1], [true, 0]] as const) {
+    const lines: string[] = []
+    await buildHost(t, { sessionStore: expressStore(new ListingStore(), { keepsLimit }) }, { logger: { stream: { write: (line) => { lines.push(line) } } } })
+    t.equal(lines.filter((line) => line.includes('a user may have more sessions than sessionsPerUser')).length, warnings)
+  }
+})
+
+test('a login past its deadline lets no other of its user begin meanwhile', async (t) => {
+  const backing = new ListingStore()
+  const store = expressStore(backing, { ...clock, keepsLimit: true, deadlineMs: 100 })
+  const login = async (key: string): Promise<boolean> => await store.create(key, recordOf({ user: 'Harry' }), { perUser: 1 })
+  const writing = stop()
+  backing.lookOut = (call) => call === 'set' ? writing.here() : undefined
+  const late = login('late')
+  await writing.reached
+  backing.lookOut = () => {}
+  await t.rejects(late, { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  await t.rejects(login('impatient'), { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'it waits for its turn')
+  writing.go()
+  t.equal(await login('next'), true)
+  t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['next'])
 })
 
 test('a write that is past its deadline does not come after what was done next', async (t) => {
@@ -298,4 +326,6 @@ test('what is no store is refused', async (t) => {
     t.throws(() => expressStore({ ...emptyStore, [method]: undefined } as unknown as ExpressSessionStore),
       { code: 'HATCHECK_CONFIG', message: `expressStore needs a store made for express-session; it has no method ${method}.` })
   }
+  t.throws(() => expressStore(emptyStore, { keepsLimit: true }),
+    { code: 'HATCHECK_CONFIG', message: 'keepsLimit of expressStore needs a store with the method all.' })
 })

@@ -94,6 +94,11 @@ export interface HatcheckOptions {
    */
   sessionMaxBytes?: number | string | undefined
   /**
+   * Live sessions that one user may have, at most 10,000. A login over it ends the oldest first.
+   * @default 100
+   */
+  sessionsPerUser?: number | string | undefined
+  /**
    * `open`: signing in with a new name creates the account. `closed`: accounts come from `hatcheck user add`.
    * @default 'closed'; in demo mode 'open'
    */

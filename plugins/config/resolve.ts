@@ -34,6 +34,7 @@ const properties = {
   permanentSessionIdleTimeout: { ...seconds, default: 1_209_600 },
   permanentSessionLifetime: { ...seconds, default: 2_592_000 },
   sessionMaxBytes: { type: 'integer', minimum: 256, maximum: 1_048_576, default: 16_384 },
+  sessionsPerUser: { type: 'integer', minimum: 1, maximum: 10_000, default: 100 },
   signup: { type: 'string', enum: ['open', 'closed'] },
   passwordMinLength: { type: 'integer', minimum: 8, maximum: 256 },
   routes: { type: 'boolean', default: false },

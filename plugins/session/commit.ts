@@ -5,7 +5,7 @@ import type { SessionEmitter } from './events.js'
 import { SessionGoneError, SessionTooLargeError, guarded, storeUnavailable } from './errors.js'
 import { toJson } from './json.js'
 import { pick, type LazySession } from './lazy-session.js'
-import { sizeOf, withChanges, type MaybePromise, type SessionChanges, type SessionFields, type SessionRecord, type SessionStore } from './store.js'
+import { sizeOf, withChanges, type MaybePromise, type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type UserLimit } from './store.js'
 import { storeKey, type Ticket } from './ticket.js'
 
 /** The end of a session could not be made durable. This process refuses the ticket until it is. */
@@ -16,6 +16,7 @@ export interface CommitContext {
   readonly store: SessionStore
   readonly lifetimes: Lifetimes
   readonly maxBytes: number
+  readonly sessionsPerUser: number
   readonly log: FastifyBaseLogger
   now (): number
   readonly emitter: SessionEmitter
@@ -147,7 +148,9 @@ async function passOn (
   const kept = pick(record.fields, session.keep)
   const successor = newRecord(session, without({ ...kept, ...set }, remove), record.createdAt, context)
   const next = ticketOf(session.id)
-  const created = await guarded('create', () => store.create(next.key, successor))
+  // One that goes on is no more than before; one that a login in the same request has made the user's is.
+  const limit = successor.user === record.user ? undefined : limitFor(successor.user, context)
+  const created = await guarded('create', () => store.create(next.key, successor, limit))
   let last: SessionRecord | null
   try {
     last = await guarded('remove', () => store.remove(ticket.key))
@@ -201,14 +204,15 @@ function newRecord (session: LazySession, fields: SessionFields, createdAt: numb
 }
 
 /** @param previous the session that has ended for this one to begin */
-async function create (session: LazySession, record: SessionRecord, { store, emitter }: CommitContext, previous: { key: string, user: string | null } | null = null): Promise<void> {
+async function create (session: LazySession, record: SessionRecord, context: CommitContext, previous: { key: string, user: string | null } | null = null): Promise<void> {
+  const { store, emitter } = context
   const ticket = ticketOf(session.id)
   const { key } = ticket
   const { user } = record
   const goesOn = previous !== null && (previous.user === null || previous.user === user)
   let created = false
   try {
-    created = await guarded('create', () => store.create(key, record))
+    created = await guarded('create', () => store.create(key, record, limitFor(user, context)))
     if (!created) throw neverBegan()
   } finally {
     if (previous !== null && !(created && goesOn)) emitter.tell('destroyed', previous.key, previous.user)
@@ -219,13 +223,18 @@ async function create (session: LazySession, record: SessionRecord, { store, emi
   else emitter.tell('created', key, user)
 }
 
+function limitFor (user: string | null, { sessionsPerUser, emitter }: CommitContext): UserLimit | undefined {
+  return user === null ? undefined : { perUser: sessionsPerUser, onEnded: (key) => { emitter.tell('revoked', key, user) } }
+}
+
 function ticketOf (id: string): Ticket {
   return { id, key: storeKey(id), stale: false, touchedAt: 0 }
 }
 
 /**
- * Either it was ended before it could begin, together with every session of its user. Or the id exists: ids are 256 random
- * bits, so that would mean a broken source of randomness, and that someone else may have it.
+ * Either it was ended before it could begin: with every session of its user, or for logins at once with it that are over
+ * the limit. Or the id exists: ids are 256 random bits, so that would mean a broken source of randomness, and that someone
+ * else may have it. The person tries again; a cookie for a dead session would say "logged in" once and never again.
  */
 function neverBegan (): Error {
   return storeUnavailable(new Error('the new session was ended before it began, or its id exists already'), 'create')

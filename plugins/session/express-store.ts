@@ -3,8 +3,8 @@ import { assertRule } from '../config/resolve.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
 import { SessionTooLargeError } from './errors.js'
 import {
-  TOMBSTONE_MS, fieldsWith, sizeOf, touched, withChanges,
-  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
+  TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges,
+  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 /** The store made for express-session lacks a method, so the question cannot be answered. */
@@ -35,6 +35,13 @@ export interface ExpressStoreOptions extends Partial<StoreOptions>, CallLimits {
    * @default Date.now
    */
   now?: () => number
+  /**
+   * Whether logins keep to `sessionsPerUser`, within one process. It takes a store with the method `all`, and every login
+   * reads every session that the store has.
+   *
+   * @default false
+   */
+  keepsLimit?: boolean
 }
 
 /** The store is told to keep a session so much longer than it lives, so that its clock need not be ours. */
@@ -55,6 +62,7 @@ const MOST_TOMBSTONES = 100_000
  *   Only the process that answered the logout refuses it still: for 15 minutes, and not after a restart.
  * - **What happens once may happen twice.** Two processes may both have ended the same session, begun one under the
  *   same key, or taken the same fields out.
+ * - **A user may have more sessions than `sessionsPerUser`.** Logins at once in two processes do not know of one another.
  *
  * The same goes for two adapters over one store in one process: make one. Where this is not good enough, use LMDB or
  * Redis. Within a process, ends are remembered for the last 100,000 sessions; over that the oldest is forgotten early.
@@ -62,12 +70,13 @@ const MOST_TOMBSTONES = 100_000
  * - `ofUser` and `removeOfUser` read every session that the store has, by its method `all`. They are right across
  *   processes, and slow: no request needs them, unless the application calls them. A store without `all` makes them
  *   throw rather than tell of a part.
+ * - `sessionsPerUser` is kept with {@link ExpressStoreOptions.keepsLimit} alone: who has how many can only be told by `all`.
  * - `count` is what `length` answers, which may include sessions of other applications; without it, what `all` has.
  * - The store forgets expired sessions by itself, by `cookie.expires` and `cookie.maxAge`, about a minute after their end.
  * - A call that the store never answers holds up that session, and no other.
  * - `close` leaves the store open.
  *
- * @throws ConfigError if it has no `get`, `set` or `destroy`.
+ * @throws ConfigError if it has no `get`, `set` or `destroy`, or no `all` and is to keep the limit.
  * @throws StoreMethodMissingError from `ofUser` and `removeOfUser` without `all`, from `count` without `length` and `all`.
  * @throws StoreUnavailableError from every method, when the store fails or gives no answer in time. `ENOENT` of a file is
  * a missing session, as with express-session; of a socket it is a failure.
@@ -79,20 +88,23 @@ export function expressStore (store: ExpressSessionStore, options: ExpressStoreO
   for (const method of ['get', 'set', 'destroy'] as const) {
     assertRule(typeof store?.[method] === 'function', `expressStore needs a store made for express-session; it has no method ${method}.`)
   }
+  assertRule(options.keepsLimit !== true || typeof store.all === 'function', 'keepsLimit of expressStore needs a store with the method all.')
   return new ExpressStore(store, options)
 }
 
 class ExpressStore implements SessionStore {
   readonly sync = false
+  readonly keepsLimit: boolean
   readonly #store: ExpressSessionStore
   readonly #options: StoreOptions
   readonly #bounded: BoundedCall
-  /** Per key, the end of the last call that was let in. */
+  /** Per key, and per user for logins, the end of the last call that was let in. */
   readonly #turns = new Map<string, Promise<void>>()
   /** key → until when, in ms; the oldest first */
   readonly #tombstones = new Map<string, number>()
 
-  constructor (store: ExpressSessionStore, { now = Date.now, maxBytes = 16_384, ...limits }: ExpressStoreOptions) {
+  constructor (store: ExpressSessionStore, { now = Date.now, maxBytes = 16_384, keepsLimit = false, ...limits }: ExpressStoreOptions) {
+    this.keepsLimit = keepsLimit
     this.#store = store
     this.#options = { now, maxBytes }
     this.#bounded = boundedCalls(limits)
@@ -102,10 +114,20 @@ class ExpressStore implements SessionStore {
     return this.#bounded('read', () => this.#live(key))
   }
 
-  create (key: string, record: SessionRecord): Promise<boolean> {
-    return this.#write('create', key, async () => {
+  create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
+    const { user } = record
+    const begin = async (): Promise<boolean | Error> => {
       if (this.#isDead(key) || await this.#get(key) !== null) return false
       return await this.#put(key, record)
+    }
+    if (!this.keepsLimit || limit === undefined || user === null) return this.#write('create', key, begin)
+    return this.#write('create', `logins of ${user}`, async () => {
+      const refusal = this.#refusalOf(record)
+      if (refusal !== null) return refusal
+      for (const old of excessOf(await this.ofUser(user), key, limit)) {
+        if (await this.#end(old.key, user) !== null) limit.onEnded?.(old.key)
+      }
+      return await this.#queued(key, begin)
     })
   }
 
@@ -210,16 +232,18 @@ class ExpressStore implements SessionStore {
    * what it writes must not come after what is done next.
    */
   #inTurn<T> (doing: string, key: string, work: () => Promise<T>): Promise<T> {
-    return this.#bounded(doing, async () => {
-      const turn = (this.#turns.get(key) ?? Promise.resolve()).then(work)
-      const end = turn.then(() => {}, () => {})
-      this.#turns.set(key, end)
-      try {
-        return await turn
-      } finally {
-        if (this.#turns.get(key) === end) this.#turns.delete(key)
-      }
-    })
+    return this.#bounded(doing, () => this.#queued(key, work))
+  }
+
+  async #queued<T> (key: string, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(key) ?? Promise.resolve()).then(work)
+    const end = turn.then(() => {}, () => {})
+    this.#turns.set(key, end)
+    try {
+      return await turn
+    } finally {
+      if (this.#turns.get(key) === end) this.#turns.delete(key)
+    }
   }
 
   async #live (key: string): Promise<SessionRecord | null> {
@@ -241,10 +265,9 @@ class ExpressStore implements SessionStore {
   }
 
   async #put (key: string, record: SessionRecord): Promise<true | Error> {
-    const { now, maxBytes } = this.#options
-    const size = sizeOf(record.fields)
-    if (size > maxBytes) return new SessionTooLargeError(size, maxBytes)
-    const maxAge = Math.max(0, record.expiresAt - now()) + GRACE_MS
+    const refusal = this.#refusalOf(record)
+    if (refusal !== null) return refusal
+    const maxAge = Math.max(0, record.expiresAt - this.#options.now()) + GRACE_MS
     const session = {
       // Some go by one of these, some by another. The date is for the clock of the store.
       cookie: { originalMaxAge: maxAge, maxAge, expires: new Date(Date.now() + maxAge), httpOnly: true, path: '/' },
@@ -253,6 +276,12 @@ class ExpressStore implements SessionStore {
     }
     await answerOf((callback) => this.#store.set(key, session, callback))
     return true
+  }
+
+  #refusalOf ({ fields }: SessionRecord): Error | null {
+    const { maxBytes } = this.#options
+    const size = sizeOf(fields)
+    return size > maxBytes ? new SessionTooLargeError(size, maxBytes) : null
   }
 
   async #all (what: string): Promise<StoredSession[]> {

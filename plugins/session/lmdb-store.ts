@@ -3,8 +3,8 @@ import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
 import { Memo } from './memo.js'
 import {
-  TOMBSTONE_MS, fieldsWith, sizeOf, touched, withChanges,
-  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
+  TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges,
+  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export interface LmdbStoreOptions extends StoreOptions {
@@ -57,12 +57,16 @@ export class LmdbStore implements SessionStore {
     return this.#read('read', () => this.#live(key))
   }
 
-  create (key: string, record: SessionRecord): Promise<boolean> {
-    return this.#writer.write('create', record.user !== null, () => {
+  async create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
+    let ended: StoredSession[] = []
+    const created = await this.#writer.write('create', record.user !== null, () => {
       if (this.#records.doesExist(key) || this.#tombstones.doesExist(key)) return false
       this.#put(key, record, null)
+      if (record.user !== null && limit !== undefined) ended = this.#endOldest(record.user, key, limit)
       return true
     })
+    for (const { key } of ended) limit?.onEnded?.(key)
+    return created
   }
 
   patch (key: string, changes: SessionChanges): Promise<boolean> {
@@ -211,6 +215,14 @@ export class LmdbStore implements SessionStore {
       this.#keysByExpiry.put(until, key)
     }
     return live
+  }
+
+  #endOldest (user: string, newKey: string, limit: UserLimit): StoredSession[] {
+    // With those that have expired there are this many: mostly none has to be read.
+    if (this.#keysOfUser.getValuesCount(indexName(user)) <= limit.perUser) return []
+    const excess = excessOf(this.#ofUser(user), newKey, limit)
+    for (const { key } of excess) this.#end(key)
+    return excess
   }
 
   #drop (key: string): void {

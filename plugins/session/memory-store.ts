@@ -1,8 +1,8 @@
 import createError from '@fastify/error'
 import { SessionTooLargeError } from './errors.js'
 import {
-  TOMBSTONE_MS, fieldsWith, sizeOf, touched, withChanges,
-  type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
+  TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges,
+  type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export const StoreFullError = createError<[number]>('HATCHECK_STORE_FULL',
@@ -39,11 +39,12 @@ export class MemoryStore implements SessionStore {
     return record !== undefined && record.expiresAt > this.#options.now() ? record : null
   }
 
-  create (key: string, record: SessionRecord): boolean {
+  create (key: string, record: SessionRecord, limit?: UserLimit): boolean {
     const { maxSessions } = this.#options
     if (this.#records.has(key) || this.#tombstones.has(key)) return false
     if (this.#records.size >= maxSessions) throw new StoreFullError(maxSessions)
     this.#put(key, { ...record, fields: { ...record.fields } })
+    if (record.user !== null && limit !== undefined) this.#endOldest(record.user, key, limit)
     return true
   }
 
@@ -144,6 +145,15 @@ export class MemoryStore implements SessionStore {
     const keys = this.#keysOfUser.get(record.user)
     if (keys === undefined) this.#keysOfUser.set(record.user, new Set([key]))
     else keys.add(key)
+  }
+
+  #endOldest (user: string, newKey: string, limit: UserLimit): void {
+    // With those that have expired there are this many: mostly none has to be looked at.
+    if ((this.#keysOfUser.get(user)?.size ?? 0) <= limit.perUser) return
+    for (const { key } of excessOf(this.ofUser(user), newKey, limit)) {
+      this.remove(key)
+      limit.onEnded?.(key)
+    }
   }
 
   #drop (key: string): void {

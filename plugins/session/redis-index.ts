@@ -30,9 +30,13 @@ export class RedisIndex {
     this.#keepMs = keepMs
   }
 
-  /** Answers how many there are. */
-  add (user: string, key: string): Promise<number> {
-    return this.#call('index', () => this.#client.hatcheckIndex(indexKey(user), key, this.#now(), this.#keepMs))
+  /**
+   * Answers how many there are then, and if that is more than `limit`, which others were there when this one was added:
+   * of any two, the one that was added later is told of the earlier.
+   */
+  async add (user: string, key: string, limit?: number): Promise<{ count: number, others: IndexEntry[] }> {
+    const [count, entries] = await this.#call('index', () => this.#client.hatcheckIndex(indexKey(user), key, this.#now(), this.#keepMs, limit ?? ''))
+    return { count, others: entriesOf(entries).filter((entry) => entry.key !== key) }
   }
 
   async all (user: string): Promise<IndexEntry[]> {

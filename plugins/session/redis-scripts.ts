@@ -137,11 +137,16 @@ redis.call('PEXPIRE', key, tombstoneMs)
 return last
 `
 
-/** session key, addedAt, for how long, in ms: how many are in the index. */
+/**
+ * session key, addedAt, for how long, in ms, limit ('' is none): how many are in the index, and if that is over the limit,
+ * all of them and when each was added.
+ */
 const INDEX = `
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
-return redis.call('ZCARD', KEYS[1])
+local count = redis.call('ZCARD', KEYS[1])
+local isOver = ARGV[4] ~= '' and count > tonumber(ARGV[4])
+return { count, isOver and redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') or {} }
 `
 
 /** session key, addedAt, …: takes them out of the index, but those that have been added again meanwhile. */
@@ -160,7 +165,7 @@ export interface SessionScripts {
   hatcheckTake: Script<string[]>
   hatcheckTouch: Script<0 | 1>
   hatcheckRemove: Script<string[] | 0 | null>
-  hatcheckIndex: Script<number>
+  hatcheckIndex: Script<[number, string[]]>
   hatcheckUnindex: Script<0>
 }
 

@@ -4,8 +4,8 @@ import { SessionTooLargeError } from './errors.js'
 import { RedisIndex, type IndexEntry } from './redis-index.js'
 import { withSessionScripts, type SessionScripts } from './redis-scripts.js'
 import {
-  TOMBSTONE_MS, sizeOf,
-  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession
+  TOMBSTONE_MS, excessOf, sizeOf,
+  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export interface RedisStoreOptions extends StoreOptions, CallLimits {
@@ -28,6 +28,11 @@ const BATCH = 100
 const CLEAN_FROM = 50
 /** One login adds one session and looks at so many others, so those that are no more stay a small part. */
 const CLEAN_SAMPLE = 10
+/**
+ * A session that is in the index and nowhere else may be about to begin for so long. Redis keeps an expired one as long
+ * (GRACE_MS), so nothing that has expired looks as if it were about to begin.
+ */
+const BEGINNING_MS = 60_000
 
 /**
  * Sessions in Redis or Valkey, in a single server, behind Sentinel, or in a cluster: shared by every process that has
@@ -57,27 +62,26 @@ export class RedisStore implements SessionStore {
   }
 
   async read (key: string): Promise<SessionRecord | null> {
-    const name = redisKey(key)
-    const stored = await this.#call('read', () => this.#client.hgetall(name).catch(corruptIfWrongType))
-    return this.#live(key, stored)
+    return this.#live(key, await this.#stored(key))
   }
 
-  async create (key: string, record: SessionRecord): Promise<boolean> {
+  async create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
     const { now, maxBytes } = this.#options
     const { user, expiresAt, fields } = record
     const name = redisKey(key)
     const size = sizeOf(fields)
     if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
-    const indexed = user === null ? 0 : await this.#index.add(user, key)
+    const indexed = user === null ? null : await this.#index.add(user, key, limit?.perUser)
     let created
     try {
+      if (user !== null && indexed !== null && limit !== undefined) await this.#makeRoom(user, key, indexed.others, limit)
       created = await this.#call('create', () => this.#client.hatcheckCreate(name, now(), expiresAt, ...encode(record)))
     } catch (error) {
       // It may have begun, or begin yet, though nobody will have its id: this ends it, if the connection still stands.
       this.#later(this.#end(key))
       throw error
     }
-    if (user !== null && indexed >= CLEAN_FROM) this.#later(this.#clean(user))
+    if (user !== null && indexed !== null && indexed.count >= CLEAN_FROM) this.#later(this.#clean(user))
     return created === 1
   }
 
@@ -131,14 +135,10 @@ export class RedisStore implements SessionStore {
       mayHaveMoved = false
       const keys = (await this.#index.all(user)).map(({ key }) => key).filter((key) => !seen.has(key))
       for (const batch of batchesOf(keys)) {
-        const ends = await Promise.all(batch.map((key) => this.#end(key, user)))
-        const ended = batch.filter((_, i) => ends[i] !== null && ends[i] !== ANOTHERS)
-        count += ended.length
-        for (const key of ended) onEnded?.(key)
-        // Where there was none there is a tombstone now, so none can begin there either.
-        this.#later(this.#index.delete(user, batch.filter((_, i) => ends[i] !== ANOTHERS)))
+        const ended = await this.#endThese(user, batch, onEnded)
+        count += ended
         for (const key of batch) seen.add(key)
-        mayHaveMoved ||= ended.length < batch.length
+        mayHaveMoved ||= ended < batch.length
       }
     }
     return count
@@ -181,6 +181,52 @@ export class RedisStore implements SessionStore {
     return last === null ? null : decode(pairsOf(last))
   }
 
+  /** Ends those that are the user's, and answers how many of them lived. */
+  async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<number> {
+    const ends = await Promise.all(keys.map((key) => this.#end(key, user)))
+    const ended = keys.filter((_, i) => ends[i] !== null && ends[i] !== ANOTHERS)
+    for (const key of ended) onEnded?.(key)
+    // Where there was none there is a tombstone now, so none can begin there either.
+    this.#later(this.#index.delete(user, keys.filter((_, i) => ends[i] !== ANOTHERS)))
+    return ended.length
+  }
+
+  /**
+   * Ends what is over the limit before a session begins: of those that were in the index when it was added, everything
+   * but the newest `perUser` - 1 that live or are about to begin.
+   *
+   * So there are never more than `perUser`. Take any sessions that live at the same time, and of these the one that was
+   * added to the index last. The others had been added before it and are taken out only once they have ended, so it was
+   * told of all of them; and it has begun, so it has ended all but `perUser` - 1 of them before. What has ended has a
+   * tombstone and never lives again, nor begins if it was about to.
+   */
+  async #makeRoom (user: string, newKey: string, others: readonly IndexEntry[], limit: UserLimit): Promise<void> {
+    const counting: Array<{ key: string, beganAt: number }> = []
+    const stale: IndexEntry[] = []
+    for (const batch of batchesOf(others)) {
+      const stored = await Promise.all(batch.map(({ key }) => this.#stored(key)))
+      for (const [i, entry] of batch.entries()) {
+        const beganAt = this.#beganAt(user, entry, stored[i] as Stored)
+        if (beganAt === null) stale.push(entry)
+        else counting.push({ key: entry.key, beganAt })
+      }
+    }
+    // The key decides where the time does not: whoever looks must find the same order.
+    counting.sort((a, b) => a.beganAt - b.beganAt || (a.key < b.key ? -1 : 1))
+    const excess = excessOf(counting, newKey, limit)
+    for (const batch of batchesOf([...stale, ...excess].map(({ key }) => key))) await this.#endThese(user, batch, limit.onEnded)
+    // Those that are another user's by now were left alone.
+    this.#later(this.#index.heal(user, stale))
+  }
+
+  /** When a session of the user began, or is about to; null if it is over, or not the user's. */
+  #beganAt (user: string, { key, addedAt }: IndexEntry, stored: Stored): number | null {
+    const record = this.#live(key, stored)
+    if (record !== null) return record.user === user ? record.createdAt : null
+    const isNowhere = stored !== CORRUPT && Object.keys(stored).length === 0
+    return isNowhere && Number(addedAt) > this.#options.now() - BEGINNING_MS ? Number(addedAt) : null
+  }
+
   /** Which of these are live sessions of the user. */
   async #look (user: string, entries: readonly IndexEntry[]): Promise<{ sessions: StoredSession[], stale: IndexEntry[] }> {
     const sessions: StoredSession[] = []
@@ -201,7 +247,12 @@ export class RedisStore implements SessionStore {
     await this.#index.heal(user, stale)
   }
 
-  #live (key: string, stored: Record<string, string> | typeof CORRUPT): SessionRecord | null {
+  #stored (key: string): Promise<Stored> {
+    const name = redisKey(key)
+    return this.#call('read', () => this.#client.hgetall(name).catch(corruptIfWrongType))
+  }
+
+  #live (key: string, stored: Stored): SessionRecord | null {
     if (stored !== CORRUPT && ('endedAt' in stored || Object.keys(stored).length === 0)) return null
     const record = stored === CORRUPT ? null : decode(stored)
     if (record === null) this.#options.onCorrupt(key)
@@ -215,6 +266,8 @@ export class RedisStore implements SessionStore {
 }
 
 const CORRUPT = Symbol('corrupt')
+/** What lies under the key of a session; empty if there is nothing. */
+type Stored = Record<string, string> | typeof CORRUPT
 /** The session is another user's. */
 const ANOTHERS = Symbol('another user’s')
 

@@ -339,6 +339,85 @@ export function storeContract (test: DefineTest, open: OpenStore, { sweeps = tru
     deepEqual((await store.read('one'))?.fields, { keep: '1' })
   })
 
+  check('over the limit the oldest sessions of the user end', async (store) => {
+    const told: string[] = []
+    const limit = { perUser: 3, onEnded: (key: string) => { told.push(key) } }
+    const begin = (key: string, createdAt: number, user = 'Harry'): MaybePromise<boolean> => store.create(key, recordOf({ user, createdAt: START + createdAt }), limit)
+    for (const [key, createdAt] of [['c', 30], ['a', 10], ['b', 20]] as const) equal(await begin(key, createdAt), true)
+    deepEqual(told, [], 'at the limit none does')
+    for (const key of ['d', 'e', 'f']) equal(await begin(`${key} of another`, 5, 'Sally'), true)
+    await store.create('of nobody', recordOf({ createdAt: START }), limit)
+    equal(await begin('newest', 40), true)
+    deepEqual(told, ['a'])
+    equal(await begin('newest, by an old time', 1), true)
+    deepEqual(told, ['a', 'b'], 'not the new one, whatever its time')
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['newest, by an old time', 'c', 'newest'])
+    equal(await store.create('a', recordOf({ user: 'Harry' })), false, 'for good')
+    equal((await store.ofUser('Sally')).length, 3, 'others are left alone')
+    notEqual(await store.read('of nobody'), null)
+
+    equal(await store.create('without a limit', recordOf({ user: 'Harry', createdAt: START + 50 })), true)
+    equal((await store.ofUser('Harry')).length, 4)
+    equal(await store.create('only', recordOf({ user: 'Harry', createdAt: START + 60 }), { perUser: 1 }), true)
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['only'], 'all that is over it, and nobody needs to be told')
+  })
+
+  check('what is over or of somebody else does not count for the limit', async (store, clock) => {
+    const told: string[] = []
+    const limit = { perUser: 2, onEnded: (key: string) => { told.push(key) } }
+    const harry = recordOf({ user: 'Harry' })
+    await store.create('oldest', harry, limit)
+    await store.create('expires', { ...harry, createdAt: START + 1, expiresAt: START + 10 }, limit)
+    clock.time = START + 10
+    await store.create('removed', { ...harry, createdAt: START + 2 }, limit)
+    deepEqual(told, [], 'one has expired')
+    await store.remove('removed')
+    await store.create('given away', { ...harry, createdAt: START + 3 }, limit)
+    await store.patch('given away', changesOf({ user: 'Sally' }))
+    await store.create('anonymous again', { ...harry, createdAt: START + 4 }, limit)
+    await store.patch('anonymous again', changesOf({ user: null }))
+    await store.create('second', { ...harry, createdAt: START + 5 }, limit)
+    deepEqual(told, [])
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['oldest', 'second'])
+    await store.create('third', { ...harry, createdAt: START + 6 }, limit)
+    deepEqual(told, ['oldest'])
+    for (const key of ['given away', 'anonymous again']) notEqual(await store.read(key), null, key)
+    await assert.rejects(async () => await store.create('large', { ...harry, fields: { a: JSON.stringify('x'.repeat(5_000)) } }, limit), SessionTooLargeError)
+    equal((await store.ofUser('Harry')).length, 2, 'what cannot begin ends nothing')
+  })
+
+  check('however many begin at once, there are never more than the limit', async (store) => {
+    const keys = Array.from({ length: 50 }, (_, i) => `key${i}`)
+    const told: string[] = []
+    const limit = { perUser: 5, onEnded: (key: string) => { told.push(key) } }
+    const living = async (): Promise<string[]> => {
+      const records = await Promise.all(keys.map((key) => store.read(key)))
+      return keys.filter((_, i) => records[i] !== null)
+    }
+    const over = new AbortController()
+    const looking = (async () => {
+      let before: string[] = []
+      while (!over.signal.aborted) {
+        const now = await living()
+        // One look takes time; but what lives in this and in the one before has lived at the moment between them.
+        const together = now.filter((key) => before.includes(key))
+        ok(together.length <= 5, `${together.length} at once`)
+        before = now
+        await new Promise((resolve) => { setImmediate(resolve) })
+      }
+    })()
+    const beginning = Promise.all(keys.map(async (key, i) => {
+      for (let turns = i % 10; turns > 0; turns--) await new Promise((resolve) => { setImmediate(resolve) })
+      return await store.create(key, recordOf({ user: 'Harry' }), limit)
+    }))
+    const [answers] = await Promise.all([beginning.finally(() => { over.abort() }), looking])
+    const live = await living()
+    equal(live.length, 5)
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key).sort(), live.sort())
+    const begun = keys.filter((_, i) => answers[i])
+    deepEqual(told.sort(), begun.filter((key) => !live.includes(key)).sort(), 'each that has ended is told once')
+  })
+
   check('removeOfUser ends every session of the user but the exception', async (store) => {
     for (const key of ['a', 'b', 'c']) await store.create(key, recordOf({ user: 'Harry' }))
     await store.create('of another', recordOf({ user: 'Sally' }))

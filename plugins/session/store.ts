@@ -22,11 +22,24 @@ export interface SessionStore {
    */
   readonly sync: boolean
 
+  /**
+   * False: {@link create} heeds no limit.
+   *
+   * @default true
+   */
+  readonly keepsLimit?: boolean
+
   /** The live record, or null. The caller must not change it. */
   read (key: string): MaybePromise<SessionRecord | null>
 
-  /** Inserts. False, and nothing written, if the key exists or has a tombstone. */
-  create (key: string, record: SessionRecord): MaybePromise<boolean>
+  /**
+   * Inserts. False, and nothing written, if the key exists or has a tombstone.
+   *
+   * @param limit for a login: how many live sessions the user of the record may have, this one among them. Those over it
+   * end, the oldest first. However many begin at once, each with the same limit, there are never more of them. A store
+   * that needs several steps for it ends the old ones first; then they may have ended for one that cannot begin after all.
+   */
+  create (key: string, record: SessionRecord, limit?: UserLimit): MaybePromise<boolean>
 
   /**
    * Sets and removes single fields. False, and nothing written, if no live record has the key.
@@ -82,6 +95,13 @@ export interface SessionStore {
 
   /** Flushes and lets go of everything. */
   close (): MaybePromise<void>
+}
+
+export interface UserLimit {
+  /** Live sessions of one user, at least 1. */
+  readonly perUser: number
+  /** Told of each session that has ended for it, once that is durable. */
+  readonly onEnded?: (key: string) => void
 }
 
 export type MaybePromise<T> = T | Promise<T>
@@ -142,6 +162,12 @@ export function withChanges (record: SessionRecord, changes: SessionChanges): Se
     user: changes.user === undefined ? record.user : changes.user,
     fields
   }
+}
+
+/** Which sessions of a user, given oldest first, are to end for the one under `newKey`. */
+export function excessOf<S extends { readonly key: string }> (sessions: readonly S[], newKey: string, { perUser }: UserLimit): S[] {
+  const others = sessions.filter(({ key }) => key !== newKey)
+  return others.slice(0, Math.max(0, others.length + 1 - perUser))
 }
 
 /** The fields whose names begin with `prefix`. */
