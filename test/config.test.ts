@@ -49,14 +49,14 @@ test('an environment without anything, and one with everything, can be read', as
   t.match(readEnvironment({ PORT: '0080', SESSION_LIFETIME: '7200' }), { port: 80 })
   t.same(readEnvironment({ HOST: '', PORT: ' ', SECRET_KEY: '' }), readEnvironment({}), 'what is empty is not set')
   t.match(readEnvironment({
-    HOST: '0.0.0.0', PORT: '8080', LOG_LEVEL: 'warn', TRUST_PROXY: '10.0.0.7, fd00::/8,loopback', SECRET_KEY: ` ${testKey} `, SESSION_COOKIE_SAMESITE: 'Strict', PASSWORD_MIN_LENGTH: '20'
+    HOST: '0.0.0.0', PORT: '8080', LOG_LEVEL: 'warn', TRUST_PROXY: '10.0.0.7, fd00::/8,loopback', SECRET_KEY: ` ${testKey} `, SESSION_COOKIE_SAMESITE: 'Strict', PASSWORD_MIN_LENGTH: '20', SESSIONS_PER_USER: '5'
   }), {
     host: '0.0.0.0',
     port: 8080,
     logLevel: 'warn',
     trustProxy: ['10.0.0.7', 'fd00::/8', 'loopback'],
     mode: 'service',
-    options: { secretKey: testKey, sessionCookieSecure: 'true', sessionCookieSamesite: 'Strict', passwordMinLength: '20' }
+    options: { secretKey: testKey, sessionCookieSecure: 'true', sessionCookieSamesite: 'Strict', passwordMinLength: '20', sessionsPerUser: '5' }
   })
 })
 

@@ -1,0 +1,278 @@
+import type { FastifyInstance } from 'fastify'
+import type { Redis } from 'ioredis'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions } from '../app.js'
+import { RedisStore } from '../plugins/session/redis-store.js'
+import type { SessionStore, StoredSession } from '../plugins/session/store.js'
+import { recordOf } from '../plugins/session/store-contract.js'
+import { createTicketOffice, storeKey } from '../plugins/session/ticket.js'
+import { fastFolder } from './fast-folder.js'
+import { Client, buildHost, needs, testKey } from './helper.js'
+import { connect, startRedis } from './redis.js'
+import { startStoreProcess } from './store-process.js'
+import { Visitor, listen } from './visitors.js'
+import { openStore, stop } from './watched-store.js'
+
+const START = recordOf().createdAt
+const MINUTE = 60_000
+
+/** A store that several may have open, and its url. */
+const kinds: Array<{ kind: string, needed: { skip: string | false }, open: (t: Test) => Promise<{ url: string, store: SessionStore }> }> = [
+  {
+    kind: 'memory',
+    needed: { skip: false },
+    open: async (t) => ({ url: '', store: openStore(t, 'memory:') })
+  },
+  {
+    kind: 'LMDB',
+    needed: { skip: false },
+    open: async (t) => {
+      const folder = fastFolder(t)
+      return { url: `lmdb:${folder}`, store: openStore(t, 'lmdb:', { folder }) }
+    }
+  },
+  {
+    kind: 'Redis',
+    needed: needs('redis-server'),
+    open: async (t) => {
+      const { url } = await startRedis(t)
+      return { url, store: new RedisStore(await connect(t, url), { now: Date.now, maxBytes: 16_384, onCorrupt () {}, deadlineMs: 5_000 }) }
+    }
+  }
+]
+
+for (const { kind, needed, open } of kinds) {
+  test(`of 50 logins at once over HTTP, never more than the limit live in ${kind}`, needed, async (t) => {
+    const { store } = await open(t)
+    const { fastify, url } = await listen(t, { sessionStore: store, sessionsPerUser: 5 })
+    const revoked: unknown[] = []
+    fastify.sessions.on('revoked', (event) => { revoked.push(event) })
+    const sally = new Visitor(url, 'Sally')
+    await sally.login()
+
+    const visitors = Array.from({ length: 50 }, () => new Visitor(url, 'Harry'))
+    const logins = Promise.all(visitors.map((visitor) => visitor.send('POST', '/login/Harry')))
+    const most = await mostAtOnce(store, 'Harry', logins)
+    t.ok(most <= 5, `${most} at once`)
+    const users = await Promise.all(visitors.map(async (visitor) => (await visitor.send('GET', '/')).user))
+    t.equal(users.filter((user) => user === 'Harry').length, 5, 'so many cookies are good for something')
+    t.equal((await sally.send('GET', '/')).user, 'Sally', 'nobody else has noticed')
+
+    const answers = await logins
+    const begun = answers.filter(({ status }) => status === 200)
+    t.ok(begun.every(({ cookie }) => cookie === 'sets'))
+    t.equal(revoked.length, begun.length - 5, 'each that has ended for another is told once')
+    if (kind !== 'Redis') t.equal(begun.length, 50)
+    for (const answer of answers.filter(({ status }) => status !== 200)) {
+      t.match(answer, { status: 503, cookie: 'keeps', retryAfter: '1' }, 'one that was over the limit before it had begun is asked to try again')
+    }
+  })
+}
+
+for (const { kind, needed, open } of kinds.slice(1)) {
+  test(`logins of two processes are never more than the limit together in ${kind}`, needed, async (t) => {
+    const { url, store } = await open(t)
+    const call = startStoreProcess(t, url)
+    await call('read', 'nothing')
+    const time = Date.now()
+    const record = recordOf({ createdAt: time, seenAt: time, expiresAt: time + 10 * MINUTE, user: 'Harry' })
+    const limit = { perUser: 5 }
+    const ours = async (lane: number): Promise<unknown[]> => {
+      const answers = []
+      for (let i = 0; i < 10; i++) answers.push(await store.create(`ours ${lane} ${i}`, record, limit))
+      return answers
+    }
+    const logins = Promise.all([
+      ...Array.from({ length: 5 }, (_, lane) => ours(lane)),
+      ...Array.from({ length: 50 }, (_, i) => call('create', `theirs ${i}`, record, limit))
+    ])
+    const most = await mostAtOnce(store, 'Harry', logins)
+    const begun = (await logins).flat().filter(Boolean).length
+    t.ok(begun >= 5 && most <= 5, `${begun} have begun, ${most} at once`)
+    const keys = (await store.ofUser('Harry')).map(({ key }) => key)
+    t.equal(keys.length, 5)
+    t.strictSame((await call('ofUser', 'Harry') as StoredSession[]).map(({ key }) => key), keys)
+  })
+}
+
+async function host (t: Test, options: HatcheckOptions): Promise<FastifyInstance> {
+  const fastify = await buildHost(t, options)
+  fastify.post<{ Params: { name: string } }>('/login/:name', async (request) => { await request.login(request.params.name) })
+  fastify.post('/logout', async (request) => { await request.logout() })
+  fastify.post('/set', async ({ session }) => { Object.assign(session, { a: 1 }) })
+  fastify.post('/new-id', async ({ session }) => { await session.regenerate(session.keys() as never[]) })
+  fastify.post('/login-and-new-id', async (request) => {
+    await request.login('Harry')
+    await request.session.regenerate(['client_name', 'authenticatedAt'])
+  })
+  fastify.get('/', async (request) => request.user?.name ?? null)
+  return fastify
+}
+
+const post = async (client: Client, url: string): Promise<void> => { await client.send({ method: 'POST', url }) }
+
+test('the oldest login ends first', async (t) => {
+  for (const sessionStore of ['memory:', `lmdb:${t.testdir()}`]) {
+    const clock = { time: START }
+    const fastify = await host(t, { sessionStore, sessionsPerUser: 3, now: () => clock.time++ })
+    const revoked: unknown[] = []
+    fastify.sessions.on('revoked', (event) => { revoked.push(event) })
+    const clients = Array.from({ length: 4 }, () => new Client(fastify)) as [Client, Client, Client, Client]
+    const users = (): Promise<string[]> => Promise.all(clients.map(async (client) => (await client.get('/')).body))
+    const [first, second, third, fourth] = clients
+
+    for (const client of [first, second, third]) await post(client, '/login/Harry')
+    await post(third, '/login/Harry')
+    await post(second, '/new-id')
+    await post(fourth, '/set')
+    t.strictSame(await users(), ['Harry', 'Harry', 'Harry', 'null'], 'one that goes on, and one of nobody, is no more than before')
+    t.strictSame(revoked, [])
+
+    const handle = createTicketOffice([Buffer.from(testKey)]).handleOf(storeKey(first.cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
+    await post(fourth, '/login/Harry')
+    t.strictSame(await users(), ['null', 'Harry', 'Harry', 'Harry'])
+    t.strictSame(revoked, [{ handle, user: 'Harry' }])
+
+    await post(first, '/login/Harry')
+    t.strictSame(await users(), ['Harry', 'null', 'Harry', 'Harry'], 'another id makes a login no younger')
+
+    await post(second, '/login-and-new-id')
+    t.strictSame(await users(), ['Harry', 'Harry', 'null', 'Harry'], 'a login is one, under whatever id')
+    await post(second, '/set')
+    await post(third, '/login/Sally')
+    t.strictSame(await users(), ['Harry', 'Harry', 'Sally', 'Harry'])
+    await fastify.close()
+  }
+})
+
+test('a limit that was lowered counts from the next login on', async (t) => {
+  const folder = t.testdir()
+  const before = await host(t, { sessionStore: `lmdb:${folder}`, sessionsPerUser: 10 })
+  for (let i = 0; i < 10; i++) await post(new Client(before), '/login/Harry')
+  await before.close()
+  const after = await host(t, { sessionStore: `lmdb:${folder}`, sessionsPerUser: 2 })
+  t.equal((await after.sessions.store.ofUser('Harry')).length, 10)
+  await post(new Client(after), '/login/Harry')
+  t.equal((await after.sessions.store.ofUser('Harry')).length, 2)
+})
+
+test('in Redis', needs('redis-server'), async (t) => {
+  const { url, client: raw } = await startRedis(t)
+  const client = await connect(t, url) as Redis
+  const clock = { time: START }
+  const options = { now: () => clock.time, maxBytes: 4_096, onCorrupt () {} }
+  const check = (sentence: string, run: (t: Test, store: SessionStore) => Promise<void>): void => {
+    t.test(sentence, async (t) => {
+      await raw.flushall()
+      clock.time = START
+      await run(t, new RedisStore(client, options))
+    })
+  }
+  const login = async (store: SessionStore, key: string, perUser: number): Promise<boolean> =>
+    await store.create(key, recordOf({ user: 'Harry', createdAt: clock.time, expiresAt: START + 60 * MINUTE }), { perUser })
+  const keysOf = async (store: SessionStore): Promise<string[]> => (await store.ofUser('Harry')).map(({ key }) => key)
+
+  check('a login that ends for another before it has begun is asked to try again, and gets no cookie', async (t) => {
+    const beginning = stop()
+    let creates = 0
+    const slow: Redis = new Proxy(client, {
+      get (client, name: keyof Redis) {
+        const member = client[name] as unknown
+        if (typeof member !== 'function') return member
+        const command = member.bind(client) as (...args: unknown[]) => unknown
+        if ((name as string) !== 'hatcheckCreate' || creates++ > 0) return command
+        return async (...args: unknown[]) => {
+          await beginning.here()
+          return await command(...args)
+        }
+      }
+    })
+    const fastify = await host(t, { sessionStore: new RedisStore(slow, { ...options, deadlineMs: 5_000 }), sessionsPerUser: 1, now: () => clock.time })
+    const [first, second] = [new Client(fastify), new Client(fastify)]
+    const late = first.send({ method: 'POST', url: '/login/Harry' })
+    await beginning.reached
+    await post(second, '/login/Harry')
+    beginning.go()
+    const response = await late
+    t.equal(response.statusCode, 503)
+    t.equal(response.headers['retry-after'], '1')
+    t.equal(response.headers['set-cookie'], undefined)
+    t.equal((await second.get('/')).body, 'Harry')
+    await post(first, '/login/Harry')
+    t.equal((await first.get('/')).body, 'Harry', 'as it then does')
+    t.equal((await second.get('/')).body, 'null')
+  })
+
+  check('what is in the index and nowhere else costs no live session, and never begins', async (t, store) => {
+    for (const key of ['one', 'two']) t.equal(await login(store, key, 3), true)
+    await raw.zadd('hatcheck:user:Harry', START, 'never began')
+    clock.time = START + MINUTE
+    t.equal(await login(store, 'three', 3), true)
+    t.strictSame((await keysOf(store)).sort(), ['one', 'three', 'two'])
+    t.equal(await raw.zscore('hatcheck:user:Harry', 'never began'), null)
+    t.equal(await store.create('never began', recordOf({ user: 'Harry' })), false)
+  })
+
+  check('one that is about to begin counts', async (t, store) => {
+    clock.time = START + 1
+    t.equal(await login(store, 'oldest', 2), true)
+    clock.time = START + 2
+    await raw.zadd('hatcheck:user:Harry', clock.time, 'about to begin')
+    clock.time = START + 3
+    t.equal(await login(store, 'newest', 2), true)
+    t.strictSame(await keysOf(store), ['newest'])
+    t.equal(await store.create('about to begin', recordOf({ user: 'Harry' })), true)
+  })
+
+  check('a session that cannot be read does not count, and ends', async (t, store) => {
+    t.equal(await login(store, 'one', 2), true)
+    for (const key of ['text', 'hash']) await raw.zadd('hatcheck:user:Harry', START, key)
+    await raw.set('hatcheck:session:text', 'x')
+    await raw.hset('hatcheck:session:hash', { format: '2' })
+    t.equal(await login(store, 'two', 2), true)
+    t.strictSame((await keysOf(store)).sort(), ['one', 'two'])
+    t.strictSame((await raw.zrange('hatcheck:user:Harry', 0, '-1')).sort(), ['one', 'two'])
+  })
+
+  check('an index with sessions that are somebody else’s by now is healed', async (t, store) => {
+    for (let i = 0; i < 5; i++) {
+      await login(store, `anonymous${i}`, 2)
+      await store.patch(`anonymous${i}`, { set: {}, remove: [], seenAt: START, expiresAt: START, user: null })
+    }
+    clock.time = START + 16 * MINUTE
+    for (const key of ['one', 'two']) t.equal(await login(store, key, 2), true)
+    t.strictSame(await keysOf(store), ['one', 'two'])
+    t.strictSame((await raw.zrange('hatcheck:user:Harry', 0, '-1')).sort(), ['one', 'two'])
+    for (let i = 0; i < 5; i++) t.not(await store.read(`anonymous${i}`), null)
+  })
+
+  check('a login that fails on the way leaves room', async (t, store) => {
+    for (const key of ['one', 'two']) t.equal(await login(store, key, 2), true)
+    clock.time = START + 1
+    await raw.call('ACL', 'SETUSER', 'default', '-hgetall')
+    t.teardown(() => raw.call('ACL', 'SETUSER', 'default', '+hgetall'))
+    await t.rejects(login(store, 'fails', 2), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 })
+    await raw.call('ACL', 'SETUSER', 'default', '+hgetall')
+    t.equal((await keysOf(store)).length, 2, 'and ends nothing before it is known what to end')
+    t.equal(await login(store, 'three', 3), true)
+    t.strictSame((await keysOf(store)).sort(), ['one', 'three', 'two'])
+  })
+})
+
+/**
+ * How many sessions of the user there were at one moment, at most, while the work went on. One look takes time; but what
+ * is there in one look and in the next was there at the moment between them.
+ */
+async function mostAtOnce (store: SessionStore, user: string, work: Promise<unknown>): Promise<number> {
+  const over = new AbortController()
+  work.finally(() => { over.abort() }).catch(() => {})
+  let before: string[] = []
+  let most = 0
+  while (!over.signal.aborted) {
+    const now = (await store.ofUser(user)).map(({ key }) => key)
+    most = Math.max(most, now.filter((key) => before.includes(key)).length)
+    before = now
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+  return most
+}
