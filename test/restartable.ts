@@ -13,13 +13,15 @@ import { NOTHING, addSessionRoutes, type Seen } from './session-routes.js'
 export class Restartable {
   time = Date.now()
   readonly #url: string
+  readonly #sessionsPerUser: number
   #fastify!: FastifyInstance
   #storage!: Awaited<ReturnType<typeof openStorage>>
   #error: Error | null = null
   #noting: Array<MaybePromise<boolean>> = []
 
-  constructor (url: string) {
+  constructor (url: string, sessionsPerUser: number) {
     this.#url = url
+    this.#sessionsPerUser = sessionsPerUser
   }
 
   get store (): SessionStore { return this.#storage.sessions }
@@ -35,7 +37,7 @@ export class Restartable {
       return noted
     }
     this.#fastify = Fastify() as unknown as FastifyInstance
-    await this.#fastify.register(hatcheck, { sessionStore: this.store, secretKey: testKey, now })
+    await this.#fastify.register(hatcheck, { sessionStore: this.store, secretKey: testKey, sessionsPerUser: this.#sessionsPerUser, now })
     addSessionRoutes(this.#fastify)
     this.#fastify.addHook('onError', async (_request, _reply, error) => { this.#error = error })
     await this.#fastify.ready()

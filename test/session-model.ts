@@ -27,9 +27,12 @@ const TOUCH_MS = IDLE_MS / 20
 export class SessionModel {
   readonly #held: Array<ModelSession | null>
   readonly #sessions: ModelSession[] = []
+  readonly #perUser: number
   #now: number
 
-  constructor (clients: number, now: number) {
+  /** @param perUser how many sessions a user may have */
+  constructor (clients: number, now: number, perUser: number) {
+    this.#perUser = perUser
     this.#held = Array.from({ length: clients }, () => null)
     this.#now = now
   }
@@ -41,6 +44,8 @@ export class SessionModel {
         const data = before !== null && (before.user === null || before.user === command.user) ? before.data : {}
         this.#end(before)
         this.#begin(command.client, command.user, data, this.#now)
+        const excess = this.#sessionsOf(command.user).sort((a, b) => b.createdAt - a.createdAt).slice(this.#perUser)
+        for (const session of excess) this.#end(session)
         return
       }
       case 'write': {
@@ -99,7 +104,11 @@ export class SessionModel {
   }
 
   sessionsOf (user: string): number {
-    return this.#sessions.filter((session) => session.user === user && this.#lives(session)).length
+    return this.#sessionsOf(user).length
+  }
+
+  #sessionsOf (user: string): ModelSession[] {
+    return this.#sessions.filter((session) => session.user === user && this.#lives(session))
   }
 
   /** Looking at a session is activity, which is noted now and then. */
