@@ -3,6 +3,7 @@ import type { LightMyRequestResponse } from 'fastify'
 import type { Redis } from 'ioredis'
 import assert from 'node:assert/strict'
 import { test, type Test } from 'tap'
+import type { HatcheckOptions } from '../app.js'
 import { RedisStore } from '../plugins/session/redis-store.js'
 import type { SessionStore } from '../plugins/session/store.js'
 import { storeKey } from '../plugins/session/ticket.js'
@@ -14,6 +15,7 @@ import { addSessionRoutes, type Seen } from './session-routes.js'
 import { kinds, openStore, watched } from './watched-store.js'
 
 const RUNS = 60
+const PER_USER = 2
 
 for (const kind of kinds) {
   for (const sync of [true, false]) {
@@ -49,8 +51,12 @@ interface Scene {
   user: string
   /** Sends a request, and answers with the cookie that its client has then. */
   send: (url: string, cookie?: string) => Promise<Answer>
+  /** The same to an application where a user may have {@link PER_USER} sessions. */
+  sendLimited: (url: string, cookie?: string) => Promise<Answer>
   /** @param mayFail who may be answered with a 503, and no cookie. */
-  play: (requests: Record<string, () => Promise<Answer>>, mayFail?: string) => Promise<Record<string, Answer>>
+  play: (requests: Record<string, () => Promise<Answer>>, ...mayFail: string[]) => Promise<Record<string, Answer>>
+  /** Does something at a moment of its own. */
+  look: (action: () => Promise<void>) => Promise<void>
   see: (cookie: string) => Promise<Seen>
   /** Whether the store has a live session for this cookie. */
   lives: (cookie: string) => Promise<boolean>
@@ -68,14 +74,18 @@ interface Answer {
 }
 
 async function races (t: Test, { clock, director, store, scheduled }: Stage): Promise<void> {
-  const fastify = await buildHost(t, { sessionStore: scheduled, now: () => clock.time })
-  addSessionRoutes(fastify, async () => { await director.step('handler', () => {}) })
+  const sender = async (options: HatcheckOptions = {}): Promise<Scene['send']> => {
+    const fastify = await buildHost(t, { sessionStore: scheduled, now: () => clock.time, ...options })
+    addSessionRoutes(fastify, async () => { await director.step('handler', () => {}) })
+    return async (url, cookie = '') => {
+      const response = await fastify.inject({ method: 'POST', url, headers: { cookie } })
+      return { cookie: cookieAfter(cookie, response), setsCookie: response.headers['set-cookie'] !== undefined, status: response.statusCode, seen: response.json() }
+    }
+  }
+  const send = await sender()
+  const sendLimited = await sender({ sessionsPerUser: PER_USER })
   let users = 0
 
-  const send: Scene['send'] = async (url, cookie = '') => {
-    const response = await fastify.inject({ method: 'POST', url, headers: { cookie } })
-    return { cookie: cookieAfter(cookie, response), setsCookie: response.headers['set-cookie'] !== undefined, status: response.statusCode, seen: response.json() }
-  }
   const race = (sentence: string, run: (scene: Scene) => Promise<void>): void => {
     t.test(sentence, async (t) => {
       const orders = new Set<string>()
@@ -83,11 +93,13 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
         await run({
           user: `user ${users++}`,
           send,
-          play: async (requests, mayFail) => {
+          sendLimited,
+          look: (action) => director.step('look', action),
+          play: async (requests, ...mayFail) => {
             const answers = await director.play(scheduler, requests)
             orders.add(director.log.join())
             for (const [actor, { status, setsCookie }] of Object.entries(answers)) {
-              if (actor === mayFail && status === 503) assert.equal(setsCookie, false)
+              if (mayFail.includes(actor) && status === 503) assert.equal(setsCookie, false)
               else assert.equal(status, 200, actor)
             }
             return answers
@@ -212,6 +224,23 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     assert.equal(await lives(cookie), false)
     assert.equal(await lives(renewal?.cookie as string), false, log.join('\n'))
     assert.equal(await sessionsOf(user), 0)
+  })
+
+  race('logins at once never give a user more sessions than allowed, at no moment', async ({ user, sendLimited, look, play, lives, sessionsOf }) => {
+    const first = await sendLimited(`/login/${user}`)
+    const login = (): Promise<Answer> => sendLimited(`/login/${user}`)
+    const answers = await play({
+      one: login,
+      two: login,
+      three: login,
+      looker: async () => {
+        for (let i = 0; i < 5; i++) await look(async () => { assert.ok(await sessionsOf(user) <= PER_USER) })
+        return await sendLimited('/read')
+      }
+    }, 'one', 'two', 'three')
+    assert.equal(await sessionsOf(user), PER_USER)
+    const alive = await Promise.all([first, ...Object.values(answers)].map(({ cookie }) => lives(cookie)))
+    assert.equal(alive.filter(Boolean).length, PER_USER, 'and somebody has the cookie of each')
   })
 
   race('writes of different keys all survive', async ({ user, send, play, see }) => {
