@@ -1,5 +1,5 @@
 import closeWithGrace from 'close-with-grace'
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { hatcheckService } from './app.js'
@@ -8,6 +8,9 @@ import { loadDotEnv, readEnvironment, type ServiceConfig } from './plugins/confi
 /** Requests under way at a SIGTERM have so long to end, in ms. */
 const GRACE_MS = 10_000
 const DRAIN_EVERY_MS = 50
+/** No line of today has any of them. These are here for the line that someone adds in a hurry. */
+const SECRET_FIELDS = ['password', 'pwd', 'cookie', 'secretKey', 'body.password', 'body.pwd',
+  'headers.cookie', 'headers.authorization', 'headers["set-cookie"]']
 
 /** Starts the service from the environment; ends the process with one clear line if it cannot. */
 export async function serve (): Promise<void> {
@@ -23,8 +26,9 @@ export async function serve (): Promise<void> {
     process.exitCode = 1
     return
   }
-  const { log } = fastify
+  const { log, hatcheck } = fastify
   const running = fastify
+  hatcheck.audit('sys_startup', null)
   process.on('SIGHUP', () => {
     try {
       running.sessions.reloadSecretKeys()
@@ -33,8 +37,13 @@ export async function serve (): Promise<void> {
     }
   })
   closeWithGrace({ delay: GRACE_MS, skip: ['SIGHUP'], logger: { error: (text: unknown) => { log.error(text) } } }, async ({ err: error, signal }) => {
-    if (error === undefined) log.info(`${signal} received: hatcheck stops`)
-    else log.error({ err: error }, 'hatcheck stops after an error')
+    if (error === undefined) {
+      log.info(`${signal} received: hatcheck stops`)
+      hatcheck.audit('sys_shutdown', null, { reason: String(signal) })
+    } else {
+      log.error({ err: error }, 'hatcheck stops after an error')
+      hatcheck.audit('sys_crash', null)
+    }
     // A connection that was busy when the closing began is idle after its answer, and would keep the server open.
     const draining = setInterval(() => { running.server.closeIdleConnections() }, DRAIN_EVERY_MS)
     await running.close()
@@ -62,8 +71,19 @@ async function build ({ logLevel, trustProxy, mode, options }: ServiceConfig): P
 /** JSON lines; at a terminal, if pino-pretty is there, lines for people. */
 async function loggerOptions (level: string): Promise<NonNullable<FastifyServerOptions['logger']>> {
   if (level === 'silent') return false
+  const lines = { level, timestamp: isoTime, serializers: { req: describeRequest }, redact: SECRET_FIELDS }
   const isPretty = process.stdout.isTTY && await import('pino-pretty').then(() => true, () => false)
-  return isPretty ? { level, transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss' } } } : { level }
+  return isPretty ? { ...lines, transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' } } } : lines
+}
+
+/** UTC, so that it can be read as it is. */
+function isoTime (): string {
+  return `,"time":"${new Date().toISOString()}"`
+}
+
+/** What every request is logged with: no header, and of the address the path alone, since a query may have anything in it. */
+function describeRequest ({ method, url, host, ip, socket }: FastifyRequest): Record<string, unknown> {
+  return { method, url: url.split('?', 1)[0], host, remoteAddress: ip, remotePort: socket.remotePort }
 }
 
 const startedAs = process.argv[1]

@@ -1,29 +1,68 @@
+import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
 
-/** Names of the OWASP Application Logging Vocabulary, where it has one. */
-export type AuditEvent =
-  | 'authn_login_success'
-  | 'authn_login_fail'
-  | 'authn_login_throttled'
-  | 'authn_password_change'
-  | 'authn_password_change_fail'
+/**
+ * Names of the OWASP Application Logging Vocabulary, where it has one, each with its level: `warn` is for what someone
+ * may want to be woken by.
+ *
+ * Source: https://cheatsheetseries.owasp.org/cheatsheets/Logging_Vocabulary_Cheat_Sheet.html
+ */
+const levels = {
+  authn_login_success: 'info',
+  authn_login_fail: 'warn',
+  authn_login_throttled: 'warn',
+  authn_password_change: 'info',
+  authn_password_change_fail: 'warn',
+  authz_fail: 'warn',
+  malicious_cors: 'warn',
+  session_created: 'info',
+  session_renewed: 'info',
+  session_ended: 'info',
+  sys_startup: 'info',
+  sys_shutdown: 'info',
+  sys_crash: 'error'
+} as const
+
+export type AuditEvent = keyof typeof levels
 
 export interface AuditDetails {
   /** Who it is about: the name as it was given. */
-  user?: string
+  user?: string | null
   /** One of a few fixed words, never text from outside. */
   reason?: string
+  /** The handle of the session; the one of the request if nothing is said. */
+  session?: string
+  /** The handle that the session had before. */
+  previous?: string
 }
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** Writes a security event to the log, once. */
-    audit (event: AuditEvent, request: FastifyRequest, details?: AuditDetails): void
+    /** Writes a security event to the log, once. The request is null where none has caused it. */
+    audit (event: AuditEvent, request: FastifyRequest | null, details?: AuditDetails): void
   }
 }
 
+/** Longer than any name that can log in. */
+const LONGEST_USER = 256
+
+/** One log line for each security event. There are handles in it and neither ids nor tickets. */
 export default fp(async function audit (fastify) {
-  fastify.hatcheck.audit = (event, request, details = {}) => {
-    request.log.info({ event, ...details }, event)
+  const { hatcheck, sessions } = fastify
+
+  hatcheck.audit = (event, request, { user = null, ...details } = {}) => {
+    const log: FastifyBaseLogger = request?.log ?? fastify.log
+    log[levels[event]]({
+      event,
+      user: user?.slice(0, LONGEST_USER) ?? null,
+      ...request !== null && { session: hatcheck.handleOf(request), address: request.ip },
+      ...details
+    }, event)
   }
-}, { name: 'audit', dependencies: ['config'] })
+
+  sessions.on('created', ({ user, handle }, request) => { hatcheck.audit('session_created', request, { user, session: handle }) })
+  sessions.on('renewed', ({ user, handle, previous }, request) => { hatcheck.audit('session_renewed', request, { user, session: handle, previous }) })
+  for (const [end, reason] of [['destroyed', 'logout'], ['expired', 'expired'], ['revoked', 'revoked']] as const) {
+    sessions.on(end, ({ user, handle }, request) => { hatcheck.audit('session_ended', request, { user, session: handle, reason }) })
+  }
+}, { name: 'audit', dependencies: ['config', 'session'] })

@@ -75,7 +75,10 @@ export default fp(async function auth (fastify) {
   fastify.decorate('requireLogin', async function requireLogin (request: FastifyRequest, reply: FastifyReply) {
     if (request.user !== null) return undefined
     const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html')
-    if (!config.routes || !isPage) throw new LoginRequiredError()
+    if (!config.routes || !isPage) {
+      hatcheck.audit('authz_fail', request, { reason: 'login_required' })
+      throw new LoginRequiredError()
+    }
     return await reply.redirect(`${config.prefix}/login?next=${encodeURIComponent(request.url)}`, 303)
   })
-}, { name: 'auth', dependencies: ['config', 'session', 'accounts'] })
+}, { name: 'auth', dependencies: ['config', 'session', 'accounts', 'audit'] })

@@ -2,12 +2,19 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { html } from 'ghtml'
 import { STATUS_CODES } from 'node:http'
+import type { AuditEvent } from './audit.js'
 
 declare module 'fastify' {
   interface Hatcheck {
     handleError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply
     handleNotFound (request: FastifyRequest, reply: FastifyReply): FastifyReply
   }
+}
+
+/** Refusals that the audit log tells of. Those of hatcheck's own routes all come by here. */
+const refusals: Record<string, { event: AuditEvent, reason: string }> = {
+  HATCHECK_CROSS_ORIGIN: { event: 'malicious_cors', reason: 'cross_origin' },
+  HATCHECK_DEMO_MODE: { event: 'authz_fail', reason: 'demo_mode' }
 }
 
 /** Errors as a page for browsers, as problem+json (RFC 9457) for everything else. What is not ours stays in the log. */
@@ -18,6 +25,8 @@ export default fp(async function errorHandler (fastify) {
     const status = statusOf(error)
     if (status >= 500) request.log.error({ err: error }, error.message)
     else request.log.info({ err: { code: error.code, message: error.message } }, 'request refused')
+    const refusal = refusals[error.code]
+    if (refusal !== undefined) hatcheck.audit(refusal.event, request, { reason: refusal.reason })
     const isOurs = typeof error.code === 'string' && error.code.startsWith('HATCHECK_')
     const detail = status < 500 || (isOurs && status === 503) ? error.message : 'Something went wrong here. It has been noted.'
     if ('headers' in error) reply.headers(error.headers as Record<string, string>)
@@ -40,7 +49,7 @@ export default fp(async function errorHandler (fastify) {
     }
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))
   }
-}, { name: 'error-handler', dependencies: ['config', 'view', 'security-headers'] })
+}, { name: 'error-handler', dependencies: ['config', 'view', 'security-headers', 'audit'] })
 
 interface Problem {
   status: number

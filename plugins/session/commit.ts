@@ -126,7 +126,7 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   const previous = last === null || ticket === null ? null : { key: ticket.key, user: last.user }
   if (isEmpty(fields)) {
     session.cookie = 'clear'
-    if (previous !== null) emitter.tell('destroyed', previous.key, previous.user)
+    if (previous !== null) emitter.tell('destroyed', previous.key, previous.user, session.request)
     return
   }
   const createdAt = authenticated || last === null ? context.now() : last.createdAt
@@ -161,10 +161,10 @@ async function passOn (
   }
   if (last === null) return gone(log, strict)
   if (!created) {
-    emitter.tell('destroyed', ticket.key, last.user)
+    emitter.tell('destroyed', ticket.key, last.user, session.request)
     throw neverBegan()
   }
-  emitter.tellRenewed(next.key, ticket.key, successor.user)
+  emitter.tellRenewed(next.key, ticket.key, successor.user, session.request)
   const { seenAt, expiresAt } = successor
   const late = { ...changesBetween(kept, pick(last.fields, session.keep), [...Object.keys(set), ...remove]), seenAt, expiresAt }
   if (!isEmpty(late.set) || late.remove.length > 0) {
@@ -189,7 +189,7 @@ async function end (session: LazySession, { store, refuse, log, emitter }: Commi
   if (ticket === null || (record === null && !mayLive)) return null
   try {
     const last = await store.remove(ticket.key)
-    if (last !== null) emitter.tell('destroyed', ticket.key, last.user)
+    if (last !== null) emitter.tell('destroyed', ticket.key, last.user, session.request)
   } catch (error) {
     refuse(ticket.key)
     log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
@@ -215,12 +215,12 @@ async function create (session: LazySession, record: SessionRecord, context: Com
     created = await guarded('create', () => store.create(key, record, limitFor(user, context)))
     if (!created) throw neverBegan()
   } finally {
-    if (previous !== null && !(created && goesOn)) emitter.tell('destroyed', previous.key, previous.user)
+    if (previous !== null && !(created && goesOn)) emitter.tell('destroyed', previous.key, previous.user, session.request)
   }
   session.rebase(record, ticket)
   session.cookie = 'set'
-  if (previous !== null && goesOn) emitter.tellRenewed(key, previous.key, user)
-  else emitter.tell('created', key, user)
+  if (previous !== null && goesOn) emitter.tellRenewed(key, previous.key, user, session.request)
+  else emitter.tell('created', key, user, session.request)
 }
 
 function limitFor (user: string | null, { sessionsPerUser, emitter }: CommitContext): UserLimit | undefined {

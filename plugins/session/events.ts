@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { EventEmitter } from 'node:events'
 
 /** What is told of a session. Its id is never among it. */
@@ -20,15 +20,18 @@ export interface SessionEvent {
  *   `sessionsPerUser`, for which the oldest ends
  */
 export interface SessionEvents {
-  created: [SessionEvent]
-  renewed: [SessionEvent & { previous: string }]
-  destroyed: [SessionEvent]
-  expired: [SessionEvent]
-  revoked: [SessionEvent]
+  created: SessionEvent
+  renewed: SessionEvent & { previous: string }
+  destroyed: SessionEvent
+  expired: SessionEvent
+  revoked: SessionEvent
 }
 
+/** What a listener is given: beside what has happened the request that has done it, or null if none has. */
+export type Telling<E extends keyof SessionEvents> = [event: SessionEvents[E], request: FastifyRequest | null]
+
 export class SessionEmitter {
-  readonly events = new EventEmitter<SessionEvents>()
+  readonly events = new EventEmitter<{ [E in keyof SessionEvents]: Telling<E> }>()
   readonly #log: Pick<FastifyBaseLogger, 'error'>
   readonly #handleOf: (key: string) => string
 
@@ -37,19 +40,18 @@ export class SessionEmitter {
     this.#handleOf = handleOf
   }
 
-  /** Tells the listeners, if there are any. */
-  tell (event: Exclude<keyof SessionEvents, 'renewed'>, key: string, user: string | null): void {
-    this.#emit(event, () => ({ handle: this.#handleOf(key), user }))
+  /** Tells the listeners. */
+  tell (event: Exclude<keyof SessionEvents, 'renewed'>, key: string, user: string | null, request: FastifyRequest | null = null): void {
+    this.#emit(event, { handle: this.#handleOf(key), user }, request)
   }
 
-  tellRenewed (key: string, previousKey: string, user: string | null): void {
-    this.#emit('renewed', () => ({ handle: this.#handleOf(key), previous: this.#handleOf(previousKey), user }))
+  tellRenewed (key: string, previousKey: string, user: string | null, request: FastifyRequest): void {
+    this.#emit('renewed', { handle: this.#handleOf(key), previous: this.#handleOf(previousKey), user }, request)
   }
 
-  #emit (event: keyof SessionEvents, make: () => SessionEvent): void {
-    if (this.events.listenerCount(event) === 0) return
+  #emit (event: keyof SessionEvents, ...telling: Telling<keyof SessionEvents>): void {
     try {
-      this.events.emit(event, make() as never)
+      this.events.emit(event, ...telling as never)
     } catch (error) {
       // The session has changed already: what a listener makes of it is no reason to fail the request.
       this.#log.error({ err: error }, `a listener of "${event}" failed`)

@@ -65,6 +65,8 @@ declare module 'fastify' {
     endSession (request: FastifyRequest): void
     /** Ends every other session of who is logged in here. Answers how many. The session of the request must be saved. */
     endOthers (request: FastifyRequest): Promise<number>
+    /** The handle of the session of a request, if the session has been asked for and is stored. Reads nothing. */
+    handleOf (request: FastifyRequest): string | undefined
     /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
     assertDeliverable (request: FastifyRequest): void
   }
@@ -101,6 +103,7 @@ export default fp(async function session (fastify) {
   fastify.hatcheck.sessionOf = sessionOf
   fastify.hatcheck.endSession = endSession
   fastify.hatcheck.endOthers = endOthers
+  fastify.hatcheck.handleOf = handleOf
   fastify.hatcheck.assertDeliverable = sessionContext.assertDeliverable
 
   if (!store.sync) {
@@ -179,7 +182,13 @@ export default fp(async function session (fastify) {
   async function endOthers (request: FastifyRequest): Promise<number> {
     const { user, ticket } = sessionOf(request)
     if (user === null || ticket === null) return 0
-    return await guarded('revoke', () => store.removeOfUser(user.name, ticket.key, (key) => { emitter.tell('revoked', key, user.name) }))
+    return await guarded('revoke', () => store.removeOfUser(user.name, ticket.key, (key) => { emitter.tell('revoked', key, user.name, request) }))
+  }
+
+  function handleOf (request: FastifyRequest): string | undefined {
+    const session = (request as WithSession)[kSession]
+    if (session === null || session.phase === 'untouched' || session.record === null || session.ticket === null) return undefined
+    return keyring.office.handleOf(session.ticket.key)
   }
 
   function open (request: FastifyRequest): LazySession {

@@ -86,6 +86,7 @@ export class LazySession {
     return this.#facade
   }
 
+  get request (): FastifyRequest { return this.#request }
   get ticket (): Ticket | null { return this.#ticket }
   get record (): SessionRecord | null { return this.#record }
   get permanent (): boolean { return this.#permanent }

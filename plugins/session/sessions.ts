@@ -1,5 +1,5 @@
 import { guarded } from './errors.js'
-import type { SessionEmitter, SessionEvents } from './events.js'
+import type { SessionEmitter, SessionEvents, Telling } from './events.js'
 import type { Keyring } from './keyring.js'
 import type { SessionStore } from './store.js'
 
@@ -27,10 +27,10 @@ export interface Sessions {
    * @throws StoreUnavailableError
    */
   revokeUser (name: string): Promise<number>
-  /** Adds a listener. It is told once of each; what it throws is logged, and fails no request. */
-  on<E extends keyof SessionEvents> (event: E, listener: (...told: SessionEvents[E]) => void): void
+  /** Adds a listener. It is told once of each, and given the request that has done it, or null; what it throws is logged, and fails no request. */
+  on<E extends keyof SessionEvents> (event: E, listener: (...told: Telling<E>) => void): void
   /** Takes a listener away. */
-  off<E extends keyof SessionEvents> (event: E, listener: (...told: SessionEvents[E]) => void): void
+  off<E extends keyof SessionEvents> (event: E, listener: (...told: Telling<E>) => void): void
 }
 
 export function createSessions (store: SessionStore, keyring: Keyring, emitter: SessionEmitter): Sessions {

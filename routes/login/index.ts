@@ -1,6 +1,7 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import createError from '@fastify/error'
 import { credentialsOf, fieldsOf } from './credentials.js'
+import { failureReasonOf } from './failure.js'
 import { loginPage } from './page.js'
 
 export const WrongCredentialsError = createError('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.', 401)
@@ -35,6 +36,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
       await request.logout()
       throw new WrongCredentialsError()
     }
+    hatcheck.audit('authn_login_success', request, { user: user.name })
     const next = hatcheck.nextOf(nextOf(request))
     if (hatcheck.prefersJson(request)) {
       return { user: { name: user.name, authenticatedAt: new Date(request.user?.authenticatedAt ?? 0).toISOString() }, next }
@@ -43,8 +45,17 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     return await reply.redirect(next, 303)
   })
 
+  /** Here since every failure comes by, whoever has thrown it; a refusal that has an event of its own is none of a login. */
+  function noteFailure (error: FastifyError, request: FastifyRequest): void {
+    const reason = failureReasonOf(error)
+    if (reason === null) return
+    const { client_name: user } = fieldsOf(request.body)
+    hatcheck.audit('authn_login_fail', request, { user: typeof user === 'string' ? user : null, reason })
+  }
+
   /** A browser gets the form again, with what it had in it but the password. */
-  function showInForm (error: Parameters<typeof hatcheck.handleError>[0], request: FastifyRequest, reply: FastifyReply): void {
+  function showInForm (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+    noteFailure(error, request)
     const isForForm = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD'].includes(error.code)
     const accept = request.headers.accept ?? ''
     if (!isForForm || !accept.includes('text/html') || hatcheck.prefersJson(request)) {

@@ -1,0 +1,18 @@
+import type { FastifyError } from 'fastify'
+
+/** What the audit log says of a login that failed, in a word; null for what has an event of its own. */
+export function failureReasonOf ({ code, statusCode = 500 }: FastifyError): string | null {
+  switch (code) {
+    case 'HATCHECK_CROSS_ORIGIN':
+    case 'HATCHECK_DEMO_MODE':
+      return null
+    case 'HATCHECK_WRONG_CREDENTIALS':
+      return 'credentials'
+    case 'HATCHECK_CREDENTIALS':
+    case 'HATCHECK_NAME':
+    case 'HATCHECK_PASSWORD':
+      return 'input'
+  }
+  if (statusCode === 429) return null
+  return statusCode >= 500 ? 'unavailable' : 'refused'
+}

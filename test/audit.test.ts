@@ -1,0 +1,233 @@
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import { mock } from 'node:test'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions } from '../app.js'
+import { createTicketOffice, storeKey } from '../plugins/session/ticket.js'
+import { Client, build, buildHost, testKey } from './helper.js'
+import { breakable, openStore } from './watched-store.js'
+
+type Line = Record<string, unknown> & { event: string }
+
+interface Log {
+  server: FastifyServerOptions
+  lines: string[]
+  /** The security events since they were last asked for, without what every line has. */
+  events (): Line[]
+}
+
+function captured (level = 'trace'): Log {
+  const lines: string[] = []
+  let seen = 0
+  return {
+    server: { logger: { level, stream: { write (line: string) { lines.push(line) } } } },
+    lines,
+    events () {
+      const fresh = lines.slice(seen).map((line) => JSON.parse(line) as Line).filter(({ event }) => event !== undefined)
+      seen = lines.length
+      return fresh.map(({ time: _time, pid: _pid, hostname: _hostname, reqId: _id, msg: _msg, ...rest }) => rest as Line)
+    }
+  }
+}
+
+const INFO = 30
+const WARN = 40
+
+async function service (t: Test, options: HatcheckOptions & { mode?: 'service' | 'demo' } = {}): Promise<Log & { fastify: FastifyInstance, client: Client }> {
+  const log = captured()
+  const fastify = await build(t, options, log.server)
+  return { ...log, fastify, client: new Client(fastify) }
+}
+
+function handle ({ cookieHeader }: Client): string {
+  const [, id = ''] = /hatcheck=([^.]+)/.exec(cookieHeader) ?? []
+  return createTicketOffice([Buffer.from(testKey)]).handleOf(storeKey(id))
+}
+
+const harry = { user: 'Harry', address: '127.0.0.1' }
+
+test('a login, another one, and a logout', async (t) => {
+  const { client, events, lines } = await service(t)
+  t.strictSame(events(), [])
+  await client.login()
+  const first = handle(client)
+  t.strictSame(events(), [
+    { level: INFO, event: 'session_created', ...harry, session: first },
+    { level: INFO, event: 'authn_login_success', ...harry, session: first }
+  ])
+  await client.get('/')
+  t.strictSame(events(), [], 'looking at a page is no event')
+  await client.login()
+  const second = handle(client)
+  t.strictSame(events(), [
+    { level: INFO, event: 'session_renewed', ...harry, session: second, previous: first },
+    { level: INFO, event: 'authn_login_success', ...harry, session: second }
+  ])
+  const copy = client.cookieHeader
+  await client.post('/logout')
+  t.strictSame(events(), [{ level: INFO, event: 'session_ended', ...harry, session: second, reason: 'logout' }])
+  await client.get('/logout', { cookie: copy })
+  t.strictSame(events(), [], 'it ends once')
+
+  const line = JSON.parse(lines.find((text) => text.includes('authn_login_success')) as string) as Record<string, unknown>
+  t.match(line, { msg: 'authn_login_success', reqId: /^req-/ }, 'it says which request')
+  t.ok(Math.abs(Number(line['time']) - Date.now()) < 60_000, 'ms since the epoch, which is UTC')
+})
+
+test('a login as somebody else ends the session and begins another', async (t) => {
+  const { client, events } = await service(t)
+  await client.login()
+  const first = handle(client)
+  events()
+  await client.login('Sally')
+  const sally = { user: 'Sally', address: '127.0.0.1', session: handle(client) }
+  t.strictSame(events(), [
+    { level: INFO, event: 'session_ended', ...harry, session: first, reason: 'logout' },
+    { level: INFO, event: 'session_created', ...sally },
+    { level: INFO, event: 'authn_login_success', ...sally }
+  ])
+})
+
+test('a login that fails, once for each reason', async (t) => {
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const { client, events } = await service(t, {
+    sessionStore: store,
+    authenticate: (name, password) => {
+      if (name === 'Ron') throw Object.assign(new Error('not now'), { statusCode: 403 })
+      if (name === 'Fast') throw Object.assign(new Error('too many'), { statusCode: 429 })
+      return password === 'alohomora!' ? { name } : null
+    }
+  })
+  const failed = (reason: string, user: string | null = 'Harry'): object => ({ level: WARN, event: 'authn_login_fail', user, address: '127.0.0.1', reason })
+
+  t.equal((await client.login('Harry', 'open sesame')).statusCode, 401)
+  t.strictSame(events(), [failed('credentials')])
+  t.equal((await client.post('/login', { client_name: 'Harry', password: 'open sesame' }, { accept: 'text/html' })).statusCode, 401)
+  t.strictSame(events(), [failed('credentials')], 'the form again')
+  t.equal((await client.login('', 'open sesame')).statusCode, 400)
+  t.strictSame(events(), [failed('input', '')])
+  t.equal((await client.login('Harry', '')).statusCode, 400)
+  t.strictSame(events(), [failed('input')])
+  t.equal((await client.send({ method: 'POST', url: '/login', headers: { 'content-type': 'application/json' }, payload: '{' })).statusCode, 400)
+  t.strictSame(events(), [failed('refused', null)])
+  t.equal((await client.login('Ron', 'open sesame')).statusCode, 403)
+  t.strictSame(events(), [failed('refused', 'Ron')])
+  t.equal((await client.login('Fast', 'open sesame')).statusCode, 429)
+  t.strictSame(events(), [], 'whoever counts the attempts tells of it')
+  down()
+  t.equal((await client.login('Harry', 'alohomora!')).statusCode, 503)
+  t.strictSame(events(), [failed('unavailable')])
+  up()
+  t.equal((await client.login('Harry', 'alohomora!')).statusCode, 303)
+  t.strictSame(events().map(({ event }) => event), ['session_created', 'authn_login_success'])
+})
+
+test('a login that an end of all sessions of its user overtakes has failed', async (t) => {
+  const { fastify, client, events } = await service(t)
+  await client.login()
+  await client.post('/logout')
+  events()
+  const { stillHolds } = fastify.hatcheck
+  fastify.hatcheck.stillHolds = async (user) => {
+    await fastify.accounts?.disable(user.name)
+    return await stillHolds(user)
+  }
+  t.equal((await client.login()).statusCode, 401)
+  const [created, revoked, failed, ...more] = events()
+  t.match(created, { event: 'session_created', user: 'Harry' })
+  t.match(revoked, { event: 'session_ended', reason: 'revoked', session: created?.['session'] })
+  t.match(failed, { event: 'authn_login_fail', reason: 'credentials', user: 'Harry' })
+  t.strictSame(more, [])
+})
+
+test('sessions that are ended from without, or by time', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  let time = Date.now()
+  const { fastify, client, events } = await service(t, { now: () => time })
+  await client.login()
+  const first = handle(client)
+  events()
+  await fastify.sessions.revokeUser('Harry')
+  t.strictSame(events(), [{ level: INFO, event: 'session_ended', user: 'Harry', session: first, reason: 'revoked' }], 'no request, no address')
+  await client.login()
+  const second = handle(client)
+  events()
+  time += 86_400_000
+  mock.timers.tick(60_000)
+  await new Promise((resolve) => { setImmediate(resolve) })
+  t.strictSame(events(), [{ level: INFO, event: 'session_ended', user: 'Harry', session: second, reason: 'expired' }])
+})
+
+test('the end of all other sessions says who has asked for it', async (t) => {
+  const log = captured()
+  const fastify = await buildHost(t, {}, log.server)
+  fastify.post('/login', async (request) => { await request.login('Harry') })
+  fastify.post('/others', async (request) => await fastify.hatcheck.endOthers(request))
+  const [client, other] = [new Client(fastify), new Client(fastify)]
+  for (const each of [client, other]) await each.send({ method: 'POST', url: '/login' })
+  log.events()
+  await client.send({ method: 'POST', url: '/others' })
+  t.strictSame(log.events(), [{ level: INFO, event: 'session_ended', ...harry, session: handle(other), reason: 'revoked' }])
+})
+
+test('a request that another site has made a browser send', async (t) => {
+  const { client, events } = await service(t)
+  const foreign = { 'sec-fetch-site': 'cross-site' }
+  const refused = { level: WARN, event: 'malicious_cors', user: null, address: '127.0.0.1', reason: 'cross_origin' }
+  for (const url of ['/login', '/logout']) {
+    t.equal((await client.post(url, { client_name: 'Harry', password: '12345678' }, foreign)).statusCode, 403)
+    t.strictSame(events(), [refused], url)
+  }
+  t.equal((await client.get('/logout', { ...foreign, accept: 'application/json' })).statusCode, 403)
+  t.strictSame(events(), [refused])
+  t.equal((await client.get('/logout', foreign)).statusCode, 200)
+  t.strictSame(events(), [], 'a question is no refusal')
+})
+
+test('what needs a login, and demo mode asked from elsewhere', async (t) => {
+  const { client, events, fastify } = await service(t)
+  fastify.get('/private', { onRequest: fastify.requireLogin }, async () => 'private')
+  const refused = { level: WARN, event: 'authz_fail', user: null, address: '127.0.0.1' }
+  t.equal((await client.get('/private')).statusCode, 401)
+  t.strictSame(events(), [{ ...refused, reason: 'login_required' }])
+  t.equal((await client.get('/private', { accept: 'text/html' })).statusCode, 303)
+  t.strictSame(events(), [], 'a browser is led to the login page')
+  for (const url of ['/', '/nowhere']) {
+    t.equal((await client.get(url, { host: 'example.com' })).statusCode, 403)
+    t.strictSame(events(), [{ ...refused, reason: 'demo_mode' }], url)
+  }
+  t.equal((await client.post('/login', { client_name: 'Harry', password: '12345678' }, { host: 'example.com' })).statusCode, 403)
+  t.strictSame(events(), [{ ...refused, reason: 'demo_mode' }], 'no failed login beside it')
+})
+
+test('a host application has the same lines in its own log', async (t) => {
+  const log = captured('info')
+  const fastify = await buildHost(t, {}, log.server)
+  fastify.post('/cart', async ({ session }) => { Object.assign(session, { cart: ['apple'] }) })
+  fastify.post('/login', async (request) => { await request.login('Harry') })
+  fastify.get('/private', { onRequest: fastify.requireLogin }, async () => 'private')
+  const client = new Client(fastify)
+  await client.get('/private')
+  await client.send({ method: 'POST', url: '/cart' })
+  const anonymous = handle(client)
+  await client.send({ method: 'POST', url: '/login' })
+  t.strictSame(log.events(), [
+    { level: WARN, event: 'authz_fail', user: null, address: '127.0.0.1', reason: 'login_required' },
+    { level: INFO, event: 'session_created', user: null, address: '127.0.0.1', session: anonymous },
+    { level: INFO, event: 'session_renewed', ...harry, session: handle(client), previous: anonymous }
+  ])
+})
+
+test('a name stays inside its string, and is cut off', async (t) => {
+  const { client, lines, events } = await service(t)
+  const forged = 'Harry\r\n{"level":30,"event":"authn_login_success","user":"admin"}\u2028\u001b[2J'
+  const before = lines.length
+  await client.login(forged)
+  for (const line of lines.slice(before)) {
+    t.match(line, /^\{[^\p{Cc}]*\}\n$/u, 'one line')
+    JSON.parse(line)
+  }
+  t.match(events(), [{ event: 'authn_login_fail', user: forged, reason: 'input' }])
+  await client.login('x'.repeat(5_000))
+  t.equal(events()[0]?.['user'], 'x'.repeat(256))
+})
