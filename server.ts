@@ -56,7 +56,11 @@ async function build ({ logLevel, trustProxy, mode, options }: ServiceConfig): P
     logger: await loggerOptions(logLevel),
     trustProxy,
     // An address that cannot be decoded reaches no route and no error handler.
-    frameworkErrors: (error, request, reply) => { fastify.hatcheck.handleError(error, request as never, reply as never) }
+    frameworkErrors: (error, request, reply) => {
+      // Its text would tell the whole address, with the query, in the answer and in the log.
+      if (error.code === 'FST_ERR_BAD_URL') error.message = 'The address of this request cannot be decoded.'
+      fastify.hatcheck.handleError(error, request as never, reply as never)
+    }
   }) as unknown as FastifyInstance
   await fastify.register(hatcheckService, { ...options, mode })
   await fastify.ready()

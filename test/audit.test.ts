@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import { join } from 'node:path'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import type { HatcheckOptions } from '../app.js'
 import { createTicketOffice, storeKey } from '../plugins/session/ticket.js'
 import { Client, build, buildHost, testKey } from './helper.js'
+import { startService, until } from './service.js'
 import { breakable, openStore } from './watched-store.js'
 
 type Line = Record<string, unknown> & { event: string }
@@ -230,4 +232,50 @@ test('a name stays inside its string, and is cut off', async (t) => {
   t.match(events(), [{ event: 'authn_login_fail', user: forged, reason: 'input' }])
   await client.login('x'.repeat(5_000))
   t.equal(events()[0]?.['user'], 'x'.repeat(256))
+})
+
+/** The security events in what a process has written. */
+function eventsOf (output: string): Line[] {
+  return output.split('\n').filter((line) => line.includes('"event":')).map((line) => JSON.parse(line) as Line)
+}
+
+test('the process tells of its start and its end, in UTC', async (t) => {
+  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:' })
+  t.equal(await service.end(), 0)
+  const events = eventsOf(service.output())
+  t.match(events, [{ event: 'sys_startup', level: INFO, user: null }, { event: 'sys_shutdown', level: INFO, reason: 'SIGTERM' }])
+  t.equal(events.length, 2)
+  for (const { time } of events) t.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+})
+
+for (const word of ['reject', 'throw']) {
+  test(`a mistake that nobody has caught (${word}): logged, requests under way are answered, exit code 1`, async (t) => {
+    const env = { SESSION_STORE: 'memory:', NODE_OPTIONS: `--import ${join(import.meta.dirname, 'fixtures', 'crash.js')}` }
+    const service = await startService(t, t.testdir(), env)
+    const body = new URLSearchParams({ client_name: 'Harry', password: '12345678' })
+    const login = fetch(`${service.url}/login`, { method: 'POST', body, redirect: 'manual' })
+    await until('the login is under way', () => service.output().includes('incoming request'))
+    service.child.stdin?.write(word)
+    const [response, code] = await Promise.all([login, service.end('SIGCONT')])
+    t.equal(response.status, 303)
+    t.equal(code, 1)
+    const crashes = eventsOf(service.output()).filter(({ event }) => event.startsWith('sys_'))
+    t.match(crashes, [{ event: 'sys_startup' }, { event: 'sys_crash', level: 50 }])
+    t.equal(crashes.length, 2)
+    t.match(service.output(), /"err":\{"type":"Error","message":"nobody has caught this"/)
+  })
+}
+
+test('the log of the service has paths and no queries', async (t) => {
+  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', LOG_LEVEL: 'trace' })
+  const secret = 'correct-horse-battery'
+  for (const path of ['/login', '/nowhere', '/%zz', '/login/%E0%A4%A']) {
+    const response = await fetch(`${service.url}${path}?password=${secret}`, { headers: { authorization: `Basic ${secret}`, cookie: `other=${secret}` } })
+    t.notMatch(await response.text(), secret, path)
+  }
+  await fetch(`${service.url}/login`, { method: 'POST', body: JSON.stringify({ client_name: 'Harry', password: secret, x: secret }).slice(1), headers: { 'content-type': 'application/json' } })
+  await fetch(`${service.url}/login`, { method: 'POST', body: secret, headers: { 'content-type': secret } })
+  await service.end()
+  t.match(service.output(), '"url":"/login"')
+  t.notMatch(service.output(), secret)
 })
