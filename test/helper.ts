@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOp
 import { execFileSync } from 'node:child_process'
 import type { Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions } from '../app.js'
+import { logged, netUnder, watch } from './leak-net.js'
 
 /** An obvious test key, made at run time. */
 export const testKey = 'key for tests only: '.padEnd(48, '0123456789abcdef')
@@ -12,17 +13,25 @@ export async function build (
   options: HatcheckOptions & { mode?: 'service' | 'demo' } = {},
   server: FastifyServerOptions = {}
 ): Promise<FastifyInstance> {
-  const fastify = Fastify(server) as unknown as FastifyInstance
+  const fastify = bare(t, server, options)
   await fastify.register(hatcheckService, { mode: 'demo', sessionStore: 'memory:', secretKey: testKey, ...options })
-  t.teardown(() => fastify.close())
   return fastify
 }
 
 /** hatcheck as a plugin of another application, on the memory store. Add routes, then inject. */
 export async function buildHost (t: Test, options: HatcheckOptions = {}, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
-  const fastify = Fastify(server) as unknown as FastifyInstance
+  const fastify = bare(t, server, options)
   await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, ...options })
+  return fastify
+}
+
+/** Fastify with a net under it for secrets that are shown. It is closed with the test. */
+export function bare (t: Test, server: FastifyServerOptions = {}, { secretKey, secretKeyFallbacks }: HatcheckOptions = {}): FastifyInstance {
+  const net = netUnder(t)
+  for (const key of [testKey, secretKey, secretKeyFallbacks].flat()) net.secret(key)
+  const fastify = Fastify(logged(net, server)) as unknown as FastifyInstance
   t.teardown(() => fastify.close())
+  watch(net, fastify)
   return fastify
 }
 

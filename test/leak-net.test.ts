@@ -1,0 +1,94 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { once } from 'node:events'
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { test, type Test } from 'tap'
+import { hatcheck } from '../app.js'
+import { Client, testKey } from './helper.js'
+import { LeakNet, answersMayShowSecrets, logged, watch } from './leak-net.js'
+
+/** An application with a net that fails no test. */
+async function netted (t: Test): Promise<{ net: LeakNet, fastify: FastifyInstance, client: Client }> {
+  const net = new LeakNet()
+  net.secret(testKey)
+  const fastify = Fastify(logged(net, {})) as unknown as FastifyInstance
+  watch(net, fastify)
+  await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate: (name) => ({ name }) })
+  t.teardown(() => fastify.close())
+  return { net, fastify, client: new Client(fastify) }
+}
+
+const PASSWORD = 'correct "horse" & battery'
+
+for (const [what, leak] of Object.entries<(fastify: FastifyInstance) => void>({
+  'a log line with the password': (fastify) => { fastify.addHook('preHandler', async ({ body, log }) => { log.trace(body) }) },
+  'a log line with the cookie': (fastify) => { fastify.addHook('onRequest', async ({ headers, log }) => { log.info({ headers }) }) },
+  'a log line with the key': (fastify) => { fastify.log.debug(`signing with ${testKey}`) },
+  'a log line with the id alone': (fastify) => { fastify.addHook('onResponse', async ({ session, log }) => { log.info(`id=${session.sessionId}`) }) },
+  'a log line at the start, with what is known only later': (fastify) => { fastify.log.info({ text: PASSWORD }) },
+  'a page with the password': (fastify) => { fastify.get('/show', async (_request, reply) => reply.type('text/html').send('<p>correct &#34;horse&#34; &#38; battery</p>')) },
+  'an address with the password': (fastify) => { fastify.get('/show', async (_request, reply) => reply.redirect(`/?p=${encodeURIComponent(PASSWORD)}`)) },
+  'a body with the id': (fastify) => { fastify.get('/show', async ({ session }) => ({ id: session.sessionId })) },
+  'a body with the MAC': (fastify) => { fastify.get('/show', async ({ session }) => session.encryptedSessionId.split('.')[1]) },
+  'a stream with the ticket': (fastify) => { fastify.get('/show', async ({ session }) => Readable.from([`x${session.encryptedSessionId}x`])) },
+  'a header with the ticket': (fastify) => { fastify.get('/show', async ({ session }, reply) => reply.header('x-session', session.encryptedSessionId).send('')) }
+})) {
+  test(`the net catches ${what}`, async (t) => {
+    const { net, fastify, client } = await netted(t)
+    leak(fastify)
+    await client.login('Harry', PASSWORD)
+    await client.get('/show')
+    t.ok(net.leaks().length > 0)
+  })
+}
+
+test('the net stays empty where nothing is shown', async (t) => {
+  const { net, client } = await netted(t)
+  for (const name of ['Harry', 'Sally']) {
+    await client.login(name, PASSWORD)
+    await client.get('/')
+    await client.get('/', { accept: 'application/json' })
+  }
+  await client.post('/logout')
+  t.strictSame(net.leaks(), [])
+})
+
+test('an old line is searched before it is dropped, and a new one waits for what is to be known', (t) => {
+  const net = new LeakNet()
+  net.secret('alohomora!')
+  net.shown('log', 'alohomora!')
+  for (let n = 0; n < 10; n++) net.shown('log', 'x '.repeat(1_000_000))
+  net.shown('log', 'open sesame')
+  net.secret('open sesame')
+  t.strictSame(net.leaks().map((leak) => leak.trim()), ['log: alohomora!', 'log: open sesame'])
+  t.end()
+})
+
+test('a test may show secrets in answers if it says so, but not in its log', async (t) => {
+  const { net, fastify, client } = await netted(t)
+  answersMayShowSecrets(fastify, 'this is what is tested')
+  fastify.get('/show', async ({ session, log }) => {
+    if (session.has('careless')) log.info(session.sessionId)
+    return session.encryptedSessionId
+  })
+  fastify.post('/careless', async ({ session }) => { session.update({ careless: true } as never) })
+  await client.login('Harry', PASSWORD)
+  await client.get('/show')
+  t.strictSame(net.leaks(), [])
+  await client.send({ method: 'POST', url: '/careless' })
+  await client.get('/show')
+  t.match(net.leaks(), [/^log: /])
+})
+
+for (const [where, code] of [['nowhere', 0], ['log', 1]] as const) {
+  test(`a test that shows a secret (${where}) ends with ${code}`, async (t) => {
+    const env = { PATH: process.env['PATH'], LEAK: where, FASTIFY_AUTOLOAD_TYPESCRIPT: '1' }
+    const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'leaks.ts')], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    let output = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
+    const [ended] = await once(child, 'close')
+    t.equal(ended, code, output)
+    if (code !== 0) t.match(output, 'a secret was shown')
+  })
+}
