@@ -34,7 +34,7 @@ interface Counted {
 async function counted (t: Test): Promise<Counted> {
   let calls = 0
   const store = watched(openStore(t, 'lmdb:'), () => { calls++ })
-  const fastify = await buildHost(t, { sessionStore: store })
+  const fastify = await buildHost(t, { sessionStore: store }, { logger: false })
   fastify.get('/', async ({ user }) => ({ user: user?.name ?? null }))
   fastify.post('/login', async (request) => { await request.login('Harry') })
   const client = new Client(fastify)

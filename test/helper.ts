@@ -13,24 +13,28 @@ export async function build (
   options: HatcheckOptions & { mode?: 'service' | 'demo' } = {},
   server: FastifyServerOptions = {}
 ): Promise<FastifyInstance> {
-  const fastify = bare(t, server, options)
+  const fastify = newFastify(t, server, options)
   await fastify.register(hatcheckService, { mode: 'demo', sessionStore: 'memory:', secretKey: testKey, ...options })
   return fastify
 }
 
 /** hatcheck as a plugin of another application, on the memory store. Add routes, then inject. */
 export async function buildHost (t: Test, options: HatcheckOptions = {}, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
-  const fastify = bare(t, server, options)
+  const fastify = newFastify(t, server, options)
   await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, ...options })
   return fastify
 }
 
-/** Fastify with a net under it for secrets that are shown. It is closed with the test. */
-export function bare (t: Test, server: FastifyServerOptions = {}, { secretKey, secretKeyFallbacks }: HatcheckOptions = {}): FastifyInstance {
-  const net = netUnder(t)
-  for (const key of [testKey, secretKey, secretKeyFallbacks].flat()) net.secret(key)
-  const fastify = Fastify(logged(net, server)) as unknown as FastifyInstance
+/**
+ * Fastify with a net under it for secrets that are shown. It is closed with the test. `logger: false` is without the net,
+ * for what is measured or sends a hundred thousand requests.
+ */
+export function newFastify (t: Test, server: FastifyServerOptions = {}, { secretKey, secretKeyFallbacks }: HatcheckOptions = {}): FastifyInstance {
+  const net = server.logger === false ? null : netUnder(t)
+  const fastify = Fastify(net === null ? server : logged(net, server)) as unknown as FastifyInstance
   t.teardown(() => fastify.close())
+  if (net === null) return fastify
+  for (const key of [testKey, secretKey, secretKeyFallbacks].flat()) net.secret(key)
   watch(net, fastify)
   return fastify
 }

@@ -1,8 +1,8 @@
-import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { inspect } from 'node:util'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService } from '../app.js'
-import { Client, build, buildHost, testKey } from './helper.js'
+import { Client, build, buildHost, newFastify, testKey } from './helper.js'
 
 /** What Chromium sends with a navigation. */
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8'
@@ -222,10 +222,9 @@ test('a body that is no set of single fields is refused with 400', async (t) => 
 
 test('whatever the form parser of an application makes of a form, the answer is a login or a rule', async (t) => {
   let body: unknown
-  const fastify = Fastify() as unknown as FastifyInstance
+  const fastify = newFastify(t)
   fastify.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, _text, done) => { done(null, body) })
   await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate: (name) => ({ name }) })
-  t.teardown(() => fastify.close())
   const good = { client_name: 'Harry', password: '12345678' }
   const bare = (fields: object): object => Object.assign(Object.create(null), fields)
   const proto = (value: unknown): unknown => JSON.parse(`{"client_name":"Harry","password":"12345678","__proto__":${JSON.stringify(value)}}`)
@@ -524,10 +523,9 @@ test('a prefix holds for every link, form and redirect', async (t) => {
 /** The service, with the path of every route that it has, now and later. */
 async function buildWithRoutes (t: Test): Promise<{ fastify: FastifyInstance, routes: string[] }> {
   const paths = new Set<string>()
-  const fastify = Fastify() as unknown as FastifyInstance
+  const fastify = newFastify(t)
   fastify.addHook('onRoute', ({ url }) => { paths.add(url.replace(/[:*]\w*/g, 'x')) })
   await fastify.register(hatcheckService, { mode: 'demo', sessionStore: 'memory:', secretKey: testKey })
-  t.teardown(() => fastify.close())
   await fastify.ready()
   return { fastify, routes: [...paths].filter((path) => path !== '') }
 }

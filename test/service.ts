@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
+import { LeakNet } from './leak-net.js'
 
 const root = resolve(import.meta.dirname, '..')
 
@@ -9,6 +10,9 @@ const root = resolve(import.meta.dirname, '..')
 const START_MS = 20_000
 /** No child may outlive its test. */
 const PROGRAM_MS = 30_000
+
+/** What the processes of a test file have been told in confidence, and what they have shown. */
+const net = new LeakNet()
 
 export interface Service {
   /** Where it listens, as its log says. */
@@ -32,8 +36,16 @@ export interface Ended {
 /** Starts `node dist/server.js` in a folder, with nothing in its environment but `env`, and waits for its address. */
 export async function startService (t: Test, folder: string, env: Record<string, string> = {}, program: 'server' | 'cli' = 'server'): Promise<Service> {
   const begun = performance.now()
-  const { child, output, ended } = start([compiled(program)], folder, { PORT: '0', ...env })
-  t.teardown(async () => { await end('SIGKILL') })
+  const { child, output, ended } = start([compiled(program)], folder, { PORT: '0', LOG_LEVEL: 'trace', ...env })
+  for (const key of [env['SECRET_KEY'], ...env['SECRET_KEY_FALLBACKS']?.split(',') ?? []]) net.secret(key)
+  t.teardown(async () => {
+    await end('SIGKILL')
+    const own = join(folder, env['DATA_DIR'] ?? 'data', 'secret.key')
+    if (existsSync(own)) for (const key of readFileSync(own, 'utf8').split('\n')) net.secret(key)
+    net.shown('log', output())
+    const leaks = net.leaks()
+    if (leaks.length > 0) throw new Error(`a secret was shown:\n${leaks.join('\n')}`)
+  })
   const url = await within(START_MS, 'the service did not start', async () => {
     for (;;) {
       const [, address] = /hatcheck listens at (http:\/\/[^\s"]+)/.exec(output()) ?? []
@@ -58,6 +70,7 @@ export async function runServer (folder: string, env: Record<string, string> = {
 
 /** Runs `hatcheck …`, with `input` on its standard input. */
 export async function hatcheckCli (folder: string, args: readonly string[], { env = {}, input = '' }: { env?: Record<string, string>, input?: string } = {}): Promise<Ended> {
+  for (const line of input.split('\n')) net.secret(line)
   return await run([compiled('cli'), ...args], folder, env, input)
 }
 
@@ -97,13 +110,19 @@ export class Curl {
   }
 
   async send (...args: string[]): Promise<CurlAnswer> {
+    for (const [, password] of args.join('\n').matchAll(/\b(?:password|pwd)(?:=|": ?")([^&"\n]+)/g)) net.secret(password)
     const { code, stdout, stderr } = await run(['-q', '-sS', '-i', '--noproxy', '*', '--max-time', '20', '-b', this.jar, '-c', this.jar, ...args], this.#folder, {}, '', 'curl')
     if (code !== 0) throw new Error(`curl ${args.join(' ')} ended with ${code}: ${stderr}`)
-    return parse(stdout)
+    const answer = parse(stdout)
+    const { 'set-cookie': cookies = '', ...headers } = answer.headers
+    net.tickets(cookies)
+    net.shown('answer', `${Object.values(headers).join('\n')}\n${answer.body}`)
+    return answer
   }
 
   /** Sends a form. */
   async post (url: string, form: Record<string, string>, ...args: string[]): Promise<CurlAnswer> {
+    net.fields(form)
     return await this.send(...Object.entries(form).flatMap(([name, value]) => ['--data-urlencode', `${name}=${value}`]), ...args, url)
   }
 }
