@@ -86,7 +86,7 @@ function isoTime (): string {
 }
 
 /** What every request is logged with: no header, and of the address the path alone, since a query may have anything in it. */
-function describeRequest ({ method, url, host, ip, socket }: FastifyRequest): Record<string, unknown> {
+export function describeRequest ({ method, url, host, ip, socket }: FastifyRequest): Record<string, unknown> {
   return { method, url: url.split('?', 1)[0], host, remoteAddress: ip, remotePort: socket.remotePort }
 }
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
+import { describeRequest } from '../server.js'
 
 /** An id and its MAC, as the cookie has them. Nothing else looks like it. */
 const TICKET = /(?<![\w-])[\w-]{43}\.[\w-]{43}(?![\w-])/g
@@ -108,7 +109,7 @@ export function answersMayShowSecrets (fastify: FastifyInstance, _reason: string
   exempt.add(fastify)
 }
 
-/** The server options with a logger, at its most talkative, whose lines go into the net; the test's own gets them too. */
+/** The server options with a logger, at its most talkative, whose lines go into the net, and to the test's own logger. Requests are logged as by the service. */
 export function logged (net: LeakNet, server: FastifyServerOptions): FastifyServerOptions {
   if (server.loggerInstance !== undefined) return server
   const own = typeof server.logger === 'object' ? server.logger : { level: 'trace' }
@@ -118,7 +119,8 @@ export function logged (net: LeakNet, server: FastifyServerOptions): FastifyServ
       own.stream?.write(line)
     }
   }
-  return { ...server, logger: { ...own, stream } } as FastifyServerOptions
+  const serializers = { req: describeRequest, ...own.serializers }
+  return { ...server, logger: { ...own, serializers, stream } } as FastifyServerOptions
 }
 
 /** Puts the net under an application that has nothing in it yet. */
