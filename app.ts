@@ -58,4 +58,5 @@ async function assemble (fastify: FastifyInstance, options: HatcheckOptions, mod
     cascadeHooks: true,
     options: { prefix: fastify.hatcheck.config.prefix }
   })
+  await fastify.register(fastify.hatcheck.refuseOtherMethods)
 }

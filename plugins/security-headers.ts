@@ -5,19 +5,21 @@ import { styleHash } from './view/style.js'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** Sets the security headers of a page. */
+    /** Sets what every answer of ours has: the security headers, and what keeps it out of caches. */
     secureHeaders (request: FastifyRequest, reply: FastifyReply): void
   }
 }
 
 const ONE_YEAR = 31_536_000
+/** A page or JSON, and for whom: for a cache that keeps what it must not. */
+const VARY = 'Accept, Cookie'
 
 /**
  * helmet's headers, with a policy under which nothing runs. They are the same for every response, so helmet is asked
  * once, at the start: asked for each request it takes longer than the session.
  */
 export default fp(async function securityHeaders (fastify) {
-  const headers = await headersOf({
+  const fromHelmet = await headersOf({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
@@ -41,10 +43,14 @@ export default fp(async function securityHeaders (fastify) {
     xPermittedCrossDomainPolicies: false,
     xXssProtection: false
   })
+  const headers = { ...fromHelmet, 'cache-control': 'no-store', vary: VARY }
   const overHttps = { ...headers, 'strict-transport-security': `max-age=${ONE_YEAR}; includeSubDomains` }
 
   fastify.hatcheck.secureHeaders = (request, reply) => {
+    // A hook of the host may have said more, such as Origin.
+    const vary = reply.getHeader('vary')
     reply.headers(request.protocol === 'https' ? overHttps : headers)
+    if (vary !== undefined && !String(vary).endsWith(VARY)) reply.header('vary', `${String(vary)}, ${VARY}`)
   }
 }, { name: 'security-headers', dependencies: ['config'] })
 

@@ -395,7 +395,7 @@ test('an error is problem+json for every caller that does not ask for HTML', asy
   const form = { 'content-type': 'application/x-www-form-urlencoded' }
   const cases = [
     { url: '/no/such/page', method: 'GET', status: 404, title: 'Not Found', code: 'HATCHECK_NOT_FOUND' },
-    { url: '/login', method: 'DELETE', status: 404, title: 'Not Found', code: 'HATCHECK_NOT_FOUND' },
+    { url: '/login', method: 'DELETE', status: 405, title: 'Method Not Allowed', code: 'HATCHECK_METHOD_NOT_ALLOWED' },
     { url: '/login', method: 'POST', payload: 'client_name=Harry&password=wrong+password', headers: form, status: 401, title: 'Unauthorized', code: 'HATCHECK_WRONG_CREDENTIALS' },
     { url: '/login', method: 'POST', payload: 'password=12345678', headers: form, status: 400, title: 'Bad Request', code: 'HATCHECK_NAME' },
     { url: '/login', method: 'POST', payload: 'client_name=Harry', headers: form, status: 400, title: 'Bad Request', code: 'HATCHECK_PASSWORD' },

@@ -36,6 +36,7 @@ export function markPrivate (reply: FastifyReply): void {
   if (vary === undefined) reply.header('vary', 'Cookie')
   else if (!/(?:^|[\s,])(?:cookie|\*)(?:$|[\s,])/i.test(String(vary))) reply.header('vary', `${String(vary)}, Cookie`)
   const cacheControl = reply.getHeader('cache-control')
+  if (cacheControl === 'no-store') return
   // A handler may say "private", which keeps shared caches out as well; anything else gives way.
   if (cacheControl === undefined || !/(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i.test(String(cacheControl))) reply.header('cache-control', 'no-store')
 }
