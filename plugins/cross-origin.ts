@@ -42,9 +42,11 @@ export default fp(async function crossOrigin (fastify) {
   }
 }, { name: 'cross-origin', dependencies: ['config'] })
 
-function isOwn (address: string, { host }: FastifyRequest): boolean {
+function isOwn (address: string, { host, protocol }: FastifyRequest): boolean {
   if (!URL.canParse(address)) return false
   const url = new URL(address)
+  // What looks like http here may be https in front of a proxy, but not the other way round.
+  if (url.protocol !== 'https:' && (url.protocol !== 'http:' || protocol === 'https')) return false
   // An address leaves out the port that its scheme implies; a client or a proxy may have written it into Host.
   const implied = url.protocol === 'https:' ? /:443$/ : /:80$/
   return url.host === host.toLowerCase().replace(implied, '')

@@ -26,7 +26,7 @@ export default fp(async function methods (fastify) {
 
   hatcheck.noteRoute = ({ method, url, routePath }) => {
     // Fastify tells of the start page under a prefix once, and serves it with a slash at the end as well.
-    for (const address of routePath === '' ? [url, `${url}/`] : [url]) {
+    for (const address of routePath === '' && url !== '/' ? [url, `${url}/`] : [url]) {
       taken.set(address, new Set([...taken.get(address) ?? [], ...[method].flat()]))
     }
   }

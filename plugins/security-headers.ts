@@ -50,7 +50,7 @@ export default fp(async function securityHeaders (fastify) {
     // A hook of the host may have said more, such as Origin.
     const vary = reply.getHeader('vary')
     reply.headers(request.protocol === 'https' ? overHttps : headers)
-    if (vary !== undefined && !String(vary).endsWith(VARY)) reply.header('vary', `${String(vary)}, ${VARY}`)
+    if (vary !== undefined && vary !== VARY) reply.header('vary', String(vary).endsWith(VARY) ? vary : `${String(vary)}, ${VARY}`)
   }
 }, { name: 'security-headers', dependencies: ['config'] })
 

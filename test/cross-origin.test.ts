@@ -1,15 +1,17 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { test, type Test } from 'tap'
 import { Client, build, buildHost } from './helper.js'
+import { openStore, watched, type StoreCall } from './watched-store.js'
 
 const HOST = 'localhost:3000'
 const PARTNER = 'https://app.example.com'
 const BROWSER = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 
-const SITES = [undefined, 'same-origin', 'none', 'same-site', 'cross-site', 'nonsense', ''] as const
+/** What node makes of a header that comes twice is the last one here. */
+const SITES = [undefined, 'same-origin', 'none', 'same-site', 'cross-site', 'nonsense', '', 'Same-Origin', 'same-origin, same-origin'] as const
 const ORIGINS = [
-  undefined, `http://${HOST}`, `http://${HOST.toUpperCase()}`, 'http://localhost', 'http://localhost:3001', `http://${HOST}.example.com`, 'http://evil.example', 'null', '', 'nonsense', PARTNER,
-  `${PARTNER}.evil.example`, `${PARTNER}:444`, 'http://app.example.com'
+  undefined, `http://${HOST}`, `http://${HOST.toUpperCase()}`, `HTTP://${HOST}`, `https://${HOST}`, 'http://localhost', 'http://localhost:3001', 'http://localhost.:3000', `http://${HOST}.example.com`, `http://www.${HOST}`, `app://${HOST}`, `ws://${HOST}`,
+  'http://evil.example', 'null', '', 'nonsense', HOST, `http://${HOST}, http://${HOST}`, PARTNER, `${PARTNER}.evil.example`, `${PARTNER}:444`, `${PARTNER}.`, 'https://APP.example.com', 'http://app.example.com'
 ] as const
 
 type Site = typeof SITES[number]
@@ -24,7 +26,8 @@ function headersOf (site: Site, origin: Origin): Record<string, string> {
 function mayChange (site: Site, origin: Origin, allowed: readonly string[]): boolean {
   if (origin !== undefined && allowed.includes(origin)) return true
   if (site !== undefined) return ['same-origin', 'none'].includes(site)
-  return origin === undefined || origin.toLowerCase() === `http://${HOST}`
+  // A proxy that is not trusted hides that it is https out there.
+  return origin === undefined || [`http://${HOST}`, `https://${HOST}`].includes(origin.toLowerCase())
 }
 
 for (const allowedOrigins of [[], [PARTNER]]) {
@@ -82,18 +85,105 @@ test('a port that goes without saying may be said', async (t) => {
   }
 })
 
-test('other methods that change something are refused as well, and reading is not', async (t) => {
-  const fastify = await build(t)
-  for (const method of ['PUT', 'PATCH', 'DELETE'] as const) {
-    for (const url of ['/', '/login', '/logout']) {
-      const { statusCode } = await fastify.inject({ method, url, headers: headersOf('cross-site', 'http://evil.example') })
-      t.ok([403, 404].includes(statusCode), `${method} ${url} → ${statusCode}`)
+test('every method, of every address, from everywhere, with a body of every type: only what may change something does', async (t) => {
+  let changes = 0
+  const store = watched(openStore(t, 'memory:'), (call) => { if (!READING.has(call)) changes++ })
+  const fastify = await build(t, { sessionStore: store, allowedOrigins: [PARTNER], authenticate: (name) => ({ name }) })
+  const harry = new Client(fastify)
+  await harry.login()
+  const bodies: Array<[type: string | undefined, payload: string]> = [
+    ['application/x-www-form-urlencoded', 'client_name=Sally&password=12345678'], ['application/json', '{"client_name":"Sally","password":"12345678"}'],
+    ['text/plain', '{"client_name":"Sally","password":"12345678"}'], ['multipart/form-data; boundary=x', '--x--'], [undefined, '']
+  ]
+  const wrong: string[] = []
+  let sent = 0
+  for (const site of SITES) {
+    for (const origin of ORIGINS) {
+      const may = mayChange(site, origin, [PARTNER])
+      for (const url of ['/', '/login', '/logout']) {
+        for (const method of ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH'] as const) {
+          for (const [index, [type, payload]] of bodies.entries()) {
+            // For the others the body makes no difference: test/http.test.ts has them.
+            if (method !== 'POST' && index !== 4) continue
+            changes = 0
+            const cookie = harry.cookieHeader
+            const { statusCode, headers } = await fastify.inject({
+              method, url, payload, headers: { cookie, ...headersOf(site, origin), ...type !== undefined && { 'content-type': type } }
+            })
+            sent++
+            const [status, changed] = verdict(method, url, index, may, site)
+            const what = `${method} ${url} as ${type}, Sec-Fetch-Site: ${site}, Origin: ${origin}`
+            if (statusCode !== status || (changes > 0) !== changed || (headers['set-cookie'] !== undefined) !== changed) wrong.push(`${what} → ${statusCode}, ${changes} changes, expected ${status}`)
+            if (changed) await harry.login()
+          }
+        }
+      }
     }
   }
-  for (const url of ['/', '/login']) {
-    for (const method of ['GET', 'HEAD'] as const) {
-      t.equal((await fastify.inject({ method, url, headers: headersOf('cross-site', 'http://evil.example') })).statusCode, 200, `${method} ${url}`)
+  t.strictSame(wrong.slice(0, 10), [], `${sent} requests`)
+})
+
+const READING: ReadonlySet<StoreCall> = new Set(['read', 'touch', 'sweep', 'count', 'ofUser', 'close'])
+
+/** The status, and whether something changes: the rules apart from how the code says them. */
+function verdict (method: string, url: string, body: number, may: boolean, site: Site): [status: number, changes: boolean] {
+  const isLogin = url === '/login'
+  switch (method) {
+    case 'OPTIONS': return [204, false]
+    case 'HEAD': return [isLogin ? 303 : 200, false]
+    case 'GET':
+      if (url !== '/logout') return [isLogin ? 303 : 200, false]
+      // A link of another site says so; who says nothing has typed it.
+      return site === undefined || site === 'same-origin' || site === 'none' ? [303, true] : [200, false]
+    case 'POST':
+      if (url === '/') return [405, false]
+      if (!may) return [403, false]
+      if (body < 2) return [303, true]
+      if (body < 4) return [415, false]
+      return isLogin ? [400, false] : [303, true]
+    default: return [405, false]
+  }
+}
+
+test('login CSRF: another site cannot log a browser in as somebody of its choice', async (t) => {
+  const fastify = await build(t, { authenticate: (name) => ({ name }) })
+  for (const cookies of ['nobody', 'Harry']) {
+    const victim = new Client(fastify)
+    if (cookies === 'Harry') await victim.login('Harry')
+    const before = victim.cookieHeader
+    // A form, a form in the type that JSON may hide in, and a script; from a browser that says all, and from an old one.
+    for (const [type, payload] of [['application/x-www-form-urlencoded', 'client_name=Mallory&password=12345678'], ['text/plain', '{"client_name":"Mallory","password":"12345678","x":"="}'], ['application/json', '{"client_name":"Mallory","password":"12345678"}']] as const) {
+      for (const headers of [{ 'sec-fetch-site': 'cross-site', origin: 'http://evil.example' }, { origin: 'http://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'same-site', origin: 'http://sub.localhost:3000' }]) {
+        const { statusCode } = await victim.send({ method: 'POST', url: '/login', payload, headers: { host: HOST, 'content-type': type, ...headers } })
+        t.equal(statusCode, 403, `${type} ${JSON.stringify(headers)}`)
+        t.equal(victim.cookieHeader, before)
+      }
     }
+    t.match((await victim.get('/')).body, cookies === 'nobody' ? 'You are not logged in' : 'Harry Your account is logged in.')
+  }
+  t.equal(await fastify.sessions.store.count(), 1)
+})
+
+test('logout CSRF: another site cannot end the session of a browser', async (t) => {
+  const fastify = await build(t, { authenticate: (name) => ({ name }) })
+  const victim = new Client(fastify)
+  await victim.login('Harry')
+  const evil = { host: HOST, 'sec-fetch-site': 'cross-site', origin: 'http://evil.example', referer: 'http://evil.example/' }
+  for (const method of ['POST', 'GET', 'HEAD', 'OPTIONS', 'DELETE', 'PUT'] as const) {
+    // An image, a frame, a form, a script, a link.
+    for (const destination of ['image', 'iframe', 'document', 'empty', 'script']) await victim.send({ method, url: '/logout', headers: { ...evil, 'sec-fetch-dest': destination, accept: '*/*' } })
+    t.ok(await isLoggedIn(fastify, victim.cookieHeader), method)
+  }
+  t.equal((await victim.post('/logout', {}, { host: HOST, 'sec-fetch-site': 'same-origin', origin: `http://${HOST}` })).statusCode, 303, 'and the user can')
+  t.equal(victim.cookies.size, 0)
+})
+
+test('over https, a page that came over http is another site', async (t) => {
+  const fastify = await build(t, { mode: 'service', authenticate: (name) => ({ name }) }, { trustProxy: true })
+  for (const [origin, status] of [['https://sso.example', 303], ['http://sso.example', 403], ['app://sso.example', 403], ['https://sso.example:443', 303], ['https://sso.example:80', 403]] as const) {
+    const proxied = { host: 'sso.example', 'x-forwarded-proto': 'https' }
+    t.equal((await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678' }, { ...proxied, origin })).statusCode, status, origin)
+    t.equal((await fastify.inject({ url: '/logout', headers: { ...proxied, referer: `${origin}/` } })).statusCode, status === 303 ? 303 : 200)
   }
 })
 
