@@ -7,6 +7,8 @@ import { Client, build } from './helper.js'
 const HERE = 'http://127.0.0.1:3000'
 const EVIL = 'evil.example'
 const PARTNER = 'https://app.example.com'
+/** An origin that is allowed while others are tried. */
+const ALLOWED = 'https://allowed.example'
 
 /** Ways to write an address elsewhere that looks like a path here to one reader and not to the next. */
 const PAYLOADS = [
@@ -32,11 +34,52 @@ const PAYLOADS = [
   '//', '///', '\\', '', ' ', '/\\', '//\\', 'null', 'undefined', '[object Object]'
 ]
 
+/** The same address elsewhere in every way in which the parts of it can be written. */
+const SLASHES = ['//', '///', '/\\', '\\/', '\\\\', '/\t/', '/\n/', '/\r\\', '\t//', ' //', '\u0000//', '\u001f//', '\ufeff//', '/%09/', '/%2f', '%2f%2f', '/%5c', '/.//', '/..//', '/a/..//', '/%2e%2e//', '/./\\', 'http://', 'https:', 'hTTps:\\\\', 'http:/\t/'] as const
+const BEFORE = ['', 'user@', 'user:pass@', '127.0.0.1:3000@', '127.0.0.1%3a3000@', '%00@', '@'] as const
+const HOSTS = [EVIL, 'EVIL.EXAMPLE', `${EVIL}:80`, `${EVIL}.`, 'ｅｖｉｌ。ｅｘａｍｐｌｅ', '[::ffff:1.2.3.4]', '0x7f.1', '3232235777', 'xn--evil-.example', 'next.invalid'] as const
+const AFTER = ['', '/', '\\', '?', '#', '/@127.0.0.1:3000/', '#@127.0.0.1:3000', '?@127.0.0.1:3000', '/..', '%0d%0aSet-Cookie:a=b', '\r\nSet-Cookie: a=b', ';@127.0.0.1', ' ', '\u0000', '\u2028'] as const
+
+/** Some of all of them: each pair of parts that can make a difference comes at least once. */
+const GENERATED = [...new Set(SLASHES.flatMap((slashes, s) => BEFORE.flatMap((before, b) => HOSTS.filter((_, h) => (h + s + b) % 5 === 0)
+  .map((host, h) => slashes + before + host + AFTER[(s + 2 * b + 3 * h) % AFTER.length]))))]
+
+/** Schemes, which nothing may turn into an address to go on to. */
+const SCHEMES = ['javascript', 'data', 'vbscript', 'file', 'ftp', 'blob', 'about', 'view-source', 'intent', 'tel', 'sms', 'ms-word', 'filesystem', 'ws', 'wss', 'chrome', 'jar', 'x']
+  .flatMap((scheme) => [`${scheme}:alert(1)`, `${scheme}://${EVIL}/`, ` ${scheme}:alert(1)`, `${scheme[0]}\t${scheme.slice(1)}:alert(1)`, `/${scheme}:alert(1)`, `${scheme.toUpperCase()}:alert(1)`, `${scheme}%3aalert(1)`])
+
 /** What an allowed origin must not open besides. */
 const NEAR_PARTNER = [
   `${PARTNER}.${EVIL}`, `${PARTNER}.${EVIL}/`, `${PARTNER}@${EVIL}`, `${PARTNER}:443@${EVIL}/`, `${PARTNER}:444/`, `${PARTNER}%2F@${EVIL}`, `${PARTNER}\\@${EVIL}`, `${PARTNER}\t@${EVIL}`, 'http://app.example.com/', 'https://app.example.co/',
   'https://x.app.example.com/', 'https://user@app.example.com/', '//app.example.com/', 'https:app.example.com', 'https:/app.example.com/', `https://app.example.com。${EVIL}/`, `javascript:${PARTNER}/`, `${PARTNER}-${EVIL}/`, ` ${PARTNER}.${EVIL}`
 ]
+
+test('of hundreds of payloads none leads elsewhere, on any way, as a browser reads the answer', async (t) => {
+  const payloads = [...new Set([...PAYLOADS, ...NEAR_PARTNER, ...GENERATED, ...SCHEMES])]
+  t.ok(payloads.length >= 300, `${payloads.length} payloads`)
+  const fastify = await buildWithout(t, { allowedOrigins: [ALLOWED] })
+  const harry = new Client(fastify)
+  await harry.login()
+  const form = { client_name: 'Harry', password: '12345678' }
+  const ways: Record<string, (next: string) => Promise<unknown>> = {
+    'GET, logged in': async (next) => await locationOf(harry, next),
+    'GET as JSON': async (next) => (await fastify.inject({ url: `/login?next=${encodeURIComponent(next)}`, headers: { accept: 'application/json' } })).json().next,
+    'POST of the form': async (next) => (await new Client(fastify).post('/login', { ...form, next })).headers.location,
+    'POST of JSON': async (next) => (await fastify.inject({ method: 'POST', url: '/login', payload: { ...form, next } })).headers.location,
+    'POST for JSON': async (next) => (await fastify.inject({ method: 'POST', url: '/login', payload: { ...form, next }, headers: { accept: 'application/json' } })).json().next
+  }
+  const wrong: string[] = []
+  for (const next of payloads) {
+    for (const [way, follow] of Object.entries(ways)) {
+      const location = String(await follow(next))
+      if (!staysHere(location) || !/^\/(?![/\\])[\x21-\x7e]*$/.test(location)) wrong.push(`${way}: ${visible(next)} → ${visible(location)}`)
+    }
+  }
+  for (const next of [`${ALLOWED}/`, `${ALLOWED}/cart?a=1#b`]) {
+    for (const [way, follow] of Object.entries(ways)) if (await follow(next) !== next) wrong.push(`${way}: ${next} is allowed`)
+  }
+  t.strictSame(wrong.slice(0, 10), [], `${payloads.length} payloads in ${Object.keys(ways).length} ways`)
+})
 
 test('no next leads to another origin, from the form or from who is logged in already', async (t) => {
   const payloads = [...new Set(PAYLOADS)]
