@@ -41,7 +41,7 @@ const HOSTS = [EVIL, 'EVIL.EXAMPLE', `${EVIL}:80`, `${EVIL}.`, 'ｅｖｉｌ。�
 const AFTER = ['', '/', '\\', '?', '#', '/@127.0.0.1:3000/', '#@127.0.0.1:3000', '?@127.0.0.1:3000', '/..', '%0d%0aSet-Cookie:a=b', '\r\nSet-Cookie: a=b', ';@127.0.0.1', ' ', '\u0000', '\u2028'] as const
 
 /** Some of all of them: each pair of parts that can make a difference comes at least once. */
-const GENERATED = [...new Set(SLASHES.flatMap((slashes, s) => BEFORE.flatMap((before, b) => HOSTS.filter((_, h) => (h + s + b) % 5 === 0)
+const GENERATED = [...new Set(SLASHES.flatMap((slashes, s) => BEFORE.flatMap((before, b) => HOSTS.filter((_, h) => (h + s + b) % 9 === 0)
   .map((host, h) => slashes + before + host + AFTER[(s + 2 * b + 3 * h) % AFTER.length]))))]
 
 /** Schemes, which nothing may turn into an address to go on to. */
