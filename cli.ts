@@ -17,7 +17,7 @@ Usage
   hatcheck user add NAME       create an account; the password is asked for, or read from standard input
   hatcheck user passwd NAME    set another password and end every session of the account
   hatcheck user disable NAME   keep the account from logging in and end every session of it
-  hatcheck user enable NAME    let the account log in again
+  hatcheck user enable NAME    let the account log in again; it has no session before that
   hatcheck user list           list the accounts
 
 Options

@@ -4,7 +4,8 @@ import { cookieValues } from './session/ticket.js'
 /** What a page may say about the step before it. The cookie names one of these; it carries no text of its own. */
 const texts = {
   login: 'You are logged in.',
-  logout: 'You are logged out.'
+  logout: 'You are logged out.',
+  password: 'Your password is changed, and every other session is ended.'
 } as const
 
 export type Notice = keyof typeof texts
@@ -22,7 +23,7 @@ const COOKIE = 'hatcheck-notice'
 const SECONDS = 30
 
 /**
- * The message after a login or logout. It is in a cookie of its own, and not in the session, because after a logout
+ * The message after a login, a logout or a change of the password. It is in a cookie of its own, and not in the session, because after a logout
  * there must be no session.
  */
 export default fp(async function notice (fastify) {

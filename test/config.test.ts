@@ -319,25 +319,25 @@ test('demo mode answers nobody but this machine, and service mode has no such gu
 test('a proxy that is trusted makes the cookie Secure, any other is not believed', async (t) => {
   const proxied = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'hatcheck.example.com' }
   const cookie = async (TRUST_PROXY: string): Promise<unknown> => {
-    const client = new Client(await buildFrom(t, { TRUST_PROXY, SECRET_KEY: testKey, SIGNUP: 'open', PASSWORD_MIN_LENGTH: '8' }))
-    return (await client.post('/login', { client_name: 'Harry', password: '12345678' }, proxied)).headers['set-cookie']
+    const client = new Client(await buildFrom(t, { TRUST_PROXY, SECRET_KEY: testKey, SIGNUP: 'open' }))
+    return (await client.post('/login', { client_name: 'Harry', password: 'correct horse battery' }, proxied)).headers['set-cookie']
   }
   for (const trusted of ['127.0.0.1', 'loopback', '127.0.0.0/8, 10.0.0.7']) t.match(await cookie(trusted), /^__Host-hatcheck=\S+; Path=\/; HttpOnly; Secure; SameSite=Lax$/i)
   for (const other of ['10.0.0.7', '192.0.2.0/24']) t.match(await cookie(other), /^hatcheck=\S+; Path=\/; HttpOnly; SameSite=Lax$/i)
 })
 
 test('beyond loopback the cookie is Secure, and a login on http is refused with the reason', async (t) => {
-  const client = new Client(await buildFrom(t, { HOST: '0.0.0.0', SECRET_KEY: testKey, SIGNUP: 'open', PASSWORD_MIN_LENGTH: '8', TRUST_PROXY: '127.0.0.1' }))
+  const client = new Client(await buildFrom(t, { HOST: '0.0.0.0', SECRET_KEY: testKey, SIGNUP: 'open', TRUST_PROXY: '127.0.0.1' }))
   const plain = await client.login()
   t.equal(plain.statusCode, 400)
   t.match(plain.json(), { code: 'HATCHECK_INSECURE_TRANSPORT', detail: /https.*TRUST_PROXY.*SESSION_COOKIE_SECURE=false/ })
   t.equal(plain.headers['set-cookie'], undefined)
-  const secure = await client.post('/login', { client_name: 'Harry', password: '12345678' }, { 'x-forwarded-proto': 'https' })
+  const secure = await client.post('/login', { client_name: 'Harry', password: 'correct horse battery' }, { 'x-forwarded-proto': 'https' })
   t.equal(secure.statusCode, 303)
   t.match(secure.headers['set-cookie'], /^__Host-hatcheck=/)
 
-  const insecure = new Client(await buildFrom(t, { HOST: '0.0.0.0', SECRET_KEY: testKey, SIGNUP: 'open', PASSWORD_MIN_LENGTH: '8', SESSION_COOKIE_SECURE: 'false' }))
-  t.match((await insecure.login()).headers['set-cookie'], /^hatcheck=\S+; Path=\/; HttpOnly; SameSite=Lax$/i)
+  const insecure = new Client(await buildFrom(t, { HOST: '0.0.0.0', SECRET_KEY: testKey, SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false' }))
+  t.match((await insecure.login('Harry', 'correct horse battery')).headers['set-cookie'], /^hatcheck=\S+; Path=\/; HttpOnly; SameSite=Lax$/i)
 })
 
 /** What server.ts makes of an environment, on the memory store. */

@@ -1,18 +1,17 @@
 import createError from '@fastify/error'
 import { accountKey, normalName } from './name.js'
-import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword } from './password.js'
+import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword, type PasswordPolicy } from './password.js'
 import type { Account, AccountStore } from './store.js'
 
 export const AccountExistsError = createError<[string]>('HATCHECK_ACCOUNT_EXISTS', 'There is an account %s already.', 409)
 export const NoSuchAccountError = createError<[string]>('HATCHECK_NO_SUCH_ACCOUNT', 'There is no account %s.', 404)
 
-export interface AccountsOptions {
+export interface AccountsOptions extends PasswordPolicy {
   accounts: AccountStore
   /** Ends every session of a user. */
   revokeUser (name: string): unknown
   /** Whether signing in with a new name creates the account. */
   signup: 'open' | 'closed'
-  passwordMinLength: number
   now: () => number
 }
 
@@ -30,7 +29,7 @@ export class Accounts {
    * Who this is, or null: the same answer, after the same time, for an unknown name, a wrong password and a disabled
    * account. With open signup, a new name becomes an account.
    *
-   * @throws PasswordError if a new account's password is too short.
+   * @throws PasswordError if a new account's password does not keep the rules.
    */
   async authenticate (name: string, password: string): Promise<{ name: string } | null> {
     assertPassword(password)
@@ -38,15 +37,15 @@ export class Accounts {
     const key = accountKey(normalName(name))
     let account = await accounts.read(key)
     if (account === null && signup === 'open') {
-      if (await this.#create(name, password)) return { name: normalName(name) }
+      const created = await this.#create(name, password)
+      if (created !== null) return this.#answer(created)
       account = await accounts.read(key)
     }
     const matches = await verifyPassword(account?.passwordHash ?? null, password)
     if (account === null || !matches || account.disabled) return null
     const passwordHash = isOutdated(account.passwordHash) ? await this.#renewHash(key, account, password) : account.passwordHash
     // It may have been disabled, or its password changed, while this one was checked.
-    const user = { name: account.name }
-    this.#verified.set(user, passwordHash)
+    const user = this.#answer({ ...account, passwordHash })
     return await this.stillHolds(user) ? user : null
   }
 
@@ -62,16 +61,34 @@ export class Accounts {
     return account !== null && !account.disabled && account.passwordHash === passwordHash
   }
 
+  /**
+   * Sets another password for an answer of {@link authenticate}. False, and nothing is set, if the one that was checked is
+   * not the account's any more; two changes at once cannot both succeed. Ends no session: the caller has one to keep.
+   *
+   * @throws PasswordError
+   */
+  async changePassword (user: { name: string }, password: string): Promise<boolean> {
+    const checked = this.#verified.get(user)
+    await this.assertNewPassword(user.name, password)
+    const passwordHash = await hashPassword(password)
+    if (checked === undefined || !await this.#options.accounts.update(accountKey(user.name), { passwordHash }, checked)) return false
+    this.#verified.set(user, passwordHash)
+    return true
+  }
+
+  /** @throws PasswordError if this cannot be the account's new password. */
+  async assertNewPassword (name: string, password: string): Promise<void> {
+    await assertNewPassword(password, normalName(name), this.#options)
+  }
+
   /** @throws AccountExistsError, NameError, PasswordError */
   async add (name: string, password: string): Promise<void> {
-    assertPassword(password)
-    if (!await this.#create(name, password)) throw new AccountExistsError(normalName(name))
+    if (await this.#create(name, password) === null) throw new AccountExistsError(normalName(name))
   }
 
   /** Sets another password and ends every session of the account. @throws NoSuchAccountError, PasswordError */
   async setPassword (name: string, password: string): Promise<void> {
-    assertPassword(password)
-    assertNewPassword(password, this.#options.passwordMinLength)
+    await this.assertNewPassword(name, password)
     await this.#read(name)
     await this.#update(name, { passwordHash: await hashPassword(password) })
   }
@@ -81,7 +98,7 @@ export class Accounts {
     await this.#update(name, { disabled: true })
   }
 
-  /** Lets the account log in again. @throws NoSuchAccountError */
+  /** Lets the account log in again, and ends every session of it: whoever is in has logged in since. @throws NoSuchAccountError */
   async enable (name: string): Promise<void> {
     await this.#update(name, { disabled: false })
   }
@@ -101,13 +118,21 @@ export class Accounts {
     }
   }
 
-  async #create (name: string, password: string): Promise<boolean> {
-    const { accounts, passwordMinLength, now } = this.#options
+  /** What was checked is remembered for the answer. */
+  #answer ({ name, passwordHash }: Account): { name: string } {
+    const user = { name }
+    this.#verified.set(user, passwordHash)
+    return user
+  }
+
+  /** Null if there is such an account. */
+  async #create (name: string, password: string): Promise<Account | null> {
+    const { accounts, now } = this.#options
     const normal = normalName(name)
-    assertNewPassword(password, passwordMinLength)
-    if (await accounts.read(accountKey(normal)) !== null) return false
-    const passwordHash = await hashPassword(password)
-    return await accounts.create(accountKey(normal), { name: normal, passwordHash, createdAt: now(), disabled: false })
+    await this.assertNewPassword(normal, password)
+    if (await accounts.read(accountKey(normal)) !== null) return null
+    const account = { name: normal, passwordHash: await hashPassword(password), createdAt: now(), disabled: false }
+    return await accounts.create(accountKey(normal), account) ? account : null
   }
 
   async #read (name: string): Promise<Account> {

@@ -12,8 +12,7 @@ declare module 'fastify' {
 
 export default fp(async function accounts (fastify) {
   const { config, storage } = fastify.hatcheck
-  const { signup, passwordMinLength, now } = config
   fastify.decorate('accounts', config.authenticate !== undefined || storage.accounts === null
     ? undefined
-    : new Accounts({ accounts: storage.accounts, revokeUser: fastify.sessions.revokeUser, signup, passwordMinLength, now }))
+    : new Accounts({ ...config, accounts: storage.accounts, revokeUser: fastify.sessions.revokeUser }))
 }, { name: 'accounts', dependencies: ['config', 'storage', 'session'] })

@@ -1,6 +1,7 @@
 import { hash, verify } from '@node-rs/argon2'
 import createError from '@fastify/error'
 import pLimit from 'p-limit'
+import { isCommonPassword } from './common-passwords.js'
 
 export const PasswordError = createError<[string]>('HATCHECK_PASSWORD', '%s', 400)
 
@@ -20,10 +21,24 @@ const LONGEST_QUEUE = 64
 
 const limit = pLimit(CONCURRENCY)
 
-/** @throws PasswordError if this cannot be someone's new password. */
-export function assertNewPassword (password: string, minLength: number): void {
-  const length = [...password].length
-  if (length < minLength) throw new PasswordError(`A password must have at least ${minLength} characters.`)
+/** What a new password has to be, beyond what every password has to be. */
+export interface PasswordPolicy {
+  /** In characters. */
+  passwordMinLength: number
+  /** Whether one may be among the first that someone would try. */
+  commonPasswords: 'refused' | 'allowed'
+}
+
+/**
+ * @param name of the account
+ * @throws PasswordError if this cannot be the account's new password.
+ */
+export async function assertNewPassword (password: unknown, name: string, { passwordMinLength, commonPasswords }: PasswordPolicy): Promise<void> {
+  assertPassword(password)
+  if ([...password].length < passwordMinLength) throw new PasswordError(`A password must have at least ${passwordMinLength} characters.`)
+  if (commonPasswords === 'refused' && await isCommonPassword(password, name)) {
+    throw new PasswordError('This password is too easy to guess: it is a common one, a row of keys, a repetition, or little more than the name.')
+  }
 }
 
 /** @throws PasswordError if this cannot be anyone's password. */
@@ -55,10 +70,11 @@ export function verifyPassword (passwordHash: string | null, password: string): 
   })
 }
 
-/** Whether a hash was made with other parameters than today's. */
+/** Whether a hash was made with less memory or less work than today's. A stronger one, of a later version, is not outdated. */
 export function isOutdated (passwordHash: string): boolean {
-  const { memoryCost, timeCost, parallelism } = ARGON2ID
-  return !passwordHash.startsWith(`$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$`)
+  const [, memory, passes] = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),/.exec(passwordHash)?.map(Number) ?? []
+  if (memory === undefined || passes === undefined) return true
+  return memory < ARGON2ID.memoryCost || memory * passes < ARGON2ID.memoryCost * ARGON2ID.timeCost
 }
 
 /** The same password typed on another keyboard may be other code points. Source: NIST SP 800-63B-4, section 3.1.1.2. */

@@ -71,6 +71,7 @@ export function resolveConfig (options: HatcheckOptions, mode: Mode) {
     sessionCookieSecure: values.sessionCookieSecure ?? ('local' as const),
     signup: values.signup ?? (mode === 'demo' ? 'open' as const : 'closed' as const),
     passwordMinLength: values.passwordMinLength ?? (mode === 'demo' ? 8 : 15),
+    commonPasswords: mode === 'demo' ? 'allowed' as const : 'refused' as const,
     allowedOrigins: listOf(options.allowedOrigins, name('allowedOrigins')).map(String),
     authenticate: options.authenticate,
     now: options.now ?? steadyClock(),

@@ -21,6 +21,7 @@ a { color: var(--accent); text-underline-offset: .18em }
 .notice { border-left: .25rem solid var(--good); padding: .6rem .9rem; margin: 0 0 1.25rem; background: color-mix(in srgb, var(--good) 9%, transparent); border-radius: .3rem }
 .notice.bad { border-color: var(--bad); background: color-mix(in srgb, var(--bad) 9%, transparent) }
 .field { margin: 0 0 1.1rem }
+.hint { margin: .35rem 0 0 }
 label { display: block; font-weight: 600; margin: 0 0 .35rem }
 input:not([type=checkbox]) { width: 100%; min-height: 2.9rem; padding: .55rem .75rem; font: inherit; color: inherit; background: light-dark(#fff, var(--paper));
   border: 1px solid var(--field); border-radius: .5rem }

@@ -1,0 +1,24 @@
+import { PasswordError, assertPassword } from '../../plugins/accounts/password.js'
+import { CredentialsError, fieldsOf, textOf } from '../login/credentials.js'
+
+export interface PasswordFields {
+  current: string
+  next: string
+}
+
+/**
+ * What the form or a program sends. The form has the new password twice; who sends it once is believed.
+ *
+ * @throws CredentialsError, PasswordError: 400, with the rule.
+ */
+export function passwordFieldsOf (body: unknown): PasswordFields {
+  const fields = fieldsOf(body)
+  const current = textOf(fields, 'current_password') ?? ''
+  const next = textOf(fields, 'new_password') ?? ''
+  if (current === '') throw new CredentialsError('The current password is missing.')
+  if (next === '') throw new CredentialsError('The new password is missing.')
+  if ((textOf(fields, 'new_password_again') ?? next) !== next) throw new CredentialsError('The two new passwords are not the same.')
+  assertPassword(current)
+  if (next.normalize() === current.normalize()) throw new PasswordError('The new password is the current one.')
+  return { current, next }
+}

@@ -1,0 +1,85 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import createError from '@fastify/error'
+import { LoginRequiredError } from '../../plugins/auth.js'
+import { passwordFieldsOf } from './fields.js'
+import { passwordPage } from './page.js'
+
+/** Not a 401, which a program takes for the end of its login: who asks is logged in, and may not do this. */
+export const WrongPasswordError = createError('HATCHECK_WRONG_PASSWORD', 'The current password is wrong.', 403)
+
+/** The password is another, and that the old one's sessions have ended cannot be said. */
+export const PasswordChangeUnfinishedError = createError('HATCHECK_PASSWORD_CHANGE_UNFINISHED',
+  'The password is changed, but the end of the other sessions is not confirmed: the session store cannot answer right now. Change it once more to end them.', 503)
+
+/** What the form can be sent again after, and which of its passwords is to blame. */
+const REFUSALS: ReadonlyMap<string, 'current' | 'new'> = new Map([
+  ['HATCHECK_WRONG_PASSWORD', 'current'],
+  ['HATCHECK_CREDENTIALS', 'new'],
+  ['HATCHECK_PASSWORD', 'new']
+])
+
+/** Three long passwords fit in it many times. */
+const BODY_LIMIT = 16_384
+
+/** Changing one's own password, where hatcheck keeps it. */
+export default async function password (fastify: FastifyInstance): Promise<void> {
+  const { accounts, hatcheck, requireLogin } = fastify
+  const { prefix, passwordMinLength: minLength } = hatcheck.config
+  if (accounts === undefined) return
+
+  fastify.get('/password', { onRequest: requireLogin }, async (request, reply) => {
+    if (hatcheck.prefersJson(request)) return { minLength }
+    return hatcheck.page(reply, passwordPage({ prefix, name: nameOf(request), minLength }))
+  })
+
+  fastify.post('/password', { onRequest: requireLogin, bodyLimit: BODY_LIMIT, errorHandler: showInForm }, async (request, reply) => {
+    hatcheck.assertDeliverable(request)
+    const name = nameOf(request)
+    const { current, next } = passwordFieldsOf(request.body)
+    // What cannot become a password is refused before anything is hashed.
+    await accounts.assertNewPassword(name, next)
+    const user = await hatcheck.authenticate(name, current, request)
+    if (user === null || !await accounts.changePassword(user, next)) throw new WrongPasswordError()
+    hatcheck.audit('authn_password_change', request, { user: user.name })
+    const ended = await endWithOldPassword(request, user)
+    if (hatcheck.prefersJson(request)) return { ended }
+    hatcheck.leaveNotice(request, reply, 'password')
+    return await reply.redirect(`${prefix}/`, 303)
+  })
+
+  /** A new id for this session, and the end of all others: whoever has got in with the old password is out. */
+  async function endWithOldPassword (request: FastifyRequest, user: { name: string }): Promise<number> {
+    try {
+      await request.login(user.name, { permanent: request.session.permanent })
+      // Stored before the last look at the account, as in a login: another change of it ends this session, too.
+      await request.session.save()
+      if (await hatcheck.stillHolds(user)) return await hatcheck.endOthers(request)
+    } catch (error) {
+      throw Object.assign(new PasswordChangeUnfinishedError(), { cause: error, headers: { 'retry-after': '1' } })
+    }
+    await request.logout()
+    throw new LoginRequiredError()
+  }
+
+  /** A browser gets the form again. */
+  function showInForm (error: Parameters<typeof hatcheck.handleError>[0], request: FastifyRequest, reply: FastifyReply): void {
+    const { statusCode: status = 500, message: text } = error
+    const of = status === 429 ? 'current' : REFUSALS.get(error.code)
+    if (of === undefined) {
+      hatcheck.handleError(error, request, reply)
+      return
+    }
+    const name = nameOf(request)
+    hatcheck.audit('authn_password_change_fail', request, { user: name, reason: status === 429 ? 'throttled' : `${of}-password` })
+    if (hatcheck.prefersJson(request) || !(request.headers.accept ?? '').includes('text/html')) {
+      hatcheck.handleError(error, request, reply)
+      return
+    }
+    if ('headers' in error) reply.headers(error.headers as Record<string, string>)
+    hatcheck.page(reply.code(status), passwordPage({ prefix, name, minLength, error: { text, of } }))
+  }
+}
+
+function nameOf ({ user }: FastifyRequest): string {
+  return user?.name ?? ''
+}

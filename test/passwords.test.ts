@@ -1,0 +1,472 @@
+import type { FastifyInstance } from 'fastify'
+import { dictionary } from '@zxcvbn-ts/language-common'
+import { Writable } from 'node:stream'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions } from '../app.js'
+import type { Accounts } from '../plugins/accounts/accounts.js'
+import { isCommonPassword } from '../plugins/accounts/common-passwords.js'
+import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
+import { Client, build, buildHost, needs } from './helper.js'
+import { startRedis } from './redis.js'
+import { stop } from './watched-store.js'
+
+const OLD = 'correct horse battery'
+const NEW = 'staple of something else'
+const OTHER = 'a third one, not yet used'
+
+const EASY = 'This password is too easy to guess: it is a common one, a row of keys, a repetition, or little more than the name.'
+const DONE = 'Your password is changed, and every other session is ended.'
+
+const AS_BROWSER = { accept: 'text/html,application/xhtml+xml' }
+const AS_PROGRAM = { accept: 'application/json' }
+
+test('a common password', async (t) => {
+  const isCommon = async (password: string): Promise<boolean> => await isCommonPassword(password, 'Harry')
+
+  t.test('is each one of the list, and each of them repeated', async (t) => {
+    const words = dictionary['passwords-common']
+    t.equal(words.length, 49_233)
+    const long = words.filter((word) => word.length >= 8)
+    t.equal(long.length, 17_950)
+    t.equal(words.filter((word) => word.length >= 15).length, 41)
+    const missed: string[] = []
+    for (const word of long) if (!await isCommon(word)) missed.push(word)
+    for (const word of words) {
+      const times = word.repeat(Math.ceil(15 / word.length))
+      for (const password of [times, word.length < 15 ? times.slice(0, 15) : word]) if (!await isCommon(password)) missed.push(password)
+    }
+    t.strictSame(missed, [])
+  })
+
+  t.test('is not saved by its case, nor by what is around it', async (t) => {
+    for (const password of ['PASSWORD', 'PassWordPassword', ' passwordpassword ', '\u3000passwordpassword\n', 'password password', 'password-password', 'passwordpasswordpas',
+      'passwordpassword1', 'Password1234567', '!!!password2024!!!', 'ｐａｓｓｗｏｒｄｐａｓｓｗｏｒｄ', '1234567890!!!!!']) t.equal(await isCommon(password), true, password)
+  })
+
+  t.test('is a row, whichever way', async (t) => {
+    for (const password of ['123456789012345', '987654321098765', 'abcdefghijklmnop', 'zyxwvutsrqponmlkj', 'abcd1234efgh5678', '112233445566778', 'aabbccddeeffggh',
+      'qwertyuiopasdfg', '1qaz2wsx3edc4rfv', 'zaq12wsxcde34rfv', 'azertyuiopqsdfgh', 'qwertzuiopasdfg', '!@#$%^&*()!@#$%^', 'qwertyuiop1234567']) t.equal(await isCommon(password), true, password)
+  })
+
+  t.test('is a short piece again and again', async (t) => {
+    for (const password of ['aaaaaaaaaaaaaaa', 'abababababababa', 'xq7!xq7!xq7!xq7!', '               ', '♥♥♥♥♥♥♥♥♥♥♥♥♥♥♥', 'ab'.repeat(512)]) t.equal(await isCommon(password), true, password)
+  })
+
+  t.test('is the name, or that of the service, with a little around it', async (t) => {
+    for (const password of ['HarryHarryHarry', 'harry, harry, harry', '1234Harry1234567', 'Harry2026Harry!', 'hatcheckhatcheck', 'Hatcheck 123456!', 'harry@hatcheck', 'harrypassword']) t.equal(await isCommon(password), true, password)
+    t.equal(await isCommonPassword('Zoë Zoë Zoë Zoë'.normalize('NFD'), 'ZOË'), true)
+    t.equal(await isCommonPassword('strasse Straße ok', 'STRASSE'), true, 'the name as it is folded')
+    t.equal(await isCommonPassword('a battery and a', 'a'), false, 'a name that is in every word counts for nothing')
+  })
+
+  t.test('is nothing else: no kind of characters is asked for', async (t) => {
+    for (const password of ['correct horse battery staple', 'all lower case words', 'ALL UPPER CASE WORDS', 'only 15 letters', '   spaces   in   between   ', '🔑🐴🔋📎🎩🧥🧣🧤🧦👒🎓👑💍👜👝', 'пароль из пяти слов', 'これは長いパスワードですね、本当に',
+      'k7#mQ2vX9pLw4Rz', '83920175620394x', 'Harry likes cats and dogs', 'monkey83920175620394', 'x'.concat('correct horse battery '.repeat(20)), 'hwkxqjzv']) t.equal(await isCommon(password), false, password)
+  })
+})
+
+test('the rules for a new password are the same wherever one is set', async (t) => {
+  const fastify = await build(t, { mode: 'service', signup: 'open' })
+  const accounts = fastify.accounts as Accounts
+  const signUp = async (name: string, password: string): Promise<unknown> => (await new Client(fastify).post('/login', { client_name: name, password }, AS_PROGRAM)).json()
+  await accounts.add('Harry', OLD)
+  const harry = await loggedIn(fastify)
+
+  const easy = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: EASY }
+  for (const password of ['passwordpassword', 'HarryHarryHarry', '123456789012345']) {
+    await t.rejects(accounts.setPassword('Harry', password), easy)
+    await t.rejects(accounts.add('Sally', password.replaceAll('Harry', 'Sally')), easy)
+    t.match(await signUp('Sally', password.replaceAll('Harry', 'Sally')), { status: 400, code: 'HATCHECK_PASSWORD', detail: EASY })
+    t.match((await change(harry, OLD, password)).json(), { status: 400, code: 'HATCHECK_PASSWORD', detail: EASY })
+  }
+  t.match((await change(harry, OLD, 'only 14 of them'.slice(1))).json(), { status: 400, detail: 'A password must have at least 15 characters.' })
+  t.match((await change(harry, OLD, 'é'.repeat(513))).json(), { status: 400, detail: 'A password may have at most 1024 bytes.' })
+  t.strictSame((await accounts.list()).map(({ name }) => name), ['Harry'])
+  t.strictSame(await accounts.authenticate('Harry', OLD), { name: 'Harry' }, 'none of these has changed anything')
+
+  let password = OLD
+  for (const next of ['exactly 15 char', 'sixty-four characters, '.repeat(3).slice(0, 64), 'a thousand characters, '.repeat(44).slice(0, 1000), `${'un long mot de passe '.repeat(48)}été!!`.padEnd(1022, '.')]) {
+    t.equal((await change(harry, password, next)).statusCode, 200, `${[...next].length} characters`)
+    password = next
+  }
+  t.equal(await accounts.authenticate('Harry', `${password.slice(0, -1)}!`), null, 'the last of them counts')
+
+  const demo = await build(t)
+  const short = await loggedIn(demo, 'Harry', '12345678')
+  t.equal((await change(short, '12345678', 'password')).statusCode, 200, 'demo mode is no place for secrets')
+  t.match((await change(short, 'password', '1234567')).json(), { detail: 'A password must have at least 8 characters.' })
+})
+
+test('a password is verified as it was received, but for NFC', async (t) => {
+  for (const [set, others] of [
+    ['pw', ['pw\0', 'pw\0x', 'pw ', ' pw', 'PW', 'p', '']],
+    ['pw\0x', ['pw', 'pw\0', 'pw\0y']],
+    ['a trailing space ', ['a trailing space', 'a trailing space  ']],
+    ['a'.repeat(72), ['a'.repeat(73), 'a'.repeat(71)]],
+    ['ﬁne', ['fine']]
+  ] as const) {
+    const passwordHash = await hashPassword(set)
+    t.equal(await verifyPassword(passwordHash, set), true)
+    for (const other of others) t.equal(await verifyPassword(passwordHash, other), false, JSON.stringify([set, other]))
+  }
+  t.equal(await verifyPassword(await hashPassword('Zoe\u0308'), 'Zo\u00EB'), true)
+  t.equal(await verifyPassword(await hashPassword('Zo\u00EB'), 'Zoe\u0308'), true)
+})
+
+for (const kind of ['memory:', 'lmdb:', 'redis:'] as const) {
+  test(`a change of the password, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
+    const sessionStore = kind === 'redis:' ? (await startRedis(t)).url : kind === 'lmdb:' ? `lmdb:${t.testdir()}` : kind
+    const fastify = await service(t, { sessionStore })
+    await fastify.accounts?.add('Sally', OLD)
+    const [phone, desk, tablet, sally] = [await loggedIn(fastify), await loggedIn(fastify), await loggedIn(fastify), await loggedIn(fastify, 'Sally')]
+    await phone.get('/set/cart/apple')
+    await phone.get('/flash/see-you')
+    const before = phone.cookieHeader
+    const old = await store(fastify).ofUser('Harry')
+
+    const response = await phone.post('/password', { current_password: OLD, new_password: NEW, new_password_again: NEW }, AS_BROWSER)
+    t.equal(response.statusCode, 303)
+    t.equal(response.headers.location, '/')
+    t.equal(response.headers['cache-control'], 'no-store')
+    t.not(phone.cookieHeader, before)
+    t.match((await phone.get('/', AS_BROWSER)).body, DONE)
+    t.notMatch((await phone.get('/', AS_BROWSER)).body, DONE, 'said once')
+    t.match((await phone.get('/')).body, 'Harry Your account is logged in.')
+    t.strictSame((await phone.get('/data')).json(), { cart: 'apple', flashes: ['see-you'] }, 'the data goes along')
+    for (const client of [desk, tablet]) t.match((await client.get('/')).body, 'You are not logged in')
+    t.match((await phone.get('/', { cookie: before })).body, 'You are not logged in', 'the old id is dead')
+    t.match((await sally.get('/')).body, 'Sally Your account is logged in.', 'nobody else is out')
+    const now = await store(fastify).ofUser('Harry')
+    t.equal(now.length, 1)
+    t.notOk(old.some(({ key }) => key === now[0]?.key))
+
+    t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 401)
+    t.equal((await new Client(fastify).login('Harry', NEW)).statusCode, 303)
+    t.match((await change(phone, NEW, OTHER)).json(), { ended: 1 }, 'and again')
+  })
+}
+
+test('a change of the password needs the current one', async (t) => {
+  const logged = lines()
+  const fastify = await service(t, {}, logged.stream)
+  const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
+  const { cookieHeader } = harry
+  const account = async (): Promise<string | undefined> => (await fastify.accounts?.list())?.[0]?.passwordHash
+  const before = await account()
+  for (const [fields, status, detail] of [
+    [{ current_password: NEW, new_password: OTHER }, 403, 'The current password is wrong.'],
+    [{ current_password: `${OLD} `, new_password: OTHER }, 403, 'The current password is wrong.'],
+    [{ new_password: OTHER }, 400, 'The current password is missing.'],
+    [{ current_password: '', new_password: OTHER }, 400, 'The current password is missing.'],
+    [{ current_password: OLD }, 400, 'The new password is missing.'],
+    [{ current_password: OLD, new_password: '' }, 400, 'The new password is missing.'],
+    [{ current_password: OLD, new_password: OTHER, new_password_again: NEW }, 400, 'The two new passwords are not the same.'],
+    [{ current_password: OLD, new_password: OTHER, new_password_again: '' }, 400, 'The two new passwords are not the same.'],
+    [{ current_password: OLD, new_password: OLD }, 400, 'The new password is the current one.'],
+    [{ current_password: OTHER, new_password: OTHER }, 400, 'The new password is the current one.'],
+    [{ current_password: 'a'.repeat(1_025), new_password: OTHER }, 400, 'A password may have at most 1024 bytes.'],
+    [{ current_password: 'a long password é'.normalize('NFC'), new_password: 'a long password é'.normalize('NFD') }, 400, 'The new password is the current one.'],
+    [{ current_password: OLD, new_password: [OTHER] }, 400, 'The field new_password must be text, and be there once.'],
+    [{ current_password: { a: OLD }, new_password: OTHER }, 400, 'The field current_password must be text, and be there once.'],
+    [[OLD, OTHER], 400, 'The current password is missing.']
+  ] as const) {
+    const response = await harry.send({ method: 'POST', url: '/password', payload: fields as object, headers: AS_PROGRAM })
+    t.match(response.json(), { status, detail })
+    t.equal(response.statusCode, status)
+    t.match(response.headers['content-type'], 'application/problem+json')
+    t.equal(response.headers['set-cookie'], undefined)
+  }
+  t.equal(await account(), before)
+  t.equal(harry.cookieHeader, cookieHeader)
+  for (const client of [harry, other]) t.match((await client.get('/')).body, 'Harry Your account is logged in.')
+
+  await change(harry, OLD, NEW)
+  const events = logged.all().filter(({ event }) => String(event).startsWith('authn_password'))
+  t.match(events[0], { event: 'authn_password_change_fail', user: 'Harry', reason: 'current-password' })
+  t.match(events[2], { event: 'authn_password_change_fail', user: 'Harry', reason: 'new-password' })
+  t.match(events.at(-1), { event: 'authn_password_change', user: 'Harry' })
+  t.equal(events.length, 16, 'each once')
+  for (const password of [OLD, NEW, OTHER]) t.notMatch(logged.text(), password)
+})
+
+test('the page for it', async (t) => {
+  const fastify = await service(t)
+  const harry = await loggedIn(fastify)
+
+  t.test('has what password managers and screen readers need', async (t) => {
+    const { body, statusCode, headers } = await harry.get('/password', AS_BROWSER)
+    t.equal(statusCode, 200)
+    t.equal(headers['cache-control'], 'no-store')
+    for (const [field, autocomplete] of [['current_password', 'current-password'], ['new_password', 'new-password'], ['new_password_again', 'new-password']] as const) {
+      const [, attributes = ''] = new RegExp(`<input ([^>]*name="${field}"[^>]*)>`).exec(body) ?? []
+      t.match(attributes, 'type="password"')
+      t.match(attributes, `autocomplete="${autocomplete}"`)
+      t.match(attributes, 'required')
+      t.notMatch(attributes, /value|maxlength|onpaste/)
+      const [, id] = /id="(\w+)"/.exec(attributes) ?? []
+      t.match(body, `<label for="${id}">`)
+    }
+    t.match(body, /<input [^>]*value="Harry" autocomplete="username"/)
+    t.match(body, 'At least 15 characters')
+    t.strictSame((await harry.get('/password', AS_PROGRAM)).json(), { minLength: 15 })
+  })
+
+  t.test('comes again with what was wrong, at its field, and with no password in it', async (t) => {
+    for (const [fields, status, text, flawed] of [
+      [{ current_password: NEW, new_password: OTHER, new_password_again: OTHER }, 403, 'The current password is wrong.', ['current_password']],
+      [{ current_password: OLD, new_password: 'short', new_password_again: 'short' }, 400, 'A password must have at least 15 characters.', ['new_password', 'new_password_again']],
+      [{ current_password: OLD, new_password: OTHER, new_password_again: NEW }, 400, 'The two new passwords are not the same.', ['new_password', 'new_password_again']]
+    ] as const) {
+      const { statusCode, body } = await harry.post('/password', fields, AS_BROWSER)
+      t.equal(statusCode, status)
+      t.match(body, `role="alert">${text}`)
+      t.strictSame([...body.matchAll(/name="(\w+)"[^>]* aria-invalid="true"/g)].map(([, name]) => name), flawed)
+      for (const password of Object.values(fields)) t.notOk(body.includes(`"${password}"`))
+    }
+  })
+
+  t.test('escapes the name', async (t) => {
+    const name = '"><script>alert(1)</script>'
+    await fastify.accounts?.add(name, OLD)
+    const { body } = await (await loggedIn(fastify, name)).get('/password', AS_BROWSER)
+    t.notMatch(body, '<script>')
+  })
+
+  t.test('is for who is logged in', async (t) => {
+    const nobody = new Client(fastify)
+    const page = await nobody.get('/password', AS_BROWSER)
+    t.equal(page.statusCode, 303)
+    t.equal(page.headers.location, '/login?next=%2Fpassword')
+    t.match((await nobody.get('/password', AS_PROGRAM)).json(), { status: 401, code: 'HATCHECK_LOGIN_REQUIRED' })
+    t.match((await change(nobody, OLD, NEW)).json(), { status: 401, code: 'HATCHECK_LOGIN_REQUIRED' })
+    t.equal((await nobody.post('/password', { current_password: OLD, new_password: NEW }, AS_BROWSER)).statusCode, 401)
+    t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 303, 'nothing has changed')
+  })
+
+  t.test('cannot be used by another site', async (t) => {
+    for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { origin: 'https://example.com' }] as Array<Record<string, string>>) {
+      const response = await harry.post('/password', { current_password: OLD, new_password: NEW }, headers)
+      t.match(response.json(), { status: 403, code: 'HATCHECK_CROSS_ORIGIN' })
+    }
+    t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 303, 'nothing has changed')
+  })
+
+  t.test('is where the other pages are', async (t) => {
+    const fastify = await buildHost(t, { routes: true, prefix: '/auth' })
+    await fastify.accounts?.add('Harry', OLD)
+    const harry = new Client(fastify)
+    await harry.post('/auth/login', { client_name: 'Harry', password: OLD })
+    t.match((await harry.get('/auth/password', AS_BROWSER)).body, 'action="/auth/password"')
+    const done = await harry.post('/auth/password', { current_password: OLD, new_password: NEW }, AS_BROWSER)
+    t.equal(done.headers.location, '/auth/')
+    t.match((await harry.get('/auth/', AS_BROWSER)).body, DONE)
+  })
+
+  t.test('is not there where the application knows its users itself', async (t) => {
+    const fastify = await buildHost(t, { routes: true, authenticate: (name) => ({ name }) })
+    const harry = await loggedIn(fastify)
+    t.equal((await harry.get('/password', AS_BROWSER)).statusCode, 404)
+    t.equal((await change(harry, OLD, NEW)).statusCode, 404)
+  })
+})
+
+test('"Keep me signed in" stays as it was', async (t) => {
+  const fastify = await service(t)
+  for (const [permanent, current, next] of [['on', OLD, NEW], ['', NEW, OLD]] as const) {
+    const harry = new Client(fastify)
+    await harry.post('/login', { client_name: 'Harry', password: current, permanent })
+    const cookie = String((await change(harry, current, next)).headers['set-cookie'])
+    t.equal(/Max-Age=2592000/.test(cookie), permanent === 'on', cookie)
+    t.match(await store(fastify).ofUser('Harry'), [{ record: { permanent: permanent === 'on' } }])
+  }
+})
+
+test('what gets in with the old password while it changes does not stay', async (t) => {
+  for (const moment of ['the check of the password', 'the session is stored', 'the last look at the account']) {
+    await t.test(`a login that waits before ${moment}`, async (t) => {
+      const fastify = await service(t)
+      const harry = await loggedIn(fastify)
+      const pause = stop()
+      holdUp(fastify, moment, pause.here)
+      const thief = new Client(fastify)
+      const login = thief.login('Harry', OLD)
+      await pause.reached
+      t.equal((await change(harry, OLD, NEW)).statusCode, 200)
+      pause.go()
+      t.equal((await login).statusCode, 401)
+      t.match((await thief.get('/')).body, 'You are not logged in')
+      t.match((await harry.get('/')).body, 'Harry Your account is logged in.')
+      t.equal((await store(fastify).ofUser('Harry')).length, 1)
+    })
+  }
+
+  t.test('a session whose id changes at the same time', async (t) => {
+    const fastify = await service(t)
+    const [harry, thief] = [await loggedIn(fastify), await loggedIn(fastify)]
+    const pause = stop()
+    holdUp(fastify, 'the session is stored', pause.here)
+    const rotation = thief.get('/rotate')
+    await pause.reached
+    t.equal((await change(harry, OLD, NEW)).statusCode, 200)
+    pause.go()
+    await rotation
+    t.match((await thief.get('/')).body, 'You are not logged in')
+    t.equal((await store(fastify).ofUser('Harry')).length, 1)
+  })
+})
+
+test('of two changes at once one succeeds, and the other changes nothing', async (t) => {
+  const fastify = await service(t)
+  const [first, second] = [await loggedIn(fastify), await loggedIn(fastify)]
+  const pause = stop()
+  holdUp(fastify, 'the check of the password', pause.here)
+  const late = change(second, OLD, OTHER)
+  await pause.reached
+  t.equal((await change(first, OLD, NEW)).statusCode, 200)
+  pause.go()
+  t.match((await late).json(), { status: 403, code: 'HATCHECK_WRONG_PASSWORD' })
+  t.equal((await new Client(fastify).login('Harry', OTHER)).statusCode, 401)
+  t.match((await first.get('/')).body, 'Harry Your account is logged in.')
+  t.match((await second.get('/')).body, 'You are not logged in')
+})
+
+test('a change that another one overtakes keeps no session', async (t) => {
+  for (const overtake of ['setPassword', 'disable'] as const) {
+    const fastify = await service(t)
+    const harry = await loggedIn(fastify)
+    const pause = stop()
+    holdUp(fastify, 'the session is stored', pause.here)
+    const changing = change(harry, OLD, NEW)
+    await pause.reached
+    if (overtake === 'setPassword') await fastify.accounts?.setPassword('Harry', OTHER)
+    else await fastify.accounts?.disable('Harry')
+    pause.go()
+    t.match((await changing).json(), { status: 401, code: 'HATCHECK_LOGIN_REQUIRED' })
+    t.match((await harry.get('/')).body, 'You are not logged in')
+    t.strictSame(await store(fastify).ofUser('Harry'), [])
+  }
+})
+
+test('when the end of the other sessions cannot be stored, the answer says so', async (t) => {
+  for (const call of ['removeOfUser', 'remove', 'create'] as const) {
+    await t.test(call, async (t) => {
+      const fastify = await service(t)
+      const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
+      const works = store(fastify)[call]
+      store(fastify)[call] = () => { throw new Error('the disk is gone') }
+      const response = await change(harry, OLD, NEW)
+      store(fastify)[call] = works as never
+      t.equal(response.statusCode, 503)
+      t.equal(response.headers['retry-after'], '1')
+      t.match(response.json(), { code: 'HATCHECK_PASSWORD_CHANGE_UNFINISHED', detail: /^The password is changed, but the end of the other sessions is not confirmed/ })
+      t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 401, 'it is changed')
+
+      if (call === 'create') await harry.login('Harry', NEW)
+      t.equal((await change(harry, NEW, OTHER)).statusCode, 200, 'once more')
+      t.match((await other.get('/')).body, 'You are not logged in')
+      t.equal((await store(fastify).ofUser('Harry')).length, 1)
+    })
+  }
+})
+
+test('when the store of the accounts cannot answer, nothing changes', async (t) => {
+  const fastify = await service(t)
+  const harry = await loggedIn(fastify)
+  const { accounts } = fastify.hatcheck.storage
+  const { cookieHeader } = harry
+  for (const call of ['read', 'update'] as const) {
+    const works = accounts?.[call]
+    Object.assign(accounts as object, { [call]: () => { throw new Error('the disk is gone') } })
+    t.ok((await change(harry, OLD, NEW)).statusCode >= 500)
+    Object.assign(accounts as object, { [call]: works })
+  }
+  t.equal(harry.cookieHeader, cookieHeader)
+  t.match((await harry.get('/')).body, 'Harry Your account is logged in.')
+  t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 303)
+})
+
+test('too many tries are answered on the page, with when to come again', async (t) => {
+  const fastify = await service(t)
+  const harry = await loggedIn(fastify)
+  fastify.hatcheck.authenticate = () => {
+    throw Object.assign(new Error('Too many tries.'), { code: 'HATCHECK_TEST', statusCode: 429, headers: { 'retry-after': '7' } })
+  }
+  const page = await harry.post('/password', { current_password: OLD, new_password: NEW }, AS_BROWSER)
+  t.equal(page.statusCode, 429)
+  t.equal(page.headers['retry-after'], '7')
+  t.match(page.body, 'role="alert">Too many tries.')
+  t.match(page.body, 'name="current_password"')
+  const program = await change(harry, OLD, NEW)
+  t.equal(program.headers['retry-after'], '7')
+  t.match(program.json(), { status: 429 })
+})
+
+/** A service with the account Harry, and a few routes to look at sessions with. */
+async function service (t: Test, options: HatcheckOptions = {}, stream?: Writable): Promise<FastifyInstance> {
+  const fastify = await build(t, { mode: 'service', signup: 'closed', ...options }, stream === undefined ? {} : { logger: { level: 'trace', stream } })
+  fastify.get<{ Params: { value: string } }>('/set/cart/:value', async ({ session, params }) => { (session as unknown as Record<string, unknown>)['cart'] = params.value })
+  fastify.get<{ Params: { text: string } }>('/flash/:text', async (request) => { request.flash('info', request.params.text) })
+  fastify.get('/rotate', async ({ session }) => { await session.regenerate(session.keys() as never[]) })
+  fastify.get('/data', async (request) => {
+    const { cart } = request.session as unknown as Record<string, unknown>
+    return { cart, flashes: (await request.flashes()).map(({ text }) => text) }
+  })
+  await fastify.accounts?.add('Harry', OLD)
+  return fastify
+}
+
+async function loggedIn (fastify: FastifyInstance, name = 'Harry', password = OLD): Promise<Client> {
+  const client = new Client(fastify)
+  await client.post('/login', { client_name: name, password })
+  return client
+}
+
+function change (client: Client, current: string, next: string): ReturnType<Client['send']> {
+  return client.send({ method: 'POST', url: '/password', payload: { current_password: current, new_password: next }, headers: AS_PROGRAM })
+}
+
+function store (fastify: FastifyInstance): FastifyInstance['sessions']['store'] {
+  return fastify.sessions.store
+}
+
+/** Holds up the next request, and no other, at one place of its way. */
+function holdUp (fastify: FastifyInstance, moment: string, here: () => Promise<void>): void {
+  let held = false
+  const once = async (): Promise<void> => {
+    if (held) return
+    held = true
+    await here()
+  }
+  const { hatcheck } = fastify
+  if (moment === 'the session is stored') {
+    const create = store(fastify).create.bind(store(fastify))
+    store(fastify).create = async (...args) => {
+      await once()
+      return await create(...args)
+    }
+  } else if (moment === 'the check of the password') {
+    const { authenticate } = hatcheck
+    hatcheck.authenticate = async (...args) => {
+      const answer = await authenticate(...args)
+      await once()
+      return answer
+    }
+  } else {
+    const { stillHolds } = hatcheck
+    hatcheck.stillHolds = async (user) => {
+      await once()
+      return await stillHolds(user)
+    }
+  }
+}
+
+function lines (): { stream: Writable, all: () => Array<Record<string, unknown>>, text: () => string } {
+  let text = ''
+  const stream = new Writable({
+    write (chunk, _encoding, done) {
+      text += String(chunk)
+      done()
+    }
+  })
+  return { stream, text: () => text, all: () => text.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>) }
+}
