@@ -22,7 +22,7 @@ const SCREENS = [
 const LONG_NAME = 'Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbe'
 
 /** Chromium's own words on a page whose status is an error; a page that we mean to see. */
-const EXPECTED_ERROR = /^Failed to load resource: the server responded with a status of (?:401|403|404) /
+const EXPECTED_ERROR = /^Failed to load resource: the server responded with a status of (?:400|401|403|404) /
 
 const WITHIN_MS = 20_000
 
@@ -136,6 +136,32 @@ test('in a browser', needs('chromium'), async (t) => {
     t.equal(await heading(page), 'You are not logged in')
   })
 
+  await t.test('a change of the password puts the other browser out at its next click', async (t) => {
+    const [here, there] = [await open(t, browser, url), await open(t, browser, url, { javaScriptEnabled: false })]
+    for (const page of [here, there]) await logIn(page, 'Ron')
+    await here.goto('/password')
+    t.equal(await focused(here), 'current_password')
+    await changePassword(here, 'a wrong password', 'another password')
+    t.equal(await here.getByRole('alert').innerText(), 'The current password is wrong.')
+    t.equal(await focused(here), 'current_password')
+    await changePassword(here, '12345678', 'another password', 'anoter password')
+    t.equal(await here.getByRole('alert').innerText(), 'The two new passwords are not the same.')
+    t.equal(await here.getByLabel('New password', { exact: true }).inputValue(), '')
+    await changePassword(here, '12345678', 'another password')
+    t.equal(await here.getByRole('status').innerText(), 'Your password is changed, and every other session is ended.')
+    t.equal(await heading(here), 'Ron Your account is logged in.')
+
+    t.equal(await heading(there), 'Ron Your account is logged in.')
+    await follow(there, () => there.getByRole('button', { name: 'Log out your account here' }).click())
+    t.equal(await heading(there), 'You are not logged in')
+    await logIn(there, 'Ron')
+    t.equal(await there.getByRole('alert').innerText(), 'The name or the password is wrong.')
+    await fillIn(there, 'Ron', 'another password')
+    t.equal(await heading(there), 'Ron Your account is logged in.')
+    await here.reload()
+    t.equal(await heading(here), 'Ron Your account is logged in.')
+  })
+
   await t.test('everything can be done with the keyboard, and one sees where one is', async (t) => {
     const page = await open(t, browser, url)
     await page.goto('/')
@@ -169,6 +195,10 @@ test('in a browser', needs('chromium'), async (t) => {
       await check('2-login')
       await logIn(page, 'Harry')
       await check('3-logged-in')
+      await page.goto('/password')
+      await check('3a-password')
+      await changePassword(page, '12345678', '12345678')
+      await check('3b-password-error')
       await page.goto('/no/such/page')
       await check('4-not-found')
       await page.goto(`data:text/html,<a href="${url}/logout">out</a>`)
@@ -249,6 +279,13 @@ async function fillIn (page: Page, name: string, password: string, keep = false)
   await follow(page, () => page.getByRole('button', { name: 'Log in' }).click())
 }
 
+async function changePassword (page: Page, current: string, next: string, again = next): Promise<void> {
+  await page.getByLabel('Current password').fill(current)
+  await page.getByLabel('New password', { exact: true }).fill(next)
+  await page.getByLabel('New password, again').fill(again)
+  await follow(page, () => page.getByRole('button', { name: 'Change password' }).click())
+}
+
 async function logOut (page: Page): Promise<void> {
   await page.goto('/')
   await follow(page, () => page.getByRole('button', { name: 'Log out your account here' }).click())
@@ -306,12 +343,12 @@ async function flaws (page: Page): Promise<string[]> {
     if (root.scrollWidth > root.clientWidth) found.push(`the page is ${root.scrollWidth} px wide on a screen of ${root.clientWidth}`)
     if (root.scrollHeight > root.clientHeight) found.push(`the page is ${root.scrollHeight} px high on a screen of ${root.clientHeight}`)
     for (const element of document.querySelectorAll('main, main *')) {
-      if (element.closest('svg') !== null || (element instanceof HTMLInputElement && element.type === 'hidden')) continue
+      if (element.closest('svg') !== null || (element instanceof HTMLInputElement && (element.type === 'hidden' || element.hidden))) continue
       const box = element.getBoundingClientRect()
       if (box.left < 0 || box.right > root.clientWidth) found.push(`${nameOf(element)} sticks out of the screen`)
       if (!(element instanceof HTMLInputElement) && element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0) found.push(`${nameOf(element)} overflows`)
     }
-    for (const target of document.querySelectorAll('button, .button, input:not([type=checkbox], [type=hidden]), label.check')) {
+    for (const target of document.querySelectorAll('button, .button, input:not([type=checkbox], [type=hidden], [hidden]), label.check')) {
       const { height } = target.getBoundingClientRect()
       if (height < 44) found.push(`${nameOf(target)} is ${height} px high`)
     }
@@ -321,7 +358,7 @@ async function flaws (page: Page): Promise<string[]> {
       if (text.currentNode.textContent?.trim() === '' || element.getClientRects().length === 0) continue
       expectContrast(element, getComputedStyle(element).color, element, 4.5)
     }
-    for (const field of document.querySelectorAll('input:not([type=checkbox], [type=hidden])')) {
+    for (const field of document.querySelectorAll('input:not([type=checkbox], [type=hidden], [hidden])')) {
       expectContrast(field, getComputedStyle(field).color, field, 4.5)
       expectContrast(field, getComputedStyle(field).borderTopColor, field.parentElement as Element, 3)
     }

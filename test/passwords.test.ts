@@ -32,8 +32,8 @@ test('a common password', async (t) => {
     const missed: string[] = []
     for (const word of long) if (!await isCommon(word)) missed.push(word)
     for (const word of words) {
-      const times = word.repeat(Math.ceil(15 / word.length))
-      for (const password of [times, word.length < 15 ? times.slice(0, 15) : word]) if (!await isCommon(password)) missed.push(password)
+      const password = word.repeat(Math.ceil(15 / word.length)).slice(0, Math.max(15, word.length))
+      if (!await isCommon(password)) missed.push(password)
     }
     t.strictSame(missed, [])
   })

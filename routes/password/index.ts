@@ -55,7 +55,10 @@ export default async function password (fastify: FastifyInstance): Promise<void>
       await request.session.save()
       if (await hatcheck.stillHolds(user)) return await hatcheck.endOthers(request)
     } catch (error) {
-      throw Object.assign(new PasswordChangeUnfinishedError(), { cause: error, headers: { 'retry-after': '1' } })
+      const session = hatcheck.sessionOf(request)
+      // Not tried again with the response: that failure would take the place of this answer.
+      if (session.phase === 'renewed') session.phase = 'committed'
+      throw Object.assign(new PasswordChangeUnfinishedError(), { cause: error, headers: { 'retry-after': '1', 'cache-control': 'no-store' } })
     }
     await request.logout()
     throw new LoginRequiredError()
