@@ -20,7 +20,7 @@ export { StoreUnavailableError, SessionTooLargeError, SessionKeyError, SessionVa
 
 /**
  * Sessions for a Fastify application: `request.session`, `request.user`, `request.login`, `request.logout`, and with
- * `routes: true` the pages `/`, `/login` and `/logout`.
+ * `routes: true` the pages `/`, `/login`, `/logout` and `/password`.
  *
  * @example
  * await app.register(hatcheck, { secretKey: process.env.SECRET_KEY })

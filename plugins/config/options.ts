@@ -104,7 +104,8 @@ export interface HatcheckOptions {
    */
   signup?: string | undefined
   /**
-   * Characters that a new password must have; below 8 is refused. Source: NIST SP 800-63B-4.
+   * Characters that a new password must have; below 8 is refused. Outside demo mode it must not be a common one either.
+   * Source: NIST SP 800-63B-4.
    * @default 15; in demo mode 8
    */
   passwordMinLength?: number | string | undefined
@@ -117,7 +118,7 @@ export interface HatcheckOptions {
   /** Decides who may log in. With it, hatcheck keeps no accounts of its own. */
   authenticate?: Authenticate | undefined
   /**
-   * Whether to serve hatcheck's pages: `/`, `/login` and `/logout`.
+   * Whether to serve hatcheck's pages: `/`, `/login`, `/logout` and, with accounts of its own, `/password`.
    * @default false
    */
   routes?: boolean | undefined

@@ -24,12 +24,11 @@ export function passwordPage ({ prefix, name, minLength, error }: PasswordForm):
 <input id="current" name="current_password" type="password" required autocomplete="current-password"!${flaw('current')} autofocus></div>
 <div class="field"><label for="new">New password</label>
 <input id="new" name="new_password" type="password" required minlength="${minLength}" autocomplete="new-password" aria-describedby="rule"!${flaw('new')}>
-<p class="muted hint" id="rule">At least ${minLength} characters; a few words are good.</p></div>
+<p class="muted hint" id="rule">At least ${minLength} characters, such as a few words.</p></div>
 <div class="field"><label for="again">New password, again</label>
 <input id="again" name="new_password_again" type="password" required autocomplete="new-password"!${flaw('new')}></div>
 <button>Change password</button>
 </form>
-<p class="aside muted">Every other session of yours ends with the old password.</p>
-<p class="aside"><a href="${prefix}/">Keep it as it is</a></p>`
+<p class="aside muted">All your other sessions end. <a href="${prefix}/">Cancel</a></p>`
   }
 }
