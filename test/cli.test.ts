@@ -102,10 +102,12 @@ test('a password has to keep the rules', async (t) => {
   t.same(await add(''), { code: 1, stdout: '', stderr: `hatcheck: a password is expected on standard input\n${HINT}` })
   t.same(await add('1234567\n', {}), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 8 characters.\n' }, 'demo mode asks for less')
   t.same(await add('nineteen characters\n', { ...closed, PASSWORD_MIN_LENGTH: '20' }), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 20 characters.\n' })
+  t.match(await add('Sally Sally Sally\n'), { code: 1, stdout: '', stderr: /^hatcheck: This password is too easy to guess: [^\n]+\n$/ })
   t.same((await hatcheckCli(folder, ['user', 'list'], { env: closed })).stdout, '', 'none of these made an account')
 
   t.equal((await add(' spaces count, 密码 \r\nand the second line does not\n')).code, 0)
   const changed = await hatcheckCli(folder, ['user', 'passwd', 'Sally'], { env: closed, input: 'short\n' })
+  t.match(await hatcheckCli(folder, ['user', 'passwd', 'Sally'], { env: closed, input: 'passwordpassword\n' }), { code: 1, stderr: /too easy to guess/ })
   t.match(changed, { code: 1, stderr: 'hatcheck: A password must have at least 15 characters.\n' })
   const { url } = await startService(t, folder, closed)
   t.equal(await login(url, 'Sally', ' spaces count, 密码 '), 303)
