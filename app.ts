@@ -10,6 +10,7 @@ export type { Authenticate, LoginOptions } from './plugins/auth.js'
 export type { Accounts } from './plugins/accounts/index.js'
 export type { Sessions } from './plugins/session/index.js'
 export type { SessionEvent, SessionEvents } from './plugins/session/events.js'
+export type { UserSession } from './plugins/session/user-sessions.js'
 export type { Flash } from './plugins/session/flash-fields.js'
 export { FlashError } from './plugins/flash.js'
 export type { User } from './plugins/session/user.js'
@@ -20,7 +21,7 @@ export { StoreUnavailableError, SessionTooLargeError, SessionKeyError, SessionVa
 
 /**
  * Sessions for a Fastify application: `request.session`, `request.user`, `request.login`, `request.logout`, and with
- * `routes: true` the pages `/`, `/login`, `/logout` and `/password`.
+ * `routes: true` the pages `/`, `/login`, `/logout`, `/sessions` and, with accounts of its own, `/password`.
  *
  * @example
  * await app.register(hatcheck, { secretKey: process.env.SECRET_KEY })

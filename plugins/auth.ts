@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import createError from '@fastify/error'
 import fp from 'fastify-plugin'
 import { ConfigError } from './config/resolve.js'
+import { clientText } from './session/client.js'
 import type { MaybePromise } from './session/store.js'
 import type { User } from './session/user.js'
 
@@ -65,7 +66,7 @@ export default fp(async function auth (fastify) {
   fastify.decorateRequest('login', async function login (this: FastifyRequest, name: string, { permanent = false }: LoginOptions = {}) {
     if (typeof name !== 'string' || name === '' || /\p{Cs}/u.test(name)) throw new TypeError('request.login needs the name of a user')
     hatcheck.assertDeliverable(this)
-    sessionOf(this).login(name, config.now(), permanent)
+    sessionOf(this).login(name, config.now(), permanent, clientText(this.headers['user-agent'], this.ip))
   })
 
   fastify.decorateRequest('logout', async function logout (this: FastifyRequest) {

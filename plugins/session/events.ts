@@ -16,8 +16,8 @@ export interface SessionEvent {
  * - `renewed`: one goes on under a new id, and so under a new handle; `previous` is the handle it had
  * - `destroyed`: a logout, or whatever else ended it from within
  * - `expired`: its time was over, and a sweep has dropped it. A store that forgets by itself, such as Redis, tells nothing.
- * - `revoked`: it was ended from without: another password, a disabled account, `app.sessions.revokeUser`, or a login over
- *   `sessionsPerUser`, for which the oldest ends
+ * - `revoked`: it was ended from without: another password, a disabled account, `app.sessions.revoke` and `revokeUser`, or a
+ *   login over `sessionsPerUser`, for which the oldest ends
  */
 export interface SessionEvents {
   created: SessionEvent

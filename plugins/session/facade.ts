@@ -1,9 +1,9 @@
 import type { FastifySessionObject } from '@fastify/session'
 import { inspect } from 'node:util'
 import { SessionKeyError, UnsupportedError } from './errors.js'
-import { OWN_PREFIX } from './flash-fields.js'
 import { toJson } from './json.js'
 import type { LazySession } from './lazy-session.js'
+import { OWN_PREFIX } from './own-fields.js'
 
 const STATE = Symbol('hatcheck.session')
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { fromJson } from './json.js'
+import { OWN_PREFIX } from './own-fields.js'
 import type { SessionFields } from './store.js'
 
 /** A message for the next page. */
@@ -8,9 +9,6 @@ export interface Flash {
   kind: string
   text: string
 }
-
-/** Session keys that begin so are hatcheck's own: no handler sees or sets them. */
-export const OWN_PREFIX = 'hatcheck:'
 
 /**
  * Each message is a field of its own: two requests that leave one at the same time touch different fields, and whoever

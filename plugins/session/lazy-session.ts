@@ -1,10 +1,12 @@
 import type { FastifySessionObject } from '@fastify/session'
 import type { FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
+import { CLIENT_FIELD } from './client.js'
 import { SessionCommittedError } from './errors.js'
 import { assertKey, createFacade } from './facade.js'
-import { FLASH_PREFIX, OWN_PREFIX, flashField, flashText, flashesOf, type Flash } from './flash-fields.js'
+import { FLASH_PREFIX, flashField, flashText, flashesOf, type Flash } from './flash-fields.js'
 import { toJson } from './json.js'
+import { OWN_PREFIX } from './own-fields.js'
 import type { MakeRealSession } from './real-session.js'
 import { SessionData } from './session-data.js'
 import { fieldsWith, type SessionChanges, type SessionFields, type SessionRecord } from './store.js'
@@ -68,6 +70,8 @@ export class LazySession {
   #dataOrNull: SessionData | null = null
   /** Flash messages that this request leaves, as fields. */
   #flashes: Record<string, string> | null = null
+  /** From where this request logs in, as a field. */
+  #client: string | null = null
   #facade: FastifySessionObject | null = null
 
   /** @param record what the ticket stands for; null for a ticket of a session that is no more. */
@@ -158,14 +162,17 @@ export class LazySession {
     this.#assertOpen()
     this.#data.regenerate(keys)
     this.#flashes = null
-    this.keep = this.#narrowed(keys)
+    const keepsUser = keys.includes('client_name')
+    this.keep = this.#narrowed(keepsUser ? [...keys, CLIENT_FIELD] : keys)
     this.phase = 'renewed'
     this.authenticated = false
-    if (!keys.includes('client_name')) this.#user = null
+    if (keepsUser) return
+    this.#user = null
+    this.#client = null
   }
 
   /** Makes `user` the one who is logged in, under a new id: whoever knew the old id (session fixation) has nothing. */
-  login (user: string, now: number, permanent: boolean): void {
+  login (user: string, now: number, permanent: boolean, client: string): void {
     const sameOwner = this.#user === null || this.#user === user
     const keep = sameOwner ? this.#narrowed('all') : []
     const flashes = sameOwner ? this.#flashes : null
@@ -174,6 +181,7 @@ export class LazySession {
     this.#flashes = flashes
     this.authenticated = true
     this.#user = user
+    this.#client = client
     this.#permanent = permanent
     this.set('client_name', user)
     this.set('authenticatedAt', now)
@@ -186,6 +194,7 @@ export class LazySession {
     this.ended = true
     this.#dataOrNull = new SessionData({}, null, this.#context.makeReal)
     this.#flashes = null
+    this.#client = null
     // A new id from here on, also for who asks before anything is set.
     this.#data.materialise()
     this.#user = null
@@ -202,6 +211,7 @@ export class LazySession {
     this.#user = this.#record?.user ?? null
     this.#dataOrNull = null
     this.#flashes = null
+    this.#client = null
     this.keep = 'all'
     this.authenticated = false
   }
@@ -215,6 +225,7 @@ export class LazySession {
     // Fields that another request has added are none of this request's: it must not seem to have removed them.
     this.#record = record === null ? null : { ...record, fields: { ...pick(record.fields, this.keys()), ...fieldsWith(OWN_PREFIX, record.fields) } }
     this.#flashes = null
+    this.#client = null
     this.keep = 'all'
     this.authenticated = false
   }
@@ -222,8 +233,14 @@ export class LazySession {
   /** How the data differs from the stored record, or from what a renewal takes along of it. */
   difference (): Pick<SessionChanges, 'set' | 'remove'> {
     const fields = this.#record?.fields ?? {}
-    const { set, remove } = this.#data.difference(this.phase === 'renewed' ? pick(fields, this.keep) : fields)
-    return { set: this.#flashes === null ? set : { ...set, ...this.#flashes }, remove }
+    const before = this.phase === 'renewed' ? pick(fields, this.keep) : fields
+    const { set, remove } = this.#data.difference(before)
+    const isLoggedIn = this.user !== null
+    return {
+      set: { ...set, ...this.#flashes, ...isLoggedIn && this.#client !== null && { [CLIENT_FIELD]: this.#client } },
+      // Known for as long as somebody is logged in.
+      remove: !isLoggedIn && Object.hasOwn(before, CLIENT_FIELD) ? [...remove, CLIENT_FIELD] : remove
+    }
   }
 
   save (): Promise<void> {

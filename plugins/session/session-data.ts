@@ -1,6 +1,6 @@
 import { RESERVED } from './facade.js'
-import { OWN_PREFIX } from './flash-fields.js'
 import { fromJson, toJson } from './json.js'
+import { OWN_PREFIX } from './own-fields.js'
 import type { MakeRealSession, RealSession } from './real-session.js'
 import type { SessionChanges, SessionFields } from './store.js'
 import type { Ticket } from './ticket.js'

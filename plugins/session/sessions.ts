@@ -1,7 +1,9 @@
+import type { Lifetimes } from './clock.js'
 import { guarded } from './errors.js'
 import type { SessionEmitter, SessionEvents, Telling } from './events.js'
 import type { Keyring } from './keyring.js'
 import type { SessionStore } from './store.js'
+import { endSessionOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
 /** The sessions of every user: `app.sessions`. */
 export interface Sessions {
@@ -21,6 +23,20 @@ export interface Sessions {
    */
   reloadSecretKeys (): void
   /**
+   * The live sessions of a user, by the name that was given to `request.login`: the newest activity first, none for a
+   * name that nobody has.
+   *
+   * @throws StoreUnavailableError
+   */
+  ofUser (name: string): Promise<UserSession[]>
+  /**
+   * Ends one session of a user, by its handle, wherever it is in use. False, and nothing has changed, if no live session
+   * of this user has it: another user's handle is as good as none.
+   *
+   * @throws StoreUnavailableError
+   */
+  revoke (name: string, handle: string): Promise<boolean>
+  /**
    * Ends every session of a user, wherever it is in use: it is final for all that existed when the call began. Answers how
    * many it has ended.
    *
@@ -33,11 +49,23 @@ export interface Sessions {
   off<E extends keyof SessionEvents> (event: E, listener: (...told: Telling<E>) => void): void
 }
 
-export function createSessions (store: SessionStore, keyring: Keyring, emitter: SessionEmitter): Sessions {
+export function createSessions (
+  store: SessionStore,
+  keyring: Keyring,
+  emitter: SessionEmitter,
+  { lifetimes, now }: { lifetimes: Lifetimes, now: () => number }
+): Sessions {
+  const context = { store, lifetimes, now, handleOf: (key: string) => keyring.office.handleOf(key) }
   return {
     store,
     setSecretKeys: keyring.replace,
     reloadSecretKeys: keyring.reload,
+    ofUser: (name) => sessionsOfUser(name, context),
+    async revoke (name, handle) {
+      const key = await endSessionOfUser(name, handle, context)
+      if (key !== null) emitter.tell('revoked', key, name)
+      return key !== null
+    },
     revokeUser: (name) => guarded('revoke', () => store.removeOfUser(name, undefined, (key) => { emitter.tell('revoked', key, name) })),
     on: (event, listener) => { emitter.events.on(event, listener as never) },
     off: (event, listener) => { emitter.events.off(event, listener as never) }

@@ -35,7 +35,7 @@ export interface TicketOffice {
 const ID_BYTES = 32
 const TICKET = /^[\w-]{43}\.[\w-]{43}$/
 const SEPARATOR_AT = 43
-/** 132 bits. */
+/** 131 bits. */
 const HANDLE_LENGTH = 22
 
 /** So many verified tickets are remembered at least, at most twice as many. */
@@ -49,7 +49,8 @@ export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
   const memo = new Memo<Ticket>(MEMO_SIZE)
 
   return {
-    handleOf: (key) => mac(key, handleKey).toString('base64url').slice(0, HANDLE_LENGTH),
+    // A command line would take a dash at the beginning for an option.
+    handleOf: (key) => mac(key, handleKey).toString('base64url').replaceAll('-', '_').slice(0, HANDLE_LENGTH),
     newId: () => randomBytes(ID_BYTES).toString('base64url'),
     sign: (id) => `${id}.${mac(id, signingKey).toString('base64url')}`,
     verify (value) {

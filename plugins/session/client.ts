@@ -1,0 +1,60 @@
+import Bowser from 'bowser'
+import { isIP } from 'node:net'
+import { isLoopback } from '../config/loopback.js'
+import { fromJson } from './json.js'
+import { OWN_PREFIX } from './own-fields.js'
+import type { SessionFields } from './store.js'
+
+/** From where a session was begun, in words that a person knows the device by. */
+export interface Client {
+  /** Browser and system, such as `Firefox on Linux`; `Unknown browser` if there is no telling. */
+  readonly client: string
+  /** The network, not the machine: `192.0.2.x`, `2001:db8:1::x`, `this machine`, or `unknown`. */
+  readonly address: string
+}
+
+/** Written by a login, and by nothing else. */
+export const CLIENT_FIELD = `${OWN_PREFIX}client`
+
+const UNKNOWN: Client = { client: 'Unknown browser', address: 'unknown' }
+
+/** Every real one is shorter; the parser's patterns take their time with the others. */
+const LONGEST_USER_AGENT = 512
+
+/** What the parser cannot name it calls by the sender's own words, which are not for showing. */
+const BROWSERS = new Set(Object.values(Bowser.BROWSER_MAP))
+const SYSTEMS = new Set(Object.values(Bowser.OS_MAP))
+
+/** The field for who sends a request. */
+export function clientText (userAgent: string | undefined, ip: string | undefined): string {
+  return JSON.stringify([clientOf(userAgent), addressOf(ip)])
+}
+
+/** What a session's fields say of it. */
+export function storedClient (fields: SessionFields): Client {
+  const stored = fromJson(fields[CLIENT_FIELD])
+  if (!Array.isArray(stored)) return UNKNOWN
+  const [client, address] = stored
+  return { client: String(client), address: String(address) }
+}
+
+function clientOf (userAgent = ''): string {
+  if (userAgent === '') return UNKNOWN.client
+  if (/^curl\//i.test(userAgent)) return 'curl'
+  const { browser, os } = Bowser.parse(userAgent.slice(0, LONGEST_USER_AGENT))
+  if (browser.name === undefined || !BROWSERS.has(browser.name)) return UNKNOWN.client
+  return os.name !== undefined && SYSTEMS.has(os.name) ? `${browser.name} on ${os.name}` : browser.name
+}
+
+/** The first 24 bits of an IPv4 address, 48 of an IPv6 address. */
+function addressOf (ip = ''): string {
+  // Behind a proxy it is whatever that has written.
+  if (isIP(ip) === 0) return UNKNOWN.address
+  const address = ip.replace(/^::ffff:(?=[\d.]+$)/i, '')
+  if (isLoopback(address)) return 'this machine'
+  if (isIP(address) === 4) return address.replace(/\d+$/, 'x')
+  const { hostname } = new URL(`http://[${address.replace(/%.*$/, '')}]`)
+  const [head = '', tail = ''] = hostname.slice(1, -1).split('::').map((part) => part === '' ? [] : part.split(':'))
+  const groups = [...head, ...Array<string>(8 - head.length - tail.length).fill('0'), ...tail]
+  return `${groups.slice(0, 3).join(':')}::x`
+}

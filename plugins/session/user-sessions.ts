@@ -1,0 +1,49 @@
+import { storedClient, type Client } from './client.js'
+import { expiryOf, type Lifetimes } from './clock.js'
+import { guarded } from './errors.js'
+import type { SessionStore } from './store.js'
+
+/** A session, as its user may know it. Times are in ms since the epoch. */
+export interface UserSession extends Client {
+  /** Names the session, and opens nothing. It is another one after the session's id has changed. */
+  readonly handle: string
+  /** When the login was. */
+  readonly createdAt: number
+  /** The last activity that was noted: up to 1/20 of the idle timeout behind the truth. */
+  readonly seenAt: number
+  /** When it ends, if nothing happens. */
+  readonly expiresAt: number
+  /** "Keep me signed in". */
+  readonly permanent: boolean
+}
+
+export interface UserSessionsContext {
+  readonly store: SessionStore
+  readonly lifetimes: Lifetimes
+  now (): number
+  handleOf (key: string): string
+}
+
+/** The live sessions of a user, the newest activity first. */
+export async function sessionsOfUser (name: string, { store, lifetimes, now, handleOf }: UserSessionsContext): Promise<UserSession[]> {
+  const stored = await guarded('list', () => store.ofUser(name))
+  return stored
+    .map(({ key, record }) => {
+      const { createdAt, seenAt, permanent, fields } = record
+      return { handle: handleOf(key), createdAt, seenAt, expiresAt: expiryOf(record, lifetimes), permanent, ...storedClient(fields) }
+    })
+    .filter(({ expiresAt }) => expiresAt > now())
+    .sort((a, b) => b.seenAt - a.seenAt)
+}
+
+/**
+ * Ends the session of a user that has this handle. Answers its key, or null if there was none: a handle is looked for
+ * among the user's own sessions, so that another's is the same as none.
+ */
+export async function endSessionOfUser (name: string, handle: string, { store, handleOf }: Pick<UserSessionsContext, 'store' | 'handleOf'>): Promise<string | null> {
+  const stored = await guarded('list', () => store.ofUser(name))
+  const found = stored.find(({ key }) => handleOf(key) === handle)
+  if (found === undefined) return null
+  const last = await guarded('revoke', () => store.remove(found.key))
+  return last === null ? null : found.key
+}
