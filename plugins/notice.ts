@@ -5,7 +5,9 @@ import { cookieValues } from './session/ticket.js'
 const texts = {
   login: 'You are logged in.',
   logout: 'You are logged out.',
-  password: 'Your password is changed, and every other session is ended.'
+  password: 'Your password is changed, and every other session is ended.',
+  'session-ended': 'The session is ended.',
+  'others-ended': 'All other sessions are ended.'
 } as const
 
 export type Notice = keyof typeof texts

@@ -7,8 +7,14 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
 
   const anonymous = html`<h1>You are not logged in</h1><p><a class="button" href="${prefix}/login">Log in your account here</a></p>`
 
+  const links = html`<p class="aside"><a href="${prefix}/sessions">My sessions</a></p>!${fastify.accounts === undefined
+    ? ''
+    : html`
+<p class="aside"><a href="${prefix}/password">Change your password</a></p>`}`
+
   const known = (name: string): string => html`<h1>${name} Your account is logged in.</h1>
-<form method="post" action="${prefix}/logout"><button class="quiet">Log out your account here</button></form>`
+<form method="post" action="${prefix}/logout"><button class="quiet">Log out your account here</button></form>
+!${links}`
 
   fastify.get('/', (request, reply) => {
     const { user } = request

@@ -26,8 +26,13 @@ export function expiryOf ({ createdAt, seenAt, permanent }: Times, lifetimes: Li
 const TOUCH_PART = 20
 
 /** Whether activity is to be noted. */
-export function isTouchDue (seenAt: number, now: number, { idleSeconds }: Lifetime): boolean {
-  return now - seenAt > idleSeconds * 1000 / TOUCH_PART
+export function isTouchDue (seenAt: number, now: number, lifetime: Lifetime): boolean {
+  return now - seenAt > touchEvery(lifetime)
+}
+
+/** So far behind the truth the noted activity may be, in ms. */
+export function touchEvery ({ idleSeconds }: Lifetime): number {
+  return idleSeconds * 1000 / TOUCH_PART
 }
 
 /**

@@ -32,6 +32,12 @@ button, .button { display: block; width: 100%; min-height: 2.9rem; padding: .65r
   color: var(--on-accent); background: var(--accent); border: 1px solid transparent; border-radius: .5rem; cursor: pointer }
 button:hover, .button:hover { filter: brightness(1.08) }
 .quiet { color: var(--accent); background: none; border-color: var(--field) }
+.sessions { list-style: none; margin: 0 0 1.25rem; padding: 0 }
+.sessions li { border-top: 1px solid var(--line); padding: 1rem 0 }
+form + .muted { margin: 1.25rem 0 0 }
+.sessions h2 { font-size: 1rem; line-height: 1.4; margin: 0 0 .15rem }
+.sessions p { margin: 0 0 .7rem }
+.tag { margin-left: .35rem; padding: .1rem .5rem; border: 1px solid var(--good); border-radius: 1rem; color: var(--good); font-size: .8rem; white-space: nowrap }
 :focus-visible { outline: .2rem solid var(--accent); outline-offset: .15rem }
 form { margin: 0 }
 .aside { margin: 1rem 0 0; text-align: center }

@@ -27,6 +27,7 @@ export function fieldsOf (body: unknown): Record<string, unknown> {
   return typeof body === 'object' && body !== null && !Array.isArray(body) ? { ...body } : {}
 }
 
+/** A field that may be missing. @throws CredentialsError if it is no text. */
 export function textOf (fields: Record<string, unknown>, field: string): string | undefined {
   const value = fields[field] ?? undefined
   if (value !== undefined && typeof value !== 'string') throw new CredentialsError(`The field ${field} must be text, and be there once.`)

@@ -1,0 +1,73 @@
+import { html } from 'ghtml'
+import { touchEvery, type Lifetimes } from '../../plugins/session/clock.js'
+import type { UserSession } from '../../plugins/session/user-sessions.js'
+import type { Page } from '../../plugins/view/layout.js'
+import { ago, date, iso, span } from './time.js'
+
+export type ListedSession = UserSession & {
+  /** Whether it is the one of the request. */
+  current: boolean
+}
+
+export interface SessionsPage {
+  prefix: string
+  sessions: readonly ListedSession[]
+  /** The time, in ms. */
+  now: number
+  lifetimes: Lifetimes
+  notice: string | undefined
+}
+
+export function sessionsPage ({ prefix, sessions, now, lifetimes, notice }: SessionsPage): Page {
+  const [late, lateIfPermanent] = [lifetimes.browser, lifetimes.permanent].map((lifetime) => span(touchEvery(lifetime), Math.ceil))
+  return {
+    title: 'My sessions',
+    notice: notice === undefined ? undefined : { kind: 'good', text: notice },
+    // One form for all: each button says what is to end.
+    body: html`<h1>My sessions</h1>
+<form method="post" action="${prefix}/sessions">
+<ul class="sessions" role="list">!${sessions.map((session) => item(session, prefix, now))}</ul>
+!${sessions.some(({ current }) => !current) ? '<button name="others" value="1">End all other sessions</button>' : ''}
+</form>
+<p class="muted">Activity is noted now and then: "last seen" may be up to ${late} behind, and ${lateIfPermanent} where you stay signed in.</p>
+<p class="aside"><a href="${prefix}/">Back to the start</a></p>`
+  }
+}
+
+function item ({ handle, client, address, createdAt, seenAt, permanent, current }: ListedSession, prefix: string, now: number): string {
+  const seen = current ? html`now` : html`<time datetime="${iso(seenAt)}">${ago(seenAt, now)}</time>`
+  const button = current
+    ? html`<button class="quiet" formaction="${prefix}/logout">Log out</button>`
+    : html`<button class="quiet" name="handle" value="${handle}" aria-describedby="session-${handle}">End this session</button>`
+  return html`<li>
+<div id="session-${handle}"><h2>${client}!${current ? ' <span class="tag">this one</span>' : ''}</h2>
+<p class="muted">Last seen !${seen}, from ${address}<br>
+Since <time datetime="${iso(createdAt)}">${date(createdAt)}</time>!${permanent ? '<br>Stays signed in' : ''}</p></div>
+!${button}
+</li>`
+}
+
+export interface PasswordPage {
+  prefix: string
+  /** Of the session that is to end; null for all others. */
+  handle: string | null
+  /** Why it did not work. */
+  error: string | undefined
+}
+
+export function passwordPage ({ prefix, handle, error }: PasswordPage): Page {
+  const [name, value, what] = handle === null ? ['others', '1', 'End all other sessions'] : ['handle', handle, 'End this session']
+  return {
+    title: 'Your password',
+    notice: error === undefined ? undefined : { kind: 'bad', text: error },
+    body: html`<h1>Is it you?</h1>
+<p>You logged in more than 10 minutes ago, so please type your password once more.</p>
+<form method="post" action="${prefix}/sessions">
+<input type="hidden" name="${name}" value="${value}">
+<div class="field"><label for="password">Password</label>
+<input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password" autofocus!${error === undefined ? '' : ' aria-invalid="true"'}></div>
+<button>${what}</button>
+</form>
+<p class="aside"><a href="${prefix}/sessions">Back to my sessions</a></p>`
+  }
+}

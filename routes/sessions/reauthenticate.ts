@@ -1,0 +1,35 @@
+import type { FastifyRequest, Hatcheck } from 'fastify'
+import createError from '@fastify/error'
+import { assertPassword } from '../../plugins/accounts/password.js'
+
+export const ReauthenticateError = createError('HATCHECK_REAUTHENTICATE',
+  'You logged in more than 10 minutes ago. Log in again, or send the password along: POST /sessions with handle or others=1, and password.', 401)
+export const WrongPasswordError = createError('HATCHECK_WRONG_CREDENTIALS', 'The password is wrong.', 401)
+
+/** So long after a login, whoever has the browser is taken for who has logged in. */
+const RECENT_MS = 10 * 60_000
+
+/**
+ * Lets through who has logged in a moment ago, and who knows the password: that is a login, under a new session id.
+ *
+ * @throws ReauthenticateError if the login is older, and there is no password.
+ * @throws WrongPasswordError
+ */
+export async function reauthenticate (hatcheck: Hatcheck, request: FastifyRequest, password: string | undefined): Promise<void> {
+  const { user, record } = hatcheck.sessionOf(request)
+  if (user === null || record === null) throw new ReauthenticateError()
+  // A login begins the session anew, so its beginning says the same; a handler can write over authenticatedAt.
+  const age = hatcheck.config.now() - Math.min(user.authenticatedAt, record.createdAt)
+  // A login in the future is one before the clock was set back.
+  if (Math.abs(age) <= RECENT_MS) return
+  if (password === undefined || password === '') throw new ReauthenticateError()
+  assertPassword(password)
+  const known = await hatcheck.authenticate(user.name, password, request)
+  if (known === null || known.name !== user.name) throw new WrongPasswordError()
+  await request.login(user.name, { permanent: record.permanent })
+  // Stored before the last look at the account: a login in flight must not outlive what ends its user's sessions.
+  await request.session.save()
+  if (await hatcheck.stillHolds(known)) return
+  await request.logout()
+  throw new WrongPasswordError()
+}
