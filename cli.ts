@@ -1,13 +1,18 @@
 #!/usr/bin/env node
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { parseArgs } from 'node:util'
 import { Accounts } from './plugins/accounts/accounts.js'
+import { accountKey, normalName } from './plugins/accounts/name.js'
 import { loadDotEnv, readEnvironment } from './plugins/config/environment.js'
-import { ConfigError, resolveConfig } from './plugins/config/resolve.js'
-import { newSecret } from './plugins/session/secrets.js'
+import { ConfigError, resolveConfig, type Config } from './plugins/config/resolve.js'
+import { keyFileOf, newSecret, secretsOf } from './plugins/session/secrets.js'
+import { createTicketOffice } from './plugins/session/ticket.js'
+import { endSessionOfUser, sessionsOfUser } from './plugins/session/user-sessions.js'
 import { openStorage } from './plugins/storage/open.js'
+import type { Storage } from './plugins/storage/storage.js'
 
 const HELP = `hatcheck: logins and sessions for any web application
 
@@ -19,6 +24,10 @@ Usage
   hatcheck user disable NAME   keep the account from logging in and end every session of it
   hatcheck user enable NAME    let the account log in again; it has no session before that
   hatcheck user list           list the accounts
+
+  hatcheck sessions list [NAME]          list the sessions of an account; without a name, of every account
+  hatcheck sessions revoke NAME HANDLE   end one session of an account
+  hatcheck sessions revoke-all [NAME]    end every session of an account; without a name, of every account
 
 Options
   -h, --help                   print this
@@ -34,7 +43,8 @@ Environment (also from a file .env in this folder)
   LOG_LEVEL                    fatal, error, warn, info, debug, trace   info
   The README lists the others.
 
-The user commands work on the same DATA_DIR and SESSION_STORE as the service, also while it runs.
+The user and sessions commands work on the same DATA_DIR and SESSION_STORE as the service, also while it runs. Handles
+are those on its pages and in its log, so "list" and "revoke" need the same SECRET_KEY.
 
 Examples
   hatcheck                                                 try it: http://127.0.0.1:3000, demo mode
@@ -74,6 +84,8 @@ async function main (args: string[]): Promise<number | undefined> {
       return print(`${newSecret()}\n`)
     case 'user':
       return await user(rest)
+    case 'sessions':
+      return await sessions(rest)
     default:
       throw new UsageError(`there is no command "${command}"`)
   }
@@ -105,19 +117,70 @@ async function user ([action, name, ...rest]: string[]): Promise<undefined> {
   })
 }
 
+async function sessions ([action, name, ...rest]: string[]): Promise<undefined> {
+  if (!['list', 'revoke', 'revoke-all'].includes(action ?? '')) throw new UsageError(`there is no command "sessions ${action ?? ''}"`)
+  const handle = action === 'revoke' ? rest.shift() : undefined
+  expectEnd(rest)
+  if (action === 'revoke' && handle === undefined) throw new UsageError('"sessions revoke" needs a name and a handle')
+  await withStorage('sessions', async (storage, config) => {
+    const { sessions: store } = storage
+    const names = await namesOf(storage, name)
+    if (action === 'revoke-all') {
+      let count = 0
+      for (const user of names) count += await store.removeOfUser(user)
+      return print(`${count} session${count === 1 ? '' : 's'} ended.\n`)
+    }
+    const context = { ...config, store, handleOf: handlesOf(config) }
+    if (action === 'revoke') {
+      const [user = ''] = names
+      if (await endSessionOfUser(user, handle ?? '', context) === null) throw new Error(`${user} has no session ${handle}.`)
+      return print('1 session ended.\n')
+    }
+    for (const user of names) {
+      for (const { handle, createdAt, seenAt, client, address, permanent } of await sessionsOfUser(user, context)) {
+        const times = [createdAt, seenAt].map((time) => new Date(time).toISOString())
+        print(`${[handle, user, ...times, client, address, ...permanent ? ['permanent'] : []].join('\t')}\n`)
+      }
+    }
+  })
+}
+
+/** The name as the sessions have it, however it was typed; without one, that of every account. */
+async function namesOf ({ accounts }: Storage, name: string | undefined): Promise<string[]> {
+  if (name === undefined) return (await accounts?.list() ?? []).map((account) => account.name)
+  const account = await accounts?.read(accountKey(normalName(name)))
+  // An application that knows its users itself keeps no accounts here, but their sessions.
+  return [account?.name ?? name]
+}
+
+/** By the key of the service. */
+function handlesOf (config: Config): (key: string) => string {
+  const file = keyFileOf(config)
+  // Only the service makes one: another key would give other handles.
+  if (file !== undefined && !existsSync(file)) throw new ConfigError(`${file} is not there: the service makes it at its first start.`)
+  return createTicketOffice(secretsOf(config)).handleOf
+}
+
 async function withAccounts (work: (accounts: Accounts) => Promise<unknown>): Promise<void> {
+  await withStorage('accounts', async (storage, config) => {
+    const { sessions, accounts } = storage
+    if (accounts === null) throw new ConfigError('This store keeps no accounts.')
+    await work(new Accounts({ ...config, accounts, revokeUser: (name) => sessions.removeOfUser(name) }))
+  })
+}
+
+/** @param what the command works on */
+async function withStorage (what: string, work: (storage: Storage, config: Config) => Promise<unknown>): Promise<void> {
   loadDotEnv()
   const { options, mode } = readEnvironment(process.env)
   const config = resolveConfig(options, mode)
-  if (config.sessionStore === 'memory:') throw new ConfigError('SESSION_STORE is memory:, where only the running service has its accounts.')
+  if (config.sessionStore === 'memory:') throw new ConfigError(`SESSION_STORE is memory:, where only the running service has its ${what}.`)
   const storage = await openStorage(config, {
     info () {},
     warn (details: unknown, text?: string) { process.stderr.write(`hatcheck: ${text ?? String(details)}\n`) }
   })
   try {
-    if (storage.accounts === null) throw new ConfigError('This store keeps no accounts.')
-    const { sessions, accounts } = storage
-    await work(new Accounts({ ...config, accounts, revokeUser: (name) => sessions.removeOfUser(name) }))
+    await work(storage, config)
   } finally {
     await storage.close()
   }

@@ -24,6 +24,8 @@ const LONG_NAME = 'Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunte
 /** Chromium's own words on a page whose status is an error; a page that we mean to see. */
 const EXPECTED_ERROR = /^Failed to load resource: the server responded with a status of (?:400|401|403|404) /
 
+const EDGE = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0'
+
 const WITHIN_MS = 20_000
 
 test('in a browser', needs('chromium'), async (t) => {
@@ -182,6 +184,34 @@ test('in a browser', needs('chromium'), async (t) => {
     t.equal(await heading(page), 'You are not logged in')
   })
 
+  await t.test('a session ended on one device is over on the other at its next click', async (t) => {
+    const [laptop, phone] = [await open(t, browser, url), await open(t, browser, url, { viewport: { width: 390, height: 844 } })]
+    await logIn(laptop, 'Gemma')
+    await logIn(phone, 'Gemma')
+    await follow(laptop, () => laptop.getByRole('link', { name: 'My sessions' }).click())
+    t.equal(await heading(laptop), 'My sessions')
+    t.equal(await laptop.getByRole('listitem').count(), 2)
+    t.strictSame(await laptop.getByRole('heading', { level: 2 }).allInnerTexts(), ['Chrome on Linux this one', 'Chrome on Linux'])
+    t.match(await laptop.getByRole('button', { name: 'End this session' }).evaluate((button) =>
+      document.getElementById(button.getAttribute('aria-describedby') ?? '')?.innerText), /Chrome on Linux\s+Last seen .* from this machine/)
+
+    await follow(laptop, () => laptop.getByRole('button', { name: 'End this session' }).click())
+    t.equal(new URL(laptop.url()).pathname, '/sessions')
+    t.equal(await laptop.getByRole('status').innerText(), 'The session is ended.')
+    t.equal(await laptop.getByRole('listitem').count(), 1)
+    await follow(phone, () => phone.getByRole('link', { name: 'My sessions' }).click())
+    t.equal(await heading(phone), 'Log in')
+    await fillIn(phone, 'Gemma', '12345678')
+    t.equal(new URL(phone.url()).pathname, '/sessions', 'the login leads on to what was asked for')
+
+    await follow(phone, () => phone.getByRole('button', { name: 'End all other sessions' }).click())
+    await laptop.reload()
+    t.equal(await heading(laptop), 'Log in')
+    await follow(phone, () => phone.getByRole('button', { name: 'Log out' }).click())
+    t.equal(await heading(phone), 'You are not logged in')
+    t.equal(await phone.getByRole('status').innerText(), 'You are logged out.')
+  })
+
   for (const { screen, ...options } of SCREENS) {
     await t.test(`every page fits a ${screen} in ${options.colorScheme}, and can be read`, async (t) => {
       const page = await open(t, browser, url, options)
@@ -214,6 +244,11 @@ test('in a browser', needs('chromium'), async (t) => {
       await logOut(page)
       await logIn(page, LONG_NAME, 'a wrong password')
       await check('9-long-name-error')
+      await logIn(page, `Gemma ${screen} ${options.colorScheme}`, '12345678', true)
+      await logIn(await open(t, browser, url, { userAgent: EDGE }), `Gemma ${screen} ${options.colorScheme}`)
+      await page.goto('/sessions')
+      await shoot(page, `10-sessions-${screen}-${options.colorScheme}`, true)
+      t.same(await flaws(page, true), [], 'sessions')
     })
   }
 
@@ -325,23 +360,25 @@ async function tab (t: Test, page: Page, expected: string): Promise<void> {
   t.ok(outline >= 2, `the focus on "${expected}" can be seen`)
 }
 
-async function shoot (page: Page, name: string): Promise<void> {
+async function shoot (page: Page, name: string, fullPage = false): Promise<void> {
   const folder = process.env['SCREENSHOTS']
   if (folder === undefined) return
   mkdirSync(folder, { recursive: true })
-  await page.screenshot({ path: join(folder, `${name}.png`) })
+  await page.screenshot({ path: join(folder, `${name}.png`), fullPage })
 }
 
 /**
  * What makes a page hard to use: it scrolls sideways, something sticks out, is too small to touch (44 px), or has too
  * little contrast (text 4.5, the edge of a field 3). Source: WCAG 2.2, 1.4.3, 1.4.10, 1.4.11, 2.5.5.
+ *
+ * @param isList it may be longer than the screen
  */
-async function flaws (page: Page): Promise<string[]> {
-  return await page.evaluate(() => {
+async function flaws (page: Page, isList = false): Promise<string[]> {
+  return await page.evaluate((isList) => {
     const found: string[] = []
     const root = document.documentElement
     if (root.scrollWidth > root.clientWidth) found.push(`the page is ${root.scrollWidth} px wide on a screen of ${root.clientWidth}`)
-    if (root.scrollHeight > root.clientHeight) found.push(`the page is ${root.scrollHeight} px high on a screen of ${root.clientHeight}`)
+    if (!isList && root.scrollHeight > root.clientHeight) found.push(`the page is ${root.scrollHeight} px high on a screen of ${root.clientHeight}`)
     for (const element of document.querySelectorAll('main, main *')) {
       if (element.closest('svg') !== null || (element instanceof HTMLInputElement && (element.type === 'hidden' || element.hidden))) continue
       const box = element.getBoundingClientRect()
@@ -395,5 +432,5 @@ async function flaws (page: Page): Promise<string[]> {
     function nameOf (element: Element): string {
       return `<${element.tagName.toLowerCase()} class="${element.className}">${(element.textContent ?? '').trim().slice(0, 20)}`
     }
-  })
+  }, isList)
 }

@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'tap'
 import { needs, testKey } from './helper.js'
+import { startRedis } from './redis.js'
 import { hatcheckCli, hatcheckInTerminal, startService, type Ended } from './service.js'
 
 const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
@@ -11,7 +13,7 @@ test('--help tells every command, --version the version', async (t) => {
   const helps = await Promise.all([['--help'], ['-h'], ['help'], ['user', 'add', '--help']].map((args) => hatcheckCli(folder, args)))
   for (const help of helps) {
     t.match(help, { code: 0, stderr: '' })
-    for (const text of ['hatcheck secret', 'hatcheck user add NAME', 'hatcheck user passwd NAME', 'hatcheck user disable NAME', 'hatcheck user enable NAME', 'hatcheck user list', 'SECRET_KEY', 'DATA_DIR', 'SIGNUP']) {
+    for (const text of ['hatcheck secret', 'hatcheck user add NAME', 'hatcheck user passwd NAME', 'hatcheck user disable NAME', 'hatcheck user enable NAME', 'hatcheck user list', 'hatcheck sessions list [NAME]', 'hatcheck sessions revoke NAME HANDLE', 'hatcheck sessions revoke-all [NAME]', 'SECRET_KEY', 'DATA_DIR', 'SIGNUP']) {
       t.match(help.stdout, text)
     }
     t.notOk(help.stdout.split('\n').some((line) => line.length > 120), 'it fits a terminal')
@@ -47,6 +49,10 @@ test('a command line that means nothing is answered with what is wrong and where
     [['user', 'passwd'], '"user passwd" needs a name'],
     [['user', 'list', 'Sally'], '"user list" takes no name'],
     [['user', 'add', 'Sally', 'Miller'], '"Miller" is one word too many'],
+    [['sessions'], 'there is no command "sessions "'],
+    [['sessions', 'revoke', 'Sally'], '"sessions revoke" needs a name and a handle'],
+    [['sessions', 'revoke', 'Sally', 'x', 'y'], '"y" is one word too many'],
+    [['sessions', 'list', 'Sally', 'Miller'], '"Miller" is one word too many'],
     [['secret', 'please'], '"please" is one word too many'],
     [['serve', 'now'], '"now" is one word too many'],
     [['--port', '80'], /^Unknown option '--port'/],
@@ -127,6 +133,9 @@ test('with memory: there is nothing that the command line could work on', async 
       code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is memory:, where only the running service has its accounts.\n'
     })
   }
+  t.match(await hatcheckCli(t.testdir(), ['sessions', 'list'], { env: { ...closed, SESSION_STORE: 'memory:' } }), {
+    code: 1, stderr: 'hatcheck: SESSION_STORE is memory:, where only the running service has its sessions.\n'
+  })
 })
 
 test('the settings come from .env, too', async (t) => {
@@ -134,6 +143,55 @@ test('the settings come from .env, too', async (t) => {
   t.equal((await hatcheckCli(folder, ['user', 'add', 'Sally'], { input: 'a long password of Sally\n' })).code, 0)
   t.match((await hatcheckCli(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:elsewhere' } })).stdout, /^Sally\t/)
   t.equal((await hatcheckCli(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:' } })).stdout, '')
+})
+
+test('sessions list, revoke and revoke-all, while the service runs', async (t) => {
+  const folder = t.testdir()
+  // By the key that the service makes.
+  const env = { SIGNUP: 'open' }
+  const sessions = (...args: string[]): Promise<Ended> => hatcheckCli(folder, ['sessions', ...args], { env })
+  const { url } = await startService(t, folder, env)
+  const [one, two, three] = [await cookieOf(url, 'Harry'), await cookieOf(url, 'Harry'), await cookieOf(url, 'Sally')]
+  const seen = await listed(url, one)
+
+  const [{ stdout }, all] = await Promise.all([sessions('list', 'harry'), sessions('list')])
+  const rows = rowsOf(stdout)
+  t.strictSame(rows.map(([handle]) => handle).sort(), seen.map(({ handle }) => handle).sort(), 'the handles of the page')
+  for (const row of rows) t.match(row.slice(1), ['Harry', /^\d{4}-\d\d-\d\dT[\d:.]+Z$/, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/, 'Unknown browser', 'this machine'])
+  t.strictSame(rowsOf(all.stdout).map(([, name]) => name), ['Harry', 'Harry', 'Sally'], 'of every account')
+
+  const other = seen.find(({ current }) => !current)?.handle ?? ''
+  t.same(await sessions('revoke', 'Sally', other), { code: 1, stdout: '', stderr: `hatcheck: Sally has no session ${other}.\n` })
+  t.same(await sessions('revoke', 'harry', other), { code: 0, stdout: '1 session ended.\n', stderr: '' })
+  t.strictSame([await isIn(url, one), await isIn(url, two), await isIn(url, three)], [true, false, true])
+  t.same(await sessions('revoke-all', 'Harry'), { code: 0, stdout: '1 session ended.\n', stderr: '' })
+  t.strictSame([await isIn(url, one), await isIn(url, three)], [false, true])
+  await cookieOf(url, 'Harry')
+  t.same(await sessions('revoke-all'), { code: 0, stdout: '2 sessions ended.\n', stderr: '' })
+  t.notOk(await isIn(url, three))
+})
+
+test('the same with Redis', needs('redis-server'), async (t) => {
+  const folder = t.testdir()
+  const env = { SIGNUP: 'open', SECRET_KEY: testKey, SESSION_STORE: (await startRedis(t)).url }
+  const { url } = await startService(t, folder, env)
+  const harry = await cookieOf(url, 'Harry')
+  const [{ handle = '' } = {}] = await listed(url, harry)
+  const { stdout } = await hatcheckCli(folder, ['sessions', 'list'], { env })
+  t.strictSame(rowsOf(stdout).map((row) => row.slice(0, 2)), [[handle, 'Harry']])
+  t.match(await hatcheckCli(folder, ['sessions', 'revoke', 'Harry', handle], { env }), { code: 0, stdout: '1 session ended.\n' })
+  t.notOk(await isIn(url, harry))
+})
+
+test('the command line makes no key: with another one the handles would be others', async (t) => {
+  const folder = t.testdir()
+  for (const args of [['list'], ['revoke', 'Harry', 'x']]) {
+    const { code, stderr } = await hatcheckCli(folder, ['sessions', ...args], { env: { SIGNUP: 'open' } })
+    t.equal(code, 1)
+    t.match(stderr, /^hatcheck: \S+secret\.key is not there: the service makes it at its first start\.\n$/)
+  }
+  t.notOk(existsSync(join(folder, 'data/secret.key')))
+  t.same(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env: { SIGNUP: 'open' } }), { code: 0, stdout: '0 sessions ended.\n', stderr: '' }, 'which needs none')
 })
 
 test('at a terminal the password is asked for twice and not shown', needs('script'), async (t) => {
@@ -151,6 +209,27 @@ test('at a terminal the password is asked for twice and not shown', needs('scrip
   const { url } = await startService(t, folder, closed)
   t.equal(await login(url, 'Sally', 'a long password of Sally'), 303)
 })
+
+/** The lines of a list, field by field. */
+function rowsOf (text: string): string[][] {
+  return text.split('\n').filter((line) => line !== '').map((line) => line.split('\t'))
+}
+
+/** The cookie of a new session. */
+async function cookieOf (url: string, name: string): Promise<string> {
+  const { headers } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: `a long password of ${name}` }) })
+  return headers.getSetCookie()[0]?.split(';')[0] ?? ''
+}
+
+async function listed (url: string, cookie: string): Promise<Array<{ handle: string, current: boolean }>> {
+  const response = await fetch(`${url}/sessions`, { headers: { cookie, accept: 'application/json' } })
+  return (await response.json() as { sessions: Array<{ handle: string, current: boolean }> }).sessions
+}
+
+async function isIn (url: string, cookie: string): Promise<boolean> {
+  const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
+  return (await response.json() as { user: object | null }).user !== null
+}
 
 async function login (url: string, name: string, password: string): Promise<number> {
   const { status } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password }) })

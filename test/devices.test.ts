@@ -1,0 +1,541 @@
+import type { FastifyInstance } from 'fastify'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions, UserSession } from '../app.js'
+import { clientText, storedClient } from '../plugins/session/client.js'
+import { storeKey } from '../plugins/session/ticket.js'
+import { Client, build, buildHost, needs } from './helper.js'
+import { startRedis } from './redis.js'
+import { breakable, openStore, stop, watched } from './watched-store.js'
+
+const json = { accept: 'application/json' }
+const html = { accept: 'text/html' }
+const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
+const SAFARI = 'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1'
+const MINUTE = 60_000
+
+type Listed = { handle: string, createdAt: string, lastSeenAt: string, expiresAt: string, permanent: boolean, client: string, address: string, current: boolean }
+
+/** A service whose time is what `clock` says. */
+async function start (t: Test, options: HatcheckOptions = {}): Promise<{ fastify: FastifyInstance, clock: { time: number } }> {
+  const clock = { time: Date.UTC(2026, 0, 31, 12, 0, 7) }
+  return { fastify: await build(t, { now: () => clock.time, ...options }), clock }
+}
+
+async function loggedIn (fastify: FastifyInstance, { name = 'Harry', userAgent = FIREFOX, permanent = false, ip = '192.0.2.77' } = {}): Promise<Client> {
+  const client = new Client(fastify)
+  const response = await client.send({
+    method: 'POST',
+    url: '/login',
+    headers: { 'user-agent': userAgent },
+    remoteAddress: ip,
+    payload: { client_name: name, password: '12345678', permanent }
+  })
+  if (response.statusCode !== 303) throw new Error(response.body)
+  return client
+}
+
+async function listOf (client: Client): Promise<Listed[]> {
+  return (await client.get('/sessions', json)).json<{ sessions: Listed[] }>().sessions
+}
+
+async function handleOf (client: Client): Promise<string> {
+  return (await listOf(client)).find(({ current }) => current)?.handle ?? ''
+}
+
+async function isIn (client: Client): Promise<boolean> {
+  return (await client.get('/', json)).json().user !== null
+}
+
+function end (client: Client, handle: string, headers: Record<string, string> = json): ReturnType<Client['send']> {
+  return client.send({ method: 'DELETE', url: `/sessions/${encodeURIComponent(handle)}`, headers })
+}
+
+function endOthers (client: Client): ReturnType<Client['send']> {
+  return client.send({ method: 'DELETE', url: '/sessions', headers: json })
+}
+
+async function promises (t: Test, sessionStore: HatcheckOptions['sessionStore']): Promise<void> {
+  const { fastify, clock } = await start(t, { sessionStore })
+  const told: unknown[] = []
+  fastify.sessions.on('revoked', ({ handle, user }) => { told.push([handle, user]) })
+  const laptop = await loggedIn(fastify)
+  clock.time += MINUTE
+  const phone = await loggedIn(fastify, { userAgent: SAFARI, ip: '2001:db8:1:2::3', permanent: true })
+  clock.time += MINUTE
+  const tool = await loggedIn(fastify, { userAgent: 'curl/8.5.0', ip: '127.0.0.1' })
+  const sally = await loggedIn(fastify, { name: 'Sally' })
+
+  const listed = await listOf(laptop)
+  t.strictSame(listed.map(({ handle, ...rest }) => rest), [
+    { createdAt: '2026-01-31T12:00:07.000Z', lastSeenAt: '2026-01-31T12:02:07.000Z', expiresAt: '2026-01-31T13:00:07.000Z', permanent: false, client: 'Firefox on Linux', address: '192.0.2.x', current: true },
+    { createdAt: '2026-01-31T12:02:07.000Z', lastSeenAt: '2026-01-31T12:02:07.000Z', expiresAt: '2026-01-31T13:02:07.000Z', permanent: false, client: 'curl', address: 'this machine', current: false },
+    { createdAt: '2026-01-31T12:01:07.000Z', lastSeenAt: '2026-01-31T12:01:07.000Z', expiresAt: '2026-02-14T12:01:07.000Z', permanent: true, client: 'Safari on iOS', address: '2001:db8:1::x', current: false }
+  ], 'this one, then the newest activity first, and no field more')
+  t.equal(new Set(listed.map(({ handle }) => handle)).size, 3)
+  t.strictSame((await fastify.sessions.ofUser('Harry')).map(({ client }) => client), ['curl', 'Safari on iOS', 'Firefox on Linux'])
+  t.strictSame(await fastify.sessions.ofUser('Nobody'), [])
+
+  for (const foreign of [await handleOf(sally), 'x'.repeat(22)]) {
+    const response = await end(laptop, foreign)
+    t.equal(response.statusCode, 404)
+    t.strictSame(response.json(), {
+      type: 'about:blank',
+      title: 'Not Found',
+      status: 404,
+      code: 'HATCHECK_NO_SUCH_SESSION',
+      detail: 'None of your sessions has this handle. It may have ended, or gone on under another one.'
+    }, 'the same for another user\'s handle as for none')
+    t.equal(await fastify.sessions.revoke('Harry', foreign), false)
+  }
+  t.ok(await isIn(sally))
+  t.strictSame(told, [])
+
+  const phones = await handleOf(phone)
+  const ended = await end(laptop, phones)
+  t.equal(ended.statusCode, 204)
+  t.equal(ended.body, '')
+  t.notOk(await isIn(phone))
+  t.ok(await isIn(tool))
+  t.strictSame(told.splice(0), [[phones, 'Harry']])
+  t.equal((await end(laptop, phones)).statusCode, 404, 'once')
+
+  const tools = await handleOf(tool)
+  t.equal(await fastify.sessions.revoke('Harry', tools), true)
+  t.equal(await fastify.sessions.revoke('Harry', tools), false)
+  t.notOk(await isIn(tool))
+  t.strictSame(told.splice(0), [[tools, 'Harry']])
+
+  const [one, two] = [await loggedIn(fastify), await loggedIn(fastify)]
+  const others = await endOthers(laptop)
+  t.equal(others.statusCode, 200)
+  t.strictSame(others.json(), { ended: 2 })
+  for (const client of [one, two]) t.notOk(await isIn(client))
+  t.ok(await isIn(laptop))
+  t.ok(await isIn(sally))
+  t.equal(told.length, 2)
+  t.strictSame((await endOthers(laptop)).json(), { ended: 0 })
+
+  const own = await end(laptop, await handleOf(laptop))
+  t.equal(own.statusCode, 204)
+  t.match(own.headers['set-cookie'], /^hatcheck=; Max-Age=0/, 'one\'s own is a logout')
+  t.notOk(await isIn(laptop))
+  t.strictSame(await fastify.sessions.ofUser('Harry'), [])
+  t.equal((await fastify.sessions.ofUser('Sally')).length, 1)
+}
+
+test('sessions are listed and ended, with the memory store', async (t) => { await promises(t, 'memory:') })
+
+test('sessions are listed and ended, with LMDB', async (t) => { await promises(t, `lmdb:${t.testdir()}`) })
+
+test('sessions are listed and ended, with Redis', needs('redis-server'), async (t) => { await promises(t, (await startRedis(t)).url) })
+
+test('who is not logged in sees no sessions and ends none', async (t) => {
+  const { fastify } = await start(t)
+  const harry = await loggedIn(fastify)
+  const handle = await handleOf(harry)
+  const nobody = new Client(fastify)
+  const led = await nobody.get('/sessions', html)
+  t.equal(led.statusCode, 303)
+  t.equal(led.headers.location, '/login?next=%2Fsessions')
+  for (const response of [await nobody.get('/sessions', json), await nobody.get('/sessions'), await end(nobody, handle), await endOthers(nobody), await nobody.post('/sessions', { handle }), await nobody.post('/sessions', { others: '1' }, html)]) {
+    t.equal(response.statusCode, 401)
+  }
+  t.ok(await isIn(harry))
+})
+
+test('another site can end no session', async (t) => {
+  const { fastify } = await start(t)
+  const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
+  const handle = await handleOf(other)
+  for (const foreign of [{ 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' }, { origin: 'https://evil.example' }] as Array<Record<string, string>>) {
+    for (const response of [await end(harry, handle, foreign), await harry.send({ method: 'DELETE', url: '/sessions', headers: foreign }), await harry.post('/sessions', { others: '1' }, foreign)]) {
+      t.match(response, { statusCode: 403, body: 'HATCHECK_CROSS_ORIGIN' })
+    }
+  }
+  t.ok(await isIn(other))
+})
+
+test('a handle that is none is a 404, whatever it is', async (t) => {
+  const { fastify } = await start(t)
+  const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
+  const handle = await handleOf(other)
+  const [, value = ''] = other.cookieHeader.split('=')
+  const [id = ''] = value.split('.')
+  const wrong = ['', ' ', '.', '..', '*', '%', '\0', '__proto__', 'constructor', 'null', 'undefined', '0', handle.slice(1), `${handle}x`, ` ${handle}`, handle.toUpperCase(), id, value, '\u{1f3a9}', '../../sessions', 'x'.repeat(100), '<script>', "' OR 1=1 --"]
+  for (const text of wrong) {
+    t.equal((await end(harry, text)).statusCode, 404, `DELETE ${text.slice(0, 40)}`)
+    const posted = await harry.post('/sessions', { handle: text }, json)
+    t.equal(posted.statusCode, 404, `POST ${text.slice(0, 40)}`)
+    t.equal(posted.json().code, 'HATCHECK_NO_SUCH_SESSION')
+  }
+  for (const url of ['/sessions/%', '/sessions/%zz', '/sessions/%ff', `/sessions/${'x'.repeat(5_000)}`]) t.match((await harry.send({ method: 'DELETE', url })).statusCode, /^4(?:00|04|14)$/)
+  t.ok(await isIn(other))
+})
+
+test('fields that nobody asked for change nothing, and what is to end has to be said once', async (t) => {
+  const { fastify } = await start(t)
+  const [harry, other, sally] = [await loggedIn(fastify), await loggedIn(fastify), await loggedIn(fastify, { name: 'Sally' })]
+  const handle = await handleOf(sally)
+  const more = { user: 'Sally', userId: 'Sally', name: 'Sally', role: 'admin', createdAt: 0, authenticatedAt: 9e15, current: true }
+  t.equal((await harry.send({ method: 'DELETE', url: `/sessions/${handle}?user=Sally`, headers: json, payload: more })).statusCode, 404)
+  t.equal((await harry.send({ method: 'POST', url: '/sessions', headers: json, payload: { ...more, handle } })).statusCode, 404)
+  t.strictSame((await harry.send({ method: 'DELETE', url: '/sessions', headers: json, payload: more })).json(), { ended: 1 })
+  t.notOk(await isIn(other))
+  t.ok(await isIn(sally))
+
+  const own = await handleOf(harry)
+  for (const payload of [{}, [], 'others=1', { others: '0' }, { others: false }, { handle: own, others: '1' }, { handle: [own] }, { handle: 1 }, { handle: null }, { others: ['1'] }]) {
+    const response = await harry.send({ method: 'POST', url: '/sessions', headers: json, payload: payload as object })
+    t.ok([400, 415].includes(response.statusCode), JSON.stringify(payload))
+  }
+  t.match((await harry.post('/sessions')).json(), { status: 400, code: 'HATCHECK_WHICH_SESSION', detail: 'Say what is to end: handle, the handle of a session, or others=1, all other sessions.' })
+  t.ok(await isIn(harry))
+})
+
+test('the page has a button for each, which does what it says', async (t) => {
+  const { fastify } = await start(t)
+  const harry = await loggedIn(fastify)
+  const phone = await loggedIn(fastify, { userAgent: SAFARI, permanent: true })
+  const tool = await loggedIn(fastify, { userAgent: 'curl/8.5.0' })
+  const page = await harry.get('/sessions', html)
+  t.equal(page.headers['content-type'], 'text/html; charset=utf-8')
+  t.equal(page.headers['cache-control'], 'no-store')
+  const items = page.body.split('<li>').slice(1)
+  t.equal(items.length, 3)
+  t.match(items[0], /<h2>Firefox on Linux <span class="tag">this one<\/span><\/h2>/)
+  t.match(items[0], '<button class="quiet" formaction="/logout">Log out</button>')
+  t.notMatch(items[0], 'End this session')
+  t.match(items[0], '<time datetime="2026-01-31T12:00:07.000Z">31 Jan 2026 12:00 UTC</time>')
+  for (const other of items.slice(1)) t.match(other, /<button class="quiet" name="handle" value="[\w-]{22}" aria-describedby="session-[\w-]{22}">End this session<\/button>/)
+  t.match(page.body, '<h2>Safari on iOS</h2>')
+  t.match(page.body, 'Stays signed in')
+  t.match(page.body, '"last seen" may be up to 3 minutes behind, and 17 hours where you stay signed in')
+  t.match(page.body, '<button name="others" value="1">End all other sessions</button>')
+
+  const handle = await handleOf(phone)
+  const ended = await harry.post('/sessions', { handle }, html)
+  t.equal(ended.statusCode, 303)
+  t.equal(ended.headers.location, '/sessions')
+  t.notOk(await isIn(phone))
+  t.ok(await isIn(tool))
+  t.match((await harry.get('/sessions', html)).body, 'The session is ended.')
+  t.match(await harry.post('/sessions', { handle }, html), { statusCode: 404, body: 'None of your sessions has this handle.' })
+
+  const all = await harry.post('/sessions', { others: '1' }, html)
+  t.equal(all.headers.location, '/sessions')
+  t.notOk(await isIn(tool))
+  const alone = (await harry.get('/sessions', html)).body
+  t.match(alone, 'All other sessions are ended.')
+  t.notMatch(alone, 'End all other sessions')
+  t.strictSame((await harry.post('/sessions', { others: '1' }, json)).json(), { ended: 0 })
+
+  const out = await harry.post('/sessions', { handle: await handleOf(harry) }, html)
+  t.equal(out.headers.location, '/')
+  t.match((await harry.get('/', html)).body, 'You are logged out.')
+})
+
+test('the home page leads there, also under a prefix', async (t) => {
+  const { fastify } = await start(t)
+  const body = (await (await loggedIn(fastify)).get('/', html)).body
+  t.match(body, '<a href="/sessions">My sessions</a>')
+  t.match(body, '<a href="/password">Change your password</a>')
+  t.notMatch((await new Client(fastify).get('/', html)).body, '/sessions')
+
+  const host = await buildHost(t, { routes: true, prefix: '/auth', authenticate: (name, password) => password === '12345678' ? { name } : null })
+  const harry = new Client(host)
+  t.match((await harry.get('/auth/sessions', html)).headers, { location: '/auth/login?next=%2Fauth%2Fsessions' })
+  await harry.post('/auth/login', { client_name: 'Harry', password: '12345678' })
+  const home = (await harry.get('/auth/', html)).body
+  t.match(home, '<a href="/auth/sessions">My sessions</a>')
+  t.notMatch(home, 'password', 'the application keeps the passwords')
+  const page = (await harry.get('/auth/sessions', html)).body
+  t.match(page, 'action="/auth/sessions"')
+  t.match(page, 'formaction="/auth/logout"')
+  t.equal((await harry.post('/auth/sessions', { others: '1' }, html)).headers.location, '/auth/sessions')
+})
+
+test('10 minutes after the login, ending others takes the password', async (t) => {
+  const { fastify, clock } = await start(t)
+  const harry = await loggedIn(fastify)
+  const other = await loggedIn(fastify)
+  const handle = await handleOf(other)
+
+  clock.time += 10 * MINUTE - 1_000
+  t.equal((await end(harry, 'none')).statusCode, 404, 'a second before')
+  clock.time += 1_000
+  t.equal((await end(harry, 'none')).statusCode, 404, 'to the millisecond')
+  clock.time += 1_000
+  for (const response of [await end(harry, handle), await end(harry, 'none'), await endOthers(harry), await harry.post('/sessions', { handle }), await harry.post('/sessions', { others: '1', password: '' }, json)]) {
+    t.equal(response.statusCode, 401)
+    t.match(response.json(), { code: 'HATCHECK_REAUTHENTICATE', detail: /more than 10 minutes ago\. Log in again, or send the password along/ })
+    t.notOk(response.headers['set-cookie'])
+  }
+  t.equal((await harry.get('/sessions', json)).statusCode, 200, 'looking never needs it')
+  t.ok(await isIn(other))
+
+  const wrong = await harry.post('/sessions', { handle, password: '87654321' }, json)
+  t.match(wrong.json(), { status: 401, code: 'HATCHECK_WRONG_CREDENTIALS', detail: 'The password is wrong.' })
+  t.match((await harry.send({ method: 'POST', url: '/sessions', headers: json, payload: { handle, password: ['12345678'] } })).json(), { status: 400, code: 'HATCHECK_CREDENTIALS' })
+  t.match((await harry.post('/sessions', { handle, password: 'x'.repeat(1_025) }, json)).json(), { status: 400, code: 'HATCHECK_PASSWORD' })
+  t.ok(await isIn(other))
+
+  const before = harry.cookieHeader
+  t.strictSame((await harry.post('/sessions', { handle, password: '12345678' }, json)).json(), { ended: 1 })
+  t.notOk(await isIn(other))
+  t.not(harry.cookieHeader, before)
+  t.equal((await fastify.inject({ url: '/', headers: { cookie: before, ...json } })).json().user, null, 'the old id is dead')
+  t.match((await harry.get('/', json)).json(), { user: { name: 'Harry', authenticatedAt: new Date(clock.time).toISOString() } })
+  t.strictSame((await endOthers(harry)).json(), { ended: 0 }, 'the login is a new one')
+
+  clock.time += 10 * MINUTE + 1_000
+  t.equal((await end(harry, await handleOf(harry))).statusCode, 204, 'one\'s own never needs it')
+})
+
+test('the page asks for the password, and what is to end goes along', async (t) => {
+  const { fastify, clock } = await start(t)
+  const harry = await loggedIn(fastify, { permanent: true })
+  const [phone, tool] = [await loggedIn(fastify, { permanent: true }), await loggedIn(fastify, { permanent: true })]
+  const handle = await handleOf(phone)
+  clock.time += 11 * MINUTE
+
+  const asked = await harry.post('/sessions', { handle }, html)
+  t.equal(asked.statusCode, 401)
+  t.match(asked.body, `<input type="hidden" name="handle" value="${handle}">`)
+  t.match(asked.body, /<input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password" autofocus>/)
+  t.notMatch(asked.body, 'role="alert"', 'nothing is wrong yet')
+  const wrong = await harry.post('/sessions', { handle, password: 'not the one' }, html)
+  t.equal(wrong.statusCode, 401)
+  t.match(wrong.body, 'The password is wrong.')
+  t.match(wrong.body, 'aria-invalid="true"')
+  t.match(wrong.body, `<input type="hidden" name="handle" value="${handle}">`)
+  t.notMatch(wrong.body, 'not the one')
+  t.ok(await isIn(phone))
+
+  const right = await harry.post('/sessions', { handle, password: '12345678' }, html)
+  t.equal(right.headers.location, '/sessions')
+  t.match(String(right.headers['set-cookie']), /hatcheck=[^;]+; Max-Age=2592000/, 'it stays signed in')
+  t.notOk(await isIn(phone))
+
+  clock.time += 11 * MINUTE
+  t.match((await harry.post('/sessions', { others: '1' }, html)).body, '<input type="hidden" name="others" value="1">')
+  await harry.post('/sessions', { others: '1', password: '12345678' }, html)
+  t.notOk(await isIn(tool))
+  t.match((await harry.post('/sessions', { handle: '"><script>' }, html)).statusCode, 404)
+  clock.time += 11 * MINUTE
+  t.notMatch((await harry.post('/sessions', { handle: '"><script>' }, html)).body, '<script')
+})
+
+test('a handler that writes authenticatedAt makes no login newer, nor does a clock that was set back', async (t) => {
+  const { fastify, clock } = await start(t)
+  await fastify.close()
+  const host = await buildHost(t, { routes: true, authenticate: (name) => ({ name }), now: () => clock.time })
+  host.post('/forge', async (request) => { request.session.authenticatedAt = clock.time })
+  const harry = await loggedIn(host)
+  clock.time += 11 * MINUTE
+  await harry.post('/forge')
+  t.equal((await endOthers(harry)).statusCode, 401)
+  await loggedIn(host)
+  clock.time -= 60 * MINUTE
+  t.equal((await endOthers(harry)).statusCode, 401)
+})
+
+test('the password of somebody else, or a change of the account meanwhile, ends nothing', async (t) => {
+  const clock = { time: Date.UTC(2026, 0, 31, 12) }
+  const names = { answer: 'Harry' }
+  const host = await buildHost(t, { routes: true, authenticate: () => ({ name: names.answer }), now: () => clock.time })
+  const [harry, other] = [await loggedIn(host), await loggedIn(host)]
+  clock.time += 11 * MINUTE
+  names.answer = 'Sally'
+  t.equal((await harry.post('/sessions', { others: '1', password: '12345678' }, json)).statusCode, 401)
+  t.ok(await isIn(other))
+  t.match((await harry.get('/', json)).json(), { user: { name: 'Harry' } })
+  names.answer = 'Harry'
+  t.strictSame((await harry.post('/sessions', { others: '1', password: '12345678' }, json)).json(), { ended: 1 })
+})
+
+test('an account that is disabled while its password is checked is out', async (t) => {
+  const clock = { time: Date.UTC(2026, 0, 31, 12) }
+  const { here, reached, go } = stop()
+  let armed = false
+  const store = watched(openStore(t, 'memory:', { now: () => clock.time }), (call) => armed && call === 'create' ? here() : undefined, false)
+  const accounts = { held: true }
+  const host = await buildHost(t, { routes: true, authenticate: (name) => ({ name }), sessionStore: store, now: () => clock.time })
+  host.hatcheck.stillHolds = async () => accounts.held
+  const [harry, other] = [await loggedIn(host), await loggedIn(host)]
+  clock.time += 11 * MINUTE
+  armed = true
+  const asked = harry.post('/sessions', { others: '1', password: '12345678' }, json)
+  await reached
+  accounts.held = false
+  armed = false
+  go()
+  t.equal((await asked).statusCode, 401)
+  t.notOk(await isIn(harry))
+  t.ok(await isIn(other))
+})
+
+test('a store that fails is a 503, and nobody is told that something has ended', async (t) => {
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const fastify = await buildHost(t, { routes: true, authenticate: (name) => ({ name }), sessionStore: store })
+  const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
+  const handle = await handleOf(other)
+  for (const call of ['ofUser', 'remove'] as const) {
+    down(call)
+    const response = await end(harry, handle)
+    t.equal(response.statusCode, 503, call)
+    t.equal(response.json().code, 'HATCHECK_STORE_UNAVAILABLE')
+    up()
+  }
+  down('removeOfUser')
+  t.equal((await endOthers(harry)).statusCode, 503)
+  up()
+  t.ok(await isIn(other))
+})
+
+test('what the login noted is hidden from handlers, and is no change', async (t) => {
+  const calls: string[] = []
+  const store = watched(openStore(t, 'memory:'), (call) => { calls.push(call) })
+  const host = await buildHost(t, { sessionStore: store })
+  host.post('/in', async (request) => { await request.login('Harry') })
+  host.post('/new-id', async (request) => { await request.session.regenerate(['client_name', 'authenticatedAt']) })
+  host.post('/new-id-of-nobody', async (request) => {
+    Object.assign(request.session, { a: 1 })
+    await request.session.regenerate(['a'])
+  })
+  host.post('/forget', async (request) => {
+    Object.assign(request.session, { a: 1 })
+    request.session.pop('client_name')
+  })
+  host.post('/set', async (request) => { Object.assign(request.session, { a: 1 }) })
+  host.post('/in-and-clear', async (request) => {
+    await request.login('Harry')
+    request.session.clear()
+  })
+  host.get('/look', async ({ session }) => ({
+    keys: session.keys(), own: Object.keys(session), get: session.get('hatcheck:client' as never), has: 'hatcheck:client' in session, modified: session.isModified()
+  }))
+  const post = (client: Client, url: string): ReturnType<Client['send']> => client.send({ method: 'POST', url, headers: { 'user-agent': FIREFOX } })
+  const clients = async (): Promise<string[]> => (await host.sessions.ofUser('Harry')).map(({ client }) => client)
+  const stored = async (): Promise<string[]> => (await store.ofUser('Harry')).flatMap(({ record }) => Object.keys(record.fields))
+
+  const harry = new Client(host)
+  await post(harry, '/in')
+  t.strictSame(await stored(), ['client_name', 'authenticatedAt', 'hatcheck:client'])
+  calls.length = 0
+  t.strictSame((await harry.get('/look')).json(), { keys: ['client_name', 'authenticatedAt'], own: ['client_name', 'authenticatedAt'], has: false, modified: false })
+  t.strictSame(calls, ['read'])
+  await post(harry, '/set')
+  t.strictSame(await clients(), ['Firefox on Linux'], 'a change leaves it')
+  await post(harry, '/new-id')
+  t.strictSame(await clients(), ['Firefox on Linux'], 'a new id keeps it')
+  await harry.send({ method: 'POST', url: '/in', headers: { 'user-agent': SAFARI } })
+  t.strictSame(await clients(), ['Safari on iOS'], 'a login writes it anew')
+
+  for (const url of ['/forget', '/new-id-of-nobody']) {
+    const visitor = new Client(host)
+    await post(visitor, '/in')
+    await post(visitor, url)
+    const id = visitor.cookieHeader.replace(/^.*=/, '').split('.')[0] as string
+    const fields = Object.keys((await store.read(storeKey(id)))?.fields ?? {})
+    t.ok(fields.includes('a'), url)
+    t.notOk(fields.includes('hatcheck:client'), `${url}: gone with the user`)
+  }
+  const nobody = new Client(host)
+  await post(nobody, '/in-and-clear')
+  t.equal(nobody.cookies.size, 0, 'alone it is no session')
+  await post(harry, '/in-and-clear')
+  t.strictSame(await stored(), [])
+})
+
+test('a session that is older than the note is listed as unknown', async (t) => {
+  const { fastify, clock } = await start(t)
+  const { store } = fastify.sessions
+  const record = { createdAt: clock.time, seenAt: clock.time, expiresAt: clock.time + 1_000_000, permanent: false, user: 'Harry' }
+  await store.create('old', { ...record, fields: { client_name: '"Harry"' } })
+  for (const [i, text] of ['no json', '42', '{}', '"x"', 'null'].entries()) await store.create(`broken ${i}`, { ...record, fields: { 'hatcheck:client': text } })
+  const sessions: UserSession[] = await fastify.sessions.ofUser('Harry')
+  t.equal(sessions.length, 6)
+  for (const session of sessions) t.match(session, { client: 'Unknown browser', address: 'unknown' })
+})
+
+test('a session whose time is over by the configuration of now is not listed', async (t) => {
+  const clock = { time: Date.UTC(2026, 0, 31, 12) }
+  const fastify = await build(t, { now: () => clock.time, sessionIdleTimeout: 60, sessionLifetime: 3_600 })
+  await fastify.sessions.store.create('old', { createdAt: clock.time, seenAt: clock.time, expiresAt: clock.time + 1_000_000, permanent: false, user: 'Harry', fields: {} })
+  t.match(await fastify.sessions.ofUser('Harry'), [{ expiresAt: clock.time + 60_000 }])
+  clock.time += 60_000
+  t.strictSame(await fastify.sessions.ofUser('Harry'), [])
+})
+
+test('a device is told in a few safe words', (t) => {
+  const agents: Array<[string | undefined, string]> = [
+    [FIREFOX, 'Firefox on Linux'],
+    [SAFARI, 'Safari on iOS'],
+    ['Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36', 'Chrome on Windows'],
+    ['Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0', 'Microsoft Edge on Windows'],
+    ['Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36', 'Chrome on Android'],
+    ['Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15', 'Safari on macOS'],
+    ['curl/8.5.0', 'curl'],
+    ['CURL/8.5.0 <script>', 'curl'],
+    [undefined, 'Unknown browser'],
+    ['', 'Unknown browser'],
+    ['node', 'Unknown browser'],
+    ['lightMyRequest', 'Unknown browser'],
+    ['<script>alert(1)</script>/1.0 (x)', 'Unknown browser'],
+    ['Your password has expired, call 555-0100/1.0 (x)', 'Unknown browser'],
+    ['\u202e/1 (\0)', 'Unknown browser'],
+    ['('.repeat(100_000), 'Unknown browser'],
+    [`${'x/'.repeat(50_000)} (`, 'Unknown browser']
+  ]
+  for (const [agent, words] of agents) t.equal(storedClient({ 'hatcheck:client': clientText(agent, '192.0.2.1') }).client, words)
+  const addresses: Array<[string | undefined, string]> = [
+    ['192.0.2.77', '192.0.2.x'],
+    ['::ffff:192.0.2.77', '192.0.2.x'],
+    ['127.0.0.1', 'this machine'],
+    ['127.1.2.3', 'this machine'],
+    ['::1', 'this machine'],
+    ['::ffff:127.0.0.1', 'this machine'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1::x'],
+    ['2001:0DB8:0001::6', '2001:db8:1::x'],
+    ['2001:db8::6', '2001:db8:0::x'],
+    ['64:ff9b::192.0.2.77', '64:ff9b:0::x'],
+    ['fe80::1%eth0', 'fe80:0:0::x'],
+    ['::', '0:0:0::x'],
+    [undefined, 'unknown'],
+    ['', 'unknown'],
+    ['unix', 'unknown'],
+    ['192.0.2.77:1234', 'unknown'],
+    ['<script>', 'unknown']
+  ]
+  for (const [ip, words] of addresses) t.equal(storedClient({ 'hatcheck:client': clientText('curl/8', ip) }).address, words, ip ?? 'none')
+  t.end()
+})
+
+test('what is shown is escaped, whatever the store says', async (t) => {
+  const { fastify, clock } = await start(t)
+  const harry = await loggedIn(fastify, { userAgent: '<script>alert(1)</script>/1.0 (x)' })
+  await fastify.sessions.store.create('odd', {
+    createdAt: clock.time,
+    seenAt: clock.time,
+    expiresAt: clock.time + 1_000_000,
+    permanent: false,
+    user: 'Harry',
+    fields: { 'hatcheck:client': '["<script>alert(1)</script>", "<b>"]' }
+  })
+  const { body } = await harry.get('/sessions', html)
+  t.notMatch(body, '<script')
+  t.notMatch(body, '<b>')
+  t.match(body, '&#60;script&#62;')
+})
+
+test('two hundred sessions are one page and one list', async (t) => {
+  const { fastify, clock } = await start(t, { sessionStore: `lmdb:${t.testdir()}` })
+  const harry = await loggedIn(fastify)
+  const { store } = fastify.sessions
+  await Promise.all(Array.from({ length: 199 }, (_, i) => store.create(`key ${i}`, {
+    createdAt: clock.time - i, seenAt: clock.time - i, expiresAt: clock.time + 1_000_000, permanent: false, user: 'Harry', fields: {}
+  })))
+  t.equal((await listOf(harry)).length, 200)
+  t.equal((await harry.get('/sessions', html)).body.split('<li>').length - 1, 200)
+  t.strictSame((await endOthers(harry)).json(), { ended: 199 })
+})
