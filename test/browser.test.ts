@@ -193,7 +193,7 @@ test('in a browser', needs('chromium'), async (t) => {
     t.equal(await laptop.getByRole('listitem').count(), 2)
     t.strictSame(await laptop.getByRole('heading', { level: 2 }).allInnerTexts(), ['Chrome on Linux this one', 'Chrome on Linux'])
     t.match(await laptop.getByRole('button', { name: 'End this session' }).evaluate((button) =>
-      document.getElementById(button.getAttribute('aria-describedby') ?? '')?.innerText), /Chrome on Linux\s+Last seen .* from this machine/)
+      document.getElementById(button.getAttribute('aria-describedby') ?? '')?.innerText), /Chrome on Linux\s+Last seen .* ago\s+Logged in .* UTC\s+From this machine/)
 
     await follow(laptop, () => laptop.getByRole('button', { name: 'End this session' }).click())
     t.equal(new URL(laptop.url()).pathname, '/sessions')

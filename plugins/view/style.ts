@@ -37,6 +37,7 @@ button:hover, .button:hover { filter: brightness(1.08) }
 form + .muted { margin: 1.25rem 0 0 }
 .sessions h2 { font-size: 1rem; line-height: 1.4; margin: 0 0 .15rem }
 .sessions p { margin: 0 0 .7rem }
+.sessions button { width: auto; min-height: 2.75rem }
 .tag { margin-left: .35rem; padding: .1rem .5rem; border: 1px solid var(--good); border-radius: 1rem; color: var(--good); font-size: .8rem; white-space: nowrap }
 :focus-visible { outline: .2rem solid var(--accent); outline-offset: .15rem }
 form { margin: 0 }

@@ -35,14 +35,15 @@ export function sessionsPage ({ prefix, sessions, now, lifetimes, notice }: Sess
 }
 
 function item ({ handle, client, address, createdAt, seenAt, permanent, current }: ListedSession, prefix: string, now: number): string {
-  const seen = current ? html`now` : html`<time datetime="${iso(seenAt)}">${ago(seenAt, now)}</time>`
+  const seen = current ? 'In use now' : html`Last seen <time datetime="${iso(seenAt)}">${ago(seenAt, now)}</time>`
   const button = current
     ? html`<button class="quiet" formaction="${prefix}/logout">Log out</button>`
     : html`<button class="quiet" name="handle" value="${handle}" aria-describedby="session-${handle}">End this session</button>`
   return html`<li>
 <div id="session-${handle}"><h2>${client}!${current ? ' <span class="tag">this one</span>' : ''}</h2>
-<p class="muted">Last seen !${seen}, from ${address}<br>
-Since <time datetime="${iso(createdAt)}">${date(createdAt)}</time>!${permanent ? '<br>Stays signed in' : ''}</p></div>
+<p class="muted">!${seen}<br>
+Logged in <time datetime="${iso(createdAt)}">${date(createdAt)}</time><br>
+From ${address}!${permanent ? '<br>Stays signed in' : ''}</p></div>
 !${button}
 </li>`
 }
