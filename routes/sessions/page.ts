@@ -19,6 +19,7 @@ export interface SessionsPage {
 }
 
 export function sessionsPage ({ prefix, sessions, now, lifetimes, notice }: SessionsPage): Page {
+  const isAlone = sessions.every(({ current }) => current)
   const [late, lateIfPermanent] = [lifetimes.browser, lifetimes.permanent].map((lifetime) => span(touchEvery(lifetime), Math.ceil))
   return {
     title: 'My sessions',
@@ -27,9 +28,9 @@ export function sessionsPage ({ prefix, sessions, now, lifetimes, notice }: Sess
     body: html`<h1>My sessions</h1>
 <form method="post" action="${prefix}/sessions">
 <ul class="sessions" role="list">!${sessions.map((session) => item(session, prefix, now))}</ul>
-!${sessions.some(({ current }) => !current) ? '<button name="others" value="1">End all other sessions</button>' : ''}
+!${isAlone ? '' : '<button name="others" value="1">End all other sessions</button>'}
 </form>
-<p class="muted">Activity is noted now and then: "last seen" may be up to ${late} behind, and ${lateIfPermanent} where you stay signed in.</p>
+!${isAlone ? '' : html`<p class="muted">Activity is noted now and then: "last seen" may be up to ${late} behind, and ${lateIfPermanent} where you stay signed in.</p>`}
 <p class="aside"><a href="${prefix}/">Back to the start</a></p>`
   }
 }
