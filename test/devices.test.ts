@@ -339,7 +339,7 @@ test('a handler that writes authenticatedAt makes no login newer, nor does a clo
   t.equal((await endOthers(harry)).statusCode, 401)
 })
 
-test('the password of somebody else, or a change of the account meanwhile, ends nothing', async (t) => {
+test('an answer of authenticate that names somebody else ends nothing', async (t) => {
   const clock = { time: Date.UTC(2026, 0, 31, 12) }
   const names = { answer: 'Harry' }
   const host = await buildHost(t, { routes: true, authenticate: () => ({ name: names.answer }), now: () => clock.time })
