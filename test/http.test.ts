@@ -11,7 +11,10 @@ import { breakable, openStore } from './watched-store.js'
 const TAKES: Record<string, string> = {
   '/': 'GET, HEAD, OPTIONS',
   '/login': 'GET, HEAD, OPTIONS, POST',
-  '/logout': 'GET, HEAD, OPTIONS, POST'
+  '/logout': 'GET, HEAD, OPTIONS, POST',
+  '/password': 'GET, HEAD, OPTIONS, POST',
+  '/sessions': 'DELETE, GET, HEAD, OPTIONS, POST',
+  '/sessions/:handle': 'DELETE, OPTIONS'
 }
 
 /** Every method that node reads; CONNECT never becomes a request. */

@@ -63,8 +63,6 @@ declare module 'fastify' {
     sessionOf: SessionOf
     /** Ends the session, also when the store cannot say whether there is one. */
     endSession (request: FastifyRequest): void
-    /** What people know the session of a request by; null if it is not stored. */
-    handleOf (request: FastifyRequest): string | null
     /** Ends every other session of who is logged in here. Answers how many. The session of the request must be saved. */
     endOthers (request: FastifyRequest): Promise<number>
     /** The handle of the session of a request, if the session has been asked for and is stored. Reads nothing. */
@@ -179,11 +177,6 @@ export default fp(async function session (fastify) {
     const session = sessionOf(request)
     if (ticket !== null && upkeep.isRefused(ticket.key)) session.mayLive = true
     session.destroy()
-  }
-
-  function handleOf (request: FastifyRequest): string | null {
-    const { record, ticket } = sessionOf(request)
-    return record === null || ticket === null ? null : keyring.office.handleOf(ticket.key)
   }
 
   async function endOthers (request: FastifyRequest): Promise<number> {
