@@ -1,6 +1,6 @@
-import type { FastifyRequest } from 'fastify'
 import createError from '@fastify/error'
 import fp from 'fastify-plugin'
+import type { IncomingMessage } from 'node:http'
 import { isLoopback } from './config/loopback.js'
 
 declare module 'fastify' {
@@ -13,14 +13,15 @@ declare module 'fastify' {
 export const DemoModeError = createError('HATCHECK_DEMO_MODE',
   'In demo mode hatcheck serves this machine only: anyone could sign up. To serve others, set SECRET_KEY and SIGNUP, and TRUST_PROXY if there is a proxy.', 403)
 
-/** So that a proxy put in front by mistake opens nothing. */
+/** So that a proxy put in front by mistake opens nothing. One that passes as a local HTTP/1.1 client cannot be told from it. */
 export default fp(async function demoGuard (fastify) {
   const { hatcheck } = fastify
   hatcheck.demoError = hatcheck.config.mode === 'demo'
-    ? (request) => isLoopback(request.host) && !isForwarded(request) ? null : new DemoModeError()
+    ? (request) => isLoopback(request.host) && !isForwarded(request.raw) ? null : new DemoModeError()
     : () => null
 }, { name: 'demo-guard', dependencies: ['config'] })
 
-function isForwarded ({ headers }: FastifyRequest): boolean {
-  return Object.keys(headers).some((name) => name === 'forwarded' || name === 'via' || name === 'x-real-ip' || name.startsWith('x-forwarded'))
+function isForwarded ({ headers, httpVersion }: IncomingMessage): boolean {
+  // A bare proxy_pass of nginx puts the upstream's own name into Host and adds no header, but speaks HTTP/1.0.
+  return httpVersion === '1.0' || Object.keys(headers).some((name) => name === 'forwarded' || name === 'via' || name === 'x-real-ip' || name.startsWith('x-forwarded'))
 }

@@ -9,6 +9,7 @@ import type { SessionStore } from '../plugins/session/store.js'
 import { createTicketOffice, storeKey } from '../plugins/session/ticket.js'
 import { Client, build, buildHost, needs, testKey } from './helper.js'
 import { startNginx } from './nginx.js'
+import { RawClient, type RawAnswer } from './raw-client.js'
 import { until } from './service.js'
 import { kinds, openStore } from './watched-store.js'
 
@@ -62,7 +63,7 @@ test('CVE-2024-35220 (@fastify/session): however often a session is read, it end
     let time = 1_800_000_000_000
     const now = (): number => time
     const store = openStore(t, kind, { now })
-    const fastify = await build(t, { sessionStore: store, now, authenticate: (name) => ({ name }), sessionIdleTimeout: 100, sessionLifetime: 1_000 })
+    const fastify = await build(t, { sessionStore: store, now, authenticate: (name) => ({ name }), sessionIdleTimeout: 100, sessionLifetime: 500 })
     const ticket = await ticketOf(fastify)
     const key = storeKey(ticket.slice(0, 43))
     const begun = time
@@ -71,11 +72,11 @@ test('CVE-2024-35220 (@fastify/session): however often a session is read, it end
       // Every one of these reads is activity; the response does not wait until it is noted.
       await until('the activity is noted', async () => (await store.read(key))?.seenAt === time)
       const { expiresAt = Infinity } = await store.read(key) ?? {}
-      if (expiresAt > Math.min(time + 100 * SECOND, begun + 1_000 * SECOND)) t.fail('a read puts the end too far off')
+      if (expiresAt > Math.min(time + 100 * SECOND, begun + 500 * SECOND)) t.fail('a read puts the end too far off')
       reads++
       time += 7 * SECOND
     }
-    t.equal(reads, Math.ceil(1_000 / 7), `it lived as long as it may, on ${kind}, and no longer`)
+    t.equal(reads, Math.ceil(500 / 7), `it lived as long as it may, on ${kind}, and no longer`)
     t.equal(await store.read(key), null)
   }
 })
@@ -88,7 +89,7 @@ test('CVE-2015-5143, CVE-2015-5963, CVE-2015-5964 (Django): thousands of visitor
   t.equal(await userOf(fastify, `hatcheck=${expired}`), null)
   asked.length = 0
   const cookies = ['', `hatcheck=${expired}`, 'hatcheck=nonsense', 'hatcheck=', `hatcheck=${expired.slice(0, 44)}${'A'.repeat(43)}`]
-  for (let i = 0; i < 3_000; i++) {
+  for (let i = 0; i < 2_000; i++) {
     const cookie = i % 6 === 5 ? `hatcheck=${office.sign(office.newId())}` : cookies[i % 6] as string
     const [method, url] = ([['GET', '/'], ['GET', '/login'], ['POST', '/logout']] as const)[i % 3] as ['GET' | 'POST', string]
     const response = await fastify.inject({ method, url, headers: cookie === '' ? {} : { cookie } })
@@ -389,3 +390,35 @@ test('CVE-2025-48947 (nextjs-auth0), CVE-2025-64762 (authkit-nextjs): behind a c
   t.not(first.cookies[0], second.cookies[0], 'each visitor has a cookie of their own')
   for (const path of ['/', '/login', '/logout', '/mine', '/visits', '/no/such/page']) t.not((await get(path)).cache, 'HIT', path)
 })
+
+test('CVE-2024-45410 (Traefik): demo mode stays shut behind a proxy that passes on no word of itself', needs('nginx'), async (t) => {
+  const fastify = await build(t)
+  const upstream = await fastify.listen({ host: '127.0.0.1', port: 0 })
+  const ways = {
+    'a bare proxy_pass, which speaks HTTP/1.0': '',
+    'the name that the visitor has asked for': 'proxy_set_header Host $http_host; proxy_http_version 1.1;',
+    'a forwarding header': 'proxy_set_header X-Forwarded-For $remote_addr; proxy_http_version 1.1;',
+    'headers that are sent empty': 'proxy_set_header X-Forwarded-For " "; proxy_set_header Via ""; proxy_set_header Forwarded for=_hidden; proxy_http_version 1.1;'
+  }
+  for (const [what, directives] of Object.entries(ways)) {
+    const address = await startNginx(t, { server: `server_name hatcheck.example.com; location / { proxy_pass ${upstream}; ${directives} }` })
+    for (const headers of [{}, { connection: 'close, X-Forwarded-For, Via, Forwarded' }]) {
+      // Not fetch, which writes Host and Connection itself.
+      const [{ status, head, body } = { status: 0, head: '', body: '' }] = await sendRaw(address, { host: 'hatcheck.example.com', ...headers }, 'client_name=Mallory&password=12345678')
+      t.equal(status, 403, what)
+      t.match(body, 'HATCHECK_DEMO_MODE')
+      t.notMatch(head, /set-cookie/i)
+    }
+  }
+  t.equal(await fastify.sessions.store.count(), 0)
+  t.same(await fastify.accounts?.list(), [])
+  t.equal((await fetch(`${upstream}/login`)).status, 200, 'who is on this machine is served')
+})
+
+async function sendRaw (address: string, headers: Record<string, string>, body: string): Promise<RawAnswer[]> {
+  const client = new RawClient(Number(new URL(address).port))
+  const head = Object.entries({ ...headers, 'content-type': 'application/x-www-form-urlencoded', 'content-length': String(body.length) }).map(([name, value]) => `${name}: ${value}\r\n`)
+  const answers = await client.send([Buffer.from(`POST /login HTTP/1.1\r\n${head.join('')}\r\n${body}`)])
+  client.close()
+  return answers
+}
