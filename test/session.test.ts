@@ -689,7 +689,7 @@ test('the cookie, to the letter', async (t) => {
   const cases: Array<{ what: string, options?: HatcheckOptions, https?: boolean, name: string, before?: string, after: string }> = [
     { what: 'on http', name: 'hatcheck', after: 'HttpOnly; SameSite=Lax' },
     { what: 'on https', https: true, name: '__Host-hatcheck', after: 'HttpOnly; Secure; SameSite=Lax' },
-    { what: 'for a domain', options: { sessionCookieDomain: 'example.com', sessionCookieSecure: true }, https: true, name: 'hatcheck', before: 'Domain=example.com; ', after: 'HttpOnly; Secure; SameSite=Lax' },
+    { what: 'for a domain', options: { sessionCookieDomain: 'example.com', sessionCookieSecure: true }, https: true, name: '__Secure-hatcheck', before: 'Domain=example.com; ', after: 'HttpOnly; Secure; SameSite=Lax' },
     { what: 'of its own name and mode', options: { sessionCookieName: 'sid', sessionCookieSamesite: 'Strict' }, name: 'sid', after: 'HttpOnly; SameSite=Strict' },
     { what: 'for other sites', options: { sessionCookieSecure: true, sessionCookieSamesite: 'none', sessionCookiePartitioned: true }, https: true, name: '__Host-hatcheck', after: 'HttpOnly; Secure; Partitioned; SameSite=None' }
   ]

@@ -43,7 +43,7 @@ export interface HatcheckOptions {
    * @default './data'
    */
   dataDir?: string | undefined
-  /** @default '__Host-hatcheck' where the browser can hold the cookie to that prefix, else 'hatcheck' */
+  /** @default '__Host-hatcheck' or '__Secure-hatcheck' where the browser can hold the cookie to that prefix, else 'hatcheck' */
   sessionCookieName?: string | undefined
   /**
    * The domain whose hosts all get the cookie.

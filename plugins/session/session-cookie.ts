@@ -41,12 +41,12 @@ export function markPrivate (reply: FastifyReply): void {
   if (cacheControl === undefined || !/(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i.test(String(cacheControl))) reply.header('cache-control', 'no-store')
 }
 
-/** The name says `__Host-` when the browser is to guarantee what the prefix stands for. */
+/** The name says what the browser is to guarantee: `__Host-` where nobody but this host can set it, else `__Secure-`. */
 function profile (config: CookieConfig, secure: boolean): CookieProfile {
   const { sessionCookieName, sessionCookieDomain: domain, sessionCookiePath: path, sessionCookieSamesite: sameSite } = config
-  const canBeHostOnly = secure && domain === undefined && path === '/'
+  const prefix = !secure ? '' : domain === undefined && path === '/' ? '__Host-' : '__Secure-'
   return {
-    name: sessionCookieName ?? (canBeHostOnly ? '__Host-hatcheck' : 'hatcheck'),
+    name: sessionCookieName ?? `${prefix}hatcheck`,
     attributes: {
       path,
       httpOnly: true,
