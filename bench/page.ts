@@ -4,7 +4,9 @@ import { layout } from '../plugins/view/layout.js'
 const anonymous = html`<h1>You are not logged in</h1><p><a class="button" href="${''}/login">Log in your account here</a></p>`
 
 const known = (name: string): string => html`<h1>${name} Your account is logged in.</h1>
-<form method="post" action="${''}/logout"><button class="quiet">Log out your account here</button></form>`
+<form method="post" action="${''}/logout"><button class="quiet">Log out your account here</button></form>
+<p class="aside"><a href="${''}/sessions">My sessions</a></p>
+<p class="aside"><a href="${''}/password">Change your password</a></p>`
 
 /**
  * The page of routes/home.ts, for those that are not hatcheck. The wording is a copy; that every contender sends the

@@ -42,6 +42,11 @@ declare module 'fastify' {
     authenticate: Authenticate
     /** Whether an answer of `authenticate` still holds, now that the session is stored. */
     stillHolds (user: { name: string }): Promise<boolean>
+    /**
+     * Logs in whom `authenticate` has let through, and stores it. False, and the session has ended, if the account has
+     * been disabled or given another password meanwhile: a login under way must not outlive what ends its user's sessions.
+     */
+    admit (request: FastifyRequest, user: { name: string }, options?: LoginOptions): Promise<boolean>
   }
 }
 
@@ -57,6 +62,14 @@ export default fp(async function auth (fastify) {
     return await accounts.authenticate(name, password)
   })
   hatcheck.stillHolds = async (user) => accounts === undefined || await accounts.stillHolds(user)
+  hatcheck.admit = async (request, user, options) => {
+    await request.login(user.name, options)
+    // Stored before the last look at the account, so that there is no gap between the two.
+    await request.session.save()
+    if (await hatcheck.stillHolds(user)) return true
+    await request.logout()
+    return false
+  }
   if (config.routes && config.authenticate === undefined && accounts === undefined) {
     throw new ConfigError('authenticate is required beside routes: a session store of your own keeps no accounts.')
   }

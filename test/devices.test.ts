@@ -163,8 +163,8 @@ test('a handle that is none is a 404, whatever it is', async (t) => {
   const [id = ''] = value.split('.')
   const wrong = ['', ' ', '.', '..', '*', '%', '\0', '__proto__', 'constructor', 'null', 'undefined', '0', handle.slice(1), `${handle}x`, ` ${handle}`, handle.toUpperCase(), id, value, '\u{1f3a9}', '../../sessions', 'x'.repeat(100), '<script>', "' OR 1=1 --"]
   for (const text of wrong) {
-    // An address that leads up is one of another page.
-    t.equal((await end(harry, text)).statusCode, text === '..' ? 405 : 404, `DELETE ${text.slice(0, 40)}`)
+    // An address that leads up is one of another page, and one with a ticket in it would be in the log.
+    if (text !== id && text !== value) t.equal((await end(harry, text)).statusCode, text === '..' ? 405 : 404, `DELETE ${text.slice(0, 40)}`)
     const posted = await harry.post('/sessions', { handle: text }, json)
     t.equal(posted.statusCode, 404, `POST ${text.slice(0, 40)}`)
     t.equal(posted.json().code, 'HATCHECK_NO_SUCH_SESSION')

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import type { Lifetimes } from './clock.js'
 import { guarded } from './errors.js'
 import type { SessionEmitter, SessionEvents, Telling } from './events.js'
@@ -33,9 +34,10 @@ export interface Sessions {
    * Ends one session of a user, by its handle, wherever it is in use. False, and nothing has changed, if no live session
    * of this user has it: another user's handle is as good as none.
    *
+   * @param request who asks for it, for the listeners of `revoked`
    * @throws StoreUnavailableError
    */
-  revoke (name: string, handle: string): Promise<boolean>
+  revoke (name: string, handle: string, request?: FastifyRequest): Promise<boolean>
   /**
    * Ends every session of a user, wherever it is in use: it is final for all that existed when the call began. Answers how
    * many it has ended.
@@ -61,9 +63,9 @@ export function createSessions (
     setSecretKeys: keyring.replace,
     reloadSecretKeys: keyring.reload,
     ofUser: (name) => sessionsOfUser(name, context),
-    async revoke (name, handle) {
+    async revoke (name, handle, request) {
       const key = await endSessionOfUser(name, handle, context)
-      if (key !== null) emitter.tell('revoked', key, name)
+      if (key !== null) emitter.tell('revoked', key, name, request)
       return key !== null
     },
     revokeUser: (name) => guarded('revoke', () => store.removeOfUser(name, undefined, (key) => { emitter.tell('revoked', key, name) })),

@@ -29,13 +29,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     const { name, password, permanent } = credentialsOf(request.body)
     const user = await hatcheck.authenticate(name, password, request)
     if (user === null) throw new WrongCredentialsError()
-    await request.login(user.name, { permanent })
-    // Stored before the last look at the account: a login in flight must not outlive what ends its user's sessions.
-    await request.session.save()
-    if (!await hatcheck.stillHolds(user)) {
-      await request.logout()
-      throw new WrongCredentialsError()
-    }
+    if (!await hatcheck.admit(request, user, { permanent })) throw new WrongCredentialsError()
     hatcheck.audit('authn_login_success', request, { user: user.name })
     const next = hatcheck.nextOf(nextOf(request))
     if (hatcheck.prefersJson(request)) {

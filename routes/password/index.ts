@@ -50,17 +50,13 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   /** A new id for this session, and the end of all others: whoever has got in with the old password is out. */
   async function endWithOldPassword (request: FastifyRequest, user: { name: string }): Promise<number> {
     try {
-      await request.login(user.name, { permanent: request.session.permanent })
-      // Stored before the last look at the account, as in a login: another change of it ends this session, too.
-      await request.session.save()
-      if (await hatcheck.stillHolds(user)) return await hatcheck.endOthers(request)
+      if (await hatcheck.admit(request, user, { permanent: request.session.permanent })) return await hatcheck.endOthers(request)
     } catch (error) {
       const session = hatcheck.sessionOf(request)
       // Not tried again with the response: that failure would take the place of this answer.
       if (session.phase === 'renewed') session.phase = 'committed'
       throw Object.assign(new PasswordChangeUnfinishedError(), { cause: error, headers: { 'retry-after': '1', 'cache-control': 'no-store' } })
     }
-    await request.logout()
     throw new LoginRequiredError()
   }
 

@@ -65,7 +65,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     }
     await reauthenticate(hatcheck, request, password)
     if (target === 'others') return await hatcheck.endOthers(request)
-    if (!await fastify.sessions.revoke(request.user?.name ?? '', target.handle)) throw new NoSuchSessionError()
+    if (!await fastify.sessions.revoke(request.user?.name ?? '', target.handle, request)) throw new NoSuchSessionError()
     return 1
   }
 

@@ -26,10 +26,5 @@ export async function reauthenticate (hatcheck: Hatcheck, request: FastifyReques
   assertPassword(password)
   const known = await hatcheck.authenticate(user.name, password, request)
   if (known === null || known.name !== user.name) throw new WrongPasswordError()
-  await request.login(user.name, { permanent: record.permanent })
-  // Stored before the last look at the account: a login in flight must not outlive what ends its user's sessions.
-  await request.session.save()
-  if (await hatcheck.stillHolds(known)) return
-  await request.logout()
-  throw new WrongPasswordError()
+  if (!await hatcheck.admit(request, known, { permanent: record.permanent })) throw new WrongPasswordError()
 }
