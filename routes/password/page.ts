@@ -29,7 +29,6 @@ export function passwordPage ({ prefix, name, minLength, error }: PasswordForm):
 <input id="again" name="new_password_again" type="password" required autocomplete="new-password"!${flaw('new')}></div>
 <button>Change password</button>
 </form>
-<p class="aside muted">All your other sessions end. <a href="${prefix}/">Cancel</a></p>
-<form class="aside" method="post" action="${prefix}/logout"><button class="quiet">Log out</button></form>`
+<p class="aside muted">All your other sessions end. <a href="${prefix}/">Cancel</a> &middot; <a href="${prefix}/logout">Log out</a></p>`
   }
 }
