@@ -29,7 +29,9 @@ const CALLERS = {
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 const JSON_TYPE = { 'content-type': 'application/json' }
-const GOOD = 'client_name=Harry&password=12345678'
+/** One that can be anybody's, with and without accounts. */
+const PASSWORD = 'correct horse battery'
+const GOOD = `client_name=Harry&password=${PASSWORD.replaceAll(' ', '+')}`
 
 /** How the answers to callers differ, besides what they are. */
 const PLACES = {
@@ -40,7 +42,8 @@ const PLACES = {
 
 for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
   test(`every method of every address is answered, ${place}, and as it should be`, async (t) => {
-    const { fastify, paths } = await serve(t, { mode }, isHttps ? { trustProxy: true } : {})
+    // Accounts of its own, without which there is no change of a password.
+    const { fastify, paths } = await serve(t, { mode, authenticate: undefined, signup: 'open' }, isHttps ? { trustProxy: true } : {})
     t.strictSame(paths, Object.keys(TAKES), 'the table has every address')
     const wrong: string[] = []
     let seen = 0
@@ -171,8 +174,8 @@ test('what a hook of the host has said stays in Vary', async (t) => {
 test('a login is a form or a JSON object by its type, and nothing else is one', async (t) => {
   let asked = 0
   const { fastify } = await serve(t, { mode: 'service', authenticate: (name) => { asked++; return { name } } })
-  const json = JSON.stringify({ client_name: 'Harry', password: '12345678' })
-  const parts = '--x\r\nContent-Disposition: form-data; name="client_name"\r\n\r\nHarry\r\n--x\r\nContent-Disposition: form-data; name="password"\r\n\r\n12345678\r\n--x--\r\n'
+  const json = JSON.stringify({ client_name: 'Harry', password: PASSWORD })
+  const parts = '--x\r\nContent-Disposition: form-data; name="client_name"\r\n\r\nHarry\r\n--x\r\nContent-Disposition: form-data; name="password"\r\n\r\ncorrect horse battery\r\n--x--\r\n'
   const types: Array<[type: string | undefined, isJson: boolean, isForm: boolean]> = [
     ['application/json', true, false], ['application/json; charset=utf-8', true, false], ['APPLICATION/JSON', true, false], ['Application/Json;Charset="UTF-8"', true, false],
     ['application/json ', true, false], ['application/json ; charset=utf-8', true, false], ['application/json\u00a0', true, false],
@@ -316,7 +319,7 @@ async function serve (t: Test, options: HatcheckOptions & { mode: Exclude<Mode, 
 /** Takes its time for nothing, so that there can be many logins. */
 function authenticate (name: string, password: string): { name: string } | null {
   if (password === 'fails inside') throw new Error('inside')
-  return password === '12345678' ? { name } : null
+  return password === PASSWORD ? { name } : null
 }
 
 async function inject (fastify: FastifyInstance, method: string, url: string, options: InjectOptions = {}): Promise<LightMyRequestResponse> {
@@ -325,7 +328,7 @@ async function inject (fastify: FastifyInstance, method: string, url: string, op
 
 async function login (fastify: FastifyInstance, headers: Record<string, string>): Promise<string> {
   const harry = new Client(fastify)
-  await harry.post('/login', { client_name: 'Harry', password: '12345678' }, headers)
+  await harry.post('/login', { client_name: 'Harry', password: PASSWORD }, headers)
   return harry.cookieHeader
 }
 

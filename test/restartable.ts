@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import assert from 'node:assert/strict'
 import { hatcheck } from '../app.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
+import { OWN_PREFIX } from '../plugins/session/own-fields.js'
 import type { MaybePromise, SessionStore } from '../plugins/session/store.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { openStorage } from '../plugins/storage/open.js'
@@ -66,7 +67,7 @@ export class Restartable {
     const record = await this.store.read(storeKey(cookie.slice(cookie.indexOf('=') + 1, cookie.indexOf('.'))))
     if (record === null) return NOTHING
     const { client_name: _name, authenticatedAt: _time, ...fields } = record.fields
-    return { user: record.user, data: Object.fromEntries(Object.entries(fields).map(([key, text]) => [key, JSON.parse(text)])) }
+    return { user: record.user, data: Object.fromEntries(Object.entries(fields).filter(([key]) => !key.startsWith(OWN_PREFIX)).map(([key, text]) => [key, JSON.parse(text)])) }
   }
 
   async send (url: string, cookie: string): Promise<{ cookie: string, seen: Seen }> {
