@@ -39,6 +39,7 @@ declare module 'fastify' {
     requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined>
   }
   interface Hatcheck {
+    /** The one door by which passwords are checked; see also throttled. */
     authenticate: Authenticate
     /** Whether an answer of `authenticate` still holds, now that the session is stored. */
     stillHolds (user: { name: string }): Promise<boolean>
@@ -57,10 +58,10 @@ export default fp(async function auth (fastify) {
   const { hatcheck, accounts } = fastify
   const { config, sessionOf } = hatcheck
 
-  hatcheck.authenticate = config.authenticate ?? (async (name, password) => {
+  hatcheck.authenticate = hatcheck.throttled(config.authenticate ?? (async (name, password, request) => {
     if (accounts === undefined) throw new ConfigError('authenticate is required: the session store of the application keeps no accounts.')
-    return await accounts.authenticate(name, password)
-  })
+    return await accounts.authenticate(name, password, () => hatcheck.countSignup(request))
+  }))
   hatcheck.stillHolds = async (user) => accounts === undefined || await accounts.stillHolds(user)
   hatcheck.admit = async (request, user, options) => {
     await request.login(user.name, options)
@@ -95,4 +96,4 @@ export default fp(async function auth (fastify) {
     }
     return await reply.redirect(`${config.prefix}/login?next=${encodeURIComponent(request.url)}`, 303)
   })
-}, { name: 'auth', dependencies: ['config', 'session', 'accounts', 'audit'] })
+}, { name: 'auth', dependencies: ['config', 'session', 'accounts', 'audit', 'throttle'] })

@@ -29,15 +29,16 @@ export class Accounts {
    * Who this is, or null: the same answer, after the same time, for an unknown name, a wrong password and a disabled
    * account. With open signup, a new name becomes an account.
    *
+   * @param onSignup called before a new account is made; what it throws prevents that.
    * @throws PasswordError if a new account's password does not keep the rules.
    */
-  async authenticate (name: string, password: string): Promise<{ name: string } | null> {
+  async authenticate (name: string, password: string, onSignup?: () => Promise<void>): Promise<{ name: string } | null> {
     assertPassword(password)
     const { accounts, signup } = this.#options
     const key = accountKey(normalName(name))
     let account = await accounts.read(key)
     if (account === null && signup === 'open') {
-      const created = await this.#create(name, password)
+      const created = await this.#create(name, password, onSignup)
       if (created !== null) return this.#answer(created)
       account = await accounts.read(key)
     }
@@ -126,11 +127,12 @@ export class Accounts {
   }
 
   /** Null if there is such an account. */
-  async #create (name: string, password: string): Promise<Account | null> {
+  async #create (name: string, password: string, onSignup?: () => Promise<void>): Promise<Account | null> {
     const { accounts, now } = this.#options
     const normal = normalName(name)
     await this.assertNewPassword(normal, password)
     if (await accounts.read(accountKey(normal)) !== null) return null
+    await onSignup?.()
     const account = { name: normal, passwordHash: await hashPassword(password), createdAt: now(), disabled: false }
     return await accounts.create(accountKey(normal), account) ? account : null
   }

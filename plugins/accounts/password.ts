@@ -70,6 +70,15 @@ export function verifyPassword (passwordHash: string | null, password: string): 
   })
 }
 
+/**
+ * Asked by those who are about to wait elsewhere before they come here, with how many do so already.
+ *
+ * @throws BusyError when too many wait.
+ */
+export function assertNotBusy (waitingElsewhere = 0): void {
+  if (limit.pendingCount + waitingElsewhere >= LONGEST_QUEUE) throw Object.assign(new BusyError(), { headers: { 'retry-after': '2' } })
+}
+
 /** Whether a hash was made with less memory or less work than today's. A stronger one, of a later version, is not outdated. */
 export function isOutdated (passwordHash: string): boolean {
   const [, memory, passes] = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),/.exec(passwordHash)?.map(Number) ?? []
@@ -83,6 +92,6 @@ function normal (password: string): string {
 }
 
 async function queued<T> (work: () => Promise<T>): Promise<T> {
-  if (limit.pendingCount >= LONGEST_QUEUE) throw Object.assign(new BusyError(), { headers: { 'retry-after': '2' } })
+  assertNotBusy()
   return await limit(work)
 }

@@ -8,7 +8,7 @@ import { SessionEmitter } from './events.js'
 import { openKeyring } from './keyring.js'
 import { LazySession, type SessionContext } from './lazy-session.js'
 import { registerFastifySession } from './real-session.js'
-import { assertDeliverable, cookieProfiles, markPrivate } from './session-cookie.js'
+import { assertDeliverable, cookieProfiles, markPrivate, type CookieProfile } from './session-cookie.js'
 import { createSessions, type Sessions } from './sessions.js'
 import type { SessionRecord } from './store.js'
 import { cookieValues, type Ticket } from './ticket.js'
@@ -67,6 +67,10 @@ declare module 'fastify' {
     endOthers (request: FastifyRequest): Promise<number>
     /** The handle of the session of a request, if the session has been asked for and is stored. Reads nothing. */
     handleOf (request: FastifyRequest): string | undefined
+    /** The session cookie as it is on the connection of a request. */
+    cookieOf (request: FastifyRequest): CookieProfile
+    /** MACs of a text for a purpose of its own: the first by the secret key that signs, then by the others. */
+    macsFor (purpose: string, text: string): Buffer[]
     /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
     assertDeliverable (request: FastifyRequest): void
   }
@@ -104,6 +108,8 @@ export default fp(async function session (fastify) {
   fastify.hatcheck.endSession = endSession
   fastify.hatcheck.endOthers = endOthers
   fastify.hatcheck.handleOf = handleOf
+  fastify.hatcheck.cookieOf = profileOf
+  fastify.hatcheck.macsFor = (purpose, text) => keyring.office.macsFor(purpose, text)
   fastify.hatcheck.assertDeliverable = sessionContext.assertDeliverable
 
   if (!store.sync) {

@@ -30,6 +30,8 @@ export interface TicketOffice {
    * secret can tell which session it is.
    */
   handleOf (key: string): string
+  /** MACs of a text for another purpose than tickets: the first by the secret that signs, then by the others. */
+  macsFor (purpose: string, text: string): Buffer[]
 }
 
 const ID_BYTES = 32
@@ -51,6 +53,7 @@ export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
   return {
     // A command line would take a dash at the beginning for an option.
     handleOf: (key) => mac(key, handleKey).toString('base64url').replaceAll('-', '_').slice(0, HANDLE_LENGTH),
+    macsFor: (purpose, text) => secrets.map((secret) => mac(text, deriveKey(secret, purpose))),
     newId: () => randomBytes(ID_BYTES).toString('base64url'),
     sign: (id) => `${id}.${mac(id, signingKey).toString('base64url')}`,
     verify (value) {

@@ -3,6 +3,7 @@ import { accessSync, constants, mkdirSync } from 'node:fs'
 import { LmdbAccounts } from '../accounts/lmdb-accounts.js'
 import { ConfigError } from '../config/resolve.js'
 import { LmdbStore } from '../session/lmdb-store.js'
+import { LmdbAttempts } from '../throttle/lmdb-attempts.js'
 import { corruptionLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
 /** Room for what is there now and what is to come. */
@@ -23,6 +24,7 @@ export function openLmdb (folder: string, options: StorageOptions, log: StorageL
   return {
     sessions,
     accounts: new LmdbAccounts(env),
+    attempts: new LmdbAttempts(env),
     description: `lmdb:${folder}`,
     async close () {
       await sessions.close()

@@ -1,5 +1,6 @@
 import { MemoryAccounts } from '../accounts/memory-accounts.js'
 import { MemoryStore } from '../session/memory-store.js'
+import { MemoryAttempts } from '../throttle/memory-attempts.js'
 import type { Storage, StorageOptions } from './storage.js'
 
 export function openMemory (options: StorageOptions): Storage {
@@ -7,6 +8,7 @@ export function openMemory (options: StorageOptions): Storage {
   return {
     sessions,
     accounts: new MemoryAccounts(),
+    attempts: new MemoryAttempts(),
     description: 'memory: (sessions end with this process)',
     close: async () => { sessions.close() }
   }

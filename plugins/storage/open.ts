@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { assertRule, type Config } from '../config/resolve.js'
+import { MemoryAttempts } from '../throttle/memory-attempts.js'
 import { openLmdb } from './lmdb.js'
 import { openMemory } from './memory.js'
 import { isRedisUrl, parseRedisUrl } from './redis-url.js'
@@ -17,7 +18,7 @@ export async function openStorage (config: StorageConfig, log: StorageLog): Prom
   const { sessionStore: store, dataDir, sessionMaxBytes: maxBytes, lifetimes, now } = config
   if (typeof store === 'object') {
     // Whoever has opened it closes it.
-    return { sessions: store, accounts: null, description: 'the store of the application', close: async () => {} }
+    return { sessions: store, accounts: null, attempts: new MemoryAttempts(), description: 'the store of the application', close: async () => {} }
   }
   if (store === 'memory:') return openMemory({ now, maxBytes })
   const name = config.mode === 'plugin' ? 'sessionStore' : 'SESSION_STORE'

@@ -1,5 +1,6 @@
 import { RedisAccounts } from '../accounts/redis-accounts.js'
 import { RedisStore } from '../session/redis-store.js'
+import { RedisAttempts } from '../throttle/redis-attempts.js'
 import { connectRedis } from './redis-client.js'
 import type { RedisTarget } from './redis-url.js'
 import { corruptionLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
@@ -10,6 +11,7 @@ export async function openRedis (target: RedisTarget, options: StorageOptions & 
   return {
     sessions: new RedisStore(client, { ...options, onCorrupt: corruptionLog(log) }),
     accounts: new RedisAccounts(client),
+    attempts: new RedisAttempts(client),
     description: target.description,
     close
   }

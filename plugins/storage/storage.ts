@@ -1,12 +1,14 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { AccountStore } from '../accounts/store.js'
 import type { SessionStore } from '../session/store.js'
+import type { AttemptStore } from '../throttle/store.js'
 
-/** One engine that keeps both sessions and accounts. */
+/** One engine that keeps sessions, accounts and failed logins. */
 export interface Storage {
   sessions: SessionStore
   /** Null when the host brought its own session store: that keeps no accounts. */
   accounts: AccountStore | null
+  attempts: AttemptStore
   /** Where it is, for people. */
   description: string
   close (): Promise<void>

@@ -31,6 +31,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     if (user === null) throw new WrongCredentialsError()
     if (!await hatcheck.admit(request, user, { permanent })) throw new WrongCredentialsError()
     hatcheck.audit('authn_login_success', request, { user: user.name })
+    hatcheck.rememberDevice(request, reply, name)
     const next = hatcheck.nextOf(nextOf(request))
     if (hatcheck.prefersJson(request)) {
       return { user: { name: user.name, authenticatedAt: new Date(request.user?.authenticatedAt ?? 0).toISOString() }, next }
@@ -50,12 +51,13 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
   /** A browser gets the form again, with what it had in it but the password. */
   function showInForm (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
     noteFailure(error, request)
-    const isForForm = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD'].includes(error.code)
+    const isForForm = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED'].includes(error.code)
     const accept = request.headers.accept ?? ''
     if (!isForForm || !accept.includes('text/html') || hatcheck.prefersJson(request)) {
       hatcheck.handleError(error, request, reply)
       return
     }
+    if ('headers' in error) reply.headers(error.headers as Record<string, string>)
     const { client_name: name, permanent } = fieldsOf(request.body)
     hatcheck.page(reply.code(error.statusCode ?? 400), loginPage({
       prefix,

@@ -1,0 +1,52 @@
+import { counted, uncounted, waitOf, type Counter, type Policy } from './policy.js'
+import type { AttemptStore } from './store.js'
+
+/** Each of them took a login to make, so the oldest is long forgiven before it has to go. */
+const MOST_COUNTERS = 100_000
+
+/** Failed logins in the memory of this process. */
+export class MemoryAttempts implements AttemptStore {
+  /** The one that was changed last comes last. */
+  readonly #counters = new Map<string, Counter>()
+  readonly #most: number
+
+  constructor (most = MOST_COUNTERS) {
+    this.#most = most
+  }
+
+  waitOf (key: string, policy: Policy, now: number): number {
+    return waitOf(this.#counters.get(key) ?? null, policy, now)
+  }
+
+  admit (key: string, policy: Policy, now: number): number {
+    const wait = this.waitOf(key, policy, now)
+    if (wait === 0) this.count(key, policy, now)
+    return wait
+  }
+
+  count (key: string, policy: Policy, now: number): void {
+    const counter = counted(this.#counters.get(key) ?? null, policy, now)
+    this.#counters.delete(key)
+    this.#counters.set(key, counter)
+    for (const oldest of this.#counters.keys()) {
+      if (this.#counters.size <= this.#most) break
+      this.#counters.delete(oldest)
+    }
+  }
+
+  uncount (key: string): void {
+    const counter = this.#counters.get(key)
+    if (counter !== undefined) this.#counters.set(key, uncounted(counter))
+  }
+
+  forget (key: string): void {
+    this.#counters.delete(key)
+  }
+
+  sweep (now: number): boolean {
+    for (const [key, { expiresAt }] of this.#counters) {
+      if (expiresAt <= now) this.#counters.delete(key)
+    }
+    return false
+  }
+}

@@ -1,0 +1,21 @@
+import type { MaybePromise } from '../session/store.js'
+import type { Policy } from './policy.js'
+
+/**
+ * Where failed logins are counted. Each call is one atomic step for its key, also between processes that share the store.
+ * Counters survive the end of a process, but need not survive a power cut.
+ */
+export interface AttemptStore {
+  /** How long the next try has to wait, in ms; 0 if it need not. */
+  waitOf (key: string, policy: Policy, now: number): MaybePromise<number>
+  /** Counts a failure beforehand: answers 0, or how long to wait, in ms, and then nothing is counted. */
+  admit (key: string, policy: Policy, now: number): MaybePromise<number>
+  /** Counts a failure in any case. */
+  count (key: string, policy: Policy, now: number): MaybePromise<void>
+  /** Takes back one count. */
+  uncount (key: string): MaybePromise<void>
+  /** Takes back every count. */
+  forget (key: string): MaybePromise<void>
+  /** Drops some of what is forgiven. Answers whether there may be more. */
+  sweep (now: number): MaybePromise<boolean>
+}
