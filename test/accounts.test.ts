@@ -424,8 +424,8 @@ test('hashing is bounded', async (t) => {
     t.equal((await harry.login('Harry', GOOD)).statusCode, 303)
     const done = gate()
     let answered = 0
-    const logins = Promise.all(Array.from({ length: 100 }, async () => {
-      const response = await new Client(fastify).login('Harry', OTHER)
+    const logins = Promise.all(Array.from({ length: 100 }, async (_, i) => {
+      const response = await new Client(fastify).login(`nobody ${i}`, OTHER)
       if (response.statusCode === 401 && ++answered === 60) done.open()
       return response
     }))

@@ -128,7 +128,7 @@ async function userOf (url: string, cookie: string): Promise<string | null> {
 }
 
 function cookieOf (response: Response): string {
-  return response.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+  return response.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
 }
 
 function keyOf (cookie: string): string {

@@ -81,6 +81,11 @@ export class Client {
   }
 }
 
+/** The line that sets the session cookie, without that of the known device. */
+export function sessionCookieOf ({ headers }: LightMyRequestResponse): string | undefined {
+  return [headers['set-cookie'] ?? []].flat().find((line) => /^(?:__Host-)?hatcheck=/.test(line))
+}
+
 /** A promise that is settled from outside: what forces the order of a race. */
 export function gate (): { open: () => void, passed: Promise<void> } {
   let open = (): void => {}

@@ -344,7 +344,7 @@ async function userOf (url: string, cookie: string): Promise<string | null> {
 }
 
 function cookieOf (response: Response): string {
-  const cookie = response.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+  const cookie = response.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
   for (const part of (cookie.split('=')[1] ?? '').split('.')) secrets.add(part)
   return cookie
 }
