@@ -1,0 +1,676 @@
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import { test, type Test } from 'tap'
+import { assertNotBusy, hashPassword } from '../plugins/accounts/password.js'
+import { openLmdb } from '../plugins/storage/lmdb.js'
+import { deviceOf, newDevice } from '../plugins/throttle/device.js'
+import { Lines } from '../plugins/throttle/lines.js'
+import { LmdbAttempts } from '../plugins/throttle/lmdb-attempts.js'
+import { MemoryAttempts } from '../plugins/throttle/memory-attempts.js'
+import { networkOf } from '../plugins/throttle/network.js'
+import { counted, policies, uncounted, waitOf, type Counter } from '../plugins/throttle/policy.js'
+import { RedisAttempts } from '../plugins/throttle/redis-attempts.js'
+import type { AttemptStore } from '../plugins/throttle/store.js'
+import { Client, build, buildHost, gate, needs } from './helper.js'
+import { connect, startRedis } from './redis.js'
+import { startStoreProcess } from './store-process.js'
+import { stop } from './watched-store.js'
+
+const START = 1_800_000_000_000
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const RIGHT = 'correct horse battery'
+const WRONG = 'staple of something else'
+
+const silent = { info () {}, warn () {} }
+
+/** A clock that stands still until it is moved on. */
+function clock (): { now: () => number, pass: (ms: number) => void } {
+  let time = START
+  return { now: () => time, pass (ms) { time += ms } }
+}
+
+/** An authenticator as cheap as can be, which keeps the names that it was asked about. */
+function gatekeeper (): { authenticate: (name: string, password: string) => { name: string } | null, asked: string[] } {
+  const asked: string[] = []
+  return {
+    asked,
+    authenticate (name, password) {
+      asked.push(name)
+      return password === RIGHT ? { name } : null
+    }
+  }
+}
+
+/** A client at an address, with a cookie jar, as a program. */
+class Visitor extends Client {
+  readonly #from: string
+
+  constructor (fastify: FastifyInstance, from = '192.0.2.1') {
+    super(fastify)
+    this.#from = from
+  }
+
+  try (name: string, password = WRONG, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
+    return this.send({ method: 'POST', url: '/login', remoteAddress: this.#from, headers, payload: { client_name: name, password } })
+  }
+}
+
+async function statusesOf (tries: Iterable<Promise<LightMyRequestResponse>>): Promise<Record<number, number>> {
+  const statuses: Record<number, number> = {}
+  for (const { statusCode } of await Promise.all(tries)) statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
+  return statuses
+}
+
+const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
+
+/** What an answer says, without what differs from one to the next in any case. */
+function textOf ({ statusCode, headers: { date, ...headers }, body }: LightMyRequestResponse): string {
+  return JSON.stringify({ statusCode, headers, body })
+}
+
+test('the policies', async (t) => {
+  t.test('after the free failures each further one makes the wait twice as long, up to the longest', async (t) => {
+    const { account } = policies
+    let counter: Counter | null = null
+    const waits = times(20, () => {
+      counter = counted(counter, account, START)
+      return waitOf(counter, account, START) / 1_000
+    })
+    t.same(waits, [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600])
+    t.equal(waitOf(counter, account, START + HOUR - 1), 1)
+    t.equal(waitOf(counter, account, START + HOUR), 0, 'no wait is for ever')
+  })
+
+  t.test('what is forgiven is as if it had never been', async (t) => {
+    for (const policy of Object.values(policies)) {
+      let counter: Counter | null = null
+      for (let i = 0; i < policy.free + 30; i++) {
+        counter = counted(counter, policy, START)
+        t.ok(START + waitOf(counter, policy, START) <= counter.expiresAt, 'a counter is kept as long as it makes anyone wait')
+      }
+      t.same(counted(counter, policy, (counter as Counter).expiresAt), counted(null, policy, (counter as Counter).expiresAt))
+      t.equal(uncounted(counter as Counter).level, policy.free + 29)
+    }
+    const [first, second] = [counted(null, policies.account, START), counted(counted(null, policies.account, START), policies.account, START + 5 * MINUTE)]
+    t.equal(first.level, 1)
+    t.equal(second.level, 2 - 5 / 15, 'forgiveness comes little by little')
+    t.same(uncounted(uncounted(first)).level, 0)
+  })
+
+  t.test('who keeps guessing gets the long-run rate that is documented', async (t) => {
+    const guesses = (policy: typeof policies.account | typeof policies.address): number => {
+      let [counter, now, made] = [null as Counter | null, START, 0]
+      while (now < START + 24 * HOUR) {
+        counter = counted(counter, policy, now)
+        made++
+        now += waitOf(counter, policy, now)
+      }
+      return made
+    }
+    const [account, address] = [guesses(policies.account), guesses(policies.address)]
+    t.ok(account >= 96 && account <= 115, `${account} guesses a day at an account`)
+    t.ok(address >= 1_440 && address <= 1_500, `${address} guesses a day from an address`)
+  })
+
+  t.test('a clock that was wrong keeps nobody out, and one that is a little ahead lets nobody in', async (t) => {
+    const counter = { level: 50, at: START + 2 * HOUR, expiresAt: START + 3 * HOUR }
+    t.equal(waitOf(counter, policies.account, START), 0)
+    t.equal(waitOf(counter, policies.account, START + HOUR), 2 * HOUR)
+    t.equal(counted(counter, policies.account, START).level, 51, 'nothing is forgiven for time that has not passed')
+  })
+})
+
+test('networks', async (t) => {
+  const same: Array<[string, ...string[]]> = [
+    ['192.0.2.1', '::ffff:192.0.2.1', '::FFFF:c000:201', '192.0.2.1:4711', '[::ffff:192.0.2.1]:4711', '64:ff9b::192.0.2.1'],
+    ['2001:db8:0:0::/64', '2001:db8::1', '2001:0DB8:0000:0000:ffff:ffff:ffff:ffff', '2001:db8::192.0.2.1', '[2001:db8::5]', '[2001:db8::5]:4711'],
+    ['fe80:0:0:0::/64', 'fe80::1%eth0', 'fe80::2'],
+    ['0:0:0:0::/64', '::1', '::'],
+    ['1:2:3:4::/64', '1:2:3:4:5:6:7:8', '1:2:3:4::'],
+    ['unknown', 'unknown'],
+    ['', '']
+  ]
+  for (const [network, ...addresses] of same) {
+    for (const address of addresses) t.equal(networkOf(address), network, address)
+  }
+  t.not(networkOf('192.0.2.1'), networkOf('192.0.2.2'))
+  t.not(networkOf('2001:db8:0:1::1'), networkOf('2001:db8:0:2::1'))
+})
+
+test('known devices', async (t) => {
+  const macs = (...keys: string[]) => (text: string) => keys.map((key) => Buffer.from(`${key}${text}`.padEnd(32).slice(-32)))
+  const value = newDevice('harry', macs('a'))
+  const nonce = value.slice(0, 22)
+  t.match(value, /^[\w-]{22}\.[\w-]{43}$/)
+  t.equal(deviceOf(value, 'harry', macs('a')), nonce)
+  t.equal(deviceOf(value, 'harry', (text) => [Buffer.alloc(32), ...macs('a')(text)]), nonce, 'by any of the secrets')
+  t.equal(deviceOf(value, 'sally', macs('a')), null)
+  t.not(newDevice('harry', macs('a')), value, 'each login has one of its own')
+  for (const wrong of ['', nonce, `${nonce}.`, `${value}A`, ` ${value}`, `${value}\n`, value.replace('.', ''), `${'A'.repeat(22)}${value.slice(22)}`]) {
+    t.equal(deviceOf(wrong, 'harry', macs('a')), null, JSON.stringify(wrong))
+  }
+  for (const last of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_') {
+    const spelt = `${value.slice(0, -1)}${last}`
+    t.equal(deviceOf(spelt, 'harry', macs('a')), spelt === value ? nonce : null, 'one spelling only')
+  }
+})
+
+test('lines', async (t) => {
+  const lines = new Lines()
+  const [first, second] = [stop(), stop()]
+  const order: string[] = []
+  const one = lines.inTurn('a', async () => { await first.here(); order.push('one'); throw new Error('broken') })
+  const two = lines.inTurn('a', async () => { await second.here(); order.push('two'); return 2 })
+  await lines.inTurn('b', async () => { order.push('another line') })
+  t.equal(lines.waiting, 1)
+  first.go()
+  await t.rejects(one, { message: 'broken' })
+  await second.reached
+  t.equal(lines.waiting, 0)
+  second.go()
+  t.equal(await two, 2)
+  t.same(order, ['another line', 'one', 'two'])
+})
+
+/** Each opener gives a way to open the same counters again, as another process would. */
+const openers: Record<string, (t: Test) => Promise<() => Promise<AttemptStore> | AttemptStore>> = {
+  'memory:': async () => { const store = new MemoryAttempts(); return () => store },
+  'lmdb:': async (t) => {
+    const { attempts, close } = openLmdb(t.testdir(), { now: () => START, maxBytes: 16_384 }, silent)
+    t.teardown(close)
+    return () => attempts
+  },
+  'redis:': async (t) => {
+    const { url } = await startRedis(t)
+    return async () => new RedisAttempts(await connect(t, url))
+  }
+}
+
+for (const [kind, opener] of Object.entries(openers)) {
+  test(`the contract of the counters, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
+    const open = await opener(t)
+    const [store, other] = [await open(), await open()]
+    const { account, global } = policies
+
+    t.test('they count as the policy says, step by step', async (t) => {
+      let [counter, now] = [null as Counter | null, START]
+      for (let i = 0; i < 60; i++) {
+        now += [0, 1, 777, 40_000, 5 * MINUTE, 333_333][i % 6] as number
+        const wait = waitOf(counter, account, now)
+        t.equal(await other.waitOf('steps', account, now), wait)
+        t.equal(await store.admit('steps', account, now), wait)
+        if (wait === 0) counter = counted(counter, account, now)
+        if (i % 10 === 0) {
+          await store.uncount('steps')
+          counter = uncounted(counter as Counter)
+        }
+        if (i % 9 === 0) {
+          await other.count('steps', account, now)
+          counter = counted(counter, account, now)
+        }
+      }
+      t.ok(waitOf(counter, account, now) > 0)
+      t.equal(await store.waitOf('steps', account, now), waitOf(counter, account, now))
+    })
+
+    t.test('of many at once, exactly the free ones and one more are admitted', async (t) => {
+      const waits = await Promise.all(times(50, (i) => (i % 2 === 0 ? store : other).admit('at once', account, START)))
+      t.equal(waits.filter((wait) => wait === 0).length, account.free + 1)
+      t.same(new Set(waits), new Set([0, 1_000]))
+    })
+
+    t.test('a count is a count also while there is a wait', async (t) => {
+      await Promise.all(times(1_010, (i) => (i % 2 === 0 ? store : other).count('in any case', global, START)))
+      t.equal(await store.waitOf('in any case', global, START), 60_000)
+      t.equal(await store.waitOf('in any case', global, START + 60_000), 0)
+    })
+
+    t.test('what was never counted can be taken back and forgotten, and is no one else\'s', async (t) => {
+      await store.uncount('never')
+      await store.forget('never')
+      t.equal(await store.waitOf('never', account, START), 0)
+      for (let i = 0; i < 7; i++) await store.admit('forgotten', account, START)
+      t.equal(await store.waitOf('forgotten', account, START), 1_000)
+      await other.forget('forgotten')
+      t.equal(await store.waitOf('forgotten', account, START), 0)
+      t.equal(await store.admit('forgotten', account, START), 0)
+    })
+
+    t.test('a sweep drops what is forgiven and nothing else', async (t) => {
+      await Promise.all(times(1_200, (i) => store.count(`old ${i}`, { ...account, forgiveMs: 1 }, START)))
+      await Promise.all(times(8, () => store.count('young', account, START)))
+      while (await store.sweep(START + 10_000));
+      t.equal(await store.waitOf('young', account, START), 4_000)
+    })
+  })
+}
+
+test('the counters are dropped when all is forgiven', async (t) => {
+  t.test('in memory, where there is also a bound', async (t) => {
+    const store = new MemoryAttempts(100)
+    for (let i = 0; i < 6; i++) store.count('victim', policies.account, START)
+    for (let i = 0; i < 98; i++) store.count(`other ${i}`, policies.account, START)
+    store.count('victim', policies.account, START)
+    for (let i = 0; i < 50; i++) store.count(`more ${i}`, policies.account, START)
+    t.equal(store.waitOf('victim', policies.account, START), 2_000, 'who was counted last stays longest')
+    for (let i = 0; i < 50; i++) store.count(`still more ${i}`, policies.account, START)
+    t.equal(store.waitOf('victim', policies.account, START), 0)
+  })
+
+  t.test('in LMDB', async (t) => {
+    const { attempts, close } = openLmdb(t.testdir(), { now: () => START, maxBytes: 16_384 }, silent)
+    t.teardown(close)
+    await Promise.all(times(1_200, (i) => attempts.count(`key ${i}`, policies.address, START)))
+    let slices = 1
+    while (await attempts.sweep(START + MINUTE)) slices++
+    t.equal(slices, 3)
+    // A policy that forgives nothing would still see them.
+    t.equal(await attempts.admit('key 7', { free: 0, forgiveMs: Infinity, longestMs: HOUR }, START), 0)
+    t.ok(attempts instanceof LmdbAttempts)
+  })
+
+  t.test('in Redis', needs('redis-server'), async (t) => {
+    const { url, client } = await startRedis(t)
+    const store = new RedisAttempts(await connect(t, url))
+    await store.admit('key', policies.account, START)
+    const [key = ''] = await client.keys('*')
+    t.equal(key, 'hatcheck:attempts:key')
+    t.ok(await client.pttl(key) > 15 * MINUTE - 10_000 && await client.pttl(key) <= 15 * MINUTE)
+    await store.uncount('key')
+    t.ok(await client.pttl(key) > 0, 'also after a count was taken back')
+  })
+})
+
+test('an account', async (t) => {
+  t.test('is closed for a while after a hundred failures from a hundred addresses, and another one is not', async (t) => {
+    const { authenticate, asked } = gatekeeper()
+    const { now, pass } = clock()
+    const fastify = await build(t, { authenticate, now })
+    const statuses = []
+    for (let i = 0; i < 100; i++) statuses.push((await new Visitor(fastify, `198.51.100.${i}`).try('Harry')).statusCode)
+    t.same(statuses, [...times(6, () => 401), ...times(94, () => 429)])
+    t.equal(asked.length, 6, 'nothing was checked after that')
+    t.equal((await new Visitor(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303)
+    t.equal((await new Visitor(fastify, '203.0.113.1').try('Harry', RIGHT)).statusCode, 429)
+    pass(999)
+    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 429)
+    pass(1)
+    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 303, 'a try that had to wait counts for nothing')
+    t.same(await statusesOf(times(6, () => new Visitor(fastify).try('Harry'))), { 401: 6 }, 'after a login it begins anew')
+  })
+
+  t.test('is the same however its name is written, and wherever it is tried', async (t) => {
+    const { authenticate, asked } = gatekeeper()
+    const fastify = await build(t, { authenticate })
+    const names = ['Jörg', 'jörg', 'JO\u0308RG', 'jo\u0308rg', ' Jörg ', 'jÖrg', 'JÖRG']
+    for (const name of names) await new Visitor(fastify).try(name)
+    t.same(asked, ['Jörg', 'jörg', 'JÖRG', 'jörg', 'Jörg', 'jÖrg'])
+    t.equal((await new Visitor(fastify).post('/login', { client_name: 'Jörg', pwd: RIGHT })).statusCode, 429, 'as a form too')
+    for (const url of ['//login', '/login/', '/LOGIN', '/login?next=/', '/./login', '/%6Cogin', '/login;x']) {
+      const { statusCode } = await fastify.inject({ method: 'POST', url, payload: { client_name: 'Jörg', password: RIGHT } })
+      t.ok(statusCode === 429 || statusCode === 404, `${url}: ${statusCode}`)
+    }
+    t.equal(asked.length, 6)
+  })
+
+  t.test('does not count what broke a rule, nor what could not be checked', async (t) => {
+    let failure: Error | undefined
+    let asked = 0
+    const fastify = await build(t, {
+      authenticate () {
+        asked++
+        if (failure !== undefined) throw failure
+        return null
+      }
+    })
+    const harry = new Visitor(fastify)
+    for (let i = 0; i < 10; i++) {
+      t.equal((await harry.try('Harry', '')).statusCode, 400)
+      t.equal((await harry.try('Harry', 'a'.repeat(1_025))).statusCode, 400)
+      t.equal((await harry.try('', WRONG)).statusCode, 400)
+    }
+    t.equal(asked, 0)
+    failure = new Error('the directory is down')
+    for (let i = 0; i < 10; i++) t.equal((await harry.try('Harry')).statusCode, 500)
+    t.equal(asked, 10)
+    failure = undefined
+    t.same(await statusesOf(times(10, () => harry.try('Harry'))), { 401: 6, 429: 4 })
+    failure = Object.assign(new Error('no'), { statusCode: 403 })
+    t.same(await statusesOf(times(10, () => harry.try('Sally'))), { 403: 6, 429: 4 }, 'an authenticator may say no by an error')
+    failure = Object.assign(new Error('no'), { statusCode: 401 })
+    for (let i = 0; i < 38; i++) await harry.try(`visitor ${i}`)
+    t.equal((await harry.try('another')).statusCode, 401)
+    t.equal((await harry.try('one more')).statusCode, 429, 'and these count for the address')
+  })
+
+  t.test('is tried one after another: of fifty wrong passwords at once six are checked, fifty right ones are all let in', async (t) => {
+    const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
+    await fastify.accounts?.add('Harry', RIGHT)
+    t.same(await statusesOf(times(50, () => new Visitor(fastify).try('Harry', RIGHT))), { 303: 50 })
+    t.same(await statusesOf(times(50, () => new Visitor(fastify).try('Harry'))), { 401: 6, 429: 44 })
+  })
+
+  t.test('has a line that is no longer than the queue of the hashing', async (t) => {
+    const { here, reached, go } = stop()
+    let asked = 0
+    const fastify = await build(t, {
+      async authenticate () {
+        if (++asked === 1) await here()
+        return null
+      }
+    })
+    const allAnswered = gate()
+    let busy = 0
+    const tries = times(100, async () => {
+      const response = await new Visitor(fastify).try('Harry')
+      if (response.statusCode === 503 && ++busy === 35) allAnswered.open()
+      return response
+    })
+    await reached
+    await allAnswered.passed
+    t.equal(asked, 1, 'those over the limit are refused before anything is checked')
+    t.equal((await new Visitor(fastify).get('/')).statusCode, 200)
+    go()
+    t.same(await statusesOf(tries), { 401: 6, 429: 59, 503: 35 })
+  })
+})
+
+test('a device that is known', async (t) => {
+  t.test('lets its owner in while others keep guessing, and only there', async (t) => {
+    const { authenticate } = gatekeeper()
+    const fastify = await build(t, { authenticate, now: clock().now })
+    const [owner, stranger] = [new Visitor(fastify, '203.0.113.1'), new Visitor(fastify)]
+    t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
+    await owner.post('/logout')
+    t.same([...owner.cookies.keys()], ['hatcheck-device'])
+    for (let i = 0; i < 60; i++) await stranger.try('Harry')
+    for (let i = 0; i < 60; i++) await stranger.try(`visitor ${i}`)
+    t.equal((await stranger.try('Harry', RIGHT)).statusCode, 429)
+    const { cookieHeader } = owner
+    const copy = (name: string, password: string): Promise<LightMyRequestResponse> => new Visitor(fastify).try(name, password, { cookie: cookieHeader })
+    t.equal((await copy(' hARRY', RIGHT)).statusCode, 303, 'from the address of the attacker, too')
+    t.equal((await copy('Sally', RIGHT)).statusCode, 429, 'it is for this account')
+    t.equal((await new Visitor(fastify).try('Harry', RIGHT, { cookie: `hatcheck-device=${'A'.repeat(22)}.${'A'.repeat(43)}; ${cookieHeader}` })).statusCode, 303, 'a planted one does no harm')
+    t.same(await statusesOf(times(10, () => copy('Harry', WRONG))), { 401: 6, 429: 4 }, 'it has a counter of its own')
+    t.equal((await new Visitor(fastify, '203.0.113.7').try('Sally', RIGHT)).statusCode, 303, 'nor does it count for the address')
+  })
+
+  t.test('has a cookie that opens nothing, and as much protection as the session\'s', async (t) => {
+    const fastify = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate }, { trustProxy: true })
+    const https = { 'x-forwarded-proto': 'https', host: 'hatcheck.example.com' }
+    const harry = new Visitor(fastify)
+    const { headers, body } = await harry.try('Harry', RIGHT, https)
+    const lines = headers['set-cookie'] as string[]
+    t.equal(lines.length, 2)
+    t.match(lines[0], /^__Host-hatcheck-device=[\w-]{22}\.[\w-]{43}; Max-Age=15552000; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+    t.notMatch(body, 'device')
+    const { value = '' } = { value: harry.cookies.get('__Host-hatcheck-device') }
+    for (const cookie of [`__Host-hatcheck-device=${value}`, `__Host-hatcheck=${value}`]) {
+      t.same((await harry.send({ url: '/', headers: { ...https, cookie, accept: 'application/json' } })).json(), { user: null })
+    }
+    const custom = await build(t, { authenticate: gatekeeper().authenticate, sessionCookieName: 'sid', sessionCookiePath: '/app' })
+    t.match((await new Visitor(custom).try('Harry', RIGHT)).headers['set-cookie'], [/^sid-device=\S+; Max-Age=15552000; Path=\/app; HttpOnly; SameSite=Lax$/, /^sid=/])
+    t.equal((await new Visitor(custom).try('Harry', WRONG)).headers['set-cookie'], undefined)
+  })
+
+  t.test('is known after a change of the secret key, as long as the old one is accepted', async (t) => {
+    const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
+    const [owner, stranger] = [new Visitor(fastify, '203.0.113.1'), new Visitor(fastify)]
+    await owner.try('Harry', RIGHT)
+    for (let i = 0; i < 7; i++) await stranger.try('Harry')
+    const { cookieHeader: old } = owner
+    const keys = ['another key for tests only 0123456789abcdef', 'key for tests only: '.padEnd(48, '0123456789abcdef')] as const
+    fastify.sessions.setSecretKeys(keys)
+    t.equal((await stranger.try('Harry', RIGHT, { cookie: old })).statusCode, 303)
+    t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
+    const { cookieHeader: fresh } = owner
+    for (let i = 0; i < 7; i++) await new Visitor(fastify).try('Harry')
+    fastify.sessions.setSecretKeys(keys.slice(0, 1))
+    t.equal((await new Visitor(fastify).try('Harry', RIGHT, { cookie: old })).statusCode, 429)
+    t.equal((await new Visitor(fastify).try('Harry', RIGHT, { cookie: fresh })).statusCode, 303)
+  })
+})
+
+test('an address', async (t) => {
+  t.test('that tries 5,000 passwords on 500 names gets the documented number, and a user elsewhere logs in', async (t) => {
+    const { authenticate, asked } = gatekeeper()
+    const { now, pass } = clock()
+    const fastify = await build(t, { authenticate, now })
+    const attacker = new Visitor(fastify)
+    const statuses: Record<number, number> = {}
+    for (let i = 0; i < 5_000; i++) {
+      const { statusCode } = await attacker.try(`user ${i % 500}`)
+      statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
+      if (i === 2_500) t.equal((await new Visitor(fastify, '203.0.113.1').try('user 7', RIGHT)).statusCode, 303)
+    }
+    t.same(statuses, { 401: 51, 429: 4_949 })
+    t.equal(asked.length, 52)
+    t.equal((await new Visitor(fastify, '203.0.113.1').try('user 8', RIGHT)).statusCode, 303)
+    t.equal((await attacker.try('user 8', RIGHT)).statusCode, 429, 'a right one is not found out there')
+    pass(1_000)
+    t.equal((await attacker.try('user 9', RIGHT)).statusCode, 303)
+    t.equal((await attacker.try('user 10')).statusCode, 401)
+    t.match(await attacker.try('user 11'), { statusCode: 429, headers: { 'retry-after': '2' } }, 'a login of one\'s own takes nothing back')
+  })
+
+  t.test('of IPv6 is its network, one of IPv4 is the same in either form', async (t) => {
+    const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
+    for (let i = 0; i < 51; i++) {
+      t.equal((await new Visitor(fastify, `2001:db8:0:1::${i.toString(16)}`).try(`user ${i}`)).statusCode, 401)
+      t.equal((await new Visitor(fastify, i % 2 === 0 ? '192.0.2.9' : '::ffff:192.0.2.9').try(`person ${i}`)).statusCode, 401)
+    }
+    t.equal((await new Visitor(fastify, '2001:db8:0:1:ffff::').try('Harry')).statusCode, 429)
+    t.equal((await new Visitor(fastify, '2001:db8:0:2::1').try('Harry')).statusCode, 401)
+    t.equal((await new Visitor(fastify, '192.0.2.9').try('Harry')).statusCode, 429)
+    t.equal((await new Visitor(fastify, '192.0.2.10').try('Harry')).statusCode, 401)
+  })
+
+  t.test('is the visitor\'s behind a proxy that is trusted, and the proxy\'s otherwise', async (t) => {
+    const through = (from: string): Record<string, string> => ({ 'x-forwarded-for': from })
+    const trusting = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'auto' }, { trustProxy: '127.0.0.1' })
+    for (let i = 0; i < 51; i++) await new Visitor(trusting, '127.0.0.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}, 192.0.2.1`))
+    t.equal((await new Visitor(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.1'))).statusCode, 429)
+    t.equal((await new Visitor(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.2'))).statusCode, 303)
+    const unaware = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'auto' })
+    for (let i = 0; i < 51; i++) await new Visitor(unaware, '192.0.2.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}`))
+    t.equal((await new Visitor(unaware, '192.0.2.1').try('Harry', RIGHT, through('10.0.0.99'))).statusCode, 429)
+  })
+
+  t.test('cannot sign up more often than it may fail', async (t) => {
+    const { now } = clock()
+    const fastify = await build(t, { now })
+    // As many failures as are free, less one: accounts cost a hash each.
+    for (let i = 0; i < 49; i++) await fastify.hatcheck.countSignup({ ip: '192.0.2.1' } as never)
+    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 303)
+    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 303, 'who has an account may log in')
+    t.equal((await new Visitor(fastify).try('Sally', RIGHT)).statusCode, 303)
+    t.equal((await new Visitor(fastify).try('Sue', RIGHT)).statusCode, 429)
+    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 429)
+    t.equal((await new Visitor(fastify, '192.0.2.2').try('Sue', 'short')).statusCode, 400)
+    t.equal((await new Visitor(fastify, '192.0.2.2').try('Sue', RIGHT)).statusCode, 303)
+    t.same((await fastify.accounts?.list())?.map(({ name }) => name), ['Harry', 'Sally', 'Sue'])
+  })
+})
+
+test('all addresses together are slowed down, but no device that is known', async (t) => {
+  const { authenticate, asked } = gatekeeper()
+  const { now, pass } = clock()
+  const fastify = await build(t, { authenticate, now })
+  const owner = new Visitor(fastify, '203.0.113.1')
+  await owner.try('Harry', RIGHT)
+  for (let i = 0; i < 1_001; i++) await new Visitor(fastify, `10.0.${i >> 8}.${i & 255}`).try(`user ${i}`)
+  t.equal(asked.length, 1_002)
+  t.match(await new Visitor(fastify, '203.0.113.2').try('Sally', RIGHT), { statusCode: 429, headers: { 'retry-after': '1' } })
+  t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
+  pass(1_000)
+  t.equal((await new Visitor(fastify, '203.0.113.2').try('Sally', RIGHT)).statusCode, 303)
+})
+
+test('the answer', async (t) => {
+  t.test('is byte for byte the same for a name that exists and one that does not, before and after', async (t) => {
+    const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
+    await fastify.accounts?.add('Harry', RIGHT)
+    await fastify.accounts?.add('Sally', RIGHT)
+    await fastify.accounts?.disable('Sally')
+    for (const headers of [{}, { accept: 'text/html' }]) {
+      for (let i = 0; i < 8; i++) {
+        const answers = []
+        for (const [name, password] of [['Harry', WRONG], ['Molly', WRONG], ['Sally', RIGHT]] as const) {
+          const answer = await new Visitor(fastify, `198.51.100.${i}`).try(name, password, headers)
+          answers.push(textOf(answer).replaceAll(`value=\\"${name}\\"`, 'value'))
+        }
+        t.equal(answers[1], answers[0])
+        t.equal(answers[2], answers[0])
+        t.match(answers[0], new RegExp(`"statusCode":${i < 6 && !('accept' in headers) ? 401 : 429}`))
+      }
+    }
+  })
+
+  t.test('says when to come again, as problem+json and on the page', async (t) => {
+    const { now, pass } = clock()
+    const lines: string[] = []
+    const fastify = await build(t, { authenticate: gatekeeper().authenticate, now }, { logger: { level: 'info', stream: { write (line) { lines.push(line) } } } })
+    const harry = new Visitor(fastify)
+    for (let i = 0; i < 6; i++) await harry.try('Harry')
+    pass(1)
+    const json = await harry.try('Harry', RIGHT, { accept: 'application/json' })
+    t.equal(json.statusCode, 429)
+    t.equal(json.headers['content-type'], 'application/problem+json; charset=utf-8')
+    t.equal(json.headers['retry-after'], '1', 'whole seconds, never 0')
+    t.same(json.json(), {
+      type: 'about:blank',
+      title: 'Too Many Requests',
+      status: 429,
+      detail: 'Too many logins have failed. Please try again in 1 second.',
+      code: 'HATCHECK_THROTTLED'
+    })
+    const page = await harry.try('Harry', RIGHT, { accept: 'text/html' })
+    t.equal(page.statusCode, 429)
+    t.equal(page.headers['retry-after'], '1')
+    t.equal(page.headers['content-type'], 'text/html; charset=utf-8')
+    t.match(page.body, 'role="alert">Too many logins have failed. Please try again in 1 second.</p>')
+    t.match(page.body, 'name="client_name" value="Harry"')
+    t.notMatch(page.body, RIGHT)
+    const events = lines.map((line) => JSON.parse(line)).filter(({ event }) => event === 'authn_login_throttled')
+    t.equal(events.length, 2, 'each is in the audit log once')
+    t.match(events[0], { user: 'Harry', reason: 'account' })
+    for (let i = 0; i < 12; i++) {
+      pass(HOUR)
+      await harry.try('Harry')
+    }
+    const { detail } = await long(harry, pass)
+    t.match(detail, /^Too many logins have failed\. Please try again in \d+ minutes\.$/)
+
+    async function long (visitor: Visitor, pass: (ms: number) => void): Promise<{ detail: string }> {
+      for (;;) {
+        const answer = await visitor.try('Harry')
+        const seconds = Number(answer.headers['retry-after'] ?? 0)
+        if (seconds >= 120) return answer.json()
+        pass(seconds * 1_000)
+      }
+    }
+  })
+
+  t.test('costs one hash whatever is wrong', async (t) => {
+    const { accounts } = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
+    await accounts?.add('Harry', RIGHT)
+    await accounts?.add('Sally', RIGHT)
+    await accounts?.disable('Sally')
+    // Without a turn of the event loop no hash can end.
+    const begun = async (): Promise<void> => { for (let i = 0; i < 100; i++) await Promise.resolve() }
+    for (const [name, password] of [['Harry', WRONG], ['nobody', WRONG], ['Sally', RIGHT]] as const) {
+      const others = times(64, () => hashPassword(RIGHT))
+      await begun()
+      const answer = accounts?.authenticate(name, password)
+      await begun()
+      assertNotBusy()
+      others.push(hashPassword(RIGHT))
+      await begun()
+      t.throws(() => { assertNotBusy() }, { code: 'HATCHECK_BUSY' }, `${name}: of the 66 places it has taken one`)
+      t.equal(await answer, null)
+      await Promise.all(others)
+    }
+  })
+})
+
+test('two instances on one store count together, and so does one that starts anew', async (t) => {
+  const check = async (t: Test, sessionStore: string): Promise<void> => {
+    const { now } = clock()
+    const open = (): Promise<FastifyInstance> => build(t, { sessionStore, authenticate: gatekeeper().authenticate, now })
+    const [one, other] = [await open(), await open()]
+    const owner = new Visitor(one, '203.0.113.1')
+    await owner.try('Harry', RIGHT)
+    const tries = times(20, (i) => new Visitor(i % 2 === 0 ? one : other, `198.51.100.${i}`).try('Harry'))
+    t.same(await statusesOf(tries), { 401: 6, 429: 14 })
+    await one.close()
+    await other.close()
+    const again = await open()
+    t.equal((await new Visitor(again).try('Harry', RIGHT)).statusCode, 429)
+    const back = new Visitor(again)
+    back.cookies.set('hatcheck-device', owner.cookies.get('hatcheck-device') as string)
+    t.equal((await back.try('Harry', RIGHT)).statusCode, 303)
+  }
+  t.test('LMDB', async (t) => { await check(t, `lmdb:${t.testdir()}`) })
+  t.test('Redis', needs('redis-server'), async (t) => { await check(t, (await startRedis(t)).url) })
+
+  for (const kind of ['lmdb', 'redis'] as const) {
+    t.test(`two processes, on ${kind}`, kind === 'redis' ? needs('redis-server') : {}, async (t) => {
+      const url = kind === 'redis' ? (await startRedis(t)).url : `lmdb:${t.testdir()}`
+      const processes = [startStoreProcess(t, url), startStoreProcess(t, url)]
+      const waits = await Promise.all(times(40, async (i) => await processes[i % 2]?.('attempts.admit', 'account:x', policies.account, START)))
+      t.equal(waits.filter((wait) => wait === 0).length, 6)
+    })
+  }
+})
+
+test('counters that cannot be read or written let nobody in', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const { authenticate, asked } = gatekeeper()
+  const fastify = await build(t, { sessionStore: server.url, authenticate })
+  await server.stop()
+  for (const password of [WRONG, RIGHT]) t.match(await new Visitor(fastify).try('Harry', password), { statusCode: 503, headers: { 'retry-after': '1' } })
+  await server.start()
+  const { attempts } = fastify.hatcheck.storage
+  Object.assign(attempts, { async admit () { throw Object.assign(new Error('no space left on device'), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 }) } })
+  for (const password of [WRONG, RIGHT]) t.equal((await new Visitor(fastify).try('Harry', password)).statusCode, 503, 'read, but not written')
+  t.equal(asked.length, 0, 'no password is checked')
+})
+
+test('an application with its own store and authenticator is throttled too, and its own routes are not', async (t) => {
+  const { authenticate, asked } = gatekeeper()
+  const { sessions } = openLmdb(t.testdir(), { now: Date.now, maxBytes: 16_384 }, silent)
+  t.teardown(() => sessions.close())
+  const fastify = await buildHost(t, { routes: true, authenticate, sessionStore: sessions })
+  fastify.post('/own', async (request) => { await request.login('Harry') })
+  t.same(await statusesOf(times(10, () => new Visitor(fastify).try('Harry'))), { 401: 6, 429: 4 })
+  t.equal(asked.length, 6)
+  const response = await fastify.inject({ method: 'POST', url: '/own' })
+  t.equal(response.statusCode, 200)
+  t.match(response.headers['set-cookie'], /^hatcheck=/, 'and sets no cookie but the session\'s')
+})
+
+test('five hundred logins at once', async (t) => {
+  const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
+  await fastify.accounts?.add('Harry', RIGHT)
+  const harry = new Visitor(fastify, '203.0.113.1')
+  t.equal((await harry.try('Harry', RIGHT)).statusCode, 303)
+  let [answered, hashed] = [0, 0]
+  const tries = times(500, async (i) => {
+    const response = await new Visitor(fastify, `10.0.${i >> 8}.${i & 255}`).try(`user ${i}`)
+    answered++
+    if (response.statusCode === 401) hashed++
+    return response
+  })
+  const isAnswered = (): boolean => answered === 500
+  let reads = 0
+  for (; !isAnswered(); reads++) {
+    const { body } = await harry.get('/')
+    if (!body.includes('Harry Your account is logged in.')) t.fail(body)
+    // Requests by inject leave the event loop no turn of its own.
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+  t.ok(reads > hashed, `${reads} reads while ${hashed} passwords were hashed`)
+  const statuses = await statusesOf(tries)
+  t.ok((statuses[401] ?? 0) >= 66 && (statuses[401] ?? 0) <= 80, JSON.stringify(statuses))
+  t.equal((statuses[503] ?? 0) + (statuses[401] ?? 0), 500)
+})
