@@ -1,0 +1,188 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { hatcheckService } from '../app.js'
+
+// npm run enumeration [-- --samples=500]
+//
+// Does the time of a refused login tell which names exist? And do those who are logged in notice an attack on the logins?
+// The service runs in a process of its own, on LMDB, and is asked over TCP.
+
+const RIGHT = 'correct horse battery'
+const WRONG = 'staple of something else'
+const HOUR = 3_600_000
+/** Moved on by so much, the throttle has forgotten every failure. */
+const LATER_MS = 2 * HOUR
+const READS = 2_000
+const ATTACKERS = 500
+
+const { values: { samples: wanted, serve } } = parseArgs({ options: { samples: { type: 'string', default: '500' }, serve: { type: 'string' } } })
+const samples = Number(wanted)
+if (serve === undefined) await measure()
+else await runService(serve)
+
+/** The parent says when the clock is to be moved on. */
+async function runService (folder: string): Promise<void> {
+  let ahead = 0
+  const fastify = Fastify({ logger: false }) as unknown as FastifyInstance
+  await fastify.register(hatcheckService, {
+    mode: 'service',
+    secretKey: crypto.getRandomValues(new Uint8Array(32)),
+    sessionStore: `lmdb:${folder}`,
+    sessionCookieSecure: 'auto',
+    sessionLifetime: 400 * 86_400,
+    sessionIdleTimeout: 400 * 86_400,
+    now: () => Date.now() + ahead
+  })
+  await fastify.ready()
+  for (const name of ['Harry', 'Sally']) await fastify.accounts?.add(name, RIGHT)
+  await fastify.accounts?.disable('Sally')
+  process.on('disconnect', () => { fastify.close().finally(() => { process.exit() }) })
+  process.on('message', () => {
+    ahead += LATER_MS
+    process.send?.('moved on')
+  })
+  await fastify.listen({ host: '127.0.0.1', port: 0 })
+  process.send?.((fastify.server.address() as AddressInfo).port)
+}
+
+async function measure (): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'hatcheck-enumeration-'))
+  const child = fork(import.meta.filename, ['--serve', join(folder, 'lmdb')])
+  try {
+    const [port] = await once(child, 'message') as [number]
+    await compareLogins(port, child)
+    await compareReads(port, child)
+  } finally {
+    const ended = once(child, 'exit')
+    if (child.connected) child.disconnect()
+    await ended
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** The cases take turns, in an order that changes from round to round, so that what disturbs the machine meets them alike. */
+async function compareLogins (port: number, child: ChildProcess): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const cases = { 'wrong password': ['Harry', WRONG], 'unknown name': ['Molly', WRONG], 'disabled account': ['Sally', RIGHT] } as const
+  const names = Object.keys(cases) as Array<keyof typeof cases>
+  const took: Record<keyof typeof cases, number[]> = { 'wrong password': [], 'unknown name': [], 'disabled account': [] }
+  for (let round = -10; round < samples; round++) {
+    await moveOn(child)
+    for (const name of shuffled(names)) {
+      const before = performance.now()
+      const [user, password] = cases[name]
+      const { status } = await login(port, agent, user, password)
+      if (status !== 401) throw new Error(`${name}: ${status}`)
+      // The first rounds warm up.
+      if (round >= 0) took[name].push(performance.now() - before)
+    }
+  }
+  agent.destroy()
+  const known = took['wrong password']
+  console.log(`${samples} refused logins of each kind`)
+  for (const name of names) {
+    const { share, z } = mannWhitney(known, took[name])
+    const off = (median(took[name]) / median(known) - 1) * 100
+    const verdict = Math.abs(off) <= 5 && Math.abs(share - 0.5) <= 0.06
+    if (!verdict) process.exitCode = 1
+    console.log(`${name.padEnd(18)}median ${median(took[name]).toFixed(2)} ms (${off >= 0 ? '+' : ''}${off.toFixed(1)} %); ` +
+      `slower than a wrong password in ${(share * 100).toFixed(1)} % of pairs, z ${z.toFixed(2)}: ${verdict ? 'alike' : 'DIFFERENT'}`)
+  }
+}
+
+/** Reads of one who is logged in: while nothing happens, and while 500 others are logging in over and over. */
+async function compareReads (port: number, child: ChildProcess): Promise<void> {
+  await moveOn(child)
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const { cookie } = await login(port, agent, 'Harry', RIGHT)
+  const read = async (): Promise<number> => {
+    const before = performance.now()
+    const { status, body } = await send(port, agent, { cookie })
+    if (status !== 200 || !body.includes('Harry Your account is logged in.')) throw new Error(`a read got ${status}`)
+    return performance.now() - before
+  }
+  for (let i = 0; i < READS; i++) await read()
+  const idle: number[] = []
+  for (let i = 0; i < READS; i++) idle.push(await read())
+
+  const crowd = new Agent({ keepAlive: true, maxSockets: ATTACKERS })
+  const statuses: Record<number, number> = {}
+  const ending = new AbortController()
+  // A browser waits for a moment before it asks again; so does each of these.
+  const attack = Array.from({ length: ATTACKERS }, async (_, i) => {
+    while (!ending.signal.aborted) {
+      const { status } = await login(port, crowd, `user ${i}`, WRONG)
+      statuses[status] = (statuses[status] ?? 0) + 1
+      await new Promise((resolve) => { setTimeout(resolve, 1_000 + Math.random() * 1_000) })
+    }
+  })
+  const moving = setInterval(() => { child.send('move on') }, 500)
+  const busy: number[] = []
+  await new Promise((resolve) => { setTimeout(resolve, 1_000) })
+  for (let i = 0; i < READS; i++) busy.push(await read())
+  ending.abort()
+  clearInterval(moving)
+  await Promise.all(attack)
+  agent.destroy()
+  crowd.destroy()
+  const ratio = median(busy) / median(idle)
+  console.log(`reads of one who is logged in: median ${median(idle).toFixed(2)} ms when nothing happens, ` +
+    `${median(busy).toFixed(2)} ms while ${ATTACKERS} are logging in (${ratio.toFixed(2)} x); p99 ${quantile(idle, 0.99).toFixed(2)} and ${quantile(busy, 0.99).toFixed(2)} ms; ` +
+    `answers of the logins ${JSON.stringify(statuses)}`)
+}
+
+async function moveOn (child: ChildProcess): Promise<void> {
+  const moved = once(child, 'message')
+  child.send('move on')
+  await moved
+}
+
+interface Answer {
+  status: number
+  cookie: string
+  body: string
+}
+
+function login (port: number, agent: Agent, name: string, password: string): Promise<Answer> {
+  return send(port, agent, { 'content-type': 'application/json' }, JSON.stringify({ client_name: name, password }))
+}
+
+function send (port: number, agent: Agent, headers: Record<string, string>, body?: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ host: '127.0.0.1', port, agent, headers, path: body === undefined ? '/' : '/login', method: body === undefined ? 'GET' : 'POST' }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (part: string) => { text += part }).on('end', () => {
+        const cookie = (response.headers['set-cookie'] ?? []).map((line) => line.split(';')[0]).join('; ')
+        resolve({ status: response.statusCode ?? 0, cookie, body: text })
+      })
+    })
+    asking.on('error', reject).end(body)
+  })
+}
+
+/** In how many of all pairs the second is the greater one, and how far that is from a half, in standard deviations. */
+function mannWhitney (first: readonly number[], second: readonly number[]): { share: number, z: number } {
+  const [n, m] = [first.length, second.length]
+  let u = 0
+  for (const a of first) for (const b of second) u += b > a ? 1 : b === a ? 0.5 : 0
+  return { share: u / (n * m), z: (u - n * m / 2) / Math.sqrt(n * m * (n + m + 1) / 12) }
+}
+
+function median (values: readonly number[]): number {
+  return quantile(values, 0.5)
+}
+
+function quantile (values: readonly number[], q: number): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(q * (values.length - 1))] ?? NaN
+}
+
+function shuffled<T> (values: readonly T[]): T[] {
+  return values.map((value) => ({ value, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ value }) => value)
+}
