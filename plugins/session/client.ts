@@ -1,6 +1,6 @@
 import Bowser from 'bowser'
-import { isIP } from 'node:net'
 import { isLoopback } from '../config/loopback.js'
+import { addressIn } from '../config/network.js'
 import { fromJson } from './json.js'
 import { OWN_PREFIX } from './own-fields.js'
 import type { SessionFields } from './store.js'
@@ -49,12 +49,9 @@ function clientOf (userAgent = ''): string {
 /** The first 24 bits of an IPv4 address, 48 of an IPv6 address. */
 function addressOf (ip = ''): string {
   // Behind a proxy it is whatever that has written.
-  if (isIP(ip) === 0) return UNKNOWN.address
-  const address = ip.replace(/^::ffff:(?=[\d.]+$)/i, '')
-  if (isLoopback(address)) return 'this machine'
-  if (isIP(address) === 4) return address.replace(/\d+$/, 'x')
-  const { hostname } = new URL(`http://[${address.replace(/%.*$/, '')}]`)
-  const [head = '', tail = ''] = hostname.slice(1, -1).split('::').map((part) => part === '' ? [] : part.split(':'))
-  const groups = [...head, ...Array<string>(8 - head.length - tail.length).fill('0'), ...tail]
-  return `${groups.slice(0, 3).join(':')}::x`
+  const address = addressIn(ip)
+  if (address === null) return UNKNOWN.address
+  const { version, parts } = address
+  if (isLoopback(parts.join(version === 4 ? '.' : ':'))) return 'this machine'
+  return version === 4 ? [...parts.slice(0, 3), 'x'].join('.') : `${parts.slice(0, 3).join(':')}::x`
 }

@@ -5,10 +5,10 @@ import { createHash } from 'node:crypto'
 import { accountKey } from '../accounts/name.js'
 import { assertNotBusy } from '../accounts/password.js'
 import type { Authenticate } from '../auth.js'
+import { networkOf } from '../config/network.js'
 import { cookieValues } from '../session/ticket.js'
 import { deviceOf, newDevice, type MacsOf } from './device.js'
 import { Lines } from './lines.js'
-import { networkOf } from './network.js'
 import { policies, type Policy } from './policy.js'
 
 declare module 'fastify' {

@@ -71,12 +71,13 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
 
   /** A browser is asked for the password; what it was about to do goes along. */
   function askForPassword (error: Parameters<typeof hatcheck.handleError>[0], request: FastifyRequest, reply: FastifyReply): void {
-    const isForForm = ['HATCHECK_REAUTHENTICATE', 'HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_PASSWORD'].includes(error.code)
+    const isForForm = ['HATCHECK_REAUTHENTICATE', 'HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED'].includes(error.code)
     const accept = request.headers.accept ?? ''
     if (!isForForm || !accept.includes('text/html') || hatcheck.prefersJson(request)) {
       hatcheck.handleError(error, request, reply)
       return
     }
+    if ('headers' in error) reply.headers(error.headers as Record<string, string>)
     const target = targetOf(request.body)
     hatcheck.page(reply.code(error.statusCode ?? 401), passwordPage({
       prefix,
