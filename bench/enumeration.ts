@@ -12,7 +12,7 @@ import { hatcheckService } from '../app.js'
 // npm run enumeration [-- --samples=500]
 //
 // Does the time of a refused login tell which names exist? And do those who are logged in notice an attack on the logins?
-// The service runs in a process of its own, on LMDB, and is asked over TCP.
+// The service, those who attack it and those who measure are processes of their own; the service is on LMDB, and asked over TCP.
 
 const RIGHT = 'correct horse battery'
 const WRONG = 'staple of something else'
@@ -22,10 +22,11 @@ const LATER_MS = 2 * HOUR
 const READS = 2_000
 const ATTACKERS = 500
 
-const { values: { samples: wanted, serve } } = parseArgs({ options: { samples: { type: 'string', default: '500' }, serve: { type: 'string' } } })
+const { values: { samples: wanted, serve, attack } } = parseArgs({ options: { samples: { type: 'string', default: '500' }, serve: { type: 'string' }, attack: { type: 'string' } } })
 const samples = Number(wanted)
-if (serve === undefined) await measure()
-else await runService(serve)
+if (serve !== undefined) await runService(serve)
+else if (attack !== undefined) await runAttack(Number(attack))
+else await measure()
 
 /** The parent says when the clock is to be moved on. */
 async function runService (folder: string): Promise<void> {
@@ -50,6 +51,26 @@ async function runService (folder: string): Promise<void> {
   })
   await fastify.listen({ host: '127.0.0.1', port: 0 })
   process.send?.((fastify.server.address() as AddressInfo).port)
+}
+
+/** Logs in as 500 people at once, over and over, until it is told to stop; then tells what it was answered. */
+async function runAttack (port: number): Promise<void> {
+  const ending = new AbortController()
+  process.on('message', () => { ending.abort() })
+  const agent = new Agent({ keepAlive: true, maxSockets: ATTACKERS })
+  const statuses: Record<number, number> = {}
+  const attackers = Array.from({ length: ATTACKERS }, async (_, i) => {
+    while (!ending.signal.aborted) {
+      const { status } = await login(port, agent, `user ${i}`, WRONG)
+      statuses[status] = (statuses[status] ?? 0) + 1
+      // A person who is told to come again waits for a moment.
+      await new Promise((resolve) => { setTimeout(resolve, 1_000 + Math.random() * 1_000) })
+    }
+  })
+  await Promise.all(attackers)
+  agent.destroy()
+  process.send?.(statuses)
+  process.disconnect()
 }
 
 async function measure (): Promise<void> {
@@ -112,26 +133,16 @@ async function compareReads (port: number, child: ChildProcess): Promise<void> {
   const idle: number[] = []
   for (let i = 0; i < READS; i++) idle.push(await read())
 
-  const crowd = new Agent({ keepAlive: true, maxSockets: ATTACKERS })
-  const statuses: Record<number, number> = {}
-  const ending = new AbortController()
-  // A browser waits for a moment before it asks again; so does each of these.
-  const attack = Array.from({ length: ATTACKERS }, async (_, i) => {
-    while (!ending.signal.aborted) {
-      const { status } = await login(port, crowd, `user ${i}`, WRONG)
-      statuses[status] = (statuses[status] ?? 0) + 1
-      await new Promise((resolve) => { setTimeout(resolve, 1_000 + Math.random() * 1_000) })
-    }
-  })
+  const attackers = fork(import.meta.filename, ['--attack', String(port)])
   const moving = setInterval(() => { child.send('move on') }, 500)
   const busy: number[] = []
-  await new Promise((resolve) => { setTimeout(resolve, 1_000) })
+  await new Promise((resolve) => { setTimeout(resolve, 2_000) })
   for (let i = 0; i < READS; i++) busy.push(await read())
-  ending.abort()
   clearInterval(moving)
-  await Promise.all(attack)
+  const told = once(attackers, 'message')
+  attackers.send('stop')
+  const [statuses] = await told
   agent.destroy()
-  crowd.destroy()
   const ratio = median(busy) / median(idle)
   console.log(`reads of one who is logged in: median ${median(idle).toFixed(2)} ms when nothing happens, ` +
     `${median(busy).toFixed(2)} ms while ${ATTACKERS} are logging in (${ratio.toFixed(2)} x); p99 ${quantile(idle, 0.99).toFixed(2)} and ${quantile(busy, 0.99).toFixed(2)} ms; ` +
