@@ -13,6 +13,8 @@ const TAKES: Record<string, string> = {
   '/login': 'GET, HEAD, OPTIONS, POST',
   '/logout': 'GET, HEAD, OPTIONS, POST',
   '/password': 'GET, HEAD, OPTIONS, POST',
+  '/session': 'GET, HEAD, OPTIONS',
+  '/session/:key': 'DELETE, GET, HEAD, OPTIONS, PUT',
   '/sessions': 'DELETE, GET, HEAD, OPTIONS, POST',
   '/sessions/:handle': 'DELETE, OPTIONS'
 }

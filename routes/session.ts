@@ -1,0 +1,99 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import createError from '@fastify/error'
+import { expiryOf } from '../plugins/session/clock.js'
+import { SessionValueError } from '../plugins/session/errors.js'
+import type { LazySession } from '../plugins/session/lazy-session.js'
+import { iso } from './sessions/time.js'
+
+export const NoSuchKeyError = createError('HATCHECK_NO_SUCH_KEY', 'The session has nothing under this key.', 404)
+export const IdentityKeyError = createError('HATCHECK_IDENTITY_KEY', 'client_name and authenticatedAt say who is logged in: POST /login and POST /logout change them, and nothing else does.', 403)
+
+/** Keys of the session that are no data: who is logged in, and since when. */
+const IDENTITY: ReadonlySet<string> = new Set(['client_name', 'authenticatedAt'])
+
+/** JSON that escapes everything but ASCII, as that of Python does, is up to three times as long as what is stored. */
+const BODY_PER_STORED_BYTE = 3
+
+type WithKey = { Params: { key: string } }
+
+/** The session for programs in any language: who has it, until when, and its data, value by value. */
+export default async function session (fastify: FastifyInstance): Promise<void> {
+  const { config, handleError, handleOf, sessionOf } = fastify.hatcheck
+  // The handlers of an application trust what is in a session, so whoever has its cookie must not write there.
+  if (config.mode === 'plugin') return
+  const bodyLimit = BODY_PER_STORED_BYTE * config.sessionMaxBytes
+  // A form has no types: "1" would come back as text.
+  fastify.removeContentTypeParser('application/x-www-form-urlencoded')
+
+  fastify.get('/session', async (request) => {
+    const session = sessionOf(request)
+    const { record, user } = session
+    return {
+      user: user === null ? null : { name: user.name, authenticatedAt: iso(user.authenticatedAt) },
+      createdAt: record === null ? null : iso(record.createdAt),
+      expiresAt: record === null ? null : iso(expiryOf(record, config.lifetimes)),
+      permanent: session.permanent,
+      handle: handleOf(request) ?? null,
+      data: Object.fromEntries(Object.entries(session.toObject()).filter(([key]) => !IDENTITY.has(key)))
+    }
+  })
+
+  fastify.get<WithKey>('/session/:key', async (request, reply) => sendJson(reply, valueOf(sessionOf(request), request.params.key)))
+
+  fastify.put<WithKey>('/session/:key', { bodyLimit, onRequest: keepIdentity, errorHandler: blameCaller }, async (request, reply) => {
+    const session = sessionOf(request)
+    const { params: { key }, body } = request
+    if (body === undefined) throw new SessionValueError('the body', 'missing')
+    const isNew = !session.has(key)
+    session.set(key, body)
+    await save(session)
+    return await reply.code(isNew ? 201 : 204).send()
+  })
+
+  fastify.delete<WithKey>('/session/:key', { bodyLimit, onRequest: keepIdentity }, async (request, reply) => {
+    const session = sessionOf(request)
+    const { key } = request.params
+    const value = valueOf(session, key)
+    session.delete(key)
+    await save(session)
+    return sendJson(reply, value)
+  })
+
+  /** A key or a value that no session can have is a mistake in the program where a handler has set it; here it is the caller's. */
+  function blameCaller (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+    if (error.code === 'HATCHECK_SESSION_KEY' || error.code === 'HATCHECK_SESSION_VALUE') error.statusCode = 400
+    handleError(error, request, reply)
+  }
+}
+
+async function keepIdentity (request: FastifyRequest): Promise<void> {
+  if (IDENTITY.has((request as FastifyRequest<WithKey>).params.key)) throw new IdentityKeyError()
+}
+
+/** @throws NoSuchKeyError */
+function valueOf (session: LazySession, key: string): unknown {
+  // A name that something else has written into the session is nobody's who is logged in.
+  const value = IDENTITY.has(key) ? identityOf(session)[key] : session.get(key)
+  if (value === undefined) throw new NoSuchKeyError()
+  return value
+}
+
+function identityOf ({ user }: LazySession): Record<string, unknown> {
+  return user === null ? {} : { client_name: user.name, authenticatedAt: user.authenticatedAt }
+}
+
+/** Stores it before the answer, which says what has become of it. */
+async function save (session: LazySession): Promise<void> {
+  try {
+    await session.save()
+  } catch (error) {
+    // Not tried again with the response: what is answered with an error must not be stored after all.
+    session.phase = 'committed'
+    throw error
+  }
+}
+
+/** With its type: by itself Fastify takes text for text, and null for nothing. */
+function sendJson (reply: FastifyReply, value: unknown): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(value))
+}

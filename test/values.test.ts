@@ -1,0 +1,322 @@
+import type { LightMyRequestResponse } from 'fastify'
+import { test, type Test } from 'tap'
+import type { HatcheckOptions } from '../app.js'
+import { fieldsWith } from '../app.js'
+import { OWN_PREFIX } from '../plugins/session/own-fields.js'
+import { Client, build, buildHost, needs } from './helper.js'
+import { startRedis } from './redis.js'
+import { breakable, kinds, openStore, stop, watched } from './watched-store.js'
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+const url = (key: string): string => `/session/${encodeURIComponent(key)}`
+
+/** A program that speaks JSON. */
+class Program extends Client {
+  put (key: string, value: unknown): Promise<LightMyRequestResponse> {
+    return this.putText(key, JSON.stringify(value))
+  }
+
+  putText (key: string, payload: string, headers: Record<string, string> = JSON_TYPE): Promise<LightMyRequestResponse> {
+    return this.send({ method: 'PUT', url: url(key), payload, headers })
+  }
+
+  take (key: string): Promise<LightMyRequestResponse> {
+    return this.send({ method: 'DELETE', url: url(key) })
+  }
+
+  async data (): Promise<Record<string, unknown>> {
+    return (await this.get('/session')).json().data
+  }
+}
+
+async function program (t: Test, options: HatcheckOptions & { mode?: 'service' | 'demo' } = {}): Promise<Program> {
+  return new Program(await build(t, { mode: 'service', sessionCookieSecure: 'auto', authenticate: (name) => ({ name }), ...options }))
+}
+
+const VALUES: Record<string, unknown> = {
+  text: 'apple',
+  'text that is empty': '',
+  'text that looks like JSON': '{"a":1}',
+  number: -12.5,
+  nothing: 0,
+  true: true,
+  false: false,
+  null: null,
+  list: ['apple', ['pear'], null],
+  'list without anything': [],
+  object: { a: { b: ['c'] }, ü: '\u2028' },
+  'object without anything': {}
+}
+
+for (const kind of [...kinds, 'redis:'] as const) {
+  test(`a program keeps values in a session and takes them out again, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
+    const caller = await program(t, { sessionStore: kind === 'redis:' ? (await startRedis(t)).url : openStore(t, kind) })
+    for (const [key, value] of Object.entries(VALUES)) {
+      const missing = await caller.get(url(key))
+      t.match([missing.statusCode, missing.json()], [404, { code: 'HATCHECK_NO_SUCH_KEY' }], key)
+      const created = await caller.put(key, 'something else')
+      t.match([created.statusCode, created.body], [201, ''])
+      const replaced = await caller.put(key, value)
+      t.match([replaced.statusCode, replaced.body], [204, ''])
+      const found = await caller.get(url(key))
+      t.match([found.statusCode, found.headers['content-type'], found.body], [200, 'application/json; charset=utf-8', JSON.stringify(value)])
+    }
+    t.strictSame(await caller.data(), VALUES)
+    t.equal((await caller.login()).statusCode, 303)
+    t.strictSame(await caller.data(), VALUES, 'a login takes them along')
+    for (const [key, value] of Object.entries(VALUES)) {
+      const taken = await caller.take(key)
+      t.match([taken.statusCode, taken.headers['content-type'], taken.body], [200, 'application/json; charset=utf-8', JSON.stringify(value)], key)
+      t.equal((await caller.take(key)).statusCode, 404)
+    }
+    t.strictSame(await caller.data(), {})
+    await caller.put('cart', ['apple'])
+    const { cookieHeader } = caller
+    await caller.post('/logout')
+    const copy = await caller.get('/session', { cookie: cookieHeader })
+    t.match(copy.json(), { user: null, createdAt: null, data: {} }, 'a logout ends them')
+  })
+}
+
+test('looking makes no session, and the first value does', async (t) => {
+  const store = openStore(t, 'memory:')
+  const caller = await program(t, { sessionStore: store })
+  const nobody = await caller.get('/session')
+  t.strictSame(nobody.json(), { user: null, createdAt: null, expiresAt: null, permanent: false, handle: null, data: {} })
+  for (const response of [nobody, await caller.get('/session/cart'), await caller.send({ method: 'HEAD', url: '/session' }), await caller.take('cart')]) {
+    t.equal(response.headers['set-cookie'], undefined)
+  }
+  for (const refused of [await caller.put('get', 1), await caller.putText('cart', '{'), await caller.put('cart', 'x'.repeat(16_384))]) {
+    t.ok(refused.statusCode >= 400)
+    t.equal(refused.headers['set-cookie'], undefined)
+  }
+  t.equal(await store.count(), 0)
+  const first = await caller.put('cart', ['apple'])
+  t.match(first.headers['set-cookie'], /^hatcheck=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/)
+  t.equal((await caller.put('cart', ['pear'])).headers['set-cookie'], undefined, 'and it stays the same session')
+  t.equal(await store.count(), 1)
+})
+
+test('GET /session says whose session it is, since when and until when', async (t) => {
+  let time = Date.parse('2026-01-31T12:00:00Z')
+  const store = openStore(t, 'memory:', { now: () => time })
+  const caller = await program(t, { sessionStore: store, now: () => time })
+  await caller.put('cart', ['apple'])
+  time += 60_000
+  await caller.login()
+  const handle = (await caller.get('/sessions', { accept: 'application/json' })).json().sessions[0].handle
+  time += 30_000
+  const session = await caller.get('/session', { accept: 'text/html' })
+  t.equal(session.headers['content-type'], 'application/json; charset=utf-8', 'also to a browser')
+  t.strictSame(session.json(), {
+    user: { name: 'Harry', authenticatedAt: '2026-01-31T12:01:00.000Z' },
+    createdAt: '2026-01-31T12:01:00.000Z',
+    expiresAt: '2026-01-31T13:01:00.000Z',
+    permanent: false,
+    handle,
+    data: { cart: ['apple'] }
+  })
+  const [stored] = await store.ofUser('Harry')
+  t.not(Object.keys(fieldsWith(OWN_PREFIX, stored?.record.fields ?? {})).length, 0, 'what is hatcheck\'s own is there, and not shown')
+
+  await caller.post('/login', { client_name: 'Harry', password: '12345678', permanent: 'on' })
+  t.match((await caller.get('/session')).json(), { permanent: true, expiresAt: '2026-02-14T12:01:30.000Z', data: { cart: ['apple'] } })
+  time += 29.5 * 86_400_000
+  t.match((await caller.get('/session')).json(), { user: null, createdAt: null, data: {} }, 'and when it is over, it is')
+})
+
+test('the lifetime is told where it ends before the idle time', async (t) => {
+  let time = Date.parse('2026-01-31T12:00:00Z')
+  const caller = await program(t, { now: () => time, sessionIdleTimeout: 3_600, sessionLifetime: 4_000 })
+  await caller.put('cart', 1)
+  time += 1_000_000
+  await caller.put('cart', 2)
+  t.equal((await caller.get('/session')).json().expiresAt, '2026-01-31T13:06:40.000Z')
+})
+
+test('who is logged in can be read there and not written', async (t) => {
+  const caller = await program(t)
+  for (const key of ['client_name', 'authenticatedAt']) t.equal((await caller.get(url(key))).statusCode, 404)
+  for (const isLoggedIn of [false, true]) {
+    if (isLoggedIn) await caller.login()
+    for (const spelling of ['client_name', 'client%5Fname', '%63lient_name', 'authenticatedAt']) {
+      for (const method of ['PUT', 'DELETE'] as const) {
+        const refused = await caller.send({ method, url: `/session/${spelling}`, ...method === 'PUT' && { payload: '"Sally"', headers: JSON_TYPE } })
+        t.match([refused.statusCode, refused.json()], [403, { code: 'HATCHECK_IDENTITY_KEY', detail: /POST \/login/ }], `${method} ${spelling}`)
+      }
+    }
+    t.equal((await caller.get('/session')).json().user?.name, isLoggedIn ? 'Harry' : undefined)
+  }
+  t.equal((await caller.get('/session/client_name')).body, '"Harry"')
+  const { user: { authenticatedAt } } = (await caller.get('/session')).json()
+  t.equal((await caller.get('/session/authenticatedAt')).body, String(Date.parse(authenticatedAt)))
+})
+
+test('a name that an application has left in the session is nobody who is logged in', async (t) => {
+  const store = openStore(t, 'memory:')
+  const host = await buildHost(t, { sessionStore: store })
+  host.post('/', async ({ session }) => { session.client_name = 'Harry' })
+  const cookie = String((await host.inject({ method: 'POST', url: '/', headers: { host: 'localhost' } })).headers['set-cookie']).split(';')[0] ?? ''
+  const caller = await program(t, { sessionStore: store })
+  t.equal((await caller.get('/session/client_name', { cookie })).statusCode, 404)
+  t.match((await caller.get('/session', { cookie })).json(), { user: null, createdAt: /^\d/, data: {} })
+})
+
+test('a key is any text that a session can have, in percent-encoding', async (t) => {
+  const caller = await program(t)
+  const good = ['a/b', 'a b', 'ü', '\u{1f600}', '%', '%25', '.', '..', 'a?b#c', 'a&b=c', ':key', '*', '0', 'Cart', 'cart', '"', '\\', '\0', 'x'.repeat(100), 'hatcheck', 'user']
+  for (const key of good) {
+    if (key !== '.' && key !== '..') t.equal((await caller.put(key, key)).statusCode, 201, key)
+    else t.equal((await caller.putText(`x${key}`, JSON.stringify(key))).statusCode, 201, key)
+  }
+  t.same(Object.keys(await caller.data()).sort(), good.map((key) => key === '.' || key === '..' ? `x${key}` : key).sort())
+  for (const key of good.slice(9)) t.equal((await caller.get(url(key))).body, JSON.stringify(key), key)
+
+  const bad = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'toJSON', 'then', 'get', 'set', 'pop', 'save', 'destroy', 'regenerate', 'cookie', 'permanent', 'sessionId', 'hatcheck:', 'hatcheck:flash', 'hatcheck:client', '']
+  for (const key of bad) {
+    const refused = await caller.put(key, 1)
+    t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_SESSION_KEY', detail: /^A session key must be/ }], key)
+    t.equal((await caller.get(url(key))).statusCode, 404, key)
+    t.equal((await caller.take(key)).statusCode, 404, key)
+  }
+  for (const path of ['/session/%zz', '/session/%ff', '/session/%ed%a0%80']) t.equal((await caller.send({ method: 'PUT', url: path, payload: '1', headers: JSON_TYPE })).statusCode, 400, path)
+  t.equal((await caller.put('x'.repeat(101), 1)).statusCode, 414)
+  t.equal((await caller.get('/session/a/b')).statusCode, 404)
+})
+
+test('a value is JSON, and nothing else is one', async (t) => {
+  const caller = await program(t)
+  await caller.put('cart', ['apple'])
+  const refusals: Array<[status: number, payload: string | undefined, headers: Record<string, string>]> = [
+    [400, undefined, {}],
+    [400, undefined, JSON_TYPE],
+    [400, '', JSON_TYPE],
+    [400, '{', JSON_TYPE],
+    [400, 'apple', JSON_TYPE],
+    [400, '[1,]', JSON_TYPE],
+    [400, 'undefined', JSON_TYPE],
+    [400, 'NaN', JSON_TYPE],
+    [400, '1e999', JSON_TYPE],
+    [400, '["a", -1e999]', JSON_TYPE],
+    [400, '{"__proto__": {"isAdmin": true}}', JSON_TYPE],
+    [400, '[{"constructor": {"prototype": {"isAdmin": true}}}]', JSON_TYPE],
+    [415, '1', {}],
+    [415, 'a=1', { 'content-type': 'application/x-www-form-urlencoded' }],
+    [415, '1', { 'content-type': 'text/plain' }],
+    [415, '{"a":1}', { 'content-type': 'application/merge-patch+json' }],
+    [415, '<a/>', { 'content-type': 'application/xml' }]
+  ]
+  for (const [status, payload, headers] of refusals) {
+    for (const accept of ['application/json', 'text/html']) {
+      const refused = await caller.send({ method: 'PUT', url: '/session/cart', headers: { accept, ...headers }, ...payload !== undefined && { payload } })
+      t.equal(refused.statusCode, status, `${JSON.stringify(headers)} ${payload}`)
+      t.match(refused.headers['content-type'], accept === 'text/html' ? 'text/html' : 'application/problem+json')
+    }
+  }
+  const deep = await caller.putText('deep', '['.repeat(8_000) + ']'.repeat(8_000))
+  t.ok([201, 400].includes(deep.statusCode), 'a deep value is stored or refused')
+  t.equal((await caller.get('/session/deep')).statusCode, deep.statusCode === 201 ? 200 : 404)
+  t.equal((await caller.get('/session/cart')).body, '["apple"]', 'the value is what it was')
+  t.equal((await caller.putText('cart', ' [ "pear" ]\n', { 'content-type': 'application/json; charset=utf-8' })).statusCode, 204)
+  t.equal((await caller.get('/session/cart')).body, '["pear"]')
+})
+
+test('what is too large is refused, and the session stays as it was', async (t) => {
+  const caller = await program(t, { sessionMaxBytes: 1_000 })
+  const fits = 'ü'.repeat(450)
+  const escaped = `"${'\\u00fc'.repeat(450)}"`
+  t.equal((await caller.putText('text', escaped)).statusCode, 201, 'what is long because it is escaped does fit')
+  t.equal((await caller.get('/session/text')).json(), fits)
+  const over = await caller.put('more', 'x'.repeat(100))
+  t.match([over.statusCode, over.json()], [413, { code: 'HATCHECK_SESSION_TOO_LARGE' }])
+  t.equal((await caller.put('text', 'x'.repeat(1_000))).statusCode, 413)
+  t.equal((await caller.put('text', 'x'.repeat(10_000))).statusCode, 413)
+  t.equal((await caller.send({ method: 'DELETE', url: '/session/text', payload: JSON.stringify('x'.repeat(10_000)), headers: JSON_TYPE })).statusCode, 413)
+  t.strictSame(await caller.data(), { text: fits })
+})
+
+for (const kind of kinds) {
+  test(`a value for a session that ends meanwhile is a 409, and brings nothing back, on ${kind}`, async (t) => {
+    for (const method of ['PUT', 'DELETE'] as const) {
+      const store = openStore(t, kind)
+      let pause: ReturnType<typeof stop> | null = null
+      const caller = await program(t, { sessionStore: watched(store, (call) => call === 'patch' ? pause?.here() : undefined) })
+      await caller.login()
+      await caller.put('cart', ['apple'])
+      const { cookieHeader: cookie } = caller
+      pause = stop()
+      const writing = method === 'PUT' ? caller.put('cart', ['pear']) : caller.take('cart')
+      await pause.reached
+      await caller.post('/logout')
+      pause.go()
+      const late = await writing
+      t.match([late.statusCode, late.json()], [409, { code: 'HATCHECK_SESSION_GONE' }])
+      t.equal(late.headers['set-cookie'], undefined)
+      t.match((await caller.get('/session', { cookie })).json(), { user: null, data: {} })
+      t.equal(await store.count(), 0)
+    }
+  })
+
+  test(`values under two keys, set at once, are both there, on ${kind}`, async (t) => {
+    let pause: ReturnType<typeof stop> | null = null
+    const caller = await program(t, { sessionStore: watched(openStore(t, kind), (call) => call === 'patch' ? pause?.here() : undefined) })
+    await caller.put('cart', ['apple'])
+    const held = pause = stop()
+    const slow = caller.put('cart', ['pear'])
+    await held.reached
+    pause = null
+    t.equal((await caller.put('size', 42)).statusCode, 201)
+    held.go()
+    t.equal((await slow).statusCode, 204)
+    t.strictSame(await caller.data(), { cart: ['pear'], size: 42 })
+  })
+}
+
+test('what could not be stored is a 503, and is not stored after all', async (t) => {
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  let patches = 0
+  const caller = await program(t, { sessionStore: watched(store, (call) => { if (call === 'patch' || call === 'create') patches++ }) })
+  down('create')
+  const none = await caller.put('cart', ['apple'])
+  t.match([none.statusCode, none.headers['retry-after'], none.headers['set-cookie']], [503, '1', undefined])
+  up()
+  await caller.put('cart', ['apple'])
+  patches = 0
+  down('patch')
+  for (const failed of [await caller.put('cart', ['pear']), await caller.take('cart')]) {
+    t.match([failed.statusCode, failed.headers['retry-after'], failed.headers['set-cookie']], [503, '1', undefined])
+    t.match(failed.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  }
+  t.equal(patches, 2, 'each is tried once')
+  up()
+  t.strictSame(await caller.data(), { cart: ['apple'] })
+  down()
+  for (const failed of [await caller.get('/session'), await caller.get('/session/cart'), await caller.put('cart', 1), await caller.take('cart')]) {
+    t.match([failed.statusCode, failed.headers['set-cookie']], [503, undefined])
+  }
+})
+
+test('another site cannot write there, and a cookie that cannot travel is not promised', async (t) => {
+  const caller = await program(t)
+  await caller.put('cart', ['apple'])
+  for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' }, { origin: 'https://evil.example' }]) {
+    for (const method of ['PUT', 'DELETE'] as const) {
+      const refused = await caller.send({ method, url: '/session/cart', headers: { ...headers, ...JSON_TYPE }, payload: '1' })
+      t.match([refused.statusCode, refused.json()], [403, { code: 'HATCHECK_CROSS_ORIGIN' }])
+    }
+  }
+  t.strictSame(await caller.data(), { cart: ['apple'] })
+  const plain = await program(t, { sessionCookieSecure: 'true' })
+  const refused = await plain.put('cart', 1)
+  t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_INSECURE_TRANSPORT' }])
+})
+
+test('an application that trusts its sessions does not have them written from outside', async (t) => {
+  const host = await buildHost(t, { routes: true, prefix: '/auth', authenticate: (name) => ({ name }) })
+  host.get('/is-admin', async ({ session }) => session.get('isAdmin' as never) ?? false)
+  for (const path of ['/session', '/auth/session', '/session/isAdmin', '/auth/session/isAdmin']) {
+    for (const method of ['GET', 'PUT', 'DELETE'] as const) {
+      t.equal((await host.inject({ method, url: path, ...method === 'PUT' && { payload: 'true', headers: JSON_TYPE } })).statusCode, 404, `${method} ${path}`)
+    }
+  }
+})
