@@ -1,13 +1,40 @@
 import closeWithGrace from 'close-with-grace'
-import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyHttpOptions, type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import { realpathSync } from 'node:fs'
+import type { Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { hatcheckService } from './app.js'
 import { loadDotEnv, readEnvironment, type ServiceConfig } from './plugins/config/environment.js'
 
-/** Requests under way at a SIGTERM have so long to end, in ms. */
-const GRACE_MS = 10_000
+/** Requests under way at a SIGTERM have so long to end, in ms; then their connections are closed. */
+const GRACE_MS = 5_000
+/** So long after a SIGTERM the process ends in any case, in ms: a store may take 5 s to write what is left, and Docker waits for 10 s. */
+const LONGEST_STOP_MS = 10_000
 const DRAIN_EVERY_MS = 50
+
+/**
+ * What a connection may take, in ms, so that slow ones (slowloris) end and others do not wait for them. By default Fastify
+ * would wait for a request for ever. All that is sent here is small.
+ *
+ * Sources: mod_reqtimeout of Apache gives headers 20 to 40 s; https://nodejs.org/api/http.html#serverheaderstimeout
+ */
+const TIMEOUTS = {
+  /** All of a request, with its body. */
+  requestTimeout: 10_000,
+  /** Nothing moves, such as when nobody takes the answer. Longer than any answer takes. */
+  connectionTimeout: 30_000,
+  /** Between two requests. Proxies give up an idle connection after 60 s (nginx, AWS), and have to be the first to do so. */
+  keepAliveTimeout: 72_000,
+  /** Node looks at the first and the next so often, and not every 30 s. */
+  http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000 }
+} satisfies FastifyHttpOptions<Server>
+
+/** What Fastify says of an address, in other words. */
+const ADDRESS_ERRORS: Record<string, string> = {
+  FST_ERR_BAD_URL: 'The address of this request cannot be decoded.',
+  FST_ERR_MAX_PARAM_LENGTH: 'A part of this address is longer than 100 characters.'
+}
+
 /** No line of today has any of them. These are here for the line that someone adds in a hurry. */
 const SECRET_FIELDS = ['password', 'pwd', 'cookie', 'secretKey', 'body.password', 'body.pwd',
   'headers.cookie', 'headers.authorization', 'headers["set-cookie"]']
@@ -36,7 +63,7 @@ export async function serve (): Promise<void> {
       log.error({ err: error }, 'the secret keys cannot be read anew; they stay as they were')
     }
   })
-  closeWithGrace({ delay: GRACE_MS, skip: ['SIGHUP'], logger: { error: (text: unknown) => { log.error(text) } } }, async ({ err: error, signal }) => {
+  closeWithGrace({ delay: LONGEST_STOP_MS, skip: ['SIGHUP'], logger: { error: (text: unknown) => { log.error(text) } } }, async ({ err: error, signal }) => {
     if (error === undefined) {
       log.info(`${signal} received: hatcheck stops`)
       hatcheck.audit('sys_shutdown', null, { reason: String(signal) })
@@ -46,7 +73,10 @@ export async function serve (): Promise<void> {
     }
     // A connection that was busy when the closing began is idle after its answer, and would keep the server open.
     const draining = setInterval(() => { running.server.closeIdleConnections() }, DRAIN_EVERY_MS)
+    // Node looks for slow ones no more, and one that never ends its request would keep it open too.
+    const cutting = setTimeout(() => { running.server.closeAllConnections() }, GRACE_MS)
     await running.close()
+    clearTimeout(cutting)
     clearInterval(draining)
   })
 }
@@ -55,10 +85,11 @@ async function build ({ logLevel, trustProxy, mode, options }: ServiceConfig): P
   const fastify = Fastify({
     logger: await loggerOptions(logLevel),
     trustProxy,
-    // An address that cannot be decoded reaches no route and no error handler.
+    ...TIMEOUTS,
+    // An address that cannot be decoded, or is too long, reaches no route and no error handler.
     frameworkErrors: (error, request, reply) => {
       // Its text would tell the whole address, with the query, in the answer and in the log.
-      if (error.code === 'FST_ERR_BAD_URL') error.message = 'The address of this request cannot be decoded.'
+      error.message = ADDRESS_ERRORS[error.code] ?? error.message
       fastify.hatcheck.handleError(error, request as never, reply as never)
     }
   }) as unknown as FastifyInstance

@@ -10,9 +10,11 @@ import { breakable, openStore } from './watched-store.js'
 /** What there is, and the methods that it takes. */
 const TAKES: Record<string, string> = {
   '/': 'GET, HEAD, OPTIONS',
+  '/healthz': 'GET, HEAD, OPTIONS',
   '/login': 'GET, HEAD, OPTIONS, POST',
   '/logout': 'GET, HEAD, OPTIONS, POST',
   '/password': 'GET, HEAD, OPTIONS, POST',
+  '/readyz': 'GET, HEAD, OPTIONS',
   '/session': 'GET, HEAD, OPTIONS',
   '/session/:key': 'DELETE, GET, HEAD, OPTIONS, PUT',
   '/sessions': 'DELETE, GET, HEAD, OPTIONS, POST',
@@ -81,10 +83,24 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
     const { store, down, up } = breakable(openStore(t, 'memory:'))
     const { fastify } = await serve(t, { mode, sessionStore: store, authenticate }, isHttps ? { trustProxy: true } : {})
     const cookie = await login(fastify, proxy)
+    await fastify.inject({ method: 'PUT', url: '/session/kept', payload: '0', headers: { ...proxy, ...JSON_TYPE, cookie } })
+    const put = (payload: string, headers: Record<string, string> = JSON_TYPE, key = 'cart'): InjectOptions => ({ method: 'PUT', url: `/session/${key}`, payload, headers })
     const post = (payload: string, headers: Record<string, string> = FORM): InjectOptions => ({ method: 'POST', url: '/login', payload, headers })
     const cases: Array<[status: number, request: InjectOptions, isBroken?: boolean]> = [
       [200, { url: '/' }],
       [200, { url: '/login' }],
+      [200, { url: '/healthz' }],
+      [200, { url: '/readyz' }],
+      [200, { url: '/session', headers: { cookie } }],
+      [201, put('1')],
+      [204, put('1', { ...JSON_TYPE, cookie }, 'kept')],
+      [400, put('{')],
+      [403, put('"Sally"', JSON_TYPE, 'client_name')],
+      [404, { method: 'DELETE', url: '/session/nothing' }],
+      [413, put('x'.repeat(50_000))],
+      [415, put('<a/>', { 'content-type': 'application/xml' })],
+      [503, { url: '/readyz' }, true],
+      [503, put('1', { ...JSON_TYPE, cookie }), true],
       [200, { url: '/logout', headers: { 'sec-purpose': 'prefetch' } }],
       [303, { url: '/login', headers: { cookie } }],
       [303, post(GOOD)],

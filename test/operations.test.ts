@@ -1,0 +1,165 @@
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { test } from 'tap'
+import { Client, build, buildHost, needs } from './helper.js'
+import { startRedis } from './redis.js'
+import { startService, until } from './service.js'
+import { breakable, eventually, openStore, watched } from './watched-store.js'
+
+const authenticate = (name: string): { name: string } => ({ name })
+
+async function statusOf (fastify: FastifyInstance, url: string): Promise<number> {
+  return (await fastify.inject(url)).statusCode
+}
+
+test('the service says that it serves, whatever its store does, and that it is ready, if its store is', async (t) => {
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const calls: string[] = []
+  const fastify = await build(t, { mode: 'service', authenticate, sessionStore: watched(store, (call) => { calls.push(call) }) })
+  const harry = new Client(fastify)
+  await harry.login()
+  calls.length = 0
+  for (const state of ['up', 'down']) {
+    if (state === 'down') down()
+    const healthy = await harry.get('/healthz')
+    t.match([healthy.statusCode, healthy.body, healthy.headers['content-type'], healthy.headers['set-cookie']],
+      [200, '{"status":"ok"}', 'application/json; charset=utf-8', undefined], state)
+  }
+  t.strictSame(calls, [], 'the store is not asked')
+  const unready = await harry.get('/readyz')
+  t.match([unready.statusCode, unready.headers['retry-after'], unready.json()], [503, '1', { code: 'HATCHECK_STORE_UNAVAILABLE' }])
+  t.notMatch(unready.body, 'ENOENT', 'why, is in the log')
+  up()
+  const ready = await harry.get('/readyz')
+  t.match([ready.statusCode, ready.body, ready.headers['cache-control']], [200, '{"status":"ready"}', 'no-store'])
+  t.strictSame(calls, ['ping', 'ping'], 'no session is read')
+})
+
+test('who watches over the service does not fill its log', async (t) => {
+  for (const level of ['info', 'fatal']) {
+    const { store, down } = breakable(openStore(t, 'memory:'))
+    const lines: string[] = []
+    const server: FastifyServerOptions = { logger: { level, stream: { write (line: string) { lines.push(line) } } } }
+    const fastify = await build(t, { mode: 'service', authenticate, sessionStore: store }, server)
+    await fastify.ready()
+    lines.length = 0
+    for (const url of ['/healthz', '/readyz']) t.equal(await statusOf(fastify, url), 200)
+    t.strictSame(lines, [])
+    await statusOf(fastify, '/')
+    t.equal(lines.length > 0, level === 'info', 'as others do')
+    lines.length = 0
+    down()
+    t.equal(await statusOf(fastify, '/readyz'), 503)
+    t.equal(lines.some((line) => line.includes('ENOENT')), level === 'info', 'unless something is wrong')
+  }
+})
+
+test('demo mode tells nobody from elsewhere how it is, and an application has its own such routes', async (t) => {
+  const demo = await build(t)
+  const host = await buildHost(t, { routes: true, authenticate })
+  for (const url of ['/healthz', '/readyz']) {
+    t.equal(await statusOf(demo, url), 200)
+    t.equal((await demo.inject({ url, headers: { host: 'hatcheck.example' } })).statusCode, 403)
+    t.equal(await statusOf(host, url), 404)
+  }
+})
+
+test('a service whose Redis is down is not ready, and is again when it is back', needs('redis-server'), async (t) => {
+  const redis = await startRedis(t)
+  const fastify = await build(t, { mode: 'service', sessionStore: redis.url })
+  t.equal(await statusOf(fastify, '/readyz'), 200)
+  redis.signal('SIGSTOP')
+  t.equal(await statusOf(fastify, '/readyz'), 503, 'it hangs')
+  t.equal(await statusOf(fastify, '/healthz'), 200)
+  await redis.stop()
+  t.equal(await statusOf(fastify, '/readyz'), 503, 'it is gone')
+  t.equal(await statusOf(fastify, '/healthz'), 200)
+  await redis.start()
+  await eventually(t, 'it is ready', async () => await statusOf(fastify, '/readyz') === 200)
+})
+
+test('at SIGTERM the service is not ready any more, answers what is under way, and does not wait for what never ends', async (t) => {
+  const service = await startService(t, t.testdir())
+  const body = 'client_name=Harry&password=12345678'
+  const [socket, endless] = [open(service.url), open(service.url)]
+  for (const each of [socket, endless]) {
+    each.write(`POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, -1)}`)
+  }
+  await until('both logins are under way', () => service.output().split('"/login"').length > 2)
+  const ended = service.end('SIGTERM')
+  await until('nobody else is let in', () => fetch(`${service.url}/readyz`).then(() => false, () => true))
+  socket.write(`${body.slice(-1)}GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+  t.strictSame(statusLines(await allFrom(socket)), ['303 See Other', '503 Service Unavailable'])
+  t.notOk(endless.closed)
+  t.strictSame(statusLines(await allFrom(endless)), [])
+  t.equal(await ended, 0)
+})
+
+test('500 slow connections are closed, and nobody has to wait for them', { timeout: 60_000 }, async (t) => {
+  const service = await startService(t, t.testdir(), { LOG_LEVEL: 'info' })
+  const { url } = service
+  const before = memoryOf(service.child.pid)
+  const drip = (begin: string, more: string) => (socket: Socket): void => {
+    socket.write(begin)
+    const dripping = setInterval(() => { socket.write(more) }, 1_000)
+    socket.on('close', () => { clearInterval(dripping) })
+  }
+  const kinds: Array<[count: number, what: string, behave: (socket: Socket) => void]> = [
+    [200, 'headers without an end', drip('GET / HTTP/1.1\r\nHost: localhost\r\n', 'X-A: b\r\n')],
+    [200, 'a body without an end', drip('PUT /session/a HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n', '1')],
+    [50, 'half a line', (socket) => { socket.write('GET') }],
+    [50, 'nothing', () => {}]
+  ]
+  const ends: Array<{ what: string, statuses: string[] }> = []
+  const slow = kinds.flatMap(([count, what, behave]) => Array.from({ length: count }, async () => {
+    const socket = open(url)
+    await once(socket, 'connect')
+    behave(socket)
+    ends.push({ what, statuses: statusLines(await allFrom(socket)) })
+  }))
+  let peak = 0
+  let served = 0
+  while (ends.length < slow.length) {
+    const signal = AbortSignal.timeout(5_000)
+    const login = await fetch(`${url}/login`, { signal, method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password: '12345678' }) })
+    const cookie = login.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+    const cart = await fetch(`${url}/session/cart`, { signal, method: 'PUT', headers: { cookie, 'content-type': 'application/json' }, body: '[]' })
+    if (login.status !== 303 || cart.status !== 201) t.fail(`${login.status} ${cart.status}`)
+    served++
+    peak = Math.max(peak, memoryOf(service.child.pid))
+    await new Promise((resolve) => { setTimeout(resolve, 200) })
+  }
+  t.ok(served > 5, `${served} others have logged in and stored something meanwhile`)
+  await Promise.all(slow)
+  t.equal(ends.length, 500)
+  t.strictSame(ends.filter(({ statuses }) => statuses.join() !== '408 Request Timeout'), [], 'each is told why')
+  t.comment(`${before} MiB before, ${peak} MiB at most`)
+  t.ok(peak < before + 100, 'and they cost little memory')
+  t.equal((await fetch(`${url}/healthz`)).status, 200)
+  t.equal(await service.end(), 0)
+})
+
+function open (url: string): Socket {
+  const { hostname, port } = new URL(url)
+  return connect({ host: hostname, port: Number(port) }).on('error', () => {})
+}
+
+/** What comes until the other side closes the connection. */
+async function allFrom (socket: Socket): Promise<string> {
+  let text = ''
+  socket.on('data', (chunk) => { text += chunk.toString('latin1') })
+  if (!socket.closed) await once(socket, 'close')
+  return text
+}
+
+function statusLines (text: string): string[] {
+  return [...text.matchAll(/^HTTP\/1\.1 (.+)\r$/gm)].map(([, status = '']) => status)
+}
+
+/** The resident memory of a process in MiB; 0 where the system does not tell. */
+function memoryOf (pid = 0): number {
+  const file = `/proc/${pid}/status`
+  return existsSync(file) ? Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(file, 'utf8'))?.[1]) / 1024) : 0
+}
