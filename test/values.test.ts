@@ -164,13 +164,10 @@ test('a name that an application has left in the session is nobody who is logged
 
 test('a key is any text that a session can have, in percent-encoding', async (t) => {
   const caller = await program(t)
-  const good = ['a/b', 'a b', 'ü', '\u{1f600}', '%', '%25', '.', '..', 'a?b#c', 'a&b=c', ':key', '*', '0', 'Cart', 'cart', '"', '\\', '\0', 'x'.repeat(100), 'hatcheck', 'user']
-  for (const key of good) {
-    if (key !== '.' && key !== '..') t.equal((await caller.put(key, key)).statusCode, 201, key)
-    else t.equal((await caller.putText(`x${key}`, JSON.stringify(key))).statusCode, 201, key)
-  }
-  t.same(Object.keys(await caller.data()).sort(), good.map((key) => key === '.' || key === '..' ? `x${key}` : key).sort())
-  for (const key of good.slice(9)) t.equal((await caller.get(url(key))).body, JSON.stringify(key), key)
+  const good = ['a/b', 'a b', 'ü', '\u{1f600}', '%', '%25', 'a.b', 'a?b#c', 'a&b=c', ':key', '*', '0', 'Cart', 'cart', '"', '\\', '\0', 'x'.repeat(100), 'hatcheck', 'user']
+  for (const key of good) t.equal((await caller.put(key, key)).statusCode, 201, JSON.stringify(key))
+  t.same(Object.keys(await caller.data()).sort(), [...good].sort())
+  for (const key of good) t.equal((await caller.get(url(key))).body, JSON.stringify(key), JSON.stringify(key))
 
   const bad = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'toJSON', 'then', 'get', 'set', 'pop', 'save', 'destroy', 'regenerate', 'cookie', 'permanent', 'sessionId', 'hatcheck:', 'hatcheck:flash', 'hatcheck:client', '']
   for (const key of bad) {
