@@ -83,7 +83,7 @@ export class Client {
 
 /** The line that sets the session cookie, without that of the known device. */
 export function sessionCookieOf ({ headers }: LightMyRequestResponse): string | undefined {
-  return [headers['set-cookie'] ?? []].flat().find((line) => /^(?:__Host-)?hatcheck=/.test(line))
+  return [headers['set-cookie'] ?? []].flat().find((line) => /^(?:__(?:Host|Secure)-)?hatcheck=/.test(line))
 }
 
 /** A promise that is settled from outside: what forces the order of a race. */

@@ -4,7 +4,7 @@ import { connect, type AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions } from '../app.js'
 import type { Mode } from '../plugins/config/resolve.js'
-import { Client, testKey } from './helper.js'
+import { Client, sessionCookieOf, testKey } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
 
 /** What there is, and the methods that it takes. */
@@ -86,6 +86,7 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
     await fastify.inject({ method: 'PUT', url: '/session/kept', payload: '0', headers: { ...proxy, ...JSON_TYPE, cookie } })
     const put = (payload: string, headers: Record<string, string> = JSON_TYPE, key = 'cart'): InjectOptions => ({ method: 'PUT', url: `/session/${key}`, payload, headers })
     const post = (payload: string, headers: Record<string, string> = FORM): InjectOptions => ({ method: 'POST', url: '/login', payload, headers })
+    for (let i = 0; i < 6; i++) await fastify.inject({ ...post('client_name=Ron&password=wrong'), headers: { ...proxy, ...FORM } })
     const cases: Array<[status: number, request: InjectOptions, isBroken?: boolean]> = [
       [200, { url: '/' }],
       [200, { url: '/login' }],
@@ -122,6 +123,7 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
       [405, { method: 'PATCH', url: '/logout', payload: 'x'.repeat(20_000), headers: { 'content-type': 'nonsense' } }],
       [413, post('x'.repeat(20_000))],
       [415, post('<a/>', { 'content-type': 'application/xml' })],
+      [429, post('client_name=Ron&password=wrong')],
       [500, post('client_name=Harry&password=fails+inside')],
       [503, { url: '/', headers: { cookie } }, true],
       [503, post(GOOD), true],
@@ -245,9 +247,9 @@ test('who is not the trusted proxy can say nothing about the connection', async 
       const send = (request: InjectOptions): Promise<LightMyRequestResponse> => fastify.inject({ ...request, remoteAddress: '203.0.113.9', headers: { host: 'sso.example', ...headers, ...request.headers } })
       const login = await send({ method: 'POST', url: '/login', payload: GOOD, headers: FORM })
       t.equal(login.headers.location, '/', trust)
-      t.match(login.headers['set-cookie'], /^hatcheck=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/, 'the cookie is that of http')
+      t.match(sessionCookieOf(login), /^hatcheck=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/, 'the cookie is that of http')
       t.equal(login.headers['strict-transport-security'], undefined)
-      const [cookie = ''] = String(login.headers['set-cookie']).split(';')
+      const [cookie = ''] = String(sessionCookieOf(login)).split(';')
       const home = await send({ url: '/', headers: { cookie } })
       t.match(home.body, 'Harry Your account is logged in.', 'a GET stays a GET of that address')
       t.notMatch(home.body + JSON.stringify(home.headers), 'evil.example')
@@ -259,7 +261,7 @@ test('who is not the trusted proxy can say nothing about the connection', async 
   const { fastify } = await serve(t, options, { trustProxy: ['10.0.0.0/8'] })
   const proxied = { remoteAddress: '10.0.0.7', headers: { host: 'inside', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'sso.example', ...FORM } }
   const login = await fastify.inject({ method: 'POST', url: '/login', payload: GOOD, ...proxied })
-  t.match(login.headers['set-cookie'], /^__Host-hatcheck=.*; Secure/, 'the one that is trusted can')
+  t.match(sessionCookieOf(login), /^__Host-hatcheck=.*; Secure/, 'the one that is trusted can')
   t.match(login.headers['strict-transport-security'], 'max-age=31536000')
   for (const [origin, status] of [['https://sso.example', 303], ['http://sso.example', 403], ['https://inside', 403]] as const) {
     t.equal((await fastify.inject({ method: 'POST', url: '/logout', ...proxied, headers: { ...proxied.headers, origin } })).statusCode, status, origin)
