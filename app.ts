@@ -21,7 +21,8 @@ export { StoreUnavailableError, SessionTooLargeError, SessionKeyError, SessionVa
 
 /**
  * Sessions for a Fastify application: `request.session`, `request.user`, `request.login`, `request.logout`, and with
- * `routes: true` the pages `/`, `/login`, `/logout`, `/sessions` and, with accounts of its own, `/password`.
+ * `routes: true` the pages `/`, `/login`, `/logout`, `/sessions` and, with accounts of its own, `/password`, and `/verify`
+ * for a proxy.
  *
  * @example
  * await app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
@@ -57,6 +58,7 @@ async function assemble (fastify: FastifyInstance, options: HatcheckOptions, mod
     dirNameRoutePrefix: false,
     autoHooks: true,
     cascadeHooks: true,
+    overwriteHooks: true,
     options: { prefix: fastify.hatcheck.config.prefix }
   })
   await fastify.register(fastify.hatcheck.refuseOtherMethods)

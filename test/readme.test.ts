@@ -58,7 +58,7 @@ t.test('every line of the walk-throughs does what is shown', needs('curl'), asyn
   const { url, end } = await startService(t, folder)
   // The others install and start: they show nothing to compare.
   const walks = blocks('sh').filter((block) => block.includes('# → ')).map(stepsOf)
-  t.equal(walks.length, 6, 'form, JSON, sessions, values, accounts, password')
+  t.equal(walks.length, 7, 'form, JSON, sessions, values, verify, accounts, password')
   for (const step of walks.flat()) {
     const command = step.command
       .replaceAll(HERE, url)

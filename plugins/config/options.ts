@@ -118,7 +118,8 @@ export interface HatcheckOptions {
   /** Decides who may log in. With it, hatcheck keeps no accounts of its own. */
   authenticate?: Authenticate | undefined
   /**
-   * Whether to serve hatcheck's pages: `/`, `/login`, `/logout`, `/sessions` and, with accounts of its own, `/password`.
+   * Whether to serve hatcheck's pages: `/`, `/login`, `/logout`, `/sessions` and, with accounts of its own, `/password`; and
+   * `/verify` for a proxy.
    * @default false
    */
   routes?: boolean | undefined

@@ -40,7 +40,7 @@ const SEPARATOR_AT = 43
 /** 131 bits. */
 const HANDLE_LENGTH = 22
 
-/** So many verified tickets are remembered at least, at most twice as many. */
+/** So many verified tickets, and so many handles, are remembered at least, at most twice as many. */
 const MEMO_SIZE = 5_000
 
 export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
@@ -49,11 +49,19 @@ export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
   if (signingKey === undefined) throw new TypeError('at least one secret is required')
   const handleKey = deriveKey(secrets[0] as Buffer, 'session handle')
   const memo = new Memo<Ticket>(MEMO_SIZE)
+  const handles = new Memo<string>(MEMO_SIZE)
 
   return {
-    // A command line would take a dash at the beginning for an option.
-    handleOf: (key) => mac(key, handleKey).toString('base64url').replaceAll('-', '_').slice(0, HANDLE_LENGTH),
     macsFor: (purpose, text) => secrets.map((secret) => mac(text, deriveKey(secret, purpose))),
+    handleOf (key) {
+      let handle = handles.get(key)
+      if (handle === undefined) {
+        // A command line would take a dash at the beginning for an option.
+        handle = mac(key, handleKey).toString('base64url').replaceAll('-', '_').slice(0, HANDLE_LENGTH)
+        handles.set(key, handle)
+      }
+      return handle
+    },
     newId: () => randomBytes(ID_BYTES).toString('base64url'),
     sign: (id) => `${id}.${mac(id, signingKey).toString('base64url')}`,
     verify (value) {

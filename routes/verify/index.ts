@@ -1,0 +1,97 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import createError from '@fastify/error'
+import { accountKey } from '../../plugins/accounts/name.js'
+import { LoginRequiredError } from '../../plugins/auth.js'
+import { Memo } from '../../plugins/session/memo.js'
+import { namesOf } from './names.js'
+
+export const NotAllowedError = createError('HATCHECK_NOT_ALLOWED', 'You are logged in, but you may not go there.', 403)
+
+const NOBODY = { 'remote-user': '', 'remote-session': '' }
+/** A proxy has one list, or a few. */
+const LISTS = 64
+
+/**
+ * Forward auth: a proxy asks here before it passes a request on to an application. 204 is the only answer with which it
+ * may; by no method, path or header does a request get around that.
+ */
+export default async function verify (fastify: FastifyInstance): Promise<void> {
+  const { hatcheck } = fastify
+  const lists = new Memo<ReadonlySet<string>>(LISTS)
+  // Names that an application checks itself may differ in case alone.
+  const keyOf = fastify.accounts === undefined ? (name: string) => name : accountKey
+
+  fastify.route({
+    method: fastify.supportedMethods,
+    url: '/verify',
+    exposeHeadRoute: false,
+    // Before there is a body: it would be that of the original request, and of any kind.
+    onRequest: decide,
+    // Never gets here; this would let nobody in.
+    handler: hatcheck.handleNotFound
+  })
+
+  function decide (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
+    // In refusals as well, so that no proxy is left with what its client has sent under these names.
+    reply.headers(NOBODY)
+    const error = hatcheck.demoError(request)
+    if (error !== null) {
+      done(error)
+      return
+    }
+    const allowed = allowedIn(request.url)
+    const { user } = request
+    if (user === null) {
+      askToLogIn(request, reply)
+    } else if (allowed !== null && !allowed.has(keyOf(user.name))) {
+      hatcheck.audit('authz_fail', request, { user: user.name, reason: 'not_allowed' })
+      throw new NotAllowedError()
+    } else {
+      reply.code(204).headers({
+        'cache-control': 'no-store',
+        'remote-user': encoded(user.name),
+        'remote-session': hatcheck.handleOf(request) ?? ''
+      }).send()
+    }
+  }
+
+  /** Who may pass; null is everybody who is logged in. */
+  function allowedIn (url: string): ReadonlySet<string> | null {
+    const at = url.indexOf('?')
+    const query = at === -1 ? '' : url.slice(at + 1)
+    const known = lists.get(query)
+    if (known !== undefined) return known
+    const names = namesOf(query)
+    if (names === null) return null
+    const list = new Set(names.map(keyOf))
+    lists.set(query, list)
+    return list
+  }
+
+  /** A 401 is nothing for the audit log: every visit begins with one. */
+  function askToLogIn (request: FastifyRequest, reply: FastifyReply): void {
+    const destination = isForwarded(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
+    if (destination === undefined) throw new LoginRequiredError()
+    hatcheck.secureHeaders(request, reply)
+    // An address with a host in it is none of an application here.
+    const next = hatcheck.nextOf(String(destination).startsWith('/') ? destination : undefined)
+    reply.redirect(`${hatcheck.config.prefix}/login?next=${encodeURIComponent(next)}`, 303)
+  }
+
+  /** Whether somebody who reads pages is waiting: a script could do nothing with the login page. */
+  function isNavigation (request: FastifyRequest): boolean {
+    const { accept = '', 'sec-fetch-mode': mode = 'navigate', 'x-requested-with': script, 'x-forwarded-method': method } = request.headers
+    return (method === 'GET' || method === 'HEAD') && mode === 'navigate' && script === undefined &&
+      accept.includes('text/html') && !hatcheck.prefersJson(request)
+  }
+}
+
+/** Whether a proxy that is trusted says for whom it asks. */
+function isForwarded ({ ips = [] }: FastifyRequest): boolean {
+  return ips.length > 1
+}
+
+/** For a header: percent-encoded where it is not visible ASCII, and the percent sign itself. */
+function encoded (name: string): string {
+  return name.replace(/[^!-$&-~]+/g, encodeURIComponent)
+}
