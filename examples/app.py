@@ -1,0 +1,51 @@
+"""An application that knows nothing of logins: it believes the proxy in front of it.
+
+It shows who is asking, and every header that claims to say so, as it has arrived.
+"""
+import html
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+PAGE = '''<!doctype html>
+<title>An application</title>
+<h1>Hello {name}</h1>
+<pre>{method} {path}
+{headers}</pre>
+<form method="post" action="/logout"><button>Log out</button></form>
+'''
+
+
+class Application(BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    server_version = 'app'
+    # Head and body in one piece: two small ones would wait for one another.
+    wbufsize = -1
+
+    def answer(self):
+        self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        # The name is percent-encoded, since a header cannot have every letter.
+        name = unquote(self.headers.get('Remote-User', ''))
+        claims = [f'{key}: {value}' for key, value in self.headers.items() if key.lower().startswith('remote')]
+        page = PAGE.format(name=html.escape(name), method=self.command, path=html.escape(self.path), headers=html.escape('\n'.join(claims)))
+        body = page.encode()
+        self.send_response(200)
+        self.send_header('Content-Type', 'text/html; charset=utf-8')
+        self.send_header('Content-Length', str(len(body)))
+        # It is for this user alone.
+        self.send_header('Cache-Control', 'no-store')
+        self.end_headers()
+        if self.command != 'HEAD':
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 512
+
+
+# On loopback, so that nobody reaches it but through the proxy.
+port = int(sys.argv[1]) if len(sys.argv) > 1 else 3001
+print(f'the application listens at http://127.0.0.1:{port}', flush=True)
+Server(('127.0.0.1', port), Application).serve_forever()

@@ -1,0 +1,263 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { checkout } from './fixtures/child.js'
+import { Client, buildHost, needs } from './helper.js'
+import { freePort, startRedis } from './redis.js'
+import { compiled, until } from './service.js'
+
+/** The proxies, and the program that each takes. */
+const PROXIES = ['nginx', 'caddy'] as const
+type Proxy = typeof PROXIES[number]
+
+/** What the application answers with, and nobody else. */
+const REACHED = 'Hello '
+/** Paths that are hatcheck's own, in one of their spellings. */
+const OWN = /^\/+(?:login|logout|password|sessions|a\/\.\.\/login)|evil/
+const NODE = `"${process.execPath}"`
+
+for (const proxy of PROXIES) {
+  const both = [needs(proxy), needs('python3'), needs('curl'), needs('redis-server')].find(({ skip }) => skip !== false) ?? { skip: false }
+
+  test(`${proxy}: an application behind it`, both, async (t) => {
+    const { folder, run, walk, port, url, login, app, hatcheck } = await start(t, proxy)
+
+    await t.test('the README does what it shows', async (t) => {
+      t.equal(walk.length, 6)
+      for (const { command, shown } of walk) {
+        const output = await run(command)
+        for (const text of shown) t.ok(output.includes(text), `${command} shows ${text}`, { output })
+      }
+    })
+
+    await t.test('who the application is told about is who has logged in, whatever a client says', async (t) => {
+      const harry = await login('Harry Pötter')
+      const claims = ['Remote-User', 'remote-user', 'REMOTE-USER', 'Remote_User', 'remote_user', 'REMOTE_USER', 'rEMOTE_uSER', 'Remote-Session', 'Remote_Session', 'Remote-Name', 'Remote-Email', 'Remote-Groups', 'Remote_Groups']
+        .map((name) => `${name}: Admin`)
+      const attempts = [
+        ...claims.map((claim) => [claim]),
+        ['Remote-User: Admin', 'Remote-User: Harry'],
+        ['Remote-User:'],
+        claims,
+        [...claims, 'Connection: close, Remote-Session'],
+        ['X-Forwarded-For: 127.0.0.1, 10.0.0.1', 'X-Forwarded-Uri: //evil.example', 'X-Forwarded-Method: OPTIONS', 'X-Forwarded-Host: evil.example', 'X-Forwarded-Proto: https', 'Forwarded: for=1'],
+        ['X-Original-URL: /login', 'X-Rewrite-URL: /login', 'X-Forwarded-User: Admin', 'Authorization: Basic QWRtaW46']
+      ]
+      for (const attempt of attempts) {
+        const { status, body } = await send(port, 'GET', '/', [...attempt, `Cookie: ${harry}`])
+        t.equal(status, 200, attempt.join(', '))
+        t.match(body, '<h1>Hello Harry Pötter</h1>')
+        t.notMatch(body, 'Admin')
+        const told = /<pre>.*?\n(.*)<\/pre>/s.exec(body)?.[1]?.split('\n') ?? []
+        const hidden = attempt.some((line) => line.startsWith('Connection')) && told.length === 1
+        t.match(told.sort(), hidden ? [/^Remote-User: Harry%20P%C3%B6tter$/i] : [/^Remote-Session: [\w-]{22}$/i, /^Remote-User: Harry%20P%C3%B6tter$/i])
+      }
+      // A header that a client declares to be for the next hop alone may be lost, and is never another.
+      const { body } = await send(port, 'GET', '/', ['Connection: close, Remote-User, Remote_User', 'Remote-User: Admin', 'Remote_User: Admin', `Cookie: ${harry}`])
+      t.match(body, /<h1>Hello (?:Harry Pötter)?<\/h1>/)
+      t.notMatch(body, 'Admin')
+
+      const before = app.output().length
+      for (const attempt of [...attempts, ['Cookie: hatcheck=nonsense'], ['Cookie: a'], [`Cookie: x${harry}`], [`Cookie: ${harry}x`]]) {
+        const { status, body } = await send(port, 'GET', '/', attempt)
+        t.equal(status, 401, attempt.join(', '))
+        t.notMatch(body, REACHED)
+      }
+      t.equal(app.output().length, before, 'the application has heard nothing of the others')
+    })
+
+    await t.test('no method and no spelling of a path leads around the question', async (t) => {
+      const harry = await login('Harry')
+      const paths = ['/', '//', '///a', '/a//b', '/%2e%2e/', '/..%2f', '/../a', '/a/../b', '/;x', '/a;x=/login', '/%2f', '/a%00b', '/a%0ab', '/a?/login', '/a%3flogin', '/a#/login', '/LOGIN/x', '/loginx', '/login.html', '/xlogin',
+        '/login/../a', '/login/..%2fa', '/login/%2e%2e/a', '/login%2f..%2fa', '/login;/../a', '/login/..;/a', '/login/%2e%2e%2fa', '/login\\..\\a', '/login/./../a', '/login%00/../a', '//login/../a', '/sessions/../a', '/sessions/%2e%2e/a', '/sessions/../../a', '/a/../login',
+        '/verify', '/verify?user=', '/hatcheck/verify', '/static/style.css', '/favicon.ico', '/.well-known/x', '/robots.txt', '/healthz', '/%6cogin/%2e%2e/a', `http://localhost:${port}/a`, 'http://evil.example/login', `http://localhost:${port}/login/../a`]
+      const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'get', 'X']
+      const before = app.output().length
+      const open: string[] = []
+      for (const path of paths) {
+        await Promise.all(methods.map(async (method) => {
+          for (const headers of [['Accept: text/html'], ['Origin: https://evil.example', 'Access-Control-Request-Method: GET', 'User-Agent: ELB-HealthChecker/2.0']]) {
+            const { body, status } = await send(port, method, path, headers)
+            if (body.includes(REACHED) || (status < 300 && !OWN.test(path))) open.push(`${method} ${path}: ${status}`)
+          }
+        }))
+      }
+      t.strictSame(open, [], `${paths.length} paths by ${methods.length} methods`)
+      t.equal(app.output().length, before, 'the application has heard of none')
+      for (const path of ['/', '//a', '/a;x=1', '/a%20b', '/x/%2e%2e/b', '/a?next=/login&b']) {
+        for (const method of ['GET', 'POST', 'OPTIONS', 'DELETE']) {
+          const { status, body } = await send(port, method, path, [`Cookie: ${harry}`])
+          t.equal(status, 200, `${method} ${path}`)
+          t.match(body, `<h1>Hello Harry</h1>\n<pre>${method} /`)
+        }
+      }
+      const { head } = await send(port, 'GET', '/reports?a=1&b=2', ['Accept: text/html', 'X-Forwarded-Uri: //evil.example', 'X-Forwarded-Prefix: //evil.example', 'X-Forwarded-Host: evil.example'])
+      t.match(head, /^location: \/login\?next=%2Freports%3Fa%3D1%26b%3D2\r$/im)
+      for (const [what, headers, method] of [['a script', ['Accept: */*', 'X-Requested-With: XMLHttpRequest'], 'GET'], ['a program', ['Accept: application/json'], 'GET'], ['a fetch', ['Accept: text/html', 'Sec-Fetch-Mode: cors'], 'GET'], ['a form', ['Accept: text/html'], 'POST']] as const) {
+        t.equal((await send(port, method, '/', headers)).status, 401, what)
+      }
+    })
+
+    await t.test('of two hundred at once, each sees their own name, and the cookie signed anew', async (t) => {
+      const users = await Promise.all(Array.from({ length: 200 }, async (_, i) => ({ name: `user${i}`, cookie: await login(`user${i}`) })))
+      const ask = async (cookie: string): Promise<{ name: string | undefined, renewed: string[] }> => {
+        const response = await fetch(`${url}/`, { headers: { cookie } })
+        return { name: /<h1>Hello (.*)<\/h1>/.exec(await response.text())?.[1], renewed: response.headers.getSetCookie() }
+      }
+      const wrong: string[] = []
+      for (let round = 0; round < 3; round++) {
+        await Promise.all(users.map(async ({ name, cookie }) => {
+          const seen = await ask(cookie)
+          if (seen.name !== name || seen.renewed.length > 0) wrong.push(`${name}: ${JSON.stringify(seen)}`)
+        }))
+      }
+      t.strictSame(wrong, [])
+
+      const keys = join(folder, 'data/secret.key')
+      writeFileSync(keys, `another key, which is for tests only as well\n${readFileSync(keys, 'utf8')}`)
+      hatcheck.child.kill('SIGHUP')
+      const [{ name = '', cookie = '' } = {}] = users
+      let seen = await ask(cookie)
+      await until('a cookie is signed anew', async () => (seen = await ask(cookie)).renewed.length > 0)
+      t.match(seen, { name, renewed: [/^hatcheck=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/] })
+      t.equal(seen.renewed.length, 1)
+      t.strictSame(await ask(String(seen.renewed[0]).split(';')[0] ?? ''), { name, renewed: [] })
+    })
+  })
+
+  test(`${proxy}: while hatcheck or its store is down the door is closed`, both, async (t) => {
+    const redis = await startRedis(t)
+    const { url, login, hatcheck, app, restart } = await start(t, proxy, { SESSION_STORE: redis.url })
+    const cookie = await login('Harry')
+    const ask = async (path: string, headers: Record<string, string> = {}): Promise<{ status: number, reached: boolean, cookies: string[] }> => {
+      const response = await fetch(url + path, { redirect: 'manual', headers: { cookie, ...headers } })
+      return { status: response.status, reached: (await response.text()).includes(REACHED), cookies: response.headers.getSetCookie() }
+    }
+    t.match(await ask('/'), { status: 200, reached: true })
+    const before = app.output().length
+    await redis.stop()
+    for (const headers of [{}, { accept: 'text/html' }, { 'remote-user': 'Harry' }]) t.strictSame(await ask('/', headers), { status: 503, reached: false, cookies: [] }, 'the store is down')
+    await redis.start()
+    let again = ''
+    await until('it is open again', async () => {
+      // A Redis that keeps nothing on disk has forgotten the session.
+      again = await login('Harry')
+      return again !== '' && (await ask('/', { cookie: again })).status === 200
+    })
+    const opened = app.output().length
+    t.ok(opened > before)
+    await hatcheck.end('SIGKILL')
+    for (const path of ['/', '/a', '/login']) {
+      const { status, reached } = await ask(path, { cookie: again })
+      t.ok([502, 503].includes(status), `hatcheck is down: ${status}`)
+      t.notOk(reached)
+    }
+    t.equal(app.output().length, opened, 'the application has heard nothing of it')
+    await restart()
+    await until('it is open again', async () => (await ask('/', { cookie: again })).status === 200)
+  })
+}
+
+interface Program {
+  child: ChildProcess
+  output: () => string
+  end: (signal?: NodeJS.Signals) => Promise<void>
+}
+
+interface Step {
+  command: string
+  shown: string[]
+}
+
+/** An example, in a copy of its files that has other ports and is otherwise as it is, started by the commands of its README. */
+async function start (t: Test, proxy: Proxy, env: Record<string, string> = {}) {
+  const folder = t.testdir()
+  const ports: Record<string, number> = { 3000: await freePort(), 3001: await freePort(), 8080: await freePort() }
+  const moved = (text: string): string => text.replaceAll(/(?<=[ :])(?:3000|3001|8080)\b/g, (port) => String(ports[port]))
+  cpSync(join(checkout, 'examples'), join(folder, 'examples'), { recursive: true })
+  for (const file of readdirSync(join(folder, 'examples', proxy))) {
+    const path = join(folder, 'examples', proxy, file)
+    writeFileSync(path, moved(readFileSync(path, 'utf8')))
+  }
+  const readme = readFileSync(join(folder, 'examples', proxy, 'README.md'), 'utf8')
+  const [installation = '', hatcheckLine = '', appLine = '', proxyLine = '', walk = '', ...rest] = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block as string)
+  if (rest.length > 0 || !installation.startsWith('npm ci\n')) throw new Error('the README has other blocks of commands')
+  const environment = { PATH: process.env['PATH'], HOME: join(folder, 'home'), PORT: String(ports[3000]), no_proxy: '*', ...env }
+  const here = (command: string): string => command
+    .replaceAll('npm ci', '')
+    .replaceAll('npx hatcheck', `${NODE} "${compiled('cli')}"`)
+    .replace('npm start', `exec ${NODE} "${compiled('server')}"`)
+    .replace(/examples\/app\.py\n/, `examples/app.py ${ports[3001]}\n`)
+    .replace(/^(?=python3|nginx|caddy)/m, 'exec ')
+
+  const run = (command: string): Promise<string> => new Promise((resolve) => {
+    execFile('bash', ['--norc', '-c', here(command)], { cwd: folder, env: environment, timeout: 30_000 }, (_error, stdout, stderr) => { resolve(stdout + stderr) })
+  })
+  const launch = async (command: string, port = 0): Promise<Program> => {
+    const child = spawn('bash', ['--norc', '-c', here(command)], { cwd: folder, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+    const ended = once(child, 'close')
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => { output += text })
+    const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
+      child.kill(signal)
+      await ended
+    }
+    t.teardown(() => end())
+    await until(`${command} listens`, async () => {
+      if (child.exitCode !== null) throw new Error(`${command} ended:\n${output}`)
+      return await isOpen(port)
+    })
+    return { child, output: () => output, end }
+  }
+  t.match(await run(installation), 'harry can log in now.')
+  const restart = (): Promise<Program> => launch(hatcheckLine, ports[3000])
+  const [hatcheck, app] = await Promise.all([restart(), launch(appLine, ports[3001])])
+  await launch(proxyLine, ports[8080])
+  const port = ports[8080] as number
+  // A second process on the same store and key, since passwords take their time.
+  let host: Awaited<ReturnType<typeof buildHost>> | undefined
+  const login = async (name: string): Promise<string> => {
+    if (host === undefined) {
+      host = await buildHost(t, { secretKey: undefined, secretKeyFile: join(folder, 'data/secret.key'), dataDir: join(folder, 'data'), sessionStore: env['SESSION_STORE'] ?? 'lmdb:' }, { logger: false })
+      host.post('/login', async (request) => { await request.login((request.body as { name: string }).name) })
+    }
+    const client = new Client(host)
+    await client.send({ method: 'POST', url: '/login', payload: { name } })
+    return client.cookieHeader
+  }
+  return { folder, port, url: `http://localhost:${port}`, walk: stepsOf(walk), run, login, hatcheck, app, restart }
+}
+
+function stepsOf (block: string): Step[] {
+  const steps: Step[] = []
+  for (const line of block.trim().split('\n')) {
+    const shown = /^# → (.+)$/.exec(line)?.[1]
+    if (shown === undefined) steps.push({ command: line, shown: [] })
+    else steps.at(-1)?.shown.push(shown)
+  }
+  return steps
+}
+
+async function isOpen (port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    return await new Promise<boolean>((resolve) => socket.once('connect', () => { resolve(true) }).once('error', () => { resolve(false) }))
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** One request as it is written here, and the answer up to the end of the connection. */
+async function send (port: number, method: string, path: string, headers: readonly string[]): Promise<{ status: number, head: string, body: string }> {
+  const closing = headers.some((line) => line.startsWith('Connection:')) ? [] : ['Connection: close']
+  const socket = connect(port, '127.0.0.1')
+  socket.write([`${method} ${path} HTTP/1.1`, `Host: localhost:${port}`, 'Content-Length: 0', ...closing, ...headers, '', ''].join('\r\n'))
+  let text = ''
+  socket.setEncoding('utf8').on('data', (chunk: string) => { text += chunk }).on('error', () => {})
+  await once(socket, 'close')
+  const end = text.indexOf('\r\n\r\n')
+  return { status: Number(text.slice(9, 12)), head: text.slice(0, end + 2), body: text.slice(end + 4) }
+}
