@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
@@ -23,7 +24,7 @@ for (const proxy of PROXIES) {
   const both = [needs(proxy), needs('python3'), needs('curl'), needs('redis-server')].find(({ skip }) => skip !== false) ?? { skip: false }
 
   test(`${proxy}: an application behind it`, both, async (t) => {
-    const { folder, run, walk, port, url, login, app, hatcheck } = await start(t, proxy)
+    const { folder, run, walk, port, url, login, app, hatcheck, restart } = await start(t, proxy)
 
     await t.test('the README does what it shows', async (t) => {
       t.equal(walk.length, 6)
@@ -126,38 +127,39 @@ for (const proxy of PROXIES) {
       t.equal(seen.renewed.length, 1)
       t.strictSame(await ask(String(seen.renewed[0]).split(';')[0] ?? ''), { name, renewed: [] })
     })
-  })
 
-  test(`${proxy}: while hatcheck or its store is down the door is closed`, both, async (t) => {
-    const redis = await startRedis(t)
-    const { url, login, hatcheck, app, restart } = await start(t, proxy, { SESSION_STORE: redis.url })
-    const cookie = await login('Harry')
-    const ask = async (path: string, headers: Record<string, string> = {}): Promise<{ status: number, reached: boolean, cookies: string[] }> => {
-      const response = await fetch(url + path, { redirect: 'manual', headers: { cookie, ...headers } })
-      return { status: response.status, reached: (await response.text()).includes(REACHED), cookies: response.headers.getSetCookie() }
-    }
-    t.match(await ask('/'), { status: 200, reached: true })
-    const before = app.output().length
-    await redis.stop()
-    for (const headers of [{}, { accept: 'text/html' }, { 'remote-user': 'Harry' }]) t.strictSame(await ask('/', headers), { status: 503, reached: false, cookies: [] }, 'the store is down')
-    await redis.start()
-    let again = ''
-    await until('it is open again', async () => {
-      // A Redis that keeps nothing on disk has forgotten the session.
-      again = await login('Harry')
-      return again !== '' && (await ask('/', { cookie: again })).status === 200
+    await t.test('while hatcheck or its store is down the door is closed', async (t) => {
+      await hatcheck.end('SIGKILL')
+      const redis = await startRedis(t)
+      const onRedis = await restart({ SESSION_STORE: redis.url })
+      const cookie = await login('Harry', redis.url)
+      const ask = async (path: string, headers: Record<string, string> = {}): Promise<{ status: number, reached: boolean, cookies: string[] }> => {
+        const response = await fetch(url + path, { redirect: 'manual', headers: { cookie, ...headers } })
+        return { status: response.status, reached: (await response.text()).includes(REACHED), cookies: response.headers.getSetCookie() }
+      }
+      t.match(await ask('/'), { status: 200, reached: true })
+      const before = app.output().length
+      await redis.stop()
+      for (const headers of [{}, { accept: 'text/html' }, { 'remote-user': 'Harry' }]) t.strictSame(await ask('/', headers), { status: 503, reached: false, cookies: [] }, 'the store is down')
+      await redis.start()
+      let again = ''
+      await until('it is open again', async () => {
+        // A Redis that keeps nothing on disk has forgotten the session.
+        again = await login('Harry', redis.url)
+        return again !== '' && (await ask('/', { cookie: again })).status === 200
+      })
+      const opened = app.output().length
+      t.ok(opened > before)
+      await onRedis.end('SIGKILL')
+      for (const path of ['/', '/a', '/login']) {
+        const { status, reached } = await ask(path, { cookie: again })
+        t.ok([502, 503].includes(status), `hatcheck is down: ${status}`)
+        t.notOk(reached)
+      }
+      t.equal(app.output().length, opened, 'the application has heard nothing of it')
+      await restart({ SESSION_STORE: redis.url })
+      await until('it is open again', async () => (await ask('/', { cookie: again })).status === 200)
     })
-    const opened = app.output().length
-    t.ok(opened > before)
-    await hatcheck.end('SIGKILL')
-    for (const path of ['/', '/a', '/login']) {
-      const { status, reached } = await ask(path, { cookie: again })
-      t.ok([502, 503].includes(status), `hatcheck is down: ${status}`)
-      t.notOk(reached)
-    }
-    t.equal(app.output().length, opened, 'the application has heard nothing of it')
-    await restart()
-    await until('it is open again', async () => (await ask('/', { cookie: again })).status === 200)
   })
 }
 
@@ -173,7 +175,7 @@ interface Step {
 }
 
 /** An example, in a copy of its files that has other ports and is otherwise as it is, started by the commands of its README. */
-async function start (t: Test, proxy: Proxy, env: Record<string, string> = {}) {
+async function start (t: Test, proxy: Proxy) {
   const folder = t.testdir()
   const ports: Record<string, number> = { 3000: await freePort(), 3001: await freePort(), 8080: await freePort() }
   const moved = (text: string): string => text.replaceAll(/(?<=[ :])(?:3000|3001|8080)\b/g, (port) => String(ports[port]))
@@ -185,7 +187,7 @@ async function start (t: Test, proxy: Proxy, env: Record<string, string> = {}) {
   const readme = readFileSync(join(folder, 'examples', proxy, 'README.md'), 'utf8')
   const [installation = '', hatcheckLine = '', appLine = '', proxyLine = '', walk = '', ...rest] = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block as string)
   if (rest.length > 0 || !installation.startsWith('npm ci\n')) throw new Error('the README has other blocks of commands')
-  const environment = { PATH: process.env['PATH'], HOME: join(folder, 'home'), PORT: String(ports[3000]), no_proxy: '*', ...env }
+  const environment = { PATH: process.env['PATH'], HOME: join(folder, 'home'), PORT: String(ports[3000]), no_proxy: '*' }
   const here = (command: string): string => command
     .replaceAll('npm ci', '')
     .replaceAll('npx hatcheck', `${NODE} "${compiled('cli')}"`)
@@ -196,8 +198,8 @@ async function start (t: Test, proxy: Proxy, env: Record<string, string> = {}) {
   const run = (command: string): Promise<string> => new Promise((resolve) => {
     execFile('bash', ['--norc', '-c', here(command)], { cwd: folder, env: environment, timeout: 30_000 }, (_error, stdout, stderr) => { resolve(stdout + stderr) })
   })
-  const launch = async (command: string, port = 0): Promise<Program> => {
-    const child = spawn('bash', ['--norc', '-c', here(command)], { cwd: folder, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+  const launch = async (command: string, port = 0, env: Record<string, string> = {}): Promise<Program> => {
+    const child = spawn('bash', ['--norc', '-c', here(command)], { cwd: folder, env: { ...environment, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
     const ended = once(child, 'close')
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => { output += text })
@@ -213,16 +215,18 @@ async function start (t: Test, proxy: Proxy, env: Record<string, string> = {}) {
     return { child, output: () => output, end }
   }
   t.match(await run(installation), 'harry can log in now.')
-  const restart = (): Promise<Program> => launch(hatcheckLine, ports[3000])
+  const restart = (env: Record<string, string> = {}): Promise<Program> => launch(hatcheckLine, ports[3000], env)
   const [hatcheck, app] = await Promise.all([restart(), launch(appLine, ports[3001])])
   await launch(proxyLine, ports[8080])
   const port = ports[8080] as number
   // A second process on the same store and key, since passwords take their time.
-  let host: Awaited<ReturnType<typeof buildHost>> | undefined
-  const login = async (name: string): Promise<string> => {
+  const hosts = new Map<string, FastifyInstance>()
+  const login = async (name: string, sessionStore = 'lmdb:'): Promise<string> => {
+    let host = hosts.get(sessionStore)
     if (host === undefined) {
-      host = await buildHost(t, { secretKey: undefined, secretKeyFile: join(folder, 'data/secret.key'), dataDir: join(folder, 'data'), sessionStore: env['SESSION_STORE'] ?? 'lmdb:' }, { logger: false })
+      host = await buildHost(t, { secretKey: undefined, secretKeyFile: join(folder, 'data/secret.key'), dataDir: join(folder, 'data'), sessionStore }, { logger: false })
       host.post('/login', async (request) => { await request.login((request.body as { name: string }).name) })
+      hosts.set(sessionStore, host)
     }
     const client = new Client(host)
     await client.send({ method: 'POST', url: '/login', payload: { name } })
