@@ -24,6 +24,7 @@ export const reference: ContenderName = 'bare Fastify'
 /** The page and nothing else. The logged-in request carries a cookie here too, as long as that of hatcheck. */
 async function bare (fastify: FastifyInstance): Promise<void> {
   fastify.get('/', (request, reply) => { sendPage(reply, request.headers.cookie === undefined ? undefined : 'Harry') })
+  fastify.get('/verify', (_request, reply) => { reply.code(204).send() })
   fastify.post('/login', giveCookie)
 }
 
