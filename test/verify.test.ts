@@ -182,7 +182,7 @@ test('a browser is led to the login page and back, where a trusted proxy says wh
   t.equal(response.statusCode, 303)
   t.equal(response.headers.location, '/login?next=%2Freports%2F7%3Fpage%3D2%26sort%3Dname')
   t.match(response.headers, { 'remote-user': '', 'cache-control': 'no-store', vary: /Cookie/ })
-  t.match((await fastify.inject(String(response.headers.location))).body, 'value="/reports/7?page=2&#38;sort=name"')
+  t.match((await fastify.inject(String(response.headers.location))).body, 'value="/reports/7?page&#61;2&#38;sort&#61;name"')
 
   const cookie = await login(fastify, 'Harry')
   t.equal((await ask(fastify, { ...asProxy, headers: { ...navigation, cookie } })).statusCode, 204)
@@ -246,7 +246,6 @@ for (const kind of kinds) {
     const many = async (): Promise<void> => {
       for (const name of Object.keys(calls)) delete calls[name]
       for (let i = 0; i < 1_000; i++) {
-        // Not all at once: what the first has noted must be there for the others.
         const { statusCode } = await ask(fastify, { headers: { cookie } })
         if (statusCode !== 204) t.fail(`${statusCode}`)
       }
@@ -259,6 +258,8 @@ for (const kind of kinds) {
     for (let i = 0; i < 20; i++) {
       time += 3_000_000
       const { statusCode } = await ask(fastify, { headers: { cookie } })
+      // No answer waits for what it notes, but writes are carried out in their order.
+      await store.remove('another')
       t.equal(statusCode, 204, 'asking is activity')
     }
     time += 3_600_001
@@ -271,7 +272,8 @@ test('a thousand answers in one window take one command of Redis each', needs('r
   const fastify = await service(t, { sessionStore: redis.url, authenticate: (name) => ({ name }) })
   const cookie = await login(fastify, 'Harry')
   const before = await redis.commandCalls()
-  const statuses = await Promise.all(Array.from({ length: 1_000 }, async () => (await ask(fastify, { headers: { cookie } })).statusCode))
+  const statuses: number[] = []
+  for (let i = 0; i < 100; i++) statuses.push(...await Promise.all(Array.from({ length: 10 }, async () => (await ask(fastify, { headers: { cookie } })).statusCode)))
   const after = await redis.commandCalls()
   t.strictSame([...new Set(statuses)], [204])
   const used = Object.fromEntries([...after].map(([name, count]) => [name, count - (before.get(name) ?? 0)])
