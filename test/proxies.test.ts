@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
@@ -24,7 +24,7 @@ for (const proxy of PROXIES) {
   const both = [needs(proxy), needs('python3'), needs('curl'), needs('redis-server')].find(({ skip }) => skip !== false) ?? { skip: false }
 
   test(`${proxy}: an application behind it`, both, async (t) => {
-    const { folder, run, walk, port, url, login, app, hatcheck, restart } = await start(t, proxy)
+    const { folder, run, walk, port, url, login, app, hatcheck, restart, startFor } = await start(t, proxy)
 
     await t.test('the README does what it shows', async (t) => {
       t.equal(walk.length, 6)
@@ -128,6 +128,16 @@ for (const proxy of PROXIES) {
       t.strictSame(await ask(String(seen.renewed[0]).split(';')[0] ?? ''), { name, renewed: [] })
     })
 
+    await t.test('only some are let in, where the configuration says so', async (t) => {
+      const forSome = await startFor('sally,J%C3%BCrgen')
+      for (const [name, status] of [['Sally', 200], ['Jürgen', 200], ['Harry', 403]] as const) {
+        const response = await fetch(`${forSome}/?user=Harry`, { headers: { cookie: await login(name) } })
+        t.equal(response.status, status, name)
+        t.equal((await response.text()).includes(REACHED), status === 200)
+      }
+      t.equal((await fetch(forSome)).status, 401)
+    })
+
     await t.test('while hatcheck or its store is down the door is closed', async (t) => {
       await hatcheck.end('SIGKILL')
       const redis = await startRedis(t)
@@ -218,6 +228,18 @@ async function start (t: Test, proxy: Proxy) {
   const restart = (env: Record<string, string> = {}): Promise<Program> => launch(hatcheckLine, ports[3000], env)
   const [hatcheck, app] = await Promise.all([restart(), launch(appLine, ports[3001])])
   await launch(proxyLine, ports[8080])
+  /** The same proxy once more, as its comments say for letting in only some. Answers its address. */
+  const startFor = async (names: string): Promise<string> => {
+    const port = await freePort()
+    const copy = `examples/${proxy}-for-some`
+    cpSync(join(folder, 'examples', proxy), join(folder, copy), { recursive: true, filter: (path) => !/temp_|\.pid$/.test(path) })
+    for (const file of ['hatcheck.conf', 'Caddyfile'].map((name) => join(folder, copy, name)).filter(existsSync)) {
+      const text = readFileSync(file, 'utf8').replaceAll(`:${ports[8080]}`, `:${port}`)
+      writeFileSync(file, text.replace(/^(\s*(?:proxy_pass http:\/\/hatcheck|uri)\s?\/verify)(?:\?$|(?=;))/m, `$1?user=${names}`))
+    }
+    await launch(proxyLine.replace(`examples/${proxy}`, copy), port)
+    return `http://localhost:${port}`
+  }
   const port = ports[8080] as number
   // A second process on the same store and key, since passwords take their time.
   const hosts = new Map<string, FastifyInstance>()
@@ -232,7 +254,7 @@ async function start (t: Test, proxy: Proxy) {
     await client.send({ method: 'POST', url: '/login', payload: { name } })
     return client.cookieHeader
   }
-  return { folder, port, url: `http://localhost:${port}`, walk: stepsOf(walk), run, login, hatcheck, app, restart }
+  return { folder, port, url: `http://localhost:${port}`, walk: stepsOf(walk), run, login, hatcheck, app, restart, startFor }
 }
 
 function stepsOf (block: string): Step[] {
