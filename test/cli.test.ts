@@ -221,7 +221,7 @@ function rowsOf (text: string): string[][] {
 /** The cookie of a new session. */
 async function cookieOf (url: string, name: string): Promise<string> {
   const { headers } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: `a long password of ${name}` }) })
-  return headers.getSetCookie()[0]?.split(';')[0] ?? ''
+  return headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
 }
 
 async function listed (url: string, cookie: string): Promise<Array<{ handle: string, current: boolean }>> {

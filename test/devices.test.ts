@@ -499,13 +499,13 @@ test('a device is told in a few safe words', (t) => {
     ['2001:db8:1:2:3:4:5:6', '2001:db8:1::x'],
     ['2001:0DB8:0001::6', '2001:db8:1::x'],
     ['2001:db8::6', '2001:db8:0::x'],
-    ['64:ff9b::192.0.2.77', '64:ff9b:0::x'],
+    ['64:ff9b::192.0.2.77', '192.0.2.x'],
     ['fe80::1%eth0', 'fe80:0:0::x'],
     ['::', '0:0:0::x'],
     [undefined, 'unknown'],
     ['', 'unknown'],
     ['unix', 'unknown'],
-    ['192.0.2.77:1234', 'unknown'],
+    ['192.0.2.77:1234', '192.0.2.x'],
     ['<script>', 'unknown']
   ]
   for (const [ip, words] of addresses) t.equal(storedClient({ 'hatcheck:client': clientText('curl/8', ip) }).address, words, ip ?? 'none')
