@@ -9,6 +9,7 @@ import { checkout } from './fixtures/child.js'
 import { Client, buildHost, needs } from './helper.js'
 import { freePort, startRedis } from './redis.js'
 import { compiled, until } from './service.js'
+import { assertShown, blocksOf, stepsOf } from './walk.js'
 
 /** The proxies, and the program that each takes. */
 const PROXIES = ['nginx', 'caddy'] as const
@@ -28,10 +29,7 @@ for (const proxy of PROXIES) {
 
     await t.test('the README does what it shows', async (t) => {
       t.equal(walk.length, 6)
-      for (const { command, shown } of walk) {
-        const output = await run(command)
-        for (const text of shown) t.ok(output.includes(text), `${command} shows ${text}`, { output })
-      }
+      for (const step of walk) assertShown(t, await run(step.command), step)
     })
 
     await t.test('who the application is told about is who has logged in, whatever a client says', async (t) => {
@@ -179,11 +177,6 @@ interface Program {
   end: (signal?: NodeJS.Signals) => Promise<void>
 }
 
-interface Step {
-  command: string
-  shown: string[]
-}
-
 /** An example, in a copy of its files that has other ports and is otherwise as it is, started by the commands of its README. */
 async function start (t: Test, proxy: Proxy) {
   const folder = t.testdir()
@@ -195,7 +188,7 @@ async function start (t: Test, proxy: Proxy) {
     writeFileSync(path, moved(readFileSync(path, 'utf8')))
   }
   const readme = readFileSync(join(folder, 'examples', proxy, 'README.md'), 'utf8')
-  const [installation = '', hatcheckLine = '', appLine = '', proxyLine = '', walk = '', ...rest] = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block as string)
+  const [installation = '', hatcheckLine = '', appLine = '', proxyLine = '', walk = '', ...rest] = blocksOf(readme, 'sh')
   if (rest.length > 0 || !installation.startsWith('npm ci\n')) throw new Error('the README has other blocks of commands')
   const environment = { PATH: process.env['PATH'], HOME: join(folder, 'home'), PORT: String(ports[3000]), no_proxy: '*' }
   const here = (command: string): string => command
@@ -255,16 +248,6 @@ async function start (t: Test, proxy: Proxy) {
     return client.cookieHeader
   }
   return { folder, port, url: `http://localhost:${port}`, walk: stepsOf(walk), run, login, hatcheck, app, restart, startFor }
-}
-
-function stepsOf (block: string): Step[] {
-  const steps: Step[] = []
-  for (const line of block.trim().split('\n')) {
-    const shown = /^# → (.+)$/.exec(line)?.[1]
-    if (shown === undefined) steps.push({ command: line, shown: [] })
-    else steps.at(-1)?.shown.push(shown)
-  }
-  return steps
 }
 
 async function isOpen (port: number): Promise<boolean> {

@@ -1,37 +1,17 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { t, type Test } from 'tap'
+import { t } from 'tap'
 import { environmentName, PLAIN_OPTIONS } from '../plugins/config/resolve.js'
 import { checkout, run, startProgram } from './fixtures/child.js'
 import { needs, testKey } from './helper.js'
 import { startService } from './service.js'
+import { assertShown, blocksOf, stepsOf } from './walk.js'
 
 const readme = readFileSync(join(checkout, 'README.md'), 'utf8')
 const manifest = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8'))
 
-interface Step {
-  command: string
-  /** What its output has in it. */
-  shown: string[]
-}
-
 const HERE = 'http://127.0.0.1:3000'
-
-/** The blocks of a language. */
-function blocks (language: string): string[] {
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'))].map(([, text]) => text as string)
-}
-
-function stepsOf (block: string): Step[] {
-  const steps: Step[] = []
-  for (const line of block.trim().split('\n')) {
-    const shown = /^# → (.+)$/.exec(line)?.[1]
-    if (shown === undefined) steps.push({ command: line, shown: [] })
-    else steps.at(-1)?.shown.push(shown)
-  }
-  return steps
-}
 
 /** Runs a line as a reader would, with nothing of the test runner in its environment. */
 function bash (command: string, cwd: string): Promise<string> {
@@ -39,10 +19,6 @@ function bash (command: string, cwd: string): Promise<string> {
     execFile('bash', ['--norc', '-c', command], { cwd, env: { PATH: process.env['PATH'], no_proxy: '*' }, timeout: 30_000 },
       (_error, stdout, stderr) => { resolve(stdout + stderr) })
   })
-}
-
-function assertShown (t: Test, output: string, { command, shown }: Step): void {
-  for (const text of shown) t.ok(output.includes(text), `${command} shows ${text}`, { output })
 }
 
 t.test('the two commands are on lines of their own, and near the top', async (t) => {
@@ -57,7 +33,7 @@ t.test('every line of the walk-throughs does what is shown', needs('curl'), asyn
   const folder = t.testdir()
   const { url, end } = await startService(t, folder)
   // The others install and start: they show nothing to compare.
-  const walks = blocks('sh').filter((block) => block.includes('# → ')).map(stepsOf)
+  const walks = blocksOf(readme, 'sh').filter((block) => block.includes('# → ')).map(stepsOf)
   t.equal(walks.length, 7, 'form, JSON, sessions, values, verify, accounts, password')
   for (const step of walks.flat()) {
     const command = step.command
@@ -69,7 +45,7 @@ t.test('every line of the walk-throughs does what is shown', needs('curl'), asyn
 })
 
 t.test('the plugin example counts visits', async (t) => {
-  const [example = ''] = blocks('js')
+  const [example = ''] = blocksOf(readme, 'js')
   const folder = t.testdir()
   const file = join(folder, 'app.mjs')
   writeFileSync(file, example
@@ -90,7 +66,7 @@ t.test('the TypeScript example is right under strict', async (t) => {
       compilerOptions: { target: 'es2023', module: 'nodenext', types: ['node'], strict: true, exactOptionalPropertyTypes: true, noPropertyAccessFromIndexSignature: true, noEmit: true },
       include: ['*.mts']
     }),
-    ...Object.fromEntries(blocks('ts').map((block, i) => [`example-${i}.mts`, block]))
+    ...Object.fromEntries(blocksOf(readme, 'ts').map((block, i) => [`example-${i}.mts`, block]))
   })
   t.same(await run(join(checkout, 'node_modules/.bin/tsc'), ['--project', '.'], folder), { code: 0, stdout: '', stderr: '' })
 })
