@@ -149,7 +149,7 @@ async function passOn (
   const successor = newRecord(session, without({ ...kept, ...set }, remove), record.createdAt, context)
   const next = ticketOf(session.id)
   // One that goes on is no more than before; one that a login in the same request has made the user's is.
-  const limit = successor.user === record.user ? undefined : limitFor(successor.user, context)
+  const limit = successor.user === record.user ? undefined : limitFor(successor.user, session, context)
   const created = await guarded('create', () => store.create(next.key, successor, limit))
   let last: SessionRecord | null
   try {
@@ -212,7 +212,7 @@ async function create (session: LazySession, record: SessionRecord, context: Com
   const goesOn = previous !== null && (previous.user === null || previous.user === user)
   let created = false
   try {
-    created = await guarded('create', () => store.create(key, record, limitFor(user, context)))
+    created = await guarded('create', () => store.create(key, record, limitFor(user, session, context)))
     if (!created) throw neverBegan()
   } finally {
     if (previous !== null && !(created && goesOn)) emitter.tell('destroyed', previous.key, previous.user, session.request)
@@ -223,8 +223,8 @@ async function create (session: LazySession, record: SessionRecord, context: Com
   else emitter.tell('created', key, user, session.request)
 }
 
-function limitFor (user: string | null, { sessionsPerUser, emitter }: CommitContext): UserLimit | undefined {
-  return user === null ? undefined : { perUser: sessionsPerUser, onEnded: (key) => { emitter.tell('revoked', key, user) } }
+function limitFor (user: string | null, { request }: LazySession, { sessionsPerUser, emitter }: CommitContext): UserLimit | undefined {
+  return user === null ? undefined : { perUser: sessionsPerUser, onEnded: (key) => { emitter.tell('revoked', key, user, request) } }
 }
 
 function ticketOf (id: string): Ticket {
