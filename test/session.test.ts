@@ -901,10 +901,20 @@ test('a steady clock never goes back', async (t) => {
   wall += 2 * HOUR
   elapsed += 1
   t.equal(now(), wall, 'when it is set forward, it follows')
+  const forward = wall
+  wall -= HOUR
   elapsed += 0.6
-  t.equal(now(), wall, 'in whole milliseconds')
+  t.equal(now(), forward, 'in whole milliseconds')
+  wall += 1
   elapsed += 0.6
-  t.equal(now(), wall + 1, 'without losing the parts')
+  t.equal(now(), forward + 1, 'without losing the parts')
+  wall -= HOUR
+  elapsed += 0.4
+  now()
+  elapsed += 5
+  t.equal(now(), forward + 1, 'it stands while the clock shows the same millisecond')
+  wall += 1
+  t.equal(now(), forward + 6, 'and has lost nothing then')
 
   const real = steadyClock()
   t.ok(Math.abs(real() - Date.now()) < 1_000)

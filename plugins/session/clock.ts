@@ -42,11 +42,16 @@ export function touchEvery ({ idleSeconds }: Lifetime): number {
  * @returns a function that answers the time in ms since the epoch.
  */
 export function steadyClock (wall: () => number = Date.now, elapsed: () => number = () => performance.now()): () => number {
-  let time = wall()
+  let shown = wall()
+  let time = shown
   let mark = elapsed()
   return () => {
+    const before = shown
+    shown = wall()
+    // Asked many times in a millisecond, this need not ask the other clock, which takes much longer to answer.
+    if (shown === before) return Math.floor(time)
     const now = elapsed()
-    time = Math.max(wall(), time + now - mark)
+    time = Math.max(shown, time + now - mark)
     mark = now
     return Math.floor(time)
   }
