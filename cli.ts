@@ -1,18 +1,22 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { parseArgs } from 'node:util'
 import { Accounts } from './plugins/accounts/accounts.js'
 import { accountKey, normalName } from './plugins/accounts/name.js'
+import type { AccountStore } from './plugins/accounts/store.js'
 import { loadDotEnv, readEnvironment } from './plugins/config/environment.js'
 import { ConfigError, resolveConfig, type Config } from './plugins/config/resolve.js'
 import { keyFileOf, newSecret, secretsOf } from './plugins/session/secrets.js'
 import { createTicketOffice } from './plugins/session/ticket.js'
 import { endSessionOfUser, sessionsOfUser } from './plugins/session/user-sessions.js'
-import { openStorage } from './plugins/storage/open.js'
-import type { Storage } from './plugins/storage/storage.js'
+import { backUp } from './plugins/storage/backup.js'
+import { lmdbFolder, openStorage } from './plugins/storage/open.js'
+import { isRedisUrl } from './plugins/storage/redis-url.js'
+import type { Storage, StorageLog } from './plugins/storage/storage.js'
 
 const HELP = `hatcheck: logins and sessions for any web application
 
@@ -29,6 +33,9 @@ Usage
   hatcheck sessions revoke NAME HANDLE   end one session of an account
   hatcheck sessions revoke-all [NAME]    end every session of an account; without a name, of every account
 
+  hatcheck backup FOLDER       copy the accounts, also while the service runs, to a new folder, which can be a DATA_DIR.
+                               Neither sessions nor the secret key: what has ended stays ended after a restore
+
 Options
   -h, --help                   print this
   -v, --version                print the version
@@ -43,14 +50,20 @@ Environment (also from a file .env in this folder)
   LOG_LEVEL                    fatal, error, warn, info, debug, trace   info
   The README lists the others.
 
-The user and sessions commands work on the same DATA_DIR and SESSION_STORE as the service, also while it runs. Handles
-are those on its pages and in its log, so "list" and "revoke" need the same SECRET_KEY.
+The user, sessions and backup commands work on the same DATA_DIR and SESSION_STORE as the service, also while it runs.
+Handles are those on its pages and in its log, so "list" and "revoke" need the same SECRET_KEY.
 
 Examples
   hatcheck                                                 try it: http://127.0.0.1:3000, demo mode
   SECRET_KEY=$(hatcheck secret) SIGNUP=closed hatcheck     no demo mode: accounts from "user add" only
   echo "$PASSWORD" | hatcheck user add harry               for scripts
 `
+
+/** What a store has to say. */
+const LOG: StorageLog = {
+  info () {},
+  warn (details: unknown, text?: string) { process.stderr.write(`hatcheck: ${text ?? String(details)}\n`) }
+}
 
 /** A command line that means nothing. */
 class UsageError extends Error {}
@@ -86,6 +99,8 @@ async function main (args: string[]): Promise<number | undefined> {
       return await user(rest)
     case 'sessions':
       return await sessions(rest)
+    case 'backup':
+      return await backup(rest)
     default:
       throw new UsageError(`there is no command "${command}"`)
   }
@@ -145,6 +160,21 @@ async function sessions ([action, name, ...rest]: string[]): Promise<undefined> 
   })
 }
 
+async function backup ([folder, ...rest]: string[]): Promise<undefined> {
+  expectEnd(rest)
+  if (folder === undefined || folder === '') throw new UsageError('"backup" needs a folder')
+  const { sessionStore, dataDir } = configuration()
+  const store = String(sessionStore)
+  if (isRedisUrl(store)) throw new ConfigError('SESSION_STORE is Redis, which has backups of its own; "backup" is for LMDB.')
+  const source = store.startsWith('lmdb:') ? lmdbFolder(store, dataDir) : null
+  // Opening would make one, and the backup of nothing would pass for one.
+  if (source !== null && !existsSync(join(source, 'data.mdb'))) throw new ConfigError(`${source} has nothing to back up: check DATA_DIR and SESSION_STORE.`)
+  await withStorage('accounts', async ({ accounts }, { now, sessionMaxBytes: maxBytes }) => {
+    const count = await backUp(accounts as AccountStore, resolve(folder), { now, maxBytes }, LOG)
+    print(`${count} account${count === 1 ? '' : 's'} backed up.\n`)
+  })
+}
+
 /** The name as the sessions have it, however it was typed; without one, that of every account. */
 async function namesOf ({ accounts }: Storage, name: string | undefined): Promise<string[]> {
   if (name === undefined) return (await accounts?.list() ?? []).map((account) => account.name)
@@ -171,19 +201,20 @@ async function withAccounts (work: (accounts: Accounts) => Promise<unknown>): Pr
 
 /** @param what the command works on */
 async function withStorage (what: string, work: (storage: Storage, config: Config) => Promise<unknown>): Promise<void> {
-  loadDotEnv()
-  const { options, mode } = readEnvironment(process.env)
-  const config = resolveConfig(options, mode)
+  const config = configuration()
   if (config.sessionStore === 'memory:') throw new ConfigError(`SESSION_STORE is memory:, where only the running service has its ${what}.`)
-  const storage = await openStorage(config, {
-    info () {},
-    warn (details: unknown, text?: string) { process.stderr.write(`hatcheck: ${text ?? String(details)}\n`) }
-  })
+  const storage = await openStorage(config, LOG)
   try {
     await work(storage, config)
   } finally {
     await storage.close()
   }
+}
+
+function configuration (): Config {
+  loadDotEnv()
+  const { options, mode } = readEnvironment(process.env)
+  return resolveConfig(options, mode)
 }
 
 /** Asked for without an echo at a terminal, twice; the first line of standard input otherwise. */

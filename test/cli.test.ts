@@ -13,7 +13,7 @@ test('--help tells every command, --version the version', async (t) => {
   const helps = await Promise.all([['--help'], ['-h'], ['help'], ['user', 'add', '--help']].map((args) => hatcheckCli(folder, args)))
   for (const help of helps) {
     t.match(help, { code: 0, stderr: '' })
-    for (const text of ['hatcheck secret', 'hatcheck user add NAME', 'hatcheck user passwd NAME', 'hatcheck user disable NAME', 'hatcheck user enable NAME', 'hatcheck user list', 'hatcheck sessions list [NAME]', 'hatcheck sessions revoke NAME HANDLE', 'hatcheck sessions revoke-all [NAME]', 'SECRET_KEY', 'DATA_DIR', 'SIGNUP']) {
+    for (const text of ['hatcheck secret', 'hatcheck user add NAME', 'hatcheck user passwd NAME', 'hatcheck user disable NAME', 'hatcheck user enable NAME', 'hatcheck user list', 'hatcheck sessions list [NAME]', 'hatcheck sessions revoke NAME HANDLE', 'hatcheck sessions revoke-all [NAME]', 'hatcheck backup FOLDER', 'SECRET_KEY', 'DATA_DIR', 'SIGNUP']) {
       t.match(help.stdout, text)
     }
     t.notOk(help.stdout.split('\n').some((line) => line.length > 120), 'it fits a terminal')

@@ -27,8 +27,13 @@ export async function openStorage (config: StorageConfig, log: StorageLog): Prom
     return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs }, log)
   }
   assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder or a redis url; got "${schemeOf(store)}".`)
-  const path = store.slice('lmdb:'.length)
-  return openLmdb(path === '' ? join(dataDir, 'lmdb') : resolve(path), { now, maxBytes }, log)
+  return openLmdb(lmdbFolder(store, dataDir), { now, maxBytes }, log)
+}
+
+/** The folder that an url of LMDB stands for. */
+export function lmdbFolder (url: string, dataDir: string): string {
+  const path = url.slice('lmdb:'.length)
+  return path === '' ? join(dataDir, 'lmdb') : resolve(path)
 }
 
 /** A url may carry a password, and not always where one looks for it. */

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto'
+import { cpSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { openLmdb } from '../plugins/storage/lmdb.js'
+import { testKey } from './helper.js'
+import { freePort } from './redis.js'
+import { hatcheckCli, startService, until } from './service.js'
+import { mountSmallDisk, needsMounting } from './small-disk.js'
+
+const env = { SECRET_KEY: testKey, SIGNUP: 'open' }
+
+test('a backup of a service that is being written to has every account of before, and restores to logins without sessions', async (t) => {
+  const folder = t.testdir()
+  const { url, end } = await startService(t, folder, env)
+  const before = ['Harry', 'Sally', 'ÅSA']
+  const cookies = await Promise.all(before.map((name) => login(url, name)))
+  t.ok(cookies.every((cookie) => cookie !== ''))
+  await fetch(`${url}/session/cart`, { method: 'PUT', headers: { cookie: cookies[0] ?? '', 'content-type': 'application/json' }, body: '"a pear for the backup"' })
+
+  // Sessions begin, change and end, and accounts are made, for as long as the backup takes.
+  const done = new AbortController()
+  let written = 0
+  const writers = [0, 1, 2, 3].map(async (writer) => {
+    for (let i = 0; !done.signal.aborted; i++) {
+      const name = `writer ${writer} of ${i}`
+      const cookie = await login(url, name)
+      await fetch(`${url}/logout`, { method: 'POST', headers: { cookie } })
+      written++
+    }
+  })
+  await until('there are writes', () => written > 4)
+  const atStart = written
+  const backup = await hatcheckCli(folder, ['backup', 'safe/monday'], { env })
+  done.abort()
+  await Promise.all(writers)
+  t.match(backup, { code: 0, stderr: '' })
+  const [, counted] = /^(\d+) accounts backed up\.\n$/.exec(backup.stdout) ?? []
+  t.ok(written > atStart, 'it was written to meanwhile')
+  t.ok(Number(counted) >= before.length + atStart && Number(counted) <= before.length + written + 4, `${counted} accounts`)
+
+  const place = join(folder, 'safe/monday')
+  t.strictSame(readdirSync(place), ['lmdb'], 'the secret key is not in it')
+  t.strictSame(['', 'lmdb', 'lmdb/data.mdb', 'lmdb/lock.mdb'].map((path) => statSync(join(place, path)).mode & 0o777), [0o700, 0o700, 0o600, 0o600])
+  const bytes = readFileSync(join(place, 'lmdb/data.mdb'))
+  t.ok(bytes.includes('Harry'), 'the accounts are')
+  for (const cookie of cookies) t.notOk(bytes.includes(storeKeyOf(cookie)), 'no session is, not even as bytes that were left behind')
+  t.notOk(bytes.includes('a pear for the backup'))
+
+  t.ok(await isIn(url, cookies[0] ?? ''), 'the service goes on')
+  t.equal(await end('SIGTERM'), 0)
+  cpSync(place, join(folder, 'restored'), { recursive: true })
+  const restored = await startService(t, folder, { ...env, SIGNUP: 'closed', DATA_DIR: 'restored' })
+  for (const cookie of cookies) t.notOk(await isIn(restored.url, cookie), 'a cookie of before is worth nothing, though its signature is right')
+  for (const name of before) {
+    const cookie = await login(restored.url, name)
+    t.ok(await isIn(restored.url, cookie), `${name} can log in`)
+  }
+  t.equal(await login(restored.url, 'Nobody'), '')
+})
+
+test('a backup says what it cannot do, and leaves what is there as it is', async (t) => {
+  const folder = t.testdir()
+  const backup = (more: Record<string, string> = {}) => hatcheckCli(folder, ['backup', 'safe'], { env: { ...env, ...more } })
+  const [noFolder, nothing, redis] = await Promise.all([
+    hatcheckCli(folder, ['backup'], { env }), backup(), backup({ SESSION_STORE: `redis://127.0.0.1:${await freePort()}` })
+  ])
+  t.same(noFolder, { code: 1, stdout: '', stderr: 'hatcheck: "backup" needs a folder\nTry "hatcheck --help".\n' })
+  t.same(nothing, { code: 1, stdout: '', stderr: `hatcheck: ${join(folder, 'data/lmdb')} has nothing to back up: check DATA_DIR and SESSION_STORE.\n` })
+  t.same(redis, { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is Redis, which has backups of its own; "backup" is for LMDB.\n' })
+  t.strictSame(readdirSync(folder), [], 'nothing was made where there was nothing')
+
+  await addAccounts(folder, 1)
+  t.same(await backup(), { code: 0, stdout: '1 account backed up.\n', stderr: '' })
+  const written = readFileSync(join(folder, 'safe/lmdb/data.mdb'))
+  t.same(await backup(), { code: 1, stdout: '', stderr: `hatcheck: ${join(folder, 'safe')} is not empty: a backup takes a folder of its own.\n` })
+  t.ok(readFileSync(join(folder, 'safe/lmdb/data.mdb')).equals(written))
+})
+
+test('a backup that does not fit on its disk fails, and leaves nothing that could pass for one', needsMounting(), async (t) => {
+  const folder = t.testdir()
+  await addAccounts(folder, 10_000)
+  const disk = mountSmallDisk(t, 2)
+  const place = join(disk.folder, 'backup')
+  const backup = () => hatcheckCli(folder, ['backup', place], { env })
+  t.match(await backup(), { code: 1, stdout: '', stderr: /^hatcheck: The backup could not be written to \S+\/backup\.\n$/m }, 'while it is written')
+  t.strictSame(readdirSync(place), [])
+  disk.fill()
+  t.same(await backup(), { code: 1, stdout: '', stderr: `hatcheck: ${place} has no space left.\n` })
+  t.strictSame(readdirSync(place), [])
+})
+
+/** Without a process and without a hash for each. */
+async function addAccounts (folder: string, count: number): Promise<void> {
+  const { accounts, close } = openLmdb(join(folder, 'data/lmdb'), { now: Date.now, maxBytes: 16_384 }, { info () {}, warn () {} })
+  await Promise.all(Array.from({ length: count }, (_, i) =>
+    accounts?.create(`user ${i}`, { name: `User ${i}`, passwordHash: 'x'.repeat(97), createdAt: 0, disabled: false })))
+  await close()
+}
+
+function passwordOf (name: string): string {
+  return `a long password of ${name}`
+}
+
+/** The cookie of a new session; none if nobody was let in. */
+async function login (url: string, name: string): Promise<string> {
+  const { headers } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: passwordOf(name) }) })
+  return headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
+}
+
+async function isIn (url: string, cookie: string): Promise<boolean> {
+  const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
+  return (await response.json() as { user: object | null }).user !== null
+}
+
+/** By which the store knows the session. */
+function storeKeyOf (cookie: string): string {
+  const id = /=([\w-]{43})/.exec(cookie)?.[1] ?? ''
+  return createHash('sha256').update(id).digest('base64url')
+}
