@@ -1,0 +1,206 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { checkout, childEnvironment, run, startProgram } from './fixtures/child.js'
+import { needs, testKey } from './helper.js'
+import { freePort, startRedis } from './redis.js'
+import { compiled, hatcheckCli, startService, until } from './service.js'
+import { needsMounting } from './small-disk.js'
+import { blocksOf } from './walk.js'
+
+const examples = join(checkout, 'examples')
+const unit = join(examples, 'systemd/hatcheck.service')
+const sandbox = join(checkout, 'test/fixtures/sandbox.py')
+
+test('systemd has nothing to say against the unit, and rates it as the README says', needs('systemd-analyze'), async (t) => {
+  const folder = t.testdir()
+  // It looks for the program, and Node may be elsewhere here.
+  const copy = join(folder, 'hatcheck.service')
+  writeFileSync(copy, readFileSync(unit, 'utf8').replace('/usr/bin/node', process.execPath))
+  t.same(await run('systemd-analyze', ['verify', copy], folder), { code: 0, stdout: '', stderr: '' })
+  const { stdout } = await run('systemd-analyze', ['security', '--offline=true', copy], folder)
+  const [, rated] = /Overall exposure level for hatcheck\.service: ([\d.]+)/.exec(stdout) ?? []
+  const [, promised] = /rates the exposure: ([\d.]+) of 10/.exec(readFileSync(join(examples, 'systemd/README.md'), 'utf8')) ?? []
+  // Each version of systemd knows a few settings more or less.
+  t.ok(Math.abs(Number(rated) - Number(promised)) <= 0.3, `${rated} is about ${promised}`)
+})
+
+test('the service works with what the unit leaves it: system calls, addresses, no capabilities, a read-only file system', { skip: needs('systemd-analyze').skip || needs('setpriv').skip || needs('python3').skip || needsMounting().skip }, async (t) => {
+  const folder = t.testdir({ data: {} })
+  writeFileSync(join(folder, 'secret.key'), testKey)
+  writeFileSync(join(folder, '.env'), readFileSync(join(examples, 'systemd/hatcheck.env'), 'utf8')
+    .replaceAll('/var/lib/hatcheck', join(folder, 'data')).replaceAll('/etc/hatcheck', folder).replace('PORT=3000', '').replace('SIGNUP=closed', 'SIGNUP=open'))
+  const confined = ['unshare', '--mount', 'sh', '-c', 'mount --make-rprivate / && mount --bind data data && mount -o remount,bind,ro / && cd "$PWD" && exec env -u NODE_OPTIONS "$@"', 'sh',
+    'setpriv', '--no-new-privs', '--inh-caps=-all', '--bounding-set=-all', 'python3', sandbox, unit] as const
+  const [program, ...args] = confined
+  for (const forbidden of ['touch secret.key', 'unshare --net true', 'mount --bind data data']) {
+    t.not((await run(program, [...args, 'sh', '-c', forbidden], folder)).code, 0, forbidden)
+  }
+  t.equal((await run(program, [...args, 'sh', '-c', 'touch data/x'], folder)).code, 0)
+  // Every address, so that it asks for all that there are.
+  const { address, stop } = await startProgram(program, [...args, process.execPath, compiled('server')], folder, { HOST: '0.0.0.0', SESSION_COOKIE_SECURE: 'false' })
+  const cookie = await login(address, 'Harry')
+  t.equal(await nameOf(address, cookie), 'Harry')
+  await fetch(`${address}/logout`, { method: 'POST', headers: { cookie } })
+  t.equal(await nameOf(address, cookie), null)
+  t.equal(await stop(), 0)
+})
+
+test('the steps of the Containerfile make a folder that runs, stops as process 1, and is watched', { skip: needs('unshare').skip || needsMounting().skip }, async (t) => {
+  const folder = t.testdir({ data: {} })
+  const data = join(folder, 'data')
+  const image = await follow(t, join(examples, 'container/Containerfile'), folder)
+  t.strictSame(readdirSync(image.folder).sort(), ['dist', 'node_modules', 'package.json'], 'there is nothing else in it')
+  t.notOk(existsSync(join(image.folder, 'node_modules/typescript')), 'no package for development')
+  t.match(image, { settings: { USER: 'node', STOPSIGNAL: 'SIGTERM', VOLUME: '/data' }, env: { HOST: '0.0.0.0', DATA_DIR: '/data', NODE_ENV: 'production' } })
+  t.equal((await run('find', [image.folder, '-name', '*.test.*', '-path', '*hatcheck*'], data)).stdout, '')
+
+  const env = { ...image.env, DATA_DIR: data, PORT: String(await freePort()) }
+  const asFirst = ['--pid', '--fork', '--kill-child', 'env', '-u', 'NODE_OPTIONS', ...image.command]
+  const [node = '', ...check] = JSON.parse(image.health) as string[]
+  const isHealthy = async (): Promise<boolean> => (await run(node, check, data, env)).code === 0
+  t.equal(node, 'node')
+  t.notOk(await isHealthy(), 'nothing listens yet')
+  t.match(await run('unshare', asFirst, image.folder, env), { code: 1, stderr: /SECRET_KEY \(or SECRET_KEY_FILE\) must be set/ })
+
+  writeFileSync(join(data, 'key'), testKey)
+  const child = spawn('unshare', asFirst, { cwd: image.folder, env: childEnvironment({ ...env, SECRET_KEY_FILE: join(data, 'key') }), stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = once(child, 'exit')
+  t.teardown(() => child.kill('SIGKILL'))
+  let log = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { log += text })
+  await until('it listens', () => log.includes('hatcheck listens at'))
+  t.match(log, '"pid":1,')
+  t.ok(await isHealthy())
+  t.equal((await run('node', ['dist/cli.js', 'user', 'list'], image.folder, { ...env, SECRET_KEY: testKey })).code, 0, 'what podman exec starts')
+  signalOnlyChild(child, 'SIGTERM')
+  t.strictSame(await ended, [0, null])
+  t.match(log, 'SIGTERM received: hatcheck stops')
+})
+
+/** What the page says that a user of Redis needs. */
+const acl = /^user hatcheck on .*$/m.exec(blocksOf(readFileSync(join(examples, 'README.md'), 'utf8'), 'text').join('\n'))?.[0] ?? ''
+
+test('the service needs every command that the page allows it in Redis, and no other', needs('redis-server'), async (t) => {
+  const folder = t.testdir()
+  writeFileSync(join(folder, 'users.acl'), `user default on nopass ~* &* +@all\n${acl.replace('THE-PASSWORD', 'hunter2')}\n`)
+  const redis = await startRedis(t, { folder, args: ['--aclfile', join(folder, 'users.acl')] })
+  const env = { SECRET_KEY: testKey, SIGNUP: 'open', SESSIONS_PER_USER: '2', SESSION_STORE: `redis://hatcheck:hunter2@127.0.0.1:${redis.port}` }
+  await redis.client.call('ACL', 'LOG', 'RESET')
+  await redis.client.config('RESETSTAT')
+  const { url, end } = await startService(t, folder, env)
+  const send = async (method: string, path: string, cookie: string, body?: unknown): Promise<Response> => await fetch(url + path, {
+    method,
+    headers: { cookie, accept: 'application/json', ...body !== undefined && { 'content-type': 'application/json' } },
+    ...body !== undefined && { body: JSON.stringify(body) }
+  })
+  // What an index has of sessions that Redis has forgotten: it is looked for, and taken out.
+  await redis.client.zadd('hatcheck:user:Harry', ...Array.from({ length: 60 }, (_, i) => [i, `forgotten ${i}`]).flat())
+  // More than two: the oldest end. One after another, since each waits for its turn.
+  const [first = '', , , last = ''] = [await login(url, 'Harry'), await login(url, 'Harry'), await login(url, 'Harry'), await login(url, 'Harry')]
+  t.strictSame([await nameOf(url, first), await nameOf(url, last)], [null, 'Harry'])
+  t.equal(await login(url, 'Harry', 'a wrong password'), '')
+  t.equal((await send('PUT', '/session/cart', last, ['pear'])).status, 201)
+  t.equal((await send('PUT', '/session/cart', last, ['apple'])).status, 204)
+  t.equal((await send('DELETE', '/session/cart', last)).status, 200)
+  t.equal((await send('POST', '/password', last, { current_password: passwordOf('Harry'), new_password: 'battery horse correct staple' })).status, 200)
+  t.equal((await send('DELETE', '/sessions', await login(url, 'Sally'))).status, 200)
+  t.equal((await send('GET', '/sessions', await login(url, 'Sally'))).status, 200)
+  await send('POST', '/logout', await login(url, 'Sally'))
+  t.equal((await fetch(`${url}/readyz`)).status, 200)
+  for (const args of [['user', 'list'], ['user', 'disable', 'Sally'], ['sessions', 'list']]) t.match(await hatcheckCli(folder, args, { env }), { code: 0, stderr: '' }, args.join(' '))
+
+  await until('the index is healed', async () => await redis.client.zcard('hatcheck:user:Harry') < 50)
+  const called = new Set((await redis.commandCalls()).keys())
+  const granted = [...acl.matchAll(/ \+([\w|]+)/g)].map(([, name = '']) => name)
+  t.strictSame(await redis.client.call('ACL', 'LOG'), [], 'nothing was refused')
+  t.ok(granted.length > 15)
+  t.strictSame(granted.filter((name) => !called.has(name)), [], 'all of it is used')
+  t.equal(await end(), 0)
+})
+
+interface Image {
+  folder: string
+  env: Record<string, string>
+  settings: Record<string, string>
+  health: string
+  command: string[]
+}
+
+/**
+ * Does what a Containerfile says, with a folder for each stage in place of an image: `COPY` and `RUN` for real, but without
+ * root's own folders, and with the Node of this machine. The packages for development are those that are here, and types
+ * are not checked once more.
+ */
+async function follow (t: Test, file: string, folder: string): Promise<Image> {
+  const stages = new Map<string, string>()
+  let image: Image = { folder: '', env: {}, settings: {}, health: '', command: [] }
+  const lines = readFileSync(file, 'utf8').split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  for (const line of lines) {
+    const [, word = '', rest = ''] = /^([A-Z]+) (.+)$/.exec(line) ?? []
+    switch (word) {
+      case 'FROM': {
+        const stage = join(folder, `stage${stages.size}`)
+        mkdirSync(stage)
+        stages.set(/ AS (\w+)$/.exec(rest)?.[1] ?? '', stage)
+        image = { folder: stage, env: {}, settings: {}, health: '', command: [] }
+        break
+      }
+      case 'WORKDIR':
+        t.equal(rest, '/app')
+        break
+      case 'COPY': {
+        const [, stage, names = ''] = /^(?:--from=(\w+) )?(.+)$/.exec(rest) ?? []
+        const words = names.split(' ')
+        const target = words.pop() ?? ''
+        for (const name of words) {
+          const to = join(image.folder, target === './' ? name : target)
+          if (stage === undefined) cpSync(join(checkout, name), to, { recursive: true })
+          else renameSync(name.replace(/^\/app/, stages.get(stage) ?? ''), to)
+        }
+        break
+      }
+      case 'RUN':
+        if (rest === 'npm ci --ignore-scripts') symlinkSync(join(checkout, 'node_modules'), join(image.folder, 'node_modules'))
+        else if (!rest.includes('/data')) t.match(await run('sh', ['-c', rest.replace('npm ci', 'npm ci --prefer-offline').replace('run build', 'run build -- --noCheck')], image.folder), { code: 0 }, rest)
+        break
+      case 'ENV':
+        for (const [, name = '', value = ''] of rest.matchAll(/(\w+)=(\S+)/g)) image.env[name] = value
+        break
+      case 'HEALTHCHECK':
+        image.health = rest.slice(rest.indexOf('['))
+        break
+      case 'CMD':
+        image.command = JSON.parse(rest) as string[]
+        break
+      case 'USER': case 'VOLUME': case 'EXPOSE': case 'STOPSIGNAL':
+        image.settings[word] = rest
+        break
+      default:
+        throw new Error(`a step that this test does not know: ${line}`)
+    }
+  }
+  return image
+}
+
+/** To the one that a program like unshare has started. */
+function signalOnlyChild ({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  process.kill(Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')), signal)
+}
+
+function passwordOf (name: string): string {
+  return `a long password of ${name}`
+}
+
+/** The cookie of a new session; none if nobody was let in. */
+async function login (url: string, name: string, password = passwordOf(name)): Promise<string> {
+  const { headers } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password }) })
+  return headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
+}
+
+async function nameOf (url: string, cookie: string): Promise<string | null> {
+  const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
+  return (await response.json() as { user: { name: string } | null }).user?.name ?? null
+}
