@@ -1,14 +1,14 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { checkout, childEnvironment, run, startProgram } from './fixtures/child.js'
 import { needs, testKey } from './helper.js'
 import { freePort, startRedis } from './redis.js'
-import { compiled, hatcheckCli, startService, until } from './service.js'
+import { Curl, compiled, hatcheckCli, startService, until } from './service.js'
 import { needsMounting } from './small-disk.js'
-import { blocksOf } from './walk.js'
+import { assertShown, blocksOf, stepsOf } from './walk.js'
 
 const examples = join(checkout, 'examples')
 const unit = join(examples, 'systemd/hatcheck.service')
@@ -80,13 +80,74 @@ test('the steps of the Containerfile make a folder that runs, stops as process 1
   t.match(log, 'SIGTERM received: hatcheck stops')
 })
 
-/** What the page says that a user of Redis needs. */
-const acl = /^user hatcheck on .*$/m.exec(blocksOf(readFileSync(join(examples, 'README.md'), 'utf8'), 'text').join('\n'))?.[0] ?? ''
+const page = readFileSync(join(examples, 'README.md'), 'utf8')
+
+test('the settings and the commands of the page do what it says', needs('curl'), async (t) => {
+  const [proxy = '', domain = '', redis = '', ...otherSettings] = blocksOf(page, 'env')
+  const [rotation = '', accounts = '', backup = '', restore = '', ...otherCommands] = blocksOf(page, 'sh')
+  t.strictSame([...otherSettings, ...otherCommands], [])
+  t.match(redis, 'SESSION_STORE=rediss://')
+  const folder = t.testdir({ '.env': `${proxy}${domain}SECRET_KEY_FILE=secret.key\n` })
+  const type = async (block: string): Promise<void> => {
+    for (const step of stepsOf(block)) {
+      const { code, stdout, stderr } = await run('bash', ['--norc', '-c', step.command.replace('npx hatcheck', `"${process.execPath}" "${compiled('cli')}"`)], folder)
+      t.equal(code, 0, `${step.command}: ${stderr}`)
+      assertShown(t, stdout, step)
+    }
+  }
+  writeFileSync(join(folder, 'secret.key'), testKey, { mode: 0o640 })
+  await type(accounts)
+  const service = await startService(t, folder)
+  const curl = new Curl(folder, 'jar')
+  const visitor = ['-H', 'Host: login.example.com', '-H', 'X-Forwarded-Proto: https', '-H', 'Accept: application/json']
+  // curl by itself would not send a Secure cookie over the http on which the proxy speaks.
+  const isIn = async (url: string, cookie: string): Promise<boolean> => (await curl.send(...visitor, '-H', `Cookie: ${cookie}`, url)).body.includes('"name":"Harry"')
+  const credentials = { client_name: 'Harry', password: 'correct horse battery' }
+
+  const answer = await curl.post(`${service.url}/login`, { ...credentials, next: 'https://app.example.com/reports' }, ...visitor.slice(0, 4))
+  t.match(answer, { status: 303, headers: { location: 'https://app.example.com/reports', 'set-cookie': /^__Secure-hatcheck=[^;]+; Domain=example\.com; Path=\/; HttpOnly; Secure; SameSite=Lax$/m } })
+  t.equal((await curl.post(`${service.url}/login`, credentials, ...visitor.slice(0, 2))).status, 400, 'a proxy that does not tell of https')
+  const cookie = /__Secure-hatcheck=[^;]+/.exec(answer.headers['set-cookie'] ?? '')?.[0] ?? ''
+  t.ok(await isIn(service.url, cookie))
+
+  await type(rotation)
+  t.equal(statSync(join(folder, 'secret.key')).mode & 0o777, 0o640)
+  await until('the new key is seen', () => service.output().includes('the first of 2 signs'))
+  t.ok(await isIn(service.url, cookie), 'nobody is logged out')
+
+  await type(backup)
+  t.equal(await service.end('SIGTERM'), 0)
+  await type(restore)
+  const restored = await startService(t, folder)
+  t.notOk(await isIn(restored.url, cookie), 'a session of before is not restored')
+  t.equal((await curl.post(`${restored.url}/login`, credentials, ...visitor.slice(0, 4))).status, 303)
+})
+
+test('the links of these pages lead somewhere', async (t) => {
+  const pages = ['README.md', 'systemd/README.md', 'container/README.md', 'nginx/README.md', 'caddy/README.md']
+  for (const name of pages) {
+    const file = join(examples, name)
+    for (const [, target = '', heading] of readFileSync(file, 'utf8').matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
+      const path = target === '' ? file : join(file, '..', target)
+      t.ok(existsSync(path), `${name}: ${target}`)
+      if (heading !== undefined) t.ok(headingsOf(readFileSync(path, 'utf8')).includes(heading), `${name}: ${target}#${heading}`)
+    }
+  }
+})
+
+/** As they are named in a link. */
+function headingsOf (text: string): string[] {
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
+}
 
 test('the service needs every command that the page allows it in Redis, and no other', needs('redis-server'), async (t) => {
   const folder = t.testdir()
-  writeFileSync(join(folder, 'users.acl'), `user default on nopass ~* &* +@all\n${acl.replace('THE-PASSWORD', 'hunter2')}\n`)
-  const redis = await startRedis(t, { folder, args: ['--aclfile', join(folder, 'users.acl')] })
+  const [settings = '', users = '', ...others] = blocksOf(page, 'text')
+  t.strictSame(others, [])
+  // The test itself looks in as the default user.
+  writeFileSync(join(folder, 'users.acl'), users.replace('THE-PASSWORD', 'hunter2').replace('user default off', 'user default on nopass ~* &* +@all'))
+  writeFileSync(join(folder, 'redis.conf'), settings.replace('/etc/redis/users.acl', join(folder, 'users.acl')))
+  const redis = await startRedis(t, { folder, config: join(folder, 'redis.conf') })
   const env = { SECRET_KEY: testKey, SIGNUP: 'open', SESSIONS_PER_USER: '2', SESSION_STORE: `redis://hatcheck:hunter2@127.0.0.1:${redis.port}` }
   await redis.client.call('ACL', 'LOG', 'RESET')
   await redis.client.config('RESETSTAT')
@@ -114,7 +175,7 @@ test('the service needs every command that the page allows it in Redis, and no o
 
   await until('the index is healed', async () => await redis.client.zcard('hatcheck:user:Harry') < 50)
   const called = new Set((await redis.commandCalls()).keys())
-  const granted = [...acl.matchAll(/ \+([\w|]+)/g)].map(([, name = '']) => name)
+  const granted = [...users.matchAll(/ \+([\w|]+)/g)].map(([, name = '']) => name)
   t.strictSame(await redis.client.call('ACL', 'LOG'), [], 'nothing was refused')
   t.ok(granted.length > 15)
   t.strictSame(granted.filter((name) => !called.has(name)), [], 'all of it is used')
