@@ -24,12 +24,11 @@ export class Child {
     this.url = `http://127.0.0.1:${port}/`
   }
 
-  /** The CPU time it has used so far, in µs. */
-  async cpuMicros (): Promise<number> {
+  async usage (): Promise<Usage> {
     const answer = this.#answer<Usage>()
     // A message that cannot be sent shows as an answer that does not come.
     this.#process.send('usage', () => {})
-    return (await answer).cpuMicros
+    return await answer
   }
 
   /** Resolves when it has ended; idempotent. */

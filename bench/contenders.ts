@@ -9,12 +9,17 @@ export const contenders = {
   '@fastify/secure-session': secureSession,
   'bare Fastify, headers of hatcheck': bareWithHeaders,
   'hatcheck plugin, LMDB': hatcheckPlugin,
-  'hatcheck, LMDB': hatcheck
+  'hatcheck, LMDB': hatcheck,
+  'hatcheck, Redis': hatcheckOnRedis
 }
 
 export type ContenderName = keyof typeof contenders
 
-export const contenderNames = Object.keys(contenders) as ContenderName[]
+/** Those that need nothing but a folder. */
+export const contenderNames = (Object.keys(contenders) as ContenderName[]).filter((name) => name !== 'hatcheck, Redis')
+
+/** The variable with the secret key of hatcheck, for who makes tickets for it. Without it there is a new one. */
+export const SECRET_VARIABLE = 'HATCHECK_BENCH_SECRET'
 
 /** What the others are measured by. */
 export const reference: ContenderName = 'bare Fastify'
@@ -82,13 +87,21 @@ async function hatcheckPlugin (fastify: FastifyInstance, dataDir: string): Promi
   fastify.post('/login', async (request) => { await request.login('Harry') })
 }
 
-/** The service as it runs on loopback with a secret key, with every header and guard it has. */
 async function hatcheck (fastify: FastifyInstance, dataDir: string): Promise<void> {
+  await service(fastify, { dataDir })
+}
+
+async function hatcheckOnRedis (fastify: FastifyInstance, url: string): Promise<void> {
+  await service(fastify, { sessionStore: url })
+}
+
+/** The service as it runs on loopback with a secret key, with every header and guard it has. */
+async function service (fastify: FastifyInstance, place: { dataDir: string } | { sessionStore: string }): Promise<void> {
   const { hatcheckService } = await import('../app.js')
   await fastify.register(hatcheckService, {
     mode: 'service',
-    dataDir,
-    secretKey: newSecret(),
+    ...place,
+    secretKey: process.env[SECRET_VARIABLE] ?? newSecret(),
     sessionCookieSecure: 'auto',
     signup: 'open',
     passwordMinLength: 8

@@ -23,18 +23,18 @@ export interface Sample {
  *
  * @throws if a single request fails.
  */
-export async function measure (child: Child, headers: Record<string, string>, seconds: number): Promise<Sample> {
-  const cpuBefore = await child.cpuMicros()
+export async function measure (child: Child, headers: Record<string, string>, seconds: number, path = ''): Promise<Sample> {
+  const { cpuMicros: cpuBefore } = await child.usage()
   const before = performance.now()
   let measuring = true
   const stayAwake = (): void => { if (measuring) setImmediate(stayAwake) }
   stayAwake()
   const { requests, non2xx, errors, timeouts } = await autocannon({
-    url: child.url, headers, connections: CONNECTIONS, duration: seconds, sampleInt: TICK_MS
+    url: child.url + path, headers, connections: CONNECTIONS, duration: seconds, sampleInt: TICK_MS
   })
   measuring = false
   const elapsed = performance.now() - before
-  const cpu = await child.cpuMicros() - cpuBefore
+  const cpu = (await child.usage()).cpuMicros - cpuBefore
   assert.deepEqual({ non2xx, errors, timeouts }, { non2xx: 0, errors: 0, timeouts: 0 }, `${child.name}: requests failed`)
   assert.ok(requests.total > 0, `${child.name}: no request was answered`)
   return {

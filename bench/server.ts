@@ -9,9 +9,12 @@ export interface Started {
   port: number
 }
 
-/** The answer to every message of the parent: the CPU time that this process has used so far, all threads, in µs. */
+/** The answer to every message of the parent: what this process has used so far. */
 export interface Usage {
+  /** CPU time of all threads, in µs. */
   cpuMicros: number
+  /** What it has in memory now, in bytes. */
+  residentBytes: number
 }
 
 const [,, name, dataDir = ''] = process.argv
@@ -22,7 +25,7 @@ process.on('SIGINT', () => {})
 process.on('disconnect', () => { fastify.close().finally(() => { process.exit() }) })
 process.on('message', () => {
   const { user, system } = process.cpuUsage()
-  process.send?.({ cpuMicros: user + system } satisfies Usage)
+  process.send?.({ cpuMicros: user + system, residentBytes: process.memoryUsage.rss() } satisfies Usage)
 })
 
 await contenders[name as ContenderName](fastify, dataDir)

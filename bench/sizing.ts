@@ -1,0 +1,288 @@
+import { Redis } from 'ioredis'
+import { strict as assert } from 'node:assert'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { Agent, get } from 'node:http'
+import { createServer, type AddressInfo } from 'node:net'
+import { constants, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { resolveConfig } from '../plugins/config/resolve.js'
+import { createTicketOffice, storeKey } from '../plugins/session/ticket.js'
+import { openStorage } from '../plugins/storage/open.js'
+import { Child } from './child.js'
+import { compile } from './compile.js'
+import { SECRET_VARIABLE, type ContenderName } from './contenders.js'
+import { measure, type Sample } from './measure.js'
+import { visitorsOf } from './visitors.js'
+
+// npm run bench:sizing: what one process takes, and what it can do. The table goes to standard output.
+
+const SESSIONS = 100_000
+const SECONDS = 5
+const WARM_UP_SECONDS = 2
+/** Of one account they would wait for one another. */
+const ACCOUNTS = 8
+const BATCH = 100
+/** Where the machine has other work, Redis may not answer within the 250 ms that it is given. */
+const TRIES = 20
+const READERS = 10
+
+/** One store, as it is measured. */
+interface Place {
+  title: string
+  contender: ContenderName
+  /** The folder, or the url. */
+  where: string
+  options: { dataDir: string } | { sessionStore: string }
+  /** What the sessions take there, in bytes. */
+  bytes (): Promise<number> | number
+}
+
+interface Findings {
+  home: Sample
+  verify: Sample
+  logins: { perSecond: number, cpuMillis: number }
+  emptyBytes: number
+  fullBytes: number
+  bytesPerSession: number
+  openMs: number
+}
+
+const secret = randomBytes(32)
+process.env[SECRET_VARIABLE] = secret.toString('base64url')
+const office = createTicketOffice([Buffer.from(process.env[SECRET_VARIABLE])])
+
+const folder = mkdtempSync(join(tmpdir(), 'hatcheck-sizing-'))
+const children: Child[] = []
+let redisServer: ChildProcess | undefined
+const interrupt = new AbortController()
+const silent = { info () {}, warn () {} }
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    interrupt.abort()
+    cleanUp().finally(() => { process.exit(128 + constants.signals[signal]) })
+  })
+}
+
+try {
+  say('compiling')
+  const file = await compile(join(folder, 'build'), interrupt.signal)
+  const places = [lmdb(), await redis()].filter((place) => place !== null)
+  const found: Findings[] = []
+  for (const place of places) found.push(await look(file, place))
+  process.stdout.write(`\n${report(places, found)}\n`)
+} catch (error) {
+  if (!interrupt.signal.aborted) say(`sizing: ${(error as Error).message}`)
+  process.exitCode = 1
+} finally {
+  await cleanUp()
+}
+
+function lmdb (): Place {
+  const where = join(folder, 'data')
+  return { title: 'LMDB', contender: 'hatcheck, LMDB', where, options: { dataDir: where }, bytes: () => 512 * statSync(join(where, 'lmdb/data.mdb')).blocks }
+}
+
+/** Null where there is no redis-server. */
+async function redis (): Promise<Place | null> {
+  const port = await freePort()
+  const where = `redis://127.0.0.1:${port}`
+  const data = join(folder, 'redis')
+  mkdirSync(data)
+  const server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', data, '--save', '', '--appendonly', 'yes'], { stdio: 'ignore' })
+  redisServer = server
+  try {
+    await once(server, 'spawn')
+  } catch {
+    redisServer = undefined
+    say('there is no redis-server here: LMDB alone')
+    return null
+  }
+  const client = new Redis(port, { retryStrategy: () => 50, maxRetriesPerRequest: null })
+  // Until it listens.
+  client.on('error', () => {})
+  await client.ping()
+  client.disconnect()
+  return {
+    title: 'Redis',
+    contender: 'hatcheck, Redis',
+    where,
+    options: { sessionStore: where },
+    async bytes () {
+      const client = new Redis(port)
+      const memory = await client.info('memory')
+      client.disconnect()
+      return Number(/^used_memory:(\d+)/m.exec(memory)?.[1])
+    }
+  }
+}
+
+async function look (file: string, place: Place): Promise<Findings> {
+  say(`${place.title}: without sessions`)
+  const child = await start(file, place)
+  const { 'logged in': headers } = await visitorsOf(child)
+  await measure(child, headers, WARM_UP_SECONDS)
+  const { residentBytes: emptyBytes } = await child.usage()
+  const home = await measure(child, headers, SECONDS)
+  const verify = await measure(child, headers, SECONDS, 'verify')
+  say(`${place.title}: ${home.requestsPerSecond.toFixed(0)} requests a second of /, ${verify.requestsPerSecond.toFixed(0)} of /verify; now logins`)
+  const logins = await logIn(child)
+  await child.stop()
+
+  say(`${place.title}: ${logins.perSecond.toFixed(1)} logins a second; now ${SESSIONS} sessions are made`)
+  const { cookies, bytesPerSession } = await fill(place)
+  const openMs = await timeToOpen(place)
+  say(`${place.title}: each session is read once`)
+  const again = await start(file, place)
+  await readAll(again, cookies)
+  const { residentBytes: fullBytes } = await again.usage()
+  await again.stop()
+  return { home, verify, logins, emptyBytes, fullBytes, bytesPerSession, openMs }
+}
+
+async function start (file: string, { contender, where }: Place): Promise<Child> {
+  const child = new Child(file, contender, where)
+  children.push(child)
+  await child.start()
+  return child
+}
+
+/** Several people at once, each again and again. */
+async function logIn (child: Child): Promise<Findings['logins']> {
+  const people = Array.from({ length: ACCOUNTS }, (_, i) => JSON.stringify({ client_name: `User ${i}`, password: 'a phrase that is on no list' }))
+  const login = async (body: string): Promise<void> => {
+    const response = await fetch(new URL('/login', child.url), { method: 'POST', headers: { accept: 'application/json', 'content-type': 'application/json' }, body })
+    await response.arrayBuffer()
+    assert.equal(response.status, 200, `${child.name}: a login answers ${response.status}`)
+  }
+  // The first one makes the account.
+  await Promise.all(people.map(login))
+  const { cpuMicros: before } = await child.usage()
+  const begun = performance.now()
+  let count = 0
+  await Promise.all(people.map(async (person) => {
+    while (performance.now() - begun < SECONDS * 1_000) {
+      await login(person)
+      count++
+    }
+  }))
+  const elapsed = performance.now() - begun
+  const { cpuMicros: after } = await child.usage()
+  return { perSecond: count / elapsed * 1_000, cpuMillis: (after - before) / 1_000 / count }
+}
+
+/** Sessions such as a login makes, each of another user; and the cookies that open them. */
+async function fill (place: Place): Promise<{ cookies: string[], bytesPerSession: number }> {
+  const storage = await openStorage(configOf(place), silent)
+  try {
+    const record = (await storage.sessions.ofUser('Harry'))[0]?.record
+    assert.ok(record !== undefined, 'Harry has no session')
+    const before = await place.bytes()
+    const cookies: string[] = []
+    for (let i = 0; i < SESSIONS; i += BATCH) {
+      await Promise.all(Array.from({ length: BATCH }, async (_, j) => {
+        const user = `User number ${i + j}`
+        const fields = { ...record.fields, client_name: JSON.stringify(user) }
+        cookies.push(await persistently(async () => {
+          const id = office.newId()
+          await storage.sessions.create(storeKey(id), { ...record, user, fields })
+          return `hatcheck=${office.sign(id)}`
+        }))
+      }))
+    }
+    return { cookies, bytesPerSession: (await place.bytes() - before) / SESSIONS }
+  } finally {
+    await storage.close()
+  }
+}
+
+async function timeToOpen (place: Place): Promise<number> {
+  const begun = performance.now()
+  const storage = await openStorage(configOf(place), silent)
+  await storage.sessions.ping()
+  const took = performance.now() - begun
+  await storage.close()
+  return took
+}
+
+async function readAll (child: Child, cookies: readonly string[]): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: READERS })
+  const rest = cookies.values()
+  await Promise.all(Array.from({ length: READERS }, async () => {
+    for (const cookie of rest) {
+      await persistently(async () => {
+        const status = await new Promise<number | undefined>((resolve, reject) => {
+          get(`${child.url}verify`, { headers: { cookie }, agent }, (response) => { response.resume().once('end', () => { resolve(response.statusCode) }) }).once('error', reject)
+        })
+        assert.equal(status, 204, `${child.name}: a session of the store is not taken`)
+      })
+    }
+  }))
+  agent.destroy()
+}
+
+/** For what is not measured. */
+async function persistently<T> (work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (tries === TRIES) throw error
+    }
+  }
+}
+
+function configOf ({ options }: Place) {
+  return resolveConfig(options, 'service')
+}
+
+function report (places: readonly Place[], found: readonly Findings[]): string {
+  const row = (title: string, value: (findings: Findings) => string): string => `| ${[title, ...found.map(value)].join(' | ')} |`
+  return [
+    `| one process | ${places.map(({ title }) => title).join(' | ')} |`,
+    `| --- | ${places.map(() => '---').join(' | ')} |`,
+    row('`/`, logged in: requests a second', ({ home }) => home.requestsPerSecond.toFixed(0)),
+    row('CPU time for each', ({ home }) => `${home.cpuMicros.toFixed(0)} µs`),
+    row('`/verify`, logged in: requests a second', ({ verify }) => verify.requestsPerSecond.toFixed(0)),
+    row('CPU time for each', ({ verify }) => `${verify.cpuMicros.toFixed(0)} µs`),
+    row('logins a second, two at a time', ({ logins }) => logins.perSecond.toFixed(1)),
+    row('CPU time for each', ({ logins }) => `${logins.cpuMillis.toFixed(1)} ms`),
+    row('resident memory without sessions', ({ emptyBytes }) => mebibytes(emptyBytes)),
+    row(`resident memory after ${SESSIONS.toLocaleString('en')} sessions were read`, ({ fullBytes }) => mebibytes(fullBytes)),
+    row('a session in the store', ({ bytesPerSession }) => `${bytesPerSession.toFixed(0)} bytes`),
+    row(`the store opens, with ${SESSIONS.toLocaleString('en')} sessions`, ({ openMs }) => `${openMs.toFixed(0)} ms`),
+    '',
+    'Ten connections, without a log. With LMDB the resident memory has the pages of the file in it that were read, which the system takes back when it',
+    'needs them, and a session is on the disk; with Redis it is in the memory of Redis.'
+  ].join('\n')
+}
+
+function mebibytes (bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function cleanUp (): Promise<void> {
+  await Promise.all(children.splice(0).map((child) => child.stop()))
+  if (redisServer !== undefined && redisServer.exitCode === null) {
+    redisServer.kill()
+    await Promise.race([once(redisServer, 'exit'), sleep(5_000)])
+  }
+  rmSync(folder, { recursive: true, force: true })
+}
+
+function say (text: string): void {
+  process.stderr.write(`${text}\n`)
+}
