@@ -1,16 +1,21 @@
 import closeWithGrace from 'close-with-grace'
-import Fastify, { type FastifyHttpOptions, type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import { realpathSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { hatcheckService } from './app.js'
+import { writeEvent } from './plugins/audit.js'
 import { loadDotEnv, readEnvironment, type ServiceConfig } from './plugins/config/environment.js'
+import { resolveConfig } from './plugins/config/resolve.js'
+import { secretsOf } from './plugins/session/secrets.js'
+import { hasDuty, isWorker } from './plugins/workers/duties.js'
 
 /** Requests under way at a SIGTERM have so long to end, in ms; then their connections are closed. */
 const GRACE_MS = 5_000
 /** So long after a SIGTERM the process ends in any case, in ms: a store may take 5 s to write what is left, and Docker waits for 10 s. */
 const LONGEST_STOP_MS = 10_000
-const DRAIN_EVERY_MS = 50
+const END_EVERY_MS = 50
+const STOPS_WORKER = ['SIGTERM', 'SIGINT'] as const
 
 /**
  * What a connection may take, in ms, so that slow ones (slowloris) end and others do not wait for them. By default Fastify
@@ -39,46 +44,113 @@ const ADDRESS_ERRORS: Record<string, string> = {
 const SECRET_FIELDS = ['password', 'pwd', 'cookie', 'secretKey', 'body.password', 'body.pwd',
   'headers.cookie', 'headers.authorization', 'headers["set-cookie"]']
 
+/** What serves: this process, or a primary with its workers. */
+interface Running {
+  log: FastifyBaseLogger
+  reloadSecretKeys (): void
+  /** Answers what is under way, and ends. */
+  close (): Promise<void>
+}
+
 /** Starts the service from the environment; ends the process with one clear line if it cannot. */
 export async function serve (): Promise<void> {
-  let fastify: FastifyInstance | undefined
+  let running: Running | null
   try {
     loadDotEnv()
     const service = readEnvironment(process.env)
-    fastify = await build(service)
-    await fastify.listen({ host: service.host, port: service.port, listenTextResolver: (address) => `hatcheck listens at ${address}` })
+    running = service.workers === 1 || isWorker() ? await startService(service) : await startPrimary(service)
   } catch (error) {
-    await fastify?.close()
     process.stderr.write(`hatcheck: ${(error as Error).message}\n`)
+    running = null
+  }
+  if (running === null) {
     process.exitCode = 1
+    // By itself a worker would wait for its primary.
+    if (isWorker()) process.exit()
     return
   }
-  const { log, hatcheck } = fastify
-  const running = fastify
-  hatcheck.audit('sys_startup', null)
+  const { log, reloadSecretKeys, close } = running
+  if (!isWorker()) writeEvent(log, 'sys_startup', {})
   process.on('SIGHUP', () => {
     try {
-      running.sessions.reloadSecretKeys()
+      reloadSecretKeys()
     } catch (error) {
       log.error({ err: error }, 'the secret keys cannot be read anew; they stay as they were')
     }
   })
-  closeWithGrace({ delay: LONGEST_STOP_MS, skip: ['SIGHUP'], logger: { error: (text: unknown) => { log.error(text) } } }, async ({ err: error, signal }) => {
-    if (error === undefined) {
-      log.info(`${signal} received: hatcheck stops`)
-      hatcheck.audit('sys_shutdown', null, { reason: String(signal) })
-    } else {
+  const { close: stop } = closeWithGrace({
+    delay: LONGEST_STOP_MS,
+    skip: ['SIGHUP', ...isWorker() ? STOPS_WORKER : []],
+    logger: { error: (text: unknown) => { log.error(text) } }
+  }, async ({ err: error, signal }) => {
+    if (error !== undefined) {
       log.error({ err: error }, 'hatcheck stops after an error')
-      hatcheck.audit('sys_crash', null)
+      writeEvent(log, 'sys_crash', {})
+    } else if (!isWorker()) {
+      log.info(`${signal} received: hatcheck stops`)
+      writeEvent(log, 'sys_shutdown', { reason: String(signal) })
     }
-    // A connection that was busy when the closing began is idle after its answer, and would keep the server open.
-    const draining = setInterval(() => { running.server.closeIdleConnections() }, DRAIN_EVERY_MS)
-    // Node looks for slow ones no more, and one that never ends its request would keep it open too.
-    const cutting = setTimeout(() => { running.server.closeAllConnections() }, GRACE_MS)
-    await running.close()
-    clearTimeout(cutting)
-    clearInterval(draining)
+    await close()
   })
+  if (!isWorker()) return
+  // Ctrl-C, or a service manager, reaches the workers as well as the primary, which then tells them once more. That is no
+  // second wish to stop, which would be: at once.
+  let isStopping = false
+  for (const signal of STOPS_WORKER) {
+    process.on(signal, () => {
+      if (!isStopping) stop()
+      isStopping = true
+    })
+  }
+}
+
+async function startService (service: ServiceConfig): Promise<Running> {
+  const { host, port, logLevel } = service
+  // What is said of the start is said by one of all workers. What is wrong, each says.
+  const isQuiet = !hasDuty('announces') && !['error', 'fatal', 'silent'].includes(logLevel)
+  const fastify = await build({ ...service, logLevel: isQuiet ? 'warn' : logLevel })
+  try {
+    await fastify.listen({ host, port, listenTextResolver: (address) => `hatcheck listens at ${address}` })
+  } catch (error) {
+    await fastify.close()
+    throw error
+  }
+  const { log, hatcheck, sessions, server } = fastify
+  if (isQuiet) log.level = logLevel
+  if (isWorker()) log.debug(hasDuty('sweeps') ? 'this worker listens, and drops what has expired' : 'this worker listens')
+  return {
+    log,
+    reloadSecretKeys () { sessions.reloadSecretKeys() },
+    async close () {
+      // Node looks for slow ones no more once it closes, and one that never ends its request would keep it open.
+      const cutting = setTimeout(() => { server.closeAllConnections() }, GRACE_MS)
+      await hatcheck.drain()
+      // A connection that was busy when the closing began is idle after its answer, and would keep it open too.
+      const ending = setInterval(() => { server.closeIdleConnections() }, END_EVERY_MS)
+      await fastify.close()
+      clearTimeout(cutting)
+      clearInterval(ending)
+    }
+  }
+}
+
+/** Null if the workers cannot start; the first has said why. */
+async function startPrimary ({ workers: count, logLevel, mode, options }: ServiceConfig): Promise<Running | null> {
+  // What is wrong here is wrong for all, and of a key that has to be made there is one.
+  secretsOf(resolveConfig(options, mode))
+  const { startWorkers } = await import('./plugins/workers/primary.js')
+  const { log } = Fastify({ logger: await loggerOptions(logLevel) })
+  const workers = await startWorkers({
+    count,
+    onEnd (worker, how) {
+      if (how === 0) log.info({ worker }, 'a worker was stopped; another one takes its place')
+      else writeEvent(log, 'sys_crash', { reason: String(how), ...worker !== undefined && { worker } })
+    },
+    onError (error) { log.error({ err: error }, 'the system refuses something to a worker') }
+  })
+  if (workers === null) return null
+  workers.all().then(() => { log.info(`workers: ${count}`) }, () => {})
+  return { log, reloadSecretKeys () { workers.signal('SIGHUP') }, close: workers.stop }
 }
 
 async function build ({ logLevel, trustProxy, mode, options }: ServiceConfig): Promise<FastifyInstance> {
@@ -86,6 +158,8 @@ async function build ({ logLevel, trustProxy, mode, options }: ServiceConfig): P
     logger: await loggerOptions(logLevel),
     trustProxy,
     ...TIMEOUTS,
+    // On a connection that is open still, a request is answered to the end.
+    return503OnClosing: false,
     // An address that cannot be decoded, or is too long, reaches no route and no error handler.
     frameworkErrors: (error, request, reply) => {
       // Its text would tell the whole address, with the query, in the answer and in the log.
@@ -108,7 +182,7 @@ async function loggerOptions (level: string): Promise<NonNullable<FastifyServerO
   if (level === 'silent') return false
   const lines = { level, timestamp: isoTime, serializers: { req: describeRequest }, redact: SECRET_FIELDS }
   const isPretty = process.stdout.isTTY && await import('pino-pretty').then(() => true, () => false)
-  return isPretty ? { ...lines, transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' } } } : lines
+  return isPretty ? { ...lines, transport: { target: 'pino-pretty', options: { ignore: isWorker() ? 'hostname' : 'pid,hostname', translateTime: 'SYS:HH:MM:ss' } } } : lines
 }
 
 /** UTC, so that it can be read as it is. */

@@ -31,9 +31,11 @@ export interface AuditDetails {
   /** One of a few fixed words, never text from outside. */
   reason?: string
   /** The handle of the session; the one of the request if nothing is said. */
-  session?: string
+  session?: string | undefined
   /** The handle that the session had before. */
   previous?: string
+  /** The process id of the worker that it is about. */
+  worker?: number
 }
 
 declare module 'fastify' {
@@ -46,18 +48,18 @@ declare module 'fastify' {
 /** Longer than any name that can log in. */
 const LONGEST_USER = 256
 
+/** The line of an event. What belongs to an application calls `hatcheck.audit`. */
+export function writeEvent (log: FastifyBaseLogger, event: AuditEvent, { user = null, ...details }: AuditDetails & { address?: string }): void {
+  log[levels[event]]({ event, user: user?.slice(0, LONGEST_USER) ?? null, ...details }, event)
+}
+
 /** One log line for each security event. There are handles in it and neither ids nor tickets. */
 export default fp(async function audit (fastify) {
   const { hatcheck, sessions } = fastify
 
-  hatcheck.audit = (event, request, { user = null, ...details } = {}) => {
-    const log: FastifyBaseLogger = request?.log ?? fastify.log
-    log[levels[event]]({
-      event,
-      user: user?.slice(0, LONGEST_USER) ?? null,
-      ...request !== null && { session: hatcheck.handleOf(request), address: request.ip },
-      ...details
-    }, event)
+  hatcheck.audit = (event, request, details = {}) => {
+    const asking = request === null ? {} : { session: hatcheck.handleOf(request), address: request.ip }
+    writeEvent(request?.log ?? fastify.log, event, { ...asking, ...details })
   }
 
   sessions.on('created', ({ user, handle }, request) => { hatcheck.audit('session_created', request, { user, session: handle }) })

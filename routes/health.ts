@@ -1,5 +1,8 @@
 import type { FastifyInstance } from 'fastify'
+import createError from '@fastify/error'
 import { guarded } from '../plugins/session/errors.js'
+
+export const StoppingError = createError('HATCHECK_STOPPING', 'The service is about to stop.', 503)
 
 /** For what watches over the service: `/healthz` says that the process serves, `/readyz` that it can do its work. */
 export default async function health (fastify: FastifyInstance): Promise<void> {
@@ -11,8 +14,9 @@ export default async function health (fastify: FastifyInstance): Promise<void> {
 
   fastify.get('/healthz', quiet, (_request, reply) => { reply.send({ status: 'ok' }) })
 
-  // Once the service stops, Fastify answers 503 to everything, this included. Redis is waited for for 250 ms.
+  // Redis is waited for for 250 ms.
   fastify.get('/readyz', quiet, async () => {
+    if (fastify.hatcheck.isDraining) throw new StoppingError()
     await guarded('ping', () => storage.sessions.ping())
     return { status: 'ready' }
   })

@@ -150,7 +150,8 @@ function open (url: string): Socket {
 async function allFrom (socket: Socket): Promise<string> {
   let text = ''
   socket.on('data', (chunk) => { text += chunk.toString('latin1') })
-  if (!socket.closed) await once(socket, 'close')
+  // Not by `once`, which an error, such as a reset, would make fail.
+  if (!socket.closed) await new Promise((resolve) => { socket.once('close', resolve) })
   return text
 }
 

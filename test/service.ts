@@ -63,6 +63,11 @@ export async function startService (t: Test, folder: string, env: Record<string,
   }
 }
 
+/** The process ids of the workers of a service, by what the system says. */
+export function workersOf ({ child: { pid } }: Service): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter((text) => text !== '').map(Number)
+}
+
 /** Runs `node dist/server.js` that is expected to end by itself. */
 export async function runServer (folder: string, env: Record<string, string> = {}): Promise<Ended> {
   return await run([compiled('server')], folder, { PORT: '0', ...env })

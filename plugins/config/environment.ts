@@ -4,10 +4,14 @@ import { isLoopback } from './loopback.js'
 import type { HatcheckOptions } from './options.js'
 import { PLAIN_OPTIONS, assertRule, environmentName, validate, type Mode } from './resolve.js'
 
+/** One a core is enough; a larger number is a mistake. */
+const MOST_WORKERS = 64
+
 /** What only the process needs to know. */
 const processProperties = {
   host: { type: 'string', default: '127.0.0.1', minLength: 1 },
   port: { type: 'integer', minimum: 0, maximum: 65_535, default: 3_000 },
+  workers: { type: 'integer', minimum: 1, maximum: MOST_WORKERS, default: 1 },
   logLevel: { type: 'string', enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], default: 'info' }
 } as const
 
@@ -17,6 +21,8 @@ const NAMED_RANGES = new Set(['loopback', 'linklocal', 'uniquelocal'])
 export interface ServiceConfig {
   host: string
   port: number
+  /** Processes that serve. */
+  workers: number
   logLevel: string
   /** Addresses of proxies whose forwarding headers are believed. */
   trustProxy: string[] | false
@@ -36,7 +42,7 @@ export function loadDotEnv (): void {
  */
 export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   const read = (option: string): string | undefined => env[environmentName(option)]?.trim() || undefined
-  const { host: given, port, logLevel } = validate(processProperties,
+  const { host: given, port, workers, logLevel } = validate(processProperties,
     defined(Object.keys(processProperties), read), environmentName)
   // People write an IPv6 address as in a url; the system takes it without the brackets.
   const host = given.replace(/^\[(.+)\]$/, '$1')
@@ -49,9 +55,12 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   assertRule(isLoopback(host) || read('secretKey') !== undefined || read('secretKeyFile') !== undefined,
     `HOST=${host} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. "npx hatcheck secret" prints a good one.`)
   const options = defined(PLAIN_OPTIONS, read) as HatcheckOptions
+  assertRule(workers === 1 || options.sessionStore !== 'memory:',
+    'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have sessions of its own.')
   return {
     host,
     port,
+    workers,
     logLevel,
     trustProxy: trusted.length > 0 && trusted,
     mode: isDemo ? 'demo' : 'service',

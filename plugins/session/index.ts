@@ -84,7 +84,7 @@ export default fp(async function session (fastify) {
   const keyring = openKeyring(config, fastify.log)
   const makeReal = await registerFastifySession(fastify, () => keyring.office)
   const emitter = new SessionEmitter(fastify.log, (key) => keyring.office.handleOf(key))
-  const upkeep = startUpkeep(store, emitter, fastify.log)
+  const upkeep = startUpkeep(store, emitter, fastify.log, fastify.hatcheck.workers)
 
   const commitContext: CommitContext = {
     store, lifetimes: config.lifetimes, maxBytes: config.sessionMaxBytes, sessionsPerUser: config.sessionsPerUser, log: fastify.log, now, emitter, refuse: upkeep.refuse
@@ -258,4 +258,4 @@ export default fp(async function session (fastify) {
       reply.header('set-cookie', fastify.serializeCookie(name, '', { ...attributes, expires: new Date(0), maxAge: 0 }))
     }
   }
-}, { name: 'session', dependencies: ['config', 'storage', 'cookie'] })
+}, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers'] })

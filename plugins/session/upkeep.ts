@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, Hatcheck } from 'fastify'
 import type { SessionEmitter } from './events.js'
 import type { SessionStore } from './store.js'
 
@@ -16,15 +16,16 @@ export interface Upkeep {
   stop (): void
 }
 
-/** The work on a store that no request waits for. */
-export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger): Upkeep {
+/** The work on a store that no request waits for. Of several workers one sweeps; what one refuses, all refuse. */
+export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Hatcheck['workers']): Upkeep {
   const refused = new Set<string>()
   const stopping = new AbortController()
 
-  const sweeping = setInterval(() => { sweep().catch((error: unknown) => { log.warn({ err: error }, 'sweep failed') }) }, SWEEP_EVERY_MS)
-  const retrying = setInterval(retry, RETRY_EVERY_MS)
-  sweeping.unref()
-  retrying.unref()
+  const sweeping = workers.sweeps
+    ? setInterval(() => { sweep().catch((error: unknown) => { log.warn({ err: error }, 'sweep failed') }) }, SWEEP_EVERY_MS).unref()
+    : undefined
+  const retrying = setInterval(retry, RETRY_EVERY_MS).unref()
+  const stopListening = workers.onRefused((key) => { refused.add(key) })
 
   function tellExpired (key: string, user: string | null): void {
     emitter.tell('expired', key, user)
@@ -48,10 +49,14 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
   }
 
   return {
-    refuse (key) { refused.add(key) },
+    refuse (key) {
+      refused.add(key)
+      workers.tellRefused(key)
+    },
     isRefused: (key) => refused.size > 0 && refused.has(key),
     stop () {
       stopping.abort()
+      stopListening()
       clearInterval(sweeping)
       clearInterval(retrying)
     }

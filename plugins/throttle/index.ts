@@ -39,7 +39,7 @@ interface CounterOf {
 /** Slows guessing down: by account, by address and in all, in counters that every process with the same store shares. */
 export default fp(async function throttle (fastify) {
   const { hatcheck } = fastify
-  const { config: { now }, storage: { attempts }, audit, cookieOf, macsFor } = hatcheck
+  const { config: { now }, storage: { attempts }, workers, audit, cookieOf, macsFor } = hatcheck
   const lines = new Lines()
   const macsOf: MacsOf = (text) => macsFor('known device', text)
 
@@ -81,8 +81,9 @@ export default fp(async function throttle (fastify) {
   }
 
   const stopping = new AbortController()
-  const sweeping = setInterval(() => { sweep().catch((error: unknown) => { fastify.log.warn({ err: error }, 'sweep of failed logins failed') }) }, SWEEP_EVERY_MS)
-  sweeping.unref()
+  const sweeping = workers.sweeps
+    ? setInterval(() => { sweep().catch((error: unknown) => { fastify.log.warn({ err: error }, 'sweep of failed logins failed') }) }, SWEEP_EVERY_MS).unref()
+    : undefined
   fastify.addHook('onClose', async () => {
     stopping.abort()
     clearInterval(sweeping)
@@ -107,7 +108,7 @@ export default fp(async function throttle (fastify) {
   function deviceCookie (request: FastifyRequest): string {
     return `${cookieOf(request).name}-device`
   }
-}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit'] })
+}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers'] })
 
 function addressOf (request: FastifyRequest): CounterOf {
   return counterOf('address', networkOf(request.ip))

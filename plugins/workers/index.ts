@@ -1,0 +1,36 @@
+import fp from 'fastify-plugin'
+import { hasDuty, isRefusal, isWorker, type Refusal } from './duties.js'
+
+declare module 'fastify' {
+  interface Hatcheck {
+    /** The processes that serve together (`WORKERS`), as one of them sees them. A process that is alone is all of them. */
+    workers: {
+      /** Whether this process is the one that drops what has expired. */
+      readonly sweeps: boolean
+      /** Tells the others that a session is to be refused until its end is stored. */
+      tellRefused (key: string): void
+      /** Calls the listener with what another has told. Returns what ends that. */
+      onRefused (listener: (key: string) => void): () => void
+    }
+  }
+}
+
+export default fp(async function workers (fastify) {
+  const { hatcheck } = fastify
+  // How an application divides its work is its own business.
+  const isAlone = hatcheck.config.mode === 'plugin' || !isWorker()
+  hatcheck.workers = isAlone
+    ? { sweeps: true, tellRefused () {}, onRefused: () => () => {} }
+    : { sweeps: hasDuty('sweeps'), tellRefused, onRefused }
+}, { name: 'workers', dependencies: ['config'] })
+
+function tellRefused (key: string): void {
+  // The primary may be gone; then so is this process in a moment.
+  if (process.connected) process.send?.({ hatcheck: 'refuse', key } satisfies Refusal)
+}
+
+function onRefused (listener: (key: string) => void): () => void {
+  const take = (message: unknown): void => { if (isRefusal(message)) listener(message.key) }
+  process.on('message', take)
+  return () => { process.off('message', take) }
+}

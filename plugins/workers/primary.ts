@@ -1,0 +1,107 @@
+import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
+import { DUTIES_VARIABLE, isRefusal, type Duty } from './duties.js'
+
+/** A worker that ends sooner after its start was no good, in ms; one that ends later starts the count anew. */
+const STEADY_MS = 60_000
+/** Before the second replacement in a row, in ms; then twice as long each time. The first comes at once. */
+const FIRST_WAIT_MS = 1_000
+const LONGEST_WAIT_MS = 30_000
+
+export interface Workers {
+  /** Comes back when each has been started, after the first. */
+  all (): Promise<void>
+  /** Sends a signal to every worker that listens. One that does not, yet, would die of it. */
+  signal (signal: NodeJS.Signals): void
+  /** Lets every worker answer what is under way, and waits for their end. */
+  stop (): Promise<void>
+}
+
+export interface WorkersOptions {
+  count: number
+  /** A worker has ended that was not to; another one takes its place. `how` is the signal or the exit code. */
+  onEnd (pid: number | undefined, how: NodeJS.Signals | number): void
+  /** The system could not do something for a worker. */
+  onError (error: Error): void
+}
+
+/**
+ * Starts as many processes of this program as are wanted, each of which serves, and replaces those that end. They listen
+ * at one address. This process serves nothing itself, and opens no store; its end is theirs.
+ *
+ * Null if the first one could not start: it has said why.
+ */
+export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): Promise<Workers | null> {
+  // Each takes connections from the queue of the system. In turns (Node's default) they would be handed out here, and one
+  // that was on its way to a worker when that is killed would hang for ever.
+  cluster.schedulingPolicy = cluster.SCHED_NONE
+  const listening = new Set<Worker>()
+  const waiting = new Set<NodeJS.Timeout>()
+  let isUp = false
+  let isStopping = false
+
+  /** @param deaths in a row of those whose place it takes. */
+  function start (duties: readonly Duty[], deaths = 0): Worker {
+    const startedAt = performance.now()
+    const worker = cluster.fork({ [DUTIES_VARIABLE]: duties.join() })
+    worker.once('listening', () => { listening.add(worker) })
+    worker.on('error', (error) => {
+      onError(error)
+      // There never was a process, so no other event will tell.
+      if (worker.process.pid === undefined) worker.emit('exit', 1, null)
+    })
+    worker.once('exit', (code: number, signal: NodeJS.Signals | null) => {
+      listening.delete(worker)
+      if (!isUp || isStopping) return
+      onEnd(worker.process.pid, signal ?? code)
+      const before = performance.now() - startedAt > STEADY_MS ? 0 : deaths
+      const timer = setTimeout(() => {
+        waiting.delete(timer)
+        start(duties.filter((duty) => duty !== 'announces'), before + 1)
+      }, waitAfter(before))
+      waiting.add(timer)
+    })
+    return worker
+  }
+
+  cluster.on('message', (from, message) => {
+    if (!isRefusal(message)) return
+    for (const worker of listening) if (worker !== from && worker.isConnected()) worker.send(message)
+  })
+
+  // Alone, so that what keeps all from starting is said once.
+  const first = start(['announces', 'sweeps'])
+  isUp = await listens(first)
+  if (!isUp) return null
+  const others = Array.from({ length: count - 1 }, () => listens(start([])))
+
+  return {
+    async all () { await Promise.all(others) },
+    signal (signal) { for (const worker of listening) worker.process.kill(signal) },
+    async stop () {
+      isStopping = true
+      for (const timer of waiting) clearTimeout(timer)
+      await Promise.all(Object.values(cluster.workers ?? {}).map(async (worker) => {
+        if (worker === undefined || worker.isDead()) return
+        const ended = once(worker, 'exit')
+        worker.process.kill('SIGTERM')
+        await ended
+      }))
+    }
+  }
+}
+
+/** How long to wait, in ms, before another one takes the place of a worker.
+ * @param deaths in a row of those before it
+ */
+export function waitAfter (deaths: number): number {
+  return deaths === 0 ? 0 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (deaths - 1))
+}
+
+/** Whether it comes as far as that. */
+function listens (worker: Worker): Promise<boolean> {
+  return new Promise((resolve) => {
+    worker.once('listening', () => { resolve(true) })
+    worker.once('exit', () => { resolve(false) })
+  })
+}

@@ -1,0 +1,182 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import { test, type Test } from 'tap'
+import { fastFolder } from './fast-folder.js'
+import { startService, until, workersOf } from './service.js'
+
+/** So long everyone asks before the signal. */
+const LOAD_MS = 400
+/** By the clients' clock: what was written so long before the signal was sent before it. */
+const MARGIN_MS = 5
+const PASSWORD = '12345678'
+/** In place of a value: there is none yet, and someone is logged in. */
+const LOGIN = -1
+
+/** A request and what became of it. */
+interface Sent {
+  what: string
+  /** When its last byte was with the kernel. */
+  writtenAt: number
+  answeredAt: number
+  /** The status of a whole answer, or how there was none. */
+  outcome: number | 'closed' | 'reset' | 'refused'
+  cookie: string
+  keepsOpen: boolean
+}
+
+for (const workers of ['1', '2']) {
+  test(`SIGTERM under load, WORKERS=${workers}: what was sent before it is answered, and what was answered is there`, async (t) => {
+    const folder = fastFolder(t)
+    const service = await startService(t, folder, { WORKERS: workers, LOG_LEVEL: 'info' })
+    if (workers !== '1') await until('all workers listen', () => service.output().includes(`workers: ${workers}`))
+    const { sent, stop, stored, ended } = await load(t, service.url)
+    await pause(LOAD_MS)
+    await until('someone has logged out', () => ended.length > 0)
+    const signalledAt = performance.now()
+    // A service manager tells every process, and then the primary tells its workers.
+    if (workers !== '1') for (const pid of workersOf(service)) process.kill(pid, 'SIGTERM')
+    t.equal(await service.end('SIGTERM'), 0)
+    const tookMs = performance.now() - signalledAt
+    await stop()
+    t.ok(tookMs < 5_000, `it took ${Math.round(tookMs)} ms`)
+
+    const before = sent.filter(({ writtenAt }) => writtenAt < signalledAt - MARGIN_MS)
+    const underWay = before.filter(({ answeredAt }) => answeredAt > signalledAt)
+    t.ok(underWay.length > 0, `${before.length} requests before the signal, ${underWay.length} of them under way`)
+    t.strictSame(summary(before.filter(({ outcome }) => typeof outcome !== 'number' || outcome >= 400)), {}, 'each has a whole answer, the one that it would have had')
+    t.comment(`since the signal: ${JSON.stringify(summary(sent.filter(({ writtenAt }) => writtenAt >= signalledAt)))}`)
+
+    const again = await startService(t, folder, { LOG_LEVEL: 'info' })
+    const lost: string[] = []
+    for (const [cookie, value] of stored) {
+      const { user, data } = await (await fetch(`${again.url}/session`, { headers: { cookie } })).json() as { user: unknown, data: { n?: number } }
+      if (value === LOGIN ? user === null : !(Number(data.n) >= value)) lost.push(`${value} was acknowledged, ${JSON.stringify(data)} is there`)
+    }
+    t.strictSame(lost, [], `${stored.size} sessions have their last acknowledged value`)
+    const revived: string[] = []
+    for (const cookie of ended) if ((await fetch(`${again.url}/verify`, { headers: { cookie } })).status !== 401) revived.push(cookie)
+    t.ok(ended.length > 0)
+    t.strictSame(revived, [], `${ended.length} sessions that have ended stay so`)
+    t.equal(await again.end(), 0)
+  })
+}
+
+test('while it drains, the service answers, says that it is not ready, and keeps no connection', async (t) => {
+  const service = await startService(t, t.testdir(), { LOG_LEVEL: 'info' })
+  const ready = await ask(service.url, 'GET /readyz')
+  t.match(ready, { outcome: 200, keepsOpen: true })
+  const end = service.end('SIGTERM')
+  await until('it drains', () => service.output().includes('sys_shutdown'))
+  const unready = await fetch(`${service.url}/readyz`)
+  t.match([unready.status, unready.headers.get('connection'), await unready.json()], [503, 'close', { code: 'HATCHECK_STOPPING' }])
+  t.match(await ask(service.url, 'GET /'), { outcome: 200, keepsOpen: false })
+  t.match(await ask(service.url, 'GET /healthz'), { outcome: 200, keepsOpen: false })
+  t.equal(await end, 0)
+})
+
+/** Many with a connection that is kept, many with a new one for each request, each with one request at a time, until they are told to stop. */
+async function load (t: Test, url: string) {
+  const sent: Sent[] = []
+  /** By its cookie, what a session was last acknowledged to have. */
+  const stored = new Map<string, number>()
+  const ended: string[] = []
+  const over = new AbortController()
+
+  const kept = Array.from({ length: 40 }, async () => {
+    const socket = await open(url)
+    let cookie = ''
+    for (let n = 1; !over.signal.aborted; n++) {
+      const answer = await send(socket, 'PUT /session/n', cookie, String(n))
+      sent.push(answer)
+      if (typeof answer.outcome !== 'number' || answer.outcome >= 300) break
+      cookie = answer.cookie || cookie
+      stored.set(cookie, n)
+      if (!answer.keepsOpen) break
+    }
+    socket.destroy()
+  })
+  const fresh = Array.from({ length: 20 }, async () => {
+    while (!over.signal.aborted) {
+      const answer = await ask(url, 'GET /')
+      sent.push(answer)
+      if (typeof answer.outcome !== 'number') break
+    }
+  })
+  const visitors = Array.from({ length: 8 }, async (_, i) => {
+    for (let n = 0; !over.signal.aborted; n++) {
+      const login = await ask(url, 'POST /login', '', JSON.stringify({ client_name: `visitor ${i}`, password: PASSWORD }))
+      sent.push(login)
+      if (login.outcome !== 200) break
+      stored.set(login.cookie, LOGIN)
+      const put = await ask(url, 'PUT /session/n', login.cookie, String(n))
+      sent.push(put)
+      if (typeof put.outcome !== 'number' || put.outcome >= 300) break
+      stored.set(login.cookie, n)
+      if (n % 2 === 1) continue
+      const logout = await ask(url, 'POST /logout', login.cookie)
+      sent.push(logout)
+      stored.delete(login.cookie)
+      if (logout.outcome !== 200) break
+      ended.push(login.cookie)
+    }
+  })
+  const all = Promise.all([...kept, ...fresh, ...visitors])
+  t.teardown(() => { over.abort() })
+  return { sent, stored, ended, async stop () { over.abort(); await all } }
+}
+
+/** One request on a connection of its own. */
+async function ask (url: string, what: string, cookie = '', body = ''): Promise<Sent> {
+  let socket: Socket
+  try {
+    socket = await open(url)
+  } catch {
+    return { what, writtenAt: Infinity, answeredAt: Infinity, outcome: 'refused', cookie, keepsOpen: false }
+  }
+  try {
+    return await send(socket, what, cookie, body)
+  } finally {
+    socket.destroy()
+  }
+}
+
+async function open (url: string): Promise<Socket> {
+  const { hostname, port } = new URL(url)
+  const socket = connect({ host: hostname, port: Number(port), noDelay: true })
+  await once(socket, 'connect')
+  // What an answer has ended may end in a reset.
+  return socket.on('error', () => {})
+}
+
+/** One request, whose bytes are with the kernel when `write` comes back, and its answer. */
+function send (socket: Socket, what: string, cookie: string, body = ''): Promise<Sent> {
+  return new Promise((resolve) => {
+    let text = ''
+    const take = (chunk: Buffer): void => {
+      text += chunk.toString('latin1')
+      const end = text.indexOf('\r\n\r\n')
+      const length = Number(/\r\ncontent-length: (\d+)/i.exec(text)?.[1] ?? 0)
+      if (end >= 0 && text.length >= end + 4 + length) finish(Number(text.slice(9, 12)))
+    }
+    const fail = (error: NodeJS.ErrnoException): void => { finish(error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'reset' : 'closed') }
+    const close = (): void => { finish('closed') }
+    const finish = (outcome: Sent['outcome']): void => {
+      socket.off('data', take).off('error', fail).off('close', close)
+      const head = text.slice(0, text.indexOf('\r\n\r\n'))
+      const ticket = /^set-cookie: (hatcheck=[^;]+)/im.exec(head)?.[1] ?? ''
+      resolve({ what, writtenAt, answeredAt: performance.now(), outcome, cookie: ticket, keepsOpen: !/^connection: close/im.test(head) })
+    }
+    socket.on('data', take).on('error', fail).on('close', close)
+    socket.write([`${what} HTTP/1.1`, 'Host: localhost', 'Accept: application/json', ...cookie === '' ? [] : [`Cookie: ${cookie}`],
+      ...body === '' ? ['Content-Length: 0'] : ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`], '', body].join('\r\n'))
+    const writtenAt = performance.now()
+  })
+}
+
+/** How often each request had each outcome. */
+function summary (requests: readonly Sent[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const { what, outcome } of requests) counts[`${what} ${outcome}`] = (counts[`${what} ${outcome}`] ?? 0) + 1
+  return counts
+}

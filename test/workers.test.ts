@@ -1,0 +1,228 @@
+import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { mock } from 'node:test'
+import { test, type Test } from 'tap'
+import { readEnvironment } from '../plugins/config/environment.js'
+import { DUTIES_VARIABLE } from '../plugins/workers/duties.js'
+import { waitAfter } from '../plugins/workers/primary.js'
+import { fastFolder } from './fast-folder.js'
+import { build, needs, testKey } from './helper.js'
+import { startRedis } from './redis.js'
+import { runServer, startService, until, workersOf, type Service } from './service.js'
+import { eventually, openStore, watched } from './watched-store.js'
+
+const PASSWORD = '12345678'
+
+/** A line of the log. */
+interface Line { pid: number, msg: string, level: number, event?: string, worker?: number, reason?: string, req?: { url: string } }
+
+function linesOf (service: Service): Line[] {
+  return service.output().split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line)
+}
+
+/** The service with two workers. */
+async function startTwo (t: Test, folder: string, env: Record<string, string> = {}): Promise<Service> {
+  const service = await startService(t, folder, { WORKERS: '2', LOG_LEVEL: 'debug', ...env })
+  await until('both workers listen', () => linesOf(service).some(({ msg }) => msg === 'workers: 2'))
+  return service
+}
+
+async function logIn (url: string, name = 'Harry'): Promise<string> {
+  const response = await ask(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: PASSWORD }) })
+  if (response.status !== 303) throw new Error(`the login was answered with ${response.status}`)
+  return response.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
+}
+
+/** Over a connection of its own, so that any of the workers may take it. */
+async function ask (url: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
+  return await fetch(url, { ...init, headers: { ...init.headers, connection: 'close' } })
+}
+
+/** Asks until both have answered: which of them takes a connection is up to the system. */
+async function untilBothAnswer (service: Service, path: string, work: () => Promise<unknown>): Promise<void> {
+  const answering = new Set<number>()
+  const known = linesOf(service).length
+  await until('both workers have answered', async () => {
+    await Promise.all(Array.from({ length: 8 }, work))
+    for (const { pid, req } of linesOf(service).slice(known)) if (req?.url === path) answering.add(pid)
+    return answering.size === 2
+  })
+}
+
+test('what keeps the service from starting is said once, and not by each worker', async (t) => {
+  const folder = t.testdir({ file: '' })
+  const occupied = createServer().listen(0, '127.0.0.1')
+  await once(occupied, 'listening')
+  t.teardown(() => { occupied.close() })
+  const flaws: Array<[env: Record<string, string>, line: RegExp]> = [
+    [{ SECRET_KEY: 'short' }, /^hatcheck: SECRET_KEY must be at least 32 bytes/],
+    [{ SESSION_STORE: 'lmdb:./file/in' }, /^hatcheck: The data folder cannot be written/],
+    [{ PORT: String((occupied.address() as AddressInfo).port) }, /^hatcheck: .*EADDRINUSE/]
+  ]
+  for (const [env, line] of flaws) {
+    const { code, stderr } = await runServer(folder, { WORKERS: '2', ...env })
+    t.equal(code, 1)
+    t.match(stderr.trimEnd(), line)
+    t.equal(stderr.trimEnd().split('\n').length, 1, stderr)
+  }
+})
+
+test('the number of workers is a number, and with memory: it is 1', async (t) => {
+  t.equal(readEnvironment({}).workers, 1)
+  t.equal(readEnvironment({ WORKERS: '64' }).workers, 64)
+  t.equal(readEnvironment({ WORKERS: '1', SESSION_STORE: 'memory:' }).workers, 1)
+  const flaws: Array<[env: Record<string, string>, rule: string]> = [
+    [{ WORKERS: '0' }, 'WORKERS must be at least 1; got "0".'],
+    [{ WORKERS: '65' }, 'WORKERS must be at most 64; got "65".'],
+    [{ WORKERS: 'auto' }, 'WORKERS must be a whole number in plain digits; got "auto".'],
+    [{ WORKERS: '2', SESSION_STORE: 'memory:' }, 'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have sessions of its own.']
+  ]
+  for (const [env, rule] of flaws) t.throws(() => readEnvironment(env), { code: 'HATCHECK_CONFIG', message: rule })
+})
+
+test('several processes are one service', async (t) => {
+  const folder = fastFolder(t)
+  const service = await startTwo(t, folder)
+  const { url } = service
+  const workers = (): number[] => workersOf(service)
+  const lines = linesOf(service)
+
+  await t.test('its start is told once', async (t) => {
+    for (const text of [/^hatcheck listens at/, /^store: lmdb:/, /^mode: demo/, /^workers: 2$/, /^sys_startup$/]) {
+      t.equal(lines.filter(({ msg }) => text.test(msg)).length, 1, String(text))
+    }
+    t.equal(workers().length, 2)
+    t.notOk(workers().includes(service.child.pid ?? 0))
+    t.strictSame(readdirSync(join(folder, 'data')).sort(), ['lmdb', 'secret.key'], 'one key was made')
+  })
+
+  await t.test('who logs in at one is known to both, with the same account', async (t) => {
+    const cookie = await logIn(url)
+    await untilBothAnswer(service, '/verify', async () => { t.equal((await ask(`${url}/verify`, { headers: { cookie } })).status, 204) })
+    await untilBothAnswer(service, '/login', async () => { await logIn(url) })
+  })
+
+  await t.test('parallel changes of one session through both lose nothing', async (t) => {
+    const cookie = await logIn(url)
+    let keys = 0
+    await untilBothAnswer(service, '/session/key0', async () => {
+      await Promise.all(Array.from({ length: 10 }, async () => {
+        const n = keys++
+        const { status } = await ask(`${url}/session/key${n}`, { method: 'PUT', headers: { cookie, 'content-type': 'application/json' }, body: String(n) })
+        if (status !== 201) t.fail(`${status}`)
+      }))
+      // The one that they all have written.
+      await ask(`${url}/session/key0`, { headers: { cookie } })
+    })
+    const { data } = await (await ask(`${url}/session`, { headers: { cookie } })).json() as { data: Record<string, number> }
+    t.equal(keys >= 80, true, `${keys} keys`)
+    t.strictSame(data, Object.fromEntries(Array.from({ length: keys }, (_, n) => [`key${n}`, n])))
+  })
+
+  await t.test('failed logins are counted by all', async (t) => {
+    const statuses: number[] = []
+    for (let n = 0; n < 10; n++) {
+      const { status } = await ask(`${url}/login`, { method: 'POST', body: new URLSearchParams({ client_name: 'Harry', password: 'another one' }) })
+      statuses.push(status)
+    }
+    t.strictSame(statuses.slice(0, 6), Array(6).fill(401))
+    t.ok(statuses.includes(429), statuses.join())
+  })
+
+  await t.test('SIGHUP reaches all', async () => {
+    const before = linesOf(service).length
+    service.child.kill('SIGHUP')
+    await until('both have read their keys', () => new Set(linesOf(service).slice(before)
+      .filter(({ msg }) => msg.startsWith('secret keys replaced')).map(({ pid }) => pid)).size === 2)
+  })
+
+  await t.test('one drops what has expired; when it is killed, whoever takes its place does so', async (t) => {
+    const cookie = await logIn(url, 'Sally')
+    const sweepers = (): number[] => linesOf(service).filter(({ msg }) => msg === 'this worker listens, and drops what has expired').map(({ pid }) => pid)
+    const [first = 0, ...others] = sweepers()
+    t.strictSame(others, [])
+    t.ok(workers().includes(first))
+    process.kill(first, 'SIGKILL')
+    await until('another one has taken its place', () => sweepers().length === 2)
+    t.match(linesOf(service).filter(({ event }) => event === 'sys_crash'), [{ level: 50, pid: service.child.pid, worker: first, reason: 'SIGKILL', user: null }])
+    t.equal(workers().length, 2)
+    t.ok(workers().includes(sweepers()[1] ?? 0))
+    t.equal((await ask(`${url}/verify`, { headers: { cookie } })).status, 204, 'nobody is logged out')
+    t.equal(linesOf(service).filter(({ msg }) => msg.startsWith('hatcheck listens at')).length, 1, 'and the start is not told again')
+  })
+
+  await t.test('a worker that gets SIGTERM ends when it has answered, and is replaced', async (t) => {
+    const before = workers()
+    const [leaving = 0] = before
+    process.kill(leaving, 'SIGTERM')
+    await until('another one has taken its place', () => linesOf(service).some(({ pid, msg }) => msg.startsWith('this worker listens') && !before.includes(pid) && workers().includes(pid)))
+    t.match(linesOf(service).find(({ msg }) => msg.startsWith('a worker was stopped')), { worker: leaving })
+    t.equal(linesOf(service).filter(({ event }) => event === 'sys_crash').length, 1, 'which is no crash')
+  })
+
+  await t.test('Ctrl-C reaches all of them, ends nothing that is under way, and is told once', async (t) => {
+    const pids = workers()
+    const { hostname, port } = new URL(url)
+    const socket = connect({ host: hostname, port: Number(port) })
+    socket.write('PUT /session/n HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n123')
+    await until('it is under way', () => linesOf(service).some(({ req }) => req?.url === '/session/n'))
+    for (const pid of pids) process.kill(pid, 'SIGINT')
+    const ended = service.end('SIGINT')
+    await until('nobody else is let in', () => fetch(`${url}/healthz`).then(() => false, () => true))
+    socket.write('4')
+    const [answer] = await once(socket, 'data')
+    t.match(String(answer), 'HTTP/1.1 201 Created')
+    t.equal(await ended, 0)
+    for (const pid of pids) t.notOk(existsSync(`/proc/${pid}`))
+    t.equal(linesOf(service).filter(({ event }) => event === 'sys_shutdown').length, 1)
+    t.equal(linesOf(service).filter(({ event }) => event === 'sys_crash').length, 1)
+  })
+})
+
+test('workers do not outlive a primary that is killed', async (t) => {
+  const service = await startTwo(t, fastFolder(t))
+  const pids = workersOf(service)
+  t.equal(await service.end('SIGKILL'), 'SIGKILL')
+  await until('they have ended', () => pids.every((pid) => !existsSync(`/proc/${pid}`)))
+})
+
+test('a session whose end the store cannot take is refused by all workers', needs('redis-server'), async (t) => {
+  const redis = await startRedis(t)
+  const rights = ['on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping']
+  await redis.client.acl('SETUSER', 'app', ...rights)
+  const service = await startTwo(t, t.testdir(), { SESSION_STORE: `redis://app:secret@127.0.0.1:${redis.port}` })
+  const cookie = await logIn(service.url)
+  await redis.client.acl('SETUSER', 'app', '-@write', '-@scripting', '+@read')
+  const logout = await ask(`${service.url}/logout`, { method: 'POST', headers: { cookie } })
+  t.match([logout.status, await logout.json()], [503, { code: 'HATCHECK_LOGOUT_UNCONFIRMED' }])
+  await untilBothAnswer(service, '/verify', async () => { t.equal((await ask(`${service.url}/verify`, { headers: { cookie } })).status, 401) })
+  await redis.client.acl('SETUSER', 'app', ...rights)
+  await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
+  t.equal((await ask(`${service.url}/verify`, { headers: { cookie } })).status, 401)
+  t.equal(await service.end(), 0)
+})
+
+test('a worker without the duty sweeps nothing, neither sessions nor failed logins', async (t) => {
+  for (const [duties, sweeps] of [['sweeps', true], ['', false], [undefined, true]] as const) {
+    if (duties !== undefined) process.env[DUTIES_VARIABLE] = duties
+    mock.timers.enable({ apis: ['setInterval'] })
+    t.teardown(() => { mock.timers.reset() })
+    const calls: string[] = []
+    const fastify = await build(t, { secretKey: testKey, authenticate: (name) => ({ name }), sessionStore: watched(openStore(t, 'memory:'), (call) => { calls.push(call) }) })
+    await fastify.ready()
+    const attempts: string[] = []
+    const { storage } = fastify.hatcheck
+    storage.attempts.sweep = () => { attempts.push('sweep'); return false }
+    Reflect.deleteProperty(process.env, DUTIES_VARIABLE)
+    mock.timers.tick(60_000)
+    mock.timers.reset()
+    if (sweeps) await eventually(t, 'it sweeps', () => calls.includes('sweep') && attempts.length > 0)
+    t.strictSame([calls.filter((call) => call === 'sweep'), attempts], sweeps ? [['sweep'], ['sweep']] : [[], []], duties ?? 'alone')
+  }
+})
+
+test('a worker is replaced at once, and later if those before it have not lasted', async (t) => {
+  t.strictSame([0, 1, 2, 3, 5, 6, 100].map(waitAfter), [0, 1_000, 2_000, 4_000, 16_000, 30_000, 30_000])
+})
