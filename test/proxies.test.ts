@@ -2,13 +2,16 @@ import type { FastifyInstance } from 'fastify'
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { createServer } from 'node:http'
+import { connect, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
+import { newSecret } from '../plugins/session/secrets.js'
 import { checkout } from './fixtures/child.js'
 import { Client, buildHost, needs } from './helper.js'
+import { startNginx } from './nginx.js'
 import { freePort, startRedis } from './redis.js'
-import { compiled, until } from './service.js'
+import { compiled, startService, until, type Service } from './service.js'
 import { assertShown, blocksOf, stepsOf } from './walk.js'
 
 /** The proxies, and the program that each takes. */
@@ -170,6 +173,71 @@ for (const proxy of PROXIES) {
     })
   })
 }
+
+const twoServers = [needs('nginx'), needs('redis-server')].find(({ skip }) => skip !== false) ?? { skip: false }
+
+test('nginx: of two hatchecks on one Redis either may end, and nobody notices', twoServers, async (t) => {
+  const [redis, port, ports] = [await startRedis(t), await freePort(), [await freePort(), await freePort()] as const]
+  const app = createServer((request, response) => { response.end(REACHED + String(request.headers['remote-user'])) }).listen(0, '127.0.0.1')
+  await once(app, 'listening')
+  t.teardown(() => { app.close() })
+  const env = { SESSION_STORE: redis.url, SECRET_KEY: newSecret(), SIGNUP: 'open', TRUST_PROXY: '127.0.0.1', LOG_LEVEL: 'info' }
+  const startAt = (index: 0 | 1): Promise<Service> => startService(t, t.testdirName, { ...env, PORT: String(ports[index]) })
+  t.testdir()
+  const [first, second] = [await startAt(0), await startAt(1)]
+  const conf = readFileSync(join(checkout, 'examples/nginx/hatcheck.conf'), 'utf8')
+    .replace('# server 127.0.0.1:3002', 'server 127.0.0.1:3002')
+    .replace(':3000 ', `:${ports[0]} `)
+    .replace(':3002 ', `:${ports[1]} `)
+    .replace(':3001;', `:${(app.address() as AddressInfo).port};`)
+    .replace(':8080;', `:${port};`)
+  await startNginx(t, { http: conf, server: '' })
+  const url = `http://localhost:${port}`
+  const failures: string[] = []
+  let requests = 0
+  const ask = async (path: string, cookie: string, form?: Record<string, string>): Promise<Response> => {
+    requests++
+    const response = await fetch(url + path, { redirect: 'manual', headers: { cookie }, ...form !== undefined && { method: 'POST', body: new URLSearchParams(form) } })
+    if (response.status >= 400) failures.push(`${path}: ${response.status}`)
+    return response
+  }
+  const login = async (name: string): Promise<string> => (await ask('/login', '', { client_name: name, password: 'correct horse battery' }))
+    .headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
+
+  const harry = await login('Harry')
+  for (const { url } of [first, second]) t.equal((await fetch(`${url}/verify`, { headers: { cookie: harry } })).status, 204, 'who logs in at one is known at the other')
+
+  const over = new AbortController()
+  const visitors = Array.from({ length: 12 }, async (_, i) => {
+    const name = `visitor${i}`
+    while (!over.signal.aborted) {
+      const cookie = await login(name)
+      for (let n = 0; n < 10; n++) {
+        const body = await (await ask('/', cookie)).text()
+        if (body !== REACHED + name) failures.push(`${name} is taken for somebody else: ${body}`)
+      }
+      await ask('/logout', cookie, {})
+    }
+  })
+  t.teardown(() => { over.abort() })
+  const serves = async (service: Service): Promise<void> => {
+    const before = service.output().length
+    await until('it serves', () => service.output().length > before + 20_000)
+  }
+  await serves(first)
+  t.equal(await first.end('SIGTERM'), 0)
+  t.strictSame(failures.splice(0), [], `${requests} requests, during which one was stopped`)
+  const third = await startAt(0)
+  await serves(third)
+  requests = 0
+  t.equal(await second.end('SIGKILL'), 'SIGKILL')
+  await serves(third)
+  over.abort()
+  await Promise.all(visitors)
+  t.strictSame(failures, [], `${requests} requests, during which one was killed`)
+  t.equal(await (await ask('/', harry)).text(), `${REACHED}Harry`)
+  t.equal(await third.end(), 0)
+})
 
 interface Program {
   child: ChildProcess

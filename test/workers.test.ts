@@ -1,10 +1,14 @@
 import { once } from 'node:events'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import { readEnvironment } from '../plugins/config/environment.js'
+import { resolveConfig } from '../plugins/config/resolve.js'
+import { openKeyring, type Keyring } from '../plugins/session/keyring.js'
+import { newSecret } from '../plugins/session/secrets.js'
+import { createTicketOffice } from '../plugins/session/ticket.js'
 import { DUTIES_VARIABLE } from '../plugins/workers/duties.js'
 import { waitAfter } from '../plugins/workers/primary.js'
 import { fastFolder } from './fast-folder.js'
@@ -181,13 +185,6 @@ test('several processes are one service', async (t) => {
   })
 })
 
-test('workers do not outlive a primary that is killed', async (t) => {
-  const service = await startTwo(t, fastFolder(t))
-  const pids = workersOf(service)
-  t.equal(await service.end('SIGKILL'), 'SIGKILL')
-  await until('they have ended', () => pids.every((pid) => !existsSync(`/proc/${pid}`)))
-})
-
 test('a session whose end the store cannot take is refused by all workers', needs('redis-server'), async (t) => {
   const redis = await startRedis(t)
   const rights = ['on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping']
@@ -201,7 +198,12 @@ test('a session whose end the store cannot take is refused by all workers', need
   await redis.client.acl('SETUSER', 'app', ...rights)
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
   t.equal((await ask(`${service.url}/verify`, { headers: { cookie } })).status, 401)
-  t.equal(await service.end(), 0)
+
+  await t.test('workers do not outlive a primary that is killed', async (t) => {
+    const pids = workersOf(service)
+    t.equal(await service.end('SIGKILL'), 'SIGKILL')
+    await until('they have ended', () => pids.every((pid) => !existsSync(`/proc/${pid}`)))
+  })
 })
 
 test('a worker without the duty sweeps nothing, neither sessions nor failed logins', async (t) => {
@@ -221,6 +223,35 @@ test('a worker without the duty sweeps nothing, neither sessions nor failed logi
     if (sweeps) await eventually(t, 'it sweeps', () => calls.includes('sweep') && attempts.length > 0)
     t.strictSame([calls.filter((call) => call === 'sweep'), attempts], sweeps ? [['sweep'], ['sweep']] : [[], []], duties ?? 'alone')
   }
+})
+
+test('of several workers none signs with a new key before all verify with it', async (t) => {
+  const [oldKey, newKey] = [newSecret(), newSecret()]
+  const folder = t.testdir({ key: oldKey })
+  const config = resolveConfig({ secretKeyFile: join(folder, 'key') }, 'service')
+  const workers = [0, 1].map(() => openKeyring(config, { info () {}, error () {} }, false))
+  const [one, other] = workers as [Keyring, Keyring]
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => {
+    mock.timers.reset()
+    for (const worker of workers) worker.stop()
+  })
+  const id = one.office.newId()
+  const [byOld, byNew] = [oldKey, newKey].map((key) => createTicketOffice([Buffer.from(key)]).sign(id))
+  writeFileSync(join(folder, 'key'), `${newKey}\n${oldKey}\n`)
+  one.reload()
+  t.equal(one.office.sign(id), byOld, 'the other has not seen the new one')
+  t.ok(one.office.verify(byNew ?? ''), 'which would do here already')
+  other.reload()
+  mock.timers.tick(3_000)
+  for (const { office } of workers) {
+    t.equal(office.sign(id), byNew)
+    t.ok(office.verify(byOld ?? ''))
+  }
+  writeFileSync(join(folder, 'key'), oldKey)
+  one.reload()
+  t.equal(one.office.sign(id), byOld, 'a key that has leaked is out at once')
+  t.equal(one.office.verify(byNew ?? ''), null)
 })
 
 test('a worker is replaced at once, and later if those before it have not lasted', async (t) => {

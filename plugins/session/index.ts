@@ -81,7 +81,7 @@ export default fp(async function session (fastify) {
   const store = storage.sessions
   const { now } = config
   const profileOf = cookieProfiles(config)
-  const keyring = openKeyring(config, fastify.log)
+  const keyring = openKeyring(config, fastify.log, fastify.hatcheck.workers.isAlone)
   const makeReal = await registerFastifySession(fastify, () => keyring.office)
   const emitter = new SessionEmitter(fastify.log, (key) => keyring.office.handleOf(key))
   const upkeep = startUpkeep(store, emitter, fastify.log, fastify.hatcheck.workers)

@@ -6,6 +6,8 @@ import { createTicketOffice, type TicketOffice } from './ticket.js'
 
 /** How often the key file is looked at, in ms. Looking finds also what no watcher tells: a link in its path that is turned. */
 const LOOK_EVERY_MS = 1_000
+/** So long after one of several workers has seen another key, in ms, all have seen it. */
+const SEEN_BY_ALL_MS = 3 * LOOK_EVERY_MS
 
 /** The secret keys in force. They can be replaced at any time: requests under way go on with the new ones. */
 export interface Keyring {
@@ -23,13 +25,30 @@ export interface Keyring {
   stop (): void
 }
 
-/** @throws ConfigError if there are no keys that can be used. */
-export function openKeyring (config: SecretsConfig, log: Pick<FastifyBaseLogger, 'info' | 'error'>): Keyring {
-  let office = createTicketOffice(secretsOf(config))
+/**
+ * @param isAlone whether no other process uses the same file. With others, a new key verifies first and signs later: a cookie
+ *   that is signed with it may come to any of them next.
+ * @throws ConfigError if there are no keys that can be used.
+ */
+export function openKeyring (config: SecretsConfig, log: Pick<FastifyBaseLogger, 'info' | 'error'>, isAlone = true): Keyring {
+  let secrets = secretsOf(config)
+  let office = createTicketOffice(secrets)
+  let turning: NodeJS.Timeout | undefined
   const file = keyFileOf(config)
   if (file !== undefined) watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, onChange)
 
-  function use (secrets: Buffer[]): void {
+  function use (wanted: Buffer[]): void {
+    clearTimeout(turning)
+    const signing = wanted.find((secret) => secret.equals(secrets[0] as Buffer))
+    // A former key that is gone has leaked: there is nothing to sign with meanwhile.
+    if (isAlone || signing === undefined || signing === wanted[0]) return signWith(wanted)
+    secrets = [signing, ...wanted.filter((secret) => secret !== signing)]
+    office = createTicketOffice(secrets)
+    turning = setTimeout(signWith, SEEN_BY_ALL_MS, wanted).unref()
+  }
+
+  function signWith (wanted: Buffer[]): void {
+    secrets = wanted
     office = createTicketOffice(secrets)
     log.info(`secret keys replaced: the first of ${secrets.length} signs, all verify`)
   }
@@ -54,6 +73,9 @@ export function openKeyring (config: SecretsConfig, log: Pick<FastifyBaseLogger,
     get office () { return office },
     replace (secrets) { use(checkedSecrets(secrets)) },
     reload,
-    stop () { if (file !== undefined) unwatchFile(file, onChange) }
+    stop () {
+      clearTimeout(turning)
+      if (file !== undefined) unwatchFile(file, onChange)
+    }
   }
 }

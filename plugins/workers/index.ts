@@ -5,6 +5,7 @@ declare module 'fastify' {
   interface Hatcheck {
     /** The processes that serve together (`WORKERS`), as one of them sees them. A process that is alone is all of them. */
     workers: {
+      readonly isAlone: boolean
       /** Whether this process is the one that drops what has expired. */
       readonly sweeps: boolean
       /** Tells the others that a session is to be refused until its end is stored. */
@@ -20,8 +21,8 @@ export default fp(async function workers (fastify) {
   // How an application divides its work is its own business.
   const isAlone = hatcheck.config.mode === 'plugin' || !isWorker()
   hatcheck.workers = isAlone
-    ? { sweeps: true, tellRefused () {}, onRefused: () => () => {} }
-    : { sweeps: hasDuty('sweeps'), tellRefused, onRefused }
+    ? { isAlone, sweeps: true, tellRefused () {}, onRefused: () => () => {} }
+    : { isAlone, sweeps: hasDuty('sweeps'), tellRefused, onRefused }
 }, { name: 'workers', dependencies: ['config'] })
 
 function tellRefused (key: string): void {
