@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { newSecret } from '../plugins/session/secrets.js'
 import { checkout } from './fixtures/child.js'
+import { fastFolder } from './fast-folder.js'
 import { Client, buildHost, needs } from './helper.js'
 import { startNginx } from './nginx.js'
 import { freePort, startRedis } from './redis.js'
@@ -177,13 +178,15 @@ for (const proxy of PROXIES) {
 const twoServers = [needs('nginx'), needs('redis-server')].find(({ skip }) => skip !== false) ?? { skip: false }
 
 test('nginx: of two hatchecks on one Redis either may end, and nobody notices', twoServers, async (t) => {
-  const [redis, port, ports] = [await startRedis(t), await freePort(), [await freePort(), await freePort()] as const]
-  const app = createServer((request, response) => { response.end(REACHED + String(request.headers['remote-user'])) }).listen(0, '127.0.0.1')
+  const [folder, redis, port, ports] = [fastFolder(t), await startRedis(t), await freePort(), [await freePort(), await freePort()] as const]
+  const app = createServer((request, response) => { response.end(REACHED + String(request.headers['remote-user'])) })
+  // Longer than nginx keeps a connection to it.
+  app.keepAliveTimeout = 72_000
+  app.listen(0, '127.0.0.1')
   await once(app, 'listening')
   t.teardown(() => { app.close() })
   const env = { SESSION_STORE: redis.url, SECRET_KEY: newSecret(), SIGNUP: 'open', TRUST_PROXY: '127.0.0.1', LOG_LEVEL: 'info' }
-  const startAt = (index: 0 | 1): Promise<Service> => startService(t, t.testdirName, { ...env, PORT: String(ports[index]) })
-  t.testdir()
+  const startAt = (index: 0 | 1): Promise<Service> => startService(t, folder, { ...env, PORT: String(ports[index]) })
   const [first, second] = [await startAt(0), await startAt(1)]
   const conf = readFileSync(join(checkout, 'examples/nginx/hatcheck.conf'), 'utf8')
     .replace('# server 127.0.0.1:3002', 'server 127.0.0.1:3002')
@@ -191,7 +194,8 @@ test('nginx: of two hatchecks on one Redis either may end, and nobody notices', 
     .replace(':3002 ', `:${ports[1]} `)
     .replace(':3001;', `:${(app.address() as AddressInfo).port};`)
     .replace(':8080;', `:${port};`)
-  await startNginx(t, { http: conf, server: '' })
+  // It says what it sends to the other one.
+  await startNginx(t, { http: `error_log stderr alert;\n${conf}`, server: '' })
   const url = `http://localhost:${port}`
   const failures: string[] = []
   let requests = 0
@@ -222,7 +226,7 @@ test('nginx: of two hatchecks on one Redis either may end, and nobody notices', 
   t.teardown(() => { over.abort() })
   const serves = async (service: Service): Promise<void> => {
     const before = service.output().length
-    await until('it serves', () => service.output().length > before + 20_000)
+    await until('it serves', () => service.output().length > before + 10_000)
   }
   await serves(first)
   t.equal(await first.end('SIGTERM'), 0)
