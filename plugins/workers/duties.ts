@@ -3,8 +3,8 @@ export const DUTIES_VARIABLE = 'HATCHECK_WORKER'
 
 /**
  * What one of all processes does:
- * - `announces`: tells of its start in the log; so does the first one, and none that takes the place of another.
- * - `sweeps`: drops what has expired. Whoever takes its place does so too.
+ * - `announces`: tells of the start in the log. It is that of the very first, and of none that takes a place.
+ * - `sweeps`: drops what has expired. Whoever takes the place of this one does so too.
  */
 export type Duty = 'announces' | 'sweeps'
 

@@ -91,7 +91,9 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
   }
 }
 
-/** How long to wait, in ms, before another one takes the place of a worker.
+/**
+ * How long to wait, in ms, before another worker takes the place of one that has ended.
+ *
  * @param deaths in a row of those before it
  */
 export function waitAfter (deaths: number): number {
