@@ -44,7 +44,7 @@ test('environment variables that mean nothing stop the start with the rule', asy
 })
 
 test('an environment without anything, and one with everything, can be read', async (t) => {
-  t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, logLevel: 'info', trustProxy: false, mode: 'demo', options: { sessionCookieSecure: 'auto' } })
+  t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, workers: 1, logLevel: 'info', trustProxy: false, mode: 'demo', options: { sessionCookieSecure: 'auto' } })
   for (const [HOST, host] of [['[::1]', '::1'], ['::1', '::1'], ['[::]', '::'], ['localhost', 'localhost']]) t.equal(readEnvironment({ HOST, SECRET_KEY: testKey }).host, host)
   t.match(readEnvironment({ PORT: '0080', SESSION_LIFETIME: '7200' }), { port: 80 })
   t.same(readEnvironment({ HOST: '', PORT: ' ', SECRET_KEY: '' }), readEnvironment({}), 'what is empty is not set')
