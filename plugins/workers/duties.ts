@@ -1,5 +1,5 @@
 /** Set by the primary in the environment of each worker, and by nobody else. */
-export const DUTIES_VARIABLE = 'HATCHECK_WORKER'
+export const DUTIES_VARIABLE = 'WORKER_OF_HATCHECK'
 
 /**
  * What one of all processes does:
