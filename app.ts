@@ -28,15 +28,25 @@ export { StoreUnavailableError, SessionTooLargeError, SessionKeyError, SessionVa
  * await app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
  */
 const hatcheck = fp<HatcheckOptions>(async function hatcheck (fastify, options) {
-  await assemble(fastify, options, 'plugin')
+  await assemble(fastify, options, { mode: 'plugin', metricsRoute: false })
 }, { name: 'hatcheck', fastify: '5.x' })
 
 export default hatcheck
 export { hatcheck }
 
+/** What only the service is told. */
+export interface ServiceOptions extends HatcheckOptions {
+  mode: Exclude<Mode, 'plugin'>
+  /**
+   * Whether this machine may read the metrics at `/metrics`.
+   * @default true
+   */
+  metricsRoute?: boolean
+}
+
 /** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
-export const hatcheckService = fp<HatcheckOptions & { mode: Exclude<Mode, 'plugin'> }>(async function hatcheckService (fastify, { mode, ...options }) {
-  await assemble(fastify, { ...options, routes: true }, mode)
+export const hatcheckService = fp<ServiceOptions>(async function hatcheckService (fastify, { mode, metricsRoute = true, ...options }) {
+  await assemble(fastify, { ...options, routes: true }, { mode, metricsRoute })
   const { handleError, handleNotFound, demoError } = fastify.hatcheck
   fastify.setErrorHandler(handleError)
   fastify.setNotFoundHandler((request, reply) => {
@@ -46,11 +56,11 @@ export const hatcheckService = fp<HatcheckOptions & { mode: Exclude<Mode, 'plugi
   })
 }, { name: 'hatcheck', fastify: '5.x' })
 
-async function assemble (fastify: FastifyInstance, options: HatcheckOptions, mode: Mode): Promise<void> {
+async function assemble (fastify: FastifyInstance, options: HatcheckOptions, service: { mode: Mode, metricsRoute: boolean }): Promise<void> {
   await fastify.register(autoload, {
     dir: join(import.meta.dirname, 'plugins'),
     dirNameRoutePrefix: false,
-    options: { hatcheck: { options, mode } }
+    options: { hatcheck: { options, ...service } }
   })
   if (!fastify.hatcheck.config.routes) return
   await fastify.register(autoload, {

@@ -7,6 +7,7 @@ import { hatcheckService } from './app.js'
 import { writeEvent } from './plugins/audit.js'
 import { loadDotEnv, readEnvironment, type ServiceConfig } from './plugins/config/environment.js'
 import { resolveConfig } from './plugins/config/resolve.js'
+import { openMetricsListener, type MetricsListener } from './plugins/metrics/listener.js'
 import { secretsOf } from './plugins/session/secrets.js'
 import { hasDuty, isWorker } from './plugins/workers/duties.js'
 
@@ -109,10 +110,13 @@ async function startService (service: ServiceConfig): Promise<Running> {
   // What is said of the start is said by one of all workers. What is wrong, each says.
   const isQuiet = !hasDuty('announces') && !['error', 'fatal', 'silent'].includes(logLevel)
   const fastify = await build({ ...service, logLevel: isQuiet ? 'warn' : logLevel })
+  let metrics: MetricsListener | undefined
   try {
+    metrics = await listenForMetrics(service, fastify)
     await fastify.listen({ host, port, listenTextResolver: (address) => `hatcheck listens at ${address}` })
   } catch (error) {
     await fastify.close()
+    await metrics?.close()
     throw error
   }
   const { log, hatcheck, sessions, server } = fastify
@@ -128,6 +132,7 @@ async function startService (service: ServiceConfig): Promise<Running> {
       // A connection that was busy when the closing began is idle after its answer, and would keep it open too.
       const ending = setInterval(() => { server.closeIdleConnections() }, END_EVERY_MS)
       await fastify.close()
+      await metrics?.close()
       clearTimeout(cutting)
       clearInterval(ending)
     }
@@ -153,7 +158,15 @@ async function startPrimary ({ workers: count, logLevel, mode, options }: Servic
   return { log, reloadSecretKeys () { workers.signal('SIGHUP') }, close: workers.stop }
 }
 
-async function build ({ logLevel, trustProxy, mode, options }: ServiceConfig): Promise<FastifyInstance> {
+/** Nothing is listened to without a port for it. */
+async function listenForMetrics ({ host, metricsPort: port }: ServiceConfig, { hatcheck, log }: FastifyInstance): Promise<MetricsListener | undefined> {
+  if (port === undefined || hatcheck.metrics === null) return undefined
+  const listener = await openMetricsListener({ host, port, text: hatcheck.metrics.text })
+  log.info(`metrics at ${listener.url}`)
+  return listener
+}
+
+async function build ({ logLevel, trustProxy, metricsPort, mode, options }: ServiceConfig): Promise<FastifyInstance> {
   const fastify = Fastify({
     logger: await loggerOptions(logLevel),
     trustProxy,
@@ -165,9 +178,10 @@ async function build ({ logLevel, trustProxy, mode, options }: ServiceConfig): P
       // Its text would tell the whole address, with the query, in the answer and in the log.
       error.message = ADDRESS_ERRORS[error.code] ?? error.message
       fastify.hatcheck.handleError(error, request as never, reply as never)
+      fastify.hatcheck.metrics?.countRequest(request as never, reply as never)
     }
   }) as unknown as FastifyInstance
-  await fastify.register(hatcheckService, { ...options, mode })
+  await fastify.register(hatcheckService, { ...options, mode, metricsRoute: metricsPort === undefined })
   await fastify.ready()
   const { storage, config } = fastify.hatcheck
   fastify.log.info(`store: ${storage.description}`)

@@ -58,6 +58,7 @@ export default fp(async function audit (fastify) {
   const { hatcheck, sessions } = fastify
 
   hatcheck.audit = (event, request, details = {}) => {
+    hatcheck.metrics?.countEvent(event, details.reason)
     const asking = request === null ? {} : { session: hatcheck.handleOf(request), address: request.ip }
     writeEvent(request?.log ?? fastify.log, event, { ...asking, ...details })
   }
@@ -67,4 +68,4 @@ export default fp(async function audit (fastify) {
   for (const [end, reason] of [['destroyed', 'logout'], ['expired', 'expired'], ['revoked', 'revoked']] as const) {
     sessions.on(end, ({ user, handle }, request) => { hatcheck.audit('session_ended', request, { user, session: handle, reason }) })
   }
-}, { name: 'audit', dependencies: ['config', 'session'] })
+}, { name: 'audit', dependencies: ['config', 'session', 'metrics'] })

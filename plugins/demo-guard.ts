@@ -5,6 +5,8 @@ import { isLoopback } from './config/loopback.js'
 
 declare module 'fastify' {
   interface Hatcheck {
+    /** Whether a request says that it comes from this machine: to a loopback name, and through no proxy that shows. */
+    isLocal (request: FastifyRequest): boolean
     /** Why demo mode, which is for this machine alone, does not answer a request; null if it does. */
     demoError (request: FastifyRequest): Error | null
   }
@@ -16,8 +18,9 @@ export const DemoModeError = createError('HATCHECK_DEMO_MODE',
 /** So that a proxy put in front by mistake opens nothing. One that passes as a local HTTP/1.1 client cannot be told from it. */
 export default fp(async function demoGuard (fastify) {
   const { hatcheck } = fastify
+  hatcheck.isLocal = (request) => isLoopback(request.host) && !isForwarded(request.raw)
   hatcheck.demoError = hatcheck.config.mode === 'demo'
-    ? (request) => isLoopback(request.host) && !isForwarded(request.raw) ? null : new DemoModeError()
+    ? (request) => hatcheck.isLocal(request) ? null : new DemoModeError()
     : () => null
 }, { name: 'demo-guard', dependencies: ['config'] })
 

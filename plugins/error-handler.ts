@@ -23,7 +23,8 @@ export default fp(async function errorHandler (fastify) {
 
   hatcheck.handleError = (error, request, reply) => {
     const status = statusOf(error)
-    if (status >= 500) request.log.error({ err: error }, error.message)
+    if (error.code === 'HATCHECK_OVERLOADED') request.log.debug('refused: the event loop is late')
+    else if (status >= 500) request.log.error({ err: error }, error.message)
     else request.log.info({ err: { code: error.code, message: error.message } }, 'request refused')
     const refusal = refusals[error.code]
     if (refusal !== undefined) hatcheck.audit(refusal.event, request, { reason: refusal.reason })

@@ -1,11 +1,16 @@
+import type { FastifyRequest } from 'fastify'
 import createError from '@fastify/error'
 import fp from 'fastify-plugin'
 import { METHODS } from 'node:http'
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** To whom an address does not exist, by no method. */
+    isHiddenFrom?: (request: FastifyRequest) => boolean
+  }
   interface Hatcheck {
     /** Notes that a method of an address is taken: an onRoute hook. */
-    noteRoute (route: Pick<RouteOptions, 'method' | 'url'> & { routePath: string }): void
+    noteRoute (route: Pick<RouteOptions, 'method' | 'url' | 'config'> & { routePath: string }): void
     /** Answers every method that none of the noted routes takes: OPTIONS with 204, the others with 405, all with Allow. */
     refuseOtherMethods (fastify: FastifyInstance): Promise<void>
   }
@@ -18,17 +23,19 @@ export default fp(async function methods (fastify) {
   const { hatcheck } = fastify
   const isService = hatcheck.config.mode !== 'plugin'
   const taken = new Map<string, Set<string>>()
+  const hidden = new Map<string, (request: FastifyRequest) => boolean>()
 
   // Node reads more methods than Fastify has routes for. A host's own router is left as it is.
   for (const method of isService ? METHODS : []) {
     if (method !== 'CONNECT' && !fastify.supportedMethods.includes(method)) fastify.addHttpMethod(method)
   }
 
-  hatcheck.noteRoute = ({ method, url, routePath }) => {
+  hatcheck.noteRoute = ({ method, url, routePath, config }) => {
     // Fastify tells of the start page under a prefix once, and serves it with a slash at the end as well.
     for (const address of routePath === '' && url !== '/' ? [url, `${url}/`] : [url]) {
       taken.set(address, new Set([...taken.get(address) ?? [], ...[method].flat()]))
     }
+    if (config?.isHiddenFrom !== undefined) hidden.set(url, config.isHiddenFrom)
   }
 
   hatcheck.refuseOtherMethods = async (scope) => {
@@ -47,6 +54,10 @@ export default fp(async function methods (fastify) {
         onRequest (request, reply, done) {
           hatcheck.secureHeaders(request, reply)
           const error = hatcheck.demoError(request)
+          if (error === null && hidden.get(address)?.(request) === true) {
+            hatcheck.handleNotFound(request, reply)
+            return
+          }
           if (error === null) reply.header('allow', allow)
           done(error ?? (request.method === 'OPTIONS' ? undefined : new MethodNotAllowedError()))
         },

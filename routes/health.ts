@@ -1,18 +1,25 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import createError from '@fastify/error'
+import { isLoopback } from '../plugins/config/loopback.js'
+import { TEXT_FORMAT } from '../plugins/metrics/listener.js'
 import { guarded } from '../plugins/session/errors.js'
 
 export const StoppingError = createError('HATCHECK_STOPPING', 'The service is about to stop.', 503)
 
-/** For what watches over the service: `/healthz` says that the process serves, `/readyz` that it can do its work. */
+/**
+ * For what watches over the service: `/healthz` says that the process serves, `/readyz` that it can do its work, `/metrics`
+ * what it has done.
+ */
 export default async function health (fastify: FastifyInstance): Promise<void> {
-  const { config, storage } = fastify.hatcheck
+  const { config, storage, metrics, isLocal, handleNotFound } = fastify.hatcheck
   // An application has its own, and knows what else it needs.
   if (config.mode === 'plugin') return
   // They are asked every few seconds, for ever. A log that is quieter still stays so.
   const quiet = ['error', 'fatal'].includes(fastify.log.level) ? {} : { logLevel: 'warn' } as const
+  // A service that is slow is not dead, and how slow it is one wants to know just then.
+  const always = { pressureHandler () {} }
 
-  fastify.get('/healthz', quiet, (_request, reply) => { reply.send({ status: 'ok' }) })
+  fastify.get('/healthz', { ...quiet, config: always }, (_request, reply) => { reply.send({ status: 'ok' }) })
 
   // Redis is waited for for 250 ms.
   fastify.get('/readyz', quiet, async () => {
@@ -20,4 +27,18 @@ export default async function health (fastify: FastifyInstance): Promise<void> {
     await guarded('ping', () => storage.sessions.ping())
     return { status: 'ready' }
   })
+
+  if (metrics?.hasRoute !== true) return
+  fastify.get('/metrics', {
+    ...quiet,
+    config: { ...always, isHiddenFrom: isElsewhere },
+    onRequest (request, reply, done) {
+      if (isElsewhere(request)) handleNotFound(request, reply)
+      else done()
+    }
+  }, async (_request, reply) => await reply.type(TEXT_FORMAT).send(await metrics.text()))
+
+  function isElsewhere (request: FastifyRequest): boolean {
+    return !isLoopback(request.socket.remoteAddress ?? '') || !isLocal(request)
+  }
 }

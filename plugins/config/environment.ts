@@ -12,6 +12,7 @@ const processProperties = {
   host: { type: 'string', default: '127.0.0.1', minLength: 1 },
   port: { type: 'integer', minimum: 0, maximum: 65_535, default: 3_000 },
   workers: { type: 'integer', minimum: 1, maximum: MOST_WORKERS, default: 1 },
+  metricsPort: { type: 'integer', minimum: 0, maximum: 65_535 },
   logLevel: { type: 'string', enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], default: 'info' }
 } as const
 
@@ -23,6 +24,8 @@ export interface ServiceConfig {
   port: number
   /** Processes that serve. */
   workers: number
+  /** The port on which the metrics are, and nothing else; without it they are on the other, for this machine alone. */
+  metricsPort?: number
   logLevel: string
   /** Addresses of proxies whose forwarding headers are believed. */
   trustProxy: string[] | false
@@ -42,7 +45,7 @@ export function loadDotEnv (): void {
  */
 export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   const read = (option: string): string | undefined => env[environmentName(option)]?.trim() || undefined
-  const { host: given, port, workers, logLevel } = validate(processProperties,
+  const { host: given, port, metricsPort, workers, logLevel } = validate(processProperties,
     defined(Object.keys(processProperties), read), environmentName)
   // People write an IPv6 address as in a url; the system takes it without the brackets.
   const host = given.replace(/^\[(.+)\]$/, '$1')
@@ -50,6 +53,8 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   for (const address of trusted) {
     assertRule(isAddressRange(address), `TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "${address}".`)
   }
+  assertRule(metricsPort === undefined || metricsPort === 0 || metricsPort !== port,
+    `METRICS_PORT must be another port than PORT: whoever reaches that one is not to read the metrics. Both are ${port}.`)
   const isDemo = isLoopback(host) &&
     ['secretKey', 'secretKeyFile', 'trustProxy', 'signup'].every((option) => read(option) === undefined)
   assertRule(isLoopback(host) || read('secretKey') !== undefined || read('secretKeyFile') !== undefined,
@@ -61,6 +66,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
     host,
     port,
     workers,
+    ...metricsPort !== undefined && { metricsPort },
     logLevel,
     trustProxy: trusted.length > 0 && trusted,
     mode: isDemo ? 'demo' : 'service',

@@ -13,7 +13,7 @@ declare module 'fastify' {
 }
 
 export interface ConfigPluginOptions {
-  hatcheck: { options: HatcheckOptions, mode: Mode }
+  hatcheck: { options: HatcheckOptions, mode: Mode, metricsRoute: boolean }
 }
 
 export default fp<ConfigPluginOptions>(async function config (fastify, { hatcheck: { options, mode } }) {

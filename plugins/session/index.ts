@@ -258,4 +258,4 @@ export default fp(async function session (fastify) {
       reply.header('set-cookie', fastify.serializeCookie(name, '', { ...attributes, expires: new Date(0), maxAge: 0 }))
     }
   }
-}, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers'] })
+}, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'overload'] })

@@ -9,5 +9,7 @@ declare module 'fastify' {
 }
 
 export default fp(async function storage (fastify) {
-  fastify.hatcheck.storage = await openStorage(fastify.hatcheck.config, fastify.log)
-}, { name: 'storage', dependencies: ['config'] })
+  const { hatcheck } = fastify
+  const storage = await openStorage(hatcheck.config, fastify.log)
+  hatcheck.storage = hatcheck.metrics === null ? storage : { ...storage, sessions: hatcheck.metrics.measured(storage.sessions) }
+}, { name: 'storage', dependencies: ['config', 'metrics'] })

@@ -5,6 +5,7 @@ export function failureReasonOf ({ code, statusCode = 500 }: FastifyError): stri
   switch (code) {
     case 'HATCHECK_CROSS_ORIGIN':
     case 'HATCHECK_DEMO_MODE':
+    case 'HATCHECK_OVERLOADED':
       return null
     case 'HATCHECK_WRONG_CREDENTIALS':
       return 'credentials'

@@ -3,11 +3,10 @@ import createError from '@fastify/error'
 import { accountKey } from '../../plugins/accounts/name.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
 import { Memo } from '../../plugins/session/memo.js'
-import { namesOf } from './names.js'
+import { NOBODY, namesOf } from './names.js'
 
 export const NotAllowedError = createError('HATCHECK_NOT_ALLOWED', 'You are logged in, but you may not go there.', 403)
 
-const NOBODY = { 'remote-user': '', 'remote-session': '' }
 /** A proxy has one list, or a few. */
 const LISTS = 64
 

@@ -3,6 +3,9 @@ import createError from '@fastify/error'
 export const VerifyQueryError = createError('HATCHECK_VERIFY_QUERY',
   '/verify takes the parameter user and no other: once, with names separated by commas, each of them percent-encoded.', 400)
 
+/** The headers of an answer that lets nobody in. */
+export const NOBODY = { 'remote-user': '', 'remote-session': '' }
+
 /** Visible ASCII, but no "&", which would begin another parameter, and no "+", which may mean itself or a space. */
 const QUERY = /^user=([!-%'-*,-~]*)$/
 

@@ -1,0 +1,70 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Registry } from 'prom-client'
+import type { AuditEvent } from '../audit.js'
+import type { ConfigPluginOptions } from '../config/index.js'
+import type { SessionStore } from '../session/store.js'
+import { EventCounts } from './event-counts.js'
+import { LiveSessions } from './live-sessions.js'
+import { openRegistry } from './registry.js'
+import { RequestCounts } from './request-counts.js'
+import { StoreCalls } from './store-calls.js'
+
+export interface Metrics {
+  /** Whether this machine may read them at `/metrics`. */
+  readonly hasRoute: boolean
+  /** Counts a request whose answer is on its way. */
+  countRequest (request: FastifyRequest, reply: FastifyReply): void
+  /** Counts a request that was refused since the event loop is late. */
+  countShed (): void
+  /** Counts what the audit log is told of. */
+  countEvent (event: AuditEvent, reason?: string): void
+  /** The store, with its calls counted. */
+  measured (store: SessionStore): SessionStore
+  /** All of them, and those of the process. Made when it is first asked for. */
+  registry (): Promise<Registry>
+  /** The same in the text format of Prometheus. */
+  text (): Promise<string>
+}
+
+declare module 'fastify' {
+  interface Hatcheck {
+    /** What the service counts; null in an application, which counts as it likes. */
+    metrics: Metrics | null
+  }
+}
+
+/** Counting costs a request a few steps; what Prometheus is to read of it is made when it reads. */
+export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatcheck: { metricsRoute } }) {
+  const { hatcheck } = fastify
+  hatcheck.metrics = null
+  if (hatcheck.config.mode === 'plugin') return
+  const requests = new RequestCounts()
+  const events = new EventCounts()
+  const storeCalls = new StoreCalls()
+  let registry: Promise<Registry> | undefined
+
+  const openOnce = async (): Promise<Registry> => {
+    registry ??= openRegistry([requests, events, new LiveSessions(hatcheck.storage.sessions), storeCalls].flatMap((counts) => counts.families()))
+    return await registry
+  }
+
+  const countRequest: Metrics['countRequest'] = (request, reply) => {
+    requests.count(request.method, request.routeOptions.url, reply.statusCode, reply.elapsedTime)
+  }
+
+  hatcheck.metrics = {
+    hasRoute: metricsRoute,
+    countRequest,
+    countShed () { requests.countShed() },
+    countEvent (event, reason) { events.count(event, reason) },
+    measured: (store) => storeCalls.measured(store),
+    registry: openOnce,
+    text: async () => await (await openOnce()).metrics()
+  }
+
+  fastify.addHook('onResponse', function count (request, reply, done) {
+    countRequest(request, reply)
+    done()
+  })
+}, { name: 'metrics', dependencies: ['config'] })

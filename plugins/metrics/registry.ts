@@ -1,0 +1,16 @@
+import type { Metric, Registry } from 'prom-client'
+import type { Family } from './family.js'
+
+/** A registry with these families, and what there is to tell of the process: CPU, memory, event loop, garbage collection. */
+export async function openRegistry (families: readonly Family[]): Promise<Registry> {
+  // It takes a while to load, and many never ask for it.
+  const { Registry, collectDefaultMetrics } = await import('prom-client')
+  const registry = new Registry()
+  for (const family of families) {
+    const metric = { ...family, get: async () => ({ ...family, values: family.values() }) }
+    // Its types know only metrics that are filled as things happen; it takes whatever has these fields and get().
+    registry.registerMetric(metric as unknown as Metric)
+  }
+  collectDefaultMetrics({ register: registry })
+  return registry
+}

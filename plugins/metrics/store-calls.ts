@@ -1,0 +1,62 @@
+import type { SessionStore } from '../session/store.js'
+import { Durations, histogram } from './durations.js'
+import { counter, samplesBy, type Family } from './family.js'
+
+/** Everything that a store does but to close. */
+const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies Array<keyof SessionStore>
+
+type Operation = typeof OPERATIONS[number]
+type Call = (...args: unknown[]) => unknown
+
+/** How long the calls of a store take, and how many fail. */
+export class StoreCalls {
+  readonly #durations = new Map<Operation, Durations>(OPERATIONS.map((operation) => [operation, new Durations()]))
+  readonly #errors = Object.fromEntries(OPERATIONS.map((operation) => [operation, 0])) as Record<Operation, number>
+
+  /** The store, with its calls counted. What they answer stays as it is: what is sync stays sync. */
+  measured (store: SessionStore): SessionStore {
+    const calls = Object.fromEntries(OPERATIONS.map((operation) => [operation, this.#measuredCall(store, operation)]))
+    return {
+      sync: store.sync,
+      ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
+      ...calls as Record<Operation, never>,
+      close: () => store.close()
+    }
+  }
+
+  families (): Family[] {
+    return [
+      histogram('hatcheck_store_operation_duration_seconds', 'Time that a call of the session store took.', 'operation',
+        () => [...this.#durations].filter(([, { isEmpty }]) => !isEmpty)),
+      counter('hatcheck_store_errors_total', 'Calls of the session store that failed.', () => samplesBy('operation', this.#errors))
+    ]
+  }
+
+  #measuredCall (store: SessionStore, operation: Operation): Call {
+    const durations = this.#durations.get(operation) as Durations
+    const done = (begun: number): void => { durations.observe(performance.now() - begun) }
+    const failed = (error: unknown, begun: number): void => {
+      if (isFailure(error)) this.#errors[operation]++
+      done(begun)
+    }
+    return (...args) => {
+      const begun = performance.now()
+      let answer: unknown
+      try {
+        answer = (store[operation] as Call)(...args)
+      } catch (error) {
+        failed(error, begun)
+        throw error
+      }
+      if (answer instanceof Promise) answer.then(() => { done(begun) }, (error: unknown) => { failed(error, begun) })
+      else done(begun)
+      return answer
+    }
+  }
+}
+
+/** A session that is too large for the store is the fault of who fills it. */
+function isFailure (error: unknown): boolean {
+  const { statusCode = 500 } = error as { statusCode?: number }
+  return statusCode >= 500
+}
