@@ -13,6 +13,7 @@ const TAKES: Record<string, string> = {
   '/healthz': 'GET, HEAD, OPTIONS',
   '/login': 'GET, HEAD, OPTIONS, POST',
   '/logout': 'GET, HEAD, OPTIONS, POST',
+  '/metrics': 'GET, HEAD, OPTIONS',
   '/password': 'GET, HEAD, OPTIONS, POST',
   '/readyz': 'GET, HEAD, OPTIONS',
   '/session': 'GET, HEAD, OPTIONS',
@@ -24,6 +25,9 @@ const TAKES: Record<string, string> = {
 
 /** Answers every method the same, and a proxy has no use for headers that protect pages: test/verify.test.ts has those of its 204. */
 const FOR_PROXIES = '/verify'
+
+/** For Prometheus, and for this machine alone: test/metrics.test.ts has to whom it does not exist. */
+const FOR_THIS_MACHINE = '/metrics'
 
 /** Every method that node reads; CONNECT never becomes a request. */
 const ALL_METHODS = METHODS.filter((method) => method !== 'CONNECT')
@@ -65,9 +69,14 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
             const response = await inject(fastify, method, path, { headers })
             const what = `${method} ${path} for ${caller}, ${'cookie' in headers ? 'logged in' : 'anonymous'}: ${response.statusCode}`
             seen++
-            if (path !== FOR_PROXIES || response.statusCode !== 204) wrong.push(...flaws(response, method, isHttps).map((flaw) => `${what}: ${flaw}`))
+            const isForPrograms = (path === FOR_PROXIES && response.statusCode === 204) || (path === FOR_THIS_MACHINE && response.statusCode === 200)
+            if (!isForPrograms) wrong.push(...flaws(response, method, isHttps).map((flaw) => `${what}: ${flaw}`))
             if (path === FOR_PROXIES) {
               if (response.statusCode !== ('cookie' in headers ? 204 : 401)) wrong.push(what)
+              continue
+            }
+            if (path === FOR_THIS_MACHINE && isHttps) {
+              if (response.statusCode !== 404) wrong.push(what)
               continue
             }
             if (isTaken === (response.statusCode === 405)) wrong.push(what)

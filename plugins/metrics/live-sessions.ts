@@ -1,12 +1,12 @@
 import type { SessionStore } from '../session/store.js'
 import type { Family } from './family.js'
 
-/** A store spends at most this part of its time on being counted: Redis has to look at every key for it. */
+/** A store that takes a while spends at most this part of its time on being counted: Redis has to look at every key for it. */
 const PART = 1 / 100
 
 /**
- * How many sessions there are, counted when somebody asks, but by a store that takes a while not sooner than that is due
- * again. Nobody waits for a count that is under way, and after one that has failed nothing is known.
+ * How many sessions there are. Memory and LMDB know, and answer at once. Of another store it is what it said when it was last
+ * asked: nobody waits for an answer that is under way. After a failure nothing is known.
  */
 export class LiveSessions {
   readonly #store: SessionStore
@@ -32,19 +32,23 @@ export class LiveSessions {
   }
 
   #count (): void {
-    const begun = performance.now()
-    const end = (count?: number): void => {
-      this.#known = count
-      const ended = performance.now()
-      this.#dueAt = ended + (ended - begun) / PART
-    }
-    this.#dueAt = Infinity
     try {
       const count = this.#store.count()
-      if (typeof count === 'number') end(count)
-      else count.then(end, () => { end() })
+      if (typeof count === 'number') this.#known = count
+      else this.#await(count)
     } catch {
-      end()
+      this.#known = undefined
     }
+  }
+
+  #await (counting: Promise<number>): void {
+    const begun = performance.now()
+    this.#dueAt = Infinity
+    const end = (count?: number): void => {
+      const ended = performance.now()
+      this.#known = count
+      this.#dueAt = ended + (ended - begun) / PART
+    }
+    counting.then(end, () => { end() })
   }
 }
