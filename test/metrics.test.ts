@@ -308,3 +308,18 @@ test('a METRICS_PORT that cannot be had stops the start', async (t) => {
   const taken = await runServer(t.testdir(), { METRICS_PORT: String(port) })
   t.match([taken.code, taken.stderr], [1, `hatcheck: METRICS_PORT: listen EADDRINUSE: address already in use 127.0.0.1:${port}.\n`])
 })
+
+test('with OpenTelemetry loaded before it, the service is traced, and without a secret', async (t) => {
+  const example = join(import.meta.dirname, '../examples/otel')
+  t.match(readFileSync(join(example, 'README.md'), 'utf8'), '\nnode --import ./examples/otel/otel.js dist/server.js\n')
+  const service = await startService(t, t.testdir(), { NODE_OPTIONS: `--import ${join(example, 'otel.js')}` })
+  const login = await fetch(`${service.url}/login?next=/secret-place`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password: '12345678' }) })
+  t.equal(login.status, 303)
+  t.equal((await fetch(`${service.url}/`, { headers: { cookie: login.headers.getSetCookie().map((line) => line.split(';')[0]).join('; ') } })).status, 200)
+  t.equal((await fetch(`${service.url}/nothing`)).status, 404)
+  t.equal(await service.end(), 0)
+  const spans = service.output()
+  for (const name of ['POST /login', 'GET /', 'GET unknown', 'handler - home', 'onSend - commitSession']) t.match(spans, `name: '${name}'`)
+  t.match(spans, /'url\.path': '\/login',\s+'http\.route': '\/login',\s+'http\.response\.status_code': 303/)
+  t.notMatch(spans, /secret-place|12345678/)
+})
