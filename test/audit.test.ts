@@ -75,6 +75,33 @@ test('a login, another one, and a logout', async (t) => {
   t.ok(Math.abs(Number(line['time']) - Date.now()) < 60_000, 'ms since the epoch, which is UTC')
 })
 
+test('every line of a request has its id, and never one that the request brings along', async (t) => {
+  const { store, down } = breakable(openStore(t, 'memory:'))
+  const { client, fastify, lines } = await service(t, { mode: 'service', authenticate: (name, password) => password === '12345678' ? { name } : null, sessionStore: store })
+  const headers = { 'x-request-id': 'mine', 'request-id': 'mine', traceparent: '00-mine-01' }
+  await client.get('/')
+  lines.length = 0
+  await client.post('/login', { client_name: 'Harry', password: 'wrong' }, headers)
+  await client.post('/login', { client_name: 'Harry', password: '12345678' }, headers)
+  await client.get('/nothing', headers)
+  await client.get('/', { ...headers, 'sec-fetch-site': 'cross-site' })
+  fastify.sessions.on('renewed', () => { throw new Error('a listener') })
+  await client.post('/login', { client_name: 'Harry', password: '12345678' }, headers)
+  down('touch', 'remove')
+  // A cookie that a former key has signed is noted as activity.
+  fastify.sessions.setSecretKeys(['another key for tests only: '.padEnd(48, '0123456789abcdef'), testKey])
+  await client.get('/', headers)
+  await client.post('/logout', {}, headers)
+  const all = lines.map((line) => JSON.parse(line) as Line & { reqId?: string, msg: string })
+  for (const text of ['activity of a session could not be noted', 'a listener of "renewed" failed', 'the end of a session could not be stored', 'authn_login_fail', 'session_created', 'request refused', 'request completed']) {
+    t.ok(all.some(({ msg }) => msg.startsWith(text)), text)
+  }
+  const without = all.filter(({ reqId, msg }) => !/^req-/.test(reqId ?? '') && !msg.startsWith('secret keys replaced'))
+  t.strictSame(without.map(({ msg }) => msg), [])
+  t.equal(new Set(all.map(({ reqId }) => reqId)).size, 8, 'seven requests, and what none has done')
+  t.notMatch(lines.join(''), 'mine')
+})
+
 test('a login as somebody else ends the session and begins another', async (t) => {
   const { client, events } = await service(t)
   await client.login()

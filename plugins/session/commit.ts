@@ -1,4 +1,3 @@
-import type { FastifyBaseLogger } from 'fastify'
 import createError from '@fastify/error'
 import { expiryOf, isTouchDue, type Lifetimes } from './clock.js'
 import type { SessionEmitter } from './events.js'
@@ -17,7 +16,6 @@ export interface CommitContext {
   readonly lifetimes: Lifetimes
   readonly maxBytes: number
   readonly sessionsPerUser: number
-  readonly log: FastifyBaseLogger
   now (): number
   readonly emitter: SessionEmitter
   /** Told of a session that could not be ended; it is refused from now on, and its end tried again. */
@@ -70,7 +68,7 @@ function changesOf (session: LazySession, { now, lifetimes, maxBytes }: CommitCo
   }
 }
 
-function noteReading (session: LazySession, { store, lifetimes, log, now }: CommitContext): MaybePromise<void> {
+function noteReading (session: LazySession, { store, lifetimes, now }: CommitContext): MaybePromise<void> {
   const { record, ticket } = session
   if (record === null || ticket === null) return
   const time = now()
@@ -81,7 +79,7 @@ function noteReading (session: LazySession, { store, lifetimes, log, now }: Comm
   const touch = async (): Promise<boolean> => await store.touch(ticket.key, time, expiresAt)
   // The response does not wait for it, and a failure costs no more than an earlier end of an idle session.
   const noted = touch().catch((error: unknown) => {
-    log.warn({ err: error }, 'activity of a session could not be noted')
+    session.request.log.warn({ err: error }, 'activity of a session could not be noted')
     return false
   })
   // Signed anew only if it still lives: the browser may have a newer cookie by now.
@@ -94,11 +92,11 @@ async function begin (session: LazySession, fields: SessionFields, context: Comm
 }
 
 async function patch (session: LazySession, changes: SessionChanges, context: CommitContext, strict: boolean): Promise<void> {
-  const { store, log } = context
+  const { store } = context
   const ticket = session.ticket as Ticket
   const { key } = ticket
   const lives = await guarded('patch', () => store.patch(key, changes))
-  if (!lives) return gone(log, strict)
+  if (!lives) return gone(session, strict)
   session.rebase(withChanges(session.record as SessionRecord, changes), ticket)
   if (ticket.stale || changes.permanent !== undefined) session.cookie = 'set'
 }
@@ -108,7 +106,7 @@ async function patch (session: LazySession, changes: SessionChanges, context: Co
  * request made in the meantime goes along, and a session that another request has ended stays ended.
  */
 async function renew (session: LazySession, context: CommitContext, strict: boolean): Promise<void> {
-  const { store, log, maxBytes, emitter } = context
+  const { store, maxBytes, emitter } = context
   const { ticket, record, keep, authenticated } = session
   const { set, remove } = session.difference()
   if (session.keys().length > 0 || !isEmpty(set)) session.assertDeliverable()
@@ -120,7 +118,7 @@ async function renew (session: LazySession, context: CommitContext, strict: bool
   const last = session.ended
     ? await end(session, context)
     : ticket === null || record === null ? null : await guarded('remove', () => store.remove(ticket.key))
-  if (record !== null && last === null && carriesOver) return gone(log, strict)
+  if (record !== null && last === null && carriesOver) return gone(session, strict)
   const fields = without({ ...pick(last?.fields ?? {}, keep), ...set }, remove)
   if (authenticated && session.user !== null) fields['client_name'] = toJson('client_name', session.user.name)
   const previous = last === null || ticket === null ? null : { key: ticket.key, user: last.user }
@@ -144,7 +142,7 @@ async function passOn (
   context: CommitContext,
   strict: boolean
 ): Promise<void> {
-  const { store, log, refuse, emitter } = context
+  const { store, refuse, emitter } = context
   const kept = pick(record.fields, session.keep)
   const successor = newRecord(session, without({ ...kept, ...set }, remove), record.createdAt, context)
   const next = ticketOf(session.id)
@@ -159,7 +157,7 @@ async function passOn (
     if (created) refuse(next.key)
     throw error
   }
-  if (last === null) return gone(log, strict)
+  if (last === null) return gone(session, strict)
   if (!created) {
     emitter.tell('destroyed', ticket.key, last.user, session.request)
     throw neverBegan()
@@ -169,7 +167,7 @@ async function passOn (
   const late = { ...changesBetween(kept, pick(last.fields, session.keep), [...Object.keys(set), ...remove]), seenAt, expiresAt }
   if (!isEmpty(late.set) || late.remove.length > 0) {
     const lives = await guarded('patch', () => store.patch(next.key, late))
-    if (!lives) return gone(log, strict)
+    if (!lives) return gone(session, strict)
   }
   session.rebase(withChanges(successor, late), next)
   session.cookie = 'set'
@@ -183,7 +181,7 @@ function changesBetween (before: SessionFields, after: SessionFields, own: reado
   }
 }
 
-async function end (session: LazySession, { store, refuse, log, emitter }: CommitContext): Promise<null> {
+async function end (session: LazySession, { store, refuse, emitter }: CommitContext): Promise<null> {
   const { ticket, record, mayLive } = session
   session.cookie = 'clear'
   if (ticket === null || (record === null && !mayLive)) return null
@@ -192,7 +190,7 @@ async function end (session: LazySession, { store, refuse, log, emitter }: Commi
     if (last !== null) emitter.tell('destroyed', ticket.key, last.user, session.request)
   } catch (error) {
     refuse(ticket.key)
-    log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
+    session.request.log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
     throw Object.assign(new LogoutUnconfirmedError(), { headers: { 'retry-after': '1' } })
   }
   return null
@@ -240,10 +238,10 @@ function neverBegan (): Error {
   return storeUnavailable(new Error('the new session was ended before it began, or its id exists already'), 'create')
 }
 
-function gone (log: FastifyBaseLogger, strict: boolean): void {
+function gone ({ request }: LazySession, strict: boolean): void {
   if (strict) throw new SessionGoneError()
   // No cookie either way: the browser may already hold the one of a newer session.
-  log.debug('the session ended while a request was under way; its changes were dropped')
+  request.log.debug('the session ended while a request was under way; its changes were dropped')
 }
 
 function isEmpty (fields: SessionFields): boolean {

@@ -54,7 +54,9 @@ export class SessionEmitter {
       this.events.emit(event, ...telling as never)
     } catch (error) {
       // The session has changed already: what a listener makes of it is no reason to fail the request.
-      this.#log.error({ err: error }, `a listener of "${event}" failed`)
+      const [, request] = telling
+      const log = request?.log ?? this.#log
+      log.error({ err: error }, `a listener of "${event}" failed`)
     }
   }
 }

@@ -87,7 +87,7 @@ export default fp(async function session (fastify) {
   const upkeep = startUpkeep(store, emitter, fastify.log, fastify.hatcheck.workers)
 
   const commitContext: CommitContext = {
-    store, lifetimes: config.lifetimes, maxBytes: config.sessionMaxBytes, sessionsPerUser: config.sessionsPerUser, log: fastify.log, now, emitter, refuse: upkeep.refuse
+    store, lifetimes: config.lifetimes, maxBytes: config.sessionMaxBytes, sessionsPerUser: config.sessionsPerUser, now, emitter, refuse: upkeep.refuse
   }
   if (store.keepsLimit === false) fastify.log.warn('the session store keeps no limit: a user may have more sessions than sessionsPerUser')
   const sessionContext: SessionContext = {
