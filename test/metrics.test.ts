@@ -130,12 +130,16 @@ test('the calls of the store are timed, its failures counted, and neither holds 
 
   down()
   for (let i = 0; i < 2; i++) t.equal((await harry.get('/')).statusCode, 503)
+  t.equal((await harry.send({ method: 'DELETE', url: '/session/cart' })).statusCode, 503)
+  t.equal((await harry.post('/logout')).statusCode, 503)
   series = await scrape(fastify)
+  const logouts = [...series].filter(([name]) => name.startsWith('hatcheck_http_requests_total') && name.includes('/logout'))
+  t.strictSame(logouts, [[requests('POST', '/logout', 503), 1]], 'what fails as the answer leaves is what has become of it, and one request')
   t.equal(series.has('hatcheck_sessions_live'), false, 'nobody knows')
-  t.strictSame(errors(), ['read 2', 'count 1'])
+  t.strictSame(errors(), ['read 4', 'remove 1', 'count 1'])
   up()
-  t.equal((await harry.get('/')).statusCode, 200)
-  t.equal((await scrape(fastify)).get('hatcheck_sessions_live'), 1, 'it is known again')
+  t.equal((await new Client(fastify).login('Harry', 'alohomora!')).statusCode, 303)
+  t.equal((await scrape(fastify)).get('hatcheck_sessions_live'), 2, 'it is known again')
 })
 
 test('who asks for the metrics does not wait for a store that hangs, and asks it only once', async (t) => {

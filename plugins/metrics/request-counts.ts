@@ -11,7 +11,7 @@ interface OfRoute {
   readonly byMethod: Map<string, Map<number, number>>
 }
 
-/** The requests that have been answered, by the pattern of their route: never by their address, which is anybody's. */
+/** The requests that are answered, by the pattern of their route: never by their address, which is anybody's. */
 export class RequestCounts {
   readonly #routes = new Map<string, OfRoute>()
   #shed = 0
@@ -33,7 +33,7 @@ export class RequestCounts {
   families (): Family[] {
     return [
       counter('hatcheck_http_requests_total', 'Requests that have been answered.', () => this.#samples()),
-      histogram('hatcheck_http_request_duration_seconds', 'Time from the head of a request to the end of its answer.', 'route',
+      histogram('hatcheck_http_request_duration_seconds', 'Time from the head of a request until its answer leaves.', 'route',
         () => [...this.#routes].map(([route, { durations }]) => [route, durations])),
       counter('hatcheck_http_requests_shed_total', 'Requests refused with 503 since the event loop was late.', () => [{ labels: {}, value: this.#shed }])
     ]
