@@ -49,7 +49,7 @@ export default fp(async function methods (fastify) {
         url,
         exposeHeadRoute: false,
         // For the API description of a host: it describes what there is.
-        schema: { hide: true } as object,
+        schema: { hide: true },
         // Before the body is read: what it is does not matter.
         onRequest (request, reply, done) {
           hatcheck.secureHeaders(request, reply)

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 export default async function shared (fastify: FastifyInstance): Promise<void> {
   const { hatcheck } = fastify
   fastify.setErrorHandler(hatcheck.handleError)
+  hatcheck.describeRoutes(fastify)
   fastify.addHook('onRoute', hatcheck.noteRoute)
   // With a callback, since it runs for every request: a promise would cost more than the checks.
   fastify.addHook('onRequest', function guard (request, reply, done) {

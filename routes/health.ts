@@ -1,10 +1,29 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import createError from '@fastify/error'
 import { isLoopback } from '../plugins/config/loopback.js'
 import { TEXT_FORMAT } from '../plugins/metrics/listener.js'
+import { exactly, json, problems } from '../plugins/openapi/answers.js'
 import { guarded } from '../plugins/session/errors.js'
 
 export const StoppingError = createError('HATCHECK_STOPPING', 'The service is about to stop.', 503)
+
+const schemas = {
+  health: {
+    operationId: 'checkHealth',
+    tags: ['Operations'],
+    summary: 'Does the process serve?',
+    security: [],
+    response: { 200: json('It does.', exactly({ status: { const: 'ok' } })), ...problems() }
+  },
+  readiness: {
+    operationId: 'checkReadiness',
+    tags: ['Operations'],
+    summary: 'Can it do its work?',
+    description: 'Asks the store.',
+    security: [],
+    response: { 200: json('It can.', exactly({ status: { const: 'ready' } })), ...problems(StoppingError) }
+  }
+} satisfies Record<string, FastifySchema>
 
 /**
  * For what watches over the service: `/healthz` says that the process serves, `/readyz` that it can do its work, `/metrics`
@@ -19,10 +38,10 @@ export default async function health (fastify: FastifyInstance): Promise<void> {
   // A service that is slow is not dead, and how slow it is one wants to know just then.
   const always = { pressureHandler () {} }
 
-  fastify.get('/healthz', { ...quiet, config: always }, (_request, reply) => { reply.send({ status: 'ok' }) })
+  fastify.get('/healthz', { schema: schemas.health, ...quiet, config: always }, (_request, reply) => { reply.send({ status: 'ok' }) })
 
   // Redis is waited for for 250 ms.
-  fastify.get('/readyz', quiet, async () => {
+  fastify.get('/readyz', { schema: schemas.readiness, ...quiet }, async () => {
     if (fastify.hatcheck.isDraining) throw new StoppingError()
     await guarded('ping', () => storage.sessions.ping())
     return { status: 'ready' }

@@ -1,5 +1,13 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifySchema } from 'fastify'
 import { html } from 'ghtml'
+import { USER_OR_NULL, exactly, pageOrJson, problems } from '../plugins/openapi/answers.js'
+
+const schema = {
+  operationId: 'getHome',
+  tags: ['Login'],
+  summary: 'Who is logged in',
+  response: { 200: pageOrJson('The start page, or who is logged in.', exactly({ user: USER_OR_NULL })), ...problems() }
+} satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
   const { hatcheck } = fastify
@@ -16,7 +24,10 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
 <form method="post" action="${prefix}/logout"><button class="quiet">Log out your account here</button></form>
 !${links}`
 
-  fastify.get('/', (request, reply) => {
+  // Without a prefix, Fastify would serve it at // as well.
+  const prefixTrailingSlash = prefix === '' ? 'no-slash' : 'both'
+
+  fastify.get('/', { schema, prefixTrailingSlash }, (request, reply) => {
     const { user } = request
     if (hatcheck.prefersJson(request)) {
       reply.send({ user: user === null ? null : { name: user.name, authenticatedAt: new Date(user.authenticatedAt).toISOString() } })

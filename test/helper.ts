@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOp
 import { execFileSync } from 'node:child_process'
 import type { Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions } from '../app.js'
+import { holdToContract } from './contract-net.js'
 import { logged, netUnder, watch } from './leak-net.js'
 
 /** An obvious test key, made at run time. */
@@ -26,16 +27,18 @@ export async function buildHost (t: Test, options: HatcheckOptions = {}, server:
 }
 
 /**
- * Fastify with a net under it for secrets that are shown. It is closed with the test. `logger: false` is without the net,
- * for what is measured or sends a hundred thousand requests.
+ * Fastify with nets under it, for secrets that are shown and for answers that are not in the OpenAPI document. It is closed
+ * with the test. `logger: false` is without the nets, for what is measured or sends a hundred thousand requests.
  */
 export function newFastify (t: Test, server: FastifyServerOptions = {}, { secretKey, secretKeyFallbacks }: HatcheckOptions = {}): FastifyInstance {
   const net = server.logger === false ? null : netUnder(t)
   const fastify = Fastify(net === null ? server : logged(net, server)) as unknown as FastifyInstance
+  if (net !== null) {
+    for (const key of [testKey, secretKey, secretKeyFallbacks].flat()) net.secret(key)
+    watch(net, fastify)
+    holdToContract(t, fastify)
+  }
   t.teardown(() => fastify.close())
-  if (net === null) return fastify
-  for (const key of [testKey, secretKey, secretKeyFallbacks].flat()) net.secret(key)
-  watch(net, fastify)
   return fastify
 }
 

@@ -4,6 +4,7 @@ import { connect, type AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions } from '../app.js'
 import type { Mode } from '../plugins/config/resolve.js'
+import { holdToContract } from './contract-net.js'
 import { Client, sessionCookieOf, testKey } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
 
@@ -14,6 +15,7 @@ const TAKES: Record<string, string> = {
   '/login': 'GET, HEAD, OPTIONS, POST',
   '/logout': 'GET, HEAD, OPTIONS, POST',
   '/metrics': 'GET, HEAD, OPTIONS',
+  '/openapi.json': 'GET, HEAD, OPTIONS',
   '/password': 'GET, HEAD, OPTIONS, POST',
   '/readyz': 'GET, HEAD, OPTIONS',
   '/session': 'GET, HEAD, OPTIONS',
@@ -351,6 +353,7 @@ async function serve (t: Test, options: HatcheckOptions & { mode: Exclude<Mode, 
     frameworkErrors: (error, request, reply) => { fastify.hatcheck.handleError(error, request as never, reply as never) }
   }) as unknown as FastifyInstance
   fastify.addHook('onRoute', ({ url }) => { paths.add(url) })
+  holdToContract(t, fastify)
   await fastify.register(hatcheckService, { sessionStore: 'memory:', secretKey: testKey, sessionCookieSecure: 'auto', authenticate, ...options })
   t.teardown(() => fastify.close())
   await fastify.ready()

@@ -1,6 +1,7 @@
-import type { FastifyInstance, FastifyReply, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import { describeRequest } from '../server.js'
+import { observe } from './observe.js'
 
 /** An id and its MAC, as the cookie has them. Nothing else looks like it. */
 const TICKET = /(?<![\w-])[\w-]{43}\.[\w-]{43}(?![\w-])/g
@@ -128,33 +129,19 @@ export function watch (net: LeakNet, fastify: FastifyInstance): void {
   fastify.addHook('onRequest', function noteRequest (request, reply, done) {
     net.tickets(request.headers.cookie ?? '')
     net.fields(request.query)
-    if (!exempt.has(fastify)) watchAnswer(net, reply)
+    if (!exempt.has(fastify)) {
+      observe(reply.raw, {
+        head ({ 'set-cookie': cookies, ...headers }) {
+          net.tickets([cookies ?? ''].flat().join('\n'))
+          net.shown('answer', Object.values(headers).join('\n'))
+        },
+        chunk (text) { net.shown('answer', text) }
+      })
+    }
     done()
   })
   fastify.addHook('preValidation', function noteBody (request, _reply, done) {
     net.fields(request.body)
     done()
   })
-}
-
-/** Below Fastify, so that the order of hooks and errors on the way do not matter. */
-function watchAnswer (net: LeakNet, { raw }: FastifyReply): void {
-  const { writeHead, write, end } = raw
-  const show = (chunk: unknown): void => {
-    if (typeof chunk === 'string' || Buffer.isBuffer(chunk)) net.shown('answer', String(chunk))
-  }
-  raw.writeHead = function (this: typeof raw, ...args: unknown[]) {
-    const { 'set-cookie': cookies, ...headers } = args.at(-1) as Record<string, unknown>
-    net.tickets([cookies ?? ''].flat().join('\n'))
-    net.shown('answer', Object.values(headers).join('\n'))
-    return writeHead.apply(this, args as never)
-  } as typeof writeHead
-  raw.write = function (this: typeof raw, ...args: unknown[]) {
-    show(args[0])
-    return write.apply(this, args as never)
-  } as typeof write
-  raw.end = function (this: typeof raw, ...args: unknown[]) {
-    show(args[0])
-    return end.apply(this, args as never)
-  } as typeof end
 }

@@ -3,6 +3,7 @@ import { normalName } from '../../plugins/accounts/name.js'
 import { assertPassword } from '../../plugins/accounts/password.js'
 
 export const CredentialsError = createError<[string]>('HATCHECK_CREDENTIALS', '%s', 400)
+export const WrongCredentialsError = createError('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.', 401)
 
 export interface Credentials {
   name: string

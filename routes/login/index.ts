@@ -1,10 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import createError from '@fastify/error'
-import { credentialsOf, fieldsOf } from './credentials.js'
+import { WrongCredentialsError, credentialsOf, fieldsOf } from './credentials.js'
 import { failureReasonOf } from './failure.js'
 import { loginPage } from './page.js'
-
-export const WrongCredentialsError = createError('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.', 401)
+import { schemas } from './schemas.js'
 
 /** A name, a password and an address fit in it many times. */
 const BODY_LIMIT = 16_384
@@ -13,7 +11,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
   const { hatcheck } = fastify
   const { prefix } = hatcheck.config
 
-  fastify.get<{ Querystring: { next?: unknown } }>('/login', (request, reply) => {
+  fastify.get<{ Querystring: { next?: unknown } }>('/login', { schema: schemas.get }, (request, reply) => {
     const next = hatcheck.nextOf(request.query.next)
     if (request.user !== null) {
       reply.redirect(next, 303)
@@ -23,7 +21,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     else hatcheck.page(reply, loginPage({ prefix, next }))
   })
 
-  fastify.post('/login', { bodyLimit: BODY_LIMIT, errorHandler: showInForm }, async (request, reply) => {
+  fastify.post('/login', { schema: schemas.post, bodyLimit: BODY_LIMIT, errorHandler: showInForm }, async (request, reply) => {
     // Known before the password is hashed: a cookie that cannot travel makes the login worthless.
     hatcheck.assertDeliverable(request)
     const { name, password, permanent } = credentialsOf(request.body)

@@ -1,15 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import createError from '@fastify/error'
 import { LoginRequiredError } from '../../plugins/auth.js'
+import { PasswordChangeUnfinishedError, WrongPasswordError } from './errors.js'
 import { passwordFieldsOf } from './fields.js'
 import { passwordPage } from './page.js'
-
-/** Not a 401, which a program takes for the end of its login: who asks is logged in, and may not do this. */
-export const WrongPasswordError = createError('HATCHECK_WRONG_PASSWORD', 'The current password is wrong.', 403)
-
-/** The password is another, and that the old one's sessions have ended cannot be said. */
-export const PasswordChangeUnfinishedError = createError('HATCHECK_PASSWORD_CHANGE_UNFINISHED',
-  'The password is changed, but the end of the other sessions is not confirmed: the session store cannot answer right now. Change it once more to end them.', 503)
+import { schemas } from './schemas.js'
 
 /** What the form can be sent again after, and which of its passwords is to blame. */
 const REFUSALS: ReadonlyMap<string, 'current' | 'new'> = new Map([
@@ -27,12 +21,12 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   const { prefix, passwordMinLength: minLength } = hatcheck.config
   if (accounts === undefined) return
 
-  fastify.get('/password', { onRequest: requireLogin }, async (request, reply) => {
+  fastify.get('/password', { schema: schemas.get, onRequest: requireLogin }, async (request, reply) => {
     if (hatcheck.prefersJson(request)) return { minLength }
     return hatcheck.page(reply, passwordPage({ prefix, name: nameOf(request), minLength }))
   })
 
-  fastify.post('/password', { onRequest: requireLogin, bodyLimit: BODY_LIMIT, errorHandler: showInForm }, async (request, reply) => {
+  fastify.post('/password', { schema: schemas.post, onRequest: requireLogin, bodyLimit: BODY_LIMIT, errorHandler: showInForm }, async (request, reply) => {
     hatcheck.assertDeliverable(request)
     const name = nameOf(request)
     const { current, next } = passwordFieldsOf(request.body)

@@ -1,12 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import createError from '@fastify/error'
 import { fieldsOf, textOf } from '../login/credentials.js'
+import { NoSuchSessionError, WhichSessionError } from './errors.js'
 import { passwordPage, sessionsPage, type ListedSession } from './page.js'
 import { reauthenticate } from './reauthenticate.js'
+import { schemas } from './schemas.js'
 import { iso } from './time.js'
-
-export const NoSuchSessionError = createError('HATCHECK_NO_SUCH_SESSION', 'None of your sessions has this handle. It may have ended, or gone on under another one.', 404)
-export const WhichSessionError = createError('HATCHECK_WHICH_SESSION', 'Say what is to end: handle, the handle of a session, or others=1, all other sessions.', 400)
 
 /** A handle and a password fit in it many times. */
 const BODY_LIMIT = 16_384
@@ -20,22 +18,22 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   const { prefix, now, lifetimes } = hatcheck.config
   const onRequest = fastify.requireLogin
 
-  fastify.get('/sessions', { onRequest }, async (request, reply) => {
+  fastify.get('/sessions', { schema: schemas.list, onRequest }, async (request, reply) => {
     const sessions = await list(request)
     if (hatcheck.prefersJson(request)) return { sessions: sessions.map(asJson) }
     const notice = hatcheck.takeNotice(request, reply)
     return hatcheck.page(reply, sessionsPage({ prefix, sessions, now: now(), lifetimes, notice }))
   })
 
-  fastify.delete<{ Params: { handle: string } }>('/sessions/:handle', { onRequest, bodyLimit: BODY_LIMIT }, async (request, reply) => {
+  fastify.delete<{ Params: { handle: string } }>('/sessions/:handle', { schema: schemas.end, onRequest, bodyLimit: BODY_LIMIT }, async (request, reply) => {
     await end(request, request.params)
     return await reply.code(204).send()
   })
 
-  fastify.delete('/sessions', { onRequest, bodyLimit: BODY_LIMIT }, async (request) => ({ ended: await end(request, 'others') }))
+  fastify.delete('/sessions', { schema: schemas.endOthers, onRequest, bodyLimit: BODY_LIMIT }, async (request) => ({ ended: await end(request, 'others') }))
 
   // A form can send nothing else.
-  fastify.post('/sessions', { onRequest, bodyLimit: BODY_LIMIT, errorHandler: askForPassword }, async (request, reply) => {
+  fastify.post('/sessions', { schema: schemas.post, onRequest, bodyLimit: BODY_LIMIT, errorHandler: askForPassword }, async (request, reply) => {
     const target = targetOf(request.body)
     const fields = fieldsOf(request.body)
     const ended = await end(request, target, textOf(fields, 'password') ?? textOf(fields, 'pwd'))

@@ -6,7 +6,8 @@ import { NOBODY } from './names.js'
  * every request; and where the request comes from is the business of the application that it is for.
  */
 export default async function shared (fastify: FastifyInstance): Promise<void> {
-  const { handleError } = fastify.hatcheck
+  const { handleError, describeRoutes } = fastify.hatcheck
   // A request can be refused before the route gets to see it.
   fastify.setErrorHandler((error, request, reply) => handleError(error as FastifyError, request, reply.headers(NOBODY)))
+  describeRoutes(fastify)
 }

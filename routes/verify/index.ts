@@ -1,11 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import createError from '@fastify/error'
 import { accountKey } from '../../plugins/accounts/name.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
 import { Memo } from '../../plugins/session/memo.js'
+import { NotAllowedError } from './errors.js'
 import { NOBODY, namesOf } from './names.js'
-
-export const NotAllowedError = createError('HATCHECK_NOT_ALLOWED', 'You are logged in, but you may not go there.', 403)
+import { schema } from './schema.js'
 
 /** A proxy has one list, or a few. */
 const LISTS = 64
@@ -20,15 +19,17 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   // Names that an application checks itself may differ in case alone.
   const keyOf = fastify.accounts === undefined ? (name: string) => name : accountKey
 
-  fastify.route({
-    method: fastify.supportedMethods,
+  const route = {
     url: '/verify',
     exposeHeadRoute: false,
     // Before there is a body: it would be that of the original request, and of any kind.
     onRequest: decide,
     // Never gets here; this would let nobody in.
     handler: hatcheck.handleNotFound
-  })
+  }
+  // Described once, since all methods have the same answers.
+  fastify.route({ ...route, method: 'GET', schema })
+  fastify.route({ ...route, method: fastify.supportedMethods.filter((method) => method !== 'GET'), schema: { ...schema, hide: true } })
 
   function decide (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
     // In refusals as well, so that no proxy is left with what its client has sent under these names.

@@ -1,7 +1,4 @@
-import createError from '@fastify/error'
-
-export const VerifyQueryError = createError('HATCHECK_VERIFY_QUERY',
-  '/verify takes the parameter user and no other: once, with names separated by commas, each of them percent-encoded.', 400)
+import { VerifyQueryError } from './errors.js'
 
 /** The headers of an answer that lets nobody in. */
 export const NOBODY = { 'remote-user': '', 'remote-session': '' }

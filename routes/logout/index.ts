@@ -1,20 +1,21 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { html } from 'ghtml'
-import { CrossOriginError } from '../plugins/cross-origin.js'
+import { CrossOriginError } from '../../plugins/cross-origin.js'
+import { schemas } from './schemas.js'
 
 export default async function logout (fastify: FastifyInstance): Promise<void> {
   const { hatcheck } = fastify
   const { prefix } = hatcheck.config
 
-  fastify.get('/logout', { exposeHeadRoute: false }, async (request, reply) => {
+  fastify.get('/logout', { schema: schemas.get, exposeHeadRoute: false }, async (request, reply) => {
     if (hatcheck.isUnasked(request)) return confirm(request, reply)
     return await end(request, reply)
   })
 
   // A HEAD is for looking only.
-  fastify.head('/logout', async (request, reply) => confirm(request, reply))
+  fastify.head('/logout', { schema: schemas.get }, async (request, reply) => confirm(request, reply))
 
-  fastify.post('/logout', end)
+  fastify.post('/logout', { schema: schemas.post }, end)
 
   async function end (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     await request.logout()

@@ -1,12 +1,10 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import createError from '@fastify/error'
-import { expiryOf } from '../plugins/session/clock.js'
-import { SessionValueError } from '../plugins/session/errors.js'
-import type { LazySession } from '../plugins/session/lazy-session.js'
-import { iso } from './sessions/time.js'
-
-export const NoSuchKeyError = createError('HATCHECK_NO_SUCH_KEY', 'The session has nothing under this key.', 404)
-export const IdentityKeyError = createError('HATCHECK_IDENTITY_KEY', 'client_name and authenticatedAt say who is logged in: POST /login and POST /logout change them, and nothing else does.', 403)
+import { expiryOf } from '../../plugins/session/clock.js'
+import { SessionValueError } from '../../plugins/session/errors.js'
+import type { LazySession } from '../../plugins/session/lazy-session.js'
+import { iso } from '../sessions/time.js'
+import { IdentityKeyError, NoSuchKeyError } from './errors.js'
+import { schemas } from './schemas.js'
 
 /** Keys of the session that are no data: who is logged in, and since when. */
 const IDENTITY: ReadonlySet<string> = new Set(['client_name', 'authenticatedAt'])
@@ -25,7 +23,7 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
   // A form has no types: "1" would come back as text.
   fastify.removeContentTypeParser('application/x-www-form-urlencoded')
 
-  fastify.get('/session', async (request) => {
+  fastify.get('/session', { schema: schemas.all }, async (request) => {
     const session = sessionOf(request)
     const { record, user } = session
     return {
@@ -38,9 +36,9 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     }
   })
 
-  fastify.get<WithKey>('/session/:key', async (request, reply) => sendJson(reply, valueOf(sessionOf(request), request.params.key)))
+  fastify.get<WithKey>('/session/:key', { schema: schemas.get }, async (request, reply) => sendJson(reply, valueOf(sessionOf(request), request.params.key)))
 
-  fastify.put<WithKey>('/session/:key', { bodyLimit, onRequest: keepIdentity, errorHandler: blameCaller }, async (request, reply) => {
+  fastify.put<WithKey>('/session/:key', { schema: schemas.put, bodyLimit, onRequest: keepIdentity, errorHandler: blameCaller }, async (request, reply) => {
     const session = sessionOf(request)
     const { params: { key }, body } = request
     if (body === undefined) throw new SessionValueError('the body', 'missing')
@@ -50,7 +48,7 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     return await reply.code(isNew ? 201 : 204).send()
   })
 
-  fastify.delete<WithKey>('/session/:key', { bodyLimit, onRequest: keepIdentity }, async (request, reply) => {
+  fastify.delete<WithKey>('/session/:key', { schema: schemas.delete, bodyLimit, onRequest: keepIdentity }, async (request, reply) => {
     const session = sessionOf(request)
     const { key } = request.params
     const value = valueOf(session, key)

@@ -1,0 +1,63 @@
+import type { FastifySchema } from 'fastify'
+import { CrossOriginError } from '../../plugins/cross-origin.js'
+import { ADDRESS_ERRORS, BODY_ERRORS, TIME, USER_OR_NULL, exactly, json, nothing, problems, withStatus } from '../../plugins/openapi/answers.js'
+import { InsecureTransportError, SessionGoneError, SessionKeyError, SessionTooLargeError, SessionValueError } from '../../plugins/session/errors.js'
+import { StoreFullError } from '../../plugins/session/memory-store.js'
+import { IdentityKeyError, NoSuchKeyError } from './errors.js'
+
+const tags = ['Values']
+/** Any JSON at all. */
+const VALUE = {}
+const TIME_OR_NULL = { anyOf: [TIME, { type: 'null' }] }
+const params = {
+  type: 'object',
+  required: ['key'],
+  properties: { key: { type: 'string', minLength: 1, maxLength: 100, description: 'The name of the value. `client_name` and `authenticatedAt` are read-only.' } }
+}
+const WRITE_ERRORS = [...ADDRESS_ERRORS, ...BODY_ERRORS, CrossOriginError, IdentityKeyError, SessionGoneError]
+
+export const schemas = {
+  all: {
+    operationId: 'getSession',
+    tags,
+    summary: 'The session and its data',
+    response: {
+      200: json('Without a session, all is null, false or empty.', exactly({
+        user: USER_OR_NULL,
+        createdAt: TIME_OR_NULL,
+        expiresAt: { ...TIME_OR_NULL, description: 'The earlier of the two clocks.' },
+        permanent: { type: 'boolean', description: 'Whether the user stays signed in.' },
+        handle: { anyOf: [{ type: 'string', minLength: 1 }, { type: 'null' }] },
+        data: { type: 'object', additionalProperties: VALUE }
+      })),
+      ...problems()
+    }
+  },
+  get: {
+    operationId: 'getSessionValue',
+    tags,
+    summary: 'A value',
+    params,
+    response: { 200: json('The value.', VALUE), ...problems(...ADDRESS_ERRORS, NoSuchKeyError) }
+  },
+  put: {
+    operationId: 'setSessionValue',
+    tags,
+    summary: 'Set a value',
+    description: 'The first one begins a session.',
+    params,
+    body: { content: { 'application/json': { schema: VALUE } } },
+    response: {
+      201: nothing('The key is new.'),
+      204: nothing('The value is another.'),
+      ...problems(...WRITE_ERRORS, InsecureTransportError, SessionTooLargeError, StoreFullError, withStatus(400, SessionKeyError), withStatus(400, SessionValueError))
+    }
+  },
+  delete: {
+    operationId: 'popSessionValue',
+    tags,
+    summary: 'Take a value out',
+    params,
+    response: { 200: json('The value, which is gone.', VALUE), ...problems(...WRITE_ERRORS, NoSuchKeyError) }
+  }
+} satisfies Record<string, FastifySchema>
