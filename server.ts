@@ -182,6 +182,8 @@ async function build ({ logLevel, trustProxy, metricsPort, mode, options }: Serv
     }
   }) as unknown as FastifyInstance
   await fastify.register(hatcheckService, { ...options, mode, metricsRoute: metricsPort === undefined })
+  // What runs from the sources is `npm run dev`; what is built is not for development.
+  if (import.meta.filename.endsWith('.ts')) await (await import('./plugins/openapi/docs.js')).serveDocs(fastify)
   await fastify.ready()
   const { storage, config } = fastify.hatcheck
   fastify.log.info(`store: ${storage.description}`)

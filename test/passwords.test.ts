@@ -389,7 +389,7 @@ test('too many tries are answered on the page, with when to come again', async (
   const fastify = await service(t)
   const harry = await loggedIn(fastify)
   fastify.hatcheck.authenticate = () => {
-    throw Object.assign(new Error('Too many tries.'), { code: 'HATCHECK_TEST', statusCode: 429, headers: { 'retry-after': '7' } })
+    throw Object.assign(new Error('Too many tries.'), { code: 'HATCHECK_THROTTLED', statusCode: 429, headers: { 'retry-after': '7' } })
   }
   const page = await harry.post('/password', { current_password: OLD, new_password: NEW }, AS_BROWSER)
   t.equal(page.statusCode, 429)

@@ -10,6 +10,7 @@ import { networkOf } from '../plugins/config/network.js'
 import { counted, policies, uncounted, waitOf, type Counter } from '../plugins/throttle/policy.js'
 import { RedisAttempts } from '../plugins/throttle/redis-attempts.js'
 import type { AttemptStore } from '../plugins/throttle/store.js'
+import { answersMayDiffer } from './contract-net.js'
 import { Client, build, buildHost, gate, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { startStoreProcess } from './store-process.js'
@@ -323,6 +324,7 @@ test('an account', async (t) => {
         return null
       }
     })
+    answersMayDiffer(fastify, 'the authenticator says no in its own words')
     const harry = new Visitor(fastify)
     for (let i = 0; i < 10; i++) {
       t.equal((await harry.try('Harry', '')).statusCode, 400)
@@ -631,7 +633,7 @@ test('counters that cannot be read or written let nobody in', needs('redis-serve
   for (const password of [WRONG, RIGHT]) t.match(await new Visitor(fastify).try('Harry', password), { statusCode: 503, headers: { 'retry-after': '1' } })
   await server.start()
   const { attempts } = fastify.hatcheck.storage
-  Object.assign(attempts, { async admit () { throw Object.assign(new Error('no space left on device'), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 }) } })
+  Object.assign(attempts, { async admit () { throw Object.assign(new Error('no space left on device'), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503, headers: { 'retry-after': '1' } }) } })
   for (const password of [WRONG, RIGHT]) t.equal((await new Visitor(fastify).try('Harry', password)).statusCode, 503, 'read, but not written')
   t.equal(asked.length, 0, 'no password is checked')
 })

@@ -1,0 +1,13 @@
+import type { FastifyInstance } from 'fastify'
+
+/** What Swagger UI needs; that of the pages would block it. */
+const POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+/** `/docs`: Swagger UI, to read the document and try it out. For development; whoever installs hatcheck does not have it. */
+export async function serveDocs (fastify: FastifyInstance): Promise<void> {
+  const { fastifySwaggerUi } = await import('@fastify/swagger-ui')
+  await fastify.register(async function docs (scope) {
+    scope.addHook('onRequest', (request, _reply, done) => { done(fastify.hatcheck.demoError(request) ?? undefined) })
+    await scope.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: POLICY })
+  })
+}
