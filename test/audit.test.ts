@@ -4,6 +4,7 @@ import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import type { HatcheckOptions } from '../app.js'
 import { createTicketOffice, storeKey } from '../plugins/session/ticket.js'
+import { answersMayDiffer } from './contract-net.js'
 import { Client, build, buildHost, testKey } from './helper.js'
 import { startService, until } from './service.js'
 import { breakable, openStore } from './watched-store.js'
@@ -118,7 +119,7 @@ test('a login as somebody else ends the session and begins another', async (t) =
 
 test('a login that fails, once for each reason', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
-  const { client, events } = await service(t, {
+  const { fastify, client, events } = await service(t, {
     sessionStore: store,
     authenticate: (name, password) => {
       if (name === 'Ron') throw Object.assign(new Error('not now'), { statusCode: 403 })
@@ -126,6 +127,7 @@ test('a login that fails, once for each reason', async (t) => {
       return password === 'alohomora!' ? { name } : null
     }
   })
+  answersMayDiffer(fastify, 'the authenticator says no in its own words')
   const failed = (reason: string, user: string | null = 'Harry'): object => ({ level: WARN, event: 'authn_login_fail', user, address: '127.0.0.1', reason })
 
   t.equal((await client.login('Harry', 'open sesame')).statusCode, 401)

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
+import { serviceContract } from './contract-net.js'
 import { LeakNet } from './leak-net.js'
 
 const root = resolve(import.meta.dirname, '..')
@@ -13,6 +14,9 @@ const PROGRAM_MS = 30_000
 
 /** What the processes of a test file have been told in confidence, and what they have shown. */
 const net = new LeakNet()
+
+/** Where services listen, whose answers to curl are to be those of the OpenAPI document. */
+const urls = new Set<string>()
 
 export interface Service {
   /** Where it listens, as its log says. */
@@ -55,6 +59,7 @@ export async function startService (t: Test, folder: string, env: Record<string,
     }
   })
   const startedInMs = performance.now() - begun
+  urls.add(url)
   return { url, child, startedInMs, output, end }
 
   function end (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> {
@@ -122,6 +127,11 @@ export class Curl {
     const { 'set-cookie': cookies = '', ...headers } = answer.headers
     net.tickets(cookies)
     net.shown('answer', `${Object.values(headers).join('\n')}\n${answer.body}`)
+    const url = new URL(args.find((arg) => arg.startsWith('http://')) ?? '')
+    if (urls.has(url.origin)) {
+      const flaws = (await serviceContract()).flawsOf({ ...answer, method: methodOf(args), path: url.pathname })
+      if (flaws.length > 0) throw new Error(`not as in the OpenAPI document:\n${flaws.join('\n')}`)
+    }
     return answer
   }
 
@@ -130,6 +140,13 @@ export class Curl {
     net.fields(form)
     return await this.send(...Object.entries(form).flatMap(([name, value]) => ['--data-urlencode', `${name}=${value}`]), ...args, url)
   }
+}
+
+/** What curl makes of its arguments. */
+function methodOf (args: readonly string[]): string {
+  const at = args.findIndex((arg) => arg === '-X')
+  if (at !== -1) return args[at + 1] ?? ''
+  return args.some((arg) => arg === '-d' || arg.startsWith('--data') || arg === '--json') ? 'POST' : 'GET'
 }
 
 /** Waits until something holds. */
