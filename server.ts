@@ -49,28 +49,44 @@ const SECRET_FIELDS = ['password', 'pwd', 'cookie', 'secretKey', 'body.password'
 interface Running {
   log: FastifyBaseLogger
   reloadSecretKeys (): void
+  /** In the text format of Prometheus. */
+  metrics (): Promise<string>
   /** Answers what is under way, and ends. */
   close (): Promise<void>
 }
 
 /** Starts the service from the environment; ends the process with one clear line if it cannot. */
 export async function serve (): Promise<void> {
-  let running: Running | null
+  let running: Running | null = null
+  let metrics: MetricsListener | undefined
   try {
     loadDotEnv()
     const service = readEnvironment(process.env)
+    const { host, metricsPort: port } = service
+    // First, so that a port that cannot be had is said before anything has started.
+    if (port !== undefined && !isWorker()) {
+      metrics = await openMetricsListener({
+        host,
+        port,
+        async text () {
+          if (running === null) throw new Error('the service is starting')
+          return await running.metrics()
+        }
+      })
+    }
     running = service.workers === 1 || isWorker() ? await startService(service) : await startPrimary(service)
   } catch (error) {
     process.stderr.write(`hatcheck: ${(error as Error).message}\n`)
-    running = null
   }
   if (running === null) {
+    await metrics?.close()
     process.exitCode = 1
     // By itself a worker would wait for its primary.
     if (isWorker()) process.exit()
     return
   }
   const { log, reloadSecretKeys, close } = running
+  if (metrics !== undefined) log.info(`metrics at ${metrics.url}`)
   if (!isWorker()) writeEvent(log, 'sys_startup', {})
   process.on('SIGHUP', () => {
     try {
@@ -92,6 +108,7 @@ export async function serve (): Promise<void> {
       writeEvent(log, 'sys_shutdown', { reason: String(signal) })
     }
     await close()
+    await metrics?.close()
   })
   if (!isWorker()) return
   // Ctrl-C, or a service manager, reaches the workers as well as the primary, which then tells them once more. That is no
@@ -110,13 +127,10 @@ async function startService (service: ServiceConfig): Promise<Running> {
   // What is said of the start is said by one of all workers. What is wrong, each says.
   const isQuiet = !hasDuty('announces') && !['error', 'fatal', 'silent'].includes(logLevel)
   const fastify = await build({ ...service, logLevel: isQuiet ? 'warn' : logLevel })
-  let metrics: MetricsListener | undefined
   try {
-    metrics = await listenForMetrics(service, fastify)
     await fastify.listen({ host, port, listenTextResolver: (address) => `hatcheck listens at ${address}` })
   } catch (error) {
     await fastify.close()
-    await metrics?.close()
     throw error
   }
   const { log, hatcheck, sessions, server } = fastify
@@ -125,6 +139,7 @@ async function startService (service: ServiceConfig): Promise<Running> {
   return {
     log,
     reloadSecretKeys () { sessions.reloadSecretKeys() },
+    metrics: async () => await hatcheck.metrics?.text() ?? '',
     async close () {
       // Node looks for slow ones no more once it closes, and one that never ends its request would keep it open.
       const cutting = setTimeout(() => { server.closeAllConnections() }, GRACE_MS)
@@ -132,7 +147,6 @@ async function startService (service: ServiceConfig): Promise<Running> {
       // A connection that was busy when the closing began is idle after its answer, and would keep it open too.
       const ending = setInterval(() => { server.closeIdleConnections() }, END_EVERY_MS)
       await fastify.close()
-      await metrics?.close()
       clearTimeout(cutting)
       clearInterval(ending)
     }
@@ -155,15 +169,7 @@ async function startPrimary ({ workers: count, logLevel, mode, options }: Servic
   })
   if (workers === null) return null
   workers.all().then(() => { log.info(`workers: ${count}`) }, () => {})
-  return { log, reloadSecretKeys () { workers.signal('SIGHUP') }, close: workers.stop }
-}
-
-/** Nothing is listened to without a port for it. */
-async function listenForMetrics ({ host, metricsPort: port }: ServiceConfig, { hatcheck, log }: FastifyInstance): Promise<MetricsListener | undefined> {
-  if (port === undefined || hatcheck.metrics === null) return undefined
-  const listener = await openMetricsListener({ host, port, text: hatcheck.metrics.text })
-  log.info(`metrics at ${listener.url}`)
-  return listener
+  return { log, reloadSecretKeys () { workers.signal('SIGHUP') }, metrics: workers.metrics, close: workers.stop }
 }
 
 async function build ({ logLevel, trustProxy, metricsPort, mode, options }: ServiceConfig): Promise<FastifyInstance> {

@@ -44,6 +44,13 @@ async function ask (url: string, init: RequestInit & { headers?: Record<string, 
   return await fetch(url, { ...init, headers: { ...init.headers, connection: 'close' } })
 }
 
+/** What a series of the metrics at this address says. */
+async function metric (url: string, series: string): Promise<number> {
+  const lines = (await (await ask(url)).text()).split('\n')
+  for (const line of lines) if (line !== '' && !/^#|^\w+(?:\{.*\})? (?:Nan|[+-]?(?:\d|Inf))/.test(line)) throw new Error(`not for Prometheus: ${line}`)
+  return Number(lines.find((line) => line.startsWith(`${series} `))?.slice(series.length + 1))
+}
+
 /** Asks until both have answered: which of them takes a connection is up to the system. */
 async function untilBothAnswer (service: Service, path: string, work: () => Promise<unknown>): Promise<void> {
   const answering = new Set<number>()
@@ -142,12 +149,25 @@ test('several processes are one service', async (t) => {
       .filter(({ msg }) => msg.startsWith('secret keys replaced')).map(({ pid }) => pid)).size === 2)
   })
 
+  const requests = 'hatcheck_http_requests_total{method="GET",route="/",status="200"}'
+
+  await t.test('whoever is asked tells the metrics of both', async (t) => {
+    let asked = 0
+    await untilBothAnswer(service, '/', async () => {
+      await ask(url)
+      asked++
+    })
+    for (let times = 0; times < 8; times++) t.equal(await metric(`${url}/metrics`, requests), asked)
+    t.equal(await metric(`${url}/metrics`, 'hatcheck_sessions_live'), await metric(`${url}/metrics`, 'hatcheck_sessions_created_total'), 'the store that they share is counted once')
+  })
+
   await t.test('one drops what has expired; when it is killed, whoever takes its place does so', async (t) => {
     const cookie = await logIn(url, 'Sally')
     const sweepers = (): number[] => linesOf(service).filter(({ msg }) => msg === 'this worker listens, and drops what has expired').map(({ pid }) => pid)
     const [first = 0, ...others] = sweepers()
     t.strictSame(others, [])
     t.ok(workers().includes(first))
+    const known = await metric(`${url}/metrics`, requests)
     process.kill(first, 'SIGKILL')
     await until('another one has taken its place', () => sweepers().length === 2)
     t.match(linesOf(service).filter(({ event }) => event === 'sys_crash'), [{ level: 50, pid: service.child.pid, worker: first, reason: 'SIGKILL', user: null }])
@@ -155,6 +175,7 @@ test('several processes are one service', async (t) => {
     t.ok(workers().includes(sweepers()[1] ?? 0))
     t.equal((await ask(`${url}/verify`, { headers: { cookie } })).status, 204, 'nobody is logged out')
     t.equal(linesOf(service).filter(({ msg }) => msg.startsWith('hatcheck listens at')).length, 1, 'and the start is not told again')
+    t.equal(await metric(`${url}/metrics`, requests), known, 'what was counted stays counted')
   })
 
   await t.test('a worker that gets SIGTERM ends when it has answered, and is replaced', async (t) => {
@@ -189,7 +210,7 @@ test('a session whose end the store cannot take is refused by all workers', need
   const redis = await startRedis(t)
   const rights = ['on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping']
   await redis.client.acl('SETUSER', 'app', ...rights)
-  const service = await startTwo(t, t.testdir(), { SESSION_STORE: `redis://app:secret@127.0.0.1:${redis.port}` })
+  const service = await startTwo(t, t.testdir(), { SESSION_STORE: `redis://app:secret@127.0.0.1:${redis.port}`, METRICS_PORT: '0' })
   const cookie = await logIn(service.url)
   await redis.client.acl('SETUSER', 'app', '-@write', '-@scripting', '+@read')
   const logout = await ask(`${service.url}/logout`, { method: 'POST', headers: { cookie } })
@@ -198,6 +219,12 @@ test('a session whose end the store cannot take is refused by all workers', need
   await redis.client.acl('SETUSER', 'app', ...rights)
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
   t.equal((await ask(`${service.url}/verify`, { headers: { cookie } })).status, 401)
+
+  await t.test('with METRICS_PORT the primary tells the metrics of all', async (t) => {
+    const [, address = ''] = /^metrics at (\S+)$/.exec(linesOf(service).find(({ msg }) => msg.startsWith('metrics at'))?.msg ?? '') ?? []
+    t.equal(await metric(address, 'hatcheck_logins_total{outcome="success"}'), 1)
+    t.equal((await ask(`${service.url}/metrics`)).status, 404)
+  })
 
   await t.test('workers do not outlive a primary that is killed', async (t) => {
     const pids = workersOf(service)

@@ -4,6 +4,7 @@ import type { Registry } from 'prom-client'
 import type { AuditEvent } from '../audit.js'
 import type { ConfigPluginOptions } from '../config/index.js'
 import type { SessionStore } from '../session/store.js'
+import { answer, ask } from '../workers/questions.js'
 import { EventCounts } from './event-counts.js'
 import { LiveSessions } from './live-sessions.js'
 import { openRegistry } from './registry.js'
@@ -23,7 +24,7 @@ export interface Metrics {
   measured (store: SessionStore): SessionStore
   /** All of them, and those of the process. Made when it is first asked for. */
   registry (): Promise<Registry>
-  /** The same in the text format of Prometheus. */
+  /** The same in the text format of Prometheus; of several workers, those of all together. */
   text (): Promise<string>
 }
 
@@ -33,6 +34,9 @@ declare module 'fastify' {
     metrics: Metrics | null
   }
 }
+
+/** The primary waits for a second for each of the workers. */
+const WAIT_MS = 2_000
 
 /** When a request came, where something has noted it. */
 const kBegun = Symbol('hatcheck.begun')
@@ -46,6 +50,7 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
   const requests = new RequestCounts()
   const events = new EventCounts()
   const storeCalls = new StoreCalls()
+  const { primary } = hatcheck.workers
   let registry: Promise<Registry> | undefined
 
   const openOnce = async (): Promise<Registry> => {
@@ -64,7 +69,11 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
     countEvent (event, reason) { events.count(event, reason) },
     measured: (store) => storeCalls.measured(store),
     registry: openOnce,
-    text: async () => await (await openOnce()).metrics()
+    text: async () => primary === null ? await (await openOnce()).metrics() : String(await ask(primary, 'metrics of all', WAIT_MS))
+  }
+  if (primary !== null) {
+    const stopAnswering = answer(primary, 'metrics', async () => await (await openOnce()).getMetricsAsJSON())
+    fastify.addHook('onClose', async () => { stopAnswering() })
   }
 
   fastify.decorateRequest(kBegun, 0)
@@ -72,4 +81,4 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
     (request as Begun)[kBegun] = performance.now()
     done()
   })
-}, { name: 'metrics', dependencies: ['config'] })
+}, { name: 'metrics', dependencies: ['config', 'workers'] })

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import { hasDuty, isRefusal, isWorker, type Refusal } from './duties.js'
+import type { Channel } from './questions.js'
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -12,6 +13,8 @@ declare module 'fastify' {
       tellRefused (key: string): void
       /** Calls the listener with what another has told. Returns what ends that. */
       onRefused (listener: (key: string) => void): () => void
+      /** What connects this process with the primary; null if it is alone. */
+      readonly primary: Channel | null
     }
   }
 }
@@ -21,8 +24,8 @@ export default fp(async function workers (fastify) {
   // How an application divides its work is its own business.
   const isAlone = hatcheck.config.mode === 'plugin' || !isWorker()
   hatcheck.workers = isAlone
-    ? { isAlone, sweeps: true, tellRefused () {}, onRefused: () => () => {} }
-    : { isAlone, sweeps: hasDuty('sweeps'), tellRefused, onRefused }
+    ? { isAlone, sweeps: true, tellRefused () {}, onRefused: () => () => {}, primary: null }
+    : { isAlone, sweeps: hasDuty('sweeps'), tellRefused, onRefused, primary: process }
 }, { name: 'workers', dependencies: ['config'] })
 
 function tellRefused (key: string): void {

@@ -1,6 +1,8 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { DUTIES_VARIABLE, isRefusal, type Duty } from './duties.js'
+import type { MetricsOfWorkers } from './metrics-of-workers.js'
+import { answer } from './questions.js'
 
 /** A worker that ends sooner after its start was no good, in ms; one that ends later starts the count anew. */
 const STEADY_MS = 60_000
@@ -13,6 +15,8 @@ export interface Workers {
   all (): Promise<void>
   /** Sends a signal to every worker that listens. One that does not, yet, would die of it. */
   signal (signal: NodeJS.Signals): void
+  /** Those of all workers together, in the text format of Prometheus. */
+  metrics (): Promise<string>
   /** Lets every worker answer what is under way, and waits for their end. */
   stop (): Promise<void>
 }
@@ -39,12 +43,20 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
   const waiting = new Set<NodeJS.Timeout>()
   let isUp = false
   let isStopping = false
+  let metrics: Promise<MetricsOfWorkers> | undefined
+
+  const metricsText = async (): Promise<string> => {
+    // It takes a while to load, and many never ask for it.
+    metrics ??= import('./metrics-of-workers.js').then(({ MetricsOfWorkers }) => new MetricsOfWorkers())
+    return await (await metrics).text(listening)
+  }
 
   /** @param deaths in a row of those whose place it takes. */
   function start (duties: readonly Duty[], deaths = 0): Worker {
     const startedAt = performance.now()
     const worker = cluster.fork({ [DUTIES_VARIABLE]: duties.join() })
     worker.once('listening', () => { listening.add(worker) })
+    answer(worker, 'metrics of all', metricsText)
     worker.on('error', (error) => {
       onError(error)
       // There never was a process, so no other event will tell.
@@ -52,6 +64,7 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
     })
     worker.once('exit', (code: number, signal: NodeJS.Signals | null) => {
       listening.delete(worker)
+      metrics?.then((told) => { told.end(worker) }, () => {})
       if (!isUp || isStopping) return
       onEnd(worker.process.pid, signal ?? code)
       const before = performance.now() - startedAt > STEADY_MS ? 0 : deaths
@@ -77,6 +90,7 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
 
   return {
     async all () { await Promise.all(others) },
+    metrics: metricsText,
     signal (signal) { for (const worker of listening) worker.process.kill(signal) },
     async stop () {
       isStopping = true
