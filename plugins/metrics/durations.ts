@@ -19,7 +19,7 @@ export class Durations {
     const seconds = ms / 1_000
     let bucket = 0
     while (bucket < BOUNDS.length && seconds > (BOUNDS[bucket] as number)) bucket++
-    (this.#counts[bucket] as number)++
+    this.#counts[bucket] = (this.#counts[bucket] as number) + 1
     this.#sum += seconds
   }
 
