@@ -19,8 +19,7 @@ const DESCRIPTION = `Logins and sessions for any web application.
 - What a browser gets as a page (\`Accept: text/html\`), programs get as JSON.
 - Errors are problem documents (RFC 9457). An address that there is not is a 404 with \`HATCHECK_NOT_FOUND\`. A method that an
   address does not take is a 405 with \`HATCHECK_METHOD_NOT_ALLOWED\`; it and the 204 to \`OPTIONS\` name the others in \`Allow\`.
-- The server decides by Fetch Metadata and Origin whether a browser may make a change. What is no browser needs no token.
-- While the service stops, a connection that is still open may get Fastify's own 503 to anything.`
+- The server decides by Fetch Metadata and Origin whether a browser may make a change. What is no browser needs no token.`
 
 const TAGS = [
   { name: 'Login', description: 'Who is logged in, and the password.' },

@@ -4,6 +4,10 @@ import createError from '@fastify/error'
 export const StoreUnavailableError = createError<[string]>('HATCHECK_STORE_UNAVAILABLE',
   'The session store cannot answer right now (%s).', 503)
 
+/** The end of a session could not be made durable. This process refuses the ticket until it is. */
+export const LogoutUnconfirmedError = createError('HATCHECK_LOGOUT_UNCONFIRMED',
+  'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.', 503)
+
 /** The data of one session is over `sessionMaxBytes`. The stored session is unchanged. */
 export const SessionTooLargeError = createError<[number, number]>('HATCHECK_SESSION_TOO_LARGE',
   'The session data is too large: %d bytes of JSON, at most %d are allowed (sessionMaxBytes). The stored session is unchanged.', 413)

@@ -1,7 +1,7 @@
 import type { FastifySchema } from 'fastify'
 import { CrossOriginError } from '../../plugins/cross-origin.js'
 import { BODY_ERRORS, exactly, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
-import { LogoutUnconfirmedError } from '../../plugins/session/commit.js'
+import { LogoutUnconfirmedError } from '../../plugins/session/errors.js'
 
 const tags = ['Login']
 const NOBODY = exactly({ user: { type: 'null' } })
