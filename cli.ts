@@ -47,7 +47,8 @@ Environment (also from a file .env in this folder)
   SESSION_STORE                memory:, lmdb:./folder or redis://…      lmdb: in DATA_DIR
   SIGNUP                       open: a new name becomes an account      closed; open in demo mode
   TRUST_PROXY                  proxies whose headers are believed       none
-  METRICS_PORT                 metrics for Prometheus, at HOST           /metrics, for this machine alone
+  WORKERS                      processes that serve                     1
+  METRICS_PORT                 metrics for Prometheus, at HOST          /metrics, for this machine alone
   LOG_LEVEL                    fatal, error, warn, info, debug, trace   info
   The README lists the others.
 
