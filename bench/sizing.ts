@@ -5,7 +5,6 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { Agent, get } from 'node:http'
-import { createServer, type AddressInfo } from 'node:net'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,6 +14,7 @@ import { openStorage } from '../plugins/storage/open.js'
 import { Child } from './child.js'
 import { compile } from './compile.js'
 import { SECRET_VARIABLE, type ContenderName } from './contenders.js'
+import { freePort } from './free-port.js'
 import { measure, type Sample } from './measure.js'
 import { visitorsOf } from './visitors.js'
 
@@ -263,15 +263,6 @@ function report (places: readonly Place[], found: readonly Findings[]): string {
 
 function mebibytes (bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(0)} MiB`
-}
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function cleanUp (): Promise<void> {

@@ -3,11 +3,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, get } from 'node:http'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Child } from './child.js'
 import { compile } from './compile.js'
+import { freePort } from './free-port.js'
 import { visitorsOf } from './visitors.js'
 
 // What a request through nginx takes when nginx asks hatcheck first, beside the same nginx that asks a bare Fastify route.
@@ -125,13 +125,4 @@ async function load ({ name, port, headers, took }: Front, ms: number): Promise<
 function percentile (values: readonly number[], part: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.floor((sorted.length - 1) * part)] ?? NaN
-}
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
