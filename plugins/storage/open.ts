@@ -4,7 +4,6 @@ import { MemoryAttempts } from '../throttle/memory-attempts.js'
 import { openLmdb } from './lmdb.js'
 import { openMemory } from './memory.js'
 import { isRedisUrl, parseRedisUrl } from './redis-url.js'
-import { openRedis } from './redis.js'
 import type { Storage, StorageLog } from './storage.js'
 
 type StorageConfig = Pick<Config, 'mode' | 'sessionStore' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
@@ -24,6 +23,8 @@ export async function openStorage (config: StorageConfig, log: StorageLog): Prom
   const name = config.mode === 'plugin' ? 'sessionStore' : 'SESSION_STORE'
   if (isRedisUrl(store)) {
     const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
+    // It takes longer to load than all the rest together, and mostly nobody needs it.
+    const { openRedis } = await import('./redis.js')
     return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs }, log)
   }
   assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder or a redis url; got "${schemeOf(store)}".`)
