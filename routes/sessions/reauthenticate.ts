@@ -4,7 +4,7 @@ import { assertPassword } from '../../plugins/accounts/password.js'
 
 export const ReauthenticateError = createError('HATCHECK_REAUTHENTICATE',
   'You logged in more than 10 minutes ago. Log in again, or send the password along: POST /sessions with handle or others=1, and password.', 401)
-export const WrongPasswordError = createError('HATCHECK_WRONG_CREDENTIALS', 'The password is wrong.', 401)
+export const ReauthenticationFailedError = createError('HATCHECK_WRONG_CREDENTIALS', 'The password is wrong.', 401)
 
 /** So long after a login, whoever has the browser is taken for who has logged in. */
 const RECENT_MS = 10 * 60_000
@@ -13,7 +13,7 @@ const RECENT_MS = 10 * 60_000
  * Lets through who has logged in a moment ago, and who knows the password: that is a login, under a new session id.
  *
  * @throws ReauthenticateError if the login is older, and there is no password.
- * @throws WrongPasswordError
+ * @throws ReauthenticationFailedError
  */
 export async function reauthenticate (hatcheck: Hatcheck, request: FastifyRequest, password: string | undefined): Promise<void> {
   const { user, record } = hatcheck.sessionOf(request)
@@ -25,6 +25,6 @@ export async function reauthenticate (hatcheck: Hatcheck, request: FastifyReques
   if (password === undefined || password === '') throw new ReauthenticateError()
   assertPassword(password)
   const known = await hatcheck.authenticate(user.name, password, request)
-  if (known === null || known.name !== user.name) throw new WrongPasswordError()
-  if (!await hatcheck.admit(request, known, { permanent: record.permanent })) throw new WrongPasswordError()
+  if (known === null || known.name !== user.name) throw new ReauthenticationFailedError()
+  if (!await hatcheck.admit(request, known, { permanent: record.permanent })) throw new ReauthenticationFailedError()
 }

@@ -7,7 +7,7 @@ import { InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { CredentialsError } from '../login/credentials.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
-import { ReauthenticateError, WrongPasswordError } from './reauthenticate.js'
+import { ReauthenticateError, ReauthenticationFailedError } from './reauthenticate.js'
 
 const tags = ['Sessions']
 const handle = { type: 'string', minLength: 1, description: 'Names a session, and opens nothing.' }
@@ -69,8 +69,8 @@ export const schemas = {
     response: {
       200: json('Ended.', ENDED),
       303: redirect('Ended.'),
-      ...problems(...END_ERRORS, WhichSessionError, CredentialsError, PasswordError, InsecureTransportError, WrongPasswordError, NoSuchSessionError, SessionGoneError,
-        ThrottledError, BusyError)
+      ...problems(...END_ERRORS, WhichSessionError, CredentialsError, PasswordError, InsecureTransportError, ReauthenticationFailedError,
+        NoSuchSessionError, SessionGoneError, ThrottledError, BusyError)
     }
   }
 } satisfies Record<string, FastifySchema>
