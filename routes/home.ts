@@ -10,10 +10,11 @@ const schema = {
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
-  const { hatcheck } = fastify
-  const { prefix } = hatcheck.config
+  const { config: { prefix }, page, write, prefersJson, takeNotice } = fastify.hatcheck
 
-  const anonymous = html`<h1>You are not logged in</h1><p><a class="button" href="${prefix}/login">Log in your account here</a></p>`
+  const nobody = { title: 'Not logged in', body: html`<h1>You are not logged in</h1><p><a class="button" href="${prefix}/login">Log in your account here</a></p>` }
+  // Most visitors get this one, so it is written once.
+  const anonymous = write(nobody)
 
   const links = html`<p class="aside"><a href="${prefix}/sessions">My sessions</a></p>!${fastify.accounts === undefined
     ? ''
@@ -29,15 +30,13 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
 
   fastify.get('/', { schema, prefixTrailingSlash }, (request, reply) => {
     const { user } = request
-    if (hatcheck.prefersJson(request)) {
+    if (prefersJson(request)) {
       reply.send({ user: user === null ? null : { name: user.name, authenticatedAt: new Date(user.authenticatedAt).toISOString() } })
       return
     }
-    const text = hatcheck.takeNotice(request, reply)
-    hatcheck.page(reply, {
-      title: user === null ? 'Not logged in' : user.name,
-      body: user === null ? anonymous : known(user.name),
-      notice: text === undefined ? undefined : { kind: 'good', text }
-    })
+    const text = takeNotice(request, reply)
+    const notice = text === undefined ? undefined : { kind: 'good', text } as const
+    if (user !== null) page(reply, { title: user.name, body: known(user.name), notice })
+    else page(reply, notice === undefined ? anonymous : { ...nobody, notice })
   })
 }
