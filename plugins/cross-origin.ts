@@ -13,8 +13,6 @@ declare module 'fastify' {
 
 export const CrossOriginError = createError('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
 
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
-
 /**
  * Cross-origin protection without tokens: a browser says where a request comes from, and no page can forge that.
  * What is no browser, such as curl, says nothing and may pass: it has no cookies of a user to misuse.
@@ -25,7 +23,7 @@ export default fp(async function crossOrigin (fastify) {
   const { hatcheck } = fastify
   const allowed = new Set(hatcheck.config.allowedOrigins)
 
-  hatcheck.crossOriginError = (request) => SAFE_METHODS.has(request.method) || !isForeign(request) ? null : new CrossOriginError()
+  hatcheck.crossOriginError = (request) => isSafe(request.method) || !isForeign(request) ? null : new CrossOriginError()
 
   hatcheck.isUnasked = (request) => {
     const { referer, 'sec-fetch-site': site } = request.headers
@@ -41,6 +39,10 @@ export default fp(async function crossOrigin (fastify) {
     return origin !== undefined && !isOwn(origin, request)
   }
 }, { name: 'cross-origin', dependencies: ['config'] })
+
+function isSafe (method: string): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
+}
 
 function isOwn (address: string, { host, protocol }: FastifyRequest): boolean {
   if (!URL.canParse(address)) return false

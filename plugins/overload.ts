@@ -1,11 +1,15 @@
 import createError from '@fastify/error'
-import underPressure, { type FastifyUnderPressureOptions } from '@fastify/under-pressure'
+import underPressure from '@fastify/under-pressure'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What a route does, in place of a 503, when there is too much to do. */
-    pressureHandler?: NonNullable<FastifyUnderPressureOptions['pressureHandler']>
+    /** Whether a route answers as well when there is too much to do. */
+    answersUnderPressure?: boolean
+  }
+  interface Hatcheck {
+    /** Whether there is more to do than can be done. */
+    isOverloaded (): boolean
   }
 }
 
@@ -20,15 +24,26 @@ const LATEST_MS = 1_000
 /** Refuses requests that would come too late anyway, before anything is done for them, so that the rest is answered. */
 export default fp(async function overload (fastify) {
   const { hatcheck } = fastify
+  const { metrics } = hatcheck
+  hatcheck.isOverloaded = () => false
   // An application has its own limits.
-  if (hatcheck.config.mode === 'plugin') return
+  if (metrics === null) return
   // Always the same one: the trace of each would be one more thing to do.
   const error = Object.assign(new OverloadedError(), { headers: { 'retry-after': '1' } })
-  await fastify.register(underPressure, {
-    maxEventLoopDelay: LATEST_MS,
-    pressureHandler () {
-      hatcheck.metrics?.countShed()
-      throw error
+  // In a scope without routes: its own hook would look for the options of a route at every request.
+  await fastify.register(async (scope) => {
+    await scope.register(underPressure, { maxEventLoopDelay: LATEST_MS })
+    hatcheck.isOverloaded = scope.isUnderPressure
+  })
+  const { isOverloaded } = hatcheck
+  // The first hook of all. It notes the time as well, since a hook more costs more than what this does.
+  fastify.addHook('onRequest', function arrive (request, _reply, done) {
+    metrics.begin(request)
+    if (!isOverloaded() || request.routeOptions.config.answersUnderPressure === true) {
+      done()
+      return
     }
+    metrics.countShed()
+    done(error)
   })
 }, { name: 'overload', dependencies: ['config', 'metrics'] })

@@ -1,5 +1,5 @@
 import fastifyHelmet, { type FastifyHelmetOptions } from '@fastify/helmet'
-import Fastify from 'fastify'
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { styleHash } from './view/style.js'
 
@@ -19,6 +19,7 @@ const VARY = 'Accept, Cookie'
  * once, at the start: asked for each request it takes longer than the session.
  */
 export default fp(async function securityHeaders (fastify) {
+  const { hatcheck } = fastify
   const fromHelmet = await headersOf({
     contentSecurityPolicy: {
       useDefaults: false,
@@ -27,7 +28,7 @@ export default fp(async function securityHeaders (fastify) {
         styleSrc: [styleHash],
         imgSrc: ['data:'],
         // A login may lead on to another origin, and browsers hold the redirect to this as well.
-        formAction: ["'self'", ...fastify.hatcheck.config.allowedOrigins],
+        formAction: ["'self'", ...hatcheck.config.allowedOrigins],
         baseUri: ["'none'"],
         frameAncestors: ["'none'"]
       }
@@ -46,12 +47,16 @@ export default fp(async function securityHeaders (fastify) {
   const headers = { ...fromHelmet, 'cache-control': 'no-store', vary: VARY }
   const overHttps = { ...headers, 'strict-transport-security': `max-age=${ONE_YEAR}; includeSubDomains` }
 
-  fastify.hatcheck.secureHeaders = (request, reply) => {
+  const secure = (request: FastifyRequest, reply: FastifyReply): void => { reply.headers(request.protocol === 'https' ? overHttps : headers) }
+
+  const secureInHost = (request: FastifyRequest, reply: FastifyReply): void => {
     // A hook of the host may have said more, such as Origin.
     const vary = reply.getHeader('vary')
-    reply.headers(request.protocol === 'https' ? overHttps : headers)
+    secure(request, reply)
     if (vary !== undefined && vary !== VARY) reply.header('vary', String(vary).endsWith(VARY) ? vary : `${String(vary)}, ${VARY}`)
   }
+
+  hatcheck.secureHeaders = hatcheck.config.mode === 'plugin' ? secureInHost : secure
 }, { name: 'security-headers', dependencies: ['config'] })
 
 async function headersOf (options: FastifyHelmetOptions): Promise<Record<string, string>> {

@@ -4,13 +4,14 @@ import type { FastifyInstance } from 'fastify'
 /** What all of hatcheck's own routes have in common, and no route of a host application. */
 export default async function shared (fastify: FastifyInstance): Promise<void> {
   const { hatcheck } = fastify
+  const { secureHeaders, demoError, crossOriginError } = hatcheck
   fastify.setErrorHandler(hatcheck.handleError)
   hatcheck.describeRoutes(fastify)
   fastify.addHook('onRoute', hatcheck.noteRoute)
   // With a callback, since it runs for every request: a promise would cost more than the checks.
   fastify.addHook('onRequest', function guard (request, reply, done) {
-    hatcheck.secureHeaders(request, reply)
-    const error = hatcheck.demoError(request) ?? hatcheck.crossOriginError(request)
+    secureHeaders(request, reply)
+    const error = demoError(request) ?? crossOriginError(request)
     if (error === null) done()
     else done(error)
   })

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { performance } from 'node:perf_hooks'
 import type { Registry } from 'prom-client'
 import type { AuditEvent } from '../audit.js'
 import type { ConfigPluginOptions } from '../config/index.js'
@@ -14,6 +15,8 @@ import { StoreCalls } from './store-calls.js'
 export interface Metrics {
   /** Whether this machine may read them at `/metrics`. */
   readonly hasRoute: boolean
+  /** Notes when a request came. */
+  begin (request: FastifyRequest): void
   /** Counts a request whose answer is on its way. Once for each. */
   countRequest (request: FastifyRequest, reply: FastifyReply): void
   /** Counts a request that was refused since the event loop is late. */
@@ -38,7 +41,7 @@ declare module 'fastify' {
 /** The primary waits for a second for each of the workers. */
 const WAIT_MS = 2_000
 
-/** When a request came, where something has noted it. */
+/** When a request came. */
 const kBegun = Symbol('hatcheck.begun')
 type Begun = FastifyRequest & { [kBegun]?: number }
 
@@ -60,10 +63,11 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
 
   hatcheck.metrics = {
     hasRoute: metricsRoute,
+    begin (request) { (request as Begun)[kBegun] = performance.now() },
     countRequest (request, reply) {
       // Not reply.elapsedTime: without a logger, Fastify would have to listen to every response for it, which costs 2 µs.
       const { [kBegun]: begun = 0 } = request as Begun
-      requests.count(request.method, request.routeOptions.url, reply.statusCode, begun === 0 ? 0 : performance.now() - begun)
+      requests.count(request, reply.statusCode, begun === 0 ? 0 : performance.now() - begun)
     },
     countShed () { requests.countShed() },
     countEvent (event, reason) { events.count(event, reason) },
@@ -75,10 +79,4 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
     const stopAnswering = answer(primary, 'metrics', async () => await (await openOnce()).getMetricsAsJSON())
     fastify.addHook('onClose', async () => { stopAnswering() })
   }
-
-  fastify.decorateRequest(kBegun, 0)
-  fastify.addHook('onRequest', function begin (request, _reply, done) {
-    (request as Begun)[kBegun] = performance.now()
-    done()
-  })
 }, { name: 'metrics', dependencies: ['config', 'workers'] })

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import { Durations, histogram } from './durations.js'
 import { counter, type Family, type Sample } from './family.js'
 
@@ -6,9 +7,17 @@ const UNKNOWN = 'unknown'
 /** Node reads some thirty more, and every one of them is answered. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
 
+/** Answers of one kind. */
+interface Series {
+  readonly method: string
+  readonly status: number
+  count: number
+}
+
 interface OfRoute {
   readonly durations: Durations
-  readonly byMethod: Map<string, Map<number, number>>
+  /** A route has few, and nearly all of its answers are of the first. */
+  readonly series: Series[]
 }
 
 /** The requests that are answered, by the pattern of their route: never by their address, which is anybody's. */
@@ -16,13 +25,17 @@ export class RequestCounts {
   readonly #routes = new Map<string, OfRoute>()
   #shed = 0
 
-  count (method: string, route: string | undefined, status: number, ms: number): void {
-    const { durations, byMethod } = this.#ofRoute(route ?? UNKNOWN)
+  count (request: Pick<FastifyRequest, 'method' | 'url' | 'routeOptions'>, status: number, ms: number): void {
+    // Most addresses have no parameter and are the pattern of their route. To ask for the route makes an object each time.
+    const { durations, series } = this.#routes.get(request.url) ?? this.#ofRoute(request.routeOptions.url ?? UNKNOWN)
     durations.observe(ms)
-    const label = METHODS.has(method) ? method : 'other'
-    let byStatus = byMethod.get(label)
-    if (byStatus === undefined) byMethod.set(label, byStatus = new Map())
-    byStatus.set(status, (byStatus.get(status) ?? 0) + 1)
+    const method = METHODS.has(request.method) ? request.method : 'other'
+    for (const same of series) {
+      if (same.method !== method || same.status !== status) continue
+      same.count++
+      return
+    }
+    series.push({ method, status, count: 1 })
   }
 
   /** One that was refused since the event loop is late. It is counted with the others as well. */
@@ -41,13 +54,12 @@ export class RequestCounts {
 
   #ofRoute (route: string): OfRoute {
     let ofRoute = this.#routes.get(route)
-    if (ofRoute === undefined) this.#routes.set(route, ofRoute = { durations: new Durations(), byMethod: new Map() })
+    if (ofRoute === undefined) this.#routes.set(route, ofRoute = { durations: new Durations(), series: [] })
     return ofRoute
   }
 
   #samples (): Sample[] {
-    return [...this.#routes].flatMap(([route, { byMethod }]) =>
-      [...byMethod].flatMap(([method, byStatus]) =>
-        [...byStatus].map(([status, value]) => ({ labels: { method, route, status }, value }))))
+    return [...this.#routes].flatMap(([route, { series }]) =>
+      series.map(({ method, status, count }) => ({ labels: { method, route, status }, value: count })))
   }
 }
