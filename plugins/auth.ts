@@ -56,7 +56,7 @@ export const LoginRequiredError = createError('HATCHECK_LOGIN_REQUIRED', 'You ar
 /** The only place that changes who is logged in. */
 export default fp(async function auth (fastify) {
   const { hatcheck, accounts } = fastify
-  const { config, sessionOf } = hatcheck
+  const { config, sessionOf, loggedIn } = hatcheck
 
   hatcheck.authenticate = hatcheck.throttled(config.authenticate ?? (async (name, password, request) => {
     if (accounts === undefined) throw new ConfigError('authenticate is required: the session store of the application keeps no accounts.')
@@ -75,7 +75,7 @@ export default fp(async function auth (fastify) {
     throw new ConfigError('authenticate is required beside routes: a session store of your own keeps no accounts.')
   }
 
-  fastify.decorateRequest('user', { getter (): User | null { return sessionOf(this as FastifyRequest).user } })
+  fastify.decorateRequest('user', { getter (): User | null { return loggedIn(this as FastifyRequest) } })
 
   fastify.decorateRequest('login', async function login (this: FastifyRequest, name: string, { permanent = false }: LoginOptions = {}) {
     if (typeof name !== 'string' || name === '' || /\p{Cs}/u.test(name)) throw new TypeError('request.login needs the name of a user')

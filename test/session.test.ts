@@ -293,6 +293,23 @@ function visible (text: string): string {
 const METHODS = ['get', 'set', 'has', 'pop', 'update', 'clear', 'keys', 'touch', 'regenerate', 'destroy', 'save', 'reload', 'options', 'isModified', 'isSaved']
 const MEMBERS = ['permanent', 'cookie', 'sessionId', 'encryptedSessionId']
 
+test('who has no cookie can begin a session after it was asked who is logged in', async (t) => {
+  const host = await Host.start(t)
+  const client = host.visitor()
+  const { cookie, response } = await client.run((session, request, reply) => {
+    t.strictSame([request.user, request.user], [null, null])
+    session.cart = ['hat']
+    t.strictSame([request.user, reply.getHeader('set-cookie')], [null, undefined])
+  })
+  t.match(cookie, /^hatcheck=/)
+  t.match(response.headers, { vary: 'Cookie', 'cache-control': 'no-store' })
+  t.strictSame((await client.run((session) => session.cart)).value, ['hat'])
+
+  const other = await host.visitor().run((_session, { user }) => user)
+  t.match(other.response.headers, { vary: 'Cookie', 'cache-control': 'no-store' })
+  t.equal(other.cookie, undefined)
+})
+
 test('a key that would break the session is refused', async (t) => {
   const { run } = (await Host.start(t)).visitor()
   await run((session) => {

@@ -2,6 +2,7 @@ import { Signer } from '@fastify/cookie'
 import fc from 'fast-check'
 import { createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
@@ -9,6 +10,7 @@ import type { HatcheckOptions } from '../app.js'
 import { newSecret, secretsOf } from '../plugins/session/secrets.js'
 import { cookieValues, createTicketOffice, deriveKey, storeKey } from '../plugins/session/ticket.js'
 import { Client, buildHost, testKey } from './helper.js'
+import { RawClient } from './raw-client.js'
 import { openStore, watched } from './watched-store.js'
 
 const secret = Buffer.from(testKey)
@@ -250,6 +252,42 @@ test('over https only the cookie with the prefix counts', async (t) => {
   for (const cookie of [`hatcheck=${ticket}`, `=__Host-hatcheck=${ticket}`, `__host-hatcheck=${ticket}`, `__Host-hatcheck; x=${ticket}`, `\u2000__Host-hatcheck=${ticket}`, `x__Host-hatcheck=${ticket}`]) {
     t.equal(await user(cookie), null)
   }
+})
+
+test('over one connection, every request is that of its own cookie', async (t) => {
+  const fastify = await buildHost(t, { secretKey: testKey }, { trustProxy: '127.0.0.1' })
+  fastify.post('/login/:name', async (request) => { await request.login((request.params as { name: string }).name) })
+  fastify.post('/logout', async (request) => { await request.logout() })
+  fastify.get('/', async ({ user }) => user?.name ?? 'nobody')
+  const [harry, luna] = await Promise.all(['Harry', 'Luna'].map(async (name) => {
+    const client = new Client(fastify)
+    await client.send({ method: 'POST', url: `/login/${name}` })
+    return client.cookieHeader
+  })) as [string, string]
+  await fastify.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = fastify.server.address() as AddressInfo
+  let connections = 0
+  fastify.server.on('connection', () => { connections++ })
+  const client = new RawClient(port)
+  t.teardown(() => { client.close() })
+  const send = async (method: string, path: string, cookie?: string, more = ''): Promise<string | undefined> => {
+    const [answer] = await client.send([Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: localhost\r\n${cookie === undefined ? '' : `Cookie: ${cookie}\r\n`}${more}\r\n`)])
+    return answer?.body
+  }
+  const user = async (cookie?: string, more?: string): Promise<string | undefined> => await send('GET', '/', cookie, more)
+
+  t.strictSame([await user(harry), await user(harry), await user(luna), await user(), await user(harry)], ['Harry', 'Harry', 'Luna', 'nobody', 'Harry'])
+  t.equal(await user(harry, 'X-Forwarded-Proto: https\r\n'), 'nobody', 'over https the cookie has another name')
+  t.equal(await user(harry), 'Harry')
+  const long = `${harry}; ${'x'.repeat(2_000)}=1`
+  t.strictSame([await user(long), await user(long.replace(harry, luna)), await user(long)], ['Harry', 'Luna', 'Harry'], 'however long the header')
+  fastify.sessions.setSecretKeys([formerKey])
+  t.equal(await user(harry), 'nobody', 'its key is gone')
+  fastify.sessions.setSecretKeys([formerKey, testKey])
+  t.equal(await user(harry), 'Harry', 'its key is back')
+  await send('POST', '/logout', harry)
+  t.strictSame([await user(harry), await user(luna)], ['nobody', 'Luna'], 'logged out')
+  t.equal(connections, 1)
 })
 
 test('a ticket counts in the cookie alone', async (t) => {

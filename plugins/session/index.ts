@@ -8,12 +8,14 @@ import { SessionEmitter } from './events.js'
 import { openKeyring } from './keyring.js'
 import { LazySession, type SessionContext } from './lazy-session.js'
 import type { CommitContext } from './life-cycle.js'
+import { ticketReader } from './presented.js'
 import { registerFastifySession } from './real-session.js'
 import { assertDeliverable, cookieProfiles, markPrivate, type CookieProfile } from './session-cookie.js'
 import { createSessions, type Sessions } from './sessions.js'
 import type { SessionRecord } from './store.js'
 import { cookieValues, type Ticket } from './ticket.js'
 import { startUpkeep } from './upkeep.js'
+import type { User } from './user.js'
 
 declare module '@fastify/session' {
   interface FastifySessionObject {
@@ -50,11 +52,12 @@ export type { Sessions }
 
 type Session = import('fastify').Session
 
-/** Where a request keeps its session. */
+/** Where a request keeps its session. Null: it has no cookie, and nothing was asked but who is logged in. */
 const kSession = Symbol('hatcheck.session')
 /** Why it could not be read. */
 const kFailure = Symbol('hatcheck.failure')
-type WithSession = FastifyRequest & { [kSession]: LazySession | null, [kFailure]: unknown }
+// Not decorated: Fastify gives every request each decoration, one by one, which costs those that need no session.
+type WithSession = FastifyRequest & { [kSession]?: LazySession | null, [kFailure]?: unknown }
 
 /** The session of a request, which counts as read from then on. Throws if the store cannot answer. */
 export type SessionOf = (request: FastifyRequest) => LazySession
@@ -62,6 +65,8 @@ export type SessionOf = (request: FastifyRequest) => LazySession
 declare module 'fastify' {
   interface Hatcheck {
     sessionOf: SessionOf
+    /** Who is logged in, as the session of a request says, which counts as read from then on. Throws if the store cannot answer. */
+    loggedIn (request: FastifyRequest): User | null
     /** Ends the session, also when the store cannot say whether there is one. */
     endSession (request: FastifyRequest): void
     /** Ends every other session of who is logged in here. Answers how many. The session of the request must be saved. */
@@ -83,6 +88,7 @@ export default fp(async function session (fastify) {
   const { now } = config
   const profileOf = cookieProfiles(config)
   const keyring = openKeyring(config, fastify.log, fastify.hatcheck.workers.isAlone)
+  const presentedTickets = ticketReader(() => keyring.office, profileOf)
   const makeReal = await registerFastifySession(fastify, () => keyring.office)
   const emitter = new SessionEmitter(fastify.log, (key) => keyring.office.handleOf(key))
   const upkeep = startUpkeep(store, emitter, fastify.log, fastify.hatcheck.workers)
@@ -102,10 +108,9 @@ export default fp(async function session (fastify) {
   }
 
   fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
-  fastify.decorateRequest(kSession, null)
-  fastify.decorateRequest(kFailure, null)
   fastify.decorateRequest('session', { getter (): FastifySessionObject { return sessionOf(this as FastifyRequest).facade } })
   fastify.hatcheck.sessionOf = sessionOf
+  fastify.hatcheck.loggedIn = loggedIn
   fastify.hatcheck.endSession = endSession
   fastify.hatcheck.endOthers = endOthers
   fastify.hatcheck.handleOf = handleOf
@@ -136,11 +141,15 @@ export default fp(async function session (fastify) {
 
   fastify.addHook('onSend', function commitSession (request, reply, _payload, done) {
     const session = (request as WithSession)[kSession]
-    if (session === null || session.phase === 'untouched' || session.phase === 'committed') {
+    if (session === undefined || session?.phase === 'untouched' || session?.phase === 'committed') {
       done()
       return
     }
     markPrivate(reply)
+    if (session === null) {
+      done()
+      return
+    }
     let writing
     try {
       writing = commit(session, commitContext)
@@ -148,12 +157,12 @@ export default fp(async function session (fastify) {
       fail(error as Error, session, request, reply, done)
       return
     }
-    const succeed = (): void => {
+    if (writing === undefined) {
       finish(session, request, reply)
       done()
+    } else {
+      finishAfter(writing, session, request, reply, done)
     }
-    if (writing === undefined) succeed()
-    else writing.then(succeed, (error: Error) => { fail(error, session, request, reply, done) })
   })
 
   fastify.addHook('onClose', async () => {
@@ -164,10 +173,16 @@ export default fp(async function session (fastify) {
 
   function sessionOf (request: FastifyRequest): LazySession {
     const holder = request as WithSession
-    if (holder[kFailure] !== null) throw holder[kFailure]
+    if (holder[kFailure] !== undefined) throw holder[kFailure]
     const session = holder[kSession] ??= open(request)
     if (session.phase === 'untouched') session.phase = 'read'
     return session
+  }
+
+  function loggedIn (request: FastifyRequest): User | null {
+    const holder = request as WithSession
+    if (holder[kSession] === undefined && request.headers.cookie === undefined) holder[kSession] = null
+    return holder[kSession] === null ? null : sessionOf(request).user
   }
 
   function endSession (request: FastifyRequest): void {
@@ -177,7 +192,7 @@ export default fp(async function session (fastify) {
       sessionOf(request)
     } catch {
       // It cannot be read, but it can be refused.
-      holder[kFailure] = null
+      delete holder[kFailure]
       holder[kSession] = new LazySession(sessionContext, request, ticket, null)
       holder[kSession].mayLive = true
     }
@@ -194,7 +209,7 @@ export default fp(async function session (fastify) {
 
   function handleOf (request: FastifyRequest): string | undefined {
     const session = (request as WithSession)[kSession]
-    if (session === null || session.phase === 'untouched' || session.record === null || session.ticket === null) return undefined
+    if (session === undefined || session === null || session.phase === 'untouched' || session.record === null || session.ticket === null) return undefined
     return keyring.office.handleOf(session.ticket.key)
   }
 
@@ -205,18 +220,6 @@ export default fp(async function session (fastify) {
       if (record !== null) return new LazySession(sessionContext, request, ticket, record)
     }
     return new LazySession(sessionContext, request, tickets[0] ?? null, null)
-  }
-
-  /** Every cookie of our name that verifies: a planted or stale duplicate must not lock out who also has a live one. */
-  function presentedTickets (request: FastifyRequest): Ticket[] {
-    const header = request.headers.cookie
-    if (header === undefined) return []
-    const presented: Ticket[] = []
-    for (const value of cookieValues(header, profileOf(request).name)) {
-      const ticket = keyring.office.verify(value)
-      if (ticket !== null) presented.push(ticket)
-    }
-    return presented
   }
 
   /** The two clocks are reckoned here, by the configuration of now; the store's expiry only says when to forget. */
@@ -242,6 +245,13 @@ export default fp(async function session (fastify) {
     reply.removeHeader('location')
     finish(session, request, reply)
     done(error)
+  }
+
+  function finishAfter (writing: Promise<void>, session: LazySession, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    writing.then(() => {
+      finish(session, request, reply)
+      done()
+    }, (error: Error) => { fail(error, session, request, reply, done) })
   }
 
   /** The only place that writes a session cookie. */

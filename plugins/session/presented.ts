@@ -1,0 +1,39 @@
+import type { FastifyRequest } from 'fastify'
+import type { CookieProfile } from './session-cookie.js'
+import { cookieValues, type Ticket, type TicketOffice } from './ticket.js'
+
+/** What a connection has presented last. */
+interface Presented {
+  readonly header: string
+  readonly name: string
+  readonly office: TicketOffice
+  readonly tickets: readonly Ticket[]
+}
+
+const kPresented = Symbol('hatcheck.presented')
+type Connection = FastifyRequest['raw']['socket'] & { [kPresented]?: Presented }
+
+/** A longer header is not kept: a connection may be idle for long, and there may be many. */
+const LONGEST_KEPT = 1_024
+const NONE: readonly Ticket[] = []
+
+/**
+ * Reads the tickets of a request: every cookie of our name that verifies, since a planted or stale duplicate must not lock
+ * out who also has a live one.
+ *
+ * A browser sends the same header again and again over one connection, and comparing it costs less than reading it.
+ */
+export function ticketReader (officeOfNow: () => TicketOffice, profileOf: (request: FastifyRequest) => CookieProfile): (request: FastifyRequest) => readonly Ticket[] {
+  return (request) => {
+    const header = request.headers.cookie
+    if (header === undefined) return NONE
+    const { name } = profileOf(request)
+    const office = officeOfNow()
+    const connection: Connection = request.raw.socket
+    const last = connection[kPresented]
+    if (last !== undefined && last.header === header && last.name === name && last.office === office) return last.tickets
+    const tickets = cookieValues(header, name).map((value) => office.verify(value)).filter((ticket) => ticket !== null)
+    if (header.length <= LONGEST_KEPT) connection[kPresented] = { header, name, office, tickets }
+    return tickets
+  }
+}
