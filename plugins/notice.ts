@@ -34,7 +34,7 @@ export default fp(async function notice (fastify) {
 
   hatcheck.leaveNotice = (request, reply, name) => {
     if (!(request.headers.accept ?? '').includes('text/html')) return
-    reply.setCookie(COOKIE, name, { ...attributes, secure: request.protocol === 'https', maxAge: SECONDS })
+    hatcheck.setCookie(reply, COOKIE, name, { ...attributes, secure: request.protocol === 'https', maxAge: SECONDS })
   }
 
   hatcheck.takeNotice = (request, reply) => {
@@ -42,7 +42,7 @@ export default fp(async function notice (fastify) {
     if (header === undefined || !header.includes(COOKIE) || request.method !== 'GET') return undefined
     const [value] = cookieValues(header, COOKIE)
     if (value === undefined) return undefined
-    reply.clearCookie(COOKIE, attributes)
+    hatcheck.clearCookie(reply, COOKIE, attributes)
     return Object.hasOwn(texts, value) ? texts[value as Notice] : undefined
   }
 }, { name: 'notice', dependencies: ['config', 'cookie'] })

@@ -1,3 +1,4 @@
+import fastifyCookie from '@fastify/cookie'
 import crypto from 'node:crypto'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
@@ -284,6 +285,7 @@ test('CVE-2025-7339 (on-headers): however a handler sets headers, the session co
   const fastify = Fastify() as unknown as FastifyInstance
   t.teardown(() => fastify.close())
   await fastify.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:' })
+  await fastify.register(fastifyCookie)
   fastify.addHook('onSend', async (_request, reply) => { reply.header('set-cookie', 'late=1') })
   fastify.addHook('onRequest', async (_request, reply) => {
     // As a library does that wraps writeHead: the headers as a flat list, one of them twice.

@@ -71,7 +71,7 @@ const hosts = {
   'prefix.js': 'a host has the pages under a prefix',
   'authenticate.js': 'a host decides who may log in',
   'two.js': 'two hosts in one process know nothing of one another',
-  'cookie-first.js': 'a host has cookies of its own',
+  'cookies.js': 'a host has cookies of its own',
   'neighbours.js': 'what a host has of its own is not disturbed',
   'common.cjs': 'a CommonJS host requires the package',
   'store.js': 'a host proves its own store with the contract suite'

@@ -264,9 +264,9 @@ export default fp(async function session (fastify) {
       const maxAge = record?.permanent === true
         ? { maxAge: Math.max(0, Math.ceil((record.createdAt - now()) / 1000) + config.lifetimes.permanent.lifetimeSeconds) }
         : {}
-      reply.header('set-cookie', fastify.serializeCookie(name, session.signedId(), { ...attributes, ...maxAge }))
+      fastify.hatcheck.setCookie(reply, name, session.signedId(), { ...attributes, ...maxAge })
     } else if (cookieValues(request.headers.cookie ?? '', name).length > 0) {
-      reply.header('set-cookie', fastify.serializeCookie(name, '', { ...attributes, expires: new Date(0), maxAge: 0 }))
+      fastify.hatcheck.clearCookie(reply, name, attributes)
     }
   }
 }, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'overload'] })

@@ -1,5 +1,6 @@
 import fastifySession, { type FastifySessionObject, type SessionStore as FastifySessionStore } from '@fastify/session'
 import type { FastifyInstance } from 'fastify'
+import { withCookies } from '../cookie.js'
 import type { Ticket, TicketOffice } from './ticket.js'
 
 type Current = FastifySessionObject & Record<string, unknown> & { cookie: { toJSON (): object } }
@@ -32,6 +33,7 @@ export async function registerFastifySession (fastify: FastifyInstance, tickets:
   let decryptSession: FastifyInstance['decryptSession'] | undefined
 
   await fastify.register(async function sessionScope (scope) {
+    await withCookies(scope)
     await scope.register(fastifySession, {
       secret: {
         sign: (id) => tickets().sign(id),

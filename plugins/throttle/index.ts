@@ -77,7 +77,7 @@ export default fp(async function throttle (fastify) {
 
   hatcheck.rememberDevice = (request, reply, name) => {
     const { attributes } = cookieOf(request)
-    reply.setCookie(deviceCookie(request), newDevice(accountKey(name), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
+    hatcheck.setCookie(reply, deviceCookie(request), newDevice(accountKey(name), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
   }
 
   const stopping = new AbortController()
