@@ -11,4 +11,4 @@ export default fp(async function requestMetrics (fastify) {
     metrics.countRequest(request, reply)
     done()
   })
-}, { name: 'request-metrics', dependencies: ['metrics', 'cookie', 'session'] })
+}, { name: 'request-metrics', dependencies: ['metrics', 'session'] })
