@@ -10,11 +10,11 @@ const schema = {
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
-  const { config: { prefix }, page, write, prefersJson, takeNotice } = fastify.hatcheck
+  const { config: { prefix }, page, render, prefersJson, takeNotice } = fastify.hatcheck
 
   const nobody = { title: 'Not logged in', body: html`<h1>You are not logged in</h1><p><a class="button" href="${prefix}/login">Log in your account here</a></p>` }
-  // Most visitors get this one, so it is written once.
-  const anonymous = write(nobody)
+  // Most visitors get this one, so it is rendered once.
+  const anonymous = render(nobody)
 
   const links = html`<p class="aside"><a href="${prefix}/sessions">My sessions</a></p>!${fastify.accounts === undefined
     ? ''

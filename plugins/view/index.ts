@@ -6,10 +6,10 @@ import { layout, type Page } from './layout.js'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** Sends a page, or one that is written already. */
+    /** Sends a page, or one that is rendered already. */
     page (reply: FastifyReply, page: Page | string): FastifyReply
-    /** Writes a page. */
-    write (page: Page): string
+    /** The HTML of a page. */
+    render (page: Page): string
     /** Whether the caller would rather have JSON than a page. */
     prefersJson (request: FastifyRequest): boolean
   }
@@ -20,8 +20,8 @@ export default fp(async function view (fastify) {
   const footer = hatcheck.config.mode === 'demo'
     ? html`<p>Demo mode: signing in with a new name creates the account. It serves this machine only.</p>`
     : ''
-  hatcheck.write = (page) => layout(page, footer)
-  hatcheck.page = (reply, page) => reply.type('text/html; charset=utf-8').send(typeof page === 'string' ? page : layout(page, footer))
+  hatcheck.render = (page) => layout(page, footer)
+  hatcheck.page = (reply, page) => reply.type('text/html; charset=utf-8').send(typeof page === 'string' ? page : hatcheck.render(page))
   hatcheck.prefersJson = prefersJson
 }, { name: 'view', dependencies: ['config'] })
 
