@@ -11,13 +11,19 @@ export type { Accounts } from './plugins/accounts/index.js'
 export type { Sessions } from './plugins/session/index.js'
 export type { SessionEvent, SessionEvents } from './plugins/session/events.js'
 export type { UserSession } from './plugins/session/user-sessions.js'
-export type { Flash } from './plugins/session/flash-fields.js'
+export type { Flash } from './plugins/session/fields.js'
 export { FlashError } from './plugins/flash.js'
 export type { User } from './plugins/session/user.js'
 export type * from './plugins/session/store.js'
 export { TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges } from './plugins/session/store.js'
 export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/session/express-store.js'
-export { StoreUnavailableError, SessionTooLargeError, SessionKeyError, SessionValueError, SessionGoneError, SessionCommittedError, InsecureTransportError } from './plugins/session/errors.js'
+export {
+  InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionKeyError, SessionNotReadError,
+  SessionTooLargeError, SessionValueError, StoreUnavailableError, UnsupportedError
+} from './plugins/session/errors.js'
+export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/auth.js'
+export type { SessionObject } from './plugins/session/facade.js'
+export type { CookieDescription } from './plugins/session/response.js'
 
 /**
  * Sessions for a Fastify application: `request.session`, `request.user`, `request.login`, `request.logout`, and with
@@ -60,6 +66,8 @@ async function assemble (fastify: FastifyInstance, options: HatcheckOptions, ser
   await fastify.register(autoload, {
     dir: join(import.meta.dirname, 'plugins'),
     dirNameRoutePrefix: false,
+    // What is in common is no plugin.
+    ignorePattern: /^\/common\//,
     options: { hatcheck: { options, ...service } }
   })
   if (!fastify.hatcheck.config.routes) return

@@ -1,11 +1,16 @@
 import fastifyCookie, { type SerializeOptions } from '@fastify/cookie'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** Sets a cookie, beside those that the reply sets already. */
+    /**
+     * Sets a cookie, beside those of other names that the response sets already. It is sent also where the handler writes
+     * the response by itself.
+     */
     setCookie (reply: FastifyReply, name: string, value: string, attributes: SerializeOptions): void
+    /** Sets no such cookie after all. */
+    dropCookie (reply: FastifyReply, name: string): void
     /** Takes a cookie out of the browser, which goes by its name and its attributes. */
     clearCookie (reply: FastifyReply, name: string, attributes: SerializeOptions): void
   }
@@ -19,7 +24,11 @@ export default fp(async function cookie (fastify) {
   const { hatcheck } = fastify
   await fastify.register(async (scope) => {
     await withCookies(scope)
-    hatcheck.setCookie = (reply, ...cookie) => { reply.header('set-cookie', scope.serializeCookie(...cookie)) }
+    hatcheck.setCookie = (reply, name, ...cookie) => { putCookies(reply, [...cookiesBeside(reply, name), scope.serializeCookie(name, ...cookie)]) }
+    hatcheck.dropCookie = (reply, name) => {
+      const others = cookiesBeside(reply, name)
+      if (others.length < cookiesOf(reply).length) putCookies(reply, others)
+    }
     hatcheck.clearCookie = (reply, name, attributes) => { hatcheck.setCookie(reply, name, '', { ...attributes, expires: new Date(0), maxAge: 0 }) }
   })
 }, { name: 'cookie', dependencies: ['config'] })
@@ -27,4 +36,25 @@ export default fp(async function cookie (fastify) {
 /** Gives a scope `@fastify/cookie`, unless the application around it has that already. */
 export async function withCookies (scope: FastifyInstance): Promise<void> {
   if (!scope.hasDecorator('parseCookie')) await scope.register(fastifyCookie, { hook: false })
+}
+
+/** What a response sets. Express middleware puts it on the response of Node, which Fastify would override. */
+function cookiesOf (reply: FastifyReply): string[] {
+  const [own, raw] = [reply.getHeader('set-cookie'), reply.raw.headersSent ? [] : reply.raw.getHeader('set-cookie')].map((lines) => [lines ?? []].flat().map(String))
+  return [...new Set([...raw as string[], ...own as string[]])]
+}
+
+function cookiesBeside (reply: FastifyReply, name: string): string[] {
+  return cookiesOf(reply).filter((line) => !line.startsWith(`${name}=`))
+}
+
+function putCookies (reply: FastifyReply, lines: readonly string[]): void {
+  reply.removeHeader('set-cookie')
+  if (reply.raw.headersSent) return
+  reply.raw.removeHeader('set-cookie')
+  if (lines.length === 0) return
+  const value = lines.length === 1 ? lines[0] as string : [...lines]
+  reply.header('set-cookie', value)
+  // For a handler that hijacks the reply: Fastify sends the header above, and this one where it sends nothing.
+  reply.raw.setHeader('set-cookie', value)
 }

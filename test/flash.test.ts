@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import type { HatcheckOptions } from '../app.js'
-import type { Flash } from '../plugins/session/flash-fields.js'
+import type { Flash } from '../plugins/session/fields.js'
 import { Client, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, openStore } from './watched-store.js'

@@ -1,7 +1,7 @@
 import createError from '@fastify/error'
 import { envSchema } from 'env-schema'
 import { resolve } from 'node:path'
-import { steadyClock, type Lifetimes } from '../session/clock.js'
+import { steadyClock, type Lifetimes } from '../common/clock.js'
 import type { SessionStore } from '../session/store.js'
 import type { HatcheckOptions } from './options.js'
 

@@ -20,13 +20,25 @@ export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
 export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
   'A session value must be JSON: %s is %s.', 500, TypeError)
 
+/** `session.permanent` takes a boolean and nothing that only looks like one. */
+export const PermanentError = createError<[string]>('HATCHECK_SESSION_VALUE',
+  'session.permanent must be true or false; got %s.', 500, TypeError)
+
 /** The session ended (logout, expiry, revocation) while this request was under way. */
 export const SessionGoneError = createError('HATCHECK_SESSION_GONE',
   'The session ended while this request was under way; its changes were not saved.', 409)
 
-/** The response is on its way, so a change would be lost. */
+/** The response is on its way: a change would be lost, and a first look would come too late to keep it out of caches. */
 export const SessionCommittedError = createError('HATCHECK_SESSION_COMMITTED',
-  'The response has been sent: the session of this request can no longer be changed.', 500)
+  'The response has been sent: the session of this request can no longer be changed, nor be read for the first time.', 500)
+
+/** The session is in a store that answers with a promise, and nothing has read it yet. */
+export const SessionNotReadError = createError('HATCHECK_SESSION_NOT_READ',
+  'The session of this request has not been read yet. Register this hook after hatcheck, or call "await request.loadSession()" first.', 500)
+
+/** The session would get a cookie that can no longer be sent. Nothing is stored. */
+export const NoCookieError = createError('HATCHECK_NO_COOKIE',
+  'The headers of the response have left, so the browser cannot get the cookie of this session. Nothing is stored. Make the call before the response begins.', 500)
 
 /** Part of the interface of @fastify/session that has no meaning here. */
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
@@ -46,8 +58,7 @@ const RETRY_SECONDS = '1'
  */
 export function storeUnavailable (cause: unknown, doing: string): Error {
   if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')) return cause
-  const error = new StoreUnavailableError(doing)
-  return Object.assign(error, { cause, headers: { 'retry-after': RETRY_SECONDS } })
+  return Object.assign(new StoreUnavailableError(doing), { cause })
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
-import { Memo } from './memo.js'
+import { Memo } from '../common/memo.js'
 import {
   TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges,
   type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit

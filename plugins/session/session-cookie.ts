@@ -1,5 +1,5 @@
 import type { SerializeOptions } from '@fastify/cookie'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { isLoopback } from '../config/loopback.js'
 import type { Config } from '../config/resolve.js'
 import { InsecureTransportError } from './errors.js'
@@ -28,17 +28,6 @@ export function cookieProfiles (config: CookieConfig): (request: FastifyRequest)
 /** @throws InsecureTransportError instead of setting a cookie that the browser would drop in silence. */
 export function assertDeliverable ({ attributes }: CookieProfile, request: FastifyRequest): void {
   if (attributes.secure === true && request.protocol !== 'https') throw new InsecureTransportError()
-}
-
-/** Keeps the response out of shared caches: what it says depends on the session. */
-export function markPrivate (reply: FastifyReply): void {
-  const vary = reply.getHeader('vary')
-  if (vary === undefined) reply.header('vary', 'Cookie')
-  else if (!/(?:^|[\s,])(?:cookie|\*)(?:$|[\s,])/i.test(String(vary))) reply.header('vary', `${String(vary)}, Cookie`)
-  const cacheControl = reply.getHeader('cache-control')
-  if (cacheControl === 'no-store') return
-  // A handler may say "private", which keeps shared caches out as well; anything else gives way.
-  if (cacheControl === undefined || !/(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i.test(String(cacheControl))) reply.header('cache-control', 'no-store')
 }
 
 /** The name says what the browser is to guarantee: `__Host-` where nobody but this host can set it, else `__Secure-`. */

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { Lifetimes } from './clock.js'
+import type { Lifetimes } from '../common/clock.js'
 import { guarded } from './errors.js'
 import type { SessionEmitter, SessionEvents, Telling } from './events.js'
 import type { Keyring } from './keyring.js'

@@ -1,5 +1,5 @@
 import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
-import { Memo } from './memo.js'
+import { Memo } from '../common/memo.js'
 
 /**
  * A ticket is what the browser carries: an id and a MAC of it, `id.mac`, both base64url.
@@ -21,6 +21,8 @@ export interface Ticket {
 export interface TicketOffice {
   /** A new id. */
   newId (): string
+  /** The ticket of an ID that this process has just made. */
+  ticketOf (id: string): Ticket
   /** The ticket for an id, signed with the first secret. */
   sign (id: string): string
   /** The ticket behind a cookie's value, or null if no secret verifies it. */
@@ -63,6 +65,7 @@ export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
       return handle
     },
     newId: () => randomBytes(ID_BYTES).toString('base64url'),
+    ticketOf: (id) => ({ id, key: storeKey(id), stale: false, touchedAt: 0 }),
     sign: (id) => `${id}.${mac(id, signingKey).toString('base64url')}`,
     verify (value) {
       const known = memo.get(value)

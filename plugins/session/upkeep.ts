@@ -8,10 +8,14 @@ const SWEEP_EVERY_MS = 60_000
 const SLICE_MS = 5
 /** How often the end of a session that the store could not take is tried again. */
 const RETRY_EVERY_MS = 1_000
+/** Ends that are tried at once. */
+const RETRIES_AT_ONCE = 100
 
 export interface Upkeep {
   /** From now on this session is refused, whatever the store says, until its end is stored. */
   refuse (key: string): void
+  /** Ends what may be stored under a key that nobody has a ticket for: its beginning has failed. */
+  discard (key: string): void
   isRefused (key: string): boolean
   stop (): void
 }
@@ -19,6 +23,8 @@ export interface Upkeep {
 /** The work on a store that no request waits for. Of several workers one sweeps; what one refuses, all refuse. */
 export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Hatcheck['workers']): Upkeep {
   const refused = new Set<string>()
+  const discarded = new Set<string>()
+  let isRetrying = false
   const stopping = new AbortController()
 
   const sweeping = workers.sweeps
@@ -36,15 +42,22 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
   }
 
   async function retry (): Promise<void> {
-    for (const key of refused) {
-      try {
-        const last = await store.remove(key)
-        refused.delete(key)
-        if (last !== null) emitter.tell('destroyed', key, last.user)
-        log.info('the end of a session is stored now')
-      } catch {
-        return
-      }
+    if (isRetrying) return
+    isRetrying = true
+    for (const keys of batchesOf([...refused, ...discarded], RETRIES_AT_ONCE)) await Promise.all(keys.map(endNow))
+    isRetrying = false
+  }
+
+  /** Each on its own: one that cannot be ended keeps no other from it. */
+  async function endNow (key: string): Promise<void> {
+    try {
+      const last = await store.remove(key)
+      discarded.delete(key)
+      if (!refused.delete(key)) return
+      if (last !== null) emitter.tell('destroyed', key, last.user)
+      log.info('the end of a session is stored now')
+    } catch (error) {
+      log.debug({ err: error }, 'the end of a session still cannot be stored')
     }
   }
 
@@ -53,6 +66,7 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
       refused.add(key)
       workers.tellRefused(key)
     },
+    discard (key) { discarded.add(key) },
     isRefused: (key) => refused.size > 0 && refused.has(key),
     stop () {
       stopping.abort()
@@ -61,4 +75,8 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
       clearInterval(retrying)
     }
   }
+}
+
+function * batchesOf<T> (items: readonly T[], size: number): Generator<T[]> {
+  for (let i = 0; i < items.length; i += size) yield items.slice(i, i + size)
 }

@@ -1,5 +1,5 @@
 import { storedClient, type Client } from './client.js'
-import { expiryOf, type Lifetimes } from './clock.js'
+import { expiryOf, type Lifetimes } from '../common/clock.js'
 import { guarded } from './errors.js'
 import type { SessionStore } from './store.js'
 

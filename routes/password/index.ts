@@ -46,9 +46,6 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     try {
       if (await hatcheck.admit(request, user, { permanent: request.session.permanent })) return await hatcheck.endOthers(request)
     } catch (error) {
-      const session = hatcheck.sessionOf(request)
-      // Not tried again with the response: that failure would take the place of this answer.
-      if (session.phase === 'renewed') session.phase = 'committed'
       throw Object.assign(new PasswordChangeUnfinishedError(), { cause: error, headers: { 'retry-after': '1', 'cache-control': 'no-store' } })
     }
     throw new LoginRequiredError()

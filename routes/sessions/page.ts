@@ -1,5 +1,5 @@
 import { html } from 'ghtml'
-import { touchEvery, type Lifetimes } from '../../plugins/session/clock.js'
+import { touchEvery, type Lifetimes } from '../../plugins/common/clock.js'
 import type { UserSession } from '../../plugins/session/user-sessions.js'
 import type { Page } from '../../plugins/view/layout.js'
 import { ago, date, iso, span } from './time.js'

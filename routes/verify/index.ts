@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { accountKey } from '../../plugins/accounts/name.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
-import { Memo } from '../../plugins/session/memo.js'
+import { Memo } from '../../plugins/common/memo.js'
 import { NotAllowedError } from './errors.js'
 import { NOBODY, namesOf } from './names.js'
 import { schema } from './schema.js'
