@@ -1,5 +1,5 @@
 import fastifyCookie, { Signer } from '@fastify/cookie'
-import fastifySession, { type FastifySessionOptions } from '@fastify/session'
+import fastifySession from '@fastify/session'
 import Fastify, { type FastifyInstance, type FastifyPluginCallback, type FastifyRequest, type LightMyRequestResponse } from 'fastify'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
@@ -48,10 +48,10 @@ function bag (request: FastifyRequest): Bag {
   return request.session as unknown as Bag
 }
 
-async function upstream (t: Test, sessions: Sessions, options: Partial<FastifySessionOptions> = {}): Promise<FastifyInstance> {
+async function upstream (t: Test, sessions: Sessions, options: Record<string, unknown> = {}): Promise<FastifyInstance> {
   const fastify = Fastify() as unknown as FastifyInstance
   await fastify.register(fastifyCookie)
-  await fastify.register(fastifySession as unknown as FastifyPluginCallback<FastifySessionOptions>,
+  await fastify.register(fastifySession as unknown as FastifyPluginCallback<Record<string, unknown>>,
     { secret: testKey, store: sessions as never, cookie: { secure: false }, ...options })
   t.teardown(() => fastify.close())
   fastify.post('/login', async (request) => {

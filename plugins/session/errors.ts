@@ -49,16 +49,13 @@ export const InsecureTransportError = createError('HATCHECK_INSECURE_TRANSPORT',
   'The session cookie is Secure but this connection is plain http, so the browser would drop it. ' +
   'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.', 400)
 
-/** Retry-After of every 503, in seconds. */
-const RETRY_SECONDS = '1'
-
 /**
  * Wraps what a store threw. The cause keeps the detail for the log; the error itself carries no errno code, so that no
  * layer can take a missing socket for a missing session.
  */
 export function storeUnavailable (cause: unknown, doing: string): Error {
   if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')) return cause
-  return Object.assign(new StoreUnavailableError(doing), { cause })
+  return Object.assign(new StoreUnavailableError(doing), { cause, headers: { 'retry-after': '1' } })
 }
 
 /**

@@ -119,7 +119,7 @@ const accessors = {
 }
 
 /** Every member by its name. A Map: each property that is read is looked up here first. */
-const members: ReadonlyMap<string, (session: Session) => unknown> = new Map([
+const members: ReadonlyMap<string, (session: Session) => unknown> = new Map<string, (session: Session) => unknown>([
   ...Object.entries(methods).map(([name, method]) => [name, () => method] as const),
   ...Object.entries(accessors)
 ])

@@ -80,10 +80,11 @@ const BOXED = new Set(['[object String]', '[object Number]', '[object Boolean]']
 function objectFlaw (value: object): string | null {
   const tag = Object.prototype.toString.call(value)
   if (tag === '[object Date]') return Number.isNaN((value as Date).getTime()) ? 'an invalid Date' : null
-  if (Object.getOwnPropertySymbols(value).length > 0) return 'an object with a symbol as a key'
-  if (Array.isArray(value)) return Object.keys(value).length > value.length ? 'a list with keys beside its elements' : null
   if (BOXED.has(tag)) return Number.isNaN(value.valueOf()) ? 'NaN' : null
-  if (isPlain(value)) return null
+  if (Array.isArray(value) || isPlain(value)) {
+    if (Object.getOwnPropertySymbols(value).length > 0) return 'an object with a symbol as a key'
+    return Array.isArray(value) && Object.keys(value).length > value.length ? 'a list with keys beside its elements' : null
+  }
   const name = value.constructor?.name ?? ''
   return `a ${name === '' ? tag.slice('[object '.length, -1) : name}`
 }

@@ -10,7 +10,7 @@ import { ticketReader } from './presented.js'
 import { idsOfFastifySession } from './real-session.js'
 import { describeCookie, isPastCaching, isWebResponse, markPrivate, privateResponse } from './response.js'
 import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
-import { Session, type SessionContext } from './session.js'
+import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
 import type { MaybePromise, SessionRecord } from './store.js'
 import { cookieValues, type Ticket } from './ticket.js'
@@ -54,14 +54,14 @@ const kReply = Symbol('hatcheck.reply')
 /** Whether the response has passed the hook that commits the session. */
 const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify gives every request each decoration, one by one, which costs those that need no session.
-type Holder = FastifyRequest & { [kSession]?: Session | null, [kReply]?: FastifyReply, [kCommitted]?: 'open to late readers' | 'closed' }
+type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: 'open to late readers' | 'closed' }
 
 declare module 'fastify' {
   interface Hatcheck {
     /** The session of a request, for calls: they say by themselves if the store cannot answer. */
-    sessionFor (request: FastifyRequest): Session
+    sessionFor (request: FastifyRequest): RequestSession
     /** The session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
-    sessionOf (request: FastifyRequest): Session
+    sessionOf (request: FastifyRequest): RequestSession
     /** The user who is logged in, by the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
     loggedIn (request: FastifyRequest): User | null
     /** Ends every other session of the user of a request. Answers how many. */
@@ -124,7 +124,7 @@ export default fp(async function session (fastify) {
     }
     const loading = sessionFor(request).load()
     if (loading === undefined) done()
-    else loading.then(done)
+    else loading.then(() => { done() })
   })
 
   fastify.addHook<unknown>('onSend', function commitSession (request, reply, payload, done) {
@@ -169,7 +169,7 @@ export default fp(async function session (fastify) {
 
     function finish (): void {
       // Other cookies may have been set since.
-      if (session?.cookie !== 'keep') sendCookie(session as Session, reply)
+      if (session?.cookie !== 'keep') sendCookie(session as RequestSession, reply)
       done(null, payload)
     }
 
@@ -186,18 +186,19 @@ export default fp(async function session (fastify) {
     await storage.close()
   })
 
-  function sessionFor (request: FastifyRequest): Session {
+  function sessionFor (request: FastifyRequest): RequestSession {
     const holder = request as Holder
     let session = holder[kSession]
     if (session === undefined || session === null) {
-      session = new Session(context, request, holder[kReply] ?? null)
+      session = new RequestSession(context, request, holder[kReply] ?? null)
       holder[kSession] = session
+      if (holder[kCommitted] !== undefined) session.close()
       if (store.sync) session.load()
     }
     return session
   }
 
-  function sessionOf (request: FastifyRequest): Session {
+  function sessionOf (request: FastifyRequest): RequestSession {
     const session = sessionFor(request)
     session.assertReadable()
     if (!session.wasRead) {
@@ -268,7 +269,7 @@ export default fp(async function session (fastify) {
   }
 
   /** The only place that writes a session cookie. */
-  function sendCookie (session: Session, reply: FastifyReply): void {
+  function sendCookie (session: RequestSession, reply: FastifyReply): void {
     const { request } = session
     const { name, attributes } = profileOf(request)
     if (session.cookie === 'set') {
@@ -283,7 +284,7 @@ export default fp(async function session (fastify) {
   }
 
   /** How long the browser keeps the cookie, in ms; null: until it is closed. */
-  function lifetimeOf ({ stored, permanent }: Session): { whole: number, left: number } | null {
+  function lifetimeOf ({ stored, permanent }: RequestSession): { whole: number, left: number } | null {
     if (!permanent) return null
     const whole = lifetimes.permanent.lifetimeSeconds * 1000
     const age = stored === null ? 0 : now() - stored.record.createdAt
@@ -298,7 +299,7 @@ export default fp(async function session (fastify) {
 export function accessors<T> (name: string, get: (request: FastifyRequest) => T): { getter (): T, setter (value: T): void } {
   return {
     getter (this: FastifyRequest) { return get(this) },
-    setter (this: Holder, value) {
+    setter (this: Holder, value: T) {
       if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, `request.${name} cannot be replaced`)
       Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true })
     }

@@ -1,4 +1,4 @@
-import fastifySession from '@fastify/session'
+import fastifySession, { type SessionScope } from '@fastify/session'
 import type { FastifyInstance } from 'fastify'
 import { withCookies } from '../cookie.js'
 import type { TicketOffice } from './ticket.js'
@@ -13,7 +13,7 @@ import type { TicketOffice } from './ticket.js'
  * @returns a function that makes a session and answers its ID.
  */
 export async function idsOfFastifySession (fastify: FastifyInstance, tickets: () => TicketOffice): Promise<() => string> {
-  let decryptSession: FastifyInstance['decryptSession'] | undefined
+  let decryptSession: SessionScope['decryptSession'] | undefined
 
   await fastify.register(async function sessionScope (scope) {
     await withCookies(scope)
@@ -31,7 +31,7 @@ export async function idsOfFastifySession (fastify: FastifyInstance, tickets: ()
       saveUninitialized: false,
       rolling: false
     })
-    decryptSession = scope.decryptSession
+    decryptSession = (scope as FastifyInstance & SessionScope).decryptSession
   })
 
   return function newId () {

@@ -47,8 +47,6 @@ export interface Login {
  * Values wait for the response, or for the next call.
  */
 export class Session {
-  /** The session in the store; null if there is none. */
-  stored: Stored | null = null
   /** What the response does with the cookie. */
   cookie: 'keep' | 'set' | 'clear' = 'keep'
   /** Whether a handler has asked for it, so that the response depends on it. */
@@ -56,7 +54,9 @@ export class Session {
   /** Whether {@link commit} is writing. */
   isCommitting = false
 
-  readonly request: FastifyRequest
+  // Private, so that nothing that prints a session shows its ticket.
+  readonly #request: FastifyRequest
+  #stored: Stored | null = null
   readonly #context: SessionContext
   #reply: FastifyReply | null
   #values = new Values({})
@@ -77,7 +77,7 @@ export class Session {
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
     this.#context = context
-    this.request = request
+    this.#request = request
     this.#reply = reply
   }
 
@@ -86,7 +86,7 @@ export class Session {
     if (this.#isLoaded) return
     if (this.#loading !== null) return this.#loading
     try {
-      const found = this.#context.find(this.request)
+      const found = this.#context.find(this.#request)
       if (!(found instanceof Promise)) return this.#open(found)
       this.#loading = found.then((stored) => { this.#open(stored) }, (error: unknown) => { this.#fail(error) })
       return this.#loading
@@ -109,6 +109,10 @@ export class Session {
     if (this.#calls !== null || !this.#values.isPristine) this.#watch()
   }
 
+  get request (): FastifyRequest { return this.#request }
+  /** The session in the store; null if there is none. */
+  get stored (): Stored | null { return this.#stored }
+
   /** `request.session` */
   get facade (): SessionObject {
     this.#facade ??= createFacade(this)
@@ -117,11 +121,11 @@ export class Session {
 
   /** Whether it has been called on. */
   get hasCalls (): boolean { return this.#calls !== null }
-  get permanent (): boolean { return this.#permanent ?? this.stored?.record.permanent ?? false }
+  get permanent (): boolean { return this.#permanent ?? this.#stored?.record.permanent ?? false }
 
   /** The ID that the session has, or has once it is stored. */
   get id (): string {
-    if (this.stored !== null) return this.stored.ticket.id
+    if (this.#stored !== null) return this.#stored.ticket.id
     this.#nextId ??= this.#context.newId()
     return this.#nextId
   }
@@ -135,7 +139,7 @@ export class Session {
    * another over it) is enough to end it.
    */
   get user (): User | null {
-    const record = this.stored?.record
+    const record = this.#stored?.record
     if (record === undefined || record.user === null) return null
     const values = this.#values
     return values.mayDiffer('client_name') || values.mayDiffer('authenticatedAt')
@@ -187,9 +191,9 @@ export class Session {
 
   async #takeFlashes (): Promise<Flash[]> {
     this.#assertOpen()
-    const stored = this.stored !== null && this.#values.hasStored(FLASH_PREFIX) ? await this.#context.take(this.stored, FLASH_PREFIX) : {}
+    const stored = this.#stored !== null && this.#values.hasStored(FLASH_PREFIX) ? await this.#context.take(this.#stored, FLASH_PREFIX) : {}
     const flashes = flashesOf(this.#values.take(FLASH_PREFIX, stored))
-    if (this.stored !== null) this.stored = { ...this.stored, record: { ...this.stored.record, fields: this.#values.stored } }
+    if (this.#stored !== null) this.#stored = { ...this.#stored, record: { ...this.#stored.record, fields: this.#values.stored } }
     return flashes
   }
 
@@ -201,7 +205,7 @@ export class Session {
     return this.#change('all', async (cut) => {
       assertUser(user)
       this.#assertCookieCanBeSent()
-      const { stored } = this
+      const stored = this.#stored
       const isAnothers = stored !== null && stored.record.user !== null && stored.record.user !== user
       if (isAnothers) this.#values.empty(cut)
       const { writer, newId, now, lifetimes } = this.#context
@@ -216,8 +220,8 @@ export class Session {
       const { fields: _all, ...clocks } = record
       const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...cut.remove].filter((key) => !Object.hasOwn(set, key)) }
       this.#permanent = null
-      const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.request)
-      this.#adopt(replaced?.next ?? await writer.create(newId(), record, this.request), cut)
+      const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
+      this.#adopt(replaced?.next ?? await writer.create(newId(), record, this.#request), cut)
       this.#sendCookie('set')
     })
   }
@@ -226,7 +230,7 @@ export class Session {
   regenerate (keys: readonly string[] = []): Promise<void> {
     return this.#change(keys.includes('client_name') ? [...keys, CLIENT_FIELD] : keys, async (cut) => {
       this.#nextId = null
-      const { stored } = this
+      const stored = this.#stored
       const { writer, newId, now, lifetimes } = this.#context
       const kept = cut.keep ?? new Set()
       if (stored === null) return this.#values.returned(cut, kept)
@@ -245,7 +249,7 @@ export class Session {
         ...!keepsUser && record.user !== null && { user: null }
       }
       if (Object.keys(successorOf(record, change).fields).length > 0) this.#assertCookieCanBeSent()
-      const replaced = await writer.replace(stored, newId(), change, this.request)
+      const replaced = await writer.replace(stored, newId(), change, this.#request)
       if (replaced === null) throw new SessionGoneError()
       this.#adopt(replaced.next, cut)
       this.#sendCookie(replaced.next === null ? 'clear' : 'set')
@@ -257,12 +261,12 @@ export class Session {
     const cut = this.#values.cut([])
     this.#permanent = null
     return this.#call(async () => {
-      const { stored } = this
+      const stored = this.#stored
       // Also if the end cannot be stored: from here on its ticket is refused.
       this.#failure = undefined
       this.#adopt(null, cut)
       this.#sendCookie('clear')
-      await this.#context.writer.end(this.request, stored)
+      await this.#context.writer.end(this.#request, stored)
     }, false)
   }
 
@@ -276,9 +280,9 @@ export class Session {
   /** Drops the changes that are not stored, and takes the session as it is stored now. */
   reload (): Promise<void> {
     return this.#call(async () => {
-      const { stored } = this
+      const stored = this.#stored
       const record = stored === null ? null : await this.#context.read(stored)
-      this.stored = stored === null || record === null ? null : { ticket: stored.ticket, record }
+      this.#stored = stored === null || record === null ? null : { ticket: stored.ticket, record }
       this.#permanent = null
       this.#values.reset(record?.fields ?? {})
     })
@@ -286,20 +290,25 @@ export class Session {
 
   /** Drops the changes that are not stored. */
   forget (): void {
-    this.#values.reset(this.stored?.record.fields ?? {})
+    this.#values.reset(this.#stored?.record.fields ?? {})
     this.#permanent = null
+  }
+
+  /** The response has left: changes are refused from here on. Calls still act on the store. */
+  close (): void {
+    this.#isClosed = true
   }
 
   /** Writes what is left to write as the response leaves. From here on, changes are refused. */
   commit (): MaybePromise<void> {
-    this.#isClosed = true
+    this.close()
     return this.#calls === null ? this.#commitValues() : this.#commitCalls(this.#calls)
   }
 
   async #commitCalls (calls: Calls): Promise<void> {
     await calls.idle()
     const [error, ...others] = calls.unheeded()
-    for (const other of others) this.request.log.error({ err: other }, 'a call on the session failed')
+    for (const other of others) this.#request.log.error({ err: other }, 'a call on the session failed')
     if (error !== undefined) throw error
     await this.#commitValues()
   }
@@ -312,22 +321,22 @@ export class Session {
       if (lives) return
       this.#values.landed(cut, {})
       // No cookie either way: the browser may already hold that of a newer session.
-      this.request.log.debug('the session ended while a request was under way; its changes were dropped')
+      this.#request.log.debug('the session ended while a request was under way; its changes were dropped')
     })
   }
 
   #noteActivity (): MaybePromise<void> {
-    const { stored } = this
+    const stored = this.#stored
     const touch = stored === null ? null : touchOf(stored, this.#touchForced, this.#context)
     if (stored === null || touch === null) return
     // The response does not wait for it, unless the cookie is to be signed anew: for a session that has ended it must not
     // be, since the browser may have a newer one by now.
-    const noted = this.#context.writer.touch(stored, touch, this.request)
+    const noted = this.#context.writer.touch(stored, touch, this.#request)
     if (stored.ticket.stale) return noted.then((lives) => { if (lives) this.#sendCookie('set') })
   }
 
   get isModified (): boolean {
-    if (this.stored !== null && this.stored.record.permanent !== this.permanent) return true
+    if (this.#stored !== null && this.#stored.record.permanent !== this.permanent) return true
     if (this.#values.isPristine) return false
     const { set, remove } = this.#values.difference()
     return remove.length > 0 || Object.keys(set).length > 0
@@ -336,7 +345,7 @@ export class Session {
   /** Writes a cut. False: the session has ended. */
   async #store (cut: Cut): Promise<boolean> {
     const { writer, newId, read } = this.#context
-    const { stored, request } = this
+    const [stored, request] = [this.#stored, this.#request]
     const plan = planOf({ stored, set: cut.set, remove: cut.remove, permanent: this.permanent, user: this.user?.name ?? null }, this.#context)
     switch (plan.do) {
       case 'nothing': {
@@ -393,7 +402,7 @@ export class Session {
 
   #adopt (stored: Stored | null, cut: Cut | null): void {
     const fields = stored?.record.fields ?? {}
-    this.stored = stored
+    this.#stored = stored
     if (stored?.record.permanent === this.#permanent) this.#permanent = null
     if (cut === null) this.#values.reset(fields)
     else this.#values.landed(cut, fields)
@@ -438,7 +447,7 @@ export class Session {
 
   /** @throws InsecureTransportError, NoCookieError */
   #assertCookieCanBeSent (): void {
-    this.#context.assertDeliverable(this.request)
+    this.#context.assertDeliverable(this.#request)
     if (this.#reply !== null && haveHeadersLeft(this.#reply)) throw new NoCookieError()
   }
 
@@ -452,13 +461,13 @@ export class Session {
     if (this.#isWatched || this.#reply === null) return
     this.#isWatched = true
     const reply = this.#reply
-    const stream = reply.sent ? this.request.raw.socket : reply.raw
+    const stream = reply.sent ? this.#request.raw.socket : reply.raw
     stream?.once('close', () => { this.#report(reply).catch(() => {}) })
   }
 
   /** Says in the log what nobody was told. */
   async #report (reply: FastifyReply): Promise<void> {
-    const { log } = this.request
+    const { log } = this.#request
     await this.#calls?.idle()
     for (const error of this.#calls?.unheeded() ?? []) log.error({ err: error }, 'a call on the session failed after the response')
     // A client that has gone does not keep Fastify from its hooks.

@@ -91,7 +91,7 @@ export class Writer {
         isConfirmed = false
       }
     }
-    if (!isConfirmed) throw new LogoutUnconfirmedError()
+    if (!isConfirmed) throw Object.assign(new LogoutUnconfirmedError(), { headers: { 'retry-after': '1' } })
   }
 
   /** Notes activity. Never rejects: a failure costs no more than an earlier end of an idle session. */
