@@ -67,7 +67,7 @@ test('what was signed for another purpose is no ticket', (t) => {
 })
 
 test('the first secret signs, all verify', (t) => {
-  const [current, both, swapped, old] = [[secret], [secret, former], [former, secret], [former]].map(createTicketOffice)
+  const [current, both, swapped, old] = [[secret], [secret, former], [former, secret], [former]].map((secrets) => createTicketOffice(secrets))
   const id = current?.newId() as string
   const [fresh, stale] = [current?.sign(id) as string, old?.sign(id) as string]
   t.not(fresh, stale)

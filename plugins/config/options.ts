@@ -43,6 +43,13 @@ export interface HatcheckOptions {
    * @default './data'
    */
   dataDir?: string | undefined
+  /**
+   * Names what this registration shares with others that use the same store: registrations of one realm share their
+   * sessions and their failed logins, those of different realms share neither. Accounts belong to the store and not to a
+   * realm. 1 to 64 characters: letters, digits, `.`, `_`, `-`. Another realm ends every session that exists.
+   * @default the name of the session cookie without `__Host-` or `__Secure-`
+   */
+  realm?: string | undefined
   /** @default '__Host-hatcheck' or '__Secure-hatcheck' where the browser can hold the cookie to that prefix, else 'hatcheck' */
   sessionCookieName?: string | undefined
   /**

@@ -2,6 +2,7 @@ import createError from '@fastify/error'
 import { envSchema } from 'env-schema'
 import { resolve } from 'node:path'
 import { steadyClock, type Lifetimes } from '../common/clock.js'
+import { isRealm, realmOfCookie } from '../common/realm.js'
 import type { SessionStore } from '../session/store.js'
 import type { HatcheckOptions } from './options.js'
 
@@ -23,6 +24,7 @@ const WHOLE_NUMBER = 'must be a whole number in plain digits'
 const properties = {
   secretKeyFile: { type: 'string' },
   dataDir: { type: 'string', default: './data' },
+  realm: { type: 'string' },
   sessionCookieName: { type: 'string', pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$" },
   sessionCookieDomain: { type: 'string', pattern: '^\\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$' },
   sessionCookiePath: { type: 'string', pattern: '^/[!-:<-~]*$', default: '/' },
@@ -68,6 +70,7 @@ export function resolveConfig (options: HatcheckOptions, mode: Mode) {
     secretKey: options.secretKey,
     secretKeyFallbacks: listOf(options.secretKeyFallbacks, name('secretKeyFallbacks')),
     sessionStore: options.sessionStore ?? 'lmdb:',
+    realm: values.realm ?? realmOfCookie(values.sessionCookieName),
     sessionCookieSecure: values.sessionCookieSecure ?? ('local' as const),
     signup: values.signup ?? (mode === 'demo' ? 'open' as const : 'closed' as const),
     passwordMinLength: values.passwordMinLength ?? (mode === 'demo' ? 8 : 15),
@@ -81,6 +84,8 @@ export function resolveConfig (options: HatcheckOptions, mode: Mode) {
     } satisfies Lifetimes
   }
   assertStore(config.sessionStore, name('sessionStore'))
+  assertRule(values.realm === undefined || isRealm(values.realm),
+    `${name('realm')} must be 1 to 64 letters, digits, dots, underscores or hyphens (A-Z a-z 0-9 . _ -); got ${JSON.stringify(values.realm)}.`)
   assertCookie(config, name)
   assertRule(config.sessionIdleTimeout <= config.sessionLifetime,
     `${name('sessionIdleTimeout')} must not be longer than ${name('sessionLifetime')}.`)

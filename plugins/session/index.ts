@@ -86,7 +86,7 @@ export default fp(async function session (fastify) {
   const keyring = openKeyring(config, fastify.log, hatcheck.workers.isAlone)
   const presented = ticketReader(() => keyring.office, profileOf)
   const emitter = new SessionEmitter(fastify.log, (key) => keyring.office.handleOf(key))
-  const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers)
+  const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers, (key) => keyring.office.ownsKey(key))
   if (store.keepsLimit === false) fastify.log.warn('the session store keeps no limit: a user may have more sessions than sessionsPerUser')
 
   const context: SessionContext = {

@@ -21,7 +21,7 @@ export interface Upkeep {
 }
 
 /** The work on a store that no request waits for. Of several workers one sweeps; what one refuses, all refuse. */
-export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Hatcheck['workers']): Upkeep {
+export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Hatcheck['workers'], isOwn: (key: string) => boolean): Upkeep {
   const refused = new Set<string>()
   const discarded = new Set<string>()
   let isRetrying = false
@@ -34,7 +34,8 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
   const stopListening = workers.onRefused((key) => { refused.add(key) })
 
   function tellExpired (key: string, user: string | null): void {
-    emitter.tell('expired', key, user)
+    // The sweep also drops the sessions of other realms in the same store.
+    if (isOwn(key)) emitter.tell('expired', key, user)
   }
 
   async function sweep (): Promise<void> {

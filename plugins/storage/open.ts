@@ -1,19 +1,25 @@
 import { join, resolve } from 'node:path'
 import { assertRule, type Config } from '../config/resolve.js'
+import { inRealm } from '../session/realm-store.js'
 import { MemoryAttempts } from '../throttle/memory-attempts.js'
 import { openLmdb } from './lmdb.js'
 import { openMemory } from './memory.js'
 import { isRedisUrl, parseRedisUrl } from './redis-url.js'
 import type { Storage, StorageLog } from './storage.js'
 
-type StorageConfig = Pick<Config, 'mode' | 'sessionStore' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
+type StorageConfig = Pick<Config, 'mode' | 'realm' | 'sessionStore' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
 
 /**
- * Opens what `sessionStore` names.
+ * Opens what `sessionStore` names, with the sessions of the realm of this configuration.
  *
  * @throws ConfigError if nothing can be opened there.
  */
 export async function openStorage (config: StorageConfig, log: StorageLog): Promise<Storage> {
+  const storage = await open(config, log)
+  return { ...storage, sessions: inRealm(storage.sessions, config.realm) }
+}
+
+async function open (config: StorageConfig, log: StorageLog): Promise<Storage> {
   const { sessionStore: store, dataDir, sessionMaxBytes: maxBytes, lifetimes, now } = config
   if (typeof store === 'object') {
     // Whoever has opened it closes it.
