@@ -271,7 +271,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
 /** The store, each call of it a step. Where it is sync, reading is part of the step before it. */
 function watchedBy (director: Director, store: SessionStore, sync: boolean): SessionStore {
   const scheduled = watched(store, () => {}, sync)
-  for (const name of ['read', 'create', 'patch', 'take', 'touch', 'remove', 'ofUser', 'removeOfUser'] as const) {
+  for (const name of ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser'] as const) {
     if (name === 'read' && sync) continue
     const call = store[name].bind(store) as (...args: unknown[]) => unknown
     scheduled[name] = (...args: unknown[]) => director.step(name, () => call(...args)) as never

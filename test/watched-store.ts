@@ -46,6 +46,7 @@ export function watched (store: SessionStore, lookOut: (call: StoreCall, key: un
     patch: pass('patch'),
     touch: pass('touch'),
     remove: pass('remove'),
+    replace: pass('replace'),
     ofUser: pass('ofUser'),
     removeOfUser: pass('removeOfUser'),
     take: pass('take'),
@@ -76,7 +77,7 @@ export function breakable (store: SessionStore, sync = store.sync): { store: Ses
     store: watched(store, (call) => {
       if (broken.includes(call)) throw Object.assign(new Error('connect ENOENT'), { code: 'ENOENT' })
     }, sync),
-    down (...calls) { broken = calls.length > 0 ? calls : ['read', 'create', 'patch', 'take', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] },
+    down (...calls) { broken = calls.length > 0 ? calls : ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] },
     up () { broken = [] }
   }
 }

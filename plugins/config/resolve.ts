@@ -43,7 +43,7 @@ const properties = {
 
 /** The options that can be more than text, but may be text. */
 const TEXT_OR_MORE = ['secretKey', 'secretKeyFallbacks', 'sessionStore', 'allowedOrigins']
-const STORE_METHODS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping', 'close'] satisfies Array<keyof SessionStore>
+const STORE_METHODS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping', 'close'] satisfies Array<keyof SessionStore>
 /** The options that only code can give. */
 const CODE_ONLY = ['authenticate', 'now']
 /** The options that the environment can give; where and whether there are pages is the service's own business. */

@@ -3,7 +3,7 @@ import { Durations, histogram } from './durations.js'
 import { counter, samplesBy, type Family } from './family.js'
 
 /** Everything that a store does but to close. */
-const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies Array<keyof SessionStore>
+const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies Array<keyof SessionStore>
 
 type Operation = typeof OPERATIONS[number]
 type Call = (...args: unknown[]) => unknown

@@ -3,8 +3,9 @@ import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
 import { Memo } from './memo.js'
 import {
-  TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges,
-  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
+  TOMBSTONE_MS, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
+  type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
+  type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export interface LmdbStoreOptions extends StoreOptions {
@@ -60,9 +61,9 @@ export class LmdbStore implements SessionStore {
   async create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
     let ended: StoredSession[] = []
     const created = await this.#writer.write('create', record.user !== null, () => {
-      if (this.#records.doesExist(key) || this.#tombstones.doesExist(key)) return false
+      if (this.#isTaken(key)) return false
       this.#put(key, record, null)
-      if (record.user !== null && limit !== undefined) ended = this.#endOldest(record.user, key, limit)
+      ended = this.#endOldest(record.user, key, limit)
       return true
     })
     for (const { key } of ended) limit?.onEnded?.(key)
@@ -102,6 +103,23 @@ export class LmdbStore implements SessionStore {
 
   remove (key: string): Promise<SessionRecord | null> {
     return this.#writer.write('remove', true, () => this.#end(key))
+  }
+
+  async replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
+    let ended: StoredSession[] = []
+    const replaced = await this.#writer.write('replace', true, (): Replaced => {
+      const last = this.#live(key)
+      if (last === null) return { outcome: 'gone' }
+      if (this.#isTaken(nextKey)) return { outcome: 'refused' }
+      const next = successorOf(last, change)
+      // First, since it throws if the successor is too large.
+      if (hasFields(next)) this.#put(nextKey, next, null)
+      this.#end(key)
+      ended = this.#endOldest(next.user, nextKey, successorLimit(next, last, limit))
+      return { outcome: 'replaced', last, next: hasFields(next) ? next : null }
+    })
+    for (const { key } of ended) limit?.onEnded?.(key)
+    return replaced
   }
 
   ofUser (user: string): StoredSession[] {
@@ -181,6 +199,10 @@ export class LmdbStore implements SessionStore {
     return record
   }
 
+  #isTaken (key: string): boolean {
+    return this.#records.doesExist(key) || this.#tombstones.doesExist(key)
+  }
+
   #value (key: string): unknown {
     try {
       return this.#records.get(key)
@@ -217,7 +239,8 @@ export class LmdbStore implements SessionStore {
     return live
   }
 
-  #endOldest (user: string, newKey: string, limit: UserLimit): StoredSession[] {
+  #endOldest (user: string | null, newKey: string, limit: UserLimit | undefined): StoredSession[] {
+    if (user === null || limit === undefined) return []
     // With those that have expired there are this many: mostly none has to be read.
     if (this.#keysOfUser.getValuesCount(indexName(user)) <= limit.perUser) return []
     const excess = excessOf(this.#ofUser(user), newKey, limit)

@@ -1,8 +1,9 @@
 import createError from '@fastify/error'
 import { SessionTooLargeError } from './errors.js'
 import {
-  TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges,
-  type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
+  TOMBSTONE_MS, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
+  type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
+  type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export const StoreFullError = createError<[number]>('HATCHECK_STORE_FULL',
@@ -41,14 +42,14 @@ export class MemoryStore implements SessionStore {
 
   create (key: string, record: SessionRecord, limit?: UserLimit): boolean {
     const { maxSessions } = this.#options
-    if (this.#records.has(key) || this.#tombstones.has(key)) return false
+    if (this.#isTaken(key)) return false
     if (this.#records.size >= maxSessions) throw new StoreFullError(maxSessions)
     this.#put(key, { ...record, fields: { ...record.fields } })
-    if (record.user !== null && limit !== undefined) this.#endOldest(record.user, key, limit)
+    this.#endOldest(record.user, key, limit)
     return true
   }
 
-  patch (key: string, changes: Parameters<SessionStore['patch']>[1]): boolean {
+  patch (key: string, changes: SessionChanges): boolean {
     const record = this.read(key)
     if (record === null) return false
     this.#put(key, withChanges(record, changes))
@@ -75,6 +76,18 @@ export class MemoryStore implements SessionStore {
     // The first end counts, so that the tombstones stay in the order of their times.
     if (!this.#tombstones.has(key)) this.#tombstones.set(key, this.#options.now() + TOMBSTONE_MS)
     return live
+  }
+
+  replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Replaced {
+    const last = this.read(key)
+    if (last === null) return { outcome: 'gone' }
+    if (this.#isTaken(nextKey)) return { outcome: 'refused' }
+    const next = successorOf(last, change)
+    // First, since it throws if the successor is too large.
+    if (hasFields(next)) this.#put(nextKey, next)
+    this.remove(key)
+    this.#endOldest(next.user, nextKey, successorLimit(next, last, limit))
+    return { outcome: 'replaced', last, next: hasFields(next) ? next : null }
   }
 
   ofUser (user: string): StoredSession[] {
@@ -134,6 +147,10 @@ export class MemoryStore implements SessionStore {
     this.#tombstones.clear()
   }
 
+  #isTaken (key: string): boolean {
+    return this.#records.has(key) || this.#tombstones.has(key)
+  }
+
   #put (key: string, record: SessionRecord): void {
     const { maxBytes } = this.#options
     const size = sizeOf(record.fields)
@@ -147,7 +164,8 @@ export class MemoryStore implements SessionStore {
     else keys.add(key)
   }
 
-  #endOldest (user: string, newKey: string, limit: UserLimit): void {
+  #endOldest (user: string | null, newKey: string, limit: UserLimit | undefined): void {
+    if (user === null || limit === undefined) return
     // With those that have expired there are this many: mostly none has to be looked at.
     if ((this.#keysOfUser.get(user)?.size ?? 0) <= limit.perUser) return
     for (const { key } of excessOf(this.ofUser(user), newKey, limit)) {

@@ -3,9 +3,11 @@ import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/boun
 import { SessionTooLargeError } from './errors.js'
 import { RedisIndex, type IndexEntry } from './redis-index.js'
 import { withSessionScripts, type SessionScripts } from './redis-scripts.js'
+import { replaceInTwoSteps } from './replace-in-two-steps.js'
 import {
   TOMBSTONE_MS, excessOf, sizeOf,
-  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
+  type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
+  type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export interface RedisStoreOptions extends StoreOptions, CallLimits {
@@ -38,8 +40,8 @@ const BEGINNING_MS = 60_000
  * Sessions in Redis or Valkey, in a single server, behind Sentinel, or in a cluster: shared by every process that has
  * the same one.
  *
- * One hash a session, one field a session key; a read is one round trip. Every change is one script with one key, so it
- * is atomic wherever the key lies. A session ends by the clock of the process that reads it; Redis forgets it by itself
+ * One hash a session, one field a session key; a read is one round trip. Every change of one session is one script with
+ * one key, so it is atomic wherever the key lies; `replace` takes two steps, the successor first. A session ends by the clock of the process that reads it; Redis forgets it by itself
  * a minute later, by its own, so that a clock that is set back gains no more than that.
  *
  * Redis copies to its replicas after it has answered: a failover may lose the writes of the last moments, logouts among
@@ -120,6 +122,11 @@ export class RedisStore implements SessionStore {
     return last
   }
 
+  /** In a cluster the two keys may lie on two nodes, and no script reaches both. */
+  replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
+    return replaceInTwoSteps(this, key, nextKey, change, limit)
+  }
+
   async ofUser (user: string): Promise<StoredSession[]> {
     const { sessions, stale } = await this.#look(user, await this.#index.all(user))
     this.#later(this.#index.heal(user, stale))
@@ -130,7 +137,7 @@ export class RedisStore implements SessionStore {
     const seen = new Set(exceptKey === undefined ? [] : [exceptKey])
     let count = 0
     let mayHaveMoved = true
-    // One that ended meanwhile may have been renewed under an id that was not in the index yet.
+    // A session that ended meanwhile may continue under a key that was not in the index yet.
     while (mayHaveMoved) {
       mayHaveMoved = false
       const keys = (await this.#index.all(user)).map(({ key }) => key).filter((key) => !seen.has(key))
