@@ -145,17 +145,21 @@ class ExpressStore implements SessionStore {
 
   replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
     let isLate = false
-    // Past the deadline the caller takes it for failed: then the predecessor lives on, if it still does, and the successor ends.
+    // Past the deadline the caller takes it for failed: then nothing further begins, no predecessor ends, and the successor does.
+    const assertInTime = (): void => { if (isLate) throw new Error('past the deadline') }
     const inTime = async <T>(step: () => Promise<T>): Promise<T> => {
-      if (isLate) throw new Error('past the deadline')
+      assertInTime()
       const answer = await step()
-      if (isLate) throw new Error('past the deadline')
+      assertInTime()
       return answer
     }
     // Each step waits for the turn of its own key and holds no other, so two that replace each other's keys cannot block.
     const steps: Parameters<typeof replaceInTwoSteps>[0] = {
       read: () => this.#live(key),
-      create: async (...creation) => acceptedOf(await this.#begin(...creation)),
+      create: async (...creation) => {
+        assertInTime()
+        return acceptedOf(await this.#begin(...creation))
+      },
       remove: (ended) => this.#queued(ended, () => ended === key ? inTime(() => this.#endNow(ended)) : this.#endNow(ended)),
       patch: (_, changes) => inTime(async () => acceptedOf(await this.#changeInTurn(nextKey, (record) => withChanges(record, changes))))
     }
