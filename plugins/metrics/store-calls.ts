@@ -20,6 +20,7 @@ export class StoreCalls {
       sync: store.sync,
       ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
       ...calls as Record<Operation, never>,
+      ...store.successor !== undefined && { successor: (key: string) => store.successor?.(key) ?? null },
       close: () => store.close()
     }
   }

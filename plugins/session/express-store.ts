@@ -104,7 +104,7 @@ class ExpressStore implements SessionStore {
   /** Per key, and per user for logins, the end of the last call that was let in. */
   readonly #turns = new Map<string, Promise<void>>()
   /** key → until when, in ms; the oldest first */
-  readonly #tombstones = new Map<string, number>()
+  readonly #tombstones = new Map<string, { until: number, nextKey: string | null }>()
 
   constructor (store: ExpressSessionStore, { now = Date.now, maxBytes = 16_384, keepsLimit = false, ...limits }: ExpressStoreOptions) {
     this.keepsLimit = keepsLimit
@@ -139,8 +139,12 @@ class ExpressStore implements SessionStore {
     return this.#change('touch', key, (record) => touched(record, seenAt, expiresAt))
   }
 
-  remove (key: string): Promise<SessionRecord | null> {
-    return this.#end(key)
+  remove (key: string, nextKey?: string): Promise<SessionRecord | null> {
+    return this.#end(key, { nextKey })
+  }
+
+  async successor (key: string): Promise<string | null> {
+    return this.#isDead(key) ? this.#tombstones.get(key)?.nextKey ?? null : null
   }
 
   replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
@@ -160,7 +164,7 @@ class ExpressStore implements SessionStore {
         assertInTime()
         return acceptedOf(await this.#begin(...creation))
       },
-      remove: (ended) => this.#queued(ended, () => ended === key ? inTime(() => this.#endNow(ended)) : this.#endNow(ended)),
+      remove: (ended, nextKey) => this.#queued(ended, () => ended === key ? inTime(() => this.#endNow(ended, { nextKey })) : this.#endNow(ended)),
       patch: (_, changes) => inTime(async () => acceptedOf(await this.#changeInTurn(nextKey, (record) => withChanges(record, changes))))
     }
     const replacing = this.#write('replace', () => replaceInTwoSteps(steps, key, nextKey, change, limit).catch(refusalIn))
@@ -185,7 +189,7 @@ class ExpressStore implements SessionStore {
       for (const { key, record } of await this.#all('which sessions a user has')) {
         if (seen.has(key) || record.user !== user || record.expiresAt <= now()) continue
         seen.add(key)
-        if (await this.#end(key, user) === null) {
+        if (await this.#end(key, { user }) === null) {
           mayHaveMoved = true
         } else {
           count++
@@ -206,7 +210,7 @@ class ExpressStore implements SessionStore {
   async sweep (): Promise<number> {
     const now = this.#options.now()
     let dropped = 0
-    for (const [key, until] of this.#tombstones) {
+    for (const [key, { until }] of this.#tombstones) {
       if (until > now) break
       this.#tombstones.delete(key)
       dropped++
@@ -231,7 +235,7 @@ class ExpressStore implements SessionStore {
       const refusal = this.#refusalOf(record)
       if (refusal !== null) return refusal
       for (const old of excessOf(await this.ofUser(user), key, limit)) {
-        if (await this.#end(old.key, user) !== null) limit.onEnded?.(old.key)
+        if (await this.#end(old.key, { user }) !== null) limit.onEnded?.(old.key)
       }
       return await this.#queued(key, begin)
     })
@@ -249,25 +253,25 @@ class ExpressStore implements SessionStore {
   }
 
   /** With `user`, only if it is this user's. */
-  #end (key: string, user?: string): Promise<SessionRecord | null> {
-    return this.#bounded('remove', () => this.#queued(key, () => this.#endNow(key, user)))
+  #end (key: string, how: EndOptions = {}): Promise<SessionRecord | null> {
+    return this.#bounded('remove', () => this.#queued(key, () => this.#endNow(key, how)))
   }
 
   /** For a caller that has the turn of this key. */
-  async #endNow (key: string, user?: string): Promise<SessionRecord | null> {
+  async #endNow (key: string, { user, nextKey }: EndOptions = {}): Promise<SessionRecord | null> {
     const last = await this.#live(key)
     if (user !== undefined && last?.user !== user) return null
     await answerOf((callback) => this.#store.destroy(key, callback))
     // Not before: a session whose end has failed may live on, and nobody is logged out by that.
-    this.#bury(key)
+    this.#bury(key, nextKey ?? null)
     return last
   }
 
-  #bury (key: string): void {
+  #bury (key: string, nextKey: string | null): void {
     // The first end counts, so that the tombstones stay in the order of their times.
     if (this.#isDead(key)) return
     this.#tombstones.delete(key)
-    this.#tombstones.set(key, this.#options.now() + TOMBSTONE_MS)
+    this.#tombstones.set(key, { until: this.#options.now() + TOMBSTONE_MS, nextKey })
     if (this.#tombstones.size > MOST_TOMBSTONES) this.#tombstones.delete(this.#tombstones.keys().next().value as string)
   }
 
@@ -302,7 +306,7 @@ class ExpressStore implements SessionStore {
   }
 
   #isDead (key: string): boolean {
-    return (this.#tombstones.get(key) ?? 0) > this.#options.now()
+    return (this.#tombstones.get(key)?.until ?? 0) > this.#options.now()
   }
 
   async #get (key: string): Promise<unknown> {
@@ -347,6 +351,13 @@ function acceptedOf<T> (outcome: T | Error): T {
 function refusalIn (error: unknown): Error {
   if (error instanceof SessionTooLargeError) return error
   throw error
+}
+
+interface EndOptions {
+  /** Only a session of this user. */
+  user?: string | undefined
+  /** Where the session continues. */
+  nextKey?: string | undefined
 }
 
 type Callback<T> = (error?: unknown, value?: T | null) => void

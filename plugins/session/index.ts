@@ -233,7 +233,8 @@ export default fp(async function session (fastify) {
 
   function handleOf (request: FastifyRequest): string | undefined {
     const session = (request as Holder)[kSession]
-    return session?.wasRead === true && session.stored !== null ? keyring.office.handleOf(session.stored.ticket.key) : undefined
+    const isAsked = session?.wasRead === true || session?.hasCalls === true
+    return isAsked && session.stored !== null ? keyring.office.handleOf(session.stored.ticket.key) : undefined
   }
 
   function findNow (request: FastifyRequest): Stored | null {

@@ -3,7 +3,7 @@ import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
 import { Memo } from '../common/memo.js'
 import {
-  TOMBSTONE_MS, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
+  TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
   type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
@@ -34,8 +34,8 @@ export class LmdbStore implements SessionStore {
   readonly #writer: LmdbWriter
   readonly #options: LmdbStoreOptions
   readonly #records: Database<unknown, string>
-  /** key → until when, in ms */
-  readonly #tombstones: Database<number, string>
+  /** key → until when, in ms, and where the session continues, if it does */
+  readonly #tombstones: Database<number | [until: number, nextKey: string], string>
   /** user → keys */
   readonly #keysOfUser: Database<string, string>
   /** ms → keys of records that expire and tombstones that end then */
@@ -101,8 +101,13 @@ export class LmdbStore implements SessionStore {
     })
   }
 
-  remove (key: string): Promise<SessionRecord | null> {
-    return this.#writer.write('remove', true, () => this.#end(key))
+  remove (key: string, nextKey?: string): Promise<SessionRecord | null> {
+    return this.#writer.write('remove', true, () => this.#end(key, nextKey))
+  }
+
+  successor (key: string): string | null {
+    const tombstone = this.#read('read', () => this.#tombstones.get(key))
+    return Array.isArray(tombstone) ? tombstone[1] : null
   }
 
   async replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
@@ -114,7 +119,7 @@ export class LmdbStore implements SessionStore {
       const next = successorOf(last, change)
       // First, since it throws if the successor is too large.
       if (hasFields(next)) this.#put(nextKey, next, null)
-      this.#end(key)
+      this.#end(key, continuationOf(nextKey, next, change))
       ended = this.#endOldest(next.user, nextKey, successorLimit(next, last, limit))
       return { outcome: 'replaced', last, next: hasFields(next) ? next : null }
     })
@@ -228,12 +233,12 @@ export class LmdbStore implements SessionStore {
     if (before.user !== null && before.user !== after?.user) this.#keysOfUser.remove(indexName(before.user), key)
   }
 
-  #end (key: string): SessionRecord | null {
+  #end (key: string, nextKey?: string): SessionRecord | null {
     const live = this.#live(key)
     this.#drop(key)
     const until = this.#options.now() + TOMBSTONE_MS
     if (!this.#tombstones.doesExist(key)) {
-      this.#tombstones.put(key, until)
+      this.#tombstones.put(key, nextKey === undefined ? until : [until, nextKey])
       this.#keysByExpiry.put(until, key)
     }
     return live
@@ -258,7 +263,8 @@ export class LmdbStore implements SessionStore {
     const record = this.#get(key)
     if (record === null || record.expiresAt <= now) this.#drop(key)
     if (record !== null && record.expiresAt <= now) expired.push({ key, record })
-    if ((this.#tombstones.get(key) ?? Infinity) <= now) this.#tombstones.remove(key)
+    const until = [this.#tombstones.get(key) ?? Infinity].flat()[0] as number
+    if (until <= now) this.#tombstones.remove(key)
     this.#keysByExpiry.remove(time, key)
   }
 

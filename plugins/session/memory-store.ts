@@ -1,7 +1,7 @@
 import createError from '@fastify/error'
 import { SessionTooLargeError } from './errors.js'
 import {
-  TOMBSTONE_MS, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
+  TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
   type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
@@ -18,6 +18,12 @@ export interface MemoryStoreOptions extends StoreOptions {
   maxSessions?: number
 }
 
+interface Tombstone {
+  until: number
+  /** Where the session continues. */
+  nextKey: string | null
+}
+
 /** Sweeping looks at the time once in so many records. */
 const SWEEP_STRIDE = 64
 
@@ -26,7 +32,7 @@ export class MemoryStore implements SessionStore {
   readonly sync = true
   readonly #records = new Map<string, SessionRecord>()
   readonly #keysOfUser = new Map<string, Set<string>>()
-  readonly #tombstones = new Map<string, number>()
+  readonly #tombstones = new Map<string, Tombstone>()
   readonly #options: Required<MemoryStoreOptions>
   /** Where the last slice of a sweep stopped. */
   #sweeping: Iterator<[string, SessionRecord]> | null = null
@@ -70,12 +76,16 @@ export class MemoryStore implements SessionStore {
     return true
   }
 
-  remove (key: string): SessionRecord | null {
+  remove (key: string, nextKey?: string): SessionRecord | null {
     const live = this.read(key)
     this.#drop(key)
     // The first end counts, so that the tombstones stay in the order of their times.
-    if (!this.#tombstones.has(key)) this.#tombstones.set(key, this.#options.now() + TOMBSTONE_MS)
+    if (!this.#tombstones.has(key)) this.#tombstones.set(key, { until: this.#options.now() + TOMBSTONE_MS, nextKey: nextKey ?? null })
     return live
+  }
+
+  successor (key: string): string | null {
+    return this.#tombstones.get(key)?.nextKey ?? null
   }
 
   replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Replaced {
@@ -85,7 +95,7 @@ export class MemoryStore implements SessionStore {
     const next = successorOf(last, change)
     // First, since it throws if the successor is too large.
     if (hasFields(next)) this.#put(nextKey, next)
-    this.remove(key)
+    this.remove(key, continuationOf(nextKey, next, change))
     this.#endOldest(next.user, nextKey, successorLimit(next, last, limit))
     return { outcome: 'replaced', last, next: hasFields(next) ? next : null }
   }
@@ -117,7 +127,7 @@ export class MemoryStore implements SessionStore {
     const now = this.#options.now()
     this.#sweeping ??= this.#records.entries()
     let dropped = 0
-    for (const [key, deadUntil] of this.#tombstones) {
+    for (const [key, { until: deadUntil }] of this.#tombstones) {
       if (deadUntil > now) break
       this.#tombstones.delete(key)
       dropped++

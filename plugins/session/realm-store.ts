@@ -52,7 +52,7 @@ export function inRealm (store: SessionStore, realm: string): SessionStore {
     read: (key) => after(store.read(key), outward),
     create: (key, record, limit) => store.create(key, inward(record), limit),
     patch: (key, changes) => store.patch(key, inward(changes)),
-    remove: (key) => after(store.remove(key), outward),
+    remove: (key, nextKey) => after(store.remove(key, nextKey), outward),
     replace: (key, nextKey, change, limit) => after(store.replace(key, nextKey, inward(change), limit), outwardBoth),
     ofUser: (user) => after(store.ofUser(user + suffix), outwardAll),
     removeOfUser: (user, exceptKey, onEnded) => store.removeOfUser(user + suffix, exceptKey, onEnded),

@@ -115,11 +115,16 @@ export class RedisStore implements SessionStore {
     return await this.#call('touch', () => this.#client.hatcheckTouch(name, now(), seenAt, expiresAt)) === 1
   }
 
-  async remove (key: string): Promise<SessionRecord | null> {
-    const last = await this.#end(key)
+  async remove (key: string, nextKey?: string): Promise<SessionRecord | null> {
+    const last = await this.#end(key, { nextKey })
     if (last === ANOTHERS || last === null) return null
     if (last.user !== null) this.#later(this.#index.delete(last.user, [key]))
     return last
+  }
+
+  async successor (key: string): Promise<string | null> {
+    const name = redisKey(key)
+    return await this.#call('read', () => this.#client.hget(name, 'nextKey'))
   }
 
   /** In a cluster the two keys may lie on two nodes, and no script reaches both. */
@@ -180,17 +185,17 @@ export class RedisStore implements SessionStore {
   close (): void {}
 
   /** Leaves a tombstone, and answers what was there. With `user`, only if it is this user's. */
-  async #end (key: string, user?: string): Promise<SessionRecord | null | typeof ANOTHERS> {
+  async #end (key: string, { user, nextKey = '' }: { user?: string, nextKey?: string | undefined } = {}): Promise<SessionRecord | null | typeof ANOTHERS> {
     const name = redisKey(key)
     const owner = user === undefined ? '' : `=${user}`
-    const last = await this.#call('remove', () => this.#client.hatcheckRemove(name, this.#options.now(), TOMBSTONE_MS, owner))
+    const last = await this.#call('remove', () => this.#client.hatcheckRemove(name, this.#options.now(), TOMBSTONE_MS, owner, nextKey))
     if (last === 0) return ANOTHERS
     return last === null ? null : decode(pairsOf(last))
   }
 
   /** Ends those that are the user's, and answers how many of them lived. */
   async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<number> {
-    const ends = await Promise.all(keys.map((key) => this.#end(key, user)))
+    const ends = await Promise.all(keys.map((key) => this.#end(key, { user })))
     const ended = keys.filter((_, i) => ends[i] !== null && ends[i] !== ANOTHERS)
     for (const key of ended) onEnded?.(key)
     // Where there was none there is a tombstone now, so none can begin there either.

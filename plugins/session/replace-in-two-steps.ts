@@ -1,4 +1,4 @@
-import { hasFields, successorLimit, successorOf, type Replaced, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type UserLimit } from './store.js'
+import { continuationOf, hasFields, successorLimit, successorOf, type Replaced, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type UserLimit } from './store.js'
 
 /**
  * The `replace` of a store that cannot reach two keys in one atomic step: a store passes itself and hands on the other
@@ -43,7 +43,7 @@ async function endPredecessor (
   change: SessionReplacement,
   begun: SessionRecord
 ): Promise<Replaced> {
-  const last = await store.remove(key)
+  const last = await store.remove(key, continuationOf(nextKey, begun, change))
   if (last === null) {
     await store.remove(nextKey)
     return { outcome: 'gone' }
@@ -54,8 +54,8 @@ async function endPredecessor (
     return { outcome: 'replaced', last, next: null }
   }
   const late = changesBetween(begun, next)
-  // If the successor has ended by now, it has been replaced and has then ended.
-  if (late !== null) await store.patch(nextKey, late)
+  // Another call may have ended the successor by now, such as the end of every session of its user.
+  if (late !== null && !await store.patch(nextKey, late)) return { outcome: 'gone' }
   return { outcome: 'replaced', last, next }
 }
 

@@ -64,8 +64,16 @@ export interface SessionStore {
    *
    * @returns the record as it was at its end, or null if there was no live one. Whoever gets the record is the one
    * that ended the session, which is what makes a renewal lose nothing and never revive a session that ended meanwhile.
+   * @param nextKey where the session continues: the answer of {@link successor} from now on, if this call has ended it.
    */
-  remove (key: string): MaybePromise<SessionRecord | null>
+  remove (key: string, nextKey?: string): MaybePromise<SessionRecord | null>
+
+  /**
+   * Tells under which key a session continues that {@link replace} has ended without `createdAt`: a logout with the former
+   * ID, at the same time as the renewal, then ends the session as it is now. Null if it does not continue. Known for as
+   * long as the tombstone is. A store may lack this; then such a logout does not reach the renewed session.
+   */
+  successor? (key: string): MaybePromise<string | null>
 
   /**
    * Ends the session under `key` and begins its successor under `nextKey`, from the last record as it is at that moment:
@@ -193,6 +201,11 @@ export interface StoreOptions {
   now: () => number
   /** JSON bytes that the fields of one session may take. */
   maxBytes: number
+}
+
+/** What {@link SessionStore.successor} is to tell of a replaced session: a login begins another one, anything else continues it. */
+export function continuationOf (nextKey: string, next: SessionRecord, { createdAt }: SessionReplacement): string | undefined {
+  return createdAt === undefined && hasFields(next) ? nextKey : undefined
 }
 
 /** The record with the changes in it. Every store patches through this, so that they cannot differ. */

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, Hatcheck } from 'fastify'
 import type { SessionEmitter } from './events.js'
-import type { SessionStore } from './store.js'
+import type { SessionStore, StoredSession } from './store.js'
 
 /** How often expired records are looked for. */
 const SWEEP_EVERY_MS = 60_000
@@ -52,10 +52,10 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
   /** Each on its own: one that cannot be ended keeps no other from it. */
   async function endNow (key: string): Promise<void> {
     try {
-      const last = await store.remove(key)
+      const ended = await endIn(store, key)
       discarded.delete(key)
       if (!refused.delete(key)) return
-      if (last !== null) emitter.tell('destroyed', key, last.user)
+      if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user)
       log.info('the end of a session is stored now')
     } catch (error) {
       log.debug({ err: error }, 'the end of a session still cannot be stored')
@@ -76,6 +76,22 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
       clearInterval(retrying)
     }
   }
+}
+
+/**
+ * Ends a session, or the one that it has become: another request may have renewed it, and may not have been answered yet.
+ *
+ * @returns the session as it was at its end, or null if there was none.
+ */
+export async function endIn (store: SessionStore, key: string): Promise<StoredSession | null> {
+  const record = await store.remove(key)
+  if (record !== null) return { key, record }
+  const nextKey = await successorIn(store, key)
+  return nextKey === null ? null : await endIn(store, nextKey)
+}
+
+export async function successorIn (store: SessionStore, key: string): Promise<string | null> {
+  return await store.successor?.(key) ?? null
 }
 
 function * batchesOf<T> (items: readonly T[], size: number): Generator<T[]> {

@@ -4,7 +4,7 @@ import type { SessionEmitter } from './events.js'
 import type { Stored } from './plan.js'
 import { withChanges, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type UserLimit } from './store.js'
 import type { Ticket } from './ticket.js'
-import type { Upkeep } from './upkeep.js'
+import { endIn, successorIn, type Upkeep } from './upkeep.js'
 
 export interface WriterOptions {
   readonly store: SessionStore
@@ -82,9 +82,9 @@ export class Writer {
     let isConfirmed = true
     for (const key of keys) {
       try {
-        if (key !== stored?.ticket.key && !upkeep.isRefused(key) && await store.read(key) === null) continue
-        const last = await store.remove(key)
-        if (last !== null) emitter.tell('destroyed', key, last.user, request)
+        if (key !== stored?.ticket.key && !upkeep.isRefused(key) && await store.read(key) === null && await successorIn(store, key) === null) continue
+        const ended = await endIn(store, key)
+        if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user, request)
       } catch (error) {
         upkeep.refuse(key)
         request.log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
