@@ -314,9 +314,9 @@ test('the Redis store', needs('redis-server'), async (t) => {
       t.ok([[replaced], [replaced, replaced + 1], [replaced + 1]].some((expected) => expected.join() === numbers.join()), `the last that was acknowledged is ${replaced}; ${numbers.join(' and ')} live`)
       first = numbers[0] as number
       t.ok(Number((await store.read(`key${first}`))?.fields['count']) >= patched, 'with the last change that was acknowledged')
-      // Its successor has begun, and nobody knows it.
-      if (numbers.length > 1) await store.remove(`key${numbers[1]}`)
       if (numbers.length > 1) {
+        // Its successor has begun, and no client knows it.
+        await store.remove(`key${numbers[1]}`)
         await store.replace(`key${first}`, `key${first + 2}`, replacementOf())
         first += 2
       }

@@ -78,7 +78,7 @@ export interface SessionStore {
   /**
    * Ends the session under `key` and begins its successor under `nextKey`, from the last record as it is at that moment:
    * a change that another request makes in the meantime either goes along or is refused. `key` gets a tombstone. Of
-   * several calls at once for one `key`, exactly one answers `replaced`.
+   * several calls at once for one `key`, at most one answers `replaced`.
    *
    * The answer comes when both the end and the beginning are durable. A store that reaches both keys in one step does
    * both in one atomic step. Any other store begins the successor first and then ends the predecessor, as
