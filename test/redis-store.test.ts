@@ -268,7 +268,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     await store.replace('two', 'three', replacementOf({ user: 'Sally' }))
     await eventually(t, 'Harry has none', async () => await raw.zcard('hatcheck:user:Harry') === 0)
     t.strictSame(await raw.zrange('hatcheck:user:Sally', 0, '-1'), ['three'])
-    t.strictSame(Object.keys(await raw.hgetall('hatcheck:session:two')), ['endedAt'], 'nothing of the predecessor is left')
+    t.strictSame(Object.keys(await raw.hgetall('hatcheck:session:two')), ['endedAt', 'nextKey'], 'nothing of the predecessor is left')
   })
 
   check('a replacement whose successor cannot be stored changes nothing', async (t, { raw, store }) => {

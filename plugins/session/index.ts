@@ -277,7 +277,7 @@ export default fp(async function session (fastify) {
       const lifetime = lifetimeOf(session)
       const maxAge = lifetime === null ? {} : { maxAge: Math.ceil(lifetime.left / 1000) }
       hatcheck.setCookie(reply, name, session.signedId, { ...attributes, ...maxAge })
-    } else if (cookieValues(request.headers.cookie ?? '', name).length > 0) {
+    } else if (session.cookie === 'clear' && cookieValues(request.headers.cookie ?? '', name).length > 0) {
       hatcheck.clearCookie(reply, name, attributes)
     } else {
       hatcheck.dropCookie(reply, name)

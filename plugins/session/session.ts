@@ -311,6 +311,14 @@ export class Session {
     for (const other of others) this.#request.log.error({ err: other }, 'a call on the session failed')
     if (error !== undefined) throw error
     await this.#commitValues()
+    await this.#withdrawDeadCookie()
+  }
+
+  /** Another request may have ended the session since a call has made its cookie, and the browser may have a newer one. */
+  async #withdrawDeadCookie (): Promise<void> {
+    if (this.cookie !== 'set' || this.#stored === null) return
+    const isDead = await this.#context.read(this.#stored).then((record) => record === null, () => false)
+    if (isDead) this.#sendCookie('keep')
   }
 
   #commitValues (): MaybePromise<void> {
@@ -440,7 +448,7 @@ export class Session {
     })
   }
 
-  #sendCookie (cookie: 'set' | 'clear'): void {
+  #sendCookie (cookie: Session['cookie']): void {
     this.cookie = cookie
     if (this.#reply !== null) this.#context.sendCookie(this, this.#reply)
   }

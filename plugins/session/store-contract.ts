@@ -450,6 +450,34 @@ export function storeContract (test: DefineTest, open: OpenStore, { sweeps = tru
     equal(await store.count(), 0)
   })
 
+  check('successor tells where a session continues that was renewed, and of no other end', async (store, clock) => {
+    if (store.successor === undefined) return
+    for (const key of ['renewed', 'renewed too', 'logged in', 'removed', 'emptied', 'lives']) await store.create(key, recordOf({ user: 'Harry' }))
+    await store.replace('renewed', 'next', replacementOf())
+    await store.replace('renewed too', 'its next', replacementOf({ user: null }))
+    await store.replace('logged in', 'another', replacementOf({ createdAt: START, permanent: false, user: 'Harry' }))
+    await store.replace('emptied', 'none', replacementOf({ keep: [] }))
+    await store.remove('removed')
+    equal(await store.successor('renewed'), 'next')
+    equal(await store.successor('renewed too'), 'its next')
+    for (const key of ['logged in', 'removed', 'emptied', 'lives', 'next', 'never was']) equal(await store.successor(key), null, key)
+    await store.remove('renewed', 'a later end')
+    equal(await store.successor('renewed'), 'next', 'the first end counts')
+    await store.remove('next')
+    equal(await store.successor('renewed'), 'next', 'also when that has ended')
+    clock.time = START + TOMBSTONE_MS - 1
+    while (await store.sweep(5) > 0);
+    equal(await store.successor('renewed'), 'next', 'as long as a request may take')
+  })
+
+  check('remove takes note of where the session continues', async (store) => {
+    if (store.successor === undefined) return
+    await store.create('one', recordOf())
+    notEqual(await store.remove('one', 'two'), null)
+    equal(await store.successor('one'), 'two')
+    equal(await store.remove('never was', 'three'), null)
+  })
+
   check('count tells the live records and the expired ones that no sweep has come to', async (store, clock) => {
     equal(await store.count(), 0)
     await store.create('one', recordOf())
