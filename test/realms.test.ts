@@ -147,7 +147,7 @@ for (const [kind, open] of Object.entries(shared)) {
         t.equal(await area.userBy(cookie), 'root')
       }
       await endAll()
-      for (const area of [shop, office]) {
+      for (const area of all) {
         for (const other of all) t.equal(await area.login(`root\0${other.name}`), '', 'such a name cannot log in')
       }
       for (const area of all) t.strictSame(await area.scope.sessions.ofUser('root'), [])
