@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { Calls } from '../common/calls.js'
 import { expiryOf } from '../common/clock.js'
+import { namesRealm } from '../common/realm.js'
 import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadError } from './errors.js'
 import { assertValue, createFacade, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
@@ -493,7 +494,7 @@ export class Session {
   }
 }
 
-/** NUL keeps the names of realms apart in an index; half a surrogate pair is no text. */
+/** Half a surrogate pair is no text. */
 function assertUser (user: unknown): asserts user is string {
-  if (typeof user !== 'string' || user === '' || /[\0\p{Cs}]/u.test(user)) throw new TypeError('request.login needs the name of a user: text that is not empty, well formed, and without NUL.')
+  if (typeof user !== 'string' || user === '' || /\p{Cs}/u.test(user) || namesRealm(user)) throw new TypeError('request.login needs the name of a user')
 }
