@@ -71,7 +71,7 @@ export default fp(async function auth (fastify) {
     await request.logout()
     return false
   }
-  if (config.routes && config.authenticate === undefined && accounts === undefined) {
+  if ((config.hasRoute('login') || config.hasRoute('sessions')) && config.authenticate === undefined && accounts === undefined) {
     throw new ConfigError('authenticate is required beside routes: a session store of your own keeps no accounts.')
   }
 
@@ -90,10 +90,10 @@ export default fp(async function auth (fastify) {
   fastify.decorate('requireLogin', async function requireLogin (request: FastifyRequest, reply: FastifyReply) {
     if (request.user !== null) return undefined
     const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html')
-    if (!config.routes || !isPage) {
+    if (!config.hasRoute('login') || !isPage) {
       hatcheck.audit('authz_fail', request, { reason: 'login_required' })
       throw new LoginRequiredError()
     }
-    return await reply.redirect(`${config.prefix}/login?next=${encodeURIComponent(request.url)}`, 303)
+    return await reply.redirect(`${config.base}/login?next=${encodeURIComponent(request.url)}`, 303)
   })
 }, { name: 'auth', dependencies: ['config', 'session', 'accounts', 'audit', 'throttle'] })

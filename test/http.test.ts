@@ -2,8 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions, type HTTPMeth
 import { METHODS, maxHeaderSize } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
-import { hatcheck, hatcheckService, type HatcheckOptions } from '../app.js'
-import type { Mode } from '../plugins/config/resolve.js'
+import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
 import { holdToContract } from './contract-net.js'
 import { Client, sessionCookieOf, testKey } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
@@ -244,7 +243,7 @@ test('a login is a form or a JSON object by its type, and nothing else is one', 
 })
 
 test('who is not the trusted proxy can say nothing about the connection', async (t) => {
-  const options: HatcheckOptions & { mode: 'service' } = { mode: 'service', sessionCookieSecure: 'auto', authenticate }
+  const options: ServiceOptions = { mode: 'service', sessionCookieSecure: 'auto', authenticate }
   const spoofed = {
     'x-forwarded-proto': 'https',
     'x-forwarded-host': 'evil.example',
@@ -346,7 +345,7 @@ test('what is no request ends the connection, makes no session, and harms nobody
 })
 
 /** The service and the addresses that its router has. */
-async function serve (t: Test, options: HatcheckOptions & { mode: Exclude<Mode, 'plugin'> }, server: FastifyServerOptions = {}): Promise<{ fastify: FastifyInstance, paths: string[] }> {
+async function serve (t: Test, options: ServiceOptions, server: FastifyServerOptions = {}): Promise<{ fastify: FastifyInstance, paths: string[] }> {
   const paths = new Set<string>()
   const fastify = Fastify({
     ...server,

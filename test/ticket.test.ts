@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret, secretsOf } from '../plugins/session/secrets.js'
 import { cookieValues, createTicketOffice, deriveKey, storeKey } from '../plugins/session/ticket.js'
 import { Client, buildHost, testKey } from './helper.js'
@@ -436,7 +436,8 @@ test('the service on loopback makes its own key, and keeps it', async (t) => {
   const [second] = secretsOf(service)
   t.ok(first?.equals(second as Buffer))
   t.equal(first?.length, 43)
-  const [file = '', ...others] = readdirSync(dataDir)
+  const [ignored, file = '', ...others] = readdirSync(dataDir).sort()
+  t.equal(ignored, '.gitignore')
   t.strictSame(others, [], 'no draft is left')
   t.equal(statSync(join(dataDir, file)).mode & 0o777, 0o600)
   t.equal(statSync(dataDir).mode & 0o777, 0o700)

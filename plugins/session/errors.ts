@@ -33,9 +33,8 @@ export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPOR
   'session.%s is not supported by hatcheck: %s.', 500)
 
 /** A Secure cookie cannot travel over http: the browser would drop it in silence. */
-export const InsecureTransportError = createError('HATCHECK_INSECURE_TRANSPORT',
-  'The session cookie is Secure but this connection is plain http, so the browser would drop it. ' +
-  'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.', 400)
+export const InsecureTransportError = createError<[string]>('HATCHECK_INSECURE_TRANSPORT',
+  'The session cookie is Secure but this connection is plain http, so the browser would drop it. %s', 400)
 
 /** Retry-After of every 503, in seconds. */
 const RETRY_SECONDS = '1'

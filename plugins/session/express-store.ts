@@ -103,7 +103,7 @@ class ExpressStore implements SessionStore {
   /** key → until when, in ms; the oldest first */
   readonly #tombstones = new Map<string, number>()
 
-  constructor (store: ExpressSessionStore, { now = Date.now, maxBytes = 16_384, keepsLimit = false, ...limits }: ExpressStoreOptions) {
+  constructor (store: ExpressSessionStore, { now = () => Date.now(), maxBytes = 16_384, keepsLimit = false, ...limits }: ExpressStoreOptions) {
     this.keepsLimit = keepsLimit
     this.#store = store
     this.#options = { now, maxBytes }
