@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { readFileSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import Fastify from 'fastify'
 import { test, type Test } from 'tap'
 import { hatcheck, type HatcheckOptions } from '../app.js'
@@ -112,6 +113,76 @@ test('every option has its rule, under the name that the caller knows it by', as
     const [option] = Object.keys(options)
     t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'), { code: 'HATCHECK_CONFIG', message: new RegExp(`^${option} must .*; got ".*"\\.$`) })
   }
+})
+
+test('a default lifetime gives way to the idle timeout that is set, and the other way round', async (t) => {
+  const HOUR = 3_600
+  const DAY = 24 * HOUR
+  const cases: Array<[GivenOptions, browser: [idle: number, lifetime: number], permanent: [idle: number, lifetime: number]]> = [
+    [{}, [HOUR, DAY], [14 * DAY, 30 * DAY]],
+    [{ sessionLifetime: 60 }, [60, 60], [14 * DAY, 30 * DAY]],
+    [{ sessionLifetime: '3599' }, [3_599, 3_599], [14 * DAY, 30 * DAY]],
+    [{ sessionLifetime: 2 * HOUR }, [HOUR, 2 * HOUR], [14 * DAY, 30 * DAY]],
+    [{ sessionIdleTimeout: 2 * DAY }, [2 * DAY, 2 * DAY], [14 * DAY, 30 * DAY]],
+    [{ sessionIdleTimeout: 60 }, [60, DAY], [14 * DAY, 30 * DAY]],
+    [{ permanentSessionLifetime: HOUR }, [HOUR, DAY], [HOUR, HOUR]],
+    [{ permanentSessionIdleTimeout: '5184000' }, [HOUR, DAY], [60 * DAY, 60 * DAY]],
+    [{ sessionLifetime: 60, permanentSessionLifetime: 1 }, [60, 60], [1, 1]],
+    [{ sessionIdleTimeout: 60, sessionLifetime: 60 }, [60, 60], [14 * DAY, 30 * DAY]]
+  ]
+  for (const [options, browser, permanent] of cases) {
+    for (const mode of ['plugin', 'service', 'demo'] as const) {
+      const { lifetimes } = resolveConfig({ secretKey: testKey, ...options }, mode)
+      t.same([lifetimes.browser, lifetimes.permanent].map(({ idleSeconds, lifetimeSeconds }) => [idleSeconds, lifetimeSeconds]), [browser, permanent], JSON.stringify(options))
+    }
+  }
+})
+
+test('what the types refuse, the start refuses, by the name of the option and with its rule', async (t) => {
+  const oddities = [null, {}, [], [1], Symbol('x'), () => 'x', new Date(0), 10n]
+  const rules: Record<string, { rule: RegExp, values: unknown[] }> = {
+    secretKey: { rule: /must be text or bytes, not \w+\./, values: [...oddities, 5, true, new ArrayBuffer(64)] },
+    secretKeyFile: { rule: /must (?:be text|not be empty); got /, values: [...oddities, 5, true, ''] },
+    secretKeyFallbacks: { rule: /must be (?:a list, or text with commas|text or bytes, not)/, values: [null, {}, 5, true, [5], [null]] },
+    sessionStore: { rule: /must be a url or a session store, not |must keep the contract of SessionStore/, values: [...oddities, 5, true] },
+    dataDir: { rule: /must (?:be text|not be empty); got /, values: [...oddities, 5, true, ''] },
+    sessionCookieName: { rule: /must be /, values: [...oddities, 5, true, '', 'a b', 'a='] },
+    sessionCookieDomain: { rule: /must be /, values: [...oddities, 5, true, '', 'a/b'] },
+    sessionCookiePath: { rule: /must be /, values: [...oddities, 5, true, '', 'app'] },
+    sessionCookieSecure: { rule: /must be one of true, false, auto; got /, values: [...oddities, 5, 1, '', 'yes', 'TRUE', 'local'] },
+    sessionCookieSamesite: { rule: /must be one of lax, strict, none; got /, values: [...oddities, 5, true, '', 'laxx'] },
+    sessionCookiePartitioned: { rule: /must be a boolean; got /, values: [...oddities, 5, 1, 0, '', 'yes', 'TRUE'] },
+    ...Object.fromEntries(['sessionIdleTimeout', 'sessionLifetime', 'permanentSessionIdleTimeout', 'permanentSessionLifetime', 'sessionMaxBytes', 'sessionsPerUser', 'passwordMinLength'].map((option) =>
+      [option, { rule: /must be (?:a whole number in plain digits|at (?:least|most) \d+); got /, values: [...oddities, true, '', 'soon', '1e3', NaN, Infinity, 1.5, -1] }])),
+    signup: { rule: /must be one of open, closed; got /, values: [...oddities, 5, true, '', 'opne', 'OPEN'] },
+    allowedOrigins: { rule: /must be (?:a list, or text with commas|origins such as)/, values: [null, {}, 5, true, [5], [['https://a.example.com']], [null], [new URL('https://a.example.com')]] },
+    authenticate: { rule: /must be a function: \(name, password, request\) => \{ name \} or null; got /, values: [null, {}, [], 'x', 5, true, Promise.resolve()] },
+    routes: { rule: /must be true, false or a list of home, login, logout, sessions, password, verify[;]/, values: [null, {}, 5, 'true', 'login', ['logni'], ['login', 5], ['session'], ['health'], [null], new Set(['login'])] },
+    prefix: { rule: /must be (?:text|a path such as \/auth, without a slash at the end); got /, values: [...oddities, 5, true, 'auth', '/auth/', '/', '//a', '/a?b', '/a#b', '/a b'] },
+    now: { rule: /must be a function that returns the time in ms since the epoch; (?:got|it returned) /, values: [null, {}, 5, 'x', true, () => 'x', () => NaN, () => undefined, () => new Date(), async () => 5, () => 5n] }
+  }
+  for (const [option, { rule, values }] of Object.entries(rules)) {
+    for (const value of values) {
+      const start = async (): Promise<unknown> => {
+        const fastify = Fastify()
+        try {
+          return await fastify.register(hatcheck, { ...option === 'secretKeyFile' ? {} : { secretKey: testKey }, sessionStore: 'memory:', [option]: value } as never)
+        } finally {
+          await fastify.close()
+        }
+      }
+      await t.rejects(start(), { code: 'HATCHECK_CONFIG', message: new RegExp(`^${option} ${rule.source}`) }, `${option}: ${inspect(value)}`)
+    }
+  }
+  for (const options of [{ prefix: undefined }, { prefix: '' }, { sessionCookiePartitioned: 'true', sessionCookieSecure: 'true' }, { sessionsPerUser: '5' }, { authenticate: undefined }, { now: Date.now }, { routes: [] }]) {
+    t.doesNotThrow(() => resolveConfig({ secretKey: testKey, ...options } as GivenOptions, 'plugin'), inspect(options))
+  }
+})
+
+test('what only the service has is no option of an application', async (t) => {
+  t.throws(() => resolveConfig({ secretKey: testKey, hsts: 'off' }, 'plugin'), { code: 'HATCHECK_CONFIG', message: 'hsts is an option of the service alone: an application sets this itself.' })
+  t.equal(readEnvironment({ HSTS: 'host' }).options.hsts, 'host')
+  t.throws(() => resolveConfig(readEnvironment({ HSTS: 'yes' }).options, 'service'), { message: 'HSTS must be one of off, host, subdomains; got "yes".' })
 })
 
 test('what can be held is not refused', async (t) => {

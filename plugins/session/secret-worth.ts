@@ -1,30 +1,37 @@
 /**
- * Words of keys that people make up, and whole keys that stand in the documentation of session libraries. All in lower case;
- * a longer one comes before its parts.
+ * Whole keys that stand in the documentation of session libraries, in lower case: of @fastify/session, @fastify/secure-session,
+ * express-session, iron-session, @hapi/cookie, @hapi/yar, Flask and jwt.io.
  */
-const WELL_KNOWN = [
-  // @fastify/session, @fastify/secure-session, express-session, iron-session, @hapi/cookie, @hapi/yar, Flask, jwt.io, Django, Rails, Next.js
+const SAMPLES = [
   'a secret with minimum length of 32 characters', 'averylogphrasebiggerthanthirtytwochars', 'keyboard cat',
   'complex_password_at_least_32_characters_long', '!wsyhfa*c2u6nz=bu^%a@^f#sf3&ksr6', 'the-password-must-be-at-least-32-characters-long',
   '192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf', '_5#y2l"f4q8z\\n\\xec]/', '_5#y2l"f4q8z\n\xec]/', 'a0zr98j/3yx r~xhh!jmn]lwx/,?rt',
-  'a-string-secret-at-least-256-bits-long', 'your-256-bit-secret', 'correct horse battery staple', 'the quick brown fox jumps over the lazy dog',
-  'lorem ipsum dolor sit amet consectetur adipiscing elit', 'p4ssw0rd', 'passw0rd', 'pa55word', 's3cr3t', 's3cret', 'secr3t', 'ch4ng3', 'l33t',
-  // Words, as they stand in such keys
-  'about', 'access', 'account', 'actually', 'admin', 'after', 'again', 'always', 'another', 'anything', 'apple', 'application', 'assword', 'attempt', 'auth', 'authentication', 'banana',
-  'battery', 'because', 'before', 'best', 'better', 'bigger', 'bits', 'bytes', 'cannot', 'case', 'change', 'changed', 'changeit', 'changeme', 'changethis', 'char', 'character', 'characters', 'chars',
-  'client', 'code', 'config', 'cookie', 'cookies', 'correct', 'could', 'crypto', 'database', 'debug', 'default', 'demo', 'deploy', 'dev', 'development', 'devel', 'does', 'dont', 'dragon', 'dummy', 'easy',
-  'encryption', 'enough', 'environment', 'ever', 'every', 'example', 'express', 'fastify', 'fake', 'file', 'first', 'flask', 'foobar', 'from', 'generate', 'generated', 'good', 'guess', 'guessed', 'hatcheck', 'have',
-  'hello', 'here', 'hidden', 'hmac', 'horse', 'important', 'insecure', 'insert', 'into', 'iron', 'just', 'keep', 'keyboard', 'length', 'least', 'letmein', 'letter', 'letters', 'like', 'local', 'localhost', 'login', 'long',
-  'longer', 'made', 'make', 'master', 'maybe', 'minimum', 'monkey', 'more', 'most', 'must', 'name', 'need', 'needs', 'never', 'next', 'node', 'nobody', 'nothing', 'number', 'only', 'other', 'over', 'pass', 'passphrase',
-  'password', 'passwort', 'phrase', 'placeholder', 'please', 'private', 'prod', 'production', 'project', 'public', 'qwerty', 'random', 'randomly', 'really', 'replace', 'replacement', 'replaced', 'safe', 'salt', 'sample',
-  'secret', 'secrets', 'secure', 'security', 'server', 'service', 'session', 'sessions', 'shared', 'should', 'shhh', 'sign', 'signing', 'simple', 'site', 'some', 'somebody', 'something', 'staging', 'staple', 'store', 'string',
-  'strong', 'stronger', 'sufficiently', 'super', 'sure', 'temp', 'temporary', 'test', 'testing', 'tests', 'text', 'than', 'that', 'then', 'there', 'these', 'thing', 'this', 'thirty', 'those', 'time', 'todo', 'token', 'tokens', 'true',
-  'tutorial', 'ultra', 'unique', 'used', 'user', 'users', 'using', 'value', 'very', 'want', 'webapp', 'website', 'welcome', 'what', 'when', 'which', 'will', 'with', 'without', 'word', 'words', 'world', 'would', 'write', 'xxxx', 'your', 'yours',
-  'and', 'any', 'api', 'app', 'are', 'but', 'can', 'cat', 'for', 'has', 'jwt', 'key', 'keys', 'not', 'one', 'our', 'put', 'pwd', 'set', 'the', 'too', 'two', 'use', 'web', 'you'
-].sort((a, b) => b.length - a.length)
+  'a-string-secret-at-least-256-bits-long', 'your-256-bit-secret'
+]
 
-/** With the signs beside it, which stand between words. */
-const wellKnown = new RegExp(`[ -/:-@_]?(?:${WELL_KNOWN.map((word) => word.replace(/[^a-z0-9]/g, '\\$&')).join('|')})[ -/:-@_]?`, 'g')
+/** Phrases and words of keys that people make up. */
+const WORDS = [
+  'correct horse battery staple',
+  'the quick brown fox jumps over the lazy dog',
+  'lorem ipsum dolor sit amet consectetur adipiscing elit',
+  ...`
+    about access account actually admin after again always and another any anything api app apple application are attempt auth authentication banana
+    battery because before best better bigger bits but bytes can cannot case cat ch4ng3 change changed changeit changeme changethis char character
+    characters chars client code config cookie cookies correct could crypto database debug default demo deploy dev devel development does dont dragon
+    dummy easy encryption enough environment ever every example express fake fastify file first flask foobar for from generate generated good guess
+    guessed has hatcheck have hello here hidden hmac horse important insecure insert into iron just jwt keep key keyboard keys l33t least length letmein
+    letter letters like local localhost login long longer made make master maybe minimum monkey more most must name need needs never next nobody node not
+    nothing number one only other our over p4ssw0rd pa55word pass passphrase passw0rd password phrase placeholder please private prod production project
+    public put pwd qwerty random randomly really replace replaced replacement s3cr3t s3cret safe salt sample secr3t secret secrets secure security server
+    service session sessions set shared shhh should sign signing simple site some somebody something staging staple store string strong stronger
+    sufficiently super sure temp temporary test testing tests text than that the then there these thing thirty this those time todo token tokens too true
+    tutorial two ultra unique use used user users using value very want web webapp website welcome what when which will with without word words world
+    would write you your yours
+  `.trim().split(/\s+/)
+]
+
+/** A word goes with the signs beside it, which stand between words. */
+const wellKnown = new RegExp(`${anyOf(SAMPLES)}|[ -/:-@_]?${anyOf(WORDS)}[ -/:-@_]?`, 'g')
 
 /** Rows that a hand follows over the keyboard, and the alphabet. */
 const ROWS = ['qwertyuiop', 'asdfghjkl', 'zxcvbnm', 'qwertzuiop', '1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p', '1q2w3e4r5t6y7u8i9o0p', 'abcdefghijklmnopqrstuvwxyz', '01234567890']
@@ -62,6 +69,12 @@ function matchAt (text: string, at: number): number {
   let from = at - 1
   while (at + length <= text.length && (from = text.lastIndexOf(text.slice(at, at + length), from)) !== -1) length++
   return length === SHORTEST_MATCH ? 0 : length - 1
+}
+
+/** The longest first: it may begin with another. */
+function anyOf (texts: readonly string[]): string {
+  const longestFirst = [...texts].sort((a, b) => b.length - a.length)
+  return `(?:${longestFirst.map((text) => text.replace(/[^a-z0-9]/g, '\\$&')).join('|')})`
 }
 
 /** From each byte to the next, so that 0123 and abcd are the same. */
