@@ -1,9 +1,12 @@
-import { open } from 'lmdb'
-import { accessSync, constants, mkdirSync } from 'node:fs'
+import { open, type RootDatabase } from 'lmdb'
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { LmdbAccounts } from '../accounts/lmdb-accounts.js'
 import { ConfigError } from '../config/resolve.js'
 import { LmdbStore } from '../session/lmdb-store.js'
 import { LmdbAttempts } from '../throttle/lmdb-attempts.js'
+import { checkLmdbFiles } from './lmdb-check.js'
+import { assertOneNamespace, hasOpen } from './lmdb-processes.js'
 import { corruptionLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
 /** Room for what is there now and what is to come. */
@@ -11,7 +14,7 @@ const MOST_DATABASES = 16
 /** The mode of files that LMDB creates, an option that its types have left out: the folder may be open to others. */
 const FOR_THE_OWNER = { permissionsMode: 0o600 }
 
-/** @throws ConfigError if the folder cannot be written. */
+/** @throws ConfigError if the folder cannot be written, or if its files are no sound LMDB database that this process can use. */
 export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Storage {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -19,8 +22,8 @@ export function openLmdb (folder: string, options: StorageOptions, log: StorageL
   } catch (error) {
     throw new ConfigError(`The data folder cannot be written (DATA_DIR, SESSION_STORE): ${(error as Error).message}.`)
   }
-  const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
-  const sessions = new LmdbStore(env, { ...options, onCorrupt: corruptionLog(log) })
+  const env = openEnvironment(folder)
+  const sessions = new LmdbStore(env, { ...options, onCorrupt: corruptionLog(log), assertInPlace: placeOf(folder) })
   return {
     sessions,
     accounts: new LmdbAccounts(env),
@@ -31,4 +34,40 @@ export function openLmdb (folder: string, options: StorageOptions, log: StorageL
       await env.close()
     }
   }
+}
+
+function openEnvironment (folder: string): RootDatabase {
+  checkLmdbFiles(folder)
+  const lock = join(folder, 'lock.mdb')
+  const wasOpen = hasOpen('self', lock) !== false
+  const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
+  try {
+    assertOneNamespace(env, folder, lock, wasOpen)
+    // A first read, so that other processes see this one, and what cannot be read is known now.
+    env.get('')
+    return env
+  } catch (error) {
+    env.close().catch(() => {})
+    throw error instanceof ConfigError ? error : new ConfigError(`${folder} cannot be read: ${(error as Error).message}.`)
+  }
+}
+
+/** Answers a function that throws once the files of the folder are not those that are there now. */
+function placeOf (folder: string): () => void {
+  const files = ['data.mdb', 'lock.mdb'].map((name) => {
+    const file = join(folder, name)
+    return { file, opened: identityOf(file) }
+  })
+  return () => {
+    for (const { file, opened } of files) {
+      const found = identityOf(file)
+      if (found === undefined) throw new Error(`${file} is missing: it was deleted or moved while it was open. Put it back, or restart hatcheck`)
+      if (found !== opened) throw new Error(`${file} is another file than the one that is open. Put that back, or restart hatcheck`)
+    }
+  }
+}
+
+function identityOf (file: string): string | undefined {
+  const stats = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return stats && `${stats.dev}:${stats.ino}`
 }
