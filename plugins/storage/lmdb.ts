@@ -5,14 +5,18 @@ import { LmdbAccounts } from '../accounts/lmdb-accounts.js'
 import { ConfigError } from '../config/resolve.js'
 import { LmdbStore } from '../session/lmdb-store.js'
 import { LmdbAttempts } from '../throttle/lmdb-attempts.js'
+import { FORMATS, assertKnownFormats } from './formats.js'
 import { checkLmdbFiles } from './lmdb-check.js'
 import { assertOneNamespace, hasOpen } from './lmdb-processes.js'
-import { corruptionLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
+import { LmdbWriter } from './lmdb-writer.js'
+import { corruptionLog, unknownFormatLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
 /** Room for what is there now and what is to come. */
 const MOST_DATABASES = 16
 /** The mode of files that LMDB creates, an option that its types have left out: the folder may be open to others. */
 const FOR_THE_OWNER = { permissionsMode: 0o600 }
+/** Where the formats are noted, beside the names of the databases. */
+const FORMATS_KEY = 'hatcheck formats'
 
 /** @throws ConfigError if the folder cannot be written, or if its files are no sound LMDB database that this process can use. */
 export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Storage {
@@ -22,34 +26,47 @@ export function openLmdb (folder: string, options: StorageOptions, log: StorageL
   } catch (error) {
     throw new ConfigError(`The data folder cannot be written (DATA_DIR, SESSION_STORE): ${(error as Error).message}.`)
   }
-  const env = openEnvironment(folder)
-  const sessions = new LmdbStore(env, { ...options, onCorrupt: corruptionLog(log), assertInPlace: placeOf(folder) })
-  return {
-    sessions,
-    accounts: new LmdbAccounts(env),
-    attempts: new LmdbAttempts(env),
-    description: `lmdb:${folder}`,
-    async close () {
-      await sessions.close()
-      await env.close()
-    }
-  }
-}
-
-function openEnvironment (folder: string): RootDatabase {
   checkLmdbFiles(folder)
   const lock = join(folder, 'lock.mdb')
   const wasOpen = hasOpen('self', lock) !== false
   const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
   try {
     assertOneNamespace(env, folder, lock, wasOpen)
-    // A first read, so that other processes see this one, and what cannot be read is known now.
-    env.get('')
-    return env
+    assertKnownFormats(env.get(FORMATS_KEY) ?? {}, folder)
+    return storageIn(env, folder, options, log)
   } catch (error) {
     env.close().catch(() => {})
-    throw error instanceof ConfigError ? error : new ConfigError(`${folder} cannot be read: ${(error as Error).message}.`)
+    throw error instanceof ConfigError ? error : new ConfigError(`${folder} cannot be read: ${reasonOf(error as Error)}.`)
   }
+}
+
+function storageIn (env: RootDatabase, folder: string, options: StorageOptions, log: StorageLog): Storage {
+  const noting = noteFormats(env)
+  const sessions = new LmdbStore(env, { ...options, onCorrupt: corruptionLog(log), assertInPlace: placeOf(folder) })
+  const storage = {
+    sessions,
+    accounts: new LmdbAccounts(env, unknownFormatLog(log)),
+    attempts: new LmdbAttempts(env),
+    description: `lmdb:${folder}`,
+    async close () {
+      await noting
+      await sessions.close()
+      await env.close()
+    }
+  }
+  // After the last database is opened: the read makes this process a reader, which processes of other namespaces look for.
+  sessions.ping()
+  return storage
+}
+
+function reasonOf ({ message, cause }: Error): string {
+  return cause instanceof Error ? cause.message : message
+}
+
+/** Without the note the formats count as those of today, so a disk that is full does not keep the service from starting. */
+async function noteFormats (env: RootDatabase): Promise<void> {
+  if (env.get(FORMATS_KEY) !== undefined) return
+  await new LmdbWriter(env).write('formats', false, () => { env.put(FORMATS_KEY, FORMATS) }).catch(() => {})
 }
 
 /** Answers a function that throws once the files of the folder are not those that are there now. */
