@@ -54,6 +54,7 @@ Environment (also from a file .env in this folder)
 
 The user, sessions and backup commands work on the same DATA_DIR and SESSION_STORE as the service, also while it runs.
 Handles are those on its pages and in its log, so "list" and "revoke" need the same SECRET_KEY.
+Sessions are those of one realm: a service with a REALM or SESSION_COOKIE_NAME needs the same one here.
 
 Examples
   hatcheck                                                 try it: http://127.0.0.1:3000, demo mode
@@ -190,7 +191,7 @@ function handlesOf (config: Config): (key: string) => string {
   const file = keyFileOf(config)
   // Only the service makes one: another key would give other handles.
   if (file !== undefined && !existsSync(file)) throw new ConfigError(`${file} is not there: the service makes it at its first start.`)
-  return createTicketOffice(secretsOf(config)).handleOf
+  return createTicketOffice(secretsOf(config), config.realm).handleOf
 }
 
 async function withAccounts (work: (accounts: Accounts) => Promise<unknown>): Promise<void> {

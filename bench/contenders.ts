@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import { randomBytes } from 'node:crypto'
 import { homePage } from './page.js'
 
@@ -54,7 +54,7 @@ async function fastifySession (fastify: FastifyInstance): Promise<void> {
   const { default: cookie } = await import('@fastify/cookie')
   const { default: session } = await import('@fastify/session')
   await fastify.register(cookie)
-  await fastify.register(session, {
+  await fastify.register(session as unknown as FastifyPluginCallback<Record<string, unknown>>, {
     secret: newSecret(),
     cookie: { secure: false },
     // A favour: by default every anonymous request would make one more session, and the memory store never forgets.

@@ -1,42 +1,67 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, Session } from 'fastify'
 import createError from '@fastify/error'
 import fp from 'fastify-plugin'
 import { ConfigError } from './config/resolve.js'
 import { clientText } from './session/client.js'
+import { accessors } from './session/index.js'
 import type { MaybePromise } from './session/store.js'
 import type { User } from './session/user.js'
 
+/** A user whom an authenticator lets in. */
+export interface Authenticated {
+  /** The name as it is to stand in the session. */
+  name: string
+  /** Values for the session, such as a role. They are set with the login, under the new session ID. */
+  data?: Partial<Session> | undefined
+}
+
 /**
- * Decides who may log in: the user's name as it is to stand in the session, or null. The name comes in NFC, without
- * white space around it. Null must take as long for an unknown name as for a wrong password.
+ * Decides who may log in. The name comes in NFC, without white space around it. Null must take as long for an unknown name
+ * as for a wrong password.
  */
-export type Authenticate = (name: string, password: string, request: FastifyRequest) => MaybePromise<{ name: string } | null>
+export type Authenticate = (name: string, password: string, request: FastifyRequest) => MaybePromise<Authenticated | null>
 
 export interface LoginOptions {
   /**
    * "Keep me signed in": the session is permanent.
    * @default false
    */
-  permanent?: boolean
+  permanent?: boolean | undefined
+  /**
+   * Values to set in the same step.
+   * @default none
+   */
+  data?: Partial<Session> | undefined
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who is logged in, or null. Costs less than the session. */
+    /**
+     * The user who is logged in, or null. Costs less than the session.
+     *
+     * @throws SessionNotReadError in a hook that runs before those of hatcheck, if the store answers with promises.
+     * @throws StoreUnavailableError (503) if the store cannot answer.
+     */
     readonly user: User | null
     /**
-     * Logs `name` in, under a new session id; the old one is dead before the response is sent. Data of the anonymous
-     * session goes along. Checks no password: that is done before.
+     * Logs `name` in, under a new session ID. When it resolves, the session is stored and the old ID is dead. Data of an
+     * anonymous session goes along. Checks no password: do that first.
      *
      * @throws InsecureTransportError (400) if the connection cannot carry the session cookie.
+     * @throws NoCookieError if the headers of the response have left.
+     * @throws StoreUnavailableError (503)
      */
     login (name: string, options?: LoginOptions): Promise<void>
-    /** Ends the session for good, and clears the cookie. The response is a 503 if the end could not be stored. */
+    /**
+     * Ends every session that the request presents a ticket of, for good, and clears the cookie.
+     *
+     * @throws LogoutUnconfirmedError (503) if the end cannot be stored; the tickets are refused until it is.
+     */
     logout (): Promise<void>
   }
   interface FastifyInstance {
-    /** A hook for routes that need a login: others get 401, a browser is led to the login page if there is one. */
-    requireLogin (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined>
+    /** The same as the exported `requireLogin`; undefined until the registration of hatcheck is done. */
+    requireLogin: typeof requireLogin
   }
   interface Hatcheck {
     /** The one door by which passwords are checked; see also throttled. */
@@ -44,19 +69,50 @@ declare module 'fastify' {
     /** Whether an answer of `authenticate` still holds, now that the session is stored. */
     stillHolds (user: { name: string }): Promise<boolean>
     /**
-     * Logs in whom `authenticate` has let through, and stores it. False, and the session has ended, if the account has
-     * been disabled or given another password meanwhile: a login under way must not outlive what ends its user's sessions.
+     * Logs in whom `authenticate` has let through. False, and the session has ended, if the account has been disabled or
+     * given another password meanwhile: a login under way must not outlive what ends its user's sessions.
      */
-    admit (request: FastifyRequest, user: { name: string }, options?: LoginOptions): Promise<boolean>
+    admit (request: FastifyRequest, user: Authenticated, options?: LoginOptions): Promise<boolean>
+    /** @throws LoginRequiredError if nobody is logged in. */
+    assertLoggedIn (request: FastifyRequest): MaybePromise<void>
+    /** Where a browser logs in that was refused for want of a login; null for a program. */
+    loginPageFor (request: FastifyRequest): string | null
   }
 }
 
 export const LoginRequiredError = createError('HATCHECK_LOGIN_REQUIRED', 'You are not logged in.', 401)
 
+/** The guard stands at a route of a server that knows nothing of logins. It lets nobody in. */
+export const NotRegisteredError = createError('HATCHECK_NOT_REGISTERED',
+  'requireLogin needs hatcheck: register it with "app.register(hatcheck, …)" in the scope of this route or around it.', 500)
+
+/**
+ * A hook for routes that need a login: the others get 401, and a browser is led to the login page if hatcheck serves one.
+ * It can be given to a route before hatcheck is registered.
+ *
+ * @throws LoginRequiredError (401)
+ * @throws NotRegisteredError (500) if hatcheck is not registered around the route.
+ * @throws StoreUnavailableError (503)
+ * @example
+ * import hatcheck, { requireLogin } from 'hatcheck'
+ *
+ * app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
+ * app.get('/mine', { onRequest: requireLogin }, async (request) => request.user.name)
+ */
+export async function requireLogin (request: FastifyRequest, _reply?: FastifyReply): Promise<void> {
+  const { hatcheck } = request.server
+  if (hatcheck === undefined) throw new NotRegisteredError()
+  await hatcheck.assertLoggedIn(request)
+}
+
+/** The refusal of a request, so that the answer to it, and to no other error, leads to the login page. */
+const kRefusal = Symbol('hatcheck.refusal')
+type Refused = FastifyRequest & { [kRefusal]?: Error }
+
 /** The only place that changes who is logged in. */
 export default fp(async function auth (fastify) {
   const { hatcheck, accounts } = fastify
-  const { config, sessionOf, loggedIn } = hatcheck
+  const { config, storage, sessionFor, loggedIn } = hatcheck
 
   hatcheck.authenticate = hatcheck.throttled(config.authenticate ?? (async (name, password, request) => {
     if (accounts === undefined) throw new ConfigError('authenticate is required: the session store of the application keeps no accounts.')
@@ -64,36 +120,65 @@ export default fp(async function auth (fastify) {
   }))
   hatcheck.stillHolds = async (user) => accounts === undefined || await accounts.stillHolds(user)
   hatcheck.admit = async (request, user, options) => {
-    await request.login(user.name, options)
-    // Stored before the last look at the account, so that there is no gap between the two.
-    await request.session.save()
+    // It is stored before the last look at the account, so that there is no gap between the two.
+    await request.login(user.name, { ...options, data: user.data })
     if (await hatcheck.stillHolds(user)) return true
     await request.logout()
     return false
   }
-  if (config.routes && config.authenticate === undefined && accounts === undefined) {
+  if ((config.hasRoute('login') || config.hasRoute('sessions')) && config.authenticate === undefined && accounts === undefined) {
     throw new ConfigError('authenticate is required beside routes: a session store of your own keeps no accounts.')
   }
 
-  fastify.decorateRequest('user', { getter (): User | null { return loggedIn(this as FastifyRequest) } })
+  fastify.decorateRequest('user', accessors('user', loggedIn))
 
-  fastify.decorateRequest('login', async function login (this: FastifyRequest, name: string, { permanent = false }: LoginOptions = {}) {
-    if (typeof name !== 'string' || name === '' || /\p{Cs}/u.test(name)) throw new TypeError('request.login needs the name of a user')
-    hatcheck.assertDeliverable(this)
-    sessionOf(this).login(name, config.now(), permanent, clientText(this.headers['user-agent'], this.ip))
+  // Plain functions: the promise of a call says by itself whether somebody waits for it.
+  fastify.decorateRequest('login', function login (this: FastifyRequest, name: string, { permanent = false, data = {} }: LoginOptions = {}) {
+    return sessionFor(this).login({ user: name, permanent, data, client: () => clientText(this.headers['user-agent'], this.ip) })
   })
 
-  fastify.decorateRequest('logout', async function logout (this: FastifyRequest) {
-    hatcheck.endSession(this)
+  fastify.decorateRequest('logout', function logout (this: FastifyRequest) {
+    return sessionFor(this).destroy()
   })
 
-  fastify.decorate('requireLogin', async function requireLogin (request: FastifyRequest, reply: FastifyReply) {
-    if (request.user !== null) return undefined
-    const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html')
-    if (!config.routes || !isPage) {
-      hatcheck.audit('authz_fail', request, { reason: 'login_required' })
-      throw new LoginRequiredError()
+  fastify.decorate('requireLogin', requireLogin)
+
+  hatcheck.assertLoggedIn = storage.sessions.sync
+    ? refuseStranger
+    : async (request) => {
+      await sessionFor(request).load()
+      refuseStranger(request)
     }
-    return await reply.redirect(`${config.prefix}/login?next=${encodeURIComponent(request.url)}`, 303)
+
+  hatcheck.loginPageFor = (request) => {
+    if ((request as Refused)[kRefusal] === undefined) return null
+    const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html')
+    return config.hasRoute('login') && isPage ? `${config.base}/login?next=${encodeURIComponent(request.url)}` : null
+  }
+
+  // Not where it is thrown: another guard may still let the request in.
+  fastify.addHook('onError', function noteRefusal (request, _reply, error, done) {
+    if ((request as Refused)[kRefusal] === error && hatcheck.loginPageFor(request) === null) hatcheck.audit('authz_fail', request, { reason: 'login_required' })
+    done()
   })
+
+  // The answers of an application's own routes come from its own error handler. Those of the service come from ours.
+  if (config.mode === 'plugin' && config.hasRoute('login')) {
+    fastify.addHook('onSend', function leadToLogin (request, reply, payload, done) {
+      const page = reply.statusCode === 401 ? hatcheck.loginPageFor(request) : null
+      if (page === null) {
+        done(null, payload)
+        return
+      }
+      reply.code(303).header('location', page).removeHeader('content-type')
+      done(null, '')
+    })
+  }
+
+  function refuseStranger (request: FastifyRequest): void {
+    if (loggedIn(request) !== null) return
+    const error = new LoginRequiredError()
+    Object.assign(request, { [kRefusal]: error })
+    throw error
+  }
 }, { name: 'auth', dependencies: ['config', 'session', 'accounts', 'audit', 'throttle'] })

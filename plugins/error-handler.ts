@@ -28,6 +28,8 @@ export default fp(async function errorHandler (fastify) {
     else request.log.info({ err: { code: error.code, message: error.message } }, 'request refused')
     const refusal = refusals[error.code]
     if (refusal !== undefined) hatcheck.audit(refusal.event, request, { reason: refusal.reason })
+    const loginPage = error.code === 'HATCHECK_LOGIN_REQUIRED' ? hatcheck.loginPageFor(request) : null
+    if (loginPage !== null) return reply.redirect(loginPage, 303)
     const isOurs = typeof error.code === 'string' && error.code.startsWith('HATCHECK_')
     const detail = status < 500 || (isOurs && status === 503) ? error.message : 'Something went wrong here. It has been noted.'
     if ('headers' in error) reply.headers(error.headers as Record<string, string>)
@@ -45,7 +47,7 @@ export default fp(async function errorHandler (fastify) {
     if (accept.includes('text/html') && !hatcheck.prefersJson(request)) {
       return hatcheck.page(reply, {
         title,
-        body: html`<h1>${title}</h1><p>${detail}</p><p><a href="${hatcheck.config.prefix}/">Back to the start</a></p>`
+        body: html`<h1>${title}</h1><p>${detail}</p><p><a href="${hatcheck.config.home}">Back to the start</a></p>`
       })
     }
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))

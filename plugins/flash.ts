@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import createError from '@fastify/error'
 import fp from 'fastify-plugin'
-import type { Flash } from './session/flash-fields.js'
+import type { Flash } from './session/fields.js'
 
 export const FlashError = createError('HATCHECK_FLASH', 'A flash message needs a kind and a text, both strings, and the kind not empty.', 500, TypeError)
 
@@ -15,22 +15,25 @@ declare module 'fastify' {
      */
     flash (kind: string, text: string): void
     /**
-     * The messages that were left, oldest first, which are then gone: of several requests at once, each message goes to
-     * one. Those that this very request has left are among them.
+     * Takes the messages that were left, oldest first: of several requests at once, each message goes to one. Those that
+     * this request has left are among them. Asked again, the request gets the same messages.
+     *
+     * @param kinds the kinds to return; the others are taken as well.
+     * @default every kind
      */
-    flashes (): Promise<Flash[]>
+    flashes (...kinds: string[]): Promise<Flash[]>
   }
 }
 
 export default fp(async function flash (fastify) {
-  const { sessionOf } = fastify.hatcheck
+  const { sessionFor, sessionOf } = fastify.hatcheck
 
   fastify.decorateRequest('flash', function flash (this: FastifyRequest, kind: string, text: string) {
     if (typeof kind !== 'string' || kind === '' || typeof text !== 'string') throw new FlashError()
     sessionOf(this).flash({ kind, text })
   })
 
-  fastify.decorateRequest('flashes', async function flashes (this: FastifyRequest) {
-    return await sessionOf(this).takeFlashes()
+  fastify.decorateRequest('flashes', function flashes (this: FastifyRequest, ...kinds: string[]) {
+    return sessionFor(this).takeFlashes(kinds)
   })
 }, { name: 'flash', dependencies: ['session'] })

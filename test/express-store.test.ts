@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import type { Pool } from 'pg'
 import { test } from 'tap'
 import { expressStore, type ExpressSessionStore } from '../plugins/session/express-store.js'
-import { changesOf, recordOf, storeContract } from '../plugins/session/store-contract.js'
+import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/session/store-contract.js'
 import { TOMBSTONE_MS } from '../plugins/session/store.js'
 import { Client, buildHost } from './helper.js'
 import { needsPostgres, startPostgres } from './postgres.js'
@@ -234,6 +234,62 @@ test('a write that is past its deadline does not come after what was done next',
   t.equal(await store.read('one'), null)
 })
 
+test('a replacement past its deadline ends the successor and no predecessor', async (t) => {
+  for (const step of ['get one', 'get two', 'set two', 'turn of one', 'destroy one']) {
+    const backing = new ListingStore()
+    const store = expressStore(backing, { ...clock, deadlineMs: 40 })
+    const record = recordOf({ user: 'Harry' })
+    await store.create('one', record)
+    const waiting = stop()
+    const isTurn = step === 'turn of one'
+    let calls = 0
+    backing.lookOut = (call, sid) => {
+      if (isTurn ? `${call} ${sid}` !== 'set one' : `${call} ${sid}` !== step || calls++ > 0) return
+      return waiting.here()
+    }
+    if (isTurn) await t.rejects(async () => await store.patch('one', changesOf({ set: { a: '2' } })), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    await t.rejects(async () => await store.replace('one', 'two', replacementOf()), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 }, step)
+    t.equal(await store.create('another', recordOf()), true, 'no other session waits')
+    waiting.go()
+    backing.lookOut = () => {}
+    await new Promise((resolve) => { setTimeout(resolve, 50) })
+    t.equal(backing.texts.has('two'), false, 'the successor is no more')
+    t.equal(await store.create('two', recordOf()), step === 'get one', 'nor begins later, if it was to begin')
+    t.strictSame(await store.read('one'), step === 'destroy one' ? null : isTurn ? { ...record, fields: { ...record.fields, a: '2' } } : record)
+  }
+})
+
+test('a replacement in a store that fails', async (t) => {
+  for (const step of ['get one', 'set two', 'destroy one']) {
+    const backing = new ListingStore()
+    const store = expressStore(backing, clock)
+    await store.create('one', recordOf({ user: 'Harry' }))
+    backing.lookOut = (call, sid) => { if (`${call} ${sid}` === step) throw new Error('it broke') }
+    await t.rejects(async () => await store.replace('one', 'two', replacementOf()), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'it broke' } }, step)
+    backing.lookOut = () => {}
+    t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['one'])
+  }
+})
+
+test('the end of all sessions of a user finds one that was replaced while they were listed', async (t) => {
+  const backing = new ListingStore()
+  const store = expressStore(backing, clock)
+  await store.create('one', recordOf({ user: 'Harry' }))
+  const listing = stop()
+  const { all } = ListingStore.prototype
+  backing.all = (callback) => {
+    backing.all = all
+    // What was there when it was asked for, and is told later.
+    all.call(backing, (...answer) => { listing.here().then(() => { callback(...answer) }, callback) })
+  }
+  const removing = store.removeOfUser('Harry')
+  await listing.reached
+  t.equal((await store.replace('one', 'two', replacementOf())).outcome, 'replaced')
+  listing.go()
+  t.equal(await removing, 1)
+  t.equal(await store.read('two'), null)
+})
+
 test('what has happened meanwhile counts', async (t) => {
   const backing = new ListingStore()
   const store = expressStore(backing, clock)
@@ -274,7 +330,7 @@ test('what a store may answer', async (t) => {
 
   for (const error of [new Error('it broke'), Object.assign(new Error('connect ENOENT'), { code: 'ENOENT', syscall: 'connect' }), 'text']) {
     failWith(error)
-    for (const call of [() => store.read('one'), () => store.create('two', recordOf()), () => store.patch('one', changesOf()), () => store.touch('one', START, START), () => store.take('one', ''), () => store.remove('one'), () => store.ping()]) {
+    for (const call of [() => store.read('one'), () => store.create('two', recordOf()), () => store.patch('one', changesOf()), () => store.touch('one', START, START), () => store.take('one', ''), () => store.remove('one'), () => store.replace('one', 'two', replacementOf()), () => store.ping()]) {
       await t.rejects(async () => await call(), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 })
     }
   }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { AggregatorRegistry } from 'prom-client'
 import { test } from 'tap'
 import { openMetricsListener } from '../plugins/metrics/listener.js'
+import { replacementOf } from '../plugins/session/store-contract.js'
 import { Client, build, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { runServer, startService, until } from './service.js'
@@ -121,6 +122,10 @@ test('the calls of the store are timed, its failures counted, and neither holds 
   for (let i = 0; i < 3; i++) await harry.get('/')
   const put = async (value: string): Promise<number> => (await harry.send({ method: 'PUT', url: '/session/cart', payload: JSON.stringify(value), headers: { 'content-type': 'application/json' } })).statusCode
   t.equal(await put('x'.repeat(1_000)), 413)
+  const replacements = async (): Promise<number> => (await scrape(fastify)).get('hatcheck_store_operation_duration_seconds_count{operation="replace"}') ?? 0
+  const before = await replacements()
+  await fastify.sessions.store.replace('never was', 'next', replacementOf())
+  t.equal(await replacements(), before + 1)
   let series = await scrape(fastify)
   const errors = (): Array<string | undefined> => [...series].filter(([name, value]) => name.startsWith('hatcheck_store_errors_total') && value > 0).map(([name, value]) => `${/operation="(\w+)"/.exec(name)?.[1]} ${value}`)
   t.equal(series.get('hatcheck_store_operation_duration_seconds_count{operation="read"}'), 4)

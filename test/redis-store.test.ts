@@ -6,12 +6,13 @@ import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
 import { RedisIndex } from '../plugins/session/redis-index.js'
 import { withSessionScripts } from '../plugins/session/redis-scripts.js'
 import { RedisStore, type RedisStoreOptions } from '../plugins/session/redis-store.js'
-import { changesOf, recordOf, storeContract } from '../plugins/session/store-contract.js'
+import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/session/store-contract.js'
 import { TOMBSTONE_MS, sizeOf } from '../plugins/session/store.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { boundedCalls } from '../plugins/storage/bounded-calls.js'
 import { Client, build, buildHost, needs } from './helper.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
+import { startReplacingProcess } from './replacing-process.js'
 import { startStoreProcess } from './store-process.js'
 import { eventually } from './watched-store.js'
 
@@ -256,7 +257,70 @@ test('the Redis store', needs('redis-server'), async (t) => {
     const fields = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, '1']))
     await store.create('one', recordOf({ fields }))
     await store.patch('one', changesOf({ set: Object.fromEntries(Object.keys(fields).map((name) => [name, '2'])), remove: ['k0'] }))
-    t.equal(Object.keys((await store.read('one'))?.fields ?? {}).length, 19_999)
+    await store.replace('one', 'two', replacementOf({ keep: Object.keys(fields).slice(100), remove: ['k100'] }))
+    t.equal(Object.keys((await store.read('two'))?.fields ?? {}).length, 19_899)
+  })
+
+  check('a replacement is in the index before it begins, and its predecessor is out of it afterwards', async (t, { raw, store }) => {
+    await store.create('one', recordOf({ user: 'Harry' }))
+    await store.replace('one', 'two', replacementOf())
+    await eventually(t, 'Harry has one', async () => (await raw.zrange('hatcheck:user:Harry', 0, '-1')).join() === 'two')
+    await store.replace('two', 'three', replacementOf({ user: 'Sally' }))
+    await eventually(t, 'Harry has none', async () => await raw.zcard('hatcheck:user:Harry') === 0)
+    t.strictSame(await raw.zrange('hatcheck:user:Sally', 0, '-1'), ['three'])
+    t.strictSame(Object.keys(await raw.hgetall('hatcheck:session:two')), ['endedAt', 'nextKey'], 'nothing of the predecessor is left')
+  })
+
+  check('a replacement whose successor cannot be stored changes nothing', async (t, { raw, store }) => {
+    const record = recordOf({ user: 'Harry' })
+    await store.create('one', record)
+    await raw.config('SET', 'maxmemory', '1')
+    t.teardown(() => raw.config('SET', 'maxmemory', '0'))
+    await t.rejects(store.replace('one', 'two', replacementOf()), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    t.strictSame(await store.read('one'), record)
+    t.equal(await store.read('two'), null)
+    await raw.config('SET', 'maxmemory', '0')
+    t.equal((await store.replace('one', 'three', replacementOf())).outcome, 'replaced')
+  })
+
+  check('a process is killed between the two steps of a replacement', async (t, { server, client }) => {
+    const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, deadlineMs: 5_000 })
+    const time = Date.now()
+    await store.create('one', recordOf({ createdAt: time, seenAt: time, expiresAt: time + MINUTE, user: 'Harry' }))
+    const child = startReplacingProcess(t, server.url, 'half')
+    await child.said(/^between/)
+    t.equal(await store.patch('one', changesOf({ set: { between: '1' } })), true)
+    await child.kill()
+    t.match(await store.read('one'), { user: 'Harry', fields: { ...recordOf().fields, between: '1' } }, 'the predecessor lives, with every change')
+    t.strictSame((await store.ofUser('Harry')).map(({ key }) => key).sort(), ['one', 'two'])
+    t.match(await store.replace('one', 'three', replacementOf()), { outcome: 'replaced', next: { fields: { between: '1' } } }, 'and can be replaced')
+    t.equal(await store.removeOfUser('Harry'), 2, 'the successor that nobody knows ends with the sessions of its user')
+    t.equal(await store.count(), 0)
+  })
+
+  check('a process is killed while it replaces', async (t, { server, client }) => {
+    const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, deadlineMs: 5_000 })
+    const time = Date.now()
+    await store.create('key0', recordOf({ createdAt: time, seenAt: time, expiresAt: time + 10 * MINUTE, user: 'Harry', fields: { count: '-1' } }))
+    let first = 0
+    for (let kill = 0; kill < 3; kill++) {
+      const child = startReplacingProcess(t, server.url, first)
+      await child.said(/^replaced/)
+      await new Promise((resolve) => { setTimeout(resolve, Math.random() * 50) })
+      await child.kill()
+      const { patched, replaced } = child.last
+      const live = await store.ofUser('Harry')
+      const numbers = live.map(({ key }) => Number(key.slice('key'.length))).sort((a, b) => a - b)
+      t.ok([[replaced], [replaced, replaced + 1], [replaced + 1]].some((expected) => expected.join() === numbers.join()), `the last that was acknowledged is ${replaced}; ${numbers.join(' and ')} live`)
+      first = numbers[0] as number
+      t.ok(Number((await store.read(`key${first}`))?.fields['count']) >= patched, 'with the last change that was acknowledged')
+      if (numbers.length > 1) {
+        // Its successor has begun, and no client knows it.
+        await store.remove(`key${numbers[1]}`)
+        await store.replace(`key${first}`, `key${first + 2}`, replacementOf())
+        first += 2
+      }
+    }
   })
 
   check('no user name or key is taken for a field of the session itself', async (t, { store }) => {
@@ -274,7 +338,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     const begun = performance.now()
     const failures = await Promise.all([
       store.read('one'), store.create('late', recordOf({ fields: { a: '"secret"' } })), store.patch('one', changesOf({ set: { a: '"secret"' } })),
-      store.touch('one', START, START), store.remove('two'), store.ofUser('Harry'), store.removeOfUser('Harry'), store.count(), store.ping()
+      store.touch('one', START, START), store.remove('two'), store.replace('one', 'three', replacementOf()), store.ofUser('Harry'), store.removeOfUser('Harry'), store.count(), store.ping()
     ].map(async (call) => await call.then(() => null, (error: unknown) => error as Error)))
     t.ok(performance.now() - begun < 550)
     for (const failure of failures) {

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { format, inspect } from 'node:util'
 import { test, type Test } from 'tap'
 import { CookieJar } from 'tough-cookie'
-import type { HatcheckOptions } from '../app.js'
-import { steadyClock } from '../plugins/session/clock.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { steadyClock } from '../plugins/common/clock.js'
 import { SessionKeyError, SessionValueError } from '../plugins/session/errors.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { Client, buildHost } from './helper.js'
@@ -132,7 +132,7 @@ test('the methods of the session are those of a dictionary', async (t) => {
   })
   t.strictSame((await run((session) => session['keys']())).value, ['b', 'c'])
   await run((session) => {
-    t.throws(() => session['update']({ x: 1, y: undefined }), { code: 'HATCHECK_SESSION_VALUE' })
+    t.throws(() => session['update']({ x: 1, y: 1n }), { code: 'HATCHECK_SESSION_VALUE' })
     t.throws(() => session['update']({ x: 1, destroy: 1 }), { code: 'HATCHECK_SESSION_KEY' })
     t.strictSame(session['keys'](), ['b', 'c'], 'all of an update or nothing')
     session['clear']()
@@ -157,7 +157,7 @@ test('the session says what it knows of itself', async (t) => {
     t.equal(`${session['encryptedSessionId']}`, cookies.get('hatcheck'))
     t.equal(cookies.get('hatcheck')?.split('.')[0], session['sessionId'])
     t.throws(() => session['options']({ maxAge: 1 }), { code: 'HATCHECK_UNSUPPORTED' })
-    t.throws(() => { session['cookie']['path'] = '/x' }, TypeError)
+    t.throws(() => { session['cookie']['path'] = '/x' }, { code: 'HATCHECK_UNSUPPORTED', message: /use session\.permanent/ })
     t.throws(() => Object.freeze(session), TypeError)
     t.throws(() => Object.setPrototypeOf(session, {}), { code: 'HATCHECK_SESSION_KEY' })
     t.throws(() => Object.defineProperty(session, 'x', { get: () => 1 }), { code: 'HATCHECK_SESSION_KEY' })
@@ -341,7 +341,6 @@ test('a value that JSON cannot hold is refused', async (t) => {
   const circle: Bag = { within: {} }
   circle['within'].again = circle
   const values: Array<[unknown, string]> = [
-    [undefined, '"a" is undefined (use null, or delete the key).'],
     [() => {}, '"a" is a function.'],
     [class {}, '"a" is a function.'],
     [1n, '"a" is a bigint.'],
@@ -496,12 +495,11 @@ test('a change after the response is refused by name', async (t) => {
     session = given
     given['a'] = 1
   })
-  const error = { code: 'HATCHECK_SESSION_COMMITTED', message: 'The response has been sent: the session of this request can no longer be changed.' }
+  const error = { code: 'HATCHECK_SESSION_COMMITTED', message: 'The response has been sent: the session of this request can no longer be changed, nor be read for the first time.' }
   t.throws(() => { session['a'] = 2 }, error)
   t.throws(() => { delete session['a'] }, error)
   t.throws(() => { session['permanent'] = true }, error)
-  for (const method of ['clear', 'destroy', 'regenerate', 'save']) t.throws(() => session[method](), error, method)
-  await t.rejects(async () => { await session['reload']() }, error)
+  t.throws(() => session['clear'](), error)
   t.throws(() => session['update']({ b: 1 }), error)
   t.equal(session['a'], 1, 'it can be read')
 })
@@ -566,7 +564,6 @@ test('reload() takes the session as it is stored', async (t) => {
     session['c'] = 3
     await new Promise<void>((resolve) => { session['reload'](resolve) })
     t.notOk('c' in session)
-    session['regenerate']()
     session['permanent'] = true
     await session['reload']()
     t.equal(session['permanent'], false)
@@ -599,7 +596,7 @@ test('regenerate() goes on under a new id with the keys it is given', async (t) 
         session['d'] = 5
         return session['sessionId']
       })
-      t.match(cookie, `hatcheck=${String(value)}.`)
+      if (way !== 'promise, not awaited') t.match(cookie, `hatcheck=${String(value)}.`)
       t.not(cookies.get('hatcheck'), before)
       t.strictSame((await run(dataOf)).value, { a: 1, b: [2, 3], d: 5 })
       t.equal(await store.read(storeKey(before.split('.')[0] as string)), null)
@@ -1031,7 +1028,7 @@ test('with a store that answers with promises', async (t) => {
   })
 
   t.test('a write that fails is a 503, and the cookie stays', async (t) => {
-    for (const [call, handler] of [['patch', (session: Bag) => { session['a'] = 1 }], ['remove', login], ['create', login]] as const) {
+    for (const [call, handler] of [['patch', (session: Bag) => { session['a'] = 1 }], ['replace', login], ['replace', (session: Bag) => session['regenerate'](['b'])]] as const) {
       const { store, down } = breakable(openStore(t, 'memory:'), false)
       const visitor = (await Host.start(t, { sessionStore: store })).visitor()
       await visitor.run((session) => { session['b'] = 1 })
@@ -1086,7 +1083,7 @@ test('who is logged in comes from request.login alone', async (t) => {
           t.equal(session['pop']('client_name'), 'Harry')
         })
         t.equal(response.statusCode, 200)
-        t.not(visitor.cookies.get('hatcheck'), former, 'the id is another')
+        if (before !== null) t.not(visitor.cookies.get('hatcheck'), former, 'the id is another')
         t.equal((await visitor.run(userOf)).value, null)
         t.notOk((await visitor.run((session) => session['has']('client_name'))).value)
       }

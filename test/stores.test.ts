@@ -1,15 +1,20 @@
-import { open } from 'lmdb'
+import { open, type RootDatabase } from 'lmdb'
 import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { LmdbStore } from '../plugins/session/lmdb-store.js'
 import { MemoryStore } from '../plugins/session/memory-store.js'
-import { changesOf, recordOf, storeContract } from '../plugins/session/store-contract.js'
+import { replaceInTwoSteps } from '../plugins/session/replace-in-two-steps.js'
+import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/session/store-contract.js'
+import type { SessionStore } from '../plugins/session/store.js'
 import { storeKey } from '../plugins/session/ticket.js'
+import { LmdbWriter } from '../plugins/storage/lmdb-writer.js'
 import { openLmdb } from '../plugins/storage/lmdb.js'
+import { fastFolder } from './fast-folder.js'
 import { Client, buildHost } from './helper.js'
+import { startReplacingProcess } from './replacing-process.js'
 import { startStoreProcess } from './store-process.js'
-import { openStore } from './watched-store.js'
+import { kinds, openStore, watched, type StoreCall } from './watched-store.js'
 
 test('the memory store keeps the contract', async (t) => {
   storeContract((name, run) => t.test(name, run), (options) => new MemoryStore(options))
@@ -23,6 +28,146 @@ test('the LMDB store keeps the contract', async (t) => {
   }), ({ now, maxBytes }) => openStore(own, 'lmdb:', { now, maxBytes }))
 })
 
+/** A store with every call of it a turn of the event loop, which replaces in two steps. */
+function inTwoSteps (store: SessionStore, lookOut: (call: StoreCall, key: unknown) => Promise<void> | void = () => {}, sync = false): SessionStore {
+  const steps = watched(store, lookOut, sync)
+  return { ...steps, replace: (...args) => replaceInTwoSteps(steps, ...args) }
+}
+
+test('a store that replaces in two steps keeps the contract', async (t) => {
+  for (const sync of [true, false]) {
+    t.test(sync ? 'and is sync' : 'and is not sync', async (t) => {
+      storeContract((name, run) => t.test(name, run), (options) => {
+        const store = inTwoSteps(new MemoryStore(options), () => {}, sync)
+        // It looks again when a session has ended meanwhile, as replaceInTwoSteps demands.
+        return sync ? store : { ...store, removeOfUser: (...args) => removeOneByOne(store, ...args) }
+      })
+    })
+  }
+})
+
+/** As a store does it that has to ask for each. */
+async function removeOneByOne (store: SessionStore, user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
+  const seen = new Set([exceptKey])
+  let count = 0
+  for (let mayHaveMoved = true; mayHaveMoved;) {
+    mayHaveMoved = false
+    for (const { key } of await store.ofUser(user)) {
+      if (seen.has(key)) continue
+      seen.add(key)
+      if (await store.remove(key) === null) {
+        mayHaveMoved = true
+      } else {
+        count++
+        onEnded?.(key)
+      }
+    }
+  }
+  return count
+}
+
+test('a replacement in two steps', async (t) => {
+  const options = { now: () => recordOf().createdAt, maxBytes: 1_000 }
+  const down = (): never => { throw new Error('down') }
+  const open = (t: { teardown: (close: () => void) => unknown }, lookOut: (call: StoreCall, key: unknown, inner: MemoryStore) => void): { inner: MemoryStore, store: SessionStore } => {
+    const inner = new MemoryStore(options)
+    t.teardown(() => { inner.close() })
+    inner.create('one', recordOf({ user: 'Harry' }))
+    return { inner, store: inTwoSteps(inner, (call, key) => { lookOut(call, key, inner) }) }
+  }
+
+  t.test('that cannot end the predecessor ends the successor, and says why', async (t) => {
+    for (const [what, downFor] of Object.entries({ once: ['one'], 'for good': ['one', 'two'] })) {
+      const { inner, store } = open(t, (call, key) => { if (call === 'remove' && downFor.includes(key as string)) throw new Error(`down for ${String(key)}`) })
+      await t.rejects(async () => await store.replace('one', 'two', replacementOf()), { message: 'down for one' }, what)
+      t.strictSame(inner.read('one'), recordOf({ user: 'Harry' }), 'the predecessor lives on')
+      t.strictSame(inner.ofUser('Harry').map(({ key }) => key), what === 'once' ? ['one'] : ['one', 'two'])
+    }
+  })
+
+  t.test('that cannot begin the successor changes nothing', async (t) => {
+    const { inner, store } = open(t, (call) => { if (call === 'create') down() })
+    await t.rejects(async () => await store.replace('one', 'two', replacementOf()), { message: 'down' })
+    t.strictSame(inner.read('one'), recordOf({ user: 'Harry' }))
+    t.equal(inner.create('two', recordOf()), true)
+  })
+
+  t.test('that has lost a late change ends the successor, and fails', async (t) => {
+    const { inner, store } = open(t, (call, key, inner) => {
+      if (call === 'remove' && key === 'one') inner.patch('one', changesOf({ set: { late: '1' } }))
+      if (call === 'patch') down()
+    })
+    await t.rejects(async () => await store.replace('one', 'two', replacementOf()), { message: 'down' })
+    t.equal(inner.count(), 0)
+  })
+
+  t.test('whose successor a late change makes too large ends it, and says so', async (t) => {
+    const large = JSON.stringify('x'.repeat(600))
+    const { inner, store } = open(t, (call, key, inner) => {
+      if (call === 'remove' && key === 'one') inner.patch('one', changesOf({ set: { late: large } }))
+    })
+    await t.rejects(async () => await store.replace('one', 'two', replacementOf({ set: { large } })), { code: 'HATCHECK_SESSION_TOO_LARGE' })
+    t.equal(inner.count(), 0)
+  })
+
+  t.test('whose predecessor has ended meanwhile begins nothing', async (t) => {
+    const { inner, store } = open(t, (call, key, inner) => { if (call === 'remove' && key === 'one') inner.remove('one') })
+    t.strictSame(await store.replace('one', 'two', replacementOf()), { outcome: 'gone' })
+    t.equal(inner.count(), 0)
+  })
+
+  t.test('whose successor has ended meanwhile has not happened', async (t) => {
+    const { inner, store } = open(t, (call, key, inner) => {
+      if (call === 'remove' && key === 'one') inner.patch('one', changesOf({ set: { late: '1' } }))
+      if (call === 'patch') inner.removeOfUser('Harry')
+    })
+    t.strictSame(await store.replace('one', 'two', replacementOf()), { outcome: 'gone' })
+    t.equal(inner.count(), 0)
+  })
+
+  t.test('ends when the last field has been taken meanwhile, and goes on when one has come', async (t) => {
+    const { inner, store } = open(t, (call, key, inner) => { if (call === 'remove' && key === 'one') inner.take('one', '') })
+    t.match(await store.replace('one', 'two', replacementOf()), { outcome: 'replaced', next: null })
+    t.equal(inner.count(), 0)
+    const other = open(t, (call, key, inner) => { if (call === 'remove' && key === 'one') inner.patch('one', changesOf({ set: { late: '1' } })) })
+    t.match(await other.store.replace('one', 'two', replacementOf({ remove: ['a', 'b'] })), { outcome: 'replaced', next: { fields: { late: '1' } } })
+    t.strictSame(other.inner.read('two')?.fields, { late: '1' })
+  })
+
+  t.test('leaves the predecessor live until the successor is', async (t) => {
+    const lives: string[][] = []
+    const { store } = open(t, (_call, _key, inner) => { lives.push(['one', 'two'].filter((key) => inner.read(key) !== null)) })
+    await store.replace('one', 'two', replacementOf())
+    t.strictSame(lives, [['one'], ['one'], ['one', 'two']], 'before read, create and remove; no patch without a late change')
+  })
+})
+
+for (const kind of kinds) {
+  test(`the next key of a replacement that found no session can be used later, on ${kind}`, async (t) => {
+    const store = openStore(t, kind)
+    const record = recordOf({ expiresAt: Date.now() + 60_000 })
+    t.strictSame(await store.replace('never was', 'next', replacementOf()), { outcome: 'gone' })
+    await store.create('one', record)
+    const answers = await Promise.all(['two', 'three'].map((nextKey) => store.replace('one', nextKey, replacementOf())))
+    t.strictSame(answers.map(({ outcome }) => outcome), ['replaced', 'gone'])
+    for (const key of ['next', 'three']) t.equal(await store.create(key, record), true)
+  })
+
+  test(`a session of very many keys is replaced in time, on ${kind}`, async (t) => {
+    const store = openStore(t, kind, { maxBytes: 2_000_000 })
+    const names = Array.from({ length: 50_000 }, (_, i) => `k${i}`)
+    await store.create('one', recordOf({ expiresAt: Date.now() + 60_000, fields: Object.fromEntries(names.map((name) => [name, '1'])) }))
+    // What others do on the machine does not count.
+    const begun = process.cpuUsage()
+    const change = replacementOf({ keep: names, set: Object.fromEntries(names.slice(0, 25_000).map((name) => [name, '2'])), remove: names.slice(10_000, 40_000) })
+    t.equal((await store.replace('one', 'two', change)).outcome, 'replaced')
+    t.equal((await replaceInTwoSteps(store, 'two', 'three', { ...change, keep: 'all' })).outcome, 'replaced')
+    const { user } = process.cpuUsage(begun)
+    t.ok(user < 2_000_000, `${Math.round(user / 1_000)} ms`)
+    t.equal(Object.keys((await store.read('three'))?.fields ?? {}).length, 20_000)
+  })
+}
+
 test('the memory store is bounded', async (t) => {
   const store = new MemoryStore({ now: Date.now, maxBytes: 4_096, maxSessions: 2 })
   const record = recordOf({ expiresAt: Date.now() + 60_000 })
@@ -30,6 +175,7 @@ test('the memory store is bounded', async (t) => {
   store.create('two', record)
   await t.rejects(async () => store.create('three', record), { code: 'HATCHECK_STORE_FULL', statusCode: 503, message: 'The memory store holds 2 sessions, as many as it may.' })
   t.equal(store.patch('one', changesOf({ set: { c: '3' } })), true, 'those who have one go on')
+  t.equal(store.replace('two', 'its successor', replacementOf()).outcome, 'replaced', 'also under another key')
   store.remove('one')
   t.equal(store.create('three', record), true)
 })
@@ -43,6 +189,7 @@ test('a memory store that is closed has nothing left', async (t) => {
 })
 
 interface Raw {
+  env: RootDatabase
   store: LmdbStore
   corrupt: string[]
   /** Stores bytes as they are. */
@@ -57,6 +204,7 @@ function openRaw (folder: string, now = (): number => recordOf().createdAt): Raw
   const store = new LmdbStore(env, { now, maxBytes: 4_096, onCorrupt: (key) => { corrupt.push(key) } })
   const raw = env.openDB({ name: 'sessions', encoding: 'binary' })
   return {
+    env,
     store,
     corrupt,
     async put (key, bytes) { await raw.put(key, bytes) },
@@ -83,6 +231,66 @@ test('LMDB gives what is stored now, however often it was read before', async (t
     await raw.put('one', bytes[name] as Buffer)
     for (const time of ['first', 'second']) t.strictSame(raw.store.read('one'), name === 'corrupt' ? null : raw.store.read(name), `${name}, ${time} time`)
   }
+})
+
+test('LMDB replaces a session in one transaction, and answers after its flush', async (t) => {
+  const { env, store, close } = openRaw(t.testdir())
+  t.teardown(close)
+  let commits = 0
+  env.on('beforecommit', () => { commits++ })
+  // A transaction whose answer waits for the flush of it.
+  const flushed: string[] = []
+  const { write } = LmdbWriter.prototype
+  t.teardown(() => { LmdbWriter.prototype.write = write })
+  LmdbWriter.prototype.write = function <T> (doing: string, durable: boolean, action: () => T) {
+    if (durable) flushed.push(doing)
+    return write.call(this, doing, durable, action) as Promise<T>
+  }
+  const written = async (work: () => Promise<unknown>): Promise<unknown[]> => {
+    await env.flushed
+    commits = 0
+    flushed.length = 0
+    await work()
+    return [commits, ...flushed]
+  }
+  for (const user of ['Harry', null]) {
+    await store.create(`one of ${user}`, recordOf({ user }))
+    await store.create(`two of ${user}`, recordOf({ user }))
+    t.strictSame(await written(async () => await store.replace(`one of ${user}`, `three of ${user}`, replacementOf())), [1, 'replace'])
+    t.strictSame(await written(async () => {
+      await store.remove(`two of ${user}`)
+      await store.create(`four of ${user}`, recordOf({ user }))
+    }), user === null ? [2, 'remove'] : [2, 'remove', 'create'], 'where an end and a beginning are two')
+  }
+})
+
+test('LMDB has what was replaced, and not both, after the process was killed', async (t) => {
+  const folder = fastFolder(t)
+  const time = Date.now()
+  const once = openStore(t, 'lmdb:', { folder })
+  await once.create('key0', recordOf({ createdAt: time, seenAt: time, expiresAt: time + 600_000, user: 'Harry', fields: { count: '-1' } }))
+  let first = 0
+  let middles = 0
+  for (let kill = 0; kill < 6; kill++) {
+    const child = startReplacingProcess(t, `lmdb:${folder}`, first)
+    await child.said(kill % 2 === 0 ? /^replaced/ : /^patched/)
+    if (kill > 1) await new Promise((resolve) => { setTimeout(resolve, Math.random() * 50) })
+    await child.kill()
+    const { store, close } = openRaw(folder, Date.now)
+    const live = store.ofUser('Harry')
+    t.equal(live.length, 1, 'exactly one lives')
+    const number = Number(live[0]?.key.slice('key'.length))
+    const { patched, replaced } = child.last
+    t.ok(number === replaced || number === replaced + 1, `the last that was acknowledged is ${replaced}, ${number} lives`)
+    if (number > replaced) middles++
+    t.ok(Number(live[0]?.record.fields['count']) >= patched, 'with the last change that was acknowledged')
+    for (let dead = first; dead < number; dead++) if (store.read(`key${dead}`) !== null) t.fail(`key${dead}`)
+    t.equal(store.read(`key${number + 1}`), null)
+    t.equal(store.count(), 1)
+    first = number
+    await close()
+  }
+  t.comment(`${first} replacements; ${middles} were stored and not acknowledged`)
 })
 
 test('LMDB keeps sessions, indexes and tombstones over a restart', async (t) => {

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { AccountStore } from '../plugins/accounts/store.js'
+import { replaceInTwoSteps } from '../plugins/session/replace-in-two-steps.js'
 import type { SessionStore } from '../plugins/session/store.js'
 import { openLmdb } from '../plugins/storage/lmdb.js'
 import { openMemory } from '../plugins/storage/memory.js'
@@ -46,14 +47,21 @@ export function watched (store: SessionStore, lookOut: (call: StoreCall, key: un
     patch: pass('patch'),
     touch: pass('touch'),
     remove: pass('remove'),
+    replace: pass('replace'),
     ofUser: pass('ofUser'),
     removeOfUser: pass('removeOfUser'),
     take: pass('take'),
     count: pass('count'),
     sweep: pass('sweep'),
     ping: pass('ping'),
-    close: pass('close')
+    close: pass('close'),
+    ...store.successor !== undefined && { successor: (key: string) => store.successor?.(key) ?? null }
   }
+}
+
+/** The same store, but that it replaces a session in two steps, each of which is a call. */
+export function inTwoSteps (store: SessionStore): SessionStore {
+  return Object.assign(store, { replace: (...change: Parameters<SessionStore['replace']>) => replaceInTwoSteps(store, ...change) })
 }
 
 /** A place where a request stops until the test lets it go on. */
@@ -76,7 +84,7 @@ export function breakable (store: SessionStore, sync = store.sync): { store: Ses
     store: watched(store, (call) => {
       if (broken.includes(call)) throw Object.assign(new Error('connect ENOENT'), { code: 'ENOENT' })
     }, sync),
-    down (...calls) { broken = calls.length > 0 ? calls : ['read', 'create', 'patch', 'take', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] },
+    down (...calls) { broken = calls.length > 0 ? calls : ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] },
     up () { broken = [] }
   }
 }

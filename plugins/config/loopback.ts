@@ -1,5 +1,5 @@
 import { BlockList, isIP } from 'node:net'
-import { Memo } from '../session/memo.js'
+import { Memo } from '../common/memo.js'
 
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')

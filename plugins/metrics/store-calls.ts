@@ -3,7 +3,7 @@ import { Durations, histogram } from './durations.js'
 import { counter, samplesBy, type Family } from './family.js'
 
 /** Everything that a store does but to close. */
-const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies Array<keyof SessionStore>
+const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies Array<keyof SessionStore>
 
 type Operation = typeof OPERATIONS[number]
 type Call = (...args: unknown[]) => unknown
@@ -20,6 +20,7 @@ export class StoreCalls {
       sync: store.sync,
       ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
       ...calls as Record<Operation, never>,
+      ...store.successor !== undefined && { successor: (key: string) => store.successor?.(key) ?? null },
       close: () => store.close()
     }
   }

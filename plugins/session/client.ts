@@ -1,8 +1,7 @@
 import Bowser from 'bowser'
 import { isLoopback } from '../config/loopback.js'
 import { addressIn } from '../config/network.js'
-import { fromJson } from './json.js'
-import { OWN_PREFIX } from './own-fields.js'
+import { CLIENT_FIELD, fromJson } from './fields.js'
 import type { SessionFields } from './store.js'
 
 /** From where a session was begun, in words that a person knows the device by. */
@@ -12,9 +11,6 @@ export interface Client {
   /** The network, not the machine: `192.0.2.x`, `2001:db8:1::x`, `this machine`, or `unknown`. */
   readonly address: string
 }
-
-/** Written by a login, and by nothing else. */
-export const CLIENT_FIELD = `${OWN_PREFIX}client`
 
 const UNKNOWN: Client = { client: 'Unknown browser', address: 'unknown' }
 

@@ -1,12 +1,12 @@
 import createError from '@fastify/error'
+import { createUnavailable } from '../common/unavailable.js'
 
 /** The store cannot be reached or failed. Nothing is known about the session, so nobody is logged out. */
-export const StoreUnavailableError = createError<[string]>('HATCHECK_STORE_UNAVAILABLE',
-  'The session store cannot answer right now (%s).', 503)
+export const StoreUnavailableError = createUnavailable<[string]>('HATCHECK_STORE_UNAVAILABLE', 'The session store cannot answer right now (%s).')
 
 /** The end of a session could not be made durable. This process refuses the ticket until it is. */
-export const LogoutUnconfirmedError = createError('HATCHECK_LOGOUT_UNCONFIRMED',
-  'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.', 503)
+export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFIRMED',
+  'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.')
 
 /** The data of one session is over `sessionMaxBytes`. The stored session is unchanged. */
 export const SessionTooLargeError = createError<[number, number]>('HATCHECK_SESSION_TOO_LARGE',
@@ -20,25 +20,33 @@ export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
 export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
   'A session value must be JSON: %s is %s.', 500, TypeError)
 
+/** `session.permanent` takes a boolean and nothing that only looks like one. */
+export const PermanentError = createError<[string]>('HATCHECK_SESSION_VALUE',
+  'session.permanent must be true or false; got %s.', 500, TypeError)
+
 /** The session ended (logout, expiry, revocation) while this request was under way. */
 export const SessionGoneError = createError('HATCHECK_SESSION_GONE',
   'The session ended while this request was under way; its changes were not saved.', 409)
 
-/** The response is on its way, so a change would be lost. */
+/** The response is on its way: a change would be lost, and a first look would come too late to keep it out of caches. */
 export const SessionCommittedError = createError('HATCHECK_SESSION_COMMITTED',
-  'The response has been sent: the session of this request can no longer be changed.', 500)
+  'The response has been sent: the session of this request can no longer be changed, nor be read for the first time.', 500)
+
+/** The session is in a store that answers with a promise, and nothing has read it yet. */
+export const SessionNotReadError = createError('HATCHECK_SESSION_NOT_READ',
+  'The session of this request has not been read yet. Register this hook after hatcheck, or call "await request.loadSession()" first.', 500)
+
+/** The session would get a cookie that can no longer be sent. Nothing is stored. */
+export const NoCookieError = createError('HATCHECK_NO_COOKIE',
+  'The headers of the response have left, so the browser cannot get the cookie of this session. Nothing is stored. Make the call before the response begins.', 500)
 
 /** Part of the interface of @fastify/session that has no meaning here. */
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
   'session.%s is not supported by hatcheck: %s.', 500)
 
 /** A Secure cookie cannot travel over http: the browser would drop it in silence. */
-export const InsecureTransportError = createError('HATCHECK_INSECURE_TRANSPORT',
-  'The session cookie is Secure but this connection is plain http, so the browser would drop it. ' +
-  'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.', 400)
-
-/** Retry-After of every 503, in seconds. */
-const RETRY_SECONDS = '1'
+export const InsecureTransportError = createError<[string]>('HATCHECK_INSECURE_TRANSPORT',
+  'The session cookie is Secure but this connection is plain http, so the browser would drop it. %s', 400)
 
 /**
  * Wraps what a store threw. The cause keeps the detail for the log; the error itself carries no errno code, so that no
@@ -46,8 +54,7 @@ const RETRY_SECONDS = '1'
  */
 export function storeUnavailable (cause: unknown, doing: string): Error {
   if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')) return cause
-  const error = new StoreUnavailableError(doing)
-  return Object.assign(error, { cause, headers: { 'retry-after': RETRY_SECONDS } })
+  return Object.assign(new StoreUnavailableError(doing), { cause })
 }
 
 /**

@@ -42,21 +42,23 @@ export class SessionEmitter {
 
   /** Tells the listeners. */
   tell (event: Exclude<keyof SessionEvents, 'renewed'>, key: string, user: string | null, request: FastifyRequest | null = null): void {
-    this.#emit(event, { handle: this.#handleOf(key), user }, request)
+    this.#emit<Exclude<keyof SessionEvents, 'renewed'>>(event, { handle: this.#handleOf(key), user }, request)
   }
 
   tellRenewed (key: string, previousKey: string, user: string | null, request: FastifyRequest): void {
     this.#emit('renewed', { handle: this.#handleOf(key), previous: this.#handleOf(previousKey), user }, request)
   }
 
-  #emit (event: keyof SessionEvents, ...telling: Telling<keyof SessionEvents>): void {
-    try {
-      this.events.emit(event, ...telling as never)
-    } catch (error) {
-      // The session has changed already: what a listener makes of it is no reason to fail the request.
-      const [, request] = telling
-      const log = request?.log ?? this.#log
-      log.error({ err: error }, `a listener of "${event}" failed`)
+  /** The session has changed already: what a listener makes of it fails neither the request nor another listener. */
+  #emit<E extends keyof SessionEvents> (event: E, ...telling: Telling<E>): void {
+    const log = telling[1]?.log ?? this.#log
+    const fail = (error: unknown): void => { log.error({ err: error }, `a listener of "${event}" failed`) }
+    for (const listener of this.events.listeners(event) as Array<(...told: Telling<E>) => unknown>) {
+      try {
+        Promise.resolve(listener.apply(this.events, telling)).catch(fail)
+      } catch (error) {
+        fail(error)
+      }
     }
   }
 }

@@ -2,9 +2,11 @@ import createError from '@fastify/error'
 import { assertRule } from '../config/resolve.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
 import { SessionTooLargeError } from './errors.js'
+import { replaceInTwoSteps } from './replace-in-two-steps.js'
 import {
   TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges,
-  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
+  type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
+  type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 /** The store made for express-session lacks a method, so the question cannot be answered. */
@@ -21,7 +23,7 @@ export interface ExpressSessionStore {
   length? (callback: (error: any, length?: number) => void): unknown
 }
 
-/** The limits of a call are those of one method of the contract: a change is a `get` and a `set`. */
+/** The limits of a call are those of one method of the contract: a change is a `get` and a `set`, a new ID is five calls. */
 export interface ExpressStoreOptions extends Partial<StoreOptions>, CallLimits {
   /**
    * JSON bytes that the data of one session may take. Give it the value of `sessionMaxBytes` if you set that.
@@ -72,6 +74,7 @@ const MOST_TOMBSTONES = 100_000
  *   throw rather than tell of a part.
  * - `sessionsPerUser` is kept with {@link ExpressStoreOptions.keepsLimit} alone: who has how many can only be told by `all`.
  * - `count` is what `length` answers, which may include sessions of other applications; without it, what `all` has.
+ * - A session gets a new ID in two steps, the new one first: if the process ends between them, the old one lives on.
  * - The store forgets expired sessions by itself, by `cookie.expires` and `cookie.maxAge`, about a minute after their end.
  * - A call that the store never answers holds up that session, and no other.
  * - `close` leaves the store open.
@@ -101,9 +104,9 @@ class ExpressStore implements SessionStore {
   /** Per key, and per user for logins, the end of the last call that was let in. */
   readonly #turns = new Map<string, Promise<void>>()
   /** key → until when, in ms; the oldest first */
-  readonly #tombstones = new Map<string, number>()
+  readonly #tombstones = new Map<string, { until: number, nextKey: string | null }>()
 
-  constructor (store: ExpressSessionStore, { now = Date.now, maxBytes = 16_384, keepsLimit = false, ...limits }: ExpressStoreOptions) {
+  constructor (store: ExpressSessionStore, { now = () => Date.now(), maxBytes = 16_384, keepsLimit = false, ...limits }: ExpressStoreOptions) {
     this.keepsLimit = keepsLimit
     this.#store = store
     this.#options = { now, maxBytes }
@@ -115,20 +118,7 @@ class ExpressStore implements SessionStore {
   }
 
   create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
-    const { user } = record
-    const begin = async (): Promise<boolean | Error> => {
-      if (this.#isDead(key) || await this.#get(key) !== null) return false
-      return await this.#put(key, record)
-    }
-    if (!this.keepsLimit || limit === undefined || user === null) return this.#write('create', key, begin)
-    return this.#write('create', `logins of ${user}`, async () => {
-      const refusal = this.#refusalOf(record)
-      if (refusal !== null) return refusal
-      for (const old of excessOf(await this.ofUser(user), key, limit)) {
-        if (await this.#end(old.key, user) !== null) limit.onEnded?.(old.key)
-      }
-      return await this.#queued(key, begin)
-    })
+    return this.#write('create', () => this.#begin(key, record, limit))
   }
 
   patch (key: string, changes: SessionChanges): Promise<boolean> {
@@ -149,8 +139,37 @@ class ExpressStore implements SessionStore {
     return this.#change('touch', key, (record) => touched(record, seenAt, expiresAt))
   }
 
-  remove (key: string): Promise<SessionRecord | null> {
-    return this.#end(key)
+  remove (key: string, nextKey?: string): Promise<SessionRecord | null> {
+    return this.#end(key, { nextKey })
+  }
+
+  async successor (key: string): Promise<string | null> {
+    return this.#isDead(key) ? this.#tombstones.get(key)?.nextKey ?? null : null
+  }
+
+  replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
+    let isLate = false
+    // Past the deadline the caller takes it for failed: then nothing further begins, no predecessor ends, and the successor does.
+    const assertInTime = (): void => { if (isLate) throw new Error('past the deadline') }
+    const inTime = async <T>(step: () => Promise<T>): Promise<T> => {
+      assertInTime()
+      const answer = await step()
+      assertInTime()
+      return answer
+    }
+    // Each step waits for the turn of its own key and holds no other, so two that replace each other's keys cannot block.
+    const steps: Parameters<typeof replaceInTwoSteps>[0] = {
+      read: () => this.#live(key),
+      create: async (...creation) => {
+        assertInTime()
+        return acceptedOf(await this.#begin(...creation))
+      },
+      remove: (ended, nextKey) => this.#queued(ended, () => ended === key ? inTime(() => this.#endNow(ended, { nextKey })) : this.#endNow(ended)),
+      patch: (_, changes) => inTime(async () => acceptedOf(await this.#changeInTurn(nextKey, (record) => withChanges(record, changes))))
+    }
+    const replacing = this.#write('replace', () => replaceInTwoSteps(steps, key, nextKey, change, limit).catch(refusalIn))
+    replacing.catch(() => { isLate = true })
+    return replacing
   }
 
   async ofUser (user: string): Promise<StoredSession[]> {
@@ -160,13 +179,25 @@ class ExpressStore implements SessionStore {
   }
 
   async removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
-    let ended = 0
-    for (const { key } of await this.ofUser(user)) {
-      if (key === exceptKey || await this.#end(key, user) === null) continue
-      ended++
-      onEnded?.(key)
+    const seen = new Set(exceptKey === undefined ? [] : [exceptKey])
+    let count = 0
+    let mayHaveMoved = true
+    // A session that ended meanwhile may continue under a key that was not in the list yet.
+    while (mayHaveMoved) {
+      mayHaveMoved = false
+      const { now } = this.#options
+      for (const { key, record } of await this.#all('which sessions a user has')) {
+        if (seen.has(key) || record.user !== user || record.expiresAt <= now()) continue
+        seen.add(key)
+        if (await this.#end(key, { user }) === null) {
+          mayHaveMoved = true
+        } else {
+          count++
+          onEnded?.(key)
+        }
+      }
     }
-    return ended
+    return count
   }
 
   async count (): Promise<number> {
@@ -179,7 +210,7 @@ class ExpressStore implements SessionStore {
   async sweep (): Promise<number> {
     const now = this.#options.now()
     let dropped = 0
-    for (const [key, until] of this.#tombstones) {
+    for (const [key, { until }] of this.#tombstones) {
       if (until > now) break
       this.#tombstones.delete(key)
       dropped++
@@ -193,48 +224,66 @@ class ExpressStore implements SessionStore {
 
   close (): void {}
 
+  #begin (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean | Error> {
+    const { user } = record
+    const begin = async (): Promise<boolean | Error> => {
+      if (this.#isDead(key) || await this.#get(key) !== null) return false
+      return await this.#put(key, record)
+    }
+    if (!this.keepsLimit || limit === undefined || user === null) return this.#queued(key, begin)
+    return this.#queued(`logins of ${user}`, async () => {
+      const refusal = this.#refusalOf(record)
+      if (refusal !== null) return refusal
+      for (const old of excessOf(await this.ofUser(user), key, limit)) {
+        if (await this.#end(old.key, { user }) !== null) limit.onEnded?.(old.key)
+      }
+      return await this.#queued(key, begin)
+    })
+  }
+
   #change (doing: string, key: string, change: (record: SessionRecord) => SessionRecord): Promise<boolean> {
-    return this.#write(doing, key, async () => {
+    return this.#write(doing, () => this.#changeInTurn(key, change))
+  }
+
+  #changeInTurn (key: string, change: (record: SessionRecord) => SessionRecord): Promise<boolean | Error> {
+    return this.#queued(key, async () => {
       const record = await this.#live(key)
       return record === null ? false : await this.#put(key, change(record))
     })
   }
 
   /** With `user`, only if it is this user's. */
-  #end (key: string, user?: string): Promise<SessionRecord | null> {
-    return this.#inTurn('remove', key, async () => {
-      const last = await this.#live(key)
-      if (user !== undefined && last?.user !== user) return null
-      await answerOf((callback) => this.#store.destroy(key, callback))
-      // Not before: a session whose end has failed may live on, and nobody is logged out by that.
-      this.#bury(key)
-      return last
-    })
+  #end (key: string, how: EndOptions = {}): Promise<SessionRecord | null> {
+    return this.#bounded('remove', () => this.#queued(key, () => this.#endNow(key, how)))
   }
 
-  #bury (key: string): void {
+  /** For a caller that has the turn of this key. */
+  async #endNow (key: string, { user, nextKey }: EndOptions = {}): Promise<SessionRecord | null> {
+    const last = await this.#live(key)
+    if (user !== undefined && last?.user !== user) return null
+    await answerOf((callback) => this.#store.destroy(key, callback))
+    // Not before: a session whose end has failed may live on, and nobody is logged out by that.
+    this.#bury(key, nextKey ?? null)
+    return last
+  }
+
+  #bury (key: string, nextKey: string | null): void {
     // The first end counts, so that the tombstones stay in the order of their times.
     if (this.#isDead(key)) return
     this.#tombstones.delete(key)
-    this.#tombstones.set(key, this.#options.now() + TOMBSTONE_MS)
+    this.#tombstones.set(key, { until: this.#options.now() + TOMBSTONE_MS, nextKey })
     if (this.#tombstones.size > MOST_TOMBSTONES) this.#tombstones.delete(this.#tombstones.keys().next().value as string)
   }
 
   /** A refusal is an answer of the store, not a failure of it, and so passes the limits as a value. */
-  async #write (doing: string, key: string, work: () => Promise<boolean | Error>): Promise<boolean> {
-    const outcome = await this.#inTurn(doing, key, work)
-    if (outcome instanceof Error) throw outcome
-    return outcome
+  async #write<T> (doing: string, work: () => Promise<T | Error>): Promise<T> {
+    return acceptedOf(await this.#bounded(doing, work))
   }
 
   /**
    * The calls for a key, one after another. One that is past its deadline keeps its turn until the store has answered:
    * what it writes must not come after what is done next.
    */
-  #inTurn<T> (doing: string, key: string, work: () => Promise<T>): Promise<T> {
-    return this.#bounded(doing, () => this.#queued(key, work))
-  }
-
   async #queued<T> (key: string, work: () => Promise<T>): Promise<T> {
     const turn = (this.#turns.get(key) ?? Promise.resolve()).then(work)
     const end = turn.then(() => {}, () => {})
@@ -257,7 +306,7 @@ class ExpressStore implements SessionStore {
   }
 
   #isDead (key: string): boolean {
-    return (this.#tombstones.get(key) ?? 0) > this.#options.now()
+    return (this.#tombstones.get(key)?.until ?? 0) > this.#options.now()
   }
 
   async #get (key: string): Promise<unknown> {
@@ -290,6 +339,25 @@ class ExpressStore implements SessionStore {
     const sessions = await this.#bounded('list', () => answerOf<object>((callback) => store.all?.(callback)))
     return Object.values(sessions ?? {}).flatMap((session) => storedIn(session) ?? [])
   }
+}
+
+/** @throws the refusal, if the outcome is one. */
+function acceptedOf<T> (outcome: T | Error): T {
+  if (outcome instanceof Error) throw outcome
+  return outcome
+}
+
+/** @throws whatever is no refusal. */
+function refusalIn (error: unknown): Error {
+  if (error instanceof SessionTooLargeError) return error
+  throw error
+}
+
+interface EndOptions {
+  /** Only a session of this user. */
+  user?: string | undefined
+  /** Where the session continues. */
+  nextKey?: string | undefined
 }
 
 type Callback<T> = (error?: unknown, value?: T | null) => void

@@ -1,75 +1,70 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { FastifySessionObject } from '@fastify/session'
 import fp from 'fastify-plugin'
-import { expiryOf } from './clock.js'
-import { commit } from './commit.js'
-import { guarded, storeUnavailable } from './errors.js'
+import { expiryOf } from '../common/clock.js'
+import { SessionCommittedError, UnsupportedError, guarded, storeUnavailable } from './errors.js'
 import { SessionEmitter } from './events.js'
+import type { SessionObject } from './facade.js'
 import { openKeyring } from './keyring.js'
-import { LazySession, type SessionContext } from './lazy-session.js'
-import type { CommitContext } from './life-cycle.js'
+import type { Stored } from './plan.js'
 import { ticketReader } from './presented.js'
-import { registerFastifySession } from './real-session.js'
-import { assertDeliverable, cookieProfiles, markPrivate, type CookieProfile } from './session-cookie.js'
+import { idsOfFastifySession } from './real-session.js'
+import { describeCookie, isPastCaching, isWebResponse, markPrivate, privateResponse } from './response.js'
+import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
+import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
-import type { SessionRecord } from './store.js'
+import type { MaybePromise, SessionRecord } from './store.js'
 import { cookieValues, type Ticket } from './ticket.js'
 import { startUpkeep } from './upkeep.js'
 import type { User } from './user.js'
-
-declare module '@fastify/session' {
-  interface FastifySessionObject {
-    /** Whether the key is there. */
-    has (key: string): boolean
-    /** Takes the value out; `fallback`, or undefined, if there was none. */
-    pop<K extends keyof Session> (key: K): Session[K] | undefined
-    pop<K extends keyof Session, D> (key: K, fallback: D): Exclude<Session[K], undefined> | D
-    /** Sets several values; none if one of them is refused. */
-    update (values: Partial<Omit<Session, 'cookie'>>): void
-    /** Deletes every key. */
-    clear (): void
-    /** The keys that are set. */
-    keys (): string[]
-    /** "Keep me signed in": the longer pair of lifetimes, and a cookie that outlives the browser. */
-    permanent: boolean
-  }
-}
+import { Writer } from './write.js'
 
 declare module 'fastify' {
   interface Session {
-    /** The name of who is logged in; `request.login` sets it. */
+    /** The name of the user who is logged in; `request.login` sets it. */
     client_name?: string
-    /** When the login was, in ms since the epoch; `request.login` sets it. */
+    /** When the user logged in, in ms since the epoch; `request.login` sets it. */
     authenticatedAt?: number
   }
   interface FastifyInstance {
     /** The sessions of every user. */
     sessions: Sessions
   }
+  interface FastifyRequest {
+    /**
+     * The session of this request.
+     *
+     * @throws SessionNotReadError in a hook that runs before those of hatcheck, if the store answers with promises.
+     * @throws StoreUnavailableError (503) if the store cannot answer.
+     */
+    session: SessionObject
+    /**
+     * Reads the session, in any hook. After it, `request.session` and `request.user` answer at once.
+     *
+     * @throws StoreUnavailableError (503)
+     */
+    loadSession (): Promise<SessionObject>
+  }
 }
 
 export type { Sessions }
 
-type Session = import('fastify').Session
-
-/** Where a request keeps its session. Null: it has no cookie, and nothing was asked but who is logged in. */
+/** The session of a request; null: the request has no cookie, and somebody has asked for its user only. */
 const kSession = Symbol('hatcheck.session')
-/** Why it could not be read. */
-const kFailure = Symbol('hatcheck.failure')
+const kReply = Symbol('hatcheck.reply')
+/** Whether the response has passed the hook that commits the session. */
+const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify gives every request each decoration, one by one, which costs those that need no session.
-type WithSession = FastifyRequest & { [kSession]?: LazySession | null, [kFailure]?: unknown }
-
-/** The session of a request, which counts as read from then on. Throws if the store cannot answer. */
-export type SessionOf = (request: FastifyRequest) => LazySession
+type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: 'open to late readers' | 'closed' }
 
 declare module 'fastify' {
   interface Hatcheck {
-    sessionOf: SessionOf
-    /** Who is logged in, as the session of a request says, which counts as read from then on. Throws if the store cannot answer. */
+    /** The session of a request, for calls: they say by themselves if the store cannot answer. */
+    sessionFor (request: FastifyRequest): RequestSession
+    /** The session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+    sessionOf (request: FastifyRequest): RequestSession
+    /** The user who is logged in, by the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
     loggedIn (request: FastifyRequest): User | null
-    /** Ends the session, also when the store cannot say whether there is one. */
-    endSession (request: FastifyRequest): void
-    /** Ends every other session of who is logged in here. Answers how many. The session of the request must be saved. */
+    /** Ends every other session of the user of a request. Answers how many. */
     endOthers (request: FastifyRequest): Promise<number>
     /** The handle of the session of a request, if the session has been asked for and is stored. Reads nothing. */
     handleOf (request: FastifyRequest): string | undefined
@@ -83,85 +78,105 @@ declare module 'fastify' {
 }
 
 export default fp(async function session (fastify) {
-  const { config, storage } = fastify.hatcheck
+  const { hatcheck } = fastify
+  const { config, storage } = hatcheck
   const store = storage.sessions
-  const { now } = config
+  const { now, lifetimes } = config
   const profileOf = cookieProfiles(config)
-  const keyring = openKeyring(config, fastify.log, fastify.hatcheck.workers.isAlone)
-  const presentedTickets = ticketReader(() => keyring.office, profileOf)
-  const makeReal = await registerFastifySession(fastify, () => keyring.office)
+  const keyring = openKeyring(config, fastify.log, hatcheck.workers.isAlone)
+  const presented = ticketReader(() => keyring.office, profileOf)
   const emitter = new SessionEmitter(fastify.log, (key) => keyring.office.handleOf(key))
-  const upkeep = startUpkeep(store, emitter, fastify.log, fastify.hatcheck.workers)
-
-  const commitContext: CommitContext = {
-    store, lifetimes: config.lifetimes, maxBytes: config.sessionMaxBytes, sessionsPerUser: config.sessionsPerUser, now, emitter, refuse: upkeep.refuse
-  }
+  const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers, (key) => keyring.office.ownsKey(key))
   if (store.keepsLimit === false) fastify.log.warn('the session store keeps no limit: a user may have more sessions than sessionsPerUser')
-  const sessionContext: SessionContext = {
-    makeReal,
+
+  const context: SessionContext = {
+    lifetimes,
+    maxBytes: config.sessionMaxBytes,
+    now,
+    writer: new Writer({ store, emitter, upkeep, presented, sessionsPerUser: config.sessionsPerUser, ticketOf: (id) => keyring.office.ticketOf(id) }),
+    newId: await idsOfFastifySession(fastify, () => keyring.office),
     sign: (id) => keyring.office.sign(id),
+    find: store.sync ? findNow : find,
+    read: async ({ ticket }) => live(ticket, await guarded('read', () => store.read(ticket.key))),
+    take: ({ ticket }, prefix) => guarded('take', () => store.take(ticket.key, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
-    save: async (session) => { await commit(session, commitContext, true) },
-    read: async (ticket) => live(ticket, await read(ticket)),
-    take: (ticket, prefix) => guarded('take', () => store.take(ticket.key, prefix)),
-    now
+    sendCookie,
+    describeCookie: (session) => describeCookie(profileOf(session.request), lifetimeOf(session))
   }
 
   fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
-  fastify.decorateRequest('session', { getter (): FastifySessionObject { return sessionOf(this as FastifyRequest).facade } })
-  fastify.hatcheck.sessionOf = sessionOf
-  fastify.hatcheck.loggedIn = loggedIn
-  fastify.hatcheck.endSession = endSession
-  fastify.hatcheck.endOthers = endOthers
-  fastify.hatcheck.handleOf = handleOf
-  fastify.hatcheck.cookieOf = profileOf
-  fastify.hatcheck.macsFor = (purpose, text) => keyring.office.macsFor(purpose, text)
-  fastify.hatcheck.assertDeliverable = sessionContext.assertDeliverable
+  fastify.decorateRequest('session', accessors('session', (request) => sessionOf(request).facade))
+  fastify.decorateRequest('loadSession', async function loadSession (this: FastifyRequest) {
+    await sessionFor(this).load()
+    return sessionOf(this).facade
+  })
+  Object.assign(hatcheck, { sessionFor, sessionOf, loggedIn, endOthers, handleOf, cookieOf: profileOf, assertDeliverable: context.assertDeliverable })
+  hatcheck.macsFor = (purpose, text) => keyring.office.macsFor(purpose, text)
 
-  if (!store.sync) {
-    fastify.addHook('onRequest', async function readSession (request) {
-      const holder = request as WithSession
-      const tickets = presentedTickets(request)
-      if (tickets.length === 0) return
-      try {
-        let session = new LazySession(sessionContext, request, tickets[0] as Ticket, null)
-        for (const ticket of tickets) {
-          const record = live(ticket, await read(ticket))
-          if (record === null) continue
-          session = new LazySession(sessionContext, request, ticket, record)
-          break
-        }
-        holder[kSession] = session
-      } catch (error) {
-        // Told to whoever asks for the session: a route that needs none goes on.
-        holder[kFailure] = error
-      }
-    })
-  }
+  fastify.addHook('onRequest', function openSession (request, reply, done) {
+    const holder = request as Holder
+    holder[kReply] = reply
+    // A hook of the host that ran before this one may have asked for it.
+    holder[kSession]?.attach(reply)
+    if (store.sync) {
+      done()
+      return
+    }
+    const loading = sessionFor(request).load()
+    if (loading === undefined) done()
+    else loading.then(() => { done() })
+  })
 
-  fastify.addHook('onSend', function commitSession (request, reply, _payload, done) {
-    const session = (request as WithSession)[kSession]
-    if (session === undefined || session?.phase === 'untouched' || session?.phase === 'committed') {
+  fastify.addHook<unknown>('onSend', function commitSession (request, reply, payload, done) {
+    const holder = request as Holder
+    const session = holder[kSession]
+    if (session?.isCommitting === true) {
+      // The handler answers a second time. Fastify cannot know: nothing of the first answer has left.
+      request.log.warn('The handler has sent a second answer, which is dropped. Did it call reply.send() and return a value?')
+      return
+    }
+    const isFirst = holder[kCommitted] === undefined
+    holder[kCommitted] = isWebResponse(payload) ? 'closed' : 'open to late readers'
+    if (session === undefined || (session !== null && !session.wasRead && !session.hasCalls)) {
       done()
       return
     }
     markPrivate(reply)
-    if (session === null) {
-      done()
+    if (isWebResponse(payload)) payload = privateResponse(payload)
+    if (session === null || !isFirst) {
+      done(null, payload)
       return
     }
-    let writing
+    let committing
     try {
-      writing = commit(session, commitContext)
+      committing = session.commit()
     } catch (error) {
-      fail(error as Error, session, request, reply, done)
+      fail(error as Error)
       return
     }
-    if (writing === undefined) {
-      finish(session, request, reply)
-      done()
-    } else {
-      finishAfter(writing, session, request, reply, done)
+    if (committing === undefined) {
+      finish()
+      return
+    }
+    session.isCommitting = true
+    committing.then(() => {
+      session.isCommitting = false
+      finish()
+    }, (error: Error) => {
+      session.isCommitting = false
+      fail(error)
+    })
+
+    function finish (): void {
+      // Other cookies may have been set since.
+      if (session?.cookie !== 'keep') sendCookie(session as RequestSession, reply)
+      done(null, payload)
+    }
+
+    function fail (error: Error): void {
+      // What was on its way may have been a redirect.
+      reply.removeHeader('location')
+      done(error)
     }
   })
 
@@ -171,102 +186,128 @@ export default fp(async function session (fastify) {
     await storage.close()
   })
 
-  function sessionOf (request: FastifyRequest): LazySession {
-    const holder = request as WithSession
-    if (holder[kFailure] !== undefined) throw holder[kFailure]
-    const session = holder[kSession] ??= open(request)
-    if (session.phase === 'untouched') session.phase = 'read'
+  function sessionFor (request: FastifyRequest): RequestSession {
+    const holder = request as Holder
+    let session = holder[kSession]
+    if (session === undefined || session === null) {
+      session = new RequestSession(context, request, holder[kReply] ?? null)
+      holder[kSession] = session
+      if (holder[kCommitted] !== undefined) session.close()
+      if (store.sync) session.load()
+    }
+    return session
+  }
+
+  function sessionOf (request: FastifyRequest): RequestSession {
+    const session = sessionFor(request)
+    session.assertReadable()
+    if (!session.wasRead) {
+      session.wasRead = true
+      noteLateReader(request)
+    }
     return session
   }
 
   function loggedIn (request: FastifyRequest): User | null {
-    const holder = request as WithSession
-    if (holder[kSession] === undefined && request.headers.cookie === undefined) holder[kSession] = null
+    const holder = request as Holder
+    if (holder[kSession] === undefined && store.sync && request.headers.cookie === undefined) {
+      noteLateReader(request)
+      holder[kSession] = null
+    }
     return holder[kSession] === null ? null : sessionOf(request).user
   }
 
-  function endSession (request: FastifyRequest): void {
-    const holder = request as WithSession
-    const ticket = presentedTickets(request)[0] ?? null
-    try {
-      sessionOf(request)
-    } catch {
-      // It cannot be read, but it can be refused.
-      delete holder[kFailure]
-      holder[kSession] = new LazySession(sessionContext, request, ticket, null)
-      holder[kSession].mayLive = true
-    }
-    const session = sessionOf(request)
-    if (ticket !== null && upkeep.isRefused(ticket.key)) session.mayLive = true
-    session.destroy()
+  /** A response that has passed the hook may still be kept out of caches; one that is being sent may not. */
+  function noteLateReader (request: FastifyRequest): void {
+    const { [kCommitted]: committed, [kReply]: reply } = request as Holder
+    if (committed === undefined || reply === undefined || isPastCaching(reply)) return
+    if (committed === 'closed' || reply.raw.headersSent) throw new SessionCommittedError()
+    markPrivate(reply)
   }
 
   async function endOthers (request: FastifyRequest): Promise<number> {
-    const { user, ticket } = sessionOf(request)
-    if (user === null || ticket === null) return 0
-    return await guarded('revoke', () => store.removeOfUser(user.name, ticket.key, (key) => { emitter.tell('revoked', key, user.name, request) }))
+    const { user, stored } = sessionOf(request)
+    if (user === null || stored === null) return 0
+    return await guarded('revoke', () => store.removeOfUser(user.name, stored.ticket.key, (key) => { emitter.tell('revoked', key, user.name, request) }))
   }
 
   function handleOf (request: FastifyRequest): string | undefined {
-    const session = (request as WithSession)[kSession]
-    if (session === undefined || session === null || session.phase === 'untouched' || session.record === null || session.ticket === null) return undefined
-    return keyring.office.handleOf(session.ticket.key)
+    const session = (request as Holder)[kSession]
+    const isAsked = session?.wasRead === true || session?.hasCalls === true
+    return isAsked && session.stored !== null ? keyring.office.handleOf(session.stored.ticket.key) : undefined
   }
 
-  function open (request: FastifyRequest): LazySession {
-    const tickets = presentedTickets(request)
-    for (const ticket of tickets) {
-      const record = live(ticket, readNow(ticket))
-      if (record !== null) return new LazySession(sessionContext, request, ticket, record)
+  function findNow (request: FastifyRequest): Stored | null {
+    for (const ticket of presented(request)) {
+      let record
+      try {
+        record = live(ticket, store.read(ticket.key) as SessionRecord | null)
+      } catch (error) {
+        throw storeUnavailable(error, 'read')
+      }
+      if (record !== null) return { ticket, record }
     }
-    return new LazySession(sessionContext, request, tickets[0] ?? null, null)
+    return null
+  }
+
+  function find (request: FastifyRequest): MaybePromise<Stored | null> {
+    const tickets = presented(request)
+    return tickets.length === 0 ? null : findAmong(tickets)
+  }
+
+  async function findAmong (tickets: readonly Ticket[]): Promise<Stored | null> {
+    for (const ticket of tickets) {
+      const record = live(ticket, await guarded('read', () => store.read(ticket.key)))
+      if (record !== null) return { ticket, record }
+    }
+    return null
   }
 
   /** The two clocks are reckoned here, by the configuration of now; the store's expiry only says when to forget. */
   function live (ticket: Ticket, record: SessionRecord | null): SessionRecord | null {
     if (record === null || upkeep.isRefused(ticket.key)) return null
-    return expiryOf(record, config.lifetimes) > now() ? record : null
-  }
-
-  function readNow (ticket: Ticket): SessionRecord | null {
-    try {
-      return store.read(ticket.key) as SessionRecord | null
-    } catch (error) {
-      throw storeUnavailable(error, 'read')
-    }
-  }
-
-  function read (ticket: Ticket): Promise<SessionRecord | null> {
-    return guarded('read', () => store.read(ticket.key))
-  }
-
-  function fail (error: Error, session: LazySession, request: FastifyRequest, reply: FastifyReply, done: (error: Error) => void): void {
-    // What was on its way may have been a redirect.
-    reply.removeHeader('location')
-    finish(session, request, reply)
-    done(error)
-  }
-
-  function finishAfter (writing: Promise<void>, session: LazySession, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
-    writing.then(() => {
-      finish(session, request, reply)
-      done()
-    }, (error: Error) => { fail(error, session, request, reply, done) })
+    return expiryOf(record, lifetimes) > now() ? record : null
   }
 
   /** The only place that writes a session cookie. */
-  function finish (session: LazySession, request: FastifyRequest, reply: FastifyReply): void {
-    session.phase = 'committed'
-    if (session.cookie === 'keep') return
+  function sendCookie (session: RequestSession, reply: FastifyReply): void {
+    const { request } = session
     const { name, attributes } = profileOf(request)
     if (session.cookie === 'set') {
-      const { record } = session
-      const maxAge = record?.permanent === true
-        ? { maxAge: Math.max(0, Math.ceil((record.createdAt - now()) / 1000) + config.lifetimes.permanent.lifetimeSeconds) }
-        : {}
-      fastify.hatcheck.setCookie(reply, name, session.signedId(), { ...attributes, ...maxAge })
-    } else if (cookieValues(request.headers.cookie ?? '', name).length > 0) {
-      fastify.hatcheck.clearCookie(reply, name, attributes)
+      const lifetime = lifetimeOf(session)
+      const maxAge = lifetime === null ? {} : { maxAge: Math.ceil(lifetime.left / 1000) }
+      hatcheck.setCookie(reply, name, session.signedId, { ...attributes, ...maxAge })
+    } else if (session.cookie === 'clear' && cookieValues(request.headers.cookie ?? '', name).length > 0) {
+      hatcheck.clearCookie(reply, name, attributes)
+    } else {
+      hatcheck.dropCookie(reply, name)
+    }
+    if ((request as Holder)[kCommitted] === undefined) {
+      // The handler may hijack the reply after this.
+      hatcheck.exposeCookies(reply)
+      if (!reply.raw.headersSent && !reply.raw.hasHeader('cache-control')) reply.raw.setHeader('cache-control', 'no-store')
     }
   }
+
+  /** How long the browser keeps the cookie, in ms; null: until it is closed. */
+  function lifetimeOf ({ stored, permanent }: RequestSession): { whole: number, left: number } | null {
+    if (!permanent) return null
+    const whole = lifetimes.permanent.lifetimeSeconds * 1000
+    const age = stored === null ? 0 : now() - stored.record.createdAt
+    return { whole, left: Math.max(0, whole - age) }
+  }
 }, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'overload'] })
+
+/**
+ * A getter, and a setter for a scope that decorates its requests with the same name: Fastify sets such a decoration on
+ * each request before any hook runs. Later on, setting it is a mistake.
+ */
+export function accessors<T> (name: string, get: (request: FastifyRequest) => T): { getter (): T, setter (value: T): void } {
+  return {
+    getter (this: FastifyRequest) { return get(this) },
+    setter (this: Holder, value: T) {
+      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, `request.${name} cannot be replaced`)
+      Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true })
+    }
+  } as never
+}

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { existsSync, unwatchFile, watchFile, type Stats } from 'node:fs'
-import { ConfigError } from '../config/resolve.js'
+import { ConfigError, type Config } from '../config/resolve.js'
 import { checkedSecrets, keyFileOf, secretsOf, type Secret, type SecretsConfig } from './secrets.js'
 import { createTicketOffice, type TicketOffice } from './ticket.js'
 
@@ -30,9 +30,9 @@ export interface Keyring {
  *   that is signed with it may come to any of them next.
  * @throws ConfigError if there are no keys that can be used.
  */
-export function openKeyring (config: SecretsConfig, log: Pick<FastifyBaseLogger, 'info' | 'error'>, isAlone = true): Keyring {
+export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log: Pick<FastifyBaseLogger, 'info' | 'error'>, isAlone = true): Keyring {
   let secrets = secretsOf(config)
-  let office = createTicketOffice(secrets)
+  let office = createTicketOffice(secrets, config.realm)
   let turning: NodeJS.Timeout | undefined
   const file = keyFileOf(config)
   if (file !== undefined) watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, onChange)
@@ -43,13 +43,13 @@ export function openKeyring (config: SecretsConfig, log: Pick<FastifyBaseLogger,
     // A former key that is gone has leaked: there is nothing to sign with meanwhile.
     if (isAlone || signing === undefined || signing === wanted[0]) return signWith(wanted)
     secrets = [signing, ...wanted.filter((secret) => secret !== signing)]
-    office = createTicketOffice(secrets)
+    office = createTicketOffice(secrets, config.realm)
     turning = setTimeout(signWith, SEEN_BY_ALL_MS, wanted).unref()
   }
 
   function signWith (wanted: Buffer[]): void {
     secrets = wanted
-    office = createTicketOffice(secrets)
+    office = createTicketOffice(secrets, config.realm)
     log.info(`secret keys replaced: the first of ${secrets.length} signs, all verify`)
   }
 

@@ -1,10 +1,11 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
-import { Memo } from './memo.js'
+import { Memo } from '../common/memo.js'
 import {
-  TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges,
-  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
+  TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
+  type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
+  type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export interface LmdbStoreOptions extends StoreOptions {
@@ -35,8 +36,8 @@ export class LmdbStore implements SessionStore {
   readonly #writer: LmdbWriter
   readonly #options: LmdbStoreOptions
   readonly #records: Database<unknown, string>
-  /** key → until when, in ms */
-  readonly #tombstones: Database<number, string>
+  /** key → until when, in ms, and where the session continues, if it does */
+  readonly #tombstones: Database<number | [until: number, nextKey: string], string>
   /** user → keys */
   readonly #keysOfUser: Database<string, string>
   /** ms → keys of records that expire and tombstones that end then */
@@ -62,9 +63,9 @@ export class LmdbStore implements SessionStore {
   async create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
     let ended: StoredSession[] = []
     const created = await this.#writer.write('create', record.user !== null, () => {
-      if (this.#records.doesExist(key) || this.#tombstones.doesExist(key)) return false
+      if (this.#isTaken(key)) return false
       this.#put(key, record, null)
-      if (record.user !== null && limit !== undefined) ended = this.#endOldest(record.user, key, limit)
+      ended = this.#endOldest(record.user, key, limit)
       return true
     })
     for (const { key } of ended) limit?.onEnded?.(key)
@@ -102,8 +103,30 @@ export class LmdbStore implements SessionStore {
     })
   }
 
-  remove (key: string): Promise<SessionRecord | null> {
-    return this.#writer.write('remove', true, () => this.#end(key))
+  remove (key: string, nextKey?: string): Promise<SessionRecord | null> {
+    return this.#writer.write('remove', true, () => this.#end(key, nextKey))
+  }
+
+  successor (key: string): string | null {
+    const tombstone = this.#read('read', () => this.#tombstones.get(key))
+    return Array.isArray(tombstone) ? tombstone[1] : null
+  }
+
+  async replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
+    let ended: StoredSession[] = []
+    const replaced = await this.#writer.write('replace', true, (): Replaced => {
+      const last = this.#live(key)
+      if (last === null) return { outcome: 'gone' }
+      if (this.#isTaken(nextKey)) return { outcome: 'refused' }
+      const next = successorOf(last, change)
+      // First, since it throws if the successor is too large.
+      if (hasFields(next)) this.#put(nextKey, next, null)
+      this.#end(key, continuationOf(nextKey, next, change))
+      ended = this.#endOldest(next.user, nextKey, successorLimit(next, last, limit))
+      return { outcome: 'replaced', last, next: hasFields(next) ? next : null }
+    })
+    for (const { key } of ended) limit?.onEnded?.(key)
+    return replaced
   }
 
   ofUser (user: string): StoredSession[] {
@@ -186,6 +209,10 @@ export class LmdbStore implements SessionStore {
     return record
   }
 
+  #isTaken (key: string): boolean {
+    return this.#records.doesExist(key) || this.#tombstones.doesExist(key)
+  }
+
   #value (key: string): unknown {
     try {
       return this.#records.get(key)
@@ -211,18 +238,19 @@ export class LmdbStore implements SessionStore {
     if (before.user !== null && before.user !== after?.user) this.#keysOfUser.remove(indexName(before.user), key)
   }
 
-  #end (key: string): SessionRecord | null {
+  #end (key: string, nextKey?: string): SessionRecord | null {
     const live = this.#live(key)
     this.#drop(key)
     const until = this.#options.now() + TOMBSTONE_MS
     if (!this.#tombstones.doesExist(key)) {
-      this.#tombstones.put(key, until)
+      this.#tombstones.put(key, nextKey === undefined ? until : [until, nextKey])
       this.#keysByExpiry.put(until, key)
     }
     return live
   }
 
-  #endOldest (user: string, newKey: string, limit: UserLimit): StoredSession[] {
+  #endOldest (user: string | null, newKey: string, limit: UserLimit | undefined): StoredSession[] {
+    if (user === null || limit === undefined) return []
     // With those that have expired there are this many: mostly none has to be read.
     if (this.#keysOfUser.getValuesCount(indexName(user)) <= limit.perUser) return []
     const excess = excessOf(this.#ofUser(user), newKey, limit)
@@ -240,7 +268,8 @@ export class LmdbStore implements SessionStore {
     const record = this.#get(key)
     if (record === null || record.expiresAt <= now) this.#drop(key)
     if (record !== null && record.expiresAt <= now) expired.push({ key, record })
-    if ((this.#tombstones.get(key) ?? Infinity) <= now) this.#tombstones.remove(key)
+    const until = [this.#tombstones.get(key) ?? Infinity].flat()[0] as number
+    if (until <= now) this.#tombstones.remove(key)
     this.#keysByExpiry.remove(time, key)
   }
 

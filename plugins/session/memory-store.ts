@@ -1,12 +1,13 @@
-import createError from '@fastify/error'
+import { createUnavailable } from '../common/unavailable.js'
 import { SessionTooLargeError } from './errors.js'
 import {
-  TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, touched, withChanges,
-  type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
+  TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
+  type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
+  type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
-export const StoreFullError = createError<[number]>('HATCHECK_STORE_FULL',
-  'The memory store holds %d sessions, as many as it may.', 503)
+export const StoreFullError = createUnavailable<[number]>('HATCHECK_STORE_FULL',
+  'The memory store holds %d sessions, as many as it may.')
 
 export interface MemoryStoreOptions extends StoreOptions {
   /**
@@ -17,6 +18,12 @@ export interface MemoryStoreOptions extends StoreOptions {
   maxSessions?: number
 }
 
+interface Tombstone {
+  until: number
+  /** Where the session continues. */
+  nextKey: string | null
+}
+
 /** Sweeping looks at the time once in so many records. */
 const SWEEP_STRIDE = 64
 
@@ -25,7 +32,7 @@ export class MemoryStore implements SessionStore {
   readonly sync = true
   readonly #records = new Map<string, SessionRecord>()
   readonly #keysOfUser = new Map<string, Set<string>>()
-  readonly #tombstones = new Map<string, number>()
+  readonly #tombstones = new Map<string, Tombstone>()
   readonly #options: Required<MemoryStoreOptions>
   /** Where the last slice of a sweep stopped. */
   #sweeping: Iterator<[string, SessionRecord]> | null = null
@@ -41,14 +48,14 @@ export class MemoryStore implements SessionStore {
 
   create (key: string, record: SessionRecord, limit?: UserLimit): boolean {
     const { maxSessions } = this.#options
-    if (this.#records.has(key) || this.#tombstones.has(key)) return false
+    if (this.#isTaken(key)) return false
     if (this.#records.size >= maxSessions) throw new StoreFullError(maxSessions)
     this.#put(key, { ...record, fields: { ...record.fields } })
-    if (record.user !== null && limit !== undefined) this.#endOldest(record.user, key, limit)
+    this.#endOldest(record.user, key, limit)
     return true
   }
 
-  patch (key: string, changes: Parameters<SessionStore['patch']>[1]): boolean {
+  patch (key: string, changes: SessionChanges): boolean {
     const record = this.read(key)
     if (record === null) return false
     this.#put(key, withChanges(record, changes))
@@ -69,12 +76,28 @@ export class MemoryStore implements SessionStore {
     return true
   }
 
-  remove (key: string): SessionRecord | null {
+  remove (key: string, nextKey?: string): SessionRecord | null {
     const live = this.read(key)
     this.#drop(key)
     // The first end counts, so that the tombstones stay in the order of their times.
-    if (!this.#tombstones.has(key)) this.#tombstones.set(key, this.#options.now() + TOMBSTONE_MS)
+    if (!this.#tombstones.has(key)) this.#tombstones.set(key, { until: this.#options.now() + TOMBSTONE_MS, nextKey: nextKey ?? null })
     return live
+  }
+
+  successor (key: string): string | null {
+    return this.#tombstones.get(key)?.nextKey ?? null
+  }
+
+  replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Replaced {
+    const last = this.read(key)
+    if (last === null) return { outcome: 'gone' }
+    if (this.#isTaken(nextKey)) return { outcome: 'refused' }
+    const next = successorOf(last, change)
+    // First, since it throws if the successor is too large.
+    if (hasFields(next)) this.#put(nextKey, next)
+    this.remove(key, continuationOf(nextKey, next, change))
+    this.#endOldest(next.user, nextKey, successorLimit(next, last, limit))
+    return { outcome: 'replaced', last, next: hasFields(next) ? next : null }
   }
 
   ofUser (user: string): StoredSession[] {
@@ -104,7 +127,7 @@ export class MemoryStore implements SessionStore {
     const now = this.#options.now()
     this.#sweeping ??= this.#records.entries()
     let dropped = 0
-    for (const [key, deadUntil] of this.#tombstones) {
+    for (const [key, { until: deadUntil }] of this.#tombstones) {
       if (deadUntil > now) break
       this.#tombstones.delete(key)
       dropped++
@@ -134,6 +157,10 @@ export class MemoryStore implements SessionStore {
     this.#tombstones.clear()
   }
 
+  #isTaken (key: string): boolean {
+    return this.#records.has(key) || this.#tombstones.has(key)
+  }
+
   #put (key: string, record: SessionRecord): void {
     const { maxBytes } = this.#options
     const size = sizeOf(record.fields)
@@ -147,7 +174,8 @@ export class MemoryStore implements SessionStore {
     else keys.add(key)
   }
 
-  #endOldest (user: string, newKey: string, limit: UserLimit): void {
+  #endOldest (user: string | null, newKey: string, limit: UserLimit | undefined): void {
+    if (user === null || limit === undefined) return
     // With those that have expired there are this many: mostly none has to be looked at.
     if ((this.#keysOfUser.get(user)?.size ?? 0) <= limit.perUser) return
     for (const { key } of excessOf(this.ofUser(user), newKey, limit)) {

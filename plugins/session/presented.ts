@@ -29,11 +29,12 @@ export function ticketReader (officeOfNow: () => TicketOffice, profileOf: (reque
     if (header === undefined) return NONE
     const { name } = profileOf(request)
     const office = officeOfNow()
-    const connection: Connection = request.raw.socket
-    const last = connection[kPresented]
+    // A request that was injected may have none.
+    const connection: Connection | undefined = request.raw.socket
+    const last = connection?.[kPresented]
     if (last !== undefined && last.header === header && last.name === name && last.office === office) return last.tickets
     const tickets = cookieValues(header, name).map((value) => office.verify(value)).filter((ticket) => ticket !== null)
-    if (header.length <= LONGEST_KEPT) connection[kPresented] = { header, name, office, tickets }
+    if (connection !== undefined && header.length <= LONGEST_KEPT) connection[kPresented] = { header, name, office, tickets }
     return tickets
   }
 }

@@ -1,59 +1,44 @@
-import fastifySession, { type FastifySessionObject, type SessionStore as FastifySessionStore } from '@fastify/session'
+import fastifySession, { type SessionScope } from '@fastify/session'
 import type { FastifyInstance } from 'fastify'
 import { withCookies } from '../cookie.js'
-import type { Ticket, TicketOffice } from './ticket.js'
-
-type Current = FastifySessionObject & Record<string, unknown> & { cookie: { toJSON (): object } }
-
-/** A session of `@fastify/session`. */
-export interface RealSession {
-  /** The session object; another one after a {@link regenerate}. */
-  readonly current: Current
-  /** A new id, with the values of these keys. */
-  regenerate (keys: string[]): void
-}
-
-export type MakeRealSession = (ticket: Ticket | null, data: Record<string, unknown>) => RealSession
+import type { TicketOffice } from './ticket.js'
 
 /**
  * Registers `@fastify/session` in a scope of its own, so that its hooks run for no route, and drives it through
- * `decryptSession`. It makes ids and session objects; what is stored, and when, is decided in commit.ts.
+ * `decryptSession`. It makes the sessions and their IDs; it holds no values, and stores nothing.
  *
- * The measured reason for the detour: with its own hooks it makes a route several times dearer, saves on every
- * request, and lets a slow request bring a logged-out session back.
+ * The measured reason for the detour: with its own hooks it makes a route several times dearer, saves on every request,
+ * and lets a slow request bring a logged-out session back.
+ *
+ * @returns a function that makes a session and answers its ID.
  */
-export async function registerFastifySession (fastify: FastifyInstance, tickets: () => TicketOffice): Promise<MakeRealSession> {
-  let loading: Record<string, unknown> = {}
-  // Reads what is being made; stores nothing. Every call is answered at once, so makeReal can be synchronous.
-  const bridge: FastifySessionStore = {
-    get: (_id, callback) => { callback(null, loading as never) },
-    set: (_id, _session, callback) => { callback() },
-    destroy: (_id, callback) => { callback() }
-  }
-  let decryptSession: FastifyInstance['decryptSession'] | undefined
+export async function idsOfFastifySession (fastify: FastifyInstance, tickets: () => TicketOffice): Promise<() => string> {
+  let decryptSession: SessionScope['decryptSession'] | undefined
 
   await fastify.register(async function sessionScope (scope) {
     await withCookies(scope)
     await scope.register(fastifySession, {
       secret: {
         sign: (id) => tickets().sign(id),
-        unsign: (id) => ({ valid: id !== '', renew: false, value: id })
+        unsign: () => ({ valid: false, renew: false, value: null })
       },
       idGenerator: () => tickets().newId(),
-      store: bridge,
+      store: {
+        get: (_id, callback) => { callback(null, null) },
+        set: (_id, _session, callback) => { callback() },
+        destroy: (_id, callback) => { callback() }
+      },
       saveUninitialized: false,
       rolling: false
     })
-    decryptSession = scope.decryptSession
+    decryptSession = (scope as FastifyInstance & SessionScope).decryptSession
   })
 
-  return function makeReal (ticket, data) {
-    const carrier: { session: Current | null } = { session: null }
-    loading = data
-    decryptSession?.(ticket?.id ?? '', carrier, () => {})
-    return {
-      get current () { return carrier.session as Current },
-      regenerate (keys) { carrier.session?.regenerate(keys, () => {}) }
-    }
+  return function newId () {
+    // Called back at once, since the store is.
+    const carrier: { session: { sessionId: string } | null } = { session: null }
+    decryptSession?.('', carrier, () => {})
+    if (carrier.session === null) throw new Error('@fastify/session has made no session')
+    return carrier.session.sessionId
   }
 }

@@ -3,7 +3,7 @@ import type { Cluster, Redis } from 'ioredis'
 /*
  * What runs within Redis. Each script has one key, so that it is atomic in a cluster as well, and takes everything else
  * as an argument. A session is a hash: its own fields by name, each session key with a dot before it. A tombstone is a
- * hash with the one field `endedAt`.
+ * hash with the field `endedAt`, and `nextKey` if the session continues under another key.
  */
 
 const PRELUDE = `
@@ -120,11 +120,11 @@ return 1
 `
 
 /**
- * now, tombstoneMs, user ('' is any, '=name' only of this one): the fields of the session, or nil if none lived there,
+ * now, tombstoneMs, user ('' is any, '=name' only of this one), nextKey ('' is none): the fields of the session, or nil if none lived there,
  * or 0 and nothing done if it is another user's.
  */
 const REMOVE = `${PRELUDE}
-local now, tombstoneMs, user = unpack(ARGV)
+local now, tombstoneMs, user, nextKey = unpack(ARGV)
 local lives, owner = live(now)
 if user ~= '' and lives and owner ~= string.sub(user, 2) then return 0 end
 -- The first end counts.
@@ -133,6 +133,7 @@ local last = lives and redis.call('HGETALL', key)
 -- Before anything else is written: a script that has deleted may go on to write when the memory is full.
 redis.call('DEL', key)
 redis.call('HSET', key, 'endedAt', now)
+if nextKey ~= '' then redis.call('HSET', key, 'nextKey', nextKey) end
 redis.call('PEXPIRE', key, tombstoneMs)
 return last
 `

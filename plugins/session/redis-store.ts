@@ -3,9 +3,11 @@ import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/boun
 import { SessionTooLargeError } from './errors.js'
 import { RedisIndex, type IndexEntry } from './redis-index.js'
 import { withSessionScripts, type SessionScripts } from './redis-scripts.js'
+import { replaceInTwoSteps } from './replace-in-two-steps.js'
 import {
   TOMBSTONE_MS, excessOf, sizeOf,
-  type SessionChanges, type SessionFields, type SessionRecord, type SessionStore, type StoreOptions, type StoredSession, type UserLimit
+  type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
+  type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export interface RedisStoreOptions extends StoreOptions, CallLimits {
@@ -38,8 +40,8 @@ const BEGINNING_MS = 60_000
  * Sessions in Redis or Valkey, in a single server, behind Sentinel, or in a cluster: shared by every process that has
  * the same one.
  *
- * One hash a session, one field a session key; a read is one round trip. Every change is one script with one key, so it
- * is atomic wherever the key lies. A session ends by the clock of the process that reads it; Redis forgets it by itself
+ * One hash a session, one field a session key; a read is one round trip. Every change of one session is one script with
+ * one key, so it is atomic wherever the key lies; `replace` takes two steps, the successor first. A session ends by the clock of the process that reads it; Redis forgets it by itself
  * a minute later, by its own, so that a clock that is set back gains no more than that.
  *
  * Redis copies to its replicas after it has answered: a failover may lose the writes of the last moments, logouts among
@@ -113,11 +115,21 @@ export class RedisStore implements SessionStore {
     return await this.#call('touch', () => this.#client.hatcheckTouch(name, now(), seenAt, expiresAt)) === 1
   }
 
-  async remove (key: string): Promise<SessionRecord | null> {
-    const last = await this.#end(key)
+  async remove (key: string, nextKey?: string): Promise<SessionRecord | null> {
+    const last = await this.#end(key, { nextKey })
     if (last === ANOTHERS || last === null) return null
     if (last.user !== null) this.#later(this.#index.delete(last.user, [key]))
     return last
+  }
+
+  async successor (key: string): Promise<string | null> {
+    const name = redisKey(key)
+    return await this.#call('read', () => this.#client.hget(name, 'nextKey'))
+  }
+
+  /** In a cluster the two keys may lie on two nodes, and no script reaches both. */
+  replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
+    return replaceInTwoSteps(this, key, nextKey, change, limit)
   }
 
   async ofUser (user: string): Promise<StoredSession[]> {
@@ -130,7 +142,7 @@ export class RedisStore implements SessionStore {
     const seen = new Set(exceptKey === undefined ? [] : [exceptKey])
     let count = 0
     let mayHaveMoved = true
-    // One that ended meanwhile may have been renewed under an id that was not in the index yet.
+    // A session that ended meanwhile may continue under a key that was not in the index yet.
     while (mayHaveMoved) {
       mayHaveMoved = false
       const keys = (await this.#index.all(user)).map(({ key }) => key).filter((key) => !seen.has(key))
@@ -173,17 +185,17 @@ export class RedisStore implements SessionStore {
   close (): void {}
 
   /** Leaves a tombstone, and answers what was there. With `user`, only if it is this user's. */
-  async #end (key: string, user?: string): Promise<SessionRecord | null | typeof ANOTHERS> {
+  async #end (key: string, { user, nextKey = '' }: { user?: string, nextKey?: string | undefined } = {}): Promise<SessionRecord | null | typeof ANOTHERS> {
     const name = redisKey(key)
     const owner = user === undefined ? '' : `=${user}`
-    const last = await this.#call('remove', () => this.#client.hatcheckRemove(name, this.#options.now(), TOMBSTONE_MS, owner))
+    const last = await this.#call('remove', () => this.#client.hatcheckRemove(name, this.#options.now(), TOMBSTONE_MS, owner, nextKey))
     if (last === 0) return ANOTHERS
     return last === null ? null : decode(pairsOf(last))
   }
 
   /** Ends those that are the user's, and answers how many of them lived. */
   async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<number> {
-    const ends = await Promise.all(keys.map((key) => this.#end(key, user)))
+    const ends = await Promise.all(keys.map((key) => this.#end(key, { user })))
     const ended = keys.filter((_, i) => ends[i] !== null && ends[i] !== ANOTHERS)
     for (const key of ended) onEnded?.(key)
     // Where there was none there is a tombstone now, so none can begin there either.

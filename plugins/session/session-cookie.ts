@@ -1,5 +1,6 @@
 import type { SerializeOptions } from '@fastify/cookie'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
+import { isPlain } from '../config/forwarded.js'
 import { isLoopback } from '../config/loopback.js'
 import type { Config } from '../config/resolve.js'
 import { InsecureTransportError } from './errors.js'
@@ -8,10 +9,12 @@ import { InsecureTransportError } from './errors.js'
 export interface CookieProfile {
   name: string
   attributes: SerializeOptions
+  /** What to do where it cannot travel over plain http. */
+  remedy: string
 }
 
 type CookieConfig = Pick<Config,
-  'sessionCookieName' | 'sessionCookieDomain' | 'sessionCookiePath' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'>
+  'mode' | 'sessionCookieName' | 'sessionCookieDomain' | 'sessionCookiePath' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'>
 
 /** Answers which cookie a request uses: it may depend on the connection. */
 export function cookieProfiles (config: CookieConfig): (request: FastifyRequest) => CookieProfile {
@@ -20,25 +23,14 @@ export function cookieProfiles (config: CookieConfig): (request: FastifyRequest)
   switch (config.sessionCookieSecure) {
     case 'true': return () => secure
     case 'false': return () => plain
-    case 'auto': return (request) => request.protocol === 'https' ? secure : plain
-    case 'local': return (request) => request.protocol === 'https' || !isLoopback(request.host) ? secure : plain
+    case 'auto': return (request) => isPlain(request) ? plain : secure
+    case 'local': return (request) => isLoopback(request.host) && isPlain(request) ? plain : secure
   }
 }
 
 /** @throws InsecureTransportError instead of setting a cookie that the browser would drop in silence. */
-export function assertDeliverable ({ attributes }: CookieProfile, request: FastifyRequest): void {
-  if (attributes.secure === true && request.protocol !== 'https') throw new InsecureTransportError()
-}
-
-/** Keeps the response out of shared caches: what it says depends on the session. */
-export function markPrivate (reply: FastifyReply): void {
-  const vary = reply.getHeader('vary')
-  if (vary === undefined) reply.header('vary', 'Cookie')
-  else if (!/(?:^|[\s,])(?:cookie|\*)(?:$|[\s,])/i.test(String(vary))) reply.header('vary', `${String(vary)}, Cookie`)
-  const cacheControl = reply.getHeader('cache-control')
-  if (cacheControl === 'no-store') return
-  // A handler may say "private", which keeps shared caches out as well; anything else gives way.
-  if (cacheControl === undefined || !/(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i.test(String(cacheControl))) reply.header('cache-control', 'no-store')
+export function assertDeliverable ({ attributes, remedy }: CookieProfile, request: FastifyRequest): void {
+  if (attributes.secure === true && request.protocol !== 'https') throw new InsecureTransportError(remedy)
 }
 
 /** The name says what the browser is to guarantee: `__Host-` where nobody but this host can set it, else `__Secure-`. */
@@ -47,6 +39,9 @@ function profile (config: CookieConfig, secure: boolean): CookieProfile {
   const prefix = !secure ? '' : domain === undefined && path === '/' ? '__Host-' : '__Secure-'
   return {
     name: sessionCookieName ?? `${prefix}hatcheck`,
+    remedy: config.mode === 'plugin'
+      ? 'Use https, or set trustProxy of Fastify if a proxy ends TLS, or set sessionCookieSecure to false for a test on http.'
+      : 'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.',
     attributes: {
       path,
       httpOnly: true,

@@ -1,10 +1,9 @@
 import type { FastifyRequest } from 'fastify'
-import type { Lifetimes } from './clock.js'
-import { guarded } from './errors.js'
+import type { Lifetimes } from '../common/clock.js'
 import type { SessionEmitter, SessionEvents, Telling } from './events.js'
 import type { Keyring } from './keyring.js'
 import type { SessionStore } from './store.js'
-import { endSessionOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
+import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
 /** The sessions of every user: `app.sessions`. */
 export interface Sessions {
@@ -68,7 +67,7 @@ export function createSessions (
       if (key !== null) emitter.tell('revoked', key, name, request)
       return key !== null
     },
-    revokeUser: (name) => guarded('revoke', () => store.removeOfUser(name, undefined, (key) => { emitter.tell('revoked', key, name) })),
+    revokeUser: (name) => endSessionsOfUser(name, store, (key) => { emitter.tell('revoked', key, name) }),
     on: (event, listener) => { emitter.events.on(event, listener as never) },
     off: (event, listener) => { emitter.events.off(event, listener as never) }
   }

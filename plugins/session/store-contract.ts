@@ -2,7 +2,7 @@ import assert, { deepEqual, equal, notEqual, ok } from 'node:assert/strict'
 import { SessionTooLargeError } from './errors.js'
 import {
   TOMBSTONE_MS, sizeOf,
-  type MaybePromise, type SessionChanges, type SessionRecord, type SessionStore, type StoreOptions
+  type MaybePromise, type Replaced, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type StoreOptions
 } from './store.js'
 
 /** How a test runner defines a test: the `test` of node:test and of vitest is one, and so is `(name, run) => t.test(name, run)` of tap. */
@@ -39,6 +39,11 @@ export function recordOf (values: Partial<SessionRecord> = {}): SessionRecord {
 /** Changes for a test; without values they change nothing in {@link recordOf}. */
 export function changesOf (values: Partial<SessionChanges> = {}): SessionChanges {
   return { set: {}, remove: [], seenAt: START, expiresAt: START + HOUR, ...values }
+}
+
+/** A replacement for a test; without values every field goes along, and nothing changes but the key. */
+export function replacementOf (values: Partial<SessionReplacement> = {}): SessionReplacement {
+  return { ...changesOf(), keep: 'all', ...values }
 }
 
 /**
@@ -339,6 +344,8 @@ export function storeContract (test: DefineTest, open: OpenStore, { sweeps = tru
     deepEqual((await store.read('one'))?.fields, { keep: '1' })
   })
 
+  replaceContract(check)
+
   check('over the limit the oldest sessions of the user end', async (store) => {
     const told: string[] = []
     const limit = { perUser: 3, onEnded: (key: string) => { told.push(key) } }
@@ -443,6 +450,34 @@ export function storeContract (test: DefineTest, open: OpenStore, { sweeps = tru
     equal(await store.count(), 0)
   })
 
+  check('successor tells where a session continues that was renewed, and of no other end', async (store, clock) => {
+    if (store.successor === undefined) return
+    for (const key of ['renewed', 'renewed too', 'logged in', 'removed', 'emptied', 'lives']) await store.create(key, recordOf({ user: 'Harry' }))
+    await store.replace('renewed', 'next', replacementOf())
+    await store.replace('renewed too', 'its next', replacementOf({ user: null }))
+    await store.replace('logged in', 'another', replacementOf({ createdAt: START, permanent: false, user: 'Harry' }))
+    await store.replace('emptied', 'none', replacementOf({ keep: [] }))
+    await store.remove('removed')
+    equal(await store.successor('renewed'), 'next')
+    equal(await store.successor('renewed too'), 'its next')
+    for (const key of ['logged in', 'removed', 'emptied', 'lives', 'next', 'never was']) equal(await store.successor(key), null, key)
+    await store.remove('renewed', 'a later end')
+    equal(await store.successor('renewed'), 'next', 'the first end counts')
+    await store.remove('next')
+    equal(await store.successor('renewed'), 'next', 'also when that has ended')
+    clock.time = START + TOMBSTONE_MS - 1
+    while (await store.sweep(5) > 0);
+    equal(await store.successor('renewed'), 'next', 'as long as a request may take')
+  })
+
+  check('remove takes note of where the session continues', async (store) => {
+    if (store.successor === undefined) return
+    await store.create('one', recordOf())
+    notEqual(await store.remove('one', 'two'), null)
+    equal(await store.successor('one'), 'two')
+    equal(await store.remove('never was', 'three'), null)
+  })
+
   check('count tells the live records and the expired ones that no sweep has come to', async (store, clock) => {
     equal(await store.count(), 0)
     await store.create('one', recordOf())
@@ -471,6 +506,15 @@ export function storeContract (test: DefineTest, open: OpenStore, { sweeps = tru
     await store.patch('two', changesOf({ set: { a: '2' } }))
     await store.touch('two', START + 7, START + HOUR + 7)
     deepEqual(before, recordOf({ fields: { a: '1' } }), 'not the one that was read')
+
+    const change = replacementOf({ set: { b: '2' } })
+    const replaced = await store.replace('two', 'three', change)
+    const answer = structuredClone(replaced)
+    Object.assign(change.set, { b: 'changed by the caller' })
+    deepEqual((await store.read('three'))?.fields, { a: '2', b: '2' }, 'not the one that it was replaced by')
+    await store.patch('three', changesOf({ set: { a: '3' } }))
+    await store.touch('three', START + 8, START + HOUR + 8)
+    deepEqual(replaced, answer, 'not the one that was answered')
   })
 
   check('keys and values of every kind come back as they were', async (store) => {
@@ -478,8 +522,10 @@ export function storeContract (test: DefineTest, open: OpenStore, { sweeps = tru
     const fields = Object.fromEntries(strings.map((text) => [`x${text}`, JSON.stringify(`${text}\ud800`)]))
     await store.create('one', recordOf({ fields }))
     deepEqual((await store.read('one'))?.fields, fields)
-    await store.patch('one', changesOf({ remove: Object.keys(fields).slice(1) }))
-    deepEqual(Object.keys((await store.read('one'))?.fields ?? {}), ['x'])
+    await store.replace('one', 'two', replacementOf({ keep: Object.keys(fields) }))
+    deepEqual((await store.read('two'))?.fields, fields)
+    await store.patch('two', changesOf({ remove: Object.keys(fields).slice(1) }))
+    deepEqual(Object.keys((await store.read('two'))?.fields ?? {}), ['x'])
   })
 
   if (excepted.size > 0) throw new TypeError(`There is no check called ${[...excepted].join(', nor ')}.`)
@@ -490,6 +536,373 @@ type Check = (sentence: string, run: (store: SessionStore, clock: { time: number
 /** Some of what an object has in it. */
 function includes (actual: object | null, expected: object): void {
   deepEqual(Object.fromEntries(Object.keys(expected).map((key) => [key, Reflect.get(actual ?? {}, key)])), expected)
+}
+
+/** The record under each key, where there is one. */
+async function living (store: SessionStore, keys: readonly string[]): Promise<Array<[string, SessionRecord]>> {
+  const records = await Promise.all(keys.map((key) => store.read(key)))
+  return keys.flatMap((key, i) => records[i] == null ? [] : [[key, records[i]]])
+}
+
+function nextOf (replaced: Replaced): SessionRecord | null {
+  equal(replaced.outcome, 'replaced')
+  return replaced.outcome === 'replaced' ? replaced.next : null
+}
+
+async function turns (count: number): Promise<void> {
+  for (let left = count; left > 0; left--) await new Promise((resolve) => { setImmediate(resolve) })
+}
+
+function replaceContract (check: Check): void {
+  check('a replaced session continues under the next key', async (store) => {
+    const record = recordOf({ permanent: true, user: 'Harry', fields: { a: '1', b: '2', c: '3' } })
+    await store.create('one', record)
+    const change = replacementOf({ set: { b: '20', d: '4' }, remove: ['c', 'not there'], seenAt: START + 5, expiresAt: START + HOUR + 5 })
+    const next = { ...record, seenAt: START + 5, expiresAt: START + HOUR + 5, fields: { a: '1', b: '20', d: '4' } }
+    deepEqual(await store.replace('one', 'two', change), { outcome: 'replaced', last: record, next })
+    equal(await store.read('one'), null)
+    deepEqual(await store.read('two'), next)
+    deepEqual(await store.ofUser('Harry'), [{ key: 'two', record: next }])
+    equal(await store.count(), 1)
+    deepEqual(await store.replace('two', 'three', replacementOf()), { outcome: 'replaced', last: next, next }, 'and so on')
+    deepEqual(await store.read('three'), next)
+  })
+
+  check('the fields that are kept go along, and no other', async (store) => {
+    const fields = { a: '1', b: '2', c: '3', keep: '4', all: '5' }
+    const replace = async (key: string, change: Partial<SessionReplacement>): Promise<unknown> => {
+      await store.create(key, recordOf({ fields }))
+      const replaced = await store.replace(key, `${key}, then`, replacementOf(change))
+      deepEqual(await store.read(`${key}, then`), nextOf(replaced))
+      return nextOf(replaced)?.fields
+    }
+    deepEqual(await replace('some', { keep: ['c', 'a', 'not there', 'a'] }), { a: '1', c: '3' })
+    deepEqual(await replace('none', { keep: [], set: { d: '4' } }), { d: '4' })
+    deepEqual(await replace('set over kept', { keep: ['a', 'b'], set: { b: '20', c: '30' } }), { a: '1', b: '20', c: '30' })
+    deepEqual(await replace('removed after kept and set', { keep: ['a', 'b', 'c'], set: { c: '30', d: '4' }, remove: ['b', 'd', 'keep'] }), { a: '1', c: '30' })
+    deepEqual(await replace('all', { remove: ['keep'] }), { a: '1', b: '2', c: '3', all: '5' })
+  })
+
+  check('a session that would continue without a field only ends', async (store) => {
+    const told: string[] = []
+    const limit = { perUser: 1, onEnded: (key: string) => { told.push(key) } }
+    await store.create('of another', recordOf({ user: 'Sally' }))
+    const ways: Array<Partial<SessionReplacement>> = [{ keep: [] }, { keep: ['not there'] }, { remove: ['a', 'b'] }, { keep: ['a'], set: { c: '1' }, remove: ['a', 'c'] }, { keep: [], user: 'Sally' }]
+    for (const [i, change] of ways.entries()) {
+      const record = recordOf({ user: 'Harry' })
+      await store.create(`key${i}`, record)
+      deepEqual(await store.replace(`key${i}`, `next${i}`, replacementOf(change), limit), { outcome: 'replaced', last: record, next: null })
+      for (const key of [`key${i}`, `next${i}`]) equal(await store.read(key), null, key)
+      equal(await store.create(`key${i}`, record), false)
+    }
+    deepEqual(told, [], 'and no other ends for it')
+    deepEqual(await store.ofUser('Harry'), [])
+    equal((await store.ofUser('Sally')).length, 1)
+    equal(await store.count(), 1)
+  })
+
+  check('a replaced key is dead for good', async (store, clock) => {
+    await store.create('one', recordOf({ user: 'Harry', expiresAt: START + 10 * HOUR }))
+    await store.replace('one', 'two', replacementOf())
+    for (const time of [START, START + TOMBSTONE_MS - 1]) {
+      clock.time = time
+      while (await store.sweep(5) > 0);
+      equal(await store.create('one', recordOf({ user: 'Harry' })), false)
+      equal(await store.patch('one', changesOf({ set: { c: '3' } })), false)
+      equal(await store.touch('one', time, time + HOUR), false)
+      deepEqual(await store.take('one', ''), {})
+      equal(await store.remove('one'), null)
+      deepEqual(await store.replace('one', 'another', replacementOf()), { outcome: 'gone' })
+      equal(await store.read('one'), null)
+    }
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['two'])
+    deepEqual((await store.read('two'))?.fields, recordOf().fields)
+  })
+
+  check('nothing begins in the place of a missing, an expired or a removed session', async (store, clock) => {
+    const told: string[] = []
+    await store.create('of Harry', recordOf({ user: 'Harry' }))
+    await store.create('removed', recordOf())
+    await store.remove('removed')
+    await store.create('expired', recordOf({ expiresAt: START + 1 }))
+    clock.time = START + 1
+    for (const key of ['never was', 'removed', 'expired']) {
+      const change = replacementOf({ set: { c: '3' }, user: 'Harry', permanent: true, expiresAt: START + 2 * HOUR })
+      deepEqual(await store.replace(key, `after ${key}`, change, { perUser: 1, onEnded: (key) => { told.push(key) } }), { outcome: 'gone' }, key)
+      for (const dead of [key, `after ${key}`]) equal(await store.read(dead), null, dead)
+    }
+    deepEqual(told, [])
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['of Harry'])
+  })
+
+  check('replace refuses a next key that exists or has a tombstone, and changes nothing', async (store) => {
+    const told: string[] = []
+    const record = recordOf({ user: 'Harry' })
+    const other = recordOf({ user: 'Sally', fields: { other: '1' } })
+    await store.create('one', record)
+    await store.create('exists', other)
+    await store.create('removed', recordOf())
+    await store.create('replaced', recordOf())
+    await store.remove('removed')
+    await store.remove('never was')
+    await store.replace('replaced', 'its successor', replacementOf())
+    for (const nextKey of ['exists', 'removed', 'never was', 'replaced', 'one']) {
+      const change = replacementOf({ set: { c: '3' }, user: nextKey === 'one' ? 'Harry' : 'Sally', seenAt: START + 1 })
+      deepEqual(await store.replace('one', nextKey, change, { perUser: 2, onEnded: (key) => { told.push(key) } }), { outcome: 'refused' }, nextKey)
+      deepEqual(await store.read('one'), record)
+    }
+    deepEqual(await store.read('exists'), other)
+    for (const key of ['removed', 'never was', 'replaced']) equal(await store.read(key), null, key)
+    deepEqual(told, [])
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['one'])
+    deepEqual((await store.ofUser('Sally')).map(({ key }) => key), ['exists'])
+    equal(await store.count(), 3)
+  })
+
+  check('a successor that is too large changes nothing', async (store) => {
+    const told: string[] = []
+    const record = recordOf({ fields: { a: '1', large: JSON.stringify('x'.repeat(3_000)) } })
+    await store.create('one', record)
+    await store.create('of Harry', recordOf({ user: 'Harry' }))
+    await assert.rejects(async () => await store.replace('one', 'two',
+      replacementOf({ set: { more: JSON.stringify('é'.repeat(600)) }, user: 'Harry', seenAt: START + 1 }), { perUser: 1, onEnded: (key) => { told.push(key) } }),
+    { code: 'HATCHECK_SESSION_TOO_LARGE', statusCode: 413 })
+    deepEqual(await store.read('one'), record)
+    equal(await store.read('two'), null)
+    deepEqual(told, [])
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['of Harry'])
+    equal(await store.count(), 2)
+    const next = nextOf(await store.replace('one', 'three', replacementOf({ keep: ['a'], set: { more: JSON.stringify('é'.repeat(600)) } })))
+    equal(next?.fields['a'], '1', 'what does not go along does not count')
+  })
+
+  check('the index follows a replaced session', async (store) => {
+    const users = ['Harry', 'Sally', 'Tom']
+    const listed = async (): Promise<string[][]> => await Promise.all(users.map(async (user) => (await store.ofUser(user)).map(({ key }) => key)))
+    await store.create('1', recordOf())
+    deepEqual(await listed(), [[], [], []])
+    const steps: Array<[change: string | null | undefined, user: string | null]> = [
+      [undefined, null], ['Harry', 'Harry'], [undefined, 'Harry'], ['Harry', 'Harry'], ['Sally', 'Sally'], [null, null], ['Tom', 'Tom']
+    ]
+    for (const [i, [change, user]] of steps.entries()) {
+      const nextKey = String(i + 2)
+      const next = nextOf(await store.replace(String(i + 1), nextKey, replacementOf(change === undefined ? {} : { user: change })))
+      equal(next?.user, user)
+      deepEqual(await store.read(nextKey), next)
+      deepEqual(await listed(), users.map((name) => name === user ? [nextKey] : []), `${i}`)
+    }
+    equal(await store.removeOfUser('Tom'), 1)
+    equal(await store.count(), 0)
+  })
+
+  check('a successor has the later of each time, and the beginning of its predecessor', async (store) => {
+    await store.create('one', recordOf({ createdAt: START - 5, seenAt: START, permanent: true }))
+    const later = await store.replace('one', 'two', replacementOf({ seenAt: START + 10, expiresAt: START + HOUR + 10 }))
+    includes(nextOf(later), { createdAt: START - 5, seenAt: START + 10, expiresAt: START + HOUR + 10, permanent: true })
+    const earlier = await store.replace('two', 'three', replacementOf({ seenAt: START - 10, expiresAt: START + 10 }))
+    includes(nextOf(earlier), { createdAt: START - 5, seenAt: START + 10, expiresAt: START + HOUR + 10, permanent: true })
+    deepEqual(await store.read('three'), nextOf(earlier))
+  })
+
+  check('a successor takes the given expiry with a given permanence, and the given beginning', async (store, clock) => {
+    await store.create('one', recordOf({ permanent: true, expiresAt: START + 10 * HOUR }))
+    await store.replace('one', 'two', replacementOf({ permanent: false, expiresAt: START + HOUR }))
+    includes(await store.read('two'), { createdAt: START, permanent: false, expiresAt: START + HOUR })
+    const login = { createdAt: START + 20, seenAt: START + 20, permanent: true, expiresAt: START + HOUR / 2 }
+    await store.replace('two', 'three', replacementOf({ ...login, user: 'Harry' }))
+    includes(await store.read('three'), login)
+    clock.time = START + HOUR / 2
+    equal(await store.read('three'), null)
+    deepEqual(await store.ofUser('Harry'), [])
+    deepEqual(await store.replace('three', 'four', replacementOf()), { outcome: 'gone' })
+  })
+
+  check('of many that replace one session at once, one does', async (store) => {
+    const keys = Array.from({ length: 50 }, (_, i) => `next${i}`)
+    const record = recordOf({ user: 'Harry' })
+    await store.create('one', record)
+    const answers = await Promise.all(keys.map((key, i) => store.replace('one', key, replacementOf({ set: { i: String(i) } }))))
+    const won = answers.findIndex(({ outcome }) => outcome === 'replaced')
+    const next = { ...record, fields: { ...record.fields, i: String(won) } }
+    deepEqual(answers, answers.map((_, i) => i === won ? { outcome: 'replaced', last: record, next } : { outcome: 'gone' }))
+    deepEqual(await living(store, ['one', ...keys]), [[keys[won], next]])
+    deepEqual(await store.ofUser('Harry'), [{ key: keys[won], record: next }])
+    equal(await store.count(), 1)
+
+    const same = await Promise.all(keys.map(() => store.replace(keys[won] as string, 'the same', replacementOf())))
+    equal(same.filter(({ outcome }) => outcome === 'replaced').length, 1, 'also with the same next key')
+    deepEqual(await store.ofUser('Harry'), [{ key: 'the same', record: next }])
+  })
+
+  check('many sessions are replaced at once, each by its own', async (store) => {
+    const keys = Array.from({ length: 100 }, (_, i) => `key${i}`)
+    await Promise.all(keys.map((key) => store.create(key, recordOf({ user: 'Harry', fields: { key: JSON.stringify(key) } }))))
+    const answers = await Promise.all(keys.map((key) => store.replace(key, `next ${key}`, replacementOf())))
+    deepEqual(answers.map((answer) => nextOf(answer)?.fields['key']), keys.map((key) => JSON.stringify(key)))
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key).sort(), keys.map((key) => `next ${key}`).sort())
+    equal(await store.count(), 100)
+  })
+
+  check('replacements by the keys of one another end', async (store) => {
+    for (const key of ['a', 'b', 'c']) await store.create(key, recordOf({ fields: { key: JSON.stringify(key) } }))
+    const crossed = await Promise.all([store.replace('a', 'b', replacementOf()), store.replace('b', 'a', replacementOf())])
+    deepEqual(crossed, [{ outcome: 'refused' }, { outcome: 'refused' }])
+    const chained = await Promise.all([store.replace('a', 'b', replacementOf()), store.replace('b', 'c', replacementOf()), store.replace('c', 'd', replacementOf())])
+    deepEqual(chained.map(({ outcome }) => outcome), ['refused', 'refused', 'replaced'])
+    deepEqual((await living(store, ['a', 'b', 'c', 'd'])).map(([key, { fields }]) => [key, fields['key']]), [['a', '"a"'], ['b', '"b"'], ['d', '"c"']])
+  })
+
+  check('a patch is either in the successor, or refused', async (store) => {
+    for (const kept of ['all', ['kept', ...Array.from({ length: 20 }, (_, i) => `field${i}`)]] as const) {
+      const [key, nextKey] = [`of ${kept.length}`, `after ${kept.length}`]
+      await store.create(key, recordOf({ fields: { own: '0', removed: '0', kept: '0', goes: '0' } }))
+      const patchAt = async (i: number): Promise<boolean> => await store.patch(key, changesOf({
+        // What the replacement itself sets and removes is its own, whatever the others write.
+        set: { [`field${i}`]: '1', own: String(i), removed: String(i) }, remove: i === 3 ? ['goes'] : [], seenAt: START + i
+      }))
+      const before = Array.from({ length: 10 }, (_, i) => patchAt(i))
+      const replacing = Promise.resolve(store.replace(key, nextKey, replacementOf({ keep: kept, set: { own: '"mine"' }, remove: ['removed'] })))
+      const after = Array.from({ length: 20 }, async (_, i) => {
+        await turns(i)
+        return await patchAt(10 + i)
+      })
+      const answers = await Promise.all([...before, ...after])
+      const replaced = await replacing
+      const patched = answers.flatMap((answer, i) => answer && (kept === 'all' || kept.includes(`field${i}`)) ? [`field${i}`] : [])
+      const next = nextOf(replaced)
+      const goes = answers[3] === true || kept !== 'all' ? [] : ['goes']
+      deepEqual(Object.keys(next?.fields ?? {}).sort(), ['kept', 'own', ...goes, ...patched].sort())
+      equal(next?.fields['own'], '"mine"')
+      equal(next?.seenAt, START + answers.lastIndexOf(true), 'and so is its time')
+      deepEqual(await store.read(nextKey), next)
+      equal(await store.read(key), null)
+    }
+  })
+
+  check('a change of any kind is either in the successor, or refused', async (store) => {
+    for (let round = 0; round < 20; round++) {
+      const [key, nextKey] = [`key${round}`, `next${round}`]
+      await store.create(key, recordOf({ permanent: true, expiresAt: START + 5 * HOUR }))
+      const [replaced, touches, becomes] = await Promise.all([
+        turns(round % 4).then(async () => await store.replace(key, nextKey, replacementOf())),
+        store.touch(key, START + 7, START + 6 * HOUR),
+        turns(round % 3).then(async () => await store.patch(key, changesOf({ permanent: false, expiresAt: START + 2 * HOUR, user: `user${round}` })))
+      ])
+      const next = nextOf(replaced)
+      includes(next, {
+        seenAt: touches ? START + 7 : START,
+        permanent: !becomes,
+        user: becomes ? `user${round}` : null,
+        ...becomes && !touches && { expiresAt: START + 2 * HOUR }
+      })
+      deepEqual(await store.read(nextKey), next)
+      deepEqual((await store.ofUser(`user${round}`)).map(({ key }) => key), becomes ? [nextKey] : [])
+    }
+  })
+
+  check('of a replacement and those that take at once, each field goes to one', async (store) => {
+    for (let round = 0; round < 10; round++) {
+      const [key, nextKey] = [`key${round}`, `next${round}`]
+      const fields = { 'p:1': '1', 'p:2': '2', keep: '3' }
+      await store.create(key, recordOf({ fields }))
+      const [taken, replaced] = await Promise.all([
+        turns(round % 5).then(async () => await store.take(key, 'p:')), store.replace(key, nextKey, replacementOf())
+      ])
+      const next = nextOf(replaced)?.fields ?? {}
+      deepEqual([...Object.keys(taken), ...Object.keys(next)].sort(), Object.keys(fields).sort())
+      deepEqual((await store.read(nextKey))?.fields, next)
+    }
+  })
+
+  check('of a replacement and a removal at once, one gets the session', async (store) => {
+    for (let round = 0; round < 20; round++) {
+      const [key, nextKey] = [`key${round}`, `next${round}`]
+      await store.create(key, recordOf({ user: 'Harry' }))
+      const replace = async (): Promise<Replaced> => await store.replace(key, nextKey, replacementOf())
+      const remove = async (): Promise<SessionRecord | null> => await store.remove(key)
+      const calls = [
+        async () => { await turns(round % 5); return await remove() },
+        async () => { await turns(round % 3); return await replace() }
+      ]
+      const [one, other] = await Promise.all((round % 2 === 0 ? calls : calls.toReversed()).map(async (call) => await call()))
+      const [last, replaced] = (round % 2 === 0 ? [one, other] : [other, one]) as [SessionRecord | null, Replaced]
+      equal(replaced.outcome, last === null ? 'replaced' : 'gone')
+      deepEqual((await living(store, [key, nextKey])).map(([key]) => key), last === null ? [nextKey] : [])
+      deepEqual((await store.ofUser('Harry')).map(({ key }) => key), last === null ? [nextKey] : [])
+      await store.remove(nextKey)
+    }
+  })
+
+  check('removeOfUser ends a session that is replaced at once', async (store) => {
+    for (let round = 0; round < 20; round++) {
+      const keys = Array.from({ length: 10 }, (_, i) => `${round} ${i}`)
+      await Promise.all(keys.map((key) => store.create(key, recordOf({ user: 'Harry' }))))
+      const replacing = keys.map(async (key, i) => {
+        await turns(i % 4)
+        const { outcome } = await store.replace(key, `next ${key}`, replacementOf())
+        if (outcome === 'replaced' && i % 2 === 0) await store.replace(`next ${key}`, `last ${key}`, replacementOf())
+      })
+      await Promise.all([turns(round % 8).then(async () => await store.removeOfUser('Harry')), ...replacing])
+      deepEqual(await living(store, keys.flatMap((key) => [key, `next ${key}`, `last ${key}`])), [], `round ${round}`)
+      deepEqual(await store.ofUser('Harry'), [])
+    }
+    equal(await store.count(), 0)
+  })
+
+  check('over the limit the oldest sessions end for a successor that becomes the user\'s', async (store) => {
+    const told: string[] = []
+    const limit = { perUser: 3, onEnded: (key: string) => { told.push(key) } }
+    const login = async (key: string, nextKey: string, user: string, createdAt: number): Promise<Replaced> => await store.replace(key, nextKey,
+      replacementOf({ user, createdAt: START + createdAt, seenAt: START + createdAt, permanent: false, expiresAt: START + HOUR + createdAt }), limit)
+    for (const [i, key] of ['a', 'b', 'c'].entries()) await store.create(key, recordOf({ user: 'Harry', createdAt: START + i }))
+    for (const [i, key] of ['s', 't'].entries()) await store.create(key, recordOf({ user: 'Sally', createdAt: START + i }))
+    await store.create('of nobody', recordOf())
+    nextOf(await login('of nobody', 'd', 'Harry', 10))
+    deepEqual(told, ['a'])
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['b', 'c', 'd'])
+    equal(await store.create('a', recordOf({ user: 'Harry' })), false, 'for good')
+
+    nextOf(await login('b', 'e', 'Sally', 11))
+    deepEqual(told, ['a'], 'at the limit none does')
+    deepEqual((await store.ofUser('Sally')).map(({ key }) => key), ['s', 't', 'e'])
+    nextOf(await login('s', 'f', 'Harry', 12))
+    deepEqual(told, ['a'], 'the predecessor counts for neither')
+    nextOf(await login('t', 'g', 'Harry', 1))
+    deepEqual(told, ['a', 'c'], 'the new one does not end, whatever its time')
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['g', 'd', 'f'])
+    deepEqual((await store.ofUser('Sally')).map(({ key }) => key), ['e'])
+  })
+
+  check('no session ends for a successor of the same user', async (store) => {
+    const told: string[] = []
+    const limit = { perUser: 1, onEnded: (key: string) => { told.push(key) } }
+    for (const [i, key] of ['a', 'b', 'c'].entries()) await store.create(key, recordOf({ user: 'Harry', createdAt: START + i }))
+    nextOf(await store.replace('b', 'd', replacementOf(), limit))
+    nextOf(await store.replace('d', 'e', replacementOf({ user: 'Harry', createdAt: START + 9, permanent: false }), limit))
+    await store.create('of nobody', recordOf())
+    nextOf(await store.replace('of nobody', 'still of nobody', replacementOf({ user: null }), limit))
+    deepEqual(told, [])
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['a', 'c', 'e'])
+  })
+
+  check('however many become a user\'s at once, there are never more than the limit', async (store) => {
+    const keys = Array.from({ length: 30 }, (_, i) => `key${i}`)
+    const told: string[] = []
+    const limit = { perUser: 4, onEnded: (key: string) => { told.push(key) } }
+    await Promise.all(keys.map((key) => store.create(key, recordOf())))
+    const answers = await Promise.all(keys.map(async (key, i) => {
+      await turns(i % 10)
+      return await store.replace(key, `next ${key}`, replacementOf({ user: 'Harry' }), limit)
+    }))
+    const begun = keys.filter((_, i) => answers[i]?.outcome === 'replaced').map((key) => `next ${key}`)
+    const live = (await living(store, keys.map((key) => `next ${key}`))).map(([key]) => key)
+    equal(live.length, 4)
+    deepEqual((await store.ofUser('Harry')).map(({ key }) => key).sort(), live.sort())
+    // One may have ended in the middle of its beginning: then it was told of, or was refused.
+    ok(live.every((key) => begun.includes(key)))
+    deepEqual(begun.filter((key) => !live.includes(key) && !told.includes(key)), [])
+    equal(new Set(told).size, told.length, 'each that has ended is told once')
+  })
 }
 
 function sweepContract (check: Check): void {

@@ -7,13 +7,15 @@
  * 1. **Missing is not an error.** A record that never was, has expired, was removed or cannot be decoded reads as
  *    `null`. A store throws (or rejects) only when the system behind it failed.
  * 2. **No write brings a session back.** `create` only inserts. `patch` and `touch` change what is there and answer
- *    `false` when it is gone. There is no upsert.
- * 3. **A removed key stays dead.** `remove` leaves a tombstone that outlives the longest request
+ *    `false` when it is gone. `replace` begins a session only from one that lives. There is no upsert.
+ * 3. **A removed key stays dead.** `remove` and `replace` leave a tombstone that outlives the longest request
  *    ({@link TOMBSTONE_MS}), so that a late `create` of the same key is refused.
  * 4. **A change touches its own fields only.** Each session key is a field of its own, as JSON text: two requests that
  *    change different fields cannot overwrite one another, and no store can hand out a live object by mistake.
  *
- * Each method is atomic: no other call, of this process or another, sees it half done.
+ * A call that concerns one key is atomic: no other call, of this process or another, sees it half done. `replace`
+ * concerns two keys. A store that reaches both in one step replaces atomically too. A store that does not, such as a
+ * cluster with each key on another node, takes two steps; {@link SessionStore.replace} says what holds between them.
  */
 export interface SessionStore {
   /**
@@ -62,14 +64,44 @@ export interface SessionStore {
    *
    * @returns the record as it was at its end, or null if there was no live one. Whoever gets the record is the one
    * that ended the session, which is what makes a renewal lose nothing and never revive a session that ended meanwhile.
+   * @param nextKey where the session continues: the answer of {@link successor} from now on, if this call has ended it.
    */
-  remove (key: string): MaybePromise<SessionRecord | null>
+  remove (key: string, nextKey?: string): MaybePromise<SessionRecord | null>
+
+  /**
+   * Tells under which key a session continues that {@link replace} has ended without `createdAt`: a logout with the former
+   * ID, at the same time as the renewal, then ends the session as it is now. Null if it does not continue. Known for as
+   * long as the tombstone is. A store may lack this; then such a logout does not reach the renewed session.
+   */
+  successor? (key: string): MaybePromise<string | null>
+
+  /**
+   * Ends the session under `key` and begins its successor under `nextKey`, from the last record as it is at that moment:
+   * a change that another request makes in the meantime either goes along or is refused. `key` gets a tombstone. Of
+   * several calls at once for one `key`, at most one answers `replaced`.
+   *
+   * The answer comes when both the end and the beginning are durable. A store that reaches both keys in one step does
+   * both in one atomic step. Any other store begins the successor first and then ends the predecessor, as
+   * `replaceInTwoSteps` does it. Between its two steps both sessions are live and both are listed by `ofUser`, but no
+   * client knows the ID of the successor. If the process ends there, the predecessor lives on, and the successor expires
+   * or ends with `removeOfUser`. In such a store `nextKey` may have a tombstone after any answer but `replaced`.
+   *
+   * @param limit as for {@link create}, if the successor has another user than its predecessor. A successor of the same
+   * user takes the place of its predecessor, so no session ends for it. The predecessor never counts.
+   * @returns `last` and `next` are the records at the end of the one and the beginning of the other. The caller must not
+   * change them.
+   * @throws SessionTooLargeError when the successor would pass the store's `maxBytes`; nothing has changed. In two steps,
+   * a concurrent patch that makes the successor too large between them ends both sessions.
+   * @throws when the store fails. Then either session may be live, so the caller removes `nextKey`.
+   */
+  replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): MaybePromise<Replaced>
 
   /** The live sessions of a user, oldest first. */
   ofUser (user: string): MaybePromise<StoredSession[]>
 
   /**
-   * Ends every session of a user that exists when the call begins, but `exceptKey`. Answers how many it ended.
+   * Ends every session of a user that exists when the call begins, but `exceptKey`. Answers how many it ended. A session
+   * that is replaced during the call ends too, under the one key or the other.
    *
    * @param onEnded told of each that this call has ended, once that is durable.
    */
@@ -140,6 +172,27 @@ export interface SessionChanges {
   readonly user?: string | null
 }
 
+/** How a session continues under a new key. It is data and no function, so that a database can apply it in one step. */
+export interface SessionReplacement extends SessionChanges {
+  /** Which fields of the last record go along: all of them, or these. `set` and `remove` apply after that. */
+  readonly keep: 'all' | readonly string[]
+  /**
+   * When the successor began. A login gives it, together with `permanent` and `expiresAt`, which then count as they are.
+   *
+   * @default when its predecessor began
+   */
+  readonly createdAt?: number
+}
+
+/** What became of a {@link SessionStore.replace}. */
+export type Replaced =
+  /** `next` is null if the successor would have had no field: the session has ended, and no other has begun. */
+  | { readonly outcome: 'replaced', readonly last: SessionRecord, readonly next: SessionRecord | null }
+  /** No live record has `key`; no session has begun. */
+  | { readonly outcome: 'gone' }
+  /** `nextKey` exists or has a tombstone; nothing has changed. */
+  | { readonly outcome: 'refused' }
+
 /** How long a removed key is remembered: longer than any request may take. */
 export const TOMBSTONE_MS = 15 * 60_000
 
@@ -148,6 +201,11 @@ export interface StoreOptions {
   now: () => number
   /** JSON bytes that the fields of one session may take. */
   maxBytes: number
+}
+
+/** What {@link SessionStore.successor} is to tell of a replaced session: a login begins another one, anything else continues it. */
+export function continuationOf (nextKey: string, next: SessionRecord, { createdAt }: SessionReplacement): string | undefined {
+  return createdAt === undefined && hasFields(next) ? nextKey : undefined
 }
 
 /** The record with the changes in it. Every store patches through this, so that they cannot differ. */
@@ -162,6 +220,30 @@ export function withChanges (record: SessionRecord, changes: SessionChanges): Se
     user: changes.user === undefined ? record.user : changes.user,
     fields
   }
+}
+
+/**
+ * The record of the successor. Every store replaces through this, so that they cannot differ. If the record has no field,
+ * no session begins with it.
+ */
+export function successorOf (last: SessionRecord, change: SessionReplacement): SessionRecord {
+  const { keep, createdAt = last.createdAt } = change
+  return withChanges({ ...last, createdAt, fields: keep === 'all' ? last.fields : only(keep, last.fields) }, change)
+}
+
+function only (names: readonly string[], fields: SessionFields): SessionFields {
+  const kept = new Set(names)
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => kept.has(name)))
+}
+
+/** Whether a successor with this record begins; without a field, its predecessor only ends. */
+export function hasFields ({ fields }: SessionRecord): boolean {
+  return Object.keys(fields).length > 0
+}
+
+/** The limit that a successor begins under: none if it takes the place of a session of the same user. */
+export function successorLimit (next: SessionRecord, last: SessionRecord, limit: UserLimit | undefined): UserLimit | undefined {
+  return hasFields(next) && next.user !== last.user ? limit : undefined
 }
 
 /** Which sessions of a user, given oldest first, are to end for the one under `newKey`. */

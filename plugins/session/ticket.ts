@@ -1,10 +1,12 @@
-import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
-import { Memo } from './memo.js'
+import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { Memo } from '../common/memo.js'
+import { DEFAULT_REALM, REALM_SEPARATOR, hasKeyPrefix, hashIn, keyPrefix } from '../common/realm.js'
 
 /**
  * A ticket is what the browser carries: an id and a MAC of it, `id.mac`, both base64url.
  *
- * The store never sees the id: it is addressed by the SHA-256 of it, so that a leaked store holds no usable ticket.
+ * The store never sees the id: it is addressed by the SHA-256 of it, so that a leaked store holds no usable ticket. The
+ * realm is part of both the MAC and the store key: a ticket of one realm is worth nothing in another.
  */
 export interface Ticket {
   /** 32 random bytes, base64url. */
@@ -17,14 +19,18 @@ export interface Ticket {
   touchedAt: number
 }
 
-/** Issues and verifies tickets. Secrets are a list: the first signs, all verify. */
+/** Issues and verifies the tickets of one realm. Secrets are a list: the first signs, all verify. */
 export interface TicketOffice {
   /** A new id. */
   newId (): string
+  /** The ticket of an ID that this process has just made. */
+  ticketOf (id: string): Ticket
   /** The ticket for an id, signed with the first secret. */
   sign (id: string): string
   /** The ticket behind a cookie's value, or null if no secret verifies it. */
   verify (value: string): Ticket | null
+  /** Whether a store key belongs to this realm. */
+  ownsKey (key: string): boolean
   /**
    * What people and logs may know a session by: it tells neither the id nor the store's key, and only who has the first
    * secret can tell which session it is.
@@ -43,16 +49,17 @@ const HANDLE_LENGTH = 22
 /** So many verified tickets, and so many handles, are remembered at least, at most twice as many. */
 const MEMO_SIZE = 5_000
 
-export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
-  const keys = secrets.map((secret) => deriveKey(secret, 'session ticket'))
+export function createTicketOffice (secrets: readonly Buffer[], realm = DEFAULT_REALM): TicketOffice {
+  const keys = secrets.map((secret) => deriveKey(secret, 'session ticket', realm))
   const signingKey = keys[0]
   if (signingKey === undefined) throw new TypeError('at least one secret is required')
-  const handleKey = deriveKey(secrets[0] as Buffer, 'session handle')
+  const handleKey = deriveKey(secrets[0] as Buffer, 'session handle', realm)
+  const prefix = keyPrefix(realm)
   const memo = new Memo<Ticket>(MEMO_SIZE)
   const handles = new Memo<string>(MEMO_SIZE)
 
   return {
-    macsFor: (purpose, text) => secrets.map((secret) => mac(text, deriveKey(secret, purpose))),
+    macsFor: (purpose, text) => secrets.map((secret) => mac(text, deriveKey(secret, purpose, realm))),
     handleOf (key) {
       let handle = handles.get(key)
       if (handle === undefined) {
@@ -63,29 +70,32 @@ export function createTicketOffice (secrets: readonly Buffer[]): TicketOffice {
       return handle
     },
     newId: () => randomBytes(ID_BYTES).toString('base64url'),
+    ticketOf: (id) => ticketOf(id, realm),
     sign: (id) => `${id}.${mac(id, signingKey).toString('base64url')}`,
     verify (value) {
       const known = memo.get(value)
       if (known !== undefined) return known
-      const ticket = check(value, keys)
+      const ticket = check(value, keys, realm)
       if (ticket !== null) memo.set(value, ticket)
       return ticket
-    }
+    },
+    ownsKey: (key) => hasKeyPrefix(key, prefix)
   }
 }
 
 /** What the store knows a session by. */
-export function storeKey (id: string): string {
-  return createHash('sha256').update(id).digest('base64url')
+export function storeKey (id: string, realm = DEFAULT_REALM): string {
+  return keyPrefix(realm) + hashIn(realm, id)
 }
 
 /**
- * One key per purpose, so that what was signed for one purpose is worth nothing for another.
+ * One key per purpose and realm, so that what was signed for one of them is worth nothing for another.
  *
  * Source: RFC 5869.
  */
-export function deriveKey (secret: Buffer, purpose: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', secret, '', `hatcheck/1 ${purpose}`, 32))
+export function deriveKey (secret: Buffer, purpose: string, realm = DEFAULT_REALM): Buffer {
+  const label = realm === DEFAULT_REALM ? purpose : purpose + REALM_SEPARATOR + realm
+  return Buffer.from(hkdfSync('sha256', secret, '', `hatcheck/1 ${label}`, 32))
 }
 
 /**
@@ -116,7 +126,7 @@ function beginsPair (header: string, at: number): boolean {
   return at === 0 || header.charCodeAt(at - 1) === SEMICOLON
 }
 
-function check (value: string, keys: readonly Buffer[]): Ticket | null {
+function check (value: string, keys: readonly Buffer[], realm: string): Ticket | null {
   if (!TICKET.test(value)) return null
   const id = value.slice(0, SEPARATOR_AT)
   const presented = Buffer.from(value.slice(SEPARATOR_AT + 1), 'base64url')
@@ -126,7 +136,11 @@ function check (value: string, keys: readonly Buffer[]): Ticket | null {
   })
   // The last character of 43 carries two bits that decoding ignores: only the one canonical spelling is a ticket.
   if (match === -1 || presented.toString('base64url') !== value.slice(SEPARATOR_AT + 1)) return null
-  return { id, key: storeKey(id), stale: match > 0, touchedAt: 0 }
+  return ticketOf(id, realm, match > 0)
+}
+
+function ticketOf (id: string, realm: string, stale = false): Ticket {
+  return { id, key: storeKey(id, realm), stale, touchedAt: 0 }
 }
 
 function mac (text: string, key: Buffer): Buffer {

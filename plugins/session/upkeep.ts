@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, Hatcheck } from 'fastify'
 import type { SessionEmitter } from './events.js'
-import type { SessionStore } from './store.js'
+import type { SessionStore, StoredSession } from './store.js'
 
 /** How often expired records are looked for. */
 const SWEEP_EVERY_MS = 60_000
@@ -8,17 +8,23 @@ const SWEEP_EVERY_MS = 60_000
 const SLICE_MS = 5
 /** How often the end of a session that the store could not take is tried again. */
 const RETRY_EVERY_MS = 1_000
+/** Ends that are tried at once. */
+const RETRIES_AT_ONCE = 100
 
 export interface Upkeep {
   /** From now on this session is refused, whatever the store says, until its end is stored. */
   refuse (key: string): void
+  /** Ends what may be stored under a key that nobody has a ticket for: its beginning has failed. */
+  discard (key: string): void
   isRefused (key: string): boolean
   stop (): void
 }
 
 /** The work on a store that no request waits for. Of several workers one sweeps; what one refuses, all refuse. */
-export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Hatcheck['workers']): Upkeep {
+export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Hatcheck['workers'], isOwn: (key: string) => boolean): Upkeep {
   const refused = new Set<string>()
+  const discarded = new Set<string>()
+  let isRetrying = false
   const stopping = new AbortController()
 
   const sweeping = workers.sweeps
@@ -28,7 +34,8 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
   const stopListening = workers.onRefused((key) => { refused.add(key) })
 
   function tellExpired (key: string, user: string | null): void {
-    emitter.tell('expired', key, user)
+    // The sweep also drops the sessions of other realms in the same store.
+    if (isOwn(key)) emitter.tell('expired', key, user)
   }
 
   async function sweep (): Promise<void> {
@@ -36,15 +43,22 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
   }
 
   async function retry (): Promise<void> {
-    for (const key of refused) {
-      try {
-        const last = await store.remove(key)
-        refused.delete(key)
-        if (last !== null) emitter.tell('destroyed', key, last.user)
-        log.info('the end of a session is stored now')
-      } catch {
-        return
-      }
+    if (isRetrying) return
+    isRetrying = true
+    for (const keys of batchesOf([...refused, ...discarded], RETRIES_AT_ONCE)) await Promise.all(keys.map(endNow))
+    isRetrying = false
+  }
+
+  /** Each on its own: one that cannot be ended keeps no other from it. */
+  async function endNow (key: string): Promise<void> {
+    try {
+      const ended = await endIn(store, key)
+      discarded.delete(key)
+      if (!refused.delete(key)) return
+      if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user)
+      log.info('the end of a session is stored now')
+    } catch (error) {
+      log.debug({ err: error }, 'the end of a session still cannot be stored')
     }
   }
 
@@ -53,6 +67,7 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
       refused.add(key)
       workers.tellRefused(key)
     },
+    discard (key) { discarded.add(key) },
     isRefused: (key) => refused.size > 0 && refused.has(key),
     stop () {
       stopping.abort()
@@ -61,4 +76,24 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
       clearInterval(retrying)
     }
   }
+}
+
+/**
+ * Ends a session, or the one that it has become: another request may have renewed it, and may not have been answered yet.
+ *
+ * @returns the session as it was at its end, or null if there was none.
+ */
+export async function endIn (store: SessionStore, key: string): Promise<StoredSession | null> {
+  const record = await store.remove(key)
+  if (record !== null) return { key, record }
+  const nextKey = await successorIn(store, key)
+  return nextKey === null ? null : await endIn(store, nextKey)
+}
+
+export async function successorIn (store: SessionStore, key: string): Promise<string | null> {
+  return await store.successor?.(key) ?? null
+}
+
+function * batchesOf<T> (items: readonly T[], size: number): Generator<T[]> {
+  for (let i = 0; i < items.length; i += size) yield items.slice(i, i + size)
 }

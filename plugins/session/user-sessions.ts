@@ -1,7 +1,8 @@
 import { storedClient, type Client } from './client.js'
-import { expiryOf, type Lifetimes } from './clock.js'
+import { expiryOf, type Lifetimes } from '../common/clock.js'
+import { namesRealm } from '../common/realm.js'
 import { guarded } from './errors.js'
-import type { SessionStore } from './store.js'
+import type { SessionStore, StoredSession } from './store.js'
 
 /** A session, as its user may know it. Times are in ms since the epoch. */
 export interface UserSession extends Client {
@@ -26,7 +27,7 @@ export interface UserSessionsContext {
 
 /** The live sessions of a user, the newest activity first. */
 export async function sessionsOfUser (name: string, { store, lifetimes, now, handleOf }: UserSessionsContext): Promise<UserSession[]> {
-  const stored = await guarded('list', () => store.ofUser(name))
+  const stored = await storedSessionsOf(name, store)
   return stored
     .map(({ key, record }) => {
       const { createdAt, seenAt, permanent, fields } = record
@@ -41,9 +42,18 @@ export async function sessionsOfUser (name: string, { store, lifetimes, now, han
  * among the user's own sessions, so that another's is the same as none.
  */
 export async function endSessionOfUser (name: string, handle: string, { store, handleOf }: Pick<UserSessionsContext, 'store' | 'handleOf'>): Promise<string | null> {
-  const stored = await guarded('list', () => store.ofUser(name))
+  const stored = await storedSessionsOf(name, store)
   const found = stored.find(({ key }) => handleOf(key) === handle)
   if (found === undefined) return null
   const last = await guarded('revoke', () => store.remove(found.key))
   return last === null ? null : found.key
+}
+
+/** Ends every session of a user. Answers how many. */
+export async function endSessionsOfUser (name: string, store: SessionStore, onEnded?: (key: string) => void): Promise<number> {
+  return namesRealm(name) ? 0 : await guarded('revoke', () => store.removeOfUser(name, undefined, onEnded))
+}
+
+async function storedSessionsOf (name: string, store: SessionStore): Promise<StoredSession[]> {
+  return namesRealm(name) ? [] : await guarded('list', () => store.ofUser(name))
 }

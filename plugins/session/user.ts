@@ -1,4 +1,4 @@
-import { fromJson } from './json.js'
+import { fromJson } from './fields.js'
 import type { SessionRecord } from './store.js'
 
 /** Who is logged in. */

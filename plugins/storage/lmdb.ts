@@ -1,10 +1,11 @@
 import { open, type RootDatabase } from 'lmdb'
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { LmdbAccounts } from '../accounts/lmdb-accounts.js'
 import { ConfigError } from '../config/resolve.js'
 import { LmdbStore } from '../session/lmdb-store.js'
 import { LmdbAttempts } from '../throttle/lmdb-attempts.js'
+import { makeDataFolder } from './data-folder.js'
 import { FORMATS, assertKnownFormats } from './formats.js'
 import { checkLmdbFiles } from './lmdb-check.js'
 import { assertOneNamespace, hasOpen } from './lmdb-processes.js'
@@ -18,14 +19,12 @@ const FOR_THE_OWNER = { permissionsMode: 0o600 }
 /** Where the formats are noted, beside the names of the databases. */
 const FORMATS_KEY = 'hatcheck formats'
 
-/** @throws ConfigError if the folder cannot be written, or if its files are no sound LMDB database that this process can use. */
+/**
+ * @throws ConfigError if the files of the folder are no sound LMDB database that this process can use, or what the system
+ * says if the folder cannot be written.
+ */
 export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Storage {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    accessSync(folder, constants.W_OK)
-  } catch (error) {
-    throw new ConfigError(`The data folder cannot be written (DATA_DIR, SESSION_STORE): ${(error as Error).message}.`)
-  }
+  makeDataFolder(folder)
   checkLmdbFiles(folder)
   const lock = join(folder, 'lock.mdb')
   const wasOpen = hasOpen('self', lock) !== false

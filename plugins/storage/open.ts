@@ -1,19 +1,26 @@
 import { join, resolve } from 'node:path'
-import { assertRule, type Config } from '../config/resolve.js'
+import { ConfigError, assertRule, type Config } from '../config/resolve.js'
+import { inRealm } from '../session/realm-store.js'
 import { MemoryAttempts } from '../throttle/memory-attempts.js'
+import { makeDataFolder } from './data-folder.js'
 import { openLmdb } from './lmdb.js'
 import { openMemory } from './memory.js'
 import { isRedisUrl, parseRedisUrl } from './redis-url.js'
 import type { Storage, StorageLog } from './storage.js'
 
-type StorageConfig = Pick<Config, 'mode' | 'sessionStore' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
+type StorageConfig = Pick<Config, 'mode' | 'realm' | 'sessionStore' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
 
 /**
- * Opens what `sessionStore` names.
+ * Opens what `sessionStore` names, with the sessions of the realm of this configuration.
  *
  * @throws ConfigError if nothing can be opened there.
  */
 export async function openStorage (config: StorageConfig, log: StorageLog): Promise<Storage> {
+  const storage = await open(config, log)
+  return { ...storage, sessions: inRealm(storage.sessions, config.realm) }
+}
+
+async function open (config: StorageConfig, log: StorageLog): Promise<Storage> {
   const { sessionStore: store, dataDir, sessionMaxBytes: maxBytes, lifetimes, now } = config
   if (typeof store === 'object') {
     // Whoever has opened it closes it.
@@ -28,7 +35,16 @@ export async function openStorage (config: StorageConfig, log: StorageLog): Prom
     return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs }, log)
   }
   assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder or a redis url; got "${schemeOf(store)}".`)
-  return openLmdb(lmdbFolder(store, dataDir), { now, maxBytes }, log)
+  const folder = lmdbFolder(store, dataDir)
+  try {
+    // First that around it, so that Git ignores all that is made.
+    if (folder === lmdbFolder('lmdb:', dataDir)) makeDataFolder(dataDir)
+    makeDataFolder(folder)
+  } catch (error) {
+    const names = config.mode === 'plugin' ? 'dataDir, sessionStore' : 'DATA_DIR, SESSION_STORE'
+    throw new ConfigError(`The data folder cannot be written (${names}): ${(error as Error).message}.`)
+  }
+  return openLmdb(folder, { now, maxBytes }, log)
 }
 
 /** The folder that an url of LMDB stands for. */

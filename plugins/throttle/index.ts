@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify'
 import createError from '@fastify/error'
 import fp from 'fastify-plugin'
-import { createHash } from 'node:crypto'
 import { accountKey } from '../accounts/name.js'
 import { assertNotBusy } from '../accounts/password.js'
 import type { Authenticate } from '../auth.js'
+import { hashIn } from '../common/realm.js'
 import { networkOf } from '../config/network.js'
 import { cookieValues } from '../session/ticket.js'
 import { deviceOf, newDevice, type MacsOf } from './device.js'
@@ -36,10 +36,10 @@ interface CounterOf {
   policy: Policy
 }
 
-/** Slows guessing down: by account, by address and in all, in counters that every process with the same store shares. */
+/** Slows guessing down: by account, by address and in all, in counters that every process with the same store and realm shares. */
 export default fp(async function throttle (fastify) {
   const { hatcheck } = fastify
-  const { config: { now }, storage: { attempts }, workers, audit, cookieOf, macsFor } = hatcheck
+  const { config: { now, realm }, storage: { attempts }, workers, audit, cookieOf, macsFor } = hatcheck
   const lines = new Lines()
   const macsOf: MacsOf = (text) => macsFor('known device', text)
 
@@ -105,19 +105,19 @@ export default fp(async function throttle (fastify) {
     return null
   }
 
+  function addressOf (request: FastifyRequest): CounterOf {
+    return counterOf('address', networkOf(request.ip))
+  }
+
+  /** The store gets a hash: a name that somebody mistyped may be a password. */
+  function counterOf (kind: Kind, whose = ''): CounterOf {
+    return { kind, key: `${kind}:${hashIn(realm, whose)}`, policy: policies[kind] }
+  }
+
   function deviceCookie (request: FastifyRequest): string {
     return `${cookieOf(request).name}-device`
   }
 }, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers'] })
-
-function addressOf (request: FastifyRequest): CounterOf {
-  return counterOf('address', networkOf(request.ip))
-}
-
-/** The store gets a hash: a name that somebody mistyped may be a password. */
-function counterOf (kind: Kind, whose = ''): CounterOf {
-  return { kind, key: `${kind}:${createHash('sha256').update(whose).digest('base64url')}`, policy: policies[kind] }
-}
 
 /** An authenticator of the application may say no by an error of its own. Any other error says nothing about the password. */
 function isRefusal (error: unknown): boolean {

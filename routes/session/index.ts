@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { expiryOf } from '../../plugins/session/clock.js'
+import { expiryOf } from '../../plugins/common/clock.js'
 import { SessionValueError } from '../../plugins/session/errors.js'
-import type { LazySession } from '../../plugins/session/lazy-session.js'
+import type { Session } from '../../plugins/session/session.js'
 import { iso } from '../sessions/time.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
 import { schemas } from './schemas.js'
@@ -25,7 +25,8 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
 
   fastify.get('/session', { schema: schemas.all }, async (request) => {
     const session = sessionOf(request)
-    const { record, user } = session
+    const { stored, user } = session
+    const record = stored?.record ?? null
     return {
       user: user === null ? null : { name: user.name, authenticatedAt: iso(user.authenticatedAt) },
       createdAt: record === null ? null : iso(record.createdAt),
@@ -69,24 +70,24 @@ async function keepIdentity (request: FastifyRequest): Promise<void> {
 }
 
 /** @throws NoSuchKeyError */
-function valueOf (session: LazySession, key: string): unknown {
+function valueOf (session: Session, key: string): unknown {
   // A name that something else has written into the session is nobody's who is logged in.
   const value = IDENTITY.has(key) ? identityOf(session)[key] : session.get(key)
   if (value === undefined) throw new NoSuchKeyError()
   return value
 }
 
-function identityOf ({ user }: LazySession): Record<string, unknown> {
+function identityOf ({ user }: Session): Record<string, unknown> {
   return user === null ? {} : { client_name: user.name, authenticatedAt: user.authenticatedAt }
 }
 
 /** Stores it before the answer, which says what has become of it. */
-async function save (session: LazySession): Promise<void> {
+async function save (session: Session): Promise<void> {
   try {
     await session.save()
   } catch (error) {
-    // Not tried again with the response: what is answered with an error must not be stored after all.
-    session.phase = 'committed'
+    // What is answered with an error must not be stored with the response after all.
+    session.forget()
     throw error
   }
 }

@@ -16,8 +16,9 @@ const RECENT_MS = 10 * 60_000
  * @throws ReauthenticationFailedError
  */
 export async function reauthenticate (hatcheck: Hatcheck, request: FastifyRequest, password: string | undefined): Promise<void> {
-  const { user, record } = hatcheck.sessionOf(request)
-  if (user === null || record === null) throw new ReauthenticateError()
+  const { user, stored } = hatcheck.sessionOf(request)
+  if (user === null || stored === null) throw new ReauthenticateError()
+  const { record } = stored
   // A login begins the session anew, so its beginning says the same; a handler can write over authenticatedAt.
   const age = hatcheck.config.now() - Math.min(user.authenticatedAt, record.createdAt)
   // A login in the future is one before the clock was set back.

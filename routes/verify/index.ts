@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { accountKey } from '../../plugins/accounts/name.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
-import { Memo } from '../../plugins/session/memo.js'
+import { Memo } from '../../plugins/common/memo.js'
 import { NotAllowedError } from './errors.js'
 import { NOBODY, namesOf } from './names.js'
 import { schema } from './schema.js'
@@ -70,12 +70,12 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
 
   /** A 401 is nothing for the audit log: every visit begins with one. */
   function askToLogIn (request: FastifyRequest, reply: FastifyReply): void {
-    const destination = isForwarded(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
+    const destination = hatcheck.config.hasRoute('login') && isForwarded(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
     if (destination === undefined) throw new LoginRequiredError()
     hatcheck.secureHeaders(request, reply)
     // An address with a host in it is none of an application here.
     const next = hatcheck.nextOf(String(destination).startsWith('/') ? destination : undefined)
-    reply.redirect(`${hatcheck.config.prefix}/login?next=${encodeURIComponent(next)}`, 303)
+    reply.redirect(`${hatcheck.config.base}/login?next=${encodeURIComponent(next)}`, 303)
   }
 
   /** Whether somebody who reads pages is waiting: a script could do nothing with the login page. */

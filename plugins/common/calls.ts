@@ -1,0 +1,64 @@
+/**
+ * The calls of one request, one after another. A call starts at once if none is under way.
+ *
+ * A caller may leave a call alone: the response waits for it, and {@link Calls.unheeded} says how it failed. Such a
+ * rejection is never an unhandled one, which would end the process.
+ */
+export class Calls {
+  #last: Promise<void> | null = null
+  readonly #failures: Failure[] = []
+
+  get isBusy (): boolean {
+    return this.#last !== null
+  }
+
+  run<T> (work: () => Promise<T>): Promise<T> {
+    const before = this.#last
+    const call = new Call<T>((resolve, reject) => {
+      // What `work` throws is a rejection, and it runs up to its first pause before this returns.
+      const running = before === null ? (async () => await work())() : before.then(work)
+      running.then(resolve, reject)
+    })
+    const end = call.watch((error) => { this.#failures.push({ call, error }) }).then(() => {
+      if (this.#last === end) this.#last = null
+    })
+    this.#last = end
+    return call
+  }
+
+  /** Resolves when no call is under way. */
+  async idle (): Promise<void> {
+    while (this.#last !== null) await this.#last
+  }
+
+  /** The errors of failed calls that nobody waits for. Each is reported once. */
+  unheeded (): unknown[] {
+    return this.#failures.splice(0).filter(({ call }) => !call.isHeeded).map(({ error }) => error)
+  }
+}
+
+interface Failure {
+  call: Call<any>
+  error: unknown
+}
+
+/** A promise that knows whether somebody waits for it. */
+class Call<T> extends Promise<T> {
+  isHeeded = false
+
+  static override get [Symbol.species] (): PromiseConstructor {
+    return Promise
+  }
+
+  // `await`, `catch`, `finally` and Promise.all come by here as well.
+  // eslint-disable-next-line unicorn/no-thenable -- the one place that can see whether a promise is awaited
+  override then<A = T, B = never> (onResolved?: ((value: T) => A | PromiseLike<A>) | null, onRejected?: ((reason: any) => B | PromiseLike<B>) | null): Promise<A | B> {
+    this.isHeeded = true
+    return super.then(onResolved, onRejected)
+  }
+
+  /** Resolves when the call has ended, however it did. Does not count as waiting for it. */
+  watch (onFailure: (error: unknown) => void): Promise<void> {
+    return super.then(() => {}, onFailure)
+  }
+}

@@ -1,0 +1,105 @@
+import { randomBytes } from 'node:crypto'
+import { SessionValueError } from './errors.js'
+import type { SessionFields } from './store.js'
+
+/** Fields of a session that begin so are hatcheck's own: no handler sees or sets them. */
+export const OWN_PREFIX = 'hatcheck:'
+
+/** Describes the client that logged in. A login writes it, and nothing else does. */
+export const CLIENT_FIELD = `${OWN_PREFIX}client`
+
+/**
+ * Each flash message is a field of its own: two requests that leave one at the same time touch different fields, and the
+ * request that takes a field out of the store is the only one that shows it.
+ */
+export const FLASH_PREFIX = `${OWN_PREFIX}flash:`
+
+/** A message for the next page. */
+export interface Flash {
+  /** What sort of message: `'info'`, `'error'`, any word that the pages know. */
+  kind: string
+  text: string
+}
+
+let flashes = 0
+
+/** A field name that sorts by time, and within this process by order. */
+export function flashField (now: number): string {
+  flashes = (flashes + 1) % 1_000_000
+  return `${FLASH_PREFIX}${pad(now, 9)}${pad(flashes, 4)}${randomBytes(4).toString('hex')}`
+}
+
+/** The flash messages in these fields, oldest first. */
+export function flashesOf (fields: SessionFields): Flash[] {
+  return Object.keys(fields).filter((name) => name.startsWith(FLASH_PREFIX)).sort().flatMap((name) => {
+    const message = fromJson(fields[name])
+    return Array.isArray(message) ? [{ kind: String(message[0]), text: String(message[1]) }] : []
+  })
+}
+
+function pad (number: number, length: number): string {
+  return number.toString(36).padStart(length, '0')
+}
+
+/**
+ * A session value as JSON text.
+ *
+ * A valid date becomes a string, and an object property that is `undefined` is left out, as JSON does.
+ *
+ * @throws SessionValueError naming the place where JSON would lose something.
+ */
+export function toJson (key: string, value: unknown): string {
+  if (typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)
+  try {
+    return JSON.stringify(value, function (this: any, name, inner: unknown) {
+      // What `toJSON` has made of a value is not what was given.
+      const given = this[name]
+      const flaw = typeof given === 'object' && given !== null ? objectFlaw(given) : primitiveFlaw(inner, name === '' || Array.isArray(this))
+      if (flaw !== null) throw new SessionValueError(name === '' ? `"${key}"` : `"${name}" in "${key}"`, flaw)
+      return inner
+    })
+  } catch (error) {
+    if (error instanceof SessionValueError) throw error
+    throw new SessionValueError(`"${key}"`, error instanceof RangeError ? 'nested too deeply' : 'circular, or its toJSON fails')
+  }
+}
+
+/** The value of JSON text; undefined if the text is not JSON. */
+export function fromJson (text: string | undefined): unknown {
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Boxed values, which JSON unboxes. */
+const BOXED = new Set(['[object String]', '[object Number]', '[object Boolean]'])
+
+function objectFlaw (value: object): string | null {
+  const tag = Object.prototype.toString.call(value)
+  if (tag === '[object Date]') return Number.isNaN((value as Date).getTime()) ? 'an invalid Date' : null
+  if (BOXED.has(tag)) return Number.isNaN(value.valueOf()) ? 'NaN' : null
+  if (Array.isArray(value) || isPlain(value)) {
+    if (Object.getOwnPropertySymbols(value).length > 0) return 'an object with a symbol as a key'
+    return Array.isArray(value) && Object.keys(value).length > value.length ? 'a list with keys beside its elements' : null
+  }
+  const name = value.constructor?.name ?? ''
+  return `a ${name === '' ? tag.slice('[object '.length, -1) : name}`
+}
+
+/** Whether an object has no class. Another realm of JavaScript, such as that of a test runner, has an Object of its own. */
+function isPlain (value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty'))
+}
+
+function primitiveFlaw (value: unknown, isElement: boolean): string | null {
+  switch (typeof value) {
+    case 'undefined': return isElement ? 'undefined (use null, or delete the key)' : null
+    case 'function': case 'symbol': case 'bigint': return `a ${typeof value}`
+    case 'number': return Number.isFinite(value) ? null : String(value)
+    default: return null
+  }
+}

@@ -1,0 +1,144 @@
+import type { FastifyRequest } from 'fastify'
+import { LogoutUnconfirmedError, StoreUnavailableError, guarded, storeUnavailable } from './errors.js'
+import type { SessionEmitter } from './events.js'
+import type { Stored } from './plan.js'
+import { withChanges, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type UserLimit } from './store.js'
+import type { Ticket } from './ticket.js'
+import { endIn, successorIn, type Upkeep } from './upkeep.js'
+
+export interface WriterOptions {
+  readonly store: SessionStore
+  readonly emitter: SessionEmitter
+  readonly upkeep: Pick<Upkeep, 'refuse' | 'discard' | 'isRefused'>
+  readonly sessionsPerUser: number
+  /** The ticket of a new ID. */
+  ticketOf (id: string): Ticket
+  /** The valid tickets in the header of a request. */
+  presented (request: FastifyRequest): readonly Ticket[]
+}
+
+/**
+ * The one place that changes sessions for requests, and tells of it. Each method has happened when it resolves. It
+ * creates, or changes what is there, and never both: nothing in flight brings back a session that has ended.
+ */
+export class Writer {
+  readonly #options: WriterOptions
+
+  constructor (options: WriterOptions) {
+    this.#options = options
+  }
+
+  /** Begins a session. @throws StoreUnavailableError also if it was ended before it began. */
+  async create (id: string, record: SessionRecord, request: FastifyRequest): Promise<Stored> {
+    const { store, emitter, ticketOf } = this.#options
+    const ticket = ticketOf(id)
+    const created = await this.#beginning(ticket.key, 'create', () => store.create(ticket.key, record, this.#limitFor(record.user, request)))
+    if (!created) throw createRefused()
+    emitter.tell('created', ticket.key, record.user, request)
+    return { ticket, record }
+  }
+
+  /** Changes single fields. Null: the session has ended meanwhile. */
+  async patch ({ ticket, record }: Stored, changes: SessionChanges, request: FastifyRequest): Promise<Stored | null> {
+    const { store, emitter } = this.#options
+    const lives = await guarded('patch', () => store.patch(ticket.key, changes))
+    if (!lives) return null
+    // Who takes the name out of the session has logged out.
+    if (changes.user === null) emitter.tell('destroyed', ticket.key, record.user, request)
+    return { ticket, record: withChanges(record, changes) }
+  }
+
+  /**
+   * Goes on under a new ID; the old one is dead when this resolves.
+   *
+   * @returns `next` is null if no value was left to go on with; the whole is null if the session has ended meanwhile.
+   */
+  async replace ({ ticket: old }: Stored, id: string, change: SessionReplacement, request: FastifyRequest): Promise<{ next: Stored | null } | null> {
+    const { store, emitter, ticketOf } = this.#options
+    const ticket = ticketOf(id)
+    const replaced = await this.#beginning(ticket.key, 'replace', () => store.replace(old.key, ticket.key, change, this.#limitFor(change.user ?? null, request)))
+    if (replaced.outcome === 'gone') return null
+    if (replaced.outcome === 'refused') throw createRefused()
+    const { last, next } = replaced
+    if (next !== null && (last.user === null || last.user === next.user)) {
+      emitter.tellRenewed(ticket.key, old.key, next.user, request)
+    } else {
+      emitter.tell('destroyed', old.key, last.user, request)
+      if (next !== null) emitter.tell('created', ticket.key, next.user, request)
+    }
+    return { next: next === null ? null : { ticket, record: next } }
+  }
+
+  /**
+   * Ends every session that a request presents: a browser with two cookies would otherwise be the other one's user.
+   *
+   * @param stored the session of the request, which may be newer than its header
+   * @param isReadable whether the store could tell which of them live
+   * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
+   */
+  async end (request: FastifyRequest, stored: Stored | null, isReadable: boolean): Promise<void> {
+    const { store, emitter, upkeep, presented } = this.#options
+    const keys = new Set(presented(request).map(({ key }) => key))
+    if (stored !== null) keys.add(stored.ticket.key)
+    let isConfirmed = true
+    for (const key of keys) {
+      try {
+        if (isReadable && key !== stored?.ticket.key && !await this.#mayLive(key)) continue
+        const ended = await endIn(store, key)
+        if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user, request)
+      } catch (error) {
+        upkeep.refuse(key)
+        request.log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
+        isConfirmed = false
+      }
+    }
+    if (!isConfirmed) throw new LogoutUnconfirmedError()
+  }
+
+  /** Whether a session that a request presents has to be ended: most of those that it has not been given are long dead. */
+  async #mayLive (key: string): Promise<boolean> {
+    const { store, upkeep } = this.#options
+    if (upkeep.isRefused(key)) return true
+    try {
+      return await store.read(key) !== null || await successorIn(store, key) !== null
+    } catch {
+      return true
+    }
+  }
+
+  /** Notes activity. Never rejects: a failure costs no more than an earlier end of an idle session. */
+  async touch ({ ticket }: Stored, { seenAt, expiresAt }: Pick<SessionChanges, 'seenAt' | 'expiresAt'>, request: FastifyRequest): Promise<boolean> {
+    ticket.touchedAt = seenAt
+    try {
+      return await this.#options.store.touch(ticket.key, seenAt, expiresAt)
+    } catch (error) {
+      request.log.warn({ err: error }, 'activity of a session could not be noted')
+      return false
+    }
+  }
+
+  /** A session whose beginning failed may have begun, though nobody will get its ticket. */
+  async #beginning<T> (key: string, doing: string, action: () => T | Promise<T>): Promise<T> {
+    try {
+      return await guarded(doing, action)
+    } catch (error) {
+      if (error instanceof StoreUnavailableError) this.#options.upkeep.discard(key)
+      throw error
+    }
+  }
+
+  /** How many sessions a user may have; the oldest end as revoked. */
+  #limitFor (user: string | null, request: FastifyRequest): UserLimit | undefined {
+    const { sessionsPerUser: perUser, emitter } = this.#options
+    return user === null ? undefined : { perUser, onEnded: (key) => { emitter.tell('revoked', key, user, request) } }
+  }
+}
+
+/**
+ * Why a session could not begin: it was ended before, with every session of its user or by logins at once that are over
+ * the limit. Or the ID exists: with 256 random bits that means a broken source of randomness, and that somebody else may
+ * have it. Either way the user tries again; a cookie for a dead session would say "logged in" once and never again.
+ */
+function createRefused (): Error {
+  return storeUnavailable(new Error('the new session was ended before it began, or its ID exists already'), 'create')
+}
