@@ -2,7 +2,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { Calls } from '../common/calls.js'
 import { expiryOf } from '../common/clock.js'
-import { NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadError } from './errors.js'
+import { namesRealm } from '../common/realm.js'
+import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadError } from './errors.js'
 import { assertValue, createFacade, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
@@ -71,6 +72,10 @@ export class Session {
   #shown: Flash[] | null = null
   #facade: SessionObject | null = null
   #isWatched = false
+  /** Whether a session of this request has ended, and the store does not know it yet. */
+  #isUnconfirmed = false
+  /** Whether the session of the cookie may have ended meanwhile: others have known it, or a call has failed. */
+  #mayBeDead = false
 
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
@@ -259,6 +264,7 @@ export class Session {
       const replaced = await writer.replace(stored, newId(), change, this.#request)
       if (replaced === null) throw new SessionGoneError()
       await this.#handOver(replaced.next, cut)
+      this.#mayBeDead = true
     })
   }
 
@@ -266,12 +272,18 @@ export class Session {
   destroy (): Promise<void> {
     const cut = this.#values.cut([], true)
     return this.#call(async () => {
-      const stored = this.#stored
+      const [stored, isReadable] = [this.#stored, this.#failure === undefined]
       // Also if the end cannot be stored: from here on its ticket is refused.
       this.#failure = undefined
       this.#adopt(null, cut)
       this.#sendCookie('clear')
-      await this.#context.writer.end(this.#request, stored)
+      try {
+        await this.#context.writer.end(this.#request, stored, isReadable)
+        this.#isUnconfirmed = false
+      } catch (error) {
+        this.#isUnconfirmed = true
+        throw error
+      }
     }, false)
   }
 
@@ -317,8 +329,6 @@ export class Session {
   }
 
   async #commitAfterCalls (): Promise<void> {
-    // What is new has a ticket that nobody else knows.
-    const isNew = this.#calls === null && this.#stored === null
     const calls = this.#calls ??= new Calls()
     const cut = this.#values.cut()
     try {
@@ -328,11 +338,12 @@ export class Session {
           await this.#commitValues(cut)
         } catch (error) {
           this.#values.returned(cut)
+          this.#mayBeDead = true
           throw error
         }
       })
     } finally {
-      if (!isNew) await this.#withdrawDeadCookie()
+      await this.#withdrawDeadCookie()
     }
   }
 
@@ -356,12 +367,14 @@ export class Session {
     const [error, ...others] = calls.unheeded()
     for (const other of others) this.#request.log.error({ err: other }, 'a call on the session failed')
     if (error !== undefined) throw error
+    // A handler that has caught the error must not say that all went well.
+    if (this.#isUnconfirmed && (this.#reply?.statusCode ?? 200) < 400) throw new LogoutUnconfirmedError()
   }
 
-  /** Another request may have ended the session since a call has made its cookie, and the browser may have a newer one. */
+  /** Another request may have ended the session since it was renewed, and the browser may have a newer cookie by now. */
   async #withdrawDeadCookie (): Promise<void> {
     const stored = this.#stored
-    if (this.cookie !== 'set' || stored === null) return
+    if (!this.#mayBeDead || this.cookie !== 'set' || stored === null) return
     const isDead = await this.#context.read(stored).then((record) => record === null, () => false)
     // A call may have made another cookie meanwhile.
     if (isDead && this.#stored?.ticket === stored.ticket) this.#sendCookie('keep')
@@ -421,7 +434,10 @@ export class Session {
         const next = await writer.patch(stored as Stored, plan.changes, request)
         if (next === null) return false
         this.#adopt(next, cut)
-        if (next.ticket.stale || plan.changes.permanent !== undefined) this.#sendCookie('set')
+        if (next.ticket.stale || plan.changes.permanent !== undefined) {
+          this.#mayBeDead = true
+          this.#sendCookie('set')
+        }
         return true
       }
       case 'end': {
@@ -444,6 +460,7 @@ export class Session {
       await this.#context.writer.withdraw(next, this.#request)
       throw new NoCookieError()
     }
+    this.#mayBeDead = false
     this.#adopt(next, cut)
     this.#sendCookie(next === null ? 'clear' : 'set')
   }
@@ -503,7 +520,8 @@ export class Session {
         return await work(cut)
       } catch (error) {
         this.#values.returned(cut)
-        // A store may have done what it says has failed.
+        // The store may have done what it says has failed.
+        this.#mayBeDead = true
         await this.#withdrawDeadCookie()
         throw error
       }
@@ -568,9 +586,9 @@ export class Session {
   }
 }
 
-/** NUL keeps the names of realms apart in an index; half a surrogate pair is no text. */
+/** Half a surrogate pair is no text. */
 function assertUser (user: unknown): asserts user is string {
-  if (typeof user !== 'string' || user === '' || /[\0\p{Cs}]/u.test(user)) throw new TypeError('request.login needs the name of a user: text that is not empty, well formed, and without NUL.')
+  if (typeof user !== 'string' || user === '' || /\p{Cs}/u.test(user) || namesRealm(user)) throw new TypeError('request.login needs the name of a user')
 }
 
 /** Who of a record is logged in with these changes. */
