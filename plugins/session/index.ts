@@ -130,46 +130,55 @@ export default fp(async function session (fastify) {
   fastify.addHook<unknown>('onSend', function commitSession (request, reply, payload, done) {
     const holder = request as Holder
     const session = holder[kSession]
-    if (session?.isCommitting === true) {
-      // The handler answers a second time. Fastify cannot know: nothing of the first answer has left.
+    if (session?.isCommitting === true || reply.raw.headersSent) {
+      // The handler answers a second time, which Fastify does not always see.
       request.log.warn('The handler has sent a second answer, which is dropped. Did it call reply.send() and return a value?')
       return
     }
     const isFirst = holder[kCommitted] === undefined
     holder[kCommitted] = isWebResponse(payload) ? 'closed' : 'open to late readers'
     if (session === undefined || (session !== null && !session.wasRead && !session.hasCalls)) {
+      session?.close()
       done()
       return
     }
     markPrivate(reply)
     if (isWebResponse(payload)) payload = privateResponse(payload)
-    if (session === null || !isFirst) {
+    if (session === null) {
       done(null, payload)
       return
     }
     let committing
     try {
-      committing = session.commit()
+      if (isFirst) committing = session.commit()
     } catch (error) {
       fail(error as Error)
       return
     }
-    if (committing === undefined) {
-      finish()
-      return
-    }
-    session.isCommitting = true
-    committing.then(() => {
-      session.isCommitting = false
-      finish()
-    }, (error: Error) => {
-      session.isCommitting = false
-      fail(error)
-    })
+    if (committing === undefined) leave(session)
+    else waitFor(committing, session)
 
-    function finish (): void {
+    function waitFor (work: Promise<void>, session: RequestSession): void {
+      session.isCommitting = true
+      work.then(() => {
+        session.isCommitting = false
+        if (!reply.raw.headersSent) leave(session)
+      }, (error: Error) => {
+        session.isCommitting = false
+        // For a second error Fastify asks no hook. Headers that are sent twice would end the process.
+        if (reply.raw.headersSent) request.log.error({ err: error }, 'a call on the session failed after the response')
+        else fail(error)
+      })
+    }
+
+    /** A handler may have gone on after its answer, and made calls. */
+    function leave (session: RequestSession): void {
+      if (session.isBusy) {
+        waitFor(session.settle(), session)
+        return
+      }
       // Other cookies may have been set since.
-      if (session?.cookie !== 'keep') sendCookie(session as RequestSession, reply)
+      if (session.cookie !== 'keep') sendCookie(session, reply)
       done(null, payload)
     }
 

@@ -106,6 +106,17 @@ export class Writer {
     }
   }
 
+  /** Ends a session that nobody gets the cookie of. */
+  async withdraw ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
+    const { store, emitter, upkeep } = this.#options
+    try {
+      if (await store.remove(ticket.key) !== null) emitter.tell('destroyed', ticket.key, record.user, request)
+    } catch (error) {
+      upkeep.discard(ticket.key)
+      request.log.error({ err: error }, 'the end of a session could not be stored; it is tried again')
+    }
+  }
+
   /** Notes activity. Never rejects: a failure costs no more than an earlier end of an idle session. */
   async touch ({ ticket }: Stored, { seenAt, expiresAt }: Pick<SessionChanges, 'seenAt' | 'expiresAt'>, request: FastifyRequest): Promise<boolean> {
     ticket.touchedAt = seenAt
