@@ -8,7 +8,7 @@ import { openKeyring } from './keyring.js'
 import type { Stored } from './plan.js'
 import { ticketReader } from './presented.js'
 import { idsOfFastifySession } from './real-session.js'
-import { describeCookie, isPastCaching, isWebResponse, markPrivate, privateResponse } from './response.js'
+import { describeCookie, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
 import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
 import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
@@ -54,7 +54,7 @@ const kReply = Symbol('hatcheck.reply')
 /** Whether the response has passed the hook that commits the session. */
 const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify gives every request each decoration, one by one, which costs those that need no session.
-type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: 'open to late readers' | 'closed' }
+type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: true }
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -105,10 +105,10 @@ export default fp(async function session (fastify) {
   }
 
   fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
-  fastify.decorateRequest('session', accessors('session', (request) => sessionOf(request).facade))
-  fastify.decorateRequest('loadSession', async function loadSession (this: FastifyRequest) {
-    await sessionFor(this).load()
-    return sessionOf(this).facade
+  fastify.decorateRequest('session', accessors('session', facadeOf))
+  // Plain functions: the promise of a call says by itself whether somebody waits for it.
+  fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {
+    return sessionFor(this).loadAnew(() => sessionOf(this).facade)
   })
   Object.assign(hatcheck, { sessionFor, sessionOf, loggedIn, endOthers, handleOf, cookieOf: profileOf, assertDeliverable: context.assertDeliverable })
   hatcheck.macsFor = (purpose, text) => keyring.office.macsFor(purpose, text)
@@ -117,7 +117,9 @@ export default fp(async function session (fastify) {
     const holder = request as Holder
     holder[kReply] = reply
     // A hook of the host that ran before this one may have asked for it.
-    holder[kSession]?.attach(reply)
+    const session = holder[kSession]
+    session?.attach(reply)
+    if (isAsked(holder)) markPrivate(reply)
     if (store.sync) {
       done()
       return
@@ -130,20 +132,22 @@ export default fp(async function session (fastify) {
   fastify.addHook<unknown>('onSend', function commitSession (request, reply, payload, done) {
     const holder = request as Holder
     const session = holder[kSession]
+    // Of a hook that ran before those of hatcheck, and has answered.
+    session?.attach(reply)
     if (session?.isCommitting === true) {
       // The handler answers a second time. Fastify cannot know: nothing of the first answer has left.
       request.log.warn('The handler has sent a second answer, which is dropped. Did it call reply.send() and return a value?')
       return
     }
     const isFirst = holder[kCommitted] === undefined
-    holder[kCommitted] = isWebResponse(payload) ? 'closed' : 'open to late readers'
-    if (session === undefined || (session !== null && !session.wasRead && !session.hasCalls)) {
-      done()
+    holder[kCommitted] = true
+    if (isWebResponse(payload)) payload = privateResponse(payload, () => isAsked(holder))
+    if (!isAsked(holder)) {
+      done(null, payload)
       return
     }
     markPrivate(reply)
-    if (isWebResponse(payload)) payload = privateResponse(payload)
-    if (session === null || !isFirst) {
+    if (session === null || session === undefined || !isFirst) {
       done(null, payload)
       return
     }
@@ -151,32 +155,35 @@ export default fp(async function session (fastify) {
     try {
       committing = session.commit()
     } catch (error) {
-      fail(error as Error)
-      return
+      throw refused(error)
     }
     if (committing === undefined) {
-      finish()
+      finish(session)
+      done(null, payload)
       return
     }
     session.isCommitting = true
-    committing.then(() => {
+    const restoreAnswer = holdAnswer(reply)
+    // A promise, so that Fastify takes what later hooks throw, and what it throws itself, for an error of the response.
+    return committing.then(() => {
       session.isCommitting = false
-      finish()
-    }, (error: Error) => {
+      restoreAnswer()
+      finish(session)
+      return payload
+    }, (error: unknown) => {
       session.isCommitting = false
-      fail(error)
+      throw refused(error)
     })
 
-    function finish (): void {
+    function finish (session: RequestSession): void {
       // Other cookies may have been set since.
-      if (session?.cookie !== 'keep') sendCookie(session as RequestSession, reply)
-      done(null, payload)
+      if (session.cookie !== 'keep') sendCookie(session, reply)
     }
 
-    function fail (error: Error): void {
+    function refused (error: unknown): unknown {
       // What was on its way may have been a redirect.
       reply.removeHeader('location')
-      done(error)
+      return error
     }
   })
 
@@ -202,27 +209,44 @@ export default fp(async function session (fastify) {
     const session = sessionFor(request)
     session.assertReadable()
     if (!session.wasRead) {
+      noteReader(request)
       session.wasRead = true
-      noteLateReader(request)
     }
     return session
+  }
+
+  /** Calls are never too late. */
+  function facadeOf (request: FastifyRequest): SessionObject {
+    const session = sessionFor(request)
+    session.assertReadable()
+    session.isHidden = !session.wasRead && isTooLate(request)
+    return session.isHidden ? session.facade : sessionOf(request).facade
   }
 
   function loggedIn (request: FastifyRequest): User | null {
     const holder = request as Holder
     if (holder[kSession] === undefined && store.sync && request.headers.cookie === undefined) {
-      noteLateReader(request)
+      noteReader(request)
       holder[kSession] = null
     }
     return holder[kSession] === null ? null : sessionOf(request).user
   }
 
-  /** A response that has passed the hook may still be kept out of caches; one that is being sent may not. */
-  function noteLateReader (request: FastifyRequest): void {
-    const { [kCommitted]: committed, [kReply]: reply } = request as Holder
-    if (committed === undefined || reply === undefined || isPastCaching(reply)) return
-    if (committed === 'closed' || reply.raw.headersSent) throw new SessionCommittedError()
+  /** A response that has not begun may still be kept out of caches. */
+  function noteReader (request: FastifyRequest): void {
+    const { [kReply]: reply } = request as Holder
+    if (reply === undefined) return
+    if (isTooLate(request)) throw new SessionCommittedError()
     markPrivate(reply)
+  }
+
+  function isTooLate ({ [kCommitted]: isCommitted, [kReply]: reply }: Holder): boolean {
+    return isCommitted === true && reply !== undefined && isUnderWay(reply)
+  }
+
+  /** Whether the response depends on the session. */
+  function isAsked ({ [kSession]: session }: Holder): boolean {
+    return session === null || session?.wasRead === true || session?.hasCalls === true
   }
 
   async function endOthers (request: FastifyRequest): Promise<number> {
@@ -233,8 +257,7 @@ export default fp(async function session (fastify) {
 
   function handleOf (request: FastifyRequest): string | undefined {
     const session = (request as Holder)[kSession]
-    const isAsked = session?.wasRead === true || session?.hasCalls === true
-    return isAsked && session.stored !== null ? keyring.office.handleOf(session.stored.ticket.key) : undefined
+    return session?.stored !== undefined && session.stored !== null && isAsked(request) ? keyring.office.handleOf(session.stored.ticket.key) : undefined
   }
 
   function findNow (request: FastifyRequest): Stored | null {

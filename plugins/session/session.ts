@@ -6,7 +6,7 @@ import { NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadE
 import { assertValue, createFacade, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
-import { haveHeadersLeft, type CookieDescription } from './response.js'
+import { hasConnectionClosed, haveHeadersLeft, markPrivate, type CookieDescription } from './response.js'
 import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import { storedUser, userOf, type User } from './user.js'
 import { Values, type Cut, type Keep } from './values.js'
@@ -39,6 +39,9 @@ export interface Login {
   data: Readonly<Record<string, unknown>>
 }
 
+/** How long a handler has to save a change that it makes once the connection is closed, before the log says that it is lost. */
+const SAVE_WITHIN_MS = 100
+
 /**
  * The session of one request: where it comes from, its values, and the calls on it. {@link facade} is what a handler
  * sees of it.
@@ -51,6 +54,8 @@ export class Session {
   cookie: 'keep' | 'set' | 'clear' = 'keep'
   /** Whether a handler has asked for it, so that the response depends on it. */
   wasRead = false
+  /** Whether it was asked for too late to keep the response out of caches, so that its values may not be seen. */
+  isHidden = false
   /** Whether {@link commit} is writing. */
   isCommitting = false
 
@@ -73,6 +78,7 @@ export class Session {
   #shown: Flash[] | null = null
   #facade: SessionObject | null = null
   #isWatched = false
+  #hasWarned = false
 
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
@@ -93,6 +99,21 @@ export class Session {
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  /** The same as a call. After a failure it tries again. */
+  loadAnew<T> (then: () => T): Promise<T> {
+    if (this.#failure !== undefined) {
+      this.#failure = undefined
+      this.#isLoaded = false
+      this.#loading = null
+    }
+    return this.#call(async () => then())
+  }
+
+  /** Fails as a call does: where nobody awaits it, with the response. */
+  refuse (error: unknown): Promise<never> {
+    return this.#call(async () => { throw error }, false)
   }
 
   /** @throws SessionNotReadError, StoreUnavailableError */
@@ -119,6 +140,7 @@ export class Session {
     return this.#facade
   }
 
+  get isLoaded (): boolean { return this.#isLoaded }
   /** Whether it has been called on. */
   get hasCalls (): boolean { return this.#calls !== null }
   get permanent (): boolean { return this.#permanent ?? this.#stored?.record.permanent ?? false }
@@ -147,9 +169,14 @@ export class Session {
       : storedUser(record)
   }
 
-  has (key: string): boolean { return this.#values.has(key) }
-  get (key: string): unknown { return this.#values.get(key) }
-  keys (): string[] { return this.#values.keys() }
+  has (key: string): boolean { return this.#visible.has(key) }
+  get (key: string): unknown { return this.#visible.get(key) }
+  keys (): string[] { return this.#visible.keys() }
+
+  get #visible (): Values {
+    if (this.isHidden) throw new SessionCommittedError()
+    return this.#values
+  }
 
   set (key: unknown, value: unknown): void {
     assertValue(key, value)
@@ -222,7 +249,7 @@ export class Session {
       this.#permanent = null
       const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
       this.#adopt(replaced?.next ?? await writer.create(newId(), record, this.#request), cut)
-      this.#sendCookie('set')
+      await this.#sendTicket()
     })
   }
 
@@ -252,7 +279,9 @@ export class Session {
       const replaced = await writer.replace(stored, newId(), change, this.#request)
       if (replaced === null) throw new SessionGoneError()
       this.#adopt(replaced.next, cut)
-      this.#sendCookie(replaced.next === null ? 'clear' : 'set')
+      if (replaced.next === null) this.#sendCookie('clear')
+      else await this.#sendTicket()
+      if (!keepsUser && record.user !== null) await this.#endOthers()
     })
   }
 
@@ -325,11 +354,18 @@ export class Session {
     if (this.#failure !== undefined || !this.#isLoaded) return
     if (!this.isModified) return this.#noteActivity()
     const cut = this.#values.cut()
-    return this.#store(cut).then((lives) => {
-      if (lives) return
-      this.#values.landed(cut, {})
-      // No cookie either way: the browser may already hold that of a newer session.
-      this.#request.log.debug('the session ended while a request was under way; its changes were dropped')
+    // As a call: the handler may go on after its answer, and log out.
+    this.#calls ??= new Calls()
+    return this.#calls.run(async () => {
+      try {
+        if (await this.#store(cut)) return
+        // No cookie either way: the browser may already hold that of a newer session.
+        this.#request.log.debug('the session ended while a request was under way; its changes were dropped')
+      } catch (error) {
+        if (!(error instanceof NoCookieError)) throw error
+        this.#request.log.warn({ err: error }, 'The session of a new visitor is not stored, since the response has begun or the client has gone.')
+      }
+      this.#values.landed(cut, this.#stored?.record.fields ?? {})
     })
   }
 
@@ -364,20 +400,24 @@ export class Session {
       case 'create':
         this.#assertCookieCanBeSent()
         this.#adopt(await writer.create(this.id, plan.record, request), cut)
-        this.#sendCookie('set')
+        await this.#sendTicket()
         return true
       case 'patch': {
+        if (plan.changes.permanent !== undefined) this.#assertCookieCanBeSent()
         const next = await writer.patch(stored as Stored, plan.changes, request)
         if (next === null) return false
         this.#adopt(next, cut)
         if (next.ticket.stale || plan.changes.permanent !== undefined) this.#sendCookie('set')
+        if (plan.changes.user === null) await this.#endOthers()
         return true
       }
       case 'end': {
         const replaced = await writer.replace(stored as Stored, newId(), plan.change, request)
         if (replaced === null) return false
         this.#adopt(replaced.next, cut)
-        this.#sendCookie(replaced.next === null ? 'clear' : 'set')
+        if (replaced.next === null) this.#sendCookie('clear')
+        else await this.#sendTicket()
+        await this.#endOthers()
         return true
       }
     }
@@ -389,7 +429,7 @@ export class Session {
 
   /** The values, as a plain object. */
   toObject (): Record<string, unknown> {
-    return this.#values.toObject()
+    return this.#visible.toObject()
   }
 
   /** A log line shows the values and neither ID nor ticket. */
@@ -439,6 +479,7 @@ export class Session {
 
   /** @param needsRecord whether a session that could not be read fails the call */
   #call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
+    if (this.#calls === null && this.#reply !== null) markPrivate(this.#reply)
     this.#calls ??= new Calls()
     this.#watch()
     return this.#calls.run(async () => {
@@ -453,6 +494,26 @@ export class Session {
     if (this.#reply !== null) this.#context.sendCookie(this, this.#reply)
   }
 
+  /**
+   * Sends the cookie of a session that has begun.
+   *
+   * @throws NoCookieError if the headers left meanwhile: nobody will get the ticket, so the session ends.
+   */
+  async #sendTicket (): Promise<void> {
+    if (this.#reply !== null && haveHeadersLeft(this.#reply)) {
+      const stored = this.#stored as Stored
+      this.#adopt(null, null)
+      await this.#context.writer.withdraw(this.#request, stored)
+      throw new NoCookieError()
+    }
+    this.#sendCookie('set')
+  }
+
+  /** A logout by values ends what else the request presents, as `request.logout` does. */
+  async #endOthers (): Promise<void> {
+    await this.#context.writer.endOthers(this.#request, this.#stored)
+  }
+
   /** @throws InsecureTransportError, NoCookieError */
   #assertCookieCanBeSent (): void {
     this.#context.assertDeliverable(this.#request)
@@ -460,7 +521,7 @@ export class Session {
   }
 
   #assertOpen (): void {
-    if (this.#isClosed) throw new SessionCommittedError()
+    if (this.#isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
     this.#watch()
   }
 
@@ -469,8 +530,15 @@ export class Session {
     if (this.#isWatched || this.#reply === null) return
     this.#isWatched = true
     const reply = this.#reply
-    const stream = reply.sent ? this.#request.raw.socket : reply.raw
-    stream?.once('close', () => { this.#report(reply).catch(() => {}) })
+    const report = (): void => {
+      this.#isWatched = false
+      for (const stream of streams) stream.off('close', report)
+      this.#report(reply).catch(() => {})
+    }
+    // The response of an upgrade may stay open when its connection closes.
+    const streams = [reply.raw, ...this.#request.raw.headers.upgrade === undefined ? [] : [reply.raw.socket ?? this.#request.raw.socket]].filter((stream) => stream != null)
+    if (hasConnectionClosed(reply)) setTimeout(report, SAVE_WITHIN_MS).unref()
+    else for (const stream of streams) stream.once('close', report)
   }
 
   /** Says in the log what nobody was told. */
@@ -479,8 +547,18 @@ export class Session {
     await this.#calls?.idle()
     for (const error of this.#calls?.unheeded() ?? []) log.error({ err: error }, 'a call on the session failed after the response')
     // A client that has gone does not keep Fastify from its hooks.
-    if (this.#isClosed || !reply.sent) return
-    if (this.isModified) log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')
+    if (this.#isClosed || this.#hasWarned || !reply.sent || !this.#mayBeModified) return
+    this.#hasWarned = true
+    log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')
+  }
+
+  get #mayBeModified (): boolean {
+    try {
+      return this.isModified
+    } catch {
+      // A value that JSON cannot hold.
+      return true
+    }
   }
 }
 
