@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions, UserSession } from '../app.js'
+import type { UserSession } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { clientText, storedClient } from '../plugins/session/client.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { Client, build, buildHost, needs } from './helper.js'
@@ -358,7 +359,7 @@ test('an account that is disabled while its password is checked is out', async (
   const clock = { time: Date.UTC(2026, 0, 31, 12) }
   const { here, reached, go } = stop()
   let armed = false
-  const store = watched(openStore(t, 'memory:', { now: () => clock.time }), (call) => armed && call === 'create' ? here() : undefined, false)
+  const store = watched(openStore(t, 'memory:', { now: () => clock.time }), (call) => armed && call === 'replace' ? here() : undefined, false)
   const accounts = { held: true }
   const host = await buildHost(t, { routes: true, authenticate: (name) => ({ name }), sessionStore: store, now: () => clock.time })
   host.hatcheck.stillHolds = async () => accounts.held

@@ -166,9 +166,9 @@ export default fp(async function session (fastify) {
     const restoreAnswer = holdAnswer(reply)
     // A promise, so that Fastify takes what later hooks throw, and what it throws itself, for an error of the response.
     return committing.then(() => {
-      session.isCommitting = false
       restoreAnswer()
       finish(session)
+      session.isCommitting = false
       return payload
     }, (error: unknown) => {
       session.isCommitting = false
@@ -305,6 +305,8 @@ export default fp(async function session (fastify) {
     } else {
       hatcheck.dropCookie(reply, name)
     }
+    // The handler may hijack the reply after this, or stream: Fastify has passed on the headers by then.
+    if (!session.isCommitting) hatcheck.exposeCookies(reply)
   }
 
   /** How long the browser keeps the cookie, in ms; null: until it is closed. */

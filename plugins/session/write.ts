@@ -73,15 +73,15 @@ export class Writer {
    * Ends every session that a request presents: a browser with two cookies would otherwise be the other one's user.
    *
    * @param stored the session of the request, which may be newer than its header
+   * @param isReadable whether the store could tell which of them live
    * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
    */
-  async end (request: FastifyRequest, stored: Stored | null): Promise<void> {
-    const { store, upkeep, presented } = this.#options
+  async end (request: FastifyRequest, stored: Stored | null, isReadable: boolean): Promise<void> {
+    const { store, presented } = this.#options
     const own = stored?.ticket.key
     const keys = presented(request).map(({ key }) => key)
     await this.#endEach(request, own === undefined ? keys : [own, ...keys], async (key) => {
-      if (key !== own && !upkeep.isRefused(key) && await store.read(key) === null && await successorIn(store, key) === null) return null
-      return await endIn(store, key)
+      return isReadable && key !== own && !await this.#mayLive(key) ? null : await endIn(store, key)
     })
   }
 
@@ -117,7 +117,18 @@ export class Writer {
         isConfirmed = false
       }
     }
-    if (!isConfirmed) throw Object.assign(new LogoutUnconfirmedError(), { headers: { 'retry-after': '1' } })
+    if (!isConfirmed) throw new LogoutUnconfirmedError()
+  }
+
+  /** Whether a session that a request presents has to be ended: most of those that it has not been given are long dead. */
+  async #mayLive (key: string): Promise<boolean> {
+    const { store, upkeep } = this.#options
+    if (upkeep.isRefused(key)) return true
+    try {
+      return await store.read(key) !== null || await successorIn(store, key) !== null
+    } catch {
+      return true
+    }
   }
 
   /** Notes activity. Never rejects: a failure costs no more than an earlier end of an idle session. */
