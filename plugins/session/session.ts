@@ -7,7 +7,7 @@ import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGo
 import { assertValue, createFacade, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
-import { haveHeadersLeft, type CookieDescription } from './response.js'
+import { hasConnectionClosed, haveHeadersLeft, markPrivate, type CookieDescription } from './response.js'
 import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import { storedUser, userOf, type User } from './user.js'
 import { Values, type Change, type Cut, type Keep } from './values.js'
@@ -40,6 +40,9 @@ export interface Login {
   data: Readonly<Record<string, unknown>>
 }
 
+/** How long a handler has to save a change that it makes once the connection is closed, before the log says that it is lost. */
+const SAVE_WITHIN_MS = 100
+
 /**
  * The session of one request: where it comes from, its values, and the calls on it. {@link facade} is what a handler
  * sees of it.
@@ -52,6 +55,8 @@ export class Session {
   cookie: 'keep' | 'set' | 'clear' = 'keep'
   /** Whether a handler has asked for it, so that the response depends on it. */
   wasRead = false
+  /** Whether it was asked for too late to keep the response out of caches, so that its values may not be seen. */
+  isHidden = false
   /** Whether the response waits for {@link commit} or {@link settle}. */
   isCommitting = false
 
@@ -72,6 +77,7 @@ export class Session {
   #shown: Flash[] | null = null
   #facade: SessionObject | null = null
   #isWatched = false
+  #hasWarned = false
   /** Whether a session of this request has ended, and the store does not know it yet. */
   #isUnconfirmed = false
   /** Whether the session of the cookie may have ended meanwhile: others have known it, or a call has failed. */
@@ -98,6 +104,21 @@ export class Session {
     }
   }
 
+  /** The same as a call. After a failure it tries again. */
+  loadAnew<T> (then: () => T): Promise<T> {
+    if (this.#failure !== undefined) {
+      this.#failure = undefined
+      this.#isLoaded = false
+      this.#loading = null
+    }
+    return this.#call(async () => then())
+  }
+
+  /** Fails as a call does: where nobody awaits it, with the response. */
+  refuse (error: unknown): Promise<never> {
+    return this.#call(async () => { throw error }, false)
+  }
+
   /** @throws SessionNotReadError, StoreUnavailableError */
   assertReadable (): void {
     if (!this.#isLoaded) throw new SessionNotReadError()
@@ -122,6 +143,7 @@ export class Session {
     return this.#facade
   }
 
+  get isLoaded (): boolean { return this.#isLoaded }
   /** Whether it has been called on. */
   get hasCalls (): boolean { return this.#calls !== null }
   get permanent (): boolean { return this.#values.permanentOver(this.#stored?.record.permanent ?? false) }
@@ -150,9 +172,14 @@ export class Session {
       : storedUser(record)
   }
 
-  has (key: string): boolean { return this.#values.has(key) }
-  get (key: string): unknown { return this.#values.get(key) }
-  keys (): string[] { return this.#values.keys() }
+  has (key: string): boolean { return this.#visible.has(key) }
+  get (key: string): unknown { return this.#visible.get(key) }
+  keys (): string[] { return this.#visible.keys() }
+
+  get #visible (): Values {
+    if (this.isHidden) throw new SessionCommittedError()
+    return this.#values
+  }
 
   set (key: unknown, value: unknown): void {
     assertValue(key, value)
@@ -265,6 +292,7 @@ export class Session {
       if (replaced === null) throw new SessionGoneError()
       await this.#handOver(replaced.next, cut)
       this.#mayBeDead = true
+      if (!keepsUser && record.user !== null) await this.#endOthers()
     })
   }
 
@@ -389,10 +417,15 @@ export class Session {
       await this.#noteActivity()
       return
     }
-    if (await this.#store(cut)) return
-    this.#values.landed(cut, {})
-    // No cookie either way: the browser may already hold that of a newer session.
-    this.#request.log.debug('the session ended while a request was under way; its changes were dropped')
+    try {
+      if (await this.#store(cut)) return
+      // No cookie either way: the browser may already hold that of a newer session.
+      this.#request.log.debug('the session ended while a request was under way; its changes were dropped')
+    } catch (error) {
+      if (!(error instanceof NoCookieError)) throw error
+      this.#request.log.warn({ err: error }, 'The session of a new visitor is not stored, since the response has begun or the client has gone.')
+    }
+    this.#values.landed(cut, this.#stored?.record.fields ?? {})
   }
 
   #noteActivity (): MaybePromise<void> {
@@ -431,6 +464,7 @@ export class Session {
         }), cut)
         return true
       case 'patch': {
+        if (plan.changes.permanent !== undefined) this.#assertCookieCanBeSent()
         const next = await writer.patch(stored as Stored, plan.changes, request)
         if (next === null) return false
         this.#adopt(next, cut)
@@ -438,15 +472,22 @@ export class Session {
           this.#mayBeDead = true
           this.#sendCookie('set')
         }
+        if (plan.changes.user === null) await this.#endOthers()
         return true
       }
       case 'end': {
         const replaced = await writer.replace(stored as Stored, newId(), plan.change, request)
         if (replaced === null) return false
         await this.#handOver(replaced.next, cut)
+        await this.#endOthers()
         return true
       }
     }
+  }
+
+  /** A logout by values ends what else the request presents, as `request.logout` does. */
+  async #endOthers (): Promise<void> {
+    await this.#context.writer.endOthers(this.#request, this.#stored)
   }
 
   /**
@@ -471,7 +512,7 @@ export class Session {
 
   /** The values, as a plain object. */
   toObject (): Record<string, unknown> {
-    return this.#values.toObject()
+    return this.#visible.toObject()
   }
 
   /** A log line shows the values and neither ID nor ticket. */
@@ -530,6 +571,7 @@ export class Session {
 
   /** @param needsRecord whether a session that could not be read fails the call */
   #call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
+    if (this.#calls === null && this.#reply !== null) markPrivate(this.#reply)
     this.#calls ??= new Calls()
     this.#watch()
     const call = this.#calls.run(async () => {
@@ -558,7 +600,7 @@ export class Session {
   }
 
   #assertOpen (): void {
-    if (this.#isClosed) throw new SessionCommittedError()
+    if (this.#isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
     this.#watch()
   }
 
@@ -567,17 +609,33 @@ export class Session {
     if (this.#isWatched || this.#reply === null) return
     this.#isWatched = true
     const reply = this.#reply
-    // The answer to an upgrade is written past the response.
-    const stream = reply.sent && this.#request.raw.headers.upgrade !== undefined ? this.#request.raw.socket : reply.raw
-    stream?.once('close', () => { this.#report(reply).catch(() => {}) })
+    const report = (): void => {
+      this.#isWatched = false
+      for (const stream of streams) stream.off('close', report)
+      this.#report(reply).catch(() => {})
+    }
+    // The response of an upgrade may stay open when its connection closes.
+    const streams = [reply.raw, ...this.#request.raw.headers.upgrade === undefined ? [] : [reply.raw.socket ?? this.#request.raw.socket]].filter((stream) => stream != null)
+    if (hasConnectionClosed(reply)) setTimeout(report, SAVE_WITHIN_MS).unref()
+    else for (const stream of streams) stream.once('close', report)
   }
 
   /** Says in the log what nobody was told. */
   async #report (reply: FastifyReply): Promise<void> {
     await this.#reportFailures()
     // A client that has gone does not keep Fastify from its hooks.
-    if (this.#isClosed || !reply.sent) return
-    if (this.isModified) this.#request.log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')
+    if (this.#isClosed || this.#hasWarned || !reply.sent || !this.#mayBeModified) return
+    this.#hasWarned = true
+    this.#request.log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')
+  }
+
+  get #mayBeModified (): boolean {
+    try {
+      return this.isModified
+    } catch {
+      // A value that JSON cannot hold.
+      return true
+    }
   }
 
   async #reportFailures (): Promise<void> {
