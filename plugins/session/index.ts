@@ -8,7 +8,7 @@ import { openKeyring } from './keyring.js'
 import type { Stored } from './plan.js'
 import { ticketReader } from './presented.js'
 import { idsOfFastifySession } from './real-session.js'
-import { describeCookie, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
+import { describeCookie, exposePrivate, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
 import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
 import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
@@ -247,10 +247,11 @@ export default fp(async function session (fastify) {
 
   /** A response that has not begun may still be kept out of caches. */
   function noteReader (request: FastifyRequest): void {
-    const { [kReply]: reply } = request as Holder
+    const { [kCommitted]: isCommitted, [kReply]: reply } = request as Holder
     if (reply === undefined) return
     if (isTooLate(request)) throw new SessionCommittedError()
     markPrivate(reply)
+    if (isCommitted === true) exposePrivate(reply)
   }
 
   function isTooLate ({ [kCommitted]: isCommitted, [kReply]: reply }: Holder): boolean {
@@ -319,7 +320,10 @@ export default fp(async function session (fastify) {
       hatcheck.dropCookie(reply, name)
     }
     // The handler may hijack the reply after this, or stream: Fastify has passed on the headers by then.
-    if (!session.isCommitting) hatcheck.exposeCookies(reply)
+    if (!session.isCommitting) {
+      hatcheck.exposeCookies(reply)
+      exposePrivate(reply)
+    }
   }
 
   /** How long the browser keeps the cookie, in ms; null: until it is closed. */
