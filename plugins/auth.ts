@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest, Session } from 'fastify'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import { ConfigError } from './config/resolve.js'
 import { clientText } from './session/client.js'

@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import type { IncomingMessage } from 'node:http'
 import { isLoopback } from './config/loopback.js'

@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import underPressure from '@fastify/under-pressure'
 import fp from 'fastify-plugin'
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { isLoopback } from '../plugins/config/loopback.js'
 import { TEXT_FORMAT } from '../plugins/metrics/listener.js'
 import { exactly, json, problems } from '../plugins/openapi/answers.js'

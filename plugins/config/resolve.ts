@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { envSchema } from 'env-schema'
 import { resolve } from 'node:path'
 import { steadyClock, type Lifetimes } from '../common/clock.js'

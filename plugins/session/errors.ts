@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 /** The store cannot be reached or failed. Nothing is known about the session, so nobody is logged out. */
 export const StoreUnavailableError = createError<[string]>('HATCHECK_STORE_UNAVAILABLE',

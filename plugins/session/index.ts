@@ -21,9 +21,9 @@ import { Writer } from './write.js'
 declare module 'fastify' {
   interface Session {
     /** The name of the user who is logged in; `request.login` sets it. */
-    client_name?: string
+    client_name?: string | undefined
     /** When the user logged in, in ms since the epoch; `request.login` sets it. */
-    authenticatedAt?: number
+    authenticatedAt?: number | undefined
   }
   interface FastifyInstance {
     /** The sessions of every user. */

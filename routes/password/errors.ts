@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 /** Not a 401, which a program takes for the end of its login: who asks is logged in, and may not do this. */
 export const WrongPasswordError = createError('HATCHECK_WRONG_PASSWORD', 'The current password is wrong.', 403)
