@@ -15,7 +15,7 @@ export type { Flash } from './plugins/session/fields.js'
 export { FlashError } from './plugins/flash.js'
 export type { User } from './plugins/session/user.js'
 export type * from './plugins/session/store.js'
-export { TOMBSTONE_MS, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from './plugins/session/store.js'
+export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from './plugins/session/store.js'
 export { replaceInTwoSteps } from './plugins/session/replace-in-two-steps.js'
 export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/session/express-store.js'
 export {

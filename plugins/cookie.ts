@@ -4,13 +4,12 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /**
-     * Sets a cookie, beside those of other names that the response sets already. It is sent also where the handler writes
-     * the response by itself.
-     */
+    /** Sets a cookie, beside those of other names that the response sets already. */
     setCookie (reply: FastifyReply, name: string, value: string, attributes: SerializeOptions): void
     /** Sets no such cookie after all. */
     dropCookie (reply: FastifyReply, name: string): void
+    /** Lets the cookies be sent also if the handler writes the response by itself. */
+    exposeCookies (reply: FastifyReply): void
     /** Takes a cookie out of the browser, which goes by its name and its attributes. */
     clearCookie (reply: FastifyReply, name: string, attributes: SerializeOptions): void
   }
@@ -29,6 +28,10 @@ export default fp(async function cookie (fastify) {
       const others = cookiesBeside(reply, name)
       if (others.length < cookiesOf(reply).length) putCookies(reply, others)
     }
+    hatcheck.exposeCookies = (reply) => {
+      const lines = reply.getHeader('set-cookie')
+      if (lines !== undefined && !reply.raw.headersSent) reply.raw.setHeader('set-cookie', lines)
+    }
     hatcheck.clearCookie = (reply, name, attributes) => { hatcheck.setCookie(reply, name, '', { ...attributes, expires: new Date(0), maxAge: 0 }) }
   })
 }, { name: 'cookie', dependencies: ['config'] })
@@ -40,8 +43,7 @@ export async function withCookies (scope: FastifyInstance): Promise<void> {
 
 /** What a response sets. Express middleware puts it on the response of Node, which Fastify would override. */
 function cookiesOf (reply: FastifyReply): string[] {
-  const [own, raw] = [reply.getHeader('set-cookie'), reply.raw.headersSent ? [] : reply.raw.getHeader('set-cookie')].map((lines) => [lines ?? []].flat().map(String))
-  return [...new Set([...raw as string[], ...own as string[]])]
+  return [...new Set([reply.raw.getHeader('set-cookie'), reply.getHeader('set-cookie')].flatMap((lines) => lines ?? []).map(String))]
 }
 
 function cookiesBeside (reply: FastifyReply, name: string): string[] {
@@ -50,11 +52,6 @@ function cookiesBeside (reply: FastifyReply, name: string): string[] {
 
 function putCookies (reply: FastifyReply, lines: readonly string[]): void {
   reply.removeHeader('set-cookie')
-  if (reply.raw.headersSent) return
-  reply.raw.removeHeader('set-cookie')
-  if (lines.length === 0) return
-  const value = lines.length === 1 ? lines[0] as string : [...lines]
-  reply.header('set-cookie', value)
-  // For a handler that hijacks the reply: Fastify sends the header above, and this one where it sends nothing.
-  reply.raw.setHeader('set-cookie', value)
+  if (reply.raw.hasHeader('set-cookie') && !reply.raw.headersSent) reply.raw.removeHeader('set-cookie')
+  if (lines.length > 0) reply.header('set-cookie', lines.length === 1 ? lines[0] as string : [...lines])
 }

@@ -358,7 +358,7 @@ test('an account that is disabled while its password is checked is out', async (
   const clock = { time: Date.UTC(2026, 0, 31, 12) }
   const { here, reached, go } = stop()
   let armed = false
-  const store = watched(openStore(t, 'memory:', { now: () => clock.time }), (call) => armed && call === 'create' ? here() : undefined, false)
+  const store = watched(openStore(t, 'memory:', { now: () => clock.time }), (call) => armed && call === 'replace' ? here() : undefined, false)
   const accounts = { held: true }
   const host = await buildHost(t, { routes: true, authenticate: (name) => ({ name }), sessionStore: store, now: () => clock.time })
   host.hatcheck.stillHolds = async () => accounts.held

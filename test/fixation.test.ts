@@ -6,7 +6,7 @@ import type { SessionStore } from '../plugins/session/store.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { Client, build, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
-import { kinds, openStore, stop, watched } from './watched-store.js'
+import { inTwoSteps, kinds, openStore, stop, watched } from './watched-store.js'
 
 const JSON_ANSWER = { accept: 'application/json' }
 
@@ -85,11 +85,12 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
     }
   })
 
-  for (const call of ['remove', 'create'] as const) {
+  for (const call of ['replace', 'create', 'remove'] as const) {
     await t.test(`a request that is under way while the login does its ${call} gains nothing`, async (t) => {
       const pause = stop()
       let isOn = false
-      const fastify = await serve(t, watched(store, (name) => isOn && name === call ? pause.here() : undefined))
+      const watching = watched(store, (name) => isOn && name === call ? pause.here() : undefined)
+      const fastify = await serve(t, call === 'replace' ? watching : inTwoSteps(watching))
       const mallory = new Client(fastify)
       await mallory.send({ method: 'POST', url: '/keep/planted' })
       const planted = mallory.cookieHeader

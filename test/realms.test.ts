@@ -413,10 +413,10 @@ test('a store in a realm', async (t) => {
 
   t.test('refuses a name that it could not tell from a realm', async (t) => {
     const store = inRealm(new MemoryStore(options), 'shop')
-    const refusal = new TypeError('The name of a user must not contain a NUL character.')
+    const refusal = new TypeError('The name of a user must not end in a NUL character and the name of a realm.')
     t.throws(() => store.create('one', recordOf({ user: 'Harry\0office' })), refusal)
     await store.create('one', recordOf())
-    t.throws(() => store.patch('one', changesOf({ user: '\0' })), refusal)
+    t.throws(() => store.patch('one', changesOf({ user: '\0shop' })), refusal)
   })
 
   t.test('keeps every other member', async (t) => {

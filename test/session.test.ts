@@ -1175,7 +1175,7 @@ test('who is logged in comes from request.login alone', async (t) => {
   t.test('a login needs a name', async (t) => {
     const { run } = (await Host.start(t)).visitor()
     await run(async (_session, request) => {
-      for (const name of ['', undefined, null, 1]) await t.rejects(request.login(name as string), new TypeError('request.login needs the name of a user: text that is not empty, well formed, and without NUL.'))
+      for (const name of ['', undefined, null, 1]) await t.rejects(request.login(name as string), new TypeError('request.login needs the name of a user'))
     })
     t.strictSame((await run(dataOf)).value, {})
   })

@@ -22,6 +22,14 @@ export function realmOfCookie (cookieName: string | undefined): string {
   return cookieName?.replace(COOKIE_PREFIX, '') ?? DEFAULT_REALM
 }
 
+/**
+ * Whether the name of a user ends as an entry of the index of another realm does. Such a name is refused: its sessions
+ * would be those of another user there. A realm may be the name of any cookie.
+ */
+export function namesRealm (user: string): boolean {
+  return /\0[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/.test(user)
+}
+
 /** The SHA-256 of a text, base64url; every realm has another one. Source: RFC 2104. */
 export function hashIn (realm: string, text: string): string {
   const hash = realm === DEFAULT_REALM ? createHash('sha256') : createHmac('sha256', realm)

@@ -282,6 +282,11 @@ export default fp(async function session (fastify) {
     } else {
       hatcheck.dropCookie(reply, name)
     }
+    if ((request as Holder)[kCommitted] === undefined) {
+      // The handler may hijack the reply after this.
+      hatcheck.exposeCookies(reply)
+      if (!reply.raw.headersSent && !reply.raw.hasHeader('cache-control')) reply.raw.setHeader('cache-control', 'no-store')
+    }
   }
 
   /** How long the browser keeps the cookie, in ms; null: until it is closed. */

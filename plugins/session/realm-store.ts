@@ -1,4 +1,4 @@
-import { DEFAULT_REALM, REALM_SEPARATOR } from '../common/realm.js'
+import { DEFAULT_REALM, REALM_SEPARATOR, namesRealm } from '../common/realm.js'
 import type { MaybePromise, Replaced, SessionRecord, SessionStore, StoredSession } from './store.js'
 
 /**
@@ -16,7 +16,7 @@ export function inRealm (store: SessionStore, realm: string): SessionStore {
 
   function inward<T extends { readonly user?: string | null }> (values: T): T {
     if (values.user === undefined || values.user === null) return values
-    if (values.user.includes(REALM_SEPARATOR)) throw new TypeError('The name of a user must not contain a NUL character.')
+    if (namesRealm(values.user)) throw new TypeError('The name of a user must not end in a NUL character and the name of a realm.')
     return { ...values, user: values.user + suffix }
   }
 

@@ -2,7 +2,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { Calls } from '../common/calls.js'
 import { expiryOf } from '../common/clock.js'
-import { NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadError } from './errors.js'
+import { namesRealm } from '../common/realm.js'
+import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadError } from './errors.js'
 import { assertValue, createFacade, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
@@ -73,6 +74,9 @@ export class Session {
   #shown: Flash[] | null = null
   #facade: SessionObject | null = null
   #isWatched = false
+  /** Whether a session of this request has ended, and the store does not know it yet. */
+  #isUnconfirmed = false
+  #isRenewed = false
 
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
@@ -222,6 +226,7 @@ export class Session {
       this.#permanent = null
       const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
       this.#adopt(replaced?.next ?? await writer.create(newId(), record, this.#request), cut)
+      this.#isRenewed = false
       this.#sendCookie('set')
     })
   }
@@ -252,6 +257,7 @@ export class Session {
       const replaced = await writer.replace(stored, newId(), change, this.#request)
       if (replaced === null) throw new SessionGoneError()
       this.#adopt(replaced.next, cut)
+      this.#isRenewed = true
       this.#sendCookie(replaced.next === null ? 'clear' : 'set')
     })
   }
@@ -266,7 +272,9 @@ export class Session {
       this.#failure = undefined
       this.#adopt(null, cut)
       this.#sendCookie('clear')
+      this.#isUnconfirmed = true
       await this.#context.writer.end(this.#request, stored)
+      this.#isUnconfirmed = false
     }, false)
   }
 
@@ -310,13 +318,15 @@ export class Session {
     const [error, ...others] = calls.unheeded()
     for (const other of others) this.#request.log.error({ err: other }, 'a call on the session failed')
     if (error !== undefined) throw error
+    // A handler that has caught the error must not say that all went well.
+    if (this.#isUnconfirmed && (this.#reply?.statusCode ?? 200) < 400) throw new LogoutUnconfirmedError()
     await this.#commitValues()
     await this.#withdrawDeadCookie()
   }
 
-  /** Another request may have ended the session since a call has made its cookie, and the browser may have a newer one. */
+  /** Another request may have ended the session since it was renewed, and the browser may have a newer cookie by now. */
   async #withdrawDeadCookie (): Promise<void> {
-    if (this.cookie !== 'set' || this.#stored === null) return
+    if (!this.#isRenewed || this.#stored === null) return
     const isDead = await this.#context.read(this.#stored).then((record) => record === null, () => false)
     if (isDead) this.#sendCookie('keep')
   }
@@ -484,7 +494,7 @@ export class Session {
   }
 }
 
-/** NUL keeps the names of realms apart in an index; half a surrogate pair is no text. */
+/** Half a surrogate pair is no text. */
 function assertUser (user: unknown): asserts user is string {
-  if (typeof user !== 'string' || user === '' || /[\0\p{Cs}]/u.test(user)) throw new TypeError('request.login needs the name of a user: text that is not empty, well formed, and without NUL.')
+  if (typeof user !== 'string' || user === '' || /\p{Cs}/u.test(user) || namesRealm(user)) throw new TypeError('request.login needs the name of a user')
 }

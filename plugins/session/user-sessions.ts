@@ -1,6 +1,6 @@
 import { storedClient, type Client } from './client.js'
 import { expiryOf, type Lifetimes } from '../common/clock.js'
-import { REALM_SEPARATOR } from '../common/realm.js'
+import { namesRealm } from '../common/realm.js'
 import { guarded } from './errors.js'
 import type { SessionStore, StoredSession } from './store.js'
 
@@ -51,14 +51,9 @@ export async function endSessionOfUser (name: string, handle: string, { store, h
 
 /** Ends every session of a user. Answers how many. */
 export async function endSessionsOfUser (name: string, store: SessionStore, onEnded?: (key: string) => void): Promise<number> {
-  return isInRealm(name) ? 0 : await guarded('revoke', () => store.removeOfUser(name, undefined, onEnded))
+  return namesRealm(name) ? 0 : await guarded('revoke', () => store.removeOfUser(name, undefined, onEnded))
 }
 
 async function storedSessionsOf (name: string, store: SessionStore): Promise<StoredSession[]> {
-  return isInRealm(name) ? [] : await guarded('list', () => store.ofUser(name))
-}
-
-/** Whether it is what a store calls a user of another realm, and so the name of no user. */
-function isInRealm (name: string): boolean {
-  return name.includes(REALM_SEPARATOR)
+  return namesRealm(name) ? [] : await guarded('list', () => store.ofUser(name))
 }

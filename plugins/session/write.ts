@@ -82,7 +82,7 @@ export class Writer {
     let isConfirmed = true
     for (const key of keys) {
       try {
-        if (key !== stored?.ticket.key && !upkeep.isRefused(key) && await store.read(key) === null && await successorIn(store, key) === null) continue
+        if (key !== stored?.ticket.key && !await this.#mayLive(key)) continue
         const ended = await endIn(store, key)
         if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user, request)
       } catch (error) {
@@ -92,6 +92,17 @@ export class Writer {
       }
     }
     if (!isConfirmed) throw Object.assign(new LogoutUnconfirmedError(), { headers: { 'retry-after': '1' } })
+  }
+
+  /** Whether a session that a request presents has to be ended: most of those that it has not been given are long dead. */
+  async #mayLive (key: string): Promise<boolean> {
+    const { store, upkeep } = this.#options
+    if (upkeep.isRefused(key)) return true
+    try {
+      return await store.read(key) !== null || await successorIn(store, key) !== null
+    } catch {
+      return true
+    }
   }
 
   /** Notes activity. Never rejects: a failure costs no more than an earlier end of an idle session. */
