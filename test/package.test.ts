@@ -60,8 +60,9 @@ t.test('the installed program runs', async (t) => {
 
 const resolutions = {
   nodenext: ['--project', '.'],
-  node16: ['--project', '.', '--module', 'node16', '--moduleResolution', 'node16'],
-  bundler: ['--project', 'tsconfig.bundler.json']
+  // It refuses that CommonJS requires a module.
+  node16: ['--project', 'tsconfig.modules.json', '--module', 'node16', '--moduleResolution', 'node16'],
+  bundler: ['--project', 'tsconfig.modules.json', '--module', 'esnext', '--moduleResolution', 'bundler']
 }
 
 for (const [resolution, args] of Object.entries(resolutions)) {

@@ -101,11 +101,11 @@ export default fp(async function session (fastify) {
     take: ({ ticket }, prefix) => guarded('take', () => store.take(ticket.key, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     sendCookie,
-    describeCookie: (session) => describeCookie(profileOf(session.request), lifetimeOf(session))
+    describeCookie: (session) => describeCookie(profileOf(session.request), now(), lifetimeOf(session))
   }
 
   fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
-  fastify.decorateRequest('session', accessors('session', (request) => sessionOf(request).facade))
+  fastify.decorateRequest('session', accessors('request.session', (request) => sessionOf(request).facade, 'use session.destroy() or session.clear() to end or to empty it'))
   fastify.decorateRequest('loadSession', async function loadSession (this: FastifyRequest) {
     await sessionFor(this).load()
     return sessionOf(this).facade
@@ -302,12 +302,12 @@ export default fp(async function session (fastify) {
  * A getter, and a setter for a scope that decorates its requests with the same name: Fastify sets such a decoration on
  * each request before any hook runs. Later on, setting it is a mistake.
  */
-export function accessors<T> (name: string, get: (request: FastifyRequest) => T): { getter (): T, setter (value: T): void } {
+export function accessors<T> (name: `request.${string}`, get: (request: FastifyRequest) => T, rule: string): { getter (): T, setter (value: T): void } {
   return {
     getter (this: FastifyRequest) { return get(this) },
     setter (this: Holder, value: T) {
-      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, `request.${name} cannot be replaced`)
-      Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true })
+      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, rule)
+      Object.defineProperty(this, name.slice('request.'.length), { value, writable: true, enumerable: true, configurable: true })
     }
   } as never
 }

@@ -4,7 +4,7 @@ import { Calls } from '../common/calls.js'
 import { expiryOf } from '../common/clock.js'
 import { namesRealm } from '../common/realm.js'
 import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadError } from './errors.js'
-import { assertValue, createFacade, type SessionObject } from './facade.js'
+import { assertValue, createFacade, entriesOf, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
 import { haveHeadersLeft, type CookieDescription } from './response.js'
@@ -74,6 +74,7 @@ export class Session {
   #shown: Flash[] | null = null
   #facade: SessionObject | null = null
   #isWatched = false
+  #isEarly = false
   /** Whether a session of this request has ended, and the store does not know it yet. */
   #isUnconfirmed = false
   #isRenewed = false
@@ -157,6 +158,15 @@ export class Session {
 
   set (key: unknown, value: unknown): void {
     assertValue(key, value)
+    this.#put(key, value)
+  }
+
+  /** Sets what `entriesOf` has accepted. */
+  update (entries: Iterable<[string, unknown]>): void {
+    for (const [key, value] of entries) this.#put(key, value)
+  }
+
+  #put (key: string, value: unknown): void {
     if (value === undefined) return this.delete(key)
     this.#assertOpen()
     this.#values.put(key, value)
@@ -208,6 +218,7 @@ export class Session {
   login ({ user, permanent, client, data }: Login): Promise<void> {
     return this.#change('all', async (cut) => {
       assertUser(user)
+      const values = entriesOf(data)
       this.#assertCookieCanBeSent()
       const stored = this.#stored
       const isAnothers = stored !== null && stored.record.user !== null && stored.record.user !== user
@@ -215,17 +226,22 @@ export class Session {
       const { writer, newId, now, lifetimes } = this.#context
       const time = now()
       const set: Record<string, string> = { ...cut.set }
-      for (const [key, value] of Object.entries({ ...data, client_name: user, authenticatedAt: time })) {
-        assertValue(key, value)
-        if (value !== undefined) set[key] = toJson(key, value)
+      const remove = new Set(cut.remove)
+      for (const [key, value] of values) {
+        delete set[key]
+        if (value === undefined) remove.add(key)
+        else set[key] = toJson(key, value)
       }
-      set[CLIENT_FIELD] = client()
+      Object.assign(set, { client_name: toJson('client_name', user), authenticatedAt: String(time), [CLIENT_FIELD]: client() })
       const record = newRecord({ createdAt: time, seenAt: time, permanent, user, fields: set }, lifetimes)
       const { fields: _all, ...clocks } = record
-      const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...cut.remove].filter((key) => !Object.hasOwn(set, key)) }
+      const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) }
       this.#permanent = null
       const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
-      this.#adopt(replaced?.next ?? await writer.create(newId(), record, this.#request), cut)
+      const begun = replaced?.next ?? await writer.create(newId(), record, this.#request)
+      // A handler may hold the value that the data has replaced.
+      this.#values.leave(cut, values.map(([key]) => key))
+      this.#adopt(begun, cut)
       this.#isRenewed = false
       this.#sendCookie('set')
     })
@@ -476,11 +492,24 @@ export class Session {
 
   /** A response that Fastify does not send has no hook in which the changes could be stored. */
   #watch (): void {
-    if (this.#isWatched || this.#reply === null) return
+    if (this.#reply === null) return this.#watchForHooks()
+    if (this.#isWatched) return
     this.#isWatched = true
     const reply = this.#reply
     const stream = reply.sent ? this.#request.raw.socket : reply.raw
     stream?.once('close', () => { this.#report(reply).catch(() => {}) })
+  }
+
+  /** The hooks of hatcheck run before the body is read, but not in a scope that is registered before hatcheck. */
+  #watchForHooks (): void {
+    if (this.#isEarly) return
+    this.#isEarly = true
+    const { log, raw } = this.#request
+    const report = (): void => {
+      if (this.#reply === null) log.warn('The session has changes, but the hooks of hatcheck do not run for this route, so that neither they nor a cookie are sent with the response. Register hatcheck before the scope of this route.')
+    }
+    if (raw.closed) report()
+    else raw.once('close', report)
   }
 
   /** Says in the log what nobody was told. */

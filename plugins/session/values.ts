@@ -142,7 +142,12 @@ export class Values {
   empty (cut: Cut): void {
     cut.keep = new Set()
     cut.set = {}
-    for (const [key, value] of cut.live ?? []) if (this.#live?.get(key) === value) this.#live?.delete(key)
+    this.leave(cut, cut.live?.keys() ?? [])
+  }
+
+  /** Leaves behind what was there under these keys before the cut. */
+  leave ({ live }: Cut, keys: Iterable<string>): void {
+    for (const key of keys) if (this.#live?.get(key) === live?.get(key)) this.#live?.delete(key)
   }
 
   /** The call has succeeded: these fields are stored now. */
