@@ -283,13 +283,13 @@ export class Session {
     const cut = this.#values.cut([])
     this.#permanent = null
     return this.#call(async () => {
-      const stored = this.#stored
+      const [stored, isReadable] = [this.#stored, this.#failure === undefined]
       // Also if the end cannot be stored: from here on its ticket is refused.
       this.#failure = undefined
       this.#adopt(null, cut)
       this.#sendCookie('clear')
       this.#isUnconfirmed = true
-      await this.#context.writer.end(this.#request, stored)
+      await this.#context.writer.end(this.#request, stored, isReadable)
       this.#isUnconfirmed = false
     }, false)
   }

@@ -73,16 +73,17 @@ export class Writer {
    * Ends every session that a request presents: a browser with two cookies would otherwise be the other one's user.
    *
    * @param stored the session of the request, which may be newer than its header
+   * @param isReadable whether the store could tell which of them live
    * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
    */
-  async end (request: FastifyRequest, stored: Stored | null): Promise<void> {
+  async end (request: FastifyRequest, stored: Stored | null, isReadable: boolean): Promise<void> {
     const { store, emitter, upkeep, presented } = this.#options
     const keys = new Set(presented(request).map(({ key }) => key))
     if (stored !== null) keys.add(stored.ticket.key)
     let isConfirmed = true
     for (const key of keys) {
       try {
-        if (key !== stored?.ticket.key && !await this.#mayLive(key)) continue
+        if (isReadable && key !== stored?.ticket.key && !await this.#mayLive(key)) continue
         const ended = await endIn(store, key)
         if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user, request)
       } catch (error) {
