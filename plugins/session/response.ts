@@ -74,7 +74,7 @@ export function describeCookie ({ attributes }: CookieProfile, now: number, life
     maxAge: lifetime?.left ?? null,
     expires: lifetime === null ? null : new Date(now + lifetime.left)
   }
-  return new Proxy(members as CookieDescription, { defineProperty: refuseChange, deleteProperty: refuseChange })
+  return new Proxy(members, { defineProperty: refuseChange, deleteProperty: refuseChange }) as CookieDescription
 }
 
 function refuseChange (_cookie: object, name: string | symbol): never {

@@ -74,7 +74,6 @@ export class Session {
   #shown: Flash[] | null = null
   #facade: SessionObject | null = null
   #isWatched = false
-  #isEarly = false
   /** Whether a session of this request has ended, and the store does not know it yet. */
   #isUnconfirmed = false
   #isRenewed = false
@@ -492,24 +491,11 @@ export class Session {
 
   /** A response that Fastify does not send has no hook in which the changes could be stored. */
   #watch (): void {
-    if (this.#reply === null) return this.#watchForHooks()
-    if (this.#isWatched) return
+    if (this.#isWatched || this.#reply === null) return
     this.#isWatched = true
     const reply = this.#reply
     const stream = reply.sent ? this.#request.raw.socket : reply.raw
     stream?.once('close', () => { this.#report(reply).catch(() => {}) })
-  }
-
-  /** The hooks of hatcheck run before the body is read, but not in a scope that is registered before hatcheck. */
-  #watchForHooks (): void {
-    if (this.#isEarly) return
-    this.#isEarly = true
-    const { log, raw } = this.#request
-    const report = (): void => {
-      if (this.#reply === null) log.warn('The session has changes, but the hooks of hatcheck do not run for this route, so that neither they nor a cookie are sent with the response. Register hatcheck before the scope of this route.')
-    }
-    if (raw.closed) report()
-    else raw.once('close', report)
   }
 
   /** Says in the log what nobody was told. */
