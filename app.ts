@@ -1,11 +1,14 @@
 import autoload from '@fastify/autoload'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyTypeProvider, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
-import { join } from 'node:path'
-import type { HatcheckOptions } from './plugins/config/options.js'
-import type { Mode } from './plugins/config/resolve.js'
+import { join, parse } from 'node:path'
+import type { GivenOptions, HatcheckOptions } from './plugins/config/options.js'
+import { ownFolder } from './plugins/config/own-folder.js'
+import { ConfigError, type Mode, type ServiceOnlyOptions } from './plugins/config/resolve.js'
+import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
 
 export type { HatcheckOptions } from './plugins/config/options.js'
+export type { RouteName } from './plugins/config/route-names.js'
 export type { Authenticate, LoginOptions } from './plugins/auth.js'
 export type { Accounts } from './plugins/accounts/index.js'
 export type { Sessions } from './plugins/session/index.js'
@@ -26,10 +29,18 @@ export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/
 export type { SessionObject } from './plugins/session/facade.js'
 export type { CookieDescription } from './plugins/session/response.js'
 
+declare module 'fastify' {
+  // eslint-disable-next-line @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it
+  interface FastifyRegister<T, RawServer extends RawServerBase, TypeProviderDefault extends FastifyTypeProvider, LoggerDefault extends FastifyBaseLogger> {
+    /** With Fastify's own type of the options, `prefix: undefined` would be an error under `exactOptionalPropertyTypes`. */
+    (plugin: typeof hatcheck, options: HatcheckOptions): T
+  }
+}
+
 /**
- * Sessions for a Fastify application: `request.session`, `request.user`, `request.login`, `request.logout`, and with
- * `routes: true` the pages `/`, `/login`, `/logout`, `/sessions` and, with accounts of its own, `/password`, and `/verify`
- * for a proxy.
+ * Sessions for a Fastify application: `request.session`, `request.user`, `request.login`, `request.logout`, and with `routes`
+ * the pages `/login`, `/logout`, `/sessions` and, with accounts of its own, `/password`, a start page, and `/verify` for a
+ * proxy.
  *
  * @example
  * await app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
@@ -41,8 +52,8 @@ const hatcheck = fp<HatcheckOptions>(async function hatcheck (fastify, options) 
 export default hatcheck
 export { hatcheck }
 
-/** What only the service is told. */
-export interface ServiceOptions extends HatcheckOptions {
+/** What the service is told: the options, and what only it has. Where and whether there are pages is its own business. */
+export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>, ServiceOnlyOptions {
   mode: Exclude<Mode, 'plugin'>
   /**
    * Whether this machine may read the metrics at `/metrics`.
@@ -53,8 +64,9 @@ export interface ServiceOptions extends HatcheckOptions {
 
 /** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
 export const hatcheckService = fp<ServiceOptions>(async function hatcheckService (fastify, { mode, metricsRoute = true, ...options }) {
-  await assemble(fastify, { ...options, routes: true }, { mode, metricsRoute })
-  const { handleError, handleNotFound, demoError } = fastify.hatcheck
+  await assemble(fastify, options, { mode, metricsRoute })
+  const { handleError, handleNotFound, demoError, refuseOtherMethods } = fastify.hatcheck
+  await fastify.register(refuseOtherMethods)
   fastify.setErrorHandler(handleError)
   fastify.setNotFoundHandler((request, reply) => {
     const error = demoError(request)
@@ -63,22 +75,34 @@ export const hatcheckService = fp<ServiceOptions>(async function hatcheckService
   })
 }, { name: 'hatcheck', fastify: '5.x' })
 
-async function assemble (fastify: FastifyInstance, options: HatcheckOptions, service: { mode: Mode, metricsRoute: boolean }): Promise<void> {
+async function assemble (fastify: FastifyInstance, options: GivenOptions, service: { mode: Mode, metricsRoute: boolean }): Promise<void> {
+  if (fastify.hasDecorator('hatcheck')) {
+    throw new ConfigError('hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes beside each other.')
+  }
+  const folder = ownFolder(import.meta.dirname)
   await fastify.register(autoload, {
-    dir: join(import.meta.dirname, 'plugins'),
+    dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
     // What is in common is no plugin.
     ignorePattern: /^\/common\//,
     options: { hatcheck: { options, ...service } }
   })
-  if (!fastify.hatcheck.config.routes) return
+  const { config } = fastify.hatcheck
+  if (!config.hasRoutes) return
   await fastify.register(autoload, {
-    dir: join(import.meta.dirname, 'routes'),
+    dir: join(folder, 'routes'),
     dirNameRoutePrefix: false,
     autoHooks: true,
     cascadeHooks: true,
     overwriteHooks: true,
-    options: { prefix: fastify.hatcheck.config.prefix }
+    matchFilter: (path) => isServed(path, config.hasRoute),
+    options: { prefix: config.prefix }
   })
-  await fastify.register(fastify.hatcheck.refuseOtherMethods)
+}
+
+/** Whether the file of a route, such as `/login/index.ts`, is one of the pages that are asked for, or none of them to choose from. */
+function isServed (path: string, hasRoute: (route: RouteName) => boolean): boolean {
+  const { name } = parse(path.split('/')[1] ?? '')
+  const route = ROUTE_NAMES.find((route) => route === name)
+  return route === undefined || hasRoute(route)
 }

@@ -143,7 +143,7 @@ export default fp(async function auth (fastify) {
     await request.logout()
     return false
   }
-  if (config.routes && config.authenticate === undefined && accounts === undefined) {
+  if ((config.hasRoute('login') || config.hasRoute('sessions')) && config.authenticate === undefined && accounts === undefined) {
     throw new ConfigError('authenticate is required beside routes: a session store of your own keeps no accounts.')
   }
 
@@ -170,7 +170,7 @@ export default fp(async function auth (fastify) {
   hatcheck.loginPageFor = (request) => {
     if ((request as Refused)[kRefused] !== true) return null
     const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html')
-    return config.routes && isPage ? `${config.prefix}/login?next=${encodeURIComponent(request.url)}` : null
+    return config.hasRoute('login') && isPage ? `${config.base}/login?next=${encodeURIComponent(request.url)}` : null
   }
 
   // Fastify runs this before the error handler, whichever that is.
@@ -183,7 +183,7 @@ export default fp(async function auth (fastify) {
   })
 
   // The answers of an application's own routes come from its own error handler. Those of the service come from ours.
-  if (config.mode === 'plugin' && config.routes) {
+  if (config.mode === 'plugin' && config.hasRoute('login')) {
     fastify.addHook('onSend', function leadToLogin (request, reply, payload, done) {
       const page = reply.statusCode === 401 ? hatcheck.loginPageFor(request) : null
       if (page === null) {

@@ -1,7 +1,6 @@
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
-import type { IncomingMessage } from 'node:http'
-import { isLoopback } from './config/loopback.js'
+import { isLocal } from './config/forwarded.js'
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -18,13 +17,8 @@ export const DemoModeError = createError('HATCHECK_DEMO_MODE',
 /** So that a proxy put in front by mistake opens nothing. One that passes as a local HTTP/1.1 client cannot be told from it. */
 export default fp(async function demoGuard (fastify) {
   const { hatcheck } = fastify
-  hatcheck.isLocal = (request) => isLoopback(request.host) && !isForwarded(request.raw)
+  hatcheck.isLocal = isLocal
   hatcheck.demoError = hatcheck.config.mode === 'demo'
     ? (request) => hatcheck.isLocal(request) ? null : new DemoModeError()
     : () => null
 }, { name: 'demo-guard', dependencies: ['config'] })
-
-function isForwarded ({ headers, httpVersion }: IncomingMessage): boolean {
-  // A bare proxy_pass of nginx puts the upstream's own name into Host and adds no header, but speaks HTTP/1.0.
-  return httpVersion === '1.0' || Object.keys(headers).some((name) => name === 'forwarded' || name === 'via' || name === 'x-real-ip' || name.startsWith('x-forwarded'))
-}

@@ -47,7 +47,7 @@ export default fp(async function errorHandler (fastify) {
     if (accept.includes('text/html') && !hatcheck.prefersJson(request)) {
       return hatcheck.page(reply, {
         title,
-        body: html`<h1>${title}</h1><p>${detail}</p><p><a href="${hatcheck.config.prefix}/">Back to the start</a></p>`
+        body: html`<h1>${title}</h1><p>${detail}</p><p><a href="${hatcheck.config.home}">Back to the start</a></p>`
       })
     }
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))

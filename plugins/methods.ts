@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, RouteOptions } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import { METHODS } from 'node:http'
@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
   interface Hatcheck {
     /** Notes that a method of an address is taken: an onRoute hook. */
-    noteRoute (route: Pick<RouteOptions, 'method' | 'url' | 'config'> & { routePath: string }): void
+    noteRoute (route: Pick<RouteOptions, 'method' | 'url' | 'config'>): void
     /** Answers every method that none of the noted routes takes: OPTIONS with 204, the others with 405, all with Allow. */
     refuseOtherMethods (fastify: FastifyInstance): Promise<void>
   }
@@ -18,43 +18,41 @@ declare module 'fastify' {
 
 export const MethodNotAllowedError = createError('HATCHECK_METHOD_NOT_ALLOWED', 'This address does not take requests of this method.', 405)
 
-/** With routes for the other methods, so that those which are there cost nothing. */
+/**
+ * The methods that the service does not take, with routes for them, so that those which are there cost nothing. In an
+ * application they are the application's.
+ */
 export default fp(async function methods (fastify) {
   const { hatcheck } = fastify
-  const isService = hatcheck.config.mode !== 'plugin'
+  if (hatcheck.config.mode === 'plugin') return
   const taken = new Map<string, Set<string>>()
   const hidden = new Map<string, (request: FastifyRequest) => boolean>()
 
-  // Node reads more methods than Fastify has routes for. A host's own router is left as it is.
-  for (const method of isService ? METHODS : []) {
+  // Node reads more methods than Fastify has routes for.
+  for (const method of METHODS) {
     if (method !== 'CONNECT' && !fastify.supportedMethods.includes(method)) fastify.addHttpMethod(method)
   }
 
-  hatcheck.noteRoute = ({ method, url, routePath, config }) => {
-    // Fastify tells of the start page under a prefix once, and serves it with a slash at the end as well.
-    for (const address of routePath === '' && url !== '/' ? [url, `${url}/`] : [url]) {
-      taken.set(address, new Set([...taken.get(address) ?? [], ...[method].flat()]))
-    }
+  hatcheck.noteRoute = ({ method, url, config }) => {
+    taken.set(url, new Set([...taken.get(url) ?? [], ...[method].flat()]))
     if (config?.isHiddenFrom !== undefined) hidden.set(url, config.isHiddenFrom)
   }
 
   hatcheck.refuseOtherMethods = async (scope) => {
     scope.setErrorHandler(hatcheck.handleError)
-    for (const [address, own] of taken) {
-      const url = isService ? address : yielding(address)
-      if (url === null) continue
+    for (const [url, own] of taken) {
       const allow = [...own, 'OPTIONS'].sort().join(', ')
       scope.route({
         method: scope.supportedMethods.filter((method) => !own.has(method)),
         url,
         exposeHeadRoute: false,
-        // For the API description of a host: it describes what there is.
+        // The API description has what there is.
         schema: { hide: true },
         // Before the body is read: what it is does not matter.
         onRequest (request, reply, done) {
           hatcheck.secureHeaders(request, reply)
           const error = hatcheck.demoError(request)
-          if (error === null && hidden.get(address)?.(request) === true) {
+          if (error === null && hidden.get(url)?.(request) === true) {
             hatcheck.handleNotFound(request, reply)
             return
           }
@@ -66,13 +64,3 @@ export default fp(async function methods (fastify) {
     }
   }
 }, { name: 'methods', dependencies: ['config', 'security-headers', 'error-handler', 'demo-guard'] })
-
-/**
- * The address with nothing as a parameter behind its last fixed part. The router tries that after the address as it is, so
- * a host can have a route of its own there. `/` has no fixed part, and is the host's.
- */
-function yielding (address: string): string | null {
-  const parts = address.split('/')
-  const last = parts.findLastIndex((part) => part !== '' && !part.startsWith(':'))
-  return last === -1 ? null : parts.with(last, `${parts[last]}:hatcheck(^$)`).join('/')
-}

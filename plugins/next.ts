@@ -2,7 +2,7 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** Where to go on to: a path on this origin, or an address on an allowed one. Anything else is the start page. */
+    /** Where to go on to: a path on this origin, or an address on an allowed one. Anything else is the start page, or that of the application. */
     nextOf (value: unknown): string
   }
 }
@@ -12,8 +12,7 @@ const HERE = 'http://next.invalid'
 const LONGEST = 2048
 
 export default fp(async function next (fastify) {
-  const { prefix, allowedOrigins } = fastify.hatcheck.config
-  const home = `${prefix}/`
+  const { home, allowedOrigins } = fastify.hatcheck.config
 
   fastify.hatcheck.nextOf = (value) => {
     if (typeof value !== 'string' || value.length > LONGEST) return home

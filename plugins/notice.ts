@@ -30,7 +30,7 @@ const SECONDS = 30
  */
 export default fp(async function notice (fastify) {
   const { hatcheck } = fastify
-  const attributes = { path: hatcheck.config.prefix === '' ? '/' : hatcheck.config.prefix, httpOnly: true, sameSite: 'lax' } as const
+  const attributes = { path: hatcheck.config.base || '/', httpOnly: true, sameSite: 'lax' } as const
 
   hatcheck.leaveNotice = (request, reply, name) => {
     if (!(request.headers.accept ?? '').includes('text/html')) return

@@ -1,6 +1,6 @@
-import { createError } from '@fastify/error'
 import underPressure from '@fastify/under-pressure'
 import fp from 'fastify-plugin'
+import { createUnavailable } from './common/unavailable.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -13,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-export const OverloadedError = createError('HATCHECK_OVERLOADED', 'There is more to do here than can be done. Please try again in a moment.', 503)
+export const OverloadedError = createUnavailable('HATCHECK_OVERLOADED', 'There is more to do here than can be done. Please try again in a moment.')
 
 /**
  * So late the event loop may be, in ms, in the mean of a second. Nothing that hatcheck does holds it up for a tenth of that,
@@ -29,7 +29,7 @@ export default fp(async function overload (fastify) {
   // An application has its own limits.
   if (metrics === null) return
   // Always the same one: the trace of each would be one more thing to do.
-  const error = Object.assign(new OverloadedError(), { headers: { 'retry-after': '1' } })
+  const error = new OverloadedError()
   // In a scope without routes: its own hook would look for the options of a route at every request.
   await fastify.register(async (scope) => {
     await scope.register(underPressure, { maxEventLoopDelay: LATEST_MS })

@@ -1,6 +1,8 @@
-import fastifyHelmet, { type FastifyHelmetOptions } from '@fastify/helmet'
-import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import helmet, { type HelmetOptions } from 'helmet'
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { styleHash } from './view/style.js'
 
 declare module 'fastify' {
@@ -20,7 +22,7 @@ const VARY = 'Accept, Cookie'
  */
 export default fp(async function securityHeaders (fastify) {
   const { hatcheck } = fastify
-  const fromHelmet = await headersOf({
+  const fromHelmet = headersOf({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
@@ -45,26 +47,26 @@ export default fp(async function securityHeaders (fastify) {
     xXssProtection: false
   })
   const headers = { ...fromHelmet, 'cache-control': 'no-store', vary: VARY }
-  const overHttps = { ...headers, 'strict-transport-security': `max-age=${ONE_YEAR}; includeSubDomains` }
+  const { mode, hsts } = hatcheck.config
+  const overHttps = { ...headers, ...hsts !== 'off' && { 'strict-transport-security': `max-age=${ONE_YEAR}${hsts === 'subdomains' ? '; includeSubDomains' : ''}` } }
 
   const secure = (request: FastifyRequest, reply: FastifyReply): void => { reply.headers(request.protocol === 'https' ? overHttps : headers) }
 
-  const secureInHost = (request: FastifyRequest, reply: FastifyReply): void => {
+  // Whether browsers may ever use http again holds for all of a host: an application says that itself.
+  const secureInHost = (_request: FastifyRequest, reply: FastifyReply): void => {
     // A hook of the host may have said more, such as Origin.
     const vary = reply.getHeader('vary')
-    secure(request, reply)
+    reply.headers(headers)
     if (vary !== undefined && vary !== VARY) reply.header('vary', String(vary).endsWith(VARY) ? vary : `${String(vary)}, ${VARY}`)
   }
 
-  hatcheck.secureHeaders = hatcheck.config.mode === 'plugin' ? secureInHost : secure
+  hatcheck.secureHeaders = mode === 'plugin' ? secureInHost : secure
 }, { name: 'security-headers', dependencies: ['config'] })
 
-async function headersOf (options: FastifyHelmetOptions): Promise<Record<string, string>> {
-  const probe = Fastify()
-  await probe.register(fastifyHelmet, options)
-  probe.get('/', async () => '')
-  const { headers } = await probe.inject('/')
-  await probe.close()
-  const own = new Set(['content-type', 'content-length', 'date', 'connection'])
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !own.has(name)).map(([name, value]) => [name, String(value)]))
+/** What helmet sets, on a response that goes nowhere. */
+function headersOf (options: HelmetOptions): Record<string, string> {
+  const request = new IncomingMessage(new Socket())
+  const response = new ServerResponse(request)
+  helmet(options)(request, response, () => {})
+  return Object.fromEntries(Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)]))
 }

@@ -7,7 +7,7 @@ export default async function shared (fastify: FastifyInstance): Promise<void> {
   const { secureHeaders, demoError, crossOriginError } = hatcheck
   fastify.setErrorHandler(hatcheck.handleError)
   hatcheck.describeRoutes(fastify)
-  fastify.addHook('onRoute', hatcheck.noteRoute)
+  if (hatcheck.config.mode !== 'plugin') fastify.addHook('onRoute', hatcheck.noteRoute)
   // With a callback, since it runs for every request: a promise would cost more than the checks.
   fastify.addHook('onRequest', function guard (request, reply, done) {
     secureHeaders(request, reply)

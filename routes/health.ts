@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
-import { createError } from '@fastify/error'
+import { createUnavailable } from '../plugins/common/unavailable.js'
 import { isLoopback } from '../plugins/config/loopback.js'
 import { TEXT_FORMAT } from '../plugins/metrics/listener.js'
 import { exactly, json, problems } from '../plugins/openapi/answers.js'
 import { guarded } from '../plugins/session/errors.js'
 
-export const StoppingError = createError('HATCHECK_STOPPING', 'The service is about to stop.', 503)
+export const StoppingError = createUnavailable('HATCHECK_STOPPING', 'The service is about to stop.')
 
 const schemas = {
   health: {

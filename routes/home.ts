@@ -10,23 +10,31 @@ const schema = {
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
-  const { config: { prefix }, page, render, prefersJson, takeNotice } = fastify.hatcheck
+  const { config: { base, hasRoute }, page, render, prefersJson, takeNotice } = fastify.hatcheck
 
-  const nobody = { title: 'Not logged in', body: html`<h1>You are not logged in</h1><p><a class="button" href="${prefix}/login">Log in your account here</a></p>` }
+  const login = hasRoute('login') ? html`<p><a class="button" href="${base}/login">Log in your account here</a></p>` : ''
+  const nobody = { title: 'Not logged in', body: html`<h1>You are not logged in</h1>!${login}` }
   // Most visitors get this one, so it is rendered once.
   const anonymous = render(nobody)
 
-  const links = html`<p class="aside"><a href="${prefix}/sessions">My sessions</a></p>!${fastify.accounts === undefined
-    ? ''
-    : html`
-<p class="aside"><a href="${prefix}/password">Change your password</a></p>`}`
+  const logout = hasRoute('logout')
+    ? html`
+<form method="post" action="${base}/logout"><button class="quiet">Log out your account here</button></form>`
+    : ''
+  const sessions = hasRoute('sessions')
+    ? html`
+<p class="aside"><a href="${base}/sessions">My sessions</a></p>`
+    : ''
+  const password = hasRoute('password') && fastify.accounts !== undefined
+    ? html`
+<p class="aside"><a href="${base}/password">Change your password</a></p>`
+    : ''
+  const links = [logout, sessions, password].join('')
 
-  const known = (name: string): string => html`<h1>${name} Your account is logged in.</h1>
-<form method="post" action="${prefix}/logout"><button class="quiet">Log out your account here</button></form>
-!${links}`
+  const known = (name: string): string => html`<h1>${name} Your account is logged in.</h1>!${links}`
 
-  // Without a prefix, Fastify would serve it at // as well.
-  const prefixTrailingSlash = prefix === '' ? 'no-slash' : 'both'
+  // Fastify would serve it at // as well.
+  const prefixTrailingSlash = fastify.prefix === '' || fastify.prefix.endsWith('/') ? 'no-slash' : 'both'
 
   fastify.get('/', { schema, prefixTrailingSlash }, (request, reply) => {
     const { user } = request

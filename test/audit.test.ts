@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { join } from 'node:path'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { newSecret } from '../plugins/session/secrets.js'
 import { createTicketOffice, storeKey } from '../plugins/session/ticket.js'
 import { answersMayDiffer } from './contract-net.js'
 import { Client, build, buildHost, testKey } from './helper.js'
@@ -90,7 +91,7 @@ test('every line of a request has its id, and never one that the request brings 
   await client.post('/login', { client_name: 'Harry', password: '12345678' }, headers)
   down('touch', 'remove')
   // A cookie that a former key has signed is noted as activity.
-  fastify.sessions.setSecretKeys(['another key for tests only: '.padEnd(48, '0123456789abcdef'), testKey])
+  fastify.sessions.setSecretKeys([newSecret(), testKey])
   await client.get('/', headers)
   await client.post('/logout', {}, headers)
   const all = lines.map((line) => JSON.parse(line) as Line & { reqId?: string, msg: string })

@@ -2,11 +2,13 @@ import { once } from 'node:events'
 import { readFileSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import Fastify from 'fastify'
 import { test, type Test } from 'tap'
 import { hatcheck, type HatcheckOptions } from '../app.js'
 import { readEnvironment } from '../plugins/config/environment.js'
 import { isLoopback } from '../plugins/config/loopback.js'
+import type { GivenOptions } from '../plugins/config/options.js'
 import { resolveConfig, type Mode } from '../plugins/config/resolve.js'
 import { secretsOf } from '../plugins/session/secrets.js'
 import { openStorage } from '../plugins/storage/open.js'
@@ -46,7 +48,7 @@ test('environment variables that mean nothing stop the start with the rule', asy
 })
 
 test('an environment without anything, and one with everything, can be read', async (t) => {
-  t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, workers: 1, logLevel: 'info', trustProxy: false, mode: 'demo', options: { sessionCookieSecure: 'auto' } })
+  t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, workers: 1, logLevel: 'info', trustProxy: false, mode: 'demo', options: {} })
   for (const [HOST, host] of [['[::1]', '::1'], ['::1', '::1'], ['[::]', '::'], ['localhost', 'localhost']]) t.equal(readEnvironment({ HOST, SECRET_KEY: testKey }).host, host)
   t.match(readEnvironment({ PORT: '0', METRICS_PORT: '0' }), { port: 0, metricsPort: 0 }, 'any two')
   t.match(readEnvironment({ PORT: '0080', SESSION_LIFETIME: '7200' }), { port: 80 })
@@ -113,8 +115,78 @@ test('every option has its rule, under the name that the caller knows it by', as
   }
 })
 
+test('a default lifetime gives way to the idle timeout that is set, and the other way round', async (t) => {
+  const HOUR = 3_600
+  const DAY = 24 * HOUR
+  const cases: Array<[GivenOptions, browser: [idle: number, lifetime: number], permanent: [idle: number, lifetime: number]]> = [
+    [{}, [HOUR, DAY], [14 * DAY, 30 * DAY]],
+    [{ sessionLifetime: 60 }, [60, 60], [14 * DAY, 30 * DAY]],
+    [{ sessionLifetime: '3599' }, [3_599, 3_599], [14 * DAY, 30 * DAY]],
+    [{ sessionLifetime: 2 * HOUR }, [HOUR, 2 * HOUR], [14 * DAY, 30 * DAY]],
+    [{ sessionIdleTimeout: 2 * DAY }, [2 * DAY, 2 * DAY], [14 * DAY, 30 * DAY]],
+    [{ sessionIdleTimeout: 60 }, [60, DAY], [14 * DAY, 30 * DAY]],
+    [{ permanentSessionLifetime: HOUR }, [HOUR, DAY], [HOUR, HOUR]],
+    [{ permanentSessionIdleTimeout: '5184000' }, [HOUR, DAY], [60 * DAY, 60 * DAY]],
+    [{ sessionLifetime: 60, permanentSessionLifetime: 1 }, [60, 60], [1, 1]],
+    [{ sessionIdleTimeout: 60, sessionLifetime: 60 }, [60, 60], [14 * DAY, 30 * DAY]]
+  ]
+  for (const [options, browser, permanent] of cases) {
+    for (const mode of ['plugin', 'service', 'demo'] as const) {
+      const { lifetimes } = resolveConfig({ secretKey: testKey, ...options }, mode)
+      t.same([lifetimes.browser, lifetimes.permanent].map(({ idleSeconds, lifetimeSeconds }) => [idleSeconds, lifetimeSeconds]), [browser, permanent], JSON.stringify(options))
+    }
+  }
+})
+
+test('what the types refuse, the start refuses, by the name of the option and with its rule', async (t) => {
+  const oddities = [null, {}, [], [1], Symbol('x'), () => 'x', new Date(0), 10n]
+  const rules: Record<string, { rule: RegExp, values: unknown[] }> = {
+    secretKey: { rule: /must be text or bytes, not \w+\./, values: [...oddities, 5, true, new ArrayBuffer(64)] },
+    secretKeyFile: { rule: /must (?:be text|not be empty); got /, values: [...oddities, 5, true, ''] },
+    secretKeyFallbacks: { rule: /must be (?:a list, or text with commas|text or bytes, not)/, values: [null, {}, 5, true, [5], [null]] },
+    sessionStore: { rule: /must be a url or a session store, not |must keep the contract of SessionStore/, values: [...oddities, 5, true] },
+    dataDir: { rule: /must (?:be text|not be empty); got /, values: [...oddities, 5, true, ''] },
+    sessionCookieName: { rule: /must be /, values: [...oddities, 5, true, '', 'a b', 'a='] },
+    sessionCookieDomain: { rule: /must be /, values: [...oddities, 5, true, '', 'a/b'] },
+    sessionCookiePath: { rule: /must be /, values: [...oddities, 5, true, '', 'app'] },
+    sessionCookieSecure: { rule: /must be one of true, false, auto; got /, values: [...oddities, 5, 1, '', 'yes', 'TRUE', 'local'] },
+    sessionCookieSamesite: { rule: /must be one of lax, strict, none; got /, values: [...oddities, 5, true, '', 'laxx'] },
+    sessionCookiePartitioned: { rule: /must be a boolean; got /, values: [...oddities, 5, 1, 0, '', 'yes', 'TRUE'] },
+    ...Object.fromEntries(['sessionIdleTimeout', 'sessionLifetime', 'permanentSessionIdleTimeout', 'permanentSessionLifetime', 'sessionMaxBytes', 'sessionsPerUser', 'passwordMinLength'].map((option) =>
+      [option, { rule: /must be (?:a whole number in plain digits|at (?:least|most) \d+); got /, values: [...oddities, true, '', 'soon', '1e3', NaN, Infinity, 1.5, -1] }])),
+    signup: { rule: /must be one of open, closed; got /, values: [...oddities, 5, true, '', 'opne', 'OPEN'] },
+    allowedOrigins: { rule: /must be (?:a list, or text with commas|origins such as)/, values: [null, {}, 5, true, [5], [['https://a.example.com']], [null], [new URL('https://a.example.com')]] },
+    authenticate: { rule: /must be a function: \(name, password, request\) => \{ name \} or null; got /, values: [null, {}, [], 'x', 5, true, Promise.resolve()] },
+    routes: { rule: /must be true, false or a list of home, login, logout, sessions, password, verify[;]/, values: [null, {}, 5, 'true', 'login', ['logni'], ['login', 5], ['session'], ['health'], [null], new Set(['login'])] },
+    prefix: { rule: /must be (?:text|a path such as \/auth, without a slash at the end); got /, values: [...oddities, 5, true, 'auth', '/auth/', '/', '//a', '/a?b', '/a#b', '/a b'] },
+    now: { rule: /must be a function that returns the time in ms since the epoch; (?:got|it returned) /, values: [null, {}, 5, 'x', true, () => 'x', () => NaN, () => undefined, () => new Date(), async () => 5, () => 5n] }
+  }
+  for (const [option, { rule, values }] of Object.entries(rules)) {
+    for (const value of values) {
+      const start = async (): Promise<unknown> => {
+        const fastify = Fastify()
+        try {
+          return await fastify.register(hatcheck, { ...option === 'secretKeyFile' ? {} : { secretKey: testKey }, sessionStore: 'memory:', [option]: value } as never)
+        } finally {
+          await fastify.close()
+        }
+      }
+      await t.rejects(start(), { code: 'HATCHECK_CONFIG', message: new RegExp(`^${option} ${rule.source}`) }, `${option}: ${inspect(value)}`)
+    }
+  }
+  for (const options of [{ prefix: undefined }, { prefix: '' }, { sessionCookiePartitioned: 'true', sessionCookieSecure: 'true' }, { sessionsPerUser: '5' }, { authenticate: undefined }, { now: Date.now }, { routes: [] }]) {
+    t.doesNotThrow(() => resolveConfig({ secretKey: testKey, ...options } as GivenOptions, 'plugin'), inspect(options))
+  }
+})
+
+test('what only the service has is no option of an application', async (t) => {
+  t.throws(() => resolveConfig({ secretKey: testKey, hsts: 'off' }, 'plugin'), { code: 'HATCHECK_CONFIG', message: 'hsts is an option of the service alone: an application sets this itself.' })
+  t.equal(readEnvironment({ HSTS: 'host' }).options.hsts, 'host')
+  t.throws(() => resolveConfig(readEnvironment({ HSTS: 'yes' }).options, 'service'), { message: 'HSTS must be one of off, host, subdomains; got "yes".' })
+})
+
 test('what can be held is not refused', async (t) => {
-  const fine: HatcheckOptions[] = [
+  const fine: GivenOptions[] = [
     { sessionCookieName: '__Host-x', sessionCookieSecure: true }, { sessionCookieName: '__Secure-x', sessionCookieSecure: 'true', sessionCookieDomain: 'example.com' },
     { sessionCookieSamesite: 'None', sessionCookieSecure: true, sessionCookiePartitioned: true }, { sessionCookieSamesite: 'STRICT' },
     { sessionIdleTimeout: 60, sessionLifetime: '60' }, { allowedOrigins: 'https://a.example.com, http://localhost:8080,' }, { prefix: '/a/b' }
@@ -124,7 +196,7 @@ test('what can be held is not refused', async (t) => {
 })
 
 test('a key that is missing, short, known or doubled is refused, and not shown', async (t) => {
-  const secrets = (options: object, mode: Mode) => () => secretsOf(resolveConfig(options as HatcheckOptions, mode))
+  const secrets = (options: object, mode: Mode) => () => secretsOf(resolveConfig(options as GivenOptions, mode))
   const short = 'this is hunter2'
   const rules: Array<[object, string, string]> = [
     [{ secretKey: short }, `secretKey must be at least 32 bytes long, but is 15. ${GOOD_ONE}`, `SECRET_KEY must be at least 32 bytes long, but is 15. ${GOOD_ONE}`],
@@ -198,7 +270,7 @@ test('a host application gets the rule from register', async (t) => {
   const register = async (options: object): Promise<void> => {
     const fastify = Fastify()
     try {
-      await fastify.register(hatcheck, { sessionStore: 'memory:', ...options })
+      await fastify.register(hatcheck, { sessionStore: 'memory:', ...options } as unknown as HatcheckOptions)
     } finally {
       await fastify.close()
     }
@@ -225,7 +297,7 @@ test('the service says what is wrong in one line and ends with 1', async (t) => 
     [{ TRUST_PROXY: 'fe80::1%br-lan', SECRET_KEY: testKey }, /TRUST_PROXY must be addresses or ranges of proxies, such as 10\.0\.0\.7 or 10\.0\.0\.0\/8; got "fe80::1%br-lan"\./],
     [{ PORT: String(port) }, /listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+/],
     [{ SESSION_COOKIE_NAME: '__Host-x', SESSION_COOKIE_DOMAIN: 'example.com', SESSION_COOKIE_SECURE: 'true' }, /SESSION_COOKIE_NAME begins with __Host-, so SESSION_COOKIE_DOMAIN must not be set: browsers drop such a cookie\./],
-    [{ SESSION_LIFETIME: '60' }, /SESSION_IDLE_TIMEOUT must not be longer than SESSION_LIFETIME\./]
+    [{ SESSION_LIFETIME: '60', SESSION_IDLE_TIMEOUT: '61' }, /SESSION_IDLE_TIMEOUT must not be longer than SESSION_LIFETIME\./]
   ]
   await Promise.all(cases.map(async ([env, rule]) => {
     const { code, stdout, stderr } = await runServer(folder, env)
@@ -276,7 +348,7 @@ test('services that start at once in an empty folder agree on a key', async (t) 
     const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
     t.match(await response.json(), { user: { name: 'Harry' } })
   }
-  t.same(readdirSync(join(folder, 'data')).sort(), ['lmdb', 'secret.key'], 'no draft of a key is left')
+  t.same(readdirSync(join(folder, 'data')).sort(), ['.gitignore', 'lmdb', 'secret.key'], 'no draft of a key is left')
 })
 
 test('demo mode is on for loopback alone, and only when nothing speaks against it', async (t) => {
@@ -326,7 +398,7 @@ test('a proxy that is trusted makes the cookie Secure, any other is not believed
     return sessionCookieOf(await client.post('/login', { client_name: 'Harry', password: 'correct horse battery' }, proxied))
   }
   for (const trusted of ['127.0.0.1', 'loopback', '127.0.0.0/8, 10.0.0.7']) t.match(await cookie(trusted), /^__Host-hatcheck=\S+; Path=\/; HttpOnly; Secure; SameSite=Lax$/i)
-  for (const other of ['10.0.0.7', '192.0.2.0/24']) t.match(await cookie(other), /^hatcheck=\S+; Path=\/; HttpOnly; SameSite=Lax$/i)
+  for (const other of ['10.0.0.7', '192.0.2.0/24']) t.equal(await cookie(other), undefined, 'nor does it get a cookie that is not')
 })
 
 test('beyond loopback the cookie is Secure, and a login on http is refused with the reason', async (t) => {

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Test } from 'tap'
 import { hatcheckService } from '../app.js'
+import { newSecret } from '../plugins/session/secrets.js'
 import type { Answered, Contract } from './contract.js'
 import { observe } from './observe.js'
 
@@ -78,7 +79,7 @@ function examine (net: Net, contract: Contract): void {
 async function load (): Promise<Contract> {
   // A busy machine gets time.
   const fastify = Fastify({ pluginTimeout: 0 })
-  const secretKey = 'key of no session: '.padEnd(48, '0123456789abcdef')
+  const secretKey = newSecret()
   await fastify.register(hatcheckService, { mode: 'demo', sessionStore: 'memory:', secretKey })
   await fastify.ready()
   // With Ajv, which most test files do without.

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions, UserSession } from '../app.js'
+import type { UserSession } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { clientText, storedClient } from '../plugins/session/client.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { Client, build, buildHost, needs } from './helper.js'

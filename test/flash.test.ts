@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import type { Flash } from '../plugins/session/fields.js'
 import { Client, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'

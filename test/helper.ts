@@ -1,17 +1,19 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOptions, type LightMyRequestResponse } from 'fastify'
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
-import { hatcheck, hatcheckService, type HatcheckOptions } from '../app.js'
+import { hatcheck, hatcheckService, type HatcheckOptions, type ServiceOptions } from '../app.js'
+import type { GivenOptions } from '../plugins/config/options.js'
 import { holdToContract } from './contract-net.js'
 import { logged, netUnder, watch } from './leak-net.js'
 
-/** An obvious test key, made at run time. */
-export const testKey = 'key for tests only: '.padEnd(48, '0123456789abcdef')
+/** An obvious test key, made at run time, and as good as a random one. */
+export const testKey = `key for tests only: ${createHash('sha256').update('tests').digest('hex')}`
 
 /** hatcheck as the service, on the memory store, in demo mode unless said otherwise. It is closed with the test. */
 export async function build (
   t: Test,
-  options: HatcheckOptions & { mode?: 'service' | 'demo' } = {},
+  options: Partial<ServiceOptions> = {},
   server: FastifyServerOptions = {}
 ): Promise<FastifyInstance> {
   const fastify = newFastify(t, server, options)
@@ -20,9 +22,9 @@ export async function build (
 }
 
 /** hatcheck as a plugin of another application, on the memory store. Add routes, then inject. */
-export async function buildHost (t: Test, options: HatcheckOptions = {}, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
+export async function buildHost (t: Test, options: GivenOptions = {}, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
   const fastify = newFastify(t, server, options)
-  await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, ...options })
+  await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, ...options } as HatcheckOptions)
   return fastify
 }
 
@@ -30,7 +32,7 @@ export async function buildHost (t: Test, options: HatcheckOptions = {}, server:
  * Fastify with nets under it, for secrets that are shown and for answers that are not in the OpenAPI document. It is closed
  * with the test. `logger: false` is without the nets, for what is measured or sends a hundred thousand requests.
  */
-export function newFastify (t: Test, server: FastifyServerOptions = {}, { secretKey, secretKeyFallbacks }: HatcheckOptions = {}): FastifyInstance {
+export function newFastify (t: Test, server: FastifyServerOptions = {}, { secretKey, secretKeyFallbacks }: GivenOptions = {}): FastifyInstance {
   const net = server.logger === false ? null : netUnder(t)
   const fastify = Fastify(net === null ? server : logged(net, server)) as unknown as FastifyInstance
   if (net !== null) {

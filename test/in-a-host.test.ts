@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, 
 import fp from 'fastify-plugin'
 import { test, type Test } from 'tap'
 import { LoginRequiredError, hatcheck, requireLogin, type Authenticate, type HatcheckOptions } from '../app.js'
+import type { GivenOptions } from '../plugins/config/options.js'
 import { Client, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
 import { openStore, watched } from './watched-store.js'
 
@@ -16,11 +17,11 @@ type Plugin = (scope: FastifyInstance) => void | Promise<void>
 const bagOf = (request: FastifyRequest): Bag => request.session as unknown as Bag
 
 /** Nothing is awaited before the first request, as in a CommonJS application. */
-function hostOf (t: Test, build: (app: FastifyInstance, options: HatcheckOptions) => void, { sync = true, ...options }: HatcheckOptions & { sync?: boolean } = {}): FastifyInstance {
+function hostOf (t: Test, build: (app: FastifyInstance, options: HatcheckOptions) => void, { sync = true, ...options }: GivenOptions & { sync?: boolean } = {}): FastifyInstance {
   const app = newFastify(t)
   const store = openStore(t, 'memory:')
   const sessionStore = sync ? store : watched(store, async () => { await new Promise((resolve) => { setImmediate(resolve) }) }, false)
-  build(app, { secretKey: testKey, sessionStore, ...options })
+  build(app, { secretKey: testKey, sessionStore, ...options } as HatcheckOptions)
   return app
 }
 
@@ -75,7 +76,7 @@ const places: Record<string, (app: FastifyInstance, options: HatcheckOptions) =>
     app.register(hatcheck, options)
   },
   'beside the pages under a prefix' (app, options) {
-    app.register(hatcheck, { ...options, routes: true, prefix: '/auth', authenticate: (name) => ({ name }) })
+    app.register(hatcheck, { ...options, routes: true, prefix: '/auth', authenticate: (name) => ({ name }) } as HatcheckOptions)
     app.get('/secret', { onRequest: requireLogin }, secret)
   },
   'with hatcheck in the same scope only' (app, options) {
@@ -172,7 +173,7 @@ test('a scope that is registered before hatcheck has sessions like any other', a
 test('session.cookie describes the cookie that is sent', async (t) => {
   const START = 1_800_000_000_000
   const https = { 'x-forwarded-proto': 'https', host: 'app.example.com' }
-  const cases: Array<{ what: string, options: HatcheckOptions, headers?: Record<string, string>, is: Bag }> = [
+  const cases: Array<{ what: string, options: GivenOptions, headers?: Record<string, string>, is: Bag }> = [
     { what: 'Secure on https, not on http', options: { sessionCookieSecure: 'auto' }, is: { secure: false, sameSite: 'lax', path: '/', httpOnly: true } },
     { what: 'Secure on https', options: { sessionCookieSecure: 'auto' }, headers: https, is: { secure: true } },
     { what: 'always Secure', options: { sessionCookieSecure: true }, headers: https, is: { secure: true } },

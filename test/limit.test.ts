@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { RedisStore } from '../plugins/session/redis-store.js'
 import type { SessionStore, StoredSession } from '../plugins/session/store.js'
 import { recordOf } from '../plugins/session/store-contract.js'

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions, SessionStore } from '../app.js'
+import type { SessionStore } from '../app.js'
+import type { GivenOptions } from '../plugins/config/options.js'
 import { CLIENT_FIELD } from '../plugins/session/fields.js'
 import { RedisStore } from '../plugins/session/redis-store.js'
 import { Client, buildHost, needs } from './helper.js'
@@ -53,7 +54,7 @@ interface Setting {
   run (handler: Ending, client?: Client): ReturnType<Client['get']>
 }
 
-async function setting (t: Test, options: HatcheckOptions): Promise<Setting> {
+async function setting (t: Test, options: GivenOptions): Promise<Setting> {
   const lines: string[] = []
   const app = await buildHost(t, options, { logger: { level: 'info', stream: { write (line: string) { lines.push(line) } } } } as FastifyServerOptions)
   const told: string[] = []

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { Client, build } from './helper.js'
 
 const HERE = 'http://127.0.0.1:3000'

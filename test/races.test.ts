@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest, LightMyRequestResponse } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import type { SessionStore } from '../plugins/session/store.js'
 import { Client, buildHost, testKey } from './helper.js'

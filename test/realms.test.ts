@@ -2,7 +2,8 @@ import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
-import { hatcheck, type HatcheckOptions } from '../app.js'
+import { hatcheck } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
 import { MemoryStore } from '../plugins/session/memory-store.js'
 import { inRealm } from '../plugins/session/realm-store.js'
@@ -40,7 +41,7 @@ async function areas<N extends string> (t: Test, names: readonly N[], options: H
   for (const name of names) {
     await fastify.register(async (scope) => {
       const all: HatcheckOptions = { secretKey: testKey, sessionCookieName: name, ...options, ...own[name] }
-      await scope.register(hatcheck, all)
+      await scope.register(hatcheck, all as never)
       scope.post(`/${name}/in/:user`, async (request) => { await request.login((request.params as { user: string }).user) })
       scope.post(`/${name}/begin`, async ({ session }) => { Object.assign(session, { cart: 1 }) })
       scope.get(`/${name}/me`, async (request) => ({ user: request.user?.name ?? null, keys: request.session.keys() }))

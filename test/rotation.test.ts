@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, renameSync, symlinkSync, unlinkSync, writeFile
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret } from '../plugins/session/secrets.js'
 import { Client, buildHost } from './helper.js'
 import { Curl, startService, until } from './service.js'

@@ -1,6 +1,7 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { test, type Test } from 'tap'
 import { assertNotBusy, hashPassword } from '../plugins/accounts/password.js'
+import { newSecret } from '../plugins/session/secrets.js'
 import { openLmdb } from '../plugins/storage/lmdb.js'
 import { deviceOf, newDevice } from '../plugins/throttle/device.js'
 import { Lines } from '../plugins/throttle/lines.js'
@@ -11,7 +12,7 @@ import { counted, policies, uncounted, waitOf, type Counter } from '../plugins/t
 import { RedisAttempts } from '../plugins/throttle/redis-attempts.js'
 import type { AttemptStore } from '../plugins/throttle/store.js'
 import { answersMayDiffer } from './contract-net.js'
-import { Client, build, buildHost, gate, needs } from './helper.js'
+import { Client, build, buildHost, gate, needs, testKey } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { startStoreProcess } from './store-process.js'
 import { stop } from './watched-store.js'
@@ -421,7 +422,7 @@ test('a device that is known', async (t) => {
     await owner.try('Harry', RIGHT)
     for (let i = 0; i < 7; i++) await stranger.try('Harry')
     const { cookieHeader: old } = owner
-    const keys = ['another key for tests only 0123456789abcdef', 'key for tests only: '.padEnd(48, '0123456789abcdef')] as const
+    const keys = [newSecret(), testKey] as const
     fastify.sessions.setSecretKeys(keys)
     t.equal((await stranger.try('Harry', RIGHT, { cookie: old })).statusCode, 303)
     t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)

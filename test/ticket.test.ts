@@ -1,12 +1,12 @@
 import { Signer } from '@fastify/cookie'
 import fc from 'fast-check'
-import { createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import { createHash, createHmac, hkdfSync, randomBytes, randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret, secretsOf } from '../plugins/session/secrets.js'
 import { cookieValues, createTicketOffice, deriveKey, storeKey } from '../plugins/session/ticket.js'
 import { Client, buildHost, testKey } from './helper.js'
@@ -417,6 +417,49 @@ test('a secret that is none is refused at the start, with the rule', async (t) =
   t.ok(Array.from({ length: 1_000 }, newSecret).every((made) => secretsOf({ ...plain, secretKey: made }).length === 1), 'one that hatcheck makes is always good')
 })
 
+test('a secret is refused by what it is worth as a whole, and a random one never', async (t) => {
+  const passes = (secretKey: string | Buffer): boolean => {
+    try {
+      return secretsOf({ ...plain, secretKey }).length === 1
+    } catch {
+      return false
+    }
+  }
+  const letters = (count: number): string => Array.from(randomBytes(count), (byte) => 'abcdefghijklmnopqrstuvwxyz'[byte % 26]).join('')
+  const random: Record<string, [times: number, make: () => string | Buffer]> = {
+    '32 hexadecimal digits': [200_000, () => randomBytes(16).toString('hex')],
+    'the same in capitals': [5_000, () => randomBytes(16).toString('hex').toUpperCase()],
+    'with a word before it': [5_000, () => `prod-secret-${randomBytes(32).toString('hex')}`],
+    'with words around it': [5_000, () => `change-me ${randomBytes(16).toString('hex')} example`],
+    '32 letters': [20_000, () => letters(32)],
+    '40 digits': [5_000, () => Array.from(randomBytes(40), (byte) => byte % 10).join('')],
+    base64: [20_000, () => randomBytes(24).toString('base64')],
+    base64url: [5_000, () => randomBytes(32).toString('base64url')],
+    bytes: [20_000, () => randomBytes(32)],
+    'many bytes': [100, () => randomBytes(5_000)],
+    'a UUID': [5_000, () => randomUUID()]
+  }
+  for (const [what, [times, make]] of Object.entries(random)) {
+    let refused
+    for (let i = 0; i < times && refused === undefined; i++) {
+      const secret = make()
+      if (!passes(secret)) refused = secret
+    }
+    t.equal(refused, undefined, what)
+  }
+
+  const samples = ['a secret with minimum length of 32 characters', 'averylogphrasebiggerthanthirtytwochars', 'complex_password_at_least_32_characters_long', 'some-secret-password-at-least-32-characters-long',
+    '!wsYhFA*C2U6nz=Bu^%A@^F#SF3&kSR6', '192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf', 'a-string-secret-at-least-256-bits-long', 'the-password-must-be-at-least-32-characters-long']
+  const easy = [
+    ...samples.flatMap((sample) => [sample, sample.toUpperCase(), ` ${sample}\n`, sample.repeat(2), `${sample} ${sample}`, sample.padEnd(64, '0'), sample.padEnd(64, '0123456789'), sample.padEnd(80, ' *')]),
+    'changemechangemechangemechangeme', 'passwordpasswordpasswordpassword', 'a'.repeat(32), 'a'.repeat(100_000), '0123456789'.repeat(4), 'abc'.repeat(12), 'ab'.repeat(2_000), 'qwertyuiopasdfghjklzxcvbnm123456', 'QWERTYUIOPASDFGHJKLZXCVBNM123456',
+    'my-super-secret-key-change-me-please', 'this-is-a-very-long-secret-key-change-me', 'MySuperSecretKeyThatIsLongEnough123!', 'thisisasecretthatshouldbelongerthan32characters', 'your_session_secret_goes_here_replace_it', 'keyboard cat keyboard cat keyboard cat',
+    '12345678901234567890123456789012', 'abcdefghijklmnopqrstuvwxyz123456', 'zyxwvutsrqponmlkjihgfedcba987654', '00112233445566778899aabbccddeeff', 'fedcba98765432100123456789abcdef', 'aaaabbbbccccddddeeeeffffgggghhhh', '1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9',
+    'deadbeefdeadbeefdeadbeefdeadbeef', 'hunter2hunter2hunter2hunter2hunter2', 'p4ssw0rdp4ssw0rdp4ssw0rdp4ssw0rd', 'correct horse battery staple correct horse', 'dev-only-secret-do-not-use-in-production', Buffer.alloc(64), Buffer.alloc(64, 'xy'), Buffer.from(Array.from({ length: 64 }, (_, i) => i)), Buffer.from(Array.from({ length: 64 }, (_, i) => 255 - 3 * i))
+  ]
+  for (const secret of easy) t.notOk(passes(secret), String(secret).slice(0, 80))
+})
+
 const plain = { mode: 'plugin', secretKey: undefined, secretKeyFile: undefined, secretKeyFallbacks: [], sessionStore: 'memory:', dataDir: '' } as unknown as Parameters<typeof secretsOf>[0]
 
 test('a secret is text, bytes or a file', async (t) => {
@@ -436,7 +479,8 @@ test('the service on loopback makes its own key, and keeps it', async (t) => {
   const [second] = secretsOf(service)
   t.ok(first?.equals(second as Buffer))
   t.equal(first?.length, 43)
-  const [file = '', ...others] = readdirSync(dataDir)
+  const [ignored, file = '', ...others] = readdirSync(dataDir).sort()
+  t.equal(ignored, '.gitignore')
   t.strictSame(others, [], 'no draft is left')
   t.equal(statSync(join(dataDir, file)).mode & 0o777, 0o600)
   t.equal(statSync(dataDir).mode & 0o777, 0o700)

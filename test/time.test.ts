@@ -98,6 +98,53 @@ for (const kind of kinds) {
   })
 }
 
+test('fake time that is set after the application was built moves its sessions', async (t) => {
+  // What test runners do: another Date, with and without another performance.now.
+  for (const [what, fakesElapsed] of [['Date alone', false], ['Date and performance', true]] as const) {
+    for (const start of [START, Date.now(), Date.now() - YEAR, 1_000]) {
+      const fastify = await buildHost(t)
+      fastify.post('/login', async (request) => { await request.login('Harry') })
+      fastify.get('/', async (request) => request.user?.name ?? 'nobody')
+      await loggedIn(fastify)
+      const clock = { time: start }
+      const real = { now: Date.now, elapsed: performance.now.bind(performance) }
+      Date.now = () => clock.time
+      if (fakesElapsed) performance.now = () => clock.time - start
+      try {
+        const client = await loggedIn(fastify)
+        t.equal((await client.get('/')).body, 'Harry', what)
+        const [session] = await fastify.sessions.ofUser('Harry').then((sessions) => sessions.filter(({ createdAt }) => createdAt === start))
+        t.equal(session?.createdAt, start)
+        clock.time += HOUR - 5_000
+        t.equal((await fastify.sessions.ofUser('Harry')).some(({ createdAt }) => createdAt === start), true)
+        clock.time += 5_000
+        t.equal((await client.get('/')).body, 'nobody')
+        clock.time -= MINUTE
+        t.equal((await client.get('/')).body, 'nobody', 'and going back brings nothing back')
+      } finally {
+        Date.now = real.now
+        performance.now = real.elapsed
+      }
+      const late = await loggedIn(fastify)
+      t.equal((await late.get('/')).body, 'Harry', 'and real time goes on')
+      await fastify.close()
+    }
+  }
+})
+
+test('a clock that never goes back does not do so by the other clock either', (t) => {
+  let [wall, elapsed] = [START, 5_000]
+  const now = steadyClock(() => wall, () => elapsed)
+  t.equal(now(), START)
+  wall -= HOUR
+  elapsed = 0
+  t.equal(now(), START)
+  wall += 1
+  elapsed += 10
+  t.equal(now(), START + 10)
+  t.end()
+})
+
 test('of two servers whose clocks differ, each goes by its own', async (t) => {
   const clock = { time: START }
   const AHEAD = 30_000

@@ -1,6 +1,6 @@
 import type { LightMyRequestResponse } from 'fastify'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { fieldsWith } from '../app.js'
 import { OWN_PREFIX } from '../plugins/session/fields.js'
 import { Client, build, buildHost, needs } from './helper.js'

@@ -1,7 +1,7 @@
 import type { FastifyInstance, HTTPMethods, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { METHODS } from 'node:http'
 import { test, type Test } from 'tap'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { namesOf } from '../routes/verify/names.js'
 import { Client, build, buildHost, needs, testKey } from './helper.js'
 import { startRedis } from './redis.js'

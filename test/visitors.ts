@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { HatcheckOptions } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import type { Test } from 'tap'
 import { buildHost } from './helper.js'
 

@@ -1,12 +1,13 @@
 import { hash, verify } from '@node-rs/argon2'
 import { createError } from '@fastify/error'
 import pLimit from 'p-limit'
+import { createUnavailable } from '../common/unavailable.js'
 import { isCommonPassword } from './common-passwords.js'
 
 export const PasswordError = createError<[string]>('HATCHECK_PASSWORD', '%s', 400)
 
 /** Too many are logging in at once; nothing was hashed. */
-export const BusyError = createError('HATCHECK_BUSY', 'Too many people are logging in right now. Please try again in a moment.', 503)
+export const BusyError = createUnavailable('HATCHECK_BUSY', 'Too many people are logging in right now. Please try again in a moment.', 2)
 
 /** OWASP Password Storage Cheat Sheet, argon2id: 19 MiB, two passes, one lane. */
 const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
@@ -76,7 +77,7 @@ export function verifyPassword (passwordHash: string | null, password: string): 
  * @throws BusyError when too many wait.
  */
 export function assertNotBusy (waitingElsewhere = 0): void {
-  if (limit.pendingCount + waitingElsewhere >= LONGEST_QUEUE) throw Object.assign(new BusyError(), { headers: { 'retry-after': '2' } })
+  if (limit.pendingCount + waitingElsewhere >= LONGEST_QUEUE) throw new BusyError()
 }
 
 /** Whether a hash was made with less memory or less work than today's. A stronger one, of a later version, is not outdated. */

@@ -39,19 +39,28 @@ export function touchEvery ({ idleSeconds }: Lifetime): number {
  * A clock that never goes back. When the machine's clock is set back, time goes on from where it was, so that no
  * session lives longer for it; when it is set forward, sessions only end sooner.
  *
+ * `Date.now` and `performance.now` are looked up at each call: fake timers replace them, also after the clock was made. The
+ * time of a replaced `Date.now` is another one, which the clock takes as it is.
+ *
  * @returns a function that answers the time in ms since the epoch.
  */
-export function steadyClock (wall: () => number = Date.now, elapsed: () => number = () => performance.now()): () => number {
-  let shown = wall()
-  let time = shown
-  let mark = elapsed()
+export function steadyClock (wall?: () => number, elapsed: () => number = () => performance.now()): () => number {
+  let source = Date.now
+  let shown = NaN
+  let time = -Infinity
+  let mark = 0
   return () => {
     const before = shown
-    shown = wall()
+    shown = wall === undefined ? Date.now() : wall()
     // Asked many times in a millisecond, this need not ask the other clock, which takes much longer to answer.
     if (shown === before) return Math.floor(time)
     const now = elapsed()
-    time = Math.max(shown, time + now - mark)
+    if (wall === undefined && source !== Date.now) {
+      source = Date.now
+      time = shown
+    } else {
+      time = Math.max(shown, time + Math.max(0, now - mark))
+    }
     mark = now
     return Math.floor(time)
   }

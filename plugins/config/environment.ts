@@ -1,8 +1,8 @@
 import { BlockList, isIP } from 'node:net'
 import { existsSync } from 'node:fs'
 import { isLoopback } from './loopback.js'
-import type { HatcheckOptions } from './options.js'
-import { PLAIN_OPTIONS, assertRule, environmentName, validate, type Mode } from './resolve.js'
+import type { GivenOptions } from './options.js'
+import { PLAIN_OPTIONS, SERVICE_ONLY, assertRule, environmentName, validate, type Mode, type ServiceOnlyOptions } from './resolve.js'
 
 /** One a core is enough; a larger number is a mistake. */
 const MOST_WORKERS = 64
@@ -30,7 +30,7 @@ export interface ServiceConfig {
   /** Addresses of proxies whose forwarding headers are believed. */
   trustProxy: string[] | false
   mode: Exclude<Mode, 'plugin'>
-  options: HatcheckOptions
+  options: Omit<GivenOptions, 'routes' | 'prefix'> & ServiceOnlyOptions
 }
 
 /** Adds what `.env` in the working folder says; what is set already stays. */
@@ -59,7 +59,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
     ['secretKey', 'secretKeyFile', 'trustProxy', 'signup'].every((option) => read(option) === undefined)
   assertRule(isLoopback(host) || read('secretKey') !== undefined || read('secretKeyFile') !== undefined,
     `HOST=${host} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. "npx hatcheck secret" prints a good one.`)
-  const options = defined(PLAIN_OPTIONS, read) as HatcheckOptions
+  const options = defined([...PLAIN_OPTIONS, ...SERVICE_ONLY], read) as ServiceConfig['options']
   assertRule(workers === 1 || options.sessionStore !== 'memory:',
     'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have sessions of its own.')
   return {
@@ -70,7 +70,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
     logLevel,
     trustProxy: trusted.length > 0 && trusted,
     mode: isDemo ? 'demo' : 'service',
-    options: { ...options, sessionCookieSecure: options.sessionCookieSecure ?? (isLoopback(host) ? 'auto' : 'true') }
+    options: isLoopback(host) ? options : { sessionCookieSecure: 'true', ...options }
   }
 }
 

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import type { HatcheckOptions } from './options.js'
-import { resolveConfig, type Config, type Mode } from './resolve.js'
+import type { GivenOptions } from './options.js'
+import { resolveConfig, type Config, type Mode, type ServiceOnlyOptions } from './resolve.js'
 
 declare module 'fastify' {
   /** What hatcheck's own plugins and routes share. Each adds its part; nothing here is for host applications. */
@@ -13,9 +13,9 @@ declare module 'fastify' {
 }
 
 export interface ConfigPluginOptions {
-  hatcheck: { options: HatcheckOptions, mode: Mode, metricsRoute: boolean }
+  hatcheck: { options: GivenOptions & ServiceOnlyOptions, mode: Mode, metricsRoute: boolean }
 }
 
 export default fp<ConfigPluginOptions>(async function config (fastify, { hatcheck: { options, mode } }) {
-  fastify.decorate('hatcheck', { config: resolveConfig(options, mode) } as import('fastify').Hatcheck)
+  fastify.decorate('hatcheck', { config: resolveConfig(options, mode, fastify.prefix) } as import('fastify').Hatcheck)
 }, { name: 'config' })

@@ -1,11 +1,19 @@
 import type { Authenticate } from '../auth.js'
 import type { SessionStore } from '../session/store.js'
+import type { RouteName } from './route-names.js'
+
+/** A number, or its digits as text. */
+type Digits = number | `${number}`
+type Flag = boolean | 'true' | 'false'
+/** As people write it, and as Flask does. */
+type Spellings<T extends string> = T | Uppercase<T> | Capitalize<T>
+type SameSite = Spellings<'lax' | 'strict'>
 
 /**
- * The options of the plugin. The service reads the same from the environment, under the same names in capitals:
- * `secretKey` is `SECRET_KEY`.
+ * Every option, with no rule about which belong together: {@link HatcheckOptions} has these. The service reads the same from
+ * the environment, under the same names in capitals: `secretKey` is `SECRET_KEY`.
  */
-export interface HatcheckOptions {
+export interface EveryOption {
   /**
    * Signs the session cookies: at least 32 bytes of randomness. `npx hatcheck secret` prints one. Required, unless
    * {@link secretKeyFile} is given. The service makes its own when it listens on loopback, and keeps it in `dataDir`.
@@ -60,84 +68,116 @@ export interface HatcheckOptions {
   /** @default '/' */
   sessionCookiePath?: string | undefined
   /**
-   * Whether the cookie travels over https only. `'auto'`: as the connection is. A login over http while it is true is
-   * refused with a clear 400, since the browser would drop the cookie.
-   * @default true, except on loopback (a plugin: for a loopback host name): there 'auto'
+   * Whether the cookie travels over https only. `'auto'`: as the connection is. Of a request that came through a proxy nothing
+   * tells that, unless Fastify trusts the proxy (`trustProxy`) and the proxy says it, so it counts as https.
+   *
+   * Where the cookie is Secure and the connection is http, a login is refused with a clear 400, since the browser would drop
+   * the cookie.
+   * @default true; for a loopback host name `'auto'`. The service with a `HOST` beyond loopback: true
    */
-  sessionCookieSecure?: boolean | 'auto' | 'true' | 'false' | undefined
+  sessionCookieSecure?: Flag | 'auto' | undefined
   /**
    * `lax`, `strict` or `none`. `none` needs a Secure cookie.
    * @default 'lax'
    */
-  sessionCookieSamesite?: string | undefined
+  sessionCookieSamesite?: SameSite | Spellings<'none'> | undefined
   /**
    * Keeps the cookie apart for each site that embeds this one (CHIPS). Needs a Secure cookie.
    * @default false
    */
-  sessionCookiePartitioned?: boolean | string | undefined
+  sessionCookiePartitioned?: Flag | undefined
   /**
-   * Seconds without activity after which a session ends.
-   * @default 3600
+   * Seconds without activity after which a session ends. Must not be longer than {@link sessionLifetime}.
+   * @default 3600, or the lifetime if that is set to less
    */
-  sessionIdleTimeout?: number | string | undefined
+  sessionIdleTimeout?: Digits | undefined
   /**
    * Seconds after which a session ends in any case.
-   * @default 86400
+   * @default 86400, or the idle timeout if that is set to more
    */
-  sessionLifetime?: number | string | undefined
+  sessionLifetime?: Digits | undefined
   /**
    * {@link sessionIdleTimeout} of permanent sessions ("keep me signed in"), in seconds.
-   * @default 1209600
+   * @default 1209600, or {@link permanentSessionLifetime} if that is set to less
    */
-  permanentSessionIdleTimeout?: number | string | undefined
+  permanentSessionIdleTimeout?: Digits | undefined
   /**
    * {@link sessionLifetime} of permanent sessions, in seconds. Source of the limit: NIST SP 800-63B-4, AAL1.
-   * @default 2592000
+   * @default 2592000, or {@link permanentSessionIdleTimeout} if that is set to more
    */
-  permanentSessionLifetime?: number | string | undefined
+  permanentSessionLifetime?: Digits | undefined
   /**
    * Bytes of JSON that the data of one session may take. More is a typed error, and the stored session is unchanged.
    * @default 16384
    */
-  sessionMaxBytes?: number | string | undefined
+  sessionMaxBytes?: Digits | undefined
   /**
    * Live sessions that one user may have, at most 10,000. A login over it ends the oldest first.
    * @default 100
    */
-  sessionsPerUser?: number | string | undefined
+  sessionsPerUser?: Digits | undefined
   /**
    * `open`: signing in with a new name creates the account. `closed`: accounts come from `hatcheck user add`.
    * @default 'closed'; in demo mode 'open'
    */
-  signup?: string | undefined
+  signup?: 'open' | 'closed' | undefined
   /**
    * Characters that a new password must have; below 8 is refused. Outside demo mode it must not be a common one either.
    * Source: NIST SP 800-63B-4.
    * @default 15; in demo mode 8
    */
-  passwordMinLength?: number | string | undefined
+  passwordMinLength?: Digits | undefined
   /**
    * Other origins (`https://app.example.com`) that a login may lead on to and that may send requests here, as a list or
    * separated by commas.
    * @default none
    */
   allowedOrigins?: string | readonly string[] | undefined
-  /** Decides who may log in. With it, hatcheck keeps no accounts of its own. */
+  /** Decides who may log in. With it, hatcheck keeps no accounts of its own, and {@link signup} has no meaning. */
   authenticate?: Authenticate | undefined
   /**
-   * Whether to serve hatcheck's pages: `/`, `/login`, `/logout`, `/sessions` and, with accounts of its own, `/password`; and
-   * `/verify` for a proxy.
+   * Which of hatcheck's pages to serve: none (`false`), all (`true`), or those in a list.
+   *
+   * - `home`: the start page. Without a {@link prefix}, `true` leaves it out: `GET /` is the application's
+   * - `login`, `logout`, `sessions`
+   * - `password`: only with accounts of hatcheck's own
+   * - `verify`: forward auth, for a proxy
    * @default false
    */
-  routes?: boolean | undefined
+  routes?: boolean | readonly RouteName[] | undefined
   /**
-   * The path under which the pages are, such as `/auth`.
+   * The path under which the pages are, such as `/auth`, within the scope in which hatcheck is registered.
    * @default none
    */
-  prefix?: string
+  prefix?: string | undefined
   /**
    * The time in ms since the epoch, for tests.
    * @default the machine's clock, kept from going back
    */
   now?: (() => number) | undefined
 }
+
+/** The key, or the file that it is in. The value may be undefined, as in an environment; then the start is refused. */
+type KeyOptions =
+  { secretKey: EveryOption['secretKey'], secretKeyFile?: undefined } |
+  { secretKey?: undefined, secretKeyFile: EveryOption['secretKeyFile'] }
+
+/** Users of the application, or accounts of hatcheck's own. */
+type UserOptions =
+  { authenticate: Authenticate, signup?: undefined } |
+  { authenticate?: undefined, signup?: EveryOption['signup'] }
+
+/** `none` and `partitioned` need a Secure cookie: browsers drop any other. */
+type CookieOptions =
+  { sessionCookieSecure?: EveryOption['sessionCookieSecure'], sessionCookieSamesite?: SameSite | undefined, sessionCookiePartitioned?: false | 'false' | undefined } |
+  { sessionCookieSecure: true | 'true', sessionCookieSamesite?: EveryOption['sessionCookieSamesite'], sessionCookiePartitioned?: Flag | undefined }
+
+type Tied = 'secretKey' | 'secretKeyFile' | 'authenticate' | 'signup' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'
+
+/** The options of the plugin. See {@link EveryOption} for what each means. */
+export type HatcheckOptions = Omit<EveryOption, Tied> & KeyOptions & UserOptions & CookieOptions
+
+/** Options that are not checked yet, as they come from an environment. */
+export type GivenOptions = { [K in keyof EveryOption]?: EveryOption[K] | (K extends CodeOnly ? never : string) | undefined }
+
+type CodeOnly = 'authenticate' | 'routes' | 'now'

@@ -1,10 +1,12 @@
 import { createError } from '@fastify/error'
 import { envSchema } from 'env-schema'
 import { resolve } from 'node:path'
-import { steadyClock, type Lifetimes } from '../common/clock.js'
-import { isRealm, realmOfCookie } from '../common/realm.js'
+import { inspect } from 'node:util'
+import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
+import { realmOfCookie } from '../common/realm.js'
 import type { SessionStore } from '../session/store.js'
-import type { HatcheckOptions } from './options.js'
+import type { GivenOptions } from './options.js'
+import { ROUTE_NAMES, type RouteName } from './route-names.js'
 
 /** A configuration that cannot work. The text is the rule. */
 export const ConfigError = createError<[string]>('HATCHECK_CONFIG', '%s', 500)
@@ -18,108 +20,165 @@ export type Config = ReturnType<typeof resolveConfig>
 const LONGEST_SECONDS = 400 * 86_400
 const seconds = { type: 'integer', minimum: 1, maximum: LONGEST_SECONDS } as const
 
+/** What is taken where neither the idle timeout nor the lifetime is set. */
+const LIFETIMES = {
+  browser: { idleSeconds: 3_600, lifetimeSeconds: 86_400 },
+  permanent: { idleSeconds: 1_209_600, lifetimeSeconds: 2_592_000 }
+} as const satisfies Lifetimes
+
 const WHOLE_NUMBER = 'must be a whole number in plain digits'
 
-/** The plain options: their types, limits and defaults. */
+/** The plain options: their types, limits and defaults. A pattern has its rule as the description. */
 const properties = {
-  secretKeyFile: { type: 'string' },
-  dataDir: { type: 'string', default: './data' },
-  realm: { type: 'string' },
-  sessionCookieName: { type: 'string', pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$" },
-  sessionCookieDomain: { type: 'string', pattern: '^\\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$' },
-  sessionCookiePath: { type: 'string', pattern: '^/[!-:<-~]*$', default: '/' },
+  secretKeyFile: { type: 'string', minLength: 1 },
+  dataDir: { type: 'string', minLength: 1, default: './data' },
+  realm: { type: 'string', pattern: '^[A-Za-z0-9._-]{1,64}$', description: 'must be 1 to 64 letters, digits, dots, underscores or hyphens (A-Z a-z 0-9 . _ -)' },
+  sessionCookieName: { type: 'string', pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$", description: 'must be a cookie name: letters, digits, - and _, at most 128 of them' },
+  sessionCookieDomain: { type: 'string', pattern: '^\\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$', description: 'must be a domain such as example.com' },
+  sessionCookiePath: { type: 'string', pattern: '^/[!-:<-~]*$', default: '/', description: 'must be a path such as /app' },
   sessionCookieSecure: { type: 'string', enum: ['true', 'false', 'auto'] },
   sessionCookieSamesite: { type: 'string', enum: ['lax', 'strict', 'none'], default: 'lax' },
   sessionCookiePartitioned: { type: 'boolean', default: false },
-  sessionIdleTimeout: { ...seconds, default: 3_600 },
-  sessionLifetime: { ...seconds, default: 86_400 },
-  permanentSessionIdleTimeout: { ...seconds, default: 1_209_600 },
-  permanentSessionLifetime: { ...seconds, default: 2_592_000 },
+  sessionIdleTimeout: seconds,
+  sessionLifetime: seconds,
+  permanentSessionIdleTimeout: seconds,
+  permanentSessionLifetime: seconds,
   sessionMaxBytes: { type: 'integer', minimum: 256, maximum: 1_048_576, default: 16_384 },
   sessionsPerUser: { type: 'integer', minimum: 1, maximum: 10_000, default: 100 },
   signup: { type: 'string', enum: ['open', 'closed'] },
   passwordMinLength: { type: 'integer', minimum: 8, maximum: 256 },
-  routes: { type: 'boolean', default: false },
-  prefix: { type: 'string', pattern: '^(/[^/?#\\s]+)*$', default: '' }
+  prefix: { type: 'string', pattern: '^(/[^/?#\\s]+)*$', default: '', description: 'must be a path such as /auth, without a slash at the end' },
+  hsts: { type: 'string', enum: ['off', 'host', 'subdomains'], default: 'subdomains' }
 } as const
 
 /** The options that can be more than text, but may be text. */
 const TEXT_OR_MORE = ['secretKey', 'secretKeyFallbacks', 'sessionStore', 'allowedOrigins']
 const STORE_METHODS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping', 'close'] satisfies Array<keyof SessionStore>
 /** The options that only code can give. */
-const CODE_ONLY = ['authenticate', 'now']
-/** The options that the environment can give; where and whether there are pages is the service's own business. */
-export const PLAIN_OPTIONS = [...Object.keys(properties), ...TEXT_OR_MORE].filter((option) => option !== 'routes' && option !== 'prefix')
+const CODE_ONLY = ['authenticate', 'routes', 'now']
+/** The options of the service alone: a host application decides this itself. */
+export const SERVICE_ONLY = ['hsts']
+/** The options that the environment can give as well; where and whether there are pages is the service's own business. */
+export const PLAIN_OPTIONS = [...Object.keys(properties), ...TEXT_OR_MORE].filter((option) => option !== 'prefix' && !SERVICE_ONLY.includes(option))
+
+export interface ServiceOnlyOptions {
+  /**
+   * What Strict-Transport-Security tells browsers over https, for a year: nothing (`off`), to use https for this host
+   * (`host`), or for its subdomains as well.
+   * @default 'subdomains'
+   */
+  hsts?: string | undefined
+}
 
 /**
  * Checks the options and puts the defaults in.
  *
+ * @param scope the prefix of the scope in which hatcheck is registered.
  * @throws ConfigError with the rule that is broken.
  */
-export function resolveConfig (options: HatcheckOptions, mode: Mode) {
+export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode: Mode, scope = '') {
   const name = (option: string): string => mode === 'plugin' ? option : environmentName(option)
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   for (const option of Object.keys(given)) {
     assertRule(Object.hasOwn(properties, option) || TEXT_OR_MORE.includes(option) || CODE_ONLY.includes(option), `${option} is not an option of hatcheck.`)
+    assertRule(mode !== 'plugin' || !SERVICE_ONLY.includes(option), `${option} is an option of the service alone: an application sets this itself.`)
   }
   const values = validate<typeof properties>(properties, given, name)
+  const { authenticate, now = steadyClock(), sessionStore = 'lmdb:' } = options
+  assertFunction(authenticate, 'authenticate', '(name, password, request) => { name } or null')
+  assertClock(now)
+  assertStore(sessionStore, name('sessionStore'))
+  const routes = routesOf(options.routes, mode, values.prefix)
+  const root = scope.replace(/\/$/, '')
+  const base = root + values.prefix
   const config = {
     ...values,
     mode,
     dataDir: resolve(values.dataDir),
     secretKey: options.secretKey,
     secretKeyFallbacks: listOf(options.secretKeyFallbacks, name('secretKeyFallbacks')),
-    sessionStore: options.sessionStore ?? 'lmdb:',
+    sessionStore,
     realm: values.realm ?? realmOfCookie(values.sessionCookieName),
     sessionCookieSecure: values.sessionCookieSecure ?? ('local' as const),
     signup: values.signup ?? (mode === 'demo' ? 'open' as const : 'closed' as const),
     passwordMinLength: values.passwordMinLength ?? (mode === 'demo' ? 8 : 15),
     commonPasswords: mode === 'demo' ? 'allowed' as const : 'refused' as const,
-    allowedOrigins: listOf(options.allowedOrigins, name('allowedOrigins')).map(String),
-    authenticate: options.authenticate,
-    now: options.now ?? steadyClock(),
+    allowedOrigins: listOf(options.allowedOrigins, name('allowedOrigins')),
+    authenticate,
+    now,
     lifetimes: {
-      browser: { idleSeconds: values.sessionIdleTimeout, lifetimeSeconds: values.sessionLifetime },
-      permanent: { idleSeconds: values.permanentSessionIdleTimeout, lifetimeSeconds: values.permanentSessionLifetime }
-    } satisfies Lifetimes
+      browser: lifetimeOf(LIFETIMES.browser, values, 'sessionIdleTimeout', 'sessionLifetime', name),
+      permanent: lifetimeOf(LIFETIMES.permanent, values, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
+    } satisfies Lifetimes,
+    /** Which pages there are. */
+    hasRoute: (route: RouteName): boolean => routes.has(route),
+    hasRoutes: routes.size > 0,
+    /** The path under which the pages are, from the root of the server. */
+    base,
+    /** Where a page leads back to: the start page, or that of the application. */
+    home: `${routes.has('home') ? base : root}/`
   }
-  assertStore(config.sessionStore, name('sessionStore'))
-  assertRule(values.realm === undefined || isRealm(values.realm),
-    `${name('realm')} must be 1 to 64 letters, digits, dots, underscores or hyphens (A-Z a-z 0-9 . _ -); got ${JSON.stringify(values.realm)}.`)
   assertCookie(config, name)
-  assertRule(config.sessionIdleTimeout <= config.sessionLifetime,
-    `${name('sessionIdleTimeout')} must not be longer than ${name('sessionLifetime')}.`)
-  assertRule(config.permanentSessionIdleTimeout <= config.permanentSessionLifetime,
-    `${name('permanentSessionIdleTimeout')} must not be longer than ${name('permanentSessionLifetime')}.`)
   assertRule(config.authenticate === undefined || options.signup === undefined,
     `${name('signup')} has no meaning beside authenticate: hatcheck keeps no accounts then.`)
   for (const origin of config.allowedOrigins) {
-    assertRule(URL.canParse(origin) && new URL(origin).origin === origin,
-      `${name('allowedOrigins')} must be origins such as https://app.example.com, without a path; got "${origin}".`)
+    assertRule(typeof origin === 'string' && URL.canParse(origin) && new URL(origin).origin === origin,
+      `${name('allowedOrigins')} must be origins such as https://app.example.com, without a path; got ${shown(origin)}.`)
   }
   return config
 }
 
+/** The pages that are served: all in the service; in an application those that it asks for. */
+function routesOf (routes: unknown, mode: Mode, prefix: string): ReadonlySet<RouteName> {
+  if (mode !== 'plugin') return new Set(ROUTE_NAMES)
+  if (routes === undefined || routes === false) return new Set()
+  // Without a prefix the start page would be at `/`, which is the application's.
+  if (routes === true) return new Set(ROUTE_NAMES.filter((route) => route !== 'home' || prefix !== ''))
+  const rule = `routes must be true, false or a list of ${ROUTE_NAMES.join(', ')}`
+  assertRule(Array.isArray(routes), `${rule}; got ${shown(routes)}.`)
+  for (const route of routes) assertRule(ROUTE_NAMES.includes(route), `${rule}; there is no ${shown(route)}.`)
+  return new Set(routes as RouteName[])
+}
+
+/** A default gives way to what is set: an idle timeout longer than the lifetime would have no meaning. */
+function lifetimeOf (defaults: Lifetime, values: SessionTimes, idle: keyof SessionTimes, lifetime: keyof SessionTimes, name: (option: string) => string): Lifetime {
+  const { [idle]: idleSeconds, [lifetime]: lifetimeSeconds } = values
+  assertRule((idleSeconds ?? 0) <= (lifetimeSeconds ?? Infinity), `${name(idle)} must not be longer than ${name(lifetime)}.`)
+  return {
+    idleSeconds: idleSeconds ?? Math.min(defaults.idleSeconds, lifetimeSeconds ?? Infinity),
+    lifetimeSeconds: lifetimeSeconds ?? Math.max(defaults.lifetimeSeconds, idleSeconds ?? 0)
+  }
+}
+
 /** The values by a schema, with the first flaw as a readable rule. */
 export function validate<P extends Record<string, object>> (properties: P, data: object, name: (option: string) => string): ValuesOf<P> {
-  const plain = Object.fromEntries(Object.entries(data)
-    .filter(([option]) => option in properties)
-    .map(([option, value]) => [option, typeof value === 'boolean' ? String(value) : value])
-    // Flask writes Lax, and so do people.
-    .map(([option, value]) => [option, option === 'sessionCookieSamesite' ? String(value).toLowerCase() : value]))
-  for (const [option, value] of Object.entries(plain)) {
-    // By the schema alone 1e3 and 0x10 would be whole numbers as well.
-    const isInteger = (properties[option] as { type?: string }).type === 'integer'
-    assertRule(!isInteger || typeof value !== 'string' || /^-?\d+$/.test(value), `${name(option)} ${WHOLE_NUMBER}; got ${JSON.stringify(value)}.`)
-  }
+  const plain = Object.fromEntries(Object.entries(data).filter(([option]) => option in properties)
+    .map(([option, value]) => [option, plainOf(properties[option] as Property, value, name(option))]))
   try {
     return envSchema({ schema: { type: 'object', properties: structuredClone(properties) }, data: plain, env: false }) as ValuesOf<P>
   } catch (error) {
     const [flaw] = (error as { errors?: Flaw[] }).errors ?? []
     if (flaw === undefined) throw error
     const option = flaw.instancePath.slice(1)
-    throw new ConfigError(`${name(option)} ${ruleOf(flaw)}; got ${JSON.stringify(plain[option])}.`)
+    throw new ConfigError(`${name(option)} ${ruleOf(flaw, properties[option] as Property)}; got ${shown(plain[option])}.`)
   }
+}
+
+/** The value for the schema, which by itself would take null for 0, and 5 for text. */
+function plainOf ({ type, enum: words }: Property, value: unknown, name: string): unknown {
+  switch (type) {
+    case 'integer':
+      // By the schema alone 1e3 and 0x10 would be whole numbers as well.
+      assertRule(typeof value === 'number' || (typeof value === 'string' && /^-?\d+$/.test(value)), `${name} ${WHOLE_NUMBER}; got ${shown(value)}.`)
+      return value
+    case 'boolean':
+      assertRule(typeof value === 'boolean' || value === 'true' || value === 'false', `${name} must be a boolean; got ${shown(value)}.`)
+      return String(value)
+  }
+  if (words?.includes(String(value)) === true && typeof value === 'boolean') return String(value)
+  assertRule(typeof value === 'string', `${name} ${words === undefined ? 'must be text' : oneOf(words)}; got ${shown(value)}.`)
+  // Flask writes Lax, and so do people.
+  return words?.includes('lax') === true ? value.toLowerCase() : value
 }
 
 /** `secretKey` → `SECRET_KEY` */
@@ -136,6 +195,23 @@ function listOf<T> (value: string | readonly T[] | undefined, name: string): Arr
   if (value === undefined) return []
   assertRule(typeof value === 'string' || Array.isArray(value), `${name} must be a list, or text with commas between the parts.`)
   return typeof value === 'string' ? value.split(',').map((part) => part.trim()).filter((part) => part !== '') : [...value]
+}
+
+function assertFunction<F extends (...args: never[]) => unknown> (value: F | undefined, name: string, shape: string): void {
+  assertRule(value === undefined || typeof value === 'function', `${name} must be a function: ${shape}; got ${shown(value)}.`)
+}
+
+/** A clock that gives no time would end no session, or all. */
+function assertClock (now: () => number): void {
+  const rule = 'now must be a function that returns the time in ms since the epoch'
+  assertRule(typeof now === 'function', `${rule}; got ${shown(now)}.`)
+  const time: unknown = now()
+  assertRule(typeof time === 'number' && Number.isFinite(time), `${rule}; it returned ${shown(time)}.`)
+}
+
+/** A value as its author wrote it, on one line. */
+function shown (value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : inspect(value, { depth: 0, breakLength: Infinity })
 }
 
 /** A store without one of its methods would look, when that is called, like a store that has failed. */
@@ -163,16 +239,26 @@ function assertCookie (config: Omit<CookieValues, 'sessionCookieSecure'> & { ses
 
 type CookieValues = ValuesOf<typeof properties>
 
-type Flaw = { instancePath: string, keyword: string, message?: string, params: { allowedValues?: string[], type?: string, limit?: number } }
+type SessionTimes = Pick<CookieValues, 'sessionIdleTimeout' | 'sessionLifetime' | 'permanentSessionIdleTimeout' | 'permanentSessionLifetime'>
 
-function ruleOf ({ keyword, params, message = 'is not valid' }: Flaw): string {
+interface Property { type: string, enum?: readonly string[], description?: string }
+
+type Flaw = { instancePath: string, keyword: string, message?: string, params: { limit?: number } }
+
+function ruleOf ({ keyword, params, message = 'is not valid' }: Flaw, { enum: words = [], description }: Property): string {
   switch (keyword) {
-    case 'enum': return `must be one of ${params.allowedValues?.join(', ')}`
+    case 'enum': return oneOf(words)
     case 'minimum': return `must be at least ${params.limit}`
     case 'maximum': return `must be at most ${params.limit}`
-    case 'type': return params.type === 'integer' ? WHOLE_NUMBER : `must be a ${params.type}`
+    case 'minLength': return 'must not be empty'
+    case 'pattern': return description ?? message
+    case 'type': return WHOLE_NUMBER
     default: return message
   }
+}
+
+function oneOf (words: readonly string[]): string {
+  return `must be one of ${words.join(', ')}`
 }
 
 type ValueOf<P> =

@@ -141,7 +141,7 @@ function problemOf (status: number, refusals: readonly Refusal[] = []): Answer {
 
 /** A line of a Markdown list. */
 function lineOf ({ code, message }: Refusal): string {
-  const text = message.replaceAll(/%[sd]/g, '…')
+  const text = message.replace(/(?<=\.) %s$/, '').replaceAll(/%[sd]/g, '…')
   return `- \`${code}\`${text === '…' ? '' : `: ${text}`}`
 }
 

@@ -1,12 +1,12 @@
 import { createError } from '@fastify/error'
+import { createUnavailable } from '../common/unavailable.js'
 
 /** The store cannot be reached or failed. Nothing is known about the session, so nobody is logged out. */
-export const StoreUnavailableError = createError<[string]>('HATCHECK_STORE_UNAVAILABLE',
-  'The session store cannot answer right now (%s).', 503)
+export const StoreUnavailableError = createUnavailable<[string]>('HATCHECK_STORE_UNAVAILABLE', 'The session store cannot answer right now (%s).')
 
 /** The end of a session could not be made durable. This process refuses the ticket until it is. */
-export const LogoutUnconfirmedError = createError('HATCHECK_LOGOUT_UNCONFIRMED',
-  'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.', 503)
+export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFIRMED',
+  'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.')
 
 /** The data of one session is over `sessionMaxBytes`. The stored session is unchanged. */
 export const SessionTooLargeError = createError<[number, number]>('HATCHECK_SESSION_TOO_LARGE',
@@ -49,9 +49,8 @@ export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPOR
   '%s is not supported by hatcheck: %s.', 500)
 
 /** A Secure cookie cannot travel over http: the browser would drop it in silence. */
-export const InsecureTransportError = createError('HATCHECK_INSECURE_TRANSPORT',
-  'The session cookie is Secure but this connection is plain http, so the browser would drop it. ' +
-  'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.', 400)
+export const InsecureTransportError = createError<[string]>('HATCHECK_INSECURE_TRANSPORT',
+  'The session cookie is Secure but this connection is plain http, so the browser would drop it. %s', 400)
 
 /**
  * Wraps what a store threw. The cause keeps the detail for the log; the error itself carries no errno code, so that no
@@ -59,7 +58,7 @@ export const InsecureTransportError = createError('HATCHECK_INSECURE_TRANSPORT',
  */
 export function storeUnavailable (cause: unknown, doing: string): Error {
   if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')) return cause
-  return Object.assign(new StoreUnavailableError(doing), { cause, headers: { 'retry-after': '1' } })
+  return Object.assign(new StoreUnavailableError(doing), { cause })
 }
 
 /**

@@ -106,7 +106,7 @@ class ExpressStore implements SessionStore {
   /** key → until when, in ms; the oldest first */
   readonly #tombstones = new Map<string, { until: number, nextKey: string | null }>()
 
-  constructor (store: ExpressSessionStore, { now = Date.now, maxBytes = 16_384, keepsLimit = false, ...limits }: ExpressStoreOptions) {
+  constructor (store: ExpressSessionStore, { now = () => Date.now(), maxBytes = 16_384, keepsLimit = false, ...limits }: ExpressStoreOptions) {
     this.keepsLimit = keepsLimit
     this.#store = store
     this.#options = { now, maxBytes }

@@ -1,4 +1,4 @@
-import { createError } from '@fastify/error'
+import { createUnavailable } from '../common/unavailable.js'
 import { SessionTooLargeError } from './errors.js'
 import {
   TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
@@ -6,8 +6,8 @@ import {
   type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
-export const StoreFullError = createError<[number]>('HATCHECK_STORE_FULL',
-  'The memory store holds %d sessions, as many as it may.', 503)
+export const StoreFullError = createUnavailable<[number]>('HATCHECK_STORE_FULL',
+  'The memory store holds %d sessions, as many as it may.')
 
 export interface MemoryStoreOptions extends StoreOptions {
   /**

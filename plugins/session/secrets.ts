@@ -1,16 +1,18 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError, assertRule, type Config } from '../config/resolve.js'
+import { makeDataFolder } from '../storage/data-folder.js'
+import { bitsOf } from './secret-worth.js'
 
 const SHORTEST_BYTES = 32
-/** Fewer different bytes than this in a key is a pattern, not randomness: 32 random bytes have 30 on average. */
-const FEWEST_DIFFERENT = 10
+/**
+ * A key that is worth less can be guessed: whoever has a ticket can try keys on it. Keys that people make up are worth up to 50 or
+ * so by this measure, random ones of 32 characters 80 and more, also if all of them are digits.
+ */
+const LEAST_BITS = 72
 const KEY_FILE = 'secret.key'
 const GOOD_ONE = '"npx hatcheck secret" prints a good one.'
-
-/** Keys that stand in tutorials, and what people type to get on. */
-const SAMPLES = /^(.{0,8}?)(change.?me|secret|password|keyboard.?cat|your.?(super.?)?secret|my.?secret|example|a.?very.?long|averylon?g|supersecret|not.?a.?secret|dev(elopment)?.?key)/i
 
 /** A new secret key, as text. */
 export function newSecret (): string {
@@ -66,14 +68,8 @@ function toSecret (name: string, value: unknown, remedy = GOOD_ONE): Buffer {
   const secret = typeof value === 'string' ? Buffer.from(value.trim()) : Buffer.from(value)
   assertRule(secret.length >= SHORTEST_BYTES,
     `${name} must be at least ${SHORTEST_BYTES} bytes long, but is ${secret.length}. ${remedy}`)
-  assertRule(new Set(secret).size >= FEWEST_DIFFERENT && !isRepetition(secret.toString('latin1')) && !SAMPLES.test(secret.toString('latin1')),
-    `${name} is easy to guess: it must be random. ${remedy}`)
+  assertRule(bitsOf(secret, LEAST_BITS) >= LEAST_BITS, `${name} is easy to guess: it must be random. ${remedy}`)
   return secret
-}
-
-/** Whether it is one piece of text again and again. */
-function isRepetition (text: string): boolean {
-  return (text + text).indexOf(text, 1) < text.length
 }
 
 /** One key a line: the first signs, all verify. */
@@ -95,7 +91,7 @@ function ownSecrets (config: SecretsConfig, name: string): Buffer[] {
   if (file === undefined) return [toSecret(name, newSecret())]
   try {
     if (!existsSync(file)) {
-      mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+      makeDataFolder(config.dataDir)
       // Written aside and linked into place whole: of two processes that start at once, one makes the key and both use it.
       const draft = `${file}.${randomBytes(6).toString('hex')}`
       writeFileSync(draft, `${newSecret()}\n`, { mode: 0o600 })

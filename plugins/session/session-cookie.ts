@@ -1,5 +1,6 @@
 import type { SerializeOptions } from '@fastify/cookie'
 import type { FastifyRequest } from 'fastify'
+import { isPlain } from '../config/forwarded.js'
 import { isLoopback } from '../config/loopback.js'
 import type { Config } from '../config/resolve.js'
 import { InsecureTransportError } from './errors.js'
@@ -8,10 +9,12 @@ import { InsecureTransportError } from './errors.js'
 export interface CookieProfile {
   name: string
   attributes: SerializeOptions
+  /** What to do where it cannot travel over plain http. */
+  remedy: string
 }
 
 type CookieConfig = Pick<Config,
-  'sessionCookieName' | 'sessionCookieDomain' | 'sessionCookiePath' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'>
+  'mode' | 'sessionCookieName' | 'sessionCookieDomain' | 'sessionCookiePath' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'>
 
 /** Answers which cookie a request uses: it may depend on the connection. */
 export function cookieProfiles (config: CookieConfig): (request: FastifyRequest) => CookieProfile {
@@ -20,14 +23,14 @@ export function cookieProfiles (config: CookieConfig): (request: FastifyRequest)
   switch (config.sessionCookieSecure) {
     case 'true': return () => secure
     case 'false': return () => plain
-    case 'auto': return (request) => request.protocol === 'https' ? secure : plain
-    case 'local': return (request) => request.protocol === 'https' || !isLoopback(request.host) ? secure : plain
+    case 'auto': return (request) => isPlain(request) ? plain : secure
+    case 'local': return (request) => isLoopback(request.host) && isPlain(request) ? plain : secure
   }
 }
 
 /** @throws InsecureTransportError instead of setting a cookie that the browser would drop in silence. */
-export function assertDeliverable ({ attributes }: CookieProfile, request: FastifyRequest): void {
-  if (attributes.secure === true && request.protocol !== 'https') throw new InsecureTransportError()
+export function assertDeliverable ({ attributes, remedy }: CookieProfile, request: FastifyRequest): void {
+  if (attributes.secure === true && request.protocol !== 'https') throw new InsecureTransportError(remedy)
 }
 
 /** The name says what the browser is to guarantee: `__Host-` where nobody but this host can set it, else `__Secure-`. */
@@ -36,6 +39,9 @@ function profile (config: CookieConfig, secure: boolean): CookieProfile {
   const prefix = !secure ? '' : domain === undefined && path === '/' ? '__Host-' : '__Secure-'
   return {
     name: sessionCookieName ?? `${prefix}hatcheck`,
+    remedy: config.mode === 'plugin'
+      ? 'Use https, or set trustProxy of Fastify if a proxy ends TLS, or set sessionCookieSecure to false for a test on http.'
+      : 'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.',
     attributes: {
       path,
       httpOnly: true,

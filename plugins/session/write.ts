@@ -92,7 +92,7 @@ export class Writer {
         isConfirmed = false
       }
     }
-    if (!isConfirmed) throw Object.assign(new LogoutUnconfirmedError(), { headers: { 'retry-after': '1' } })
+    if (!isConfirmed) throw new LogoutUnconfirmedError()
   }
 
   /** Whether a session that a request presents has to be ended: most of those that it has not been given are long dead. */

@@ -1,9 +1,8 @@
 import { open } from 'lmdb'
-import { accessSync, constants, mkdirSync } from 'node:fs'
 import { LmdbAccounts } from '../accounts/lmdb-accounts.js'
-import { ConfigError } from '../config/resolve.js'
 import { LmdbStore } from '../session/lmdb-store.js'
 import { LmdbAttempts } from '../throttle/lmdb-attempts.js'
+import { makeDataFolder } from './data-folder.js'
 import { corruptionLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
 /** Room for what is there now and what is to come. */
@@ -11,14 +10,9 @@ const MOST_DATABASES = 16
 /** The mode of files that LMDB creates, an option that its types have left out: the folder may be open to others. */
 const FOR_THE_OWNER = { permissionsMode: 0o600 }
 
-/** @throws ConfigError if the folder cannot be written. */
+/** @throws what the system says if the folder cannot be written. */
 export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Storage {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    accessSync(folder, constants.W_OK)
-  } catch (error) {
-    throw new ConfigError(`The data folder cannot be written (DATA_DIR, SESSION_STORE): ${(error as Error).message}.`)
-  }
+  makeDataFolder(folder)
   const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
   const sessions = new LmdbStore(env, { ...options, onCorrupt: corruptionLog(log) })
   return {

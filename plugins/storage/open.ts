@@ -1,7 +1,8 @@
 import { join, resolve } from 'node:path'
-import { assertRule, type Config } from '../config/resolve.js'
+import { ConfigError, assertRule, type Config } from '../config/resolve.js'
 import { inRealm } from '../session/realm-store.js'
 import { MemoryAttempts } from '../throttle/memory-attempts.js'
+import { makeDataFolder } from './data-folder.js'
 import { openLmdb } from './lmdb.js'
 import { openMemory } from './memory.js'
 import { isRedisUrl, parseRedisUrl } from './redis-url.js'
@@ -34,7 +35,16 @@ async function open (config: StorageConfig, log: StorageLog): Promise<Storage> {
     return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs }, log)
   }
   assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder or a redis url; got "${schemeOf(store)}".`)
-  return openLmdb(lmdbFolder(store, dataDir), { now, maxBytes }, log)
+  const folder = lmdbFolder(store, dataDir)
+  try {
+    // First that around it, so that Git ignores all that is made.
+    if (folder === lmdbFolder('lmdb:', dataDir)) makeDataFolder(dataDir)
+    makeDataFolder(folder)
+  } catch (error) {
+    const names = config.mode === 'plugin' ? 'dataDir, sessionStore' : 'DATA_DIR, SESSION_STORE'
+    throw new ConfigError(`The data folder cannot be written (${names}): ${(error as Error).message}.`)
+  }
+  return openLmdb(folder, { now, maxBytes }, log)
 }
 
 /** The folder that an url of LMDB stands for. */

@@ -9,7 +9,7 @@ const BODY_LIMIT = 16_384
 
 export default async function login (fastify: FastifyInstance): Promise<void> {
   const { hatcheck } = fastify
-  const { prefix } = hatcheck.config
+  const { base: prefix } = hatcheck.config
 
   fastify.get<{ Querystring: { next?: unknown } }>('/login', { schema: schemas.get }, (request, reply) => {
     const next = hatcheck.nextOf(request.query.next)

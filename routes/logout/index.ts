@@ -5,7 +5,7 @@ import { schemas } from './schemas.js'
 
 export default async function logout (fastify: FastifyInstance): Promise<void> {
   const { hatcheck } = fastify
-  const { prefix } = hatcheck.config
+  const { base: prefix, home } = hatcheck.config
 
   fastify.get('/logout', { schema: schemas.get, exposeHeadRoute: false }, async (request, reply) => {
     if (hatcheck.isUnasked(request)) return confirm(request, reply)
@@ -21,7 +21,7 @@ export default async function logout (fastify: FastifyInstance): Promise<void> {
     await request.logout()
     if (hatcheck.prefersJson(request)) return { user: null }
     hatcheck.leaveNotice(request, reply, 'logout')
-    return await reply.redirect(`${prefix}/`, 303)
+    return await reply.redirect(home, 303)
   }
 
   /** Another site led here, or the browser looks ahead: nothing changes until the user says so. */
@@ -30,7 +30,7 @@ export default async function logout (fastify: FastifyInstance): Promise<void> {
     return hatcheck.page(reply, {
       title: 'Log out',
       body: html`<h1>Log out?</h1><form method="post" action="${prefix}/logout"><button>Log out your account here</button></form>
-<p class="aside"><a href="${prefix}/">Stay logged in</a></p>`
+<p class="aside"><a href="${home}">Stay logged in</a></p>`
     })
   }
 }

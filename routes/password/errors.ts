@@ -1,8 +1,9 @@
 import { createError } from '@fastify/error'
+import { createUnavailable } from '../../plugins/common/unavailable.js'
 
 /** Not a 401, which a program takes for the end of its login: who asks is logged in, and may not do this. */
 export const WrongPasswordError = createError('HATCHECK_WRONG_PASSWORD', 'The current password is wrong.', 403)
 
 /** The password is another, and that the old one's sessions have ended cannot be said. */
-export const PasswordChangeUnfinishedError = createError('HATCHECK_PASSWORD_CHANGE_UNFINISHED',
-  'The password is changed, but the end of the other sessions is not confirmed: the session store cannot answer right now. Change it once more to end them.', 503)
+export const PasswordChangeUnfinishedError = createUnavailable('HATCHECK_PASSWORD_CHANGE_UNFINISHED',
+  'The password is changed, but the end of the other sessions is not confirmed: the session store cannot answer right now. Change it once more to end them.')

@@ -18,12 +18,13 @@ const BODY_LIMIT = 16_384
 /** Changing one's own password, where hatcheck keeps it. */
 export default async function password (fastify: FastifyInstance): Promise<void> {
   const { accounts, hatcheck, requireLogin } = fastify
-  const { prefix, passwordMinLength: minLength } = hatcheck.config
+  const { base: prefix, home, hasRoute, passwordMinLength: minLength } = hatcheck.config
+  const links = { prefix, home, hasLogout: hasRoute('logout') }
   if (accounts === undefined) return
 
   fastify.get('/password', { schema: schemas.get, onRequest: requireLogin }, async (request, reply) => {
     if (hatcheck.prefersJson(request)) return { minLength }
-    return hatcheck.page(reply, passwordPage({ prefix, name: nameOf(request), minLength }))
+    return hatcheck.page(reply, passwordPage({ ...links, name: nameOf(request), minLength }))
   })
 
   fastify.post('/password', { schema: schemas.post, onRequest: requireLogin, bodyLimit: BODY_LIMIT, errorHandler: showInForm }, async (request, reply) => {
@@ -38,7 +39,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     const ended = await endWithOldPassword(request, user)
     if (hatcheck.prefersJson(request)) return { ended }
     hatcheck.leaveNotice(request, reply, 'password')
-    return await reply.redirect(`${prefix}/`, 303)
+    return await reply.redirect(home, 303)
   })
 
   /** A new id for this session, and the end of all others: whoever has got in with the old password is out. */
@@ -46,7 +47,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     try {
       if (await hatcheck.admit(request, user, { permanent: request.session.permanent })) return await hatcheck.endOthers(request)
     } catch (error) {
-      throw Object.assign(new PasswordChangeUnfinishedError(), { cause: error, headers: { 'retry-after': '1', 'cache-control': 'no-store' } })
+      throw Object.assign(new PasswordChangeUnfinishedError(), { cause: error })
     }
     throw new LoginRequiredError()
   }
@@ -66,7 +67,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
       return
     }
     if ('headers' in error) reply.headers(error.headers as Record<string, string>)
-    hatcheck.page(reply.code(status), passwordPage({ prefix, name, minLength, error: { text, of } }))
+    hatcheck.page(reply.code(status), passwordPage({ ...links, name, minLength, error: { text, of } }))
   }
 }
 

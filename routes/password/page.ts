@@ -3,6 +3,9 @@ import type { Page } from '../../plugins/view/layout.js'
 
 export interface PasswordForm {
   prefix: string
+  /** Where it leads back to. */
+  home: string
+  hasLogout: boolean
   /** Whose password it is. */
   name: string
   minLength: number
@@ -11,7 +14,7 @@ export interface PasswordForm {
 }
 
 /** Every field is empty, also after an error: no page has a password in it. */
-export function passwordPage ({ prefix, name, minLength, error }: PasswordForm): Page {
+export function passwordPage ({ prefix, home, hasLogout, name, minLength, error }: PasswordForm): Page {
   const flaw = (of: 'current' | 'new'): string => error?.of === of ? ' aria-invalid="true"' : ''
   return {
     title: 'Change your password',
@@ -29,6 +32,6 @@ export function passwordPage ({ prefix, name, minLength, error }: PasswordForm):
 <input id="again" name="new_password_again" type="password" required autocomplete="new-password"!${flaw('new')}></div>
 <button>Change password</button>
 </form>
-<p class="aside muted">All your other sessions end. <a href="${prefix}/">Cancel</a> &middot; <a href="${prefix}/logout">Log out</a></p>`
+<p class="aside muted">All your other sessions end. <a href="${home}">Cancel</a>!${hasLogout ? html` &middot; <a href="${prefix}/logout">Log out</a>` : ''}</p>`
   }
 }

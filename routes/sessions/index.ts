@@ -15,14 +15,14 @@ type Target = { handle: string } | 'others'
 /** "My sessions": on which devices somebody is logged in, and an end to each of them. */
 export default async function sessions (fastify: FastifyInstance): Promise<void> {
   const { hatcheck } = fastify
-  const { prefix, now, lifetimes } = hatcheck.config
+  const { base: prefix, home, hasRoute, now, lifetimes } = hatcheck.config
   const onRequest = fastify.requireLogin
 
   fastify.get('/sessions', { schema: schemas.list, onRequest }, async (request, reply) => {
     const sessions = await list(request)
     if (hatcheck.prefersJson(request)) return { sessions: sessions.map(asJson) }
     const notice = hatcheck.takeNotice(request, reply)
-    return hatcheck.page(reply, sessionsPage({ prefix, sessions, now: now(), lifetimes, notice }))
+    return hatcheck.page(reply, sessionsPage({ prefix, home, hasLogout: hasRoute('logout'), sessions, now: now(), lifetimes, notice }))
   })
 
   fastify.delete<{ Params: { handle: string } }>('/sessions/:handle', { schema: schemas.end, onRequest, bodyLimit: BODY_LIMIT }, async (request, reply) => {
@@ -40,7 +40,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     if (hatcheck.prefersJson(request)) return { ended }
     if (request.user === null) {
       hatcheck.leaveNotice(request, reply, 'logout')
-      return await reply.redirect(`${prefix}/`, 303)
+      return await reply.redirect(home, 303)
     }
     hatcheck.leaveNotice(request, reply, target === 'others' ? 'others-ended' : 'session-ended')
     return await reply.redirect(`${prefix}/sessions`, 303)

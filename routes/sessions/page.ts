@@ -11,6 +11,9 @@ export type ListedSession = UserSession & {
 
 export interface SessionsPage {
   prefix: string
+  /** Where it leads back to. */
+  home: string
+  hasLogout: boolean
   sessions: readonly ListedSession[]
   /** The time, in ms. */
   now: number
@@ -18,7 +21,7 @@ export interface SessionsPage {
   notice: string | undefined
 }
 
-export function sessionsPage ({ prefix, sessions, now, lifetimes, notice }: SessionsPage): Page {
+export function sessionsPage ({ prefix, home, hasLogout, sessions, now, lifetimes, notice }: SessionsPage): Page {
   const isAlone = sessions.every(({ current }) => current)
   const [late, lateIfPermanent] = [lifetimes.browser, lifetimes.permanent].map((lifetime) => span(touchEvery(lifetime), Math.ceil))
   return {
@@ -27,19 +30,20 @@ export function sessionsPage ({ prefix, sessions, now, lifetimes, notice }: Sess
     // One form for all: each button says what is to end.
     body: html`<h1>My sessions</h1>
 <form method="post" action="${prefix}/sessions">
-<ul class="sessions" role="list">!${sessions.map((session) => item(session, prefix, now))}</ul>
+<ul class="sessions" role="list">!${sessions.map((session) => item(session, hasLogout ? `${prefix}/logout` : null, now))}</ul>
 !${isAlone ? '' : '<button name="others" value="1">End all other sessions</button>'}
 </form>
 !${isAlone ? '' : html`<p class="muted">Activity is noted now and then: "last seen" may be up to ${late} behind, and ${lateIfPermanent} where you stay signed in.</p>`}
-<p class="aside"><a href="${prefix}/">Back to the start</a></p>`
+<p class="aside"><a href="${home}">Back to the start</a></p>`
   }
 }
 
-function item ({ handle, client, address, createdAt, seenAt, permanent, current }: ListedSession, prefix: string, now: number): string {
+function item ({ handle, client, address, createdAt, seenAt, permanent, current }: ListedSession, logout: string | null, now: number): string {
   const seen = current ? 'In use now' : html`Last seen <time datetime="${iso(seenAt)}">${ago(seenAt, now)}</time>`
-  const button = current
-    ? html`<button class="quiet" formaction="${prefix}/logout">Log out</button>`
-    : html`<button class="quiet" name="handle" value="${handle}" aria-describedby="session-${handle}">End this session</button>`
+  // Without the route of a logout, the end of this session is one.
+  const button = current && logout !== null
+    ? html`<button class="quiet" formaction="${logout}">Log out</button>`
+    : html`<button class="quiet" name="handle" value="${handle}" aria-describedby="session-${handle}">${current ? 'Log out' : 'End this session'}</button>`
   return html`<li>
 <div id="session-${handle}"><h2>${client}!${current ? ' <span class="tag">this one</span>' : ''}</h2>
 <p class="muted">!${seen}<br>

@@ -70,12 +70,12 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
 
   /** A 401 is nothing for the audit log: every visit begins with one. */
   function askToLogIn (request: FastifyRequest, reply: FastifyReply): void {
-    const destination = isForwarded(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
+    const destination = hatcheck.config.hasRoute('login') && isForwarded(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
     if (destination === undefined) throw new LoginRequiredError()
     hatcheck.secureHeaders(request, reply)
     // An address with a host in it is none of an application here.
     const next = hatcheck.nextOf(String(destination).startsWith('/') ? destination : undefined)
-    reply.redirect(`${hatcheck.config.prefix}/login?next=${encodeURIComponent(next)}`, 303)
+    reply.redirect(`${hatcheck.config.base}/login?next=${encodeURIComponent(next)}`, 303)
   }
 
   /** Whether somebody who reads pages is waiting: a script could do nothing with the login page. */

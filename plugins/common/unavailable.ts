@@ -1,0 +1,13 @@
+import { createError, type FastifyErrorConstructor } from '@fastify/error'
+
+/**
+ * A class of errors that say: not now, but soon. Its answer is a 503 with Retry-After, whoever answers: hatcheck, the error
+ * handler of an application, or Fastify's own, which sends the headers that an error has.
+ *
+ * @param retrySeconds after which to ask again.
+ */
+export function createUnavailable<A extends unknown[] = []> (code: string, text: string, retrySeconds = 1): FastifyErrorConstructor<{ code: string }, A> {
+  const Unavailable = createError<A>(code, text, 503)
+  Object.assign(Unavailable.prototype, { headers: { 'retry-after': String(retrySeconds) } })
+  return Unavailable
+}

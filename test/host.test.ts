@@ -1,0 +1,435 @@
+import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOptions, type LightMyRequestResponse } from 'fastify'
+import { existsSync, readFileSync, readdirSync, symlinkSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { connect, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { hatcheck, hatcheckService, type HatcheckOptions, type RouteName } from '../app.js'
+import { ownFolder } from '../plugins/config/own-folder.js'
+import { checkout, run } from './fixtures/child.js'
+import { Client, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+
+const asBrowser = { accept: 'text/html' }
+const authenticate = (name: string, password: string): { name: string } | null => password === 'right' ? { name } : null
+const pages = { secretKey: testKey, sessionStore: 'memory:', routes: true, authenticate } satisfies HatcheckOptions
+const ALL: RouteName[] = ['home', 'login', 'logout', 'sessions', 'password', 'verify']
+
+/** The addresses in a page. */
+function addressesIn (body: string): string[] {
+  return [...body.matchAll(/(?:href|action|formaction)="(\/[^"]*)"/g)].map(([, address = '']) => address)
+}
+
+test('hatcheck in a scope that has it already is refused, with what to do', async (t) => {
+  const refused = { code: 'HATCHECK_CONFIG', message: /^hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes/ }
+  const options = { secretKey: testKey, sessionStore: 'memory:' }
+  const hosts: Record<string, (fastify: FastifyInstance) => unknown> = {
+    'twice, awaited': async (fastify) => {
+      await fastify.register(hatcheck, options)
+      await fastify.register(hatcheck, options)
+    },
+    'twice, not awaited': (fastify) => { fastify.register(hatcheck, options).register(hatcheck, { ...options, sessionCookieName: 'other' }) },
+    'in a child as well': async (fastify) => {
+      await fastify.register(hatcheck, options)
+      await fastify.register(async (scope) => { await scope.register(hatcheck, options) })
+    },
+    'in a child as well, not awaited': (fastify) => {
+      fastify.register(hatcheck, options)
+      fastify.register(async (scope) => { scope.register(hatcheck, options) }, { prefix: '/child' })
+    },
+    'in a child of a child': async (fastify) => {
+      await fastify.register(async (scope) => {
+        await scope.register(hatcheck, options)
+        await scope.register(async (inner) => { await inner.register(hatcheck, options) })
+      })
+    },
+    'the service beside it': async (fastify) => {
+      await fastify.register(hatcheck, options)
+      await fastify.register(hatcheckService, { ...options, mode: 'service' })
+    }
+  }
+  for (const [what, register] of Object.entries(hosts)) {
+    const fastify = newFastify(t)
+    await t.rejects(async () => {
+      await register(fastify)
+      await fastify.ready()
+    }, refused, what)
+  }
+  const fastify = newFastify(t)
+  await fastify.register(hatcheck, options)
+  await t.rejects(async () => { await fastify.register(hatcheck, options) }, refused, 'by register itself')
+})
+
+test('two scopes beside each other have sessions of their own', async (t) => {
+  const fastify = newFastify(t)
+  for (const name of ['one', 'two']) {
+    fastify.register(async (scope) => {
+      await scope.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', sessionCookieName: name })
+      scope.post('/login', async (request) => { await request.login(name) })
+      scope.get('/', async (request) => request.user?.name ?? 'nobody')
+    }, { prefix: `/${name}` })
+  }
+  fastify.get('/', async (request) => 'user' in request)
+  const client = new Client(fastify)
+  await client.send({ method: 'POST', url: '/one/login' })
+  t.equal((await client.get('/one')).body, 'one')
+  t.equal((await client.get('/two')).body, 'nobody')
+  await client.send({ method: 'POST', url: '/two/login' })
+  t.equal((await client.get('/one')).body, 'one')
+  t.equal((await client.get('/two')).body, 'two')
+  t.equal((await client.get('/')).body, 'false')
+})
+
+/** Where hatcheck is registered, and where its pages are then. */
+const places = [
+  { scope: '/app', prefix: '/auth', base: '/app/auth', home: '/app/auth/' },
+  { scope: '/app/', prefix: '/auth', base: '/app/auth', home: '/app/auth/' },
+  { scope: '/', prefix: '/auth', base: '/auth', home: '/auth/' },
+  { scope: 'app', prefix: '/auth/in', base: '/app/auth/in', home: '/app/auth/in/' },
+  { scope: '/a/b', base: '/a/b', home: '/a/b/' },
+  { scope: '/app/', base: '/app', home: '/app/' },
+  { scope: undefined, base: '', home: '/' },
+  { scope: '/app', routes: ['home', 'login', 'logout', 'sessions'], base: '/app', home: '/app/' },
+  { scope: '/app/', routes: ['home', 'login', 'logout', 'sessions'], base: '/app', home: '/app/' },
+  { scope: '/app', prefix: '/auth', routes: ['login', 'logout', 'sessions'], base: '/app/auth', home: '/app/' }
+] satisfies Array<{ scope: string | undefined, prefix?: string, routes?: RouteName[], base: string, home: string }>
+
+test('every address of the pages is where Fastify serves it, in scopes with a prefix', async (t) => {
+  for (const { base, home, scope: outer, ...options } of places) {
+    await t.test(`${JSON.stringify(options)} in ${outer}`, async (t) => {
+      const fastify = newFastify(t)
+      await fastify.register(async (scope) => {
+        await scope.register(hatcheck, { ...pages, ...options })
+        scope.get('/mine', { onRequest: scope.requireLogin }, async () => 'mine')
+      }, { ...outer !== undefined && { prefix: outer } })
+      const client = new Client(fastify)
+      const mine = `${home === '/' ? '' : base.slice(0, base.length - ('prefix' in options ? options.prefix.length : 0))}/mine`
+      const led = await client.get(`${mine}?a=1`, asBrowser)
+      t.equal(led.headers.location, `${base}/login?next=${encodeURIComponent(`${mine}?a=1`)}`)
+      const seen = [await client.get(String(led.headers.location), asBrowser), await client.get(`${base}/login`, asBrowser), await client.post(`${base}/login`, { client_name: 'x'.repeat(20_000) }, asBrowser)]
+      t.match(seen[0]?.body, `value="${mine}?a&#61;1"`)
+      const login = await client.post(`${base}/login`, { client_name: 'Harry', password: 'right' }, asBrowser)
+      t.equal(login.headers.location, home)
+      t.match([login.headers['set-cookie']].flat().find((line) => line?.startsWith('hatcheck-notice')), `Path=${base || '/'};`)
+      seen.push(await client.get(`${base}/sessions`, asBrowser), await client.get(`${base}/logout`, { ...asBrowser, 'sec-fetch-site': 'cross-site' }))
+      if (home === `${base}/` && ('prefix' in options || 'routes' in options)) seen.push(await client.get(home, asBrowser))
+      for (const { statusCode, body } of seen) {
+        t.ok([200, 413].includes(statusCode), `${statusCode}`)
+        for (const address of addressesIn(body)) t.ok(address === home || address.startsWith(`${base}/`), address)
+      }
+      t.equal((await client.post(`${base}/logout`, {}, asBrowser)).headers.location, home)
+    })
+  }
+})
+
+test('a host starts and serves whatever its router is told', async (t) => {
+  const routers: FastifyServerOptions[] = [
+    { routerOptions: { ignoreTrailingSlash: true } }, { routerOptions: { ignoreDuplicateSlashes: true } }, { routerOptions: { caseSensitive: false } }, { exposeHeadRoutes: false },
+    { routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, caseSensitive: false }, exposeHeadRoutes: false }, {}
+  ]
+  for (const server of routers) {
+    for (const options of [{}, { prefix: '/auth' }, { prefix: '/auth', routes: ALL }, { routes: ALL }]) {
+      for (const outer of ['', '/app', '/app/']) {
+        const what = `${JSON.stringify(server)} ${JSON.stringify(options)} ${outer}`
+        const fastify = newFastify(t, { ...server, logger: false })
+        await fastify.register(async (scope) => { await scope.register(hatcheck, { ...pages, ...options }) }, { prefix: outer })
+        const base = `${outer.replace(/\/$/, '')}${'prefix' in options ? options.prefix : ''}`
+        t.equal((await fastify.inject({ url: `${base}/login`, headers: asBrowser })).statusCode, 200, what)
+        t.equal((await fastify.inject({ method: 'POST', url: `${base}/logout` })).statusCode, 303, what)
+        const isServed = 'prefix' in options || 'routes' in options
+        t.equal((await fastify.inject(`${base}/`)).statusCode, isServed ? 200 : 404, what)
+        await fastify.close()
+      }
+    }
+  }
+})
+
+test('the methods that hatcheck does not take are the application\'s', async (t) => {
+  for (const prefix of ['', '/auth']) {
+    const fastify = newFastify(t)
+    fastify.setNotFoundHandler((_request, reply) => reply.code(404).send('the host has nothing'))
+    await fastify.register(hatcheck, { ...pages, prefix })
+    fastify.delete(`${prefix}/login`, async () => 'the host')
+    fastify.options('*', async (_request, reply) => await reply.code(204).header('access-control-allow-origin', 'https://app.example.com').send())
+    t.equal((await fastify.inject({ method: 'DELETE', url: `${prefix}/login` })).body, 'the host')
+    t.equal((await fastify.inject({ method: 'PUT', url: `${prefix}/login` })).body, 'the host has nothing')
+    t.match((await fastify.inject({ method: 'OPTIONS', url: `${prefix}/login` })).headers, { 'access-control-allow-origin': 'https://app.example.com' })
+  }
+})
+
+test('an application chooses its pages, and the start page without a prefix is its own', async (t) => {
+  const served = async (options: Partial<HatcheckOptions>): Promise<string[]> => {
+    const fastify = newFastify(t, { logger: false })
+    await fastify.register(hatcheck, { ...pages, ...options } as HatcheckOptions)
+    const found: string[] = []
+    for (const route of ALL) {
+      const url = `${options.prefix ?? ''}/${route === 'home' ? '' : route}`
+      if ((await fastify.inject(url)).statusCode !== 404) found.push(route)
+    }
+    await fastify.close()
+    return found
+  }
+  const own = { authenticate: undefined }
+  t.same(await served({ routes: false }), [])
+  t.same(await served({ routes: [] }), [])
+  t.same(await served({ routes: true, ...own }), ['login', 'logout', 'sessions', 'password', 'verify'])
+  t.same(await served({ routes: true, prefix: undefined, ...own }), ['login', 'logout', 'sessions', 'password', 'verify'])
+  t.same(await served({ routes: true, prefix: '/auth', ...own }), ALL)
+  t.same(await served({ routes: true, prefix: '/auth' }), ALL.filter((route) => route !== 'password'), 'no password without accounts')
+  t.same(await served({ routes: ALL, ...own }), ALL)
+  t.same(await served({ routes: ['home'] }), ['home'])
+  t.same(await served({ routes: ['home', 'home'], prefix: '/auth' }), ['home'])
+  t.same(await served({ routes: ['login', 'logout'], prefix: '/auth' }), ['login', 'logout'])
+  for (const route of ALL) t.same(await served({ routes: [route], ...own }), [route])
+
+  const before = newFastify(t)
+  before.get('/', async () => 'mine')
+  await before.register(hatcheck, pages)
+  t.equal((await before.inject('/')).body, 'mine')
+  const after = newFastify(t)
+  await after.register(hatcheck, { ...pages, prefix: '' })
+  after.get('/', async () => 'mine')
+  t.equal((await after.inject('/')).body, 'mine')
+})
+
+test('no page leads to one that is not served', async (t) => {
+  const lists: RouteName[][] = [...ALL.map((route) => ALL.filter((other) => other !== route)), ['home'], ['login'], ['sessions', 'login'], ['login', 'home']]
+  for (const routes of lists) {
+    const fastify = await buildHost(t, { routes, prefix: '/auth', authenticate: undefined, signup: 'open', passwordMinLength: 8 }, { logger: false })
+    fastify.get('/', async () => 'the start page of the host')
+    fastify.get('/mine', { onRequest: fastify.requireLogin }, async () => 'mine')
+    fastify.post('/in', async (request) => { await request.login('Harry') })
+    const has = (route: RouteName): boolean => routes.includes(route)
+    const home = has('home') ? '/auth/' : '/'
+    const client = new Client(fastify)
+    const missing = new Set<string>()
+    const look = async (url: string): Promise<void> => {
+      const { body, headers: { location } } = await client.get(url, { ...asBrowser, 'sec-fetch-site': 'cross-site' })
+      for (const address of [...addressesIn(body), ...location === undefined ? [] : [String(location)]]) {
+        if ((await fastify.inject({ url: address, headers: { ...asBrowser, 'sec-fetch-site': 'cross-site', cookie: client.cookieHeader } })).statusCode === 404) missing.add(address)
+      }
+    }
+    const anonymous = await client.get('/mine', asBrowser)
+    t.equal(anonymous.statusCode, has('login') ? 303 : 401)
+    for (const who of ['nobody', 'Harry']) {
+      if (who === 'Harry') await client.send({ method: 'POST', url: '/in' })
+      for (const route of routes) await look(route === 'home' ? '/auth/' : `/auth/${route}`)
+      await look('/auth/no/such/page')
+    }
+    t.same([...missing], [], `with ${routes.join(', ')}`)
+    if (has('sessions') && !has('logout')) {
+      const { sessions: [{ handle }] } = (await client.get('/auth/sessions', { accept: 'application/json' })).json()
+      t.match((await client.get('/auth/sessions', asBrowser)).body, `value="${handle}"`)
+      t.equal((await client.post('/auth/sessions', { handle }, asBrowser)).headers.location, home, 'a session is ended without the route of a logout')
+      t.equal((await client.get('/mine')).statusCode, 401)
+    }
+    if (has('login')) t.match((await new Client(fastify).get('/auth/login', { accept: 'application/json' })).json(), { next: home })
+    await fastify.close()
+  }
+})
+
+test('a store of its own needs authenticate where a page checks passwords', async (t) => {
+  const { openStore } = await import('./watched-store.js')
+  const host = async (routes: RouteName[] | boolean): Promise<void> => { await (await buildHost(t, { sessionStore: openStore(t, 'memory:'), routes })).ready() }
+  for (const routes of [true, ['login'], ['sessions', 'logout']] as Array<boolean | RouteName[]>) await t.rejects(host(routes), { code: 'HATCHECK_CONFIG', message: /^authenticate is required beside routes/ })
+  await t.resolves(host(['logout', 'verify']))
+  await t.resolves(host(['home']))
+})
+
+test('Strict-Transport-Security is the application\'s, and an option of the service', async (t) => {
+  const https = { headers: { 'x-forwarded-proto': 'https' } }
+  const host = newFastify(t, { trustProxy: true })
+  host.addHook('onRequest', async (_request, reply) => { reply.header('strict-transport-security', 'max-age=300') })
+  await host.register(hatcheck, { ...pages, prefix: '/auth' })
+  t.equal((await host.inject({ url: '/auth/login', ...https })).headers['strict-transport-security'], 'max-age=300')
+  const bare = newFastify(t, { trustProxy: true })
+  await bare.register(hatcheck, { ...pages, prefix: '/auth' })
+  for (const url of ['/auth/', '/auth/login', '/auth/verify', '/auth/sessions']) t.equal((await bare.inject({ url, ...https })).headers['strict-transport-security'], undefined, url)
+
+  for (const [hsts, header] of [[undefined, 'max-age=31536000; includeSubDomains'], ['subdomains', 'max-age=31536000; includeSubDomains'], ['host', 'max-age=31536000'], ['off', undefined]] as const) {
+    const service = newFastify(t, { trustProxy: true })
+    await service.register(hatcheckService, { mode: 'service', secretKey: testKey, sessionStore: 'memory:', hsts })
+    t.equal((await service.inject({ url: '/login', ...https })).headers['strict-transport-security'], header, String(hsts))
+    t.equal((await service.inject('/login')).headers['strict-transport-security'], undefined, 'not on http')
+  }
+})
+
+test('nothing is injected and nothing listens while it starts', async (t) => {
+  const { Server } = await import('node:net')
+  const calls: string[] = []
+  const { listen } = Server.prototype
+  t.teardown(() => { Server.prototype.listen = listen })
+  Server.prototype.listen = function (...args: unknown[]) {
+    calls.push('listen')
+    return Reflect.apply(listen, this, args)
+  }
+  const inject = createRequire(createRequire(import.meta.url).resolve('fastify')).resolve('light-my-request')
+  const loaded = (): boolean => inject in createRequire(import.meta.url).cache
+  const before = loaded()
+  for (const register of [async (fastify: FastifyInstance) => { await fastify.register(hatcheck, { ...pages, prefix: '/auth' }) },
+    async (fastify: FastifyInstance) => { await fastify.register(hatcheckService, { mode: 'service', secretKey: testKey, sessionStore: 'memory:' }) }]) {
+    const fastify = Fastify() as unknown as FastifyInstance
+    await register(fastify)
+    await fastify.ready()
+    await fastify.close()
+  }
+  t.same(calls, [])
+  t.equal(loaded(), before)
+})
+
+test('a folder that is not hatcheck\'s own is never loaded', async (t) => {
+  const refused = { code: 'HATCHECK_CONFIG', message: /^hatcheck cannot find its own files.*: it has been bundled\. It must stay external in the bundler \(esbuild: external: \['hatcheck'\]\)/ }
+  const folder = t.testdir({
+    'package.json': '{"name":"host"}',
+    plugins: { config: {} },
+    fake: { 'package.json': '{"name":"hatcheck"}' },
+    broken: { 'package.json': '{', plugins: { config: {} } }
+  })
+  for (const other of [undefined, folder, join(folder, 'plugins'), join(folder, 'fake'), join(folder, 'broken'), join(folder, 'missing')]) t.throws(() => ownFolder(other), refused, String(other))
+  t.equal(ownFolder(checkout), checkout)
+})
+
+test('a bundle of a host says that hatcheck must stay external, and loads nothing of the host', async (t) => {
+  const { build } = createRequire(import.meta.url)('esbuild') as { build (options: object): Promise<unknown> }
+  for (const [format, extension] of [['esm', 'mjs'], ['cjs', 'cjs']] as const) {
+    const folder = t.testdir({
+      'package.json': '{"name":"host","type":"module"}',
+      'host.js': `import Fastify from 'fastify'
+import hatcheck from ${JSON.stringify(join(checkout, 'dist/app.js'))}
+const app = Fastify()
+app.register(hatcheck, { secretKey: '${testKey}', sessionStore: 'memory:', routes: true, prefix: '/auth', authenticate: () => null })
+app.ready().then(() => { console.log('it starts') }, ({ code, message }) => { console.log(code, message) })
+`,
+      out: {
+        plugins: { config: { 'index.js': 'import { writeFileSync } from \'node:fs\'\nwriteFileSync(new URL(\'loaded\', import.meta.url), \'\')\nexport default async () => {}\n' } },
+        routes: { 'mine.js': 'import { writeFileSync } from \'node:fs\'\nwriteFileSync(new URL(\'loaded\', import.meta.url), \'\')\nexport default async () => {}\n' }
+      }
+    })
+    symlinkSync(join(checkout, 'node_modules'), join(folder, 'node_modules'))
+    const outfile = join(folder, 'out', `bundle.${extension}`)
+    const banner = format === 'esm' ? { banner: { js: 'import { createRequire } from \'node:module\'; const require = createRequire(import.meta.url)' } } : {}
+    await build({ entryPoints: [join(folder, 'host.js')], bundle: true, platform: 'node', format, outfile, logLevel: 'silent', external: ['lmdb', '@node-rs/argon2'], ...banner })
+    const { stdout, stderr, code } = await run(process.execPath, [outfile], folder)
+    t.match(stdout, /^HATCHECK_CONFIG hatcheck cannot find its own files.*must stay external/, `${format} ${stderr}`)
+    t.equal(code, 0)
+    const files = readdirSync(join(folder, 'out'), { recursive: true }).map(String)
+    t.same(files.filter((file) => file.endsWith('loaded')), [], 'nothing of the host was loaded')
+  }
+})
+
+/** What a request over a connection of its own is answered with: its status, and the session cookie. */
+async function raw (fastify: FastifyInstance, lines: string[]): Promise<{ status: number, cookie: string | undefined, text: string }> {
+  const { port } = fastify.server.address() as AddressInfo
+  const text = await new Promise<string>((resolve, reject) => {
+    let received = ''
+    const socket = connect(port, '127.0.0.1', () => { socket.write(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`) })
+    socket.on('data', (data) => { received += String(data) }).on('close', () => { resolve(received) }).on('error', reject)
+  })
+  return { status: Number(text.slice(9, 12)), cookie: /^set-cookie: ((?:__Host-)?hatcheck=.*)$/mi.exec(text)?.[1], text }
+}
+
+const SIGNS = ['Forwarded: for=192.0.2.1', 'Via: 1.1 proxy', 'X-Forwarded-For: 192.0.2.1', 'X-Forwarded-Proto: https', 'X-Forwarded-Host: app.example.com', 'X-Forwarded-Ssl: on', 'X-Real-IP: 192.0.2.1', 'X-Client-IP: 192.0.2.1',
+  'X-Cluster-Client-IP: 192.0.2.1', 'True-Client-IP: 192.0.2.1', 'CF-Connecting-IP: 192.0.2.1', 'CF-Ray: 1', 'CF-Visitor: {"scheme":"https"}', 'CDN-Loop: cloudflare', 'Fastly-Client-IP: 192.0.2.1', 'X-Original-URI: /', 'X-Original-Host: a', 'X-Envoy-External-Address: 192.0.2.1',
+  'X-Amzn-Trace-Id: Root=1', 'X-ARR-SSL: 2048', 'Front-End-Https: on', 'X-Scheme: https', 'X-ProxyUser-Ip: 192.0.2.1', 'Fly-Client-IP: 192.0.2.1', 'X-Azure-ClientIP: 192.0.2.1']
+
+test('what came through a proxy gets no cookie for plain http, whatever the Host says', async (t) => {
+  const HOST = 'Host: 127.0.0.1:3000'
+  for (const sessionCookieSecure of [undefined, 'auto'] as const) {
+    const fastify = await buildHost(t, { sessionCookieSecure })
+    fastify.get('/login', async (request) => { await request.login('Harry') })
+    fastify.get('/visit', async (request) => { request.session.set('n' as never, 1 as never) })
+    await fastify.listen({ host: '127.0.0.1', port: 0 })
+    for (const path of ['/login', '/visit']) {
+      const fine = await raw(fastify, [`GET ${path} HTTP/1.1`, HOST, 'User-Agent: x', 'Accept: */*', 'X-Requested-With: XMLHttpRequest', 'X-Request-Id: 1', 'X-Client-Version: 2'])
+      t.equal(fine.status, 200, 'a developer at this machine')
+      t.match(fine.cookie, /^hatcheck=/)
+      for (const [first = '', ...rest] of [[`GET ${path} HTTP/1.0`, HOST], ...SIGNS.map((sign) => [`GET ${path} HTTP/1.1`, HOST, sign]), ...SIGNS.map((sign) => [`GET ${path} HTTP/1.1`, HOST, sign.toLowerCase()])]) {
+        const { status, cookie, text } = await raw(fastify, [first, ...rest])
+        t.equal(status, 400, `${String(sessionCookieSecure)}: ${first} ${rest.join(' ')}`)
+        t.equal(cookie, undefined)
+        t.match(text, /set trustProxy of Fastify.*sessionCookieSecure to false/)
+        t.notMatch(text, /TRUST_PROXY|SESSION_COOKIE_SECURE/)
+      }
+    }
+    for (const host of ['app.example.com', '192.168.1.20:3000']) {
+      const { status, cookie } = await raw(fastify, ['GET /login HTTP/1.1', `Host: ${host}`])
+      t.equal(status, sessionCookieSecure === undefined ? 400 : 200, host)
+      t.match(cookie ?? '', sessionCookieSecure === undefined ? /^$/ : /^hatcheck=/)
+    }
+  }
+})
+
+test('a proxy that Fastify trusts says how the user is connected', async (t) => {
+  const fastify = await buildHost(t, {}, { trustProxy: '127.0.0.1' })
+  fastify.get('/login', async (request) => { await request.login('Harry') })
+  const login = async (headers: Record<string, string>, request: InjectOptions = {}): Promise<LightMyRequestResponse> => await fastify.inject({ url: '/login', headers: { host: 'localhost:3000', ...headers }, ...request })
+  t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'https' })), /^__Host-hatcheck=.*; Secure/)
+  t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' })), /^hatcheck=/, 'http, for a developer with a proxy')
+  t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', 'x-forwarded-host': 'app.example.com' })).statusCode, 400, 'http, for a site')
+  t.equal((await login({ 'x-forwarded-for': '192.0.2.1' })).statusCode, 400, 'one that does not say')
+  t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' }, { remoteAddress: '192.0.2.7' })).statusCode, 400, 'one that is not trusted')
+})
+
+test('the service on loopback decides as an application does, in its own words', async (t) => {
+  const { readEnvironment } = await import('../plugins/config/environment.js')
+  for (const SESSION_COOKIE_SECURE of [undefined, 'auto']) {
+    const { options, mode } = readEnvironment({ SECRET_KEY: testKey, SIGNUP: 'open', SESSION_STORE: 'memory:', SESSION_COOKIE_SECURE })
+    const fastify = newFastify(t)
+    await fastify.register(hatcheckService, { ...options, mode })
+    const login = async (headers: Record<string, string>): Promise<LightMyRequestResponse> => await new Client(fastify).post('/login', { client_name: 'Harry', password: 'correct horse battery' }, headers)
+    t.match(sessionCookieOf(await login({ host: 'localhost:3000' })), /^hatcheck=/)
+    for (const sign of SIGNS) {
+      const [name = '', value = ''] = sign.split(': ')
+      const refused = await login({ host: 'localhost:3000', [name]: value })
+      t.equal(refused.statusCode, 400, sign)
+      t.match(refused.json(), { code: 'HATCHECK_INSECURE_TRANSPORT', detail: /TRUST_PROXY.*SESSION_COOKIE_SECURE=false/ })
+      t.equal(refused.headers['set-cookie'], undefined)
+    }
+  }
+})
+
+/** What throws them says it. */
+const WITHOUT = new Set(['StoreUnavailableError', 'LogoutUnconfirmedError'])
+
+test('every 503 says when to ask again, whoever answers', async (t) => {
+  const classes = new Map<string, new (...args: unknown[]) => Error & { statusCode?: number, headers?: Record<string, string> }>()
+  for (const folder of ['plugins', 'routes']) {
+    for (const file of readdirSync(join(checkout, folder), { recursive: true }).map(String).filter((file) => file.endsWith('.ts'))) {
+      for (const [name, value] of Object.entries(await import(join(checkout, folder, file)) as Record<string, unknown>)) {
+        if (name.endsWith('Error') && typeof value === 'function') classes.set(name, value as never)
+      }
+    }
+  }
+  const fastify = Fastify() as unknown as FastifyInstance
+  fastify.get<{ Params: { name: string } }>('/:name', async (request) => { throw new (classes.get(request.params.name) as new () => Error)() })
+  t.teardown(() => fastify.close())
+  const seen: string[] = []
+  for (const name of classes.keys()) {
+    const { statusCode, headers } = await fastify.inject(`/${name}`)
+    if (statusCode !== 503 || WITHOUT.has(name)) continue
+    seen.push(name)
+    t.match(headers['retry-after'], /^[1-9]\d*$/, name)
+  }
+  for (const name of ['StoppingError', 'OverloadedError', 'BusyError', 'StoreFullError', 'PasswordChangeUnfinishedError']) t.ok(seen.includes(name), name)
+})
+
+test('Git ignores the data folder that hatcheck makes, and no other', async (t) => {
+  const folder = t.testdir({ there: { 'mine.txt': 'mine' }, empty: {} })
+  const open = async (options: object): Promise<void> => { await (await buildHost(t, { ...options } as never, { logger: false })).close() }
+  await open({ sessionStore: 'lmdb:', dataDir: join(folder, 'data') })
+  t.equal(readFileSync(join(folder, 'data/.gitignore'), 'utf8'), '*\n')
+  await open({ sessionStore: `lmdb:${join(folder, 'some/where')}` })
+  t.equal(readFileSync(join(folder, 'some/where/.gitignore'), 'utf8'), '*\n')
+  t.notOk(existsSync(join(folder, 'some/.gitignore')))
+  await open({ sessionStore: 'lmdb:', dataDir: join(folder, 'there') })
+  t.notOk(existsSync(join(folder, 'there/.gitignore')))
+  await open({ sessionStore: `lmdb:${join(folder, 'empty')}` })
+  t.notOk(existsSync(join(folder, 'empty/.gitignore')))
+  await open({ sessionStore: 'lmdb:', dataDir: join(folder, 'data') })
+})
+
+test('a data folder that cannot be written is told by the options of the application', async (t) => {
+  const folder = t.testdir({ file: 'not a folder' })
+  for (const options of [{ dataDir: join(folder, 'file/data'), sessionStore: 'lmdb:' }, { sessionStore: `lmdb:${join(folder, 'file/lmdb')}` }]) {
+    await t.rejects(buildHost(t, options), { code: 'HATCHECK_CONFIG', message: /^The data folder cannot be written \(dataDir, sessionStore\): / })
+  }
+})
