@@ -500,7 +500,7 @@ test('values that are no plain JSON are refused, and plain ones of any origin ar
   }
   await run((session) => { session['held'] = {} })
   for (const [value] of refused) {
-    const { response } = await run((session) => { session['held'].within = value })
+    const { response } = await run((session) => { session['held'].within = [value] })
     t.match(response.json(), { statusCode: 500, code: 'HATCHECK_SESSION_VALUE' }, 'within a value that is held')
   }
 })
