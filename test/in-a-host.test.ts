@@ -234,12 +234,13 @@ test('the cookie and the session of a request cannot be replaced', async (t) => 
     'request.user = null': [/request\.logout\(\)/, (request) => { request['user'] = null }],
     "request.user = 'Sally'": [/request\.login\(\)/, (request) => { request['user'] = 'Sally' }]
   }
-  for (const [what, [rule, mistake]] of Object.entries(mistakes)) app.get(`/${encodeURIComponent(what)}`, async (request) => {
+  app.get<{ Params: { at: string } }>('/:at', async (request) => {
+    const [what, [rule, mistake]] = Object.entries(mistakes)[Number(request.params.at)] as [string, [RegExp, (request: Bag) => unknown]]
     await request.login('Harry')
     t.throws(() => mistake(request as unknown as Bag), { code: 'HATCHECK_UNSUPPORTED', message: rule }, what)
     return [request.user?.name, bagOf(request)['client_name'], bagOf(request)['cookie'].httpOnly, bagOf(request)['cookie'].maxAge]
   })
-  for (const what of Object.keys(mistakes)) t.same((await app.inject(`/${encodeURIComponent(encodeURIComponent(what))}`)).json(), ['Harry', 'Harry', true, null], what)
+  for (const [at, what] of Object.keys(mistakes).entries()) t.same((await app.inject(`/${at}`)).json(), ['Harry', 'Harry', true, null], what)
 })
 
 test('a scope may decorate its requests with the names of hatcheck', async (t) => {
@@ -450,8 +451,8 @@ test('the guard is one of several', async (t) => {
   })
   for (const headers of [PAGE, JSON_ONLY]) {
     for (const url of ['/first', '/second']) {
-      const let_in = await app.inject({ url, headers: { ...headers, 'x-api-key': 'right' } })
-      t.match([let_in.statusCode, let_in.body, let_in.headers.location], [200, SECRET, undefined], url)
+      const letIn = await app.inject({ url, headers: { ...headers, 'x-api-key': 'right' } })
+      t.match([letIn.statusCode, letIn.body, letIn.headers.location], [200, SECRET, undefined], url)
     }
     const own = await app.inject({ url: '/401', headers: { ...headers, 'x-api-key': 'right' } })
     t.match([own.statusCode, own.body, own.headers.location], [401, 'of the handler', undefined])

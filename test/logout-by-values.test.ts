@@ -174,12 +174,14 @@ async function promises (t: Test, open: () => Promise<SessionStore> | SessionSto
       const store = await open()
       const writes: StoreCall[] = ['patch', 'replace']
       let pause: ReturnType<typeof stop> | null = null
-      const { app, client, told, run } = await setting(t, { sessionStore: watched(store, (call) => {
-        if (!writes.includes(call) || pause === null) return
-        const held = pause
-        pause = null
-        return held.here()
-      }, store.sync) })
+      const { app, client, told, run } = await setting(t, {
+        sessionStore: watched(store, (call) => {
+          if (!writes.includes(call) || pause === null) return
+          const held = pause
+          pause = null
+          return held.here()
+        }, store.sync)
+      })
       await run(begin)
       const write: Ending = (_request, session) => { session['seen'] = true }
       const leave: Ending = (_request, session) => leaves ? session['pop']('client_name') : session['clear']()

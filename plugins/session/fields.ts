@@ -49,7 +49,7 @@ function pad (number: number, length: number): string {
  * @throws SessionValueError naming the place where JSON would lose something.
  */
 export function toJson (key: string, value: unknown): string {
-  if (typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)
+  if (typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)) return JSON.stringify(value)
   try {
     return JSON.stringify(value, function (this: any, name, inner: unknown) {
       const isElement = name === '' || Array.isArray(this)

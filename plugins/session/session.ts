@@ -348,8 +348,9 @@ export class Session {
 
   #commitValues (): MaybePromise<void> {
     if (this.#failure !== undefined || !this.#isLoaded) return
-    if (!this.isModified) return this.#noteActivity()
-    const cut = this.#values.cut()
+    const difference = this.#values.isPristine ? null : this.#values.difference()
+    if (!this.#isChanged(difference)) return this.#noteActivity()
+    const cut = this.#values.cut('all', difference ?? undefined)
     return this.#store(cut).then((lives) => {
       if (lives) return
       this.#values.landed(cut, {})
@@ -369,10 +370,12 @@ export class Session {
   }
 
   get isModified (): boolean {
+    return this.#isChanged(this.#values.isPristine ? null : this.#values.difference())
+  }
+
+  #isChanged (difference: ReturnType<Values['difference']> | null): boolean {
     if (this.#stored !== null && this.#stored.record.permanent !== this.permanent) return true
-    if (this.#values.isPristine) return false
-    const { set, remove } = this.#values.difference()
-    return remove.length > 0 || Object.keys(set).length > 0
+    return difference !== null && (difference.remove.length > 0 || Object.keys(difference.set).length > 0)
   }
 
   /** Writes a cut. False: the session has ended. */

@@ -1,6 +1,6 @@
 import { RESERVED } from './facade.js'
 import { OWN_PREFIX, fromJson, toJson } from './fields.js'
-import type { SessionChanges, SessionFields } from './store.js'
+import type { SessionFields } from './store.js'
 
 /** Which values a call takes along. */
 export type Keep = 'all' | readonly string[]
@@ -13,6 +13,12 @@ export interface Cut {
   remove: Set<string>
   /** What was set, to be put back if the call fails. */
   readonly live: ReadonlyMap<string, unknown> | null
+}
+
+/** What has to be set and removed in the store. */
+interface Difference {
+  set: Record<string, string>
+  remove: string[]
 }
 
 const REMOVED = Symbol('removed')
@@ -106,7 +112,7 @@ export class Values {
    * @param keys the keys that matter; null is all of them.
    * @throws SessionValueError
    */
-  difference (keys: ReadonlySet<string> | null = null): Pick<SessionChanges, 'set' | 'remove'> {
+  difference (keys: ReadonlySet<string> | null = null): Difference {
     const set: Record<string, string> = {}
     const remove: string[] = []
     for (const [key, value] of this.#live ?? []) {
@@ -123,11 +129,12 @@ export class Values {
   /**
    * Takes the changes so far, for a call to write. It ends with {@link landed} or {@link returned}.
    *
+   * @param difference if it is known already.
    * @throws SessionValueError, and nothing is taken.
    */
-  cut (keep: Keep = 'all'): Cut {
+  cut (keep: Keep = 'all', difference?: Difference): Cut {
     const keys = keep === 'all' ? null : new Set(keep)
-    const { set, remove } = this.difference(keys)
+    const { set, remove } = difference ?? this.difference(keys)
     const cut: Cut = { keep: keys, set, remove: new Set(remove), live: this.#live }
     this.#cuts.push(cut)
     if (this.#live !== null) {
