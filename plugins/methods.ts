@@ -1,5 +1,5 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import { METHODS } from 'node:http'
 

@@ -60,7 +60,7 @@ async function host (t: Test, routes: (fastify: FastifyInstance) => void, { stor
   before(fastify)
   const sessions = openStore(t, 'memory:')
   const sessionStore = store === 'memory, at once' ? sessions : watched(sessions, async () => { await sleep(1) }, false)
-  await fastify.register(hatcheck, { sessionStore, secretKey: testKey, ...options })
+  await fastify.register(hatcheck, { sessionStore, secretKey: testKey, ...options } as never)
   fastify.get('/in/:name', async (request) => {
     await request.login((request.params as { name: string }).name)
     return 'in'

@@ -21,9 +21,9 @@ import { Writer } from './write.js'
 declare module 'fastify' {
   interface Session {
     /** The name of the user who is logged in; `request.login` sets it. */
-    client_name?: string
+    client_name?: string | undefined
     /** When the user logged in, in ms since the epoch; `request.login` sets it. */
-    authenticatedAt?: number
+    authenticatedAt?: number | undefined
   }
   interface FastifyInstance {
     /** The sessions of every user. */
@@ -104,11 +104,11 @@ export default fp(async function session (fastify) {
     take: ({ ticket }, prefix) => guarded('take', () => store.take(ticket.key, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     sendCookie,
-    describeCookie: (session) => describeCookie(profileOf(session.request), lifetimeOf(session))
+    describeCookie: (session) => describeCookie(profileOf(session.request), now(), lifetimeOf(session))
   }
 
   fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
-  fastify.decorateRequest('session', accessors('session', facadeOf))
+  fastify.decorateRequest('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
   // Plain functions: the promise of a call says by itself whether somebody waits for it.
   fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {
     return sessionFor(this).loadAnew(() => sessionOf(this).facade)
@@ -339,12 +339,12 @@ export default fp(async function session (fastify) {
  * A getter, and a setter for a scope that decorates its requests with the same name: Fastify sets such a decoration on
  * each request before any hook runs. Later on, setting it is a mistake.
  */
-export function accessors<T> (name: string, get: (request: FastifyRequest) => T): { getter (): T, setter (value: T): void } {
+export function accessors<T> (name: `request.${string}`, get: (request: FastifyRequest) => T, rule: string): { getter (): T, setter (value: T): void } {
   return {
     getter (this: FastifyRequest) { return get(this) },
     setter (this: Holder, value: T) {
-      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, `request.${name} cannot be replaced`)
-      Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true })
+      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, rule)
+      Object.defineProperty(this, name.slice('request.'.length), { value, writable: true, enumerable: true, configurable: true })
     }
   } as never
 }

@@ -102,7 +102,7 @@ function isPrivate (cacheControl: unknown): boolean {
   return cacheControl === 'no-store' || (cacheControl !== undefined && /(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i.test(String(cacheControl)))
 }
 
-/** The session cookie as it is sent. Assigning to a member throws: configuration and `session.permanent` decide the cookie. */
+/** The session cookie as it is sent. Changing it throws: configuration and `session.permanent` decide the cookie. */
 export interface CookieDescription {
   readonly path: string
   readonly domain?: string
@@ -120,18 +120,24 @@ export interface CookieDescription {
 /**
  * Describes the cookie of a session.
  *
+ * @param now in ms since the epoch.
  * @param lifetime of a permanent session, in ms; null for one that ends with the browser.
  */
-export function describeCookie ({ attributes }: CookieProfile, lifetime: { whole: number, left: number } | null): CookieDescription {
+export function describeCookie ({ attributes }: CookieProfile, now: number, lifetime: { whole: number, left: number } | null): CookieDescription {
   const members = {
     ...attributes,
     originalMaxAge: lifetime?.whole ?? null,
     maxAge: lifetime?.left ?? null,
-    expires: lifetime === null ? null : new Date(Date.now() + lifetime.left)
+    expires: lifetime === null ? null : new Date(now + lifetime.left)
   }
-  return Object.defineProperties({}, Object.fromEntries(Object.entries(members).map(([name, value]) => [name, {
-    enumerable: true,
-    get: () => value,
-    set () { throw new UnsupportedError(`cookie.${name} = …`, 'configuration decides the cookie; use session.permanent for a longer life') }
-  }]))) as CookieDescription
+  return new Proxy(members, { defineProperty: refuseChange, deleteProperty: refuseChange }) as CookieDescription
+}
+
+function refuseChange (_cookie: object, name: string | symbol): never {
+  throw cookieUnsupported(`session.cookie.${String(name)} = …`)
+}
+
+/** @param what the application has tried */
+export function cookieUnsupported (what: string): Error {
+  return new UnsupportedError(what, 'configuration decides the cookie; use session.permanent for a longer life')
 }

@@ -4,7 +4,7 @@ import { Calls } from '../common/calls.js'
 import { expiryOf } from '../common/clock.js'
 import { namesRealm } from '../common/realm.js'
 import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadError } from './errors.js'
-import { assertValue, createFacade, type SessionObject } from './facade.js'
+import { assertValue, createFacade, entriesOf, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
 import { hasConnectionClosed, haveHeadersLeft, markPrivate, type CookieDescription } from './response.js'
@@ -183,6 +183,15 @@ export class Session {
 
   set (key: unknown, value: unknown): void {
     assertValue(key, value)
+    this.#put(key, value)
+  }
+
+  /** Sets what `entriesOf` has accepted. */
+  update (entries: Iterable<[string, unknown]>): void {
+    for (const [key, value] of entries) this.#put(key, value)
+  }
+
+  #put (key: string, value: unknown): void {
     if (value === undefined) return this.delete(key)
     this.#assertOpen()
     this.#values.put(key, value)
@@ -246,6 +255,7 @@ export class Session {
   login ({ user, permanent, client, data }: Login): Promise<void> {
     return this.#change('all', async (cut) => {
       assertUser(user)
+      const values = entriesOf(data)
       this.#assertCookieCanBeSent()
       const stored = this.#stored
       const isAnothers = stored !== null && stored.record.user !== null && stored.record.user !== user
@@ -253,16 +263,21 @@ export class Session {
       const { writer, newId, now, lifetimes } = this.#context
       const time = now()
       const set: Record<string, string> = { ...cut.set }
-      for (const [key, value] of Object.entries({ ...data, client_name: user, authenticatedAt: time })) {
-        assertValue(key, value)
-        if (value !== undefined) set[key] = toJson(key, value)
+      const remove = new Set(cut.remove)
+      for (const [key, value] of values) {
+        delete set[key]
+        if (value === undefined) remove.add(key)
+        else set[key] = toJson(key, value)
       }
-      set[CLIENT_FIELD] = client()
+      Object.assign(set, { client_name: toJson('client_name', user), authenticatedAt: String(time), [CLIENT_FIELD]: client() })
       const record = newRecord({ createdAt: time, seenAt: time, permanent, user, fields: set }, lifetimes)
       const { fields: _all, ...clocks } = record
-      const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...cut.remove].filter((key) => !Object.hasOwn(set, key)) }
+      const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) }
       const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
-      await this.#handOver(replaced?.next ?? await writer.create(newId(), record, this.#request), cut)
+      const begun = replaced?.next ?? await writer.create(newId(), record, this.#request)
+      // A handler may hold the value that the data has replaced.
+      this.#values.leave(values.map(([key]) => key))
+      await this.#handOver(begun, cut)
     })
   }
 

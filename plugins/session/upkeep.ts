@@ -1,4 +1,5 @@
-import type { FastifyBaseLogger, Hatcheck } from 'fastify'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Workers } from '../workers/index.js'
 import type { SessionEmitter } from './events.js'
 import type { SessionStore, StoredSession } from './store.js'
 
@@ -21,7 +22,7 @@ export interface Upkeep {
 }
 
 /** The work on a store that no request waits for. Of several workers one sweeps; what one refuses, all refuse. */
-export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Hatcheck['workers'], isOwn: (key: string) => boolean): Upkeep {
+export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Upkeep {
   const refused = new Set<string>()
   const discarded = new Set<string>()
   const trying = new Set<string>()
