@@ -67,7 +67,7 @@ t.test('a strict TypeScript host has the types', async (t) => {
 
 const hosts = {
   'bare.js': 'a host has sessions and logins without any page',
-  'routes.js': 'a host has the pages and the accounts with routes: true',
+  'routes.js': 'a host has the pages that it chooses, and the accounts',
   'prefix.js': 'a host has the pages under a prefix',
   'authenticate.js': 'a host decides who may log in',
   'two.js': 'two hosts in one process know nothing of one another',

@@ -121,7 +121,7 @@ for (const proxy of PROXIES) {
       t.strictSame(wrong, [])
 
       const keys = join(folder, 'data/secret.key')
-      writeFileSync(keys, `another key, which is for tests only as well\n${readFileSync(keys, 'utf8')}`)
+      writeFileSync(keys, `${newSecret()}\n${readFileSync(keys, 'utf8')}`)
       hatcheck.child.kill('SIGHUP')
       const [{ name = '', cookie = '' } = {}] = users
       let seen = await ask(cookie)

@@ -470,11 +470,11 @@ test('an address', async (t) => {
 
   t.test('is the visitor\'s behind a proxy that is trusted, and the proxy\'s otherwise', async (t) => {
     const through = (from: string): Record<string, string> => ({ 'x-forwarded-for': from })
-    const trusting = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'auto' }, { trustProxy: '127.0.0.1' })
+    const trusting = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'false' }, { trustProxy: '127.0.0.1' })
     for (let i = 0; i < 51; i++) await new Visitor(trusting, '127.0.0.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}, 192.0.2.1`))
     t.equal((await new Visitor(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.1'))).statusCode, 429)
     t.equal((await new Visitor(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.2'))).statusCode, 303)
-    const unaware = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'auto' })
+    const unaware = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'false' })
     for (let i = 0; i < 51; i++) await new Visitor(unaware, '192.0.2.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}`))
     t.equal((await new Visitor(unaware, '192.0.2.1').try('Harry', RIGHT, through('10.0.0.99'))).statusCode, 429)
   })

@@ -12,6 +12,11 @@ export class Calls {
     return this.#last !== null
   }
 
+  /** Whether a call has failed that {@link unheeded} has not reported. */
+  get hasFailed (): boolean {
+    return this.#failures.some(({ call }) => !call.isHeeded)
+  }
+
   run<T> (work: () => Promise<T>): Promise<T> {
     const before = this.#last
     const call: Call<T> = new Call<T>((resolve, reject) => {

@@ -38,11 +38,10 @@ export function isLocal (request: FastifyRequest): boolean {
 }
 
 /**
- * Whether plain http is all that there is between the user and this server: nobody stands between, or a proxy that Fastify trusts
- * says so. Of any other proxy nobody knows.
+ * Whether a request over plain http is one from end to end: it came through no proxy that shows, or Fastify trusts the proxy and
+ * the proxy says so. Of any other proxy nobody knows how the user is connected to it.
  */
 export function isPlain (request: FastifyRequest): boolean {
-  if (request.protocol === 'https') return false
   if (!isForwarded(request.raw)) return true
   return (request.ips?.length ?? 0) > 1 && request.headers['x-forwarded-proto'] !== undefined
 }

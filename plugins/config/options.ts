@@ -68,11 +68,11 @@ export interface EveryOption {
   /** @default '/' */
   sessionCookiePath?: string | undefined
   /**
-   * Whether the cookie travels over https only. `'auto'`: as the connection is. Of a request that came through a proxy nothing
-   * tells that, unless Fastify trusts the proxy (`trustProxy`) and the proxy says it, so it counts as https.
+   * Whether the cookie travels over https only. `'auto'`: as the connection is.
    *
-   * Where the cookie is Secure and the connection is http, a login is refused with a clear 400, since the browser would drop
-   * the cookie.
+   * A login is refused with a clear 400 where the cookie is Secure and the connection is http, since the browser would drop the
+   * cookie. With `'auto'` it is also refused where the request came through a proxy that does not say how the user is connected,
+   * or that Fastify does not trust (`trustProxy`): the site may be on https.
    * @default true; for a loopback host name `'auto'`. The service with a `HOST` beyond loopback: true
    */
   sessionCookieSecure?: Flag | 'auto' | undefined

@@ -84,8 +84,7 @@ const methods = {
   keys (this: Facade) { return this[STATE].keys() },
   pop (this: Facade, key: string, fallback?: unknown) {
     const session = this[STATE]
-    if (!session.has(key)) return fallback
-    const value = session.get(key)
+    const value = session.has(key) ? session.get(key) : fallback
     session.delete(key)
     return value
   },

@@ -54,7 +54,7 @@ const kReply = Symbol('hatcheck.reply')
 /** Whether the response has passed the hook that commits the session. */
 const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify gives every request each decoration, one by one, which costs those that need no session.
-type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: true }
+type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: 'by Fastify' | 'by the handler' }
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -134,50 +134,51 @@ export default fp(async function session (fastify) {
     const session = holder[kSession]
     // Of a hook that ran before those of hatcheck, and has answered.
     session?.attach(reply)
-    if (session?.isCommitting === true) {
-      // The handler answers a second time. Fastify cannot know: nothing of the first answer has left.
+    if (session?.isCommitting === true || (holder[kCommitted] === 'by Fastify' && reply.raw.headersSent)) {
+      // The handler answers a second time, which Fastify does not always see.
       request.log.warn('The handler has sent a second answer, which is dropped. Did it call reply.send() and return a value?')
       return
     }
     const isFirst = holder[kCommitted] === undefined
-    holder[kCommitted] = true
+    holder[kCommitted] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
     if (isWebResponse(payload)) payload = privateResponse(payload, () => isAsked(holder))
     if (!isAsked(holder)) {
+      session?.close()
       done(null, payload)
       return
     }
     markPrivate(reply)
-    if (session === null || session === undefined || !isFirst) {
+    if (session === null || session === undefined) {
       done(null, payload)
       return
     }
     let committing
     try {
-      committing = session.commit()
+      if (isFirst) committing = session.commit()
     } catch (error) {
       throw refused(error)
     }
-    if (committing === undefined) {
-      finish(session)
+    if (committing === undefined && !session.isBusy) {
+      if (session.cookie !== 'keep') sendCookie(session, reply)
       done(null, payload)
       return
     }
-    session.isCommitting = true
-    const restoreAnswer = holdAnswer(reply)
     // A promise, so that Fastify takes what later hooks throw, and what it throws itself, for an error of the response.
-    return committing.then(() => {
-      restoreAnswer()
-      finish(session)
-      session.isCommitting = false
-      return payload
-    }, (error: unknown) => {
-      session.isCommitting = false
-      throw refused(error)
-    })
+    return leave(session, committing).then(() => payload, (error: unknown) => { throw refused(error) })
 
-    function finish (session: RequestSession): void {
-      // Other cookies may have been set since.
-      if (session.cookie !== 'keep') sendCookie(session, reply)
+    async function leave (session: RequestSession, committing: MaybePromise<void>): Promise<void> {
+      const restoreAnswer = holdAnswer(reply)
+      session.isCommitting = true
+      try {
+        await committing
+        // A handler may have gone on after its answer, and made calls.
+        while (session.isBusy) await session.settle()
+        restoreAnswer()
+        // Other cookies may have been set since.
+        if (session.cookie !== 'keep') sendCookie(session, reply)
+      } finally {
+        session.isCommitting = false
+      }
     }
 
     function refused (error: unknown): unknown {
@@ -238,11 +239,11 @@ export default fp(async function session (fastify) {
     if (reply === undefined) return
     if (isTooLate(request)) throw new SessionCommittedError()
     markPrivate(reply)
-    if (isCommitted === true) exposePrivate(reply)
+    if (isCommitted !== undefined) exposePrivate(reply)
   }
 
   function isTooLate ({ [kCommitted]: isCommitted, [kReply]: reply }: Holder): boolean {
-    return isCommitted === true && reply !== undefined && isUnderWay(reply)
+    return isCommitted !== undefined && reply !== undefined && isUnderWay(reply)
   }
 
   /** Whether the response depends on the session. */

@@ -99,11 +99,6 @@ export class Writer {
     })
   }
 
-  /** Ends a session that has begun too late for its ticket to be sent. @throws LogoutUnconfirmedError */
-  async withdraw (request: FastifyRequest, { ticket }: Stored): Promise<void> {
-    await this.#endEach(request, [ticket.key], async (key) => await endIn(this.#options.store, key))
-  }
-
   async #endEach (request: FastifyRequest, keys: readonly string[], end: (key: string) => Promise<StoredSession | null>): Promise<void> {
     const { emitter, upkeep } = this.#options
     let isConfirmed = true
@@ -128,6 +123,17 @@ export class Writer {
       return await store.read(key) !== null || await successorIn(store, key) !== null
     } catch {
       return true
+    }
+  }
+
+  /** Ends a session that nobody gets the cookie of. */
+  async withdraw ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
+    const { store, emitter, upkeep } = this.#options
+    try {
+      if (await store.remove(ticket.key) !== null) emitter.tell('destroyed', ticket.key, record.user, request)
+    } catch (error) {
+      upkeep.discard(ticket.key)
+      request.log.error({ err: error }, 'the end of a session could not be stored; it is tried again')
     }
   }
 
