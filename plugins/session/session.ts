@@ -288,11 +288,11 @@ export class Session {
         ...!keepsUser && record.user !== null && { user: null }
       }
       if (Object.keys(successorOf(record, change).fields).length > 0) this.#assertCookieCanBeSent()
+      if (!keepsUser && record.user !== null) await writer.endOthers(this.#request, stored)
       const replaced = await writer.replace(stored, newId(), change, this.#request)
       if (replaced === null) throw new SessionGoneError()
       await this.#handOver(replaced.next, cut)
       this.#mayBeDead = true
-      if (!keepsUser && record.user !== null) await this.#endOthers()
     })
   }
 
@@ -449,6 +449,8 @@ export class Session {
     const permanent = cut.permanent ?? stored?.record.permanent ?? false
     const user = stored === null ? null : userAfter(cut, stored.record)
     const plan = planOf({ stored, set: cut.set, remove: cut.remove, permanent, user }, this.#context)
+    // A logout by values ends what else the request presents, as a call does. It comes first: if it fails, nothing is changed.
+    if (stored !== null && user === null && stored.record.user !== null) await writer.endOthers(request, stored)
     switch (plan.do) {
       case 'nothing': {
         if (stored !== null && await read(stored) === null) return false
@@ -472,14 +474,12 @@ export class Session {
           this.#mayBeDead = true
           this.#sendCookie('set')
         }
-        if (plan.changes.user === null) await this.#endOthers()
         return true
       }
       case 'end': {
         const replaced = await writer.replace(stored as Stored, newId(), plan.change, request)
         if (replaced === null) return false
         await this.#handOver(replaced.next, cut)
-        await this.#endOthers()
         return true
       }
     }
@@ -569,21 +569,19 @@ export class Session {
     if (this.#calls === null && this.#reply !== null) markPrivate(this.#reply)
     this.#calls ??= new Calls()
     this.#watch()
-    return this.#calls.run(async () => {
+    const call = this.#calls.run(async () => {
       if (!this.#isLoaded) await this.load()
       if (needsRecord && this.#failure !== undefined) throw this.#failure
       return await work()
     })
+    // No event of the response is to come.
+    if (this.#reply?.raw.writableEnded === true) this.#reportFailures().catch(() => {})
+    return call
   }
 
   #sendCookie (cookie: Session['cookie']): void {
     this.cookie = cookie
     if (this.#reply !== null) this.#context.sendCookie(this, this.#reply)
-  }
-
-  /** A logout by values ends what else the request presents, as `request.logout` does. */
-  async #endOthers (): Promise<void> {
-    await this.#context.writer.endOthers(this.#request, this.#stored)
   }
 
   /** @throws InsecureTransportError, NoCookieError */
