@@ -303,11 +303,11 @@ export class Session {
         ...!keepsUser && record.user !== null && { user: null }
       }
       if (Object.keys(successorOf(record, change).fields).length > 0) this.#assertCookieCanBeSent()
+      if (!keepsUser && record.user !== null) await writer.endOthers(this.#request, stored)
       const replaced = await writer.replace(stored, newId(), change, this.#request)
       if (replaced === null) throw new SessionGoneError()
       await this.#handOver(replaced.next, cut)
       this.#mayBeDead = true
-      if (!keepsUser && record.user !== null) await this.#endOthers()
     })
   }
 
@@ -464,6 +464,8 @@ export class Session {
     const permanent = cut.permanent ?? stored?.record.permanent ?? false
     const user = stored === null ? null : userAfter(cut, stored.record)
     const plan = planOf({ stored, set: cut.set, remove: cut.remove, permanent, user }, this.#context)
+    // A logout by values ends what else the request presents, as a call does. It comes first: if it fails, nothing is changed.
+    if (stored !== null && user === null && stored.record.user !== null) await writer.endOthers(request, stored)
     switch (plan.do) {
       case 'nothing': {
         if (stored !== null && await read(stored) === null) return false
@@ -487,14 +489,12 @@ export class Session {
           this.#mayBeDead = true
           this.#sendCookie('set')
         }
-        if (plan.changes.user === null) await this.#endOthers()
         return true
       }
       case 'end': {
         const replaced = await writer.replace(stored as Stored, newId(), plan.change, request)
         if (replaced === null) return false
         await this.#handOver(replaced.next, cut)
-        await this.#endOthers()
         return true
       }
     }
