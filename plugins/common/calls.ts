@@ -56,7 +56,6 @@ class Call<T> extends Promise<T> {
   }
 
   // `await`, `catch`, `finally` and Promise.all come by here as well.
-  // eslint-disable-next-line unicorn/no-thenable -- the one place that can see whether a promise is awaited
   override then<A = T, B = never> (onResolved?: ((value: T) => A | PromiseLike<A>) | null, onRejected?: ((reason: any) => B | PromiseLike<B>) | null): Promise<A | B> {
     this.isHeeded = true
     return super.then(onResolved, onRejected)
