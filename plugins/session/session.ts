@@ -500,11 +500,6 @@ export class Session {
     }
   }
 
-  /** A logout by values ends what else the request presents, as `request.logout` does. */
-  async #endOthers (): Promise<void> {
-    await this.#context.writer.endOthers(this.#request, this.#stored)
-  }
-
   /**
    * Goes on with a session that has just begun; null: the one before has ended.
    *
