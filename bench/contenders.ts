@@ -52,7 +52,7 @@ async function bareWithHeaders (fastify: FastifyInstance, dataDir: string): Prom
 /** As its README registers it, but that it may set its cookie on http. */
 async function fastifySession (fastify: FastifyInstance): Promise<void> {
   const { default: cookie } = await import('@fastify/cookie')
-  const { default: session } = await import('@fastify/session')
+  const { default: session } = await import('@fastify/session' as string)
   await fastify.register(cookie)
   await fastify.register(session as unknown as FastifyPluginCallback<Record<string, unknown>>, {
     secret: newSecret(),

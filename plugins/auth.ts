@@ -1,8 +1,10 @@
 import type { FastifyReply, FastifyRequest, Session } from 'fastify'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import { ConfigError } from './config/resolve.js'
-import { clientText } from './session/client.js'
+import { clientAddress, clientText } from './session/client.js'
+import { entriesOf } from './session/facade.js'
+import { kindOf } from './session/fields.js'
 import { accessors } from './session/index.js'
 import type { MaybePromise } from './session/store.js'
 import type { User } from './session/user.js'
@@ -74,7 +76,7 @@ declare module 'fastify' {
      */
     admit (request: FastifyRequest, user: Authenticated, options?: LoginOptions): Promise<boolean>
     /** @throws LoginRequiredError if nobody is logged in. */
-    assertLoggedIn (request: FastifyRequest): MaybePromise<void>
+    assertLoggedIn (request: FastifyRequest): Promise<void>
     /** Where a browser logs in that was refused for want of a login; null for a program. */
     loginPageFor (request: FastifyRequest): string | null
   }
@@ -99,25 +101,41 @@ export const NotRegisteredError = createError('HATCHECK_NOT_REGISTERED',
  * app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
  * app.get('/mine', { onRequest: requireLogin }, async (request) => request.user.name)
  */
-export async function requireLogin (request: FastifyRequest, _reply?: FastifyReply): Promise<void> {
+export function requireLogin (request: FastifyRequest, _reply?: FastifyReply): Promise<void> {
   const { hatcheck } = request.server
-  if (hatcheck === undefined) throw new NotRegisteredError()
-  await hatcheck.assertLoggedIn(request)
+  return hatcheck === undefined ? Promise.reject(new NotRegisteredError()) : hatcheck.assertLoggedIn(request)
 }
 
-/** The refusal of a request, so that the answer to it, and to no other error, leads to the login page. */
-const kRefusal = Symbol('hatcheck.refusal')
-type Refused = FastifyRequest & { [kRefusal]?: Error }
+const PASSED = Promise.resolve()
+
+export const AuthenticateError = createError<[string]>('HATCHECK_AUTHENTICATE',
+  'authenticate must return an object with the name of the user, or null; got %s.', 500, TypeError)
+
+/** @throws AuthenticateError, SessionValuesError, SessionKeyError, SessionValueError */
+function answerOf (answer: Authenticated | null | undefined): Authenticated | null {
+  if (answer === null || answer === undefined) return null
+  if (typeof answer !== 'object' || typeof answer.name !== 'string') throw new AuthenticateError(kindOf(answer))
+  entriesOf(answer.data ?? {})
+  return answer
+}
+
+/** What the guard has thrown. Another guard may let the request in after that. */
+const refusals = new WeakSet<Error>()
+/** Whether the response is the answer to a refusal. The answer to any other error does not lead to the login page. */
+const kRefused = Symbol('hatcheck.refused')
+type Refused = FastifyRequest & { [kRefused]?: true }
 
 /** The only place that changes who is logged in. */
 export default fp(async function auth (fastify) {
   const { hatcheck, accounts } = fastify
   const { config, storage, sessionFor, loggedIn } = hatcheck
 
-  hatcheck.authenticate = hatcheck.throttled(config.authenticate ?? (async (name, password, request) => {
+  const decide: Authenticate = config.authenticate ?? (async (name, password, request) => {
     if (accounts === undefined) throw new ConfigError('authenticate is required: the session store of the application keeps no accounts.')
     return await accounts.authenticate(name, password, () => hatcheck.countSignup(request))
-  }))
+  })
+  // A plain JavaScript host may answer anything.
+  hatcheck.authenticate = hatcheck.throttled(async (...asked) => answerOf(await decide(...asked)))
   hatcheck.stillHolds = async (user) => accounts === undefined || await accounts.stillHolds(user)
   hatcheck.admit = async (request, user, options) => {
     // It is stored before the last look at the account, so that there is no gap between the two.
@@ -130,11 +148,11 @@ export default fp(async function auth (fastify) {
     throw new ConfigError('authenticate is required beside routes: a session store of your own keeps no accounts.')
   }
 
-  fastify.decorateRequest('user', accessors('user', loggedIn))
+  fastify.decorateRequest('user', accessors('request.user', loggedIn, 'use request.login() and request.logout()'))
 
   // Plain functions: the promise of a call says by itself whether somebody waits for it.
-  fastify.decorateRequest('login', function login (this: FastifyRequest, name: string, { permanent = false, data = {} }: LoginOptions = {}) {
-    return sessionFor(this).login({ user: name, permanent, data, client: () => clientText(this.headers['user-agent'], this.ip) })
+  fastify.decorateRequest('login', function login (this: FastifyRequest, name: string, { permanent = false, data }: LoginOptions = {}) {
+    return sessionFor(this).login({ user: name, permanent, data: data ?? {}, client: () => clientText(this.headers['user-agent'], clientAddress(this)) })
   })
 
   fastify.decorateRequest('logout', function logout (this: FastifyRequest) {
@@ -143,22 +161,29 @@ export default fp(async function auth (fastify) {
 
   fastify.decorate('requireLogin', requireLogin)
 
-  hatcheck.assertLoggedIn = storage.sessions.sync
-    ? refuseStranger
-    : async (request) => {
-      await sessionFor(request).load()
+  // A refusal is a call, so that a guard that nobody awaits fails the response all the same.
+  hatcheck.assertLoggedIn = (request) => {
+    if (!storage.sessions.sync && !sessionFor(request).isLoaded) return sessionFor(request).loadAnew(() => { refuseStranger(request) })
+    try {
       refuseStranger(request)
+      return PASSED
+    } catch (error) {
+      return sessionFor(request).refuse(error)
     }
+  }
 
   hatcheck.loginPageFor = (request) => {
-    if ((request as Refused)[kRefusal] === undefined) return null
+    if ((request as Refused)[kRefused] !== true) return null
     const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html')
     return config.hasRoute('login') && isPage ? `${config.base}/login?next=${encodeURIComponent(request.url)}` : null
   }
 
-  // Not where it is thrown: another guard may still let the request in.
+  // Fastify runs this before the error handler, whichever that is.
   fastify.addHook('onError', function noteRefusal (request, _reply, error, done) {
-    if ((request as Refused)[kRefusal] === error && hatcheck.loginPageFor(request) === null) hatcheck.audit('authz_fail', request, { reason: 'login_required' })
+    if (refusals.has(error)) {
+      Object.assign(request, { [kRefused]: true })
+      if (hatcheck.loginPageFor(request) === null) hatcheck.audit('authz_fail', request, { reason: 'login_required' })
+    }
     done()
   })
 
@@ -178,7 +203,7 @@ export default fp(async function auth (fastify) {
   function refuseStranger (request: FastifyRequest): void {
     if (loggedIn(request) !== null) return
     const error = new LoginRequiredError()
-    Object.assign(request, { [kRefusal]: error })
+    refusals.add(error)
     throw error
   }
 }, { name: 'auth', dependencies: ['config', 'session', 'accounts', 'audit', 'throttle'] })

@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import { isLocal } from './config/forwarded.js'
 

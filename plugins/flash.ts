@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import type { Flash } from './session/fields.js'
 

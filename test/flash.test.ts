@@ -4,7 +4,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import type { Flash } from '../plugins/session/fields.js'
 import { Client, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
-import { breakable, openStore } from './watched-store.js'
+import { breakable, openStore, watched } from './watched-store.js'
 
 type Bag = Record<string, unknown>
 
@@ -95,6 +95,28 @@ test('a request may show what it has left itself', async (t) => {
   })
   t.strictSame(JSON.parse(body), [{ kind: 'info', text: 'a' }, { kind: 'info', text: 'b' }])
   t.strictSame(await taken(client), [{ kind: 'info', text: 'c' }])
+})
+
+test('a request that asks again for its messages gets the same, and may ask by kind', async (t) => {
+  for (const sync of [true, false]) {
+    const fastify = await buildHost(t, { sessionStore: watched(openStore(t, 'memory:'), () => {}, sync) })
+    fastify.post('/leave', async (request) => {
+      request.flash('info', 'one')
+      request.flash('error', 'two')
+      request.flash('warning', 'three')
+    })
+    const texts = (flashes: Array<{ text: string }>): string[] => flashes.map(({ text }) => text)
+    fastify.get('/take', async (request) => {
+      const first = texts(await request.flashes('error'))
+      const [all, again, two, none] = await Promise.all([request.flashes(), request.flashes(), request.flashes('info', 'error'), request.flashes('success')])
+      return [first, texts(all), texts(again), texts(two), texts(none)]
+    })
+    const client = new Client(fastify)
+    await client.send({ method: 'POST', url: '/leave' })
+    const all = ['one', 'two', 'three']
+    t.strictSame((await client.get('/take')).json(), [['two'], all, all, ['one', 'two'], []])
+    t.strictSame((await client.get('/take')).json(), [[], [], [], [], []], 'the next request gets none, of whatever kind')
+  }
 })
 
 test('a message beside everything else that a request may do', async (t) => {

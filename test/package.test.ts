@@ -1,7 +1,7 @@
 import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { t } from 'tap'
+import { t, type Test } from 'tap'
 import { checkout, copySources, run, startProgram } from './fixtures/child.js'
 
 interface Packed {
@@ -58,12 +58,29 @@ t.test('the installed program runs', async (t) => {
   t.equal(await service.stop(), 0)
 })
 
-t.test('a strict TypeScript host has the types', async (t) => {
-  const { code, stdout } = await run(join(checkout, 'node_modules/.bin/tsc'),
-    ['--project', '.', '--typeRoots', join(checkout, 'node_modules/@types')], host)
-  t.equal(stdout, '')
-  t.equal(code, 0)
-})
+const resolutions = {
+  nodenext: ['--project', '.'],
+  // It refuses that CommonJS requires a module.
+  node16: ['--project', 'tsconfig.modules.json', '--module', 'node16', '--moduleResolution', 'node16'],
+  bundler: ['--project', 'tsconfig.modules.json', '--module', 'esnext', '--moduleResolution', 'bundler']
+}
+
+for (const [resolution, args] of Object.entries(resolutions)) {
+  t.test(`a strict TypeScript host has the types, resolved as ${resolution} does`, async (t) => {
+    await hasTypes(t, join(checkout, 'node_modules/typescript'), args)
+  })
+}
+
+// They come from the registry.
+const skip = process.env['HATCHECK_TEST_ALL'] === '1' ? false : 'needs other versions of TypeScript: set HATCHECK_TEST_ALL=1'
+for (const version of ['5.9', '7']) {
+  t.test(`TypeScript ${version} accepts the types`, { skip }, async (t) => {
+    const folder = t.testdir({ 'package.json': '{}' })
+    const { code, stderr } = await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', `typescript@${version}`], folder)
+    t.equal(code, 0, stderr)
+    for (const args of Object.values(resolutions)) await hasTypes(t, join(folder, 'node_modules/typescript'), args)
+  })
+}
 
 const hosts = {
   'bare.js': 'a host has sessions and logins without any page',
@@ -90,6 +107,14 @@ t.test('the contract suite finds out a store whose patch inserts', async (t) => 
   t.ok(failed.includes('patch never creates'), failed.join(', '))
   t.notOk(failed.includes('what was created is read'))
 })
+
+/** Compiles the fixtures, and the declarations that they reach, with a TypeScript. */
+async function hasTypes (t: Test, typescript: string, args: string[]): Promise<void> {
+  const { code, stdout } = await run(process.execPath,
+    [join(typescript, 'bin/tsc'), ...args, '--skipLibCheck', 'false', '--typeRoots', join(checkout, 'node_modules/@types')], host)
+  t.equal(stdout, '')
+  t.equal(code, 0)
+}
 
 /** `npm pack` of a copy: it builds anew, and other tests may be running what is built in the checkout. */
 async function pack (): Promise<Packed> {

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions, LightMyRequestResponse } from 'fastify'
 import assert from 'node:assert/strict'
 import { format, inspect } from 'node:util'
+import { runInNewContext } from 'node:vm'
 import { test, type Test } from 'tap'
 import { CookieJar } from 'tough-cookie'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
@@ -322,7 +323,7 @@ test('a key that would break the session is refused', async (t) => {
         message: `A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; '${key}' is refused.`
       }
       t.throws(() => session['set'](key, 1), error, key)
-      if (key !== 'permanent') t.throws(() => { session[key] = 1 }, { code: 'HATCHECK_SESSION_KEY' }, key)
+      if (!['permanent', 'cookie'].includes(key)) t.throws(() => { session[key] = 1 }, { code: 'HATCHECK_SESSION_KEY' }, key)
       t.throws(() => session['update'](Object.fromEntries([[key, 1]])), { code: 'HATCHECK_SESSION_KEY' }, key)
       t.throws(() => Object.defineProperty(session, key, { value: 1 }), { code: 'HATCHECK_SESSION_KEY' }, key)
     }
@@ -388,6 +389,196 @@ test('a value that JSON holds in another form comes back in that form', async (t
     session['boxed'] = Object('text')
   })
   t.strictSame((await run(dataOf)).value, { date: '1970-01-01T00:00:00.000Z', 'left out': { b: 1 }, own: 'mine', boxed: 'text' })
+})
+
+test('undefined takes a value out, however it is set', async (t) => {
+  const ways: Record<string, Handler> = {
+    'as a property': (session) => { session['a'] = undefined },
+    'with set()': (session) => session['set']('a', undefined),
+    'with update()': (session) => session['update']({ a: undefined, b: 2 }),
+    'with Object.assign': (session) => Object.assign(session, { a: undefined, b: 2 }),
+    'with Object.defineProperty': (session) => Object.defineProperty(session, 'a', { value: undefined }),
+    'with Reflect.set': (session) => Reflect.set(session, 'a', undefined),
+    'by a spread': (session) => session['update']({ ...session, a: undefined }),
+    'in the data of a login': (_session, request) => request.login('Harry', { data: { a: undefined } as never })
+  }
+  for (const kind of kinds) {
+    for (const [way, handler] of Object.entries(ways)) {
+      for (const value of ['text', ['a list'], null]) {
+        const { run } = (await Host.start(t, { sessionStore: openStore(t, kind) })).visitor()
+        await run((session) => { Object.assign(session, { a: value, b: 2 }) })
+        await run(async (session, request, reply) => {
+          t.strictSame(session['a'], value)
+          await handler(session, request, reply)
+          t.strictSame(['a' in session, session['a'], session['has']('a'), session['keys']().includes('a')], [false, undefined, false, false], way)
+        })
+        t.match((await run(dataOf)).value, { a: undefined, b: 2 })
+        t.notOk((await run((session) => session['has']('a'))).value, `${way}, on ${kind}`)
+      }
+    }
+  }
+  const { run } = (await Host.start(t)).visitor()
+  for (const handler of Object.values(ways).slice(0, 7)) {
+    const { response } = await run((session, request, reply) => { handler(session, request, reply) })
+    t.equal(response.statusCode, 200, 'also what is not there')
+  }
+  await run((session) => {
+    for (const key of ['__proto__', 'get', 'hatcheck:x']) t.throws(() => session['set'](key, undefined), { code: 'HATCHECK_SESSION_KEY' })
+  })
+})
+
+test('values that are no plain JSON are refused, and plain ones of any origin are not', async (t) => {
+  class Money { amount = 5 }
+  class Numbers extends Array<number> {}
+  class Instant { toJSON (): string { return '2026-01-01T00:00:00Z' } }
+  const revoked = Proxy.revocable({}, {})
+  revoked.revoke()
+  const refused: Array<[unknown, RegExp]> = [
+    [Buffer.from('hat'), /a Buffer/],
+    [new Float64Array(2), /a Float64Array/],
+    [new BigInt64Array(1), /a BigInt64Array/],
+    [new DataView(new ArrayBuffer(1)), /a DataView/],
+    [new ArrayBuffer(2), /a ArrayBuffer/],
+    [new SharedArrayBuffer(2), /a SharedArrayBuffer/],
+    [new Blob(['hat']), /a Blob/],
+    [new URL('https://example.com'), /a URL/],
+    [new URLSearchParams('a=1'), /a URLSearchParams/],
+    [new Headers({ a: '1' }), /a Headers/],
+    [new WeakMap(), /a WeakMap/],
+    [new Instant(), /a Instant/],
+    [new Money(), /a Money/],
+    [Numbers.from([1]), /a Numbers/],
+    [Object.create({ inherited: 1 }), /a Object/],
+    [new Date(NaN), /an invalid Date/],
+    [Object(1n), /a BigInt/],
+    [Object(Symbol('s')), /a Symbol/],
+    [Object(NaN), /NaN/],
+    [Object(Infinity), /Infinity/],
+    [{ [Symbol('s')]: 1 }, /a symbol as a key/],
+    [Object.assign([1], { extra: 2 }), /keys beside its elements/],
+    ['hat'.match(/a/), /keys beside its elements/],
+    // eslint-disable-next-line no-sparse-arrays
+    [[1, , 3], /"1" in "a" is undefined/],
+    [(function (..._given: unknown[]) { return arguments })(1), /a symbol as a key/],
+    [(function * () {})(), /a Generator/],
+    [{ get b () { return new Set() } }, /"b" in "a" is a Set/],
+    [{ toJSON: () => new Map([[1, 2]]) }, /a Map/],
+    [{ toJSON: () => undefined }, /undefined/],
+    [{ toJSON: () => NaN }, /NaN/],
+    [{ toJSON: () => 1n }, /a bigint/],
+    [{ toJSON: () => ({ c: new Date(NaN) }) }, /"c" in "a" is an invalid Date/],
+    [revoked.proxy, /circular, or its toJSON fails/],
+    [runInNewContext('new Map()'), /a Map/],
+    [runInNewContext('class Money {}; new Money()'), /a Money/]
+  ]
+  const accepted: Array<[value: unknown, stored: unknown]> = [
+    [runInNewContext('({ list: [1, { b: 2 }], date: new Date(0) })'), { list: [1, { b: 2 }], date: '1970-01-01T00:00:00.000Z' }],
+    [runInNewContext('[1, [2]]'), [1, [2]]],
+    [Object.assign(Object.create(null), { b: 1 }), { b: 1 }],
+    [new Proxy({ b: [1] }, {}), { b: [1] }],
+    [new Proxy([1], {}), [1]],
+    [Object.freeze({ b: Object.freeze([1]) }), { b: [1] }],
+    [{ get b () { return 1 } }, { b: 1 }],
+    [{ '': 1 }, { '': 1 }],
+    [Object(true), true],
+    [Object(5), 5],
+    [structuredClone({ b: 1 }), { b: 1 }]
+  ]
+  const { run } = (await Host.start(t)).visitor()
+  await run((session) => {
+    for (const [value, rule] of refused) {
+      const error = { code: 'HATCHECK_SESSION_VALUE', message: rule }
+      t.throws(() => { session['a'] = value }, error, String(rule))
+      t.throws(() => { session['b'] = { within: [value] } }, { code: 'HATCHECK_SESSION_VALUE' }, String(rule))
+      t.throws(() => Object.assign(session, { a: value }), error)
+    }
+    t.strictSame({ ...session }, {})
+  })
+  for (const [value, stored] of accepted) {
+    t.equal((await run((session) => { session['a'] = value })).response.statusCode, 200)
+    t.strictSame((await run((session) => session['a'])).value, stored)
+  }
+  await run((session) => { session['held'] = {} })
+  for (const [value] of refused) {
+    const { response } = await run((session) => { session['held'].within = [value] })
+    t.match(response.json(), { statusCode: 500, code: 'HATCHECK_SESSION_VALUE' }, 'within a value that is held')
+  }
+})
+
+test('update() takes a plain object, and loses nothing in silence', async (t) => {
+  const { run } = (await Host.start(t)).visitor()
+  await run((session) => {
+    for (const [values, kind] of [[null, 'null'], [undefined, 'undefined'], ['text', 'a string'], [5, 'a number'], [[['a', 1]], 'a Array'], [new Map([['a', 1]]), 'a Map'], [new Date(), 'a Date'], [() => {}, 'a function']] as const) {
+      t.throws(() => session['update'](values), { code: 'HATCHECK_SESSION_VALUE', message: `Values for a session must be a plain object of keys and values; got ${kind}.` })
+    }
+    t.throws(() => session['update']({ a: 1, [Symbol('s')]: 2 }), { code: 'HATCHECK_SESSION_KEY' })
+    t.strictSame({ ...session }, {})
+    let times = 0
+    session['update']({ get a () { return ++times } })
+    session['update'](Object.assign(Object.create(null), { b: 2 }))
+    t.strictSame([{ ...session }, times], [{ a: 1, b: 2 }, 1])
+  })
+})
+
+test('session.modified says whether there are changes, and setting it does nothing', async (t) => {
+  const store = openStore(t, 'memory:')
+  const { run } = (await Host.start(t, { sessionStore: store })).visitor()
+  for (const value of [true, false, 1, 'yes', undefined]) {
+    const { response, cookie } = await run((session) => {
+      session['modified'] = value
+      Object.assign(session, { modified: value })
+      return session['modified']
+    })
+    t.strictSame([response.statusCode, cookie, await store.count()], [200, undefined, 0])
+  }
+  await run((session) => {
+    t.equal(session['modified'], false)
+    session['list'] = [1]
+    t.equal(session['modified'], true)
+    session['modified'] = false
+  })
+  await run((session) => {
+    session['modified'] = true
+    t.equal(session['modified'], false)
+    session['list'].push(2)
+    t.equal(session['modified'], true)
+    t.strictSame(Object.keys(session), ['list'])
+  })
+  t.strictSame((await run(dataOf)).value, { list: [1, 2] })
+  t.strictSame((await run((session) => ['modified' in session, session['has']('modified'), session['pop']('modified', 'no')])).value, [true, false, 'no'])
+})
+
+test('session.permanent takes true and false, and nothing like them', async (t) => {
+  const { run } = (await Host.start(t)).visitor()
+  await run((session) => { session['a'] = 1 })
+  await run((session) => {
+    for (const value of ['false', 'true', 'on', 1, 0, null, undefined, {}, [], NaN]) {
+      t.throws(() => { session['permanent'] = value }, { code: 'HATCHECK_SESSION_VALUE', message: /session\.permanent must be true or false/ })
+      t.throws(() => Object.assign(session, { permanent: value }), { code: 'HATCHECK_SESSION_VALUE' })
+      t.equal(session['permanent'], false)
+    }
+  })
+})
+
+test('save() of a session that has ended meanwhile is refused, changed or not', async (t) => {
+  for (const kind of kinds) {
+    const changes: Handler[] = [() => {}, dataOf, (session) => { session['a'] = 2 }, (session) => { session['permanent'] = false }, (session) => session['pop']('none')]
+    for (const change of changes) {
+      const host = await Host.start(t, { sessionStore: openStore(t, kind) })
+      const visitor = host.visitor()
+      await visitor.run((session) => { session['a'] = 1 })
+      const other = new Client(host.fastify)
+      for (const [name, value] of visitor.cookies) other.cookies.set(name, value)
+      const { response, cookie } = await visitor.run(async (session, request, reply) => {
+        change(session, request, reply)
+        await host.run(other, logout)
+        await t.rejects(session['save'](), { code: 'HATCHECK_SESSION_GONE', statusCode: 409 })
+        t.match(await new Promise((resolve) => { session['save'](resolve) }), { code: 'HATCHECK_SESSION_GONE' })
+        await session['save']()
+      })
+      t.strictSame([response.statusCode, cookie], [409, undefined])
+    }
+  }
 })
 
 test('a deeply nested value is kept whole or refused by name', async (t) => {

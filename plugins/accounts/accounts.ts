@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { accountKey, normalName } from './name.js'
 import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword, type PasswordPolicy } from './password.js'
 import type { Account, AccountStore } from './store.js'

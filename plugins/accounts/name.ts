@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 export const NameError = createError<[string]>('HATCHECK_NAME', '%s', 400)
 

@@ -1,5 +1,5 @@
 import { hash, verify } from '@node-rs/argon2'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import pLimit from 'p-limit'
 import { createUnavailable } from '../common/unavailable.js'
 import { isCommonPassword } from './common-passwords.js'

@@ -1,4 +1,4 @@
-import createError, { type FastifyErrorConstructor } from '@fastify/error'
+import { createError, type FastifyErrorConstructor } from '@fastify/error'
 
 /**
  * A class of errors that say: not now, but soon. Its answer is a 503 with Retry-After, whoever answers: hatcheck, the error

@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { envSchema } from 'env-schema'
 import { resolve } from 'node:path'
 import { inspect } from 'node:util'

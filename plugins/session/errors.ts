@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { createUnavailable } from '../common/unavailable.js'
 
 /** The store cannot be reached or failed. Nothing is known about the session, so nobody is logged out. */
@@ -24,6 +24,10 @@ export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION
 export const PermanentError = createError<[string]>('HATCHECK_SESSION_VALUE',
   'session.permanent must be true or false; got %s.', 500, TypeError)
 
+/** Values that are given at once, but not as an object of keys and values: they would be lost. */
+export const SessionValuesError = createError<[string]>('HATCHECK_SESSION_VALUE',
+  'Values for a session must be a plain object of keys and values; got %s.', 500, TypeError)
+
 /** The session ended (logout, expiry, revocation) while this request was under way. */
 export const SessionGoneError = createError('HATCHECK_SESSION_GONE',
   'The session ended while this request was under way; its changes were not saved.', 409)
@@ -42,7 +46,7 @@ export const NoCookieError = createError('HATCHECK_NO_COOKIE',
 
 /** Part of the interface of @fastify/session that has no meaning here. */
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
-  'session.%s is not supported by hatcheck: %s.', 500)
+  '%s is not supported by hatcheck: %s.', 500)
 
 /** A Secure cookie cannot travel over http: the browser would drop it in silence. */
 export const InsecureTransportError = createError<[string]>('HATCHECK_INSECURE_TRANSPORT',

@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { assertRule } from '../config/resolve.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
 import { SessionTooLargeError } from './errors.js'

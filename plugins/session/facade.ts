@@ -1,8 +1,8 @@
 import type { Session as Data } from 'fastify'
 import { inspect } from 'node:util'
-import { PermanentError, SessionKeyError, UnsupportedError } from './errors.js'
-import { OWN_PREFIX, toJson } from './fields.js'
-import type { CookieDescription } from './response.js'
+import { PermanentError, SessionKeyError, SessionValuesError } from './errors.js'
+import { OWN_PREFIX, isPlain, kindOf, toJson } from './fields.js'
+import { cookieUnsupported, type CookieDescription } from './response.js'
 import type { Session } from './session.js'
 
 const STATE = Symbol('hatcheck.session')
@@ -88,22 +88,19 @@ const methods = {
     session.delete(key)
     return value
   },
-  update (this: Facade, values: Record<string, unknown>) {
-    for (const [key, value] of Object.entries(values)) assertValue(key, value)
-    for (const [key, value] of Object.entries(values)) this[STATE].set(key, value)
-  },
+  update (this: Facade, values: unknown) { this[STATE].update(entriesOf(values)) },
   clear (this: Facade) { for (const key of this[STATE].keys()) this[STATE].delete(key) },
   touch (this: Facade) { this[STATE].touch() },
   isModified (this: Facade) { return this[STATE].isModified },
   isSaved (this: Facade) { return this[STATE].stored !== null },
   regenerate (this: Facade, keys?: string[] | Callback, callback?: Callback) {
-    return answer(this[STATE].regenerate(Array.isArray(keys) ? keys : []), typeof keys === 'function' ? keys : callback)
+    return answer(this[STATE], this[STATE].regenerate(Array.isArray(keys) ? keys : []), typeof keys === 'function' ? keys : callback)
   },
-  destroy (this: Facade, callback?: Callback) { return answer(this[STATE].destroy(), callback) },
-  save (this: Facade, callback?: Callback) { return answer(this[STATE].save(), callback) },
-  reload (this: Facade, callback?: Callback) { return answer(this[STATE].reload(), callback) },
+  destroy (this: Facade, callback?: Callback) { return answer(this[STATE], this[STATE].destroy(), callback) },
+  save (this: Facade, callback?: Callback) { return answer(this[STATE], this[STATE].save(), callback) },
+  reload (this: Facade, callback?: Callback) { return answer(this[STATE], this[STATE].reload(), callback) },
   options () {
-    throw new UnsupportedError('options()', 'the cookie is decided by configuration; use session.permanent for a longer life')
+    throw cookieUnsupported('session.options()')
   }
 }
 
@@ -137,15 +134,28 @@ export function assertValue (key: unknown, value: unknown): asserts key is strin
   if (value !== undefined) toJson(key, value)
 }
 
+/**
+ * The keys and values of an object, all of which a session can hold.
+ *
+ * @throws SessionValuesError, SessionKeyError, SessionValueError
+ */
+export function entriesOf (values: unknown): Array<[string, unknown]> {
+  if (typeof values !== 'object' || values === null || !isPlain(values)) throw new SessionValuesError(kindOf(values))
+  for (const symbol of Object.getOwnPropertySymbols(values)) assertKey(symbol)
+  const entries = Object.entries(values)
+  for (const [key, value] of entries) assertValue(key, value)
+  return entries
+}
+
 /** @throws SessionKeyError */
 function assertKey (key: unknown): asserts key is string {
   if (typeof key !== 'string' || key === '' || RESERVED.has(key) || key.startsWith(OWN_PREFIX) || HALF_CHARACTER.test(key)) throw new SessionKeyError(inspect(key))
 }
 
 /** Promises are the house's way; a callback, which `@fastify/session` also takes, is met here. */
-function answer (promise: Promise<void>, callback?: Callback): Promise<void> | undefined {
+function answer ({ request }: Session, promise: Promise<void>, callback?: Callback): Promise<void> | undefined {
   if (callback === undefined) return promise
-  promise.then(() => callback(), callback)
+  promise.then(() => callback(), callback).catch((error: unknown) => { request.log.error({ err: error }, 'a callback of the session failed') })
 }
 
 /** The text 'false' would count as true. @throws PermanentError */
@@ -164,6 +174,7 @@ const traps: ProxyHandler<Session> = {
   },
   set (session, key, value) {
     if (key === 'permanent') session.setPermanent(flagOf(value))
+    else if (key === 'cookie') throw cookieUnsupported('session.cookie = …')
     else if (key !== 'modified') session.set(key, value)
     return true
   },

@@ -49,12 +49,13 @@ function pad (number: number, length: number): string {
  * @throws SessionValueError naming the place where JSON would lose something.
  */
 export function toJson (key: string, value: unknown): string {
-  if (typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)
+  if (typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)) return JSON.stringify(value)
   try {
     return JSON.stringify(value, function (this: any, name, inner: unknown) {
+      const isElement = name === '' || Array.isArray(this)
       // What `toJSON` has made of a value is not what was given.
       const given = this[name]
-      const flaw = typeof given === 'object' && given !== null ? objectFlaw(given) : primitiveFlaw(inner, name === '' || Array.isArray(this))
+      const flaw = flawOf(given, isElement) ?? (Object.is(inner, given) ? null : flawOf(inner, isElement))
       if (flaw !== null) throw new SessionValueError(name === '' ? `"${key}"` : `"${name}" in "${key}"`, flaw)
       return inner
     })
@@ -77,29 +78,43 @@ export function fromJson (text: string | undefined): unknown {
 /** Boxed values, which JSON unboxes. */
 const BOXED = new Set(['[object String]', '[object Number]', '[object Boolean]'])
 
-function objectFlaw (value: object): string | null {
-  const tag = Object.prototype.toString.call(value)
-  if (tag === '[object Date]') return Number.isNaN((value as Date).getTime()) ? 'an invalid Date' : null
-  if (BOXED.has(tag)) return Number.isNaN(value.valueOf()) ? 'NaN' : null
-  if (Array.isArray(value) || isPlain(value)) {
-    if (Object.getOwnPropertySymbols(value).length > 0) return 'an object with a symbol as a key'
-    return Array.isArray(value) && Object.keys(value).length > value.length ? 'a list with keys beside its elements' : null
-  }
-  const name = value.constructor?.name ?? ''
-  return `a ${name === '' ? tag.slice('[object '.length, -1) : name}`
-}
-
-/** Whether an object has no class. Another realm of JavaScript, such as that of a test runner, has an Object of its own. */
-function isPlain (value: object): boolean {
-  const prototype = Object.getPrototypeOf(value)
-  return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty'))
-}
-
-function primitiveFlaw (value: unknown, isElement: boolean): string | null {
+/** Why JSON would not hold a value as it is; null if it does. */
+function flawOf (value: unknown, isElement: boolean): string | null {
   switch (typeof value) {
+    case 'object': return value === null ? null : objectFlaw(value)
     case 'undefined': return isElement ? 'undefined (use null, or delete the key)' : null
     case 'function': case 'symbol': case 'bigint': return `a ${typeof value}`
     case 'number': return Number.isFinite(value) ? null : String(value)
     default: return null
   }
+}
+
+function objectFlaw (value: object): string | null {
+  const isList = Array.isArray(value)
+  if (isList ? isPlainList(value) : isPlain(value)) {
+    if (Object.getOwnPropertySymbols(value).length > 0) return 'an object with a symbol as a key'
+    return isList && Object.keys(value).length > value.length ? 'a list with keys beside its elements' : null
+  }
+  const tag = Object.prototype.toString.call(value)
+  if (tag === '[object Date]') return Number.isNaN((value as Date).getTime()) ? 'an invalid Date' : null
+  return BOXED.has(tag) ? flawOf(value.valueOf(), false) : kindOf(value)
+}
+
+/** What sort of value it is, without the value, which may be a secret. */
+export function kindOf (value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (typeof value !== 'object') return `a ${typeof value}`
+  const name: unknown = value.constructor?.name
+  return `a ${typeof name === 'string' && name !== '' ? name : Object.prototype.toString.call(value).slice('[object '.length, -1)}`
+}
+
+/** Whether an object has no class. Another realm of JavaScript, such as that of a test runner, has an Object of its own. */
+export function isPlain (value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty'))
+}
+
+function isPlainList (value: readonly unknown[]): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  return Array.isArray(prototype) && isPlain(prototype)
 }

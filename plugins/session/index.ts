@@ -8,7 +8,7 @@ import { openKeyring } from './keyring.js'
 import type { Stored } from './plan.js'
 import { ticketReader } from './presented.js'
 import { idsOfFastifySession } from './real-session.js'
-import { describeCookie, isPastCaching, isWebResponse, markPrivate, privateResponse } from './response.js'
+import { describeCookie, exposePrivate, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
 import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
 import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
@@ -21,9 +21,9 @@ import { Writer } from './write.js'
 declare module 'fastify' {
   interface Session {
     /** The name of the user who is logged in; `request.login` sets it. */
-    client_name?: string
+    client_name?: string | undefined
     /** When the user logged in, in ms since the epoch; `request.login` sets it. */
-    authenticatedAt?: number
+    authenticatedAt?: number | undefined
   }
   interface FastifyInstance {
     /** The sessions of every user. */
@@ -54,7 +54,7 @@ const kReply = Symbol('hatcheck.reply')
 /** Whether the response has passed the hook that commits the session. */
 const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify gives every request each decoration, one by one, which costs those that need no session.
-type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: 'open to late readers' | 'closed' }
+type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: 'by Fastify' | 'by the handler' }
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -101,14 +101,14 @@ export default fp(async function session (fastify) {
     take: ({ ticket }, prefix) => guarded('take', () => store.take(ticket.key, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     sendCookie,
-    describeCookie: (session) => describeCookie(profileOf(session.request), lifetimeOf(session))
+    describeCookie: (session) => describeCookie(profileOf(session.request), now(), lifetimeOf(session))
   }
 
   fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
-  fastify.decorateRequest('session', accessors('session', (request) => sessionOf(request).facade))
-  fastify.decorateRequest('loadSession', async function loadSession (this: FastifyRequest) {
-    await sessionFor(this).load()
-    return sessionOf(this).facade
+  fastify.decorateRequest('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
+  // Plain functions: the promise of a call says by itself whether somebody waits for it.
+  fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {
+    return sessionFor(this).loadAnew(() => sessionOf(this).facade)
   })
   Object.assign(hatcheck, { sessionFor, sessionOf, loggedIn, endOthers, handleOf, cookieOf: profileOf, assertDeliverable: context.assertDeliverable })
   hatcheck.macsFor = (purpose, text) => keyring.office.macsFor(purpose, text)
@@ -117,7 +117,9 @@ export default fp(async function session (fastify) {
     const holder = request as Holder
     holder[kReply] = reply
     // A hook of the host that ran before this one may have asked for it.
-    holder[kSession]?.attach(reply)
+    const session = holder[kSession]
+    session?.attach(reply)
+    if (isAsked(holder)) markPrivate(reply)
     if (store.sync) {
       done()
       return
@@ -130,21 +132,23 @@ export default fp(async function session (fastify) {
   fastify.addHook<unknown>('onSend', function commitSession (request, reply, payload, done) {
     const holder = request as Holder
     const session = holder[kSession]
-    if (session?.isCommitting === true || reply.raw.headersSent) {
+    // Of a hook that ran before those of hatcheck, and has answered.
+    session?.attach(reply)
+    if (session?.isCommitting === true || (holder[kCommitted] === 'by Fastify' && reply.raw.headersSent)) {
       // The handler answers a second time, which Fastify does not always see.
       request.log.warn('The handler has sent a second answer, which is dropped. Did it call reply.send() and return a value?')
       return
     }
     const isFirst = holder[kCommitted] === undefined
-    holder[kCommitted] = isWebResponse(payload) ? 'closed' : 'open to late readers'
-    if (session === undefined || (session !== null && !session.wasRead && !session.hasCalls)) {
+    holder[kCommitted] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
+    if (isWebResponse(payload)) payload = privateResponse(payload, () => isAsked(holder))
+    if (!isAsked(holder)) {
       session?.close()
-      done()
+      done(null, payload)
       return
     }
     markPrivate(reply)
-    if (isWebResponse(payload)) payload = privateResponse(payload)
-    if (session === null) {
+    if (session === null || session === undefined) {
       done(null, payload)
       return
     }
@@ -152,40 +156,35 @@ export default fp(async function session (fastify) {
     try {
       if (isFirst) committing = session.commit()
     } catch (error) {
-      fail(error as Error)
-      return
+      throw refused(error)
     }
-    if (committing === undefined) leave(session)
-    else waitFor(committing, session)
-
-    function waitFor (work: Promise<void>, session: RequestSession): void {
-      session.isCommitting = true
-      work.then(() => {
-        session.isCommitting = false
-        if (!reply.raw.headersSent) leave(session)
-      }, (error: Error) => {
-        session.isCommitting = false
-        // For a second error Fastify asks no hook. Headers that are sent twice would end the process.
-        if (reply.raw.headersSent) request.log.error({ err: error }, 'a call on the session failed after the response')
-        else fail(error)
-      })
-    }
-
-    /** A handler may have gone on after its answer, and made calls. */
-    function leave (session: RequestSession): void {
-      if (session.isBusy) {
-        waitFor(session.settle(), session)
-        return
-      }
-      // Other cookies may have been set since.
+    if (committing === undefined && !session.isBusy) {
       if (session.cookie !== 'keep') sendCookie(session, reply)
       done(null, payload)
+      return
+    }
+    // A promise, so that Fastify takes what later hooks throw, and what it throws itself, for an error of the response.
+    return leave(session, committing).then(() => payload, (error: unknown) => { throw refused(error) })
+
+    async function leave (session: RequestSession, committing: MaybePromise<void>): Promise<void> {
+      const restoreAnswer = holdAnswer(reply)
+      session.isCommitting = true
+      try {
+        await committing
+        // A handler may have gone on after its answer, and made calls.
+        while (session.isBusy) await session.settle()
+        restoreAnswer()
+        // Other cookies may have been set since.
+        if (session.cookie !== 'keep') sendCookie(session, reply)
+      } finally {
+        session.isCommitting = false
+      }
     }
 
-    function fail (error: Error): void {
+    function refused (error: unknown): unknown {
       // What was on its way may have been a redirect.
       reply.removeHeader('location')
-      done(error)
+      return error
     }
   })
 
@@ -211,27 +210,45 @@ export default fp(async function session (fastify) {
     const session = sessionFor(request)
     session.assertReadable()
     if (!session.wasRead) {
+      noteReader(request)
       session.wasRead = true
-      noteLateReader(request)
     }
     return session
+  }
+
+  /** Calls are never too late. */
+  function facadeOf (request: FastifyRequest): SessionObject {
+    const session = sessionFor(request)
+    session.assertReadable()
+    session.isHidden = !session.wasRead && isTooLate(request)
+    return session.isHidden ? session.facade : sessionOf(request).facade
   }
 
   function loggedIn (request: FastifyRequest): User | null {
     const holder = request as Holder
     if (holder[kSession] === undefined && store.sync && request.headers.cookie === undefined) {
-      noteLateReader(request)
+      noteReader(request)
       holder[kSession] = null
     }
     return holder[kSession] === null ? null : sessionOf(request).user
   }
 
-  /** A response that has passed the hook may still be kept out of caches; one that is being sent may not. */
-  function noteLateReader (request: FastifyRequest): void {
-    const { [kCommitted]: committed, [kReply]: reply } = request as Holder
-    if (committed === undefined || reply === undefined || isPastCaching(reply)) return
-    if (committed === 'closed' || reply.raw.headersSent) throw new SessionCommittedError()
+  /** A response that has not begun may still be kept out of caches. */
+  function noteReader (request: FastifyRequest): void {
+    const { [kCommitted]: isCommitted, [kReply]: reply } = request as Holder
+    if (reply === undefined) return
+    if (isTooLate(request)) throw new SessionCommittedError()
     markPrivate(reply)
+    if (isCommitted !== undefined) exposePrivate(reply)
+  }
+
+  function isTooLate ({ [kCommitted]: isCommitted, [kReply]: reply }: Holder): boolean {
+    return isCommitted !== undefined && reply !== undefined && isUnderWay(reply)
+  }
+
+  /** Whether the response depends on the session. */
+  function isAsked ({ [kSession]: session }: Holder): boolean {
+    return session === null || session?.wasRead === true || session?.hasCalls === true
   }
 
   async function endOthers (request: FastifyRequest): Promise<number> {
@@ -242,8 +259,7 @@ export default fp(async function session (fastify) {
 
   function handleOf (request: FastifyRequest): string | undefined {
     const session = (request as Holder)[kSession]
-    const isAsked = session?.wasRead === true || session?.hasCalls === true
-    return isAsked && session.stored !== null ? keyring.office.handleOf(session.stored.ticket.key) : undefined
+    return session?.stored !== undefined && session.stored !== null && isAsked(request) ? keyring.office.handleOf(session.stored.ticket.key) : undefined
   }
 
   function findNow (request: FastifyRequest): Stored | null {
@@ -291,10 +307,10 @@ export default fp(async function session (fastify) {
     } else {
       hatcheck.dropCookie(reply, name)
     }
-    if ((request as Holder)[kCommitted] === undefined) {
-      // The handler may hijack the reply after this.
+    // The handler may hijack the reply after this, or stream: Fastify has passed on the headers by then.
+    if (!session.isCommitting) {
       hatcheck.exposeCookies(reply)
-      if (!reply.raw.headersSent && !reply.raw.hasHeader('cache-control')) reply.raw.setHeader('cache-control', 'no-store')
+      exposePrivate(reply)
     }
   }
 
@@ -311,12 +327,12 @@ export default fp(async function session (fastify) {
  * A getter, and a setter for a scope that decorates its requests with the same name: Fastify sets such a decoration on
  * each request before any hook runs. Later on, setting it is a mistake.
  */
-export function accessors<T> (name: string, get: (request: FastifyRequest) => T): { getter (): T, setter (value: T): void } {
+export function accessors<T> (name: `request.${string}`, get: (request: FastifyRequest) => T, rule: string): { getter (): T, setter (value: T): void } {
   return {
     getter (this: FastifyRequest) { return get(this) },
     setter (this: Holder, value: T) {
-      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, `request.${name} cannot be replaced`)
-      Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true })
+      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, rule)
+      Object.defineProperty(this, name.slice('request.'.length), { value, writable: true, enumerable: true, configurable: true })
     }
   } as never
 }

@@ -1,7 +1,7 @@
 import { expiryOf, isTouchDue, type Lifetimes } from '../common/clock.js'
 import { SessionTooLargeError } from './errors.js'
 import { CLIENT_FIELD } from './fields.js'
-import { sizeOf, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
+import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import type { Ticket } from './ticket.js'
 
 /** A session that is in the store. */
@@ -47,7 +47,7 @@ export function planOf (situation: Situation, { lifetimes, maxBytes, now }: Rule
   const seenAt = now()
   if (stored === null) {
     if (isEmpty(set)) return { do: 'nothing' }
-    assertSize(set, maxBytes)
+    assertSize(sizeOf(set), maxBytes)
     return { do: 'create', record: newRecord({ createdAt: seenAt, seenAt, permanent, user: null, fields: set }, lifetimes) }
   }
   const { record } = stored
@@ -55,7 +55,7 @@ export function planOf (situation: Situation, { lifetimes, maxBytes, now }: Rule
   const leaving = new Set(situation.remove)
   if (isLogout) for (const key of IDENTITY) if (Object.hasOwn(record.fields, key) && !Object.hasOwn(set, key)) leaving.add(key)
   if (isEmpty(set) && leaving.size === 0 && permanent === record.permanent && !isLogout) return { do: 'nothing' }
-  const left = without({ ...record.fields, ...set }, leaving)
+  const left = sizeOfSuccessor(record.fields, set, leaving)
   assertSize(left, maxBytes)
   const changes: SessionChanges = {
     set,
@@ -65,7 +65,7 @@ export function planOf (situation: Situation, { lifetimes, maxBytes, now }: Rule
     ...permanent !== record.permanent && { permanent },
     ...isLogout && { user: null }
   }
-  return isLogout && isEmpty(left) ? { do: 'end', change: { ...changes, keep: 'all' } } : { do: 'patch', changes }
+  return isLogout && left === sizeOf({}) ? { do: 'end', change: { ...changes, keep: 'all' } } : { do: 'patch', changes }
 }
 
 /** When activity is to be noted, and until when the session lives then; null if it was noted a moment ago. */
@@ -81,17 +81,17 @@ export function newRecord (record: Omit<SessionRecord, 'expiresAt'>, lifetimes: 
   return { ...record, expiresAt: expiryOf(record, lifetimes) }
 }
 
-function without (fields: Record<string, string>, keys: Iterable<string>): Record<string, string> {
-  for (const key of keys) delete fields[key]
-  return fields
+/** Like `sizeOf`, of the fields with the changes in them. A session may have many fields, so none is copied. */
+function sizeOfSuccessor (fields: SessionFields, set: SessionFields, removed: ReadonlySet<string>): number {
+  let bytes = sizeOf(set)
+  for (const key in fields) if (!removed.has(key) && !Object.hasOwn(set, key)) bytes += sizeOfField(key, fields[key] as string)
+  return bytes
 }
 
 function isEmpty (fields: SessionFields): boolean {
-  for (const _ in fields) return false
-  return true
+  return Object.keys(fields).length === 0
 }
 
-function assertSize (fields: SessionFields, maxBytes: number): void {
-  const size = sizeOf(fields)
+function assertSize (size: number, maxBytes: number): void {
   if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
 }

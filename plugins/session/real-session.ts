@@ -1,7 +1,29 @@
-import fastifySession, { type SessionScope } from '@fastify/session'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
+import { createRequire } from 'node:module'
 import { withCookies } from '../cookie.js'
 import type { TicketOffice } from './ticket.js'
+
+/** What is used of `@fastify/session`. */
+type FastifySession = FastifyPluginCallback<{
+  secret: { sign (id: string): string, unsign (value: string): { valid: boolean, renew: boolean, value: string | null } }
+  idGenerator (): string
+  store: {
+    get (id: string, callback: (error: Error | null, session: null) => void): void
+    set (id: string, session: object, callback: (error?: Error) => void): void
+    destroy (id: string, callback: (error?: Error) => void): void
+  }
+  saveUninitialized: boolean
+  rolling: boolean
+}>
+
+/** What it adds to the scope that it is registered in. */
+interface SessionScope {
+  decryptSession (value: string, carrier: { session: { sessionId: string } | null }, callback: (error?: Error) => void): void
+}
+
+// Not imported: its types would give every request a session of another kind, and `decryptSession` and `sessionStore`,
+// to all applications that use hatcheck.
+const fastifySession = createRequire(import.meta.url)('@fastify/session') as FastifySession
 
 /**
  * Registers `@fastify/session` in a scope of its own, so that its hooks run for no route, and drives it through

@@ -158,7 +158,8 @@ end
 return 0
 `
 
-type Script<Reply> = (key: string, ...args: Array<string | number>) => Promise<Reply>
+/** A list of arguments may be longer than JavaScript can spread in a call. */
+type Script<Reply> = (key: string, ...args: Array<string | number | ReadonlyArray<string | number>>) => Promise<Reply>
 
 export interface SessionScripts {
   hatcheckCreate: Script<0 | 1>

@@ -77,7 +77,7 @@ export class RedisStore implements SessionStore {
     let created
     try {
       if (user !== null && indexed !== null && limit !== undefined) await this.#makeRoom(user, key, indexed.others, limit)
-      created = await this.#call('create', () => this.#client.hatcheckCreate(name, now(), expiresAt, ...encode(record)))
+      created = await this.#call('create', () => this.#client.hatcheckCreate(name, now(), expiresAt, encode(record)))
     } catch (error) {
       // It may have begun, or begin yet, though nobody will have its id: this ends it, if the connection still stands.
       this.#later(this.#end(key))
@@ -98,7 +98,7 @@ export class RedisStore implements SessionStore {
       user === undefined ? '' : user === null ? '-' : `=${user}`,
       Object.keys(set).length, ...dataOf(set), ...remove.map((field) => `.${field}`)
     ]
-    const outcome = await this.#call('patch', () => this.#client.hatcheckPatch(name, now(), ...args))
+    const outcome = await this.#call('patch', () => this.#client.hatcheckPatch(name, now(), args))
     if (outcome < 0) throw new SessionTooLargeError(-outcome, maxBytes)
     return outcome === 1
   }

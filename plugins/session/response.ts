@@ -2,34 +2,90 @@ import type { FastifyReply } from 'fastify'
 import { UnsupportedError } from './errors.js'
 import type { CookieProfile } from './session-cookie.js'
 
-/** Whether the headers of a response have left, so that no cookie can be sent any more. */
-export function haveHeadersLeft ({ raw, sent, request }: FastifyReply): boolean {
-  if (raw.headersSent || raw.writableEnded) return true
-  // The answer to an upgrade is written past the response.
-  return sent && request.raw.headers.upgrade !== undefined
+/** Whether no cookie can be sent any more: the headers of the response have left, or the client has gone. */
+export function haveHeadersLeft (reply: FastifyReply): boolean {
+  const { raw, sent, request } = reply
+  if (raw.headersSent || raw.writableEnded || hasConnectionClosed(reply)) return true
+  // The answer to an upgrade is written past the response. @fastify/websocket marks such a request before it hijacks the reply.
+  return request.raw.headers.upgrade !== undefined && (sent || (request as { ws?: boolean }).ws === true)
 }
 
-/** Whether an answer can no longer depend on what is read now: it is over, or the handler writes it by itself. */
-export function isPastCaching ({ raw, sent }: FastifyReply): boolean {
-  return sent || raw.writableEnded || raw.destroyed
+/** Whether the client has gone, or the response is done. */
+export function hasConnectionClosed ({ raw, request }: FastifyReply): boolean {
+  const { stream } = raw as { stream?: { destroyed: boolean } }
+  return raw.destroyed || stream?.destroyed === true || (raw.socket ?? request.raw.socket)?.destroyed === true
+}
+
+/** Whether a response that Fastify sends has begun and is not over: it can no longer be kept out of caches. */
+export function isUnderWay ({ raw, sent }: FastifyReply): boolean {
+  return raw.headersSent && !sent && !raw.destroyed
 }
 
 /** Keeps the response out of shared caches: what it says depends on the session. */
 export function markPrivate (reply: FastifyReply): void {
   const vary = varyWithCookie(reply.getHeader('vary'))
   if (vary !== null) reply.header('vary', vary)
-  const cacheControl = reply.getHeader('cache-control')
-  if (!isPrivate(cacheControl)) reply.header('cache-control', 'no-store')
+  if (!isPrivate(reply.getHeader('cache-control'))) reply.header('cache-control', 'no-store')
+  if (reply.sent) exposePrivate(reply)
+  else reply.hijack = hijackPrivately
 }
 
-/** Fastify puts the headers of a Web Response over those of the reply, after every hook. So they must say the same. */
-export function privateResponse (response: Response): Response {
-  const headers = new Headers(response.headers)
-  const vary = varyWithCookie(headers.get('vary') ?? undefined)
+/**
+ * Lets the marks be sent also where Fastify sends no headers, or has passed them on already. Not for every response: where
+ * the response of Node has headers of its own, a library that wraps `writeHead` loses some of those of Fastify.
+ */
+export function exposePrivate (reply: FastifyReply): void {
+  if (reply.raw.headersSent) return
+  for (const name of ['vary', 'cache-control']) {
+    const value = reply.getHeader(name)
+    if (value !== undefined) reply.raw.setHeader(name, value)
+  }
+}
+
+function hijackPrivately (this: FastifyReply): FastifyReply {
+  exposePrivate(this)
+  const { hijack } = Object.getPrototypeOf(this) as FastifyReply
+  return hijack.call(this)
+}
+
+/**
+ * Fastify puts the headers of a Web Response over those of the reply, after every hook. So they must say the same.
+ *
+ * @param isMarked asked as the headers are read: a later hook may be the first to ask for the session.
+ */
+export function privateResponse (response: Response, isMarked: () => boolean): Response {
+  // A copy could not be made of one that is consumed or that says "error", and the headers of one may be immutable.
+  return new Proxy(response, {
+    get (target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (name === 'headers' && isMarked()) return privateHeaders(target.headers)
+      return typeof value === 'function' ? value.bind(target) as unknown : value
+    }
+  })
+}
+
+/** Where the Web Response says nothing, the headers of the reply hold. */
+function privateHeaders (original: Headers): Headers {
+  const headers = new Headers(original)
+  const vary = varyWithCookie(headers.get('vary') ?? '*')
   if (vary !== null) headers.set('vary', vary)
-  if (!isPrivate(headers.get('cache-control') ?? undefined)) headers.set('cache-control', 'no-store')
-  const { body, status, statusText } = response
-  return new Response(body, { status, statusText, headers })
+  if (!isPrivate(headers.get('cache-control') ?? 'no-store')) headers.set('cache-control', 'no-store')
+  return headers
+}
+
+/**
+ * Remembers the answer that is about to be sent, for a handler that goes on and answers a second time.
+ *
+ * @returns a function that brings the answer back, except for cookies: a call on the session may have set one.
+ */
+export function holdAnswer (reply: FastifyReply): () => void {
+  const { statusCode } = reply
+  const headers = reply.getHeaders()
+  return () => {
+    reply.raw.statusCode = statusCode
+    for (const name of Object.keys(reply.getHeaders())) if (name !== 'set-cookie' && !Object.hasOwn(headers, name)) reply.removeHeader(name)
+    for (const [name, value] of Object.entries(headers)) if (name !== 'set-cookie' && value !== undefined) reply.header(name, value)
+  }
 }
 
 export function isWebResponse (payload: unknown): payload is Response {
@@ -46,7 +102,7 @@ function isPrivate (cacheControl: unknown): boolean {
   return cacheControl === 'no-store' || (cacheControl !== undefined && /(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i.test(String(cacheControl)))
 }
 
-/** The session cookie as it is sent. Assigning to a member throws: configuration and `session.permanent` decide the cookie. */
+/** The session cookie as it is sent. Changing it throws: configuration and `session.permanent` decide the cookie. */
 export interface CookieDescription {
   readonly path: string
   readonly domain?: string
@@ -64,18 +120,24 @@ export interface CookieDescription {
 /**
  * Describes the cookie of a session.
  *
+ * @param now in ms since the epoch.
  * @param lifetime of a permanent session, in ms; null for one that ends with the browser.
  */
-export function describeCookie ({ attributes }: CookieProfile, lifetime: { whole: number, left: number } | null): CookieDescription {
+export function describeCookie ({ attributes }: CookieProfile, now: number, lifetime: { whole: number, left: number } | null): CookieDescription {
   const members = {
     ...attributes,
     originalMaxAge: lifetime?.whole ?? null,
     maxAge: lifetime?.left ?? null,
-    expires: lifetime === null ? null : new Date(Date.now() + lifetime.left)
+    expires: lifetime === null ? null : new Date(now + lifetime.left)
   }
-  return Object.defineProperties({}, Object.fromEntries(Object.entries(members).map(([name, value]) => [name, {
-    enumerable: true,
-    get: () => value,
-    set () { throw new UnsupportedError(`cookie.${name} = …`, 'configuration decides the cookie; use session.permanent for a longer life') }
-  }]))) as CookieDescription
+  return new Proxy(members, { defineProperty: refuseChange, deleteProperty: refuseChange }) as CookieDescription
+}
+
+function refuseChange (_cookie: object, name: string | symbol): never {
+  throw cookieUnsupported(`session.cookie.${String(name)} = …`)
+}
+
+/** @param what the application has tried */
+export function cookieUnsupported (what: string): Error {
+  return new UnsupportedError(what, 'configuration decides the cookie; use session.permanent for a longer life')
 }

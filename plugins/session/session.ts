@@ -4,10 +4,10 @@ import { Calls } from '../common/calls.js'
 import { expiryOf } from '../common/clock.js'
 import { namesRealm } from '../common/realm.js'
 import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadError } from './errors.js'
-import { assertValue, createFacade, type SessionObject } from './facade.js'
+import { assertValue, createFacade, entriesOf, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
-import { haveHeadersLeft, type CookieDescription } from './response.js'
+import { hasConnectionClosed, haveHeadersLeft, markPrivate, type CookieDescription } from './response.js'
 import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import { storedUser, userOf, type User } from './user.js'
 import { Values, type Change, type Cut, type Keep } from './values.js'
@@ -40,6 +40,9 @@ export interface Login {
   data: Readonly<Record<string, unknown>>
 }
 
+/** How long a handler has to save a change that it makes once the connection is closed, before the log says that it is lost. */
+const SAVE_WITHIN_MS = 100
+
 /**
  * The session of one request: where it comes from, its values, and the calls on it. {@link facade} is what a handler
  * sees of it.
@@ -52,6 +55,8 @@ export class Session {
   cookie: 'keep' | 'set' | 'clear' = 'keep'
   /** Whether a handler has asked for it, so that the response depends on it. */
   wasRead = false
+  /** Whether it was asked for too late to keep the response out of caches, so that its values may not be seen. */
+  isHidden = false
   /** Whether the response waits for {@link commit} or {@link settle}. */
   isCommitting = false
 
@@ -72,6 +77,7 @@ export class Session {
   #shown: Flash[] | null = null
   #facade: SessionObject | null = null
   #isWatched = false
+  #hasWarned = false
   /** Whether a session of this request has ended, and the store does not know it yet. */
   #isUnconfirmed = false
   /** Whether the session of the cookie may have ended meanwhile: others have known it, or a call has failed. */
@@ -98,6 +104,21 @@ export class Session {
     }
   }
 
+  /** The same as a call. After a failure it tries again. */
+  loadAnew<T> (then: () => T): Promise<T> {
+    if (this.#failure !== undefined) {
+      this.#failure = undefined
+      this.#isLoaded = false
+      this.#loading = null
+    }
+    return this.#call(async () => then())
+  }
+
+  /** Fails as a call does: where nobody awaits it, with the response. */
+  refuse (error: unknown): Promise<never> {
+    return this.#call(async () => { throw error }, false)
+  }
+
   /** @throws SessionNotReadError, StoreUnavailableError */
   assertReadable (): void {
     if (!this.#isLoaded) throw new SessionNotReadError()
@@ -122,6 +143,7 @@ export class Session {
     return this.#facade
   }
 
+  get isLoaded (): boolean { return this.#isLoaded }
   /** Whether it has been called on. */
   get hasCalls (): boolean { return this.#calls !== null }
   get permanent (): boolean { return this.#values.permanentOver(this.#stored?.record.permanent ?? false) }
@@ -150,12 +172,26 @@ export class Session {
       : storedUser(record)
   }
 
-  has (key: string): boolean { return this.#values.has(key) }
-  get (key: string): unknown { return this.#values.get(key) }
-  keys (): string[] { return this.#values.keys() }
+  has (key: string): boolean { return this.#visible.has(key) }
+  get (key: string): unknown { return this.#visible.get(key) }
+  keys (): string[] { return this.#visible.keys() }
+
+  get #visible (): Values {
+    if (this.isHidden) throw new SessionCommittedError()
+    return this.#values
+  }
 
   set (key: unknown, value: unknown): void {
     assertValue(key, value)
+    this.#put(key, value)
+  }
+
+  /** Sets what `entriesOf` has accepted. */
+  update (entries: Iterable<[string, unknown]>): void {
+    for (const [key, value] of entries) this.#put(key, value)
+  }
+
+  #put (key: string, value: unknown): void {
     if (value === undefined) return this.delete(key)
     this.#assertOpen()
     this.#values.put(key, value)
@@ -219,6 +255,7 @@ export class Session {
   login ({ user, permanent, client, data }: Login): Promise<void> {
     return this.#change('all', async (cut) => {
       assertUser(user)
+      const values = entriesOf(data)
       this.#assertCookieCanBeSent()
       const stored = this.#stored
       const isAnothers = stored !== null && stored.record.user !== null && stored.record.user !== user
@@ -226,16 +263,21 @@ export class Session {
       const { writer, newId, now, lifetimes } = this.#context
       const time = now()
       const set: Record<string, string> = { ...cut.set }
-      for (const [key, value] of Object.entries({ ...data, client_name: user, authenticatedAt: time })) {
-        assertValue(key, value)
-        if (value !== undefined) set[key] = toJson(key, value)
+      const remove = new Set(cut.remove)
+      for (const [key, value] of values) {
+        delete set[key]
+        if (value === undefined) remove.add(key)
+        else set[key] = toJson(key, value)
       }
-      set[CLIENT_FIELD] = client()
+      Object.assign(set, { client_name: toJson('client_name', user), authenticatedAt: String(time), [CLIENT_FIELD]: client() })
       const record = newRecord({ createdAt: time, seenAt: time, permanent, user, fields: set }, lifetimes)
       const { fields: _all, ...clocks } = record
-      const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...cut.remove].filter((key) => !Object.hasOwn(set, key)) }
+      const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) }
       const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
-      await this.#handOver(replaced?.next ?? await writer.create(newId(), record, this.#request), cut)
+      const begun = replaced?.next ?? await writer.create(newId(), record, this.#request)
+      // A handler may hold the value that the data has replaced.
+      this.#values.leave(values.map(([key]) => key))
+      await this.#handOver(begun, cut)
     })
   }
 
@@ -261,6 +303,7 @@ export class Session {
         ...!keepsUser && record.user !== null && { user: null }
       }
       if (Object.keys(successorOf(record, change).fields).length > 0) this.#assertCookieCanBeSent()
+      if (!keepsUser && record.user !== null) await writer.endOthers(this.#request, stored)
       const replaced = await writer.replace(stored, newId(), change, this.#request)
       if (replaced === null) throw new SessionGoneError()
       await this.#handOver(replaced.next, cut)
@@ -389,10 +432,15 @@ export class Session {
       await this.#noteActivity()
       return
     }
-    if (await this.#store(cut)) return
-    this.#values.landed(cut, {})
-    // No cookie either way: the browser may already hold that of a newer session.
-    this.#request.log.debug('the session ended while a request was under way; its changes were dropped')
+    try {
+      if (await this.#store(cut)) return
+      // No cookie either way: the browser may already hold that of a newer session.
+      this.#request.log.debug('the session ended while a request was under way; its changes were dropped')
+    } catch (error) {
+      if (!(error instanceof NoCookieError)) throw error
+      this.#request.log.warn({ err: error }, 'The session of a new visitor is not stored, since the response has begun or the client has gone.')
+    }
+    this.#values.landed(cut, this.#stored?.record.fields ?? {})
   }
 
   #noteActivity (): MaybePromise<void> {
@@ -416,6 +464,8 @@ export class Session {
     const permanent = cut.permanent ?? stored?.record.permanent ?? false
     const user = stored === null ? null : userAfter(cut, stored.record)
     const plan = planOf({ stored, set: cut.set, remove: cut.remove, permanent, user }, this.#context)
+    // A logout by values ends what else the request presents, as a call does. It comes first: if it fails, nothing is changed.
+    if (stored !== null && user === null && stored.record.user !== null) await writer.endOthers(request, stored)
     switch (plan.do) {
       case 'nothing': {
         if (stored !== null && await read(stored) === null) return false
@@ -431,6 +481,7 @@ export class Session {
         }), cut)
         return true
       case 'patch': {
+        if (plan.changes.permanent !== undefined) this.#assertCookieCanBeSent()
         const next = await writer.patch(stored as Stored, plan.changes, request)
         if (next === null) return false
         this.#adopt(next, cut)
@@ -471,7 +522,7 @@ export class Session {
 
   /** The values, as a plain object. */
   toObject (): Record<string, unknown> {
-    return this.#values.toObject()
+    return this.#visible.toObject()
   }
 
   /** A log line shows the values and neither ID nor ticket. */
@@ -530,6 +581,7 @@ export class Session {
 
   /** @param needsRecord whether a session that could not be read fails the call */
   #call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
+    if (this.#calls === null && this.#reply !== null) markPrivate(this.#reply)
     this.#calls ??= new Calls()
     this.#watch()
     const call = this.#calls.run(async () => {
@@ -558,7 +610,7 @@ export class Session {
   }
 
   #assertOpen (): void {
-    if (this.#isClosed) throw new SessionCommittedError()
+    if (this.#isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
     this.#watch()
   }
 
@@ -567,17 +619,33 @@ export class Session {
     if (this.#isWatched || this.#reply === null) return
     this.#isWatched = true
     const reply = this.#reply
-    // The answer to an upgrade is written past the response.
-    const stream = reply.sent && this.#request.raw.headers.upgrade !== undefined ? this.#request.raw.socket : reply.raw
-    stream?.once('close', () => { this.#report(reply).catch(() => {}) })
+    const report = (): void => {
+      this.#isWatched = false
+      for (const stream of streams) stream.off('close', report)
+      this.#report(reply).catch(() => {})
+    }
+    // The response of an upgrade may stay open when its connection closes.
+    const streams = [reply.raw, ...this.#request.raw.headers.upgrade === undefined ? [] : [reply.raw.socket ?? this.#request.raw.socket]].filter((stream) => stream != null)
+    if (hasConnectionClosed(reply)) setTimeout(report, SAVE_WITHIN_MS).unref()
+    else for (const stream of streams) stream.once('close', report)
   }
 
   /** Says in the log what nobody was told. */
   async #report (reply: FastifyReply): Promise<void> {
     await this.#reportFailures()
     // A client that has gone does not keep Fastify from its hooks.
-    if (this.#isClosed || !reply.sent) return
-    if (this.isModified) this.#request.log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')
+    if (this.#isClosed || this.#hasWarned || !reply.sent || !this.#mayBeModified) return
+    this.#hasWarned = true
+    this.#request.log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')
+  }
+
+  get #mayBeModified (): boolean {
+    try {
+      return this.isModified
+    } catch {
+      // A value that JSON cannot hold.
+      return true
+    }
   }
 
   async #reportFailures (): Promise<void> {

@@ -265,6 +265,14 @@ export function touched (record: SessionRecord, seenAt: number, expiresAt: numbe
 /** The size of the fields as one JSON object, in bytes. */
 export function sizeOf (fields: SessionFields): number {
   let bytes = 2
-  for (const key in fields) bytes += Buffer.byteLength(JSON.stringify(key)) + Buffer.byteLength(fields[key] as string) + 2
+  for (const key in fields) bytes += sizeOfField(key, fields[key] as string)
   return bytes
 }
+
+/** The size of one field of {@link sizeOf}. */
+export function sizeOfField (key: string, text: string): number {
+  return (PLAIN.test(key) ? key.length + 2 : Buffer.byteLength(JSON.stringify(key))) + Buffer.byteLength(text) + 2
+}
+
+/** What JSON writes as it is, a byte each. */
+const PLAIN = /^[\w .:/-]*$/

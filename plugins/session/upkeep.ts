@@ -1,4 +1,5 @@
-import type { FastifyBaseLogger, Hatcheck } from 'fastify'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Workers } from '../workers/index.js'
 import type { SessionEmitter } from './events.js'
 import type { SessionStore, StoredSession } from './store.js'
 
@@ -21,10 +22,10 @@ export interface Upkeep {
 }
 
 /** The work on a store that no request waits for. Of several workers one sweeps; what one refuses, all refuse. */
-export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Hatcheck['workers'], isOwn: (key: string) => boolean): Upkeep {
+export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Upkeep {
   const refused = new Set<string>()
   const discarded = new Set<string>()
-  let isRetrying = false
+  const trying = new Set<string>()
   const stopping = new AbortController()
 
   const sweeping = workers.sweeps
@@ -43,22 +44,28 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
   }
 
   async function retry (): Promise<void> {
-    if (isRetrying) return
-    isRetrying = true
-    for (const keys of batchesOf([...refused, ...discarded], RETRIES_AT_ONCE)) await Promise.all(keys.map(endNow))
-    isRetrying = false
+    const due = [...refused, ...discarded].filter((key) => !trying.has(key)).slice(0, RETRIES_AT_ONCE - trying.size)
+    const outcomes = await Promise.all(due.map(endNow))
+    if (outcomes.includes(true) && !stopping.signal.aborted) await retry()
   }
 
-  /** Each on its own: one that cannot be ended keeps no other from it. */
-  async function endNow (key: string): Promise<void> {
+  /** Each on its own: one that cannot be ended, or gets no answer, keeps no other from it. */
+  async function endNow (key: string): Promise<boolean> {
+    trying.add(key)
     try {
       const ended = await endIn(store, key)
       discarded.delete(key)
-      if (!refused.delete(key)) return
+      if (!refused.delete(key)) return true
       if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user)
       log.info('the end of a session is stored now')
+      return true
     } catch (error) {
       log.debug({ err: error }, 'the end of a session still cannot be stored')
+      // The others come first now.
+      for (const keys of [refused, discarded]) if (keys.delete(key)) keys.add(key)
+      return false
+    } finally {
+      trying.delete(key)
     }
   }
 
@@ -92,8 +99,4 @@ export async function endIn (store: SessionStore, key: string): Promise<StoredSe
 
 export async function successorIn (store: SessionStore, key: string): Promise<string | null> {
   return await store.successor?.(key) ?? null
-}
-
-function * batchesOf<T> (items: readonly T[], size: number): Generator<T[]> {
-  for (let i = 0; i < items.length; i += size) yield items.slice(i, i + size)
 }

@@ -161,6 +161,11 @@ export class Values {
     }
   }
 
+  /** Leaves the objects behind that were read under these keys. */
+  leave (keys: Iterable<string>): void {
+    for (const key of keys) if (this.#live?.get(key)?.before !== null) this.#live?.delete(key)
+  }
+
   /** The call has succeeded: these fields are stored now. */
   landed (cut: Cut, stored: SessionFields): void {
     this.#drop(cut)

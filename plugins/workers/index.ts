@@ -2,20 +2,22 @@ import fp from 'fastify-plugin'
 import { hasDuty, isRefusal, isWorker, type Refusal } from './duties.js'
 import type { Channel } from './questions.js'
 
+/** The processes that serve together (`WORKERS`), as one of them sees them. A process that is alone is all of them. */
+export interface Workers {
+  readonly isAlone: boolean
+  /** Whether this process is the one that drops what has expired. */
+  readonly sweeps: boolean
+  /** Tells the others that a session is to be refused until its end is stored. */
+  tellRefused (key: string): void
+  /** Calls the listener with what another has told. Returns what ends that. */
+  onRefused (listener: (key: string) => void): () => void
+  /** What connects this process with the primary; null if it is alone. */
+  readonly primary: Channel | null
+}
+
 declare module 'fastify' {
   interface Hatcheck {
-    /** The processes that serve together (`WORKERS`), as one of them sees them. A process that is alone is all of them. */
-    workers: {
-      readonly isAlone: boolean
-      /** Whether this process is the one that drops what has expired. */
-      readonly sweeps: boolean
-      /** Tells the others that a session is to be refused until its end is stored. */
-      tellRefused (key: string): void
-      /** Calls the listener with what another has told. Returns what ends that. */
-      onRefused (listener: (key: string) => void): () => void
-      /** What connects this process with the primary; null if it is alone. */
-      readonly primary: Channel | null
-    }
+    workers: Workers
   }
 }
 

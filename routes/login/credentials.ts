@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { normalName } from '../../plugins/accounts/name.js'
 import { assertPassword } from '../../plugins/accounts/password.js'
 

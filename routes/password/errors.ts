@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { createUnavailable } from '../../plugins/common/unavailable.js'
 
 /** Not a 401, which a program takes for the end of its login: who asks is logged in, and may not do this. */

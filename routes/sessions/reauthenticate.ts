@@ -1,5 +1,5 @@
 import type { FastifyRequest, Hatcheck } from 'fastify'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { assertPassword } from '../../plugins/accounts/password.js'
 
 export const ReauthenticateError = createError('HATCHECK_REAUTHENTICATE',

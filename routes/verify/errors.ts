@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 export const NotAllowedError = createError('HATCHECK_NOT_ALLOWED', 'You are logged in, but you may not go there.', 403)
 export const VerifyQueryError = createError('HATCHECK_VERIFY_QUERY',
