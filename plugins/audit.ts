@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
+import { clientAddress } from './session/client.js'
 
 /**
  * Names of the OWASP Application Logging Vocabulary, where it has one, each with its level: `warn` is for what someone
@@ -49,7 +50,7 @@ declare module 'fastify' {
 const LONGEST_USER = 256
 
 /** The line of an event. What belongs to an application calls `hatcheck.audit`. */
-export function writeEvent (log: FastifyBaseLogger, event: AuditEvent, { user = null, ...details }: AuditDetails & { address?: string }): void {
+export function writeEvent (log: FastifyBaseLogger, event: AuditEvent, { user = null, ...details }: AuditDetails & { address?: string | undefined }): void {
   log[levels[event]]({ event, user: user?.slice(0, LONGEST_USER) ?? null, ...details }, event)
 }
 
@@ -59,7 +60,7 @@ export default fp(async function audit (fastify) {
 
   hatcheck.audit = (event, request, details = {}) => {
     hatcheck.metrics?.countEvent(event, details.reason)
-    const asking = request === null ? {} : { session: hatcheck.handleOf(request), address: request.ip }
+    const asking = request === null ? {} : { session: hatcheck.handleOf(request), address: clientAddress(request) }
     writeEvent(request?.log ?? fastify.log, event, { ...asking, ...details })
   }
 

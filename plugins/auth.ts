@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, Session } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import { ConfigError } from './config/resolve.js'
-import { clientText } from './session/client.js'
+import { clientAddress, clientText } from './session/client.js'
 import { entriesOf } from './session/facade.js'
 import { kindOf } from './session/fields.js'
 import { accessors } from './session/index.js'
@@ -76,7 +76,7 @@ declare module 'fastify' {
      */
     admit (request: FastifyRequest, user: Authenticated, options?: LoginOptions): Promise<boolean>
     /** @throws LoginRequiredError if nobody is logged in. */
-    assertLoggedIn (request: FastifyRequest): MaybePromise<void>
+    assertLoggedIn (request: FastifyRequest): Promise<void>
     /** Where a browser logs in that was refused for want of a login; null for a program. */
     loginPageFor (request: FastifyRequest): string | null
   }
@@ -101,11 +101,12 @@ export const NotRegisteredError = createError('HATCHECK_NOT_REGISTERED',
  * app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
  * app.get('/mine', { onRequest: requireLogin }, async (request) => request.user.name)
  */
-export async function requireLogin (request: FastifyRequest, _reply?: FastifyReply): Promise<void> {
+export function requireLogin (request: FastifyRequest, _reply?: FastifyReply): Promise<void> {
   const { hatcheck } = request.server
-  if (hatcheck === undefined) throw new NotRegisteredError()
-  await hatcheck.assertLoggedIn(request)
+  return hatcheck === undefined ? Promise.reject(new NotRegisteredError()) : hatcheck.assertLoggedIn(request)
 }
+
+const PASSED = Promise.resolve()
 
 export const AuthenticateError = createError<[string]>('HATCHECK_AUTHENTICATE',
   'authenticate must return an object with the name of the user, or null; got %s.', 500, TypeError)
@@ -151,7 +152,7 @@ export default fp(async function auth (fastify) {
 
   // Plain functions: the promise of a call says by itself whether somebody waits for it.
   fastify.decorateRequest('login', function login (this: FastifyRequest, name: string, { permanent = false, data }: LoginOptions = {}) {
-    return sessionFor(this).login({ user: name, permanent, data: data ?? {}, client: () => clientText(this.headers['user-agent'], this.ip) })
+    return sessionFor(this).login({ user: name, permanent, data: data ?? {}, client: () => clientText(this.headers['user-agent'], clientAddress(this)) })
   })
 
   fastify.decorateRequest('logout', function logout (this: FastifyRequest) {
@@ -160,12 +161,16 @@ export default fp(async function auth (fastify) {
 
   fastify.decorate('requireLogin', requireLogin)
 
-  hatcheck.assertLoggedIn = storage.sessions.sync
-    ? refuseStranger
-    : async (request) => {
-      await sessionFor(request).load()
+  // A refusal is a call, so that a guard that nobody awaits fails the response all the same.
+  hatcheck.assertLoggedIn = (request) => {
+    if (!storage.sessions.sync && !sessionFor(request).isLoaded) return sessionFor(request).loadAnew(() => { refuseStranger(request) })
+    try {
       refuseStranger(request)
+      return PASSED
+    } catch (error) {
+      return sessionFor(request).refuse(error)
     }
+  }
 
   hatcheck.loginPageFor = (request) => {
     if ((request as Refused)[kRefused] !== true) return null

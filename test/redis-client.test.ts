@@ -1,5 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { join, resolve } from 'node:path'
 import { test, type Test } from 'tap'
 import { RedisAccounts } from '../plugins/accounts/redis-accounts.js'
@@ -76,15 +78,15 @@ test('a redis url that means nothing is refused with what it must be, and no par
 const root = resolve(import.meta.dirname, '..')
 
 interface Line {
-  level: 'info' | 'warn'
+  level: 'info' | 'warn' | 'debug'
   text: string
 }
 
 /** A log that keeps its lines, and everything said in them. */
-function keepingLog (): { lines: Line[], info: (...args: unknown[]) => void, warn: (...args: unknown[]) => void } {
+function keepingLog (): { lines: Line[] } & Record<Line['level'], (...args: unknown[]) => void> {
   const lines: Line[] = []
   const keep = (level: Line['level']) => (...args: unknown[]): void => { lines.push({ level, text: args.map((arg) => typeof arg === 'string' ? arg : JSON.stringify(arg)).join(' ') }) }
-  return { lines, info: keep('info'), warn: keep('warn') }
+  return { lines, info: keep('info'), warn: keep('warn'), debug: keep('debug') }
 }
 
 const LOST = /the Redis store cannot be reached; what needs it answers 503 until it can$/
@@ -124,6 +126,74 @@ test('a server that is down does not keep the service from starting, and each ou
   await close()
   t.equal(log.lines.length, length, 'closing is no outage')
   await t.rejects(store.ping(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+})
+
+const REOPENED = { level: 'debug', text: 'an idle connection to Redis was closed; it is open again' }
+
+test('a connection that is closed while it is idle is opened again: no call fails, and no warning', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const log = keepingLog()
+  const { client, use: connection, close } = await connectRedis(parseRedisUrl(server.url, 'url'), log)
+  t.teardown(close)
+  const store = new RedisStore(client, { now: () => recordOf().createdAt, maxBytes: 4_096, onCorrupt () {}, connection })
+  await store.create('one', recordOf())
+  for (let round = 1; round <= 5; round++) {
+    const closed = once(client, 'close')
+    await server.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await closed
+    t.strictSame(await Promise.all([store.read('one'), store.read('one')]), [recordOf(), recordOf()], 'calls wait for the connection')
+    t.strictSame(log.lines, Array(round).fill(REOPENED))
+  }
+
+  const closed = once(client, 'close')
+  await server.stop('SIGKILL')
+  await closed
+  const failed = performance.now()
+  await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  t.ok(performance.now() - failed < 600, 'within the deadline')
+  await eventually(t, 'a real outage is a warning', () => log.lines.some(({ level }) => level === 'warn'), 1_500)
+  await server.start()
+  await eventually(t, 'it is back', async () => await store.ping().then(() => true, () => false), 1_500)
+  t.strictSame(log.lines.slice(5).map(({ level }) => level), ['warn', 'info'])
+})
+
+test('with a connection closed during a call, the call fails and the log warns', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const log = keepingLog()
+  const { client, use: connection, close } = await connectRedis(parseRedisUrl(server.url, 'url'), log)
+  t.teardown(close)
+  const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, connection })
+  await store.ping()
+  await server.client.client('PAUSE', 1_000)
+  const call = store.read('one')
+  call.catch(() => {})
+  // Until it has been sent.
+  await new Promise((resolve) => { setTimeout(resolve, 20) })
+  ;(client as unknown as { stream: Socket }).stream.destroy()
+  await t.rejects(call, { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  await eventually(t, 'the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 1_000)
+})
+
+test('where idle connections are closed soon, a PING keeps them', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const log = keepingLog()
+  const { client, use: connection, close } = await connectRedis(parseRedisUrl(server.url, 'url'), log)
+  t.teardown(close)
+  const store = new RedisStore(client, { now: () => recordOf().createdAt, maxBytes: 4_096, onCorrupt () {}, connection })
+  await store.create('one', recordOf())
+  await server.client.config('SET', 'timeout', '1')
+  const keeping = setInterval(() => { server.client.ping().catch(() => {}) }, 300)
+  t.teardown(() => { clearInterval(keeping) })
+  await once(client, 'close')
+  await once(client, 'ready')
+  let closes = 0
+  client.on('close', () => { closes++ })
+  for (const ms of [2_300, 3_700]) {
+    await new Promise((resolve) => { setTimeout(resolve, ms) })
+    t.strictSame(await store.read('one'), recordOf())
+  }
+  t.equal(closes, 0, 'once it is known how soon')
+  t.strictSame(log.lines, [REOPENED])
 })
 
 test('a password is in no line of the log and in no error', needs('redis-server'), async (t) => {

@@ -38,6 +38,24 @@ test('in a cluster', needs('redis-server'), async (t) => {
     t.strictSame((await accounts.list()).map(({ name }) => name), names)
   })
 
+  await t.test('nodes that close idle connections do no harm', async (t) => {
+    await empty()
+    const warnings: string[] = []
+    const { url } = await listen(t, { sessionStore: cluster.url }, { logger: { level: 'warn', stream: { write (line: string) { warnings.push(line) } } } })
+    const visitors = await loggedIn(url, 12)
+    const limitIdle = async (seconds: string): Promise<void> => { await Promise.all(cluster.nodes.map(({ client }) => client.config('SET', 'timeout', seconds))) }
+    const using = setInterval(() => { for (const { client } of cluster.nodes) client.ping().catch(() => {}) }, 300)
+    t.teardown(() => { clearInterval(using) })
+    await limitIdle('1')
+    for (const ms of [2_300, 1_300, 3_100]) {
+      await pause(ms)
+      const answers = await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))
+      t.strictSame(answers.filter(({ status }) => status !== 200), [])
+    }
+    await limitIdle('0')
+    t.strictSame(warnings, [])
+  })
+
   await t.test('slots move under load: nobody notices', async (t) => {
     await empty()
     const { url } = await listen(t, { sessionStore: cluster.url })

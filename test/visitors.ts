@@ -1,11 +1,11 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import type { Test } from 'tap'
 import { buildHost } from './helper.js'
 
 /** A host application with sessions, listening, with routes that say what they see. */
-export async function listen (t: Test, options: HatcheckOptions): Promise<{ fastify: FastifyInstance, url: string }> {
-  const fastify = await buildHost(t, options)
+export async function listen (t: Test, options: HatcheckOptions, server: FastifyServerOptions = {}): Promise<{ fastify: FastifyInstance, url: string }> {
+  const fastify = await buildHost(t, options, server)
   fastify.post('/login/:name', async (request) => { await request.login((request.params as { name: string }).name) })
   fastify.post('/logout', async (request) => { await request.logout() })
   fastify.get('/', async ({ session, user }) => ({ user: user?.name ?? null, count: session.get('count' as never) ?? 0 }))

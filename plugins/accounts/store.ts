@@ -11,6 +11,13 @@ export interface Account {
   readonly disabled: boolean
 }
 
+/** The account has a format that this version does not know. It can neither log in nor be changed. */
+export class UnknownFormatError extends Error {
+  constructor (key: string) {
+    super(`the account ${key} has a format that this version of hatcheck does not know`)
+  }
+}
+
 /** Where accounts are kept. The key is the name with its case folded; each call is atomic and durable when it answers. */
 export interface AccountStore {
   read (key: string): MaybePromise<Account | null>

@@ -12,14 +12,19 @@ export class Calls {
     return this.#last !== null
   }
 
+  /** Whether a call has failed that {@link unheeded} has not reported. */
+  get hasFailed (): boolean {
+    return this.#failures.some(({ call }) => !call.isHeeded)
+  }
+
   run<T> (work: () => Promise<T>): Promise<T> {
     const before = this.#last
-    const call = new Call<T>((resolve, reject) => {
+    const call: Call<T> = new Call<T>((resolve, reject) => {
       // What `work` throws is a rejection, and it runs up to its first pause before this returns.
       const running = before === null ? (async () => await work())() : before.then(work)
       running.then(resolve, reject)
     })
-    const end = call.watch((error) => { this.#failures.push({ call, error }) }).then(() => {
+    const end = call.track((failed, error) => { this.#failures.push({ call: failed, error }) }).then(() => {
       if (this.#last === end) this.#last = null
     })
     this.#last = end
@@ -42,23 +47,22 @@ interface Failure {
   error: unknown
 }
 
-/** A promise that knows whether somebody waits for it. */
+/** A promise that knows whether somebody waits for it. What `then` makes of it is one as well. */
 class Call<T> extends Promise<T> {
   isHeeded = false
+  #onFailure: ((call: Call<any>, error: unknown) => void) | null = null
 
-  static override get [Symbol.species] (): PromiseConstructor {
-    return Promise
-  }
-
-  // `await`, `catch`, `finally` and Promise.all come by here as well.
-  // eslint-disable-next-line unicorn/no-thenable -- the one place that can see whether a promise is awaited
+  // `await`, `catch`, `finally` and Promise.all come by here as well: the one place that can see whether a promise is awaited.
   override then<A = T, B = never> (onResolved?: ((value: T) => A | PromiseLike<A>) | null, onRejected?: ((reason: any) => B | PromiseLike<B>) | null): Promise<A | B> {
     this.isHeeded = true
-    return super.then(onResolved, onRejected)
+    const next = super.then(onResolved, onRejected) as Call<A | B>
+    if (this.#onFailure !== null) next.track(this.#onFailure).catch(() => {})
+    return next
   }
 
   /** Resolves when the call has ended, however it did. Does not count as waiting for it. */
-  watch (onFailure: (error: unknown) => void): Promise<void> {
-    return super.then(() => {}, onFailure)
+  track (onFailure: (call: Call<any>, error: unknown) => void): Promise<void> {
+    this.#onFailure = onFailure
+    return super.then(() => {}, (error: unknown) => { onFailure(this, error) })
   }
 }

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import Bowser from 'bowser'
 import { isLoopback } from '../config/loopback.js'
 import { addressIn } from '../config/network.js'
@@ -23,7 +24,13 @@ const SYSTEMS = new Set(Object.values(Bowser.OS_MAP))
 
 /** The field for who sends a request. */
 export function clientText (userAgent: string | undefined, ip: string | undefined): string {
-  return JSON.stringify([clientOf(userAgent), addressOf(ip)])
+  return JSON.stringify([clientOf(userAgent), networkOf(ip)])
+}
+
+/** The address of the client; undefined on a Unix socket and for an injected request. */
+export function clientAddress (request: FastifyRequest): string | undefined {
+  // Fastify's `ip` fails where it trusts a proxy and there is no socket.
+  return request.raw.socket === undefined ? undefined : request.ip as string | undefined
 }
 
 /** What a session's fields say of it. */
@@ -43,7 +50,7 @@ function clientOf (userAgent = ''): string {
 }
 
 /** The first 24 bits of an IPv4 address, 48 of an IPv6 address. */
-function addressOf (ip = ''): string {
+function networkOf (ip = ''): string {
   // Behind a proxy it is whatever that has written.
   const address = addressIn(ip)
   if (address === null) return UNKNOWN.address

@@ -84,8 +84,7 @@ const methods = {
   keys (this: Facade) { return this[STATE].keys() },
   pop (this: Facade, key: string, fallback?: unknown) {
     const session = this[STATE]
-    if (!session.has(key)) return fallback
-    const value = session.get(key)
+    const value = session.has(key) ? session.get(key) : fallback
     session.delete(key)
     return value
   },
@@ -95,11 +94,11 @@ const methods = {
   isModified (this: Facade) { return this[STATE].isModified },
   isSaved (this: Facade) { return this[STATE].stored !== null },
   regenerate (this: Facade, keys?: string[] | Callback, callback?: Callback) {
-    return answer(this[STATE].regenerate(Array.isArray(keys) ? keys : []), typeof keys === 'function' ? keys : callback)
+    return answer(this[STATE], this[STATE].regenerate(Array.isArray(keys) ? keys : []), typeof keys === 'function' ? keys : callback)
   },
-  destroy (this: Facade, callback?: Callback) { return answer(this[STATE].destroy(), callback) },
-  save (this: Facade, callback?: Callback) { return answer(this[STATE].save(), callback) },
-  reload (this: Facade, callback?: Callback) { return answer(this[STATE].reload(), callback) },
+  destroy (this: Facade, callback?: Callback) { return answer(this[STATE], this[STATE].destroy(), callback) },
+  save (this: Facade, callback?: Callback) { return answer(this[STATE], this[STATE].save(), callback) },
+  reload (this: Facade, callback?: Callback) { return answer(this[STATE], this[STATE].reload(), callback) },
   options () {
     throw cookieUnsupported('session.options()')
   }
@@ -154,9 +153,9 @@ function assertKey (key: unknown): asserts key is string {
 }
 
 /** Promises are the house's way; a callback, which `@fastify/session` also takes, is met here. */
-function answer (promise: Promise<void>, callback?: Callback): Promise<void> | undefined {
+function answer ({ request }: Session, promise: Promise<void>, callback?: Callback): Promise<void> | undefined {
   if (callback === undefined) return promise
-  promise.then(() => callback(), callback)
+  promise.then(() => callback(), callback).catch((error: unknown) => { request.log.error({ err: error }, 'a callback of the session failed') })
 }
 
 /** The text 'false' would count as true. @throws PermanentError */

@@ -8,7 +8,7 @@ import { openKeyring } from './keyring.js'
 import type { Stored } from './plan.js'
 import { ticketReader } from './presented.js'
 import { idsOfFastifySession } from './real-session.js'
-import { describeCookie, isPastCaching, isWebResponse, markPrivate, privateResponse } from './response.js'
+import { describeCookie, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
 import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
 import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
@@ -48,13 +48,16 @@ declare module 'fastify' {
 
 export type { Sessions }
 
+/** Headers that are sent twice would end the process: what comes second waits for ever. */
+const NEVER = new Promise<never>(() => {})
+
 /** The session of a request; null: the request has no cookie, and somebody has asked for its user only. */
 const kSession = Symbol('hatcheck.session')
 const kReply = Symbol('hatcheck.reply')
 /** Whether the response has passed the hook that commits the session. */
 const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify gives every request each decoration, one by one, which costs those that need no session.
-type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: 'open to late readers' | 'closed' }
+type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: true }
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -105,10 +108,10 @@ export default fp(async function session (fastify) {
   }
 
   fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
-  fastify.decorateRequest('session', accessors('request.session', (request) => sessionOf(request).facade, 'use session.destroy() or session.clear() to end or to empty it'))
-  fastify.decorateRequest('loadSession', async function loadSession (this: FastifyRequest) {
-    await sessionFor(this).load()
-    return sessionOf(this).facade
+  fastify.decorateRequest('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
+  // Plain functions: the promise of a call says by itself whether somebody waits for it.
+  fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {
+    return sessionFor(this).loadAnew(() => sessionOf(this).facade)
   })
   Object.assign(hatcheck, { sessionFor, sessionOf, loggedIn, endOthers, handleOf, cookieOf: profileOf, assertDeliverable: context.assertDeliverable })
   hatcheck.macsFor = (purpose, text) => keyring.office.macsFor(purpose, text)
@@ -117,7 +120,9 @@ export default fp(async function session (fastify) {
     const holder = request as Holder
     holder[kReply] = reply
     // A hook of the host that ran before this one may have asked for it.
-    holder[kSession]?.attach(reply)
+    const session = holder[kSession]
+    session?.attach(reply)
+    if (isAsked(holder)) markPrivate(reply)
     if (store.sync) {
       done()
       return
@@ -130,53 +135,62 @@ export default fp(async function session (fastify) {
   fastify.addHook<unknown>('onSend', function commitSession (request, reply, payload, done) {
     const holder = request as Holder
     const session = holder[kSession]
-    if (session?.isCommitting === true) {
-      // The handler answers a second time. Fastify cannot know: nothing of the first answer has left.
+    // Of a hook that ran before those of hatcheck, and has answered.
+    session?.attach(reply)
+    if (session?.isCommitting === true || reply.raw.headersSent) {
+      // The handler answers a second time, which Fastify does not always see.
       request.log.warn('The handler has sent a second answer, which is dropped. Did it call reply.send() and return a value?')
       return
     }
     const isFirst = holder[kCommitted] === undefined
-    holder[kCommitted] = isWebResponse(payload) ? 'closed' : 'open to late readers'
-    if (session === undefined || (session !== null && !session.wasRead && !session.hasCalls)) {
-      done()
+    holder[kCommitted] = true
+    if (isWebResponse(payload)) payload = privateResponse(payload, () => isAsked(holder))
+    if (!isAsked(holder)) {
+      session?.close()
+      done(null, payload)
       return
     }
     markPrivate(reply)
-    if (isWebResponse(payload)) payload = privateResponse(payload)
-    if (session === null || !isFirst) {
+    if (session === null || session === undefined) {
       done(null, payload)
       return
     }
     let committing
     try {
-      committing = session.commit()
+      if (isFirst) committing = session.commit()
     } catch (error) {
-      fail(error as Error)
-      return
+      throw refused(error)
     }
-    if (committing === undefined) {
-      finish()
+    if (committing === undefined && !session.isBusy) {
+      finish(session)
+      done(null, payload)
       return
     }
     session.isCommitting = true
-    committing.then(() => {
+    const restoreAnswer = holdAnswer(reply)
+    // A promise, so that Fastify takes what later hooks throw, and what it throws itself, for an error of the response.
+    return settled(committing, session).then(() => {
       session.isCommitting = false
-      finish()
-    }, (error: Error) => {
+      if (reply.raw.headersSent) return NEVER
+      restoreAnswer()
+      finish(session)
+      return payload
+    }, (error: unknown) => {
       session.isCommitting = false
-      fail(error)
+      if (!reply.raw.headersSent) throw refused(error)
+      request.log.error({ err: error }, 'a call on the session failed after the response')
+      return NEVER
     })
 
-    function finish (): void {
+    function finish (session: RequestSession): void {
       // Other cookies may have been set since.
-      if (session?.cookie !== 'keep') sendCookie(session as RequestSession, reply)
-      done(null, payload)
+      if (session.cookie !== 'keep') sendCookie(session, reply)
     }
 
-    function fail (error: Error): void {
+    function refused (error: unknown): unknown {
       // What was on its way may have been a redirect.
       reply.removeHeader('location')
-      done(error)
+      return error
     }
   })
 
@@ -185,6 +199,12 @@ export default fp(async function session (fastify) {
     keyring.stop()
     await storage.close()
   })
+
+  /** A handler may go on after its answer, and make calls. */
+  async function settled (committing: MaybePromise<void>, session: RequestSession): Promise<void> {
+    await committing
+    while (session.isBusy) await session.settle()
+  }
 
   function sessionFor (request: FastifyRequest): RequestSession {
     const holder = request as Holder
@@ -202,27 +222,44 @@ export default fp(async function session (fastify) {
     const session = sessionFor(request)
     session.assertReadable()
     if (!session.wasRead) {
+      noteReader(request)
       session.wasRead = true
-      noteLateReader(request)
     }
     return session
+  }
+
+  /** Calls are never too late. */
+  function facadeOf (request: FastifyRequest): SessionObject {
+    const session = sessionFor(request)
+    session.assertReadable()
+    session.isHidden = !session.wasRead && isTooLate(request)
+    return session.isHidden ? session.facade : sessionOf(request).facade
   }
 
   function loggedIn (request: FastifyRequest): User | null {
     const holder = request as Holder
     if (holder[kSession] === undefined && store.sync && request.headers.cookie === undefined) {
-      noteLateReader(request)
+      noteReader(request)
       holder[kSession] = null
     }
     return holder[kSession] === null ? null : sessionOf(request).user
   }
 
-  /** A response that has passed the hook may still be kept out of caches; one that is being sent may not. */
-  function noteLateReader (request: FastifyRequest): void {
-    const { [kCommitted]: committed, [kReply]: reply } = request as Holder
-    if (committed === undefined || reply === undefined || isPastCaching(reply)) return
-    if (committed === 'closed' || reply.raw.headersSent) throw new SessionCommittedError()
+  /** A response that has not begun may still be kept out of caches. */
+  function noteReader (request: FastifyRequest): void {
+    const { [kReply]: reply } = request as Holder
+    if (reply === undefined) return
+    if (isTooLate(request)) throw new SessionCommittedError()
     markPrivate(reply)
+  }
+
+  function isTooLate ({ [kCommitted]: isCommitted, [kReply]: reply }: Holder): boolean {
+    return isCommitted === true && reply !== undefined && isUnderWay(reply)
+  }
+
+  /** Whether the response depends on the session. */
+  function isAsked ({ [kSession]: session }: Holder): boolean {
+    return session === null || session?.wasRead === true || session?.hasCalls === true
   }
 
   async function endOthers (request: FastifyRequest): Promise<number> {
@@ -233,8 +270,7 @@ export default fp(async function session (fastify) {
 
   function handleOf (request: FastifyRequest): string | undefined {
     const session = (request as Holder)[kSession]
-    const isAsked = session?.wasRead === true || session?.hasCalls === true
-    return isAsked && session.stored !== null ? keyring.office.handleOf(session.stored.ticket.key) : undefined
+    return session?.stored !== undefined && session.stored !== null && isAsked(request) ? keyring.office.handleOf(session.stored.ticket.key) : undefined
   }
 
   function findNow (request: FastifyRequest): Stored | null {
@@ -282,11 +318,8 @@ export default fp(async function session (fastify) {
     } else {
       hatcheck.dropCookie(reply, name)
     }
-    if ((request as Holder)[kCommitted] === undefined) {
-      // The handler may hijack the reply after this.
-      hatcheck.exposeCookies(reply)
-      if (!reply.raw.headersSent && !reply.raw.hasHeader('cache-control')) reply.raw.setHeader('cache-control', 'no-store')
-    }
+    // The handler may hijack the reply after this, or stream: Fastify has passed on the headers by then.
+    if (!session.isCommitting) hatcheck.exposeCookies(reply)
   }
 
   /** How long the browser keeps the cookie, in ms; null: until it is closed. */

@@ -11,6 +11,8 @@ import {
 export interface LmdbStoreOptions extends StoreOptions {
   /** Told of each record that cannot be decoded; such a record reads as absent. */
   onCorrupt: (key: string) => void
+  /** Throws once the files that are open are not in their place any more; {@link LmdbStore.ping} asks. */
+  assertInPlace?: () => void
 }
 
 /** So many records are remembered at least, at most twice as many; and none that takes more bytes than this. */
@@ -164,7 +166,10 @@ export class LmdbStore implements SessionStore {
   }
 
   ping (): void {
-    this.#read('ping', () => this.#records.doesExist('ping'))
+    this.#read('ping', () => {
+      this.#options.assertInPlace?.()
+      this.#records.doesExist('ping')
+    })
   }
 
   async close (): Promise<void> {

@@ -2,34 +2,76 @@ import type { FastifyReply } from 'fastify'
 import { UnsupportedError } from './errors.js'
 import type { CookieProfile } from './session-cookie.js'
 
-/** Whether the headers of a response have left, so that no cookie can be sent any more. */
-export function haveHeadersLeft ({ raw, sent, request }: FastifyReply): boolean {
-  if (raw.headersSent || raw.writableEnded) return true
-  // The answer to an upgrade is written past the response.
-  return sent && request.raw.headers.upgrade !== undefined
+/** Whether no cookie can be sent any more: the headers of the response have left, or the client has gone. */
+export function haveHeadersLeft (reply: FastifyReply): boolean {
+  const { raw, sent, request } = reply
+  if (raw.headersSent || raw.writableEnded || hasConnectionClosed(reply)) return true
+  // The answer to an upgrade is written past the response. @fastify/websocket marks such a request before it hijacks the reply.
+  return request.raw.headers.upgrade !== undefined && (sent || (request as { ws?: boolean }).ws === true)
 }
 
-/** Whether an answer can no longer depend on what is read now: it is over, or the handler writes it by itself. */
-export function isPastCaching ({ raw, sent }: FastifyReply): boolean {
-  return sent || raw.writableEnded || raw.destroyed
+/** Whether the client has gone, or the response is done. */
+export function hasConnectionClosed ({ raw, request }: FastifyReply): boolean {
+  const { stream } = raw as { stream?: { destroyed: boolean } }
+  return raw.destroyed || stream?.destroyed === true || (raw.socket ?? request.raw.socket)?.destroyed === true
+}
+
+/** Whether a response that Fastify sends has begun and is not over: it can no longer be kept out of caches. */
+export function isUnderWay ({ raw, sent }: FastifyReply): boolean {
+  return raw.headersSent && !sent && !raw.destroyed
 }
 
 /** Keeps the response out of shared caches: what it says depends on the session. */
 export function markPrivate (reply: FastifyReply): void {
   const vary = varyWithCookie(reply.getHeader('vary'))
-  if (vary !== null) reply.header('vary', vary)
-  const cacheControl = reply.getHeader('cache-control')
-  if (!isPrivate(cacheControl)) reply.header('cache-control', 'no-store')
+  if (vary !== null) putHeader('vary', vary)
+  if (!isPrivate(reply.getHeader('cache-control'))) putHeader('cache-control', 'no-store')
+
+  function putHeader (name: string, value: string): void {
+    reply.header(name, value)
+    // For a handler that writes the response by itself, and for a stream whose headers Fastify has passed on already.
+    if (!reply.raw.headersSent) reply.raw.setHeader(name, value)
+  }
 }
 
-/** Fastify puts the headers of a Web Response over those of the reply, after every hook. So they must say the same. */
-export function privateResponse (response: Response): Response {
-  const headers = new Headers(response.headers)
-  const vary = varyWithCookie(headers.get('vary') ?? undefined)
+/**
+ * Fastify puts the headers of a Web Response over those of the reply, after every hook. So they must say the same.
+ *
+ * @param isMarked asked as the headers are read: a later hook may be the first to ask for the session.
+ */
+export function privateResponse (response: Response, isMarked: () => boolean): Response {
+  // A copy could not be made of one that is consumed or that says "error", and the headers of one may be immutable.
+  return new Proxy(response, {
+    get (target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (name === 'headers' && isMarked()) return privateHeaders(target.headers)
+      return typeof value === 'function' ? value.bind(target) as unknown : value
+    }
+  })
+}
+
+/** Where the Web Response says nothing, the headers of the reply hold. */
+function privateHeaders (original: Headers): Headers {
+  const headers = new Headers(original)
+  const vary = varyWithCookie(headers.get('vary') ?? '*')
   if (vary !== null) headers.set('vary', vary)
-  if (!isPrivate(headers.get('cache-control') ?? undefined)) headers.set('cache-control', 'no-store')
-  const { body, status, statusText } = response
-  return new Response(body, { status, statusText, headers })
+  if (!isPrivate(headers.get('cache-control') ?? 'no-store')) headers.set('cache-control', 'no-store')
+  return headers
+}
+
+/**
+ * Remembers the answer that is about to be sent, for a handler that goes on and answers a second time.
+ *
+ * @returns a function that brings the answer back, except for cookies: a call on the session may have set one.
+ */
+export function holdAnswer (reply: FastifyReply): () => void {
+  const { statusCode } = reply
+  const headers = reply.getHeaders()
+  return () => {
+    reply.raw.statusCode = statusCode
+    for (const name of Object.keys(reply.getHeaders())) if (name !== 'set-cookie' && !Object.hasOwn(headers, name)) reply.removeHeader(name)
+    for (const [name, value] of Object.entries(headers)) if (name !== 'set-cookie' && value !== undefined) reply.header(name, value)
+  }
 }
 
 export function isWebResponse (payload: unknown): payload is Response {

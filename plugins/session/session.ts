@@ -7,10 +7,10 @@ import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGo
 import { assertValue, createFacade, entriesOf, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
-import { haveHeadersLeft, type CookieDescription } from './response.js'
+import { hasConnectionClosed, haveHeadersLeft, markPrivate, type CookieDescription } from './response.js'
 import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import { storedUser, userOf, type User } from './user.js'
-import { Values, type Cut, type Keep } from './values.js'
+import { Values, type Change, type Cut, type Keep } from './values.js'
 import type { Writer } from './write.js'
 
 /** What a session needs from the plugin around it. */
@@ -40,6 +40,9 @@ export interface Login {
   data: Readonly<Record<string, unknown>>
 }
 
+/** How long a handler has to save a change that it makes once the connection is closed, before the log says that it is lost. */
+const SAVE_WITHIN_MS = 100
+
 /**
  * The session of one request: where it comes from, its values, and the calls on it. {@link facade} is what a handler
  * sees of it.
@@ -52,7 +55,9 @@ export class Session {
   cookie: 'keep' | 'set' | 'clear' = 'keep'
   /** Whether a handler has asked for it, so that the response depends on it. */
   wasRead = false
-  /** Whether {@link commit} is writing. */
+  /** Whether it was asked for too late to keep the response out of caches, so that its values may not be seen. */
+  isHidden = false
+  /** Whether the response waits for {@link commit} or {@link settle}. */
   isCommitting = false
 
   // Private, so that nothing that prints a session shows its ticket.
@@ -61,8 +66,6 @@ export class Session {
   readonly #context: SessionContext
   #reply: FastifyReply | null
   #values = new Values({})
-  /** What a handler has said; null: as it is stored. */
-  #permanent: boolean | null = null
   #nextId: string | null = null
   #calls: Calls | null = null
   #loading: Promise<void> | null = null
@@ -74,9 +77,11 @@ export class Session {
   #shown: Flash[] | null = null
   #facade: SessionObject | null = null
   #isWatched = false
+  #hasWarned = false
   /** Whether a session of this request has ended, and the store does not know it yet. */
   #isUnconfirmed = false
-  #isRenewed = false
+  /** Whether the session of the cookie may have ended meanwhile: others have known it, or a call has failed. */
+  #mayBeDead = false
 
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
@@ -97,6 +102,21 @@ export class Session {
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  /** The same as a call. After a failure it tries again. */
+  loadAnew<T> (then: () => T): Promise<T> {
+    if (this.#failure !== undefined) {
+      this.#failure = undefined
+      this.#isLoaded = false
+      this.#loading = null
+    }
+    return this.#call(async () => then())
+  }
+
+  /** Fails as a call does: where nobody awaits it, with the response. */
+  refuse (error: unknown): Promise<never> {
+    return this.#call(async () => { throw error }, false)
   }
 
   /** @throws SessionNotReadError, StoreUnavailableError */
@@ -123,9 +143,10 @@ export class Session {
     return this.#facade
   }
 
+  get isLoaded (): boolean { return this.#isLoaded }
   /** Whether it has been called on. */
   get hasCalls (): boolean { return this.#calls !== null }
-  get permanent (): boolean { return this.#permanent ?? this.#stored?.record.permanent ?? false }
+  get permanent (): boolean { return this.#values.permanentOver(this.#stored?.record.permanent ?? false) }
 
   /** The ID that the session has, or has once it is stored. */
   get id (): string {
@@ -151,9 +172,14 @@ export class Session {
       : storedUser(record)
   }
 
-  has (key: string): boolean { return this.#values.has(key) }
-  get (key: string): unknown { return this.#values.get(key) }
-  keys (): string[] { return this.#values.keys() }
+  has (key: string): boolean { return this.#visible.has(key) }
+  get (key: string): unknown { return this.#visible.get(key) }
+  keys (): string[] { return this.#visible.keys() }
+
+  get #visible (): Values {
+    if (this.isHidden) throw new SessionCommittedError()
+    return this.#values
+  }
 
   set (key: unknown, value: unknown): void {
     assertValue(key, value)
@@ -172,15 +198,17 @@ export class Session {
   }
 
   delete (key: string): void {
-    if (!this.has(key)) return
+    // A call under way may set it.
+    if (!this.has(key) && !this.#values.isAwaitingCalls) return
     this.#assertOpen()
     this.#values.delete(key)
   }
 
   setPermanent (permanent: boolean): void {
-    if (permanent === this.permanent) return
+    // A login under way may change it.
+    if (permanent === this.permanent && !this.#values.isAwaitingCalls) return
     this.#assertOpen()
-    this.#permanent = permanent
+    this.#values.permanent = permanent
   }
 
   /** Notes activity with the response, also if it was noted a moment ago. */
@@ -196,18 +224,28 @@ export class Session {
 
   /** Takes the flash messages, and answers those of these kinds. Once taken, they are the same for the rest of the request. */
   takeFlashes (kinds: readonly string[]): Promise<Flash[]> {
+    const isClosed = this.#isClosed
+    const own = isClosed ? new Map<string, Change>() : this.#values.take(FLASH_PREFIX)
     return this.#call(async () => {
-      this.#shown ??= await this.#takeFlashes()
+      if (isClosed) throw new SessionCommittedError()
+      // Another call may have taken them meanwhile.
+      if (this.#shown !== null) this.#values.putBack(own)
+      this.#shown ??= await this.#takeFlashes(own)
       return this.#shown.filter(({ kind }) => kinds.length === 0 || kinds.includes(kind))
     })
   }
 
-  async #takeFlashes (): Promise<Flash[]> {
-    this.#assertOpen()
-    const stored = this.#stored !== null && this.#values.hasStored(FLASH_PREFIX) ? await this.#context.take(this.#stored, FLASH_PREFIX) : {}
-    const flashes = flashesOf(this.#values.take(FLASH_PREFIX, stored))
-    if (this.#stored !== null) this.#stored = { ...this.#stored, record: { ...this.#stored.record, fields: this.#values.stored } }
-    return flashes
+  async #takeFlashes (own: ReadonlyMap<string, Change>): Promise<Flash[]> {
+    try {
+      const isStored = Object.keys(this.#values.stored).some((key) => key.startsWith(FLASH_PREFIX))
+      const taken = this.#stored !== null && isStored ? await this.#context.take(this.#stored, FLASH_PREFIX) : {}
+      this.#values.forget(taken)
+      if (this.#stored !== null) this.#stored = { ...this.#stored, record: { ...this.#stored.record, fields: this.#values.stored } }
+      return flashesOf({ ...taken, ...Object.fromEntries([...own].map(([key, { text }]) => [key, text ?? ''])) })
+    } catch (error) {
+      this.#values.putBack(own)
+      throw error
+    }
   }
 
   /**
@@ -235,14 +273,10 @@ export class Session {
       const record = newRecord({ createdAt: time, seenAt: time, permanent, user, fields: set }, lifetimes)
       const { fields: _all, ...clocks } = record
       const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) }
-      this.#permanent = null
       const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
       const begun = replaced?.next ?? await writer.create(newId(), record, this.#request)
-      // A handler may hold the value that the data has replaced.
-      this.#values.leave(cut, values.map(([key]) => key))
-      this.#adopt(begun, cut)
-      this.#isRenewed = false
-      this.#sendCookie('set')
+      this.#values.leave(new Set(values.map(([key]) => key)))
+      await this.#handOver(begun, cut)
     })
   }
 
@@ -255,10 +289,9 @@ export class Session {
       const kept = cut.keep ?? new Set()
       if (stored === null) return this.#values.returned(cut, kept)
       const { record } = stored
-      const { permanent } = this
+      const permanent = cut.permanent ?? record.permanent
       const seenAt = now()
-      const name = cut.remove.has('client_name') ? undefined : cut.set['client_name'] ?? record.fields['client_name']
-      const keepsUser = record.user !== null && kept.has('client_name') && fromJson(name) === record.user
+      const keepsUser = kept.has('client_name') && userAfter(cut, record) !== null
       const change: SessionReplacement = {
         keep: [...kept],
         set: cut.set,
@@ -271,25 +304,28 @@ export class Session {
       if (Object.keys(successorOf(record, change).fields).length > 0) this.#assertCookieCanBeSent()
       const replaced = await writer.replace(stored, newId(), change, this.#request)
       if (replaced === null) throw new SessionGoneError()
-      this.#adopt(replaced.next, cut)
-      this.#isRenewed = true
-      this.#sendCookie(replaced.next === null ? 'clear' : 'set')
+      await this.#handOver(replaced.next, cut)
+      this.#mayBeDead = true
+      if (!keepsUser && record.user !== null) await this.#endOthers()
     })
   }
 
   /** Ends the session for good. Values that are set after this begin a new one. */
   destroy (): Promise<void> {
-    const cut = this.#values.cut([])
-    this.#permanent = null
+    const cut = this.#values.cut([], true)
     return this.#call(async () => {
       const [stored, isReadable] = [this.#stored, this.#failure === undefined]
       // Also if the end cannot be stored: from here on its ticket is refused.
       this.#failure = undefined
       this.#adopt(null, cut)
       this.#sendCookie('clear')
-      this.#isUnconfirmed = true
-      await this.#context.writer.end(this.#request, stored, isReadable)
-      this.#isUnconfirmed = false
+      try {
+        await this.#context.writer.end(this.#request, stored, isReadable)
+        this.#isUnconfirmed = false
+      } catch (error) {
+        this.#isUnconfirmed = true
+        throw error
+      }
     }, false)
   }
 
@@ -302,19 +338,16 @@ export class Session {
 
   /** Drops the changes that are not stored, and takes the session as it is stored now. */
   reload (): Promise<void> {
-    return this.#call(async () => {
+    return this.#change('all', async (cut) => {
       const stored = this.#stored
       const record = stored === null ? null : await this.#context.read(stored)
-      this.#stored = stored === null || record === null ? null : { ticket: stored.ticket, record }
-      this.#permanent = null
-      this.#values.reset(record?.fields ?? {})
-    })
+      this.#adopt(stored === null || record === null ? null : { ticket: stored.ticket, record }, cut)
+    }, true)
   }
 
   /** Drops the changes that are not stored. */
   forget (): void {
     this.#values.reset(this.#stored?.record.fields ?? {})
-    this.#permanent = null
   }
 
   /** The response has left: changes are refused from here on. Calls still act on the store. */
@@ -322,41 +355,91 @@ export class Session {
     this.#isClosed = true
   }
 
-  /** Writes what is left to write as the response leaves. From here on, changes are refused. */
+  /**
+   * Writes what is left to write as the response leaves, after the calls that were made before. From here on, changes are
+   * refused.
+   *
+   * @throws the error of a call that nobody waits for. Then the values are not stored.
+   */
   commit (): MaybePromise<void> {
     this.close()
-    return this.#calls === null ? this.#commitValues() : this.#commitCalls(this.#calls)
+    if (this.#calls === null) {
+      if (this.#failure !== undefined || !this.#isLoaded) return
+      if (!this.isModified) return this.#noteActivity()
+    }
+    return this.#commitAfterCalls()
   }
 
-  async #commitCalls (calls: Calls): Promise<void> {
-    await calls.idle()
+  async #commitAfterCalls (): Promise<void> {
+    const calls = this.#calls ??= new Calls()
+    const cut = this.#values.cut()
+    try {
+      await calls.run(async () => {
+        try {
+          this.#assertNoneFailed(calls)
+          await this.#commitValues(cut)
+        } catch (error) {
+          this.#values.returned(cut)
+          this.#mayBeDead = true
+          throw error
+        }
+      })
+    } finally {
+      await this.#withdrawDeadCookie()
+    }
+  }
+
+  /** Whether calls are under way, or one that nobody waits for has failed. */
+  get isBusy (): boolean {
+    return this.#calls !== null && (this.#calls.isBusy || this.#calls.hasFailed)
+  }
+
+  /** Resolves when no call is under way: a handler may make calls after it has answered. @throws the error of one that nobody waits for */
+  async settle (): Promise<void> {
+    if (this.#calls === null) return
+    try {
+      await this.#calls.idle()
+      this.#assertNoneFailed(this.#calls)
+    } finally {
+      await this.#withdrawDeadCookie()
+    }
+  }
+
+  #assertNoneFailed (calls: Calls): void {
     const [error, ...others] = calls.unheeded()
     for (const other of others) this.#request.log.error({ err: other }, 'a call on the session failed')
     if (error !== undefined) throw error
     // A handler that has caught the error must not say that all went well.
     if (this.#isUnconfirmed && (this.#reply?.statusCode ?? 200) < 400) throw new LogoutUnconfirmedError()
-    await this.#commitValues()
-    await this.#withdrawDeadCookie()
   }
 
   /** Another request may have ended the session since it was renewed, and the browser may have a newer cookie by now. */
   async #withdrawDeadCookie (): Promise<void> {
-    if (!this.#isRenewed || this.#stored === null) return
-    const isDead = await this.#context.read(this.#stored).then((record) => record === null, () => false)
-    if (isDead) this.#sendCookie('keep')
+    const stored = this.#stored
+    if (!this.#mayBeDead || this.cookie !== 'set' || stored === null) return
+    const isDead = await this.#context.read(stored).then((record) => record === null, () => false)
+    // A call may have made another cookie meanwhile.
+    if (isDead && this.#stored?.ticket === stored.ticket) this.#sendCookie('keep')
   }
 
-  #commitValues (): MaybePromise<void> {
+  async #commitValues (cut: Cut): Promise<void> {
     if (this.#failure !== undefined || !this.#isLoaded) return
-    const difference = this.#values.isPristine ? null : this.#values.difference()
-    if (!this.#isChanged(difference)) return this.#noteActivity()
-    const cut = this.#values.cut('all', difference ?? undefined)
-    return this.#store(cut).then((lives) => {
-      if (lives) return
-      this.#values.landed(cut, {})
+    this.#values.begin(cut)
+    const permanent = this.#stored?.record.permanent
+    if (isEmpty(cut) && (permanent === undefined || permanent === (cut.permanent ?? permanent))) {
+      this.#values.returned(cut)
+      await this.#noteActivity()
+      return
+    }
+    try {
+      if (await this.#store(cut)) return
       // No cookie either way: the browser may already hold that of a newer session.
       this.#request.log.debug('the session ended while a request was under way; its changes were dropped')
-    })
+    } catch (error) {
+      if (!(error instanceof NoCookieError)) throw error
+      this.#request.log.warn({ err: error }, 'The session of a new visitor is not stored, since the response has begun or the client has gone.')
+    }
+    this.#values.landed(cut, this.#stored?.record.fields ?? {})
   }
 
   #noteActivity (): MaybePromise<void> {
@@ -370,45 +453,71 @@ export class Session {
   }
 
   get isModified (): boolean {
-    return this.#isChanged(this.#values.isPristine ? null : this.#values.difference())
-  }
-
-  #isChanged (difference: ReturnType<Values['difference']> | null): boolean {
-    if (this.#stored !== null && this.#stored.record.permanent !== this.permanent) return true
-    return difference !== null && (difference.remove.length > 0 || Object.keys(difference.set).length > 0)
+    return (this.#stored !== null && this.#stored.record.permanent !== this.permanent) || this.#values.isModified
   }
 
   /** Writes a cut. False: the session has ended. */
   async #store (cut: Cut): Promise<boolean> {
     const { writer, newId, read } = this.#context
     const [stored, request] = [this.#stored, this.#request]
-    const plan = planOf({ stored, set: cut.set, remove: cut.remove, permanent: this.permanent, user: this.user?.name ?? null }, this.#context)
+    const permanent = cut.permanent ?? stored?.record.permanent ?? false
+    const user = stored === null ? null : userAfter(cut, stored.record)
+    const plan = planOf({ stored, set: cut.set, remove: cut.remove, permanent, user }, this.#context)
     switch (plan.do) {
       case 'nothing': {
         if (stored !== null && await read(stored) === null) return false
-        this.#values.landed(cut, stored?.record.fields ?? {})
+        this.#values.returned(cut)
         return true
       }
       case 'create':
         this.#assertCookieCanBeSent()
-        this.#adopt(await writer.create(this.id, plan.record, request), cut)
-        this.#sendCookie('set')
+        await this.#handOver(await writer.create(this.id, plan.record, request).catch((error: unknown) => {
+          // It may have begun, and is ended then: what begins later needs another ID.
+          this.#nextId = null
+          throw error
+        }), cut)
         return true
       case 'patch': {
+        if (plan.changes.permanent !== undefined) this.#assertCookieCanBeSent()
         const next = await writer.patch(stored as Stored, plan.changes, request)
         if (next === null) return false
         this.#adopt(next, cut)
-        if (next.ticket.stale || plan.changes.permanent !== undefined) this.#sendCookie('set')
+        if (next.ticket.stale || plan.changes.permanent !== undefined) {
+          this.#mayBeDead = true
+          this.#sendCookie('set')
+        }
+        if (plan.changes.user === null) await this.#endOthers()
         return true
       }
       case 'end': {
         const replaced = await writer.replace(stored as Stored, newId(), plan.change, request)
         if (replaced === null) return false
-        this.#adopt(replaced.next, cut)
-        this.#sendCookie(replaced.next === null ? 'clear' : 'set')
+        await this.#handOver(replaced.next, cut)
+        await this.#endOthers()
         return true
       }
     }
+  }
+
+  /** A logout by values ends what else the request presents, as `request.logout` does. */
+  async #endOthers (): Promise<void> {
+    await this.#context.writer.endOthers(this.#request, this.#stored)
+  }
+
+  /**
+   * Goes on with a session that has just begun; null: the one before has ended.
+   *
+   * @throws NoCookieError if the headers of the response have left meanwhile. Then the new session ends again: nobody could
+   * get its cookie.
+   */
+  async #handOver (next: Stored | null, cut: Cut): Promise<void> {
+    if (next !== null && this.#haveHeadersLeft) {
+      await this.#context.writer.withdraw(next, this.#request)
+      throw new NoCookieError()
+    }
+    this.#mayBeDead = false
+    this.#adopt(next, cut)
+    this.#sendCookie(next === null ? 'clear' : 'set')
   }
 
   describeCookie (): CookieDescription {
@@ -417,7 +526,7 @@ export class Session {
 
   /** The values, as a plain object. */
   toObject (): Record<string, unknown> {
-    return this.#values.toObject()
+    return this.#visible.toObject()
   }
 
   /** A log line shows the values and neither ID nor ticket. */
@@ -439,27 +548,36 @@ export class Session {
   #adopt (stored: Stored | null, cut: Cut | null): void {
     const fields = stored?.record.fields ?? {}
     this.#stored = stored
-    if (stored?.record.permanent === this.#permanent) this.#permanent = null
+    if (stored !== null) this.#nextId = null
+    else if (this.cookie === 'set') this.#sendCookie('keep')
     if (cut === null) this.#values.reset(fields)
     else this.#values.landed(cut, fields)
   }
 
-  /** A call that takes the changes to the store. They come back if it fails. */
-  #change<T> (keep: Keep, work: (cut: Cut) => Promise<T>): Promise<T> {
+  /**
+   * A call that takes the changes to the store. They come back if it fails.
+   *
+   * @param drops whether they go nowhere
+   */
+  #change<T> (keep: Keep, work: (cut: Cut) => Promise<T>, drops = false): Promise<T> {
     let early: Cut | null = null
     let flaw: unknown
     try {
-      if (this.#isLoaded) early = this.#values.cut(keep)
+      if (this.#isLoaded) early = this.#values.cut(keep, drops)
     } catch (error) {
       flaw = error
     }
     return this.#call(async () => {
       if (flaw !== undefined) throw flaw
-      const cut = early ?? this.#values.cut(keep)
+      const cut = early ?? this.#values.cut(keep, drops)
       try {
+        this.#values.begin(cut)
         return await work(cut)
       } catch (error) {
         this.#values.returned(cut)
+        // The store may have done what it says has failed.
+        this.#mayBeDead = true
+        await this.#withdrawDeadCookie()
         throw error
       }
     })
@@ -467,13 +585,17 @@ export class Session {
 
   /** @param needsRecord whether a session that could not be read fails the call */
   #call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
+    if (this.#calls === null && this.#reply !== null) markPrivate(this.#reply)
     this.#calls ??= new Calls()
     this.#watch()
-    return this.#calls.run(async () => {
+    const call = this.#calls.run(async () => {
       if (!this.#isLoaded) await this.load()
       if (needsRecord && this.#failure !== undefined) throw this.#failure
       return await work()
     })
+    // No event of the response is to come.
+    if (this.#reply?.raw.writableEnded === true) this.#reportFailures().catch(() => {})
+    return call
   }
 
   #sendCookie (cookie: Session['cookie']): void {
@@ -484,11 +606,15 @@ export class Session {
   /** @throws InsecureTransportError, NoCookieError */
   #assertCookieCanBeSent (): void {
     this.#context.assertDeliverable(this.#request)
-    if (this.#reply !== null && haveHeadersLeft(this.#reply)) throw new NoCookieError()
+    if (this.#haveHeadersLeft) throw new NoCookieError()
+  }
+
+  get #haveHeadersLeft (): boolean {
+    return this.#reply !== null && haveHeadersLeft(this.#reply)
   }
 
   #assertOpen (): void {
-    if (this.#isClosed) throw new SessionCommittedError()
+    if (this.#isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
     this.#watch()
   }
 
@@ -497,22 +623,52 @@ export class Session {
     if (this.#isWatched || this.#reply === null) return
     this.#isWatched = true
     const reply = this.#reply
-    const stream = reply.sent ? this.#request.raw.socket : reply.raw
-    stream?.once('close', () => { this.#report(reply).catch(() => {}) })
+    const report = (): void => {
+      this.#isWatched = false
+      for (const stream of streams) stream.off('close', report)
+      this.#report(reply).catch(() => {})
+    }
+    // The response of an upgrade may stay open when its connection closes.
+    const streams = [reply.raw, ...this.#request.raw.headers.upgrade === undefined ? [] : [reply.raw.socket ?? this.#request.raw.socket]].filter((stream) => stream != null)
+    if (hasConnectionClosed(reply)) setTimeout(report, SAVE_WITHIN_MS).unref()
+    else for (const stream of streams) stream.once('close', report)
   }
 
   /** Says in the log what nobody was told. */
   async #report (reply: FastifyReply): Promise<void> {
-    const { log } = this.#request
-    await this.#calls?.idle()
-    for (const error of this.#calls?.unheeded() ?? []) log.error({ err: error }, 'a call on the session failed after the response')
+    await this.#reportFailures()
     // A client that has gone does not keep Fastify from its hooks.
-    if (this.#isClosed || !reply.sent) return
-    if (this.isModified) log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')
+    if (this.#isClosed || this.#hasWarned || !reply.sent || !this.#mayBeModified) return
+    this.#hasWarned = true
+    this.#request.log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')
+  }
+
+  get #mayBeModified (): boolean {
+    try {
+      return this.isModified
+    } catch {
+      // A value that JSON cannot hold.
+      return true
+    }
+  }
+
+  async #reportFailures (): Promise<void> {
+    await this.#calls?.idle()
+    for (const error of this.#calls?.unheeded() ?? []) this.#request.log.error({ err: error }, 'a call on the session failed after the response')
   }
 }
 
 /** Half a surrogate pair is no text. */
 function assertUser (user: unknown): asserts user is string {
   if (typeof user !== 'string' || user === '' || /\p{Cs}/u.test(user) || namesRealm(user)) throw new TypeError('request.login needs the name of a user')
+}
+
+/** Who of a record is logged in with these changes. */
+function userAfter ({ set, remove }: Cut, { user, fields }: SessionRecord): string | null {
+  const name = remove.has('client_name') ? undefined : set['client_name'] ?? fields['client_name']
+  return user !== null && fromJson(name) === user ? user : null
+}
+
+function isEmpty ({ set, remove }: Cut): boolean {
+  return remove.size === 0 && Object.keys(set).length === 0
 }

@@ -25,7 +25,7 @@ export interface Upkeep {
 export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Upkeep {
   const refused = new Set<string>()
   const discarded = new Set<string>()
-  let isRetrying = false
+  const trying = new Set<string>()
   const stopping = new AbortController()
 
   const sweeping = workers.sweeps
@@ -43,23 +43,34 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
     while (!stopping.signal.aborted && await store.sweep(SLICE_MS, tellExpired) > 0) await new Promise((resolve) => { setImmediate(resolve) })
   }
 
-  async function retry (): Promise<void> {
-    if (isRetrying) return
-    isRetrying = true
-    for (const keys of batchesOf([...refused, ...discarded], RETRIES_AT_ONCE)) await Promise.all(keys.map(endNow))
-    isRetrying = false
+  function retry (): void {
+    for (const key of [...refused, ...discarded]) {
+      if (trying.size >= RETRIES_AT_ONCE) return
+      if (!trying.has(key)) endNow(key).then(retryNext, () => {})
+    }
   }
 
-  /** Each on its own: one that cannot be ended keeps no other from it. */
-  async function endNow (key: string): Promise<void> {
+  function retryNext (hasEnded: boolean): void {
+    if (hasEnded && !stopping.signal.aborted) retry()
+  }
+
+  /** Each on its own: one that cannot be ended, or gets no answer, keeps no other from it. */
+  async function endNow (key: string): Promise<boolean> {
+    trying.add(key)
     try {
       const ended = await endIn(store, key)
       discarded.delete(key)
-      if (!refused.delete(key)) return
+      if (!refused.delete(key)) return true
       if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user)
       log.info('the end of a session is stored now')
+      return true
     } catch (error) {
       log.debug({ err: error }, 'the end of a session still cannot be stored')
+      // The others come first now.
+      for (const keys of [refused, discarded]) if (keys.delete(key)) keys.add(key)
+      return false
+    } finally {
+      trying.delete(key)
     }
   }
 
@@ -93,8 +104,4 @@ export async function endIn (store: SessionStore, key: string): Promise<StoredSe
 
 export async function successorIn (store: SessionStore, key: string): Promise<string | null> {
   return await store.successor?.(key) ?? null
-}
-
-function * batchesOf<T> (items: readonly T[], size: number): Generator<T[]> {
-  for (let i = 0; i < items.length; i += size) yield items.slice(i, i + size)
 }

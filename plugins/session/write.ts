@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { LogoutUnconfirmedError, StoreUnavailableError, guarded, storeUnavailable } from './errors.js'
 import type { SessionEmitter } from './events.js'
 import type { Stored } from './plan.js'
-import { withChanges, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type UserLimit } from './store.js'
+import { withChanges, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type StoredSession, type UserLimit } from './store.js'
 import type { Ticket } from './ticket.js'
 import { endIn, successorIn, type Upkeep } from './upkeep.js'
 
@@ -77,14 +77,34 @@ export class Writer {
    * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
    */
   async end (request: FastifyRequest, stored: Stored | null, isReadable: boolean): Promise<void> {
-    const { store, emitter, upkeep, presented } = this.#options
-    const keys = new Set(presented(request).map(({ key }) => key))
-    if (stored !== null) keys.add(stored.ticket.key)
+    const { store, presented } = this.#options
+    const own = stored?.ticket.key
+    const keys = presented(request).map(({ key }) => key)
+    await this.#endEach(request, own === undefined ? keys : [own, ...keys], async (key) => {
+      return isReadable && key !== own && !await this.#mayLive(key) ? null : await endIn(store, key)
+    })
+  }
+
+  /**
+   * Ends what a request presents beside its session, which goes on without a user.
+   *
+   * @throws LogoutUnconfirmedError
+   */
+  async endOthers (request: FastifyRequest, own: Stored | null): Promise<void> {
+    const { store, presented } = this.#options
+    const keys = presented(request).map(({ key }) => key).filter((key) => key !== own?.ticket.key)
+    await this.#endEach(request, keys, async (key) => {
+      const record = await store.read(key) === null ? null : await store.remove(key)
+      return record === null ? null : { key, record }
+    })
+  }
+
+  async #endEach (request: FastifyRequest, keys: readonly string[], end: (key: string) => Promise<StoredSession | null>): Promise<void> {
+    const { emitter, upkeep } = this.#options
     let isConfirmed = true
-    for (const key of keys) {
+    for (const key of new Set(keys)) {
       try {
-        if (isReadable && key !== stored?.ticket.key && !await this.#mayLive(key)) continue
-        const ended = await endIn(store, key)
+        const ended = await end(key)
         if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user, request)
       } catch (error) {
         upkeep.refuse(key)
@@ -103,6 +123,17 @@ export class Writer {
       return await store.read(key) !== null || await successorIn(store, key) !== null
     } catch {
       return true
+    }
+  }
+
+  /** Ends a session that nobody gets the cookie of. */
+  async withdraw ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
+    const { store, emitter, upkeep } = this.#options
+    try {
+      if (await store.remove(ticket.key) !== null) emitter.tell('destroyed', ticket.key, record.user, request)
+    } catch (error) {
+      upkeep.discard(ticket.key)
+      request.log.error({ err: error }, 'the end of a session could not be stored; it is tried again')
     }
   }
 

@@ -13,6 +13,14 @@ export interface CallLimits {
    * @default 10_000
    */
   mostInFlight?: number
+  /** Told of each call from its begin to its end. */
+  connection?: ConnectionUse
+}
+
+export interface ConnectionUse {
+  /** The call is made once the promise resolves, if there is one; its deadline runs meanwhile. */
+  begin (): Promise<void> | undefined
+  end (hasFailed: boolean): void
 }
 
 export type BoundedCall = <T>(doing: string, call: () => Promise<T>) => Promise<T>
@@ -21,7 +29,7 @@ export type BoundedCall = <T>(doing: string, call: () => Promise<T>) => Promise<
  * Bounds the calls over a connection, in time and in number, and wraps what they throw: {@link storeUnavailable} with a
  * cause that has a message and nothing else, since the errors of a client carry what was sent.
  */
-export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000 }: CallLimits = {}): BoundedCall {
+export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, connection }: CallLimits = {}): BoundedCall {
   let inFlight = 0
   return (doing, call) => new Promise((resolve, reject) => {
     const fail = (error: unknown): void => { reject(storeUnavailable(plainError(error), doing)) }
@@ -32,9 +40,17 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000 }: CallL
     inFlight++
     // An answer that came while this process was busy counts: the event loop gets to it before it gets to setImmediate.
     const timer = setTimeout(() => { setImmediate(fail, new Error(`no answer within ${deadlineMs} ms`)) }, deadlineMs)
-    started(call).then(resolve, fail).finally(() => {
+    const ended = (hasFailed: boolean): void => {
       inFlight--
+      connection?.end(hasFailed)
       clearTimeout(timer)
+    }
+    started(call, connection?.begin()).then((result) => {
+      resolve(result)
+      ended(false)
+    }, (error: unknown) => {
+      fail(error)
+      ended(true)
     })
   })
 }
@@ -46,6 +62,7 @@ export function plainError (error: unknown): Error {
 }
 
 /** A client may throw before it has a promise. */
-async function started<T> (call: () => Promise<T>): Promise<T> {
+async function started<T> (call: () => Promise<T>, ready: Promise<void> | undefined): Promise<T> {
+  if (ready !== undefined) await ready
   return await call()
 }

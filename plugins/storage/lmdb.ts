@@ -1,28 +1,89 @@
-import { open } from 'lmdb'
+import { open, type RootDatabase } from 'lmdb'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import { LmdbAccounts } from '../accounts/lmdb-accounts.js'
+import { ConfigError } from '../config/resolve.js'
 import { LmdbStore } from '../session/lmdb-store.js'
 import { LmdbAttempts } from '../throttle/lmdb-attempts.js'
 import { makeDataFolder } from './data-folder.js'
-import { corruptionLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
+import { FORMATS, assertKnownFormats } from './formats.js'
+import { checkLmdbFiles } from './lmdb-check.js'
+import { assertOneNamespace, hasOpen } from './lmdb-processes.js'
+import { LmdbWriter } from './lmdb-writer.js'
+import { corruptionLog, unknownFormatLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
 /** Room for what is there now and what is to come. */
 const MOST_DATABASES = 16
 /** The mode of files that LMDB creates, an option that its types have left out: the folder may be open to others. */
 const FOR_THE_OWNER = { permissionsMode: 0o600 }
+/** Where the formats are noted, beside the names of the databases. */
+const FORMATS_KEY = 'hatcheck formats'
 
-/** @throws what the system says if the folder cannot be written. */
+/**
+ * @throws ConfigError if the files of the folder are no sound LMDB database that this process can use, or what the system
+ * says if the folder cannot be written.
+ */
 export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Storage {
   makeDataFolder(folder)
+  checkLmdbFiles(folder)
+  const lock = join(folder, 'lock.mdb')
+  const wasOpen = hasOpen('self', lock) !== false
   const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
-  const sessions = new LmdbStore(env, { ...options, onCorrupt: corruptionLog(log) })
-  return {
+  try {
+    assertOneNamespace(env, folder, lock, wasOpen)
+    assertKnownFormats(env.get(FORMATS_KEY) ?? {}, folder)
+    return storageIn(env, folder, options, log)
+  } catch (error) {
+    env.close().catch(() => {})
+    throw error instanceof ConfigError ? error : new ConfigError(`${folder} cannot be read: ${reasonOf(error as Error)}.`)
+  }
+}
+
+function storageIn (env: RootDatabase, folder: string, options: StorageOptions, log: StorageLog): Storage {
+  const noting = noteFormats(env)
+  const sessions = new LmdbStore(env, { ...options, onCorrupt: corruptionLog(log), assertInPlace: placeOf(folder) })
+  const storage = {
     sessions,
-    accounts: new LmdbAccounts(env),
+    accounts: new LmdbAccounts(env, unknownFormatLog(log)),
     attempts: new LmdbAttempts(env),
     description: `lmdb:${folder}`,
     async close () {
+      await noting
       await sessions.close()
       await env.close()
     }
   }
+  // After the last database is opened: the read makes this process a reader, which processes of other namespaces look for.
+  sessions.ping()
+  return storage
+}
+
+function reasonOf ({ message, cause }: Error): string {
+  return cause instanceof Error ? cause.message : message
+}
+
+/** Without the note the formats count as those of today, so a disk that is full does not keep the service from starting. */
+async function noteFormats (env: RootDatabase): Promise<void> {
+  if (env.get(FORMATS_KEY) !== undefined) return
+  await new LmdbWriter(env).write('formats', false, () => { env.put(FORMATS_KEY, FORMATS) }).catch(() => {})
+}
+
+/** Answers a function that throws once the files of the folder are not those that are there now. */
+function placeOf (folder: string): () => void {
+  const files = ['data.mdb', 'lock.mdb'].map((name) => {
+    const file = join(folder, name)
+    return { file, opened: identityOf(file) }
+  })
+  return () => {
+    for (const { file, opened } of files) {
+      const found = identityOf(file)
+      if (found === undefined) throw new Error(`${file} is missing: it was deleted or moved while it was open. Put it back, or restart hatcheck`)
+      if (found !== opened) throw new Error(`${file} is another file than the one that is open. Put that back, or restart hatcheck`)
+    }
+  }
+}
+
+function identityOf (file: string): string | undefined {
+  const stats = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return stats && `${stats.dev}:${stats.ino}`
 }

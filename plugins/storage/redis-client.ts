@@ -1,12 +1,15 @@
 import type { Cluster, ClusterOptions, CommonRedisOptions, Redis } from 'ioredis'
 import type { FastifyBaseLogger } from 'fastify'
-import { plainError } from './bounded-calls.js'
+import { plainError, type ConnectionUse } from './bounded-calls.js'
+import { IdleConnections } from './redis-idle.js'
 import type { RedisTarget } from './redis-url.js'
 
-export type RedisLog = Pick<FastifyBaseLogger, 'info' | 'warn'>
+export type RedisLog = Pick<FastifyBaseLogger, 'info' | 'warn'> & Partial<Pick<FastifyBaseLogger, 'debug'>>
 
 export interface RedisConnection {
   readonly client: Redis | Cluster
+  /** For the calls over it. */
+  readonly use: ConnectionUse
   /** Lets the answers under way come in, if they come soon. */
   close (): Promise<void>
 }
@@ -55,6 +58,7 @@ export async function connectRedis (target: RedisTarget, log: RedisLog): Promise
   await firstOutcome(client)
   return {
     client,
+    use: outages.idle,
     async close () {
       outages.stop()
       await within(SILENCE_MS, client.quit()).catch(() => {})
@@ -107,12 +111,13 @@ const CLUSTER_OPTIONS: ClusterOptions = {
   dnsLookup: (name, callback) => { callback(null, name) }
 }
 
+/** Next to nothing for the first attempt: the connection may have been closed for idleness alone. */
 function backOff (attempt: number): number {
-  return Math.min(50 * attempt, LONGEST_BACKOFF_MS) + Math.random() * 50
+  return Math.min(50 * (attempt - 1), LONGEST_BACKOFF_MS) + Math.random() * Math.min(10 * attempt, 50)
 }
 
 /** One line when the store is lost, one when it is back, however many attempts lie between them. */
-function logOutages (client: Redis | Cluster, log: RedisLog): { stop: () => void } {
+function logOutages (client: Redis | Cluster, log: RedisLog): { idle: IdleConnections, stop: () => void } {
   let isDown = false
   let isStopped = false
   const down = (error?: Error): void => {
@@ -120,8 +125,12 @@ function logOutages (client: Redis | Cluster, log: RedisLog): { stop: () => void
     isDown = true
     log.warn({ reason: error === undefined ? 'the connection was closed' : reasonOf(error) }, 'the Redis store cannot be reached; what needs it answers 503 until it can')
   }
+  const idle = new IdleConnections(client, {
+    onReopened () { log.debug?.('an idle connection to Redis was closed; it is open again') },
+    onLost: down
+  })
   client.on('error', down)
-  client.on('close', () => { down() })
+  client.on('close', () => { if (!isStopped && !idle.closed()) down() })
   client.on('ready', () => {
     if (isDown) log.info('the Redis store can be reached again')
     isDown = false
@@ -133,7 +142,13 @@ function logOutages (client: Redis | Cluster, log: RedisLog): { stop: () => void
     toldAt.set(address, now)
     log.warn({ node: address, reason: reasonOf(error) }, 'a node of the Redis cluster cannot be reached')
   })
-  return { stop () { isStopped = true } }
+  return {
+    idle,
+    stop () {
+      isStopped = true
+      idle.stop()
+    }
+  }
 }
 
 function reasonOf (error: Error): string {

@@ -1,18 +1,66 @@
+import type { Cluster, Redis } from 'ioredis'
 import { RedisAccounts } from '../accounts/redis-accounts.js'
+import { ConfigError } from '../config/resolve.js'
 import { RedisStore } from '../session/redis-store.js'
 import { RedisAttempts } from '../throttle/redis-attempts.js'
+import { boundedCalls } from './bounded-calls.js'
+import { FORMATS, assertKnownFormats } from './formats.js'
 import { connectRedis } from './redis-client.js'
 import type { RedisTarget } from './redis-url.js'
-import { corruptionLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
+import { corruptionLog, unknownFormatLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
-/** Opens it also while Redis is down, and says so in the log. */
+/** Where the formats of the records are noted. */
+const FORMATS_KEY = 'hatcheck:formats'
+/** How often the formats are asked for until Redis answers. */
+const ASK_EVERY_MS = 1_000
+
+/**
+ * Opens it also while Redis is down, and says so in the log.
+ *
+ * @throws ConfigError if another version wrote it, in formats that this one does not know.
+ */
 export async function openRedis (target: RedisTarget, options: StorageOptions & { longestLifeMs: number }, log: StorageLog): Promise<Storage> {
-  const { client, close } = await connectRedis(target, log)
-  return {
-    sessions: new RedisStore(client, { ...options, onCorrupt: corruptionLog(log) }),
-    accounts: new RedisAccounts(client),
-    attempts: new RedisAttempts(client),
-    description: target.description,
-    close
+  const { client, use: connection, close } = await connectRedis(target, log)
+  const { description } = target
+  let asking: NodeJS.Timeout | undefined
+  try {
+    await checkFormats(client, description)
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      await close()
+      throw error
+    }
+    asking = setInterval(() => { checkFormats(client, description).then(stopAsking, giveUp) }, ASK_EVERY_MS).unref()
   }
+
+  function stopAsking (): void {
+    clearInterval(asking)
+  }
+
+  /** The service runs already, and stays up; from now on each call to the store fails. */
+  function giveUp (error: unknown): void {
+    if (!(error instanceof ConfigError)) return
+    stopAsking()
+    log.warn(error.message)
+    close().catch(() => {})
+  }
+
+  return {
+    sessions: new RedisStore(client, { ...options, connection, onCorrupt: corruptionLog(log) }),
+    accounts: new RedisAccounts(client, { connection }, unknownFormatLog(log)),
+    attempts: new RedisAttempts(client, { connection }),
+    description,
+    async close () {
+      stopAsking()
+      await close()
+    }
+  }
+}
+
+/** Compares the formats that are noted in Redis with those of this version, and notes these if there are none. */
+async function checkFormats (client: Redis | Cluster, where: string): Promise<void> {
+  const call = boundedCalls()
+  const noted = await call('formats', () => client.hgetall(FORMATS_KEY))
+  assertKnownFormats(noted, where)
+  if (Object.keys(noted).length === 0) await call('formats', () => client.hset(FORMATS_KEY, FORMATS))
 }

@@ -21,7 +21,7 @@ export interface StorageOptions {
   maxBytes: number
 }
 
-export type StorageLog = Pick<FastifyBaseLogger, 'info' | 'warn'>
+export type StorageLog = Pick<FastifyBaseLogger, 'info' | 'warn'> & Partial<Pick<FastifyBaseLogger, 'debug'>>
 
 /** Says of each session once that it cannot be read. */
 export function corruptionLog (log: StorageLog): (key: string) => void {
@@ -30,5 +30,15 @@ export function corruptionLog (log: StorageLog): (key: string) => void {
     if (told.has(key)) return
     told.add(key)
     log.warn({ key }, 'a stored session cannot be read and counts as absent')
+  }
+}
+
+/** Says of each account once that its format is not known. */
+export function unknownFormatLog (log: StorageLog): (key: string) => void {
+  const told = new Set<string>()
+  return (key) => {
+    if (told.has(key)) return
+    told.add(key)
+    log.warn({ account: key }, `the account ${key} has a format that this version of hatcheck does not know: it cannot log in and is left as it is. Use the version that wrote it.`)
   }
 }

@@ -6,6 +6,7 @@ import { assertNotBusy } from '../accounts/password.js'
 import type { Authenticate } from '../auth.js'
 import { hashIn } from '../common/realm.js'
 import { networkOf } from '../config/network.js'
+import { clientAddress } from '../session/client.js'
 import { cookieValues } from '../session/ticket.js'
 import { deviceOf, newDevice, type MacsOf } from './device.js'
 import { Lines } from './lines.js'
@@ -106,7 +107,7 @@ export default fp(async function throttle (fastify) {
   }
 
   function addressOf (request: FastifyRequest): CounterOf {
-    return counterOf('address', networkOf(request.ip))
+    return counterOf('address', networkOf(clientAddress(request) ?? ''))
   }
 
   /** The store gets a hash: a name that somebody mistyped may be a password. */

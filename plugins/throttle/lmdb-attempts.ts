@@ -1,5 +1,6 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { storeUnavailable } from '../session/errors.js'
+import { FORMATS, isKnownFormat } from '../storage/formats.js'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { counted, uncounted, waitOf, type Counter, type Policy } from './policy.js'
 import type { AttemptStore } from './store.js'
@@ -11,7 +12,8 @@ const SWEEP_SLICE = 500
 export class LmdbAttempts implements AttemptStore {
   readonly #env: RootDatabase
   readonly #writer: LmdbWriter
-  readonly #counters: Database<Counter, string>
+  /** A counter of another format counts as none. */
+  readonly #counters: Database<Counter & { format?: number }, string>
   /** Where the next slice of a sweep begins. */
   #sweepFrom = ''
 
@@ -22,26 +24,26 @@ export class LmdbAttempts implements AttemptStore {
   }
 
   waitOf (key: string, policy: Policy, now: number): number {
-    return waitOf(this.#read(() => this.#counters.get(key)) ?? null, policy, now)
+    return waitOf(this.#read(() => this.#get(key)), policy, now)
   }
 
   admit (key: string, policy: Policy, now: number): Promise<number> {
     return this.#write(() => {
-      const counter = this.#counters.get(key) ?? null
+      const counter = this.#get(key)
       const wait = waitOf(counter, policy, now)
-      if (wait === 0) this.#counters.put(key, counted(counter, policy, now))
+      if (wait === 0) this.#put(key, counted(counter, policy, now))
       return wait
     })
   }
 
   count (key: string, policy: Policy, now: number): Promise<void> {
-    return this.#write(() => { this.#counters.put(key, counted(this.#counters.get(key) ?? null, policy, now)) })
+    return this.#write(() => { this.#put(key, counted(this.#get(key), policy, now)) })
   }
 
   uncount (key: string): Promise<void> {
     return this.#write(() => {
-      const counter = this.#counters.get(key)
-      if (counter !== undefined) this.#counters.put(key, uncounted(counter))
+      const counter = this.#get(key)
+      if (counter !== null) this.#put(key, uncounted(counter))
     })
   }
 
@@ -51,17 +53,26 @@ export class LmdbAttempts implements AttemptStore {
 
   async sweep (now: number): Promise<boolean> {
     const slice = this.#read(() => [...this.#counters.getRange({ start: this.#sweepFrom, limit: SWEEP_SLICE })])
-    const forgiven = slice.filter(({ value }) => value.expiresAt <= now)
+    const forgiven = slice.filter(({ value }) => isKnownFormat('attempts', value.format) && value.expiresAt <= now)
     if (forgiven.length > 0) {
       await this.#write(() => {
         for (const { key } of forgiven) {
-          if ((this.#counters.get(key)?.expiresAt ?? Infinity) <= now) this.#counters.remove(key)
+          if ((this.#get(key)?.expiresAt ?? Infinity) <= now) this.#counters.remove(key)
         }
       })
     }
     const last = slice.length < SWEEP_SLICE ? undefined : slice.at(-1)
     this.#sweepFrom = last === undefined ? '' : `${last.key}\0`
     return last !== undefined
+  }
+
+  #get (key: string): Counter | null {
+    const counter = this.#counters.get(key)
+    return counter !== undefined && isKnownFormat('attempts', counter.format) ? counter : null
+  }
+
+  #put (key: string, { level, at, expiresAt }: Counter): void {
+    this.#counters.put(key, { format: FORMATS.attempts, level, at, expiresAt })
   }
 
   #read<T> (action: () => T): T {

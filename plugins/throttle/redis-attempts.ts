@@ -1,12 +1,18 @@
 import type { Cluster, Redis } from 'ioredis'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
+import { FORMATS, isKnownFormat } from '../storage/formats.js'
 import { waitOf, type Policy } from './policy.js'
 import type { AttemptStore } from './store.js'
 
 /** `waitOf` and `counted` of policy.ts. free, forgiveMs, longestMs, now, whether to count in any case: the wait in ms, or 0 if it is counted. */
 const COUNT = `
 local free, forgiveMs, longestMs, now, anyway = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
-local counter = redis.call('HMGET', KEYS[1], 'level', 'at')
+local counter = redis.call('HMGET', KEYS[1], 'level', 'at', 'format')
+if counter[3] and counter[3] ~= '${FORMATS.attempts}' then
+  -- It counts as none.
+  redis.call('DEL', KEYS[1])
+  counter = {}
+end
 local level, at = tonumber(counter[1] or 0), tonumber(counter[2] or now)
 
 local over = math.ceil(level) - free
@@ -17,14 +23,16 @@ end
 
 level = math.max(0, level - math.max(0, now - at) / forgiveMs) + 1
 -- As Lua would write it, the last digits would be gone.
-redis.call('HSET', KEYS[1], 'level', string.format('%.17g', level), 'at', ARGV[4])
+redis.call('HSET', KEYS[1], 'format', '${FORMATS.attempts}', 'level', string.format('%.17g', level), 'at', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], math.ceil(level * forgiveMs))
 return 0
 `
 
 const UNCOUNT = `
-local level = redis.call('HGET', KEYS[1], 'level')
-if level then redis.call('HSET', KEYS[1], 'level', string.format('%.17g', math.max(0, tonumber(level) - 1))) end
+local counter = redis.call('HMGET', KEYS[1], 'level', 'format')
+if counter[1] and (counter[2] or '${FORMATS.attempts}') == '${FORMATS.attempts}' then
+  redis.call('HSET', KEYS[1], 'level', string.format('%.17g', math.max(0, tonumber(counter[1]) - 1)))
+end
 return 0
 `
 
@@ -46,7 +54,8 @@ export class RedisAttempts implements AttemptStore {
   }
 
   async waitOf (key: string, policy: Policy, now: number): Promise<number> {
-    const [level, at] = await this.#call('attempts', () => this.#client.hmget(redisKey(key), 'level', 'at'))
+    const [format, level, at] = await this.#call('attempts', () => this.#client.hmget(redisKey(key), 'format', 'level', 'at'))
+    if (!isKnownFormat('attempts', format)) return 0
     return waitOf({ level: Number(level), at: Number(at), expiresAt: Infinity }, policy, now)
   }
 

@@ -1,0 +1,236 @@
+import { open as openRaw } from 'lmdb'
+import { spawn, spawnSync } from 'node:child_process'
+import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { recordOf } from '../plugins/session/store-contract.js'
+import { openLmdb } from '../plugins/storage/lmdb.js'
+import type { Storage } from '../plugins/storage/storage.js'
+import { build, needs } from './helper.js'
+import { compiled, hatcheckCli, until } from './service.js'
+
+const open = (folder: string): Storage => openLmdb(folder, { now: () => recordOf().createdAt, maxBytes: 65_536 }, { info () {}, warn () {} })
+
+/** A folder with some sessions in it. */
+async function filled (folder: string): Promise<Buffer> {
+  const { sessions, close } = open(folder)
+  for (let i = 0; i < 40; i++) await sessions.create(`key${i}`, recordOf({ user: 'Harry', fields: { a: JSON.stringify('x'.repeat(i * 200)) } }))
+  for (let i = 0; i < 40; i += 4) await sessions.remove(`key${i}`)
+  await close()
+  return readFileSync(join(folder, 'data.mdb'))
+}
+
+const DATA_REMEDY = 'Restore a backup of the folder, or move it away to begin with an empty one.'
+const LOCK_REMEDY = 'Stop every process that uses the folder, delete lock.mdb and start again.'
+
+test('a data file that is no sound database is refused, with the file and the remedy', async (t) => {
+  const sound = await filled(t.testdir())
+  const page = 4_096
+  const refused = (bytes: Buffer | string): string => {
+    const folder = join(t.testdirName, 'refused')
+    rmSync(folder, { recursive: true, force: true })
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'data.mdb'), bytes)
+    try {
+      open(folder)
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      t.equal(code, 'HATCHECK_CONFIG')
+      t.notMatch(message, '\n')
+      const start = `${join(folder, 'data.mdb')} `
+      t.ok(message.startsWith(start))
+      return message.slice(start.length)
+    }
+    return 'opened'
+  }
+  const damaged = (at: number, fill: number): Buffer => Buffer.from(sound).fill(fill, at, at + page)
+  t.equal(refused('this is a text and no database\n'.repeat(200)), `is not an LMDB database of a version that hatcheck can read. ${DATA_REMEDY}`)
+  t.equal(refused(''), `is empty. ${DATA_REMEDY}`)
+  for (const length of [1, 100, 167]) t.match(refused(sound.subarray(0, length)), 'is not an LMDB database')
+  for (const length of [168, page - 1, page, page + 100, 2 * page - 1, 2 * page, 2 * page + 1, sound.length >> 1]) {
+    t.equal(refused(sound.subarray(0, length)), `is cut short. ${DATA_REMEDY}`, `cut to ${length}`)
+  }
+  for (const fill of [0, 0xff]) {
+    t.match(refused(damaged(0, fill)), 'is not an LMDB database')
+    t.match(refused(damaged(page, fill)), 'is damaged: one of its two meta pages is not valid')
+  }
+  const newest = sound.readBigUInt64LE(24 + 128) > sound.readBigUInt64LE(page + 24 + 128) ? 0 : page
+  for (const at of [64, 112]) {
+    const root = Number(sound.readBigUInt64LE(newest + 24 + at))
+    for (const fill of [0, 0xff]) t.match(refused(damaged(root * page, fill)), `is damaged in page ${root}. `)
+  }
+  const another = Buffer.from(sound)
+  another.writeUInt32LE(1, 24 + 4)
+  t.match(refused(another), 'is not an LMDB database of a version that hatcheck can read')
+  const odd = Buffer.from(sound)
+  odd.writeUInt32LE(4_097, 24 + 24)
+  t.match(refused(odd), 'is damaged: a page of 4097 bytes is impossible')
+})
+
+test('at whatever length a data file is cut, it is refused or whole', async (t) => {
+  const sound = await filled(t.testdir())
+  let refusals = 0
+  for (let length = sound.length; length > 0; length -= 5 * 4_096) {
+    const folder = join(t.testdirName, `cut-${length}`)
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'data.mdb'), sound.subarray(0, length))
+    let storage
+    try {
+      storage = open(folder)
+    } catch {
+      refusals++
+      continue
+    }
+    const { sessions, close } = storage
+    t.equal((await sessions.ofUser('Harry')).length, 30, `${length} bytes`)
+    await close()
+  }
+  t.ok(refusals > 2)
+})
+
+test('a data file that ends before its last pages, since they are free, is opened', async (t) => {
+  const folder = t.testdir()
+  const { sessions, close } = open(folder)
+  await sessions.create('kept', recordOf())
+  await close()
+  const env = openRaw({ path: folder, maxDbs: 16, noSubdir: false })
+  const records = env.openDB({ name: 'sessions', encoding: 'binary' })
+  // Its pages are free again before they are ever written.
+  await env.transaction(() => {
+    records.put('large', Buffer.alloc(50_000))
+    records.remove('large')
+  })
+  await env.close()
+  const bytes = readFileSync(join(folder, 'data.mdb'))
+  const lastPage = Math.max(...[0, 4_096].map((at) => Number(bytes.readBigUInt64LE(at + 24 + 120))))
+  t.ok(bytes.length < (lastPage + 1) * 4_096, 'it is shorter')
+  const again = open(folder)
+  t.strictSame(await again.sessions.read('kept'), recordOf())
+  await again.close()
+})
+
+test('what lies in the place of a file and is none, and a lock that is none', async (t) => {
+  const data = await filled(t.testdir())
+  const folder = (name: string): string => {
+    mkdirSync(join(t.testdirName, name))
+    return join(t.testdirName, name)
+  }
+  const refusal = (at: string, message: string): void => { t.throws(() => open(at), { code: 'HATCHECK_CONFIG', message: `${at}/${message}` }) }
+  for (const file of ['data.mdb', 'lock.mdb']) {
+    const [directory, link, pipe] = [folder(`directory-${file}`), folder(`link-${file}`), folder(`pipe-${file}`)]
+    mkdirSync(join(directory, file))
+    refusal(directory, `${file} is not a regular file. Move it away.`)
+    symlinkSync(join(link, 'nothing'), join(link, file))
+    refusal(link, `${file} is a symbolic link to a file that does not exist. Remove the link, or put the file back.`)
+    if (spawnSync('mkfifo', [join(pipe, file)]).status === 0) refusal(pipe, `${file} is not a regular file. Move it away.`)
+  }
+  const locks: Record<string, [Buffer | string, string?]> = {
+    garbage: ['garbage\n'.repeat(1_000), `lock.mdb is not a lock file of LMDB. ${LOCK_REMEDY}`],
+    short: ['gar', `lock.mdb is not a lock file of LMDB. ${LOCK_REMEDY}`],
+    old: [Buffer.from('dec0efbe01000000', 'hex'), `lock.mdb is a lock file of another version of LMDB. ${LOCK_REMEDY}`],
+    empty: [''],
+    zeros: [Buffer.alloc(8_192)],
+    cut: [readFileSync(join(t.testdirName, 'lock.mdb')).subarray(0, 100)]
+  }
+  for (const [name, [bytes, message]] of Object.entries(locks)) {
+    const at = folder(`lock-${name}`)
+    writeFileSync(join(at, 'data.mdb'), data)
+    writeFileSync(join(at, 'lock.mdb'), bytes)
+    if (message !== undefined) {
+      refusal(at, message)
+      continue
+    }
+    const { sessions, close } = open(at)
+    t.equal((await sessions.ofUser('Harry')).length, 30, `${name}: LMDB makes a new one`)
+    await close()
+  }
+})
+
+test('the command line and the service say it in one line', async (t) => {
+  const folder = t.testdir({ data: { lmdb: { 'data.mdb': 'this is a text and no database\n' } } })
+  const stderr = `hatcheck: ${join(folder, 'data/lmdb/data.mdb')} is not an LMDB database of a version that hatcheck can read. ${DATA_REMEDY}\n`
+  t.same(await hatcheckCli(folder, ['user', 'list']), { code: 1, stdout: '', stderr })
+  t.same(await hatcheckCli(folder, ['serve'], { env: { PORT: '0' } }), { code: 1, stdout: '', stderr })
+})
+
+const asRoot = process.getuid?.() === 0 ? {} : { skip: 'needs root, to be another user' }
+const NOBODY = 65_534
+
+test('files of another user, and files that may not be written', asRoot, async (t) => {
+  const root = t.testdir()
+  const sound = join(root, 'sound')
+  await filled(sound)
+  const asNobody = (name: string, change: (folder: string) => void): { status: number | null, stderr: string } => {
+    const folder = join(root, name)
+    cpSync(sound, folder, { recursive: true })
+    for (const path of [folder, join(folder, 'data.mdb'), join(folder, 'lock.mdb')]) chownSync(path, NOBODY, NOBODY)
+    change(folder)
+    // An environment without the hooks of the test runner, which writes files of its own.
+    const { status, stderr } = spawnSync('env', ['-i', `SESSION_STORE=lmdb:${folder}`, process.execPath, compiled('cli'), 'user', 'list'], {
+      cwd: '/', uid: NOBODY, gid: NOBODY, encoding: 'utf8'
+    })
+    return { status, stderr }
+  }
+  t.same(asNobody('own', () => {}), { status: 0, stderr: '' })
+  for (const file of ['data.mdb', 'lock.mdb']) {
+    const answer = (name: string, owner: number): object => ({
+      status: 1,
+      stderr: `hatcheck: ${join(root, name, file)} cannot be read and written (EACCES). Its owner is user ${owner}, and this process runs as user ${NOBODY}. Run as the owner of the file, or change its owner and mode.\n`
+    })
+    t.same(asNobody(`others-${file}`, (folder) => { chownSync(join(folder, file), 0, 0) }), answer(`others-${file}`, 0))
+    t.same(asNobody(`read-only-${file}`, (folder) => { chmodSync(join(folder, file), 0o400) }), answer(`read-only-${file}`, NOBODY))
+    t.same(asNobody(`closed-${file}`, (folder) => { chmodSync(join(folder, file), 0) }), answer(`closed-${file}`, NOBODY))
+  }
+})
+
+const IN_NAMESPACE = ['--pid', '--fork', '--mount-proc', '--kill-child']
+const namespaces = spawnSync('unshare', [...IN_NAMESPACE, 'true']).status === 0 ? needs('unshare') : { skip: 'needs the right to make a PID namespace' }
+
+test('a process of another PID namespace, such as another container, is refused while the folder is in use', namespaces, async (t) => {
+  const folder = t.testdir()
+  const env = { PATH: process.env['PATH'], PORT: '0', WORKERS: '2' }
+  const service = spawn('unshare', [...IN_NAMESPACE, process.execPath, compiled('server')], { cwd: folder, env })
+  let output = ''
+  service.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
+  t.teardown(() => { service.kill('SIGKILL') })
+  await until('two workers listen', () => /workers: 2/.test(output))
+
+  const isRefused = (program: string, ...args: string[]): void => {
+    const { status, stdout, stderr } = spawnSync(program, args, { cwd: folder, env, encoding: 'utf8', timeout: 20_000 })
+    t.same({ status, stdout }, { status: 1, stdout: '' })
+    t.match(stderr, /^hatcheck: \S+lmdb is in use by a process in another PID namespace, such as another container or its host\. Stop that process, [^\n]+\n$/)
+  }
+  isRefused('unshare', ...IN_NAMESPACE, process.execPath, compiled('cli'), 'user', 'list')
+  const [, url] = /hatcheck listens at (http:\/\/[^\s"]+)/.exec(output) ?? []
+  t.equal((await fetch(`${url}/readyz`)).status, 200, 'the first goes on')
+  service.kill('SIGKILL')
+  await until('its namespace is gone', async () => (await hatcheckCli(folder, ['user', 'list'])).code === 0)
+})
+
+test('readiness tells that the data folder was moved, deleted or replaced under the service', async (t) => {
+  const root = t.testdir()
+  const [folder, elsewhere] = [join(root, 'lmdb'), join(root, 'elsewhere')]
+  const causes: string[] = []
+  const fastify = await build(t, { sessionStore: `lmdb:${folder}` }, { logger: { level: 'error', stream: { write (line: string) { causes.push(line) } } } })
+  const ready = async (): Promise<number> => (await fastify.inject('/readyz')).statusCode
+  t.equal(await ready(), 200)
+
+  renameSync(folder, elsewhere)
+  t.equal(await ready(), 503)
+  t.match(causes.join(''), 'data.mdb is missing: it was deleted or moved while it was open. Put it back, or restart hatcheck')
+  cpSync(elsewhere, folder, { recursive: true })
+  t.equal(await ready(), 503)
+  t.match(causes.join(''), 'data.mdb is another file than the one that is open. Put that back, or restart hatcheck')
+  rmSync(folder, { recursive: true })
+  renameSync(elsewhere, folder)
+  t.equal(await ready(), 200, 'the same files are back')
+
+  for (const file of ['data.mdb', 'lock.mdb']) {
+    renameSync(join(folder, file), join(root, file))
+    t.equal(await ready(), 503, `${file} alone`)
+    renameSync(join(root, file), join(folder, file))
+    t.equal(await ready(), 200)
+  }
+  rmSync(folder, { recursive: true })
+  t.equal(await ready(), 503)
+})
