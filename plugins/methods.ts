@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
   interface Hatcheck {
     /** Notes that a method of an address is taken: an onRoute hook. */
-    noteRoute (route: Pick<RouteOptions, 'method' | 'url' | 'config'>): void
+    noteRoute (route: Pick<RouteOptions, 'method' | 'url' | 'config'> & { routePath: string }): void
     /** Answers every method that none of the noted routes takes: OPTIONS with 204, the others with 405, all with Allow. */
     refuseOtherMethods (fastify: FastifyInstance): Promise<void>
   }
@@ -33,8 +33,11 @@ export default fp(async function methods (fastify) {
     if (method !== 'CONNECT' && !fastify.supportedMethods.includes(method)) fastify.addHttpMethod(method)
   }
 
-  hatcheck.noteRoute = ({ method, url, config }) => {
-    taken.set(url, new Set([...taken.get(url) ?? [], ...[method].flat()]))
+  hatcheck.noteRoute = ({ method, url, routePath, config }) => {
+    // Fastify tells of the start page under a prefix once, and serves it with a slash at the end as well.
+    for (const address of routePath === '' && url !== '/' ? [url, `${url}/`] : [url]) {
+      taken.set(address, new Set([...taken.get(address) ?? [], ...[method].flat()]))
+    }
     if (config?.isHiddenFrom !== undefined) hidden.set(url, config.isHiddenFrom)
   }
 

@@ -115,9 +115,10 @@ class Run {
   }
 }
 
-/** The writing calls of the store inside of a call of the store in two steps are counted and fail; the call itself does not. */
 export interface StageOptions {
+  /** Whether the store is read at once. */
   sync: boolean
+  /** Whether it replaces a session in two steps, each of which can fail. */
   inTwoSteps: boolean
 }
 
@@ -134,8 +135,10 @@ export class Stage {
   #inFlight = 0
   /** How often something has happened, so that a test can tell that it has. */
   readonly tally = new Map<string, number>()
+  readonly name: string
 
-  constructor (store: SessionStore, { sync }: Pick<StageOptions, 'sync'>) {
+  private constructor (store: SessionStore, { sync, inTwoSteps }: StageOptions) {
+    this.name = `read ${sync ? 'at once' : 'with a promise'}, replaced in ${inTwoSteps ? 'two steps' : 'one step'}`
     this.#store = store
     this.#sync = sync
   }
@@ -502,8 +505,8 @@ async function take (step: Step, run: Run, request: FastifyRequest, later: Array
   run.taken.push(taken)
   if (step.do !== 'call') {
     try {
-      // Until a login has happened, nobody can tell whose list it is.
-      if (step.do === 'push' && run.taken.some(({ step, outcome }) => step.do === 'call' && step.call === 'login' && outcome === 'pending')) throw new Skipped()
+      // Until these have happened, or failed, nobody can tell which list it is.
+      if (step.do === 'push' && run.taken.some(({ step, outcome }) => step.do === 'call' && ['login', 'regenerate', 'reload'].includes(step.call) && outcome === 'pending')) throw new Skipped()
       change(step, request)
       taken.outcome = 'done'
     } catch (error) {
@@ -604,13 +607,14 @@ function userOf (name: string, number: number): string {
   return `${name} ${number}`
 }
 
-/** Runs an action, and answers the callbacks of its intervals of so many ms, so that a test need not wait for them. */
+/** Runs an action, and answers the callbacks of its intervals of so many ms, which a test calls by itself. */
 async function capturingIntervals (ms: number, action: () => Promise<void>): Promise<Array<() => unknown>> {
   const callbacks: Array<() => unknown> = []
   const { setInterval } = globalThis
   globalThis.setInterval = ((callback: () => unknown, every?: number, ...args: unknown[]) => {
-    if (every === ms) callbacks.push(callback)
-    return setInterval(callback, every, ...args)
+    if (every !== ms) return setInterval(callback, every, ...args)
+    callbacks.push(callback)
+    return setInterval(() => {}, every)
   }) as never
   try {
     await action()

@@ -330,7 +330,7 @@ test('the page asks for the password, and what is to end goes along', async (t) 
 test('a handler that writes authenticatedAt makes no login newer, nor does a clock that was set back', async (t) => {
   const { fastify, clock } = await start(t)
   await fastify.close()
-  const host = await buildHost(t, { routes: true, authenticate: (name) => ({ name }), now: () => clock.time })
+  const host = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: (name) => ({ name }), now: () => clock.time })
   host.post('/forge', async (request) => { request.session.authenticatedAt = clock.time })
   const harry = await loggedIn(host)
   clock.time += 11 * MINUTE
@@ -344,7 +344,7 @@ test('a handler that writes authenticatedAt makes no login newer, nor does a clo
 test('an answer of authenticate that names somebody else ends nothing', async (t) => {
   const clock = { time: Date.UTC(2026, 0, 31, 12) }
   const names = { answer: 'Harry' }
-  const host = await buildHost(t, { routes: true, authenticate: () => ({ name: names.answer }), now: () => clock.time })
+  const host = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: () => ({ name: names.answer }), now: () => clock.time })
   const [harry, other] = [await loggedIn(host), await loggedIn(host)]
   clock.time += 11 * MINUTE
   names.answer = 'Sally'
@@ -361,7 +361,7 @@ test('an account that is disabled while its password is checked is out', async (
   let armed = false
   const store = watched(openStore(t, 'memory:', { now: () => clock.time }), (call) => armed && call === 'replace' ? here() : undefined, false)
   const accounts = { held: true }
-  const host = await buildHost(t, { routes: true, authenticate: (name) => ({ name }), sessionStore: store, now: () => clock.time })
+  const host = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: (name) => ({ name }), sessionStore: store, now: () => clock.time })
   host.hatcheck.stillHolds = async () => accounts.held
   const [harry, other] = [await loggedIn(host), await loggedIn(host)]
   clock.time += 11 * MINUTE
@@ -378,7 +378,7 @@ test('an account that is disabled while its password is checked is out', async (
 
 test('a store that fails is a 503, and nobody is told that something has ended', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
-  const fastify = await buildHost(t, { routes: true, authenticate: (name) => ({ name }), sessionStore: store })
+  const fastify = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: (name) => ({ name }), sessionStore: store })
   const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
   const handle = await handleOf(other)
   for (const call of ['ofUser', 'remove'] as const) {

@@ -46,7 +46,7 @@ const bag = (request: FastifyRequest): Bag => request.session as unknown as Bag
 /** An application on a port of its own, since `inject` hides what becomes of a connection. */
 async function host (t: Test, routes: (fastify: FastifyInstance) => void, { store = 'memory, at once', options = {}, server = {}, before = () => {} }: {
   store?: typeof STORES[number]
-  options?: HatcheckOptions
+  options?: Pick<HatcheckOptions, 'sessionStore' | 'sessionCookieSecure'>
   server?: FastifyServerOptions
   /** Runs before hatcheck is registered. */
   before?: (fastify: FastifyInstance) => void
@@ -60,7 +60,7 @@ async function host (t: Test, routes: (fastify: FastifyInstance) => void, { stor
   before(fastify)
   const sessions = openStore(t, 'memory:')
   const sessionStore = store === 'memory, at once' ? sessions : watched(sessions, async () => { await sleep(1) }, false)
-  await fastify.register(hatcheck, { sessionStore, secretKey: testKey, ...options })
+  await fastify.register(hatcheck, { sessionStore, secretKey: testKey, ...options } as never)
   fastify.get('/in/:name', async (request) => {
     await request.login((request.params as { name: string }).name)
     return 'in'
@@ -210,6 +210,10 @@ const ANSWERS: Record<string, (request: FastifyRequest, reply: FastifyReply, act
     await act()
     throw Object.assign(new Error('on purpose'), { statusCode: 418 })
   },
+  'has its payload replaced on the way out': async (_request, reply, act) => {
+    await act()
+    return await reply.header('x-replace', 'yes').send('x')
+  },
   redirects: async (_request, reply, act) => {
     await act()
     return await reply.redirect('/me')
@@ -261,9 +265,10 @@ for (const store of STORES) {
   test(`whatever becomes of the response, with ${store}`, async (t) => {
     const moment = { leave: () => {}, error: '', done: Promise.resolve(), id: '' }
     const h = await host(t, (fastify) => {
+      fastify.addHook('onSend', async (_request, reply, payload) => reply.hasHeader('x-replace') ? Readable.from(['y']) : payload)
       for (const [act, work] of Object.entries(ACTS)) {
         Object.values(ANSWERS).forEach((answer, i) => {
-          fastify.get(`/${i}/${act}`, { handlerTimeout: 30 + (answer.name.startsWith('is too slow') ? 0 : 5_000) }, (request, reply) => {
+          fastify.get(`/${i}/${act}`, { handlerTimeout: answer.name.startsWith('is too slow') ? 30 : 5_000 }, (request, reply) => {
             moment.id = request.id
             let done = (): void => {}
             moment.done = new Promise((resolve) => { done = resolve })
@@ -307,8 +312,8 @@ for (const store of STORES) {
 
         const { cookie } = await h.ask('/in/harry')
         await run('set', cookie)
-        await sleep(120)
         const isStored = (await h.me(cookie)).n === 1
+        if (!isStored && moment.error === '') await sleep(150)
         t.equal([isStored, moment.error === 'HATCHECK_SESSION_COMMITTED', warnings().length === 1].filter(Boolean).length, 1,
           `a value is stored, or an error, or one warning: ${isStored} ${moment.error} ${JSON.stringify(warnings())}`)
 
@@ -744,7 +749,9 @@ test('every sort of answer that depends on the session is kept out of shared cac
   const { cookie } = await h.ask('/in/harry')
   const isPrivate = ({ headers }: Answer): boolean => /no-store|private/.test(headers['cache-control'] ?? '') && /cookie/i.test(headers.vary ?? '')
   for (const [i, answer] of Object.keys(answers).entries()) {
-    for (const read of [...Object.keys(reads), ...answer.startsWith('reply.raw') ? [] : ['late']]) {
+    // Without hijack(), Fastify cannot tell that the handler writes by itself: only the cookie of a call goes along.
+    const asked = answer === 'reply.raw without hijack()' ? ['login'] : answer === 'reply.raw' ? Object.keys(reads) : [...Object.keys(reads), 'late']
+    for (const read of asked) {
       // A login ends the session before it.
       for (const sent of [read === 'login' ? (await h.ask('/in/harry')).cookie : cookie, undefined]) {
         const seen = await h.ask(`/${i}/${read}`, sent)
@@ -758,6 +765,8 @@ test('every sort of answer that depends on the session is kept out of shared cac
     }
     t.notOk(/no-store/.test((await h.ask(`/${i}/public`, cookie)).headers['cache-control'] ?? ''), `${answer} that depends on nobody is left as it is`)
   }
+  const head = await h.ask('/0/login', undefined, { method: 'HEAD' })
+  t.ok(isPrivate(head) && head.set !== undefined, 'HEAD')
   const early = await h.ask('/stream/begins', cookie)
   t.equal(early.body, 'hi harry')
   t.ok(isPrivate(early), 'a stream that asks before its first chunk')

@@ -8,7 +8,7 @@ import { openKeyring } from './keyring.js'
 import type { Stored } from './plan.js'
 import { ticketReader } from './presented.js'
 import { idsOfFastifySession } from './real-session.js'
-import { describeCookie, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
+import { describeCookie, exposePrivate, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
 import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
 import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
@@ -48,16 +48,13 @@ declare module 'fastify' {
 
 export type { Sessions }
 
-/** Headers that are sent twice would end the process: what comes second waits for ever. */
-const NEVER = new Promise<never>(() => {})
-
 /** The session of a request; null: the request has no cookie, and somebody has asked for its user only. */
 const kSession = Symbol('hatcheck.session')
 const kReply = Symbol('hatcheck.reply')
 /** Whether the response has passed the hook that commits the session. */
 const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify gives every request each decoration, one by one, which costs those that need no session.
-type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: true }
+type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: 'by Fastify' | 'by the handler' }
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -137,13 +134,13 @@ export default fp(async function session (fastify) {
     const session = holder[kSession]
     // Of a hook that ran before those of hatcheck, and has answered.
     session?.attach(reply)
-    if (session?.isCommitting === true || reply.raw.headersSent) {
+    if (session?.isCommitting === true || (holder[kCommitted] === 'by Fastify' && reply.raw.headersSent)) {
       // The handler answers a second time, which Fastify does not always see.
       request.log.warn('The handler has sent a second answer, which is dropped. Did it call reply.send() and return a value?')
       return
     }
     const isFirst = holder[kCommitted] === undefined
-    holder[kCommitted] = true
+    holder[kCommitted] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
     if (isWebResponse(payload)) payload = privateResponse(payload, () => isAsked(holder))
     if (!isAsked(holder)) {
       session?.close()
@@ -162,29 +159,26 @@ export default fp(async function session (fastify) {
       throw refused(error)
     }
     if (committing === undefined && !session.isBusy) {
-      finish(session)
+      if (session.cookie !== 'keep') sendCookie(session, reply)
       done(null, payload)
       return
     }
-    session.isCommitting = true
-    const restoreAnswer = holdAnswer(reply)
     // A promise, so that Fastify takes what later hooks throw, and what it throws itself, for an error of the response.
-    return settled(committing, session).then(() => {
-      session.isCommitting = false
-      if (reply.raw.headersSent) return NEVER
-      restoreAnswer()
-      finish(session)
-      return payload
-    }, (error: unknown) => {
-      session.isCommitting = false
-      if (!reply.raw.headersSent) throw refused(error)
-      request.log.error({ err: error }, 'a call on the session failed after the response')
-      return NEVER
-    })
+    return leave(session, committing).then(() => payload, (error: unknown) => { throw refused(error) })
 
-    function finish (session: RequestSession): void {
-      // Other cookies may have been set since.
-      if (session.cookie !== 'keep') sendCookie(session, reply)
+    async function leave (session: RequestSession, committing: MaybePromise<void>): Promise<void> {
+      const restoreAnswer = holdAnswer(reply)
+      session.isCommitting = true
+      try {
+        await committing
+        // A handler may have gone on after its answer, and made calls.
+        while (session.isBusy) await session.settle()
+        restoreAnswer()
+        // Other cookies may have been set since.
+        if (session.cookie !== 'keep') sendCookie(session, reply)
+      } finally {
+        session.isCommitting = false
+      }
     }
 
     function refused (error: unknown): unknown {
@@ -199,12 +193,6 @@ export default fp(async function session (fastify) {
     keyring.stop()
     await storage.close()
   })
-
-  /** A handler may go on after its answer, and make calls. */
-  async function settled (committing: MaybePromise<void>, session: RequestSession): Promise<void> {
-    await committing
-    while (session.isBusy) await session.settle()
-  }
 
   function sessionFor (request: FastifyRequest): RequestSession {
     const holder = request as Holder
@@ -247,14 +235,15 @@ export default fp(async function session (fastify) {
 
   /** A response that has not begun may still be kept out of caches. */
   function noteReader (request: FastifyRequest): void {
-    const { [kReply]: reply } = request as Holder
+    const { [kCommitted]: isCommitted, [kReply]: reply } = request as Holder
     if (reply === undefined) return
     if (isTooLate(request)) throw new SessionCommittedError()
     markPrivate(reply)
+    if (isCommitted !== undefined) exposePrivate(reply)
   }
 
   function isTooLate ({ [kCommitted]: isCommitted, [kReply]: reply }: Holder): boolean {
-    return isCommitted === true && reply !== undefined && isUnderWay(reply)
+    return isCommitted !== undefined && reply !== undefined && isUnderWay(reply)
   }
 
   /** Whether the response depends on the session. */
@@ -319,7 +308,10 @@ export default fp(async function session (fastify) {
       hatcheck.dropCookie(reply, name)
     }
     // The handler may hijack the reply after this, or stream: Fastify has passed on the headers by then.
-    if (!session.isCommitting) hatcheck.exposeCookies(reply)
+    if (!session.isCommitting) {
+      hatcheck.exposeCookies(reply)
+      exposePrivate(reply)
+    }
   }
 
   /** How long the browser keeps the cookie, in ms; null: until it is closed. */

@@ -24,14 +24,28 @@ export function isUnderWay ({ raw, sent }: FastifyReply): boolean {
 /** Keeps the response out of shared caches: what it says depends on the session. */
 export function markPrivate (reply: FastifyReply): void {
   const vary = varyWithCookie(reply.getHeader('vary'))
-  if (vary !== null) putHeader('vary', vary)
-  if (!isPrivate(reply.getHeader('cache-control'))) putHeader('cache-control', 'no-store')
+  if (vary !== null) reply.header('vary', vary)
+  if (!isPrivate(reply.getHeader('cache-control'))) reply.header('cache-control', 'no-store')
+  if (reply.sent) exposePrivate(reply)
+  else reply.hijack = hijackPrivately
+}
 
-  function putHeader (name: string, value: string): void {
-    reply.header(name, value)
-    // For a handler that writes the response by itself, and for a stream whose headers Fastify has passed on already.
-    if (!reply.raw.headersSent) reply.raw.setHeader(name, value)
+/**
+ * Lets the marks be sent also where Fastify sends no headers, or has passed them on already. Not for every response: where
+ * the response of Node has headers of its own, a library that wraps `writeHead` loses some of those of Fastify.
+ */
+export function exposePrivate (reply: FastifyReply): void {
+  if (reply.raw.headersSent) return
+  for (const name of ['vary', 'cache-control']) {
+    const value = reply.getHeader(name)
+    if (value !== undefined) reply.raw.setHeader(name, value)
   }
+}
+
+function hijackPrivately (this: FastifyReply): FastifyReply {
+  exposePrivate(this)
+  const { hijack } = Object.getPrototypeOf(this) as FastifyReply
+  return hijack.call(this)
 }
 
 /**

@@ -9,9 +9,9 @@ import { InsecureTransportError } from './errors.js'
 export interface CookieProfile {
   name: string
   attributes: SerializeOptions
-  /** Whether the browser would keep it over plain http. One that is not Secure might be of a site on https, in front of a proxy. */
-  isForHttp: boolean
-  /** What to do where it is not. */
+  /** Whether it is not Secure because the connection is plain http, and not because the options say so. */
+  isByConnection: boolean
+  /** What to do where it cannot be set. */
   remedy: string
 }
 
@@ -22,20 +22,22 @@ type CookieConfig = Pick<Config,
 export function cookieProfiles (config: CookieConfig): (request: FastifyRequest) => CookieProfile {
   const secure = profile(config, true)
   const plain = profile(config, false)
-  // It is read, but no other is set: nothing tells how the user is connected.
-  const unsure = { ...plain, isForHttp: false }
-  const ofConnection = (request: FastifyRequest): CookieProfile => request.protocol === 'https' ? secure : isPlain(request) ? plain : unsure
+  const plainByConnection = { ...plain, isByConnection: true }
   switch (config.sessionCookieSecure) {
     case 'true': return () => secure
     case 'false': return () => plain
-    case 'auto': return ofConnection
-    case 'local': return (request) => isLoopback(request.host) ? ofConnection(request) : secure
+    case 'auto': return (request) => request.protocol === 'https' ? secure : plainByConnection
+    case 'local': return (request) => request.protocol === 'https' || !isLoopback(request.host) ? secure : plainByConnection
   }
 }
 
-/** @throws InsecureTransportError instead of setting a cookie that the browser would drop in silence. */
-export function assertDeliverable ({ isForHttp, remedy }: CookieProfile, request: FastifyRequest): void {
-  if (!isForHttp && request.protocol !== 'https') throw new InsecureTransportError(remedy)
+/**
+ * @throws InsecureTransportError instead of setting a cookie that the browser would drop in silence, or one without Secure on a
+ *   site that may be on https.
+ */
+export function assertDeliverable ({ attributes, isByConnection, remedy }: CookieProfile, request: FastifyRequest): void {
+  const isFine = attributes.secure === true ? request.protocol === 'https' : !isByConnection || isPlain(request)
+  if (!isFine) throw new InsecureTransportError(remedy)
 }
 
 /** The name says what the browser is to guarantee: `__Host-` where nobody but this host can set it, else `__Secure-`. */
@@ -44,7 +46,7 @@ function profile (config: CookieConfig, secure: boolean): CookieProfile {
   const prefix = !secure ? '' : domain === undefined && path === '/' ? '__Host-' : '__Secure-'
   return {
     name: sessionCookieName ?? `${prefix}hatcheck`,
-    isForHttp: !secure,
+    isByConnection: false,
     remedy: config.mode === 'plugin'
       ? 'Use https, or set trustProxy of Fastify if a proxy ends TLS, or set sessionCookieSecure to false for a test on http.'
       : 'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.',

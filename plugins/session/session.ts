@@ -275,6 +275,7 @@ export class Session {
       const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) }
       const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
       const begun = replaced?.next ?? await writer.create(newId(), record, this.#request)
+      // A handler may hold the value that the data has replaced.
       this.#values.leave(new Set(values.map(([key]) => key)))
       await this.#handOver(begun, cut)
     })
@@ -302,11 +303,11 @@ export class Session {
         ...!keepsUser && record.user !== null && { user: null }
       }
       if (Object.keys(successorOf(record, change).fields).length > 0) this.#assertCookieCanBeSent()
+      if (!keepsUser && record.user !== null) await writer.endOthers(this.#request, stored)
       const replaced = await writer.replace(stored, newId(), change, this.#request)
       if (replaced === null) throw new SessionGoneError()
       await this.#handOver(replaced.next, cut)
       this.#mayBeDead = true
-      if (!keepsUser && record.user !== null) await this.#endOthers()
     })
   }
 
@@ -463,6 +464,8 @@ export class Session {
     const permanent = cut.permanent ?? stored?.record.permanent ?? false
     const user = stored === null ? null : userAfter(cut, stored.record)
     const plan = planOf({ stored, set: cut.set, remove: cut.remove, permanent, user }, this.#context)
+    // A logout by values ends what else the request presents, as a call does. It comes first: if it fails, nothing is changed.
+    if (stored !== null && user === null && stored.record.user !== null) await writer.endOthers(request, stored)
     switch (plan.do) {
       case 'nothing': {
         if (stored !== null && await read(stored) === null) return false
@@ -486,22 +489,15 @@ export class Session {
           this.#mayBeDead = true
           this.#sendCookie('set')
         }
-        if (plan.changes.user === null) await this.#endOthers()
         return true
       }
       case 'end': {
         const replaced = await writer.replace(stored as Stored, newId(), plan.change, request)
         if (replaced === null) return false
         await this.#handOver(replaced.next, cut)
-        await this.#endOthers()
         return true
       }
     }
-  }
-
-  /** A logout by values ends what else the request presents, as `request.logout` does. */
-  async #endOthers (): Promise<void> {
-    await this.#context.writer.endOthers(this.#request, this.#stored)
   }
 
   /**

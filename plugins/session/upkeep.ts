@@ -43,15 +43,10 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
     while (!stopping.signal.aborted && await store.sweep(SLICE_MS, tellExpired) > 0) await new Promise((resolve) => { setImmediate(resolve) })
   }
 
-  function retry (): void {
-    for (const key of [...refused, ...discarded]) {
-      if (trying.size >= RETRIES_AT_ONCE) return
-      if (!trying.has(key)) endNow(key).then(retryNext, () => {})
-    }
-  }
-
-  function retryNext (hasEnded: boolean): void {
-    if (hasEnded && !stopping.signal.aborted) retry()
+  async function retry (): Promise<void> {
+    const due = [...refused, ...discarded].filter((key) => !trying.has(key)).slice(0, RETRIES_AT_ONCE - trying.size)
+    const outcomes = await Promise.all(due.map(endNow))
+    if (outcomes.includes(true) && !stopping.signal.aborted) await retry()
   }
 
   /** Each on its own: one that cannot be ended, or gets no answer, keeps no other from it. */
