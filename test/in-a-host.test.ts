@@ -327,6 +327,21 @@ test('what authenticate returns beside the name is put into the session', async 
   }
 })
 
+test('a password that is asked for again brings the data of today', async (t) => {
+  let [time, role] = [1_800_000_000_000, 'admin']
+  const app = await buildHost(t, { now: () => time, routes: true, authenticate: ((name: string) => ({ name, data: { role } })) as Authenticate })
+  app.get('/role', async (request) => bagOf(request)['role'])
+  const client = new Client(app)
+  await client.login('Harry')
+  t.equal((await client.get('/role')).body, 'admin')
+  time += 11 * 60_000
+  role = 'user'
+  const before = client.cookieHeader
+  t.equal((await client.post('/sessions', { others: '1', password: '12345678' }, JSON_ONLY)).statusCode, 200)
+  t.not(client.cookieHeader, before)
+  t.equal((await client.get('/role')).body, 'user')
+})
+
 test('data of a login that no session can hold logs nobody in', async (t) => {
   const bad: Array<[string, unknown, string | RegExp]> = [
     ['a value', { role: 1n }, 'HATCHECK_SESSION_VALUE'],

@@ -276,7 +276,7 @@ export class Session {
       const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
       const begun = replaced?.next ?? await writer.create(newId(), record, this.#request)
       // A handler may hold the value that the data has replaced.
-      this.#values.leave(values.map(([key]) => key))
+      this.#values.leave(new Set(values.map(([key]) => key)))
       await this.#handOver(begun, cut)
     })
   }

@@ -152,18 +152,22 @@ export class Values {
     }
   }
 
-  /** Leaves everything behind that was there before the call, also the objects that were read from it. */
+  /** Leaves everything behind that was there before the call. */
   empty (cut: Cut): void {
     cut.keep = new Set()
     cut.set = {}
-    for (const changes of [this.#live, ...this.#cuts.slice(1).map(({ changes }) => changes)]) {
-      for (const [key, { before }] of changes ?? []) if (before !== null) changes?.delete(key)
-    }
+    this.leave()
   }
 
-  /** Leaves the objects behind that were read under these keys. */
-  leave (keys: Iterable<string>): void {
-    for (const key of keys) if (this.#live?.get(key)?.before !== null) this.#live?.delete(key)
+  /**
+   * Leaves the objects behind that were read before the call under way.
+   *
+   * @param keys of these; null is all of them.
+   */
+  leave (keys: ReadonlySet<string> | null = null): void {
+    for (const changes of [this.#live, ...this.#cuts.slice(1).map(({ changes }) => changes)]) {
+      for (const [key, { before }] of changes ?? []) if (before !== null && keys?.has(key) !== false) changes?.delete(key)
+    }
   }
 
   /** The call has succeeded: these fields are stored now. */
