@@ -640,6 +640,9 @@ test('a handler that answers twice sends its first answer', async (t) => {
     'hijack, then throw': { handler: async (_request, reply) => { reply.hijack(); reply.raw.end('a'); throw new Error('b') }, status: 200, body: 'a' },
     'send, then end reply.raw': { handler: (_request, reply) => { reply.send('a'); reply.raw.end('b') }, status: 200, body: '', onlyChanged: true },
     'send, then hijack': { handler: (_request, reply) => { reply.send('a'); reply.hijack(); reply.raw.end('b') }, status: 200, body: '', onlyChanged: true },
+    // Fastify cannot send two answers, and breaks the connection off.
+    'write reply.raw, then return': { handler: async (_request, reply) => { reply.raw.write('a'); return 'b' }, status: 0, body: '' },
+    'write reply.raw, then throw': { handler: async (_request, reply) => { reply.raw.write('a'); throw new Error('b') }, status: 0, body: '' },
     'send what cannot be sent': { handler: async (_request, reply) => { reply.header('x-bad', 'a\nb').send('a') }, status: 500, body: '' }
   }
   for (const store of STORES) {
