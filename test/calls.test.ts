@@ -328,6 +328,19 @@ test('a call that fails', async (t) => {
     t.equal(await scene.count(), 0)
   })
 
+  t.test('is no success where a logout has failed, also if the handler fails after its answer', async (t) => {
+    const scene = await Scene.open(t, async (request, reply) => {
+      const leaving = [request.logout(), request.session.destroy()]
+      reply.send('sent')
+      await Promise.all(leaving)
+      return reply
+    })
+    const cookie = await scene.login()
+    scene.fail('remove')
+    t.equal((await scene.send(cookie)).statusCode, 503)
+    t.strictSame(await scene.see(cookie), NOBODY)
+  })
+
   t.test('beside a handler that fails as well is one response, and the process lives', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       request.bag['pear'] = 1

@@ -152,6 +152,7 @@ export default fp(async function session (fastify) {
       done(null, payload)
       return
     }
+    session.isSuccess = reply.statusCode < 400
     let committing
     try {
       if (isFirst) committing = session.commit()

@@ -59,6 +59,8 @@ export class Session {
   isHidden = false
   /** Whether the response waits for {@link commit} or {@link settle}. */
   isCommitting = false
+  /** Whether the answer that is to be sent is no error. A handler may fail after it has answered. */
+  isSuccess = false
 
   // Private, so that nothing that prints a session shows its ticket.
   readonly #request: FastifyRequest
@@ -411,7 +413,7 @@ export class Session {
     for (const other of others) this.#request.log.error({ err: other }, 'a call on the session failed')
     if (error !== undefined) throw error
     // A handler that has caught the error must not say that all went well.
-    if (this.#isUnconfirmed && (this.#reply?.statusCode ?? 200) < 400) throw new LogoutUnconfirmedError()
+    if (this.#isUnconfirmed && this.isSuccess) throw new LogoutUnconfirmedError()
   }
 
   /** Another request may have ended the session since it was renewed, and the browser may have a newer cookie by now. */
