@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
-import { createRequire } from 'node:module'
+import nodeModule from 'node:module'
 import { withCookies } from '../cookie.js'
 import type { TicketOffice } from './ticket.js'
 
@@ -23,7 +23,6 @@ interface SessionScope {
 
 // Not imported: its types would give every request a session of another kind, and `decryptSession` and `sessionStore`,
 // to all applications that use hatcheck.
-const fastifySession = createRequire(import.meta.url)('@fastify/session') as FastifySession
 
 /**
  * Registers `@fastify/session` in a scope of its own, so that its hooks run for no route, and drives it through
@@ -35,6 +34,8 @@ const fastifySession = createRequire(import.meta.url)('@fastify/session') as Fas
  * @returns a function that makes a session and answers its ID.
  */
 export async function idsOfFastifySession (fastify: FastifyInstance, tickets: () => TicketOffice): Promise<() => string> {
+  // Required where it is used: in a bundle, hatcheck has to get as far as to say that it must stay external.
+  const fastifySession = nodeModule.createRequire(import.meta.url)('@fastify/session') as FastifySession
   let decryptSession: SessionScope['decryptSession'] | undefined
 
   await fastify.register(async function sessionScope (scope) {

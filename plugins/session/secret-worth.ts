@@ -9,24 +9,17 @@ const SAMPLES = [
   'a-string-secret-at-least-256-bits-long', 'your-256-bit-secret'
 ]
 
-/** Phrases and words of keys that people make up. */
+/** Phrases and words that stand in for a key, in documentation and where somebody wants to get on. Other words count as what they are. */
 const WORDS = [
   'correct horse battery staple',
   'the quick brown fox jumps over the lazy dog',
   'lorem ipsum dolor sit amet consectetur adipiscing elit',
   ...`
-    about access account actually admin after again always and another any anything api app apple application are attempt auth authentication banana
-    battery because before best better bigger bits but bytes can cannot case cat ch4ng3 change changed changeit changeme changethis char character
-    characters chars client code config cookie cookies correct could crypto database debug default demo deploy dev devel development does dont dragon
-    dummy easy encryption enough environment ever every example express fake fastify file first flask foobar for from generate generated good guess
-    guessed has hatcheck have hello here hidden hmac horse important insecure insert into iron just jwt keep key keyboard keys l33t least length letmein
-    letter letters like local localhost login long longer made make master maybe minimum monkey more most must name need needs never next nobody node not
-    nothing number one only other our over p4ssw0rd pa55word pass passphrase passw0rd password phrase placeholder please private prod production project
-    public put pwd qwerty random randomly really replace replaced replacement s3cr3t s3cret safe salt sample secr3t secret secrets secure security server
-    service session sessions set shared shhh should sign signing simple site some somebody something staging staple store string strong stronger
-    sufficiently super sure temp temporary test testing tests text than that the then there these thing thirty this those time todo token tokens too true
-    tutorial two ultra unique use used user users using value very want web webapp website welcome what when which will with without word words world
-    would write you your yours
+    admin battery bytes cat ch4ng3 change changed changeit changeme changethis characters chars complex correct default demo dev develop development
+    dont dragon dummy easy enough example fake flask foobar guess has hello horse insecure keyboard l33t least length letmein letters local localhost
+    long longer me minimum monkey must my p4ssw0rd pa55word pass passphrase passw0rd password phrase placeholder please pwd qwerty random replace
+    replaced replacement s3cr3t s3cret safe salt sample secr3t secret secrets secure shhh string strong stronger sufficiently super temp temporary that
+    and could ever it more nobody than that this is should be do not in production todo unique use very welcome with world your yours
   `.trim().split(/\s+/)
 ]
 
