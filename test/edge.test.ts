@@ -846,7 +846,7 @@ test('a cookie whose session is dead stays where it is', async (t) => {
 test('each listener is told, whatever becomes of another', async (t) => {
   const kinds: Record<string, () => unknown> = {
     'throws an error': () => { throw new Error('on purpose') },
-    // eslint-disable-next-line no-throw-literal
+    // eslint-disable-next-line no-throw-literal -- a listener can throw anything
     'throws no error': () => { throw null },
     rejects: async () => { throw new Error('on purpose') },
     'returns a thenable that rejects': () => ({ then: (_resolve: unknown, reject: (error: Error) => void) => { reject(new Error('on purpose')) } }),

@@ -457,7 +457,7 @@ test('values that are no plain JSON are refused, and plain ones of any origin ar
     [{ [Symbol('s')]: 1 }, /a symbol as a key/],
     [Object.assign([1], { extra: 2 }), /keys beside its elements/],
     ['hat'.match(/a/), /keys beside its elements/],
-    // eslint-disable-next-line no-sparse-arrays
+    // eslint-disable-next-line no-sparse-arrays -- the hole is what is tested
     [[1, , 3], /"1" in "a" is undefined/],
     [(function (..._given: unknown[]) { return arguments })(1), /a symbol as a key/],
     [(function * () {})(), /a Generator/],

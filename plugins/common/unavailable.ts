@@ -1,7 +1,7 @@
 import { createError, type FastifyErrorConstructor } from '@fastify/error'
 
 /**
- * A class of errors that say: not now, but soon. Its answer is a 503 with Retry-After, whoever answers: hatcheck, the error
+ * A class of errors that say: not now, but soon. The answer is a 503 with Retry-After from any error handler: that of hatcheck, the error
  * handler of an application, or Fastify's own, which sends the headers that an error has.
  *
  * @param retrySeconds after which to ask again.

@@ -33,7 +33,7 @@ const KNOWN_STEPS = stepsOf(KNOWN)
 
 /** Three in a row are chance. */
 const SHORTEST_MATCH = 4
-/** What comes after so many bytes of a pattern is not looked at. */
+/** The estimate looks at this many bytes of a key at most. */
 const MOST_BYTES = 4_096
 
 /**

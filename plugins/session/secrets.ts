@@ -7,7 +7,7 @@ import { bitsOf } from './secret-worth.js'
 
 const SHORTEST_BYTES = 32
 /**
- * A key that is worth less can be guessed: whoever has a ticket can try keys on it. Keys that people make up are worth up to 50 or
+ * A key that is worth less can be guessed: anybody with a ticket can try keys on it. Keys that people make up are worth up to 50 or
  * so by this measure, random ones of 32 characters 80 and more, also if all of them are digits.
  */
 const LEAST_BITS = 72
