@@ -10,7 +10,7 @@ import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from '.
 import { hasConnectionClosed, haveHeadersLeft, markPrivate, type CookieDescription } from './response.js'
 import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import { storedUser, userOf, type User } from './user.js'
-import { Values, type Change, type Cut, type Keep } from './values.js'
+import { Values, type Cut, type Keep } from './values.js'
 import type { Writer } from './write.js'
 
 /** What a session needs from the plugin around it. */
@@ -226,28 +226,24 @@ export class Session {
 
   /** Takes the flash messages, and answers those of these kinds. Once taken, they are the same for the rest of the request. */
   takeFlashes (kinds: readonly string[]): Promise<Flash[]> {
-    const isClosed = this.#isClosed
-    const own = isClosed ? new Map<string, Change>() : this.#values.take(FLASH_PREFIX)
+    const cut = this.#isClosed ? null : this.#values.cutOf(FLASH_PREFIX)
     return this.#call(async () => {
-      if (isClosed) throw new SessionCommittedError()
-      // Another call may have taken them meanwhile.
-      if (this.#shown !== null) this.#values.putBack(own)
-      this.#shown ??= await this.#takeFlashes(own)
+      if (cut === null) throw new SessionCommittedError()
+      try {
+        this.#shown ??= await this.#takeFlashes(cut)
+      } finally {
+        this.#values.returned(cut)
+      }
       return this.#shown.filter(({ kind }) => kinds.length === 0 || kinds.includes(kind))
     })
   }
 
-  async #takeFlashes (own: ReadonlyMap<string, Change>): Promise<Flash[]> {
-    try {
-      const isStored = Object.keys(this.#values.stored).some((key) => key.startsWith(FLASH_PREFIX))
-      const taken = this.#stored !== null && isStored ? await this.#context.take(this.#stored, FLASH_PREFIX) : {}
-      this.#values.forget(taken)
-      if (this.#stored !== null) this.#stored = { ...this.#stored, record: { ...this.#stored.record, fields: this.#values.stored } }
-      return flashesOf({ ...taken, ...Object.fromEntries([...own].map(([key, { text }]) => [key, text ?? ''])) })
-    } catch (error) {
-      this.#values.putBack(own)
-      throw error
-    }
+  async #takeFlashes (cut: Cut): Promise<Flash[]> {
+    const isStored = Object.keys(this.#values.stored).some((key) => key.startsWith(FLASH_PREFIX))
+    const taken = this.#stored !== null && isStored ? await this.#context.take(this.#stored, FLASH_PREFIX) : {}
+    this.#values.forget(taken)
+    if (this.#stored !== null) this.#stored = { ...this.#stored, record: { ...this.#stored.record, fields: this.#values.stored } }
+    return flashesOf({ ...taken, ...this.#values.takeOut(cut, FLASH_PREFIX) })
   }
 
   /**

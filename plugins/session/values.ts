@@ -181,7 +181,7 @@ export class Values {
     if (!this.#drop(cut)) return
     const next = this.#cuts[0] ?? this
     next.permanent ??= cut.permanent
-    this.putBack(keys === null ? cut.changes : new Map([...cut.changes].filter(([key]) => keys.has(key))))
+    this.#putBack(keys === null ? cut.changes : new Map([...cut.changes].filter(([key]) => keys.has(key))))
   }
 
   /** Takes the fields as they are stored now, and forgets every change that is not. */
@@ -191,19 +191,31 @@ export class Values {
     this.permanent = null
   }
 
-  /** Takes out what was set with this prefix and no call has taken. {@link putBack} gives it back. */
-  take (prefix: string): Map<string, Change> {
-    const taken = new Map<string, Change>()
+  /** Like {@link cut}, but takes only what was set with this prefix. */
+  cutOf (prefix: string): Cut {
+    const cut: Cut = { keep: null, drops: false, changes: new Map(), permanent: null, set: {}, remove: new Set() }
     for (const [key, { value, before }] of this.#live ?? []) {
       if (!key.startsWith(prefix) || value === REMOVED) continue
-      taken.set(key, { value, before, text: toJson(key, value) })
+      cut.changes.set(key, { value, before, text: toJson(key, value) })
       this.#live?.delete(key)
     }
-    return taken
+    this.#cuts.push(cut)
+    return cut
+  }
+
+  /** Takes the fields with this prefix out of a cut. With those of calls before it that have failed. */
+  takeOut ({ changes }: Cut, prefix: string): SessionFields {
+    const fields: Record<string, string> = {}
+    for (const [key, { text }] of changes) {
+      if (text === null || !key.startsWith(prefix)) continue
+      fields[key] = text
+      changes.delete(key)
+    }
+    return fields
   }
 
   /** Changes that no call has stored after all go to the next call, or wait for one. A newer change is stronger. */
-  putBack (changes: ReadonlyMap<string, Change>): void {
+  #putBack (changes: ReadonlyMap<string, Change>): void {
     const next = this.#cuts[0]
     for (const [key, change] of changes) {
       if (next !== undefined) {
