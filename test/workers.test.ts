@@ -106,7 +106,7 @@ test('several processes are one service', async (t) => {
     }
     t.equal(workers().length, 2)
     t.notOk(workers().includes(service.child.pid ?? 0))
-    t.strictSame(readdirSync(join(folder, 'data')).sort(), ['lmdb', 'secret.key'], 'one key was made')
+    t.strictSame(readdirSync(join(folder, 'data')).sort(), ['.gitignore', 'lmdb', 'secret.key'], 'one key was made')
   })
 
   await t.test('who logs in at one is known to both, with the same account', async (t) => {
