@@ -10,7 +10,7 @@ import { changesOf, recordOf } from '../plugins/session/store-contract.js'
 import { connectRedis } from '../plugins/storage/redis-client.js'
 import { parseRedisUrl, type RedisTarget } from '../plugins/storage/redis-url.js'
 import { needs } from './helper.js'
-import { freePort, startRedis } from './redis.js'
+import { freePort, startRedis, type RedisServer } from './redis.js'
 import { eventually } from './watched-store.js'
 
 test('a redis url says where and as whom', (t) => {
@@ -128,14 +128,19 @@ test('a server that is down does not keep the service from starting, and each ou
   await t.rejects(store.ping(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
 })
 
-const REOPENED = { level: 'debug', text: 'an idle connection to Redis was closed; it is open again' }
-
-test('a connection that is closed while it is idle is opened again: no call fails, and no warning', needs('redis-server'), async (t) => {
+/** A store on a Redis of its own, and what the connection logs. */
+async function openStore (t: Test): Promise<{ server: RedisServer, log: ReturnType<typeof keepingLog>, client: Awaited<ReturnType<typeof connectRedis>>['client'], store: RedisStore }> {
   const server = await startRedis(t)
   const log = keepingLog()
   const { client, use: connection, close } = await connectRedis(parseRedisUrl(server.url, 'url'), log)
   t.teardown(close)
-  const store = new RedisStore(client, { now: () => recordOf().createdAt, maxBytes: 4_096, onCorrupt () {}, connection })
+  return { server, log, client, store: new RedisStore(client, { now: () => recordOf().createdAt, maxBytes: 4_096, onCorrupt () {}, connection }) }
+}
+
+const REOPENED = { level: 'debug', text: 'an idle connection to Redis was closed; it is open again' }
+
+test('a connection that is closed while it is idle is opened again: no call fails, and no warning', needs('redis-server'), async (t) => {
+  const { server, log, client, store } = await openStore(t)
   await store.create('one', recordOf())
   for (let round = 1; round <= 5; round++) {
     const closed = once(client, 'close')
@@ -158,11 +163,7 @@ test('a connection that is closed while it is idle is opened again: no call fail
 })
 
 test('with a connection closed during a call, the call fails and the log warns', needs('redis-server'), async (t) => {
-  const server = await startRedis(t)
-  const log = keepingLog()
-  const { client, use: connection, close } = await connectRedis(parseRedisUrl(server.url, 'url'), log)
-  t.teardown(close)
-  const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, connection })
+  const { server, log, client, store } = await openStore(t)
   await store.ping()
   await server.client.client('PAUSE', 1_000)
   const call = store.read('one')
@@ -175,11 +176,7 @@ test('with a connection closed during a call, the call fails and the log warns',
 })
 
 test('where idle connections are closed soon, a PING keeps them', needs('redis-server'), async (t) => {
-  const server = await startRedis(t)
-  const log = keepingLog()
-  const { client, use: connection, close } = await connectRedis(parseRedisUrl(server.url, 'url'), log)
-  t.teardown(close)
-  const store = new RedisStore(client, { now: () => recordOf().createdAt, maxBytes: 4_096, onCorrupt () {}, connection })
+  const { server, log, client, store } = await openStore(t)
   await store.create('one', recordOf())
   await server.client.config('SET', 'timeout', '1')
   const keeping = setInterval(() => { server.client.ping().catch(() => {}) }, 300)

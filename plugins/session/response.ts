@@ -2,6 +2,9 @@ import type { FastifyReply } from 'fastify'
 import { UnsupportedError } from './errors.js'
 import type { CookieProfile } from './session-cookie.js'
 
+/** How long a handler has to save a change that it makes once the connection is closed, before the log says that it is lost. */
+const SAVE_WITHIN_MS = 100
+
 /** Whether no cookie can be sent any more: the headers of the response have left, or the client has gone. */
 export function haveHeadersLeft (reply: FastifyReply): boolean {
   const { raw, sent, request } = reply
@@ -11,9 +14,25 @@ export function haveHeadersLeft (reply: FastifyReply): boolean {
 }
 
 /** Whether the client has gone, or the response is done. */
-export function hasConnectionClosed ({ raw, request }: FastifyReply): boolean {
+function hasConnectionClosed ({ raw, request }: FastifyReply): boolean {
   const { stream } = raw as { stream?: { destroyed: boolean } }
   return raw.destroyed || stream?.destroyed === true || (raw.socket ?? request.raw.socket)?.destroyed === true
+}
+
+/** Calls back once, when the response is done or the client has gone; where that has happened, after {@link SAVE_WITHIN_MS}. */
+export function onceClosed (reply: FastifyReply, then: () => void): void {
+  if (hasConnectionClosed(reply)) {
+    setTimeout(then, SAVE_WITHIN_MS).unref()
+    return
+  }
+  const { raw, request } = reply
+  // The response of an upgrade may stay open when its connection closes.
+  const streams = [raw, request.raw.headers.upgrade === undefined ? null : raw.socket ?? request.raw.socket].filter((stream) => stream != null)
+  const closed = (): void => {
+    for (const stream of streams) stream.off('close', closed)
+    then()
+  }
+  for (const stream of streams) stream.once('close', closed)
 }
 
 /** Whether a response that Fastify sends has begun and is not over: it can no longer be kept out of caches. */

@@ -7,7 +7,7 @@ import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGo
 import { assertValue, createFacade, entriesOf, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
-import { hasConnectionClosed, haveHeadersLeft, markPrivate, type CookieDescription } from './response.js'
+import { haveHeadersLeft, markPrivate, onceClosed, type CookieDescription } from './response.js'
 import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import { storedUser, userOf, type User } from './user.js'
 import { Values, type Cut, type Keep } from './values.js'
@@ -39,9 +39,6 @@ export interface Login {
   /** Values to set with the login. */
   data: Readonly<Record<string, unknown>>
 }
-
-/** How long a handler has to save a change that it makes once the connection is closed, before the log says that it is lost. */
-const SAVE_WITHIN_MS = 100
 
 /**
  * The session of one request: where it comes from, its values, and the calls on it. {@link facade} is what a handler
@@ -617,15 +614,10 @@ export class Session {
     if (this.#isWatched || this.#reply === null) return
     this.#isWatched = true
     const reply = this.#reply
-    const report = (): void => {
+    onceClosed(reply, () => {
       this.#isWatched = false
-      for (const stream of streams) stream.off('close', report)
       this.#report(reply).catch(() => {})
-    }
-    // The response of an upgrade may stay open when its connection closes.
-    const streams = [reply.raw, ...this.#request.raw.headers.upgrade === undefined ? [] : [reply.raw.socket ?? this.#request.raw.socket]].filter((stream) => stream != null)
-    if (hasConnectionClosed(reply)) setTimeout(report, SAVE_WITHIN_MS).unref()
-    else for (const stream of streams) stream.once('close', report)
+    })
   }
 
   /** Says in the log what nobody was told. */
