@@ -91,7 +91,7 @@ const engines: Record<string, { needs?: ReturnType<typeof needs>, open: (t: Test
       const env = open({ path: t.testdir(), maxDbs: 16, noSubdir: false })
       t.teardown(() => env.close())
       const told: string[] = []
-      const [accounts, attempts] = [new LmdbAccounts(env, (key) => { told.push(key) }), new LmdbAttempts(env)]
+      const [accounts, attempts] = [new LmdbAccounts(env, { onUnknownFormat: (key) => { told.push(key) } }), new LmdbAttempts(env)]
       const databases = { accounts: env.openDB({ name: 'accounts', encoding: 'json' }), attempts: env.openDB({ name: 'attempts', encoding: 'json' }) }
       return {
         accounts,
@@ -109,7 +109,7 @@ const engines: Record<string, { needs?: ReturnType<typeof needs>, open: (t: Test
       const told: string[] = []
       const names = { accounts: 'hatcheck:account:', attempts: 'hatcheck:attempts:' }
       return {
-        accounts: new RedisAccounts(client, {}, (key) => { told.push(key) }),
+        accounts: new RedisAccounts(client, {}, { onUnknownFormat: (key) => { told.push(key) } }),
         attempts: new RedisAttempts(client),
         told,
         async setFormat (kind, key, format) { await client.hset(names[kind] + key, { format }) },

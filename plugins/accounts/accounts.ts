@@ -1,7 +1,8 @@
 import { createError } from '@fastify/error'
 import { accountKey, normalName } from './name.js'
 import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword, type PasswordPolicy } from './password.js'
-import type { Account, AccountStore } from './store.js'
+import { storeUnavailable } from '../session/errors.js'
+import { DamagedAccountError, isPasswordHash, type Account, type AccountStore } from './store.js'
 
 export const AccountExistsError = createError<[string]>('HATCHECK_ACCOUNT_EXISTS', 'There is an account %s already.', 409)
 export const NoSuchAccountError = createError<[string]>('HATCHECK_NO_SUCH_ACCOUNT', 'There is no account %s.', 404)
@@ -42,6 +43,7 @@ export class Accounts {
       if (created !== null) return this.#answer(created)
       account = await accounts.read(key)
     }
+    if (account !== null && !isPasswordHash(account.passwordHash)) throw storeUnavailable(new DamagedAccountError(key), 'account')
     const matches = await verifyPassword(account?.passwordHash ?? null, password)
     if (account === null || !matches || account.disabled) return null
     const passwordHash = isOutdated(account.passwordHash) ? await this.#renewHash(key, account, password) : account.passwordHash
@@ -131,10 +133,20 @@ export class Accounts {
     const { accounts, now } = this.#options
     const normal = normalName(name)
     await this.assertNewPassword(normal, password)
-    if (await accounts.read(accountKey(normal)) !== null) return null
+    if (await this.#isTaken(accountKey(normal))) return null
     await onSignup?.()
     const account = { name: normal, passwordHash: await hashPassword(password), createdAt: now(), disabled: false }
     return await accounts.create(accountKey(normal), account) ? account : null
+  }
+
+  /** One that is damaged is made anew: only an administrator comes here with its name, since {@link authenticate} reads it first. */
+  async #isTaken (key: string): Promise<boolean> {
+    try {
+      return await this.#options.accounts.read(key) !== null
+    } catch (error) {
+      if ((error as Error).cause instanceof DamagedAccountError) return false
+      throw error
+    }
   }
 
   async #read (name: string): Promise<Account> {

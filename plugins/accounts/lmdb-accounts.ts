@@ -1,30 +1,29 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { storeUnavailable } from '../session/errors.js'
 import { FORMATS, isKnownFormat } from '../storage/formats.js'
+import { keyText, objectIn } from '../storage/json.js'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
-import { UnknownFormatError, type Account, type AccountStore } from './store.js'
-
-type Stored = Account & { format?: number }
+import { DamagedAccountError, UnknownFormatError, isAccount, type Account, type AccountLog, type AccountStore } from './store.js'
 
 /** Accounts in LMDB, beside the sessions: every process of the machine that opens the folder shares them. */
 export class LmdbAccounts implements AccountStore {
   readonly #env: RootDatabase
   readonly #writer: LmdbWriter
-  readonly #onUnknownFormat: (key: string) => void
-  readonly #accounts: Database<Stored, string>
+  readonly #log: Partial<AccountLog>
+  /** Objects as JSON. */
+  readonly #accounts: Database<Buffer, string>
 
-  /** @param onUnknownFormat told of each account that this version cannot read. */
-  constructor (env: RootDatabase, onUnknownFormat: (key: string) => void = () => {}) {
+  constructor (env: RootDatabase, log: Partial<AccountLog> = {}) {
     this.#env = env
     this.#writer = new LmdbWriter(env)
-    this.#onUnknownFormat = onUnknownFormat
-    this.#accounts = env.openDB({ name: 'accounts', encoding: 'json' })
+    this.#log = log
+    this.#accounts = env.openDB({ name: 'accounts', encoding: 'binary' })
   }
 
   read (key: string): Account | null {
     try {
       this.#env.resetReadTxn()
-      return this.#decode(key, this.#accounts.get(key))
+      return this.#get(key)
     } catch (error) {
       throw storeUnavailable(error, 'account')
     }
@@ -32,7 +31,8 @@ export class LmdbAccounts implements AccountStore {
 
   create (key: string, account: Account): Promise<boolean> {
     return this.#writer.write('account', true, () => {
-      if (this.#accounts.doesExist(key)) return false
+      const stored = this.#accounts.get(key)
+      if (stored !== undefined && decodeAccount(key, stored) !== 'damaged') return false
       this.#put(key, account)
       return true
     })
@@ -40,7 +40,7 @@ export class LmdbAccounts implements AccountStore {
 
   update (key: string, changes: Partial<Account>, ifHash?: string): Promise<boolean> {
     return this.#writer.write('account', true, () => {
-      const account = this.#decode(key, this.#accounts.get(key))
+      const account = this.#get(key)
       if (account === null || (ifHash !== undefined && account.passwordHash !== ifHash)) return false
       this.#put(key, { ...account, ...changes })
       return true
@@ -51,24 +51,36 @@ export class LmdbAccounts implements AccountStore {
     this.#env.resetReadTxn()
     const accounts: Account[] = []
     for (const { key, value } of this.#accounts.getRange()) {
-      if (isKnownFormat('accounts', value.format)) accounts.push(accountOf(value))
-      else this.#onUnknownFormat(key)
+      const account = decodeAccount(key, value)
+      if (typeof account === 'object') accounts.push(account)
+      else this.#tell(keyText(key), account)
     }
     return accounts
   }
 
   #put (key: string, account: Account): void {
-    this.#accounts.put(key, { format: FORMATS.accounts, ...account })
+    this.#accounts.put(key, Buffer.from(JSON.stringify({ format: FORMATS.accounts, ...account })))
   }
 
-  #decode (key: string, stored: Stored | undefined): Account | null {
+  #get (key: string): Account | null {
+    const stored = this.#accounts.get(key)
     if (stored === undefined) return null
-    if (isKnownFormat('accounts', stored.format)) return accountOf(stored)
-    this.#onUnknownFormat(key)
-    throw new UnknownFormatError(key)
+    const account = decodeAccount(key, stored)
+    if (typeof account === 'object') return account
+    this.#tell(key, account)
+    throw account === 'damaged' ? new DamagedAccountError(key) : new UnknownFormatError(key)
+  }
+
+  #tell (key: string, what: 'damaged' | 'of an unknown format'): void {
+    if (what === 'damaged') this.#log.onCorrupt?.(key)
+    else this.#log.onUnknownFormat?.(key)
   }
 }
 
-function accountOf ({ format: _format, ...account }: Stored): Account {
-  return account
+export function decodeAccount (key: string, bytes: Buffer): Account | 'damaged' | 'of an unknown format' {
+  const stored = objectIn(bytes)
+  if (stored === null) return 'damaged'
+  const { format, ...account } = stored
+  if (!isKnownFormat('accounts', format)) return 'of an unknown format'
+  return isAccount(key, account) ? account : 'damaged'
 }

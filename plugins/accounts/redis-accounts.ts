@@ -2,12 +2,21 @@ import type { Cluster, Redis } from 'ioredis'
 import { storeUnavailable } from '../session/errors.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
 import { FORMATS, isKnownFormat } from '../storage/formats.js'
-import { UnknownFormatError, type Account, type AccountStore } from './store.js'
+import { WRONG_TYPE, wrongType } from '../storage/redis-types.js'
+import { DamagedAccountError, UnknownFormatError, isAccount, type Account, type AccountLog, type AccountStore } from './store.js'
 
 /** field, value, …: 1, or 0 if there is something. */
 const CREATE = `
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV))
+return 1
+`
+
+/** The fields as they were read, with a comma between; then field, value, …: 1, or 0 if there is something else by now. */
+const REPLACE = `
+if redis.call('TYPE', KEYS[1]).ok == 'hash' and table.concat(redis.call('HGETALL', KEYS[1]), ',') ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1
 `
 
@@ -22,6 +31,7 @@ return 1
 
 interface AccountScripts {
   hatcheckCreateAccount (key: string, ...fields: string[]): Promise<0 | 1>
+  hatcheckReplaceAccount (key: string, damaged: string, ...fields: string[]): Promise<0 | 1>
   hatcheckUpdateAccount (key: string, format: number, ifHash: string, ...fields: string[]): Promise<0 | 1 | -1>
 }
 
@@ -29,31 +39,37 @@ interface AccountScripts {
 export class RedisAccounts implements AccountStore {
   readonly #client: (Redis | Cluster) & AccountScripts
   readonly #call: BoundedCall
-  readonly #onUnknownFormat: (key: string) => void
+  readonly #log: Partial<AccountLog>
 
-  /** @param onUnknownFormat told of each account that this version cannot read. */
-  constructor (client: Redis | Cluster, limits: CallLimits = {}, onUnknownFormat: (key: string) => void = () => {}) {
+  constructor (client: Redis | Cluster, limits: CallLimits = {}, log: Partial<AccountLog> = {}) {
     client.defineCommand('hatcheckCreateAccount', { numberOfKeys: 1, lua: CREATE })
+    client.defineCommand('hatcheckReplaceAccount', { numberOfKeys: 1, lua: REPLACE })
     client.defineCommand('hatcheckUpdateAccount', { numberOfKeys: 1, lua: UPDATE })
     this.#client = client as (Redis | Cluster) & AccountScripts
     this.#call = boundedCalls(limits)
-    this.#onUnknownFormat = onUnknownFormat
+    this.#log = log
   }
 
   async read (key: string): Promise<Account | null> {
-    const account = await this.#find(key)
-    if (account === UNKNOWN_FORMAT) throw this.#unknownFormat(key)
+    const account = decodeAccount(key, await this.#stored(key))
+    if (typeof account === 'string') throw this.#unreadable(key, account)
     return account
   }
 
   async create (key: string, account: Account): Promise<boolean> {
     const fields = ['format', String(FORMATS.accounts), ...encode(account)]
-    return await this.#call('account', () => this.#client.hatcheckCreateAccount(redisKey(key), ...fields)) === 1
+    if (await this.#call('account', () => this.#client.hatcheckCreateAccount(redisKey(key), ...fields)) === 1) return true
+    const stored = await this.#stored(key)
+    if (decodeAccount(key, stored) !== 'damaged') return false
+    const damaged = stored === WRONG_TYPE ? '' : Object.entries(stored).flat().join(',')
+    return await this.#call('account', () => this.#client.hatcheckReplaceAccount(redisKey(key), damaged, ...fields)) === 1
   }
 
   async update (key: string, changes: Partial<Account>, ifHash = ''): Promise<boolean> {
+    // What is damaged stays so whatever is changed.
+    if (await this.read(key) === null) return false
     const outcome = await this.#call('account', () => this.#client.hatcheckUpdateAccount(redisKey(key), FORMATS.accounts, ifHash, ...encode(changes)))
-    if (outcome === -1) throw this.#unknownFormat(key)
+    if (outcome === -1) throw this.#unreadable(key, 'of an unknown format')
     return outcome === 1
   }
 
@@ -63,7 +79,7 @@ export class RedisAccounts implements AccountStore {
     for (const node of 'nodes' in this.#client ? this.#client.nodes('master') : [this.#client]) {
       let cursor = '0'
       do {
-        const [next, keys] = await this.#call('account', () => node.scan(cursor, 'MATCH', redisKey('*'), 'COUNT', 1_000, 'TYPE', 'hash'))
+        const [next, keys] = await this.#call('account', () => node.scan(cursor, 'MATCH', redisKey('*'), 'COUNT', 1_000))
         for (const key of keys) found.add(key)
         cursor = next
       } while (cursor !== '0')
@@ -71,25 +87,23 @@ export class RedisAccounts implements AccountStore {
     const accounts: Account[] = []
     for (const name of [...found].sort()) {
       const key = name.slice(redisKey('').length)
-      const account = await this.#find(key)
-      if (account === UNKNOWN_FORMAT) this.#onUnknownFormat(key)
+      const account = decodeAccount(key, await this.#stored(key))
+      if (typeof account === 'string') this.#unreadable(key, account)
       else if (account !== null) accounts.push(account)
     }
     return accounts
   }
 
-  async #find (key: string): Promise<Account | null | typeof UNKNOWN_FORMAT> {
-    const stored = await this.#call('account', () => this.#client.hgetall(redisKey(key)))
-    return isKnownFormat('accounts', stored['format']) ? decode(stored) : UNKNOWN_FORMAT
+  #stored (key: string): Promise<Stored> {
+    return this.#call('account', () => this.#client.hgetall(redisKey(key)).catch(wrongType))
   }
 
-  #unknownFormat (key: string): Error {
-    this.#onUnknownFormat(key)
-    return storeUnavailable(new UnknownFormatError(key), 'account')
+  #unreadable (key: string, why: 'damaged' | 'of an unknown format'): Error {
+    if (why === 'damaged') this.#log.onCorrupt?.(key)
+    else this.#log.onUnknownFormat?.(key)
+    return storeUnavailable(why === 'damaged' ? new DamagedAccountError(key) : new UnknownFormatError(key), 'account')
   }
 }
-
-const UNKNOWN_FORMAT = Symbol('unknown format')
 
 function redisKey (key: string): string {
   return `hatcheck:account:${key}`
@@ -99,7 +113,14 @@ function encode (account: Partial<Account>): string[] {
   return Object.entries(account).flatMap(([field, value]) => value === undefined ? [] : [field, String(value)])
 }
 
-function decode ({ name, passwordHash, createdAt, disabled }: Record<string, string>): Account | null {
-  if (name === undefined || passwordHash === undefined) return null
-  return { name, passwordHash, createdAt: Number(createdAt), disabled: disabled !== 'false' }
+type Stored = Record<string, string> | typeof WRONG_TYPE
+
+/** Null if there is none. */
+export function decodeAccount (key: string, stored: Stored): Account | null | 'damaged' | 'of an unknown format' {
+  if (stored === WRONG_TYPE) return 'damaged'
+  if (Object.keys(stored).length === 0) return null
+  const { format, name, passwordHash, createdAt, disabled } = stored
+  if (!isKnownFormat('accounts', format)) return 'of an unknown format'
+  const account = { name, passwordHash, createdAt: Number(createdAt), disabled: disabled !== 'false' }
+  return isAccount(key, account) && (disabled === 'true' || disabled === 'false') ? account : 'damaged'
 }

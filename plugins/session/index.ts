@@ -84,6 +84,7 @@ export default fp(async function session (fastify) {
   const { now, lifetimes } = config
   const profileOf = cookieProfiles(config)
   const keyring = openKeyring(config, fastify.log, hatcheck.workers.isAlone)
+  hatcheck.handleOfKey = (key) => keyring.office.handleOf(key)
   const presented = ticketReader(() => keyring.office, profileOf)
   const emitter = new SessionEmitter(fastify.log, (key) => keyring.office.handleOf(key))
   const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers, (key) => keyring.office.ownsKey(key))

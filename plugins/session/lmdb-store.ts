@@ -1,19 +1,28 @@
 import type { Database, RootDatabase } from 'lmdb'
+import { keyText } from '../storage/json.js'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
+import { isFlatMsgpack } from '../storage/msgpack.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
 import { Memo } from '../common/memo.js'
 import {
   TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
-  type StoreOptions, type StoredSession, type UserLimit
+  type OnCorruptSession, type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export interface LmdbStoreOptions extends StoreOptions {
   /** Told of each record that cannot be decoded; such a record reads as absent. */
-  onCorrupt: (key: string) => void
+  onCorrupt: OnCorruptSession
   /** Throws once the files that are open are not in their place any more; {@link LmdbStore.ping} asks. */
   assertInPlace?: () => void
 }
+
+export const DATABASES = {
+  records: { name: 'sessions', encoding: 'msgpack' },
+  tombstones: { name: 'session tombstones', encoding: 'msgpack' },
+  keysOfUser: { name: 'sessions by user', dupSort: true, encoding: 'ordered-binary' },
+  keysByExpiry: { name: 'sessions by expiry', dupSort: true, encoding: 'ordered-binary' }
+} as const
 
 /** So many records are remembered at least, at most twice as many; and none that takes more bytes than this. */
 const MEMO_SIZE = 5_000
@@ -37,23 +46,25 @@ export class LmdbStore implements SessionStore {
   readonly #options: LmdbStoreOptions
   readonly #records: Database<unknown, string>
   /** key → until when, in ms, and where the session continues, if it does */
-  readonly #tombstones: Database<number | [until: number, nextKey: string], string>
+  readonly #tombstones: Database<unknown, string>
   /** user → keys */
   readonly #keysOfUser: Database<string, string>
   /** ms → keys of records that expire and tombstones that end then */
   readonly #keysByExpiry: Database<string, number>
   /** What was decoded last, with the bytes it was decoded from: the same bytes need not be decoded again. */
   readonly #decoded = new Memo<{ bytes: Buffer, record: SessionRecord }>(MEMO_SIZE)
+  /** How many damaged entries, which cannot be removed, the index by expiry begins with, as far as this sweep has come. */
+  #immovable = 0
 
   /** @param env an environment with room for four databases; {@link close} leaves it open. */
   constructor (env: RootDatabase, options: LmdbStoreOptions) {
     this.#env = env
     this.#writer = new LmdbWriter(env)
     this.#options = options
-    this.#records = env.openDB({ name: 'sessions', encoding: 'msgpack' })
-    this.#tombstones = env.openDB({ name: 'session tombstones', encoding: 'msgpack' })
-    this.#keysOfUser = env.openDB({ name: 'sessions by user', dupSort: true, encoding: 'ordered-binary' })
-    this.#keysByExpiry = env.openDB({ name: 'sessions by expiry', dupSort: true, encoding: 'ordered-binary' })
+    this.#records = env.openDB(DATABASES.records)
+    this.#tombstones = env.openDB(DATABASES.tombstones)
+    this.#keysOfUser = env.openDB(DATABASES.keysOfUser)
+    this.#keysByExpiry = env.openDB(DATABASES.keysByExpiry)
   }
 
   read (key: string): SessionRecord | null {
@@ -99,6 +110,8 @@ export class LmdbStore implements SessionStore {
       const record = this.#live(key)
       if (record === null) return false
       this.#put(key, touched(record, seenAt, expiresAt), record)
+      // An entry that was damaged is there again.
+      if (record.user !== null) this.#keysOfUser.put(indexName(record.user), key)
       return true
     })
   }
@@ -108,8 +121,7 @@ export class LmdbStore implements SessionStore {
   }
 
   successor (key: string): string | null {
-    const tombstone = this.#read('read', () => this.#tombstones.get(key))
-    return Array.isArray(tombstone) ? tombstone[1] : null
+    return this.#read('read', () => this.#tombstone(key))?.nextKey ?? null
   }
 
   async replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
@@ -149,15 +161,26 @@ export class LmdbStore implements SessionStore {
 
   async sweep (budgetMs: number, onExpired?: (key: string, user: string | null) => void): Promise<number> {
     const expired: StoredSession[] = []
+    // LMDB keeps every page that a reader may need, and one that was killed within a read is listed until somebody looks.
+    this.#env.readerCheck()
     const dropped = await this.#writer.write('sweep', false, () => {
       const started = performance.now()
       const now = this.#options.now()
       let dropped = 0
       do {
-        const due = [...this.#keysByExpiry.getRange({ end: now + 1, limit: SWEEP_BATCH })]
-        for (const { key: time, value: key } of due) this.#expire(key, time, now, expired)
-        dropped += due.length
-        if (due.length < SWEEP_BATCH) break
+        const due = [...this.#keysByExpiry.getRange({ end: now + 1, limit: SWEEP_BATCH, offset: this.#immovable })]
+        for (const { key: time, value: key } of due) {
+          if (this.#keysByExpiry.removeSync(time, key)) dropped++
+          else {
+            this.#immovable++
+            this.#options.onCorrupt(keyText(key), 'index by expiry')
+          }
+          this.#expire(key, now, expired)
+        }
+        if (due.length < SWEEP_BATCH) {
+          this.#immovable = 0
+          break
+        }
       } while (performance.now() - started < budgetMs)
       return dropped
     })
@@ -203,8 +226,8 @@ export class LmdbStore implements SessionStore {
   #decode (key: string, bytes: Buffer): SessionRecord | null {
     // The bytes are LMDB's until the next read.
     const own = bytes.length <= MEMO_LARGEST_BYTES ? Buffer.from(bytes.subarray(0, bytes.length)) : null
-    const record = decode(this.#value(key))
-    if (record === null) this.#options.onCorrupt(key)
+    const record = isFlatMsgpack(bytes, bytes.length) ? decodeSession(this.#records.get(key)) : null
+    if (record === null) this.#options.onCorrupt(key, 'session')
     else if (own !== null) this.#decoded.set(key, { bytes: own, record })
     return record
   }
@@ -213,14 +236,10 @@ export class LmdbStore implements SessionStore {
     return this.#records.doesExist(key) || this.#tombstones.doesExist(key)
   }
 
-  #value (key: string): unknown {
-    try {
-      return this.#records.get(key)
-    } catch (error) {
-      // Bytes that are there but are no msgpack are a corrupt record; anything else is a failure of the store.
-      if (this.#records.getBinary(key) === undefined) throw error
-      return CORRUPT
-    }
+  #tombstone (key: string): Tombstone | null {
+    const tombstone = storedAs(decodeTombstone, this.#tombstones, key)
+    if (tombstone === null) this.#options.onCorrupt(key, 'tombstone')
+    return tombstone ?? null
   }
 
   #put (key: string, record: SessionRecord, before: SessionRecord | null): void {
@@ -264,13 +283,18 @@ export class LmdbStore implements SessionStore {
     this.#records.remove(key)
   }
 
-  #expire (key: string, time: number, now: number, expired: StoredSession[]): void {
+  /** @param key what an entry of the index by expiry leads to, which has come due */
+  #expire (key: unknown, now: number, expired: StoredSession[]): void {
+    if (typeof key !== 'string') return
     const record = this.#get(key)
     if (record === null || record.expiresAt <= now) this.#drop(key)
+    // The entry was damaged, or the record.
+    else this.#keysByExpiry.put(record.expiresAt, key)
     if (record !== null && record.expiresAt <= now) expired.push({ key, record })
-    const until = [this.#tombstones.get(key) ?? Infinity].flat()[0] as number
-    if (until <= now) this.#tombstones.remove(key)
-    this.#keysByExpiry.remove(time, key)
+    if (!this.#tombstones.doesExist(key)) return
+    const until = this.#tombstone(key)?.until ?? 0
+    if (until > now && until <= now + TOMBSTONE_MS) this.#keysByExpiry.put(until, key)
+    else this.#tombstones.remove(key)
   }
 
   #ofUser (user: string): StoredSession[] {
@@ -278,14 +302,12 @@ export class LmdbStore implements SessionStore {
     const name = indexName(user)
     // Not getValues: within a write, lmdb then decodes a key that it has not fetched, and throws over what lies there.
     for (const { value: key } of [...this.#keysOfUser.getRange({ start: name, end: `${name}\0` })]) {
-      const record = this.#live(key)
+      const record = typeof key === 'string' ? this.#live(key) : null
       if (record?.user === user) sessions.push({ key, record })
     }
     return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
   }
 }
-
-const CORRUPT = Symbol('corrupt')
 
 /** The layout of a stored value. Another number reads as absent. */
 const FORMAT = 1
@@ -297,10 +319,21 @@ function encode ({ createdAt, seenAt, expiresAt, permanent, user, fields }: Sess
   return value
 }
 
-function decode (value: unknown): SessionRecord | null {
+/**
+ * What is stored under a key; undefined if there is nothing, null if it is damaged.
+ *
+ * @param database with the encoding `msgpack`
+ */
+export function storedAs<T> (decode: (value: unknown) => T | null, database: Database<unknown, string>, key: string): T | null | undefined {
+  const bytes = database.getBinaryFast(key) as Buffer | undefined
+  if (bytes === undefined) return undefined
+  return isFlatMsgpack(bytes, bytes.length) ? decode(database.get(key)) : null
+}
+
+export function decodeSession (value: unknown): SessionRecord | null {
   if (!Array.isArray(value) || value[0] !== FORMAT || value.length < HEAD || value.length % 2 !== 0) return null
   const [, createdAt, seenAt, expiresAt, permanent, user] = value
-  if (typeof createdAt !== 'number' || typeof seenAt !== 'number' || typeof expiresAt !== 'number') return null
+  if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(expiresAt)) return null
   if (typeof permanent !== 'boolean' || (user !== null && typeof user !== 'string')) return null
   const fields: Record<string, string> = {}
   for (let i = HEAD; i < value.length; i += 2) {
@@ -310,9 +343,21 @@ function decode (value: unknown): SessionRecord | null {
   return { createdAt, seenAt, expiresAt, permanent, user, fields: fields as SessionFields }
 }
 
+/** Until when a key is remembered, in ms, and where its session continues. */
+interface Tombstone {
+  until: number
+  nextKey: string | null
+}
+
+export function decodeTombstone (value: unknown): Tombstone | null {
+  const [until, nextKey = null] = [value].flat() as unknown[]
+  return Number.isFinite(until) && (nextKey === null || typeof nextKey === 'string') ? { until: until as number, nextKey } : null
+}
+
 /** LMDB limits the length of a key; a name may be longer than that. */
 const LONGEST_INDEX_NAME = 256
 
-function indexName (user: string): string {
+/** What the index by user knows a user by. */
+export function indexName (user: string): string {
   return user.length <= LONGEST_INDEX_NAME ? user : user.slice(0, LONGEST_INDEX_NAME)
 }

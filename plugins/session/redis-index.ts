@@ -21,13 +21,18 @@ export class RedisIndex {
   readonly #call: BoundedCall
   readonly #now: () => number
   readonly #keepMs: number
+  readonly #onCorrupt: (user: string) => void
 
-  /** @param keepMs how long an index is kept after the last time a session was added: longer than any session lives. */
-  constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, keepMs: number) {
+  /**
+   * @param keepMs how long an index is kept after the last time a session was added: longer than any session lives.
+   * @param onCorrupt told of each user in the place of whose index there is something else. That is a failure: the user may have sessions.
+   */
+  constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, keepMs: number, onCorrupt: (user: string) => void = () => {}) {
     this.#client = client
     this.#call = call
     this.#now = now
     this.#keepMs = keepMs
+    this.#onCorrupt = onCorrupt
   }
 
   /**
@@ -35,12 +40,12 @@ export class RedisIndex {
    * of any two, the one that was added later is told of the earlier.
    */
   async add (user: string, key: string, limit?: number): Promise<{ count: number, others: IndexEntry[] }> {
-    const [count, entries] = await this.#call('index', () => this.#client.hatcheckIndex(indexKey(user), key, this.#now(), this.#keepMs, limit ?? ''))
+    const [count, entries] = await this.#call('index', () => this.#client.hatcheckIndex(indexKey(user), key, this.#now(), this.#keepMs, limit ?? '').catch((error: Error) => this.#fail(user, error)))
     return { count, others: entriesOf(entries).filter((entry) => entry.key !== key) }
   }
 
   async all (user: string): Promise<IndexEntry[]> {
-    return entriesOf(await this.#call('list', () => this.#client.zrange(indexKey(user), 0, '-1', 'WITHSCORES')))
+    return entriesOf(await this.#call('list', () => this.#client.zrange(indexKey(user), 0, '-1', 'WITHSCORES').catch((error: Error) => this.#fail(user, error))))
   }
 
   /** Some of them, by chance. */
@@ -59,9 +64,14 @@ export class RedisIndex {
     const old = stale.filter(({ addedAt }) => Number(addedAt) < youngest)
     if (old.length > 0) await this.#call('index', () => this.#client.hatcheckUnindex(indexKey(user), ...old.flatMap(({ key, addedAt }) => [key, addedAt])))
   }
+
+  #fail (user: string, error: Error): never {
+    if (/\bWRONGTYPE\b/.test(error.message)) this.#onCorrupt(user)
+    throw error
+  }
 }
 
-function indexKey (user: string): string {
+export function indexKey (user: string): string {
   return `hatcheck:user:${user}`
 }
 

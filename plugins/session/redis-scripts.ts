@@ -13,7 +13,7 @@ local key = KEYS[1]
 local GRACE_MS = 60000
 
 local function isTime (text)
-  return text and string.match(text, '^%d+$')
+  return text and #text <= 16 and string.match(text, '^%d+$')
 end
 
 -- Whether a session of this format is there and lives, as RedisStore would read it; then also its user and its times.

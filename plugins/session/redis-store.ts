@@ -1,18 +1,19 @@
 import type { Cluster, Redis } from 'ioredis'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
+import { WRONG_TYPE, wrongType } from '../storage/redis-types.js'
 import { SessionTooLargeError } from './errors.js'
 import { RedisIndex, type IndexEntry } from './redis-index.js'
 import { withSessionScripts, type SessionScripts } from './redis-scripts.js'
 import { replaceInTwoSteps } from './replace-in-two-steps.js'
 import {
   TOMBSTONE_MS, excessOf, sizeOf,
-  type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
+  type OnCorruptSession, type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
   type StoreOptions, type StoredSession, type UserLimit
 } from './store.js'
 
 export interface RedisStoreOptions extends StoreOptions, CallLimits {
   /** Told of each record that cannot be decoded; such a record reads as absent. */
-  onCorrupt: (key: string) => void
+  onCorrupt: OnCorruptSession
   /**
    * How long a session can live at most, in ms. The index of a user is kept twice as long, so that a longer lifetime
    * after a restart does no harm.
@@ -60,7 +61,7 @@ export class RedisStore implements SessionStore {
     this.#client = withSessionScripts(client)
     this.#options = options
     this.#call = boundedCalls(options)
-    this.#index = new RedisIndex(this.#client, this.#call, now, 2 * longestLifeMs)
+    this.#index = new RedisIndex(this.#client, this.#call, now, 2 * longestLifeMs, (user) => { options.onCorrupt(user, 'index by user') })
   }
 
   async read (key: string): Promise<SessionRecord | null> {
@@ -124,7 +125,8 @@ export class RedisStore implements SessionStore {
 
   async successor (key: string): Promise<string | null> {
     const name = redisKey(key)
-    return await this.#call('read', () => this.#client.hget(name, 'nextKey'))
+    const nextKey = await this.#call('read', () => this.#client.hget(name, 'nextKey').catch(wrongType))
+    return nextKey === WRONG_TYPE ? null : nextKey
   }
 
   /** In a cluster the two keys may lie on two nodes, and no script reaches both. */
@@ -235,7 +237,7 @@ export class RedisStore implements SessionStore {
   #beganAt (user: string, { key, addedAt }: IndexEntry, stored: Stored): number | null {
     const record = this.#live(key, stored)
     if (record !== null) return record.user === user ? record.createdAt : null
-    const isNowhere = stored !== CORRUPT && Object.keys(stored).length === 0
+    const isNowhere = stored !== WRONG_TYPE && Object.keys(stored).length === 0
     return isNowhere && Number(addedAt) > this.#options.now() - BEGINNING_MS ? Number(addedAt) : null
   }
 
@@ -261,13 +263,13 @@ export class RedisStore implements SessionStore {
 
   #stored (key: string): Promise<Stored> {
     const name = redisKey(key)
-    return this.#call('read', () => this.#client.hgetall(name).catch(corruptIfWrongType))
+    return this.#call('read', () => this.#client.hgetall(name).catch(wrongType))
   }
 
   #live (key: string, stored: Stored): SessionRecord | null {
-    if (stored !== CORRUPT && ('endedAt' in stored || Object.keys(stored).length === 0)) return null
-    const record = stored === CORRUPT ? null : decode(stored)
-    if (record === null) this.#options.onCorrupt(key)
+    if (stored !== WRONG_TYPE && ('endedAt' in stored || Object.keys(stored).length === 0)) return null
+    const record = stored === WRONG_TYPE ? null : decode(stored)
+    if (record === null) this.#options.onCorrupt(key, 'session')
     return record !== null && record.expiresAt > this.#options.now() ? record : null
   }
 
@@ -277,9 +279,8 @@ export class RedisStore implements SessionStore {
   }
 }
 
-const CORRUPT = Symbol('corrupt')
 /** What lies under the key of a session; empty if there is nothing. */
-type Stored = Record<string, string> | typeof CORRUPT
+type Stored = Record<string, string> | typeof WRONG_TYPE
 /** The session is another user's. */
 const ANOTHERS = Symbol('another user’s')
 
@@ -317,13 +318,7 @@ function decode (stored: Record<string, string>): SessionRecord | null {
 }
 
 function isTime (text: string | undefined): boolean {
-  return text !== undefined && /^\d+$/.test(text)
-}
-
-/** Something else lies under the key: that is no failure of the store. */
-function corruptIfWrongType (error: Error): typeof CORRUPT {
-  if (error.message.startsWith('WRONGTYPE')) return CORRUPT
-  throw error
+  return text !== undefined && /^\d{1,16}$/.test(text)
 }
 
 function pairsOf (flat: readonly string[]): Record<string, string> {

@@ -203,6 +203,9 @@ export interface StoreOptions {
   maxBytes: number
 }
 
+/** Told of a record that cannot be read: a session, the tombstone of one, or an entry of an index. The key of the index by user is the user's name. */
+export type OnCorruptSession = (key: string, what: 'session' | 'tombstone' | 'index by user' | 'index by expiry') => void
+
 /** What {@link SessionStore.successor} is to tell of a replaced session: a login begins another one, anything else continues it. */
 export function continuationOf (nextKey: string, next: SessionRecord, { createdAt }: SessionReplacement): string | undefined {
   return createdAt === undefined && hasFields(next) ? nextKey : undefined

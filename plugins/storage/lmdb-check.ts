@@ -14,19 +14,20 @@ const BETWEEN_LOOKS_MS = 50
  * Checks the files of an LMDB folder before LMDB opens them: when LMDB itself cannot open a file, it ends the process with
  * a signal and without a message.
  *
- * It finds what is wrong with the files as a whole: type, rights, header, length, the root page of each database. It does
- * not find a damaged page deeper in a tree.
+ * It finds what is wrong with the files as a whole: type, rights, header, length, the root page of each database. A
+ * damaged page deeper in a tree is found only if every page is looked at, which takes time in a large file.
  *
+ * @param isDeep whether to look at every page in use.
  * @throws ConfigError that names the file and the remedy.
  */
-export function checkLmdbFiles (folder: string): void {
+export function checkLmdbFiles (folder: string, isDeep = false): void {
   const [data, lock] = [join(folder, 'data.mdb'), join(folder, 'lock.mdb')]
   const exist = [data, lock].map((file) => isUsableFile(file))
   if (exist.includes(false)) assertSpace(folder)
   if (!hasKnownLayout) return
   // A process that closes a file loses its locks on it, also those of LMDB: what is open here is not opened again.
   if (exist[1] === true && hasOpen('self', lock) === false) assertSound(lock, faultOfLock, 'Stop every process that uses the folder, delete lock.mdb and start again')
-  if (exist[0] === true) assertSound(data, faultOfData, 'Restore a backup of the folder, or move it away to begin with an empty one')
+  if (exist[0] === true) assertSound(data, (fd) => faultOfData(fd, isDeep), 'Restore a backup of the folder, or move it away to begin with an empty one')
 }
 
 /** LMDB writes numbers in the byte order and the width of the machine. */
@@ -105,7 +106,7 @@ const UNFLUSHED = 0x1000
 const F_BIGDATA = 0x01
 const F_SUBDATA = 0x02
 
-function faultOfData (fd: number): string | null {
+function faultOfData (fd: number, isDeep: boolean): string | null {
   const head = bytesAt(fd, 0, PAGE_HEAD + META_BYTES)
   if (head.length === 0) return 'is empty'
   if (!isMetaPage(head)) return 'is not an LMDB database of a version that hatcheck can read'
@@ -117,7 +118,7 @@ function faultOfData (fd: number): string | null {
   if (!isMetaPage(second) || metaOf(second).pageSize !== pageSize) return 'is damaged: one of its two meta pages is not valid'
   const meta = chosenOf(first, metaOf(bytesAt(fd, pageSize / 2, PAGE_HEAD + META_BYTES)), metaOf(second))
   // The size after the meta pages: the file only grows, and its data is there before its meta page says so.
-  const fault = faultOfTrees(fd, meta, fstatSync(fd).size / pageSize)
+  const fault = faultOfTrees(fd, meta, fstatSync(fd).size / pageSize, isDeep)
   // A process that writes meanwhile may have used pages of this state again.
   const isStill = head.equals(bytesAt(fd, 0, head.length)) && second.equals(bytesAt(fd, pageSize, second.length))
   return isStill ? fault : null
@@ -168,9 +169,9 @@ function idOfBoot (): bigint {
 }
 
 /** @param pages that the file has */
-function faultOfTrees (fd: number, { pageSize, lastPage, roots }: Meta, pages: number): string | null {
-  // The last pages need not be in the file when they are free; then every page in use is looked for.
-  const isShort = pages < lastPage + 1
+function faultOfTrees (fd: number, { pageSize, lastPage, roots }: Meta, pages: number, isDeep: boolean): string | null {
+  // The last pages need not be in the file when they are free; then every page in use is looked for as well.
+  const looksAtAll = isDeep || pages < lastPage + 1
   const waiting = roots.filter((root) => root !== null).map((page) => ({ page, isRoot: true }))
   const seen = new Set<number>()
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
@@ -183,7 +184,7 @@ function faultOfTrees (fd: number, { pageSize, lastPage, roots }: Meta, pages: n
     if (entries === null) return `is damaged in page ${page}`
     for (const { child, lastOf, isDatabase } of entries) {
       if (lastOf !== undefined && lastOf + 1 > pages) return 'is cut short'
-      if (child !== undefined && (isShort || (isRoot && isDatabase))) waiting.push({ page: child, isRoot: false })
+      if (child !== undefined && (looksAtAll || (isRoot && isDatabase))) waiting.push({ page: child, isRoot: false })
     }
   }
   return null
@@ -213,6 +214,8 @@ function entriesOf (bytes: Buffer, page: number): Entry[] | null {
     const value = node + 8 + bytes.readUInt16LE(node + 6)
     if (isBranch) {
       entries.push({ child: low + high * 2 ** 16 + kind * 2 ** 32, isDatabase: true })
+    } else if ((kind & F_BIGDATA) === 0 && value + low + high * 2 ** 16 > bytes.length) {
+      return null
     } else if ((kind & F_SUBDATA) !== 0) {
       if (value + 48 > bytes.length) return null
       const root = rootAt(bytes, value + 40)

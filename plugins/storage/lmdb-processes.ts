@@ -1,5 +1,5 @@
 import type { RootDatabase } from 'lmdb'
-import { readdirSync, readlinkSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { ConfigError } from '../config/resolve.js'
 
 /** A reader that has just ended is still listed until it is looked for. */
@@ -58,5 +58,38 @@ function isOwnProc (): boolean {
     return readlinkSync('/proc/self') === String(process.pid)
   } catch {
     return false
+  }
+}
+
+/** How many readers LMDB has room for, unless it is told another number. */
+const MOST_READERS = 126
+const READER_BYTES = 64
+const NOT_READING = 2n ** 64n - 1n
+
+/**
+ * The processes that ended within a read and are still listed: LMDB keeps every page that they might need, until somebody
+ * looks for them. Opening the folder does so, and the sweep of a running service. Only for a file that this process does
+ * not have open.
+ *
+ * Source: MDB_txninfo and MDB_reader in the mdb.c of the npm package lmdb. The table is the end of the file.
+ */
+export function deadReaders (lock: string): number[] {
+  const bytes = readFileSync(lock)
+  const table = bytes.length - MOST_READERS * READER_BYTES
+  if (table < READER_BYTES) return []
+  const dead: number[] = []
+  for (let at = table; at < bytes.length; at += READER_BYTES) {
+    const pid = bytes.readInt32LE(at + 8)
+    if (pid > 0 && bytes.readBigUInt64LE(at) !== NOT_READING && !isRunning(pid)) dead.push(pid)
+  }
+  return dead
+}
+
+function isRunning (pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -6,11 +6,11 @@ import { ConfigError } from '../config/resolve.js'
 import { LmdbStore } from '../session/lmdb-store.js'
 import { LmdbAttempts } from '../throttle/lmdb-attempts.js'
 import { makeDataFolder } from './data-folder.js'
-import { FORMATS, assertKnownFormats } from './formats.js'
+import { FORMATS, assertKnownFormats, notedFormats } from './formats.js'
 import { checkLmdbFiles } from './lmdb-check.js'
 import { assertOneNamespace, hasOpen } from './lmdb-processes.js'
 import { LmdbWriter } from './lmdb-writer.js'
-import { corruptionLog, unknownFormatLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
+import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
 /** Room for what is there now and what is to come. */
 const MOST_DATABASES = 16
@@ -31,7 +31,6 @@ export function openLmdb (folder: string, options: StorageOptions, log: StorageL
   const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
   try {
     assertOneNamespace(env, folder, lock, wasOpen)
-    assertKnownFormats(env.get(FORMATS_KEY) ?? {}, folder)
     return storageIn(env, folder, options, log)
   } catch (error) {
     env.close().catch(() => {})
@@ -40,12 +39,13 @@ export function openLmdb (folder: string, options: StorageOptions, log: StorageL
 }
 
 function storageIn (env: RootDatabase, folder: string, options: StorageOptions, log: StorageLog): Storage {
-  const noting = noteFormats(env)
-  const sessions = new LmdbStore(env, { ...options, onCorrupt: corruptionLog(log), assertInPlace: placeOf(folder) })
+  const onDamage = damageLog(log, options.handleOf)
+  const noting = checkFormats(env, folder, onDamage)
+  const sessions = new LmdbStore(env, { ...options, onCorrupt: (key, what) => { onDamage(what, key) }, assertInPlace: placeOf(folder) })
   const storage = {
     sessions,
-    accounts: new LmdbAccounts(env, unknownFormatLog(log)),
-    attempts: new LmdbAttempts(env),
+    accounts: new LmdbAccounts(env, { onUnknownFormat: unknownFormatLog(log), onCorrupt: (key) => { onDamage('account', key) } }),
+    attempts: new LmdbAttempts(env, (key) => { onDamage('counter of failed logins', key) }),
     description: `lmdb:${folder}`,
     async close () {
       await noting
@@ -62,9 +62,21 @@ function reasonOf ({ message, cause }: Error): string {
   return cause instanceof Error ? cause.message : message
 }
 
-/** Without the note the formats count as those of today, so a disk that is full does not keep the service from starting. */
+/**
+ * Compares the formats that are noted with those of this version. Answers once they are noted, if they were not: without
+ * the note they count as those of today, so a disk that is full does not keep the service from starting.
+ *
+ * @throws ConfigError
+ */
+function checkFormats (env: RootDatabase, folder: string, onDamage: (kind: RecordKind, key: string) => void): Promise<void> {
+  const stored = env.getBinary(FORMATS_KEY) as Buffer | undefined
+  const noted = stored === undefined ? null : notedFormats(stored)
+  if (noted !== null) assertKnownFormats(noted, folder)
+  else if (stored !== undefined) onDamage('note of formats', folder)
+  return noted === null ? noteFormats(env) : Promise.resolve()
+}
+
 async function noteFormats (env: RootDatabase): Promise<void> {
-  if (env.get(FORMATS_KEY) !== undefined) return
   await new LmdbWriter(env).write('formats', false, () => { env.put(FORMATS_KEY, FORMATS) }).catch(() => {})
 }
 

@@ -1,9 +1,9 @@
-import { join, resolve } from 'node:path'
 import { ConfigError, assertRule, type Config } from '../config/resolve.js'
 import { inRealm } from '../session/realm-store.js'
 import { MemoryAttempts } from '../throttle/memory-attempts.js'
 import { makeDataFolder } from './data-folder.js'
 import { openLmdb } from './lmdb.js'
+import { lmdbFolder } from './lmdb-folder.js'
 import { openMemory } from './memory.js'
 import { isRedisUrl, parseRedisUrl } from './redis-url.js'
 import type { Storage, StorageLog } from './storage.js'
@@ -13,14 +13,15 @@ type StorageConfig = Pick<Config, 'mode' | 'realm' | 'sessionStore' | 'dataDir' 
 /**
  * Opens what `sessionStore` names, with the sessions of the realm of this configuration.
  *
+ * @param handleOf what the log calls the session under a key; its key if not given.
  * @throws ConfigError if nothing can be opened there.
  */
-export async function openStorage (config: StorageConfig, log: StorageLog): Promise<Storage> {
-  const storage = await open(config, log)
+export async function openStorage (config: StorageConfig, log: StorageLog, handleOf?: (key: string) => string): Promise<Storage> {
+  const storage = await open(config, log, handleOf)
   return { ...storage, sessions: inRealm(storage.sessions, config.realm) }
 }
 
-async function open (config: StorageConfig, log: StorageLog): Promise<Storage> {
+async function open (config: StorageConfig, log: StorageLog, handleOf?: (key: string) => string): Promise<Storage> {
   const { sessionStore: store, dataDir, sessionMaxBytes: maxBytes, lifetimes, now } = config
   if (typeof store === 'object') {
     // Whoever has opened it closes it.
@@ -32,7 +33,7 @@ async function open (config: StorageConfig, log: StorageLog): Promise<Storage> {
     const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
     // It takes longer to load than all the rest together, and mostly nobody needs it.
     const { openRedis } = await import('./redis.js')
-    return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs }, log)
+    return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs, handleOf }, log)
   }
   assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder or a redis url; got "${schemeOf(store)}".`)
   const folder = lmdbFolder(store, dataDir)
@@ -44,13 +45,7 @@ async function open (config: StorageConfig, log: StorageLog): Promise<Storage> {
     const names = config.mode === 'plugin' ? 'dataDir, sessionStore' : 'DATA_DIR, SESSION_STORE'
     throw new ConfigError(`The data folder cannot be written (${names}): ${(error as Error).message}.`)
   }
-  return openLmdb(folder, { now, maxBytes }, log)
-}
-
-/** The folder that an url of LMDB stands for. */
-export function lmdbFolder (url: string, dataDir: string): string {
-  const path = url.slice('lmdb:'.length)
-  return path === '' ? join(dataDir, 'lmdb') : resolve(path)
+  return openLmdb(folder, { now, maxBytes, handleOf }, log)
 }
 
 /** A url may carry a password, and not always where one looks for it. */

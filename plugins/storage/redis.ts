@@ -4,10 +4,11 @@ import { ConfigError } from '../config/resolve.js'
 import { RedisStore } from '../session/redis-store.js'
 import { RedisAttempts } from '../throttle/redis-attempts.js'
 import { boundedCalls } from './bounded-calls.js'
-import { FORMATS, assertKnownFormats } from './formats.js'
+import { FORMATS, assertKnownFormats, isNoteOfFormats } from './formats.js'
 import { connectRedis } from './redis-client.js'
+import { WRONG_TYPE, wrongType } from './redis-types.js'
 import type { RedisTarget } from './redis-url.js'
-import { corruptionLog, unknownFormatLog, type Storage, type StorageLog, type StorageOptions } from './storage.js'
+import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
 /** Where the formats of the records are noted. */
 const FORMATS_KEY = 'hatcheck:formats'
@@ -22,15 +23,16 @@ const ASK_EVERY_MS = 1_000
 export async function openRedis (target: RedisTarget, options: StorageOptions & { longestLifeMs: number }, log: StorageLog): Promise<Storage> {
   const { client, use: connection, close } = await connectRedis(target, log)
   const { description } = target
+  const onDamage = damageLog(log, options.handleOf)
   let asking: NodeJS.Timeout | undefined
   try {
-    await checkFormats(client, description)
+    await checkFormats(client, description, onDamage)
   } catch (error) {
     if (error instanceof ConfigError) {
       await close()
       throw error
     }
-    asking = setInterval(() => { checkFormats(client, description).then(stopAsking, giveUp) }, ASK_EVERY_MS).unref()
+    asking = setInterval(() => { checkFormats(client, description, onDamage).then(stopAsking, giveUp) }, ASK_EVERY_MS).unref()
   }
 
   function stopAsking (): void {
@@ -46,9 +48,9 @@ export async function openRedis (target: RedisTarget, options: StorageOptions & 
   }
 
   return {
-    sessions: new RedisStore(client, { ...options, connection, onCorrupt: corruptionLog(log) }),
-    accounts: new RedisAccounts(client, { connection }, unknownFormatLog(log)),
-    attempts: new RedisAttempts(client, { connection }),
+    sessions: new RedisStore(client, { ...options, connection, onCorrupt: (key, what) => { onDamage(what, key) } }),
+    accounts: new RedisAccounts(client, { connection }, { onUnknownFormat: unknownFormatLog(log), onCorrupt: (key) => { onDamage('account', key) } }),
+    attempts: new RedisAttempts(client, { connection }, (key) => { onDamage('counter of failed logins', key) }),
     description,
     async close () {
       stopAsking()
@@ -58,9 +60,15 @@ export async function openRedis (target: RedisTarget, options: StorageOptions & 
 }
 
 /** Compares the formats that are noted in Redis with those of this version, and notes these if there are none. */
-async function checkFormats (client: Redis | Cluster, where: string): Promise<void> {
+async function checkFormats (client: Redis | Cluster, where: string, onDamage: (kind: RecordKind, key: string) => void): Promise<void> {
   const call = boundedCalls()
-  const noted = await call('formats', () => client.hgetall(FORMATS_KEY))
-  assertKnownFormats(noted, where)
-  if (Object.keys(noted).length === 0) await call('formats', () => client.hset(FORMATS_KEY, FORMATS))
+  const noted = await call('formats', () => client.hgetall(FORMATS_KEY).catch(wrongType))
+  if (noted !== WRONG_TYPE && isNoteOfFormats(noted)) {
+    assertKnownFormats(noted, where)
+    if (Object.keys(noted).length > 0) return
+  } else {
+    onDamage('note of formats', FORMATS_KEY)
+    await call('formats', () => client.del(FORMATS_KEY))
+  }
+  await call('formats', () => client.hset(FORMATS_KEY, FORMATS))
 }

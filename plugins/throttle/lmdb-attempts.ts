@@ -1,9 +1,10 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { storeUnavailable } from '../session/errors.js'
 import { FORMATS, isKnownFormat } from '../storage/formats.js'
+import { keyText, objectIn } from '../storage/json.js'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { counted, uncounted, waitOf, type Counter, type Policy } from './policy.js'
-import type { AttemptStore } from './store.js'
+import { isCounter, type AttemptStore } from './store.js'
 
 /** So many counters are looked at in one slice of a sweep. */
 const SWEEP_SLICE = 500
@@ -12,15 +13,20 @@ const SWEEP_SLICE = 500
 export class LmdbAttempts implements AttemptStore {
   readonly #env: RootDatabase
   readonly #writer: LmdbWriter
-  /** A counter of another format counts as none. */
+  readonly #onCorrupt: (key: string) => void
   readonly #counters: Database<Counter & { format?: number }, string>
+  /** The same, as the bytes that are stored: one that cannot be decoded must not hide the others. */
+  readonly #stored: Database<Buffer, string>
   /** Where the next slice of a sweep begins. */
   #sweepFrom = ''
 
-  constructor (env: RootDatabase) {
+  /** @param onCorrupt told of each counter that cannot be read. It counts as none, as one of another format does. */
+  constructor (env: RootDatabase, onCorrupt: (key: string) => void = () => {}) {
     this.#env = env
     this.#writer = new LmdbWriter(env)
+    this.#onCorrupt = onCorrupt
     this.#counters = env.openDB({ name: 'attempts', encoding: 'json' })
+    this.#stored = env.openDB({ name: 'attempts', encoding: 'binary' })
   }
 
   waitOf (key: string, policy: Policy, now: number): number {
@@ -52,23 +58,34 @@ export class LmdbAttempts implements AttemptStore {
   }
 
   async sweep (now: number): Promise<boolean> {
-    const slice = this.#read(() => [...this.#counters.getRange({ start: this.#sweepFrom, limit: SWEEP_SLICE })])
-    const forgiven = slice.filter(({ value }) => isKnownFormat('attempts', value.format) && value.expiresAt <= now)
-    if (forgiven.length > 0) {
+    const slice = this.#read(() => [...this.#stored.getRange({ start: this.#sweepFrom, limit: SWEEP_SLICE })])
+    const useless = slice.filter(({ key, value }) => this.#isUseless(key, value, now))
+    if (useless.length > 0) {
       await this.#write(() => {
-        for (const { key } of forgiven) {
-          if ((this.#get(key)?.expiresAt ?? Infinity) <= now) this.#counters.remove(key)
+        for (const { key } of useless) {
+          const stored = this.#stored.get(key)
+          if (stored !== undefined && this.#isUseless(key, stored, now)) this.#counters.remove(key)
         }
       })
     }
-    const last = slice.length < SWEEP_SLICE ? undefined : slice.at(-1)
-    this.#sweepFrom = last === undefined ? '' : `${last.key}\0`
-    return last !== undefined
+    const last: unknown = slice.length < SWEEP_SLICE ? undefined : slice.at(-1)?.key
+    // A damaged key may be no text; it comes after all that are.
+    this.#sweepFrom = typeof last === 'string' ? `${last}\0` : ''
+    return typeof last === 'string'
   }
 
   #get (key: string): Counter | null {
-    const counter = this.#counters.get(key)
-    return counter !== undefined && isKnownFormat('attempts', counter.format) ? counter : null
+    const stored = this.#stored.get(key)
+    if (stored === undefined) return null
+    const counter = decodeCounter(stored)
+    if (counter === 'damaged') this.#onCorrupt(key)
+    return typeof counter === 'object' ? counter : null
+  }
+
+  #isUseless (key: string, stored: Buffer, now: number): boolean {
+    const counter = decodeCounter(stored)
+    if (counter === 'damaged') this.#onCorrupt(keyText(key))
+    return counter === 'damaged' || (counter !== 'of an unknown format' && counter.expiresAt <= now)
   }
 
   #put (key: string, { level, at, expiresAt }: Counter): void {
@@ -88,4 +105,12 @@ export class LmdbAttempts implements AttemptStore {
   #write<T> (action: () => T): Promise<T> {
     return this.#writer.write('attempts', false, action)
   }
+}
+
+export function decodeCounter (bytes: Buffer): Counter | 'damaged' | 'of an unknown format' {
+  const stored = objectIn(bytes)
+  if (stored === null) return 'damaged'
+  const { format, ...counter } = stored
+  if (!isKnownFormat('attempts', format)) return 'of an unknown format'
+  return isCounter(counter) ? counter : 'damaged'
 }

@@ -1,11 +1,26 @@
 import type { Cluster, Redis } from 'ioredis'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
 import { FORMATS, isKnownFormat } from '../storage/formats.js'
-import { waitOf, type Policy } from './policy.js'
-import type { AttemptStore } from './store.js'
+import { WRONG_TYPE, wrongType } from '../storage/redis-types.js'
+import { waitOf, type Counter, type Policy } from './policy.js'
+import { MOST_FAILURES, isCounter, type AttemptStore } from './store.js'
 
-/** `waitOf` and `counted` of policy.ts. free, forgiveMs, longestMs, now, whether to count in any case: the wait in ms, or 0 if it is counted. */
-const COUNT = `
+/** Whether there is something that is no counter, as `decodeCounter`. */
+const PRELUDE = `
+local function isDamaged ()
+  local kind = redis.call('TYPE', KEYS[1]).ok
+  if kind ~= 'hash' then return kind ~= 'none' end
+  local counter = redis.call('HMGET', KEYS[1], 'level', 'at', 'before')
+  local level, at, before = tonumber(counter[1] or ''), tonumber(counter[2] or ''), tonumber(counter[3] or 0)
+  if not (level and at and before) then return true end
+  return not (level >= 0 and level <= ${MOST_FAILURES} and at >= 0 and at < 1e16 and before >= 0 and before < 1e16)
+end
+`
+
+/** `waitOf` and `counted` of policy.ts, or -1 if it is counted in place of a damaged one. free, forgiveMs, longestMs, now, whether to count in any case: the wait in ms, or 0 if it is counted. */
+const COUNT = `${PRELUDE}
+local wasDamaged = isDamaged()
+if wasDamaged then redis.call('DEL', KEYS[1]) end
 local free, forgiveMs, longestMs, now, anyway = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local counter = redis.call('HMGET', KEYS[1], 'level', 'at', 'format')
 if counter[3] and counter[3] ~= '${FORMATS.attempts}' then
@@ -25,10 +40,11 @@ level = math.max(0, level - math.max(0, now - at) / forgiveMs) + 1
 -- As Lua would write it, the last digits would be gone.
 redis.call('HSET', KEYS[1], 'format', '${FORMATS.attempts}', 'level', string.format('%.17g', level), 'at', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], math.ceil(level * forgiveMs))
-return 0
+return wasDamaged and -1 or 0
 `
 
-const UNCOUNT = `
+const UNCOUNT = `${PRELUDE}
+if isDamaged() then return 0 end
 local counter = redis.call('HMGET', KEYS[1], 'level', 'format')
 if counter[1] and (counter[2] or '${FORMATS.attempts}') == '${FORMATS.attempts}' then
   redis.call('HSET', KEYS[1], 'level', string.format('%.17g', math.max(0, tonumber(counter[1]) - 1)))
@@ -45,18 +61,21 @@ interface AttemptScripts {
 export class RedisAttempts implements AttemptStore {
   readonly #client: (Redis | Cluster) & AttemptScripts
   readonly #call: BoundedCall
+  readonly #onCorrupt: (key: string) => void
 
-  constructor (client: Redis | Cluster, limits: CallLimits = {}) {
+  /** @param onCorrupt told of each counter that cannot be read. It counts as none, as one of another format does. */
+  constructor (client: Redis | Cluster, limits: CallLimits = {}, onCorrupt: (key: string) => void = () => {}) {
     client.defineCommand('hatcheckCountAttempt', { numberOfKeys: 1, lua: COUNT })
     client.defineCommand('hatcheckUncountAttempt', { numberOfKeys: 1, lua: UNCOUNT })
     this.#client = client as (Redis | Cluster) & AttemptScripts
     this.#call = boundedCalls(limits)
+    this.#onCorrupt = onCorrupt
   }
 
   async waitOf (key: string, policy: Policy, now: number): Promise<number> {
-    const [format, level, at] = await this.#call('attempts', () => this.#client.hmget(redisKey(key), 'format', 'level', 'at'))
-    if (!isKnownFormat('attempts', format)) return 0
-    return waitOf({ level: Number(level), at: Number(at), expiresAt: Infinity }, policy, now)
+    const counter = decodeCounter(await this.#call('attempts', () => this.#client.hgetall(redisKey(key)).catch(wrongType)))
+    if (counter === 'damaged') this.#onCorrupt(key)
+    return typeof counter === 'object' ? waitOf(counter, policy, now) : 0
   }
 
   async admit (key: string, policy: Policy, now: number): Promise<number> {
@@ -80,11 +99,28 @@ export class RedisAttempts implements AttemptStore {
     return false
   }
 
-  #count (key: string, { free, forgiveMs, longestMs }: Policy, now: number, anyway: 0 | 1): Promise<number> {
-    return this.#call('attempts', () => this.#client.hatcheckCountAttempt(redisKey(key), free, forgiveMs, longestMs, now, anyway))
+  async #count (key: string, { free, forgiveMs, longestMs }: Policy, now: number, anyway: 0 | 1): Promise<number> {
+    const wait = await this.#call('attempts', () => this.#client.hatcheckCountAttempt(redisKey(key), free, forgiveMs, longestMs, now, anyway))
+    if (wait < 0) this.#onCorrupt(key)
+    return Math.max(0, wait)
   }
 }
 
 function redisKey (key: string): string {
   return `hatcheck:attempts:${key}`
+}
+
+/** Null if there is none. */
+export function decodeCounter (stored: Record<string, string> | typeof WRONG_TYPE): Counter | null | 'damaged' | 'of an unknown format' {
+  if (stored === WRONG_TYPE) return 'damaged'
+  if (Object.keys(stored).length === 0) return null
+  const { format, level, at, before } = stored
+  if (!isKnownFormat('attempts', format)) return 'of an unknown format'
+  // Redis knows when it expires.
+  const counter = { level: numberIn(level), at: numberIn(at), ...before !== undefined && { before: numberIn(before) }, expiresAt: 0 }
+  return isCounter(counter) ? counter : 'damaged'
+}
+
+function numberIn (text: string | undefined): number {
+  return text === undefined || text === '' ? NaN : Number(text)
 }

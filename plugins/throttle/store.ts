@@ -1,5 +1,19 @@
 import type { MaybePromise } from '../session/store.js'
-import type { Policy } from './policy.js'
+import type { Counter, Policy } from './policy.js'
+
+/** Whether what a store has read is a counter. A level or a time that is out of all bounds would make somebody wait for ever. */
+export function isCounter (value: object): value is Counter {
+  const { level, at, before = 0, expiresAt } = value as Record<string, unknown>
+  return isWithin(level, MOST_FAILURES) && [at, before, expiresAt].every((time) => isWithin(time, LATEST))
+}
+
+/** More would make somebody wait for years. */
+export const MOST_FAILURES = 1e9
+const LATEST = 8.64e15
+
+function isWithin (value: unknown, most: number): boolean {
+  return typeof value === 'number' && value >= 0 && value <= most
+}
 
 /**
  * Where failed logins are counted. Each call is one atomic step for its key, also between processes that share the store.

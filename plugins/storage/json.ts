@@ -1,0 +1,16 @@
+import { inspect } from 'node:util'
+
+/** The object that bytes from a store are as JSON, or null: they may be damaged. */
+export function objectIn (bytes: Uint8Array): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString())
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : null
+  } catch {
+    return null
+  }
+}
+
+/** A key as text: LMDB gives another kind of value for one that is damaged. */
+export function keyText (key: unknown): string {
+  return typeof key === 'string' ? key : inspect(key, { breakLength: Infinity })
+}

@@ -1,0 +1,40 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from '../config/resolve.js'
+import { keyFileOf } from '../session/secrets.js'
+import { lmdbFolder } from './lmdb-folder.js'
+import type { StorageLog } from './storage.js'
+
+/** Warns of each file and folder that others than the user of this process and root can write. */
+export function warnOfRights (config: Config, log: StorageLog): void {
+  for (const path of kept(config)) {
+    const fault = faultOfRights(path)
+    if (fault !== null) log.warn(fault)
+  }
+}
+
+/** The files and folders that hatcheck keeps, whether they are there or not. */
+export function kept (config: Config): string[] {
+  const { sessionStore: store, dataDir } = config
+  const keyFile = keyFileOf(config)
+  const folder = typeof store === 'string' && store.startsWith('lmdb:') ? lmdbFolder(store, dataDir) : undefined
+  const files = [
+    ...folder === undefined ? [] : [folder, join(folder, 'data.mdb'), join(folder, 'lock.mdb')],
+    ...keyFile === undefined ? [] : [keyFile]
+  ]
+  return files.some((path) => path.startsWith(join(dataDir, '/'))) ? [dataDir, ...files] : files
+}
+
+/** Who else can write a file or folder, and what to do; null if nobody can, or if that cannot be told. */
+export function faultOfRights (path: string): string | null {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  const user = process.getuid?.()
+  if (stats === undefined || user === undefined) return null
+  const { uid, mode } = stats
+  if (uid !== user && uid !== 0) {
+    return `${path} belongs to user ${uid}, who can change it, and this process runs as user ${user}. Run "chown ${user} ${path}", or run as its owner.`
+  }
+  if ((mode & 0o022) === 0) return null
+  const others = (mode & 0o002) === 0 ? 'the group of its owner' : 'every user of this machine'
+  return `${path} can be written by ${others}, who can so log in as anybody. Run "chmod go-w ${path}".`
+}
