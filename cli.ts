@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { parseArgs } from 'node:util'
@@ -14,9 +14,11 @@ import { keyFileOf, newSecret, secretsOf } from './plugins/session/secrets.js'
 import { createTicketOffice } from './plugins/session/ticket.js'
 import { endSessionOfUser, sessionsOfUser } from './plugins/session/user-sessions.js'
 import { backUp } from './plugins/storage/backup.js'
+import { assertStoreIn, examine } from './plugins/storage/doctor.js'
 import { lmdbFolder } from './plugins/storage/lmdb-folder.js'
 import { openStorage } from './plugins/storage/open.js'
 import { isRedisUrl } from './plugins/storage/redis-url.js'
+import { warnOfRights } from './plugins/storage/rights.js'
 import type { Storage, StorageLog } from './plugins/storage/storage.js'
 
 const HELP = `hatcheck: logins and sessions for any web application
@@ -36,6 +38,8 @@ Usage
 
   hatcheck backup FOLDER       copy the accounts, also while the service runs, to a new folder, which can be a DATA_DIR.
                                Neither sessions nor the secret key: what has ended stays ended after a restore
+  hatcheck doctor              look at all that is stored, also while the service runs: rights, formats, every record,
+                               indexes. A line for each fault, with what to do; the exit code is 0 if there is none
 
 Options
   -h, --help                   print this
@@ -53,7 +57,9 @@ Environment (also from a file .env in this folder)
   LOG_LEVEL                    fatal, error, warn, info, debug, trace   info
   The README lists the others.
 
-The user, sessions and backup commands work on the same DATA_DIR and SESSION_STORE as the service, also while it runs.
+The user, sessions, backup and doctor commands work on the same DATA_DIR and SESSION_STORE as the service, also while it runs.
+They name the store on standard error. Only "user add" makes a store where there is none. A record that is damaged is
+named and passed over, and the exit code is 1 then.
 Handles are those on its pages and in its log, so "list" and "revoke" need the same SECRET_KEY.
 Sessions are those of one realm: a service with a REALM or SESSION_COOKIE_NAME needs the same one here.
 
@@ -63,17 +69,23 @@ Examples
   echo "$PASSWORD" | hatcheck user add harry               for scripts
 `
 
+/** Whether something that is stored could not be read, and was passed over. */
+let hasPassedOver = false
+
 /** What a store has to say. */
 const LOG: StorageLog = {
   info () {},
-  warn (details: unknown, text?: string) { process.stderr.write(`hatcheck: ${text ?? String(details)}\n`) }
+  warn (details: unknown, text?: string) {
+    if (typeof details === 'object' && details !== null && ('record' in details || 'account' in details)) hasPassedOver = true
+    process.stderr.write(`hatcheck: ${text ?? String(details)}\n`)
+  }
 }
 
 /** A command line that means nothing. */
 class UsageError extends Error {}
 
 try {
-  process.exitCode = await main(process.argv.slice(2)) ?? 0
+  process.exitCode = await main(process.argv.slice(2)) ?? (hasPassedOver ? 1 : 0)
 } catch (error) {
   const hint = error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true
   process.stderr.write(`hatcheck: ${(error as Error).message}\n${hint ? 'Try "hatcheck --help".\n' : ''}`)
@@ -89,6 +101,8 @@ async function main (args: string[]): Promise<number | undefined> {
   const [command = 'serve', ...rest] = positionals
   if (values.help === true || command === 'help') return print(HELP)
   if (values.version === true) return print(`${version()}\n`)
+  // Whoever reads the output wants no more of it, as `head` does. Then all that was to be changed is changed already.
+  if (command !== 'serve') process.stdout.on('error', () => { process.exit() })
   switch (command) {
     case 'serve': {
       expectEnd(rest)
@@ -105,6 +119,8 @@ async function main (args: string[]): Promise<number | undefined> {
       return await sessions(rest)
     case 'backup':
       return await backup(rest)
+    case 'doctor':
+      return await doctor(rest)
     default:
       throw new UsageError(`there is no command "${command}"`)
   }
@@ -114,7 +130,7 @@ async function user ([action, name, ...rest]: string[]): Promise<undefined> {
   expectEnd(rest)
   if (!['add', 'passwd', 'disable', 'enable', 'list'].includes(action ?? '')) throw new UsageError(`there is no command "user ${action ?? ''}"`)
   if ((name === undefined) !== (action === 'list')) throw new UsageError(action === 'list' ? '"user list" takes no name' : `"user ${action}" needs a name`)
-  await withAccounts(async (accounts) => {
+  await withAccounts(action === 'add', async (accounts) => {
     switch (action) {
       case 'add':
         await accounts.add(name as string, await askPassword())
@@ -141,7 +157,7 @@ async function sessions ([action, name, ...rest]: string[]): Promise<undefined> 
   const handle = action === 'revoke' ? rest.shift() : undefined
   expectEnd(rest)
   if (action === 'revoke' && handle === undefined) throw new UsageError('"sessions revoke" needs a name and a handle')
-  await withStorage('sessions', async (storage, config) => {
+  await withStorage('sessions', false, async (storage, config) => {
     const { sessions: store } = storage
     const names = await namesOf(storage, name)
     if (action === 'revoke-all') {
@@ -167,16 +183,33 @@ async function sessions ([action, name, ...rest]: string[]): Promise<undefined> 
 async function backup ([folder, ...rest]: string[]): Promise<undefined> {
   expectEnd(rest)
   if (folder === undefined || folder === '') throw new UsageError('"backup" needs a folder')
-  const { sessionStore, dataDir } = configuration()
-  const store = String(sessionStore)
-  if (isRedisUrl(store)) throw new ConfigError('SESSION_STORE is Redis, which has backups of its own; "backup" is for LMDB.')
-  const source = store.startsWith('lmdb:') ? lmdbFolder(store, dataDir) : null
-  // Opening would make one, and the backup of nothing would pass for one.
-  if (source !== null && !existsSync(join(source, 'data.mdb'))) throw new ConfigError(`${source} has nothing to back up: check DATA_DIR and SESSION_STORE.`)
-  await withStorage('accounts', async ({ accounts }, { now, sessionMaxBytes: maxBytes }) => {
+  if (isRedisUrl(String(configuration().sessionStore))) throw new ConfigError('SESSION_STORE is Redis, which has backups of its own; "backup" is for LMDB.')
+  await withStorage('accounts', false, async ({ accounts }, { now, sessionMaxBytes: maxBytes }) => {
     const count = await backUp(accounts as AccountStore, resolve(folder), { now, maxBytes }, LOG)
     print(`${count} account${count === 1 ? '' : 's'} backed up.\n`)
   })
+}
+
+async function doctor (rest: string[]): Promise<number> {
+  expectEnd(rest)
+  const config = storedConfiguration('records')
+  let findings = 0
+  const { description, counts: { sessions, tombstones, accounts, counters } } = await examine(config, handlesIfAny(config), (finding) => {
+    findings++
+    print(`${finding.replaceAll('\n', ' ')}\n`)
+  })
+  if (findings > 0) return 1
+  print(`${description} is sound (accounts: ${accounts}, sessions: ${sessions}, tombstones: ${tombstones}, counters of failed logins: ${counters}).\n`)
+  return 0
+}
+
+/** Without the key, a session is called by what the store knows it by. */
+function handlesIfAny (config: Config): (key: string) => string {
+  try {
+    return handlesOf(config)
+  } catch {
+    return (key) => key
+  }
 }
 
 /** The name as the sessions have it, however it was typed; without one, that of every account. */
@@ -195,24 +228,37 @@ function handlesOf (config: Config): (key: string) => string {
   return createTicketOffice(secretsOf(config), config.realm).handleOf
 }
 
-async function withAccounts (work: (accounts: Accounts) => Promise<unknown>): Promise<void> {
-  await withStorage('accounts', async (storage, config) => {
+async function withAccounts (canBegin: boolean, work: (accounts: Accounts) => Promise<unknown>): Promise<void> {
+  await withStorage('accounts', canBegin, async (storage, config) => {
     const { sessions, accounts } = storage
     if (accounts === null) throw new ConfigError('This store keeps no accounts.')
     await work(new Accounts({ ...config, accounts, revokeUser: (name) => sessions.removeOfUser(name) }))
   })
 }
 
-/** @param what the command works on */
-async function withStorage (what: string, work: (storage: Storage, config: Config) => Promise<unknown>): Promise<void> {
-  const config = configuration()
-  if (config.sessionStore === 'memory:') throw new ConfigError(`SESSION_STORE is memory:, where only the running service has its ${what}.`)
-  const storage = await openStorage(config, LOG)
+/**
+ * @param what the command works on
+ * @param canBegin whether it makes a store if there is none: anywhere else that would hide a wrong folder.
+ */
+async function withStorage (what: string, canBegin: boolean, work: (storage: Storage, config: Config) => Promise<unknown>): Promise<void> {
+  const config = storedConfiguration(what)
+  const { sessionStore, dataDir } = config
+  if (!canBegin && String(sessionStore).startsWith('lmdb:')) assertStoreIn(lmdbFolder(String(sessionStore), dataDir))
+  const storage = await openStorage(config, LOG, handlesIfAny(config))
+  process.stderr.write(`hatcheck: ${storage.description}\n`)
+  warnOfRights(config, LOG)
   try {
     await work(storage, config)
   } finally {
     await storage.close()
   }
+}
+
+/** @throws ConfigError if nothing is stored */
+function storedConfiguration (what: string): Config {
+  const config = configuration()
+  if (config.sessionStore === 'memory:') throw new ConfigError(`SESSION_STORE is memory:, where only the running service has its ${what}.`)
+  return config
 }
 
 function configuration (): Config {

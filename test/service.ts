@@ -78,10 +78,13 @@ export async function runServer (folder: string, env: Record<string, string> = {
   return await run([compiled('server')], folder, { PORT: '0', ...env })
 }
 
-/** Runs `hatcheck …`, with `input` on its standard input. */
+const STORE_LINE = /^hatcheck: (?:lmdb:|rediss?[:+]).*\n/
+
+/** Runs `hatcheck …`, with `input` on its standard input. Its `stderr` is without the first line of most commands, which names the store. */
 export async function hatcheckCli (folder: string, args: readonly string[], { env = {}, input = '' }: { env?: Record<string, string>, input?: string } = {}): Promise<Ended> {
   for (const line of input.split('\n')) net.secret(line)
-  return await run([compiled('cli'), ...args], folder, env, input)
+  const ended = await run([compiled('cli'), ...args], folder, env, input)
+  return { ...ended, stderr: ended.stderr.replace(STORE_LINE, '') }
 }
 
 /**

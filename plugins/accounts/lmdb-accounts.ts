@@ -53,7 +53,7 @@ export class LmdbAccounts implements AccountStore {
     for (const { key, value } of this.#accounts.getRange()) {
       const account = decodeAccount(key, value)
       if (typeof account === 'object') accounts.push(account)
-      else this.#tell(keyText(key), account)
+      else this.#tell(keyText(key, this.#accounts.doesExist(key)), account)
     }
     return accounts
   }

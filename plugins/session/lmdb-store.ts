@@ -1,5 +1,4 @@
 import type { Database, RootDatabase } from 'lmdb'
-import { keyText } from '../storage/json.js'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { isFlatMsgpack } from '../storage/msgpack.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
@@ -173,7 +172,7 @@ export class LmdbStore implements SessionStore {
           if (this.#keysByExpiry.removeSync(time, key)) dropped++
           else {
             this.#immovable++
-            this.#options.onCorrupt(keyText(key), 'index by expiry')
+            this.#options.onCorrupt('', 'index by expiry')
           }
           this.#expire(key, now, expired)
         }
@@ -287,13 +286,14 @@ export class LmdbStore implements SessionStore {
   #expire (key: unknown, now: number, expired: StoredSession[]): void {
     if (typeof key !== 'string') return
     const record = this.#get(key)
-    if (record === null || record.expiresAt <= now) this.#drop(key)
+    const later = now + 1
+    if (record === null || record.expiresAt < later) this.#drop(key)
     // The entry was damaged, or the record.
     else this.#keysByExpiry.put(record.expiresAt, key)
-    if (record !== null && record.expiresAt <= now) expired.push({ key, record })
+    if (record !== null && record.expiresAt < later) expired.push({ key, record })
     if (!this.#tombstones.doesExist(key)) return
     const until = this.#tombstone(key)?.until ?? 0
-    if (until > now && until <= now + TOMBSTONE_MS) this.#keysByExpiry.put(until, key)
+    if (until >= later && until <= now + TOMBSTONE_MS) this.#keysByExpiry.put(until, key)
     else this.#tombstones.remove(key)
   }
 

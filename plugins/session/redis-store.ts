@@ -192,7 +192,7 @@ export class RedisStore implements SessionStore {
     const owner = user === undefined ? '' : `=${user}`
     const last = await this.#call('remove', () => this.#client.hatcheckRemove(name, this.#options.now(), TOMBSTONE_MS, owner, nextKey))
     if (last === 0) return ANOTHERS
-    return last === null ? null : decode(pairsOf(last))
+    return last === null ? null : decodeSession(pairsOf(last))
   }
 
   /** Ends those that are the user's, and answers how many of them lived. */
@@ -267,8 +267,8 @@ export class RedisStore implements SessionStore {
   }
 
   #live (key: string, stored: Stored): SessionRecord | null {
-    if (stored !== WRONG_TYPE && ('endedAt' in stored || Object.keys(stored).length === 0)) return null
-    const record = stored === WRONG_TYPE ? null : decode(stored)
+    if (stored !== WRONG_TYPE && (isTombstone(stored) || Object.keys(stored).length === 0)) return null
+    const record = stored === WRONG_TYPE ? null : decodeSession(stored)
     if (record === null) this.#options.onCorrupt(key, 'session')
     return record !== null && record.expiresAt > this.#options.now() ? record : null
   }
@@ -308,7 +308,12 @@ function flag (value: boolean): string {
   return value ? '1' : '0'
 }
 
-function decode (stored: Record<string, string>): SessionRecord | null {
+/** What is left of a session that has ended. */
+export function isTombstone (stored: Record<string, string>): boolean {
+  return 'endedAt' in stored
+}
+
+export function decodeSession (stored: Record<string, string>): SessionRecord | null {
   const { format, createdAt, seenAt, expiresAt, permanent, user = null } = stored
   if (format !== FORMAT || (permanent !== '0' && permanent !== '1')) return null
   if (!isTime(createdAt) || !isTime(seenAt) || !isTime(expiresAt)) return null

@@ -27,18 +27,24 @@ export function isNoteOfFormats (noted: Record<string, string>): boolean {
 
 /**
  * The formats that are noted in these bytes of MessagePack, or null if they are damaged: a record with named fields, as lmdb
- * writes an object, of small numbers. Looked at as text, since a decoder may take seconds over a damaged length.
+ * writes an object, of small numbers. No decoder reads them, since it may take seconds over a damaged length.
+ *
+ * Source: `recordDefinition` in unpack.js of the npm package msgpackr.
  */
 export function notedFormats (bytes: Buffer): Record<string, number> | null {
-  const [, fields = '', values = ''] = NOTE.exec(bytes.toString('latin1')) ?? []
-  const names = fields.split(SHORT_TEXT).slice(1)
-  if (names.length === 0 || names.length !== values.length) return null
-  return Object.fromEntries(names.map((name, i) => [name, values.charCodeAt(i)]))
+  const byteAt = (at: number): number => bytes[at] ?? 0
+  const count = byteAt(0) === 0xd4 && byteAt(1) === 0x72 && (byteAt(3) & 0xf0) === 0x90 ? byteAt(3) & 0x0f : 0
+  const names: string[] = []
+  let at = 4
+  while (names.length < count && (byteAt(at) & 0xe0) === 0xa0) {
+    const end = at + 1 + (byteAt(at) & 0x1f)
+    names.push(bytes.toString('latin1', at + 1, end))
+    at = end
+  }
+  const formats = [...bytes.subarray(at)]
+  if (count === 0 || names.length !== count || formats.length !== count || formats.some((format) => format === 0 || format > 0x7f)) return null
+  return Object.fromEntries(names.map((name, i) => [name, formats[i] as number]))
 }
-
-// eslint-disable-next-line no-control-regex -- the numbers are bytes
-const NOTE = /^\xd4r[\x40-\x7f][\x90-\x9f]((?:[\xa0-\xbf][ -~]+)+)([\x01-\x1f]+)$/
-const SHORT_TEXT = /[\xa0-\xbf]/
 
 /** Whether a record of this kind can be read, by the number that it carries, as a number or text. */
 export function isKnownFormat (kind: keyof typeof FORMATS, format: unknown): boolean {

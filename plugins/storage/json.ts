@@ -1,5 +1,3 @@
-import { inspect } from 'node:util'
-
 /** The object that bytes from a store are as JSON, or null: they may be damaged. */
 export function objectIn (bytes: Uint8Array): Record<string, unknown> | null {
   try {
@@ -10,7 +8,12 @@ export function objectIn (bytes: Uint8Array): Record<string, unknown> | null {
   }
 }
 
-/** A key as text: LMDB gives another kind of value for one that is damaged. */
-export function keyText (key: unknown): string {
-  return typeof key === 'string' ? key : inspect(key, { breakLength: Infinity })
+/**
+ * What people may be told of a key. Lmdb decodes one that is damaged to something else, up to what lies behind it in memory,
+ * such as a password hash; then nothing is found under it.
+ *
+ * @param isThere whether something is.
+ */
+export function keyText (key: unknown, isThere: boolean): string {
+  return isThere && typeof key === 'string' ? key : '(key damaged)'
 }

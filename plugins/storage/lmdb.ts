@@ -13,11 +13,11 @@ import { LmdbWriter } from './lmdb-writer.js'
 import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
 /** Room for what is there now and what is to come. */
-const MOST_DATABASES = 16
+export const MOST_DATABASES = 16
 /** The mode of files that LMDB creates, an option that its types have left out: the folder may be open to others. */
 const FOR_THE_OWNER = { permissionsMode: 0o600 }
 /** Where the formats are noted, beside the names of the databases. */
-const FORMATS_KEY = 'hatcheck formats'
+export const FORMATS_KEY = 'hatcheck formats'
 
 /**
  * @throws ConfigError if the files of the folder are no sound LMDB database that this process can use, or what the system

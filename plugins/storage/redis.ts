@@ -11,7 +11,7 @@ import type { RedisTarget } from './redis-url.js'
 import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from './storage.js'
 
 /** Where the formats of the records are noted. */
-const FORMATS_KEY = 'hatcheck:formats'
+export const FORMATS_KEY = 'hatcheck:formats'
 /** How often the formats are asked for until Redis answers. */
 const ASK_EVERY_MS = 1_000
 

@@ -31,7 +31,7 @@ const DAMAGE = {
   session: 'it counts as absent, and is dropped when it would have expired',
   tombstone: 'its session stays ended',
   'index by user': 'the user can neither log in nor see sessions until it is deleted. Change the secret key then: sessions that are in no index cannot be ended by name',
-  'index by expiry': 'this entry of it is passed over',
+  'index by expiry': 'an entry of it is passed over. "hatcheck doctor" tells more',
   account: 'it cannot log in. "hatcheck user add" makes it anew, with the name as the account had it',
   'counter of failed logins': 'it counts as none',
   'note of formats': 'it is written anew; each record has its own format'
@@ -44,8 +44,8 @@ export function damageLog (log: StorageLog, handleOf: (key: string) => string = 
   const isNew = onceEach()
   return (kind, key) => {
     if (!isNew(`${kind} ${key}`)) return
-    const name = kind === 'session' || kind === 'tombstone' || kind === 'index by expiry' ? handleOf(key) : key
-    log.warn({ record: kind, name }, `the ${kind} ${name} is damaged: ${DAMAGE[kind]}.`)
+    const name = kind === 'session' || kind === 'tombstone' ? handleOf(key) : key
+    log.warn({ record: kind, name }, `the ${[kind, name].join(' ').trim()} is damaged: ${DAMAGE[kind]}.`)
   }
 }
 

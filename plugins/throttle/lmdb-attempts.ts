@@ -84,7 +84,7 @@ export class LmdbAttempts implements AttemptStore {
 
   #isUseless (key: string, stored: Buffer, now: number): boolean {
     const counter = decodeCounter(stored)
-    if (counter === 'damaged') this.#onCorrupt(keyText(key))
+    if (counter === 'damaged') this.#onCorrupt(keyText(key, this.#stored.doesExist(key)))
     return counter === 'damaged' || (counter !== 'of an unknown format' && counter.expiresAt <= now)
   }
 

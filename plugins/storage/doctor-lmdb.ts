@@ -1,0 +1,128 @@
+import { open, type Database, type DatabaseOptions, type RootDatabase } from 'lmdb'
+import { join } from 'node:path'
+import { decodeAccount } from '../accounts/lmdb-accounts.js'
+import { isPasswordHash } from '../accounts/store.js'
+import { ConfigError } from '../config/resolve.js'
+import { DATABASES, decodeSession, decodeTombstone, indexName, storedAs } from '../session/lmdb-store.js'
+import { decodeCounter } from '../throttle/lmdb-attempts.js'
+import { REMEDIES, type Counts, type Examination, type NameOf, type Tell } from './doctor.js'
+import { assertKnownFormats, notedFormats } from './formats.js'
+import { keyText } from './json.js'
+import { FORMATS_KEY, MOST_DATABASES } from './lmdb.js'
+import { checkLmdbFiles } from './lmdb-check.js'
+import { assertOneNamespace, deadReaders } from './lmdb-processes.js'
+
+/** @see examine */
+export function examineLmdb (folder: string, nameOf: NameOf, tell: Tell): Examination {
+  const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
+  const examination = { description: `lmdb:${folder}`, counts }
+  const lock = join(folder, 'lock.mdb')
+  try {
+    checkLmdbFiles(folder, true)
+    for (const pid of deadReaders(lock)) {
+      tell(`${lock} lists process ${pid}, which was killed while it read: data.mdb grows as long as it is listed. A running service clears the list every minute, and a start does so as well.`)
+    }
+    const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, readOnly: true })
+    try {
+      assertOneNamespace(env, folder, lock, false)
+      examineRecords(env, folder, counts, nameOf, tell)
+    } finally {
+      env.close().catch(() => {})
+    }
+  } catch (error) {
+    // What LMDB cannot open, or cannot read through, is a finding as well.
+    tell(error instanceof ConfigError ? error.message : `${folder} cannot be read: ${(error as Error).message}. Restore a backup of the folder.`)
+  }
+  return examination
+}
+
+/** In one go: all of it is of one state of the store, whatever others write meanwhile. */
+function examineRecords (env: RootDatabase, folder: string, counts: Counts, nameOf: NameOf, tell: Tell): void {
+  const noted = env.getBinary(FORMATS_KEY) as Buffer | undefined
+  const formats = noted === undefined ? {} : notedFormats(noted)
+  if (formats === null) tell(`The note of formats in ${folder} is damaged. The next start writes it anew.`)
+  else assertKnownFormats(formats, folder)
+
+  examineSessions(env, counts, nameOf, tell)
+  for (const { key, value } of entriesOf<Buffer>(env, { name: 'accounts', encoding: 'binary' })) {
+    counts.accounts++
+    const account = decodeAccount(key, value)
+    if (account === 'damaged') tell(`The account ${key} is damaged. ${REMEDIES.account(key)}`)
+    else if (account === 'of an unknown format') tell(`The account ${key} has an unknown format. ${REMEDIES.unknownFormat}`)
+    else if (!isPasswordHash(account.passwordHash)) tell(`The password hash of ${account.name} is damaged. ${REMEDIES.hash(account.name)}`)
+  }
+  for (const { key, value } of entriesOf<Buffer>(env, { name: 'attempts', encoding: 'binary' })) {
+    counts.counters++
+    if (decodeCounter(value) === 'damaged') tell(`The counter of failed logins ${key} is damaged. ${REMEDIES.counter}`)
+  }
+}
+
+function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tell: Tell): void {
+  const records = databaseOf<unknown>(env, DATABASES.records)
+  const tombstones = databaseOf<unknown>(env, DATABASES.tombstones)
+  const byUser = databaseOf<string>(env, DATABASES.keysOfUser)
+  const byExpiry = databaseOf<string, number>(env, DATABASES.keysByExpiry)
+  /** Nobody can tell which entries theirs are. */
+  const damaged = new Set<unknown>()
+
+  for (const key of records?.getKeys() ?? []) {
+    counts.sessions++
+    const name = records?.doesExist(key) === true ? nameOf(key) : keyText(key, false)
+    const record = storedAs(decodeSession, records as Database<unknown, string>, key) ?? null
+    if (record === null) {
+      damaged.add(key)
+      tell(`The session ${name} is damaged. ${REMEDIES.session}`)
+      continue
+    }
+    const { user, expiresAt } = record
+    if (user !== null && byUser?.doesExist(indexName(user), key) !== true) tell(`The session ${name} of ${userText(user)} is not in the index by user. ${REMEDIES.unindexed}`)
+    if (byExpiry?.doesExist(expiresAt, key) !== true) tell(`The session ${name} is not in the index by expiry. It ends in time, but stays stored until it is used again.`)
+  }
+  for (const key of tombstones?.getKeys() ?? []) {
+    counts.tombstones++
+    const name = tombstones?.doesExist(key) === true ? nameOf(key) : keyText(key, false)
+    const tombstone = storedAs(decodeTombstone, tombstones as Database<unknown, string>, key) ?? null
+    if (tombstone === null) {
+      damaged.add(key)
+      tell(`The tombstone ${name} is damaged. ${REMEDIES.tombstone}`)
+    } else if (byExpiry?.doesExist(tombstone.until, key) !== true) {
+      tell(`The tombstone ${name} is not in the index by expiry. It stays stored, which does no harm.`)
+    }
+  }
+  for (const { key: user, value: key } of byUser?.getRange() ?? []) {
+    if (damaged.has(key)) continue
+    const record = typeof key === 'string' && records !== undefined ? storedAs(decodeSession, records, key) : null
+    if (record?.user != null && indexName(record.user) === user) continue
+    tell(`The index by user has an entry ${placeOf(byUser, user, key, nameOf)} that is no session of that user. ${REMEDIES.entry}`)
+  }
+  for (const { key: time, value: key } of byExpiry?.getRange() ?? []) {
+    if (damaged.has(key)) continue
+    const isRight = typeof key === 'string' && (
+      (records !== undefined && storedAs(decodeSession, records, key)?.expiresAt === time) ||
+      (tombstones !== undefined && storedAs(decodeTombstone, tombstones, key)?.until === time))
+    if (!isRight) tell(`The index by expiry has an entry ${placeOf(byExpiry, time, key, nameOf)} where nothing expires then. ${REMEDIES.entry}`)
+  }
+}
+
+/** Between what an entry of an index leads. */
+function placeOf<K extends string | number> (index: Database<string, K> | undefined, from: K, key: string, nameOf: NameOf): string {
+  const isThere = index?.doesExist(from, key) === true
+  return isThere ? `from ${userText(String(from))} to ${nameOf(key)}` : '(damaged)'
+}
+
+type NamedOptions = DatabaseOptions & { name: string }
+
+/** Undefined if there is none yet: nothing was ever written to it. */
+function databaseOf<V, K extends string | number = string> (env: RootDatabase, options: NamedOptions): Database<V, K> | undefined {
+  return env.openDB<V, K>(options) as Database<V, K> | undefined
+}
+
+function * entriesOf<V> (env: RootDatabase, options: NamedOptions): Generator<{ key: string, value: V }> {
+  const database = databaseOf<V>(env, options)
+  for (const { key, value } of database?.getRange() ?? []) yield { key: keyText(key, database?.doesExist(key) === true), value }
+}
+
+/** Without the realm, which is kept behind it. */
+export function userText (user: string): string {
+  return user.replace('\0', ' in the realm ')
+}
