@@ -1,10 +1,7 @@
-import type { Redis } from 'ioredis'
 import { open, type Database, type RootDatabase } from 'lmdb'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { test, type Test } from 'tap'
+import { test } from 'tap'
 import type { Account, AccountStore } from '../plugins/accounts/store.js'
 import { hashPassword } from '../plugins/accounts/password.js'
 import { recordOf, replacementOf } from '../plugins/session/store-contract.js'
@@ -190,4 +187,139 @@ test('LMDB: the note of the formats, with any one byte changed or cut off', asyn
     await storage.close()
   }
   t.ok(refused >= 3 && refused <= 3 * FLIPS.length, `${refused} times another format is told`)
+})
+
+test('Redis: with any one byte of a field changed, a field gone, or another kind of value, the others are as they were', needs('redis-server'), async (t) => {
+  const { url, client: raw } = await startRedis(t)
+  const filled: Filled = { clock: { time: START }, lines: [], storage: null as unknown as Storage }
+  filled.storage = await openRedis(parseRedisUrl(url, 'url'), { now: () => filled.clock.time, maxBytes: 16_384, longestLifeMs: 1e9, handleOf: (key) => `<${key}>` }, logTo(filled.lines) as never)
+  t.teardown(() => filled.storage.close())
+  await fill(filled.storage, await hashPassword('a long password'))
+  const dumps = await Promise.all((await raw.keys('*')).map(async (key) => ({ key, dump: await raw.dumpBuffer(key) as Buffer })))
+
+  const named = {
+    'hatcheck:session:damaged': 'session <damaged>',
+    'hatcheck:session:replaced': null,
+    'hatcheck:account:harry': 'account harry',
+    'hatcheck:attempts:damaged': 'counter of failed logins damaged'
+  }
+  for (const [key, name] of Object.entries(named)) {
+    await t.test(key, async (t) => {
+      const fields = Object.entries(await raw.hgetall(key))
+      const changes: Array<[what: string, change: () => Promise<unknown>]> = [
+        ['text', () => raw.set(key, 'x')],
+        ['list', () => raw.rpush(key, 'x')],
+        ...fields.flatMap(([field, value]) => [...damages(Buffer.from(value))].filter((_, i) => i % 2 === 0).map(([what, bytes]): [string, () => Promise<unknown>] => [`${field}, ${what}`, () => raw.hset(key, field, bytes)]))
+      ]
+      filled.lines.length = 0
+      for (const [what, change] of changes) {
+        await raw.flushall()
+        await Promise.all(dumps.map(({ key, dump }) => raw.restore(key, 0, dump)))
+        if (['text', 'list'].includes(what)) await raw.del(key)
+        await change()
+        const fault = await faultOf(filled).catch((error: unknown) => String((error as Error).stack))
+        // Redis forgets by its own clock.
+        if (fault !== null && fault !== 'the other session has not expired') t.fail(`${what}: ${fault}`)
+      }
+      t.comment(`${changes.length} times`)
+      if (name !== null) t.match(filled.lines.filter((line) => line.startsWith(`the ${name} is damaged: `)), { length: 1 }, 'it is named, once')
+      t.ok(filled.lines.length <= 2, filled.lines.join('\n'))
+    })
+  }
+
+  await t.test('the note of the formats', async (t) => {
+    for (const damage of [() => raw.set('hatcheck:formats', 'x'), () => raw.hset('hatcheck:formats', 'sessions', 'x'), () => raw.hset('hatcheck:formats', 'accounts', '-1')]) {
+      filled.lines.length = 0
+      await raw.del('hatcheck:formats')
+      await damage()
+      const { close } = await openRedis(parseRedisUrl(url, 'url'), { now: () => START, maxBytes: 16_384, longestLifeMs: 1e9 }, logTo(filled.lines) as never)
+      await close()
+      t.strictSame({ ...await raw.hgetall('hatcheck:formats') }, { sessions: '1', accounts: '1', attempts: '1' })
+      t.match(filled.lines, [/^the note of formats \S+ is damaged: it is written anew/])
+    }
+  })
+})
+
+for (const engine of ['LMDB', 'Redis'] as const) {
+  test(`${engine}: a service with a damaged session and account goes on, and its log names both`, engine === 'Redis' ? needs('redis-server') : {}, async (t) => {
+    const folder = t.testdir()
+    const redis = engine === 'Redis' ? await startRedis(t) : null
+    const lines: string[] = []
+    const fastify = await build(t, { sessionStore: redis?.url ?? `lmdb:${folder}` }, { logger: { level: 'warn', stream: { write (line: string) { lines.push(line) } } } })
+    const [harry, sally] = [new Client(fastify), new Client(fastify)]
+    await harry.login('Harry')
+    await sally.login('Sally')
+    const { sessions: [{ handle }] } = (await harry.get('/sessions', { accept: 'application/json' })).json<{ sessions: [{ handle: string }] }>()
+    if (redis !== null) {
+      for (const key of await redis.client.keys('hatcheck:session:*')) if (await redis.client.hget(key, 'user') === 'Harry') await redis.client.hset(key, 'seenAt', 'x')
+      await redis.client.hdel('hatcheck:account:harry', 'passwordHash')
+    } else {
+      const { env, of } = openRaw(folder)
+      t.teardown(() => env.close())
+      const [harrys] = [...of.sessions.getRange()].filter(({ value }) => value.includes('Harry'))
+      // A list of four billion.
+      await of.sessions.put(Buffer.from(harrys?.key as Buffer), Buffer.from('ddffffffff01', 'hex'))
+      const [account] = [...of.accounts.getRange()]
+      await of.accounts.put(Buffer.from(account?.key as Buffer), Buffer.from('{"name":"Sally"'))
+    }
+    for (let times = 0; times < 2; times++) {
+      t.match((await harry.get('/', { accept: 'application/json' })).json(), { user: null })
+      t.equal((await new Client(fastify).login('Harry')).statusCode, 503)
+    }
+    t.match((await sally.get('/', { accept: 'application/json' })).json(), { user: { name: 'Sally' } })
+    t.equal((await new Client(fastify).login('Sally')).statusCode, 303)
+    const told = lines.filter((line) => line.includes('is damaged')).map((line) => JSON.parse(line) as { record: string, name: string, msg: string })
+    t.match(told.map(({ record, name }) => [record, name]).sort(), [['account', 'harry'], ['session', handle]])
+    const { cookieHeader } = harry
+    const [, id = 'missing'] = /=([\w-]{43})\./.exec(cookieHeader) ?? []
+    t.notOk(lines.join('').includes(id), 'no ticket is shown')
+  })
+}
+
+test('an account whose hash no password can be checked by: its user gets 503, others log in', async (t) => {
+  const folder = t.testdir()
+  const fastify = await build(t, { sessionStore: `lmdb:${folder}` })
+  for (const name of ['Harry', 'Sally']) await new Client(fastify).login(name)
+  const { env, of } = openRaw(folder)
+  t.teardown(() => env.close())
+  const [harry] = [...of.accounts.getRange()].map(({ key, value }) => ({ key: Buffer.from(key), value: Buffer.from(value) }))
+  const at = (harry?.value as Buffer).indexOf('$argon2id')
+  for (const [offset, text] of [[1, 'b'], [12, 'x'], [14, 'x'], [40, '!'], [96, '!']] as const) {
+    const damaged = Buffer.from(harry?.value as Buffer)
+    damaged.write(text, at + offset)
+    await of.accounts.put(harry?.key as Buffer, damaged)
+    t.equal((await new Client(fastify).login('Harry')).statusCode, 503, `byte ${offset}`)
+  }
+  t.equal((await new Client(fastify).login('Sally')).statusCode, 303)
+})
+
+test('a process that is killed within a read does not make the files of another one grow', async (t) => {
+  const folder = fastFolder(t)
+  const { sessions, close } = openLmdb(folder, { now: () => START, maxBytes: 65_536 }, logTo([]) as never)
+  t.teardown(close)
+  await sessions.create('one', recordOf())
+  // To open a folder looks for such processes as well.
+  const { env } = openRaw(folder)
+  t.teardown(() => env.close())
+  const script = `
+    import { open } from 'lmdb'
+    const env = open({ path: process.argv[1], maxDbs: 16, noSubdir: false })
+    env.useReadTransaction()
+    env.openDB({ name: 'sessions', encoding: 'binary' }).get('one')
+    console.log('reads')
+    setInterval(() => {}, 1000)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+
+  const grownBy = async (): Promise<number> => {
+    const before = (env.getStats() as { lastPageNumber: number }).lastPageNumber
+    for (let i = 0; i < 50; i++) await sessions.patch('one', { set: { a: JSON.stringify(String(i).repeat(10_000)) }, remove: [], seenAt: START, expiresAt: START + 1 })
+    return (env.getStats() as { lastPageNumber: number }).lastPageNumber - before
+  }
+  await sessions.sweep(5)
+  const grown = await grownBy()
+  t.ok(grown < 60, `${grown} pages`)
+  t.notMatch(env.readerList(), new RegExp(`\\b${child.pid}\\b`))
 })

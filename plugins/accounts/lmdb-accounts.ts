@@ -1,7 +1,8 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { storeUnavailable } from '../session/errors.js'
 import { FORMATS, isKnownFormat } from '../storage/formats.js'
-import { keyText, objectIn } from '../storage/json.js'
+import { objectIn } from '../storage/json.js'
+import { keyText } from '../storage/lmdb-keys.js'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { DamagedAccountError, UnknownFormatError, isAccount, type Account, type AccountLog, type AccountStore } from './store.js'
 
@@ -53,7 +54,7 @@ export class LmdbAccounts implements AccountStore {
     for (const { key, value } of this.#accounts.getRange()) {
       const account = decodeAccount(key, value)
       if (typeof account === 'object') accounts.push(account)
-      else this.#tell(keyText(key, this.#accounts.doesExist(key)), account)
+      else this.#tell(keyText(key, this.#accounts), account)
     }
     return accounts
   }

@@ -1,4 +1,5 @@
 import type { Database, RootDatabase } from 'lmdb'
+import { isPlainKey } from '../storage/lmdb-keys.js'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { isFlatMsgpack } from '../storage/msgpack.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
@@ -169,12 +170,12 @@ export class LmdbStore implements SessionStore {
       do {
         const due = [...this.#keysByExpiry.getRange({ end: now + 1, limit: SWEEP_BATCH, offset: this.#immovable })]
         for (const { key: time, value: key } of due) {
-          if (this.#keysByExpiry.removeSync(time, key)) dropped++
+          if (typeof time === 'number' && isPlainKey(key) && this.#keysByExpiry.removeSync(time, key)) dropped++
           else {
             this.#immovable++
             this.#options.onCorrupt('', 'index by expiry')
           }
-          this.#expire(key, now, expired)
+          if (isPlainKey(key)) this.#expire(key, now, expired)
         }
         if (due.length < SWEEP_BATCH) {
           this.#immovable = 0
@@ -283,8 +284,7 @@ export class LmdbStore implements SessionStore {
   }
 
   /** @param key what an entry of the index by expiry leads to, which has come due */
-  #expire (key: unknown, now: number, expired: StoredSession[]): void {
-    if (typeof key !== 'string') return
+  #expire (key: string, now: number, expired: StoredSession[]): void {
     const record = this.#get(key)
     const later = now + 1
     if (record === null || record.expiresAt < later) this.#drop(key)
@@ -302,7 +302,7 @@ export class LmdbStore implements SessionStore {
     const name = indexName(user)
     // Not getValues: within a write, lmdb then decodes a key that it has not fetched, and throws over what lies there.
     for (const { value: key } of [...this.#keysOfUser.getRange({ start: name, end: `${name}\0` })]) {
-      const record = typeof key === 'string' ? this.#live(key) : null
+      const record = isPlainKey(key) ? this.#live(key) : null
       if (record?.user === user) sessions.push({ key, record })
     }
     return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
@@ -344,7 +344,7 @@ export function decodeSession (value: unknown): SessionRecord | null {
 }
 
 /** Until when a key is remembered, in ms, and where its session continues. */
-interface Tombstone {
+export interface Tombstone {
   until: number
   nextKey: string | null
 }

@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import { decodeAccount } from '../accounts/lmdb-accounts.js'
 import { isPasswordHash } from '../accounts/store.js'
 import { ConfigError } from '../config/resolve.js'
-import { DATABASES, decodeSession, decodeTombstone, indexName, storedAs } from '../session/lmdb-store.js'
+import { DATABASES, decodeSession, decodeTombstone, indexName, storedAs, type Tombstone } from '../session/lmdb-store.js'
+import type { SessionRecord } from '../session/store.js'
 import { decodeCounter } from '../throttle/lmdb-attempts.js'
 import { REMEDIES, type Counts, type Examination, type NameOf, type Tell } from './doctor.js'
 import { assertKnownFormats, notedFormats } from './formats.js'
-import { keyText } from './json.js'
 import { FORMATS_KEY, MOST_DATABASES } from './lmdb.js'
 import { checkLmdbFiles } from './lmdb-check.js'
+import { KEY_DAMAGED, isPlainKey, keyText } from './lmdb-keys.js'
 import { assertOneNamespace, deadReaders } from './lmdb-processes.js'
 
 /** @see examine */
@@ -64,11 +65,13 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
   const byExpiry = databaseOf<string, number>(env, DATABASES.keysByExpiry)
   /** Nobody can tell which entries theirs are. */
   const damaged = new Set<unknown>()
+  const sessionAt = (key: string): SessionRecord | null => records === undefined ? null : storedAs(decodeSession, records, key) ?? null
+  const tombstoneAt = (key: string): Tombstone | null => tombstones === undefined ? null : storedAs(decodeTombstone, tombstones, key) ?? null
 
   for (const key of records?.getKeys() ?? []) {
     counts.sessions++
-    const name = records?.doesExist(key) === true ? nameOf(key) : keyText(key, false)
-    const record = storedAs(decodeSession, records as Database<unknown, string>, key) ?? null
+    const record = isPlainKey(key) ? sessionAt(key) : null
+    const name = nameAt(records, key, nameOf)
     if (record === null) {
       damaged.add(key)
       tell(`The session ${name} is damaged. ${REMEDIES.session}`)
@@ -80,8 +83,8 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
   }
   for (const key of tombstones?.getKeys() ?? []) {
     counts.tombstones++
-    const name = tombstones?.doesExist(key) === true ? nameOf(key) : keyText(key, false)
-    const tombstone = storedAs(decodeTombstone, tombstones as Database<unknown, string>, key) ?? null
+    const tombstone = isPlainKey(key) ? tombstoneAt(key) : null
+    const name = nameAt(tombstones, key, nameOf)
     if (tombstone === null) {
       damaged.add(key)
       tell(`The tombstone ${name} is damaged. ${REMEDIES.tombstone}`)
@@ -90,24 +93,21 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
     }
   }
   for (const { key: user, value: key } of byUser?.getRange() ?? []) {
-    if (damaged.has(key)) continue
-    const record = typeof key === 'string' && records !== undefined ? storedAs(decodeSession, records, key) : null
-    if (record?.user != null && indexName(record.user) === user) continue
-    tell(`The index by user has an entry ${placeOf(byUser, user, key, nameOf)} that is no session of that user. ${REMEDIES.entry}`)
+    const owner = isPlainKey(key) ? sessionAt(key)?.user ?? null : null
+    if (damaged.has(key) || (owner !== null && indexName(owner) === user)) continue
+    const place = isPlainKey(user) && isPlainKey(key) && byUser?.doesExist(user, key) === true ? `leads from ${userText(user)} to ${nameOf(key)}, which is no session of that user` : 'is damaged'
+    tell(`An entry of the index by user ${place}. ${REMEDIES.entry}`)
   }
   for (const { key: time, value: key } of byExpiry?.getRange() ?? []) {
-    if (damaged.has(key)) continue
-    const isRight = typeof key === 'string' && (
-      (records !== undefined && storedAs(decodeSession, records, key)?.expiresAt === time) ||
-      (tombstones !== undefined && storedAs(decodeTombstone, tombstones, key)?.until === time))
-    if (!isRight) tell(`The index by expiry has an entry ${placeOf(byExpiry, time, key, nameOf)} where nothing expires then. ${REMEDIES.entry}`)
+    const isRight = isPlainKey(key) && (sessionAt(key)?.expiresAt === time || tombstoneAt(key)?.until === time)
+    if (damaged.has(key) || isRight) continue
+    const place = typeof time === 'number' && isPlainKey(key) && byExpiry?.doesExist(time, key) === true ? `leads to ${nameOf(key)}, where nothing expires then` : 'is damaged'
+    tell(`An entry of the index by expiry ${place}. ${REMEDIES.entry}`)
   }
 }
 
-/** Between what an entry of an index leads. */
-function placeOf<K extends string | number> (index: Database<string, K> | undefined, from: K, key: string, nameOf: NameOf): string {
-  const isThere = index?.doesExist(from, key) === true
-  return isThere ? `from ${userText(String(from))} to ${nameOf(key)}` : '(damaged)'
+function nameAt (database: Database<unknown, string> | undefined, key: string, nameOf: NameOf): string {
+  return database !== undefined && keyText(key, database) === key ? nameOf(key) : KEY_DAMAGED
 }
 
 type NamedOptions = DatabaseOptions & { name: string }
@@ -119,7 +119,7 @@ function databaseOf<V, K extends string | number = string> (env: RootDatabase, o
 
 function * entriesOf<V> (env: RootDatabase, options: NamedOptions): Generator<{ key: string, value: V }> {
   const database = databaseOf<V>(env, options)
-  for (const { key, value } of database?.getRange() ?? []) yield { key: keyText(key, database?.doesExist(key) === true), value }
+  for (const { key, value } of database?.getRange() ?? []) yield { key: keyText(key, database as Database<unknown, string>), value }
 }
 
 /** Without the realm, which is kept behind it. */

@@ -7,13 +7,3 @@ export function objectIn (bytes: Uint8Array): Record<string, unknown> | null {
     return null
   }
 }
-
-/**
- * What people may be told of a key. Lmdb decodes one that is damaged to something else, up to what lies behind it in memory,
- * such as a password hash; then nothing is found under it.
- *
- * @param isThere whether something is.
- */
-export function keyText (key: unknown, isThere: boolean): string {
-  return isThere && typeof key === 'string' ? key : '(key damaged)'
-}

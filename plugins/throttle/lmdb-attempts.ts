@@ -1,7 +1,8 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { storeUnavailable } from '../session/errors.js'
 import { FORMATS, isKnownFormat } from '../storage/formats.js'
-import { keyText, objectIn } from '../storage/json.js'
+import { objectIn } from '../storage/json.js'
+import { isPlainKey, keyText } from '../storage/lmdb-keys.js'
 import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { counted, uncounted, waitOf, type Counter, type Policy } from './policy.js'
 import { isCounter, type AttemptStore } from './store.js'
@@ -59,7 +60,7 @@ export class LmdbAttempts implements AttemptStore {
 
   async sweep (now: number): Promise<boolean> {
     const slice = this.#read(() => [...this.#stored.getRange({ start: this.#sweepFrom, limit: SWEEP_SLICE })])
-    const useless = slice.filter(({ key, value }) => this.#isUseless(key, value, now))
+    const useless = slice.filter(({ key, value }) => this.#isUseless(key, value, now) && isPlainKey(key))
     if (useless.length > 0) {
       await this.#write(() => {
         for (const { key } of useless) {
@@ -68,10 +69,9 @@ export class LmdbAttempts implements AttemptStore {
         }
       })
     }
-    const last: unknown = slice.length < SWEEP_SLICE ? undefined : slice.at(-1)?.key
-    // A damaged key may be no text; it comes after all that are.
-    this.#sweepFrom = typeof last === 'string' ? `${last}\0` : ''
-    return typeof last === 'string'
+    const last = slice.length < SWEEP_SLICE ? undefined : slice.findLast(({ key }) => isPlainKey(key))
+    this.#sweepFrom = last === undefined ? '' : `${last.key}\0`
+    return last !== undefined
   }
 
   #get (key: string): Counter | null {
@@ -84,7 +84,7 @@ export class LmdbAttempts implements AttemptStore {
 
   #isUseless (key: string, stored: Buffer, now: number): boolean {
     const counter = decodeCounter(stored)
-    if (counter === 'damaged') this.#onCorrupt(keyText(key, this.#stored.doesExist(key)))
+    if (counter === 'damaged') this.#onCorrupt(keyText(key, this.#stored))
     return counter === 'damaged' || (counter !== 'of an unknown format' && counter.expiresAt <= now)
   }
 
