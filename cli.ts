@@ -57,9 +57,9 @@ Environment (also from a file .env in this folder)
   LOG_LEVEL                    fatal, error, warn, info, debug, trace   info
   The README lists the others.
 
-The user, sessions, backup and doctor commands work on the same DATA_DIR and SESSION_STORE as the service, also while it runs.
-They name the store on standard error. Only "user add" makes a store where there is none. A record that is damaged is
-named and passed over, and the exit code is 1 then.
+The user, sessions, backup and doctor commands work on the same DATA_DIR and SESSION_STORE as the service, also while it
+runs. They name the store on standard error. Only "user add" makes a store where there is none. A damaged record is named
+and passed over, and the exit code is then 1.
 Handles are those on its pages and in its log, so "list" and "revoke" need the same SECRET_KEY.
 Sessions are those of one realm: a service with a REALM or SESSION_COOKIE_NAME needs the same one here.
 
@@ -99,10 +99,10 @@ async function main (args: string[]): Promise<number | undefined> {
     options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } }
   })
   const [command = 'serve', ...rest] = positionals
+  // The reader of the output may want no more of it, as `head` does. What was to be changed is changed already.
+  if (command !== 'serve' || values.help === true || values.version === true) process.stdout.on('error', () => { process.exit() })
   if (values.help === true || command === 'help') return print(HELP)
   if (values.version === true) return print(`${version()}\n`)
-  // Whoever reads the output wants no more of it, as `head` does. Then all that was to be changed is changed already.
-  if (command !== 'serve') process.stdout.on('error', () => { process.exit() })
   switch (command) {
     case 'serve': {
       expectEnd(rest)

@@ -66,7 +66,7 @@ test('a backup says what it cannot do, and leaves what is there as it is', async
     hatcheckCli(folder, ['backup'], { env }), backup(), backup({ SESSION_STORE: `redis://127.0.0.1:${await freePort()}` })
   ])
   t.same(noFolder, { code: 1, stdout: '', stderr: 'hatcheck: "backup" needs a folder\nTry "hatcheck --help".\n' })
-  t.same(nothing, { code: 1, stdout: '', stderr: `hatcheck: ${join(folder, 'data/lmdb')} has nothing to back up: check DATA_DIR and SESSION_STORE.\n` })
+  t.same(nothing, { code: 1, stdout: '', stderr: `hatcheck: There is no store in ${join(folder, 'data/lmdb')}: check DATA_DIR and SESSION_STORE.\n` })
   t.same(redis, { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is Redis, which has backups of its own; "backup" is for LMDB.\n' })
   t.strictSame(readdirSync(folder), [], 'nothing was made where there was nothing')
 

@@ -1,9 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { open, type Database } from 'lmdb'
+import { spawnSync } from 'node:child_process'
+import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { needs, testKey } from './helper.js'
 import { startRedis } from './redis.js'
-import { hatcheckCli, hatcheckInTerminal, startService, type Ended } from './service.js'
+import { compiled, hatcheckCli, hatcheckInTerminal, startService, type Ended } from './service.js'
 
 const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
 const HINT = 'Try "hatcheck --help".\n'
@@ -13,7 +15,7 @@ test('--help tells every command, --version the version', async (t) => {
   const helps = await Promise.all([['--help'], ['-h'], ['help'], ['user', 'add', '--help']].map((args) => hatcheckCli(folder, args)))
   for (const help of helps) {
     t.match(help, { code: 0, stderr: '' })
-    for (const text of ['hatcheck secret', 'hatcheck user add NAME', 'hatcheck user passwd NAME', 'hatcheck user disable NAME', 'hatcheck user enable NAME', 'hatcheck user list', 'hatcheck sessions list [NAME]', 'hatcheck sessions revoke NAME HANDLE', 'hatcheck sessions revoke-all [NAME]', 'hatcheck backup FOLDER', 'SECRET_KEY', 'DATA_DIR', 'SIGNUP']) {
+    for (const text of ['hatcheck secret', 'hatcheck user add NAME', 'hatcheck user passwd NAME', 'hatcheck user disable NAME', 'hatcheck user enable NAME', 'hatcheck user list', 'hatcheck sessions list [NAME]', 'hatcheck sessions revoke NAME HANDLE', 'hatcheck sessions revoke-all [NAME]', 'hatcheck backup FOLDER', 'hatcheck doctor', 'SECRET_KEY', 'DATA_DIR', 'SIGNUP']) {
       t.match(help.stdout, text)
     }
     t.notOk(help.stdout.split('\n').some((line) => line.length > 120), 'it fits a terminal')
@@ -55,6 +57,7 @@ test('a command line that means nothing is answered with what is wrong and where
     [['sessions', 'list', 'Sally', 'Miller'], '"Miller" is one word too many'],
     [['secret', 'please'], '"please" is one word too many'],
     [['serve', 'now'], '"now" is one word too many'],
+    [['doctor', 'data'], '"data" is one word too many'],
     [['--port', '80'], /^Unknown option '--port'/],
     [['user', 'add', '--password', 'hunter2'], /^Unknown option '--password'/]
   ]
@@ -77,7 +80,6 @@ test('user add, passwd, disable, enable and list', async (t) => {
   const user = (action: string, name?: string, input?: string): Promise<Ended> =>
     hatcheckCli(folder, ['user', action, ...name === undefined ? [] : [name]], { env: closed, ...input !== undefined && { input } })
 
-  t.same(await user('list'), { code: 0, stdout: '', stderr: '' })
   t.same(await user('add', 'Sally', 'a long password of Sally\n'), { code: 0, stdout: 'Sally can log in now.\n', stderr: '' })
   t.same(await user('add', 'Sally', 'a long password of Sally\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is an account Sally already.\n' })
   t.same(await user('add', 'SALLY', 'another long password\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is an account SALLY already.\n' })
@@ -188,6 +190,7 @@ test('the same with Redis', needs('redis-server'), async (t) => {
 
 test('the command line makes no key: with another one the handles would be others', async (t) => {
   const folder = t.testdir()
+  await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
   for (const args of [['list'], ['revoke', 'Harry', 'x']]) {
     const { code, stderr } = await hatcheckCli(folder, ['sessions', ...args], { env: { SIGNUP: 'open' } })
     t.equal(code, 1)
@@ -211,6 +214,148 @@ test('at a terminal the password is asked for twice and not shown', needs('scrip
 
   const { url } = await startService(t, folder, closed)
   t.equal(await login(url, 'Sally', 'a long password of Sally'), 303)
+})
+
+test('a command names the store it works on, and makes none but for a new account', async (t) => {
+  const folder = t.testdir()
+  const run = (...args: string[]): Promise<Ended> => hatcheckCli(folder, args, { env: closed, input: 'a long password of Sally\n' })
+  const missing = { code: 1, stdout: '', stderr: `hatcheck: There is no store in ${join(folder, 'data/lmdb')}: check DATA_DIR and SESSION_STORE.\n` }
+  for (const args of [['user', 'list'], ['user', 'passwd', 'Sally'], ['user', 'disable', 'Sally'], ['user', 'enable', 'Sally'], ['sessions', 'list'], ['sessions', 'revoke', 'Sally', 'x'], ['sessions', 'revoke-all'], ['backup', 'safe'], ['doctor']]) {
+    t.same(await run(...args), missing, args.join(' '))
+  }
+  t.strictSame(readdirSync(folder), [], 'nothing was made')
+  t.equal((await run('user', 'add', 'Sally')).code, 0)
+  const { stderr } = spawnSync(process.execPath, [compiled('cli'), 'user', 'list'], { cwd: folder, env: closed, encoding: 'utf8' })
+  t.equal(stderr, `hatcheck: lmdb:${join(folder, 'data/lmdb')}\n`)
+})
+
+test('a reader that wants no more of a list is no error', async (t) => {
+  const folder = t.testdir()
+  await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
+  for (const args of ['user list', '--help']) {
+    const { stdout, stderr } = spawnSync('sh', ['-c', `(sleep 0.3; "${process.execPath}" "${compiled('cli')}" ${args}; echo "exit $?" >&2) | true`], { cwd: folder, env: { ...closed, PATH: process.env['PATH'] }, encoding: 'utf8' })
+    t.equal(stdout, '')
+    t.match(stderr, /(^|\n)exit 0\n$/)
+    t.notMatch(stderr, /EPIPE|^\s+at /m)
+  }
+})
+
+/** Changes what is stored behind the back of hatcheck. */
+async function meddle (folder: string, name: string, change: (database: Database<Buffer, string>) => unknown, isIndex = false): Promise<void> {
+  const env = open({ path: join(folder, 'data/lmdb'), maxDbs: 16, noSubdir: false })
+  const database = env.openDB<Buffer, string>({ name, encoding: isIndex ? 'ordered-binary' : 'binary', dupSort: isIndex })
+  await env.transaction(() => change(database))
+  await env.close()
+}
+
+test('an account that is damaged is named and passed over, the exit code tells, and it can be made anew', async (t) => {
+  const folder = t.testdir()
+  const run = (args: string[], name = 'Harry'): Promise<Ended> => hatcheckCli(folder, args, { env: closed, input: `a long password of ${name}\n` })
+  for (const name of ['Harry', 'Sally']) await run(['user', 'add', name], name)
+  await meddle(folder, 'accounts', (accounts) => { accounts.putSync('harry', Buffer.from('{"name":"Har')) })
+  const stderr = 'hatcheck: the account harry is damaged: it cannot log in. "hatcheck user add" makes it anew, with the name as the account had it.\n'
+  t.match(await run(['user', 'list']), { code: 1, stdout: /^Sally\t[^\n]+\n$/, stderr })
+  t.same(await run(['backup', 'safe']), { code: 1, stdout: '1 account backed up.\n', stderr })
+  t.match(await run(['user', 'disable', 'Harry']), { code: 1, stdout: '', stderr: new RegExp(`^${stderr}`) })
+  t.same(await run(['doctor']), { code: 1, stdout: 'The account harry is damaged. It cannot log in. "hatcheck user add" with its name makes it anew; its key is "harry".\n', stderr: '' })
+  t.match(await run(['user', 'add', 'Harry']), { stdout: 'Harry can log in now.\n' })
+  t.match(await run(['doctor']), { code: 0, stdout: /is sound \(accounts: 2, sessions: 0, tombstones: 0, counters of failed logins: 0\)\.\n$/ })
+})
+
+test('doctor finds what is wrong with a data folder while the service runs, one line each, and changes nothing', async (t) => {
+  const folder = t.testdir()
+  const env = { SIGNUP: 'open' }
+  const doctor = (): Promise<Ended> => hatcheckCli(folder, ['doctor'], { env })
+  const { url } = await startService(t, folder, env)
+  const harry = await cookieOf(url, 'Harry')
+  const [{ handle = '' } = {}] = await listed(url, harry)
+  await cookieOf(url, 'Sally')
+  await login(url, 'Sally', 'not the password')
+  const sound = { code: 0, stdout: `lmdb:${join(folder, 'data/lmdb')} is sound (accounts: 2, sessions: 2, tombstones: 0, counters of failed logins: 3).\n`, stderr: '' }
+  t.match((await doctor()), { ...sound, stdout: /is sound \(accounts: 2, sessions: 2, / })
+
+  const findings: Array<[finding: RegExp, name: string, change: (database: Database<any, string>, keys: string[]) => unknown, isIndex?: boolean]> = [
+    [new RegExp(`^The session ${handle} is damaged\\. It counts as absent`), 'sessions', (sessions) => {
+      for (const { key, value } of sessions.getRange()) if (value.includes('Harry')) sessions.putSync(key, Buffer.from('ddffffffff', 'hex'))
+    }],
+    [/^The session \S+ of Sally is not in the index by user\. A logout everywhere does not reach it/, 'sessions by user', (index) => {
+      for (const { key, value } of index.getRange()) if (key === 'Sally') index.removeSync(key, value)
+    }, true],
+    [/^An entry of the index by user leads from Nobody to \S+, which is no session of that user\. It is passed over\.$/, 'sessions by user', (index) => index.putSync('Nobody', 'x'), true],
+    [/^An entry of the index by expiry leads to \S+, where nothing expires then\. It is passed over\.$/, 'sessions by expiry', (index) => index.putSync(5 as unknown as string, 'x'), true],
+    [/^The tombstone \S+ is damaged\. Its session stays ended/, 'session tombstones', (tombstones) => tombstones.putSync('ended', Buffer.from('c1', 'hex'))],
+    [/^The counter of failed logins address:x is damaged\. It counts as none/, 'attempts', (attempts) => attempts.putSync('address:x', Buffer.from('{"level":1e99}'))],
+    [/^The password hash of Sally is damaged\. Nobody can log in with it\. Run "hatcheck user passwd Sally"\.$/, 'accounts', (accounts) => accounts.putSync('sally', Buffer.from((accounts.get('sally') as Buffer).toString().replace('$argon2id', '$argon2xx')))]
+  ]
+  const expected: RegExp[] = []
+  for (const [finding, name, change, isIndex] of findings) {
+    await meddle(folder, name, change as (database: Database<Buffer, string>) => unknown, isIndex)
+    expected.push(finding)
+    const before = readFileSync(join(folder, 'data/lmdb/data.mdb'))
+    const { code, stdout, stderr } = await doctor()
+    const lines = stdout.trimEnd().split('\n')
+    t.same({ code, stderr }, { code: 1, stderr: '' })
+    t.equal(lines.length, expected.length, stdout)
+    for (const pattern of expected) t.ok(lines.some((line) => pattern.test(line)), String(pattern))
+    t.ok(before.equals(readFileSync(join(folder, 'data/lmdb/data.mdb'))), 'nothing was written')
+  }
+})
+
+test('doctor on a folder that LMDB could not read, or that others can write', async (t) => {
+  const folder = t.testdir()
+  const doctor = (): Promise<Ended> => hatcheckCli(folder, ['doctor'], { env: { SIGNUP: 'open' } })
+  await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
+  const [data, key] = [join(folder, 'data/lmdb/data.mdb'), join(folder, 'data/secret.key')]
+  writeFileSync(key, 'x', { mode: 0o600 })
+  t.equal((await doctor()).code, 0)
+  chmodSync(join(folder, 'data'), 0o777)
+  chmodSync(key, 0o660)
+  const rights = `${join(folder, 'data')} can be written by every user of this machine, who can so log in as anybody. Run "chmod go-w ${join(folder, 'data')}".
+${key} can be written by the group of its owner, who can so log in as anybody. Run "chmod go-w ${key}".
+`
+  t.same(await doctor(), { code: 1, stdout: rights, stderr: '' })
+  t.same((await hatcheckCli(folder, ['user', 'list'], { env: { SIGNUP: 'open' } })).stderr, rights.replace(/^/gm, 'hatcheck: ').slice(0, -'hatcheck: '.length), 'any command says so')
+  writeFileSync(key, testKey)
+  const { output } = await startService(t, folder)
+  for (const line of rights.trimEnd().split('\n')) t.match(output(), JSON.stringify(line).slice(1, -1), 'and the service')
+  chmodSync(join(folder, 'data'), 0o700)
+  chmodSync(key, 0o600)
+
+  const sound = readFileSync(data)
+  cpSync(join(folder, 'data'), join(folder, 'copy'), { recursive: true })
+  const copy = join(folder, 'copy/lmdb/data.mdb')
+  let found = 0
+  for (let at = 2 * 4_096; at < sound.length; at += 4_096) {
+    const damaged = Buffer.from(sound)
+    damaged.fill(0xff, at, at + 64)
+    writeFileSync(copy, damaged)
+    const { code, stdout } = await hatcheckCli(folder, ['doctor'], { env: { DATA_DIR: 'copy', SIGNUP: 'open' } })
+    t.ok(code === 0 || (code === 1 && stdout.startsWith(copy)), `page ${at / 4_096}: ${code} ${stdout}`)
+    if (code === 1) found++
+  }
+  t.ok(found > 1)
+})
+
+test('doctor on Redis and on memory', needs('redis-server'), async (t) => {
+  const folder = t.testdir()
+  const { url: store, client } = await startRedis(t)
+  const env = { SIGNUP: 'open', SECRET_KEY: testKey, SESSION_STORE: store }
+  const doctor = (): Promise<Ended> => hatcheckCli(folder, ['doctor'], { env })
+  const { url } = await startService(t, folder, env)
+  const harry = await cookieOf(url, 'Harry')
+  const [{ handle = '' } = {}] = await listed(url, harry)
+  t.match(await doctor(), { code: 0, stdout: new RegExp(`^${store} is sound \\(accounts: 1, sessions: 1, `) })
+  const [session = ''] = await client.keys('hatcheck:session:*')
+  await client.del('hatcheck:user:Harry')
+  t.match(await doctor(), { code: 1, stdout: new RegExp(`^The session ${handle} of Harry is not in the index by user\\. [^\n]+\n$`) })
+  await client.hset(session, 'seenAt', 'x')
+  await client.hset('hatcheck:account:harry', 'passwordHash', 'x')
+  await client.set('hatcheck:attempts:x', 'x')
+  await client.set('hatcheck:user:Sally', 'x')
+  const { code, stdout } = await doctor()
+  t.equal(code, 1)
+  t.match(stdout.trimEnd().split('\n').sort(), [/^The counter of failed logins x is damaged\./, /^The index by user of Sally is damaged: /, /^The password hash of Harry is damaged\./, new RegExp(`^The session ${handle} is damaged\\.`)])
+  t.match(await hatcheckCli(folder, ['doctor'], { env: { ...env, SESSION_STORE: 'memory:' } }), { code: 1, stderr: 'hatcheck: SESSION_STORE is memory:, where only the running service has its records.\n' })
 })
 
 /** The lines of a list, field by field. */

