@@ -58,8 +58,8 @@ Environment (also from a file .env in this folder)
   The README lists the others.
 
 The user, sessions, backup and doctor commands work on the same DATA_DIR and SESSION_STORE as the service, also while it
-runs. They name the store on standard error. Only "user add" makes a store where there is none. A damaged record is named
-and passed over, and the exit code is then 1.
+runs. They name the store on standard error. Only "user add" makes a store where there is none.
+A damaged record is named and passed over, and the exit code is then 1.
 Handles are those on its pages and in its log, so "list" and "revoke" need the same SECRET_KEY.
 Sessions are those of one realm: a service with a REALM or SESSION_COOKIE_NAME needs the same one here.
 
