@@ -170,12 +170,12 @@ export class LmdbStore implements SessionStore {
       do {
         const due = [...this.#keysByExpiry.getRange({ end: now + 1, limit: SWEEP_BATCH, offset: this.#immovable })]
         for (const { key: time, value: key } of due) {
-          if (typeof time === 'number' && isPlainKey(key) && this.#keysByExpiry.removeSync(time, key)) dropped++
+          if (typeof time === 'number' && isStoreKey(key) && this.#keysByExpiry.removeSync(time, key)) dropped++
           else {
             this.#immovable++
             this.#options.onCorrupt('', 'index by expiry')
           }
-          if (isPlainKey(key)) this.#expire(key, now, expired)
+          if (isStoreKey(key)) this.#expire(key, now, expired)
         }
         if (due.length < SWEEP_BATCH) {
           this.#immovable = 0
@@ -302,7 +302,7 @@ export class LmdbStore implements SessionStore {
     const name = indexName(user)
     // Not getValues: within a write, lmdb then decodes a key that it has not fetched, and throws over what lies there.
     for (const { value: key } of [...this.#keysOfUser.getRange({ start: name, end: `${name}\0` })]) {
-      const record = isPlainKey(key) ? this.#live(key) : null
+      const record = isStoreKey(key) ? this.#live(key) : null
       if (record?.user === user) sessions.push({ key, record })
     }
     return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
@@ -352,6 +352,11 @@ export interface Tombstone {
 export function decodeTombstone (value: unknown): Tombstone | null {
   const [until, nextKey = null] = [value].flat() as unknown[]
   return Number.isFinite(until) && (nextKey === null || typeof nextKey === 'string') ? { until: until as number, nextKey } : null
+}
+
+/** Store keys are plain ASCII; an entry that is damaged may be decoded to anything. */
+function isStoreKey (key: unknown): key is string {
+  return isPlainKey(key) && /^[ -~]+$/.test(key)
 }
 
 /** LMDB limits the length of a key; a name may be longer than that. */
