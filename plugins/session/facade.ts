@@ -170,7 +170,8 @@ const traps: ProxyHandler<Session> = {
     const member = members.get(key)
     if (member !== undefined) return member(session)
     const value = session.get(key)
-    return value === undefined && !session.has(key) ? (Object.prototype as Record<string, unknown>)[key] : value
+    // No value has the name of one of these.
+    return value === undefined ? (Object.prototype as Record<string, unknown>)[key] : value
   },
   set (session, key, value) {
     if (key === 'permanent') session.setPermanent(flagOf(value))

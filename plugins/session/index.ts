@@ -8,7 +8,7 @@ import { openKeyring } from './keyring.js'
 import type { Stored } from './plan.js'
 import { ticketReader } from './presented.js'
 import { idsOfFastifySession } from './real-session.js'
-import { describeCookie, exposePrivate, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
+import { describeCookie, exposeIfHijacked, exposePrivate, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
 import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
 import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
@@ -119,7 +119,7 @@ export default fp(async function session (fastify) {
     // A hook of the host that ran before this one may have asked for it.
     const session = holder[kSession]
     session?.attach(reply)
-    if (isAsked(holder)) markPrivate(reply)
+    if (isAsked(holder)) exposeIfHijacked(reply)
     if (store.sync) {
       done()
       return
@@ -152,7 +152,7 @@ export default fp(async function session (fastify) {
       done(null, payload)
       return
     }
-    session.isSuccess = reply.statusCode < 400
+    if (session.hasCalls) session.isSuccess = reply.statusCode < 400
     let committing
     try {
       if (isFirst) committing = session.commit()
@@ -221,8 +221,11 @@ export default fp(async function session (fastify) {
   function facadeOf (request: FastifyRequest): SessionObject {
     const session = sessionFor(request)
     session.assertReadable()
-    session.isHidden = !session.wasRead && isTooLate(request)
-    return session.isHidden ? session.facade : sessionOf(request).facade
+    if (!session.wasRead) {
+      session.isHidden = isTooLate(request)
+      if (!session.isHidden) sessionOf(request)
+    }
+    return session.facade
   }
 
   function loggedIn (request: FastifyRequest): User | null {
@@ -239,8 +242,8 @@ export default fp(async function session (fastify) {
     const { [kCommitted]: isCommitted, [kReply]: reply } = request as Holder
     if (reply === undefined) return
     if (isTooLate(request)) throw new SessionCommittedError()
-    markPrivate(reply)
-    if (isCommitted !== undefined) exposePrivate(reply)
+    if (isCommitted === undefined) exposeIfHijacked(reply)
+    else exposePrivate(reply)
   }
 
   function isTooLate ({ [kCommitted]: isCommitted, [kReply]: reply }: Holder): boolean {
