@@ -109,7 +109,7 @@ export class LmdbStore implements SessionStore {
 
   successor (key: string): string | null {
     const tombstone = this.#read('read', () => this.#tombstones.get(key))
-    return Array.isArray(tombstone) ? tombstone[1] : null
+    return Array.isArray(tombstone) && tombstone[0] > this.#options.now() ? tombstone[1] : null
   }
 
   async replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {

@@ -85,7 +85,8 @@ export class MemoryStore implements SessionStore {
   }
 
   successor (key: string): string | null {
-    return this.#tombstones.get(key)?.nextKey ?? null
+    const tombstone = this.#tombstones.get(key)
+    return tombstone !== undefined && tombstone.until > this.#options.now() ? tombstone.nextKey : null
   }
 
   replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Replaced {

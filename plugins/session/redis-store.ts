@@ -124,7 +124,8 @@ export class RedisStore implements SessionStore {
 
   async successor (key: string): Promise<string | null> {
     const name = redisKey(key)
-    return await this.#call('read', () => this.#client.hget(name, 'nextKey'))
+    const [nextKey = null, endedAt] = await this.#call('read', () => this.#client.hmget(name, 'nextKey', 'endedAt'))
+    return Number(endedAt) + TOMBSTONE_MS > this.#options.now() ? nextKey : null
   }
 
   /** In a cluster the two keys may lie on two nodes, and no script reaches both. */
