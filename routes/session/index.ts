@@ -22,6 +22,7 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
   const bodyLimit = BODY_PER_STORED_BYTE * config.sessionMaxBytes
   // A form has no types: "1" would come back as text.
   fastify.removeContentTypeParser('application/x-www-form-urlencoded')
+  refuseLostDigits(fastify)
 
   fastify.get('/session', { schema: schemas.all }, async (request) => {
     const session = sessionOf(request)
@@ -63,6 +64,28 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     if (error.code === 'HATCHECK_SESSION_KEY' || error.code === 'HATCHECK_SESSION_VALUE') error.statusCode = 400
     handleError(error, request, reply)
   }
+}
+
+/** Strings, so that digits in them are passed over, and numbers. */
+const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/gs
+const INTEGER = /^-?\d+$/
+
+/** Other languages have integers that are exact beyond 2^53. Here they would come back with other digits. @throws SessionValueError for a PUT */
+function refuseLostDigits (fastify: FastifyInstance): void {
+  const parse = fastify.getDefaultJsonParser('error', 'error')
+  fastify.removeContentTypeParser('application/json')
+  fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    parse(request, body, (error, value) => {
+      const losesDigits = error === null && request.method === 'PUT' && hasUnsafeInteger(body)
+      done(losesDigits ? new SessionValueError('the body', 'or has an integer beyond 2^53 - 1, which would lose digits (send it as text)') : error, value)
+    })
+  })
+}
+
+/** @param json that is well-formed */
+function hasUnsafeInteger (json: string): boolean {
+  for (const [token] of json.matchAll(STRING_OR_NUMBER)) if (INTEGER.test(token) && !Number.isSafeInteger(Number(token))) return true
+  return false
 }
 
 async function keepIdentity (request: FastifyRequest): Promise<void> {
