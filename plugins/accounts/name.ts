@@ -8,7 +8,7 @@ const LONGEST = 64
  * In UTF-16 units, as the name is sent. NFC writes at most four of them as one, and its cost grows with the square of the
  * combining marks in a row: a longer text is refused before it is normalized.
  */
-const LONGEST_SENT = 4 * LONGEST
+export const LONGEST_SENT = 4 * LONGEST
 
 /** Emoji as people send them: the only place where what is invisible has a meaning that everyone sees. */
 // eslint-disable-next-line prefer-regex-literals -- the compiler takes a literal with this flag for es2024 alone, which Node 20 has in part
