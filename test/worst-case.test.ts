@@ -32,6 +32,7 @@ test('the worst value of every input costs a bounded amount of work', async (t) 
   await new Client(fastify).login(OWNER.name, OWNER.password)
   const work = countWork(t, fastify)
   let turn = 0
+  const counted = new Set<string>()
   const clients = new Map<unknown, Client>()
   for (const input of inputs) {
     // Several inputs have the same before them.
@@ -44,11 +45,13 @@ test('the worst value of every input costs a bounded amount of work', async (t) 
     }
     for (const [what, value] of input.worst) {
       const done = await work(() => ask(client, input.ask(value, turn++)))
+      for (const [kind, amount] of Object.entries(done)) if (amount > 0) counted.add(kind)
       const tooMuch = Object.entries(MOST).filter(([kind, most]) => done[kind as keyof Work] > most)
       if (tooMuch.length > 0) t.fail(`${input.name}: ${what}`, { done })
     }
     t.pass(input.name)
   }
+  t.strictSame([...counted].sort(), Object.keys(MOST).sort(), 'work of every kind is counted')
 })
 
 test('every input of every route is among them', async (t) => {
