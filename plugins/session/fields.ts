@@ -50,14 +50,14 @@ function pad (number: number, length: number): string {
  * @throws SessionValueError naming the place where JSON would lose something.
  */
 export function toJson (key: string, value: unknown): string {
-  const depths = new WeakMap<object, number>()
   try {
     if (isJson(value)) return JSON.stringify(value)
+    const depths = new WeakMap<object, number>()
     return JSON.stringify(value, function (this: any, name, inner: unknown) {
       const isElement = name === '' || Array.isArray(this)
       // What `toJSON` has made of a value is not what was given.
       const given = this[name]
-      const flaw = flawOf(given, isElement) ?? (Object.is(inner, given) ? null : flawOf(inner, isElement)) ?? (isTooDeep(this, inner) ? TOO_DEEP : null)
+      const flaw = flawOf(given, isElement) ?? (Object.is(inner, given) ? null : flawOf(inner, isElement)) ?? (isTooDeep(depths, this, inner) ? TOO_DEEP : null)
       if (flaw !== null) throw new SessionValueError(name === '' ? `"${key}"` : `"${name}" in "${key}"`, flaw)
       return inner
     })
@@ -65,13 +65,14 @@ export function toJson (key: string, value: unknown): string {
     if (error instanceof SessionValueError) throw error
     throw new SessionValueError(`"${key}"`, error instanceof RangeError ? TOO_DEEP : 'circular, or its toJSON fails')
   }
+}
 
-  function isTooDeep (holder: object, inner: unknown): boolean {
-    if (typeof inner !== 'object' || inner === null) return false
-    const depth = (depths.get(holder) ?? 0) + 1
-    depths.set(inner, depth)
-    return depth > DEEPEST
-  }
+/** @param depths of the objects that were looked at before */
+function isTooDeep (depths: WeakMap<object, number>, holder: object, inner: unknown): boolean {
+  if (typeof inner !== 'object' || inner === null) return false
+  const depth = (depths.get(holder) ?? 0) + 1
+  depths.set(inner, depth)
+  return depth > DEEPEST
 }
 
 /** @throws SessionValueError as {@link toJson} does, without the text. */

@@ -1,5 +1,6 @@
 import { Agent } from 'node:http'
 import { test, type Test } from 'tap'
+import { testKey } from '../helper.js'
 import { startService, type Service } from '../service.js'
 import { filled, inForm, type Asked } from './inputs.js'
 import { endures, many, post, send } from './under-attack.js'
@@ -42,7 +43,7 @@ test('a new password of a user that takes long to normalize or to judge keeps no
 })
 
 function start (t: Test): Promise<Service> {
-  return startService(t, t.testdir(), { SECRET_KEY: 'M3vR8kQ1zT6yB4nW9xC2pL7dF5gH0jSa', SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false', LOG_LEVEL: 'info' })
+  return startService(t, t.testdir(), { SECRET_KEY: testKey, SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false', LOG_LEVEL: 'info' })
 }
 
 function sending (t: Test, { url }: Service, ask: (i: number) => Asked): () => Promise<void> {
