@@ -71,8 +71,10 @@ export class SessionModel {
       }
       case 'rotate': {
         const before = this.#live(command.client)
+        // The client keeps the ticket of a session that has ended.
+        if (before === null) return
         this.#end(before)
-        if (before === null || (before.user === null && Object.keys(before.data).length === 0)) this.#held[command.client] = null
+        if (before.user === null && Object.keys(before.data).length === 0) this.#held[command.client] = null
         else before.renewed = { at: this.#now, next: this.#begin(command.client, before.user, before.data, before.createdAt) }
         return
       }
