@@ -14,7 +14,7 @@ import { post, send } from '../test/attacks/under-attack.js'
 // value keeps the event loop of the service at work, and how long one with the worst of the generated values. The service is
 // a process of its own, on LMDB, and asked over TCP.
 
-/** At most so much of the event loop, in ms, and so many times what an ordinary request costs. */
+/** The bounds: ms of the event loop, and times the cost of an ordinary request. */
 const MOST_MS = 10
 const MOST_TIMES = 10
 /** An ordinary request that costs next to nothing is no measure. */

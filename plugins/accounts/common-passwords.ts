@@ -19,7 +19,7 @@ const WITHIN = [/[\p{L}\p{N}](?:.*[\p{L}\p{N}])?/su, /\p{L}(?:.*\p{L})?/su]
 /** A text that takes more characters where compatibility is spelled out is judged as it is. Some characters stand for 18. */
 const LONGEST = 1_024
 
-/** So many words are put into the set at once: about a millisecond of work. */
+/** How many words go into the set at once: about a millisecond of work. */
 const WORDS_AT_ONCE = 5_000
 
 /**

@@ -24,7 +24,7 @@ interface Tombstone {
   nextKey: string | null
 }
 
-/** Sweeping looks at the time once in so many records. */
+/** How many records a sweep handles before it looks at the time again. */
 const SWEEP_STRIDE = 64
 
 /** Sessions in the memory of this process: for tests, and for a service whose logins may end with it. */

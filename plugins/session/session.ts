@@ -345,7 +345,7 @@ export class Session {
 
   /** Drops the changes that are not stored. */
   forget (): void {
-    this.#values.reset(this.#stored?.record.fields ?? {})
+    this.#values.reset(fieldsOf(this.#stored))
   }
 
   /** The response has left: changes are refused from here on. Calls still act on the store. */
@@ -437,7 +437,7 @@ export class Session {
       if (!(error instanceof NoCookieError)) throw error
       this.#request.log.warn({ err: error }, 'The session of a new visitor is not stored, since the response has begun or the client has gone.')
     }
-    this.#values.landed(cut, this.#stored?.record.fields ?? {})
+    this.#values.landed(cut, fieldsOf(this.#stored))
   }
 
   #noteActivity (): MaybePromise<void> {
@@ -539,7 +539,7 @@ export class Session {
   }
 
   #adopt (stored: Stored | null, cut: Cut | null): void {
-    const fields = stored?.record.fields ?? NO_FIELDS
+    const fields = fieldsOf(stored)
     this.#stored = stored
     if (stored !== null) this.#nextId = null
     else if (this.cookie === 'set') this.#sendCookie('keep')
@@ -655,6 +655,10 @@ function assertUser (user: unknown): asserts user is string {
 function userAfter ({ set, remove }: Cut, { user, fields }: SessionRecord): string | null {
   const name = remove.has('client_name') ? undefined : set['client_name'] ?? fields['client_name']
   return user !== null && fromJson(name) === user ? user : null
+}
+
+function fieldsOf (stored: Stored | null): SessionFields {
+  return stored?.record.fields ?? NO_FIELDS
 }
 
 function isEmpty ({ set, remove }: Cut): boolean {

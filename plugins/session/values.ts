@@ -141,8 +141,7 @@ export class Values {
     const held = [...drops ? [] : this.#live ?? []].filter(([key, { value }]) => typeof value === 'object' && keys?.has(key) !== false)
     this.#live = held.length === 0 ? null : new Map(held.map(([key, { value, before }]) => [key, { value, before: cut.changes.get(key)?.text ?? before }]))
     this.permanent = null
-    this.#cuts = [...this.#cuts, cut]
-    return cut
+    return this.#push(cut)
   }
 
   /** The calls before this one have ended: what it has to set and to remove is known now. */
@@ -202,8 +201,7 @@ export class Values {
       cut.changes.set(key, { value, before, text: toJson(key, value) })
       this.#live?.delete(key)
     }
-    this.#cuts = [...this.#cuts, cut]
-    return cut
+    return this.#push(cut)
   }
 
   /** Takes the fields with this prefix out of a cut. With those of calls before it that have failed. */
@@ -251,6 +249,11 @@ export class Values {
   #put (key: string, { value, before }: Live): void {
     this.#live ??= new Map()
     this.#live.set(key, { value, before })
+  }
+
+  #push (cut: Cut): Cut {
+    this.#cuts = [...this.#cuts, cut]
+    return cut
   }
 
   #drop (cut: Cut): boolean {

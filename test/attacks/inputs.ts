@@ -74,7 +74,7 @@ const PIECES: ReadonlyArray<readonly [what: string, piece: string]> = [
   ['brackets', '([{']
 ]
 
-/** In so many bytes of UTF-8 at most, with a beginning and an end that keep patterns looking. */
+/** A text of at most this many bytes of UTF-8. Its beginning and end keep patterns searching. */
 export function filled (piece: string, bytes: number, [begin, end]: readonly [string, string] = ['', '']): string {
   const room = bytes - Buffer.byteLength(begin + end)
   const full = piece.repeat(Math.max(0, Math.floor(room / Buffer.byteLength(piece))))
@@ -129,7 +129,7 @@ const header = (name: string, url: string, ordinary: string, more: Partial<Input
   ...more
 })
 
-/** JSON of about so many bytes that costs more than its length. */
+/** JSON of about this many bytes that costs more than its length suggests. */
 function values (bytes: number): Array<readonly [string, string]> {
   const many = (item: (i: number) => string, length: number): string => Array.from({ length: Math.floor(bytes / length) }, (_, i) => item(i)).join(',')
   return [
