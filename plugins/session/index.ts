@@ -116,17 +116,14 @@ export default fp(async function session (fastify) {
   fastify.addHook('onRequest', function openSession (request, reply, done) {
     const holder = request as Holder
     holder[kReply] = reply
-    // A hook of the host that ran before this one may have asked for it.
     const session = holder[kSession]
-    session?.attach(reply)
-    if (isAsked(holder)) exposeIfHijacked(reply)
-    if (store.sync) {
-      done()
-      return
+    if (session !== undefined) {
+      // A hook of the host that ran before this one has asked for it.
+      session?.attach(reply)
+      if (isAsked(session)) exposeIfHijacked(reply)
     }
-    const loading = sessionFor(request).load()
-    if (loading === undefined) done()
-    else loading.then(() => { done() })
+    if (store.sync) done()
+    else whenLoaded(sessionFor(request), done)
   })
 
   fastify.addHook<unknown>('onSend', function commitSession (request, reply, payload, done) {
@@ -141,8 +138,8 @@ export default fp(async function session (fastify) {
     }
     const isFirst = holder[kCommitted] === undefined
     holder[kCommitted] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
-    if (isWebResponse(payload)) payload = privateResponse(payload, () => isAsked(holder))
-    if (!isAsked(holder)) {
+    if (isWebResponse(payload)) payload = privateIfAsked(payload, request)
+    if (!isAsked(session)) {
       session?.close()
       done(null, payload)
       return
@@ -157,7 +154,7 @@ export default fp(async function session (fastify) {
     try {
       if (isFirst) committing = session.commit()
     } catch (error) {
-      throw refused(error)
+      throw withoutRedirect(reply, error)
     }
     if (committing === undefined && !session.isBusy) {
       if (session.cookie !== 'keep') sendCookie(session, reply)
@@ -165,29 +162,33 @@ export default fp(async function session (fastify) {
       return
     }
     // A promise, so that Fastify takes what later hooks throw, and what it throws itself, for an error of the response.
-    return leave(session, committing).then(() => payload, (error: unknown) => { throw refused(error) })
-
-    async function leave (session: RequestSession, committing: MaybePromise<void>): Promise<void> {
-      const restoreAnswer = holdAnswer(reply)
-      session.isCommitting = true
-      try {
-        await committing
-        // A handler may have gone on after its answer, and made calls.
-        while (session.isBusy) await session.settle()
-        restoreAnswer()
-        // Other cookies may have been set since.
-        if (session.cookie !== 'keep') sendCookie(session, reply)
-      } finally {
-        session.isCommitting = false
-      }
-    }
-
-    function refused (error: unknown): unknown {
-      // What was on its way may have been a redirect.
-      reply.removeHeader('location')
-      return error
-    }
+    return leave(session, reply, committing, payload)
   })
+
+  // A closure costs the function that it is in, even where it is not made: so none is in what runs for each request.
+  function whenLoaded (session: RequestSession, done: () => void): void {
+    const loading = session.load()
+    if (loading === undefined) done()
+    else loading.then(() => { done() })
+  }
+
+  async function leave (session: RequestSession, reply: FastifyReply, committing: MaybePromise<void>, payload: unknown): Promise<unknown> {
+    const restoreAnswer = holdAnswer(reply)
+    session.isCommitting = true
+    try {
+      await committing
+      // A handler may have gone on after its answer, and made calls.
+      while (session.isBusy) await session.settle()
+      restoreAnswer()
+      // Other cookies may have been set since.
+      if (session.cookie !== 'keep') sendCookie(session, reply)
+      return payload
+    } catch (error) {
+      throw withoutRedirect(reply, error)
+    } finally {
+      session.isCommitting = false
+    }
+  }
 
   fastify.addHook('onClose', async () => {
     upkeep.stop()
@@ -250,11 +251,6 @@ export default fp(async function session (fastify) {
     return isCommitted !== undefined && reply !== undefined && isUnderWay(reply)
   }
 
-  /** Whether the response depends on the session. */
-  function isAsked ({ [kSession]: session }: Holder): boolean {
-    return session === null || session?.wasRead === true || session?.hasCalls === true
-  }
-
   async function endOthers (request: FastifyRequest): Promise<number> {
     const { user, stored } = sessionOf(request)
     if (user === null || stored === null) return 0
@@ -263,7 +259,7 @@ export default fp(async function session (fastify) {
 
   function handleOf (request: FastifyRequest): string | undefined {
     const session = (request as Holder)[kSession]
-    return session?.stored !== undefined && session.stored !== null && isAsked(request) ? keyring.office.handleOf(session.stored.ticket.key) : undefined
+    return session?.stored !== undefined && session.stored !== null && isAsked(session) ? keyring.office.handleOf(session.stored.ticket.key) : undefined
   }
 
   function findNow (request: FastifyRequest): Stored | null {
@@ -326,6 +322,22 @@ export default fp(async function session (fastify) {
     return { whole, left: Math.max(0, whole - age) }
   }
 }, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'overload'] })
+
+/** Whether the response depends on the session. */
+function isAsked (session: RequestSession | null | undefined): boolean {
+  return session === null || (session !== undefined && (session.wasRead || session.hasCalls))
+}
+
+/** Asked as the headers are read: a later hook may be the first to ask for the session. */
+function privateIfAsked (response: Response, request: FastifyRequest): Response {
+  return privateResponse(response, () => isAsked((request as Holder)[kSession]))
+}
+
+/** An error takes the place of what was on its way, which may have been a redirect. */
+function withoutRedirect (reply: FastifyReply, error: unknown): unknown {
+  reply.removeHeader('location')
+  return error
+}
 
 /**
  * A getter, and a setter for a scope that decorates its requests with the same name: Fastify sets such a decoration on

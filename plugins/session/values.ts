@@ -90,10 +90,10 @@ export class Values {
   }
 
   get (key: string): unknown {
-    if (isHidden(key)) return undefined
     const live = this.#live?.get(key)
-    if (live !== undefined) return live.value === REMOVED ? undefined : live.value
+    if (live !== undefined) return live.value === REMOVED || isHidden(key) ? undefined : live.value
     const text = this.#textOf(key)
+    if (text === undefined || isHidden(key)) return undefined
     const value = fromJson(text)
     if (typeof value === 'object' && value !== null) this.#put(key, { value, before: text as string })
     return value
