@@ -24,11 +24,11 @@ export const DATABASES = {
   keysByExpiry: { name: 'sessions by expiry', dupSort: true, encoding: 'ordered-binary' }
 } as const
 
-/** So many records are remembered at least, at most twice as many; and none that takes more bytes than this. */
+/** How many records are remembered at least (at most twice as many are), and the bytes of the largest one. */
 const MEMO_SIZE = 5_000
 const MEMO_LARGEST_BYTES = 1_024
 
-/** So many entries are looked at between two looks at the time. */
+/** How many entries a sweep handles before it looks at the time again. */
 const SWEEP_BATCH = 50
 
 /**
@@ -121,7 +121,8 @@ export class LmdbStore implements SessionStore {
   }
 
   successor (key: string): string | null {
-    return this.#read('read', () => this.#tombstone(key))?.nextKey ?? null
+    const tombstone = this.#read('read', () => this.#tombstone(key))
+    return tombstone !== null && tombstone.until > this.#options.now() ? tombstone.nextKey : null
   }
 
   async replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {
