@@ -20,9 +20,25 @@ export interface LmdbStoreOptions extends StoreOptions {
 export const DATABASES = {
   records: { name: 'sessions', encoding: 'msgpack' },
   tombstones: { name: 'session tombstones', encoding: 'msgpack' },
-  keysOfUser: { name: 'sessions by user', dupSort: true, encoding: 'ordered-binary' },
-  keysByExpiry: { name: 'sessions by expiry', dupSort: true, encoding: 'ordered-binary' }
+  keysOfUser: { name: 'sessions by user', dupSort: true, ...plainText() },
+  keysByExpiry: { name: 'sessions by expiry', dupSort: true, ...plainText() }
 } as const
+
+/** The same bytes as 'ordered-binary' has, whose decoder does not end with some that are damaged. */
+function plainText () {
+  return {
+    encoding: 'string',
+    // lmdb adds to it, and gives it what it has encoded already.
+    encoder: {
+      writeKey (text: string | Uint8Array, target: Buffer, at: number): number {
+        if (typeof text === 'string') target.write(text, at, 'latin1')
+        else target.set(text, at)
+        return at + text.length
+      },
+      readKey: (bytes: Buffer, from: number, to: number): string => bytes.toString('latin1', from, to)
+    }
+  } as const
+}
 
 /** How many records are remembered at least (at most twice as many are), and the bytes of the largest one. */
 const MEMO_SIZE = 5_000
