@@ -10,7 +10,7 @@ import { iso } from './time.js'
 const BODY_LIMIT = 16_384
 
 /** So many are listed: the page of a user who has 10,000 would take too long to make. */
-const MOST_LISTED = 100
+const MOST_LISTED = 250
 
 /** What is to end: the session with this handle, or every other one. */
 type Target = { handle: string } | 'others'
