@@ -21,8 +21,9 @@ export type * from './plugins/session/store.js'
 export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from './plugins/session/store.js'
 export { replaceInTwoSteps } from './plugins/session/replace-in-two-steps.js'
 export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/session/express-store.js'
+export { TooManySessionsError } from './plugins/session/anonymous-limit.js'
 export {
-  InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionKeyError, SessionNotReadError,
+  AnonymousSessionError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionKeyError, SessionNotReadError,
   SessionTooLargeError, SessionValueError, StoreUnavailableError, UnsupportedError
 } from './plugins/session/errors.js'
 export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/auth.js'

@@ -94,6 +94,10 @@ test('every option has its rule, under the name that the caller knows it by', as
     [{ sessionsPerUser: 0 }, (name) => `${name('sessionsPerUser')} must be at least 1; got 0.`],
     [{ sessionsPerUser: '10001' }, (name) => `${name('sessionsPerUser')} must be at most 10000; got "10001".`],
     [{ sessionsPerUser: 'many' }, (name) => `${name('sessionsPerUser')} must be a whole number in plain digits; got "many".`],
+    [{ anonymousSessions: 'perhaps' }, (name) => `${name('anonymousSessions')} must be a boolean; got "perhaps".`],
+    [{ anonymousSessionsPerMinute: 0 }, (name) => `${name('anonymousSessionsPerMinute')} must be at least 1; got 0.`],
+    [{ anonymousSessions: false, anonymousSessionsPerMinute: 5 }, (name) =>
+      `${name('anonymousSessionsPerMinute')} has no meaning beside ${name('anonymousSessions')}=false: no such session can begin then.`],
     [{ passwordMinLength: '7' }, (name) => `${name('passwordMinLength')} must be at least 8; got "7".`],
     [{ sessionStore: 5 }, (name) => `${name('sessionStore')} must be a url or a session store, not number.`],
     [{ sessionStore: { sync: true, read () {}, create () {} } }, (name) => `${name('sessionStore')} must keep the contract of SessionStore; it has no method patch.`],
@@ -152,8 +156,9 @@ test('what the types refuse, the start refuses, by the name of the option and wi
     sessionCookieSecure: { rule: /must be one of true, false, auto; got /, values: [...oddities, 5, 1, '', 'yes', 'TRUE', 'local'] },
     sessionCookieSamesite: { rule: /must be one of lax, strict, none; got /, values: [...oddities, 5, true, '', 'laxx'] },
     sessionCookiePartitioned: { rule: /must be a boolean; got /, values: [...oddities, 5, 1, 0, '', 'yes', 'TRUE'] },
-    ...Object.fromEntries(['sessionIdleTimeout', 'sessionLifetime', 'permanentSessionIdleTimeout', 'permanentSessionLifetime', 'sessionMaxBytes', 'sessionsPerUser', 'passwordMinLength'].map((option) =>
+    ...Object.fromEntries(['sessionIdleTimeout', 'sessionLifetime', 'permanentSessionIdleTimeout', 'permanentSessionLifetime', 'sessionMaxBytes', 'sessionsPerUser', 'anonymousSessionsPerMinute', 'passwordMinLength'].map((option) =>
       [option, { rule: /must be (?:a whole number in plain digits|at (?:least|most) \d+); got /, values: [...oddities, true, '', 'soon', '1e3', NaN, Infinity, 1.5, -1] }])),
+    anonymousSessions: { rule: /must be a boolean; got /, values: [...oddities, 5, 1, 0, '', 'yes', 'TRUE'] },
     signup: { rule: /must be one of open, closed; got /, values: [...oddities, 5, true, '', 'opne', 'OPEN'] },
     allowedOrigins: { rule: /must be (?:a list, or text with commas|origins such as)/, values: [null, {}, 5, true, [5], [['https://a.example.com']], [null], [new URL('https://a.example.com')]] },
     authenticate: { rule: /must be a function: \(name, password, request\) => \{ name \} or null; got /, values: [null, {}, [], 'x', 5, true, Promise.resolve()] },

@@ -6,7 +6,7 @@ import { LmdbStore } from '../plugins/session/lmdb-store.js'
 import { MemoryStore } from '../plugins/session/memory-store.js'
 import { replaceInTwoSteps } from '../plugins/session/replace-in-two-steps.js'
 import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/session/store-contract.js'
-import type { SessionStore } from '../plugins/session/store.js'
+import { TOMBSTONE_MS, type SessionFields, type SessionRecord, type SessionStore } from '../plugins/session/store.js'
 import { storeKey } from '../plugins/session/ticket.js'
 import { LmdbWriter } from '../plugins/storage/lmdb-writer.js'
 import { openLmdb } from '../plugins/storage/lmdb.js'
@@ -15,6 +15,8 @@ import { Client, buildHost } from './helper.js'
 import { startReplacingProcess } from './replacing-process.js'
 import { startStoreProcess } from './store-process.js'
 import { kinds, openStore, watched, type StoreCall } from './watched-store.js'
+
+const MIB = 1_048_576
 
 test('the memory store keeps the contract', async (t) => {
   storeContract((name, run) => t.test(name, run), (options) => new MemoryStore(options))
@@ -168,16 +170,91 @@ for (const kind of kinds) {
   })
 }
 
-test('the memory store is bounded', async (t) => {
-  const store = new MemoryStore({ now: Date.now, maxBytes: 4_096, maxSessions: 2 })
-  const record = recordOf({ expiresAt: Date.now() + 60_000 })
-  store.create('one', record)
-  store.create('two', record)
-  await t.rejects(async () => store.create('three', record), { code: 'HATCHECK_STORE_FULL', statusCode: 503, message: 'The memory store holds 2 sessions, as many as it may.' })
-  t.equal(store.patch('one', changesOf({ set: { c: '3' } })), true, 'those who have one go on')
-  t.equal(store.replace('two', 'its successor', replacementOf()).outcome, 'replaced', 'also under another key')
-  store.remove('one')
-  t.equal(store.create('three', record), true)
+/** Fills a memory store of 1 MiB, and answers how many sessions it took. */
+function fill (store: MemoryStore, record: SessionRecord): number {
+  for (let count = 0; ; count++) {
+    try {
+      store.create(`filling ${count}`, record)
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'HATCHECK_STORE_FULL') throw error
+      return count
+    }
+  }
+}
+
+test('the memory store is bounded in bytes, whatever they are made of', async (t) => {
+  const open = (): MemoryStore => new MemoryStore({ now: Date.now, maxBytes: 16_384, maxTotalBytes: MIB })
+  const of = (fields: SessionFields): SessionRecord => recordOf({ expiresAt: Date.now() + 60_000, fields })
+  const counts = {
+    one: fill(open(), of({ a: '1' })),
+    large: fill(open(), of({ a: JSON.stringify('x'.repeat(16_000)) })),
+    many: fill(open(), of(Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`k${i}`, '1']))))
+  }
+  // What Node takes for each: 320 bytes, 16 KiB (twice as much outside Latin-1), and 90 bytes for each field.
+  t.ok(counts.one > 500 && counts.one < MIB / 320, `${counts.one} with one value`)
+  t.ok(counts.large > 20 && counts.large <= MIB / 32_000, `${counts.large} large ones`)
+  t.ok(counts.many > 4 && counts.many < MIB / 90_000, `${counts.many} with many keys`)
+})
+
+test('a memory store that is full takes no more, and those who have a session go on', async (t) => {
+  const store = new MemoryStore({ now: Date.now, maxBytes: 16_384, maxTotalBytes: MIB })
+  const record = recordOf({ expiresAt: Date.now() + 60_000, fields: { a: JSON.stringify('x'.repeat(1_000)) } })
+  const count = fill(store, record)
+  await t.rejects(async () => store.create('one more', record), { code: 'HATCHECK_STORE_FULL', statusCode: 503, message: 'The memory store holds 1 MiB, as much as it may.' })
+  await t.rejects(async () => store.patch('filling 0', changesOf({ set: { b: record.fields['a'] as string, c: record.fields['a'] as string } })), { code: 'HATCHECK_STORE_FULL' }, 'nor more of one')
+  t.strictSame(store.read('filling 0')?.fields, record.fields)
+  t.equal(store.count(), count)
+  t.equal(store.patch('filling 0', changesOf({ set: { a: '"less"' } })), true)
+  t.equal(store.replace('filling 1', 'its successor', replacementOf()).outcome, 'replaced', 'also under another key')
+  t.equal(store.touch('filling 2', 1, 1), true)
+  t.not(store.remove('filling 3'), null)
+  t.equal(store.create('one more', record), true, 'there is room again')
+})
+
+test('what has ended counts in the memory store as long as it is remembered', async (t) => {
+  const clock = { time: 1_800_000_000_000 }
+  const store = new MemoryStore({ now: () => clock.time, maxBytes: 16_384, maxTotalBytes: MIB })
+  let rounds = 0
+  await t.rejects(async () => {
+    for (; rounds < MIB; rounds++) {
+      store.create(`round ${rounds}`, recordOf())
+      store.remove(`round ${rounds}`)
+    }
+  }, { code: 'HATCHECK_STORE_FULL' })
+  t.ok(rounds > 1_000 && rounds < MIB / 220, `${rounds} tombstones`)
+  t.equal(store.count(), 0)
+  clock.time += TOMBSTONE_MS
+  while (store.sweep(5) > 0);
+  t.equal(store.create('one', recordOf({ expiresAt: clock.time + 1_000 })), true)
+})
+
+test('strangers do not keep users out of a memory store that is full', async (t) => {
+  const store = new MemoryStore({ now: Date.now, maxBytes: 16_384, maxTotalBytes: MIB })
+  const record = recordOf({ expiresAt: Date.now() + 60_000, fields: { a: JSON.stringify('x'.repeat(1_000)) } })
+  t.equal(store.create('of Sally', { ...record, user: 'Sally' }), true)
+  const count = fill(store, record)
+  t.equal(store.create('of Harry', { ...record, user: 'Harry' }, { perUser: 3 }), true, 'a login')
+  t.strictSame(store.read('filling 0'), null, 'the oldest has made room')
+  t.not(store.read('filling 1'), null, 'and no other')
+  const login = replacementOf({ user: 'Sally', set: { b: record.fields['a'] as string } })
+  t.equal(store.replace('filling 1', 'its successor', login).outcome, 'replaced', 'a login with what was there before')
+  t.equal(store.patch('of Sally', changesOf({ set: { b: record.fields['a'] as string } })), true, 'a change')
+  for (const user of ['Harry', 'Sally']) t.ok(store.ofUser(user).length > 0)
+  const gone = Array.from({ length: count }, (_, i) => `filling ${i}`).filter((key) => key !== 'filling 1' && store.read(key) === null)
+  const told: unknown[] = []
+  while (store.sweep(5, (key, user) => { told.push([key, user]) }) > 0);
+  t.strictSame(told.sort(), gone.map((key) => [key, null]).sort(), 'their end is told, once')
+
+  for (let i = 0; store.count() > 0 && i < 10_000; i++) {
+    try {
+      store.create(`of user ${i}`, { ...record, user: `user ${i}` })
+    } catch {
+      break
+    }
+  }
+  t.equal(store.read(`filling ${count - 1}`), null, 'no stranger is left')
+  await t.rejects(async () => store.create('of one more', { ...record, user: 'one more' }), { code: 'HATCHECK_STORE_FULL' }, 'a user ends no other user')
+  t.not(store.read('of Harry'), null)
 })
 
 test('a memory store that is closed has nothing left', async (t) => {
@@ -304,7 +381,7 @@ test('LMDB has what was replaced, and not both, after the process was killed', a
     if (kill > 1) await new Promise((resolve) => { setTimeout(resolve, Math.random() * 50) })
     await child.kill()
     const { store, close } = openRaw(folder, Date.now)
-    const live = store.ofUser('Harry')
+    const live = await store.ofUser('Harry')
     t.equal(live.length, 1, 'exactly one lives')
     const number = Number(live[0]?.key.slice('key'.length))
     const { patched, replaced } = child.last
@@ -332,7 +409,7 @@ test('LMDB keeps sessions, indexes and tombstones over a restart', async (t) => 
   const second = openRaw(folder)
   t.teardown(() => second.close())
   t.strictSame(second.store.read('one'), record)
-  t.strictSame(second.store.ofUser('Harry').map(({ key }) => key), ['one'])
+  t.strictSame((await second.store.ofUser('Harry')).map(({ key }) => key), ['one'])
   t.equal(await second.store.create('removed', record), false)
   t.equal(second.store.count(), 1)
   t.strictSame(second.corrupt, [])
@@ -378,7 +455,7 @@ test('a record that cannot be decoded reads as absent', async (t) => {
       t.ok(corrupt.includes('key'), 'and is reported')
       t.equal(await store.patch('key', changesOf({ set: { a: '1' } })), false)
       t.equal(await store.touch('key', 0, 0), false)
-      t.strictSame(store.ofUser('Harry').map(({ key }) => key), ['other'])
+      t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['other'])
       t.equal(await store.remove('key'), null)
       t.equal(store.count(), 1, 'it can be removed')
       t.not(store.read('other'), null)

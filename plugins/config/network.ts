@@ -34,6 +34,18 @@ export function networkOf (text: string): string {
   return address.version === 4 ? address.parts.join('.') : `${address.parts.slice(0, 4).join(':')}::/64`
 }
 
+/**
+ * The network that whoever has an address mostly has as a whole: a /24 of IPv4, a /56 of IPv6. What is no address stays as
+ * it is.
+ */
+export function rangeOf (text: string): string {
+  const address = addressIn(text)
+  if (address === null) return text
+  const { version, parts } = address
+  if (version === 4) return `${parts.slice(0, 3).join('.')}.0/24`
+  return `${parts.slice(0, 3).join(':')}:${(parseInt(parts[3] as string, 16) & 0xff00).toString(16)}::/56`
+}
+
 function groupsOf (address: string): string[] {
   // The URL parser writes them one way, also those with an IPv4 address at the end.
   const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')

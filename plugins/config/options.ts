@@ -117,6 +117,19 @@ export interface EveryOption {
    */
   sessionsPerUser?: Digits | undefined
   /**
+   * Whether a visitor who is not logged in may have a session. With `false`, a value that is set without a login is an
+   * error (`HATCHECK_ANONYMOUS_SESSION`, 401), and nothing is stored. Values that are set before a login in the same request
+   * go along with it.
+   * @default true
+   */
+  anonymousSessions?: Flag | undefined
+  /**
+   * Sessions that may begin without a login, per minute, network (a /24 of IPv4, a /56 of IPv6) and process. One more is an
+   * error (`HATCHECK_TOO_MANY_SESSIONS`, 429 with Retry-After). Has no meaning without {@link anonymousSessions}.
+   * @default no limit; the service: 300
+   */
+  anonymousSessionsPerMinute?: Digits | undefined
+  /**
    * `open`: signing in with a new name creates the account. `closed`: accounts come from `hatcheck user add`.
    * @default 'closed'; in demo mode 'open'
    */

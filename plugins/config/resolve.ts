@@ -26,6 +26,9 @@ const LIFETIMES = {
   permanent: { idleSeconds: 1_209_600, lifetimeSeconds: 2_592_000 }
 } as const satisfies Lifetimes
 
+/** Far more than visitors behind one address begin, and little for a disk: sessions of strangers end after an hour. */
+const ANONYMOUS_PER_MINUTE = 300
+
 const WHOLE_NUMBER = 'must be a whole number in plain digits'
 
 /** The plain options: their types, limits and defaults. A pattern has its rule as the description. */
@@ -45,6 +48,8 @@ const properties = {
   permanentSessionLifetime: seconds,
   sessionMaxBytes: { type: 'integer', minimum: 256, maximum: 1_048_576, default: 16_384 },
   sessionsPerUser: { type: 'integer', minimum: 1, maximum: 10_000, default: 100 },
+  anonymousSessions: { type: 'boolean', default: true },
+  anonymousSessionsPerMinute: { type: 'integer', minimum: 1, maximum: 1_000_000 },
   signup: { type: 'string', enum: ['open', 'closed'] },
   passwordMinLength: { type: 'integer', minimum: 8, maximum: 256 },
   prefix: { type: 'string', pattern: '^(/[^/?#\\s]+)*$', default: '', description: 'must be a path such as /auth, without a slash at the end' },
@@ -100,6 +105,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     sessionStore,
     realm: values.realm ?? realmOfCookie(values.sessionCookieName),
     sessionCookieSecure: values.sessionCookieSecure ?? ('local' as const),
+    anonymousSessionsPerMinute: values.anonymousSessionsPerMinute ?? (mode === 'plugin' ? Infinity : ANONYMOUS_PER_MINUTE),
     signup: values.signup ?? (mode === 'demo' ? 'open' as const : 'closed' as const),
     passwordMinLength: values.passwordMinLength ?? (mode === 'demo' ? 8 : 15),
     commonPasswords: mode === 'demo' ? 'allowed' as const : 'refused' as const,
@@ -121,6 +127,8 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   assertCookie(config, name)
   assertRule(config.authenticate === undefined || options.signup === undefined,
     `${name('signup')} has no meaning beside authenticate: hatcheck keeps no accounts then.`)
+  assertRule(config.anonymousSessions || values.anonymousSessionsPerMinute === undefined,
+    `${name('anonymousSessionsPerMinute')} has no meaning beside ${name('anonymousSessions')}=false: no such session can begin then.`)
   for (const origin of config.allowedOrigins) {
     assertRule(typeof origin === 'string' && URL.canParse(origin) && new URL(origin).origin === origin,
       `${name('allowedOrigins')} must be origins such as https://app.example.com, without a path; got ${shown(origin)}.`)

@@ -44,6 +44,10 @@ export const SessionNotReadError = createError('HATCHECK_SESSION_NOT_READ',
 export const NoCookieError = createError('HATCHECK_NO_COOKIE',
   'The headers of the response have left, so the browser cannot get the cookie of this session. Nothing is stored. Make the call before the response begins.', 500)
 
+/** A value was set without a login, where only users may have sessions (`anonymousSessions: false`). Nothing is stored. */
+export const AnonymousSessionError = createError('HATCHECK_ANONYMOUS_SESSION',
+  'Values are kept here for users who are logged in only (anonymousSessions is false): log in first. Nothing is stored.', 401)
+
 /** Part of the interface of @fastify/session that has no meaning here. */
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
   '%s is not supported by hatcheck: %s.', 500)

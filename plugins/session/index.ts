@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { expiryOf } from '../common/clock.js'
+import { AnonymousLimit } from './anonymous-limit.js'
 import { SessionCommittedError, UnsupportedError, guarded, storeUnavailable } from './errors.js'
 import { SessionEmitter } from './events.js'
 import type { SessionObject } from './facade.js'
@@ -93,8 +94,17 @@ export default fp(async function session (fastify) {
   const context: SessionContext = {
     lifetimes,
     maxBytes: config.sessionMaxBytes,
+    anonymousSessions: config.anonymousSessions,
     now,
-    writer: new Writer({ store, emitter, upkeep, presented, sessionsPerUser: config.sessionsPerUser, ticketOf: (id) => keyring.office.ticketOf(id) }),
+    writer: new Writer({
+      store,
+      emitter,
+      upkeep,
+      presented,
+      sessionsPerUser: config.sessionsPerUser,
+      anonymousLimit: new AnonymousLimit(config.anonymousSessionsPerMinute, now),
+      ticketOf: (id) => keyring.office.ticketOf(id)
+    }),
     newId: await idsOfFastifySession(fastify, () => keyring.office),
     sign: (id) => keyring.office.sign(id),
     find: store.sync ? findNow : find,
@@ -281,9 +291,13 @@ export default fp(async function session (fastify) {
     return tickets.length === 0 ? null : findAmong(tickets)
   }
 
+  /** Asks for all of them at once: however many there are, it takes one round trip. */
   async function findAmong (tickets: readonly Ticket[]): Promise<Stored | null> {
-    for (const ticket of tickets) {
-      const record = live(ticket, await guarded('read', () => store.read(ticket.key)))
+    const reads = tickets.map((ticket) => ({ ticket, reading: guarded('read', () => store.read(ticket.key)) }))
+    // Those after the first live session do not matter, even if they fail.
+    if (reads.length > 1) for (const { reading } of reads) reading.catch(() => {})
+    for (const { ticket, reading } of reads) {
+      const record = live(ticket, await reading)
       if (record !== null) return { ticket, record }
     }
     return null

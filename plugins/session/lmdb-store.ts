@@ -4,6 +4,7 @@ import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { isFlatMsgpack } from '../storage/msgpack.js'
 import { SessionTooLargeError, storeUnavailable } from './errors.js'
 import { Memo } from '../common/memo.js'
+import { eachInSlices } from '../common/slices.js'
 import {
   TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type SessionStore,
@@ -46,6 +47,8 @@ const MEMO_LARGEST_BYTES = 1_024
 
 /** How many entries a sweep handles before it looks at the time again. */
 const SWEEP_BATCH = 50
+/** So many sessions of a user end in one transaction at most: it holds the event loop. */
+const REMOVE_BATCH = 50
 
 /**
  * Sessions in LMDB: durable, and shared by every process of the machine that opens the same folder.
@@ -158,18 +161,35 @@ export class LmdbStore implements SessionStore {
     return replaced
   }
 
-  ofUser (user: string): StoredSession[] {
-    return this.#read('list', () => this.#ofUser(user))
+  async ofUser (user: string): Promise<StoredSession[]> {
+    const keys = this.#read('list', () => this.#keysOf(user))
+    const sessions: StoredSession[] = []
+    try {
+      await eachInSlices(keys, (key) => { this.#addOfUser(user, key, sessions) }, () => { this.#env.resetReadTxn() })
+    } catch (error) {
+      throw storeUnavailable(error, 'list')
+    }
+    return oldestFirst(sessions)
   }
 
+  /** Each transaction looks for what is left, so none that the call has to end can get away under another key. */
   async removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
-    const ended = await this.#writer.write('remove', true, () => {
-      const sessions = this.#ofUser(user).filter(({ key }) => key !== exceptKey)
-      for (const { key } of sessions) this.#end(key)
-      return sessions
-    })
-    for (const { key } of ended) onEnded?.(key)
-    return ended.length
+    const staying = new Set(exceptKey === undefined ? [] : [exceptKey])
+    let count = 0
+    let isDone = false
+    while (!isDone) {
+      const ended = await this.#writer.write('remove', true, () => {
+        const keys = this.#keysOf(user, staying.size + REMOVE_BATCH)
+        isDone = keys.length < staying.size + REMOVE_BATCH
+        const sessions: StoredSession[] = []
+        for (const key of keys) if (!staying.has(key) && !this.#addOfUser(user, key, sessions)) staying.add(key)
+        for (const { key } of sessions) this.#end(key)
+        return sessions
+      })
+      count += ended.length
+      for (const { key } of ended) onEnded?.(key)
+    }
+    return count
   }
 
   count (): number {
@@ -316,14 +336,28 @@ export class LmdbStore implements SessionStore {
 
   #ofUser (user: string): StoredSession[] {
     const sessions: StoredSession[] = []
+    for (const key of this.#keysOf(user)) this.#addOfUser(user, key, sessions)
+    return oldestFirst(sessions)
+  }
+
+  /** What the index has under the name. It may have expired, and may be of another user with as long a name. */
+  #keysOf (user: string, limit = Infinity): string[] {
     const name = indexName(user)
     // Not getValues: within a write, lmdb then decodes a key that it has not fetched, and throws over what lies there.
-    for (const { value: key } of [...this.#keysOfUser.getRange({ start: name, end: `${name}\0` })]) {
-      const record = isStoreKey(key) ? this.#live(key) : null
-      if (record?.user === user) sessions.push({ key, record })
-    }
-    return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
+    return [...this.#keysOfUser.getRange({ start: name, end: `${name}\0`, ...limit < Infinity && { limit } })].map(({ value }) => value)
   }
+
+  /** Adds the session under the key. False if it is no live session of the user. */
+  #addOfUser (user: string, key: string, sessions: StoredSession[]): boolean {
+    const record = isStoreKey(key) ? this.#live(key) : null
+    if (record?.user !== user) return false
+    sessions.push({ key, record })
+    return true
+  }
+}
+
+function oldestFirst (sessions: StoredSession[]): StoredSession[] {
+  return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
 }
 
 /** The layout of a stored value. Another number reads as absent. */

@@ -1,5 +1,5 @@
 import { expiryOf, isTouchDue, type Lifetimes } from '../common/clock.js'
-import { SessionTooLargeError } from './errors.js'
+import { AnonymousSessionError, SessionTooLargeError } from './errors.js'
 import { CLIENT_FIELD } from './fields.js'
 import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import type { Ticket } from './ticket.js'
@@ -22,6 +22,8 @@ export interface Situation extends Pick<SessionChanges, 'set'> {
 export interface Rules {
   readonly lifetimes: Lifetimes
   readonly maxBytes: number
+  /** Whether a session without a user may have values. */
+  readonly anonymousSessions: boolean
   now (): number
 }
 
@@ -40,11 +42,13 @@ export const IDENTITY: readonly string[] = ['client_name', 'authenticatedAt', CL
  * Says what the values of a request make of the stored session. It is a difference, and never the whole session, so that
  * requests at once cannot overwrite one another.
  *
- * @throws SessionTooLargeError
+ * @throws SessionTooLargeError, AnonymousSessionError
  */
-export function planOf (situation: Situation, { lifetimes, maxBytes, now }: Rules): Plan {
+export function planOf (situation: Situation, rules: Rules): Plan {
+  const { lifetimes, maxBytes, now } = rules
   const { stored, set, permanent, user } = situation
   const seenAt = now()
+  assertMaySet(set, user, rules)
   if (stored === null) {
     if (isEmpty(set)) return { do: 'nothing' }
     assertSize(sizeOf(set), maxBytes)
@@ -74,6 +78,11 @@ export function touchOf ({ ticket, record }: Stored, force: boolean, { lifetimes
   const lifetime = record.permanent ? lifetimes.permanent : lifetimes.browser
   if (!force && !ticket.stale && !isTouchDue(Math.max(record.seenAt, ticket.touchedAt), seenAt, lifetime)) return null
   return { seenAt, expiresAt: expiryOf({ ...record, seenAt }, lifetimes) }
+}
+
+/** @throws AnonymousSessionError */
+export function assertMaySet (set: SessionFields, user: string | null, { anonymousSessions }: Pick<Rules, 'anonymousSessions'>): void {
+  if (!anonymousSessions && user === null && !isEmpty(set)) throw new AnonymousSessionError()
 }
 
 /** The record with its expiry. */

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { CookieProfile } from './session-cookie.js'
-import { cookieValues, type Ticket, type TicketOffice } from './ticket.js'
+import { cookieValues, isTicketLike, type Ticket, type TicketOffice } from './ticket.js'
 
 /** What a connection has presented last. */
 interface Presented {
@@ -17,9 +17,12 @@ type Connection = FastifyRequest['raw']['socket'] & { [kPresented]?: Presented }
 const LONGEST_KEPT = 1_024
 const NONE: readonly Ticket[] = []
 
+/** How many tickets of one request are looked at. Any other is worth nothing. */
+export const MOST_TICKETS = 8
+
 /**
- * Reads the tickets of a request: every cookie of our name that verifies, since a planted or stale duplicate must not lock
- * out who also has a live one.
+ * Reads the tickets of a request: the cookies of our name that verify, since a planted or stale duplicate must not lock
+ * out a user who also has a live one. At most {@link MOST_TICKETS} are looked at.
  *
  * A browser sends the same header again and again over one connection, and comparing it costs less than reading it.
  */
@@ -33,8 +36,16 @@ export function ticketReader (officeOfNow: () => TicketOffice, profileOf: (reque
     const connection: Connection | undefined = request.raw.socket
     const last = connection?.[kPresented]
     if (last !== undefined && last.header === header && last.name === name && last.office === office) return last.tickets
-    const tickets = cookieValues(header, name).map((value) => office.verify(value)).filter((ticket) => ticket !== null)
+    const tickets = candidates(cookieValues(header, name)).map((value) => office.verify(value)).filter((ticket) => ticket !== null)
     if (connection !== undefined && header.length <= LONGEST_KEPT) connection[kPresented] = { header, name, office, tickets }
     return tickets
   }
+}
+
+/**
+ * Which values are worth a MAC. Of too many these are the last: browsers send cookies with longer paths first, and only
+ * with such paths can a neighbour plant many cookies of one name.
+ */
+function candidates (values: readonly string[]): readonly string[] {
+  return values.length <= MOST_TICKETS ? values : [...new Set(values.filter(isTicketLike))].slice(-MOST_TICKETS)
 }

@@ -6,7 +6,7 @@ import { namesRealm } from '../common/realm.js'
 import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionNotReadError } from './errors.js'
 import { assertValue, createFacade, entriesOf, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
-import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
+import { IDENTITY, assertMaySet, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
 import { exposeIfHijacked, haveHeadersLeft, onceClosed, type CookieDescription } from './response.js'
 import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import { storedUser, userOf, type User } from './user.js'
@@ -290,6 +290,7 @@ export class Session {
       const permanent = cut.permanent ?? record.permanent
       const seenAt = now()
       const keepsUser = kept.has('client_name') && userAfter(cut, record) !== null
+      assertMaySet(cut.set, keepsUser ? record.user : null, this.#context)
       const change: SessionReplacement = {
         keep: [...kept],
         set: cut.set,

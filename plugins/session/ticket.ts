@@ -126,8 +126,13 @@ function beginsPair (header: string, at: number): boolean {
   return at === 0 || header.charCodeAt(at - 1) === SEMICOLON
 }
 
+/** Whether a value has the form of a ticket. Only a MAC can tell whether it is one. */
+export function isTicketLike (value: string): boolean {
+  return TICKET.test(value)
+}
+
 function check (value: string, keys: readonly Buffer[], realm: string): Ticket | null {
-  if (!TICKET.test(value)) return null
+  if (!isTicketLike(value)) return null
   const id = value.slice(0, SEPARATOR_AT)
   const presented = Buffer.from(value.slice(SEPARATOR_AT + 1), 'base64url')
   let match = -1

@@ -1,5 +1,6 @@
 import { storedClient, type Client } from './client.js'
 import { expiryOf, type Lifetimes } from '../common/clock.js'
+import { eachInSlices } from '../common/slices.js'
 import { namesRealm } from '../common/realm.js'
 import { guarded } from './errors.js'
 import type { SessionStore, StoredSession } from './store.js'
@@ -27,14 +28,13 @@ export interface UserSessionsContext {
 
 /** The live sessions of a user, the newest activity first. */
 export async function sessionsOfUser (name: string, { store, lifetimes, now, handleOf }: UserSessionsContext): Promise<UserSession[]> {
-  const stored = await storedSessionsOf(name, store)
-  return stored
-    .map(({ key, record }) => {
-      const { createdAt, seenAt, permanent, fields } = record
-      return { handle: handleOf(key), createdAt, seenAt, expiresAt: expiryOf(record, lifetimes), permanent, ...storedClient(fields) }
-    })
-    .filter(({ expiresAt }) => expiresAt > now())
-    .sort((a, b) => b.seenAt - a.seenAt)
+  const sessions: UserSession[] = []
+  await eachInSlices(await storedSessionsOf(name, store), ({ key, record }) => {
+    const { createdAt, seenAt, permanent, fields } = record
+    const expiresAt = expiryOf(record, lifetimes)
+    if (expiresAt > now()) sessions.push({ handle: handleOf(key), createdAt, seenAt, expiresAt, permanent, ...storedClient(fields) })
+  })
+  return sessions.sort((a, b) => b.seenAt - a.seenAt)
 }
 
 /**
@@ -42,11 +42,12 @@ export async function sessionsOfUser (name: string, { store, lifetimes, now, han
  * among the user's own sessions, so that another's is the same as none.
  */
 export async function endSessionOfUser (name: string, handle: string, { store, handleOf }: Pick<UserSessionsContext, 'store' | 'handleOf'>): Promise<string | null> {
-  const stored = await storedSessionsOf(name, store)
-  const found = stored.find(({ key }) => handleOf(key) === handle)
-  if (found === undefined) return null
-  const last = await guarded('revoke', () => store.remove(found.key))
-  return last === null ? null : found.key
+  let found: string | null = null
+  await eachInSlices(await storedSessionsOf(name, store), ({ key }) => { if (handleOf(key) === handle) found = key })
+  const key = found
+  if (key === null) return null
+  const last = await guarded('revoke', () => store.remove(key))
+  return last === null ? null : key
 }
 
 /** Ends every session of a user. Answers how many. */

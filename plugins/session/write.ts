@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { AnonymousLimit } from './anonymous-limit.js'
 import { LogoutUnconfirmedError, StoreUnavailableError, guarded, storeUnavailable } from './errors.js'
 import type { SessionEmitter } from './events.js'
 import type { Stored } from './plan.js'
@@ -11,6 +12,7 @@ export interface WriterOptions {
   readonly emitter: SessionEmitter
   readonly upkeep: Pick<Upkeep, 'refuse' | 'discard' | 'isRefused'>
   readonly sessionsPerUser: number
+  readonly anonymousLimit: AnonymousLimit
   /** The ticket of a new ID. */
   ticketOf (id: string): Ticket
   /** The valid tickets in the header of a request. */
@@ -28,9 +30,10 @@ export class Writer {
     this.#options = options
   }
 
-  /** Begins a session. @throws StoreUnavailableError also if it was ended before it began. */
+  /** Begins a session. @throws TooManySessionsError, StoreUnavailableError also if it was ended before it began. */
   async create (id: string, record: SessionRecord, request: FastifyRequest): Promise<Stored> {
-    const { store, emitter, ticketOf } = this.#options
+    const { store, emitter, ticketOf, anonymousLimit } = this.#options
+    if (record.user === null) anonymousLimit.count(request)
     const ticket = ticketOf(id)
     const created = await this.#beginning(ticket.key, 'create', () => store.create(ticket.key, record, this.#limitFor(record.user, request)))
     if (!created) throw createRefused()
@@ -101,18 +104,18 @@ export class Writer {
 
   async #endEach (request: FastifyRequest, keys: readonly string[], end: (key: string) => Promise<StoredSession | null>): Promise<void> {
     const { emitter, upkeep } = this.#options
-    let isConfirmed = true
-    for (const key of new Set(keys)) {
+    const confirmed = await Promise.all([...new Set(keys)].map(async (key) => {
       try {
         const ended = await end(key)
         if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user, request)
+        return true
       } catch (error) {
         upkeep.refuse(key)
         request.log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
-        isConfirmed = false
+        return false
       }
-    }
-    if (!isConfirmed) throw new LogoutUnconfirmedError()
+    }))
+    if (confirmed.includes(false)) throw new LogoutUnconfirmedError()
   }
 
   /** Whether a session that a request presents has to be ended: most of those that it has not been given are long dead. */

@@ -1,7 +1,8 @@
 import type { FastifySchema } from 'fastify'
 import { CrossOriginError } from '../../plugins/cross-origin.js'
 import { ADDRESS_ERRORS, BODY_ERRORS, TIME, USER_OR_NULL, exactly, json, nothing, problems, withStatus } from '../../plugins/openapi/answers.js'
-import { InsecureTransportError, SessionGoneError, SessionKeyError, SessionTooLargeError, SessionValueError } from '../../plugins/session/errors.js'
+import { TooManySessionsError } from '../../plugins/session/anonymous-limit.js'
+import { AnonymousSessionError, InsecureTransportError, SessionGoneError, SessionKeyError, SessionTooLargeError, SessionValueError } from '../../plugins/session/errors.js'
 import { StoreFullError } from '../../plugins/session/memory-store.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
 
@@ -44,13 +45,14 @@ export const schemas = {
     operationId: 'setSessionValue',
     tags,
     summary: 'Set a value',
-    description: 'The first one begins a session.',
+    description: 'The first one begins a session. Without a login, only so many begin per minute and network.',
     params,
     body: { content: { 'application/json': { schema: VALUE } } },
     response: {
       201: nothing('The key is new.'),
       204: nothing('The value is another.'),
-      ...problems(...WRITE_ERRORS, InsecureTransportError, SessionTooLargeError, StoreFullError, withStatus(400, SessionKeyError), withStatus(400, SessionValueError))
+      ...problems(...WRITE_ERRORS, InsecureTransportError, SessionTooLargeError, StoreFullError, AnonymousSessionError, TooManySessionsError,
+        withStatus(400, SessionKeyError), withStatus(400, SessionValueError))
     }
   },
   delete: {

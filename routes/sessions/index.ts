@@ -9,6 +9,9 @@ import { iso } from './time.js'
 /** A handle and a password fit in it many times. */
 const BODY_LIMIT = 16_384
 
+/** So many are listed: the page of a user who has 10,000 would take too long to make. */
+const MOST_LISTED = 250
+
 /** What is to end: the session with this handle, or every other one. */
 type Target = { handle: string } | 'others'
 
@@ -19,10 +22,11 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   const onRequest = fastify.requireLogin
 
   fastify.get('/sessions', { schema: schemas.list, onRequest }, async (request, reply) => {
-    const sessions = await list(request)
-    if (hatcheck.prefersJson(request)) return { sessions: sessions.map(asJson) }
+    const all = await list(request)
+    const [sessions, total] = [all.slice(0, MOST_LISTED), all.length]
+    if (hatcheck.prefersJson(request)) return { sessions: sessions.map(asJson), total }
     const notice = hatcheck.takeNotice(request, reply)
-    return hatcheck.page(reply, sessionsPage({ prefix, home, hasLogout: hasRoute('logout'), sessions, now: now(), lifetimes, notice }))
+    return hatcheck.page(reply, sessionsPage({ prefix, home, hasLogout: hasRoute('logout'), sessions, total, now: now(), lifetimes, notice }))
   })
 
   fastify.delete<{ Params: { handle: string } }>('/sessions/:handle', { schema: schemas.end, onRequest, bodyLimit: BODY_LIMIT }, async (request, reply) => {

@@ -15,13 +15,15 @@ export interface SessionsPage {
   home: string
   hasLogout: boolean
   sessions: readonly ListedSession[]
+  /** How many there are. Not all may be in the list. */
+  total: number
   /** The time, in ms. */
   now: number
   lifetimes: Lifetimes
   notice: string | undefined
 }
 
-export function sessionsPage ({ prefix, home, hasLogout, sessions, now, lifetimes, notice }: SessionsPage): Page {
+export function sessionsPage ({ prefix, home, hasLogout, sessions, total, now, lifetimes, notice }: SessionsPage): Page {
   const isAlone = sessions.every(({ current }) => current)
   const [late, lateIfPermanent] = [lifetimes.browser, lifetimes.permanent].map((lifetime) => span(touchEvery(lifetime), Math.ceil))
   return {
@@ -33,6 +35,7 @@ export function sessionsPage ({ prefix, home, hasLogout, sessions, now, lifetime
 <ul class="sessions" role="list">!${sessions.map((session) => item(session, hasLogout ? `${prefix}/logout` : null, now))}</ul>
 !${isAlone ? '' : '<button name="others" value="1">End all other sessions</button>'}
 </form>
+!${sessions.length === total ? '' : html`<p class="muted">These are ${String(sessions.length)} of your ${String(total)} sessions, those in use last.</p>`}
 !${isAlone ? '' : html`<p class="muted">Activity is noted now and then: "last seen" may be up to ${late} behind, and ${lateIfPermanent} where you stay signed in.</p>`}
 <p class="aside"><a href="${home}">Back to the start</a></p>`
   }

@@ -27,7 +27,8 @@ export const schemas = {
     tags,
     summary: 'My sessions',
     response: {
-      200: pageOrJson('This session first, then by the newest activity.', exactly({
+      200: pageOrJson('This session first, then by the newest activity. At most 250 are listed.', exactly({
+        total: { type: 'integer', minimum: 1, description: 'How many sessions there are.' },
         sessions: {
           type: 'array',
           minItems: 1,

@@ -1,0 +1,56 @@
+import type { FastifyRequest } from 'fastify'
+import { createError } from '@fastify/error'
+import { rangeOf } from '../config/network.js'
+import { clientAddress } from './client.js'
+
+/** Too many sessions without a login have begun in one network. Nothing is stored. */
+export const TooManySessionsError = createError<[number]>('HATCHECK_TOO_MANY_SESSIONS',
+  'Too many sessions without a login have begun in your network. Log in, or try again in %d s.', 429)
+
+const WINDOW_MS = 60_000
+/** Networks that are counted apart within one minute. All further ones share a count. */
+const MOST_NETWORKS = 10_000
+
+/**
+ * Bounds how many anonymous sessions begin per minute and network, in this process. Whoever has one address mostly has
+ * its neighbours too, so a network is 256 addresses of IPv4, and a /56 of IPv6.
+ */
+export class AnonymousLimit {
+  readonly #perMinute: number
+  readonly #now: () => number
+  readonly #counts = new Map<string, number>()
+  #windowEndsAt = 0
+
+  constructor (perMinute: number, now: () => number) {
+    this.#perMinute = perMinute
+    this.#now = now
+  }
+
+  /** Counts a session that is about to begin. @throws TooManySessionsError with Retry-After */
+  count (request: FastifyRequest): void {
+    if (this.#perMinute === Infinity) return
+    const left = this.#msLeft()
+    const network = this.#networkOf(request)
+    const count = this.#counts.get(network) ?? 0
+    if (count >= this.#perMinute) {
+      const seconds = Math.ceil(left / 1_000)
+      throw Object.assign(new TooManySessionsError(seconds), { headers: { 'retry-after': String(seconds) } })
+    }
+    this.#counts.set(network, count + 1)
+  }
+
+  #networkOf (request: FastifyRequest): string {
+    const network = rangeOf(clientAddress(request) ?? '')
+    return this.#counts.has(network) || this.#counts.size < MOST_NETWORKS ? network : 'others'
+  }
+
+  /** How much of the window is left. A new one begins where the clock has left the last one, forwards or backwards. */
+  #msLeft (): number {
+    const now = this.#now()
+    if (now >= this.#windowEndsAt || now < this.#windowEndsAt - WINDOW_MS) {
+      this.#counts.clear()
+      this.#windowEndsAt = now + WINDOW_MS
+    }
+    return this.#windowEndsAt - now
+  }
+}
