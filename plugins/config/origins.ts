@@ -12,7 +12,7 @@ export function domainOfPattern (text: string): string | null {
 /** Whether a text is an origin as browsers write it, such as `https://app.example.com`, or a pattern for all hosts below a domain. */
 export function isOriginOrPattern (text: string): boolean {
   // With a label in the place of the star it has to be an origin: without the port that its scheme implies, say.
-  return isOrigin(domainOfPattern(text) === null ? text : text.replace('*', 'x'))
+  return isOrigin(domainOfPattern(text) === null ? text : text.replace('*', 'x')) && (domainOfPattern(text) !== null || !text.includes('*'))
 }
 
 /** Answers whether an origin is on the list. One that is not written as browsers write it is on none. */
