@@ -23,8 +23,8 @@ export { replaceInTwoSteps } from './plugins/session/replace-in-two-steps.js'
 export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/session/express-store.js'
 export { TooManySessionsError } from './plugins/session/anonymous-limit.js'
 export {
-  AnonymousSessionError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionKeyError, SessionNotReadError,
-  SessionTooLargeError, SessionValueError, StoreUnavailableError, UnsupportedError
+  AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
+  SessionKeyError, SessionNotReadError, SessionTooLargeError, SessionValueError, StoreUnavailableError, UnsupportedError
 } from './plugins/session/errors.js'
 export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/auth.js'
 export type { SessionObject } from './plugins/session/facade.js'
@@ -66,11 +66,11 @@ export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>,
 /** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
 export const hatcheckService = fp<ServiceOptions>(async function hatcheckService (fastify, { mode, metricsRoute = true, ...options }) {
   await assemble(fastify, options, { mode, metricsRoute })
-  const { handleError, handleNotFound, demoError, refuseOtherMethods } = fastify.hatcheck
+  const { handleError, handleNotFound, refusalOf, refuseOtherMethods } = fastify.hatcheck
   await fastify.register(refuseOtherMethods)
   fastify.setErrorHandler(handleError)
   fastify.setNotFoundHandler((request, reply) => {
-    const error = demoError(request)
+    const error = refusalOf(request)
     if (error !== null) throw error
     return handleNotFound(request, reply)
   })

@@ -32,7 +32,7 @@ const TIMEOUTS = {
   /** Between two requests. Proxies give up an idle connection after 60 s (nginx, AWS), and have to be the first to do so. */
   keepAliveTimeout: 72_000,
   /** Node looks at the first and the next so often, and not every 30 s. */
-  http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000 }
+  http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false }
 } satisfies FastifyHttpOptions<Server>
 
 /** What Fastify says of an address, in other words. */
@@ -179,6 +179,7 @@ async function build ({ logLevel, trustProxy, metricsPort, mode, options }: Serv
     ...TIMEOUTS,
     // On a connection that is open still, a request is answered to the end.
     return503OnClosing: false,
+    clientErrorHandler: (error, socket) => { fastify.hatcheck.answerParserError(error, socket) },
     // An address that cannot be decoded, or is too long, reaches no route and no error handler.
     frameworkErrors: (error, request, reply) => {
       // Its text would tell the whole address, with the query, in the answer and in the log.

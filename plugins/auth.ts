@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest, Session } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
+import { createUnauthorized } from './common/unauthorized.js'
 import { ConfigError } from './config/resolve.js'
 import { clientAddress, clientText } from './session/client.js'
 import { entriesOf } from './session/facade.js'
@@ -82,7 +83,7 @@ declare module 'fastify' {
   }
 }
 
-export const LoginRequiredError = createError('HATCHECK_LOGIN_REQUIRED', 'You are not logged in.', 401)
+export const LoginRequiredError = createUnauthorized('HATCHECK_LOGIN_REQUIRED', 'You are not logged in.')
 
 /** The guard stands at a route of a server that knows nothing of logins. It lets nobody in. */
 export const NotRegisteredError = createError('HATCHECK_NOT_REGISTERED',
@@ -195,7 +196,7 @@ export default fp(async function auth (fastify) {
         done(null, payload)
         return
       }
-      reply.code(303).header('location', page).removeHeader('content-type')
+      reply.code(303).header('location', page).removeHeader('content-type').removeHeader('www-authenticate')
       done(null, '')
     })
   }

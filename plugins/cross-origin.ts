@@ -6,7 +6,7 @@ declare module 'fastify' {
   interface Hatcheck {
     /** Why a request that another site makes a browser send is refused; null if it is not. */
     crossOriginError (request: FastifyRequest): Error | null
-    /** Whether a navigation comes from another site, or is made before the user has asked for it. */
+    /** Whether a navigation comes from another site, or may, or is made before the user has asked for it. */
     isUnasked (request: FastifyRequest): boolean
   }
 }
@@ -21,7 +21,7 @@ export const CrossOriginError = createError('HATCHECK_CROSS_ORIGIN', 'This reque
  */
 export default fp(async function crossOrigin (fastify) {
   const { hatcheck } = fastify
-  const allowed = new Set(hatcheck.config.allowedOrigins)
+  const { isAllowedOrigin } = hatcheck.config
 
   hatcheck.crossOriginError = (request) => isSafe(request.method) || !isForeign(request) ? null : new CrossOriginError()
 
@@ -29,12 +29,13 @@ export default fp(async function crossOrigin (fastify) {
     const { referer, 'sec-fetch-site': site } = request.headers
     if (isPrefetch(request)) return true
     if (site !== undefined) return site !== 'same-origin' && site !== 'none'
-    return referer !== undefined && !isOwn(referer, request)
+    // A browser that says neither may come from anywhere. A program says neither, and asks for no page.
+    return referer === undefined ? (request.headers.accept ?? '').includes('text/html') : !isOwn(referer, request)
   }
 
   function isForeign (request: FastifyRequest): boolean {
     const { origin, 'sec-fetch-site': site } = request.headers
-    if (origin !== undefined && allowed.has(origin)) return false
+    if (origin !== undefined && isAllowedOrigin(origin)) return false
     if (site !== undefined) return site !== 'same-origin' && site !== 'none'
     return origin !== undefined && !isOwn(origin, request)
   }

@@ -8,6 +8,8 @@ declare module 'fastify' {
     isLocal (request: FastifyRequest): boolean
     /** Why demo mode, which is for this machine alone, does not answer a request; null if it does. */
     demoError (request: FastifyRequest): Error | null
+    /** Why a request is not answered at all, whatever it is for: its header, or demo mode; null if it is. */
+    refusalOf (request: FastifyRequest): Error | null
   }
 }
 
@@ -21,4 +23,5 @@ export default fp(async function demoGuard (fastify) {
   hatcheck.demoError = hatcheck.config.mode === 'demo'
     ? (request) => hatcheck.isLocal(request) ? null : new DemoModeError()
     : () => null
-}, { name: 'demo-guard', dependencies: ['config'] })
+  hatcheck.refusalOf = (request) => hatcheck.headerError(request) ?? hatcheck.demoError(request)
+}, { name: 'demo-guard', dependencies: ['config', 'host-header'] })

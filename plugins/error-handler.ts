@@ -20,6 +20,7 @@ const refusals: Record<string, { event: AuditEvent, reason: string }> = {
 /** Errors as a page for browsers, as problem+json (RFC 9457) for everything else. What is not ours stays in the log. */
 export default fp(async function errorHandler (fastify) {
   const { hatcheck } = fastify
+  const { base, home, hasRoute } = hatcheck.config
 
   hatcheck.handleError = (error, request, reply) => {
     const status = statusOf(error)
@@ -39,6 +40,13 @@ export default fp(async function errorHandler (fastify) {
   hatcheck.handleNotFound = (request, reply) =>
     answer(request, reply.code(404), { status: 404, detail: 'There is nothing at this address.', code: 'HATCHECK_NOT_FOUND' })
 
+  /** Where to, for whom the start page has no way on. */
+  function wayOn (status: number, code: string): string {
+    if (status === 401 && hasRoute('login')) return html`<p><a class="button" href="${base}/login">Log in your account here</a></p>`
+    if (code === 'HATCHECK_NOT_ALLOWED' && hasRoute('logout')) return html`<form method="post" action="${base}/logout"><button>Log out your account here</button></form>`
+    return ''
+  }
+
   function answer (request: FastifyRequest, reply: FastifyReply, { status, detail, code }: Problem): FastifyReply {
     // An error can come before the hook that sets them, such as one of the parser at an unknown address.
     hatcheck.secureHeaders(request, reply)
@@ -47,7 +55,7 @@ export default fp(async function errorHandler (fastify) {
     if (accept.includes('text/html') && !hatcheck.prefersJson(request)) {
       return hatcheck.page(reply, {
         title,
-        body: html`<h1>${title}</h1><p>${detail}</p><p><a href="${hatcheck.config.home}">Back to the start</a></p>`
+        body: html`<h1>${title}</h1><p>${detail}</p>!${wayOn(status, code)}<p class="aside"><a href="${home}">Back to the start</a></p>`
       })
     }
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))

@@ -54,7 +54,7 @@ export default fp(async function methods (fastify) {
         // Before the body is read: what it is does not matter.
         onRequest (request, reply, done) {
           hatcheck.secureHeaders(request, reply)
-          const error = hatcheck.demoError(request)
+          const error = hatcheck.refusalOf(request)
           if (error === null && hidden.get(url)?.(request) === true) {
             hatcheck.handleNotFound(request, reply)
             return

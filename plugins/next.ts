@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { originOf } from './config/origins.js'
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -9,18 +10,18 @@ declare module 'fastify' {
 
 /** An origin that no address can name by itself: what resolves to it stayed relative. */
 const HERE = 'http://next.invalid'
-const LONGEST = 2048
+/** In characters: as long as the addresses that nginx takes by default. */
+const LONGEST = 8_192
 
 export default fp(async function next (fastify) {
-  const { home, allowedOrigins } = fastify.hatcheck.config
+  const { home, isAllowedOrigin } = fastify.hatcheck.config
 
   fastify.hatcheck.nextOf = (value) => {
     if (typeof value !== 'string' || value.length > LONGEST) return home
     // Browsers drop tabs and line breaks from an address and read a backslash as a slash.
     if (/[\p{Cc}\\]/u.test(value)) return home
-    if (allowedOrigins.some((origin) => value === origin || value.startsWith(`${origin}/`))) {
-      return new URL(value).href
-    }
+    const absolute = originOf(value)
+    if (absolute !== null) return isAllowedOrigin(absolute) ? new URL(value).href : home
     if (!value.startsWith('/') || value.startsWith('//')) return home
     const { origin, pathname, search, hash } = new URL(value, HERE)
     return origin === HERE && !pathname.startsWith('//') ? pathname + search + hash : home

@@ -16,8 +16,8 @@ declare module 'fastify' {
   interface Hatcheck {
     /** Leaves a message for the next page, if the caller is a browser. */
     leaveNotice (request: FastifyRequest, reply: FastifyReply, notice: Notice): void
-    /** The message that was left, which is then gone. */
-    takeNotice (request: FastifyRequest, reply: FastifyReply): string | undefined
+    /** The message that was left, which is then gone. With a list: if it is one of these; any other stays. */
+    takeNotice (request: FastifyRequest, reply: FastifyReply, only?: readonly Notice[]): string | undefined
   }
 }
 
@@ -37,11 +37,11 @@ export default fp(async function notice (fastify) {
     hatcheck.setCookie(reply, COOKIE, name, { ...attributes, secure: request.protocol === 'https', maxAge: SECONDS })
   }
 
-  hatcheck.takeNotice = (request, reply) => {
+  hatcheck.takeNotice = (request, reply, only) => {
     const header = request.headers.cookie
     if (header === undefined || !header.includes(COOKIE) || request.method !== 'GET') return undefined
     const [value] = cookieValues(header, COOKIE)
-    if (value === undefined) return undefined
+    if (value === undefined || only?.includes(value as Notice) === false) return undefined
     hatcheck.clearCookie(reply, COOKIE, attributes)
     return Object.hasOwn(texts, value) ? texts[value as Notice] : undefined
   }

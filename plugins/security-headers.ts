@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface Hatcheck {
     /** Sets what every answer of ours has: the security headers, and what keeps it out of caches. */
     secureHeaders (request: FastifyRequest, reply: FastifyReply): void
+    /** The same headers as on plain http. */
+    plainHeaders: Readonly<Record<string, string>>
   }
 }
 
@@ -60,6 +62,7 @@ export default fp(async function securityHeaders (fastify) {
     if (vary !== undefined && vary !== VARY) reply.header('vary', String(vary).endsWith(VARY) ? vary : `${String(vary)}, ${VARY}`)
   }
 
+  hatcheck.plainHeaders = headers
   hatcheck.secureHeaders = mode === 'plugin' ? secureInHost : secure
 }, { name: 'security-headers', dependencies: ['config'] })
 

@@ -57,6 +57,8 @@ async function host (t: Test, routes: (fastify: FastifyInstance) => void, { stor
     fastify.server.closeAllConnections?.()
     return fastify.close()
   })
+  // Nor a word about it in the log.
+  fastify.server.maxHeadersCount = 0
   before(fastify)
   const sessions = openStore(t, 'memory:')
   const sessionStore = store === 'memory, at once' ? sessions : watched(sessions, async () => { await sleep(1) }, false)

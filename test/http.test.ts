@@ -21,7 +21,8 @@ const TAKES: Record<string, string> = {
   '/session/:key': 'DELETE, GET, HEAD, OPTIONS, PUT',
   '/sessions': 'DELETE, GET, HEAD, OPTIONS, POST',
   '/sessions/:handle': 'DELETE, OPTIONS',
-  '/verify': 'every method'
+  '/verify': 'every method',
+  '/whoami': 'GET, HEAD, OPTIONS'
 }
 
 /** Answers every method the same, and a proxy has no use for headers that protect pages: test/verify.test.ts has those of its 204. */
@@ -111,6 +112,12 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
       [200, { url: '/healthz' }],
       [200, { url: '/readyz' }],
       [200, { url: '/session', headers: { cookie } }],
+      [200, { url: '/whoami', headers: { cookie } }],
+      [401, { url: '/whoami' }],
+      [400, { url: '/login', headers: { host: 'a b' } }],
+      [400, { url: '/verify', headers: { host: 'a/b' } }],
+      [400, { url: '/no', headers: { host: 'a@b' } }],
+      [400, { method: 'PATCH', url: '/login', headers: { host: '[::1' } }],
       [201, put('1')],
       [204, put('1', { ...JSON_TYPE, cookie }, 'kept')],
       [400, put('{')],
@@ -124,7 +131,7 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
       [303, { url: '/login', headers: { cookie } }],
       [303, post(GOOD)],
       [303, { method: 'POST', url: '/logout' }],
-      [303, { url: '/logout', headers: { cookie: 'hatcheck=nonsense' } }],
+      [303, { url: '/logout', headers: { cookie: 'hatcheck=nonsense', 'sec-fetch-site': 'same-origin' } }],
       [400, post('{', JSON_TYPE)],
       [400, post('password=12345678')],
       [400, post('client_name=Harry')],

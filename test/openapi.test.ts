@@ -48,7 +48,8 @@ const OPERATIONS = {
   'POST /sessions': 'endSessions *',
   'DELETE /sessions': 'endOtherSessions *',
   'DELETE /sessions/{handle}': 'endSession *',
-  'GET /verify': 'verify *'
+  'GET /verify': 'verify *',
+  'GET /whoami': 'whoAmI *'
 }
 
 test('the service describes itself in OpenAPI 3.1', async (t) => {

@@ -283,6 +283,8 @@ async function start (t: Test, proxy: Proxy) {
     execFile('bash', ['--norc', '-c', here(command)], { cwd: folder, env: environment, timeout: 30_000 }, (_error, stdout, stderr) => { resolve(stdout + stderr) })
   })
   const launch = async (command: string, port = 0, env: Record<string, string> = {}): Promise<Program> => {
+    // Where each Caddy is told to reload.
+    env = { ADMIN: `localhost:${await freePort()}`, ...env }
     const child = spawn('bash', ['--norc', '-c', here(command)], { cwd: folder, env: { ...environment, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
     const ended = once(child, 'close')
     let output = ''

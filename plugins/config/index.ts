@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import type { GivenOptions } from './options.js'
-import { resolveConfig, type Config, type Mode, type ServiceOnlyOptions } from './resolve.js'
+import { assertDomains, resolveConfig, type Config, type Mode, type ServiceOnlyOptions } from './resolve.js'
 
 declare module 'fastify' {
   /** What hatcheck's own plugins and routes share. Each adds its part; nothing here is for host applications. */
@@ -17,5 +17,7 @@ export interface ConfigPluginOptions {
 }
 
 export default fp<ConfigPluginOptions>(async function config (fastify, { hatcheck: { options, mode } }) {
-  fastify.decorate('hatcheck', { config: resolveConfig(options, mode, fastify.prefix) } as import('fastify').Hatcheck)
+  const config = resolveConfig(options, mode, fastify.prefix)
+  await assertDomains(config)
+  fastify.decorate('hatcheck', { config } as import('fastify').Hatcheck)
 }, { name: 'config' })

@@ -6,6 +6,8 @@ import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
 import { realmOfCookie } from '../common/realm.js'
 import type { SessionStore } from '../session/store.js'
 import type { GivenOptions } from './options.js'
+import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
+import { flawOfDomain } from './own-domain.js'
 import { ROUTE_NAMES, type RouteName } from './route-names.js'
 
 /** A configuration that cannot work. The text is the rule. */
@@ -96,6 +98,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   const routes = routesOf(options.routes, mode, values.prefix)
   const root = scope.replace(/\/$/, '')
   const base = root + values.prefix
+  const allowedOrigins = originsOf(options.allowedOrigins, name('allowedOrigins'))
   const config = {
     ...values,
     mode,
@@ -109,7 +112,9 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     signup: values.signup ?? (mode === 'demo' ? 'open' as const : 'closed' as const),
     passwordMinLength: values.passwordMinLength ?? (mode === 'demo' ? 8 : 15),
     commonPasswords: mode === 'demo' ? 'allowed' as const : 'refused' as const,
-    allowedOrigins: listOf(options.allowedOrigins, name('allowedOrigins')),
+    allowedOrigins,
+    /** Whether an origin is one of those that are allowed. */
+    isAllowedOrigin: originMatcher(allowedOrigins),
     authenticate,
     now,
     lifetimes: {
@@ -129,11 +134,34 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     `${name('signup')} has no meaning beside authenticate: hatcheck keeps no accounts then.`)
   assertRule(config.anonymousSessions || values.anonymousSessionsPerMinute === undefined,
     `${name('anonymousSessionsPerMinute')} has no meaning beside ${name('anonymousSessions')}=false: no such session can begin then.`)
-  for (const origin of config.allowedOrigins) {
-    assertRule(typeof origin === 'string' && URL.canParse(origin) && new URL(origin).origin === origin,
-      `${name('allowedOrigins')} must be origins such as https://app.example.com, without a path; got ${shown(origin)}.`)
-  }
   return config
+}
+
+/**
+ * Refuses domains that are nobody's own: browsers drop a cookie for one, and its hosts are everybody's.
+ *
+ * @throws ConfigError
+ */
+export async function assertDomains ({ mode, sessionCookieDomain, allowedOrigins }: Config): Promise<void> {
+  const name = (option: string): string => mode === 'plugin' ? option : environmentName(option)
+  if (sessionCookieDomain !== undefined) {
+    const flaw = await flawOfDomain(sessionCookieDomain)
+    assertRule(flaw === null, `${name('sessionCookieDomain')} must be a domain of your own, such as example.com; ${shown(sessionCookieDomain)} ${flaw}, and browsers drop a cookie for it.`)
+  }
+  for (const origin of allowedOrigins) {
+    const domain = domainOfPattern(origin)
+    const flaw = domain === null ? null : await flawOfDomain(domain)
+    assertRule(flaw === null, `${name('allowedOrigins')} can have a star below a domain of your own, such as https://*.example.com; in ${shown(origin)}, ${shown(domain)} ${flaw}.`)
+  }
+}
+
+function originsOf (given: GivenOptions['allowedOrigins'], name: string): string[] {
+  const origins = listOf(given, name)
+  for (const origin of origins) {
+    assertRule(typeof origin === 'string' && isOriginOrPattern(origin),
+      `${name} must be origins such as https://app.example.com, without a path; got ${shown(origin)}.`)
+  }
+  return origins
 }
 
 /** The pages that are served: all in the service; in an application those that it asks for. */

@@ -1,6 +1,8 @@
 import { errorCodes, type FastifyError } from 'fastify'
 import { STATUS_CODES } from 'node:http'
+import { AUTHENTICATE } from '../common/unauthorized.js'
 import { DemoModeError } from '../demo-guard.js'
+import { HostError, TooManyLinesError } from '../host-header.js'
 import { OverloadedError } from '../overload.js'
 import { StoreUnavailableError } from '../session/errors.js'
 
@@ -65,6 +67,8 @@ export const TIME: Schema = { type: 'string', format: 'date-time' }
 const PAGE: Schema = { type: 'string' }
 const SECONDS: Schema = { type: 'integer', minimum: 1, description: 'Seconds after which to ask again.' }
 
+const AUTHENTICATION: Schema = { type: 'string', enum: [AUTHENTICATE], description: 'What is asked for: the session cookie.' }
+
 /** A header with the cookies that have changed. */
 export const COOKIE: Record<string, Schema> = { 'Set-Cookie': { type: 'string', description: 'The session cookie, if it has changed.' } }
 
@@ -119,7 +123,7 @@ export function withStatus (status: number, error: ErrorClass): Refusal {
 
 /** The answers of a route for its errors, and for those that every route may end in. The codes are those of the errors. */
 export function problems (...errors: ReadonlyArray<ErrorClass | Refusal>): Answers {
-  const refusals = [...errors, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? refusalOf(error) : error)
+  const refusals = [...errors, HostError, TooManyLinesError, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? refusalOf(error) : error)
   const statuses = new Set(refusals.map(({ statusCode }) => statusCode))
   return {
     ...Object.fromEntries([...statuses].map((status) => [status, problemOf(status, refusals.filter(({ statusCode }) => statusCode === status))])),
@@ -134,7 +138,7 @@ function problemOf (status: number, refusals: readonly Refusal[] = []): Answer {
   const schema = { allOf: [{ $ref: 'HatcheckProblem#' }, { type: 'object', ...own }] }
   return {
     description: [STATUS_CODES[status], ...new Set(refusals.map(lineOf))].join('\n'),
-    headers: { ...COOKIE, ...(status === 429 || status === 503) && { 'Retry-After': SECONDS } },
+    headers: { ...COOKIE, ...status === 401 && { 'WWW-Authenticate': AUTHENTICATION }, ...(status === 429 || status === 503) && { 'Retry-After': SECONDS } },
     content: { 'application/problem+json': { schema }, 'text/html': { schema: PAGE } }
   }
 }

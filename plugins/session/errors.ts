@@ -56,6 +56,10 @@ export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPOR
 export const InsecureTransportError = createError<[string]>('HATCHECK_INSECURE_TRANSPORT',
   'The session cookie is Secure but this connection is plain http, so the browser would drop it. %s', 400)
 
+/** A cookie of another domain: the browser would drop it in silence. */
+export const CookieDomainError = createError<[string, string]>('HATCHECK_COOKIE_DOMAIN',
+  'This request is for the host "%s", and the session cookie is for the domain "%s": the browser would drop it. Use a host of that domain, or change SESSION_COOKIE_DOMAIN (sessionCookieDomain).', 400)
+
 /**
  * Wraps what a store threw. The cause keeps the detail for the log; the error itself carries no errno code, so that no
  * layer can take a missing socket for a missing session.

@@ -1,9 +1,10 @@
 import { createError } from '@fastify/error'
 import { normalName } from '../../plugins/accounts/name.js'
 import { assertPassword } from '../../plugins/accounts/password.js'
+import { createUnauthorized } from '../../plugins/common/unauthorized.js'
 
 export const CredentialsError = createError<[string]>('HATCHECK_CREDENTIALS', '%s', 400)
-export const WrongCredentialsError = createError('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.', 401)
+export const WrongCredentialsError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.')
 
 export interface Credentials {
   name: string

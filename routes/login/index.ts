@@ -17,8 +17,13 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
       reply.redirect(next, 303)
       return
     }
-    if (hatcheck.prefersJson(request)) reply.send({ user: null, next })
-    else hatcheck.page(reply, loginPage({ prefix, next }))
+    if (hatcheck.prefersJson(request)) {
+      reply.send({ user: null, next })
+      return
+    }
+    // Behind a proxy this is the page that a logout leads to: the start page is the application's.
+    const notice = hatcheck.takeNotice(request, reply, ['logout'])
+    hatcheck.page(reply, loginPage({ prefix, next, notice }))
   })
 
   fastify.post('/login', { schema: schemas.post, bodyLimit: BODY_LIMIT, errorHandler: showInForm }, async (request, reply) => {

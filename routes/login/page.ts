@@ -9,13 +9,15 @@ export interface LoginForm {
   permanent?: boolean
   /** Why it did not work. */
   error?: string
+  /** What went well before. */
+  notice?: string | undefined
 }
 
-export function loginPage ({ prefix, next, name = '', permanent = false, error }: LoginForm): Page {
+export function loginPage ({ prefix, next, name = '', permanent = false, error, notice }: LoginForm): Page {
   const flawed = error === undefined ? '' : ' aria-invalid="true"'
   return {
     title: 'Log in',
-    notice: error === undefined ? undefined : { kind: 'bad', text: error },
+    notice: error === undefined ? notice === undefined ? undefined : { kind: 'good', text: notice } : { kind: 'bad', text: error },
     body: html`<h1>Log in</h1>
 <form method="post" action="${prefix}/login">
 <input type="hidden" name="next" value="${next}">

@@ -3,7 +3,7 @@ import { NameError } from '../../plugins/accounts/name.js'
 import { BusyError, PasswordError } from '../../plugins/accounts/password.js'
 import { CrossOriginError } from '../../plugins/cross-origin.js'
 import { BODY_ERRORS, USER, exactly, formOrJson, json, pageOrJson, problems, redirect, type Schema } from '../../plugins/openapi/answers.js'
-import { InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/errors.js'
+import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { CredentialsError, WrongCredentialsError } from './credentials.js'
 
@@ -46,7 +46,7 @@ export const schemas = {
     response: {
       200: json('Logged in.', exactly({ user: USER, next })),
       303: redirect('Logged in.'),
-      ...problems(...BODY_ERRORS, CredentialsError, NameError, PasswordError, InsecureTransportError, WrongCredentialsError, CrossOriginError,
+      ...problems(...BODY_ERRORS, CredentialsError, NameError, PasswordError, InsecureTransportError, CookieDomainError, WrongCredentialsError, CrossOriginError,
         SessionGoneError, ThrottledError, BusyError, LogoutUnconfirmedError)
     }
   }

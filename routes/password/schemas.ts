@@ -3,7 +3,7 @@ import { BusyError, PasswordError } from '../../plugins/accounts/password.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
 import { CrossOriginError } from '../../plugins/cross-origin.js'
 import { BODY_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
-import { InsecureTransportError } from '../../plugins/session/errors.js'
+import { CookieDomainError, InsecureTransportError } from '../../plugins/session/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { CredentialsError } from '../login/credentials.js'
 import { PasswordChangeUnfinishedError, WrongPasswordError } from './errors.js'
@@ -35,7 +35,7 @@ export const schemas = {
     response: {
       200: json('It is changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'How many other sessions have ended.' } })),
       303: redirect('It is changed.'),
-      ...problems(...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, LoginRequiredError, CrossOriginError, WrongPasswordError,
+      ...problems(...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, LoginRequiredError, CrossOriginError, WrongPasswordError,
         ThrottledError, BusyError, PasswordChangeUnfinishedError)
     }
   }

@@ -2,7 +2,9 @@ import type { FastifySchema } from 'fastify'
 import { CrossOriginError } from '../../plugins/cross-origin.js'
 import { ADDRESS_ERRORS, BODY_ERRORS, TIME, USER_OR_NULL, exactly, json, nothing, problems, withStatus } from '../../plugins/openapi/answers.js'
 import { TooManySessionsError } from '../../plugins/session/anonymous-limit.js'
-import { AnonymousSessionError, InsecureTransportError, SessionGoneError, SessionKeyError, SessionTooLargeError, SessionValueError } from '../../plugins/session/errors.js'
+import {
+  AnonymousSessionError, CookieDomainError, InsecureTransportError, SessionGoneError, SessionKeyError, SessionTooLargeError, SessionValueError
+} from '../../plugins/session/errors.js'
 import { StoreFullError } from '../../plugins/session/memory-store.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
 
@@ -51,8 +53,8 @@ export const schemas = {
     response: {
       201: nothing('The key is new.'),
       204: nothing('The value is another.'),
-      ...problems(...WRITE_ERRORS, InsecureTransportError, SessionTooLargeError, StoreFullError, AnonymousSessionError, TooManySessionsError,
-        withStatus(400, SessionKeyError), withStatus(400, SessionValueError))
+      ...problems(...WRITE_ERRORS, InsecureTransportError, CookieDomainError, SessionTooLargeError, StoreFullError, AnonymousSessionError,
+        TooManySessionsError, withStatus(400, SessionKeyError), withStatus(400, SessionValueError))
     }
   },
   delete: {

@@ -1,10 +1,10 @@
 import type { FastifyRequest, Hatcheck } from 'fastify'
-import { createError } from '@fastify/error'
 import { assertPassword } from '../../plugins/accounts/password.js'
+import { createUnauthorized } from '../../plugins/common/unauthorized.js'
 
-export const ReauthenticateError = createError('HATCHECK_REAUTHENTICATE',
-  'You logged in more than 10 minutes ago. Log in again, or send the password along: POST /sessions with handle or others=1, and password.', 401)
-export const ReauthenticationFailedError = createError('HATCHECK_WRONG_CREDENTIALS', 'The password is wrong.', 401)
+export const ReauthenticateError = createUnauthorized('HATCHECK_REAUTHENTICATE',
+  'You logged in more than 10 minutes ago. Log in again, or send the password along: POST /sessions with handle or others=1, and password.')
+export const ReauthenticationFailedError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The password is wrong.')
 
 /** So long after a login, whoever has the browser is taken for who has logged in. */
 const RECENT_MS = 10 * 60_000

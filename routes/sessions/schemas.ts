@@ -3,7 +3,7 @@ import { BusyError, PasswordError } from '../../plugins/accounts/password.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
 import { CrossOriginError } from '../../plugins/cross-origin.js'
 import { ADDRESS_ERRORS, BODY_ERRORS, TIME, exactly, formOrJson, json, nothing, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
-import { InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/errors.js'
+import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { CredentialsError } from '../login/credentials.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
@@ -70,7 +70,7 @@ export const schemas = {
     response: {
       200: json('Ended.', ENDED),
       303: redirect('Ended.'),
-      ...problems(...END_ERRORS, WhichSessionError, CredentialsError, PasswordError, InsecureTransportError, ReauthenticationFailedError,
+      ...problems(...END_ERRORS, WhichSessionError, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, ReauthenticationFailedError,
         NoSuchSessionError, SessionGoneError, ThrottledError, BusyError)
     }
   }

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunc
 import { LONGEST_SENT, accountKey } from '../../plugins/accounts/name.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
 import { Memo } from '../../plugins/common/memo.js'
+import { isByTrustedProxy } from '../../plugins/config/forwarded.js'
 import { NotAllowedError } from './errors.js'
 import { NOBODY, namesOf } from './names.js'
 import { schema } from './schema.js'
@@ -34,7 +35,8 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   function decide (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
     // In refusals as well, so that no proxy is left with what its client has sent under these names.
     reply.headers(NOBODY)
-    const error = hatcheck.demoError(request)
+    hatcheck.noteUntrustedProxy(request)
+    const error = hatcheck.refusalOf(request)
     if (error !== null) {
       done(error)
       return
@@ -70,11 +72,11 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
 
   /** A 401 is nothing for the audit log: every visit begins with one. */
   function askToLogIn (request: FastifyRequest, reply: FastifyReply): void {
-    const destination = hatcheck.config.hasRoute('login') && isForwarded(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
+    const destination = hatcheck.config.hasRoute('login') && isByTrustedProxy(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
     if (destination === undefined) throw new LoginRequiredError()
     hatcheck.secureHeaders(request, reply)
     // An address with a host in it is none of an application here.
-    const next = hatcheck.nextOf(String(destination).startsWith('/') ? destination : undefined)
+    const next = hatcheck.nextOf(String(destination).startsWith('/') ? decoded(String(destination)) : undefined)
     reply.redirect(`${hatcheck.config.base}/login?next=${encodeURIComponent(next)}`, 303)
   }
 
@@ -86,9 +88,15 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   }
 }
 
-/** Whether a proxy that is trusted says for whom it asks. */
-function isForwarded ({ ips = [] }: FastifyRequest): boolean {
-  return ips.length > 1
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/** The text of a header that may be UTF-8, whose bytes Node reads as Latin-1. */
+function decoded (text: string): string {
+  try {
+    return utf8.decode(Buffer.from(text, 'latin1'))
+  } catch {
+    return text
+  }
 }
 
 /** For a header: percent-encoded where it is not visible ASCII, and the percent sign itself. */

@@ -1,0 +1,162 @@
+import type { FastifyInstance } from 'fastify'
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer, request, type IncomingHttpHeaders } from 'node:http'
+import { connect, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { checkout } from './fixtures/child.js'
+import { Client, build, needs } from './helper.js'
+import { startNginx } from './nginx.js'
+import { freePort } from './redis.js'
+import { until } from './service.js'
+
+const UPLOAD_BYTES = 150 * 1_048_576
+const PASSWORD = 'pass phrase 1'
+/** What the site itself says, with each answer. */
+const SITE_HEADER = ['x-site-policy', 'strict'] as const
+/** More than 2,048 characters, and each slash is three in an address. */
+const LONG_PATH = `/reports/${'a/'.repeat(1_500)}`
+
+for (const proxy of ['nginx', 'caddy'] as const) {
+  test(`${proxy}: WebSockets, large uploads and the headers of the site pass by the example`, { ...needs(proxy), timeout: 120_000 }, async (t) => {
+    const app = await startApp(t)
+    const hatcheck = await build(t, { mode: 'service', sessionCookieSecure: 'auto', signup: 'open', passwordMinLength: 8 }, { trustProxy: '127.0.0.1' })
+    await hatcheck.listen({ host: '127.0.0.1', port: 0 })
+    const cookie = await login(hatcheck)
+    const url = await start(t, proxy, { app, hatcheck: (hatcheck.server.address() as AddressInfo).port })
+    const port = Number(new URL(url).port)
+
+    for (const headers of [['Origin: http://localhost'], ['Accept: text/html']]) {
+      const { status, body } = await upgrade(port, [...headers, `Cookie: ${cookie}`])
+      t.equal(status, 101, 'who is logged in')
+      t.match(body, 'echo: hello')
+    }
+    for (const headers of [[], ['Cookie: hatcheck=nonsense'], ['Remote-User: Admin']]) t.equal((await upgrade(port, headers)).status, 401, 'anybody else')
+    t.not((await upgrade(port, [`Cookie: ${cookie}`], 'h2c')).status, 101, 'only to a WebSocket')
+
+    const body = Buffer.alloc(UPLOAD_BYTES, 'x')
+    const uploaded = await fetch(`${url}/upload`, { method: 'POST', headers: { cookie }, body })
+    t.equal(uploaded.status, 200)
+    t.equal(await uploaded.text(), `POST ${UPLOAD_BYTES}`)
+    // The answer may come before the whole of it was sent.
+    const refused = await fetch(`${url}/upload`, { method: 'POST', body: Buffer.alloc(3_000_000), redirect: 'manual' }).then(({ status }) => status, () => 401)
+    t.equal(refused, 401, 'no body gets anybody in')
+
+    for (const [what, path, headers, status] of [
+      ['the application', '/', { cookie }, 200],
+      ['a stranger', '/', {}, 401],
+      ['a browser', '/', { accept: 'text/html' }, 303],
+      ['the login page', '/login', { accept: 'text/html' }, 200]
+    ] as const) {
+      const response = await get(url + path, headers)
+      t.equal(response.status, status, what)
+      t.equal(response.headers[SITE_HEADER[0]], SITE_HEADER[1], what)
+    }
+
+    const { headers: { location = '' } } = await get(url + LONG_PATH, { accept: 'text/html' })
+    t.equal(location, `/login?next=${encodeURIComponent(LONG_PATH)}`, 'a long way back')
+    t.match((await get(url + location, { accept: 'text/html' })).body, `value="${LONG_PATH}"`)
+
+    const loggedOut = await fetch(`${url}/logout`, { method: 'POST', headers: { cookie, accept: 'text/html' }, redirect: 'manual' })
+    const notice = loggedOut.headers.getSetCookie().find((line) => line.startsWith('hatcheck-notice'))?.split(';')[0] ?? ''
+    const led = await get(`${url}/`, { accept: 'text/html' })
+    t.match((await get(url + led.headers.location, { cookie: notice, accept: 'text/html' })).body, 'You are logged out.', 'on the page that a logout leads to')
+  })
+}
+
+test('caddy reload works with the example', needs('caddy'), async (t) => {
+  const env = { PATH: process.env['PATH'], HOME: t.testdir(), ADMIN: `localhost:${await freePort()}`, SITE: `http://localhost:${await freePort()}` }
+  await startCaddy(t, readFileSync(join(checkout, 'examples/caddy/Caddyfile'), 'utf8'), env)
+  const child = spawn('caddy', ['reload', '--config', join(checkout, 'examples/caddy/Caddyfile')], { env, stdio: 'ignore' })
+  const [code] = await once(child, 'exit')
+  t.equal(code, 0)
+})
+
+async function startApp (t: Test): Promise<number> {
+  const app = createServer((request, response) => {
+    let bytes = 0
+    request.on('data', (chunk: Buffer) => { bytes += chunk.length }).on('end', () => { response.end(`${request.method} ${bytes}`) })
+  })
+  app.on('upgrade', (request, socket) => {
+    if (String(request.headers.upgrade).toLowerCase() !== 'websocket') {
+      socket.end('HTTP/1.1 500 No\r\nConnection: close\r\n\r\n')
+      return
+    }
+    const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`)
+    socket.once('data', (data) => { socket.end(`echo: ${String(data)}`) }).on('error', () => {})
+  })
+  app.listen(0, '127.0.0.1')
+  await once(app, 'listening')
+  t.teardown(() => {
+    app.closeAllConnections()
+    app.close()
+  })
+  return (app.address() as AddressInfo).port
+}
+
+/** An example as it is, but for the addresses and a header of the site. */
+async function start (t: Test, proxy: 'nginx' | 'caddy', { app, hatcheck }: { app: number, hatcheck: number }): Promise<string> {
+  const port = await freePort()
+  if (proxy === 'nginx') {
+    const conf = readFileSync(join(checkout, 'examples/nginx/hatcheck.conf'), 'utf8')
+      .replace(':3000 ', `:${hatcheck} `).replace(':3001;', `:${app};`).replace(':8080;', `:${port};\nadd_header ${SITE_HEADER.join(' ')} always;`)
+    await startNginx(t, { http: conf, server: '' })
+  } else {
+    const file = readFileSync(join(checkout, 'examples/caddy/Caddyfile'), 'utf8').replace(/^(\{\$SITE.*)$/m, `$1\n\theader ${SITE_HEADER.join(' ')}`)
+    await startCaddy(t, file, { SITE: `http://localhost:${port}`, APP: `127.0.0.1:${app}`, HATCHECK: `127.0.0.1:${hatcheck}`, ADMIN: `localhost:${await freePort()}` })
+  }
+  return `http://localhost:${port}`
+}
+
+async function startCaddy (t: Test, file: string, env: Record<string, string | undefined>): Promise<void> {
+  const child = spawn('caddy', ['run', '--adapter', 'caddyfile', '--config', '-'], { env: { PATH: process.env['PATH'], HOME: t.testdir(), ...env }, stdio: ['pipe', 'ignore', 'pipe'] })
+  const ended = once(child, 'exit')
+  let output = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { output += text })
+  t.teardown(async () => {
+    child.kill('SIGTERM')
+    await ended
+  })
+  child.stdin.end(file)
+  await until('Caddy serves', () => {
+    if (child.exitCode !== null) throw new Error(output)
+    return output.includes('serving initial configuration')
+  })
+}
+
+/** As a browser that navigates: fetch of Node says that it is a script. */
+async function get (url: string, headers: Record<string, string>): Promise<{ status: number, headers: IncomingHttpHeaders, body: string }> {
+  return await new Promise((resolve, reject) => {
+    request(url, { headers, agent: false }, (response) => {
+      let body = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => { body += chunk }).on('end', () => { resolve({ status: response.statusCode ?? 0, headers: response.headers, body }) })
+    }).on('error', reject).end()
+  })
+}
+
+async function login (fastify: FastifyInstance): Promise<string> {
+  const client = new Client(fastify)
+  await client.login('Harry', PASSWORD)
+  return client.cookieHeader
+}
+
+/** Asks for an upgrade, and says hello to what it leads to. */
+async function upgrade (port: number, headers: readonly string[], to = 'websocket'): Promise<{ status: number, body: string }> {
+  const socket = connect(port, '127.0.0.1')
+  let text = ''
+  let greeted = false
+  socket.setEncoding('utf8').on('error', () => {}).on('data', (chunk: string) => {
+    text += chunk
+    if (!text.includes('\r\n\r\n') || greeted) return
+    greeted = true
+    if (text.startsWith('HTTP/1.1 101')) socket.write('hello')
+    else socket.end()
+  })
+  socket.write(['GET /socket HTTP/1.1', `Host: localhost:${port}`, 'Connection: Upgrade', `Upgrade: ${to}`, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', ...headers, '', ''].join('\r\n'))
+  await once(socket, 'close')
+  return { status: Number(text.slice(9, 12)), body: text.slice(text.indexOf('\r\n\r\n') + 4) }
+}
