@@ -7,6 +7,7 @@ import { hatcheckService } from './app.js'
 import { writeEvent } from './plugins/audit.js'
 import { loadDotEnv, readEnvironment, type ServiceConfig } from './plugins/config/environment.js'
 import { resolveConfig } from './plugins/config/resolve.js'
+import { trustedProxies } from './plugins/config/trusted-proxies.js'
 import { openMetricsListener, type MetricsListener } from './plugins/metrics/listener.js'
 import { secretsOf } from './plugins/session/secrets.js'
 import { hasDuty, isWorker } from './plugins/workers/duties.js'
@@ -175,7 +176,7 @@ async function startPrimary ({ workers: count, logLevel, mode, options }: Servic
 async function build ({ logLevel, trustProxy, metricsPort, mode, options }: ServiceConfig): Promise<FastifyInstance> {
   const fastify = Fastify({
     logger: await loggerOptions(logLevel),
-    trustProxy,
+    trustProxy: trustProxy && trustedProxies(trustProxy),
     ...TIMEOUTS,
     // On a connection that is open still, a request is answered to the end.
     return503OnClosing: false,

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
+import { beginningOf } from './config/origins.js'
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -46,8 +47,9 @@ function isSafe (method: string): boolean {
 }
 
 function isOwn (address: string, { host, protocol }: FastifyRequest): boolean {
-  if (!URL.canParse(address)) return false
-  const url = new URL(address)
+  const origin = beginningOf(address)
+  if (origin === null || !URL.canParse(origin)) return false
+  const url = new URL(origin)
   // What looks like http here may be https in front of a proxy, but not the other way round.
   if (url.protocol !== 'https:' && (url.protocol !== 'http:' || protocol === 'https')) return false
   // An address leaves out the port that its scheme implies; a client or a proxy may have written it into Host.

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import crypto from 'node:crypto'
 import { test, type Test } from 'tap'
 import { OWNER, inputs, type Asked } from './attacks/inputs.js'
+import { trustedProxies } from '../plugins/config/trusted-proxies.js'
 import { Client, build } from './helper.js'
 import { noteCalls } from './note-calls.js'
 
@@ -21,16 +22,24 @@ const MOST = {
   /** HMACs that were made. */
   macs: 400,
   /** Sessions that were read from the store. */
-  reads: 400
+  reads: 400,
+  /** Addresses of proxies that were looked at. */
+  hops: 400
 }
 
 type Work = Record<keyof typeof MOST, number>
 
 test('the worst value of every input costs a bounded amount of work', async (t) => {
-  const fastify = await build(t, { mode: 'service', signup: 'open', sessionCookieSecure: false }, { logger: false, trustProxy: ['127.0.0.1', '::1'] })
+  const isTrusted = trustedProxies(['127.0.0.1', '::1'])
+  let hops = 0
+  const trustProxy = (address: string, hop: number): boolean => {
+    hops++
+    return isTrusted(address, hop)
+  }
+  const fastify = await build(t, { mode: 'service', signup: 'open', sessionCookieSecure: false }, { logger: false, trustProxy })
   // The list of common passwords is read once.
   await new Client(fastify).login(OWNER.name, OWNER.password)
-  const work = countWork(t, fastify)
+  const work = countWork(t, fastify, () => hops)
   let turn = 0
   const counted = new Set<string>()
   const clients = new Map<unknown, Client>()
@@ -81,7 +90,8 @@ async function ask (client: Client, { method, url, headers = {}, body }: Asked):
 }
 
 /** Counts what a request has done, by what JavaScript does it with. */
-function countWork (t: Test, fastify: FastifyInstance): (work: () => Promise<void>) => Promise<Work> {
+/** @param hopsSoFar how many addresses of proxies were looked at */
+function countWork (t: Test, fastify: FastifyInstance, hopsSoFar: () => number): (work: () => Promise<void>) => Promise<Work> {
   let done = nothing()
   noteCalls(t, fastify.hatcheck.storage.sessions, 'read', () => { done.reads++ })
   noteCalls(t, crypto, 'createHmac', () => { done.macs++ })
@@ -97,11 +107,12 @@ function countWork (t: Test, fastify: FastifyInstance): (work: () => Promise<voi
   })
   return async (work) => {
     done = nothing()
+    const before = hopsSoFar()
     await work()
-    return { ...done }
+    return { ...done, hops: hopsSoFar() - before }
   }
 }
 
 function nothing (): Work {
-  return { normalized: 0, cased: 0, matched: 0, json: 0, macs: 0, reads: 0 }
+  return { normalized: 0, cased: 0, matched: 0, json: 0, macs: 0, reads: 0, hops: 0 }
 }

