@@ -4,8 +4,8 @@ import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Test } from 'tap'
 import { freePort } from './redis.js'
+import type { Lifetime } from './scope.js'
 import { until } from './service.js'
 
 /**
@@ -15,7 +15,7 @@ import { until } from './service.js'
  * @param server what stands in its one `server` block
  * @returns its address
  */
-export async function startNginx (t: Test, { http = '', server }: { http?: string, server: string }): Promise<string> {
+export async function startNginx (t: Lifetime, { http = '', server }: { http?: string, server: string }): Promise<string> {
   const [folder, port] = [t.testdir(), await freePort()]
   const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join('\n')
   const file = join(folder, 'nginx.conf')

@@ -30,7 +30,7 @@ export class RawClient {
       let rest: Buffer = Buffer.alloc(0)
       const take = (chunk: Buffer): void => {
         rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
-        for (let answer = parse(rest); answer !== null; answer = parse(rest)) {
+        for (let answer = readAnswer(rest); answer !== null; answer = readAnswer(rest)) {
           rest = rest.subarray(answer.length)
           answers.push(answer)
         }
@@ -60,11 +60,29 @@ export class RawClient {
   }
 }
 
-function parse (bytes: Buffer): RawAnswer & { length: number } | null {
+/**
+ * Reads the answer at the beginning of the bytes, and tells how long it is; null if it is not complete.
+ *
+ * @param method the method of the request, since the answer to HEAD has no body
+ * @param isClosed whether no more bytes come: that ends a body without a length
+ */
+export function readAnswer (bytes: Buffer, method = 'GET', isClosed = false): RawAnswer & { length: number } | null {
   const end = bytes.indexOf(END_OF_HEAD)
   if (end === -1) return null
   const head = bytes.toString('latin1', 0, end)
-  const length = end + END_OF_HEAD.length + Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? 0)
-  if (bytes.length < length) return null
-  return { status: Number(head.slice(9, 12)), head, body: bytes.toString('latin1', end + END_OF_HEAD.length, length), length }
+  const status = Number(head.slice(9, 12))
+  const start = end + END_OF_HEAD.length
+  const answer = (to: number, length = to): RawAnswer & { length: number } => ({ status, head, body: bytes.toString('latin1', start, to), length })
+  if (status < 200 || status === 204 || status === 304 || method === 'HEAD') return answer(start)
+  const [, given] = /\r\ncontent-length: (\d+)/i.exec(head) ?? []
+  if (given !== undefined) return bytes.length < start + Number(given) ? null : answer(start + Number(given))
+  if (!/\r\ntransfer-encoding: chunked/i.test(head)) return isClosed ? answer(bytes.length) : null
+  for (let at = start; ;) {
+    const line = bytes.indexOf('\r\n', at)
+    if (line === -1) return null
+    const size = Number.parseInt(bytes.toString('latin1', at, line), 16)
+    at = line + 2 + size + 2
+    if (bytes.length < at) return null
+    if (size === 0) return answer(at)
+  }
 }

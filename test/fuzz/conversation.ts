@@ -1,0 +1,135 @@
+import { connect } from 'node:net'
+import { readAnswer, type RawAnswer } from '../raw-client.js'
+import { SMUGGLED, type Production } from './grammar.js'
+
+/** What is sent over one connection, and how. */
+export interface Script {
+  readonly productions: readonly Production[]
+  /** The bytes, one write each. */
+  readonly pieces: readonly Buffer[]
+  /** Whether the client lets the server end a connection on which a request is not complete, and does not do it itself. */
+  readonly isPatient: boolean
+}
+
+export interface Outcome {
+  answers: RawAnswer[]
+  /** Requests that got no answer since the server had ended the connection, because of one after them. */
+  unanswered: number
+  /** Whether the server answered what is no request ahead of answers that it still owed. */
+  isEarly: boolean
+  fault: string | null
+}
+
+/** The server's own limits, for a request and for the time between two looks at them, and some time for a busy machine. */
+const LONGEST_MS = 20_000
+/** So long a client waits for an answer to what may not be complete, before it says that this was all. */
+const MOMENT_MS = 20
+/** What the parser says by itself, after which the connection ends. */
+const PARSER_SAYS = [400, 408, 413, 431]
+
+/** Has one conversation, and looks whether each answer is that of its request. */
+export function converse (port: number, localAddress: string, { productions, pieces, isPatient }: Script): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const outcome: Outcome = { answers: [], unanswered: 0, isEarly: false, fault: null }
+    const { answers } = outcome
+    const last = productions.at(-1)
+    const isOpen = last?.reading === 'open' || last?.reading === 'wild'
+    const owed = productions.length - (isOpen ? 1 : 0)
+    let rest: Buffer = Buffer.alloc(0)
+    let written = 0
+    let isEnding = false
+    let ending: NodeJS.Timeout | undefined
+    const socket = connect({ host: '127.0.0.1', port, localAddress, noDelay: true })
+    const deadline = setTimeout(() => {
+      outcome.fault = `a hang: ${answers.length} of ${owed} answers, ${isEnding ? 'and no end of the connection after that of the client' : 'and no end of the connection'}`
+      socket.destroy()
+    }, LONGEST_MS)
+
+    socket.on('connect', write)
+    socket.on('data', (chunk) => {
+      rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+      take(false)
+      endIfDone()
+    })
+    // The server may have ended it while there was something to send.
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      clearTimeout(deadline)
+      clearTimeout(ending)
+      take(true)
+      if (rest.length > 0) fail(`no answer: ${JSON.stringify(rest.toString('latin1', 0, 200))}`)
+      outcome.unanswered = Math.max(0, owed - answers.length)
+      const isExcused = isOpen || productions.some(({ reading, isLast }) => reading !== 'plain' || isLast)
+      if (outcome.unanswered > 0 && !isExcused) fail(`${outcome.unanswered} well-formed requests are not answered`)
+      resolve(outcome)
+    })
+
+    function write (): void {
+      if (written === pieces.length || socket.destroyed) {
+        endIfDone()
+        return
+      }
+      socket.write(pieces[written] as Buffer)
+      written++
+      setImmediate(write)
+    }
+
+    function endIfDone (): void {
+      if (written < pieces.length || isEnding || answers.length < owed) return
+      if (!isOpen) end()
+      else if (answers.length > owed) end()
+      else if (!isPatient) ending ??= setTimeout(end, MOMENT_MS)
+    }
+
+    function end (): void {
+      isEnding = true
+      socket.end()
+    }
+
+    function take (isClosed: boolean): void {
+      for (;;) {
+        const production = productions[answers.length]
+        if (rest.length === 0) return
+        if (!/^HTTP\/1\.[01] \d\d\d(?: |\r)/.test(rest.toString('latin1', 0, 13)) && rest.length > 12) {
+          // To a line without a version, some answer without a head.
+          if (answers.length >= owed && isOpen) rest = Buffer.alloc(0)
+          else fail(`no answer: ${JSON.stringify(rest.toString('latin1', 0, 200))}`)
+          return
+        }
+        // What the parser says has a body, whatever the request was for which it stands.
+        const isParsers = PARSER_SAYS.includes(Number(rest.toString('latin1', 9, 12)))
+        const answer = readAnswer(rest, isParsers && productions.some(({ reading }) => reading !== 'plain') ? 'GET' : production?.method, isClosed)
+        if (answer === null) return
+        rest = rest.subarray(answer.length)
+        // One of these says to go on.
+        if (answer.status < 200) continue
+        judge(answer, production)
+        answers.push(answer)
+      }
+    }
+
+    function judge (answer: RawAnswer, production: Production | undefined): void {
+      const at = answers.length
+      if (outcome.isEarly) fail(`request ${at} was answered after the parser had ended the connection: ${answer.head}`)
+      if (answer.head.includes(SMUGGLED) || (answer.body.includes(SMUGGLED) && production?.kind !== 'login without a password')) fail(`what was hidden in request ${at} or before was answered`)
+      if (production === undefined) {
+        // An answer that does not wait for the body, and the parser's when that does not come.
+        const isParsers = isOpen && PARSER_SAYS.includes(answer.status) && at === productions.length
+        if (last?.reading !== 'wild' && !isParsers) fail(`one answer more than requests: ${answer.head}`)
+        return
+      }
+      // An answer that does not wait for the body, and the parser's when that is none.
+      if (productions.slice(0, at).some(({ reading }) => reading === 'refused') && !PARSER_SAYS.includes(answer.status)) fail(`request ${at} was answered after one that is none: ${answer.head}`)
+      if (production.reading === 'refused' && answer.status < 400) fail(`request ${at} is none (${production.kind}) and was answered by ${answer.status}`)
+      const flaw = production.flawOf?.(answer) ?? null
+      if (flaw === null) return
+      if (PARSER_SAYS.includes(answer.status) && productions.some(({ reading }) => reading !== 'plain')) outcome.isEarly = true
+      else fail(`the answer to request ${at} (${production.kind}) is another: ${flaw}\n${answer.head}\n\n${answer.body.slice(0, 500)}`)
+    }
+
+    function fail (fault: string): void {
+      outcome.fault ??= fault
+      socket.destroy()
+    }
+  })
+}
