@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { STATUS_CODES, type OutgoingMessage } from 'node:http'
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 declare module 'fastify' {
@@ -17,30 +17,52 @@ const ANSWERS: Record<string, { status: number, code: string, detail: string }> 
 }
 const BAD_REQUEST = { status: 400, code: 'HATCHECK_BAD_REQUEST', detail: 'This is not an HTTP request as RFC 9112 describes it.' }
 
+/** What Node knows of a connection: the answer whose turn it is, and the request that came last. */
+interface Connection {
+  _httpMessage?: ServerResponse | null
+  parser?: { incoming?: IncomingMessage | null } | null
+}
+
 /** The answers of the service that come before Fastify, with what all others have. */
 export default fp(async function parserErrors (fastify) {
   const { hatcheck } = fastify
 
+  /** What comes after the error on the same connection is not looked at. */
+  const ending = new WeakSet<Socket>()
+
   hatcheck.answerParserError = (error, socket) => {
-    // The connection is gone.
-    if (error.code === 'ECONNRESET' || socket.destroyed) return
-    const { status, code, detail } = ANSWERS[error.code ?? ''] ?? BAD_REQUEST
+    if (error.code === 'ECONNRESET' || ending.has(socket)) return
+    ending.add(socket)
     fastify.log.trace({ err: error }, 'what came is no request')
-    const { _httpMessage: underWay } = socket as { _httpMessage?: OutgoingMessage | null }
-    // After the beginning of another answer, it would be read as a part of that.
-    if (socket.writable && underWay?.headersSent !== true) {
-      const title = STATUS_CODES[status]
-      const body = JSON.stringify({ type: 'about:blank', title, status, detail, code })
-      const headers = {
-        ...hatcheck.plainHeaders,
-        date: new Date().toUTCString(),
-        connection: 'close',
-        'content-type': 'application/problem+json; charset=utf-8',
-        'content-length': Buffer.byteLength(body)
-      }
-      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')
-      socket.write(`HTTP/1.1 ${status} ${title}\r\n${lines}\r\n${body}`)
+    answerInTurn(error, socket)
+  }
+
+  /** The requests before it are owed their answers first: a client takes the next answer for that of its oldest request. */
+  function answerInTurn (error: NodeJS.ErrnoException, socket: Socket): void {
+    if (socket.destroyed) return
+    const { _httpMessage: underWay, parser } = socket as Connection
+    if (underWay?.req.complete === true) {
+      underWay.once('close', () => { answerInTurn(error, socket) })
+      return
     }
+    // A request whose body is wrong may have been answered before its end: one answer more would be that of another request.
+    const isAnswered = underWay?.headersSent ?? parser?.incoming?.complete === false
+    if (socket.writable && !isAnswered) socket.write(answerTo(error))
     socket.destroySoon()
+  }
+
+  function answerTo ({ code: errorCode = '' }: NodeJS.ErrnoException): string {
+    const { status, code, detail } = ANSWERS[errorCode] ?? BAD_REQUEST
+    const title = STATUS_CODES[status]
+    const body = JSON.stringify({ type: 'about:blank', title, status, detail, code })
+    const headers = {
+      ...hatcheck.plainHeaders,
+      date: new Date().toUTCString(),
+      connection: 'close',
+      'content-type': 'application/problem+json; charset=utf-8',
+      'content-length': Buffer.byteLength(body)
+    }
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')
+    return `HTTP/1.1 ${status} ${title}\r\n${lines}\r\n${body}`
   }
 }, { name: 'parser-errors', dependencies: ['config', 'security-headers'] })

@@ -52,7 +52,11 @@ export default fp(async function securityHeaders (fastify) {
   const { mode, hsts } = hatcheck.config
   const overHttps = { ...headers, ...hsts !== 'off' && { 'strict-transport-security': `max-age=${ONE_YEAR}${hsts === 'subdomains' ? '; includeSubDomains' : ''}` } }
 
-  const secure = (request: FastifyRequest, reply: FastifyReply): void => { reply.headers(request.protocol === 'https' ? overHttps : headers) }
+  const secure = (request: FastifyRequest, reply: FastifyReply): void => {
+    reply.headers(request.protocol === 'https' ? overHttps : headers)
+    // Node loses what comes on a connection after a request for another protocol: the client must not wait for it.
+    if (request.headers.upgrade !== undefined) reply.header('connection', 'close')
+  }
 
   // Whether browsers may ever use http again holds for all of a host: an application says that itself.
   const secureInHost = (_request: FastifyRequest, reply: FastifyReply): void => {

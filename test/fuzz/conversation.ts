@@ -15,8 +15,6 @@ export interface Outcome {
   answers: RawAnswer[]
   /** Requests that got no answer since the server had ended the connection, because of one after them. */
   unanswered: number
-  /** Whether the server answered what is no request ahead of answers that it still owed. */
-  isEarly: boolean
   fault: string | null
 }
 
@@ -30,7 +28,7 @@ const PARSER_SAYS = [400, 408, 413, 431]
 /** Has one conversation, and looks whether each answer is that of its request. */
 export function converse (port: number, localAddress: string, { productions, pieces, isPatient }: Script): Promise<Outcome> {
   return new Promise((resolve) => {
-    const outcome: Outcome = { answers: [], unanswered: 0, isEarly: false, fault: null }
+    const outcome: Outcome = { answers: [], unanswered: 0, fault: null }
     const { answers } = outcome
     const last = productions.at(-1)
     const isOpen = last?.reading === 'open' || last?.reading === 'wild'
@@ -38,6 +36,7 @@ export function converse (port: number, localAddress: string, { productions, pie
     let rest: Buffer = Buffer.alloc(0)
     let written = 0
     let isEnding = false
+    let isOver = false
     let ending: NodeJS.Timeout | undefined
     const socket = connect({ host: '127.0.0.1', port, localAddress, noDelay: true })
     const deadline = setTimeout(() => {
@@ -96,9 +95,9 @@ export function converse (port: number, localAddress: string, { productions, pie
           else fail(`no answer: ${JSON.stringify(rest.toString('latin1', 0, 200))}`)
           return
         }
-        // What the parser says has a body, whatever the request was for which it stands.
+        // What our parser says has a body, whatever the request was for which it stands. What nginx says to a HEAD has none.
         const isParsers = PARSER_SAYS.includes(Number(rest.toString('latin1', 9, 12)))
-        const answer = readAnswer(rest, isParsers && productions.some(({ reading }) => reading !== 'plain') ? 'GET' : production?.method, isClosed)
+        const answer = readAnswer(rest, isParsers && productions.some(({ reading }) => reading !== 'plain') ? 'GET' : production?.method, isClosed) ?? (isClosed ? readAnswer(rest, production?.method, true) : null)
         if (answer === null) return
         rest = rest.subarray(answer.length)
         // One of these says to go on.
@@ -110,7 +109,7 @@ export function converse (port: number, localAddress: string, { productions, pie
 
     function judge (answer: RawAnswer, production: Production | undefined): void {
       const at = answers.length
-      if (outcome.isEarly) fail(`request ${at} was answered after the parser had ended the connection: ${answer.head}`)
+      if (isOver) fail(`request ${at} was answered after the parser had ended the connection: ${answer.head}`)
       if (answer.head.includes(SMUGGLED) || (answer.body.includes(SMUGGLED) && production?.kind !== 'login without a password')) fail(`what was hidden in request ${at} or before was answered`)
       if (production === undefined) {
         // An answer that does not wait for the body, and the parser's when that does not come.
@@ -123,7 +122,7 @@ export function converse (port: number, localAddress: string, { productions, pie
       if (production.reading === 'refused' && answer.status < 400) fail(`request ${at} is none (${production.kind}) and was answered by ${answer.status}`)
       const flaw = production.flawOf?.(answer) ?? null
       if (flaw === null) return
-      if (PARSER_SAYS.includes(answer.status) && productions.some(({ reading }) => reading !== 'plain')) outcome.isEarly = true
+      if (PARSER_SAYS.includes(answer.status) && production.reading !== 'plain') isOver = true
       else fail(`the answer to request ${at} (${production.kind}) is another: ${flaw}\n${answer.head}\n\n${answer.body.slice(0, 500)}`)
     }
 

@@ -1,0 +1,77 @@
+import { connect } from 'node:net'
+import { test, type Test } from 'tap'
+import { testKey } from './helper.js'
+import { readAnswer, type RawAnswer } from './raw-client.js'
+import { serve, type Served } from './served.js'
+
+const FORM = 'client_name=Harry&password=a+long+password'
+const LOGIN = `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${FORM.length}\r\n\r\n${FORM}`
+const ALIVE = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
+const LOGIN_PAGE = 'GET /login HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n'
+/** More than any answer takes. */
+const DEADLINE_MS = 5_000
+
+function start (t: Test): Promise<Served> {
+  const service = serve(t.testdir(), { SESSION_STORE: 'memory:', SECRET_KEY: testKey, SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false', LOG_LEVEL: 'error' })
+  t.teardown(async () => { await (await service).stop() })
+  return service
+}
+
+/** All that comes back for what is sent at once, until the server ends the connection. */
+function answersTo ({ port }: Served, text: string): Promise<RawAnswer[]> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    const socket = connect(port, '127.0.0.1', () => { socket.write(text) })
+    socket.setTimeout(DEADLINE_MS, () => { socket.destroy(new Error('the connection does not end')) })
+    socket.on('data', (chunk) => { chunks.push(chunk) })
+    socket.on('error', reject)
+    socket.on('close', () => {
+      const answers: RawAnswer[] = []
+      let rest: Buffer = Buffer.concat(chunks)
+      while (rest.length > 0) {
+        const answer = readAnswer(rest, 'GET', true)
+        if (answer === null) return reject(new Error(`no answer: ${rest.toString()}`))
+        answers.push(answer)
+        rest = rest.subarray(answer.length)
+      }
+      resolve(answers)
+    })
+  })
+}
+
+const statusesOf = (answers: readonly RawAnswer[]): number[] => answers.map(({ status }) => status)
+
+test('what is no request is answered after the requests before it', async (t) => {
+  const service = await start(t)
+  const answers = await answersTo(service, `${LOGIN}${ALIVE}${LOGIN_PAGE}no request\r\n\r\n`)
+  t.strictSame(statusesOf(answers), [303, 200, 200, 400])
+  const [, , page, refusal] = answers
+  t.match(refusal?.head, /content-type: application\/problem\+json/i)
+  t.match(refusal?.head, /connection: close/i)
+  t.same(JSON.parse(refusal?.body ?? '').code, 'HATCHECK_BAD_REQUEST')
+  const policy = /content-security-policy: [^\r]+/i
+  t.equal(policy.exec(refusal?.head ?? '')?.[0], policy.exec(page?.head ?? '')?.[0], 'with the security headers of all answers')
+})
+
+for (const [what, head, status, code] of [
+  ['a header that is too large', `GET / HTTP/1.1\r\nHost: localhost\r\na: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'HATCHECK_HEADER_SIZE'],
+  ['chunk extensions that are too large', `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\na\r\n0\r\n\r\n`, 413, 'HATCHECK_CHUNK_EXTENSIONS'],
+  ['a length that is none', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n', 400, 'HATCHECK_BAD_REQUEST']
+] as const) {
+  test(`${what} is answered once, and nothing after it`, async (t) => {
+    const answers = await answersTo(await start(t), `${ALIVE}${head}${ALIVE}`)
+    t.strictSame(statusesOf(answers), [200, status])
+    t.equal(JSON.parse(answers[1]?.body ?? '').code, code)
+  })
+}
+
+test('a request that was answered before its body went wrong gets no second answer', async (t) => {
+  const answers = await answersTo(await start(t), `POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcdefgh\r\n0\r\n\r\n${ALIVE}`)
+  t.equal(answers.length, 1)
+})
+
+test('after a request for another protocol, which Node loses what follows of, the connection ends', async (t) => {
+  const answers = await answersTo(await start(t), `GET /login HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n${ALIVE}`)
+  t.equal(answers[0]?.status, 200)
+  t.match(answers[0]?.head, /connection: close/i)
+})
