@@ -1,3 +1,4 @@
+import { lazyPackage } from '../common/lazy-package.js'
 import { accountKey } from './name.js'
 
 /** The shortest password that any configuration allows: what is left of one must still be one. */
@@ -24,7 +25,7 @@ const WITHIN = [/[\p{L}\p{N}](?:.*[\p{L}\p{N}])?/su, /\p{L}(?:.*\p{L})?/su]
  * @param name of the account
  */
 export async function isCommonPassword (password: string, name: string): Promise<boolean> {
-  const lists = await load()
+  const lists = load()
   const text = folded(password)
   const own = [folded(name), 'hatcheck'].filter((word) => [...word].length >= SHORTEST_NAME)
   return [text, ...own.flatMap((word) => withoutName(text, word))].some((part) => part.length < SHORTEST || isEasy(part, lists))
@@ -36,15 +37,19 @@ interface Lists {
   neighbours: ReadonlyArray<ReadonlySet<string>>
 }
 
-let loading: Promise<Lists> | undefined
+const language = lazyPackage<typeof import('@zxcvbn-ts/language-common')>('@zxcvbn-ts/language-common')
+let lists: Lists | undefined
 
 /** Loaded when the first new password is judged, which takes a tenth of a second: most processes never judge one. */
-function load (): Promise<Lists> {
-  loading ??= import('@zxcvbn-ts/language-common').then(({ dictionary, adjacencyGraphs: { qwerty, qwertz, azerty, dvorak } }) => ({
-    words: new Set(dictionary['passwords-common']),
-    neighbours: [pairsOfRows(), ...[qwerty, qwertz, azerty, dvorak].map(pairsOfKeyboard)]
-  }))
-  return loading
+function load (): Lists {
+  if (lists === undefined) {
+    const { dictionary, adjacencyGraphs: { qwerty, qwertz, azerty, dvorak } } = language()
+    lists = {
+      words: new Set(dictionary['passwords-common']),
+      neighbours: [pairsOfRows(), ...[qwerty, qwertz, azerty, dvorak].map(pairsOfKeyboard)]
+    }
+  }
+  return lists
 }
 
 function folded (text: string): string {

@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { DUTIES_VARIABLE, isRefusal, type Duty } from './duties.js'
-import type { MetricsOfWorkers } from './metrics-of-workers.js'
+import { MetricsOfWorkers } from './metrics-of-workers.js'
 import { answer } from './questions.js'
 
 /** A worker that ends sooner after its start was no good, in ms; one that ends later starts the count anew. */
@@ -19,6 +19,8 @@ export interface Workers {
   metrics (): Promise<string>
   /** Lets every worker answer what is under way, and waits for their end. */
   stop (): Promise<void>
+  /** Ends every worker at once. */
+  kill (): void
 }
 
 export interface WorkersOptions {
@@ -43,13 +45,8 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
   const waiting = new Set<NodeJS.Timeout>()
   let isUp = false
   let isStopping = false
-  let metrics: Promise<MetricsOfWorkers> | undefined
-
-  const metricsText = async (): Promise<string> => {
-    // It takes a while to load, and many never ask for it.
-    metrics ??= import('./metrics-of-workers.js').then(({ MetricsOfWorkers }) => new MetricsOfWorkers())
-    return await (await metrics).text(listening)
-  }
+  const metrics = new MetricsOfWorkers()
+  const metricsText = async (): Promise<string> => await metrics.text(listening)
 
   /** @param deaths in a row of those whose place it takes. */
   function start (duties: readonly Duty[], deaths = 0): Worker {
@@ -64,23 +61,35 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
     })
     worker.once('exit', (code: number, signal: NodeJS.Signals | null) => {
       listening.delete(worker)
-      metrics?.then((told) => { told.end(worker) }, () => {})
+      metrics.end(worker)
       if (!isUp || isStopping) return
       onEnd(worker.process.pid, signal ?? code)
-      const before = performance.now() - startedAt > STEADY_MS ? 0 : deaths
-      const timer = setTimeout(() => {
-        waiting.delete(timer)
-        start(duties.filter((duty) => duty !== 'announces'), before + 1)
-      }, waitAfter(before))
-      waiting.add(timer)
+      replace(duties.filter((duty) => duty !== 'announces'), performance.now() - startedAt > STEADY_MS ? 0 : deaths)
     })
     return worker
+  }
+
+  function replace (duties: readonly Duty[], deaths: number): void {
+    const timer = setTimeout(() => {
+      waiting.delete(timer)
+      try {
+        start(duties, deaths + 1)
+      } catch (error) {
+        // The system has no room for a process at the moment.
+        onError(error as Error)
+        replace(duties, deaths + 1)
+      }
+    }, waitAfter(deaths))
+    waiting.add(timer)
   }
 
   cluster.on('message', (from, message) => {
     if (!isRefusal(message)) return
     for (const worker of listening) if (worker !== from && worker.isConnected()) worker.send(message)
   })
+
+  const living = (): Worker[] => Object.values(cluster.workers ?? {})
+    .flatMap((worker) => worker === undefined || worker.process.pid === undefined || worker.isDead() ? [] : [worker])
 
   // Alone, so that what keeps all from starting is said once.
   const first = start(['announces', 'sweeps'])
@@ -95,13 +104,13 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
     async stop () {
       isStopping = true
       for (const timer of waiting) clearTimeout(timer)
-      await Promise.all(Object.values(cluster.workers ?? {}).map(async (worker) => {
-        if (worker === undefined || worker.isDead()) return
+      await Promise.all(living().map(async (worker) => {
         const ended = once(worker, 'exit')
         worker.process.kill('SIGTERM')
         await ended
       }))
-    }
+    },
+    kill () { for (const worker of living()) worker.process.kill('SIGKILL') }
   }
 }
 

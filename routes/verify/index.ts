@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { accountKey } from '../../plugins/accounts/name.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
+import { quietLevel } from '../../plugins/common/log-level.js'
 import { Memo } from '../../plugins/common/memo.js'
 import { NotAllowedError } from './errors.js'
 import { NOBODY, namesOf } from './names.js'
@@ -22,6 +23,9 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   const route = {
     url: '/verify',
     exposeHeadRoute: false,
+    // It is asked once for each request of everybody. Who is not logged in, as every visit begins, is no news, and who may not pass is in the audit log.
+    ...quietLevel(fastify.log.level),
+    config: { usualRefusals: [401, 403] },
     // Before there is a body: it would be that of the original request, and of any kind.
     onRequest: decide,
     // Never gets here; this would let nobody in.

@@ -1,0 +1,71 @@
+import type { FastifyBaseLogger, FastifyRequest, FastifyServerOptions } from 'fastify'
+import { isTalkative } from '../common/log-level.js'
+import { isWorker } from '../workers/duties.js'
+import { LogDestination } from './log-destination.js'
+
+/** Of the path of a request, in characters. A client may send 16 KiB. */
+const LONGEST_PATH = 512
+/** Longer than any name of a host. */
+const LONGEST_HOST = 256
+/** At the end, so long for what is not written yet, in ms. */
+const FLUSH_MS = 1_000
+
+/** No line of today has any of them. These are here for the line that someone adds in a hurry. */
+const SECRET_FIELDS = ['password', 'pwd', 'cookie', 'secretKey', 'body.password', 'body.pwd',
+  'headers.cookie', 'headers.authorization', 'headers["set-cookie"]']
+
+type ChildLoggerFactory = NonNullable<FastifyServerOptions['childLoggerFactory']>
+
+export interface ProcessLog {
+  /** What Fastify makes its logger of. */
+  readonly options: NonNullable<FastifyServerOptions['logger']>
+  /** Makes the logger of a request that says what has gone wrong, and nothing else. */
+  readonly errorsOnly: ChildLoggerFactory
+  /** Says with this logger how many lines were lost, once it can be said. */
+  tellLossesBy (log: FastifyBaseLogger): void
+  /** Comes back when everything is written, or after a second. */
+  flush (): Promise<void>
+  /** Whether a write hangs. */
+  isStuck (): boolean
+}
+
+/** JSON lines on standard output; at a terminal, if pino-pretty is there, lines for people. */
+export async function openLog (level: string, hasAuditLog: boolean): Promise<ProcessLog> {
+  const errorsOnly: ChildLoggerFactory = (log, bindings, options) => log.child(bindings, isTalkative(level) ? { ...options, level: 'warn' } : options)
+  if (level === 'silent' && !hasAuditLog) return { options: false, errorsOnly, tellLossesBy () {}, flush: async () => {}, isStuck: () => false }
+  let log: FastifyBaseLogger | undefined
+  const format = process.stdout.isTTY ? await prettifier() : null
+  const stream = new LogDestination({
+    ...format !== null && { format },
+    onLost (lines) { log?.error({ lines }, 'the log could not be written for a while: this many lines are lost') }
+  })
+  return {
+    options: { level, timestamp: isoTime, serializers: { req: describeRequest }, redact: SECRET_FIELDS, stream },
+    errorsOnly,
+    tellLossesBy (own) { log = own },
+    flush: async () => { await stream.flush(FLUSH_MS) },
+    isStuck: () => stream.isStuck()
+  }
+}
+
+/** Null if pino-pretty is not installed. */
+async function prettifier (): Promise<((line: string) => string) | null> {
+  const pretty = await import('pino-pretty').catch(() => null)
+  return pretty?.prettyFactory({ colorize: pretty.isColorSupported, ignore: isWorker() ? 'hostname' : 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }) ?? null
+}
+
+/** UTC, so that it can be read as it is. */
+function isoTime (): string {
+  return `,"time":"${new Date().toISOString()}"`
+}
+
+/** What every request is logged with: no header, and of the address the path alone, since a query may have anything in it. */
+export function describeRequest ({ method, url, host, ip, socket }: FastifyRequest): Record<string, unknown> {
+  return {
+    method,
+    url: url.split('?', 1)[0]?.slice(0, LONGEST_PATH),
+    host: host.slice(0, LONGEST_HOST),
+    remoteAddress: ip,
+    remotePort: socket.remotePort
+  }
+}
