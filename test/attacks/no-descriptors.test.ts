@@ -8,7 +8,7 @@ import { newSecret } from '../../plugins/session/secrets.js'
 import { run } from '../fixtures/child.js'
 import { startInto } from '../service-into.js'
 import { compiled, until } from '../service.js'
-import { endures, post, send } from './under-attack.js'
+import { post, send, underAttack } from './under-attack.js'
 
 /*
  * The process has no file descriptor left. Before, a timer that needed one ended it, and what could not be loaded meanwhile
@@ -19,6 +19,8 @@ tap.setTimeout(120_000)
 
 const DESCRIPTORS = 96
 const IDLE_CONNECTIONS = 400
+/** Within 100 ms on a machine that does nothing else; a busy one takes its time. */
+const FROZEN_MS = 2_000
 const PASSWORD = 'correct horse battery staple'
 
 for (const workers of ['1', '2']) {
@@ -27,63 +29,63 @@ for (const workers of ['1', '2']) {
       const service = await startInto(t, t.testdir(), 'ignore', { descriptors: DESCRIPTORS, env: { WORKERS: workers } })
       const { hostname, port } = new URL(service.url)
       const sockets: Socket[] = []
-      await endures(t, service, async () => {
+      const { slowestHealthMs, logins, refusals } = await underAttack(t, service, async () => {
         for (let i = 0; i < IDLE_CONNECTIONS; i++) {
           const socket = connect({ host: hostname, port: Number(port) }).on('error', () => {})
           if (begins !== '') socket.write(begins)
           sockets.push(socket)
-          if (i % 20 === 0) await pause(100)
+          if (i % 20 === 0) await pause(150)
         }
         await pause(1_000)
-        for (const socket of sockets.splice(0)) socket.destroy()
+        for (const socket of sockets) socket.destroy()
       })
+      t.ok(slowestHealthMs < FROZEN_MS, `/healthz answers within ${Math.round(slowestHealthMs)} ms`)
+      t.ok(logins > 0)
+      t.strictSame(refusals, [])
       service.child.kill('SIGTERM')
       t.equal(await service.ended, 0)
     })
   }
-
-  test(`WORKERS=${workers}: for a moment no descriptor can be had`, async (t) => {
-    const key = newSecret()
-    const folder = t.testdir({ key })
-    const service = await startInto(t, folder, ['pipe', 'pipe', 'inherit'], {
-      descriptors: 200,
-      env: {
-        WORKERS: workers,
-        SECRET_KEY_FILE: 'key',
-        SIGNUP: 'open',
-        SESSION_COOKIE_SECURE: 'false',
-        NODE_OPTIONS: `--import ${join(import.meta.dirname, '../fixtures/no-descriptors.js')}`
-      }
-    })
-    let log = ''
-    service.child.stdout?.setEncoding('utf8').on('data', (text: string) => { log += text })
-    // Connections from before.
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-    const signUp = async (name: string): Promise<number> => (await post(`${service.url}/login`, { client_name: name, password: PASSWORD }, {}, agent)).status
-    const metrics = async (): Promise<number> => (await send(`${service.url}/metrics`, { agent })).status
-    t.equal((await send(`${service.url}/healthz`, { agent })).status, 200)
-
-    service.child.stdin?.write('take')
-    await pause(200)
-    if (workers === '1') {
-      t.equal(await signUp('Harry'), 500, 'the list of passwords cannot be loaded')
-      t.equal(await metrics(), 500)
-    }
-    writeFileSync(join(folder, 'key'), `${newSecret()}\n${key}\n`)
-    await pause(2_500)
-    service.child.stdin?.write('free')
-
-    await until('the new key is in force', () => log.includes('secret keys replaced'))
-    t.equal(await signUp('Harry'), 303)
-    t.equal(await metrics(), 200)
-    t.equal((await send(`${service.url}/readyz`, { agent })).status, 200)
-    t.equal(service.child.exitCode, null)
-    agent.destroy()
-    service.child.kill('SIGTERM')
-    t.equal(await service.ended, 0)
-    t.notMatch(log, 'sys_crash')
-  })
 }
+
+test('for a moment no descriptor can be had: what needs one fails, and works again afterwards', async (t) => {
+  const key = newSecret()
+  const folder = t.testdir({ key })
+  const service = await startInto(t, folder, ['pipe', 'pipe', 'inherit'], {
+    descriptors: 200,
+    env: {
+      SECRET_KEY_FILE: 'key',
+      SIGNUP: 'open',
+      SESSION_COOKIE_SECURE: 'false',
+      NODE_OPTIONS: `--import ${join(import.meta.dirname, '../fixtures/no-descriptors.js')}`
+    }
+  })
+  let log = ''
+  service.child.stdout?.setEncoding('utf8').on('data', (text: string) => { log += text })
+  // Connections from before.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const signUp = async (name: string): Promise<number> => (await post(`${service.url}/login`, { client_name: name, password: PASSWORD }, {}, agent)).status
+  const metrics = async (): Promise<number> => (await send(`${service.url}/metrics`, { agent })).status
+  t.equal((await send(`${service.url}/healthz`, { agent })).status, 200)
+
+  service.child.stdin?.write('take')
+  await pause(200)
+  t.equal(await signUp('Harry'), 500, 'the list of passwords cannot be loaded')
+  t.equal(await metrics(), 500)
+  writeFileSync(join(folder, 'key'), `${newSecret()}\n${key}\n`)
+  await pause(2_500)
+  service.child.stdin?.write('free')
+
+  await until('the new key is in force', () => log.includes('secret keys replaced'))
+  t.equal(await signUp('Harry'), 303)
+  t.equal(await metrics(), 200)
+  t.equal((await send(`${service.url}/readyz`, { agent })).status, 200)
+  t.equal(service.child.exitCode, null)
+  agent.destroy()
+  service.child.kill('SIGTERM')
+  t.equal(await service.ended, 0)
+  t.notMatch(log, 'sys_crash')
+})
 
 test('in a process without descriptors the list of passwords cannot be loaded, and can be later', async (t) => {
   const module = join(compiled('server'), '../plugins/accounts/common-passwords.js')
