@@ -304,9 +304,9 @@ test('an account', async (t) => {
   t.test('is the same however its name is written, and wherever it is tried', async (t) => {
     const { authenticate, asked } = gatekeeper()
     const fastify = await build(t, { authenticate })
-    const names = ['Jörg', 'jörg', 'JO\u0308RG', 'jo\u0308rg', ' Jörg ', 'jÖrg', 'JÖRG']
+    const names = ['Jörg', 'jörg', 'JO\u0308RG', 'jo\u0308rg', ' Jörg ', 'Ｊörg', 'JÖRG']
     for (const name of names) await new Visitor(fastify).try(name)
-    t.same(asked, ['Jörg', 'jörg', 'JÖRG', 'jörg', 'Jörg', 'jÖrg'])
+    t.same(asked, ['Jörg', 'jörg', 'JÖRG', 'jörg', 'Jörg', 'Ｊörg'])
     t.equal((await new Visitor(fastify).post('/login', { client_name: 'Jörg', pwd: RIGHT })).statusCode, 429, 'as a form too')
     for (const url of ['//login', '/login/', '/LOGIN', '/login?next=/', '/./login', '/%6Cogin', '/login;x']) {
       const { statusCode } = await fastify.inject({ method: 'POST', url, payload: { client_name: 'Jörg', password: RIGHT } })

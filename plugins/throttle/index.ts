@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
-import { accountKey } from '../accounts/name.js'
+import { accountKey, spelledOut } from '../accounts/name.js'
 import { assertNotBusy } from '../accounts/password.js'
 import type { Authenticate } from '../auth.js'
 import { hashIn } from '../common/realm.js'
@@ -45,7 +45,7 @@ export default fp(async function throttle (fastify) {
   const macsOf: MacsOf = (text) => macsFor('known device', text)
 
   hatcheck.throttled = (authenticate) => async (name, password, request) => {
-    const account = accountKey(name)
+    const account = accountOf(name)
     const device = presentedDevice(request, account)
     const own = device === null ? counterOf('account', account) : counterOf('device', device)
     const shared = device === null ? [addressOf(request), counterOf('global')] : []
@@ -78,7 +78,7 @@ export default fp(async function throttle (fastify) {
 
   hatcheck.rememberDevice = (request, reply, name) => {
     const { attributes } = cookieOf(request)
-    hatcheck.setCookie(reply, deviceCookie(request), newDevice(accountKey(name), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
+    hatcheck.setCookie(reply, deviceCookie(request), newDevice(accountOf(name), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
   }
 
   const stopping = new AbortController()
@@ -119,6 +119,11 @@ export default fp(async function throttle (fastify) {
     return `${cookieOf(request).name}-device`
   }
 }, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers'] })
+
+/** What is counted and known for a name, however it is spelled: else every spelling would be a way to go on guessing. */
+function accountOf (name: string): string {
+  return accountKey(spelledOut(name))
+}
 
 /** An authenticator of the application may say no by an error of its own. Any other error says nothing about the password. */
 function isRefusal (error: unknown): boolean {
