@@ -158,12 +158,13 @@ async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, 
   ])
   // What is wrong here is wrong for all, and of a key that has to be made there is one.
   secretsOf(resolveConfig(options, mode))
-  const output = await openLog(logLevel, hasAuditLog)
+  const output = await openLog(logLevel, hasAuditLog, true)
   const { log } = Fastify({ logger: output.options })
   output.tellLossesBy(log)
   const auditLog = auditLogOf(log, hasAuditLog)
   const workers = await startWorkers({
     count,
+    onLine (line) { output.write(line) },
     onEnd (worker, how) {
       if (how === 0) log.info({ worker }, 'a worker was stopped; another one takes its place')
       else writeEvent(auditLog, 'sys_crash', { reason: String(how), ...worker !== undefined && { worker } })

@@ -1,6 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { isTalkative } from '../common/log-level.js'
-import { isWorker } from '../workers/duties.js'
 import { LogDestination } from './log-destination.js'
 
 /** Of the path of a request, in characters. A client may send 16 KiB. */
@@ -21,6 +20,8 @@ export interface ProcessLog {
   readonly options: NonNullable<FastifyServerOptions['logger']>
   /** Makes the logger of a request that says what has gone wrong, and nothing else. */
   readonly errorsOnly: ChildLoggerFactory
+  /** Writes a line of another process, with its line break. */
+  write (line: string): void
   /** Says with this logger how many lines were lost, once it can be said. */
   tellLossesBy (log: FastifyBaseLogger): void
   /** Comes back when everything is written, or after a second. */
@@ -29,12 +30,16 @@ export interface ProcessLog {
   isStuck (): boolean
 }
 
-/** JSON lines on standard output; at a terminal, if pino-pretty is there, lines for people. */
-export async function openLog (level: string, hasAuditLog: boolean): Promise<ProcessLog> {
+/**
+ * JSON lines on standard output; at a terminal, if pino-pretty is there, lines for people.
+ *
+ * @param hasWorkers whether lines of several processes are in it.
+ */
+export async function openLog (level: string, hasAuditLog: boolean, hasWorkers = false): Promise<ProcessLog> {
   const errorsOnly: ChildLoggerFactory = (log, bindings, options) => log.child(bindings, isTalkative(level) ? { ...options, level: 'warn' } : options)
-  if (level === 'silent' && !hasAuditLog) return { options: false, errorsOnly, tellLossesBy () {}, flush: async () => {}, isStuck: () => false }
+  if (level === 'silent' && !hasAuditLog) return { options: false, errorsOnly, write () {}, tellLossesBy () {}, flush: async () => {}, isStuck: () => false }
   let log: FastifyBaseLogger | undefined
-  const format = process.stdout.isTTY ? await prettifier() : null
+  const format = process.stdout.isTTY ? await prettifier(hasWorkers) : null
   const stream = new LogDestination({
     ...format !== null && { format },
     onLost (lines) { log?.error({ lines }, 'the log could not be written for a while: this many lines are lost') }
@@ -42,6 +47,7 @@ export async function openLog (level: string, hasAuditLog: boolean): Promise<Pro
   return {
     options: { level, timestamp: isoTime, serializers: { req: describeRequest }, redact: SECRET_FIELDS, stream },
     errorsOnly,
+    write (line) { stream.write(line) },
     tellLossesBy (own) { log = own },
     flush: async () => { await stream.flush(FLUSH_MS) },
     isStuck: () => stream.isStuck()
@@ -49,9 +55,9 @@ export async function openLog (level: string, hasAuditLog: boolean): Promise<Pro
 }
 
 /** Null if pino-pretty is not installed. */
-async function prettifier (): Promise<((line: string) => string) | null> {
+async function prettifier (hasWorkers: boolean): Promise<((line: string) => string) | null> {
   const pretty = await import('pino-pretty').catch(() => null)
-  return pretty?.prettyFactory({ colorize: pretty.isColorSupported, ignore: isWorker() ? 'hostname' : 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }) ?? null
+  return pretty?.prettyFactory({ colorize: pretty.isColorSupported, ignore: hasWorkers ? 'hostname' : 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }) ?? null
 }
 
 /** UTC, so that it can be read as it is. */

@@ -25,6 +25,8 @@ export interface Workers {
 
 export interface WorkersOptions {
   count: number
+  /** A line that a worker has written to its log, with its line break. */
+  onLine (line: string): void
   /** A worker has ended that was not to; another one takes its place. `how` is the signal or the exit code. */
   onEnd (pid: number | undefined, how: NodeJS.Signals | number): void
   /** The system could not do something for a worker. */
@@ -37,10 +39,13 @@ export interface WorkersOptions {
  *
  * Null if the first one could not start: it has said why.
  */
-export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): Promise<Workers | null> {
+export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOptions): Promise<Workers | null> {
   // Each takes connections from the queue of the system. In turns (Node's default) they would be handed out here, and one
   // that was on its way to a worker when that is killed would hang for ever.
   cluster.schedulingPolicy = cluster.SCHED_NONE
+  // Their output comes through here. If they inherited that of this process, the start of each would switch it to blocking for all:
+  // that is what Node does before it runs a child, and a full pipe would then stop them.
+  cluster.setupPrimary({ stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   const listening = new Set<Worker>()
   const waiting = new Set<NodeJS.Timeout>()
   let isUp = false
@@ -52,6 +57,9 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
   function start (duties: readonly Duty[], deaths = 0): Worker {
     const startedAt = performance.now()
     const worker = cluster.fork({ [DUTIES_VARIABLE]: duties.join() })
+    const { stdout, stderr } = worker.process
+    stdout?.setEncoding('utf8').on('data', lineSplitter(onLine))
+    stderr?.on('data', (text: Buffer) => { process.stderr.write(text) })
     worker.once('listening', () => { listening.add(worker) })
     answer(worker, 'metrics of all', metricsText)
     worker.on('error', (error) => {
@@ -105,7 +113,8 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
       isStopping = true
       for (const timer of waiting) clearTimeout(timer)
       await Promise.all(living().map(async (worker) => {
-        const ended = once(worker, 'exit')
+        // After the last of its lines.
+        const ended = once(worker.process, 'close')
         worker.process.kill('SIGTERM')
         await ended
       }))
@@ -121,6 +130,16 @@ export async function startWorkers ({ count, onEnd, onError }: WorkersOptions): 
  */
 export function waitAfter (deaths: number): number {
   return deaths === 0 ? 0 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (deaths - 1))
+}
+
+/** Takes parts of a text, and hands on each line once it is whole. */
+function lineSplitter (onLine: (line: string) => void): (part: string) => void {
+  let begun = ''
+  return (part) => {
+    const lines = `${begun}${part}`.split('\n')
+    begun = lines.pop() ?? ''
+    for (const line of lines) onLine(`${line}\n`)
+  }
 }
 
 /** Whether it comes as far as that. */

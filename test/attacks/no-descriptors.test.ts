@@ -8,7 +8,7 @@ import { newSecret } from '../../plugins/session/secrets.js'
 import { run } from '../fixtures/child.js'
 import { startInto } from '../service-into.js'
 import { compiled, until } from '../service.js'
-import { post, send, underAttack } from './under-attack.js'
+import { endures, post, send } from './under-attack.js'
 
 /*
  * The process has no file descriptor left. Before, a timer that needed one ended it, and what could not be loaded meanwhile
@@ -18,34 +18,32 @@ import { post, send, underAttack } from './under-attack.js'
 tap.setTimeout(120_000)
 
 const DESCRIPTORS = 96
-const IDLE_CONNECTIONS = 400
-/** Within 100 ms on a machine that does nothing else; a busy one takes its time. */
-const FROZEN_MS = 2_000
+const IDLE_CONNECTIONS = 200
 const PASSWORD = 'correct horse battery staple'
 
-for (const workers of ['1', '2']) {
-  for (const begins of ['', 'GET / HTTP/1.1\r\nHost: localhost\r\n']) {
-    test(`WORKERS=${workers}: ${IDLE_CONNECTIONS} connections that ${begins === '' ? 'send nothing' : 'never end their request'}, with ${DESCRIPTORS} descriptors`, async (t) => {
-      const service = await startInto(t, t.testdir(), 'ignore', { descriptors: DESCRIPTORS, env: { WORKERS: workers } })
-      const { hostname, port } = new URL(service.url)
+const connections = [
+  { workers: 1, what: 'send nothing', begins: '' },
+  { workers: 2, what: 'never end their request', begins: 'GET / HTTP/1.1\r\nHost: localhost\r\n' }
+]
+
+for (const { workers, what, begins } of connections) {
+  test(`WORKERS=${workers}: ${IDLE_CONNECTIONS} connections that ${what}, with ${DESCRIPTORS} descriptors`, async (t) => {
+    const service = await startInto(t, t.testdir(), 'ignore', { descriptors: DESCRIPTORS, env: { WORKERS: String(workers) } })
+    const { hostname, port } = new URL(service.url)
+    await endures(t, service, async () => {
       const sockets: Socket[] = []
-      const { slowestHealthMs, logins, refusals } = await underAttack(t, service, async () => {
-        for (let i = 0; i < IDLE_CONNECTIONS; i++) {
-          const socket = connect({ host: hostname, port: Number(port) }).on('error', () => {})
-          if (begins !== '') socket.write(begins)
-          sockets.push(socket)
-          if (i % 20 === 0) await pause(150)
-        }
-        await pause(1_000)
-        for (const socket of sockets) socket.destroy()
-      })
-      t.ok(slowestHealthMs < FROZEN_MS, `/healthz answers within ${Math.round(slowestHealthMs)} ms`)
-      t.ok(logins > 0)
-      t.strictSame(refusals, [])
-      service.child.kill('SIGTERM')
-      t.equal(await service.ended, 0)
+      for (let i = 0; i < IDLE_CONNECTIONS; i++) {
+        const socket = connect({ host: hostname, port: Number(port) }).on('error', () => {})
+        if (begins !== '') socket.write(begins)
+        sockets.push(socket)
+        if (i % 20 === 0) await pause(100)
+      }
+      await pause(500)
+      for (const socket of sockets) socket.destroy()
     })
-  }
+    service.child.kill('SIGTERM')
+    t.equal(await service.ended, 0)
+  })
 }
 
 test('for a moment no descriptor can be had: what needs one fails, and works again afterwards', async (t) => {
@@ -73,7 +71,7 @@ test('for a moment no descriptor can be had: what needs one fails, and works aga
   t.equal(await signUp('Harry'), 500, 'the list of passwords cannot be loaded')
   t.equal(await metrics(), 500)
   writeFileSync(join(folder, 'key'), `${newSecret()}\n${key}\n`)
-  await pause(2_500)
+  await until('the change is noticed', () => log.includes('the key file has changed but cannot be used'))
   service.child.stdin?.write('free')
 
   await until('the new key is in force', () => log.includes('secret keys replaced'))
