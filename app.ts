@@ -62,7 +62,7 @@ export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>,
    */
   metricsRoute?: boolean
   /**
-   * Whether security events are logged, whatever the level of the log.
+   * Whether security events are logged, at every level of the log.
    * @default true
    */
   auditLog?: boolean
@@ -89,7 +89,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
   await fastify.register(autoload, {
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
-    // What is in common, and what belongs to the process, is no plugin.
+    // Neither folder has plugins.
     ignorePattern: /^\/(?:common|process)\//,
     options: { hatcheck: { options, ...service } }
   })

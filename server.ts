@@ -8,7 +8,7 @@ import type { ProcessLog } from './plugins/process/log.js'
 import { endWithNpm, holdSignals } from './plugins/process/signals.js'
 import { hasDuty, isWorker } from './plugins/workers/duties.js'
 
-// What takes long to load is imported where it is used: before that, signals are handled.
+// Most is imported where it is used: signals must be handled before it is loaded.
 
 /** Requests under way at a SIGTERM have so long to end, in ms; then their connections are closed. */
 const GRACE_MS = 5_000
@@ -46,7 +46,7 @@ interface Running {
   metrics (): Promise<string>
   /** Answers what is under way, and ends. */
   close (): Promise<void>
-  /** Ends the workers that have not ended by themselves. */
+  /** Kills the workers that have not ended by themselves. */
   killWorkers (): void
 }
 
@@ -54,7 +54,7 @@ interface Running {
 export async function serve (): Promise<void> {
   const signals = holdSignals()
   if (!isWorker()) endWithNpm()
-  // A reader of errors that is gone ends nothing.
+  // Without a listener, a reader of stderr that is gone would end the process.
   process.stderr.on('error', () => {})
   const [{ auditLogOf, writeEvent }, { stopWithGrace }] = await Promise.all([import('./plugins/audit.js'), import('./plugins/process/stop.js')])
   let running: Running | null = null

@@ -50,7 +50,7 @@ declare module 'fastify' {
 /** Longer than any name that can log in. */
 const LONGEST_USER = 256
 
-/** The log for security events: at a level of its own, whatever that of the log is. */
+/** Makes the log for security events, which has a level of its own. */
 export function auditLogOf (log: FastifyBaseLogger, isOn: boolean): FastifyBaseLogger {
   return log.child({}, { level: isOn ? 'info' : 'silent' })
 }
@@ -63,7 +63,7 @@ export function writeEvent (log: FastifyBaseLogger, event: AuditEvent, { user = 
 /** One log line for each security event. There are handles in it and neither ids nor tickets. */
 export default fp<ConfigPluginOptions>(async function audit (fastify, { hatcheck: { auditLog } }) {
   const { hatcheck, sessions } = fastify
-  // The log of an application is its own business.
+  // An application decides what its log has.
   const logOf = hatcheck.config.mode === 'plugin' ? (log: FastifyBaseLogger) => log : (log: FastifyBaseLogger) => auditLogOf(log, auditLog)
 
   hatcheck.audit = (event, request, details = {}) => {

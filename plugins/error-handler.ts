@@ -7,7 +7,7 @@ import { clientAddress } from './session/client.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The statuses of refusals that a route answers all the time. Of such a route, the others are in the log as warnings. */
+    /** The statuses of refusals that are normal for a route. Its other refusals are logged as warnings. */
     usualRefusals?: readonly number[]
   }
   interface Hatcheck {
@@ -73,7 +73,7 @@ interface Problem {
   code: string
 }
 
-/** Null for nobody, and where it cannot be told. */
+/** Null for a visitor, and where the session could not be read. */
 function userOf (request: FastifyRequest): string | null {
   try {
     return request.user?.name ?? null

@@ -1,21 +1,20 @@
 import type { FastifyBaseLogger, FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
 
-/** How often it is looked whether an outage is over. */
+/** How often hatcheck looks whether an outage is over. */
 const LOOK_EVERY_MS = 1_000
 /**
- * An outage is over after this long without a failure, in ms, if nothing else tells: with a full disk a store can be read, and
- * fails again at the next login.
+ * An outage is over after this long without a failure, in ms. With a full disk a store answers its ping, and fails again at the next
+ * login.
  */
 const QUIET_MS = 60_000
-/** The same where a store could not even be reached, and can be again. */
+/** The same for a store that did not answer its ping and does again. */
 const QUIET_AFTER_RETURN_MS = 1_000
 
 declare module 'fastify' {
   interface Hatcheck {
     /**
-     * Logs that something cannot be done at the moment: the first failure of its kind in full, and at the end how many there
-     * were.
+     * Logs an error that says "not now": the first of its kind in full, and at the end of the outage how many there were.
      */
     noteOutage (error: FastifyError, log: FastifyBaseLogger): void
   }
@@ -25,14 +24,14 @@ interface Outage {
   failures: number
   readonly begunAt: number
   lastAt: number
-  /** Whether the store could not be reached meanwhile. */
+  /** Whether the store has failed to answer a ping meanwhile. */
   isStoreGone: boolean
 }
 
 const STORE = 'HATCHECK_STORE_UNAVAILABLE'
-/** What fails for the same reason. */
+/** Errors with the same cause. */
 const SAME: Record<string, string> = { HATCHECK_LOGOUT_UNCONFIRMED: STORE }
-/** What is meant to happen: a service that stops, or sheds load, has said so already. */
+/** No failures: a service that stops, or sheds load, has said so already. */
 const INTENDED = new Set(['HATCHECK_STOPPING', 'HATCHECK_OVERLOADED'])
 
 export default fp(async function outages (fastify) {
@@ -86,6 +85,6 @@ export default fp(async function outages (fastify) {
 
   fastify.addHook('onClose', async () => {
     clearInterval(looking)
-    for (const [code, { failures }] of outages) fastify.log.warn({ code, failures }, 'this was so until the end')
+    for (const [code, { failures }] of outages) fastify.log.warn({ code, failures }, 'still so at the end of the process')
   })
 }, { name: 'outages', dependencies: ['config', 'storage'] })

@@ -36,7 +36,7 @@ export default fp(async function overload (fastify) {
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delays.enable()
   const sampling = setInterval(() => {
-    // Without a single turn of the loop in all that time there is no mean.
+    // Without a single turn of the event loop since the last sample there is no mean.
     lateMs = Number.isNaN(delays.mean) ? Infinity : delays.mean / 1e6 - RESOLUTION_MS
     delays.reset()
   }, SAMPLE_MS).unref()

@@ -57,7 +57,7 @@ test('where the store can be read and not written to, the outage ends a minute a
   t.match(outage(), [{ level: 50 }])
   t.equal(outage().length, 1, 'not over yet')
   await fastify.close()
-  t.match(outage()[1], { failures: 4, msg: 'this was so until the end' })
+  t.match(outage()[1], { failures: 4, msg: 'still so at the end of the process' })
 })
 
 test('too many logins at once are one warning, and no stack', async (t) => {

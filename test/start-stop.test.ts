@@ -1,48 +1,47 @@
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
 import { freePort } from '../bench/free-port.js'
+import { makeFolder } from '../plugins/storage/data-folder.js'
 import { childEnvironment, checkout } from './fixtures/child.js'
 import { startInto } from './service-into.js'
-import { compiled, runServer, startService, until } from './service.js'
+import { compiled, runServer, startService, until, workersOf } from './service.js'
 
 const EARLY = { NODE_OPTIONS: `--import ${join(import.meta.dirname, 'fixtures/early-signal.js')}` }
 
-for (const WORKERS of ['1', '2']) {
-  for (const signal of ['SIGHUP', 'SIGUSR2'] as const) {
-    test(`WORKERS=${WORKERS}: ${signal} ends nothing, from the first moment on`, async (t) => {
-      const { child, url, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'pipe'], { env: { WORKERS, EARLY_SIGNAL: signal, ...EARLY } })
-      let output = ''
-      for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
-      await until('all run', () => output.includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
-      t.match(output, `${signal} is handled early`, 'it was sent before the program was there')
-      if (signal === 'SIGHUP') await until('it is answered after the start', () => output.includes('secret keys replaced'))
-      child.kill(signal)
-      await new Promise((resolve) => { setTimeout(resolve, 200) })
-      t.equal((await fetch(`${url}/healthz`)).status, 200)
-      child.kill('SIGTERM')
-      t.equal(await ended, 0)
-    })
-  }
-
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    test(`WORKERS=${WORKERS}: ${signal} during the start ends it with 0`, async (t) => {
-      const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, EARLY_SIGNAL: signal, ...EARLY })
-      t.strictSame([code, stdout, stderr], [0, '', `${signal} is handled early\n`])
-    })
-  }
-
-  test(`WORKERS=${WORKERS}: a data folder that cannot be made is one line and exit code 1`, async (t) => {
-    for (const DATA_DIR of ['/proc/x', '/proc/x/y/z', '/dev/null', '/dev/null/x', '/sys/x']) {
-      const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, DATA_DIR })
-      t.equal(code, 1, DATA_DIR)
-      t.match(stderr, /^hatcheck: .+\n$/)
-      t.equal(stderr.split('\n').length, 2, stderr)
-      t.equal(stdout, '')
-    }
+for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP']] as const) {
+  test(`WORKERS=${WORKERS}: SIGHUP and SIGUSR2 end nothing, from the first moment on`, async (t) => {
+    const { child, url, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'pipe'], { env: { WORKERS, EARLY_SIGNAL: early, ...EARLY } })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
+    await until('all run', () => output.includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
+    t.match(output, `${early} is handled early`, 'it was sent before the program was there')
+    if (early === 'SIGHUP') await until('it is answered after the start', () => output.includes('secret keys replaced'))
+    for (const signal of ['SIGUSR2', 'SIGHUP'] as const) child.kill(signal)
+    await pause(200)
+    t.equal((await fetch(`${url}/healthz`)).status, 200)
+    child.kill('SIGTERM')
+    t.equal(await ended, 0)
   })
 }
+
+for (const [WORKERS, signal] of [['1', 'SIGTERM'], ['1', 'SIGINT'], ['2', 'SIGTERM']] as const) {
+  test(`WORKERS=${WORKERS}: ${signal} during the start ends it with 0`, async (t) => {
+    const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, EARLY_SIGNAL: signal, ...EARLY })
+    t.strictSame([code, stdout, stderr], [0, '', `${signal} is handled early\n`])
+  })
+}
+
+test('a data folder that cannot be made is an error, and the service says so in one line and ends with 1', async (t) => {
+  for (const folder of ['/proc/x', '/proc/x/y/z', '/dev/null', '/dev/null/x', '/sys/x']) t.throws(() => makeFolder(folder), folder)
+  for (const WORKERS of ['1', '2']) {
+    const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, DATA_DIR: '/proc/x' })
+    t.strictSame([code, stdout], [1, ''])
+    t.match(stderr, /^hatcheck: [^\n]+\n$/)
+  }
+})
 
 test('a second signal ends the process at once, and the log says so', async (t) => {
   const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:' })
@@ -58,7 +57,7 @@ test('a worker that is deaf is killed in time', { timeout: 30_000 }, async (t) =
   let output = ''
   child.stdout?.setEncoding('utf8').on('data', (text: string) => { output += text })
   await until('all run', () => output.includes('workers: 2'))
-  const workers = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ').map(Number)
+  const workers = workersOf({ child })
   process.kill(workers[0] ?? 0, 'SIGSTOP')
   const begun = performance.now()
   child.kill('SIGTERM')

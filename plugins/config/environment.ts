@@ -29,7 +29,7 @@ export interface ServiceConfig {
   /** The port on which the metrics are, and nothing else; without it they are on the other, for this machine alone. */
   metricsPort?: number
   logLevel: string
-  /** Whether every request is logged, or only what goes wrong. */
+  /** Whether every request is logged, or warnings and errors alone. */
   requestLog: boolean
   /** Whether security events are logged, whatever the level. */
   auditLog: boolean
@@ -75,7 +75,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
     ...metricsPort !== undefined && { metricsPort },
     logLevel,
     requestLog: requestLog === 'on',
-    // Who wants silence gets it, unless they ask for this by name.
+    // `silent` is silent, unless AUDIT_LOG says otherwise.
     auditLog: auditLog === undefined ? logLevel !== 'silent' : auditLog === 'on',
     trustProxy: trusted.length > 0 && trusted,
     mode: isDemo ? 'demo' : 'service',

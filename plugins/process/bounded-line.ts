@@ -1,14 +1,14 @@
-/** How long strings may be, tried one after another until the line is short enough. */
+/** Limits of the length of strings, in characters, tried one after another until the line is short enough. */
 const LONGEST_STRINGS = [1_024, 256, 64]
-/** What is left of a line that has too much in it. */
+/** The fields that are left of a line in which cutting strings is not enough. */
 const ESSENTIAL = ['level', 'time', 'pid', 'hostname', 'reqId', 'event', 'msg']
 
 /**
- * A line of the log that is at most so long, with its line break. Of a longer one the strings are cut, and if that does not do,
- * all but a few fields are left out: it stays one JSON object.
+ * Bounds a line of the log, with its line break, to a number of bytes. Cuts the strings of a longer one; if that is not enough,
+ * leaves out all but a few fields. The line stays one JSON object.
  */
 export function boundedLine (line: string, mostBytes: number): string {
-  // Most are far from it: no character of UTF-16 takes more than three bytes.
+  // Most lines are far shorter, and need no count: no unit of UTF-16 takes more than three bytes.
   if (line.length * 3 <= mostBytes || Buffer.byteLength(line) <= mostBytes) return line
   const record = parsed(line)
   for (const longest of LONGEST_STRINGS) {

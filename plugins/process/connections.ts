@@ -2,15 +2,14 @@ import { readFileSync, readdirSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** Descriptors that are kept for everything else: files, the store, and connections that are accepted only to be closed. */
+/** Descriptors that are kept for everything else: files, the store, the metrics, and connections that are accepted only to be closed. */
 const RESERVE = 24
-/** Fewer would be no service. */
+/** The service cannot work with fewer. */
 const LEAST_CONNECTIONS = 8
 
 /**
- * Keeps connections from taking every descriptor of the process. When there are as many as there may be, a new one takes the place
- * of the oldest on which no request has come in; else of all that wait for their next request; and if there are none of these
- * either, of the oldest.
+ * Keeps connections from taking every file descriptor of the process. At the limit, a new connection closes the oldest one on which
+ * no request has come in; if there is none, all that wait for their next request; and if there are none of these either, the oldest.
  *
  * @param most connections; by default what the system lets the process have.
  */
@@ -27,7 +26,7 @@ export function boundConnections (server: Server, most = mostConnections()): voi
   })
 
   function makeRoom (newest: Socket): void {
-    // What is destroyed is closed already, and told of a moment later.
+    // A destroyed socket is closed already; its event comes a moment later.
     const living = [...open].filter((socket) => !socket.destroyed && socket !== newest)
     if (living.length < most) return
     const silent = living.find((socket) => !asked.has(socket))

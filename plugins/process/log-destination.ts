@@ -2,49 +2,49 @@ import { constants, fstatSync, openSync, write } from 'node:fs'
 import { isatty } from 'node:tty'
 import { boundedLine } from './bounded-line.js'
 
-/** What waits to be written takes at most this much memory. It is a second of a busy service, and an hour of a quiet one. */
+/** The lines that wait to be written take at most this much memory: a second of a busy service, or an hour of a quiet one. */
 const MOST_WAITING_BYTES = 4 * 1_024 * 1_024
 /**
- * Several processes may write into one pipe. What is not longer than this arrives in one piece (PIPE_BUF of Linux), so no
- * line is longer, and lines are written together only up to it.
+ * Several processes may write to one pipe. A write up to this length arrives in one piece (PIPE_BUF of Linux), so no line is longer,
+ * and lines are written together only up to it.
  */
 const LONGEST_WRITE = 4_096
 /** How often a destination that takes nothing is tried again. */
 const RETRY_MS = 250
 /** A write that takes longer than this is stuck. */
 const STUCK_MS = 500
-/** Between two looks whether everything is written, at the end. */
+/** How often `flush` looks whether everything is written. */
 const LOOK_MS = 10
 
 /** A way to write to one place. */
 interface Writer {
   write (chunk: Buffer, done: (error: Error | null, written: number) => void): void
-  /** Whether a write that hangs holds a thread. The end of the process would wait for that. */
+  /** Whether a write that hangs holds a thread, for which the end of the process would wait. */
   readonly holdsThread: boolean
 }
 
 export interface LogDestinationOptions {
-  /** Makes of a line what is written, as for a terminal. By default the line is written as it is. */
+  /** Formats a line, as for a terminal. By default the line is written as it is. */
   format?: (line: string) => string
-  /** Told how many lines are lost, once lines are written again. */
+  /** Called with the number of lost lines, once lines are written again. */
   onLost?: (lines: number) => void
 }
 
 /**
- * Where the log goes: standard output, whatever that is. Nothing waits for it. While a disk is full, a pipe is not read or its
- * reader is gone, lines wait in a bounded buffer; those for which there is no room are dropped and counted.
+ * Writes the log to standard output, of whatever kind that is, and blocks nothing. While the disk is full, or nobody reads the
+ * pipe, lines wait in a bounded buffer; those for which there is no room are dropped and counted.
  */
 export class LogDestination {
   readonly #writer: Writer
   readonly #format: (line: string) => string
   readonly #onLost: (lines: number) => void
-  /** Each of one or more lines, together not longer than one write. */
+  /** Each has one or more lines, together not longer than one write. */
   readonly #chunks: string[] = []
   #lastChunkBytes = 0
   #waitingBytes = 0
   #current: Buffer | null = null
   #isWriting = false
-  /** When the call began that has not come back yet. */
+  /** When the write under way began. */
   #calledAt: number | null = null
   #lost = 0
 
@@ -74,13 +74,13 @@ export class LogDestination {
     if (!this.#isWriting) this.#next()
   }
 
-  /** Comes back when everything is written, or after this time. */
+  /** Resolves when everything is written, or after this time. */
   async flush (waitMs: number): Promise<void> {
     const endsAt = performance.now() + waitMs
     while (this.#isWriting && performance.now() < endsAt) await new Promise((resolve) => { setTimeout(resolve, LOOK_MS) })
   }
 
-  /** Whether a write hangs in a way that would keep the process from ending. */
+  /** Whether a write hangs that would keep the process from ending. */
   isStuck (): boolean {
     return this.#writer.holdsThread && this.#calledAt !== null && performance.now() - this.#calledAt > STUCK_MS
   }
@@ -108,7 +108,7 @@ export class LogDestination {
     return text === undefined ? null : Buffer.from(text)
   }
 
-  /** Not while there is hardly any room: a reader that is only slow would be told again and again. */
+  /** Not while there is hardly any room: behind a slow reader, every few lines would be one about losses. */
   #tellLost (): void {
     if (this.#lost === 0 || this.#waitingBytes > MOST_WAITING_BYTES / 2) return
     const lost = this.#lost
@@ -117,23 +117,23 @@ export class LogDestination {
   }
 }
 
-/** A way to write to a file descriptor that blocks nobody, also if another process has it, too. */
+/** Makes a writer for a file descriptor that never blocks the event loop. */
 function writerTo (fd: number): Writer {
   const stats = fstatSync(fd)
   if (stats.isFIFO() || stats.isSocket()) return writerToStdout()
   const target = isatty(fd) ? unblocked(fd) : fd
-  // In another thread, so that a disk that hangs holds up no more than that thread.
+  // In another thread: a disk that hangs holds up only that one.
   return { write (chunk, done) { write(target, chunk, 0, chunk.length, null, done) }, holdsThread: true }
 }
 
-/** Node writes at once what a pipe takes, and waits in the event loop until it takes the rest. */
+/** Node writes at once as much as the pipe takes, and the rest later from the event loop. */
 function writerToStdout (): Writer {
-  // Without a listener, a reader that is gone would end the process. The callback is told as well.
+  // Without a listener, a reader that is gone would end the process. The callback gets the error as well.
   process.stdout.on('error', () => {})
   return { write (chunk, done) { process.stdout.write(chunk, (error) => { done(error ?? null, chunk.length) }) }, holdsThread: false }
 }
 
-/** A terminal that is stopped (Ctrl-S) would hold a thread. */
+/** Opens a terminal once more without blocking: one that is stopped (Ctrl-S) would hold a thread. */
 function unblocked (fd: number): number {
   try {
     return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)

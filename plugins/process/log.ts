@@ -2,36 +2,36 @@ import type { FastifyBaseLogger, FastifyRequest, FastifyServerOptions } from 'fa
 import { isTalkative } from '../common/log-level.js'
 import { LogDestination } from './log-destination.js'
 
-/** Of the path of a request, in characters. A client may send 16 KiB. */
+/** How much of the path of a request is logged, in characters. A client may send 16 KiB. */
 const LONGEST_PATH = 512
-/** Longer than any name of a host. */
+/** Longer than any host name. */
 const LONGEST_HOST = 256
-/** At the end, so long for what is not written yet, in ms. */
+/** How long the end of the process waits for lines that are not written yet, in ms. */
 const FLUSH_MS = 1_000
 
-/** No line of today has any of them. These are here for the line that someone adds in a hurry. */
+/** No line has any of them today. They are here for the line that someone adds in a hurry. */
 const SECRET_FIELDS = ['password', 'pwd', 'cookie', 'secretKey', 'body.password', 'body.pwd',
   'headers.cookie', 'headers.authorization', 'headers["set-cookie"]']
 
 type ChildLoggerFactory = NonNullable<FastifyServerOptions['childLoggerFactory']>
 
 export interface ProcessLog {
-  /** What Fastify makes its logger of. */
+  /** The options from which Fastify makes its logger. */
   readonly options: NonNullable<FastifyServerOptions['logger']>
-  /** Makes the logger of a request that says what has gone wrong, and nothing else. */
+  /** Makes the logger of a request that logs warnings and errors alone. */
   readonly errorsOnly: ChildLoggerFactory
   /** Writes a line of another process, with its line break. */
   write (line: string): void
-  /** Says with this logger how many lines were lost, once it can be said. */
+  /** Sets the logger that says how many lines were lost, once it can be written. */
   tellLossesBy (log: FastifyBaseLogger): void
-  /** Comes back when everything is written, or after a second. */
+  /** Resolves when everything is written, or after a second. */
   flush (): Promise<void>
-  /** Whether a write hangs. */
+  /** Whether a write hangs that would keep the process from ending. */
   isStuck (): boolean
 }
 
 /**
- * JSON lines on standard output; at a terminal, if pino-pretty is there, lines for people.
+ * Opens the log: JSON lines on standard output; at a terminal, if pino-pretty is there, lines for people.
  *
  * @param hasWorkers whether lines of several processes are in it.
  */
@@ -65,7 +65,7 @@ function isoTime (): string {
   return `,"time":"${new Date().toISOString()}"`
 }
 
-/** What every request is logged with: no header, and of the address the path alone, since a query may have anything in it. */
+/** Describes a request in the log: without headers, and of its URL the path alone, since a query may have anything in it. */
 export function describeRequest ({ method, url, host, ip, socket }: FastifyRequest): Record<string, unknown> {
   return {
     method,

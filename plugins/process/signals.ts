@@ -1,20 +1,20 @@
-/** How often it is looked whether npm is still there. */
+/** How often the process looks whether npm is still there. */
 const LOOK_EVERY_MS = 500
 
-/** What ends a service that is starting, as it would end one that runs. */
+/** The signals that end the service. */
 export const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
 export interface HeldSignals {
-  /** The service runs: from now on `reload` answers SIGHUP, and ending is left to others. Answers one that came before. */
+  /** Hands SIGHUP to `reload` once the service runs, also one that came before, and no longer handles the signals that end it. */
   release (reload: () => void): void
 }
 
 /**
- * Handles signals from the first moment of a process on, before the program is loaded. Without handlers each of them would
- * end it, SIGHUP with a code that systemd takes for success, and as process 1 of a container it would be deaf to all.
+ * Handles signals from the first moment of the process, before the program is loaded. Without a handler each of them would end the
+ * process, SIGHUP with a code that systemd takes for success; as process 1 of a container it would be deaf to all.
  *
  * - SIGHUP during the start is answered after it: the keys may have been read already.
- * - SIGTERM and SIGINT during the start end the process at once with 0. Nothing has been promised to anybody yet.
+ * - SIGTERM and SIGINT during the start end the process at once with 0: no request has been answered yet.
  * - SIGUSR2 is ignored, always.
  */
 export function holdSignals (): HeldSignals {
@@ -34,8 +34,8 @@ export function holdSignals (): HeldSignals {
 }
 
 /**
- * Ends the process as SIGTERM does once npm has ended that has started it: npm hands signals to its shell, and not every shell
- * hands them on.
+ * Sends this process SIGTERM once the npm that has started it has ended: npm passes signals to its shell, and not every shell passes
+ * them on.
  */
 export function endWithNpm (): void {
   if (process.env['npm_lifecycle_event'] === undefined) return

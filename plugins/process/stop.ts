@@ -6,23 +6,23 @@ import type { ProcessLog } from './log.js'
 import { STOP_SIGNALS } from './signals.js'
 
 /**
- * So long after the wish to stop, in ms, the process is killed: a store may take 5 s to write what is left, and Docker waits for
- * 10 s. A worker is first, so that its primary can tell.
+ * How long a stop may take, in ms, before the process kills itself: a store may take 5 s to write what is left, and Docker waits for
+ * 10 s. A worker has less, so that its primary can log it.
  */
 const LONGEST_STOP_MS = { worker: 8_000, other: 8_500 }
 
 export interface Stoppable {
   log: FastifyBaseLogger
-  /** Where security events go. */
+  /** For security events. */
   auditLog: FastifyBaseLogger
   output: Pick<ProcessLog, 'flush' | 'isStuck'>
-  /** Answers what is under way, and ends. */
+  /** Answers the requests under way, and closes everything. */
   close (): Promise<void>
-  /** Ends the workers that have not ended by themselves. */
+  /** Kills the workers that have not ended by themselves. */
   killWorkers (): void
 }
 
-/** Ends the process at a signal, or after an error that nobody has caught: with grace, but in time. */
+/** Stops the process at a signal or after an uncaught error: gracefully, and within 10 s in any case. */
 export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: Stoppable): void {
   let isLate = false
   const { close: stop } = closeWithGrace({
@@ -70,7 +70,7 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
   }
 }
 
-/** At an exit, Node waits for threads. One that hangs, such as in a write to a disk that does not answer, would keep it. */
+/** Node's own exit waits for its threads, also for one that hangs in a write to a disk that does not answer. */
 function killItself (): void {
   process.kill(process.pid, 'SIGKILL')
 }

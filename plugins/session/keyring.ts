@@ -68,7 +68,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
       reload()
     } catch (error) {
       log.error({ err: error }, 'the key file has changed but cannot be used; the keys stay as they were')
-      // What could not be read may be readable in a moment, and nothing tells when.
+      // The file may be readable in a moment, and no event says when.
       retrying = setInterval(retry, LOOK_EVERY_MS).unref()
     }
   }
@@ -78,7 +78,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
       reload()
       clearInterval(retrying)
     } catch {
-      // Told already.
+      // Logged already.
     }
   }
 

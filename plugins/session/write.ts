@@ -23,7 +23,7 @@ export interface WriterOptions {
  */
 export class Writer {
   readonly #options: WriterOptions
-  /** Whether the last try to note activity failed: of those in a row, the first is told. */
+  /** Whether the last try to note activity failed: of failures in a row, the first is a warning. */
   #failsToTouch = false
 
   constructor (options: WriterOptions) {
@@ -170,7 +170,7 @@ export class Writer {
   }
 }
 
-/** What the store said. Its stack tells nothing, and during an outage there are many. */
+/** The message of the store, without a stack: during an outage there are many. */
 function reasonOf (error: unknown): string {
   const { message, cause } = error as Error
   return cause instanceof Error ? cause.message : message

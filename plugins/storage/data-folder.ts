@@ -14,8 +14,8 @@ export function makeDataFolder (folder: string): void {
 }
 
 /**
- * Makes a folder and those around it that are missing, for their owner alone. Node does so by itself (`recursive`), but never
- * comes back where a folder exists in which none can be made, such as /proc.
+ * Makes a folder and its missing parents, for their owner alone. Node's `recursive` does the same, but never returns below a folder in
+ * which none can be made, such as /proc.
  *
  * @returns whether it was missing.
  * @throws what the system says.

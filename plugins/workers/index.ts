@@ -31,7 +31,7 @@ export default fp(async function workers (fastify) {
 }, { name: 'workers', dependencies: ['config'] })
 
 function tellRefused (key: string): void {
-  // The primary may be gone; then so is this process in a moment. Without a callback, that would be an error nobody has caught.
+  // The primary may be gone; then so is this process in a moment. Without a callback, that would be an uncaught error.
   if (process.connected) process.send?.({ hatcheck: 'refuse', key } satisfies Refusal, undefined, undefined, () => {})
 }
 

@@ -43,8 +43,8 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOp
   // Each takes connections from the queue of the system. In turns (Node's default) they would be handed out here, and one
   // that was on its way to a worker when that is killed would hang for ever.
   cluster.schedulingPolicy = cluster.SCHED_NONE
-  // Their output comes through here. If they inherited that of this process, the start of each would switch it to blocking for all:
-  // that is what Node does before it runs a child, and a full pipe would then stop them.
+  // Workers write through this process. If they inherited its output, Node would make that blocking for all of them whenever one
+  // starts, and a full pipe would stop them.
   cluster.setupPrimary({ stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   const listening = new Set<Worker>()
   const waiting = new Set<NodeJS.Timeout>()
@@ -83,7 +83,7 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOp
       try {
         start(duties, deaths + 1)
       } catch (error) {
-        // The system has no room for a process at the moment.
+        // The system cannot start a process at the moment.
         onError(error as Error)
         replace(duties, deaths + 1)
       }

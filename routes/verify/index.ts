@@ -23,7 +23,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   const route = {
     url: '/verify',
     exposeHeadRoute: false,
-    // It is asked once for each request of everybody. Who is not logged in, as every visit begins, is no news, and who may not pass is in the audit log.
+    // Asked once for every request to the application. A visitor who is not logged in is normal, and a refused user is in the audit log.
     ...quietLevel(fastify.log.level),
     config: { usualRefusals: [401, 403] },
     // Before there is a body: it would be that of the original request, and of any kind.

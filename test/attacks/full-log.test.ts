@@ -11,21 +11,21 @@ import { mountSmallDisk, needsMounting } from '../small-disk.js'
 import { endures } from './under-attack.js'
 
 /*
- * The log cannot be written: its disk is full, nobody reads it, its reader is gone. Before, the service froze: no answer, no
- * exit, deaf to SIGTERM; or its memory grew by everything that was not read.
+ * The log cannot be written: its disk is full, nobody reads it, its reader is gone. A service that waits for it would freeze, deaf to
+ * SIGTERM; one that keeps every line would run out of memory.
  */
 
 tap.setTimeout(120_000)
 
-/** Enough to fill a pipe; and more than the buffer of the log holds, where it is to tell of what it has lost. Each request writes about 1 KB. */
+/** Enough to fill a pipe, and more than the buffer of the log holds. Each request writes about 1 KB. */
 const REQUESTS = { toBlock: 400, toLose: 8_000 }
 /** Requests that are sent together, over each of some connections. */
 const BATCH = 10
 const CONNECTIONS = 4
-/** Between two of these, where it is measured how long others wait: for the log, and not for a turn. */
+/** Between two batches, where the time that others wait is measured: for the log, and not for each other. */
 const PAUSE_MS = 50
 const STOP_MS = 10_000
-/** The buffer takes 4 MiB. The rest is what thousands of requests take that are never more than some at a time. */
+/** The buffer takes 4 MiB; the rest is garbage of thousands of requests. */
 const MORE_MEMORY_MIB = 150
 
 const LONG_PATH = `/${'x'.repeat(500)}`

@@ -11,8 +11,8 @@ import { compiled, until } from '../service.js'
 import { endures, post, send } from './under-attack.js'
 
 /*
- * The process has no file descriptor left. Before, a timer that needed one ended it, and what could not be loaded meanwhile
- * was never loaded. Connections that do nothing were enough.
+ * The process has no file descriptor left, for which idle connections are enough. A timer that needs one must not end it, and what
+ * could not be loaded meanwhile must be loaded later.
  */
 
 tap.setTimeout(120_000)
