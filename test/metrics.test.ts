@@ -291,6 +291,7 @@ test('metrics that cannot be told are a 500, and nothing else suffers', async (t
 
 test('with METRICS_PORT the metrics are there, and only there, until the service has stopped', async (t) => {
   const service = await startService(t, t.testdir(), { METRICS_PORT: '0' })
+  await until('the log says where they are', () => service.output().includes('metrics at'))
   const [, url = ''] = /metrics at (http:\/\/127\.0\.0\.1:\d+\/metrics)/.exec(service.output()) ?? []
   t.equal((await fetch(`${service.url}/metrics`)).status, 404)
   t.equal((await fetch(`${service.url}/metrics`, { method: 'POST' })).status, 404)
