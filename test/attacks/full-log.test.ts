@@ -18,7 +18,7 @@ import { endures } from './under-attack.js'
 tap.setTimeout(120_000)
 
 /** Enough to fill a pipe, and more than the buffer of the log holds. Each request writes about 1 KB. */
-const REQUESTS = { toBlock: 400, toLose: 8_000 }
+const REQUESTS = { toBlock: 400, toLose: 6_000 }
 /** Requests that are sent together, over each of some connections. */
 const BATCH = 10
 const CONNECTIONS = 4
