@@ -2,6 +2,7 @@ import autoload from '@fastify/autoload'
 import type { FastifyBaseLogger, FastifyInstance, FastifyTypeProvider, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
 import { join, parse } from 'node:path'
+import type { ConfigPluginOptions } from './plugins/config/index.js'
 import type { GivenOptions, HatcheckOptions } from './plugins/config/options.js'
 import { ownFolder } from './plugins/config/own-folder.js'
 import { ConfigError, type Mode, type ServiceOnlyOptions } from './plugins/config/resolve.js'
@@ -47,7 +48,7 @@ declare module 'fastify' {
  * await app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
  */
 const hatcheck = fp<HatcheckOptions>(async function hatcheck (fastify, options) {
-  await assemble(fastify, options, { mode: 'plugin', metricsRoute: false })
+  await assemble(fastify, options, { mode: 'plugin', metricsRoute: false, auditLog: true })
 }, { name: 'hatcheck', fastify: '5.x' })
 
 export default hatcheck
@@ -61,11 +62,16 @@ export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>,
    * @default true
    */
   metricsRoute?: boolean
+  /**
+   * Whether security events are logged, at every level of the log.
+   * @default true
+   */
+  auditLog?: boolean
 }
 
 /** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
-export const hatcheckService = fp<ServiceOptions>(async function hatcheckService (fastify, { mode, metricsRoute = true, ...options }) {
-  await assemble(fastify, options, { mode, metricsRoute })
+export const hatcheckService = fp<ServiceOptions>(async function hatcheckService (fastify, { mode, metricsRoute = true, auditLog = true, ...options }) {
+  await assemble(fastify, options, { mode, metricsRoute, auditLog })
   const { handleError, handleNotFound, refusalOf, refuseOtherMethods } = fastify.hatcheck
   await fastify.register(refuseOtherMethods)
   fastify.setErrorHandler(handleError)
@@ -76,7 +82,7 @@ export const hatcheckService = fp<ServiceOptions>(async function hatcheckService
   })
 }, { name: 'hatcheck', fastify: '5.x' })
 
-async function assemble (fastify: FastifyInstance, options: GivenOptions, service: { mode: Mode, metricsRoute: boolean }): Promise<void> {
+async function assemble (fastify: FastifyInstance, options: GivenOptions, service: Omit<ConfigPluginOptions['hatcheck'], 'options'>): Promise<void> {
   if (fastify.hasDecorator('hatcheck')) {
     throw new ConfigError('hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes beside each other.')
   }
@@ -84,8 +90,8 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
   await fastify.register(autoload, {
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
-    // What is in common is no plugin.
-    ignorePattern: /^\/common\//,
+    // Neither folder has plugins.
+    ignorePattern: /^\/(?:common|process)\//,
     options: { hatcheck: { options, ...service } }
   })
   const { config } = fastify.hatcheck

@@ -1,23 +1,19 @@
-import closeWithGrace from 'close-with-grace'
-import Fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
+import type { FastifyBaseLogger, FastifyHttpOptions, FastifyInstance } from 'fastify'
 import { realpathSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import { hatcheckService } from './app.js'
-import { writeEvent } from './plugins/audit.js'
-import { loadDotEnv, readEnvironment, type ServiceConfig } from './plugins/config/environment.js'
-import { resolveConfig } from './plugins/config/resolve.js'
+import type { ServiceConfig } from './plugins/config/environment.js'
 import { trustedProxies } from './plugins/config/trusted-proxies.js'
-import { openMetricsListener, type MetricsListener } from './plugins/metrics/listener.js'
-import { secretsOf } from './plugins/session/secrets.js'
+import type { MetricsListener } from './plugins/metrics/listener.js'
+import type { ProcessLog } from './plugins/process/log.js'
+import { endWithNpm, holdSignals } from './plugins/process/signals.js'
 import { hasDuty, isWorker } from './plugins/workers/duties.js'
+
+// Most is imported where it is used: signals must be handled before it is loaded.
 
 /** Requests under way at a SIGTERM have so long to end, in ms; then their connections are closed. */
 const GRACE_MS = 5_000
-/** So long after a SIGTERM the process ends in any case, in ms: a store may take 5 s to write what is left, and Docker waits for 10 s. */
-const LONGEST_STOP_MS = 10_000
 const END_EVERY_MS = 50
-const STOPS_WORKER = ['SIGTERM', 'SIGINT'] as const
 
 /**
  * What a connection may take, in ms, so that slow ones (slowloris) end and others do not wait for them. By default Fastify
@@ -42,30 +38,38 @@ const ADDRESS_ERRORS: Record<string, string> = {
   FST_ERR_MAX_PARAM_LENGTH: 'A part of this address is longer than 100 characters.'
 }
 
-/** No line of today has any of them. These are here for the line that someone adds in a hurry. */
-const SECRET_FIELDS = ['password', 'pwd', 'cookie', 'secretKey', 'body.password', 'body.pwd',
-  'headers.cookie', 'headers.authorization', 'headers["set-cookie"]']
-
 /** What serves: this process, or a primary with its workers. */
 interface Running {
   log: FastifyBaseLogger
+  output: ProcessLog
   reloadSecretKeys (): void
   /** In the text format of Prometheus. */
   metrics (): Promise<string>
   /** Answers what is under way, and ends. */
   close (): Promise<void>
+  /** Kills the workers that have not ended by themselves. */
+  killWorkers (): void
 }
 
 /** Starts the service from the environment; ends the process with one clear line if it cannot. */
 export async function serve (): Promise<void> {
+  const signals = holdSignals()
+  if (!isWorker()) endWithNpm()
+  // Without a listener, a reader of stderr that is gone would end the process.
+  process.stderr.on('error', () => {})
+  const [{ auditLogOf, writeEvent }, { stopWithGrace }] = await Promise.all([import('./plugins/audit.js'), import('./plugins/process/stop.js')])
   let running: Running | null = null
   let metrics: MetricsListener | undefined
+  let hasAuditLog = false
   try {
+    const { loadDotEnv, readEnvironment } = await import('./plugins/config/environment.js')
     loadDotEnv()
     const service = readEnvironment(process.env)
     const { host, metricsPort: port } = service
+    hasAuditLog = service.auditLog
     // First, so that a port that cannot be had is said before anything has started.
     if (port !== undefined && !isWorker()) {
+      const { openMetricsListener } = await import('./plugins/metrics/listener.js')
       metrics = await openMetricsListener({
         host,
         port,
@@ -86,48 +90,39 @@ export async function serve (): Promise<void> {
     if (isWorker()) process.exit()
     return
   }
-  const { log, reloadSecretKeys, close } = running
+  const { log, output, reloadSecretKeys, close, killWorkers } = running
+  const auditLog = auditLogOf(log, hasAuditLog)
   if (metrics !== undefined) log.info(`metrics at ${metrics.url}`)
-  if (!isWorker()) writeEvent(log, 'sys_startup', {})
-  process.on('SIGHUP', () => {
+  if (!isWorker()) writeEvent(auditLog, 'sys_startup', {})
+  stopWithGrace({
+    log,
+    auditLog,
+    output,
+    killWorkers,
+    async close () {
+      await close()
+      await metrics?.close()
+    }
+  })
+  signals.release(() => {
     try {
       reloadSecretKeys()
     } catch (error) {
       log.error({ err: error }, 'the secret keys cannot be read anew; they stay as they were')
     }
   })
-  const { close: stop } = closeWithGrace({
-    delay: LONGEST_STOP_MS,
-    skip: ['SIGHUP', ...isWorker() ? STOPS_WORKER : []],
-    logger: { error: (text: unknown) => { log.error(text) } }
-  }, async ({ err: error, signal }) => {
-    if (error !== undefined) {
-      log.error({ err: error }, 'hatcheck stops after an error')
-      writeEvent(log, 'sys_crash', {})
-    } else if (!isWorker()) {
-      log.info(`${signal} received: hatcheck stops`)
-      writeEvent(log, 'sys_shutdown', { reason: String(signal) })
-    }
-    await close()
-    await metrics?.close()
-  })
-  if (!isWorker()) return
-  // Ctrl-C, or a service manager, reaches the workers as well as the primary, which then tells them once more. That is no
-  // second wish to stop, which would be: at once.
-  let isStopping = false
-  for (const signal of STOPS_WORKER) {
-    process.on(signal, () => {
-      if (!isStopping) stop()
-      isStopping = true
-    })
-  }
 }
 
 async function startService (service: ServiceConfig): Promise<Running> {
   const { host, port, logLevel } = service
+  const [{ openLog }, { isTalkative }, { boundConnections }] = await Promise.all([
+    import('./plugins/process/log.js'), import('./plugins/common/log-level.js'), import('./plugins/process/connections.js')
+  ])
   // What is said of the start is said by one of all workers. What is wrong, each says.
-  const isQuiet = !hasDuty('announces') && !['error', 'fatal', 'silent'].includes(logLevel)
-  const fastify = await build({ ...service, logLevel: isQuiet ? 'warn' : logLevel })
+  const isQuiet = !hasDuty('announces') && isTalkative(logLevel)
+  const output = await openLog(isQuiet ? 'warn' : logLevel, service.auditLog)
+  const fastify = await build(service, output)
+  boundConnections(fastify.server)
   try {
     await fastify.listen({ host, port, listenTextResolver: (address) => `hatcheck listens at ${address}` })
   } catch (error) {
@@ -139,6 +134,7 @@ async function startService (service: ServiceConfig): Promise<Running> {
   if (isWorker()) log.debug(hasDuty('sweeps') ? 'this worker listens, and drops what has expired' : 'this worker listens')
   return {
     log,
+    output,
     reloadSecretKeys () { sessions.reloadSecretKeys() },
     metrics: async () => await hatcheck.metrics?.text() ?? '',
     async close () {
@@ -150,32 +146,42 @@ async function startService (service: ServiceConfig): Promise<Running> {
       await fastify.close()
       clearTimeout(cutting)
       clearInterval(ending)
-    }
+    },
+    killWorkers () {}
   }
 }
 
 /** Null if the workers cannot start; the first has said why. */
-async function startPrimary ({ workers: count, logLevel, mode, options }: ServiceConfig): Promise<Running | null> {
+async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, mode, options }: ServiceConfig): Promise<Running | null> {
+  const [{ default: Fastify }, { resolveConfig }, { secretsOf }, { openLog }, { startWorkers }, { auditLogOf, writeEvent }] = await Promise.all([
+    import('fastify'), import('./plugins/config/resolve.js'), import('./plugins/session/secrets.js'), import('./plugins/process/log.js'),
+    import('./plugins/workers/primary.js'), import('./plugins/audit.js')
+  ])
   // What is wrong here is wrong for all, and of a key that has to be made there is one.
   secretsOf(resolveConfig(options, mode))
-  const { startWorkers } = await import('./plugins/workers/primary.js')
-  const { log } = Fastify({ logger: await loggerOptions(logLevel) })
+  const output = await openLog(logLevel, hasAuditLog, true)
+  const { log } = Fastify({ logger: output.options })
+  output.tellLossesBy(log)
+  const auditLog = auditLogOf(log, hasAuditLog)
   const workers = await startWorkers({
     count,
+    onLine (line) { output.write(line) },
     onEnd (worker, how) {
       if (how === 0) log.info({ worker }, 'a worker was stopped; another one takes its place')
-      else writeEvent(log, 'sys_crash', { reason: String(how), ...worker !== undefined && { worker } })
+      else writeEvent(auditLog, 'sys_crash', { reason: String(how), ...worker !== undefined && { worker } })
     },
     onError (error) { log.error({ err: error }, 'the system refuses something to a worker') }
   })
   if (workers === null) return null
   workers.all().then(() => { log.info(`workers: ${count}`) }, () => {})
-  return { log, reloadSecretKeys () { workers.signal('SIGHUP') }, metrics: workers.metrics, close: workers.stop }
+  return { log, output, reloadSecretKeys () { workers.signal('SIGHUP') }, metrics: workers.metrics, close: workers.stop, killWorkers: workers.kill }
 }
 
-async function build ({ logLevel, trustProxy, metricsPort, mode, options }: ServiceConfig): Promise<FastifyInstance> {
+async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, options }: ServiceConfig, output: ProcessLog): Promise<FastifyInstance> {
+  const [{ default: Fastify }, { hatcheckService }] = await Promise.all([import('fastify'), import('./app.js')])
   const fastify = Fastify({
-    logger: await loggerOptions(logLevel),
+    logger: output.options,
+    ...!requestLog && { childLoggerFactory: output.errorsOnly },
     trustProxy: trustProxy && trustedProxies(trustProxy),
     ...TIMEOUTS,
     // On a connection that is open still, a request is answered to the end.
@@ -189,7 +195,8 @@ async function build ({ logLevel, trustProxy, metricsPort, mode, options }: Serv
       fastify.hatcheck.metrics?.countRequest(request as never, reply as never)
     }
   }) as unknown as FastifyInstance
-  await fastify.register(hatcheckService, { ...options, mode, metricsRoute: metricsPort === undefined })
+  output.tellLossesBy(fastify.log)
+  await fastify.register(hatcheckService, { ...options, mode, auditLog, metricsRoute: metricsPort === undefined })
   // What runs from the sources is `npm run dev`; what is built is not for development.
   if (import.meta.filename.endsWith('.ts')) await (await import('./plugins/openapi/docs.js')).serveDocs(fastify)
   await fastify.ready()
@@ -199,24 +206,6 @@ async function build ({ logLevel, trustProxy, metricsPort, mode, options }: Serv
     ? 'mode: demo, for this machine only; signing in with a new name creates the account. Set SECRET_KEY and SIGNUP to serve others.'
     : `mode: service; signup is ${config.signup}`)
   return fastify
-}
-
-/** JSON lines; at a terminal, if pino-pretty is there, lines for people. */
-async function loggerOptions (level: string): Promise<NonNullable<FastifyServerOptions['logger']>> {
-  if (level === 'silent') return false
-  const lines = { level, timestamp: isoTime, serializers: { req: describeRequest }, redact: SECRET_FIELDS }
-  const isPretty = process.stdout.isTTY && await import('pino-pretty').then(() => true, () => false)
-  return isPretty ? { ...lines, transport: { target: 'pino-pretty', options: { ignore: isWorker() ? 'hostname' : 'pid,hostname', translateTime: 'SYS:HH:MM:ss' } } } : lines
-}
-
-/** UTC, so that it can be read as it is. */
-function isoTime (): string {
-  return `,"time":"${new Date().toISOString()}"`
-}
-
-/** What every request is logged with: no header, and of the address the path alone, since a query may have anything in it. */
-export function describeRequest ({ method, url, host, ip, socket }: FastifyRequest): Record<string, unknown> {
-  return { method, url: url.split('?', 1)[0], host, remoteAddress: ip, remotePort: socket.remotePort }
 }
 
 const startedAs = process.argv[1]

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
+import type { ConfigPluginOptions } from './config/index.js'
 import { clientAddress } from './session/client.js'
 
 /**
@@ -49,19 +50,26 @@ declare module 'fastify' {
 /** Longer than any name that can log in. */
 const LONGEST_USER = 256
 
+/** Makes the log for security events, which has a level of its own. */
+export function auditLogOf (log: FastifyBaseLogger, isOn: boolean): FastifyBaseLogger {
+  return log.child({}, { level: isOn ? 'info' : 'silent' })
+}
+
 /** The line of an event. What belongs to an application calls `hatcheck.audit`. */
 export function writeEvent (log: FastifyBaseLogger, event: AuditEvent, { user = null, ...details }: AuditDetails & { address?: string | undefined }): void {
   log[levels[event]]({ event, user: user?.slice(0, LONGEST_USER) ?? null, ...details }, event)
 }
 
 /** One log line for each security event. There are handles in it and neither ids nor tickets. */
-export default fp(async function audit (fastify) {
+export default fp<ConfigPluginOptions>(async function audit (fastify, { hatcheck: { auditLog } }) {
   const { hatcheck, sessions } = fastify
+  // An application decides what its log has.
+  const logOf = hatcheck.config.mode === 'plugin' ? (log: FastifyBaseLogger) => log : (log: FastifyBaseLogger) => auditLogOf(log, auditLog)
 
   hatcheck.audit = (event, request, details = {}) => {
     hatcheck.metrics?.countEvent(event, details.reason)
     const asking = request === null ? {} : { session: hatcheck.handleOf(request), address: clientAddress(request) }
-    writeEvent(request?.log ?? fastify.log, event, { ...asking, ...details })
+    writeEvent(logOf(request?.log ?? fastify.log), event, { ...asking, ...details })
   }
 
   sessions.on('created', ({ user, handle }, request) => { hatcheck.audit('session_created', request, { user, session: handle }) })

@@ -3,8 +3,13 @@ import fp from 'fastify-plugin'
 import { html } from 'ghtml'
 import { STATUS_CODES } from 'node:http'
 import type { AuditEvent } from './audit.js'
+import { clientAddress } from './session/client.js'
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The statuses of refusals that are normal for a route. Its other refusals are logged as warnings. */
+    usualRefusals?: readonly number[]
+  }
   interface Hatcheck {
     handleError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply
     handleNotFound (request: FastifyRequest, reply: FastifyReply): FastifyReply
@@ -24,14 +29,14 @@ export default fp(async function errorHandler (fastify) {
 
   hatcheck.handleError = (error, request, reply) => {
     const status = statusOf(error)
-    if (error.code === 'HATCHECK_OVERLOADED') request.log.debug('refused: the event loop is late')
+    const isOurs = typeof error.code === 'string' && error.code.startsWith('HATCHECK_')
+    if (isOurs && status === 503) hatcheck.noteOutage(error, request.log)
     else if (status >= 500) request.log.error({ err: error }, error.message)
-    else request.log.info({ err: { code: error.code, message: error.message } }, 'request refused')
+    else noteRefusal(error, status, request)
     const refusal = refusals[error.code]
     if (refusal !== undefined) hatcheck.audit(refusal.event, request, { reason: refusal.reason })
     const loginPage = error.code === 'HATCHECK_LOGIN_REQUIRED' ? hatcheck.loginPageFor(request) : null
     if (loginPage !== null) return reply.redirect(loginPage, 303)
-    const isOurs = typeof error.code === 'string' && error.code.startsWith('HATCHECK_')
     const detail = status < 500 || (isOurs && status === 503) ? error.message : 'Something went wrong here. It has been noted.'
     if ('headers' in error) reply.headers(error.headers as Record<string, string>)
     return answer(request, reply.code(status), { status, detail, code: error.code })
@@ -47,6 +52,14 @@ export default fp(async function errorHandler (fastify) {
     return ''
   }
 
+  function noteRefusal ({ code, message }: FastifyError, status: number, request: FastifyRequest): void {
+    // A request whose address is refused has no route.
+    const usualRefusals = request.routeOptions.config?.usualRefusals
+    const err = { code, message }
+    if (usualRefusals === undefined || usualRefusals.includes(status)) request.log.info({ err }, 'request refused')
+    else request.log.warn({ err, req: request, user: userOf(request), address: clientAddress(request) }, 'request refused')
+  }
+
   function answer (request: FastifyRequest, reply: FastifyReply, { status, detail, code }: Problem): FastifyReply {
     // An error can come before the hook that sets them, such as one of the parser at an unknown address.
     hatcheck.secureHeaders(request, reply)
@@ -60,12 +73,21 @@ export default fp(async function errorHandler (fastify) {
     }
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))
   }
-}, { name: 'error-handler', dependencies: ['config', 'view', 'security-headers', 'audit'] })
+}, { name: 'error-handler', dependencies: ['config', 'view', 'security-headers', 'audit', 'outages'] })
 
 interface Problem {
   status: number
   detail: string
   code: string
+}
+
+/** Null for a visitor, and where the session could not be read. */
+function userOf (request: FastifyRequest): string | null {
+  try {
+    return request.user?.name ?? null
+  } catch {
+    return null
+  }
 }
 
 function statusOf ({ statusCode = 500 }: FastifyError): number {

@@ -1,5 +1,5 @@
-import underPressure from '@fastify/under-pressure'
 import fp from 'fastify-plugin'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createUnavailable } from './common/unavailable.js'
 
 declare module 'fastify' {
@@ -20,6 +20,8 @@ export const OverloadedError = createUnavailable('HATCHECK_OVERLOADED', 'There i
  * and who is kept waiting for longer tends to be gone: Kubernetes gives a probe 1 s.
  */
 const LATEST_MS = 1_000
+const SAMPLE_MS = 1_000
+const RESOLUTION_MS = 10
 
 /** Refuses requests that would come too late anyway, before anything is done for them, so that the rest is answered. */
 export default fp(async function overload (fastify) {
@@ -30,12 +32,20 @@ export default fp(async function overload (fastify) {
   if (metrics === null) return
   // Always the same one: the trace of each would be one more thing to do.
   const error = new OverloadedError()
-  // In a scope without routes: its own hook would look for the options of a route at every request.
-  await fastify.register(async (scope) => {
-    await scope.register(underPressure, { maxEventLoopDelay: LATEST_MS })
-    hatcheck.isOverloaded = scope.isUnderPressure
+  let lateMs = 0
+  const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+  delays.enable()
+  const sampling = setInterval(() => {
+    // Without a single turn of the event loop since the last sample there is no mean.
+    lateMs = Number.isNaN(delays.mean) ? Infinity : delays.mean / 1e6 - RESOLUTION_MS
+    delays.reset()
+  }, SAMPLE_MS).unref()
+  fastify.addHook('onClose', async () => {
+    clearInterval(sampling)
+    delays.disable()
   })
-  const { isOverloaded } = hatcheck
+  const isOverloaded = (): boolean => lateMs > LATEST_MS
+  hatcheck.isOverloaded = isOverloaded
   // The first hook of all. It notes the time as well, since a hook more costs more than what this does.
   fastify.addHook('onRequest', function arrive (request, _reply, done) {
     metrics.begin(request)

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { createUnavailable } from '../plugins/common/unavailable.js'
+import { quietLevel } from '../plugins/common/log-level.js'
 import { isLoopback } from '../plugins/config/loopback.js'
 import { TEXT_FORMAT } from '../plugins/metrics/listener.js'
 import { exactly, json, problems } from '../plugins/openapi/answers.js'
@@ -34,7 +35,7 @@ export default async function health (fastify: FastifyInstance): Promise<void> {
   // An application has its own, and knows what else it needs.
   if (config.mode === 'plugin') return
   // They are asked every few seconds, for ever. A log that is quieter still stays so.
-  const quiet = ['error', 'fatal'].includes(fastify.log.level) ? {} : { logLevel: 'warn' } as const
+  const quiet = quietLevel(fastify.log.level)
   // A service that is slow is not dead, and how slow it is one wants to know just then.
   const always = { answersUnderPressure: true }
 

@@ -1,12 +1,15 @@
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { join } from 'node:path'
 import { mock } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret } from '../plugins/session/secrets.js'
 import { createTicketOffice, storeKey } from '../plugins/session/ticket.js'
 import { answersMayDiffer } from './contract-net.js'
 import { Client, build, buildHost, testKey } from './helper.js'
+import { RawClient } from './raw-client.js'
+import { startInto } from './service-into.js'
 import { startService, until } from './service.js'
 import { breakable, openStore } from './watched-store.js'
 
@@ -250,6 +253,28 @@ test('a host application has the same lines in its own log', async (t) => {
   ])
 })
 
+test('the audit log of the service has a level of its own, and can be turned off; in an application it has that of the application', async (t) => {
+  for (const level of ['warn', 'error', 'fatal', 'silent']) {
+    const log = captured(level)
+    const client = new Client(await build(t, {}, log.server))
+    await client.login()
+    await client.post('/logout')
+    t.strictSame(log.events().map(({ event }) => event), ['session_created', 'authn_login_success', 'session_ended'], level)
+    t.equal(log.lines.length, 3, 'and nothing else')
+  }
+  const off = captured()
+  const fastify = await build(t, { auditLog: false }, off.server)
+  await new Client(fastify).login()
+  t.strictSame(off.events(), [])
+  t.match((await fastify.inject('/metrics')).body, 'hatcheck_logins_total{outcome="success"} 1', 'it is counted all the same')
+
+  const log = captured('warn')
+  const host = await buildHost(t, {}, log.server)
+  host.post('/login', async (request) => { await request.login('Harry') })
+  await host.inject({ method: 'POST', url: '/login' })
+  t.strictSame(log.lines, [])
+})
+
 test('a name stays inside its string, and is cut off', async (t) => {
   const { client, lines, events } = await service(t)
   const forged = 'Harry\r\n{"level":30,"event":"authn_login_success","user":"admin"}\u2028\u001b[2J'
@@ -295,6 +320,54 @@ for (const word of ['reject', 'throw']) {
     t.match(service.output(), /"err":\{"type":"Error","message":"nobody has caught this"/)
   })
 }
+
+test('what the log of the service has in it is set by three variables', async (t) => {
+  const settings: Array<[env: Record<string, string>, wanted: RegExp[], unwanted: RegExp[]]> = [
+    [{ REQUEST_LOG: 'off' }, [/hatcheck listens/, /authn_login_fail/, /session_created/], [/incoming request/, /request completed/, /request refused/]],
+    [{ LOG_LEVEL: 'silent', AUDIT_LOG: 'on' }, [/sys_startup/, /authn_login_fail/, /session_created/, /sys_shutdown/], [/hatcheck listens/, /incoming request/]],
+    [{ AUDIT_LOG: 'off' }, [/hatcheck listens/, /incoming request/, /request refused/], [/"event":/]]
+  ]
+  const folder = t.testdir()
+  for (const [env, wanted, unwanted] of settings) {
+    const { url, child, ended } = await startInto(t, folder, ['ignore', 'pipe', 'pipe'], { env: { SESSION_STORE: 'memory:', ...env } })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
+    for (const password of ['12345678', 'wrong one']) {
+      await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password }) })
+    }
+    child.kill('SIGTERM')
+    t.equal(await ended, 0)
+    for (const text of wanted) t.match(output, text, JSON.stringify(env))
+    for (const text of unwanted) t.notMatch(output, text, JSON.stringify(env))
+  }
+})
+
+test('one request writes little, whatever is in it', async (t) => {
+  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', LOG_LEVEL: 'info' })
+  const { port } = new URL(service.url)
+  const client = new RawClient(Number(port))
+  const long = (text: string): string => text.repeat(Math.floor(15_000 / Buffer.byteLength(text)))
+  const form = 'Content-Type: application/x-www-form-urlencoded'
+  const requests: Array<[what: string, head: string, body?: string]> = [
+    ['a long path', `GET /${long('x')} HTTP/1.1\r\nHost: localhost`],
+    ['a long path that cannot be decoded', `GET /${long('%zz')} HTTP/1.1\r\nHost: localhost`],
+    ['a long path of quotes', `GET /${long('"')} HTTP/1.1\r\nHost: localhost`],
+    ['a long host', `GET / HTTP/1.1\r\nHost: ${long('h')}`],
+    ['a long type', `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/${long('x')}`, 'x'],
+    ['a long name', `POST /login HTTP/1.1\r\nHost: localhost\r\n${form}`, `client_name=${long('%00')}&password=12345678`],
+    ['long JSON that is none', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json', long('{')]
+  ]
+  for (const [what, head, body = ''] of requests) {
+    const before = service.output().length
+    const [answer] = await client.send([Buffer.from(`${head}\r\nContent-Length: ${body.length}\r\n\r\n${body}`)])
+    t.ok((answer?.status ?? 0) >= 400, `${what}: ${answer?.status}`)
+    await until('it is in the log', () => service.output().length > before)
+    await pause(200)
+    const written = service.output().slice(before)
+    t.ok(written.length < 4_096, `${what} writes ${written.length} bytes`)
+  }
+  client.close()
+})
 
 test('the log of the service has paths and no queries', async (t) => {
   const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', LOG_LEVEL: 'trace' })

@@ -32,6 +32,8 @@ test('environment variables that mean nothing stop the start with the rule', asy
     [{ PORT: '65536' }, 'PORT must be at most 65535; got "65536".'],
     [{ PORT: '9'.repeat(20) }, 'PORT must be at most 65535; got "99999999999999999999".'],
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent; got "loud".'],
+    [{ REQUEST_LOG: 'no' }, 'REQUEST_LOG must be one of on, off; got "no".'],
+    [{ AUDIT_LOG: 'info' }, 'AUDIT_LOG must be one of on, off; got "info".'],
     [{ TRUST_PROXY: 'true' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "true".'],
     [{ TRUST_PROXY: '1' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "1".'],
     [{ TRUST_PROXY: '10.0.0.7, proxy.example.com' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "proxy.example.com".'],
@@ -48,8 +50,12 @@ test('environment variables that mean nothing stop the start with the rule', asy
 })
 
 test('an environment without anything, and one with everything, can be read', async (t) => {
-  t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, workers: 1, logLevel: 'info', trustProxy: false, mode: 'demo', options: {} })
+  t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, workers: 1, logLevel: 'info', requestLog: true, auditLog: true, trustProxy: false, mode: 'demo', options: {} })
   for (const [HOST, host] of [['[::1]', '::1'], ['::1', '::1'], ['[::]', '::'], ['localhost', 'localhost']]) t.equal(readEnvironment({ HOST, SECRET_KEY: testKey }).host, host)
+  t.match(readEnvironment({ LOG_LEVEL: 'warn', REQUEST_LOG: 'off' }), { requestLog: false, auditLog: true })
+  t.match(readEnvironment({ LOG_LEVEL: 'silent' }), { auditLog: false })
+  t.match(readEnvironment({ LOG_LEVEL: 'silent', AUDIT_LOG: 'on' }), { auditLog: true })
+  t.match(readEnvironment({ AUDIT_LOG: 'off' }), { auditLog: false })
   t.match(readEnvironment({ PORT: '0', METRICS_PORT: '0' }), { port: 0, metricsPort: 0 }, 'any two')
   t.match(readEnvironment({ PORT: '0080', SESSION_LIFETIME: '7200' }), { port: 80 })
   t.same(readEnvironment({ HOST: '', PORT: ' ', SECRET_KEY: '' }), readEnvironment({}), 'what is empty is not set')

@@ -54,7 +54,7 @@ test('the steps of the Containerfile make a folder that runs, stops as process 1
   const image = await follow(t, join(examples, 'container/Containerfile'), folder)
   t.strictSame(readdirSync(image.folder).sort(), ['dist', 'node_modules', 'package.json'], 'there is nothing else in it')
   t.notOk(existsSync(join(image.folder, 'node_modules/typescript')), 'no package for development')
-  t.match(image, { settings: { USER: 'node', STOPSIGNAL: 'SIGTERM', VOLUME: '/data' }, env: { HOST: '0.0.0.0', DATA_DIR: '/data', NODE_ENV: 'production' } })
+  t.match(image, { settings: { USER: '1000', STOPSIGNAL: 'SIGTERM', VOLUME: '/data' }, env: { HOST: '0.0.0.0', DATA_DIR: '/data', NODE_ENV: 'production' } })
   t.equal((await run('find', [image.folder, '-name', '*.test.*', '-path', '*hatcheck*'], data)).stdout, '')
 
   const env = { ...image.env, DATA_DIR: data, PORT: String(await freePort()) }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
-import { describeRequest } from '../server.js'
+import { describeRequest } from '../plugins/process/log.js'
 import { observe } from './observe.js'
 
 /** An id and its MAC, as the cookie has them. Nothing else looks like it. */

@@ -254,6 +254,16 @@ test('several processes together are their sum, and the sessions of the store th
   t.equal(series.get('hatcheck_sessions_live'), 3)
 })
 
+test('connections to METRICS_PORT that send nothing keep no one from the metrics, and are few', async (t) => {
+  const listener = await openMetricsListener({ host: '127.0.0.1', port: 0, text: async () => 'up 1\n' })
+  t.teardown(() => listener.close())
+  const port = Number(new URL(listener.url).port)
+  const sockets = Array.from({ length: 100 }, () => connect(port, '127.0.0.1').on('error', () => {}))
+  t.teardown(() => { for (const socket of sockets) socket.destroy() })
+  await until('all but a few are closed', () => sockets.filter(({ destroyed }) => !destroyed).length <= 16)
+  t.equal(await (await fetch(listener.url)).text(), 'up 1\n')
+})
+
 test('metrics that cannot be told are a 500, and nothing else suffers', async (t) => {
   let isBroken = true
   const listener = await openMetricsListener({
@@ -281,6 +291,7 @@ test('metrics that cannot be told are a 500, and nothing else suffers', async (t
 
 test('with METRICS_PORT the metrics are there, and only there, until the service has stopped', async (t) => {
   const service = await startService(t, t.testdir(), { METRICS_PORT: '0' })
+  await until('the log says where they are', () => service.output().includes('metrics at'))
   const [, url = ''] = /metrics at (http:\/\/127\.0\.0\.1:\d+\/metrics)/.exec(service.output()) ?? []
   t.equal((await fetch(`${service.url}/metrics`)).status, 404)
   t.equal((await fetch(`${service.url}/metrics`, { method: 'POST' })).status, 404)

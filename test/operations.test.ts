@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { test } from 'tap'
 import { Client, build, buildHost, needs } from './helper.js'
+import { memoryOf } from './process-memory.js'
 import { startRedis } from './redis.js'
 import { startService, until } from './service.js'
 import { breakable, eventually, openStore, watched } from './watched-store.js'
@@ -217,10 +217,4 @@ async function allFrom (socket: Socket): Promise<string> {
 
 function statusLines (text: string): string[] {
   return [...text.matchAll(/^HTTP\/1\.1 (.+)\r$/gm)].map(([, status = '']) => status)
-}
-
-/** The resident memory of a process in MiB; 0 where the system does not tell. */
-function memoryOf (pid = 0): number {
-  const file = `/proc/${pid}/status`
-  return existsSync(file) ? Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(file, 'utf8'))?.[1]) / 1024) : 0
 }

@@ -75,7 +75,7 @@ t.test('the table of options has every variable, and no other', async (t) => {
   const [, section = ''] = /^## Options$(.*?)^## /ms.exec(readme) ?? []
   const rows = section.split('\n').filter((line) => line.startsWith('| ') && !/^\| (option|---)/.test(line))
     .map((line) => line.split(/(?<!\\)\|/).slice(1, 3).map((cell) => cell.replaceAll('`', '').trim()))
-  const processOnly = ['host', 'port', 'workers', 'trustProxy', 'metricsPort', 'logLevel', 'hsts']
+  const processOnly = ['host', 'port', 'workers', 'trustProxy', 'metricsPort', 'logLevel', 'requestLog', 'auditLog', 'hsts']
   const codeOnly = ['authenticate', 'routes', 'prefix', 'now']
   t.same(rows.map(([, variable]) => variable).filter((variable) => variable !== '').sort(),
     [...PLAIN_OPTIONS, ...processOnly].map(environmentName).sort())

@@ -69,7 +69,7 @@ export async function startService (t: Test, folder: string, env: Record<string,
 }
 
 /** The process ids of the workers of a service, by what the system says. */
-export function workersOf ({ child: { pid } }: Service): number[] {
+export function workersOf ({ child: { pid } }: Pick<Service, 'child'>): number[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter((text) => text !== '').map(Number)
 }
 

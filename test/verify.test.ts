@@ -175,6 +175,25 @@ test('who is not on the list is in the audit log, and who is not logged in is no
   t.equal(events.length, 1)
 })
 
+test('the log has nothing of those who pass and those who are not logged in, and says who has asked for what cannot be answered', async (t) => {
+  const lines: Array<Record<string, unknown>> = []
+  const { store, down } = breakable(openStore(t, 'memory:'))
+  const options: Partial<ServiceOptions> = { mode: 'service', sessionStore: store, authenticate: (name) => ({ name }) }
+  const fastify = await build(t, options, { logger: { level: 'info', stream: { write (line: string) { lines.push(JSON.parse(line)) } } } })
+  const cookie = await login(fastify, 'Harry')
+  lines.length = 0
+  for (const headers of [{ cookie }, {}, { ...navigation }]) await ask(fastify, { headers })
+  t.strictSame(lines, [])
+  t.equal((await ask(fastify, { query: '?usr=Harry', headers: { cookie } })).statusCode, 400)
+  t.match(lines, [{ level: 40, msg: 'request refused', user: 'Harry', address: '127.0.0.1', err: { code: 'HATCHECK_VERIFY_QUERY' }, req: { url: '/verify' } }])
+  t.equal(lines.length, 1)
+  lines.length = 0
+  down()
+  for (let times = 0; times < 3; times++) t.equal((await ask(fastify, { headers: { cookie } })).statusCode, 503)
+  t.match(lines, [{ level: 50, err: { code: 'HATCHECK_STORE_UNAVAILABLE' } }])
+  t.equal(lines.length, 1, 'once')
+})
+
 test('a browser is led to the login page and back, where a trusted proxy says where it was going', async (t) => {
   const fastify = await service(t, {}, trusting)
   const asProxy = { remoteAddress: PROXY }

@@ -39,6 +39,11 @@ async function logIn (url: string, name = 'Harry'): Promise<string> {
   return response.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
 }
 
+async function userOf (url: string, cookie: string): Promise<string | null> {
+  const { user } = await (await ask(`${url}/session`, { headers: { cookie } })).json() as { user: { name: string } | null }
+  return user?.name ?? null
+}
+
 /** Over a connection of its own, so that any of the workers may take it. */
 async function ask (url: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
   return await fetch(url, { ...init, headers: { ...init.headers, connection: 'close' } })
@@ -111,7 +116,7 @@ test('several processes are one service', async (t) => {
 
   await t.test('who logs in at one is known to both, with the same account', async (t) => {
     const cookie = await logIn(url)
-    await untilBothAnswer(service, '/verify', async () => { t.equal((await ask(`${url}/verify`, { headers: { cookie } })).status, 204) })
+    await untilBothAnswer(service, '/session', async () => { t.equal(await userOf(url, cookie), 'Harry') })
     await untilBothAnswer(service, '/login', async () => { await logIn(url) })
   })
 
@@ -215,7 +220,7 @@ test('a session whose end the store cannot take is refused by all workers', need
   await redis.client.acl('SETUSER', 'app', '-@write', '-@scripting', '+@read')
   const logout = await ask(`${service.url}/logout`, { method: 'POST', headers: { cookie } })
   t.match([logout.status, await logout.json()], [503, { code: 'HATCHECK_LOGOUT_UNCONFIRMED' }])
-  await untilBothAnswer(service, '/verify', async () => { t.equal((await ask(`${service.url}/verify`, { headers: { cookie } })).status, 401) })
+  await untilBothAnswer(service, '/session', async () => { t.equal(await userOf(service.url, cookie), null) })
   await redis.client.acl('SETUSER', 'app', ...rights)
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
   t.equal((await ask(`${service.url}/verify`, { headers: { cookie } })).status, 401)

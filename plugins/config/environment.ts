@@ -13,7 +13,9 @@ const processProperties = {
   port: { type: 'integer', minimum: 0, maximum: 65_535, default: 3_000 },
   workers: { type: 'integer', minimum: 1, maximum: MOST_WORKERS, default: 1 },
   metricsPort: { type: 'integer', minimum: 0, maximum: 65_535 },
-  logLevel: { type: 'string', enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], default: 'info' }
+  logLevel: { type: 'string', enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], default: 'info' },
+  requestLog: { type: 'string', enum: ['on', 'off'], default: 'on' },
+  auditLog: { type: 'string', enum: ['on', 'off'] }
 } as const
 
 /** Names that Fastify knows for ranges of addresses. */
@@ -27,6 +29,10 @@ export interface ServiceConfig {
   /** The port on which the metrics are, and nothing else; without it they are on the other, for this machine alone. */
   metricsPort?: number
   logLevel: string
+  /** Whether every request is logged, or warnings and errors alone. */
+  requestLog: boolean
+  /** Whether security events are logged, whatever the level. */
+  auditLog: boolean
   /** Addresses of proxies whose forwarding headers are believed. */
   trustProxy: string[] | false
   mode: Exclude<Mode, 'plugin'>
@@ -45,7 +51,7 @@ export function loadDotEnv (): void {
  */
 export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   const read = (option: string): string | undefined => env[environmentName(option)]?.trim() || undefined
-  const { host: given, port, metricsPort, workers, logLevel } = validate(processProperties,
+  const { host: given, port, metricsPort, workers, logLevel, requestLog, auditLog } = validate(processProperties,
     defined(Object.keys(processProperties), read), environmentName)
   // People write an IPv6 address as in a url; the system takes it without the brackets.
   const host = given.replace(/^\[(.+)\]$/, '$1')
@@ -68,6 +74,9 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
     workers,
     ...metricsPort !== undefined && { metricsPort },
     logLevel,
+    requestLog: requestLog === 'on',
+    // `silent` is silent, unless AUDIT_LOG says otherwise.
+    auditLog: auditLog === undefined ? logLevel !== 'silent' : auditLog === 'on',
     trustProxy: trusted.length > 0 && trusted,
     mode: isDemo ? 'demo' : 'service',
     options: isLoopback(host) ? options : { sessionCookieSecure: 'true', ...options }

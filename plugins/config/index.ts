@@ -13,7 +13,7 @@ declare module 'fastify' {
 }
 
 export interface ConfigPluginOptions {
-  hatcheck: { options: GivenOptions & ServiceOnlyOptions, mode: Mode, metricsRoute: boolean }
+  hatcheck: { options: GivenOptions & ServiceOnlyOptions, mode: Mode, metricsRoute: boolean, auditLog: boolean }
 }
 
 export default fp<ConfigPluginOptions>(async function config (fastify, { hatcheck: { options, mode } }) {

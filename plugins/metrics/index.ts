@@ -26,7 +26,7 @@ export interface Metrics {
   /** The store, with its calls counted. */
   measured (store: SessionStore): SessionStore
   /** All of them, and those of the process. Made when it is first asked for. */
-  registry (): Promise<Registry>
+  registry (): Registry
   /** The same in the text format of Prometheus; of several workers, those of all together. */
   text (): Promise<string>
 }
@@ -54,11 +54,11 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
   const events = new EventCounts()
   const storeCalls = new StoreCalls()
   const { primary } = hatcheck.workers
-  let registry: Promise<Registry> | undefined
+  let registry: Registry | undefined
 
-  const openOnce = async (): Promise<Registry> => {
+  const openOnce = (): Registry => {
     registry ??= openRegistry([requests, events, new LiveSessions(hatcheck.storage.sessions), storeCalls].flatMap((counts) => counts.families()))
-    return await registry
+    return registry
   }
 
   hatcheck.metrics = {
@@ -73,10 +73,10 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
     countEvent (event, reason) { events.count(event, reason) },
     measured: (store) => storeCalls.measured(store),
     registry: openOnce,
-    text: async () => primary === null ? await (await openOnce()).metrics() : String(await ask(primary, 'metrics of all', WAIT_MS))
+    text: async () => primary === null ? await openOnce().metrics() : String(await ask(primary, 'metrics of all', WAIT_MS))
   }
   if (primary !== null) {
-    const stopAnswering = answer(primary, 'metrics', async () => await (await openOnce()).getMetricsAsJSON())
+    const stopAnswering = answer(primary, 'metrics', async () => await openOnce().getMetricsAsJSON())
     fastify.addHook('onClose', async () => { stopAnswering() })
   }
 }, { name: 'metrics', dependencies: ['config', 'workers'] })

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { ConfigError } from '../config/resolve.js'
+import { boundConnections } from '../process/connections.js'
 
 export interface MetricsListenerOptions {
   host: string
@@ -22,6 +23,8 @@ export const TEXT_FORMAT = 'text/plain; version=0.0.4; charset=utf-8'
 
 /** A request for metrics is a line or two. */
 const REQUEST_MS = 5_000
+/** Less than what other connections leave of the file descriptors. */
+const MOST_CONNECTIONS = 16
 
 /**
  * Serves `/metrics` and nothing else, on a port of its own.
@@ -37,6 +40,7 @@ export async function openMetricsListener ({ host, port, text }: MetricsListener
   })
   // Dropping header lines helps nobody: what bounds them is their bytes.
   server.maxHeadersCount = 0
+  boundConnections(server, MOST_CONNECTIONS)
   server.listen(port, host)
   try {
     await once(server, 'listening')

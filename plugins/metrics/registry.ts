@@ -1,10 +1,13 @@
 import type { Metric, Registry } from 'prom-client'
+import { lazyPackage } from '../common/lazy-package.js'
 import type { Family } from './family.js'
 
+/** It takes a while to load, and many never ask for it. */
+const client = lazyPackage<typeof import('prom-client')>('prom-client')
+
 /** A registry with these families, and what there is to tell of the process: CPU, memory, event loop, garbage collection. */
-export async function openRegistry (families: readonly Family[]): Promise<Registry> {
-  // It takes a while to load, and many never ask for it.
-  const { Registry, collectDefaultMetrics } = await import('prom-client')
+export function openRegistry (families: readonly Family[]): Registry {
+  const { Registry, collectDefaultMetrics } = client()
   const registry = new Registry()
   for (const family of families) {
     const metric = { ...family, get: async () => ({ ...family, values: family.values() }) }

@@ -34,6 +34,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
   let secrets = secretsOf(config)
   let office = createTicketOffice(secrets, config.realm)
   let turning: NodeJS.Timeout | undefined
+  let retrying: NodeJS.Timeout | undefined
   const file = keyFileOf(config)
   if (file !== undefined) watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, onChange)
 
@@ -62,10 +63,22 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
 
   function onChange (now: Stats, before: Stats): void {
     if (now.mtimeMs === before.mtimeMs && now.ino === before.ino && now.size === before.size) return
+    clearInterval(retrying)
     try {
       reload()
     } catch (error) {
       log.error({ err: error }, 'the key file has changed but cannot be used; the keys stay as they were')
+      // The file may be readable in a moment, and no event says when.
+      retrying = setInterval(retry, LOOK_EVERY_MS).unref()
+    }
+  }
+
+  function retry (): void {
+    try {
+      reload()
+      clearInterval(retrying)
+    } catch {
+      // Logged already.
     }
   }
 
@@ -75,6 +88,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
     reload,
     stop () {
       clearTimeout(turning)
+      clearInterval(retrying)
       if (file !== undefined) unwatchFile(file, onChange)
     }
   }

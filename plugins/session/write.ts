@@ -25,6 +25,8 @@ export interface WriterOptions {
  */
 export class Writer {
   readonly #options: WriterOptions
+  /** Whether the last try to note activity failed: of failures in a row, the first is a warning. */
+  #failsToTouch = false
 
   constructor (options: WriterOptions) {
     this.#options = options
@@ -111,7 +113,7 @@ export class Writer {
         return true
       } catch (error) {
         upkeep.refuse(key)
-        request.log.error({ err: error }, 'the end of a session could not be stored; its ticket is refused until it is')
+        request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; its ticket is refused until it is')
         return false
       }
     }))
@@ -136,7 +138,7 @@ export class Writer {
       if (await store.remove(ticket.key) !== null) emitter.tell('destroyed', ticket.key, record.user, request)
     } catch (error) {
       upkeep.discard(ticket.key)
-      request.log.error({ err: error }, 'the end of a session could not be stored; it is tried again')
+      request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; it is tried again')
     }
   }
 
@@ -144,9 +146,12 @@ export class Writer {
   async touch ({ ticket }: Stored, { seenAt, expiresAt }: Pick<SessionChanges, 'seenAt' | 'expiresAt'>, request: FastifyRequest): Promise<boolean> {
     ticket.touchedAt = seenAt
     try {
-      return await this.#options.store.touch(ticket.key, seenAt, expiresAt)
+      const isThere = await this.#options.store.touch(ticket.key, seenAt, expiresAt)
+      this.#failsToTouch = false
+      return isThere
     } catch (error) {
-      request.log.warn({ err: error }, 'activity of a session could not be noted')
+      request.log[this.#failsToTouch ? 'debug' : 'warn']({ reason: reasonOf(error) }, 'activity of a session could not be noted')
+      this.#failsToTouch = true
       return false
     }
   }
@@ -166,6 +171,12 @@ export class Writer {
     const { sessionsPerUser: perUser, emitter } = this.#options
     return user === null ? undefined : { perUser, onEnded: (key) => { emitter.tell('revoked', key, user, request) } }
   }
+}
+
+/** The message of the store, without a stack: during an outage there are many. */
+function reasonOf (error: unknown): string {
+  const { message, cause } = error as Error
+  return cause instanceof Error ? cause.message : message
 }
 
 /**

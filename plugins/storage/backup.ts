@@ -1,8 +1,9 @@
-import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs'
+import { readdirSync, renameSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { accountKey } from '../accounts/name.js'
 import type { Account, AccountStore } from '../accounts/store.js'
 import { ConfigError } from '../config/resolve.js'
+import { makeFolder } from './data-folder.js'
 import { openLmdb } from './lmdb.js'
 import type { StorageLog, StorageOptions } from './storage.js'
 
@@ -22,7 +23,7 @@ const BATCH = 1_000
  * @throws ConfigError if there is something in the folder or no space; Error if it cannot be written, and it is then empty.
  */
 export async function backUp (accounts: AccountStore, folder: string, options: StorageOptions, log: StorageLog): Promise<number> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder)
   if (readdirSync(folder).length > 0) throw new ConfigError(`${folder} is not empty: a backup takes a folder of its own.`)
   const { bavail, bsize } = statfsSync(folder)
   if (bavail * bsize < LEAST_FREE_BYTES) throw new ConfigError(`${folder} has no space left.`)

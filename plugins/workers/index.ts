@@ -31,8 +31,8 @@ export default fp(async function workers (fastify) {
 }, { name: 'workers', dependencies: ['config'] })
 
 function tellRefused (key: string): void {
-  // The primary may be gone; then so is this process in a moment.
-  if (process.connected) process.send?.({ hatcheck: 'refuse', key } satisfies Refusal)
+  // The primary may be gone; then so is this process in a moment. Without a callback, that would be an uncaught error.
+  if (process.connected) process.send?.({ hatcheck: 'refuse', key } satisfies Refusal, undefined, undefined, () => {})
 }
 
 function onRefused (listener: (key: string) => void): () => void {

@@ -1,9 +1,13 @@
 import type { Worker } from 'node:cluster'
-import { AggregatorRegistry, type MetricObject } from 'prom-client'
+import type { MetricObject, Registry } from 'prom-client'
+import { lazyPackage } from '../common/lazy-package.js'
 import { ask } from './questions.js'
 
 /** A scrape by Prometheus waits for 10 s, and a worker whose event loop is this late has trouble enough. */
 const WAIT_MS = 1_000
+
+/** It takes a while to load, and many never ask for it. */
+const client = lazyPackage<typeof import('prom-client')>('prom-client')
 
 /** What a worker tells of itself. */
 type Told = MetricObject[]
@@ -24,14 +28,18 @@ export class MetricsOfWorkers {
       const told = await ask(worker, 'metrics', WAIT_MS).catch(() => null)
       if (told !== null && !worker.isDead()) this.#told.set(worker, told as Told)
     }))
-    return await AggregatorRegistry.aggregate([this.#ended, ...this.#told.values()]).metrics()
+    return await together([this.#ended, ...this.#told.values()]).metrics()
   }
 
   end (worker: Worker): void {
     const counted = (this.#told.get(worker) ?? []).filter(({ type }) => COUNTED.has(String(type)))
     this.#told.delete(worker)
-    this.#ended = AggregatorRegistry.aggregate([this.#ended, counted]).getMetricsAsArray()
+    if (counted.length > 0) this.#ended = together([this.#ended, counted]).getMetricsAsArray()
   }
+}
+
+function together (told: Told[]): Registry {
+  return client().AggregatorRegistry.aggregate(told)
 }
 
 const COUNTED: ReadonlySet<string> = new Set(['counter', 'histogram'])

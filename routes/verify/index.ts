@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { LONGEST_SENT, accountKey } from '../../plugins/accounts/name.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
+import { quietLevel } from '../../plugins/common/log-level.js'
 import { Memo } from '../../plugins/common/memo.js'
 import { isByTrustedProxy } from '../../plugins/config/forwarded.js'
 import { NotAllowedError } from './errors.js'
@@ -23,6 +24,9 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   const route = {
     url: '/verify',
     exposeHeadRoute: false,
+    // Asked once for every request to the application. A visitor who is not logged in is normal, and a refused user is in the audit log.
+    ...quietLevel(fastify.log.level),
+    config: { usualRefusals: [401, 403] },
     // Before there is a body: it would be that of the original request, and of any kind.
     onRequest: decide,
     // Never gets here; this would let nobody in.

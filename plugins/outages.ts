@@ -1,0 +1,90 @@
+import type { FastifyBaseLogger, FastifyError } from 'fastify'
+import fp from 'fastify-plugin'
+
+/** How often hatcheck looks whether an outage is over. */
+const LOOK_EVERY_MS = 1_000
+/**
+ * An outage is over after this long without a failure, in ms. With a full disk a store answers its ping, and fails again at the next
+ * login.
+ */
+const QUIET_MS = 60_000
+/** The same for a store that did not answer its ping and does again. */
+const QUIET_AFTER_RETURN_MS = 1_000
+
+declare module 'fastify' {
+  interface Hatcheck {
+    /**
+     * Logs an error that says "not now": the first of its kind in full, and at the end of the outage how many there were.
+     */
+    noteOutage (error: FastifyError, log: FastifyBaseLogger): void
+  }
+}
+
+interface Outage {
+  failures: number
+  readonly begunAt: number
+  lastAt: number
+  /** Whether the store has failed to answer a ping meanwhile. */
+  isStoreGone: boolean
+}
+
+const STORE = 'HATCHECK_STORE_UNAVAILABLE'
+/** Errors with the same cause. */
+const SAME: Record<string, string> = { HATCHECK_LOGOUT_UNCONFIRMED: STORE }
+/** No failures: a service that stops, or sheds load, has said so already. */
+const INTENDED = new Set(['HATCHECK_STOPPING', 'HATCHECK_OVERLOADED'])
+
+export default fp(async function outages (fastify) {
+  const { hatcheck } = fastify
+  const outages = new Map<string, Outage>()
+  let looking: NodeJS.Timeout | undefined
+
+  hatcheck.noteOutage = (error, log) => {
+    const kind = SAME[error.code] ?? error.code
+    const now = performance.now()
+    const known = outages.get(kind)
+    if (INTENDED.has(kind) || known !== undefined) {
+      log.debug({ code: error.code }, error.message)
+      if (known === undefined) return
+      known.failures++
+      known.lastAt = now
+      return
+    }
+    outages.set(kind, { failures: 1, begunAt: now, lastAt: now, isStoreGone: false })
+    if (kind === STORE) log.error({ err: error }, `${error.message} Until it can, further failures are counted and not logged.`)
+    else log.warn({ code: error.code }, `${error.message} Further answers like this one are counted and not logged.`)
+    looking ??= setInterval(() => { look().catch(() => {}) }, LOOK_EVERY_MS).unref()
+  }
+
+  async function look (): Promise<void> {
+    for (const [kind, outage] of outages) {
+      const isReachable = kind !== STORE || await pings()
+      outage.isStoreGone ||= !isReachable
+      if (isReachable && performance.now() - outage.lastAt >= (outage.isStoreGone ? QUIET_AFTER_RETURN_MS : QUIET_MS)) end(kind, outage)
+    }
+  }
+
+  async function pings (): Promise<boolean> {
+    try {
+      await hatcheck.storage.sessions.ping()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  function end (code: string, { failures, begunAt, lastAt }: Outage): void {
+    outages.delete(code)
+    if (outages.size === 0) {
+      clearInterval(looking)
+      looking = undefined
+    }
+    const seconds = Math.ceil((lastAt - begunAt) / 1_000)
+    fastify.log.warn({ code, failures, seconds }, code === STORE ? 'the session store answers again' : 'this is over')
+  }
+
+  fastify.addHook('onClose', async () => {
+    clearInterval(looking)
+    for (const [code, { failures }] of outages) fastify.log.warn({ code, failures }, 'still so at the end of the process')
+  })
+}, { name: 'outages', dependencies: ['config', 'storage'] })

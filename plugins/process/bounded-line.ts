@@ -1,0 +1,31 @@
+/** Limits of the length of strings, in characters, tried one after another until the line is short enough. */
+const LONGEST_STRINGS = [1_024, 256, 64]
+/** The fields that are left of a line in which cutting strings is not enough. */
+const ESSENTIAL = ['level', 'time', 'pid', 'hostname', 'reqId', 'event', 'msg']
+
+/**
+ * Bounds a line of the log, with its line break, to a number of bytes. Cuts the strings of a longer one; if that is not enough,
+ * leaves out all but a few fields. The line stays one JSON object.
+ */
+export function boundedLine (line: string, mostBytes: number): string {
+  // Most lines are far shorter, and need no count: no unit of UTF-16 takes more than three bytes.
+  if (line.length * 3 <= mostBytes || Buffer.byteLength(line) <= mostBytes) return line
+  const record = parsed(line)
+  for (const longest of LONGEST_STRINGS) {
+    const text = cut(record, longest)
+    if (Buffer.byteLength(text) <= mostBytes) return text
+  }
+  return cut(Object.fromEntries(ESSENTIAL.map((field) => [field, record[field]])), Math.min(...LONGEST_STRINGS))
+}
+
+function cut (record: Record<string, unknown>, longest: number): string {
+  return `${JSON.stringify(record, (_field, value: unknown) => typeof value === 'string' && value.length > longest ? `${value.slice(0, longest)}…` : value)}\n`
+}
+
+function parsed (line: string): Record<string, unknown> {
+  try {
+    return JSON.parse(line) as Record<string, unknown>
+  } catch {
+    return { msg: line }
+  }
+}

@@ -1,0 +1,48 @@
+/** How often the process looks whether npm is still there. */
+const LOOK_EVERY_MS = 500
+
+/** The signals that end the service. */
+export const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const
+
+export interface HeldSignals {
+  /** Hands SIGHUP to `reload` once the service runs, also one that came before, and no longer handles the signals that end it. */
+  release (reload: () => void): void
+}
+
+/**
+ * Handles signals from the first moment of the process, before the program is loaded. Without a handler each of them would end the
+ * process, SIGHUP with a code that systemd takes for success; as process 1 of a container it would be deaf to all.
+ *
+ * - SIGHUP during the start is answered after it: the keys may have been read already.
+ * - SIGTERM and SIGINT during the start end the process at once with 0: no request has been answered yet.
+ * - SIGUSR2 is ignored, always.
+ */
+export function holdSignals (): HeldSignals {
+  let isReloadWanted = false
+  let reload = (): void => { isReloadWanted = true }
+  const leave = (): void => { process.exit(0) }
+  process.on('SIGHUP', () => { reload() })
+  process.on('SIGUSR2', () => {})
+  for (const signal of STOP_SIGNALS) process.on(signal, leave)
+  return {
+    release (listener) {
+      for (const signal of STOP_SIGNALS) process.off(signal, leave)
+      reload = listener
+      if (isReloadWanted) reload()
+    }
+  }
+}
+
+/**
+ * Sends this process SIGTERM once the npm that has started it has ended: npm passes signals to its shell, and not every shell passes
+ * them on.
+ */
+export function endWithNpm (): void {
+  if (process.env['npm_lifecycle_event'] === undefined) return
+  const parent = process.ppid
+  const looking = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(looking)
+    process.kill(process.pid, 'SIGTERM')
+  }, LOOK_EVERY_MS).unref()
+}

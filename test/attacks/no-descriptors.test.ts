@@ -1,0 +1,100 @@
+import { writeFileSync } from 'node:fs'
+import { Agent } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import tap, { test } from 'tap'
+import { newSecret } from '../../plugins/session/secrets.js'
+import { run } from '../fixtures/child.js'
+import { startInto } from '../service-into.js'
+import { compiled, until } from '../service.js'
+import { endures, post, send } from './under-attack.js'
+
+/*
+ * The process has no file descriptor left, for which idle connections are enough. A timer that needs one must not end it, and what
+ * could not be loaded meanwhile must be loaded later.
+ */
+
+tap.setTimeout(120_000)
+
+const DESCRIPTORS = 96
+const IDLE_CONNECTIONS = 200
+const PASSWORD = 'correct horse battery staple'
+
+const connections = [
+  { workers: 1, what: 'send nothing', begins: '' },
+  { workers: 2, what: 'never end their request', begins: 'GET / HTTP/1.1\r\nHost: localhost\r\n' }
+]
+
+for (const { workers, what, begins } of connections) {
+  test(`WORKERS=${workers}: ${IDLE_CONNECTIONS} connections that ${what}, with ${DESCRIPTORS} descriptors`, async (t) => {
+    const service = await startInto(t, t.testdir(), 'ignore', { descriptors: DESCRIPTORS, env: { WORKERS: String(workers) } })
+    const { hostname, port } = new URL(service.url)
+    await endures(t, service, async () => {
+      const sockets: Socket[] = []
+      for (let i = 0; i < IDLE_CONNECTIONS; i++) {
+        const socket = connect({ host: hostname, port: Number(port) }).on('error', () => {})
+        if (begins !== '') socket.write(begins)
+        sockets.push(socket)
+        if (i % 20 === 0) await pause(100)
+      }
+      await pause(500)
+      for (const socket of sockets) socket.destroy()
+    })
+    service.child.kill('SIGTERM')
+    t.equal(await service.ended, 0)
+  })
+}
+
+test('for a moment no descriptor can be had: what needs one fails, and works again afterwards', async (t) => {
+  const key = newSecret()
+  const folder = t.testdir({ key })
+  const service = await startInto(t, folder, ['pipe', 'pipe', 'inherit'], {
+    descriptors: 200,
+    env: {
+      SECRET_KEY_FILE: 'key',
+      SIGNUP: 'open',
+      SESSION_COOKIE_SECURE: 'false',
+      NODE_OPTIONS: `--import ${join(import.meta.dirname, '../fixtures/no-descriptors.js')}`
+    }
+  })
+  let log = ''
+  service.child.stdout?.setEncoding('utf8').on('data', (text: string) => { log += text })
+  // Connections from before.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const signUp = async (name: string): Promise<number> => (await post(`${service.url}/login`, { client_name: name, password: PASSWORD }, {}, agent)).status
+  const metrics = async (): Promise<number> => (await send(`${service.url}/metrics`, { agent })).status
+  t.equal((await send(`${service.url}/healthz`, { agent })).status, 200)
+
+  service.child.stdin?.write('take')
+  await pause(200)
+  t.equal(await signUp('Harry'), 500, 'the list of passwords cannot be loaded')
+  t.equal(await metrics(), 500)
+  writeFileSync(join(folder, 'key'), `${newSecret()}\n${key}\n`)
+  await until('the change is noticed', () => log.includes('the key file has changed but cannot be used'))
+  service.child.stdin?.write('free')
+
+  await until('the new key is in force', () => log.includes('secret keys replaced'))
+  t.equal(await signUp('Harry'), 303)
+  t.equal(await metrics(), 200)
+  t.equal((await send(`${service.url}/readyz`, { agent })).status, 200)
+  t.equal(service.child.exitCode, null)
+  agent.destroy()
+  service.child.kill('SIGTERM')
+  t.equal(await service.ended, 0)
+  t.notMatch(log, 'sys_crash')
+})
+
+test('in a process without descriptors the list of passwords cannot be loaded, and can be later', async (t) => {
+  const module = join(compiled('server'), '../plugins/accounts/common-passwords.js')
+  const program = `
+    import { closeSync, openSync } from 'node:fs'
+    import { isCommonPassword } from ${JSON.stringify(module)}
+    const taken = []
+    try { for (;;) taken.push(openSync('/dev/null')) } catch {}
+    console.log(await isCommonPassword('password1', 'Harry').catch(({ code }) => code))
+    for (const fd of taken) closeSync(fd)
+    console.log(await isCommonPassword('password1', 'Harry'))`
+  const { stdout, stderr } = await run('sh', ['-c', 'ulimit -n 64; exec "$0" --input-type=module -e "$1"', process.execPath, program], t.testdir())
+  t.equal(stdout, 'EMFILE\ntrue\n', stderr)
+})

@@ -1,0 +1,71 @@
+import { mock } from 'node:test'
+import { test, type Test } from 'tap'
+import type { ServiceOptions } from '../app.js'
+import { Client, build } from './helper.js'
+import { breakable, eventually, openStore } from './watched-store.js'
+
+interface Line { level: number, msg: string, code?: string, failures?: number, err?: { code: string, stack: string } }
+
+async function service (t: Test, options: Partial<ServiceOptions> = {}) {
+  const lines: Line[] = []
+  const fastify = await build(t, options, { logger: { level: 'warn', stream: { write (line: string) { lines.push(JSON.parse(line) as Line) } } } })
+  return { fastify, lines, client: new Client(fastify) }
+}
+
+/** Lines that are about no event of security. */
+function told (lines: Line[]): Line[] {
+  return lines.filter((line) => !('event' in line))
+}
+
+test('an outage of the store is one error, and at its end one line that says how many failed', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const { lines, client } = await service(t, { mode: 'service', authenticate: (name) => ({ name }), sessionStore: store })
+  await client.login()
+  for (const outage of ['first', 'second']) {
+    lines.length = 0
+    down()
+    for (let times = 0; times < 20; times++) t.equal((await client.get(times % 2 === 0 ? '/session' : '/readyz')).statusCode, 503)
+    t.match(told(lines), [{ level: 50, err: { code: 'HATCHECK_STORE_UNAVAILABLE' }, msg: /^The session store cannot answer right now/ }], outage)
+    t.equal(told(lines).length, 1)
+    mock.timers.tick(1_000)
+    await new Promise((resolve) => { setTimeout(resolve, 1_100) })
+    t.equal(told(lines).length, 1, 'it goes on')
+    up()
+    mock.timers.tick(1_000)
+    await eventually(t, 'its end is told', () => told(lines).length === 2)
+    t.match(told(lines)[1], { level: 40, code: 'HATCHECK_STORE_UNAVAILABLE', failures: 20, msg: 'the session store answers again' })
+  }
+})
+
+test('where the store can be read and not written to, the outage ends a minute after the last failure', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const { lines, client, fastify } = await service(t, { mode: 'service', authenticate: (name) => ({ name }), sessionStore: store })
+  await client.login()
+  down('replace', 'remove', 'create', 'touch')
+  for (let times = 0; times < 3; times++) t.equal((await client.login()).statusCode, 503)
+  t.equal((await client.post('/logout')).statusCode, 503)
+  up()
+  mock.timers.tick(5_000)
+  await new Promise((resolve) => { setTimeout(resolve, 1_100) })
+  mock.timers.tick(5_000)
+  await new Promise((resolve) => { setImmediate(resolve) })
+  const outage = (): Line[] => told(lines).filter(({ code, err }) => (code ?? err?.code) === 'HATCHECK_STORE_UNAVAILABLE')
+  t.match(outage(), [{ level: 50 }])
+  t.equal(outage().length, 1, 'not over yet')
+  await fastify.close()
+  t.match(outage()[1], { failures: 4, msg: 'still so at the end of the process' })
+})
+
+test('too many logins at once are one warning, and no stack', async (t) => {
+  const { lines, fastify } = await service(t, { mode: 'service', signup: 'closed' })
+  const statuses = await Promise.all(Array.from({ length: 100 }, async (_, i) => (await new Client(fastify).login(`nobody ${i}`)).statusCode))
+  const busy = statuses.filter((status) => status === 503).length
+  t.ok(busy > 10, `${busy} of 100 are refused`)
+  t.match(told(lines), [{ level: 40, code: 'HATCHECK_BUSY' }])
+  t.equal(told(lines).length, 1)
+  t.notMatch(JSON.stringify(lines), 'stack')
+})

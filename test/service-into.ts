@@ -1,0 +1,36 @@
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
+import type { Test } from 'tap'
+import { freePort } from '../bench/free-port.js'
+import { childEnvironment } from './fixtures/child.js'
+import { compiled, until } from './service.js'
+
+export interface ServiceInto {
+  readonly url: string
+  readonly child: ChildProcess
+  /** The exit code, or the signal's name if that ended it. */
+  readonly ended: Promise<number | string>
+}
+
+export interface IntoOptions {
+  env?: Record<string, string>
+  /** Descriptors that the process may have. */
+  descriptors?: number
+}
+
+/** Starts `node dist/server.js` with its log going to a place of the test's, such as a file descriptor, and waits for its answer. */
+export async function startInto (t: Test, folder: string, stdio: StdioOptions, { env = {}, descriptors }: IntoOptions = {}): Promise<ServiceInto> {
+  const port = String(await freePort())
+  const limited = descriptors === undefined ? '' : `ulimit -n ${descriptors}; `
+  const child = spawn('sh', ['-c', `${limited}exec "$0" "$1"`, process.execPath, compiled('server')], { cwd: folder, env: childEnvironment({ PORT: port, ...env }), stdio })
+  const ended = new Promise<number | string>((resolve) => { child.once('exit', (code, signal) => { resolve(code ?? signal ?? 'unknown') }) })
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  const url = `http://127.0.0.1:${port}`
+  await until('the service answers', async () => {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the service ended with ${child.exitCode ?? child.signalCode}`)
+    return await fetch(`${url}/healthz`).then(({ ok }) => ok, () => false)
+  })
+  return { url, child, ended }
+}

@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { test } from 'tap'
+import { freePort } from '../bench/free-port.js'
+import { makeFolder } from '../plugins/storage/data-folder.js'
+import { childEnvironment, checkout } from './fixtures/child.js'
+import { startInto } from './service-into.js'
+import { compiled, runServer, startService, until, workersOf } from './service.js'
+
+const EARLY = { NODE_OPTIONS: `--import ${join(import.meta.dirname, 'fixtures/early-signal.js')}` }
+
+for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP']] as const) {
+  test(`WORKERS=${WORKERS}: SIGHUP and SIGUSR2 end nothing, from the first moment on`, async (t) => {
+    const { child, url, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'pipe'], { env: { WORKERS, EARLY_SIGNAL: early, ...EARLY } })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
+    await until('all run', () => output.includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
+    t.match(output, `${early} is handled early`, 'it was sent before the program was there')
+    if (early === 'SIGHUP') await until('it is answered after the start', () => output.includes('secret keys replaced'))
+    for (const signal of ['SIGUSR2', 'SIGHUP'] as const) child.kill(signal)
+    await pause(200)
+    t.equal((await fetch(`${url}/healthz`)).status, 200)
+    child.kill('SIGTERM')
+    t.equal(await ended, 0)
+  })
+}
+
+for (const [WORKERS, signal] of [['1', 'SIGTERM'], ['1', 'SIGINT'], ['2', 'SIGTERM']] as const) {
+  test(`WORKERS=${WORKERS}: ${signal} during the start ends it with 0`, async (t) => {
+    const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, EARLY_SIGNAL: signal, ...EARLY })
+    t.strictSame([code, stdout, stderr], [0, '', `${signal} is handled early\n`])
+  })
+}
+
+test('a data folder that cannot be made is an error, and the service says so in one line and ends with 1', async (t) => {
+  for (const folder of ['/proc/x', '/proc/x/y/z', '/dev/null', '/dev/null/x', '/sys/x']) t.throws(() => makeFolder(folder), folder)
+  for (const WORKERS of ['1', '2']) {
+    const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, DATA_DIR: '/proc/x' })
+    t.strictSame([code, stdout], [1, ''])
+    t.match(stderr, /^hatcheck: [^\n]+\n$/)
+  }
+})
+
+test('a second signal ends the process at once, and the log says so', async (t) => {
+  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:' })
+  const ended = service.end('SIGTERM')
+  await until('it stops', () => service.output().includes('SIGTERM received'))
+  service.child.kill('SIGTERM')
+  t.equal(await ended, 1)
+  t.match(service.output(), 'second SIGTERM: hatcheck ends at once')
+})
+
+test('a worker that is deaf is killed in time', { timeout: 30_000 }, async (t) => {
+  const { child, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'inherit'], { env: { WORKERS: '2' } })
+  let output = ''
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => { output += text })
+  await until('all run', () => output.includes('workers: 2'))
+  const workers = workersOf({ child })
+  process.kill(workers[0] ?? 0, 'SIGSTOP')
+  const begun = performance.now()
+  child.kill('SIGTERM')
+  t.equal(await ended, 'SIGKILL')
+  t.ok(performance.now() - begun < 10_000)
+  await until('all have ended', () => workers.every((pid) => !existsSync(`/proc/${pid}`)))
+  t.match(output, 'hatcheck has not stopped in time and is killed')
+})
+
+test('to end npm is to end the service that it has started', async (t) => {
+  const folder = t.testdir()
+  compiled('server')
+  const port = await freePort()
+  const child = spawn('npm', ['start'], { cwd: checkout, env: childEnvironment({ PORT: String(port), DATA_DIR: join(folder, 'data') }), stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended = new Promise<number | string | null>((resolve) => { child.once('exit', (code, signal) => { resolve(code ?? signal) }) })
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
+  await until('it runs', () => output.includes('sys_startup'))
+  const pid = Number(/"pid":(\d+)/.exec(output)?.[1])
+  t.teardown(() => { if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL') })
+  child.kill('SIGTERM')
+  await ended
+  await until('the service has ended', () => !existsSync(`/proc/${pid}`))
+  t.match(output, 'SIGTERM received: hatcheck stops')
+})
