@@ -49,7 +49,7 @@ const OPERATIONS = {
   'DELETE /sessions': 'endOtherSessions *',
   'DELETE /sessions/{handle}': 'endSession *',
   'GET /verify': 'verify *',
-  'GET /whoami': 'whoAmI *'
+  'GET /whoami': 'whoAmI'
 }
 
 test('the service describes itself in OpenAPI 3.1', async (t) => {

@@ -13,6 +13,7 @@ const JSON_ACCEPTS = ['application/json', 'application/json, text/plain, */*', '
 const accept = (value: string | undefined): Record<string, string> => value === undefined ? {} : { accept: value }
 const asBrowser = { accept: BROWSER }
 const asProgram = { accept: 'application/json' }
+const fromOwnPage = { 'sec-fetch-site': 'same-origin' }
 
 test('/ is a page, or JSON for who would rather have that', async (t) => {
   const harry = new Client(await build(t))
@@ -68,7 +69,7 @@ test('/logout answers a redirect or JSON, to GET and to POST, also for who is no
       for (const value of PAGE_ACCEPTS) {
         const harry = new Client(fastify)
         if (isLoggedIn) await harry.login()
-        const response = await harry.send({ method, url: '/logout', headers: accept(value) })
+        const response = await harry.send({ method, url: '/logout', headers: { ...accept(value), ...fromOwnPage } })
         t.equal(response.statusCode, 303)
         t.equal(response.headers.location, '/')
         t.notOk(harry.cookies.has('hatcheck'))
@@ -76,7 +77,7 @@ test('/logout answers a redirect or JSON, to GET and to POST, also for who is no
       for (const value of JSON_ACCEPTS) {
         const harry = new Client(fastify)
         if (isLoggedIn) await harry.login()
-        const response = await harry.send({ method, url: '/logout', headers: accept(value) })
+        const response = await harry.send({ method, url: '/logout', headers: { ...accept(value), ...fromOwnPage } })
         t.equal(response.statusCode, 200)
         t.same(response.json(), { user: null })
         t.notOk(harry.cookies.has('hatcheck'))
@@ -84,6 +85,21 @@ test('/logout answers a redirect or JSON, to GET and to POST, also for who is no
     }
   }
   t.equal(await fastify.sessions.store.count(), 0)
+})
+
+test('a GET of /logout by a browser that does not say where it comes from is a question', async (t) => {
+  const fastify = await build(t)
+  for (const value of [BROWSER, 'text/html']) {
+    const harry = new Client(fastify)
+    await harry.login()
+    const response = await harry.get('/logout', accept(value))
+    t.match(response, { statusCode: 200, body: 'Log out?' })
+    t.match((await harry.get('/', asProgram)).json(), { user: { name: 'Harry' } })
+    t.equal((await harry.get('/logout', { ...accept(value), referer: 'http://localhost:80/' })).statusCode, 303, 'a page of our own says so')
+  }
+  const curl = new Client(fastify)
+  await curl.login()
+  t.equal((await curl.get('/logout', accept('*/*'))).statusCode, 303, 'a program is no browser')
 })
 
 test('the login form has labelled fields that a password manager knows, and where to go on to', async (t) => {

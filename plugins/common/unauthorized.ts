@@ -8,8 +8,8 @@ import { createError, type FastifyErrorConstructor } from '@fastify/error'
 export const AUTHENTICATE = 'Cookie realm="hatcheck"'
 
 /** A class of errors whose answer is a 401 with WWW-Authenticate, from any error handler that sends the headers of an error. */
-export function createUnauthorized (code: string, text: string): FastifyErrorConstructor<{ code: string }, []> {
-  const Unauthorized = createError<[]>(code, text, 401)
+export function createUnauthorized<const Code extends string> (code: Code, text: string): FastifyErrorConstructor<{ code: Code, statusCode: 401 }, []> {
+  const Unauthorized = createError(code, text, 401)
   Object.assign(Unauthorized.prototype, { headers: { 'www-authenticate': AUTHENTICATE } })
   return Unauthorized
 }

@@ -2,7 +2,7 @@
 const PATTERN = /^(https?:\/\/)\*\.([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)(:\d+)?$/
 
 /** The origin that an address begins with, as it is written there. A host has 253 characters at most, and a port six. */
-const BEGINNING = /^https?:\/\/[^/?#\\@\s]{1,259}(?=\/|$)/
+const BEGINNING = /^https?:\/\/[^/?#\\@\s]{1,259}(?=\/|$)/i
 
 /** The part of a pattern for all hosts below a domain that is the domain; null if the text is no such pattern. */
 export function domainOfPattern (text: string): string | null {

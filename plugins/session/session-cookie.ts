@@ -9,6 +9,8 @@ import { CookieDomainError, InsecureTransportError } from './errors.js'
 export interface CookieProfile {
   name: string
   attributes: SerializeOptions
+  /** Whether it is not Secure because the connection is plain http, and not because the options say so. */
+  isByConnection: boolean
   /** What to do where it cannot be set. */
   remedy: string
 }
@@ -16,29 +18,28 @@ export interface CookieProfile {
 type CookieConfig = Pick<Config,
   'mode' | 'sessionCookieName' | 'sessionCookieDomain' | 'sessionCookiePath' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'>
 
-/**
- * Answers which cookie a request uses: it may depend on the connection. A proxy that does not vouch for plain http may end TLS,
- * so what came through one gets the cookie of https.
- */
+/** Answers which cookie a request uses: it may depend on the connection. */
 export function cookieProfiles (config: CookieConfig): (request: FastifyRequest) => CookieProfile {
   const secure = profile(config, true)
   const plain = profile(config, false)
+  const plainByConnection = { ...plain, isByConnection: true }
   switch (config.sessionCookieSecure) {
     case 'true': return () => secure
     case 'false': return () => plain
-    case 'auto': return (request) => request.protocol === 'https' || !isPlain(request) ? secure : plain
-    case 'local': return (request) => request.protocol === 'https' || !isLoopback(request.host) || !isPlain(request) ? secure : plain
+    case 'auto': return (request) => request.protocol === 'https' ? secure : plainByConnection
+    case 'local': return (request) => request.protocol === 'https' || !isLoopback(request.host) ? secure : plainByConnection
   }
 }
 
 /**
- * Throws instead of setting a cookie that the browser would drop in silence.
+ * Throws instead of setting a cookie that the browser would drop in silence, or one without Secure on a site that may be on https.
  *
- * @throws InsecureTransportError if it is Secure and the connection is http.
+ * @throws InsecureTransportError if it is Secure and the connection is http, or the other way round.
  * @throws CookieDomainError if the host of the request is not within its domain.
  */
-export function assertDeliverable ({ attributes: { secure, domain }, remedy }: CookieProfile, request: FastifyRequest): void {
-  if (secure === true && request.protocol !== 'https') throw new InsecureTransportError(remedy)
+export function assertDeliverable ({ attributes: { secure, domain }, isByConnection, remedy }: CookieProfile, request: FastifyRequest): void {
+  const isFine = secure === true ? request.protocol === 'https' : !isByConnection || isPlain(request)
+  if (!isFine) throw new InsecureTransportError(remedy)
   if (domain !== undefined && !isWithin(domain, request.host)) throw new CookieDomainError(request.host, domain)
 }
 
@@ -55,6 +56,7 @@ function profile (config: CookieConfig, secure: boolean): CookieProfile {
   const prefix = !secure ? '' : domain === undefined && path === '/' ? '__Host-' : '__Secure-'
   return {
     name: sessionCookieName ?? `${prefix}hatcheck`,
+    isByConnection: false,
     remedy: config.mode === 'plugin'
       ? 'Use https, or set trustProxy of Fastify if a proxy ends TLS, or set sessionCookieSecure to false for a test on http.'
       : 'Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.',
