@@ -34,6 +34,28 @@ export function networkOf (text: string): string {
   return address.version === 4 ? address.parts.join('.') : `${address.parts.slice(0, 4).join(':')}::/64`
 }
 
+/** What an address is part of. A text that is no address is all of it. */
+export interface Networks {
+  /** As {@link networkOf} says. */
+  network: string
+  /** The /56 of an IPv6 address, which is mostly one household; null of an IPv4 address. */
+  site: string | null
+  /** The /48 of an IPv6 address, the /24 of an IPv4 address. */
+  block: string
+}
+
+/** The networks around an address. */
+export function networksOf (text: string): Networks {
+  const network = networkOf(text)
+  const address = addressIn(text)
+  if (address === null) return { network, site: null, block: network }
+  const { version, parts } = address
+  const block = parts.slice(0, 3)
+  if (version === 4) return { network, site: null, block: `${block.join('.')}.0/24` }
+  const subnet = (parseInt(parts[3] as string, 16) & 0xff00).toString(16)
+  return { network, site: `${[...block, subnet].join(':')}::/56`, block: `${block.join(':')}::/48` }
+}
+
 function groupsOf (address: string): string[] {
   // The URL parser writes them one way, also those with an IPv4 address at the end.
   const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')

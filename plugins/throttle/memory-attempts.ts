@@ -34,9 +34,9 @@ export class MemoryAttempts implements AttemptStore {
     }
   }
 
-  uncount (key: string): void {
+  uncount (key: string, policy: Policy): void {
     const counter = this.#counters.get(key)
-    if (counter !== undefined) this.#counters.set(key, uncounted(counter))
+    if (counter !== undefined) this.#counters.set(key, uncounted(counter, policy))
   }
 
   forget (key: string): void {
