@@ -1,0 +1,172 @@
+import { request, type Agent, type IncomingHttpHeaders } from 'node:http'
+import { constants, setPriority } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import type { Service } from '../service.js'
+
+const HEALTH_EVERY_MS = 20
+const LOGIN_EVERY_MS = 200
+/** A service that does not answer fails the test, and does not hold it up. */
+const ANSWER_MS = 20_000
+
+/** The user whose device is known before the attack begins. */
+export interface Owner {
+  name: string
+  password: string
+}
+
+export interface Endured {
+  /** The slowest answer of `/healthz` during the attack, in ms, each over a connection of its own. */
+  slowestHealthMs: number
+  /** How often the known device was let in during the attack. */
+  logins: number
+  /** The status of each login that was refused, or the code of its error. */
+  refusals: Array<number | string>
+}
+
+/** The service must let this user sign up, or have the account. */
+const OWNER: Owner = { name: 'Owner of a known device', password: 'a device that is known here' }
+
+/** What the owner of a service's known device has, for the next attack on it. */
+const devices = new WeakMap<object, string>()
+
+/**
+ * Attacks a running service. Meanwhile asks `/healthz` and logs a known device in, over and over. Prints the figures.
+ *
+ * @throws if the device cannot log in before the attack, or if `/healthz` answers anything but 200 during it.
+ */
+export async function underAttack (t: Test, service: Pick<Service, 'url' | 'child'>, attack: () => Promise<void>, owner: Owner = OWNER): Promise<Endured> {
+  const { url } = service
+  const first = await logIn(url, owner, devices.get(service))
+  let device = deviceCookieOf(first)
+  if (device === undefined) throw new Error(`the owner of the known device cannot log in before the attack: ${first.status} ${first.body}`)
+  hurry(process.pid)
+  hurry(service.child.pid)
+  const endured: Endured = { slowestHealthMs: 0, logins: 0, refusals: [] }
+  const ending = new AbortController()
+  const watching = Promise.all([
+    every(HEALTH_EVERY_MS, ending.signal, async () => {
+      const begun = performance.now()
+      const { status } = await send(`${url}/healthz`)
+      if (status !== 200) throw new Error(`/healthz answers ${status} during the attack`)
+      endured.slowestHealthMs = Math.max(endured.slowestHealthMs, performance.now() - begun)
+    }),
+    every(LOGIN_EVERY_MS, ending.signal, async () => {
+      const answer = await logIn(url, owner, device).catch((error: NodeJS.ErrnoException) => error)
+      if (answer instanceof Error) {
+        endured.refusals.push(answer.code ?? answer.message)
+      } else if (answer.status !== 303) {
+        endured.refusals.push(answer.status)
+      } else {
+        endured.logins++
+        device = deviceCookieOf(answer) ?? device
+      }
+    })
+  ])
+  // Heard of below, once the attack is over.
+  watching.catch(() => {})
+  try {
+    await attack()
+  } finally {
+    ending.abort()
+  }
+  await watching
+  devices.set(service, device)
+  const { slowestHealthMs, logins, refusals } = endured
+  t.comment(`during the attack: /healthz within ${slowestHealthMs.toFixed(1)} ms, the known device got in ${logins} times and was refused ${refusals.length} times ${refusals.slice(0, 5).join(' ')}`)
+  return endured
+}
+
+/** So many times an attack is tried: what else the machine does can only ever make the answers later. */
+const TRIES = 3
+const LONGEST_MS = 100
+
+/** Asserts that during an attack `/healthz` answers within 100 ms, and that the known device gets in whenever it asks. */
+export async function endures (t: Test, service: Pick<Service, 'url' | 'child'>, attack: () => Promise<void>, owner?: Owner): Promise<void> {
+  let slowest = Infinity
+  for (let i = 0; i < TRIES && slowest > LONGEST_MS; i++) {
+    const { slowestHealthMs, logins, refusals } = await underAttack(t, service, attack, owner)
+    t.ok(logins > 0, 'the known device gets in')
+    t.strictSame(refusals, [], 'and is never refused')
+    slowest = slowestHealthMs
+  }
+  t.ok(slowest <= LONGEST_MS, `/healthz answers within ${LONGEST_MS} ms: ${slowest.toFixed(1)} ms`)
+}
+
+/** Does something so many times, over a few connections at once. */
+export async function many (count: number, work: (i: number) => Promise<unknown>, atOnce = 4): Promise<void> {
+  let next = 0
+  await Promise.all(Array.from({ length: atOnce }, async () => {
+    while (next < count) await work(next++)
+  }))
+}
+
+export interface Answer {
+  status: number
+  headers: IncomingHttpHeaders
+  body: string
+  /** As a browser sends them back. */
+  cookies: string[]
+}
+
+export interface Sending {
+  method?: string
+  headers?: Record<string, string | string[]>
+  body?: string | Buffer
+  /** By default each request has a connection of its own. */
+  agent?: Agent
+}
+
+/** Sends one request with any headers, and the path as it is written. */
+export function send (url: string, { method = 'GET', headers = {}, body, agent }: Sending = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    // As bytes: with a text, Node would send the headers in its encoding too.
+    const bytes = body === undefined ? undefined : Buffer.from(body)
+    const length = bytes === undefined ? {} : { 'content-length': String(bytes.length) }
+    const { hostname, port } = new URL(url)
+    const path = url.slice(url.indexOf('/', 'https://'.length))
+    const sent = request({ hostname, port, path, method, headers: { ...length, ...headers }, agent: agent ?? false, timeout: ANSWER_MS }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk })
+      response.once('error', reject).once('end', () => {
+        const cookies = (response.headers['set-cookie'] ?? []).map((line) => line.slice(0, line.indexOf(';')))
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text, cookies })
+      })
+    })
+    sent.once('timeout', () => { sent.destroy(new Error(`no answer within ${ANSWER_MS} ms`)) })
+    sent.once('error', reject).end(bytes)
+  })
+}
+
+/** Sends a form. */
+export async function post (url: string, form: Record<string, string>, headers: Record<string, string> = {}, agent?: Agent): Promise<Answer> {
+  return await send(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+    body: new URLSearchParams(form).toString(),
+    ...agent !== undefined && { agent }
+  })
+}
+
+async function logIn (url: string, { name, password }: Owner, cookie?: string): Promise<Answer> {
+  return await post(`${url}/login`, { client_name: name, password }, cookie === undefined ? {} : { cookie })
+}
+
+/** The thread that answers comes before other tests, where that is allowed: it is not their work that is measured. */
+function hurry (pid: number | undefined): void {
+  try {
+    setPriority(pid ?? 0, constants.priority.PRIORITY_HIGHEST)
+  } catch {}
+}
+
+function deviceCookieOf ({ cookies }: Answer): string | undefined {
+  return cookies.find((cookie) => /^[^=]*-device=/.test(cookie))
+}
+
+/** At least once, then until the signal; the next one only after the answer to the last. */
+async function every (ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  do {
+    await work()
+    await sleep(ms, undefined, { signal }).catch(() => {})
+  } while (!signal.aborted)
+}
