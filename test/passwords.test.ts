@@ -6,6 +6,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import type { Accounts } from '../plugins/accounts/accounts.js'
 import { isCommonPassword } from '../plugins/accounts/common-passwords.js'
 import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
+import { ThrottledError } from '../plugins/throttle/index.js'
 import { Client, build, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import type { SessionRecord } from '../plugins/session/store.js'
@@ -397,8 +398,8 @@ test('a session that ends while its password is changed stays ended, and the ans
 test('a new password is judged only after the current one, which is throttled', async (t) => {
   const fastify = await service(t)
   const harry = await loggedIn(fastify)
-  for (let i = 0; i < 6; i++) t.equal((await change(harry, 'not the password', 'short')).statusCode, 403, 'not a word about the new one')
-  for (let i = 0; i < 6; i++) await new Client(fastify).login('Harry', 'not the password')
+  t.equal((await change(harry, 'not the password', 'short')).statusCode, 403, 'not a word about the new one')
+  fastify.hatcheck.authenticate = () => { throw new ThrottledError('1 second') }
   t.equal((await change(harry, OLD, 'short')).statusCode, 429)
 })
 
