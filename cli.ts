@@ -5,8 +5,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { parseArgs } from 'node:util'
-import { Accounts } from './plugins/accounts/accounts.js'
-import { accountKey, normalName } from './plugins/accounts/name.js'
+import { Accounts, findAccount } from './plugins/accounts/accounts.js'
 import type { AccountStore } from './plugins/accounts/store.js'
 import { loadDotEnv, readEnvironment } from './plugins/config/environment.js'
 import { ConfigError, resolveConfig, type Config } from './plugins/config/resolve.js'
@@ -181,7 +180,7 @@ async function backup ([folder, ...rest]: string[]): Promise<undefined> {
 /** The name as the sessions have it, however it was typed; without one, that of every account. */
 async function namesOf ({ accounts }: Storage, name: string | undefined): Promise<string[]> {
   if (name === undefined) return (await accounts?.list() ?? []).map((account) => account.name)
-  const account = await accounts?.read(accountKey(normalName(name)))
+  const account = accounts === null ? null : await findAccount(accounts, name)
   // An application that knows its users itself keeps no accounts here, but their sessions.
   return [account?.name ?? name]
 }

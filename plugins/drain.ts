@@ -6,7 +6,7 @@ import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
  * So long the service goes on as before when it is to stop, in ms: requests that were sent before that may be on their way.
  */
 const DRAIN_MS = 500
-/** So many connections may wait in the system for Node to take them: `backlog` of listen(). */
+/** How many connections may wait in the system for Node to take them: `backlog` of listen(). */
 const LONGEST_QUEUE = 511
 
 declare module 'fastify' {

@@ -2,12 +2,13 @@ import { hash } from '@node-rs/argon2'
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import { Accounts, type AccountsOptions } from '../plugins/accounts/accounts.js'
-import { accountKey, normalName } from '../plugins/accounts/name.js'
+import { accountKey, newName, normalName } from '../plugins/accounts/name.js'
 import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
 import type { AccountStore } from '../plugins/accounts/store.js'
 import { recordOf } from '../plugins/session/store-contract.js'
 import type { SessionStore } from '../plugins/session/store.js'
 import { Client, build, buildHost, gate } from './helper.js'
+import { noteCalls } from './note-calls.js'
 import { kinds, openEngine, stop, type Kind } from './watched-store.js'
 
 const START = recordOf().createdAt
@@ -87,6 +88,25 @@ for (const kind of kinds) {
         }
       }
       t.equal((await accounts.list()).length, 4)
+    })
+
+    t.test('have one name, whatever spaces it is typed with', async (t) => {
+      const { accounts, store } = openOffice(t, kind)
+      const spellings = ['Harry Potter', 'Harry\u00A0Potter', 'Harry  Potter', 'Harry\u2003Potter', 'Harry\u3000Potter']
+      await accounts.add(spellings[1] as string, GOOD)
+      for (const spelling of spellings) {
+        t.strictSame(await accounts.authenticate(spelling, GOOD), { name: 'Harry Potter' }, JSON.stringify(spelling))
+        await t.rejects(accounts.add(spelling, GOOD), { code: 'HATCHECK_ACCOUNT_EXISTS' })
+      }
+      // As a former version took them.
+      const passwordHash = await hashPassword(OTHER)
+      for (const name of ['Harry\u2003Potter', '\u2800', 'Sally™']) {
+        await store.create(accountKey(name), { name, passwordHash, createdAt: START, disabled: false })
+        t.strictSame(await accounts.authenticate(name, OTHER), { name }, 'an account that exists already still logs in')
+        await accounts.disable(name)
+        t.equal(await accounts.authenticate(name, OTHER), null)
+      }
+      t.strictSame(await accounts.authenticate('Harry Potter', GOOD), { name: 'Harry Potter' }, 'and the other ones are what they were')
     })
 
     t.test('end every session with a new password', async (t) => {
@@ -317,6 +337,26 @@ test('a name', (t) => {
     t.equal(accountKey(accountKey(name)), accountKey(name), 'its key is the key of the key')
     t.equal(accountKey(name.toUpperCase()), accountKey(name))
   }
+  t.end()
+})
+
+test('a name of a new account', (t) => {
+  for (const spelling of ['Harry Potter', 'Harry\u00A0Potter', 'Harry  Potter', 'Harry\u2003Potter', ' Harry\u3000\u2009Potter', 'Harry \u202F Potter', 'Ｈarry Ｐotter']) t.equal(newName(spelling), 'Harry Potter', JSON.stringify(spelling))
+  for (const name of ['Zoë', 'o\'Hara', '<b>', 'a@b@c', '__proto__', '1', '王小明', 'ß', 'Ἀθηνᾶ', 'ビョーク', 'ジョン・レノン', 'l·l', 'שמעון', 'ג׳ון', '٣٤', 'Σ ς', 'नरेंद्र', '👩\u200D👩\u200D👧 Weasley', '1\uFE0F\u20E3']) t.equal(newName(name), name)
+  for (const name of ['\u2800', 'Harry\u2800', 'Harry\u2800Potter', '\u{1D159}', 'Harry™', 'ﬁn', 'Ⅷ', 'x²', 'a·b', '・', 'a—b', '٣۴', 'ـ', '\u1100\u1100']) {
+    t.throws(() => newName(name), { code: 'HATCHECK_NAME', statusCode: 400, message: /^A name may have letters, digits/ }, JSON.stringify(name))
+  }
+  t.throws(() => newName('ﾊﾞ'.repeat(40)), { message: 'A name may have at most 64 characters.' })
+  t.throws(() => newName('\u200B'), { code: 'HATCHECK_NAME' })
+  t.end()
+})
+
+test('a name is not normalized before its length is known', (t) => {
+  let longest = 0
+  noteCalls(t, String.prototype, 'normalize', (text) => { longest = Math.max(longest, String(text).length) })
+  for (const text of ['a\u0301\u0323'.repeat(5_000), '\uFDFA'.repeat(5_000), ' '.repeat(5_000) + 'a'.repeat(5_000)]) t.throws(() => normalName(text), { message: 'A name may have at most 64 characters.' })
+  t.ok(longest <= 256, String(longest))
+  t.equal(normalName(' '.repeat(10_000) + '\u03B1\u0313\u0300\u0345'.repeat(64)), '\u1F82'.repeat(64), 'what takes four characters for one is not too long')
   t.end()
 })
 

@@ -48,7 +48,7 @@ export const sequence: fc.Arbitrary<Sequence> = fc.record({
   requests: fc.array(plan, { minLength: 1, maxLength: 2 })
 })
 
-/** Null so many times as often as a value. */
+/** Null, `weight` times as often as a value. */
 function sometimes<T> (weight: number, arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> {
   return fc.oneof({ weight, arbitrary: fc.constant(null) }, { weight: 1, arbitrary })
 }

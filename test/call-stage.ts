@@ -612,7 +612,7 @@ function userOf (name: string, number: number): string {
   return `${name} ${number}`
 }
 
-/** Runs an action, and answers the callbacks of its intervals of so many ms, which a test calls by itself. */
+/** Runs an action, and answers the callbacks of its intervals of this length, which the test then calls itself. */
 async function capturingIntervals (ms: number, action: () => Promise<void>): Promise<Array<() => unknown>> {
   const callbacks: Array<() => unknown> = []
   const { setInterval } = globalThis

@@ -13,7 +13,7 @@ tap.setTimeout(200_000)
 const OVER_TCP = 60_000
 const OVER_TCP_ANY_BYTE = 10_000
 const BY_INJECT = 30_000
-/** Each with a connection of its own, and so many requests on the way in each. */
+/** Each with a connection of its own, on which this many requests are under way. */
 const CONNECTIONS = 4
 const BATCH = 50
 

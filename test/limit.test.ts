@@ -55,7 +55,7 @@ for (const { kind, needed, open } of kinds) {
     const most = await mostAtOnce(store, 'Harry', logins)
     t.ok(most <= 5, `${most} at once`)
     const users = await Promise.all(visitors.map(async (visitor) => (await visitor.send('GET', '/')).user))
-    t.equal(users.filter((user) => user === 'Harry').length, 5, 'so many cookies are good for something')
+    t.equal(users.filter((user) => user === 'Harry').length, 5, 'five of the cookies are good')
     t.equal((await sally.send('GET', '/')).user, 'Sally', 'nobody else has noticed')
 
     const answers = await logins

@@ -8,6 +8,7 @@ import { isCommonPassword } from '../plugins/accounts/common-passwords.js'
 import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
 import { ThrottledError } from '../plugins/throttle/index.js'
 import { Client, build, buildHost, needs } from './helper.js'
+import { noteCalls } from './note-calls.js'
 import { startRedis } from './redis.js'
 import type { SessionRecord } from '../plugins/session/store.js'
 import { stop } from './watched-store.js'
@@ -67,6 +68,23 @@ test('a common password', async (t) => {
   })
 })
 
+test('a password is judged in bounded work, however long it becomes', async (t) => {
+  let steps = 0
+  noteCalls(t, String.prototype, 'startsWith', () => { steps++ })
+  for (const [password, isCommon] of [
+    ['\uFDFA'.repeat(341), true],
+    ['\u0390\uFDFA'.repeat(204), true],
+    [`${'a'.repeat(500)}b${'a'.repeat(500)}`, true],
+    [`${'xk7pq2mvw'.repeat(50)}-${'xk7pq2mvw'.repeat(50)}`, false],
+    [`!${'1237894560'.repeat(80)}harryhatcheck${'1237894560'.repeat(10)}7`, false],
+    [`${'passwor'.repeat(146)}d`, false]
+  ] as const) {
+    steps = 0
+    t.equal(await isCommonPassword(password, 'Harry'), isCommon, password.slice(0, 20))
+    t.ok(steps < 2_000, `${steps} steps`)
+  }
+})
+
 test('the rules for a new password are the same wherever one is set', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'open' })
   const accounts = fastify.accounts as Accounts
@@ -113,6 +131,20 @@ test('a password is verified as it was received, but for NFC', async (t) => {
   }
   t.equal(await verifyPassword(await hashPassword('Zoe\u0308'), 'Zo\u00EB'), true)
   t.equal(await verifyPassword(await hashPassword('Zo\u00EB'), 'Zoe\u0308'), true)
+})
+
+test('half a character makes no password: all halves would be the same one', async (t) => {
+  const fastify = await build(t, { mode: 'service', signup: 'open' })
+  const accounts = fastify.accounts as Accounts
+  await accounts.add('Harry', OLD)
+  const refusal = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must be text: half of a surrogate pair is no character.' }
+  for (const half of ['\uD800', '\uDFFF', '\uDC00\uD800']) {
+    await t.rejects(accounts.setPassword('Harry', `half a character ${half}`), refusal)
+    await t.rejects(accounts.authenticate('Harry', `half a character ${half}`), refusal)
+    const answer = await fastify.inject({ method: 'POST', url: '/login', headers: { 'content-type': 'application/json' }, payload: JSON.stringify({ client_name: 'Sally', password: `half a character ${half}` }) })
+    t.match(answer.json(), { status: 400, code: 'HATCHECK_PASSWORD', detail: refusal.message })
+  }
+  await accounts.setPassword('Harry', 'both halves of a character \uD83D\uDE00')
 })
 
 for (const kind of ['memory:', 'lmdb:', 'redis:'] as const) {

@@ -200,7 +200,7 @@ test('a realm that cannot be one is refused', async (t) => {
       })
     }
   }
-  t.throws(() => resolveConfig({ secretKey: testKey, realm: {} as string }, 'plugin'), { code: 'HATCHECK_CONFIG', message: 'realm must be a string; got {}.' })
+  t.throws(() => resolveConfig({ secretKey: testKey, realm: {} as string }, 'plugin'), { code: 'HATCHECK_CONFIG', message: 'realm must be text; got {}.' })
 })
 
 test('registrations of one realm share their logins', async (t) => {

@@ -1,3 +1,4 @@
+import { TOMBSTONE_MS } from '../plugins/session/store.js'
 import { NOTHING, type Seen } from './session-routes.js'
 
 /** What a client does, or what happens to all of them. */
@@ -17,6 +18,8 @@ interface ModelSession {
   createdAt: number
   seenAt: number
   ended: boolean
+  /** When it was renewed, and what it has become. */
+  renewed?: { at: number, next: ModelSession }
 }
 
 const IDLE_MS = 3_600_000
@@ -68,9 +71,11 @@ export class SessionModel {
       }
       case 'rotate': {
         const before = this.#live(command.client)
+        // The client keeps the ticket of a session that has ended.
+        if (before === null) return
         this.#end(before)
-        if (before === null || (before.user === null && Object.keys(before.data).length === 0)) this.#held[command.client] = null
-        else this.#begin(command.client, before.user, before.data, before.createdAt)
+        if (before.user === null && Object.keys(before.data).length === 0) this.#held[command.client] = null
+        else before.renewed = { at: this.#now, next: this.#begin(command.client, before.user, before.data, before.createdAt) }
         return
       }
       case 'touch': {
@@ -83,7 +88,7 @@ export class SessionModel {
         this.#look(command.client)
         return
       case 'logout':
-        this.#end(this.#live(command.client))
+        this.#end(this.#nowOf(this.#held[command.client] ?? null))
         this.#held[command.client] = null
         return
       case 'read':
@@ -117,10 +122,18 @@ export class SessionModel {
     if (session !== null && this.#now - session.seenAt > TOUCH_MS) session.seenAt = this.#now
   }
 
-  #begin (client: number, user: string | null, data: Record<string, string>, createdAt: number): void {
-    const session = { user, data, createdAt, seenAt: this.#now, ended: false }
+  #begin (client: number, user: string | null, data: Record<string, string>, createdAt: number): ModelSession {
+    const session: ModelSession = { user, data, createdAt, seenAt: this.#now, ended: false }
     this.#sessions.push(session)
     this.#held[client] = session
+    return session
+  }
+
+  /** What a session is by now, for as long as a former ticket of it can end it. */
+  #nowOf (session: ModelSession | null): ModelSession | null {
+    if (session?.renewed === undefined) return session
+    const { at, next } = session.renewed
+    return at + TOMBSTONE_MS > this.#now ? this.#nowOf(next) : null
   }
 
   #end (session: ModelSession | null): void {

@@ -467,6 +467,7 @@ test('values that are no plain JSON are refused, and plain ones of any origin ar
     [{ toJSON: () => NaN }, /NaN/],
     [{ toJSON: () => 1n }, /a bigint/],
     [{ toJSON: () => ({ c: new Date(NaN) }) }, /"c" in "a" is an invalid Date/],
+    [nested(1_001), /is nested too deeply/],
     [revoked.proxy, /circular, or its toJSON fails/],
     [runInNewContext('new Map()'), /a Map/],
     [runInNewContext('class Money {}; new Money()'), /a Money/]
@@ -480,6 +481,7 @@ test('values that are no plain JSON are refused, and plain ones of any origin ar
     [Object.freeze({ b: Object.freeze([1]) }), { b: [1] }],
     [{ get b () { return 1 } }, { b: 1 }],
     [{ '': 1 }, { '': 1 }],
+    [nested(900), nested(900)],
     [Object(true), true],
     [Object(5), 5],
     [structuredClone({ b: 1 }), { b: 1 }]
@@ -1387,3 +1389,10 @@ test('who is logged in comes from request.login alone', async (t) => {
     })
   }
 })
+
+/** A list in a list in a list… */
+function nested (depth: number): unknown {
+  let value: unknown[] = []
+  for (let i = 1; i < depth; i++) value = [value]
+  return value
+}

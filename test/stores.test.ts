@@ -1,7 +1,7 @@
 import { open, type RootDatabase } from 'lmdb'
 import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'tap'
+import { test, type Test } from 'tap'
 import { LmdbStore } from '../plugins/session/lmdb-store.js'
 import { MemoryStore } from '../plugins/session/memory-store.js'
 import { replaceInTwoSteps } from '../plugins/session/replace-in-two-steps.js'
@@ -233,19 +233,46 @@ test('LMDB gives what is stored now, however often it was read before', async (t
   }
 })
 
+/** The writes whose answer waits for a flush to disk, from now on. */
+function durableWrites (t: Test): string[] {
+  const writes: string[] = []
+  const { write } = LmdbWriter.prototype
+  t.teardown(() => { LmdbWriter.prototype.write = write })
+  LmdbWriter.prototype.write = function <T> (doing: string, durable: boolean, action: () => T) {
+    if (durable) writes.push(doing)
+    return write.call(this, doing, durable, action) as Promise<T>
+  }
+  return writes
+}
+
+test('a login, a renewal and a logout on LMDB wait for one flush each', async (t) => {
+  const fastify = await buildHost(t, { sessionStore: `lmdb:${fastFolder(t)}` })
+  fastify.post('/cart', async ({ session }) => { Object.assign(session, { cart: ['apple'] }) })
+  fastify.post('/login', async (request) => { await request.login('Harry') })
+  fastify.post('/renew', async ({ session }) => { await session.regenerate(session.keys()) })
+  fastify.post('/logout', async (request) => { await request.logout() })
+  const client = new Client(fastify)
+  const flushed = durableWrites(t)
+  const send = async (url: string): Promise<string[]> => {
+    flushed.length = 0
+    t.equal((await client.send({ method: 'POST', url })).statusCode, 200)
+    return [...flushed]
+  }
+  t.strictSame(await send('/login'), ['create'], 'without a session before')
+  t.strictSame(await send('/logout'), ['remove'])
+  t.strictSame(await send('/cart'), [], 'an anonymous session may be lost with the machine')
+  t.strictSame(await send('/login'), ['replace'], 'over an anonymous session')
+  t.strictSame(await send('/login'), ['replace'], 'over a login')
+  t.strictSame(await send('/renew'), ['replace'])
+  t.strictSame(await send('/cart'), [], 'nor does a value wait')
+})
+
 test('LMDB replaces a session in one transaction, and answers after its flush', async (t) => {
   const { env, store, close } = openRaw(t.testdir())
   t.teardown(close)
   let commits = 0
   env.on('beforecommit', () => { commits++ })
-  // A transaction whose answer waits for the flush of it.
-  const flushed: string[] = []
-  const { write } = LmdbWriter.prototype
-  t.teardown(() => { LmdbWriter.prototype.write = write })
-  LmdbWriter.prototype.write = function <T> (doing: string, durable: boolean, action: () => T) {
-    if (durable) flushed.push(doing)
-    return write.call(this, doing, durable, action) as Promise<T>
-  }
+  const flushed = durableWrites(t)
   const written = async (work: () => Promise<unknown>): Promise<unknown[]> => {
     await env.flushed
     commits = 0

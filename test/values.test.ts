@@ -48,6 +48,21 @@ const VALUES: Record<string, unknown> = {
   'object without anything': {}
 }
 
+test('a value comes back with all its digits, or is refused', async (t) => {
+  const caller = await program(t)
+  for (const [text, stored = text] of [['9007199254740991'], ['-9007199254740991'], ['[0,-1.5,1e300]', '[0,-1.5,1e+300]'], ['"12345678901234567890"'], ['{"12345678901234567890":"\\"12345678901234567890"}'], ['0.1234567890123456789', '0.12345678901234568']] as const) {
+    t.match((await caller.putText('value', text)).statusCode, /^20[14]$/, text)
+    t.equal((await caller.get(url('value'))).body, stored)
+  }
+  const kept = (await caller.get(url('value'))).body
+  for (const text of ['9007199254740993', '-12345678901234567890', '[1,[12345678901234567890]]', '{"id": 12345678901234567890}', '["\\"", 12345678901234567890 ]', '9'.repeat(400)]) {
+    const refused = await caller.putText('value', text)
+    t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_SESSION_VALUE', detail: /which would lose digits/ }], text)
+  }
+  t.equal((await caller.putText('value', '12345678901234567890x')).json().code, 'FST_ERR_CTP_INVALID_JSON_BODY')
+  t.equal((await caller.get(url('value'))).body, kept)
+})
+
 for (const kind of [...kinds, 'redis:'] as const) {
   test(`a program keeps values in a session and takes them out again, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
     const caller = await program(t, { sessionStore: kind === 'redis:' ? (await startRedis(t)).url : openStore(t, kind) })

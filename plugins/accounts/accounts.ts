@@ -1,5 +1,5 @@
 import { createError } from '@fastify/error'
-import { accountKey, normalName } from './name.js'
+import { accountKey, accountKeys, newName, normalName } from './name.js'
 import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword, type PasswordPolicy } from './password.js'
 import type { Account, AccountStore } from './store.js'
 
@@ -41,16 +41,15 @@ export class Accounts {
   async authenticate (name: string, password: string, { onSignup, isFamiliar = false }: AuthenticateOptions = {}): Promise<{ name: string } | null> {
     assertPassword(password)
     const { accounts, signup } = this.#options
-    const key = accountKey(normalName(name))
-    let account = await accounts.read(key)
+    let account = await findAccount(accounts, name)
     if (account === null && signup === 'open') {
       const created = await this.#create(name, password, onSignup)
       if (created !== null) return this.#answer(created)
-      account = await accounts.read(key)
+      account = await findAccount(accounts, name)
     }
     const matches = await verifyPassword(account?.passwordHash ?? null, password, isFamiliar)
     if (account === null || !matches || account.disabled) return null
-    const passwordHash = isOutdated(account.passwordHash) ? await this.#renewHash(key, account, password, isFamiliar) : account.passwordHash
+    const passwordHash = isOutdated(account.passwordHash) ? await this.#renewHash(account, password, isFamiliar) : account.passwordHash
     // It may have been disabled, or its password changed, while this one was checked.
     const user = this.#answer({ ...account, passwordHash })
     return await this.stillHolds(user) ? user : null
@@ -87,11 +86,11 @@ export class Accounts {
   }
 
   /**
-   * What changes with the password of an account, for a MAC of something that shall end with it: the hash that an answer of
-   * {@link authenticate} was given by, or that of the account with this key. Empty if there is none.
+   * What changes with the password of an account, for a MAC of something that must end with it: the hash that an answer of
+   * {@link authenticate} was given by, or that of the account with this name. Empty if there is none.
    */
   async versionOf (of: { name: string } | string): Promise<string> {
-    const passwordHash = typeof of === 'string' ? (await this.#options.accounts.read(of))?.passwordHash : this.#verified.get(of)
+    const passwordHash = typeof of === 'string' ? (await findAccount(this.#options.accounts, of))?.passwordHash : this.#verified.get(of)
     return passwordHash ?? ''
   }
 
@@ -127,10 +126,10 @@ export class Accounts {
   }
 
   /** The hash by today's parameters; the old one if there is no time for it, or if another has been set meanwhile. */
-  async #renewHash (key: string, { passwordHash }: Account, password: string, isFamiliar: boolean): Promise<string> {
+  async #renewHash ({ name, passwordHash }: Account, password: string, isFamiliar: boolean): Promise<string> {
     try {
       const renewed = await hashPassword(password, isFamiliar)
-      return await this.#options.accounts.update(key, { passwordHash: renewed }, passwordHash) ? renewed : passwordHash
+      return await this.#options.accounts.update(accountKey(name), { passwordHash: renewed }, passwordHash) ? renewed : passwordHash
     } catch (error) {
       if (error instanceof BusyError) return passwordHash
       throw error
@@ -147,16 +146,17 @@ export class Accounts {
   /** Null if there is such an account. */
   async #create (name: string, password: string, onSignup?: () => Promise<void>): Promise<Account | null> {
     const { accounts, now } = this.#options
-    const normal = normalName(name)
-    if (await accounts.read(accountKey(normal)) !== null) return null
+    if (await findAccount(accounts, name) !== null) return null
+    // A refused one counts as well.
     await onSignup?.()
-    await this.assertNewPassword(normal, password)
-    const account = { name: normal, passwordHash: await hashPassword(password), createdAt: now(), disabled: false }
-    return await accounts.create(accountKey(normal), account) ? account : null
+    const kept = newName(name)
+    await this.assertNewPassword(kept, password)
+    const account = { name: kept, passwordHash: await hashPassword(password), createdAt: now(), disabled: false }
+    return await accounts.create(accountKey(kept), account) ? account : null
   }
 
   async #read (name: string): Promise<Account> {
-    const account = await this.#options.accounts.read(accountKey(normalName(name)))
+    const account = await findAccount(this.#options.accounts, name)
     if (account === null) throw new NoSuchAccountError(normalName(name))
     return account
   }
@@ -166,4 +166,13 @@ export class Accounts {
     await this.#options.accounts.update(accountKey(account.name), changes)
     await this.#options.revokeUser(account.name)
   }
+}
+
+/** The account of a name that was typed. One that was made under just this spelling comes before the one of all spellings. @throws NameError */
+export async function findAccount (accounts: AccountStore, name: string): Promise<Account | null> {
+  for (const key of accountKeys(name)) {
+    const account = await accounts.read(key)
+    if (account !== null) return account
+  }
+  return null
 }

@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { accountKey } from './name.js'
 
 /** The shortest password that any configuration allows: what is left of one must still be one. */
@@ -13,10 +16,16 @@ const ROWS = ['abcdefghijklmnopqrstuvwxyz', '1234567890']
 /** From the first letter or digit to the last, and from the first letter to the last. */
 const WITHIN = [/[\p{L}\p{N}](?:.*[\p{L}\p{N}])?/su, /\p{L}(?:.*\p{L})?/su]
 
+/** A text that takes more characters where compatibility is spelled out is judged as it is. Some characters stand for 18. */
+const LONGEST = 1_024
+
+/** How many words go into the set at once: about a millisecond of work. */
+const WORDS_AT_ONCE = 5_000
+
 /**
  * Whether a password is among the first that someone would try: on the list of common passwords, such a one repeated or
  * with a little around it, a row of keys, or little more than the account's name or this service's. Case and what
- * surrounds it make no difference.
+ * surrounds it make no difference. The work grows with the length, which the caller has looked at.
  *
  * The list is `passwords-common` of the npm package `@zxcvbn-ts/language-common` (MIT): 49,233 passwords, most common
  * first. 17,950 of them have 8 characters or more, and 41 have 15: there it is the repetitions that matter.
@@ -32,23 +41,48 @@ export async function isCommonPassword (password: string, name: string): Promise
 
 interface Lists {
   words: ReadonlySet<string>
+  /** Of the longest word. */
+  longest: number
   /** For each keyboard and row: each key with the next. */
   neighbours: ReadonlyArray<ReadonlySet<string>>
 }
 
 let loading: Promise<Lists> | undefined
 
-/** Loaded when the first new password is judged, which takes a tenth of a second: most processes never judge one. */
+/** Loaded when the first new password is judged: most processes never judge one. What cannot be read now may be later. */
 function load (): Promise<Lists> {
-  loading ??= import('@zxcvbn-ts/language-common').then(({ dictionary, adjacencyGraphs: { qwerty, qwertz, azerty, dvorak } }) => ({
-    words: new Set(dictionary['passwords-common']),
-    neighbours: [pairsOfRows(), ...[qwerty, qwertz, azerty, dvorak].map(pairsOfKeyboard)]
-  }))
+  loading ??= read().catch((error: unknown) => {
+    loading = undefined
+    throw error
+  })
   return loading
 }
 
+/** From the sources of the package, and in parts: to import it would take a tenth of a second, and nobody else would be answered. */
+async function read (): Promise<Lists> {
+  const list: string[] = await readList('passwords')
+  const words = new Set<string>()
+  let longest = 0
+  for (let i = 0; i < list.length; i += WORDS_AT_ONCE) {
+    for (const word of list.slice(i, i + WORDS_AT_ONCE)) {
+      words.add(word)
+      longest = Math.max(longest, word.length)
+    }
+    await nextTurn()
+  }
+  const { qwerty, qwertz, azerty, dvorak }: Record<'qwerty' | 'qwertz' | 'azerty' | 'dvorak', Keyboard> = await readList('adjacencyGraphs')
+  return { words, longest, neighbours: [pairsOfRows(), ...[qwerty, qwertz, azerty, dvorak].map(pairsOfKeyboard)] }
+}
+
+const { resolve } = createRequire(import.meta.url)
+
+async function readList (name: 'passwords' | 'adjacencyGraphs') {
+  return JSON.parse(await readFile(resolve(`@zxcvbn-ts/language-common/src/${name}.json`), 'utf8'))
+}
+
 function folded (text: string): string {
-  return accountKey(text.normalize('NFKC').trim())
+  const spelledOut = text.normalize('NFKC')
+  return accountKey((spelledOut.length > LONGEST ? text : spelledOut).trim())
 }
 
 /** What is left of a password that has the name in it. */
@@ -56,28 +90,36 @@ function withoutName (text: string, name: string): string[] {
   return text.includes(name) ? [text.replaceAll(name, '')] : []
 }
 
-function isEasy (text: string, { words, neighbours }: Lists): boolean {
+function isEasy (text: string, { words, longest, neighbours }: Lists): boolean {
   return cores(text).some((core) => {
-    for (let length = 1; length <= core.length; length++) {
+    // A longer piece is no word, whatever is around it.
+    const longestPiece = Math.min(core.length, longest + SHORTEST - 1)
+    for (let length = 1; length <= longestPiece; length++) {
       // Whether all of it is its beginning again and again, the last time perhaps in part.
       if (!core.startsWith(core.slice(length))) continue
       if (length < SHORTEST && length * 2 <= core.length) return true
       if (cores(core.slice(0, length)).some((piece) => words.has(piece))) return true
     }
-    return neighbours.some((pairs) => isRun(core, pairs))
+    const keys = [...core]
+    return keys.length >= SHORTEST && neighbours.some((pairs) => isRun(keys, pairs))
   })
 }
 
 /** The text; what is within a few signs around; what is within a few signs and digits around. */
 function cores (text: string): string[] {
-  return [text, ...WITHIN.flatMap((within) => within.exec(text)?.[0] ?? [])].filter((core) => text.length - core.length < SHORTEST)
+  const all = [text, ...WITHIN.flatMap((within) => within.exec(text)?.[0] ?? [])].filter((core) => text.length - core.length < SHORTEST)
+  return [...new Set(all)]
 }
 
 /** Whether one finger after the other goes to a key beside the last, but for a few leaps. */
-function isRun (text: string, neighbours: ReadonlySet<string>): boolean {
-  const characters = [...text]
-  const leaps = characters.filter((key, i) => i > 0 && key !== characters[i - 1] && !neighbours.has(`${characters[i - 1]}${key}`)).length
-  return characters.length >= SHORTEST && (leaps + 1) * SHORTEST_RUN <= characters.length
+function isRun (keys: readonly string[], neighbours: ReadonlySet<string>): boolean {
+  const mostLeaps = keys.length / SHORTEST_RUN - 1
+  let leaps = 0
+  for (let i = 1; i < keys.length && leaps <= mostLeaps; i++) {
+    const [before, key] = [keys[i - 1] as string, keys[i] as string]
+    if (key !== before && !neighbours.has(before + key)) leaps++
+  }
+  return leaps <= mostLeaps
 }
 
 function pairsOfRows (): Set<string> {
@@ -87,6 +129,8 @@ function pairsOfRows (): Set<string> {
   })))
 }
 
-function pairsOfKeyboard (keyboard: Record<string, Array<string | null>>): Set<string> {
+type Keyboard = Record<string, Array<string | null>>
+
+function pairsOfKeyboard (keyboard: Keyboard): Set<string> {
   return new Set(Object.entries(keyboard).flatMap(([key, around]) => around.flatMap((next) => [...next ?? ''].map((sign) => folded(key + sign)))))
 }

@@ -15,6 +15,9 @@ const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1
 /** More would be a way to keep the hashing busy. */
 const LONGEST_BYTES = 1024
 
+/** In UTF-8 each of them is the same replacement character, and so would be the passwords. */
+const HALF_CHARACTER = /\p{Cs}/u
+
 /** At once; half of libuv's default pool of four threads, the other half is for the store's flushes. */
 const CONCURRENCY = 2
 /** How many strangers may wait beyond that; about two seconds of work. */
@@ -44,10 +47,11 @@ export async function assertNewPassword (password: unknown, name: string, { pass
   }
 }
 
-/** @throws PasswordError if this cannot be anyone's password. */
+/** @throws PasswordError if this cannot be anyone's password. Comes before anything that costs more for a longer one. */
 export function assertPassword (password: unknown): asserts password is string {
   if (typeof password !== 'string') throw new PasswordError('The password is missing.')
   if (Buffer.byteLength(password) > LONGEST_BYTES) throw new PasswordError(`A password may have at most ${LONGEST_BYTES} bytes.`)
+  if (HALF_CHARACTER.test(password)) throw new PasswordError('A password must be text: half of a surrogate pair is no character.')
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Session as Data } from 'fastify'
 import { inspect } from 'node:util'
 import { PermanentError, SessionKeyError, SessionValuesError } from './errors.js'
-import { OWN_PREFIX, isPlain, kindOf, toJson } from './fields.js'
+import { OWN_PREFIX, assertJson, isPlain, kindOf } from './fields.js'
 import { cookieUnsupported, type CookieDescription } from './response.js'
 import type { Session } from './session.js'
 
@@ -131,7 +131,7 @@ const HALF_CHARACTER = /\p{Cs}/u
 /** @throws SessionKeyError, SessionValueError */
 export function assertValue (key: unknown, value: unknown): asserts key is string {
   assertKey(key)
-  if (value !== undefined) toJson(key, value)
+  if (value !== undefined) assertJson(key, value)
 }
 
 /**
@@ -170,7 +170,8 @@ const traps: ProxyHandler<Session> = {
     const member = members.get(key)
     if (member !== undefined) return member(session)
     const value = session.get(key)
-    return value === undefined && !session.has(key) ? (Object.prototype as Record<string, unknown>)[key] : value
+    // No value has the name of one of these.
+    return value === undefined ? (Object.prototype as Record<string, unknown>)[key] : value
   },
   set (session, key, value) {
     if (key === 'permanent') session.setPermanent(flagOf(value))

@@ -8,7 +8,7 @@ import { openKeyring } from './keyring.js'
 import type { Stored } from './plan.js'
 import { ticketReader } from './presented.js'
 import { idsOfFastifySession } from './real-session.js'
-import { describeCookie, exposePrivate, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
+import { describeCookie, exposeIfHijacked, exposePrivate, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
 import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
 import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
@@ -116,17 +116,14 @@ export default fp(async function session (fastify) {
   fastify.addHook('onRequest', function openSession (request, reply, done) {
     const holder = request as Holder
     holder[kReply] = reply
-    // A hook of the host that ran before this one may have asked for it.
     const session = holder[kSession]
-    session?.attach(reply)
-    if (isAsked(holder)) markPrivate(reply)
-    if (store.sync) {
-      done()
-      return
+    if (session !== undefined) {
+      // A hook of the host that ran before this one has asked for it.
+      session?.attach(reply)
+      if (isAsked(session)) exposeIfHijacked(reply)
     }
-    const loading = sessionFor(request).load()
-    if (loading === undefined) done()
-    else loading.then(() => { done() })
+    if (store.sync) done()
+    else whenLoaded(sessionFor(request), done)
   })
 
   fastify.addHook<unknown>('onSend', function commitSession (request, reply, payload, done) {
@@ -141,8 +138,8 @@ export default fp(async function session (fastify) {
     }
     const isFirst = holder[kCommitted] === undefined
     holder[kCommitted] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
-    if (isWebResponse(payload)) payload = privateResponse(payload, () => isAsked(holder))
-    if (!isAsked(holder)) {
+    if (isWebResponse(payload)) payload = privateIfAsked(payload, request)
+    if (!isAsked(session)) {
       session?.close()
       done(null, payload)
       return
@@ -152,12 +149,12 @@ export default fp(async function session (fastify) {
       done(null, payload)
       return
     }
-    session.isSuccess = reply.statusCode < 400
+    if (session.hasCalls) session.isSuccess = reply.statusCode < 400
     let committing
     try {
       if (isFirst) committing = session.commit()
     } catch (error) {
-      throw refused(error)
+      throw withoutRedirect(reply, error)
     }
     if (committing === undefined && !session.isBusy) {
       if (session.cookie !== 'keep') sendCookie(session, reply)
@@ -165,29 +162,33 @@ export default fp(async function session (fastify) {
       return
     }
     // A promise, so that Fastify takes what later hooks throw, and what it throws itself, for an error of the response.
-    return leave(session, committing).then(() => payload, (error: unknown) => { throw refused(error) })
-
-    async function leave (session: RequestSession, committing: MaybePromise<void>): Promise<void> {
-      const restoreAnswer = holdAnswer(reply)
-      session.isCommitting = true
-      try {
-        await committing
-        // A handler may have gone on after its answer, and made calls.
-        while (session.isBusy) await session.settle()
-        restoreAnswer()
-        // Other cookies may have been set since.
-        if (session.cookie !== 'keep') sendCookie(session, reply)
-      } finally {
-        session.isCommitting = false
-      }
-    }
-
-    function refused (error: unknown): unknown {
-      // What was on its way may have been a redirect.
-      reply.removeHeader('location')
-      return error
-    }
+    return leave(session, reply, committing, payload)
   })
+
+  // A closure costs the function that it is in, even where it is not made: so none is in what runs for each request.
+  function whenLoaded (session: RequestSession, done: () => void): void {
+    const loading = session.load()
+    if (loading === undefined) done()
+    else loading.then(() => { done() })
+  }
+
+  async function leave (session: RequestSession, reply: FastifyReply, committing: MaybePromise<void>, payload: unknown): Promise<unknown> {
+    const restoreAnswer = holdAnswer(reply)
+    session.isCommitting = true
+    try {
+      await committing
+      // A handler may have gone on after its answer, and made calls.
+      while (session.isBusy) await session.settle()
+      restoreAnswer()
+      // Other cookies may have been set since.
+      if (session.cookie !== 'keep') sendCookie(session, reply)
+      return payload
+    } catch (error) {
+      throw withoutRedirect(reply, error)
+    } finally {
+      session.isCommitting = false
+    }
+  }
 
   fastify.addHook('onClose', async () => {
     upkeep.stop()
@@ -221,8 +222,11 @@ export default fp(async function session (fastify) {
   function facadeOf (request: FastifyRequest): SessionObject {
     const session = sessionFor(request)
     session.assertReadable()
-    session.isHidden = !session.wasRead && isTooLate(request)
-    return session.isHidden ? session.facade : sessionOf(request).facade
+    if (!session.wasRead) {
+      session.isHidden = isTooLate(request)
+      if (!session.isHidden) sessionOf(request)
+    }
+    return session.facade
   }
 
   function loggedIn (request: FastifyRequest): User | null {
@@ -239,17 +243,12 @@ export default fp(async function session (fastify) {
     const { [kCommitted]: isCommitted, [kReply]: reply } = request as Holder
     if (reply === undefined) return
     if (isTooLate(request)) throw new SessionCommittedError()
-    markPrivate(reply)
-    if (isCommitted !== undefined) exposePrivate(reply)
+    if (isCommitted === undefined) exposeIfHijacked(reply)
+    else exposePrivate(reply)
   }
 
   function isTooLate ({ [kCommitted]: isCommitted, [kReply]: reply }: Holder): boolean {
     return isCommitted !== undefined && reply !== undefined && isUnderWay(reply)
-  }
-
-  /** Whether the response depends on the session. */
-  function isAsked ({ [kSession]: session }: Holder): boolean {
-    return session === null || session?.wasRead === true || session?.hasCalls === true
   }
 
   async function endOthers (request: FastifyRequest): Promise<number> {
@@ -260,7 +259,7 @@ export default fp(async function session (fastify) {
 
   function handleOf (request: FastifyRequest): string | undefined {
     const session = (request as Holder)[kSession]
-    return session?.stored !== undefined && session.stored !== null && isAsked(request) ? keyring.office.handleOf(session.stored.ticket.key) : undefined
+    return session?.stored !== undefined && session.stored !== null && isAsked(session) ? keyring.office.handleOf(session.stored.ticket.key) : undefined
   }
 
   function findNow (request: FastifyRequest): Stored | null {
@@ -323,6 +322,22 @@ export default fp(async function session (fastify) {
     return { whole, left: Math.max(0, whole - age) }
   }
 }, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'overload'] })
+
+/** Whether the response depends on the session. */
+function isAsked (session: RequestSession | null | undefined): boolean {
+  return session === null || (session !== undefined && (session.wasRead || session.hasCalls))
+}
+
+/** Asked as the headers are read: a later hook may be the first to ask for the session. */
+function privateIfAsked (response: Response, request: FastifyRequest): Response {
+  return privateResponse(response, () => isAsked((request as Holder)[kSession]))
+}
+
+/** An error takes the place of what was on its way, which may have been a redirect. */
+function withoutRedirect (reply: FastifyReply, error: unknown): unknown {
+  reply.removeHeader('location')
+  return error
+}
 
 /**
  * A getter, and a setter for a scope that decorates its requests with the same name: Fastify sets such a decoration on

@@ -15,11 +15,11 @@ export interface LmdbStoreOptions extends StoreOptions {
   assertInPlace?: () => void
 }
 
-/** So many records are remembered at least, at most twice as many; and none that takes more bytes than this. */
+/** How many records are remembered at least (at most twice as many are), and the bytes of the largest one. */
 const MEMO_SIZE = 5_000
 const MEMO_LARGEST_BYTES = 1_024
 
-/** So many entries are looked at between two looks at the time. */
+/** How many entries a sweep handles before it looks at the time again. */
 const SWEEP_BATCH = 50
 
 /**
@@ -109,7 +109,7 @@ export class LmdbStore implements SessionStore {
 
   successor (key: string): string | null {
     const tombstone = this.#read('read', () => this.#tombstones.get(key))
-    return Array.isArray(tombstone) ? tombstone[1] : null
+    return Array.isArray(tombstone) && tombstone[0] > this.#options.now() ? tombstone[1] : null
   }
 
   async replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {

@@ -24,7 +24,7 @@ interface Tombstone {
   nextKey: string | null
 }
 
-/** Sweeping looks at the time once in so many records. */
+/** How many records a sweep handles before it looks at the time again. */
 const SWEEP_STRIDE = 64
 
 /** Sessions in the memory of this process: for tests, and for a service whose logins may end with it. */
@@ -85,7 +85,8 @@ export class MemoryStore implements SessionStore {
   }
 
   successor (key: string): string | null {
-    return this.#tombstones.get(key)?.nextKey ?? null
+    const tombstone = this.#tombstones.get(key)
+    return tombstone !== undefined && tombstone.until > this.#options.now() ? tombstone.nextKey : null
   }
 
   replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Replaced {

@@ -24,11 +24,11 @@ export interface RedisStoreOptions extends StoreOptions, CallLimits {
 
 const LONGEST_LIFE_MS = 400 * 86_400_000
 
-/** So many sessions are asked for at once. */
+/** How many sessions are asked for at once. */
 const BATCH = 100
 /** From this size on, an index is cleaned a little by every login. */
 const CLEAN_FROM = 50
-/** One login adds one session and looks at so many others, so those that are no more stay a small part. */
+/** How many other sessions a login looks at. It adds one, so the ones that have ended stay a small part. */
 const CLEAN_SAMPLE = 10
 /**
  * A session that is in the index and nowhere else may be about to begin for so long. Redis keeps an expired one as long
@@ -124,7 +124,8 @@ export class RedisStore implements SessionStore {
 
   async successor (key: string): Promise<string | null> {
     const name = redisKey(key)
-    return await this.#call('read', () => this.#client.hget(name, 'nextKey'))
+    const [nextKey = null, endedAt] = await this.#call('read', () => this.#client.hmget(name, 'nextKey', 'endedAt'))
+    return Number(endedAt) + TOMBSTONE_MS > this.#options.now() ? nextKey : null
   }
 
   /** In a cluster the two keys may lie on two nodes, and no script reaches both. */

@@ -45,20 +45,25 @@ export function markPrivate (reply: FastifyReply): void {
   const vary = varyWithCookie(reply.getHeader('vary'))
   if (vary !== null) reply.header('vary', vary)
   if (!isPrivate(reply.getHeader('cache-control'))) reply.header('cache-control', 'no-store')
-  if (reply.sent) exposePrivate(reply)
-  else reply.hijack = hijackPrivately
 }
 
 /**
- * Lets the marks be sent also where Fastify sends no headers, or has passed them on already. Not for every response: where
+ * The same where Fastify sends no headers, or has passed them on already. Not for every response: where
  * the response of Node has headers of its own, a library that wraps `writeHead` loses some of those of Fastify.
  */
 export function exposePrivate (reply: FastifyReply): void {
   if (reply.raw.headersSent) return
+  markPrivate(reply)
   for (const name of ['vary', 'cache-control']) {
     const value = reply.getHeader(name)
     if (value !== undefined) reply.raw.setHeader(name, value)
   }
+}
+
+/** The same where the handler hijacks the reply, now or later. */
+export function exposeIfHijacked (reply: FastifyReply): void {
+  if (reply.sent) exposePrivate(reply)
+  else reply.hijack = hijackPrivately
 }
 
 function hijackPrivately (this: FastifyReply): FastifyReply {
@@ -113,6 +118,7 @@ export function isWebResponse (payload: unknown): payload is Response {
 
 function varyWithCookie (vary: unknown): string | null {
   if (vary === undefined) return 'Cookie'
+  if (vary === 'Cookie') return null
   return /(?:^|[\s,])(?:cookie|\*)(?:$|[\s,])/i.test(String(vary)) ? null : `${String(vary)}, Cookie`
 }
 

@@ -7,7 +7,7 @@ import { LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGo
 import { assertValue, createFacade, entriesOf, type SessionObject } from './facade.js'
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
-import { haveHeadersLeft, markPrivate, onceClosed, type CookieDescription } from './response.js'
+import { exposeIfHijacked, haveHeadersLeft, onceClosed, type CookieDescription } from './response.js'
 import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
 import { storedUser, userOf, type User } from './user.js'
 import { Values, type Cut, type Keep } from './values.js'
@@ -42,6 +42,8 @@ export interface Login {
   again?: boolean
 }
 
+const NO_FIELDS: SessionFields = {}
+
 /**
  * The session of one request: where it comes from, its values, and the calls on it. {@link facade} is what a handler
  * sees of it.
@@ -66,7 +68,7 @@ export class Session {
   #stored: Stored | null = null
   readonly #context: SessionContext
   #reply: FastifyReply | null
-  #values = new Values({})
+  #values = new Values(NO_FIELDS)
   #nextId: string | null = null
   #calls: Calls | null = null
   #loading: Promise<void> | null = null
@@ -357,7 +359,7 @@ export class Session {
 
   /** Drops the changes that are not stored. */
   forget (): void {
-    this.#values.reset(this.#stored?.record.fields ?? {})
+    this.#values.reset(fieldsOf(this.#stored))
   }
 
   /** The response has left: changes are refused from here on. Calls still act on the store. */
@@ -449,7 +451,7 @@ export class Session {
       if (!(error instanceof NoCookieError)) throw error
       this.#request.log.warn({ err: error }, 'The session of a new visitor is not stored, since the response has begun or the client has gone.')
     }
-    this.#values.landed(cut, this.#stored?.record.fields ?? {})
+    this.#values.landed(cut, fieldsOf(this.#stored))
   }
 
   #noteActivity (): MaybePromise<void> {
@@ -551,7 +553,7 @@ export class Session {
   }
 
   #adopt (stored: Stored | null, cut: Cut | null): void {
-    const fields = stored?.record.fields ?? {}
+    const fields = fieldsOf(stored)
     this.#stored = stored
     if (stored !== null) this.#nextId = null
     else if (this.cookie === 'set') this.#sendCookie('keep')
@@ -590,7 +592,7 @@ export class Session {
 
   /** @param needsRecord whether a session that could not be read fails the call */
   #call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
-    if (this.#calls === null && this.#reply !== null) markPrivate(this.#reply)
+    if (this.#calls === null && this.#reply !== null) exposeIfHijacked(this.#reply)
     this.#calls ??= new Calls()
     this.#watch()
     const call = this.#calls.run(async () => {
@@ -667,6 +669,10 @@ function assertUser (user: unknown): asserts user is string {
 function userAfter ({ set, remove }: Cut, { user, fields }: SessionRecord): string | null {
   const name = remove.has('client_name') ? undefined : set['client_name'] ?? fields['client_name']
   return user !== null && fromJson(name) === user ? user : null
+}
+
+function fieldsOf (stored: Stored | null): SessionFields {
+  return stored?.record.fields ?? NO_FIELDS
 }
 
 function isEmpty ({ set, remove }: Cut): boolean {

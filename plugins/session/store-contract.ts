@@ -468,6 +468,8 @@ export function storeContract (test: DefineTest, open: OpenStore, { sweeps = tru
     clock.time = START + TOMBSTONE_MS - 1
     while (await store.sweep(5) > 0);
     equal(await store.successor('renewed'), 'next', 'as long as a request may take')
+    clock.time = START + TOMBSTONE_MS
+    equal(await store.successor('renewed'), null, 'and no longer')
   })
 
   check('remove takes note of where the session continues', async (store) => {

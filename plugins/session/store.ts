@@ -70,8 +70,8 @@ export interface SessionStore {
 
   /**
    * Tells under which key a session continues that {@link replace} has ended without `createdAt`: a logout with the former
-   * ID, at the same time as the renewal, then ends the session as it is now. Null if it does not continue. Known for as
-   * long as the tombstone is. A store may lack this; then such a logout does not reach the renewed session.
+   * ID, at the same time as the renewal, then ends the session as it is now. Null if it does not continue, and once
+   * {@link TOMBSTONE_MS} have passed. A store may lack this; then such a logout does not reach the renewed session.
    */
   successor? (key: string): MaybePromise<string | null>
 

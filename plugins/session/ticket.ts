@@ -46,7 +46,7 @@ const SEPARATOR_AT = 43
 /** 131 bits. */
 const HANDLE_LENGTH = 22
 
-/** So many verified tickets, and so many handles, are remembered at least, at most twice as many. */
+/** How many verified tickets, and how many handles, are remembered at least; at most twice as many are. */
 const MEMO_SIZE = 5_000
 
 export function createTicketOffice (secrets: readonly Buffer[], realm = DEFAULT_REALM): TicketOffice {

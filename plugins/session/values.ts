@@ -31,6 +31,8 @@ export interface Change {
 type Live = Pick<Change, 'value' | 'before'>
 
 const REMOVED = Symbol('removed')
+/** Shared: most requests change nothing. */
+const NONE: readonly Cut[] = []
 
 /**
  * The values of a session: copy on write over the stored fields.
@@ -47,7 +49,7 @@ export class Values {
   /** What the store holds, as far as this request knows. */
   #stored: SessionFields
   /** The changes of calls under way, oldest first. */
-  readonly #cuts: Cut[] = []
+  #cuts: readonly Cut[] = NONE
   /** What was set, removed, or read as an object. */
   #live: Map<string, Live> | null = null
 
@@ -76,6 +78,7 @@ export class Values {
 
   /** Whether a value differs from what is stored, or will be by the calls under way. */
   get isModified (): boolean {
+    if (this.isPristine) return false
     for (const [key, { text }] of this.#changes()) if (text !== (this.#textOf(key) ?? null)) return true
     return false
   }
@@ -87,10 +90,10 @@ export class Values {
   }
 
   get (key: string): unknown {
-    if (isHidden(key)) return undefined
     const live = this.#live?.get(key)
-    if (live !== undefined) return live.value === REMOVED ? undefined : live.value
+    if (live !== undefined) return live.value === REMOVED || isHidden(key) ? undefined : live.value
     const text = this.#textOf(key)
+    if (text === undefined || isHidden(key)) return undefined
     const value = fromJson(text)
     if (typeof value === 'object' && value !== null) this.#put(key, { value, before: text as string })
     return value
@@ -138,8 +141,7 @@ export class Values {
     const held = [...drops ? [] : this.#live ?? []].filter(([key, { value }]) => typeof value === 'object' && keys?.has(key) !== false)
     this.#live = held.length === 0 ? null : new Map(held.map(([key, { value, before }]) => [key, { value, before: cut.changes.get(key)?.text ?? before }]))
     this.permanent = null
-    this.#cuts.push(cut)
-    return cut
+    return this.#push(cut)
   }
 
   /** The calls before this one have ended: what it has to set and to remove is known now. */
@@ -199,8 +201,7 @@ export class Values {
       cut.changes.set(key, { value, before, text: toJson(key, value) })
       this.#live?.delete(key)
     }
-    this.#cuts.push(cut)
-    return cut
+    return this.#push(cut)
   }
 
   /** Takes the fields with this prefix out of a cut. With those of calls before it that have failed. */
@@ -250,10 +251,14 @@ export class Values {
     this.#live.set(key, { value, before })
   }
 
+  #push (cut: Cut): Cut {
+    this.#cuts = [...this.#cuts, cut]
+    return cut
+  }
+
   #drop (cut: Cut): boolean {
-    const at = this.#cuts.indexOf(cut)
-    if (at === -1) return false
-    this.#cuts.splice(at, 1)
+    if (!this.#cuts.includes(cut)) return false
+    this.#cuts = this.#cuts.filter((other) => other !== cut)
     if (this.#live?.size === 0) this.#live = null
     return true
   }

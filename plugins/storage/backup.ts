@@ -8,7 +8,7 @@ import type { StorageLog, StorageOptions } from './storage.js'
 
 /** With less than this, LMDB could not even begin: on a full disk its lock file ends the process. */
 const LEAST_FREE_BYTES = 2 ** 20
-/** So many accounts wait for one flush to disk. */
+/** How many accounts wait for one flush to disk. */
 const BATCH = 1_000
 
 /**

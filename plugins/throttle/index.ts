@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
-import { accountKey } from '../accounts/name.js'
+import { accountKey, spelledOut } from '../accounts/name.js'
 import { BusyError, assertNotBusy } from '../accounts/password.js'
 import type { Authenticate, Check } from '../auth.js'
 import { hashIn } from '../common/realm.js'
@@ -32,8 +32,8 @@ export const ThrottledError = createError<[string]>('HATCHECK_THROTTLED', 'Too m
 const SWEEP_EVERY_MS = 60_000
 /** How many tries may wait for one account, or for one known device or network of it. */
 const LONGEST_LINE = 8
-/** A sibling domain can plant cookies. That many are looked at. */
-const MOST_DEVICES = 16
+/** How many device cookies of a request are looked at: a sibling domain can plant some, and each costs a key and a MAC. */
+const MOST_DEVICES = 8
 
 /** Slows guessing down: docs/admission.md has the rules. Every process with the same store and realm counts together. */
 export default fp(async function throttle (fastify) {
@@ -44,9 +44,9 @@ export default fp(async function throttle (fastify) {
   const macsOf: MacsOf = (text) => macsFor('known device', text)
 
   hatcheck.throttled = (check) => async (name, password, request) => {
-    const account = accountKey(name)
+    const account = accountOf(name)
     const address = clientAddress(request) ?? ''
-    const attempt = await admission.attemptOf({ account, device: await presentedDevice(request, account), address })
+    const attempt = await admission.attemptOf({ account, device: await presentedDevice(request, name), address })
     // Whoever has to wait in any case takes no place from others.
     if (isRefusal(attempt)) throw refused(attempt)
     const lines = attempt.isFamiliar ? familiarLines : strangersLines
@@ -76,7 +76,7 @@ export default fp(async function throttle (fastify) {
 
   hatcheck.rememberDevice = async (request, reply, name, user) => {
     const { attributes } = cookieOf(request)
-    const of = { account: accountKey(name), version: await accounts?.versionOf(user) ?? '' }
+    const of = { account: accountOf(name), version: await accounts?.versionOf(user) ?? '' }
     hatcheck.setCookie(reply, deviceCookie(request), newDevice(of, now(), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
   }
 
@@ -99,10 +99,10 @@ export default fp(async function throttle (fastify) {
     if (lines.lengthOf(line) >= LONGEST_LINE) throw new BusyError()
   }
 
-  async function presentedDevice (request: FastifyRequest, account: string): Promise<string | null> {
+  async function presentedDevice (request: FastifyRequest, name: string): Promise<string | null> {
     const values = cookieValues(request.headers.cookie ?? '', deviceCookie(request)).filter((value) => mayBeDevice(value, now())).slice(0, MOST_DEVICES)
     if (values.length === 0) return null
-    const of = { account, version: await accounts?.versionOf(account) ?? '' }
+    const of = { account: accountOf(name), version: await accounts?.versionOf(name) ?? '' }
     for (const value of values) {
       const device = deviceOf(value, of, now(), macsOf)
       if (device !== null) return device
@@ -114,6 +114,11 @@ export default fp(async function throttle (fastify) {
     return `${cookieOf(request).name}-device`
   }
 }, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers', 'accounts'] })
+
+/** What is counted and known for a name, however it is spelled: else every spelling would be a way to go on guessing. */
+function accountOf (name: string): string {
+  return accountKey(spelledOut(name))
+}
 
 /** An authenticator of the application may say no by an error of its own. Any other error says nothing about the password. */
 function isNo (error: unknown): boolean {

@@ -5,7 +5,7 @@ import { LmdbWriter } from '../storage/lmdb-writer.js'
 import { counted, uncounted, waitOf, type Counter, type Policy } from './policy.js'
 import type { AttemptStore } from './store.js'
 
-/** So many counters are looked at in one slice of a sweep. */
+/** How many counters one slice of a sweep looks at. */
 const SWEEP_SLICE = 500
 
 /** Failed logins in LMDB, beside the sessions: every process of the machine that opens the folder counts together. */

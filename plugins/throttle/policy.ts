@@ -1,8 +1,8 @@
 /** How many tries may fail, and how long the next one then has to wait. */
 export interface Policy {
-  /** So many failures cost nothing; from the next one on there is a wait, twice as long with each further one. */
+  /** How many failures cost nothing. From the next one on there is a wait, twice as long with each further one. */
   readonly free: number
-  /** One failure is forgiven each time so many ms have passed. In the long run, tries cannot fail more often than that. */
+  /** The time in ms after which one failure is forgiven. In the long run, tries cannot fail more often than that. */
   readonly forgiveMs: number
   /** The longest wait, in ms. */
   readonly longestMs: number

@@ -2,6 +2,7 @@ import accepts from 'accepts'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { html } from 'ghtml'
+import type { IncomingMessage } from 'node:http'
 import { layout, type Page } from './layout.js'
 
 declare module 'fastify' {
@@ -15,6 +16,9 @@ declare module 'fastify' {
   }
 }
 
+/** Browsers send about 150 characters. What comes after these decides nothing: each type costs as much as a small request. */
+const LONGEST_ACCEPT = 1_024
+
 export default fp(async function view (fastify) {
   const { hatcheck } = fastify
   const footer = hatcheck.config.mode === 'demo'
@@ -26,7 +30,7 @@ export default fp(async function view (fastify) {
 }, { name: 'view', dependencies: ['config'] })
 
 function prefersJson (request: FastifyRequest): boolean {
-  const { accept } = request.headers
+  const accept = request.headers.accept?.slice(0, LONGEST_ACCEPT)
   if (accept === undefined || !accept.includes('json')) return false
-  return accepts(request.raw).type(['html', 'json']) === 'json'
+  return accepts({ headers: { accept } } as IncomingMessage).type(['html', 'json']) === 'json'
 }

@@ -19,6 +19,7 @@ export function passwordFieldsOf (body: unknown): PasswordFields {
   if (next === '') throw new CredentialsError('The new password is missing.')
   if ((textOf(fields, 'new_password_again') ?? next) !== next) throw new CredentialsError('The two new passwords are not the same.')
   assertPassword(current)
+  assertPassword(next)
   if (next.normalize() === current.normalize()) throw new PasswordError('The new password is the current one.')
   return { current, next }
 }

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { expiryOf } from '../../plugins/common/clock.js'
-import { SessionValueError } from '../../plugins/session/errors.js'
+import { SessionTooLargeError, SessionValueError } from '../../plugins/session/errors.js'
 import type { Session } from '../../plugins/session/session.js'
 import { iso } from '../sessions/time.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
@@ -22,6 +22,7 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
   const bodyLimit = BODY_PER_STORED_BYTE * config.sessionMaxBytes
   // A form has no types: "1" would come back as text.
   fastify.removeContentTypeParser('application/x-www-form-urlencoded')
+  readValues(fastify, config.sessionMaxBytes)
 
   fastify.get('/session', { schema: schemas.all }, async (request) => {
     const session = sessionOf(request)
@@ -63,6 +64,39 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     if (error.code === 'HATCHECK_SESSION_KEY' || error.code === 'HATCHECK_SESSION_VALUE') error.statusCode = 400
     handleError(error, request, reply)
   }
+}
+
+/** Strings, so that digits in them are passed over, and numbers. */
+const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/gs
+const INTEGER = /^-?\d+$/
+/** What takes fewer bytes once it is stored: an escaped character, and white space. */
+const ESCAPE = /\\u[\da-f]{4}/gi
+const SPACE = /[ \t\r\n]+/g
+
+/**
+ * Reads JSON, but none that is too long for a session anyway, and no integer that would come back with other digits: other
+ * languages have integers that are exact beyond 2^53. The body of a DELETE decides nothing.
+ */
+function readValues (fastify: FastifyInstance, maxBytes: number): void {
+  const parse = fastify.getDefaultJsonParser('error', 'error')
+  fastify.removeContentTypeParser('application/json')
+  fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, json, done) => {
+    const length = request.method === 'PUT' && json.length > maxBytes ? json.replace(ESCAPE, '_').replace(SPACE, '').length : 0
+    if (length > maxBytes) {
+      done(new SessionTooLargeError(length, maxBytes))
+      return
+    }
+    parse(request, json, (error, value) => {
+      const losesDigits = error === null && request.method === 'PUT' && hasUnsafeInteger(json)
+      done(losesDigits ? new SessionValueError('the body', 'or has an integer beyond 2^53 - 1, which would lose digits (send it as text)') : error, value)
+    })
+  })
+}
+
+/** @param json that is well-formed */
+function hasUnsafeInteger (json: string): boolean {
+  for (const [token] of json.matchAll(STRING_OR_NUMBER)) if (INTEGER.test(token) && !Number.isSafeInteger(Number(token))) return true
+  return false
 }
 
 async function keepIdentity (request: FastifyRequest): Promise<void> {

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import { accountKey } from '../../plugins/accounts/name.js'
+import { LONGEST_SENT, accountKey } from '../../plugins/accounts/name.js'
 import { LoginRequiredError } from '../../plugins/auth.js'
 import { Memo } from '../../plugins/common/memo.js'
 import { NotAllowedError } from './errors.js'
@@ -17,7 +17,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   const { hatcheck } = fastify
   const lists = new Memo<ReadonlySet<string>>(LISTS)
   // Names that an application checks itself may differ in case alone.
-  const keyOf = fastify.accounts === undefined ? (name: string) => name : accountKey
+  const keyOf = (name: string): string => fastify.accounts === undefined || name.length > LONGEST_SENT ? name : accountKey(name)
 
   const route = {
     url: '/verify',

@@ -77,8 +77,8 @@ export async function underAttack (t: Test, service: Pick<Service, 'url' | 'chil
   return endured
 }
 
-/** So many times an attack is tried: what else the machine does can only ever make the answers later. */
-const TRIES = 3
+/** How often an attack is tried. Other work on the machine can only make answers later, so the best try counts. */
+const TRIES = 5
 const LONGEST_MS = 100
 
 /** Asserts that during an attack `/healthz` answers within 100 ms, and that the known device gets in whenever it asks. */
@@ -93,7 +93,7 @@ export async function endures (t: Test, service: Pick<Service, 'url' | 'child'>,
   t.ok(slowest <= LONGEST_MS, `/healthz answers within ${LONGEST_MS} ms: ${slowest.toFixed(1)} ms`)
 }
 
-/** Does something so many times, over a few connections at once. */
+/** Does something `count` times, over a few connections at once. */
 export async function many (count: number, work: (i: number) => Promise<unknown>, atOnce = 4): Promise<void> {
   let next = 0
   await Promise.all(Array.from({ length: atOnce }, async () => {

@@ -10,7 +10,7 @@ import { Visitor, type Count, type Visit } from './visitor.js'
 
 export interface TortureOptions {
   rounds: number
-  /** Where starting a process takes long, there are fewer rounds: none begins after so many seconds. */
+  /** Where starting a process takes long, there are fewer rounds: none begins after this many seconds. */
   secondsAtMost?: number
   seed: number
   /** Kept over all rounds. */
@@ -34,14 +34,14 @@ export interface TortureReport {
 }
 
 const VISITORS = 6
-/** Killed after so many acknowledged operations at most, and a moment more or less. */
+/** The process is killed after at most this many acknowledged operations, and a random moment. */
 const MOST_OPERATIONS = 60
 const MOMENT_MS = 5
 /** A round lasts so long at most, in ms. */
 const LONGEST_ROUND_MS = 1_000
 /** From opening the store to listening takes about as long, in ms. */
 const OPENING_MS = 40
-/** Of the sessions of former rounds so many are looked at again after each kill; after the last kill, all. */
+/** How many sessions of earlier rounds are checked again after each kill. After the last kill, all are. */
 const FORMER_CHECKED = 20
 /** The processes that are there, and one to spare. LMDB has 126 slots. */
 const MOST_READERS = 6
@@ -113,7 +113,7 @@ export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder,
   report.seconds = (performance.now() - begun) / 1_000
   return report
 
-  /** Waits until so many more are acknowledged. */
+  /** Waits until this many more are acknowledged. */
   async function operations (count: number): Promise<void> {
     const until = total() + count
     const latest = performance.now() + LONGEST_ROUND_MS

@@ -1,0 +1,152 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { Agent } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { inputs, OWNER, type Asked, type Input } from '../test/attacks/inputs.js'
+import { post, send } from '../test/attacks/under-attack.js'
+
+// npm run worst-case [-- --only=cookie]
+//
+// What does the worst input cost? For each input that a stranger or a user chooses: how long a request with an ordinary
+// value keeps the event loop of the service at work, and how long one with the worst of the generated values. The service is
+// a process of its own, on LMDB, and asked over TCP.
+
+/** The bounds: ms of the event loop, and times the cost of an ordinary request. */
+const MOST_MS = 10
+const MOST_TIMES = 10
+/** An ordinary request that costs next to nothing is no measure. */
+const LEAST_ORDINARY_MS = 0.1
+
+const { values: { only = '' } } = parseArgs({ options: { only: { type: 'string' } } })
+
+interface Running {
+  url: string
+  child: ChildProcess
+  /** The time that the event loop has been at work, in ms. */
+  loopTime (): Promise<number>
+}
+
+interface Measured extends Pick<Input, 'name' | 'size'> {
+  ordinaryMs: number
+  what: string
+  worstMs: number
+}
+
+type Jar = Map<string, string>
+
+const NOTHING: readonly Asked[] = []
+const jars = new Map<readonly Asked[], Jar>()
+const folder = mkdtempSync(join(tmpdir(), 'hatcheck-worst-case-'))
+const service = await start()
+const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+let turn = 0
+try {
+  const measured: Measured[] = []
+  for (const input of inputs) {
+    if (!input.name.includes(only)) continue
+    const one = await measure(input)
+    measured.push(one)
+    print(one)
+  }
+  const bad = measured.filter((one) => isTooMuch(one))
+  process.stdout.write(`${measured.length} inputs, ${bad.length} over ${MOST_TIMES} times an ordinary request or ${MOST_MS} ms\n`)
+  if (bad.length > 0) process.exitCode = 1
+} finally {
+  agent.destroy()
+  const ended = once(service.child, 'exit')
+  service.child.kill()
+  await ended
+  rmSync(folder, { recursive: true, force: true })
+}
+
+async function start (): Promise<Running> {
+  const child = fork(resolve(import.meta.dirname, '../server.ts'), {
+    cwd: folder,
+    execArgv: [...process.execArgv, '--import', join(import.meta.dirname, 'loop-time.ts')],
+    env: { PATH: process.env['PATH'], NODE_PATH: process.env['NODE_PATH'], PORT: '0', SECRET_KEY: Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64'), SIGNUP: 'open', TRUST_PROXY: '127.0.0.1,::1', SESSION_COOKIE_SECURE: 'false' },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc']
+  })
+  let output = ''
+  const address = await new Promise<string>((resolve, reject) => {
+    child.once('exit', () => { reject(new Error(`the service ended:\n${output}`)) })
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      if (output.length < 10_000) output += text
+      const [, found] = /hatcheck listens at (http:\/\/[^\s"]+)/.exec(output) ?? []
+      if (found !== undefined) resolve(found)
+    })
+  })
+  return {
+    url: address,
+    child,
+    async loopTime () {
+      const answer = once(child, 'message')
+      child.send('?')
+      return (await answer)[0] as number
+    }
+  }
+}
+
+/** The quickest of a few rounds each: what else the machine does only ever adds to it. */
+async function measure (input: Input): Promise<Measured> {
+  const { name, size, as, before = NOTHING, hashes = false, ordinary } = input
+  const user = await jarOf(as, NOTHING)
+  const full = await jarOf(as, before)
+  const requests = hashes ? 4 : 20
+  const ordinaryMs = await quickest(5, () => costOf(user, input, ordinary, requests))
+  let worst = { what: '', worstMs: 0 }
+  for (const [what, value] of input.worst) {
+    const worstMs = await quickest(3, () => costOf(full, input, value, hashes ? 2 : 5))
+    if (worstMs > worst.worstMs) worst = { what, worstMs }
+  }
+  return { name, size, ordinaryMs, ...worst }
+}
+
+async function quickest (rounds: number, measureOnce: () => Promise<number>): Promise<number> {
+  let least = Infinity
+  for (let i = 0; i < rounds; i++) least = Math.min(least, await measureOnce())
+  return least
+}
+
+async function costOf (jar: Jar, input: Input, value: string, requests: number): Promise<number> {
+  const before = await service.loopTime()
+  for (let i = 0; i < requests; i++) await ask(jar, input.ask(value, turn++))
+  return (await service.loopTime() - before) / requests
+}
+
+/** Of somebody who has done this before. Several inputs have the same before them. */
+async function jarOf (as: Input['as'], before: readonly Asked[]): Promise<Jar> {
+  const known = as === 'stranger' ? new Map<string, string>() : jars.get(before)
+  if (known !== undefined) return known
+  const jar: Jar = new Map()
+  keep(jar, (await post(`${service.url}/login`, { client_name: OWNER.name, password: OWNER.password }, {}, agent)).cookies)
+  for (const asked of before) await ask(jar, asked)
+  jars.set(before, jar)
+  return jar
+}
+
+async function ask (jar: Jar, { method, url, headers = {}, body }: Asked): Promise<void> {
+  const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
+  const { status, cookies } = await send(service.url + url, { method, headers: { ...cookie !== '' && { cookie }, ...headers }, agent, ...body !== undefined && { body } })
+    .catch((error: unknown) => { throw new Error(`no answer to ${method} ${url.slice(0, 80)}`, { cause: error }) })
+  if (status >= 500) throw new Error(`${method} ${url.slice(0, 80)} answers ${status}`)
+  if (jar.size > 0) keep(jar, cookies)
+}
+
+function keep (jar: Jar, cookies: readonly string[]): void {
+  for (const cookie of cookies) {
+    const at = cookie.indexOf('=')
+    jar.set(cookie.slice(0, at), cookie.slice(at + 1))
+  }
+}
+
+function isTooMuch ({ ordinaryMs, worstMs }: Measured): boolean {
+  return worstMs > MOST_MS || worstMs > MOST_TIMES * Math.max(LEAST_ORDINARY_MS, ordinaryMs)
+}
+
+function print (one: Measured): void {
+  const { name, size, ordinaryMs, what, worstMs } = one
+  process.stdout.write(`${isTooMuch(one) ? 'TOO MUCH ' : '         '}${name.padEnd(58)} ${String(size).padStart(6)} bytes ${ordinaryMs.toFixed(2).padStart(7)} ms ${worstMs.toFixed(2).padStart(7)} ms ${(worstMs / ordinaryMs).toFixed(1).padStart(6)} x  ${what}\n`)
+}

@@ -1,0 +1,58 @@
+import { Agent } from 'node:http'
+import { test, type Test } from 'tap'
+import { testKey } from '../helper.js'
+import { startService, type Service } from '../service.js'
+import { filled, inForm, type Asked } from './inputs.js'
+import { endures, many, post, send } from './under-attack.js'
+
+// Texts that take long to normalize or to judge. For the first of these no account was needed: one request kept everybody
+// waiting for 40 to 130 ms, and 20 a second for 700 ms.
+//
+//                                         one request before    now
+//   a name of 16 KB                                    46 ms   1 ms
+//   a new password of 16 KB, by a user                 29 ms   1 ms
+//   the password of a new account, of 1 KB          9 to 14 ms  1 ms beside the hash
+//
+// HATCHECK_ATTACKS=all sends ten times as many.
+
+const REQUESTS = process.env['HATCHECK_ATTACKS'] === 'all' ? 2_000 : 200
+
+const MARKS = filled('\u0315\u0300\u05AE\u0323', 15_000, ['a', ''])
+const LONG = [
+  // Each of these is 18 characters once it is written in compatibility characters.
+  filled('\uFDFA', 1_024),
+  filled('\u0315\u0300\u05AE\u0323', 1_024, ['a', '']),
+  filled('1237894560', 1_000, ['!', '7attackerq'])
+]
+
+test('a name of 16 KB of combining marks keeps nobody waiting', async (t) => {
+  const service = await start(t)
+  await endures(t, service, sending(t, service, () => inForm('/login', { client_name: MARKS, password: 'x' })))
+})
+
+test('a password of a new account that takes long to judge keeps nobody waiting', async (t) => {
+  const service = await start(t)
+  await endures(t, service, sending(t, service, (i) => inForm('/login', { client_name: `attacker ${i}`, password: LONG[i % LONG.length] as string })))
+})
+
+test('a new password of a user that takes long to normalize or to judge keeps nobody waiting', async (t) => {
+  const service = await start(t)
+  const { cookies } = await post(`${service.url}/login`, { client_name: 'Attacker', password: 'the password of an attacker' })
+  const headers = { cookie: cookies.join('; ') }
+  await endures(t, service, sending(t, service, (i) => inForm('/password', { current_password: 'a wrong one', new_password: [MARKS, ...LONG][i % 4] as string }, headers)))
+})
+
+function start (t: Test): Promise<Service> {
+  return startService(t, t.testdir(), { SECRET_KEY: testKey, SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false', LOG_LEVEL: 'info' })
+}
+
+function sending (t: Test, { url }: Service, ask: (i: number) => Asked): () => Promise<void> {
+  const agent = new Agent({ keepAlive: true })
+  t.teardown(() => { agent.destroy() })
+  return async () => {
+    await many(REQUESTS, async (i) => {
+      const { url: path, ...asked } = ask(i)
+      await send(url + path, { ...asked, agent })
+    })
+  }
+}

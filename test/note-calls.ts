@@ -1,0 +1,17 @@
+import { syncBuiltinESMExports } from 'node:module'
+import type { Test } from 'tap'
+
+/** Until the end of the test, notes each call of a method, with its object, its first argument and its result. Also of a prototype, or of a module of Node. */
+export function noteCalls<T extends object> (t: Test, object: T, name: keyof T & string, note: (self: unknown, argument: unknown, result: unknown) => void): void {
+  const method = object[name] as (...args: unknown[]) => unknown
+  const replace = (value: unknown): void => {
+    Object.defineProperty(object, name, { value, writable: true, configurable: true })
+    syncBuiltinESMExports()
+  }
+  replace(function (this: unknown, ...args: unknown[]) {
+    const result = Reflect.apply(method, this, args)
+    note(this, args[0], result)
+    return result
+  })
+  t.teardown(() => { replace(method) })
+}
