@@ -1,5 +1,7 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { Client, build, buildHost, gate } from './helper.js'
@@ -198,9 +200,12 @@ test('a new password makes every device unknown, but the one that set it', async
 
 test('requests without an address are one network, which is never known', async (t) => {
   const { authenticate, asked } = gatekeeper()
+  // The name of a socket must be short.
+  const folder = mkdtempSync(join(tmpdir(), 'hatcheck-'))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
   for (const trustProxy of [false, true]) {
     const fastify = await buildHost(t, { routes: true, authenticate, now: clock().now }, { trustProxy })
-    const socketPath = join(t.testdir(), trustProxy ? 'trusting' : 'plain')
+    const socketPath = join(folder, trustProxy ? 'trusting' : 'plain')
     await fastify.listen({ path: socketPath })
     const owner = await postTo(socketPath, 'Harry', RIGHT)
     t.equal(owner.statusCode, 200)

@@ -6,7 +6,6 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import type { Accounts } from '../plugins/accounts/accounts.js'
 import { isCommonPassword } from '../plugins/accounts/common-passwords.js'
 import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
-import { ThrottledError } from '../plugins/throttle/index.js'
 import { Client, build, buildHost, needs } from './helper.js'
 import { noteCalls } from './note-calls.js'
 import { startRedis } from './redis.js'
@@ -428,10 +427,11 @@ test('a session that ends while its password is changed stays ended, and the ans
 })
 
 test('a new password is judged only after the current one, which is throttled', async (t) => {
-  const fastify = await service(t)
+  const start = Date.now()
+  const fastify = await service(t, { now: () => start })
   const harry = await loggedIn(fastify)
-  t.equal((await change(harry, 'not the password', 'short')).statusCode, 403, 'not a word about the new one')
-  fastify.hatcheck.authenticate = () => { throw new ThrottledError('1 second') }
+  // As a known device, from a known network, and as a stranger.
+  for (let i = 0; i < 18; i++) t.equal((await change(harry, 'not the password', 'short')).statusCode, 403, 'not a word about the new one')
   t.equal((await change(harry, OLD, 'short')).statusCode, 429)
 })
 
