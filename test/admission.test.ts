@@ -1,9 +1,12 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
+import { accountKey } from '../plugins/accounts/name.js'
+import { hashPassword } from '../plugins/accounts/password.js'
+import { policies } from '../plugins/throttle/policy.js'
 import { Client, build, buildHost, gate } from './helper.js'
 import { attacks } from './simulation/attacks.js'
 import { simulate } from './simulation/simulation.js'
@@ -196,6 +199,27 @@ test('a new password makes every device unknown, but the one that set it', async
   const statusWith = async (browser: Visitor): Promise<number> => (await new Visitor(fastify, '10.0.0.1').try('Harry', WRONG, browser.cookies.get('hatcheck-device'))).statusCode
   t.equal(await statusWith(thief), 429)
   t.equal(await statusWith(owner), 303)
+})
+
+test('a known device belongs to its account, however the account was spelled when it was made', async (t) => {
+  const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
+  const name = 'Harry  Potter'
+  // Of two spaces a new name has one.
+  await fastify.hatcheck.storage.accounts?.create(accountKey(name), { name, passwordHash: await hashPassword(RIGHT), createdAt: START, disabled: false })
+  const owner = new Visitor(fastify, '203.0.113.1')
+  t.equal((await owner.try(name, RIGHT)).statusCode, 303)
+  for (let i = 0; i < 18; i++) await new Visitor(fastify, `10.${i}.0.1`).try('Harry Potter')
+  const statusWith = async (device?: string): Promise<number> => (await new Visitor(fastify, '10.0.0.1').try(name, RIGHT, device)).statusCode
+  t.equal(await statusWith(), 429, 'every spelling counts')
+  t.equal(await statusWith(owner.cookies.get('hatcheck-device')), 303)
+})
+
+test('the README has the reason of every refusal', async (t) => {
+  const row = readFileSync(new URL('../README.md', import.meta.url), 'utf8').split('\n').find((line) => line.startsWith('| `authn_login_throttled` |')) as string
+  const reasons = [...row.slice(row.indexOf('`reason`')).matchAll(/`(\w+)`/g)].map(([, reason]) => reason).slice(1)
+  // The others are memories, by which nobody waits.
+  const kinds = Object.entries(policies).filter(([, policy]) => !('firstMs' in policy)).map(([kind]) => kind)
+  t.same(reasons.sort(), kinds.sort())
 })
 
 test('requests without an address are one network, which is never known', async (t) => {
