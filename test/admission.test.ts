@@ -177,7 +177,7 @@ test('forty device cookies of one account are not forty times as many guesses', 
   await guess(240)
   t.equal(asked.length, 27, '21 by all devices, 6 by strangers')
   const owner = new Visitor(fastify, '203.0.113.7')
-  t.equal((await owner.try('Harry', RIGHT, cookies[7])).statusCode, 303, 'whoever has to wait as a device may come as the others do')
+  t.equal((await owner.try('Harry', RIGHT, cookies[7])).statusCode, 303, 'a device that has to wait may come as others do')
   for (let i = 0; i < 12; i++) {
     pass(5 * MINUTE)
     await guess(45)
@@ -252,7 +252,7 @@ test('requests without an address are one network, which is never known', async 
   }
 })
 
-test('whoever attacks, nearly everybody else gets in at the first or second try', async (t) => {
+test('during every attack nearly everybody else gets in at the first or second try', async (t) => {
   for (const [name, attack] of Object.entries(attacks)) {
     await t.test(name, async (t) => {
       const { groups, guesses, mostForOne } = await simulate(attack, { users: 200, hours: 0.5, seed: 1 })

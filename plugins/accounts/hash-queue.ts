@@ -16,7 +16,7 @@ export class HashQueue {
 
   async run<T> (work: () => Promise<T>, isUrgent: boolean): Promise<T> {
     if (this.#running < this.#concurrency) this.#running++
-    // Whoever ends hands its place on.
+    // Work that ends hands its place on.
     else await new Promise<void>((resolve) => { (isUrgent ? this.#urgent : this.#others).push(resolve) })
     try {
       return await work()

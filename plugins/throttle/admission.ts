@@ -30,7 +30,7 @@ export interface Attempt {
   failed (): Promise<void>
   /** The password was right. */
   succeeded (): Promise<void>
-  /** Nobody knows whether it was right: it counts for nothing. */
+  /** It is unknown whether the password was right: the try counts for nothing. */
   withdrawn (): Promise<void>
 }
 

@@ -47,7 +47,7 @@ export default fp(async function throttle (fastify) {
     const account = accountOf(name)
     const address = clientAddress(request) ?? ''
     const attempt = await admission.attemptOf({ account, device: await presentedDevice(request, name), address })
-    // Whoever has to wait in any case takes no place from others.
+    // A try that has to wait in any case takes no place from others.
     if (isRefusal(attempt)) throw refused(attempt)
     const lines = attempt.isFamiliar ? familiarLines : strangersLines
     assertPlace(lines, attempt)

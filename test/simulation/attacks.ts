@@ -8,7 +8,7 @@ interface Bot {
   accounts: readonly string[]
 }
 
-/** So many accounts a bot looks at, before it takes a rest. */
+/** How many accounts a bot looks at before it rests. */
 const LOOKS = 20
 const REST_SECONDS = 10
 

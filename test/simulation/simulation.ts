@@ -6,7 +6,7 @@ import { World } from './world.js'
 const PATIENCE_SECONDS = 60
 /** How often a person mistypes a password. */
 const MISTYPED = 0.05
-/** An office has one address, and so many people. */
+/** An office has one address. */
 const PEOPLE_IN_OFFICE = 15
 
 export interface SimulationOptions {
