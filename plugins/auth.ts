@@ -24,6 +24,9 @@ export interface Authenticated {
  */
 export type Authenticate = (name: string, password: string, request: FastifyRequest) => MaybePromise<Authenticated | null>
 
+/** An authenticator behind the throttle, which knows whether the try comes from a known device or network. */
+export type Check = (...asked: [...Parameters<Authenticate>, isFamiliar: boolean]) => ReturnType<Authenticate>
+
 export interface LoginOptions {
   /**
    * "Keep me signed in": the session is permanent.
@@ -76,6 +79,13 @@ declare module 'fastify' {
      * given another password meanwhile: a login under way must not outlive what ends its user's sessions.
      */
     admit (request: FastifyRequest, user: Authenticated, options?: LoginOptions): Promise<boolean>
+    /**
+     * The same for a user who is logged in and has given the password once more. It begins no session anew: one that has
+     * ended meanwhile stays ended.
+     *
+     * @throws SessionGoneError (409)
+     */
+    admitAgain (request: FastifyRequest, user: Authenticated, options?: LoginOptions): Promise<boolean>
     /** @throws LoginRequiredError if nobody is logged in. */
     assertLoggedIn (request: FastifyRequest): Promise<void>
     /** Where a browser logs in that was refused for want of a login; null for a program. */
@@ -131,9 +141,9 @@ export default fp(async function auth (fastify) {
   const { hatcheck, accounts } = fastify
   const { config, storage, sessionFor, loggedIn } = hatcheck
 
-  const decide: Authenticate = config.authenticate ?? (async (name, password, request) => {
+  const decide: Check = config.authenticate ?? (async (name, password, request, isFamiliar) => {
     if (accounts === undefined) throw new ConfigError('authenticate is required: the session store of the application keeps no accounts.')
-    return await accounts.authenticate(name, password, () => hatcheck.countSignup(request))
+    return await accounts.authenticate(name, password, { isFamiliar, onSignup: () => hatcheck.countSignup(request) })
   })
   // A plain JavaScript host may answer anything.
   hatcheck.authenticate = hatcheck.throttled(async (...asked) => answerOf(await decide(...asked)))
@@ -141,9 +151,11 @@ export default fp(async function auth (fastify) {
   hatcheck.admit = async (request, user, options) => {
     // It is stored before the last look at the account, so that there is no gap between the two.
     await request.login(user.name, { ...options, data: user.data })
-    if (await hatcheck.stillHolds(user)) return true
-    await request.logout()
-    return false
+    return await stillHoldsOrEnd(request, user)
+  }
+  hatcheck.admitAgain = async (request, user, options) => {
+    await logIn(request, user.name, { ...options, data: user.data }, true)
+    return await stillHoldsOrEnd(request, user)
   }
   if ((config.hasRoute('login') || config.hasRoute('sessions')) && config.authenticate === undefined && accounts === undefined) {
     throw new ConfigError('authenticate is required beside routes: a session store of your own keeps no accounts.')
@@ -152,8 +164,8 @@ export default fp(async function auth (fastify) {
   fastify.decorateRequest('user', accessors('request.user', loggedIn, 'use request.login() and request.logout()'))
 
   // Plain functions: the promise of a call says by itself whether somebody waits for it.
-  fastify.decorateRequest('login', function login (this: FastifyRequest, name: string, { permanent = false, data }: LoginOptions = {}) {
-    return sessionFor(this).login({ user: name, permanent, data: data ?? {}, client: () => clientText(this.headers['user-agent'], clientAddress(this)) })
+  fastify.decorateRequest('login', function login (this: FastifyRequest, name: string, options?: LoginOptions) {
+    return logIn(this, name, options, false)
   })
 
   fastify.decorateRequest('logout', function logout (this: FastifyRequest) {
@@ -199,6 +211,16 @@ export default fp(async function auth (fastify) {
       reply.code(303).header('location', page).removeHeader('content-type').removeHeader('www-authenticate')
       done(null, '')
     })
+  }
+
+  function logIn (request: FastifyRequest, user: string, { permanent = false, data = {} }: LoginOptions = {}, again: boolean): Promise<void> {
+    return sessionFor(request).login({ user, permanent, data, again, client: () => clientText(request.headers['user-agent'], clientAddress(request)) })
+  }
+
+  async function stillHoldsOrEnd (request: FastifyRequest, user: Authenticated): Promise<boolean> {
+    if (await hatcheck.stillHolds(user)) return true
+    await request.logout()
+    return false
   }
 
   function refuseStranger (request: FastifyRequest): void {

@@ -9,6 +9,7 @@ import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
 import { Client, build, buildHost, needs } from './helper.js'
 import { noteCalls } from './note-calls.js'
 import { startRedis } from './redis.js'
+import type { SessionRecord } from '../plugins/session/store.js'
 import { stop } from './watched-store.js'
 
 const OLD = 'correct horse battery'
@@ -356,7 +357,7 @@ test('of two changes at once one succeeds, and the other changes nothing', async
   await pause.reached
   t.equal((await change(first, OLD, NEW)).statusCode, 200)
   pause.go()
-  t.match((await late).json(), { status: 403, code: 'HATCHECK_WRONG_PASSWORD' })
+  t.match((await late).json(), { status: 409, code: 'HATCHECK_SESSION_GONE', detail: /The password is not changed\./ })
   t.equal((await new Client(fastify).login('Harry', OTHER)).statusCode, 401)
   t.match((await first.get('/')).body, 'Harry Your account is logged in.')
   t.match((await second.get('/')).body, 'You are not logged in')
@@ -377,6 +378,61 @@ test('a change that another one overtakes keeps no session', async (t) => {
     t.match((await harry.get('/')).body, 'You are not logged in')
     t.strictSame(await store(fastify).ofUser('Harry'), [])
   }
+})
+
+test('a session that ends while its password is changed stays ended, and the answer says whether it is changed', async (t) => {
+  const ends: Record<string, (fastify: FastifyInstance, harry: Client) => Promise<unknown>> = {
+    'logged out': (_, harry) => harry.post('/logout'),
+    revoked: (fastify) => fastify.sessions.revokeUser('Harry')
+  }
+  for (const [how, end] of Object.entries(ends)) {
+    for (const moment of ['the check of the password', 'the session is stored'] as const) {
+      await t.test(`${how} at ${moment}`, async (t) => {
+        const fastify = await service(t)
+        const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
+        const copy = new Client(fastify)
+        for (const [name, value] of harry.cookies) copy.cookies.set(name, value)
+        const pause = stop()
+        holdUp(fastify, moment, pause.here)
+        const changing = change(harry, OLD, NEW)
+        await pause.reached
+        await end(fastify, copy)
+        pause.go()
+        const answer = await changing
+        const isChanged = moment === 'the session is stored'
+        t.match(answer.json(), { status: 409, code: 'HATCHECK_SESSION_GONE', detail: isChanged ? /The password is changed, and every session/ : /The password is not changed\./ })
+        t.match((await harry.get('/')).body, 'You are not logged in')
+        t.equal((await new Client(fastify).login('Harry', isChanged ? NEW : OLD)).statusCode, 303)
+        t.equal((await new Client(fastify).login('Harry', isChanged ? OLD : NEW)).statusCode, 401)
+        t.match((await other.get('/')).body, how === 'revoked' || isChanged ? 'You are not logged in' : 'Harry Your account is logged in.')
+      })
+    }
+  }
+
+  await t.test('a user who is taken out of the session by a handler is not logged in again', async (t) => {
+    const fastify = await service(t)
+    const harry = await loggedIn(fastify)
+    const { store: sessions } = fastify.sessions
+    const pause = stop()
+    holdUp(fastify, 'the session is stored', pause.here)
+    const changing = change(harry, OLD, NEW)
+    await pause.reached
+    const [{ key, record }] = await sessions.ofUser('Harry') as [{ key: string, record: SessionRecord }]
+    await sessions.patch(key, { set: { theme: '"dark"' }, remove: ['client_name', 'authenticatedAt'], user: null, seenAt: record.seenAt, expiresAt: record.expiresAt })
+    pause.go()
+    t.match((await changing).json(), { status: 409, detail: /The password is changed/ })
+    t.match((await harry.get('/')).body, 'You are not logged in')
+    t.strictSame(await sessions.ofUser('Harry'), [])
+  })
+})
+
+test('a new password is judged only after the current one, which is throttled', async (t) => {
+  const start = Date.now()
+  const fastify = await service(t, { now: () => start })
+  const harry = await loggedIn(fastify)
+  // As a known device, from a known network, and as a stranger.
+  for (let i = 0; i < 18; i++) t.equal((await change(harry, 'not the password', 'short')).statusCode, 403, 'not a word about the new one')
+  t.equal((await change(harry, OLD, 'short')).statusCode, 429)
 })
 
 test('when the end of the other sessions cannot be stored, the answer says so', async (t) => {

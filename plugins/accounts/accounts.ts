@@ -16,6 +16,13 @@ export interface AccountsOptions extends PasswordPolicy {
   now: () => number
 }
 
+export interface AuthenticateOptions {
+  /** Called before the password of a new account is judged; what it throws prevents that. */
+  onSignup?: () => Promise<void>
+  /** Whether it comes from a known device or network, which goes before all others. */
+  isFamiliar?: boolean
+}
+
 /** hatcheck's own accounts: names and argon2id hashes. */
 export class Accounts {
   readonly #options: AccountsOptions
@@ -30,10 +37,9 @@ export class Accounts {
    * Who this is, or null: the same answer, after the same time, for an unknown name, a wrong password and a disabled
    * account. With open signup, a new name becomes an account.
    *
-   * @param onSignup called before a new account is made; what it throws prevents that.
    * @throws PasswordError if a new account's password does not keep the rules.
    */
-  async authenticate (name: string, password: string, onSignup?: () => Promise<void>): Promise<{ name: string } | null> {
+  async authenticate (name: string, password: string, { onSignup, isFamiliar = false }: AuthenticateOptions = {}): Promise<{ name: string } | null> {
     assertPassword(password)
     const { accounts, signup } = this.#options
     let account = await findAccount(accounts, name)
@@ -43,9 +49,9 @@ export class Accounts {
       account = await findAccount(accounts, name)
     }
     if (account !== null && !isPasswordHash(account.passwordHash)) throw storeUnavailable(new DamagedAccountError(accountKey(account.name)), 'account')
-    const matches = await verifyPassword(account?.passwordHash ?? null, password)
+    const matches = await verifyPassword(account?.passwordHash ?? null, password, isFamiliar)
     if (account === null || !matches || account.disabled) return null
-    const passwordHash = isOutdated(account.passwordHash) ? await this.#renewHash(account, password) : account.passwordHash
+    const passwordHash = isOutdated(account.passwordHash) ? await this.#renewHash(account, password, isFamiliar) : account.passwordHash
     // It may have been disabled, or its password changed, while this one was checked.
     const user = this.#answer({ ...account, passwordHash })
     return await this.stillHolds(user) ? user : null
@@ -67,15 +73,27 @@ export class Accounts {
    * Sets another password for an answer of {@link authenticate}. False, and nothing is set, if the one that was checked is
    * not the account's any more; two changes at once cannot both succeed. Ends no session: the caller has one to keep.
    *
+   * @param assertWanted called at the last moment; what it throws prevents the change.
    * @throws PasswordError
    */
-  async changePassword (user: { name: string }, password: string): Promise<boolean> {
+  async changePassword (user: { name: string }, password: string, assertWanted?: () => Promise<void>): Promise<boolean> {
     const checked = this.#verified.get(user)
     await this.assertNewPassword(user.name, password)
-    const passwordHash = await hashPassword(password)
+    // Its user is known by now.
+    const passwordHash = await hashPassword(password, true)
+    await assertWanted?.()
     if (checked === undefined || !await this.#options.accounts.update(accountKey(user.name), { passwordHash }, checked)) return false
     this.#verified.set(user, passwordHash)
     return true
+  }
+
+  /**
+   * What changes with the password of an account, for a MAC of something that must end with it: the hash that an answer of
+   * {@link authenticate} was given by, or that of the account with this name. Empty if there is none.
+   */
+  async versionOf (of: { name: string } | string): Promise<string> {
+    const passwordHash = typeof of === 'string' ? (await findAccount(this.#options.accounts, of))?.passwordHash : this.#verified.get(of)
+    return passwordHash ?? ''
   }
 
   /** @throws PasswordError if this cannot be the account's new password. */
@@ -110,9 +128,9 @@ export class Accounts {
   }
 
   /** The hash by today's parameters; the old one if there is no time for it, or if another has been set meanwhile. */
-  async #renewHash ({ name, passwordHash }: Account, password: string): Promise<string> {
+  async #renewHash ({ name, passwordHash }: Account, password: string, isFamiliar: boolean): Promise<string> {
     try {
-      const renewed = await hashPassword(password)
+      const renewed = await hashPassword(password, isFamiliar)
       return await this.#options.accounts.update(accountKey(name), { passwordHash: renewed }, passwordHash) ? renewed : passwordHash
     } catch (error) {
       if (error instanceof BusyError) return passwordHash
@@ -130,10 +148,11 @@ export class Accounts {
   /** Null if there is such an account. */
   async #create (name: string, password: string, onSignup?: () => Promise<void>): Promise<Account | null> {
     const { accounts, now } = this.#options
+    if (await this.#isTaken(name)) return null
+    // A refused one counts as well.
+    await onSignup?.()
     const kept = newName(name)
     await this.assertNewPassword(kept, password)
-    if (await this.#isTaken(name)) return null
-    await onSignup?.()
     const account = { name: kept, passwordHash: await hashPassword(password), createdAt: now(), disabled: false }
     return await accounts.create(accountKey(kept), account) ? account : null
   }

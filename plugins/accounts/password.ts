@@ -1,8 +1,8 @@
 import { hash, verify } from '@node-rs/argon2'
 import { createError } from '@fastify/error'
-import pLimit from 'p-limit'
 import { createUnavailable } from '../common/unavailable.js'
 import { isCommonPassword } from './common-passwords.js'
+import { HashQueue } from './hash-queue.js'
 
 export const PasswordError = createError<[string]>('HATCHECK_PASSWORD', '%s', 400)
 
@@ -20,10 +20,12 @@ const HALF_CHARACTER = /\p{Cs}/u
 
 /** At once; half of libuv's default pool of four threads, the other half is for the store's flushes. */
 const CONCURRENCY = 2
-/** Those who wait beyond that; about two seconds of work. */
+/** How many strangers may wait beyond that; about two seconds of work. */
 const LONGEST_QUEUE = 64
+/** Places beside these, for known devices and networks: strangers can take none of them. */
+const FAMILIAR_QUEUE = 32
 
-const limit = pLimit(CONCURRENCY)
+const queue = new HashQueue(CONCURRENCY)
 
 /** What a new password has to be, beyond what every password has to be. */
 export interface PasswordPolicy {
@@ -55,24 +57,26 @@ export function assertPassword (password: unknown): asserts password is string {
 /**
  * The argon2id hash of a password, as a PHC string with its own salt.
  *
+ * @param isFamiliar whether it has the places of known devices, and goes before all others.
  * @throws BusyError before hashing, when too many wait.
  */
-export function hashPassword (password: string): Promise<string> {
-  return queued(() => hash(normal(password), ARGON2ID))
+export function hashPassword (password: string, isFamiliar = false): Promise<string> {
+  return queued(() => hash(normal(password), ARGON2ID), isFamiliar)
 }
 
 /**
  * Whether the password is the one behind the hash. With null, for a name that nobody has, it takes as long and is
  * false: the time must not tell which names exist.
  *
+ * @param isFamiliar as with {@link hashPassword}
  * @throws BusyError before hashing, when too many wait.
  */
-export function verifyPassword (passwordHash: string | null, password: string): Promise<boolean> {
+export function verifyPassword (passwordHash: string | null, password: string, isFamiliar = false): Promise<boolean> {
   return queued(async () => {
     if (passwordHash !== null) return await verify(passwordHash, normal(password))
     await hash(normal(password), ARGON2ID)
     return false
-  })
+  }, isFamiliar)
 }
 
 /**
@@ -80,8 +84,8 @@ export function verifyPassword (passwordHash: string | null, password: string): 
  *
  * @throws BusyError when too many wait.
  */
-export function assertNotBusy (waitingElsewhere = 0): void {
-  if (limit.pendingCount + waitingElsewhere >= LONGEST_QUEUE) throw new BusyError()
+export function assertNotBusy (waitingElsewhere = 0, isFamiliar = false): void {
+  if (queue.waiting(isFamiliar) + waitingElsewhere >= (isFamiliar ? FAMILIAR_QUEUE : LONGEST_QUEUE)) throw new BusyError()
 }
 
 /** Whether a hash was made with less memory or less work than today's. A stronger one, of a later version, is not outdated. */
@@ -96,7 +100,7 @@ function normal (password: string): string {
   return password.normalize('NFC')
 }
 
-async function queued<T> (work: () => Promise<T>): Promise<T> {
-  assertNotBusy()
-  return await limit(work)
+async function queued<T> (work: () => Promise<T>, isFamiliar: boolean): Promise<T> {
+  assertNotBusy(0, isFamiliar)
+  return await queue.run(work, isFamiliar)
 }

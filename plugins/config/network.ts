@@ -34,16 +34,26 @@ export function networkOf (text: string): string {
   return address.version === 4 ? address.parts.join('.') : `${address.parts.slice(0, 4).join(':')}::/64`
 }
 
-/**
- * The network that whoever has an address mostly has as a whole: a /24 of IPv4, a /56 of IPv6. What is no address stays as
- * it is.
- */
-export function rangeOf (text: string): string {
+/** What an address is part of. A text that is no address is all of it. */
+export interface Networks {
+  /** As {@link networkOf} says. */
+  network: string
+  /** The /56 of an IPv6 address, which is mostly one household; null of an IPv4 address. */
+  site: string | null
+  /** The /48 of an IPv6 address, the /24 of an IPv4 address. */
+  block: string
+}
+
+/** The networks around an address. */
+export function networksOf (text: string): Networks {
+  const network = networkOf(text)
   const address = addressIn(text)
-  if (address === null) return text
+  if (address === null) return { network, site: null, block: network }
   const { version, parts } = address
-  if (version === 4) return `${parts.slice(0, 3).join('.')}.0/24`
-  return `${parts.slice(0, 3).join(':')}:${(parseInt(parts[3] as string, 16) & 0xff00).toString(16)}::/56`
+  const block = parts.slice(0, 3)
+  if (version === 4) return { network, site: null, block: `${block.join('.')}.0/24` }
+  const subnet = (parseInt(parts[3] as string, 16) & 0xff00).toString(16)
+  return { network, site: `${[...block, subnet].join(':')}::/56`, block: `${block.join(':')}::/48` }
 }
 
 function groupsOf (address: string): string[] {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
-import { rangeOf } from '../config/network.js'
+import { networksOf } from '../config/network.js'
 import { clientAddress } from './client.js'
 
 /** Too many sessions without a login have begun in one network. Nothing is stored. */
@@ -40,7 +40,8 @@ export class AnonymousLimit {
   }
 
   #networkOf (request: FastifyRequest): string {
-    const network = rangeOf(clientAddress(request) ?? '')
+    const { site, block } = networksOf(clientAddress(request) ?? '')
+    const network = site ?? block
     return this.#counts.has(network) || this.#counts.size < MOST_NETWORKS ? network : 'others'
   }
 

@@ -27,10 +27,16 @@ export function clientText (userAgent: string | undefined, ip: string | undefine
   return JSON.stringify([clientOf(userAgent), networkOf(ip)])
 }
 
+/** Fastify looks at every forwarded address each time that it is asked, and there can be thousands. */
+const addresses = new WeakMap<FastifyRequest, string | undefined>()
+
 /** The address of the client; undefined on a Unix socket and for an injected request. */
 export function clientAddress (request: FastifyRequest): string | undefined {
-  // Fastify's `ip` fails where it trusts a proxy and there is no socket.
-  return request.raw.socket === undefined ? undefined : request.ip as string | undefined
+  if (!addresses.has(request)) {
+    // Fastify's `ip` fails where it trusts a proxy and there is no socket.
+    addresses.set(request, request.raw.socket === undefined ? undefined : request.ip as string | undefined)
+  }
+  return addresses.get(request)
 }
 
 /** What a session's fields say of it. */

@@ -38,6 +38,8 @@ export interface Login {
   client (): string
   /** Values to set with the login. */
   data: Readonly<Record<string, unknown>>
+  /** Whether the user is logged in already, and must still be: the login then begins no session anew. */
+  again?: boolean
 }
 
 const NO_FIELDS: SessionFields = {}
@@ -248,8 +250,10 @@ export class Session {
   /**
    * Makes `user` the one who is logged in, under a new ID: an attacker who knew the old one (session fixation) has nothing.
    * The values go along, unless they are another user's.
+   *
+   * @throws SessionGoneError if it is a login again, and the session has ended or is no longer this user's.
    */
-  login ({ user, permanent, client, data }: Login): Promise<void> {
+  login ({ user, permanent, client, data, again = false }: Login): Promise<void> {
     return this.#change('all', async (cut) => {
       assertUser(user)
       const values = entriesOf(data)
@@ -271,11 +275,21 @@ export class Session {
       const { fields: _all, ...clocks } = record
       const change: SessionReplacement = { ...clocks, keep: isAnothers ? [] : 'all', set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) }
       const replaced = stored === null ? null : await writer.replace(stored, newId(), change, this.#request)
+      if (again && replaced?.lastUser !== user) {
+        if (replaced?.next) await writer.withdraw(replaced.next, this.#request)
+        throw new SessionGoneError()
+      }
       const begun = replaced?.next ?? await writer.create(newId(), record, this.#request)
       // A handler may hold the value that the data has replaced.
       this.#values.leave(new Set(values.map(([key]) => key)))
       await this.#handOver(begun, cut)
     })
+  }
+
+  /** Whether the session, as the store has it now, has not ended and is still this user's. */
+  async isStillOf (user: string): Promise<boolean> {
+    const stored = this.#stored
+    return stored !== null && (await this.#context.read(stored))?.user === user
   }
 
   /** Goes on under a new ID with these keys. A session that is not stored yet only drops its other values. */

@@ -56,9 +56,9 @@ export class Writer {
   /**
    * Goes on under a new ID; the old one is dead when this resolves.
    *
-   * @returns `next` is null if no value was left to go on with; the whole is null if the session has ended meanwhile.
+   * @returns `next` is null if no value was left to go on with, `lastUser` is the one of before; the whole is null if the session has ended meanwhile.
    */
-  async replace ({ ticket: old }: Stored, id: string, change: SessionReplacement, request: FastifyRequest): Promise<{ next: Stored | null } | null> {
+  async replace ({ ticket: old }: Stored, id: string, change: SessionReplacement, request: FastifyRequest): Promise<{ next: Stored | null, lastUser: string | null } | null> {
     const { store, emitter, ticketOf } = this.#options
     const ticket = ticketOf(id)
     const replaced = await this.#beginning(ticket.key, 'replace', () => store.replace(old.key, ticket.key, change, this.#limitFor(change.user ?? null, request)))
@@ -71,7 +71,7 @@ export class Writer {
       emitter.tell('destroyed', old.key, last.user, request)
       if (next !== null) emitter.tell('created', ticket.key, next.user, request)
     }
-    return { next: next === null ? null : { ticket, record: next } }
+    return { next: next === null ? null : { ticket, record: next }, lastUser: last.user }
   }
 
   /**

@@ -2,24 +2,27 @@ import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import { accountKey, spelledOut } from '../accounts/name.js'
-import { assertNotBusy } from '../accounts/password.js'
-import type { Authenticate } from '../auth.js'
+import { BusyError, assertNotBusy } from '../accounts/password.js'
+import type { Authenticate, Check } from '../auth.js'
 import { hashIn } from '../common/realm.js'
-import { networkOf } from '../config/network.js'
 import { clientAddress } from '../session/client.js'
 import { cookieValues } from '../session/ticket.js'
-import { deviceOf, newDevice, type MacsOf } from './device.js'
+import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js'
+import { DEVICE_SECONDS, deviceOf, mayBeDevice, newDevice, type MacsOf } from './device.js'
 import { Lines } from './lines.js'
-import { policies, type Policy } from './policy.js'
 
 declare module 'fastify' {
   interface Hatcheck {
     /** Puts the throttle before an authenticator, which is then asked only as often as the policies allow. */
-    throttled (authenticate: Authenticate): Authenticate
-    /** Counts a new account for the address it comes from: else signing up would be a way to try without end. */
+    throttled (check: Check): Authenticate
+    /** Counts a sign-up for the address it comes from: else signing up would be a way to try without end. */
     countSignup (request: FastifyRequest): Promise<void>
-    /** Makes the browser a known device of the account, by the name that was tried. */
-    rememberDevice (request: FastifyRequest, reply: FastifyReply, name: string): void
+    /**
+     * Makes the browser a known device of the account, by the name that was tried.
+     *
+     * @param user the answer of the authenticator
+     */
+    rememberDevice (request: FastifyRequest, reply: FastifyReply, name: string, user: { name: string }): Promise<void>
   }
 }
 
@@ -27,58 +30,54 @@ declare module 'fastify' {
 export const ThrottledError = createError<[string]>('HATCHECK_THROTTLED', 'Too many logins have failed. Please try again in %s.', 429)
 
 const SWEEP_EVERY_MS = 60_000
-const DEVICE_SECONDS = 180 * 86_400
+/** How many tries may wait for one account, or for one known device or network of it. */
+const LONGEST_LINE = 8
+/** How many device cookies of a request are looked at: a sibling domain can plant some, and each costs a key and a MAC. */
+const MOST_DEVICES = 8
 
-type Kind = keyof typeof policies
-
-interface CounterOf {
-  kind: Kind
-  key: string
-  policy: Policy
-}
-
-/** Slows guessing down: by account, by address and in all, in counters that every process with the same store and realm shares. */
+/** Slows guessing down: docs/admission.md has the rules. Every process with the same store and realm counts together. */
 export default fp(async function throttle (fastify) {
-  const { hatcheck } = fastify
+  const { hatcheck, accounts } = fastify
   const { config: { now, realm }, storage: { attempts }, workers, audit, cookieOf, macsFor } = hatcheck
-  const lines = new Lines()
+  const admission = new Admission({ attempts, now, hash: (text) => hashIn(realm, text) })
+  const [familiarLines, strangersLines] = [new Lines(), new Lines()]
   const macsOf: MacsOf = (text) => macsFor('known device', text)
 
-  hatcheck.throttled = (authenticate) => async (name, password, request) => {
+  hatcheck.throttled = (check) => async (name, password, request) => {
     const account = accountOf(name)
-    const device = presentedDevice(request, account)
-    const own = device === null ? counterOf('account', account) : counterOf('device', device)
-    const shared = device === null ? [addressOf(request), counterOf('global')] : []
-    assertNotBusy(lines.waiting)
+    const address = clientAddress(request) ?? ''
+    const attempt = await admission.attemptOf({ account, device: await presentedDevice(request, name), address })
+    // A try that has to wait in any case takes no place from others.
+    if (isRefusal(attempt)) throw refused(attempt)
+    const lines = attempt.isFamiliar ? familiarLines : strangersLines
+    assertPlace(lines, attempt)
     // One after another, for the right passwords' sake: each is counted beforehand, and that only its success takes back.
-    return await lines.inTurn(own.key, async () => {
-      for (const counter of shared) refuseIf(await attempts.waitOf(counter.key, counter.policy, now()), counter)
-      refuseIf(await attempts.admit(own.key, own.policy, now()), own)
+    return await lines.inTurn(attempt.line, async () => {
+      const refusal = await attempt.admit()
+      if (refusal !== null) throw refused(refusal)
       let user
       try {
-        user = await authenticate(name, password, request)
+        user = await check(name, password, request, attempt.isFamiliar)
       } catch (error) {
-        if (!isRefusal(error)) await attempts.uncount(own.key)
-        else await countAll(shared)
+        await (isNo(error) ? attempt.failed() : attempt.withdrawn())
         throw error
       }
-      if (user === null) await countAll(shared)
-      else await attempts.forget(own.key)
+      await (user === null ? attempt.failed() : attempt.succeeded())
       return user
     })
 
-    function refuseIf (waitMs: number, { kind }: CounterOf): void {
-      if (waitMs <= 0) return
-      audit('authn_login_throttled', request, { user: name, reason: kind })
-      throw throttledError(waitMs)
+    function refused ({ reason, waitMs }: Refusal): Error {
+      audit('authn_login_throttled', request, { user: name, reason })
+      return throttledError(waitMs)
     }
   }
 
-  hatcheck.countSignup = async (request) => { await countAll([addressOf(request)]) }
+  hatcheck.countSignup = (request) => admission.countSignup(clientAddress(request) ?? '')
 
-  hatcheck.rememberDevice = (request, reply, name) => {
+  hatcheck.rememberDevice = async (request, reply, name, user) => {
     const { attributes } = cookieOf(request)
-    hatcheck.setCookie(reply, deviceCookie(request), newDevice(accountOf(name), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
+    const of = { account: accountOf(name), version: await accounts?.versionOf(user) ?? '' }
+    hatcheck.setCookie(reply, deviceCookie(request), newDevice(of, now(), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
   }
 
   const stopping = new AbortController()
@@ -94,31 +93,27 @@ export default fp(async function throttle (fastify) {
     while (!stopping.signal.aborted && await attempts.sweep(now())) await new Promise((resolve) => { setImmediate(resolve) })
   }
 
-  async function countAll (counters: readonly CounterOf[]): Promise<void> {
-    await Promise.all(counters.map(({ key, policy }) => attempts.count(key, policy, now())))
+  /** @throws BusyError if no place is left for it. */
+  function assertPlace (lines: Lines, { line, isFamiliar }: Attempt): void {
+    assertNotBusy(lines.waiting, isFamiliar)
+    if (lines.lengthOf(line) >= LONGEST_LINE) throw new BusyError()
   }
 
-  function presentedDevice (request: FastifyRequest, account: string): string | null {
-    for (const value of cookieValues(request.headers.cookie ?? '', deviceCookie(request))) {
-      const device = deviceOf(value, account, macsOf)
+  async function presentedDevice (request: FastifyRequest, name: string): Promise<string | null> {
+    const values = cookieValues(request.headers.cookie ?? '', deviceCookie(request)).filter((value) => mayBeDevice(value, now())).slice(0, MOST_DEVICES)
+    if (values.length === 0) return null
+    const of = { account: accountOf(name), version: await accounts?.versionOf(name) ?? '' }
+    for (const value of values) {
+      const device = deviceOf(value, of, now(), macsOf)
       if (device !== null) return device
     }
     return null
   }
 
-  function addressOf (request: FastifyRequest): CounterOf {
-    return counterOf('address', networkOf(clientAddress(request) ?? ''))
-  }
-
-  /** The store gets a hash: a name that somebody mistyped may be a password. */
-  function counterOf (kind: Kind, whose = ''): CounterOf {
-    return { kind, key: `${kind}:${hashIn(realm, whose)}`, policy: policies[kind] }
-  }
-
   function deviceCookie (request: FastifyRequest): string {
     return `${cookieOf(request).name}-device`
   }
-}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers'] })
+}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers', 'accounts'] })
 
 /** What is counted and known for a name, however it is spelled: else every spelling would be a way to go on guessing. */
 function accountOf (name: string): string {
@@ -126,7 +121,7 @@ function accountOf (name: string): string {
 }
 
 /** An authenticator of the application may say no by an error of its own. Any other error says nothing about the password. */
-function isRefusal (error: unknown): boolean {
+function isNo (error: unknown): boolean {
   const { statusCode } = error as { statusCode?: unknown }
   return statusCode === 401 || statusCode === 403
 }

@@ -1,6 +1,7 @@
-/** Lines in which people wait: what has the same key is done one after another. */
+/** Lines in which tries wait: those with the same key are made one after another. */
 export class Lines {
   readonly #ends = new Map<string, Promise<void>>()
+  readonly #lengths = new Map<string, number>()
   #waiting = 0
 
   /** How many wait, in all lines together. */
@@ -8,9 +9,14 @@ export class Lines {
     return this.#waiting
   }
 
+  /** How many wait in one line. */
+  lengthOf (key: string): number {
+    return this.#lengths.get(key) ?? 0
+  }
+
   async inTurn<T> (key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#ends.get(key)
-    const turn = before === undefined ? work() : this.#after(before, work)
+    const turn = before === undefined ? work() : this.#after(key, before, work)
     const end = turn.then(ignore, ignore)
     this.#ends.set(key, end)
     try {
@@ -20,11 +26,18 @@ export class Lines {
     }
   }
 
-  async #after<T> (before: Promise<void>, work: () => Promise<T>): Promise<T> {
-    this.#waiting++
+  async #after<T> (key: string, before: Promise<void>, work: () => Promise<T>): Promise<T> {
+    this.#count(key, 1)
     await before
-    this.#waiting--
+    this.#count(key, -1)
     return await work()
+  }
+
+  #count (key: string, by: number): void {
+    this.#waiting += by
+    const length = this.lengthOf(key) + by
+    if (length === 0) this.#lengths.delete(key)
+    else this.#lengths.set(key, length)
   }
 }
 

@@ -47,10 +47,10 @@ export class LmdbAttempts implements AttemptStore {
     return this.#write(() => { this.#put(key, counted(this.#get(key), policy, now)) })
   }
 
-  uncount (key: string): Promise<void> {
+  uncount (key: string, policy: Policy): Promise<void> {
     return this.#write(() => {
       const counter = this.#get(key)
-      if (counter !== null) this.#put(key, uncounted(counter))
+      if (counter !== null) this.#put(key, uncounted(counter, policy))
     })
   }
 
@@ -88,8 +88,8 @@ export class LmdbAttempts implements AttemptStore {
     return counter === 'damaged' || (counter !== 'of an unknown format' && counter.expiresAt <= now)
   }
 
-  #put (key: string, { level, at, expiresAt }: Counter): void {
-    this.#counters.put(key, { format: FORMATS.attempts, level, at, expiresAt })
+  #put (key: string, { level, at, before, expiresAt }: Counter): void {
+    this.#counters.put(key, { format: FORMATS.attempts, level, at, before, expiresAt })
   }
 
   #read<T> (action: () => T): T {

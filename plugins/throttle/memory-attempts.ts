@@ -1,7 +1,7 @@
 import { counted, uncounted, waitOf, type Counter, type Policy } from './policy.js'
 import type { AttemptStore } from './store.js'
 
-/** Each of them took a login to make, so the oldest is long forgiven before it has to go. */
+/** A failed login changes up to seven. In a long flood the oldest go, and networks that were known are so no more. */
 const MOST_COUNTERS = 100_000
 
 /** Failed logins in the memory of this process. */
@@ -34,9 +34,9 @@ export class MemoryAttempts implements AttemptStore {
     }
   }
 
-  uncount (key: string): void {
+  uncount (key: string, policy: Policy): void {
     const counter = this.#counters.get(key)
-    if (counter !== undefined) this.#counters.set(key, uncounted(counter))
+    if (counter !== undefined) this.#counters.set(key, uncounted(counter, policy))
   }
 
   forget (key: string): void {

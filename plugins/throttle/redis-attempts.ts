@@ -2,7 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
 import { FORMATS, isKnownFormat } from '../storage/formats.js'
 import { WRONG_TYPE, wrongType } from '../storage/redis-types.js'
-import { waitOf, type Counter, type Policy } from './policy.js'
+import { FIRST_WAIT_MS, waitOf, type Counter, type Policy } from './policy.js'
 import { MOST_FAILURES, isCounter, type AttemptStore } from './store.js'
 
 /** Whether there is something that is no counter, as `decodeCounter`. */
@@ -17,11 +17,12 @@ local function isDamaged ()
 end
 `
 
-/** `waitOf` and `counted` of policy.ts, or -1 if it is counted in place of a damaged one. free, forgiveMs, longestMs, now, whether to count in any case: the wait in ms, or 0 if it is counted. */
+/** `waitOf` and `counted` of policy.ts, or -1 if it is counted in place of a damaged one. free, forgiveMs, firstMs, longestMs, now, whether to count in any case: the wait in ms, or 0 if it is counted. */
 const COUNT = `${PRELUDE}
 local wasDamaged = isDamaged()
 if wasDamaged then redis.call('DEL', KEYS[1]) end
-local free, forgiveMs, longestMs, now, anyway = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+local free, forgiveMs, firstMs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local longestMs, now, anyway = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local counter = redis.call('HMGET', KEYS[1], 'level', 'at', 'format')
 if counter[3] and counter[3] ~= '${FORMATS.attempts}' then
   -- It counts as none.
@@ -32,29 +33,34 @@ local level, at = tonumber(counter[1] or 0), tonumber(counter[2] or now)
 
 local over = math.ceil(level) - free
 if not anyway and over > 0 and at - now <= longestMs then
-  local wait = at + math.min(1000 * 2 ^ (over - 1), longestMs) - now
+  local wait = at + math.min(firstMs * 2 ^ (over - 1), longestMs) - now
   if wait > 0 then return math.ceil(wait) end
 end
 
 level = math.max(0, level - math.max(0, now - at) / forgiveMs) + 1
 -- As Lua would write it, the last digits would be gone.
-redis.call('HSET', KEYS[1], 'format', '${FORMATS.attempts}', 'level', string.format('%.17g', level), 'at', ARGV[4])
+redis.call('HSET', KEYS[1], 'format', '${FORMATS.attempts}', 'level', string.format('%.17g', level), 'at', ARGV[5], 'before', counter[2] or ARGV[5])
 redis.call('PEXPIRE', KEYS[1], math.ceil(level * forgiveMs))
 return wasDamaged and -1 or 0
 `
 
+/** `uncounted` of policy.ts. forgiveMs. */
 const UNCOUNT = `${PRELUDE}
 if isDamaged() then return 0 end
-local counter = redis.call('HMGET', KEYS[1], 'level', 'format')
+local counter = redis.call('HMGET', KEYS[1], 'level', 'format', 'at', 'before')
 if counter[1] and (counter[2] or '${FORMATS.attempts}') == '${FORMATS.attempts}' then
-  redis.call('HSET', KEYS[1], 'level', string.format('%.17g', math.max(0, tonumber(counter[1]) - 1)))
+  local level, at, before = math.max(0, tonumber(counter[1]) - 1), counter[3], counter[4] or counter[3]
+  local passed = math.max(0, tonumber(at) - tonumber(before))
+  if level > 0 then level = level + passed / tonumber(ARGV[1]) end
+  redis.call('HSET', KEYS[1], 'level', string.format('%.17g', level), 'at', passed > 0 and before or at)
+  redis.call('HDEL', KEYS[1], 'before')
 end
 return 0
 `
 
 interface AttemptScripts {
   hatcheckCountAttempt (key: string, ...policy: number[]): Promise<number>
-  hatcheckUncountAttempt (key: string): Promise<0>
+  hatcheckUncountAttempt (key: string, forgiveMs: number): Promise<0>
 }
 
 /** Failed logins in Redis or Valkey, beside the sessions: a hash a counter, which Redis drops when all is forgiven. */
@@ -86,8 +92,8 @@ export class RedisAttempts implements AttemptStore {
     await this.#count(key, policy, now, 1)
   }
 
-  async uncount (key: string): Promise<void> {
-    await this.#call('attempts', () => this.#client.hatcheckUncountAttempt(redisKey(key)))
+  async uncount (key: string, { forgiveMs }: Policy): Promise<void> {
+    await this.#call('attempts', () => this.#client.hatcheckUncountAttempt(redisKey(key), forgiveMs))
   }
 
   async forget (key: string): Promise<void> {
@@ -99,8 +105,8 @@ export class RedisAttempts implements AttemptStore {
     return false
   }
 
-  async #count (key: string, { free, forgiveMs, longestMs }: Policy, now: number, anyway: 0 | 1): Promise<number> {
-    const wait = await this.#call('attempts', () => this.#client.hatcheckCountAttempt(redisKey(key), free, forgiveMs, longestMs, now, anyway))
+  async #count (key: string, { free, forgiveMs, firstMs = FIRST_WAIT_MS, longestMs }: Policy, now: number, anyway: 0 | 1): Promise<number> {
+    const wait = await this.#call('attempts', () => this.#client.hatcheckCountAttempt(redisKey(key), free, forgiveMs, firstMs, longestMs, now, anyway))
     if (wait < 0) this.#onCorrupt(key)
     return Math.max(0, wait)
   }

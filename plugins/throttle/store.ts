@@ -26,8 +26,8 @@ export interface AttemptStore {
   admit (key: string, policy: Policy, now: number): MaybePromise<number>
   /** Counts a failure in any case. */
   count (key: string, policy: Policy, now: number): MaybePromise<void>
-  /** Takes back one count. */
-  uncount (key: string): MaybePromise<void>
+  /** Takes back the last count, as if it had never been. */
+  uncount (key: string, policy: Policy): MaybePromise<void>
   /** Takes back every count. */
   forget (key: string): MaybePromise<void>
   /** Drops some of what is forgiven. Answers whether there may be more. */

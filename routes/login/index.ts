@@ -34,7 +34,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     if (user === null) throw new WrongCredentialsError()
     if (!await hatcheck.admit(request, user, { permanent })) throw new WrongCredentialsError()
     hatcheck.audit('authn_login_success', request, { user: user.name })
-    hatcheck.rememberDevice(request, reply, name)
+    await hatcheck.rememberDevice(request, reply, name, user)
     const next = hatcheck.nextOf(nextOf(request))
     if (hatcheck.prefersJson(request)) {
       return { user: { name: user.name, authenticatedAt: new Date(request.user?.authenticatedAt ?? 0).toISOString() }, next }

@@ -7,3 +7,11 @@ export const WrongPasswordError = createError('HATCHECK_WRONG_PASSWORD', 'The cu
 /** The password is another, and that the old one's sessions have ended cannot be said. */
 export const PasswordChangeUnfinishedError = createUnavailable('HATCHECK_PASSWORD_CHANGE_UNFINISHED',
   'The password is changed, but the end of the other sessions is not confirmed: the session store cannot answer right now. Change it once more to end them.')
+
+/** The session has ended while the current password was checked: a change by it is not wanted any more. */
+export const PasswordNotChangedError = createError('HATCHECK_SESSION_GONE',
+  'The session ended while this request was under way. The password is not changed. Log in again to change it.', 409)
+
+/** The session has ended just as the password was changed. Nobody is logged in by that. */
+export const PasswordChangedError = createError('HATCHECK_SESSION_GONE',
+  'The session ended while this request was under way. The password is changed, and every session of the user has ended. Log in with the new password.', 409)

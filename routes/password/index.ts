@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { LoginRequiredError } from '../../plugins/auth.js'
-import { PasswordChangeUnfinishedError, WrongPasswordError } from './errors.js'
+import { SessionGoneError } from '../../plugins/session/errors.js'
+import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, WrongPasswordError } from './errors.js'
 import { passwordFieldsOf } from './fields.js'
 import { passwordPage } from './page.js'
 import { schemas } from './schemas.js'
@@ -31,25 +32,42 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     hatcheck.assertDeliverable(request)
     const name = nameOf(request)
     const { current, next } = passwordFieldsOf(request.body)
-    // What cannot become a password is refused before anything is hashed.
-    await accounts.assertNewPassword(name, next)
+    // The throttle comes before the new password is judged, which takes longer than most of what a request can ask for.
     const user = await hatcheck.authenticate(name, current, request)
-    if (user === null || !await accounts.changePassword(user, next)) throw new WrongPasswordError()
+    if (user === null || !await accounts.changePassword(user, next, () => assertStillIn(request, name))) throw new WrongPasswordError()
     hatcheck.audit('authn_password_change', request, { user: user.name })
     const ended = await endWithOldPassword(request, user)
+    await hatcheck.rememberDevice(request, reply, name, user)
     if (hatcheck.prefersJson(request)) return { ended }
     hatcheck.leaveNotice(request, reply, 'password')
     return await reply.redirect(home, 303)
   })
 
+  async function assertStillIn (request: FastifyRequest, name: string): Promise<void> {
+    if (!await hatcheck.sessionFor(request).isStillOf(name)) throw new PasswordNotChangedError()
+  }
+
   /** A new id for this session, and the end of all others: whoever has got in with the old password is out. */
   async function endWithOldPassword (request: FastifyRequest, user: { name: string }): Promise<number> {
     try {
-      if (await hatcheck.admit(request, user, { permanent: request.session.permanent })) return await hatcheck.endOthers(request)
+      if (await admitAgain(request, user)) return await hatcheck.endOthers(request)
     } catch (error) {
-      throw Object.assign(new PasswordChangeUnfinishedError(), { cause: error })
+      throw error instanceof PasswordChangedError ? error : Object.assign(new PasswordChangeUnfinishedError(), { cause: error })
     }
     throw new LoginRequiredError()
+  }
+
+  /** @throws PasswordChangedError if there is no session to go on with; all others have ended then. */
+  async function admitAgain (request: FastifyRequest, user: { name: string }): Promise<boolean> {
+    try {
+      return await hatcheck.admitAgain(request, user, { permanent: request.session.permanent })
+    } catch (error) {
+      if (!(error instanceof SessionGoneError)) throw error
+      // Ended by another change of the account, which has overtaken this one.
+      if (!await hatcheck.stillHolds(user)) return false
+      await fastify.sessions.revokeUser(user.name)
+      throw new PasswordChangedError()
+    }
   }
 
   /** A browser gets the form again. */

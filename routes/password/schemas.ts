@@ -6,7 +6,7 @@ import { BODY_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect 
 import { CookieDomainError, InsecureTransportError } from '../../plugins/session/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { CredentialsError } from '../login/credentials.js'
-import { PasswordChangeUnfinishedError, WrongPasswordError } from './errors.js'
+import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, WrongPasswordError } from './errors.js'
 
 const tags = ['Login']
 const password = { type: 'string', minLength: 1, maxLength: 1024 }
@@ -36,7 +36,7 @@ export const schemas = {
       200: json('It is changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'How many other sessions have ended.' } })),
       303: redirect('It is changed.'),
       ...problems(...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, LoginRequiredError, CrossOriginError, WrongPasswordError,
-        ThrottledError, BusyError, PasswordChangeUnfinishedError)
+        ThrottledError, BusyError, PasswordNotChangedError, PasswordChangedError, PasswordChangeUnfinishedError)
     }
   }
 } satisfies Record<string, FastifySchema>

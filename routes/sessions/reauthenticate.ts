@@ -14,6 +14,7 @@ const RECENT_MS = 10 * 60_000
  *
  * @throws ReauthenticateError if the login is older, and there is no password.
  * @throws ReauthenticationFailedError
+ * @throws SessionGoneError if the session has ended while the password was checked.
  */
 export async function reauthenticate (hatcheck: Hatcheck, request: FastifyRequest, password: string | undefined): Promise<void> {
   const { user, stored } = hatcheck.sessionOf(request)
@@ -27,5 +28,5 @@ export async function reauthenticate (hatcheck: Hatcheck, request: FastifyReques
   assertPassword(password)
   const known = await hatcheck.authenticate(user.name, password, request)
   if (known === null || known.name !== user.name) throw new ReauthenticationFailedError()
-  if (!await hatcheck.admit(request, known, { permanent: record.permanent })) throw new ReauthenticationFailedError()
+  if (!await hatcheck.admitAgain(request, known, { permanent: record.permanent })) throw new ReauthenticationFailedError()
 }

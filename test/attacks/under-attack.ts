@@ -25,7 +25,7 @@ export interface Endured {
 }
 
 /** The service must let this user sign up, or have the account. */
-const OWNER: Owner = { name: 'Owner of a known device', password: 'a device that is known here' }
+export const OWNER: Owner = { name: 'Owner of a known device', password: 'a device that is known here' }
 
 /** What the owner of a service's known device has, for the next attack on it. */
 const devices = new WeakMap<object, string>()

@@ -1,0 +1,29 @@
+/** Work that waits for one of a few places. What is urgent is taken first. */
+export class HashQueue {
+  readonly #concurrency: number
+  readonly #urgent: Array<() => void> = []
+  readonly #others: Array<() => void> = []
+  #running = 0
+
+  constructor (concurrency: number) {
+    this.#concurrency = concurrency
+  }
+
+  /** How many wait. */
+  waiting (isUrgent: boolean): number {
+    return (isUrgent ? this.#urgent : this.#others).length
+  }
+
+  async run<T> (work: () => Promise<T>, isUrgent: boolean): Promise<T> {
+    if (this.#running < this.#concurrency) this.#running++
+    // Work that ends hands its place on.
+    else await new Promise<void>((resolve) => { (isUrgent ? this.#urgent : this.#others).push(resolve) })
+    try {
+      return await work()
+    } finally {
+      const next = this.#urgent.shift() ?? this.#others.shift()
+      if (next === undefined) this.#running--
+      else next()
+    }
+  }
+}

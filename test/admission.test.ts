@@ -1,0 +1,267 @@
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { accountKey } from '../plugins/accounts/name.js'
+import { hashPassword } from '../plugins/accounts/password.js'
+import { policies } from '../plugins/throttle/policy.js'
+import { Client, build, buildHost, gate } from './helper.js'
+import { attacks } from './simulation/attacks.js'
+import { simulate } from './simulation/simulation.js'
+import { stop } from './watched-store.js'
+
+const START = 1_800_000_000_000
+const MINUTE = 60_000
+const DAY = 24 * 60 * MINUTE
+const RIGHT = 'correct horse battery'
+const WRONG = 'staple of something else'
+
+/** A clock that stands still until it is moved on. */
+function clock (): { now: () => number, pass: (ms: number) => void } {
+  let time = START
+  return { now: () => time, pass (ms) { time += ms } }
+}
+
+function gatekeeper (): { authenticate: (name: string, password: string) => { name: string } | null, asked: string[] } {
+  const asked: string[] = []
+  return {
+    asked,
+    authenticate (name, password) {
+      asked.push(name)
+      return password === RIGHT ? { name } : null
+    }
+  }
+}
+
+/** A client at an address, with a cookie jar. */
+class Visitor extends Client {
+  readonly #from: string
+
+  constructor (fastify: FastifyInstance, from = '192.0.2.1') {
+    super(fastify)
+    this.#from = from
+  }
+
+  try (name: string, password = WRONG, device?: string): Promise<LightMyRequestResponse> {
+    const headers = device === undefined ? {} : { cookie: `hatcheck-device=${device}` }
+    return this.send({ method: 'POST', url: '/login', remoteAddress: this.#from, headers, payload: { client_name: name, password } })
+  }
+}
+
+const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
+
+function statusesOf (answers: ReadonlyArray<{ statusCode: number }>): Record<number, number> {
+  const statuses: Record<number, number> = {}
+  for (const { statusCode } of answers) statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
+  return statuses
+}
+
+test('the counter of an account does not tell that its owner has logged in', async (t) => {
+  const check = async (ownerComes: boolean): Promise<string[]> => {
+    const { now, pass } = clock()
+    const fastify = await build(t, { authenticate: gatekeeper().authenticate, now })
+    const [owner, attacker] = [new Visitor(fastify, '203.0.113.1'), new Visitor(fastify)]
+    if (ownerComes) await owner.try('Harry', RIGHT)
+    const seen: string[] = []
+    for (let i = 0; i < 30; i++) {
+      const { statusCode, headers } = await attacker.try('Harry')
+      seen.push(`${statusCode} ${headers['retry-after']}`)
+      if (ownerComes && i % 4 === 0) t.equal((await owner.try('Harry', RIGHT)).statusCode, 303, 'with a known device')
+      if (ownerComes && i % 5 === 0) t.equal((await new Visitor(fastify, `203.0.113.${i + 2}`).try('Harry', RIGHT)).statusCode, 303, 'as a newcomer')
+      pass(1_500)
+    }
+    return seen
+  }
+  t.same(await check(true), await check(false))
+})
+
+test('while an account is under attack, a newcomer gets in from a network that it knows, and from a calm one', async (t) => {
+  const { now, pass } = clock()
+  const fastify = await build(t, { authenticate: gatekeeper().authenticate, now })
+  const home = '2001:db8:1:1::1'
+  const statusFrom = async (from: string, password = RIGHT, name = 'Harry'): Promise<number> => (await new Visitor(fastify, from).try(name, password)).statusCode
+  const attack = async (): Promise<void> => { for (let i = 0; i < 40; i++) await statusFrom(`10.${i}.0.1`, WRONG) }
+  t.equal(await statusFrom(home), 303)
+  await attack()
+  t.equal(await statusFrom('192.0.2.77'), 429, 'calm networks have too many failures for this account')
+  t.equal(await statusFrom('2001:db8:1:1::2'), 303, 'a new browser at home')
+  t.equal(await statusFrom('2001:db8:1:2::2'), 429, 'another network of the same block')
+  for (let i = 0; i < 60; i++) t.equal(await statusFrom(home, WRONG, `visitor ${i}`), i < 51 ? 401 : 429)
+  t.equal(await statusFrom(home), 303, 'nor is it held up by what others fail at in its network')
+  const wrong = []
+  for (let i = 0; i < 8; i++) wrong.push(await statusFrom(home, WRONG))
+  t.same(wrong, [401, 401, 401, 401, 401, 401, 429, 429], 'it has a counter of its own')
+  pass(31 * DAY)
+  await attack()
+  t.equal(await statusFrom(home), 429, 'it is known for 30 days')
+
+  for (let i = 0; i < 6; i++) t.equal(await statusFrom('192.0.2.1', WRONG, 'Sally'), 401)
+  t.equal(await statusFrom('192.0.2.1', RIGHT, 'Sally'), 429)
+  t.equal(await statusFrom('198.51.100.2', WRONG, 'Sally'), 401)
+  t.equal(await statusFrom('198.51.100.2', RIGHT, 'Sally'), 303, 'a second try after a mistake')
+})
+
+test('tries for one account cannot take the places of others', async (t) => {
+  const { here, reached, go } = stop()
+  let asked = 0
+  const fastify = await build(t, {
+    async authenticate (name, password) {
+      if (name === 'Harry' && ++asked === 1) await here()
+      return password === RIGHT ? { name } : null
+    }
+  })
+  const allAnswered = gate()
+  let busy = 0
+  const tries = Promise.all(times(100, async () => {
+    const response = await new Visitor(fastify).try('Harry')
+    if (response.statusCode === 503 && ++busy === 91) allAnswered.open()
+    return response
+  }))
+  await reached
+  await allAnswered.passed
+  t.equal(asked, 1, 'eight wait, the others are refused before anything is checked')
+  t.equal((await new Visitor(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'others do not wait')
+  go()
+  t.same(statusesOf(await tries), { 401: 6, 429: 3, 503: 91 })
+  t.same(statusesOf(await Promise.all(times(100, () => new Visitor(fastify).try('Harry')))), { 429: 100 }, 'a try that has to wait is refused at once')
+})
+
+test('known devices get in while strangers hold every place of the queue', async (t) => {
+  const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
+  await fastify.accounts?.add('Harry', RIGHT)
+  const harry = new Visitor(fastify, '203.0.113.1')
+  await harry.try('Harry', RIGHT)
+  let answered = 0
+  const tries = Promise.all(times(200, async (i) => {
+    const answer = await new Visitor(fastify, `10.0.${i}.1`).try(`user ${i}`)
+    answered++
+    return answer
+  }))
+  const statuses = []
+  const isAnswered = (): boolean => answered === 200
+  while (!isAnswered()) {
+    statuses.push(await harry.try('Harry', RIGHT))
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+  t.ok(statuses.length > 2)
+  t.same(Object.keys(statusesOf(statuses)), ['303'])
+  t.ok((statusesOf(await tries)[503] ?? 0) > 0, 'strangers are refused')
+})
+
+test('a /48 is slowed down before everybody is', async (t) => {
+  const { authenticate, asked } = gatekeeper()
+  const fastify = await build(t, { authenticate, now: clock().now })
+  const answers = []
+  for (let i = 0; i < 400; i++) answers.push(await new Visitor(fastify, `2001:db8:7:${(i * 150).toString(16)}::1`).try(`user ${i}`))
+  t.same(statusesOf(answers), { 401: 201, 429: 199 })
+  asked.length = 0
+  for (let i = 0; i < 150; i++) await new Visitor(fastify, `2001:db8:8:${(0x4200 + i).toString(16)}::1`).try(`user ${i}`)
+  t.equal(asked.length, 101, 'a /56 has its own limit')
+  t.equal((await new Visitor(fastify, '2001:db8:9::1').try('Sally', RIGHT)).statusCode, 303, 'another one is not touched')
+})
+
+test('forty device cookies of one account are not forty times as many guesses', async (t) => {
+  const { authenticate, asked } = gatekeeper()
+  const { now, pass } = clock()
+  const fastify = await build(t, { authenticate, now })
+  const cookies: string[] = []
+  for (let i = 0; i < 40; i++) {
+    const browser = new Visitor(fastify, `203.0.113.${i}`)
+    await browser.try('Harry', RIGHT)
+    cookies.push(browser.cookies.get('hatcheck-device') as string)
+  }
+  asked.length = 0
+  const guess = async (count: number): Promise<void> => { for (let i = 0; i < count; i++) await new Visitor(fastify).try('Harry', WRONG, cookies[i % 40]) }
+  await guess(240)
+  t.equal(asked.length, 27, '21 by all devices, 6 by strangers')
+  const owner = new Visitor(fastify, '203.0.113.7')
+  t.equal((await owner.try('Harry', RIGHT, cookies[7])).statusCode, 303, 'a device that has to wait may come as others do')
+  for (let i = 0; i < 12; i++) {
+    pass(5 * MINUTE)
+    await guess(45)
+  }
+  t.ok(asked.length <= 28 + 13 + 12, `${asked.length} after an hour`)
+  pass(180 * DAY)
+  for (let i = 0; i < 30; i++) await new Visitor(fastify, `10.${i}.0.1`).try('Harry')
+  t.equal((await new Visitor(fastify, '10.0.0.1').try('Harry', RIGHT, cookies[0])).statusCode, 429, 'after 180 days it is unknown')
+})
+
+test('a new password makes every device unknown, but the one that set it', async (t) => {
+  const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
+  await fastify.accounts?.add('Harry', RIGHT)
+  const [owner, thief] = [new Visitor(fastify, '203.0.113.1'), new Visitor(fastify, '203.0.113.2')]
+  for (const browser of [owner, thief]) t.equal((await browser.try('Harry', RIGHT)).statusCode, 303)
+  const changed = await owner.post('/password', { current_password: RIGHT, new_password: WRONG })
+  t.equal(changed.statusCode, 303)
+  for (let i = 0; i < 18; i++) await new Visitor(fastify, `10.${i}.0.1`).try('Harry', RIGHT)
+  const statusWith = async (browser: Visitor): Promise<number> => (await new Visitor(fastify, '10.0.0.1').try('Harry', WRONG, browser.cookies.get('hatcheck-device'))).statusCode
+  t.equal(await statusWith(thief), 429)
+  t.equal(await statusWith(owner), 303)
+})
+
+test('a known device belongs to its account, however the account was spelled when it was made', async (t) => {
+  const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
+  const name = 'Harry  Potter'
+  // Of two spaces a new name has one.
+  await fastify.hatcheck.storage.accounts?.create(accountKey(name), { name, passwordHash: await hashPassword(RIGHT), createdAt: START, disabled: false })
+  const owner = new Visitor(fastify, '203.0.113.1')
+  t.equal((await owner.try(name, RIGHT)).statusCode, 303)
+  for (let i = 0; i < 18; i++) await new Visitor(fastify, `10.${i}.0.1`).try('Harry Potter')
+  const statusWith = async (device?: string): Promise<number> => (await new Visitor(fastify, '10.0.0.1').try(name, RIGHT, device)).statusCode
+  t.equal(await statusWith(), 429, 'every spelling counts')
+  t.equal(await statusWith(owner.cookies.get('hatcheck-device')), 303)
+})
+
+test('the README has the reason of every refusal', async (t) => {
+  const row = readFileSync(new URL('../README.md', import.meta.url), 'utf8').split('\n').find((line) => line.startsWith('| `authn_login_throttled` |')) as string
+  const reasons = [...row.slice(row.indexOf('`reason`')).matchAll(/`(\w+)`/g)].map(([, reason]) => reason).slice(1)
+  // The others are memories, by which nobody waits.
+  const kinds = Object.entries(policies).filter(([, policy]) => !('firstMs' in policy)).map(([kind]) => kind)
+  t.same(reasons.sort(), kinds.sort())
+})
+
+test('requests without an address are one network, which is never known', async (t) => {
+  const { authenticate, asked } = gatekeeper()
+  // The name of a socket must be short.
+  const folder = mkdtempSync(join(tmpdir(), 'hatcheck-'))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
+  for (const trustProxy of [false, true]) {
+    const fastify = await buildHost(t, { routes: true, authenticate, now: clock().now }, { trustProxy })
+    const socketPath = join(folder, trustProxy ? 'trusting' : 'plain')
+    await fastify.listen({ path: socketPath })
+    const owner = await postTo(socketPath, 'Harry', RIGHT)
+    t.equal(owner.statusCode, 200)
+    asked.length = 0
+    const answers = []
+    for (let i = 0; i < 55; i++) answers.push(await postTo(socketPath, `user ${i}`, WRONG))
+    t.same(statusesOf(answers), { 401: 51, 429: 4 })
+    t.equal((await postTo(socketPath, 'Harry', RIGHT)).statusCode, 429)
+    t.equal((await postTo(socketPath, 'Harry', RIGHT, { cookie: owner.device })).statusCode, 200, 'a known device does not wait')
+    if (trustProxy) t.equal((await postTo(socketPath, 'Sally', RIGHT, { 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'https' })).statusCode, 200, 'a proxy names the address')
+  }
+
+  function postTo (socketPath: string, name: string, password: string, headers: Record<string, string> = {}): Promise<{ statusCode: number, device: string }> {
+    return new Promise((resolve, reject) => {
+      request({ socketPath, path: '/login', method: 'POST', headers: { 'content-type': 'application/json', accept: 'application/json', host: 'localhost', ...headers } }, (response) => {
+        const device = response.headers['set-cookie']?.find((line) => line.includes('-device='))?.split(';')[0] ?? ''
+        response.resume().on('end', () => { resolve({ statusCode: response.statusCode ?? 0, device }) })
+      }).on('error', reject).end(JSON.stringify({ client_name: name, password }))
+    })
+  }
+})
+
+test('during every attack nearly everybody else gets in at the first or second try', async (t) => {
+  for (const [name, attack] of Object.entries(attacks)) {
+    await t.test(name, async (t) => {
+      const { groups, guesses, mostForOne } = await simulate(attack, { users: 200, hours: 0.5, seed: 1 })
+      const [known, strange] = [groups['newcomer, known network'], groups['newcomer, new network']]
+      const devices = groups['known device']
+      t.ok(devices.in >= 0.99 * devices.logins, `${devices.in} of ${devices.logins} known devices`)
+      t.ok(known.in + strange.in >= 0.9 * (known.logins + strange.logins), `${known.in + strange.in} of ${known.logins + strange.logins} newcomers`)
+      t.ok(strange.in >= 0.85 * strange.logins, `${strange.in} of ${strange.logins} of these on a new network`)
+      t.ok(mostForOne <= 90, `${guesses} guesses, ${mostForOne} for one account`)
+    })
+  }
+})

@@ -1,0 +1,69 @@
+// Attacks on the admission of logins, against a running service. Prints what became of the tries.
+//
+//   npx tsx test/attacks/logins.ts http://127.0.0.1:3000 one-name NAME
+//   npx tsx test/attacks/logins.ts http://127.0.0.1:3000 one-block                       needs TRUST_PROXY=127.0.0.1
+//   npx tsx test/attacks/logins.ts http://127.0.0.1:3000 device-cookies NAME PASSWORD
+import { Agent } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { many, send, type Answer } from './under-attack.js'
+
+const WRONG = 'no password of anybody here'
+/** Several times as often as passwords can be hashed. */
+const EVERY_MS = 3
+
+type Statuses = Record<number, number>
+
+/** Floods one name with wrong passwords, whether the tries before are answered or not. */
+export async function oneName (url: string, name: string, tries = 2_000): Promise<Statuses> {
+  const answers: Array<Promise<Answer>> = []
+  for (let i = 0; i < tries; i++) {
+    answers.push(logIn(url, name, WRONG))
+    await sleep(EVERY_MS)
+  }
+  return statusesOf(await Promise.all(answers))
+}
+
+/** Tries many names, each from another /64 of one /48. */
+export async function oneBlock (url: string, tries = 2_000): Promise<Statuses> {
+  return await inTurns(tries, (i) => logIn(url, `nobody ${i}`, WRONG, { 'x-forwarded-for': `2001:db8:66:${(i % 65_536).toString(16)}::1` }))
+}
+
+/** Collects device cookies by logging in, and guesses with all of them. */
+export async function deviceCookies (url: string, name: string, password: string, cookies = 40, tries = 240): Promise<Statuses> {
+  const devices: string[] = []
+  for (let i = 0; i < cookies; i++) {
+    const { cookies: set } = await logIn(url, name, password)
+    devices.push(set.find((cookie) => cookie.includes('-device=')) ?? '')
+  }
+  return await inTurns(tries, (i) => logIn(url, name, WRONG, { cookie: devices[i % cookies] as string }))
+}
+
+async function inTurns (tries: number, work: (i: number) => Promise<Answer>): Promise<Statuses> {
+  const answers: Answer[] = []
+  await many(tries, async (i) => { answers.push(await work(i)) })
+  return statusesOf(answers)
+}
+
+function statusesOf (answers: readonly Answer[]): Statuses {
+  const statuses: Statuses = {}
+  for (const { status } of answers) statuses[status] = (statuses[status] ?? 0) + 1
+  return statuses
+}
+
+/** Connections are kept: it is the logins that are many. */
+const agent = new Agent({ keepAlive: true })
+
+function logIn (url: string, name: string, password: string, headers: Record<string, string> = {}): Promise<Answer> {
+  return send(`${url}/login`, {
+    method: 'POST',
+    headers: { host: new URL(url).host, 'content-type': 'application/json', accept: 'application/json', ...headers },
+    body: JSON.stringify({ client_name: name, password }),
+    agent
+  })
+}
+
+const [, script, url = '', attack, ...args] = process.argv
+if (script?.endsWith('attacks/logins.ts') === true) {
+  const [name = 'Harry', password = ''] = args
+  console.log(await (attack === 'one-block' ? oneBlock(url) : attack === 'device-cookies' ? deviceCookies(url, name, password) : oneName(url, name)))
+}
