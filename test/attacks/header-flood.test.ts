@@ -11,6 +11,14 @@ import { freePort } from '../redis.js'
 import { startService, until } from '../service.js'
 import { underAttack } from './under-attack.js'
 
+// Node drops header lines beyond the first 1,000, and some proxies write their own lines behind those of the client.
+//
+//                                                     version 0.1            now
+//   1,000 lines through Caddy or nginx, to demo mode  200: it is open        403 or 431
+//   the same, to /metrics                             open                   403 or 431
+//   1,000 lines through a HAProxy that is trusted     the client's address   the address that HAProxy says
+//                                                     is believed
+
 /** Requests at a time, and in all, by lines: `FLOOD=100` is the long form. */
 const ROUNDS = Number(process.env['FLOOD'] ?? 4)
 const AT_A_TIME = 8

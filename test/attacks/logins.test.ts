@@ -3,6 +3,11 @@ import { hatcheckCli, startService } from '../service.js'
 import { deviceCookies, oneBlock, oneName } from './logins.js'
 import { OWNER, endures } from './under-attack.js'
 
+//                                                            version 0.1     now
+//   a known device, while 64 tries for its name wait         0 of 47 get in  every time
+//   tries at once by forty cookies of one account            240 of 240      40 of them are looked at
+//   a new browser with the right password, while a /48 tries 11 of 123       999 of 1,000 (npm run simulate)
+
 test('many tries at once for one name', async (t) => {
   const service = await startService(t, t.testdir(), { LOG_LEVEL: 'info' })
   await endures(t, service, async () => {
