@@ -186,7 +186,7 @@ test('a list of my sessions shows the newest, and says how many there are', asyn
 const put = (client: Client, headers: Record<string, string> = {}, remoteAddress = '192.0.2.1'): ReturnType<Client['send']> =>
   client.send({ method: 'PUT', url: '/session/cart', payload: '["pear"]', headers: { ...JSON_TYPE, ...headers }, remoteAddress })
 
-test('anonymous sessions begin so many a minute and network, and users are not counted', async (t) => {
+test('anonymous sessions of a network have a limit per minute, and users are not counted', async (t) => {
   const clock = { time: 1_800_000_000_000 }
   const store = openStore(t, 'memory:', { now: () => clock.time })
   const fastify = await build(t, { sessionStore: store, authenticate: (name) => ({ name }), anonymousSessionsPerMinute: 3, now: () => clock.time }, { logger: false })

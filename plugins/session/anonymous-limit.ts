@@ -12,7 +12,7 @@ const WINDOW_MS = 60_000
 const MOST_NETWORKS = 10_000
 
 /**
- * Bounds how many anonymous sessions begin per minute and network, in this process. Whoever has one address mostly has
+ * Bounds how many anonymous sessions begin per minute and network, in this process. Somebody who has one address mostly has
  * its neighbours too, so a network is 256 addresses of IPv4, and a /56 of IPv6.
  */
 export class AnonymousLimit {

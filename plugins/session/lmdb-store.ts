@@ -47,7 +47,7 @@ const MEMO_LARGEST_BYTES = 1_024
 
 /** How many entries a sweep handles before it looks at the time again. */
 const SWEEP_BATCH = 50
-/** So many sessions of a user end in one transaction at most: it holds the event loop. */
+/** How many sessions of a user end in one transaction at most: it holds the event loop. */
 const REMOVE_BATCH = 50
 
 /**

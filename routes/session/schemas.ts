@@ -47,7 +47,7 @@ export const schemas = {
     operationId: 'setSessionValue',
     tags,
     summary: 'Set a value',
-    description: 'The first one begins a session. Without a login, only so many begin per minute and network.',
+    description: 'The first one begins a session. Without a login, a limited number begins per minute and network.',
     params,
     body: { content: { 'application/json': { schema: VALUE } } },
     response: {

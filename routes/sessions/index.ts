@@ -9,7 +9,7 @@ import { iso } from './time.js'
 /** A handle and a password fit in it many times. */
 const BODY_LIMIT = 16_384
 
-/** So many are listed: the page of a user who has 10,000 would take too long to make. */
+/** How many are listed at most: the page of a user who has 10,000 would take too long to make. */
 const MOST_LISTED = 250
 
 /** What is to end: the session with this handle, or every other one. */

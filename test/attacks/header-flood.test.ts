@@ -140,7 +140,7 @@ function portOf (url: string): number {
   return Number(new URL(url).port)
 }
 
-/** A request with so many lines beside those that it needs. The status is 0 where there is no answer. */
+/** A request with this many lines beside those that it needs. The status is 0 where there is no answer. */
 async function flood (port: number, path: string, lines: number, { first = [`X-Forwarded-For: ${CLAIMED}`], last = [] }: { first?: string[], last?: string[] } = {}): Promise<{ status: number, body: string }> {
   // Not the address of the proxies, which is trusted.
   const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' })

@@ -20,7 +20,7 @@ export interface Outcome {
 
 /** The server's own limits, for a request and for the time between two looks at them, and some time for a busy machine. */
 const LONGEST_MS = 20_000
-/** So long a client waits for an answer to what may not be complete, before it says that this was all. */
+/** How long a client waits, in ms, for an answer to what may not be complete, before it says that this was all. */
 const MOMENT_MS = 20
 /** What the parser says by itself, after which the connection ends. */
 const PARSER_SAYS = [400, 408, 413, 431]
