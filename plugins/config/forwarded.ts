@@ -28,7 +28,7 @@ const SCHEMES = ['forwarded', 'cf-visitor', 'cloudfront-forwarded-proto', 'front
  */
 export function isForwarded (raw: IncomingMessage): boolean {
   // A bare proxy_pass of nginx puts the upstream's own name into Host and adds no header, but speaks HTTP/1.0.
-  return raw.httpVersion === '1.0' || hasSign(raw.headers) || lacksLines(raw) || isForAnotherMachine(raw)
+  return raw.httpVersion === '1.0' || hasSign(raw.headers) || lacksLines(raw)
 }
 
 /** Whether the server may have dropped header lines of a request. Node does so in silence, and what a proxy added may be among them. */
@@ -36,12 +36,6 @@ export function lacksLines ({ rawHeaders = [], socket }: Partial<IncomingMessage
   const { server } = socket as { server?: Partial<Server> | null } | undefined ?? {}
   const lines = server?.maxHeadersCount ?? LINES_OF_NODE
   return lines > 0 && rawHeaders.length >= 2 * lines
-}
-
-/** Whether a request from elsewhere names this machine as its own: only what stands between the two writes such a Host. */
-function isForAnotherMachine ({ headers, socket }: IncomingMessage): boolean {
-  const address = socket?.remoteAddress
-  return address !== undefined && !isLoopback(address) && isLoopback(headers.host ?? String(headers[':authority'] ?? ''))
 }
 
 function hasSign (headers: IncomingHttpHeaders): boolean {

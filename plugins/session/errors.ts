@@ -1,4 +1,5 @@
 import { createError } from '@fastify/error'
+import { createUnauthorized } from '../common/unauthorized.js'
 import { createUnavailable } from '../common/unavailable.js'
 
 /** The store cannot be reached or failed. Nothing is known about the session, so nobody is logged out. */
@@ -45,8 +46,8 @@ export const NoCookieError = createError('HATCHECK_NO_COOKIE',
   'The headers of the response have left, so the browser cannot get the cookie of this session. Nothing is stored. Make the call before the response begins.', 500)
 
 /** A value was set without a login, where only users may have sessions (`anonymousSessions: false`). Nothing is stored. */
-export const AnonymousSessionError = createError('HATCHECK_ANONYMOUS_SESSION',
-  'Values are kept here for users who are logged in only (anonymousSessions is false): log in first. Nothing is stored.', 401)
+export const AnonymousSessionError = createUnauthorized('HATCHECK_ANONYMOUS_SESSION',
+  'Values are kept here for users who are logged in only (anonymousSessions is false): log in first. Nothing is stored.')
 
 /** Part of the interface of @fastify/session that has no meaning here. */
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
