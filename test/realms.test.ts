@@ -276,26 +276,29 @@ function pages (t: Test, sessionStore: string): Promise<Record<'shop' | 'office'
 for (const kind of ['LMDB', 'Redis'] as const) {
   test(`failed logins in one realm are not counted in another, with ${kind}`, kind === 'Redis' ? needs('redis-server') : {}, async (t) => {
     const { shop, office, hatcheck } = await pages(t, await shared[kind]?.(t) as string)
-    const enter = ({ scope, name }: Area, password: string, cookie = '', user = 'root'): Promise<LightMyRequestResponse> =>
-      scope.inject({ method: 'POST', url: name === 'hatcheck' ? '/login' : `/${name}/login`, headers: { ...cookie !== '' && { cookie } }, payload: { client_name: user, password } })
-    const tries = async (area: Area, cookie = ''): Promise<number> => {
-      for (let i = 0; i < 6; i++) await enter(area, WRONG, cookie)
-      return (await enter(area, RIGHT, cookie)).statusCode
+    const home = '127.0.0.1'
+    const enter = ({ scope, name }: Area, password: string, { cookie = '', user = 'root', from = home } = {}): Promise<LightMyRequestResponse> =>
+      scope.inject({ method: 'POST', url: name === 'hatcheck' ? '/login' : `/${name}/login`, remoteAddress: from, headers: { ...cookie !== '' && { cookie } }, payload: { client_name: user, password } })
+    // From a network that no account knows.
+    const tries = async (area: Area, from: string, cookie = ''): Promise<number> => {
+      for (let i = 0; i < 6; i++) await enter(area, WRONG, { cookie, from })
+      return (await enter(area, RIGHT, { cookie, from })).statusCode
     }
     const device = (await enter(shop, RIGHT)).cookies.find(({ name }) => name === 'shop-device')?.value ?? ''
     t.not(device, '')
-    t.equal(await tries(shop), 429)
+    const from = '192.0.2.1'
+    t.equal(await tries(shop, from), 429)
     for (const area of [office, hatcheck]) t.equal((await enter(area, RIGHT)).statusCode, 303, area.name)
-    t.equal((await enter(shop, RIGHT)).statusCode, 429, 'nor are they forgiven there')
-    t.equal((await enter(shop, RIGHT, `shop-device=${device}`)).statusCode, 303, 'a known device is not slowed down')
-    for (const area of [office, hatcheck]) {
-      t.equal(await tries(area), 429)
-      t.equal((await enter(area, RIGHT, `${area.name}-device=${device}`)).statusCode, 429, 'under the name of another realm it is unknown')
+    t.equal((await enter(shop, RIGHT, { from })).statusCode, 429, 'nor are they forgiven there')
+    t.equal((await enter(shop, RIGHT, { from, cookie: `shop-device=${device}` })).statusCode, 303, 'a known device is not slowed down')
+    for (const [area, from] of [[office, '198.51.100.1'], [hatcheck, '203.0.113.1']] as const) {
+      t.equal(await tries(area, from), 429)
+      t.equal((await enter(area, RIGHT, { from, cookie: `${area.name}-device=${device}` })).statusCode, 429, 'under the name of another realm it is unknown')
     }
-    t.equal(await tries(shop, `shop-device=${device}`), 429)
+    t.equal(await tries(shop, '192.88.99.1', `shop-device=${device}`), 429)
     for (const name of ['root\0shop', 'shop\0root']) {
-      for (let i = 0; i < 6; i++) await enter(hatcheck, WRONG, '', `x${name}`)
-      t.equal((await enter(shop, RIGHT, '', 'x')).statusCode, 303, 'no name counts for another realm')
+      for (let i = 0; i < 6; i++) await enter(hatcheck, WRONG, { user: `x${name}` })
+      t.equal((await enter(shop, RIGHT, { user: 'x' })).statusCode, 303, 'no name counts for another realm')
     }
   })
 }

@@ -15,6 +15,7 @@ export async function listen (t: Test, options: HatcheckOptions, server: Fastify
     return { user: user?.name ?? null, count }
   })
   fastify.get('/plain', async () => ({ user: 'nobody asked' }))
+  fastify.server.maxHeadersCount = 0
   return { fastify, url: await fastify.listen({ host: '127.0.0.1', port: 0 }) }
 }
 
