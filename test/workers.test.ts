@@ -139,7 +139,7 @@ test('several processes are one service', async (t) => {
 
   await t.test('failed logins are counted by all', async (t) => {
     const statuses: number[] = []
-    for (let n = 0; n < 10; n++) {
+    for (let n = 0; n < 20; n++) {
       const { status } = await ask(`${url}/login`, { method: 'POST', body: new URLSearchParams({ client_name: 'Harry', password: 'another one' }) })
       statuses.push(status)
     }
