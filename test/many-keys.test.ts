@@ -79,9 +79,13 @@ async function isLinear (t: Test, store: SessionStore): Promise<void> {
   await workFor(FEW)
   const few = [await workFor(FEW), await workFor(FEW)]
   const many = [await workFor(MANY)]
-  for (const [at, what] of Object.keys(steps).entries()) {
-    const [least, most] = [few, many].map((works) => Math.min(...works.map((work) => work[at] as number))) as [number, number]
-    t.ok(most <= MOST * Math.max(least, 2), `${what}: ${least.toFixed(1)} ms for ${FEW} keys, ${most.toFixed(1)} ms for ${MANY}`)
+  const least = (works: number[][], at: number): number => Math.min(...works.map((work) => work[at] as number))
+  const isTooMuch = (at: number): boolean => least(many, at) > MOST * Math.max(least(few, at), 2)
+  const names = Object.keys(steps)
+  // Garbage that is collected at the wrong moment counts as work.
+  while (many.length < 4 && names.some((_, at) => isTooMuch(at))) many.push(await workFor(MANY))
+  for (const [at, what] of names.entries()) {
+    t.notOk(isTooMuch(at), `${what}: ${least(few, at).toFixed(1)} ms for ${FEW} keys, ${least(many, at).toFixed(1)} ms for ${MANY}`)
   }
 }
 
