@@ -290,7 +290,7 @@ for (const kind of ['LMDB', 'Redis'] as const) {
     t.equal(await tries(shop, from), 429)
     for (const area of [office, hatcheck]) t.equal((await enter(area, RIGHT)).statusCode, 303, area.name)
     t.equal((await enter(shop, RIGHT, { from })).statusCode, 429, 'nor are they forgiven there')
-    t.equal((await enter(shop, RIGHT, { from, cookie: `shop-device=${device}` })).statusCode, 303, 'a known device is not slowed down')
+    t.equal((await enter(shop, RIGHT, { from: '198.18.0.1', cookie: `shop-device=${device}` })).statusCode, 303, 'a known device is not slowed down')
     for (const [area, from] of [[office, '198.51.100.1'], [hatcheck, '203.0.113.1']] as const) {
       t.equal(await tries(area, from), 429)
       t.equal((await enter(area, RIGHT, { from, cookie: `${area.name}-device=${device}` })).statusCode, 429, 'under the name of another realm it is unknown')
