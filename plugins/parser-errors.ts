@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** Answers what is no request, so that there is nothing else to answer it, and ends the connection. */
+    /** Answers bytes that are no request, which nothing else would answer, and ends the connection. */
     answerParserError (error: NodeJS.ErrnoException, socket: Socket): void
   }
 }

@@ -1,4 +1,3 @@
-import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -7,50 +6,18 @@ import { test } from 'tap'
 import { accountKey } from '../plugins/accounts/name.js'
 import { hashPassword } from '../plugins/accounts/password.js'
 import { policies } from '../plugins/throttle/policy.js'
-import { Client, build, buildHost, gate } from './helper.js'
+import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
+import { build, buildHost, gate } from './helper.js'
 import { attacks } from './simulation/attacks.js'
 import { simulate } from './simulation/simulation.js'
 import { stop } from './watched-store.js'
 
-const START = 1_800_000_000_000
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
-const RIGHT = 'correct horse battery'
-const WRONG = 'staple of something else'
-
-/** A clock that stands still until it is moved on. */
-function clock (): { now: () => number, pass: (ms: number) => void } {
-  let time = START
-  return { now: () => time, pass (ms) { time += ms } }
-}
-
-function gatekeeper (): { authenticate: (name: string, password: string) => { name: string } | null, asked: string[] } {
-  const asked: string[] = []
-  return {
-    asked,
-    authenticate (name, password) {
-      asked.push(name)
-      return password === RIGHT ? { name } : null
-    }
-  }
-}
-
-/** A client at an address, with a cookie jar. */
-class Visitor extends Client {
-  readonly #from: string
-
-  constructor (fastify: FastifyInstance, from = '192.0.2.1') {
-    super(fastify)
-    this.#from = from
-  }
-
-  try (name: string, password = WRONG, device?: string): Promise<LightMyRequestResponse> {
-    const headers = device === undefined ? {} : { cookie: `hatcheck-device=${device}` }
-    return this.send({ method: 'POST', url: '/login', remoteAddress: this.#from, headers, payload: { client_name: name, password } })
-  }
-}
 
 const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
+
+const withDevice = (device?: string): Record<string, string> => device === undefined ? {} : { cookie: `hatcheck-device=${device}` }
 
 function statusesOf (answers: ReadonlyArray<{ statusCode: number }>): Record<number, number> {
   const statuses: Record<number, number> = {}
@@ -62,14 +29,14 @@ test('the counter of an account does not tell that its owner has logged in', asy
   const check = async (ownerComes: boolean): Promise<string[]> => {
     const { now, pass } = clock()
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now })
-    const [owner, attacker] = [new Visitor(fastify, '203.0.113.1'), new Visitor(fastify)]
+    const [owner, attacker] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify)]
     if (ownerComes) await owner.try('Harry', RIGHT)
     const seen: string[] = []
     for (let i = 0; i < 30; i++) {
       const { statusCode, headers } = await attacker.try('Harry')
       seen.push(`${statusCode} ${headers['retry-after']}`)
       if (ownerComes && i % 4 === 0) t.equal((await owner.try('Harry', RIGHT)).statusCode, 303, 'with a known device')
-      if (ownerComes && i % 5 === 0) t.equal((await new Visitor(fastify, `203.0.113.${i + 2}`).try('Harry', RIGHT)).statusCode, 303, 'as a newcomer')
+      if (ownerComes && i % 5 === 0) t.equal((await new Applicant(fastify, `203.0.113.${i + 2}`).try('Harry', RIGHT)).statusCode, 303, 'as a newcomer')
       pass(1_500)
     }
     return seen
@@ -81,7 +48,7 @@ test('while an account is under attack, a newcomer gets in from a network that i
   const { now, pass } = clock()
   const fastify = await build(t, { authenticate: gatekeeper().authenticate, now })
   const home = '2001:db8:1:1::1'
-  const statusFrom = async (from: string, password = RIGHT, name = 'Harry'): Promise<number> => (await new Visitor(fastify, from).try(name, password)).statusCode
+  const statusFrom = async (from: string, password = RIGHT, name = 'Harry'): Promise<number> => (await new Applicant(fastify, from).try(name, password)).statusCode
   const attack = async (): Promise<void> => { for (let i = 0; i < 40; i++) await statusFrom(`10.${i}.0.1`, WRONG) }
   t.equal(await statusFrom(home), 303)
   await attack()
@@ -115,27 +82,27 @@ test('tries for one account cannot take the places of others', async (t) => {
   const allAnswered = gate()
   let busy = 0
   const tries = Promise.all(times(100, async () => {
-    const response = await new Visitor(fastify).try('Harry')
+    const response = await new Applicant(fastify).try('Harry')
     if (response.statusCode === 503 && ++busy === 91) allAnswered.open()
     return response
   }))
   await reached
   await allAnswered.passed
   t.equal(asked, 1, 'eight wait, the others are refused before anything is checked')
-  t.equal((await new Visitor(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'others do not wait')
+  t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'others do not wait')
   go()
   t.same(statusesOf(await tries), { 401: 6, 429: 3, 503: 91 })
-  t.same(statusesOf(await Promise.all(times(100, () => new Visitor(fastify).try('Harry')))), { 429: 100 }, 'a try that has to wait is refused at once')
+  t.same(statusesOf(await Promise.all(times(100, () => new Applicant(fastify).try('Harry')))), { 429: 100 }, 'a try that has to wait is refused at once')
 })
 
 test('known devices get in while strangers hold every place of the queue', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
   await fastify.accounts?.add('Harry', RIGHT)
-  const harry = new Visitor(fastify, '203.0.113.1')
+  const harry = new Applicant(fastify, '203.0.113.1')
   await harry.try('Harry', RIGHT)
   let answered = 0
   const tries = Promise.all(times(200, async (i) => {
-    const answer = await new Visitor(fastify, `10.0.${i}.1`).try(`user ${i}`)
+    const answer = await new Applicant(fastify, `10.0.${i}.1`).try(`user ${i}`)
     answered++
     return answer
   }))
@@ -154,12 +121,12 @@ test('a /48 is slowed down before everybody is', async (t) => {
   const { authenticate, asked } = gatekeeper()
   const fastify = await build(t, { authenticate, now: clock().now })
   const answers = []
-  for (let i = 0; i < 400; i++) answers.push(await new Visitor(fastify, `2001:db8:7:${(i * 150).toString(16)}::1`).try(`user ${i}`))
+  for (let i = 0; i < 400; i++) answers.push(await new Applicant(fastify, `2001:db8:7:${(i * 150).toString(16)}::1`).try(`user ${i}`))
   t.same(statusesOf(answers), { 401: 201, 429: 199 })
   asked.length = 0
-  for (let i = 0; i < 150; i++) await new Visitor(fastify, `2001:db8:8:${(0x4200 + i).toString(16)}::1`).try(`user ${i}`)
+  for (let i = 0; i < 150; i++) await new Applicant(fastify, `2001:db8:8:${(0x4200 + i).toString(16)}::1`).try(`user ${i}`)
   t.equal(asked.length, 101, 'a /56 has its own limit')
-  t.equal((await new Visitor(fastify, '2001:db8:9::1').try('Sally', RIGHT)).statusCode, 303, 'another one is not touched')
+  t.equal((await new Applicant(fastify, '2001:db8:9::1').try('Sally', RIGHT)).statusCode, 303, 'another one is not touched')
 })
 
 test('forty device cookies of one account are not forty times as many guesses', async (t) => {
@@ -168,35 +135,35 @@ test('forty device cookies of one account are not forty times as many guesses', 
   const fastify = await build(t, { authenticate, now })
   const cookies: string[] = []
   for (let i = 0; i < 40; i++) {
-    const browser = new Visitor(fastify, `203.0.113.${i}`)
+    const browser = new Applicant(fastify, `203.0.113.${i}`)
     await browser.try('Harry', RIGHT)
     cookies.push(browser.cookies.get('hatcheck-device') as string)
   }
   asked.length = 0
-  const guess = async (count: number): Promise<void> => { for (let i = 0; i < count; i++) await new Visitor(fastify).try('Harry', WRONG, cookies[i % 40]) }
+  const guess = async (count: number): Promise<void> => { for (let i = 0; i < count; i++) await new Applicant(fastify).try('Harry', WRONG, withDevice(cookies[i % 40])) }
   await guess(240)
   t.equal(asked.length, 27, '21 by all devices, 6 by strangers')
-  const owner = new Visitor(fastify, '203.0.113.7')
-  t.equal((await owner.try('Harry', RIGHT, cookies[7])).statusCode, 303, 'a device that has to wait may come as others do')
+  const owner = new Applicant(fastify, '203.0.113.7')
+  t.equal((await owner.try('Harry', RIGHT, withDevice(cookies[7]))).statusCode, 303, 'a device that has to wait may come as others do')
   for (let i = 0; i < 12; i++) {
     pass(5 * MINUTE)
     await guess(45)
   }
   t.ok(asked.length <= 28 + 13 + 12, `${asked.length} after an hour`)
   pass(180 * DAY)
-  for (let i = 0; i < 30; i++) await new Visitor(fastify, `10.${i}.0.1`).try('Harry')
-  t.equal((await new Visitor(fastify, '10.0.0.1').try('Harry', RIGHT, cookies[0])).statusCode, 429, 'after 180 days it is unknown')
+  for (let i = 0; i < 30; i++) await new Applicant(fastify, `10.${i}.0.1`).try('Harry')
+  t.equal((await new Applicant(fastify, '10.0.0.1').try('Harry', RIGHT, withDevice(cookies[0]))).statusCode, 429, 'after 180 days it is unknown')
 })
 
 test('a new password makes every device unknown, but the one that set it', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
   await fastify.accounts?.add('Harry', RIGHT)
-  const [owner, thief] = [new Visitor(fastify, '203.0.113.1'), new Visitor(fastify, '203.0.113.2')]
+  const [owner, thief] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify, '203.0.113.2')]
   for (const browser of [owner, thief]) t.equal((await browser.try('Harry', RIGHT)).statusCode, 303)
   const changed = await owner.post('/password', { current_password: RIGHT, new_password: WRONG })
   t.equal(changed.statusCode, 303)
-  for (let i = 0; i < 18; i++) await new Visitor(fastify, `10.${i}.0.1`).try('Harry', RIGHT)
-  const statusWith = async (browser: Visitor): Promise<number> => (await new Visitor(fastify, '10.0.0.1').try('Harry', WRONG, browser.cookies.get('hatcheck-device'))).statusCode
+  for (let i = 0; i < 18; i++) await new Applicant(fastify, `10.${i}.0.1`).try('Harry', RIGHT)
+  const statusWith = async (browser: Applicant): Promise<number> => (await new Applicant(fastify, '10.0.0.1').try('Harry', WRONG, withDevice(browser.cookies.get('hatcheck-device')))).statusCode
   t.equal(await statusWith(thief), 429)
   t.equal(await statusWith(owner), 303)
 })
@@ -206,10 +173,10 @@ test('a known device belongs to its account, however the account was spelled whe
   const name = 'Harry  Potter'
   // Of two spaces a new name has one.
   await fastify.hatcheck.storage.accounts?.create(accountKey(name), { name, passwordHash: await hashPassword(RIGHT), createdAt: START, disabled: false })
-  const owner = new Visitor(fastify, '203.0.113.1')
+  const owner = new Applicant(fastify, '203.0.113.1')
   t.equal((await owner.try(name, RIGHT)).statusCode, 303)
-  for (let i = 0; i < 18; i++) await new Visitor(fastify, `10.${i}.0.1`).try('Harry Potter')
-  const statusWith = async (device?: string): Promise<number> => (await new Visitor(fastify, '10.0.0.1').try(name, RIGHT, device)).statusCode
+  for (let i = 0; i < 18; i++) await new Applicant(fastify, `10.${i}.0.1`).try('Harry Potter')
+  const statusWith = async (device?: string): Promise<number> => (await new Applicant(fastify, '10.0.0.1').try(name, RIGHT, withDevice(device))).statusCode
   t.equal(await statusWith(), 429, 'every spelling counts')
   t.equal(await statusWith(owner.cookies.get('hatcheck-device')), 303)
 })

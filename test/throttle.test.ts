@@ -13,51 +13,17 @@ import { networkOf, networksOf } from '../plugins/config/network.js'
 import { counted, policies, uncounted, waitOf, type Counter } from '../plugins/throttle/policy.js'
 import { RedisAttempts } from '../plugins/throttle/redis-attempts.js'
 import type { AttemptStore } from '../plugins/throttle/store.js'
+import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
 import { answersMayDiffer } from './contract-net.js'
-import { Client, build, buildHost, needs, testKey } from './helper.js'
+import { build, buildHost, needs, testKey } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { startStoreProcess } from './store-process.js'
 import { stop } from './watched-store.js'
 
-const START = 1_800_000_000_000
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
-const RIGHT = 'correct horse battery'
-const WRONG = 'staple of something else'
 
 const silent = { info () {}, warn () {} }
-
-/** A clock that stands still until it is moved on. */
-function clock (): { now: () => number, pass: (ms: number) => void } {
-  let time = START
-  return { now: () => time, pass (ms) { time += ms } }
-}
-
-/** An authenticator as cheap as can be, which keeps the names that it was asked about. */
-function gatekeeper (): { authenticate: (name: string, password: string) => { name: string } | null, asked: string[] } {
-  const asked: string[] = []
-  return {
-    asked,
-    authenticate (name, password) {
-      asked.push(name)
-      return password === RIGHT ? { name } : null
-    }
-  }
-}
-
-/** A client at an address, with a cookie jar, as a program. */
-class Visitor extends Client {
-  readonly #from: string
-
-  constructor (fastify: FastifyInstance, from = '192.0.2.1') {
-    super(fastify)
-    this.#from = from
-  }
-
-  try (name: string, password = WRONG, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
-    return this.send({ method: 'POST', url: '/login', remoteAddress: this.#from, headers, payload: { client_name: name, password } })
-  }
-}
 
 async function statusesOf (tries: Iterable<Promise<LightMyRequestResponse>>): Promise<Record<number, number>> {
   const statuses: Record<number, number> = {}
@@ -354,27 +320,27 @@ test('an account', async (t) => {
     const { now, pass } = clock()
     const fastify = await build(t, { authenticate, now })
     const statuses = []
-    for (let i = 0; i < 100; i++) statuses.push((await new Visitor(fastify, `198.51.${i}.1`).try('Harry')).statusCode)
+    for (let i = 0; i < 100; i++) statuses.push((await new Applicant(fastify, `198.51.${i}.1`).try('Harry')).statusCode)
     t.same(statuses, [...times(17, () => 401), ...times(83, () => 429)], 'eleven of them since their networks are calm')
     t.equal(asked.length, 17, 'nothing was checked after that')
-    t.equal((await new Visitor(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303)
-    t.equal((await new Visitor(fastify, '203.0.113.1').try('Harry', RIGHT)).statusCode, 429)
+    t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303)
+    t.equal((await new Applicant(fastify, '203.0.113.1').try('Harry', RIGHT)).statusCode, 429)
     pass(999)
-    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 429)
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 429)
     pass(1)
-    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 303, 'a try that had to wait counts for nothing')
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'a try that had to wait counts for nothing')
   })
 
   t.test('is the same however its name is written, and wherever it is tried', async (t) => {
     const { authenticate, asked } = gatekeeper()
     const fastify = await build(t, { authenticate })
     // Failures of its own, so that the network is not a calm one.
-    for (const from of ['192.0.2.1', '127.0.0.1']) for (let i = 0; i < 2; i++) await new Visitor(fastify, from).try('Sally')
+    for (const from of ['192.0.2.1', '127.0.0.1']) for (let i = 0; i < 2; i++) await new Applicant(fastify, from).try('Sally')
     asked.length = 0
     const names = ['Jörg', 'jörg', 'JO\u0308RG', 'jo\u0308rg', ' Jörg ', 'Ｊörg', 'JÖRG']
-    for (const name of names) await new Visitor(fastify).try(name)
+    for (const name of names) await new Applicant(fastify).try(name)
     t.same(asked, ['Jörg', 'jörg', 'JÖRG', 'jörg', 'Jörg', 'Ｊörg'])
-    t.equal((await new Visitor(fastify).post('/login', { client_name: 'Jörg', pwd: RIGHT })).statusCode, 429, 'as a form too')
+    t.equal((await new Applicant(fastify).post('/login', { client_name: 'Jörg', pwd: RIGHT })).statusCode, 429, 'as a form too')
     for (const url of ['//login', '/login/', '/LOGIN', '/login?next=/', '/./login', '/%6Cogin', '/login;x']) {
       const { statusCode } = await fastify.inject({ method: 'POST', url, payload: { client_name: 'Jörg', password: RIGHT } })
       t.ok(statusCode === 429 || statusCode === 404, `${url}: ${statusCode}`)
@@ -393,7 +359,7 @@ test('an account', async (t) => {
       }
     })
     answersMayDiffer(fastify, 'the authenticator says no in its own words')
-    const harry = new Visitor(fastify)
+    const harry = new Applicant(fastify)
     for (let i = 0; i < 10; i++) {
       t.equal((await harry.try('Harry', '')).statusCode, 400)
       t.equal((await harry.try('Harry', 'a'.repeat(1_025))).statusCode, 400)
@@ -416,9 +382,9 @@ test('an account', async (t) => {
   t.test('is tried one after another, and only a few wait: of fifty wrong passwords at once six are checked, nine right ones are all let in', async (t) => {
     const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
     await fastify.accounts?.add('Harry', RIGHT)
-    t.same(await statusesOf(times(9, () => new Visitor(fastify).try('Harry', RIGHT))), { 303: 9 })
-    await new Visitor(fastify, '203.0.113.7').try('Sally', RIGHT)
-    t.same(await statusesOf(times(50, () => new Visitor(fastify, '203.0.113.8').try('Harry'))), { 401: 6, 429: 3, 503: 41 })
+    t.same(await statusesOf(times(9, () => new Applicant(fastify).try('Harry', RIGHT))), { 303: 9 })
+    await new Applicant(fastify, '203.0.113.7').try('Sally', RIGHT)
+    t.same(await statusesOf(times(50, () => new Applicant(fastify, '203.0.113.8').try('Harry'))), { 401: 6, 429: 3, 503: 41 })
   })
 })
 
@@ -426,7 +392,7 @@ test('a device that is known', async (t) => {
   t.test('lets its owner in while others keep guessing, and only there', async (t) => {
     const { authenticate } = gatekeeper()
     const fastify = await build(t, { authenticate, now: clock().now })
-    const [owner, stranger] = [new Visitor(fastify, '203.0.113.1'), new Visitor(fastify)]
+    const [owner, stranger] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify)]
     t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
     await owner.post('/logout')
     t.same([...owner.cookies.keys()], ['hatcheck-device'])
@@ -434,20 +400,20 @@ test('a device that is known', async (t) => {
     for (let i = 0; i < 60; i++) await stranger.try(`visitor ${i}`)
     t.equal((await stranger.try('Harry', RIGHT)).statusCode, 429)
     const { cookieHeader } = owner
-    const copy = (name: string, password: string): Promise<LightMyRequestResponse> => new Visitor(fastify).try(name, password, { cookie: cookieHeader })
+    const copy = (name: string, password: string): Promise<LightMyRequestResponse> => new Applicant(fastify).try(name, password, { cookie: cookieHeader })
     t.equal((await copy(' hARRY', RIGHT)).statusCode, 303, 'from the address of the attacker, too')
     t.equal((await copy('Sally', RIGHT)).statusCode, 429, 'it is for this account')
-    t.equal((await new Visitor(fastify).try('Harry', RIGHT, { cookie: `hatcheck-device=${'A'.repeat(22)}.1800000000.${'A'.repeat(43)}; ${cookieHeader}` })).statusCode, 303, 'a planted one does no harm')
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: `hatcheck-device=${'A'.repeat(22)}.1800000000.${'A'.repeat(43)}; ${cookieHeader}` })).statusCode, 303, 'a planted one does no harm')
     const statuses = []
     for (let i = 0; i < 14; i++) statuses.push((await copy('Harry', WRONG)).statusCode)
     t.same(statuses, [...times(12, () => 401), 429, 429], 'it has a counter of its own, and so has the network by now')
-    t.equal((await new Visitor(fastify, '203.0.113.7').try('Sally', RIGHT)).statusCode, 303, 'nor does it count for the address')
+    t.equal((await new Applicant(fastify, '203.0.113.7').try('Sally', RIGHT)).statusCode, 303, 'nor does it count for the address')
   })
 
   t.test('has a cookie that opens nothing, and as much protection as the session\'s', async (t) => {
     const fastify = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate }, { trustProxy: true })
     const https = { 'x-forwarded-proto': 'https', host: 'hatcheck.example.com' }
-    const harry = new Visitor(fastify)
+    const harry = new Applicant(fastify)
     const { headers, body } = await harry.try('Harry', RIGHT, https)
     const lines = headers['set-cookie'] as string[]
     t.equal(lines.length, 2)
@@ -458,13 +424,13 @@ test('a device that is known', async (t) => {
       t.same((await harry.send({ url: '/', headers: { ...https, cookie, accept: 'application/json' } })).json(), { user: null })
     }
     const custom = await build(t, { authenticate: gatekeeper().authenticate, sessionCookieName: 'sid', sessionCookiePath: '/app' })
-    t.match((await new Visitor(custom).try('Harry', RIGHT)).headers['set-cookie'], [/^sid-device=\S+; Max-Age=15552000; Path=\/app; HttpOnly; SameSite=Lax$/, /^sid=/])
-    t.equal((await new Visitor(custom).try('Harry', WRONG)).headers['set-cookie'], undefined)
+    t.match((await new Applicant(custom).try('Harry', RIGHT)).headers['set-cookie'], [/^sid-device=\S+; Max-Age=15552000; Path=\/app; HttpOnly; SameSite=Lax$/, /^sid=/])
+    t.equal((await new Applicant(custom).try('Harry', WRONG)).headers['set-cookie'], undefined)
   })
 
   t.test('is known after a change of the secret key, as long as the old one is accepted', async (t) => {
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
-    const [owner, stranger] = [new Visitor(fastify, '203.0.113.1'), new Visitor(fastify)]
+    const [owner, stranger] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify)]
     await owner.try('Harry', RIGHT)
     for (let i = 0; i < 7; i++) await stranger.try('Harry')
     const { cookieHeader: old } = owner
@@ -473,10 +439,10 @@ test('a device that is known', async (t) => {
     t.equal((await stranger.try('Harry', RIGHT, { cookie: old })).statusCode, 303)
     t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
     const { cookieHeader: fresh } = owner
-    for (let i = 0; i < 7; i++) await new Visitor(fastify).try('Harry')
+    for (let i = 0; i < 7; i++) await new Applicant(fastify).try('Harry')
     fastify.sessions.setSecretKeys(keys.slice(0, 1))
-    t.equal((await new Visitor(fastify).try('Harry', RIGHT, { cookie: old })).statusCode, 429)
-    t.equal((await new Visitor(fastify).try('Harry', RIGHT, { cookie: fresh })).statusCode, 303)
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: old })).statusCode, 429)
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: fresh })).statusCode, 303)
   })
 })
 
@@ -485,16 +451,16 @@ test('an address', async (t) => {
     const { authenticate, asked } = gatekeeper()
     const { now, pass } = clock()
     const fastify = await build(t, { authenticate, now })
-    const attacker = new Visitor(fastify)
+    const attacker = new Applicant(fastify)
     const statuses: Record<number, number> = {}
     for (let i = 0; i < 5_000; i++) {
       const { statusCode } = await attacker.try(`user ${i % 500}`)
       statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
-      if (i === 2_500) t.equal((await new Visitor(fastify, '203.0.113.1').try('user 7', RIGHT)).statusCode, 303)
+      if (i === 2_500) t.equal((await new Applicant(fastify, '203.0.113.1').try('user 7', RIGHT)).statusCode, 303)
     }
     t.same(statuses, { 401: 51, 429: 4_949 })
     t.equal(asked.length, 52)
-    t.equal((await new Visitor(fastify, '203.0.113.1').try('user 8', RIGHT)).statusCode, 303)
+    t.equal((await new Applicant(fastify, '203.0.113.1').try('user 8', RIGHT)).statusCode, 303)
     t.equal((await attacker.try('user 8', RIGHT)).statusCode, 429, 'a right one is not found out there')
     pass(1_000)
     t.equal((await attacker.try('user 9', RIGHT)).statusCode, 303)
@@ -505,24 +471,24 @@ test('an address', async (t) => {
   t.test('of IPv6 is its network, one of IPv4 is the same in either form', async (t) => {
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
     for (let i = 0; i < 51; i++) {
-      t.equal((await new Visitor(fastify, `2001:db8:0:1::${i.toString(16)}`).try(`user ${i}`)).statusCode, 401)
-      t.equal((await new Visitor(fastify, i % 2 === 0 ? '192.0.2.9' : '::ffff:192.0.2.9').try(`person ${i}`)).statusCode, 401)
+      t.equal((await new Applicant(fastify, `2001:db8:0:1::${i.toString(16)}`).try(`user ${i}`)).statusCode, 401)
+      t.equal((await new Applicant(fastify, i % 2 === 0 ? '192.0.2.9' : '::ffff:192.0.2.9').try(`person ${i}`)).statusCode, 401)
     }
-    t.equal((await new Visitor(fastify, '2001:db8:0:1:ffff::').try('Harry')).statusCode, 429)
-    t.equal((await new Visitor(fastify, '2001:db8:0:2::1').try('Harry')).statusCode, 401)
-    t.equal((await new Visitor(fastify, '192.0.2.9').try('Harry')).statusCode, 429)
-    t.equal((await new Visitor(fastify, '192.0.2.10').try('Harry')).statusCode, 401)
+    t.equal((await new Applicant(fastify, '2001:db8:0:1:ffff::').try('Harry')).statusCode, 429)
+    t.equal((await new Applicant(fastify, '2001:db8:0:2::1').try('Harry')).statusCode, 401)
+    t.equal((await new Applicant(fastify, '192.0.2.9').try('Harry')).statusCode, 429)
+    t.equal((await new Applicant(fastify, '192.0.2.10').try('Harry')).statusCode, 401)
   })
 
   t.test('is the visitor\'s behind a proxy that is trusted, and the proxy\'s otherwise', async (t) => {
     const through = (from: string): Record<string, string> => ({ 'x-forwarded-for': from })
     const trusting = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'false' }, { trustProxy: '127.0.0.1' })
-    for (let i = 0; i < 51; i++) await new Visitor(trusting, '127.0.0.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}, 192.0.2.1`))
-    t.equal((await new Visitor(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.1'))).statusCode, 429)
-    t.equal((await new Visitor(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.2'))).statusCode, 303)
+    for (let i = 0; i < 51; i++) await new Applicant(trusting, '127.0.0.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}, 192.0.2.1`))
+    t.equal((await new Applicant(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.1'))).statusCode, 429)
+    t.equal((await new Applicant(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.2'))).statusCode, 303)
     const unaware = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'false' })
-    for (let i = 0; i < 51; i++) await new Visitor(unaware, '192.0.2.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}`))
-    t.equal((await new Visitor(unaware, '192.0.2.1').try('Harry', RIGHT, through('10.0.0.99'))).statusCode, 429)
+    for (let i = 0; i < 51; i++) await new Applicant(unaware, '192.0.2.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}`))
+    t.equal((await new Applicant(unaware, '192.0.2.1').try('Harry', RIGHT, through('10.0.0.99'))).statusCode, 429)
   })
 
   t.test('cannot sign up more often than it may fail', async (t) => {
@@ -530,15 +496,15 @@ test('an address', async (t) => {
     const fastify = await build(t, { now })
     // As many failures as are free, less one: accounts cost a hash each.
     for (let i = 0; i < 49; i++) await fastify.hatcheck.countSignup({ ip: '192.0.2.1', raw: { socket: {} } } as never)
-    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 303)
-    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 303, 'who has an account may log in')
-    t.equal((await new Visitor(fastify).try('Sally', RIGHT)).statusCode, 303)
-    t.equal((await new Visitor(fastify).try('Sue', RIGHT)).statusCode, 429)
-    t.equal((await new Visitor(fastify).try('Harry', RIGHT)).statusCode, 303, 'it is a known network of this account')
-    t.equal((await new Visitor(fastify, '192.0.2.2').try('Sue', 'short')).statusCode, 400)
-    for (let i = 0; i < 51; i++) t.equal((await new Visitor(fastify, '192.0.2.3').try(`visitor ${i}`, 'short')).statusCode, 400)
-    t.equal((await new Visitor(fastify, '192.0.2.3').try('one more', 'short')).statusCode, 429, 'a refused one counts too')
-    t.equal((await new Visitor(fastify, '192.0.2.2').try('Sue', RIGHT)).statusCode, 303)
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303)
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'who has an account may log in')
+    t.equal((await new Applicant(fastify).try('Sally', RIGHT)).statusCode, 303)
+    t.equal((await new Applicant(fastify).try('Sue', RIGHT)).statusCode, 429)
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'it is a known network of this account')
+    t.equal((await new Applicant(fastify, '192.0.2.2').try('Sue', 'short')).statusCode, 400)
+    for (let i = 0; i < 51; i++) t.equal((await new Applicant(fastify, '192.0.2.3').try(`visitor ${i}`, 'short')).statusCode, 400)
+    t.equal((await new Applicant(fastify, '192.0.2.3').try('one more', 'short')).statusCode, 429, 'a refused one counts too')
+    t.equal((await new Applicant(fastify, '192.0.2.2').try('Sue', RIGHT)).statusCode, 303)
     t.same((await fastify.accounts?.list())?.map(({ name }) => name), ['Harry', 'Sally', 'Sue'])
   })
 })
@@ -547,17 +513,17 @@ test('all addresses together are slowed down, but no device that is known', asyn
   const { authenticate, asked } = gatekeeper()
   const { now, pass } = clock()
   const fastify = await build(t, { authenticate, now })
-  const owner = new Visitor(fastify, '203.0.113.1')
+  const owner = new Applicant(fastify, '203.0.113.1')
   await owner.try('Harry', RIGHT)
-  for (let i = 0; i < 1_001; i++) await new Visitor(fastify, `10.0.${i % 91}.1`).try(`user ${i}`)
+  for (let i = 0; i < 1_001; i++) await new Applicant(fastify, `10.0.${i % 91}.1`).try(`user ${i}`)
   t.equal(asked.length, 1_002)
-  t.match(await new Visitor(fastify, '10.0.3.1').try('Sally', RIGHT), { statusCode: 429, headers: { 'retry-after': '1' } })
+  t.match(await new Applicant(fastify, '10.0.3.1').try('Sally', RIGHT), { statusCode: 429, headers: { 'retry-after': '1' } })
   t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
-  t.equal((await new Visitor(fastify, '198.51.100.1').try('Sally', RIGHT)).statusCode, 303, 'nor a calm network')
-  for (let i = 0; i < 5; i++) await new Visitor(fastify, '203.0.113.1').try(`visitor ${i}`)
-  t.equal((await new Visitor(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'nor one from which somebody has logged in')
+  t.equal((await new Applicant(fastify, '198.51.100.1').try('Sally', RIGHT)).statusCode, 303, 'nor a calm network')
+  for (let i = 0; i < 5; i++) await new Applicant(fastify, '203.0.113.1').try(`visitor ${i}`)
+  t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'nor one from which somebody has logged in')
   pass(MINUTE)
-  t.equal((await new Visitor(fastify, '10.0.3.1').try('Sally', RIGHT)).statusCode, 303)
+  t.equal((await new Applicant(fastify, '10.0.3.1').try('Sally', RIGHT)).statusCode, 303)
 })
 
 test('the answer', async (t) => {
@@ -570,7 +536,7 @@ test('the answer', async (t) => {
       for (let i = 0; i < 8; i++) {
         const answers = []
         for (const [name, password] of [['Harry', WRONG], ['Molly', WRONG], ['Sally', RIGHT]] as const) {
-          const answer = await new Visitor(fastify, `198.51.100.${i}`).try(name, password, headers)
+          const answer = await new Applicant(fastify, `198.51.100.${i}`).try(name, password, headers)
           answers.push(textOf(answer).replaceAll(`value=\\"${name}\\"`, 'value'))
         }
         t.equal(answers[1], answers[0])
@@ -584,7 +550,7 @@ test('the answer', async (t) => {
     const { now, pass } = clock()
     const lines: string[] = []
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now }, { logger: { level: 'info', stream: { write (line) { lines.push(line) } } } })
-    const harry = new Visitor(fastify)
+    const harry = new Applicant(fastify)
     for (let i = 0; i < 6; i++) await harry.try('Harry')
     pass(1)
     const json = await harry.try('Harry', RIGHT, { accept: 'application/json' })
@@ -615,7 +581,7 @@ test('the answer', async (t) => {
     const { detail } = await long(harry, pass)
     t.match(detail, /^Too many logins have failed\. Please try again in \d+ minutes\.$/)
 
-    async function long (visitor: Visitor, pass: (ms: number) => void): Promise<{ detail: string }> {
+    async function long (visitor: Applicant, pass: (ms: number) => void): Promise<{ detail: string }> {
       for (;;) {
         const answer = await visitor.try('Harry')
         const seconds = Number(answer.headers['retry-after'] ?? 0)
@@ -652,16 +618,16 @@ test('two instances on one store count together, and so does one that starts ane
     const { now } = clock()
     const open = (): Promise<FastifyInstance> => build(t, { sessionStore, authenticate: gatekeeper().authenticate, now })
     const [one, other] = [await open(), await open()]
-    const owner = new Visitor(one, '203.0.113.1')
+    const owner = new Applicant(one, '203.0.113.1')
     await owner.try('Harry', RIGHT)
     const statuses = []
-    for (let i = 0; i < 20; i++) statuses.push((await new Visitor(i % 2 === 0 ? one : other, `198.51.${i}.1`).try('Harry')).statusCode)
+    for (let i = 0; i < 20; i++) statuses.push((await new Applicant(i % 2 === 0 ? one : other, `198.51.${i}.1`).try('Harry')).statusCode)
     t.same(statuses, [...times(17, () => 401), 429, 429, 429])
     await one.close()
     await other.close()
     const again = await open()
-    t.equal((await new Visitor(again).try('Harry', RIGHT)).statusCode, 429)
-    const back = new Visitor(again)
+    t.equal((await new Applicant(again).try('Harry', RIGHT)).statusCode, 429)
+    const back = new Applicant(again)
     back.cookies.set('hatcheck-device', owner.cookies.get('hatcheck-device') as string)
     t.equal((await back.try('Harry', RIGHT)).statusCode, 303)
   }
@@ -683,11 +649,11 @@ test('counters that cannot be read or written let nobody in', needs('redis-serve
   const { authenticate, asked } = gatekeeper()
   const fastify = await build(t, { sessionStore: server.url, authenticate })
   await server.stop()
-  for (const password of [WRONG, RIGHT]) t.match(await new Visitor(fastify).try('Harry', password), { statusCode: 503, headers: { 'retry-after': '1' } })
+  for (const password of [WRONG, RIGHT]) t.match(await new Applicant(fastify).try('Harry', password), { statusCode: 503, headers: { 'retry-after': '1' } })
   await server.start()
   const { attempts } = fastify.hatcheck.storage
   Object.assign(attempts, { async admit () { throw Object.assign(new Error('no space left on device'), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503, headers: { 'retry-after': '1' } }) } })
-  for (const password of [WRONG, RIGHT]) t.equal((await new Visitor(fastify).try('Harry', password)).statusCode, 503, 'read, but not written')
+  for (const password of [WRONG, RIGHT]) t.equal((await new Applicant(fastify).try('Harry', password)).statusCode, 503, 'read, but not written')
   t.equal(asked.length, 0, 'no password is checked')
 })
 
@@ -697,7 +663,7 @@ test('an application with its own store and authenticator is throttled too, and 
   t.teardown(() => sessions.close())
   const fastify = await buildHost(t, { routes: true, authenticate, sessionStore: sessions })
   fastify.post('/own', async (request) => { await request.login('Harry') })
-  t.same(await statusesOf(times(10, () => new Visitor(fastify).try('Harry'))), { 401: 6, 429: 4 })
+  t.same(await statusesOf(times(10, () => new Applicant(fastify).try('Harry'))), { 401: 6, 429: 4 })
   t.equal(asked.length, 6)
   const response = await fastify.inject({ method: 'POST', url: '/own' })
   t.equal(response.statusCode, 200)
@@ -707,11 +673,11 @@ test('an application with its own store and authenticator is throttled too, and 
 test('five hundred logins at once', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
   await fastify.accounts?.add('Harry', RIGHT)
-  const harry = new Visitor(fastify, '203.0.113.1')
+  const harry = new Applicant(fastify, '203.0.113.1')
   t.equal((await harry.try('Harry', RIGHT)).statusCode, 303)
   let [answered, hashed] = [0, 0]
   const tries = times(500, async (i) => {
-    const response = await new Visitor(fastify, `10.0.${i >> 8}.${i & 255}`).try(`user ${i}`)
+    const response = await new Applicant(fastify, `10.0.${i >> 8}.${i & 255}`).try(`user ${i}`)
     answered++
     if (response.statusCode === 401) hashed++
     return response

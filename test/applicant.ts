@@ -1,0 +1,38 @@
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import { Client } from './helper.js'
+
+export const START = 1_800_000_000_000
+export const RIGHT = 'correct horse battery'
+export const WRONG = 'staple of something else'
+
+/** A clock that stands still until it is moved on. */
+export function clock (): { now: () => number, pass: (ms: number) => void } {
+  let time = START
+  return { now: () => time, pass (ms) { time += ms } }
+}
+
+/** An authenticator as cheap as can be, which keeps the names that it was asked about. */
+export function gatekeeper (): { authenticate: (name: string, password: string) => { name: string } | null, asked: string[] } {
+  const asked: string[] = []
+  return {
+    asked,
+    authenticate (name, password) {
+      asked.push(name)
+      return password === RIGHT ? { name } : null
+    }
+  }
+}
+
+/** A client at an address, with a cookie jar, as a program. */
+export class Applicant extends Client {
+  readonly #from: string
+
+  constructor (fastify: FastifyInstance, from = '192.0.2.1') {
+    super(fastify)
+    this.#from = from
+  }
+
+  try (name: string, password = WRONG, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
+    return this.send({ method: 'POST', url: '/login', remoteAddress: this.#from, headers, payload: { client_name: name, password } })
+  }
+}
