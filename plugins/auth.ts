@@ -188,7 +188,7 @@ export default fp(async function auth (fastify) {
   hatcheck.loginPageFor = (request) => {
     if ((request as Refused)[kRefused] !== true) return null
     const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html')
-    return config.hasRoute('login') && isPage ? `${config.base}/login?next=${encodeURIComponent(request.url)}` : null
+    return config.hasRoute('login') && isPage ? hatcheck.loginPathTo(request.url) : null
   }
 
   // Fastify runs this before the error handler, whichever that is.
@@ -229,4 +229,4 @@ export default fp(async function auth (fastify) {
     refusals.add(error)
     throw error
   }
-}, { name: 'auth', dependencies: ['config', 'session', 'accounts', 'audit', 'throttle'] })
+}, { name: 'auth', dependencies: ['config', 'session', 'accounts', 'audit', 'throttle', 'next'] })

@@ -150,6 +150,20 @@ test('a path of this origin is kept, with its query and its fragment', async (t)
   for (const other of [undefined, null, 5, ['/cart'], {}, '', 'cart', `/${'x'.repeat(8192)}`]) t.equal(nextOf(other), '/')
 })
 
+test('the length of an address is that of how it is written', async (t) => {
+  const { nextOf, loginPathTo } = (await buildWithout(t, { allowedOrigins: [PARTNER] })).hatcheck
+  for (const [letter, written] of [['x', 1], ['"', 3], ['ü', 6], ['語', 9]] as const) {
+    for (const start of ['/', `${PARTNER}/`, '/?', '/#']) {
+      const most = Math.floor((8_192 - start.length) / written)
+      t.equal(nextOf(start + letter.repeat(most)).length, start.length + most * written, 'what fits is kept')
+      t.equal(nextOf(start + letter.repeat(most + 1)), '/', 'one more does not fit')
+    }
+  }
+  for (const letter of ['x', '/a', '"', 'ü', '語', '%', '👩‍🚀']) {
+    t.ok(loginPathTo(`/${letter.repeat(8_000 / letter.length)}`).length <= '/login?next='.length + 3 * 8_192, `a header that a proxy can take: ${letter}`)
+  }
+})
+
 test('another origin is reached only if it is allowed, and exactly that one', async (t) => {
   const fastify = await buildWithout(t, { allowedOrigins: [PARTNER, 'http://localhost:8080'] })
   const { nextOf } = fastify.hatcheck

@@ -80,8 +80,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
     if (destination === undefined) throw new LoginRequiredError()
     hatcheck.secureHeaders(request, reply)
     // An address with a host in it is none of an application here.
-    const next = hatcheck.nextOf(String(destination).startsWith('/') ? decoded(String(destination)) : undefined)
-    reply.redirect(`${hatcheck.config.base}/login?next=${encodeURIComponent(next)}`, 303)
+    reply.redirect(hatcheck.loginPathTo(String(destination).startsWith('/') ? decoded(String(destination)) : undefined), 303)
   }
 
   /** Whether somebody who reads pages is waiting: a script could do nothing with the login page. */
