@@ -14,24 +14,22 @@ export interface Credentials {
 
 /** @throws CredentialsError, NameError, PasswordError: 400, with the rule. */
 export function credentialsOf (body: unknown): Credentials {
-  const fields = fieldsOf(body)
-  const [name, password, pwd] = ['client_name', 'password', 'pwd'].map((field) => textOf(fields, field))
+  const [name, password, pwd] = ['client_name', 'password', 'pwd'].map((field) => textOf(body, field))
   const secret = password ?? pwd
   assertPassword(secret)
   if (secret === '') throw new CredentialsError('The password is missing.')
-  const { permanent } = fields
+  const permanent = fieldOf(body, 'permanent')
   return { name: normalName(name), password: secret, permanent: permanent === true || permanent === 'on' || permanent === 'true' || permanent === '1' }
 }
 
-/** The fields of a form or a JSON object, whichever parser has made it; none of anything else. */
-export function fieldsOf (body: unknown): Record<string, unknown> {
-  // A copy has what was sent and nothing inherited.
-  return typeof body === 'object' && body !== null && !Array.isArray(body) ? { ...body } : {}
+/** A field of a form or of a JSON object, whichever parser has made it: what was sent, and nothing inherited. */
+export function fieldOf (body: unknown, field: string): unknown {
+  return typeof body === 'object' && body !== null && Object.hasOwn(body, field) ? body[field as keyof typeof body] : undefined
 }
 
 /** A field that may be missing. @throws CredentialsError if it is no text. */
-export function textOf (fields: Record<string, unknown>, field: string): string | undefined {
-  const value = fields[field] ?? undefined
+export function textOf (body: unknown, field: string): string | undefined {
+  const value = fieldOf(body, field) ?? undefined
   if (value !== undefined && typeof value !== 'string') throw new CredentialsError(`The field ${field} must be text, and be there once.`)
   return value
 }

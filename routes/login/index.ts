@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { WrongCredentialsError, credentialsOf, fieldsOf } from './credentials.js'
+import { WrongCredentialsError, credentialsOf, fieldOf } from './credentials.js'
 import { failureReasonOf } from './failure.js'
 import { loginPage } from './page.js'
 import { schemas } from './schemas.js'
@@ -47,7 +47,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
   function noteFailure (error: FastifyError, request: FastifyRequest): void {
     const reason = failureReasonOf(error)
     if (reason === null) return
-    const { client_name: user } = fieldsOf(request.body)
+    const user = fieldOf(request.body, 'client_name')
     hatcheck.audit('authn_login_fail', request, { user: typeof user === 'string' ? user : null, reason })
   }
 
@@ -61,12 +61,12 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
       return
     }
     if ('headers' in error) reply.headers(error.headers as Record<string, string>)
-    const { client_name: name, permanent } = fieldsOf(request.body)
+    const name = fieldOf(request.body, 'client_name')
     hatcheck.page(reply.code(error.statusCode ?? 400), loginPage({
       prefix,
       next: hatcheck.nextOf(nextOf(request)),
       name: typeof name === 'string' ? name : '',
-      permanent: permanent === 'on',
+      permanent: fieldOf(request.body, 'permanent') === 'on',
       error: error.message
     }))
   }
@@ -74,5 +74,5 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
 
 /** The form carries it as a field; a program may have it in the address. */
 function nextOf (request: FastifyRequest): unknown {
-  return fieldsOf(request.body)['next'] ?? fieldsOf(request.query)['next']
+  return fieldOf(request.body, 'next') ?? fieldOf(request.query, 'next')
 }

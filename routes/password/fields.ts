@@ -1,5 +1,5 @@
 import { PasswordError, assertPassword } from '../../plugins/accounts/password.js'
-import { CredentialsError, fieldsOf, textOf } from '../login/credentials.js'
+import { CredentialsError, textOf } from '../login/credentials.js'
 
 export interface PasswordFields {
   current: string
@@ -12,12 +12,11 @@ export interface PasswordFields {
  * @throws CredentialsError, PasswordError: 400, with the rule.
  */
 export function passwordFieldsOf (body: unknown): PasswordFields {
-  const fields = fieldsOf(body)
-  const current = textOf(fields, 'current_password') ?? ''
-  const next = textOf(fields, 'new_password') ?? ''
+  const current = textOf(body, 'current_password') ?? ''
+  const next = textOf(body, 'new_password') ?? ''
   if (current === '') throw new CredentialsError('The current password is missing.')
   if (next === '') throw new CredentialsError('The new password is missing.')
-  if ((textOf(fields, 'new_password_again') ?? next) !== next) throw new CredentialsError('The two new passwords are not the same.')
+  if ((textOf(body, 'new_password_again') ?? next) !== next) throw new CredentialsError('The two new passwords are not the same.')
   assertPassword(current)
   assertPassword(next)
   if (next.normalize() === current.normalize()) throw new PasswordError('The new password is the current one.')

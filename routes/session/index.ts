@@ -28,13 +28,15 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     const session = sessionOf(request)
     const { stored, user } = session
     const record = stored?.record ?? null
+    const data = session.toObject()
+    for (const key of IDENTITY) Reflect.deleteProperty(data, key)
     return {
       user: user === null ? null : { name: user.name, authenticatedAt: iso(user.authenticatedAt) },
       createdAt: record === null ? null : iso(record.createdAt),
       expiresAt: record === null ? null : iso(expiryOf(record, config.lifetimes)),
       permanent: session.permanent,
       handle: handleOf(request) ?? null,
-      data: Object.fromEntries(Object.entries(session.toObject()).filter(([key]) => !IDENTITY.has(key)))
+      data
     }
   })
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { fieldsOf, textOf } from '../login/credentials.js'
+import { fieldOf, textOf } from '../login/credentials.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
 import { passwordPage, sessionsPage, type ListedSession } from './page.js'
 import { reauthenticate } from './reauthenticate.js'
@@ -39,8 +39,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   // A form can send nothing else.
   fastify.post('/sessions', { schema: schemas.post, onRequest, bodyLimit: BODY_LIMIT, errorHandler: askForPassword }, async (request, reply) => {
     const target = targetOf(request.body)
-    const fields = fieldsOf(request.body)
-    const ended = await end(request, target, textOf(fields, 'password') ?? textOf(fields, 'pwd'))
+    const ended = await end(request, target, textOf(request.body, 'password') ?? textOf(request.body, 'pwd'))
     if (hatcheck.prefersJson(request)) return { ended }
     if (request.user === null) {
       hatcheck.leaveNotice(request, reply, 'logout')
@@ -91,7 +90,8 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
 
 /** @throws WhichSessionError */
 function targetOf (body: unknown): Target {
-  const { handle, others } = fieldsOf(body)
+  const handle = fieldOf(body, 'handle')
+  const others = fieldOf(body, 'others')
   const isOthers = others === '1' || others === 1 || others === true
   if (typeof handle === 'string' && others === undefined) return { handle }
   if (isOthers && handle === undefined) return 'others'

@@ -45,11 +45,13 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
       done(error)
       return
     }
-    const allowed = allowedIn(request.url)
+    const query = queryOf(request.url)
     const { user } = request
     if (user === null) {
+      // A slip in the configuration shows to everybody.
+      namesOf(query)
       askToLogIn(request, reply)
-    } else if (allowed !== null && !allowed.has(keyOf(user.name))) {
+    } else if (allowedIn(query)?.has(keyOf(user.name)) === false) {
       hatcheck.audit('authz_fail', request, { user: user.name, reason: 'not_allowed' })
       throw new NotAllowedError()
     } else {
@@ -62,9 +64,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   }
 
   /** Who may pass; null is everybody who is logged in. */
-  function allowedIn (url: string): ReadonlySet<string> | null {
-    const at = url.indexOf('?')
-    const query = at === -1 ? '' : url.slice(at + 1)
+  function allowedIn (query: string): ReadonlySet<string> | null {
     const known = lists.get(query)
     if (known !== undefined) return known
     const names = namesOf(query)
@@ -89,6 +89,11 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
     return (method === 'GET' || method === 'HEAD') && mode === 'navigate' && script === undefined &&
       accept.includes('text/html') && !hatcheck.prefersJson(request)
   }
+}
+
+function queryOf (url: string): string {
+  const at = url.indexOf('?')
+  return at === -1 ? '' : url.slice(at + 1)
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
