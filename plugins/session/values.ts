@@ -113,7 +113,12 @@ export class Values {
   }
 
   toObject (): Record<string, unknown> {
-    return Object.fromEntries(this.keys().map((key) => [key, this.get(key)]))
+    const entries: Array<[key: string, value: unknown]> = []
+    for (const key of this.#names()) {
+      const value = this.get(key)
+      if (value !== undefined) entries.push([key, value])
+    }
+    return Object.fromEntries(entries)
   }
 
   /** What `session.permanent` is, given what is stored, and once the calls under way have succeeded. */
@@ -263,7 +268,8 @@ export class Values {
     return true
   }
 
-  #names (): Set<string> {
+  #names (): Iterable<string> {
+    if (this.isPristine) return Object.keys(this.#stored)
     return new Set([...Object.keys(this.#stored), ...this.#cuts.flatMap(({ changes }) => [...changes.keys()]), ...this.#live?.keys() ?? []])
   }
 
