@@ -90,8 +90,8 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
   await fastify.register(autoload, {
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
-    // Neither folder has plugins.
-    ignorePattern: /^\/(?:common|process)\//,
+    // These folders have no plugins.
+    ignorePattern: /^\/(?:cli|common|process)\//,
     options: { hatcheck: { options, ...service } }
   })
   const { config } = fastify.hatcheck

@@ -1,11 +1,10 @@
 import type { FastifyBaseLogger, FastifyHttpOptions, FastifyInstance } from 'fastify'
-import { realpathSync } from 'node:fs'
 import type { Server } from 'node:http'
-import { fileURLToPath } from 'node:url'
 import type { ServiceConfig } from './plugins/config/environment.js'
 import { trustedProxies } from './plugins/config/trusted-proxies.js'
 import type { MetricsListener } from './plugins/metrics/listener.js'
 import type { ProcessLog } from './plugins/process/log.js'
+import { isMain } from './plugins/process/main.js'
 import { endWithNpm, holdSignals } from './plugins/process/signals.js'
 import { hasDuty, isWorker } from './plugins/workers/duties.js'
 
@@ -208,5 +207,4 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
   return fastify
 }
 
-const startedAs = process.argv[1]
-if (startedAs !== undefined && realpathSync(startedAs) === fileURLToPath(import.meta.url)) await serve()
+if (isMain(import.meta.url)) await serve()

@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { openLmdb } from '../plugins/storage/lmdb.js'
 import { testKey } from './helper.js'
 import { freePort } from './redis.js'
-import { hatcheckCli, startService, until } from './service.js'
+import { hatcheckProcess, startService, until } from './service.js'
 import { mountSmallDisk, needsMounting } from './small-disk.js'
 
 const env = { SECRET_KEY: testKey, SIGNUP: 'open' }
@@ -31,7 +31,7 @@ test('a backup of a service that is being written to has every account of before
   })
   await until('there are writes', () => written > 4)
   const atStart = written
-  const backup = await hatcheckCli(folder, ['backup', 'safe/monday'], { env })
+  const backup = await hatcheckProcess(folder, ['backup', 'safe/monday'], { env })
   done.abort()
   await Promise.all(writers)
   t.match(backup, { code: 0, stderr: '' })
@@ -61,11 +61,11 @@ test('a backup of a service that is being written to has every account of before
 
 test('a backup says what it cannot do, and leaves what is there as it is', async (t) => {
   const folder = t.testdir()
-  const backup = (more: Record<string, string> = {}) => hatcheckCli(folder, ['backup', 'safe'], { env: { ...env, ...more } })
+  const backup = (more: Record<string, string> = {}) => hatcheckProcess(folder, ['backup', 'safe'], { env: { ...env, ...more } })
   const [noFolder, nothing, redis] = await Promise.all([
-    hatcheckCli(folder, ['backup'], { env }), backup(), backup({ SESSION_STORE: `redis://127.0.0.1:${await freePort()}` })
+    hatcheckProcess(folder, ['backup'], { env }), backup(), backup({ SESSION_STORE: `redis://127.0.0.1:${await freePort()}` })
   ])
-  t.same(noFolder, { code: 1, stdout: '', stderr: 'hatcheck: "backup" needs a folder\nTry "hatcheck --help".\n' })
+  t.same(noFolder, { code: 1, stdout: '', stderr: 'hatcheck: missing argument: backup FOLDER\nTry "hatcheck --help".\n' })
   t.same(nothing, { code: 1, stdout: '', stderr: `hatcheck: There is no store in ${join(folder, 'data/lmdb')}: check DATA_DIR and SESSION_STORE.\n` })
   t.same(redis, { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is Redis, which has backups of its own; "backup" is for LMDB.\n' })
   t.strictSame(readdirSync(folder), [], 'nothing was made where there was nothing')
@@ -82,7 +82,7 @@ test('a backup that does not fit on its disk fails, and leaves nothing that coul
   await addAccounts(folder, 10_000)
   const disk = mountSmallDisk(t, 2)
   const place = join(disk.folder, 'backup')
-  const backup = () => hatcheckCli(folder, ['backup', place], { env })
+  const backup = () => hatcheckProcess(folder, ['backup', place], { env })
   t.match(await backup(), { code: 1, stdout: '', stderr: /^hatcheck: The backup could not be written to \S+\/backup\.\n$/m }, 'while it is written')
   t.strictSame(readdirSync(place), [])
   disk.fill()

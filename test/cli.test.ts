@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { needs, testKey } from './helper.js'
 import { startRedis } from './redis.js'
-import { compiled, hatcheckCli, hatcheckInTerminal, startService, type Ended } from './service.js'
+import { compiled, hatcheckCli, hatcheckInTerminal, hatcheckProcess, startService, type Ended } from './service.js'
 
 const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
 const HINT = 'Try "hatcheck --help".\n'
@@ -24,6 +24,16 @@ test('--help tells every command, --version the version', async (t) => {
   for (const flag of ['-v', '--version']) t.same(await hatcheckCli(folder, [flag]), { code: 0, stdout: `${version}\n`, stderr: '' })
 })
 
+test('the program ends with the exit code of its command', async (t) => {
+  const folder = t.testdir()
+  const { stdout } = await hatcheckProcess(folder, ['secret'])
+  t.match(stdout, /^[\w-]{43}\n$/)
+  const added = await hatcheckProcess(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
+  t.same(added, { code: 0, stdout: 'Sally can log in now.\n', stderr: '' })
+  t.match(await hatcheckProcess(folder, ['user', 'list'], { env: closed }), { code: 0, stdout: /^Sally\t/ })
+  t.same(await hatcheckProcess(folder, ['user', 'lst'], { env: closed }), { code: 1, stdout: '', stderr: `hatcheck: unknown command: user lst\n${HINT}` })
+})
+
 test('secret prints a new key each time, one that the service takes', async (t) => {
   const folder = t.testdir()
   const secrets = await Promise.all([1, 2, 3].map(async () => (await hatcheckCli(folder, ['secret'])).stdout))
@@ -38,26 +48,26 @@ test('hatcheck alone starts the service, and says in one line why it cannot', as
   const service = await startService(t, folder, { SESSION_STORE: 'memory:' }, 'cli')
   t.equal((await fetch(service.url)).status, 200)
   t.equal(await service.end('SIGTERM'), 0)
-  t.same(await hatcheckCli(folder, ['serve'], { env: { PORT: 'abc' } }), { code: 1, stdout: '', stderr: 'hatcheck: PORT must be a whole number in plain digits; got "abc".\n' })
+  t.same(await hatcheckProcess(folder, ['serve'], { env: { PORT: 'abc' } }), { code: 1, stdout: '', stderr: 'hatcheck: PORT must be a whole number in plain digits; got "abc".\n' })
 })
 
 test('a command line that means nothing is answered with what is wrong and where to look', async (t) => {
   const folder = t.testdir()
   const cases: Array<[string[], string | RegExp]> = [
-    [['serv'], 'there is no command "serv"'],
-    [['user'], 'there is no command "user "'],
-    [['user', 'remove', 'Sally'], 'there is no command "user remove"'],
-    [['user', 'add'], '"user add" needs a name'],
-    [['user', 'passwd'], '"user passwd" needs a name'],
-    [['user', 'list', 'Sally'], '"user list" takes no name'],
-    [['user', 'add', 'Sally', 'Miller'], '"Miller" is one word too many'],
-    [['sessions'], 'there is no command "sessions "'],
-    [['sessions', 'revoke', 'Sally'], '"sessions revoke" needs a name and a handle'],
-    [['sessions', 'revoke', 'Sally', 'x', 'y'], '"y" is one word too many'],
-    [['sessions', 'list', 'Sally', 'Miller'], '"Miller" is one word too many'],
-    [['secret', 'please'], '"please" is one word too many'],
-    [['serve', 'now'], '"now" is one word too many'],
-    [['doctor', 'data'], '"data" is one word too many'],
+    [['serv'], 'unknown command: serv'],
+    [['user'], 'unknown command: user'],
+    [['user', 'remove', 'Sally'], 'unknown command: user remove'],
+    [['user', 'add'], 'missing argument: user add NAME'],
+    [['user', 'passwd'], 'missing argument: user passwd NAME'],
+    [['user', 'list', 'Sally'], 'unexpected argument: Sally'],
+    [['user', 'add', 'Sally', 'Miller'], 'unexpected argument: Miller'],
+    [['sessions'], 'unknown command: sessions'],
+    [['sessions', 'revoke', 'Sally'], 'missing argument: sessions revoke NAME HANDLE'],
+    [['sessions', 'revoke', 'Sally', 'x', 'y'], 'unexpected argument: y'],
+    [['sessions', 'list', 'Sally', 'Miller'], 'unexpected argument: Miller'],
+    [['secret', 'please'], 'unexpected argument: please'],
+    [['serve', 'now'], 'unexpected argument: now'],
+    [['doctor', 'data'], 'unexpected argument: data'],
     [['--port', '80'], /^Unknown option '--port'/],
     [['user', 'add', '--password', 'hunter2'], /^Unknown option '--password'/]
   ]
@@ -89,8 +99,8 @@ test('user add, passwd, disable, enable and list', async (t) => {
   t.match(stdout, /^Harry\t\d{4}-\d\d-\d\dT[\d:.]+Z\nSally\t\d{4}-\d\d-\d\dT[\d:.]+Z\n$/)
   t.notMatch(stdout, 'argon2')
 
-  t.same(await user('passwd', 'sally', 'quite another password\n'), { code: 0, stdout: 'sally has another password; every session is ended.\n', stderr: '' })
-  t.same(await user('disable', 'Sally'), { code: 0, stdout: 'Sally cannot log in any more; every session is ended.\n', stderr: '' })
+  t.same(await user('passwd', 'sally', 'quite another password\n'), { code: 0, stdout: 'sally has a new password; every session is ended.\n', stderr: '' })
+  t.same(await user('disable', 'Sally'), { code: 0, stdout: 'Sally can no longer log in; every session is ended.\n', stderr: '' })
   t.match((await user('list')).stdout, /^Sally\t\S+\tdisabled$/m)
   t.same(await user('enable', 'Sally'), { code: 0, stdout: 'Sally can log in again.\n', stderr: '' })
   t.notMatch((await user('list')).stdout, 'disabled')
@@ -145,9 +155,9 @@ test('with memory: there is nothing that the command line could work on', async 
 
 test('the settings come from .env, too', async (t) => {
   const folder = t.testdir({ '.env': `SECRET_KEY=${testKey}\nSESSION_STORE=lmdb:./elsewhere\nSIGNUP=closed\n` })
-  t.equal((await hatcheckCli(folder, ['user', 'add', 'Sally'], { input: 'a long password of Sally\n' })).code, 0)
-  t.match((await hatcheckCli(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:elsewhere' } })).stdout, /^Sally\t/)
-  t.equal((await hatcheckCli(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:' } })).stdout, '')
+  t.equal((await hatcheckProcess(folder, ['user', 'add', 'Sally'], { input: 'a long password of Sally\n' })).code, 0)
+  t.match((await hatcheckProcess(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:elsewhere' } })).stdout, /^Sally\t/)
+  t.equal((await hatcheckProcess(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:' } })).stdout, '')
 })
 
 test('sessions list, revoke and revoke-all, while the service runs', async (t) => {
@@ -194,7 +204,7 @@ test('the command line makes no key: with another one the handles would be other
   for (const args of [['list'], ['revoke', 'Harry', 'x']]) {
     const { code, stderr } = await hatcheckCli(folder, ['sessions', ...args], { env: { SIGNUP: 'open' } })
     t.equal(code, 1)
-    t.match(stderr, /^hatcheck: \S+secret\.key is not there: the service makes it at its first start\.\n$/)
+    t.match(stderr, /^hatcheck: \S+secret\.key is missing: the service makes it at its first start\.\n$/)
   }
   t.notOk(existsSync(join(folder, 'data/secret.key')))
   t.same(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env: { SIGNUP: 'open' } }), { code: 0, stdout: '0 sessions ended.\n', stderr: '' }, 'which needs none')
@@ -209,7 +219,7 @@ test('at a terminal the password is asked for twice and not shown', needs('scrip
 
   const mistyped = await hatcheckInTerminal(folder, ['user', 'passwd', 'Sally'], closed, [['Password: ', 'quite another password'], ['Again: ', 'quite another pasword']])
   t.equal(mistyped.code, 1)
-  t.match(mistyped.stdout, 'hatcheck: the two are not the same')
+  t.match(mistyped.stdout, 'hatcheck: the two passwords differ')
   t.notMatch(mistyped.stdout, 'another')
 
   const { url } = await startService(t, folder, closed)
@@ -220,7 +230,7 @@ test('a command names the store it works on, and makes none but for a new accoun
   const folder = t.testdir()
   const run = (...args: string[]): Promise<Ended> => hatcheckCli(folder, args, { env: closed, input: 'a long password of Sally\n' })
   const missing = { code: 1, stdout: '', stderr: `hatcheck: There is no store in ${join(folder, 'data/lmdb')}: check DATA_DIR and SESSION_STORE.\n` }
-  for (const args of [['user', 'list'], ['user', 'passwd', 'Sally'], ['user', 'disable', 'Sally'], ['user', 'enable', 'Sally'], ['sessions', 'list'], ['sessions', 'revoke', 'Sally', 'x'], ['sessions', 'revoke-all'], ['backup', 'safe'], ['doctor']]) {
+  for (const args of [['user', 'list'], ['user', 'passwd', 'Sally'], ['user', 'disable', 'Sally'], ['user', 'enable', 'Sally'], ['sessions', 'list'], ['sessions', 'revoke', 'Sally', 'x'], ['sessions', 'revoke-all'], ['backup', join(folder, 'safe')], ['doctor']]) {
     t.same(await run(...args), missing, args.join(' '))
   }
   t.strictSame(readdirSync(folder), [], 'nothing was made')
@@ -255,7 +265,7 @@ test('an account that is damaged is named and passed over, the exit code tells, 
   await meddle(folder, 'accounts', (accounts) => { accounts.putSync('harry', Buffer.from('{"name":"Har')) })
   const stderr = 'hatcheck: the account harry is damaged: it cannot log in. "hatcheck user add" makes it anew, with the name as the account had it.\n'
   t.match(await run(['user', 'list']), { code: 1, stdout: /^Sally\t[^\n]+\n$/, stderr })
-  t.same(await run(['backup', 'safe']), { code: 1, stdout: '1 account backed up.\n', stderr })
+  t.same(await run(['backup', join(folder, 'safe')]), { code: 1, stdout: '1 account backed up.\n', stderr })
   t.match(await run(['user', 'disable', 'Harry']), { code: 1, stdout: '', stderr: new RegExp(`^${stderr}`) })
   t.same(await run(['doctor']), { code: 1, stdout: 'The account harry is damaged. It cannot log in. "hatcheck user add" with its name makes it anew; its key is "harry".\n', stderr: '' })
   t.match(await run(['user', 'add', 'Harry']), { stdout: 'Harry can log in now.\n' })

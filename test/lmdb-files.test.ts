@@ -7,7 +7,7 @@ import { recordOf } from '../plugins/session/store-contract.js'
 import { openLmdb } from '../plugins/storage/lmdb.js'
 import type { Storage } from '../plugins/storage/storage.js'
 import { build, needs } from './helper.js'
-import { compiled, hatcheckCli, until } from './service.js'
+import { compiled, hatcheckProcess, until } from './service.js'
 
 const open = (folder: string): Storage => openLmdb(folder, { now: () => recordOf().createdAt, maxBytes: 65_536 }, { info () {}, warn () {} })
 
@@ -149,8 +149,8 @@ test('what lies in the place of a file and is none, and a lock that is none', as
 test('the command line and the service say it in one line', async (t) => {
   const folder = t.testdir({ data: { lmdb: { 'data.mdb': 'this is a text and no database\n' } } })
   const stderr = `hatcheck: ${join(folder, 'data/lmdb/data.mdb')} is not an LMDB database of a version that hatcheck can read. ${DATA_REMEDY}\n`
-  t.same(await hatcheckCli(folder, ['user', 'list']), { code: 1, stdout: '', stderr })
-  t.same(await hatcheckCli(folder, ['serve'], { env: { PORT: '0' } }), { code: 1, stdout: '', stderr })
+  t.same(await hatcheckProcess(folder, ['user', 'list']), { code: 1, stdout: '', stderr })
+  t.same(await hatcheckProcess(folder, ['serve'], { env: { PORT: '0' } }), { code: 1, stdout: '', stderr })
 })
 
 const asRoot = process.getuid?.() === 0 ? {} : { skip: 'needs root, to be another user' }
@@ -204,7 +204,7 @@ test('a process of another PID namespace, such as another container, is refused 
   const [, url] = /hatcheck listens at (http:\/\/[^\s"]+)/.exec(output) ?? []
   t.equal((await fetch(`${url}/readyz`)).status, 200, 'the first goes on')
   service.kill('SIGKILL')
-  await until('its namespace is gone', async () => (await hatcheckCli(folder, ['user', 'list'])).code === 0)
+  await until('its namespace is gone', async () => (await hatcheckProcess(folder, ['user', 'list'])).code === 0)
 })
 
 test('readiness tells that the data folder was moved, deleted or replaced under the service', async (t) => {

@@ -2,7 +2,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
 import { needs, testKey } from './helper.js'
-import { Curl, hatcheckCli, startService, until, type CurlAnswer, type Service } from './service.js'
+import { Curl, hatcheckProcess, startService, until, type CurlAnswer, type Service } from './service.js'
 
 // Some fifty services are started here, one after the other.
 tap.setTimeout(300_000)
@@ -259,7 +259,7 @@ test('SIGTERM: requests under way are answered, and the exit code is 0', async (
 test('the command line works on the data of the running service', curl, async (t) => {
   const folder = t.testdir()
   const env = { SECRET_KEY: testKey, SIGNUP: 'closed' }
-  const cli = (args: string[], input?: string) => hatcheckCli(folder, args, { env, ...input !== undefined && { input } })
+  const cli = (args: string[], input?: string) => hatcheckProcess(folder, args, { env, ...input !== undefined && { input } })
   const { url } = await start(t, folder, env)
   const sally = new Curl(folder, 'sally.jar')
   const login = (password: string): Promise<CurlAnswer> => sally.post(`${url}/login`, { client_name: 'Sally', password })

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { build, buildHost, Client, gate, needs } from './helper.js'
 import { freePort, startRedis } from './redis.js'
-import { Curl, hatcheckCli, startService } from './service.js'
+import { Curl, hatcheckProcess, startService } from './service.js'
 import { Visitor, listen, loggedIn, statuses, underLoad } from './visitors.js'
 import { eventually } from './watched-store.js'
 
@@ -229,7 +229,7 @@ test('the process outlives Redis, and the command line works on the same account
   const port = await freePort()
   const env = { SESSION_STORE: `redis://127.0.0.1:${port}`, SIGNUP: 'closed' }
   const addSally = async (): Promise<string> => {
-    const { code, stdout, stderr } = await hatcheckCli(folder, ['user', 'add', 'Sally'], { env, input: 'correct horse battery\n' })
+    const { code, stdout, stderr } = await hatcheckProcess(folder, ['user', 'add', 'Sally'], { env, input: 'correct horse battery\n' })
     return `${code} ${stdout}${stderr}`
   }
   t.match(await addSally(), /^1 hatcheck: the Redis store cannot be reached.*\nhatcheck: redis:.*\nhatcheck: The session store cannot answer right now \(account\)\.\n$/)
@@ -237,7 +237,7 @@ test('the process outlives Redis, and the command line works on the same account
   t.match(service.output(), /the Redis store cannot be reached; what needs it answers 503 until it can/)
   const server = await startRedis(t, { folder: join(folder, 'redis'), port })
   t.match(await addSally(), '0 Sally can log in now.')
-  t.match((await hatcheckCli(folder, ['user', 'list'], { env })).stdout, /^Sally\t/)
+  t.match((await hatcheckProcess(folder, ['user', 'list'], { env })).stdout, /^Sally\t/)
 
   const browser = new Curl(folder, 'jar')
   const status = async (path: string): Promise<number> => (await browser.send(service.url + path)).status

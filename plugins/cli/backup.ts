@@ -1,0 +1,20 @@
+import { resolve } from 'node:path'
+import type { AccountStore } from '../accounts/store.js'
+import { ConfigError } from '../config/resolve.js'
+import { backUp } from '../storage/backup.js'
+import { isRedisUrl } from '../storage/redis-url.js'
+import { UsageError, expectEnd, type Io } from './io.js'
+import { storedConfiguration, withStorage } from './storage.js'
+
+/** Runs `hatcheck backup FOLDER`. */
+export async function backup ([folder = '', ...rest]: string[], io: Io): Promise<number> {
+  expectEnd(rest)
+  if (folder === '') throw new UsageError('missing argument: backup FOLDER')
+  if (isRedisUrl(String((await storedConfiguration(io, 'accounts')).sessionStore))) {
+    throw new ConfigError('SESSION_STORE is Redis, which has backups of its own; "backup" is for LMDB.')
+  }
+  return await withStorage(io, { what: 'accounts' }, async ({ accounts }, { now, sessionMaxBytes: maxBytes }, log) => {
+    const count = await backUp(accounts as AccountStore, resolve(folder), { now, maxBytes }, log)
+    io.stdout.write(`${count} account${count === 1 ? '' : 's'} backed up.\n`)
+  })
+}

@@ -1,0 +1,17 @@
+import { examine } from '../storage/doctor.js'
+import { expectEnd, type Io } from './io.js'
+import { handlesIfKnown, storedConfiguration } from './storage.js'
+
+/** Runs `hatcheck doctor`. */
+export async function doctor (rest: string[], io: Io): Promise<number> {
+  expectEnd(rest)
+  const config = await storedConfiguration(io, 'records')
+  let findings = 0
+  const { description, counts: { sessions, tombstones, accounts, counters } } = await examine(config, handlesIfKnown(config), (finding) => {
+    findings++
+    io.stdout.write(`${finding.replaceAll('\n', ' ')}\n`)
+  })
+  if (findings > 0) return 1
+  io.stdout.write(`${description} is sound (accounts: ${accounts}, sessions: ${sessions}, tombstones: ${tombstones}, counters of failed logins: ${counters}).\n`)
+  return 0
+}

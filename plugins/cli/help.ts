@@ -1,0 +1,47 @@
+export const HELP = `hatcheck: logins and sessions for any web application
+
+Usage
+  hatcheck                     start the service; also: hatcheck serve
+  hatcheck secret              print a new SECRET_KEY
+  hatcheck user add NAME       create an account; the password is asked for, or read from standard input
+  hatcheck user passwd NAME    set a new password and end every session of the account
+  hatcheck user disable NAME   refuse logins to the account and end every session of it
+  hatcheck user enable NAME    allow logins to the account again
+  hatcheck user list           list the accounts
+
+  hatcheck sessions list [NAME]          list the sessions of an account; without a name, of every account
+  hatcheck sessions revoke NAME HANDLE   end one session of an account
+  hatcheck sessions revoke-all [NAME]    end every session of an account; without a name, of every account
+
+  hatcheck backup FOLDER       copy the accounts to a new folder that can serve as DATA_DIR. Sessions and the secret
+                               key are left out, so that a restore brings no ended session back
+  hatcheck doctor              check the stored data: file permissions, formats, every record, indexes. Prints a line
+                               for each fault, with the remedy; the exit code is 0 if there is none
+
+Options
+  -h, --help                   print this
+  -v, --version                print the version
+
+Environment (also from a file .env in this folder)
+  HOST, PORT                   address to listen on                     127.0.0.1, 3000
+  DATA_DIR                     LMDB files and the generated key         ./data
+  SECRET_KEY                   signs the cookies, 32 bytes or more      generated in DATA_DIR on loopback
+  SESSION_STORE                memory:, lmdb:./folder or redis://…      lmdb: in DATA_DIR
+  SIGNUP                       open: a login with a new name signs up   closed; open in demo mode
+  TRUST_PROXY                  proxies whose headers are trusted        none
+  WORKERS                      number of server processes               1
+  METRICS_PORT                 port of the Prometheus metrics           /metrics, for this machine only
+  LOG_LEVEL                    fatal, error, warn, info, debug, trace   info
+  The README lists all of them.
+
+The user, sessions, backup and doctor commands work on the DATA_DIR and SESSION_STORE of the service, also while it
+runs, and print the store on standard error. Only "user add" creates a missing store. A damaged record is reported and
+skipped, and the exit code is then 1.
+"sessions list" and "sessions revoke" need the SECRET_KEY of the service: the handles depend on it. With REALM or
+SESSION_COOKIE_NAME set for the service, set it here as well.
+
+Examples
+  hatcheck                                                 try it: http://127.0.0.1:3000, demo mode
+  SECRET_KEY=$(hatcheck secret) SIGNUP=closed hatcheck     no demo mode: accounts from "user add" only
+  echo "$PASSWORD" | hatcheck user add harry               for scripts
+`

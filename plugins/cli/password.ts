@@ -1,0 +1,25 @@
+import { createInterface } from 'node:readline/promises'
+import { Writable } from 'node:stream'
+import { UsageError, type Io } from './io.js'
+
+/** Asks for a password twice at a terminal, without an echo; reads the first line of anything else. */
+export async function readPassword ({ stdin, stderr }: Io): Promise<string> {
+  if (stdin.isTTY !== true) {
+    const { value, done } = await createInterface({ input: stdin })[Symbol.asyncIterator]().next()
+    if (done === true) throw new UsageError('a password is expected on standard input')
+    return value
+  }
+  const silent = new Writable({ write (_chunk, _encoding, done) { done() } })
+  const terminal = createInterface({ input: stdin, output: silent, terminal: true })
+  try {
+    stderr.write('Password: ')
+    const password = await terminal.question('')
+    stderr.write('\nAgain: ')
+    const again = await terminal.question('')
+    stderr.write('\n')
+    if (password !== again) throw new UsageError('the two passwords differ')
+    return password
+  } finally {
+    terminal.close()
+  }
+}

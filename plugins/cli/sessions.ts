@@ -1,0 +1,44 @@
+import { findAccount } from '../accounts/accounts.js'
+import { endSessionOfUser, sessionsOfUser } from '../session/user-sessions.js'
+import type { Storage } from '../storage/storage.js'
+import { UsageError, expectEnd, type Io } from './io.js'
+import { handlesOf, withStorage } from './storage.js'
+
+/** Runs `hatcheck sessions …`. */
+export async function sessions ([action = '', name, ...rest]: string[], io: Io): Promise<number> {
+  if (!['list', 'revoke', 'revoke-all'].includes(action)) throw new UsageError(`unknown command: sessions ${action}`.trim())
+  const handle = action === 'revoke' ? rest.shift() : undefined
+  expectEnd(rest)
+  if (action === 'revoke' && handle === undefined) throw new UsageError('missing argument: sessions revoke NAME HANDLE')
+  return await withStorage(io, { what: 'sessions' }, async (storage, config) => {
+    const { sessions: store } = storage
+    const users = await usersCalled(storage, name)
+    if (action === 'revoke-all') {
+      let count = 0
+      for (const user of users) count += await store.removeOfUser(user)
+      io.stdout.write(`${count} session${count === 1 ? '' : 's'} ended.\n`)
+      return
+    }
+    const context = { ...config, store, handleOf: handlesOf(config) }
+    if (action === 'revoke') {
+      const [user = ''] = users
+      if (await endSessionOfUser(user, handle ?? '', context) === null) throw new Error(`${user} has no session ${handle}.`)
+      io.stdout.write('1 session ended.\n')
+      return
+    }
+    for (const user of users) {
+      for (const { handle, createdAt, seenAt, client, address, permanent } of await sessionsOfUser(user, context)) {
+        const times = [createdAt, seenAt].map((time) => new Date(time).toISOString())
+        io.stdout.write(`${[handle, user, ...times, client, address, ...permanent ? ['permanent'] : []].join('\t')}\n`)
+      }
+    }
+  })
+}
+
+/** The name in the spelling of the sessions, whatever its case; without a name, every account. */
+async function usersCalled ({ accounts }: Storage, name: string | undefined): Promise<string[]> {
+  if (name === undefined) return (await accounts?.list() ?? []).map((account) => account.name)
+  const account = accounts === null ? null : await findAccount(accounts, name)
+  // An application with users of its own has sessions here, and no accounts.
+  return [account?.name ?? name]
+}

@@ -1,0 +1,75 @@
+import { existsSync } from 'node:fs'
+import { readEnvironment } from '../config/environment.js'
+import { ConfigError, resolveConfig, type Config } from '../config/resolve.js'
+import { keyFileOf, secretsOf } from '../session/secrets.js'
+import { createTicketOffice } from '../session/ticket.js'
+import { assertStoreIn } from '../storage/doctor.js'
+import { lmdbFolder } from '../storage/lmdb-folder.js'
+import { openStorage } from '../storage/open.js'
+import { warnOfRights } from '../storage/rights.js'
+import type { Storage, StorageLog } from '../storage/storage.js'
+import type { Io } from './io.js'
+
+export interface StorageAccess {
+  /** What the command works on, for an error text. */
+  what: string
+  /** Whether a missing store is created. Any command but the first one to write would hide a wrong folder that way. */
+  canCreate?: boolean
+}
+
+/**
+ * Opens the store of the service for a command, and closes it again.
+ *
+ * @returns the exit code: 1 if a damaged record was skipped.
+ * @throws ConfigError if there is no store.
+ */
+export async function withStorage (io: Io, { what, canCreate = false }: StorageAccess, work: (storage: Storage, config: Config, log: StorageLog) => Promise<unknown>): Promise<number> {
+  const config = await storedConfiguration(io, what)
+  const { sessionStore, dataDir } = config
+  if (!canCreate && String(sessionStore).startsWith('lmdb:')) assertStoreIn(lmdbFolder(String(sessionStore), dataDir))
+  let hasSkipped = false
+  const log: StorageLog = {
+    info () {},
+    warn (details: unknown, text?: string) {
+      if (typeof details === 'object' && details !== null && ('record' in details || 'account' in details)) hasSkipped = true
+      io.stderr.write(`hatcheck: ${text ?? String(details)}\n`)
+    }
+  }
+  const storage = await openStorage(config, log, handlesIfKnown(config))
+  io.stderr.write(`hatcheck: ${storage.description}\n`)
+  warnOfRights(config, log)
+  try {
+    await work(storage, config, log)
+  } finally {
+    await storage.close()
+  }
+  return hasSkipped ? 1 : 0
+}
+
+/** @throws ConfigError if a setting is wrong, or if nothing is stored. */
+export async function storedConfiguration (io: Io, what: string): Promise<Config> {
+  const { options, mode } = readEnvironment(await io.env())
+  const config = resolveConfig(options, mode)
+  if (config.sessionStore === 'memory:') throw new ConfigError(`SESSION_STORE is memory:, where only the running service has its ${what}.`)
+  return config
+}
+
+/**
+ * Names a session as the service does.
+ *
+ * @throws ConfigError if the service has not made its key yet: another key would give other handles.
+ */
+export function handlesOf (config: Config): (key: string) => string {
+  const file = keyFileOf(config)
+  if (file !== undefined && !existsSync(file)) throw new ConfigError(`${file} is missing: the service makes it at its first start.`)
+  return createTicketOffice(secretsOf(config), config.realm).handleOf
+}
+
+/** Without the secret key, a session is named by its key in the store. */
+export function handlesIfKnown (config: Config): (key: string) => string {
+  try {
+    return handlesOf(config)
+  } catch {
+    return (key) => key
+  }
+}
