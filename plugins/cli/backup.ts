@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { AccountStore } from '../accounts/store.js'
-import { ConfigError } from '../config/resolve.js'
+import { ConfigError } from '../config/rule.js'
 import { backUp } from '../storage/backup.js'
 import { isRedisUrl } from '../storage/redis-url.js'
 import { UsageError, expectEnd, type Io } from './io.js'

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readEnvironment } from '../config/environment.js'
-import { ConfigError, resolveConfig, type Config } from '../config/resolve.js'
+import { resolveConfig, type Config } from '../config/resolve.js'
+import { ConfigError } from '../config/rule.js'
 import { keyFileOf, secretsOf } from '../session/secrets.js'
 import { createTicketOffice } from '../session/ticket.js'
 import { assertStoreIn } from '../storage/doctor.js'

@@ -2,7 +2,9 @@ import { BlockList, isIP } from 'node:net'
 import { existsSync } from 'node:fs'
 import { isLoopback } from './loopback.js'
 import type { GivenOptions } from './options.js'
-import { PLAIN_OPTIONS, SERVICE_ONLY, assertRule, environmentName, validate, type Mode, type ServiceOnlyOptions } from './resolve.js'
+import { PLAIN_OPTIONS, SERVICE_ONLY, environmentName, type Mode, type ServiceOnlyOptions } from './resolve.js'
+import { assertRule } from './rule.js'
+import { validate } from './validate.js'
 
 /** One a core is enough; a larger number is a mistake. */
 const MOST_WORKERS = 64

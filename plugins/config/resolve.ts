@@ -1,7 +1,4 @@
-import { createError } from '@fastify/error'
-import { envSchema } from 'env-schema'
 import { resolve } from 'node:path'
-import { inspect } from 'node:util'
 import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
 import { realmOfCookie } from '../common/realm.js'
 import type { SessionStore } from '../session/store.js'
@@ -9,9 +6,8 @@ import type { GivenOptions } from './options.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
 import { ROUTE_NAMES, type RouteName } from './route-names.js'
-
-/** A configuration that cannot work. The text is the rule. */
-export const ConfigError = createError<[string]>('HATCHECK_CONFIG', '%s', 500)
+import { assertRule, shown } from './rule.js'
+import { validate, type Property, type ValuesOf } from './validate.js'
 
 /** How hatcheck runs: in a host application, or as a service, perhaps in demo mode. */
 export type Mode = 'plugin' | 'service' | 'demo'
@@ -31,16 +27,14 @@ const LIFETIMES = {
 /** Far more than visitors behind one address begin, and little for a disk: sessions of strangers end after an hour. */
 const ANONYMOUS_PER_MINUTE = 300
 
-const WHOLE_NUMBER = 'must be a whole number in plain digits'
-
-/** The plain options: their types, limits and defaults. A pattern has its rule as the description. */
+/** The plain options: their types, limits and defaults. */
 const properties = {
   secretKeyFile: { type: 'string', minLength: 1 },
   dataDir: { type: 'string', minLength: 1, default: './data' },
-  realm: { type: 'string', pattern: '^[A-Za-z0-9._-]{1,64}$', description: 'must be 1 to 64 letters, digits, dots, underscores or hyphens (A-Z a-z 0-9 . _ -)' },
-  sessionCookieName: { type: 'string', pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$", description: 'must be a cookie name: letters, digits, - and _, at most 128 of them' },
-  sessionCookieDomain: { type: 'string', pattern: '^\\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$', description: 'must be a domain such as example.com' },
-  sessionCookiePath: { type: 'string', pattern: '^/[!-:<-~]*$', default: '/', description: 'must be a path such as /app' },
+  realm: { type: 'string', pattern: /^[A-Za-z0-9._-]{1,64}$/, rule: 'must be 1 to 64 letters, digits, dots, underscores or hyphens (A-Z a-z 0-9 . _ -)' },
+  sessionCookieName: { type: 'string', pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, rule: 'must be a cookie name: letters, digits, - and _, at most 128 of them' },
+  sessionCookieDomain: { type: 'string', pattern: /^\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$/, rule: 'must be a domain such as example.com' },
+  sessionCookiePath: { type: 'string', pattern: /^\/[!-:<-~]*$/, default: '/', rule: 'must be a path such as /app' },
   sessionCookieSecure: { type: 'string', enum: ['true', 'false', 'auto'] },
   sessionCookieSamesite: { type: 'string', enum: ['lax', 'strict', 'none'], default: 'lax' },
   sessionCookiePartitioned: { type: 'boolean', default: false },
@@ -54,9 +48,9 @@ const properties = {
   anonymousSessionsPerMinute: { type: 'integer', minimum: 1, maximum: 1_000_000 },
   signup: { type: 'string', enum: ['open', 'closed'] },
   passwordMinLength: { type: 'integer', minimum: 8, maximum: 256 },
-  prefix: { type: 'string', pattern: '^(/[^/?#\\s]+)*$', default: '', description: 'must be a path such as /auth, without a slash at the end' },
+  prefix: { type: 'string', pattern: /^(\/[^/?#\s]+)*$/, default: '', rule: 'must be a path such as /auth, without a slash at the end' },
   hsts: { type: 'string', enum: ['off', 'host', 'subdomains'], default: 'subdomains' }
-} as const
+} as const satisfies Record<string, Property>
 
 /** The options that can be more than text, but may be text. */
 const TEXT_OR_MORE = ['secretKey', 'secretKeyFallbacks', 'sessionStore', 'allowedOrigins']
@@ -90,7 +84,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     assertRule(Object.hasOwn(properties, option) || TEXT_OR_MORE.includes(option) || CODE_ONLY.includes(option), `${option} is not an option of hatcheck.`)
     assertRule(mode !== 'plugin' || !SERVICE_ONLY.includes(option), `${option} is an option of the service alone: an application sets this itself.`)
   }
-  const values = validate<typeof properties>(properties, given, name)
+  const values = validate(properties, given, name)
   const { authenticate, now = steadyClock(), sessionStore = 'lmdb:' } = options
   assertFunction(authenticate, 'authenticate', '(name, password, request) => { name } or null')
   assertClock(now)
@@ -186,44 +180,9 @@ function lifetimeOf (defaults: Lifetime, values: SessionTimes, idle: keyof Sessi
   }
 }
 
-/** The values by a schema, with the first flaw as a readable rule. */
-export function validate<P extends Record<string, object>> (properties: P, data: object, name: (option: string) => string): ValuesOf<P> {
-  const plain = Object.fromEntries(Object.entries(data).filter(([option]) => option in properties)
-    .map(([option, value]) => [option, plainOf(properties[option] as Property, value, name(option))]))
-  try {
-    return envSchema({ schema: { type: 'object', properties: structuredClone(properties) }, data: plain, env: false }) as ValuesOf<P>
-  } catch (error) {
-    const [flaw] = (error as { errors?: Flaw[] }).errors ?? []
-    if (flaw === undefined) throw error
-    const option = flaw.instancePath.slice(1)
-    throw new ConfigError(`${name(option)} ${ruleOf(flaw, properties[option] as Property)}; got ${shown(plain[option])}.`)
-  }
-}
-
-/** The value for the schema, which by itself would take null for 0, and 5 for text. */
-function plainOf ({ type, enum: words }: Property, value: unknown, name: string): unknown {
-  switch (type) {
-    case 'integer':
-      // By the schema alone 1e3 and 0x10 would be whole numbers as well.
-      assertRule(typeof value === 'number' || (typeof value === 'string' && /^-?\d+$/.test(value)), `${name} ${WHOLE_NUMBER}; got ${shown(value)}.`)
-      return value
-    case 'boolean':
-      assertRule(typeof value === 'boolean' || value === 'true' || value === 'false', `${name} must be a boolean; got ${shown(value)}.`)
-      return String(value)
-  }
-  if (words?.includes(String(value)) === true && typeof value === 'boolean') return String(value)
-  assertRule(typeof value === 'string', `${name} ${words === undefined ? 'must be text' : oneOf(words)}; got ${shown(value)}.`)
-  // Flask writes Lax, and so do people.
-  return words?.includes('lax') === true ? value.toLowerCase() : value
-}
-
 /** `secretKey` → `SECRET_KEY` */
 export function environmentName (option: string): string {
   return option.replace(/[A-Z]/g, '_$&').toUpperCase()
-}
-
-export function assertRule (holds: boolean, rule: string): asserts holds {
-  if (!holds) throw new ConfigError(rule)
 }
 
 /** A list, or text with its parts separated by commas. */
@@ -243,11 +202,6 @@ function assertClock (now: () => number): void {
   assertRule(typeof now === 'function', `${rule}; got ${shown(now)}.`)
   const time: unknown = now()
   assertRule(typeof time === 'number' && Number.isFinite(time), `${rule}; it returned ${shown(time)}.`)
-}
-
-/** A value as its author wrote it, on one line. */
-function shown (value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : inspect(value, { depth: 0, breakLength: Infinity })
 }
 
 /** A store without one of its methods would look, when that is called, like a store that has failed. */
@@ -276,33 +230,3 @@ function assertCookie (config: Omit<CookieValues, 'sessionCookieSecure'> & { ses
 type CookieValues = ValuesOf<typeof properties>
 
 type SessionTimes = Pick<CookieValues, 'sessionIdleTimeout' | 'sessionLifetime' | 'permanentSessionIdleTimeout' | 'permanentSessionLifetime'>
-
-interface Property { type: string, enum?: readonly string[], description?: string }
-
-type Flaw = { instancePath: string, keyword: string, message?: string, params: { limit?: number } }
-
-function ruleOf ({ keyword, params, message = 'is not valid' }: Flaw, { enum: words = [], description }: Property): string {
-  switch (keyword) {
-    case 'enum': return oneOf(words)
-    case 'minimum': return `must be at least ${params.limit}`
-    case 'maximum': return `must be at most ${params.limit}`
-    case 'minLength': return 'must not be empty'
-    case 'pattern': return description ?? message
-    case 'type': return WHOLE_NUMBER
-    default: return message
-  }
-}
-
-function oneOf (words: readonly string[]): string {
-  return `must be one of ${words.join(', ')}`
-}
-
-type ValueOf<P> =
-  P extends { enum: ReadonlyArray<infer E> } ? E :
-    P extends { type: 'integer' } ? number :
-      P extends { type: 'boolean' } ? boolean : string
-
-/** The type that a schema describes: optional where it has no default. */
-type ValuesOf<P> =
-  { [K in keyof P as P[K] extends { default: unknown } ? K : never]: ValueOf<P[K]> } &
-  { [K in keyof P as P[K] extends { default: unknown } ? never : K]?: ValueOf<P[K]> }

@@ -1,5 +1,5 @@
 import { createError } from '@fastify/error'
-import { assertRule } from '../config/resolve.js'
+import { assertRule } from '../config/rule.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../storage/bounded-calls.js'
 import { SessionTooLargeError } from './errors.js'
 import { replaceInTwoSteps } from './replace-in-two-steps.js'

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { existsSync, unwatchFile, watchFile, type Stats } from 'node:fs'
-import { ConfigError, type Config } from '../config/resolve.js'
+import type { Config } from '../config/resolve.js'
+import { ConfigError } from '../config/rule.js'
 import { checkedSecrets, keyFileOf, secretsOf, type Secret, type SecretsConfig } from './secrets.js'
 import { createTicketOffice, type TicketOffice } from './ticket.js'
 

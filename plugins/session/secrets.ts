@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ConfigError, assertRule, type Config } from '../config/resolve.js'
+import type { Config } from '../config/resolve.js'
+import { ConfigError, assertRule } from '../config/rule.js'
 import { makeDataFolder } from '../storage/data-folder.js'
 import { bitsOf } from './secret-worth.js'
 

@@ -2,7 +2,7 @@ import { open, type Database, type DatabaseOptions, type RootDatabase } from 'lm
 import { join } from 'node:path'
 import { decodeAccount } from '../accounts/lmdb-accounts.js'
 import { isPasswordHash } from '../accounts/store.js'
-import { ConfigError } from '../config/resolve.js'
+import { ConfigError } from '../config/rule.js'
 import { DATABASES, decodeSession, decodeTombstone, indexName, storedAs, type Tombstone } from '../session/lmdb-store.js'
 import type { SessionRecord } from '../session/store.js'
 import { decodeCounter } from '../throttle/lmdb-attempts.js'

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { ConfigError, type Config } from '../config/resolve.js'
+import type { Config } from '../config/resolve.js'
+import { ConfigError } from '../config/rule.js'
 import { examineLmdb } from './doctor-lmdb.js'
 import { lmdbFolder } from './lmdb-folder.js'
 import { isRedisUrl, parseRedisUrl } from './redis-url.js'

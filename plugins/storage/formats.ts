@@ -1,4 +1,4 @@
-import { ConfigError } from '../config/resolve.js'
+import { ConfigError } from '../config/rule.js'
 
 /**
  * The format of each kind of record. Raise a number when a process that knows only the number before would misread the

@@ -1,7 +1,7 @@
 import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, readSync, statSync, statfsSync } from 'node:fs'
 import { endianness } from 'node:os'
 import { join } from 'node:path'
-import { ConfigError } from '../config/resolve.js'
+import { ConfigError } from '../config/rule.js'
 import { hasOpen } from './lmdb-processes.js'
 
 /** LMDB cannot create its files with less than this. */

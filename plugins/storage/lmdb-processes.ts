@@ -1,6 +1,6 @@
 import type { RootDatabase } from 'lmdb'
 import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
-import { ConfigError } from '../config/resolve.js'
+import { ConfigError } from '../config/rule.js'
 
 /** A reader that has just ended is still listed until it is looked for. */
 const LOOKS = 3

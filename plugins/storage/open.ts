@@ -1,4 +1,5 @@
-import { ConfigError, assertRule, type Config } from '../config/resolve.js'
+import type { Config } from '../config/resolve.js'
+import { ConfigError, assertRule } from '../config/rule.js'
 import { inRealm } from '../session/realm-store.js'
 import { MemoryAttempts } from '../throttle/memory-attempts.js'
 import { makeDataFolder } from './data-folder.js'

@@ -1,4 +1,4 @@
-import { assertRule } from '../config/resolve.js'
+import { assertRule } from '../config/rule.js'
 
 /** What a redis url says. */
 export interface RedisTarget {

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { RedisAccounts } from '../accounts/redis-accounts.js'
-import { ConfigError } from '../config/resolve.js'
+import { ConfigError } from '../config/rule.js'
 import { RedisStore } from '../session/redis-store.js'
 import { RedisAttempts } from '../throttle/redis-attempts.js'
 import { boundedCalls } from './bounded-calls.js'
