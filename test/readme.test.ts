@@ -106,6 +106,12 @@ t.test('every error code that there is has its line, and no other', async (t) =>
   t.same(codes(pageAt('docs/errors.md')), codes(sources.map((file) => readFileSync(file, 'utf8')).join('\n')))
 })
 
+t.test('the test of an application that docs/testing.md shows passes', async (t) => {
+  const folder = t.testdir({ 'app.test.mjs': blocksOf(pageAt('docs/testing.md'), 'js')[0] as string })
+  const { code, stdout } = await run(process.execPath, ['--test', 'app.test.mjs'], folder)
+  t.equal(code, 0, stdout)
+})
+
 t.test('the README names the package that npm pack makes', async (t) => {
   t.match(readme, `hatcheck-${manifest.version}.tgz`)
 })
