@@ -16,7 +16,7 @@ export class LmdbAccounts implements AccountStore {
 
   constructor (env: RootDatabase, log: Partial<AccountLog> = {}) {
     this.#env = env
-    this.#writer = new LmdbWriter(env)
+    this.#writer = LmdbWriter.of(env)
     this.#log = log
     this.#accounts = env.openDB({ name: 'accounts', encoding: 'binary' })
   }

@@ -24,7 +24,7 @@ export class LmdbAttempts implements AttemptStore {
   /** @param onCorrupt told of each counter that cannot be read. It counts as none, as one of another format does. */
   constructor (env: RootDatabase, onCorrupt: (key: string) => void = () => {}) {
     this.#env = env
-    this.#writer = new LmdbWriter(env)
+    this.#writer = LmdbWriter.of(env)
     this.#onCorrupt = onCorrupt
     this.#counters = env.openDB({ name: 'attempts', encoding: 'json' })
     this.#stored = env.openDB({ name: 'attempts', encoding: 'binary' })

@@ -1,5 +1,4 @@
-import { open, type RootDatabase } from 'lmdb'
-import { statSync } from 'node:fs'
+import type { RootDatabase } from 'lmdb'
 import { join } from 'node:path'
 import { LmdbAccounts } from './accounts.js'
 import { ConfigError } from '../../common/rule.js'
@@ -7,15 +6,10 @@ import { LmdbStore } from './sessions.js'
 import { LmdbAttempts } from './attempts.js'
 import { makeDataFolder } from '../../common/data-folder.js'
 import { FORMATS, assertKnownFormats, notedFormats } from '../common/formats.js'
-import { checkLmdbFiles } from './check.js'
-import { assertOneNamespace, hasOpen } from './processes.js'
+import { identityOf, openEnvironment, type Environment } from './environment.js'
 import { LmdbWriter } from './writer.js'
 import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from '../common/storage.js'
 
-/** Room for what is there now and what is to come. */
-export const MOST_DATABASES = 16
-/** The mode of files that LMDB creates, an option that its types have left out: the folder may be open to others. */
-const FOR_THE_OWNER = { permissionsMode: 0o600 }
 /** Where the formats are noted, beside the names of the databases. */
 export const FORMATS_KEY = 'hatcheck formats'
 
@@ -25,20 +19,17 @@ export const FORMATS_KEY = 'hatcheck formats'
  */
 export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Storage {
   makeDataFolder(folder)
-  checkLmdbFiles(folder)
-  const lock = join(folder, 'lock.mdb')
-  const wasOpen = hasOpen('self', lock) !== false
-  const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
+  let environment: Environment | undefined
   try {
-    assertOneNamespace(env, folder, lock, wasOpen)
-    return storageIn(env, folder, options, log)
+    environment = openEnvironment(folder)
+    return storageIn(environment, folder, options, log)
   } catch (error) {
-    env.close().catch(() => {})
-    throw error instanceof ConfigError ? error : new ConfigError(`${folder} cannot be read: ${reasonOf(error as Error)}.`)
+    environment?.release().catch(() => {})
+    throw environment === undefined || error instanceof ConfigError ? error : new ConfigError(`${folder} cannot be read: ${reasonOf(error as Error)}.`)
   }
 }
 
-function storageIn (env: RootDatabase, folder: string, options: StorageOptions, log: StorageLog): Storage {
+function storageIn ({ env, release }: Environment, folder: string, options: StorageOptions, log: StorageLog): Storage {
   const onDamage = damageLog(log, options.handleOf)
   const noting = checkFormats(env, folder, onDamage)
   const sessions = new LmdbStore(env, { ...options, onCorrupt: (key, what) => { onDamage(what, key) }, assertInPlace: placeOf(folder) })
@@ -50,7 +41,7 @@ function storageIn (env: RootDatabase, folder: string, options: StorageOptions, 
     async close () {
       await noting
       await sessions.close()
-      await env.close()
+      await release()
     }
   }
   // After the last database is opened: the read makes this process a reader, which processes of other namespaces look for.
@@ -77,7 +68,7 @@ function checkFormats (env: RootDatabase, folder: string, onDamage: (kind: Recor
 }
 
 async function noteFormats (env: RootDatabase): Promise<void> {
-  await new LmdbWriter(env).write('formats', false, () => { env.put(FORMATS_KEY, FORMATS) }).catch(() => {})
+  await LmdbWriter.of(env).write('formats', false, () => { env.put(FORMATS_KEY, FORMATS) }).catch(() => {})
 }
 
 /** Answers a function that throws once the files of the folder are not those that are there now. */
@@ -93,9 +84,4 @@ function placeOf (folder: string): () => void {
       if (found !== opened) throw new Error(`${file} is another file than the one that is open. Put that back, or restart hatcheck`)
     }
   }
-}
-
-function identityOf (file: string): string | undefined {
-  const stats = statSync(file, { bigint: true, throwIfNoEntry: false })
-  return stats && `${stats.dev}:${stats.ino}`
 }

@@ -78,7 +78,7 @@ export class LmdbStore implements SessionStore {
   /** @param env an environment with room for four databases; {@link close} leaves it open. */
   constructor (env: RootDatabase, options: LmdbStoreOptions) {
     this.#env = env
-    this.#writer = new LmdbWriter(env)
+    this.#writer = LmdbWriter.of(env)
     this.#options = options
     this.#records = env.openDB(DATABASES.records)
     this.#tombstones = env.openDB(DATABASES.tombstones)

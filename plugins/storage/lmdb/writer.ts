@@ -5,11 +5,23 @@ import { storeUnavailable } from '../../store/errors.js'
 /** A write that is not done by then has failed, in ms. What it was to write may still be written. */
 const DEADLINE_MS = 5_000
 
+const writers = new WeakMap<RootDatabase, LmdbWriter>()
+
 /** Writes to an LMDB environment, each of which succeeds or fails within a bounded time, also on a full disk. */
 export class LmdbWriter {
   readonly #env: RootDatabase
   readonly #deadlineMs: number
   readonly #flushes = new Set<Promise<void>>()
+
+  /** The one writer of an environment. */
+  static of (env: RootDatabase): LmdbWriter {
+    let writer = writers.get(env)
+    if (writer === undefined) {
+      writer = new LmdbWriter(env)
+      writers.set(env, writer)
+    }
+    return writer
+  }
 
   constructor (env: RootDatabase, deadlineMs = DEADLINE_MS) {
     this.#env = env
