@@ -22,6 +22,8 @@ const SILENCE_MS = 2_000
 const LONGEST_BACKOFF_MS = 400
 /** A cluster is asked so often which node has which slots, so that it is also known after a node has gone silent. */
 const SLOTS_EVERY_MS = 1_000
+/** Between two such questions, however many connections end. */
+const SLOTS_APART_MS = 200
 /** What is wrong with a node of a cluster is said so often at most. */
 const NODE_LOG_EVERY_MS = 60_000
 
@@ -54,13 +56,18 @@ export async function connectRedis (target: RedisTarget, log: RedisLog): Promise
     })
   const outages = logOutages(client, log)
   client.once('ready', () => { warnOfEviction(mastersOf(client), log).catch(() => {}) })
-  if (isCluster(client)) client.on('+node', (node: Redis) => { node.connect().catch(() => {}) })
+  let stopAsking = (): void => {}
+  if (isCluster(client)) {
+    client.on('+node', (node: Redis) => { node.connect().catch(() => {}) })
+    stopAsking = keepSlots(client)
+  }
   await firstOutcome(client)
   return {
     client,
     use: outages.idle,
     async close () {
       outages.stop()
+      stopAsking()
       await within(SILENCE_MS, client.quit()).catch(() => {})
       client.disconnect()
     }
@@ -99,7 +106,8 @@ const CLUSTER_OPTIONS: ClusterOptions = {
   enableOfflineQueue: false,
   scaleReads: 'master',
   clusterRetryStrategy: backOff,
-  slotsRefreshInterval: SLOTS_EVERY_MS,
+  // See keepSlots.
+  slotsRefreshInterval: 0,
   slotsRefreshTimeout: SLOTS_EVERY_MS,
   // See optionsOf. What the cluster redirects has not been carried out, and is sent again.
   retryDelayOnFailover: 0,
@@ -109,6 +117,33 @@ const CLUSTER_OPTIONS: ClusterOptions = {
   enableAutoPipelining: false,
   // Certificates are for names.
   dnsLookup: (name, callback) => { callback(null, name) }
+}
+
+/**
+ * Asks the cluster for its slots now and then, and as soon as a connection to a node has ended: ioredis drops such a node
+ * until then. Its own timer for this starts again after a `disconnect()` during a refresh, and keeps the process from ending.
+ *
+ * @returns ends it.
+ */
+function keepSlots (client: Cluster): () => void {
+  let askedAt = -Infinity
+  let soon: NodeJS.Timeout | undefined
+  const ask = (): void => {
+    soon = undefined
+    askedAt = performance.now()
+    if (client.status === 'ready') client.refreshSlotsCache(() => {})
+  }
+  const timer = setInterval(ask, SLOTS_EVERY_MS).unref()
+  const askSoon = (): void => {
+    // A node that is down ends each connection at once.
+    soon ??= setTimeout(ask, Math.max(0, askedAt + SLOTS_APART_MS - performance.now())).unref()
+  }
+  client.on('-node', askSoon)
+  return () => {
+    clearInterval(timer)
+    clearTimeout(soon)
+    client.off('-node', askSoon)
+  }
 }
 
 /** Next to nothing for the first attempt: the connection may have been closed for idleness alone. */
