@@ -6,12 +6,13 @@ import type { ConfigPluginOptions } from './plugins/config/index.js'
 import type { GivenOptions, HatcheckOptions } from './plugins/config/options.js'
 import { ownFolder } from './plugins/config/own-folder.js'
 import type { Mode, ServiceOnlyOptions } from './plugins/config/resolve.js'
-import { ConfigError } from './plugins/config/rule.js'
+import { ConfigError } from './plugins/common/rule.js'
 import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
 
 export type { HatcheckOptions } from './plugins/config/options.js'
 export type { RouteName } from './plugins/config/route-names.js'
-export type { Authenticate, LoginOptions } from './plugins/auth.js'
+export type { Authenticate } from './plugins/accounts/authenticator.js'
+export type { LoginOptions } from './plugins/login/index.js'
 export type { Accounts } from './plugins/accounts/index.js'
 export type { Sessions } from './plugins/session/index.js'
 export type { SessionEvent, SessionEvents } from './plugins/session/events.js'
@@ -19,16 +20,14 @@ export type { UserSession } from './plugins/session/user-sessions.js'
 export type { Flash } from './plugins/session/fields.js'
 export { FlashError } from './plugins/flash.js'
 export type { User } from './plugins/session/user.js'
-export type * from './plugins/session/store.js'
-export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from './plugins/session/store.js'
-export { replaceInTwoSteps } from './plugins/session/replace-in-two-steps.js'
-export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/session/express-store.js'
+export type * from './plugins/store/sessions.js'
+export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from './plugins/store/sessions.js'
+export { replaceInTwoSteps } from './plugins/store/replace-in-two-steps.js'
+export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/storage/express/sessions.js'
 export { TooManySessionsError } from './plugins/session/anonymous-limit.js'
-export {
-  AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
-  SessionKeyError, SessionNotReadError, SessionTooLargeError, SessionValueError, StoreUnavailableError, UnsupportedError
-} from './plugins/session/errors.js'
-export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/auth.js'
+export { AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError } from './plugins/session/errors.js'
+export { SessionTooLargeError, StoreUnavailableError } from './plugins/store/errors.js'
+export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/login/index.js'
 export type { SessionObject } from './plugins/session/facade.js'
 export type { CookieDescription } from './plugins/session/response.js'
 
@@ -92,7 +91,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
     // These folders have no plugins.
-    ignorePattern: /^\/(?:cli|common|process)\//,
+    ignorePattern: /^\/(?:cli|common|process|store|tickets|storage\/[a-z]+)\//,
     options: { hatcheck: { options, ...service } }
   })
   const { config } = fastify.hatcheck

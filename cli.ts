@@ -48,7 +48,7 @@ async function runCommand (argv: readonly string[], io: Io): Promise<number> {
   switch (command) {
     case 'secret': {
       expectEnd(rest)
-      const { newSecret } = await import('./plugins/session/secrets.js')
+      const { newSecret } = await import('./plugins/tickets/secrets.js')
       io.stdout.write(`${newSecret()}\n`)
       return 0
     }

@@ -56,7 +56,7 @@ export async function serve (): Promise<void> {
   if (!isWorker()) endWithNpm()
   // Without a listener, a reader of stderr that is gone would end the process.
   process.stderr.on('error', () => {})
-  const [{ auditLogOf, writeEvent }, { stopWithGrace }] = await Promise.all([import('./plugins/audit.js'), import('./plugins/process/stop.js')])
+  const [{ auditLogOf, writeEvent }, { stopWithGrace }] = await Promise.all([import('./plugins/audit/index.js'), import('./plugins/process/stop.js')])
   let running: Running | null = null
   let metrics: MetricsListener | undefined
   let hasAuditLog = false
@@ -153,8 +153,8 @@ async function startService (service: ServiceConfig): Promise<Running> {
 /** Null if the workers cannot start; the first has said why. */
 async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, mode, options }: ServiceConfig): Promise<Running | null> {
   const [{ default: Fastify }, { resolveConfig }, { secretsOf }, { openLog }, { startWorkers }, { auditLogOf, writeEvent }] = await Promise.all([
-    import('fastify'), import('./plugins/config/resolve.js'), import('./plugins/session/secrets.js'), import('./plugins/process/log.js'),
-    import('./plugins/workers/primary.js'), import('./plugins/audit.js')
+    import('fastify'), import('./plugins/config/resolve.js'), import('./plugins/tickets/secrets.js'), import('./plugins/process/log.js'),
+    import('./plugins/workers/primary.js'), import('./plugins/audit/index.js')
   ])
   // What is wrong here is wrong for all, and of a key that has to be made there is one.
   secretsOf(resolveConfig(options, mode))

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { cookieValues } from './session/ticket.js'
+import { cookieValues } from './tickets/ticket.js'
 
 /** What a page may say about the step before it. The cookie names one of these; it carries no text of its own. */
 const texts = {

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { createUnavailable } from '../plugins/common/unavailable.js'
 import { quietLevel } from '../plugins/common/log-level.js'
-import { isLoopback } from '../plugins/config/loopback.js'
+import { isLoopback } from '../plugins/common/loopback.js'
 import { TEXT_FORMAT } from '../plugins/metrics/listener.js'
 import { exactly, json, problems } from '../plugins/openapi/answers.js'
-import { guarded } from '../plugins/session/errors.js'
+import { guarded } from '../plugins/store/errors.js'
 
 export const StoppingError = createUnavailable('HATCHECK_STOPPING', 'The service is about to stop.')
 

@@ -1,5 +1,5 @@
 import { CLIENT_FIELD, flashesOf } from '../plugins/session/fields.js'
-import type { SessionRecord } from '../plugins/session/store.js'
+import type { SessionRecord } from '../plugins/store/sessions.js'
 
 /** One step of a handler. */
 export type Step = ValueStep | CallStep | { do: 'pause' }

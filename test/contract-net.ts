@@ -1,7 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Test } from 'tap'
 import { hatcheckService } from '../app.js'
-import { newSecret } from '../plugins/session/secrets.js'
+import { newSecret } from '../plugins/tickets/secrets.js'
 import type { Answered, Contract } from './contract.js'
 import { observe } from './observe.js'
 

@@ -3,9 +3,9 @@ import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { recordOf } from '../plugins/session/store-contract.js'
-import { openLmdb } from '../plugins/storage/lmdb.js'
-import type { Storage } from '../plugins/storage/storage.js'
+import { recordOf } from '../plugins/store/contract.js'
+import { openLmdb } from '../plugins/storage/lmdb/open.js'
+import type { Storage } from '../plugins/storage/common/storage.js'
 import { build, needs } from './helper.js'
 import { compiled, hatcheckProcess, until } from './service.js'
 
@@ -19,6 +19,27 @@ async function filled (folder: string): Promise<Buffer> {
   await close()
   return readFileSync(join(folder, 'data.mdb'))
 }
+
+test('a folder can be opened again in one process, also while it is being written to', async (t) => {
+  const folder = t.testdir()
+  const first = open(folder)
+  for (let i = 0; i < 20; i++) {
+    const writing = first.sessions.create(`key${i}`, recordOf())
+    // By then the write holds the lock of LMDB, and it needs the event loop to go on.
+    await new Promise((resolve) => { setImmediate(resolve) })
+    const second = open(folder)
+    t.equal(await writing, true)
+    t.ok(second.sessions.read(`key${i}`))
+    await second.sessions.remove(`key${i}`)
+    await second.close()
+    t.equal(first.sessions.read(`key${i}`), null, 'the close of one leaves the other open')
+  }
+  await first.close()
+  t.throws(() => first.sessions.read('key0'), 'the last one has closed it')
+  const again = open(folder)
+  t.equal(await again.sessions.create('anew', recordOf()), true)
+  await again.close()
+})
 
 const DATA_REMEDY = 'Restore a backup of the folder, or move it away to begin with an empty one.'
 const LOCK_REMEDY = 'Stop every process that uses the folder, delete lock.mdb and start again.'

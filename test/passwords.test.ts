@@ -9,7 +9,7 @@ import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
 import { Client, build, buildHost, needs } from './helper.js'
 import { noteCalls } from './note-calls.js'
 import { startRedis } from './redis.js'
-import type { SessionRecord } from '../plugins/session/store.js'
+import type { SessionRecord } from '../plugins/store/sessions.js'
 import { stop } from './watched-store.js'
 
 const OLD = 'correct horse battery'

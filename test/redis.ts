@@ -6,8 +6,8 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
-import { connectRedis } from '../plugins/storage/redis-client.js'
-import { parseRedisUrl } from '../plugins/storage/redis-url.js'
+import { connectRedis } from '../plugins/storage/redis/client.js'
+import { parseRedisUrl } from '../plugins/storage/redis/url.js'
 import { until } from './service.js'
 
 const run = promisify(execFile)

@@ -1,4 +1,4 @@
-import { TOMBSTONE_MS } from '../plugins/session/store.js'
+import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
 import { NOTHING, type Seen } from './session-routes.js'
 
 /** What a client does, or what happens to all of them. */

@@ -8,7 +8,7 @@ import { CookieJar } from 'tough-cookie'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { steadyClock } from '../plugins/common/clock.js'
 import { SessionKeyError, SessionValueError } from '../plugins/session/errors.js'
-import { storeKey } from '../plugins/session/ticket.js'
+import { storeKey } from '../plugins/tickets/ticket.js'
 import { Client, buildHost } from './helper.js'
 import { breakable, kinds, openStore, watched } from './watched-store.js'
 

@@ -1,6 +1,6 @@
 import { test, type Test } from 'tap'
-import type { Replaced, SessionRecord, StoredSession } from '../plugins/session/store.js'
-import { changesOf, recordOf, replacementOf } from '../plugins/session/store-contract.js'
+import type { Replaced, SessionRecord, StoredSession } from '../plugins/store/sessions.js'
+import { changesOf, recordOf, replacementOf } from '../plugins/store/contract.js'
 import { fastFolder } from './fast-folder.js'
 import { needs } from './helper.js'
 import { startRedis } from './redis.js'

@@ -1,9 +1,9 @@
 import type { Test } from 'tap'
-import type { AccountStore } from '../plugins/accounts/store.js'
-import { replaceInTwoSteps } from '../plugins/session/replace-in-two-steps.js'
-import type { SessionStore } from '../plugins/session/store.js'
-import { openLmdb } from '../plugins/storage/lmdb.js'
-import { openMemory } from '../plugins/storage/memory.js'
+import type { AccountStore } from '../plugins/store/accounts.js'
+import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
+import type { SessionStore } from '../plugins/store/sessions.js'
+import { openLmdb } from '../plugins/storage/lmdb/open.js'
+import { openMemory } from '../plugins/storage/memory/open.js'
 import { gate } from './helper.js'
 
 export const kinds = ['memory:', 'lmdb:'] as const

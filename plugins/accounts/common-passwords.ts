@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { accountKey } from './name.js'
+import { accountKey } from '../store/accounts.js'
 
 /** The shortest password that any configuration allows: what is left of one must still be one. */
 const SHORTEST = 8

@@ -1,4 +1,5 @@
 import { createError } from '@fastify/error'
+import { accountKey } from '../store/accounts.js'
 
 export const NameError = createError<[string]>('HATCHECK_NAME', '%s', 400)
 
@@ -75,12 +76,6 @@ export function newName (name: unknown): string {
 export function accountKeys (name: unknown): string[] {
   const normal = normalName(name)
   return [...new Set([normal, spelledOut(normal)].map(accountKey))]
-}
-
-/** What two names of one account have in common: the case folded. */
-export function accountKey (name: string): string {
-  // Upper case in between folds what lower case alone leaves apart, such as ß, ẞ and ss.
-  return name.toLowerCase().toUpperCase().toLowerCase().normalize('NFC')
 }
 
 function isForNames (character: string): boolean {

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
-import type { AccountStore } from '../accounts/store.js'
-import { ConfigError } from '../config/rule.js'
-import { backUp } from '../storage/backup.js'
-import { isRedisUrl } from '../storage/redis-url.js'
+import type { AccountStore } from '../store/accounts.js'
+import { ConfigError } from '../common/rule.js'
+import { backUp } from '../storage/lmdb/backup.js'
+import { isRedisUrl } from '../storage/redis/url.js'
 import { UsageError, expectEnd, type Io } from './io.js'
 import { storedConfiguration, withStorage } from './storage.js'
 

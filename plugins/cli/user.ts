@@ -1,5 +1,5 @@
 import { Accounts } from '../accounts/accounts.js'
-import { ConfigError } from '../config/rule.js'
+import { ConfigError } from '../common/rule.js'
 import { UsageError, expectEnd, type Io } from './io.js'
 import { readPassword } from './password.js'
 import { withStorage } from './storage.js'

@@ -1,9 +1,9 @@
 import { BlockList, isIP } from 'node:net'
 import { existsSync } from 'node:fs'
-import { isLoopback } from './loopback.js'
+import { isLoopback } from '../common/loopback.js'
 import type { GivenOptions } from './options.js'
 import { PLAIN_OPTIONS, SERVICE_ONLY, environmentName, type Mode, type ServiceOnlyOptions } from './resolve.js'
-import { assertRule } from './rule.js'
+import { assertRule } from '../common/rule.js'
 import { validate } from './validate.js'
 
 /** One a core is enough; a larger number is a mistake. */

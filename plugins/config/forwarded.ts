@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
 import { Memo } from '../common/memo.js'
-import { isLoopback } from './loopback.js'
+import { isLoopback } from '../common/loopback.js'
 
 /** What proxies, load balancers and CDNs add to a request and clients do not: RFC 7239, RFC 9110, and the documentation of each. */
 const SIGNS: ReadonlySet<string> = new Set([

@@ -1,5 +1,5 @@
-import type { Authenticate } from '../auth.js'
-import type { SessionStore } from '../session/store.js'
+import type { Authenticate } from '../accounts/authenticator.js'
+import type { SessionStore } from '../store/sessions.js'
 import type { RouteName } from './route-names.js'
 
 /** A number, or its digits as text. */

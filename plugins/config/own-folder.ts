@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { ConfigError } from './rule.js'
+import { ConfigError } from '../common/rule.js'
 
 /**
  * The folder of hatcheck's plugins and routes, which are loaded by their names. In a bundle the code is in a file of the

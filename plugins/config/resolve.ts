@@ -1,12 +1,12 @@
 import { resolve } from 'node:path'
 import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
 import { realmOfCookie } from '../common/realm.js'
-import type { SessionStore } from '../session/store.js'
+import type { SessionStore } from '../store/sessions.js'
 import type { GivenOptions } from './options.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
 import { ROUTE_NAMES, type RouteName } from './route-names.js'
-import { assertRule, shown } from './rule.js'
+import { assertRule, shown } from '../common/rule.js'
 import { validate, type Property, type ValuesOf } from './validate.js'
 
 /** How hatcheck runs: in a host application, or as a service, perhaps in demo mode. */

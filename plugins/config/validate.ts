@@ -1,4 +1,4 @@
-import { assertRule, shown } from './rule.js'
+import { assertRule, shown } from '../common/rule.js'
 
 // Not a JSON Schema: compiling one took more than half of the time of a registration.
 

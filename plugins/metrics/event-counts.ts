@@ -1,4 +1,4 @@
-import type { AuditEvent } from '../audit.js'
+import type { AuditEvent } from '../audit/index.js'
 import { counter, samplesBy, type Family } from './family.js'
 
 /** Logins and sessions, counted by what the audit log is told. All series are there from the start, so that the first failure is a rise. */

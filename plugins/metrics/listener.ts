@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { ConfigError } from '../config/rule.js'
+import { ConfigError } from '../common/rule.js'
 import { boundConnections } from '../process/connections.js'
 
 export interface MetricsListenerOptions {

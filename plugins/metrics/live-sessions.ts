@@ -1,4 +1,4 @@
-import type { SessionStore } from '../session/store.js'
+import type { SessionStore } from '../store/sessions.js'
 import type { Family } from './family.js'
 
 /** A store that takes a while spends at most this part of its time on being counted: Redis has to look at every key for it. */

@@ -1,4 +1,4 @@
-import type { SessionStore } from '../session/store.js'
+import type { SessionStore } from '../store/sessions.js'
 import { Durations, histogram } from './durations.js'
 import { counter, samplesBy, type Family } from './family.js'
 

@@ -1,10 +1,10 @@
 import { errorCodes, type FastifyError } from 'fastify'
 import { STATUS_CODES } from 'node:http'
 import { AUTHENTICATE } from '../common/unauthorized.js'
-import { DemoModeError } from '../demo-guard.js'
-import { HostError, TooManyLinesError } from '../host-header.js'
-import { OverloadedError } from '../overload.js'
-import { StoreUnavailableError } from '../session/errors.js'
+import { DemoModeError } from '../guards/demo-guard.js'
+import { HostError, TooManyLinesError } from '../guards/host-header.js'
+import { OverloadedError } from '../guards/overload.js'
+import { StoreUnavailableError } from '../store/errors.js'
 
 /** A JSON Schema. */
 export type Schema = Record<string, unknown>

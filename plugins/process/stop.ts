@@ -1,6 +1,6 @@
 import closeWithGrace from 'close-with-grace'
 import type { FastifyBaseLogger } from 'fastify'
-import { writeEvent } from '../audit.js'
+import { writeEvent } from '../audit/index.js'
 import { isWorker } from '../workers/duties.js'
 import type { ProcessLog } from './log.js'
 import { STOP_SIGNALS } from './signals.js'

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
-import { networksOf } from '../config/network.js'
+import { networksOf } from '../common/network.js'
 import { clientAddress } from './client.js'
 
 /** Too many sessions without a login have begun in one network. Nothing is stored. */

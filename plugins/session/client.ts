@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import Bowser from 'bowser'
-import { isLoopback } from '../config/loopback.js'
-import { addressIn } from '../config/network.js'
+import { isLoopback } from '../common/loopback.js'
+import { addressIn } from '../common/network.js'
 import { CLIENT_FIELD, fromJson } from './fields.js'
-import type { SessionFields } from './store.js'
+import type { SessionFields } from '../store/sessions.js'
 
 /** From where a session was begun, in words that a person knows the device by. */
 export interface Client {

@@ -2,16 +2,9 @@ import { createError } from '@fastify/error'
 import { createUnauthorized } from '../common/unauthorized.js'
 import { createUnavailable } from '../common/unavailable.js'
 
-/** The store cannot be reached or failed. Nothing is known about the session, so nobody is logged out. */
-export const StoreUnavailableError = createUnavailable<[string]>('HATCHECK_STORE_UNAVAILABLE', 'The session store cannot answer right now (%s).')
-
 /** The end of a session could not be made durable. This process refuses the ticket until it is. */
 export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFIRMED',
   'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.')
-
-/** The data of one session is over `sessionMaxBytes`. The stored session is unchanged. */
-export const SessionTooLargeError = createError<[number, number]>('HATCHECK_SESSION_TOO_LARGE',
-  'The session data is too large: %d bytes of JSON, at most %d are allowed (sessionMaxBytes). The stored session is unchanged.', 413)
 
 /** A key that would break the session object. */
 export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
@@ -60,24 +53,3 @@ export const InsecureTransportError = createError<[string]>('HATCHECK_INSECURE_T
 /** A cookie of another domain: the browser would drop it in silence. */
 export const CookieDomainError = createError<[string, string]>('HATCHECK_COOKIE_DOMAIN',
   'This request is for the host "%s", and the session cookie is for the domain "%s": the browser would drop it. Use a host of that domain, or change SESSION_COOKIE_DOMAIN (sessionCookieDomain).', 400)
-
-/**
- * Wraps what a store threw. The cause keeps the detail for the log; the error itself carries no errno code, so that no
- * layer can take a missing socket for a missing session.
- */
-export function storeUnavailable (cause: unknown, doing: string): Error {
-  if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')) return cause
-  return Object.assign(new StoreUnavailableError(doing), { cause })
-}
-
-/**
- * A call to a store, whose failure is that of the store. Only the call itself belongs in it: what goes wrong around a call
- * surfaces as itself.
- */
-export async function guarded<T> (doing: string, action: () => T | Promise<T>): Promise<T> {
-  try {
-    return await action()
-  } catch (error) {
-    throw storeUnavailable(error, doing)
-  }
-}

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { SessionValueError } from './errors.js'
-import type { SessionFields } from './store.js'
+import type { SessionFields } from '../store/sessions.js'
 
 /** Fields of a session that begin so are hatcheck's own: no handler sees or sets them. */
 export const OWN_PREFIX = 'hatcheck:'

@@ -1,8 +1,9 @@
 import { expiryOf, isTouchDue, type Lifetimes } from '../common/clock.js'
-import { AnonymousSessionError, SessionTooLargeError } from './errors.js'
+import { AnonymousSessionError } from './errors.js'
+import { SessionTooLargeError } from '../store/errors.js'
 import { CLIENT_FIELD } from './fields.js'
-import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
-import type { Ticket } from './ticket.js'
+import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../store/sessions.js'
+import type { Ticket } from '../tickets/ticket.js'
 
 /** A session that is in the store. */
 export interface Stored {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { CookieProfile } from './session-cookie.js'
-import { cookieValues, isTicketLike, type Ticket, type TicketOffice } from './ticket.js'
+import { cookieValues, isTicketLike, type Ticket, type TicketOffice } from '../tickets/ticket.js'
 
 /** What a connection has presented last. */
 interface Presented {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import nodeModule from 'node:module'
-import { withCookies } from '../cookie.js'
-import type { TicketOffice } from './ticket.js'
+import { withCookies } from '../cookies/index.js'
+import type { TicketOffice } from '../tickets/ticket.js'
 
 /** What is used of `@fastify/session`. */
 type FastifySession = FastifyPluginCallback<{

@@ -1,7 +1,7 @@
 import type { SerializeOptions } from '@fastify/cookie'
 import type { FastifyRequest } from 'fastify'
 import { isPlain } from '../config/forwarded.js'
-import { isLoopback } from '../config/loopback.js'
+import { isLoopback } from '../common/loopback.js'
 import type { Config } from '../config/resolve.js'
 import { CookieDomainError, InsecureTransportError } from './errors.js'
 

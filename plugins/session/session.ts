@@ -8,7 +8,7 @@ import { assertValue, createFacade, entriesOf, type SessionObject } from './faca
 import { CLIENT_FIELD, FLASH_PREFIX, flashField, flashesOf, fromJson, toJson, type Flash } from './fields.js'
 import { IDENTITY, assertMaySet, newRecord, planOf, touchOf, type Rules, type Stored } from './plan.js'
 import { exposeIfHijacked, haveHeadersLeft, onceClosed, type CookieDescription } from './response.js'
-import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from './store.js'
+import { successorOf, type MaybePromise, type SessionFields, type SessionRecord, type SessionReplacement } from '../store/sessions.js'
 import { storedUser, userOf, type User } from './user.js'
 import { Values, type Cut, type Keep } from './values.js'
 import type { Writer } from './write.js'

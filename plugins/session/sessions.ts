@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
 import type { SessionEmitter, SessionEvents, Telling } from './events.js'
-import type { Keyring } from './keyring.js'
-import type { SessionStore } from './store.js'
+import type { Keyring } from '../tickets/keyring.js'
+import type { SessionStore } from '../store/sessions.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
 /** The sessions of every user: `app.sessions`. */

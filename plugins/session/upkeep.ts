@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Workers } from '../workers/index.js'
 import type { SessionEmitter } from './events.js'
-import type { SessionStore, StoredSession } from './store.js'
+import type { SessionStore, StoredSession } from '../store/sessions.js'
 
 /** How often expired records are looked for. */
 const SWEEP_EVERY_MS = 60_000

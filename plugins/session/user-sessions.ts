@@ -2,8 +2,8 @@ import { storedClient, type Client } from './client.js'
 import { expiryOf, type Lifetimes } from '../common/clock.js'
 import { eachInSlices } from '../common/slices.js'
 import { namesRealm } from '../common/realm.js'
-import { guarded } from './errors.js'
-import type { SessionStore, StoredSession } from './store.js'
+import { guarded } from '../store/errors.js'
+import type { SessionStore, StoredSession } from '../store/sessions.js'
 
 /** A session, as its user may know it. Times are in ms since the epoch. */
 export interface UserSession extends Client {

@@ -1,5 +1,5 @@
 import { fromJson } from './fields.js'
-import type { SessionRecord } from './store.js'
+import type { SessionRecord } from '../store/sessions.js'
 
 /** Who is logged in. */
 export interface User {

@@ -1,6 +1,6 @@
 import { RESERVED } from './facade.js'
 import { OWN_PREFIX, fromJson, toJson } from './fields.js'
-import type { SessionFields } from './store.js'
+import type { SessionFields } from '../store/sessions.js'
 
 /** Which values a call takes along. */
 export type Keep = 'all' | readonly string[]

@@ -1,10 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 import type { AnonymousLimit } from './anonymous-limit.js'
-import { LogoutUnconfirmedError, StoreUnavailableError, guarded, storeUnavailable } from './errors.js'
+import { LogoutUnconfirmedError } from './errors.js'
+import { StoreUnavailableError, guarded, storeUnavailable } from '../store/errors.js'
 import type { SessionEmitter } from './events.js'
 import type { Stored } from './plan.js'
-import { withChanges, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type StoredSession, type UserLimit } from './store.js'
-import type { Ticket } from './ticket.js'
+import { withChanges, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type StoredSession, type UserLimit } from '../store/sessions.js'
+import type { Ticket } from '../tickets/ticket.js'
 import { endIn, successorIn, type Upkeep } from './upkeep.js'
 
 export interface WriterOptions {

@@ -1,26 +1,12 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/resolve.js'
-import { ConfigError } from '../config/rule.js'
-import { examineLmdb } from './doctor-lmdb.js'
-import { lmdbFolder } from './lmdb-folder.js'
-import { isRedisUrl, parseRedisUrl } from './redis-url.js'
+import { ConfigError } from '../common/rule.js'
+import type { Examination, NameOf, Tell } from './common/findings.js'
+import { examineLmdb } from './lmdb/doctor.js'
+import { lmdbFolder } from './lmdb/folder.js'
+import { isRedisUrl, parseRedisUrl } from './redis/url.js'
 import { faultOfRights, kept } from './rights.js'
-
-/** One line for people: what is wrong, and what to do. */
-export type Tell = (finding: string) => void
-
-/** How many records of each kind were looked at. */
-export type Counts = Record<'sessions' | 'tombstones' | 'accounts' | 'counters', number>
-
-/** How a session is called. */
-export type NameOf = (key: string) => string
-
-export interface Examination {
-  /** What was looked at. */
-  description: string
-  counts: Counts
-}
 
 /**
  * Looks at all that hatcheck keeps, also while the service runs: rights and owners, the format, every page and record, the
@@ -37,7 +23,7 @@ export async function examine (config: Config, nameOf: NameOf, tell: Tell): Prom
   }
   if (isRedisUrl(store)) {
     // It takes longer to load than all the rest together.
-    const { examineRedis } = await import('./doctor-redis.js')
+    const { examineRedis } = await import('./redis/doctor.js')
     return await examineRedis(parseRedisUrl(store, 'SESSION_STORE'), nameOf, tell)
   }
   const folder = lmdbFolder(store, config.dataDir)
@@ -49,15 +35,3 @@ export async function examine (config: Config, nameOf: NameOf, tell: Tell): Prom
 export function assertStoreIn (folder: string): void {
   if (!existsSync(join(folder, 'data.mdb'))) throw new ConfigError(`There is no store in ${folder}: check DATA_DIR and SESSION_STORE.`)
 }
-
-/** What to do about records that are damaged. */
-export const REMEDIES = {
-  session: 'It counts as absent, and is dropped when it would have expired.',
-  tombstone: 'Its session stays ended. It is dropped when its time is over.',
-  account: (key: string) => `It cannot log in. "hatcheck user add" with its name makes it anew; its key is ${JSON.stringify(key)}.`,
-  hash: (name: string) => `Nobody can log in with it. Run "hatcheck user passwd ${name}".`,
-  counter: 'It counts as none, and is dropped by the next sweep of the service.',
-  unindexed: 'A logout everywhere does not reach it until it is used again. Have the user log out there, or replace SECRET_KEY, which ends every session.',
-  entry: 'It is passed over.',
-  unknownFormat: 'Start the version that wrote it.'
-} as const

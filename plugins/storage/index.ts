@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { openStorage } from './open.js'
 import { warnOfRights } from './rights.js'
-import type { Storage } from './storage.js'
+import type { Storage } from './common/storage.js'
 
 declare module 'fastify' {
   interface Hatcheck {

@@ -1,13 +1,13 @@
 import type { Config } from '../config/resolve.js'
-import { ConfigError, assertRule } from '../config/rule.js'
-import { inRealm } from '../session/realm-store.js'
-import { MemoryAttempts } from '../throttle/memory-attempts.js'
-import { makeDataFolder } from './data-folder.js'
-import { openLmdb } from './lmdb.js'
-import { lmdbFolder } from './lmdb-folder.js'
-import { openMemory } from './memory.js'
-import { isRedisUrl, parseRedisUrl } from './redis-url.js'
-import type { Storage, StorageLog } from './storage.js'
+import { ConfigError, assertRule } from '../common/rule.js'
+import { inRealm } from './realm.js'
+import { MemoryAttempts } from './memory/attempts.js'
+import { makeDataFolder } from '../common/data-folder.js'
+import { openLmdb } from './lmdb/open.js'
+import { lmdbFolder } from './lmdb/folder.js'
+import { openMemory } from './memory/open.js'
+import { isRedisUrl, parseRedisUrl } from './redis/url.js'
+import type { Storage, StorageLog } from './common/storage.js'
 
 type StorageConfig = Pick<Config, 'mode' | 'realm' | 'sessionStore' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
 
@@ -33,7 +33,7 @@ async function open (config: StorageConfig, log: StorageLog, handleOf?: (key: st
   if (isRedisUrl(store)) {
     const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
     // It takes longer to load than all the rest together, and mostly nobody needs it.
-    const { openRedis } = await import('./redis.js')
+    const { openRedis } = await import('./redis/open.js')
     return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs, handleOf }, log)
   }
   assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder or a redis url; got "${schemeOf(store)}".`)

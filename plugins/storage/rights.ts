@@ -1,9 +1,9 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/resolve.js'
-import { keyFileOf } from '../session/secrets.js'
-import { lmdbFolder } from './lmdb-folder.js'
-import type { StorageLog } from './storage.js'
+import { keyFileOf } from '../tickets/secrets.js'
+import { lmdbFolder } from './lmdb/folder.js'
+import type { StorageLog } from './common/storage.js'
 
 /** Warns of each file and folder that others than the user of this process and root can write. */
 export function warnOfRights (config: Config, log: StorageLog): void {

@@ -1,6 +1,6 @@
-import { networksOf, type Networks } from '../config/network.js'
-import { policies, type Policy } from './policy.js'
-import type { AttemptStore } from './store.js'
+import { networksOf, type Networks } from '../common/network.js'
+import { policies, type Policy } from '../store/attempt-policy.js'
+import type { AttemptStore } from '../store/attempts.js'
 
 /** Who tries a password. */
 export interface Applicant {

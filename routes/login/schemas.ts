@@ -1,7 +1,7 @@
 import type { FastifySchema } from 'fastify'
 import { NameError } from '../../plugins/accounts/name.js'
 import { BusyError, PasswordError } from '../../plugins/accounts/password.js'
-import { CrossOriginError } from '../../plugins/cross-origin.js'
+import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, USER, exactly, formOrJson, json, pageOrJson, problems, redirect, type Schema } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'

@@ -1,5 +1,5 @@
 import type { FastifySchema } from 'fastify'
-import { CrossOriginError } from '../../plugins/cross-origin.js'
+import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, exactly, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { LogoutUnconfirmedError } from '../../plugins/session/errors.js'
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { LoginRequiredError } from '../../plugins/auth.js'
+import { LoginRequiredError } from '../../plugins/login/index.js'
 import { SessionGoneError } from '../../plugins/session/errors.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, WrongPasswordError } from './errors.js'
 import { passwordFieldsOf } from './fields.js'

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { expiryOf } from '../../plugins/common/clock.js'
-import { SessionTooLargeError, SessionValueError } from '../../plugins/session/errors.js'
+import { SessionTooLargeError } from '../../plugins/store/errors.js'
+import { SessionValueError } from '../../plugins/session/errors.js'
 import type { Session } from '../../plugins/session/session.js'
 import { iso } from '../sessions/time.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'

@@ -1,11 +1,10 @@
 import type { FastifySchema } from 'fastify'
-import { CrossOriginError } from '../../plugins/cross-origin.js'
+import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { ADDRESS_ERRORS, BODY_ERRORS, TIME, USER_OR_NULL, exactly, json, nothing, problems, withStatus } from '../../plugins/openapi/answers.js'
 import { TooManySessionsError } from '../../plugins/session/anonymous-limit.js'
-import {
-  AnonymousSessionError, CookieDomainError, InsecureTransportError, SessionGoneError, SessionKeyError, SessionTooLargeError, SessionValueError
-} from '../../plugins/session/errors.js'
-import { StoreFullError } from '../../plugins/session/memory-store.js'
+import { AnonymousSessionError, CookieDomainError, InsecureTransportError, SessionGoneError, SessionKeyError, SessionValueError } from '../../plugins/session/errors.js'
+import { SessionTooLargeError } from '../../plugins/store/errors.js'
+import { StoreFullError } from '../../plugins/storage/memory/sessions.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
 
 const tags = ['Values']

@@ -1,5 +1,5 @@
 import type { FastifySchema } from 'fastify'
-import { LoginRequiredError } from '../../plugins/auth.js'
+import { LoginRequiredError } from '../../plugins/login/index.js'
 import { nothing, problems, redirect, withHeaders } from '../../plugins/openapi/answers.js'
 import { NotAllowedError, VerifyQueryError } from './errors.js'
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
-import { LoginRequiredError } from '../../plugins/auth.js'
+import { LoginRequiredError } from '../../plugins/login/index.js'
 import { USER, exactly, json, problems } from '../../plugins/openapi/answers.js'
 import { iso } from '../sessions/time.js'
 

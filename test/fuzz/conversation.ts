@@ -110,7 +110,9 @@ export function converse (port: number, localAddress: string, { productions, pie
     function judge (answer: RawAnswer, production: Production | undefined): void {
       const at = answers.length
       if (isOver) fail(`request ${at} was answered after the parser had ended the connection: ${answer.head}`)
-      if (answer.head.includes(SMUGGLED) || (answer.body.includes(SMUGGLED) && production?.kind !== 'login without a password')) fail(`what was hidden in request ${at} or before was answered`)
+      // Damage may take away what it was hidden in.
+      const isRevealed = last?.reading === 'wild' && at >= productions.length - 1
+      if (!isRevealed && (answer.head.includes(SMUGGLED) || (answer.body.includes(SMUGGLED) && production?.kind !== 'login without a password'))) fail(`what was hidden in request ${at} or before was answered`)
       if (production === undefined) {
         // An answer that does not wait for the body, and the parser's when that does not come.
         const isParsers = isOpen && PARSER_SAYS.includes(answer.status) && at === productions.length

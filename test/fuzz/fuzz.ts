@@ -173,7 +173,10 @@ async function admit (url: string, name: string): Promise<Visitor> {
   return { name, ticket: cookie }
 }
 
-/** With short limits, and few connections to the service, so that what clients send shares them. */
+/**
+ * With short limits, and few connections to the service, so that what clients send shares them. With room for the longest
+ * way back, as in the example.
+ */
 async function proxy (t: Lifetime, { port }: Served): Promise<number> {
   const url = await startNginx(t, {
     http: `client_header_timeout 5s; client_body_timeout 5s; keepalive_timeout 10s; send_timeout 5s; lingering_timeout 1s; lingering_time 2s;
@@ -181,6 +184,8 @@ upstream hatcheck { server 127.0.0.1:${port}; keepalive 8; }`,
     server: `location / {
 proxy_pass http://hatcheck;
 proxy_http_version 1.1;
+proxy_buffer_size 32k;
+proxy_buffers 4 32k;
 proxy_set_header Connection "";
 proxy_set_header Host $http_host;
 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;

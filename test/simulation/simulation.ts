@@ -1,5 +1,5 @@
 import { Admission, isRefusal, type Kind } from '../../plugins/throttle/admission.js'
-import { MemoryAttempts } from '../../plugins/throttle/memory-attempts.js'
+import { MemoryAttempts } from '../../plugins/storage/memory/attempts.js'
 import { World } from './world.js'
 
 /** A person who is refused for longer than that gives up. */

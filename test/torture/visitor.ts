@@ -1,5 +1,5 @@
 import { request as send, type Agent } from 'node:http'
-import { storeKey } from '../../plugins/session/ticket.js'
+import { storeKey } from '../../plugins/tickets/ticket.js'
 import type { Random } from './random.js'
 
 export interface Answer {

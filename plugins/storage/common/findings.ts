@@ -1,0 +1,26 @@
+/** One line for people: what is wrong, and what to do. */
+export type Tell = (finding: string) => void
+
+/** How many records of each kind were looked at. */
+export type Counts = Record<'sessions' | 'tombstones' | 'accounts' | 'counters', number>
+
+/** How a session is called. */
+export type NameOf = (key: string) => string
+
+export interface Examination {
+  /** What was looked at. */
+  description: string
+  counts: Counts
+}
+
+/** What to do about records that are damaged. */
+export const REMEDIES = {
+  session: 'It counts as absent, and is dropped when it would have expired.',
+  tombstone: 'Its session stays ended. It is dropped when its time is over.',
+  account: (key: string) => `It cannot log in. "hatcheck user add" with its name makes it anew; its key is ${JSON.stringify(key)}.`,
+  hash: (name: string) => `Nobody can log in with it. Run "hatcheck user passwd ${name}".`,
+  counter: 'It counts as none, and is dropped by the next sweep of the service.',
+  unindexed: 'A logout everywhere does not reach it until it is used again. Have the user log out there, or replace SECRET_KEY, which ends every session.',
+  entry: 'It is passed over.',
+  unknownFormat: 'Start the version that wrote it.'
+} as const

@@ -1,0 +1,52 @@
+import { ConfigError } from '../../common/rule.js'
+
+/**
+ * The format of each kind of record. Raise a number when a process that knows only the number before would misread the
+ * records. A record carries the number of its kind; a record without one has format 1.
+ */
+export const FORMATS = { sessions: 1, accounts: 1, attempts: 1 } as const
+
+/**
+ * Compares the formats that an engine has noted, as numbers or text, with those that this version knows.
+ *
+ * @throws ConfigError if one is not known.
+ */
+export function assertKnownFormats (noted: Record<string, unknown>, where: string): void {
+  for (const [kind, known] of Object.entries(FORMATS)) {
+    const format = Number(noted[kind] ?? known)
+    if (format !== known) {
+      throw new ConfigError(`${where} holds ${kind} of format ${format}, and this version of hatcheck knows format ${known}: they were written by a ${format > known ? 'newer' : 'different'} version. Start that version, or use another store.`)
+    }
+  }
+}
+
+/** Whether each of the formats that are noted, as text, is a number. */
+export function isNoteOfFormats (noted: Record<string, string>): boolean {
+  return Object.values(noted).every((format) => /^[1-9]\d{0,3}$/.test(format))
+}
+
+/**
+ * The formats that are noted in these bytes of MessagePack, or null if they are damaged: a record with named fields, as lmdb
+ * writes an object, of small numbers. No decoder reads them, since it may take seconds over a damaged length.
+ *
+ * Source: `recordDefinition` in unpack.js of the npm package msgpackr.
+ */
+export function notedFormats (bytes: Buffer): Record<string, number> | null {
+  const byteAt = (at: number): number => bytes[at] ?? 0
+  const count = byteAt(0) === 0xd4 && byteAt(1) === 0x72 && (byteAt(3) & 0xf0) === 0x90 ? byteAt(3) & 0x0f : 0
+  const names: string[] = []
+  let at = 4
+  while (names.length < count && (byteAt(at) & 0xe0) === 0xa0) {
+    const end = at + 1 + (byteAt(at) & 0x1f)
+    names.push(bytes.toString('latin1', at + 1, end))
+    at = end
+  }
+  const formats = [...bytes.subarray(at)]
+  if (count === 0 || names.length !== count || formats.length !== count || formats.some((format) => format === 0 || format > 0x7f)) return null
+  return Object.fromEntries(names.map((name, i) => [name, formats[i] as number]))
+}
+
+/** Whether a record of this kind can be read, by the number that it carries, as a number or text. */
+export function isKnownFormat (kind: keyof typeof FORMATS, format: unknown): boolean {
+  return format === undefined || format === null || Number(format) === FORMATS[kind]
+}

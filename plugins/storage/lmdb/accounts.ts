@@ -1,0 +1,87 @@
+import type { Database, RootDatabase } from 'lmdb'
+import { storeUnavailable } from '../../store/errors.js'
+import { FORMATS, isKnownFormat } from '../common/formats.js'
+import { objectIn } from './json.js'
+import { keyText } from './keys.js'
+import { LmdbWriter } from './writer.js'
+import { DamagedAccountError, UnknownFormatError, isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
+
+/** Accounts in LMDB, beside the sessions: every process of the machine that opens the folder shares them. */
+export class LmdbAccounts implements AccountStore {
+  readonly #env: RootDatabase
+  readonly #writer: LmdbWriter
+  readonly #log: Partial<AccountLog>
+  /** Objects as JSON. */
+  readonly #accounts: Database<Buffer, string>
+
+  constructor (env: RootDatabase, log: Partial<AccountLog> = {}) {
+    this.#env = env
+    this.#writer = LmdbWriter.of(env)
+    this.#log = log
+    this.#accounts = env.openDB({ name: 'accounts', encoding: 'binary' })
+  }
+
+  read (key: string): Account | null {
+    try {
+      this.#env.resetReadTxn()
+      return this.#get(key)
+    } catch (error) {
+      throw storeUnavailable(error, 'account')
+    }
+  }
+
+  create (key: string, account: Account): Promise<boolean> {
+    return this.#writer.write('account', true, () => {
+      const stored = this.#accounts.get(key)
+      if (stored !== undefined && decodeAccount(key, stored) !== 'damaged') return false
+      this.#put(key, account)
+      return true
+    })
+  }
+
+  update (key: string, changes: Partial<Account>, ifHash?: string): Promise<boolean> {
+    return this.#writer.write('account', true, () => {
+      const account = this.#get(key)
+      if (account === null || (ifHash !== undefined && account.passwordHash !== ifHash)) return false
+      this.#put(key, { ...account, ...changes })
+      return true
+    })
+  }
+
+  list (): Account[] {
+    this.#env.resetReadTxn()
+    const accounts: Account[] = []
+    for (const { key, value } of this.#accounts.getRange()) {
+      const account = decodeAccount(key, value)
+      if (typeof account === 'object') accounts.push(account)
+      else this.#tell(keyText(key, this.#accounts), account)
+    }
+    return accounts
+  }
+
+  #put (key: string, account: Account): void {
+    this.#accounts.put(key, Buffer.from(JSON.stringify({ format: FORMATS.accounts, ...account })))
+  }
+
+  #get (key: string): Account | null {
+    const stored = this.#accounts.get(key)
+    if (stored === undefined) return null
+    const account = decodeAccount(key, stored)
+    if (typeof account === 'object') return account
+    this.#tell(key, account)
+    throw account === 'damaged' ? new DamagedAccountError(key) : new UnknownFormatError(key)
+  }
+
+  #tell (key: string, what: 'damaged' | 'of an unknown format'): void {
+    if (what === 'damaged') this.#log.onCorrupt?.(key)
+    else this.#log.onUnknownFormat?.(key)
+  }
+}
+
+export function decodeAccount (key: string, bytes: Buffer): Account | 'damaged' | 'of an unknown format' {
+  const stored = objectIn(bytes)
+  if (stored === null) return 'damaged'
+  const { format, ...account } = stored
+  if (!isKnownFormat('accounts', format)) return 'of an unknown format'
+  return isAccount(key, account) ? account : 'damaged'
+}

@@ -1,0 +1,116 @@
+import type { Database, RootDatabase } from 'lmdb'
+import { storeUnavailable } from '../../store/errors.js'
+import { FORMATS, isKnownFormat } from '../common/formats.js'
+import { objectIn } from './json.js'
+import { isPlainKey, keyText } from './keys.js'
+import { LmdbWriter } from './writer.js'
+import { counted, uncounted, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
+import { isCounter, type AttemptStore } from '../../store/attempts.js'
+
+/** How many counters one slice of a sweep looks at. */
+const SWEEP_SLICE = 500
+
+/** Failed logins in LMDB, beside the sessions: every process of the machine that opens the folder counts together. */
+export class LmdbAttempts implements AttemptStore {
+  readonly #env: RootDatabase
+  readonly #writer: LmdbWriter
+  readonly #onCorrupt: (key: string) => void
+  readonly #counters: Database<Counter & { format?: number }, string>
+  /** The same, as the bytes that are stored: one that cannot be decoded must not hide the others. */
+  readonly #stored: Database<Buffer, string>
+  /** Where the next slice of a sweep begins. */
+  #sweepFrom = ''
+
+  /** @param onCorrupt told of each counter that cannot be read. It counts as none, as one of another format does. */
+  constructor (env: RootDatabase, onCorrupt: (key: string) => void = () => {}) {
+    this.#env = env
+    this.#writer = LmdbWriter.of(env)
+    this.#onCorrupt = onCorrupt
+    this.#counters = env.openDB({ name: 'attempts', encoding: 'json' })
+    this.#stored = env.openDB({ name: 'attempts', encoding: 'binary' })
+  }
+
+  waitOf (key: string, policy: Policy, now: number): number {
+    return waitOf(this.#read(() => this.#get(key)), policy, now)
+  }
+
+  admit (key: string, policy: Policy, now: number): Promise<number> {
+    return this.#write(() => {
+      const counter = this.#get(key)
+      const wait = waitOf(counter, policy, now)
+      if (wait === 0) this.#put(key, counted(counter, policy, now))
+      return wait
+    })
+  }
+
+  count (key: string, policy: Policy, now: number): Promise<void> {
+    return this.#write(() => { this.#put(key, counted(this.#get(key), policy, now)) })
+  }
+
+  uncount (key: string, policy: Policy): Promise<void> {
+    return this.#write(() => {
+      const counter = this.#get(key)
+      if (counter !== null) this.#put(key, uncounted(counter, policy))
+    })
+  }
+
+  forget (key: string): Promise<void> {
+    return this.#write(() => { this.#counters.remove(key) })
+  }
+
+  async sweep (now: number): Promise<boolean> {
+    const slice = this.#read(() => [...this.#stored.getRange({ start: this.#sweepFrom, limit: SWEEP_SLICE })])
+    const useless = slice.filter(({ key, value }) => this.#isUseless(key, value, now) && isPlainKey(key))
+    if (useless.length > 0) {
+      await this.#write(() => {
+        for (const { key } of useless) {
+          const stored = this.#stored.get(key)
+          if (stored !== undefined && this.#isUseless(key, stored, now)) this.#counters.remove(key)
+        }
+      })
+    }
+    const last = slice.length < SWEEP_SLICE ? undefined : slice.findLast(({ key }) => isPlainKey(key))
+    this.#sweepFrom = last === undefined ? '' : `${last.key}\0`
+    return last !== undefined
+  }
+
+  #get (key: string): Counter | null {
+    const stored = this.#stored.get(key)
+    if (stored === undefined) return null
+    const counter = decodeCounter(stored)
+    if (counter === 'damaged') this.#onCorrupt(key)
+    return typeof counter === 'object' ? counter : null
+  }
+
+  #isUseless (key: string, stored: Buffer, now: number): boolean {
+    const counter = decodeCounter(stored)
+    if (counter === 'damaged') this.#onCorrupt(keyText(key, this.#stored))
+    return counter === 'damaged' || (counter !== 'of an unknown format' && counter.expiresAt <= now)
+  }
+
+  #put (key: string, { level, at, before, expiresAt }: Counter): void {
+    this.#counters.put(key, { format: FORMATS.attempts, level, at, before, expiresAt })
+  }
+
+  #read<T> (action: () => T): T {
+    try {
+      // Else it would not see what another process has just counted.
+      this.#env.resetReadTxn()
+      return action()
+    } catch (error) {
+      throw storeUnavailable(error, 'attempts')
+    }
+  }
+
+  #write<T> (action: () => T): Promise<T> {
+    return this.#writer.write('attempts', false, action)
+  }
+}
+
+export function decodeCounter (bytes: Buffer): Counter | 'damaged' | 'of an unknown format' {
+  const stored = objectIn(bytes)
+  if (stored === null) return 'damaged'
+  const { format, ...counter } = stored
+  if (!isKnownFormat('attempts', format)) return 'of an unknown format'
+  return isCounter(counter) ? counter : 'damaged'
+}

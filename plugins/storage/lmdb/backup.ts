@@ -1,0 +1,52 @@
+import { readdirSync, renameSync, rmSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
+import { accountKey } from '../../store/accounts.js'
+import type { Account, AccountStore } from '../../store/accounts.js'
+import { ConfigError } from '../../common/rule.js'
+import { makeFolder } from '../../common/data-folder.js'
+import { openLmdb } from './open.js'
+import type { StorageLog, StorageOptions } from '../common/storage.js'
+
+/** With less than this, LMDB could not even begin: on a full disk its lock file ends the process. */
+const LEAST_FREE_BYTES = 2 ** 20
+/** How many accounts wait for one flush to disk. */
+const BATCH = 1_000
+
+/**
+ * Writes the accounts of a moment to a new folder, which can then be a `DATA_DIR`.
+ *
+ * It has no sessions, and not as data that was written and deleted either: what has been ended since the backup must not
+ * come back with it. The secret key is not in it, since with key and store together one could make tickets.
+ *
+ * @param folder is made, or must be empty.
+ * @returns the number of accounts.
+ * @throws ConfigError if there is something in the folder or no space; Error if it cannot be written, and it is then empty.
+ */
+export async function backUp (accounts: AccountStore, folder: string, options: StorageOptions, log: StorageLog): Promise<number> {
+  makeFolder(folder)
+  if (readdirSync(folder).length > 0) throw new ConfigError(`${folder} is not empty: a backup takes a folder of its own.`)
+  const { bavail, bsize } = statfsSync(folder)
+  if (bavail * bsize < LEAST_FREE_BYTES) throw new ConfigError(`${folder} has no space left.`)
+  const all = await accounts.list()
+  // Moved into place whole: what is called "lmdb" is a backup from the first to the last account.
+  const draft = join(folder, 'lmdb.unfinished')
+  try {
+    await write(all, draft, options, log)
+    renameSync(draft, join(folder, 'lmdb'))
+  } catch (error) {
+    rmSync(draft, { recursive: true, force: true })
+    throw new Error(`The backup could not be written to ${folder}.`, { cause: error })
+  }
+  return all.length
+}
+
+async function write (all: readonly Account[], folder: string, options: StorageOptions, log: StorageLog): Promise<void> {
+  const { accounts, close } = openLmdb(folder, options, log)
+  try {
+    for (let i = 0; i < all.length; i += BATCH) {
+      await Promise.all(all.slice(i, i + BATCH).map((account) => accounts?.create(accountKey(account.name), account)))
+    }
+  } finally {
+    await close()
+  }
+}

@@ -1,0 +1,129 @@
+import { open, type Database, type DatabaseOptions, type RootDatabase } from 'lmdb'
+import { join } from 'node:path'
+import { decodeAccount } from './accounts.js'
+import { isPasswordHash } from '../../store/accounts.js'
+import { ConfigError } from '../../common/rule.js'
+import { DATABASES, decodeSession, decodeTombstone, indexName, storedAs, type Tombstone } from './sessions.js'
+import type { SessionRecord } from '../../store/sessions.js'
+import { decodeCounter } from './attempts.js'
+import { REMEDIES, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
+import { assertKnownFormats, notedFormats } from '../common/formats.js'
+import { MOST_DATABASES } from './environment.js'
+import { FORMATS_KEY } from './open.js'
+import { checkLmdbFiles } from './check.js'
+import { KEY_DAMAGED, isPlainKey, keyText } from './keys.js'
+import { assertOneNamespace, deadReaders } from './processes.js'
+
+/** @see examine */
+export function examineLmdb (folder: string, nameOf: NameOf, tell: Tell): Examination {
+  const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
+  const examination = { description: `lmdb:${folder}`, counts }
+  const lock = join(folder, 'lock.mdb')
+  try {
+    checkLmdbFiles(folder, true)
+    for (const pid of deadReaders(lock)) {
+      tell(`${lock} lists process ${pid}, which was killed while it read: data.mdb grows as long as it is listed. A running service clears the list every minute, and a start does so as well.`)
+    }
+    const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, readOnly: true })
+    try {
+      assertOneNamespace(env, folder, lock, false)
+      examineRecords(env, folder, counts, nameOf, tell)
+    } finally {
+      env.close().catch(() => {})
+    }
+  } catch (error) {
+    // What LMDB cannot open, or cannot read through, is a finding as well.
+    tell(error instanceof ConfigError ? error.message : `${folder} cannot be read: ${(error as Error).message}. Restore a backup of the folder.`)
+  }
+  return examination
+}
+
+/** In one go: all of it is of one state of the store, whatever others write meanwhile. */
+function examineRecords (env: RootDatabase, folder: string, counts: Counts, nameOf: NameOf, tell: Tell): void {
+  const noted = env.getBinary(FORMATS_KEY) as Buffer | undefined
+  const formats = noted === undefined ? {} : notedFormats(noted)
+  if (formats === null) tell(`The note of formats in ${folder} is damaged. The next start writes it anew.`)
+  else assertKnownFormats(formats, folder)
+
+  examineSessions(env, counts, nameOf, tell)
+  for (const { key, value } of entriesOf<Buffer>(env, { name: 'accounts', encoding: 'binary' })) {
+    counts.accounts++
+    const account = decodeAccount(key, value)
+    if (account === 'damaged') tell(`The account ${key} is damaged. ${REMEDIES.account(key)}`)
+    else if (account === 'of an unknown format') tell(`The account ${key} has an unknown format. ${REMEDIES.unknownFormat}`)
+    else if (!isPasswordHash(account.passwordHash)) tell(`The password hash of ${account.name} is damaged. ${REMEDIES.hash(account.name)}`)
+  }
+  for (const { key, value } of entriesOf<Buffer>(env, { name: 'attempts', encoding: 'binary' })) {
+    counts.counters++
+    if (decodeCounter(value) === 'damaged') tell(`The counter of failed logins ${key} is damaged. ${REMEDIES.counter}`)
+  }
+}
+
+function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tell: Tell): void {
+  const records = databaseOf<unknown>(env, DATABASES.records)
+  const tombstones = databaseOf<unknown>(env, DATABASES.tombstones)
+  const byUser = databaseOf<string>(env, DATABASES.keysOfUser)
+  const byExpiry = databaseOf<string, number>(env, DATABASES.keysByExpiry)
+  /** Nobody can tell which entries theirs are. */
+  const damaged = new Set<unknown>()
+  const sessionAt = (key: string): SessionRecord | null => records === undefined ? null : storedAs(decodeSession, records, key) ?? null
+  const tombstoneAt = (key: string): Tombstone | null => tombstones === undefined ? null : storedAs(decodeTombstone, tombstones, key) ?? null
+
+  for (const key of records?.getKeys() ?? []) {
+    counts.sessions++
+    const record = isPlainKey(key) ? sessionAt(key) : null
+    const name = nameAt(records, key, nameOf)
+    if (record === null) {
+      damaged.add(key)
+      tell(`The session ${name} is damaged. ${REMEDIES.session}`)
+      continue
+    }
+    const { user, expiresAt } = record
+    if (user !== null && byUser?.doesExist(indexName(user), key) !== true) tell(`The session ${name} of ${userText(user)} is not in the index by user. ${REMEDIES.unindexed}`)
+    if (byExpiry?.doesExist(expiresAt, key) !== true) tell(`The session ${name} is not in the index by expiry. It ends in time, but stays stored until it is used again.`)
+  }
+  for (const key of tombstones?.getKeys() ?? []) {
+    counts.tombstones++
+    const tombstone = isPlainKey(key) ? tombstoneAt(key) : null
+    const name = nameAt(tombstones, key, nameOf)
+    if (tombstone === null) {
+      damaged.add(key)
+      tell(`The tombstone ${name} is damaged. ${REMEDIES.tombstone}`)
+    } else if (byExpiry?.doesExist(tombstone.until, key) !== true) {
+      tell(`The tombstone ${name} is not in the index by expiry. It stays stored, which does no harm.`)
+    }
+  }
+  for (const { key: user, value: key } of byUser?.getRange() ?? []) {
+    const owner = isPlainKey(key) ? sessionAt(key)?.user ?? null : null
+    if (damaged.has(key) || (owner !== null && indexName(owner) === user)) continue
+    const place = isPlainKey(user) && isPlainKey(key) && byUser?.doesExist(user, key) === true ? `leads from ${userText(user)} to ${nameOf(key)}, which is no session of that user` : 'is damaged'
+    tell(`An entry of the index by user ${place}. ${REMEDIES.entry}`)
+  }
+  for (const { key: time, value: key } of byExpiry?.getRange() ?? []) {
+    const isRight = isPlainKey(key) && (sessionAt(key)?.expiresAt === time || tombstoneAt(key)?.until === time)
+    if (damaged.has(key) || isRight) continue
+    const place = typeof time === 'number' && isPlainKey(key) && byExpiry?.doesExist(time, key) === true ? `leads to ${nameOf(key)}, where nothing expires then` : 'is damaged'
+    tell(`An entry of the index by expiry ${place}. ${REMEDIES.entry}`)
+  }
+}
+
+function nameAt (database: Database<unknown, string> | undefined, key: string, nameOf: NameOf): string {
+  return database !== undefined && keyText(key, database) === key ? nameOf(key) : KEY_DAMAGED
+}
+
+type NamedOptions = DatabaseOptions & { name: string }
+
+/** Undefined if there is none yet: nothing was ever written to it. */
+function databaseOf<V, K extends string | number = string> (env: RootDatabase, options: NamedOptions): Database<V, K> | undefined {
+  return env.openDB<V, K>(options) as Database<V, K> | undefined
+}
+
+function * entriesOf<V> (env: RootDatabase, options: NamedOptions): Generator<{ key: string, value: V }> {
+  const database = databaseOf<V>(env, options)
+  for (const { key, value } of database?.getRange() ?? []) yield { key: keyText(key, database as Database<unknown, string>), value }
+}
+
+/** Without the realm, which is kept behind it. */
+export function userText (user: string): string {
+  return user.replace('\0', ' in the realm ')
+}

@@ -1,0 +1,72 @@
+import { open, type RootDatabase } from 'lmdb'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { checkLmdbFiles } from './check.js'
+import { assertOneNamespace, hasOpen } from './processes.js'
+
+/** Room for the databases of today and of later versions. */
+export const MOST_DATABASES = 16
+/** The mode of the files that LMDB creates, an option that its types leave out: the folder may be open to others. */
+const FOR_THE_OWNER = { permissionsMode: 0o600 }
+
+interface Opened {
+  readonly env: RootDatabase
+  /** How many have it open. */
+  users: number
+}
+
+export interface Environment {
+  readonly env: RootDatabase
+  /** Closes the environment when the last of those who have it open releases it. */
+  release (): Promise<void>
+}
+
+/** By the identity of the data file: a file that has taken its place is another environment. */
+const opened = new Map<string, Opened>()
+
+/**
+ * Opens the environment of a folder, or shares the one that this process has open already, such as for another
+ * application. Two in one process could wait for each other for ever: a write of the first holds the lock until the event
+ * loop runs, and opening the second holds the event loop until the lock is free.
+ *
+ * @throws ConfigError if the files are damaged, or in use by a process of another PID namespace.
+ */
+export function openEnvironment (folder: string): Environment {
+  const data = join(folder, 'data.mdb')
+  const shared = opened.get(identityOf(data) ?? '')
+  if (shared !== undefined) {
+    shared.users++
+    return environment(shared)
+  }
+  checkLmdbFiles(folder)
+  const lock = join(folder, 'lock.mdb')
+  const wasOpen = hasOpen('self', lock) !== false
+  const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
+  try {
+    assertOneNamespace(env, folder, lock, wasOpen)
+  } catch (error) {
+    env.close().catch(() => {})
+    throw error
+  }
+  const own = { env, users: 1 }
+  opened.set(identityOf(data) ?? '', own)
+  return environment(own)
+}
+
+function environment (of: Opened): Environment {
+  return {
+    env: of.env,
+    async release () {
+      of.users--
+      if (of.users > 0) return
+      for (const [identity, other] of opened) if (other === of) opened.delete(identity)
+      await of.env.close()
+    }
+  }
+}
+
+/** The identity of a file; undefined if it is missing. */
+export function identityOf (file: string): string | undefined {
+  const stats = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return stats && `${stats.dev}:${stats.ino}`
+}

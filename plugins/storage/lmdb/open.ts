@@ -1,0 +1,87 @@
+import type { RootDatabase } from 'lmdb'
+import { join } from 'node:path'
+import { LmdbAccounts } from './accounts.js'
+import { ConfigError } from '../../common/rule.js'
+import { LmdbStore } from './sessions.js'
+import { LmdbAttempts } from './attempts.js'
+import { makeDataFolder } from '../../common/data-folder.js'
+import { FORMATS, assertKnownFormats, notedFormats } from '../common/formats.js'
+import { identityOf, openEnvironment, type Environment } from './environment.js'
+import { LmdbWriter } from './writer.js'
+import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from '../common/storage.js'
+
+/** Where the formats are noted, beside the names of the databases. */
+export const FORMATS_KEY = 'hatcheck formats'
+
+/**
+ * @throws ConfigError if the files of the folder are no sound LMDB database that this process can use, or what the system
+ * says if the folder cannot be written.
+ */
+export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Storage {
+  makeDataFolder(folder)
+  let environment: Environment | undefined
+  try {
+    environment = openEnvironment(folder)
+    return storageIn(environment, folder, options, log)
+  } catch (error) {
+    environment?.release().catch(() => {})
+    throw environment === undefined || error instanceof ConfigError ? error : new ConfigError(`${folder} cannot be read: ${reasonOf(error as Error)}.`)
+  }
+}
+
+function storageIn ({ env, release }: Environment, folder: string, options: StorageOptions, log: StorageLog): Storage {
+  const onDamage = damageLog(log, options.handleOf)
+  const noting = checkFormats(env, folder, onDamage)
+  const sessions = new LmdbStore(env, { ...options, onCorrupt: (key, what) => { onDamage(what, key) }, assertInPlace: placeOf(folder) })
+  const storage = {
+    sessions,
+    accounts: new LmdbAccounts(env, { onUnknownFormat: unknownFormatLog(log), onCorrupt: (key) => { onDamage('account', key) } }),
+    attempts: new LmdbAttempts(env, (key) => { onDamage('counter of failed logins', key) }),
+    description: `lmdb:${folder}`,
+    async close () {
+      await noting
+      await sessions.close()
+      await release()
+    }
+  }
+  // After the last database is opened: the read makes this process a reader, which processes of other namespaces look for.
+  sessions.ping()
+  return storage
+}
+
+function reasonOf ({ message, cause }: Error): string {
+  return cause instanceof Error ? cause.message : message
+}
+
+/**
+ * Compares the formats that are noted with those of this version. Answers once they are noted, if they were not: without
+ * the note they count as those of today, so a disk that is full does not keep the service from starting.
+ *
+ * @throws ConfigError
+ */
+function checkFormats (env: RootDatabase, folder: string, onDamage: (kind: RecordKind, key: string) => void): Promise<void> {
+  const stored = env.getBinary(FORMATS_KEY) as Buffer | undefined
+  const noted = stored === undefined ? null : notedFormats(stored)
+  if (noted !== null) assertKnownFormats(noted, folder)
+  else if (stored !== undefined) onDamage('note of formats', folder)
+  return noted === null ? noteFormats(env) : Promise.resolve()
+}
+
+async function noteFormats (env: RootDatabase): Promise<void> {
+  await LmdbWriter.of(env).write('formats', false, () => { env.put(FORMATS_KEY, FORMATS) }).catch(() => {})
+}
+
+/** Answers a function that throws once the files of the folder are not those that are there now. */
+function placeOf (folder: string): () => void {
+  const files = ['data.mdb', 'lock.mdb'].map((name) => {
+    const file = join(folder, name)
+    return { file, opened: identityOf(file) }
+  })
+  return () => {
+    for (const { file, opened } of files) {
+      const found = identityOf(file)
+      if (found === undefined) throw new Error(`${file} is missing: it was deleted or moved while it was open. Put it back, or restart hatcheck`)
+      if (found !== opened) throw new Error(`${file} is another file than the one that is open. Put that back, or restart hatcheck`)
+    }
+  }
+}

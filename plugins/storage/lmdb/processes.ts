@@ -1,0 +1,95 @@
+import type { RootDatabase } from 'lmdb'
+import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { ConfigError } from '../../common/rule.js'
+
+/** A reader that has just ended is still listed until it is looked for. */
+const LOOKS = 3
+const BETWEEN_LOOKS_MS = 50
+
+/**
+ * Refuses a folder that a process of another PID namespace has open, such as that of another container. LMDB tells
+ * processes apart by their IDs: two processes with the same ID wait for each other's locks, or take them for their own.
+ *
+ * It must be called before the first read, which would wait ten seconds for such a process. It relies on the table of
+ * readers in lock.mdb, whose dead entries LMDB recognises by locks that the kernel drops. So it finds every running process
+ * that has read. It cannot find one on another machine, and on systems without /proc only one with the same ID.
+ *
+ * @param wasOpen whether this process had the folder open before.
+ * @throws ConfigError
+ */
+export function assertOneNamespace (env: RootDatabase, folder: string, lock: string, wasOpen: boolean): void {
+  for (let look = 1; readersOf(env).some((pid) => pid === process.pid ? !wasOpen : isElsewhere(pid, lock)); look++) {
+    if (look === LOOKS) {
+      throw new ConfigError(`${folder} is in use by a process in another PID namespace, such as another container or its host. ` +
+        'Stop that process, or run this one in the same container, or let both share one PID namespace. Several containers can share a Redis store.')
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BETWEEN_LOOKS_MS)
+    env.readerCheck()
+  }
+}
+
+/** Whether a process has a file open; null if that cannot be told. */
+export function hasOpen (pid: number | 'self', file: string): boolean | null {
+  const folder = `/proc/${pid}/fd`
+  try {
+    const { dev, ino } = statSync(file, { bigint: true })
+    return readdirSync(folder).some((fd) => {
+      const stats = statSync(`${folder}/${fd}`, { bigint: true, throwIfNoEntry: false })
+      return stats?.dev === dev && stats.ino === ino
+    })
+  } catch {
+    return null
+  }
+}
+
+function readersOf (env: RootDatabase): number[] {
+  return env.readerList().split('\n').flatMap((line) => /^\s*(\d+) /.exec(line)?.[1] ?? []).map(Number)
+}
+
+function isElsewhere (pid: number, lock: string): boolean {
+  // Without this, /proc is missing or shows the processes of another namespace.
+  if (!isOwnProc()) return false
+  // Only the list tells processes from threads: a thread of this process may have the ID as well.
+  return !readdirSync('/proc').includes(String(pid)) || hasOpen(pid, lock) === false
+}
+
+function isOwnProc (): boolean {
+  try {
+    return readlinkSync('/proc/self') === String(process.pid)
+  } catch {
+    return false
+  }
+}
+
+/** How many readers LMDB has room for, unless it is told another number. */
+const MOST_READERS = 126
+const READER_BYTES = 64
+const NOT_READING = 2n ** 64n - 1n
+
+/**
+ * The processes that ended within a read and are still listed: LMDB keeps every page that they might need, until somebody
+ * looks for them. Opening the folder does so, and the sweep of a running service. Only for a file that this process does
+ * not have open.
+ *
+ * Source: MDB_txninfo and MDB_reader in the mdb.c of the npm package lmdb. The table is the end of the file.
+ */
+export function deadReaders (lock: string): number[] {
+  const bytes = readFileSync(lock)
+  const table = bytes.length - MOST_READERS * READER_BYTES
+  if (table < READER_BYTES) return []
+  const dead: number[] = []
+  for (let at = table; at < bytes.length; at += READER_BYTES) {
+    const pid = bytes.readInt32LE(at + 8)
+    if (pid > 0 && bytes.readBigUInt64LE(at) !== NOT_READING && !isRunning(pid)) dead.push(pid)
+  }
+  return dead
+}
+
+function isRunning (pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}

@@ -1,0 +1,15 @@
+import { MemoryAccounts } from './accounts.js'
+import { MemoryStore } from './sessions.js'
+import { MemoryAttempts } from './attempts.js'
+import type { Storage, StorageOptions } from '../common/storage.js'
+
+export function openMemory (options: StorageOptions): Storage {
+  const sessions = new MemoryStore(options)
+  return {
+    sessions,
+    accounts: new MemoryAccounts(),
+    attempts: new MemoryAttempts(),
+    description: 'memory: (sessions end with this process)',
+    close: async () => { sessions.close() }
+  }
+}

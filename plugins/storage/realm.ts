@@ -1,0 +1,82 @@
+import { DEFAULT_REALM, REALM_SEPARATOR, namesRealm } from '../common/realm.js'
+import type { MaybePromise, Replaced, SessionRecord, SessionStore, StoredSession } from '../store/sessions.js'
+
+/**
+ * The sessions of one realm in a store that several realms may share. Their keys differ by themselves; here the index by
+ * user is kept apart: the store knows a user as the name and the realm, the caller knows the name alone. In the realm
+ * `hatcheck` the two are the same, and the store itself is returned.
+ *
+ * Every other member of the store is passed on as it is.
+ */
+export function inRealm (store: SessionStore, realm: string): SessionStore {
+  if (realm === DEFAULT_REALM) return store
+  const suffix = REALM_SEPARATOR + realm
+  // A store may return the same record many times, and what is derived from a record is cached by its identity.
+  const outwards = new WeakMap<SessionRecord, SessionRecord | null>()
+
+  function inward<T extends { readonly user?: string | null }> (values: T): T {
+    if (values.user === undefined || values.user === null) return values
+    if (namesRealm(values.user)) throw new TypeError('The name of a user must not end in a NUL character and the name of a realm.')
+    return { ...values, user: values.user + suffix }
+  }
+
+  function nameOf (user: string): string | null {
+    return user.endsWith(suffix) ? user.slice(0, -suffix.length) : null
+  }
+
+  /** A record of another realm is none. */
+  function outward (record: SessionRecord | null): SessionRecord | null {
+    if (record === null || record.user === null) return record
+    let known = outwards.get(record)
+    if (known === undefined) {
+      const user = nameOf(record.user)
+      known = user === null ? null : { ...record, user }
+      outwards.set(record, known)
+    }
+    return known
+  }
+
+  function outwardAll (sessions: readonly StoredSession[]): StoredSession[] {
+    return sessions.flatMap(({ key, record }) => {
+      const own = outward(record)
+      return own === null ? [] : [{ key, record: own }]
+    })
+  }
+
+  /** A replacement copies the user of a session that this realm has read, so both records are of this realm. */
+  function outwardBoth (answer: Replaced): Replaced {
+    return answer.outcome === 'replaced' ? { ...answer, last: outward(answer.last) as SessionRecord, next: outward(answer.next) } : answer
+  }
+
+  const members: Omit<SessionStore, 'sync' | 'take' | 'touch' | 'count' | 'ping' | 'close'> = {
+    read: (key) => after(store.read(key), outward),
+    create: (key, record, limit) => store.create(key, inward(record), limit),
+    patch: (key, changes) => store.patch(key, inward(changes)),
+    remove: (key, nextKey) => after(store.remove(key, nextKey), outward),
+    replace: (key, nextKey, change, limit) => after(store.replace(key, nextKey, inward(change), limit), outwardBoth),
+    ofUser: (user) => after(store.ofUser(user + suffix), outwardAll),
+    removeOfUser: (user, exceptKey, onEnded) => store.removeOfUser(user + suffix, exceptKey, onEnded),
+    sweep: (budgetMs, onExpired) => store.sweep(budgetMs, onExpired && ((key, user) => {
+      const name = user === null ? null : nameOf(user)
+      if (user === null || name !== null) onExpired(key, name)
+    }))
+  }
+
+  return new Proxy(members as SessionStore, {
+    get (own, name) {
+      if (Object.hasOwn(own, name)) return Reflect.get(own, name) as unknown
+      const member: unknown = Reflect.get(store, name, store)
+      return typeof member === 'function' ? member.bind(store) as unknown : member
+    },
+    has: (own, name) => Object.hasOwn(own, name) || name in store
+  })
+}
+
+/** Changes an answer. A synchronous store stays synchronous. */
+function after<A, B> (answer: MaybePromise<A>, change: (answer: A) => B): MaybePromise<B> {
+  return isThenable(answer) ? Promise.resolve(answer).then(change) : change(answer)
+}
+
+function isThenable<T> (answer: MaybePromise<T>): answer is Promise<T> {
+  return typeof (answer as { then?: unknown } | null)?.then === 'function'
+}

@@ -1,0 +1,126 @@
+import type { Cluster, Redis } from 'ioredis'
+import { storeUnavailable } from '../../store/errors.js'
+import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
+import { FORMATS, isKnownFormat } from '../common/formats.js'
+import { WRONG_TYPE, wrongType } from './types.js'
+import { DamagedAccountError, UnknownFormatError, isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
+
+/** field, value, …: 1, or 0 if there is something. */
+const CREATE = `
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV))
+return 1
+`
+
+/** The fields as they were read, with a comma between; then field, value, …: 1, or 0 if there is something else by now. */
+const REPLACE = `
+if redis.call('TYPE', KEYS[1]).ok == 'hash' and table.concat(redis.call('HGETALL', KEYS[1]), ',') ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return 1
+`
+
+/** format, ifHash ('' is any), field, value, …: 1, or 0 if there is no account, or another hash, or -1 if it has another format. */
+const UPDATE = `
+if (redis.call('HGET', KEYS[1], 'format') or ARGV[1]) ~= ARGV[1] then return -1 end
+local hash = redis.call('HGET', KEYS[1], 'passwordHash')
+if not hash or (ARGV[2] ~= '' and ARGV[2] ~= hash) then return 0 end
+for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 1
+`
+
+interface AccountScripts {
+  hatcheckCreateAccount (key: string, ...fields: string[]): Promise<0 | 1>
+  hatcheckReplaceAccount (key: string, damaged: string, ...fields: string[]): Promise<0 | 1>
+  hatcheckUpdateAccount (key: string, format: number, ifHash: string, ...fields: string[]): Promise<0 | 1 | -1>
+}
+
+/** Accounts in Redis or Valkey, beside the sessions: a hash an account, which never expires. */
+export class RedisAccounts implements AccountStore {
+  readonly #client: (Redis | Cluster) & AccountScripts
+  readonly #call: BoundedCall
+  readonly #log: Partial<AccountLog>
+
+  constructor (client: Redis | Cluster, limits: CallLimits = {}, log: Partial<AccountLog> = {}) {
+    client.defineCommand('hatcheckCreateAccount', { numberOfKeys: 1, lua: CREATE })
+    client.defineCommand('hatcheckReplaceAccount', { numberOfKeys: 1, lua: REPLACE })
+    client.defineCommand('hatcheckUpdateAccount', { numberOfKeys: 1, lua: UPDATE })
+    this.#client = client as (Redis | Cluster) & AccountScripts
+    this.#call = boundedCalls(limits)
+    this.#log = log
+  }
+
+  async read (key: string): Promise<Account | null> {
+    const account = decodeAccount(key, await this.#stored(key))
+    if (typeof account === 'string') throw this.#unreadable(key, account)
+    return account
+  }
+
+  async create (key: string, account: Account): Promise<boolean> {
+    const fields = ['format', String(FORMATS.accounts), ...encode(account)]
+    if (await this.#call('account', () => this.#client.hatcheckCreateAccount(redisKey(key), ...fields)) === 1) return true
+    const stored = await this.#stored(key)
+    if (decodeAccount(key, stored) !== 'damaged') return false
+    const damaged = stored === WRONG_TYPE ? '' : Object.entries(stored).flat().join(',')
+    return await this.#call('account', () => this.#client.hatcheckReplaceAccount(redisKey(key), damaged, ...fields)) === 1
+  }
+
+  async update (key: string, changes: Partial<Account>, ifHash = ''): Promise<boolean> {
+    // What is damaged stays so whatever is changed.
+    if (await this.read(key) === null) return false
+    const outcome = await this.#call('account', () => this.#client.hatcheckUpdateAccount(redisKey(key), FORMATS.accounts, ifHash, ...encode(changes)))
+    if (outcome === -1) throw this.#unreadable(key, 'of an unknown format')
+    return outcome === 1
+  }
+
+  /** Looks at every key of Redis: for `hatcheck user list`. */
+  async list (): Promise<Account[]> {
+    const found = new Set<string>()
+    for (const node of 'nodes' in this.#client ? this.#client.nodes('master') : [this.#client]) {
+      let cursor = '0'
+      do {
+        const [next, keys] = await this.#call('account', () => node.scan(cursor, 'MATCH', redisKey('*'), 'COUNT', 1_000))
+        for (const key of keys) found.add(key)
+        cursor = next
+      } while (cursor !== '0')
+    }
+    const accounts: Account[] = []
+    for (const name of [...found].sort()) {
+      const key = name.slice(redisKey('').length)
+      const account = decodeAccount(key, await this.#stored(key))
+      if (typeof account === 'string') this.#unreadable(key, account)
+      else if (account !== null) accounts.push(account)
+    }
+    return accounts
+  }
+
+  #stored (key: string): Promise<Stored> {
+    return this.#call('account', () => this.#client.hgetall(redisKey(key)).catch(wrongType))
+  }
+
+  #unreadable (key: string, why: 'damaged' | 'of an unknown format'): Error {
+    if (why === 'damaged') this.#log.onCorrupt?.(key)
+    else this.#log.onUnknownFormat?.(key)
+    return storeUnavailable(why === 'damaged' ? new DamagedAccountError(key) : new UnknownFormatError(key), 'account')
+  }
+}
+
+function redisKey (key: string): string {
+  return `hatcheck:account:${key}`
+}
+
+function encode (account: Partial<Account>): string[] {
+  return Object.entries(account).flatMap(([field, value]) => value === undefined ? [] : [field, String(value)])
+}
+
+type Stored = Record<string, string> | typeof WRONG_TYPE
+
+/** Null if there is none. */
+export function decodeAccount (key: string, stored: Stored): Account | null | 'damaged' | 'of an unknown format' {
+  if (stored === WRONG_TYPE) return 'damaged'
+  if (Object.keys(stored).length === 0) return null
+  const { format, name, passwordHash, createdAt, disabled } = stored
+  if (!isKnownFormat('accounts', format)) return 'of an unknown format'
+  const account = { name, passwordHash, createdAt: Number(createdAt), disabled: disabled !== 'false' }
+  return isAccount(key, account) && (disabled === 'true' || disabled === 'false') ? account : 'damaged'
+}

@@ -1,0 +1,226 @@
+import type { Cluster, ClusterOptions, CommonRedisOptions, Redis } from 'ioredis'
+import type { FastifyBaseLogger } from 'fastify'
+import { plainError, type ConnectionUse } from '../common/bounded-calls.js'
+import { IdleConnections } from './idle.js'
+import type { RedisTarget } from './url.js'
+
+export type RedisLog = Pick<FastifyBaseLogger, 'info' | 'warn'> & Partial<Pick<FastifyBaseLogger, 'debug'>>
+
+export interface RedisConnection {
+  readonly client: Redis | Cluster
+  /** For the calls over it. */
+  readonly use: ConnectionUse
+  /** Lets the answers under way come in, if they come soon. */
+  close (): Promise<void>
+}
+
+/** A connection that is not there by then is given up and tried anew. */
+const CONNECT_MS = 2_000
+/** A connection that owes an answer and gives nothing for so long is dead: it is given up and tried anew. */
+const SILENCE_MS = 2_000
+/** From one attempt to connect to the next, at most: so the service is back within a second of the store's return. */
+const LONGEST_BACKOFF_MS = 400
+/** A cluster is asked so often which node has which slots, so that it is also known after a node has gone silent. */
+const SLOTS_EVERY_MS = 1_000
+/** Between two such questions, however many connections end. */
+const SLOTS_APART_MS = 200
+/** What is wrong with a node of a cluster is said so often at most. */
+const NODE_LOG_EVERY_MS = 60_000
+
+/**
+ * Connects to what a url names. It answers once the connection stands or the first attempt has failed: a store that is
+ * down does not keep the service from starting.
+ */
+export async function connectRedis (target: RedisTarget, log: RedisLog): Promise<RedisConnection> {
+  // It takes a while to load, and most do not need it.
+  const { Cluster, Redis } = await import('ioredis')
+  const { kind, hosts, path, primary, tls } = target
+  const options = optionsOf(target)
+  const reconnecting = { retryStrategy: backOff, enableOfflineQueue: false, enableAutoPipelining: true }
+  const secure = tls ? { tls: TLS } : {}
+  const client = kind === 'cluster'
+    ? new Cluster(hosts, { ...CLUSTER_OPTIONS, redisOptions: { ...options, ...secure } })
+    : new Redis({
+      ...options,
+      ...reconnecting,
+      ...secure,
+      ...kind === 'server' && hosts[0],
+      ...kind === 'socket' && { path },
+      ...kind === 'sentinel' && {
+        sentinels: hosts,
+        name: primary,
+        sentinelRetryStrategy: backOff,
+        sentinelCommandTimeout: CONNECT_MS,
+        ...tls && { sentinelTLS: TLS, enableTLSForSentinelMode: true }
+      }
+    })
+  const outages = logOutages(client, log)
+  client.once('ready', () => { warnOfEviction(mastersOf(client), log).catch(() => {}) })
+  let stopAsking = (): void => {}
+  if (isCluster(client)) {
+    client.on('+node', (node: Redis) => { node.connect().catch(() => {}) })
+    stopAsking = keepSlots(client)
+  }
+  await firstOutcome(client)
+  return {
+    client,
+    use: outages.idle,
+    async close () {
+      outages.stop()
+      stopAsking()
+      await within(SILENCE_MS, client.quit()).catch(() => {})
+      client.disconnect()
+    }
+  }
+}
+
+export function isCluster (client: Redis | Cluster): client is Cluster {
+  return client.isCluster
+}
+
+const TLS = { rejectUnauthorized: true }
+
+/**
+ * Nothing is sent twice: a command whose answer is lost may have been carried out, and the second time the removal of a
+ * session would answer that there was none. Nothing waits for a connection: it fails at once.
+ */
+function optionsOf ({ username, password, database }: RedisTarget) {
+  return {
+    ...username !== undefined && { username },
+    ...password !== undefined && { password },
+    db: database,
+    protocol: 2,
+    disableClientInfo: true,
+    connectTimeout: CONNECT_MS,
+    disconnectTimeout: LONGEST_BACKOFF_MS,
+    socketTimeout: SILENCE_MS,
+    maxLoadingRetryTime: LONGEST_BACKOFF_MS,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    // A primary that has become a replica: another attempt finds the new one, where a name or a sentinel leads to it.
+    reconnectOnError: (error) => error.message.startsWith('READONLY')
+  } satisfies CommonRedisOptions & { disconnectTimeout: number }
+}
+
+const CLUSTER_OPTIONS: ClusterOptions = {
+  enableOfflineQueue: false,
+  scaleReads: 'master',
+  clusterRetryStrategy: backOff,
+  // See keepSlots.
+  slotsRefreshInterval: 0,
+  slotsRefreshTimeout: SLOTS_EVERY_MS,
+  // See optionsOf. What the cluster redirects has not been carried out, and is sent again.
+  retryDelayOnFailover: 0,
+  retryDelayOnClusterDown: 0,
+  maxRedirections: 5,
+  // A pipeline with a redirected write in it is not sent again: https://github.com/redis/ioredis#transaction-and-pipeline-in-cluster-mode
+  enableAutoPipelining: false,
+  // Certificates are for names.
+  dnsLookup: (name, callback) => { callback(null, name) }
+}
+
+/**
+ * Asks the cluster for its slots now and then, and as soon as a connection to a node has ended: ioredis drops such a node
+ * until then. Its own timer for this starts again after a `disconnect()` during a refresh, and keeps the process from ending.
+ *
+ * @returns ends it.
+ */
+function keepSlots (client: Cluster): () => void {
+  let askedAt = -Infinity
+  let soon: NodeJS.Timeout | undefined
+  const ask = (): void => {
+    soon = undefined
+    askedAt = performance.now()
+    if (client.status === 'ready') client.refreshSlotsCache(() => {})
+  }
+  const timer = setInterval(ask, SLOTS_EVERY_MS).unref()
+  const askSoon = (): void => {
+    // A node that is down ends each connection at once.
+    soon ??= setTimeout(ask, Math.max(0, askedAt + SLOTS_APART_MS - performance.now())).unref()
+  }
+  client.on('-node', askSoon)
+  return () => {
+    clearInterval(timer)
+    clearTimeout(soon)
+    client.off('-node', askSoon)
+  }
+}
+
+/** Next to nothing for the first attempt: the connection may have been closed for idleness alone. */
+function backOff (attempt: number): number {
+  return Math.min(50 * (attempt - 1), LONGEST_BACKOFF_MS) + Math.random() * Math.min(10 * attempt, 50)
+}
+
+/** One line when the store is lost, one when it is back, however many attempts lie between them. */
+function logOutages (client: Redis | Cluster, log: RedisLog): { idle: IdleConnections, stop: () => void } {
+  let isDown = false
+  let isStopped = false
+  const down = (error?: Error): void => {
+    if (isDown || isStopped) return
+    isDown = true
+    log.warn({ reason: error === undefined ? 'the connection was closed' : reasonOf(error) }, 'the Redis store cannot be reached; what needs it answers 503 until it can')
+  }
+  const idle = new IdleConnections(client, {
+    onReopened () { log.debug?.('an idle connection to Redis was closed; it is open again') },
+    onLost: down
+  })
+  client.on('error', down)
+  client.on('close', () => { if (!isStopped && !idle.closed()) down() })
+  client.on('ready', () => {
+    if (isDown) log.info('the Redis store can be reached again')
+    isDown = false
+  })
+  const toldAt = new Map<string, number>()
+  client.on('node error', (error: Error, address: string) => {
+    const now = performance.now()
+    if (isStopped || now - (toldAt.get(address) ?? -Infinity) < NODE_LOG_EVERY_MS) return
+    toldAt.set(address, now)
+    log.warn({ node: address, reason: reasonOf(error) }, 'a node of the Redis cluster cannot be reached')
+  })
+  return {
+    idle,
+    stop () {
+      isStopped = true
+      idle.stop()
+    }
+  }
+}
+
+function reasonOf (error: Error): string {
+  const { lastNodeError } = error as { lastNodeError?: Error }
+  return plainError(lastNodeError ?? error).message
+}
+
+/** A session that Redis evicts logs its user out. With volatile-ttl the indexes by user, kept longest, go last. */
+const GOOD_POLICIES = ['noeviction', 'volatile-ttl']
+
+async function warnOfEviction (masters: Redis[], log: RedisLog): Promise<void> {
+  const memory = await Promise.all(masters.map((node) => node.info('memory')))
+  const policies = memory.map((text) => /^maxmemory_policy:(\S+)/m.exec(text)?.[1])
+  const policy = policies.find((policy) => policy !== undefined && !GOOD_POLICIES.includes(policy))
+  if (policy !== undefined) log.warn(`maxmemory-policy of Redis is ${policy}: with its memory full it would drop sessions, and what says which sessions a user has. Set it to noeviction.`)
+}
+
+function mastersOf (client: Redis | Cluster): Redis[] {
+  return isCluster(client) ? client.nodes('master') : [client]
+}
+
+async function firstOutcome (client: Redis | Cluster): Promise<void> {
+  const outcome = new Promise<void>((resolve) => {
+    client.once('ready', resolve)
+    client.once('error', () => { resolve() })
+  })
+  await within(CONNECT_MS, outcome).catch(() => {})
+  // A cluster is ready as soon as it has told its nodes; the connections to them take a moment more.
+  if (client.status === 'ready') await within(CONNECT_MS, Promise.all(mastersOf(client).map((node) => node.ping()))).catch(() => {})
+}
+
+async function within<T> (ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const tooLate = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(new Error(`not within ${ms} ms`)) }, ms) })
+  try {
+    return await Promise.race([work, tooLate])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,87 @@
+import type { Cluster, Redis } from 'ioredis'
+import { decodeAccount } from './accounts.js'
+import { isPasswordHash } from '../../store/accounts.js'
+import { indexKey } from './user-index.js'
+import { decodeSession, isTombstone } from './sessions.js'
+import { decodeCounter } from './attempts.js'
+import { boundedCalls, type BoundedCall } from '../common/bounded-calls.js'
+import { REMEDIES, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
+import { userText } from '../lmdb/doctor.js'
+import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
+import { FORMATS_KEY } from './open.js'
+import { connectRedis } from './client.js'
+import { WRONG_TYPE, wrongType } from './types.js'
+import type { RedisTarget } from './url.js'
+
+/** Keys that are looked at together. */
+const BATCH = 100
+/** Nobody waits for an answer. */
+const DEADLINE_MS = 10_000
+
+const PREFIXES = { sessions: 'hatcheck:session:', accounts: 'hatcheck:account:', counters: 'hatcheck:attempts:', indexes: 'hatcheck:user:' } as const
+
+type Look = (key: string, name: string) => Promise<void>
+
+/** Of a store that others write to meanwhile, record by record: what is there for a moment only may be told of as well. @see examine */
+export async function examineRedis (target: RedisTarget, nameOf: NameOf, tell: Tell): Promise<Examination> {
+  const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
+  const { client, close } = await connectRedis(target, { info () {}, warn () {} })
+  const call = boundedCalls({ deadlineMs: DEADLINE_MS })
+  const hash = (name: string): Promise<Record<string, string> | typeof WRONG_TYPE> => call('read', () => client.hgetall(name).catch(wrongType))
+
+  const looks: Record<keyof typeof PREFIXES, Look> = {
+    async sessions (key, name) {
+      const stored = await hash(name)
+      if (stored !== WRONG_TYPE && Object.keys(stored).length === 0) return
+      counts[stored !== WRONG_TYPE && isTombstone(stored) ? 'tombstones' : 'sessions']++
+      if (stored !== WRONG_TYPE && isTombstone(stored)) return
+      const record = stored === WRONG_TYPE ? null : decodeSession(stored)
+      if (record === null) tell(`The session ${nameOf(key)} is damaged. ${REMEDIES.session}`)
+      else if (record.user !== null && await call('read', () => client.zscore(indexKey(record.user as string), key).catch(wrongType)) === null) {
+        tell(`The session ${nameOf(key)} of ${userText(record.user)} is not in the index by user. A logout everywhere does not reach it. Have the user log out there, or replace SECRET_KEY, which ends every session.`)
+      }
+    },
+    async accounts (key, name) {
+      const account = decodeAccount(key, await hash(name))
+      if (account === null) return
+      counts.accounts++
+      if (account === 'damaged') tell(`The account ${key} is damaged. ${REMEDIES.account(key)}`)
+      else if (account === 'of an unknown format') tell(`The account ${key} has an unknown format. ${REMEDIES.unknownFormat}`)
+      else if (!isPasswordHash(account.passwordHash)) tell(`The password hash of ${account.name} is damaged. ${REMEDIES.hash(account.name)}`)
+    },
+    async counters (key, name) {
+      counts.counters++
+      if (decodeCounter(await hash(name)) === 'damaged') tell(`The counter of failed logins ${key} is damaged. It counts as none, and the next failed login replaces it.`)
+    },
+    async indexes (user, name) {
+      const kind = await call('read', () => client.type(name))
+      if (kind !== 'zset' && kind !== 'none') tell(`The index by user of ${userText(user)} is damaged: the user can neither log in nor see sessions. Delete the key ${JSON.stringify(name)} of Redis, and replace SECRET_KEY, which ends every session.`)
+    }
+  }
+  try {
+    const noted = await hash(FORMATS_KEY)
+    if (noted === WRONG_TYPE || !isNoteOfFormats(noted)) tell('The note of formats is damaged. The next start writes it anew.')
+    else assertKnownFormats(noted, target.description)
+    for (const [kind, prefix] of Object.entries(PREFIXES)) {
+      for await (const names of keysOf(client, call, prefix)) {
+        for (let i = 0; i < names.length; i += BATCH) {
+          await Promise.all(names.slice(i, i + BATCH).map((name) => looks[kind as keyof typeof PREFIXES](name.slice(prefix.length), name)))
+        }
+      }
+    }
+  } finally {
+    await close()
+  }
+  return { description: target.description, counts }
+}
+
+async function * keysOf (client: Redis | Cluster, call: BoundedCall, prefix: string): AsyncGenerator<string[]> {
+  for (const node of 'nodes' in client ? client.nodes('master') : [client]) {
+    let cursor = '0'
+    do {
+      const [next, names] = await call('read', () => node.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', 1_000))
+      yield names
+      cursor = next
+    } while (cursor !== '0')
+  }
+}

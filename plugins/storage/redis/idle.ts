@@ -1,0 +1,137 @@
+import type { Cluster, Redis } from 'ioredis'
+import type { ConnectionUse } from '../common/bounded-calls.js'
+
+/** From one PING to the next. Load balancers close a connection that has been idle for a minute or more. */
+const KEEP_ALIVE_MS = 20_000
+/** The shortest that {@link KeepAlive} goes to when connections are closed sooner. */
+const SHORTEST_KEEP_ALIVE_MS = 500
+/** A connection must be open by then, at the start and after it was closed while it was idle. */
+const OPEN_MS = 1_000
+/** The calls that fail with a connection fail just before it is told that it was closed. */
+const JUST_NOW_MS = 50
+
+interface IdleHandlers {
+  /** The connection was closed while nobody used it, and is open again. */
+  onReopened (): void
+  /** It cannot be opened. */
+  onLost (error: Error): void
+}
+
+/**
+ * Keeps the connections to Redis from being closed for idleness (its option `timeout`, a load balancer), and hides from
+ * callers when one is closed all the same: a call that comes before it is open again waits for it, within its deadline.
+ * A connection that is closed while a call has no answer yet is no such case: it is lost.
+ */
+export class IdleConnections implements ConnectionUse {
+  readonly #handlers: IdleHandlers
+  readonly #keepAlive: KeepAlive
+  #calls = 0
+  #failedAt = -Infinity
+  #isReady = false
+  /** A connection that is being opened, for the first time or again. */
+  #opening: Opening | undefined
+
+  constructor (client: Redis | Cluster, handlers: IdleHandlers) {
+    this.#handlers = handlers
+    this.#keepAlive = new KeepAlive(client)
+    this.#open()
+    let isFirst = true
+    client.on('ready', () => {
+      this.#isReady = true
+      if (this.#opening !== undefined && !isFirst) handlers.onReopened()
+      isFirst = false
+      this.#settle()
+    })
+    client.on('error', (error) => { this.#lose(error) })
+    client.on('end', () => { this.#lose(new Error('the connection was closed')) })
+  }
+
+  /** Answers a promise while a connection is being opened. */
+  begin (): Promise<void> | undefined {
+    this.#calls++
+    return this.#opening?.done
+  }
+
+  end (hasFailed: boolean): void {
+    this.#calls--
+    if (hasFailed) this.#failedAt = performance.now()
+  }
+
+  /** Told of each closed connection. Answers whether one is being opened that nobody has missed yet. */
+  closed (): boolean {
+    const wasIdle = this.#isReady && this.#calls === 0 && performance.now() - this.#failedAt > JUST_NOW_MS
+    this.#isReady = false
+    if (wasIdle) {
+      this.#keepAlive.shorten()
+      this.#open()
+    }
+    // A cluster closes and opens several while it learns which nodes it has.
+    return this.#opening !== undefined
+  }
+
+  stop (): void {
+    this.#keepAlive.stop()
+    this.#settle()
+  }
+
+  #open (): void {
+    let settle = (): void => {}
+    const done = new Promise<void>((resolve) => { settle = resolve })
+    const timer = setTimeout(() => { this.#lose(new Error(`no connection within ${OPEN_MS} ms`)) }, OPEN_MS).unref()
+    this.#opening = { done, settle, timer }
+  }
+
+  #lose (error: Error): void {
+    if (this.#opening === undefined) return
+    this.#settle()
+    this.#handlers.onLost(error)
+  }
+
+  #settle (): void {
+    clearTimeout(this.#opening?.timer)
+    this.#opening?.settle()
+    this.#opening = undefined
+  }
+}
+
+interface Opening {
+  done: Promise<void>
+  settle: () => void
+  timer: NodeJS.Timeout
+}
+
+/** Sends a PING over each connection, more often once it has seen how soon an idle one is closed. */
+class KeepAlive {
+  readonly #client: Redis | Cluster
+  #everyMs = KEEP_ALIVE_MS
+  #timer: NodeJS.Timeout
+  #pingedAt = performance.now()
+
+  constructor (client: Redis | Cluster) {
+    this.#client = client
+    this.#timer = this.#start()
+    if (client.isCluster) client.on('+node', (node: Redis) => { node.once('close', () => { this.shorten() }) })
+  }
+
+  shorten (): void {
+    const idleMs = performance.now() - this.#pingedAt
+    this.#pingedAt = performance.now()
+    const everyMs = Math.max(SHORTEST_KEEP_ALIVE_MS, idleMs / 3)
+    if (idleMs < SHORTEST_KEEP_ALIVE_MS || everyMs >= this.#everyMs) return
+    this.#everyMs = everyMs
+    clearInterval(this.#timer)
+    this.#timer = this.#start()
+  }
+
+  stop (): void {
+    clearInterval(this.#timer)
+  }
+
+  #start (): NodeJS.Timeout {
+    return setInterval(() => {
+      this.#pingedAt = performance.now()
+      const nodes = this.#client.isCluster ? (this.#client as Cluster).nodes() : [this.#client as Redis]
+      for (const node of nodes) if (node.status === 'ready') node.ping().catch(() => {})
+    }, this.#everyMs).unref()
+  }
+}

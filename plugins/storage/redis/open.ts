@@ -1,0 +1,74 @@
+import type { Cluster, Redis } from 'ioredis'
+import { RedisAccounts } from './accounts.js'
+import { ConfigError } from '../../common/rule.js'
+import { RedisStore } from './sessions.js'
+import { RedisAttempts } from './attempts.js'
+import { boundedCalls } from '../common/bounded-calls.js'
+import { FORMATS, assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
+import { connectRedis } from './client.js'
+import { WRONG_TYPE, wrongType } from './types.js'
+import type { RedisTarget } from './url.js'
+import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from '../common/storage.js'
+
+/** Where the formats of the records are noted. */
+export const FORMATS_KEY = 'hatcheck:formats'
+/** How often the formats are asked for until Redis answers. */
+const ASK_EVERY_MS = 1_000
+
+/**
+ * Opens it also while Redis is down, and says so in the log.
+ *
+ * @throws ConfigError if another version wrote it, in formats that this one does not know.
+ */
+export async function openRedis (target: RedisTarget, options: StorageOptions & { longestLifeMs: number }, log: StorageLog): Promise<Storage> {
+  const { client, use: connection, close } = await connectRedis(target, log)
+  const { description } = target
+  const onDamage = damageLog(log, options.handleOf)
+  let asking: NodeJS.Timeout | undefined
+  try {
+    await checkFormats(client, description, onDamage)
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      await close()
+      throw error
+    }
+    asking = setInterval(() => { checkFormats(client, description, onDamage).then(stopAsking, giveUp) }, ASK_EVERY_MS).unref()
+  }
+
+  function stopAsking (): void {
+    clearInterval(asking)
+  }
+
+  /** The service runs already, and stays up; from now on each call to the store fails. */
+  function giveUp (error: unknown): void {
+    if (!(error instanceof ConfigError)) return
+    stopAsking()
+    log.warn(error.message)
+    close().catch(() => {})
+  }
+
+  return {
+    sessions: new RedisStore(client, { ...options, connection, onCorrupt: (key, what) => { onDamage(what, key) } }),
+    accounts: new RedisAccounts(client, { connection }, { onUnknownFormat: unknownFormatLog(log), onCorrupt: (key) => { onDamage('account', key) } }),
+    attempts: new RedisAttempts(client, { connection }, (key) => { onDamage('counter of failed logins', key) }),
+    description,
+    async close () {
+      stopAsking()
+      await close()
+    }
+  }
+}
+
+/** Compares the formats that are noted in Redis with those of this version, and notes these if there are none. */
+async function checkFormats (client: Redis | Cluster, where: string, onDamage: (kind: RecordKind, key: string) => void): Promise<void> {
+  const call = boundedCalls()
+  const noted = await call('formats', () => client.hgetall(FORMATS_KEY).catch(wrongType))
+  if (noted !== WRONG_TYPE && isNoteOfFormats(noted)) {
+    assertKnownFormats(noted, where)
+    if (Object.keys(noted).length > 0) return
+  } else {
+    onDamage('note of formats', FORMATS_KEY)
+    await call('formats', () => client.del(FORMATS_KEY))
+  }
+  await call('formats', () => client.hset(FORMATS_KEY, FORMATS))
+}

@@ -1,0 +1,94 @@
+import { assertRule } from '../../common/rule.js'
+
+/** What a redis url says. */
+export interface RedisTarget {
+  kind: 'server' | 'socket' | 'cluster' | 'sentinel'
+  tls: boolean
+  username: string | undefined
+  password: string | undefined
+  /** The server, the first nodes of the cluster, or the sentinels. */
+  hosts: RedisHost[]
+  /** The path of the socket. */
+  path: string
+  /** The name by which the sentinels know the primary. */
+  primary: string
+  database: number
+  /** The url without name and password, for people. */
+  description: string
+}
+
+export interface RedisHost {
+  host: string
+  port: number
+}
+
+/** What each kind of url looks like; told to who gets it wrong. */
+const FORMS = {
+  server: 'redis://[user:password@]host[:port][/database]',
+  socket: 'redis+unix:///path/of/the/socket',
+  cluster: 'redis+cluster://[user:password@]host[:port],host[:port],…',
+  sentinel: 'redis+sentinel://[user:password@]sentinel[:port],sentinel[:port],…/name-of-the-primary[/database]'
+} as const
+
+const KINDS = { '': 'server', unix: 'socket', cluster: 'cluster', sentinel: 'sentinel' } as const
+
+const URL_PARTS = /^(?<scheme>rediss?)(?:\+(?<kind>unix|cluster|sentinel))?:\/\/(?:(?<credentials>[^@]*)@)?(?<hosts>[^@/?#]*)(?<path>(?:\/[^@?#]*)?)$/
+
+export function isRedisUrl (text: string): boolean {
+  return /^rediss?(\+\w+)?:/.test(text)
+}
+
+/**
+ * @param name what the setting is called, for the rule.
+ * @throws ConfigError with the rule that is broken, and nothing of the url: it may have a password in it.
+ */
+export function parseRedisUrl (url: string, name: string): RedisTarget {
+  const { scheme = '', kind: suffix = '', credentials, hosts = '', path = '' } = URL_PARTS.exec(url)?.groups ?? {}
+  assertRule(scheme !== '', `${name} is a redis url that cannot be read; it must be ${Object.values(FORMS).join(', or ')}. ${ENCODING}`)
+  const kind = KINDS[suffix as keyof typeof KINDS]
+  const assertForm = (holds: boolean): void => { assertRule(holds, `${name} must be ${FORMS[kind]}${kind === 'socket' ? '' : ', with rediss for TLS'}. ${ENCODING}`) }
+
+  const [username, password] = credentialsOf(credentials, assertForm)
+  const [primary = '', database = '', ...more] = kind === 'socket' ? [] : kind === 'sentinel' ? path.split('/').slice(1) : ['', ...path.split('/').slice(1)]
+  assertForm(/^\d{0,5}$/.test(database) && more.length === 0)
+  assertForm((primary !== '') === (kind === 'sentinel'))
+  assertForm(kind !== 'cluster' || path === '' || path === '/')
+  assertForm(kind !== 'socket' || (hosts === '' && path.length > 1 && scheme === 'redis'))
+  const list = kind === 'socket' ? [] : hosts.split(',').map((host) => hostOf(host, kind === 'sentinel' ? 26_379 : 6_379, assertForm))
+  assertForm(kind !== 'server' || list.length === 1)
+  return {
+    kind,
+    tls: scheme === 'rediss',
+    username,
+    password,
+    hosts: list,
+    path: kind === 'socket' ? decoded(path, assertForm) : '',
+    primary: decoded(primary, assertForm),
+    database: Number(database),
+    description: `${scheme}${suffix && `+${suffix}`}://${hosts}${path}`
+  }
+}
+
+const ENCODING = 'What is special in a url must be percent-encoded in a user name or password.'
+
+function credentialsOf (text: string | undefined, assertForm: (holds: boolean) => void): [string | undefined, string | undefined] {
+  if (text === undefined) return [undefined, undefined]
+  const colon = text.indexOf(':')
+  assertForm(colon >= 0)
+  return [decoded(text.slice(0, colon), assertForm) || undefined, decoded(text.slice(colon + 1), assertForm) || undefined]
+}
+
+function hostOf (text: string, defaultPort: number, assertForm: (holds: boolean) => void): RedisHost {
+  const { host, ipv6, port = String(defaultPort) } = /^(?:(?<host>[\w.-]+)|\[(?<ipv6>[0-9a-f:.]+)\])(?::(?<port>\d{1,5}))?$/i.exec(text)?.groups ?? {}
+  assertForm((host ?? ipv6) !== undefined && Number(port) <= 65_535)
+  return { host: (host ?? ipv6) as string, port: Number(port) }
+}
+
+function decoded (text: string, assertForm: (holds: boolean) => void): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    assertForm(false)
+    throw new Error('not reached')
+  }
+}

@@ -1,0 +1,84 @@
+import type { Cluster, Redis } from 'ioredis'
+import type { BoundedCall } from '../common/bounded-calls.js'
+import type { SessionScripts } from './scripts.js'
+import { TOMBSTONE_MS } from '../../store/sessions.js'
+
+export interface IndexEntry {
+  readonly key: string
+  /** When it was added, in ms, as Redis writes it. */
+  readonly addedAt: string
+}
+
+/**
+ * Which sessions a user has: a sorted set a user, by the time when the session was added.
+ *
+ * It lies in another slot than the sessions, so no script can change both. Instead, a session is added here before it
+ * begins: one that exists is always in the index. What is in the index without a session is found when someone looks,
+ * and taken out once it is so old that no `create` can still be under way.
+ */
+export class RedisIndex {
+  readonly #client: (Redis | Cluster) & SessionScripts
+  readonly #call: BoundedCall
+  readonly #now: () => number
+  readonly #keepMs: number
+  readonly #onCorrupt: (user: string) => void
+
+  /**
+   * @param keepMs how long an index is kept after the last time a session was added: longer than any session lives.
+   * @param onCorrupt told of each user in the place of whose index there is something else. That is a failure: the user may have sessions.
+   */
+  constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, keepMs: number, onCorrupt: (user: string) => void = () => {}) {
+    this.#client = client
+    this.#call = call
+    this.#now = now
+    this.#keepMs = keepMs
+    this.#onCorrupt = onCorrupt
+  }
+
+  /**
+   * Answers how many there are then, and if that is more than `limit`, which others were there when this one was added:
+   * of any two, the one that was added later is told of the earlier.
+   */
+  async add (user: string, key: string, limit?: number): Promise<{ count: number, others: IndexEntry[] }> {
+    const [count, entries] = await this.#call('index', () => this.#client.hatcheckIndex(indexKey(user), key, this.#now(), this.#keepMs, limit ?? '').catch((error: Error) => this.#fail(user, error)))
+    return { count, others: entriesOf(entries).filter((entry) => entry.key !== key) }
+  }
+
+  async all (user: string): Promise<IndexEntry[]> {
+    return entriesOf(await this.#call('list', () => this.#client.zrange(indexKey(user), 0, '-1', 'WITHSCORES').catch((error: Error) => this.#fail(user, error))))
+  }
+
+  /** Some of them, by chance. */
+  async sample (user: string, count: number): Promise<IndexEntry[]> {
+    return entriesOf(await this.#call('list', () => this.#client.zrandmember(indexKey(user), count, 'WITHSCORES')))
+  }
+
+  /** Takes out sessions that have been removed for good. */
+  async delete (user: string, keys: readonly string[]): Promise<void> {
+    if (keys.length > 0) await this.#call('index', () => this.#client.zrem(indexKey(user), ...keys))
+  }
+
+  /** Takes out entries that were found without a session, but the young ones and those that have been added again. */
+  async heal (user: string, stale: readonly IndexEntry[]): Promise<void> {
+    const youngest = this.#now() - TOMBSTONE_MS
+    const old = stale.filter(({ addedAt }) => Number(addedAt) < youngest)
+    if (old.length > 0) await this.#call('index', () => this.#client.hatcheckUnindex(indexKey(user), ...old.flatMap(({ key, addedAt }) => [key, addedAt])))
+  }
+
+  #fail (user: string, error: Error): never {
+    if (/\bWRONGTYPE\b/.test(error.message)) this.#onCorrupt(user)
+    throw error
+  }
+}
+
+export function indexKey (user: string): string {
+  return `hatcheck:user:${user}`
+}
+
+/** The protocol's version 3 has pairs, version 2 a flat list. */
+function entriesOf (reply: ReadonlyArray<string | readonly string[]>): IndexEntry[] {
+  const flat = reply.flat()
+  const entries: IndexEntry[] = []
+  for (let i = 0; i < flat.length; i += 2) entries.push({ key: flat[i] as string, addedAt: flat[i + 1] as string })
+  return entries
+}

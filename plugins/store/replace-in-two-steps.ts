@@ -1,0 +1,79 @@
+import { continuationOf, hasFields, successorLimit, successorOf, type Replaced, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type UserLimit } from './sessions.js'
+
+/**
+ * The `replace` of a store that cannot reach two keys in one atomic step: a store passes itself and hands on the other
+ * arguments. It begins the successor and then ends the predecessor, so that an end of the process between the two steps
+ * loses nothing that was acknowledged. The last record comes from the removal itself, so a change that another request
+ * makes in the meantime goes along, and a session that another request has ended stays ended.
+ *
+ * Between the two steps both sessions are live, no client knows the ID of the successor, and a late change may not be in
+ * it yet. `removeOfUser` of such a store ends a session whichever step it meets, if it looks for the sessions of the user
+ * again whenever one of them has ended before it came to it: that one may continue under a key that it has not seen.
+ *
+ * @throws what a step throws. If the successor has begun by then, it is removed again; if that fails too, the first error
+ * is thrown. The caller of `replace` removes `nextKey` in any case.
+ * @example
+ * replace (key, nextKey, change, limit) {
+ *   return replaceInTwoSteps(this, key, nextKey, change, limit)
+ * }
+ */
+export async function replaceInTwoSteps (
+  store: Pick<SessionStore, 'read' | 'create' | 'remove' | 'patch'>,
+  key: string,
+  nextKey: string,
+  change: SessionReplacement,
+  limit?: UserLimit
+): Promise<Replaced> {
+  const read = await store.read(key)
+  if (read === null) return { outcome: 'gone' }
+  const begun = successorOf(read, change)
+  if (!await store.create(nextKey, begun, successorLimit(begun, read, limit))) return { outcome: 'refused' }
+  try {
+    return await endPredecessor(store, key, nextKey, change, begun)
+  } catch (error) {
+    await removeIfPossible(store, nextKey)
+    throw error
+  }
+}
+
+async function endPredecessor (
+  store: Pick<SessionStore, 'remove' | 'patch'>,
+  key: string,
+  nextKey: string,
+  change: SessionReplacement,
+  begun: SessionRecord
+): Promise<Replaced> {
+  const last = await store.remove(key, continuationOf(nextKey, begun, change))
+  if (last === null) {
+    await store.remove(nextKey)
+    return { outcome: 'gone' }
+  }
+  const next = successorOf(last, change)
+  if (!hasFields(next)) {
+    await store.remove(nextKey)
+    return { outcome: 'replaced', last, next: null }
+  }
+  const late = changesBetween(begun, next)
+  // Another call may have ended the successor by now, such as the end of every session of its user.
+  if (late !== null && !await store.patch(nextKey, late)) return { outcome: 'gone' }
+  return { outcome: 'replaced', last, next }
+}
+
+/** What turns one record into the other, or null if they are the same. */
+function changesBetween (before: SessionRecord, after: SessionRecord): SessionChanges | null {
+  const set = Object.entries(after.fields).filter(([name, text]) => !Object.hasOwn(before.fields, name) || before.fields[name] !== text)
+  const remove = Object.keys(before.fields).filter((name) => !Object.hasOwn(after.fields, name))
+  const { seenAt, expiresAt, permanent, user } = after
+  const isSame = set.length === 0 && remove.length === 0 && seenAt === before.seenAt && expiresAt === before.expiresAt &&
+    permanent === before.permanent && user === before.user
+  if (isSame) return null
+  return { set: Object.fromEntries(set), remove, seenAt, expiresAt, permanent, ...user !== before.user && { user } }
+}
+
+async function removeIfPossible (store: Pick<SessionStore, 'remove'>, key: string): Promise<void> {
+  try {
+    await store.remove(key)
+  } catch {
+    // The error that has led here says more, and the caller removes the key again.
+  }
+}
