@@ -25,7 +25,10 @@ export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf
 export { replaceInTwoSteps } from './plugins/store/replace-in-two-steps.js'
 export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/storage/express/sessions.js'
 export { TooManySessionsError } from './plugins/session/anonymous-limit.js'
-export { AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError, SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError } from './plugins/session/errors.js'
+export {
+  AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
+  SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError
+} from './plugins/session/errors.js'
 export { SessionTooLargeError, StoreUnavailableError } from './plugins/store/errors.js'
 export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/login/index.js'
 export type { SessionObject } from './plugins/session/facade.js'

@@ -8,6 +8,7 @@ import { recordOf } from '../plugins/store/contract.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { createTicketOffice, type TicketOffice } from '../plugins/tickets/ticket.js'
 import type { CookieProfile } from '../plugins/session/session-cookie.js'
+import { credentialsOf, fieldOf } from '../routes/login/credentials.js'
 import { Client, build, buildHost, gate, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { kinds, openStore, watched, type StoreCall } from './watched-store.js'
@@ -299,4 +300,23 @@ test('anonymous sessions can be forbidden in the service', async (t) => {
   t.equal(refused.json().code, 'HATCHECK_ANONYMOUS_SESSION')
   await client.login()
   t.equal((await put(client)).statusCode, 201)
+})
+
+test('of a form with any number of fields, only those that are known are looked at', (t) => {
+  const looked = new Set<PropertyKey>()
+  const look = <T>(key: PropertyKey, answer: T): T => {
+    looked.add(key)
+    return answer
+  }
+  const form = new Proxy({ client_name: 'Harry', password: 'correct horse', a: 'b' }, {
+    ownKeys () { throw new Error('every field is looked at') },
+    get: (target, key, receiver) => look(key, Reflect.get(target, key, receiver)),
+    getOwnPropertyDescriptor: (target, key) => look(key, Reflect.getOwnPropertyDescriptor(target, key))
+  })
+  t.same(credentialsOf(form), { name: 'Harry', password: 'correct horse', permanent: false })
+  t.equal(fieldOf(form, 'next'), undefined)
+  t.strictSame([...looked].sort(), ['client_name', 'next', 'password', 'permanent', 'pwd'])
+  for (const inherited of ['toString', '__proto__', 'constructor']) t.equal(fieldOf({}, inherited), undefined)
+  for (const body of [null, undefined, 5, 'client_name=Harry', []]) t.equal(fieldOf(body, 'client_name'), undefined)
+  t.end()
 })

@@ -36,7 +36,8 @@ const properties = {
   sessionCookieDomain: { type: 'string', pattern: /^\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$/, rule: 'must be a domain such as example.com' },
   sessionCookiePath: { type: 'string', pattern: /^\/[!-:<-~]*$/, default: '/', rule: 'must be a path such as /app' },
   sessionCookieSecure: { type: 'string', enum: ['true', 'false', 'auto'] },
-  sessionCookieSamesite: { type: 'string', enum: ['lax', 'strict', 'none'], default: 'lax' },
+  // Flask writes Lax, and so do people.
+  sessionCookieSamesite: { type: 'string', enum: ['lax', 'strict', 'none'], anyCase: true, default: 'lax' },
   sessionCookiePartitioned: { type: 'boolean', default: false },
   sessionIdleTimeout: seconds,
   sessionLifetime: seconds,

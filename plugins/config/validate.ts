@@ -6,7 +6,7 @@ import { assertRule, shown } from '../common/rule.js'
 export type Property =
   | { type: 'string', minLength?: 1, default?: string }
   | { type: 'string', pattern: RegExp, rule: string, default?: string }
-  | { type: 'string', enum: readonly string[], default?: string }
+  | { type: 'string', enum: readonly string[], anyCase?: true, default?: string }
   | { type: 'integer', minimum: number, maximum: number, default?: number }
   | { type: 'boolean', default?: boolean }
 
@@ -51,7 +51,7 @@ function valueOf (property: Property, value: unknown, name: string): string | nu
       assertRule(typeof value === 'boolean' || value === 'true' || value === 'false', `${name} must be a boolean; got ${shown(value)}.`)
       return String(value) === 'true'
     case 'string':
-      if ('enum' in property) return oneOf(property.enum, value, name)
+      if ('enum' in property) return wordOf(property, value, name)
       assertRule(typeof value === 'string', `${name} must be text; got ${shown(value)}.`)
       if ('pattern' in property) assertRule(property.pattern.test(value), `${name} ${property.rule}; got ${shown(value)}.`)
       else assertRule(value.length >= (property.minLength ?? 0), `${name} must not be empty; got ${shown(value)}.`)
@@ -59,10 +59,10 @@ function valueOf (property: Property, value: unknown, name: string): string | nu
   }
 }
 
-function oneOf (words: readonly string[], value: unknown, name: string): string {
-  // A boolean may be one of the words. Flask writes Lax, and so do people.
+function wordOf ({ enum: words, anyCase = false }: { enum: readonly string[], anyCase?: boolean }, value: unknown, name: string): string {
+  // A boolean may be one of the words.
   const text = typeof value === 'boolean' ? String(value) : value
-  const word = words.find((word) => word === text || (words.includes('lax') && typeof text === 'string' && word === text.toLowerCase()))
+  const word = words.find((word) => word === (anyCase && typeof text === 'string' ? text.toLowerCase() : text))
   assertRule(word !== undefined, `${name} must be one of ${words.join(', ')}; got ${shown(value)}.`)
   return word
 }

@@ -11,6 +11,8 @@ const FOR_THE_OWNER = { permissionsMode: 0o600 }
 
 interface Opened {
   readonly env: RootDatabase
+  /** Of its data file: a file that has taken the place of that one is another environment. */
+  readonly identity: string | undefined
   /** How many have it open. */
   users: number
 }
@@ -21,8 +23,7 @@ export interface Environment {
   release (): Promise<void>
 }
 
-/** By the identity of the data file: a file that has taken its place is another environment. */
-const opened = new Map<string, Opened>()
+const opened = new Set<Opened>()
 
 /**
  * Opens the environment of a folder, or shares the one that this process has open already, such as for another
@@ -33,8 +34,9 @@ const opened = new Map<string, Opened>()
  */
 export function openEnvironment (folder: string): Environment {
   const data = join(folder, 'data.mdb')
-  const shared = opened.get(identityOf(data) ?? '')
-  if (shared !== undefined) {
+  const found = identityOf(data)
+  for (const shared of opened) {
+    if (found === undefined || shared.identity !== found) continue
     shared.users++
     return environment(shared)
   }
@@ -48,8 +50,8 @@ export function openEnvironment (folder: string): Environment {
     env.close().catch(() => {})
     throw error
   }
-  const own = { env, users: 1 }
-  opened.set(identityOf(data) ?? '', own)
+  const own = { env, identity: identityOf(data), users: 1 }
+  opened.add(own)
   return environment(own)
 }
 
@@ -59,7 +61,7 @@ function environment (of: Opened): Environment {
     async release () {
       of.users--
       if (of.users > 0) return
-      for (const [identity, other] of opened) if (other === of) opened.delete(identity)
+      opened.delete(of)
       await of.env.close()
     }
   }
