@@ -181,8 +181,8 @@ test('a known device belongs to its account, however the account was spelled whe
   t.equal(await statusWith(owner.cookies.get('hatcheck-device')), 303)
 })
 
-test('the README has the reason of every refusal', async (t) => {
-  const row = readFileSync(new URL('../README.md', import.meta.url), 'utf8').split('\n').find((line) => line.startsWith('| `authn_login_throttled` |')) as string
+test('the documentation has the reason of every refusal', async (t) => {
+  const row = readFileSync(new URL('../docs/audit-and-metrics.md', import.meta.url), 'utf8').split('\n').find((line) => line.startsWith('| `authn_login_throttled` |')) as string
   const reasons = [...row.slice(row.indexOf('`reason`')).matchAll(/`(\w+)`/g)].map(([, reason]) => reason).slice(1)
   // The others are memories, by which nobody waits.
   const kinds = Object.entries(policies).filter(([, policy]) => !('firstMs' in policy)).map(([kind]) => kind)

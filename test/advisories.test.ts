@@ -15,7 +15,7 @@ import { RawClient, type RawAnswer } from './raw-client.js'
 import { until } from './service.js'
 import { kinds, openStore } from './watched-store.js'
 
-/** What went wrong elsewhere, by its advisory. Those that other test files cover stand in SECURITY.md with their test. */
+/** What went wrong elsewhere, by its advisory. Those that other test files cover stand in docs/security/advisories.md with their test. */
 
 const SECOND = 1_000
 const office = createTicketOffice([Buffer.from(testKey)])

@@ -123,23 +123,6 @@ test('the settings and the commands of the page do what it says', needs('curl'),
   t.equal((await curl.post(`${restored.url}/login`, credentials, ...visitor.slice(0, 4))).status, 303)
 })
 
-test('the links of these pages lead somewhere', async (t) => {
-  const pages = ['README.md', 'systemd/README.md', 'container/README.md', 'nginx/README.md', 'caddy/README.md']
-  for (const name of pages) {
-    const file = join(examples, name)
-    for (const [, target = '', heading] of readFileSync(file, 'utf8').matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
-      const path = target === '' ? file : join(file, '..', target)
-      t.ok(existsSync(path), `${name}: ${target}`)
-      if (heading !== undefined) t.ok(headingsOf(readFileSync(path, 'utf8')).includes(heading), `${name}: ${target}#${heading}`)
-    }
-  }
-})
-
-/** As they are named in a link. */
-function headingsOf (text: string): string[] {
-  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
-}
-
 test('the service needs every command that the page allows it in Redis, and no other', needs('redis-server'), async (t) => {
   const folder = t.testdir()
   const [settings = '', users = '', ...others] = blocksOf(page, 'text')

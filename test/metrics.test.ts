@@ -220,22 +220,22 @@ test('an application has no metrics of hatcheck, and demo mode has them for this
   t.equal((await demo.inject({ url: '/metrics', headers: { host: 'hatcheck.example' } })).statusCode, 403, 'as everything else')
 })
 
-test('every metric is as Prometheus reads it, is named as its conventions say, and stands in the README', async (t) => {
+test('every metric is as Prometheus reads it, is named as its conventions say, and stands in the documentation', async (t) => {
   const fastify = await build(t, { mode: 'service', authenticate })
   await new Client(fastify).login('Harry', 'alohomora!')
   const { body } = await fastify.inject('/metrics')
   for (const line of body.split('\n').filter((line) => line !== '')) {
     t.match(line, /^(?:# HELP [a-z_0-9]+ \S.*|# TYPE [a-z_0-9]+ (?:counter|gauge|histogram)|[a-z_0-9]+(?:\{[a-z_]+="[^"\n]*"(?:,[a-z_]+="[^"\n]*")*\})? (?:[\d.e+-]+|Nan))$/i)
   }
-  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
+  const page = readFileSync(join(import.meta.dirname, '../docs/audit-and-metrics.md'), 'utf8')
   const types = [...body.matchAll(/^# TYPE (hatcheck_\w+) (\w+)$/gm)].map(([, name = '', type]) => ({ name, type }))
   t.equal(types.length, 10)
   for (const { name, type } of types) {
     t.equal(type === 'counter', name.endsWith('_total'), name)
     t.equal(type === 'histogram', name.endsWith('_seconds'), name)
-    t.ok(readme.includes(`| \`${name}`), `${name} has its line`)
+    t.ok(page.includes(`| \`${name}`), `${name} has its line`)
   }
-  const listed = [...readme.matchAll(/^\| `(hatcheck_\w+)/gm)].map(([, name]) => name)
+  const listed = [...page.matchAll(/^\| `(hatcheck_\w+)/gm)].map(([, name]) => name)
   t.strictSame(listed.sort(), types.map(({ name }) => name).sort())
   for (const name of ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'nodejs_eventloop_lag_p99_seconds']) t.match(body, name)
 })

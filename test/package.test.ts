@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
 import { checkout, copySources, run, startProgram } from './fixtures/child.js'
+import { pagesUnder } from './pages.js'
 
 interface Packed {
   filename: string
@@ -25,7 +26,11 @@ await install()
 
 t.test('the package has the program, its types and what a reader needs, and nothing else', async (t) => {
   const paths = packed.files.map(({ path }) => path)
-  t.same(paths.filter((path) => !path.startsWith('dist/')).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'])
+  const onTop = ['CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']
+  t.same(paths.filter((path) => !/^(dist|docs)\//.test(path)).sort(), onTop)
+  const inDocs = paths.filter((path) => path.startsWith('docs/'))
+  t.same(inDocs.filter((path) => !/^docs\/(?:[\w/-]+\.md|images\/[\w-]+\.(?:svg|png))$/.test(path)), [], 'docs has pages and pictures only')
+  for (const page of pagesUnder('docs')) t.ok(inDocs.includes(page), `${page} is in the package`)
 
   const inDist = paths.filter((path) => path.startsWith('dist/'))
   t.same(inDist.filter((path) => !/\.(js|d\.ts)$/.test(path)), [], 'dist has code and types only')

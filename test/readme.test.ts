@@ -1,14 +1,15 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { t } from 'tap'
 import { environmentName, PLAIN_OPTIONS } from '../plugins/config/resolve.js'
 import { checkout, run, startProgram } from './fixtures/child.js'
 import { needs, testKey } from './helper.js'
+import { guides, pageAt } from './pages.js'
 import { startService } from './service.js'
 import { assertShown, blocksOf, stepsOf } from './walk.js'
 
-const readme = readFileSync(join(checkout, 'README.md'), 'utf8')
+const readme = pageAt('README.md')
 const manifest = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8'))
 
 const HERE = 'http://127.0.0.1:3000'
@@ -29,20 +30,32 @@ t.test('the two commands are on lines of their own, and near the top', async (t)
   t.match(manifest.scripts.prepare, 'build', 'npm ci builds what npm start runs')
 })
 
-t.test('every line of the walk-throughs does what is shown', needs('curl'), async (t) => {
-  const folder = t.testdir()
-  const { url, end } = await startService(t, folder)
-  // The others install and start: they show nothing to compare.
-  const walks = blocksOf(readme, 'sh').filter((block) => block.includes('# → ')).map(stepsOf)
-  t.equal(walks.length, 7, 'form, JSON, sessions, values, verify, accounts, password')
-  for (const step of walks.flat()) {
-    const command = step.command
-      .replaceAll(HERE, url)
-      .replace('npx hatcheck', `"${process.execPath}" "${join(checkout, 'dist/cli.js')}"`)
-    assertShown(t, await bash(command, folder), step)
-  }
-  t.equal(await end(), 0)
+// The other shell blocks install and start: they show nothing to compare.
+const walks = new Map(guides.map((page) => [page, blocksOf(pageAt(page), 'sh').filter((block) => block.includes('# → ')).map(stepsOf)]))
+
+t.test('the walk-throughs are all there', async (t) => {
+  t.same(Object.fromEntries([...walks].map(([page, { length }]) => [page, length]).filter(([, length]) => length !== 0)), {
+    'README.md': 1,
+    'docs/accounts.md': 2,
+    'docs/forward-auth.md': 1,
+    'docs/http-api.md': 3
+  })
 })
+
+for (const [page, steps] of walks) {
+  if (steps.length === 0) continue
+  t.test(`every line of the walk-throughs of ${page} does what is shown`, needs('curl'), async (t) => {
+    const folder = t.testdir()
+    const { url, end } = await startService(t, folder)
+    for (const step of steps.flat()) {
+      const command = step.command
+        .replaceAll(HERE, url)
+        .replace('npx hatcheck', `"${process.execPath}" "${join(checkout, 'dist/cli.js')}"`)
+      assertShown(t, await bash(command, folder), step)
+    }
+    t.equal(await end(), 0)
+  })
+}
 
 t.test('the plugin example counts visits', async (t) => {
   const [example = ''] = blocksOf(readme, 'js')
@@ -60,20 +73,21 @@ t.test('the plugin example counts visits', async (t) => {
   await stop()
 })
 
-t.test('the TypeScript example is right under strict', async (t) => {
+t.test('the TypeScript examples are right under strict', async (t) => {
+  const examples = guides.flatMap((page) => blocksOf(pageAt(page), 'ts'))
+  t.ok(examples.length >= 1)
   const folder = t.testdir({
     'tsconfig.json': JSON.stringify({
       compilerOptions: { target: 'es2023', module: 'nodenext', types: ['node'], strict: true, exactOptionalPropertyTypes: true, noPropertyAccessFromIndexSignature: true, noEmit: true },
       include: ['*.mts']
     }),
-    ...Object.fromEntries(blocksOf(readme, 'ts').map((block, i) => [`example-${i}.mts`, block]))
+    ...Object.fromEntries(examples.map((block, i) => [`example-${i}.mts`, block]))
   })
   t.same(await run(join(checkout, 'node_modules/.bin/tsc'), ['--project', '.'], folder), { code: 0, stdout: '', stderr: '' })
 })
 
 t.test('the table of options has every variable, and no other', async (t) => {
-  const [, section = ''] = /^## Options$(.*?)^## /ms.exec(readme) ?? []
-  const rows = section.split('\n').filter((line) => line.startsWith('| ') && !/^\| (option|---)/.test(line))
+  const rows = pageAt('docs/options.md').split('\n').filter((line) => line.startsWith('| ') && !/^\| (option|---)/.test(line))
     .map((line) => line.split(/(?<!\\)\|/).slice(1, 3).map((cell) => cell.replaceAll('`', '').trim()))
   const processOnly = ['host', 'port', 'workers', 'trustProxy', 'metricsPort', 'logLevel', 'requestLog', 'auditLog', 'hsts']
   const codeOnly = ['authenticate', 'routes', 'prefix', 'now']
@@ -89,12 +103,15 @@ t.test('every error code that there is has its line, and no other', async (t) =>
   const sources = ['plugins', 'routes'].flatMap((folder) => readdirSync(join(checkout, folder), { recursive: true })
     .map((file) => join(checkout, folder, String(file)))).filter((file) => file.endsWith('.ts'))
   const codes = (text: string): string[] => [...new Set(text.match(/HATCHECK_[A-Z_]+[A-Z]/g))].sort()
-  t.same(codes(readme), codes(sources.map((file) => readFileSync(file, 'utf8')).join('\n')))
+  t.same(codes(pageAt('docs/errors.md')), codes(sources.map((file) => readFileSync(file, 'utf8')).join('\n')))
 })
 
-t.test('the links lead somewhere', async (t) => {
-  for (const [, target = ''] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
-    t.ok(existsSync(join(checkout, target)), target)
-  }
+t.test('the test of an application that docs/testing.md shows passes', async (t) => {
+  const folder = t.testdir({ 'app.test.mjs': blocksOf(pageAt('docs/testing.md'), 'js')[0] as string })
+  const { code, stdout } = await run(process.execPath, ['--test', 'app.test.mjs'], folder)
+  t.equal(code, 0, stdout)
+})
+
+t.test('the README names the package that npm pack makes', async (t) => {
   t.match(readme, `hatcheck-${manifest.version}.tgz`)
 })

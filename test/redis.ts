@@ -110,7 +110,7 @@ export async function startRedisCluster (t: Test): Promise<RedisCluster> {
     .every((info) => /cluster_state:ok/.test(info) && /cluster_known_nodes:6/.test(info)))
   await until('every replica is in step', async () => (await Promise.all(nodes.map(({ client }) => client.info('replication'))))
     .every((info) => /role:master/.test(info) ? /state=online/.test(info) : /master_link_status:up/.test(info)))
-  // The rights that the README names, and no more.
+  // The rights that docs/redis.md names, and no more.
   await Promise.all(nodes.map(({ client }) => client.acl('SETUSER', 'app', 'on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping', '+cluster', '+asking', '+readonly', '+readwrite')))
   return {
     nodes,

@@ -1,0 +1,29 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { checkout } from './fixtures/child.js'
+import { allPages, anchorsOf, guides, pageAt } from './pages.js'
+
+/** A link or an image, in Markdown or in HTML, that stays in the repository. */
+const LINK = /(?:\]\(|\b(?:src|srcset|href)=")(?!https?:|mailto:)([^)"\s#]*)(?:#([^)"\s]+))?[)"]/g
+
+for (const name of allPages) {
+  test(`every link of ${name} leads to a file, and to a heading where it names one`, async (t) => {
+    for (const [, target = '', anchor] of pageAt(name).replace(/^```.*?^```$/gms, '').matchAll(LINK)) {
+      const path = target === '' ? name : join(name, '..', target)
+      const there = existsSync(join(checkout, path))
+      t.ok(there, `${name}: ${target}`)
+      if (there && anchor !== undefined) t.ok(anchorsOf(pageAt(path)).includes(anchor), `${name}: ${target}#${anchor}`)
+    }
+  })
+}
+
+test('every page of docs is named in the index of the README', async (t) => {
+  const index = pageAt('README.md')
+  for (const page of guides.slice(1)) t.ok(index.includes(`](${page})`), page)
+})
+
+test('the README and SECURITY.md stay short', async (t) => {
+  t.ok(pageAt('README.md').split('\n').length <= 201)
+  t.ok(pageAt('SECURITY.md').split('\n').length <= 101)
+})
