@@ -23,13 +23,15 @@ export type { User } from './plugins/session/user.js'
 export type * from './plugins/store/sessions.js'
 export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from './plugins/store/sessions.js'
 export { replaceInTwoSteps } from './plugins/store/replace-in-two-steps.js'
-export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/storage/express/sessions.js'
+export type { ExpressSessionStore } from './plugins/storage/express/callbacks.js'
+export { expressStore } from './plugins/storage/express/open.js'
+export type { ExpressStoreOptions } from './plugins/storage/express/sessions.js'
 export { TooManySessionsError } from './plugins/session/anonymous-limit.js'
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
   SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError
 } from './plugins/session/errors.js'
-export { SessionTooLargeError, StoreUnavailableError } from './plugins/store/errors.js'
+export { SessionTooLargeError, StoreMethodMissingError, StoreUnavailableError } from './plugins/store/errors.js'
 export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/login/index.js'
 export type { SessionObject } from './plugins/session/facade.js'
 export type { CookieDescription } from './plugins/session/response.js'

@@ -1,4 +1,4 @@
-import type { MaybePromise } from './sessions.js'
+import type { MaybePromise } from './maybe-promise.js'
 
 /** Someone who may log in. */
 export interface Account {

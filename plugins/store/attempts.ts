@@ -1,4 +1,4 @@
-import type { MaybePromise } from './sessions.js'
+import type { MaybePromise } from './maybe-promise.js'
 import type { Counter, Policy } from './attempt-policy.js'
 
 /** Whether what a store has read is a counter. A level or a time that is out of all bounds would make somebody wait for ever. */

@@ -4,6 +4,7 @@ import {
   TOMBSTONE_MS, sizeOf,
   type MaybePromise, type Replaced, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type StoreOptions
 } from './sessions.js'
+import { withEveryTrait, type CompleteSessionStore } from './traits.js'
 
 /** How a test runner defines a test: the `test` of node:test and of vitest is one, and so is `(name, run) => t.test(name, run)` of tap. */
 export type DefineTest = (name: string, run: () => Promise<void>) => unknown
@@ -67,7 +68,7 @@ export function storeContract (test: DefineTest, open: OpenStore, { sweeps = tru
       const clock = { time: START }
       const store = await open({ now: () => clock.time, maxBytes })
       try {
-        await run(store, clock)
+        await run(withEveryTrait(store), clock)
       } finally {
         await store.close()
       }
@@ -533,7 +534,7 @@ export function storeContract (test: DefineTest, open: OpenStore, { sweeps = tru
   if (excepted.size > 0) throw new TypeError(`There is no check called ${[...excepted].join(', nor ')}.`)
 }
 
-type Check = (sentence: string, run: (store: SessionStore, clock: { time: number }) => Promise<void>, maxBytes?: number) => void
+type Check = (sentence: string, run: (store: CompleteSessionStore, clock: { time: number }) => Promise<void>, maxBytes?: number) => void
 
 /** Some of what an object has in it. */
 function includes (actual: object | null, expected: object): void {
