@@ -5,7 +5,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import type { StoredSession } from '../plugins/store/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { recordOf } from '../plugins/store/contract.js'
+import { recordOf } from '../plugins/store/contract/index.js'
 import { createTicketOffice, storeKey } from '../plugins/tickets/ticket.js'
 import { fastFolder } from './fast-folder.js'
 import { Client, buildHost, needs, testKey } from './helper.js'
