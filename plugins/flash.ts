@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
-import type { Flash } from './session/fields.js'
+import { addFlash, takeFlashes, type Flash } from './session/flash-messages.js'
 
 export const FlashError = createError('HATCHECK_FLASH', 'A flash message needs a kind and a text, both strings, and the kind not empty.', 500, TypeError)
 
@@ -30,10 +30,10 @@ export default fp(async function flash (fastify) {
 
   fastify.decorateRequest('flash', function flash (this: FastifyRequest, kind: string, text: string) {
     if (typeof kind !== 'string' || kind === '' || typeof text !== 'string') throw new FlashError()
-    sessionOf(this).flash({ kind, text })
+    addFlash(sessionOf(this), { kind, text })
   })
 
   fastify.decorateRequest('flashes', function flashes (this: FastifyRequest, ...kinds: string[]) {
-    return sessionFor(this).takeFlashes(kinds)
+    return takeFlashes(sessionFor(this), kinds)
   })
 }, { name: 'flash', dependencies: ['session'] })

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
-import { createTicketOffice, storeKey } from '../plugins/tickets/ticket.js'
+import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { answersMayDiffer } from './contract-net.js'
 import { Client, build, buildHost, testKey } from './helper.js'
 import { RawClient } from './raw-client.js'
@@ -47,7 +47,7 @@ async function service (t: Test, options: HatcheckOptions & { mode?: 'service' |
 
 function handle ({ cookieHeader }: Client): string {
   const [, id = ''] = /hatcheck=([^.]+)/.exec(cookieHeader) ?? []
-  return createTicketOffice([Buffer.from(testKey)]).handleOf(storeKey(id))
+  return createTicketSigner([Buffer.from(testKey)]).handleOf(storeKey(id))
 }
 
 const harry = { user: 'Harry', address: '127.0.0.1' }

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { AnonymousLimit } from '../plugins/session/anonymous-limit.js'
-import { MOST_TICKETS, ticketReader } from '../plugins/session/presented.js'
+import { MOST_TICKETS, ticketReader } from '../plugins/session/ticket-reader.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import { recordOf } from '../plugins/store/contract.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
-import { createTicketOffice, type TicketOffice } from '../plugins/tickets/ticket.js'
-import type { CookieProfile } from '../plugins/session/session-cookie.js'
+import { createTicketSigner, type TicketSigner } from '../plugins/tickets/ticket.js'
+import type { CookieProfile } from '../plugins/session/cookie-profile.js'
 import { credentialsOf, fieldOf } from '../routes/login/credentials.js'
 import { Client, build, buildHost, gate, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
@@ -132,14 +132,14 @@ test('a ticket that cannot be looked up matters only if none before it lives', a
 })
 
 test('a header full of forged tickets costs a few MACs', async (t) => {
-  const office = createTicketOffice([randomBytes(32)])
+  const signer = createTicketSigner([randomBytes(32)])
   let verified = 0
-  const counting: TicketOffice = { ...office, verify (value) { verified++; return office.verify(value) } }
+  const counting: TicketSigner = { ...signer, verify (value) { verified++; return signer.verify(value) } }
   const read = ticketReader(() => counting, () => ({ name: 'hatcheck' } as CookieProfile))
   const ticketsOf = (cookie: string): number => read({ headers: { cookie }, raw: {} } as never).length
   t.equal(ticketsOf(cookies(Array.from({ length: MANY }, forged))), 0)
   t.ok(verified <= MOST_TICKETS, `${verified} of ${MANY}`)
-  t.equal(ticketsOf(cookies(Array.from({ length: MANY }, () => office.sign(office.newId())))), MOST_TICKETS)
+  t.equal(ticketsOf(cookies(Array.from({ length: MANY }, () => signer.sign(signer.newId())))), MOST_TICKETS)
 })
 
 for (const kind of kinds) {

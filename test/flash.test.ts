@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import type { Flash } from '../plugins/session/fields.js'
+import type { Flash } from '../plugins/session/flash-messages.js'
 import { Client, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, openStore, watched } from './watched-store.js'

@@ -2,7 +2,8 @@ import type { FastifyRequest } from 'fastify'
 import Bowser from 'bowser'
 import { isLoopback } from '../common/loopback.js'
 import { addressIn } from '../common/network.js'
-import { CLIENT_FIELD, fromJson } from './fields.js'
+import { CLIENT_FIELD } from './fields.js'
+import { fromJson } from './json.js'
 import type { SessionFields } from '../store/sessions.js'
 
 /** From where a session was begun, in words that a person knows the device by. */

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
-import type { SessionEmitter, SessionEvents, Telling } from './events.js'
+import type { SessionEmitter, SessionEvents, ListenerArguments } from './events.js'
 import type { Keyring } from '../tickets/keyring.js'
 import type { SessionStore } from '../store/sessions.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
@@ -45,9 +45,9 @@ export interface Sessions {
    */
   revokeUser (name: string): Promise<number>
   /** Adds a listener. It is told once of each, and given the request that has done it, or null; what it throws is logged, and fails no request. */
-  on<E extends keyof SessionEvents> (event: E, listener: (...told: Telling<E>) => void): void
+  on<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
   /** Takes a listener away. */
-  off<E extends keyof SessionEvents> (event: E, listener: (...told: Telling<E>) => void): void
+  off<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
 }
 
 export function createSessions (
@@ -56,7 +56,7 @@ export function createSessions (
   emitter: SessionEmitter,
   { lifetimes, now }: { lifetimes: Lifetimes, now: () => number }
 ): Sessions {
-  const context = { store, lifetimes, now, handleOf: (key: string) => keyring.office.handleOf(key) }
+  const context = { store, lifetimes, now, handleOf: (key: string) => keyring.signer.handleOf(key) }
   return {
     store,
     setSecretKeys: keyring.replace,
@@ -64,10 +64,10 @@ export function createSessions (
     ofUser: (name) => sessionsOfUser(name, context),
     async revoke (name, handle, request) {
       const key = await endSessionOfUser(name, handle, context)
-      if (key !== null) emitter.tell('revoked', key, name, request)
+      if (key !== null) emitter.emit('revoked', key, name, request)
       return key !== null
     },
-    revokeUser: (name) => endSessionsOfUser(name, store, (key) => { emitter.tell('revoked', key, name) }),
+    revokeUser: (name) => endSessionsOfUser(name, store, (key) => { emitter.emit('revoked', key, name) }),
     on: (event, listener) => { emitter.events.on(event, listener as never) },
     off: (event, listener) => { emitter.events.off(event, listener as never) }
   }

@@ -36,7 +36,7 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
 
   function tellExpired (key: string, user: string | null): void {
     // The sweep also drops the sessions of other realms in the same store.
-    if (isOwn(key)) emitter.tell('expired', key, user)
+    if (isOwn(key)) emitter.emit('expired', key, user)
   }
 
   async function sweep (): Promise<void> {
@@ -56,7 +56,7 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
       const ended = await endIn(store, key)
       discarded.delete(key)
       if (!refused.delete(key)) return true
-      if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user)
+      if (ended !== null) emitter.emit('destroyed', ended.key, ended.record.user)
       log.info('the end of a session is stored now')
       return true
     } catch (error) {

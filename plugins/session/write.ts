@@ -16,8 +16,8 @@ export interface WriterOptions {
   readonly anonymousLimit: AnonymousLimit
   /** The ticket of a new ID. */
   ticketOf (id: string): Ticket
-  /** The valid tickets in the header of a request. */
-  presented (request: FastifyRequest): readonly Ticket[]
+  /** Returns the valid tickets in the header of a request. */
+  ticketsOf (request: FastifyRequest): readonly Ticket[]
 }
 
 /**
@@ -40,7 +40,7 @@ export class Writer {
     const ticket = ticketOf(id)
     const created = await this.#beginning(ticket.key, 'create', () => store.create(ticket.key, record, this.#limitFor(record.user, request)))
     if (!created) throw createRefused()
-    emitter.tell('created', ticket.key, record.user, request)
+    emitter.emit('created', ticket.key, record.user, request)
     return { ticket, record }
   }
 
@@ -50,7 +50,7 @@ export class Writer {
     const lives = await guarded('patch', () => store.patch(ticket.key, changes))
     if (!lives) return null
     // Who takes the name out of the session has logged out.
-    if (changes.user === null) emitter.tell('destroyed', ticket.key, record.user, request)
+    if (changes.user === null) emitter.emit('destroyed', ticket.key, record.user, request)
     return { ticket, record: withChanges(record, changes) }
   }
 
@@ -67,10 +67,10 @@ export class Writer {
     if (replaced.outcome === 'refused') throw createRefused()
     const { last, next } = replaced
     if (next !== null && (last.user === null || last.user === next.user)) {
-      emitter.tellRenewed(ticket.key, old.key, next.user, request)
+      emitter.emitRenewed(ticket.key, old.key, next.user, request)
     } else {
-      emitter.tell('destroyed', old.key, last.user, request)
-      if (next !== null) emitter.tell('created', ticket.key, next.user, request)
+      emitter.emit('destroyed', old.key, last.user, request)
+      if (next !== null) emitter.emit('created', ticket.key, next.user, request)
     }
     return { next: next === null ? null : { ticket, record: next }, lastUser: last.user }
   }
@@ -83,11 +83,11 @@ export class Writer {
    * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
    */
   async end (request: FastifyRequest, stored: Stored | null, isReadable: boolean): Promise<void> {
-    const { store, presented } = this.#options
+    const { store, ticketsOf } = this.#options
     const own = stored?.ticket.key
-    const keys = presented(request).map(({ key }) => key)
+    const keys = ticketsOf(request).map(({ key }) => key)
     await this.#endEach(request, own === undefined ? keys : [own, ...keys], async (key) => {
-      return isReadable && key !== own && !await this.#mayLive(key) ? null : await endIn(store, key)
+      return isReadable && key !== own && !await this.#needsEnd(key) ? null : await endIn(store, key)
     })
   }
 
@@ -97,8 +97,8 @@ export class Writer {
    * @throws LogoutUnconfirmedError
    */
   async endOthers (request: FastifyRequest, own: Stored | null): Promise<void> {
-    const { store, presented } = this.#options
-    const keys = presented(request).map(({ key }) => key).filter((key) => key !== own?.ticket.key)
+    const { store, ticketsOf } = this.#options
+    const keys = ticketsOf(request).map(({ key }) => key).filter((key) => key !== own?.ticket.key)
     await this.#endEach(request, keys, async (key) => {
       const record = await store.read(key) === null ? null : await store.remove(key)
       return record === null ? null : { key, record }
@@ -110,7 +110,7 @@ export class Writer {
     const confirmed = await Promise.all([...new Set(keys)].map(async (key) => {
       try {
         const ended = await end(key)
-        if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user, request)
+        if (ended !== null) emitter.emit('destroyed', ended.key, ended.record.user, request)
         return true
       } catch (error) {
         upkeep.refuse(key)
@@ -122,7 +122,7 @@ export class Writer {
   }
 
   /** Whether a session that a request presents has to be ended: most of those that it has not been given are long dead. */
-  async #mayLive (key: string): Promise<boolean> {
+  async #needsEnd (key: string): Promise<boolean> {
     const { store, upkeep } = this.#options
     if (upkeep.isRefused(key)) return true
     try {
@@ -133,10 +133,10 @@ export class Writer {
   }
 
   /** Ends a session that nobody gets the cookie of. */
-  async withdraw ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
+  async discard ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
     const { store, emitter, upkeep } = this.#options
     try {
-      if (await store.remove(ticket.key) !== null) emitter.tell('destroyed', ticket.key, record.user, request)
+      if (await store.remove(ticket.key) !== null) emitter.emit('destroyed', ticket.key, record.user, request)
     } catch (error) {
       upkeep.discard(ticket.key)
       request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; it is tried again')
@@ -170,7 +170,7 @@ export class Writer {
   /** How many sessions a user may have; the oldest end as revoked. */
   #limitFor (user: string | null, request: FastifyRequest): UserLimit | undefined {
     const { sessionsPerUser: perUser, emitter } = this.#options
-    return user === null ? undefined : { perUser, onEnded: (key) => { emitter.tell('revoked', key, user, request) } }
+    return user === null ? undefined : { perUser, onEnded: (key) => { emitter.emit('revoked', key, user, request) } }
   }
 }
 

@@ -3,7 +3,7 @@ import { existsSync, unwatchFile, watchFile, type Stats } from 'node:fs'
 import type { Config } from '../config/resolve.js'
 import { ConfigError } from '../common/rule.js'
 import { checkedSecrets, keyFileOf, secretsOf, type Secret, type SecretsConfig } from './secrets.js'
-import { createTicketOffice, type TicketOffice } from './ticket.js'
+import { createTicketSigner, type TicketSigner } from './ticket.js'
 
 /** How often the key file is looked at, in ms. Looking finds also what no watcher tells: a link in its path that is turned. */
 const LOOK_EVERY_MS = 1_000
@@ -13,7 +13,7 @@ const SEEN_BY_ALL_MS = 3 * LOOK_EVERY_MS
 /** The secret keys in force. They can be replaced at any time: requests under way go on with the new ones. */
 export interface Keyring {
   /** Issues and verifies tickets by the keys of now. */
-  readonly office: TicketOffice
+  readonly signer: TicketSigner
   /** @throws ConfigError, and the keys stay as they were. */
   replace (secrets: readonly Secret[]): void
   /**
@@ -33,7 +33,7 @@ export interface Keyring {
  */
 export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log: Pick<FastifyBaseLogger, 'info' | 'error'>, isAlone = true): Keyring {
   let secrets = secretsOf(config)
-  let office = createTicketOffice(secrets, config.realm)
+  let signer = createTicketSigner(secrets, config.realm)
   let turning: NodeJS.Timeout | undefined
   let retrying: NodeJS.Timeout | undefined
   const file = keyFileOf(config)
@@ -45,13 +45,13 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
     // A former key that is gone has leaked: there is nothing to sign with meanwhile.
     if (isAlone || signing === undefined || signing === wanted[0]) return signWith(wanted)
     secrets = [signing, ...wanted.filter((secret) => secret !== signing)]
-    office = createTicketOffice(secrets, config.realm)
+    signer = createTicketSigner(secrets, config.realm)
     turning = setTimeout(signWith, SEEN_BY_ALL_MS, wanted).unref()
   }
 
   function signWith (wanted: Buffer[]): void {
     secrets = wanted
-    office = createTicketOffice(secrets, config.realm)
+    signer = createTicketSigner(secrets, config.realm)
     log.info(`secret keys replaced: the first of ${secrets.length} signs, all verify`)
   }
 
@@ -84,7 +84,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
   }
 
   return {
-    get office () { return office },
+    get signer () { return signer },
     replace (secrets) { use(checkedSecrets(secrets)) },
     reload,
     stop () {

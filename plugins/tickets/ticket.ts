@@ -20,7 +20,7 @@ export interface Ticket {
 }
 
 /** Issues and verifies the tickets of one realm. Secrets are a list: the first signs, all verify. */
-export interface TicketOffice {
+export interface TicketSigner {
   /** A new id. */
   newId (): string
   /** The ticket of an ID that this process has just made. */
@@ -49,7 +49,7 @@ const HANDLE_LENGTH = 22
 /** How many verified tickets, and how many handles, are remembered at least; at most twice as many are. */
 const MEMO_SIZE = 5_000
 
-export function createTicketOffice (secrets: readonly Buffer[], realm = DEFAULT_REALM): TicketOffice {
+export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_REALM): TicketSigner {
   const keys = secrets.map((secret) => deriveKey(secret, 'session ticket', realm))
   const signingKey = keys[0]
   if (signingKey === undefined) throw new TypeError('at least one secret is required')

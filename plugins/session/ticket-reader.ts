@@ -1,12 +1,12 @@
 import type { FastifyRequest } from 'fastify'
-import type { CookieProfile } from './session-cookie.js'
-import { cookieValues, isTicketLike, type Ticket, type TicketOffice } from '../tickets/ticket.js'
+import type { CookieProfile } from './cookie-profile.js'
+import { cookieValues, isTicketLike, type Ticket, type TicketSigner } from '../tickets/ticket.js'
 
 /** What a connection has presented last. */
 interface Presented {
   readonly header: string
   readonly name: string
-  readonly office: TicketOffice
+  readonly signer: TicketSigner
   readonly tickets: readonly Ticket[]
 }
 
@@ -26,18 +26,18 @@ export const MOST_TICKETS = 8
  *
  * A browser sends the same header again and again over one connection, and comparing it costs less than reading it.
  */
-export function ticketReader (officeOfNow: () => TicketOffice, profileOf: (request: FastifyRequest) => CookieProfile): (request: FastifyRequest) => readonly Ticket[] {
+export function ticketReader (currentSigner: () => TicketSigner, profileOf: (request: FastifyRequest) => CookieProfile): (request: FastifyRequest) => readonly Ticket[] {
   return (request) => {
     const header = request.headers.cookie
     if (header === undefined) return NONE
     const { name } = profileOf(request)
-    const office = officeOfNow()
+    const signer = currentSigner()
     // A request that was injected may have none.
     const connection: Connection | undefined = request.raw.socket
     const last = connection?.[kPresented]
-    if (last !== undefined && last.header === header && last.name === name && last.office === office) return last.tickets
-    const tickets = candidates(cookieValues(header, name)).map((value) => office.verify(value)).filter((ticket) => ticket !== null)
-    if (connection !== undefined && header.length <= LONGEST_KEPT) connection[kPresented] = { header, name, office, tickets }
+    if (last !== undefined && last.header === header && last.name === name && last.signer === signer) return last.tickets
+    const tickets = candidates(cookieValues(header, name)).map((value) => signer.verify(value)).filter((ticket) => ticket !== null)
+    if (connection !== undefined && header.length <= LONGEST_KEPT) connection[kPresented] = { header, name, signer, tickets }
     return tickets
   }
 }

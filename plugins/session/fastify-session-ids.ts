@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import nodeModule from 'node:module'
 import { withCookies } from '../cookies/index.js'
-import type { TicketOffice } from '../tickets/ticket.js'
+import type { TicketSigner } from '../tickets/ticket.js'
 
 /** What is used of `@fastify/session`. */
 type FastifySession = FastifyPluginCallback<{
@@ -33,7 +33,7 @@ interface SessionScope {
  *
  * @returns a function that makes a session and answers its ID.
  */
-export async function idsOfFastifySession (fastify: FastifyInstance, tickets: () => TicketOffice): Promise<() => string> {
+export async function fastifySessionIds (fastify: FastifyInstance, tickets: () => TicketSigner): Promise<() => string> {
   // Required where it is used: in a bundle, hatcheck has to get as far as to say that it must stay external.
   const fastifySession = nodeModule.createRequire(import.meta.url)('@fastify/session') as FastifySession
   let decryptSession: SessionScope['decryptSession'] | undefined
