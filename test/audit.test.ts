@@ -98,7 +98,7 @@ test('every line of a request has its id, and never one that the request brings 
   await client.get('/', headers)
   await client.post('/logout', {}, headers)
   const all = lines.map((line) => JSON.parse(line) as Line & { reqId?: string, msg: string })
-  for (const text of ['activity of a session could not be noted', 'a listener of "renewed" failed', 'the end of a session could not be stored', 'authn_login_fail', 'session_created', 'request refused', 'request completed']) {
+  for (const text of ['the activity of a session could not be recorded', 'a listener of "renewed" failed', 'the end of a session could not be stored', 'authn_login_fail', 'session_created', 'request refused', 'request completed']) {
     t.ok(all.some(({ msg }) => msg.startsWith(text)), text)
   }
   const without = all.filter(({ reqId, msg }) => !/^req-/.test(reqId ?? '') && !msg.startsWith('secret keys replaced'))

@@ -72,12 +72,12 @@ export function regenerate (session: Session, keys: readonly string[] = []): Pro
 export function destroy (session: Session): Promise<void> {
   const changes = session.values.take([], true)
   return session.call(async () => {
-    const { stored, isReadable, context, request } = session
+    const { stored, isAvailable, context, request } = session
     // This process refuses the ticket from here on, even if the end cannot be stored.
     session.adopt(null, changes)
     session.sendCookie('clear')
     session.isUnconfirmed = true
-    await context.writer.end(request, stored, isReadable)
+    await context.writer.end(request, stored, isAvailable)
     session.isUnconfirmed = false
   }, false)
 }

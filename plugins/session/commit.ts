@@ -15,7 +15,7 @@ import { storeChanges } from './store-changes.js'
 export function commit (session: Session): MaybePromise<void> {
   session.close()
   if (session.queue === null) {
-    if (!session.isReadable) return
+    if (!session.isAvailable) return
     if (!session.isModified) return recordActivity(session)
   }
   return commitAfterCalls(session, session.openQueue())
@@ -66,7 +66,7 @@ function assertNoneFailed ({ request, isUnconfirmed, isSuccess }: Session, queue
 
 async function commitChanges (session: Session, changes: ChangeSet): Promise<void> {
   const { request, values } = session
-  if (!session.isReadable) return
+  if (!session.isAvailable) return
   changes.resolve(session.storedFields)
   if (!hasEffect(session, changes)) {
     values.restore(changes)

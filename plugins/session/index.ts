@@ -36,12 +36,12 @@ declare module 'fastify' {
     /**
      * The session of this request.
      *
-     * @throws SessionNotReadError in a hook that runs before those of hatcheck, if the store answers with promises.
+     * @throws SessionNotReadError in a hook that runs before the hooks of hatcheck, if the store is asynchronous.
      * @throws StoreUnavailableError (503) if the store cannot answer.
      */
     session: SessionObject
     /**
-     * Reads the session, in any hook. After it, `request.session` and `request.user` answer at once.
+     * Reads the session, in any hook. After this, `request.session` and `request.user` are available.
      *
      * @throws StoreUnavailableError (503)
      */

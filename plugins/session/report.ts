@@ -14,7 +14,8 @@ interface Reported {
 }
 
 /** Logs what nobody was told, once the response is over: failed calls, and changes that were never stored. */
-export function reportWhenClosed (session: Reported, reply: FastifyReply): void {
+export function reportWhenClosed (session: Reported, reply: FastifyReply | null): void {
+  if (reply === null || session.isReportPending) return
   session.isReportPending = true
   onceClosed(reply, () => {
     session.isReportPending = false
@@ -24,7 +25,7 @@ export function reportWhenClosed (session: Reported, reply: FastifyReply): void 
 
 async function report (session: Reported, reply: FastifyReply): Promise<void> {
   await logFailedCalls(session)
-  // Fastify runs its hooks even if the client has gone, so a response that it sends stores the changes.
+  // A response that Fastify sends stores the changes in its hook, even if the client has gone. A hijacked one has no hook.
   if (session.isClosed || session.hasReportedLoss || !reply.sent || !mayBeModified(session)) return
   session.hasReportedLoss = true
   session.request.log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')

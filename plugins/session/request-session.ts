@@ -57,8 +57,8 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     session.assertReadable()
     if (!session.wasRead) {
       // Calls are never too late, so the facade exists in any case.
-      session.isUnreadable = isTooLate(request)
-      if (!session.isUnreadable) sessionOf(request)
+      session.isHidden = isTooLate(request)
+      if (!session.isHidden) sessionOf(request)
     }
     session.facade ??= createFacade(session)
     return session.facade

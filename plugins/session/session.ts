@@ -30,7 +30,7 @@ export class Session {
   /** Whether a handler has asked for the session, so that the response depends on it. */
   wasRead = false
   /** Whether the handler asked too late to keep the response out of caches. It must not see the values then. */
-  isUnreadable = false
+  isHidden = false
   /** Whether the response waits for the commit. */
   isCommitting = false
   /** Whether the response that is about to be sent is no error. */
@@ -41,12 +41,15 @@ export class Session {
   mayHaveEnded = false
   /** Whether the next write records activity even if it was recorded a moment ago. */
   isTouchForced = false
-  // For the report in report.ts.
+  // Both belong to report.ts.
   isReportPending = false
   hasReportedLoss = false
 
+  /** Whether the response has left, so that changes are refused. Calls still act on the store. */
+  isClosed = false
+
+  readonly context: SessionContext
   // Private, so that printing a session never shows its ticket.
-  readonly #context: SessionContext
   readonly #request: FastifyRequest
   #reply: FastifyReply | null
   #stored: Stored | null = null
@@ -56,16 +59,14 @@ export class Session {
   #loading: Promise<void> | null = null
   #isLoaded = false
   #failure: unknown
-  #isClosed = false
 
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
-    this.#context = context
+    this.context = context
     this.#request = request
     this.#reply = reply
   }
 
-  get context (): SessionContext { return this.#context }
   get request (): FastifyRequest { return this.#request }
   /** The session in the store; null if it is not stored yet. */
   get stored (): Stored | null { return this.#stored }
@@ -74,17 +75,15 @@ export class Session {
   /** The calls on the session; null before the first. */
   get queue (): Calls | null { return this.#queue }
   get isLoaded (): boolean { return this.#isLoaded }
-  /** Whether the session has been read, and the store did not fail. */
-  get isReadable (): boolean { return this.#isLoaded && this.#failure === undefined }
-  /** Whether the response has left, so that changes are refused. Calls still act on the store. */
-  get isClosed (): boolean { return this.#isClosed }
+  /** Whether the store has answered. */
+  get isAvailable (): boolean { return this.#isLoaded && this.#failure === undefined }
 
   /** Finds the stored session. {@link assertReadable} and every call throw what goes wrong. */
   load (): MaybePromise<void> {
     if (this.#isLoaded) return
     if (this.#loading !== null) return this.#loading
     try {
-      const found = this.#context.find(this.#request)
+      const found = this.context.find(this.#request)
       if (!(found instanceof Promise)) return this.#open(found)
       this.#loading = found.then((stored) => { this.#open(stored) }, (error: unknown) => { this.#fail(error) })
       return this.#loading
@@ -117,14 +116,6 @@ export class Session {
     else this.#values.confirm(changes, this.storedFields)
   }
 
-  /** Tells whether the session, as the store has it now, has not ended and is still this user's. */
-  async isStillOf (user: string): Promise<boolean> {
-    return this.#stored !== null && (await this.#context.read(this.#stored))?.user === user
-  }
-
-  /** Drops the changes that are not stored. */
-  dropChanges (): void { this.#values.reset(this.storedFields) }
-
   /** Continues with these fields, and keeps the changes. */
   rebase ({ ticket, record }: Stored, fields: SessionFields): void {
     this.#stored = { ticket, record: { ...record, fields } }
@@ -144,18 +135,23 @@ export class Session {
   /** The ID that the session has, or will have once it is stored. */
   get id (): string {
     if (this.#stored !== null) return this.#stored.ticket.id
-    this.#nextId ??= this.#context.newId()
+    this.#nextId ??= this.context.newId()
     return this.#nextId
   }
 
   /** Makes a session that is not stored yet take another ID. */
   dropNextId (): void { this.#nextId = null }
 
-  get signedId (): string { return this.#context.sign(this.id) }
+  get signedId (): string { return this.context.sign(this.id) }
 
   get permanent (): boolean { return this.#values.permanentOr(this.#stored?.record.permanent ?? false) }
   /** The user who is logged in. Only a login sets it; removing or overwriting `client_name` ends it. */
   get user (): User | null { return this.#stored === null ? null : currentUser(this.#stored.record, this.#values) }
+
+  /** Tells whether the session, as the store has it now, has not ended and is still this user's. */
+  async isStillOf (user: string): Promise<boolean> {
+    return this.#stored !== null && (await this.context.read(this.#stored))?.user === user
+  }
 
   get isModified (): boolean {
     return (this.#stored !== null && this.#stored.record.permanent !== this.permanent) || this.#values.isModified
@@ -168,7 +164,7 @@ export class Session {
   toObject (): Record<string, unknown> { return this.#visible.toObject() }
 
   get #visible (): Values {
-    if (this.isUnreadable) throw new SessionCommittedError()
+    if (this.isHidden) throw new SessionCommittedError()
     return this.#values
   }
 
@@ -198,6 +194,9 @@ export class Session {
     this.#values.permanent = permanent
   }
 
+  /** Drops the changes that are not stored. */
+  dropChanges (): void { this.#values.reset(this.storedFields) }
+
   /** Records activity with the response, even if it was recorded a moment ago. */
   touch (): void {
     this.#assertOpen()
@@ -205,17 +204,17 @@ export class Session {
   }
 
   #assertOpen (): void {
-    if (this.#isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
-    this.#reportLater()
+    if (this.isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
+    reportWhenClosed(this, this.#reply)
   }
 
   /** Refuses changes from here on: the response leaves. */
-  close (): void { this.#isClosed = true }
+  close (): void { this.isClosed = true }
 
   /** @param needsRecord whether the call fails if the session could not be read */
   call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
     if (this.#queue === null && this.#reply !== null) markPrivateOnHijack(this.#reply)
-    this.#reportLater()
+    reportWhenClosed(this, this.#reply)
     const call = this.openQueue().run(async () => {
       if (!this.#isLoaded) await this.load()
       if (needsRecord && this.#failure !== undefined) throw this.#failure
@@ -232,21 +231,16 @@ export class Session {
   attach (reply: FastifyReply): void {
     if (this.#reply !== null) return
     this.#reply = reply
-    if (this.cookie !== 'keep') this.#context.sendCookie(this, reply)
-    if (this.#queue !== null || !this.#values.isPristine) this.#reportLater()
+    if (this.cookie !== 'keep') this.context.sendCookie(this, reply)
+    if (this.#queue !== null || !this.#values.isPristine) reportWhenClosed(this, this.#reply)
   }
 
   sendCookie (cookie: Session['cookie']): void {
     this.cookie = cookie
-    if (this.#reply !== null) this.#context.sendCookie(this, this.#reply)
+    if (this.#reply !== null) this.context.sendCookie(this, this.#reply)
   }
 
   get canSendCookie (): boolean { return this.#reply === null || canSetCookie(this.#reply) }
-
-  /** A response that Fastify does not send runs no hook that could store the changes. */
-  #reportLater (): void {
-    if (this.#reply !== null && !this.isReportPending) reportWhenClosed(this, this.#reply)
-  }
 
   /** Shows the values in a log line, and neither ID nor ticket. */
   [inspect.custom] (): Record<string, unknown> {
