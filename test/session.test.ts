@@ -320,7 +320,7 @@ test('a key that would break the session is refused', async (t) => {
       const error = {
         constructor: SessionKeyError,
         code: 'HATCHECK_SESSION_KEY',
-        message: `A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; '${key}' is refused.`
+        message: `A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; got '${key}'.`
       }
       t.throws(() => session['set'](key, 1), error, key)
       if (!['permanent', 'cookie'].includes(key)) t.throws(() => { session[key] = 1 }, { code: 'HATCHECK_SESSION_KEY' }, key)
@@ -688,7 +688,7 @@ test('a change after the response is refused by name', async (t) => {
     session = given
     given['a'] = 1
   })
-  const error = { code: 'HATCHECK_SESSION_COMMITTED', message: 'The response has been sent: the session of this request can no longer be changed, nor be read for the first time.' }
+  const error = { code: 'HATCHECK_SESSION_COMMITTED', message: 'The response has been sent: the session of this request can no longer be changed, or read for the first time. Use the session before the response begins.' }
   t.throws(() => { session['a'] = 2 }, error)
   t.throws(() => { delete session['a'] }, error)
   t.throws(() => { session['permanent'] = true }, error)
@@ -1370,7 +1370,7 @@ test('who is logged in comes from request.login alone', async (t) => {
   t.test('a login needs a name', async (t) => {
     const { run } = (await Host.start(t)).visitor()
     await run(async (_session, request) => {
-      for (const name of ['', undefined, null, 1]) await t.rejects(request.login(name as string), new TypeError('request.login needs the name of a user'))
+      for (const name of ['', undefined, null, 1]) await t.rejects(request.login(name as string), new TypeError('request.login needs the name of a user: a non-empty, well-formed string'))
     })
     t.strictSame((await run(dataOf)).value, {})
   })

@@ -5,7 +5,7 @@ import { clientAddress } from './client.js'
 
 /** Too many anonymous sessions have begun in one network. Nothing is stored. */
 export const TooManySessionsError = createError<[number]>('HATCHECK_TOO_MANY_SESSIONS',
-  'Too many sessions without a login have begun in your network. Log in, or try again in %d s.', 429)
+  'Too many anonymous sessions have begun in your network. Log in, or try again in %d s.', 429)
 
 const WINDOW_MS = 60_000
 /** How many networks have a count of their own within one minute. All others share one. */

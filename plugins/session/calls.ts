@@ -133,5 +133,5 @@ function change (session: Session, keep: 'all' | readonly string[], work: (chang
 
 /** A lone surrogate is not text. */
 function assertUser (user: unknown): asserts user is string {
-  if (typeof user !== 'string' || user === '' || /\p{Cs}/u.test(user) || namesRealm(user)) throw new TypeError('request.login needs the name of a user')
+  if (typeof user !== 'string' || user === '' || /\p{Cs}/u.test(user) || namesRealm(user)) throw new TypeError('request.login needs the name of a user: a non-empty, well-formed string')
 }

@@ -79,7 +79,7 @@ async function commitChanges (session: Session, changes: ChangeSet): Promise<voi
     request.log.debug('the session ended while a request was under way; its changes were dropped')
   } catch (error) {
     if (!(error instanceof NoCookieError)) throw error
-    request.log.warn({ err: error }, 'The session of a new visitor is not stored, since the response has begun or the client has gone.')
+    request.log.warn({ err: error }, 'The session of a new visitor is not stored, because the response has begun or the client has gone.')
   }
   values.confirm(changes, session.storedFields)
 }

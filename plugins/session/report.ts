@@ -28,7 +28,7 @@ async function report (session: Reported, reply: FastifyReply): Promise<void> {
   // A response that Fastify sends stores the changes in its hook, even if the client has gone. A hijacked one has no hook.
   if (session.isClosed || session.hasReportedLoss || !reply.sent || !mayBeModified(session)) return
   session.hasReportedLoss = true
-  session.request.log.warn('The session has changes that are not stored, since Fastify did not send this response. Call "await request.session.save()" before it ends.')
+  session.request.log.warn('The session has changes that are not stored, because Fastify did not send this response. Call "await request.session.save()" before it ends.')
 }
 
 export async function logFailedCalls ({ request, queue }: Pick<Reported, 'request' | 'queue'>): Promise<void> {
