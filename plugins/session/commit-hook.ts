@@ -1,8 +1,9 @@
 import type { DoneFuncWithErrOrRes, FastifyReply, FastifyRequest } from 'fastify'
 import type { MaybePromise } from '../store/sessions.js'
 import { commit, isBusy, settle } from './commit.js'
+import { isWebResponse, markPrivate, privateResponse } from './private-response.js'
 import { isResponsePrivate, kCommitted, kSession, type WithSession } from './request-session.js'
-import { isWebResponse, markPrivate, privateResponse, saveHead } from './response.js'
+import { saveHead } from './response.js'
 import type { Session } from './session.js'
 
 /**

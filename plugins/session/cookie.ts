@@ -5,7 +5,7 @@ import { cookieValues } from '../tickets/ticket.js'
 import type { CookieProfile } from './cookie-profile.js'
 import { UnsupportedError } from './errors.js'
 import type { Stored } from './plan.js'
-import { markPrivateRaw } from './response.js'
+import { markPrivateRaw } from './private-response.js'
 
 /** The session cookie as it is sent. Changing it throws: configuration and `session.permanent` decide the cookie. */
 export interface CookieDescription {

@@ -3,6 +3,7 @@ import { expiryOf, type Lifetimes } from '../common/clock.js'
 import { guarded, storeUnavailable } from '../store/errors.js'
 import type { MaybePromise, SessionRecord, SessionStore } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
+import type { SessionContext } from './context.js'
 import type { Stored } from './plan.js'
 
 interface FinderOptions {
@@ -14,18 +15,14 @@ interface FinderOptions {
   now (): number
 }
 
-interface Finder {
-  /** Finds the live session that a request presents. A synchronous store costs no promise. */
-  find (request: FastifyRequest): MaybePromise<Stored | null>
-  read (stored: Stored): Promise<SessionRecord | null>
-}
-
-export function createFinder ({ store, lifetimes, ticketsOf, isRefused, now }: FinderOptions): Finder {
+/** Makes the functions that find the live session of a request, and read it again. */
+export function createFinder ({ store, lifetimes, ticketsOf, isRefused, now }: FinderOptions): Pick<SessionContext, 'find' | 'read'> {
   return {
     find: store.sync ? findNow : find,
     read: async ({ ticket }) => live(ticket, await guarded('read', () => store.read(ticket.key)))
   }
 
+  /** A synchronous store costs no promise. */
   function findNow (request: FastifyRequest): Stored | null {
     for (const ticket of ticketsOf(request)) {
       let record

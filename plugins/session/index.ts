@@ -11,8 +11,8 @@ import { assertDeliverable, cookieProfiles, type CookieProfile } from './cookie-
 import { SessionEmitter } from './events.js'
 import { fastifySessionIds } from './fastify-session-ids.js'
 import { createFinder } from './find.js'
+import { markPrivateOnHijack } from './private-response.js'
 import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, type WithSession } from './request-session.js'
-import { markPrivateOnHijack } from './response.js'
 import type { SessionObject } from './session-object.js'
 import type { Session as RequestSession } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
@@ -72,6 +72,16 @@ declare module 'fastify' {
   }
 }
 
+/**
+ * Wires the folder. A request's way through it:
+ *
+ * 1. `ticket-reader` reads the tickets in the cookie, `find` reads the session from the store.
+ * 2. `request-session` gives the request its `Session`: origin, `values` and the queue of calls. A handler sees it through
+ *    `facade`.
+ * 3. `calls` (login, regenerate, destroy, save …) act at once, each through `plan` and `write`.
+ * 4. As the response leaves, `commit-hook` runs `commit`: the changed values go through `plan` and `write`, and `cookie` sets
+ *    the cookie.
+ */
 export default fp(async function session (fastify) {
   const { hatcheck } = fastify
   const { config, storage } = hatcheck

@@ -2,7 +2,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SessionContext } from './context.js'
 import { SessionCommittedError, UnsupportedError } from './errors.js'
 import { createFacade } from './facade.js'
-import { hasBegun, markPrivateOnHijack, markPrivateRaw } from './response.js'
+import { markPrivateOnHijack, markPrivateRaw } from './private-response.js'
+import { hasBegun } from './response.js'
 import type { SessionObject } from './session-object.js'
 import { Session } from './session.js'
 import type { User } from './user.js'
@@ -16,21 +17,15 @@ export const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify sets every decoration on each request, which costs requests that need no session.
 export type WithSession = FastifyRequest & { [kSession]?: Session | null, [kReply]?: FastifyReply, [kCommitted]?: 'by Fastify' | 'by the handler' }
 
-interface RequestSessions {
-  /** Returns the session of a request, for calls: they report by themselves if the store cannot answer. */
-  sessionFor (request: FastifyRequest): Session
-  /** Returns the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
-  sessionOf (request: FastifyRequest): Session
-  /** Returns `request.session`. @throws SessionNotReadError, StoreUnavailableError */
-  facadeOf (request: FastifyRequest): SessionObject
-  /** Returns `request.user`; the session counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
-  loggedIn (request: FastifyRequest): User | null
-}
-
-/** @param isSync whether the store answers without a promise, so that a session is read only when it is asked for */
-export function createRequestSessions (context: SessionContext, isSync: boolean): RequestSessions {
+/**
+ * Makes the functions that find or make the session of a request.
+ *
+ * @param isSync whether the store answers without a promise, so that a session is read only when it is asked for
+ */
+export function createRequestSessions (context: SessionContext, isSync: boolean) {
   return { sessionFor, sessionOf, facadeOf, loggedIn }
 
+  /** Returns the session of a request, for calls: they report by themselves if the store cannot answer. */
   function sessionFor (request: WithSession): Session {
     let session = request[kSession]
     if (session === undefined || session === null) {
@@ -42,6 +37,7 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     return session
   }
 
+  /** Returns the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
   function sessionOf (request: FastifyRequest): Session {
     const session = sessionFor(request)
     session.assertReadable()
@@ -52,6 +48,7 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     return session
   }
 
+  /** Returns `request.session`. @throws SessionNotReadError, StoreUnavailableError */
   function facadeOf (request: FastifyRequest): SessionObject {
     const session = sessionFor(request)
     session.assertReadable()
@@ -64,6 +61,7 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     return session.facade
   }
 
+  /** Returns `request.user`; the session counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
   function loggedIn (request: WithSession): User | null {
     if (request[kSession] === undefined && isSync && request.headers.cookie === undefined) {
       markRead(request)
