@@ -96,9 +96,9 @@ export class Writer {
    *
    * @throws LogoutUnconfirmedError
    */
-  async endOthers (request: FastifyRequest, own: Stored | null): Promise<void> {
+  async endOthers (request: FastifyRequest, own: Stored): Promise<void> {
     const { store, ticketsOf } = this.#options
-    const keys = ticketsOf(request).map(({ key }) => key).filter((key) => key !== own?.ticket.key)
+    const keys = ticketsOf(request).map(({ key }) => key).filter((key) => key !== own.ticket.key)
     await this.#endEach(request, keys, async (key) => {
       const record = await store.read(key) === null ? null : await store.remove(key)
       return record === null ? null : { key, record }
