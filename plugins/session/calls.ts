@@ -73,7 +73,7 @@ export function destroy (session: Session): Promise<void> {
   const changes = session.values.take([], true)
   return session.call(async () => {
     const { stored, isAvailable, context, request } = session
-    // This process refuses the ticket from here on, even if the end cannot be stored.
+    // The request has no session from here on, even if the end cannot be stored: its ticket is refused then.
     session.adopt(null, changes)
     session.sendCookie('clear')
     session.isUnconfirmed = true

@@ -8,7 +8,7 @@ export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFI
 
 /** A key that would break the session object. */
 export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
-  'A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; got %s.', 500, TypeError)
+  'A session key must be a non-empty, well-formed string that is neither a member of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; got %s.', 500, TypeError)
 
 /** A value that JSON cannot hold. */
 export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',

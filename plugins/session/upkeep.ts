@@ -24,7 +24,7 @@ export interface Upkeep {
 export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Upkeep {
   const refused = new Set<string>()
   const discarded = new Set<string>()
-  const retried = new Set<string>()
+  const inProgress = new Set<string>()
   const stopping = new AbortController()
 
   const sweeping = workers.sweeps
@@ -43,14 +43,14 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
   }
 
   async function retry (): Promise<void> {
-    const due = [...refused, ...discarded].filter((key) => !retried.has(key)).slice(0, MAX_PARALLEL_RETRIES - retried.size)
+    const due = [...refused, ...discarded].filter((key) => !inProgress.has(key)).slice(0, MAX_PARALLEL_RETRIES - inProgress.size)
     const outcomes = await Promise.all(due.map(endNow))
     if (outcomes.includes(true) && !stopping.signal.aborted) await retry()
   }
 
   /** Each session is ended on its own, so that one that fails or hangs delays no other. */
   async function endNow (key: string): Promise<boolean> {
-    retried.add(key)
+    inProgress.add(key)
     try {
       const ended = await endIn(store, key)
       discarded.delete(key)
@@ -64,7 +64,7 @@ export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: 
       for (const keys of [refused, discarded]) if (keys.delete(key)) keys.add(key)
       return false
     } finally {
-      retried.delete(key)
+      inProgress.delete(key)
     }
   }
 
