@@ -107,7 +107,7 @@ export class Session {
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** Continues with what is stored now. @param changes those that are in it; null drops all. */
+  /** Continues with what is stored now. @param changes the changes that are stored in it; null drops every change */
   adopt (stored: Stored | null, changes: ChangeSet | null): void {
     this.#failure = undefined
     this.#stored = stored
@@ -144,7 +144,6 @@ export class Session {
   dropNextId (): void { this.#nextId = null }
 
   get signedId (): string { return this.context.sign(this.id) }
-
   get permanent (): boolean { return this.#values.permanentOr(this.#stored?.record.permanent ?? false) }
   /** The user who is logged in. Only a login sets it; removing or overwriting `client_name` ends it. */
   get user (): User | null { return this.#stored === null ? null : currentUser(this.#stored.record, this.#values) }
