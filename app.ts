@@ -17,7 +17,7 @@ export type { Accounts } from './plugins/accounts/index.js'
 export type { Sessions } from './plugins/session/index.js'
 export type { SessionEvent, SessionEvents } from './plugins/session/events.js'
 export type { UserSession } from './plugins/session/user-sessions.js'
-export type { Flash } from './plugins/session/fields.js'
+export type { Flash } from './plugins/session/flash-messages.js'
 export { FlashError } from './plugins/flash.js'
 export type { User } from './plugins/session/user.js'
 export type * from './plugins/store/sessions.js'
@@ -37,8 +37,8 @@ export {
 } from './plugins/session/errors.js'
 export { SessionTooLargeError, StoreMethodMissingError, StoreUnavailableError } from './plugins/store/errors.js'
 export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/login/index.js'
-export type { SessionObject } from './plugins/session/facade.js'
-export type { CookieDescription } from './plugins/session/response.js'
+export type { SessionObject } from './plugins/session/session-object.js'
+export type { CookieDescription } from './plugins/session/cookie.js'
 
 declare module 'fastify' {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it

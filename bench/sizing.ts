@@ -9,7 +9,7 @@ import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { resolveConfig } from '../plugins/config/resolve.js'
-import { createTicketOffice, storeKey } from '../plugins/tickets/ticket.js'
+import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { openStorage } from '../plugins/storage/open.js'
 import { Child } from './child.js'
 import { compile } from './compile.js'
@@ -53,7 +53,7 @@ interface Findings {
 
 const secret = randomBytes(32)
 process.env[SECRET_VARIABLE] = secret.toString('base64url')
-const office = createTicketOffice([Buffer.from(process.env[SECRET_VARIABLE])])
+const signer = createTicketSigner([Buffer.from(process.env[SECRET_VARIABLE])])
 
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-sizing-'))
 const children: Child[] = []
@@ -188,9 +188,9 @@ async function fill (place: Place): Promise<{ cookies: string[], bytesPerSession
         const user = `User number ${i + j}`
         const fields = { ...record.fields, client_name: JSON.stringify(user) }
         cookies.push(await persistently(async () => {
-          const id = office.newId()
+          const id = signer.newId()
           await storage.sessions.create(storeKey(id), { ...record, user, fields })
-          return `hatcheck=${office.sign(id)}`
+          return `hatcheck=${signer.sign(id)}`
         }))
       }))
     }

@@ -8,7 +8,7 @@ import { hatcheck } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { createTicketOffice, storeKey } from '../plugins/tickets/ticket.js'
+import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { Client, build, buildHost, needs, testKey } from './helper.js'
 import { startNginx } from './nginx.js'
 import { RawClient, type RawAnswer } from './raw-client.js'
@@ -18,7 +18,7 @@ import { kinds, openStore } from './watched-store.js'
 /** What went wrong elsewhere, by its advisory. Those that other test files cover stand in docs/security/advisories.md with their test. */
 
 const SECOND = 1_000
-const office = createTicketOffice([Buffer.from(testKey)])
+const signer = createTicketSigner([Buffer.from(testKey)])
 
 /** Everything that a store is asked: the name of the call, and its arguments. */
 interface Asked { call: string, args: unknown[] }
@@ -92,7 +92,7 @@ test('CVE-2015-5143, CVE-2015-5963, CVE-2015-5964 (Django): thousands of visitor
   asked.length = 0
   const cookies = ['', `hatcheck=${expired}`, 'hatcheck=nonsense', 'hatcheck=', `hatcheck=${expired.slice(0, 44)}${'A'.repeat(43)}`]
   for (let i = 0; i < 2_000; i++) {
-    const cookie = i % 6 === 5 ? `hatcheck=${office.sign(office.newId())}` : cookies[i % 6] as string
+    const cookie = i % 6 === 5 ? `hatcheck=${signer.sign(signer.newId())}` : cookies[i % 6] as string
     const [method, url] = ([['GET', '/'], ['GET', '/login'], ['POST', '/logout']] as const)[i % 3] as ['GET' | 'POST', string]
     const response = await fastify.inject({ method, url, headers: cookie === '' ? {} : { cookie } })
     if (response.statusCode >= 400) t.fail(`${method} ${url} → ${response.statusCode}`)
@@ -107,12 +107,12 @@ test('CVE-2015-3982 (Django): an empty id, 0, null or undefined is nobody\'s ses
   const alike = ['', '0', 'null', 'undefined', 'NaN', 'false', '[object Object]']
   for (const id of alike) {
     asked.length = 0
-    t.equal(await userOf(fastify, `hatcheck=${office.sign(id)}`), null, `"${id}", signed`)
+    t.equal(await userOf(fastify, `hatcheck=${signer.sign(id)}`), null, `"${id}", signed`)
     t.same(asked, [], 'the store is not asked')
   }
   const wellFormed = [...alike.slice(0, 6), 'A'].map((word) => word.padEnd(43, 'A'))
   for (const id of wellFormed) {
-    const planted = `hatcheck=${office.sign(id)}`
+    const planted = `hatcheck=${signer.sign(id)}`
     t.equal(await userOf(fastify, planted), null, `"${id}", signed`)
     const client = new Client(fastify)
     await client.post('/login', { client_name: 'Harry', password: '12345678' }, { cookie: planted })
@@ -130,7 +130,7 @@ test('CVE-2024-3400 (PAN-OS): an id with a slash, a dot or a NUL never reaches a
   const ids = ['../../../etc/passwd', '..\\..\\data', '/etc/passwd', './', '..', 'a/b', '\0', '%2e%2e%2f', '%00', 'file:///', 'hatcheck:x', '*', '{x}', ' ', '\u00e9']
   for (const id of ids) {
     for (const whole of [id, id.padEnd(43, 'A'), id.padStart(43, 'A')]) {
-      for (const cookie of [office.sign(whole), encodeURIComponent(office.sign(whole))]) t.equal(await userOf(fastify, `hatcheck=${cookie}`), null)
+      for (const cookie of [signer.sign(whole), encodeURIComponent(signer.sign(whole))]) t.equal(await userOf(fastify, `hatcheck=${cookie}`), null)
     }
   }
   t.same(asked, [], 'the store is not asked')

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
-import { createTicketOffice, storeKey } from '../plugins/tickets/ticket.js'
+import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { answersMayDiffer } from './contract-net.js'
 import { Client, build, buildHost, testKey } from './helper.js'
 import { RawClient } from './raw-client.js'
@@ -47,7 +47,7 @@ async function service (t: Test, options: HatcheckOptions & { mode?: 'service' |
 
 function handle ({ cookieHeader }: Client): string {
   const [, id = ''] = /hatcheck=([^.]+)/.exec(cookieHeader) ?? []
-  return createTicketOffice([Buffer.from(testKey)]).handleOf(storeKey(id))
+  return createTicketSigner([Buffer.from(testKey)]).handleOf(storeKey(id))
 }
 
 const harry = { user: 'Harry', address: '127.0.0.1' }
@@ -98,7 +98,7 @@ test('every line of a request has its id, and never one that the request brings 
   await client.get('/', headers)
   await client.post('/logout', {}, headers)
   const all = lines.map((line) => JSON.parse(line) as Line & { reqId?: string, msg: string })
-  for (const text of ['activity of a session could not be noted', 'a listener of "renewed" failed', 'the end of a session could not be stored', 'authn_login_fail', 'session_created', 'request refused', 'request completed']) {
+  for (const text of ['the activity of a session could not be recorded', 'a listener of "renewed" failed', 'the end of a session could not be stored', 'authn_login_fail', 'session_created', 'request refused', 'request completed']) {
     t.ok(all.some(({ msg }) => msg.startsWith(text)), text)
   }
   const without = all.filter(({ reqId, msg }) => !/^req-/.test(reqId ?? '') && !msg.startsWith('secret keys replaced'))

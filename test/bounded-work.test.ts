@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { AnonymousLimit } from '../plugins/session/anonymous-limit.js'
-import { MOST_TICKETS, ticketReader } from '../plugins/session/presented.js'
+import { MAX_TICKETS, ticketReader } from '../plugins/session/ticket-reader.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import { recordOf } from '../plugins/store/contract/index.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { createTicketOffice, type TicketOffice } from '../plugins/tickets/ticket.js'
-import type { CookieProfile } from '../plugins/session/session-cookie.js'
+import { createTicketSigner, type TicketSigner } from '../plugins/tickets/ticket.js'
+import type { CookieProfile } from '../plugins/session/cookie-profile.js'
 import { credentialsOf, fieldOf } from '../routes/login/credentials.js'
 import { Client, build, buildHost, gate, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
@@ -68,9 +68,9 @@ async function isBounded (t: Test, store: SessionStore): Promise<void> {
   for (let i = 0; i < MANY; i++) ended.push(await dead())
   calls()
   t.equal(await user(ended), null)
-  t.ok((calls().read ?? 0) <= MOST_TICKETS, 'a few are looked up')
+  t.ok((calls().read ?? 0) <= MAX_TICKETS, 'a few are looked up')
   t.equal(await user([...ended, live]), 'Harry', 'the last ones: browsers send long paths first')
-  t.equal(await user([live, ...ended.slice(0, MOST_TICKETS - 1)]), 'Harry')
+  t.equal(await user([live, ...ended.slice(0, MAX_TICKETS - 1)]), 'Harry')
   t.equal(await user([live, ...Array.from({ length: MANY }, () => ended[0] as string)]), 'Harry', 'the same one is one')
   t.equal(await user([live, ...Array.from({ length: MANY }, (_, i) => `no ticket ${i}`)]), 'Harry', 'what has not the form of a ticket is none')
   calls()
@@ -78,11 +78,11 @@ async function isBounded (t: Test, store: SessionStore): Promise<void> {
   t.equal(await user([live, ...ended]), null, 'one too many is never accepted')
   await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: cookies([live, ...ended]) } })
   const { read = 0, remove = 0, ...others } = calls()
-  t.ok(read <= 3 * MOST_TICKETS && remove <= MOST_TICKETS, `${read} reads and ${remove} removals for a logout`)
+  t.ok(read <= 3 * MAX_TICKETS && remove <= MAX_TICKETS, `${read} reads and ${remove} removals for a logout`)
   t.strictSame(others, {})
   t.equal(await user([live]), 'Harry', 'nor ended')
 
-  const several = await Promise.all(Array.from({ length: MOST_TICKETS }, () => login()))
+  const several = await Promise.all(Array.from({ length: MAX_TICKETS }, () => login()))
   await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: cookies([...ended, ...several]) } })
   for (const ticket of several) t.equal(await user([ticket]), null, 'a logout ends all that are looked at')
 }
@@ -103,18 +103,18 @@ test('the tickets of a request are looked up in one round trip', async (t) => {
   let isHeld = false
   const store = watched(inner, async (call) => {
     if (!isHeld || call !== 'read') return
-    if (++asked === MOST_TICKETS) all.open()
+    if (++asked === MAX_TICKETS) all.open()
     await answer.passed
   }, false)
   const { login, dead, user } = await host(t, store)
   const tickets: string[] = []
-  for (let i = 1; i < MOST_TICKETS; i++) tickets.push(await dead())
+  for (let i = 1; i < MAX_TICKETS; i++) tickets.push(await dead())
   tickets.push(await login())
   isHeld = true
   const answered = user(tickets)
   // None has been answered yet.
   await all.passed
-  t.equal(asked, MOST_TICKETS)
+  t.equal(asked, MAX_TICKETS)
   answer.open()
   t.equal(await answered, 'Harry')
 })
@@ -132,14 +132,14 @@ test('a ticket that cannot be looked up matters only if none before it lives', a
 })
 
 test('a header full of forged tickets costs a few MACs', async (t) => {
-  const office = createTicketOffice([randomBytes(32)])
+  const signer = createTicketSigner([randomBytes(32)])
   let verified = 0
-  const counting: TicketOffice = { ...office, verify (value) { verified++; return office.verify(value) } }
+  const counting: TicketSigner = { ...signer, verify (value) { verified++; return signer.verify(value) } }
   const read = ticketReader(() => counting, () => ({ name: 'hatcheck' } as CookieProfile))
   const ticketsOf = (cookie: string): number => read({ headers: { cookie }, raw: {} } as never).length
   t.equal(ticketsOf(cookies(Array.from({ length: MANY }, forged))), 0)
-  t.ok(verified <= MOST_TICKETS, `${verified} of ${MANY}`)
-  t.equal(ticketsOf(cookies(Array.from({ length: MANY }, () => office.sign(office.newId())))), MOST_TICKETS)
+  t.ok(verified <= MAX_TICKETS, `${verified} of ${MANY}`)
+  t.equal(ticketsOf(cookies(Array.from({ length: MANY }, () => signer.sign(signer.newId())))), MAX_TICKETS)
 })
 
 for (const kind of kinds) {
@@ -197,7 +197,7 @@ test('anonymous sessions of a network have a limit per minute, and users are not
   clock.time += 20_000
   const refused = await put(new Client(fastify), {}, '192.0.2.9')
   t.match(refused, { statusCode: 429, headers: { 'retry-after': '40' } })
-  t.match(refused.json(), { code: 'HATCHECK_TOO_MANY_SESSIONS', detail: 'Too many sessions without a login have begun in your network. Log in, or try again in 40 s.' })
+  t.match(refused.json(), { code: 'HATCHECK_TOO_MANY_SESSIONS', detail: 'Too many anonymous sessions have begun in your network. Log in, or try again in 40 s.' })
   t.equal(refused.headers['set-cookie'], undefined)
   t.equal(await store.count(), 3)
   t.equal((await put(first)).statusCode, 204, 'a session that has begun goes on')

@@ -1,4 +1,5 @@
-import { CLIENT_FIELD, flashesOf } from '../plugins/session/fields.js'
+import { CLIENT_FIELD } from '../plugins/session/fields.js'
+import { flashesOf } from '../plugins/session/flash-messages.js'
 import type { SessionRecord } from '../plugins/store/sessions.js'
 
 /** One step of a handler. */

@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { hatcheck } from '../app.js'
 import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { createTicketOffice, type Ticket } from '../plugins/tickets/ticket.js'
+import { createTicketSigner, type Ticket } from '../plugins/tickets/ticket.js'
 import { CallModel, LOGIN_DATA, knownOf, type CallStep, type Known, type Step, type Taken, type ValueStep } from './call-model.js'
 import { testKey } from './helper.js'
 import { watched, type StoreCall } from './watched-store.js'
@@ -126,7 +126,7 @@ export interface StageOptions {
 export class Stage {
   readonly #store: SessionStore
   readonly #sync: boolean
-  readonly #office = createTicketOffice([Buffer.from(testKey)])
+  readonly #signer = createTicketSigner([Buffer.from(testKey)])
   readonly #elsewhere = new AsyncLocalStorage<true>()
   readonly #tickets = new Map<string, string>()
   #fastify!: FastifyInstance
@@ -338,8 +338,8 @@ export class Stage {
   }
 
   #ticket (): Ticket {
-    const ticket = this.#office.ticketOf(this.#office.newId())
-    this.#tickets.set(ticket.key, this.#office.sign(ticket.id))
+    const ticket = this.#signer.ticketOf(this.#signer.newId())
+    this.#tickets.set(ticket.key, this.#signer.sign(ticket.id))
     return ticket
   }
 
@@ -355,7 +355,7 @@ export class Stage {
     if (line === undefined) return null
     const value = line.slice('hatcheck='.length, line.indexOf(';'))
     if (value === '') return 'cleared'
-    const ticket = this.#office.verify(value)
+    const ticket = this.#signer.verify(value)
     assert.ok(ticket !== null)
     this.#tickets.set(ticket.key, value)
     return ticket.key

@@ -146,7 +146,7 @@ test('calls of one request act one after another', async (t) => {
     t.equal(await scene.count(), 0)
   })
 
-  t.test('in the order of the program, also where the first takes long', async (t) => {
+  t.test('in the order of the program, even if the first is slow', async (t) => {
     const pause = stop()
     const scene = await Scene.open(t, (request) => {
       request.bag['pear'] = 1
@@ -169,7 +169,7 @@ test('calls of one request act one after another', async (t) => {
     t.equal(await scene.count(), 1)
   })
 
-  t.test('of two logins that nobody awaits the last one counts, with nothing of the other user', async (t) => {
+  t.test('of two logins that nobody awaits, the last one counts, with no value of the other user', async (t) => {
     const scene = await Scene.open(t, (request) => {
       request.login('Harry', { data: { apple: 2 } as never })
       request.login('Sally')
@@ -209,7 +209,7 @@ test('calls of one request act one after another', async (t) => {
     t.equal(await scene.count(), 1)
   })
 
-  t.test('what is set after a login as another user is theirs, also if the other had the same', async (t) => {
+  t.test('a value that is set after a login as another user is kept, even if the other user had the same', async (t) => {
     const scene = await Scene.open(t, async (request) => {
       request.session.save()
       request.login('Sally')
@@ -220,7 +220,7 @@ test('calls of one request act one after another', async (t) => {
     t.strictSame(await scene.see(cookie), { user: 'Sally', apple: 1 })
   })
 
-  t.test('a login keeps what is said after it of the user and of its life', async (t) => {
+  t.test('a login keeps what is set after it for the user and for permanent', async (t) => {
     const scene = await Scene.open(t, (request) => {
       request.session.save()
       request.login('Harry', { permanent: true, data: { pear: 1 } as never })
@@ -233,7 +233,7 @@ test('calls of one request act one after another', async (t) => {
     t.strictSame(await scene.see(response.cookie), { user: null, pear: 1 })
   })
 
-  t.test('reload() drops what was set before it, and not what is set after it', async (t) => {
+  t.test('reload() drops values that were set before it, and not those set after it', async (t) => {
     const scene = await Scene.open(t, async (request) => {
       request.bag['apple'] = 2
       const reloading = request.session.reload()
@@ -245,7 +245,7 @@ test('calls of one request act one after another', async (t) => {
     t.strictSame(await scene.see(cookie), { user: 'Harry', apple: 1, pear: 1 })
   })
 
-  t.test('flashes() takes what was left before it, and fails no response that it is late for', async (t) => {
+  t.test('flashes() takes the messages that were left before it, and fails no response after which it is called', async (t) => {
     let taken: Promise<unknown> | undefined
     const scene = await Scene.open(t, (request) => {
       request.flash('info', 'before')
@@ -277,7 +277,7 @@ test('a call that fails', async (t) => {
     t.strictSame(await scene.see(cookie), { user: 'Harry', apple: 1 })
   })
 
-  t.test('keeps no call behind it from acting, which takes its changes along', async (t) => {
+  t.test('does not stop the next call, which stores its changes', async (t) => {
     const scene = await Scene.open(t, async (request) => {
       request.bag['apple'] = 2
       request.bag['pear'] = 2
@@ -297,7 +297,7 @@ test('a call that fails', async (t) => {
     t.strictSame(await scene.see(cookie), { user: 'Harry', apple: 1, pear: 2 }, 'a newer value is stronger')
   })
 
-  t.test('leaves an ID behind that is not used again: what may have begun under it ends', async (t) => {
+  t.test('leaves an ID that is not used again, and a session that may have begun under it ends', async (t) => {
     const scene = await Scene.open(t, async (request) => {
       request.bag['pear'] = 1
       await request.session.save().catch(() => {})
@@ -311,7 +311,7 @@ test('a call that fails', async (t) => {
     t.strictSame(await scene.see(cookie), { user: null, pear: 1 }, 'the session of the cookie lives on')
   })
 
-  t.test('after the response is told by the log; a logout refuses its ticket, and is made up for', async (t) => {
+  t.test('after the response is logged; a logout refuses its ticket, and is stored later', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       reply.send('sent')
       await new Promise((resolve) => { setImmediate(resolve) })
@@ -328,7 +328,7 @@ test('a call that fails', async (t) => {
     t.equal(await scene.count(), 0)
   })
 
-  t.test('is no success where a logout has failed, also if the handler fails after its answer', async (t) => {
+  t.test('is no success if a logout has failed, even if the handler fails after its answer', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       const leaving = [request.logout(), request.session.destroy()]
       reply.send('sent')
@@ -341,7 +341,7 @@ test('a call that fails', async (t) => {
     t.strictSame(await scene.see(cookie), NOBODY)
   })
 
-  t.test('beside a handler that fails as well is one response, and the process lives', async (t) => {
+  t.test('in a handler that fails as well makes one response, and the process continues', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       request.bag['pear'] = 1
       reply.send('sent')
@@ -353,7 +353,7 @@ test('a call that fails', async (t) => {
     t.strictSame(await scene.see(cookie), { user: 'Harry', apple: 1 })
   })
 
-  t.test('and has acted takes back the cookie of the session that it has ended', async (t) => {
+  t.test('although it has acted sends no cookie of the session that it has ended', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       reply.hijack()
       await request.session.regenerate(['client_name'])
@@ -375,7 +375,7 @@ test('a call that fails', async (t) => {
 test('calls and the response', async (t) => {
   t.afterEach(() => { t.strictSame(unhandled.splice(0), [], 'no rejection is left unhandled') })
 
-  t.test('a login in a hijacked reply has its cookie, if it is awaited before the headers leave', async (t) => {
+  t.test('a login in a hijacked reply sends its cookie if it is awaited before the headers leave', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       reply.hijack()
       await request.login('Harry')
@@ -386,7 +386,7 @@ test('calls and the response', async (t) => {
   })
 
   for (const call of ['login', 'regenerate', 'save'] as const) {
-    t.test(`${call}() that is overtaken by the headers leaves no session that nobody has the ticket of`, async (t) => {
+    t.test(`${call}() that resolves after the headers leaves no session without a ticket`, async (t) => {
       const scene = await Scene.open(t, (request, reply) => {
         request.bag['pear'] = 1
         if (call === 'login') request.login('Harry')
@@ -402,7 +402,7 @@ test('calls and the response', async (t) => {
     })
   }
 
-  t.test('its end is made up for if the store is down by then', async (t) => {
+  t.test('such a session ends later if the store is down by then', async (t) => {
     const scene = await Scene.open(t, (request, reply) => {
       request.login('Harry')
       reply.hijack()
@@ -416,7 +416,7 @@ test('calls and the response', async (t) => {
   })
 
   for (const twoSteps of [false, true]) {
-    t.test(`a login after reply.send(), while values are written, is waited for${twoSteps ? ', in two steps' : ''}`, async (t) => {
+    t.test(`a login after reply.send(), while values are written, delays the response${twoSteps ? ', in two steps' : ''}`, async (t) => {
       const scene = await Scene.open(t, async (request, reply) => {
         request.bag['pear'] = 1
         reply.send('sent')
@@ -442,7 +442,7 @@ test('calls and the response', async (t) => {
     t.equal(await scene.count(), 0)
   })
 
-  t.test('the failure of a call after a hijacked response is told by the log at once', async (t) => {
+  t.test('the failure of a call after a hijacked response is logged at once', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       reply.hijack()
       reply.raw.end('raw')
@@ -455,7 +455,7 @@ test('calls and the response', async (t) => {
     t.match(scene.logged.join(''), /HATCHECK_LOGOUT_UNCONFIRMED/)
   })
 
-  t.test('a change after the response is refused by name, also where the session was not looked at before', async (t) => {
+  t.test('a change after the response is refused with a named error, even if the session was not read before', async (t) => {
     let code: unknown
     const scene = await Scene.open(t, (request, reply) => {
       reply.send('sent')

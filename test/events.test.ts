@@ -3,7 +3,7 @@ import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import type { SessionEvents } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import { createTicketOffice, storeKey } from '../plugins/tickets/ticket.js'
+import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { Client, build, buildHost, needs, testKey } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, eventually, openStore } from './watched-store.js'
@@ -40,7 +40,7 @@ function post (client: Client, url: string): ReturnType<Client['send']> {
 }
 
 function handle ({ cookieHeader }: Client): string {
-  return createTicketOffice([Buffer.from(testKey)]).handleOf(storeKey(cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
+  return createTicketSigner([Buffer.from(testKey)]).handleOf(storeKey(cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
 }
 
 async function promises (t: Test, options: HatcheckOptions): Promise<void> {

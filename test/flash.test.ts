@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import type { Flash } from '../plugins/session/fields.js'
+import type { Flash } from '../plugins/session/flash-messages.js'
 import { Client, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, openStore, watched } from './watched-store.js'
@@ -188,7 +188,7 @@ test('a message that is none is refused by name', async (t) => {
   for (const [kind, text] of [['', 'a'], [1, 'a'], ['a', undefined], ['a', { html: true }], [undefined, undefined]]) {
     const response = await fastify.inject({ method: 'POST', url: '/leave', payload: { kind, text } })
     t.equal(response.statusCode, 500)
-    t.match(response.json(), { code: 'HATCHECK_FLASH', message: 'A flash message needs a kind and a text, both strings, and the kind not empty.' })
+    t.match(response.json(), { code: 'HATCHECK_FLASH', message: 'A flash message needs a kind and a text, both strings; the kind must not be empty.' })
     t.equal(response.headers['set-cookie'], undefined)
   }
 })

@@ -6,7 +6,7 @@ import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import type { StoredSession } from '../plugins/store/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { recordOf } from '../plugins/store/contract/index.js'
-import { createTicketOffice, storeKey } from '../plugins/tickets/ticket.js'
+import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { fastFolder } from './fast-folder.js'
 import { Client, buildHost, needs, testKey } from './helper.js'
 import { connect, startRedis } from './redis.js'
@@ -129,7 +129,7 @@ test('the oldest login ends first', async (t) => {
     t.strictSame(await users(), ['Harry', 'Harry', 'Harry', 'null'], 'one that goes on, and one of nobody, is no more than before')
     t.strictSame(revoked, [])
 
-    const handle = createTicketOffice([Buffer.from(testKey)]).handleOf(storeKey(first.cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
+    const handle = createTicketSigner([Buffer.from(testKey)]).handleOf(storeKey(first.cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
     await post(fourth, '/login/Harry')
     t.strictSame(await users(), ['null', 'Harry', 'Harry', 'Harry'])
     t.strictSame(revoked, [{ handle, user: 'Harry' }])

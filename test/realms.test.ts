@@ -12,7 +12,7 @@ import { newSecret } from '../plugins/tickets/secrets.js'
 import { changesOf, recordOf, storeContract } from '../plugins/store/contract/index.js'
 import type { SessionRecord } from '../plugins/store/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { createTicketOffice, storeKey } from '../plugins/tickets/ticket.js'
+import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { buildHost, needs, newFastify, testKey } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { hatcheckCli, type Ended } from './service.js'
@@ -254,17 +254,17 @@ test('what was stored before there were realms still opens', async (t) => {
 test('every key of one realm differs from that of another', async (t) => {
   const secret = Buffer.from(testKey)
   const realms = ['hatcheck', 'shop', 'Shop', 'sho', 'p', 'x'.repeat(128)]
-  const offices = realms.map((realm) => createTicketOffice([secret], realm))
+  const signers = realms.map((realm) => createTicketSigner([secret], realm))
   const id = randomBytes(32).toString('base64url')
   const different = (values: readonly string[]): void => { t.equal(new Set(values).size, realms.length) }
-  different(offices.map((office) => office.sign(id)))
-  different(offices.map((office) => office.ticketOf(id).key))
-  different(offices.map((office) => office.handleOf('key')))
-  different(offices.map((office) => office.macsFor('known device', 'text').join()))
-  for (const [at, office] of offices.entries()) {
-    t.strictSame(office.ticketOf(id), { id, key: storeKey(id, realms[at]), stale: false, touchedAt: 0 })
-    t.strictSame(office.verify(office.sign(id)), office.ticketOf(id))
-    t.strictSame(offices.map((other) => other.ownsKey(office.ticketOf(id).key)), realms.map((_, i) => i === at))
+  different(signers.map((signer) => signer.sign(id)))
+  different(signers.map((signer) => signer.ticketOf(id).key))
+  different(signers.map((signer) => signer.handleOf('key')))
+  different(signers.map((signer) => signer.macsFor('known device', 'text').join()))
+  for (const [at, signer] of signers.entries()) {
+    t.strictSame(signer.ticketOf(id), { id, key: storeKey(id, realms[at]), stale: false, touchedAt: 0 })
+    t.strictSame(signer.verify(signer.sign(id)), signer.ticketOf(id))
+    t.strictSame(signers.map((other) => other.ownsKey(signer.ticketOf(id).key)), realms.map((_, i) => i === at))
   }
 })
 

@@ -60,7 +60,7 @@ test('keys that are no good change nothing', async (t) => {
   for (const [keys, message] of refused) {
     t.throws(() => { fastify.sessions.setSecretKeys(keys as string[]) }, { code: 'HATCHECK_CONFIG', message })
   }
-  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: 'The secret keys are in no file, so there is nothing to read anew.' })
+  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: 'The secret keys are not in a file, so there is nothing to reload.' })
   t.strictSame(await who(fastify, old), ['Harry', undefined])
 })
 
@@ -83,7 +83,7 @@ test('a change of the key file is seen', async (t) => {
   t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: /^secretKeyFile must be at least 32 bytes/ })
   t.equal((await who(fastify, old))[0], 'Harry', 'a file that is no good changes nothing')
   unlinkSync(file)
-  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: `${file} is not there any more.` })
+  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: `${file} no longer exists.` })
   t.equal((await who(fastify, old))[0], 'Harry', 'nor does one that has gone')
 
   writeFileSync(file, newKey)
@@ -178,6 +178,6 @@ test('the service can change the key that it made for itself', async (t) => {
   mkdirSync(join(folder, 'aside'))
   renameSync(file, join(folder, 'aside', 'secret.key'))
   child.kill('SIGHUP')
-  await until('the loss is logged', () => output().includes('is not there any more'))
+  await until('the loss is logged', () => output().includes('no longer exists'))
   t.match((await curl.send(url)).body, 'Harry Your account is logged in.', 'no new key is made while it runs')
 })

@@ -142,7 +142,7 @@ test('the methods of the session are those of a dictionary', async (t) => {
   t.strictSame((await run(dataOf)).value, {})
 })
 
-test('the session says what it knows of itself', async (t) => {
+test('the session describes itself', async (t) => {
   const { run, cookies } = (await Host.start(t)).visitor()
   await run((session) => {
     t.equal(session['isSaved'](), false)
@@ -294,7 +294,7 @@ function visible (text: string): string {
 const METHODS = ['get', 'set', 'has', 'pop', 'update', 'clear', 'keys', 'touch', 'regenerate', 'destroy', 'save', 'reload', 'options', 'isModified', 'isSaved']
 const MEMBERS = ['permanent', 'cookie', 'sessionId', 'encryptedSessionId']
 
-test('who has no cookie can begin a session after it was asked who is logged in', async (t) => {
+test('a request without a cookie can begin a session after a read of request.user', async (t) => {
   const host = await Host.start(t)
   const client = host.visitor()
   const { cookie, response } = await client.run((session, request, reply) => {
@@ -320,14 +320,14 @@ test('a key that would break the session is refused', async (t) => {
       const error = {
         constructor: SessionKeyError,
         code: 'HATCHECK_SESSION_KEY',
-        message: `A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; '${key}' is refused.`
+        message: `A session key must be a non-empty, well-formed string that is neither a member of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; got '${key}'.`
       }
       t.throws(() => session['set'](key, 1), error, key)
       if (!['permanent', 'cookie'].includes(key)) t.throws(() => { session[key] = 1 }, { code: 'HATCHECK_SESSION_KEY' }, key)
       t.throws(() => session['update'](Object.fromEntries([[key, 1]])), { code: 'HATCHECK_SESSION_KEY' }, key)
       t.throws(() => Object.defineProperty(session, key, { value: 1 }), { code: 'HATCHECK_SESSION_KEY' }, key)
     }
-    t.throws(() => { (session as Record<symbol, unknown>)[Symbol('mine')] = 1 }, { message: /; Symbol\(mine\) is refused\.$/ })
+    t.throws(() => { (session as Record<symbol, unknown>)[Symbol('mine')] = 1 }, { message: /; got Symbol\(mine\)\.$/ })
     for (const key of [undefined, null, 1, {}]) t.throws(() => session['set'](key, 1), { code: 'HATCHECK_SESSION_KEY' })
     t.strictSame({ ...session }, {})
     t.equal(({} as Bag)['polluted'], undefined)
@@ -391,7 +391,7 @@ test('a value that JSON holds in another form comes back in that form', async (t
   t.strictSame((await run(dataOf)).value, { date: '1970-01-01T00:00:00.000Z', 'left out': { b: 1 }, own: 'mine', boxed: 'text' })
 })
 
-test('undefined takes a value out, however it is set', async (t) => {
+test('undefined removes a value, however it is set', async (t) => {
   const ways: Record<string, Handler> = {
     'as a property': (session) => { session['a'] = undefined },
     'with set()': (session) => session['set']('a', undefined),
@@ -427,7 +427,7 @@ test('undefined takes a value out, however it is set', async (t) => {
   })
 })
 
-test('values that are no plain JSON are refused, and plain ones of any origin are not', async (t) => {
+test('values that are not plain JSON are refused, and plain ones of any JavaScript realm are not', async (t) => {
   class Money { amount = 5 }
   class Numbers extends Array<number> {}
   class Instant { toJSON (): string { return '2026-01-01T00:00:00Z' } }
@@ -507,7 +507,7 @@ test('values that are no plain JSON are refused, and plain ones of any origin ar
   }
 })
 
-test('update() takes a plain object, and loses nothing in silence', async (t) => {
+test('update() takes a plain object, and loses nothing silently', async (t) => {
   const { run } = (await Host.start(t)).visitor()
   await run((session) => {
     for (const [values, kind] of [[null, 'null'], [undefined, 'undefined'], ['text', 'a string'], [5, 'a number'], [[['a', 1]], 'a Array'], [new Map([['a', 1]]), 'a Map'], [new Date(), 'a Date'], [() => {}, 'a function']] as const) {
@@ -522,7 +522,7 @@ test('update() takes a plain object, and loses nothing in silence', async (t) =>
   })
 })
 
-test('session.modified says whether there are changes, and setting it does nothing', async (t) => {
+test('session.modified tells whether there are changes, and setting it does nothing', async (t) => {
   const store = openStore(t, 'memory:')
   const { run } = (await Host.start(t, { sessionStore: store })).visitor()
   for (const value of [true, false, 1, 'yes', undefined]) {
@@ -550,7 +550,7 @@ test('session.modified says whether there are changes, and setting it does nothi
   t.strictSame((await run((session) => ['modified' in session, session['has']('modified'), session['pop']('modified', 'no')])).value, [true, false, 'no'])
 })
 
-test('session.permanent takes true and false, and nothing like them', async (t) => {
+test('session.permanent takes only true and false', async (t) => {
   const { run } = (await Host.start(t)).visitor()
   await run((session) => { session['a'] = 1 })
   await run((session) => {
@@ -562,7 +562,7 @@ test('session.permanent takes true and false, and nothing like them', async (t) 
   })
 })
 
-test('save() of a session that has ended meanwhile is refused, changed or not', async (t) => {
+test('save() of a session that has ended in the meantime is refused, changed or not', async (t) => {
   for (const kind of kinds) {
     const changes: Handler[] = [() => {}, dataOf, (session) => { session['a'] = 2 }, (session) => { session['permanent'] = false }, (session) => session['pop']('none')]
     for (const change of changes) {
@@ -583,7 +583,7 @@ test('save() of a session that has ended meanwhile is refused, changed or not', 
   }
 })
 
-test('a deeply nested value is kept whole or refused by name', async (t) => {
+test('a deeply nested value is stored whole or refused with a named error', async (t) => {
   const { run } = (await Host.start(t, { sessionMaxBytes: 1_048_576 })).visitor()
   for (const depth of [10, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 8_000, 100_000]) {
     const text = '['.repeat(depth) + ']'.repeat(depth)
@@ -635,7 +635,7 @@ for (const kind of kinds) {
   })
 }
 
-test('a session that is too large is refused, and what is stored stays as it is', async (t) => {
+test('a session that is too large is refused, and the stored session is unchanged', async (t) => {
   for (const kind of kinds) {
     await t.test(`on ${kind}`, async (t) => {
       const store = openStore(t, kind, { maxBytes: 256 })
@@ -681,14 +681,14 @@ test('a session that is too large is refused, and what is stored stays as it is'
   }
 })
 
-test('a change after the response is refused by name', async (t) => {
+test('a change after the response is refused with a named error', async (t) => {
   const { run } = (await Host.start(t)).visitor()
   let session: Bag = {}
   await run((given) => {
     session = given
     given['a'] = 1
   })
-  const error = { code: 'HATCHECK_SESSION_COMMITTED', message: 'The response has been sent: the session of this request can no longer be changed, nor be read for the first time.' }
+  const error = { code: 'HATCHECK_SESSION_COMMITTED', message: 'The response has been sent: the session of this request can no longer be changed, or read for the first time. Use the session before the response begins.' }
   t.throws(() => { session['a'] = 2 }, error)
   t.throws(() => { delete session['a'] }, error)
   t.throws(() => { session['permanent'] = true }, error)
@@ -732,7 +732,7 @@ test('save() stores at once', async (t) => {
   t.equal(cookies.size, 0)
 })
 
-test('save() answers a failure to its callback', async (t) => {
+test('save() passes a failure to its callback', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
   const { run } = (await Host.start(t, { sessionStore: store })).visitor()
   await run(async (session) => {
@@ -744,7 +744,7 @@ test('save() answers a failure to its callback', async (t) => {
   })
 })
 
-test('reload() takes the session as it is stored', async (t) => {
+test('reload() reads the session as it is stored', async (t) => {
   const host = await Host.start(t)
   const visitor = host.visitor()
   await visitor.run((session) => { Object.assign(session, { a: 1, list: [1] }) })
@@ -770,7 +770,7 @@ test('reload() takes the session as it is stored', async (t) => {
   })
 })
 
-test('regenerate() goes on under a new id with the keys it is given', async (t) => {
+test('regenerate() continues under a new ID with the given keys', async (t) => {
   for (const way of ['promise', 'callback', 'promise, not awaited']) {
     await t.test(way, async (t) => {
       const store = openStore(t, 'memory:')
@@ -800,7 +800,7 @@ test('regenerate() goes on under a new id with the keys it is given', async (t) 
     })
   }
 
-  t.test('a key that the session does not have is not there after it', async (t) => {
+  t.test('a key that the session lacks is missing afterwards', async (t) => {
     const { run } = (await Host.start(t)).visitor()
     await run((session) => { session['a'] = 1 })
     const { response } = await run(async (session) => {
@@ -812,7 +812,7 @@ test('regenerate() goes on under a new id with the keys it is given', async (t) 
     t.strictSame((await run(dataOf)).value, { a: 1 })
   })
 
-  t.test('the user goes on with client_name, and not without it', async (t) => {
+  t.test('the user stays logged in with client_name, and not without it', async (t) => {
     const { run } = (await Host.start(t)).visitor()
     await run(login)
     await run((session) => session['regenerate'](['client_name', 'authenticatedAt']))
@@ -821,7 +821,7 @@ test('regenerate() goes on under a new id with the keys it is given', async (t) 
     t.equal((await run(userOf)).value, null)
   })
 
-  t.test('twice is as good as once', async (t) => {
+  t.test('a second regenerate() in the same request works like the first', async (t) => {
     const store = openStore(t, 'memory:')
     const { run } = (await Host.start(t, { sessionStore: store })).visitor()
     await run((session) => { Object.assign(session, { a: 1, b: 2 }) })
@@ -854,7 +854,7 @@ test('destroy() ends the session', async (t) => {
     })
   }
 
-  t.test('what is set after it begins a new session', async (t) => {
+  t.test('a value that is set afterwards begins a new session', async (t) => {
     const store = openStore(t, 'memory:')
     const { run, cookies } = (await Host.start(t, { sessionStore: store })).visitor()
     await run(login)
@@ -869,7 +869,7 @@ test('destroy() ends the session', async (t) => {
     t.equal(await store.count(), 1)
   })
 
-  t.test('a login after it is one of a new session', async (t) => {
+  t.test('a login afterwards begins a new session', async (t) => {
     const store = openStore(t, 'memory:')
     const { run } = (await Host.start(t, { sessionStore: store })).visitor()
     await run((session) => { session['a'] = 1 })
@@ -966,7 +966,7 @@ test('two clocks', async (t) => {
     }
   })
 
-  t.test('activity puts it off', async (t) => {
+  t.test('activity postpones the end', async (t) => {
     const { visitor: { run }, pass } = await clocked(t)
     await run(login)
     for (let i = 0; i < 5; i++) {
@@ -994,7 +994,7 @@ test('two clocks', async (t) => {
     t.equal((await run(userOf)).value, null, 'a second after')
   })
 
-  t.test('a permanent session has another pair', async (t) => {
+  t.test('a permanent session has a pair of its own', async (t) => {
     const { visitor: { run }, pass } = await clocked(t)
     await run((_session, request) => request.login('Harry', { permanent: true }))
     pass(14 * DAY - SECOND)
@@ -1042,7 +1042,7 @@ test('two clocks', async (t) => {
     }
   })
 
-  t.test('a shorter timeout in the configuration holds for the sessions there are', async (t) => {
+  t.test('a shorter configured timeout applies to existing sessions', async (t) => {
     let time = START
     const now = (): number => time
     const store = openStore(t, 'memory:', { now })
@@ -1055,7 +1055,7 @@ test('two clocks', async (t) => {
     t.equal((await visitor.run(userOf)).value, 'Harry')
   })
 
-  t.test('activity is noted at most once in a twentieth of the idle timeout', async (t) => {
+  t.test('activity is recorded at most once per twentieth of the idle timeout', async (t) => {
     for (const sync of [true, false]) {
       let time = START
       const now = (): number => time
@@ -1083,7 +1083,7 @@ test('two clocks', async (t) => {
     }
   })
 
-  t.test('a request that does not look at the session is no activity', async (t) => {
+  t.test('a request that does not read the session is no activity', async (t) => {
     const { visitor: { run, get }, visitor, pass } = await clocked(t)
     await run(login)
     for (let i = 0; i < 4; i++) {
@@ -1169,10 +1169,10 @@ test('a Secure cookie over http is an error, not a silent nothing', async (t) =>
   t.equal((await run(login, { host: 'example.com' })).response.statusCode, 200, 'unless it is said not to be Secure')
 })
 
-test('with a store that answers with promises', async (t) => {
+test('with an asynchronous store', async (t) => {
   const slowly = async (): Promise<void> => { await new Promise((resolve) => { setImmediate(resolve) }) }
 
-  t.test('sessions are the same', async (t) => {
+  t.test('sessions work the same', async (t) => {
     const inner = openStore(t, 'memory:')
     const calls: string[] = []
     const store = watched(inner, (call) => {
@@ -1235,7 +1235,7 @@ test('with a store that answers with promises', async (t) => {
     }
   })
 
-  t.test('activity that cannot be noted fails nothing', async (t) => {
+  t.test('activity that cannot be recorded fails nothing', async (t) => {
     let time = START
     const now = (): number => time
     for (const sync of [true, false]) {
@@ -1251,7 +1251,7 @@ test('with a store that answers with promises', async (t) => {
   })
 })
 
-test('who is logged in comes from request.login alone', async (t) => {
+test('only request.login logs a user in', async (t) => {
   t.test('a name written by hand grants nothing', async (t) => {
     const host = await Host.start(t)
     host.fastify.get('/private', { onRequest: host.fastify.requireLogin }, async () => 'private')
@@ -1266,7 +1266,7 @@ test('who is logged in comes from request.login alone', async (t) => {
   })
 
   for (const kind of kinds) {
-    t.test(`a login whose name is taken out in the same request logs nobody in, and is no error, on ${kind}`, async (t) => {
+    t.test(`a login whose name is removed in the same request logs nobody in, and is no error, on ${kind}`, async (t) => {
       const store = openStore(t, kind)
       const host = await Host.start(t, { sessionStore: store })
       for (const before of [null, (session: Bag) => { session['cart'] = ['apple'] }, login]) {
@@ -1286,7 +1286,7 @@ test('who is logged in comes from request.login alone', async (t) => {
     })
   }
 
-  t.test('what goes wrong beside the store is not put down to the store', async (t) => {
+  t.test('an error outside the store is not reported as one of the store', async (t) => {
     const store = openStore(t, 'memory:')
     let flawed = false
     const host = await Host.start(t, { sessionStore: store, now: () => flawed ? assert.fail('a flaw of the application') : START })
@@ -1304,7 +1304,7 @@ test('who is logged in comes from request.login alone', async (t) => {
     }
   })
 
-  t.test('a login is seen at once, and says when it was', async (t) => {
+  t.test('a login is visible at once, with its time', async (t) => {
     const { run } = (await Host.start(t, { now: () => START })).visitor()
     const { value } = await run(async (session, request) => {
       await request.login('Harry')
@@ -1343,7 +1343,7 @@ test('who is logged in comes from request.login alone', async (t) => {
     })
   }
 
-  t.test('a login again as the same user keeps the data under a new id', async (t) => {
+  t.test('another login as the same user keeps the data under a new ID', async (t) => {
     const { run, cookies } = (await Host.start(t)).visitor()
     await run(login)
     await run((session) => { session['cart'] = ['apple'] })
@@ -1370,13 +1370,13 @@ test('who is logged in comes from request.login alone', async (t) => {
   t.test('a login needs a name', async (t) => {
     const { run } = (await Host.start(t)).visitor()
     await run(async (_session, request) => {
-      for (const name of ['', undefined, null, 1]) await t.rejects(request.login(name as string), new TypeError('request.login needs the name of a user'))
+      for (const name of ['', undefined, null, 1]) await t.rejects(request.login(name as string), new TypeError('request.login needs the name of a user: a non-empty, well-formed string'))
     })
     t.strictSame((await run(dataOf)).value, {})
   })
 
   for (const kind of kinds) {
-    t.test(`whoever logs in is who was named, whatever the name, on ${kind}`, async (t) => {
+    t.test(`the logged-in user has the given name, whatever the name, on ${kind}`, async (t) => {
       const store = openStore(t, kind)
       const host = await Host.start(t, { sessionStore: store })
       for (const name of [...NAUGHTY.filter((name) => name !== ''), 'n'.repeat(300)]) {

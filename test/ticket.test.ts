@@ -8,7 +8,7 @@ import { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret, secretsOf } from '../plugins/tickets/secrets.js'
-import { cookieValues, createTicketOffice, deriveKey, storeKey } from '../plugins/tickets/ticket.js'
+import { cookieValues, createTicketSigner, deriveKey, storeKey } from '../plugins/tickets/ticket.js'
 import { Client, buildHost, testKey } from './helper.js'
 import { RawClient } from './raw-client.js'
 import { openStore, watched } from './watched-store.js'
@@ -19,8 +19,8 @@ const former = Buffer.from(formerKey)
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 test('an id is 32 random bytes in base64url', (t) => {
-  const office = createTicketOffice([secret])
-  const ids = Array.from({ length: 100_000 }, () => office.newId())
+  const signer = createTicketSigner([secret])
+  const ids = Array.from({ length: 100_000 }, () => signer.newId())
   t.equal(new Set(ids).size, ids.length)
   t.ok(ids.every((id) => /^[\w-]{43}$/.test(id)))
   t.ok(ids.every((id) => Buffer.from(id, 'base64url').length === 32))
@@ -35,22 +35,22 @@ test('an id is 32 random bytes in base64url', (t) => {
 })
 
 test('a ticket is the id and its MAC', (t) => {
-  const office = createTicketOffice([secret])
-  const id = office.newId()
-  const ticket = office.sign(id)
+  const signer = createTicketSigner([secret])
+  const id = signer.newId()
+  const ticket = signer.sign(id)
   t.match(ticket, /^[\w-]{43}\.[\w-]{43}$/)
   const key = Buffer.from(hkdfSync('sha256', secret, '', 'hatcheck/1 session ticket', 32))
   t.equal(ticket, `${id}.${createHmac('sha256', key).update(id).digest('base64url')}`)
-  t.match(office.verify(ticket), { id, stale: false, key: createHash('sha256').update(id).digest('base64url') })
-  t.equal(office.verify(ticket)?.key, storeKey(id))
-  t.equal(office.sign(id), ticket, 'the same each time')
-  t.throws(() => createTicketOffice([]), new TypeError('at least one secret is required'))
+  t.match(signer.verify(ticket), { id, stale: false, key: createHash('sha256').update(id).digest('base64url') })
+  t.equal(signer.verify(ticket)?.key, storeKey(id))
+  t.equal(signer.sign(id), ticket, 'the same each time')
+  t.throws(() => createTicketSigner([]), new TypeError('at least one secret is required'))
   t.end()
 })
 
 test('what was signed for another purpose is no ticket', (t) => {
-  const office = createTicketOffice([secret])
-  const id = office.newId()
+  const signer = createTicketSigner([secret])
+  const id = signer.newId()
   const macs = [
     createHmac('sha256', secret).update(id).digest('base64url'),
     createHmac('sha256', deriveKey(secret, 'another purpose')).update(id).digest('base64url'),
@@ -59,15 +59,15 @@ test('what was signed for another purpose is no ticket', (t) => {
     createHash('sha256').update(secret).update(id).digest('base64url'),
     createHmac('sha256', '').update(id).digest('base64url')
   ]
-  for (const mac of macs) t.equal(office.verify(`${id}.${mac}`), null)
+  for (const mac of macs) t.equal(signer.verify(`${id}.${mac}`), null)
   const signed = new Signer(testKey).sign(id)
-  for (const value of [signed, encodeURIComponent(signed), signed.replaceAll('+', '-').replaceAll('/', '_')]) t.equal(office.verify(value), null)
+  for (const value of [signed, encodeURIComponent(signed), signed.replaceAll('+', '-').replaceAll('/', '_')]) t.equal(signer.verify(value), null)
   t.not(deriveKey(secret, 'a').toString('hex'), deriveKey(secret, 'b').toString('hex'))
   t.end()
 })
 
 test('the first secret signs, all verify', (t) => {
-  const [current, both, swapped, old] = [[secret], [secret, former], [former, secret], [former]].map((secrets) => createTicketOffice(secrets))
+  const [current, both, swapped, old] = [[secret], [secret, former], [former, secret], [former]].map((secrets) => createTicketSigner(secrets))
   const id = current?.newId() as string
   const [fresh, stale] = [current?.sign(id) as string, old?.sign(id) as string]
   t.not(fresh, stale)
@@ -79,22 +79,22 @@ test('the first secret signs, all verify', (t) => {
   t.match(swapped?.verify(stale), { id, stale: false })
   t.equal(current?.verify(stale), null, 'a dropped secret verifies nothing')
   t.equal(old?.verify(fresh), null)
-  const third = createTicketOffice([randomBytes(32), randomBytes(32), secret])
+  const third = createTicketSigner([randomBytes(32), randomBytes(32), secret])
   t.match(third.verify(fresh), { id, stale: true }, 'however far back in the list')
   t.end()
 })
 
 test('a ticket with anything changed is none', (t) => {
-  const office = createTicketOffice([secret, former])
-  const ticket = office.sign(office.newId())
+  const signer = createTicketSigner([secret, former])
+  const ticket = signer.sign(signer.newId())
   for (const known of [false, true]) {
-    if (known) t.ok(office.verify(ticket), 'also when the right one has been seen')
+    if (known) t.ok(signer.verify(ticket), 'also when the right one has been seen')
     for (let at = 0; at < ticket.length; at++) {
       for (const other of BASE64URL + '.=%+/ ') {
-        if (other !== ticket[at] && office.verify(ticket.slice(0, at) + other + ticket.slice(at + 1)) !== null) t.fail(`${other} at ${at}`)
+        if (other !== ticket[at] && signer.verify(ticket.slice(0, at) + other + ticket.slice(at + 1)) !== null) t.fail(`${other} at ${at}`)
       }
-      if (office.verify(ticket.slice(0, at)) !== null) t.fail(`cut off at ${at}`)
-      if (office.verify(ticket.slice(at + 1)) !== null) t.fail(`begun at ${at + 1}`)
+      if (signer.verify(ticket.slice(0, at)) !== null) t.fail(`cut off at ${at}`)
+      if (signer.verify(ticket.slice(at + 1)) !== null) t.fail(`begun at ${at + 1}`)
     }
     const [id, mac] = ticket.split('.') as [string, string]
     const last = BASE64URL.indexOf(mac.at(-1) as string)
@@ -102,26 +102,26 @@ test('a ticket with anything changed is none', (t) => {
     t.equal(alternatives.length, 3)
     for (const other of alternatives) {
       t.ok(Buffer.from(other, 'base64url').equals(Buffer.from(mac, 'base64url')), 'another spelling of the same MAC')
-      t.equal(office.verify(`${id}.${other}`), null, 'is refused')
+      t.equal(signer.verify(`${id}.${other}`), null, 'is refused')
     }
     const others = [
       '', '.', 'null', 'undefined', '0', id, mac, `${id}.`, `.${mac}`, `${mac}.${id}`, `${id}.${id}`, `${ticket}.`, `${ticket}=`, `${ticket}A`, ` ${ticket}`, `${ticket} `,
       `"${ticket}"`, `${ticket}\n`, `${ticket}\0`, ticket.toUpperCase(), ticket.toLowerCase(), `${id}.${mac}.${mac}`, `${id}.${Buffer.from(mac, 'base64url').toString('hex')}`, ticket.replace('.', '..')
     ]
-    for (const other of others) t.equal(office.verify(other), null, JSON.stringify(other))
+    for (const other of others) t.equal(signer.verify(other), null, JSON.stringify(other))
   }
   t.end()
 })
 
 test('remembering tickets changes no answer', (t) => {
-  const office = createTicketOffice([secret])
-  const tickets = Array.from({ length: 25_000 }, () => office.sign(office.newId()))
+  const signer = createTicketSigner([secret])
+  const tickets = Array.from({ length: 25_000 }, () => signer.sign(signer.newId()))
   for (let round = 0; round < 2; round++) {
-    t.ok(tickets.every((ticket) => office.verify(ticket)?.id === ticket.split('.')[0]))
-    t.ok(tickets.every((ticket) => office.verify(`${ticket.slice(0, -1)}!`) === null))
+    t.ok(tickets.every((ticket) => signer.verify(ticket)?.id === ticket.split('.')[0]))
+    t.ok(tickets.every((ticket) => signer.verify(`${ticket.slice(0, -1)}!`) === null))
   }
   const [ticket = ''] = tickets
-  t.equal(office.verify(ticket), office.verify(ticket), 'a ticket seen lately is the same object')
+  t.equal(signer.verify(ticket), signer.verify(ticket), 'a ticket seen lately is the same object')
   t.end()
 })
 
@@ -464,7 +464,7 @@ const plain = { mode: 'plugin', secretKey: undefined, secretKeyFile: undefined, 
 
 test('a secret is text, bytes or a file', async (t) => {
   const folder = t.testdir({ key: `${testKey}\n` })
-  const sign = (options: Partial<typeof plain>): string => createTicketOffice(secretsOf({ ...plain, ...options })).sign('an id')
+  const sign = (options: Partial<typeof plain>): string => createTicketSigner(secretsOf({ ...plain, ...options })).sign('an id')
   const signed = sign({ secretKey: testKey })
   t.equal(sign({ secretKey: Buffer.from(testKey) }), signed)
   t.equal(sign({ secretKeyFile: join(folder, 'key') }), signed)

@@ -93,7 +93,7 @@ for (const kind of [...kinds, 'redis:'] as const) {
   })
 }
 
-test('looking makes no session, and the first value does', async (t) => {
+test('reading begins no session, and the first value does', async (t) => {
   const store = openStore(t, 'memory:')
   const caller = await program(t, { sessionStore: store })
   const nobody = await caller.get('/session')
@@ -112,7 +112,7 @@ test('looking makes no session, and the first value does', async (t) => {
   t.equal(await store.count(), 1)
 })
 
-test('GET /session says whose session it is, since when and until when', async (t) => {
+test('GET /session tells the user, the beginning and the end of the session', async (t) => {
   let time = Date.parse('2026-01-31T12:00:00Z')
   const store = openStore(t, 'memory:', { now: () => time })
   const caller = await program(t, { sessionStore: store, now: () => time })
@@ -140,7 +140,7 @@ test('GET /session says whose session it is, since when and until when', async (
   t.match((await caller.get('/session')).json(), { user: null, createdAt: null, data: {} }, 'and when it is over, it is')
 })
 
-test('the lifetime is told where it ends before the idle time', async (t) => {
+test('expiresAt is the end of the lifetime when that comes before the idle timeout', async (t) => {
   let time = Date.parse('2026-01-31T12:00:00Z')
   const caller = await program(t, { now: () => time, sessionIdleTimeout: 3_600, sessionLifetime: 4_000 })
   await caller.put('cart', 1)
@@ -149,7 +149,7 @@ test('the lifetime is told where it ends before the idle time', async (t) => {
   t.equal((await caller.get('/session')).json().expiresAt, '2026-01-31T13:06:40.000Z')
 })
 
-test('who is logged in can be read there and not written', async (t) => {
+test('the logged-in user can be read there and not written', async (t) => {
   const caller = await program(t)
   for (const key of ['client_name', 'authenticatedAt']) t.equal((await caller.get(url(key))).statusCode, 404)
   for (const isLoggedIn of [false, true]) {
@@ -167,7 +167,7 @@ test('who is logged in can be read there and not written', async (t) => {
   t.equal((await caller.get('/session/authenticatedAt')).body, String(Date.parse(authenticatedAt)))
 })
 
-test('a name that an application has left in the session is nobody who is logged in', async (t) => {
+test('a name that an application has left in the session logs nobody in', async (t) => {
   const store = openStore(t, 'memory:')
   const host = await buildHost(t, { sessionStore: store })
   host.post('/', async ({ session }) => { session.client_name = 'Harry' })
@@ -177,7 +177,7 @@ test('a name that an application has left in the session is nobody who is logged
   t.match((await caller.get('/session', { cookie })).json(), { user: null, createdAt: /^\d/, data: {} })
 })
 
-test('a key is any text that a session can have, in percent-encoding', async (t) => {
+test('a key is any key that a session can have, percent-encoded', async (t) => {
   const caller = await program(t)
   const good = ['a/b', 'a b', 'ü', '\u{1f600}', '%', '%25', 'a.b', 'a?b#c', 'a&b=c', ':key', '*', '0', 'Cart', 'cart', '"', '\\', '\0', 'x'.repeat(100), 'hatcheck', 'user']
   for (const key of good) t.equal((await caller.put(key, key)).statusCode, 201, JSON.stringify(key))
@@ -196,7 +196,7 @@ test('a key is any text that a session can have, in percent-encoding', async (t)
   t.equal((await caller.get('/session/a/b')).statusCode, 404)
 })
 
-test('a value is JSON, and nothing else is one', async (t) => {
+test('a value is JSON and nothing else', async (t) => {
   const caller = await program(t)
   await caller.put('cart', ['apple'])
   const refusals: Array<[status: number, payload: string | undefined, headers: Record<string, string>]> = [
@@ -233,7 +233,7 @@ test('a value is JSON, and nothing else is one', async (t) => {
   t.equal((await caller.get('/session/cart')).body, '["pear"]')
 })
 
-test('what is too large is refused, and the session stays as it was', async (t) => {
+test('a value that is too large is refused, and the session is unchanged', async (t) => {
   const caller = await program(t, { sessionMaxBytes: 1_000 })
   const fits = 'ü'.repeat(450)
   const escaped = `"${'\\u00fc'.repeat(450)}"`
@@ -284,7 +284,7 @@ for (const kind of kinds) {
   })
 }
 
-test('what could not be stored is a 503, and is not stored after all', async (t) => {
+test('a value that could not be stored is a 503, and is not stored later', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
   let patches = 0
   const caller = await program(t, { sessionStore: watched(store, (call) => { if (call === 'patch' || call === 'create') patches++ }) })
@@ -308,7 +308,7 @@ test('what could not be stored is a 503, and is not stored after all', async (t)
   }
 })
 
-test('another site cannot write there, and a cookie that cannot travel is not promised', async (t) => {
+test('another site cannot write there, and a cookie that cannot be sent is an error', async (t) => {
   const caller = await program(t)
   await caller.put('cart', ['apple'])
   for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' }, { origin: 'https://evil.example' }]) {
@@ -323,7 +323,7 @@ test('another site cannot write there, and a cookie that cannot travel is not pr
   t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_INSECURE_TRANSPORT' }])
 })
 
-test('an application that trusts its sessions does not have them written from outside', async (t) => {
+test('a plugin serves no route that writes the sessions of its application', async (t) => {
   const host = await buildHost(t, { routes: true, prefix: '/auth', authenticate: (name) => ({ name }) })
   host.get('/is-admin', async ({ session }) => session.get('isAdmin' as never) ?? false)
   for (const path of ['/session', '/auth/session', '/session/isAdmin', '/auth/session/isAdmin']) {

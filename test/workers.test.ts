@@ -8,7 +8,7 @@ import { readEnvironment } from '../plugins/config/environment.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
 import { openKeyring, type Keyring } from '../plugins/tickets/keyring.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
-import { createTicketOffice } from '../plugins/tickets/ticket.js'
+import { createTicketSigner } from '../plugins/tickets/ticket.js'
 import { DUTIES_VARIABLE } from '../plugins/workers/duties.js'
 import { waitAfter } from '../plugins/workers/primary.js'
 import { fastFolder } from './fast-folder.js'
@@ -268,22 +268,22 @@ test('of several workers none signs with a new key before all verify with it', a
     mock.timers.reset()
     for (const worker of workers) worker.stop()
   })
-  const id = one.office.newId()
-  const [byOld, byNew] = [oldKey, newKey].map((key) => createTicketOffice([Buffer.from(key)]).sign(id))
+  const id = one.signer.newId()
+  const [byOld, byNew] = [oldKey, newKey].map((key) => createTicketSigner([Buffer.from(key)]).sign(id))
   writeFileSync(join(folder, 'key'), `${newKey}\n${oldKey}\n`)
   one.reload()
-  t.equal(one.office.sign(id), byOld, 'the other has not seen the new one')
-  t.ok(one.office.verify(byNew ?? ''), 'which would do here already')
+  t.equal(one.signer.sign(id), byOld, 'the other has not seen the new one')
+  t.ok(one.signer.verify(byNew ?? ''), 'which would do here already')
   other.reload()
   mock.timers.tick(3_000)
-  for (const { office } of workers) {
-    t.equal(office.sign(id), byNew)
-    t.ok(office.verify(byOld ?? ''))
+  for (const { signer } of workers) {
+    t.equal(signer.sign(id), byNew)
+    t.ok(signer.verify(byOld ?? ''))
   }
   writeFileSync(join(folder, 'key'), oldKey)
   one.reload()
-  t.equal(one.office.sign(id), byOld, 'a key that has leaked is out at once')
-  t.equal(one.office.verify(byNew ?? ''), null)
+  t.equal(one.signer.sign(id), byOld, 'a key that has leaked is out at once')
+  t.equal(one.signer.verify(byNew ?? ''), null)
 })
 
 test('a worker is replaced at once, and later if those before it have not lasted', async (t) => {

@@ -3,7 +3,7 @@ import { readEnvironment } from '../config/environment.js'
 import { resolveConfig, type Config } from '../config/resolve.js'
 import { ConfigError } from '../common/rule.js'
 import { keyFileOf, secretsOf } from '../tickets/secrets.js'
-import { createTicketOffice } from '../tickets/ticket.js'
+import { createTicketSigner } from '../tickets/ticket.js'
 import { assertStoreIn } from '../storage/doctor.js'
 import { lmdbFolder } from '../storage/lmdb/folder.js'
 import { openStorage } from '../storage/open.js'
@@ -63,7 +63,7 @@ export async function storedConfiguration (io: Io, what: string): Promise<Config
 export function handlesOf (config: Config): (key: string) => string {
   const file = keyFileOf(config)
   if (file !== undefined && !existsSync(file)) throw new ConfigError(`${file} is missing: the service makes it at its first start.`)
-  return createTicketOffice(secretsOf(config), config.realm).handleOf
+  return createTicketSigner(secretsOf(config), config.realm).handleOf
 }
 
 /** Without the secret key, a session is named by its key in the store. */

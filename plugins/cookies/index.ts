@@ -16,8 +16,8 @@ declare module 'fastify' {
 }
 
 /**
- * `@fastify/cookie` writes the cookies, but in a scope of its own: what it adds to every request and reply, and its hook, would
- * be paid by each of them, and few set a cookie. An application registers it for itself, or not, as it likes.
+ * Writes cookies with `@fastify/cookie`, in a scope of its own: its hook and its decorations would cost every request, and few
+ * requests set a cookie. The application can register `@fastify/cookie` for itself.
  */
 export default fp(async function cookie (fastify) {
   const { hatcheck } = fastify
@@ -36,12 +36,12 @@ export default fp(async function cookie (fastify) {
   })
 }, { name: 'cookie', dependencies: ['config'] })
 
-/** Gives a scope `@fastify/cookie`, unless the application around it has that already. */
+/** Registers `@fastify/cookie` in a scope, unless the application around it already has. */
 export async function withCookies (scope: FastifyInstance): Promise<void> {
   if (!scope.hasDecorator('parseCookie')) await scope.register(fastifyCookie, { hook: false })
 }
 
-/** What a response sets. Express middleware puts it on the response of Node, which Fastify would override. */
+/** Returns the cookies that a response sets. Express middleware sets them on the response of Node, where Fastify would replace them. */
 function cookiesOf (reply: FastifyReply): string[] {
   return [...new Set([reply.raw.getHeader('set-cookie'), reply.getHeader('set-cookie')].flatMap((lines) => lines ?? []).map(String))]
 }

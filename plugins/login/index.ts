@@ -5,9 +5,10 @@ import type { Authenticate, Authenticated, Check } from '../accounts/authenticat
 import { createUnauthorized } from '../common/unauthorized.js'
 import { ConfigError } from '../common/rule.js'
 import { clientAddress, clientText } from '../session/client.js'
-import { entriesOf } from '../session/facade.js'
-import { kindOf } from '../session/fields.js'
-import { accessors } from '../session/index.js'
+import { destroy, load, login, reject } from '../session/calls.js'
+import { entriesOf } from '../session/fields.js'
+import { kindOf } from '../session/json.js'
+import { accessors } from '../session/request-session.js'
 import type { User } from '../session/user.js'
 
 export interface LoginOptions {
@@ -152,19 +153,19 @@ export default fp(async function auth (fastify) {
   })
 
   fastify.decorateRequest('logout', function logout (this: FastifyRequest) {
-    return sessionFor(this).destroy()
+    return destroy(sessionFor(this))
   })
 
   fastify.decorate('requireLogin', requireLogin)
 
   // A refusal is a call, so that a guard that nobody awaits fails the response all the same.
   hatcheck.assertLoggedIn = (request) => {
-    if (!storage.sessions.sync && !sessionFor(request).isLoaded) return sessionFor(request).loadAnew(() => { refuseStranger(request) })
+    if (!storage.sessions.sync && !sessionFor(request).isLoaded) return load(sessionFor(request), () => { refuseStranger(request) })
     try {
       refuseStranger(request)
       return PASSED
     } catch (error) {
-      return sessionFor(request).refuse(error)
+      return reject(sessionFor(request), error)
     }
   }
 
@@ -196,8 +197,8 @@ export default fp(async function auth (fastify) {
     })
   }
 
-  function logIn (request: FastifyRequest, user: string, { permanent = false, data = {} }: LoginOptions = {}, again: boolean): Promise<void> {
-    return sessionFor(request).login({ user, permanent, data, again, client: () => clientText(request.headers['user-agent'], clientAddress(request)) })
+  function logIn (request: FastifyRequest, user: string, { permanent = false, data = {} }: LoginOptions = {}, isReauthentication: boolean): Promise<void> {
+    return login(sessionFor(request), { user, permanent, data, isReauthentication, client: () => clientText(request.headers['user-agent'], clientAddress(request)) })
   }
 
   async function stillHoldsOrEnd (request: FastifyRequest, user: Authenticated): Promise<boolean> {

@@ -3,17 +3,17 @@ import { createError } from '@fastify/error'
 import { networksOf } from '../common/network.js'
 import { clientAddress } from './client.js'
 
-/** Too many sessions without a login have begun in one network. Nothing is stored. */
+/** Too many anonymous sessions have begun in one network. Nothing is stored. */
 export const TooManySessionsError = createError<[number]>('HATCHECK_TOO_MANY_SESSIONS',
-  'Too many sessions without a login have begun in your network. Log in, or try again in %d s.', 429)
+  'Too many anonymous sessions have begun in your network. Log in, or try again in %d s.', 429)
 
 const WINDOW_MS = 60_000
-/** Networks that are counted apart within one minute. All further ones share a count. */
-const MOST_NETWORKS = 10_000
+/** How many networks have a count of their own within one minute. All others share one. */
+const MAX_NETWORKS = 10_000
 
 /**
- * Bounds how many anonymous sessions begin per minute and network, in this process. Somebody who has one address mostly has
- * its neighbours too, so a network is 256 addresses of IPv4, and a /56 of IPv6.
+ * Limits how many anonymous sessions begin per minute and network, in this process. A client with one address often has its
+ * neighbors too, so a network is a /24 of IPv4 or a /56 of IPv6.
  */
 export class AnonymousLimit {
   readonly #perMinute: number
@@ -42,10 +42,10 @@ export class AnonymousLimit {
   #networkOf (request: FastifyRequest): string {
     const { site, block } = networksOf(clientAddress(request) ?? '')
     const network = site ?? block
-    return this.#counts.has(network) || this.#counts.size < MOST_NETWORKS ? network : 'others'
+    return this.#counts.has(network) || this.#counts.size < MAX_NETWORKS ? network : 'others'
   }
 
-  /** How much of the window is left. A new one begins where the clock has left the last one, forwards or backwards. */
+  /** Returns how much of the window is left. A new window begins when the clock has left the last one in either direction. */
   #msLeft (): number {
     const now = this.#now()
     if (now >= this.#windowEndsAt || now < this.#windowEndsAt - WINDOW_MS) {

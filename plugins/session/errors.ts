@@ -2,23 +2,23 @@ import { createError } from '@fastify/error'
 import { createUnauthorized } from '../common/unauthorized.js'
 import { createUnavailable } from '../common/unavailable.js'
 
-/** The end of a session could not be made durable. This process refuses the ticket until it is. */
+/** The end of a session could not be stored. This process refuses the ticket until it is. */
 export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFIRMED',
   'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.')
 
 /** A key that would break the session object. */
 export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
-  'A session key must be a non-empty, well-formed string that is neither a method of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; %s is refused.', 500, TypeError)
+  'A session key must be a non-empty, well-formed string that is neither a member of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; got %s.', 500, TypeError)
 
 /** A value that JSON cannot hold. */
 export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
   'A session value must be JSON: %s is %s.', 500, TypeError)
 
-/** `session.permanent` takes a boolean and nothing that only looks like one. */
+/** `session.permanent` was set to something else than a boolean. */
 export const PermanentError = createError<[string]>('HATCHECK_SESSION_VALUE',
   'session.permanent must be true or false; got %s.', 500, TypeError)
 
-/** Values that are given at once, but not as an object of keys and values: they would be lost. */
+/** Several values were given as something else than a plain object, such as a Map, and would be lost. */
 export const SessionValuesError = createError<[string]>('HATCHECK_SESSION_VALUE',
   'Values for a session must be a plain object of keys and values; got %s.', 500, TypeError)
 
@@ -26,30 +26,30 @@ export const SessionValuesError = createError<[string]>('HATCHECK_SESSION_VALUE'
 export const SessionGoneError = createError('HATCHECK_SESSION_GONE',
   'The session ended while this request was under way; its changes were not saved.', 409)
 
-/** The response is on its way: a change would be lost, and a first look would come too late to keep it out of caches. */
+/** The response has begun: a change would be lost, and a first read is too late to keep the response out of caches. */
 export const SessionCommittedError = createError('HATCHECK_SESSION_COMMITTED',
-  'The response has been sent: the session of this request can no longer be changed, nor be read for the first time.', 500)
+  'The response has been sent: the session of this request can no longer be changed, or read for the first time. Use the session before the response begins.', 500)
 
-/** The session is in a store that answers with a promise, and nothing has read it yet. */
+/** The store is asynchronous, and nothing has read the session yet. */
 export const SessionNotReadError = createError('HATCHECK_SESSION_NOT_READ',
   'The session of this request has not been read yet. Register this hook after hatcheck, or call "await request.loadSession()" first.', 500)
 
-/** The session would get a cookie that can no longer be sent. Nothing is stored. */
+/** The cookie of a new session can no longer be sent. Nothing is stored. */
 export const NoCookieError = createError('HATCHECK_NO_COOKIE',
   'The headers of the response have left, so the browser cannot get the cookie of this session. Nothing is stored. Make the call before the response begins.', 500)
 
-/** A value was set without a login, where only users may have sessions (`anonymousSessions: false`). Nothing is stored. */
+/** A value was set without a login while `anonymousSessions` is false. Nothing is stored. */
 export const AnonymousSessionError = createUnauthorized('HATCHECK_ANONYMOUS_SESSION',
-  'Values are kept here for users who are logged in only (anonymousSessions is false): log in first. Nothing is stored.')
+  'Only logged-in users can have values in the session (anonymousSessions is false). Log in first. Nothing is stored.')
 
-/** Part of the interface of @fastify/session that has no meaning here. */
+/** A part of the interface of @fastify/session that hatcheck does not have. */
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
   '%s is not supported by hatcheck: %s.', 500)
 
-/** A Secure cookie cannot travel over http: the browser would drop it in silence. */
+/** The browser would silently drop a Secure cookie that is set over http. */
 export const InsecureTransportError = createError<[string]>('HATCHECK_INSECURE_TRANSPORT',
   'The session cookie is Secure but this connection is plain http, so the browser would drop it. %s', 400)
 
-/** A cookie of another domain: the browser would drop it in silence. */
+/** The browser would silently drop a cookie of another domain. */
 export const CookieDomainError = createError<[string, string]>('HATCHECK_COOKIE_DOMAIN',
-  'This request is for the host "%s", and the session cookie is for the domain "%s": the browser would drop it. Use a host of that domain, or change SESSION_COOKIE_DOMAIN (sessionCookieDomain).', 400)
+  'This request is for the host "%s", but the session cookie is for the domain "%s", so the browser would drop it. Use a host of that domain, or change SESSION_COOKIE_DOMAIN (sessionCookieDomain).', 400)

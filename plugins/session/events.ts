@@ -1,23 +1,24 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { EventEmitter } from 'node:events'
 
-/** What is told of a session. Its id is never among it. */
+/** Describes a session to listeners. It never has the ID. */
 export interface SessionEvent {
   /** Names the session, and opens nothing. */
   handle: string
-  /** Who is logged in. */
+  /** The user who is logged in, or null. */
   user: string | null
 }
 
 /**
- * What happens to sessions. Each process tells of what it has done itself.
+ * The events of sessions. Each process emits the events of its own changes.
  *
- * - `created`: a session began
- * - `renewed`: one goes on under a new id, and so under a new handle; `previous` is the handle it had
- * - `destroyed`: a logout, or whatever else ended it from within
- * - `expired`: its time was over, and a sweep has dropped it. A store that forgets by itself, such as Redis, tells nothing.
- * - `revoked`: it was ended from without: another password, a disabled account, `app.sessions.revoke` and `revokeUser`, or a
- *   login over `sessionsPerUser`, for which the oldest ends
+ * - `created`: a session has begun
+ * - `renewed`: a session continues under a new ID, and so under a new handle; `previous` is its former handle
+ * - `destroyed`: a session has ended by a logout, by `destroy()`, or by a login as another user
+ * - `expired`: the time of a session was over, and a sweep has dropped it. A store that drops sessions by itself, such as
+ *   Redis, emits nothing.
+ * - `revoked`: a session was ended from outside: by a new password, a disabled account, `app.sessions.revoke` and
+ *   `revokeUser`, or a login over `sessionsPerUser`, which ends the oldest
  */
 export interface SessionEvents {
   created: SessionEvent
@@ -27,11 +28,13 @@ export interface SessionEvents {
   revoked: SessionEvent
 }
 
-/** What a listener is given: beside what has happened the request that has done it, or null if none has. */
-export type Telling<E extends keyof SessionEvents> = [event: SessionEvents[E], request: FastifyRequest | null]
+/** The arguments of a listener: the event, and the request that caused it, or null. */
+export type ListenerArguments<E extends keyof SessionEvents> = [event: SessionEvents[E], request: FastifyRequest | null]
+
+type PlainEvent = Exclude<keyof SessionEvents, 'renewed'>
 
 export class SessionEmitter {
-  readonly events = new EventEmitter<{ [E in keyof SessionEvents]: Telling<E> }>()
+  readonly events = new EventEmitter<{ [E in keyof SessionEvents]: ListenerArguments<E> }>()
   readonly #log: Pick<FastifyBaseLogger, 'error'>
   readonly #handleOf: (key: string) => string
 
@@ -40,22 +43,21 @@ export class SessionEmitter {
     this.#handleOf = handleOf
   }
 
-  /** Tells the listeners. */
-  tell (event: Exclude<keyof SessionEvents, 'renewed'>, key: string, user: string | null, request: FastifyRequest | null = null): void {
-    this.#emit<Exclude<keyof SessionEvents, 'renewed'>>(event, { handle: this.#handleOf(key), user }, request)
+  emit (event: PlainEvent, key: string, user: string | null, request: FastifyRequest | null = null): void {
+    this.#emit<PlainEvent>(event, { handle: this.#handleOf(key), user }, request)
   }
 
-  tellRenewed (key: string, previousKey: string, user: string | null, request: FastifyRequest): void {
+  emitRenewed (key: string, previousKey: string, user: string | null, request: FastifyRequest): void {
     this.#emit('renewed', { handle: this.#handleOf(key), previous: this.#handleOf(previousKey), user }, request)
   }
 
-  /** The session has changed already: what a listener makes of it fails neither the request nor another listener. */
-  #emit<E extends keyof SessionEvents> (event: E, ...telling: Telling<E>): void {
-    const log = telling[1]?.log ?? this.#log
+  /** The session has already changed, so an error of a listener fails neither the request nor another listener. */
+  #emit<E extends keyof SessionEvents> (event: E, ...given: ListenerArguments<E>): void {
+    const log = given[1]?.log ?? this.#log
     const fail = (error: unknown): void => { log.error({ err: error }, `a listener of "${event}" failed`) }
-    for (const listener of this.events.listeners(event) as Array<(...told: Telling<E>) => unknown>) {
+    for (const listener of this.events.listeners(event) as Array<(...given: ListenerArguments<E>) => unknown>) {
       try {
-        Promise.resolve(listener.apply(this.events, telling)).catch(fail)
+        Promise.resolve(listener.apply(this.events, given)).catch(fail)
       } catch (error) {
         fail(error)
       }

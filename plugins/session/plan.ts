@@ -1,23 +1,16 @@
 import { expiryOf, isTouchDue, type Lifetimes } from '../common/clock.js'
-import { AnonymousSessionError } from './errors.js'
 import { SessionTooLargeError } from '../store/errors.js'
-import { CLIENT_FIELD } from './fields.js'
 import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
+import type { ChangeSet } from './change-set.js'
+import { AnonymousSessionError } from './errors.js'
+import { CLIENT_FIELD, IDENTITY_FIELDS } from './fields.js'
+import { fromJson, toJson } from './json.js'
 
 /** A session that is in the store. */
 export interface Stored {
   readonly ticket: Ticket
   readonly record: SessionRecord
-}
-
-/** What a request has made of its session. */
-export interface Situation extends Pick<SessionChanges, 'set'> {
-  readonly stored: Stored | null
-  readonly remove: Iterable<string>
-  readonly permanent: boolean
-  /** Who is logged in, by the values. */
-  readonly user: string | null
 }
 
 export interface Rules {
@@ -28,70 +21,126 @@ export interface Rules {
   now (): number
 }
 
-/** What is to happen in the store. */
+/** The changes of a call, resolved. */
+type Changes = Pick<ChangeSet, 'set' | 'remove' | 'permanent'>
+
+/** What to do in the store. */
 export type Plan =
   | { do: 'nothing' }
   | { do: 'create', record: SessionRecord }
   | { do: 'patch', changes: SessionChanges }
-  /** A logout that leaves no value. The successor begins only if another request has added one meanwhile. */
+  /** A logout that leaves no value. The successor begins only if another request has added one in the meantime. */
   | { do: 'end', change: SessionReplacement }
 
-/** Fields that say who is logged in. They go with the user. */
-export const IDENTITY: readonly string[] = ['client_name', 'authenticatedAt', CLIENT_FIELD]
-
 /**
- * Says what the values of a request make of the stored session. It is a difference, and never the whole session, so that
- * requests at once cannot overwrite one another.
+ * Decides how to store the values of a request. The plan is a difference and never the whole session, so that parallel
+ * requests cannot overwrite one another.
  *
  * @throws SessionTooLargeError, AnonymousSessionError
  */
-export function planOf (situation: Situation, rules: Rules): Plan {
+export function planChanges (stored: Stored | null, { set, remove, permanent: wanted }: Changes, rules: Rules): Plan {
   const { lifetimes, maxBytes, now } = rules
-  const { stored, set, permanent, user } = situation
   const seenAt = now()
-  assertMaySet(set, user, rules)
+  const user = stored === null ? null : userAfter({ set, remove }, stored.record)
+  assertMayHaveValues(set, user, rules)
   if (stored === null) {
     if (isEmpty(set)) return { do: 'nothing' }
     assertSize(sizeOf(set), maxBytes)
-    return { do: 'create', record: newRecord({ createdAt: seenAt, seenAt, permanent, user: null, fields: set }, lifetimes) }
+    return { do: 'create', record: newRecord({ createdAt: seenAt, seenAt, permanent: wanted ?? false, user: null, fields: set }, lifetimes) }
   }
   const { record } = stored
+  const permanent = wanted ?? record.permanent
   const isLogout = record.user !== null && user === null
-  const leaving = new Set(situation.remove)
-  if (isLogout) for (const key of IDENTITY) if (Object.hasOwn(record.fields, key) && !Object.hasOwn(set, key)) leaving.add(key)
-  if (isEmpty(set) && leaving.size === 0 && permanent === record.permanent && !isLogout) return { do: 'nothing' }
-  const left = sizeOfSuccessor(record.fields, set, leaving)
-  assertSize(left, maxBytes)
+  const removed = new Set(remove)
+  if (isLogout) for (const key of IDENTITY_FIELDS) if (Object.hasOwn(record.fields, key) && !Object.hasOwn(set, key)) removed.add(key)
+  if (isEmpty(set) && removed.size === 0 && permanent === record.permanent && !isLogout) return { do: 'nothing' }
+  const size = sizeOfSuccessor(record.fields, set, removed)
+  assertSize(size, maxBytes)
   const changes: SessionChanges = {
     set,
-    remove: [...leaving],
+    remove: [...removed],
     seenAt,
     expiresAt: expiryOf({ createdAt: record.createdAt, seenAt, permanent }, lifetimes),
     ...permanent !== record.permanent && { permanent },
     ...isLogout && { user: null }
   }
-  return isLogout && left === sizeOf({}) ? { do: 'end', change: { ...changes, keep: 'all' } } : { do: 'patch', changes }
+  return isLogout && size === sizeOf({}) ? { do: 'end', change: { ...changes, keep: 'all' } } : { do: 'patch', changes }
 }
 
-/** When activity is to be noted, and until when the session lives then; null if it was noted a moment ago. */
-export function touchOf ({ ticket, record }: Stored, force: boolean, { lifetimes, now }: Rules): Pick<SessionChanges, 'seenAt' | 'expiresAt'> | null {
+export interface Login {
+  readonly user: string
+  readonly permanent: boolean
+  /** Describes the client, as the text of a field. */
+  readonly client: string
+  /** Values to set with the login. */
+  readonly data: ReadonlyArray<[key: string, value: unknown]>
+}
+
+/**
+ * Decides how a login begins its session: as the successor of the stored one, or from the record alone.
+ *
+ * @param keepsValues whether the stored values go along.
+ */
+export function planLogin (changes: Changes, login: Login, keepsValues: boolean, { lifetimes, now }: Rules): { record: SessionRecord, change: SessionReplacement } {
+  const { user, permanent, client, data } = login
+  const time = now()
+  const set: Record<string, string> = { ...changes.set }
+  const remove = new Set(changes.remove)
+  for (const [key, value] of data) {
+    delete set[key]
+    if (value === undefined) remove.add(key)
+    else set[key] = toJson(key, value)
+  }
+  Object.assign(set, { client_name: toJson('client_name', user), authenticatedAt: String(time), [CLIENT_FIELD]: client })
+  const record = newRecord({ createdAt: time, seenAt: time, permanent, user, fields: set }, lifetimes)
+  const { fields: _, ...head } = record
+  return { record, change: { ...head, keep: keepsValues ? 'all' : [], set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) } }
+}
+
+/**
+ * Decides how a session continues under a new ID with these keys.
+ *
+ * @throws AnonymousSessionError
+ */
+export function planRenewal ({ record }: Stored, { set, remove, permanent: wanted }: Changes, keys: ReadonlySet<string>, rules: Rules): SessionReplacement {
+  const permanent = wanted ?? record.permanent
+  const seenAt = rules.now()
+  const keepsUser = keys.has('client_name') && userAfter({ set, remove }, record) !== null
+  assertMayHaveValues(set, keepsUser ? record.user : null, rules)
+  return {
+    keep: [...keys],
+    set,
+    remove: keepsUser ? [...remove] : [...remove, ...IDENTITY_FIELDS.filter((key) => !Object.hasOwn(set, key))],
+    seenAt,
+    expiresAt: expiryOf({ createdAt: record.createdAt, seenAt, permanent }, rules.lifetimes),
+    ...permanent !== record.permanent && { permanent },
+    ...!keepsUser && record.user !== null && { user: null }
+  }
+}
+
+/** Decides whether to record activity; null: it was recorded a moment ago. */
+export function planTouch ({ ticket, record }: Stored, isForced: boolean, { lifetimes, now }: Rules): Pick<SessionChanges, 'seenAt' | 'expiresAt'> | null {
   const seenAt = now()
   const lifetime = record.permanent ? lifetimes.permanent : lifetimes.browser
-  if (!force && !ticket.stale && !isTouchDue(Math.max(record.seenAt, ticket.touchedAt), seenAt, lifetime)) return null
+  if (!isForced && !ticket.stale && !isTouchDue(Math.max(record.seenAt, ticket.touchedAt), seenAt, lifetime)) return null
   return { seenAt, expiresAt: expiryOf({ ...record, seenAt }, lifetimes) }
 }
 
-/** @throws AnonymousSessionError */
-export function assertMaySet (set: SessionFields, user: string | null, { anonymousSessions }: Pick<Rules, 'anonymousSessions'>): void {
+/** Returns the user who is still logged in after these changes. */
+function userAfter ({ set, remove }: Pick<Changes, 'set' | 'remove'>, { user, fields }: SessionRecord): string | null {
+  const name = remove.has('client_name') ? undefined : set['client_name'] ?? fields['client_name']
+  return user !== null && fromJson(name) === user ? user : null
+}
+
+function assertMayHaveValues (set: SessionFields, user: string | null, { anonymousSessions }: Rules): void {
   if (!anonymousSessions && user === null && !isEmpty(set)) throw new AnonymousSessionError()
 }
 
-/** The record with its expiry. */
-export function newRecord (record: Omit<SessionRecord, 'expiresAt'>, lifetimes: Lifetimes): SessionRecord {
+function newRecord (record: Omit<SessionRecord, 'expiresAt'>, lifetimes: Lifetimes): SessionRecord {
   return { ...record, expiresAt: expiryOf(record, lifetimes) }
 }
 
-/** Like `sizeOf`, of the fields with the changes in them. A session may have many fields, so none is copied. */
+/** Does what `sizeOf` does for the changed fields, and copies none of them: there may be many. */
 function sizeOfSuccessor (fields: SessionFields, set: SessionFields, removed: ReadonlySet<string>): number {
   let bytes = sizeOf(set)
   for (const key in fields) if (!removed.has(key) && !Object.hasOwn(set, key)) bytes += sizeOfField(key, fields[key] as string)

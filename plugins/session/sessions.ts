@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
-import type { SessionEmitter, SessionEvents, Telling } from './events.js'
+import type { SessionEmitter, SessionEvents, ListenerArguments } from './events.js'
 import type { Keyring } from '../tickets/keyring.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
@@ -9,45 +9,43 @@ import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession }
 export interface Sessions {
   readonly store: CompleteSessionStore
   /**
-   * Replaces the secret keys while the application runs: the first signs from now on, all verify. A cookie that another
-   * than the first has signed is signed anew with the next response; one whose key is not in the list any more is worth
-   * nothing.
+   * Replaces the secret keys while the application runs. The first key signs, all keys verify. The next response signs a
+   * cookie again if another key than the first has signed it. A cookie whose key is no longer in the list is invalid.
    *
-   * @throws ConfigError if one of them is no good key; then they stay as they were.
+   * @throws ConfigError if one of the keys cannot be used. The keys stay as they were then.
    */
   setSecretKeys (secretKeys: ReadonlyArray<string | Uint8Array>): void
   /**
-   * Reads `secretKeyFile` anew at once. It is looked at every second anyway.
+   * Reads `secretKeyFile` again at once. hatcheck also checks it for changes every second.
    *
-   * @throws ConfigError if there is no good key in it; then they stay as they were.
+   * @throws ConfigError if a key in it cannot be used. The keys stay as they were then.
    */
   reloadSecretKeys (): void
   /**
-   * The live sessions of a user, by the name that was given to `request.login`: the newest activity first, none for a
-   * name that nobody has.
+   * Lists the live sessions of a user, newest activity first. The list is empty for an unknown name.
    *
+   * @param name the name that was given to `request.login`
    * @throws StoreUnavailableError
    */
   ofUser (name: string): Promise<UserSession[]>
   /**
-   * Ends one session of a user, by its handle, wherever it is in use. False, and nothing has changed, if no live session
-   * of this user has it: another user's handle is as good as none.
+   * Ends one session of a user, by its handle, wherever it is in use. Returns false, and changes nothing, if no live
+   * session of this user has the handle.
    *
-   * @param request who asks for it, for the listeners of `revoked`
+   * @param request the request that asks for it, for the listeners of `revoked`
    * @throws StoreUnavailableError
    */
   revoke (name: string, handle: string, request?: FastifyRequest): Promise<boolean>
   /**
-   * Ends every session of a user, wherever it is in use: it is final for all that existed when the call began. Answers how
-   * many it has ended.
+   * Ends every session of a user that existed when the call began, wherever it is in use, for good. Returns how many.
    *
    * @throws StoreUnavailableError
    */
   revokeUser (name: string): Promise<number>
-  /** Adds a listener. It is told once of each, and given the request that has done it, or null; what it throws is logged, and fails no request. */
-  on<E extends keyof SessionEvents> (event: E, listener: (...told: Telling<E>) => void): void
-  /** Takes a listener away. */
-  off<E extends keyof SessionEvents> (event: E, listener: (...told: Telling<E>) => void): void
+  /** Adds a listener. It gets the event and the request that caused it, or null. Its errors are logged and fail no request. */
+  on<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
+  /** Removes a listener. */
+  off<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
 }
 
 export function createSessions (
@@ -56,7 +54,7 @@ export function createSessions (
   emitter: SessionEmitter,
   { lifetimes, now }: { lifetimes: Lifetimes, now: () => number }
 ): Sessions {
-  const context = { store, lifetimes, now, handleOf: (key: string) => keyring.office.handleOf(key) }
+  const context = { store, lifetimes, now, handleOf: (key: string) => keyring.signer.handleOf(key) }
   return {
     store,
     setSecretKeys: keyring.replace,
@@ -64,10 +62,10 @@ export function createSessions (
     ofUser: (name) => sessionsOfUser(name, context),
     async revoke (name, handle, request) {
       const key = await endSessionOfUser(name, handle, context)
-      if (key !== null) emitter.tell('revoked', key, name, request)
+      if (key !== null) emitter.emit('revoked', key, name, request)
       return key !== null
     },
-    revokeUser: (name) => endSessionsOfUser(name, store, (key) => { emitter.tell('revoked', key, name) }),
+    revokeUser: (name) => endSessionsOfUser(name, store, (key) => { emitter.emit('revoked', key, name) }),
     on: (event, listener) => { emitter.events.on(event, listener as never) },
     off: (event, listener) => { emitter.events.off(event, listener as never) }
   }

@@ -6,15 +6,15 @@ import { guarded } from '../store/errors.js'
 import type { StoredSession } from '../store/sessions.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 
-/** A session, as its user may know it. Times are in ms since the epoch. */
+/** A session as its user may see it. Times are in ms since the epoch. */
 export interface UserSession extends Client {
-  /** Names the session, and opens nothing. It is another one after the session's id has changed. */
+  /** Names the session, and opens nothing. It changes with the session's ID. */
   readonly handle: string
-  /** When the login was. */
+  /** When the user logged in. */
   readonly createdAt: number
-  /** The last activity that was noted: up to 1/20 of the idle timeout behind the truth. */
+  /** The last recorded activity, up to 1/20 of the idle timeout old. */
   readonly seenAt: number
-  /** When it ends, if nothing happens. */
+  /** When the session ends without further activity. */
   readonly expiresAt: number
   /** "Keep me signed in". */
   readonly permanent: boolean
@@ -27,7 +27,7 @@ export interface UserSessionsContext {
   handleOf (key: string): string
 }
 
-/** The live sessions of a user, the newest activity first. */
+/** Lists the live sessions of a user, newest activity first. */
 export async function sessionsOfUser (name: string, { store, lifetimes, now, handleOf }: UserSessionsContext): Promise<UserSession[]> {
   const sessions: UserSession[] = []
   await eachInSlices(await storedSessionsOf(name, store), ({ key, record }) => {
@@ -39,8 +39,10 @@ export async function sessionsOfUser (name: string, { store, lifetimes, now, han
 }
 
 /**
- * Ends the session of a user that has this handle. Answers its key, or null if there was none: a handle is looked for
- * among the user's own sessions, so that another's is the same as none.
+ * Ends the session of a user with this handle. Searches only the user's own sessions, so the handle of another user's session
+ * is unknown.
+ *
+ * @returns its key, or null if the handle is unknown.
  */
 export async function endSessionOfUser (name: string, handle: string, { store, handleOf }: Pick<UserSessionsContext, 'store' | 'handleOf'>): Promise<string | null> {
   let found: string | null = null
@@ -51,7 +53,7 @@ export async function endSessionOfUser (name: string, handle: string, { store, h
   return last === null ? null : key
 }
 
-/** Ends every session of a user. Answers how many. */
+/** Ends every session of a user. Returns how many. */
 export async function endSessionsOfUser (name: string, store: CompleteSessionStore, onEnded?: (key: string) => void): Promise<number> {
   return namesRealm(name) ? 0 : await guarded('revoke', () => store.removeOfUser(name, undefined, onEnded))
 }

@@ -1,32 +1,37 @@
-import { fromJson } from './fields.js'
 import type { SessionRecord } from '../store/sessions.js'
+import { fromJson } from './json.js'
+import type { Values } from './values.js'
 
-/** Who is logged in. */
+/** The user who is logged in. */
 export interface User {
-  /** The name, as it was given to `request.login`. */
+  /** The name that was given to `request.login`. */
   readonly name: string
-  /** When the login was, in ms since the epoch. */
+  /** When the user logged in, in ms since the epoch. */
   readonly authenticatedAt: number
 }
 
 const storedUsers = new WeakMap<SessionRecord, User | null>()
 
-/** Who a record says is logged in; found out once for each record, since a store may give out the same one many times. */
-export function storedUser (record: SessionRecord): User | null {
+/** Returns the user of a record with the values of a request over it. */
+export function currentUser (record: SessionRecord, values: Values): User | null {
+  if (record.user === null) return null
+  return values.mayDiffer('client_name') || values.mayDiffer('authenticatedAt')
+    ? userOf(record, values.get('client_name'), values.get('authenticatedAt'))
+    : storedUser(record)
+}
+
+/** Parses the user once for each record, since a store may return the same record many times. */
+function storedUser (record: SessionRecord): User | null {
   let user = storedUsers.get(record)
   if (user === undefined) {
     const { client_name: name, authenticatedAt } = record.fields
-    user = userOf(record.user, fromJson(name), fromJson(authenticatedAt), record)
+    user = userOf(record, fromJson(name), fromJson(authenticatedAt))
     storedUsers.set(record, user)
   }
   return user
 }
 
-/**
- * @param user whom `request.login` has logged in
- * @param name what the session says
- */
-export function userOf (user: string | null, name: unknown, authenticatedAt: unknown, record: SessionRecord | null): User | null {
+function userOf ({ user, createdAt }: SessionRecord, name: unknown, authenticatedAt: unknown): User | null {
   if (user === null || name !== user) return null
-  return Object.freeze({ name, authenticatedAt: typeof authenticatedAt === 'number' ? authenticatedAt : record?.createdAt ?? 0 })
+  return Object.freeze({ name, authenticatedAt: typeof authenticatedAt === 'number' ? authenticatedAt : createdAt })
 }

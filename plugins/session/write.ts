@@ -16,89 +16,89 @@ export interface WriterOptions {
   readonly anonymousLimit: AnonymousLimit
   /** The ticket of a new ID. */
   ticketOf (id: string): Ticket
-  /** The valid tickets in the header of a request. */
-  presented (request: FastifyRequest): readonly Ticket[]
+  /** Returns the valid tickets in the header of a request. */
+  ticketsOf (request: FastifyRequest): readonly Ticket[]
 }
 
 /**
- * The one place that changes sessions for requests, and tells of it. Each method has happened when it resolves. It
- * creates, or changes what is there, and never both: nothing in flight brings back a session that has ended.
+ * Changes sessions in the store for requests, and emits the events. Nothing else does. When a method resolves, the store has
+ * done it. A method either creates or changes what is there, so that nothing in flight revives a session that has ended.
  */
 export class Writer {
   readonly #options: WriterOptions
-  /** Whether the last try to note activity failed: of failures in a row, the first is a warning. */
-  #failsToTouch = false
+  /** Whether the last touch failed. Only the first of several failures in a row is a warning. */
+  #hasTouchFailed = false
 
   constructor (options: WriterOptions) {
     this.#options = options
   }
 
-  /** Begins a session. @throws TooManySessionsError, StoreUnavailableError also if it was ended before it began. */
+  /** Begins a session. @throws TooManySessionsError, StoreUnavailableError also if the session was ended before it began */
   async create (id: string, record: SessionRecord, request: FastifyRequest): Promise<Stored> {
     const { store, emitter, ticketOf, anonymousLimit } = this.#options
     if (record.user === null) anonymousLimit.count(request)
     const ticket = ticketOf(id)
-    const created = await this.#beginning(ticket.key, 'create', () => store.create(ticket.key, record, this.#limitFor(record.user, request)))
+    const created = await this.#begin(ticket.key, 'create', () => store.create(ticket.key, record, this.#limitFor(record.user, request)))
     if (!created) throw createRefused()
-    emitter.tell('created', ticket.key, record.user, request)
+    emitter.emit('created', ticket.key, record.user, request)
     return { ticket, record }
   }
 
-  /** Changes single fields. Null: the session has ended meanwhile. */
+  /** Changes single fields. Returns null if the session has ended in the meantime. */
   async patch ({ ticket, record }: Stored, changes: SessionChanges, request: FastifyRequest): Promise<Stored | null> {
     const { store, emitter } = this.#options
-    const lives = await guarded('patch', () => store.patch(ticket.key, changes))
-    if (!lives) return null
-    // Who takes the name out of the session has logged out.
-    if (changes.user === null) emitter.tell('destroyed', ticket.key, record.user, request)
+    const isLive = await guarded('patch', () => store.patch(ticket.key, changes))
+    if (!isLive) return null
+    // Removing the user name from the session is a logout.
+    if (changes.user === null) emitter.emit('destroyed', ticket.key, record.user, request)
     return { ticket, record: withChanges(record, changes) }
   }
 
   /**
-   * Goes on under a new ID; the old one is dead when this resolves.
+   * Continues under a new ID; the old one is dead when this resolves.
    *
-   * @returns `next` is null if no value was left to go on with, `lastUser` is the one of before; the whole is null if the session has ended meanwhile.
+   * @returns `next`, null if no value was left, and the user of the old session; or null if that has ended in the meantime.
    */
   async replace ({ ticket: old }: Stored, id: string, change: SessionReplacement, request: FastifyRequest): Promise<{ next: Stored | null, lastUser: string | null } | null> {
     const { store, emitter, ticketOf } = this.#options
     const ticket = ticketOf(id)
-    const replaced = await this.#beginning(ticket.key, 'replace', () => store.replace(old.key, ticket.key, change, this.#limitFor(change.user ?? null, request)))
+    const replaced = await this.#begin(ticket.key, 'replace', () => store.replace(old.key, ticket.key, change, this.#limitFor(change.user ?? null, request)))
     if (replaced.outcome === 'gone') return null
     if (replaced.outcome === 'refused') throw createRefused()
     const { last, next } = replaced
     if (next !== null && (last.user === null || last.user === next.user)) {
-      emitter.tellRenewed(ticket.key, old.key, next.user, request)
+      emitter.emitRenewed(ticket.key, old.key, next.user, request)
     } else {
-      emitter.tell('destroyed', old.key, last.user, request)
-      if (next !== null) emitter.tell('created', ticket.key, next.user, request)
+      emitter.emit('destroyed', old.key, last.user, request)
+      if (next !== null) emitter.emit('created', ticket.key, next.user, request)
     }
     return { next: next === null ? null : { ticket, record: next }, lastUser: last.user }
   }
 
   /**
-   * Ends every session that a request presents: a browser with two cookies would otherwise be the other one's user.
+   * Ends every session that a request presents. Otherwise a browser with two cookies would continue in the other session.
    *
    * @param stored the session of the request, which may be newer than its header
-   * @param isReadable whether the store could tell which of them live
+   * @param isAvailable whether the store has answered which of them are live
    * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
    */
-  async end (request: FastifyRequest, stored: Stored | null, isReadable: boolean): Promise<void> {
-    const { store, presented } = this.#options
+  async end (request: FastifyRequest, stored: Stored | null, isAvailable: boolean): Promise<void> {
+    const { store, ticketsOf } = this.#options
     const own = stored?.ticket.key
-    const keys = presented(request).map(({ key }) => key)
+    const keys = ticketsOf(request).map(({ key }) => key)
     await this.#endEach(request, own === undefined ? keys : [own, ...keys], async (key) => {
-      return isReadable && key !== own && !await this.#mayLive(key) ? null : await endIn(store, key)
+      return isAvailable && key !== own && !await this.#mayExist(key) ? null : await endIn(store, key)
     })
   }
 
   /**
-   * Ends what a request presents beside its session, which goes on without a user.
+   * Ends every other session that a request presents. Its own continues without a user.
    *
    * @throws LogoutUnconfirmedError
    */
-  async endOthers (request: FastifyRequest, own: Stored | null): Promise<void> {
-    const { store, presented } = this.#options
-    const keys = presented(request).map(({ key }) => key).filter((key) => key !== own?.ticket.key)
+  async endOthers (request: FastifyRequest, own: Stored): Promise<void> {
+    const { store, ticketsOf } = this.#options
+    const keys = ticketsOf(request).map(({ key }) => key).filter((key) => key !== own.ticket.key)
     await this.#endEach(request, keys, async (key) => {
       const record = await store.read(key) === null ? null : await store.remove(key)
       return record === null ? null : { key, record }
@@ -110,7 +110,7 @@ export class Writer {
     const confirmed = await Promise.all([...new Set(keys)].map(async (key) => {
       try {
         const ended = await end(key)
-        if (ended !== null) emitter.tell('destroyed', ended.key, ended.record.user, request)
+        if (ended !== null) emitter.emit('destroyed', ended.key, ended.record.user, request)
         return true
       } catch (error) {
         upkeep.refuse(key)
@@ -121,8 +121,8 @@ export class Writer {
     if (confirmed.includes(false)) throw new LogoutUnconfirmedError()
   }
 
-  /** Whether a session that a request presents has to be ended: most of those that it has not been given are long dead. */
-  async #mayLive (key: string): Promise<boolean> {
+  /** Tells whether a presented session may still exist. Most duplicate cookies belong to sessions that ended long ago. */
+  async #mayExist (key: string): Promise<boolean> {
     const { store, upkeep } = this.#options
     if (upkeep.isRefused(key)) return true
     try {
@@ -132,58 +132,58 @@ export class Writer {
     }
   }
 
-  /** Ends a session that nobody gets the cookie of. */
-  async withdraw ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
+  /** Ends a session whose cookie cannot be delivered. */
+  async discard ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
     const { store, emitter, upkeep } = this.#options
     try {
-      if (await store.remove(ticket.key) !== null) emitter.tell('destroyed', ticket.key, record.user, request)
+      if (await store.remove(ticket.key) !== null) emitter.emit('destroyed', ticket.key, record.user, request)
     } catch (error) {
       upkeep.discard(ticket.key)
-      request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; it is tried again')
+      request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; it will be tried again')
     }
   }
 
-  /** Notes activity. Never rejects: a failure costs no more than an earlier end of an idle session. */
+  /** Records activity. Returns false if the session has ended. Never rejects: a failure only makes an idle session end earlier. */
   async touch ({ ticket }: Stored, { seenAt, expiresAt }: Pick<SessionChanges, 'seenAt' | 'expiresAt'>, request: FastifyRequest): Promise<boolean> {
     ticket.touchedAt = seenAt
     try {
-      const isThere = await this.#options.store.touch(ticket.key, seenAt, expiresAt)
-      this.#failsToTouch = false
-      return isThere
+      const isLive = await this.#options.store.touch(ticket.key, seenAt, expiresAt)
+      this.#hasTouchFailed = false
+      return isLive
     } catch (error) {
-      request.log[this.#failsToTouch ? 'debug' : 'warn']({ reason: reasonOf(error) }, 'activity of a session could not be noted')
-      this.#failsToTouch = true
+      request.log[this.#hasTouchFailed ? 'debug' : 'warn']({ reason: reasonOf(error) }, 'the activity of a session could not be recorded')
+      this.#hasTouchFailed = true
       return false
     }
   }
 
-  /** A session whose beginning failed may have begun, though nobody will get its ticket. */
-  async #beginning<T> (key: string, doing: string, action: () => T | Promise<T>): Promise<T> {
+  /** If the store fails, the session may have begun all the same, with a ticket that no browser gets. So it is ended later. */
+  async #begin<T> (key: string, what: string, action: () => T | Promise<T>): Promise<T> {
     try {
-      return await guarded(doing, action)
+      return await guarded(what, action)
     } catch (error) {
       if (error instanceof StoreUnavailableError) this.#options.upkeep.discard(key)
       throw error
     }
   }
 
-  /** How many sessions a user may have; the oldest end as revoked. */
+  /** Limits the sessions of a user. The store ends the oldest, which counts as revoked. */
   #limitFor (user: string | null, request: FastifyRequest): UserLimit | undefined {
     const { sessionsPerUser: perUser, emitter } = this.#options
-    return user === null ? undefined : { perUser, onEnded: (key) => { emitter.tell('revoked', key, user, request) } }
+    return user === null ? undefined : { perUser, onEnded: (key) => { emitter.emit('revoked', key, user, request) } }
   }
 }
 
-/** The message of the store, without a stack: during an outage there are many. */
+/** Returns the store's message without a stack: during an outage there are many. */
 function reasonOf (error: unknown): string {
   const { message, cause } = error as Error
   return cause instanceof Error ? cause.message : message
 }
 
 /**
- * Why a session could not begin: it was ended before, with every session of its user or by logins at once that are over
- * the limit. Or the ID exists: with 256 random bits that means a broken source of randomness, and that somebody else may
- * have it. Either way the user tries again; a cookie for a dead session would say "logged in" once and never again.
+ * The error of a session that could not begin. It was ended before it began, with every session of its user or by parallel
+ * logins over the limit. Or the ID exists: with 256 random bits that means a broken source of randomness, and somebody else may
+ * have the ID. Either way the user has to try again: the cookie of a dead session would not stay logged in.
  */
 function createRefused (): Error {
   return storeUnavailable(new Error('the new session was ended before it began, or its ID exists already'), 'create')

@@ -3,62 +3,64 @@ import { existsSync, unwatchFile, watchFile, type Stats } from 'node:fs'
 import type { Config } from '../config/resolve.js'
 import { ConfigError } from '../common/rule.js'
 import { checkedSecrets, keyFileOf, secretsOf, type Secret, type SecretsConfig } from './secrets.js'
-import { createTicketOffice, type TicketOffice } from './ticket.js'
+import { createTicketSigner, type TicketSigner } from './ticket.js'
 
-/** How often the key file is looked at, in ms. Looking finds also what no watcher tells: a link in its path that is turned. */
-const LOOK_EVERY_MS = 1_000
-/** So long after one of several workers has seen another key, in ms, all have seen it. */
-const SEEN_BY_ALL_MS = 3 * LOOK_EVERY_MS
+/** How often the key file is checked. Polling also finds a changed symbolic link in its path, which no watcher reports. */
+const CHECK_EVERY_MS = 1_000
+/** How long after one worker has seen a new key all workers have seen it. */
+const SEEN_BY_ALL_MS = 3 * CHECK_EVERY_MS
 
-/** The secret keys in force. They can be replaced at any time: requests under way go on with the new ones. */
+/** The current secret keys. They can be replaced at any time: requests under way continue with the new ones. */
 export interface Keyring {
-  /** Issues and verifies tickets by the keys of now. */
-  readonly office: TicketOffice
-  /** @throws ConfigError, and the keys stay as they were. */
+  /** Signs and verifies tickets with the current keys. */
+  readonly signer: TicketSigner
+  /** Replaces the keys. @throws ConfigError, and the keys stay as they were */
   replace (secrets: readonly Secret[]): void
   /**
-   * Reads the key file and the fallbacks anew.
+   * Reads the key file again.
    *
    * @throws ConfigError, and the keys stay as they were.
    */
   reload (): void
-  /** No longer looks at the key file. */
+  /** Stops checking the key file. */
   stop (): void
 }
 
 /**
- * @param isAlone whether no other process uses the same file. With others, a new key verifies first and signs later: a cookie
- *   that is signed with it may come to any of them next.
- * @throws ConfigError if there are no keys that can be used.
+ * Reads the secret keys, and watches the key file.
+ *
+ * @param isAlone whether no other worker uses the same file. With others, a new key first only verifies and signs later, since
+ *   any of them may get a cookie that it has signed.
+ * @throws ConfigError if the keys cannot be used.
  */
 export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log: Pick<FastifyBaseLogger, 'info' | 'error'>, isAlone = true): Keyring {
   let secrets = secretsOf(config)
-  let office = createTicketOffice(secrets, config.realm)
-  let turning: NodeJS.Timeout | undefined
+  let signer = createTicketSigner(secrets, config.realm)
+  let rotating: NodeJS.Timeout | undefined
   let retrying: NodeJS.Timeout | undefined
   const file = keyFileOf(config)
-  if (file !== undefined) watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, onChange)
+  if (file !== undefined) watchFile(file, { interval: CHECK_EVERY_MS, persistent: false }, onChange)
 
   function use (wanted: Buffer[]): void {
-    clearTimeout(turning)
+    clearTimeout(rotating)
     const signing = wanted.find((secret) => secret.equals(secrets[0] as Buffer))
-    // A former key that is gone has leaked: there is nothing to sign with meanwhile.
+    // A removed key may have leaked, so the new one signs at once.
     if (isAlone || signing === undefined || signing === wanted[0]) return signWith(wanted)
     secrets = [signing, ...wanted.filter((secret) => secret !== signing)]
-    office = createTicketOffice(secrets, config.realm)
-    turning = setTimeout(signWith, SEEN_BY_ALL_MS, wanted).unref()
+    signer = createTicketSigner(secrets, config.realm)
+    rotating = setTimeout(signWith, SEEN_BY_ALL_MS, wanted).unref()
   }
 
   function signWith (wanted: Buffer[]): void {
     secrets = wanted
-    office = createTicketOffice(secrets, config.realm)
+    signer = createTicketSigner(secrets, config.realm)
     log.info(`secret keys replaced: the first of ${secrets.length} signs, all verify`)
   }
 
   function reload (): void {
-    if (file === undefined) throw new ConfigError('The secret keys are in no file, so there is nothing to read anew.')
-    // At the start a missing file may be made; later on a new key would log everyone out.
-    if (!existsSync(file)) throw new ConfigError(`${file} is not there any more.`)
+    if (file === undefined) throw new ConfigError('The secret keys are not in a file, so there is nothing to reload.')
+    // Only at the start a missing file is made. Later, a new key would log everyone out.
+    if (!existsSync(file)) throw new ConfigError(`${file} no longer exists.`)
     use(secretsOf(config))
   }
 
@@ -69,8 +71,8 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
       reload()
     } catch (error) {
       log.error({ err: error }, 'the key file has changed but cannot be used; the keys stay as they were')
-      // The file may be readable in a moment, and no event says when.
-      retrying = setInterval(retry, LOOK_EVERY_MS).unref()
+      // The file may become readable soon, and no event reports it.
+      retrying = setInterval(retry, CHECK_EVERY_MS).unref()
     }
   }
 
@@ -79,16 +81,16 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
       reload()
       clearInterval(retrying)
     } catch {
-      // Logged already.
+      // Already logged.
     }
   }
 
   return {
-    get office () { return office },
+    get signer () { return signer },
     replace (secrets) { use(checkedSecrets(secrets)) },
     reload,
     stop () {
-      clearTimeout(turning)
+      clearTimeout(rotating)
       clearInterval(retrying)
       if (file !== undefined) unwatchFile(file, onChange)
     }

@@ -4,20 +4,20 @@ import { join } from 'node:path'
 import type { Config } from '../config/resolve.js'
 import { ConfigError, assertRule } from '../common/rule.js'
 import { makeDataFolder } from '../common/data-folder.js'
-import { bitsOf } from './secret-worth.js'
+import { estimateBits } from './secret-strength.js'
 
-const SHORTEST_BYTES = 32
+const MIN_BYTES = 32
 /**
- * A key that is worth less can be guessed: anybody with a ticket can try keys on it. Keys that people make up are worth up to 50 or
- * so by this measure, random ones of 32 characters 80 and more, also if all of them are digits.
+ * Anybody with a ticket can try keys on it, so a weaker key can be guessed. By this estimate, keys that people make up have up
+ * to about 50 bits, and 32 random characters have at least 80, even if all of them are digits.
  */
-const LEAST_BITS = 72
+const MIN_BITS = 72
 const KEY_FILE = 'secret.key'
-const GOOD_ONE = '"npx hatcheck secret" prints a good one.'
+const HOW_TO_MAKE_ONE = '"npx hatcheck secret" prints a good one.'
 
-/** A new secret key, as text. */
+/** Makes a secret key. */
 export function newSecret (): string {
-  return randomBytes(SHORTEST_BYTES).toString('base64url')
+  return randomBytes(MIN_BYTES).toString('base64url')
 }
 
 export type Secret = string | Uint8Array
@@ -25,7 +25,7 @@ export type Secret = string | Uint8Array
 export type SecretsConfig = Pick<Config, 'mode' | 'secretKey' | 'secretKeyFile' | 'secretKeyFallbacks' | 'sessionStore' | 'dataDir'>
 
 /**
- * The keys that sign (the first) and verify (all of them) tickets.
+ * Returns the keys of a configuration: the first signs tickets, all verify.
  *
  * @throws ConfigError
  */
@@ -45,7 +45,7 @@ export function secretsOf (config: SecretsConfig): Buffer[] {
   return secrets
 }
 
-/** @throws ConfigError if one of them could not be a secret key. */
+/** Checks the keys that an application passes. @throws ConfigError if one of them cannot be a secret key */
 export function checkedSecrets (values: readonly Secret[]): Buffer[] {
   assertRule(Array.isArray(values) && values.length > 0, 'Secret keys must be a list with at least one key in it.')
   const secrets = values.map((value) => toSecret('A secret key', value))
@@ -53,10 +53,10 @@ export function checkedSecrets (values: readonly Secret[]): Buffer[] {
   return secrets
 }
 
-/** The file that the keys are in, if they are in a file. */
+/** Returns the file of the keys; undefined if they are not in a file. */
 export function keyFileOf ({ mode, secretKey, secretKeyFile, sessionStore, dataDir }: SecretsConfig): string | undefined {
   if (secretKey !== undefined) return undefined
-  // With sessions in memory there is nothing that a kept key would be for.
+  // Sessions in memory end with the process, so their key need not be kept.
   return secretKeyFile ?? (mode === 'plugin' || sessionStore === 'memory:' ? undefined : join(dataDir, KEY_FILE))
 }
 
@@ -64,17 +64,17 @@ function assertDifferent (secrets: readonly Buffer[], names: string): void {
   assertRule(new Set(secrets.map((secret) => secret.toString('base64'))).size === secrets.length, `${names} must all be different.`)
 }
 
-function toSecret (name: string, value: unknown, remedy = GOOD_ONE): Buffer {
+function toSecret (name: string, value: unknown, remedy = HOW_TO_MAKE_ONE): Buffer {
   assertRule(typeof value === 'string' || value instanceof Uint8Array, `${name} must be text or bytes, not ${typeof value}.`)
   const secret = typeof value === 'string' ? Buffer.from(value.trim()) : Buffer.from(value)
-  assertRule(secret.length >= SHORTEST_BYTES,
-    `${name} must be at least ${SHORTEST_BYTES} bytes long, but is ${secret.length}. ${remedy}`)
-  assertRule(bitsOf(secret, LEAST_BITS) >= LEAST_BITS, `${name} is easy to guess: it must be random. ${remedy}`)
+  assertRule(secret.length >= MIN_BYTES,
+    `${name} must be at least ${MIN_BYTES} bytes long, but is ${secret.length}. ${remedy}`)
+  assertRule(estimateBits(secret, MIN_BITS) >= MIN_BITS, `${name} is easy to guess: it must be random. ${remedy}`)
   return secret
 }
 
-/** One key a line: the first signs, all verify. */
-function fromFile (name: string, file: string, remedy = GOOD_ONE): Buffer[] {
+/** Reads one key per line. */
+function fromFile (name: string, file: string, remedy = HOW_TO_MAKE_ONE): Buffer[] {
   let text
   try {
     text = readFileSync(file, 'utf8')
@@ -85,15 +85,15 @@ function fromFile (name: string, file: string, remedy = GOOD_ONE): Buffer[] {
   return [first, ...others].map((line) => toSecret(name, line, remedy))
 }
 
-/** The service on loopback makes its own key. */
+/** Reads the service's own key, and makes it if it is missing. */
 function ownSecrets (config: SecretsConfig, name: string): Buffer[] {
-  assertRule(config.mode !== 'plugin', `${name} is required: at least ${SHORTEST_BYTES} random bytes. ${GOOD_ONE}`)
+  assertRule(config.mode !== 'plugin', `${name} is required: at least ${MIN_BYTES} random bytes. ${HOW_TO_MAKE_ONE}`)
   const file = keyFileOf(config)
   if (file === undefined) return [toSecret(name, newSecret())]
   try {
     if (!existsSync(file)) {
       makeDataFolder(config.dataDir)
-      // Written aside and linked into place whole: of two processes that start at once, one makes the key and both use it.
+      // Written to a draft and linked into place, so that of two processes that start at once, one makes the key and both use it.
       const draft = `${file}.${randomBytes(6).toString('hex')}`
       writeFileSync(draft, `${newSecret()}\n`, { mode: 0o600 })
       try {

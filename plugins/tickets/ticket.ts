@@ -3,53 +3,53 @@ import { Memo } from '../common/memo.js'
 import { DEFAULT_REALM, REALM_SEPARATOR, hasKeyPrefix, hashIn, keyPrefix } from '../common/realm.js'
 
 /**
- * A ticket is what the browser carries: an id and a MAC of it, `id.mac`, both base64url.
+ * A ticket is the value of the session cookie: an ID and its MAC, `id.mac`, both in base64url.
  *
- * The store never sees the id: it is addressed by the SHA-256 of it, so that a leaked store holds no usable ticket. The
- * realm is part of both the MAC and the store key: a ticket of one realm is worth nothing in another.
+ * The store knows a session by the SHA-256 of the ID and never sees the ID, so a leaked store holds no usable ticket. The
+ * realm is part of both the MAC and the store key, so a ticket of one realm is invalid in another.
  */
 export interface Ticket {
   /** 32 random bytes, base64url. */
   readonly id: string
-  /** What the store knows the session by. */
+  /** The key of the session in the store. */
   readonly key: string
-  /** Signed by a fallback key: the cookie is to be signed anew. */
+  /** Whether a fallback key has signed it, so that the cookie has to be signed again. */
   readonly stale: boolean
-  /** When this process last noted activity for it, in ms; keeps parallel requests from each writing a touch. */
+  /** When this process last recorded activity, in ms. Keeps parallel requests from each writing a touch. */
   touchedAt: number
 }
 
-/** Issues and verifies the tickets of one realm. Secrets are a list: the first signs, all verify. */
-export interface TicketOffice {
-  /** A new id. */
+/** Signs and verifies the tickets of one realm. The first secret signs, all verify. */
+export interface TicketSigner {
+  /** Makes an ID. */
   newId (): string
-  /** The ticket of an ID that this process has just made. */
+  /** Returns the ticket of an ID that this process has made. */
   ticketOf (id: string): Ticket
-  /** The ticket for an id, signed with the first secret. */
+  /** Returns the cookie value of an ID, signed with the first secret. */
   sign (id: string): string
-  /** The ticket behind a cookie's value, or null if no secret verifies it. */
+  /** Returns the ticket of a cookie value, or null if no secret verifies it. */
   verify (value: string): Ticket | null
-  /** Whether a store key belongs to this realm. */
+  /** Tells whether a store key belongs to this realm. */
   ownsKey (key: string): boolean
   /**
-   * What people and logs may know a session by: it tells neither the id nor the store's key, and only who has the first
-   * secret can tell which session it is.
+   * Returns the handle by which people and logs know a session. It reveals neither the ID nor the store key: linking it to a
+   * session takes the first secret.
    */
   handleOf (key: string): string
-  /** MACs of a text for another purpose than tickets: the first by the secret that signs, then by the others. */
+  /** Returns the MACs of a text for another purpose than tickets, one for each secret. */
   macsFor (purpose: string, text: string): Buffer[]
 }
 
 const ID_BYTES = 32
-const TICKET = /^[\w-]{43}\.[\w-]{43}$/
+const TICKET_FORMAT = /^[\w-]{43}\.[\w-]{43}$/
 const SEPARATOR_AT = 43
 /** 131 bits. */
 const HANDLE_LENGTH = 22
 
-/** How many verified tickets, and how many handles, are remembered at least; at most twice as many are. */
+/** How many verified tickets and handles are kept at least. At most twice as many are. */
 const MEMO_SIZE = 5_000
 
-export function createTicketOffice (secrets: readonly Buffer[], realm = DEFAULT_REALM): TicketOffice {
+export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_REALM): TicketSigner {
   const keys = secrets.map((secret) => deriveKey(secret, 'session ticket', realm))
   const signingKey = keys[0]
   if (signingKey === undefined) throw new TypeError('at least one secret is required')
@@ -63,7 +63,7 @@ export function createTicketOffice (secrets: readonly Buffer[], realm = DEFAULT_
     handleOf (key) {
       let handle = handles.get(key)
       if (handle === undefined) {
-        // A command line would take a dash at the beginning for an option.
+        // A leading dash would look like an option on a command line.
         handle = mac(key, handleKey).toString('base64url').replaceAll('-', '_').slice(0, HANDLE_LENGTH)
         handles.set(key, handle)
       }
@@ -83,13 +83,13 @@ export function createTicketOffice (secrets: readonly Buffer[], realm = DEFAULT_
   }
 }
 
-/** What the store knows a session by. */
+/** Returns the key of a session in the store. */
 export function storeKey (id: string, realm = DEFAULT_REALM): string {
   return keyPrefix(realm) + hashIn(realm, id)
 }
 
 /**
- * One key per purpose and realm, so that what was signed for one of them is worth nothing for another.
+ * Derives a key for each purpose and realm, so that a MAC for one of them is invalid for another.
  *
  * Source: RFC 5869.
  */
@@ -99,8 +99,8 @@ export function deriveKey (secret: Buffer, purpose: string, realm = DEFAULT_REAL
 }
 
 /**
- * The values of every cookie with this name. There can be several: a sibling domain or another path may have planted
- * or left one, and that must not lock out the user who also has the right one.
+ * Returns the values of every cookie with this name. There can be several: a sibling domain or another path may have planted
+ * or left one, which must not lock out a user who also has the right one.
  */
 export function cookieValues (header: string, name: string): string[] {
   const values: string[] = []
@@ -126,9 +126,9 @@ function beginsPair (header: string, at: number): boolean {
   return at === 0 || header.charCodeAt(at - 1) === SEMICOLON
 }
 
-/** Whether a value has the form of a ticket. Only a MAC can tell whether it is one. */
+/** Tells whether a value has the format of a ticket. Only the MAC proves that it is one. */
 export function isTicketLike (value: string): boolean {
-  return TICKET.test(value)
+  return TICKET_FORMAT.test(value)
 }
 
 function check (value: string, keys: readonly Buffer[], realm: string): Ticket | null {
@@ -139,7 +139,7 @@ function check (value: string, keys: readonly Buffer[], realm: string): Ticket |
   keys.forEach((key, index) => {
     if (timingSafeEqual(presented, mac(id, key)) && match === -1) match = index
   })
-  // The last character of 43 carries two bits that decoding ignores: only the one canonical spelling is a ticket.
+  // Decoding ignores two bits of the last character. Only the canonical spelling is a ticket.
   if (match === -1 || presented.toString('base64url') !== value.slice(SEPARATOR_AT + 1)) return null
   return ticketOf(id, realm, match > 0)
 }

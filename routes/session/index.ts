@@ -49,7 +49,7 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     if (body === undefined) throw new SessionValueError('the body', 'missing')
     const isNew = !session.has(key)
     session.set(key, body)
-    await save(session)
+    await save(request, session)
     return await reply.code(isNew ? 201 : 204).send()
   })
 
@@ -58,7 +58,7 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     const { key } = request.params
     const value = valueOf(session, key)
     session.delete(key)
-    await save(session)
+    await save(request, session)
     return sendJson(reply, value)
   })
 
@@ -119,12 +119,12 @@ function identityOf ({ user }: Session): Record<string, unknown> {
 }
 
 /** Stores it before the answer, which says what has become of it. */
-async function save (session: Session): Promise<void> {
+async function save (request: FastifyRequest, session: Session): Promise<void> {
   try {
-    await session.save()
+    await request.session.save()
   } catch (error) {
     // What is answered with an error must not be stored with the response after all.
-    session.forget()
+    session.dropChanges()
     throw error
   }
 }

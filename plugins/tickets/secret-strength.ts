@@ -1,5 +1,5 @@
 /**
- * Whole keys that stand in the documentation of session libraries, in lower case: of @fastify/session, @fastify/secure-session,
+ * Sample keys from the documentation of session libraries, in lower case: @fastify/session, @fastify/secure-session,
  * express-session, iron-session, @hapi/cookie, @hapi/yar, Flask and jwt.io.
  */
 const SAMPLES = [
@@ -9,7 +9,7 @@ const SAMPLES = [
   'a-string-secret-at-least-256-bits-long', 'your-256-bit-secret'
 ]
 
-/** Phrases and words that stand in for a key, in documentation and where somebody wants to get on. Other words count as what they are. */
+/** Phrases and words of placeholder keys. */
 const WORDS = [
   'correct horse battery staple',
   'the quick brown fox jumps over the lazy dog',
@@ -23,28 +23,28 @@ const WORDS = [
   `.trim().split(/\s+/)
 ]
 
-/** A word goes with the signs beside it, which stand between words. */
+/** A word matches together with the punctuation beside it. */
 const wellKnown = new RegExp(`${anyOf(SAMPLES)}|[ -/:-@_]?${anyOf(WORDS)}[ -/:-@_]?`, 'g')
 
-/** Rows that a hand follows over the keyboard, and the alphabet. */
+/** Keyboard rows, and the alphabet. */
 const ROWS = ['qwertyuiop', 'asdfghjkl', 'zxcvbnm', 'qwertzuiop', '1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p', '1q2w3e4r5t6y7u8i9o0p', 'abcdefghijklmnopqrstuvwxyz', '01234567890']
 const KNOWN = ROWS.flatMap((row) => [row, [...row].reverse().join('')]).join('\0') + '\0'
 const KNOWN_STEPS = stepsOf(KNOWN)
 
-/** Three in a row are chance. */
-const SHORTEST_MATCH = 4
-/** The estimate looks at this many bytes of a key at most. */
-const MOST_BYTES = 4_096
+/** A match of three characters is chance. */
+const MIN_MATCH = 4
+/** The estimate reads at most this many bytes of a key. */
+const MAX_BYTES = 4_096
 
 /**
- * How many bits a key is worth: about as many as a compressor would need for it that knows what people type. Well-known words
- * are worth nothing. What was there before, what goes on in equal steps, and rows of the keyboard are worth the place that they
- * are copied from. Any other byte is worth a choice among those that the key has.
+ * Estimates the strength of a key: about the bits that a compressor needs which knows what people type. Well-known words count
+ * nothing. Repetitions, sequences in equal steps and keyboard rows count as the position that they are copied from. Any other
+ * byte counts as a choice among the bytes of the key.
  *
- * @param enough counting ends there.
+ * @param enough the count at which the estimate stops.
  */
-export function bitsOf (secret: Uint8Array, enough = Infinity): number {
-  const rest = Buffer.from(secret).subarray(0, MOST_BYTES).toString('latin1').toLowerCase().replace(wellKnown, '')
+export function estimateBits (secret: Uint8Array, enough = Infinity): number {
+  const rest = Buffer.from(secret).subarray(0, MAX_BYTES).toString('latin1').toLowerCase().replace(wellKnown, '')
   const perByte = Math.log2(new Set(rest).size)
   const [text, steps] = [KNOWN + rest, KNOWN_STEPS + stepsOf(rest)]
   let bits = 0
@@ -56,21 +56,21 @@ export function bitsOf (secret: Uint8Array, enough = Infinity): number {
   return bits
 }
 
-/** How many characters from there on are the same as somewhere before; 0 if it is chance. */
+/** Returns how many characters from there on repeat earlier ones; 0 if that is chance. */
 function matchAt (text: string, at: number): number {
-  let length = SHORTEST_MATCH
+  let length = MIN_MATCH
   let from = at - 1
   while (at + length <= text.length && (from = text.lastIndexOf(text.slice(at, at + length), from)) !== -1) length++
-  return length === SHORTEST_MATCH ? 0 : length - 1
+  return length === MIN_MATCH ? 0 : length - 1
 }
 
-/** The longest first: it may begin with another. */
+/** Tries the longest first, since it may begin with another. */
 function anyOf (texts: readonly string[]): string {
   const longestFirst = [...texts].sort((a, b) => b.length - a.length)
   return `(?:${longestFirst.map((text) => text.replace(/[^a-z0-9]/g, '\\$&')).join('|')})`
 }
 
-/** From each byte to the next, so that 0123 and abcd are the same. */
+/** Returns the differences between neighboring bytes, in which 0123 and abcd are the same. */
 function stepsOf (text: string): string {
   return String.fromCharCode(...Array.from(text, (_, i) => i === 0 ? 0 : (text.charCodeAt(i) - text.charCodeAt(i - 1) + 256) % 256))
 }

@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import nodeModule from 'node:module'
 import { withCookies } from '../cookies/index.js'
-import type { TicketOffice } from '../tickets/ticket.js'
+import type { TicketSigner } from '../tickets/ticket.js'
 
-/** What is used of `@fastify/session`. */
+/** The part of `@fastify/session` that hatcheck uses. */
 type FastifySession = FastifyPluginCallback<{
   secret: { sign (id: string): string, unsign (value: string): { valid: boolean, renew: boolean, value: string | null } }
   idGenerator (): string
@@ -16,25 +16,25 @@ type FastifySession = FastifyPluginCallback<{
   rolling: boolean
 }>
 
-/** What it adds to the scope that it is registered in. */
+/** The decoration that it adds to its scope. */
 interface SessionScope {
   decryptSession (value: string, carrier: { session: { sessionId: string } | null }, callback: (error?: Error) => void): void
 }
 
-// Not imported: its types would give every request a session of another kind, and `decryptSession` and `sessionStore`,
-// to all applications that use hatcheck.
+// Not imported: its types would give every request in an application with hatcheck another kind of session, and
+// `decryptSession` and `sessionStore`.
 
 /**
  * Registers `@fastify/session` in a scope of its own, so that its hooks run for no route, and drives it through
- * `decryptSession`. It makes the sessions and their IDs; it holds no values, and stores nothing.
+ * `decryptSession`. It makes sessions and their IDs. It holds no values and stores nothing.
  *
- * The measured reason for the detour: with its own hooks it makes a route several times dearer, saves on every request,
- * and lets a slow request bring a logged-out session back.
+ * Its own hooks would make a route several times slower, save on every request, and let a slow request revive a session
+ * that has been logged out.
  *
- * @returns a function that makes a session and answers its ID.
+ * @returns a function that makes a session and returns its ID.
  */
-export async function idsOfFastifySession (fastify: FastifyInstance, tickets: () => TicketOffice): Promise<() => string> {
-  // Required where it is used: in a bundle, hatcheck has to get as far as to say that it must stay external.
+export async function fastifySessionIds (fastify: FastifyInstance, currentSigner: () => TicketSigner): Promise<() => string> {
+  // Required here and not at the top: a bundled hatcheck must get as far as the error that tells to keep it external.
   const fastifySession = nodeModule.createRequire(import.meta.url)('@fastify/session') as FastifySession
   let decryptSession: SessionScope['decryptSession'] | undefined
 
@@ -42,10 +42,10 @@ export async function idsOfFastifySession (fastify: FastifyInstance, tickets: ()
     await withCookies(scope)
     await scope.register(fastifySession, {
       secret: {
-        sign: (id) => tickets().sign(id),
+        sign: (id) => currentSigner().sign(id),
         unsign: () => ({ valid: false, renew: false, value: null })
       },
-      idGenerator: () => tickets().newId(),
+      idGenerator: () => currentSigner().newId(),
       store: {
         get: (_id, callback) => { callback(null, null) },
         set: (_id, _session, callback) => { callback() },
@@ -58,7 +58,7 @@ export async function idsOfFastifySession (fastify: FastifyInstance, tickets: ()
   })
 
   return function newId () {
-    // Called back at once, since the store is.
+    // Calls back at once, as the store does.
     const carrier: { session: { sessionId: string } | null } = { session: null }
     decryptSession?.('', carrier, () => {})
     if (carrier.session === null) throw new Error('@fastify/session has made no session')

@@ -1,0 +1,80 @@
+import type { DoneFuncWithErrOrRes, FastifyReply, FastifyRequest } from 'fastify'
+import type { MaybePromise } from '../store/sessions.js'
+import { commit, isBusy, settle } from './commit.js'
+import { isWebResponse, markPrivate, privateResponse } from './private-response.js'
+import { isResponsePrivate, kCommitted, kSession, type WithSession } from './request-session.js'
+import { saveHead } from './response.js'
+import type { Session } from './session.js'
+
+/**
+ * The `onSend` hook: commits the session of a request, and sends its cookie.
+ *
+ * It calls back for a session that needs no waiting, and answers with a promise for any other, so that Fastify takes an
+ * error of a later hook, or of its own, for an error of the response.
+ */
+export function commitSession (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: DoneFuncWithErrOrRes): Promise<unknown> | undefined {
+  const holder = request as WithSession
+  const session = holder[kSession]
+  // A hook that ran before those of hatcheck may have answered.
+  session?.attach(reply)
+  if (session?.isCommitting === true || (holder[kCommitted] === 'by Fastify' && reply.raw.headersSent)) {
+    // Fastify does not always detect a second answer.
+    request.log.warn('The handler has sent a second answer, which is dropped. Did it call reply.send() and return a value?')
+    return
+  }
+  const isFirst = holder[kCommitted] === undefined
+  holder[kCommitted] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
+  if (isWebResponse(payload)) payload = privateIfNeeded(payload, holder)
+  if (!isResponsePrivate(session)) {
+    session?.close()
+    done(null, payload)
+    return
+  }
+  markPrivate(reply)
+  if (session === null || session === undefined) {
+    done(null, payload)
+    return
+  }
+  if (session.queue !== null) session.isSuccess = reply.statusCode < 400
+  let committing
+  try {
+    if (isFirst) committing = commit(session)
+  } catch (error) {
+    throw withoutRedirect(reply, error)
+  }
+  if (committing === undefined && !isBusy(session)) {
+    if (session.cookie !== 'keep') session.context.sendCookie(session, reply)
+    done(null, payload)
+    return
+  }
+  return finish(session, reply, committing, payload)
+}
+
+async function finish (session: Session, reply: FastifyReply, committing: MaybePromise<void>, payload: unknown): Promise<unknown> {
+  const restoreHead = saveHead(reply)
+  session.isCommitting = true
+  try {
+    await committing
+    // The handler may still run after its answer, and make calls.
+    while (isBusy(session)) await settle(session)
+    restoreHead()
+    // Sent again, since other cookies may have been set in the meantime.
+    if (session.cookie !== 'keep') session.context.sendCookie(session, reply)
+    return payload
+  } catch (error) {
+    throw withoutRedirect(reply, error)
+  } finally {
+    session.isCommitting = false
+  }
+}
+
+// Separate, since a closure slows down the function around it, even if it is never made.
+function privateIfNeeded (response: Response, request: WithSession): Response {
+  return privateResponse(response, () => isResponsePrivate(request[kSession]))
+}
+
+/** The error replaces the answer, which may have been a redirect. */
+function withoutRedirect (reply: FastifyReply, error: unknown): unknown {
+  reply.removeHeader('location')
+  return error
+}

@@ -1,0 +1,100 @@
+import type { Calls } from '../common/calls.js'
+import type { MaybePromise } from '../store/sessions.js'
+import type { ChangeSet } from './change-set.js'
+import { dropCookieIfEnded } from './delivery.js'
+import { LogoutUnconfirmedError, NoCookieError } from './errors.js'
+import { planTouch } from './plan.js'
+import type { Session } from './session.js'
+import { storeChanges } from './store-changes.js'
+
+/**
+ * Stores the values as the response leaves, after the calls that were made before. From here on, changes are refused.
+ *
+ * @throws the error of a call that nobody awaits. The values are not stored then.
+ */
+export function commit (session: Session): MaybePromise<void> {
+  session.close()
+  if (session.queue === null) {
+    if (!session.isAvailable) return
+    if (!session.isModified) return recordActivity(session)
+  }
+  return commitAfterCalls(session, session.openQueue())
+}
+
+/** Whether calls are under way, or one that nobody awaits has failed. */
+export function isBusy ({ queue }: Session): boolean {
+  return queue !== null && (queue.isBusy || queue.hasFailed)
+}
+
+/** Waits for the calls that a handler makes after its answer. @throws the error of one that nobody awaits */
+export async function settle (session: Session): Promise<void> {
+  const { queue } = session
+  if (queue === null) return
+  try {
+    await queue.idle()
+    assertNoneFailed(session, queue)
+  } finally {
+    await dropCookieIfEnded(session)
+  }
+}
+
+async function commitAfterCalls (session: Session, queue: Calls): Promise<void> {
+  const changes = session.values.take()
+  try {
+    await queue.run(async () => {
+      try {
+        assertNoneFailed(session, queue)
+        await commitChanges(session, changes)
+      } catch (error) {
+        session.values.restore(changes)
+        session.mayHaveEnded = true
+        throw error
+      }
+    })
+  } finally {
+    await dropCookieIfEnded(session)
+  }
+}
+
+function assertNoneFailed ({ request, isUnconfirmed, isSuccess }: Session, queue: Calls): void {
+  const [error, ...others] = queue.unheeded()
+  for (const other of others) request.log.error({ err: other }, 'a call on the session failed')
+  if (error !== undefined) throw error
+  // A handler that has caught the error must not answer that the logout succeeded.
+  if (isUnconfirmed && isSuccess) throw new LogoutUnconfirmedError()
+}
+
+async function commitChanges (session: Session, changes: ChangeSet): Promise<void> {
+  const { request, values } = session
+  if (!session.isAvailable) return
+  changes.resolve(session.storedFields)
+  if (!hasEffect(session, changes)) {
+    values.restore(changes)
+    await recordActivity(session)
+    return
+  }
+  try {
+    if (await storeChanges(session, changes)) return
+    // Neither sets nor clears the cookie: the browser may already hold that of a newer session.
+    request.log.debug('the session ended while a request was under way; its changes were dropped')
+  } catch (error) {
+    if (!(error instanceof NoCookieError)) throw error
+    request.log.warn({ err: error }, 'The session of a new visitor is not stored, because the response has begun or the client has gone.')
+  }
+  values.confirm(changes, session.storedFields)
+}
+
+function hasEffect ({ stored }: Session, { set, remove, permanent }: ChangeSet): boolean {
+  if (remove.size > 0 || Object.keys(set).length > 0) return true
+  return stored !== null && permanent !== null && permanent !== stored.record.permanent
+}
+
+function recordActivity (session: Session): MaybePromise<void> {
+  const { stored, context, request } = session
+  const touch = stored === null ? null : planTouch(stored, session.isTouchForced, context)
+  if (stored === null || touch === null) return
+  // The response does not wait for this, unless the cookie has to be signed again. A session that has ended gets no
+  // cookie, since the browser may have a newer one by now.
+  const recorded = context.writer.touch(stored, touch, request)
+  if (stored.ticket.stale) return recorded.then((isLive) => { if (isLive) session.sendCookie('set') })
+}

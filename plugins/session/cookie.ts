@@ -1,0 +1,107 @@
+import type { SerializeOptions } from '@fastify/cookie'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Lifetimes } from '../common/clock.js'
+import { cookieValues } from '../tickets/ticket.js'
+import type { CookieProfile } from './cookie-profile.js'
+import { UnsupportedError } from './errors.js'
+import type { Stored } from './plan.js'
+import { markPrivateRaw } from './private-response.js'
+
+/** The session cookie as it is sent. Changing it throws: configuration and `session.permanent` decide the cookie. */
+export interface CookieDescription {
+  readonly path: string
+  readonly domain?: string
+  readonly httpOnly: boolean
+  readonly secure: boolean
+  readonly sameSite: 'lax' | 'strict' | 'none'
+  readonly partitioned?: boolean
+  /** How long the browser keeps the cookie from its beginning, in ms; null: until the browser ends. */
+  readonly originalMaxAge: number | null
+  /** How long the browser still keeps the cookie, in ms; null: until the browser ends. */
+  readonly maxAge: number | null
+  readonly expires: Date | null
+}
+
+/** What the cookie depends on in a session. */
+export interface CookieState {
+  readonly request: FastifyRequest
+  readonly cookie: 'keep' | 'set' | 'clear'
+  readonly signedId: string
+  readonly permanent: boolean
+  readonly stored: Stored | null
+  readonly isCommitting: boolean
+}
+
+interface CookieOptions {
+  readonly lifetimes: Lifetimes
+  readonly profileOf: (request: FastifyRequest) => CookieProfile
+  readonly cookies: CookieWriter
+  now (): number
+}
+
+/** What plugins/cookies provides. */
+interface CookieWriter {
+  setCookie (reply: FastifyReply, name: string, value: string, attributes: SerializeOptions): void
+  clearCookie (reply: FastifyReply, name: string, attributes: SerializeOptions): void
+  dropCookie (reply: FastifyReply, name: string): void
+  exposeCookies (reply: FastifyReply): void
+}
+
+export class SessionCookie {
+  readonly #options: CookieOptions
+
+  constructor (options: CookieOptions) {
+    this.#options = options
+  }
+
+  /** Puts the cookie into the response, or removes it from the browser. Nothing else writes a session cookie. */
+  send (session: CookieState, reply: FastifyReply): void {
+    const { cookies, profileOf } = this.#options
+    const { request } = session
+    const { name, attributes } = profileOf(request)
+    if (session.cookie === 'set') {
+      const lifetime = this.#lifetimeOf(session)
+      const maxAge = lifetime === null ? {} : { maxAge: Math.ceil(lifetime.left / 1000) }
+      cookies.setCookie(reply, name, session.signedId, { ...attributes, ...maxAge })
+    } else if (session.cookie === 'clear' && cookieValues(request.headers.cookie ?? '', name).length > 0) {
+      cookies.clearCookie(reply, name, attributes)
+    } else {
+      cookies.dropCookie(reply, name)
+    }
+    // The handler may hijack the reply or stream later, when Fastify has already passed the headers to Node.
+    if (!session.isCommitting) {
+      cookies.exposeCookies(reply)
+      markPrivateRaw(reply)
+    }
+  }
+
+  describe (session: CookieState): CookieDescription {
+    const { profileOf, now } = this.#options
+    const lifetime = this.#lifetimeOf(session)
+    const members = {
+      ...profileOf(session.request).attributes,
+      originalMaxAge: lifetime?.whole ?? null,
+      maxAge: lifetime?.left ?? null,
+      expires: lifetime === null ? null : new Date(now() + lifetime.left)
+    }
+    return new Proxy(members, { defineProperty: refuseChange, deleteProperty: refuseChange }) as CookieDescription
+  }
+
+  /** Returns how long the browser keeps the cookie, in ms; null: until the browser ends. */
+  #lifetimeOf ({ stored, permanent }: CookieState): { whole: number, left: number } | null {
+    if (!permanent) return null
+    const { lifetimes, now } = this.#options
+    const whole = lifetimes.permanent.lifetimeSeconds * 1000
+    const age = stored === null ? 0 : now() - stored.record.createdAt
+    return { whole, left: Math.max(0, whole - age) }
+  }
+}
+
+function refuseChange (_cookie: object, name: string | symbol): never {
+  throw cookieUnsupported(`session.cookie.${String(name)} = …`)
+}
+
+/** @param attempt what the application tried */
+export function cookieUnsupported (attempt: string): Error {
+  return new UnsupportedError(attempt, 'configuration decides the cookie; use session.permanent for a longer life')
+}

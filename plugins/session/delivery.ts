@@ -1,0 +1,35 @@
+import { NoCookieError } from './errors.js'
+import type { ChangeSet } from './change-set.js'
+import type { Stored } from './plan.js'
+import type { Session } from './session.js'
+
+/** @throws InsecureTransportError, CookieDomainError, NoCookieError if the browser cannot get the cookie of a new session. */
+export function assertCookieCanBeSent (session: Session): void {
+  session.context.assertDeliverable(session.request)
+  if (!session.canSendCookie) throw new NoCookieError()
+}
+
+/**
+ * Continues with a session that has just begun; null: the previous one has ended.
+ *
+ * @throws NoCookieError if the headers of the response have left in the meantime. The new session then ends again, since
+ * the browser cannot get its cookie.
+ */
+export async function handOver (session: Session, next: Stored | null, changes: ChangeSet): Promise<void> {
+  if (next !== null && !session.canSendCookie) {
+    await session.context.writer.discard(next, session.request)
+    throw new NoCookieError()
+  }
+  session.mayHaveEnded = false
+  session.adopt(next, changes)
+  session.sendCookie(next === null ? 'clear' : 'set')
+}
+
+/** Sends no cookie of a session that another request has ended: the browser may have a newer cookie by now. */
+export async function dropCookieIfEnded (session: Session): Promise<void> {
+  const { stored, context } = session
+  if (!session.mayHaveEnded || session.cookie !== 'set' || stored === null) return
+  const hasEnded = await context.read(stored).then((record) => record === null, () => false)
+  // A call may have made another cookie in the meantime.
+  if (hasEnded && session.stored?.ticket === stored.ticket) session.sendCookie('keep')
+}

@@ -1,0 +1,73 @@
+import type { FastifyReply } from 'fastify'
+
+/** Keeps the response out of shared caches, since its content depends on the session. */
+export function markPrivate (reply: FastifyReply): void {
+  const vary = varyWithCookie(reply.getHeader('vary'))
+  if (vary !== null) reply.header('vary', vary)
+  if (!isPrivate(reply.getHeader('cache-control'))) reply.header('cache-control', 'no-store')
+}
+
+/**
+ * Does the same for a response whose headers Fastify does not send or has already passed to Node. Not for every response: a
+ * library that wraps `writeHead` loses headers of Fastify when the response of Node has headers of its own.
+ */
+export function markPrivateRaw (reply: FastifyReply): void {
+  if (reply.raw.headersSent) return
+  markPrivate(reply)
+  for (const name of ['vary', 'cache-control']) {
+    const value = reply.getHeader(name)
+    if (value !== undefined) reply.raw.setHeader(name, value)
+  }
+}
+
+/** Does the same if the handler has hijacked the reply, or hijacks it later. */
+export function markPrivateOnHijack (reply: FastifyReply): void {
+  if (reply.sent) markPrivateRaw(reply)
+  else reply.hijack = hijackPrivately
+}
+
+function hijackPrivately (this: FastifyReply): FastifyReply {
+  markPrivateRaw(this)
+  const { hijack } = Object.getPrototypeOf(this) as FastifyReply
+  return hijack.call(this)
+}
+
+/**
+ * Fastify puts the headers of a Web Response over those of the reply, after every hook. So they must say the same.
+ *
+ * @param isMarked asked as the headers are read: a later hook may be the first to ask for the session.
+ */
+export function privateResponse (response: Response, isMarked: () => boolean): Response {
+  // A copy could not be made of one that is consumed or that says "error", and the headers of one may be immutable.
+  return new Proxy(response, {
+    get (target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (name === 'headers' && isMarked()) return privateHeaders(target.headers)
+      return typeof value === 'function' ? value.bind(target) as unknown : value
+    }
+  })
+}
+
+/** Marks only headers that the Web Response has: the headers of the reply hold for the others. */
+function privateHeaders (original: Headers): Headers {
+  const headers = new Headers(original)
+  const vary = varyWithCookie(headers.get('vary') ?? '*')
+  if (vary !== null) headers.set('vary', vary)
+  if (!isPrivate(headers.get('cache-control') ?? 'no-store')) headers.set('cache-control', 'no-store')
+  return headers
+}
+
+export function isWebResponse (payload: unknown): payload is Response {
+  return typeof payload === 'object' && payload !== null && Object.prototype.toString.call(payload) === '[object Response]'
+}
+
+function varyWithCookie (vary: unknown): string | null {
+  if (vary === undefined) return 'Cookie'
+  if (vary === 'Cookie') return null
+  return /(?:^|[\s,])(?:cookie|\*)(?:$|[\s,])/i.test(String(vary)) ? null : `${String(vary)}, Cookie`
+}
+
+/** A handler may set "private", which excludes shared caches as well. Any other value is replaced. */
+function isPrivate (cacheControl: unknown): boolean {
+  return cacheControl === 'no-store' || (cacheControl !== undefined && /(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i.test(String(cacheControl)))
+}

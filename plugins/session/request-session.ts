@@ -1,0 +1,104 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { SessionContext } from './context.js'
+import { SessionCommittedError, UnsupportedError } from './errors.js'
+import { createFacade } from './facade.js'
+import { markPrivateOnHijack, markPrivateRaw } from './private-response.js'
+import { hasBegun } from './response.js'
+import type { SessionObject } from './session-object.js'
+import { Session } from './session.js'
+import type { User } from './user.js'
+
+/** The session of a request; null: the request has no cookie, and only its user has been asked for. */
+export const kSession = Symbol('hatcheck.session')
+export const kReply = Symbol('hatcheck.reply')
+/** Who sent the response that the commit hook has seen. */
+export const kCommitted = Symbol('hatcheck.committed')
+
+// Not decorated: Fastify sets every decoration on each request, which costs requests that need no session.
+export type WithSession = FastifyRequest & { [kSession]?: Session | null, [kReply]?: FastifyReply, [kCommitted]?: 'by Fastify' | 'by the handler' }
+
+/**
+ * Makes the functions that find or make the session of a request.
+ *
+ * @param isSync whether the store answers without a promise, so that a session is read only when it is asked for
+ */
+export function createRequestSessions (context: SessionContext, isSync: boolean) {
+  return { sessionFor, sessionOf, facadeOf, loggedIn }
+
+  /** Returns the session of a request, for calls: they report by themselves if the store cannot answer. */
+  function sessionFor (request: WithSession): Session {
+    let session = request[kSession]
+    if (session === undefined || session === null) {
+      session = new Session(context, request, request[kReply] ?? null)
+      request[kSession] = session
+      if (request[kCommitted] !== undefined) session.close()
+      if (isSync) session.load()
+    }
+    return session
+  }
+
+  /** Returns the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+  function sessionOf (request: FastifyRequest): Session {
+    const session = sessionFor(request)
+    session.assertReadable()
+    if (!session.wasRead) {
+      markRead(request)
+      session.wasRead = true
+    }
+    return session
+  }
+
+  /** Returns `request.session`. @throws SessionNotReadError, StoreUnavailableError */
+  function facadeOf (request: FastifyRequest): SessionObject {
+    const session = sessionFor(request)
+    session.assertReadable()
+    if (!session.wasRead) {
+      // Calls are never too late, so the facade exists in any case.
+      session.isHidden = isTooLate(request)
+      if (!session.isHidden) sessionOf(request)
+    }
+    session.facade ??= createFacade(session)
+    return session.facade
+  }
+
+  /** Returns `request.user`; the session counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+  function loggedIn (request: WithSession): User | null {
+    if (request[kSession] === undefined && isSync && request.headers.cookie === undefined) {
+      markRead(request)
+      request[kSession] = null
+    }
+    return request[kSession] === null ? null : sessionOf(request).user
+  }
+}
+
+/** Whether the response depends on the session. */
+export function isResponsePrivate (session: Session | null | undefined): boolean {
+  return session === null || (session !== undefined && (session.wasRead || session.queue !== null))
+}
+
+/** Keeps a response that has not begun out of caches. @throws SessionCommittedError if it has begun */
+function markRead (request: WithSession): void {
+  const { [kCommitted]: committed, [kReply]: reply } = request
+  if (reply === undefined) return
+  if (isTooLate(request)) throw new SessionCommittedError()
+  if (committed === undefined) markPrivateOnHijack(reply)
+  else markPrivateRaw(reply)
+}
+
+function isTooLate ({ [kCommitted]: committed, [kReply]: reply }: WithSession): boolean {
+  return committed !== undefined && reply !== undefined && hasBegun(reply)
+}
+
+/**
+ * Makes a getter, and a setter for a scope that decorates its requests with the same name: Fastify sets such a decoration on
+ * each request before any hook runs. After that, an assignment is a mistake.
+ */
+export function accessors<T> (name: `request.${string}`, get: (request: FastifyRequest) => T, rule: string): { getter (): T, setter (value: T): void } {
+  return {
+    getter (this: FastifyRequest) { return get(this) },
+    setter (this: WithSession, value: T) {
+      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, rule)
+      Object.defineProperty(this, name.slice('request.'.length), { value, writable: true, enumerable: true, configurable: true })
+    }
+  } as never
+}

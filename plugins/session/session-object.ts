@@ -1,0 +1,66 @@
+import type { Session as Data } from 'fastify'
+import type { CookieDescription } from './cookie.js'
+
+export type Callback = (error?: unknown) => void
+
+/** What a handler sees as `request.session`: the values as properties, and these methods. */
+export interface SessionObject extends Data {
+  get<K extends keyof Data> (key: K): Data[K] | undefined
+  /** Sets a value; undefined deletes the key. @throws SessionKeyError, SessionValueError */
+  set<K extends keyof Data> (key: K, value: Data[K] | undefined): void
+  /** Tells whether the key has a value. */
+  has (key: string): boolean
+  /** Removes the value and returns it. Without a value it returns `fallback`, or undefined. */
+  pop<K extends keyof Data> (key: K): Data[K] | undefined
+  pop<K extends keyof Data, D> (key: K, fallback: D): Exclude<Data[K], undefined> | D
+  /** Sets several values; sets none if one of them is refused. */
+  update (values: { [K in keyof Data]?: Data[K] | undefined }): void
+  /** Deletes every key. */
+  clear (): void
+  /** Returns the keys that have a value. */
+  keys (): string[]
+  /** Selects the longer pair of lifetimes and a cookie that outlives the browser ("keep me signed in"). */
+  permanent: boolean
+  /** The ID that the session has, or will have once it is stored. Do not log it. */
+  readonly sessionId: string
+  /** The ticket: the value of the session cookie. Do not log it. */
+  readonly encryptedSessionId: string
+  /** The session cookie as it is sent. */
+  readonly cookie: CookieDescription
+  /** Records activity with this response, even if it was recorded a moment ago. */
+  touch (): void
+  /** Tells whether there are changes that are not stored yet. */
+  isModified (): boolean
+  /** Tells whether the session is in the store. */
+  isSaved (): boolean
+  /**
+   * Gives the session a new ID, with the values of these keys; the old ID is dead when this resolves. A session that is
+   * not stored yet only drops its other values.
+   *
+   * @default no keys
+   * @throws SessionGoneError (409) if the session has ended in the meantime.
+   * @throws NoCookieError if the headers of the response have left.
+   */
+  regenerate (keys?: readonly string[]): Promise<void>
+  regenerate (callback: Callback): void
+  regenerate (keys: readonly string[], callback: Callback): void
+  /**
+   * Ends this session and every other session that the request presents a ticket of, for good. Values that are set
+   * afterwards begin a new session.
+   *
+   * @throws LogoutUnconfirmedError (503) if the end cannot be stored; the tickets are refused until it is.
+   */
+  destroy (): Promise<void>
+  destroy (callback: Callback): void
+  /**
+   * Stores the changes now. A new visitor gets the cookie with the headers of the response.
+   *
+   * @throws SessionGoneError (409) if the session has ended in the meantime.
+   * @throws NoCookieError if the session is new and the headers of the response have left; nothing is stored.
+   */
+  save (): Promise<void>
+  save (callback: Callback): void
+  /** Drops the changes that are not stored, and reads the session again. */
+  reload (): Promise<void>
+  reload (callback: Callback): void
+}

@@ -1,0 +1,46 @@
+import type { ChangeSet } from './change-set.js'
+import { assertCookieCanBeSent, handOver } from './delivery.js'
+import { planChanges, type Stored } from './plan.js'
+import type { Session } from './session.js'
+
+/** Stores changes as planned. Returns false if the session has ended. */
+export async function storeChanges (session: Session, changes: ChangeSet): Promise<boolean> {
+  const { stored, context, request } = session
+  const { writer } = context
+  const plan = planChanges(stored, changes, context)
+  // A logout by values ends every other session that the request presents, as `logout` does. This comes first: if it fails,
+  // nothing has changed.
+  if (stored !== null && (plan.do === 'end' || (plan.do === 'patch' && plan.changes.user === null))) await writer.endOthers(request, stored)
+  switch (plan.do) {
+    case 'nothing':
+      if (stored !== null && await context.read(stored) === null) return false
+      session.values.restore(changes)
+      return true
+    case 'create':
+      assertCookieCanBeSent(session)
+      await handOver(session, await writer.create(session.id, plan.record, request).catch((error: unknown) => {
+        // The session may have begun all the same, and is ended then, so the next attempt needs another ID.
+        session.dropNextId()
+        throw error
+      }), changes)
+      return true
+    case 'patch': {
+      const isCookieChanged = plan.changes.permanent !== undefined
+      if (isCookieChanged) assertCookieCanBeSent(session)
+      const next = await writer.patch(stored as Stored, plan.changes, request)
+      if (next === null) return false
+      session.adopt(next, changes)
+      if (next.ticket.stale || isCookieChanged) {
+        session.mayHaveEnded = true
+        session.sendCookie('set')
+      }
+      return true
+    }
+    case 'end': {
+      const replaced = await writer.replace(stored as Stored, context.newId(), plan.change, request)
+      if (replaced === null) return false
+      await handOver(session, replaced.next, changes)
+      return true
+    }
+  }
+}
