@@ -48,7 +48,7 @@ test('hatcheck alone starts the service, and says in one line why it cannot', as
   const service = await startService(t, folder, { SESSION_STORE: 'memory:' }, 'cli')
   t.equal((await fetch(service.url)).status, 200)
   t.equal(await service.end('SIGTERM'), 0)
-  t.same(await hatcheckProcess(folder, ['serve'], { env: { PORT: 'abc' } }), { code: 1, stdout: '', stderr: 'hatcheck: PORT must be a whole number in plain digits; got "abc".\n' })
+  t.same(await hatcheckProcess(folder, ['serve'], { env: { PORT: 'abc' } }), { code: 1, stdout: '', stderr: 'hatcheck: PORT must be an integer; got "abc".\n' })
 })
 
 test('a command line that means nothing is answered with what is wrong and where to look', async (t) => {

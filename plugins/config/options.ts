@@ -1,39 +1,48 @@
 import type { Only, Spellings, Written } from './row.js'
 import type { OPTIONS } from './table.js'
 
+// Editors find the JSDoc of a row only through a mapped type over `K extends keyof T`, with a `T` that is a parameter.
+
 type Table = typeof OPTIONS
 
-/** The types of the options that a caller can write. Keeps the JSDoc of the table, as `K extends keyof T` does. */
-type Some<T, K extends keyof T> = { -readonly [P in K]?: Written<T[P]> | undefined }
+/** Options that can be left out. `V` narrows what can be written. */
+type Maybe<K extends keyof T, V = unknown, T = Table> = { -readonly [P in K]?: (Written<T[P]> & V) | undefined }
 
-/** Every option of the plugin, with no rule about which belong together. */
-type EveryOption = Some<Table, Exclude<keyof Table, Only<Table, 'service'>>>
+/** Options that must be there. */
+type Needed<K extends keyof T, V = unknown, T = Table> = { -readonly [P in K]: V & (Written<T[P]> | undefined) }
 
-/** The key, or the file that it is in. The value may be undefined, as in an environment; then the start is refused. */
-type KeyRule =
-  { secretKey: unknown, secretKeyFile?: undefined } |
-  { secretKey?: undefined, secretKeyFile: unknown }
+/** Options that have no meaning beside the others. */
+type Without<K extends keyof Table> = Maybe<K, never>
+
+type PluginOption = Exclude<keyof Table, Only<Table, 'service'>>
+
+/** The key, or the file that it is in. Either can be undefined, as in an environment; then the start is refused. */
+type KeyOptions =
+  Needed<'secretKey'> & Without<'secretKeyFile'> |
+  Needed<'secretKeyFile'> & Without<'secretKey'>
 
 /** Users of the application, or accounts of hatcheck's own. */
-type UserRule =
-  { authenticate: unknown, signup?: undefined } |
-  { authenticate?: undefined }
+type UserOptions =
+  Needed<'authenticate'> & Without<'signup'> |
+  Maybe<'signup'> & Without<'authenticate'>
 
 /** `none` and `partitioned` need a Secure cookie: browsers drop any other. */
-type CookieRule =
-  { sessionCookieSamesite?: Spellings<'lax' | 'strict'> | undefined, sessionCookiePartitioned?: false | 'false' | undefined } |
-  { sessionCookieSecure: true | 'true' }
+type CookieOptions =
+  Maybe<'sessionCookieSecure'> & Maybe<'sessionCookieSamesite', Spellings<'lax' | 'strict'>> & Maybe<'sessionCookiePartitioned', false | 'false'> |
+  Needed<'sessionCookieSecure', true | 'true'> & Maybe<'sessionCookieSamesite' | 'sessionCookiePartitioned'>
 
 /** A limit of anonymous sessions has no meaning where there are none. */
-type AnonymousRule =
-  { anonymousSessions?: true | 'true' | undefined } |
-  { anonymousSessionsPerMinute?: undefined }
+type AnonymousOptions =
+  Maybe<'anonymousSessions', true | 'true'> & Maybe<'anonymousSessionsPerMinute'> |
+  Maybe<'anonymousSessions'> & Without<'anonymousSessionsPerMinute'>
+
+type TiedOptions = KeyOptions & UserOptions & CookieOptions & AnonymousOptions
 
 /** The options of the plugin. The service reads the same from the environment: `secretKey` is `SECRET_KEY`. */
-export type HatcheckOptions = EveryOption & KeyRule & UserRule & CookieRule & AnonymousRule
+export type HatcheckOptions = Maybe<Exclude<PluginOption, keyof TiedOptions>> & TiedOptions
 
 /** Options that are not checked yet, as they come from an environment. */
-export type GivenOptions = { [K in keyof EveryOption]?: EveryOption[K] | (K extends Only<Table, 'plugin'> ? never : string) | undefined }
+export type GivenOptions = { -readonly [K in PluginOption]?: Written<Table[K]> | (K extends Only<Table, 'plugin'> ? never : string) | undefined }
 
 /** Options of the service that are not checked yet: a host application decides them itself. */
 export type ServiceOnlyOptions = { [K in Only<Table, 'service'>]?: string | undefined }

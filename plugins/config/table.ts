@@ -12,7 +12,7 @@ export const OPTIONS = {
    * Signs the session cookies. Either this or `secretKeyFile` is required. `npx hatcheck secret` prints a key.
    * @default none; a service on loopback generates one and keeps it in `dataDir`
    */
-  secretKey: { type: 'key', form: 'at least 32 random bytes', help: 'signs the session cookies; on loopback generated in DATA_DIR' },
+  secretKey: { type: 'key', form: 'at least 32 random bytes', help: 'key that signs the cookies, 32 bytes or more; generated in DATA_DIR if HOST is loopback' },
   /**
    * A file with the secret keys, one per line: the first signs, all verify. hatcheck sees a changed file within two seconds.
    * @default none
@@ -37,15 +37,15 @@ export const OPTIONS = {
    * authority of your own to Node. Redis copies to its replicas after it has answered: a failover can lose the last moments,
    * logouts among them.
    * @default `lmdb:`
-   * @see docs/redis.md
-   * @see docs/stores.md#writing-a-store
+   * @see `docs/redis.md`
+   * @see `docs/stores.md#writing-a-store`
    */
-  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://… or a session store', default: 'lmdb:', help: 'memory:, lmdb:, lmdb:./folder or redis://…' },
+  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://… or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), lmdb:./folder or redis://…' },
   /**
    * The folder of the LMDB files and of the generated key.
    * @default `./data`
    */
-  dataDir: { type: 'text', form: 'the path of a folder', default: './data', help: 'LMDB files and the generated key' },
+  dataDir: { type: 'text', form: 'the path of a folder', default: './data', help: 'folder of the LMDB files and the generated key' },
   /**
    * Registrations of one realm on one store share their sessions and their failed logins; those of different realms share
    * neither. Accounts belong to the store. A new realm ends every existing session.
@@ -143,7 +143,7 @@ export const OPTIONS = {
   /**
    * The length of a new password. Outside demo mode, common passwords are refused as well. Source: NIST SP 800-63B-4.
    * @default `15`; demo mode: `8`
-   * @see docs/accounts.md#passwords
+   * @see `docs/accounts.md#passwords`
    */
   passwordMinLength: { type: 'integer', unit: 'characters', minimum: 8, maximum: 256, default: 15, demo: 8 },
   /**
@@ -181,7 +181,7 @@ export const OPTIONS = {
   /**
    * The clock, for tests.
    * @default the machine's clock, guarded against being set back
-   * @see docs/testing.md
+   * @see `docs/testing.md`
    */
   now: { type: 'clock', form: 'a function that returns the time in ms since the epoch', only: 'plugin' }
 } as const satisfies Record<string, Row>
@@ -202,9 +202,9 @@ export const PROCESS_OPTIONS = {
   /**
    * Processes that serve. More than one is refused with `memory:`.
    * @default `1`
-   * @see docs/production.md#several-processes
+   * @see `docs/production.md#several-processes`
    */
-  workers: { type: 'integer', unit: 'processes', minimum: 1, maximum: 64, default: 1, help: 'server processes' },
+  workers: { type: 'integer', unit: 'processes', minimum: 1, maximum: 64, default: 1, help: 'number of server processes' },
   /**
    * The proxies whose forwarding headers are trusted, separated by commas. `loopback`, `linklocal` and `uniquelocal`
    * (10/8, 172.16/12, 192.168/16, fc00::/7) name ranges. The log warns at most once a minute of another sender of
@@ -215,9 +215,9 @@ export const PROCESS_OPTIONS = {
   /**
    * A port for the metrics and nothing else. `0` takes a free port, which the log names.
    * @default none: `/metrics` is on `PORT`, for this machine alone
-   * @see docs/audit-and-metrics.md#metrics
+   * @see `docs/audit-and-metrics.md#metrics`
    */
-  metricsPort: { type: 'integer', minimum: 0, maximum: 65_535, help: 'port of the Prometheus metrics; otherwise /metrics, for this machine only' },
+  metricsPort: { type: 'integer', minimum: 0, maximum: 65_535, help: 'port of the Prometheus metrics; without it /metrics on PORT, for this machine only' },
   /**
    * The lowest level that is logged.
    * @default `info`
@@ -231,7 +231,7 @@ export const PROCESS_OPTIONS = {
   /**
    * Whether security events are logged, at every `LOG_LEVEL`.
    * @default `on`; with `LOG_LEVEL=silent`: `off`
-   * @see docs/audit-and-metrics.md#audit-log
+   * @see `docs/audit-and-metrics.md#audit-log`
    */
   auditLog: { type: 'word', words: ['on', 'off'] }
 } as const satisfies Record<string, Row>
