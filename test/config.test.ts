@@ -43,7 +43,7 @@ test('environment variables that mean nothing stop the start with the rule', asy
     ...['0.0.0.0', '::', '192.0.2.1', 'hatcheck.example.com', 'localhost.example.com'].map((HOST): [Record<string, string>, string] =>
       [{ HOST }, `HOST=${HOST} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]),
     [{ METRICS_PORT: '70000' }, 'METRICS_PORT must be at most 65535; got "70000".'],
-    [{ METRICS_PORT: '3000' }, 'METRICS_PORT must differ from PORT, where users would read the metrics. Both are 3000.'],
+    [{ METRICS_PORT: '3000' }, 'METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are 3000.'],
     [{ HOST: '0.0.0.0', SECRET_KEY: '  ', SIGNUP: 'closed' }, `HOST=0.0.0.0 can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]
   ]
   for (const [env, rule] of rules) t.throws(() => readEnvironment(env), { code: 'HATCHECK_CONFIG', message: rule })

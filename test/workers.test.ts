@@ -168,7 +168,7 @@ test('several processes are one service', async (t) => {
 
   await t.test('one drops what has expired; when it is killed, whoever takes its place does so', async (t) => {
     const cookie = await logIn(url, 'Sally')
-    const sweepers = (): number[] => linesOf(service).filter(({ msg }) => msg === 'this worker listens, and drops what has expired').map(({ pid }) => pid)
+    const sweepers = (): number[] => linesOf(service).filter(({ msg }) => msg === 'this worker listens, and removes expired sessions').map(({ pid }) => pid)
     const [first = 0, ...others] = sweepers()
     t.strictSame(others, [])
     t.ok(workers().includes(first))

@@ -7,12 +7,12 @@ import type { Row, ValuesOf } from './row.js'
 import { OPTIONS, PROCESS_OPTIONS } from './table.js'
 import { environmentName, validate, type Mode } from './validate.js'
 
-/** Names that Fastify knows for ranges of addresses. */
+/** Fastify's names for ranges of addresses. */
 const NAMED_RANGES = new Set(['loopback', 'linklocal', 'uniquelocal'])
 
 type ProcessValues = ValuesOf<typeof PROCESS_OPTIONS>
 
-/** What the environment says, checked as far as the process needs it. */
+/** The configuration of the service. `options` are not checked yet. */
 export interface ServiceConfig extends Omit<ProcessValues, 'requestLog' | 'auditLog'> {
   requestLog: boolean
   auditLog: boolean
@@ -42,7 +42,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
     assertRule(isAddressRange(address), `TRUST_PROXY must be ${PROCESS_OPTIONS.trustProxy.form}; got "${address}".`)
   }
   assertRule(metricsPort === undefined || metricsPort === 0 || metricsPort !== port,
-    `METRICS_PORT must differ from PORT, where users would read the metrics. Both are ${port}.`)
+    `METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are ${port}.`)
   const isDemo = isLoopback(host) &&
     ['secretKey', 'secretKeyFile', 'trustProxy', 'signup'].every((option) => read(option) === undefined)
   assertRule(isLoopback(host) || read('secretKey') !== undefined || read('secretKeyFile') !== undefined,
@@ -54,7 +54,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
     ...values,
     host,
     requestLog: requestLog === 'on',
-    // `silent` is silent, unless AUDIT_LOG says otherwise.
+    // With LOG_LEVEL=silent, nothing is logged unless AUDIT_LOG asks for it.
     auditLog: auditLog === undefined ? logLevel !== 'silent' : auditLog === 'on',
     trustProxy: trusted.length > 0 && trusted,
     mode: isDemo ? 'demo' : 'service',
@@ -64,14 +64,17 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
 
 /** Picks the options of a table that the environment sets. */
 function written (table: Record<string, Row>, read: (option: string) => string | undefined): Record<string, string> {
-  return Object.fromEntries(Object.entries(table)
-    .flatMap(([option, { only }]) => only === 'plugin' ? [] : [[option, read(option)] as const])
-    .filter((entry): entry is [string, string] => entry[1] !== undefined))
+  const values: Record<string, string> = {}
+  for (const [option, { only }] of Object.entries(table)) {
+    const value = only === 'plugin' ? undefined : read(option)
+    if (value !== undefined) values[option] = value
+  }
+  return values
 }
 
 /** Answers whether a text is an address or a range that Fastify accepts. */
 function isAddressRange (text: string): boolean {
-  // Fastify knows the zones of IPv6 by letters and digits alone.
+  // In the zone of an IPv6 address, Fastify accepts letters and digits only.
   if (/%.*[^0-9a-z/]/i.test(text)) return false
   if (NAMED_RANGES.has(text) || isIP(text) !== 0) return true
   const [address = '', bits = '', ...rest] = text.split('/')

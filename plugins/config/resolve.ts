@@ -14,7 +14,7 @@ import { environmentName, validate, type Mode } from './validate.js'
 export type { Mode } from './validate.js'
 export type { ServiceOnlyOptions } from './options.js'
 
-/** The options with every default in place, each of one type. */
+/** The checked options with every default filled in. */
 export type Config = ReturnType<typeof resolveConfig>
 
 const rows = new Map<string, Row>(Object.entries(OPTIONS))
@@ -22,7 +22,7 @@ const rows = new Map<string, Row>(Object.entries(OPTIONS))
 const STORE_METHODS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping', 'close'] satisfies Array<keyof SessionStore>
 
 /**
- * Checks the options and puts the defaults in.
+ * Checks the options, and fills in the defaults.
  *
  * @param scope the prefix of the scope in which hatcheck is registered.
  * @throws ConfigError with the rule that is broken.
@@ -56,7 +56,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     anonymousSessionsPerMinute: values.anonymousSessionsPerMinute ?? Infinity,
     commonPasswords: mode === 'demo' ? 'allowed' as const : 'refused' as const,
     allowedOrigins,
-    /** Whether an origin is one of those that are allowed. */
+    /** Answers whether an origin is in `allowedOrigins`. */
     isAllowedOrigin: originMatcher(allowedOrigins),
     authenticate,
     now,
@@ -64,12 +64,12 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
       browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
       permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
     } satisfies Lifetimes,
-    /** Which pages there are. */
+    /** Answers whether a page is served. */
     hasRoute: (route: RouteName): boolean => routes.has(route),
     hasRoutes: routes.size > 0,
-    /** The path under which the pages are, from the root of the server. */
+    /** The path of the pages, from the root of the server. */
     base,
-    /** Where a page leads back to: the start page, or that of the application. */
+    /** The target of links back: hatcheck's start page, or that of the application. */
     home: `${routes.has('home') ? base : root}/`
   }
   assertCookie(config, name)
@@ -81,7 +81,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
 }
 
 /**
- * Refuses domains that are nobody's own: browsers drop a cookie for one, and its hosts are everybody's.
+ * Refuses IP addresses, single labels and public suffixes: browsers drop a cookie for such a domain.
  *
  * @throws ConfigError
  */
@@ -107,11 +107,11 @@ function originsOf (given: GivenOptions['allowedOrigins'], name: string): string
   return origins
 }
 
-/** The pages that are served: all in the service; in an application those that it asks for. */
+/** Lists the pages to serve: all in the service; in an application, those that `routes` names. */
 function routesOf (routes: unknown, mode: Mode, prefix: string): ReadonlySet<RouteName> {
   if (mode !== 'plugin') return new Set(ROUTE_NAMES)
   if (routes === undefined || routes === false) return new Set()
-  // Without a prefix the start page would be at `/`, which is the application's.
+  // Without a prefix, the start page would be at `/`, which belongs to the application.
   if (routes === true) return new Set(ROUTE_NAMES.filter((route) => route !== 'home' || prefix !== ''))
   const rule = `routes must be ${OPTIONS.routes.form}`
   assertRule(Array.isArray(routes), `${rule}; got ${shown(routes)}.`)
@@ -119,7 +119,7 @@ function routesOf (routes: unknown, mode: Mode, prefix: string): ReadonlySet<Rou
   return new Set(routes as RouteName[])
 }
 
-/** A default gives way to what is set: an idle timeout longer than the lifetime would have no meaning. */
+/** Adjusts a default to the value that is set: the idle timeout must not be longer than the lifetime. */
 function lifetimeOf (values: Values, given: Record<string, unknown>, idle: TimeOption, lifetime: TimeOption, name: (option: string) => string): Lifetime {
   const { [idle]: idleSeconds, [lifetime]: lifetimeSeconds } = values
   const isLifetimeGiven = given[lifetime] !== undefined
@@ -129,14 +129,14 @@ function lifetimeOf (values: Values, given: Record<string, unknown>, idle: TimeO
     : { idleSeconds, lifetimeSeconds: Math.max(idleSeconds, lifetimeSeconds) }
 }
 
-/** A list, or text with its parts separated by commas. */
+/** Reads a list, or text with commas between the parts. */
 function listOf<T> (value: string | readonly T[] | undefined, name: string): Array<T | string> {
   if (value === undefined) return []
   assertRule(typeof value === 'string' || Array.isArray(value), `${name} must be a list, or text with commas between the parts.`)
   return typeof value === 'string' ? value.split(',').map((part) => part.trim()).filter((part) => part !== '') : [...value]
 }
 
-/** A clock that gives no time would end no session, or all. */
+/** Calls the clock once: one that returns no time would end every session, or none. */
 function assertClock (now: () => number): void {
   const rule = `now must be ${OPTIONS.now.form}`
   assertRule(typeof now === 'function', `${rule}; got ${shown(now)}.`)
@@ -144,7 +144,7 @@ function assertClock (now: () => number): void {
   assertRule(typeof time === 'number' && Number.isFinite(time), `${rule}; it returned ${shown(time)}.`)
 }
 
-/** A store without one of its methods would look, when that is called, like a store that has failed. */
+/** Looks for every method: a missing one would look like a failed store when it is called. */
 function assertStore (store: unknown, name: string): void {
   if (typeof store === 'string') return
   assertRule(typeof store === 'object' && store !== null, `${name} must be ${OPTIONS.sessionStore.form}; got ${shown(store)}.`)
@@ -153,7 +153,7 @@ function assertStore (store: unknown, name: string): void {
   }
 }
 
-/** Refuses every combination that a browser would drop. Source: RFC 6265bis, sections 4.1.3 and 5.7. */
+/** Refuses every cookie that browsers would drop. Source: RFC 6265bis, sections 4.1.3 and 5.7. */
 function assertCookie (config: Omit<Values, 'sessionCookieSecure'> & { sessionCookieSecure: string }, name: (option: string) => string): void {
   const { sessionCookieName = '', sessionCookieDomain, sessionCookiePath, sessionCookieSecure, sessionCookieSamesite } = config
   const [cookieName, secure] = [name('sessionCookieName'), name('sessionCookieSecure')]

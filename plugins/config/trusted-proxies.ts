@@ -1,13 +1,13 @@
 import proxyAddr from '@fastify/proxy-addr'
 
-/** More proxies than stand in a row anywhere. Without a limit, a header of addresses that look like theirs would take 20 ms to read. */
+/** More proxies than any real chain has. Without a limit, a long header of trusted addresses would take 20 ms to read. */
 const MOST_HOPS = 16
 
 /**
- * Answers whether the sender of a request, hop by hop, is a proxy whose forwarding headers are believed. For `trustProxy` of
- * Fastify.
+ * Makes the function for Fastify's `trustProxy`: it answers for each hop whether the forwarding headers of that sender are
+ * trusted.
  *
- * @param ranges as TRUST_PROXY has them.
+ * @param ranges addresses and ranges as in TRUST_PROXY.
  */
 export function trustedProxies (ranges: string[]): (address: string, hop: number) => boolean {
   const isTrusted = proxyAddr.compile(ranges)

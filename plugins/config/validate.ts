@@ -1,9 +1,9 @@
 import { assertRule, shown } from '../common/rule.js'
 import type { PlainRow, Row, ValuesOf } from './row.js'
 
-// Not a JSON Schema: compiling one took more than half of the time of a registration.
+// This is no JSON Schema, because compiling one took more than half of the time of a registration.
 
-/** How hatcheck runs: in a host application, or as a service, perhaps in demo mode. */
+/** How hatcheck runs: in an application, as a service, or as a service in demo mode. */
 export type Mode = 'plugin' | 'service' | 'demo'
 
 /**
