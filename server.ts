@@ -173,7 +173,7 @@ async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, 
       if (how === 0) log.info({ worker }, 'a worker was stopped; another one replaces it')
       else writeEvent(auditLog, 'sys_crash', { reason: String(how), ...worker !== undefined && { worker } })
     },
-    onError (error) { log.error({ err: error }, 'the system reports an error of a worker') }
+    onError (error) { log.error({ err: error }, 'the system cannot start or reach a worker') }
   })
   if (workers === null) return null
   workers.all().then(() => { log.info(`workers: ${count}`) }, () => {})
