@@ -3,12 +3,12 @@ import { parseArgs } from 'node:util'
 import { UsageError, expectEnd, type Io } from './plugins/cli/io.js'
 import { isMain } from './plugins/process/main.js'
 
-// Each command is imported where it runs, since most of the time of a short one is loading.
+// Each command is imported where it runs, because a short command spends most of its time on loading.
 
 /**
  * Runs `hatcheck` with these arguments.
  *
- * @returns the exit code. Each error has been written to standard error.
+ * @returns the exit code. Errors are written to standard error.
  */
 export async function run (argv: readonly string[], io: Io): Promise<number> {
   try {
@@ -33,7 +33,7 @@ async function runCommand (argv: readonly string[], io: Io): Promise<number> {
     await serve()
     return Number(process.exitCode ?? 0)
   }
-  // A reader such as `head` may close the output early. The command still does all of its work.
+  // A reader such as `head` can close the output early. The command still completes.
   io.stdout.on('error', () => {})
   if (values.help === true || command === 'help') {
     const { HELP } = await import('./plugins/cli/help.js')

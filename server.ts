@@ -8,53 +8,53 @@ import { isMain } from './plugins/process/main.js'
 import { endWithNpm, holdSignals } from './plugins/process/signals.js'
 import { hasDuty, isWorker } from './plugins/workers/duties.js'
 
-// Most is imported where it is used: signals must be handled before it is loaded.
+// Most imports are where they are used, so that signals are handled before they load.
 
-/** Requests under way at a SIGTERM have so long to end, in ms; then their connections are closed. */
+/** After a SIGTERM, open requests can take this long, in ms. Then their connections are closed. */
 const GRACE_MS = 5_000
 const END_EVERY_MS = 50
 
 /**
- * What a connection may take, in ms, so that slow ones (slowloris) end and others do not wait for them. By default Fastify
- * would wait for a request for ever. All that is sent here is small.
+ * Limits of a connection, in ms, against clients that send slowly (slowloris). By default, Fastify waits for a request for
+ * ever. All requests and responses of the service are small.
  *
  * Sources: mod_reqtimeout of Apache gives headers 20 to 40 s; https://nodejs.org/api/http.html#serverheaderstimeout
  */
 const TIMEOUTS = {
-  /** All of a request, with its body. */
+  /** The whole request, with its body. */
   requestTimeout: 10_000,
-  /** Nothing moves, such as when nobody takes the answer. Longer than any answer takes. */
+  /** No byte moves, for example because the client does not read the response. Every response is faster. */
   connectionTimeout: 30_000,
-  /** Between two requests. Proxies give up an idle connection after 60 s (nginx, AWS), and have to be the first to do so. */
+  /** Between two requests. Proxies close an idle connection after 60 s (nginx, AWS), and must be the first to do so. */
   keepAliveTimeout: 72_000,
-  /** Node looks at the first and the next so often, and not every 30 s. */
+  /** Node checks `requestTimeout` and `headersTimeout` every 2 s instead of every 30 s. */
   http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false }
 } satisfies FastifyHttpOptions<Server>
 
-/** What Fastify says of an address, in other words. */
+/** Texts for Fastify's errors about an address. */
 const ADDRESS_ERRORS: Record<string, string> = {
   FST_ERR_BAD_URL: 'The address of this request cannot be decoded.',
   FST_ERR_MAX_PARAM_LENGTH: 'A part of this address is longer than 100 characters.'
 }
 
-/** What serves: this process, or a primary with its workers. */
+/** The running service: this process, or a primary with its workers. */
 interface Running {
   log: FastifyBaseLogger
   output: ProcessLog
   reloadSecretKeys (): void
-  /** In the text format of Prometheus. */
+  /** Renders the metrics in the text format of Prometheus. */
   metrics (): Promise<string>
-  /** Answers what is under way, and ends. */
+  /** Answers the open requests, and ends. */
   close (): Promise<void>
-  /** Kills the workers that have not ended by themselves. */
+  /** Kills the workers that still run. */
   killWorkers (): void
 }
 
-/** Starts the service from the environment; ends the process with one clear line if it cannot. */
+/** Starts the service from the environment. If it cannot start, prints one line and ends the process. */
 export async function serve (): Promise<void> {
   const signals = holdSignals()
   if (!isWorker()) endWithNpm()
-  // Without a listener, a reader of stderr that is gone would end the process.
+  // Without a listener, the process would end when the reader of stderr closes it.
   process.stderr.on('error', () => {})
   const [{ auditLogOf, writeEvent }, { stopWithGrace }] = await Promise.all([import('./plugins/audit/index.js'), import('./plugins/process/stop.js')])
   let running: Running | null = null
@@ -66,7 +66,7 @@ export async function serve (): Promise<void> {
     const service = readEnvironment(process.env)
     const { host, metricsPort: port } = service
     hasAuditLog = service.auditLog
-    // First, so that a port that cannot be had is said before anything has started.
+    // First, so that a port in use is reported before anything has started.
     if (port !== undefined && !isWorker()) {
       const { openMetricsListener } = await import('./plugins/metrics/listener.js')
       metrics = await openMetricsListener({
@@ -85,7 +85,7 @@ export async function serve (): Promise<void> {
   if (running === null) {
     await metrics?.close()
     process.exitCode = 1
-    // By itself a worker would wait for its primary.
+    // A worker stays alive as long as its primary does.
     if (isWorker()) process.exit()
     return
   }
@@ -107,7 +107,7 @@ export async function serve (): Promise<void> {
     try {
       reloadSecretKeys()
     } catch (error) {
-      log.error({ err: error }, 'the secret keys cannot be read anew; they stay as they were')
+      log.error({ err: error }, 'the secret keys cannot be read again; the former keys stay in use')
     }
   })
 }
@@ -117,7 +117,7 @@ async function startService (service: ServiceConfig): Promise<Running> {
   const [{ openLog }, { isTalkative }, { boundConnections }] = await Promise.all([
     import('./plugins/process/log.js'), import('./plugins/common/log-level.js'), import('./plugins/process/connections.js')
   ])
-  // What is said of the start is said by one of all workers. What is wrong, each says.
+  // One worker logs the start. Every worker logs warnings and errors.
   const isQuiet = !hasDuty('announces') && isTalkative(logLevel)
   const output = await openLog(isQuiet ? 'warn' : logLevel, service.auditLog)
   const fastify = await build(service, output)
@@ -130,17 +130,17 @@ async function startService (service: ServiceConfig): Promise<Running> {
   }
   const { log, hatcheck, sessions, server } = fastify
   if (isQuiet) log.level = logLevel
-  if (isWorker()) log.debug(hasDuty('sweeps') ? 'this worker listens, and drops what has expired' : 'this worker listens')
+  if (isWorker()) log.debug(hasDuty('sweeps') ? 'this worker listens, and removes expired sessions' : 'this worker listens')
   return {
     log,
     output,
     reloadSecretKeys () { sessions.reloadSecretKeys() },
     metrics: async () => await hatcheck.metrics?.text() ?? '',
     async close () {
-      // Node looks for slow ones no more once it closes, and one that never ends its request would keep it open.
+      // A closing server no longer checks the timeouts, and one endless request would keep it open.
       const cutting = setTimeout(() => { server.closeAllConnections() }, GRACE_MS)
       await hatcheck.drain()
-      // A connection that was busy when the closing began is idle after its answer, and would keep it open too.
+      // A connection that was busy when the closing began becomes idle after its response, and would keep it open too.
       const ending = setInterval(() => { server.closeIdleConnections() }, END_EVERY_MS)
       await fastify.close()
       clearTimeout(cutting)
@@ -150,13 +150,17 @@ async function startService (service: ServiceConfig): Promise<Running> {
   }
 }
 
-/** Null if the workers cannot start; the first has said why. */
+/**
+ * Starts the workers.
+ *
+ * @returns null if they cannot start; the first worker has printed why.
+ */
 async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, mode, options }: ServiceConfig): Promise<Running | null> {
   const [{ default: Fastify }, { resolveConfig }, { secretsOf }, { openLog }, { startWorkers }, { auditLogOf, writeEvent }] = await Promise.all([
     import('fastify'), import('./plugins/config/resolve.js'), import('./plugins/tickets/secrets.js'), import('./plugins/process/log.js'),
     import('./plugins/workers/primary.js'), import('./plugins/audit/index.js')
   ])
-  // What is wrong here is wrong for all, and of a key that has to be made there is one.
+  // Checked once for all workers, which then share the key that is generated here.
   secretsOf(resolveConfig(options, mode))
   const output = await openLog(logLevel, hasAuditLog, true)
   const { log } = Fastify({ logger: output.options })
@@ -166,10 +170,10 @@ async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, 
     count,
     onLine (line) { output.write(line) },
     onEnd (worker, how) {
-      if (how === 0) log.info({ worker }, 'a worker was stopped; another one takes its place')
+      if (how === 0) log.info({ worker }, 'a worker was stopped; another one replaces it')
       else writeEvent(auditLog, 'sys_crash', { reason: String(how), ...worker !== undefined && { worker } })
     },
-    onError (error) { log.error({ err: error }, 'the system refuses something to a worker') }
+    onError (error) { log.error({ err: error }, 'the system cannot start or reach a worker') }
   })
   if (workers === null) return null
   workers.all().then(() => { log.info(`workers: ${count}`) }, () => {})
@@ -183,12 +187,12 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
     ...!requestLog && { childLoggerFactory: output.errorsOnly },
     trustProxy: trustProxy && trustedProxies(trustProxy),
     ...TIMEOUTS,
-    // On a connection that is open still, a request is answered to the end.
+    // While the server closes, requests on open connections are still answered.
     return503OnClosing: false,
     clientErrorHandler: (error, socket) => { fastify.hatcheck.answerParserError(error, socket) },
-    // An address that cannot be decoded, or is too long, reaches no route and no error handler.
+    // Requests with such an address reach no route and no error handler.
     frameworkErrors: (error, request, reply) => {
-      // Its text would tell the whole address, with the query, in the answer and in the log.
+      // Fastify's text has the whole address with the query, which must not reach the response or the log.
       error.message = ADDRESS_ERRORS[error.code] ?? error.message
       fastify.hatcheck.handleError(error, request as never, reply as never)
       fastify.hatcheck.metrics?.countRequest(request as never, reply as never)
@@ -196,7 +200,7 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
   }) as unknown as FastifyInstance
   output.tellLossesBy(fastify.log)
   await fastify.register(hatcheckService, { ...options, mode, auditLog, metricsRoute: metricsPort === undefined })
-  // What runs from the sources is `npm run dev`; what is built is not for development.
+  // Only `npm run dev` runs the sources.
   if (import.meta.filename.endsWith('.ts')) await (await import('./plugins/openapi/docs.js')).serveDocs(fastify)
   await fastify.ready()
   const { storage, config } = fastify.hatcheck

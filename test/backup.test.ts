@@ -67,7 +67,7 @@ test('a backup says what it cannot do, and leaves what is there as it is', async
   ])
   t.same(noFolder, { code: 1, stdout: '', stderr: 'hatcheck: missing argument: backup FOLDER\nTry "hatcheck --help".\n' })
   t.same(nothing, { code: 1, stdout: '', stderr: `hatcheck: There is no store in ${join(folder, 'data/lmdb')}: check DATA_DIR and SESSION_STORE.\n` })
-  t.same(redis, { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is Redis, which has backups of its own; "backup" is for LMDB.\n' })
+  t.same(redis, { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is Redis; "backup" copies LMDB only. Use the backups of Redis.\n' })
   t.strictSame(readdirSync(folder), [], 'nothing was made where there was nothing')
 
   await addAccounts(folder, 1)

@@ -48,7 +48,7 @@ test('hatcheck alone starts the service, and says in one line why it cannot', as
   const service = await startService(t, folder, { SESSION_STORE: 'memory:' }, 'cli')
   t.equal((await fetch(service.url)).status, 200)
   t.equal(await service.end('SIGTERM'), 0)
-  t.same(await hatcheckProcess(folder, ['serve'], { env: { PORT: 'abc' } }), { code: 1, stdout: '', stderr: 'hatcheck: PORT must be a whole number in plain digits; got "abc".\n' })
+  t.same(await hatcheckProcess(folder, ['serve'], { env: { PORT: 'abc' } }), { code: 1, stdout: '', stderr: 'hatcheck: PORT must be an integer; got "abc".\n' })
 })
 
 test('a command line that means nothing is answered with what is wrong and where to look', async (t) => {
@@ -145,11 +145,11 @@ test('a name has to keep the rules', async (t) => {
 test('with memory: there is nothing that the command line could work on', async (t) => {
   for (const args of [['user', 'list'], ['user', 'add', 'Sally']]) {
     t.same(await hatcheckCli(t.testdir(), args, { env: { ...closed, SESSION_STORE: 'memory:' }, input: 'a long password of Sally\n' }), {
-      code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is memory:, where only the running service has its accounts.\n'
+      code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is memory:, so the accounts exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.\n'
     })
   }
   t.match(await hatcheckCli(t.testdir(), ['sessions', 'list'], { env: { ...closed, SESSION_STORE: 'memory:' } }), {
-    code: 1, stderr: 'hatcheck: SESSION_STORE is memory:, where only the running service has its sessions.\n'
+    code: 1, stderr: 'hatcheck: SESSION_STORE is memory:, so the sessions exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.\n'
   })
 })
 
@@ -366,7 +366,7 @@ test('doctor on Redis and on memory', needs('redis-server'), async (t) => {
   const { code, stdout } = await doctor()
   t.equal(code, 1)
   t.match(stdout.trimEnd().split('\n').sort(), [/^The counter of failed logins x is damaged\./, /^The index by user of Sally is damaged: /, /^The password hash of Harry is damaged\./, new RegExp(`^The session ${handle} is damaged\\.`)])
-  t.match(await hatcheckCli(folder, ['doctor'], { env: { ...env, SESSION_STORE: 'memory:' } }), { code: 1, stderr: 'hatcheck: SESSION_STORE is memory:, where only the running service has its records.\n' })
+  t.match(await hatcheckCli(folder, ['doctor'], { env: { ...env, SESSION_STORE: 'memory:' } }), { code: 1, stderr: 'hatcheck: SESSION_STORE is memory:, so the records exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.\n' })
 })
 
 /** The lines of a list, field by field. */

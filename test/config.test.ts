@@ -27,7 +27,7 @@ const DROPPED = 'browsers drop such a cookie.'
 test('environment variables that mean nothing stop the start with the rule', async (t) => {
   const rules: Array<[Record<string, string>, string]> = [
     ...['abc', '3.5', '1e3', '0x10', '0b1', '+80', '3_000', '3 000', '３０００', '-', '80,81', 'Infinity'].map((PORT): [Record<string, string>, string] =>
-      [{ PORT }, `PORT must be a whole number in plain digits; got "${PORT}".`]),
+      [{ PORT }, `PORT must be an integer; got "${PORT}".`]),
     [{ PORT: '-1' }, 'PORT must be at least 0; got "-1".'],
     [{ PORT: '65536' }, 'PORT must be at most 65535; got "65536".'],
     [{ PORT: '9'.repeat(20) }, 'PORT must be at most 65535; got "99999999999999999999".'],
@@ -43,7 +43,7 @@ test('environment variables that mean nothing stop the start with the rule', asy
     ...['0.0.0.0', '::', '192.0.2.1', 'hatcheck.example.com', 'localhost.example.com'].map((HOST): [Record<string, string>, string] =>
       [{ HOST }, `HOST=${HOST} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]),
     [{ METRICS_PORT: '70000' }, 'METRICS_PORT must be at most 65535; got "70000".'],
-    [{ METRICS_PORT: '3000' }, 'METRICS_PORT must be another port than PORT: whoever reaches that one is not to read the metrics. Both are 3000.'],
+    [{ METRICS_PORT: '3000' }, 'METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are 3000.'],
     [{ HOST: '0.0.0.0', SECRET_KEY: '  ', SIGNUP: 'closed' }, `HOST=0.0.0.0 can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]
   ]
   for (const [env, rule] of rules) t.throws(() => readEnvironment(env), { code: 'HATCHECK_CONFIG', message: rule })
@@ -85,30 +85,30 @@ test('every option has its rule, under the name that the caller knows it by', as
     [{ sessionCookiePartitioned: true, sessionCookieSecure: 'auto' }, (name) => `${name('sessionCookiePartitioned')} needs ${name('sessionCookieSecure')}=true: ${DROPPED}`],
     [{ sessionCookieSecure: 'perhaps' }, (name) => `${name('sessionCookieSecure')} must be one of true, false, auto; got "perhaps".`],
     [{ sessionCookieSamesite: 'sometimes' }, (name) => `${name('sessionCookieSamesite')} must be one of lax, strict, none; got "sometimes".`],
-    [{ sessionCookiePartitioned: 'perhaps' }, (name) => `${name('sessionCookiePartitioned')} must be a boolean; got "perhaps".`],
+    [{ sessionCookiePartitioned: 'perhaps' }, (name) => `${name('sessionCookiePartitioned')} must be true or false; got "perhaps".`],
     [{ sessionIdleTimeout: 3_601, sessionLifetime: '3600' }, (name) => `${name('sessionIdleTimeout')} must not be longer than ${name('sessionLifetime')}.`],
     [{ permanentSessionIdleTimeout: 20, permanentSessionLifetime: 10 }, (name) =>
       `${name('permanentSessionIdleTimeout')} must not be longer than ${name('permanentSessionLifetime')}.`],
     [{ sessionIdleTimeout: 0 }, (name) => `${name('sessionIdleTimeout')} must be at least 1; got 0.`],
     ...['soon', '1e3', '0x1000', '3600s'].map((sessionLifetime): [Record<string, unknown>, Rule] => [{ sessionLifetime }, (name) =>
-      `${name('sessionLifetime')} must be a whole number in plain digits; got "${sessionLifetime}".`]),
-    ...['sessionIdleTimeout', 'permanentSessionIdleTimeout', 'permanentSessionLifetime', 'sessionMaxBytes', 'passwordMinLength'].map((option): [Record<string, unknown>, Rule] =>
-      [{ [option]: '1e3' }, (name) => `${name(option)} must be a whole number in plain digits; got "1e3".`]),
-    [{ sessionLifetime: 3_600.5 }, (name) => `${name('sessionLifetime')} must be a whole number in plain digits; got 3600.5.`],
+      `${name('sessionLifetime')} must be an integer number of seconds; got "${sessionLifetime}".`]),
+    ...Object.entries({ sessionIdleTimeout: 'seconds', permanentSessionIdleTimeout: 'seconds', permanentSessionLifetime: 'seconds', sessionMaxBytes: 'bytes', passwordMinLength: 'characters' })
+      .map(([option, unit]): [Record<string, unknown>, Rule] => [{ [option]: '1e3' }, (name) => `${name(option)} must be an integer number of ${unit}; got "1e3".`]),
+    [{ sessionLifetime: 3_600.5 }, (name) => `${name('sessionLifetime')} must be an integer number of seconds; got 3600.5.`],
     [{ permanentSessionLifetime: 401 * 86_400 }, (name) => `${name('permanentSessionLifetime')} must be at most 34560000; got 34646400.`],
     [{ sessionMaxBytes: 255 }, (name) => `${name('sessionMaxBytes')} must be at least 256; got 255.`],
     [{ sessionsPerUser: 0 }, (name) => `${name('sessionsPerUser')} must be at least 1; got 0.`],
     [{ sessionsPerUser: '10001' }, (name) => `${name('sessionsPerUser')} must be at most 10000; got "10001".`],
-    [{ sessionsPerUser: 'many' }, (name) => `${name('sessionsPerUser')} must be a whole number in plain digits; got "many".`],
-    [{ anonymousSessions: 'perhaps' }, (name) => `${name('anonymousSessions')} must be a boolean; got "perhaps".`],
+    [{ sessionsPerUser: 'many' }, (name) => `${name('sessionsPerUser')} must be an integer number of sessions; got "many".`],
+    [{ anonymousSessions: 'perhaps' }, (name) => `${name('anonymousSessions')} must be true or false; got "perhaps".`],
     [{ anonymousSessionsPerMinute: 0 }, (name) => `${name('anonymousSessionsPerMinute')} must be at least 1; got 0.`],
     [{ anonymousSessions: false, anonymousSessionsPerMinute: 5 }, (name) =>
-      `${name('anonymousSessionsPerMinute')} has no meaning beside ${name('anonymousSessions')}=false: no such session can begin then.`],
+      `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`],
     [{ passwordMinLength: '7' }, (name) => `${name('passwordMinLength')} must be at least 8; got "7".`],
-    [{ sessionStore: 5 }, (name) => `${name('sessionStore')} must be a url or a session store, not number.`],
-    [{ sessionStore: { sync: true, read () {}, create () {} } }, (name) => `${name('sessionStore')} must keep the contract of SessionStore; it has no method patch.`],
+    [{ sessionStore: 5 }, (name) => `${name('sessionStore')} must be memory:, lmdb:, lmdb:./folder, redis://… or a session store; got 5.`],
+    [{ sessionStore: { sync: true, read () {}, create () {} } }, (name) => `${name('sessionStore')} must keep the contract of SessionStore; the method patch is missing.`],
     [{ signup: 'maybe' }, (name) => `${name('signup')} must be one of open, closed; got "maybe".`],
-    [{ signup: 'open', authenticate: () => null }, (name) => `${name('signup')} has no meaning beside authenticate: hatcheck keeps no accounts then.`],
+    [{ signup: 'open', authenticate: () => null }, (name) => `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`],
     ...['https://app.example.com/', 'https://app.example.com/path', 'app.example.com', '*', 'null', 'https://app.example.com:443']
       .map((origin): [Record<string, unknown>, Rule] => [{ allowedOrigins: ['https://good.example.com', origin] }, (name) =>
         `${name('allowedOrigins')} must be origins such as https://app.example.com, without a path; got "${origin}".`]),
@@ -152,24 +152,24 @@ test('what the types refuse, the start refuses, by the name of the option and wi
   const oddities = [null, {}, [], [1], Symbol('x'), () => 'x', new Date(0), 10n]
   const rules: Record<string, { rule: RegExp, values: unknown[] }> = {
     secretKey: { rule: /must be text or bytes, not \w+\./, values: [...oddities, 5, true, new ArrayBuffer(64)] },
-    secretKeyFile: { rule: /must (?:be text|not be empty); got /, values: [...oddities, 5, true, ''] },
+    secretKeyFile: { rule: /must be the path of a file; got /, values: [...oddities, 5, true, ''] },
     secretKeyFallbacks: { rule: /must be (?:a list, or text with commas|text or bytes, not)/, values: [null, {}, 5, true, [5], [null]] },
-    sessionStore: { rule: /must be a url or a session store, not |must keep the contract of SessionStore/, values: [...oddities, 5, true] },
-    dataDir: { rule: /must (?:be text|not be empty); got /, values: [...oddities, 5, true, ''] },
+    sessionStore: { rule: /must (?:be memory:, .* or a session store; got |keep the contract of SessionStore)/, values: [...oddities, 5, true] },
+    dataDir: { rule: /must be the path of a folder; got /, values: [...oddities, 5, true, ''] },
     sessionCookieName: { rule: /must be /, values: [...oddities, 5, true, '', 'a b', 'a='] },
     sessionCookieDomain: { rule: /must be /, values: [...oddities, 5, true, '', 'a/b'] },
     sessionCookiePath: { rule: /must be /, values: [...oddities, 5, true, '', 'app'] },
     sessionCookieSecure: { rule: /must be one of true, false, auto; got /, values: [...oddities, 5, 1, '', 'yes', 'TRUE', 'local'] },
     sessionCookieSamesite: { rule: /must be one of lax, strict, none; got /, values: [...oddities, 5, true, '', 'laxx'] },
-    sessionCookiePartitioned: { rule: /must be a boolean; got /, values: [...oddities, 5, 1, 0, '', 'yes', 'TRUE'] },
+    sessionCookiePartitioned: { rule: /must be true or false; got /, values: [...oddities, 5, 1, 0, '', 'yes', 'TRUE'] },
     ...Object.fromEntries(['sessionIdleTimeout', 'sessionLifetime', 'permanentSessionIdleTimeout', 'permanentSessionLifetime', 'sessionMaxBytes', 'sessionsPerUser', 'anonymousSessionsPerMinute', 'passwordMinLength'].map((option) =>
-      [option, { rule: /must be (?:a whole number in plain digits|at (?:least|most) \d+); got /, values: [...oddities, true, '', 'soon', '1e3', NaN, Infinity, 1.5, -1] }])),
-    anonymousSessions: { rule: /must be a boolean; got /, values: [...oddities, 5, 1, 0, '', 'yes', 'TRUE'] },
+      [option, { rule: /must be (?:an integer number of \w+|at (?:least|most) \d+); got /, values: [...oddities, true, '', 'soon', '1e3', NaN, Infinity, 1.5, -1] }])),
+    anonymousSessions: { rule: /must be true or false; got /, values: [...oddities, 5, 1, 0, '', 'yes', 'TRUE'] },
     signup: { rule: /must be one of open, closed; got /, values: [...oddities, 5, true, '', 'opne', 'OPEN'] },
     allowedOrigins: { rule: /must be (?:a list, or text with commas|origins such as)/, values: [null, {}, 5, true, [5], [['https://a.example.com']], [null], [new URL('https://a.example.com')]] },
     authenticate: { rule: /must be a function: \(name, password, request\) => \{ name \} or null; got /, values: [null, {}, [], 'x', 5, true, Promise.resolve()] },
     routes: { rule: /must be true, false or a list of home, login, logout, sessions, password, verify[;]/, values: [null, {}, 5, 'true', 'login', ['logni'], ['login', 5], ['session'], ['health'], [null], new Set(['login'])] },
-    prefix: { rule: /must be (?:text|a path such as \/auth, without a slash at the end); got /, values: [...oddities, 5, true, 'auth', '/auth/', '/', '//a', '/a?b', '/a#b', '/a b'] },
+    prefix: { rule: /must be a path such as \/auth, without a slash at the end; got /, values: [...oddities, 5, true, 'auth', '/auth/', '/', '//a', '/a?b', '/a#b', '/a b'] },
     now: { rule: /must be a function that returns the time in ms since the epoch; (?:got|it returned) /, values: [null, {}, 5, 'x', true, () => 'x', () => NaN, () => undefined, () => new Date(), async () => 5, () => 5n] }
   }
   for (const [option, { rule, values }] of Object.entries(rules)) {
@@ -191,7 +191,7 @@ test('what the types refuse, the start refuses, by the name of the option and wi
 })
 
 test('what only the service has is no option of an application', async (t) => {
-  t.throws(() => resolveConfig({ secretKey: testKey, hsts: 'off' }, 'plugin'), { code: 'HATCHECK_CONFIG', message: 'hsts is an option of the service alone: an application sets this itself.' })
+  t.throws(() => resolveConfig({ secretKey: testKey, hsts: 'off' }, 'plugin'), { code: 'HATCHECK_CONFIG', message: 'hsts is an option of the service only: an application sets this itself.' })
   t.equal(readEnvironment({ HSTS: 'host' }).options.hsts, 'host')
   t.throws(() => resolveConfig(readEnvironment({ HSTS: 'yes' }).options, 'service'), { message: 'HSTS must be one of off, host, subdomains; got "yes".' })
 })

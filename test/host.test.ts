@@ -277,7 +277,7 @@ test('nothing is injected and nothing listens while it starts', async (t) => {
 })
 
 test('a folder that is not hatcheck\'s own is never loaded', async (t) => {
-  const refused = { code: 'HATCHECK_CONFIG', message: /^hatcheck cannot find its own files.*: it has been bundled\. It must stay external in the bundler \(esbuild: external: \['hatcheck'\]\)/ }
+  const refused = { code: 'HATCHECK_CONFIG', message: /^hatcheck cannot find its own files.*: it is part of a bundle\. Declare it as external in the bundler \(esbuild: external: \['hatcheck'\]\)/ }
   const folder = t.testdir({
     'package.json': '{"name":"host"}',
     plugins: { config: {} },
@@ -309,7 +309,7 @@ app.ready().then(() => { console.log('it starts') }, ({ code, message }) => { co
     const banner = format === 'esm' ? { banner: { js: 'import { createRequire } from \'node:module\'; const require = createRequire(import.meta.url)' } } : {}
     await build({ entryPoints: [join(folder, 'host.js')], bundle: true, platform: 'node', format, outfile, logLevel: 'silent', external: ['lmdb', '@node-rs/argon2'], ...banner })
     const { stdout, stderr, code } = await run(process.execPath, [outfile], folder)
-    t.match(stdout, /^HATCHECK_CONFIG hatcheck cannot find its own files.*must stay external/, `${format} ${stderr}`)
+    t.match(stdout, /^HATCHECK_CONFIG hatcheck cannot find its own files.*Declare it as external/, `${format} ${stderr}`)
     t.equal(code, 0)
     const files = readdirSync(join(folder, 'out'), { recursive: true }).map(String)
     t.same(files.filter((file) => file.endsWith('loaded')), [], 'nothing of the host was loaded')

@@ -320,7 +320,7 @@ test('with METRICS_PORT the metrics are there, and only there, until the service
 
 test('a METRICS_PORT that cannot be had stops the start', async (t) => {
   const same = await runServer(t.testdir(), { PORT: '3999', METRICS_PORT: '3999' })
-  t.match([same.code, same.stderr], [1, 'hatcheck: METRICS_PORT must be another port than PORT: whoever reaches that one is not to read the metrics. Both are 3999.\n'])
+  t.match([same.code, same.stderr], [1, 'hatcheck: METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are 3999.\n'])
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   t.teardown(() => { other.close() })

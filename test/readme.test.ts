@@ -2,9 +2,10 @@ import { execFile } from 'node:child_process'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { t } from 'tap'
-import { environmentName, PLAIN_OPTIONS } from '../plugins/config/resolve.js'
+import ts from 'typescript'
 import { checkout, run, startProgram } from './fixtures/child.js'
 import { needs, testKey } from './helper.js'
+import { defaultOf, renderedPage, rows } from './options-page.js'
 import { guides, pageAt } from './pages.js'
 import { startService } from './service.js'
 import { assertShown, blocksOf, stepsOf } from './walk.js'
@@ -86,17 +87,25 @@ t.test('the TypeScript examples are right under strict', async (t) => {
   t.same(await run(join(checkout, 'node_modules/.bin/tsc'), ['--project', '.'], folder), { code: 0, stdout: '', stderr: '' })
 })
 
-t.test('the table of options has every variable, and no other', async (t) => {
-  const rows = pageAt('docs/options.md').split('\n').filter((line) => line.startsWith('| ') && !/^\| (option|---)/.test(line))
-    .map((line) => line.split(/(?<!\\)\|/).slice(1, 3).map((cell) => cell.replaceAll('`', '').trim()))
-  const processOnly = ['host', 'port', 'workers', 'trustProxy', 'metricsPort', 'logLevel', 'requestLog', 'auditLog', 'hsts']
-  const codeOnly = ['authenticate', 'routes', 'prefix', 'now']
-  t.same(rows.map(([, variable]) => variable).filter((variable) => variable !== '').sort(),
-    [...PLAIN_OPTIONS, ...processOnly].map(environmentName).sort())
-  t.same(rows.map(([option]) => option).filter((option) => option !== '').sort(), [...PLAIN_OPTIONS, ...codeOnly].sort())
-  for (const [option = '', variable = ''] of rows) {
-    if (option !== '' && variable !== '') t.equal(variable, environmentName(option))
+t.test('the table of options is the one of the code', async (t) => {
+  t.equal(pageAt('docs/options.md'), renderedPage(), 'if not: npx tsx test/options-page.ts')
+  for (const { option, row, text } of rows) {
+    t.not(text.about, '', `${option} has JSDoc`)
+    t.ok(text.default.includes(defaultOf(row)), `the @default of ${option} names that of its row`)
   }
+})
+
+t.test('editors show the JSDoc of every option', async (t) => {
+  const file = join(checkout, 'plugins/config/options.ts')
+  const program = ts.createProgram([file], { strict: true, module: ts.ModuleKind.NodeNext, target: ts.ScriptTarget.ES2023, types: ['node'], skipLibCheck: true })
+  const checker = program.getTypeChecker()
+  const source = program.getSourceFile(file) as ts.SourceFile
+  const options = checker.getExportsOfModule(checker.getSymbolAtLocation(source) as ts.Symbol).find(({ name }) => name === 'HatcheckOptions') as ts.Symbol
+  const shown = checker.getDeclaredTypeOfSymbol(options).getProperties()
+    .map((property) => [property.name, ts.displayPartsToString(property.getDocumentationComment(checker)).replaceAll('\n', ' ')])
+  const expected = rows.filter(({ isOption }) => isOption)
+  t.same(shown.map(([name]) => name).sort(), expected.map(({ option }) => option).sort())
+  for (const { option, text } of expected) t.ok(shown.find(([name]) => name === option)?.[1]?.startsWith(text.about), option)
 })
 
 t.test('every error code that there is has its line, and no other', async (t) => {

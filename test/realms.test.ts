@@ -201,7 +201,7 @@ test('a realm that cannot be one is refused', async (t) => {
       })
     }
   }
-  t.throws(() => resolveConfig({ secretKey: testKey, realm: {} as string }, 'plugin'), { code: 'HATCHECK_CONFIG', message: 'realm must be text; got {}.' })
+  t.throws(() => resolveConfig({ secretKey: testKey, realm: {} as string }, 'plugin'), { code: 'HATCHECK_CONFIG', message: 'realm must be 1 to 64 letters, digits, dots, underscores or hyphens (A-Z a-z 0-9 . _ -); got {}.' })
 })
 
 test('registrations of one realm share their logins', async (t) => {

@@ -159,7 +159,7 @@ test('SIGHUP makes the service read its key file anew', async (t) => {
 
   writeFileSync(file, 'no key')
   child.kill('SIGHUP')
-  await until('the flaw is logged', () => output().includes('the secret keys cannot be read anew; they stay as they were'))
+  await until('the flaw is logged', () => output().includes('the secret keys cannot be read again; the former keys stay in use'))
   t.match((await curl.send(url)).body, 'Harry Your account is logged in.', 'and it goes on')
   t.equal(await end(), 0)
   t.notMatch(output(), newKey, 'no key is in the log')

@@ -92,8 +92,8 @@ test('the number of workers is a number, and with memory: it is 1', async (t) =>
   const flaws: Array<[env: Record<string, string>, rule: string]> = [
     [{ WORKERS: '0' }, 'WORKERS must be at least 1; got "0".'],
     [{ WORKERS: '65' }, 'WORKERS must be at most 64; got "65".'],
-    [{ WORKERS: 'auto' }, 'WORKERS must be a whole number in plain digits; got "auto".'],
-    [{ WORKERS: '2', SESSION_STORE: 'memory:' }, 'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have sessions of its own.']
+    [{ WORKERS: 'auto' }, 'WORKERS must be an integer number of processes; got "auto".'],
+    [{ WORKERS: '2', SESSION_STORE: 'memory:' }, 'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have its own sessions.']
   ]
   for (const [env, rule] of flaws) t.throws(() => readEnvironment(env), { code: 'HATCHECK_CONFIG', message: rule })
 })
@@ -168,7 +168,7 @@ test('several processes are one service', async (t) => {
 
   await t.test('one drops what has expired; when it is killed, whoever takes its place does so', async (t) => {
     const cookie = await logIn(url, 'Sally')
-    const sweepers = (): number[] => linesOf(service).filter(({ msg }) => msg === 'this worker listens, and drops what has expired').map(({ pid }) => pid)
+    const sweepers = (): number[] => linesOf(service).filter(({ msg }) => msg === 'this worker listens, and removes expired sessions').map(({ pid }) => pid)
     const [first = 0, ...others] = sweepers()
     t.strictSame(others, [])
     t.ok(workers().includes(first))

@@ -11,7 +11,7 @@ export async function backup ([folder = '', ...rest]: string[], io: Io): Promise
   expectEnd(rest)
   if (folder === '') throw new UsageError('missing argument: backup FOLDER')
   if (isRedisUrl(String((await storedConfiguration(io, 'accounts')).sessionStore))) {
-    throw new ConfigError('SESSION_STORE is Redis, which has backups of its own; "backup" is for LMDB.')
+    throw new ConfigError('SESSION_STORE is Redis; "backup" copies LMDB only. Use the backups of Redis.')
   }
   return await withStorage(io, { what: 'accounts' }, async ({ accounts }, { now, sessionMaxBytes: maxBytes }, log) => {
     const count = await backUp(accounts as AccountStore, resolve(folder), { now, maxBytes }, log)

@@ -1,3 +1,7 @@
+import type { Row } from '../config/row.js'
+import { OPTIONS, PROCESS_OPTIONS } from '../config/table.js'
+import { environmentName } from '../config/validate.js'
+
 export const HELP = `hatcheck: logins and sessions for any web application
 
 Usage
@@ -22,17 +26,9 @@ Options
   -h, --help                   print this
   -v, --version                print the version
 
-Environment (also from a file .env in this folder)
-  HOST, PORT                   address to listen on                     127.0.0.1, 3000
-  DATA_DIR                     LMDB files and the generated key         ./data
-  SECRET_KEY                   signs the cookies, 32 bytes or more      generated in DATA_DIR on loopback
-  SESSION_STORE                memory:, lmdb:./folder or redis://…      lmdb: in DATA_DIR
-  SIGNUP                       open: a login with a new name signs up   closed; open in demo mode
-  TRUST_PROXY                  proxies whose headers are trusted        none
-  WORKERS                      number of server processes               1
-  METRICS_PORT                 port of the Prometheus metrics           /metrics, for this machine only
-  LOG_LEVEL                    fatal, error, warn, info, debug, trace   info
-  The README lists all of them.
+Environment (also from a file .env in this folder; defaults in brackets)
+${linesOf({ ...OPTIONS, ...PROCESS_OPTIONS })}
+  docs/options.md describes every variable.
 
 The user, sessions, backup and doctor commands work on the DATA_DIR and SESSION_STORE of the service, also while it
 runs, and print the store on standard error. Only "user add" creates a missing store. A damaged record is reported and
@@ -45,3 +41,16 @@ Examples
   SECRET_KEY=$(hatcheck secret) SIGNUP=closed hatcheck     no demo mode: accounts from "user add" only
   echo "$PASSWORD" | hatcheck user add harry               for scripts
 `
+
+function linesOf (table: Record<string, Row>): string {
+  return Object.entries(table).flatMap(([option, row]) => row.help === undefined ? [] : [`  ${environmentName(option).padEnd(16)} ${row.help}${wordsOf(row)}${defaultOf(row)}`]).join('\n')
+}
+
+function wordsOf (row: Row): string {
+  return 'words' in row ? `: ${row.words.join(', ')}` : ''
+}
+
+function defaultOf (row: Row): string {
+  if (row.default === undefined) return ''
+  return 'demo' in row ? ` [${row.default}; in demo mode ${row.demo}]` : ` [${row.default}]`
+}

@@ -1,19 +1,23 @@
 import type { Readable, Writable } from 'node:stream'
 
-/** What a command reads and writes. */
+/** The streams and the environment of a command. */
 export interface Io {
-  /** A password is asked for at a terminal, and read from anything else. */
+  /** At a terminal, a command asks for the password; otherwise it reads the first line. */
   stdin: Readable & { isTTY?: boolean }
   stdout: Writable
   stderr: Writable
-  /** The environment variables, with those of a `.env` file. */
+  /** Reads the environment variables, with those of the file `.env`. */
   env (): Promise<NodeJS.ProcessEnv>
 }
 
-/** A command line that has no meaning. */
+/** The command line is wrong. The text says what. */
 export class UsageError extends Error {}
 
-/** @throws UsageError if an argument is left. */
+/**
+ * Checks that no argument is left.
+ *
+ * @throws UsageError
+ */
 export function expectEnd ([extra]: readonly string[]): void {
   if (extra !== undefined) throw new UsageError(`unexpected argument: ${extra}`)
 }

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { UsageError, type Io } from './io.js'
 
-/** Asks for a password twice at a terminal, without an echo; reads the first line of anything else. */
+/** Asks for a password twice at a terminal, without an echo. Reads the first line of any other input. */
 export async function readPassword ({ stdin, stderr }: Io): Promise<string> {
   if (stdin.isTTY !== true) {
     const { value, done } = await createInterface({ input: stdin })[Symbol.asyncIterator]().next()

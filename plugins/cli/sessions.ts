@@ -35,10 +35,10 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
   })
 }
 
-/** The name in the spelling of the sessions, whatever its case; without a name, every account. */
+/** Finds the name as the account spells it, whatever its case; without a name, lists every account. */
 async function usersCalled ({ accounts }: Storage, name: string | undefined): Promise<string[]> {
   if (name === undefined) return (await accounts?.list() ?? []).map((account) => account.name)
   const account = accounts === null ? null : await findAccount(accounts, name)
-  // An application with users of its own has sessions here, and no accounts.
+  // An application with its own users has sessions in the store, and no accounts.
   return [account?.name ?? name]
 }

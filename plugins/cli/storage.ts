@@ -12,9 +12,9 @@ import type { Storage, StorageLog } from '../storage/common/storage.js'
 import type { Io } from './io.js'
 
 export interface StorageAccess {
-  /** What the command works on, for an error text. */
+  /** Names what the command works on, for an error text. */
   what: string
-  /** Whether a missing store is created. Any command but the first one to write would hide a wrong folder that way. */
+  /** Whether to create a missing store. In most commands, that would hide a wrong folder. */
   canCreate?: boolean
 }
 
@@ -47,18 +47,22 @@ export async function withStorage (io: Io, { what, canCreate = false }: StorageA
   return hasSkipped ? 1 : 0
 }
 
-/** @throws ConfigError if a setting is wrong, or if nothing is stored. */
+/**
+ * Reads the configuration of the service for a command on its store.
+ *
+ * @throws ConfigError if a setting is wrong, or if the store is in memory.
+ */
 export async function storedConfiguration (io: Io, what: string): Promise<Config> {
   const { options, mode } = readEnvironment(await io.env())
   const config = resolveConfig(options, mode)
-  if (config.sessionStore === 'memory:') throw new ConfigError(`SESSION_STORE is memory:, where only the running service has its ${what}.`)
+  if (config.sessionStore === 'memory:') throw new ConfigError(`SESSION_STORE is memory:, so the ${what} exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.`)
   return config
 }
 
 /**
- * Names a session as the service does.
+ * Makes the handles that the service shows.
  *
- * @throws ConfigError if the service has not made its key yet: another key would give other handles.
+ * @throws ConfigError if the service has not made its key yet: with another key, handles differ.
  */
 export function handlesOf (config: Config): (key: string) => string {
   const file = keyFileOf(config)
@@ -66,7 +70,7 @@ export function handlesOf (config: Config): (key: string) => string {
   return createTicketSigner(secretsOf(config), config.realm).handleOf
 }
 
-/** Without the secret key, a session is named by its key in the store. */
+/** Makes the same handles; without the secret key, the handle of a session is its key in the store. */
 export function handlesIfKnown (config: Config): (key: string) => string {
   try {
     return handlesOf(config)

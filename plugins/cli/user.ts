@@ -22,7 +22,11 @@ async function list (accounts: Accounts): Promise<string> {
     `${name}\t${new Date(createdAt).toISOString()}${disabled ? '\tdisabled' : ''}\n`).join('')
 }
 
-/** @returns what to say of it. */
+/**
+ * Runs an action on one account.
+ *
+ * @returns the line to print.
+ */
 async function change (accounts: Accounts, action: string, name: string, io: Io): Promise<string> {
   switch (action) {
     case 'add':

@@ -1,15 +1,19 @@
 import { createError } from '@fastify/error'
 import { inspect } from 'node:util'
 
-/** A configuration that cannot work. The text is the rule. */
+/** The configuration is wrong. The text says what is allowed. */
 export const ConfigError = createError<[string]>('HATCHECK_CONFIG', '%s', 500)
 
-/** @throws ConfigError with the rule if it does not hold. */
+/**
+ * Checks a rule of the configuration.
+ *
+ * @throws ConfigError with the rule as its text.
+ */
 export function assertRule (holds: boolean, rule: string): asserts holds {
   if (!holds) throw new ConfigError(rule)
 }
 
-/** A value as its author wrote it, on one line. */
+/** Shows a value on one line, as its author wrote it. */
 export function shown (value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : inspect(value, { depth: 0, breakLength: Infinity })
 }

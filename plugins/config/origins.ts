@@ -1,21 +1,21 @@
-/** An origin, or `https://*.example.com` for every host below a domain. The star is a whole label, and the first. */
+/** A pattern such as `https://*.example.com`, for every host below a domain. The star is the whole first label. */
 const PATTERN = /^(https?:\/\/)\*\.([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)(:\d+)?$/
 
-/** The origin that an address begins with, as it is written there. A host has 253 characters at most, and a port six. */
+/** The origin at the beginning of an address. A host has at most 253 characters, and a port six. */
 const BEGINNING = /^https?:\/\/[^/?#\\@\s]{1,259}(?=\/|$)/i
 
-/** The part of a pattern for all hosts below a domain that is the domain; null if the text is no such pattern. */
+/** Finds the domain of a pattern; null if the text is no pattern. */
 export function domainOfPattern (text: string): string | null {
   return PATTERN.exec(text)?.[2] ?? null
 }
 
-/** Whether a text is an origin as browsers write it, such as `https://app.example.com`, or a pattern for all hosts below a domain. */
+/** Answers whether a text is an origin as browsers write it, such as `https://app.example.com`, or a pattern. */
 export function isOriginOrPattern (text: string): boolean {
-  // With a label in the place of the star it has to be an origin: without the port that its scheme implies, say.
+  // With a label in the place of the star, a pattern must be an origin: without the default port of its scheme, for example.
   return isOrigin(domainOfPattern(text) === null ? text : text.replace('*', 'x')) && (domainOfPattern(text) !== null || !text.includes('*'))
 }
 
-/** Answers whether an origin is on the list. One that is not written as browsers write it is on none. */
+/** Returns a function that answers whether an origin is on the list. Only origins as browsers write them can be. */
 export function originMatcher (list: readonly string[]): (origin: string) => boolean {
   const exact = new Set(list)
   const patterns = list.flatMap((text) => {
@@ -26,13 +26,13 @@ export function originMatcher (list: readonly string[]): (origin: string) => boo
     origin.startsWith(scheme) && origin.endsWith(end) && origin.length > scheme.length + end.length && isOrigin(origin))
 }
 
-/** The origin of an absolute address, if it is written there as browsers write it; else null. */
+/** Finds the origin of an absolute address; null if it is not written as browsers write it. */
 export function originOf (address: string): string | null {
   const origin = beginningOf(address)
   return origin !== null && isOrigin(origin) ? origin : null
 }
 
-/** The same, however it is written there. What is longer than any origin is not looked at: a host of 15 KB takes 4 ms. */
+/** Finds the origin of an absolute address as it is written there. Stops at the longest origin: a host of 15 KB takes 4 ms. */
 export function beginningOf (address: string): string | null {
   return BEGINNING.exec(address)?.[0] ?? null
 }

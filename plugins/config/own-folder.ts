@@ -3,16 +3,16 @@ import { dirname, join } from 'node:path'
 import { ConfigError } from '../common/rule.js'
 
 /**
- * The folder of hatcheck's plugins and routes, which are loaded by their names. In a bundle the code is in a file of the
- * application, and beside it are the folders of the application.
+ * Finds the folder of hatcheck's plugins and routes, which are loaded by file name. In a bundle, the code is in a file of the
+ * application, beside the folders of the application.
  *
- * @param folder of the file that runs; undefined in a bundle without one.
- * @throws ConfigError if it is not that of hatcheck.
+ * @param folder the folder of the running file; undefined in some bundles.
+ * @throws ConfigError if it is not the folder of hatcheck.
  */
 export function ownFolder (folder: string | undefined): string {
   if (folder !== undefined && [folder, dirname(folder)].some(isOwn) && existsSync(join(folder, 'plugins', 'config'))) return folder
-  throw new ConfigError(`hatcheck cannot find its own files${folder === undefined ? '' : ` in ${folder}`}: it has been bundled. ` +
-    'It must stay external in the bundler (esbuild: external: [\'hatcheck\']) and be installed beside the bundle.')
+  throw new ConfigError(`hatcheck cannot find its own files${folder === undefined ? '' : ` in ${folder}`}: it is part of a bundle. ` +
+    'Declare it as external in the bundler (esbuild: external: [\'hatcheck\']) and install it beside the bundle.')
 }
 
 function isOwn (folder: string): boolean {

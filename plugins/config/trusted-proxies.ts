@@ -1,17 +1,17 @@
 import proxyAddr from '@fastify/proxy-addr'
 import ipaddr from 'ipaddr.js'
 
-/** More proxies than stand in a row anywhere. Without a limit, a header full of addresses of proxies takes 20 ms to read. */
+/** More proxies than any real chain has. Without a limit, a long header of trusted addresses would take 20 ms to read. */
 const MOST_HOPS = 16
 
 /** Names that Fastify knows for ranges of addresses. */
 const NAMED_RANGES = new Set(['loopback', 'linklocal', 'uniquelocal'])
 
 /**
- * Makes the `trustProxy` function of Fastify: whether the sender of a request, hop by hop, is a proxy whose forwarding headers
- * are believed.
+ * Makes the function for Fastify's `trustProxy`: it answers for each hop whether the forwarding headers of that sender are
+ * trusted.
  *
- * @param ranges as TRUST_PROXY has them.
+ * @param ranges addresses and ranges as in TRUST_PROXY.
  */
 export function trustedProxies (ranges: string[]): (address: string, hop: number) => boolean {
   const isTrusted = proxyAddr.compile(ranges)

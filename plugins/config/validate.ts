@@ -1,68 +1,68 @@
 import { assertRule, shown } from '../common/rule.js'
+import type { PlainRow, Row, ValuesOf } from './row.js'
 
-// Not a JSON Schema: compiling one took more than half of the time of a registration.
+// This is no JSON Schema, because compiling one took more than half of the time of a registration.
 
-/** A plain option: its type, its limits and its default. */
-export type Property =
-  | { type: 'string', minLength?: 1, default?: string }
-  | { type: 'string', pattern: RegExp, rule: string, default?: string }
-  | { type: 'string', enum: readonly string[], anyCase?: true, default?: string }
-  | { type: 'integer', minimum: number, maximum: number, default?: number }
-  | { type: 'boolean', default?: boolean }
-
-/** The type that a property describes. */
-type ValueOf<P> =
-  P extends { enum: ReadonlyArray<infer E> } ? E :
-    P extends { type: 'integer' } ? number :
-      P extends { type: 'boolean' } ? boolean : string
-
-/** The values of properties: optional where there is no default. */
-export type ValuesOf<P> =
-  { [K in keyof P as P[K] extends { default: unknown } ? K : never]: ValueOf<P[K]> } &
-  { [K in keyof P as P[K] extends { default: unknown } ? never : K]?: ValueOf<P[K]> }
+/** How hatcheck runs: in an application, as a service, or as a service in demo mode. */
+export type Mode = 'plugin' | 'service' | 'demo'
 
 /**
- * Checks the options that are plain values, and fills in the defaults. Other options are ignored.
+ * Checks the plain options of a table, and fills in the defaults. Ignores other options.
  *
  * @param name the name by which the caller knows an option.
  * @throws ConfigError with the rule that is broken.
  */
-export function validate<const P extends Record<string, Property>> (properties: P, given: Record<string, unknown>, name: (option: string) => string): ValuesOf<P> {
+export function validate<T extends Record<string, Row>> (table: T, given: Record<string, unknown>, name: (option: string) => string, mode: Mode): ValuesOf<T> {
   const values: Record<string, unknown> = {}
-  for (const [option, property] of Object.entries(properties)) {
-    const value = given[option] === undefined ? property.default : valueOf(property, given[option], name(option))
+  for (const [option, row] of Object.entries(table)) {
+    if (!isPlain(row)) continue
+    const value = given[option] === undefined ? defaultOf(row, mode) : valueOf(row, given[option], name(option))
     if (value !== undefined) values[option] = value
   }
-  return values as ValuesOf<P>
+  return values as ValuesOf<T>
 }
 
-function valueOf (property: Property, value: unknown, name: string): string | number | boolean {
-  switch (property.type) {
+/** Names the environment variable of an option: `secretKey` → `SECRET_KEY`. */
+export function environmentName (option: string): string {
+  return option.replace(/[A-Z]/g, '_$&').toUpperCase()
+}
+
+function isPlain (row: Row): row is Row & PlainRow {
+  return ['text', 'word', 'integer', 'flag'].includes(row.type)
+}
+
+function defaultOf (row: PlainRow, mode: Mode): string | number | boolean | undefined {
+  if (mode === 'demo' && 'demo' in row) return row.demo
+  return mode !== 'plugin' && 'service' in row ? row.service : row.default
+}
+
+function valueOf (row: PlainRow, value: unknown, name: string): string | number | boolean {
+  const got = `; got ${shown(value)}.`
+  switch (row.type) {
     case 'integer': {
-      const { minimum, maximum } = property
+      const { minimum, maximum, unit } = row
       // Number() alone would take 1e3, 0x10 and an empty text.
       const number = typeof value === 'number' || (typeof value === 'string' && /^-?\d+$/.test(value)) ? Number(value) : NaN
-      assertRule(Number.isInteger(number), `${name} must be a whole number in plain digits; got ${shown(value)}.`)
-      assertRule(number >= minimum, `${name} must be at least ${minimum}; got ${shown(value)}.`)
-      assertRule(number <= maximum, `${name} must be at most ${maximum}; got ${shown(value)}.`)
+      assertRule(Number.isInteger(number), `${name} must be an integer${unit === undefined ? '' : ` number of ${unit}`}${got}`)
+      assertRule(number >= minimum, `${name} must be at least ${minimum}${got}`)
+      assertRule(number <= maximum, `${name} must be at most ${maximum}${got}`)
       return number
     }
-    case 'boolean':
-      assertRule(typeof value === 'boolean' || value === 'true' || value === 'false', `${name} must be a boolean; got ${shown(value)}.`)
+    case 'flag':
+      assertRule(typeof value === 'boolean' || value === 'true' || value === 'false', `${name} must be true or false${got}`)
       return String(value) === 'true'
-    case 'string':
-      if ('enum' in property) return wordOf(property, value, name)
-      assertRule(typeof value === 'string', `${name} must be text; got ${shown(value)}.`)
-      if ('pattern' in property) assertRule(property.pattern.test(value), `${name} ${property.rule}; got ${shown(value)}.`)
-      else assertRule(value.length >= (property.minLength ?? 0), `${name} must not be empty; got ${shown(value)}.`)
+    case 'word': {
+      const { words, anyCase = false } = row
+      // A boolean may be one of the words.
+      const text = typeof value === 'boolean' ? String(value) : value
+      const word = words.find((word) => word === (anyCase && typeof text === 'string' ? text.toLowerCase() : text))
+      assertRule(word !== undefined, `${name} must be one of ${words.join(', ')}${got}`)
+      return word
+    }
+    case 'text': {
+      const { form, pattern = /./s } = row
+      assertRule(typeof value === 'string' && pattern.test(value), `${name} must be ${form}${got}`)
       return value
+    }
   }
-}
-
-function wordOf ({ enum: words, anyCase = false }: { enum: readonly string[], anyCase?: boolean }, value: unknown, name: string): string {
-  // A boolean may be one of the words.
-  const text = typeof value === 'boolean' ? String(value) : value
-  const word = words.find((word) => word === (anyCase && typeof text === 'string' ? text.toLowerCase() : text))
-  assertRule(word !== undefined, `${name} must be one of ${words.join(', ')}; got ${shown(value)}.`)
-  return word
 }

@@ -1,0 +1,237 @@
+import { ROUTE_NAMES } from './route-names.js'
+import type { Row } from './row.js'
+
+// All that is said of an option comes from its row: the types, the checks and their texts, the environment variable, the help of
+// the command line, and docs/options.md. The JSDoc is what editors show; its first paragraph and its tags are also the table's.
+
+const seconds = { type: 'integer', unit: 'seconds', minimum: 1, maximum: 400 * 86_400 } as const
+
+/** The options of hatcheck: of the plugin, of the service, or of both. */
+export const OPTIONS = {
+  /**
+   * Signs the session cookies. Either this or `secretKeyFile` is required. `npx hatcheck secret` prints a key.
+   * @default none; a service on loopback generates one and keeps it in `dataDir`
+   */
+  secretKey: { type: 'key', form: 'at least 32 random bytes', help: 'key that signs the cookies, 32 bytes or more; generated in DATA_DIR if HOST is loopback' },
+  /**
+   * A file with the secret keys, one per line: the first signs, all verify. hatcheck sees a changed file within two seconds.
+   * @default none
+   */
+  secretKeyFile: { type: 'text', form: 'the path of a file' },
+  /**
+   * Former secret keys. hatcheck accepts their tickets and signs the cookie anew with the current key, so that nobody is
+   * logged out.
+   * @default none
+   */
+  secretKeyFallbacks: { type: 'keys', form: 'keys, as a list or separated by commas' },
+  /**
+   * Where sessions and accounts are kept. `lmdb:` is a folder in `dataDir`. An application can also pass an object that keeps
+   * the contract of `SessionStore`.
+   *
+   * - `redis://[user:password@]host[:6379][/database]`: one server of Redis or Valkey
+   * - `redis+unix:///path/of/the/socket`: the same over a socket
+   * - `redis+cluster://[user:password@]host[:6379],host[:6379],…`: a cluster, by some of its nodes
+   * - `redis+sentinel://[user:password@]sentinel[:26379],…/name-of-the-primary[/database]`: the primary that Sentinel names
+   *
+   * With `rediss` instead of `redis`, hatcheck uses TLS and always checks the certificate; `NODE_EXTRA_CA_CERTS` names an
+   * authority of your own to Node. Redis copies to its replicas after it has answered: a failover can lose the last moments,
+   * logouts among them.
+   * @default `lmdb:`
+   * @see `docs/redis.md`
+   * @see `docs/stores.md#writing-a-store`
+   */
+  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://… or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), lmdb:./folder or redis://…' },
+  /**
+   * The folder of the LMDB files and of the generated key.
+   * @default `./data`
+   */
+  dataDir: { type: 'text', form: 'the path of a folder', default: './data', help: 'folder of the LMDB files and the generated key' },
+  /**
+   * Registrations of one realm on one store share their sessions and their failed logins; those of different realms share
+   * neither. Accounts belong to the store. A new realm ends every existing session.
+   * @default the name of the session cookie without `__Host-` or `__Secure-`
+   */
+  realm: { type: 'text', pattern: /^[A-Za-z0-9._-]{1,64}$/, form: '1 to 64 letters, digits, dots, underscores or hyphens (A-Z a-z 0-9 . _ -)' },
+  /**
+   * The name of the session cookie. Browsers hold a cookie to its prefix: `__Host-` needs `Secure`, the path `/` and no
+   * domain; `__Secure-` needs `Secure`.
+   * @default `hatcheck`, with the strictest prefix that the other options allow
+   */
+  sessionCookieName: { type: 'text', pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, form: 'a cookie name: letters, digits, - and _, at most 128 of them' },
+  /**
+   * A domain of your own, all of whose hosts get the cookie. A login at another host is a 400. A public suffix such as `com`
+   * or `co.uk` is refused.
+   * @default none: only the host that set the cookie
+   */
+  sessionCookieDomain: { type: 'text', pattern: /^\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$/, form: 'a domain such as example.com' },
+  /**
+   * The path of the session cookie.
+   * @default `/`
+   */
+  sessionCookiePath: { type: 'text', pattern: /^\/[!-:<-~]*$/, form: 'a path such as /app', default: '/' },
+  /**
+   * Whether the cookie travels over https only. `auto`: as the connection is. A request through a proxy that is not trusted
+   * counts as https.
+   *
+   * A login is refused with a clear 400 where the cookie is Secure and the connection is http, since the browser would drop the
+   * cookie. With `auto` it is also refused where the request came through a proxy that does not say how the user is connected,
+   * or that Fastify does not trust (`trustProxy`): the site may be on https.
+   * @default `true`; for a loopback host name `auto`. A service beyond loopback: `true`
+   */
+  sessionCookieSecure: { type: 'word', words: ['true', 'false', 'auto'] },
+  // Flask writes Lax, and so do people.
+  /**
+   * The SameSite attribute of the cookie. `none` needs a Secure cookie.
+   * @default `lax`
+   */
+  sessionCookieSamesite: { type: 'word', words: ['lax', 'strict', 'none'], anyCase: true, default: 'lax' },
+  /**
+   * Whether the browser keeps a separate cookie for each site that embeds this one (CHIPS). Needs a Secure cookie.
+   * @default `false`
+   */
+  sessionCookiePartitioned: { type: 'flag', default: false },
+  /**
+   * Seconds without activity after which a session ends. Must not be longer than `sessionLifetime`.
+   * @default `3600`, or the lifetime if that is set to less
+   */
+  sessionIdleTimeout: { ...seconds, default: 3_600 },
+  /**
+   * Seconds after which a session ends in any case.
+   * @default `86400`, or the idle timeout if that is set to more
+   */
+  sessionLifetime: { ...seconds, default: 86_400 },
+  /**
+   * The idle timeout of permanent sessions ("keep me signed in").
+   * @default `1209600`, or the lifetime if that is set to less
+   */
+  permanentSessionIdleTimeout: { ...seconds, default: 1_209_600 },
+  /**
+   * The lifetime of permanent sessions. Source of the limit: NIST SP 800-63B-4, AAL1.
+   * @default `2592000`, or the idle timeout if that is set to more
+   */
+  permanentSessionLifetime: { ...seconds, default: 2_592_000 },
+  /**
+   * The size of the JSON of one session. More is an error (`HATCHECK_SESSION_TOO_LARGE`), and the stored session is unchanged.
+   * @default `16384`
+   */
+  sessionMaxBytes: { type: 'integer', unit: 'bytes', minimum: 256, maximum: 1_048_576, default: 16_384 },
+  /**
+   * Sessions that one user can have at a time. A login over the limit ends the oldest.
+   * @default `100`
+   */
+  sessionsPerUser: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 10_000, default: 100 },
+  /**
+   * Whether a visitor can have a session without a login. With `false`, setting a value without a login is an error
+   * (`HATCHECK_ANONYMOUS_SESSION`, 401), and nothing is stored.
+   *
+   * Values that are set before a login in the same request are kept.
+   * @default `true`
+   */
+  anonymousSessions: { type: 'flag', default: true },
+  // Far more than visitors behind one address begin, and little for a disk: sessions of strangers end after an hour.
+  /**
+   * Sessions that can begin without a login, per minute, process and network (a /24 of IPv4, a /56 of IPv6). One more is an
+   * error (`HATCHECK_TOO_MANY_SESSIONS`, 429 with Retry-After). Has no meaning without `anonymousSessions`.
+   * @default no limit; service: `300`
+   */
+  anonymousSessionsPerMinute: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 1_000_000, service: 300 },
+  /**
+   * `open`: a login with a new name creates the account. `closed`: accounts come from `hatcheck user add`.
+   * @default `closed`; demo mode: `open`
+   */
+  signup: { type: 'word', words: ['open', 'closed'], default: 'closed', demo: 'open', help: 'whether a login with a new name creates the account' },
+  /**
+   * The length of a new password. Outside demo mode, common passwords are refused as well. Source: NIST SP 800-63B-4.
+   * @default `15`; demo mode: `8`
+   * @see `docs/accounts.md#passwords`
+   */
+  passwordMinLength: { type: 'integer', unit: 'characters', minimum: 8, maximum: 256, default: 15, demo: 8 },
+  /**
+   * Other origins, as a list or separated by commas, that `next` of a login can lead to and that can send requests here.
+   * `https://*.example.com` is every host below `example.com`.
+   * @default none
+   */
+  allowedOrigins: { type: 'origins', form: 'origins such as https://app.example.com, without a path' },
+  /**
+   * Strict-Transport-Security over https, for a year: none (`off`), for this host (`host`), or for its subdomains as well.
+   * An application sets its own header.
+   * @default `subdomains`
+   */
+  hsts: { type: 'word', words: ['off', 'host', 'subdomains'], default: 'subdomains', only: 'service' },
+  /**
+   * Decides who can log in. hatcheck then keeps no accounts, and `signup` has no meaning.
+   * @default hatcheck's own accounts
+   */
+  authenticate: { type: 'authenticate', form: 'a function: (name, password, request) => { name } or null', only: 'plugin' },
+  /**
+   * The pages that hatcheck serves. Without a `prefix`, `true` leaves `home` to the application.
+   *
+   * - `home`: the start page
+   * - `login`, `logout`, `sessions`
+   * - `password`: only with accounts of hatcheck's own
+   * - `verify`: forward auth, for a proxy
+   * @default `false`
+   */
+  routes: { type: 'routes', form: `true, false or a list of ${ROUTE_NAMES.join(', ')}`, only: 'plugin' },
+  /**
+   * The path of the pages, within the scope in which hatcheck is registered.
+   * @default none
+   */
+  prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
+  /**
+   * The clock, for tests.
+   * @default the machine's clock, guarded against being set back
+   * @see `docs/testing.md`
+   */
+  now: { type: 'clock', form: 'a function that returns the time in ms since the epoch', only: 'plugin' }
+} as const satisfies Record<string, Row>
+
+/** What only the process of the service reads, from the environment. */
+export const PROCESS_OPTIONS = {
+  /**
+   * The address to listen on. Beyond loopback, `SECRET_KEY` or `SECRET_KEY_FILE` is required.
+   * @default `127.0.0.1`
+   */
+  host: { type: 'text', form: 'an address or a host name', default: '127.0.0.1', help: 'address to listen on' },
+  /**
+   * The port to listen on. `0` takes a free port, which the log names.
+   * @default `3000`
+   */
+  port: { type: 'integer', minimum: 0, maximum: 65_535, default: 3_000, help: 'port to listen on' },
+  // One per core is enough; a larger number is a mistake.
+  /**
+   * Processes that serve. More than one is refused with `memory:`.
+   * @default `1`
+   * @see `docs/production.md#several-processes`
+   */
+  workers: { type: 'integer', unit: 'processes', minimum: 1, maximum: 64, default: 1, help: 'number of server processes' },
+  /**
+   * The proxies whose forwarding headers are trusted, separated by commas. `loopback`, `linklocal` and `uniquelocal`
+   * (10/8, 172.16/12, 192.168/16, fc00::/7) name ranges. The log warns at most once a minute of another sender of
+   * `X-Forwarded-For`.
+   * @default none
+   */
+  trustProxy: { type: 'proxies', form: 'addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8', help: 'proxies whose forwarding headers are trusted' },
+  /**
+   * A port for the metrics and nothing else. `0` takes a free port, which the log names.
+   * @default none: `/metrics` is on `PORT`, for this machine alone
+   * @see `docs/audit-and-metrics.md#metrics`
+   */
+  metricsPort: { type: 'integer', minimum: 0, maximum: 65_535, help: 'port of the Prometheus metrics; without it /metrics on PORT, for this machine only' },
+  /**
+   * The lowest level that is logged.
+   * @default `info`
+   */
+  logLevel: { type: 'word', words: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], default: 'info', help: 'lowest level that is logged' },
+  /**
+   * `off`: requests write only warnings, errors and security events.
+   * @default `on`
+   */
+  requestLog: { type: 'word', words: ['on', 'off'], default: 'on' },
+  /**
+   * Whether security events are logged, at every `LOG_LEVEL`.
+   * @default `on`; with `LOG_LEVEL=silent`: `off`
+   * @see `docs/audit-and-metrics.md#audit-log`
+   */
+  auditLog: { type: 'word', words: ['on', 'off'] }
+} as const satisfies Record<string, Row>

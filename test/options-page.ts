@@ -1,0 +1,75 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Row } from '../plugins/config/row.js'
+import { OPTIONS, PROCESS_OPTIONS } from '../plugins/config/table.js'
+import { environmentName } from '../plugins/config/validate.js'
+import { checkout } from './fixtures/child.js'
+import { pageAt } from './pages.js'
+
+// The table in docs/options.md, rendered from the rows and the JSDoc of plugins/config/table.ts. Run this file to update it:
+// npx tsx test/options-page.ts
+
+const PAGE = 'docs/options.md'
+const HEAD = ['option', 'variable', 'values', 'default', 'meaning']
+
+/** What the JSDoc of a row says. */
+interface Text {
+  about: string
+  default: string
+  see: string[]
+}
+
+const texts = new Map([...pageAt('plugins/config/table.ts').matchAll(/^ {2}\/\*\*\n(.*?)\n {3}\*\/\n {2}(\w+): \{/gms)]
+  .map(([, comment = '', option = '']) => [option, textOf(comment)]))
+
+function textOf (comment: string): Text {
+  const lines = comment.split('\n').map((line) => line.replace(/^ *\* ?/, ''))
+  const tags = (tag: string): string[] => lines.flatMap((line) => line.startsWith(`@${tag} `) ? [line.slice(tag.length + 2)] : [])
+  const end = lines.findIndex((line) => line === '' || line.startsWith('@'))
+  return { about: lines.slice(0, end).join(' '), default: tags('default')[0] ?? '', see: tags('see') }
+}
+
+/** The default as the row has it; the JSDoc can only add to it. */
+export function defaultOf (row: Row): string {
+  const said = { '': row.default, 'service: ': 'service' in row ? row.service : undefined, 'demo mode: ': 'demo' in row ? row.demo : undefined }
+  return Object.entries(said).filter(([, value]) => value !== undefined && value !== '').map(([mode, value]) => `${mode}\`${value}\``).join('; ')
+}
+
+function valuesOf (row: Row): string {
+  switch (row.type) {
+    case 'flag':
+      return '`true`, `false`'
+    case 'word':
+      return row.words.map((word) => `\`${word}\``).join(', ')
+    case 'integer':
+      return `${row.minimum} to ${row.maximum} ${row.unit ?? ''}`.trim()
+    default:
+      return row.form
+  }
+}
+
+/** A link such as "[Writing a store](stores.md#writing-a-store)". */
+function linkTo (path: string): string {
+  const words = path.replace(/^.*\/|\.md$/g, '').replace(/^.*#/, '').replaceAll('-', ' ')
+  return `[${words.charAt(0).toUpperCase()}${words.slice(1)}](${path.replace('docs/', '')})`
+}
+
+/** The rows of the table in the code, each with its JSDoc. */
+export const rows = [OPTIONS, PROCESS_OPTIONS].flatMap((table) => Object.entries<Row>(table)
+  .map(([option, row]) => ({ option, row, isOption: table === OPTIONS && row.only !== 'service', text: texts.get(option) ?? { about: '', default: '', see: [] } })))
+
+/** The page with the table of the code. */
+export function renderedPage (page = pageAt(PAGE)): string {
+  const lines = rows.map(({ option, row, isOption, text }) => [
+    isOption ? `\`${option}\`` : '',
+    row.only === 'plugin' ? '' : `\`${environmentName(option)}\``,
+    valuesOf(row),
+    text.default,
+    [text.about, ...text.see.length > 0 ? [`See ${text.see.map((path) => linkTo(path.replaceAll('`', ''))).join(' and ')}.`] : []].join(' ')
+  ])
+  const table = [HEAD, HEAD.map(() => '---'), ...lines].map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`.replaceAll('|  |', '| |'))
+  return page.replace(/^\|.*\|$(?:\n\|.*\|$)*/m, () => table.join('\n'))
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) writeFileSync(join(checkout, PAGE), renderedPage())
