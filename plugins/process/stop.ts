@@ -6,23 +6,23 @@ import type { ProcessLog } from './log.js'
 import { STOP_SIGNALS } from './signals.js'
 
 /**
- * How long a stop may take, in ms, before the process kills itself: a store may take 5 s to write what is left, and Docker waits for
- * 10 s. A worker has less, so that its primary can log it.
+ * The longest stop, in ms; after it the process kills itself. A store may need 5 s for its last writes, and Docker waits 10 s. A
+ * worker has less time, so that its primary can log the kill.
  */
 const LONGEST_STOP_MS = { worker: 8_000, other: 8_500 }
 
 export interface Stoppable {
   log: FastifyBaseLogger
-  /** For security events. */
+  /** The log for security events. */
   auditLog: FastifyBaseLogger
   output: Pick<ProcessLog, 'flush' | 'isStuck'>
-  /** Answers the requests under way, and closes everything. */
+  /** Answers the requests under way and closes everything. */
   close (): Promise<void>
-  /** Kills the workers that have not ended by themselves. */
+  /** Kills the workers that still run. */
   killWorkers (): void
 }
 
-/** Stops the process at a signal or after an uncaught error: gracefully, and within 10 s in any case. */
+/** Stops the process gracefully at a signal or after an uncaught error, always within 10 s. */
 export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: Stoppable): void {
   let isLate = false
   const { close: stop } = closeWithGrace({
@@ -45,8 +45,8 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
     if (isLate || output.isStuck()) killItself()
   })
   if (!isWorker()) return
-  // Ctrl-C, or a service manager, reaches the workers as well as the primary, which then tells them once more. That is no
-  // second wish to stop, which would be: at once.
+  // Ctrl-C, or a service manager, signals the workers as well as the primary, which signals them again. A worker must not take
+  // that for a second signal, which would end it at once.
   let isStopping = false
   for (const signal of STOP_SIGNALS) {
     process.on(signal, () => {
@@ -55,7 +55,7 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
     })
   }
 
-  /** The process exits as soon as this returns. */
+  /** Logs the reason. close-with-grace exits the process as soon as this returns. */
   function leaveWith (text: string, error?: unknown): void {
     killWorkers()
     if (output.isStuck()) killItself()
@@ -70,7 +70,7 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
   }
 }
 
-/** Node's own exit waits for its threads, also for one that hangs in a write to a disk that does not answer. */
+/** Ends the process by SIGKILL: `process.exit` waits for the threads of Node, also for one that hangs in a write to the disk. */
 function killItself (): void {
   process.kill(process.pid, 'SIGKILL')
 }
