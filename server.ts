@@ -160,7 +160,7 @@ async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, 
   secretsOf(resolveConfig(options, mode))
   const output = await openLog(logLevel, hasAuditLog, true)
   const { log } = Fastify({ logger: output.options })
-  output.tellLossesBy(log)
+  output.setLossLogger(log)
   const auditLog = auditLogOf(log, hasAuditLog)
   const workers = await startWorkers({
     count,
@@ -194,7 +194,7 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
       fastify.hatcheck.metrics?.countRequest(request as never, reply as never)
     }
   }) as unknown as FastifyInstance
-  output.tellLossesBy(fastify.log)
+  output.setLossLogger(fastify.log)
   await fastify.register(hatcheckService, { ...options, mode, auditLog, metricsRoute: metricsPort === undefined })
   // What runs from the sources is `npm run dev`; what is built is not for development.
   if (import.meta.filename.endsWith('.ts')) await (await import('./plugins/openapi/docs.js')).serveDocs(fastify)

@@ -52,7 +52,7 @@ export function normalName (name: unknown): string {
  * Unifies the spelling of names that differ only in their spaces or in the width of their characters. The rate limit and new
  * accounts use the unified spelling; an account created under another spelling keeps it.
  */
-export function spelledOut (name: string): string {
+export function unifySpelling (name: string): string {
   return name.replace(WIDE, (character) => character.normalize('NFKC')).normalize('NFC').replace(SPACES, ' ').trim()
 }
 
@@ -63,10 +63,10 @@ export function spelledOut (name: string): string {
  * @throws NameError
  */
 export function newName (name: unknown): string {
-  const spelled = spelledOut(normalName(name))
+  const spelled = unifySpelling(normalName(name))
   if ([...spelled].length > LONGEST) throw tooLong()
   const rest = spelled.replace(EMOJI, '').replace(IN_CONTEXT, '')
-  if (MIXED_DIGITS.test(rest) || ![...rest].every(isForNames)) {
+  if (MIXED_DIGITS.test(rest) || ![...rest].every(isAllowedInNames)) {
     throw new NameError('A name can contain letters, digits, spaces, the symbols of a keyboard and emoji; no other symbols, and no characters that look empty.')
   }
   return spelled
@@ -75,10 +75,10 @@ export function newName (name: unknown): string {
 /** Returns the keys under which the account of a typed name may be stored; the exact spelling comes first. @throws NameError */
 export function accountKeys (name: unknown): string[] {
   const normal = normalName(name)
-  return [...new Set([normal, spelledOut(normal)].map(accountKey))]
+  return [...new Set([normal, unifySpelling(normal)].map(accountKey))]
 }
 
-function isForNames (character: string): boolean {
+function isAllowedInNames (character: string): boolean {
   if (character >= ' ' && character <= '~') return true
   // A compatibility character looks like the character that it stands for.
   return LETTER_OR_DIGIT.test(character) && !NO_LETTER.test(character) && character.normalize('NFKC') === character

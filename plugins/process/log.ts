@@ -23,7 +23,7 @@ export interface ProcessLog {
   /** Writes a line of a worker, with its line break. */
   write (line: string): void
   /** Sets the logger that reports how many lines were lost. */
-  tellLossesBy (log: FastifyBaseLogger): void
+  setLossLogger (log: FastifyBaseLogger): void
   /** Resolves when everything is written, after at most one second. */
   flush (): Promise<void>
   /** Tells whether a write hangs that would keep the process from ending. */
@@ -37,7 +37,7 @@ export interface ProcessLog {
  */
 export async function openLog (level: string, hasAuditLog: boolean, hasWorkers = false): Promise<ProcessLog> {
   const errorsOnly: ChildLoggerFactory = (log, bindings, options) => log.child(bindings, isTalkative(level) ? { ...options, level: 'warn' } : options)
-  if (level === 'silent' && !hasAuditLog) return { options: false, errorsOnly, write () {}, tellLossesBy () {}, flush: async () => {}, isStuck: () => false }
+  if (level === 'silent' && !hasAuditLog) return { options: false, errorsOnly, write () {}, setLossLogger () {}, flush: async () => {}, isStuck: () => false }
   let log: FastifyBaseLogger | undefined
   const format = process.stdout.isTTY ? await prettifier(hasWorkers) : null
   const stream = new LogDestination({
@@ -48,7 +48,7 @@ export async function openLog (level: string, hasAuditLog: boolean, hasWorkers =
     options: { level, timestamp: isoTime, serializers: { req: describeRequest }, redact: SECRET_FIELDS, stream },
     errorsOnly,
     write (line) { stream.write(line) },
-    tellLossesBy (own) { log = own },
+    setLossLogger (own) { log = own },
     flush: async () => { await stream.flush(FLUSH_MS) },
     isStuck: () => stream.isStuck()
   }

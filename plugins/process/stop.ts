@@ -29,8 +29,8 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
     delay: false,
     skip: ['SIGHUP', 'SIGUSR2', ...isWorker() ? STOP_SIGNALS : []],
     logger: { error: (text: unknown) => { log.error(text) } },
-    onSecondSignal (signal) { leaveWith(`second ${signal}: hatcheck ends at once`) },
-    onSecondError (error) { leaveWith('hatcheck ends at once after another error', error) }
+    onSecondSignal (signal) { exitWith(`second ${signal}: hatcheck ends at once`) },
+    onSecondError (error) { exitWith('hatcheck ends at once after another error', error) }
   }, async ({ err: error, signal }) => {
     setTimeout(killAll, isWorker() ? LONGEST_STOP_MS.worker : LONGEST_STOP_MS.other)
     if (error !== undefined) {
@@ -42,7 +42,7 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
     }
     await close()
     await output.flush()
-    if (isLate || output.isStuck()) killItself()
+    if (isLate || output.isStuck()) killSelf()
   })
   if (!isWorker()) return
   // Ctrl-C, or a service manager, signals the workers as well as the primary, which signals them again. A worker must not take
@@ -56,9 +56,9 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
   }
 
   /** Logs the reason. close-with-grace exits the process as soon as this returns. */
-  function leaveWith (text: string, error?: unknown): void {
+  function exitWith (text: string, error?: unknown): void {
     killWorkers()
-    if (output.isStuck()) killItself()
+    if (output.isStuck()) killSelf()
     log.error({ ...error !== undefined && { err: error } }, text)
   }
 
@@ -66,11 +66,11 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
     isLate = true
     killWorkers()
     log.error('hatcheck has not stopped in time and is killed')
-    output.flush().then(killItself, killItself)
+    output.flush().then(killSelf, killSelf)
   }
 }
 
 /** Ends the process by SIGKILL: `process.exit` waits for the threads of Node, also for one that hangs in a write to the disk. */
-function killItself (): void {
+function killSelf (): void {
   process.kill(process.pid, 'SIGKILL')
 }

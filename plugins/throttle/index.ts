@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import { accountKey } from '../store/accounts.js'
-import { spelledOut } from '../accounts/name.js'
+import { unifySpelling } from '../accounts/name.js'
 import { BusyError, assertNotBusy } from '../accounts/password.js'
 import type { Authenticate, Check } from '../accounts/authenticator.js'
 import { hashIn } from '../common/realm.js'
@@ -119,7 +119,7 @@ export default fp(async function throttle (fastify) {
 
 /** Returns the account key that attempts are counted by, the same for every spelling: otherwise each spelling would allow more guesses. */
 function accountOf (name: string): string {
-  return accountKey(spelledOut(name))
+  return accountKey(unifySpelling(name))
 }
 
 /** Tells whether an error of the authenticator refuses the login. Any other error says nothing about the password. */

@@ -96,14 +96,14 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOp
     for (const worker of listening) if (worker !== from && worker.isConnected()) worker.send(message)
   })
 
-  const living = (): Worker[] => Object.values(cluster.workers ?? {})
+  const runningWorkers = (): Worker[] => Object.values(cluster.workers ?? {})
     .flatMap((worker) => worker === undefined || worker.process.pid === undefined || worker.isDead() ? [] : [worker])
 
   // The first worker starts alone, so that an error that stops all of them is logged once.
   const first = start(['announces', 'sweeps'])
-  isUp = await listens(first)
+  isUp = await untilListening(first)
   if (!isUp) return null
-  const others = Array.from({ length: count - 1 }, () => listens(start([])))
+  const others = Array.from({ length: count - 1 }, () => untilListening(start([])))
 
   return {
     async all () { await Promise.all(others) },
@@ -112,14 +112,14 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOp
     async stop () {
       isStopping = true
       for (const timer of waiting) clearTimeout(timer)
-      await Promise.all(living().map(async (worker) => {
+      await Promise.all(runningWorkers().map(async (worker) => {
         // `close` comes after the last line of its log, `exit` may come before.
         const ended = once(worker.process, 'close')
         worker.process.kill('SIGTERM')
         await ended
       }))
     },
-    kill () { for (const worker of living()) worker.process.kill('SIGKILL') }
+    kill () { for (const worker of runningWorkers()) worker.process.kill('SIGKILL') }
   }
 }
 
@@ -143,7 +143,7 @@ function lineSplitter (onLine: (line: string) => void): (part: string) => void {
 }
 
 /** Resolves to true once the worker listens, or to false if it ends before. */
-function listens (worker: Worker): Promise<boolean> {
+function untilListening (worker: Worker): Promise<boolean> {
   return new Promise((resolve) => {
     worker.once('listening', () => { resolve(true) })
     worker.once('exit', () => { resolve(false) })
