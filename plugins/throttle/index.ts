@@ -5,12 +5,12 @@ import { accountKey } from '../store/accounts.js'
 import { unifySpelling } from '../accounts/name.js'
 import { BusyError, assertNotBusy } from '../accounts/password.js'
 import type { Authenticate, Check } from '../accounts/authenticator.js'
+import { KeyedQueue } from '../common/keyed-queue.js'
 import { hashIn } from '../common/realm.js'
 import { clientAddress } from '../session/client.js'
 import { cookieValues } from '../tickets/ticket.js'
 import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js'
 import { DEVICE_SECONDS, deviceOf, isUnverifiedDevice, newDevice, type MacsOf } from './device.js'
-import { KeyedQueue } from './keyed-queue.js'
 
 declare module 'fastify' {
   interface Hatcheck {
