@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks'
 import type { Registry } from 'prom-client'
 import type { AuditEvent } from '../audit/index.js'
 import type { ConfigPluginOptions } from '../config/index.js'
-import type { SessionStore } from '../store/sessions.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 import { answer, ask } from '../workers/questions.js'
 import { EventCounts } from './event-counts.js'
 import { LiveSessions } from './live-sessions.js'
@@ -24,7 +24,7 @@ export interface Metrics {
   /** Counts an event of the audit log. */
   countEvent (event: AuditEvent, reason?: string): void
   /** Wraps a store so that its calls are counted. */
-  measured (store: SessionStore): SessionStore
+  measured (store: CompleteSessionStore): CompleteSessionStore
   /** Returns the registry with the metrics of hatcheck and of the process. The first call creates it. */
   registry (): Registry
   /** Renders the metrics in the text format of Prometheus. With several workers, the metrics of all of them are combined. */

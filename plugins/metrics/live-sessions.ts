@@ -1,4 +1,4 @@
-import type { SessionStore } from '../store/sessions.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 import type { Family } from './family.js'
 
 /** The largest part of its time that a slow store spends on counting: Redis has to visit every key. */
@@ -9,11 +9,11 @@ const PART = 1 / 100
  * count: a scrape never waits. After a failure the value is missing.
  */
 export class LiveSessions {
-  readonly #store: SessionStore
+  readonly #store: CompleteSessionStore
   #known: number | undefined
   #dueAt = 0
 
-  constructor (store: SessionStore) {
+  constructor (store: CompleteSessionStore) {
     this.#store = store
   }
 

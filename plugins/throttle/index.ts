@@ -5,6 +5,7 @@ import { accountKey } from '../store/accounts.js'
 import { unifySpelling } from '../accounts/name.js'
 import { BusyError, assertNotBusy } from '../accounts/password.js'
 import type { Authenticate, Check } from '../accounts/authenticator.js'
+import { durationText } from '../common/duration.js'
 import { KeyedQueue } from '../common/keyed-queue.js'
 import { hashIn } from '../common/realm.js'
 import { clientAddress } from '../session/client.js'
@@ -130,10 +131,6 @@ function isRefusedLogin (error: unknown): boolean {
 
 function throttledError (waitMs: number): Error {
   const seconds = Math.ceil(waitMs / 1_000)
-  const wait = seconds < 120 ? plural(seconds, 'second') : plural(Math.ceil(seconds / 60), 'minute')
+  const wait = seconds < 120 ? durationText(seconds, 'second') : durationText(Math.ceil(seconds / 60), 'minute')
   return Object.assign(new ThrottledError(wait), { headers: { 'retry-after': String(seconds) } })
-}
-
-function plural (count: number, unit: string): string {
-  return `${count} ${unit}${count === 1 ? '' : 's'}`
 }
