@@ -164,7 +164,7 @@ async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, 
   secretsOf(resolveConfig(options, mode))
   const output = await openLog(logLevel, hasAuditLog, true)
   const { log } = Fastify({ logger: output.options })
-  output.tellLossesBy(log)
+  output.setLossLogger(log)
   const auditLog = auditLogOf(log, hasAuditLog)
   const workers = await startWorkers({
     count,
@@ -198,7 +198,7 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
       fastify.hatcheck.metrics?.countRequest(request as never, reply as never)
     }
   }) as unknown as FastifyInstance
-  output.tellLossesBy(fastify.log)
+  output.setLossLogger(fastify.log)
   await fastify.register(hatcheckService, { ...options, mode, auditLog, metricsRoute: metricsPort === undefined })
   // Only `npm run dev` runs the sources.
   if (import.meta.filename.endsWith('.ts')) await (await import('./plugins/openapi/docs.js')).serveDocs(fastify)

@@ -1,45 +1,30 @@
-import { Redis } from 'ioredis'
 import { strict as assert } from 'node:assert'
-import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent, get } from 'node:http'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { resolveConfig } from '../plugins/config/resolve.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { openStorage } from '../plugins/storage/open.js'
 import { Child } from './child.js'
 import { compile } from './compile.js'
-import { SECRET_VARIABLE, type ContenderName } from './contenders.js'
-import { freePort } from './free-port.js'
+import { SECRET_VARIABLE } from './contenders.js'
 import { measure, type Sample } from './measure.js'
+import { lmdbPlace, redisPlace, type Place } from './places.js'
 import { visitorsOf } from './visitors.js'
 
-// npm run bench:sizing: what one process takes, and what it can do. The table goes to standard output.
+// npm run bench:sizing: measures memory and throughput of one process. Prints a table to standard output.
 
 const SESSIONS = 100_000
 const SECONDS = 5
 const WARM_UP_SECONDS = 2
-/** Of one account they would wait for one another. */
+/** Logins to one account would wait for one another. */
 const ACCOUNTS = 8
 const BATCH = 100
-/** Where the machine has other work, Redis may not answer within the 250 ms that it is given. */
-const TRIES = 20
+/** On a busy machine, Redis may miss its deadline of 250 ms. */
+const ATTEMPTS = 20
 const READERS = 10
-
-/** One store, as it is measured. */
-interface Place {
-  title: string
-  contender: ContenderName
-  /** The folder, or the url. */
-  where: string
-  options: { dataDir: string } | { sessionStore: string }
-  /** What the sessions take there, in bytes. */
-  bytes (): Promise<number> | number
-}
 
 interface Findings {
   home: Sample
@@ -57,7 +42,7 @@ const signer = createTicketSigner([Buffer.from(process.env[SECRET_VARIABLE])])
 
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-sizing-'))
 const children: Child[] = []
-let redisServer: ChildProcess | undefined
+const places: Place[] = []
 const interrupt = new AbortController()
 const silent = { info () {}, warn () {} }
 
@@ -71,9 +56,12 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 try {
   say('compiling')
   const file = await compile(join(folder, 'build'), interrupt.signal)
-  const places = [lmdb(), await redis()].filter((place) => place !== null)
+  places.push(lmdbPlace(folder))
+  const redis = await redisPlace(folder, interrupt.signal)
+  if (redis === null) say('redis-server is not installed: only LMDB is measured')
+  else places.push(redis)
   const found: Findings[] = []
-  for (const place of places) found.push(await look(file, place))
+  for (const place of places) found.push(await measurePlace(file, place))
   process.stdout.write(`\n${report(places, found)}\n`)
 } catch (error) {
   if (!interrupt.signal.aborted) say(`sizing: ${(error as Error).message}`)
@@ -82,46 +70,7 @@ try {
   await cleanUp()
 }
 
-function lmdb (): Place {
-  const where = join(folder, 'data')
-  return { title: 'LMDB', contender: 'hatcheck, LMDB', where, options: { dataDir: where }, bytes: () => 512 * statSync(join(where, 'lmdb/data.mdb')).blocks }
-}
-
-/** Null where there is no redis-server. */
-async function redis (): Promise<Place | null> {
-  const port = await freePort()
-  const where = `redis://127.0.0.1:${port}`
-  const data = join(folder, 'redis')
-  mkdirSync(data)
-  const server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', data, '--save', '', '--appendonly', 'yes'], { stdio: 'ignore' })
-  redisServer = server
-  try {
-    await once(server, 'spawn')
-  } catch {
-    redisServer = undefined
-    say('there is no redis-server here: LMDB alone')
-    return null
-  }
-  const client = new Redis(port, { retryStrategy: () => 50, maxRetriesPerRequest: null })
-  // Until it listens.
-  client.on('error', () => {})
-  await client.ping()
-  client.disconnect()
-  return {
-    title: 'Redis',
-    contender: 'hatcheck, Redis',
-    where,
-    options: { sessionStore: where },
-    async bytes () {
-      const client = new Redis(port)
-      const memory = await client.info('memory')
-      client.disconnect()
-      return Number(/^used_memory:(\d+)/m.exec(memory)?.[1])
-    }
-  }
-}
-
-async function look (file: string, place: Place): Promise<Findings> {
+async function measurePlace (file: string, place: Place): Promise<Findings> {
   say(`${place.title}: without sessions`)
   const child = await start(file, place)
   const { 'logged in': headers } = await visitorsOf(child)
@@ -129,14 +78,14 @@ async function look (file: string, place: Place): Promise<Findings> {
   const { residentBytes: emptyBytes } = await child.usage()
   const home = await measure(child, headers, SECONDS)
   const verify = await measure(child, headers, SECONDS, 'verify')
-  say(`${place.title}: ${home.requestsPerSecond.toFixed(0)} requests a second of /, ${verify.requestsPerSecond.toFixed(0)} of /verify; now logins`)
+  say(`${place.title}: ${home.requestsPerSecond.toFixed(0)} requests a second to /, ${verify.requestsPerSecond.toFixed(0)} to /verify; now logins`)
   const logins = await logIn(child)
   await child.stop()
 
-  say(`${place.title}: ${logins.perSecond.toFixed(1)} logins a second; now ${SESSIONS} sessions are made`)
+  say(`${place.title}: ${logins.perSecond.toFixed(1)} logins a second; now creating ${SESSIONS} sessions`)
   const { cookies, bytesPerSession } = await fill(place)
   const openMs = await timeToOpen(place)
-  say(`${place.title}: each session is read once`)
+  say(`${place.title}: reading each session once`)
   const again = await start(file, place)
   await readAll(again, cookies)
   const { residentBytes: fullBytes } = await again.usage()
@@ -151,22 +100,22 @@ async function start (file: string, { contender, where }: Place): Promise<Child>
   return child
 }
 
-/** Several people at once, each again and again. */
+/** Logs several users in at once, repeatedly. */
 async function logIn (child: Child): Promise<Findings['logins']> {
-  const people = Array.from({ length: ACCOUNTS }, (_, i) => JSON.stringify({ client_name: `User ${i}`, password: 'a phrase that is on no list' }))
+  const users = Array.from({ length: ACCOUNTS }, (_, i) => JSON.stringify({ client_name: `User ${i}`, password: 'a phrase that is on no list' }))
   const login = async (body: string): Promise<void> => {
     const response = await fetch(new URL('/login', child.url), { method: 'POST', headers: { accept: 'application/json', 'content-type': 'application/json' }, body })
     await response.arrayBuffer()
     assert.equal(response.status, 200, `${child.name}: a login answers ${response.status}`)
   }
-  // The first one makes the account.
-  await Promise.all(people.map(login))
+  // The first login creates the account.
+  await Promise.all(users.map(login))
   const { cpuMicros: before } = await child.usage()
   const begun = performance.now()
   let count = 0
-  await Promise.all(people.map(async (person) => {
+  await Promise.all(users.map(async (user) => {
     while (performance.now() - begun < SECONDS * 1_000) {
-      await login(person)
+      await login(user)
       count++
     }
   }))
@@ -175,7 +124,7 @@ async function logIn (child: Child): Promise<Findings['logins']> {
   return { perSecond: count / elapsed * 1_000, cpuMillis: (after - before) / 1_000 / count }
 }
 
-/** Sessions such as a login makes, each of another user; and the cookies that open them. */
+/** Creates sessions as a login does, each for another user, and returns their cookies. */
 async function fill (place: Place): Promise<{ cookies: string[], bytesPerSession: number }> {
   const storage = await openStorage(configOf(place), silent)
   try {
@@ -218,20 +167,20 @@ async function readAll (child: Child, cookies: readonly string[]): Promise<void>
         const status = await new Promise<number | undefined>((resolve, reject) => {
           get(`${child.url}verify`, { headers: { cookie }, agent }, (response) => { response.resume().once('end', () => { resolve(response.statusCode) }) }).once('error', reject)
         })
-        assert.equal(status, 204, `${child.name}: a session of the store is not taken`)
+        assert.equal(status, 204, `${child.name}: a stored session is refused`)
       })
     }
   }))
   agent.destroy()
 }
 
-/** For what is not measured. */
+/** Retries work that is not measured. */
 async function persistently<T> (work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
+  for (let attempt = 1; ; attempt++) {
     try {
       return await work()
     } catch (error) {
-      if (tries === TRIES) throw error
+      if (attempt === ATTEMPTS) throw error
     }
   }
 }
@@ -256,8 +205,8 @@ function report (places: readonly Place[], found: readonly Findings[]): string {
     row('a session in the store', ({ bytesPerSession }) => `${bytesPerSession.toFixed(0)} bytes`),
     row(`the store opens, with ${SESSIONS.toLocaleString('en')} sessions`, ({ openMs }) => `${openMs.toFixed(0)} ms`),
     '',
-    'Ten connections, without a log. With LMDB the resident memory has the pages of the file in it that were read, which the system takes back when it',
-    'needs them, and a session is on the disk; with Redis it is in the memory of Redis.'
+    'Measured with ten connections and without a log. With LMDB, sessions are on the disk, and the resident memory includes the pages of the file that',
+    'were read; the system takes these back when it needs memory. With Redis, sessions are in the memory of Redis.'
   ].join('\n')
 }
 
@@ -267,10 +216,7 @@ function mebibytes (bytes: number): string {
 
 async function cleanUp (): Promise<void> {
   await Promise.all(children.splice(0).map((child) => child.stop()))
-  if (redisServer !== undefined && redisServer.exitCode === null) {
-    redisServer.kill()
-    await Promise.race([once(redisServer, 'exit'), sleep(5_000)])
-  }
+  await Promise.all(places.splice(0).map((place) => place.close()))
   rmSync(folder, { recursive: true, force: true })
 }
 

@@ -1,6 +1,6 @@
-"""An application that knows nothing of logins: it believes the proxy in front of it.
+"""An application without logins of its own: it trusts the identity headers of the proxy in front of it.
 
-It shows who is asking, and every header that claims to say so, as it has arrived.
+It shows the name of the user and every identity header of the request.
 """
 import html
 import sys
@@ -19,12 +19,12 @@ PAGE = '''<!doctype html>
 class Application(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     server_version = 'app'
-    # Head and body in one piece: two small ones would wait for one another.
+    # Sends head and body in one packet: the second of two small packets would be delayed.
     wbufsize = -1
 
     def answer(self):
         self.rfile.read(int(self.headers.get('Content-Length', 0)))
-        # The name is percent-encoded, since a header cannot have every letter.
+        # The name is percent-encoded, because a header cannot contain all letters.
         name = unquote(self.headers.get('Remote-User', ''))
         claims = [f'{key}: {value}' for key, value in self.headers.items() if key.lower().startswith('remote')]
         page = PAGE.format(name=html.escape(name), method=self.command, path=html.escape(self.path), headers=html.escape('\n'.join(claims)))
@@ -32,7 +32,7 @@ class Application(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header('Content-Type', 'text/html; charset=utf-8')
         self.send_header('Content-Length', str(len(body)))
-        # It is for this user alone.
+        # The page is only for this user.
         self.send_header('Cache-Control', 'no-store')
         self.end_headers()
         if self.command != 'HEAD':
@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 512
 
 
-# On loopback, so that nobody reaches it but through the proxy.
+# On loopback, so that only the proxy can reach it.
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 3001
 print(f'the application listens at http://127.0.0.1:{port}', flush=True)
 Server(('127.0.0.1', port), Application).serve_forever()

@@ -60,7 +60,7 @@ for (const kind of kinds) {
       t.equal(await accounts.authenticate('Harry', OTHER), null)
       t.equal(await accounts.authenticate('Harry', ''), null)
       t.equal(await accounts.authenticate('Nobody', GOOD), null)
-      await t.rejects(accounts.add('Harry', OTHER), { code: 'HATCHECK_ACCOUNT_EXISTS', statusCode: 409, message: 'There is an account Harry already.' })
+      await t.rejects(accounts.add('Harry', OTHER), { code: 'HATCHECK_ACCOUNT_EXISTS', statusCode: 409, message: 'There is already an account Harry.' })
       t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' }, 'which changes nothing')
     })
 
@@ -326,10 +326,10 @@ test('a name', (t) => {
   for (const name of ['王小明', 'o\'Hara', '<b>', 'a@b@c', '__proto__', 'constructor', '"', '1']) t.equal(normalName(name), name)
   const refusals: Array<[unknown[], string]> = [
     [['', ' ', '\u00A0\t\n', undefined, null, 1, {}, ['Harry']], 'The name is missing.'],
-    [['n'.repeat(65), '😀'.repeat(65)], 'A name may have at most 64 characters.'],
+    [['n'.repeat(65), '😀'.repeat(65)], 'A name can have at most 64 characters.'],
     [['a\u0000b', 'a\nb', 'a\r\nSet-Cookie: b', 'a\u007Fb', 'a\u0085b', 'a\u2028b', 'a\u2029b', 'a\u202Eb', 'a\u2066b', 'a\ud800b', '\udc00',
       'Harry\u200B', '\u200EHarry', 'Har\u200Cry', 'Harry\u200D', 'Har\u2060ry', 'Har\u00ADry', 'Har\uFEFFry', 'Harry\uFE0F', 'Harry\u034F', 'Harry\u061C', 'Harry\u{E0067}', '\u3164', 'Harry\uE000', 'Harry\u0378',
-      'Harry\uFFFF', '👩\u200D', '\u200D👩', '👩\u200DH', '👍\uFE0F'], 'A name must not have control characters, nor invisible ones outside emoji.']
+      'Harry\uFFFF', '👩\u200D', '\u200D👩', '👩\u200DH', '👍\uFE0F'], 'A name must not contain control characters, or invisible characters outside emoji.']
   ]
   for (const [names, message] of refusals) {
     for (const name of names) t.throws(() => normalName(name), { code: 'HATCHECK_NAME', statusCode: 400, message })
@@ -345,9 +345,9 @@ test('a name of a new account', (t) => {
   for (const spelling of ['Harry Potter', 'Harry\u00A0Potter', 'Harry  Potter', 'Harry\u2003Potter', ' Harry\u3000\u2009Potter', 'Harry \u202F Potter', 'Ｈarry Ｐotter']) t.equal(newName(spelling), 'Harry Potter', JSON.stringify(spelling))
   for (const name of ['Zoë', 'o\'Hara', '<b>', 'a@b@c', '__proto__', '1', '王小明', 'ß', 'Ἀθηνᾶ', 'ビョーク', 'ジョン・レノン', 'l·l', 'שמעון', 'ג׳ון', '٣٤', 'Σ ς', 'नरेंद्र', '👩\u200D👩\u200D👧 Weasley', '1\uFE0F\u20E3']) t.equal(newName(name), name)
   for (const name of ['\u2800', 'Harry\u2800', 'Harry\u2800Potter', '\u{1D159}', 'Harry™', 'ﬁn', 'Ⅷ', 'x²', 'a·b', '・', 'a—b', '٣۴', 'ـ', '\u1100\u1100']) {
-    t.throws(() => newName(name), { code: 'HATCHECK_NAME', statusCode: 400, message: /^A name may have letters, digits/ }, JSON.stringify(name))
+    t.throws(() => newName(name), { code: 'HATCHECK_NAME', statusCode: 400, message: /^A name can contain letters, digits/ }, JSON.stringify(name))
   }
-  t.throws(() => newName('ﾊﾞ'.repeat(40)), { message: 'A name may have at most 64 characters.' })
+  t.throws(() => newName('ﾊﾞ'.repeat(40)), { message: 'A name can have at most 64 characters.' })
   t.throws(() => newName('\u200B'), { code: 'HATCHECK_NAME' })
   t.end()
 })
@@ -355,7 +355,7 @@ test('a name of a new account', (t) => {
 test('a name is not normalized before its length is known', (t) => {
   let longest = 0
   noteCalls(t, String.prototype, 'normalize', (text) => { longest = Math.max(longest, String(text).length) })
-  for (const text of ['a\u0301\u0323'.repeat(5_000), '\uFDFA'.repeat(5_000), ' '.repeat(5_000) + 'a'.repeat(5_000)]) t.throws(() => normalName(text), { message: 'A name may have at most 64 characters.' })
+  for (const text of ['a\u0301\u0323'.repeat(5_000), '\uFDFA'.repeat(5_000), ' '.repeat(5_000) + 'a'.repeat(5_000)]) t.throws(() => normalName(text), { message: 'A name can have at most 64 characters.' })
   t.ok(longest <= 256, String(longest))
   t.equal(normalName(' '.repeat(10_000) + '\u03B1\u0313\u0300\u0345'.repeat(64)), '\u1F82'.repeat(64), 'what takes four characters for one is not too long')
   t.end()
@@ -373,7 +373,7 @@ test('a password', async (t) => {
     await accounts.add('d', `${'é'.repeat(511)}ab`)
     t.strictSame(await accounts.authenticate('d', `${'é'.repeat(511)}ab`), { name: 'd' }, '1024 bytes count to the last')
     t.equal(await accounts.authenticate('d', `${'é'.repeat(511)}ac`), null)
-    const long = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password may have at most 1024 bytes.' }
+    const long = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password can have at most 1024 bytes.' }
     for (const password of ['a'.repeat(1_025), 'é'.repeat(513)]) {
       await t.rejects(accounts.add('Harry', password), long)
       await t.rejects(accounts.authenticate('a', password), long)

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 import tap, { test, type Test } from 'tap'
+import { checkout } from './fixtures/child.js'
 import { needs } from './helper.js'
 import { startService } from './service.js'
 
@@ -28,6 +29,8 @@ const LONG_NAME = 'Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunte
 const EXPECTED_ERROR = /^Failed to load resource: the server responded with a status of (?:400|401|403|404) /
 
 const EDGE = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0'
+
+const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
 
 const WITHIN_MS = 20_000
 
@@ -254,6 +257,23 @@ test('in a browser', needs('chromium'), async (t) => {
       t.same(await flaws(page, true), [], 'sessions')
     })
   }
+
+  await t.test('the pictures in docs/images', { skip: process.env['DOCS_IMAGES'] === undefined && 'only DOCS_IMAGES=1 writes them' }, async (t) => {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const page = await open(t, browser, url, { viewport: { width: 460, height: 400 }, colorScheme })
+      const shootFor = async (name: string): Promise<void> => { await page.locator('main').screenshot({ path: join(checkout, `docs/images/${name}-${colorScheme}.png`) }) }
+      await page.goto('/login')
+      await shootFor('login')
+      const user = `Luna, ${colorScheme}`
+      await logIn(await open(t, browser, url, { userAgent: FIREFOX }), user, '12345678', true)
+      await logIn(page, user)
+      await page.goto('/sessions')
+      await page.evaluate(() => {
+        for (const time of document.querySelectorAll('time')) time.textContent = time.textContent?.endsWith('UTC') === true ? '24 Nov 2026 08:49 UTC' : '5 minutes ago'
+      })
+      await shootFor('sessions')
+    }
+  })
 
   await t.test('through all of this no page complained: no policy broken, no error, nobody else asked', async (t) => {
     t.same(complaints, [])

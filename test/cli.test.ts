@@ -91,8 +91,8 @@ test('user add, passwd, disable, enable and list', async (t) => {
     hatcheckCli(folder, ['user', action, ...name === undefined ? [] : [name]], { env: closed, ...input !== undefined && { input } })
 
   t.same(await user('add', 'Sally', 'a long password of Sally\n'), { code: 0, stdout: 'Sally can log in now.\n', stderr: '' })
-  t.same(await user('add', 'Sally', 'a long password of Sally\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is an account Sally already.\n' })
-  t.same(await user('add', 'SALLY', 'another long password\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is an account SALLY already.\n' })
+  t.same(await user('add', 'Sally', 'a long password of Sally\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is already an account Sally.\n' })
+  t.same(await user('add', 'SALLY', 'another long password\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is already an account SALLY.\n' })
   t.same(await user('add', 'Harry', 'a long password of Harry'), { code: 0, stdout: 'Harry can log in now.\n', stderr: '' }, 'without a line break at the end')
 
   const { stdout } = await user('list')
@@ -119,7 +119,7 @@ test('a password has to keep the rules', async (t) => {
   const add = (input: string, env: Record<string, string> = closed, name = 'Sally'): Promise<Ended> => hatcheckCli(folder, ['user', 'add', name], { env, input })
   t.same(await add('only 14 of them\n'.slice(1)), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 15 characters.\n' })
   t.same(await add('\n'), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 15 characters.\n' })
-  t.same(await add(`${'x'.repeat(1025)}\n`), { code: 1, stdout: '', stderr: 'hatcheck: A password may have at most 1024 bytes.\n' })
+  t.same(await add(`${'x'.repeat(1025)}\n`), { code: 1, stdout: '', stderr: 'hatcheck: A password can have at most 1024 bytes.\n' })
   t.same(await add(''), { code: 1, stdout: '', stderr: `hatcheck: a password is expected on standard input\n${HINT}` })
   t.same(await add('1234567\n', {}), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 8 characters.\n' }, 'demo mode asks for less')
   t.same(await add('nineteen characters\n', { ...closed, PASSWORD_MIN_LENGTH: '20' }), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 20 characters.\n' })
@@ -138,8 +138,8 @@ test('a name has to keep the rules', async (t) => {
   const folder = t.testdir()
   const add = (name: string): Promise<Ended> => hatcheckCli(folder, ['user', 'add', name], { env: closed, input: 'a long password of nobody\n' })
   t.same(await add('  '), { code: 1, stdout: '', stderr: 'hatcheck: The name is missing.\n' })
-  t.same(await add('x'.repeat(65)), { code: 1, stdout: '', stderr: 'hatcheck: A name may have at most 64 characters.\n' })
-  t.same(await add('a\u001b[31mb'), { code: 1, stdout: '', stderr: 'hatcheck: A name must not have control characters, nor invisible ones outside emoji.\n' })
+  t.same(await add('x'.repeat(65)), { code: 1, stdout: '', stderr: 'hatcheck: A name can have at most 64 characters.\n' })
+  t.same(await add('a\u001b[31mb'), { code: 1, stdout: '', stderr: 'hatcheck: A name must not contain control characters, or invisible characters outside emoji.\n' })
 })
 
 test('with memory: there is nothing that the command line could work on', async (t) => {

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { checkout } from './fixtures/child.js'
@@ -17,6 +17,13 @@ for (const name of allPages) {
     }
   })
 }
+
+test('the map in docs/architecture.md has every folder and file of plugins, and answers with files', async (t) => {
+  const map = pageAt('docs/architecture.md')
+  for (const name of readdirSync(join(checkout, 'plugins'))) t.ok(map.includes(`](../plugins/${name})`), name)
+  const [, questions = ''] = map.split('## Ten questions')
+  for (const [, target = ''] of questions.matchAll(/\]\(([^)#]+)/g)) t.match(target, /\.(?:md|ts)$/, target)
+})
 
 test('every page of docs is named in the index of the README', async (t) => {
   const index = pageAt('README.md')

@@ -99,7 +99,7 @@ test('the rules for a new password are the same wherever one is set', async (t) 
     t.match((await change(harry, OLD, password)).json(), { status: 400, code: 'HATCHECK_PASSWORD', detail: EASY })
   }
   t.match((await change(harry, OLD, 'only 14 of them'.slice(1))).json(), { status: 400, detail: 'A password must have at least 15 characters.' })
-  t.match((await change(harry, OLD, 'é'.repeat(513))).json(), { status: 400, detail: 'A password may have at most 1024 bytes.' })
+  t.match((await change(harry, OLD, 'é'.repeat(513))).json(), { status: 400, detail: 'A password can have at most 1024 bytes.' })
   t.strictSame((await accounts.list()).map(({ name }) => name), ['Harry'])
   t.strictSame(await accounts.authenticate('Harry', OLD), { name: 'Harry' }, 'none of these has changed anything')
 
@@ -136,7 +136,7 @@ test('half a character makes no password: all halves would be the same one', asy
   const fastify = await build(t, { mode: 'service', signup: 'open' })
   const accounts = fastify.accounts as Accounts
   await accounts.add('Harry', OLD)
-  const refusal = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must be text: half of a surrogate pair is no character.' }
+  const refusal = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must be valid Unicode text: it contains half of a surrogate pair.' }
   for (const half of ['\uD800', '\uDFFF', '\uDC00\uD800']) {
     await t.rejects(accounts.setPassword('Harry', `half a character ${half}`), refusal)
     await t.rejects(accounts.authenticate('Harry', `half a character ${half}`), refusal)
@@ -197,7 +197,7 @@ test('a change of the password needs the current one', async (t) => {
     [{ current_password: OLD, new_password: OTHER, new_password_again: '' }, 400, 'The two new passwords are not the same.'],
     [{ current_password: OLD, new_password: OLD }, 400, 'The new password is the current one.'],
     [{ current_password: OTHER, new_password: OTHER }, 400, 'The new password is the current one.'],
-    [{ current_password: 'a'.repeat(1_025), new_password: OTHER }, 400, 'A password may have at most 1024 bytes.'],
+    [{ current_password: 'a'.repeat(1_025), new_password: OTHER }, 400, 'A password can have at most 1024 bytes.'],
     [{ current_password: 'a long password é'.normalize('NFC'), new_password: 'a long password é'.normalize('NFD') }, 400, 'The new password is the current one.'],
     [{ current_password: OLD, new_password: [OTHER] }, 400, 'The field new_password must be text, and be there once.'],
     [{ current_password: { a: OLD }, new_password: OTHER }, 400, 'The field current_password must be text, and be there once.'],

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseEnv } from 'node:util'
 import { t } from 'tap'
 import ts from 'typescript'
 import { checkout, run, startProgram } from './fixtures/child.js'
@@ -119,6 +120,30 @@ t.test('the test of an application that docs/testing.md shows passes', async (t)
   const folder = t.testdir({ 'app.test.mjs': blocksOf(pageAt('docs/testing.md'), 'js')[0] as string })
   const { code, stdout } = await run(process.execPath, ['--test', 'app.test.mjs'], folder)
   t.equal(code, 0, stdout)
+})
+
+t.test('the settings in the pages start a service that is not in demo mode', async (t) => {
+  const blocks = guides.flatMap((page) => blocksOf(pageAt(page), 'env'))
+  t.ok(blocks.length >= 2)
+  for (const block of blocks) {
+    const folder = t.testdir({ 'secret.key': testKey })
+    const { url, output, end } = await startService(t, folder, { ...parseEnv(block), DATA_DIR: 'data' })
+    t.equal((await fetch(`${url}/healthz`)).status, 200)
+    t.notMatch(output(), 'mode: demo')
+    t.equal(await end(), 0)
+  }
+})
+
+t.test('the list of sessions has the members that docs/http-api.md shows', async (t) => {
+  const { url, end } = await startService(t, t.testdir())
+  const headers = { 'content-type': 'application/json', accept: 'application/json' }
+  const login = await fetch(`${url}/login`, { method: 'POST', headers, body: JSON.stringify({ client_name: 'Harry', password: '12345678' }) })
+  const cookie = login.headers.getSetCookie().map((line) => line.split(';')[0]).join('; ')
+  const list = await (await fetch(`${url}/sessions`, { headers: { ...headers, cookie } })).json()
+  const shown = JSON.parse(blocksOf(pageAt('docs/http-api.md'), 'json')[0] as string)
+  t.same(Object.keys(shown), Object.keys(list))
+  t.same(Object.keys(shown.sessions[0]), Object.keys(list.sessions[0]))
+  t.equal(await end(), 0)
 })
 
 t.test('the README names the package that npm pack makes', async (t) => {

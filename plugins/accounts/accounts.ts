@@ -5,29 +5,29 @@ import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated,
 import { storeUnavailable } from '../store/errors.js'
 import { DamagedAccountError, isPasswordHash, type Account, type AccountStore } from '../store/accounts.js'
 
-export const AccountExistsError = createError<[string]>('HATCHECK_ACCOUNT_EXISTS', 'There is an account %s already.', 409)
+export const AccountExistsError = createError<[string]>('HATCHECK_ACCOUNT_EXISTS', 'There is already an account %s.', 409)
 export const NoSuchAccountError = createError<[string]>('HATCHECK_NO_SUCH_ACCOUNT', 'There is no account %s.', 404)
 
 export interface AccountsOptions extends PasswordPolicy {
   accounts: AccountStore
   /** Ends every session of a user. */
   revokeUser (name: string): unknown
-  /** Whether signing in with a new name creates the account. */
+  /** Whether a login with a new name creates the account. */
   signup: 'open' | 'closed'
   now: () => number
 }
 
 export interface AuthenticateOptions {
-  /** Called before the password of a new account is judged; what it throws prevents that. */
+  /** Called before the password of a new account is checked. An error that it throws prevents the account. */
   onSignup?: () => Promise<void>
-  /** Whether it comes from a known device or network, which goes before all others. */
+  /** Whether the attempt comes from a known device or network; these are hashed before all others. */
   isFamiliar?: boolean
 }
 
-/** hatcheck's own accounts: names and argon2id hashes. */
+/** Keeps hatcheck's own accounts: names and argon2id hashes. */
 export class Accounts {
   readonly #options: AccountsOptions
-  /** Which hash each answer of {@link authenticate} was given by. */
+  /** The hash that each result of {@link authenticate} was checked against. */
   readonly #verified = new WeakMap<object, string>()
 
   constructor (options: AccountsOptions) {
@@ -35,10 +35,10 @@ export class Accounts {
   }
 
   /**
-   * Who this is, or null: the same answer, after the same time, for an unknown name, a wrong password and a disabled
-   * account. With open signup, a new name becomes an account.
+   * Checks a name and a password. Resolves to null for an unknown name, a wrong password and a disabled account, after the same
+   * time. With open signup, a new name becomes an account.
    *
-   * @throws PasswordError if a new account's password does not keep the rules.
+   * @throws PasswordError if the password of a new account breaks the rules.
    */
   async authenticate (name: string, password: string, { onSignup, isFamiliar = false }: AuthenticateOptions = {}): Promise<{ name: string } | null> {
     assertPassword(password)
@@ -53,15 +53,15 @@ export class Accounts {
     const matches = await verifyPassword(account?.passwordHash ?? null, password, isFamiliar)
     if (account === null || !matches || account.disabled) return null
     const passwordHash = isOutdated(account.passwordHash) ? await this.#renewHash(account, password, isFamiliar) : account.passwordHash
-    // It may have been disabled, or its password changed, while this one was checked.
+    // The account may have been disabled, or its password changed, while the password was checked.
     const user = this.#answer({ ...account, passwordHash })
     return await this.stillHolds(user) ? user : null
   }
 
   /**
-   * Whether an answer of {@link authenticate} still holds: the account is not disabled, and its password is the one that
-   * was checked. Asked once the session is stored, it leaves no gap: a change of the account comes before the end of
-   * its sessions, so either the session is ended with them or the change is seen here.
+   * Tells whether a result of {@link authenticate} still holds: the account is not disabled, and its password is the one that
+   * was checked. Called after the session is stored, it leaves no gap: an account is changed before its sessions are ended, so
+   * either the session ends with them or this check sees the change.
    */
   async stillHolds (user: { name: string }): Promise<boolean> {
     const passwordHash = this.#verified.get(user)
@@ -71,16 +71,16 @@ export class Accounts {
   }
 
   /**
-   * Sets another password for an answer of {@link authenticate}. False, and nothing is set, if the one that was checked is
-   * not the account's any more; two changes at once cannot both succeed. Ends no session: the caller has one to keep.
+   * Sets another password for a result of {@link authenticate}. Resolves to false and sets nothing if the account's password is
+   * no longer the one that was checked: of two changes at once, only one succeeds. Ends no session: the caller keeps one.
    *
-   * @param assertWanted called at the last moment; what it throws prevents the change.
-   * @throws PasswordError
+   * @param assertWanted called at the last moment; an error that it throws prevents the change.
+   * @throws PasswordError if this cannot be the account's new password.
    */
   async changePassword (user: { name: string }, password: string, assertWanted?: () => Promise<void>): Promise<boolean> {
     const checked = this.#verified.get(user)
     await this.assertNewPassword(user.name, password)
-    // Its user is known by now.
+    // The user has given the current password, so the new one is hashed before those of strangers.
     const passwordHash = await hashPassword(password, true)
     await assertWanted?.()
     if (checked === undefined || !await this.#options.accounts.update(accountKey(user.name), { passwordHash }, checked)) return false
@@ -89,20 +89,20 @@ export class Accounts {
   }
 
   /**
-   * What changes with the password of an account, for a MAC of something that must end with it: the hash that an answer of
-   * {@link authenticate} was given by, or that of the account with this name. Empty if there is none.
+   * Returns a text that changes with the password of an account, for a MAC that must become invalid with it: the hash that a
+   * result of {@link authenticate} was checked against, or the hash of the account with this name. Empty without an account.
    */
   async versionOf (of: { name: string } | string): Promise<string> {
     const passwordHash = typeof of === 'string' ? (await findAccount(this.#options.accounts, of))?.passwordHash : this.#verified.get(of)
     return passwordHash ?? ''
   }
 
-  /** @throws PasswordError if this cannot be the account's new password. */
+  /** Checks a new password against the rules. @throws PasswordError if this cannot be the account's new password. */
   async assertNewPassword (name: string, password: string): Promise<void> {
     await assertNewPassword(password, normalName(name), this.#options)
   }
 
-  /** @throws AccountExistsError, NameError, PasswordError */
+  /** Creates an account. @throws AccountExistsError, NameError, PasswordError */
   async add (name: string, password: string): Promise<void> {
     if (await this.#create(name, password) === null) throw new AccountExistsError(normalName(name))
   }
@@ -114,21 +114,22 @@ export class Accounts {
     await this.#update(name, { passwordHash: await hashPassword(password) })
   }
 
-  /** Keeps the account from logging in and ends every session of it. @throws NoSuchAccountError */
+  /** Prevents further logins to the account and ends all its sessions. @throws NoSuchAccountError */
   async disable (name: string): Promise<void> {
     await this.#update(name, { disabled: true })
   }
 
-  /** Lets the account log in again, and ends every session of it: whoever is in has logged in since. @throws NoSuchAccountError */
+  /** Allows logins to the account again and ends all its sessions. @throws NoSuchAccountError */
   async enable (name: string): Promise<void> {
     await this.#update(name, { disabled: false })
   }
 
+  /** Lists all accounts. */
   list (): Promise<Account[]> {
     return Promise.resolve(this.#options.accounts.list())
   }
 
-  /** The hash by today's parameters; the old one if there is no time for it, or if another has been set meanwhile. */
+  /** Hashes the password with the current parameters. Returns the old hash if hatcheck is busy or the password has been changed meanwhile. */
   async #renewHash ({ name, passwordHash }: Account, password: string, isFamiliar: boolean): Promise<string> {
     try {
       const renewed = await hashPassword(password, isFamiliar)
@@ -139,18 +140,18 @@ export class Accounts {
     }
   }
 
-  /** What was checked is remembered for the answer. */
+  /** Makes a result of {@link authenticate} and remembers the hash that it was checked against. */
   #answer ({ name, passwordHash }: Account): { name: string } {
     const user = { name }
     this.#verified.set(user, passwordHash)
     return user
   }
 
-  /** Null if there is such an account. */
+  /** Creates an account. Resolves to null if the name is taken. */
   async #create (name: string, password: string, onSignup?: () => Promise<void>): Promise<Account | null> {
     const { accounts, now } = this.#options
     if (await this.#isTaken(name)) return null
-    // A refused one counts as well.
+    // Before the checks: a refused sign-up counts as well.
     await onSignup?.()
     const kept = newName(name)
     await this.assertNewPassword(kept, password)
@@ -158,7 +159,7 @@ export class Accounts {
     return await accounts.create(accountKey(kept), account) ? account : null
   }
 
-  /** One that is damaged is made anew: only an administrator comes here with its name, since {@link authenticate} reads it first. */
+  /** Treats a damaged account as missing, so that `add` replaces it. Logins never get here: {@link authenticate} has failed on it before. */
   async #isTaken (name: string): Promise<boolean> {
     try {
       return await findAccount(this.#options.accounts, name) !== null
@@ -181,7 +182,7 @@ export class Accounts {
   }
 }
 
-/** The account of a name that was typed. One that was made under just this spelling comes before the one of all spellings. @throws NameError */
+/** Finds the account of a name as a user typed it. An account created under exactly this spelling comes before the one of the unified spelling. @throws NameError */
 export async function findAccount (accounts: AccountStore, name: string): Promise<Account | null> {
   for (const key of accountKeys(name)) {
     const account = await accounts.read(key)

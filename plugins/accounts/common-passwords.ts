@@ -3,34 +3,34 @@ import { createRequire } from 'node:module'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { accountKey } from '../store/accounts.js'
 
-/** The shortest password that any configuration allows: what is left of one must still be one. */
+/** The shortest password that any configuration allows. Less than that, left over or around a word, does not make a password strong. */
 const SHORTEST = 8
-/** Shorter names are in many words. */
+/** Shorter names occur in many words. */
 const SHORTEST_NAME = 3
-/** Runs of fewer characters are in many words. */
+/** Shorter runs occur in many words. */
 const SHORTEST_RUN = 4
 
-/** One after another, and from the last on to the first. */
+/** Sequences, which go on from the last character to the first. */
 const ROWS = ['abcdefghijklmnopqrstuvwxyz', '1234567890']
 
-/** From the first letter or digit to the last, and from the first letter to the last. */
+/** Match from the first letter or digit to the last, and from the first letter to the last. */
 const WITHIN = [/[\p{L}\p{N}](?:.*[\p{L}\p{N}])?/su, /\p{L}(?:.*\p{L})?/su]
 
-/** A text that takes more characters where compatibility is spelled out is judged as it is. Some characters stand for 18. */
+/** The longest text after NFKC, in UTF-16 units; a longer one is checked as it is. NFKC turns some characters into 18. */
 const LONGEST = 1_024
 
-/** How many words go into the set at once: about a millisecond of work. */
+/** How many words are added to the set in one turn of the event loop: about a millisecond of work. */
 const WORDS_AT_ONCE = 5_000
 
 /**
- * Whether a password is among the first that someone would try: on the list of common passwords, such a one repeated or
- * with a little around it, a row of keys, or little more than the account's name or this service's. Case and what
- * surrounds it make no difference. The work grows with the length, which the caller has looked at.
+ * Tells whether a password is among the first that an attacker tries: a common password, also repeated or with a few characters
+ * around it, a row of keys, or little more than the account's name or "hatcheck". Case makes no difference. The work grows
+ * with the length, which the caller must have checked.
  *
  * The list is `passwords-common` of the npm package `@zxcvbn-ts/language-common` (MIT): 49,233 passwords, most common
- * first. 17,950 of them have 8 characters or more, and 41 have 15: there it is the repetitions that matter.
+ * first. 17,950 of them have 8 characters or more, only 41 have 15: among long passwords, the repetitions matter.
  *
- * @param name of the account
+ * @param name the name of the account
  */
 export async function isCommonPassword (password: string, name: string): Promise<boolean> {
   const lists = await load()
@@ -41,15 +41,15 @@ export async function isCommonPassword (password: string, name: string): Promise
 
 interface Lists {
   words: ReadonlySet<string>
-  /** Of the longest word. */
+  /** The length of the longest word. */
   longest: number
-  /** For each keyboard and row: each key with the next. */
+  /** For each keyboard and sequence: the pairs of neighbouring keys. */
   neighbours: ReadonlyArray<ReadonlySet<string>>
 }
 
 let loading: Promise<Lists> | undefined
 
-/** Loaded when the first new password is judged: most processes never judge one. What cannot be read now may be later. */
+/** Loads the lists at the first new password, since most processes never check one. After a failure the next call tries again. */
 function load (): Promise<Lists> {
   loading ??= read().catch((error: unknown) => {
     loading = undefined
@@ -58,7 +58,7 @@ function load (): Promise<Lists> {
   return loading
 }
 
-/** From the sources of the package, and in parts: to import it would take a tenth of a second, and nobody else would be answered. */
+/** Reads the JSON sources of the package in parts: importing it would block the event loop for a tenth of a second. */
 async function read (): Promise<Lists> {
   const list: string[] = await readList('passwords')
   const words = new Set<string>()
@@ -85,17 +85,17 @@ function folded (text: string): string {
   return accountKey((spelledOut.length > LONGEST ? text : spelledOut).trim())
 }
 
-/** What is left of a password that has the name in it. */
+/** Returns what is left of a password that contains the name. */
 function withoutName (text: string, name: string): string[] {
   return text.includes(name) ? [text.replaceAll(name, '')] : []
 }
 
 function isEasy (text: string, { words, longest, neighbours }: Lists): boolean {
   return cores(text).some((core) => {
-    // A longer piece is no word, whatever is around it.
+    // A longer piece cannot be a word, even with characters around it.
     const longestPiece = Math.min(core.length, longest + SHORTEST - 1)
     for (let length = 1; length <= longestPiece; length++) {
-      // Whether all of it is its beginning again and again, the last time perhaps in part.
+      // Only a piece that the whole text repeats, the last time perhaps in part.
       if (!core.startsWith(core.slice(length))) continue
       if (length < SHORTEST && length * 2 <= core.length) return true
       if (cores(core.slice(0, length)).some((piece) => words.has(piece))) return true
@@ -105,13 +105,13 @@ function isEasy (text: string, { words, longest, neighbours }: Lists): boolean {
   })
 }
 
-/** The text; what is within a few signs around; what is within a few signs and digits around. */
+/** Returns the text, and the text without a few signs, or a few signs and digits, around it. */
 function cores (text: string): string[] {
   const all = [text, ...WITHIN.flatMap((within) => within.exec(text)?.[0] ?? [])].filter((core) => text.length - core.length < SHORTEST)
   return [...new Set(all)]
 }
 
-/** Whether one finger after the other goes to a key beside the last, but for a few leaps. */
+/** Tells whether each key is beside the one before it, with few exceptions. */
 function isRun (keys: readonly string[], neighbours: ReadonlySet<string>): boolean {
   const mostLeaps = keys.length / SHORTEST_RUN - 1
   let leaps = 0

@@ -1,4 +1,4 @@
-/** Work that waits for one of a few places. What is urgent is taken first. */
+/** Runs a few works at a time. Urgent work is taken from the queue first. */
 export class HashQueue {
   readonly #concurrency: number
   readonly #urgent: Array<() => void> = []
@@ -9,14 +9,14 @@ export class HashQueue {
     this.#concurrency = concurrency
   }
 
-  /** How many wait. */
+  /** Returns how many urgent, or how many other, works wait. */
   waiting (isUrgent: boolean): number {
     return (isUrgent ? this.#urgent : this.#others).length
   }
 
   async run<T> (work: () => Promise<T>, isUrgent: boolean): Promise<T> {
     if (this.#running < this.#concurrency) this.#running++
-    // Work that ends hands its place on.
+    // Finished work passes its place on, so `#running` stays.
     else await new Promise<void>((resolve) => { (isUrgent ? this.#urgent : this.#others).push(resolve) })
     try {
       return await work()

@@ -6,37 +6,39 @@ import { HashQueue } from './hash-queue.js'
 
 export const PasswordError = createError<[string]>('HATCHECK_PASSWORD', '%s', 400)
 
-/** Too many are logging in at once; nothing was hashed. */
+/** Too many logins wait at once; nothing was hashed. */
 export const BusyError = createUnavailable('HATCHECK_BUSY', 'Too many people are logging in right now. Please try again in a moment.', 2)
 
 /** OWASP Password Storage Cheat Sheet, argon2id: 19 MiB, two passes, one lane. */
 const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
 
-/** More would be a way to keep the hashing busy. */
+/** The longest password, in bytes: longer ones would keep the hashing busy. */
 const LONGEST_BYTES = 1024
 
-/** In UTF-8 each of them is the same replacement character, and so would be the passwords. */
+/** A lone surrogate. UTF-8 turns each of them into the same replacement character, so different passwords would be equal. */
 const HALF_CHARACTER = /\p{Cs}/u
 
-/** At once; half of libuv's default pool of four threads, the other half is for the store's flushes. */
+/** How many passwords are hashed at once: half of libuv's default pool of four threads. The store's flushes need the other half. */
 const CONCURRENCY = 2
-/** How many strangers may wait beyond that; about two seconds of work. */
+/** How many strangers may wait beyond that: about two seconds of work. */
 const LONGEST_QUEUE = 64
-/** Places beside these, for known devices and networks: strangers can take none of them. */
+/** How many attempts from known devices and networks may wait beside these. Strangers cannot take their places. */
 const FAMILIAR_QUEUE = 32
 
 const queue = new HashQueue(CONCURRENCY)
 
-/** What a new password has to be, beyond what every password has to be. */
+/** The rules for a new password, beyond those for every password. */
 export interface PasswordPolicy {
-  /** In characters. */
+  /** The shortest password, in characters. */
   passwordMinLength: number
-  /** Whether one may be among the first that someone would try. */
+  /** Whether a password may be a common one. */
   commonPasswords: 'refused' | 'allowed'
 }
 
 /**
- * @param name of the account
+ * Checks a new password against the rules.
+ *
+ * @param name the name of the account
  * @throws PasswordError if this cannot be the account's new password.
  */
 export async function assertNewPassword (password: unknown, name: string, { passwordMinLength, commonPasswords }: PasswordPolicy): Promise<void> {
@@ -47,17 +49,17 @@ export async function assertNewPassword (password: unknown, name: string, { pass
   }
 }
 
-/** @throws PasswordError if this cannot be anyone's password. Comes before anything that costs more for a longer one. */
+/** Checks that a text can be a password at all. Must run before any work that grows with its length. @throws PasswordError */
 export function assertPassword (password: unknown): asserts password is string {
   if (typeof password !== 'string') throw new PasswordError('The password is missing.')
-  if (Buffer.byteLength(password) > LONGEST_BYTES) throw new PasswordError(`A password may have at most ${LONGEST_BYTES} bytes.`)
-  if (HALF_CHARACTER.test(password)) throw new PasswordError('A password must be text: half of a surrogate pair is no character.')
+  if (Buffer.byteLength(password) > LONGEST_BYTES) throw new PasswordError(`A password can have at most ${LONGEST_BYTES} bytes.`)
+  if (HALF_CHARACTER.test(password)) throw new PasswordError('A password must be valid Unicode text: it contains half of a surrogate pair.')
 }
 
 /**
- * The argon2id hash of a password, as a PHC string with its own salt.
+ * Hashes a password with argon2id and a salt of its own. Returns a PHC string.
  *
- * @param isFamiliar whether it has the places of known devices, and goes before all others.
+ * @param isFamiliar whether the attempt comes from a known device or network: it uses their places and is hashed first
  * @throws BusyError before hashing, when too many wait.
  */
 export function hashPassword (password: string, isFamiliar = false): Promise<string> {
@@ -65,8 +67,8 @@ export function hashPassword (password: string, isFamiliar = false): Promise<str
 }
 
 /**
- * Whether the password is the one behind the hash. With null, for a name that nobody has, it takes as long and is
- * false: the time must not tell which names exist.
+ * Checks a password against its hash. With null, for an unknown name, it takes as long and resolves to false: the time must not
+ * tell which names exist.
  *
  * @param isFamiliar as with {@link hashPassword}
  * @throws BusyError before hashing, when too many wait.
@@ -80,7 +82,7 @@ export function verifyPassword (passwordHash: string | null, password: string, i
 }
 
 /**
- * Asked by those who are about to wait elsewhere before they come here, with how many do so already.
+ * Checks for a free place in the queue. For attempts that must wait elsewhere first, with the number of those that wait there.
  *
  * @throws BusyError when too many wait.
  */
@@ -88,14 +90,14 @@ export function assertNotBusy (waitingElsewhere = 0, isFamiliar = false): void {
   if (queue.waiting(isFamiliar) + waitingElsewhere >= (isFamiliar ? FAMILIAR_QUEUE : LONGEST_QUEUE)) throw new BusyError()
 }
 
-/** Whether a hash was made with less memory or less work than today's. A stronger one, of a later version, is not outdated. */
+/** Tells whether a hash was made with less memory or less work than the current parameters. A stronger hash, from a later version, is not outdated. */
 export function isOutdated (passwordHash: string): boolean {
   const [, memory, passes] = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),/.exec(passwordHash)?.map(Number) ?? []
   if (memory === undefined || passes === undefined) return true
   return memory < ARGON2ID.memoryCost || memory * passes < ARGON2ID.memoryCost * ARGON2ID.timeCost
 }
 
-/** The same password typed on another keyboard may be other code points. Source: NIST SP 800-63B-4, section 3.1.1.2. */
+/** Normalizes a password to NFC: another keyboard may send the same characters as other code points. Source: NIST SP 800-63B-4, section 3.1.1.2. */
 function normal (password: string): string {
   return password.normalize('NFC')
 }

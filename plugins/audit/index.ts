@@ -4,8 +4,8 @@ import type { ConfigPluginOptions } from '../config/index.js'
 import { clientAddress } from '../session/client.js'
 
 /**
- * Names of the OWASP Application Logging Vocabulary, where it has one, each with its level: `warn` is for what someone
- * may want to be woken by.
+ * The events and their log levels. Names are those of the OWASP Application Logging Vocabulary where it has one. `warn` marks
+ * the events that deserve an alert.
  *
  * Source: https://cheatsheetseries.owasp.org/cheatsheets/Logging_Vocabulary_Cheat_Sheet.html
  */
@@ -28,42 +28,42 @@ const levels = {
 export type AuditEvent = keyof typeof levels
 
 export interface AuditDetails {
-  /** Who it is about: the name as it was given. */
+  /** The user of the event: the name as it was typed. */
   user?: string | null
-  /** One of a few fixed words, never text from outside. */
+  /** One of a few fixed words, never text from a client. */
   reason?: string
-  /** The handle of the session; the one of the request if nothing is said. */
+  /** The handle of the session; by default that of the request. */
   session?: string | undefined
-  /** The handle that the session had before. */
+  /** The handle of the session before its renewal. */
   previous?: string
-  /** The process id of the worker that it is about. */
+  /** The process ID of the worker, for an event about a worker. */
   worker?: number
 }
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** Writes a security event to the log, once. The request is null where none has caused it. */
+    /** Writes a security event to the log. `request` is null if no request caused the event. */
     audit (event: AuditEvent, request: FastifyRequest | null, details?: AuditDetails): void
   }
 }
 
-/** Longer than any name that can log in. */
+/** The longest name that is logged, in characters; no name that can log in is longer. */
 const LONGEST_USER = 256
 
-/** Makes the log for security events, which has a level of its own. */
+/** Makes the logger for security events, whose level does not depend on `LOG_LEVEL`. */
 export function auditLogOf (log: FastifyBaseLogger, isOn: boolean): FastifyBaseLogger {
   return log.child({}, { level: isOn ? 'info' : 'silent' })
 }
 
-/** The line of an event. What belongs to an application calls `hatcheck.audit`. */
+/** Writes the line of an event, for processes without an application. Plugins and routes call `hatcheck.audit`. */
 export function writeEvent (log: FastifyBaseLogger, event: AuditEvent, { user = null, ...details }: AuditDetails & { address?: string | undefined }): void {
   log[levels[event]]({ event, user: user?.slice(0, LONGEST_USER) ?? null, ...details }, event)
 }
 
-/** One log line for each security event. There are handles in it and neither ids nor tickets. */
+/** Writes one log line per security event, with handles and never with IDs or tickets. */
 export default fp<ConfigPluginOptions>(async function audit (fastify, { hatcheck: { auditLog } }) {
   const { hatcheck, sessions } = fastify
-  // An application decides what its log has.
+  // An application decides about the level of its log.
   const logOf = hatcheck.config.mode === 'plugin' ? (log: FastifyBaseLogger) => log : (log: FastifyBaseLogger) => auditLogOf(log, auditLog)
 
   hatcheck.audit = (event, request, details = {}) => {

@@ -1,12 +1,12 @@
 import type { Family, Sample } from './family.js'
 
 /**
- * The upper bounds of the buckets, in seconds. Reading a session from LMDB takes some µs, a page a fraction of a millisecond,
- * a login some 20 ms; Redis is given 0.25 s and LMDB 5 s.
+ * The upper bounds of the buckets, in seconds. A read from LMDB takes a few µs, a page less than a millisecond, a login about
+ * 20 ms. A call of Redis times out after 0.25 s, a write to LMDB after 5 s.
  */
 const BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
-/** How long something took, counted by bucket. An observation is a few steps and no object, since every request makes some. */
+/** Counts durations by bucket. `observe` allocates no object: every request calls it. */
 export class Durations {
   readonly #counts = Array<number>(BOUNDS.length + 1).fill(0)
   #sum = 0
@@ -37,7 +37,7 @@ export class Durations {
   }
 }
 
-/** @param byLabel what is observed, by the value of the label */
+/** @param byLabel the observed durations of each value of the label */
 export function histogram (name: string, help: string, label: string, byLabel: () => Iterable<[string, Durations]>): Family {
   return {
     name,

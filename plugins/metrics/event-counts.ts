@@ -1,14 +1,14 @@
 import type { AuditEvent } from '../audit/index.js'
 import { counter, samplesBy, type Family } from './family.js'
 
-/** Logins and sessions, counted by what the audit log is told. All series are there from the start, so that the first failure is a rise. */
+/** Counts logins and sessions by the events of the audit log. All series exist from the start, so that `rate()` sees the first failure. */
 export class EventCounts {
   readonly #logins = { success: 0, fail: 0, throttled: 0, error: 0 }
   readonly #ended: Record<string, number> = { logout: 0, expired: 0, revoked: 0 }
   #created = 0
   #renewed = 0
 
-  /** @param reason one of the fixed words of the audit log */
+  /** @param reason a fixed word of the audit log */
   count (event: AuditEvent, reason = ''): void {
     switch (event) {
       case 'authn_login_success':
@@ -33,11 +33,11 @@ export class EventCounts {
 
   families (): Family[] {
     return [
-      counter('hatcheck_logins_total', 'Tries to log in, by what has become of them. A throttled one was not looked at; an error is none of the person.',
+      counter('hatcheck_logins_total', 'Login attempts by outcome: success, fail (wrong credentials), throttled (rate limit, password not checked), error (hatcheck could not decide).',
         () => samplesBy('outcome', this.#logins)),
-      counter('hatcheck_sessions_created_total', 'Sessions that have begun.', () => [{ labels: {}, value: this.#created }]),
-      counter('hatcheck_sessions_renewed_total', 'Sessions that go on under a new id, as after a login.', () => [{ labels: {}, value: this.#renewed }]),
-      counter('hatcheck_sessions_ended_total', 'Sessions that have ended. Redis drops expired ones by itself, and those are not counted.',
+      counter('hatcheck_sessions_created_total', 'Sessions created.', () => [{ labels: {}, value: this.#created }]),
+      counter('hatcheck_sessions_renewed_total', 'Sessions that got a new ID, for example at a login.', () => [{ labels: {}, value: this.#renewed }]),
+      counter('hatcheck_sessions_ended_total', 'Sessions that ended, by reason. Sessions that expire inside Redis are not counted.',
         () => samplesBy('reason', this.#ended))
     ]
   }

@@ -1,19 +1,19 @@
-/** A metric with all its series, as a registry of prom-client takes it: read when it is asked for. */
+/** A metric with all its series, in the form that a registry of prom-client takes. Its values are read at each scrape. */
 export interface Family {
-  /** After the conventions of Prometheus: the unit, and `_total` for a counter. Source: https://prometheus.io/docs/practices/naming/ */
+  /** Follows the conventions of Prometheus: ends in the unit, or in `_total` for a counter. Source: https://prometheus.io/docs/practices/naming/ */
   readonly name: string
   readonly help: string
   readonly type: 'counter' | 'gauge' | 'histogram'
-  /** What several processes make of it together. */
+  /** How the values of several processes are combined. */
   readonly aggregator: 'sum' | 'max'
   values (): Sample[]
 }
 
 export interface Sample {
   readonly value: number
-  /** Each from a fixed set: every combination is a series that Prometheus keeps. */
+  /** Each value comes from a fixed set: Prometheus keeps one series for each combination. */
   readonly labels: Readonly<Record<string, string | number>>
-  /** Where it is not that of the family, as in a histogram. */
+  /** Set where it differs from the name of the family, as in a histogram. */
   readonly metricName?: string
 }
 
@@ -21,7 +21,7 @@ export function counter (name: string, help: string, values: () => Sample[]): Fa
   return { name, help, type: 'counter', aggregator: 'sum', values }
 }
 
-/** One series for each key of a record. */
+/** Makes one series for each key of a record. */
 export function samplesBy (label: string, counts: Readonly<Record<string, number>>): Sample[] {
   return Object.entries(counts).map(([key, value]) => ({ labels: { [label]: key }, value }))
 }

@@ -13,39 +13,39 @@ import { RequestCounts } from './request-counts.js'
 import { StoreCalls } from './store-calls.js'
 
 export interface Metrics {
-  /** Whether this machine may read them at `/metrics`. */
+  /** Whether the port of the service has the route `/metrics`, for this machine only. */
   readonly hasRoute: boolean
-  /** Notes when a request came. */
+  /** Notes the time at which a request arrived. */
   begin (request: FastifyRequest): void
-  /** Counts a request whose answer is on its way. Once for each. */
+  /** Counts a request as its response leaves. Must be called once per request. */
   countRequest (request: FastifyRequest, reply: FastifyReply): void
-  /** Counts a request that was refused since the event loop is late. */
+  /** Counts a request that was refused because the event loop is late. */
   countShed (): void
-  /** Counts what the audit log is told of. */
+  /** Counts an event of the audit log. */
   countEvent (event: AuditEvent, reason?: string): void
-  /** The store, with its calls counted. */
+  /** Wraps a store so that its calls are counted. */
   measured (store: CompleteSessionStore): CompleteSessionStore
-  /** All of them, and those of the process. Made when it is first asked for. */
+  /** Returns the registry with the metrics of hatcheck and of the process. The first call creates it. */
   registry (): Registry
-  /** The same in the text format of Prometheus; of several workers, those of all together. */
+  /** Renders the metrics in the text format of Prometheus. With several workers, the metrics of all of them are combined. */
   text (): Promise<string>
 }
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** What the service counts; null in an application, which counts as it likes. */
+    /** The counters of the service; null in an application, which brings its own metrics. */
     metrics: Metrics | null
   }
 }
 
-/** The primary waits for a second for each of the workers. */
+/** Longer than the second for which the primary waits for its workers. */
 const WAIT_MS = 2_000
 
-/** When a request came. */
+/** The time at which a request arrived. */
 const kBegun = Symbol('hatcheck.begun')
 type Begun = FastifyRequest & { [kBegun]?: number }
 
-/** Counting costs a request a few steps; what Prometheus is to read of it is made when it reads. */
+/** Counts requests, events and store calls. A request only increments numbers; the output for Prometheus is made at each scrape. */
 export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatcheck: { metricsRoute } }) {
   const { hatcheck } = fastify
   hatcheck.metrics = null

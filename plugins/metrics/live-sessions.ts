@@ -1,12 +1,12 @@
 import type { CompleteSessionStore } from '../store/traits.js'
 import type { Family } from './family.js'
 
-/** A store that takes a while spends at most this part of its time on being counted: Redis has to look at every key for it. */
+/** The largest part of its time that a slow store spends on counting: Redis has to visit every key. */
 const PART = 1 / 100
 
 /**
- * How many sessions there are. Memory and LMDB know, and answer at once. Of another store it is what it said when it was last
- * asked: nobody waits for an answer that is under way. After a failure nothing is known.
+ * The number of sessions in the store. Memory and LMDB answer at once. For another store the value is that of the last finished
+ * count: a scrape never waits. After a failure the value is missing.
  */
 export class LiveSessions {
   readonly #store: CompleteSessionStore
@@ -20,7 +20,7 @@ export class LiveSessions {
   families (): Family[] {
     return [{
       name: 'hatcheck_sessions_live',
-      help: 'Sessions in the store, with those that have expired and are not dropped yet. Missing while the store cannot tell.',
+      help: 'Sessions in the store, including expired ones that are not yet removed. Missing while the store cannot answer.',
       type: 'gauge',
       // Several processes share a store.
       aggregator: 'max',

@@ -3,12 +3,12 @@ import { patternOf } from '../guards/methods.js'
 import { Durations, histogram } from './durations.js'
 import { counter, type Family, type Sample } from './family.js'
 
-/** The route of an address that there is not. */
+/** The label of requests that match no route. */
 const UNKNOWN = 'unknown'
-/** Node reads some thirty more, and every one of them is answered. */
+/** Node accepts about thirty more methods; they share the label `other`. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
 
-/** Answers of one kind. */
+/** The responses of one route with the same method and status. */
 interface Series {
   readonly method: string
   readonly status: number
@@ -17,17 +17,17 @@ interface Series {
 
 interface OfRoute {
   readonly durations: Durations
-  /** A route has few, and nearly all of its answers are of the first. */
+  /** A route has few series, and nearly all of its responses belong to the first. */
   readonly series: Series[]
 }
 
-/** The requests that are answered, by the pattern of their route: never by their address, which is anybody's. */
+/** Counts requests by the pattern of their route, never by their path: clients choose the path, and must not create new series. */
 export class RequestCounts {
   readonly #routes = new Map<string, OfRoute>()
   #shed = 0
 
   count (request: Pick<FastifyRequest, 'method' | 'url' | 'routeOptions'>, status: number, ms: number): void {
-    // Most addresses have no parameter and are the pattern of their route. To ask for the route makes an object each time.
+    // Most paths have no parameter and equal the pattern of their route. `routeOptions` makes an object at each access.
     const { durations, series } = this.#routes.get(request.url) ?? this.#ofRoute(patternOf(request) ?? UNKNOWN)
     durations.observe(ms)
     const method = METHODS.has(request.method) ? request.method : 'other'
@@ -39,17 +39,17 @@ export class RequestCounts {
     series.push({ method, status, count: 1 })
   }
 
-  /** One that was refused since the event loop is late. It is counted with the others as well. */
+  /** Counts a request that was refused because the event loop is late. `count` counts it as well. */
   countShed (): void {
     this.#shed++
   }
 
   families (): Family[] {
     return [
-      counter('hatcheck_http_requests_total', 'Requests that have been answered.', () => this.#samples()),
-      histogram('hatcheck_http_request_duration_seconds', 'Time from the head of a request until its answer leaves.', 'route',
+      counter('hatcheck_http_requests_total', 'HTTP requests answered, by method, route and status. Requests that match no route have the route unknown.', () => this.#samples()),
+      histogram('hatcheck_http_request_duration_seconds', 'Time in seconds from the head of a request to the start of its response, by route.', 'route',
         () => [...this.#routes].map(([route, { durations }]) => [route, durations])),
-      counter('hatcheck_http_requests_shed_total', 'Requests refused with 503 since the event loop was late.', () => [{ labels: {}, value: this.#shed }])
+      counter('hatcheck_http_requests_shed_total', 'Requests refused with 503 because the event loop was late.', () => [{ labels: {}, value: this.#shed }])
     ]
   }
 

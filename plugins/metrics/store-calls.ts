@@ -2,18 +2,18 @@ import type { CompleteSessionStore } from '../store/traits.js'
 import { Durations, histogram } from './durations.js'
 import { counter, samplesBy, type Family } from './family.js'
 
-/** Everything that a store does but to close. */
+/** The calls of a store that are measured: all but `close`. */
 const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies Array<keyof CompleteSessionStore>
 
 type Operation = typeof OPERATIONS[number]
 type Call = (...args: unknown[]) => unknown
 
-/** How long the calls of a store take, and how many fail. */
+/** Measures the calls of a store: their durations and failures. */
 export class StoreCalls {
   readonly #durations = new Map<Operation, Durations>(OPERATIONS.map((operation) => [operation, new Durations()]))
   readonly #errors = Object.fromEntries(OPERATIONS.map((operation) => [operation, 0])) as Record<Operation, number>
 
-  /** The store, with its calls counted. What they answer stays as it is: what is sync stays sync. */
+  /** Wraps a store so that its calls are counted. A synchronous call stays synchronous. */
   measured (store: CompleteSessionStore): CompleteSessionStore {
     const calls = Object.fromEntries(OPERATIONS.map((operation) => [operation, this.#measuredCall(store, operation)]))
     return {
@@ -27,9 +27,9 @@ export class StoreCalls {
 
   families (): Family[] {
     return [
-      histogram('hatcheck_store_operation_duration_seconds', 'Time that a call of the session store took.', 'operation',
+      histogram('hatcheck_store_operation_duration_seconds', 'Time in seconds that a call of the session store took, by operation.', 'operation',
         () => [...this.#durations].filter(([, { isEmpty }]) => !isEmpty)),
-      counter('hatcheck_store_errors_total', 'Calls of the session store that failed.', () => samplesBy('operation', this.#errors))
+      counter('hatcheck_store_errors_total', 'Failed calls of the session store, by operation.', () => samplesBy('operation', this.#errors))
     ]
   }
 
@@ -56,7 +56,7 @@ export class StoreCalls {
   }
 }
 
-/** A session that is too large for the store is the fault of who fills it. */
+/** Tells failures of the store from errors of the caller, such as a session that is too large. */
 function isFailure (error: unknown): boolean {
   const { statusCode = 500 } = error as { statusCode?: number }
   return statusCode >= 500

@@ -9,7 +9,7 @@ import { StoreUnavailableError } from '../store/errors.js'
 /** A JSON Schema. */
 export type Schema = Record<string, unknown>
 
-/** An answer as @fastify/swagger reads it: a header that is described is in every such answer, but for Set-Cookie. */
+/** A response in the form that @fastify/swagger reads. Each described header is present in every such response, except Set-Cookie. */
 export interface Answer {
   description: string
   headers?: Record<string, Schema>
@@ -18,10 +18,10 @@ export interface Answer {
   type?: 'null'
 }
 
-/** By status. */
+/** Responses by status. */
 export type Answers = Record<number, Answer>
 
-/** What @fastify/error makes. */
+/** A class made by @fastify/error. */
 type ErrorClass = new (...args: never[]) => FastifyError
 interface Refusal {
   code: string
@@ -29,34 +29,34 @@ interface Refusal {
   statusCode: number
 }
 
-/** An RFC 9457 problem document, under this name in the document of whatever application it is in. */
+/** The schema of an RFC 9457 problem document. The name stays unique in an application's own OpenAPI document. */
 export const problem = {
   $id: 'HatcheckProblem',
   title: 'HatcheckProblem',
-  description: 'An error (RFC 9457). Go by the code: the texts may change.',
+  description: 'An error (RFC 9457). Programs must check `code`: the texts may change.',
   type: 'object',
   required: ['type', 'title', 'status', 'detail'],
   additionalProperties: false,
   properties: {
     type: { const: 'about:blank' },
-    title: { type: 'string', minLength: 1, description: 'The words of the status.' },
+    title: { type: 'string', minLength: 1, description: 'The standard name of the status.' },
     status: { type: 'integer', minimum: 400, maximum: 599 },
-    detail: { type: 'string', minLength: 1, description: 'What is wrong, for people.' },
-    code: { type: 'string', pattern: '^[A-Z][A-Z0-9_]*$', description: 'What is wrong, for programs.' }
+    detail: { type: 'string', minLength: 1, description: 'What is wrong and what to do, for people.' },
+    code: { type: 'string', pattern: '^[A-Z][A-Z0-9_]*$', description: 'Identifies the error, for programs.' }
   }
 } as const satisfies Schema
 
-/** Who is logged in. */
+/** The schema of the user of a session. */
 export const user = {
   $id: 'HatcheckUser',
   title: 'HatcheckUser',
-  description: 'Who is logged in.',
+  description: 'The user of the session.',
   type: 'object',
   required: ['name', 'authenticatedAt'],
   additionalProperties: false,
   properties: {
     name: { type: 'string', minLength: 1 },
-    authenticatedAt: { type: 'string', format: 'date-time', description: 'When the login was.' }
+    authenticatedAt: { type: 'string', format: 'date-time', description: 'The time of the login.' }
   }
 } as const satisfies Schema
 
@@ -65,19 +65,19 @@ export const USER_OR_NULL: Schema = { anyOf: [USER, { type: 'null' }] }
 export const TIME: Schema = { type: 'string', format: 'date-time' }
 
 const PAGE: Schema = { type: 'string' }
-const SECONDS: Schema = { type: 'integer', minimum: 1, description: 'Seconds after which to ask again.' }
+const SECONDS: Schema = { type: 'integer', minimum: 1, description: 'Seconds to wait before the next request.' }
 
-const AUTHENTICATION: Schema = { type: 'string', enum: [AUTHENTICATE], description: 'What is asked for: the session cookie.' }
+const AUTHENTICATION: Schema = { type: 'string', enum: [AUTHENTICATE], description: 'The scheme that is required: the session cookie.' }
 
-/** A header with the cookies that have changed. */
-export const COOKIE: Record<string, Schema> = { 'Set-Cookie': { type: 'string', description: 'The session cookie, if it has changed.' } }
+/** The header of the session cookie. */
+export const COOKIE: Record<string, Schema> = { 'Set-Cookie': { type: 'string', description: 'The session cookie, if it changed.' } }
 
-/** An object that has these properties and no other. */
+/** Makes the schema of an object with these properties and no others. */
 export function exactly (properties: Record<string, Schema>): Schema {
   return { type: 'object', required: Object.keys(properties), additionalProperties: false, properties }
 }
 
-/** A page for browsers, JSON for whoever would rather have that. */
+/** Describes a response that is a page for browsers and JSON for other clients. */
 export function pageOrJson (description: string, schema: Schema): Answer {
   return { description, headers: COOKIE, content: { 'application/json': { schema }, 'text/html': { schema: PAGE } } }
 }
@@ -91,20 +91,20 @@ export function nothing (description: string): Answer {
 }
 
 export function redirect (description: string): Answer {
-  return { description, headers: { ...COOKIE, Location: { type: 'string', format: 'uri-reference', description: 'Where to go on to.' } }, type: 'null' }
+  return { description, headers: { ...COOKIE, Location: { type: 'string', format: 'uri-reference', description: 'The next page.' } }, type: 'null' }
 }
 
-/** The same answers, each of which has these headers. */
+/** Adds headers to each of the responses. */
 export function withHeaders (headers: Record<string, Schema>, answers: Answers): Answers {
   return Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, { ...answer, headers: { ...answer.headers, ...headers } }]))
 }
 
-/** A body that may be a form or JSON. */
+/** Describes a request body that is a form or JSON. */
 export function formOrJson (form: Schema, json: Schema = form): object {
   return { content: { 'application/json': { schema: json }, 'application/x-www-form-urlencoded': { schema: form } } }
 }
 
-/** What reading a body may end in. */
+/** The errors of reading a request body. */
 export const BODY_ERRORS: readonly ErrorClass[] = [
   errorCodes.FST_ERR_CTP_EMPTY_JSON_BODY,
   errorCodes.FST_ERR_CTP_INVALID_JSON_BODY,
@@ -113,15 +113,15 @@ export const BODY_ERRORS: readonly ErrorClass[] = [
   errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE
 ]
 
-/** What an address with a parameter may end in. */
+/** The errors of a path with a parameter. */
 export const ADDRESS_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_BAD_URL, errorCodes.FST_ERR_MAX_PARAM_LENGTH]
 
-/** The same error where it has another status. */
+/** Describes an error that a route answers with another status than its own. */
 export function withStatus (status: number, error: ErrorClass): Refusal {
   return { ...refusalOf(error), statusCode: status }
 }
 
-/** The answers of a route for its errors, and for those that every route may end in. The codes are those of the errors. */
+/** Describes the error responses of a route: its own errors, and those that every route can answer. The codes are read from the error classes. */
 export function problems (...errors: ReadonlyArray<ErrorClass | Refusal>): Answers {
   const refusals = [...errors, HostError, TooManyLinesError, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? refusalOf(error) : error)
   const statuses = new Set(refusals.map(({ statusCode }) => statusCode))
@@ -131,7 +131,7 @@ export function problems (...errors: ReadonlyArray<ErrorClass | Refusal>): Answe
   }
 }
 
-/** With all codes that it may have; without any, one of nobody knows what. */
+/** Describes the problem documents of a status. Without refusals the code is not known. */
 function problemOf (status: number, refusals: readonly Refusal[] = []): Answer {
   const codes = [...new Set(refusals.map(({ code }) => code))].sort()
   const own = { properties: { status: { const: status }, ...codes.length > 0 && { code: { enum: codes } } }, ...codes.length > 0 && { required: ['code'] } }
@@ -143,7 +143,7 @@ function problemOf (status: number, refusals: readonly Refusal[] = []): Answer {
   }
 }
 
-/** A line of a Markdown list. */
+/** Writes an error as an item of a Markdown list. */
 function lineOf ({ code, message }: Refusal): string {
   const text = message.replace(/(?<=\.) %s$/, '').replaceAll(/%[sd]/g, '…')
   return `- \`${code}\`${text === '…' ? '' : `: ${text}`}`

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 
-/** What Swagger UI needs; that of the pages would block it. */
+/** The content security policy that Swagger UI needs: the policy of the pages would block it. */
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-/** `/docs`: Swagger UI, to read the document and try it out. For development; whoever installs hatcheck does not have it. */
+/** Serves Swagger UI at `/docs`, to read the document and try it out. For development only: the package does not depend on it. */
 export async function serveDocs (fastify: FastifyInstance): Promise<void> {
   const { fastifySwaggerUi } = await import('@fastify/swagger-ui')
   await fastify.register(async function docs (scope) {

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { LoginRequiredError } from '../login/index.js'
 
-/** What is looked at of an OpenAPI document. */
+/** The parts of an OpenAPI document that are used here. */
 export interface Document {
   paths: Record<string, Record<string, Operation>>
   components: { responses?: Record<string, Response> }
@@ -16,7 +16,7 @@ interface Response {
   headers?: Record<string, { required?: boolean }>
 }
 
-/** What @fastify/swagger does not take from the schema of a route. */
+/** Adds what @fastify/swagger cannot take from the schema of a route: required logins, required headers, shared responses. */
 export function finish (document: Document): Document {
   for (const operation of operationsOf(document)) {
     requireLogin(operation)
@@ -26,13 +26,13 @@ export function finish (document: Document): Document {
   return document
 }
 
-/** Who is told to log in has to be. */
+/** Marks every operation that can answer LOGIN_REQUIRED as needing a session. */
 function requireLogin (operation: Operation): void {
   const { code } = new LoginRequiredError()
   if (JSON.stringify(operation.responses['401'] ?? '').includes(`"${code}"`)) operation.security = [{ session: [] }]
 }
 
-/** All but Set-Cookie are there whenever they are described. */
+/** Marks every described header as required, except Set-Cookie. */
 function requireHeaders (operation: Operation): void {
   for (const response of Object.values(operation.responses)) {
     const { headers = {} } = response as Response
@@ -40,7 +40,7 @@ function requireHeaders (operation: Operation): void {
   }
 }
 
-/** An error that several routes answer in the same way is described once. */
+/** Moves error responses that several operations share to `components.responses`. */
 function shareResponses (document: Document): void {
   const seen = new Map<string, Operation[]>()
   for (const operation of operationsOf(document)) {

@@ -7,38 +7,39 @@ import { finish, type Document } from './finish.js'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** Makes the schemas of a scope say what its routes do, and change nothing about it. */
+    /** Makes the schemas of a scope describe its routes without validating or serializing anything. */
     describeRoutes (scope: FastifyInstance): void
-    /** The OpenAPI document of the service, as JSON. */
+    /** Returns the OpenAPI document of the service as JSON. */
     openapi (): string
   }
 }
 
 const DESCRIPTION = `Logins and sessions for any web application.
 
-- What a browser gets as a page (\`Accept: text/html\`), programs get as JSON.
-- Errors are problem documents (RFC 9457). An address that there is not is a 404 with \`HATCHECK_NOT_FOUND\`. A method that an
-  address does not take is a 405 with \`HATCHECK_METHOD_NOT_ALLOWED\`; it and the 204 to \`OPTIONS\` name the others in \`Allow\`.
-- The server decides by Fetch Metadata and Origin whether a browser may make a change. What is no browser needs no token.`
+- Browsers (\`Accept: text/html\`) get pages. Other clients get JSON.
+- Errors are problem documents (RFC 9457). An unknown path is a 404 with \`HATCHECK_NOT_FOUND\`. A method that a path does not
+  support is a 405 with \`HATCHECK_METHOD_NOT_ALLOWED\`. That response, and the 204 to \`OPTIONS\`, list the supported methods
+  in \`Allow\`.
+- No CSRF token is needed. The server refuses cross-site requests of browsers by \`Sec-Fetch-Site\` and \`Origin\`.`
 
 const TAGS = [
-  { name: 'Login', description: 'Who is logged in, and the password.' },
-  { name: 'Sessions', description: 'Where the user is logged in.' },
-  { name: 'Values', description: 'The data of the session, for programs in any language.' },
-  { name: 'Forward auth', description: 'For a proxy that asks before it passes a request on.' },
-  { name: 'Operations', description: 'For what watches over the service.' }
+  { name: 'Login', description: 'Log in, log out, change the password, and ask who the user is.' },
+  { name: 'Sessions', description: 'List and end the sessions of the user.' },
+  { name: 'Values', description: 'Read and write session values, from any language.' },
+  { name: 'Forward auth', description: 'For a reverse proxy that asks hatcheck about each request.' },
+  { name: 'Operations', description: 'For monitoring and orchestration.' }
 ]
 
 /**
- * The schemas of the routes as an OpenAPI document of the service. An application that has @fastify/swagger finds them in
- * its own document.
+ * Makes the OpenAPI document of the service from the schemas of the routes. In an application with @fastify/swagger, the same
+ * schemas appear in the application's own document.
  */
 export default fp(async function openapi (fastify) {
   const { hatcheck } = fastify
 
   hatcheck.describeRoutes = (scope) => {
     for (const schema of [problem, user]) if (scope.getSchema(schema.$id) === undefined) scope.addSchema(schema)
-    // Handlers check what they are given in words of their own, and an answer is sent as it is.
+    // Handlers validate their input with error texts of their own, and responses are sent as they are.
     scope.setValidatorCompiler(() => () => true)
     scope.setSerializerCompiler(() => JSON.stringify)
   }
@@ -60,7 +61,7 @@ function swaggerOptions ({ sessionCookieName = '__Host-hatcheck' }: Config): Fas
       openapi: '3.1.0',
       info: { title: 'hatcheck', version, description: DESCRIPTION, license: { name: license, identifier: license } },
       tags: TAGS,
-      // Who has no session is anonymous.
+      // Without a session, a visitor is anonymous.
       security: [{}, { session: [] }],
       components: {
         securitySchemes: {
@@ -68,12 +69,12 @@ function swaggerOptions ({ sessionCookieName = '__Host-hatcheck' }: Config): Fas
             type: 'apiKey',
             in: 'cookie',
             name: sessionCookieName,
-            description: 'Set by `POST /login`. Unless it is configured, the name is `hatcheck` over plain http, as on loopback, and begins with `__Secure-` if the cookie has a domain or a path.'
+            description: 'Set by `POST /login`. The default name is `__Host-hatcheck` over https, `hatcheck` over plain http, and `__Secure-hatcheck` if the cookie has a domain or a path.'
           }
         }
       }
     },
-    // What has no tag, such as the metrics, is not for the public.
+    // Routes without a tag, such as the metrics, are not public.
     hideUntagged: true,
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (schema, _base, _fragment, i) => typeof schema['$id'] === 'string' ? schema['$id'] : `def-${i}` },

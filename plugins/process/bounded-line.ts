@@ -1,14 +1,14 @@
-/** Limits of the length of strings, in characters, tried one after another until the line is short enough. */
+/** The lengths, in characters, to which strings are cut: one after another until the line is short enough. */
 const LONGEST_STRINGS = [1_024, 256, 64]
-/** The fields that are left of a line in which cutting strings is not enough. */
+/** The fields that are kept when cutting strings is not enough. */
 const ESSENTIAL = ['level', 'time', 'pid', 'hostname', 'reqId', 'event', 'msg']
 
 /**
- * Bounds a line of the log, with its line break, to a number of bytes. Cuts the strings of a longer one; if that is not enough,
- * leaves out all but a few fields. The line stays one JSON object.
+ * Bounds a line of the log, with its line break, to a number of bytes. Cuts the strings of a longer line; if that is not enough,
+ * drops all but a few fields. The line stays one JSON object.
  */
 export function boundedLine (line: string, mostBytes: number): string {
-  // Most lines are far shorter, and need no count: no unit of UTF-16 takes more than three bytes.
+  // A UTF-16 unit takes at most three bytes, so most lines need no count of their bytes.
   if (line.length * 3 <= mostBytes || Buffer.byteLength(line) <= mostBytes) return line
   const record = parsed(line)
   for (const longest of LONGEST_STRINGS) {

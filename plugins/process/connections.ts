@@ -2,16 +2,16 @@ import { readFileSync, readdirSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** Descriptors that are kept for everything else: files, the store, the metrics, and connections that are accepted only to be closed. */
+/** The file descriptors kept free for everything else: files, the store, the metrics, and connections that are accepted only to be closed. */
 const RESERVE = 24
-/** The service cannot work with fewer. */
+/** The service does not work with fewer connections. */
 const LEAST_CONNECTIONS = 8
 
 /**
- * Keeps connections from taking every file descriptor of the process. At the limit, a new connection closes the oldest one on which
- * no request has come in; if there is none, all that wait for their next request; and if there are none of these either, the oldest.
+ * Keeps connections from taking every file descriptor of the process. At the limit, a new connection closes the oldest one that
+ * has not sent a request; if there is none, all idle connections; if there are none of these either, the oldest connection.
  *
- * @param most connections; by default what the system lets the process have.
+ * @param most the largest number of connections; by default as many as the system allows the process.
  */
 export function boundConnections (server: Server, most = mostConnections()): void {
   if (most === Infinity) return
@@ -26,7 +26,7 @@ export function boundConnections (server: Server, most = mostConnections()): voi
   })
 
   function makeRoom (newest: Socket): void {
-    // A destroyed socket is closed already; its event comes a moment later.
+    // A destroyed socket no longer counts, although its `close` event comes a moment later.
     const living = [...open].filter((socket) => !socket.destroyed && socket !== newest)
     if (living.length < most) return
     const silent = living.find((socket) => !asked.has(socket))
@@ -39,7 +39,7 @@ export function boundConnections (server: Server, most = mostConnections()): voi
   }
 }
 
-/** Infinity where the system does not tell. */
+/** Returns the number of connections that the system allows; Infinity where it does not tell. */
 function mostConnections (): number {
   try {
     const [, limit] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []

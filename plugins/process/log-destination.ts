@@ -2,24 +2,24 @@ import { constants, fstatSync, openSync, write } from 'node:fs'
 import { isatty } from 'node:tty'
 import { boundedLine } from './bounded-line.js'
 
-/** The lines that wait to be written take at most this much memory: a second of a busy service, or an hour of a quiet one. */
+/** The most memory that waiting lines may take: enough for a second of a busy service or an hour of a quiet one. */
 const MOST_WAITING_BYTES = 4 * 1_024 * 1_024
 /**
- * Several processes may write to one pipe. A write up to this length arrives in one piece (PIPE_BUF of Linux), so no line is longer,
- * and lines are written together only up to it.
+ * Several processes may write to one pipe. A write of at most this length arrives in one piece (PIPE_BUF of Linux), so neither a
+ * line nor a group of lines is longer.
  */
 const LONGEST_WRITE = 4_096
-/** How often a destination that takes nothing is tried again. */
+/** The wait before a failed write is repeated. */
 const RETRY_MS = 250
 /** A write that takes longer than this is stuck. */
 const STUCK_MS = 500
-/** How often `flush` looks whether everything is written. */
+/** The interval at which `flush` checks whether everything is written. */
 const LOOK_MS = 10
 
 /** A way to write to one place. */
 interface Writer {
   write (chunk: Buffer, done: (error: Error | null, written: number) => void): void
-  /** Whether a write that hangs holds a thread, for which the end of the process would wait. */
+  /** Whether a write that hangs blocks a thread. Node waits for its threads when the process ends. */
   readonly holdsThread: boolean
 }
 
@@ -31,20 +31,20 @@ export interface LogDestinationOptions {
 }
 
 /**
- * Writes the log to standard output, of whatever kind that is, and blocks nothing. While the disk is full, or nobody reads the
- * pipe, lines wait in a bounded buffer; those for which there is no room are dropped and counted.
+ * Writes the log to standard output (a file, a pipe or a terminal) without blocking. While the disk is full or nobody reads the
+ * pipe, lines wait in a bounded buffer; lines that do not fit are dropped and counted.
  */
 export class LogDestination {
   readonly #writer: Writer
   readonly #format: (line: string) => string
   readonly #onLost: (lines: number) => void
-  /** Each has one or more lines, together not longer than one write. */
+  /** Chunks of whole lines, each short enough for one write. */
   readonly #chunks: string[] = []
   #lastChunkBytes = 0
   #waitingBytes = 0
   #current: Buffer | null = null
   #isWriting = false
-  /** When the write under way began. */
+  /** The start of the write under way. */
   #calledAt: number | null = null
   #lost = 0
 
@@ -74,13 +74,13 @@ export class LogDestination {
     if (!this.#isWriting) this.#next()
   }
 
-  /** Resolves when everything is written, or after this time. */
+  /** Resolves when everything is written, or after `waitMs`. */
   async flush (waitMs: number): Promise<void> {
     const endsAt = performance.now() + waitMs
     while (this.#isWriting && performance.now() < endsAt) await new Promise((resolve) => { setTimeout(resolve, LOOK_MS) })
   }
 
-  /** Whether a write hangs that would keep the process from ending. */
+  /** Tells whether a write hangs that would keep the process from ending. */
   isStuck (): boolean {
     return this.#writer.holdsThread && this.#calledAt !== null && performance.now() - this.#calledAt > STUCK_MS
   }
@@ -108,7 +108,7 @@ export class LogDestination {
     return text === undefined ? null : Buffer.from(text)
   }
 
-  /** Not while there is hardly any room: behind a slow reader, every few lines would be one about losses. */
+  /** Reports lost lines once half of the buffer is free: behind a slow reader, the reports would otherwise displace other lines. */
   #tellLost (): void {
     if (this.#lost === 0 || this.#waitingBytes > MOST_WAITING_BYTES / 2) return
     const lost = this.#lost
@@ -117,23 +117,23 @@ export class LogDestination {
   }
 }
 
-/** Makes a writer for a file descriptor that never blocks the event loop. */
+/** Returns a writer for a file descriptor that never blocks the event loop. */
 function writerTo (fd: number): Writer {
   const stats = fstatSync(fd)
   if (stats.isFIFO() || stats.isSocket()) return writerToStdout()
   const target = isatty(fd) ? unblocked(fd) : fd
-  // In another thread: a disk that hangs holds up only that one.
+  // Writes in a thread of libuv: a disk that hangs blocks only that thread.
   return { write (chunk, done) { write(target, chunk, 0, chunk.length, null, done) }, holdsThread: true }
 }
 
-/** Node writes at once as much as the pipe takes, and the rest later from the event loop. */
+/** Returns a writer for a pipe or a socket: Node writes what fits at once, and the rest later from the event loop. */
 function writerToStdout (): Writer {
-  // Without a listener, a reader that is gone would end the process. The callback gets the error as well.
+  // Without a listener, a closed pipe would end the process. The callback gets the error as well.
   process.stdout.on('error', () => {})
   return { write (chunk, done) { process.stdout.write(chunk, (error) => { done(error ?? null, chunk.length) }) }, holdsThread: false }
 }
 
-/** Opens a terminal once more without blocking: one that is stopped (Ctrl-S) would hold a thread. */
+/** Opens the terminal again in non-blocking mode: a stopped terminal (Ctrl-S) would block a thread. */
 function unblocked (fd: number): number {
   try {
     return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)

@@ -2,70 +2,70 @@ import type { FastifyBaseLogger, FastifyRequest, FastifyServerOptions } from 'fa
 import { isTalkative } from '../common/log-level.js'
 import { LogDestination } from './log-destination.js'
 
-/** How much of the path of a request is logged, in characters. A client may send 16 KiB. */
+/** The longest part of a path that is logged, in characters. A client may send 16 KiB. */
 const LONGEST_PATH = 512
 /** Longer than any host name. */
 const LONGEST_HOST = 256
-/** How long the end of the process waits for lines that are not written yet, in ms. */
+/** How long the process waits at its end for lines that are not yet written, in ms. */
 const FLUSH_MS = 1_000
 
-/** No line has any of them today. They are here for the line that someone adds in a hurry. */
+/** No line contains these fields today. They protect a line that is added later. */
 const SECRET_FIELDS = ['password', 'pwd', 'cookie', 'secretKey', 'body.password', 'body.pwd',
   'headers.cookie', 'headers.authorization', 'headers["set-cookie"]']
 
 type ChildLoggerFactory = NonNullable<FastifyServerOptions['childLoggerFactory']>
 
 export interface ProcessLog {
-  /** The options from which Fastify makes its logger. */
+  /** The logger options for Fastify. */
   readonly options: NonNullable<FastifyServerOptions['logger']>
-  /** Makes the logger of a request that logs warnings and errors alone. */
+  /** Makes a logger for a request that logs only warnings and errors. */
   readonly errorsOnly: ChildLoggerFactory
-  /** Writes a line of another process, with its line break. */
+  /** Writes a line of a worker, with its line break. */
   write (line: string): void
-  /** Sets the logger that says how many lines were lost, once it can be written. */
-  tellLossesBy (log: FastifyBaseLogger): void
-  /** Resolves when everything is written, or after a second. */
+  /** Sets the logger that reports how many lines were lost. */
+  setLossLogger (log: FastifyBaseLogger): void
+  /** Resolves when everything is written, after at most one second. */
   flush (): Promise<void>
-  /** Whether a write hangs that would keep the process from ending. */
+  /** Tells whether a write hangs that would keep the process from ending. */
   isStuck (): boolean
 }
 
 /**
- * Opens the log: JSON lines on standard output; at a terminal, if pino-pretty is there, lines for people.
+ * Opens the log: JSON lines on standard output. At a terminal with pino-pretty installed, the lines are formatted for people.
  *
- * @param hasWorkers whether lines of several processes are in it.
+ * @param hasWorkers whether the log has lines of several processes.
  */
 export async function openLog (level: string, hasAuditLog: boolean, hasWorkers = false): Promise<ProcessLog> {
   const errorsOnly: ChildLoggerFactory = (log, bindings, options) => log.child(bindings, isTalkative(level) ? { ...options, level: 'warn' } : options)
-  if (level === 'silent' && !hasAuditLog) return { options: false, errorsOnly, write () {}, tellLossesBy () {}, flush: async () => {}, isStuck: () => false }
+  if (level === 'silent' && !hasAuditLog) return { options: false, errorsOnly, write () {}, setLossLogger () {}, flush: async () => {}, isStuck: () => false }
   let log: FastifyBaseLogger | undefined
   const format = process.stdout.isTTY ? await prettifier(hasWorkers) : null
   const stream = new LogDestination({
     ...format !== null && { format },
-    onLost (lines) { log?.error({ lines }, 'the log could not be written for a while: this many lines are lost') }
+    onLost (lines) { log?.error({ lines }, 'the log could not be written for a while; lines were lost') }
   })
   return {
     options: { level, timestamp: isoTime, serializers: { req: describeRequest }, redact: SECRET_FIELDS, stream },
     errorsOnly,
     write (line) { stream.write(line) },
-    tellLossesBy (own) { log = own },
+    setLossLogger (own) { log = own },
     flush: async () => { await stream.flush(FLUSH_MS) },
     isStuck: () => stream.isStuck()
   }
 }
 
-/** Null if pino-pretty is not installed. */
+/** Returns the formatter for a terminal; null if pino-pretty is not installed. */
 async function prettifier (hasWorkers: boolean): Promise<((line: string) => string) | null> {
   const pretty = await import('pino-pretty').catch(() => null)
   return pretty?.prettyFactory({ colorize: pretty.isColorSupported, ignore: hasWorkers ? 'hostname' : 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }) ?? null
 }
 
-/** UTC, so that it can be read as it is. */
+/** Formats the time as ISO 8601 in UTC; pino's default is a number of milliseconds. */
 function isoTime (): string {
   return `,"time":"${new Date().toISOString()}"`
 }
 
-/** Describes a request in the log: without headers, and of its URL the path alone, since a query may have anything in it. */
+/** Describes a request in the log: without headers and without the query, which may contain secrets. */
 export function describeRequest ({ method, url, host, ip, socket }: FastifyRequest): Record<string, unknown> {
   return {
     method,

@@ -1,21 +1,21 @@
-/** How often the process looks whether npm is still there. */
+/** The interval at which the process checks whether npm still runs. */
 const LOOK_EVERY_MS = 500
 
 /** The signals that end the service. */
 export const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
 export interface HeldSignals {
-  /** Hands SIGHUP to `reload` once the service runs, also one that came before, and no longer handles the signals that end it. */
+  /** Passes SIGHUP to `reload` from now on, also one that came before, and stops handling the signals that end the service. */
   release (reload: () => void): void
 }
 
 /**
- * Handles signals from the first moment of the process, before the program is loaded. Without a handler each of them would end the
- * process, SIGHUP with a code that systemd takes for success; as process 1 of a container it would be deaf to all.
+ * Handles signals from the first moment of the process, before the program is loaded. Without a handler each signal would end the
+ * process, SIGHUP with a code that systemd takes for success; process 1 of a container would ignore all of them.
  *
- * - SIGHUP during the start is answered after it: the keys may have been read already.
+ * - SIGHUP during the start takes effect after it: the keys may have been read already.
  * - SIGTERM and SIGINT during the start end the process at once with 0: no request has been answered yet.
- * - SIGUSR2 is ignored, always.
+ * - SIGUSR2 is always ignored.
  */
 export function holdSignals (): HeldSignals {
   let isReloadWanted = false
@@ -34,8 +34,8 @@ export function holdSignals (): HeldSignals {
 }
 
 /**
- * Sends this process SIGTERM once the npm that has started it has ended: npm passes signals to its shell, and not every shell passes
- * them on.
+ * Sends this process SIGTERM once the npm that started it has ended: npm passes signals only to its shell, and not every shell
+ * passes them on.
  */
 export function endWithNpm (): void {
   if (process.env['npm_lifecycle_event'] === undefined) return

@@ -6,31 +6,31 @@ import type { ProcessLog } from './log.js'
 import { STOP_SIGNALS } from './signals.js'
 
 /**
- * How long a stop may take, in ms, before the process kills itself: a store may take 5 s to write what is left, and Docker waits for
- * 10 s. A worker has less, so that its primary can log it.
+ * The longest stop, in ms; after it the process kills itself. A store may need 5 s for its last writes, and Docker waits 10 s. A
+ * worker has less time, so that its primary can log the kill.
  */
 const LONGEST_STOP_MS = { worker: 8_000, other: 8_500 }
 
 export interface Stoppable {
   log: FastifyBaseLogger
-  /** For security events. */
+  /** The log for security events. */
   auditLog: FastifyBaseLogger
   output: Pick<ProcessLog, 'flush' | 'isStuck'>
-  /** Answers the requests under way, and closes everything. */
+  /** Answers the requests under way and closes everything. */
   close (): Promise<void>
-  /** Kills the workers that have not ended by themselves. */
+  /** Kills the workers that still run. */
   killWorkers (): void
 }
 
-/** Stops the process at a signal or after an uncaught error: gracefully, and within 10 s in any case. */
+/** Stops the process gracefully at a signal or after an uncaught error, always within 10 s. */
 export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: Stoppable): void {
   let isLate = false
   const { close: stop } = closeWithGrace({
     delay: false,
     skip: ['SIGHUP', 'SIGUSR2', ...isWorker() ? STOP_SIGNALS : []],
     logger: { error: (text: unknown) => { log.error(text) } },
-    onSecondSignal (signal) { leaveWith(`second ${signal}: hatcheck ends at once`) },
-    onSecondError (error) { leaveWith('hatcheck ends at once after another error', error) }
+    onSecondSignal (signal) { exitWith(`second ${signal}: hatcheck ends at once`) },
+    onSecondError (error) { exitWith('hatcheck ends at once after another error', error) }
   }, async ({ err: error, signal }) => {
     setTimeout(killAll, isWorker() ? LONGEST_STOP_MS.worker : LONGEST_STOP_MS.other)
     if (error !== undefined) {
@@ -42,11 +42,11 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
     }
     await close()
     await output.flush()
-    if (isLate || output.isStuck()) killItself()
+    if (isLate || output.isStuck()) killSelf()
   })
   if (!isWorker()) return
-  // Ctrl-C, or a service manager, reaches the workers as well as the primary, which then tells them once more. That is no
-  // second wish to stop, which would be: at once.
+  // Ctrl-C, or a service manager, signals the workers as well as the primary, which signals them again. A worker must not take
+  // that for a second signal, which would end it at once.
   let isStopping = false
   for (const signal of STOP_SIGNALS) {
     process.on(signal, () => {
@@ -55,10 +55,10 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
     })
   }
 
-  /** The process exits as soon as this returns. */
-  function leaveWith (text: string, error?: unknown): void {
+  /** Logs the reason. close-with-grace exits the process as soon as this returns. */
+  function exitWith (text: string, error?: unknown): void {
     killWorkers()
-    if (output.isStuck()) killItself()
+    if (output.isStuck()) killSelf()
     log.error({ ...error !== undefined && { err: error } }, text)
   }
 
@@ -66,11 +66,11 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
     isLate = true
     killWorkers()
     log.error('hatcheck has not stopped in time and is killed')
-    output.flush().then(killItself, killItself)
+    output.flush().then(killSelf, killSelf)
   }
 }
 
-/** Node's own exit waits for its threads, also for one that hangs in a write to a disk that does not answer. */
-function killItself (): void {
+/** Ends the process by SIGKILL: `process.exit` waits for the threads of Node, also for one that hangs in a write to the disk. */
+function killSelf (): void {
   process.kill(process.pid, 'SIGKILL')
 }

@@ -2,35 +2,35 @@ import { networksOf, type Networks } from '../common/network.js'
 import { policies, type Policy } from '../store/attempt-policy.js'
 import type { AttemptStore } from '../store/attempts.js'
 
-/** Who tries a password. */
+/** The origin of a login attempt. */
 export interface Applicant {
-  /** The key of the account, whether there is such an account or not. */
+  /** The key of the account, whether the account exists or not. */
   account: string
-  /** The known device of this account that the try comes from, or null. */
+  /** The known device of this account that the attempt comes from, or null. */
   device: string | null
-  /** The address that the try comes from; empty if there is none. */
+  /** The address that the attempt comes from; empty without an address. */
   address: string
 }
 
 export interface Refusal {
-  /** What was counted. */
+  /** The counter that refuses the attempt. */
   reason: Kind
   waitMs: number
 }
 
-/** A try that need not wait, in one of the ways of docs/admission.md. */
+/** An attempt that need not wait, by one of the ways in docs/admission.md. */
 export interface Attempt {
-  /** Tries with the same line are checked one after another. */
-  readonly line: string
-  /** Whether it comes from a known device or network, which have places of their own in the queue. */
+  /** Attempts with the same queue key must be checked one after another. */
+  readonly queueKey: string
+  /** Whether the attempt comes from a known device or network; these have places of their own in the queue. */
   readonly isFamiliar: boolean
-  /** Counts it beforehand, or refuses it after all and counts nothing: others may have failed since. */
+  /** Counts the attempt before it is checked. Refuses it and counts nothing if others have failed in the meantime. */
   admit (): Promise<Refusal | null>
-  /** The password was wrong. */
+  /** Records that the password was wrong. */
   failed (): Promise<void>
-  /** The password was right. */
+  /** Records that the password was right. */
   succeeded (): Promise<void>
-  /** It is unknown whether the password was right: the try counts for nothing. */
+  /** Takes the attempt back: the password could not be checked. */
   withdrawn (): Promise<void>
 }
 
@@ -46,15 +46,16 @@ export interface AdmissionOptions {
   attempts: AttemptStore
   /** The source of time, in ms since the epoch. */
   now: () => number
-  /** The store gets a hash: a name that somebody mistyped may be a password. */
+  /** Hashes the keys of counters: a user may have typed a password in place of the name. */
   hash: (text: string) => string
 }
 
-export function isRefusal (decided: Attempt | Refusal): decided is Refusal {
-  return 'waitMs' in decided
+/** Tells a refusal from an attempt. */
+export function isRefusal (decision: Attempt | Refusal): decision is Refusal {
+  return 'waitMs' in decision
 }
 
-/** Decides which passwords are looked at. Knows nothing of HTTP and of queues. */
+/** Decides which login attempts are checked. Independent of HTTP and of queues. */
 export class Admission {
   readonly #options: AdmissionOptions
 
@@ -63,8 +64,8 @@ export class Admission {
   }
 
   /**
-   * The first way in which a try need not wait: as that of a known device, of a known network, or of a stranger. If there is
-   * none, the refusal with the shortest wait. Counts nothing.
+   * Finds the first way in which an attempt need not wait: as that of a known device, of a known network, or of a stranger.
+   * Without one, returns the refusal with the shortest wait. Counts nothing.
    */
   async attemptOf ({ account, device, address }: Applicant): Promise<Attempt | Refusal> {
     const networks = networksOf(address)
@@ -100,7 +101,7 @@ export class Admission {
     return refusals.reduce((shortest, refusal) => refusal.waitMs < shortest.waitMs ? refusal : shortest, stranger)
   }
 
-  /** Counts a new account, or a try to make one, for the network it comes from. */
+  /** Counts a sign-up, accepted or refused, for the network that it comes from. */
   async countSignup (address: string): Promise<void> {
     await this.#count(this.#around(networksOf(address)))
   }
@@ -109,7 +110,7 @@ export class Admission {
     const [own, ofAccount] = counters as [CounterOf, CounterOf]
     const takeBack = (): Promise<void> => this.#uncount([own, ofAccount])
     return {
-      line: own.key,
+      queueKey: own.key,
       isFamiliar: true,
       admit: () => this.#admitBy([own, ofAccount]),
       failed,
@@ -127,11 +128,11 @@ export class Admission {
     const isCalmOne = refusal?.reason === 'account' && await this.#isCalm(networks)
     const last = isCalmOne ? await this.#refusalOf(byCalm) : refusal
     if (last !== null) return last
-    /** By which of the two it is counted, once it is admitted. */
+    /** The counter that has counted the attempt, once it is admitted. */
     let own = byAll
     const withdrawn = (): Promise<void> => this.#uncount([own])
     return {
-      line: byAll.key,
+      queueKey: byAll.key,
       isFamiliar: false,
       admit: async () => {
         const refusal = await this.#sharedRefusal(networks) ?? await this.#admitBy([byAll])
@@ -148,7 +149,7 @@ export class Admission {
     }
   }
 
-  /** Why a stranger has to wait, whatever the account. */
+  /** Returns why a stranger must wait for any account. */
   async #sharedRefusal (networks: Networks): Promise<Refusal | null> {
     const refusal = await this.#firstRefusal(this.#around(networks)) ?? await this.#refusalOf(this.#counter('global'))
     return refusal?.reason === 'global' && await this.#isKnownOrCalm(networks) ? null : refusal
@@ -158,7 +159,7 @@ export class Admission {
     await this.#count([...this.#around(networks), ...this.#unrest(networks), this.#counter('global')])
   }
 
-  /** The counters of the networks that somebody is in, by which they wait. */
+  /** Returns the counters of the networks around an address that make attempts wait. */
   #around ({ network, site, block }: Networks): CounterOf[] {
     const address = this.#counter('address', network)
     return site === null ? [address] : [address, this.#counter('site', site), this.#counter('block', block)]
@@ -177,12 +178,12 @@ export class Admission {
     return (network !== '' && await this.#waitOf(this.#counter('knownNetwork', network)) > 0) || await this.#isCalm(networks)
   }
 
-  /** The memory that an account has logged in from a network. Without an address nothing is remembered. */
+  /** Returns the counters that remember a login of the account from the network; none without an address. */
   #knownBy (account: string, network: string): CounterOf[] {
     return network === '' ? [] : [this.#counter('knownPlace', this.#at(account, network)), this.#counter('knownNetwork', network)]
   }
 
-  /** Renewed at half its time, so that a login seldom writes it. */
+  /** Renews the memory of a login once half its time is over, so that few logins write it. */
   async #remember (known: readonly CounterOf[]): Promise<void> {
     const { attempts, now } = this.#options
     await Promise.all(known.map(async (counter) => {
@@ -226,7 +227,7 @@ export class Admission {
     await Promise.all(counters.map(({ key, policy }) => this.#options.attempts.uncount(key, policy)))
   }
 
-  /** An account at a network. No key of an account has a control character. */
+  /** Joins an account and a network. No account key contains a line break. */
   #at (account: string, network: string): string {
     return `${account}\n${network}`
   }

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import { accountKey } from '../store/accounts.js'
-import { spelledOut } from '../accounts/name.js'
+import { unifySpelling } from '../accounts/name.js'
 import { BusyError, assertNotBusy } from '../accounts/password.js'
 import type { Authenticate, Check } from '../accounts/authenticator.js'
 import { durationText } from '../common/duration.js'
@@ -11,33 +11,34 @@ import { hashIn } from '../common/realm.js'
 import { clientAddress } from '../session/client.js'
 import { cookieValues } from '../tickets/ticket.js'
 import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js'
-import { DEVICE_SECONDS, deviceOf, mayBeDevice, newDevice, type MacsOf } from './device.js'
+import { DEVICE_SECONDS, deviceOf, isUnverifiedDevice, newDevice, type MacsOf } from './device.js'
 
 declare module 'fastify' {
   interface Hatcheck {
-    /** Puts the throttle before an authenticator, which is then asked only as often as the policies allow. */
+    /** Puts the rate limit before an authenticator. */
     throttled (check: Check): Authenticate
-    /** Counts a sign-up for the address it comes from: else signing up would be a way to try without end. */
+    /** Counts a sign-up for its address: otherwise sign-ups would allow attempts without limit. */
     countSignup (request: FastifyRequest): Promise<void>
     /**
-     * Makes the browser a known device of the account, by the name that was tried.
+     * Makes the browser a known device of the account.
      *
+     * @param name the name that the user typed
      * @param user the answer of the authenticator
      */
     rememberDevice (request: FastifyRequest, reply: FastifyReply, name: string, user: { name: string }): Promise<void>
   }
 }
 
-/** Too many logins have failed; nothing was checked, and this one does not count. */
+/** Too many logins have failed. The password was not checked, and the attempt is not counted. */
 export const ThrottledError = createError<[string]>('HATCHECK_THROTTLED', 'Too many logins have failed. Please try again in %s.', 429)
 
 const SWEEP_EVERY_MS = 60_000
-/** How many tries may wait for one account, or for one known device or network of it. */
-const LONGEST_LINE = 8
-/** How many device cookies of a request are looked at: a sibling domain can plant some, and each costs a key and a MAC. */
+/** How many attempts may wait for one account, or for one known device or network of it. */
+const LONGEST_QUEUE = 8
+/** How many device cookies of a request are checked: a sibling domain can plant some, and each costs a MAC. */
 const MOST_DEVICES = 8
 
-/** Slows guessing down: docs/admission.md has the rules. Every process with the same store and realm counts together. */
+/** Limits the rate of login attempts by the rules of docs/admission.md. All processes with the same store and realm count together. */
 export default fp(async function throttle (fastify) {
   const { hatcheck, accounts } = fastify
   const { config: { now, realm }, storage: { attempts }, workers, audit, cookieOf, macsFor } = hatcheck
@@ -49,19 +50,19 @@ export default fp(async function throttle (fastify) {
     const account = accountOf(name)
     const address = clientAddress(request) ?? ''
     const attempt = await admission.attemptOf({ account, device: await presentedDevice(request, name), address })
-    // A try that has to wait in any case takes no place from others.
+    // An attempt that is refused anyway must not take a place in the queue.
     if (isRefusal(attempt)) throw refused(attempt)
     const queue = attempt.isFamiliar ? familiarQueue : strangerQueue
     assertPlace(queue, attempt)
-    // One after another, for the right passwords' sake: each is counted beforehand, and that only its success takes back.
-    return await queue.run(attempt.line, async () => {
+    // One after another: an attempt counts as failed until it succeeds, and must not refuse a right password beside it.
+    return await queue.run(attempt.queueKey, async () => {
       const refusal = await attempt.admit()
       if (refusal !== null) throw refused(refusal)
       let user
       try {
         user = await check(name, password, request, attempt.isFamiliar)
       } catch (error) {
-        await (isNo(error) ? attempt.failed() : attempt.withdrawn())
+        await (isRefusedLogin(error) ? attempt.failed() : attempt.withdrawn())
         throw error
       }
       await (user === null ? attempt.failed() : attempt.succeeded())
@@ -95,14 +96,14 @@ export default fp(async function throttle (fastify) {
     while (!stopping.signal.aborted && await attempts.sweep(now())) await new Promise((resolve) => { setImmediate(resolve) })
   }
 
-  /** @throws BusyError if no place is left for it. */
-  function assertPlace (queue: KeyedQueue, { line, isFamiliar }: Attempt): void {
+  /** @throws BusyError if the queue is full. */
+  function assertPlace (queue: KeyedQueue, { queueKey, isFamiliar }: Attempt): void {
     assertNotBusy(queue.waiting, isFamiliar)
-    if (queue.lengthOf(line) >= LONGEST_LINE) throw new BusyError()
+    if (queue.lengthOf(queueKey) >= LONGEST_QUEUE) throw new BusyError()
   }
 
   async function presentedDevice (request: FastifyRequest, name: string): Promise<string | null> {
-    const values = cookieValues(request.headers.cookie ?? '', deviceCookie(request)).filter((value) => mayBeDevice(value, now())).slice(0, MOST_DEVICES)
+    const values = cookieValues(request.headers.cookie ?? '', deviceCookie(request)).filter((value) => isUnverifiedDevice(value, now())).slice(0, MOST_DEVICES)
     if (values.length === 0) return null
     const of = { account: accountOf(name), version: await accounts?.versionOf(name) ?? '' }
     for (const value of values) {
@@ -117,13 +118,13 @@ export default fp(async function throttle (fastify) {
   }
 }, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers', 'accounts'] })
 
-/** What is counted and known for a name, however it is spelled: else every spelling would be a way to go on guessing. */
+/** Returns the account key that attempts are counted by, the same for every spelling: otherwise each spelling would allow more guesses. */
 function accountOf (name: string): string {
-  return accountKey(spelledOut(name))
+  return accountKey(unifySpelling(name))
 }
 
-/** An authenticator of the application may say no by an error of its own. Any other error says nothing about the password. */
-function isNo (error: unknown): boolean {
+/** Tells whether an error of the authenticator refuses the login. Any other error says nothing about the password. */
+function isRefusedLogin (error: unknown): boolean {
   const { statusCode } = error as { statusCode?: unknown }
   return statusCode === 401 || statusCode === 403
 }

@@ -1,24 +1,24 @@
-/** Set by the primary in the environment of each worker, and by nobody else. */
+/** The environment variable in which the primary tells each worker its duties. */
 export const DUTIES_VARIABLE = 'WORKER_OF_HATCHECK'
 
 /**
- * What one of all processes does:
- * - `announces`: tells of the start in the log. It is that of the very first, and of none that takes a place.
- * - `sweeps`: drops what has expired. Whoever takes the place of this one does so too.
+ * A task that exactly one process has:
+ * - `announces`: logs the start. Only the very first worker has it, no replacement.
+ * - `sweeps`: drops expired records. A replacement takes this duty over.
  */
 export type Duty = 'announces' | 'sweeps'
 
-/** Whether this process is one of several. */
+/** Tells whether this process is one of several workers. */
 export function isWorker (): boolean {
   return process.env[DUTIES_VARIABLE] !== undefined
 }
 
-/** A process that is alone has every duty. */
+/** Tells whether this process has a duty. A single process has every duty. */
 export function hasDuty (duty: Duty): boolean {
   return process.env[DUTIES_VARIABLE]?.split(',').includes(duty) ?? true
 }
 
-/** What workers tell one another, by way of the primary: this session is to be refused. */
+/** The message between workers, passed on by the primary: this session must be refused. */
 export interface Refusal {
   hatcheck: 'refuse'
   key: string

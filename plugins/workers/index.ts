@@ -2,16 +2,16 @@ import fp from 'fastify-plugin'
 import { hasDuty, isRefusal, isWorker, type Refusal } from './duties.js'
 import type { Channel } from './questions.js'
 
-/** The processes that serve together (`WORKERS`), as one of them sees them. A process that is alone is all of them. */
+/** The workers of a service (`WORKERS`), from the view of one of them. A single process counts as the only worker. */
 export interface Workers {
   readonly isAlone: boolean
-  /** Whether this process is the one that drops what has expired. */
+  /** Whether this process drops expired records. */
   readonly sweeps: boolean
-  /** Tells the others that a session is to be refused until its end is stored. */
+  /** Tells the other workers to refuse a session until its end is stored. */
   tellRefused (key: string): void
-  /** Calls the listener with what another has told. Returns what ends that. */
+  /** Calls the listener with each session that another worker refuses. Returns a function that removes the listener. */
   onRefused (listener: (key: string) => void): () => void
-  /** What connects this process with the primary; null if it is alone. */
+  /** The channel to the primary; null for a single process. */
   readonly primary: Channel | null
 }
 
@@ -23,7 +23,7 @@ declare module 'fastify' {
 
 export default fp(async function workers (fastify) {
   const { hatcheck } = fastify
-  // How an application divides its work is its own business.
+  // An application that uses `cluster` manages its own workers.
   const isAlone = hatcheck.config.mode === 'plugin' || !isWorker()
   hatcheck.workers = isAlone
     ? { isAlone, sweeps: true, tellRefused () {}, onRefused: () => () => {}, primary: null }
@@ -31,7 +31,7 @@ export default fp(async function workers (fastify) {
 }, { name: 'workers', dependencies: ['config'] })
 
 function tellRefused (key: string): void {
-  // The primary may be gone; then so is this process in a moment. Without a callback, that would be an uncaught error.
+  // The primary may have ended; then this process ends in a moment. Without a callback, the failed send would be an uncaught error.
   if (process.connected) process.send?.({ hatcheck: 'refuse', key } satisfies Refusal, undefined, undefined, () => {})
 }
 

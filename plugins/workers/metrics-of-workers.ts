@@ -3,43 +3,44 @@ import type { MetricObject, Registry } from 'prom-client'
 import { lazyPackage } from '../common/lazy-package.js'
 import { ask } from './questions.js'
 
-/** A scrape by Prometheus waits for 10 s, and a worker whose event loop is this late has trouble enough. */
+/** Prometheus waits 10 s for a scrape. A worker that does not answer in this time is overloaded and is not asked further. */
 const WAIT_MS = 1_000
 
-/** It takes a while to load, and many never ask for it. */
+/** Loaded on first use: it loads slowly, and many services are never scraped. */
 const client = lazyPackage<typeof import('prom-client')>('prom-client')
 
-/** What a worker tells of itself. */
-type Told = MetricObject[]
+/** The metrics of one worker. */
+type Snapshot = MetricObject[]
 
 /**
- * The metrics of all workers together. No counter goes back when a worker does not answer, or has ended: Prometheus would
- * take all that the others have counted for new.
+ * Combines the metrics of all workers. A counter never decreases when a worker does not answer or has ended: Prometheus would
+ * take that for a restart and count everything once more.
  */
 export class MetricsOfWorkers {
-  /** What each has told last. */
-  readonly #told = new Map<Worker, Told>()
-  /** What those that have ended had counted, as far as they have told it. */
-  #ended: Told = []
+  /** The last answer of each worker. */
+  readonly #latest = new Map<Worker, Snapshot>()
+  /** The counters of the workers that have ended, as of their last answer. */
+  #ended: Snapshot = []
 
-  /** In the text format of Prometheus. */
+  /** Renders the metrics in the text format of Prometheus. */
   async text (workers: Iterable<Worker>): Promise<string> {
     await Promise.all(Array.from(workers, async (worker) => {
-      const told = await ask(worker, 'metrics', WAIT_MS).catch(() => null)
-      if (told !== null && !worker.isDead()) this.#told.set(worker, told as Told)
+      const answer = await ask(worker, 'metrics', WAIT_MS).catch(() => null)
+      if (answer !== null && !worker.isDead()) this.#latest.set(worker, answer as Snapshot)
     }))
-    return await together([this.#ended, ...this.#told.values()]).metrics()
+    return await combined([this.#ended, ...this.#latest.values()]).metrics()
   }
 
+  /** Keeps the counters of a worker that has ended. */
   end (worker: Worker): void {
-    const counted = (this.#told.get(worker) ?? []).filter(({ type }) => COUNTED.has(String(type)))
-    this.#told.delete(worker)
-    if (counted.length > 0) this.#ended = together([this.#ended, counted]).getMetricsAsArray()
+    const counters = (this.#latest.get(worker) ?? []).filter(({ type }) => CUMULATIVE.has(String(type)))
+    this.#latest.delete(worker)
+    if (counters.length > 0) this.#ended = combined([this.#ended, counters]).getMetricsAsArray()
   }
 }
 
-function together (told: Told[]): Registry {
-  return client().AggregatorRegistry.aggregate(told)
+function combined (snapshots: Snapshot[]): Registry {
+  return client().AggregatorRegistry.aggregate(snapshots)
 }
 
-const COUNTED: ReadonlySet<string> = new Set(['counter', 'histogram'])
+const CUMULATIVE: ReadonlySet<string> = new Set(['counter', 'histogram'])

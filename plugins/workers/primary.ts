@@ -4,20 +4,20 @@ import { DUTIES_VARIABLE, isRefusal, type Duty } from './duties.js'
 import { MetricsOfWorkers } from './metrics-of-workers.js'
 import { answer } from './questions.js'
 
-/** A worker that ends sooner after its start was no good, in ms; one that ends later starts the count anew. */
+/** A worker that ends within this time of its start counts as failed, in ms. A later end resets the count of failures. */
 const STEADY_MS = 60_000
-/** Before the second replacement in a row, in ms; then twice as long each time. The first comes at once. */
+/** The wait before the second replacement in a row, in ms; it doubles each time. The first replacement starts at once. */
 const FIRST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 30_000
 
 export interface Workers {
-  /** Comes back when each has been started, after the first. */
+  /** Resolves when every worker listens or has failed to start. */
   all (): Promise<void>
-  /** Sends a signal to every worker that listens. One that does not, yet, would die of it. */
+  /** Sends a signal to every worker that listens. A worker that does not listen yet has no handler, and the signal would kill it. */
   signal (signal: NodeJS.Signals): void
-  /** Those of all workers together, in the text format of Prometheus. */
+  /** Renders the metrics of all workers in the text format of Prometheus. */
   metrics (): Promise<string>
-  /** Lets every worker answer what is under way, and waits for their end. */
+  /** Lets every worker answer the requests under way, and waits until all have ended. */
   stop (): Promise<void>
   /** Ends every worker at once. */
   kill (): void
@@ -25,26 +25,26 @@ export interface Workers {
 
 export interface WorkersOptions {
   count: number
-  /** A line that a worker has written to its log, with its line break. */
+  /** Called with each line that a worker writes to its log, with its line break. */
   onLine (line: string): void
-  /** A worker has ended that was not to; another one takes its place. `how` is the signal or the exit code. */
+  /** Called when a worker has ended unexpectedly and will be replaced. `how` is the signal or the exit code. */
   onEnd (pid: number | undefined, how: NodeJS.Signals | number): void
-  /** The system could not do something for a worker. */
+  /** Called when the system fails an operation on a worker. */
   onError (error: Error): void
 }
 
 /**
- * Starts as many processes of this program as are wanted, each of which serves, and replaces those that end. They listen
- * at one address. This process serves nothing itself, and opens no store; its end is theirs.
+ * Starts `count` processes of this program, which all serve at one address, and replaces those that end. This process serves no
+ * requests and opens no store; when it ends, the workers end.
  *
- * Null if the first one could not start: it has said why.
+ * @returns null if the first worker could not start. It has logged the reason.
  */
 export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOptions): Promise<Workers | null> {
-  // Each takes connections from the queue of the system. In turns (Node's default) they would be handed out here, and one
-  // that was on its way to a worker when that is killed would hang for ever.
+  // Each worker accepts connections itself. With Node's default, this process would hand them out in turn, and a connection on
+  // its way to a worker that is killed would hang for ever.
   cluster.schedulingPolicy = cluster.SCHED_NONE
-  // Workers write through this process. If they inherited its output, Node would make that blocking for all of them whenever one
-  // starts, and a full pipe would stop them.
+  // Workers write their log through this process. If they inherited its output, Node would make it blocking whenever a worker
+  // starts, and a full pipe would stop them all.
   cluster.setupPrimary({ stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   const listening = new Set<Worker>()
   const waiting = new Set<NodeJS.Timeout>()
@@ -53,7 +53,7 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOp
   const metrics = new MetricsOfWorkers()
   const metricsText = async (): Promise<string> => await metrics.text(listening)
 
-  /** @param deaths in a row of those whose place it takes. */
+  /** @param deaths the failures in a row before this start */
   function start (duties: readonly Duty[], deaths = 0): Worker {
     const startedAt = performance.now()
     const worker = cluster.fork({ [DUTIES_VARIABLE]: duties.join() })
@@ -64,7 +64,7 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOp
     answer(worker, 'metrics of all', metricsText)
     worker.on('error', (error) => {
       onError(error)
-      // There never was a process, so no other event will tell.
+      // No process was started, so no exit event follows.
       if (worker.process.pid === undefined) worker.emit('exit', 1, null)
     })
     worker.once('exit', (code: number, signal: NodeJS.Signals | null) => {
@@ -96,14 +96,14 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOp
     for (const worker of listening) if (worker !== from && worker.isConnected()) worker.send(message)
   })
 
-  const living = (): Worker[] => Object.values(cluster.workers ?? {})
+  const runningWorkers = (): Worker[] => Object.values(cluster.workers ?? {})
     .flatMap((worker) => worker === undefined || worker.process.pid === undefined || worker.isDead() ? [] : [worker])
 
-  // Alone, so that what keeps all from starting is said once.
+  // The first worker starts alone, so that an error that stops all of them is logged once.
   const first = start(['announces', 'sweeps'])
-  isUp = await listens(first)
+  isUp = await untilListening(first)
   if (!isUp) return null
-  const others = Array.from({ length: count - 1 }, () => listens(start([])))
+  const others = Array.from({ length: count - 1 }, () => untilListening(start([])))
 
   return {
     async all () { await Promise.all(others) },
@@ -112,27 +112,27 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOp
     async stop () {
       isStopping = true
       for (const timer of waiting) clearTimeout(timer)
-      await Promise.all(living().map(async (worker) => {
-        // After the last of its lines.
+      await Promise.all(runningWorkers().map(async (worker) => {
+        // `close` comes after the last line of its log, `exit` may come before.
         const ended = once(worker.process, 'close')
         worker.process.kill('SIGTERM')
         await ended
       }))
     },
-    kill () { for (const worker of living()) worker.process.kill('SIGKILL') }
+    kill () { for (const worker of runningWorkers()) worker.process.kill('SIGKILL') }
   }
 }
 
 /**
- * How long to wait, in ms, before another worker takes the place of one that has ended.
+ * Returns how long to wait, in ms, before a worker that has ended is replaced.
  *
- * @param deaths in a row of those before it
+ * @param deaths the failures in a row before it
  */
 export function waitAfter (deaths: number): number {
   return deaths === 0 ? 0 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (deaths - 1))
 }
 
-/** Takes parts of a text, and hands on each line once it is whole. */
+/** Splits a stream of text into lines. */
 function lineSplitter (onLine: (line: string) => void): (part: string) => void {
   let begun = ''
   return (part) => {
@@ -142,8 +142,8 @@ function lineSplitter (onLine: (line: string) => void): (part: string) => void {
   }
 }
 
-/** Whether it comes as far as that. */
-function listens (worker: Worker): Promise<boolean> {
+/** Resolves to true once the worker listens, or to false if it ends before. */
+function untilListening (worker: Worker): Promise<boolean> {
   return new Promise((resolve) => {
     worker.once('listening', () => { resolve(true) })
     worker.once('exit', () => { resolve(false) })

@@ -1,6 +1,6 @@
 import { deadline } from '../common/deadline.js'
 
-/** One end of what connects a worker with the primary. */
+/** One end of the connection between a worker and the primary. */
 export interface Channel {
   send? (message: object, done: (error: Error | null) => void): unknown
   on (event: 'message', listener: (message: unknown) => void): unknown
@@ -16,16 +16,16 @@ interface Question {
 interface Answer {
   hatcheck: 'answer'
   id: number
-  /** Missing if there is none. */
+  /** Missing if the other end could not answer. */
   value?: unknown
 }
 
 let lastId = 0
 
 /**
- * Asks the other end.
+ * Asks the other end a question and resolves to its answer.
  *
- * @throws Error if it does not answer in this time.
+ * @throws Error if no answer arrives within `waitMs`.
  */
 export async function ask (channel: Channel, text: string, waitMs: number): Promise<unknown> {
   const id = ++lastId
@@ -50,12 +50,12 @@ export async function ask (channel: Channel, text: string, waitMs: number): Prom
   })
 }
 
-/** Answers one question of the other end, as often as it is asked. Returns what ends that. */
+/** Answers a question each time the other end asks it. Returns a function that stops answering. */
 export function answer (channel: Channel, text: string, make: () => Promise<unknown>): () => void {
   const take = (message: unknown): void => {
     if (!isOfKind<Question>(message, 'question') || message.text !== text) return
     const { id } = message
-    // Who has asked may be gone.
+    // The process that asked may have ended: without a callback, the failed send would be an uncaught error.
     const tell = (value?: unknown): void => { channel.send?.({ hatcheck: 'answer', id, value } satisfies Answer, () => {}) }
     make().then(tell, () => { tell() })
   }
