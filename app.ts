@@ -75,8 +75,8 @@ export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>,
 /** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
 export const hatcheckService = fp<ServiceOptions>(async function hatcheckService (fastify, { mode, metricsRoute = true, auditLog = true, ...options }) {
   await assemble(fastify, options, { mode, metricsRoute, auditLog })
-  const { handleError, handleNotFound, refusalOf, refuseOtherMethods } = fastify.hatcheck
-  await fastify.register(refuseOtherMethods)
+  const { http: { handleError, handleNotFound }, guards: { refusalOf, otherMethods } } = fastify.hatcheck
+  if (otherMethods !== undefined) await fastify.register(otherMethods.refuseOtherMethods)
   fastify.setErrorHandler(handleError)
   fastify.setNotFoundHandler((request, reply) => {
     const error = refusalOf(request)

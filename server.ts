@@ -139,7 +139,7 @@ async function startService (service: ServiceConfig): Promise<Running> {
     async close () {
       // Node looks for slow ones no more once it closes, and one that never ends its request would keep it open.
       const cutting = setTimeout(() => { server.closeAllConnections() }, GRACE_MS)
-      await hatcheck.drain()
+      await hatcheck.http.drain()
       // A connection that was busy when the closing began is idle after its answer, and would keep it open too.
       const ending = setInterval(() => { server.closeIdleConnections() }, END_EVERY_MS)
       await fastify.close()
@@ -185,12 +185,12 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
     ...TIMEOUTS,
     // On a connection that is open still, a request is answered to the end.
     return503OnClosing: false,
-    clientErrorHandler: (error, socket) => { fastify.hatcheck.answerParserError(error, socket) },
+    clientErrorHandler: (error, socket) => { fastify.hatcheck.http.answerParserError(error, socket) },
     // An address that cannot be decoded, or is too long, reaches no route and no error handler.
     frameworkErrors: (error, request, reply) => {
       // Its text would tell the whole address, with the query, in the answer and in the log.
       error.message = ADDRESS_ERRORS[error.code] ?? error.message
-      fastify.hatcheck.handleError(error, request as never, reply as never)
+      fastify.hatcheck.http.handleError(error, request as never, reply as never)
       fastify.hatcheck.metrics?.countRequest(request as never, reply as never)
     }
   }) as unknown as FastifyInstance

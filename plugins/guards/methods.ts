@@ -1,18 +1,11 @@
-import type { FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import { createError } from '@fastify/error'
-import fp from 'fastify-plugin'
 import { METHODS } from 'node:http'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** To whom an address does not exist, by no method. */
     isHiddenFrom?: (request: FastifyRequest) => boolean
-  }
-  interface Hatcheck {
-    /** Notes that a method of an address is taken: an onRoute hook. */
-    noteRoute (route: Pick<RouteOptions, 'method' | 'url' | 'config'> & { routePath: string }): void
-    /** Answers every method that none of the noted routes takes: OPTIONS with 204, the others with 405, all with Allow. */
-    refuseOtherMethods (fastify: FastifyInstance): Promise<void>
   }
 }
 
@@ -22,9 +15,8 @@ export const MethodNotAllowedError = createError('HATCHECK_METHOD_NOT_ALLOWED', 
  * The methods that the service does not take, with routes for them, so that those which are there cost nothing. In an
  * application they are the application's.
  */
-export default fp(async function methods (fastify) {
+export function createOtherMethods (fastify: FastifyInstance) {
   const { hatcheck } = fastify
-  if (hatcheck.config.mode === 'plugin') return
   const taken = new Map<string, Set<string>>()
   const hidden = new Map<string, (request: FastifyRequest) => boolean>()
 
@@ -33,7 +25,8 @@ export default fp(async function methods (fastify) {
     if (method !== 'CONNECT' && !fastify.supportedMethods.includes(method)) fastify.addHttpMethod(method)
   }
 
-  hatcheck.noteRoute = ({ method, url, routePath, config }) => {
+  /** Notes that a method of an address is taken: an onRoute hook. */
+  function noteRoute ({ method, url, routePath, config }: Pick<RouteOptions, 'method' | 'url' | 'config'> & { routePath: string }): void {
     // Fastify tells of the start page under a prefix once, and serves it with a slash at the end as well.
     for (const address of routePath === '' && url !== '/' ? [url, `${url}/`] : [url]) {
       taken.set(address, new Set([...taken.get(address) ?? [], ...[method].flat()]))
@@ -41,8 +34,10 @@ export default fp(async function methods (fastify) {
     if (config?.isHiddenFrom !== undefined) hidden.set(url, config.isHiddenFrom)
   }
 
-  hatcheck.refuseOtherMethods = async (scope) => {
-    scope.setErrorHandler(hatcheck.handleError)
+  /** Answers every method that none of the noted routes takes: OPTIONS with 204, the others with 405, all with Allow. */
+  async function refuseOtherMethods (scope: FastifyInstance): Promise<void> {
+    const { http, guards } = hatcheck
+    scope.setErrorHandler(http.handleError)
     for (const [url, own] of taken) {
       const allow = [...own, 'OPTIONS'].sort().join(', ')
       scope.route({
@@ -53,10 +48,10 @@ export default fp(async function methods (fastify) {
         schema: { hide: true },
         // Before the body is read: what it is does not matter.
         onRequest (request, reply, done) {
-          hatcheck.secureHeaders(request, reply)
-          const error = hatcheck.refusalOf(request)
+          http.secureHeaders(request, reply)
+          const error = guards.refusalOf(request)
           if (error === null && hidden.get(url)?.(request) === true) {
-            hatcheck.handleNotFound(request, reply)
+            http.handleNotFound(request, reply)
             return
           }
           if (error === null) reply.header('allow', allow)
@@ -66,4 +61,6 @@ export default fp(async function methods (fastify) {
       })
     }
   }
-}, { name: 'methods', dependencies: ['config', 'security-headers', 'error-handler', 'demo-guard'] })
+
+  return { noteRoute, refuseOtherMethods }
+}

@@ -8,6 +8,7 @@ import type { SessionStore } from '../store/sessions.js'
 import { answer, ask } from '../workers/questions.js'
 import { EventCounts } from './event-counts.js'
 import { LiveSessions } from './live-sessions.js'
+import { TEXT_FORMAT } from './listener.js'
 import { openRegistry } from './registry.js'
 import { RequestCounts } from './request-counts.js'
 import { StoreCalls } from './store-calls.js'
@@ -15,6 +16,8 @@ import { StoreCalls } from './store-calls.js'
 export interface Metrics {
   /** Whether this machine may read them at `/metrics`. */
   readonly hasRoute: boolean
+  /** The content type of {@link text}. */
+  readonly contentType: string
   /** Notes when a request came. */
   begin (request: FastifyRequest): void
   /** Counts a request whose answer is on its way. Once for each. */
@@ -31,13 +34,6 @@ export interface Metrics {
   text (): Promise<string>
 }
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** What the service counts; null in an application, which counts as it likes. */
-    metrics: Metrics | null
-  }
-}
-
 /** The primary waits for a second for each of the workers. */
 const WAIT_MS = 2_000
 
@@ -48,8 +44,10 @@ type Begun = FastifyRequest & { [kBegun]?: number }
 /** Counting costs a request a few steps; what Prometheus is to read of it is made when it reads. */
 export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatcheck: { metricsRoute } }) {
   const { hatcheck } = fastify
-  hatcheck.metrics = null
-  if (hatcheck.config.mode === 'plugin') return
+  if (hatcheck.config.mode === 'plugin') {
+    hatcheck.provide('metrics', null)
+    return
+  }
   const requests = new RequestCounts()
   const events = new EventCounts()
   const storeCalls = new StoreCalls()
@@ -61,8 +59,9 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
     return registry
   }
 
-  hatcheck.metrics = {
+  hatcheck.provide('metrics', {
     hasRoute: metricsRoute,
+    contentType: TEXT_FORMAT,
     begin (request) { (request as Begun)[kBegun] = performance.now() },
     countRequest (request, reply) {
       // Not reply.elapsedTime: without a logger, Fastify would have to listen to every response for it, which costs 2 µs.
@@ -74,7 +73,7 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
     measured: (store) => storeCalls.measured(store),
     registry: openOnce,
     text: async () => primary === null ? await openOnce().metrics() : String(await ask(primary, 'metrics of all', WAIT_MS))
-  }
+  })
   if (primary !== null) {
     const stopAnswering = answer(primary, 'metrics', async () => await openOnce().getMetricsAsJSON())
     fastify.addHook('onClose', async () => { stopAnswering() })

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import { LoginRequiredError } from '../login/index.js'
+import { LoginRequiredError } from '../login/errors.js'
 
 /** What is looked at of an OpenAPI document. */
 export interface Document {

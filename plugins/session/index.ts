@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { expiryOf } from '../common/clock.js'
 import { AnonymousLimit } from './anonymous-limit.js'
@@ -11,7 +11,7 @@ import type { Stored } from './plan.js'
 import { ticketReader } from './presented.js'
 import { idsOfFastifySession } from './real-session.js'
 import { describeCookie, exposeIfHijacked, exposePrivate, holdAnswer, isUnderWay, isWebResponse, markPrivate, privateResponse } from './response.js'
-import { assertDeliverable, cookieProfiles, type CookieProfile } from './session-cookie.js'
+import { assertDeliverable, cookieProfiles } from './session-cookie.js'
 import { Session as RequestSession, type SessionContext } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
 import type { MaybePromise, SessionRecord } from '../store/sessions.js'
@@ -58,35 +58,20 @@ const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify gives every request each decoration, one by one, which costs those that need no session.
 type Holder = FastifyRequest & { [kSession]?: RequestSession | null, [kReply]?: FastifyReply, [kCommitted]?: 'by Fastify' | 'by the handler' }
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** The session of a request, for calls: they say by themselves if the store cannot answer. */
-    sessionFor (request: FastifyRequest): RequestSession
-    /** The session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
-    sessionOf (request: FastifyRequest): RequestSession
-    /** The user who is logged in, by the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
-    loggedIn (request: FastifyRequest): User | null
-    /** Ends every other session of the user of a request. Answers how many. */
-    endOthers (request: FastifyRequest): Promise<number>
-    /** The handle of the session of a request, if the session has been asked for and is stored. Reads nothing. */
-    handleOf (request: FastifyRequest): string | undefined
-    /** The session cookie as it is on the connection of a request. */
-    cookieOf (request: FastifyRequest): CookieProfile
-    /** MACs of a text for a purpose of its own: the first by the secret key that signs, then by the others. */
-    macsFor (purpose: string, text: string): Buffer[]
-    /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
-    assertDeliverable (request: FastifyRequest): void
-  }
-}
+export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
 
 export default fp(async function session (fastify) {
+  fastify.hatcheck.provide('session', await createSessionGroup(fastify))
+}, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'guards'] })
+
+async function createSessionGroup (fastify: FastifyInstance) {
   const { hatcheck } = fastify
-  const { config, storage } = hatcheck
+  const { config, storage, cookies } = hatcheck
   const store = storage.sessions
   const { now, lifetimes } = config
   const profileOf = cookieProfiles(config)
   const keyring = openKeyring(config, fastify.log, hatcheck.workers.isAlone)
-  hatcheck.handleOfKey = (key) => keyring.office.handleOf(key)
+  storage.nameSessionsBy((key) => keyring.office.handleOf(key))
   const presented = ticketReader(() => keyring.office, profileOf)
   const emitter = new SessionEmitter(fastify.log, (key) => keyring.office.handleOf(key))
   const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers, (key) => keyring.office.ownsKey(key))
@@ -122,8 +107,6 @@ export default fp(async function session (fastify) {
   fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {
     return sessionFor(this).loadAnew(() => sessionOf(this).facade)
   })
-  Object.assign(hatcheck, { sessionFor, sessionOf, loggedIn, endOthers, handleOf, cookieOf: profileOf, assertDeliverable: context.assertDeliverable })
-  hatcheck.macsFor = (purpose, text) => keyring.office.macsFor(purpose, text)
 
   fastify.addHook('onRequest', function openSession (request, reply, done) {
     const holder = request as Holder
@@ -317,15 +300,15 @@ export default fp(async function session (fastify) {
     if (session.cookie === 'set') {
       const lifetime = lifetimeOf(session)
       const maxAge = lifetime === null ? {} : { maxAge: Math.ceil(lifetime.left / 1000) }
-      hatcheck.setCookie(reply, name, session.signedId, { ...attributes, ...maxAge })
+      cookies.set(reply, name, session.signedId, { ...attributes, ...maxAge })
     } else if (session.cookie === 'clear' && cookieValues(request.headers.cookie ?? '', name).length > 0) {
-      hatcheck.clearCookie(reply, name, attributes)
+      cookies.clear(reply, name, attributes)
     } else {
-      hatcheck.dropCookie(reply, name)
+      cookies.drop(reply, name)
     }
     // The handler may hijack the reply after this, or stream: Fastify has passed on the headers by then.
     if (!session.isCommitting) {
-      hatcheck.exposeCookies(reply)
+      cookies.expose(reply)
       exposePrivate(reply)
     }
   }
@@ -337,7 +320,25 @@ export default fp(async function session (fastify) {
     const age = stored === null ? 0 : now() - stored.record.createdAt
     return { whole, left: Math.max(0, whole - age) }
   }
-}, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'overload'] })
+  return {
+    /** The session of a request, for calls: they say by themselves if the store cannot answer. */
+    sessionFor,
+    /** The session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+    sessionOf,
+    /** The user who is logged in, by the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+    loggedIn,
+    /** Ends every other session of the user of a request. Answers how many. */
+    endOthers,
+    /** The handle of the session of a request, if the session has been asked for and is stored. Reads nothing. */
+    handleOf,
+    /** The session cookie as it is on the connection of a request. */
+    cookieOf: profileOf,
+    /** MACs of a text for a purpose of its own: the first by the secret key that signs, then by the others. */
+    macsFor: (purpose: string, text: string): Buffer[] => keyring.office.macsFor(purpose, text),
+    /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
+    assertDeliverable: context.assertDeliverable
+  }
+}
 
 /** Whether the response depends on the session. */
 function isAsked (session: RequestSession | null | undefined): boolean {

@@ -1,10 +1,10 @@
-import type { FastifyRequest } from 'fastify'
-import { createError } from '@fastify/error'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { accountKey } from '../store/accounts.js'
 import { spelledOut } from '../accounts/name.js'
 import { BusyError, assertNotBusy } from '../accounts/password.js'
 import type { Authenticate, Check } from '../accounts/authenticator.js'
+import { createTooMany } from '../common/http-errors.js'
 import { hashIn } from '../common/realm.js'
 import { clientAddress } from '../session/client.js'
 import { cookieValues } from '../tickets/ticket.js'
@@ -12,23 +12,10 @@ import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js
 import { DEVICE_SECONDS, deviceOf, mayBeDevice, newDevice, type MacsOf } from './device.js'
 import { Lines } from './lines.js'
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Puts the throttle before an authenticator, which is then asked only as often as the policies allow. */
-    throttled (check: Check): Authenticate
-    /** Counts a sign-up for the address it comes from: else signing up would be a way to try without end. */
-    countSignup (request: FastifyRequest): Promise<void>
-    /**
-     * Makes the browser a known device of the account, by the name that was tried.
-     *
-     * @param user the answer of the authenticator
-     */
-    rememberDevice (request: FastifyRequest, reply: FastifyReply, name: string, user: { name: string }): Promise<void>
-  }
-}
+export type Throttle = ReturnType<typeof createThrottle>
 
 /** Too many logins have failed; nothing was checked, and this one does not count. */
-export const ThrottledError = createError<[string]>('HATCHECK_THROTTLED', 'Too many logins have failed. Please try again in %s.', 429)
+export const ThrottledError = createTooMany('HATCHECK_THROTTLED', 'Too many logins have failed. Please try again in %s.')
 
 const SWEEP_EVERY_MS = 60_000
 /** How many tries may wait for one account, or for one known device or network of it. */
@@ -38,13 +25,18 @@ const MOST_DEVICES = 8
 
 /** Slows guessing down: docs/admission.md has the rules. Every process with the same store and realm counts together. */
 export default fp(async function throttle (fastify) {
+  fastify.hatcheck.provide('throttle', createThrottle(fastify))
+}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers', 'accounts'] })
+
+function createThrottle (fastify: FastifyInstance) {
   const { hatcheck, accounts } = fastify
-  const { config: { now, realm }, storage: { attempts }, workers, audit, cookieOf, macsFor } = hatcheck
+  const { config: { now, realm }, storage: { attempts }, workers, audit, cookies, session: { cookieOf, macsFor } } = hatcheck
   const admission = new Admission({ attempts, now, hash: (text) => hashIn(realm, text) })
   const [familiarLines, strangersLines] = [new Lines(), new Lines()]
   const macsOf: MacsOf = (text) => macsFor('known device', text)
 
-  hatcheck.throttled = (check) => async (name, password, request) => {
+  /** Puts the throttle before an authenticator, which is then asked only as often as the policies allow. */
+  const throttled = (check: Check): Authenticate => async (name, password, request) => {
     const account = accountOf(name)
     const address = clientAddress(request) ?? ''
     const attempt = await admission.attemptOf({ account, device: await presentedDevice(request, name), address })
@@ -69,16 +61,24 @@ export default fp(async function throttle (fastify) {
 
     function refused ({ reason, waitMs }: Refusal): Error {
       audit('authn_login_throttled', request, { user: name, reason })
-      return throttledError(waitMs)
+      return new ThrottledError(Math.ceil(waitMs / 1_000))
     }
   }
 
-  hatcheck.countSignup = (request) => admission.countSignup(clientAddress(request) ?? '')
+  /** Counts a sign-up for the address it comes from: else signing up would be a way to try without end. */
+  function countSignup (request: FastifyRequest): Promise<void> {
+    return admission.countSignup(clientAddress(request) ?? '')
+  }
 
-  hatcheck.rememberDevice = async (request, reply, name, user) => {
+  /**
+   * Makes the browser a known device of the account, by the name that was tried.
+   *
+   * @param user the answer of the authenticator
+   */
+  async function rememberDevice (request: FastifyRequest, reply: FastifyReply, name: string, user: { name: string }): Promise<void> {
     const { attributes } = cookieOf(request)
     const of = { account: accountOf(name), version: await accounts?.versionOf(user) ?? '' }
-    hatcheck.setCookie(reply, deviceCookie(request), newDevice(of, now(), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
+    cookies.set(reply, deviceCookie(request), newDevice(of, now(), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
   }
 
   const stopping = new AbortController()
@@ -114,7 +114,9 @@ export default fp(async function throttle (fastify) {
   function deviceCookie (request: FastifyRequest): string {
     return `${cookieOf(request).name}-device`
   }
-}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers', 'accounts'] })
+
+  return { throttled, countSignup, rememberDevice }
+}
 
 /** What is counted and known for a name, however it is spelled: else every spelling would be a way to go on guessing. */
 function accountOf (name: string): string {
@@ -125,14 +127,4 @@ function accountOf (name: string): string {
 function isNo (error: unknown): boolean {
   const { statusCode } = error as { statusCode?: unknown }
   return statusCode === 401 || statusCode === 403
-}
-
-function throttledError (waitMs: number): Error {
-  const seconds = Math.ceil(waitMs / 1_000)
-  const wait = seconds < 120 ? plural(seconds, 'second') : plural(Math.ceil(seconds / 60), 'minute')
-  return Object.assign(new ThrottledError(wait), { headers: { 'retry-after': String(seconds) } })
-}
-
-function plural (count: number, unit: string): string {
-  return `${count} ${unit}${count === 1 ? '' : 's'}`
 }

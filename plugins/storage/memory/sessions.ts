@@ -1,6 +1,6 @@
 import { getHeapStatistics } from 'node:v8'
 import { eachInSlices } from '../../common/slices.js'
-import { createUnavailable } from '../../common/unavailable.js'
+import { createUnavailable } from '../../common/http-errors.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import {
   TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, hasFields, sizeOf, successorLimit, successorOf, touched, withChanges,

@@ -1,18 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import fp from 'fastify-plugin'
 import helmet, { type HelmetOptions } from 'helmet'
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
-import { styleHash } from './view/style.js'
-
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Sets what every answer of ours has: the security headers, and what keeps it out of caches. */
-    secureHeaders (request: FastifyRequest, reply: FastifyReply): void
-    /** The same headers as on plain http. */
-    plainHeaders: Readonly<Record<string, string>>
-  }
-}
+import type { Config } from '../config/resolve.js'
+import { styleHash } from '../view/style.js'
 
 const ONE_YEAR = 31_536_000
 /** A page or JSON, and for whom: for a cache that keeps what it must not. */
@@ -22,8 +13,7 @@ const VARY = 'Accept, Cookie'
  * helmet's headers, with a policy under which nothing runs. They are the same for every response, so helmet is asked
  * once, at the start: asked for each request it takes longer than the session.
  */
-export default fp(async function securityHeaders (fastify) {
-  const { hatcheck } = fastify
+export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Config, 'mode' | 'hsts' | 'allowedOrigins'>) {
   const fromHelmet = headersOf({
     contentSecurityPolicy: {
       useDefaults: false,
@@ -32,7 +22,7 @@ export default fp(async function securityHeaders (fastify) {
         styleSrc: [styleHash],
         imgSrc: ['data:'],
         // A login may lead on to another origin, and browsers hold the redirect to this as well.
-        formAction: ["'self'", ...hatcheck.config.allowedOrigins],
+        formAction: ["'self'", ...allowedOrigins],
         baseUri: ["'none'"],
         frameAncestors: ["'none'"]
       }
@@ -49,7 +39,6 @@ export default fp(async function securityHeaders (fastify) {
     xXssProtection: false
   })
   const headers = { ...fromHelmet, 'cache-control': 'no-store', vary: VARY }
-  const { mode, hsts } = hatcheck.config
   const overHttps = { ...headers, ...hsts !== 'off' && { 'strict-transport-security': `max-age=${ONE_YEAR}${hsts === 'subdomains' ? '; includeSubDomains' : ''}` } }
 
   const secure = (request: FastifyRequest, reply: FastifyReply): void => {
@@ -66,9 +55,13 @@ export default fp(async function securityHeaders (fastify) {
     if (vary !== undefined && vary !== VARY) reply.header('vary', String(vary).endsWith(VARY) ? vary : `${String(vary)}, ${VARY}`)
   }
 
-  hatcheck.plainHeaders = headers
-  hatcheck.secureHeaders = mode === 'plugin' ? secureInHost : secure
-}, { name: 'security-headers', dependencies: ['config'] })
+  return {
+    /** Sets what every answer of ours has: the security headers, and what keeps it out of caches. */
+    secureHeaders: mode === 'plugin' ? secureInHost : secure,
+    /** The same headers as on plain http. */
+    plainHeaders: headers
+  }
+}
 
 /** What helmet sets, on a response that goes nowhere. */
 function headersOf (options: HelmetOptions): Record<string, string> {
