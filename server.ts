@@ -139,7 +139,7 @@ async function startService (service: ServiceConfig): Promise<Running> {
     async close () {
       // A closing server no longer checks the timeouts, and one endless request would keep it open.
       const cutting = setTimeout(() => { server.closeAllConnections() }, GRACE_MS)
-      await hatcheck.drain()
+      await hatcheck.http.drain()
       // A connection that was busy when the closing began becomes idle after its response, and would keep it open too.
       const ending = setInterval(() => { server.closeIdleConnections() }, END_EVERY_MS)
       await fastify.close()
@@ -189,12 +189,12 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
     ...TIMEOUTS,
     // While the server closes, requests on open connections are still answered.
     return503OnClosing: false,
-    clientErrorHandler: (error, socket) => { fastify.hatcheck.answerParserError(error, socket) },
+    clientErrorHandler: (error, socket) => { fastify.hatcheck.http.answerParserError(error, socket) },
     // Requests with such an address reach no route and no error handler.
     frameworkErrors: (error, request, reply) => {
       // Fastify's text has the whole address with the query, which must not reach the response or the log.
       error.message = ADDRESS_ERRORS[error.code] ?? error.message
-      fastify.hatcheck.handleError(error, request as never, reply as never)
+      fastify.hatcheck.http.handleError(error, request as never, reply as never)
       fastify.hatcheck.metrics?.countRequest(request as never, reply as never)
     }
   }) as unknown as FastifyInstance

@@ -26,7 +26,7 @@ declare module 'fastify' {
 }
 
 export default fp(async function flash (fastify) {
-  const { sessionFor, sessionOf } = fastify.hatcheck
+  const { sessionFor, sessionOf } = fastify.hatcheck.session
 
   fastify.decorateRequest('flash', function flash (this: FastifyRequest, kind: string, text: string) {
     if (typeof kind !== 'string' || kind === '' || typeof text !== 'string') throw new FlashError()

@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
 
 /**
- * Counts every request as its answer leaves. The last of these hooks: one before it may fail, and then there is another
- * answer, which comes by here instead.
+ * Counts every request as its answer leaves. It must be the last onSend hook: if an earlier one fails, the answer to that error is
+ * counted instead.
  */
 export default fp(async function requestMetrics (fastify) {
   const { metrics } = fastify.hatcheck
@@ -11,4 +11,4 @@ export default fp(async function requestMetrics (fastify) {
     metrics.countRequest(request, reply)
     done()
   })
-}, { name: 'request-metrics', dependencies: ['metrics', 'session'] })
+}, { name: 'request-metrics', dependencies: ['metrics', 'session', 'login'] })

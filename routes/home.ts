@@ -5,12 +5,12 @@ import { html, type SafeHtml } from '../plugins/view/html.js'
 const schema = {
   operationId: 'getHome',
   tags: ['Login'],
-  summary: 'Who is logged in',
-  response: { 200: pageOrJson('The start page, or who is logged in.', exactly({ user: USER_OR_NULL })), ...problems() }
+  summary: 'Get the start page',
+  response: { 200: pageOrJson('The start page, or the user as JSON.', exactly({ user: USER_OR_NULL })), ...problems() }
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
-  const { config: { base, hasRoute }, page, render, prefersJson, takeNotice } = fastify.hatcheck
+  const { config: { base, hasRoute }, view: { page, render, takeNotice }, http: { wants } } = fastify.hatcheck
 
   const login = hasRoute('login') ? html`<p><a class="button" href="${base}/login">Log in your account here</a></p>` : ''
   const nobody = { title: 'Not logged in', body: html`<h1>You are not logged in</h1>${login}` }
@@ -38,7 +38,7 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
 
   fastify.get('/', { schema, prefixTrailingSlash }, (request, reply) => {
     const { user } = request
-    if (prefersJson(request)) {
+    if (wants(request) === 'json') {
       reply.send({ user: user === null ? null : { name: user.name, authenticatedAt: new Date(user.authenticatedAt).toISOString() } })
       return
     }

@@ -4,10 +4,10 @@ import { json, problems } from '../plugins/openapi/answers.js'
 const schema = {
   operationId: 'getOpenApi',
   tags: ['Operations'],
-  summary: 'This document',
+  summary: 'Get this document',
   security: [],
   response: {
-    200: json('An OpenAPI document.', {
+    200: json('The OpenAPI document of this service.', {
       type: 'object',
       required: ['openapi', 'info', 'paths', 'components'],
       properties: { openapi: { const: '3.1.0' }, info: { type: 'object' }, paths: { type: 'object' }, components: { type: 'object' } }
@@ -16,11 +16,11 @@ const schema = {
   }
 } satisfies FastifySchema
 
-/** What all these routes take and answer, for programs that read OpenAPI. */
+/** Serves the OpenAPI document of all routes. */
 export default async function openapi (fastify: FastifyInstance): Promise<void> {
-  const { hatcheck } = fastify
+  const { document } = fastify.hatcheck.openapi
   // An application describes itself.
-  if (hatcheck.config.mode === 'plugin') return
+  if (document === undefined) return
 
-  fastify.get('/openapi.json', { schema }, (_request, reply) => { reply.type('application/json; charset=utf-8').send(hatcheck.openapi()) })
+  fastify.get('/openapi.json', { schema }, (_request, reply) => { reply.type('application/json; charset=utf-8').send(document()) })
 }

@@ -294,8 +294,8 @@ test('no session outlives the password that it was begun with', async (t) => {
             return await create(...args)
           }
         } else {
-          const { authenticate } = fastify.hatcheck
-          fastify.hatcheck.authenticate = async (...args) => {
+          const { authenticate } = fastify.hatcheck.login
+          fastify.hatcheck.login.authenticate = async (...args) => {
             const answer = authenticate(...args)
             await pause.here()
             return await answer

@@ -161,8 +161,8 @@ test('a login that an end of all sessions of its user overtakes has failed', asy
   await client.login()
   await client.post('/logout')
   events()
-  const { stillHolds } = fastify.hatcheck
-  fastify.hatcheck.stillHolds = async (user) => {
+  const { stillHolds } = fastify.hatcheck.login
+  fastify.hatcheck.login.stillHolds = async (user) => {
     await fastify.accounts?.disable(user.name)
     return await stillHolds(user)
   }
@@ -197,7 +197,7 @@ test('the end of all other sessions says who has asked for it', async (t) => {
   const log = captured()
   const fastify = await buildHost(t, {}, log.server)
   fastify.post('/login', async (request) => { await request.login('Harry') })
-  fastify.post('/others', async (request) => await fastify.hatcheck.endOthers(request))
+  fastify.post('/others', async (request) => await fastify.hatcheck.session.endOthers(request))
   const [client, other] = [new Client(fastify), new Client(fastify)]
   for (const each of [client, other]) await each.send({ method: 'POST', url: '/login' })
   log.events()

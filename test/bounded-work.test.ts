@@ -8,7 +8,7 @@ import { recordOf } from '../plugins/store/contract/index.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { createTicketSigner, type TicketSigner } from '../plugins/tickets/ticket.js'
 import type { CookieProfile } from '../plugins/session/cookie-profile.js'
-import { credentialsOf, fieldOf } from '../routes/login/credentials.js'
+import { credentialsOf, fieldOf } from '../plugins/login/credentials.js'
 import { Client, build, buildHost, gate, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { kinds, openStore, watched, type StoreCall } from './watched-store.js'
@@ -197,7 +197,7 @@ test('anonymous sessions of a network have a limit per minute, and users are not
   clock.time += 20_000
   const refused = await put(new Client(fastify), {}, '192.0.2.9')
   t.match(refused, { statusCode: 429, headers: { 'retry-after': '40' } })
-  t.match(refused.json(), { code: 'HATCHECK_TOO_MANY_SESSIONS', detail: 'Too many anonymous sessions have begun in your network. Log in, or try again in 40 s.' })
+  t.match(refused.json(), { code: 'HATCHECK_TOO_MANY_SESSIONS', detail: 'Too many anonymous sessions have begun in your network. Log in, or try again in 40 seconds.' })
   t.equal(refused.headers['set-cookie'], undefined)
   t.equal(await store.count(), 3)
   t.equal((await put(first)).statusCode, 204, 'a session that has begun goes on')

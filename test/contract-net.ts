@@ -84,7 +84,7 @@ async function load (): Promise<Contract> {
   await fastify.ready()
   // With Ajv, which most test files do without.
   const { Contract } = await import('./contract.js')
-  contract = new Contract(JSON.parse(fastify.hatcheck.openapi()))
+  contract = new Contract(JSON.parse(fastify.hatcheck.openapi.document?.() ?? ''))
   await fastify.close()
   return contract
 }

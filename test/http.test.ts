@@ -351,7 +351,7 @@ async function serve (t: Test, options: ServiceOptions, server: FastifyServerOpt
   const paths = new Set<string>()
   const fastify = Fastify({
     ...server,
-    frameworkErrors: (error, request, reply) => { fastify.hatcheck.handleError(error, request as never, reply as never) }
+    frameworkErrors: (error, request, reply) => { fastify.hatcheck.http.handleError(error, request as never, reply as never) }
   }) as unknown as FastifyInstance
   fastify.addHook('onRoute', ({ url }) => { paths.add(url) })
   holdToContract(t, fastify)

@@ -392,7 +392,7 @@ test('data of a login that no session can hold logs nobody in', async (t) => {
 test('an answer of authenticate that is no user is refused by name', async (t) => {
   let answer: unknown
   const app = await buildHost(t, { authenticate: (() => answer) as never })
-  app.get('/', async (request) => ({ user: await app.hatcheck.authenticate('Harry', '12345678', request) }))
+  app.get('/', async (request) => ({ user: await app.hatcheck.login.authenticate('Harry', '12345678', request) }))
   const ask = async (): Promise<Bag> => (await app.inject('/')).json()
   for (const nobody of [null, undefined]) {
     answer = nobody

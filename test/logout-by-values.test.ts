@@ -206,7 +206,7 @@ async function promises (t: Test, open: () => Promise<SessionStore> | SessionSto
 /** The key under which the session of the client is stored. */
 async function keyOf (run: Setting['run']): Promise<string> {
   let key = ''
-  await run((request) => { key = request.server.hatcheck.sessionFor(request).stored?.ticket.key ?? '' })
+  await run((request) => { key = request.server.hatcheck.session.sessionFor(request).stored?.ticket.key ?? '' })
   return key
 }
 

@@ -128,7 +128,7 @@ test('next in JSON is text or nothing', async (t) => {
 })
 
 test('whatever is made of slashes, dots, controls and encodings stays here, also when it is read twice', async (t) => {
-  const { nextOf } = (await buildWithout(t, { allowedOrigins: [PARTNER] })).hatcheck
+  const { nextOf } = (await buildWithout(t, { allowedOrigins: [PARTNER] })).hatcheck.login
   const part = fc.constantFrom('/', '//', '\\', '.', '..', '%2e', '%2f', '%5c', '%09', '\t', '\n', '\r', ' ', '\u0000', '\u2028', '@', ':', '?', '#', ';', '&', 'http:', 'https:', 'javascript:', EVIL, 'a',
     PARTNER, 'next.invalid', '\uFF0F', '\u3002', '\uFEFF', '\ud800', '😀', '[', ']', '%', '"', "'", '<')
   fc.assert(fc.property(fc.array(part, { maxLength: 10 }), (parts) => {
@@ -141,7 +141,7 @@ test('whatever is made of slashes, dots, controls and encodings stays here, also
 })
 
 test('a path of this origin is kept, with its query and its fragment', async (t) => {
-  const { nextOf } = (await buildWithout(t)).hatcheck
+  const { nextOf } = (await buildWithout(t)).hatcheck.login
   for (const path of [
     '/', '/cart', '/a/b/', '/a/b?x=1&y=2', '/a?x=1#there', '/#there', '/?q=https://evil.example/', '/?next=//evil.example', '/#//evil.example', '/a//b', '/a/b//', '/search?q=a+b%20c%26d', '/%C3%BC', '/a%2Fb', '/a%5Cb',
     '/.well-known/x', '/a;b=c', '/a@b', '/a:b', '/~harry', '/a,b', '/login?next=%2Fcart', "/it's", '/a(b)*!$', '/-._', `/${'x'.repeat(2000)}`
@@ -151,7 +151,7 @@ test('a path of this origin is kept, with its query and its fragment', async (t)
 })
 
 test('the length of an address is that of how it is written', async (t) => {
-  const { nextOf, loginPathTo } = (await buildWithout(t, { allowedOrigins: [PARTNER] })).hatcheck
+  const { nextOf, loginPathTo } = (await buildWithout(t, { allowedOrigins: [PARTNER] })).hatcheck.login
   for (const [letter, written] of [['x', 1], ['"', 3], ['ü', 6], ['語', 9]] as const) {
     for (const start of ['/', `${PARTNER}/`, '/?', '/#']) {
       const most = Math.floor((8_192 - start.length) / written)
@@ -166,7 +166,7 @@ test('the length of an address is that of how it is written', async (t) => {
 
 test('another origin is reached only if it is allowed, and exactly that one', async (t) => {
   const fastify = await buildWithout(t, { allowedOrigins: [PARTNER, 'http://localhost:8080'] })
-  const { nextOf } = fastify.hatcheck
+  const { nextOf } = fastify.hatcheck.login
   for (const address of [`${PARTNER}/`, `${PARTNER}/cart?x=1&y=2#there`, 'http://localhost:8080/a', `${PARTNER}/a//b`]) t.equal(nextOf(address), address)
   t.equal(nextOf(PARTNER), `${PARTNER}/`)
   t.equal(nextOf(`${PARTNER}/../a`), `${PARTNER}/a`)
@@ -181,7 +181,7 @@ test('another origin is reached only if it is allowed, and exactly that one', as
 })
 
 test('with a prefix, the start page is the one under it', async (t) => {
-  const { nextOf } = (await buildWithout(t, { prefix: '/auth' })).hatcheck
+  const { nextOf } = (await buildWithout(t, { prefix: '/auth' })).hatcheck.login
   t.equal(nextOf('//evil.example'), '/auth/')
   t.equal(nextOf(undefined), '/auth/')
   t.equal(nextOf('/cart'), '/cart')

@@ -137,7 +137,7 @@ test('while the event loop is late, requests are refused before anything is done
     while (performance.now() < until);
     await new Promise((resolve) => { setImmediate(resolve) })
   }
-  for (let turns = 0; turns < 20 && !fastify.hatcheck.isOverloaded(); turns++) await turn()
+  for (let turns = 0; turns < 20 && !fastify.hatcheck.guards.isOverloaded?.(); turns++) await turn()
   calls.length = lines.length = asked.length = 0
   client.write(requests.map(([request]) => request).join(''))
   const statuses = (): number[] => [...text.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status))

@@ -475,7 +475,7 @@ test('when the store of the accounts cannot answer, nothing changes', async (t) 
 test('too many tries are answered on the page, with when to come again', async (t) => {
   const fastify = await service(t)
   const harry = await loggedIn(fastify)
-  fastify.hatcheck.authenticate = () => {
+  fastify.hatcheck.login.authenticate = () => {
     throw Object.assign(new Error('Too many tries.'), { code: 'HATCHECK_THROTTLED', statusCode: 429, headers: { 'retry-after': '7' } })
   }
   const page = await harry.post('/password', { current_password: OLD, new_password: NEW }, AS_BROWSER)
@@ -535,15 +535,15 @@ function holdUp (fastify: FastifyInstance, moment: string, here: () => Promise<v
       }) as never
     }
   } else if (moment === 'the check of the password') {
-    const { authenticate } = hatcheck
-    hatcheck.authenticate = async (...args) => {
+    const { authenticate } = hatcheck.login
+    hatcheck.login.authenticate = async (...args) => {
       const answer = await authenticate(...args)
       await once()
       return answer
     }
   } else {
-    const { stillHolds } = hatcheck
-    hatcheck.stillHolds = async (user) => {
+    const { stillHolds } = hatcheck.login
+    hatcheck.login.stillHolds = async (user) => {
       await once()
       return await stillHolds(user)
     }

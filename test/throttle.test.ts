@@ -410,7 +410,7 @@ test('an address', async (t) => {
     const { now } = clock()
     const fastify = await build(t, { now })
     // As many failures as are free, less one: accounts cost a hash each.
-    for (let i = 0; i < 49; i++) await fastify.hatcheck.countSignup({ ip: '192.0.2.1', raw: { socket: {} } } as never)
+    for (let i = 0; i < 49; i++) await fastify.hatcheck.throttle.countSignup({ ip: '192.0.2.1', raw: { socket: {} } } as never)
     t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303)
     t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'who has an account may log in')
     t.equal((await new Applicant(fastify).try('Sally', RIGHT)).statusCode, 303)

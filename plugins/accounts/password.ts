@@ -1,6 +1,6 @@
 import { hash, verify } from '@node-rs/argon2'
 import { createError } from '@fastify/error'
-import { createUnavailable } from '../common/unavailable.js'
+import { createUnavailable } from '../common/http-errors.js'
 import { isCommonPassword } from './common-passwords.js'
 import { HashQueue } from './hash-queue.js'
 

@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { ConfigPluginOptions } from '../config/index.js'
 import { clientAddress } from '../session/client.js'
@@ -40,12 +40,8 @@ export interface AuditDetails {
   worker?: number
 }
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Writes a security event to the log. `request` is null if no request caused the event. */
-    audit (event: AuditEvent, request: FastifyRequest | null, details?: AuditDetails): void
-  }
-}
+/** Writes a security event to the log. `request` is null if no request caused the event. */
+export type Audit = (event: AuditEvent, request: FastifyRequest | null, details?: AuditDetails) => void
 
 /** The longest name that is logged, in characters; no name that can log in is longer. */
 const LONGEST_USER = 256
@@ -66,15 +62,17 @@ export default fp<ConfigPluginOptions>(async function audit (fastify, { hatcheck
   // An application decides about the level of its log.
   const logOf = hatcheck.config.mode === 'plugin' ? (log: FastifyBaseLogger) => log : (log: FastifyBaseLogger) => auditLogOf(log, auditLog)
 
-  hatcheck.audit = (event, request, details = {}) => {
-    hatcheck.metrics?.countEvent(event, details.reason)
-    const asking = request === null ? {} : { session: hatcheck.handleOf(request), address: clientAddress(request) }
+  const { metrics, session: { handleOf } } = hatcheck
+  const audit: Audit = (event, request, details = {}) => {
+    metrics?.countEvent(event, details.reason)
+    const asking = request === null ? {} : { session: handleOf(request), address: clientAddress(request) }
     writeEvent(logOf(request?.log ?? fastify.log), event, { ...asking, ...details })
   }
+  hatcheck.provide('audit', audit)
 
-  sessions.on('created', ({ user, handle }, request) => { hatcheck.audit('session_created', request, { user, session: handle }) })
-  sessions.on('renewed', ({ user, handle, previous }, request) => { hatcheck.audit('session_renewed', request, { user, session: handle, previous }) })
+  sessions.on('created', ({ user, handle }, request) => { audit('session_created', request, { user, session: handle }) })
+  sessions.on('renewed', ({ user, handle, previous }, request) => { audit('session_renewed', request, { user, session: handle, previous }) })
   for (const [end, reason] of [['destroyed', 'logout'], ['expired', 'expired'], ['revoked', 'revoked']] as const) {
-    sessions.on(end, ({ user, handle }, request) => { hatcheck.audit('session_ended', request, { user, session: handle, reason }) })
+    sessions.on(end, ({ user, handle }, request) => { audit('session_ended', request, { user, session: handle, reason }) })
   }
 }, { name: 'audit', dependencies: ['config', 'session', 'metrics'] })

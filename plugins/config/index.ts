@@ -1,16 +1,6 @@
 import fp from 'fastify-plugin'
 import type { GivenOptions } from './options.js'
-import { assertDomains, resolveConfig, type Config, type Mode, type ServiceOnlyOptions } from './resolve.js'
-
-declare module 'fastify' {
-  /** What hatcheck's own plugins and routes share. Each adds its part; nothing here is for host applications. */
-  interface Hatcheck {
-    config: Config
-  }
-  interface FastifyInstance {
-    hatcheck: Hatcheck
-  }
-}
+import { assertDomains, resolveConfig, type Mode, type ServiceOnlyOptions } from './resolve.js'
 
 export interface ConfigPluginOptions {
   hatcheck: { options: GivenOptions & ServiceOnlyOptions, mode: Mode, metricsRoute: boolean, auditLog: boolean }
@@ -19,5 +9,5 @@ export interface ConfigPluginOptions {
 export default fp<ConfigPluginOptions>(async function config (fastify, { hatcheck: { options, mode } }) {
   const config = resolveConfig(options, mode, fastify.prefix)
   await assertDomains(config)
-  fastify.decorate('hatcheck', { config } as import('fastify').Hatcheck)
-}, { name: 'config' })
+  fastify.hatcheck.provide('config', config)
+}, { name: 'config', dependencies: ['groups'] })

@@ -2,39 +2,44 @@ import fastifyCookie, { type SerializeOptions } from '@fastify/cookie'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Sets a cookie, beside those of other names that the response sets already. */
-    setCookie (reply: FastifyReply, name: string, value: string, attributes: SerializeOptions): void
-    /** Sets no such cookie after all. */
-    dropCookie (reply: FastifyReply, name: string): void
-    /** Lets the cookies be sent also if the handler writes the response by itself. */
-    exposeCookies (reply: FastifyReply): void
-    /** Takes a cookie out of the browser, which goes by its name and its attributes. */
-    clearCookie (reply: FastifyReply, name: string, attributes: SerializeOptions): void
-  }
-}
+export type Cookies = ReturnType<typeof createCookies>
 
 /**
  * Writes cookies with `@fastify/cookie`, in a scope of its own: its hook and its decorations would cost every request, and few
  * requests set a cookie. The application can register `@fastify/cookie` for itself.
  */
 export default fp(async function cookie (fastify) {
-  const { hatcheck } = fastify
   await fastify.register(async (scope) => {
     await withCookies(scope)
-    hatcheck.setCookie = (reply, name, ...cookie) => { putCookies(reply, [...cookiesBeside(reply, name), scope.serializeCookie(name, ...cookie)]) }
-    hatcheck.dropCookie = (reply, name) => {
-      const others = cookiesBeside(reply, name)
-      if (others.length < cookiesOf(reply).length) putCookies(reply, others)
-    }
-    hatcheck.exposeCookies = (reply) => {
-      const lines = reply.getHeader('set-cookie')
-      if (lines !== undefined && !reply.raw.headersSent) reply.raw.setHeader('set-cookie', lines)
-    }
-    hatcheck.clearCookie = (reply, name, attributes) => { hatcheck.setCookie(reply, name, '', { ...attributes, expires: new Date(0), maxAge: 0 }) }
+    fastify.hatcheck.provide('cookies', createCookies(scope))
   })
 }, { name: 'cookie', dependencies: ['config'] })
+
+function createCookies (scope: FastifyInstance) {
+  /** Sets a cookie, beside the cookies of other names that the response already sets. */
+  function set (reply: FastifyReply, name: string, value: string, attributes: SerializeOptions): void {
+    putCookies(reply, [...cookiesBeside(reply, name), scope.serializeCookie(name, value, attributes)])
+  }
+
+  /** Removes a cookie from the response. */
+  function drop (reply: FastifyReply, name: string): void {
+    const others = cookiesBeside(reply, name)
+    if (others.length < cookiesOf(reply).length) putCookies(reply, others)
+  }
+
+  /** Passes the cookies to Node, for a handler that writes the response itself. */
+  function expose (reply: FastifyReply): void {
+    const lines = reply.getHeader('set-cookie')
+    if (lines !== undefined && !reply.raw.headersSent) reply.raw.setHeader('set-cookie', lines)
+  }
+
+  /** Removes a cookie from the browser, which identifies it by name and attributes. */
+  function clear (reply: FastifyReply, name: string, attributes: SerializeOptions): void {
+    set(reply, name, '', { ...attributes, expires: new Date(0), maxAge: 0 })
+  }
+
+  return { set, drop, expose, clear }
+}
 
 /** Registers `@fastify/cookie` in a scope, unless the application around it already has. */
 export async function withCookies (scope: FastifyInstance): Promise<void> {

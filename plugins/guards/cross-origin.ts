@@ -1,16 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
-import fp from 'fastify-plugin'
+import { wants } from '../common/wants.js'
 import { beginningOf } from '../config/origins.js'
-
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Why a request that another site makes a browser send is refused; null if it is not. */
-    crossOriginError (request: FastifyRequest): Error | null
-    /** Whether a navigation comes from another site, or may, or is made before the user has asked for it. */
-    isUnasked (request: FastifyRequest): boolean
-  }
-}
+import type { Config } from '../config/resolve.js'
 
 export const CrossOriginError = createError('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
 
@@ -20,18 +12,19 @@ export const CrossOriginError = createError('HATCHECK_CROSS_ORIGIN', 'This reque
  *
  * Source: Fetch Metadata Request Headers (W3C); the same order of checks as Go's net/http.CrossOriginProtection.
  */
-export default fp(async function crossOrigin (fastify) {
-  const { hatcheck } = fastify
-  const { isAllowedOrigin } = hatcheck.config
+export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAllowedOrigin'>) {
+  /** Why a request that another site makes a browser send is refused; null if it is not. */
+  function crossOriginError (request: FastifyRequest): Error | null {
+    return isSafe(request.method) || !isForeign(request) ? null : new CrossOriginError()
+  }
 
-  hatcheck.crossOriginError = (request) => isSafe(request.method) || !isForeign(request) ? null : new CrossOriginError()
-
-  hatcheck.isUnasked = (request) => {
+  /** Whether a navigation comes from another site, or may, or is made before the user has asked for it. */
+  function isUnasked (request: FastifyRequest): boolean {
     const { referer, 'sec-fetch-site': site } = request.headers
     if (isPrefetch(request)) return true
     if (site !== undefined) return site !== 'same-origin' && site !== 'none'
     // A browser that says neither may come from anywhere. A program says neither, and asks for no page.
-    return referer === undefined ? (request.headers.accept ?? '').includes('text/html') : !isOwn(referer, request)
+    return referer === undefined ? wants(request, 'json') === 'page' : !isOwn(referer, request)
   }
 
   function isForeign (request: FastifyRequest): boolean {
@@ -40,7 +33,9 @@ export default fp(async function crossOrigin (fastify) {
     if (site !== undefined) return site !== 'same-origin' && site !== 'none'
     return origin !== undefined && !isOwn(origin, request)
   }
-}, { name: 'cross-origin', dependencies: ['config'] })
+
+  return { crossOriginError, isUnasked }
+}
 
 function isSafe (method: string): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'

@@ -1,11 +1,12 @@
-import fp from 'fastify-plugin'
+import type { FastifyInstance } from 'fastify'
 import type { Server } from 'node:http'
 
 /**
- * Node keeps 1,000 header lines of a request and drops the rest in silence. Proxies that sort headers put those of a client
- * before their own, so that with enough lines the proxy is no longer heard. The bytes are bounded anyway, by `maxHeaderSize`.
+ * Makes the server keep all header lines. By default Node keeps 1,000 lines of a request and silently drops the rest. Some
+ * proxies put the client's headers before their own: with enough lines, a client could cut off what the proxy says.
+ * `maxHeaderSize` bounds the bytes anyway.
  */
-export default fp(async function headerLimit (fastify) {
+export function keepHeaderLines (fastify: FastifyInstance): void {
   const server = fastify.server as Partial<Server>
   // The server of HTTP/2 has no such limit: it refuses a request with too many.
   if (!('maxHeadersCount' in server)) return
@@ -18,4 +19,4 @@ export default fp(async function headerLimit (fastify) {
     fastify.log.warn('This server drops header lines beyond the first 1,000 without a word, those of a proxy among them. ' +
       'Set "app.server.maxHeadersCount = 0": maxHeaderSize bounds the header by its bytes.')
   })
-}, { name: 'header-limit', dependencies: ['config'] })
+}

@@ -1,45 +1,36 @@
+import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
-import fp from 'fastify-plugin'
 import type { IncomingMessage } from 'node:http'
 import { isIPv6 } from 'node:net'
+import { withHeaders } from '../common/http-errors.js'
 import { Memo } from '../common/memo.js'
 import { lacksLines } from '../config/forwarded.js'
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Why a request is refused whose header does not say without doubt what it is for; null if it does. */
-    headerError (request: FastifyRequest): Error | null
-  }
-}
-
-export const HostError = createError('HATCHECK_HOST', 'A request must have one Host header, with a valid host.', 400)
-export const TooManyLinesError = createError('HATCHECK_HEADER_LINES', 'This request has more header lines than this server keeps.', 431)
-
-// What else came over the connection may belong to another request than it seems.
-for (const { prototype } of [HostError, TooManyLinesError]) Object.assign(prototype, { headers: { connection: 'close' } })
+/** Further bytes on the connection may belong to another request than they seem to. */
+const CLOSE = { connection: 'close' }
+export const HostError = withHeaders(createError('HATCHECK_HOST', 'A request must have one Host header, with a valid host.', 400), CLOSE)
+export const TooManyLinesError = withHeaders(createError('HATCHECK_HEADER_LINES', 'This request has more header lines than this server keeps.', 431), CLOSE)
 
 /** Source: RFC 3986, section 3.2.2. */
 const NAME = /^(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})*(?::\d*)?$/i
 const LITERAL = /^\[([^\]]*)\](?::\d*)?$/
 
-/** Every request asks, and nearly always about the same host. */
+/** Nearly every request has the same host. */
 const answers = new Memo<boolean>(64)
 
 /**
- * What each proxy on the way may have read in another way is refused: two hosts, or one that is none. What this server has cut
- * short as well.
+ * Says why a request is refused whose header is ambiguous; null if it is clear. Proxies on the way may read two hosts, or an
+ * invalid one, in different ways; the server may have dropped header lines.
  *
  * Source: RFC 9112, section 3.2.
  */
-export default fp(async function hostHeader (fastify) {
-  fastify.hatcheck.headerError = ({ raw }) => {
-    if (lacksLines(raw)) return new TooManyLinesError()
-    return hasOneHost(raw) ? null : new HostError()
-  }
-}, { name: 'host-header', dependencies: ['config'] })
+export function headerError ({ raw }: FastifyRequest): Error | null {
+  if (lacksLines(raw)) return new TooManyLinesError()
+  return hasOneHost(raw) ? null : new HostError()
+}
 
 function hasOneHost ({ rawHeaders = [], headers: { host }, httpVersion }: IncomingMessage): boolean {
-  // HTTP/2 has it elsewhere, and has rules of its own.
+  // HTTP/2 has a pseudo-header instead.
   if (httpVersion === '2.0') return true
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {

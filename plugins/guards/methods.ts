@@ -1,6 +1,5 @@
-import type { FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import { createError } from '@fastify/error'
-import fp from 'fastify-plugin'
 import FindMyWay from 'find-my-way'
 import { METHODS } from 'node:http'
 
@@ -8,12 +7,6 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** To whom an address does not exist, by no method. */
     isHiddenFrom?: (request: FastifyRequest) => boolean
-  }
-  interface Hatcheck {
-    /** Notes that a method of an address is taken: an onRoute hook. */
-    noteRoute (route: Pick<RouteOptions, 'method' | 'url' | 'config'> & { routePath: string }): void
-    /** Answers every method that none of the noted routes takes: OPTIONS with 204, the others with 405, all with Allow. */
-    refuseOtherMethods (fastify: FastifyInstance): Promise<void>
   }
 }
 
@@ -38,9 +31,8 @@ export function patternOf (request: Pick<FastifyRequest, 'routeOptions'>): strin
  * Answers requests that no route takes, in the service: 405 if the address has routes for other methods, else 404. Requests
  * with a route cost nothing more. In an application, both answers are the application's.
  */
-export default fp(async function methods (fastify) {
+export function createOtherMethods (fastify: FastifyInstance) {
   const { hatcheck } = fastify
-  if (hatcheck.config.mode === 'plugin') return
   const addresses = new Map<string, Address>()
 
   // /verify takes every method that Node can read, and Fastify knows fewer.
@@ -48,7 +40,8 @@ export default fp(async function methods (fastify) {
     if (method !== 'CONNECT' && !fastify.supportedMethods.includes(method)) fastify.addHttpMethod(method)
   }
 
-  hatcheck.noteRoute = ({ method, url, routePath, config }) => {
+  /** Notes that a route takes a method of an address: an onRoute hook. */
+  function noteRoute ({ method, url, routePath, config }: Pick<RouteOptions, 'method' | 'url' | 'config'> & { routePath: string }): void {
     // Fastify reports the start page under a prefix once, and serves it with a slash at the end as well.
     for (const pattern of routePath === '' && url !== '/' ? [url, `${url}/`] : [url]) {
       const address: Address = addresses.get(pattern) ?? { url: pattern, methods: new Set(['OPTIONS']) }
@@ -58,27 +51,31 @@ export default fp(async function methods (fastify) {
     }
   }
 
-  hatcheck.refuseOtherMethods = async (scope) => {
+  /** Answers the requests that no route takes: OPTIONS with 204, other methods with 405, both with Allow, unknown addresses with 404. */
+  async function refuseOtherMethods (scope: FastifyInstance): Promise<void> {
+    const { http, guards } = hatcheck
     // The router of Fastify, so that both read an address the same way.
     const router = FindMyWay({ maxParamLength: Infinity })
     for (const address of addresses.values()) router.on('GET', address.url, () => {}, address)
 
     // A hook, so that the answer does not depend on the body. This scope has no routes: the hook runs where none was found.
     scope.addHook('onRequest', function refuse (request, reply, done) {
-      hatcheck.secureHeaders(request, reply)
-      const error = hatcheck.refusalOf(request)
+      http.secureHeaders(request, reply)
+      const error = guards.refusalOf(request)
       const address = router.find('GET', request.url)?.store as Address | undefined
       if (address !== undefined) (request as Refused)[kPattern] = address.url
       if (error !== null || address === undefined) {
         done(error ?? undefined)
       } else if (address.isHiddenFrom?.(request) === true) {
-        hatcheck.handleNotFound(request, reply)
+        http.handleNotFound(request, reply)
       } else {
         reply.header('allow', [...address.methods].sort().join(', '))
         if (request.method === 'OPTIONS') reply.code(204).send()
         else done(new MethodNotAllowedError())
       }
     })
-    scope.setNotFoundHandler(hatcheck.handleNotFound)
+    scope.setNotFoundHandler(http.handleNotFound)
   }
-}, { name: 'methods', dependencies: ['config', 'security-headers', 'error-handler', 'demo-guard'] })
+
+  return { noteRoute, refuseOtherMethods }
+}

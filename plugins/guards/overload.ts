@@ -1,36 +1,33 @@
-import fp from 'fastify-plugin'
+import type { FastifyInstance } from 'fastify'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { createUnavailable } from '../common/unavailable.js'
+import { createUnavailable } from '../common/http-errors.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Whether a route answers as well when there is too much to do. */
+    /** Whether the route answers under overload as well. */
     answersUnderPressure?: boolean
-  }
-  interface Hatcheck {
-    /** Whether there is more to do than can be done. */
-    isOverloaded (): boolean
   }
 }
 
 export const OverloadedError = createUnavailable('HATCHECK_OVERLOADED', 'There is more to do here than can be done. Please try again in a moment.')
 
 /**
- * The highest allowed mean delay of the event loop, in ms. Nothing in hatcheck delays it by a tenth of that, and a client that
- * waits longer has often gone: Kubernetes gives a probe 1 s.
+ * The mean delay of the event loop over a second, in ms, above which requests are refused. Nothing in hatcheck blocks it for a
+ * tenth of that, and clients that wait longer give up: a Kubernetes probe waits 1 s.
  */
 const LATEST_MS = 1_000
 const SAMPLE_MS = 1_000
 const RESOLUTION_MS = 10
 
-/** Refuses requests with a 503 while the event loop is late, before any other work, so that the rest is answered in time. */
-export default fp(async function overload (fastify) {
-  const { hatcheck } = fastify
-  const { metrics } = hatcheck
-  hatcheck.isOverloaded = () => false
-  // Applications set their own limits.
-  if (metrics === null) return
-  // One error for all: to make a stack trace for each would be more work.
+/**
+ * Refuses requests while the event loop is late, before any work is done for them, so that the others are answered in time.
+ *
+ * @returns whether the service is overloaded; undefined in a host, which sets its own limits.
+ */
+export function refuseUnderOverload (fastify: FastifyInstance): (() => boolean) | undefined {
+  const { metrics } = fastify.hatcheck
+  if (metrics === null) return undefined
+  // One error for all requests: a stack trace for each costs time.
   const error = new OverloadedError()
   let lateMs = 0
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
@@ -45,8 +42,7 @@ export default fp(async function overload (fastify) {
     delays.disable()
   })
   const isOverloaded = (): boolean => lateMs > LATEST_MS
-  hatcheck.isOverloaded = isOverloaded
-  // The first hook of all. It also notes the time, since a second hook would cost more than both tasks.
+  // The first hook of all. It notes the time as well: one more hook would cost more than both.
   fastify.addHook('onRequest', function arrive (request, _reply, done) {
     metrics.begin(request)
     if (!isOverloaded() || request.routeOptions.config.answersUnderPressure === true) {
@@ -56,4 +52,5 @@ export default fp(async function overload (fastify) {
     metrics.countShed()
     done(error)
   })
-}, { name: 'overload', dependencies: ['config', 'metrics'] })
+  return isOverloaded
+}

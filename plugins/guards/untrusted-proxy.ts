@@ -1,23 +1,16 @@
-import fp from 'fastify-plugin'
+import type { FastifyRequest } from 'fastify'
+import type { Config } from '../config/resolve.js'
 import { isByTrustedProxy } from '../config/forwarded.js'
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Says in the log who sends forwarding headers that are not believed: it may be a proxy that somebody has forgotten to name. */
-    noteUntrustedProxy (request: FastifyRequest): void
-  }
-}
-
-/** Anybody can send such a header, so the log is told once in this time, in ms. */
+/** Any client can send such a header, so the log gets at most one line in this time, in ms. */
 const EVERY_MS = 60_000
 
-export default fp(async function untrustedProxy (fastify) {
-  const { hatcheck } = fastify
-  const { mode, now } = hatcheck.config
+/** Makes a function that logs who sends forwarding headers without being trusted: it may be a proxy that somebody forgot to configure. */
+export function createProxyNote ({ mode, now }: Pick<Config, 'mode' | 'now'>): (request: FastifyRequest) => void {
   const remedy = mode === 'plugin' ? 'name it in trustProxy of Fastify' : 'name it in TRUST_PROXY'
   let toldAt = -Infinity
 
-  hatcheck.noteUntrustedProxy = (request) => {
+  return function noteUntrustedProxy (request) {
     if (request.headers['x-forwarded-for'] === undefined || isByTrustedProxy(request)) return
     const time = now()
     if (time - toldAt < EVERY_MS) return
@@ -25,4 +18,4 @@ export default fp(async function untrustedProxy (fastify) {
     const address = request.socket?.remoteAddress ?? 'a Unix socket'
     request.log.warn({ proxy: address }, `${address} sends X-Forwarded-For and is not trusted, so its forwarding headers are not believed. If it is your proxy, ${remedy}.`)
   }
-}, { name: 'untrusted-proxy', dependencies: ['config'] })
+}

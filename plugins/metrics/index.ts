@@ -8,6 +8,7 @@ import type { CompleteSessionStore } from '../store/traits.js'
 import { answer, ask } from '../workers/questions.js'
 import { EventCounts } from './event-counts.js'
 import { LiveSessions } from './live-sessions.js'
+import { TEXT_FORMAT } from './listener.js'
 import { openRegistry } from './registry.js'
 import { RequestCounts } from './request-counts.js'
 import { StoreCalls } from './store-calls.js'
@@ -15,6 +16,8 @@ import { StoreCalls } from './store-calls.js'
 export interface Metrics {
   /** Whether the port of the service has the route `/metrics`, for this machine only. */
   readonly hasRoute: boolean
+  /** The content type of {@link text}. */
+  readonly contentType: string
   /** Notes the time at which a request arrived. */
   begin (request: FastifyRequest): void
   /** Counts a request as its response leaves. Must be called once per request. */
@@ -31,13 +34,6 @@ export interface Metrics {
   text (): Promise<string>
 }
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** The counters of the service; null in an application, which brings its own metrics. */
-    metrics: Metrics | null
-  }
-}
-
 /** Longer than the second for which the primary waits for its workers. */
 const WAIT_MS = 2_000
 
@@ -48,8 +44,10 @@ type Begun = FastifyRequest & { [kBegun]?: number }
 /** Counts requests, events and store calls. A request only increments numbers; the output for Prometheus is made at each scrape. */
 export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatcheck: { metricsRoute } }) {
   const { hatcheck } = fastify
-  hatcheck.metrics = null
-  if (hatcheck.config.mode === 'plugin') return
+  if (hatcheck.config.mode === 'plugin') {
+    hatcheck.provide('metrics', null)
+    return
+  }
   const requests = new RequestCounts()
   const events = new EventCounts()
   const storeCalls = new StoreCalls()
@@ -61,8 +59,9 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
     return registry
   }
 
-  hatcheck.metrics = {
+  hatcheck.provide('metrics', {
     hasRoute: metricsRoute,
+    contentType: TEXT_FORMAT,
     begin (request) { (request as Begun)[kBegun] = performance.now() },
     countRequest (request, reply) {
       // Not reply.elapsedTime: without a logger, Fastify would have to listen to every response for it, which costs 2 µs.
@@ -74,7 +73,7 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
     measured: (store) => storeCalls.measured(store),
     registry: openOnce,
     text: async () => primary === null ? await openOnce().metrics() : String(await ask(primary, 'metrics of all', WAIT_MS))
-  }
+  })
   if (primary !== null) {
     const stopAnswering = answer(primary, 'metrics', async () => await openOnce().getMetricsAsJSON())
     fastify.addHook('onClose', async () => { stopAnswering() })

@@ -7,7 +7,7 @@ const POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-
 export async function serveDocs (fastify: FastifyInstance): Promise<void> {
   const { fastifySwaggerUi } = await import('@fastify/swagger-ui')
   await fastify.register(async function docs (scope) {
-    scope.addHook('onRequest', (request, _reply, done) => { done(fastify.hatcheck.demoError(request) ?? undefined) })
+    scope.addHook('onRequest', (request, _reply, done) => { done(fastify.hatcheck.guards.demoError(request) ?? undefined) })
     await scope.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: POLICY })
   })
 }

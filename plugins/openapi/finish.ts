@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import { LoginRequiredError } from '../login/index.js'
+import { LoginRequiredError } from '../login/errors.js'
 
 /** The parts of an OpenAPI document that are used here. */
 export interface Document {

@@ -1,18 +1,12 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createRequire } from 'node:module'
 import type { Config } from '../config/resolve.js'
 import { problem, user } from './answers.js'
 import { finish, type Document } from './finish.js'
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Makes the schemas of a scope describe its routes without validating or serializing anything. */
-    describeRoutes (scope: FastifyInstance): void
-    /** Returns the OpenAPI document of the service as JSON. */
-    openapi (): string
-  }
-}
+export type OpenApi = Awaited<ReturnType<typeof createOpenApi>>
 
 const DESCRIPTION = `Logins and sessions for any web application.
 
@@ -35,24 +29,33 @@ const TAGS = [
  * schemas appear in the application's own document.
  */
 export default fp(async function openapi (fastify) {
-  const { hatcheck } = fastify
+  fastify.hatcheck.provide('openapi', await createOpenApi(fastify))
+}, { name: 'openapi', dependencies: ['config'] })
 
-  hatcheck.describeRoutes = (scope) => {
+async function createOpenApi (fastify: FastifyInstance) {
+  const { config } = fastify.hatcheck
+
+  /** Makes the schemas of a scope describe its routes without validating or serializing anything. */
+  function describeRoutes (scope: FastifyInstance): void {
     for (const schema of [problem, user]) if (scope.getSchema(schema.$id) === undefined) scope.addSchema(schema)
     // Handlers validate their input with error texts of their own, and responses are sent as they are.
     scope.setValidatorCompiler(() => () => true)
     scope.setSerializerCompiler(() => JSON.stringify)
   }
 
-  if (hatcheck.config.mode === 'plugin') return
+  if (config.mode === 'plugin') return { describeRoutes, document: undefined }
   const { fastifySwagger } = await import('@fastify/swagger')
-  await fastify.register(fastifySwagger, swaggerOptions(hatcheck.config))
+  await fastify.register(fastifySwagger, swaggerOptions(config))
   let text: string | undefined
-  hatcheck.openapi = () => {
+
+  /** Returns the OpenAPI document of the service as JSON. Undefined in a host, which describes itself. */
+  function document (): string {
     text ??= JSON.stringify(fastify.swagger())
     return text
   }
-}, { name: 'openapi', dependencies: ['config'] })
+
+  return { describeRoutes, document }
+}
 
 function swaggerOptions ({ sessionCookieName = '__Host-hatcheck' }: Config): FastifyDynamicSwaggerOptions {
   const { version, license } = createRequire(import.meta.url)('hatcheck/package.json') as { version: string, license: string }

@@ -1,11 +1,11 @@
 import type { FastifyRequest } from 'fastify'
-import { createError } from '@fastify/error'
+import { createTooMany } from '../common/http-errors.js'
 import { networksOf } from '../common/network.js'
 import { clientAddress } from './client.js'
 
 /** Too many anonymous sessions have begun in one network. Nothing is stored. */
-export const TooManySessionsError = createError<[number]>('HATCHECK_TOO_MANY_SESSIONS',
-  'Too many anonymous sessions have begun in your network. Log in, or try again in %d s.', 429)
+export const TooManySessionsError = createTooMany('HATCHECK_TOO_MANY_SESSIONS',
+  'Too many anonymous sessions have begun in your network. Log in, or try again in %s.')
 
 const WINDOW_MS = 60_000
 /** How many networks have a count of their own within one minute. All others share one. */
@@ -32,10 +32,7 @@ export class AnonymousLimit {
     const left = this.#msLeft()
     const network = this.#networkOf(request)
     const count = this.#counts.get(network) ?? 0
-    if (count >= this.#perMinute) {
-      const seconds = Math.ceil(left / 1_000)
-      throw Object.assign(new TooManySessionsError(seconds), { headers: { 'retry-after': String(seconds) } })
-    }
+    if (count >= this.#perMinute) throw new TooManySessionsError(Math.ceil(left / 1_000))
     this.#counts.set(network, count + 1)
   }
 

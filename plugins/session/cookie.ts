@@ -1,6 +1,6 @@
-import type { SerializeOptions } from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
+import type { Cookies } from '../cookies/index.js'
 import { cookieValues } from '../tickets/ticket.js'
 import type { CookieProfile } from './cookie-profile.js'
 import { UnsupportedError } from './errors.js'
@@ -35,16 +35,8 @@ export interface CookieState {
 interface CookieOptions {
   readonly lifetimes: Lifetimes
   readonly profileOf: (request: FastifyRequest) => CookieProfile
-  readonly cookies: CookieWriter
+  readonly cookies: Cookies
   now (): number
-}
-
-/** What plugins/cookies provides. */
-interface CookieWriter {
-  setCookie (reply: FastifyReply, name: string, value: string, attributes: SerializeOptions): void
-  clearCookie (reply: FastifyReply, name: string, attributes: SerializeOptions): void
-  dropCookie (reply: FastifyReply, name: string): void
-  exposeCookies (reply: FastifyReply): void
 }
 
 export class SessionCookie {
@@ -62,15 +54,15 @@ export class SessionCookie {
     if (session.cookie === 'set') {
       const lifetime = this.#lifetimeOf(session)
       const maxAge = lifetime === null ? {} : { maxAge: Math.ceil(lifetime.left / 1000) }
-      cookies.setCookie(reply, name, session.signedId, { ...attributes, ...maxAge })
+      cookies.set(reply, name, session.signedId, { ...attributes, ...maxAge })
     } else if (session.cookie === 'clear' && cookieValues(request.headers.cookie ?? '', name).length > 0) {
-      cookies.clearCookie(reply, name, attributes)
+      cookies.clear(reply, name, attributes)
     } else {
-      cookies.dropCookie(reply, name)
+      cookies.drop(reply, name)
     }
     // The handler may hijack the reply or stream later, when Fastify has already passed the headers to Node.
     if (!session.isCommitting) {
-      cookies.exposeCookies(reply)
+      cookies.expose(reply)
       markPrivateRaw(reply)
     }
   }

@@ -1,6 +1,5 @@
 import { createError } from '@fastify/error'
-import { createUnauthorized } from '../common/unauthorized.js'
-import { createUnavailable } from '../common/unavailable.js'
+import { createUnauthorized, createUnavailable } from '../common/http-errors.js'
 
 /** The end of a session could not be stored. This process refuses the ticket until it is. */
 export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFIRMED',

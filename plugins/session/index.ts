@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { guarded } from '../store/errors.js'
 import { openKeyring } from '../tickets/keyring.js'
@@ -7,7 +7,7 @@ import { load } from './calls.js'
 import { commitSession } from './commit-hook.js'
 import type { SessionContext } from './context.js'
 import { SessionCookie } from './cookie.js'
-import { assertDeliverable, cookieProfiles, type CookieProfile } from './cookie-profile.js'
+import { assertDeliverable, cookieProfiles } from './cookie-profile.js'
 import { SessionEmitter } from './events.js'
 import { fastifySessionIds } from './fastify-session-ids.js'
 import { createFinder } from './find.js'
@@ -18,7 +18,6 @@ import type { Session as RequestSession } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
 import { ticketReader } from './ticket-reader.js'
 import { startUpkeep } from './upkeep.js'
-import type { User } from './user.js'
 import { Writer } from './write.js'
 
 declare module 'fastify' {
@@ -51,26 +50,7 @@ declare module 'fastify' {
 
 export type { Sessions }
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** The session of a request, for calls: they say by themselves if the store cannot answer. */
-    sessionFor (request: FastifyRequest): RequestSession
-    /** The session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
-    sessionOf (request: FastifyRequest): RequestSession
-    /** The user who is logged in, by the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
-    loggedIn (request: FastifyRequest): User | null
-    /** Ends every other session of the user of a request. Answers how many. */
-    endOthers (request: FastifyRequest): Promise<number>
-    /** The handle of the session of a request, if the session has been asked for and is stored. Reads nothing. */
-    handleOf (request: FastifyRequest): string | undefined
-    /** The session cookie as it is on the connection of a request. */
-    cookieOf (request: FastifyRequest): CookieProfile
-    /** MACs of a text for a purpose of its own: the first by the secret key that signs, then by the others. */
-    macsFor (purpose: string, text: string): Buffer[]
-    /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
-    assertDeliverable (request: FastifyRequest): void
-  }
-}
+export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
 
 /**
  * Wires the folder. A request's way through it:
@@ -83,18 +63,23 @@ declare module 'fastify' {
  *    the cookie.
  */
 export default fp(async function session (fastify) {
+  fastify.hatcheck.provide('session', await createSessionGroup(fastify))
+}, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'guards'] })
+
+async function createSessionGroup (fastify: FastifyInstance) {
   const { hatcheck } = fastify
-  const { config, storage } = hatcheck
+  const { config, storage, cookies } = hatcheck
   const store = storage.sessions
   const { now, lifetimes } = config
   const profileOf = cookieProfiles(config)
   const keyring = openKeyring(config, fastify.log, hatcheck.workers.isAlone)
-  hatcheck.handleOfKey = (key) => keyring.signer.handleOf(key)
+  const handleOfKey = (key: string): string => keyring.signer.handleOf(key)
+  storage.nameSessionsBy(handleOfKey)
   const ticketsOf = ticketReader(() => keyring.signer, profileOf)
-  const emitter = new SessionEmitter(fastify.log, hatcheck.handleOfKey)
+  const emitter = new SessionEmitter(fastify.log, handleOfKey)
   const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers, (key) => keyring.signer.ownsKey(key))
 
-  const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies: hatcheck })
+  const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies })
   const context: SessionContext = {
     lifetimes,
     maxBytes: config.sessionMaxBytes,
@@ -128,8 +113,6 @@ export default fp(async function session (fastify) {
       return facadeOf(this)
     })
   })
-  Object.assign(hatcheck, { sessionFor, sessionOf, loggedIn, endOthers, handleOf, cookieOf: profileOf, assertDeliverable: context.assertDeliverable })
-  hatcheck.macsFor = (purpose, text) => keyring.signer.macsFor(purpose, text)
 
   fastify.addHook('onRequest', function openSession (request, reply, done) {
     const holder = request as WithSession
@@ -162,7 +145,26 @@ export default fp(async function session (fastify) {
     const session = (request as WithSession)[kSession]
     return session?.stored !== undefined && session.stored !== null && isResponsePrivate(session) ? keyring.signer.handleOf(session.stored.ticket.key) : undefined
   }
-}, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'overload'] })
+
+  return {
+    /** Returns the session of a request, for calls: they report by themselves if the store cannot answer. */
+    sessionFor,
+    /** Returns the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+    sessionOf,
+    /** Returns the user of the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+    loggedIn,
+    /** Ends every other session of the user of a request. Returns how many. */
+    endOthers,
+    /** Returns the handle of the session of a request if the session has been read and is stored. Reads nothing. */
+    handleOf,
+    /** Returns the name and attributes of the session cookie on the connection of a request. */
+    cookieOf: profileOf,
+    /** Returns MACs of a text for one purpose: first by the secret key that signs, then by the others. */
+    macsFor: (purpose: string, text: string): Buffer[] => keyring.signer.macsFor(purpose, text),
+    /** @throws InsecureTransportError if the connection cannot carry the session cookie. */
+    assertDeliverable: context.assertDeliverable
+  }
+}
 
 // Separate, since a closure slows down the function around it, even if it is never made.
 function whenLoaded (session: RequestSession, done: () => void): void {

@@ -1,20 +1,27 @@
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { openStorage } from './open.js'
 import { warnOfRights } from './rights.js'
-import type { Storage } from './common/storage.js'
+import { guarded } from '../store/errors.js'
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** The open store. */
-    storage: Storage
-    /** Returns the handle of the session under a key. Set once the keys are known. */
-    handleOfKey?: (key: string) => string
-  }
-}
+export type StorageGroup = Awaited<ReturnType<typeof createStorage>>
 
 export default fp(async function storage (fastify) {
-  const { hatcheck } = fastify
-  const storage = await openStorage(hatcheck.config, fastify.log, (key) => hatcheck.handleOfKey?.(key) ?? key)
-  if (hatcheck.workers.sweeps) warnOfRights(hatcheck.config, fastify.log)
-  hatcheck.storage = hatcheck.metrics === null ? storage : { ...storage, sessions: hatcheck.metrics.measured(storage.sessions) }
+  fastify.hatcheck.provide('storage', await createStorage(fastify))
 }, { name: 'storage', dependencies: ['config', 'metrics', 'workers'] })
+
+async function createStorage (fastify: FastifyInstance) {
+  const { config, metrics, workers } = fastify.hatcheck
+  let handleOf = (key: string): string => key
+  const storage = await openStorage(config, fastify.log, (key) => handleOf(key))
+  if (workers.sweeps) warnOfRights(config, fastify.log)
+  const sessions = metrics === null ? storage.sessions : metrics.measured(storage.sessions)
+  return {
+    ...storage,
+    sessions,
+    /** Names sessions by their handle in the log, once the secret keys are known. */
+    nameSessionsBy (handleOfKey: (key: string) => string): void { handleOf = handleOfKey },
+    /** @throws StoreUnavailableError */
+    async ping (): Promise<void> { await guarded('ping', () => sessions.ping()) }
+  }
+}

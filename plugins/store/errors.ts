@@ -1,5 +1,5 @@
 import { createError } from '@fastify/error'
-import { createUnavailable } from '../common/unavailable.js'
+import { createUnavailable } from '../common/http-errors.js'
 
 /** Means that the store cannot be reached or has failed. Nothing is known about the session, so nobody is logged out. */
 export const StoreUnavailableError = createUnavailable<[string]>('HATCHECK_STORE_UNAVAILABLE', 'The session store cannot answer right now (%s).')

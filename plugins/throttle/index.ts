@@ -1,11 +1,10 @@
-import type { FastifyRequest } from 'fastify'
-import { createError } from '@fastify/error'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { accountKey } from '../store/accounts.js'
 import { unifySpelling } from '../accounts/name.js'
 import { BusyError, assertNotBusy } from '../accounts/password.js'
 import type { Authenticate, Check } from '../accounts/authenticator.js'
-import { durationText } from '../common/duration.js'
+import { createTooMany } from '../common/http-errors.js'
 import { KeyedQueue } from '../common/keyed-queue.js'
 import { hashIn } from '../common/realm.js'
 import { clientAddress } from '../session/client.js'
@@ -13,24 +12,10 @@ import { cookieValues } from '../tickets/ticket.js'
 import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js'
 import { DEVICE_SECONDS, deviceOf, isUnverifiedDevice, newDevice, type MacsOf } from './device.js'
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Puts the rate limit before an authenticator. */
-    throttled (check: Check): Authenticate
-    /** Counts a sign-up for its address: otherwise sign-ups would allow attempts without limit. */
-    countSignup (request: FastifyRequest): Promise<void>
-    /**
-     * Makes the browser a known device of the account.
-     *
-     * @param name the name that the user typed
-     * @param user the answer of the authenticator
-     */
-    rememberDevice (request: FastifyRequest, reply: FastifyReply, name: string, user: { name: string }): Promise<void>
-  }
-}
+export type Throttle = ReturnType<typeof createThrottle>
 
 /** Too many logins have failed. The password was not checked, and the attempt is not counted. */
-export const ThrottledError = createError<[string]>('HATCHECK_THROTTLED', 'Too many logins have failed. Please try again in %s.', 429)
+export const ThrottledError = createTooMany('HATCHECK_THROTTLED', 'Too many logins have failed. Please try again in %s.')
 
 const SWEEP_EVERY_MS = 60_000
 /** How many attempts may wait for one account, or for one known device or network of it. */
@@ -40,13 +25,18 @@ const MOST_DEVICES = 8
 
 /** Limits the rate of login attempts by the rules of docs/admission.md. All processes with the same store and realm count together. */
 export default fp(async function throttle (fastify) {
+  fastify.hatcheck.provide('throttle', createThrottle(fastify))
+}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers', 'accounts'] })
+
+function createThrottle (fastify: FastifyInstance) {
   const { hatcheck, accounts } = fastify
-  const { config: { now, realm }, storage: { attempts }, workers, audit, cookieOf, macsFor } = hatcheck
+  const { config: { now, realm }, storage: { attempts }, workers, audit, cookies, session: { cookieOf, macsFor } } = hatcheck
   const admission = new Admission({ attempts, now, hash: (text) => hashIn(realm, text) })
   const [familiarQueue, strangerQueue] = [new KeyedQueue(), new KeyedQueue()]
   const macsOf: MacsOf = (text) => macsFor('known device', text)
 
-  hatcheck.throttled = (check) => async (name, password, request) => {
+  /** Puts the rate limit before an authenticator. */
+  const throttled = (check: Check): Authenticate => async (name, password, request) => {
     const account = accountOf(name)
     const address = clientAddress(request) ?? ''
     const attempt = await admission.attemptOf({ account, device: await presentedDevice(request, name), address })
@@ -71,16 +61,25 @@ export default fp(async function throttle (fastify) {
 
     function refused ({ reason, waitMs }: Refusal): Error {
       audit('authn_login_throttled', request, { user: name, reason })
-      return throttledError(waitMs)
+      return new ThrottledError(Math.ceil(waitMs / 1_000))
     }
   }
 
-  hatcheck.countSignup = (request) => admission.countSignup(clientAddress(request) ?? '')
+  /** Counts a sign-up for its address: otherwise sign-ups would allow attempts without limit. */
+  function countSignup (request: FastifyRequest): Promise<void> {
+    return admission.countSignup(clientAddress(request) ?? '')
+  }
 
-  hatcheck.rememberDevice = async (request, reply, name, user) => {
+  /**
+   * Makes the browser a known device of the account.
+   *
+   * @param name the name that the user typed
+   * @param user the answer of the authenticator
+   */
+  async function rememberDevice (request: FastifyRequest, reply: FastifyReply, name: string, user: { name: string }): Promise<void> {
     const { attributes } = cookieOf(request)
     const of = { account: accountOf(name), version: await accounts?.versionOf(user) ?? '' }
-    hatcheck.setCookie(reply, deviceCookie(request), newDevice(of, now(), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
+    cookies.set(reply, deviceCookie(request), newDevice(of, now(), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
   }
 
   const stopping = new AbortController()
@@ -116,7 +115,9 @@ export default fp(async function throttle (fastify) {
   function deviceCookie (request: FastifyRequest): string {
     return `${cookieOf(request).name}-device`
   }
-}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers', 'accounts'] })
+
+  return { throttled, countSignup, rememberDevice }
+}
 
 /** Returns the account key that attempts are counted by, the same for every spelling: otherwise each spelling would allow more guesses. */
 function accountOf (name: string): string {
@@ -127,10 +128,4 @@ function accountOf (name: string): string {
 function isRefusedLogin (error: unknown): boolean {
   const { statusCode } = error as { statusCode?: unknown }
   return statusCode === 401 || statusCode === 403
-}
-
-function throttledError (waitMs: number): Error {
-  const seconds = Math.ceil(waitMs / 1_000)
-  const wait = seconds < 120 ? durationText(seconds, 'second') : durationText(Math.ceil(seconds / 60), 'minute')
-  return Object.assign(new ThrottledError(wait), { headers: { 'retry-after': String(seconds) } })
 }

@@ -15,19 +15,13 @@ export interface Workers {
   readonly primary: Channel | null
 }
 
-declare module 'fastify' {
-  interface Hatcheck {
-    workers: Workers
-  }
-}
-
 export default fp(async function workers (fastify) {
   const { hatcheck } = fastify
   // An application that uses `cluster` manages its own workers.
   const isAlone = hatcheck.config.mode === 'plugin' || !isWorker()
-  hatcheck.workers = isAlone
+  hatcheck.provide('workers', isAlone
     ? { isAlone, sweeps: true, tellRefused () {}, onRefused: () => () => {}, primary: null }
-    : { isAlone, sweeps: hasDuty('sweeps'), tellRefused, onRefused, primary: process }
+    : { isAlone, sweeps: hasDuty('sweeps'), tellRefused, onRefused, primary: process })
 }, { name: 'workers', dependencies: ['config'] })
 
 function tellRefused (key: string): void {

@@ -1,6 +1,6 @@
 import type { FastifyError } from 'fastify'
 
-/** What the audit log says of a login that failed, in a word; null for what has an event of its own. */
+/** Returns the reason in the audit log for a failed login; null for an error with an event of its own. */
 export function failureReasonOf ({ code, statusCode = 500 }: FastifyError): string | null {
   switch (code) {
     case 'HATCHECK_CROSS_ORIGIN':

@@ -4,30 +4,29 @@ import { html } from '../../plugins/view/html.js'
 import { schemas } from './schemas.js'
 
 export default async function logout (fastify: FastifyInstance): Promise<void> {
-  const { hatcheck } = fastify
-  const { base: prefix, home } = hatcheck.config
+  const { config: { base: prefix, home }, guards: { isUnasked }, http: { wants }, view } = fastify.hatcheck
 
   fastify.get('/logout', { schema: schemas.get, exposeHeadRoute: false }, async (request, reply) => {
-    if (hatcheck.isUnasked(request)) return confirm(request, reply)
+    if (isUnasked(request)) return confirm(request, reply)
     return await end(request, reply)
   })
 
-  // A HEAD is for looking only.
+  // A HEAD request must not log out.
   fastify.head('/logout', { schema: schemas.get }, async (request, reply) => confirm(request, reply))
 
   fastify.post('/logout', { schema: schemas.post }, end)
 
   async function end (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     await request.logout()
-    if (hatcheck.prefersJson(request)) return { user: null }
-    hatcheck.leaveNotice(request, reply, 'logout')
+    if (wants(request) === 'json') return { user: null }
+    view.leaveNotice(request, reply, 'logout')
     return await reply.redirect(home, 303)
   }
 
-  /** Another site led here, or the browser looks ahead: nothing changes until the user says so. */
+  /** Another site led here, or the browser prefetches: nothing changes until the user confirms. */
   function confirm (request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    if (hatcheck.prefersJson(request)) throw new CrossOriginError()
-    return hatcheck.page(reply, {
+    if (wants(request) === 'json') throw new CrossOriginError()
+    return view.page(reply, {
       title: 'Log out',
       body: html`<h1>Log out?</h1><form method="post" action="${prefix}/logout"><button>Log out your account here</button></form>
 <p class="aside"><a href="${home}">Stay logged in</a></p>`

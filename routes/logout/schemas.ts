@@ -10,11 +10,11 @@ export const schemas = {
   get: {
     operationId: 'followLogout',
     tags,
-    summary: 'Log out by a link',
-    description: 'Ends the session, unless another site has led here or the browser looks ahead: then it asks first. `HEAD` changes nothing.',
+    summary: 'Log out by link',
+    description: 'Ends the session. If another site led here or the browser prefetches, it shows a confirmation page instead. `HEAD` changes nothing.',
     response: {
-      200: pageOrJson('A page that asks; or nobody is logged in now.', NOBODY),
-      303: redirect('Nobody is logged in now.'),
+      200: pageOrJson('The confirmation page; as JSON, the session has ended.', NOBODY),
+      303: redirect('The session has ended.'),
       ...problems(CrossOriginError, LogoutUnconfirmedError)
     }
   },
@@ -22,10 +22,10 @@ export const schemas = {
     operationId: 'logOut',
     tags,
     summary: 'Log out',
-    description: 'Ends the session for good.',
+    description: 'Ends the session on the server and clears the cookie. Without a session it succeeds as well.',
     response: {
-      200: json('Nobody is logged in now.', NOBODY),
-      303: redirect('Nobody is logged in now.'),
+      200: json('The session has ended.', NOBODY),
+      303: redirect('The session has ended.'),
       ...problems(...BODY_ERRORS, CrossOriginError, LogoutUnconfirmedError)
     }
   }

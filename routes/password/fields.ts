@@ -1,5 +1,6 @@
+import type { FastifyInstance } from 'fastify'
 import { PasswordError, assertPassword } from '../../plugins/accounts/password.js'
-import { CredentialsError, textOf } from '../login/credentials.js'
+import { CredentialsError } from '../../plugins/login/credentials.js'
 
 export interface PasswordFields {
   current: string
@@ -7,11 +8,11 @@ export interface PasswordFields {
 }
 
 /**
- * What the form or a program sends. The form has the new password twice; who sends it once is believed.
+ * Reads the fields of a password change. The form has the new password twice; a program may send it once.
  *
- * @throws CredentialsError, PasswordError: 400, with the rule.
+ * @throws CredentialsError, PasswordError (400) with the rule.
  */
-export function passwordFieldsOf (body: unknown): PasswordFields {
+export function passwordFieldsOf (body: unknown, { textOf }: FastifyInstance['hatcheck']['login']): PasswordFields {
   const current = textOf(body, 'current_password') ?? ''
   const next = textOf(body, 'new_password') ?? ''
   if (current === '') throw new CredentialsError('The current password is missing.')

@@ -1,11 +1,11 @@
 import type { FastifySchema } from 'fastify'
 import { BusyError, PasswordError } from '../../plugins/accounts/password.js'
-import { LoginRequiredError } from '../../plugins/login/index.js'
+import { CredentialsError } from '../../plugins/login/credentials.js'
+import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError } from '../../plugins/session/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
-import { CredentialsError } from '../login/credentials.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, WrongPasswordError } from './errors.js'
 
 const tags = ['Login']
@@ -15,9 +15,9 @@ export const schemas = {
   get: {
     operationId: 'getPassword',
     tags,
-    summary: 'The form for another password',
+    summary: 'Get the form for a password change',
     response: {
-      200: pageOrJson('The form, or the rule.', exactly({ minLength: { type: 'integer', minimum: 8, description: 'Characters that a new password must have.' } })),
+      200: pageOrJson('The form; as JSON, the rule for a new password.', exactly({ minLength: { type: 'integer', minimum: 8, description: 'The minimum length of a new password, in characters.' } })),
       303: redirect('Log in first.'),
       ...problems(LoginRequiredError)
     }
@@ -25,16 +25,16 @@ export const schemas = {
   post: {
     operationId: 'changePassword',
     tags,
-    summary: 'Change one\'s own password',
-    description: 'This session goes on under a new id, and all others end.',
+    summary: 'Change the password',
+    description: 'Changes the password of the logged-in user. This session goes on under a new ID; all other sessions of the user end.',
     body: formOrJson({
       type: 'object',
       required: ['current_password', 'new_password'],
-      properties: { current_password: password, new_password: password, new_password_again: { ...password, description: 'If it is there, it must be the same.' } }
+      properties: { current_password: password, new_password: password, new_password_again: { ...password, description: 'The new password again. Optional for programs; if present, it must be the same.' } }
     }),
     response: {
-      200: json('It is changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'How many other sessions have ended.' } })),
-      303: redirect('It is changed.'),
+      200: json('The password is changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of other sessions that ended.' } })),
+      303: redirect('The password is changed.'),
       ...problems(...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, LoginRequiredError, CrossOriginError, WrongPasswordError,
         ThrottledError, BusyError, PasswordNotChangedError, PasswordChangedError, PasswordChangeUnfinishedError)
     }

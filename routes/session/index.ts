@@ -7,18 +7,18 @@ import { iso } from '../sessions/time.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
 import { schemas } from './schemas.js'
 
-/** Keys of the session that are no data: who is logged in, and since when. */
+/** The keys of the session that are not data: the user, and the time of the login. */
 const IDENTITY: ReadonlySet<string> = new Set(['client_name', 'authenticatedAt'])
 
-/** JSON that escapes everything but ASCII, as that of Python does, is up to three times as long as what is stored. */
+/** JSON that escapes all but ASCII, as Python's does, is up to three times as long as what is stored. */
 const BODY_PER_STORED_BYTE = 3
 
 type WithKey = { Params: { key: string } }
 
-/** The session for programs in any language: who has it, until when, and its data, value by value. */
+/** Gives programs in any language the session: the user, the times and the values. */
 export default async function session (fastify: FastifyInstance): Promise<void> {
-  const { config, handleError, handleOf, sessionOf } = fastify.hatcheck
-  // The handlers of an application trust what is in a session, so whoever has its cookie must not write there.
+  const { config, http: { handleError }, session: { handleOf, sessionOf } } = fastify.hatcheck
+  // The handlers of an application trust the values of a session, so its client must not write them.
   if (config.mode === 'plugin') return
   const bodyLimit = BODY_PER_STORED_BYTE * config.sessionMaxBytes
   // A form has no types: "1" would come back as text.
@@ -62,7 +62,7 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     return sendJson(reply, value)
   })
 
-  /** A key or a value that no session can have is a mistake in the program where a handler has set it; here it is the caller's. */
+  /** An invalid key or value is a bug of the program if a handler sets it (500); here it is the client's mistake (400). */
   function blameCaller (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
     if (error.code === 'HATCHECK_SESSION_KEY' || error.code === 'HATCHECK_SESSION_VALUE') error.statusCode = 400
     handleError(error, request, reply)
@@ -72,13 +72,13 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
 /** Strings, so that digits in them are passed over, and numbers. */
 const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/gs
 const INTEGER = /^-?\d+$/
-/** What takes fewer bytes once it is stored: an escaped character, and white space. */
+/** Escaped characters and white space take fewer bytes once stored. */
 const ESCAPE = /\\u[\da-f]{4}/gi
 const SPACE = /[ \t\r\n]+/g
 
 /**
- * Reads JSON, but none that is too long for a session anyway, and no integer that would come back with other digits: other
- * languages have integers that are exact beyond 2^53. The body of a DELETE decides nothing.
+ * Reads JSON. It refuses JSON that is too long for a session, and integers beyond 2^53, which other languages have and which
+ * would come back with other digits. The body of a DELETE is ignored.
  */
 function readValues (fastify: FastifyInstance, maxBytes: number): void {
   const parse = fastify.getDefaultJsonParser('error', 'error')
@@ -108,7 +108,7 @@ async function keepIdentity (request: FastifyRequest): Promise<void> {
 
 /** @throws NoSuchKeyError */
 function valueOf (session: Session, key: string): unknown {
-  // A name that something else has written into the session is nobody's who is logged in.
+  // The user comes from the login, not from a value that something else has written under this key.
   const value = IDENTITY.has(key) ? identityOf(session)[key] : session.get(key)
   if (value === undefined) throw new NoSuchKeyError()
   return value
@@ -118,18 +118,18 @@ function identityOf ({ user }: Session): Record<string, unknown> {
   return user === null ? {} : { client_name: user.name, authenticatedAt: user.authenticatedAt }
 }
 
-/** Stores it before the answer, which says what has become of it. */
+/** Stores the session before the answer, which tells the result. */
 async function save (request: FastifyRequest, session: Session): Promise<void> {
   try {
     await request.session.save()
   } catch (error) {
-    // What is answered with an error must not be stored with the response after all.
+    // After an error, the change must not be stored with the response.
     session.dropChanges()
     throw error
   }
 }
 
-/** With its type: by itself Fastify takes text for text, and null for nothing. */
+/** Sends JSON with its type: by itself Fastify sends a string as text, and null as no body. */
 function sendJson (reply: FastifyReply, value: unknown): FastifyReply {
   return reply.type('application/json; charset=utf-8').send(JSON.stringify(value))
 }

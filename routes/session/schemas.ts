@@ -22,12 +22,12 @@ export const schemas = {
   all: {
     operationId: 'getSession',
     tags,
-    summary: 'The session and its data',
+    summary: 'Get the session and its values',
     response: {
-      200: json('Without a session, all is null, false or empty.', exactly({
+      200: json('The session. Without one, every property is null, false or empty.', exactly({
         user: USER_OR_NULL,
         createdAt: TIME_OR_NULL,
-        expiresAt: { ...TIME_OR_NULL, description: 'The earlier of the two clocks.' },
+        expiresAt: { ...TIME_OR_NULL, description: 'When the session ends: the earlier of the idle timeout and the lifetime.' },
         permanent: { type: 'boolean', description: 'Whether the user stays signed in.' },
         handle: { anyOf: [{ type: 'string', minLength: 1 }, { type: 'null' }] },
         data: { type: 'object', additionalProperties: VALUE }
@@ -38,7 +38,7 @@ export const schemas = {
   get: {
     operationId: 'getSessionValue',
     tags,
-    summary: 'A value',
+    summary: 'Get a value',
     params,
     response: { 200: json('The value.', VALUE), ...problems(...ADDRESS_ERRORS, NoSuchKeyError) }
   },
@@ -46,12 +46,12 @@ export const schemas = {
     operationId: 'setSessionValue',
     tags,
     summary: 'Set a value',
-    description: 'The first one begins a session. Without a login, a limited number begins per minute and network.',
+    description: 'The first value begins a session. Without a login, the number of new sessions per minute and network is limited.',
     params,
     body: { content: { 'application/json': { schema: VALUE } } },
     response: {
-      201: nothing('The key is new.'),
-      204: nothing('The value is another.'),
+      201: nothing('Set a value under a new key.'),
+      204: nothing('Replaced the existing value.'),
       ...problems(...WRITE_ERRORS, InsecureTransportError, CookieDomainError, SessionTooLargeError, StoreFullError, AnonymousSessionError,
         TooManySessionsError, withStatus(400, SessionKeyError), withStatus(400, SessionValueError))
     }
@@ -59,8 +59,8 @@ export const schemas = {
   delete: {
     operationId: 'popSessionValue',
     tags,
-    summary: 'Take a value out',
+    summary: 'Remove a value and return it',
     params,
-    response: { 200: json('The value, which is gone.', VALUE), ...problems(...WRITE_ERRORS, NoSuchKeyError) }
+    response: { 200: json('The removed value.', VALUE), ...problems(...WRITE_ERRORS, NoSuchKeyError) }
   }
 } satisfies Record<string, FastifySchema>

@@ -2,12 +2,12 @@ import type { FastifyError, FastifyInstance } from 'fastify'
 import { NOBODY } from './names.js'
 
 /**
- * In place of what the pages have in common. The headers for browsers would be of no use to a proxy, which asks before
- * every request; and where the request comes from is the business of the application that it is for.
+ * Replaces what the pages have in common. A proxy has no use for headers meant for browsers, and the origin of a request is the
+ * business of the application behind the proxy.
  */
 export default async function shared (fastify: FastifyInstance): Promise<void> {
-  const { handleError, describeRoutes } = fastify.hatcheck
-  // A request can be refused before the route gets to see it.
+  const { http: { handleError }, openapi } = fastify.hatcheck
+  // A request can be refused before it reaches the route.
   fastify.setErrorHandler((error, request, reply) => handleError(error as FastifyError, request, reply.headers(NOBODY)))
-  describeRoutes(fastify)
+  openapi.describeRoutes(fastify)
 }

@@ -1,47 +1,41 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import { LONGEST_SENT } from '../../plugins/accounts/name.js'
-import { accountKey } from '../../plugins/store/accounts.js'
-import { LoginRequiredError } from '../../plugins/login/index.js'
-import { quietLevel } from '../../plugins/common/log-level.js'
 import { Memo } from '../../plugins/common/memo.js'
-import { isByTrustedProxy } from '../../plugins/config/forwarded.js'
+import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { NotAllowedError } from './errors.js'
 import { NOBODY, namesOf } from './names.js'
 import { schema } from './schema.js'
 
-/** A proxy has one list, or a few. */
+/** How many lists of names are kept: a proxy has a few. */
 const LISTS = 64
 
 /**
- * Forward auth: a proxy asks here before it passes a request on to an application. 204 is the only answer with which it
- * may; by no method, path or header does a request get around that.
+ * Serves forward auth: a proxy asks here before it passes a request on to an application. Only 204 lets the request pass,
+ * whatever its method, path and headers.
  */
 export default async function verify (fastify: FastifyInstance): Promise<void> {
-  const { hatcheck } = fastify
+  const { config, session: { handleOf }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy, isByTrustedProxy }, http, audit } = fastify.hatcheck
   const lists = new Memo<ReadonlySet<string>>(LISTS)
-  // Names that an application checks itself may differ in case alone.
-  const keyOf = (name: string): string => fastify.accounts === undefined || name.length > LONGEST_SENT ? name : accountKey(name)
 
   const route = {
     url: '/verify',
     exposeHeadRoute: false,
-    // Asked once for every request to the application. A visitor who is not logged in is normal, and a refused user is in the audit log.
-    ...quietLevel(fastify.log.level),
+    // Asked for every request to the application. A visitor without a login is normal; a refused user is in the audit log.
+    ...http.quiet,
     config: { usualRefusals: [401, 403] },
-    // Before there is a body: it would be that of the original request, and of any kind.
+    // Before the body is read: it may be the body of the original request, of any type.
     onRequest: decide,
-    // Never gets here; this would let nobody in.
-    handler: hatcheck.handleNotFound
+    // Not reached: decide answers every request.
+    handler: http.handleNotFound
   }
-  // Described once, since all methods have the same answers.
+  // Described once: all methods have the same answers.
   fastify.route({ ...route, method: 'GET', schema })
   fastify.route({ ...route, method: fastify.supportedMethods.filter((method) => method !== 'GET'), schema: { ...schema, hide: true } })
 
   function decide (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
-    // In refusals as well, so that no proxy is left with what its client has sent under these names.
+    // In refusals as well, so that a proxy never keeps what its client sent under these names.
     reply.headers(NOBODY)
-    hatcheck.noteUntrustedProxy(request)
-    const error = hatcheck.refusalOf(request)
+    noteUntrustedProxy(request)
+    const error = refusalOf(request)
     if (error !== null) {
       done(error)
       return
@@ -49,22 +43,22 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
     const query = queryOf(request.url)
     const { user } = request
     if (user === null) {
-      // A slip in the configuration shows to everybody.
+      // A mistake in the configuration shows without a login as well.
       namesOf(query)
       askToLogIn(request, reply)
     } else if (allowedIn(query)?.has(keyOf(user.name)) === false) {
-      hatcheck.audit('authz_fail', request, { user: user.name, reason: 'not_allowed' })
+      audit('authz_fail', request, { user: user.name, reason: 'not_allowed' })
       throw new NotAllowedError()
     } else {
       reply.code(204).headers({
         'cache-control': 'no-store',
         'remote-user': encoded(user.name),
-        'remote-session': hatcheck.handleOf(request) ?? ''
+        'remote-session': handleOf(request) ?? ''
       }).send()
     }
   }
 
-  /** Who may pass; null is everybody who is logged in. */
+  /** Returns the users who may pass; null for every user. */
   function allowedIn (query: string): ReadonlySet<string> | null {
     const known = lists.get(query)
     if (known !== undefined) return known
@@ -75,20 +69,19 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
     return list
   }
 
-  /** A 401 is nothing for the audit log: every visit begins with one. */
+  /** Not in the audit log: every visit begins with a 401. */
   function askToLogIn (request: FastifyRequest, reply: FastifyReply): void {
-    const destination = hatcheck.config.hasRoute('login') && isByTrustedProxy(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
+    const destination = config.hasRoute('login') && isByTrustedProxy(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
     if (destination === undefined) throw new LoginRequiredError()
-    hatcheck.secureHeaders(request, reply)
-    // An address with a host in it is none of an application here.
-    reply.redirect(hatcheck.loginPathTo(String(destination).startsWith('/') ? decoded(String(destination)) : undefined), 303)
+    http.secureHeaders(request, reply)
+    // An absolute address does not belong to an application here.
+    reply.redirect(loginPathTo(String(destination).startsWith('/') ? decoded(String(destination)) : undefined), 303)
   }
 
-  /** Whether somebody who reads pages is waiting: a script could do nothing with the login page. */
+  /** Tells whether the request is a navigation: a script has no use for the login page. */
   function isNavigation (request: FastifyRequest): boolean {
-    const { accept = '', 'sec-fetch-mode': mode = 'navigate', 'x-requested-with': script, 'x-forwarded-method': method } = request.headers
-    return (method === 'GET' || method === 'HEAD') && mode === 'navigate' && script === undefined &&
-      accept.includes('text/html') && !hatcheck.prefersJson(request)
+    const { 'sec-fetch-mode': mode = 'navigate', 'x-requested-with': script, 'x-forwarded-method': method } = request.headers
+    return (method === 'GET' || method === 'HEAD') && mode === 'navigate' && script === undefined && http.wants(request, 'json') === 'page'
   }
 }
 
@@ -99,7 +92,7 @@ function queryOf (url: string): string {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** The text of a header that may be UTF-8, whose bytes Node reads as Latin-1. */
+/** Decodes a header that may be UTF-8: Node reads its bytes as Latin-1. */
 function decoded (text: string): string {
   try {
     return utf8.decode(Buffer.from(text, 'latin1'))
@@ -108,7 +101,7 @@ function decoded (text: string): string {
   }
 }
 
-/** For a header: percent-encoded where it is not visible ASCII, and the percent sign itself. */
+/** Encodes text for a header: all but visible ASCII, and the percent sign, is percent-encoded. */
 function encoded (name: string): string {
   return name.replace(/[^!-$&-~]+/g, encodeURIComponent)
 }

@@ -1,14 +1,14 @@
 import { VerifyQueryError } from './errors.js'
 
-/** The headers of an answer that lets nobody in. */
+/** The headers of a refusal. */
 export const NOBODY = { 'remote-user': '', 'remote-session': '' }
 
-/** Visible ASCII, but no "&", which would begin another parameter, and no "+", which may mean itself or a space. */
+/** Visible ASCII without "&", which would begin another parameter, and "+", which is ambiguous: itself, or a space. */
 const QUERY = /^user=([!-%'-*,-~]*)$/
 
 /**
- * The names that a query has, or null if there is no query. What is not understood is refused: a slip in the configuration
- * of a proxy must not let everybody in.
+ * Returns the names in a query, or null without a query. Anything unclear is refused: a mistake in the configuration of a proxy
+ * must not let every user in.
  *
  * @throws VerifyQueryError
  */

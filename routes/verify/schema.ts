@@ -1,31 +1,31 @@
 import type { FastifySchema } from 'fastify'
-import { LoginRequiredError } from '../../plugins/login/index.js'
+import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { nothing, problems, redirect, withHeaders } from '../../plugins/openapi/answers.js'
 import { NotAllowedError, VerifyQueryError } from './errors.js'
 
 export const schema = {
   operationId: 'verify',
   tags: ['Forward auth'],
-  summary: 'May this request pass?',
-  description: 'For a proxy, before it passes a request on. Only 204 may open anything. Every method has the same answer; headers and body of the request decide nothing.',
+  summary: 'Check whether a request may pass',
+  description: 'A proxy asks before it passes a request on; it must let the request pass on 204 only. Every method has the same answer, and the body is ignored.',
   querystring: {
     type: 'object',
     additionalProperties: false,
-    properties: { user: { type: 'string', description: 'Who may pass: names separated by commas, each of them percent-encoded. Without it, whoever is logged in.' } }
+    properties: { user: { type: 'string', description: 'The users who may pass: names separated by commas, each percent-encoded. Without it, every logged-in user may pass.' } }
   },
   headers: {
     type: 'object',
     properties: {
-      'X-Forwarded-Uri': { type: 'string', description: 'Of the original request, from a proxy that is trusted: where a browser goes on to after the login.' },
-      'X-Forwarded-Method': { type: 'string', description: 'Of the original request: only `GET` and `HEAD` are led to the login page.' }
+      'X-Forwarded-Uri': { type: 'string', description: 'The URI of the original request, from a trusted proxy: where a browser goes on to after the login.' },
+      'X-Forwarded-Method': { type: 'string', description: 'The method of the original request: only `GET` and `HEAD` are redirected to the login page.' }
     }
   },
   response: withHeaders({
-    'Remote-User': { type: 'string', description: 'Who is logged in, percent-encoded outside visible ASCII. Empty for nobody.' },
-    'Remote-Session': { type: 'string', description: 'The handle of the session. Empty for nobody.' }
+    'Remote-User': { type: 'string', description: 'The name of the user, percent-encoded outside visible ASCII. Empty without a login.' },
+    'Remote-Session': { type: 'string', description: 'The handle of the session. Empty without a login.' }
   }, {
-    204: nothing('Somebody is logged in, and may pass.'),
-    303: redirect('To the login page, for a browser.'),
+    204: nothing('The user is logged in and may pass.'),
+    303: redirect('A browser is redirected to the login page.'),
     ...problems(VerifyQueryError, LoginRequiredError, NotAllowedError)
   })
 } satisfies FastifySchema

@@ -8,7 +8,7 @@ import type { SessionStore, StoreOptions } from '../../store/sessions.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import type { ExpressSessionStore } from './callbacks.js'
-import { KeyedQueue } from './keyed-queue.js'
+import { KeyedQueue } from '../../common/keyed-queue.js'
 import { ExpressRecords } from './records.js'
 import { ExpressTombstones } from './tombstones.js'
 

@@ -1,4 +1,4 @@
-import { createUnavailable } from '../../common/unavailable.js'
+import { createUnavailable } from '../../common/http-errors.js'
 
 /** Means that the memory store has reached its limit in bytes. */
 export const StoreFullError = createUnavailable<[number]>('HATCHECK_STORE_FULL', 'The memory store holds %d MiB, as much as it may.')

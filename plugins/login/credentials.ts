@@ -1,10 +1,8 @@
 import { createError } from '@fastify/error'
-import { normalName } from '../../plugins/accounts/name.js'
-import { assertPassword } from '../../plugins/accounts/password.js'
-import { createUnauthorized } from '../../plugins/common/unauthorized.js'
+import { normalName } from '../accounts/name.js'
+import { assertPassword } from '../accounts/password.js'
 
-export const CredentialsError = createError<[string]>('HATCHECK_CREDENTIALS', '%s', 400)
-export const WrongCredentialsError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.')
+export const CredentialsError = createError<'HATCHECK_CREDENTIALS', [string]>('HATCHECK_CREDENTIALS', '%s', 400)
 
 export interface Credentials {
   name: string
@@ -12,7 +10,7 @@ export interface Credentials {
   permanent: boolean
 }
 
-/** @throws CredentialsError, NameError, PasswordError: 400, with the rule. */
+/** Reads the fields of a login. @throws CredentialsError, NameError, PasswordError (400) with the rule. */
 export function credentialsOf (body: unknown): Credentials {
   const [name, password, pwd] = ['client_name', 'password', 'pwd'].map((field) => textOf(body, field))
   const secret = password ?? pwd
@@ -22,12 +20,12 @@ export function credentialsOf (body: unknown): Credentials {
   return { name: normalName(name), password: secret, permanent: permanent === true || permanent === 'on' || permanent === 'true' || permanent === '1' }
 }
 
-/** A field of a form or of a JSON object, whichever parser has made it: what was sent, and nothing inherited. */
+/** Reads a field of a form or of a JSON object: only what was sent, nothing inherited. */
 export function fieldOf (body: unknown, field: string): unknown {
   return typeof body === 'object' && body !== null && Object.hasOwn(body, field) ? body[field as keyof typeof body] : undefined
 }
 
-/** A field that may be missing. @throws CredentialsError if it is no text. */
+/** Reads a text field, which may be missing. @throws CredentialsError if it is not text. */
 export function textOf (body: unknown, field: string): string | undefined {
   const value = fieldOf(body, field) ?? undefined
   if (value !== undefined && typeof value !== 'string') throw new CredentialsError(`The field ${field} must be text, and be there once.`)

@@ -1,17 +1,10 @@
-import fp from 'fastify-plugin'
+import type { FastifyBaseLogger } from 'fastify'
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Answers bytes that are no request, which nothing else would answer, and ends the connection. */
-    answerParserError (error: NodeJS.ErrnoException, socket: Socket): void
-  }
-}
-
 /** By the code of the error. Anything else is a 400. */
 const ANSWERS: Record<string, { status: number, code: string, detail: string }> = {
-  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, code: 'HATCHECK_REQUEST_TIMEOUT', detail: 'The request did not come to its end in time.' },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, code: 'HATCHECK_REQUEST_TIMEOUT', detail: 'The request was not complete in time.' },
   HPE_HEADER_OVERFLOW: { status: 431, code: 'HATCHECK_HEADER_SIZE', detail: 'The header of this request is larger than 16 KiB.' },
   HPE_CHUNK_EXTENSIONS_OVERFLOW: { status: 413, code: 'HATCHECK_CHUNK_EXTENSIONS', detail: 'The chunk extensions of this request are larger than 16 KiB.' }
 }
@@ -23,17 +16,19 @@ interface Connection {
   parser?: { incoming?: IncomingMessage | null } | null
 }
 
-/** The answers of the service that come before Fastify, with what all others have. */
-export default fp(async function parserErrors (fastify) {
-  const { hatcheck } = fastify
-
-  /** What comes after the error on the same connection is not looked at. */
+/**
+ * Makes a function that answers bytes which are no HTTP request, and ends the connection. Fastify does not see them.
+ *
+ * @param plainHeaders the headers of every answer over plain http
+ */
+export function createParserErrors (log: FastifyBaseLogger, plainHeaders: Readonly<Record<string, string>>): (error: NodeJS.ErrnoException, socket: Socket) => void {
+  /** Connections that end. Later bytes on them are ignored. */
   const ending = new WeakSet<Socket>()
 
-  hatcheck.answerParserError = (error, socket) => {
+  function answerParserError (error: NodeJS.ErrnoException, socket: Socket): void {
     if (error.code === 'ECONNRESET' || ending.has(socket)) return
     ending.add(socket)
-    fastify.log.trace({ err: error }, 'what came is no request')
+    log.trace({ err: error }, 'the client sent no valid request')
     answerInTurn(error, socket)
   }
 
@@ -56,7 +51,7 @@ export default fp(async function parserErrors (fastify) {
     const title = STATUS_CODES[status]
     const body = JSON.stringify({ type: 'about:blank', title, status, detail, code })
     const headers = {
-      ...hatcheck.plainHeaders,
+      ...plainHeaders,
       date: new Date().toUTCString(),
       connection: 'close',
       'content-type': 'application/problem+json; charset=utf-8',
@@ -65,4 +60,6 @@ export default fp(async function parserErrors (fastify) {
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')
     return `HTTP/1.1 ${status} ${title}\r\n${lines}\r\n${body}`
   }
-}, { name: 'parser-errors', dependencies: ['config', 'security-headers'] })
+
+  return answerParserError
+}

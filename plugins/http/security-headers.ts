@@ -1,15 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import fp from 'fastify-plugin'
-import { styleHash } from './view/style.js'
-
-declare module 'fastify' {
-  interface Hatcheck {
-    /** Sets what every answer of ours has: the security headers, and what keeps it out of caches. */
-    secureHeaders (request: FastifyRequest, reply: FastifyReply): void
-    /** The same headers as on plain http. */
-    plainHeaders: Readonly<Record<string, string>>
-  }
-}
+import type { Config } from '../config/resolve.js'
+import { styleHash } from '../view/style.js'
 
 const ONE_YEAR = 31_536_000
 /** Tells caches that an answer depends on who asks and on what is asked for, a page or JSON. */
@@ -21,9 +12,7 @@ const VARY = 'Accept, Cookie'
  *
  * Source: OWASP HTTP Headers Cheat Sheet.
  */
-export default fp(async function securityHeaders (fastify) {
-  const { hatcheck } = fastify
-  const { mode, hsts, allowedOrigins } = hatcheck.config
+export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Config, 'mode' | 'hsts' | 'allowedOrigins'>) {
   const headers = {
     'content-security-policy': [
       "default-src 'none'",
@@ -59,6 +48,10 @@ export default fp(async function securityHeaders (fastify) {
     if (vary !== undefined && vary !== VARY) reply.header('vary', String(vary).endsWith(VARY) ? vary : `${String(vary)}, ${VARY}`)
   }
 
-  hatcheck.plainHeaders = headers
-  hatcheck.secureHeaders = mode === 'plugin' ? secureInHost : secure
-}, { name: 'security-headers', dependencies: ['config'] })
+  return {
+    /** Sets what every answer of ours has: the security headers, and what keeps it out of caches. */
+    secureHeaders: mode === 'plugin' ? secureInHost : secure,
+    /** The same headers as on plain http. */
+    plainHeaders: headers
+  }
+}

@@ -1,24 +1,14 @@
-import type { FastifyBaseLogger, FastifyError } from 'fastify'
-import fp from 'fastify-plugin'
+import type { FastifyBaseLogger, FastifyError, FastifyInstance } from 'fastify'
 
 /** How often hatcheck looks whether an outage is over. */
 const LOOK_EVERY_MS = 1_000
 /**
- * An outage is over after this long without a failure, in ms. With a full disk a store answers its ping, and fails again at the next
- * login.
+ * An outage is over after this long without a failure, in ms. A store with a full disk answers its ping, and fails again at
+ * the next login.
  */
 const QUIET_MS = 60_000
 /** The same for a store that did not answer its ping and does again. */
 const QUIET_AFTER_RETURN_MS = 1_000
-
-declare module 'fastify' {
-  interface Hatcheck {
-    /**
-     * Logs an error that says "not now": the first of its kind in full, and at the end of the outage how many there were.
-     */
-    noteOutage (error: FastifyError, log: FastifyBaseLogger): void
-  }
-}
 
 interface Outage {
   failures: number
@@ -31,15 +21,19 @@ interface Outage {
 const STORE = 'HATCHECK_STORE_UNAVAILABLE'
 /** Errors with the same cause. */
 const SAME: Record<string, string> = { HATCHECK_LOGOUT_UNCONFIRMED: STORE }
-/** No failures: a service that stops, or sheds load, has said so already. */
+/** Not failures: the log has said already that the service stops or refuses load. */
 const INTENDED = new Set(['HATCHECK_STOPPING', 'HATCHECK_OVERLOADED'])
 
-export default fp(async function outages (fastify) {
-  const { hatcheck } = fastify
+/**
+ * Makes a function that logs errors with status 503: the first of its kind in full, and at the end of the outage how many
+ * there were.
+ */
+export function createOutageLog (fastify: FastifyInstance): (error: FastifyError, log: FastifyBaseLogger) => void {
+  const { storage } = fastify.hatcheck
   const outages = new Map<string, Outage>()
   let looking: NodeJS.Timeout | undefined
 
-  hatcheck.noteOutage = (error, log) => {
+  function noteOutage (error: FastifyError, log: FastifyBaseLogger): void {
     const kind = SAME[error.code] ?? error.code
     const now = performance.now()
     const known = outages.get(kind)
@@ -66,7 +60,7 @@ export default fp(async function outages (fastify) {
 
   async function pings (): Promise<boolean> {
     try {
-      await hatcheck.storage.sessions.ping()
+      await storage.sessions.ping()
       return true
     } catch {
       return false
@@ -87,4 +81,6 @@ export default fp(async function outages (fastify) {
     clearInterval(looking)
     for (const [code, { failures }] of outages) fastify.log.warn({ code, failures }, 'still so at the end of the process')
   })
-}, { name: 'outages', dependencies: ['config', 'storage'] })
+
+  return noteOutage
+}

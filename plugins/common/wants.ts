@@ -1,0 +1,17 @@
+import accepts from 'accepts'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+
+/** In characters; the rest is ignored, since each type costs as much as a small request. Browsers send about 150. */
+const LONGEST_ACCEPT = 1_024
+
+/**
+ * Tells whether the client wants a page or JSON, by its `Accept` header.
+ *
+ * @param unsaid the answer for a client that names neither, such as curl. Errors are JSON then, everything else is a page.
+ */
+export function wants ({ headers }: { headers: IncomingHttpHeaders }, unsaid: 'page' | 'json' = 'page'): 'page' | 'json' {
+  const accept = headers.accept?.slice(0, LONGEST_ACCEPT)
+  if (accept === undefined) return unsaid
+  if (accept.includes('json') && accepts({ headers: { accept } } as IncomingMessage).type(['html', 'json']) === 'json') return 'json'
+  return accept.includes('text/html') ? 'page' : unsaid
+}

@@ -1,0 +1,128 @@
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { STATUS_CODES } from 'node:http'
+import type { AuditEvent } from '../audit/index.js'
+import { wants } from '../common/wants.js'
+import { clientAddress } from '../session/client.js'
+import { html, type SafeHtml } from '../view/html.js'
+import type { Page } from '../view/layout.js'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The statuses that are normal refusals of the route. Its other refusals are logged as warnings. */
+    usualRefusals?: readonly number[]
+  }
+}
+
+/** Refusals that are security events. */
+const refusals: Record<string, { event: AuditEvent, reason: string }> = {
+  HATCHECK_CROSS_ORIGIN: { event: 'malicious_cors', reason: 'cross_origin' },
+  HATCHECK_DEMO_MODE: { event: 'authz_fail', reason: 'demo_mode' }
+}
+
+interface ErrorHandlerParts {
+  secureHeaders: (request: FastifyRequest, reply: FastifyReply) => void
+  noteOutage: (error: FastifyError, log: FastifyBaseLogger) => void
+}
+
+/** What a form needs to be shown again with an error. */
+export interface FormErrors {
+  /** The codes of the errors that the form shows. All others get the answer of every other route. */
+  codes: readonly string[]
+  page: (error: FastifyError, request: FastifyRequest) => Page
+  /** Runs for every error, shown or not. */
+  note?: (error: FastifyError, request: FastifyRequest) => void
+}
+
+type ErrorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => FastifyReply
+
+export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeaders, noteOutage }: ErrorHandlerParts) {
+  const { view, audit, login } = hatcheck
+  const { base, home, hasRoute } = hatcheck.config
+
+  /**
+   * Answers an error: with a page for a browser, as problem+json (RFC 9457) for others. The text of an unknown error goes to
+   * the log only.
+   */
+  function handleError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const status = statusOf(error)
+    const isOurs = typeof error.code === 'string' && error.code.startsWith('HATCHECK_')
+    if (isOurs && status === 503) noteOutage(error, request.log)
+    else if (status >= 500) request.log.error({ err: error }, error.message)
+    else noteRefusal(error, status, request)
+    const refusal = refusals[error.code]
+    if (refusal !== undefined) audit(refusal.event, request, { reason: refusal.reason })
+    const loginPage = error.code === 'HATCHECK_LOGIN_REQUIRED' ? login.loginPageFor(request) : null
+    if (loginPage !== null) return reply.redirect(loginPage, 303)
+    const detail = status < 500 || (isOurs && status === 503) ? error.message : 'Something went wrong here. It has been noted.'
+    sendHeadersOf(error, reply)
+    return answer(request, reply.code(status), { status, detail, code: error.code })
+  }
+
+  function handleNotFound (request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    return answer(request, reply.code(404), { status: 404, detail: 'There is nothing at this address.', code: 'HATCHECK_NOT_FOUND' })
+  }
+
+  /** Makes the error handler of a form: a browser gets the form again with the error in it. */
+  function showInForm ({ codes, page, note }: FormErrors): ErrorHandler {
+    return (error, request, reply) => {
+      note?.(error, request)
+      if (!codes.includes(error.code) || wants(request, 'json') === 'json') return handleError(error, request, reply)
+      sendHeadersOf(error, reply)
+      return view.page(reply.code(statusOf(error)), page(error, request))
+    }
+  }
+
+  /** The next step for a user whom the start page does not help. */
+  function wayOn (status: number, code: string): SafeHtml | '' {
+    if (status === 401 && hasRoute('login')) return html`<p><a class="button" href="${base}/login">Log in your account here</a></p>`
+    if (code === 'HATCHECK_NOT_ALLOWED' && hasRoute('logout')) return html`<form method="post" action="${base}/logout"><button>Log out your account here</button></form>`
+    return ''
+  }
+
+  function noteRefusal ({ code, message }: FastifyError, status: number, request: FastifyRequest): void {
+    // A request whose address is refused has no route.
+    const usualRefusals = request.routeOptions.config?.usualRefusals
+    const err = { code, message }
+    if (usualRefusals === undefined || usualRefusals.includes(status)) request.log.info({ err }, 'request refused')
+    else request.log.warn({ err, req: request, user: userOf(request), address: clientAddress(request) }, 'request refused')
+  }
+
+  function answer (request: FastifyRequest, reply: FastifyReply, { status, detail, code }: Problem): FastifyReply {
+    // An error can come before the hook that sets them, such as an address that cannot be decoded.
+    secureHeaders(request, reply)
+    const title = STATUS_CODES[status] ?? 'Error'
+    if (wants(request, 'json') === 'page') {
+      return view.page(reply, {
+        title,
+        body: html`<h1>${title}</h1><p>${detail}</p>${wayOn(status, code)}<p class="aside"><a href="${home}">Back to the start</a></p>`
+      })
+    }
+    return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))
+  }
+
+  return { handleError, handleNotFound, showInForm }
+}
+
+interface Problem {
+  status: number
+  detail: string
+  code: string
+}
+
+/** Null without a login, and if the session cannot be read. */
+function userOf (request: FastifyRequest): string | null {
+  try {
+    return request.user?.name ?? null
+  } catch {
+    return null
+  }
+}
+
+/** Sends the headers that the error carries, such as Retry-After. */
+function sendHeadersOf (error: FastifyError & { headers?: Record<string, string> }, reply: FastifyReply): void {
+  if (error.headers !== undefined) reply.headers(error.headers)
+}
+
+function statusOf ({ statusCode = 500 }: FastifyError): number {
+  return statusCode >= 400 && statusCode <= 599 ? statusCode : 500
+}

@@ -1,0 +1,29 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { quietLevel } from '../common/log-level.js'
+import { wants } from '../common/wants.js'
+import { createSecurityHeaders } from './security-headers.js'
+import { createDrain } from './drain.js'
+import { createErrorHandler } from './error-handler.js'
+import { createOutageLog } from './outages.js'
+import { createParserErrors } from './parser-errors.js'
+
+export type Http = ReturnType<typeof createHttp>
+
+/** What the answers of hatcheck's own routes have in common. */
+export default fp(async function http (fastify) {
+  fastify.hatcheck.provide('http', createHttp(fastify))
+}, { name: 'http', dependencies: ['config', 'storage', 'audit', 'view', 'login'] })
+
+function createHttp (fastify: FastifyInstance) {
+  const headers = createSecurityHeaders(fastify.hatcheck.config)
+  return {
+    wants,
+    ...headers,
+    ...createErrorHandler(fastify, { secureHeaders: headers.secureHeaders, noteOutage: createOutageLog(fastify) }),
+    answerParserError: createParserErrors(fastify.log, headers.plainHeaders),
+    /** The options of a route that is asked all the time: only warnings and errors are logged. */
+    quiet: quietLevel(fastify.log.level),
+    ...createDrain(fastify)
+  }
+}

@@ -1,0 +1,19 @@
+import { createError } from '@fastify/error'
+import { createUnauthorized } from '../common/http-errors.js'
+
+export const LoginRequiredError = createUnauthorized('HATCHECK_LOGIN_REQUIRED', 'You are not logged in.')
+
+/** The same for an unknown name and for a wrong password. */
+export const WrongCredentialsError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.')
+
+/** The route uses the guard on a server without hatcheck. It lets nobody in. */
+export const NotRegisteredError = createError('HATCHECK_NOT_REGISTERED',
+  'requireLogin needs hatcheck: register it with "app.register(hatcheck, …)" in the scope of this route or around it.', 500)
+
+export const AuthenticateError = createError<[string]>('HATCHECK_AUTHENTICATE',
+  'authenticate must return an object with the name of the user, or null; got %s.', 500, TypeError)
+
+export const ReauthenticateError = createUnauthorized('HATCHECK_REAUTHENTICATE',
+  'You logged in more than 10 minutes ago. Log in again, or send the password along: POST /sessions with handle or others=1, and password.')
+
+export const ReauthenticationFailedError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The password is wrong.')

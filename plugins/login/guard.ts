@@ -1,0 +1,84 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { wants } from '../common/wants.js'
+import { load, reject } from '../session/calls.js'
+import { LoginRequiredError, NotRegisteredError } from './errors.js'
+
+/**
+ * A hook for routes that need a login: others get 401, and a browser is redirected to the login page if hatcheck serves one.
+ * A route can use it before hatcheck is registered.
+ *
+ * @throws LoginRequiredError (401)
+ * @throws NotRegisteredError (500) if hatcheck is not registered around the route.
+ * @throws StoreUnavailableError (503)
+ * @example
+ * import hatcheck, { requireLogin } from 'hatcheck'
+ *
+ * app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
+ * app.get('/mine', { onRequest: requireLogin }, async (request) => request.user.name)
+ */
+export function requireLogin (request: FastifyRequest, _reply?: FastifyReply): Promise<void> {
+  const { hatcheck } = request.server
+  return hatcheck === undefined ? Promise.reject(new NotRegisteredError()) : hatcheck.login.assertLoggedIn(request)
+}
+
+const PASSED = Promise.resolve()
+
+/** Errors that the guard has thrown. Another guard may let the request in after that. */
+const refusals = new WeakSet<Error>()
+/** Whether the response is the answer to a refusal. The answer to any other error does not lead to the login page. */
+const kRefused = Symbol('hatcheck.refused')
+type Refused = FastifyRequest & { [kRefused]?: true }
+
+/** Makes the guard, and the hooks that lead a refused browser to the login page. */
+export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unknown) => string) {
+  const { config, storage, audit, session: { sessionFor, loggedIn } } = fastify.hatcheck
+
+  /** @throws LoginRequiredError if nobody is logged in. */
+  function assertLoggedIn (request: FastifyRequest): Promise<void> {
+    // A refusal is a call of the session, so that a guard that nobody awaits fails the response all the same.
+    if (!storage.sessions.sync && !sessionFor(request).isLoaded) return load(sessionFor(request), () => { refuseStranger(request) })
+    try {
+      refuseStranger(request)
+      return PASSED
+    } catch (error) {
+      return reject(sessionFor(request), error)
+    }
+  }
+
+  /** The login page for a browser that the guard has refused; null for a program. */
+  function loginPageFor (request: FastifyRequest): string | null {
+    if ((request as Refused)[kRefused] !== true) return null
+    return config.hasRoute('login') && request.method === 'GET' && wants(request, 'json') === 'page' ? loginPathTo(request.url) : null
+  }
+
+  function refuseStranger (request: FastifyRequest): void {
+    if (loggedIn(request) !== null) return
+    const error = new LoginRequiredError()
+    refusals.add(error)
+    throw error
+  }
+
+  // Fastify runs this before the error handler, whichever that is.
+  fastify.addHook('onError', function noteRefusal (request, _reply, error, done) {
+    if (refusals.has(error)) {
+      Object.assign(request, { [kRefused]: true })
+      if (loginPageFor(request) === null) audit('authz_fail', request, { reason: 'login_required' })
+    }
+    done()
+  })
+
+  // The error handler of the service redirects by itself; the one of an application does not.
+  if (config.mode === 'plugin' && config.hasRoute('login')) {
+    fastify.addHook('onSend', function leadToLogin (request, reply, payload, done) {
+      const page = reply.statusCode === 401 ? loginPageFor(request) : null
+      if (page === null) {
+        done(null, payload)
+        return
+      }
+      reply.code(303).header('location', page).removeHeader('content-type').removeHeader('www-authenticate')
+      done(null, '')
+    })
+  }
+
+  return { assertLoggedIn, loginPageFor }
+}

@@ -1,0 +1,41 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Authenticate, Authenticated } from '../accounts/authenticator.js'
+import { assertPassword } from '../accounts/password.js'
+import { ReauthenticateError, ReauthenticationFailedError } from './errors.js'
+import type { LoginOptions } from './log-in.js'
+
+/** Sensitive actions ask for the password again this long after the login. */
+const RECENT_MS = 10 * 60_000
+
+interface ReauthenticationParts {
+  authenticate: Authenticate
+  admitAgain: (request: FastifyRequest, user: Authenticated, options?: LoginOptions) => Promise<boolean>
+}
+
+/**
+ * Makes the check before a sensitive action. It passes after a recent login, or with the right password, which is a login under
+ * a new session ID.
+ */
+export function createReauthentication ({ hatcheck }: FastifyInstance, login: ReauthenticationParts) {
+  const { config, session } = hatcheck
+
+  /**
+   * @throws ReauthenticateError if the login is older and there is no password.
+   * @throws ReauthenticationFailedError
+   * @throws SessionGoneError if the session has ended while the password was checked.
+   */
+  return async function reauthenticate (request: FastifyRequest, password: string | undefined): Promise<void> {
+    const { user, stored } = session.sessionOf(request)
+    if (user === null || stored === null) throw new ReauthenticateError()
+    const { record } = stored
+    // A login begins the session anew, so its beginning is the time of the login too. A handler can overwrite authenticatedAt.
+    const age = config.now() - Math.min(user.authenticatedAt, record.createdAt)
+    // A login in the future was before the clock was set back.
+    if (Math.abs(age) <= RECENT_MS) return
+    if (password === undefined || password === '') throw new ReauthenticateError()
+    assertPassword(password)
+    const known = await login.authenticate(user.name, password, request)
+    if (known === null || known.name !== user.name) throw new ReauthenticationFailedError()
+    if (!await login.admitAgain(request, known, { permanent: record.permanent })) throw new ReauthenticationFailedError()
+  }
+}
