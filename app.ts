@@ -81,14 +81,9 @@ export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>,
 /** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
 export const hatcheckService = fp<ServiceOptions>(async function hatcheckService (fastify, { mode, metricsRoute = true, auditLog = true, ...options }) {
   await assemble(fastify, options, { mode, metricsRoute, auditLog })
-  const { handleError, handleNotFound, refusalOf, refuseOtherMethods } = fastify.hatcheck
-  await fastify.register(refuseOtherMethods)
+  const { handleError, refuseOtherMethods } = fastify.hatcheck
   fastify.setErrorHandler(handleError)
-  fastify.setNotFoundHandler((request, reply) => {
-    const error = refusalOf(request)
-    if (error !== null) throw error
-    return handleNotFound(request, reply)
-  })
+  await fastify.register(refuseOtherMethods)
 }, { name: 'hatcheck', fastify: '5.x' })
 
 async function assemble (fastify: FastifyInstance, options: GivenOptions, service: Omit<ConfigPluginOptions['hatcheck'], 'options'>): Promise<void> {

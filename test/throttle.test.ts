@@ -6,7 +6,7 @@ import { assertNotBusy, hashPassword } from '../plugins/accounts/password.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
 import { openLmdb } from '../plugins/storage/lmdb/open.js'
 import { deviceOf, newDevice } from '../plugins/throttle/device.js'
-import { Lines } from '../plugins/throttle/lines.js'
+import { KeyedQueue } from '../plugins/common/keyed-queue.js'
 import { LmdbAttempts } from '../plugins/storage/lmdb/attempts.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { networkOf, networksOf } from '../plugins/common/network.js'
@@ -155,21 +155,21 @@ test('known devices', async (t) => {
   }
 })
 
-test('lines', async (t) => {
-  const lines = new Lines()
+test('works with one key run one after another', async (t) => {
+  const queue = new KeyedQueue()
   const [first, second] = [stop(), stop()]
   const order: string[] = []
-  const one = lines.inTurn('a', async () => { await first.here(); order.push('one'); throw new Error('broken') })
-  const two = lines.inTurn('a', async () => { await second.here(); order.push('two'); return 2 })
-  await lines.inTurn('b', async () => { order.push('another line') })
-  t.equal(lines.waiting, 1)
-  t.equal(lines.lengthOf('a'), 1)
-  t.equal(lines.lengthOf('b'), 0)
+  const one = queue.run('a', async () => { await first.here(); order.push('one'); throw new Error('broken') })
+  const two = queue.run('a', async () => { await second.here(); order.push('two'); return 2 })
+  await queue.run('b', async () => { order.push('another line') })
+  t.equal(queue.waiting, 1)
+  t.equal(queue.lengthOf('a'), 1)
+  t.equal(queue.lengthOf('b'), 0)
   first.go()
   await t.rejects(one, { message: 'broken' })
   await second.reached
-  t.equal(lines.waiting, 0)
-  t.equal(lines.lengthOf('a'), 0)
+  t.equal(queue.waiting, 0)
+  t.equal(queue.lengthOf('a'), 0)
   second.go()
   t.equal(await two, 2)
   t.same(order, ['another line', 'one', 'two'])

@@ -1,3 +1,4 @@
+import { deadline } from '../../common/deadline.js'
 import { storeUnavailable } from '../../store/errors.js'
 
 /** The limits of the calls to a store over a connection. */
@@ -43,12 +44,11 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, connect
       return
     }
     inFlight++
-    // An answer that came while this process was busy counts: the event loop gets to it before it gets to setImmediate.
-    const timer = setTimeout(() => { setImmediate(fail, new Error(`no answer within ${deadlineMs} ms`)) }, deadlineMs)
+    const inTime = deadline(deadlineMs, () => { fail(new Error(`no answer within ${deadlineMs} ms`)) })
     const ended = (hasFailed: boolean): void => {
       inFlight--
       connection?.end(hasFailed)
-      clearTimeout(timer)
+      inTime()
     }
     started(call, connection?.begin()).then((result) => {
       resolve(result)

@@ -1,5 +1,6 @@
 import type { RootDatabase } from 'lmdb'
 import { setImmediate } from 'node:timers/promises'
+import { within } from '../../common/deadline.js'
 import { storeUnavailable } from '../../store/errors.js'
 
 /** How long a write may take, in ms. A write that fails by this may still be carried out. */
@@ -67,15 +68,7 @@ export class LmdbWriter {
   }
 
   async #inTime<T> (work: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
-    const tooLate = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => { reject(new Error(`not written within ${this.#deadlineMs} ms`)) }, this.#deadlineMs)
-    })
-    try {
-      return await Promise.race([work, tooLate])
-    } finally {
-      clearTimeout(timer)
-    }
+    return await within(this.#deadlineMs, work, `not written within ${this.#deadlineMs} ms`)
   }
 }
 

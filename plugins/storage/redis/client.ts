@@ -1,5 +1,6 @@
 import type { Cluster, ClusterOptions, CommonRedisOptions, Redis } from 'ioredis'
 import type { FastifyBaseLogger } from 'fastify'
+import { within } from '../../common/deadline.js'
 import { plainError, type ConnectionUse } from '../common/bounded-calls.js'
 import { IdleConnections } from './idle.js'
 import type { RedisTarget } from './url.js'
@@ -216,14 +217,4 @@ async function firstOutcome (client: Redis | Cluster): Promise<void> {
   await within(CONNECT_MS, outcome).catch(() => {})
   // A cluster is ready once its nodes are known; the connections to them take a moment more.
   if (client.status === 'ready') await within(CONNECT_MS, Promise.all(mastersOf(client).map((node) => node.ping()))).catch(() => {})
-}
-
-async function within<T> (ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const tooLate = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(new Error(`not within ${ms} ms`)) }, ms) })
-  try {
-    return await Promise.race([work, tooLate])
-  } finally {
-    clearTimeout(timer)
-  }
 }
