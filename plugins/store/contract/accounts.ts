@@ -2,7 +2,7 @@ import { deepEqual, equal } from 'node:assert/strict'
 import { accountKey, type Account, type AccountStore } from '../accounts.js'
 import type { MaybePromise } from '../maybe-promise.js'
 import { Checks, type ContractOptions, type DefineTest } from './checks.js'
-import { START } from './fixtures.js'
+import { START } from './sample-records.js'
 
 /** Opens an empty store of accounts for one check. */
 export type OpenAccounts = () => MaybePromise<AccountStore>

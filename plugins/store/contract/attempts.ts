@@ -3,7 +3,7 @@ import { counted, policies, uncounted, waitOf, type Counter } from '../attempt-p
 import type { AttemptStore } from '../attempts.js'
 import type { MaybePromise } from '../maybe-promise.js'
 import { Checks, type ContractOptions, type DefineTest } from './checks.js'
-import { HOUR, START } from './fixtures.js'
+import { HOUR, START } from './sample-records.js'
 
 /** Opens empty counters for one check: one store, or two that share the counters as two processes do. */
 export type OpenAttempts = () => MaybePromise<readonly [AttemptStore, AttemptStore?]>

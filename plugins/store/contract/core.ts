@@ -4,7 +4,7 @@ import { sizeOf } from '../record.js'
 import { TOMBSTONE_MS, type SessionStore } from '../sessions.js'
 import { assertCount, assertIncludes, assertListed, sweepAll } from './assertions.js'
 import type { Check } from './checks.js'
-import { HOUR, START, changesOf, recordOf, replacementOf } from './fixtures.js'
+import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
 /** The core of the contract, but `replace`. */
 export function coreContract (check: Check<SessionStore>, sweeps: boolean): void {

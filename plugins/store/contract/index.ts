@@ -2,5 +2,5 @@
 export { accountContract, type OpenAccounts } from './accounts.js'
 export { attemptContract, type OpenAttempts } from './attempts.js'
 export type { ContractOptions, DefineTest } from './checks.js'
-export { changesOf, recordOf, replacementOf } from './fixtures.js'
+export { changesOf, recordOf, replacementOf } from './sample-records.js'
 export { storeContract, type OpenStore, type StoreContractOptions } from './sessions.js'

@@ -4,7 +4,7 @@ import type { MaybePromise } from '../maybe-promise.js'
 import type { Replaced } from '../record.js'
 import { living, nextOf, turns } from './assertions.js'
 import type { CheckWith } from './checks.js'
-import { HOUR, START, changesOf, recordOf, replacementOf } from './fixtures.js'
+import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
 /** The contract of the limit of sessions per user. */
 export function limitContract (checkWith: CheckWith): void {

@@ -3,7 +3,7 @@ import type { Replaced, SessionRecord, SessionReplacement } from '../record.js'
 import { TOMBSTONE_MS, type SessionStore } from '../sessions.js'
 import { assertCount, assertIncludes, assertListed, living, nextOf, sweepAll, turns } from './assertions.js'
 import type { Check } from './checks.js'
-import { HOUR, START, changesOf, recordOf, replacementOf } from './fixtures.js'
+import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
 /** The contract of `replace`. */
 export function replaceContract (check: Check<SessionStore>): void {

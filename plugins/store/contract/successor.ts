@@ -2,7 +2,7 @@ import { equal, notEqual } from 'node:assert/strict'
 import { TOMBSTONE_MS } from '../sessions.js'
 import { sweepAll } from './assertions.js'
 import type { CheckWith } from './checks.js'
-import { START, recordOf, replacementOf } from './fixtures.js'
+import { START, recordOf, replacementOf } from './sample-records.js'
 
 /** The contract of `successor`. */
 export function successorContract (checkWith: CheckWith): void {

@@ -2,7 +2,7 @@ import { deepEqual, equal, notEqual, ok } from 'node:assert/strict'
 import { TOMBSTONE_MS } from '../sessions.js'
 import { assertCount, assertListed, sweepAll } from './assertions.js'
 import type { CheckWith } from './checks.js'
-import { HOUR, START, changesOf, recordOf } from './fixtures.js'
+import { HOUR, START, changesOf, recordOf } from './sample-records.js'
 
 /** The contract of `count`. */
 export function countContract (checkWith: CheckWith, sweeps: boolean): void {

@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { assertCount, living, nextOf, turns } from './assertions.js'
 import type { CheckWith } from './checks.js'
-import { START, changesOf, recordOf, replacementOf } from './fixtures.js'
+import { START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
 /** The contract of `ofUser` and `removeOfUser`. */
 export function userSessionsContract (checkWith: CheckWith): void {
