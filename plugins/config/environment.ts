@@ -1,14 +1,11 @@
-import { BlockList, isIP } from 'node:net'
 import { existsSync } from 'node:fs'
 import { isLoopback } from '../common/loopback.js'
 import { assertRule } from '../common/rule.js'
 import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import type { Row, ValuesOf } from './row.js'
 import { OPTIONS, PROCESS_OPTIONS } from './table.js'
+import { isAddressRange } from './trusted-proxies.js'
 import { environmentName, validate, type Mode } from './validate.js'
-
-/** Fastify's names for ranges of addresses. */
-const NAMED_RANGES = new Set(['loopback', 'linklocal', 'uniquelocal'])
 
 type ProcessValues = ValuesOf<typeof PROCESS_OPTIONS>
 
@@ -70,20 +67,4 @@ function written (table: Record<string, Row>, read: (option: string) => string |
     if (value !== undefined) values[option] = value
   }
   return values
-}
-
-/** Answers whether a text is an address or a range that Fastify accepts. */
-function isAddressRange (text: string): boolean {
-  // In the zone of an IPv6 address, Fastify accepts letters and digits only.
-  if (/%.*[^0-9a-z/]/i.test(text)) return false
-  if (NAMED_RANGES.has(text) || isIP(text) !== 0) return true
-  const [address = '', bits = '', ...rest] = text.split('/')
-  // A range of all addresses would let anyone say where a request comes from.
-  if (!/^[1-9]\d*$/.test(bits) || rest.length > 0) return false
-  try {
-    new BlockList().addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6')
-    return true
-  } catch {
-    return false
-  }
 }

@@ -19,7 +19,7 @@ export type Config = ReturnType<typeof resolveConfig>
 
 const rows = new Map<string, Row>(Object.entries(OPTIONS))
 
-const STORE_METHODS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping', 'close'] satisfies Array<keyof SessionStore>
+const STORE_METHODS = ['read', 'create', 'patch', 'touch', 'remove', 'replace', 'ping', 'close'] satisfies Array<keyof SessionStore>
 
 /**
  * Checks the options, and fills in the defaults.
