@@ -4,7 +4,7 @@ import ipaddr from 'ipaddr.js'
 /** More proxies than any real chain has. Without a limit, a long header of trusted addresses would take 20 ms to read. */
 const MOST_HOPS = 16
 
-/** Names that Fastify knows for ranges of addresses. */
+/** Fastify's names for ranges of addresses. */
 const NAMED_RANGES = new Set(['loopback', 'linklocal', 'uniquelocal'])
 
 /**
@@ -19,7 +19,7 @@ export function trustedProxies (ranges: string[]): (address: string, hop: number
 }
 
 /**
- * Whether TRUST_PROXY may have this text: an address, a range, or a name that Fastify knows. Fastify takes each of them.
+ * Answers whether TRUST_PROXY can have this text: an address, a range, or a name. Fastify accepts each of them.
  * The range of all addresses (`/0`) is refused, since any client could then forge its address.
  */
 export function isAddressRange (text: string): boolean {
