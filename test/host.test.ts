@@ -394,7 +394,7 @@ test('every 503 says when to ask again, whoever answers', async (t) => {
   const classes = new Map<string, new (...args: unknown[]) => Error & { statusCode?: number, headers?: Record<string, string> }>()
   for (const folder of ['plugins', 'routes']) {
     for (const file of readdirSync(join(checkout, folder), { recursive: true }).map(String).filter((file) => file.endsWith('.ts'))) {
-      for (const [name, value] of Object.entries(await import(join(checkout, folder, file)) as Record<string, unknown>)) {
+      for (const [name, value] of Object.entries(await import(join(import.meta.dirname, '..', folder, file.replace(/ts$/, 'js'))) as Record<string, unknown>)) {
         if (name.endsWith('Error') && typeof value === 'function') classes.set(name, value as never)
       }
     }

@@ -1,10 +1,10 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { once } from 'node:events'
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
+import { compiledFixture } from './fixtures/child.js'
 import { Client, testKey } from './helper.js'
 import { LeakNet, answersMayShowSecrets, logged, watch } from './leak-net.js'
 
@@ -83,8 +83,8 @@ test('a test may show secrets in answers if it says so, but not in its log', asy
 
 for (const [where, code] of [['nowhere', 0], ['log', 1]] as const) {
   test(`a test that shows a secret (${where}) ends with ${code}`, async (t) => {
-    const env = { PATH: process.env['PATH'], LEAK: where, FASTIFY_AUTOLOAD_TYPESCRIPT: '1' }
-    const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'leaks.ts')], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    const env = { PATH: process.env['PATH'], LEAK: where }
+    const child = spawn(process.execPath, [compiledFixture('leaks')], { env, stdio: ['ignore', 'pipe', 'inherit'] })
     let output = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
     const [ended] = await once(child, 'close')

@@ -1,14 +1,13 @@
 import swagger from '@fastify/swagger'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
 import { serveDocs } from '../plugins/openapi/docs.js'
 import { answersMayDiffer, holdToContract, serviceContract } from './contract-net.js'
 import type { Answered } from './contract.js'
 import { build, buildHost, testKey } from './helper.js'
+import { pageAt } from './pages.js'
 import { startService } from './service.js'
 
 interface Operation {
@@ -62,7 +61,7 @@ test('the service describes itself in OpenAPI 3.1', async (t) => {
   const document = response.json<Document>()
   t.strictSame(await new Validator().validate(response.json()), { valid: true })
   t.equal(document.openapi, '3.1.0')
-  t.equal(document.info.version, JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')).version)
+  t.equal(document.info.version, JSON.parse(pageAt('package.json')).version)
   t.strictSame(operationsOf(document), Object.fromEntries(Object.entries(OPERATIONS).map(([what, id]) => [what, id.replace(' *', '')])))
   t.notMatch(response.body, /Default Response|def-\d/)
   t.match((await fastify.inject({ url: '/openapi.json', headers: { host: 'hatcheck.example' } })).json(), { code: 'HATCHECK_DEMO_MODE' })

@@ -1,14 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { run as runCli } from '../cli.js'
 import { serviceContract } from './contract-net.js'
+import { checkout } from './fixtures/child.js'
 import { LeakNet } from './leak-net.js'
-
-const root = resolve(import.meta.dirname, '..')
 
 /** A start takes about half a second; a busy machine gets time. */
 const START_MS = 20_000
@@ -218,20 +217,9 @@ async function within<T> (ms: number, what: string, work: () => Promise<T>): Pro
   }
 }
 
-/** The compiled program; it has to be that of the sources as they are now. */
+/** The program as it is published; the tests are compiled after it. */
 export function compiled (program: 'server' | 'cli'): string {
-  for (const source of sources()) {
-    const built = join(root, 'dist', source.replace(/\.ts$/, '.js'))
-    if (!existsSync(built)) throw new Error(`dist has no ${source}: run "npm run build" first.`)
-    if (statSync(built).mtimeMs < statSync(join(root, source)).mtimeMs) throw new Error(`dist is older than ${source}: run "npm run build" first.`)
-  }
-  return join(root, 'dist', `${program}.js`)
-}
-
-function sources (): string[] {
-  const inFolders = ['plugins', 'routes'].flatMap((folder) => readdirSync(join(root, folder), { recursive: true })
-    .map((file) => join(folder, String(file))))
-  return ['app.ts', 'server.ts', 'cli.ts', ...inFolders.filter((file) => file.endsWith('.ts'))]
+  return join(checkout, 'dist', `${program}.js`)
 }
 
 function parse (text: string): CurlAnswer {
