@@ -12,8 +12,8 @@ import { buildHost, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { inTwoSteps, openStore, stop, watched, type StoreCall } from './watched-store.js'
 
-/** As in the model test, a part of them among the other tests; all of them with HATCHECK_MODEL=all. */
-const PART = process.env['HATCHECK_MODEL'] === 'all' ? 1 : 0.05
+/** As in the model test, a part of them among the other tests; all of them with HATCHECK_TEST_LONG=1. */
+const PART = process.env['HATCHECK_TEST_LONG'] === '1' ? 1 : 0.05
 
 /** The same sequences each time; another number plays others. */
 const SEED = Number(process.env['HATCHECK_SEED'] ?? 7)

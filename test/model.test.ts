@@ -13,8 +13,8 @@ const CLIENTS = 3
 /** Low enough to be met by what three clients leave behind. */
 const PER_USER = 2
 
-/** All of them take minutes: a twentieth does among the other tests. `npm run model` takes all. */
-const PART = process.env['HATCHECK_MODEL'] === 'all' ? 1 : 0.05
+/** All of them take minutes: a twentieth does among the other tests. `npm run test:long` takes all. */
+const PART = process.env['HATCHECK_TEST_LONG'] === '1' ? 1 : 0.05
 
 test('whatever three clients do with sessions in memory, each sees what the model says', async (t) => {
   await follows(t, 'memory:', 'one', 10_000 * PART)

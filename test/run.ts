@@ -1,27 +1,30 @@
 // Runs test files, two at a time, each as a plain Node process, and shows what failed.
 //
-//   npm test                       all but those of LONG, and the types
-//   npm test -- session verify     the files whose names have one of these words
-//   npm run test:long              those of LONG, whole
+//   npm test                       every file but those of ONLY_LONG, and the types
+//   npm test -- session verify     these files, or those that have one of these words in their names
+//   npm run test:long              what takes minutes: LONG, ONLY_LONG and PROGRAMS
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { checkout } from './fixtures/child.js'
 
-/** What takes minutes, or the registry. */
-const LONG = ['model', 'calls', 'package']
+/** `npm test` runs a part of them: HATCHECK_TEST_LONG asks for the whole. */
+const LONG = ['model', 'calls']
+/** These need the registry of npm, or take too long. */
+const ONLY_LONG = ['package']
+/** The soak comes first: it takes three minutes and little of the processor. */
+const PROGRAMS: readonly Job[] = [
+  job('soak', ['build/test/soak/index.js', '--minutes', '3', '--rate', '30']),
+  job('torture, 200 rounds', ['build/test/torture/index.js', '200', '--seconds', '600'])
+]
 /** These take the longest: begun last, each would run alone. */
 const FIRST = ['browser', 'interleavings', 'process', 'deployment', 'two-processes', 'config', 'torture']
 
-const FILE_MS = 300_000
-const LONG_FILE_MS = 900_000
-const SHOWN_OF_ERRORS = 4_000
-
 interface Job {
   name: string
+  /** What Node is started with. */
   command: readonly string[]
-  timeoutMs: number
 }
 
 interface Result {
@@ -34,12 +37,17 @@ interface Result {
   report: string
 }
 
+const SHOWN_OF_ERRORS = 4_000
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { long: { type: 'boolean', default: false }, jobs: { type: 'string', default: '2' } }
+  options: { long: { type: 'boolean', default: false }, jobs: { type: 'string' } }
 })
+const isLong = values.long
+const jobs = Number(values.jobs ?? (isLong ? 3 : 2))
+const fileSeconds = isLong ? 840 : 300
 const mustRunAll = process.env['HATCHECK_TEST_ALL'] === '1'
-const env: NodeJS.ProcessEnv = { ...process.env, TAP_TIMEOUT: '300', TAP_DIAG: '1', NO_COLOR: '1', ...values.long && { HATCHECK_TEST_LONG: '1', TAP_TIMEOUT: '900' } }
+const env: NodeJS.ProcessEnv = { ...process.env, TAP_TIMEOUT: String(fileSeconds), NO_COLOR: '1', ...isLong && { HATCHECK_TEST_LONG: '1' } }
 delete env['FORCE_COLOR']
 
 const running = new Set<number>()
@@ -54,7 +62,7 @@ const begun = performance.now()
 const queue = jobsOf()
 if (queue.length === 0) throw new Error(`no test file has a name with ${positionals.join(' or ')}`)
 const results: Result[] = []
-await Promise.all(Array.from({ length: Number(values.jobs) }, work))
+await Promise.all(Array.from({ length: jobs }, work))
 summarize()
 
 async function work (): Promise<void> {
@@ -73,19 +81,20 @@ function jobsOf (): Job[] {
     .map((file) => file.slice(0, -'.test.ts'.length))
     .sort((a, b) => rankOf(a) - rankOf(b) || a.localeCompare(b))
   const words = positionals.map((word) => word.replace(/^test\/|\.test\.[tj]s$/g, ''))
-  const named = files.filter((file) => words.includes(file))
-  const chosen = words.length === 0
-    ? files.filter((file) => LONG.includes(file) === values.long)
-    : named.length === words.length ? named : files.filter((file) => words.some((word) => file.includes(word)))
-  const types: Job = { name: 'types', command: [join(checkout, 'node_modules/typescript/bin/tsc'), '-p', 'test'], timeoutMs: FILE_MS }
-  return [
-    ...words.length === 0 && !values.long ? [types] : [],
-    ...chosen.map((file) => ({
-      name: file,
-      command: ['--enable-source-maps', join('build/test', `${file}.test.js`)],
-      timeoutMs: values.long ? LONG_FILE_MS : FILE_MS
-    }))
-  ]
+  if (words.length > 0) {
+    const named = files.filter((file) => words.includes(file))
+    return (named.length === words.length ? named : files.filter((file) => words.some((word) => file.includes(word)))).map(ofFile)
+  }
+  if (isLong) return [...PROGRAMS, ...files.filter((file) => LONG.includes(file) || ONLY_LONG.includes(file)).map(ofFile)]
+  return [job('types', [join(checkout, 'node_modules/typescript/bin/tsc'), '-p', 'test']), ...files.filter((file) => !ONLY_LONG.includes(file)).map(ofFile)]
+}
+
+function ofFile (file: string): Job {
+  return job(file, ['--enable-source-maps', join('build/test', `${file}.test.js`)])
+}
+
+function job (name: string, command: readonly string[]): Job {
+  return { name, command }
 }
 
 function rankOf (file: string): number {
@@ -93,7 +102,7 @@ function rankOf (file: string): number {
   return rank === -1 ? FIRST.length : rank
 }
 
-function runJob ({ name, command, timeoutMs }: Job): Promise<Result> {
+function runJob ({ name, command }: Job): Promise<Result> {
   const start = performance.now()
   // A group of its own, so that nothing that a test has started outlives a test that hangs.
   const child = spawn(process.execPath, command, { cwd: checkout, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
@@ -107,7 +116,7 @@ function runJob ({ name, command, timeoutMs }: Job): Promise<Result> {
   const timer = setTimeout(() => {
     isLate = true
     killGroup(pid)
-  }, timeoutMs)
+  }, fileSeconds * 1_000)
   return new Promise((resolve) => {
     child.once('close', (code, signal) => {
       clearTimeout(timer)
@@ -118,7 +127,7 @@ function runJob ({ name, command, timeoutMs }: Job): Promise<Result> {
       const failed = countOf(output, 'fail')
       const isBad = code !== 0 || (mustRunAll && skips.length > 0)
       const fail = isBad ? Math.max(failed, 1) : failed
-      const why = isLate ? `not ended after ${timeoutMs / 1_000} s` : failed === 0 ? `ended with ${code ?? signal}` : ''
+      const why = isLate ? `not ended after ${fileSeconds} s` : failed === 0 ? `ended with ${code ?? signal}` : ''
       const report = isBad ? [why, isTap ? failuresOf(output) : output, ...mustRunAll ? skips.map((reason) => `skipped: ${reason}`) : [], errors.slice(-SHOWN_OF_ERRORS)].filter((text) => text !== '').join('\n') : ''
       resolve({ name, seconds: (performance.now() - start) / 1_000, pass, fail, skips, report: report === '' ? '' : `${report.replace(/^/gm, '    ')}\n` })
     })
