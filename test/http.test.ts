@@ -3,7 +3,7 @@ import { METHODS, maxHeaderSize } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
-import { holdToContract } from './contract-net.js'
+import { net } from './nets/net.js'
 import { Client, sessionCookieOf, testKey } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
 
@@ -354,7 +354,7 @@ async function serve (t: Test, options: ServiceOptions, server: FastifyServerOpt
     frameworkErrors: (error, request, reply) => { fastify.hatcheck.handleError(error, request as never, reply as never) }
   }) as unknown as FastifyInstance
   fastify.addHook('onRoute', ({ url }) => { paths.add(url) })
-  holdToContract(t, fastify)
+  net(t).watch(fastify)
   await fastify.register(hatcheckService, { sessionStore: 'memory:', secretKey: testKey, sessionCookieSecure: 'auto', authenticate, ...options })
   t.teardown(() => fastify.close())
   await fastify.ready()

@@ -10,16 +10,19 @@ import { parseArgs } from 'node:util'
 import { checkout } from './fixtures/child.js'
 
 /** `npm test` runs a part of them: HATCHECK_TEST_LONG asks for the whole. */
-const LONG = ['model', 'calls']
-/** These need the registry of npm, or take too long. */
-const ONLY_LONG = ['package']
+const LONG = ['calls', 'cookie-fuzz', 'fuzz', 'interleavings', 'model', 'ticket']
+/** These fill logs and sockets, install packages or build an image. */
+const ONLY_LONG = [
+  'attacks/full-log', 'attacks/header-flood', 'attacks/logins', 'attacks/no-descriptors', 'attacks/normalise',
+  'deployment', 'package', 'two-processes'
+]
 /** The soak comes first: it takes three minutes and little of the processor. */
 const PROGRAMS: readonly Job[] = [
   job('soak', ['build/test/soak/index.js', '--minutes', '3', '--rate', '30']),
   job('torture, 200 rounds', ['build/test/torture/index.js', '200', '--seconds', '600'])
 ]
 /** These take the longest: begun last, each would run alone. */
-const FIRST = ['browser', 'interleavings', 'process', 'deployment', 'two-processes', 'config', 'torture']
+const FIRST = ['model', 'browser', 'package', 'attacks/full-log', 'deployment', 'config', 'throttle', 'session', 'process', 'readme']
 
 interface Job {
   name: string
