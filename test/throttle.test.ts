@@ -205,7 +205,8 @@ const openers: Record<string, (t: Test) => Promise<() => Promise<AttemptStore> |
   },
   'redis:': async (t) => {
     const { url } = await startRedis(t)
-    return async () => new RedisAttempts(await connect(t, url))
+    // A thousand counts at once take longer than a visitor waits.
+    return async () => new RedisAttempts(await connect(t, url), { deadlineMs: 60_000 })
   }
 }
 
