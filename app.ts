@@ -21,15 +21,21 @@ export type { Flash } from './plugins/session/fields.js'
 export { FlashError } from './plugins/flash.js'
 export type { User } from './plugins/session/user.js'
 export type * from './plugins/store/sessions.js'
+export type { CompleteSessionStore, Trait } from './plugins/store/traits.js'
+export { DamagedAccountError, type Account, type AccountStore } from './plugins/store/accounts.js'
+export type { AttemptStore } from './plugins/store/attempts.js'
+export { counted, uncounted, waitOf, type Counter, type Policy } from './plugins/store/attempt-policy.js'
 export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from './plugins/store/sessions.js'
 export { replaceInTwoSteps } from './plugins/store/replace-in-two-steps.js'
-export { StoreMethodMissingError, expressStore, type ExpressSessionStore, type ExpressStoreOptions } from './plugins/storage/express/sessions.js'
+export type { ExpressSessionStore } from './plugins/storage/express/callbacks.js'
+export { expressStore } from './plugins/storage/express/open.js'
+export type { ExpressStoreOptions } from './plugins/storage/express/sessions.js'
 export { TooManySessionsError } from './plugins/session/anonymous-limit.js'
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
   SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError
 } from './plugins/session/errors.js'
-export { SessionTooLargeError, StoreUnavailableError } from './plugins/store/errors.js'
+export { SessionTooLargeError, StoreMethodMissingError, StoreUnavailableError } from './plugins/store/errors.js'
 export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/login/index.js'
 export type { SessionObject } from './plugins/session/facade.js'
 export type { CookieDescription } from './plugins/session/response.js'
@@ -75,14 +81,9 @@ export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>,
 /** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
 export const hatcheckService = fp<ServiceOptions>(async function hatcheckService (fastify, { mode, metricsRoute = true, auditLog = true, ...options }) {
   await assemble(fastify, options, { mode, metricsRoute, auditLog })
-  const { handleError, handleNotFound, refusalOf, refuseOtherMethods } = fastify.hatcheck
-  await fastify.register(refuseOtherMethods)
+  const { handleError, refuseOtherMethods } = fastify.hatcheck
   fastify.setErrorHandler(handleError)
-  fastify.setNotFoundHandler((request, reply) => {
-    const error = refusalOf(request)
-    if (error !== null) throw error
-    return handleNotFound(request, reply)
-  })
+  await fastify.register(refuseOtherMethods)
 }, { name: 'hatcheck', fastify: '5.x' })
 
 async function assemble (fastify: FastifyInstance, options: GivenOptions, service: Omit<ConfigPluginOptions['hatcheck'], 'options'>): Promise<void> {

@@ -1,9 +1,9 @@
-import { html } from 'ghtml'
+import { html, type SafeHtml } from '../plugins/view/html.js'
 import { layout } from '../plugins/view/layout.js'
 
 const anonymous = html`<h1>You are not logged in</h1><p><a class="button" href="${''}/login">Log in your account here</a></p>`
 
-const known = (name: string): string => html`<h1>${name} Your account is logged in.</h1>
+const known = (name: string): SafeHtml => html`<h1>${name} Your account is logged in.</h1>
 <form method="post" action="${''}/logout"><button class="quiet">Log out your account here</button></form>
 <p class="aside"><a href="${''}/sessions">My sessions</a></p>
 <p class="aside"><a href="${''}/password">Change your password</a></p>`

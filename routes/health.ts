@@ -12,36 +12,33 @@ const schemas = {
   health: {
     operationId: 'checkHealth',
     tags: ['Operations'],
-    summary: 'Does the process serve?',
+    summary: 'Whether the process is alive',
     security: [],
-    response: { 200: json('It does.', exactly({ status: { const: 'ok' } })), ...problems() }
+    response: { 200: json('The process is alive.', exactly({ status: { const: 'ok' } })), ...problems() }
   },
   readiness: {
     operationId: 'checkReadiness',
     tags: ['Operations'],
-    summary: 'Can it do its work?',
-    description: 'Asks the store.',
+    summary: 'Whether the service can work',
+    description: 'Asks the store, and is 503 while the service stops.',
     security: [],
-    response: { 200: json('It can.', exactly({ status: { const: 'ready' } })), ...problems(StoppingError) }
+    response: { 200: json('The store answers.', exactly({ status: { const: 'ready' } })), ...problems(StoppingError) }
   }
 } satisfies Record<string, FastifySchema>
 
-/**
- * For what watches over the service: `/healthz` says that the process serves, `/readyz` that it can do its work, `/metrics`
- * what it has done.
- */
+/** Adds the routes for monitoring: `/healthz` (the process is alive), `/readyz` (the store answers) and `/metrics`. */
 export default async function health (fastify: FastifyInstance): Promise<void> {
   const { config, storage, metrics, isLocal, handleNotFound } = fastify.hatcheck
-  // An application has its own, and knows what else it needs.
+  // An application has its own, and knows what else to check.
   if (config.mode === 'plugin') return
-  // They are asked every few seconds, for ever. A log that is quieter still stays so.
+  // Probes come every few seconds and would fill the log.
   const quiet = quietLevel(fastify.log.level)
-  // A service that is slow is not dead, and how slow it is one wants to know just then.
+  // A slow service is alive, and its metrics matter most while it is slow.
   const always = { answersUnderPressure: true }
 
   fastify.get('/healthz', { schema: schemas.health, ...quiet, config: always }, (_request, reply) => { reply.send({ status: 'ok' }) })
 
-  // Redis is waited for for 250 ms.
+  // Redis has 250 ms to answer.
   fastify.get('/readyz', { schema: schemas.readiness, ...quiet }, async () => {
     if (fastify.hatcheck.isDraining) throw new StoppingError()
     await guarded('ping', () => storage.sessions.ping())

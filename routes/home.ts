@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
-import { html } from 'ghtml'
 import { USER_OR_NULL, exactly, pageOrJson, problems } from '../plugins/openapi/answers.js'
+import { html, type SafeHtml } from '../plugins/view/html.js'
 
 const schema = {
   operationId: 'getHome',
@@ -13,7 +13,7 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
   const { config: { base, hasRoute }, page, render, prefersJson, takeNotice } = fastify.hatcheck
 
   const login = hasRoute('login') ? html`<p><a class="button" href="${base}/login">Log in your account here</a></p>` : ''
-  const nobody = { title: 'Not logged in', body: html`<h1>You are not logged in</h1>!${login}` }
+  const nobody = { title: 'Not logged in', body: html`<h1>You are not logged in</h1>${login}` }
   // Most visitors get this one, so it is rendered once.
   const anonymous = render(nobody)
 
@@ -29,9 +29,9 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
     ? html`
 <p class="aside"><a href="${base}/password">Change your password</a></p>`
     : ''
-  const links = [logout, sessions, password].join('')
+  const links = html`${logout}${sessions}${password}`
 
-  const known = (name: string): string => html`<h1>${name} Your account is logged in.</h1>!${links}`
+  const known = (name: string): SafeHtml => html`<h1>${name} Your account is logged in.</h1>${links}`
 
   // Fastify would serve it at // as well.
   const prefixTrailingSlash = fastify.prefix === '' || fastify.prefix.endsWith('/') ? 'no-slash' : 'both'

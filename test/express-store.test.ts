@@ -2,9 +2,11 @@ import connectPgSimple from 'connect-pg-simple'
 import { EventEmitter } from 'node:events'
 import type { Pool } from 'pg'
 import { test } from 'tap'
-import { expressStore, type ExpressSessionStore } from '../plugins/storage/express/sessions.js'
-import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/store/contract.js'
+import type { ExpressSessionStore } from '../plugins/storage/express/callbacks.js'
+import { expressStore } from '../plugins/storage/express/open.js'
+import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
 import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
+import { withEveryTrait, type CompleteSessionStore } from '../plugins/store/traits.js'
 import { Client, buildHost } from './helper.js'
 import { needsPostgres, startPostgres } from './postgres.js'
 import { stop } from './watched-store.js'
@@ -13,6 +15,9 @@ const START = recordOf().createdAt
 const clock = { now: () => START }
 
 type Callback = (error?: any, value?: any) => void
+
+/** The adapter as hatcheck calls it. */
+const adapt = (...args: Parameters<typeof expressStore>): CompleteSessionStore => withEveryTrait(expressStore(...args))
 
 /** A store for express-session in a map. Each of its calls can be made to wait or fail. */
 class MapStore implements ExpressSessionStore {
@@ -123,7 +128,7 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
     await empty()
     const backing = open()
     let time = Date.now()
-    const store = expressStore(backing, { now: () => time, deadlineMs: 5_000 })
+    const store = adapt(backing, { now: () => time, deadlineMs: 5_000 })
     const prune = (): Promise<void> => new Promise((resolve, reject) => { backing.pruneSessions((error) => { if (error) reject(error); else resolve() }) })
     await store.create('one', recordOf({ expiresAt: time + 10_000 }))
     const { rows: [{ left }] } = await pool.query('SELECT extract(epoch FROM expire - now()) AS left FROM session')
@@ -139,7 +144,7 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
   })
 
   await t.test('without all and length it says so', async (t) => {
-    const store = expressStore(new PgSession({ pool, createTableIfMissing: true, pruneSessionInterval: false }), { deadlineMs: 5_000 })
+    const store = adapt(new PgSession({ pool, createTableIfMissing: true, pruneSessionInterval: false }), { deadlineMs: 5_000 })
     t.equal(await store.create('plain', recordOf({ user: 'Harry', expiresAt: Date.now() + 60_000 })), true)
     for (const call of ['ofUser', 'removeOfUser', 'count'] as const) {
       await t.rejects(async () => await store[call]('Harry'), { code: 'HATCHECK_STORE_METHOD_MISSING', statusCode: 501 }, call)
@@ -163,7 +168,7 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
 
 test('what is lost between two processes', async (t) => {
   const backing = new MapStore()
-  const [one, other] = [expressStore(backing, clock), expressStore(backing, clock)]
+  const [one, other] = [adapt(backing, clock), adapt(backing, clock)]
   /** Lets one process write what it has read before the other wrote. */
   const meanwhile = async (late: () => unknown, act: () => unknown): Promise<void> => {
     const writing = stop()
@@ -191,7 +196,7 @@ test('what is lost between two processes', async (t) => {
 })
 
 test('without keepsLimit no login reads every session, and the log says that there is no limit', async (t) => {
-  const store = expressStore(Object.assign(new ListingStore(), { all: () => { throw new Error('not asked for') } }), clock)
+  const store = adapt(Object.assign(new ListingStore(), { all: () => { throw new Error('not asked for') } }), clock)
   for (const key of ['one', 'two']) t.equal(await store.create(key, recordOf({ user: 'Harry' }), { perUser: 1 }), true)
   t.not(await store.read('one'), null)
 
@@ -204,7 +209,7 @@ test('without keepsLimit no login reads every session, and the log says that the
 
 test('a login past its deadline lets no other of its user begin meanwhile', async (t) => {
   const backing = new ListingStore()
-  const store = expressStore(backing, { ...clock, keepsLimit: true, deadlineMs: 100 })
+  const store = adapt(backing, { ...clock, keepsLimit: true, deadlineMs: 100 })
   const login = async (key: string): Promise<boolean> => await store.create(key, recordOf({ user: 'Harry' }), { perUser: 1 })
   const writing = stop()
   backing.lookOut = (call) => call === 'set' ? writing.here() : undefined
@@ -220,7 +225,7 @@ test('a login past its deadline lets no other of its user begin meanwhile', asyn
 
 test('a write that is past its deadline does not come after what was done next', async (t) => {
   const backing = new MapStore()
-  const store = expressStore(backing, { ...clock, deadlineMs: 20 })
+  const store = adapt(backing, { ...clock, deadlineMs: 20 })
   await store.create('one', recordOf())
   const writing = stop()
   backing.lookOut = (call) => call === 'set' ? writing.here() : undefined
@@ -237,7 +242,7 @@ test('a write that is past its deadline does not come after what was done next',
 test('a replacement past its deadline ends the successor and no predecessor', async (t) => {
   for (const step of ['get one', 'get two', 'set two', 'turn of one', 'destroy one']) {
     const backing = new ListingStore()
-    const store = expressStore(backing, { ...clock, deadlineMs: 40 })
+    const store = adapt(backing, { ...clock, deadlineMs: 40 })
     const record = recordOf({ user: 'Harry' })
     await store.create('one', record)
     const waiting = stop()
@@ -262,7 +267,7 @@ test('a replacement past its deadline ends the successor and no predecessor', as
 test('a replacement in a store that fails', async (t) => {
   for (const step of ['get one', 'set two', 'destroy one']) {
     const backing = new ListingStore()
-    const store = expressStore(backing, clock)
+    const store = adapt(backing, clock)
     await store.create('one', recordOf({ user: 'Harry' }))
     backing.lookOut = (call, sid) => { if (`${call} ${sid}` === step) throw new Error('it broke') }
     await t.rejects(async () => await store.replace('one', 'two', replacementOf()), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'it broke' } }, step)
@@ -273,7 +278,7 @@ test('a replacement in a store that fails', async (t) => {
 
 test('the end of all sessions of a user finds one that was replaced while they were listed', async (t) => {
   const backing = new ListingStore()
-  const store = expressStore(backing, clock)
+  const store = adapt(backing, clock)
   await store.create('one', recordOf({ user: 'Harry' }))
   const listing = stop()
   const { all } = ListingStore.prototype
@@ -292,7 +297,7 @@ test('the end of all sessions of a user finds one that was replaced while they w
 
 test('what has happened meanwhile counts', async (t) => {
   const backing = new ListingStore()
-  const store = expressStore(backing, clock)
+  const store = adapt(backing, clock)
   await store.create('one', recordOf({ user: 'Harry' }))
   const text = backing.texts.get('one') as string
   const reading = stop()
@@ -319,7 +324,7 @@ test('what has happened meanwhile counts', async (t) => {
 
 test('what a store may answer', async (t) => {
   const backing = new MapStore()
-  const store = expressStore(backing, clock)
+  const store = adapt(backing, clock)
   const failWith = (error: unknown): void => { backing.lookOut = () => { throw error } }
   await store.create('one', recordOf())
 
@@ -358,14 +363,14 @@ const emptyStore: ExpressSessionStore = {
 }
 
 test('counts by all where there is no length', async (t) => {
-  const store = expressStore(Object.assign(new ListingStore(), { length: undefined }) as unknown as ExpressSessionStore, clock)
+  const store = adapt(Object.assign(new ListingStore(), { length: undefined }) as unknown as ExpressSessionStore, clock)
   await store.create('one', recordOf())
   t.equal(await store.count(), 1)
 })
 
 test('tombstones are bounded, and dropped in time', async (t) => {
   let time = START
-  const store = expressStore(emptyStore, { now: () => time })
+  const store = adapt(emptyStore, { now: () => time })
   for (let i = 0; i <= 100_000; i++) await store.remove(`key${i}`)
   t.equal(await store.create('key0', recordOf()), true, 'the oldest is forgotten')
   t.equal(await store.create('key1', recordOf()), false)

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import type { SessionStore } from '../app.js'
+import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { CLIENT_FIELD } from '../plugins/session/fields.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'

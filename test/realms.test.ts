@@ -9,8 +9,9 @@ import { MemoryStore } from '../plugins/storage/memory/sessions.js'
 import { inRealm } from '../plugins/storage/realm.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
-import { changesOf, recordOf, storeContract } from '../plugins/store/contract.js'
-import type { SessionRecord, SessionStore } from '../plugins/store/sessions.js'
+import { changesOf, recordOf, storeContract } from '../plugins/store/contract/index.js'
+import type { SessionRecord } from '../plugins/store/sessions.js'
+import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { createTicketOffice, storeKey } from '../plugins/tickets/ticket.js'
 import { buildHost, needs, newFastify, testKey } from './helper.js'
 import { connect, startRedis } from './redis.js'
@@ -426,7 +427,7 @@ test('a store in a realm', async (t) => {
   t.test('keeps every other member', async (t) => {
     class Own extends MemoryStore {
       #secret = 'kept'
-      keepsLimit = false
+      override keepsLimit = false
       get secret (): string { return this.#secret }
       reveal (): string { return this.#secret }
     }

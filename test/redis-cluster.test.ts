@@ -1,7 +1,7 @@
 import tap, { test } from 'tap'
 import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
-import { storeContract } from '../plugins/store/contract.js'
+import { storeContract } from '../plugins/store/contract/index.js'
 import { needs } from './helper.js'
 import { connect, startRedisCluster, type RedisServer } from './redis.js'
 import { listen, loggedIn, statuses, underLoad } from './visitors.js'

@@ -3,15 +3,23 @@ import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
+import { MemoryAccounts } from '../plugins/storage/memory/accounts.js'
+import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { MemoryStore } from '../plugins/storage/memory/sessions.js'
+import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
+import { RedisAttempts } from '../plugins/storage/redis/attempts.js'
+import type { AccountStore } from '../plugins/store/accounts.js'
+import type { AttemptStore } from '../plugins/store/attempts.js'
 import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
-import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/store/contract.js'
-import { TOMBSTONE_MS, type SessionFields, type SessionRecord, type SessionStore } from '../plugins/store/sessions.js'
+import { accountContract, attemptContract, changesOf, recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
+import { TOMBSTONE_MS, type SessionFields, type SessionRecord } from '../plugins/store/sessions.js'
+import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
 import { openLmdb } from '../plugins/storage/lmdb/open.js'
 import { fastFolder } from './fast-folder.js'
-import { Client, buildHost } from './helper.js'
+import { Client, buildHost, needs } from './helper.js'
+import { connect, startRedis } from './redis.js'
 import { startReplacingProcess } from './replacing-process.js'
 import { startStoreProcess } from './store-process.js'
 import { kinds, openStore, watched, type StoreCall } from './watched-store.js'
@@ -29,6 +37,46 @@ test('the LMDB store keeps the contract', async (t) => {
     return run()
   }), ({ now, maxBytes }) => openStore(own, 'lmdb:', { now, maxBytes }))
 })
+
+interface Kept {
+  accounts: AccountStore
+  /** The same counters twice, as two processes have them. */
+  attempts: [AttemptStore, AttemptStore]
+}
+
+/** Each engine: what opens it, empty, for one check. */
+const engines: Record<string, (t: Test) => Promise<(t: Test) => Promise<Kept>>> = {
+  'memory:': async () => async () => {
+    const attempts = new MemoryAttempts()
+    return { accounts: new MemoryAccounts(), attempts: [attempts, attempts] }
+  },
+  'lmdb:': async () => async (t) => {
+    const { accounts, attempts, close } = openLmdb(t.testdir(), { now: () => recordOf().createdAt, maxBytes: 16_384 }, { info () {}, warn () {} })
+    t.teardown(close)
+    return { accounts: accounts as AccountStore, attempts: [attempts, attempts] }
+  },
+  'redis:': async (t) => {
+    const { url, client } = await startRedis(t)
+    const [one, other] = [await connect(t, url), await connect(t, url)]
+    return async () => {
+      await client.flushall()
+      return { accounts: new RedisAccounts(one, { deadlineMs: 5_000 }), attempts: [new RedisAttempts(one, { deadlineMs: 5_000 }), new RedisAttempts(other, { deadlineMs: 5_000 })] }
+    }
+  }
+}
+
+for (const [kind, openEngine] of Object.entries(engines)) {
+  test(`accounts and failed logins keep their contracts, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
+    const open = await openEngine(t)
+    let own = t
+    const define = (name: string, run: () => Promise<void>): unknown => t.test(name, (t) => {
+      own = t
+      return run()
+    })
+    accountContract(define, async () => (await open(own)).accounts)
+    attemptContract(define, async () => (await open(own)).attempts)
+  })
+}
 
 /** A store with every call of it a turn of the event loop, which replaces in two steps. */
 function inTwoSteps (store: SessionStore, lookOut: (call: StoreCall, key: unknown) => Promise<void> | void = () => {}, sync = false): SessionStore {

@@ -6,13 +6,12 @@ import { assertNotBusy, hashPassword } from '../plugins/accounts/password.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
 import { openLmdb } from '../plugins/storage/lmdb/open.js'
 import { deviceOf, newDevice } from '../plugins/throttle/device.js'
-import { Lines } from '../plugins/throttle/lines.js'
+import { KeyedQueue } from '../plugins/common/keyed-queue.js'
 import { LmdbAttempts } from '../plugins/storage/lmdb/attempts.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { networkOf, networksOf } from '../plugins/common/network.js'
 import { counted, policies, uncounted, waitOf, type Counter } from '../plugins/store/attempt-policy.js'
 import { RedisAttempts } from '../plugins/storage/redis/attempts.js'
-import type { AttemptStore } from '../plugins/store/attempts.js'
 import { realHashes } from './cheap-hashes.js'
 import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
 import { answersMayDiffer } from './nets/net.js'
@@ -157,21 +156,21 @@ test('known devices', async (t) => {
   }
 })
 
-test('lines', async (t) => {
-  const lines = new Lines()
+test('works with one key run one after another', async (t) => {
+  const queue = new KeyedQueue()
   const [first, second] = [stop(), stop()]
   const order: string[] = []
-  const one = lines.inTurn('a', async () => { await first.here(); order.push('one'); throw new Error('broken') })
-  const two = lines.inTurn('a', async () => { await second.here(); order.push('two'); return 2 })
-  await lines.inTurn('b', async () => { order.push('another line') })
-  t.equal(lines.waiting, 1)
-  t.equal(lines.lengthOf('a'), 1)
-  t.equal(lines.lengthOf('b'), 0)
+  const one = queue.run('a', async () => { await first.here(); order.push('one'); throw new Error('broken') })
+  const two = queue.run('a', async () => { await second.here(); order.push('two'); return 2 })
+  await queue.run('b', async () => { order.push('another line') })
+  t.equal(queue.waiting, 1)
+  t.equal(queue.lengthOf('a'), 1)
+  t.equal(queue.lengthOf('b'), 0)
   first.go()
   await t.rejects(one, { message: 'broken' })
   await second.reached
-  t.equal(lines.waiting, 0)
-  t.equal(lines.lengthOf('a'), 0)
+  t.equal(queue.waiting, 0)
+  t.equal(queue.lengthOf('a'), 0)
   second.go()
   t.equal(await two, 2)
   t.same(order, ['another line', 'one', 'two'])
@@ -194,91 +193,6 @@ test('the queue of the hashing takes what is urgent first', async (t) => {
   t.same([queue.waiting(false), queue.waiting(true)], [0, 0])
   t.equal(await queue.run(async () => 3, false), 3, 'its places are free again')
 })
-
-/** Each opener gives a way to open the same counters again, as another process would. */
-const openers: Record<string, (t: Test) => Promise<() => Promise<AttemptStore> | AttemptStore>> = {
-  'memory:': async () => { const store = new MemoryAttempts(); return () => store },
-  'lmdb:': async (t) => {
-    const { attempts, close } = openLmdb(t.testdir(), { now: () => START, maxBytes: 16_384 }, silent)
-    t.teardown(close)
-    return () => attempts
-  },
-  'redis:': async (t) => {
-    const { url } = await startRedis(t)
-    // A thousand counts at once take longer than a visitor waits.
-    return async () => new RedisAttempts(await connect(t, url), { deadlineMs: 60_000 })
-  }
-}
-
-for (const [kind, opener] of Object.entries(openers)) {
-  test(`the contract of the counters, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
-    const open = await opener(t)
-    const [store, other] = [await open(), await open()]
-    const { account, global } = policies
-
-    t.test('they count as the policy says, step by step', async (t) => {
-      let [counter, now] = [null as Counter | null, START]
-      for (let i = 0; i < 60; i++) {
-        now += [0, 1, 777, 40_000, 5 * MINUTE, 333_333][i % 6] as number
-        const wait = waitOf(counter, account, now)
-        t.equal(await other.waitOf('steps', account, now), wait)
-        t.equal(await store.admit('steps', account, now), wait)
-        if (wait === 0) counter = counted(counter, account, now)
-        if (i % 10 === 0) {
-          await store.uncount('steps', account)
-          counter = uncounted(counter as Counter, account)
-        }
-        if (i % 9 === 0) {
-          await other.count('steps', account, now)
-          counter = counted(counter, account, now)
-        }
-      }
-      t.ok(waitOf(counter, account, now) > 0)
-      t.equal(await store.waitOf('steps', account, now), waitOf(counter, account, now))
-    })
-
-    t.test('of many at once, exactly the free ones and one more are admitted', async (t) => {
-      const waits = await Promise.all(times(50, (i) => (i % 2 === 0 ? store : other).admit('at once', account, START)))
-      t.equal(waits.filter((wait) => wait === 0).length, account.free + 1)
-      t.same(new Set(waits), new Set([0, 1_000]))
-    })
-
-    t.test('a count is a count also while there is a wait', async (t) => {
-      await Promise.all(times(1_010, (i) => (i % 2 === 0 ? store : other).count('in any case', global, START)))
-      t.equal(await store.waitOf('in any case', global, START), 60_000)
-      t.equal(await store.waitOf('in any case', global, START + 60_000), 0)
-    })
-
-    t.test('what was never counted can be taken back and forgotten, and is no one else\'s', async (t) => {
-      await store.uncount('never', account)
-      await store.forget('never')
-      t.equal(await store.waitOf('never', account, START), 0)
-      for (let i = 0; i < 7; i++) await store.admit('forgotten', account, START)
-      t.equal(await store.waitOf('forgotten', account, START), 1_000)
-      await other.forget('forgotten')
-      t.equal(await store.waitOf('forgotten', account, START), 0)
-      t.equal(await store.admit('forgotten', account, START), 0)
-    })
-
-    t.test('a memory is one long wait, which one count begins', async (t) => {
-      const { knownPlace } = policies
-      const month = 30 * 24 * HOUR
-      t.equal(await store.waitOf('place', knownPlace, START), 0)
-      await store.count('place', knownPlace, START)
-      t.equal(await other.waitOf('place', knownPlace, START), month)
-      while (await store.sweep(START + month - 1));
-      t.equal(await other.waitOf('place', knownPlace, START + month - 1), 1)
-      t.equal(await other.waitOf('place', knownPlace, START + month), 0)
-    })
-
-    t.test('a sweep drops what is forgiven and nothing else', async (t) => {
-      await Promise.all(times(1_200, (i) => store.count(`old ${i}`, { ...account, forgiveMs: 1 }, START)))
-      await Promise.all(times(8, () => store.count('young', account, START)))
-      while (await store.sweep(START + 10_000));
-      t.equal(await store.waitOf('young', account, START), 4_000)
-    })
-  })
-}
 
 test('the counters are dropped when all is forgiven', async (t) => {
   t.test('in memory, where there is also a bound', async (t) => {

@@ -1,6 +1,6 @@
 import { test, type Test } from 'tap'
 import type { Replaced, SessionRecord, StoredSession } from '../plugins/store/sessions.js'
-import { changesOf, recordOf, replacementOf } from '../plugins/store/contract.js'
+import { changesOf, recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import { fastFolder } from './fast-folder.js'
 import { needs } from './helper.js'
 import { startRedis } from './redis.js'

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { AccountStore } from '../plugins/store/accounts.js'
 import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
-import type { SessionStore } from '../plugins/store/sessions.js'
+import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { openLmdb } from '../plugins/storage/lmdb/open.js'
 import { openMemory } from '../plugins/storage/memory/open.js'
 import { gate } from './helper.js'
@@ -25,7 +25,7 @@ export function openEngine (
   return { sessions: storage.sessions, accounts: storage.accounts as AccountStore }
 }
 
-export type StoreCall = Exclude<keyof SessionStore, 'sync'>
+export type StoreCall = Exclude<keyof SessionStore, 'sync' | 'keepsLimit' | 'accounts' | 'attempts'>
 
 /**
  * A real store with a look-out before each of its calls: the call goes on when the look-out's promise resolves, and
@@ -42,6 +42,7 @@ export function watched (store: SessionStore, lookOut: (call: StoreCall, key: un
   }
   return {
     sync,
+    ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
     read: pass('read'),
     create: pass('create'),
     patch: pass('patch'),
@@ -55,7 +56,7 @@ export function watched (store: SessionStore, lookOut: (call: StoreCall, key: un
     sweep: pass('sweep'),
     ping: pass('ping'),
     close: pass('close'),
-    ...store.successor !== undefined && { successor: (key: string) => store.successor?.(key) ?? null }
+    successor: (key) => store.successor(key)
   }
 }
 

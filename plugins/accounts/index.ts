@@ -5,7 +5,7 @@ export type { Accounts } from './accounts.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** hatcheck's own accounts; undefined when the host has brought `authenticate`, or its own session store. */
+    /** hatcheck's own accounts; undefined when the host has brought `authenticate`, or a session store without accounts. */
     accounts: Accounts | undefined
   }
 }

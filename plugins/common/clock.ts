@@ -1,8 +1,8 @@
-/** What the two clocks of a session are set to, in seconds. */
+/** The two limits of a session, in seconds. */
 export interface Lifetime {
-  /** Without activity for so long, the session ends. */
+  /** The session ends after this time without activity. */
   idleSeconds: number
-  /** After so long it ends in any case. */
+  /** The session ends this long after its begin, in any case. */
   lifetimeSeconds: number
 }
 
@@ -13,36 +13,36 @@ export interface Lifetimes {
 
 type Times = { createdAt: number, seenAt: number, permanent: boolean }
 
-/** When a session ends, in ms: the earlier of the two clocks. */
+/** Returns when a session ends, in ms since the epoch: the earlier of the two limits. */
 export function expiryOf ({ createdAt, seenAt, permanent }: Times, lifetimes: Lifetimes): number {
   const { idleSeconds, lifetimeSeconds } = permanent ? lifetimes.permanent : lifetimes.browser
   return Math.min(createdAt + lifetimeSeconds * 1000, seenAt + idleSeconds * 1000)
 }
 
 /**
- * Activity is noted when it is older than this part of the idle timeout: a visitor who clicks every second costs a
+ * Activity is recorded once it is older than this part of the idle timeout. A visitor who clicks every second then costs a
  * write every few minutes, and a session ends at most 5 % early.
  */
 const TOUCH_PART = 20
 
-/** Whether activity is to be noted. */
+/** Whether activity must be recorded. */
 export function isTouchDue (seenAt: number, now: number, lifetime: Lifetime): boolean {
   return now - seenAt > touchEvery(lifetime)
 }
 
-/** So far behind the truth the noted activity may be, in ms. */
+/** Returns how old the recorded activity may be, in ms. */
 export function touchEvery ({ idleSeconds }: Lifetime): number {
   return idleSeconds * 1000 / TOUCH_PART
 }
 
 /**
- * A clock that never goes back. When the machine's clock is set back, time goes on from where it was, so that no
- * session lives longer for it; when it is set forward, sessions only end sooner.
+ * Makes a clock that never goes back. If the machine's clock is set back, this one continues, so that no session lives longer;
+ * if it is set forward, sessions end sooner.
  *
- * `Date.now` and `performance.now` are looked up at each call: fake timers replace them, also after the clock was made. The
- * time of a replaced `Date.now` is another one, which the clock takes as it is.
+ * Looks up `Date.now` and `performance.now` at each call, since fake timers can replace them later. The clock takes the time of
+ * a replaced `Date.now` as it is.
  *
- * @returns a function that answers the time in ms since the epoch.
+ * @returns a function that returns the time in ms since the epoch.
  */
 export function steadyClock (wall?: () => number, elapsed: () => number = () => performance.now()): () => number {
   let source = Date.now
@@ -52,7 +52,7 @@ export function steadyClock (wall?: () => number, elapsed: () => number = () => 
   return () => {
     const before = shown
     shown = wall === undefined ? Date.now() : wall()
-    // Asked many times in a millisecond, this need not ask the other clock, which takes much longer to answer.
+    // Within the same millisecond, skip the other clock, which is much slower to read.
     if (shown === before) return Math.floor(time)
     const now = elapsed()
     if (wall === undefined && source !== Date.now) {

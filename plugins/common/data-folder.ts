@@ -2,10 +2,10 @@ import { accessSync, constants, existsSync, mkdirSync, statSync, writeFileSync }
 import { dirname, join } from 'node:path'
 
 /**
- * Makes a folder for what hatcheck keeps, if it is missing, for its owner alone. Git ignores a folder that was made here: it may
- * be in the project of an application, and has sessions, accounts and keys in it.
+ * Makes the data folder if it is missing, with access for its owner only. A new folder gets a `.gitignore`, since it may be in
+ * the project of an application and contains sessions, accounts and keys.
  *
- * @throws what the system says if it cannot be written.
+ * @throws the error of the system if the folder cannot be written.
  */
 export function makeDataFolder (folder: string): void {
   const isNew = makeFolder(folder)
@@ -14,11 +14,11 @@ export function makeDataFolder (folder: string): void {
 }
 
 /**
- * Makes a folder and its missing parents, for their owner alone. Node's `recursive` does the same, but never returns below a folder in
- * which none can be made, such as /proc.
+ * Makes a folder and its missing parents, with access for their owner only. `recursive` of Node never returns below a folder
+ * that takes no folders, such as /proc.
  *
- * @returns whether it was missing.
- * @throws what the system says.
+ * @returns whether the folder was missing.
+ * @throws the error of the system.
  */
 export function makeFolder (folder: string): boolean {
   try {

@@ -1,4 +1,4 @@
-/** A map that forgets: two generations, the older dropped when the younger is full. It holds `size` entries at least, twice as many at most. */
+/** A map of bounded size. It has two generations and drops the older when the younger is full, so it keeps the last `size` entries, and twice as many at most. */
 export class Memo<T> {
   #young = new Map<string, T>()
   #old = new Map<string, T>()

@@ -1,64 +1,66 @@
+import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js'
 import { isIP } from 'node:net'
 
 /** An IP address in its parts: four numbers, or eight groups of hexadecimal digits without leading zeros. */
 export type Address = { version: 4 | 6, parts: string[] }
 
-/** What stands before an IPv4 address that is written as an IPv6 address: RFC 4291, section 2.5.5.2, and RFC 6052. */
-const IPV4_WITHIN = ['0:0:0:0:0:ffff', '64:ff9b:0:0:0:0']
+/** The ranges of IPv6 that contain an IPv4 address: RFC 4291, section 2.5.5.2, and RFC 6052. */
+const IPV4_WITHIN = ['ipv4Mapped', 'rfc6052']
 
-/**
- * The address in a text, also where a proxy has written the port with it; null if it is none. IPv4 within IPv6 is IPv4.
- */
+/** Reads the address in a text, also with a port, as some proxies write it. IPv4 within IPv6 is IPv4. Returns null if there is none. */
 export function addressIn (text: string): Address | null {
-  const host = text.replace(/^\[([^\]]*)\](?::\d+)?$/, '$1').replace(/^([\d.]+):\d+$/, '$1').replace(/%.*$/s, '')
-  switch (isIP(host)) {
-    case 4:
-      return { version: 4, parts: host.split('.') }
-    case 6: {
-      const groups = groupsOf(host)
-      if (!IPV4_WITHIN.includes(groups.slice(0, 6).join(':'))) return { version: 6, parts: groups }
-      return { version: 4, parts: groups.slice(6).flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 255]).map(String) }
-    }
-    default:
-      return null
-  }
+  const address = addressWithin(text)
+  return address && partsOf(address)
 }
 
-/**
- * Whose address it is: an IPv4 address as it is, of an IPv6 address the first 64 bits, since whoever has one has all the
- * others of that network. What is no address stays as it is.
- */
+/** Returns the network that one user has: an IPv4 address itself, the first 64 bits of an IPv6 address. Returns other texts as they are. */
 export function networkOf (text: string): string {
-  const address = addressIn(text)
-  if (address === null) return text
-  return address.version === 4 ? address.parts.join('.') : `${address.parts.slice(0, 4).join(':')}::/64`
+  return networksOf(text).network
 }
 
-/** What an address is part of. A text that is no address is all of it. */
+/** The networks that contain an address. For a text that is no address, each is the text. */
 export interface Networks {
   /** As {@link networkOf} says. */
   network: string
-  /** The /56 of an IPv6 address, which is mostly one household; null of an IPv4 address. */
+  /** The /56 of an IPv6 address, which is mostly one household; null for IPv4. */
   site: string | null
   /** The /48 of an IPv6 address, the /24 of an IPv4 address. */
   block: string
 }
 
-/** The networks around an address. */
+/** Returns the networks that contain an address. */
 export function networksOf (text: string): Networks {
-  const network = networkOf(text)
-  const address = addressIn(text)
-  if (address === null) return { network, site: null, block: network }
-  const { version, parts } = address
-  const block = parts.slice(0, 3)
-  if (version === 4) return { network, site: null, block: `${block.join('.')}.0/24` }
-  const subnet = (parseInt(parts[3] as string, 16) & 0xff00).toString(16)
-  return { network, site: `${[...block, subnet].join(':')}::/56`, block: `${block.join(':')}::/48` }
+  const address = addressWithin(text)
+  if (address === null) return { network: text, site: null, block: text }
+  if (isIPv4(address)) return { network: address.toString(), site: null, block: `${ipaddr.IPv4.networkAddressFromCIDR(`${address.toString()}/24`).toString()}/24` }
+  const within = (bits: 48 | 56 | 64): string => {
+    const { parts } = partsOf(ipaddr.IPv6.networkAddressFromCIDR(`${address.toString()}/${bits}`))
+    return `${parts.slice(0, Math.ceil(bits / 16)).join(':')}::/${bits}`
+  }
+  return { network: within(64), site: within(56), block: within(48) }
 }
 
-function groupsOf (address: string): string[] {
-  // The URL parser writes them one way, also those with an IPv4 address at the end.
-  const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')
-  const [first, last] = [head, tail].map((part) => part === '' ? [] : part.split(':')) as [string[], string[]]
-  return [...first, ...Array<string>(8 - first.length - last.length).fill('0'), ...last]
+/** Reads an address in one of the forms that Node knows. Returns null if it is none. */
+export function parseAddress (text: string): IPv4 | IPv6 | null {
+  // ipaddr.js also reads old forms such as 127.1, and takes ::127.0.0.1 for ::ffff:127.0.0.1. The URL parser writes it as ::7f00:1.
+  switch (isIP(text)) {
+    case 4: return ipaddr.IPv4.parse(text)
+    case 6: return ipaddr.IPv6.parse(new URL(`http://[${text.replace(/%.*$/s, '')}]`).hostname.slice(1, -1))
+    default: return null
+  }
+}
+
+function addressWithin (text: string): IPv4 | IPv6 | null {
+  const address = parseAddress(text.replace(/^\[([^\]]*)\](?::\d+)?$/, '$1').replace(/^([\d.]+):\d+$/, '$1').replace(/%.*$/s, ''))
+  return address !== null && IPV4_WITHIN.includes(address.range()) ? new ipaddr.IPv4(address.toByteArray().slice(-4)) : address
+}
+
+function partsOf (address: IPv4 | IPv6): Address {
+  return isIPv4(address)
+    ? { version: 4, parts: address.toString().split('.') }
+    : { version: 6, parts: address.toNormalizedString().split(':') }
+}
+
+function isIPv4 (address: IPv4 | IPv6): address is IPv4 {
+  return address.kind() === 'ipv4'
 }

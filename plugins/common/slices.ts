@@ -1,12 +1,12 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** How long one slice of a long piece of work may hold the event loop, in ms. */
+/** How long one slice of a long task may hold the event loop, in ms. */
 export const SLICE_MS = 5
 
 /**
- * Visits every item, and lets the event loop go on between slices of 5 ms.
+ * Visits every item, and lets the event loop turn between slices of 5 ms.
  *
- * @param beforeNext told before every slice but the first.
+ * @param beforeNext called before every slice but the first.
  */
 export async function eachInSlices<T> (items: readonly T[], visit: (item: T) => void, beforeNext?: () => void): Promise<void> {
   let until = performance.now() + SLICE_MS

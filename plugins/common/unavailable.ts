@@ -1,10 +1,10 @@
 import { createError, type FastifyErrorConstructor } from '@fastify/error'
 
 /**
- * A class of errors that say: not now, but soon. The answer is a 503 with Retry-After from any error handler: that of hatcheck, the error
- * handler of an application, or Fastify's own, which sends the headers that an error has.
+ * Makes a class of errors for temporary failures. They are answered with 503 and Retry-After by every error handler that sends
+ * an error's headers, as those of hatcheck and Fastify do.
  *
- * @param retrySeconds after which to ask again.
+ * @param retrySeconds the value of Retry-After, in seconds.
  */
 export function createUnavailable<A extends unknown[] = []> (code: string, text: string, retrySeconds = 1): FastifyErrorConstructor<{ code: string }, A> {
   const Unavailable = createError<A>(code, text, 503)

@@ -1,9 +1,9 @@
-import { BlockList, isIP } from 'node:net'
 import { existsSync } from 'node:fs'
 import { isLoopback } from '../common/loopback.js'
 import type { GivenOptions } from './options.js'
 import { PLAIN_OPTIONS, SERVICE_ONLY, environmentName, type Mode, type ServiceOnlyOptions } from './resolve.js'
 import { assertRule } from '../common/rule.js'
+import { isAddressRange } from './trusted-proxies.js'
 import { validate } from './validate.js'
 
 /** One a core is enough; a larger number is a mistake. */
@@ -19,9 +19,6 @@ const processProperties = {
   requestLog: { type: 'string', enum: ['on', 'off'], default: 'on' },
   auditLog: { type: 'string', enum: ['on', 'off'] }
 } as const
-
-/** Names that Fastify knows for ranges of addresses. */
-const NAMED_RANGES = new Set(['loopback', 'linklocal', 'uniquelocal'])
 
 export interface ServiceConfig {
   host: string
@@ -87,20 +84,4 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
 
 function defined (names: readonly string[], read: (option: string) => string | undefined): Record<string, string> {
   return Object.fromEntries(names.map((name) => [name, read(name)]).filter(([, value]) => value !== undefined))
-}
-
-/** What this lets through, Fastify takes as well. */
-function isAddressRange (text: string): boolean {
-  // Fastify knows the zones of IPv6 by letters and digits alone.
-  if (/%.*[^0-9a-z/]/i.test(text)) return false
-  if (NAMED_RANGES.has(text) || isIP(text) !== 0) return true
-  const [address = '', bits = '', ...rest] = text.split('/')
-  // Every address is no proxy's: that would let anyone say where a request comes from.
-  if (!/^[1-9]\d*$/.test(bits) || rest.length > 0) return false
-  try {
-    new BlockList().addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6')
-    return true
-  } catch {
-    return false
-  }
 }

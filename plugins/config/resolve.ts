@@ -55,7 +55,7 @@ const properties = {
 
 /** The options that can be more than text, but may be text. */
 const TEXT_OR_MORE = ['secretKey', 'secretKeyFallbacks', 'sessionStore', 'allowedOrigins']
-const STORE_METHODS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping', 'close'] satisfies Array<keyof SessionStore>
+const STORE_METHODS = ['read', 'create', 'patch', 'touch', 'remove', 'replace', 'ping', 'close'] satisfies Array<keyof SessionStore>
 /** The options that only code can give. */
 const CODE_ONLY = ['authenticate', 'routes', 'now']
 /** The options of the service alone: a host application decides this itself. */

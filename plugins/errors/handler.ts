@@ -1,9 +1,9 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { html } from 'ghtml'
 import { STATUS_CODES } from 'node:http'
 import type { AuditEvent } from '../audit/index.js'
 import { clientAddress } from '../session/client.js'
+import { html, type SafeHtml } from '../view/html.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -46,7 +46,7 @@ export default fp(async function errorHandler (fastify) {
     answer(request, reply.code(404), { status: 404, detail: 'There is nothing at this address.', code: 'HATCHECK_NOT_FOUND' })
 
   /** Where to, for whom the start page has no way on. */
-  function wayOn (status: number, code: string): string {
+  function wayOn (status: number, code: string): SafeHtml | '' {
     if (status === 401 && hasRoute('login')) return html`<p><a class="button" href="${base}/login">Log in your account here</a></p>`
     if (code === 'HATCHECK_NOT_ALLOWED' && hasRoute('logout')) return html`<form method="post" action="${base}/logout"><button>Log out your account here</button></form>`
     return ''
@@ -68,7 +68,7 @@ export default fp(async function errorHandler (fastify) {
     if (accept.includes('text/html') && !hatcheck.prefersJson(request)) {
       return hatcheck.page(reply, {
         title,
-        body: html`<h1>${title}</h1><p>${detail}</p>!${wayOn(status, code)}<p class="aside"><a href="${home}">Back to the start</a></p>`
+        body: html`<h1>${title}</h1><p>${detail}</p>${wayOn(status, code)}<p class="aside"><a href="${home}">Back to the start</a></p>`
       })
     }
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))

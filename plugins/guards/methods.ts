@@ -1,6 +1,7 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
+import FindMyWay from 'find-my-way'
 import { METHODS } from 'node:http'
 
 declare module 'fastify' {
@@ -18,52 +19,66 @@ declare module 'fastify' {
 
 export const MethodNotAllowedError = createError('HATCHECK_METHOD_NOT_ALLOWED', 'This address does not take requests of this method.', 405)
 
+interface Address {
+  /** The pattern, such as `/session/:key`. */
+  readonly url: string
+  readonly methods: Set<string>
+  isHiddenFrom?: ((request: FastifyRequest) => boolean) | undefined
+}
+
+const kPattern = Symbol('hatcheck.pattern')
+type Refused = Pick<FastifyRequest, 'routeOptions'> & { [kPattern]?: string }
+
+/** Returns the pattern of the address of a request, also if no route takes the method; undefined for an unknown address. */
+export function patternOf (request: Pick<FastifyRequest, 'routeOptions'>): string | undefined {
+  return (request as Refused)[kPattern] ?? request.routeOptions.url
+}
+
 /**
- * The methods that the service does not take, with routes for them, so that those which are there cost nothing. In an
- * application they are the application's.
+ * Answers requests that no route takes, in the service: 405 if the address has routes for other methods, else 404. Requests
+ * with a route cost nothing more. In an application, both answers are the application's.
  */
 export default fp(async function methods (fastify) {
   const { hatcheck } = fastify
   if (hatcheck.config.mode === 'plugin') return
-  const taken = new Map<string, Set<string>>()
-  const hidden = new Map<string, (request: FastifyRequest) => boolean>()
+  const addresses = new Map<string, Address>()
 
-  // Node reads more methods than Fastify has routes for.
+  // /verify takes every method that Node can read, and Fastify knows fewer.
   for (const method of METHODS) {
     if (method !== 'CONNECT' && !fastify.supportedMethods.includes(method)) fastify.addHttpMethod(method)
   }
 
   hatcheck.noteRoute = ({ method, url, routePath, config }) => {
-    // Fastify tells of the start page under a prefix once, and serves it with a slash at the end as well.
-    for (const address of routePath === '' && url !== '/' ? [url, `${url}/`] : [url]) {
-      taken.set(address, new Set([...taken.get(address) ?? [], ...[method].flat()]))
+    // Fastify reports the start page under a prefix once, and serves it with a slash at the end as well.
+    for (const pattern of routePath === '' && url !== '/' ? [url, `${url}/`] : [url]) {
+      const address: Address = addresses.get(pattern) ?? { url: pattern, methods: new Set(['OPTIONS']) }
+      for (const one of [method].flat()) address.methods.add(one)
+      address.isHiddenFrom ??= config?.isHiddenFrom
+      addresses.set(pattern, address)
     }
-    if (config?.isHiddenFrom !== undefined) hidden.set(url, config.isHiddenFrom)
   }
 
   hatcheck.refuseOtherMethods = async (scope) => {
-    scope.setErrorHandler(hatcheck.handleError)
-    for (const [url, own] of taken) {
-      const allow = [...own, 'OPTIONS'].sort().join(', ')
-      scope.route({
-        method: scope.supportedMethods.filter((method) => !own.has(method)),
-        url,
-        exposeHeadRoute: false,
-        // The API description has what there is.
-        schema: { hide: true },
-        // Before the body is read: what it is does not matter.
-        onRequest (request, reply, done) {
-          hatcheck.secureHeaders(request, reply)
-          const error = hatcheck.refusalOf(request)
-          if (error === null && hidden.get(url)?.(request) === true) {
-            hatcheck.handleNotFound(request, reply)
-            return
-          }
-          if (error === null) reply.header('allow', allow)
-          done(error ?? (request.method === 'OPTIONS' ? undefined : new MethodNotAllowedError()))
-        },
-        handler: (_request, reply) => reply.code(204).send()
-      })
-    }
+    // The router of Fastify, so that both read an address the same way.
+    const router = FindMyWay({ maxParamLength: Infinity })
+    for (const address of addresses.values()) router.on('GET', address.url, () => {}, address)
+
+    // A hook, so that the answer does not depend on the body. This scope has no routes: the hook runs where none was found.
+    scope.addHook('onRequest', function refuse (request, reply, done) {
+      hatcheck.secureHeaders(request, reply)
+      const error = hatcheck.refusalOf(request)
+      const address = router.find('GET', request.url)?.store as Address | undefined
+      if (address !== undefined) (request as Refused)[kPattern] = address.url
+      if (error !== null || address === undefined) {
+        done(error ?? undefined)
+      } else if (address.isHiddenFrom?.(request) === true) {
+        hatcheck.handleNotFound(request, reply)
+      } else {
+        reply.header('allow', [...address.methods].sort().join(', '))
+        if (request.method === 'OPTIONS') reply.code(204).send()
+        else done(new MethodNotAllowedError())
+      }
+    })
+    scope.setNotFoundHandler(hatcheck.handleNotFound)
   }
 }, { name: 'methods', dependencies: ['config', 'security-headers', 'error-handler', 'demo-guard'] })

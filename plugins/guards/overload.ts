@@ -16,27 +16,27 @@ declare module 'fastify' {
 export const OverloadedError = createUnavailable('HATCHECK_OVERLOADED', 'There is more to do here than can be done. Please try again in a moment.')
 
 /**
- * So late the event loop may be, in ms, in the mean of a second. Nothing that hatcheck does holds it up for a tenth of that,
- * and who is kept waiting for longer tends to be gone: Kubernetes gives a probe 1 s.
+ * The highest allowed mean delay of the event loop, in ms. Nothing in hatcheck delays it by a tenth of that, and a client that
+ * waits longer has often gone: Kubernetes gives a probe 1 s.
  */
 const LATEST_MS = 1_000
 const SAMPLE_MS = 1_000
 const RESOLUTION_MS = 10
 
-/** Refuses requests that would come too late anyway, before anything is done for them, so that the rest is answered. */
+/** Refuses requests with a 503 while the event loop is late, before any other work, so that the rest is answered in time. */
 export default fp(async function overload (fastify) {
   const { hatcheck } = fastify
   const { metrics } = hatcheck
   hatcheck.isOverloaded = () => false
-  // An application has its own limits.
+  // Applications set their own limits.
   if (metrics === null) return
-  // Always the same one: the trace of each would be one more thing to do.
+  // One error for all: to make a stack trace for each would be more work.
   const error = new OverloadedError()
   let lateMs = 0
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delays.enable()
   const sampling = setInterval(() => {
-    // Without a single turn of the event loop since the last sample there is no mean.
+    // The mean is NaN if the event loop has not turned since the last sample.
     lateMs = Number.isNaN(delays.mean) ? Infinity : delays.mean / 1e6 - RESOLUTION_MS
     delays.reset()
   }, SAMPLE_MS).unref()
@@ -46,7 +46,7 @@ export default fp(async function overload (fastify) {
   })
   const isOverloaded = (): boolean => lateMs > LATEST_MS
   hatcheck.isOverloaded = isOverloaded
-  // The first hook of all. It notes the time as well, since a hook more costs more than what this does.
+  // The first hook of all. It also notes the time, since a second hook would cost more than both tasks.
   fastify.addHook('onRequest', function arrive (request, _reply, done) {
     metrics.begin(request)
     if (!isOverloaded() || request.routeOptions.config.answersUnderPressure === true) {

@@ -125,7 +125,7 @@ export default fp(async function auth (fastify) {
   const { config, storage, sessionFor, loggedIn } = hatcheck
 
   const decide: Check = config.authenticate ?? (async (name, password, request, isFamiliar) => {
-    if (accounts === undefined) throw new ConfigError('authenticate is required: the session store of the application keeps no accounts.')
+    if (accounts === undefined) throw new ConfigError('authenticate is required: the session store of the application brings no accounts.')
     return await accounts.authenticate(name, password, { isFamiliar, onSignup: () => hatcheck.countSignup(request) })
   })
   // A plain JavaScript host may answer anything.
@@ -141,7 +141,7 @@ export default fp(async function auth (fastify) {
     return await stillHoldsOrEnd(request, user)
   }
   if ((config.hasRoute('login') || config.hasRoute('sessions')) && config.authenticate === undefined && accounts === undefined) {
-    throw new ConfigError('authenticate is required beside routes: a session store of your own keeps no accounts.')
+    throw new ConfigError('authenticate is required beside routes: the session store of the application brings no accounts.')
   }
 
   fastify.decorateRequest('user', accessors('request.user', loggedIn, 'use request.login() and request.logout()'))

@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks'
 import type { Registry } from 'prom-client'
 import type { AuditEvent } from '../audit/index.js'
 import type { ConfigPluginOptions } from '../config/index.js'
-import type { SessionStore } from '../store/sessions.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 import { answer, ask } from '../workers/questions.js'
 import { EventCounts } from './event-counts.js'
 import { LiveSessions } from './live-sessions.js'
@@ -24,7 +24,7 @@ export interface Metrics {
   /** Counts what the audit log is told of. */
   countEvent (event: AuditEvent, reason?: string): void
   /** The store, with its calls counted. */
-  measured (store: SessionStore): SessionStore
+  measured (store: CompleteSessionStore): CompleteSessionStore
   /** All of them, and those of the process. Made when it is first asked for. */
   registry (): Registry
   /** The same in the text format of Prometheus; of several workers, those of all together. */

@@ -8,12 +8,12 @@ export interface MetricsListenerOptions {
   host: string
   /** 0 takes a free one. */
   port: number
-  /** The metrics in the text format of Prometheus. If it rejects, the answer is a 500. */
+  /** Returns the metrics in the text format of Prometheus. If it rejects, the answer is a 500. */
   text: () => Promise<string>
 }
 
 export interface MetricsListener {
-  /** Where the metrics are. */
+  /** The URL of the metrics. */
   readonly url: string
   close (): Promise<void>
 }
@@ -21,13 +21,13 @@ export interface MetricsListener {
 /** The text format of Prometheus. */
 export const TEXT_FORMAT = 'text/plain; version=0.0.4; charset=utf-8'
 
-/** A request for metrics is a line or two. */
+/** How long a request may take to arrive, in ms. It is a few lines. */
 const REQUEST_MS = 5_000
-/** Less than what other connections leave of the file descriptors. */
+/** Fewer than the file descriptors that other connections leave free. */
 const MOST_CONNECTIONS = 16
 
 /**
- * Serves `/metrics` and nothing else, on a port of its own.
+ * Serves `/metrics` and nothing else on its own port, to everyone who can reach it.
  *
  * @throws ConfigError if it cannot listen there.
  */
@@ -38,7 +38,7 @@ export async function openMetricsListener ({ host, port, text }: MetricsListener
     else if (request.method !== 'GET' && request.method !== 'HEAD') answer(response.setHeader('allow', 'GET, HEAD'), 405)
     else text().then((body) => { answer(response.setHeader('content-type', TEXT_FORMAT), 200, body) }, () => { answer(response, 500) })
   })
-  // Dropping header lines helps nobody: what bounds them is their bytes.
+  // No limit on header lines: the limit on bytes is enough.
   server.maxHeadersCount = 0
   boundConnections(server, MOST_CONNECTIONS)
   server.listen(port, host)

@@ -1,4 +1,4 @@
-import type { SessionStore } from '../store/sessions.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 import type { Family } from './family.js'
 
 /** A store that takes a while spends at most this part of its time on being counted: Redis has to look at every key for it. */
@@ -9,11 +9,11 @@ const PART = 1 / 100
  * asked: nobody waits for an answer that is under way. After a failure nothing is known.
  */
 export class LiveSessions {
-  readonly #store: SessionStore
+  readonly #store: CompleteSessionStore
   #known: number | undefined
   #dueAt = 0
 
-  constructor (store: SessionStore) {
+  constructor (store: CompleteSessionStore) {
     this.#store = store
   }
 

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { patternOf } from '../guards/methods.js'
 import { Durations, histogram } from './durations.js'
 import { counter, type Family, type Sample } from './family.js'
 
@@ -27,7 +28,7 @@ export class RequestCounts {
 
   count (request: Pick<FastifyRequest, 'method' | 'url' | 'routeOptions'>, status: number, ms: number): void {
     // Most addresses have no parameter and are the pattern of their route. To ask for the route makes an object each time.
-    const { durations, series } = this.#routes.get(request.url) ?? this.#ofRoute(request.routeOptions.url ?? UNKNOWN)
+    const { durations, series } = this.#routes.get(request.url) ?? this.#ofRoute(patternOf(request) ?? UNKNOWN)
     durations.observe(ms)
     const method = METHODS.has(request.method) ? request.method : 'other'
     for (const same of series) {

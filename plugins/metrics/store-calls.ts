@@ -1,9 +1,9 @@
-import type { SessionStore } from '../store/sessions.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 import { Durations, histogram } from './durations.js'
 import { counter, samplesBy, type Family } from './family.js'
 
 /** Everything that a store does but to close. */
-const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies Array<keyof SessionStore>
+const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies Array<keyof CompleteSessionStore>
 
 type Operation = typeof OPERATIONS[number]
 type Call = (...args: unknown[]) => unknown
@@ -14,13 +14,13 @@ export class StoreCalls {
   readonly #errors = Object.fromEntries(OPERATIONS.map((operation) => [operation, 0])) as Record<Operation, number>
 
   /** The store, with its calls counted. What they answer stays as it is: what is sync stays sync. */
-  measured (store: SessionStore): SessionStore {
+  measured (store: CompleteSessionStore): CompleteSessionStore {
     const calls = Object.fromEntries(OPERATIONS.map((operation) => [operation, this.#measuredCall(store, operation)]))
     return {
       sync: store.sync,
       ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
       ...calls as Record<Operation, never>,
-      ...store.successor !== undefined && { successor: (key: string) => store.successor?.(key) ?? null },
+      successor: (key) => store.successor(key),
       close: () => store.close()
     }
   }
@@ -33,7 +33,7 @@ export class StoreCalls {
     ]
   }
 
-  #measuredCall (store: SessionStore, operation: Operation): Call {
+  #measuredCall (store: CompleteSessionStore, operation: Operation): Call {
     const durations = this.#durations.get(operation) as Durations
     const done = (begun: number): void => { durations.observe(performance.now() - begun) }
     const failed = (error: unknown, begun: number): void => {

@@ -90,7 +90,6 @@ export default fp(async function session (fastify) {
   const presented = ticketReader(() => keyring.office, profileOf)
   const emitter = new SessionEmitter(fastify.log, (key) => keyring.office.handleOf(key))
   const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers, (key) => keyring.office.ownsKey(key))
-  if (store.keepsLimit === false) fastify.log.warn('the session store keeps no limit: a user may have more sessions than sessionsPerUser')
 
   const context: SessionContext = {
     lifetimes,

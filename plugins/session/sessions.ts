@@ -2,12 +2,12 @@ import type { FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
 import type { SessionEmitter, SessionEvents, Telling } from './events.js'
 import type { Keyring } from '../tickets/keyring.js'
-import type { SessionStore } from '../store/sessions.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
 /** The sessions of every user: `app.sessions`. */
 export interface Sessions {
-  readonly store: SessionStore
+  readonly store: CompleteSessionStore
   /**
    * Replaces the secret keys while the application runs: the first signs from now on, all verify. A cookie that another
    * than the first has signed is signed anew with the next response; one whose key is not in the list any more is worth
@@ -51,7 +51,7 @@ export interface Sessions {
 }
 
 export function createSessions (
-  store: SessionStore,
+  store: CompleteSessionStore,
   keyring: Keyring,
   emitter: SessionEmitter,
   { lifetimes, now }: { lifetimes: Lifetimes, now: () => number }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Workers } from '../workers/index.js'
 import type { SessionEmitter } from './events.js'
 import type { SessionStore, StoredSession } from '../store/sessions.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 
 /** How often expired records are looked for. */
 const SWEEP_EVERY_MS = 60_000
@@ -22,7 +23,7 @@ export interface Upkeep {
 }
 
 /** The work on a store that no request waits for. Of several workers one sweeps; what one refuses, all refuse. */
-export function startUpkeep (store: SessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Upkeep {
+export function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Upkeep {
   const refused = new Set<string>()
   const discarded = new Set<string>()
   const trying = new Set<string>()

@@ -3,7 +3,8 @@ import { expiryOf, type Lifetimes } from '../common/clock.js'
 import { eachInSlices } from '../common/slices.js'
 import { namesRealm } from '../common/realm.js'
 import { guarded } from '../store/errors.js'
-import type { SessionStore, StoredSession } from '../store/sessions.js'
+import type { StoredSession } from '../store/sessions.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 
 /** A session, as its user may know it. Times are in ms since the epoch. */
 export interface UserSession extends Client {
@@ -20,7 +21,7 @@ export interface UserSession extends Client {
 }
 
 export interface UserSessionsContext {
-  readonly store: SessionStore
+  readonly store: CompleteSessionStore
   readonly lifetimes: Lifetimes
   now (): number
   handleOf (key: string): string
@@ -51,10 +52,10 @@ export async function endSessionOfUser (name: string, handle: string, { store, h
 }
 
 /** Ends every session of a user. Answers how many. */
-export async function endSessionsOfUser (name: string, store: SessionStore, onEnded?: (key: string) => void): Promise<number> {
+export async function endSessionsOfUser (name: string, store: CompleteSessionStore, onEnded?: (key: string) => void): Promise<number> {
   return namesRealm(name) ? 0 : await guarded('revoke', () => store.removeOfUser(name, undefined, onEnded))
 }
 
-async function storedSessionsOf (name: string, store: SessionStore): Promise<StoredSession[]> {
+async function storedSessionsOf (name: string, store: CompleteSessionStore): Promise<StoredSession[]> {
   return namesRealm(name) ? [] : await guarded('list', () => store.ofUser(name))
 }

@@ -9,11 +9,11 @@ import { isRedisUrl, parseRedisUrl } from './redis/url.js'
 import { faultOfRights, kept } from './rights.js'
 
 /**
- * Looks at all that hatcheck keeps, also while the service runs: rights and owners, the format, every page and record, the
- * indexes, and readers that were killed. Changes no record and no file but the list of readers.
+ * Examines everything that hatcheck keeps, also while the service runs: rights and owners, formats, every page and record,
+ * the indexes, and readers that were killed. Changes nothing but the list of readers.
  *
- * @param tell told of each fault.
- * @throws ConfigError if there is no such store.
+ * @param tell is told of each fault
+ * @throws ConfigError if the store does not exist.
  */
 export async function examine (config: Config, nameOf: NameOf, tell: Tell): Promise<Examination> {
   const store = String(config.sessionStore)
@@ -22,7 +22,7 @@ export async function examine (config: Config, nameOf: NameOf, tell: Tell): Prom
     if (fault !== null) tell(fault)
   }
   if (isRedisUrl(store)) {
-    // It takes longer to load than all the rest together.
+    // It takes longer to load than everything else together.
     const { examineRedis } = await import('./redis/doctor.js')
     return await examineRedis(parseRedisUrl(store, 'SESSION_STORE'), nameOf, tell)
   }
@@ -31,7 +31,7 @@ export async function examine (config: Config, nameOf: NameOf, tell: Tell): Prom
   return examineLmdb(folder, nameOf, tell)
 }
 
-/** @throws ConfigError if nothing is stored in the folder: opening it would make a store. */
+/** Checks that a folder has a store; opening it would create one. @throws ConfigError */
 export function assertStoreIn (folder: string): void {
   if (!existsSync(join(folder, 'data.mdb'))) throw new ConfigError(`There is no store in ${folder}: check DATA_DIR and SESSION_STORE.`)
 }

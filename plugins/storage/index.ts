@@ -5,8 +5,9 @@ import type { Storage } from './common/storage.js'
 
 declare module 'fastify' {
   interface Hatcheck {
+    /** The open store. */
     storage: Storage
-    /** The handle of the session under a key. Set once the keys are known. */
+    /** Returns the handle of the session under a key. Set once the keys are known. */
     handleOfKey?: (key: string) => string
   }
 }

@@ -1,17 +1,19 @@
 import { DEFAULT_REALM, REALM_SEPARATOR, namesRealm } from '../common/realm.js'
-import type { MaybePromise, Replaced, SessionRecord, SessionStore, StoredSession } from '../store/sessions.js'
+import type { MaybePromise } from '../store/maybe-promise.js'
+import type { Replaced, SessionRecord, StoredSession } from '../store/record.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 
 /**
- * The sessions of one realm in a store that several realms may share. Their keys differ by themselves; here the index by
- * user is kept apart: the store knows a user as the name and the realm, the caller knows the name alone. In the realm
- * `hatcheck` the two are the same, and the store itself is returned.
+ * Returns the sessions of one realm in a store that several realms may share. The keys of realms differ by themselves. This
+ * keeps the index by user apart: the store knows a user by name and realm, the caller by name alone. In the realm `hatcheck`
+ * the two are the same, and the store itself is returned.
  *
- * Every other member of the store is passed on as it is.
+ * Every other member of the store stays as it is.
  */
-export function inRealm (store: SessionStore, realm: string): SessionStore {
+export function inRealm (store: CompleteSessionStore, realm: string): CompleteSessionStore {
   if (realm === DEFAULT_REALM) return store
   const suffix = REALM_SEPARATOR + realm
-  // A store may return the same record many times, and what is derived from a record is cached by its identity.
+  // A store may return the same record many times, and callers cache by the identity of a record.
   const outwards = new WeakMap<SessionRecord, SessionRecord | null>()
 
   function inward<T extends { readonly user?: string | null }> (values: T): T {
@@ -24,7 +26,7 @@ export function inRealm (store: SessionStore, realm: string): SessionStore {
     return user.endsWith(suffix) ? user.slice(0, -suffix.length) : null
   }
 
-  /** A record of another realm is none. */
+  /** Returns null for a record of another realm. */
   function outward (record: SessionRecord | null): SessionRecord | null {
     if (record === null || record.user === null) return record
     let known = outwards.get(record)
@@ -43,12 +45,12 @@ export function inRealm (store: SessionStore, realm: string): SessionStore {
     })
   }
 
-  /** A replacement copies the user of a session that this realm has read, so both records are of this realm. */
+  /** A replacement copies the user of a session that this realm has read, so both records belong to this realm. */
   function outwardBoth (answer: Replaced): Replaced {
     return answer.outcome === 'replaced' ? { ...answer, last: outward(answer.last) as SessionRecord, next: outward(answer.next) } : answer
   }
 
-  const members: Omit<SessionStore, 'sync' | 'take' | 'touch' | 'count' | 'ping' | 'close'> = {
+  const members: Pick<CompleteSessionStore, 'read' | 'create' | 'patch' | 'remove' | 'replace' | 'ofUser' | 'removeOfUser' | 'sweep'> = {
     read: (key) => after(store.read(key), outward),
     create: (key, record, limit) => store.create(key, inward(record), limit),
     patch: (key, changes) => store.patch(key, inward(changes)),
@@ -62,7 +64,7 @@ export function inRealm (store: SessionStore, realm: string): SessionStore {
     }))
   }
 
-  return new Proxy(members as SessionStore, {
+  return new Proxy(members as CompleteSessionStore, {
     get (own, name) {
       if (Object.hasOwn(own, name)) return Reflect.get(own, name) as unknown
       const member: unknown = Reflect.get(store, name, store)
@@ -72,7 +74,7 @@ export function inRealm (store: SessionStore, realm: string): SessionStore {
   })
 }
 
-/** Changes an answer. A synchronous store stays synchronous. */
+/** Changes what a store returns. A synchronous store stays synchronous. */
 function after<A, B> (answer: MaybePromise<A>, change: (answer: A) => B): MaybePromise<B> {
   return isThenable(answer) ? Promise.resolve(answer).then(change) : change(answer)
 }

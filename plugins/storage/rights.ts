@@ -5,7 +5,7 @@ import { keyFileOf } from '../tickets/secrets.js'
 import { lmdbFolder } from './lmdb/folder.js'
 import type { StorageLog } from './common/storage.js'
 
-/** Warns of each file and folder that others than the user of this process and root can write. */
+/** Logs each file and folder that anybody but the user of this process and root can write. */
 export function warnOfRights (config: Config, log: StorageLog): void {
   for (const path of kept(config)) {
     const fault = faultOfRights(path)
@@ -13,7 +13,7 @@ export function warnOfRights (config: Config, log: StorageLog): void {
   }
 }
 
-/** The files and folders that hatcheck keeps, whether they are there or not. */
+/** Returns the paths of the files and folders that hatcheck keeps, whether they exist or not. */
 export function kept (config: Config): string[] {
   const { sessionStore: store, dataDir } = config
   const keyFile = keyFileOf(config)
@@ -25,7 +25,7 @@ export function kept (config: Config): string[] {
   return files.some((path) => path.startsWith(join(dataDir, '/'))) ? [dataDir, ...files] : files
 }
 
-/** Who else can write a file or folder, and what to do; null if nobody can, or if that cannot be told. */
+/** Tells who else can write a file or folder, and what to do. Returns null if nobody can, or if that is unknown. */
 export function faultOfRights (path: string): string | null {
   const stats = statSync(path, { throwIfNoEntry: false })
   const user = process.getuid?.()

@@ -1,68 +1,81 @@
-import type { MaybePromise } from './sessions.js'
+import type { MaybePromise } from './maybe-promise.js'
 
-/** Someone who may log in. */
+/** An account: a user who can log in with a password. */
 export interface Account {
-  /** The name as it was given first; what a session says. */
+  /** The name in its first spelling, which sessions carry. */
   readonly name: string
-  /** argon2id, with its parameters, as a PHC string. */
+  /** The argon2id hash with its parameters, as a PHC string. */
   readonly passwordHash: string
-  /** In ms since the epoch. */
+  /** When the account was created, in ms since the epoch. */
   readonly createdAt: number
+  /** Whether logins are refused. */
   readonly disabled: boolean
 }
 
-/** The account has a format that this version does not know. It can neither log in nor be changed. */
+/** Means that this version does not know the format of the account. It can neither log in nor be changed. */
 export class UnknownFormatError extends Error {
   constructor (key: string) {
     super(`the account ${key} has a format that this version of hatcheck does not know`)
   }
 }
 
-/** The account cannot be read. It can neither log in nor be changed, but {@link AccountStore.create} makes it anew. */
+/** Means that the account cannot be read. It can neither log in nor be changed, but {@link AccountStore.create} replaces it. */
 export class DamagedAccountError extends Error {
   constructor (key: string) {
     super(`the account ${key} cannot be read`)
   }
 }
 
-/** Told of each account that cannot be read: by its key, since its name may be what is damaged. */
+/** Is told of each account that cannot be read, by its key: the name may be what is damaged. */
 export interface AccountLog {
+  /** Is told of an account of an unknown format. */
   onUnknownFormat (key: string): void
+  /** Is told of a damaged account. */
   onCorrupt (key: string): void
 }
 
-/** What two names of one account have in common: the case folded. */
+/** Returns the key of an account: its name with the case folded. */
 export function accountKey (name: string): string {
-  // Upper case in between folds what lower case alone leaves apart, such as ß, ẞ and ss.
+  // Upper case in between folds what lower case alone does not, such as ß, ẞ and ss.
   return name.toLowerCase().toUpperCase().toLowerCase().normalize('NFC')
 }
 
-/** Whether what a store has read under a key is the account of it. With another name, its user would be logged in as somebody else. */
+/** Whether a value read under a key is the account of that key. With another name, its user would be logged in as somebody else. */
 export function isAccount (key: string, value: object): value is Account {
   const { name, passwordHash, createdAt, disabled } = value as Record<string, unknown>
   return typeof name === 'string' && accountKey(name) === key && typeof passwordHash === 'string' && passwordHash !== '' &&
     Number.isFinite(createdAt) && typeof disabled === 'boolean'
 }
 
-/** Whether argon2 can verify a password by this. */
+/** Whether argon2 can verify a password with this hash. */
 export function isPasswordHash (text: string): boolean {
   const [, salt = '', hash = ''] = PHC.exec(text) ?? []
   return [salt, hash].every((part) => part !== '' && Buffer.from(part, 'base64').toString('base64').replace(/=+$/, '') === part)
 }
 
-/** With at most seven digits of memory, which are in KiB. */
+/** Allows at most seven digits of memory, in KiB. */
 const PHC = /^\$argon2(?:id|i|d)\$v=(?:16|19)\$m=[1-9]\d{0,6},t=[1-9]\d{0,3},p=[1-9]\d{0,2}\$([\w+/]{11,86})\$([\w+/]{16,172})$/
 
-/** Where accounts are kept. The key is the name with its case folded; each call is atomic and durable when it answers. */
+/**
+ * The contract of a store of accounts. The key is the name with its case folded. Each call is atomic, and durable when it
+ * returns. `accountContract` of `hatcheck/store-contract` tests it.
+ */
 export interface AccountStore {
+  /**
+   * Returns the account, or null if it is missing.
+   *
+   * @throws DamagedAccountError if it cannot be read, also as the `cause` of another error.
+   * @throws if the store fails.
+   */
   read (key: string): MaybePromise<Account | null>
-  /** Inserts. False, and nothing written, if the key exists, unless what it has cannot be read. */
+  /** Inserts an account. Returns false and writes nothing if the key has an account that can be read. */
   create (key: string, account: Account): MaybePromise<boolean>
   /**
-   * Changes what is given. False, and nothing written, if there is no such account, or if its hash is not `ifHash`
-   * any more.
+   * Changes the given members. Returns false and writes nothing if the account is missing.
+   *
+   * @param ifHash if given, the account changes only while it has this hash
    */
   update (key: string, changes: Partial<Pick<Account, 'passwordHash' | 'disabled'>>, ifHash?: string): MaybePromise<boolean>
-  /** Every account that can be read, in the order of the keys. */
+  /** Returns every account that can be read, in the order of the keys. */
   list (): MaybePromise<Account[]>
 }

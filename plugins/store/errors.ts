@@ -1,16 +1,20 @@
 import { createError } from '@fastify/error'
 import { createUnavailable } from '../common/unavailable.js'
 
-/** The store cannot be reached or failed. Nothing is known about the session, so nobody is logged out. */
+/** Means that the store cannot be reached or has failed. Nothing is known about the session, so nobody is logged out. */
 export const StoreUnavailableError = createUnavailable<[string]>('HATCHECK_STORE_UNAVAILABLE', 'The session store cannot answer right now (%s).')
 
-/** The data of one session is over `sessionMaxBytes`. The stored session is unchanged. */
+/** Means that the data of one session exceeds `sessionMaxBytes`. The stored session is unchanged. */
 export const SessionTooLargeError = createError<[number, number]>('HATCHECK_SESSION_TOO_LARGE',
   'The session data is too large: %d bytes of JSON, at most %d are allowed (sessionMaxBytes). The stored session is unchanged.', 413)
 
+/** Means that the call needs an optional method of the contract, which this store lacks. */
+export const StoreMethodMissingError = createError<[string]>('HATCHECK_STORE_METHOD_MISSING',
+  'The session store has no method %s. Add it to the store, or use another store: docs/stores.md lists the optional methods.', 501)
+
 /**
- * Wraps what a store threw. The cause keeps the detail for the log; the error itself carries no errno code, so that no
- * layer can take a missing socket for a missing session.
+ * Wraps what a store threw in a {@link StoreUnavailableError}. The cause keeps the detail for the log. The error itself has no
+ * errno code, so that no layer can take a missing socket for a missing session. An error of hatcheck stays as it is.
  */
 export function storeUnavailable (cause: unknown, doing: string): Error {
   if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')) return cause
@@ -18,8 +22,9 @@ export function storeUnavailable (cause: unknown, doing: string): Error {
 }
 
 /**
- * A call to a store, whose failure is that of the store. Only the call itself belongs in it: what goes wrong around a call
- * surfaces as itself.
+ * Calls a store and wraps what it throws. Pass the call alone: an error in other code must stay what it is.
+ *
+ * @throws StoreUnavailableError, or an error of hatcheck that the store has thrown
  */
 export async function guarded<T> (doing: string, action: () => T | Promise<T>): Promise<T> {
   try {

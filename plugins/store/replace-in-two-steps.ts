@@ -1,14 +1,14 @@
 import { continuationOf, hasFields, successorLimit, successorOf, type Replaced, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type UserLimit } from './sessions.js'
 
 /**
- * The `replace` of a store that cannot reach two keys in one atomic step: a store passes itself and hands on the other
- * arguments. It begins the successor and then ends the predecessor, so that an end of the process between the two steps
- * loses nothing that was acknowledged. The last record comes from the removal itself, so a change that another request
- * makes in the meantime goes along, and a session that another request has ended stays ended.
+ * Replaces a session in a store that cannot reach two keys in one atomic step. The store passes itself and the arguments of
+ * its `replace`. The successor begins first and then the predecessor ends, so nothing that was acknowledged is lost if the
+ * process ends between the two steps. The last record comes from the removal itself, so the successor gets a change that
+ * another request makes in the meantime, and a session that another request has ended stays ended.
  *
- * Between the two steps both sessions are live, no client knows the ID of the successor, and a late change may not be in
- * it yet. `removeOfUser` of such a store ends a session whichever step it meets, if it looks for the sessions of the user
- * again whenever one of them has ended before it came to it: that one may continue under a key that it has not seen.
+ * Between the two steps both sessions are live, no client knows the ID of the successor, and a late change may be missing in
+ * it. `removeOfUser` of such a store must list the sessions of the user again whenever one of them has ended before its turn:
+ * that one may continue under a key that was not in the list.
  *
  * @throws what a step throws. If the successor has begun by then, it is removed again; if that fails too, the first error
  * is thrown. The caller of `replace` removes `nextKey` in any case.
@@ -59,7 +59,7 @@ async function endPredecessor (
   return { outcome: 'replaced', last, next }
 }
 
-/** What turns one record into the other, or null if they are the same. */
+/** Returns the changes from one record to the other, or null if they are the same. */
 function changesBetween (before: SessionRecord, after: SessionRecord): SessionChanges | null {
   const set = Object.entries(after.fields).filter(([name, text]) => !Object.hasOwn(before.fields, name) || before.fields[name] !== text)
   const remove = Object.keys(before.fields).filter((name) => !Object.hasOwn(after.fields, name))
@@ -74,6 +74,6 @@ async function removeIfPossible (store: Pick<SessionStore, 'remove'>, key: strin
   try {
     await store.remove(key)
   } catch {
-    // The error that has led here says more, and the caller removes the key again.
+    // The first error says more, and the caller removes the key again.
   }
 }

@@ -5,12 +5,13 @@ import { accountKey } from '../store/accounts.js'
 import { spelledOut } from '../accounts/name.js'
 import { BusyError, assertNotBusy } from '../accounts/password.js'
 import type { Authenticate, Check } from '../accounts/authenticator.js'
+import { durationText } from '../common/duration.js'
+import { KeyedQueue } from '../common/keyed-queue.js'
 import { hashIn } from '../common/realm.js'
 import { clientAddress } from '../session/client.js'
 import { cookieValues } from '../tickets/ticket.js'
 import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js'
 import { DEVICE_SECONDS, deviceOf, mayBeDevice, newDevice, type MacsOf } from './device.js'
-import { Lines } from './lines.js'
 
 declare module 'fastify' {
   interface Hatcheck {
@@ -41,7 +42,7 @@ export default fp(async function throttle (fastify) {
   const { hatcheck, accounts } = fastify
   const { config: { now, realm }, storage: { attempts }, workers, audit, cookieOf, macsFor } = hatcheck
   const admission = new Admission({ attempts, now, hash: (text) => hashIn(realm, text) })
-  const [familiarLines, strangersLines] = [new Lines(), new Lines()]
+  const [familiarQueue, strangerQueue] = [new KeyedQueue(), new KeyedQueue()]
   const macsOf: MacsOf = (text) => macsFor('known device', text)
 
   hatcheck.throttled = (check) => async (name, password, request) => {
@@ -50,10 +51,10 @@ export default fp(async function throttle (fastify) {
     const attempt = await admission.attemptOf({ account, device: await presentedDevice(request, name), address })
     // A try that has to wait in any case takes no place from others.
     if (isRefusal(attempt)) throw refused(attempt)
-    const lines = attempt.isFamiliar ? familiarLines : strangersLines
-    assertPlace(lines, attempt)
+    const queue = attempt.isFamiliar ? familiarQueue : strangerQueue
+    assertPlace(queue, attempt)
     // One after another, for the right passwords' sake: each is counted beforehand, and that only its success takes back.
-    return await lines.inTurn(attempt.line, async () => {
+    return await queue.run(attempt.line, async () => {
       const refusal = await attempt.admit()
       if (refusal !== null) throw refused(refusal)
       let user
@@ -95,9 +96,9 @@ export default fp(async function throttle (fastify) {
   }
 
   /** @throws BusyError if no place is left for it. */
-  function assertPlace (lines: Lines, { line, isFamiliar }: Attempt): void {
-    assertNotBusy(lines.waiting, isFamiliar)
-    if (lines.lengthOf(line) >= LONGEST_LINE) throw new BusyError()
+  function assertPlace (queue: KeyedQueue, { line, isFamiliar }: Attempt): void {
+    assertNotBusy(queue.waiting, isFamiliar)
+    if (queue.lengthOf(line) >= LONGEST_LINE) throw new BusyError()
   }
 
   async function presentedDevice (request: FastifyRequest, name: string): Promise<string | null> {
@@ -129,10 +130,6 @@ function isNo (error: unknown): boolean {
 
 function throttledError (waitMs: number): Error {
   const seconds = Math.ceil(waitMs / 1_000)
-  const wait = seconds < 120 ? plural(seconds, 'second') : plural(Math.ceil(seconds / 60), 'minute')
+  const wait = seconds < 120 ? durationText(seconds, 'second') : durationText(Math.ceil(seconds / 60), 'minute')
   return Object.assign(new ThrottledError(wait), { headers: { 'retry-after': String(seconds) } })
-}
-
-function plural (count: number, unit: string): string {
-  return `${count} ${unit}${count === 1 ? '' : 's'}`
 }

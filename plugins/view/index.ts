@@ -1,8 +1,8 @@
 import accepts from 'accepts'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { html } from 'ghtml'
 import type { IncomingMessage } from 'node:http'
+import { html } from './html.js'
 import { layout, type Page } from './layout.js'
 
 declare module 'fastify' {
@@ -16,7 +16,7 @@ declare module 'fastify' {
   }
 }
 
-/** Browsers send about 150 characters. What comes after these decides nothing: each type costs as much as a small request. */
+/** In characters; the rest is ignored, since each type costs as much as a small request. Browsers send about 150. */
 const LONGEST_ACCEPT = 1_024
 
 export default fp(async function view (fastify) {

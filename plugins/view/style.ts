@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
+import { html } from './html.js'
 
-/** One sheet for every page, inline: a page is one request. Light and dark follow the system. */
-export const style = `
+/** The style sheet of every page. It is inline, so that a page is one request. Light and dark follow the system. */
+export const style = html`
 :root { color-scheme: light dark; --ink: light-dark(#1d2433, #e8eaf0); --muted: light-dark(#5b6478, #a3abbd);
   --paper: light-dark(#f4f2ee, #14171f); --card: light-dark(#fff, #1d212c); --line: light-dark(#dcd8d0, #353b4b);
   --field: light-dark(#8a8f9c, #6b7489); --accent: light-dark(#24556b, #8fc7dd); --on-accent: light-dark(#fff, #10222b);
@@ -47,5 +48,5 @@ footer { padding: 1rem; text-align: center }
 @media (prefers-reduced-motion: no-preference) { button, .button { transition: filter .15s } }
 `
 
-/** What the Content-Security-Policy says of {@link style}: this sheet and no other. */
-export const styleHash = `'sha256-${createHash('sha256').update(style).digest('base64')}'`
+/** Allows {@link style} in the Content-Security-Policy, and no other style sheet. */
+export const styleHash = `'sha256-${createHash('sha256').update(String(style)).digest('base64')}'`

@@ -1,3 +1,5 @@
+import { deadline } from '../common/deadline.js'
+
 /** One end of what connects a worker with the primary. */
 export interface Channel {
   send? (message: object, done: (error: Error | null) => void): unknown
@@ -38,9 +40,9 @@ export async function ask (channel: Channel, text: string, waitMs: number): Prom
       end()
       resolve(message.value)
     }
-    const timer = setTimeout(fail, waitMs)
+    const inTime = deadline(waitMs, fail)
     const end = (): void => {
-      clearTimeout(timer)
+      inTime()
       channel.off('message', take)
     }
     channel.on('message', take)

@@ -1,20 +1,20 @@
-import { html } from 'ghtml'
+import { html } from '../../plugins/view/html.js'
 import type { Page } from '../../plugins/view/layout.js'
 
 export interface LoginForm {
   prefix: string
   next: string
-  /** What was typed before. */
+  /** What the user typed before. */
   name?: string
   permanent?: boolean
-  /** Why it did not work. */
+  /** Why the login failed. */
   error?: string
-  /** What went well before. */
+  /** What the user did just before, such as a logout. */
   notice?: string | undefined
 }
 
 export function loginPage ({ prefix, next, name = '', permanent = false, error, notice }: LoginForm): Page {
-  const flawed = error === undefined ? '' : ' aria-invalid="true"'
+  const flawed = error === undefined ? '' : html` aria-invalid="true"`
   return {
     title: 'Log in',
     notice: error === undefined ? notice === undefined ? undefined : { kind: 'good', text: notice } : { kind: 'bad', text: error },
@@ -22,10 +22,10 @@ export function loginPage ({ prefix, next, name = '', permanent = false, error, 
 <form method="post" action="${prefix}/login">
 <input type="hidden" name="next" value="${next}">
 <div class="field"><label for="name">Name</label>
-<input id="name" name="client_name" value="${name}" required maxlength="64" autocomplete="username" autocapitalize="none" spellcheck="false"!${flawed}!${name === '' ? ' autofocus' : ''}></div>
+<input id="name" name="client_name" value="${name}" required maxlength="64" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>
 <div class="field"><label for="password">Password</label>
-<input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password"!${flawed}!${name === '' ? '' : ' autofocus'}></div>
-<label class="check"><input type="checkbox" name="permanent" value="on"!${permanent ? ' checked' : ''}>Keep me signed in</label>
+<input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password"${flawed}${name === '' ? '' : html` autofocus`}></div>
+<label class="check"><input type="checkbox" name="permanent" value="on"${permanent ? html` checked` : ''}>Keep me signed in</label>
 <button>Log in</button>
 </form>`
   }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { html } from 'ghtml'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
+import { html } from '../../plugins/view/html.js'
 import { schemas } from './schemas.js'
 
 export default async function logout (fastify: FastifyInstance): Promise<void> {

@@ -1,29 +1,35 @@
+import { durationText, type Unit } from '../../plugins/common/duration.js'
+
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
+
+const relative = new Intl.RelativeTimeFormat('en')
 
 export function iso (time: number): string {
   return new Date(time).toISOString()
 }
 
-/** A time as people write it: `24 Nov 2026 08:49 UTC`. */
+/** Writes a time such as `24 Nov 2026 08:49 UTC`. Unlike `Intl.DateTimeFormat`, `toUTCString` is the same in every version of Node. */
 export function date (time: number): string {
   return `${new Date(time).toUTCString().slice('Tue, '.length, -':14 GMT'.length)} UTC`
 }
 
-/** How long ago a time is: `3 hours ago`. */
+/** Writes how long ago a time was, such as `3 hours ago`. */
 export function ago (time: number, now: number): string {
   const passed = now - time
-  return passed < MINUTE_MS ? 'a moment ago' : `${span(passed, Math.floor)} ago`
+  if (passed < MINUTE_MS) return 'a moment ago'
+  const [amount, unit] = inWholeUnits(passed, Math.floor)
+  return relative.format(-amount, unit)
 }
 
-/** A length of time in whole units, such as `3 hours`. */
+/** Writes a length of time in whole units, such as `3 hours`. */
 export function span (ms: number, whole: (amount: number) => number): string {
-  if (ms < HOUR_MS) return count(whole(ms / MINUTE_MS), 'minute')
-  if (ms < DAY_MS) return count(whole(ms / HOUR_MS), 'hour')
-  return count(whole(ms / DAY_MS), 'day')
+  return durationText(...inWholeUnits(ms, whole))
 }
 
-function count (amount: number, unit: string): string {
-  return `${amount} ${unit}${amount === 1 ? '' : 's'}`
+function inWholeUnits (ms: number, whole: (amount: number) => number): [amount: number, unit: Unit] {
+  if (ms < HOUR_MS) return [whole(ms / MINUTE_MS), 'minute']
+  if (ms < DAY_MS) return [whole(ms / HOUR_MS), 'hour']
+  return [whole(ms / DAY_MS), 'day']
 }

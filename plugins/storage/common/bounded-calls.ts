@@ -1,33 +1,39 @@
+import { deadline } from '../../common/deadline.js'
 import { storeUnavailable } from '../../store/errors.js'
 
+/** The limits of the calls to a store over a connection. */
 export interface CallLimits {
   /**
-   * A call that has no answer by then has failed, in ms. What it was to write may still be written.
+   * How long a call may wait for its answer, in ms. A call that fails by this may still be carried out.
    *
    * @default 250
    */
   deadlineMs?: number
   /**
-   * Calls without an answer, those past their deadline included: the connection still keeps them. One more fails at once.
+   * How many calls may wait for an answer, including those past their deadline, which the connection still holds. One more
+   * fails at once.
    *
    * @default 10_000
    */
   mostInFlight?: number
-  /** Told of each call from its begin to its end. */
+  /** Is told of the beginning and the end of each call. */
   connection?: ConnectionUse
 }
 
+/** Observes the calls over a connection. */
 export interface ConnectionUse {
-  /** The call is made once the promise resolves, if there is one; its deadline runs meanwhile. */
+  /** Is told that a call begins. If it returns a promise, the call waits for it; its deadline runs meanwhile. */
   begin (): Promise<void> | undefined
+  /** Is told that a call has ended. */
   end (hasFailed: boolean): void
 }
 
+/** Makes a call within the limits. */
 export type BoundedCall = <T>(doing: string, call: () => Promise<T>) => Promise<T>
 
 /**
- * Bounds the calls over a connection, in time and in number, and wraps what they throw: {@link storeUnavailable} with a
- * cause that has a message and nothing else, since the errors of a client carry what was sent.
+ * Bounds the calls over a connection in time and in number, and wraps what they throw with {@link storeUnavailable}. The
+ * cause has a message and nothing else, because the errors of a client carry what was sent.
  */
 export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, connection }: CallLimits = {}): BoundedCall {
   let inFlight = 0
@@ -38,12 +44,11 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, connect
       return
     }
     inFlight++
-    // An answer that came while this process was busy counts: the event loop gets to it before it gets to setImmediate.
-    const timer = setTimeout(() => { setImmediate(fail, new Error(`no answer within ${deadlineMs} ms`)) }, deadlineMs)
+    const inTime = deadline(deadlineMs, () => { fail(new Error(`no answer within ${deadlineMs} ms`)) })
     const ended = (hasFailed: boolean): void => {
       inFlight--
       connection?.end(hasFailed)
-      clearTimeout(timer)
+      inTime()
     }
     started(call, connection?.begin()).then((result) => {
       resolve(result)
@@ -55,7 +60,7 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, connect
   })
 }
 
-/** The error without what was sent: its arguments may be a password or the data of a session. */
+/** Returns the error without what was sent: its arguments may be a password or the data of a session. */
 export function plainError (error: unknown): Error {
   const { message, code = 'no reason given' } = error as NodeJS.ErrnoException
   return new Error((message || String(code)).replace(/, with args beginning with: .*/s, ''))

@@ -1,19 +1,20 @@
-/** One line for people: what is wrong, and what to do. */
+/** Takes one line for people: what is wrong, and what to do. */
 export type Tell = (finding: string) => void
 
-/** How many records of each kind were looked at. */
+/** How many records of each kind were examined. */
 export type Counts = Record<'sessions' | 'tombstones' | 'accounts' | 'counters', number>
 
-/** How a session is called. */
+/** Returns the name of a session for people. */
 export type NameOf = (key: string) => string
 
+/** What an examination has looked at. */
 export interface Examination {
-  /** What was looked at. */
+  /** The engine and its place. */
   description: string
   counts: Counts
 }
 
-/** What to do about records that are damaged. */
+/** The consequence of each kind of damage, and what to do. */
 export const REMEDIES = {
   session: 'It counts as absent, and is dropped when it would have expired.',
   tombstone: 'Its session stays ended. It is dropped when its time is over.',

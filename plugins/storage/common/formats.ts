@@ -1,7 +1,7 @@
 import { ConfigError } from '../../common/rule.js'
 
 /**
- * The format of each kind of record. Raise a number when a process that knows only the number before would misread the
+ * The format of each kind of record. Raise a number when an older version would misread the
  * records. A record carries the number of its kind; a record without one has format 1.
  */
 export const FORMATS = { sessions: 1, accounts: 1, attempts: 1 } as const
@@ -9,7 +9,7 @@ export const FORMATS = { sessions: 1, accounts: 1, attempts: 1 } as const
 /**
  * Compares the formats that an engine has noted, as numbers or text, with those that this version knows.
  *
- * @throws ConfigError if one is not known.
+ * @throws ConfigError if one is unknown.
  */
 export function assertKnownFormats (noted: Record<string, unknown>, where: string): void {
   for (const [kind, known] of Object.entries(FORMATS)) {
@@ -20,14 +20,14 @@ export function assertKnownFormats (noted: Record<string, unknown>, where: strin
   }
 }
 
-/** Whether each of the formats that are noted, as text, is a number. */
+/** Whether every noted format, as text, is a number. */
 export function isNoteOfFormats (noted: Record<string, string>): boolean {
   return Object.values(noted).every((format) => /^[1-9]\d{0,3}$/.test(format))
 }
 
 /**
- * The formats that are noted in these bytes of MessagePack, or null if they are damaged: a record with named fields, as lmdb
- * writes an object, of small numbers. No decoder reads them, since it may take seconds over a damaged length.
+ * Returns the formats that are noted in bytes of MessagePack, or null if they are damaged. The bytes are a record with named
+ * fields of small numbers, as lmdb writes an object. A decoder could take seconds over a damaged length, so none is used.
  *
  * Source: `recordDefinition` in unpack.js of the npm package msgpackr.
  */
@@ -46,7 +46,7 @@ export function notedFormats (bytes: Buffer): Record<string, number> | null {
   return Object.fromEntries(names.map((name, i) => [name, formats[i] as number]))
 }
 
-/** Whether a record of this kind can be read, by the number that it carries, as a number or text. */
+/** Whether this version can read a record of this kind, by the format that the record carries, as a number or text. */
 export function isKnownFormat (kind: keyof typeof FORMATS, format: unknown): boolean {
   return format === undefined || format === null || Number(format) === FORMATS[kind]
 }

@@ -1,32 +1,35 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { AccountStore } from '../../store/accounts.js'
 import { Memo } from '../../common/memo.js'
-import type { SessionStore } from '../../store/sessions.js'
 import type { AttemptStore } from '../../store/attempts.js'
+import type { CompleteSessionStore } from '../../store/traits.js'
 
-/** One engine that keeps sessions, accounts and failed logins. */
+/** An open engine with its sessions, accounts and failed logins. */
 export interface Storage {
-  sessions: SessionStore
-  /** Null when the host brought its own session store: that keeps no accounts. */
+  sessions: CompleteSessionStore
+  /** Null if the application brought a session store without accounts. */
   accounts: AccountStore | null
   attempts: AttemptStore
-  /** Where it is, for people. */
+  /** The engine and its place, for people. */
   description: string
+  /** Flushes all writes and releases the engine. Does nothing for a store of the application. */
   close (): Promise<void>
 }
 
+/** What every engine is opened with. */
 export interface StorageOptions {
-  /** The source of time, in ms since the epoch. */
+  /** Returns the time, in ms since the epoch. */
   now: () => number
-  /** JSON bytes that the fields of one session may take. */
+  /** How many bytes of JSON the fields of one session may take. */
   maxBytes: number
-  /** What the log calls the session under a key. */
+  /** Returns how the log names the session under a key. */
   handleOf?: ((key: string) => string) | undefined
 }
 
+/** The part of a logger that an engine needs. */
 export type StorageLog = Pick<FastifyBaseLogger, 'info' | 'warn'> & Partial<Pick<FastifyBaseLogger, 'debug'>>
 
-/** What is said of a record that cannot be read, by its kind. */
+/** The consequence of a damaged record, by its kind. */
 const DAMAGE = {
   session: 'it counts as absent, and is dropped when it would have expired',
   tombstone: 'its session stays ended',
@@ -37,9 +40,10 @@ const DAMAGE = {
   'note of formats': 'it is written anew; each record has its own format'
 } as const
 
+/** The kind of a record that can be damaged. */
 export type RecordKind = keyof typeof DAMAGE
 
-/** Says of each record once, in one line, that it is damaged. A session is named by its handle, where that is known. */
+/** Returns a function that logs a damaged record, once for each. It names a session by its handle, if that is known. */
 export function damageLog (log: StorageLog, handleOf: (key: string) => string = (key) => key): (kind: RecordKind, key: string) => void {
   const isNew = onceEach()
   return (kind, key) => {
@@ -49,7 +53,7 @@ export function damageLog (log: StorageLog, handleOf: (key: string) => string = 
   }
 }
 
-/** Says of each account once that its format is not known. */
+/** Returns a function that logs an account of an unknown format, once for each. */
 export function unknownFormatLog (log: StorageLog): (key: string) => void {
   const isNew = onceEach()
   return (key) => {
@@ -60,7 +64,7 @@ export function unknownFormatLog (log: StorageLog): (key: string) => void {
 
 const REMEMBERED = 1_000
 
-/** However many there are, the memory of them is bounded. */
+/** Returns whether a text is new. It remembers a bounded number of texts. */
 function onceEach (): (text: string) => boolean {
   const told = new Memo<true>(REMEMBERED)
   return (text) => {

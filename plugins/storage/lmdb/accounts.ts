@@ -6,12 +6,12 @@ import { keyText } from './keys.js'
 import { LmdbWriter } from './writer.js'
 import { DamagedAccountError, UnknownFormatError, isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
 
-/** Accounts in LMDB, beside the sessions: every process of the machine that opens the folder shares them. */
+/** Keeps accounts in LMDB, beside the sessions. Every process of the machine that opens the folder shares them. */
 export class LmdbAccounts implements AccountStore {
   readonly #env: RootDatabase
   readonly #writer: LmdbWriter
   readonly #log: Partial<AccountLog>
-  /** Objects as JSON. */
+  /** key → account as JSON */
   readonly #accounts: Database<Buffer, string>
 
   constructor (env: RootDatabase, log: Partial<AccountLog> = {}) {
@@ -78,6 +78,7 @@ export class LmdbAccounts implements AccountStore {
   }
 }
 
+/** Decodes an account. Returns why it cannot be read if it cannot. */
 export function decodeAccount (key: string, bytes: Buffer): Account | 'damaged' | 'of an unknown format' {
   const stored = objectIn(bytes)
   if (stored === null) return 'damaged'

@@ -10,18 +10,18 @@ import { isCounter, type AttemptStore } from '../../store/attempts.js'
 /** How many counters one slice of a sweep looks at. */
 const SWEEP_SLICE = 500
 
-/** Failed logins in LMDB, beside the sessions: every process of the machine that opens the folder counts together. */
+/** Counts failed logins in LMDB, beside the sessions. The processes of the machine that open the folder count together. */
 export class LmdbAttempts implements AttemptStore {
   readonly #env: RootDatabase
   readonly #writer: LmdbWriter
   readonly #onCorrupt: (key: string) => void
   readonly #counters: Database<Counter & { format?: number }, string>
-  /** The same, as the bytes that are stored: one that cannot be decoded must not hide the others. */
+  /** The same as stored bytes: a counter that cannot be decoded must not hide the others. */
   readonly #stored: Database<Buffer, string>
   /** Where the next slice of a sweep begins. */
   #sweepFrom = ''
 
-  /** @param onCorrupt told of each counter that cannot be read. It counts as none, as one of another format does. */
+  /** @param onCorrupt is told of each damaged counter, which counts as none. So does a counter of another format. */
   constructor (env: RootDatabase, onCorrupt: (key: string) => void = () => {}) {
     this.#env = env
     this.#writer = LmdbWriter.of(env)
@@ -94,7 +94,7 @@ export class LmdbAttempts implements AttemptStore {
 
   #read<T> (action: () => T): T {
     try {
-      // Else it would not see what another process has just counted.
+      // Otherwise it would not see what another process has just counted.
       this.#env.resetReadTxn()
       return action()
     } catch (error) {
@@ -107,6 +107,7 @@ export class LmdbAttempts implements AttemptStore {
   }
 }
 
+/** Decodes a counter. Returns why it cannot be read if it cannot. */
 export function decodeCounter (bytes: Buffer): Counter | 'damaged' | 'of an unknown format' {
   const stored = objectIn(bytes)
   if (stored === null) return 'damaged'

@@ -7,20 +7,20 @@ import { makeFolder } from '../../common/data-folder.js'
 import { openLmdb } from './open.js'
 import type { StorageLog, StorageOptions } from '../common/storage.js'
 
-/** With less than this, LMDB could not even begin: on a full disk its lock file ends the process. */
+/** LMDB needs this much space to begin: on a full disk its lock file ends the process. */
 const LEAST_FREE_BYTES = 2 ** 20
-/** How many accounts wait for one flush to disk. */
+/** How many accounts share one flush to disk. */
 const BATCH = 1_000
 
 /**
- * Writes the accounts of a moment to a new folder, which can then be a `DATA_DIR`.
+ * Writes the accounts of one moment to a new folder, which can then serve as `DATA_DIR`.
  *
- * It has no sessions, and not as data that was written and deleted either: what has been ended since the backup must not
- * come back with it. The secret key is not in it, since with key and store together one could make tickets.
+ * The backup never contains sessions, not even as deleted data: a session that has ended since must not come back with it. It
+ * has no secret key, because key and store together are enough to make tickets.
  *
- * @param folder is made, or must be empty.
+ * @param folder is created, or must be empty
  * @returns the number of accounts.
- * @throws ConfigError if there is something in the folder or no space; Error if it cannot be written, and it is then empty.
+ * @throws ConfigError if the folder is not empty or has no space; Error if it cannot be written, and it is then empty.
  */
 export async function backUp (accounts: AccountStore, folder: string, options: StorageOptions, log: StorageLog): Promise<number> {
   makeFolder(folder)
@@ -28,7 +28,7 @@ export async function backUp (accounts: AccountStore, folder: string, options: S
   const { bavail, bsize } = statfsSync(folder)
   if (bavail * bsize < LEAST_FREE_BYTES) throw new ConfigError(`${folder} has no space left.`)
   const all = await accounts.list()
-  // Moved into place whole: what is called "lmdb" is a backup from the first to the last account.
+  // Moved into place at the end: a folder called "lmdb" is always a complete backup.
   const draft = join(folder, 'lmdb.unfinished')
   try {
     await write(all, draft, options, log)

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { ConfigError } from '../../common/rule.js'
 import { hasOpen } from './processes.js'
 
-/** LMDB cannot create its files with less than this. */
+/** LMDB needs this much space to create its files. */
 const LEAST_FREE_BYTES = 2 ** 20
-/** Another process may be creating or changing the files at the same time, so a fault must be seen this often. */
+/** Another process may be creating or changing the files, so a fault must be seen this often. */
 const LOOKS = 6
 const BETWEEN_LOOKS_MS = 50
 
@@ -14,10 +14,10 @@ const BETWEEN_LOOKS_MS = 50
  * Checks the files of an LMDB folder before LMDB opens them: when LMDB itself cannot open a file, it ends the process with
  * a signal and without a message.
  *
- * It finds what is wrong with the files as a whole: type, rights, header, length, the root page of each database. A
- * damaged page deeper in a tree is found only if every page is looked at, which takes time in a large file.
+ * It finds faults of the files as a whole: type, rights, header, length, the root page of each database. It finds a damaged
+ * page deeper in a tree only if it looks at every page, which takes time in a large file.
  *
- * @param isDeep whether to look at every page in use.
+ * @param isDeep whether to look at every page in use
  * @throws ConfigError that names the file and the remedy.
  */
 export function checkLmdbFiles (folder: string, isDeep = false): void {
@@ -25,7 +25,7 @@ export function checkLmdbFiles (folder: string, isDeep = false): void {
   const exist = [data, lock].map((file) => isUsableFile(file))
   if (exist.includes(false)) assertSpace(folder)
   if (!hasKnownLayout) return
-  // A process that closes a file loses its locks on it, also those of LMDB: what is open here is not opened again.
+  // A process that closes a file loses its locks on it, also those of LMDB. So a file that is open here is not opened again.
   if (exist[1] === true && hasOpen('self', lock) === false) assertSound(lock, faultOfLock, 'Stop every process that uses the folder, delete lock.mdb and start again')
   if (exist[0] === true) assertSound(data, (fd) => faultOfData(fd, isDeep), 'Restore a backup of the folder, or move it away to begin with an empty one')
 }
@@ -76,13 +76,13 @@ const LOCK_VERSION = 2
 
 function faultOfLock (fd: number): string | null {
   const head = bytesAt(fd, 0, 8)
-  // Nothing but zeros: LMDB is about to fill it, or does so when it opens it.
+  // Nothing but zeros: LMDB fills the file now or when it opens it.
   if (head.every((byte) => byte === 0)) return null
   if (head.length < 8 || head.readUInt32LE(0) !== MAGIC) return 'is not a lock file of LMDB'
   return (head.readUInt32LE(4) & 0xfff) === LOCK_VERSION ? null : 'is a lock file of another version of LMDB'
 }
 
-/** What a meta page says of the data. Page 0 has a second one in its middle: the state of the last flush. */
+/** The content of a meta page. Page 0 has a second one in its middle: the state of the last flush. */
 interface Meta {
   transaction: number
   pageSize: number
@@ -117,9 +117,9 @@ function faultOfData (fd: number, isDeep: boolean): string | null {
   if (second.length < PAGE_HEAD + META_BYTES) return 'is cut short'
   if (!isMetaPage(second) || metaOf(second).pageSize !== pageSize) return 'is damaged: one of its two meta pages is not valid'
   const meta = chosenOf(first, metaOf(bytesAt(fd, pageSize / 2, PAGE_HEAD + META_BYTES)), metaOf(second))
-  // The size after the meta pages: the file only grows, and its data is there before its meta page says so.
+  // The size is read after the meta pages: the file only grows, and its data is written before its meta page.
   const fault = faultOfTrees(fd, meta, fstatSync(fd).size / pageSize, isDeep)
-  // A process that writes meanwhile may have used pages of this state again.
+  // A process that writes meanwhile may have reused pages of this state.
   const isStill = head.equals(bytesAt(fd, 0, head.length)) && second.equals(bytesAt(fd, pageSize, second.length))
   return isStill ? fault : null
 }
@@ -147,7 +147,7 @@ function rootAt (bytes: Buffer, at: number): number | null {
 }
 
 /**
- * The state that LMDB goes on from: the newest, but after a crash of the machine the one that was flushed.
+ * Returns the state that LMDB goes on from: the newest, but after a crash of the machine the flushed one.
  *
  * Source: mdb_pick_meta in the mdb.c of the npm package lmdb.
  */
@@ -168,9 +168,9 @@ function idOfBoot (): bigint {
   }
 }
 
-/** @param pages that the file has */
+/** @param pages how many the file has */
 function faultOfTrees (fd: number, { pageSize, lastPage, roots }: Meta, pages: number, isDeep: boolean): string | null {
-  // The last pages need not be in the file when they are free; then every page in use is looked for as well.
+  // Free pages at the end need not be in the file. Then every page in use must be looked for.
   const looksAtAll = isDeep || pages < lastPage + 1
   const waiting = roots.filter((root) => root !== null).map((page) => ({ page, isRoot: true }))
   const seen = new Set<number>()
@@ -191,7 +191,7 @@ function faultOfTrees (fd: number, { pageSize, lastPage, roots }: Meta, pages: n
 }
 
 interface Entry {
-  /** The page that it leads to. */
+  /** The page that the entry leads to. */
   child?: number
   /** The last of the overflow pages that hold its value. */
   lastOf?: number
@@ -199,7 +199,7 @@ interface Entry {
   isDatabase: boolean
 }
 
-/** What a page of a tree leads to; null if it is no such page. */
+/** Returns what a page of a tree leads to; null if it is no such page. */
 function entriesOf (bytes: Buffer, page: number): Entry[] | null {
   const flags = bytes.readUInt16LE(18)
   const isBranch = (flags & P_BRANCH) !== 0
@@ -228,7 +228,7 @@ function entriesOf (bytes: Buffer, page: number): Entry[] | null {
   return entries
 }
 
-/** Fewer bytes if the file ends before. */
+/** Reads bytes of a file: fewer if the file ends before. */
 function bytesAt (fd: number, position: number, length: number): Buffer {
   const bytes = Buffer.alloc(length)
   return bytes.subarray(0, readSync(fd, bytes, 0, length, position))

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { decodeAccount } from './accounts.js'
 import { isPasswordHash } from '../../store/accounts.js'
 import { ConfigError } from '../../common/rule.js'
-import { DATABASES, decodeSession, decodeTombstone, indexName, storedAs, type Tombstone } from './sessions.js'
+import { decodeSession, decodeTombstone, storedAs, type Tombstone } from './session-codec.js'
+import { DATABASES, indexName } from './session-databases.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import { decodeCounter } from './attempts.js'
 import { REMEDIES, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
@@ -14,7 +15,7 @@ import { checkLmdbFiles } from './check.js'
 import { KEY_DAMAGED, isPlainKey, keyText } from './keys.js'
 import { assertOneNamespace, deadReaders } from './processes.js'
 
-/** @see examine */
+/** Examines a folder of LMDB. @see examine */
 export function examineLmdb (folder: string, nameOf: NameOf, tell: Tell): Examination {
   const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
   const examination = { description: `lmdb:${folder}`, counts }
@@ -32,13 +33,13 @@ export function examineLmdb (folder: string, nameOf: NameOf, tell: Tell): Examin
       env.close().catch(() => {})
     }
   } catch (error) {
-    // What LMDB cannot open, or cannot read through, is a finding as well.
+    // That LMDB cannot open or read the folder is a finding too.
     tell(error instanceof ConfigError ? error.message : `${folder} cannot be read: ${(error as Error).message}. Restore a backup of the folder.`)
   }
   return examination
 }
 
-/** In one go: all of it is of one state of the store, whatever others write meanwhile. */
+/** Examines all records at one state of the store, whatever others write meanwhile. */
 function examineRecords (env: RootDatabase, folder: string, counts: Counts, nameOf: NameOf, tell: Tell): void {
   const noted = env.getBinary(FORMATS_KEY) as Buffer | undefined
   const formats = noted === undefined ? {} : notedFormats(noted)
@@ -64,7 +65,7 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
   const tombstones = databaseOf<unknown>(env, DATABASES.tombstones)
   const byUser = databaseOf<string>(env, DATABASES.keysOfUser)
   const byExpiry = databaseOf<string, number>(env, DATABASES.keysByExpiry)
-  /** Nobody can tell which entries theirs are. */
+  /** The keys of damaged records, whose entries in the indexes are unknown. */
   const damaged = new Set<unknown>()
   const sessionAt = (key: string): SessionRecord | null => records === undefined ? null : storedAs(decodeSession, records, key) ?? null
   const tombstoneAt = (key: string): Tombstone | null => tombstones === undefined ? null : storedAs(decodeTombstone, tombstones, key) ?? null
@@ -113,7 +114,7 @@ function nameAt (database: Database<unknown, string> | undefined, key: string, n
 
 type NamedOptions = DatabaseOptions & { name: string }
 
-/** Undefined if there is none yet: nothing was ever written to it. */
+/** Returns undefined if the database does not exist: nothing was ever written to it. */
 function databaseOf<V, K extends string | number = string> (env: RootDatabase, options: NamedOptions): Database<V, K> | undefined {
   return env.openDB<V, K>(options) as Database<V, K> | undefined
 }
@@ -123,7 +124,7 @@ function * entriesOf<V> (env: RootDatabase, options: NamedOptions): Generator<{ 
   for (const { key, value } of database?.getRange() ?? []) yield { key: keyText(key, database as Database<unknown, string>), value }
 }
 
-/** Without the realm, which is kept behind it. */
+/** Returns the name of a user for people, and the realm, which is stored behind it. */
 export function userText (user: string): string {
   return user.replace('\0', ' in the realm ')
 }

@@ -6,29 +6,30 @@ import { assertOneNamespace, hasOpen } from './processes.js'
 
 /** Room for the databases of today and of later versions. */
 export const MOST_DATABASES = 16
-/** The mode of the files that LMDB creates, an option that its types leave out: the folder may be open to others. */
+/** The mode of the files that LMDB creates, since the folder may be open to others. The types of lmdb lack this option. */
 const FOR_THE_OWNER = { permissionsMode: 0o600 }
 
 interface Opened {
   readonly env: RootDatabase
-  /** Of its data file: a file that has taken the place of that one is another environment. */
+  /** The identity of its data file. A file in its place is another environment. */
   readonly identity: string | undefined
   /** How many have it open. */
   users: number
 }
 
+/** An open LMDB environment. */
 export interface Environment {
   readonly env: RootDatabase
-  /** Closes the environment when the last of those who have it open releases it. */
+  /** Closes the environment once every user of it has released it. */
   release (): Promise<void>
 }
 
 const opened = new Set<Opened>()
 
 /**
- * Opens the environment of a folder, or shares the one that this process has open already, such as for another
- * application. Two in one process could wait for each other for ever: a write of the first holds the lock until the event
- * loop runs, and opening the second holds the event loop until the lock is free.
+ * Opens the environment of a folder, or shares the one that this process already has open, such as for another application.
+ * Two in one process could wait for each other for ever: a write of the first holds the lock until the event loop runs, and
+ * opening the second holds the event loop until the lock is free.
  *
  * @throws ConfigError if the files are damaged, or in use by a process of another PID namespace.
  */
@@ -67,7 +68,7 @@ function environment (of: Opened): Environment {
   }
 }
 
-/** The identity of a file; undefined if it is missing. */
+/** Returns the identity of a file; undefined if it is missing. */
 export function identityOf (file: string): string | undefined {
   const stats = statSync(file, { bigint: true, throwIfNoEntry: false })
   return stats && `${stats.dev}:${stats.ino}`

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 
-/** The folder that an url of LMDB stands for. */
+/** Returns the folder that an LMDB url names. */
 export function lmdbFolder (url: string, dataDir: string): string {
   const path = url.slice('lmdb:'.length)
   return path === '' ? join(dataDir, 'lmdb') : resolve(path)

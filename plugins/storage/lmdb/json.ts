@@ -1,4 +1,4 @@
-/** The object that bytes from a store are as JSON, or null: they may be damaged. */
+/** Parses bytes from a store as a JSON object. Returns null if they are damaged. */
 export function objectIn (bytes: Uint8Array): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString())

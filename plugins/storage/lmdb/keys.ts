@@ -3,16 +3,17 @@ import type { Database } from 'lmdb'
 const LONGEST = 256
 
 /**
- * Whether a key may be looked up. Lmdb decodes one that is damaged to something else: to another kind of value, or to text that
- * goes on with what lies behind it in memory, such as a password hash.
+ * Whether a key may be looked up. lmdb decodes a damaged key to something else: another kind of value, or text that goes on
+ * with the memory behind it, such as a password hash.
  */
 export function isPlainKey (key: unknown): key is string {
   return typeof key === 'string' && key.length <= LONGEST
 }
 
-/** What people may be told of a key: of a damaged one nothing, for there is no record under what it is decoded to. */
+/** Returns a key as people may see it. A damaged key is hidden: no record is under the text that it decodes to. */
 export function keyText (key: unknown, database: Pick<Database<unknown, string>, 'doesExist'>): string {
   return isPlainKey(key) && database.doesExist(key) ? key : KEY_DAMAGED
 }
 
+/** What people see in place of a damaged key. */
 export const KEY_DAMAGED = '(key damaged)'

@@ -14,8 +14,10 @@ import { damageLog, unknownFormatLog, type RecordKind, type Storage, type Storag
 export const FORMATS_KEY = 'hatcheck formats'
 
 /**
- * @throws ConfigError if the files of the folder are no sound LMDB database that this process can use, or what the system
- * says if the folder cannot be written.
+ * Opens a folder with LMDB, and creates it if it is missing.
+ *
+ * @throws ConfigError if the files of the folder are not a sound LMDB database that this process can use; an error of the
+ * system if the folder cannot be written.
  */
 export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Storage {
   makeDataFolder(folder)
@@ -44,7 +46,7 @@ function storageIn ({ env, release }: Environment, folder: string, options: Stor
       await release()
     }
   }
-  // After the last database is opened: the read makes this process a reader, which processes of other namespaces look for.
+  // After the last database is open: the read lists this process as a reader, which processes of other namespaces look for.
   sessions.ping()
   return storage
 }
@@ -54,8 +56,8 @@ function reasonOf ({ message, cause }: Error): string {
 }
 
 /**
- * Compares the formats that are noted with those of this version. Answers once they are noted, if they were not: without
- * the note they count as those of today, so a disk that is full does not keep the service from starting.
+ * Compares the noted formats with those of this version, and notes these if there is no note. Without a note the formats
+ * count as known, so a full disk does not keep the service from starting.
  *
  * @throws ConfigError
  */
@@ -71,7 +73,7 @@ async function noteFormats (env: RootDatabase): Promise<void> {
   await LmdbWriter.of(env).write('formats', false, () => { env.put(FORMATS_KEY, FORMATS) }).catch(() => {})
 }
 
-/** Answers a function that throws once the files of the folder are not those that are there now. */
+/** Returns a function that throws once the files of the folder are no longer the ones that are there now. */
 function placeOf (folder: string): () => void {
   const files = ['data.mdb', 'lock.mdb'].map((name) => {
     const file = join(folder, name)

@@ -2,7 +2,7 @@ import type { RootDatabase } from 'lmdb'
 import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { ConfigError } from '../../common/rule.js'
 
-/** A reader that has just ended is still listed until it is looked for. */
+/** A reader that has just ended stays listed until LMDB checks the list. */
 const LOOKS = 3
 const BETWEEN_LOOKS_MS = 50
 
@@ -28,7 +28,7 @@ export function assertOneNamespace (env: RootDatabase, folder: string, lock: str
   }
 }
 
-/** Whether a process has a file open; null if that cannot be told. */
+/** Whether a process has a file open; null if that is unknown. */
 export function hasOpen (pid: number | 'self', file: string): boolean | null {
   const folder = `/proc/${pid}/fd`
   try {
@@ -61,15 +61,15 @@ function isOwnProc (): boolean {
   }
 }
 
-/** How many readers LMDB has room for, unless it is told another number. */
+/** How many readers LMDB has room for by default. */
 const MOST_READERS = 126
 const READER_BYTES = 64
 const NOT_READING = 2n ** 64n - 1n
 
 /**
- * The processes that ended within a read and are still listed: LMDB keeps every page that they might need, until somebody
- * looks for them. Opening the folder does so, and the sweep of a running service. Only for a file that this process does
- * not have open.
+ * Returns the processes that ended within a read and are still listed. LMDB keeps every page that they might need until it
+ * checks the list, which happens when the folder is opened and in the sweep of a running service. Pass only a file that this
+ * process does not have open.
  *
  * Source: MDB_txninfo and MDB_reader in the mdb.c of the npm package lmdb. The table is the end of the file.
  */

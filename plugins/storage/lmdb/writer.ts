@@ -1,19 +1,20 @@
 import type { RootDatabase } from 'lmdb'
 import { setImmediate } from 'node:timers/promises'
+import { within } from '../../common/deadline.js'
 import { storeUnavailable } from '../../store/errors.js'
 
-/** A write that is not done by then has failed, in ms. What it was to write may still be written. */
+/** How long a write may take, in ms. A write that fails by this may still be carried out. */
 const DEADLINE_MS = 5_000
 
 const writers = new WeakMap<RootDatabase, LmdbWriter>()
 
-/** Writes to an LMDB environment, each of which succeeds or fails within a bounded time, also on a full disk. */
+/** Writes to an LMDB environment. Each write succeeds or fails within a bounded time, also on a full disk. */
 export class LmdbWriter {
   readonly #env: RootDatabase
   readonly #deadlineMs: number
   readonly #flushes = new Set<Promise<void>>()
 
-  /** The one writer of an environment. */
+  /** Returns the one writer of an environment. */
   static of (env: RootDatabase): LmdbWriter {
     let writer = writers.get(env)
     if (writer === undefined) {
@@ -26,15 +27,15 @@ export class LmdbWriter {
   constructor (env: RootDatabase, deadlineMs = DEADLINE_MS) {
     this.#env = env
     this.#deadlineMs = deadlineMs
-    // For a batch of writes lmdb-js may make a promise that nobody else sees: if it is rejected, the process would end.
+    // For a batch of writes lmdb-js may make a promise that nobody else sees. Its rejection would end the process.
     env.on('beforecommit', () => { queueMicrotask(() => { env.committed.then(ignore, ignore) }) })
   }
 
   /**
-   * Runs `action` in a transaction. It must not wait for anything.
+   * Runs `action`, which must be synchronous, in a transaction.
    *
-   * @param durable whether the answer comes after the flush to disk; else it comes at the commit.
-   * @throws StoreUnavailableError, or what `action` throws if that is an error of hatcheck.
+   * @param durable whether to return after the flush to disk, and not at the commit
+   * @throws StoreUnavailableError, or an error of hatcheck that `action` throws.
    */
   async write<T> (doing: string, durable: boolean, action: () => T): Promise<T> {
     try {
@@ -44,20 +45,20 @@ export class LmdbWriter {
     }
   }
 
-  /** Waits for the flush of everything that is committed, and leaves the environment so that it can be closed. */
+  /** Waits for the flush of all commits. The environment can be closed afterwards. */
   async flush (): Promise<void> {
     try {
       await this.#inTime(Promise.all(this.#flushes))
     } catch (error) {
       throw storeUnavailable(error, 'flush')
     }
-    // Closing waits for the flush of the last transaction, and after a failure that never comes.
+    // Closing waits for the flush of the last transaction, which never comes after a failure.
     await this.write('flush', true, ignore)
   }
 
   async #transaction<T> (durable: boolean, action: () => T): Promise<T> {
     const committing = this.#env.transaction(action)
-    // Asked for at once: later it might be the flush of a later transaction, and if that fails, it is never settled.
+    // Taken at once: later it might belong to a later transaction, and if that fails, it never settles.
     const flushing = this.#env.flushed.then(ignore, ignore)
     const result = await committing
     this.#flushes.add(flushing)
@@ -67,19 +68,11 @@ export class LmdbWriter {
   }
 
   async #inTime<T> (work: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
-    const tooLate = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => { reject(new Error(`not written within ${this.#deadlineMs} ms`)) }, this.#deadlineMs)
-    })
-    try {
-      return await Promise.race([work, tooLate])
-    } finally {
-      clearTimeout(timer)
-    }
+    return await within(this.#deadlineMs, work, `not written within ${this.#deadlineMs} ms`)
   }
 }
 
-/** Why a commit failed is told by a promise beside the error, which may come a moment later, or not at all. */
+/** Returns why a commit failed. lmdb tells it in a promise beside the error, which may settle a moment later, or never. */
 async function reasonOf (error: unknown): Promise<unknown> {
   const { commitError } = error as { commitError?: Promise<never> }
   if (commitError === undefined) return error

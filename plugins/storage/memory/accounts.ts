@@ -1,6 +1,6 @@
 import type { Account, AccountStore } from '../../store/accounts.js'
 
-/** Accounts in the memory of this process. */
+/** Keeps accounts in the memory of this process. */
 export class MemoryAccounts implements AccountStore {
   readonly #accounts = new Map<string, Account>()
 

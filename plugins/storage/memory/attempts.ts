@@ -1,15 +1,16 @@
 import { counted, uncounted, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import type { AttemptStore } from '../../store/attempts.js'
 
-/** A failed login changes up to seven. In a long flood the oldest go, and networks that were known are so no more. */
+/** How many counters there are at most. A failed login changes up to seven. In a long flood the oldest are dropped, and networks are no longer known. */
 const MOST_COUNTERS = 100_000
 
-/** Failed logins in the memory of this process. */
+/** Counts failed logins in the memory of this process. */
 export class MemoryAttempts implements AttemptStore {
-  /** The one that was changed last comes last. */
+  /** In the order of their last change. */
   readonly #counters = new Map<string, Counter>()
   readonly #most: number
 
+  /** @param most how many counters there are at most */
   constructor (most = MOST_COUNTERS) {
     this.#most = most
   }

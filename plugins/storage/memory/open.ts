@@ -3,6 +3,7 @@ import { MemoryStore } from './sessions.js'
 import { MemoryAttempts } from './attempts.js'
 import type { Storage, StorageOptions } from '../common/storage.js'
 
+/** Opens a store in the memory of this process. */
 export function openMemory (options: StorageOptions): Storage {
   const sessions = new MemoryStore(options)
   return {

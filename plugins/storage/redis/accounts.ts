@@ -5,14 +5,14 @@ import { FORMATS, isKnownFormat } from '../common/formats.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import { DamagedAccountError, UnknownFormatError, isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
 
-/** field, value, …: 1, or 0 if there is something. */
+/** Takes field, value, …. Returns 1, or 0 if the key exists. */
 const CREATE = `
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV))
 return 1
 `
 
-/** The fields as they were read, with a comma between; then field, value, …: 1, or 0 if there is something else by now. */
+/** Takes the fields as they were read, with a comma between, then field, value, …. Returns 1, or 0 if the value has changed since. */
 const REPLACE = `
 if redis.call('TYPE', KEYS[1]).ok == 'hash' and table.concat(redis.call('HGETALL', KEYS[1]), ',') ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
@@ -20,7 +20,7 @@ redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1
 `
 
-/** format, ifHash ('' is any), field, value, …: 1, or 0 if there is no account, or another hash, or -1 if it has another format. */
+/** Takes format, ifHash ('' is any), field, value, …. Returns 1, or 0 if the account is missing or has another hash, or -1 if it has another format. */
 const UPDATE = `
 if (redis.call('HGET', KEYS[1], 'format') or ARGV[1]) ~= ARGV[1] then return -1 end
 local hash = redis.call('HGET', KEYS[1], 'passwordHash')
@@ -35,7 +35,7 @@ interface AccountScripts {
   hatcheckUpdateAccount (key: string, format: number, ifHash: string, ...fields: string[]): Promise<0 | 1 | -1>
 }
 
-/** Accounts in Redis or Valkey, beside the sessions: a hash an account, which never expires. */
+/** Keeps accounts in Redis or Valkey, beside the sessions. An account is a hash that never expires. */
 export class RedisAccounts implements AccountStore {
   readonly #client: (Redis | Cluster) & AccountScripts
   readonly #call: BoundedCall
@@ -66,14 +66,14 @@ export class RedisAccounts implements AccountStore {
   }
 
   async update (key: string, changes: Partial<Account>, ifHash = ''): Promise<boolean> {
-    // What is damaged stays so whatever is changed.
+    // A damaged account stays damaged whatever is changed.
     if (await this.read(key) === null) return false
     const outcome = await this.#call('account', () => this.#client.hatcheckUpdateAccount(redisKey(key), FORMATS.accounts, ifHash, ...encode(changes)))
     if (outcome === -1) throw this.#unreadable(key, 'of an unknown format')
     return outcome === 1
   }
 
-  /** Looks at every key of Redis: for `hatcheck user list`. */
+  /** Looks at every key of Redis. It is for `hatcheck user list`. */
   async list (): Promise<Account[]> {
     const found = new Set<string>()
     for (const node of 'nodes' in this.#client ? this.#client.nodes('master') : [this.#client]) {
@@ -115,7 +115,7 @@ function encode (account: Partial<Account>): string[] {
 
 type Stored = Record<string, string> | typeof WRONG_TYPE
 
-/** Null if there is none. */
+/** Decodes an account. Returns null if it is missing, and why it cannot be read if it cannot. */
 export function decodeAccount (key: string, stored: Stored): Account | null | 'damaged' | 'of an unknown format' {
   if (stored === WRONG_TYPE) return 'damaged'
   if (Object.keys(stored).length === 0) return null

@@ -5,7 +5,7 @@ import { WRONG_TYPE, wrongType } from './types.js'
 import { FIRST_WAIT_MS, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import { MOST_FAILURES, isCounter, type AttemptStore } from '../../store/attempts.js'
 
-/** Whether there is something that is no counter, as `decodeCounter`. */
+/** Tells whether a value is no counter, as `decodeCounter` does. */
 const PRELUDE = `
 local function isDamaged ()
   local kind = redis.call('TYPE', KEYS[1]).ok
@@ -17,7 +17,10 @@ local function isDamaged ()
 end
 `
 
-/** `waitOf` and `counted` of policy.ts, or -1 if it is counted in place of a damaged one. free, forgiveMs, firstMs, longestMs, now, whether to count in any case: the wait in ms, or 0 if it is counted. */
+/**
+ * Does `waitOf` and `counted` of attempt-policy.ts. Takes free, forgiveMs, firstMs, longestMs, now, and whether to count in any
+ * case. Returns the wait in ms, or 0 if the failure is counted, or -1 if it is counted in place of a damaged counter.
+ */
 const COUNT = `${PRELUDE}
 local wasDamaged = isDamaged()
 if wasDamaged then redis.call('DEL', KEYS[1]) end
@@ -25,7 +28,7 @@ local free, forgiveMs, firstMs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(
 local longestMs, now, anyway = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local counter = redis.call('HMGET', KEYS[1], 'level', 'at', 'format')
 if counter[3] and counter[3] ~= '${FORMATS.attempts}' then
-  -- It counts as none.
+  -- A counter of another format counts as none.
   redis.call('DEL', KEYS[1])
   counter = {}
 end
@@ -38,13 +41,13 @@ if not anyway and over > 0 and at - now <= longestMs then
 end
 
 level = math.max(0, level - math.max(0, now - at) / forgiveMs) + 1
--- As Lua would write it, the last digits would be gone.
+-- Lua itself would drop the last digits.
 redis.call('HSET', KEYS[1], 'format', '${FORMATS.attempts}', 'level', string.format('%.17g', level), 'at', ARGV[5], 'before', counter[2] or ARGV[5])
 redis.call('PEXPIRE', KEYS[1], math.ceil(level * forgiveMs))
 return wasDamaged and -1 or 0
 `
 
-/** `uncounted` of policy.ts. forgiveMs. */
+/** Does `uncounted` of attempt-policy.ts. Takes forgiveMs. */
 const UNCOUNT = `${PRELUDE}
 if isDamaged() then return 0 end
 local counter = redis.call('HMGET', KEYS[1], 'level', 'format', 'at', 'before')
@@ -63,13 +66,13 @@ interface AttemptScripts {
   hatcheckUncountAttempt (key: string, forgiveMs: number): Promise<0>
 }
 
-/** Failed logins in Redis or Valkey, beside the sessions: a hash a counter, which Redis drops when all is forgiven. */
+/** Counts failed logins in Redis or Valkey, beside the sessions. A counter is a hash that Redis drops when all is forgiven. */
 export class RedisAttempts implements AttemptStore {
   readonly #client: (Redis | Cluster) & AttemptScripts
   readonly #call: BoundedCall
   readonly #onCorrupt: (key: string) => void
 
-  /** @param onCorrupt told of each counter that cannot be read. It counts as none, as one of another format does. */
+  /** @param onCorrupt is told of each damaged counter, which counts as none. So does a counter of another format. */
   constructor (client: Redis | Cluster, limits: CallLimits = {}, onCorrupt: (key: string) => void = () => {}) {
     client.defineCommand('hatcheckCountAttempt', { numberOfKeys: 1, lua: COUNT })
     client.defineCommand('hatcheckUncountAttempt', { numberOfKeys: 1, lua: UNCOUNT })
@@ -100,7 +103,7 @@ export class RedisAttempts implements AttemptStore {
     await this.#call('attempts', () => this.#client.del(redisKey(key)))
   }
 
-  /** Redis does it by itself. */
+  /** Does nothing: Redis drops counters by itself. */
   sweep (): boolean {
     return false
   }
@@ -116,7 +119,7 @@ function redisKey (key: string): string {
   return `hatcheck:attempts:${key}`
 }
 
-/** Null if there is none. */
+/** Decodes a counter. Returns null if it is missing, and why it cannot be read if it cannot. */
 export function decodeCounter (stored: Record<string, string> | typeof WRONG_TYPE): Counter | null | 'damaged' | 'of an unknown format' {
   if (stored === WRONG_TYPE) return 'damaged'
   if (Object.keys(stored).length === 0) return null

@@ -1,38 +1,41 @@
 import type { Cluster, ClusterOptions, CommonRedisOptions, Redis } from 'ioredis'
 import type { FastifyBaseLogger } from 'fastify'
+import { within } from '../../common/deadline.js'
 import { plainError, type ConnectionUse } from '../common/bounded-calls.js'
 import { IdleConnections } from './idle.js'
 import type { RedisTarget } from './url.js'
 
+/** The part of a logger that a connection needs. */
 export type RedisLog = Pick<FastifyBaseLogger, 'info' | 'warn'> & Partial<Pick<FastifyBaseLogger, 'debug'>>
 
+/** An open connection to Redis. */
 export interface RedisConnection {
   readonly client: Redis | Cluster
-  /** For the calls over it. */
+  /** Must be told of every call over the connection. */
   readonly use: ConnectionUse
-  /** Lets the answers under way come in, if they come soon. */
+  /** Waits a moment for pending answers, and closes the connection. */
   close (): Promise<void>
 }
 
-/** A connection that is not there by then is given up and tried anew. */
+/** How long a connection may take to open, in ms. After that it is given up and tried again. */
 const CONNECT_MS = 2_000
-/** A connection that owes an answer and gives nothing for so long is dead: it is given up and tried anew. */
+/** How long a connection that owes an answer may stay silent, in ms. After that it is given up and tried again. */
 const SILENCE_MS = 2_000
-/** From one attempt to connect to the next, at most: so the service is back within a second of the store's return. */
+/** The longest time between two attempts to connect, in ms: the service is back within a second of the store's return. */
 const LONGEST_BACKOFF_MS = 400
-/** A cluster is asked so often which node has which slots, so that it is also known after a node has gone silent. */
+/** How often a cluster is asked which node has which slots, in ms, so that it is known also after a node has gone silent. */
 const SLOTS_EVERY_MS = 1_000
-/** Between two such questions, however many connections end. */
+/** The shortest time between two such questions, in ms, however many connections end. */
 const SLOTS_APART_MS = 200
-/** What is wrong with a node of a cluster is said so often at most. */
+/** The shortest time between two log lines about one node of a cluster, in ms. */
 const NODE_LOG_EVERY_MS = 60_000
 
 /**
- * Connects to what a url names. It answers once the connection stands or the first attempt has failed: a store that is
- * down does not keep the service from starting.
+ * Connects to the target of a url. Returns once the connection is open or the first attempt has failed: a store that is down
+ * does not keep the service from starting.
  */
 export async function connectRedis (target: RedisTarget, log: RedisLog): Promise<RedisConnection> {
-  // It takes a while to load, and most do not need it.
+  // It takes a while to load, and most applications do not need it.
   const { Cluster, Redis } = await import('ioredis')
   const { kind, hosts, path, primary, tls } = target
   const options = optionsOf(target)
@@ -74,6 +77,7 @@ export async function connectRedis (target: RedisTarget, log: RedisLog): Promise
   }
 }
 
+/** Whether a client is that of a cluster. */
 export function isCluster (client: Redis | Cluster): client is Cluster {
   return client.isCluster
 }
@@ -81,8 +85,8 @@ export function isCluster (client: Redis | Cluster): client is Cluster {
 const TLS = { rejectUnauthorized: true }
 
 /**
- * Nothing is sent twice: a command whose answer is lost may have been carried out, and the second time the removal of a
- * session would answer that there was none. Nothing waits for a connection: it fails at once.
+ * Returns options under which nothing is sent twice: a command whose answer is lost may have been carried out, and a second
+ * removal of a session would answer that it is missing. A command without a connection fails at once.
  */
 function optionsOf ({ username, password, database }: RedisTarget) {
   return {
@@ -97,7 +101,7 @@ function optionsOf ({ username, password, database }: RedisTarget) {
     maxLoadingRetryTime: LONGEST_BACKOFF_MS,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    // A primary that has become a replica: another attempt finds the new one, where a name or a sentinel leads to it.
+    // A primary that has become a replica. Another attempt finds the new primary, if a name or a sentinel leads to it.
     reconnectOnError: (error) => error.message.startsWith('READONLY')
   } satisfies CommonRedisOptions & { disconnectTimeout: number }
 }
@@ -109,21 +113,21 @@ const CLUSTER_OPTIONS: ClusterOptions = {
   // See keepSlots.
   slotsRefreshInterval: 0,
   slotsRefreshTimeout: SLOTS_EVERY_MS,
-  // See optionsOf. What the cluster redirects has not been carried out, and is sent again.
+  // See optionsOf. A command that the cluster redirects was not carried out, and is sent again.
   retryDelayOnFailover: 0,
   retryDelayOnClusterDown: 0,
   maxRedirections: 5,
   // A pipeline with a redirected write in it is not sent again: https://github.com/redis/ioredis#transaction-and-pipeline-in-cluster-mode
   enableAutoPipelining: false,
-  // Certificates are for names.
+  // Certificates are issued for names.
   dnsLookup: (name, callback) => { callback(null, name) }
 }
 
 /**
- * Asks the cluster for its slots now and then, and as soon as a connection to a node has ended: ioredis drops such a node
- * until then. Its own timer for this starts again after a `disconnect()` during a refresh, and keeps the process from ending.
+ * Asks the cluster for its slots at intervals, and as soon as a connection to a node has ended, because ioredis drops such a
+ * node until then. The timer of ioredis starts again after a `disconnect()` during a refresh, and keeps the process from ending.
  *
- * @returns ends it.
+ * @returns a function that stops it.
  */
 function keepSlots (client: Cluster): () => void {
   let askedAt = -Infinity
@@ -135,7 +139,7 @@ function keepSlots (client: Cluster): () => void {
   }
   const timer = setInterval(ask, SLOTS_EVERY_MS).unref()
   const askSoon = (): void => {
-    // A node that is down ends each connection at once.
+    // A node that is down closes each connection at once.
     soon ??= setTimeout(ask, Math.max(0, askedAt + SLOTS_APART_MS - performance.now())).unref()
   }
   client.on('-node', askSoon)
@@ -146,12 +150,12 @@ function keepSlots (client: Cluster): () => void {
   }
 }
 
-/** Next to nothing for the first attempt: the connection may have been closed for idleness alone. */
+/** Returns the time to the next attempt, in ms. The first comes almost at once: the connection may have been closed for idleness. */
 function backOff (attempt: number): number {
   return Math.min(50 * (attempt - 1), LONGEST_BACKOFF_MS) + Math.random() * Math.min(10 * attempt, 50)
 }
 
-/** One line when the store is lost, one when it is back, however many attempts lie between them. */
+/** Logs one line when the store is lost and one when it is back, however many attempts lie between. */
 function logOutages (client: Redis | Cluster, log: RedisLog): { idle: IdleConnections, stop: () => void } {
   let isDown = false
   let isStopped = false
@@ -191,7 +195,7 @@ function reasonOf (error: Error): string {
   return plainError(lastNodeError ?? error).message
 }
 
-/** A session that Redis evicts logs its user out. With volatile-ttl the indexes by user, kept longest, go last. */
+/** Policies that evict no session, since an eviction logs a user out. With volatile-ttl the indexes by user, which live longest, go last. */
 const GOOD_POLICIES = ['noeviction', 'volatile-ttl']
 
 async function warnOfEviction (masters: Redis[], log: RedisLog): Promise<void> {
@@ -211,16 +215,6 @@ async function firstOutcome (client: Redis | Cluster): Promise<void> {
     client.once('error', () => { resolve() })
   })
   await within(CONNECT_MS, outcome).catch(() => {})
-  // A cluster is ready as soon as it has told its nodes; the connections to them take a moment more.
+  // A cluster is ready once its nodes are known; the connections to them take a moment more.
   if (client.status === 'ready') await within(CONNECT_MS, Promise.all(mastersOf(client).map((node) => node.ping()))).catch(() => {})
-}
-
-async function within<T> (ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const tooLate = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(new Error(`not within ${ms} ms`)) }, ms) })
-  try {
-    return await Promise.race([work, tooLate])
-  } finally {
-    clearTimeout(timer)
-  }
 }

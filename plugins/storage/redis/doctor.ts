@@ -2,7 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { decodeAccount } from './accounts.js'
 import { isPasswordHash } from '../../store/accounts.js'
 import { indexKey } from './user-index.js'
-import { decodeSession, isTombstone } from './sessions.js'
+import { decodeSession, isTombstone } from './session-codec.js'
 import { decodeCounter } from './attempts.js'
 import { boundedCalls, type BoundedCall } from '../common/bounded-calls.js'
 import { REMEDIES, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
@@ -13,16 +13,16 @@ import { connectRedis } from './client.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import type { RedisTarget } from './url.js'
 
-/** Keys that are looked at together. */
+/** How many keys are examined together. */
 const BATCH = 100
-/** Nobody waits for an answer. */
+/** The deadline of a call, in ms. No request waits for it. */
 const DEADLINE_MS = 10_000
 
 const PREFIXES = { sessions: 'hatcheck:session:', accounts: 'hatcheck:account:', counters: 'hatcheck:attempts:', indexes: 'hatcheck:user:' } as const
 
 type Look = (key: string, name: string) => Promise<void>
 
-/** Of a store that others write to meanwhile, record by record: what is there for a moment only may be told of as well. @see examine */
+/** Examines a store in Redis record by record. While others write, it may report a state that lasts for a moment only. @see examine */
 export async function examineRedis (target: RedisTarget, nameOf: NameOf, tell: Tell): Promise<Examination> {
   const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
   const { client, close } = await connectRedis(target, { info () {}, warn () {} })

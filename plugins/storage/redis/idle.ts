@@ -1,26 +1,26 @@
 import type { Cluster, Redis } from 'ioredis'
 import type { ConnectionUse } from '../common/bounded-calls.js'
 
-/** From one PING to the next. Load balancers close a connection that has been idle for a minute or more. */
+/** The time between two PINGs, in ms. Load balancers close a connection that has been idle for a minute or more. */
 const KEEP_ALIVE_MS = 20_000
-/** The shortest that {@link KeepAlive} goes to when connections are closed sooner. */
+/** The shortest time between two PINGs, in ms, if idle connections are closed sooner. */
 const SHORTEST_KEEP_ALIVE_MS = 500
-/** A connection must be open by then, at the start and after it was closed while it was idle. */
+/** How long a connection may take to open, in ms, at the start and after it was closed while idle. */
 const OPEN_MS = 1_000
-/** The calls that fail with a connection fail just before it is told that it was closed. */
+/** Calls that fail with a connection fail at most this long before the connection reports its end, in ms. */
 const JUST_NOW_MS = 50
 
 interface IdleHandlers {
-  /** The connection was closed while nobody used it, and is open again. */
+  /** Is called when a connection that was closed while idle is open again. */
   onReopened (): void
-  /** It cannot be opened. */
+  /** Is called when a connection cannot be opened. */
   onLost (error: Error): void
 }
 
 /**
- * Keeps the connections to Redis from being closed for idleness (its option `timeout`, a load balancer), and hides from
- * callers when one is closed all the same: a call that comes before it is open again waits for it, within its deadline.
- * A connection that is closed while a call has no answer yet is no such case: it is lost.
+ * Keeps the connections to Redis from being closed for idleness (its option `timeout`, a load balancer), and hides it from
+ * callers if one is closed all the same: a call that comes before it is open again waits for it, within its deadline. A
+ * connection that is closed while a call waits for its answer is lost.
  */
 export class IdleConnections implements ConnectionUse {
   readonly #handlers: IdleHandlers
@@ -28,7 +28,7 @@ export class IdleConnections implements ConnectionUse {
   #calls = 0
   #failedAt = -Infinity
   #isReady = false
-  /** A connection that is being opened, for the first time or again. */
+  /** The connection that is opening, for the first time or again. */
   #opening: Opening | undefined
 
   constructor (client: Redis | Cluster, handlers: IdleHandlers) {
@@ -46,7 +46,7 @@ export class IdleConnections implements ConnectionUse {
     client.on('end', () => { this.#lose(new Error('the connection was closed')) })
   }
 
-  /** Answers a promise while a connection is being opened. */
+  /** Returns a promise while a connection is opening. */
   begin (): Promise<void> | undefined {
     this.#calls++
     return this.#opening?.done
@@ -57,7 +57,7 @@ export class IdleConnections implements ConnectionUse {
     if (hasFailed) this.#failedAt = performance.now()
   }
 
-  /** Told of each closed connection. Answers whether one is being opened that nobody has missed yet. */
+  /** Must be told of each closed connection. Returns whether one is opening that no call has missed yet. */
   closed (): boolean {
     const wasIdle = this.#isReady && this.#calls === 0 && performance.now() - this.#failedAt > JUST_NOW_MS
     this.#isReady = false
@@ -65,7 +65,7 @@ export class IdleConnections implements ConnectionUse {
       this.#keepAlive.shorten()
       this.#open()
     }
-    // A cluster closes and opens several while it learns which nodes it has.
+    // A cluster closes and opens several connections while it learns its nodes.
     return this.#opening !== undefined
   }
 
@@ -100,7 +100,7 @@ interface Opening {
   timer: NodeJS.Timeout
 }
 
-/** Sends a PING over each connection, more often once it has seen how soon an idle one is closed. */
+/** Sends a PING over each connection, more often once an idle one was closed. */
 class KeepAlive {
   readonly #client: Redis | Cluster
   #everyMs = KEEP_ALIVE_MS

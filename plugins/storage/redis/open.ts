@@ -10,15 +10,15 @@ import { WRONG_TYPE, wrongType } from './types.js'
 import type { RedisTarget } from './url.js'
 import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from '../common/storage.js'
 
-/** Where the formats of the records are noted. */
+/** The key under which the formats of the records are noted. */
 export const FORMATS_KEY = 'hatcheck:formats'
-/** How often the formats are asked for until Redis answers. */
+/** How often the formats are requested until Redis answers, in ms. */
 const ASK_EVERY_MS = 1_000
 
 /**
- * Opens it also while Redis is down, and says so in the log.
+ * Opens a store in Redis, also while Redis is down; the log then says so.
  *
- * @throws ConfigError if another version wrote it, in formats that this one does not know.
+ * @throws ConfigError if it has formats that this version does not know.
  */
 export async function openRedis (target: RedisTarget, options: StorageOptions & { longestLifeMs: number }, log: StorageLog): Promise<Storage> {
   const { client, use: connection, close } = await connectRedis(target, log)
@@ -39,7 +39,7 @@ export async function openRedis (target: RedisTarget, options: StorageOptions & 
     clearInterval(asking)
   }
 
-  /** The service runs already, and stays up; from now on each call to the store fails. */
+  /** Closes the store of another version. The service runs already and stays up, but each call to the store fails. */
   function giveUp (error: unknown): void {
     if (!(error instanceof ConfigError)) return
     stopAsking()
@@ -59,7 +59,7 @@ export async function openRedis (target: RedisTarget, options: StorageOptions & 
   }
 }
 
-/** Compares the formats that are noted in Redis with those of this version, and notes these if there are none. */
+/** Compares the formats that are noted in Redis with those of this version, and notes these if there is no note. */
 async function checkFormats (client: Redis | Cluster, where: string, onDamage: (kind: RecordKind, key: string) => void): Promise<void> {
   const call = boundedCalls()
   const noted = await call('formats', () => client.hgetall(FORMATS_KEY).catch(wrongType))

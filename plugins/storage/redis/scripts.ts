@@ -1,22 +1,22 @@
 import type { Cluster, Redis } from 'ioredis'
 
 /*
- * What runs within Redis. Each script has one key, so that it is atomic in a cluster as well, and takes everything else
- * as an argument. A session is a hash: its own fields by name, each session key with a dot before it. A tombstone is a
+ * The scripts that run within Redis. Each has one key, so that it is atomic in a cluster as well, and takes everything else
+ * as arguments. A session is a hash: its own fields by name, each session key with a dot before it. A tombstone is a
  * hash with the field `endedAt`, and `nextKey` if the session continues under another key.
  */
 
 const PRELUDE = `
 local key = KEYS[1]
 
--- Redis forgets a session a minute after its end, which is decided by the clock of those who read it.
+-- Redis drops a session a minute after its end, which the clock of the reading process decides.
 local GRACE_MS = 60000
 
 local function isTime (text)
   return text and #text <= 16 and string.match(text, '^%d+$')
 end
 
--- Whether a session of this format is there and lives, as RedisStore would read it; then also its user and its times.
+-- Whether a session of this format is live, as RedisStore would read it; then also its user and its times.
 local function live (now)
   if redis.call('TYPE', key).ok ~= 'hash' then return false end
   local format, createdAt, seenAt, expiresAt, permanent, user =
@@ -36,7 +36,7 @@ local function keepUntil (expiresAt, now)
 end
 `
 
-/** now, expiresAt, field, value, …: 1, or 0 if there is something. */
+/** Takes now, expiresAt, field, value, …. Returns 1, or 0 if the key exists. */
 const CREATE = `${PRELUDE}
 local now, expiresAt = ARGV[1], ARGV[2]
 if redis.call('EXISTS', key) == 1 then return 0 end
@@ -46,9 +46,9 @@ return 1
 `
 
 /**
- * now, maxBytes, seenAt, expiresAt, permanent ('' is as it was), user ('' is as it was, '-' nobody, '=name'), the number
- * of fields to set, these with their values, the fields to remove: 1, or 0 if no session lives there, or the size,
- * negative, if it would be too large.
+ * Takes now, maxBytes, seenAt, expiresAt, permanent ('' is as it was), user ('' is as it was, '-' nobody, '=name'), the
+ * number of fields to set, these with their values, the fields to remove. Returns 1, or 0 if no session is live there, or
+ * the negative size if it would be too large.
  */
 const PATCH = `${PRELUDE}
 local now, maxBytes, seenAt, expiresAt, permanent, user, count = unpack(ARGV, 1, 7)
@@ -92,7 +92,7 @@ keepUntil(expiresAt, now)
 return 1
 `
 
-/** now, prefix: the fields that begin with it and their values, which are then gone. */
+/** Takes now and a prefix. Removes the fields that begin with it, and returns them with their values. */
 const TAKE = `${PRELUDE}
 local now, prefix = unpack(ARGV)
 local taken = {}
@@ -108,7 +108,7 @@ end
 return taken
 `
 
-/** now, seenAt, expiresAt: 1, or 0 if no session lives there. */
+/** Takes now, seenAt, expiresAt. Returns 1, or 0 if no session is live there. */
 const TOUCH = `${PRELUDE}
 local now, seenAt, expiresAt = unpack(ARGV)
 local lives, _, lastSeenAt, lastExpiresAt = live(now)
@@ -120,8 +120,8 @@ return 1
 `
 
 /**
- * now, tombstoneMs, user ('' is any, '=name' only of this one), nextKey ('' is none): the fields of the session, or nil if none lived there,
- * or 0 and nothing done if it is another user's.
+ * Takes now, tombstoneMs, user ('' is any, '=name' only this one), nextKey ('' is none). Returns the fields of the session, or
+ * nil if none was live there, or 0 and does nothing if it belongs to another user.
  */
 const REMOVE = `${PRELUDE}
 local now, tombstoneMs, user, nextKey = unpack(ARGV)
@@ -130,7 +130,7 @@ if user ~= '' and lives and owner ~= string.sub(user, 2) then return 0 end
 -- The first end counts.
 if redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'endedAt') == 1 then return false end
 local last = lives and redis.call('HGETALL', key)
--- Before anything else is written: a script that has deleted may go on to write when the memory is full.
+-- Before any other write: a script that has deleted may go on to write when the memory is full.
 redis.call('DEL', key)
 redis.call('HSET', key, 'endedAt', now)
 if nextKey ~= '' then redis.call('HSET', key, 'nextKey', nextKey) end
@@ -139,8 +139,8 @@ return last
 `
 
 /**
- * session key, addedAt, for how long, in ms, limit ('' is none): how many are in the index, and if that is over the limit,
- * all of them and when each was added.
+ * Takes session key, addedAt, how long to keep the index in ms, limit ('' is none). Returns how many sessions are in the index,
+ * and if that is over the limit, all of them and when each was added.
  */
 const INDEX = `
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
@@ -150,7 +150,7 @@ local isOver = ARGV[4] ~= '' and count > tonumber(ARGV[4])
 return { count, isOver and redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') or {} }
 `
 
-/** session key, addedAt, …: takes them out of the index, but those that have been added again meanwhile. */
+/** Takes session key, addedAt, …. Removes them from the index, except those that were added again meanwhile. */
 const UNINDEX = `
 for i = 1, #ARGV, 2 do
   if redis.call('ZSCORE', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('ZREM', KEYS[1], ARGV[i]) end
@@ -161,6 +161,7 @@ return 0
 /** A list of arguments may be longer than JavaScript can spread in a call. */
 type Script<Reply> = (key: string, ...args: Array<string | number | ReadonlyArray<string | number>>) => Promise<Reply>
 
+/** The scripts as commands of the client. */
 export interface SessionScripts {
   hatcheckCreate: Script<0 | 1>
   hatcheckPatch: Script<number>
@@ -171,7 +172,7 @@ export interface SessionScripts {
   hatcheckUnindex: Script<0>
 }
 
-/** The client with the scripts as commands. It sends the text of a script once, its hash from then on. */
+/** Adds the scripts to a client as commands. The client sends the text of a script once, its hash from then on. */
 export function withSessionScripts<C extends Redis | Cluster> (client: C): C & SessionScripts {
   const scripts: Record<keyof SessionScripts, string> = {
     hatcheckCreate: CREATE,

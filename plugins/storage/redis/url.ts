@@ -1,6 +1,6 @@
 import { assertRule } from '../../common/rule.js'
 
-/** What a redis url says. */
+/** The parts of a redis url. */
 export interface RedisTarget {
   kind: 'server' | 'socket' | 'cluster' | 'sentinel'
   tls: boolean
@@ -13,7 +13,7 @@ export interface RedisTarget {
   /** The name by which the sentinels know the primary. */
   primary: string
   database: number
-  /** The url without name and password, for people. */
+  /** The url without user name and password, for people. */
   description: string
 }
 
@@ -22,7 +22,7 @@ export interface RedisHost {
   port: number
 }
 
-/** What each kind of url looks like; told to who gets it wrong. */
+/** The form of each kind of url, for error texts. */
 const FORMS = {
   server: 'redis://[user:password@]host[:port][/database]',
   socket: 'redis+unix:///path/of/the/socket',
@@ -34,13 +34,16 @@ const KINDS = { '': 'server', unix: 'socket', cluster: 'cluster', sentinel: 'sen
 
 const URL_PARTS = /^(?<scheme>rediss?)(?:\+(?<kind>unix|cluster|sentinel))?:\/\/(?:(?<credentials>[^@]*)@)?(?<hosts>[^@/?#]*)(?<path>(?:\/[^@?#]*)?)$/
 
+/** Whether a text begins like a redis url. */
 export function isRedisUrl (text: string): boolean {
   return /^rediss?(\+\w+)?:/.test(text)
 }
 
 /**
- * @param name what the setting is called, for the rule.
- * @throws ConfigError with the rule that is broken, and nothing of the url: it may have a password in it.
+ * Parses a redis url.
+ *
+ * @param name of the setting, for the error text
+ * @throws ConfigError with the broken rule, and nothing of the url: it may contain a password.
  */
 export function parseRedisUrl (url: string, name: string): RedisTarget {
   const { scheme = '', kind: suffix = '', credentials, hosts = '', path = '' } = URL_PARTS.exec(url)?.groups ?? {}

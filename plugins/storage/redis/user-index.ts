@@ -3,18 +3,19 @@ import type { BoundedCall } from '../common/bounded-calls.js'
 import type { SessionScripts } from './scripts.js'
 import { TOMBSTONE_MS } from '../../store/sessions.js'
 
+/** A session in the index of a user. */
 export interface IndexEntry {
   readonly key: string
-  /** When it was added, in ms, as Redis writes it. */
+  /** When the session was added, in ms, as Redis writes it. */
   readonly addedAt: string
 }
 
 /**
- * Which sessions a user has: a sorted set a user, by the time when the session was added.
+ * The index by user: for each user a sorted set of the sessions, by the time when they were added.
  *
  * It lies in another slot than the sessions, so no script can change both. Instead, a session is added here before it
- * begins: one that exists is always in the index. What is in the index without a session is found when someone looks,
- * and taken out once it is so old that no `create` can still be under way.
+ * begins, so a session that exists is always in the index. An entry without a session is found when the index is read, and
+ * removed once it is so old that no `create` can still be under way.
  */
 export class RedisIndex {
   readonly #client: (Redis | Cluster) & SessionScripts
@@ -24,8 +25,8 @@ export class RedisIndex {
   readonly #onCorrupt: (user: string) => void
 
   /**
-   * @param keepMs how long an index is kept after the last time a session was added: longer than any session lives.
-   * @param onCorrupt told of each user in the place of whose index there is something else. That is a failure: the user may have sessions.
+   * @param keepMs how long an index is kept after a session was added, in ms: longer than any session lives
+   * @param onCorrupt is told of each user whose index is another kind of value. That is a failure: the user may have sessions.
    */
   constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, keepMs: number, onCorrupt: (user: string) => void = () => {}) {
     this.#client = client
@@ -36,29 +37,30 @@ export class RedisIndex {
   }
 
   /**
-   * Answers how many there are then, and if that is more than `limit`, which others were there when this one was added:
-   * of any two, the one that was added later is told of the earlier.
+   * Adds a session. Returns how many there are then, and if that is over `limit`, which others were there when this one was
+   * added: of any two, the later one sees the earlier.
    */
   async add (user: string, key: string, limit?: number): Promise<{ count: number, others: IndexEntry[] }> {
     const [count, entries] = await this.#call('index', () => this.#client.hatcheckIndex(indexKey(user), key, this.#now(), this.#keepMs, limit ?? '').catch((error: Error) => this.#fail(user, error)))
     return { count, others: entriesOf(entries).filter((entry) => entry.key !== key) }
   }
 
+  /** Returns every entry of a user. */
   async all (user: string): Promise<IndexEntry[]> {
     return entriesOf(await this.#call('list', () => this.#client.zrange(indexKey(user), 0, '-1', 'WITHSCORES').catch((error: Error) => this.#fail(user, error))))
   }
 
-  /** Some of them, by chance. */
+  /** Returns some entries at random. */
   async sample (user: string, count: number): Promise<IndexEntry[]> {
     return entriesOf(await this.#call('list', () => this.#client.zrandmember(indexKey(user), count, 'WITHSCORES')))
   }
 
-  /** Takes out sessions that have been removed for good. */
+  /** Removes sessions that have ended for good. */
   async delete (user: string, keys: readonly string[]): Promise<void> {
     if (keys.length > 0) await this.#call('index', () => this.#client.zrem(indexKey(user), ...keys))
   }
 
-  /** Takes out entries that were found without a session, but the young ones and those that have been added again. */
+  /** Removes entries without a session, except young ones and those that were added again. */
   async heal (user: string, stale: readonly IndexEntry[]): Promise<void> {
     const youngest = this.#now() - TOMBSTONE_MS
     const old = stale.filter(({ addedAt }) => Number(addedAt) < youngest)
@@ -71,6 +73,7 @@ export class RedisIndex {
   }
 }
 
+/** Returns the key in Redis of the index of a user. */
 export function indexKey (user: string): string {
   return `hatcheck:user:${user}`
 }

@@ -1,26 +1,27 @@
-/** Lines in which tries wait: those with the same key are made one after another. */
-export class Lines {
+/** Runs works with the same key one after another, and works with different keys side by side. */
+export class KeyedQueue {
   readonly #ends = new Map<string, Promise<void>>()
   readonly #lengths = new Map<string, number>()
   #waiting = 0
 
-  /** How many wait, in all lines together. */
+  /** How many works wait, under all keys together. */
   get waiting (): number {
     return this.#waiting
   }
 
-  /** How many wait in one line. */
+  /** Returns how many works wait under one key. */
   lengthOf (key: string): number {
     return this.#lengths.get(key) ?? 0
   }
 
-  async inTurn<T> (key: string, work: () => Promise<T>): Promise<T> {
+  /** Runs the work once every earlier work with this key has ended, also by an error. */
+  async run<T> (key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#ends.get(key)
-    const turn = before === undefined ? work() : this.#after(key, before, work)
-    const end = turn.then(ignore, ignore)
+    const result = before === undefined ? work() : this.#after(key, before, work)
+    const end = result.then(ignore, ignore)
     this.#ends.set(key, end)
     try {
-      return await turn
+      return await result
     } finally {
       if (this.#ends.get(key) === end) this.#ends.delete(key)
     }

@@ -1,0 +1,94 @@
+import { SessionTooLargeError } from '../../store/errors.js'
+import { sizeOf, type SessionRecord, type StoredSession } from '../../store/record.js'
+import type { StoreOptions } from '../../store/sessions.js'
+import { answerOf, type ExpressSessionStore } from './callbacks.js'
+
+/** How much longer than the session the store keeps it, in ms, so that the two clocks may differ. */
+const GRACE_MS = 60_000
+
+/** Reads and writes whole records in a store made for express-session. */
+export class ExpressRecords {
+  readonly #store: ExpressSessionStore
+  readonly #options: StoreOptions
+
+  constructor (store: ExpressSessionStore, options: StoreOptions) {
+    this.#store = store
+    this.#options = options
+  }
+
+  /** Whether the store can list its sessions. */
+  get canList (): boolean {
+    return typeof this.#store.all === 'function'
+  }
+
+  /** Whether the store can count its sessions. */
+  get canCount (): boolean {
+    return typeof this.#store.length === 'function' || this.canList
+  }
+
+  /** Whether there is anything under the key. */
+  async has (key: string): Promise<boolean> {
+    return await this.#get(key) !== null
+  }
+
+  /** Returns the record, also if it has expired; null if it is missing, damaged, or not written by hatcheck. */
+  async read (key: string): Promise<SessionRecord | null> {
+    return storedIn(await this.#get(key))?.record ?? null
+  }
+
+  /** Writes a record. Returns the refusal if it is too large. */
+  async write (key: string, record: SessionRecord): Promise<true | Error> {
+    const refusal = this.refusalOf(record)
+    if (refusal !== null) return refusal
+    const maxAge = Math.max(0, record.expiresAt - this.#options.now()) + GRACE_MS
+    const session = {
+      // Some stores use one of these, some another. The date is for the clock of the store.
+      cookie: { originalMaxAge: maxAge, maxAge, expires: new Date(Date.now() + maxAge), httpOnly: true, path: '/' },
+      // As text, so that no store changes the names and values in it.
+      hatcheck: JSON.stringify({ key, record })
+    }
+    await answerOf((callback) => this.#store.set(key, session, callback))
+    return true
+  }
+
+  refusalOf ({ fields }: SessionRecord): Error | null {
+    const { maxBytes } = this.#options
+    const size = sizeOf(fields)
+    return size > maxBytes ? new SessionTooLargeError(size, maxBytes) : null
+  }
+
+  async delete (key: string): Promise<void> {
+    await answerOf((callback) => this.#store.destroy(key, callback))
+  }
+
+  /** Reads every session of hatcheck, also the expired ones. */
+  async list (): Promise<StoredSession[]> {
+    const sessions = await answerOf<object>((callback) => this.#store.all?.(callback))
+    return Object.values(sessions ?? {}).flatMap((session) => storedIn(session) ?? [])
+  }
+
+  /** Counts with `length`, which may include sessions of other applications; without it, by listing. */
+  async count (): Promise<number> {
+    if (typeof this.#store.length !== 'function') return (await this.list()).length
+    return await answerOf<number>((callback) => this.#store.length?.(callback)) ?? 0
+  }
+
+  async #get (key: string): Promise<unknown> {
+    return await answerOf<unknown>((callback) => this.#store.get(key, callback)) ?? null
+  }
+}
+
+/** Returns what hatcheck has put into a session; null if it is not hatcheck's, or damaged. */
+function storedIn (session: unknown): StoredSession | null {
+  const text = (session as { hatcheck?: unknown } | null)?.hatcheck
+  if (typeof text !== 'string') return null
+  try {
+    const { key, record } = JSON.parse(text)
+    const { createdAt, seenAt, expiresAt, permanent, user, fields } = record
+    const isSound = typeof key === 'string' && [createdAt, seenAt, expiresAt].every(Number.isFinite) && typeof permanent === 'boolean' &&
+      (user === null || typeof user === 'string') && Object.values(fields).every((value) => typeof value === 'string')
+    return isSound ? { key, record: { createdAt, seenAt, expiresAt, permanent, user, fields } } : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,162 @@
+import type { Database, RootDatabase } from 'lmdb'
+import { Memo } from '../../common/memo.js'
+import { SessionTooLargeError } from '../../store/errors.js'
+import { excessOf, oldestFirst, sizeOf, type SessionRecord, type StoredSession, type UserLimit } from '../../store/record.js'
+import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../store/sessions.js'
+import { isFlatMsgpack } from './msgpack.js'
+import { decodeSession, decodeTombstone, encodeSession, encodeTombstone, storedAs, type Tombstone } from './session-codec.js'
+import { DATABASES, indexName, isStoreKey } from './session-databases.js'
+
+/** The options of {@link LmdbRecords}. */
+export interface LmdbRecordsOptions extends StoreOptions {
+  /** Is told of each record that cannot be decoded; such a record reads as absent. */
+  onCorrupt: OnCorruptSession
+}
+
+/** How many records are remembered at least (at most twice as many are), and the bytes of the largest one. */
+const MEMO_SIZE = 5_000
+const MEMO_LARGEST_BYTES = 1_024
+
+/**
+ * The records and tombstones of sessions in LMDB, with their indexes. Each method is one step within a transaction of the
+ * caller; the reading ones can also stand alone.
+ */
+export class LmdbRecords {
+  readonly #options: LmdbRecordsOptions
+  readonly #records: Database<unknown, string>
+  readonly #tombstones: Database<unknown, string>
+  /** user → keys */
+  readonly #keysOfUser: Database<string, string>
+  /** Time in ms → keys of the records that expire and the tombstones that end then. */
+  readonly keysByExpiry: Database<string, number>
+  /** What was decoded last, with its bytes: the same bytes need not be decoded again. */
+  readonly #decoded = new Memo<{ bytes: Buffer, record: SessionRecord }>(MEMO_SIZE)
+
+  /** @param env an environment with room for four databases */
+  constructor (env: RootDatabase, options: LmdbRecordsOptions) {
+    this.#options = options
+    this.#records = env.openDB(DATABASES.records)
+    this.#tombstones = env.openDB(DATABASES.tombstones)
+    this.#keysOfUser = env.openDB(DATABASES.keysOfUser)
+    this.keysByExpiry = env.openDB(DATABASES.keysByExpiry)
+  }
+
+  get size (): number {
+    return (this.#records.getStats() as { entryCount: number }).entryCount
+  }
+
+  /** Whether there is a record under the key, also an expired or damaged one. */
+  has (key: string): boolean {
+    return this.#records.doesExist(key)
+  }
+
+  live (key: string): SessionRecord | null {
+    const record = this.get(key)
+    return record !== null && record.expiresAt > this.#options.now() ? record : null
+  }
+
+  /** Returns the record, also if it has expired. */
+  get (key: string): SessionRecord | null {
+    const bytes = this.#records.getBinaryFast(key) as Buffer | undefined
+    if (bytes === undefined) return null
+    const known = this.#decoded.get(key)
+    if (known !== undefined && known.bytes.length === bytes.length && known.bytes.compare(bytes, 0, bytes.length) === 0) return known.record
+    return this.#decode(key, bytes)
+  }
+
+  /** Whether a session cannot begin under the key. */
+  isTaken (key: string): boolean {
+    return this.has(key) || this.#tombstones.doesExist(key)
+  }
+
+  /** Stores a record and updates the indexes. @throws SessionTooLargeError */
+  put (key: string, record: SessionRecord, before: SessionRecord | null): void {
+    const { maxBytes } = this.#options
+    const size = sizeOf(record.fields)
+    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+    if (before !== null) this.#unindex(key, before, record)
+    this.#records.put(key, encodeSession(record))
+    if (before?.expiresAt !== record.expiresAt) this.keysByExpiry.put(record.expiresAt, key)
+    if (record.user !== null && before?.user !== record.user) this.indexByUser(key, record.user)
+  }
+
+  indexByUser (key: string, user: string): void {
+    this.#keysOfUser.put(indexName(user), key)
+  }
+
+  /** Ends a session and leaves a tombstone. Returns the session if it was live. */
+  end (key: string, nextKey?: string): SessionRecord | null {
+    const live = this.live(key)
+    this.drop(key)
+    const until = this.#options.now() + TOMBSTONE_MS
+    if (!this.#tombstones.doesExist(key)) {
+      this.#tombstones.put(key, encodeTombstone(until, nextKey))
+      this.keysByExpiry.put(until, key)
+    }
+    return live
+  }
+
+  /** Ends the sessions of a user that are over the limit. Returns them. */
+  endOldest (user: string | null, newKey: string, limit: UserLimit | undefined): StoredSession[] {
+    if (user === null || limit === undefined) return []
+    // The index also counts expired sessions, so it seldom has to be read.
+    if (this.#keysOfUser.getValuesCount(indexName(user)) <= limit.perUser) return []
+    const sessions: StoredSession[] = []
+    for (const key of this.keysOf(user)) this.addOfUser(user, key, sessions)
+    const excess = excessOf(oldestFirst(sessions), newKey, limit)
+    for (const { key } of excess) this.end(key)
+    return excess
+  }
+
+  /** Removes a record and its entries in the indexes. */
+  drop (key: string): void {
+    const record = this.get(key)
+    if (record !== null) this.#unindex(key, record)
+    this.#records.remove(key)
+  }
+
+  /** Returns the tombstone of a key, or null if it has none that can be read. */
+  tombstone (key: string): Tombstone | null {
+    const tombstone = storedAs(decodeTombstone, this.#tombstones, key)
+    if (tombstone === null) this.#options.onCorrupt(key, 'tombstone')
+    return tombstone ?? null
+  }
+
+  /** Whether the key has a tombstone, also an old or damaged one. */
+  hasTombstone (key: string): boolean {
+    return this.#tombstones.doesExist(key)
+  }
+
+  removeTombstone (key: string): void {
+    this.#tombstones.remove(key)
+  }
+
+  /** Returns the keys that the index has for a user. The sessions may have expired, or belong to another user with as long a name. */
+  keysOf (user: string, limit = Infinity): string[] {
+    const name = indexName(user)
+    // Not getValues: within a write, lmdb then decodes a key that it has not fetched, and throws over what lies there.
+    return [...this.#keysOfUser.getRange({ start: name, end: `${name}\0`, ...limit < Infinity && { limit } })].map(({ value }) => value)
+  }
+
+  /** Adds the session under the key to a list. Returns false if it is no live session of the user. */
+  addOfUser (user: string, key: string, sessions: StoredSession[]): boolean {
+    const record = isStoreKey(key) ? this.live(key) : null
+    if (record?.user !== user) return false
+    sessions.push({ key, record })
+    return true
+  }
+
+  #decode (key: string, bytes: Buffer): SessionRecord | null {
+    // The bytes are LMDB's until the next read.
+    const own = bytes.length <= MEMO_LARGEST_BYTES ? Buffer.from(bytes.subarray(0, bytes.length)) : null
+    const record = isFlatMsgpack(bytes, bytes.length) ? decodeSession(this.#records.get(key)) : null
+    if (record === null) this.#options.onCorrupt(key, 'session')
+    else if (own !== null) this.#decoded.set(key, { bytes: own, record })
+    return record
+  }
+
+  #unindex (key: string, before: SessionRecord, after?: SessionRecord): void {
+    if (before.expiresAt !== after?.expiresAt) this.keysByExpiry.remove(before.expiresAt, key)
+    if (before.user !== null && before.user !== after?.user) this.#keysOfUser.remove(indexName(before.user), key)
+  }
+}

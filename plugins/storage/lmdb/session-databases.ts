@@ -1,0 +1,38 @@
+import { isPlainKey } from './keys.js'
+
+/** The databases of the sessions: records and tombstones by key, keys by user and by expiry. */
+export const DATABASES = {
+  records: { name: 'sessions', encoding: 'msgpack' },
+  tombstones: { name: 'session tombstones', encoding: 'msgpack' },
+  keysOfUser: { name: 'sessions by user', dupSort: true, ...plainText() },
+  keysByExpiry: { name: 'sessions by expiry', dupSort: true, ...plainText() }
+} as const
+
+/** Writes the same bytes as 'ordered-binary', whose decoder does not end with some damaged bytes. */
+function plainText () {
+  return {
+    encoding: 'string',
+    // lmdb adds to it, and also passes it bytes that it has encoded already.
+    encoder: {
+      writeKey (text: string | Uint8Array, target: Buffer, at: number): number {
+        if (typeof text === 'string') target.write(text, at, 'latin1')
+        else target.set(text, at)
+        return at + text.length
+      },
+      readKey: (bytes: Buffer, from: number, to: number): string => bytes.toString('latin1', from, to)
+    }
+  } as const
+}
+
+/** Whether an entry of an index can be the key of a session. Store keys are plain ASCII; a damaged entry can decode to anything. */
+export function isStoreKey (key: unknown): key is string {
+  return isPlainKey(key) && /^[ -~]+$/.test(key)
+}
+
+/** LMDB limits the length of a key; a name may be longer than that. */
+const LONGEST_INDEX_NAME = 256
+
+/** Returns the key of a user in the index by user. Long names with the same beginning share one. */
+export function indexName (user: string): string {
+  return user.length <= LONGEST_INDEX_NAME ? user : user.slice(0, LONGEST_INDEX_NAME)
+}

@@ -1,0 +1,57 @@
+import type { Cluster, Redis } from 'ioredis'
+import type { SessionRecord } from '../../store/record.js'
+import { TOMBSTONE_MS, type OnCorruptSession } from '../../store/sessions.js'
+import type { BoundedCall } from '../common/bounded-calls.js'
+import type { SessionScripts } from './scripts.js'
+import { decodeSession, isTombstone, pairsOf, redisKey, type Stored } from './session-codec.js'
+import { WRONG_TYPE, wrongType } from './types.js'
+
+/** The session belongs to another user. */
+export const ANOTHERS = Symbol('another user’s')
+
+/** Reads and ends single sessions in Redis. */
+export class RedisRecords {
+  readonly #client: (Redis | Cluster) & SessionScripts
+  readonly #call: BoundedCall
+  readonly #now: () => number
+  readonly #onCorrupt: OnCorruptSession
+
+  /** @param onCorrupt is told of each record that cannot be decoded; such a record reads as absent */
+  constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, onCorrupt: OnCorruptSession) {
+    this.#client = client
+    this.#call = call
+    this.#now = now
+    this.#onCorrupt = onCorrupt
+  }
+
+  async read (key: string): Promise<SessionRecord | null> {
+    return this.live(key, await this.stored(key))
+  }
+
+  /** Reads what is stored under a key, also a tombstone or something else. */
+  stored (key: string): Promise<Stored> {
+    const name = redisKey(key)
+    return this.#call('read', () => this.#client.hgetall(name).catch(wrongType))
+  }
+
+  /** Decodes a stored record. Returns null unless it is a live session. */
+  live (key: string, stored: Stored): SessionRecord | null {
+    if (stored !== WRONG_TYPE && (isTombstone(stored) || Object.keys(stored).length === 0)) return null
+    const record = stored === WRONG_TYPE ? null : decodeSession(stored)
+    if (record === null) this.#onCorrupt(key, 'session')
+    return record !== null && record.expiresAt > this.#now() ? record : null
+  }
+
+  /**
+   * Ends a session, leaves a tombstone, and returns what was there.
+   *
+   * @param how with `user`, only a session of this user ends; `nextKey` is where the session continues
+   */
+  async end (key: string, { user, nextKey = '' }: { user?: string, nextKey?: string | undefined } = {}): Promise<SessionRecord | null | typeof ANOTHERS> {
+    const name = redisKey(key)
+    const owner = user === undefined ? '' : `=${user}`
+    const last = await this.#call('remove', () => this.#client.hatcheckRemove(name, this.#now(), TOMBSTONE_MS, owner, nextKey))
+    if (last === 0) return ANOTHERS
+    return last === null ? null : decodeSession(pairsOf(last))
+  }
+}

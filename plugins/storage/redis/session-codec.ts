@@ -1,0 +1,57 @@
+import type { SessionFields, SessionRecord } from '../../store/record.js'
+import type { WRONG_TYPE } from './types.js'
+
+/** What is stored under the key of a session: the fields of a hash, none if the key is missing. */
+export type Stored = Record<string, string> | typeof WRONG_TYPE
+
+/** The layout of a stored session. Another one reads as absent. */
+const FORMAT = '1'
+
+const LONGEST_KEY = 256
+
+/** Returns the key in Redis of a session. @throws TypeError if the key is empty or too long. */
+export function redisKey (key: string): string {
+  if (key === '' || key.length > LONGEST_KEY) throw new TypeError(`a session key must have 1 to ${LONGEST_KEY} characters`)
+  return `hatcheck:session:${key}`
+}
+
+/** Encodes a session as fields and values of a hash, by turns. */
+export function encodeSession ({ createdAt, seenAt, expiresAt, permanent, user, fields }: SessionRecord): Array<string | number> {
+  const times = ['format', FORMAT, 'createdAt', createdAt, 'seenAt', seenAt, 'expiresAt', expiresAt, 'permanent', flag(permanent)]
+  return [...times, ...user === null ? [] : ['user', user], ...dataOf(fields)]
+}
+
+/** Encodes the values. With a dot before its name, no session key can be taken for a field of the session itself. */
+export function dataOf (fields: SessionFields): string[] {
+  return Object.entries(fields).flatMap(([name, text]) => [`.${name}`, text])
+}
+
+export function flag (value: boolean): string {
+  return value ? '1' : '0'
+}
+
+/** Whether the fields are what is left of a session that has ended. */
+export function isTombstone (stored: Record<string, string>): boolean {
+  return 'endedAt' in stored
+}
+
+/** Decodes a session. Returns null if it is damaged. */
+export function decodeSession (stored: Record<string, string>): SessionRecord | null {
+  const { format, createdAt, seenAt, expiresAt, permanent, user = null } = stored
+  if (format !== FORMAT || (permanent !== '0' && permanent !== '1')) return null
+  if (!isTime(createdAt) || !isTime(seenAt) || !isTime(expiresAt)) return null
+  const fields: Record<string, string> = {}
+  for (const name in stored) if (name.startsWith('.')) fields[name.slice(1)] = stored[name] as string
+  return { createdAt: Number(createdAt), seenAt: Number(seenAt), expiresAt: Number(expiresAt), permanent: permanent === '1', user, fields }
+}
+
+function isTime (text: string | undefined): boolean {
+  return text !== undefined && /^\d{1,16}$/.test(text)
+}
+
+/** Returns the fields of a hash that a script has answered as a flat list. */
+export function pairsOf (flat: readonly string[]): Record<string, string> {
+  const pairs: Record<string, string> = {}
+  for (let i = 0; i < flat.length; i += 2) pairs[flat[i] as string] = flat[i + 1] as string
+  return pairs
+}

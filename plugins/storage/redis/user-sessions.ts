@@ -1,0 +1,143 @@
+import { excessOf, oldestFirst, type StoredSession, type UserLimit } from '../../store/record.js'
+import { batchesOf } from './batches.js'
+import { ANOTHERS, type RedisRecords } from './records.js'
+import type { Stored } from './session-codec.js'
+import { WRONG_TYPE } from './types.js'
+import type { IndexEntry, RedisIndex } from './user-index.js'
+
+/** From this size on, every login cleans an index a little. */
+const CLEAN_FROM = 50
+/** How many other sessions a login looks at. It adds one, so the ones that have ended stay a small part. */
+const CLEAN_SAMPLE = 10
+/**
+ * How long a session that is only in the index may be about to begin, in ms. Redis keeps an expired one as long (GRACE_MS),
+ * so nothing that has expired looks as if it were about to begin.
+ */
+const BEGINNING_MS = 60_000
+
+/** How many sessions are in the index of a user, and which of them were there when this one was added, if that is over the limit. */
+type Added = Awaited<ReturnType<RedisIndex['add']>>
+
+/** The sessions of a user in Redis: lists them, ends them and keeps to the limit. */
+export class RedisUserSessions {
+  readonly #records: RedisRecords
+  readonly #index: RedisIndex
+  readonly #now: () => number
+
+  constructor (records: RedisRecords, index: RedisIndex, now: () => number) {
+    this.#records = records
+    this.#index = index
+    this.#now = now
+  }
+
+  /** Adds a session to the index, which must happen before the session begins. Returns what {@link makeRoom} needs. */
+  async add (user: string, key: string, limit?: UserLimit): Promise<Added> {
+    return await this.#index.add(user, key, limit?.perUser)
+  }
+
+  /**
+   * Ends what is over the limit before a session begins: of those that were in the index when it was added, everything
+   * but the newest `perUser` - 1 that live or are about to begin.
+   *
+   * So there are never more than `perUser`. Take any sessions that live at the same time, and of these the one that was
+   * added to the index last. The others had been added before it, and are taken out only once they have ended, so its
+   * login saw all of them; and it has begun, so that login has ended all but `perUser` - 1 of them before. What has ended
+   * has a tombstone: it never lives again, and never begins if it was about to.
+   */
+  async makeRoom (user: string, newKey: string, { others }: Added, limit: UserLimit): Promise<void> {
+    const counting: Array<{ key: string, beganAt: number }> = []
+    const stale: IndexEntry[] = []
+    for (const batch of batchesOf(others)) {
+      const stored = await Promise.all(batch.map(({ key }) => this.#records.stored(key)))
+      for (const [i, entry] of batch.entries()) {
+        const beganAt = this.#beganAt(user, entry, stored[i] as Stored)
+        if (beganAt === null) stale.push(entry)
+        else counting.push({ key: entry.key, beganAt })
+      }
+    }
+    // The key decides between equal times: every process must find the same order.
+    counting.sort((a, b) => a.beganAt - b.beganAt || (a.key < b.key ? -1 : 1))
+    const excess = excessOf(counting, newKey, limit)
+    for (const batch of batchesOf([...stale, ...excess].map(({ key }) => key))) await this.#endThese(user, batch, limit.onEnded)
+    // Sessions that belong to another user by now did not end.
+    inBackground(this.#index.heal(user, stale))
+  }
+
+  async list (user: string): Promise<StoredSession[]> {
+    const { sessions, stale } = await this.#look(user, await this.#index.all(user))
+    inBackground(this.#index.heal(user, stale))
+    return oldestFirst(sessions)
+  }
+
+  /** @see SessionStore.removeOfUser */
+  async endAll (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
+    const seen = new Set(exceptKey === undefined ? [] : [exceptKey])
+    let count = 0
+    let mayHaveMoved = true
+    // A session that ended meanwhile may continue under a key that was not in the index yet.
+    while (mayHaveMoved) {
+      mayHaveMoved = false
+      const keys = (await this.#index.all(user)).map(({ key }) => key).filter((key) => !seen.has(key))
+      for (const batch of batchesOf(keys)) {
+        const ended = await this.#endThese(user, batch, onEnded)
+        count += ended
+        for (const key of batch) seen.add(key)
+        mayHaveMoved ||= ended < batch.length
+      }
+    }
+    return count
+  }
+
+  /** Takes a session that has ended out of the index, in the background. */
+  forget (user: string, key: string): void {
+    inBackground(this.#index.delete(user, [key]))
+  }
+
+  /** Cleans a large index a little, in the background. */
+  cleanSome (user: string, { count }: Added): void {
+    if (count >= CLEAN_FROM) inBackground(this.#clean(user))
+  }
+
+  async #clean (user: string): Promise<void> {
+    const { stale } = await this.#look(user, await this.#index.sample(user, CLEAN_SAMPLE))
+    await this.#index.heal(user, stale)
+  }
+
+  /** Returns when a session of the user began, or is about to; null if it is over, or not the user's. */
+  #beganAt (user: string, { key, addedAt }: IndexEntry, stored: Stored): number | null {
+    const record = this.#records.live(key, stored)
+    if (record !== null) return record.user === user ? record.createdAt : null
+    const isNowhere = stored !== WRONG_TYPE && Object.keys(stored).length === 0
+    return isNowhere && Number(addedAt) > this.#now() - BEGINNING_MS ? Number(addedAt) : null
+  }
+
+  /** Ends those sessions that belong to the user, and returns how many of them lived. */
+  async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<number> {
+    const ends = await Promise.all(keys.map((key) => this.#records.end(key, { user })))
+    const ended = keys.filter((_, i) => ends[i] !== null && ends[i] !== ANOTHERS)
+    for (const key of ended) onEnded?.(key)
+    // A missing session has a tombstone now, so none can begin there either.
+    inBackground(this.#index.delete(user, keys.filter((_, i) => ends[i] !== ANOTHERS)))
+    return ended.length
+  }
+
+  /** Tells which entries are live sessions of the user. */
+  async #look (user: string, entries: readonly IndexEntry[]): Promise<{ sessions: StoredSession[], stale: IndexEntry[] }> {
+    const sessions: StoredSession[] = []
+    const stale: IndexEntry[] = []
+    for (const batch of batchesOf(entries)) {
+      const records = await Promise.all(batch.map(({ key }) => this.#records.read(key)))
+      for (const [i, entry] of batch.entries()) {
+        const record = records[i]
+        if (record?.user === user) sessions.push({ key: entry.key, record })
+        else stale.push(entry)
+      }
+    }
+    return { sessions, stale }
+  }
+}
+
+/** Runs work on the index that no caller waits for. If it fails, the next look at the index makes up for it. */
+function inBackground (work: Promise<unknown>): void {
+  work.catch(() => {})
+}
