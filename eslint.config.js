@@ -1,3 +1,3 @@
 import neostandard from 'neostandard'
 
-export default neostandard({ ts: true, ignores: ['dist/**', '.tap/**', 'test/fixtures/**/node_modules/**'] })
+export default neostandard({ ts: true, ignores: ['build/**', 'dist/**', '.tap/**', 'test/fixtures/**/node_modules/**'] })

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { hashPassword } from '../plugins/accounts/password.js'
 import { policies } from '../plugins/store/attempt-policy.js'
 import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
 import { build, buildHost, gate } from './helper.js'
+import { pageAt } from './pages.js'
 import { attacks } from './simulation/attacks.js'
 import { simulate } from './simulation/simulation.js'
 import { stop } from './watched-store.js'
@@ -182,7 +183,7 @@ test('a known device belongs to its account, however the account was spelled whe
 })
 
 test('the documentation has the reason of every refusal', async (t) => {
-  const row = readFileSync(new URL('../docs/audit-and-metrics.md', import.meta.url), 'utf8').split('\n').find((line) => line.startsWith('| `authn_login_throttled` |')) as string
+  const row = pageAt('docs/audit-and-metrics.md').split('\n').find((line) => line.startsWith('| `authn_login_throttled` |')) as string
   const reasons = [...row.slice(row.indexOf('`reason`')).matchAll(/`(\w+)`/g)].map(([, reason]) => reason).slice(1)
   // The others are memories, by which nobody waits.
   const kinds = Object.entries(policies).filter(([, policy]) => !('firstMs' in policy)).map(([kind]) => kind)

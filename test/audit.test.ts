@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
-import { join } from 'node:path'
 import { mock } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
-import { answersMayDiffer } from './contract-net.js'
+import { answersMayDiffer } from './nets/net.js'
+import { fixture } from './fixtures/child.js'
 import { Client, build, buildHost, testKey } from './helper.js'
 import { RawClient } from './raw-client.js'
 import { startInto } from './service-into.js'
@@ -305,7 +305,7 @@ test('the process tells of its start and its end, in UTC', async (t) => {
 
 for (const word of ['reject', 'throw']) {
   test(`a mistake that nobody has caught (${word}): logged, requests under way are answered, exit code 1`, async (t) => {
-    const env = { SESSION_STORE: 'memory:', NODE_OPTIONS: `--import ${join(import.meta.dirname, 'fixtures', 'crash.js')}` }
+    const env = { SESSION_STORE: 'memory:', NODE_OPTIONS: `--import ${fixture('crash.js')}` }
     const service = await startService(t, t.testdir(), env)
     const body = new URLSearchParams({ client_name: 'Harry', password: '12345678' })
     const login = fetch(`${service.url}/login`, { method: 'POST', body, redirect: 'manual' })

@@ -9,11 +9,11 @@ import { sequence } from './call-sequences.js'
 import { Stage } from './call-stage.js'
 import { fastFolder } from './fast-folder.js'
 import { buildHost, needs } from './helper.js'
+import { partOf } from './part.js'
 import { connect, startRedis } from './redis.js'
 import { inTwoSteps, openStore, stop, watched, type StoreCall } from './watched-store.js'
 
-/** As in the model test, a part of them among the other tests; all of them with HATCHECK_MODEL=all. */
-const PART = process.env['HATCHECK_MODEL'] === 'all' ? 1 : 0.05
+const SHARE = 0.05
 
 /** The same sequences each time; another number plays others. */
 const SEED = Number(process.env['HATCHECK_SEED'] ?? 7)
@@ -24,20 +24,20 @@ process.on('unhandledRejection', (error) => { unhandled.push(error) })
 
 test('whatever a request calls on its session in memory, awaited or not, every promise is kept', async (t) => {
   const store = openStore(t, 'memory:')
-  for (const stage of await stages(t, store, [true, false])) await keeps(t, stage, 2_500 * PART)
+  for (const stage of await stages(t, store, [true, false])) await keeps(t, stage, partOf(2_500, SHARE))
 })
 
 test('whatever a request calls on its session in LMDB, awaited or not, every promise is kept', async (t) => {
   const store = openStore(t, 'lmdb:', { folder: fastFolder(t) })
   const waiting = await stages(t, store, [true, false])
-  await Promise.all(waiting.map((stage) => keeps(t, stage, Math.ceil(250 * PART))))
+  await Promise.all(waiting.map((stage) => keeps(t, stage, partOf(250, SHARE))))
 })
 
 test('whatever a request calls on its session in Redis, awaited or not, every promise is kept', needs('redis-server'), async (t) => {
   const { url } = await startRedis(t)
   const store = new RedisStore(await connect(t, url) as Redis, { now: Date.now, maxBytes: 16_384, onCorrupt () {}, deadlineMs: 60_000 })
   const waiting = await stages(t, store, [false])
-  await Promise.all(waiting.map((stage) => keeps(t, stage, Math.ceil(500 * PART))))
+  await Promise.all(waiting.map((stage) => keeps(t, stage, partOf(500, SHARE))))
 })
 
 /** One after another: each takes the timers of its application. */

@@ -4,6 +4,7 @@ import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, writeFileSync
 import { join } from 'node:path'
 import { test } from 'tap'
 import { needs, testKey } from './helper.js'
+import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
 import { compiled, hatcheckCli, hatcheckInTerminal, hatcheckProcess, startService, type Ended } from './service.js'
 
@@ -20,7 +21,7 @@ test('--help tells every command, --version the version', async (t) => {
     }
     t.notOk(help.stdout.split('\n').some((line) => line.length > 120), 'it fits a terminal')
   }
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  const { version } = JSON.parse(pageAt('package.json')) as { version: string }
   for (const flag of ['-v', '--version']) t.same(await hatcheckCli(folder, [flag]), { code: 0, stdout: `${version}\n`, stderr: '' })
 })
 

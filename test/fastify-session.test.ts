@@ -2,11 +2,11 @@ import fastifyCookie, { Signer } from '@fastify/cookie'
 import Fastify, { type FastifyInstance, type FastifyPluginCallback, type FastifyRequest, type LightMyRequestResponse } from 'fastify'
 import { execFile } from 'node:child_process'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { test, type Test } from 'tap'
 import type { SessionStore } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { fixture } from './fixtures/child.js'
 import { Client, buildHost, testKey } from './helper.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
@@ -339,7 +339,7 @@ test('U12: data shadows the methods of the session', async (t) => {
 
 test('U12: stored JSON with __proto__ in it ends the process', async (t) => {
   const run = promisify(execFile)
-  const script = join(import.meta.dirname, 'fixtures', 'proto-in-store.js')
+  const script = fixture('proto-in-store.js')
   const theirs = await run(process.execPath, [script], { env: { ...process.env, NODE_OPTIONS: '' } })
     .then(() => 'survives', ({ stderr }: { stderr: string }) => stderr)
   t.match(theirs, /TypeError: this\[hash\] is not a function/, '@fastify/session: uncaught')

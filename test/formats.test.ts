@@ -17,6 +17,7 @@ import { policies } from '../plugins/store/attempt-policy.js'
 import { RedisAttempts } from '../plugins/storage/redis/attempts.js'
 import type { AttemptStore } from '../plugins/store/attempts.js'
 import { hatcheckService } from '../app.js'
+import { fixture } from './fixtures/child.js'
 import { Client, build, needs, newFastify, testKey } from './helper.js'
 import { freePort, startRedis } from './redis.js'
 import { eventually } from './watched-store.js'
@@ -25,7 +26,7 @@ import { eventually } from './watched-store.js'
  * A data folder as the version before format numbers left it: a session without a user, two of Harry, the account of Harry,
  * that of Sally, which is disabled, and six failed logins as Nobody.
  */
-const FIXTURE = join(import.meta.dirname, 'fixtures', 'data-format-1')
+const FIXTURE = fixture('data-format-1')
 const { now, ...cookies } = JSON.parse(readFileSync(join(FIXTURE, 'cookies.json'), 'utf8')) as Record<'anonymous' | 'browser' | 'permanent', string> & { now: number }
 
 const options = { now: () => now, maxBytes: 16_384 }

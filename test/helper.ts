@@ -4,13 +4,12 @@ import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions, type ServiceOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
-import { holdToContract } from './contract-net.js'
-import { logged, netUnder, watch } from './leak-net.js'
+import { net } from './nets/net.js'
 
 /** An obvious test key, made at run time, and as good as a random one. */
 export const testKey = `key for tests only: ${createHash('sha256').update('tests').digest('hex')}`
 
-/** hatcheck as the service, on the memory store, in demo mode unless said otherwise. It is closed with the test. */
+/** Makes hatcheck as the service, with the store in memory and in demo mode unless options say otherwise, and closes it with the test. */
 export async function build (
   t: Test,
   options: Partial<ServiceOptions> = {},
@@ -21,7 +20,7 @@ export async function build (
   return fastify
 }
 
-/** hatcheck as a plugin of another application, on the memory store. Add routes, then inject. */
+/** Makes hatcheck as the plugin of an application, with the store in memory. Add routes, then inject. */
 export async function buildHost (t: Test, options: GivenOptions = {}, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
   const fastify = newFastify(t, server, options)
   await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, ...options } as HatcheckOptions)
@@ -29,17 +28,14 @@ export async function buildHost (t: Test, options: GivenOptions = {}, server: Fa
 }
 
 /**
- * Fastify with nets under it, for secrets that are shown and for answers that are not in the OpenAPI document. It is closed
- * with the test. `logger: false` is without the nets, for what is measured or sends a hundred thousand requests.
+ * Makes a Fastify with the net under it, and closes it with the test. `logger: false` leaves out the net, for what is
+ * measured or sends a hundred thousand requests.
  */
 export function newFastify (t: Test, server: FastifyServerOptions = {}, { secretKey, secretKeyFallbacks }: GivenOptions = {}): FastifyInstance {
-  const net = server.logger === false ? null : netUnder(t)
-  const fastify = Fastify(net === null ? server : logged(net, server)) as unknown as FastifyInstance
-  if (net !== null) {
-    for (const key of [testKey, secretKey, secretKeyFallbacks].flat()) net.secret(key)
-    watch(net, fastify)
-    holdToContract(t, fastify)
-  }
+  const under = server.logger === false ? null : net(t)
+  const fastify = Fastify(under?.serverOptions(server) ?? server) as unknown as FastifyInstance
+  for (const key of [testKey, secretKey, secretKeyFallbacks].flat()) under?.secrets.add(key)
+  under?.watch(fastify)
   t.teardown(() => fastify.close())
   return fastify
 }

@@ -1,13 +1,14 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOptions, type LightMyRequestResponse } from 'fastify'
 import { existsSync, readFileSync, readdirSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { connect, type AddressInfo } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions, type RouteName } from '../app.js'
 import { ownFolder } from '../plugins/config/own-folder.js'
 import { checkout, run } from './fixtures/child.js'
 import { Client, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { exchange } from './raw-client.js'
 
 const asBrowser = { accept: 'text/html' }
 const authenticate = (name: string, password: string): { name: string } | null => password === 'right' ? { name } : null
@@ -316,15 +317,11 @@ app.ready().then(() => { console.log('it starts') }, ({ code, message }) => { co
   }
 })
 
-/** What a request over a connection of its own is answered with: its status, and the session cookie. */
+/** Sends a request over a connection of its own. */
 async function raw (fastify: FastifyInstance, lines: string[]): Promise<{ status: number, cookie: string | undefined, text: string }> {
   const { port } = fastify.server.address() as AddressInfo
-  const text = await new Promise<string>((resolve, reject) => {
-    let received = ''
-    const socket = connect(port, '127.0.0.1', () => { socket.write(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`) })
-    socket.on('data', (data) => { received += String(data) }).on('close', () => { resolve(received) }).on('error', reject)
-  })
-  return { status: Number(text.slice(9, 12)), cookie: /^set-cookie: ((?:__Host-)?hatcheck=.*)$/mi.exec(text)?.[1], text }
+  const { answers: [answer = { status: 0, head: '', body: '' }] } = await exchange(port, `${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`)
+  return { status: answer.status, cookie: /^set-cookie: ((?:__Host-)?hatcheck=.*)$/mi.exec(answer.head)?.[1], text: answer.body }
 }
 
 const SIGNS = ['Forwarded: for=192.0.2.1', 'Via: 1.1 proxy', 'X-Forwarded-For: 192.0.2.1', 'X-Forwarded-Proto: https', 'X-Forwarded-Host: app.example.com', 'X-Forwarded-Ssl: on', 'X-Real-IP: 192.0.2.1', 'X-Client-IP: 192.0.2.1',
@@ -394,7 +391,7 @@ test('every 503 says when to ask again, whoever answers', async (t) => {
   const classes = new Map<string, new (...args: unknown[]) => Error & { statusCode?: number, headers?: Record<string, string> }>()
   for (const folder of ['plugins', 'routes']) {
     for (const file of readdirSync(join(checkout, folder), { recursive: true }).map(String).filter((file) => file.endsWith('.ts'))) {
-      for (const [name, value] of Object.entries(await import(join(checkout, folder, file)) as Record<string, unknown>)) {
+      for (const [name, value] of Object.entries(await import(join(import.meta.dirname, '..', folder, file.replace(/ts$/, 'js'))) as Record<string, unknown>)) {
         if (name.endsWith('Error') && typeof value === 'function') classes.set(name, value as never)
       }
     }

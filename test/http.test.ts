@@ -1,9 +1,10 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions, type HTTPMethods, type InjectOptions, type LightMyRequestResponse } from 'fastify'
 import { METHODS, maxHeaderSize } from 'node:http'
-import { connect, type AddressInfo } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
-import { holdToContract } from './contract-net.js'
+import { net } from './nets/net.js'
+import { exchange } from './raw-client.js'
 import { Client, sessionCookieOf, testKey } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
 
@@ -337,12 +338,12 @@ test('what is no request ends the connection, makes no session, and harms nobody
   }
   const large = { 'a header that is too large': login(`X-A: ${'b'.repeat(maxHeaderSize)}\r\n${length}`), 'too many headers': login(`${'X-A: b\r\n'.repeat(maxHeaderSize / 3)}${length}`) }
   for (const [what, bytes] of Object.entries({ ...bad, ...large })) {
-    const { status, head, isClosed } = await raw(port, bytes)
-    t.equal(status, what in large ? 431 : 400, what)
+    const { answers, isClosed } = await exchange(port, bytes)
+    t.equal(answers[0]?.status, what in large ? 431 : 400, what)
     t.ok(isClosed, 'and the connection is closed')
-    t.notMatch(head, /set-cookie|303/i)
+    for (const { head } of answers) t.notMatch(head, /set-cookie|303/i)
   }
-  for (const bytes of [login(length), login(chunked, chunk)]) t.match(await raw(port, bytes.replace('Host:', 'Connection: close\r\nHost:')), { status: 303 }, 'the same without the flaw is a login')
+  for (const bytes of [login(length), login(chunked, chunk)]) t.match(await exchange(port, bytes.replace('Host:', 'Connection: close\r\nHost:')), { answers: [{ status: 303 }] }, 'the same without the flaw is a login')
   t.equal(await fastify.sessions.store.count(), 2, 'the only ones')
 })
 
@@ -354,7 +355,7 @@ async function serve (t: Test, options: ServiceOptions, server: FastifyServerOpt
     frameworkErrors: (error, request, reply) => { fastify.hatcheck.http.handleError(error, request as never, reply as never) }
   }) as unknown as FastifyInstance
   fastify.addHook('onRoute', ({ url }) => { paths.add(url) })
-  holdToContract(t, fastify)
+  net(t).watch(fastify)
   await fastify.register(hatcheckService, { sessionStore: 'memory:', secretKey: testKey, sessionCookieSecure: 'auto', authenticate, ...options })
   t.teardown(() => fastify.close())
   await fastify.ready()
@@ -414,20 +415,4 @@ function flaws ({ headers, body, statusCode }: LightMyRequestResponse, method: s
   expect(!/fastify|node\.js|v?\d+\.\d+\.\d+/i.test(JSON.stringify({ ...headers, 'content-security-policy': '', 'set-cookie': '' })), 'a version')
   expect(!/ at .*\.[jt]s:\d/.test(body), 'a stack')
   return found
-}
-
-/** Sends bytes as they are, and waits for the end of the connection. */
-async function raw (port: number, bytes: string): Promise<{ status: number, head: string, isClosed: boolean }> {
-  const socket = connect({ host: '127.0.0.1', port })
-  let head = ''
-  const isClosed = await new Promise<boolean>((resolve) => {
-    const timer = setTimeout(() => { resolve(false) }, 5_000)
-    socket.on('error', () => {}).on('data', (chunk) => { head += chunk.toString('latin1') }).on('close', () => {
-      clearTimeout(timer)
-      resolve(true)
-    })
-    socket.write(Buffer.from(bytes, 'latin1'))
-  })
-  socket.destroy()
-  return { status: Number(head.slice(9, 12)), head, isClosed }
 }

@@ -10,11 +10,12 @@ import { storeKey } from '../plugins/tickets/ticket.js'
 import { Director } from './director.js'
 import { fastFolder } from './fast-folder.js'
 import { buildHost, needs } from './helper.js'
+import { partOf } from './part.js'
 import { connect, startRedis } from './redis.js'
 import { addSessionRoutes, type Seen } from './session-routes.js'
 import { kinds, openStore, watched } from './watched-store.js'
 
-const RUNS = 60
+const RUNS = partOf(60, 0.1)
 const PER_USER = 2
 
 for (const kind of kinds) {

@@ -8,7 +8,9 @@ import { AggregatorRegistry } from 'prom-client'
 import { test } from 'tap'
 import { openMetricsListener } from '../plugins/metrics/listener.js'
 import { replacementOf } from '../plugins/store/contract/index.js'
+import { checkout } from './fixtures/child.js'
 import { Client, build, buildHost, needs } from './helper.js'
+import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
 import { runServer, startService, until } from './service.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
@@ -227,7 +229,7 @@ test('every metric is as Prometheus reads it, is named as its conventions say, a
   for (const line of body.split('\n').filter((line) => line !== '')) {
     t.match(line, /^(?:# HELP [a-z_0-9]+ \S.*|# TYPE [a-z_0-9]+ (?:counter|gauge|histogram)|[a-z_0-9]+(?:\{[a-z_]+="[^"\n]*"(?:,[a-z_]+="[^"\n]*")*\})? (?:[\d.e+-]+|Nan))$/i)
   }
-  const page = readFileSync(join(import.meta.dirname, '../docs/audit-and-metrics.md'), 'utf8')
+  const page = pageAt('docs/audit-and-metrics.md')
   const types = [...body.matchAll(/^# TYPE (hatcheck_\w+) (\w+)$/gm)].map(([, name = '', type]) => ({ name, type }))
   t.equal(types.length, 10)
   for (const { name, type } of types) {
@@ -330,7 +332,7 @@ test('a METRICS_PORT that cannot be had stops the start', async (t) => {
 })
 
 test('with OpenTelemetry loaded before it, the service is traced, and without a secret', async (t) => {
-  const example = join(import.meta.dirname, '../examples/otel')
+  const example = join(checkout, 'examples/otel')
   t.match(readFileSync(join(example, 'README.md'), 'utf8'), '\nnode --import ./examples/otel/otel.js dist/server.js\n')
   const service = await startService(t, t.testdir(), { NODE_OPTIONS: `--import ${join(example, 'otel.js')}` })
   const login = await fetch(`${service.url}/login?next=/secret-place`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password: '12345678' }) })

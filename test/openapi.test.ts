@@ -1,14 +1,14 @@
 import swagger from '@fastify/swagger'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
 import { serveDocs } from '../plugins/openapi/docs.js'
-import { answersMayDiffer, holdToContract, serviceContract } from './contract-net.js'
-import type { Answered } from './contract.js'
+import type { Answered } from './nets/contract.js'
+import { answersMayDiffer, net } from './nets/net.js'
+import { serviceContract } from './nets/service-contract.js'
 import { build, buildHost, testKey } from './helper.js'
+import { pageAt } from './pages.js'
 import { startService } from './service.js'
 
 interface Operation {
@@ -62,7 +62,7 @@ test('the service describes itself in OpenAPI 3.1', async (t) => {
   const document = response.json<Document>()
   t.strictSame(await new Validator().validate(response.json()), { valid: true })
   t.equal(document.openapi, '3.1.0')
-  t.equal(document.info.version, JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')).version)
+  t.equal(document.info.version, JSON.parse(pageAt('package.json')).version)
   t.strictSame(operationsOf(document), Object.fromEntries(Object.entries(OPERATIONS).map(([what, id]) => [what, id.replace(' *', '')])))
   t.notMatch(response.body, /Default Response|def-\d/)
   t.match((await fastify.inject({ url: '/openapi.json', headers: { host: 'hatcheck.example' } })).json(), { code: 'HATCHECK_DEMO_MODE' })
@@ -158,9 +158,9 @@ test('the net knows a flaw when it sees one', async (t) => {
   t.strictSame(contract.flawsOf({ method: 'HEAD', path: '/', status: 200, headers: json, body: '' }), [])
 
   for (const [flaw, flaws] of Object.entries<string[]>({
-    'the status is not in the document': get('/', 418, json, '{}'),
-    'the content type text/plain is not in the document': get('/', 200, { 'content-type': 'text/plain' }, 'hello'),
-    'the content type undefined is not in the document': get('/', 200, {}),
+    'the status is not in the OpenAPI document': get('/', 418, json, '{}'),
+    'the content type text/plain is not in the OpenAPI document': get('/', 200, { 'content-type': 'text/plain' }, 'hello'),
+    'the content type undefined is not in the OpenAPI document': get('/', 200, {}),
     'must NOT have additional properties': get('/', 200, json, '{"user":null,"more":1}'),
     "must have required property 'user'": get('/', 200, json, '{}'),
     'must match format "date-time"': get('/', 200, json, '{"user":{"name":"Harry","authenticatedAt":"yesterday"}}'),
@@ -170,9 +170,9 @@ test('the net knows a flaw when it sees one', async (t) => {
     'must be equal to constant': get('/', 403, asProblem, problem(401, { code: 'HATCHECK_DEMO_MODE' })),
     'the header Retry-After is missing': get('/', 503, asProblem, problem(503, { code: 'HATCHECK_STORE_UNAVAILABLE' })),
     'must be integer': get('/', 503, { ...asProblem, 'retry-after': 'soon' }, problem(503, { code: 'HATCHECK_STORE_UNAVAILABLE' })),
-    'the header location is not in the document': get('/', 200, { ...json, location: '/' }, '{"user":null}'),
+    'the header location is not in the OpenAPI document': get('/', 200, { ...json, location: '/' }, '{"user":null}'),
     'the header Remote-User is missing': get('/verify', 204, { 'remote-session': '' }),
-    'there is a body, and none in the document': get('/login', 303, { location: '/', 'content-type': 'text/html' }, 'over there'),
+    'there is a body, and none in the OpenAPI document': get('/login', 303, { location: '/', 'content-type': 'text/html' }, 'over there'),
     'the body says 404': get('/no/such/page', 405, asProblem, problem(404)),
     "must have required property 'detail'": get('/no/such/page', 404, asProblem, '{"type":"about:blank","title":"T","status":404}')
   })) t.ok(flaws.some((found) => found.includes(flaw)), flaw, { flaws })
@@ -183,14 +183,14 @@ test('a test with an answer that is not in the document fails, unless it says wh
     const { fake, end } = fakeTest()
     const fastify = Fastify() as unknown as FastifyInstance
     t.teardown(() => fastify.close())
-    holdToContract(fake, fastify)
+    net(fake).watch(fastify)
     if (reason !== null) answersMayDiffer(fastify, reason)
     const authenticate = (): never => { throw Object.assign(new Error('short and stout'), { statusCode: 418 }) }
     await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate })
     fastify.get('/own', async (_request, reply) => reply.code(418).send('the application\'s own'))
     await fastify.inject('/own')
     await fastify.inject({ method: 'POST', url: '/login', payload: { client_name: 'Harry', password: '12345678' } })
-    if (reason === null) await t.rejects(end(), { message: /^not as in the OpenAPI document:\nPOST \/login: 418: the status is not in the document/ })
+    if (reason === null) await t.rejects(end(), { message: /^1 broke a rule:\nPOST \/login: 418: the status is not in the OpenAPI document/ })
     else await t.resolves(end())
   }
 })

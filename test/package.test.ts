@@ -2,7 +2,7 @@ import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
-import { checkout, copySources, run, startProgram } from './fixtures/child.js'
+import { checkout, copySources, fixture, run, startProgram } from './fixtures/child.js'
 import { pagesUnder } from './pages.js'
 
 interface Packed {
@@ -10,7 +10,7 @@ interface Packed {
   files: Array<{ path: string, mode: number }>
 }
 
-const FIXTURES = join(import.meta.dirname, 'fixtures/host')
+const FIXTURES = fixture('host')
 
 /** What a host application installs beside hatcheck. */
 const PEERS = ['fastify', '@fastify/cookie', '@fastify/formbody']

@@ -1,15 +1,12 @@
-import { connect } from 'node:net'
 import { test, type Test } from 'tap'
 import { testKey } from './helper.js'
-import { readAnswer, type RawAnswer } from './raw-client.js'
+import { exchange, type RawAnswer } from './raw-client.js'
 import { serve, type Served } from './served.js'
 
 const FORM = 'client_name=Harry&password=a+long+password'
 const LOGIN = `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${FORM.length}\r\n\r\n${FORM}`
 const ALIVE = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
 const LOGIN_PAGE = 'GET /login HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n'
-/** More than any answer takes. */
-const DEADLINE_MS = 5_000
 
 function start (t: Test): Promise<Served> {
   const service = serve(t.testdir(), { SESSION_STORE: 'memory:', SECRET_KEY: testKey, SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false', LOG_LEVEL: 'error' })
@@ -17,26 +14,10 @@ function start (t: Test): Promise<Served> {
   return service
 }
 
-/** All that comes back for what is sent at once, until the server ends the connection. */
-function answersTo ({ port }: Served, text: string): Promise<RawAnswer[]> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    const socket = connect(port, '127.0.0.1', () => { socket.write(text) })
-    socket.setTimeout(DEADLINE_MS, () => { socket.destroy(new Error('the connection does not end')) })
-    socket.on('data', (chunk) => { chunks.push(chunk) })
-    socket.on('error', reject)
-    socket.on('close', () => {
-      const answers: RawAnswer[] = []
-      let rest: Buffer = Buffer.concat(chunks)
-      while (rest.length > 0) {
-        const answer = readAnswer(rest, 'GET', true)
-        if (answer === null) return reject(new Error(`no answer: ${rest.toString()}`))
-        answers.push(answer)
-        rest = rest.subarray(answer.length)
-      }
-      resolve(answers)
-    })
-  })
+async function answersTo ({ port }: Served, text: string): Promise<RawAnswer[]> {
+  const { answers, isClosed } = await exchange(port, text)
+  if (!isClosed) throw new Error('the connection does not end')
+  return answers
 }
 
 const statusesOf = (answers: readonly RawAnswer[]): number[] => answers.map(({ status }) => status)

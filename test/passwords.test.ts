@@ -6,6 +6,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import type { Accounts } from '../plugins/accounts/accounts.js'
 import { isCommonPassword } from '../plugins/accounts/common-passwords.js'
 import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
+import './cheap-hashes.js'
 import { Client, build, buildHost, needs } from './helper.js'
 import { noteCalls } from './note-calls.js'
 import { startRedis } from './redis.js'

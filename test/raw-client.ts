@@ -3,6 +3,8 @@ import { connect, type Socket } from 'node:net'
 const END_OF_HEAD = Buffer.from('\r\n\r\n')
 /** The answers to what is no request: the server closes the connection after them. */
 const ENDS_CONNECTION = [400, 431]
+/** More than any answer takes. */
+const EXCHANGE_MS = 5_000
 
 export interface RawAnswer {
   status: number
@@ -11,8 +13,8 @@ export interface RawAnswer {
 }
 
 /**
- * Bytes to a server over one connection that is kept, many requests at once, and the answers in their order. The server
- * may close it, as it does after a request that is none; then the rest of the batch has no answer.
+ * Sends bytes over one kept connection, many requests at once, and answers in their order. The server closes the connection
+ * after what is no request; then the rest of the batch has no answer.
  */
 export class RawClient {
   readonly #port: number
@@ -22,7 +24,7 @@ export class RawClient {
     this.#port = port
   }
 
-  /** Sends requests all at once, and answers what came back for them. */
+  /** Sends requests all at once. */
   send (requests: readonly Buffer[]): Promise<RawAnswer[]> {
     const socket = this.#socket ??= connect({ host: '127.0.0.1', port: this.#port, noDelay: true })
     return new Promise((resolve) => {
@@ -58,6 +60,33 @@ export class RawClient {
   close (): void {
     this.#socket?.destroy()
   }
+}
+
+/**
+ * Sends text over a connection of its own, and reads what comes back until the server closes it.
+ *
+ * @returns the answers in their order, and whether the server closed the connection in time
+ */
+export async function exchange (port: number, text: string): Promise<{ answers: RawAnswer[], isClosed: boolean }> {
+  const socket = connect(port, '127.0.0.1')
+  const chunks: Buffer[] = []
+  const isClosed = await new Promise<boolean>((resolve) => {
+    const timer = setTimeout(() => { resolve(false) }, EXCHANGE_MS)
+    socket.on('error', () => {}).on('data', (chunk) => { chunks.push(chunk) }).on('close', () => {
+      clearTimeout(timer)
+      resolve(true)
+    })
+    socket.write(text, 'latin1')
+  })
+  socket.destroy()
+  const answers: RawAnswer[] = []
+  for (let rest: Buffer = Buffer.concat(chunks); rest.length > 0;) {
+    const answer = readAnswer(rest, 'GET', isClosed)
+    if (answer === null) throw new Error(`no answer: ${rest.toString()}`)
+    answers.push(answer)
+    rest = rest.subarray(answer.length)
+  }
+  return { answers, isClosed }
 }
 
 /**

@@ -2,13 +2,14 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import { changesOf, recordOf } from '../plugins/store/contract/index.js'
 import { connectRedis } from '../plugins/storage/redis/client.js'
 import { parseRedisUrl, type RedisTarget } from '../plugins/storage/redis/url.js'
+import { checkout, compiledFixture } from './fixtures/child.js'
 import { needs } from './helper.js'
 import { freePort, startRedis, type RedisServer } from './redis.js'
 import { eventually } from './watched-store.js'
@@ -74,8 +75,6 @@ test('a redis url that means nothing is refused with what it must be, and no par
   }
   t.end()
 })
-
-const root = resolve(import.meta.dirname, '..')
 
 interface Line {
   level: 'info' | 'warn' | 'debug'
@@ -258,8 +257,8 @@ test('a database of its own, for a user with the rights that the README names', 
 })
 
 test('ioredis is loaded for a redis url only', (t) => {
-  const sources = readdirSync(join(root, 'plugins'), { recursive: true }).map(String).filter((file) => file.endsWith('.ts'))
-  const importing = sources.filter((file) => /^import (?!type ).*'ioredis'/m.test(readFileSync(join(root, 'plugins', file), 'utf8')))
+  const sources = readdirSync(join(checkout, 'plugins'), { recursive: true }).map(String).filter((file) => file.endsWith('.ts'))
+  const importing = sources.filter((file) => /^import (?!type ).*'ioredis'/m.test(readFileSync(join(checkout, 'plugins', file), 'utf8')))
   t.strictSame(importing, [])
   t.end()
 })
@@ -284,7 +283,7 @@ test('TLS, with a certificate that is checked', needs('redis-server'), async (t)
 
 /** What a process of its own, with this environment, gets to hear from a store. */
 async function ping (t: Test, url: string, env: Record<string, string>): Promise<{ stdout: string, code: number | null }> {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'store-ping.ts'), url],
+  const child = spawn(process.execPath, [compiledFixture('store-ping'), url],
     { stdio: ['ignore', 'pipe', 'ignore'], env: { PATH: process.env['PATH'], ...env } })
   t.teardown(() => { child.kill() })
   let stdout = ''

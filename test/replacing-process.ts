@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
+import { compiledFixture } from './fixtures/child.js'
 
 export interface ReplacingProcess {
   /** What it has acknowledged so far, the last of each kind. */
@@ -15,7 +15,7 @@ export interface ReplacingProcess {
 
 /** Starts a process that replaces a session again and again: test/fixtures/replacing-child.ts. It ends with the test. */
 export function startReplacingProcess (t: Test, url: string, first: number | 'half'): ReplacingProcess {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'fixtures', 'replacing-child.ts'), url, String(first)],
+  const child = spawn(process.execPath, [compiledFixture('replacing-child'), url, String(first)],
     { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
   const last = { patched: -1, replaced: Number(first) }
   const waiting = new Map<RegExp, () => void>()

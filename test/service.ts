@@ -1,24 +1,22 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { run as runCli } from '../cli.js'
-import { serviceContract } from './contract-net.js'
-import { LeakNet } from './leak-net.js'
-
-const root = resolve(import.meta.dirname, '..')
+import { checkout } from './fixtures/child.js'
+import { Net } from './nets/net.js'
 
 /** A start takes about half a second; a busy machine gets time. */
 const START_MS = 20_000
 /** No child may outlive its test. */
 const PROGRAM_MS = 30_000
 
-/** What the processes of a test file have been told in confidence, and what they have shown. */
-const net = new LeakNet()
+/** One net for all processes of a test file, since they share data folders. */
+const net = new Net()
 
-/** Where services listen, whose answers to curl are to be those of the OpenAPI document. */
+/** The addresses of services: what they answer curl must be as in the OpenAPI document. */
 const urls = new Set<string>()
 
 export interface Service {
@@ -44,14 +42,13 @@ export interface Ended {
 export async function startService (t: Test, folder: string, env: Record<string, string> = {}, program: 'server' | 'cli' = 'server'): Promise<Service> {
   const begun = performance.now()
   const { child, output, ended } = start([compiled(program)], folder, { PORT: '0', LOG_LEVEL: 'trace', ...env })
-  for (const key of [env['SECRET_KEY'], ...env['SECRET_KEY_FALLBACKS']?.split(',') ?? []]) net.secret(key)
+  for (const key of [env['SECRET_KEY'], ...env['SECRET_KEY_FALLBACKS']?.split(',') ?? []]) net.secrets.add(key)
   t.teardown(async () => {
     await end('SIGKILL')
     const own = join(folder, env['DATA_DIR'] ?? 'data', 'secret.key')
-    if (existsSync(own)) for (const key of readFileSync(own, 'utf8').split('\n')) net.secret(key)
-    net.shown('log', output())
-    const leaks = net.leaks()
-    if (leaks.length > 0) throw new Error(`a secret was shown:\n${leaks.join('\n')}`)
+    if (existsSync(own)) for (const key of readFileSync(own, 'utf8').split('\n')) net.secrets.add(key)
+    net.logged(output())
+    await net.assertEmpty()
   })
   const url = await within(START_MS, 'the service did not start', async () => {
     for (;;) {
@@ -94,7 +91,7 @@ interface CliOptions {
  * `stderr` leaves out the first line of most commands, which names the store.
  */
 export async function hatcheckCli (folder: string, args: readonly string[], { env = {}, input = '' }: CliOptions = {}): Promise<Ended> {
-  for (const line of input.split('\n')) net.secret(line)
+  for (const line of input.split('\n')) net.secrets.add(line)
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const code = await runCli(args, {
     stdin: Readable.from([Buffer.from(input)]),
@@ -107,7 +104,7 @@ export async function hatcheckCli (folder: string, args: readonly string[], { en
 
 /** Runs `hatcheck …` as a process of its own in a folder. */
 export async function hatcheckProcess (folder: string, args: readonly string[], { env = {}, input = '' }: CliOptions = {}): Promise<Ended> {
-  for (const line of input.split('\n')) net.secret(line)
+  for (const line of input.split('\n')) net.secrets.add(line)
   const ended = await run([compiled('cli'), ...args], folder, env, input)
   return { ...ended, stderr: ended.stderr.replace(STORE_LINE, '') }
 }
@@ -148,24 +145,19 @@ export class Curl {
   }
 
   async send (...args: string[]): Promise<CurlAnswer> {
-    for (const [, password] of args.join('\n').matchAll(/\b(?:password|pwd)(?:=|": ?")([^&"\n]+)/g)) net.secret(password)
+    for (const [, password] of args.join('\n').matchAll(/\b(?:password|pwd)(?:=|": ?")([^&"\n]+)/g)) net.secrets.add(password)
     const { code, stdout, stderr } = await run(['-q', '-sS', '-i', '--noproxy', '*', '--max-time', '20', '-b', this.jar, '-c', this.jar, ...args], this.#folder, {}, '', 'curl')
     if (code !== 0) throw new Error(`curl ${args.join(' ')} ended with ${code}: ${stderr}`)
     const answer = parse(stdout)
-    const { 'set-cookie': cookies = '', ...headers } = answer.headers
-    net.tickets(cookies)
-    net.shown('answer', `${Object.values(headers).join('\n')}\n${answer.body}`)
     const url = new URL(args.find((arg) => arg.startsWith('http://')) ?? '')
-    if (urls.has(url.origin)) {
-      const flaws = (await serviceContract()).flawsOf({ ...answer, method: methodOf(args), path: url.pathname })
-      if (flaws.length > 0) throw new Error(`not as in the OpenAPI document:\n${flaws.join('\n')}`)
-    }
+    net.answered({ ...answer, method: methodOf(args), path: url.pathname }, { contract: urls.has(url.origin) })
+    await net.assertEmpty()
     return answer
   }
 
   /** Sends a form. */
   async post (url: string, form: Record<string, string>, ...args: string[]): Promise<CurlAnswer> {
-    net.fields(form)
+    net.secrets.addFields(form)
     return await this.send(...Object.entries(form).flatMap(([name, value]) => ['--data-urlencode', `${name}=${value}`]), ...args, url)
   }
 }
@@ -218,20 +210,9 @@ async function within<T> (ms: number, what: string, work: () => Promise<T>): Pro
   }
 }
 
-/** The compiled program; it has to be that of the sources as they are now. */
+/** The program as it is published; the tests are compiled after it. */
 export function compiled (program: 'server' | 'cli'): string {
-  for (const source of sources()) {
-    const built = join(root, 'dist', source.replace(/\.ts$/, '.js'))
-    if (!existsSync(built)) throw new Error(`dist has no ${source}: run "npm run build" first.`)
-    if (statSync(built).mtimeMs < statSync(join(root, source)).mtimeMs) throw new Error(`dist is older than ${source}: run "npm run build" first.`)
-  }
-  return join(root, 'dist', `${program}.js`)
-}
-
-function sources (): string[] {
-  const inFolders = ['plugins', 'routes'].flatMap((folder) => readdirSync(join(root, folder), { recursive: true })
-    .map((file) => join(folder, String(file))))
-  return ['app.ts', 'server.ts', 'cli.ts', ...inFolders.filter((file) => file.endsWith('.ts'))]
+  return join(checkout, 'dist', `${program}.js`)
 }
 
 function parse (text: string): CurlAnswer {

@@ -5,11 +5,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
 import { freePort } from '../bench/free-port.js'
 import { makeFolder } from '../plugins/common/data-folder.js'
-import { childEnvironment, checkout } from './fixtures/child.js'
+import { childEnvironment, checkout, fixture } from './fixtures/child.js'
 import { startInto } from './service-into.js'
 import { compiled, runServer, startService, until, workersOf } from './service.js'
 
-const EARLY = { NODE_OPTIONS: `--import ${join(import.meta.dirname, 'fixtures/early-signal.js')}` }
+const EARLY = { NODE_OPTIONS: `--import ${fixture('early-signal.js')}` }
 
 for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP']] as const) {
   test(`WORKERS=${WORKERS}: SIGHUP and SIGUSR2 end nothing, from the first moment on`, async (t) => {

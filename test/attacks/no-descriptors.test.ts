@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import tap, { test } from 'tap'
 import { newSecret } from '../../plugins/tickets/secrets.js'
-import { run } from '../fixtures/child.js'
+import { fixture, run } from '../fixtures/child.js'
 import { startInto } from '../service-into.js'
 import { compiled, until } from '../service.js'
 import { endures, post, send } from './under-attack.js'
@@ -59,7 +59,7 @@ test('for a moment no descriptor can be had: what needs one fails, and works aga
       SECRET_KEY_FILE: 'key',
       SIGNUP: 'open',
       SESSION_COOKIE_SECURE: 'false',
-      NODE_OPTIONS: `--import ${join(import.meta.dirname, '../fixtures/no-descriptors.js')}`
+      NODE_OPTIONS: `--import ${fixture('no-descriptors.js')}`
     }
   })
   let log = ''

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { join } from 'node:path'
+import { fixture } from '../fixtures/child.js'
 import { compiled } from '../service.js'
 
-const PROGRAM = join(import.meta.dirname, '../fixtures/torture-host.js')
+const PROGRAM = fixture('torture-host.js')
 const START_MS = 20_000
 
 /** An application with the plugin in a process of its own, from `dist`. */

@@ -34,10 +34,10 @@ interface Found {
   at: string
 }
 
-/** Headers that say something, and must not be sent where the document has no word of them. */
+/** Headers that must not be sent where the document does not name them. */
 const SPEAKING = ['allow', 'location', 'remote-session', 'remote-user', 'retry-after', 'set-cookie']
 
-/** Its answer is the same by every method, and the document has it once. */
+/** The document has it once, for every method. */
 const BY_EVERY_METHOD = '/verify'
 
 /** An OpenAPI document that answers are held against. */
@@ -63,7 +63,7 @@ export class Contract {
       .map((path) => ({ path, pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]+')}$`) }))
   }
 
-  /** What is wrong with an answer; nothing, if the document says that it may be so. */
+  /** Lists what is wrong with an answer; nothing if the document allows it. */
   flawsOf (answered: Answered): string[] {
     const found = this.#operations.get(answered.operationId ?? this.#operationIdOf(answered) ?? '')
     let flaws: string[]
@@ -93,7 +93,7 @@ export class Contract {
 
   #flawsOfOperation ({ method, status, headers, body }: Answered, { operation, at }: Found): string[] {
     const { [status]: documented } = operation.responses
-    if (documented === undefined) return [`the status is not in the document: ${body.slice(0, 300)}`]
+    if (documented === undefined) return [`the status is not in the OpenAPI document: ${body.slice(0, 300)}`]
     const isShared = '$ref' in documented
     const response = isShared ? this.#document.components.responses[documented.$ref.split('/').at(-1) ?? ''] as Response : documented
     const where = isShared ? documented.$ref.slice(1) : `${at}${pointer('responses', String(status))}`
@@ -106,7 +106,7 @@ export class Contract {
   #flawsOfHeaders (headers: Answered['headers'], { headers: documented = {} }: Response, where: string): string[] {
     const known = Object.keys(documented).map((name) => name.toLowerCase())
     return [
-      ...SPEAKING.filter((name) => headers[name] !== undefined && !known.includes(name)).map((name) => `the header ${name} is not in the document`),
+      ...SPEAKING.filter((name) => headers[name] !== undefined && !known.includes(name)).map((name) => `the header ${name} is not in the OpenAPI document`),
       ...Object.entries(documented).flatMap(([name, { required }]) => {
         const value = headers[name.toLowerCase()]
         if (value === undefined) return required === true ? [`the header ${name} is missing`] : []
@@ -117,8 +117,8 @@ export class Contract {
   }
 
   #flawsOfBody (isHead: boolean, type: string | undefined, body: string, { content }: Response, where: string): string[] {
-    if (content === undefined) return body === '' && type === undefined ? [] : ['there is a body, and none in the document']
-    if (type === undefined || !Object.hasOwn(content, type)) return [`the content type ${type} is not in the document`]
+    if (content === undefined) return body === '' && type === undefined ? [] : ['there is a body, and none in the OpenAPI document']
+    if (type === undefined || !Object.hasOwn(content, type)) return [`the content type ${type} is not in the OpenAPI document`]
     if (isHead) return []
     const value = type.endsWith('json') ? JSON.parse(body) : body
     return this.#flawsOfValue(`${where}${pointer('content', type, 'schema')}`, value)

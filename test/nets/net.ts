@@ -1,0 +1,139 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
+import type { Test } from 'tap'
+import { describeRequest } from '../../plugins/process/log.js'
+import type { Answered, Contract } from './contract.js'
+import { observe } from './observe.js'
+import { Secrets } from './secrets.js'
+import { loadedContract, serviceContract } from './service-contract.js'
+
+/** How many findings an error names. */
+const NAMED = 5
+
+const nets = new WeakMap<Test, Net>()
+const mayShowSecrets = new WeakSet<FastifyInstance>()
+const mayDiffer = new WeakSet<FastifyInstance>()
+
+/**
+ * The net under a test. At the end of the test it fails it with each request that broke a rule, and the rule: no log line
+ * and no answer shows a secret, and hatcheck's answers are as in the OpenAPI document.
+ */
+export function net (t: Test): Net {
+  const existing = nets.get(t)
+  if (existing !== undefined) return existing
+  const created = new Net()
+  nets.set(t, created)
+  // Applications are built later and closed earlier, so this runs when all have answered.
+  t.teardown(() => created.assertEmpty())
+  return created
+}
+
+/**
+ * Lets the answers of an application show secrets: the test makes it do so on purpose. Its log must not.
+ *
+ * @param _reason for the reader
+ */
+export function answersMayShowSecrets (fastify: FastifyInstance, _reason: string): void {
+  mayShowSecrets.add(fastify)
+}
+
+/**
+ * Lets the answers of an application differ from the OpenAPI document: the test makes it do so on purpose.
+ *
+ * @param _reason for the reader
+ */
+export function answersMayDiffer (fastify: FastifyInstance, _reason: string): void {
+  mayDiffer.add(fastify)
+}
+
+/** Collects what applications log and answer, and finds what must not be there. */
+export class Net {
+  readonly secrets = new Secrets()
+  readonly #flaws = new Set<string>()
+  /** Held against the document once that is loaded: a file whose answers are all right need not wait for it. */
+  readonly #waiting: Answered[] = []
+
+  /** Notes what a process or an application has logged. */
+  logged (text: string): void {
+    this.secrets.shown('log', text)
+  }
+
+  /** Notes an answer. Its cookies are secrets, and the only place for them. */
+  answered (answer: Answered, { secrets = true, contract = true } = {}): void {
+    const { method, path, status, headers: { 'set-cookie': cookies, ...headers }, body } = answer
+    this.secrets.addTickets([cookies ?? ''].flat().join('\n'))
+    if (secrets) this.secrets.shown(`${method} ${path}: ${status}`, `${Object.values(headers).join('\n')}\n${body}`)
+    if (!contract) return
+    this.#waiting.push(answer)
+    const loaded = loadedContract()
+    if (loaded !== undefined) this.#examine(loaded)
+  }
+
+  /** Gives an application a logger at its most talkative, whose lines are noted and go to the test's own logger. */
+  serverOptions (server: FastifyServerOptions): FastifyServerOptions {
+    if (server.loggerInstance !== undefined) return server
+    const own = typeof server.logger === 'object' ? server.logger : { level: 'trace' }
+    const stream = {
+      write: (line: string) => {
+        this.logged(line)
+        own.stream?.write(line)
+      }
+    }
+    // Requests are logged as the service does it.
+    const serializers = { req: describeRequest, ...own.serializers }
+    return { ...server, logger: { ...own, serializers, stream } } as FastifyServerOptions
+  }
+
+  /** Watches an application that has no plugins and routes yet. */
+  watch (fastify: FastifyInstance): void {
+    fastify.addHook('onRequest', (request, reply, done) => {
+      this.secrets.addTickets(request.headers.cookie ?? '')
+      this.secrets.addFields(request.query)
+      this.#observe(fastify, request, reply)
+      done()
+    })
+    fastify.addHook('preValidation', (request, _reply, done) => {
+      this.secrets.addFields(request.body)
+      done()
+    })
+  }
+
+  /** Lists what broke a rule so far, with the request and the rule. */
+  async findings (): Promise<string[]> {
+    if (this.#waiting.length > 0) this.#examine(await serviceContract())
+    return [...this.secrets.findings(), ...this.#flaws]
+  }
+
+  /** Throws an error that names the first findings. */
+  async assertEmpty (): Promise<void> {
+    const findings = await this.findings()
+    if (findings.length > 0) throw new Error(`${findings.length} broke a rule:\n${findings.slice(0, NAMED).join('\n')}`)
+  }
+
+  #observe (fastify: FastifyInstance, request: FastifyRequest, { raw }: FastifyReply): void {
+    const { method, url } = request
+    let headers: Record<string, unknown> = {}
+    let body = ''
+    let isNoted = false
+    const note = (isComplete: boolean): void => {
+      if (isNoted) return
+      isNoted = true
+      const { operationId = '' } = request.routeOptions.schema as { operationId?: string } | undefined ?? {}
+      // The document says nothing of an application's own answers, and nobody reads an aborted one.
+      const isDocumented = operationId !== '' || String(headers['content-type']).startsWith('application/problem+json')
+      this.answered({ method, path: url.split('?', 1)[0] ?? '', operationId, status: raw.statusCode, headers, body }, {
+        secrets: !mayShowSecrets.has(fastify),
+        contract: isComplete && isDocumented && !request.raw.readableAborted && !mayDiffer.has(fastify)
+      })
+    }
+    raw.once('close', () => { note(false) })
+    observe(raw, {
+      head: (sent) => { headers = sent },
+      chunk: (text) => { body += text },
+      end: () => { note(true) }
+    })
+  }
+
+  #examine (contract: Contract): void {
+    for (const answer of this.#waiting.splice(0)) for (const flaw of contract.flawsOf(answer)) this.#flaws.add(flaw)
+  }
+}

@@ -1,0 +1,170 @@
+// Runs test files, two at a time, each as a plain Node process, and shows what failed.
+//
+//   npm test                       every file but those of ONLY_LONG, and the types
+//   npm test -- session verify     these files, or those that have one of these words in their names
+//   npm run test:long              what takes minutes: LONG, ONLY_LONG and PROGRAMS
+import { spawn } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { checkout } from './fixtures/child.js'
+
+/** `npm test` runs a part of them: HATCHECK_TEST_LONG asks for the whole. */
+const LONG = ['calls', 'cookie-fuzz', 'fuzz', 'interleavings', 'model', 'ticket']
+/** These fill logs and sockets, install packages or build an image. */
+const ONLY_LONG = [
+  'attacks/full-log', 'attacks/header-flood', 'attacks/logins', 'attacks/no-descriptors', 'attacks/normalise',
+  'deployment', 'package', 'two-processes'
+]
+/** The soak comes first: it takes three minutes and little of the processor. */
+const PROGRAMS: readonly Job[] = [
+  job('soak', ['build/test/soak/index.js', '--minutes', '3', '--rate', '30']),
+  job('torture, 200 rounds', ['build/test/torture/index.js', '200', '--seconds', '600'])
+]
+/** These take the longest: begun last, each would run alone. */
+const FIRST = ['model', 'browser', 'package', 'attacks/full-log', 'deployment', 'config', 'throttle', 'session', 'process', 'readme']
+
+interface Job {
+  name: string
+  /** What Node is started with. */
+  command: readonly string[]
+}
+
+interface Result {
+  name: string
+  seconds: number
+  pass: number
+  fail: number
+  skips: string[]
+  /** What to show of a failure. */
+  report: string
+}
+
+const SHOWN_OF_ERRORS = 4_000
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { long: { type: 'boolean', default: false }, jobs: { type: 'string' } }
+})
+const isLong = values.long
+const jobs = Number(values.jobs ?? (isLong ? 3 : 2))
+const fileSeconds = isLong ? 840 : 300
+const mustRunAll = process.env['HATCHECK_TEST_ALL'] === '1'
+const env: NodeJS.ProcessEnv = { ...process.env, TAP_TIMEOUT: String(fileSeconds), NO_COLOR: '1', ...isLong && { HATCHECK_TEST_LONG: '1' } }
+delete env['FORCE_COLOR']
+
+const running = new Set<number>()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    for (const pid of running) killGroup(pid)
+    process.exit(1)
+  })
+}
+
+const begun = performance.now()
+const queue = jobsOf()
+if (queue.length === 0) throw new Error(`no test file has a name with ${positionals.join(' or ')}`)
+const results: Result[] = []
+await Promise.all(Array.from({ length: jobs }, work))
+summarize()
+
+async function work (): Promise<void> {
+  for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+    const result = await runJob(job)
+    results.push(result)
+    const { name, seconds, pass, fail, skips, report } = result
+    const counts = [`${pass} passed`, ...fail > 0 ? [`${fail} failed`] : [], ...skips.length > 0 ? [`${skips.length} skipped`] : []].join(', ')
+    process.stdout.write(`${fail > 0 ? 'not ok' : 'ok'} - ${name} (${counts}, ${seconds.toFixed(1)} s)\n${report}`)
+  }
+}
+
+function jobsOf (): Job[] {
+  const files = readdirSync(join(checkout, 'test'), { recursive: true }).map(String)
+    .filter((file) => file.endsWith('.test.ts'))
+    .map((file) => file.slice(0, -'.test.ts'.length))
+    .sort((a, b) => rankOf(a) - rankOf(b) || a.localeCompare(b))
+  const words = positionals.map((word) => word.replace(/^test\/|\.test\.[tj]s$/g, ''))
+  if (words.length > 0) {
+    const named = files.filter((file) => words.includes(file))
+    return (named.length === words.length ? named : files.filter((file) => words.some((word) => file.includes(word)))).map(ofFile)
+  }
+  if (isLong) return [...PROGRAMS, ...files.filter((file) => LONG.includes(file) || ONLY_LONG.includes(file)).map(ofFile)]
+  return [job('types', [join(checkout, 'node_modules/typescript/bin/tsc'), '-p', 'test']), ...files.filter((file) => !ONLY_LONG.includes(file)).map(ofFile)]
+}
+
+function ofFile (file: string): Job {
+  return job(file, ['--enable-source-maps', join('build/test', `${file}.test.js`)])
+}
+
+function job (name: string, command: readonly string[]): Job {
+  return { name, command }
+}
+
+function rankOf (file: string): number {
+  const rank = FIRST.indexOf(file)
+  return rank === -1 ? FIRST.length : rank
+}
+
+function runJob ({ name, command }: Job): Promise<Result> {
+  const start = performance.now()
+  // A group of its own, so that nothing that a test has started outlives a test that hangs.
+  const child = spawn(process.execPath, command, { cwd: checkout, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const pid = child.pid as number
+  running.add(pid)
+  let output = ''
+  let errors = ''
+  let isLate = false
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { errors += text })
+  const timer = setTimeout(() => {
+    isLate = true
+    killGroup(pid)
+  }, fileSeconds * 1_000)
+  return new Promise((resolve) => {
+    child.once('close', (code, signal) => {
+      clearTimeout(timer)
+      running.delete(pid)
+      const skips = [...output.matchAll(/^ *ok .*# SKIP ?(.*)$/gm)].map(([, reason = '']) => reason)
+      const isTap = output.startsWith('TAP version')
+      const pass = isTap ? countOf(output, 'pass') : Number(code === 0)
+      const failed = countOf(output, 'fail')
+      const isBad = code !== 0 || (mustRunAll && skips.length > 0)
+      const fail = isBad ? Math.max(failed, 1) : failed
+      const why = isLate ? `not ended after ${fileSeconds} s` : failed === 0 ? `ended with ${code ?? signal}` : ''
+      const report = isBad ? [why, isTap ? failuresOf(output) : output, ...mustRunAll ? skips.map((reason) => `skipped: ${reason}`) : [], errors.slice(-SHOWN_OF_ERRORS)].filter((text) => text !== '').join('\n') : ''
+      resolve({ name, seconds: (performance.now() - start) / 1_000, pass, fail, skips, report: report === '' ? '' : `${report.replace(/^/gm, '    ')}\n` })
+    })
+  })
+}
+
+/** The number of a kind in the last line of a file, such as `# { total: 12, pass: 11, fail: 1 }`. */
+function countOf (output: string, kind: 'pass' | 'fail'): number {
+  return Number(new RegExp(`^# \\{ total: .*?[{,] ${kind}: (\\d+)`, 'm').exec(output)?.[1] ?? 0)
+}
+
+/** Each failed assertion with what tap says of it, and the titles of the tests around it. */
+function failuresOf (output: string): string {
+  const failures = output.matchAll(/^( *)not ok .*\n(?:\1 {2}---\n(?:\1 {2}.*\n|\n)*?\1 {2}\.\.\.\n)?/gm)
+  return [...failures].map(([text]) => text).join('').trimEnd()
+}
+
+function killGroup (pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+function summarize (): void {
+  const [pass, fail, skip] = [sum(({ pass }) => pass), sum(({ fail }) => fail), sum(({ skips }) => skips.length)]
+  const reasons = results.flatMap(({ skips }) => skips)
+  for (const reason of new Set(reasons)) process.stdout.write(`# skipped ${reasons.filter((other) => other === reason).length}: ${reason}\n`)
+  for (const { name, fail } of results) if (fail > 0) process.stdout.write(`# failed: ${name}\n`)
+  process.stdout.write(`# { total: ${pass + fail + skip}, pass: ${pass}, fail: ${fail}, skip: ${skip} }\n# time=${((performance.now() - begun) / 1_000).toFixed(1)} s\n`)
+  if (fail > 0) process.exitCode = 1
+}
+
+function sum (of: (result: Result) => number): number {
+  return results.reduce((total, result) => total + of(result), 0)
+}
