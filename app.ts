@@ -36,7 +36,8 @@ export {
   SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError
 } from './plugins/session/errors.js'
 export { SessionTooLargeError, StoreMethodMissingError, StoreUnavailableError } from './plugins/store/errors.js'
-export { LoginRequiredError, NotRegisteredError, requireLogin } from './plugins/login/index.js'
+export { LoginRequiredError, NotRegisteredError } from './plugins/login/errors.js'
+export { requireLogin } from './plugins/login/guard.js'
 export type { SessionObject } from './plugins/session/session-object.js'
 export type { CookieDescription } from './plugins/session/cookie.js'
 
@@ -95,7 +96,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
     // These folders have no plugins.
-    ignorePattern: /^\/(?:cli|common|process|store|tickets|storage\/[a-z]+)\//,
+    ignorePattern: /^(?:cli|common|process|store|tickets|storage\/[a-z]+)$/,
     options: { hatcheck: { options, ...service } }
   })
   const { config } = fastify.hatcheck

@@ -13,8 +13,6 @@ import { createNext } from './next.js'
 import { createReauthentication } from './reauthenticate.js'
 
 export type { LoginOptions } from './log-in.js'
-export { LoginRequiredError, NotRegisteredError } from './errors.js'
-export { requireLogin } from './guard.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
