@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
-import { Client, buildHost } from './helper.js'
+import { Client, buildHost, needs } from './helper.js'
 import { Curl, startService, until } from './service.js'
 import { openStore } from './watched-store.js'
 
@@ -142,7 +142,7 @@ test('the order matters: a key that signs before it verifies everywhere is not k
   t.strictSame(await who(second, await loggedIn(first)), ['nobody', undefined], 'nobody, and no error')
 })
 
-test('SIGHUP makes the service read its key file anew', async (t) => {
+test('SIGHUP makes the service read its key file anew', needs('curl'), async (t) => {
   const folder = t.testdir({ key: oldKey })
   const file = join(folder, 'key')
   const { url, child, output, end } = await startService(t, folder, { SECRET_KEY_FILE: 'key', SIGNUP: 'open', SESSION_STORE: 'memory:', SESSION_COOKIE_SECURE: 'auto' })
@@ -165,7 +165,7 @@ test('SIGHUP makes the service read its key file anew', async (t) => {
   t.notMatch(output(), newKey, 'no key is in the log')
 })
 
-test('the service can change the key that it made for itself', async (t) => {
+test('the service can change the key that it made for itself', needs('curl'), async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'data', 'secret.key')
   const { url, child, output } = await startService(t, folder)

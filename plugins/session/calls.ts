@@ -76,9 +76,14 @@ export function destroy (session: Session): Promise<void> {
     // The request has no session from here on, even if the end cannot be stored: its ticket is refused then.
     session.adopt(null, changes)
     session.sendCookie('clear')
-    session.isUnconfirmed = true
-    await context.writer.end(request, stored, isAvailable)
-    session.isUnconfirmed = false
+    try {
+      await context.writer.end(request, stored, isAvailable)
+      session.isUnconfirmed = false
+    } catch (error) {
+      // Not before: a response that leaves in the meantime waits for this call.
+      session.isUnconfirmed = true
+      throw error
+    }
   }, false)
 }
 
