@@ -11,15 +11,16 @@ export type StoreCall = (method: string, ...args: unknown[]) => Promise<unknown>
 export function startStoreProcess (t: Test, url: string): StoreCall {
   const child = spawn(process.execPath, [compiledFixture('store-child'), url],
     { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
-  const waiting: Array<(answer: unknown) => void> = []
-  createInterface({ input: child.stdout }).on('line', (line) => { waiting.shift()?.(JSON.parse(line)) })
+  const waiting: Array<{ resolve (answer: unknown): void, reject (error: Error): void }> = []
+  createInterface({ input: child.stdout }).on('line', (line) => { waiting.shift()?.resolve(JSON.parse(line)) })
+  const ended = once(child, 'close')
+  child.once('close', (code) => { for (const { reject } of waiting) reject(new Error(`the other process ended with ${code} during a call`)) })
   t.teardown(async () => {
-    const end = once(child, 'exit')
     child.stdin.end()
-    await end
+    await ended
   })
-  return (...call) => new Promise((resolve) => {
-    waiting.push(resolve)
+  return (...call) => new Promise((resolve, reject) => {
+    waiting.push({ resolve, reject })
     child.stdin.write(`${JSON.stringify(call)}\n`)
   })
 }
