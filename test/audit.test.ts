@@ -161,10 +161,10 @@ test('a login that an end of all sessions of its user overtakes has failed', asy
   await client.login()
   await client.post('/logout')
   events()
-  const { stillHolds } = fastify.hatcheck.login
-  fastify.hatcheck.login.stillHolds = async (user) => {
+  const { isStillValid } = fastify.hatcheck.login
+  fastify.hatcheck.login.isStillValid = async (user) => {
     await fastify.accounts?.disable(user.name)
-    return await stillHolds(user)
+    return await isStillValid(user)
   }
   t.equal((await client.login()).statusCode, 401)
   const [created, revoked, failed, ...more] = events()

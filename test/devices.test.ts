@@ -362,7 +362,7 @@ test('an account that is disabled while its password is checked is out', async (
   const store = watched(openStore(t, 'memory:', { now: () => clock.time }), (call) => armed && call === 'replace' ? here() : undefined, false)
   const accounts = { held: true }
   const host = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: (name) => ({ name }), sessionStore: store, now: () => clock.time })
-  host.hatcheck.login.stillHolds = async () => accounts.held
+  host.hatcheck.login.isStillValid = async () => accounts.held
   const [harry, other] = [await loggedIn(host), await loggedIn(host)]
   clock.time += 11 * MINUTE
   armed = true

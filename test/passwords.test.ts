@@ -543,10 +543,10 @@ function holdUp (fastify: FastifyInstance, moment: string, here: () => Promise<v
       return answer
     }
   } else {
-    const { stillHolds } = hatcheck.login
-    hatcheck.login.stillHolds = async (user) => {
+    const { isStillValid } = hatcheck.login
+    hatcheck.login.isStillValid = async (user) => {
       await once()
-      return await stillHolds(user)
+      return await isStillValid(user)
     }
   }
 }

@@ -55,7 +55,7 @@ export class Accounts {
     const passwordHash = isOutdated(account.passwordHash) ? await this.#renewHash(account, password, isFamiliar) : account.passwordHash
     // The account may have been disabled, or its password changed, while the password was checked.
     const user = this.#answer({ ...account, passwordHash })
-    return await this.stillHolds(user) ? user : null
+    return await this.isStillValid(user) ? user : null
   }
 
   /**
@@ -63,7 +63,7 @@ export class Accounts {
    * was checked. Called after the session is stored, it leaves no gap: an account is changed before its sessions are ended, so
    * either the session ends with them or this check sees the change.
    */
-  async stillHolds (user: { name: string }): Promise<boolean> {
+  async isStillValid (user: { name: string }): Promise<boolean> {
     const passwordHash = this.#verified.get(user)
     if (passwordHash === undefined) return true
     const account = await this.#options.accounts.read(accountKey(user.name))

@@ -57,8 +57,8 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
     authenticate: throttle.throttled(async (...asked) => answerOf(await check(...asked))) as Authenticate,
 
     /** Tells whether an answer of `authenticate` still holds, now that the session is stored. */
-    async stillHolds (user: { name: string }): Promise<boolean> {
-      return accounts === undefined || await accounts.stillHolds(user)
+    async isStillValid (user: { name: string }): Promise<boolean> {
+      return accounts === undefined || await accounts.isStillValid(user)
     },
 
     /**
@@ -67,9 +67,9 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
      *
      * @throws SessionGoneError (409)
      */
-    async admitAgain (request: FastifyRequest, user: Authenticated, options?: LoginOptions): Promise<boolean> {
+    async renewLogin (request: FastifyRequest, user: Authenticated, options?: LoginOptions): Promise<boolean> {
       await logIn(request, user.name, { ...options, data: user.data }, true)
-      return await stillHoldsOrEnd(request, user)
+      return await isStillValidOrEnd(request, user)
     },
 
     /**
@@ -82,7 +82,7 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
     async completeLogin (request: FastifyRequest, reply: FastifyReply, user: Authenticated, { permanent, sentName = user.name, next }: CompleteLoginOptions = {}): Promise<FastifyReply> {
       // Stored before the last look at the account, so that there is no gap between the two.
       await request.login(user.name, { permanent, data: user.data })
-      if (!await stillHoldsOrEnd(request, user)) throw new WrongCredentialsError()
+      if (!await isStillValidOrEnd(request, user)) throw new WrongCredentialsError()
       audit('authn_login_success', request, { user: user.name })
       await throttle.rememberDevice(request, reply, sentName, user)
       const target = nextOf(next)
@@ -94,8 +94,8 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
     }
   }
 
-  async function stillHoldsOrEnd (request: FastifyRequest, user: Authenticated): Promise<boolean> {
-    if (await group.stillHolds(user)) return true
+  async function isStillValidOrEnd (request: FastifyRequest, user: Authenticated): Promise<boolean> {
+    if (await group.isStillValid(user)) return true
     await request.logout()
     return false
   }

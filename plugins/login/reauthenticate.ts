@@ -9,7 +9,7 @@ const RECENT_MS = 10 * 60_000
 
 interface ReauthenticationParts {
   authenticate: Authenticate
-  admitAgain: (request: FastifyRequest, user: Authenticated, options?: LoginOptions) => Promise<boolean>
+  renewLogin: (request: FastifyRequest, user: Authenticated, options?: LoginOptions) => Promise<boolean>
 }
 
 /**
@@ -36,6 +36,6 @@ export function createReauthentication ({ hatcheck }: FastifyInstance, login: Re
     assertPassword(password)
     const known = await login.authenticate(user.name, password, request)
     if (known === null || known.name !== user.name) throw new ReauthenticationFailedError()
-    if (!await login.admitAgain(request, known, { permanent: record.permanent })) throw new ReauthenticationFailedError()
+    if (!await login.renewLogin(request, known, { permanent: record.permanent })) throw new ReauthenticationFailedError()
   }
 }

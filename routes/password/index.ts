@@ -53,7 +53,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   /** Renews the ID of this session and ends all others, among them any that the old password has opened. */
   async function endWithOldPassword (request: FastifyRequest, user: { name: string }): Promise<number> {
     try {
-      if (await admitAgain(request, user)) return await session.endOthers(request)
+      if (await renewLogin(request, user)) return await session.endOthers(request)
     } catch (error) {
       throw error instanceof PasswordChangedError ? error : Object.assign(new PasswordChangeUnfinishedError(), { cause: error })
     }
@@ -61,13 +61,13 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   }
 
   /** @throws PasswordChangedError if this session has ended; all others have ended then as well. */
-  async function admitAgain (request: FastifyRequest, user: { name: string }): Promise<boolean> {
+  async function renewLogin (request: FastifyRequest, user: { name: string }): Promise<boolean> {
     try {
-      return await login.admitAgain(request, user, { permanent: request.session.permanent })
+      return await login.renewLogin(request, user, { permanent: request.session.permanent })
     } catch (error) {
       if (!(error instanceof SessionGoneError)) throw error
       // Another change of the account has ended it.
-      if (!await login.stillHolds(user)) return false
+      if (!await login.isStillValid(user)) return false
       await fastify.sessions.revokeUser(user.name)
       throw new PasswordChangedError()
     }
