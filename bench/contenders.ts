@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyReque
 import { randomBytes } from 'node:crypto'
 import { homePage } from './page.js'
 
-/** Each serves the page at `/`, and gives the cookie that logs Harry in to whoever posts to `/login`. */
+/** Each serves the page at `/`, and logs Harry in at a POST to `/login`. */
 export const contenders = {
   'bare Fastify': bare,
   '@fastify/session, memory': fastifySession,

@@ -6,16 +6,10 @@ export const DEFAULT_REALM = 'hatcheck'
 /** Separates a text from the realm it belongs to. No realm contains it. */
 export const REALM_SEPARATOR = '\0'
 
-const REALM = /^[\w.-]{1,64}$/
 const COOKIE_PREFIX = /^__(?:host|secure)-(?=.)/i
 /** 66 bits: two realms of one store do not share a prefix by chance. */
 const PREFIX_LENGTH = 11
 const PREFIX_END = '.'
-
-/** Whether an option may name this realm. */
-export function isRealm (text: string): boolean {
-  return REALM.test(text)
-}
 
 /** The realm of an application that names none: two applications with the same cookie share their logins. */
 export function realmOfCookie (cookieName: string | undefined): string {

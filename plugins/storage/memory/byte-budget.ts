@@ -14,7 +14,7 @@ export class ByteBudget {
     this.#most = most
   }
 
-  /** Whether so many bytes are left. */
+  /** Tells whether this many bytes are left. */
   has (bytes: number): boolean {
     return this.#taken + bytes <= this.#most
   }

@@ -4,7 +4,7 @@ import { sizeOf } from '../record.js'
 import { TOMBSTONE_MS, type SessionStore } from '../sessions.js'
 import { assertCount, assertIncludes, assertListed, sweepAll } from './assertions.js'
 import type { Check } from './checks.js'
-import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-records.js'
+import { HOUR, START, changesOf, deadKeys, recordOf, replacementOf } from './sample-records.js'
 
 /** The core of the contract, but `replace`. */
 export function coreContract (check: Check<SessionStore>, sweeps: boolean): void {
@@ -84,11 +84,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
   })
 
   check('patch never creates', async (store, clock) => {
-    await store.create('removed', recordOf())
-    await store.remove('removed')
-    await store.create('expired', recordOf({ expiresAt: START + 1 }))
-    clock.time = START + 1
-    for (const key of ['never was', 'removed', 'expired']) {
+    for (const key of await deadKeys(store, clock)) {
       equal(await store.patch(key, changesOf({ set: { a: '1' }, user: 'Harry', expiresAt: START + 2 * HOUR })), false, key)
       equal(await store.read(key), null)
     }
@@ -137,11 +133,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
   }, 1_000)
 
   check('touch never creates', async (store, clock) => {
-    await store.create('removed', recordOf())
-    await store.remove('removed')
-    await store.create('expired', recordOf({ expiresAt: START + 1 }))
-    clock.time = START + 1
-    for (const key of ['never was', 'removed', 'expired']) {
+    for (const key of await deadKeys(store, clock)) {
       equal(await store.touch(key, START, START + 2 * HOUR), false, key)
       equal(await store.read(key), null)
     }

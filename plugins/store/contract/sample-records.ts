@@ -1,4 +1,5 @@
 import type { SessionChanges, SessionRecord, SessionReplacement } from '../record.js'
+import type { SessionStore } from '../sessions.js'
 
 /** The time at the beginning of each check, in ms since the epoch. */
 export const START = 1_800_000_000_000
@@ -17,4 +18,13 @@ export function changesOf (values: Partial<SessionChanges> = {}): SessionChanges
 /** Makes a replacement for a test. Without values the successor keeps every field, and only the key changes. */
 export function replacementOf (values: Partial<SessionReplacement> = {}): SessionReplacement {
   return { ...changesOf(), keep: 'all', ...values }
+}
+
+/** Returns keys without a live record: one that never existed, a removed one and, from now on, an expired one. */
+export async function deadKeys (store: SessionStore, clock: { time: number }): Promise<string[]> {
+  await store.create('removed', recordOf())
+  await store.remove('removed')
+  await store.create('expired', recordOf({ expiresAt: START + 1 }))
+  clock.time = START + 1
+  return ['never was', 'removed', 'expired']
 }

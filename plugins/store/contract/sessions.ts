@@ -7,6 +7,7 @@ import { coreContract } from './core.js'
 import { START } from './sample-records.js'
 import { limitContract } from './limit.js'
 import { replaceContract } from './replace.js'
+import { replaceRacesContract } from './replace-races.js'
 import { successorContract } from './successor.js'
 import { countContract, sweepContract } from './sweep.js'
 import { takeContract } from './take.js'
@@ -78,6 +79,7 @@ export function storeContract (test: DefineTest, open: OpenStore, options: Store
   })
   coreContract(check, sweeps)
   replaceContract(check)
+  replaceRacesContract(check)
   userSessionsContract(checkWith)
   limitContract(checkWith)
   takeContract(checkWith)
