@@ -5,8 +5,8 @@ import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { inputs, OWNER, type Asked, type Input } from '../test/attacks/inputs.js'
-import { post, send } from '../test/attacks/under-attack.js'
+import { inputs, OWNER, type Asked, type Input } from '../test/long/attacks/inputs.js'
+import { post, send } from '../test/long/attacks/under-attack.js'
 
 // npm run worst-case [-- --only=cookie]
 //

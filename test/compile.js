@@ -1,5 +1,5 @@
 // Compiles sources, tests and benchmarks to plain JavaScript in build/, in about a second. It checks no types: that is
-// `npm run types`, which takes as long as all of this many times over.
+// `npm run lint`, which takes half a minute.
 import { buildSync } from 'esbuild'
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'

@@ -5,7 +5,6 @@ import { test } from 'tap'
 import type { ExpressSessionStore } from '../plugins/storage/express/callbacks.js'
 import { expressStore } from '../plugins/storage/express/open.js'
 import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
-import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
 import { withEveryTrait, type CompleteSessionStore } from '../plugins/store/traits.js'
 import { Client, buildHost } from './helper.js'
 import { needsPostgres, startPostgres } from './postgres.js'
@@ -366,20 +365,6 @@ test('counts by all where there is no length', async (t) => {
   const store = adapt(Object.assign(new ListingStore(), { length: undefined }) as unknown as ExpressSessionStore, clock)
   await store.create('one', recordOf())
   t.equal(await store.count(), 1)
-})
-
-test('tombstones are bounded, and dropped in time', async (t) => {
-  let time = START
-  const store = adapt(emptyStore, { now: () => time })
-  for (let i = 0; i <= 100_000; i++) await store.remove(`key${i}`)
-  t.equal(await store.create('key0', recordOf()), true, 'the oldest is forgotten')
-  t.equal(await store.create('key1', recordOf()), false)
-  time += TOMBSTONE_MS - 1
-  t.equal(await store.sweep(5), 0)
-  t.equal(await store.create('key1', recordOf()), false)
-  time += 1
-  t.equal(await store.sweep(5), 100_000)
-  t.equal(await store.create('key1', recordOf({ expiresAt: time + 1_000 })), true)
 })
 
 test('what is no store is refused', async (t) => {

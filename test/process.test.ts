@@ -199,40 +199,6 @@ test('who is logged in stays so after a kill -9 and a new start', curl, async (t
   t.equal((await harry.post(`${second.url}/login`, { client_name: 'Harry', password: 'another password' })).status, 401, 'the account is there too')
 })
 
-test('every acknowledged login and logout holds, whenever the service is killed', async (t) => {
-  const folder = t.testdir()
-  const alive: Visit[] = []
-  const ended: Visit[] = []
-  for (let round = 0; round < 8; round++) {
-    const service = await start(t, folder)
-    // What the last kill came right after; the rest is looked at in the end.
-    await assertHolds(service.url, alive.slice(-1), ended.slice(-1))
-    const logIn = async (): Promise<void> => {
-      const name = `user ${round}`
-      const response = await post(`${service.url}/login`, { client_name: name, password: '12345678' })
-      t.equal(response.status, 303)
-      alive.push({ name, cookie: cookieOf(response) })
-    }
-    const logOut = async (): Promise<void> => {
-      const leaver = alive.shift() as Visit
-      t.equal((await post(`${service.url}/logout`, {}, leaver.cookie)).status, 303)
-      ended.push(leaver)
-    }
-    // The service is killed as soon as the headers of the answer are here: after a logout and after a login in turn.
-    await logIn()
-    if (round % 2 === 1) await logOut()
-    t.equal(await service.end('SIGKILL'), 'SIGKILL')
-  }
-  t.same([alive.length, ended.length], [4, 4])
-  const last = await start(t, folder)
-  await assertHolds(last.url, alive, ended)
-
-  async function assertHolds (url: string, alive: readonly Visit[], ended: readonly Visit[]): Promise<void> {
-    for (const { name, cookie } of alive) t.equal(await userOf(url, cookie), name, `${name} is logged in`)
-    for (const { name, cookie } of ended) t.equal(await userOf(url, cookie), null, `${name} is logged out`)
-  }
-})
-
 test('SIGTERM: requests under way are answered, and the exit code is 0', async (t) => {
   const folder = t.testdir()
   const service = await start(t, folder)
@@ -321,11 +287,6 @@ test('the log of all these services has no password, no cookie and no session id
   t.notMatch(log, /\$argon2/)
   t.same(log.trimEnd().split('\n').filter((line) => !/^\{"level":.*\}$/.test(line)), [], 'every line is JSON')
 })
-
-interface Visit {
-  name: string
-  cookie: string
-}
 
 async function json (answer: Promise<CurlAnswer>): Promise<unknown> {
   const { headers, body } = await answer

@@ -115,3 +115,23 @@ export function readAnswer (bytes: Buffer, method = 'GET', isClosed = false): Ra
     if (size === 0) return answer(at)
   }
 }
+
+/** Connects to where a service listens; an error is a way of closing. */
+export function openSocket (url: string): Socket {
+  const { hostname, port } = new URL(url)
+  return connect({ host: hostname, port: Number(port) }).on('error', () => {})
+}
+
+/** Returns what comes until the other side closes the connection. */
+export async function allFrom (socket: Socket): Promise<string> {
+  let text = ''
+  socket.on('data', (chunk) => { text += chunk.toString('latin1') })
+  // Not by `once`, which an error, such as a reset, would make fail.
+  if (!socket.closed) await new Promise((resolve) => { socket.once('close', resolve) })
+  return text
+}
+
+/** Returns the status and the reason of each answer in a text. */
+export function statusLines (text: string): string[] {
+  return [...text.matchAll(/^HTTP\/1\.1 (.+)\r$/gm)].map(([, status = '']) => status)
+}

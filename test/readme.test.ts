@@ -3,7 +3,6 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { t } from 'tap'
-import ts from 'typescript'
 import { checkout, run, startProgram } from './fixtures/child.js'
 import { needs, testKey } from './helper.js'
 import { defaultOf, renderedPage, rows } from './options-page.js'
@@ -75,38 +74,12 @@ t.test('the plugin example counts visits', async (t) => {
   await stop()
 })
 
-t.test('the TypeScript examples are right under strict', async (t) => {
-  const examples = guides.flatMap((page) => blocksOf(pageAt(page), 'ts'))
-  t.ok(examples.length >= 1)
-  const folder = t.testdir({
-    'tsconfig.json': JSON.stringify({
-      compilerOptions: { target: 'es2023', module: 'nodenext', types: ['node'], strict: true, exactOptionalPropertyTypes: true, noPropertyAccessFromIndexSignature: true, noEmit: true },
-      include: ['*.mts']
-    }),
-    ...Object.fromEntries(examples.map((block, i) => [`example-${i}.mts`, block]))
-  })
-  t.same(await run(join(checkout, 'node_modules/.bin/tsc'), ['--project', '.'], folder), { code: 0, stdout: '', stderr: '' })
-})
-
 t.test('the table of options is the one of the code', async (t) => {
   t.equal(pageAt('docs/options.md'), renderedPage(), 'if not: npx tsx test/options-page.ts')
   for (const { option, row, text } of rows) {
     t.not(text.about, '', `${option} has JSDoc`)
     t.ok(text.default.includes(defaultOf(row)), `the @default of ${option} names that of its row`)
   }
-})
-
-t.test('editors show the JSDoc of every option', async (t) => {
-  const file = join(checkout, 'plugins/config/options.ts')
-  const program = ts.createProgram([file], { strict: true, module: ts.ModuleKind.NodeNext, target: ts.ScriptTarget.ES2023, types: ['node'], skipLibCheck: true })
-  const checker = program.getTypeChecker()
-  const source = program.getSourceFile(file) as ts.SourceFile
-  const options = checker.getExportsOfModule(checker.getSymbolAtLocation(source) as ts.Symbol).find(({ name }) => name === 'HatcheckOptions') as ts.Symbol
-  const shown = checker.getDeclaredTypeOfSymbol(options).getProperties()
-    .map((property) => [property.name, ts.displayPartsToString(property.getDocumentationComment(checker)).replaceAll('\n', ' ')])
-  const expected = rows.filter(({ isOption }) => isOption)
-  t.same(shown.map(([name]) => name).sort(), expected.map(({ option }) => option).sort())
-  for (const { option, text } of expected) t.ok(shown.find(([name]) => name === option)?.[1]?.startsWith(text.about), option)
 })
 
 t.test('every error code that there is has its line, and no other', async (t) => {

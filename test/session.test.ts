@@ -279,7 +279,7 @@ test('anonymous visitors leave nothing behind', async (t) => {
   t.equal(await store.count(), 0)
 
   const url = '/run/0'
-  for (let i = 0; i < 10_000; i++) {
+  for (let i = 0; i < 1_000; i++) {
     const response = await host.fastify.inject({ url, headers: i % 2 === 0 ? {} : { cookie: `hatcheck=${'x'.repeat(43)}.${String(i).padStart(43, 'y')}` } })
     if (response.headers['set-cookie'] !== undefined) t.fail('a cookie')
   }

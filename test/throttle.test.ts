@@ -363,18 +363,18 @@ test('a device that is known', async (t) => {
 })
 
 test('an address', async (t) => {
-  t.test('that tries 5,000 passwords on 500 names gets the documented number, and a user elsewhere logs in', async (t) => {
+  t.test('that tries 1,000 passwords on 100 names gets the documented number, and a user elsewhere logs in', async (t) => {
     const { authenticate, asked } = gatekeeper()
     const { now, pass } = clock()
     const fastify = await build(t, { authenticate, now })
     const attacker = new Applicant(fastify)
     const statuses: Record<number, number> = {}
-    for (let i = 0; i < 5_000; i++) {
-      const { statusCode } = await attacker.try(`user ${i % 500}`)
+    for (let i = 0; i < 1_000; i++) {
+      const { statusCode } = await attacker.try(`user ${i % 100}`)
       statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
-      if (i === 2_500) t.equal((await new Applicant(fastify, '203.0.113.1').try('user 7', RIGHT)).statusCode, 303)
+      if (i === 500) t.equal((await new Applicant(fastify, '203.0.113.1').try('user 7', RIGHT)).statusCode, 303)
     }
-    t.same(statuses, { 401: 51, 429: 4_949 })
+    t.same(statuses, { 401: 51, 429: 949 })
     t.equal(asked.length, 52)
     t.equal((await new Applicant(fastify, '203.0.113.1').try('user 8', RIGHT)).statusCode, 303)
     t.equal((await attacker.try('user 8', RIGHT)).statusCode, 429, 'a right one is not found out there')

@@ -10,12 +10,11 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { newSecret, secretsOf } from '../plugins/tickets/secrets.js'
 import { cookieValues, createTicketSigner, deriveKey, storeKey } from '../plugins/tickets/ticket.js'
 import { Client, buildHost, testKey } from './helper.js'
-import { partOf } from './part.js'
 import { RawClient } from './raw-client.js'
 import { openStore, watched } from './watched-store.js'
 
-/** Random Cookie headers. */
-const HEADERS = partOf(20_000, 0.1)
+/** Random Cookie headers; test/long/cookie-fuzz.test.ts sends many more. */
+const HEADERS = 2_000
 
 const secret = Buffer.from(testKey)
 const formerKey = testKey.replace('tests only', 'tests formerly')
@@ -431,20 +430,19 @@ test('a secret is refused by what it is worth as a whole, and a random one never
   }
   const letters = (count: number): string => Array.from(randomBytes(count), (byte) => 'abcdefghijklmnopqrstuvwxyz'[byte % 26]).join('')
   const random: Record<string, [times: number, make: () => string | Buffer]> = {
-    '32 hexadecimal digits': [200_000, () => randomBytes(16).toString('hex')],
-    'the same in capitals': [5_000, () => randomBytes(16).toString('hex').toUpperCase()],
-    'with a word before it': [5_000, () => `prod-secret-${randomBytes(32).toString('hex')}`],
-    'with words around it': [5_000, () => `change-me ${randomBytes(16).toString('hex')} example`],
-    '32 letters': [20_000, () => letters(32)],
-    '40 digits': [5_000, () => Array.from(randomBytes(40), (byte) => byte % 10).join('')],
-    base64: [20_000, () => randomBytes(24).toString('base64')],
-    base64url: [5_000, () => randomBytes(32).toString('base64url')],
-    bytes: [20_000, () => randomBytes(32)],
+    '32 hexadecimal digits': [20_000, () => randomBytes(16).toString('hex')],
+    'the same in capitals': [500, () => randomBytes(16).toString('hex').toUpperCase()],
+    'with a word before it': [500, () => `prod-secret-${randomBytes(32).toString('hex')}`],
+    'with words around it': [500, () => `change-me ${randomBytes(16).toString('hex')} example`],
+    '32 letters': [2_000, () => letters(32)],
+    '40 digits': [500, () => Array.from(randomBytes(40), (byte) => byte % 10).join('')],
+    base64: [2_000, () => randomBytes(24).toString('base64')],
+    base64url: [500, () => randomBytes(32).toString('base64url')],
+    bytes: [2_000, () => randomBytes(32)],
     'many bytes': [100, () => randomBytes(5_000)],
-    'a UUID': [5_000, () => randomUUID()]
+    'a UUID': [500, () => randomUUID()]
   }
-  for (const [what, [all, make]] of Object.entries(random)) {
-    const times = all > 1_000 ? partOf(all, 0.1) : all
+  for (const [what, [times, make]] of Object.entries(random)) {
     let refused
     for (let i = 0; i < times && refused === undefined; i++) {
       const secret = make()

@@ -1,12 +1,7 @@
 import type { FastifyInstance } from 'fastify'
-import { open } from 'lmdb'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test, type Test } from 'tap'
 import { steadyClock } from '../plugins/common/clock.js'
-import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
-import { recordOf } from '../plugins/store/contract/index.js'
-import { fastFolder } from './fast-folder.js'
 import { Client, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { eventually, kinds, openStore, watched } from './watched-store.js'
@@ -159,36 +154,4 @@ test('of two servers whose clocks differ, each goes by its own', async (t) => {
   await eventually(t, 'it has noted that', async () => (await store.ofUser('Harry'))[0]?.record.seenAt === clock.time)
   clock.time += MINUTE
   t.equal(await at(ahead), 'Harry', 'activity that one has noted counts for both')
-})
-
-test('what has expired leaves the disk, in slices that hold nobody up', async (t) => {
-  const SESSIONS = 20_000
-  const clock = { time: START }
-  const env = open({ path: fastFolder(t), maxDbs: 16, noSubdir: false })
-  const store = new LmdbStore(env, { now: () => clock.time, maxBytes: 4_096, onCorrupt () {} })
-  t.teardown(() => env.close())
-  await Promise.all(Array.from({ length: SESSIONS }, (_, i) => store.create(`key ${i}`, recordOf({ user: `user ${i % 100}`, expiresAt: START + HOUR + i % 1_000 }))))
-  await store.create('lives', recordOf({ user: 'Harry', expiresAt: START + 3 * HOUR }))
-  clock.time = START + 2 * HOUR
-
-  const delay = monitorEventLoopDelay({ resolution: 1 })
-  delay.enable()
-  let [slices, dropped] = [0, 0]
-  for (let last = 1; last > 0; slices++) {
-    last = await store.sweep(5)
-    dropped += last
-    await new Promise((resolve) => { setImmediate(resolve) })
-  }
-  delay.disable()
-  t.equal(dropped, SESSIONS)
-  t.ok(slices > 10, `in ${slices} slices`)
-  t.comment(`the event loop was held for ${(delay.max / 1e6).toFixed(1)} ms at most, ${(delay.percentile(99) / 1e6).toFixed(1)} ms in 99 of 100 cases`)
-  // A slice is 5 ms; a busy machine adds its own pauses.
-  t.ok(delay.percentile(90) / 1e6 < 50)
-
-  t.equal(store.count(), 1)
-  for (const [name, entries] of [['sessions', 1], ['sessions by user', 1], ['sessions by expiry', 1], ['session tombstones', 0]] as const) {
-    const database = env.openDB({ name, ...name.includes(' by ') && { dupSort: true, encoding: 'ordered-binary' } })
-    t.equal((database.getStats() as { entryCount: number }).entryCount, entries, `entries of "${name}"`)
-  }
 })

@@ -4,7 +4,8 @@ const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
-const relative = new Intl.RelativeTimeFormat('en')
+/** Made at the first need: loading its texts takes 25 ms, which the start would have to wait for. */
+let relative: Intl.RelativeTimeFormat | undefined
 
 export function iso (time: number): string {
   return new Date(time).toISOString()
@@ -20,6 +21,7 @@ export function ago (time: number, now: number): string {
   const passed = now - time
   if (passed < MINUTE_MS) return 'a moment ago'
   const [amount, unit] = inWholeUnits(passed, Math.floor)
+  relative ??= new Intl.RelativeTimeFormat('en')
   return relative.format(-amount, unit)
 }
 

@@ -2,7 +2,7 @@ import { request, type Agent, type IncomingHttpHeaders } from 'node:http'
 import { constants, setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { Service } from '../service.js'
+import type { Service } from '../../service.js'
 
 const HEALTH_EVERY_MS = 20
 const LOGIN_EVERY_MS = 200

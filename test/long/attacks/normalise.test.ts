@@ -1,7 +1,7 @@
 import { Agent } from 'node:http'
 import { test, type Test } from 'tap'
-import { testKey } from '../helper.js'
-import { startService, type Service } from '../service.js'
+import { testKey } from '../../helper.js'
+import { startService, type Service } from '../../service.js'
 import { filled, inForm, type Asked } from './inputs.js'
 import { endures, many, post, send } from './under-attack.js'
 

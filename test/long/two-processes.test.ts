@@ -1,10 +1,10 @@
 import { test, type Test } from 'tap'
-import type { Replaced, SessionRecord, StoredSession } from '../plugins/store/sessions.js'
-import { changesOf, recordOf, replacementOf } from '../plugins/store/contract/index.js'
-import { fastFolder } from './fast-folder.js'
-import { needs } from './helper.js'
-import { startRedis } from './redis.js'
-import { startStoreProcess, type StoreCall } from './store-process.js'
+import type { Replaced, SessionRecord, StoredSession } from '../../plugins/store/sessions.js'
+import { changesOf, recordOf, replacementOf } from '../../plugins/store/contract/index.js'
+import { fastFolder } from '../fast-folder.js'
+import { needs } from '../helper.js'
+import { startRedis } from '../redis.js'
+import { startStoreProcess, type StoreCall } from '../store-process.js'
 
 const ROUNDS = 100
 /** Of each process, in a round, one after another. */

@@ -3,11 +3,11 @@ import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { recordOf } from '../plugins/store/contract/index.js'
-import { openLmdb } from '../plugins/storage/lmdb/open.js'
-import type { Storage } from '../plugins/storage/common/storage.js'
-import { build, needs } from './helper.js'
-import { compiled, hatcheckProcess, until } from './service.js'
+import { recordOf } from '../../plugins/store/contract/index.js'
+import { openLmdb } from '../../plugins/storage/lmdb/open.js'
+import type { Storage } from '../../plugins/storage/common/storage.js'
+import { build, needs } from '../helper.js'
+import { compiled, hatcheckProcess, until } from '../service.js'
 
 const open = (folder: string): Storage => openLmdb(folder, { now: () => recordOf().createdAt, maxBytes: 65_536 }, { info () {}, warn () {} })
 

@@ -2,8 +2,8 @@ import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
-import { checkout, copySources, fixture, run, startProgram } from './fixtures/child.js'
-import { pagesUnder } from './pages.js'
+import { checkout, copySources, fixture, run, startProgram } from '../fixtures/child.js'
+import { pagesUnder } from '../pages.js'
 
 interface Packed {
   filename: string

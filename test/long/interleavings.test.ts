@@ -3,19 +3,18 @@ import type { LightMyRequestResponse } from 'fastify'
 import type { Redis } from 'ioredis'
 import assert from 'node:assert/strict'
 import { test, type Test } from 'tap'
-import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import { RedisStore } from '../plugins/storage/redis/sessions.js'
-import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { storeKey } from '../plugins/tickets/ticket.js'
-import { Director } from './director.js'
-import { fastFolder } from './fast-folder.js'
-import { buildHost, needs } from './helper.js'
-import { partOf } from './part.js'
-import { connect, startRedis } from './redis.js'
-import { addSessionRoutes, type Seen } from './session-routes.js'
-import { kinds, openStore, watched } from './watched-store.js'
+import type { GivenOptions as HatcheckOptions } from '../../plugins/config/options.js'
+import { RedisStore } from '../../plugins/storage/redis/sessions.js'
+import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
+import { storeKey } from '../../plugins/tickets/ticket.js'
+import { Director } from '../director.js'
+import { fastFolder } from '../fast-folder.js'
+import { buildHost, needs } from '../helper.js'
+import { connect, startRedis } from '../redis.js'
+import { addSessionRoutes, type Seen } from '../session-routes.js'
+import { kinds, openStore, watched } from '../watched-store.js'
 
-const RUNS = partOf(60, 0.1)
+const RUNS = 60
 const PER_USER = 2
 
 for (const kind of kinds) {

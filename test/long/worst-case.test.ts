@@ -2,9 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import crypto from 'node:crypto'
 import { test, type Test } from 'tap'
 import { OWNER, inputs, type Asked } from './attacks/inputs.js'
-import { trustedProxies } from '../plugins/config/trusted-proxies.js'
-import { Client, build } from './helper.js'
-import { noteCalls } from './note-calls.js'
+import { trustedProxies } from '../../plugins/config/trusted-proxies.js'
+import { Client, build } from '../helper.js'
+import { noteCalls } from '../note-calls.js'
 
 /**
  * What one request may cost at most, whatever is in it: less than a millisecond of each. It is counted and not timed, so that a

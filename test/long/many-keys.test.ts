@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
-import { RedisStore } from '../plugins/storage/redis/sessions.js'
-import type { SessionStore } from '../plugins/store/sessions.js'
-import { Client, buildHost, needs } from './helper.js'
-import { connect, startRedis } from './redis.js'
-import { kinds, openStore } from './watched-store.js'
+import { RedisStore } from '../../plugins/storage/redis/sessions.js'
+import type { SessionStore } from '../../plugins/store/sessions.js'
+import { Client, buildHost, needs } from '../helper.js'
+import { connect, startRedis } from '../redis.js'
+import { kinds, openStore } from '../watched-store.js'
 
 type Bag = Record<string, any>
 

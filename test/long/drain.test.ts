@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test, type Test } from 'tap'
-import { fastFolder } from './fast-folder.js'
-import { startService, until, workersOf } from './service.js'
+import { fastFolder } from '../fast-folder.js'
+import { startService, until, workersOf } from '../service.js'
 
 /** So long everyone asks before the signal. */
 const LOAD_MS = 400

@@ -1,8 +1,8 @@
 // Attacks on the admission of logins, against a running service. Prints what became of the tries.
 //
-//   npx tsx test/attacks/logins.ts http://127.0.0.1:3000 one-name NAME
-//   npx tsx test/attacks/logins.ts http://127.0.0.1:3000 one-block                       needs TRUST_PROXY=127.0.0.1
-//   npx tsx test/attacks/logins.ts http://127.0.0.1:3000 device-cookies NAME PASSWORD
+//   npx tsx test/long/attacks/logins.ts http://127.0.0.1:3000 one-name NAME
+//   npx tsx test/long/attacks/logins.ts http://127.0.0.1:3000 one-block                       needs TRUST_PROXY=127.0.0.1
+//   npx tsx test/long/attacks/logins.ts http://127.0.0.1:3000 device-cookies NAME PASSWORD
 import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { many, send, type Answer } from './under-attack.js'

@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { checkout, childEnvironment, run, startProgram } from './fixtures/child.js'
-import { needs, testKey } from './helper.js'
-import { freePort, startRedis } from './redis.js'
-import { Curl, compiled, hatcheckCli, startService, until } from './service.js'
-import { needsMounting } from './small-disk.js'
-import { assertShown, blocksOf, stepsOf } from './walk.js'
+import { checkout, childEnvironment, run, startProgram } from '../fixtures/child.js'
+import { needs, testKey } from '../helper.js'
+import { freePort, startRedis } from '../redis.js'
+import { Curl, compiled, hatcheckCli, startService, until } from '../service.js'
+import { needsMounting } from '../small-disk.js'
+import { assertShown, blocksOf, stepsOf } from '../walk.js'
 
 const examples = join(checkout, 'examples')
 const unit = join(examples, 'systemd/hatcheck.service')

@@ -3,11 +3,11 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
-import { freePort } from '../bench/free-port.js'
-import { makeFolder } from '../plugins/common/data-folder.js'
-import { childEnvironment, checkout, fixture } from './fixtures/child.js'
-import { startInto } from './service-into.js'
-import { compiled, runServer, startService, until, workersOf } from './service.js'
+import { freePort } from '../../bench/free-port.js'
+import { makeFolder } from '../../plugins/common/data-folder.js'
+import { childEnvironment, checkout, fixture } from '../fixtures/child.js'
+import { startInto } from '../service-into.js'
+import { compiled, runServer, startService, until, workersOf } from '../service.js'
 
 const EARLY = { NODE_OPTIONS: `--import ${fixture('early-signal.js')}` }
 

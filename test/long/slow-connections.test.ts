@@ -1,0 +1,50 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { test } from 'tap'
+import { memoryOf } from '../process-memory.js'
+import { allFrom, openSocket, statusLines } from '../raw-client.js'
+import { startService } from '../service.js'
+
+test('500 slow connections are closed, and nobody has to wait for them', { timeout: 60_000 }, async (t) => {
+  const service = await startService(t, t.testdir(), { LOG_LEVEL: 'info' })
+  const { url } = service
+  const before = memoryOf(service.child.pid)
+  const drip = (begin: string, more: string) => (socket: Socket): void => {
+    socket.write(begin)
+    const dripping = setInterval(() => { socket.write(more) }, 1_000)
+    socket.on('close', () => { clearInterval(dripping) })
+  }
+  const kinds: Array<[count: number, what: string, behave: (socket: Socket) => void]> = [
+    [200, 'headers without an end', drip('GET / HTTP/1.1\r\nHost: localhost\r\n', 'X-A: b\r\n')],
+    [200, 'a body without an end', drip('PUT /session/a HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n', '1')],
+    [50, 'half a line', (socket) => { socket.write('GET') }],
+    [50, 'nothing', () => {}]
+  ]
+  const ends: Array<{ what: string, statuses: string[] }> = []
+  const slow = kinds.flatMap(([count, what, behave]) => Array.from({ length: count }, async () => {
+    const socket = openSocket(url)
+    await once(socket, 'connect')
+    behave(socket)
+    ends.push({ what, statuses: statusLines(await allFrom(socket)) })
+  }))
+  let peak = 0
+  let served = 0
+  while (ends.length < slow.length) {
+    const signal = AbortSignal.timeout(5_000)
+    const login = await fetch(`${url}/login`, { signal, method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password: '12345678' }) })
+    const cookie = login.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
+    const cart = await fetch(`${url}/session/cart`, { signal, method: 'PUT', headers: { cookie, 'content-type': 'application/json' }, body: '[]' })
+    if (login.status !== 303 || cart.status !== 201) t.fail(`${login.status} ${cart.status}`)
+    served++
+    peak = Math.max(peak, memoryOf(service.child.pid))
+    await new Promise((resolve) => { setTimeout(resolve, 200) })
+  }
+  t.ok(served > 5, `${served} others have logged in and stored something meanwhile`)
+  await Promise.all(slow)
+  t.equal(ends.length, 500)
+  t.strictSame(ends.filter(({ statuses }) => statuses.join() !== '408 Request Timeout'), [], 'each is told why')
+  t.comment(`${before} MiB before, ${peak} MiB at most`)
+  t.ok(peak < before + 100, 'and they cost little memory')
+  t.equal((await fetch(`${url}/healthz`)).status, 200)
+  t.equal(await service.end(), 0)
+})
