@@ -1,5 +1,5 @@
-import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
-import { Client } from './helper.js'
+import type { FastifyInstance } from 'fastify'
+import { Client, type Answer } from './client.js'
 
 export const START = 1_800_000_000_000
 export const RIGHT = 'correct horse battery'
@@ -32,7 +32,7 @@ export class Applicant extends Client {
     this.#from = from
   }
 
-  try (name: string, password = WRONG, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
+  try (name: string, password = WRONG, headers: Record<string, string> = {}): Promise<Answer> {
     return this.send({ method: 'POST', url: '/login', remoteAddress: this.#from, headers, payload: { client_name: name, password } })
   }
 }

@@ -9,7 +9,8 @@ import type { CompleteSessionStore as SessionStore } from '../plugins/store/trai
 import { createTicketSigner, type TicketSigner } from '../plugins/tickets/ticket.js'
 import type { CookieProfile } from '../plugins/session/cookie-profile.js'
 import { credentialsOf, fieldOf } from '../plugins/login/credentials.js'
-import { Client, build, buildHost, gate, needs } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { build, buildHost, gate, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { kinds, openStore, watched, type StoreCall } from './watched-store.js'
 
@@ -184,7 +185,7 @@ test('a list of my sessions shows the newest, and says how many there are', asyn
   t.equal((await harry.get('/sessions', { accept: 'application/json' })).json().total, 1)
 })
 
-const put = (client: Client, headers: Record<string, string> = {}, remoteAddress = '192.0.2.1'): ReturnType<Client['send']> =>
+const put = (client: Client, headers: Record<string, string> = {}, remoteAddress = '192.0.2.1'): Promise<Answer> =>
   client.send({ method: 'PUT', url: '/session/cart', payload: '["pear"]', headers: { ...JSON_TYPE, ...headers }, remoteAddress })
 
 test('anonymous sessions of a network have a limit per minute, and users are not counted', async (t) => {

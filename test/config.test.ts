@@ -12,7 +12,8 @@ import type { GivenOptions } from '../plugins/config/options.js'
 import { resolveConfig, type Mode } from '../plugins/config/resolve.js'
 import { secretsOf } from '../plugins/tickets/secrets.js'
 import { openStorage } from '../plugins/storage/open.js'
-import { Client, build, sessionCookieOf, testKey } from './helper.js'
+import { Client } from './client.js'
+import { build, sessionCookieOf, testKey } from './helper.js'
 import { runServer, startService } from './service.js'
 
 const otherKey = testKey.split('').reverse().join('')

@@ -1,6 +1,7 @@
-import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import { Client, build, buildHost } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { build, buildHost } from './helper.js'
 import { openStore, watched, type StoreCall } from './watched-store.js'
 
 const HOST = 'localhost:3000'
@@ -274,7 +275,7 @@ async function isLoggedIn (fastify: FastifyInstance, cookie: string): Promise<bo
   return JSON.parse(body).user !== null
 }
 
-function assertRefused (t: Test, responses: LightMyRequestResponse[]): void {
+function assertRefused (t: Test, responses: Answer[]): void {
   for (const response of responses) {
     t.match(response.json(), { status: 403, code: 'HATCHECK_CROSS_ORIGIN', detail: 'This request comes from another site, which may not make changes here.' })
     t.equal(response.headers['set-cookie'], undefined)

@@ -4,7 +4,8 @@ import type { UserSession } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { clientText, storedClient } from '../plugins/session/client.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
-import { Client, build, buildHost, needs } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { build, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, openStore, stop, watched } from './watched-store.js'
 
@@ -47,11 +48,11 @@ async function isIn (client: Client): Promise<boolean> {
   return (await client.get('/', json)).json().user !== null
 }
 
-function end (client: Client, handle: string, headers: Record<string, string> = json): ReturnType<Client['send']> {
+function end (client: Client, handle: string, headers: Record<string, string> = json): Promise<Answer> {
   return client.send({ method: 'DELETE', url: `/sessions/${encodeURIComponent(handle)}`, headers })
 }
 
-function endOthers (client: Client): ReturnType<Client['send']> {
+function endOthers (client: Client): Promise<Answer> {
   return client.send({ method: 'DELETE', url: '/sessions', headers: json })
 }
 
@@ -416,7 +417,7 @@ test('what the login noted is hidden from handlers, and is no change', async (t)
   host.get('/look', async ({ session }) => ({
     keys: session.keys(), own: Object.keys(session), get: session.get('hatcheck:client' as never), has: 'hatcheck:client' in session, modified: session.isModified()
   }))
-  const post = (client: Client, url: string): ReturnType<Client['send']> => client.send({ method: 'POST', url, headers: { 'user-agent': FIREFOX } })
+  const post = (client: Client, url: string): Promise<Answer> => client.send({ method: 'POST', url, headers: { 'user-agent': FIREFOX } })
   const clients = async (): Promise<string[]> => (await host.sessions.ofUser('Harry')).map(({ client }) => client)
   const stored = async (): Promise<string[]> => (await store.ofUser('Harry')).flatMap(({ record }) => Object.keys(record.fields))
 

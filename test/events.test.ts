@@ -4,7 +4,8 @@ import { test, type Test } from 'tap'
 import type { SessionEvents } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
-import { Client, build, buildHost, needs, testKey } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { build, buildHost, needs, testKey } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, eventually, openStore } from './watched-store.js'
 
@@ -35,7 +36,7 @@ async function host (t: Test, options: HatcheckOptions = {}): Promise<FastifyIns
   return fastify
 }
 
-function post (client: Client, url: string): ReturnType<Client['send']> {
+function post (client: Client, url: string): Promise<Answer> {
   return client.send({ method: 'POST', url })
 }
 

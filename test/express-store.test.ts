@@ -6,7 +6,8 @@ import type { ExpressSessionStore } from '../plugins/storage/express/callbacks.j
 import { expressStore } from '../plugins/storage/express/open.js'
 import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
 import { withEveryTrait, type CompleteSessionStore } from '../plugins/store/traits.js'
-import { Client, buildHost } from './helper.js'
+import { Client } from './client.js'
+import { buildHost } from './helper.js'
 import { needsPostgres, startPostgres } from './postgres.js'
 import { stop } from './watched-store.js'
 

@@ -7,7 +7,8 @@ import { test, type Test } from 'tap'
 import type { SessionStore } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { fixture } from './fixtures/child.js'
-import { Client, buildHost, testKey } from './helper.js'
+import { Client } from './client.js'
+import { buildHost, testKey } from './helper.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
 /**

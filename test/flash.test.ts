@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import type { Flash } from '../plugins/session/flash-messages.js'
-import { Client, buildHost, needs } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, openStore, watched } from './watched-store.js'
 
@@ -18,7 +19,7 @@ async function host (t: Test, options: HatcheckOptions): Promise<FastifyInstance
   return fastify
 }
 
-function leave (client: Client, kind: string, text: string): ReturnType<Client['send']> {
+function leave (client: Client, kind: string, text: string): Promise<Answer> {
   return client.send({ method: 'POST', url: '/leave', payload: { kind, text } })
 }
 

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import { Client, buildHost } from './helper.js'
+import { Client } from './client.js'
+import { buildHost } from './helper.js'
 import { openStore, watched } from './watched-store.js'
 
 /** What a JavaScript application sees. */

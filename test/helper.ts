@@ -1,9 +1,10 @@
-import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOptions, type LightMyRequestResponse } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions, type ServiceOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
+import type { Answer } from './client.js'
 import { net } from './nets/net.js'
 
 /** An obvious test key, made at run time, and as good as a random one. */
@@ -40,50 +41,8 @@ export function newFastify (t: Test, server: FastifyServerOptions = {}, { secret
   return fastify
 }
 
-/** A client with a cookie jar, as simple as can be: name to value, removed when it expires. */
-export class Client {
-  readonly cookies = new Map<string, string>()
-  readonly #fastify: FastifyInstance
-
-  constructor (fastify: FastifyInstance) {
-    this.#fastify = fastify
-  }
-
-  get cookieHeader (): string {
-    return [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
-  }
-
-  async send (options: InjectOptions): Promise<LightMyRequestResponse> {
-    const cookie = this.cookieHeader
-    const response = await this.#fastify.inject({ ...options, headers: { ...cookie !== '' && { cookie }, ...options.headers } })
-    for (const { name, value, maxAge } of response.cookies as Array<{ name: string, value: string, maxAge?: number }>) {
-      if (maxAge === 0) this.cookies.delete(name)
-      else this.cookies.set(name, value)
-    }
-    return response
-  }
-
-  get (url: string, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
-    return this.send({ method: 'GET', url, headers })
-  }
-
-  /** Sends a form, as a browser or curl does. */
-  post (url: string, form: Record<string, string> = {}, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
-    return this.send({
-      method: 'POST',
-      url,
-      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
-      payload: new URLSearchParams(form).toString()
-    })
-  }
-
-  login (name = 'Harry', password = '12345678'): Promise<LightMyRequestResponse> {
-    return this.post('/login', { client_name: name, password })
-  }
-}
-
 /** The line that sets the session cookie, without that of the known device. */
-export function sessionCookieOf ({ headers }: LightMyRequestResponse): string | undefined {
+export function sessionCookieOf ({ headers }: Pick<Answer, 'headers'>): string | undefined {
   return [headers['set-cookie'] ?? []].flat().find((line) => /^(?:__(?:Host|Secure)-)?hatcheck=/.test(line))
 }
 

@@ -7,7 +7,8 @@ import { test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions, type RouteName } from '../app.js'
 import { ownFolder } from '../plugins/config/own-folder.js'
 import { checkout, run } from './fixtures/child.js'
-import { Client, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
 import { exchange } from './raw-client.js'
 
 const asBrowser = { accept: 'text/html' }
@@ -372,7 +373,7 @@ test('the service on loopback decides as an application does, in its own words',
     const { options, mode } = readEnvironment({ SECRET_KEY: testKey, SIGNUP: 'open', SESSION_STORE: 'memory:', SESSION_COOKIE_SECURE })
     const fastify = newFastify(t)
     await fastify.register(hatcheckService, { ...options, mode })
-    const login = async (headers: Record<string, string>): Promise<LightMyRequestResponse> => await new Client(fastify).post('/login', { client_name: 'Harry', password: 'correct horse battery' }, headers)
+    const login = async (headers: Record<string, string>): Promise<Answer> => await new Client(fastify).post('/login', { client_name: 'Harry', password: 'correct horse battery' }, headers)
     t.match(sessionCookieOf(await login({ host: 'localhost:3000' })), /^hatcheck=/)
     for (const sign of SIGNS) {
       const [name = '', value = ''] = sign.split(': ')

@@ -4,8 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
 import { net } from './nets/net.js'
+import { Client } from './client.js'
 import { exchange } from './raw-client.js'
-import { Client, sessionCookieOf, testKey } from './helper.js'
+import { sessionCookieOf, testKey } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
 
 /** What there is, and the methods that it takes. */

@@ -5,7 +5,8 @@ import type { CompleteSessionStore as SessionStore } from '../plugins/store/trai
 import type { GivenOptions } from '../plugins/config/options.js'
 import { CLIENT_FIELD } from '../plugins/session/fields.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
-import { Client, buildHost, needs } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { buildHost, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { inTwoSteps, openStore, stop, watched, type StoreCall } from './watched-store.js'
 
@@ -51,7 +52,7 @@ interface Setting {
   told: string[]
   /** The audit lines since they were last asked for. */
   ended (): Bag[]
-  run (handler: Ending, client?: Client): ReturnType<Client['get']>
+  run (handler: Ending, client?: Client): Promise<Answer>
 }
 
 async function setting (t: Test, options: GivenOptions): Promise<Setting> {

@@ -1,7 +1,8 @@
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import type { ServiceOptions } from '../app.js'
-import { Client, build } from './helper.js'
+import { Client } from './client.js'
+import { build } from './helper.js'
 import { breakable, eventually, openStore } from './watched-store.js'
 
 interface Line { level: number, msg: string, code?: string, failures?: number, err?: { code: string, stack: string } }

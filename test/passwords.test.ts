@@ -7,7 +7,8 @@ import type { Accounts } from '../plugins/accounts/accounts.js'
 import { isCommonPassword } from '../plugins/accounts/common-passwords.js'
 import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
 import './cheap-hashes.js'
-import { Client, build, buildHost, needs } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { build, buildHost, needs } from './helper.js'
 import { noteCalls } from './note-calls.js'
 import { startRedis } from './redis.js'
 import type { SessionRecord } from '../plugins/store/sessions.js'
@@ -509,7 +510,7 @@ async function loggedIn (fastify: FastifyInstance, name = 'Harry', password = OL
   return client
 }
 
-function change (client: Client, current: string, next: string): ReturnType<Client['send']> {
+function change (client: Client, current: string, next: string): Promise<Answer> {
   return client.send({ method: 'POST', url: '/password', payload: { current_password: current, new_password: next }, headers: AS_PROGRAM })
 }
 

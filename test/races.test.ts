@@ -4,7 +4,8 @@ import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { Client, buildHost, testKey } from './helper.js'
+import { Client } from './client.js'
+import { buildHost, testKey } from './helper.js'
 import { breakable, eventually, inTwoSteps, kinds, openStore, stop, watched, type StoreCall } from './watched-store.js'
 
 type Bag = Record<string, unknown>

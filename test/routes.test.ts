@@ -1,8 +1,9 @@
-import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { inspect } from 'node:util'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService } from '../app.js'
-import { Client, build, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { build, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
 
 /** What Chromium sends with a navigation. */
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8'
@@ -245,7 +246,7 @@ test('whatever the form parser of an application makes of a form, the answer is 
   const bare = (fields: object): object => Object.assign(Object.create(null), fields)
   const proto = (value: unknown): unknown => JSON.parse(`{"client_name":"Harry","password":"12345678","__proto__":${JSON.stringify(value)}}`)
   const strange = [['Harry'], ['Harry', 'Sally'], { value: 'Harry' }, bare({ value: 'Harry' }), 5, true, Symbol('Harry'), () => 'Harry', new Date(0), Buffer.from('Harry')]
-  const login = async (headers: Record<string, string> = {}): Promise<LightMyRequestResponse> => await new Client(fastify).post('/login', {}, headers)
+  const login = async (headers: Record<string, string> = {}): Promise<Answer> => await new Client(fastify).post('/login', {}, headers)
 
   for (const fields of [bare(good), { ...good, permanent: ['on', 'on'] }, { ...good, next: ['/a', '/b'] }, { ...good, next: { toString: null } }, proto('x'), proto({ client_name: 'Sally' }), bare({ ...good, pwd: null })]) {
     body = fields

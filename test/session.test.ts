@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions, LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import assert from 'node:assert/strict'
 import { format, inspect } from 'node:util'
 import { runInNewContext } from 'node:vm'
@@ -9,7 +9,8 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { steadyClock } from '../plugins/common/clock.js'
 import { SessionKeyError, SessionValueError } from '../plugins/session/errors.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
-import { Client, buildHost } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { buildHost } from './helper.js'
 import { breakable, kinds, openStore, watched } from './watched-store.js'
 
 const START = 1_800_000_000_000
@@ -21,7 +22,7 @@ type Bag = Record<string, any>
 type Handler = (session: Bag, request: FastifyRequest, reply: FastifyReply) => unknown
 
 interface Visit {
-  response: LightMyRequestResponse
+  response: Answer
   /** What the handler returned, as it was. */
   value: unknown
   /** The Set-Cookie header. */

@@ -1,4 +1,4 @@
-import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import { MemoryAccounts } from '../plugins/storage/memory/accounts.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
@@ -8,7 +8,8 @@ import type { Policy } from '../plugins/store/attempt-policy.js'
 import { recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
 import { TRAITS, hasTrait, withEveryTrait, type Trait } from '../plugins/store/traits.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
-import { Client, buildHost } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { buildHost } from './helper.js'
 import { watched } from './watched-store.js'
 
 /** A store of an application that lacks some optional members of the contract. */
@@ -43,7 +44,7 @@ async function hostOver (t: Test, sessionStore: SessionStore, sessionsPerUser = 
   return { fastify, client, warnings: [...warnings] }
 }
 
-const send = (client: Client, url: string): Promise<LightMyRequestResponse> => client.send({ method: 'POST', url })
+const send = (client: Client, url: string): Promise<Answer> => client.send({ method: 'POST', url })
 
 const userOf = async (client: Client): Promise<unknown> => (await client.get('/')).json().user
 

@@ -1,4 +1,4 @@
-import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { createHash } from 'node:crypto'
 import { test, type Test } from 'tap'
 import { HashQueue } from '../plugins/accounts/hash-queue.js'
@@ -15,6 +15,7 @@ import { RedisAttempts } from '../plugins/storage/redis/attempts.js'
 import { realHashes } from './cheap-hashes.js'
 import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
 import { answersMayDiffer } from './nets/net.js'
+import type { Answer } from './client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { startStoreProcess } from './store-process.js'
@@ -25,7 +26,7 @@ const HOUR = 60 * MINUTE
 
 const silent = { info () {}, warn () {} }
 
-async function statusesOf (tries: Iterable<Promise<LightMyRequestResponse>>): Promise<Record<number, number>> {
+async function statusesOf (tries: Iterable<Promise<Answer>>): Promise<Record<number, number>> {
   const statuses: Record<number, number> = {}
   for (const { statusCode } of await Promise.all(tries)) statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
   return statuses
@@ -34,7 +35,7 @@ async function statusesOf (tries: Iterable<Promise<LightMyRequestResponse>>): Pr
 const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
 
 /** What an answer says, without what differs from one to the next in any case. */
-function textOf ({ statusCode, headers: { date, ...headers }, body }: LightMyRequestResponse): string {
+function textOf ({ statusCode, headers: { date, ...headers }, body }: Answer): string {
   return JSON.stringify({ statusCode, headers, body })
 }
 
@@ -316,7 +317,7 @@ test('a device that is known', async (t) => {
     for (let i = 0; i < 60; i++) await stranger.try(`visitor ${i}`)
     t.equal((await stranger.try('Harry', RIGHT)).statusCode, 429)
     const { cookieHeader } = owner
-    const copy = (name: string, password: string): Promise<LightMyRequestResponse> => new Applicant(fastify).try(name, password, { cookie: cookieHeader })
+    const copy = (name: string, password: string): Promise<Answer> => new Applicant(fastify).try(name, password, { cookie: cookieHeader })
     t.equal((await copy(' hARRY', RIGHT)).statusCode, 303, 'from the address of the attacker, too')
     t.equal((await copy('Sally', RIGHT)).statusCode, 429, 'it is for this account')
     t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: `hatcheck-device=${'A'.repeat(22)}.1800000000.${'A'.repeat(43)}; ${cookieHeader}` })).statusCode, 303, 'a planted one does no harm')

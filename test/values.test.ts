@@ -1,9 +1,9 @@
-import type { LightMyRequestResponse } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { fieldsWith } from '../app.js'
 import { OWN_PREFIX } from '../plugins/session/fields.js'
-import { Client, build, buildHost, needs } from './helper.js'
+import { Client, type Answer } from './client.js'
+import { build, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, kinds, openStore, stop, watched } from './watched-store.js'
 
@@ -12,15 +12,15 @@ const url = (key: string): string => `/session/${encodeURIComponent(key)}`
 
 /** A program that speaks JSON. */
 class Program extends Client {
-  put (key: string, value: unknown): Promise<LightMyRequestResponse> {
+  store (key: string, value: unknown): Promise<Answer> {
     return this.putText(key, JSON.stringify(value))
   }
 
-  putText (key: string, payload: string, headers: Record<string, string> = JSON_TYPE): Promise<LightMyRequestResponse> {
+  putText (key: string, payload: string, headers: Record<string, string> = JSON_TYPE): Promise<Answer> {
     return this.send({ method: 'PUT', url: url(key), payload, headers })
   }
 
-  take (key: string): Promise<LightMyRequestResponse> {
+  take (key: string): Promise<Answer> {
     return this.send({ method: 'DELETE', url: url(key) })
   }
 
@@ -69,9 +69,9 @@ for (const kind of [...kinds, 'redis:'] as const) {
     for (const [key, value] of Object.entries(VALUES)) {
       const missing = await caller.get(url(key))
       t.match([missing.statusCode, missing.json()], [404, { code: 'HATCHECK_NO_SUCH_KEY' }], key)
-      const created = await caller.put(key, 'something else')
+      const created = await caller.store(key, 'something else')
       t.match([created.statusCode, created.body], [201, ''])
-      const replaced = await caller.put(key, value)
+      const replaced = await caller.store(key, value)
       t.match([replaced.statusCode, replaced.body], [204, ''])
       const found = await caller.get(url(key))
       t.match([found.statusCode, found.headers['content-type'], found.body], [200, 'application/json; charset=utf-8', JSON.stringify(value)])
@@ -85,7 +85,7 @@ for (const kind of [...kinds, 'redis:'] as const) {
       t.equal((await caller.take(key)).statusCode, 404)
     }
     t.strictSame(await caller.data(), {})
-    await caller.put('cart', ['apple'])
+    await caller.store('cart', ['apple'])
     const { cookieHeader } = caller
     await caller.post('/logout')
     const copy = await caller.get('/session', { cookie: cookieHeader })
@@ -101,14 +101,14 @@ test('reading begins no session, and the first value does', async (t) => {
   for (const response of [nobody, await caller.get('/session/cart'), await caller.send({ method: 'HEAD', url: '/session' }), await caller.take('cart')]) {
     t.equal(response.headers['set-cookie'], undefined)
   }
-  for (const refused of [await caller.put('get', 1), await caller.putText('cart', '{'), await caller.put('cart', 'x'.repeat(16_384))]) {
+  for (const refused of [await caller.store('get', 1), await caller.putText('cart', '{'), await caller.store('cart', 'x'.repeat(16_384))]) {
     t.ok(refused.statusCode >= 400)
     t.equal(refused.headers['set-cookie'], undefined)
   }
   t.equal(await store.count(), 0)
-  const first = await caller.put('cart', ['apple'])
+  const first = await caller.store('cart', ['apple'])
   t.match(first.headers['set-cookie'], /^hatcheck=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/)
-  t.equal((await caller.put('cart', ['pear'])).headers['set-cookie'], undefined, 'and it stays the same session')
+  t.equal((await caller.store('cart', ['pear'])).headers['set-cookie'], undefined, 'and it stays the same session')
   t.equal(await store.count(), 1)
 })
 
@@ -116,7 +116,7 @@ test('GET /session tells the user, the beginning and the end of the session', as
   let time = Date.parse('2026-01-31T12:00:00Z')
   const store = openStore(t, 'memory:', { now: () => time })
   const caller = await program(t, { sessionStore: store, now: () => time })
-  await caller.put('cart', ['apple'])
+  await caller.store('cart', ['apple'])
   time += 60_000
   await caller.login()
   const handle = (await caller.get('/sessions', { accept: 'application/json' })).json().sessions[0].handle
@@ -143,9 +143,9 @@ test('GET /session tells the user, the beginning and the end of the session', as
 test('expiresAt is the end of the lifetime when that comes before the idle timeout', async (t) => {
   let time = Date.parse('2026-01-31T12:00:00Z')
   const caller = await program(t, { now: () => time, sessionIdleTimeout: 3_600, sessionLifetime: 4_000 })
-  await caller.put('cart', 1)
+  await caller.store('cart', 1)
   time += 1_000_000
-  await caller.put('cart', 2)
+  await caller.store('cart', 2)
   t.equal((await caller.get('/session')).json().expiresAt, '2026-01-31T13:06:40.000Z')
 })
 
@@ -180,25 +180,25 @@ test('a name that an application has left in the session logs nobody in', async 
 test('a key is any key that a session can have, percent-encoded', async (t) => {
   const caller = await program(t)
   const good = ['a/b', 'a b', 'ü', '\u{1f600}', '%', '%25', 'a.b', 'a?b#c', 'a&b=c', ':key', '*', '0', 'Cart', 'cart', '"', '\\', '\0', 'x'.repeat(100), 'hatcheck', 'user']
-  for (const key of good) t.equal((await caller.put(key, key)).statusCode, 201, JSON.stringify(key))
+  for (const key of good) t.equal((await caller.store(key, key)).statusCode, 201, JSON.stringify(key))
   t.same(Object.keys(await caller.data()).sort(), [...good].sort())
   for (const key of good) t.equal((await caller.get(url(key))).body, JSON.stringify(key), JSON.stringify(key))
 
   const bad = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'toJSON', 'then', 'get', 'set', 'pop', 'save', 'destroy', 'regenerate', 'cookie', 'permanent', 'sessionId', 'hatcheck:', 'hatcheck:flash', 'hatcheck:client', '']
   for (const key of bad) {
-    const refused = await caller.put(key, 1)
+    const refused = await caller.store(key, 1)
     t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_SESSION_KEY', detail: /^A session key must be/ }], key)
     t.equal((await caller.get(url(key))).statusCode, 404, key)
     t.equal((await caller.take(key)).statusCode, 404, key)
   }
   for (const path of ['/session/%zz', '/session/%ff', '/session/%ed%a0%80']) t.equal((await caller.send({ method: 'PUT', url: path, payload: '1', headers: JSON_TYPE })).statusCode, 400, path)
-  t.equal((await caller.put('x'.repeat(101), 1)).statusCode, 414)
+  t.equal((await caller.store('x'.repeat(101), 1)).statusCode, 414)
   t.equal((await caller.get('/session/a/b')).statusCode, 404)
 })
 
 test('a value is JSON and nothing else', async (t) => {
   const caller = await program(t)
-  await caller.put('cart', ['apple'])
+  await caller.store('cart', ['apple'])
   const refusals: Array<[status: number, payload: string | undefined, headers: Record<string, string>]> = [
     [400, undefined, {}],
     [400, undefined, JSON_TYPE],
@@ -239,10 +239,10 @@ test('a value that is too large is refused, and the session is unchanged', async
   const escaped = `"${'\\u00fc'.repeat(450)}"`
   t.equal((await caller.putText('text', escaped)).statusCode, 201, 'what is long because it is escaped does fit')
   t.equal((await caller.get('/session/text')).json(), fits)
-  const over = await caller.put('more', 'x'.repeat(100))
+  const over = await caller.store('more', 'x'.repeat(100))
   t.match([over.statusCode, over.json()], [413, { code: 'HATCHECK_SESSION_TOO_LARGE' }])
-  t.equal((await caller.put('text', 'x'.repeat(1_000))).statusCode, 413)
-  t.equal((await caller.put('text', 'x'.repeat(10_000))).statusCode, 413)
+  t.equal((await caller.store('text', 'x'.repeat(1_000))).statusCode, 413)
+  t.equal((await caller.store('text', 'x'.repeat(10_000))).statusCode, 413)
   t.equal((await caller.send({ method: 'DELETE', url: '/session/text', payload: JSON.stringify('x'.repeat(10_000)), headers: JSON_TYPE })).statusCode, 413)
   t.strictSame(await caller.data(), { text: fits })
 })
@@ -254,10 +254,10 @@ for (const kind of kinds) {
       let pause: ReturnType<typeof stop> | null = null
       const caller = await program(t, { sessionStore: watched(store, (call) => call === 'patch' ? pause?.here() : undefined) })
       await caller.login()
-      await caller.put('cart', ['apple'])
+      await caller.store('cart', ['apple'])
       const { cookieHeader: cookie } = caller
       pause = stop()
-      const writing = method === 'PUT' ? caller.put('cart', ['pear']) : caller.take('cart')
+      const writing = method === 'PUT' ? caller.store('cart', ['pear']) : caller.take('cart')
       await pause.reached
       await caller.post('/logout')
       pause.go()
@@ -272,12 +272,12 @@ for (const kind of kinds) {
   test(`values under two keys, set at once, are both there, on ${kind}`, async (t) => {
     let pause: ReturnType<typeof stop> | null = null
     const caller = await program(t, { sessionStore: watched(openStore(t, kind), (call) => call === 'patch' ? pause?.here() : undefined) })
-    await caller.put('cart', ['apple'])
+    await caller.store('cart', ['apple'])
     const held = pause = stop()
-    const slow = caller.put('cart', ['pear'])
+    const slow = caller.store('cart', ['pear'])
     await held.reached
     pause = null
-    t.equal((await caller.put('size', 42)).statusCode, 201)
+    t.equal((await caller.store('size', 42)).statusCode, 201)
     held.go()
     t.equal((await slow).statusCode, 204)
     t.strictSame(await caller.data(), { cart: ['pear'], size: 42 })
@@ -289,13 +289,13 @@ test('a value that could not be stored is a 503, and is not stored later', async
   let patches = 0
   const caller = await program(t, { sessionStore: watched(store, (call) => { if (call === 'patch' || call === 'create') patches++ }) })
   down('create')
-  const none = await caller.put('cart', ['apple'])
+  const none = await caller.store('cart', ['apple'])
   t.match([none.statusCode, none.headers['retry-after'], none.headers['set-cookie']], [503, '1', undefined])
   up()
-  await caller.put('cart', ['apple'])
+  await caller.store('cart', ['apple'])
   patches = 0
   down('patch')
-  for (const failed of [await caller.put('cart', ['pear']), await caller.take('cart')]) {
+  for (const failed of [await caller.store('cart', ['pear']), await caller.take('cart')]) {
     t.match([failed.statusCode, failed.headers['retry-after'], failed.headers['set-cookie']], [503, '1', undefined])
     t.match(failed.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   }
@@ -303,14 +303,14 @@ test('a value that could not be stored is a 503, and is not stored later', async
   up()
   t.strictSame(await caller.data(), { cart: ['apple'] })
   down()
-  for (const failed of [await caller.get('/session'), await caller.get('/session/cart'), await caller.put('cart', 1), await caller.take('cart')]) {
+  for (const failed of [await caller.get('/session'), await caller.get('/session/cart'), await caller.store('cart', 1), await caller.take('cart')]) {
     t.match([failed.statusCode, failed.headers['set-cookie']], [503, undefined])
   }
 })
 
 test('another site cannot write there, and a cookie that cannot be sent is an error', async (t) => {
   const caller = await program(t)
-  await caller.put('cart', ['apple'])
+  await caller.store('cart', ['apple'])
   for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' }, { origin: 'https://evil.example' }]) {
     for (const method of ['PUT', 'DELETE'] as const) {
       const refused = await caller.send({ method, url: '/session/cart', headers: { ...headers, ...JSON_TYPE }, payload: '1' })
@@ -319,7 +319,7 @@ test('another site cannot write there, and a cookie that cannot be sent is an er
   }
   t.strictSame(await caller.data(), { cart: ['apple'] })
   const plain = await program(t, { sessionCookieSecure: 'true' })
-  const refused = await plain.put('cart', 1)
+  const refused = await plain.store('cart', 1)
   t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_INSECURE_TRANSPORT' }])
 })
 

@@ -1,5 +1,6 @@
 import { test } from 'tap'
-import { Client, build } from './helper.js'
+import { Client } from './client.js'
+import { build } from './helper.js'
 
 test('the article\'s walk-through', async (t) => {
   const harry = new Client(await build(t))

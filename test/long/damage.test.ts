@@ -12,8 +12,9 @@ import { openRedis } from '../../plugins/storage/redis/open.js'
 import { parseRedisUrl } from '../../plugins/storage/redis/url.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
 import { policies } from '../../plugins/store/attempt-policy.js'
+import { Client } from '../client.js'
 import { fastFolder } from '../fast-folder.js'
-import { Client, build, needs } from '../helper.js'
+import { build, needs } from '../helper.js'
 import { startRedis } from '../redis.js'
 
 const START = recordOf().createdAt

@@ -3,7 +3,8 @@ import crypto from 'node:crypto'
 import { test, type Test } from 'tap'
 import { OWNER, inputs, type Asked } from './attacks/inputs.js'
 import { trustedProxies } from '../../plugins/config/trusted-proxies.js'
-import { Client, build } from '../helper.js'
+import { Client } from '../client.js'
+import { build } from '../helper.js'
 import { noteCalls } from '../note-calls.js'
 
 /**
