@@ -5,8 +5,8 @@ import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { Client } from '../test/client.js'
 import { inputs, OWNER, type Asked, type Input } from '../test/long/attacks/inputs.js'
-import { post, send } from '../test/long/attacks/under-attack.js'
 
 // npm run worst-case [-- --only=cookie]
 //
@@ -35,10 +35,8 @@ interface Measured extends Pick<Input, 'name' | 'size'> {
   worstMs: number
 }
 
-type Jar = Map<string, string>
-
 const NOTHING: readonly Asked[] = []
-const jars = new Map<readonly Asked[], Jar>()
+const clients = new Map<readonly Asked[], Client>()
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-worst-case-'))
 const service = await start()
 const agent = new Agent({ keepAlive: true, maxSockets: 1 })
@@ -92,8 +90,8 @@ async function start (): Promise<Running> {
 /** The quickest of a few rounds each: what else the machine does only ever adds to it. */
 async function measure (input: Input): Promise<Measured> {
   const { name, size, as, before = NOTHING, hashes = false, ordinary } = input
-  const user = await jarOf(as, NOTHING)
-  const full = await jarOf(as, before)
+  const user = await clientOf(as, NOTHING)
+  const full = await clientOf(as, before)
   const requests = hashes ? 4 : 20
   const ordinaryMs = await quickest(5, () => costOf(user, input, ordinary, requests))
   let worst = { what: '', worstMs: 0 }
@@ -110,36 +108,33 @@ async function quickest (rounds: number, measureOnce: () => Promise<number>): Pr
   return least
 }
 
-async function costOf (jar: Jar, input: Input, value: string, requests: number): Promise<number> {
+async function costOf (user: Client | null, input: Input, value: string, requests: number): Promise<number> {
   const before = await service.loopTime()
-  for (let i = 0; i < requests; i++) await ask(jar, input.ask(value, turn++))
+  for (let i = 0; i < requests; i++) await ask(user ?? newClient(), input.ask(value, turn++))
   return (await service.loopTime() - before) / requests
 }
 
-/** Of somebody who has done this before. Several inputs have the same before them. */
-async function jarOf (as: Input['as'], before: readonly Asked[]): Promise<Jar> {
-  const known = as === 'stranger' ? new Map<string, string>() : jars.get(before)
+/** Returns the client of a user who has done this before; several inputs have the same before them. A stranger is new with each request: null. */
+async function clientOf (as: Input['as'], before: readonly Asked[]): Promise<Client | null> {
+  if (as === 'stranger') return null
+  const known = clients.get(before)
   if (known !== undefined) return known
-  const jar: Jar = new Map()
-  keep(jar, (await post(`${service.url}/login`, { client_name: OWNER.name, password: OWNER.password }, {}, agent)).cookies)
-  for (const asked of before) await ask(jar, asked)
-  jars.set(before, jar)
-  return jar
+  const client = newClient()
+  await client.login(OWNER.name, OWNER.password)
+  for (const asked of before) await ask(client, asked)
+  clients.set(before, client)
+  return client
 }
 
-async function ask (jar: Jar, { method, url, headers = {}, body }: Asked): Promise<void> {
-  const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
-  const { status, cookies } = await send(service.url + url, { method, headers: { ...cookie !== '' && { cookie }, ...headers }, agent, ...body !== undefined && { body } })
+function newClient (): Client {
+  return new Client(service.url, { agent })
+}
+
+async function ask (client: Client, asked: Asked): Promise<void> {
+  const { method, url } = asked
+  const { statusCode } = await client.send(asked)
     .catch((error: unknown) => { throw new Error(`no answer to ${method} ${url.slice(0, 80)}`, { cause: error }) })
-  if (status >= 500) throw new Error(`${method} ${url.slice(0, 80)} answers ${status}`)
-  if (jar.size > 0) keep(jar, cookies)
-}
-
-function keep (jar: Jar, cookies: readonly string[]): void {
-  for (const cookie of cookies) {
-    const at = cookie.indexOf('=')
-    jar.set(cookie.slice(0, at), cookie.slice(at + 1))
-  }
+  if (statusCode >= 500) throw new Error(`${method} ${url.slice(0, 80)} answers ${statusCode}`)
 }
 
 function isTooMuch ({ ordinaryMs, worstMs }: Measured): boolean {

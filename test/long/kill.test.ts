@@ -1,6 +1,6 @@
 import { test } from 'tap'
+import { Client } from '../client.js'
 import { startService } from '../service.js'
-import { post, send } from './attacks/under-attack.js'
 
 interface Visit {
   name: string
@@ -17,13 +17,13 @@ test('every acknowledged login and logout holds, whenever the service is killed'
     await assertHolds(service.url, alive.slice(-1), ended.slice(-1))
     const logIn = async (): Promise<void> => {
       const name = `user ${round}`
-      const response = await post(`${service.url}/login`, { client_name: name, password: '12345678' })
-      t.equal(response.status, 303)
-      alive.push({ name, cookie: response.cookies.find((cookie) => cookie.startsWith('hatcheck=')) ?? '' })
+      const client = new Client(service.url)
+      t.equal((await client.login(name)).statusCode, 303)
+      alive.push({ name, cookie: client.cookie() })
     }
     const logOut = async (): Promise<void> => {
       const leaver = alive.shift() as Visit
-      t.equal((await post(`${service.url}/logout`, {}, { cookie: leaver.cookie })).status, 303)
+      t.equal((await new Client(service.url).post('/logout', {}, { cookie: leaver.cookie })).statusCode, 303)
       ended.push(leaver)
     }
     // The service is killed as soon as the headers of the answer are here: after a logout and after a login in turn.
@@ -42,6 +42,6 @@ test('every acknowledged login and logout holds, whenever the service is killed'
 })
 
 async function userOf (url: string, cookie: string): Promise<string | null> {
-  const { body } = await send(`${url}/`, { headers: { cookie, accept: 'application/json' } })
-  return (JSON.parse(body) as { user: { name: string } | null }).user?.name ?? null
+  const { user } = (await new Client(url).get('/', { cookie, accept: 'application/json' })).json<{ user: { name: string } | null }>()
+  return user?.name ?? null
 }

@@ -88,8 +88,8 @@ function fieldsOf ({ parameters = [], requestBody }: Operation): string[] {
   return [...parameters.map(({ name }) => name.toLowerCase()), ...inBody]
 }
 
-async function ask (client: Client, { method, url, headers = {}, body }: Asked): Promise<void> {
-  await client.send({ method, url, headers: { host: 'localhost', ...headers }, ...body !== undefined && { payload: body } })
+async function ask (client: Client, { headers = {}, ...asked }: Asked): Promise<void> {
+  await client.send({ ...asked, headers: { host: 'localhost', ...headers } })
 }
 
 /** Counts what a request has done, by what JavaScript does it with. */

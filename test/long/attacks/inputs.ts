@@ -1,9 +1,10 @@
+import type { Sending } from '../../client.js'
+
 /** A request that is yet to be sent. */
-export interface Asked {
+export interface Asked extends Sending {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE'
-  url: string
   headers?: Record<string, string>
-  body?: string
+  payload?: string
 }
 
 /** Something in a request, or in the store, that a stranger or a user chooses. */
@@ -95,7 +96,7 @@ function headerTexts (bytes: number, begin = ''): Array<readonly [string, string
 
 /** A form, sent in as few bytes as it can be. */
 export function inForm (url: string, fields: Record<string, string>, headers: Record<string, string> = {}): Asked {
-  return { method: 'POST', url, headers: { ...FORM, ...headers }, body: Object.entries(fields).map(([name, value]) => `${name}=${plain(value)}`).join('&') }
+  return { method: 'POST', url, headers: { ...FORM, ...headers }, payload: Object.entries(fields).map(([name, value]) => `${name}=${plain(value)}`).join('&') }
 }
 
 /** Encoded no more than it has to be, so that it takes as few bytes as it can. */
@@ -159,19 +160,19 @@ const STORED: ReadonlyArray<readonly [string, Asked]> = [
   ['GET /', get('/')],
   ['GET /session', get('/session')],
   ['GET /session/one', get('/session/k1')],
-  ['PUT /session/one', { method: 'PUT', url: '/session/k1', headers: JSON_BODY, body: '2' }],
+  ['PUT /session/one', { method: 'PUT', url: '/session/k1', headers: JSON_BODY, payload: '2' }],
   ['GET /sessions', get('/sessions')],
   ['GET /verify', get('/verify')]
 ]
 
 function put (key: string, body: string): Asked {
-  return { method: 'PUT', url: `/session/${encodeURIComponent(key)}`, headers: JSON_BODY, body }
+  return { method: 'PUT', url: `/session/${encodeURIComponent(key)}`, headers: JSON_BODY, payload: body }
 }
 
 function stored (what: string, before: readonly Asked[]): Input[] {
   return STORED.map(([name, asked]) => ({
     name: `stored ${what}, ${name}`,
-    size: before.reduce((sum, { body = '' }) => sum + body.length, 0),
+    size: before.reduce((sum, { payload = '' }) => sum + payload.length, 0),
     as: 'user',
     ordinary: '',
     worst: [[what, ' ']],
@@ -183,7 +184,7 @@ function stored (what: string, before: readonly Asked[]): Input[] {
 /** Every input, with a generated worst case. */
 export const inputs: readonly Input[] = [
   { name: 'client_name of POST /login, at any length', size: BODY, as: 'stranger', ordinary: '', worst: texts(BODY, ['a', '!']), ask: (name) => logIn({ client_name: name }) },
-  { name: 'client_name of POST /login, in JSON', size: BODY, as: 'stranger', ordinary: '', worst: texts(BODY / 2, ['a', '!']), ask: (name) => ({ ...logIn({}), headers: JSON_BODY, body: JSON.stringify({ client_name: name, password: OWNER.password }) }) },
+  { name: 'client_name of POST /login, in JSON', size: BODY, as: 'stranger', ordinary: '', worst: texts(BODY / 2, ['a', '!']), ask: (name) => ({ ...logIn({}), headers: JSON_BODY, payload: JSON.stringify({ client_name: name, password: OWNER.password }) }) },
   { name: 'client_name of POST /login, shown again', size: BODY, as: 'stranger', ordinary: '', worst: texts(BODY, ['a', '!']), ask: (name) => logIn({ client_name: name }, AS_BROWSER) },
   { name: 'client_name of POST /login, nearly a name', size: LONGEST_NAME, as: 'stranger', ordinary: '', worst: texts(LONGEST_NAME), ask: (name) => logIn({ client_name: `${name}\u0000` }) },
   { name: 'password of POST /login', size: BODY, as: 'stranger', ordinary: '', worst: texts(BODY), ask: (password) => logIn({ password }) },
@@ -191,8 +192,8 @@ export const inputs: readonly Input[] = [
   { name: 'password of a new account', size: LONGEST_PASSWORD, as: 'stranger', hashes: true, ordinary: OWNER.password, worst: newPasswords(), ask: (password, turn) => logIn({ client_name: `user ${turn}`, password }, { 'x-forwarded-for': addressOf(turn) }) },
   { name: 'next of POST /login', size: BODY, as: 'stranger', ordinary: '/', worst: texts(BODY, ['/', '']), ask: (next) => logIn({ client_name: '', next }, AS_BROWSER) },
   { name: 'next of POST /login, not too long', size: 2_000, as: 'stranger', ordinary: '/', worst: texts(2_000, ['/', '']), ask: (next) => logIn({ client_name: '', next }, AS_BROWSER) },
-  { name: 'fields of POST /login', size: BODY, as: 'stranger', ordinary: '', worst: [['as many as fit', 'a&'.repeat(BODY / 2)], ['of one name', 'a=1&'.repeat(BODY / 4)], ['encoded', 'a=%41&'.repeat(BODY / 6)], ['different ones', Array.from({ length: BODY / 6 }, (_, i) => `${i.toString(36)}=&`).join('')]], ask: (more) => ({ ...logIn({}), body: `client_name=&password=x&${more}` }) },
-  { name: 'JSON of POST /login', size: BODY, as: 'stranger', ordinary: '1', worst: values(BODY), ask: (value) => ({ ...logIn({}), headers: JSON_BODY, body: `{"client_name":${value},"password":"x"}` }) },
+  { name: 'fields of POST /login', size: BODY, as: 'stranger', ordinary: '', worst: [['as many as fit', 'a&'.repeat(BODY / 2)], ['of one name', 'a=1&'.repeat(BODY / 4)], ['encoded', 'a=%41&'.repeat(BODY / 6)], ['different ones', Array.from({ length: BODY / 6 }, (_, i) => `${i.toString(36)}=&`).join('')]], ask: (more) => ({ ...logIn({}), payload: `client_name=&password=x&${more}` }) },
+  { name: 'JSON of POST /login', size: BODY, as: 'stranger', ordinary: '1', worst: values(BODY), ask: (value) => ({ ...logIn({}), headers: JSON_BODY, payload: `{"client_name":${value},"password":"x"}` }) },
   { name: 'next of GET /login', size: HEADER, as: 'stranger', ordinary: '/', worst: texts(HEADER / 3, ['/', '']), ask: (next) => get(`/login?next=${encodeURIComponent(next)}`) },
   { name: 'query of GET /', size: HEADER, as: 'stranger', ordinary: 'a=1', worst: [['as many as fit', 'a&'.repeat(HEADER / 2)], ['different ones', Array.from({ length: HEADER / 9 }, (_, i) => `${i.toString(36)}=%41&`).join('')]], ask: (query) => get(`/?${query}`) },
   { name: 'user of GET /verify', size: HEADER, as: 'user', ordinary: 'Sally', worst: [...names(HEADER)], ask: (user, turn) => get(`/verify?user=${user},${turn}`) },
@@ -230,7 +231,7 @@ export const inputs: readonly Input[] = [
   header('x-forwarded-host', '/', 'localhost', { worst: [...headerTexts(HEADER), ['hosts', 'a,'.repeat(HEADER / 2)]] }),
   { name: 'header x-forwarded-uri of GET /verify', size: HEADER, as: 'stranger', ordinary: '/a', worst: headerTexts(HEADER, '/'), ask: (uri) => get('/verify', { ...AS_BROWSER, 'x-forwarded-for': '192.0.2.1', 'x-forwarded-method': 'GET', 'x-forwarded-uri': uri }) },
   header('x-forwarded-method', '/verify', 'GET'),
-  { name: 'header content-type of POST /login', size: HEADER, as: 'stranger', ordinary: 'application/json', worst: [...headerTexts(HEADER, 'application/json;'), ['parameters', `application/x-www-form-urlencoded${';a=1'.repeat(HEADER / 4)}`]], ask: (type) => ({ method: 'POST', url: '/login', headers: { 'content-type': type }, body: '{"client_name":"","password":"x"}' }) },
+  { name: 'header content-type of POST /login', size: HEADER, as: 'stranger', ordinary: 'application/json', worst: [...headerTexts(HEADER, 'application/json;'), ['parameters', `application/x-www-form-urlencoded${';a=1'.repeat(HEADER / 4)}`]], ask: (type) => ({ method: 'POST', url: '/login', headers: { 'content-type': type }, payload: '{"client_name":"","password":"x"}' }) },
   { name: 'names of headers', size: HEADER, as: 'stranger', ordinary: '1', worst: [['as many as fit', '1000']], ask: (count) => get('/', Object.fromEntries(Array.from({ length: Number(count) }, (_, i) => [`x-forwarde${i.toString(36)}`, '1']))) },
   ...stored('tiny values', Array.from({ length: 1_000 }, (_, i) => put(`k${i}`, '1'))),
   ...stored('lists', [put('k1', '1'), ...values(3_600).filter(([what]) => /lists|objects|digits|^keys|escapes/.test(what)).slice(0, 4).map(([what, json]) => put(what, json))])

@@ -5,7 +5,8 @@
 //   npx tsx test/long/attacks/logins.ts http://127.0.0.1:3000 device-cookies NAME PASSWORD
 import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { many, send, type Answer } from './under-attack.js'
+import { Client, type Answer } from '../../client.js'
+import { deviceOf, many } from './under-attack.js'
 
 const WRONG = 'no password of anybody here'
 /** Several times as often as passwords can be hashed. */
@@ -17,7 +18,7 @@ type Statuses = Record<number, number>
 export async function oneName (url: string, name: string, tries = 2_000): Promise<Statuses> {
   const answers: Array<Promise<Answer>> = []
   for (let i = 0; i < tries; i++) {
-    answers.push(logIn(url, name, WRONG))
+    answers.push(logIn(new Client(url, { agent }), name, WRONG))
     await sleep(EVERY_MS)
   }
   return statusesOf(await Promise.all(answers))
@@ -25,17 +26,18 @@ export async function oneName (url: string, name: string, tries = 2_000): Promis
 
 /** Tries many names, each from another /64 of one /48. */
 export async function oneBlock (url: string, tries = 2_000): Promise<Statuses> {
-  return await inTurns(tries, (i) => logIn(url, `nobody ${i}`, WRONG, { 'x-forwarded-for': `2001:db8:66:${(i % 65_536).toString(16)}::1` }))
+  return await inTurns(tries, (i) => logIn(new Client(url, { agent }), `nobody ${i}`, WRONG, { 'x-forwarded-for': `2001:db8:66:${(i % 65_536).toString(16)}::1` }))
 }
 
 /** Collects device cookies by logging in, and guesses with all of them. */
 export async function deviceCookies (url: string, name: string, password: string, cookies = 40, tries = 240): Promise<Statuses> {
   const devices: string[] = []
   for (let i = 0; i < cookies; i++) {
-    const { cookies: set } = await logIn(url, name, password)
-    devices.push(set.find((cookie) => cookie.includes('-device=')) ?? '')
+    const client = new Client(url, { agent })
+    await logIn(client, name, password)
+    devices.push(deviceOf(client))
   }
-  return await inTurns(tries, (i) => logIn(url, name, WRONG, { cookie: devices[i % cookies] as string }))
+  return await inTurns(tries, (i) => logIn(new Client(url, { agent }), name, WRONG, { cookie: devices[i % cookies] as string }))
 }
 
 async function inTurns (tries: number, work: (i: number) => Promise<Answer>): Promise<Statuses> {
@@ -46,20 +48,15 @@ async function inTurns (tries: number, work: (i: number) => Promise<Answer>): Pr
 
 function statusesOf (answers: readonly Answer[]): Statuses {
   const statuses: Statuses = {}
-  for (const { status } of answers) statuses[status] = (statuses[status] ?? 0) + 1
+  for (const { statusCode } of answers) statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
   return statuses
 }
 
 /** Connections are kept: it is the logins that are many. */
 const agent = new Agent({ keepAlive: true })
 
-function logIn (url: string, name: string, password: string, headers: Record<string, string> = {}): Promise<Answer> {
-  return send(`${url}/login`, {
-    method: 'POST',
-    headers: { host: new URL(url).host, 'content-type': 'application/json', accept: 'application/json', ...headers },
-    body: JSON.stringify({ client_name: name, password }),
-    agent
-  })
+function logIn (client: Client, name: string, password: string, headers: Record<string, string> = {}): Promise<Answer> {
+  return client.send({ method: 'POST', url: '/login', headers: { accept: 'application/json', ...headers }, payload: { client_name: name, password } })
 }
 
 const [, script, url = '', attack, ...args] = process.argv

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import tap, { test } from 'tap'
 import { newSecret } from '../../../plugins/tickets/secrets.js'
+import { Client } from '../../client.js'
 import { fixture, run } from '../../fixtures/child.js'
 import { startInto } from '../../service-into.js'
 import { compiled, until } from '../../service.js'
-import { endures, post, send } from './under-attack.js'
+import { endures } from './under-attack.js'
 
 /*
  * The process has no file descriptor left, for which idle connections are enough. A timer that needs one must not end it, and what
@@ -66,9 +67,10 @@ test('for a moment no descriptor can be had: what needs one fails, and works aga
   service.child.stdout?.setEncoding('utf8').on('data', (text: string) => { log += text })
   // Connections from before.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-  const signUp = async (name: string): Promise<number> => (await post(`${service.url}/login`, { client_name: name, password: PASSWORD }, {}, agent)).status
-  const metrics = async (): Promise<number> => (await send(`${service.url}/metrics`, { agent })).status
-  t.equal((await send(`${service.url}/healthz`, { agent })).status, 200)
+  const client = new Client(service.url, { agent })
+  const signUp = async (name: string): Promise<number> => (await new Client(service.url, { agent }).login(name, PASSWORD)).statusCode
+  const metrics = async (): Promise<number> => (await client.get('/metrics')).statusCode
+  t.equal((await client.get('/healthz')).statusCode, 200)
 
   service.child.stdin?.write('take')
   await pause(200)
@@ -81,7 +83,7 @@ test('for a moment no descriptor can be had: what needs one fails, and works aga
   await until('the new key is in force', () => log.includes('secret keys replaced'))
   t.equal(await signUp('Harry'), 303)
   t.equal(await metrics(), 200)
-  t.equal((await send(`${service.url}/readyz`, { agent })).status, 200)
+  t.equal((await client.get('/readyz')).statusCode, 200)
   t.equal(service.child.exitCode, null)
   agent.destroy()
   service.child.kill('SIGTERM')

@@ -1,9 +1,10 @@
 import { Agent } from 'node:http'
 import { test, type Test } from 'tap'
+import { Client } from '../../client.js'
 import { testKey } from '../../helper.js'
 import { startService, type Service } from '../../service.js'
 import { filled, inForm, type Asked } from './inputs.js'
-import { endures, many, post, send } from './under-attack.js'
+import { endures, many } from './under-attack.js'
 
 // Texts that take long to normalize or to judge. For the first of these no account was needed: one request kept everybody
 // waiting for 40 to 130 ms, and 20 a second for 700 ms.
@@ -37,8 +38,9 @@ test('a password of a new account that takes long to judge keeps nobody waiting'
 
 test('a new password of a user that takes long to normalize or to judge keeps nobody waiting', async (t) => {
   const service = await start(t)
-  const { cookies } = await post(`${service.url}/login`, { client_name: 'Attacker', password: 'the password of an attacker' })
-  const headers = { cookie: cookies.join('; ') }
+  const attacker = new Client(service.url)
+  await attacker.login('Attacker', 'the password of an attacker')
+  const headers = { cookie: attacker.cookieHeader }
   await endures(t, service, sending(t, service, (i) => inForm('/password', { current_password: 'a wrong one', new_password: [MARKS, ...LONG][i % 4] as string }, headers)))
 })
 
@@ -50,9 +52,6 @@ function sending (t: Test, { url }: Service, ask: (i: number) => Asked): () => P
   const agent = new Agent({ keepAlive: true })
   t.teardown(() => { agent.destroy() })
   return async () => {
-    await many(REQUESTS, async (i) => {
-      const { url: path, ...asked } = ask(i)
-      await send(url + path, { ...asked, agent })
-    })
+    await many(REQUESTS, (i) => new Client(url, { agent }).send(ask(i)))
   }
 }

@@ -1,13 +1,11 @@
-import { request, type Agent, type IncomingHttpHeaders } from 'node:http'
 import { constants, setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { Client, type Answer } from '../../client.js'
 import type { Service } from '../../service.js'
 
 const HEALTH_EVERY_MS = 20
 const LOGIN_EVERY_MS = 200
-/** A service that does not answer fails the test, and does not hold it up. */
-const ANSWER_MS = 20_000
 
 /** The user whose device is known before the attack begins. */
 export interface Owner {
@@ -37,9 +35,9 @@ const devices = new WeakMap<object, string>()
  */
 export async function underAttack (t: Test, service: Pick<Service, 'url' | 'child'>, attack: () => Promise<void>, owner: Owner = OWNER): Promise<Endured> {
   const { url } = service
-  const first = await logIn(url, owner, devices.get(service))
-  let device = deviceCookieOf(first)
-  if (device === undefined) throw new Error(`the owner of the known device cannot log in before the attack: ${first.status} ${first.body}`)
+  const [watcher, client] = [new Client(url), new Client(url)]
+  const first = await logIn(client, owner, devices.get(service) ?? '')
+  if (deviceOf(client) === '') throw new Error(`the owner of the known device cannot log in before the attack: ${first.statusCode} ${first.body}`)
   hurry(process.pid)
   hurry(service.child.pid)
   const endured: Endured = { slowestHealthMs: 0, logins: 0, refusals: [] }
@@ -47,20 +45,15 @@ export async function underAttack (t: Test, service: Pick<Service, 'url' | 'chil
   const watching = Promise.all([
     every(HEALTH_EVERY_MS, ending.signal, async () => {
       const begun = performance.now()
-      const { status } = await send(`${url}/healthz`)
-      if (status !== 200) throw new Error(`/healthz answers ${status} during the attack`)
+      const { statusCode } = await watcher.get('/healthz')
+      if (statusCode !== 200) throw new Error(`/healthz answers ${statusCode} during the attack`)
       endured.slowestHealthMs = Math.max(endured.slowestHealthMs, performance.now() - begun)
     }),
     every(LOGIN_EVERY_MS, ending.signal, async () => {
-      const answer = await logIn(url, owner, device).catch((error: NodeJS.ErrnoException) => error)
-      if (answer instanceof Error) {
-        endured.refusals.push(answer.code ?? answer.message)
-      } else if (answer.status !== 303) {
-        endured.refusals.push(answer.status)
-      } else {
-        endured.logins++
-        device = deviceCookieOf(answer) ?? device
-      }
+      const answer = await logIn(client, owner, deviceOf(client)).catch((error: NodeJS.ErrnoException) => error)
+      if (answer instanceof Error) endured.refusals.push(answer.code ?? answer.message)
+      else if (answer.statusCode !== 303) endured.refusals.push(answer.statusCode)
+      else endured.logins++
     })
   ])
   // Heard of below, once the attack is over.
@@ -71,7 +64,7 @@ export async function underAttack (t: Test, service: Pick<Service, 'url' | 'chil
     ending.abort()
   }
   await watching
-  devices.set(service, device)
+  devices.set(service, deviceOf(client))
   const { slowestHealthMs, logins, refusals } = endured
   t.comment(`during the attack: /healthz within ${slowestHealthMs.toFixed(1)} ms, the known device got in ${logins} times and was refused ${refusals.length} times ${refusals.slice(0, 5).join(' ')}`)
   return endured
@@ -101,55 +94,8 @@ export async function many (count: number, work: (i: number) => Promise<unknown>
   }))
 }
 
-export interface Answer {
-  status: number
-  headers: IncomingHttpHeaders
-  body: string
-  /** As a browser sends them back. */
-  cookies: string[]
-}
-
-export interface Sending {
-  method?: string
-  headers?: Record<string, string | string[]>
-  body?: string | Buffer
-  /** By default each request has a connection of its own. */
-  agent?: Agent
-}
-
-/** Sends one request with any headers, and the path as it is written. */
-export function send (url: string, { method = 'GET', headers = {}, body, agent }: Sending = {}): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    // As bytes: with a text, Node would send the headers in its encoding too.
-    const bytes = body === undefined ? undefined : Buffer.from(body)
-    const length = bytes === undefined ? {} : { 'content-length': String(bytes.length) }
-    const { hostname, port } = new URL(url)
-    const path = url.slice(url.indexOf('/', 'https://'.length))
-    const sent = request({ hostname, port, path, method, headers: { ...length, ...headers }, agent: agent ?? false, timeout: ANSWER_MS }, (response) => {
-      let text = ''
-      response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk })
-      response.once('error', reject).once('end', () => {
-        const cookies = (response.headers['set-cookie'] ?? []).map((line) => line.slice(0, line.indexOf(';')))
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text, cookies })
-      })
-    })
-    sent.once('timeout', () => { sent.destroy(new Error(`no answer within ${ANSWER_MS} ms`)) })
-    sent.once('error', reject).end(bytes)
-  })
-}
-
-/** Sends a form. */
-export async function post (url: string, form: Record<string, string>, headers: Record<string, string> = {}, agent?: Agent): Promise<Answer> {
-  return await send(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
-    body: new URLSearchParams(form).toString(),
-    ...agent !== undefined && { agent }
-  })
-}
-
-async function logIn (url: string, { name, password }: Owner, cookie?: string): Promise<Answer> {
-  return await post(`${url}/login`, { client_name: name, password }, cookie === undefined ? {} : { cookie })
+async function logIn (client: Client, { name, password }: Owner, device: string): Promise<Answer> {
+  return await client.post('/login', { client_name: name, password }, device === '' ? {} : { cookie: device })
 }
 
 /** The thread that answers comes before other tests, where that is allowed: it is not their work that is measured. */
@@ -159,8 +105,9 @@ function hurry (pid: number | undefined): void {
   } catch {}
 }
 
-function deviceCookieOf ({ cookies }: Answer): string | undefined {
-  return cookies.find((cookie) => /^[^=]*-device=/.test(cookie))
+/** Returns the cookie of the known device alone: a browser that was closed has lost the one of the session. */
+export function deviceOf (client: Client): string {
+  return client.cookie([...client.cookies.keys()].find((name) => name.endsWith('-device')))
 }
 
 /** At least once, then until the signal; the next one only after the answer to the last. */
