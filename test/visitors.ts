@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { Agent } from 'node:http'
 import type { Test } from 'tap'
+import { Client, cookiesSetBy } from './client.js'
 import { buildHost } from './helper.js'
 
 /** A host application with sessions, listening, with routes that say what they see. */
@@ -29,33 +31,42 @@ export interface Answer {
   tookMs: number
 }
 
+/** Many visitors share connections. */
+const agent = new Agent({ keepAlive: true })
+
 /** Someone with a browser of the simplest kind. */
 export class Visitor {
   readonly name: string
   readonly answers: Answer[] = []
-  cookie = ''
   readonly #url: string
+  readonly #client: Client
 
   constructor (url: string, name: string) {
     this.#url = url
     this.name = name
+    this.#client = new Client(url, { agent })
   }
 
-  async send (method: 'GET' | 'POST', path: string, cookie = this.cookie): Promise<Answer> {
+  get cookie (): string {
+    return this.#client.cookie()
+  }
+
+  /** Sends a request with the cookie of the visitor, or with another one. What answers the other one changes nothing here. */
+  async send (method: 'GET' | 'POST', url: string, cookie?: string): Promise<Answer> {
     const begun = performance.now()
-    const response = await fetch(this.#url + path, { method, headers: cookie === '' ? {} : { cookie } })
-    const body = await response.text()
-    const [line] = response.headers.getSetCookie()
-    const { user, count } = (response.ok && body !== '' ? JSON.parse(body) : {}) as Partial<Answer>
+    const client = cookie === undefined ? this.#client : new Client(this.#url, { agent })
+    const response = await client.send({ method, url, headers: { ...cookie !== undefined && { cookie } } })
+    const { statusCode, headers, body } = response
+    const [set] = cookiesSetBy(response)
+    const { user, count } = (statusCode === 200 && body !== '' ? response.json() : {}) as Partial<Answer>
     const answer: Answer = {
-      status: response.status,
+      status: statusCode,
       user,
       count,
-      cookie: line === undefined ? 'keeps' : /Max-Age=0/.test(line) ? 'clears' : 'sets',
-      retryAfter: response.headers.get('retry-after'),
+      cookie: set === undefined ? 'keeps' : set.isRemoval ? 'clears' : 'sets',
+      retryAfter: headers['retry-after'] === undefined ? null : String(headers['retry-after']),
       tookMs: performance.now() - begun
     }
-    if (line !== undefined && cookie === this.cookie) this.cookie = answer.cookie === 'clears' ? '' : (line.split(';') as [string])[0]
     this.answers.push(answer)
     return answer
   }

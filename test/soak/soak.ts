@@ -1,5 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs'
+import { Agent } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Client, type Sending } from '../client.js'
 import { testKey } from '../helper.js'
 import type { Lifetime } from '../scope.js'
 import { serve, type Served } from '../served.js'
@@ -56,7 +58,12 @@ async function soakOne (t: Lifetime, name: string, store: string, { seconds, rat
     ANONYMOUS_SESSIONS_PER_MINUTE: '100000',
     LOG_LEVEL: 'error'
   })
-  t.teardown(() => service.stop())
+  // Connections are kept, as browsers keep them.
+  const agent = new Agent({ keepAlive: true })
+  t.teardown(async () => {
+    agent.destroy()
+    await service.stop()
+  })
   const end = Date.now() + seconds * 1_000
   const samples: Sample[] = []
   const isOver = (): boolean => Date.now() >= end || report.faults.length >= MOST_FAULTS
@@ -81,7 +88,7 @@ async function soakOne (t: Lifetime, name: string, store: string, { seconds, rat
 
   async function visit (number: number): Promise<void> {
     const random = new Random(seed * VISITORS + number)
-    const visitor = new Visitor(service.url, `visitor-${number}`, (status) => {
+    const visitor = new Visitor(service.url, agent, `visitor-${number}`, (status) => {
       report.requests++
       report.statuses[status] = (report.statuses[status] ?? 0) + 1
     })
@@ -115,17 +122,22 @@ function median (samples: readonly Sample[], kind: keyof Sample): number {
 class Visitor {
   readonly name: string
   readonly #url: string
+  readonly #agent: Agent
+  readonly #client: Client
   readonly #count: (status: number) => void
-  readonly #cookies = new Map<string, string>()
 
-  constructor (url: string, name: string, count: (status: number) => void) {
+  constructor (url: string, agent: Agent, name: string, count: (status: number) => void) {
     this.#url = url
+    this.#agent = agent
+    this.#client = new Client(url, { agent })
     this.name = name
     this.#count = count
   }
 
   async logIn (): Promise<void> {
-    await this.#expect([303], 'POST', '/login', { body: new URLSearchParams({ client_name: this.name, password: PASSWORD }) })
+    const { statusCode } = await this.#client.login(this.name, PASSWORD)
+    this.#count(statusCode)
+    if (statusCode !== 303) throw new Error(`a login: ${statusCode}`)
   }
 
   async act (random: Random): Promise<void> {
@@ -140,19 +152,19 @@ class Visitor {
     else if (chance < 0.88) await this.#expect([404], 'GET', `/nowhere/${key}`)
     else if (chance < 0.92) await this.#leave()
     else if (chance < 0.95) await this.#asStranger(key)
-    else if (chance < 0.96) await this.#expect([400, 415], 'POST', '/login', { body: '{', headers: { 'content-type': 'application/json' } })
+    else if (chance < 0.96) await this.#expect([400, 415], 'POST', '/login', { payload: '{', headers: { 'content-type': 'application/json' } })
     else if (chance < 0.98) await this.#expect([200], 'GET', '/healthz')
     else await this.#comeBack()
   }
 
   async #change (method: string, key: string, body: string): Promise<void> {
-    await this.#expect([201, 204], method, `/session/${key}`, { body, headers: { 'content-type': 'application/json' } })
+    await this.#expect([201, 204], method, `/session/${key}`, { payload: body, headers: { 'content-type': 'application/json' } })
   }
 
   /** Goes away before the answer. */
   async #leave (): Promise<void> {
     const gone = new AbortController()
-    const asking = this.#ask('GET', '/session', { signal: gone.signal }).then(() => {}, () => {})
+    const asking = this.#ask({ method: 'GET', url: '/session', signal: gone.signal }).then(() => {}, () => {})
     setImmediate(() => { gone.abort() })
     await asking
   }
@@ -164,25 +176,18 @@ class Visitor {
 
   /** A session that nobody comes back to. */
   async #asStranger (key: string): Promise<void> {
-    await new Visitor(this.#url, 'stranger', this.#count).#change('PUT', key, '1')
+    await new Visitor(this.#url, this.#agent, 'stranger', this.#count).#change('PUT', key, '1')
   }
 
-  async #expect (statuses: readonly number[], method: string, path: string, init: RequestInit = {}): Promise<void> {
-    const { status } = await this.#ask(method, path, init)
-    if (!statuses.includes(status)) throw new Error(`${method} ${path}: ${status} and not ${statuses.join(' or ')}`)
+  async #expect (statuses: readonly number[], method: string, url: string, more: Pick<Sending, 'headers' | 'payload'> = {}): Promise<void> {
+    const status = await this.#ask({ method, url, ...more })
+    if (!statuses.includes(status)) throw new Error(`${method} ${url}: ${status} and not ${statuses.join(' or ')}`)
   }
 
-  async #ask (method: string, path: string, init: RequestInit): Promise<Response> {
-    const cookie = [...this.#cookies].map((pair) => pair.join('=')).join('; ')
-    const response = await fetch(`${this.#url}${path}`, { ...init, method, redirect: 'manual', headers: { ...init.headers as Record<string, string>, ...cookie !== '' && { cookie } } })
-    await response.arrayBuffer()
-    this.#count(response.status)
-    for (const line of response.headers.getSetCookie()) {
-      const [name = '', value = ''] = (line.split(';')[0] as string).split('=')
-      if (value === '') this.#cookies.delete(name)
-      else this.#cookies.set(name, value)
-    }
-    return response
+  async #ask (sending: Sending): Promise<number> {
+    const { statusCode } = await this.#client.send(sending)
+    this.#count(statusCode)
+    return statusCode
   }
 }
 

@@ -1,12 +1,7 @@
-import { request as send, type Agent } from 'node:http'
+import type { Agent } from 'node:http'
 import { storeKey } from '../../plugins/tickets/ticket.js'
+import { Client } from '../client.js'
 import type { Random } from './random.js'
-
-export interface Answer {
-  status: number
-  cookie: string | null
-  body: string
-}
 
 /** What a visitor knows of one session. Of what was not answered both outcomes are possible. */
 export interface Visit {
@@ -65,8 +60,10 @@ export class Visitor {
   }
 
   async #login (url: string, agent: Agent): Promise<void> {
-    const { status, cookie } = await call(agent, 'POST', `${url}/login/${this.#name}`)
-    if (status !== 200 || cookie === null) throw new Fault(`a login got ${status}`)
+    const client = new Client(url, { agent })
+    const status = await post(client, `/login/${this.#name}`)
+    const cookie = client.cookie()
+    if (status !== 200 || cookie === '') throw new Fault(`a login got ${status}`)
     const id = cookie.split('=')[1]?.split('.')[0] ?? ''
     const visit: Visit = { user: this.#name, cookie, key: storeKey(id), state: 'live', values: new Map() }
     this.visits.push(visit)
@@ -80,7 +77,7 @@ export class Visitor {
     this.recent.add(visit)
     const before = visit.values.get(key) ?? [undefined]
     visit.values.set(key, [...before, value])
-    const { status } = await call(agent, 'POST', `${url}/set/${key}`, visit.cookie, value)
+    const status = await post(new Client(url, { agent }), `/set/${key}`, visit.cookie, value)
     if (status !== 200) throw new Fault(`a write got ${status}`)
     visit.values.set(key, [value])
     this.acknowledged.set++
@@ -89,7 +86,7 @@ export class Visitor {
   async #logout (visit: Visit, url: string, agent: Agent): Promise<void> {
     this.recent.add(visit)
     visit.state = 'unknown'
-    const { status } = await call(agent, 'POST', `${url}/logout`, visit.cookie)
+    const status = await post(new Client(url, { agent }), '/logout', visit.cookie)
     if (status !== 200) throw new Fault(`a logout got ${status}`)
     visit.state = 'ended'
     this.acknowledged.logout++
@@ -97,9 +94,9 @@ export class Visitor {
 
   /** Compares what the service says of a visit with what was acknowledged; from then on what it says is known. */
   async look (visit: Visit, url: string, agent: Agent): Promise<void> {
-    const { status, body } = await call(agent, 'GET', url, visit.cookie, undefined)
-    if (status !== 200) throw new Fault(`a read got ${status}`)
-    const { user, data } = JSON.parse(body) as { user: string | null, data: Record<string, string> }
+    const answer = await new Client(url, { agent }).get('/', { cookie: visit.cookie })
+    if (answer.statusCode !== 200) throw new Fault(`a read got ${answer.statusCode}`)
+    const { user, data } = answer.json<{ user: string | null, data: Record<string, string> }>()
     this.acknowledged.read++
     if (user !== null && visit.state === 'ended') throw new Fault(`${visit.key} is logged in after its logout`)
     if (user === null && visit.state === 'live') throw new Fault(`${visit.key} has lost its login`)
@@ -116,20 +113,8 @@ export class Visitor {
 /** What must not happen, whenever the service is killed. */
 export class Fault extends Error {}
 
-/** A request counts as answered when the head of the answer is there; its body is for those who read. */
-function call (agent: Agent, method: string, url: string, cookie?: string, body?: string): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = { ...cookie !== undefined && { cookie }, ...body !== undefined && { 'content-type': 'text/plain' } }
-    const request = send(url, { method, agent, headers }, (response) => {
-      const [setCookie = null] = response.headers['set-cookie'] ?? []
-      const answer = { status: response.statusCode ?? 0, cookie: setCookie?.split(';')[0] ?? null }
-      if (method !== 'GET') resolve({ ...answer, body: '' })
-      let text = ''
-      response.setEncoding('utf8').on('data', (part: string) => { text += part })
-      response.once('end', () => { resolve({ ...answer, body: text }) })
-      response.once('error', reject)
-    })
-    request.once('error', reject)
-    request.end(body)
-  })
+/** Sends a request that changes something. It counts as answered when the head of the answer is there. */
+async function post (client: Client, url: string, cookie?: string, payload?: string): Promise<number> {
+  const headers = { ...cookie !== undefined && { cookie }, ...payload !== undefined && { 'content-type': 'text/plain' } }
+  return (await client.send({ method: 'POST', url, headers, ...payload !== undefined && { payload }, waitFor: 'head' })).statusCode
 }
