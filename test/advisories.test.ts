@@ -9,7 +9,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { resolveConfig } from '../plugins/config/resolve.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
-import { Client } from './client.js'
+import { Client, logIn } from './client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
 import { startNginx } from './nginx.js'
 import { RawClient, type RawAnswer } from './raw-client.js'
@@ -372,19 +372,15 @@ test('CVE-2025-48947 (nextjs-auth0), CVE-2025-64762 (authkit-nextjs): behind a c
       add_header X-Cache $upstream_cache_status always;
     }`
   })
-  const get = async (path: string, cookie = ''): Promise<{ body: string, cache: string | null, cookies: string[] }> => {
-    const response = await fetch(address + path, { redirect: 'manual', headers: { accept: 'text/html', ...cookie !== '' && { cookie } } })
-    return { body: await response.text(), cache: response.headers.get('x-cache'), cookies: response.headers.getSetCookie() }
-  }
-  const login = async (name: string): Promise<string> => {
-    const response = await fetch(`${address}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: '12345678' }) })
-    return response.headers.getSetCookie().find((cookie) => cookie.startsWith('hatcheck='))?.split(';')[0] ?? ''
+  const get = async (path: string, cookie = ''): Promise<{ body: string, cache: unknown, cookies: string[] }> => {
+    const { body, headers } = await new Client(address).get(path, { accept: 'text/html', ...cookie !== '' && { cookie } })
+    return { body, cache: headers['x-cache'], cookies: [headers['set-cookie'] ?? []].flat() }
   }
   await get('/shared')
   t.match(await get('/shared'), { body: 'for everybody', cache: 'HIT' }, 'the cache does keep what it may')
   t.equal(asked, 1)
 
-  const [harry, sally] = [await login('Harry'), await login('Sally')]
+  const [harry, sally] = [await logIn(address, 'Harry'), await logIn(address, 'Sally')]
   t.not(harry, sally)
   for (const path of ['/', '/mine']) {
     t.match((await get(path, harry)).body, 'Harry')

@@ -308,12 +308,11 @@ for (const word of ['reject', 'throw']) {
   test(`a mistake that nobody has caught (${word}): logged, requests under way are answered, exit code 1`, async (t) => {
     const env = { SESSION_STORE: 'memory:', NODE_OPTIONS: `--import ${fixture('crash.js')}` }
     const service = await startService(t, t.testdir(), env)
-    const body = new URLSearchParams({ client_name: 'Harry', password: '12345678' })
-    const login = fetch(`${service.url}/login`, { method: 'POST', body, redirect: 'manual' })
+    const login = new Client(service.url).login()
     await until('the login is under way', () => service.output().includes('incoming request'))
     service.child.stdin?.write(word)
     const [response, code] = await Promise.all([login, service.end('SIGCONT')])
-    t.equal(response.status, 303)
+    t.equal(response.statusCode, 303)
     t.equal(code, 1)
     const crashes = eventsOf(service.output()).filter(({ event }) => event.startsWith('sys_'))
     t.match(crashes, [{ event: 'sys_startup' }, { event: 'sys_crash', level: 50 }])
@@ -334,7 +333,7 @@ test('what the log of the service has in it is set by three variables', async (t
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
     for (const password of ['12345678', 'wrong one']) {
-      await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password }) })
+      await new Client(url).login('Harry', password)
     }
     child.kill('SIGTERM')
     t.equal(await ended, 0)

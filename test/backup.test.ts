@@ -3,6 +3,7 @@ import { cpSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { openLmdb } from '../plugins/storage/lmdb/open.js'
+import { Client, logIn, userOf } from './client.js'
 import { testKey } from './helper.js'
 import { freePort } from './redis.js'
 import { hatcheckProcess, startService, until } from './service.js'
@@ -14,9 +15,9 @@ test('a backup of a service that is being written to has every account of before
   const folder = t.testdir()
   const { url, end } = await startService(t, folder, env)
   const before = ['Harry', 'Sally', 'ÅSA']
-  const cookies = await Promise.all(before.map((name) => login(url, name)))
+  const cookies = await Promise.all(before.map((name) => logIn(url, name, passwordOf(name))))
   t.ok(cookies.every((cookie) => cookie !== ''))
-  await fetch(`${url}/session/cart`, { method: 'PUT', headers: { cookie: cookies[0] ?? '', 'content-type': 'application/json' }, body: '"a pear for the backup"' })
+  t.equal((await new Client(url).put('/session/cart', 'a pear for the backup', { cookie: cookies[0] ?? '' })).statusCode, 201)
 
   // Sessions begin, change and end, and accounts are made, for as long as the backup takes.
   const done = new AbortController()
@@ -24,8 +25,9 @@ test('a backup of a service that is being written to has every account of before
   const writers = [0, 1, 2, 3].map(async (writer) => {
     for (let i = 0; !done.signal.aborted; i++) {
       const name = `writer ${writer} of ${i}`
-      const cookie = await login(url, name)
-      await fetch(`${url}/logout`, { method: 'POST', headers: { cookie } })
+      const client = new Client(url)
+      await client.login(name, passwordOf(name))
+      await client.post('/logout')
       written++
     }
   })
@@ -47,16 +49,16 @@ test('a backup of a service that is being written to has every account of before
   for (const cookie of cookies) t.notOk(bytes.includes(storeKeyOf(cookie)), 'no session is, not even as bytes that were left behind')
   t.notOk(bytes.includes('a pear for the backup'))
 
-  t.ok(await isIn(url, cookies[0] ?? ''), 'the service goes on')
+  t.equal(await userOf(url, cookies[0] ?? ''), 'Harry', 'the service goes on')
   t.equal(await end('SIGTERM'), 0)
   cpSync(place, join(folder, 'restored'), { recursive: true })
   const restored = await startService(t, folder, { ...env, SIGNUP: 'closed', DATA_DIR: 'restored' })
-  for (const cookie of cookies) t.notOk(await isIn(restored.url, cookie), 'a cookie of before is worth nothing, though its signature is right')
+  for (const cookie of cookies) t.equal(await userOf(restored.url, cookie), null, 'a cookie of before is worth nothing, though its signature is right')
   for (const name of before) {
-    const cookie = await login(restored.url, name)
-    t.ok(await isIn(restored.url, cookie), `${name} can log in`)
+    const cookie = await logIn(restored.url, name, passwordOf(name))
+    t.equal(await userOf(restored.url, cookie), name, `${name} can log in`)
   }
-  t.equal(await login(restored.url, 'Nobody'), '')
+  t.equal(await logIn(restored.url, 'Nobody', passwordOf('Nobody')), '')
 })
 
 test('a backup says what it cannot do, and leaves what is there as it is', async (t) => {
@@ -100,17 +102,6 @@ async function addAccounts (folder: string, count: number): Promise<void> {
 
 function passwordOf (name: string): string {
   return `a long password of ${name}`
-}
-
-/** The cookie of a new session; none if nobody was let in. */
-async function login (url: string, name: string): Promise<string> {
-  const { headers } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: passwordOf(name) }) })
-  return headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
-}
-
-async function isIn (url: string, cookie: string): Promise<boolean> {
-  const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
-  return (await response.json() as { user: object | null }).user !== null
 }
 
 /** By which the store knows the session. */

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
+import { Client, logIn, userOf } from './client.js'
 import { needs, testKey } from './helper.js'
 import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
@@ -110,9 +111,9 @@ test('user add, passwd, disable, enable and list', async (t) => {
     t.same(await user(action, 'Nobody', 'a long password of nobody\n'), { code: 1, stdout: '', stderr: 'hatcheck: There is no account Nobody.\n' })
   }
   const { url } = await startService(t, folder, closed)
-  t.equal(await login(url, 'Sally', 'quite another password'), 303)
-  t.equal(await login(url, 'Sally', 'a long password of Sally'), 401)
-  t.equal(await login(url, 'Harry', 'a long password of Harry'), 303)
+  t.equal((await new Client(url).login('Sally', 'quite another password')).statusCode, 303)
+  t.equal((await new Client(url).login('Sally', 'a long password of Sally')).statusCode, 401)
+  t.equal((await new Client(url).login('Harry', 'a long password of Harry')).statusCode, 303)
 })
 
 test('a password has to keep the rules', async (t) => {
@@ -132,7 +133,7 @@ test('a password has to keep the rules', async (t) => {
   t.match(await hatcheckCli(folder, ['user', 'passwd', 'Sally'], { env: closed, input: 'passwordpassword\n' }), { code: 1, stderr: /too easy to guess/ })
   t.match(changed, { code: 1, stderr: 'hatcheck: A password must have at least 15 characters.\n' })
   const { url } = await startService(t, folder, closed)
-  t.equal(await login(url, 'Sally', ' spaces count, 密码 '), 303)
+  t.equal((await new Client(url).login('Sally', ' spaces count, 密码 ')).statusCode, 303)
 })
 
 test('a name has to keep the rules', async (t) => {
@@ -180,12 +181,12 @@ test('sessions list, revoke and revoke-all, while the service runs', async (t) =
   const other = seen.find(({ current }) => !current)?.handle ?? ''
   t.same(await sessions('revoke', 'Sally', other), { code: 1, stdout: '', stderr: `hatcheck: Sally has no session ${other}.\n` })
   t.same(await sessions('revoke', 'harry', other), { code: 0, stdout: '1 session ended.\n', stderr: '' })
-  t.strictSame([await isIn(url, one), await isIn(url, two), await isIn(url, three)], [true, false, true])
+  t.strictSame([await userOf(url, one), await userOf(url, two), await userOf(url, three)], ['Harry', null, 'Sally'])
   t.same(await sessions('revoke-all', 'Harry'), { code: 0, stdout: '1 session ended.\n', stderr: '' })
-  t.strictSame([await isIn(url, one), await isIn(url, three)], [false, true])
+  t.strictSame([await userOf(url, one), await userOf(url, three)], [null, 'Sally'])
   await cookieOf(url, 'Harry')
   t.same(await sessions('revoke-all'), { code: 0, stdout: '2 sessions ended.\n', stderr: '' })
-  t.notOk(await isIn(url, three))
+  t.equal(await userOf(url, three), null)
 })
 
 test('the same with Redis', needs('redis-server'), async (t) => {
@@ -197,7 +198,7 @@ test('the same with Redis', needs('redis-server'), async (t) => {
   const { stdout } = await hatcheckCli(folder, ['sessions', 'list'], { env })
   t.strictSame(rowsOf(stdout).map((row) => row.slice(0, 2)), [[handle, 'Harry']])
   t.match(await hatcheckCli(folder, ['sessions', 'revoke', 'Harry', handle], { env }), { code: 0, stdout: '1 session ended.\n' })
-  t.notOk(await isIn(url, harry))
+  t.equal(await userOf(url, harry), null)
 })
 
 test('the command line makes no key: with another one the handles would be others', async (t) => {
@@ -225,7 +226,7 @@ test('at a terminal the password is asked for twice and not shown', needs('scrip
   t.notMatch(mistyped.stdout, 'another')
 
   const { url } = await startService(t, folder, closed)
-  t.equal(await login(url, 'Sally', 'a long password of Sally'), 303)
+  t.equal((await new Client(url).login('Sally', 'a long password of Sally')).statusCode, 303)
 })
 
 test('a command names the store it works on, and makes none but for a new account', async (t) => {
@@ -282,7 +283,7 @@ test('doctor finds what is wrong with a data folder while the service runs, one 
   const harry = await cookieOf(url, 'Harry')
   const [{ handle = '' } = {}] = await listed(url, harry)
   await cookieOf(url, 'Sally')
-  await login(url, 'Sally', 'not the password')
+  await new Client(url).login('Sally', 'not the password')
   const sound = { code: 0, stdout: `lmdb:${join(folder, 'data/lmdb')} is sound (accounts: 2, sessions: 2, tombstones: 0, counters of failed logins: 3).\n`, stderr: '' }
   t.match((await doctor()), { ...sound, stdout: /is sound \(accounts: 2, sessions: 2, / })
 
@@ -375,23 +376,11 @@ function rowsOf (text: string): string[][] {
   return text.split('\n').filter((line) => line !== '').map((line) => line.split('\t'))
 }
 
-/** The cookie of a new session. */
-async function cookieOf (url: string, name: string): Promise<string> {
-  const { headers } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: `a long password of ${name}` }) })
-  return headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
+function cookieOf (url: string, name: string): Promise<string> {
+  return logIn(url, name, `a long password of ${name}`)
 }
 
 async function listed (url: string, cookie: string): Promise<Array<{ handle: string, current: boolean }>> {
-  const response = await fetch(`${url}/sessions`, { headers: { cookie, accept: 'application/json' } })
-  return (await response.json() as { sessions: Array<{ handle: string, current: boolean }> }).sessions
-}
-
-async function isIn (url: string, cookie: string): Promise<boolean> {
-  const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
-  return (await response.json() as { user: object | null }).user !== null
-}
-
-async function login (url: string, name: string, password: string): Promise<number> {
-  const { status } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password }) })
-  return status
+  const answer = await new Client(url).get('/sessions', { cookie, accept: 'application/json' })
+  return answer.json<{ sessions: Array<{ handle: string, current: boolean }> }>().sessions
 }

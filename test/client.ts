@@ -94,6 +94,19 @@ export class Client {
   }
 }
 
+/** Logs in at a service, and returns the cookie of the new session for tests that copy it; an empty text if the login is refused. */
+export async function logIn (url: string, name = 'Harry', password = '12345678'): Promise<string> {
+  const client = new Client(url)
+  await client.login(name, password)
+  return client.cookie()
+}
+
+/** Returns the name of the user to whom a cookie belongs, as the home page of a service says; null for nobody. */
+export async function userOf (url: string, cookie: string): Promise<string | null> {
+  const { user } = (await new Client(url).get('/', { cookie, accept: 'application/json' })).json<{ user: { name: string } | null }>()
+  return user?.name ?? null
+}
+
 /** Lists the cookies that an answer sets or removes. */
 export function cookiesSetBy ({ headers }: Pick<Answer, 'headers'>): SetCookie[] {
   const lines = headers['set-cookie']

@@ -12,7 +12,7 @@ import type { GivenOptions } from '../plugins/config/options.js'
 import { resolveConfig, type Mode } from '../plugins/config/resolve.js'
 import { secretsOf } from '../plugins/tickets/secrets.js'
 import { openStorage } from '../plugins/storage/open.js'
-import { Client } from './client.js'
+import { Client, logIn, userOf } from './client.js'
 import { build, sessionCookieOf, testKey } from './helper.js'
 import { runServer, startService } from './service.js'
 
@@ -354,12 +354,8 @@ test('an IPv6 address may stand in brackets, as in a url', async (t) => {
 test('services that start at once in an empty folder agree on a key', async (t) => {
   const folder = t.testdir()
   const services = await Promise.all([1, 2, 3].map(async () => await startService(t, folder)))
-  const login = await fetch(`${services[0]?.url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password: '12345678' }) })
-  const cookie = login.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
-  for (const { url } of services) {
-    const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
-    t.match(await response.json(), { user: { name: 'Harry' } })
-  }
+  const cookie = await logIn(services[0]?.url ?? '')
+  for (const { url } of services) t.equal(await userOf(url, cookie), 'Harry')
   t.same(readdirSync(join(folder, 'data')).sort(), ['.gitignore', 'lmdb', 'secret.key'], 'no draft of a key is left')
 })
 

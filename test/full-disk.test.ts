@@ -3,6 +3,7 @@ import tap, { test, type Test } from 'tap'
 import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
 import { openLmdb } from '../plugins/storage/lmdb/open.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
+import { Client, logIn, userOf, type Answer } from './client.js'
 import { startService, until, type Service } from './service.js'
 import { mountSmallDisk, needsMounting } from './small-disk.js'
 import { audit, openForAudit } from './torture/audit.js'
@@ -20,45 +21,45 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
   const { url } = service
   const lmdb = join(disk.folder, 'data/lmdb')
   const visitors: string[] = []
-  for (let number = 0; number < 8; number++) visitors.push(cookieOf(await logIn(url, `visitor ${number}`)))
+  for (let number = 0; number < 8; number++) visitors.push(await logIn(url, `visitor ${number}`, PASSWORD))
 
   // A reader of the state of now keeps LMDB from using old pages again, so that every write needs a new one.
   const outside = openForAudit(lmdb)
   const reading = outside.useReadTransaction()
   disk.fill()
-  await untilRefused(() => logIn(url, 'visitor 0'))
+  await untilRefused(() => tryToLogIn(url, 'visitor 0'))
 
   await t.test('reads go on', async (t) => {
     for (const [number, cookie] of visitors.entries()) t.equal(await userOf(url, cookie), `visitor ${number}`)
-    t.equal((await fetch(`${url}/login`)).status, 200)
+    t.equal((await new Client(url).get('/login')).statusCode, 200)
   })
 
   await t.test('a login is a 503 with Retry-After and no cookie', async (t) => {
     for (const name of ['visitor 1', 'a new name']) {
       const begun = performance.now()
-      const response = await logIn(url, name)
+      const response = await tryToLogIn(url, name)
       t.ok(performance.now() - begun < AT_ONCE_MS)
-      t.equal(response.status, 503)
-      t.match(response.headers.get('retry-after'), /^\d+$/)
-      t.same(response.headers.getSetCookie(), [])
-      t.match(await response.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+      t.equal(response.statusCode, 503)
+      t.match(response.headers['retry-after'], /^\d+$/)
+      t.equal(response.headers['set-cookie'], undefined)
+      t.match(response.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
     }
     t.equal(await userOf(url, visitors[1] as string), 'visitor 1', 'and logs nobody out')
   })
 
   await t.test('many at once are refused as well', async (t) => {
-    const responses = await Promise.all(Array.from({ length: 8 }, () => logIn(url, 'visitor 1')))
-    t.same(new Set(responses.map(({ status }) => status)), new Set([503]))
+    const responses = await Promise.all(Array.from({ length: 8 }, () => tryToLogIn(url, 'visitor 1')))
+    t.same(new Set(responses.map(({ statusCode }) => statusCode)), new Set([503]))
   })
 
   const refused: string[] = []
   await t.test('a logout is a 503 that says so, and the ticket is refused here', async (t) => {
     for (const cookie of visitors.slice(2, 5)) {
-      const response = await fetch(`${url}/logout`, { method: 'POST', headers: { cookie, ...WANTS_JSON } })
-      t.equal(response.status, 503)
-      t.match(response.headers.get('retry-after'), /^\d+$/)
-      t.match(response.headers.getSetCookie(), [/^hatcheck=; Max-Age=0/])
-      t.match(await response.json(), { code: 'HATCHECK_LOGOUT_UNCONFIRMED', detail: /not confirmed/ })
+      const response = await new Client(url).post('/logout', {}, { cookie, ...WANTS_JSON })
+      t.equal(response.statusCode, 503)
+      t.match(response.headers['retry-after'], /^\d+$/)
+      t.match(response.headers['set-cookie'], [/^hatcheck=; Max-Age=0/])
+      t.match(response.json(), { code: 'HATCHECK_LOGOUT_UNCONFIRMED', detail: /not confirmed/ })
       t.equal(await userOf(url, cookie), null)
       refused.push(cookie)
     }
@@ -67,10 +68,10 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
   await t.test('when there is space again, it goes on without a restart, and the logouts become final', async (t) => {
     reading.done()
     disk.free()
-    await until('a login succeeds', async () => (await logIn(url, 'visitor 6')).status === 303)
+    await until('a login succeeds', async () => (await tryToLogIn(url, 'visitor 6')).statusCode === 303)
     await until('the logouts are stored', () => refused.every((cookie) => !audit(outside, lmdb).records.has(keyOf(cookie))))
     t.same(audit(outside, lmdb).faults, [])
-    t.equal((await fetch(`${url}/logout`, { method: 'POST', redirect: 'manual', headers: { cookie: visitors[5] as string } })).status, 303)
+    t.equal((await new Client(url).post('/logout', {}, { cookie: visitors[5] as string })).statusCode, 303)
     t.equal(await userOf(url, visitors[0] as string), 'visitor 0')
     t.match(service.output(), 'the end of a session is stored now')
   })
@@ -78,7 +79,7 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
   await t.test('full again, it still ends in time and with 0', async (t) => {
     const reading = outside.useReadTransaction()
     disk.fill()
-    await untilRefused(() => logIn(url, 'visitor 0'))
+    await untilRefused(() => tryToLogIn(url, 'visitor 0'))
     const begun = performance.now()
     t.equal(await service.end('SIGTERM'), 0)
     t.ok(performance.now() - begun < AT_ONCE_MS)
@@ -93,7 +94,7 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
     const again = await startService(t, disk.folder)
     await assertAll(t, again)
     disk.free()
-    await until('a login succeeds', async () => (await logIn(again.url, 'visitor 7')).status === 303)
+    await until('a login succeeds', async () => (await tryToLogIn(again.url, 'visitor 7')).statusCode === 303)
     await assertAll(t, again)
     t.equal(await again.end(), 0)
     const outside = openForAudit(lmdb)
@@ -112,23 +113,13 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
   }
 })
 
-async function logIn (url: string, name: string): Promise<Response> {
-  return await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: PASSWORD }) })
+function tryToLogIn (url: string, name: string): Promise<Answer> {
+  return new Client(url).login(name, PASSWORD)
 }
 
 /** What is free within the file is used up first. */
-async function untilRefused (write: () => Promise<Response>): Promise<void> {
-  await until('the disk is full', async () => (await write()).status === 503)
-}
-
-async function userOf (url: string, cookie: string): Promise<string | null> {
-  const response = await fetch(url, { headers: { cookie, ...WANTS_JSON } })
-  const { user } = await response.json() as { user: { name: string } | null }
-  return user?.name ?? null
-}
-
-function cookieOf (response: Response): string {
-  return response.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
+async function untilRefused (write: () => Promise<Answer>): Promise<void> {
+  await until('the disk is full', async () => (await write()).statusCode === 503)
 }
 
 function keyOf (cookie: string): string {

@@ -1,6 +1,7 @@
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
+import { Client, userOf } from './client.js'
 import { needs, testKey } from './helper.js'
 import { Curl, hatcheckProcess, startService, until, type CurlAnswer, type Service } from './service.js'
 
@@ -204,16 +205,18 @@ test('SIGTERM: requests under way are answered, and the exit code is 0', async (
   const service = await start(t, folder)
   let answered = 0
   const logins = Array.from({ length: 16 }, async (_, index) => {
-    const response = await post(`${service.url}/login`, { client_name: `user ${index}`, password: '12345678' })
+    const client = new Client(service.url)
+    const { statusCode } = await client.login(`user ${index}`)
     answered++
-    return { status: response.status, cookie: cookieOf(response) }
+    for (const part of (client.cookies.get('hatcheck') ?? '').split('.')) secrets.add(part)
+    return { statusCode, cookie: client.cookie() }
   })
   await until('the requests are under way', () => service.output().split('"incoming request"').length > logins.length)
   const ending = service.end('SIGTERM')
   const before = answered
   const answers = await Promise.all(logins)
   t.ok(before < logins.length, `${logins.length - before} were under way`)
-  t.same(answers.map(({ status }) => status), logins.map(() => 303))
+  t.same(answers.map(({ statusCode }) => statusCode), logins.map(() => 303))
   t.equal(await ending, 0)
   await t.rejects(fetch(service.url))
 
@@ -292,20 +295,4 @@ async function json (answer: Promise<CurlAnswer>): Promise<unknown> {
   const { headers, body } = await answer
   if (!/^application\/json/.test(headers['content-type'] ?? '')) throw new Error(`expected JSON, got ${headers['content-type']}: ${body}`)
   return JSON.parse(body)
-}
-
-async function post (url: string, form: Record<string, string>, cookie?: string): Promise<Response> {
-  return await fetch(url, { method: 'POST', redirect: 'manual', body: new URLSearchParams(form), headers: { ...cookie !== undefined && { cookie } } })
-}
-
-async function userOf (url: string, cookie: string): Promise<string | null> {
-  const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
-  const { user } = await response.json() as { user: { name: string } | null }
-  return user?.name ?? null
-}
-
-function cookieOf (response: Response): string {
-  const cookie = response.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
-  for (const part of (cookie.split('=')[1] ?? '').split('.')) secrets.add(part)
-  return cookie
 }

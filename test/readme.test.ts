@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { t } from 'tap'
 import { checkout, run, startProgram } from './fixtures/child.js'
+import { Client } from './client.js'
 import { needs, testKey } from './helper.js'
 import { defaultOf, renderedPage, rows } from './options-page.js'
 import { guides, pageAt } from './pages.js'
@@ -66,11 +67,10 @@ t.test('the plugin example counts visits', async (t) => {
     .replace('port: 3000', 'port: 0')
     .replace('Fastify()', 'Fastify({ logger: true })'))
   const { address, stop } = await startProgram(process.execPath, [file], folder, { SECRET_KEY: testKey })
-  const first = await fetch(address)
-  t.equal(await first.text(), 'visit 1')
-  const cookie = first.headers.getSetCookie().map((line) => line.split(';')[0]).join('; ')
-  t.equal(await (await fetch(address, { headers: { cookie } })).text(), 'visit 2')
-  t.equal(await (await fetch(address)).text(), 'visit 1')
+  const visitor = new Client(address)
+  t.equal((await visitor.get('/')).body, 'visit 1')
+  t.equal((await visitor.get('/')).body, 'visit 2')
+  t.equal((await new Client(address).get('/')).body, 'visit 1')
   await stop()
 })
 
@@ -109,10 +109,9 @@ t.test('the settings in the pages start a service that is not in demo mode', asy
 
 t.test('the list of sessions has the members that docs/http-api.md shows', async (t) => {
   const { url, end } = await startService(t, t.testdir())
-  const headers = { 'content-type': 'application/json', accept: 'application/json' }
-  const login = await fetch(`${url}/login`, { method: 'POST', headers, body: JSON.stringify({ client_name: 'Harry', password: '12345678' }) })
-  const cookie = login.headers.getSetCookie().map((line) => line.split(';')[0]).join('; ')
-  const list = await (await fetch(`${url}/sessions`, { headers: { ...headers, cookie } })).json()
+  const harry = new Client(url)
+  await harry.login()
+  const list = (await harry.get('/sessions', { accept: 'application/json' })).json()
   const shown = JSON.parse(blocksOf(pageAt('docs/http-api.md'), 'json')[0] as string)
   t.same(Object.keys(shown), Object.keys(list))
   t.same(Object.keys(shown.sessions[0]), Object.keys(list.sessions[0]))

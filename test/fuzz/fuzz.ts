@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { Client } from '../client.js'
 import { needs, testKey } from '../helper.js'
 import { startNginx } from '../nginx.js'
 import type { RawAnswer } from '../raw-client.js'
@@ -165,12 +166,13 @@ function split (random: Random, bytes: Buffer): Buffer[] {
 }
 
 async function admit (url: string, name: string): Promise<Visitor> {
-  const response = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: PASSWORD }) })
-  const cookie = /^hatcheck=([^;]+)/.exec(response.headers.getSetCookie().find((line) => line.startsWith('hatcheck=')) ?? '')?.[1]
-  if (cookie === undefined) throw new Error(`${name} cannot log in: ${response.status}`)
-  const { status } = await fetch(`${url}/session/whose`, { method: 'PUT', headers: { cookie: `hatcheck=${cookie}`, 'content-type': 'application/json' }, body: JSON.stringify(name) })
-  if (status !== 201) throw new Error(`${name} cannot keep a value: ${status}`)
-  return { name, ticket: cookie }
+  const client = new Client(url)
+  const login = await client.login(name, PASSWORD)
+  const ticket = client.cookies.get('hatcheck')
+  if (ticket === undefined) throw new Error(`${name} cannot log in: ${login.statusCode}`)
+  const { statusCode } = await client.put('/session/whose', name)
+  if (statusCode !== 201) throw new Error(`${name} cannot keep a value: ${statusCode}`)
+  return { name, ticket }
 }
 
 /**

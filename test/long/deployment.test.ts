@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, s
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { checkout, childEnvironment, run, startProgram } from '../fixtures/child.js'
+import { Client, logIn, userOf, type Answer } from '../client.js'
 import { needs, testKey } from '../helper.js'
 import { freePort, startRedis } from '../redis.js'
 import { Curl, compiled, hatcheckCli, startService, until } from '../service.js'
@@ -41,10 +42,10 @@ test('the service works with what the unit leaves it: system calls, addresses, n
   t.equal((await run(program, [...args, 'sh', '-c', 'touch data/x'], folder)).code, 0)
   // Every address, so that it asks for all that there are.
   const { address, stop } = await startProgram(program, [...args, process.execPath, compiled('server')], folder, { HOST: '0.0.0.0', SESSION_COOKIE_SECURE: 'false' })
-  const cookie = await login(address, 'Harry')
-  t.equal(await nameOf(address, cookie), 'Harry')
-  await fetch(`${address}/logout`, { method: 'POST', headers: { cookie } })
-  t.equal(await nameOf(address, cookie), null)
+  const cookie = await logIn(address, 'Harry', passwordOf('Harry'))
+  t.equal(await userOf(address, cookie), 'Harry')
+  await new Client(address).post('/logout', {}, { cookie })
+  t.equal(await userOf(address, cookie), null)
   t.equal(await stop(), 0)
 })
 
@@ -135,25 +136,23 @@ test('the service needs every command that the page allows it in Redis, and no o
   await redis.client.call('ACL', 'LOG', 'RESET')
   await redis.client.config('RESETSTAT')
   const { url, end } = await startService(t, folder, env)
-  const send = async (method: string, path: string, cookie: string, body?: unknown): Promise<Response> => await fetch(url + path, {
-    method,
-    headers: { cookie, accept: 'application/json', ...body !== undefined && { 'content-type': 'application/json' } },
-    ...body !== undefined && { body: JSON.stringify(body) }
-  })
+  const send = (method: string, path: string, cookie: string, payload?: object): Promise<Answer> =>
+    new Client(url).send({ method, url: path, headers: { cookie, accept: 'application/json' }, ...payload !== undefined && { payload } })
+  const login = (name: string): Promise<string> => logIn(url, name, passwordOf(name))
   // What an index has of sessions that Redis has forgotten: it is looked for, and taken out.
   await redis.client.zadd('hatcheck:user:Harry', ...Array.from({ length: 60 }, (_, i) => [i, `forgotten ${i}`]).flat())
   // More than two: the oldest end. One after another, since each waits for its turn.
-  const [first = '', , , last = ''] = [await login(url, 'Harry'), await login(url, 'Harry'), await login(url, 'Harry'), await login(url, 'Harry')]
-  t.strictSame([await nameOf(url, first), await nameOf(url, last)], [null, 'Harry'])
-  t.equal(await login(url, 'Harry', 'a wrong password'), '')
-  t.equal((await send('PUT', '/session/cart', last, ['pear'])).status, 201)
-  t.equal((await send('PUT', '/session/cart', last, ['apple'])).status, 204)
-  t.equal((await send('DELETE', '/session/cart', last)).status, 200)
-  t.equal((await send('POST', '/password', last, { current_password: passwordOf('Harry'), new_password: 'battery horse correct staple' })).status, 200)
-  t.equal((await send('DELETE', '/sessions', await login(url, 'Sally'))).status, 200)
-  t.equal((await send('GET', '/sessions', await login(url, 'Sally'))).status, 200)
-  await send('POST', '/logout', await login(url, 'Sally'))
-  t.equal((await fetch(`${url}/readyz`)).status, 200)
+  const [first = '', , , last = ''] = [await login('Harry'), await login('Harry'), await login('Harry'), await login('Harry')]
+  t.strictSame([await userOf(url, first), await userOf(url, last)], [null, 'Harry'])
+  t.equal(await logIn(url, 'Harry', 'a wrong password'), '')
+  t.equal((await send('PUT', '/session/cart', last, ['pear'])).statusCode, 201)
+  t.equal((await send('PUT', '/session/cart', last, ['apple'])).statusCode, 204)
+  t.equal((await send('DELETE', '/session/cart', last)).statusCode, 200)
+  t.equal((await send('POST', '/password', last, { current_password: passwordOf('Harry'), new_password: 'battery horse correct staple' })).statusCode, 200)
+  t.equal((await send('DELETE', '/sessions', await login('Sally'))).statusCode, 200)
+  t.equal((await send('GET', '/sessions', await login('Sally'))).statusCode, 200)
+  await send('POST', '/logout', await login('Sally'))
+  t.equal((await new Client(url).get('/readyz')).statusCode, 200)
   for (const args of [['user', 'list'], ['user', 'disable', 'Sally'], ['sessions', 'list']]) t.match(await hatcheckCli(folder, args, { env }), { code: 0, stderr: '' }, args.join(' '))
 
   await until('the index is healed', async () => await redis.client.zcard('hatcheck:user:Harry') < 50)
@@ -236,15 +235,4 @@ function signalOnlyChild ({ pid }: ChildProcess, signal: NodeJS.Signals): void {
 
 function passwordOf (name: string): string {
   return `a long password of ${name}`
-}
-
-/** The cookie of a new session; none if nobody was let in. */
-async function login (url: string, name: string, password = passwordOf(name)): Promise<string> {
-  const { headers } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password }) })
-  return headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
-}
-
-async function nameOf (url: string, cookie: string): Promise<string | null> {
-  const response = await fetch(url, { headers: { cookie, accept: 'application/json' } })
-  return (await response.json() as { user: { name: string } | null }).user?.name ?? null
 }

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { Client } from '../client.js'
+import { Client, userOf } from '../client.js'
 import { startService } from '../service.js'
 
 interface Visit {
@@ -40,8 +40,3 @@ test('every acknowledged login and logout holds, whenever the service is killed'
     for (const { name, cookie } of ended) t.equal(await userOf(url, cookie), null, `${name} is logged out`)
   }
 })
-
-async function userOf (url: string, cookie: string): Promise<string | null> {
-  const { user } = (await new Client(url).get('/', { cookie, accept: 'application/json' })).json<{ user: { name: string } | null }>()
-  return user?.name ?? null
-}

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { test } from 'tap'
+import { Client } from '../client.js'
 import { memoryOf } from '../process-memory.js'
 import { allFrom, openSocket, statusLines } from '../raw-client.js'
 import { startService } from '../service.js'
@@ -30,11 +31,10 @@ test('500 slow connections are closed, and nobody has to wait for them', { timeo
   let peak = 0
   let served = 0
   while (ends.length < slow.length) {
-    const signal = AbortSignal.timeout(5_000)
-    const login = await fetch(`${url}/login`, { signal, method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: 'Harry', password: '12345678' }) })
-    const cookie = login.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
-    const cart = await fetch(`${url}/session/cart`, { signal, method: 'PUT', headers: { cookie, 'content-type': 'application/json' }, body: '[]' })
-    if (login.status !== 303 || cart.status !== 201) t.fail(`${login.status} ${cart.status}`)
+    const harry = new Client(url, { timeoutMs: 2_500 })
+    const login = await harry.login()
+    const cart = await harry.put('/session/cart', [])
+    if (login.statusCode !== 303 || cart.statusCode !== 201) t.fail(`${login.statusCode} ${cart.statusCode}`)
     served++
     peak = Math.max(peak, memoryOf(service.child.pid))
     await new Promise((resolve) => { setTimeout(resolve, 200) })

@@ -12,6 +12,7 @@ import { createTicketSigner } from '../../plugins/tickets/ticket.js'
 import { DUTIES_VARIABLE } from '../../plugins/workers/duties.js'
 import { waitAfter } from '../../plugins/workers/primary.js'
 import { fastFolder } from '../fast-folder.js'
+import { Client } from '../client.js'
 import { build, needs, testKey } from '../helper.js'
 import { startRedis } from '../redis.js'
 import { runServer, startService, until, workersOf, type Service } from '../service.js'
@@ -33,25 +34,22 @@ async function startTwo (t: Test, folder: string, env: Record<string, string> = 
   return service
 }
 
+/** Logs in over a connection of its own, as all requests here, so that any of the workers may take it. */
 async function logIn (url: string, name = 'Harry'): Promise<string> {
-  const response = await ask(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: PASSWORD }) })
-  if (response.status !== 303) throw new Error(`the login was answered with ${response.status}`)
-  return response.headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
+  const client = new Client(url)
+  const { statusCode } = await client.login(name, PASSWORD)
+  if (statusCode !== 303) throw new Error(`the login was answered with ${statusCode}`)
+  return client.cookie()
 }
 
 async function userOf (url: string, cookie: string): Promise<string | null> {
-  const { user } = await (await ask(`${url}/session`, { headers: { cookie } })).json() as { user: { name: string } | null }
+  const { user } = (await new Client(url).get('/session', { cookie })).json<{ user: { name: string } | null }>()
   return user?.name ?? null
-}
-
-/** Over a connection of its own, so that any of the workers may take it. */
-async function ask (url: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
-  return await fetch(url, { ...init, headers: { ...init.headers, connection: 'close' } })
 }
 
 /** What a series of the metrics at this address says. */
 async function metric (url: string, series: string): Promise<number> {
-  const lines = (await (await ask(url)).text()).split('\n')
+  const lines = (await new Client(url).get('')).body.split('\n')
   for (const line of lines) if (line !== '' && !/^#|^\w+(?:\{.*\})? (?:Nan|[+-]?(?:\d|Inf))/.test(line)) throw new Error(`not for Prometheus: ${line}`)
   return Number(lines.find((line) => line.startsWith(`${series} `))?.slice(series.length + 1))
 }
@@ -126,13 +124,13 @@ test('several processes are one service', async (t) => {
     await untilBothAnswer(service, '/session/key0', async () => {
       await Promise.all(Array.from({ length: 10 }, async () => {
         const n = keys++
-        const { status } = await ask(`${url}/session/key${n}`, { method: 'PUT', headers: { cookie, 'content-type': 'application/json' }, body: String(n) })
-        if (status !== 201) t.fail(`${status}`)
+        const { statusCode } = await new Client(url).put(`/session/key${n}`, n, { cookie })
+        if (statusCode !== 201) t.fail(`${statusCode}`)
       }))
       // The one that they all have written.
-      await ask(`${url}/session/key0`, { headers: { cookie } })
+      await new Client(url).get('/session/key0', { cookie })
     })
-    const { data } = await (await ask(`${url}/session`, { headers: { cookie } })).json() as { data: Record<string, number> }
+    const { data } = (await new Client(url).get('/session', { cookie })).json<{ data: Record<string, number> }>()
     t.equal(keys >= 80, true, `${keys} keys`)
     t.strictSame(data, Object.fromEntries(Array.from({ length: keys }, (_, n) => [`key${n}`, n])))
   })
@@ -140,8 +138,7 @@ test('several processes are one service', async (t) => {
   await t.test('failed logins are counted by all', async (t) => {
     const statuses: number[] = []
     for (let n = 0; n < 20; n++) {
-      const { status } = await ask(`${url}/login`, { method: 'POST', body: new URLSearchParams({ client_name: 'Harry', password: 'another one' }) })
-      statuses.push(status)
+      statuses.push((await new Client(url).login('Harry', 'another one')).statusCode)
     }
     t.strictSame(statuses.slice(0, 6), Array(6).fill(401))
     t.ok(statuses.includes(429), statuses.join())
@@ -159,7 +156,7 @@ test('several processes are one service', async (t) => {
   await t.test('whoever is asked tells the metrics of both', async (t) => {
     let asked = 0
     await untilBothAnswer(service, '/', async () => {
-      await ask(url)
+      await new Client(url).get('/')
       asked++
     })
     for (let times = 0; times < 8; times++) t.equal(await metric(`${url}/metrics`, requests), asked)
@@ -178,7 +175,7 @@ test('several processes are one service', async (t) => {
     t.match(linesOf(service).filter(({ event }) => event === 'sys_crash'), [{ level: 50, pid: service.child.pid, worker: first, reason: 'SIGKILL', user: null }])
     t.equal(workers().length, 2)
     t.ok(workers().includes(sweepers()[1] ?? 0))
-    t.equal((await ask(`${url}/verify`, { headers: { cookie } })).status, 204, 'nobody is logged out')
+    t.equal((await new Client(url).get('/verify', { cookie })).statusCode, 204, 'nobody is logged out')
     t.equal(linesOf(service).filter(({ msg }) => msg.startsWith('hatcheck listens at')).length, 1, 'and the start is not told again')
     t.equal(await metric(`${url}/metrics`, requests), known, 'what was counted stays counted')
   })
@@ -218,17 +215,17 @@ test('a session whose end the store cannot take is refused by all workers', need
   const service = await startTwo(t, t.testdir(), { SESSION_STORE: `redis://app:secret@127.0.0.1:${redis.port}`, METRICS_PORT: '0' })
   const cookie = await logIn(service.url)
   await redis.client.acl('SETUSER', 'app', '-@write', '-@scripting', '+@read')
-  const logout = await ask(`${service.url}/logout`, { method: 'POST', headers: { cookie } })
-  t.match([logout.status, await logout.json()], [503, { code: 'HATCHECK_LOGOUT_UNCONFIRMED' }])
+  const logout = await new Client(service.url).post('/logout', {}, { cookie, accept: 'application/json' })
+  t.match([logout.statusCode, logout.json()], [503, { code: 'HATCHECK_LOGOUT_UNCONFIRMED' }])
   await untilBothAnswer(service, '/session', async () => { t.equal(await userOf(service.url, cookie), null) })
   await redis.client.acl('SETUSER', 'app', ...rights)
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
-  t.equal((await ask(`${service.url}/verify`, { headers: { cookie } })).status, 401)
+  t.equal((await new Client(service.url).get('/verify', { cookie })).statusCode, 401)
 
   await t.test('with METRICS_PORT the primary tells the metrics of all', async (t) => {
     const [, address = ''] = /^metrics at (\S+)$/.exec(linesOf(service).find(({ msg }) => msg.startsWith('metrics at'))?.msg ?? '') ?? []
     t.equal(await metric(address, 'hatcheck_logins_total{outcome="success"}'), 1)
-    t.equal((await ask(`${service.url}/metrics`)).status, 404)
+    t.equal((await new Client(service.url).get('/metrics')).statusCode, 404)
   })
 
   await t.test('workers do not outlive a primary that is killed', async (t) => {
