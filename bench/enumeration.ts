@@ -2,12 +2,13 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { Agent, request } from 'node:http'
+import { Agent } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { hatcheckService } from '../app.js'
+import { Client, type Answer } from '../test/client.js'
 
 // npm run enumeration [-- --samples=500]
 //
@@ -61,8 +62,8 @@ async function runAttack (port: number): Promise<void> {
   const statuses: Record<number, number> = {}
   const attackers = Array.from({ length: ATTACKERS }, async (_, i) => {
     while (!ending.signal.aborted) {
-      const { status } = await login(port, agent, `user ${i}`, WRONG)
-      statuses[status] = (statuses[status] ?? 0) + 1
+      const { statusCode } = await login(port, agent, `user ${i}`, WRONG)
+      statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
       // A person who is told to come again waits for a moment.
       await new Promise((resolve) => { setTimeout(resolve, 1_000 + Math.random() * 1_000) })
     }
@@ -99,8 +100,8 @@ async function compareLogins (port: number, child: ChildProcess): Promise<void> 
     for (const name of shuffled(names)) {
       const before = performance.now()
       const [user, password] = cases[name]
-      const { status } = await login(port, agent, user, password)
-      if (status !== 401) throw new Error(`${name}: ${status}`)
+      const { statusCode } = await login(port, agent, user, password)
+      if (statusCode !== 401) throw new Error(`${name}: ${statusCode}`)
       // The first rounds warm up.
       if (round >= 0) took[name].push(performance.now() - before)
     }
@@ -122,11 +123,12 @@ async function compareLogins (port: number, child: ChildProcess): Promise<void> 
 async function compareReads (port: number, child: ChildProcess): Promise<void> {
   await moveOn(child)
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-  const { cookie } = await login(port, agent, 'Harry', RIGHT)
+  const harry = clientOf(port, agent)
+  await harry.login('Harry', RIGHT)
   const read = async (): Promise<number> => {
     const before = performance.now()
-    const { status, body } = await send(port, agent, { cookie })
-    if (status !== 200 || !body.includes('Harry Your account is logged in.')) throw new Error(`a read got ${status}`)
+    const { statusCode, body } = await harry.get('/')
+    if (statusCode !== 200 || !body.includes('Harry Your account is logged in.')) throw new Error(`a read got ${statusCode}`)
     return performance.now() - before
   }
   for (let i = 0; i < READS; i++) await read()
@@ -155,27 +157,12 @@ async function moveOn (child: ChildProcess): Promise<void> {
   await moved
 }
 
-interface Answer {
-  status: number
-  cookie: string
-  body: string
-}
-
 function login (port: number, agent: Agent, name: string, password: string): Promise<Answer> {
-  return send(port, agent, { 'content-type': 'application/json' }, JSON.stringify({ client_name: name, password }))
+  return clientOf(port, agent).send({ method: 'POST', url: '/login', payload: { client_name: name, password } })
 }
 
-function send (port: number, agent: Agent, headers: Record<string, string>, body?: string): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const asking = request({ host: '127.0.0.1', port, agent, headers, path: body === undefined ? '/' : '/login', method: body === undefined ? 'GET' : 'POST' }, (response) => {
-      let text = ''
-      response.setEncoding('utf8').on('data', (part: string) => { text += part }).on('end', () => {
-        const cookie = (response.headers['set-cookie'] ?? []).map((line) => line.split(';')[0]).join('; ')
-        resolve({ status: response.statusCode ?? 0, cookie, body: text })
-      })
-    })
-    asking.on('error', reject).end(body)
-  })
+function clientOf (port: number, agent: Agent): Client {
+  return new Client(`http://127.0.0.1:${port}`, { agent })
 }
 
 /** In how many of all pairs the second is the greater one, and how far that is from a half, in standard deviations. */

@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { Agent, get } from 'node:http'
+import { Agent } from 'node:http'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { resolveConfig } from '../plugins/config/resolve.js'
@@ -13,6 +13,7 @@ import { SECRET_VARIABLE } from './contenders.js'
 import { measure, type Sample } from './measure.js'
 import { lmdbPlace, redisPlace, type Place } from './places.js'
 import { visitorsOf } from './visitors.js'
+import { Client } from '../test/client.js'
 
 // npm run bench:sizing: measures memory and throughput of one process. Prints a table to standard output.
 
@@ -102,11 +103,11 @@ async function start (file: string, { contender, where }: Place): Promise<Child>
 
 /** Logs several users in at once, repeatedly. */
 async function logIn (child: Child): Promise<Findings['logins']> {
-  const users = Array.from({ length: ACCOUNTS }, (_, i) => JSON.stringify({ client_name: `User ${i}`, password: 'a phrase that is on no list' }))
-  const login = async (body: string): Promise<void> => {
-    const response = await fetch(new URL('/login', child.url), { method: 'POST', headers: { accept: 'application/json', 'content-type': 'application/json' }, body })
-    await response.arrayBuffer()
-    assert.equal(response.status, 200, `${child.name}: a login answers ${response.status}`)
+  const users = Array.from({ length: ACCOUNTS }, (_, i) => ({ client_name: `User ${i}`, password: 'a phrase that is on no list' }))
+  const agent = new Agent({ keepAlive: true })
+  const login = async (payload: object): Promise<void> => {
+    const { statusCode } = await new Client(child.url, { agent }).send({ method: 'POST', url: '/login', headers: { accept: 'application/json' }, payload })
+    assert.equal(statusCode, 200, `${child.name}: a login answers ${statusCode}`)
   }
   // The first login creates the account.
   await Promise.all(users.map(login))
@@ -120,6 +121,7 @@ async function logIn (child: Child): Promise<Findings['logins']> {
     }
   }))
   const elapsed = performance.now() - begun
+  agent.destroy()
   const { cpuMicros: after } = await child.usage()
   return { perSecond: count / elapsed * 1_000, cpuMillis: (after - before) / 1_000 / count }
 }
@@ -160,14 +162,13 @@ async function timeToOpen (place: Place): Promise<number> {
 
 async function readAll (child: Child, cookies: readonly string[]): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: READERS })
+  const client = new Client(child.url, { agent })
   const rest = cookies.values()
   await Promise.all(Array.from({ length: READERS }, async () => {
     for (const cookie of rest) {
       await persistently(async () => {
-        const status = await new Promise<number | undefined>((resolve, reject) => {
-          get(`${child.url}verify`, { headers: { cookie }, agent }, (response) => { response.resume().once('end', () => { resolve(response.statusCode) }) }).once('error', reject)
-        })
-        assert.equal(status, 204, `${child.name}: a stored session is refused`)
+        const { statusCode } = await client.get('/verify', { cookie })
+        assert.equal(statusCode, 204, `${child.name}: a stored session is refused`)
       })
     }
   }))

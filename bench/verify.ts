@@ -105,7 +105,7 @@ async function startNginx (fronts: readonly Front[]): Promise<void> {
   }
 }
 
-/** Kept connections, each with one request at a time. */
+/** Loads over kept connections, each with one request at a time, by no more than node:http: its time is measured too. */
 async function load ({ name, port, headers, took }: Front, ms: number): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
   const end = performance.now() + ms

@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert'
+import { Client } from '../test/client.js'
 import type { Child } from './child.js'
 
 export const states = ['logged in', 'anonymous'] as const
@@ -15,13 +16,11 @@ const expected: Record<State, string> = {
 
 /** Logs Harry in. */
 export async function visitorsOf ({ name, url }: Child): Promise<Visitors> {
-  const response = await fetch(new URL('/login', url), {
-    method: 'POST',
-    headers: { accept: 'application/json', 'content-type': 'application/json' },
-    body: JSON.stringify({ client_name: 'Harry', password: 'a phrase that is on no list' })
-  })
-  const cookie = response.headers.getSetCookie().map((line) => line.split(';')[0]).join('; ')
-  assert.equal(response.status, 200, `${name}: the login answers ${response.status}`)
+  const client = new Client(url)
+  const payload = { client_name: 'Harry', password: 'a phrase that is on no list' }
+  const { statusCode } = await client.send({ method: 'POST', url: '/login', headers: { accept: 'application/json' }, payload })
+  const cookie = client.cookieHeader
+  assert.equal(statusCode, 200, `${name}: the login answers ${statusCode}`)
   assert.notEqual(cookie, '', `${name}: the login sets no cookie`)
   const accept = 'text/html'
   return { 'logged in': { accept, cookie }, anonymous: { accept } }
@@ -35,12 +34,11 @@ export async function verify (children: ReadonlyMap<Child, Visitors>): Promise<v
   for (const state of states) {
     let page: string | undefined
     for (const [{ name, url }, visitors] of children) {
-      const response = await fetch(url, { headers: visitors[state] })
-      const text = await response.text()
-      assert.equal(response.status, 200, `${name}, ${state}: answers ${response.status}`)
-      assert.ok(text.includes(expected[state]), `${name}, ${state}: the page does not say "${expected[state]}"`)
-      page ??= text
-      assert.equal(text, page, `${name}, ${state}: another page than the others send. bench/page.ts must say what routes/home.ts says.`)
+      const { statusCode, body } = await new Client(url).get('/', visitors[state])
+      assert.equal(statusCode, 200, `${name}, ${state}: answers ${statusCode}`)
+      assert.ok(body.includes(expected[state]), `${name}, ${state}: the page does not say "${expected[state]}"`)
+      page ??= body
+      assert.equal(body, page, `${name}, ${state}: another page than the others send. bench/page.ts must say what routes/home.ts says.`)
     }
   }
 }

@@ -1,5 +1,4 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
@@ -7,6 +6,7 @@ import { accountKey } from '../plugins/store/accounts.js'
 import { hashPassword } from '../plugins/accounts/password.js'
 import { policies } from '../plugins/store/attempt-policy.js'
 import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
+import { Client, type Answer } from './client.js'
 import { build, buildHost, gate } from './helper.js'
 import { pageAt } from './pages.js'
 import { stop } from './watched-store.js'
@@ -197,23 +197,16 @@ test('requests without an address are one network, which is never known', async 
     const fastify = await buildHost(t, { routes: true, authenticate, now: clock().now }, { trustProxy })
     const socketPath = join(folder, trustProxy ? 'trusting' : 'plain')
     await fastify.listen({ path: socketPath })
-    const owner = await postTo(socketPath, 'Harry', RIGHT)
-    t.equal(owner.statusCode, 200)
+    const post = async (name: string, password: string, headers: Record<string, string> = {}, client = new Client('http://localhost', { socketPath })): Promise<Answer> =>
+      await client.send({ method: 'POST', url: '/login', headers: { accept: 'application/json', ...headers }, payload: { client_name: name, password } })
+    const owner = new Client('http://localhost', { socketPath })
+    t.equal((await post('Harry', RIGHT, {}, owner)).statusCode, 200)
     asked.length = 0
     const answers = []
-    for (let i = 0; i < 55; i++) answers.push(await postTo(socketPath, `user ${i}`, WRONG))
+    for (let i = 0; i < 55; i++) answers.push(await post(`user ${i}`, WRONG))
     t.same(statusesOf(answers), { 401: 51, 429: 4 })
-    t.equal((await postTo(socketPath, 'Harry', RIGHT)).statusCode, 429)
-    t.equal((await postTo(socketPath, 'Harry', RIGHT, { cookie: owner.device })).statusCode, 200, 'a known device does not wait')
-    if (trustProxy) t.equal((await postTo(socketPath, 'Sally', RIGHT, { 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'https' })).statusCode, 200, 'a proxy names the address')
-  }
-
-  function postTo (socketPath: string, name: string, password: string, headers: Record<string, string> = {}): Promise<{ statusCode: number, device: string }> {
-    return new Promise((resolve, reject) => {
-      request({ socketPath, path: '/login', method: 'POST', headers: { 'content-type': 'application/json', accept: 'application/json', host: 'localhost', ...headers } }, (response) => {
-        const device = response.headers['set-cookie']?.find((line) => line.includes('-device='))?.split(';')[0] ?? ''
-        response.resume().on('end', () => { resolve({ statusCode: response.statusCode ?? 0, device }) })
-      }).on('error', reject).end(JSON.stringify({ client_name: name, password }))
-    })
+    t.equal((await post('Harry', RIGHT)).statusCode, 429)
+    t.equal((await post('Harry', RIGHT, { cookie: owner.cookie('hatcheck-device') })).statusCode, 200, 'a known device does not wait')
+    if (trustProxy) t.equal((await post('Sally', RIGHT, { 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'https' })).statusCode, 200, 'a proxy names the address')
   }
 })

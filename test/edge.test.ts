@@ -10,6 +10,7 @@ import { Readable } from 'node:stream'
 import { test, type Test } from 'tap'
 import { hatcheck, requireLogin } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { Client } from './client.js'
 import { sessionCookieOf, testKey } from './helper.js'
 import { openStore, watched } from './watched-store.js'
 
@@ -31,6 +32,10 @@ interface Host {
   fastify: FastifyInstance
   /** Log lines of warnings and errors, parsed. */
   log: Bag[]
+  /**
+   * Sends a request and answers what has come when the connection ends, be it a part of an answer or nothing (0): a Client
+   * takes whole answers only.
+   */
   ask (path: string, cookie?: string, options?: { method?: string, headers?: Record<string, string>, leave?: Promise<unknown> }): Promise<Answer>
   /** Who is logged in by a cookie, and the value `n`. */
   me (cookie: string | undefined): Promise<{ user: string | null, n: unknown }>
@@ -954,22 +959,14 @@ test('a connection without a socket or an address has sessions', async (t) => {
     t.teardown(() => fastify.close())
     await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate: (name, password) => password === 'x' ? { name } : null })
     await fastify.listen({ path })
-    const ask = (method: string, url: string, headers: Record<string, string>, body = ''): Promise<{ status: number | undefined, cookies: string[] }> => new Promise((resolve, reject) => {
-      const request = httpRequest({ socketPath: path, method, path: url, headers }, (response) => {
-        response.resume()
-        response.on('end', () => { resolve({ status: response.statusCode, cookies: response.headers['set-cookie'] ?? [] }) })
-      })
-      request.on('error', reject)
-      request.end(body)
-    })
-    const form = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' }
-    t.equal((await ask('POST', '/login', form, 'client_name=harry&password=y')).status, 401)
-    const { status, cookies } = await ask('POST', '/login', form, 'client_name=harry&password=x')
-    t.equal(status, 200)
-    const cookie = cookies.map((line) => line.split(';')[0]).join('; ')
-    t.equal((await ask('GET', '/sessions', { cookie, accept: 'application/json' })).status, 200)
-    t.equal((await ask('POST', '/logout', { cookie, accept: 'application/json' })).status, 200)
-    t.equal((await ask('GET', '/sessions', { cookie, accept: 'application/json' })).status, 401)
+    const client = new Client('http://localhost', { socketPath: path })
+    const accept = 'application/json'
+    t.equal((await client.post('/login', { client_name: 'harry', password: 'y' }, { accept })).statusCode, 401)
+    t.equal((await client.post('/login', { client_name: 'harry', password: 'x' }, { accept })).statusCode, 200)
+    const cookie = client.cookieHeader
+    t.equal((await client.get('/sessions', { accept })).statusCode, 200)
+    t.equal((await client.post('/logout', {}, { accept })).statusCode, 200)
+    t.equal((await client.get('/sessions', { cookie, accept })).statusCode, 401)
   })
 })
 
@@ -1006,6 +1003,7 @@ test('an upgrade', async (t) => {
       fastify.routing(raw, response)
     })
   })
+  // An upgrade has no answer, so that a Client would fail.
   const upgrade = (cookie?: string): Promise<void> => new Promise((resolve, reject) => {
     const { port } = h.fastify.server.address() as AddressInfo
     const request = httpRequest({ port, host: '127.0.0.1', path: '/socket', headers: { connection: 'upgrade', upgrade: 'echo', ...cookie !== undefined && { cookie } } })

@@ -13,6 +13,7 @@ import { Client } from './client.js'
 import { fastFolder } from './fast-folder.js'
 import { buildHost, needs } from './helper.js'
 import { startNginx } from './nginx.js'
+import { allFrom, openSocket } from './raw-client.js'
 import { freePort, startRedis } from './redis.js'
 import { compiled, startService, until, type Service } from './service.js'
 import { assertShown, blocksOf, stepsOf } from './walk.js'
@@ -109,8 +110,8 @@ for (const proxy of PROXIES) {
     await t.test('of two hundred at once, each sees their own name, and the cookie signed anew', async (t) => {
       const users = await Promise.all(Array.from({ length: 200 }, async (_, i) => ({ name: `user${i}`, cookie: await login(`user${i}`) })))
       const ask = async (cookie: string): Promise<{ name: string | undefined, renewed: string[] }> => {
-        const response = await fetch(`${url}/`, { headers: { cookie } })
-        return { name: /<h1>Hello (.*)<\/h1>/.exec(await response.text())?.[1], renewed: response.headers.getSetCookie() }
+        const { body, headers } = await new Client(url).get('/', { cookie })
+        return { name: /<h1>Hello (.*)<\/h1>/.exec(body)?.[1], renewed: [headers['set-cookie'] ?? []].flat() }
       }
       const wrong: string[] = []
       for (let round = 0; round < 3; round++) {
@@ -135,11 +136,11 @@ for (const proxy of PROXIES) {
     await t.test('only some are let in, where the configuration says so', async (t) => {
       const forSome = await startFor('sally,J%C3%BCrgen')
       for (const [name, status] of [['Sally', 200], ['Jürgen', 200], ['Harry', 403]] as const) {
-        const response = await fetch(`${forSome}/?user=Harry`, { headers: { cookie: await login(name) } })
-        t.equal(response.status, status, name)
-        t.equal((await response.text()).includes(REACHED), status === 200)
+        const { statusCode, body } = await new Client(forSome).get('/?user=Harry', { cookie: await login(name) })
+        t.equal(statusCode, status, name)
+        t.equal(body.includes(REACHED), status === 200)
       }
-      t.equal((await fetch(forSome)).status, 401)
+      t.equal((await new Client(forSome).get('/')).statusCode, 401)
     })
 
     await t.test('while hatcheck or its store is down the door is closed', async (t) => {
@@ -148,8 +149,8 @@ for (const proxy of PROXIES) {
       const onRedis = await restart({ SESSION_STORE: redis.url })
       const cookie = await login('Harry', redis.url)
       const ask = async (path: string, headers: Record<string, string> = {}): Promise<{ status: number, reached: boolean, cookies: string[] }> => {
-        const response = await fetch(url + path, { redirect: 'manual', headers: { cookie, ...headers } })
-        return { status: response.status, reached: (await response.text()).includes(REACHED), cookies: response.headers.getSetCookie() }
+        const answer = await new Client(url).get(path, { cookie, ...headers })
+        return { status: answer.statusCode, reached: answer.body.includes(REACHED), cookies: [answer.headers['set-cookie'] ?? []].flat() }
       }
       t.match(await ask('/'), { status: 200, reached: true })
       const before = app.output().length
@@ -201,23 +202,22 @@ test('nginx: of two hatchecks on one Redis either may end, and nobody notices', 
   const url = `http://localhost:${port}`
   const failures: string[] = []
   let requests = 0
-  const ask = async (path: string, cookie: string, form?: Record<string, string>): Promise<{ cookies: string[], body: string }> => {
+  const ask = async (path: string, cookie: string, form?: Record<string, string>): Promise<{ cookie: string, body: string }> => {
     requests++
+    const client = new Client(url)
     try {
-      const response = await fetch(url + path, { redirect: 'manual', headers: { cookie }, ...form !== undefined && { method: 'POST', body: new URLSearchParams(form) } })
-      const answer = { cookies: response.headers.getSetCookie(), body: await response.text() }
-      if (response.status >= 400) failures.push(`${path}: ${response.status} ${answer.body}`)
-      return answer
+      const { statusCode, body } = await (form === undefined ? client.get(path, { cookie }) : client.post(path, form, { cookie }))
+      if (statusCode >= 400) failures.push(`${path}: ${statusCode} ${body}`)
+      return { cookie: client.cookie(), body }
     } catch (error) {
       failures.push(`${path}: ${String(error)}`)
-      return { cookies: [], body: '' }
+      return { cookie: '', body: '' }
     }
   }
-  const login = async (name: string): Promise<string> => (await ask('/login', '', { client_name: name, password: 'correct horse battery' }))
-    .cookies.find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
+  const login = async (name: string): Promise<string> => (await ask('/login', '', { client_name: name, password: 'correct horse battery' })).cookie
 
   const harry = await login('Harry')
-  for (const { url } of [first, second]) t.equal((await fetch(`${url}/verify`, { headers: { cookie: harry } })).status, 204, 'who logs in at one is known at the other')
+  for (const { url } of [first, second]) t.equal((await new Client(url).get('/verify', { cookie: harry })).statusCode, 204, 'who logs in at one is known at the other')
 
   const over = new AbortController()
   const visitors = Array.from({ length: 6 }, async (_, i) => {
@@ -343,14 +343,12 @@ async function isOpen (port: number): Promise<boolean> {
   }
 }
 
-/** One request as it is written here, and the answer up to the end of the connection. */
+/** Sends one request as it is written here, with lines that no HTTP client would send, and reads the answer up to the end of the connection. */
 async function send (port: number, method: string, path: string, headers: readonly string[]): Promise<{ status: number, head: string, body: string }> {
   const closing = headers.some((line) => line.startsWith('Connection:')) ? [] : ['Connection: close']
-  const socket = connect(port, '127.0.0.1')
+  const socket = openSocket(`http://127.0.0.1:${port}`)
   socket.write([`${method} ${path} HTTP/1.1`, `Host: localhost:${port}`, 'Content-Length: 0', ...closing, ...headers, '', ''].join('\r\n'))
-  let text = ''
-  socket.setEncoding('utf8').on('data', (chunk: string) => { text += chunk }).on('error', () => {})
-  await once(socket, 'close')
+  const text = Buffer.from(await allFrom(socket), 'latin1').toString()
   const end = text.indexOf('\r\n\r\n')
   return { status: Number(text.slice(9, 12)), head: text.slice(0, end + 2), body: text.slice(end + 4) }
 }

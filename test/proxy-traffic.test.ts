@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, request, type IncomingHttpHeaders } from 'node:http'
+import { createServer } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
@@ -52,19 +52,21 @@ for (const proxy of ['nginx', 'caddy'] as const) {
       ['a browser', '/', { accept: 'text/html' }, 303],
       ['the login page', '/login', { accept: 'text/html' }, 200]
     ] as const) {
-      const response = await get(url + path, headers)
-      t.equal(response.status, status, what)
+      const response = await new Client(url).get(path, headers)
+      t.equal(response.statusCode, status, what)
       t.equal(response.headers[SITE_HEADER[0]], SITE_HEADER[1], what)
     }
 
-    const { headers: { location = '' } } = await get(url + LONG_PATH, { accept: 'text/html' })
+    const browser = new Client(url)
+    const navigation = { accept: 'text/html' }
+    const location = String((await browser.get(LONG_PATH, navigation)).headers.location)
     t.equal(location, `/login?next=${encodeURIComponent(LONG_PATH)}`, 'a long way back')
-    t.match((await get(url + location, { accept: 'text/html' })).body, `value="${LONG_PATH}"`)
+    t.match((await browser.get(location, navigation)).body, `value="${LONG_PATH}"`)
 
-    const loggedOut = await fetch(`${url}/logout`, { method: 'POST', headers: { cookie, accept: 'text/html' }, redirect: 'manual' })
-    const notice = loggedOut.headers.getSetCookie().find((line) => line.startsWith('hatcheck-notice'))?.split(';')[0] ?? ''
-    const led = await get(`${url}/`, { accept: 'text/html' })
-    t.match((await get(url + led.headers.location, { cookie: notice, accept: 'text/html' })).body, 'You are logged out.', 'on the page that a logout leads to')
+    await browser.post('/logout', {}, { cookie, ...navigation })
+    const notice = browser.cookie('hatcheck-notice')
+    const led = await new Client(url).get('/', navigation)
+    t.match((await browser.get(String(led.headers.location), { cookie: notice, ...navigation })).body, 'You are logged out.', 'on the page that a logout leads to')
   })
 }
 
@@ -126,16 +128,6 @@ async function startCaddy (t: Test, file: string, env: Record<string, string | u
   await until('Caddy serves', () => {
     if (child.exitCode !== null) throw new Error(output)
     return output.includes('serving initial configuration')
-  })
-}
-
-/** As a browser that navigates: fetch of Node says that it is a script. */
-async function get (url: string, headers: Record<string, string>): Promise<{ status: number, headers: IncomingHttpHeaders, body: string }> {
-  return await new Promise((resolve, reject) => {
-    request(url, { headers, agent: false }, (response) => {
-      let body = ''
-      response.setEncoding('utf8').on('data', (chunk: string) => { body += chunk }).on('end', () => { resolve({ status: response.statusCode ?? 0, headers: response.headers, body }) })
-    }).on('error', reject).end()
   })
 }
 

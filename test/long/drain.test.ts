@@ -1,8 +1,11 @@
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { Agent } from 'node:http'
+import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test, type Test } from 'tap'
+import { Client } from '../client.js'
 import { fastFolder } from '../fast-folder.js'
+import { openSocket, readAnswer } from '../raw-client.js'
 import { startService, until, workersOf } from '../service.js'
 
 /** So long everyone asks before the signal. */
@@ -50,12 +53,12 @@ for (const workers of ['1', '2']) {
     const again = await startService(t, folder, { LOG_LEVEL: 'info' })
     const lost: string[] = []
     for (const [cookie, value] of stored) {
-      const { user, data } = await (await fetch(`${again.url}/session`, { headers: { cookie } })).json() as { user: unknown, data: { n?: number } }
+      const { user, data } = (await new Client(again.url).get('/session', { cookie })).json<{ user: unknown, data: { n?: number } }>()
       if (value === LOGIN ? user === null : !(Number(data.n) >= value)) lost.push(`${value} was acknowledged, ${JSON.stringify(data)} is there`)
     }
     t.strictSame(lost, [], `${stored.size} sessions have their last acknowledged value`)
     const revived: string[] = []
-    for (const cookie of ended) if ((await fetch(`${again.url}/verify`, { headers: { cookie } })).status !== 401) revived.push(cookie)
+    for (const cookie of ended) if ((await new Client(again.url).get('/verify', { cookie })).statusCode !== 401) revived.push(cookie)
     t.ok(ended.length > 0)
     t.strictSame(revived, [], `${ended.length} sessions that have ended stay so`)
     t.equal(await again.end(), 0)
@@ -68,8 +71,9 @@ test('while it drains, the service answers, says that it is not ready, and keeps
   t.match(ready, { outcome: 200, keepsOpen: true })
   const end = service.end('SIGTERM')
   await until('it drains', () => service.output().includes('sys_shutdown'))
-  const unready = await fetch(`${service.url}/readyz`)
-  t.match([unready.status, unready.headers.get('connection'), await unready.json()], [503, 'close', { code: 'HATCHECK_STOPPING' }])
+  const agent = new Agent({ keepAlive: true })
+  const unready = await new Client(service.url, { agent }).get('/readyz')
+  t.match([unready.statusCode, unready.headers.connection, unready.json()], [503, 'close', { code: 'HATCHECK_STOPPING' }])
   t.match(await ask(service.url, 'GET /'), { outcome: 200, keepsOpen: false })
   t.match(await ask(service.url, 'GET /healthz'), { outcome: 200, keepsOpen: false })
   t.equal(await end, 0)
@@ -142,28 +146,27 @@ async function ask (url: string, what: string, cookie = '', body = ''): Promise<
 }
 
 async function open (url: string): Promise<Socket> {
-  const { hostname, port } = new URL(url)
-  const socket = connect({ host: hostname, port: Number(port), noDelay: true })
+  const socket = openSocket(url).setNoDelay()
   await once(socket, 'connect')
-  // What an answer has ended may end in a reset.
-  return socket.on('error', () => {})
+  return socket
 }
 
-/** One request, whose bytes are with the kernel when `write` comes back, and its answer. */
+/**
+ * Sends one request over a socket, and reads its answer. A Client could not say when the bytes of the request are with the
+ * kernel (when `write` comes back), nor how a connection ends.
+ */
 function send (socket: Socket, what: string, cookie: string, body = ''): Promise<Sent> {
   return new Promise((resolve) => {
-    let text = ''
+    const chunks: Buffer[] = []
     const take = (chunk: Buffer): void => {
-      text += chunk.toString('latin1')
-      const end = text.indexOf('\r\n\r\n')
-      const length = Number(/\r\ncontent-length: (\d+)/i.exec(text)?.[1] ?? 0)
-      if (end >= 0 && text.length >= end + 4 + length) finish(Number(text.slice(9, 12)))
+      chunks.push(chunk)
+      const answer = readAnswer(Buffer.concat(chunks))
+      if (answer !== null) finish(answer.status, answer.head)
     }
     const fail = (error: NodeJS.ErrnoException): void => { finish(error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'reset' : 'closed') }
     const close = (): void => { finish('closed') }
-    const finish = (outcome: Sent['outcome']): void => {
+    const finish = (outcome: Sent['outcome'], head = ''): void => {
       socket.off('data', take).off('error', fail).off('close', close)
-      const head = text.slice(0, text.indexOf('\r\n\r\n'))
       const ticket = /^set-cookie: (hatcheck=[^;]+)/im.exec(head)?.[1] ?? ''
       resolve({ what, writtenAt, answeredAt: performance.now(), outcome, cookie: ticket, keepsOpen: !/^connection: close/im.test(head) })
     }
