@@ -71,6 +71,7 @@ test('while it drains, the service answers, says that it is not ready, and keeps
   t.match(ready, { outcome: 200, keepsOpen: true })
   const end = service.end('SIGTERM')
   await until('it drains', () => service.output().includes('sys_shutdown'))
+  // A client that would keep its connection.
   const agent = new Agent({ keepAlive: true })
   const unready = await new Client(service.url, { agent }).get('/readyz')
   t.match([unready.statusCode, unready.headers.connection, unready.json()], [503, 'close', { code: 'HATCHECK_STOPPING' }])
