@@ -10,7 +10,7 @@ import { mountSmallDisk, needsMounting } from './small-disk.js'
 
 const env = { SECRET_KEY: testKey, SIGNUP: 'open' }
 
-test('a backup of a service that is being written to has every account of before, and restores to logins without sessions', async (t) => {
+test('a backup during writes has every account from before it, and restores to accounts without sessions', async (t) => {
   const folder = t.testdir()
   const { url, end } = await startService(t, folder, env)
   const before = ['Harry', 'Sally', 'ÅSA']
@@ -18,7 +18,7 @@ test('a backup of a service that is being written to has every account of before
   t.ok(cookies.every((cookie) => cookie !== ''))
   await fetch(`${url}/session/cart`, { method: 'PUT', headers: { cookie: cookies[0] ?? '', 'content-type': 'application/json' }, body: '"a pear for the backup"' })
 
-  // Sessions begin, change and end, and accounts are made, for as long as the backup takes.
+  // Sessions begin, change and end, and accounts are created, during the whole backup.
   const done = new AbortController()
   let written = 0
   const writers = [0, 1, 2, 3].map(async (writer) => {
@@ -36,7 +36,7 @@ test('a backup of a service that is being written to has every account of before
   await Promise.all(writers)
   t.match(backup, { code: 0, stderr: '' })
   const [, counted] = /^(\d+) accounts backed up\.\n$/.exec(backup.stdout) ?? []
-  t.ok(written > atStart, 'it was written to meanwhile')
+  t.ok(written > atStart, 'the store was written to during the backup')
   t.ok(Number(counted) >= before.length + atStart && Number(counted) <= before.length + written + 4, `${counted} accounts`)
 
   const place = join(folder, 'safe/monday')
@@ -44,14 +44,14 @@ test('a backup of a service that is being written to has every account of before
   t.strictSame(['', 'lmdb', 'lmdb/data.mdb', 'lmdb/lock.mdb'].map((path) => statSync(join(place, path)).mode & 0o777), [0o700, 0o700, 0o600, 0o600])
   const bytes = readFileSync(join(place, 'lmdb/data.mdb'))
   t.ok(bytes.includes('Harry'), 'the accounts are')
-  for (const cookie of cookies) t.notOk(bytes.includes(storeKeyOf(cookie)), 'no session is, not even as bytes that were left behind')
+  for (const cookie of cookies) t.notOk(bytes.includes(storeKeyOf(cookie)), 'no session is, not even as leftover bytes')
   t.notOk(bytes.includes('a pear for the backup'))
 
-  t.ok(await isIn(url, cookies[0] ?? ''), 'the service goes on')
+  t.ok(await isIn(url, cookies[0] ?? ''), 'the service continues')
   t.equal(await end('SIGTERM'), 0)
   cpSync(place, join(folder, 'restored'), { recursive: true })
   const restored = await startService(t, folder, { ...env, SIGNUP: 'closed', DATA_DIR: 'restored' })
-  for (const cookie of cookies) t.notOk(await isIn(restored.url, cookie), 'a cookie of before is worth nothing, though its signature is right')
+  for (const cookie of cookies) t.notOk(await isIn(restored.url, cookie), 'an earlier cookie opens nothing, although its signature is right')
   for (const name of before) {
     const cookie = await login(restored.url, name)
     t.ok(await isIn(restored.url, cookie), `${name} can log in`)
@@ -59,7 +59,7 @@ test('a backup of a service that is being written to has every account of before
   t.equal(await login(restored.url, 'Nobody'), '')
 })
 
-test('a backup says what it cannot do, and leaves what is there as it is', async (t) => {
+test('a backup that cannot be made says why, and leaves existing files unchanged', async (t) => {
   const folder = t.testdir()
   const backup = (more: Record<string, string> = {}) => hatcheckProcess(folder, ['backup', 'safe'], { env: { ...env, ...more } })
   const [noFolder, nothing, redis] = await Promise.all([
@@ -68,7 +68,7 @@ test('a backup says what it cannot do, and leaves what is there as it is', async
   t.same(noFolder, { code: 1, stdout: '', stderr: 'hatcheck: missing argument: backup FOLDER\nTry "hatcheck --help".\n' })
   t.same(nothing, { code: 1, stdout: '', stderr: `hatcheck: There is no store in ${join(folder, 'data/lmdb')}: check DATA_DIR and SESSION_STORE.\n` })
   t.same(redis, { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is Redis; "backup" copies LMDB only. Use the backups of Redis.\n' })
-  t.strictSame(readdirSync(folder), [], 'nothing was made where there was nothing')
+  t.strictSame(readdirSync(folder), [], 'no folder was created')
 
   await addAccounts(folder, 1)
   t.same(await backup(), { code: 0, stdout: '1 account backed up.\n', stderr: '' })
@@ -77,7 +77,7 @@ test('a backup says what it cannot do, and leaves what is there as it is', async
   t.ok(readFileSync(join(folder, 'safe/lmdb/data.mdb')).equals(written))
 })
 
-test('a backup that does not fit on its disk fails, and leaves nothing that could pass for one', needsMounting(), async (t) => {
+test('a backup that does not fit on its disk fails, and leaves no file that looks like a backup', needsMounting(), async (t) => {
   const folder = t.testdir()
   await addAccounts(folder, 10_000)
   const disk = mountSmallDisk(t, 2)
@@ -102,7 +102,7 @@ function passwordOf (name: string): string {
   return `a long password of ${name}`
 }
 
-/** The cookie of a new session; none if nobody was let in. */
+/** The cookie of a new session; none if the login failed. */
 async function login (url: string, name: string): Promise<string> {
   const { headers } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: passwordOf(name) }) })
   return headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''
@@ -113,7 +113,7 @@ async function isIn (url: string, cookie: string): Promise<boolean> {
   return (await response.json() as { user: object | null }).user !== null
 }
 
-/** By which the store knows the session. */
+/** The key under which the store keeps the session. */
 function storeKeyOf (cookie: string): string {
   const id = /=([\w-]{43})/.exec(cookie)?.[1] ?? ''
   return createHash('sha256').update(id).digest('base64url')
