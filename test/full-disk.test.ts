@@ -11,10 +11,10 @@ tap.setTimeout(120_000)
 
 const PASSWORD = 'a password for tests'
 const WANTS_JSON = { accept: 'application/json' }
-/** A full disk is a failure to be told at once, not a wait. */
+/** A full disk must fail at once and not cause a wait. */
 const AT_ONCE_MS = 4_000
 
-test('on a full disk LMDB reads, refuses writes, tells the truth about a logout, and recovers by itself', needsMounting(), async (t) => {
+test('on a full disk LMDB reads, refuses writes, reports an unstored logout, and recovers on its own', needsMounting(), async (t) => {
   const disk = mountSmallDisk(t, 4)
   const service = await startService(t, disk.folder)
   const { url } = service
@@ -22,13 +22,13 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
   const visitors: string[] = []
   for (let number = 0; number < 8; number++) visitors.push(cookieOf(await logIn(url, `visitor ${number}`)))
 
-  // A reader of the state of now keeps LMDB from using old pages again, so that every write needs a new one.
+  // An open read transaction keeps LMDB from reusing old pages, so that every write needs a new one.
   const outside = openForAudit(lmdb)
   const reading = outside.useReadTransaction()
   disk.fill()
   await untilRefused(() => logIn(url, 'visitor 0'))
 
-  await t.test('reads go on', async (t) => {
+  await t.test('reads continue', async (t) => {
     for (const [number, cookie] of visitors.entries()) t.equal(await userOf(url, cookie), `visitor ${number}`)
     t.equal((await fetch(`${url}/login`)).status, 200)
   })
@@ -43,16 +43,16 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
       t.same(response.headers.getSetCookie(), [])
       t.match(await response.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
     }
-    t.equal(await userOf(url, visitors[1] as string), 'visitor 1', 'and logs nobody out')
+    t.equal(await userOf(url, visitors[1] as string), 'visitor 1', 'and no user is logged out')
   })
 
-  await t.test('many at once are refused as well', async (t) => {
+  await t.test('many simultaneous logins are refused as well', async (t) => {
     const responses = await Promise.all(Array.from({ length: 8 }, () => logIn(url, 'visitor 1')))
     t.same(new Set(responses.map(({ status }) => status)), new Set([503]))
   })
 
   const refused: string[] = []
-  await t.test('a logout is a 503 that says so, and the ticket is refused here', async (t) => {
+  await t.test('a logout is a 503 that says it is not stored, and this process refuses the ticket', async (t) => {
     for (const cookie of visitors.slice(2, 5)) {
       const response = await fetch(`${url}/logout`, { method: 'POST', headers: { cookie, ...WANTS_JSON } })
       t.equal(response.status, 503)
@@ -64,7 +64,7 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
     }
   })
 
-  await t.test('when there is space again, it goes on without a restart, and the logouts become final', async (t) => {
+  await t.test('with free space again, the service recovers without a restart and stores the logouts', async (t) => {
     reading.done()
     disk.free()
     await until('a login succeeds', async () => (await logIn(url, 'visitor 6')).status === 303)
@@ -75,7 +75,7 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
     t.match(service.output(), 'the end of a session is stored now')
   })
 
-  await t.test('full again, it still ends in time and with 0', async (t) => {
+  await t.test('on a disk that is full again, the service still stops in time with exit code 0', async (t) => {
     const reading = outside.useReadTransaction()
     disk.fill()
     await untilRefused(() => logIn(url, 'visitor 0'))
@@ -89,7 +89,7 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
 
   await outside.close()
 
-  await t.test('another process finds everything in order, also while the disk is full', async (t) => {
+  await t.test('another process finds the data intact, also while the disk is full', async (t) => {
     const again = await startService(t, disk.folder)
     await assertAll(t, again)
     disk.free()
@@ -116,7 +116,7 @@ async function logIn (url: string, name: string): Promise<Response> {
   return await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password: PASSWORD }) })
 }
 
-/** What is free within the file is used up first. */
+/** Free space within the file is used up first. */
 async function untilRefused (write: () => Promise<Response>): Promise<void> {
   await until('the disk is full', async () => (await write()).status === 503)
 }
@@ -135,7 +135,7 @@ function keyOf (cookie: string): string {
   return storeKey(cookie.split('=')[1]?.split('.')[0] ?? '')
 }
 
-test('a write that LMDB never answers fails in time', async (t) => {
+test('a write that LMDB never answers fails at its deadline', async (t) => {
   const never = new Promise<never>(() => {})
   const stuck = { on () {}, transaction: () => never, flushed: never, committed: never }
   await t.rejects(new LmdbWriter(stuck as never, 50).write('create', true, () => {}), {
