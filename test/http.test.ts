@@ -48,7 +48,7 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 const PASSWORD = 'correct horse battery'
 const GOOD = `client_name=Harry&password=${PASSWORD.replaceAll(' ', '+')}`
 
-/** The expected differences between the answers to different callers. */
+/** The ways to reach hatcheck, in which its answers may differ. */
 const PLACES = {
   'over http': { mode: 'service', proxy: {}, isHttps: false },
   'behind a proxy that is trusted, over https': { mode: 'service', proxy: { 'x-forwarded-proto': 'https' }, isHttps: true },

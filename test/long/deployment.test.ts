@@ -14,20 +14,20 @@ const examples = join(checkout, 'examples')
 const unit = join(examples, 'systemd/hatcheck.service')
 const sandbox = join(checkout, 'test/fixtures/sandbox.py')
 
-test('systemd has nothing to say against the unit, and rates it as the README says', needs('systemd-analyze'), async (t) => {
+test('systemd accepts the unit file, and its security rating is the one in the README', needs('systemd-analyze'), async (t) => {
   const folder = t.testdir()
-  // It looks for the program, and Node may be elsewhere here.
+  // systemd checks that the program exists, and Node may be elsewhere here.
   const copy = join(folder, 'hatcheck.service')
   writeFileSync(copy, readFileSync(unit, 'utf8').replace('/usr/bin/node', process.execPath))
   t.same(await run('systemd-analyze', ['verify', copy], folder), { code: 0, stdout: '', stderr: '' })
   const { stdout } = await run('systemd-analyze', ['security', '--offline=true', copy], folder)
   const [, rated] = /Overall exposure level for hatcheck\.service: ([\d.]+)/.exec(stdout) ?? []
   const [, promised] = /rates the exposure: ([\d.]+) of 10/.exec(readFileSync(join(examples, 'systemd/README.md'), 'utf8')) ?? []
-  // Each version of systemd knows a few settings more or less.
+  // Versions of systemd differ in a few settings.
   t.ok(Math.abs(Number(rated) - Number(promised)) <= 0.3, `${rated} is about ${promised}`)
 })
 
-test('the service works with what the unit leaves it: system calls, addresses, no capabilities, a read-only file system', { skip: needs('systemd-analyze').skip || needs('setpriv').skip || needs('python3').skip || needsMounting().skip }, async (t) => {
+test('the service works within the restrictions of the unit: system calls, addresses, capabilities, file system', { skip: needs('systemd-analyze').skip || needs('setpriv').skip || needs('python3').skip || needsMounting().skip }, async (t) => {
   const folder = t.testdir({ data: {} })
   writeFileSync(join(folder, 'secret.key'), testKey)
   writeFileSync(join(folder, '.env'), readFileSync(join(examples, 'systemd/hatcheck.env'), 'utf8')
@@ -39,7 +39,7 @@ test('the service works with what the unit leaves it: system calls, addresses, n
     t.not((await run(program, [...args, 'sh', '-c', forbidden], folder)).code, 0, forbidden)
   }
   t.equal((await run(program, [...args, 'sh', '-c', 'touch data/x'], folder)).code, 0)
-  // Every address, so that it asks for all that there are.
+  // Every address, so that the service asks for all network interfaces.
   const { address, stop } = await startProgram(program, [...args, process.execPath, compiled('server')], folder, { HOST: '0.0.0.0', SESSION_COOKIE_SECURE: 'false' })
   const cookie = await login(address, 'Harry')
   t.equal(await nameOf(address, cookie), 'Harry')
@@ -48,11 +48,11 @@ test('the service works with what the unit leaves it: system calls, addresses, n
   t.equal(await stop(), 0)
 })
 
-test('the steps of the Containerfile make a folder that runs, stops as process 1, and is watched', { skip: needs('unshare').skip || needsMounting().skip }, async (t) => {
+test('the Containerfile builds a folder that runs, stops as process 1, and answers its health check', { skip: needs('unshare').skip || needsMounting().skip }, async (t) => {
   const folder = t.testdir({ data: {} })
   const data = join(folder, 'data')
   const image = await follow(t, join(examples, 'container/Containerfile'), folder)
-  t.strictSame(readdirSync(image.folder).sort(), ['dist', 'node_modules', 'package.json'], 'there is nothing else in it')
+  t.strictSame(readdirSync(image.folder).sort(), ['dist', 'node_modules', 'package.json'], 'it contains nothing else')
   t.notOk(existsSync(join(image.folder, 'node_modules/typescript')), 'no package for development')
   t.match(image, { settings: { USER: '1000', STOPSIGNAL: 'SIGTERM', VOLUME: '/data' }, env: { HOST: '0.0.0.0', DATA_DIR: '/data', NODE_ENV: 'production' } })
   t.equal((await run('find', [image.folder, '-name', '*.test.*', '-path', '*hatcheck*'], data)).stdout, '')
@@ -82,7 +82,7 @@ test('the steps of the Containerfile make a folder that runs, stops as process 1
 
 const page = readFileSync(join(examples, 'README.md'), 'utf8')
 
-test('the settings and the commands of the page do what it says', needs('curl'), async (t) => {
+test('the settings and commands in docs/deployment.md do what the page says', needs('curl'), async (t) => {
   const [proxy = '', domain = '', redis = '', ...otherSettings] = blocksOf(page, 'env')
   const [rotation = '', accounts = '', backup = '', restore = '', ...otherCommands] = blocksOf(page, 'sh')
   t.strictSame([...otherSettings, ...otherCommands], [])
@@ -100,34 +100,34 @@ test('the settings and the commands of the page do what it says', needs('curl'),
   const service = await startService(t, folder)
   const curl = new Curl(folder, 'jar')
   const visitor = ['-H', 'Host: login.example.com', '-H', 'X-Forwarded-Proto: https', '-H', 'Accept: application/json']
-  // curl by itself would not send a Secure cookie over the http on which the proxy speaks.
+  // By itself curl would not send a Secure cookie over http, which the proxy speaks.
   const isIn = async (url: string, cookie: string): Promise<boolean> => (await curl.send(...visitor, '-H', `Cookie: ${cookie}`, url)).body.includes('"name":"Harry"')
   const credentials = { client_name: 'Harry', password: 'correct horse battery' }
 
   const answer = await curl.post(`${service.url}/login`, { ...credentials, next: 'https://app.example.com/reports' }, ...visitor.slice(0, 4))
   t.match(answer, { status: 303, headers: { location: 'https://app.example.com/reports', 'set-cookie': /^__Secure-hatcheck=[^;]+; Domain=example\.com; Path=\/; HttpOnly; Secure; SameSite=Lax$/m } })
-  t.equal((await curl.post(`${service.url}/login`, credentials, ...visitor.slice(0, 2))).status, 400, 'a proxy that does not tell of https')
+  t.equal((await curl.post(`${service.url}/login`, credentials, ...visitor.slice(0, 2))).status, 400, 'a proxy that does not send X-Forwarded-Proto')
   const cookie = /__Secure-hatcheck=[^;]+/.exec(answer.headers['set-cookie'] ?? '')?.[0] ?? ''
   t.ok(await isIn(service.url, cookie))
 
   await type(rotation)
   t.equal(statSync(join(folder, 'secret.key')).mode & 0o777, 0o640)
   await until('the new key is seen', () => service.output().includes('the first of 2 signs'))
-  t.ok(await isIn(service.url, cookie), 'nobody is logged out')
+  t.ok(await isIn(service.url, cookie), 'no user is logged out')
 
   await type(backup)
   t.equal(await service.end('SIGTERM'), 0)
   await type(restore)
   const restored = await startService(t, folder)
-  t.notOk(await isIn(restored.url, cookie), 'a session of before is not restored')
+  t.notOk(await isIn(restored.url, cookie), 'an earlier session is not restored')
   t.equal((await curl.post(`${restored.url}/login`, credentials, ...visitor.slice(0, 4))).status, 303)
 })
 
-test('the service needs every command that the page allows it in Redis, and no other', needs('redis-server'), async (t) => {
+test('the service needs every Redis command that the documentation allows it, and no other', needs('redis-server'), async (t) => {
   const folder = t.testdir()
   const [settings = '', users = '', ...others] = blocksOf(page, 'text')
   t.strictSame(others, [])
-  // The test itself looks in as the default user.
+  // The test itself uses the default user.
   writeFileSync(join(folder, 'users.acl'), users.replace('THE-PASSWORD', 'hunter2').replace('user default off', 'user default on nopass ~* &* +@all'))
   writeFileSync(join(folder, 'redis.conf'), settings.replace('/etc/redis/users.acl', join(folder, 'users.acl')))
   const redis = await startRedis(t, { folder, config: join(folder, 'redis.conf') })
@@ -140,9 +140,9 @@ test('the service needs every command that the page allows it in Redis, and no o
     headers: { cookie, accept: 'application/json', ...body !== undefined && { 'content-type': 'application/json' } },
     ...body !== undefined && { body: JSON.stringify(body) }
   })
-  // What an index has of sessions that Redis has forgotten: it is looked for, and taken out.
+  // Index entries of sessions that Redis has dropped: hatcheck looks for the sessions and removes the entries.
   await redis.client.zadd('hatcheck:user:Harry', ...Array.from({ length: 60 }, (_, i) => [i, `forgotten ${i}`]).flat())
-  // More than two: the oldest end. One after another, since each waits for its turn.
+  // More than two, so that the oldest end. One after another, since each waits for its turn.
   const [first = '', , , last = ''] = [await login(url, 'Harry'), await login(url, 'Harry'), await login(url, 'Harry'), await login(url, 'Harry')]
   t.strictSame([await nameOf(url, first), await nameOf(url, last)], [null, 'Harry'])
   t.equal(await login(url, 'Harry', 'a wrong password'), '')
@@ -238,7 +238,7 @@ function passwordOf (name: string): string {
   return `a long password of ${name}`
 }
 
-/** The cookie of a new session; none if nobody was let in. */
+/** The cookie of a new session; none if the login failed. */
 async function login (url: string, name: string, password = passwordOf(name)): Promise<string> {
   const { headers } = await fetch(`${url}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ client_name: name, password }) })
   return headers.getSetCookie().find((line) => line.startsWith('hatcheck='))?.split(';')[0] ?? ''

@@ -23,15 +23,15 @@ import { endures } from './under-attack.js'
 
 tap.setTimeout(120_000)
 
-/** Enough to fill a pipe, and more than the buffer of the log holds. Each request writes about 1 KB. */
+/** Enough to fill a pipe and exceed the buffer of the log. Each request writes about 1 KB. */
 const REQUESTS = { toBlock: 400, toLose: 6_000 }
-/** Requests that are sent together, over each of some connections. */
+/** Requests that are sent together, over each of several connections. */
 const BATCH = 10
 const CONNECTIONS = 4
-/** Between two batches, where the time that others wait is measured: for the log, and not for each other. */
+/** The pause between two batches, during which /healthz is timed: it waits for the log and not for the other requests. */
 const PAUSE_MS = 50
 const STOP_MS = 10_000
-/** The buffer takes 4 MiB; the rest is garbage of thousands of requests. */
+/** The buffer takes 4 MiB; the rest is garbage from thousands of requests. */
 const MORE_MEMORY_MIB = 150
 
 const LONG_PATH = `/${'x'.repeat(500)}`
@@ -45,7 +45,7 @@ interface Place {
     /** Makes the log unwritable, once the service runs. */
     block? (service: ServiceInto): void
     unblock? (): void
-    /** What has arrived. Without it, nothing ever can. */
+    /** Reads what has arrived. Without it, nothing can be read. */
     written? (): string
   }
 }
@@ -82,7 +82,7 @@ const places: Place[] = [
 ]
 
 for (const { what, skip = false, workers = 1, open } of places) {
-  test(`WORKERS=${workers}, the log goes to ${what}: everything is answered, memory is bounded, and SIGTERM ends it`, { skip }, async (t) => {
+  test(`WORKERS=${workers}, the log goes to ${what}: all requests are answered, memory is bounded, and SIGTERM ends the service`, { skip }, async (t) => {
     const { stdout, block, unblock, written } = open(t)
     const service = await startInto(t, t.testdir(), ['ignore', stdout, 'ignore'], { env: { WORKERS: String(workers) } })
     const pids = (): number[] => [service.child.pid ?? 0, ...workersOf(service)]
@@ -114,7 +114,7 @@ for (const { what, skip = false, workers = 1, open } of places) {
   })
 }
 
-/** The two ends of a pipe. No file descriptor of a child can be a pipe otherwise: what Node calls one is a socket. */
+/** The two ends of a pipe. Node gives a child a socket where it says "pipe". */
 function fifo (t: Test): { writing: number, reading: number } {
   const path = join(t.testdir({ place: {} }), 'fifo')
   execFileSync('mkfifo', [path])

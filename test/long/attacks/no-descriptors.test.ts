@@ -31,7 +31,7 @@ const connections = [
 ]
 
 for (const { workers, what, begins } of connections) {
-  test(`WORKERS=${workers}: ${IDLE_CONNECTIONS} connections that ${what}, with ${DESCRIPTORS} descriptors`, async (t) => {
+  test(`WORKERS=${workers}: the service survives ${IDLE_CONNECTIONS} connections that ${what}, with ${DESCRIPTORS} descriptors`, async (t) => {
     const service = await startInto(t, t.testdir(), 'ignore', { descriptors: DESCRIPTORS, env: { WORKERS: String(workers) } })
     const { hostname, port } = new URL(service.url)
     await endures(t, service, async () => {
@@ -50,7 +50,7 @@ for (const { workers, what, begins } of connections) {
   })
 }
 
-test('for a moment no descriptor can be had: what needs one fails, and works again afterwards', async (t) => {
+test('while no descriptor is free, operations that need one fail, and they work again afterwards', async (t) => {
   const key = newSecret()
   const folder = t.testdir({ key })
   const service = await startInto(t, folder, ['pipe', 'pipe', 'inherit'], {
@@ -64,7 +64,7 @@ test('for a moment no descriptor can be had: what needs one fails, and works aga
   })
   let log = ''
   service.child.stdout?.setEncoding('utf8').on('data', (text: string) => { log += text })
-  // Connections from before.
+  // Connections that are already open.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const signUp = async (name: string): Promise<number> => (await post(`${service.url}/login`, { client_name: name, password: PASSWORD }, {}, agent)).status
   const metrics = async (): Promise<number> => (await send(`${service.url}/metrics`, { agent })).status
@@ -89,7 +89,7 @@ test('for a moment no descriptor can be had: what needs one fails, and works aga
   t.notMatch(log, 'sys_crash')
 })
 
-test('in a process without descriptors the list of passwords cannot be loaded, and can be later', async (t) => {
+test('a process without free descriptors cannot load the list of passwords, and loads it later', async (t) => {
   const module = join(compiled('server'), '../plugins/accounts/common-passwords.js')
   const program = `
     import { closeSync, openSync } from 'node:fs'

@@ -6,7 +6,7 @@ import type { Service } from '../../service.js'
 
 const HEALTH_EVERY_MS = 20
 const LOGIN_EVERY_MS = 200
-/** A service that does not answer fails the test, and does not hold it up. */
+/** A service that does not answer fails the test instead of blocking it. */
 const ANSWER_MS = 20_000
 
 /** The user whose device is known before the attack begins. */
@@ -18,16 +18,16 @@ export interface Owner {
 export interface Endured {
   /** The slowest answer of `/healthz` during the attack, in ms, each over a connection of its own. */
   slowestHealthMs: number
-  /** How often the known device was let in during the attack. */
+  /** How often the known device logged in during the attack. */
   logins: number
   /** The status of each login that was refused, or the code of its error. */
   refusals: Array<number | string>
 }
 
-/** The service must let this user sign up, or have the account. */
+/** The service must allow this user to sign up, or have the account. */
 export const OWNER: Owner = { name: 'Owner of a known device', password: 'a device that is known here' }
 
-/** What the owner of a service's known device has, for the next attack on it. */
+/** The device cookie of the service's owner, for the next attack on it. */
 const devices = new WeakMap<object, string>()
 
 /**
@@ -63,7 +63,7 @@ export async function underAttack (t: Test, service: Pick<Service, 'url' | 'chil
       }
     })
   ])
-  // Heard of below, once the attack is over.
+  // An error is reported below, after the attack.
   watching.catch(() => {})
   try {
     await attack()
@@ -77,7 +77,7 @@ export async function underAttack (t: Test, service: Pick<Service, 'url' | 'chil
   return endured
 }
 
-/** How often an attack is tried. Other work on the machine can only make answers later, so the best try counts. */
+/** The number of times an attack is repeated. Other work on the machine can only make answers slower, so the best result counts. */
 const TRIES = 5
 const LONGEST_MS = 100
 
@@ -93,7 +93,7 @@ export async function endures (t: Test, service: Pick<Service, 'url' | 'child'>,
   t.ok(slowest <= LONGEST_MS, `/healthz answers within ${LONGEST_MS} ms: ${slowest.toFixed(1)} ms`)
 }
 
-/** Does something `count` times, over a few connections at once. */
+/** Does something `count` times, over a few connections in parallel. */
 export async function many (count: number, work: (i: number) => Promise<unknown>, atOnce = 4): Promise<void> {
   let next = 0
   await Promise.all(Array.from({ length: atOnce }, async () => {
@@ -105,7 +105,7 @@ export interface Answer {
   status: number
   headers: IncomingHttpHeaders
   body: string
-  /** As a browser sends them back. */
+  /** Cookies as a browser sends them back. */
   cookies: string[]
 }
 
@@ -113,11 +113,11 @@ export interface Sending {
   method?: string
   headers?: Record<string, string | string[]>
   body?: string | Buffer
-  /** By default each request has a connection of its own. */
+  /** By default each request has its own connection. */
   agent?: Agent
 }
 
-/** Sends one request with any headers, and the path as it is written. */
+/** Sends one request with any headers, and a path exactly as given. */
 export function send (url: string, { method = 'GET', headers = {}, body, agent }: Sending = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     // As bytes: with a text, Node would send the headers in its encoding too.
@@ -152,7 +152,7 @@ async function logIn (url: string, { name, password }: Owner, cookie?: string): 
   return await post(`${url}/login`, { client_name: name, password }, cookie === undefined ? {} : { cookie })
 }
 
-/** The thread that answers comes before other tests, where that is allowed: it is not their work that is measured. */
+/** The thread that answers gets a higher priority where that is allowed, so that other tests are not part of the measurement. */
 function hurry (pid: number | undefined): void {
   try {
     setPriority(pid ?? 0, constants.priority.PRIORITY_HIGHEST)
@@ -163,7 +163,7 @@ function deviceCookieOf ({ cookies }: Answer): string | undefined {
   return cookies.find((cookie) => /^[^=]*-device=/.test(cookie))
 }
 
-/** At least once, then until the signal; the next one only after the answer to the last. */
+/** Runs at least once, then until the signal; each run waits for the answer to the one before. */
 async function every (ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
   do {
     await work()
