@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net'
 
 const END_OF_HEAD = Buffer.from('\r\n\r\n')
-/** The answers to what is no request: the server closes the connection after them. */
+/** The answers to invalid requests: the server closes the connection after them. */
 const ENDS_CONNECTION = [400, 431]
-/** More than any answer takes. */
+/** Longer than any answer takes. */
 const EXCHANGE_MS = 5_000
 
 export interface RawAnswer {
@@ -24,7 +24,7 @@ export class RawClient {
     this.#port = port
   }
 
-  /** Sends requests all at once. */
+  /** Sends all requests at once. */
   send (requests: readonly Buffer[]): Promise<RawAnswer[]> {
     const socket = this.#socket ??= connect({ host: '127.0.0.1', port: this.#port, noDelay: true })
     return new Promise((resolve) => {
@@ -50,7 +50,7 @@ export class RawClient {
         }
         resolve(answers)
       }
-      // A reset after the last answer is a way of closing.
+      // A reset after the last answer counts as a close.
       if (socket.listenerCount('error') === 0) socket.on('error', () => {})
       socket.on('data', take).once('close', close)
       socket.write(Buffer.concat(requests))
@@ -116,13 +116,13 @@ export function readAnswer (bytes: Buffer, method = 'GET', isClosed = false): Ra
   }
 }
 
-/** Connects to where a service listens; an error is a way of closing. */
+/** Connects to a service; an error counts as a close. */
 export function openSocket (url: string): Socket {
   const { hostname, port } = new URL(url)
   return connect({ host: hostname, port: Number(port) }).on('error', () => {})
 }
 
-/** Returns what comes until the other side closes the connection. */
+/** Returns the bytes that arrive until the other side closes the connection. */
 export async function allFrom (socket: Socket): Promise<string> {
   let text = ''
   socket.on('data', (chunk) => { text += chunk.toString('latin1') })

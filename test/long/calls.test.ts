@@ -257,7 +257,7 @@ test('the calls of one request take effect one after another', async (t) => {
   })
 })
 
-test('a failed call has no effect on the session, or a reported one', async (t) => {
+test('failed calls are reported, and leave the session as it was or as the report says', async (t) => {
   t.afterEach(() => { t.strictSame(unhandled.splice(0), [], 'no rejection is left unhandled') })
 
   t.test('a failed call that is not awaited is the error of the response', async (t) => {
@@ -369,7 +369,7 @@ test('a failed call has no effect on the session, or a reported one', async (t) 
   })
 })
 
-test('the response waits for calls, or reports them', async (t) => {
+test('calls around the end of a response leave the cookie and the store consistent', async (t) => {
   t.afterEach(() => { t.strictSame(unhandled.splice(0), [], 'no rejection is left unhandled') })
 
   t.test('a login in a hijacked reply sends its cookie if it is awaited before the headers leave', async (t) => {
