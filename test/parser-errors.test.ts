@@ -37,7 +37,7 @@ test('an invalid request is answered after the requests before it', async (t) =>
 for (const [what, head, status, code] of [
   ['a header that is too large', `GET / HTTP/1.1\r\nHost: localhost\r\na: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'HATCHECK_HEADER_SIZE'],
   ['chunk extensions that are too large', `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\na\r\n0\r\n\r\n`, 413, 'HATCHECK_CHUNK_EXTENSIONS'],
-  ['a length that is none', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n', 400, 'HATCHECK_BAD_REQUEST']
+  ['a length that is not a number', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n', 400, 'HATCHECK_BAD_REQUEST']
 ] as const) {
   test(`${what} is answered once, and later requests on the connection are not`, async (t) => {
     const answers = await answersTo(await start(t), `${ALIVE}${head}${ALIVE}`)

@@ -388,7 +388,7 @@ test('a session that ends during its password change stays ended, and the answer
   }
   for (const [how, end] of Object.entries(ends)) {
     for (const moment of ['the check of the password', 'the session is stored'] as const) {
-      await t.test(`a session that is ended by ${how} at ${moment} stays ended`, async (t) => {
+      await t.test(`a session that is ${how} at ${moment} stays ended`, async (t) => {
         const fastify = await service(t)
         const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
         const copy = new Client(fastify)

@@ -195,7 +195,7 @@ test('nginx: with two services on one Redis either can stop without a failed req
     .replace(':3002 ', `:${ports[1]} `)
     .replace(':3001;', `:${(app.address() as AddressInfo).port};`)
     .replace(':8080;', `:${port};`)
-  // nginx logs each request that it retries at the other service.
+  // Below the level alert, nginx logs each request that it retries at the other service.
   await startNginx(t, { http: `error_log stderr alert;\n${conf}`, server: '' })
   const url = `http://localhost:${port}`
   const failures: string[] = []
@@ -283,7 +283,7 @@ async function start (t: Test, proxy: Proxy) {
     execFile('bash', ['--norc', '-c', here(command)], { cwd: folder, env: environment, timeout: 30_000 }, (_error, stdout, stderr) => { resolve(stdout + stderr) })
   })
   const launch = async (command: string, port = 0, env: Record<string, string> = {}): Promise<Program> => {
-    // The admin addresses, so that `caddy reload` reaches the right one.
+    // Each Caddy has its own admin address, so that `caddy reload` reaches the right one.
     env = { ADMIN: `localhost:${await freePort()}`, ...env }
     const child = spawn('bash', ['--norc', '-c', here(command)], { cwd: folder, env: { ...environment, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
     const ended = once(child, 'close')

@@ -82,7 +82,7 @@ t.test('the table of options matches the code', async (t) => {
   }
 })
 
-t.test('docs list every error code, and no other', async (t) => {
+t.test('docs/errors.md lists every error code, and no other', async (t) => {
   const sources = ['plugins', 'routes'].flatMap((folder) => readdirSync(join(checkout, folder), { recursive: true })
     .map((file) => join(checkout, folder, String(file)))).filter((file) => file.endsWith('.ts'))
   const codes = (text: string): string[] => [...new Set(text.match(/HATCHECK_[A-Z_]+[A-Z]/g))].sort()

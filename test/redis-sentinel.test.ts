@@ -7,7 +7,7 @@ import { until } from './service.js'
 import { listen, loggedIn, statuses, underLoad } from './visitors.js'
 import { eventually } from './watched-store.js'
 
-test('behind Sentinel, a replica takes over when the primary dies, and the service goes on', needs('redis-server'), async (t) => {
+test('behind Sentinel, a replica takes over when the primary dies, and the service continues', needs('redis-server'), async (t) => {
   const root = t.testdir()
   const folder = (name: string): string => {
     mkdirSync(join(root, name))

@@ -7,12 +7,12 @@ export interface Seen {
   data: Bag
 }
 
-/** What someone without a session sees. */
+/** The answer to a client without a session. */
 export const NOTHING: Seen = { user: null, data: {} }
 
 type Handler = (request: FastifyRequest, session: Bag, params: Record<string, string>) => Promise<unknown>
 
-/** What can happen to a session, a route each. */
+/** One route for each action on a session. */
 const routes: Record<string, Handler> = {
   '/login/:name': async (request, _session, { name = '' }) => await request.login(name),
   '/logout': async (request) => await request.logout(),
