@@ -30,7 +30,7 @@ interface Result {
   pass: number
   fail: number
   skips: string[]
-  /** How much of stderr is shown for a failure. */
+  /** The output to show if the file failed. */
   report: string
 }
 

@@ -45,7 +45,7 @@ t.test('every test that the documentation names exists under exactly that name',
   t.end()
 })
 
-t.test('every requirement of the chapters has one row: with a test, documentation, a deviation, or a reason why it does not apply', (t) => {
+t.test('every requirement of the chapters has one row: a test, documentation, a deviation, or why it does not apply', (t) => {
   const rows = rowsUnder(['ASVS', 'level', 'what hatcheck does', 'test'])
   const left = rowsUnder(['ASVS', 'why it does not apply'])
   const deviations = rowsUnder(['ASVS', 'deviation', 'reason'])

@@ -8,28 +8,28 @@ export interface Answer {
   body: string
 }
 
-/** What a visitor knows of one session. Of what was not answered both outcomes are possible. */
+/** What a visitor knows of one session. An operation without an answer has both outcomes. */
 export interface Visit {
   readonly user: string
   readonly cookie: string
   readonly key: string
-  /** Whether it may be live, whether it may be dead. */
+  /** Whether the session may be live, and whether it may have ended. */
   state: 'live' | 'ended' | 'unknown'
-  /** The values that each key may have; undefined for none. */
+  /** The possible values of each key; undefined for none. */
   readonly values: Map<string, Array<string | undefined>>
 }
 
 const MOST_VISITS = 8
 const KEYS = ['a', 'b', 'c', 'd']
-/** More than a page of LMDB at times. */
+/** Sometimes more than a page of LMDB. */
 const LONGEST_VALUE = 6_000
 
 export type Count = Record<'login' | 'set' | 'read' | 'logout', number>
 
-/** Logs in, writes, reads and logs out, one after the other, and notes what was acknowledged. */
+/** Logs in, writes, reads and logs out, one after another, and records what was acknowledged. */
 export class Visitor {
   readonly visits: Visit[] = []
-  /** Touched since the last look at them. */
+  /** Visits that changed since their last check. */
   readonly recent = new Set<Visit>()
   readonly acknowledged: Count = { login: 0, set: 0, read: 0, logout: 0 }
   readonly faults: string[] = []
@@ -46,7 +46,7 @@ export class Visitor {
     return this.visits.filter(({ state }) => state === 'live')
   }
 
-  /** Goes on until the service does not answer any more. */
+  /** Continues until the service does not answer any more. */
   async roam (url: string, agent: Agent): Promise<void> {
     try {
       for (;;) await this.#step(url, agent)
@@ -95,7 +95,7 @@ export class Visitor {
     this.acknowledged.logout++
   }
 
-  /** Compares what the service says of a visit with what was acknowledged; from then on what it says is known. */
+  /** Compares the service's answer about a visit with what was acknowledged; from then on the answer is known. */
   async look (visit: Visit, url: string, agent: Agent): Promise<void> {
     const { status, body } = await call(agent, 'GET', url, visit.cookie, undefined)
     if (status !== 200) throw new Fault(`a read got ${status}`)
@@ -113,10 +113,10 @@ export class Visitor {
   }
 }
 
-/** What must not happen, whenever the service is killed. */
+/** A broken promise, which must not happen whenever the service is killed. */
 export class Fault extends Error {}
 
-/** A request counts as answered when the head of the answer is there; its body is for those who read. */
+/** A request counts as answered when the head of the answer arrives; only reads need the body. */
 function call (agent: Agent, method: string, url: string, cookie?: string, body?: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const headers = { ...cookie !== undefined && { cookie }, ...body !== undefined && { 'content-type': 'text/plain' } }
