@@ -15,7 +15,7 @@ import { RawClient, type RawAnswer } from './raw-client.js'
 import { until } from './service.js'
 import { kinds, openStore } from './watched-store.js'
 
-/** What went wrong elsewhere, by advisory. docs/security/advisories.md lists the advisories that other test files cover, with their tests. */
+/** What went wrong elsewhere, by advisory. docs/security/advisories.md names the tests in other files. */
 
 const SECOND = 1_000
 const signer = createTicketSigner([Buffer.from(testKey)])

@@ -393,10 +393,10 @@ async function shoot (page: Page, name: string, fullPage = false): Promise<void>
 }
 
 /**
- * What makes a page hard to use: it scrolls sideways, something sticks out, is too small to touch (44 px), or has too
+ * Lists what makes a page hard to use: it scrolls sideways, or an element sticks out, is too small to touch (44 px) or has too
  * little contrast (text 4.5, the edge of a field 3). Source: WCAG 2.2, 1.4.3, 1.4.10, 1.4.11, 2.5.5.
  *
- * @param isList it may be longer than the screen
+ * @param isList whether the page may be longer than the screen
  */
 async function flaws (page: Page, isList = false): Promise<string[]> {
   return await page.evaluate((isList) => {

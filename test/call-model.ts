@@ -54,8 +54,8 @@ export interface Known {
 }
 
 /**
- * The session of one request as DESIGN promises it: the steps act in the order of the program, a call that has failed has
- * changed nothing, and values wait for the next call or for the response.
+ * The session of one request as DESIGN promises it: steps take effect in the order of the program, a failed call changes
+ * nothing, and values wait for the next call or for the response.
  */
 export class CallModel {
   #stored: Known | null
@@ -70,7 +70,7 @@ export class CallModel {
     this.#flashes = stored?.flashes ?? []
   }
 
-  /** What is in the store. */
+  /** The session in the store. */
   get stored (): Known | null { return this.#stored }
 
   /** Returns the expected result of a call of `flashes`. */

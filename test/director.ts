@@ -2,7 +2,7 @@ import type { Scheduler } from 'fast-check'
 import { AsyncLocalStorage } from 'node:async_hooks'
 
 /**
- * Lets several requests go on one step at a time, in the order that fast-check's scheduler says. The next step is
+ * Lets several requests continue one step at a time, in the order of fast-check's scheduler. The next step is
  * chosen when every request is either done or waiting for its turn, so that no order is left to chance.
  */
 export class Director {

@@ -11,8 +11,8 @@ import { Client, buildHost, testKey } from './helper.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
 /**
- * What @fastify/session gets wrong, one scenario a finding: played on @fastify/session as its README registers it, to
- * show that the finding is there, and on hatcheck, to show that it is not.
+ * The flaws of @fastify/session, one scenario per finding: run on @fastify/session, registered as in its README, to show
+ * that it has the flaw, and on hatcheck, to show that it does not.
  */
 
 // Not imported, since its types conflict with those of hatcheck.

@@ -23,8 +23,8 @@ import { freePort, startRedis } from './redis.js'
 import { eventually } from './watched-store.js'
 
 /**
- * A data folder as the version before format numbers left it: a session without a user, two of Harry, the account of Harry,
- * that of Sally, which is disabled, and six failed logins as Nobody.
+ * A data folder of the version before format numbers: a session without a user, two sessions of Harry, the account of
+ * Harry, the disabled account of Sally, and six failed logins as Nobody.
  */
 const FIXTURE = fixture('data-format-1')
 const { now, ...cookies } = JSON.parse(readFileSync(join(FIXTURE, 'cookies.json'), 'utf8')) as Record<'anonymous' | 'browser' | 'permanent', string> & { now: number }

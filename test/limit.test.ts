@@ -261,8 +261,8 @@ test('the limit holds in Redis', needs('redis-server'), async (t) => {
 })
 
 /**
- * How many sessions of the user there were at one moment, at most, while the work went on. One look takes time; but what
- * is there in one look and in the next was there at the moment between them.
+ * The maximum number of the user's sessions at one moment during the work. One listing takes time, but a session that is
+ * in two successive listings existed at the moment between them.
  */
 async function mostAtOnce (store: SessionStore, user: string, work: Promise<unknown>): Promise<number> {
   const over = new AbortController()

@@ -13,8 +13,8 @@ export interface RawAnswer {
 }
 
 /**
- * Sends bytes over one kept connection, many requests at once, and answers in their order. The server closes the connection
- * after what is no request; then the rest of the batch has no answer.
+ * Sends bytes over one kept connection, many requests at once, and returns the answers in order. The server closes the
+ * connection after an invalid request; then the rest of the batch has no answer.
  */
 export class RawClient {
   readonly #port: number
@@ -63,7 +63,7 @@ export class RawClient {
 }
 
 /**
- * Sends text over a connection of its own, and reads what comes back until the server closes it.
+ * Sends text over a new connection, and reads what comes back until the server closes it.
  *
  * @returns the answers in their order, and whether the server closed the connection in time
  */
@@ -90,7 +90,7 @@ export async function exchange (port: number, text: string): Promise<{ answers: 
 }
 
 /**
- * Reads the answer at the beginning of the bytes, and tells how long it is; null if it is not complete.
+ * Reads the answer at the beginning of the bytes, and its length; null if it is not complete.
  *
  * @param method the method of the request, since the answer to HEAD has no body
  * @param isClosed whether no more bytes come: that ends a body without a length

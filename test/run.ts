@@ -144,7 +144,7 @@ function countOf (output: string, kind: 'pass' | 'fail'): number {
   return Number(new RegExp(`^# \\{ total: .*?[{,] ${kind}: (\\d+)`, 'm').exec(output)?.[1] ?? 0)
 }
 
-/** Each failed assertion with what tap says of it, and the titles of the tests around it. */
+/** Each failed assertion with tap's diagnostics, and the titles of the tests around it. */
 function failuresOf (output: string): string {
   const failures = output.matchAll(/^( *)not ok .*\n(?:\1 {2}---\n(?:\1 {2}.*\n|\n)*?\1 {2}\.\.\.\n)?/gm)
   return [...failures].map(([text]) => text).join('').trimEnd()

@@ -87,8 +87,8 @@ interface CliOptions {
 }
 
 /**
- * Runs `hatcheck …` in this process, with the data folder `data` of a folder: an own process takes half a second. The
- * `stderr` leaves out the first line of most commands, which names the store.
+ * Runs `hatcheck …` in this process, with the data folder `data` of a folder: a new process would take half a second.
+ * The `stderr` omits the first line of most commands, which names the store.
  */
 export async function hatcheckCli (folder: string, args: readonly string[], { env = {}, input = '' }: CliOptions = {}): Promise<Ended> {
   for (const line of input.split('\n')) net.secrets.add(line)
@@ -110,7 +110,7 @@ export async function hatcheckProcess (folder: string, args: readonly string[], 
 }
 
 /**
- * Runs `hatcheck …` at a terminal, and types each answer when its question is there. What the terminal shows is in
+ * Runs `hatcheck …` at a terminal, and types each answer when its question appears. What the terminal shows is in
  * `stdout`.
  */
 export async function hatcheckInTerminal (folder: string, args: readonly string[], env: Record<string, string>, dialogue: ReadonlyArray<readonly [question: string, answer: string]>): Promise<Ended> {

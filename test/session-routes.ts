@@ -25,9 +25,9 @@ const routes: Record<string, Handler> = {
 }
 
 /**
- * Adds them to an application.
+ * Adds the routes to an application.
  *
- * @param pause where a handler stops when it has looked at the session and before it does anything.
+ * @param pause called by a handler after it has read the session and before it acts.
  */
 export function addSessionRoutes (fastify: FastifyInstance, pause: () => Promise<void> = async () => {}): void {
   for (const [url, handler] of Object.entries(routes)) {

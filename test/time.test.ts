@@ -82,7 +82,7 @@ for (const kind of kinds) {
       wall += step
       if (rest > 0) {
         pass(rest - 1)
-        // A read would be activity: the user index is not.
+        // A read of the session would be activity; a read of the user index is not.
         t.equal((await fastify.sessions.store.ofUser('Harry')).length, 1, `${what}: it is live a moment before`)
         pass(1)
       }

@@ -28,8 +28,8 @@ export function openEngine (
 export type StoreCall = Exclude<keyof SessionStore, 'sync' | 'keepsLimit' | 'accounts' | 'attempts'>
 
 /**
- * A real store with a look-out before each of its calls: the call goes on when the look-out's promise resolves, and
- * fails with what it throws. This is how a test counts calls, forces their order, and takes a store down.
+ * A real store with a function before each of its calls: the call continues when the function's promise resolves, and fails
+ * with the error that it throws. A test uses it to count calls, force their order, and take a store down.
  */
 export function watched (store: SessionStore, lookOut: (call: StoreCall, key: unknown) => Promise<void> | void, sync = store.sync): SessionStore {
   const pass = (name: StoreCall) => (...args: unknown[]): never => {

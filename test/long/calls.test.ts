@@ -15,7 +15,7 @@ import { inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched
 /** The same sequences each time; another seed plays others. */
 const SEED = Number(process.env['HATCHECK_SEED'] ?? 7)
 
-/** Rejections that nobody handles would end the process. */
+/** Unhandled rejections would end the process. */
 const unhandled: unknown[] = []
 process.on('unhandledRejection', (error) => { unhandled.push(error) })
 
@@ -257,7 +257,7 @@ test('the calls of one request take effect one after another', async (t) => {
   })
 })
 
-test('failed calls are reported, and leave the session as it was or as the report says', async (t) => {
+test('a failed call is reported and leaves a consistent session', async (t) => {
   t.afterEach(() => { t.strictSame(unhandled.splice(0), [], 'no rejection is left unhandled') })
 
   t.test('a failed call that is not awaited is the error of the response', async (t) => {

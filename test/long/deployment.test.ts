@@ -174,9 +174,9 @@ interface Image {
 }
 
 /**
- * Does what a Containerfile says, with a folder for each stage in place of an image: `COPY` and `RUN` for real, but without
- * root's own folders, and with the Node of this machine. The packages for development are those that are here, and types
- * are not checked once more.
+ * Runs the steps of a Containerfile, with a folder for each stage instead of an image: `COPY` and `RUN` for real, but
+ * without root's own folders, and with the Node of this machine. Uses the installed development packages, and does not
+ * check the types again.
  */
 async function follow (t: Test, file: string, folder: string): Promise<Image> {
   const stages = new Map<string, string>()

@@ -64,8 +64,8 @@ function commands (restarts: boolean): fc.Arbitrary<Command[]> {
 }
 
 /**
- * Runs the commands against the application and the model. A request says what its client has seen; after each command
- * the store says what each client would see, and in the end each looks.
+ * Runs the commands against the application and the model. A request returns what its client saw; after each command
+ * the store is compared with what each client would see, and at the end each client sends a request.
  */
 async function compare (service: Restartable, commands: readonly Command[], name: string): Promise<void> {
   const model = new SessionModel(CLIENTS, service.time, PER_USER)

@@ -200,7 +200,7 @@ test('several processes act as one service', async (t) => {
     await until('it is under way', () => linesOf(service).some(({ req }) => req?.url === '/session/n'))
     for (const pid of pids) process.kill(pid, 'SIGINT')
     const ended = service.end('SIGINT')
-    await until('nobody else is let in', () => fetch(`${url}/healthz`).then(() => false, () => true))
+    await until('new connections are refused', () => fetch(`${url}/healthz`).then(() => false, () => true))
     socket.write('4')
     const [answer] = await once(socket, 'data')
     t.match(String(answer), 'HTTP/1.1 201 Created')

@@ -7,8 +7,8 @@ import { Client, build } from '../helper.js'
 import { noteCalls } from '../note-calls.js'
 
 /**
- * What one request may cost at most, whatever is in it: less than a millisecond of each. It is counted and not timed, so that a
- * slow machine says the same. `npm run worst-case` has the times.
+ * The maximum cost of one request, whatever it contains: less than a millisecond of each kind of work. The work is counted
+ * and not timed, so that a slow machine gives the same result. `npm run worst-case` prints the times.
  */
 const MOST = {
   /** UTF-16 units that were normalized; normalization can cost more than their number. */
@@ -91,7 +91,7 @@ async function ask (client: Client, { method, url, headers = {}, body }: Asked):
   await client.send({ method, url, headers: { host: 'localhost', ...headers }, ...body !== undefined && { payload: body } })
 }
 
-/** Counts what a request has done, by what JavaScript does it with. */
+/** Counts the work of a request by the JavaScript functions that it calls. */
 /** @param hopsSoFar how many addresses of proxies were examined */
 function countWork (t: Test, fastify: FastifyInstance, hopsSoFar: () => number): (work: () => Promise<void>) => Promise<Work> {
   let done = nothing()

@@ -14,8 +14,8 @@ const mayShowSecrets = new WeakSet<FastifyInstance>()
 const mayDiffer = new WeakSet<FastifyInstance>()
 
 /**
- * The net under a test. At the end of the test it fails it with each request that broke a rule, and the rule: no log line
- * and no answer shows a secret, and hatcheck's answers are as in the OpenAPI document.
+ * The net under a test. At its end the net fails the test with each request that broke a rule, and the rule: no log line and
+ * no answer shows a secret, and hatcheck's answers match the OpenAPI document.
  */
 export function net (t: Test): Net {
   const existing = nets.get(t)
@@ -28,7 +28,7 @@ export function net (t: Test): Net {
 }
 
 /**
- * Lets the answers of an application show secrets: the test makes it do so on purpose. Its log must not.
+ * Allows the answers of an application to show secrets, for a test that does so on purpose. Its log must not.
  *
  * @param _reason for the reader
  */
@@ -37,7 +37,7 @@ export function answersMayShowSecrets (fastify: FastifyInstance, _reason: string
 }
 
 /**
- * Lets the answers of an application differ from the OpenAPI document: the test makes it do so on purpose.
+ * Allows the answers of an application to differ from the OpenAPI document, for a test that does so on purpose.
  *
  * @param _reason for the reader
  */

@@ -38,7 +38,7 @@ const IDLE_SECONDS = 20
 const PASSWORD = 'not on any list of passwords'
 
 /**
- * A mixed load for a long time, on a service in memory and one on LMDB: memory and descriptors must stay as they are, and no
+ * A mixed load for a long time, on a service in memory and one on LMDB: memory and descriptors must not grow, and no
  * answer may be a 5xx.
  */
 export async function soak (t: Lifetime, options: SoakOptions): Promise<SoakReport[]> {

@@ -47,11 +47,11 @@ const FORMER_CHECKED = 20
 const MOST_READERS = 6
 
 /**
- * Kills the service at random moments of its work, over one folder, and looks after each kill whether everything that
- * was acknowledged holds.
+ * Kills the service at random moments of its work, over one folder, and checks after each kill that everything
+ * acknowledged holds.
  *
- * For three quarters of the rounds another process (this one) has the folder open, so that nothing that a killed one
- * leaves behind is cleared away by the last one closing it; afterwards nobody has.
+ * For three quarters of the rounds another process (this one) has the folder open, so that no last
+ * close removes what a killed process left behind; in the other rounds no other process has it open.
  */
 export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder, onRound }: TortureOptions): Promise<TortureReport> {
   const begun = performance.now()

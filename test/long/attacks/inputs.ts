@@ -27,7 +27,7 @@ export interface Input {
 
 export const OWNER = { name: 'Harry', password: 'correct horse battery' }
 
-/** The limits of the service, less what else is in the request. */
+/** The limits of the service, minus the rest of the request. */
 const BODY = 16_000
 const HEADER = 15_000
 const VALUE = 16_000

@@ -50,7 +50,7 @@ function statusesOf (answers: readonly Answer[]): Statuses {
   return statuses
 }
 
-/** Connections are reused: the logins are what is many. */
+/** Connections are reused, because the attack is the number of logins. */
 const agent = new Agent({ keepAlive: true })
 
 function logIn (url: string, name: string, password: string, headers: Record<string, string> = {}): Promise<Answer> {

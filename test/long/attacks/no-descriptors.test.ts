@@ -11,8 +11,8 @@ import { compiled, until } from '../../service.js'
 import { endures, post, send } from './under-attack.js'
 
 /*
- * The process has no file descriptor left, for which idle connections are enough. A timer that needs one must not end it, and what
- * could not be loaded meanwhile must be loaded later.
+ * Idle connections can use up all file descriptors of the process. A timer that needs one must not end the process, and a
+file that could not be loaded meanwhile must be loaded later.
  *
  *                                        version 0.1                   now
  *   200 idle connections                 the process ends              /healthz within 100 ms

@@ -5,8 +5,8 @@ import { startService, type Service } from '../../service.js'
 import { filled, inForm, type Asked } from './inputs.js'
 import { endures, many, post, send } from './under-attack.js'
 
-// Texts that take long to normalize or to judge. For the first of these no account was needed: one request kept everybody
-// waiting for 40 to 130 ms, and 20 a second for 700 ms.
+// Texts that take long to normalize or to judge. For the first of these no account was needed: one request delayed all others
+// by 40 to 130 ms, and 20 a second for 700 ms.
 //
 //                                         one request before    now
 //   a name of 16 KB                                    46 ms   1 ms

@@ -31,7 +31,7 @@ export const OWNER: Owner = { name: 'Owner of a known device', password: 'a devi
 const devices = new WeakMap<object, string>()
 
 /**
- * Attacks a running service. Meanwhile asks `/healthz` and logs a known device in, over and over. Prints the figures.
+ * Attacks a running service. Meanwhile requests `/healthz` and logs a known device in repeatedly. Prints the figures.
  *
  * @throws if the device cannot log in before the attack, or if `/healthz` answers anything but 200 during it.
  */
