@@ -12,7 +12,7 @@ import { endures } from './under-attack.js'
 
 /*
  * The log cannot be written: its disk is full, or its reader is stuck or gone. A service that waits for it would freeze and
-ignore SIGTERM; one that keeps every line would run out of memory.
+ * ignore SIGTERM; one that keeps every line would run out of memory.
  *
  *                                      version 0.1              now
  *   the most that one request writes   15 KB                    4 KB

@@ -12,7 +12,7 @@ import { endures, post, send } from './under-attack.js'
 
 /*
  * Idle connections can use up all file descriptors of the process. A timer that needs one must not end the process, and a
-file that could not be loaded meanwhile must be loaded later.
+ * file that could not be loaded meanwhile must be loaded later.
  *
  *                                        version 0.1                   now
  *   200 idle connections                 the process ends              /healthz within 100 ms
