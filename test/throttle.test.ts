@@ -201,7 +201,7 @@ test('a counter is dropped when all its failures are forgiven', async (t) => {
     for (let i = 0; i < 98; i++) store.count(`other ${i}`, policies.account, START)
     store.count('victim', policies.account, START)
     for (let i = 0; i < 50; i++) store.count(`more ${i}`, policies.account, START)
-    t.equal(store.waitOf('victim', policies.account, START), 2_000, 'the newest counters stay longest')
+    t.equal(store.waitOf('victim', policies.account, START), 2_000, 'the most recently counted stay longest')
     for (let i = 0; i < 50; i++) store.count(`still more ${i}`, policies.account, START)
     t.equal(store.waitOf('victim', policies.account, START), 0)
   })
@@ -318,7 +318,7 @@ test('a known device keeps its owner able to log in', async (t) => {
     const { cookieHeader } = owner
     const copy = (name: string, password: string): Promise<LightMyRequestResponse> => new Applicant(fastify).try(name, password, { cookie: cookieHeader })
     t.equal((await copy(' hARRY', RIGHT)).statusCode, 303, 'from the address of the attacker, too')
-    t.equal((await copy('Sally', RIGHT)).statusCode, 429, 'for this account')
+    t.equal((await copy('Sally', RIGHT)).statusCode, 429, 'not for another account')
     t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: `hatcheck-device=${'A'.repeat(22)}.1800000000.${'A'.repeat(43)}; ${cookieHeader}` })).statusCode, 303, 'a planted device cookie does no harm')
     const statuses = []
     for (let i = 0; i < 14; i++) statuses.push((await copy('Harry', WRONG)).statusCode)
