@@ -9,7 +9,7 @@ import { net } from './nets/net.js'
 /** An obvious test key, made at run time, and as strong as a random one. */
 export const testKey = `key for tests only: ${createHash('sha256').update('tests').digest('hex')}`
 
-/** Makes hatcheck as the service, with the store in memory and in demo mode unless options say otherwise, and closes it with the test. */
+/** Makes hatcheck as the service, by default in demo mode with the store in memory, and closes it with the test. */
 export async function build (
   t: Test,
   options: Partial<ServiceOptions> = {},

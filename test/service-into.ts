@@ -17,7 +17,7 @@ export interface IntoOptions {
   descriptors?: number
 }
 
-/** Starts `node dist/server.js` with its log going to a destination of the test's, such as a file descriptor, and waits for its answer. */
+/** Starts `node dist/server.js` with its log in a destination of the test, such as a descriptor, and waits for its answer. */
 export async function startInto (t: Test, folder: string, stdio: StdioOptions, { env = {}, descriptors }: IntoOptions = {}): Promise<ServiceInto> {
   const port = String(await freePort())
   const limited = descriptors === undefined ? '' : `ulimit -n ${descriptors}; `

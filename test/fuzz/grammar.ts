@@ -12,7 +12,8 @@ export interface Visitor {
  * How a server may treat a production.
  *
  * - `plain`: well-formed. It gets the expected answer, and the connection stays open unless the request closes it
- * - `odd`: complete in every interpretation. It gets one answer of any kind, or the end of the connection; later requests are answered in order or not at all
+ * - `odd`: complete in every interpretation. It gets one answer of any kind, or the end of the connection;
+ *   later requests are answered in order or not at all
  * - `refused`: invalid in every interpretation of the RFC. No later request is answered
  * - `open`: the server may wait for more
  * - `wild`: any result is possible

@@ -75,7 +75,7 @@ test('while it drains, the service answers, reports that it is not ready, and cl
   t.equal(await end, 0)
 })
 
-/** Many clients with a kept connection and many with a new one per request, each with one request at a time, until they are stopped. */
+/** Runs clients, with kept connections and with a new one per request, each with one request at a time, until they are stopped. */
 async function load (t: Test, url: string) {
   const sent: Sent[] = []
   /** The last acknowledged value of each session, by its cookie. */
