@@ -72,7 +72,7 @@ test('CVE-2024-35220 (@fastify/session): a session that is read constantly still
     let reads = 0
     while (await userOf(fastify, `hatcheck=${ticket}`) !== null) {
       // Each of these reads is activity; the response does not wait for the write that records it.
-      await until('the activity is noted', async () => (await store.read(key))?.seenAt === time)
+      await until('the activity is recorded', async () => (await store.read(key))?.seenAt === time)
       const { expiresAt = Infinity } = await store.read(key) ?? {}
       if (expiresAt > Math.min(time + 100 * SECOND, begun + 500 * SECOND)) t.fail('a read puts the end too far off')
       reads++

@@ -355,7 +355,7 @@ test('one request writes a bounded amount to the log, whatever it contains', asy
     ['a long host', `GET / HTTP/1.1\r\nHost: ${long('h')}`],
     ['a long type', `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/${long('x')}`, 'x'],
     ['a long name', `POST /login HTTP/1.1\r\nHost: localhost\r\n${form}`, `client_name=${long('%00')}&password=12345678`],
-    ['long JSON that is none', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json', long('{')]
+    ['long invalid JSON', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json', long('{')]
   ]
   for (const [what, head, body = ''] of requests) {
     const before = service.output().length

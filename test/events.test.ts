@@ -178,7 +178,7 @@ test('an end that could not be stored is emitted when it is stored later', async
   t.strictSame(told(), [])
   up()
   const events: Told[] = []
-  await eventually(t, 'it is told', () => {
+  await eventually(t, 'the event is emitted', () => {
     events.push(...told())
     return events.length > 0
   })

@@ -320,7 +320,7 @@ test('U11: in @fastify/session, a renewal that cannot end the old ID leaves both
   t.equal(answer.headers['set-cookie'], undefined, 'hatcheck gives out no new one')
   up()
   t.equal(await userOf(ours, cookie), 'Harry', 'the old one continues')
-  await eventually(t, 'and it is the only one', async () => await inner.count() === 1)
+  await eventually(t, 'and it is the only session', async () => await inner.count() === 1)
 })
 
 test('U12: in @fastify/session, data can overwrite the methods of the session', async (t) => {

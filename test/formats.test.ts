@@ -226,7 +226,7 @@ test('Redis records the formats, and refuses unknown ones, also if it becomes re
   const later = await openIt()
   t.teardown(later.close)
   await server.start()
-  await eventually(t, 'it is told', () => warnings.includes(message))
+  await eventually(t, 'the warning is logged', () => warnings.includes(message))
   await t.rejects(async () => { await later.sessions.ping() }, { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'and no data of it is used')
 })
 

@@ -318,7 +318,7 @@ test('an invalid request ends its connection, begins no session and affects no o
     'a length beside chunks': login(`${length}\r\n${chunked}`, chunk),
     'chunks beside a length': login(`${chunked}\r\n${length}`, chunk),
     'an encoding after chunked': login('Transfer-Encoding: chunked, identity', chunk),
-    'an encoding that is none': login('Transfer-Encoding: xchunked', chunk),
+    'an unknown transfer coding': login('Transfer-Encoding: xchunked', chunk),
     'a bare carriage return': login(`X-A: b\rX-C: d\r\n${length}`),
     'a header without a colon': login(`nonsense\r\n${length}`),
     'a space before the colon': login(`X-A : b\r\n${length}`),
@@ -330,9 +330,9 @@ test('an invalid request ends its connection, begins no session and affects no o
     'a NUL in the address': 'GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n',
     'a space in the address': 'GET / / HTTP/1.1\r\nHost: localhost\r\n\r\n',
     'no host': 'GET / HTTP/1.1\r\n\r\n',
-    'a method that is none': 'NONSENSE / HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'an unknown method': 'NONSENSE / HTTP/1.1\r\nHost: localhost\r\n\r\n',
     'a method in lower case': 'get / HTTP/1.1\r\nHost: localhost\r\n\r\n',
-    'a version that is none': 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n',
+    'an unknown version': 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n',
     'another protocol': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n',
     'the preface of HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
   }

@@ -171,7 +171,7 @@ test('with Redis, live sessions are counted, and left out while Redis is down', 
   const live = async (): Promise<number | undefined> => (await scrape(fastify)).get('hatcheck_sessions_live')
   await eventually(t, 'it is counted', async () => await live() === 1)
   await redis.stop()
-  await eventually(t, 'nobody knows', async () => await live() === undefined)
+  await eventually(t, 'the number is unknown', async () => await live() === undefined)
   t.ok(Number((await scrape(fastify)).get('hatcheck_store_errors_total{operation="count"}')) >= 1)
 })
 

@@ -172,7 +172,7 @@ test('the net finds every kind of flaw in an answer', async (t) => {
     'must be integer': get('/', 503, { ...asProblem, 'retry-after': 'soon' }, problem(503, { code: 'HATCHECK_STORE_UNAVAILABLE' })),
     'the header location is not in the OpenAPI document': get('/', 200, { ...json, location: '/' }, '{"user":null}'),
     'the header Remote-User is missing': get('/verify', 204, { 'remote-session': '' }),
-    'there is a body, and none in the OpenAPI document': get('/login', 303, { location: '/', 'content-type': 'text/html' }, 'over there'),
+    'a body that the OpenAPI document does not have': get('/login', 303, { location: '/', 'content-type': 'text/html' }, 'over there'),
     'the body says 404': get('/no/such/page', 405, asProblem, problem(404)),
     "must have required property 'detail'": get('/no/such/page', 404, asProblem, '{"type":"about:blank","title":"T","status":404}')
   })) t.ok(flaws.some((found) => found.includes(flaw)), flaw, { flaws })

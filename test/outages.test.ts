@@ -34,7 +34,7 @@ test('an outage of the store is logged as one error, and its end as one line wit
     t.equal(told(lines).length, 1, 'the outage continues')
     up()
     mock.timers.tick(1_000)
-    await eventually(t, 'its end is told', () => told(lines).length === 2)
+    await eventually(t, 'its end is emitted', () => told(lines).length === 2)
     t.match(told(lines)[1], { level: 40, code: 'HATCHECK_STORE_UNAVAILABLE', failures: 20, msg: 'the session store answers again' })
   }
 })

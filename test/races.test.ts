@@ -481,7 +481,7 @@ test('a renewal keeps its user and neither loses nor revives a session', async (
       t.equal(renewal.headers['set-cookie'], undefined)
       up()
       t.equal((await see(fastify, cookieHeader)).user, 'Harry')
-      await eventually(t, 'the new one has ended', async () => (await inner.ofUser('Harry')).length === 1)
+      await eventually(t, 'the new session has ended', async () => (await inner.ofUser('Harry')).length === 1)
     })
   }
 
@@ -631,7 +631,7 @@ test('a login whose old session cannot be ended fails', async (t) => {
       t.equal(login.headers['retry-after'], '1')
       t.equal(login.headers['set-cookie'], undefined)
       up()
-      await eventually(t, 'there is no session but the old one', async () => await inner.count() === 1 && (await inner.ofUser('Harry')).length === 0)
+      await eventually(t, 'only the old session is left', async () => await inner.count() === 1 && (await inner.ofUser('Harry')).length === 0)
       t.strictSame(await see(fastify, cookieHeader), { user: null, data: { apple: 'apple' } })
     })
   }
@@ -701,5 +701,5 @@ test('a renewal whose session has ended leaves nothing behind, also if ending th
   t.equal(answer.statusCode, 503)
   t.equal(answer.headers['set-cookie'], undefined)
   t.equal((await see(fastify, cookieHeader)).user, null)
-  await eventually(t, 'the one that nobody knows has ended as well', async () => await inner.count() === 0)
+  await eventually(t, 'the session without a client has ended as well', async () => await inner.count() === 0)
 })

@@ -232,7 +232,7 @@ test('after a failover, a demoted primary answers 503 to writes, and works once 
   await server.client.replicaof('127.0.0.1', await freePort())
   await t.rejects(store.touch('one', 0, 0), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: /^READONLY/ } })
   await server.client.replicaof('NO', 'ONE')
-  await eventually(t, 'it goes on', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
+  await eventually(t, 'it continues', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
 })
 
 test('hatcheck works in its own database, as a user with only the documented rights', needs('redis-server'), async (t) => {

@@ -92,7 +92,7 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
       await eventually(t, 'a replica has taken over', async () => (await primaries()).length === 3, 15_000)
       const tookOver = performance.now()
       t.comment(`a replica took over after ${Math.round(tookOver - died)} ms`)
-      await eventually(t, 'everyone is served', async () => {
+      await eventually(t, 'every visitor is served', async () => {
         const answers = await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))
         return answers.every(({ status }) => status === 200)
       }, 5_000)
@@ -109,7 +109,7 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
       t.ok(answers.every(({ user }) => user === undefined || user === name), 'no user is logged out or gets another\'s session')
     }
     await dying.start()
-    await eventually(t, 'the dead one comes back as a replica', async () => await roleOf(dying) === 'slave', 10_000)
+    await eventually(t, 'the former primary returns as a replica', async () => await roleOf(dying) === 'slave', 10_000)
     await pause(1_200)
     t.equal((await visitors[0]?.send('GET', '/'))?.status, 200)
     t.equal(await fastify.sessions.store.removeOfUser('visitor0'), 1)

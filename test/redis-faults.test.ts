@@ -183,7 +183,7 @@ test('a call whose Redis answer is lost counts as failed, and leaves nothing beh
 
   swallows = false
   for (const connection of connections) connection.destroy()
-  await eventually(t, 'it goes on', async () => (await fastify.inject({ url: '/', headers: { cookie: copy } })).statusCode === 200, 1_000)
+  await eventually(t, 'it continues', async () => (await fastify.inject({ url: '/', headers: { cookie: copy } })).statusCode === 200, 1_000)
   t.strictSame((await fastify.inject({ url: '/', headers: { cookie: copy } })).json(), { user: null, keys: [] })
   t.strictSame(await fastify.sessions.store.ofUser('Harry'), [], 'the session had ended')
   t.strictSame(await fastify.sessions.store.ofUser('Sally'), [], 'and the new one has not begun')
@@ -220,7 +220,7 @@ test('the service starts while Redis is down, serves pages, and accepts logins o
   t.notOk(refused.headers['set-cookie'])
   t.match(refused.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   await startRedis(t, { port })
-  await eventually(t, 'one can log in', async () => (await browser.login()).statusCode === 303, 1_500)
+  await eventually(t, 'a login succeeds', async () => (await browser.login()).statusCode === 303, 1_500)
   t.match((await browser.get('/')).body, 'Harry Your account is logged in.')
 })
 

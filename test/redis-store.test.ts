@@ -77,7 +77,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     'another format': (raw, key) => raw.hset(key, { ...sound, format: '2' }),
     'no format': (raw, key) => raw.hset(key, { ...sound, format: '' }),
     'no times': (raw, key) => raw.hset(key, { format: '1', permanent: '0' }),
-    'a time that is none': (raw, key) => raw.hset(key, { ...sound, expiresAt: 'tomorrow' }),
+    'a time that is not a number': (raw, key) => raw.hset(key, { ...sound, expiresAt: 'tomorrow' }),
     'a time that is almost one': (raw, key) => raw.hset(key, { ...sound, seenAt: '0x10' }),
     'neither permanent nor not': (raw, key) => raw.hset(key, { ...sound, permanent: 'maybe' })
   }
@@ -129,7 +129,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     await store.create('one', recordOf({ expiresAt: START - MINUTE + 50 }))
     clock.time = START - 60 * MINUTE
     t.not(await store.read('one'), null, 'by that clock it is live')
-    await eventually(t, 'but Redis has forgotten it', async () => await store.read('one') === null)
+    await eventually(t, 'but Redis has dropped it', async () => await store.read('one') === null)
   })
 
   check('the index entry is written before the session and removed after it', async (t, { raw, store, clock }) => {
@@ -143,7 +143,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.not(await store.remove('one'), null, 'and so do logouts')
     t.equal(await store.create('one', recordOf()), false)
     await raw.config('SET', 'maxmemory', '0')
-    await eventually(t, 'what has been removed is out of the index', async () => await raw.zcard('hatcheck:user:Harry') === 0)
+    await eventually(t, 'removed sessions are out of the index', async () => await raw.zcard('hatcheck:user:Harry') === 0)
     clock.time = START + 1
   })
 
@@ -346,7 +346,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
       t.strictSame(Object.keys(failure?.cause as object), [])
       t.notMatch(JSON.stringify(failure), 'secret')
     }
-    await eventually(t, 'what was sent all the same is ended again', async () => await raw.hexists('hatcheck:session:late', 'endedAt') === 1)
+    await eventually(t, 'a session that was written late has ended again', async () => await raw.hexists('hatcheck:session:late', 'endedAt') === 1)
     t.equal(await open().create('late', recordOf()), false)
   })
 
@@ -359,7 +359,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.ok(performance.now() - begun < 100, 'the next fails at once')
     for (const call of inFlight) await t.rejects(call, { cause: { message: 'no answer within 100 ms' } })
     await t.rejects(store.read('one'), { cause: { message: '3 calls have no answer yet' } }, 'calls past their deadline count')
-    await eventually(t, 'until they are answered', async () => await store.read('one').then(() => true, () => false))
+    await eventually(t, 'the calls are answered', async () => await store.read('one').then(() => true, () => false))
   })
 
   check('no request makes Redis scan all keys', async (t, { server }) => {

@@ -357,7 +357,7 @@ test('every answer has the security headers', async (t) => {
   const json = { 'content-type': 'application/json' }
   const answers = {
     'a redirect': await harry.login(),
-    'a page of who is logged in': await harry.get('/', asBrowser),
+    'the page of a user': await harry.get('/', asBrowser),
     'a wrong password': await harry.login('Harry', '12345679'),
     'a wrong password in a browser': await harry.post('/login', { client_name: 'Harry', password: '12345679' }, asBrowser),
     'malformed JSON': await harry.send({ method: 'POST', url: '/login', payload: '{', headers: json }),

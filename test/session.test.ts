@@ -221,7 +221,7 @@ test('nothing is written when nothing has changed', async (t) => {
   writes.length = 0
   const handlers: Record<string, Handler> = {
     reading: dataOf,
-    'asking who it is': userOf,
+    'reading the user': userOf,
     'setting what is there': (session) => Object.assign(session, { a: 1, list: [1, 2], text: 'x' }),
     'setting and setting back': (session) => {
       session['a'] = 2

@@ -151,7 +151,7 @@ test('if the clocks of two servers differ, each server uses its own', async (t) 
   clock.time = START + HOUR - AHEAD
   t.equal(await at(ahead), 'nobody', 'for the server ahead it ends earlier by the difference')
   t.equal(await at(here), 'Harry')
-  await eventually(t, 'it has noted that', async () => (await store.ofUser('Harry'))[0]?.record.seenAt === clock.time)
+  await eventually(t, 'the activity is recorded', async () => (await store.ofUser('Harry'))[0]?.record.seenAt === clock.time)
   clock.time += MINUTE
   t.equal(await at(ahead), 'Harry', 'activity that one has recorded counts for both')
 })

@@ -36,8 +36,8 @@ test('a logged-in user gets a 204 by any method, any other visitor a 401', async
     'a preflight': { headers: { origin: 'https://evil.example', 'access-control-request-method': 'GET' } },
     'another method by a header': { headers: { 'x-http-method-override': 'OPTIONS', 'x-forwarded-method': 'OPTIONS', 'x-original-method': 'OPTIONS' } },
     'claims to be somebody': { headers: claims },
-    'JSON that is none': { headers: { 'content-type': 'application/json' }, payload: '{' },
-    'a type that nobody knows': { headers: { 'content-type': 'nonsense' }, payload: '<a/>' },
+    'invalid JSON': { headers: { 'content-type': 'application/json' }, payload: '{' },
+    'an unknown content type': { headers: { 'content-type': 'nonsense' }, payload: '<a/>' },
     'a body without a type': { payload: 'x' },
     'a form': { headers: { 'content-type': 'application/x-www-form-urlencoded' }, payload: 'user=Admin' }
   }

@@ -156,7 +156,7 @@ test('the service needs every Redis command that the documentation allows it, an
   t.equal((await fetch(`${url}/readyz`)).status, 200)
   for (const args of [['user', 'list'], ['user', 'disable', 'Sally'], ['sessions', 'list']]) t.match(await hatcheckCli(folder, args, { env }), { code: 0, stderr: '' }, args.join(' '))
 
-  await until('the index is healed', async () => await redis.client.zcard('hatcheck:user:Harry') < 50)
+  await until('the index is repaired', async () => await redis.client.zcard('hatcheck:user:Harry') < 50)
   const called = new Set((await redis.commandCalls()).keys())
   const granted = [...users.matchAll(/ \+([\w|]+)/g)].map(([, name = '']) => name)
   t.strictSame(await redis.client.call('ACL', 'LOG'), [], 'nothing was refused')

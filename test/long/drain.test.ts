@@ -32,7 +32,7 @@ for (const workers of ['1', '2']) {
     if (workers !== '1') await until('all workers listen', () => service.output().includes(`workers: ${workers}`))
     const { sent, stop, stored, ended } = await load(t, service.url)
     await pause(LOAD_MS)
-    await until('someone has logged out', () => ended.length > 0)
+    await until('a user has logged out', () => ended.length > 0)
     const signalledAt = performance.now()
     // A service manager signals every process, and then the primary signals its workers.
     if (workers !== '1') for (const pid of workersOf(service)) process.kill(pid, 'SIGTERM')

@@ -174,7 +174,7 @@ test('several processes act as one service', async (t) => {
     t.ok(workers().includes(first))
     const known = await metric(`${url}/metrics`, requests)
     process.kill(first, 'SIGKILL')
-    await until('another one has taken its place', () => sweepers().length === 2)
+    await until('another worker has taken its place', () => sweepers().length === 2)
     t.match(linesOf(service).filter(({ event }) => event === 'sys_crash'), [{ level: 50, pid: service.child.pid, worker: first, reason: 'SIGKILL', user: null }])
     t.equal(workers().length, 2)
     t.ok(workers().includes(sweepers()[1] ?? 0))
@@ -187,7 +187,7 @@ test('several processes act as one service', async (t) => {
     const before = workers()
     const [leaving = 0] = before
     process.kill(leaving, 'SIGTERM')
-    await until('another one has taken its place', () => linesOf(service).some(({ pid, msg }) => msg.startsWith('this worker listens') && !before.includes(pid) && workers().includes(pid)))
+    await until('another worker has taken its place', () => linesOf(service).some(({ pid, msg }) => msg.startsWith('this worker listens') && !before.includes(pid) && workers().includes(pid)))
     t.match(linesOf(service).find(({ msg }) => msg.startsWith('a worker was stopped')), { worker: leaving })
     t.equal(linesOf(service).filter(({ event }) => event === 'sys_crash').length, 1, 'which is no crash')
   })

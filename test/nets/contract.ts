@@ -117,7 +117,7 @@ export class Contract {
   }
 
   #flawsOfBody (isHead: boolean, type: string | undefined, body: string, { content }: Response, where: string): string[] {
-    if (content === undefined) return body === '' && type === undefined ? [] : ['there is a body, and none in the OpenAPI document']
+    if (content === undefined) return body === '' && type === undefined ? [] : ['a body that the OpenAPI document does not have']
     if (type === undefined || !Object.hasOwn(content, type)) return [`the content type ${type} is not in the OpenAPI document`]
     if (isHead) return []
     const value = type.endsWith('json') ? JSON.parse(body) : body

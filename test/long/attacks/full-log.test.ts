@@ -97,12 +97,12 @@ for (const { what, skip = false, workers = 1, open } of places) {
     if (workers > 1) {
       const [killed = 0] = workersOf(service)
       process.kill(killed, 'SIGKILL')
-      await until('another one takes its place', () => !workersOf(service).includes(killed) && workersOf(service).length === workers)
+      await until('another worker takes its place', () => !workersOf(service).includes(killed) && workersOf(service).length === workers)
       await flood(service.url, REQUESTS.toBlock)
     }
     if (written !== undefined) {
       unblock?.()
-      await until('the log says what it has lost', () => /"lines":\d+,"msg":"the log could not be written/.test(written()))
+      await until('the log has the number of lost lines', () => /"lines":\d+,"msg":"the log could not be written/.test(written()))
       const lines = written().trimEnd().split('\n')
       t.strictSame(lines.filter((line) => !isWhole(line)), [], `${lines.length} lines, all of them whole`)
       t.ok(lines.every((line) => Buffer.byteLength(line) < 4_096))
