@@ -8,6 +8,7 @@ import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
 import type { AccountStore } from '../plugins/store/accounts.js'
 import { recordOf } from '../plugins/store/contract/index.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
+import { realHashes } from './cheap-hashes.js'
 import { Client } from './client.js'
 import { build, buildHost, gate } from './helper.js'
 import { noteCalls } from './note-calls.js'
@@ -48,24 +49,25 @@ function delegate (store: AccountStore): AccountStore {
 
 for (const kind of kinds) {
   test(`accounts in ${kind}`, async (t) => {
-    t.test('can be added, listed and logged in to', async (t) => {
+    t.test('accounts can be added and listed, and log in', async (t) => {
       const { accounts } = openOffice(t, kind)
       t.strictSame(await accounts.list(), [])
       await accounts.add('Sally', OTHER)
       await accounts.add('Harry', GOOD)
       await accounts.add('arthur', GOOD)
       t.strictSame((await accounts.list()).map(({ name, createdAt, disabled }) => ({ name, createdAt, disabled })),
-        ['arthur', 'Harry', 'Sally'].map((name) => ({ name, createdAt: START, disabled: false })), 'in the order of the names, whatever their case')
+        ['arthur', 'Harry', 'Sally'].map((name) => ({ name, createdAt: START, disabled: false })), 'sorted by name, whatever the letter case')
       t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' })
       t.strictSame(await accounts.authenticate('Sally', OTHER), { name: 'Sally' })
       t.equal(await accounts.authenticate('Harry', OTHER), null)
       t.equal(await accounts.authenticate('Harry', ''), null)
       t.equal(await accounts.authenticate('Nobody', GOOD), null)
       await t.rejects(accounts.add('Harry', OTHER), { code: 'HATCHECK_ACCOUNT_EXISTS', statusCode: 409, message: 'There is already an account Harry.' })
-      t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' }, 'which changes nothing')
+      t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' }, 'a refused add changes nothing')
     })
 
-    t.test('keep the password as an argon2id hash alone', async (t) => {
+    t.test('accounts store only the argon2id hash of a password', async (t) => {
+      realHashes(t)
       const { accounts, store } = openOffice(t, kind)
       await accounts.add('Harry', GOOD)
       await accounts.add('Sally', GOOD)
@@ -75,7 +77,7 @@ for (const kind of kinds) {
       t.notOk(JSON.stringify(await store.read('harry')).includes(GOOD))
     })
 
-    t.test('are found by any case of the name, and known by the first', async (t) => {
+    t.test('an account is found by its name in any letter case, and shows the name as first spelled', async (t) => {
       const { accounts } = openOffice(t, kind)
       for (const [given, others] of [
         ['Harry', ['harry', 'HARRY', 'hARRy', '  Harry ', '\tHarry\n', '\u00A0Harry\uFEFF']],
@@ -92,7 +94,7 @@ for (const kind of kinds) {
       t.equal((await accounts.list()).length, 4)
     })
 
-    t.test('have one name, whatever spaces it is typed with', async (t) => {
+    t.test('a name with any kind and number of spaces between its words is the same name', async (t) => {
       const { accounts, store } = openOffice(t, kind)
       const spellings = ['Harry Potter', 'Harry\u00A0Potter', 'Harry  Potter', 'Harry\u2003Potter', 'Harry\u3000Potter']
       await accounts.add(spellings[1] as string, GOOD)
@@ -100,7 +102,7 @@ for (const kind of kinds) {
         t.strictSame(await accounts.authenticate(spelling, GOOD), { name: 'Harry Potter' }, JSON.stringify(spelling))
         await t.rejects(accounts.add(spelling, GOOD), { code: 'HATCHECK_ACCOUNT_EXISTS' })
       }
-      // As a former version took them.
+      // A former version kept such names.
       const passwordHash = await hashPassword(OTHER)
       for (const name of ['Harry\u2003Potter', '\u2800', 'Sally™']) {
         await store.create(accountKey(name), { name, passwordHash, createdAt: START, disabled: false })
@@ -111,7 +113,7 @@ for (const kind of kinds) {
       t.strictSame(await accounts.authenticate('Harry Potter', GOOD), { name: 'Harry Potter' }, 'and the other ones are what they were')
     })
 
-    t.test('end every session with a new password', async (t) => {
+    t.test('a new password ends every session of the account', async (t) => {
       const { accounts, sessions } = openOffice(t, kind)
       await accounts.add('Harry', GOOD)
       await accounts.add('Sally', GOOD)
@@ -120,15 +122,15 @@ for (const kind of kinds) {
       t.equal(await accounts.authenticate('Harry', GOOD), null)
       t.strictSame(await accounts.authenticate('Harry', OTHER), { name: 'Harry' })
       t.strictSame(await sessions.ofUser('Harry'), [])
-      t.equal((await sessions.ofUser('Sally')).length, 1, 'and those of nobody else')
+      t.equal((await sessions.ofUser('Sally')).length, 1, 'and no sessions of other users')
 
       await sessions.create('d', recordOf({ user: 'Harry' }))
       await t.rejects(accounts.setPassword('Harry', 'short'), { code: 'HATCHECK_PASSWORD' })
-      t.equal((await sessions.ofUser('Harry')).length, 1, 'a refused one ends none')
+      t.equal((await sessions.ofUser('Harry')).length, 1, 'a refused password ends no session')
       t.strictSame(await accounts.authenticate('Harry', OTHER), { name: 'Harry' })
     })
 
-    t.test('end every session when they are disabled, until they are enabled', async (t) => {
+    t.test('disabling an account ends every session and blocks logins until it is enabled', async (t) => {
       const { accounts, sessions } = openOffice(t, kind)
       await accounts.add('Harry', GOOD)
       await sessions.create('a', recordOf({ user: 'Harry' }))
@@ -138,15 +140,15 @@ for (const kind of kinds) {
       t.match(await accounts.list(), [{ name: 'Harry', disabled: true }])
       await accounts.disable('harry')
       await accounts.setPassword('Harry', OTHER)
-      t.equal(await accounts.authenticate('Harry', OTHER), null, 'a new password enables nothing')
-      // An application may have logged in whom it likes.
+      t.equal(await accounts.authenticate('Harry', OTHER), null, 'a new password does not enable the account')
+      // An application can log in any name.
       await sessions.create('b', recordOf({ user: 'Harry' }))
       await accounts.enable('harry')
       t.strictSame(await accounts.authenticate('Harry', OTHER), { name: 'Harry' })
-      t.strictSame(await sessions.ofUser('Harry'), [], 'no session from before goes on')
+      t.strictSame(await sessions.ofUser('Harry'), [], 'no earlier session continues')
     })
 
-    t.test('that are not there are an error by name', async (t) => {
+    t.test('a change of an unknown account is an error that names the account', async (t) => {
       const { accounts } = openOffice(t, kind)
       const error = { code: 'HATCHECK_NO_SUCH_ACCOUNT', statusCode: 404, message: 'There is no account Nobody.' }
       await t.rejects(accounts.setPassword('Nobody', GOOD), error)
@@ -155,7 +157,7 @@ for (const kind of kinds) {
       t.strictSame(await accounts.list(), [])
     })
 
-    t.test('are made by a login when signup is open', async (t) => {
+    t.test('a login with an unknown name creates the account when signup is open', async (t) => {
       const { accounts } = openOffice(t, kind, { signup: 'open', passwordMinLength: 8, commonPasswords: 'allowed' })
       t.strictSame(await accounts.authenticate(' Harry ', '12345678'), { name: 'Harry' })
       t.strictSame(await accounts.authenticate('harry', '12345678'), { name: 'Harry' })
@@ -166,7 +168,7 @@ for (const kind of kinds) {
       t.equal((await accounts.list()).length, 1)
     })
 
-    t.test('are made once by two signups at once', async (t) => {
+    t.test('two simultaneous signups with one name create one account', async (t) => {
       const { accounts } = openOffice(t, kind, { signup: 'open' })
       const passwords = [GOOD, OTHER, `${GOOD} three`]
       const answers = await Promise.all(passwords.map((password, i) => accounts.authenticate(i === 0 ? 'Harry' : 'HARRY', password)))
@@ -176,25 +178,27 @@ for (const kind of kinds) {
       for (const [i, password] of passwords.entries()) t.equal(await accounts.authenticate('Harry', password) !== null, i === winner)
     })
 
-    t.test('are made once by two adds at once', async (t) => {
+    t.test('two simultaneous adds of one name create one account', async (t) => {
       const { accounts } = openOffice(t, kind)
       const outcomes = await Promise.allSettled([accounts.add('Harry', GOOD), accounts.add('harry', OTHER)])
       t.strictSame(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
       t.equal((await accounts.list()).length, 1)
     })
 
-    t.test('with a hash that is weaker than today\'s get a new one at the login', async (t) => {
+    t.test('a login replaces a hash that is weaker than the current settings', async (t) => {
+      realHashes(t)
       const { accounts, store } = openOffice(t, kind)
       const passwordHash = await hash(GOOD, { algorithm: 2, memoryCost: 4_096, timeCost: 1, parallelism: 1 })
       await store.create('harry', { name: 'Harry', passwordHash, createdAt: START, disabled: false })
       t.equal(await accounts.authenticate('Harry', OTHER), null)
-      t.equal((await store.read('harry'))?.passwordHash, passwordHash, 'not with a wrong password')
+      t.equal((await store.read('harry'))?.passwordHash, passwordHash, 'a wrong password does not renew the hash')
       t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' })
       t.match((await store.read('harry'))?.passwordHash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
       t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' })
     })
 
-    t.test('with a hash that is as strong as today\'s or stronger keep it', async (t) => {
+    t.test('a login keeps a hash that is as strong as the current settings or stronger', async (t) => {
+      realHashes(t)
       const { accounts, store } = openOffice(t, kind)
       const today = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
       for (const [i, stronger] of [{}, { memoryCost: 24_576 }, { timeCost: 3 }, { memoryCost: 47_104, timeCost: 1 }, { parallelism: 2 }].entries()) {
@@ -212,7 +216,7 @@ for (const kind of kinds) {
       }
     })
 
-    t.test('keep the new password when an old hash is renewed at the same time', async (t) => {
+    t.test('renewing an old hash does not overwrite a new password that is set at the same time', async (t) => {
       const { store, sessions } = openOffice(t, kind)
       const pause = stop()
       let held = false
@@ -238,7 +242,7 @@ for (const kind of kinds) {
       t.strictSame(await accounts.authenticate('Harry', OTHER), { name: 'Harry' })
     })
 
-    t.test('that change while a login is under way do not get in', async (t) => {
+    t.test('a login fails if its account is disabled or gets a new password meanwhile', async (t) => {
       for (const change of ['disable', 'setPassword'] as const) {
         const { store, sessions, ...office } = openOffice(t, kind)
         const name = change === 'disable' ? 'Harry' : 'Sally'
@@ -267,7 +271,7 @@ for (const kind of kinds) {
   })
 }
 
-test('LMDB accounts are shared by all who have the folder open, and last', async (t) => {
+test('LMDB accounts persist and are shared by every process that has the folder open', async (t) => {
   const folder = t.testdir()
   const open = (): Accounts => {
     const { accounts, sessions } = openEngine(t, 'lmdb:', { folder })
@@ -280,7 +284,7 @@ test('LMDB accounts are shared by all who have the folder open, and last', async
   t.equal(await one.authenticate('Harry', GOOD), null)
 })
 
-test('no session outlives the password that it was begun with', async (t) => {
+test('no session outlives the password that it logged in with', async (t) => {
   for (const change of ['disable', 'setPassword'] as const) {
     for (const moment of ['the password is checked', 'the session is stored']) {
       await t.test(`${change} before ${moment}`, async (t) => {
@@ -305,7 +309,7 @@ test('no session outlives the password that it was begun with', async (t) => {
         const harry = new Client(fastify)
         const login = harry.login('Harry', GOOD)
         await pause.reached
-        // What setPassword does is done once it has hashed, so it is done after the check of the password has begun.
+        // setPassword returns after it has hashed, so the check of the password has begun by then.
         const changed = change === 'disable' ? accounts.disable('Harry') : accounts.setPassword('Harry', OTHER)
         if (moment.includes('stored')) await changed
         pause.go()
@@ -317,7 +321,7 @@ test('no session outlives the password that it was begun with', async (t) => {
   }
 })
 
-test('a name', (t) => {
+test('names are trimmed, normalized to NFC and limited in length', (t) => {
   t.equal(normalName('Harry'), 'Harry')
   t.equal(normalName('  Harry Potter\n'), 'Harry Potter')
   t.equal(normalName('Zoe\u0308'), 'Zo\u00EB', 'is NFC')
@@ -342,7 +346,7 @@ test('a name', (t) => {
   t.end()
 })
 
-test('a name of a new account', (t) => {
+test('the name of a new account follows stricter rules than a name at login', (t) => {
   for (const spelling of ['Harry Potter', 'Harry\u00A0Potter', 'Harry  Potter', 'Harry\u2003Potter', ' Harry\u3000\u2009Potter', 'Harry \u202F Potter', 'Ｈarry Ｐotter']) t.equal(newName(spelling), 'Harry Potter', JSON.stringify(spelling))
   for (const name of ['Zoë', 'o\'Hara', '<b>', 'a@b@c', '__proto__', '1', '王小明', 'ß', 'Ἀθηνᾶ', 'ビョーク', 'ジョン・レノン', 'l·l', 'שמעון', 'ג׳ון', '٣٤', 'Σ ς', 'नरेंद्र', '👩\u200D👩\u200D👧 Weasley', '1\uFE0F\u20E3']) t.equal(newName(name), name)
   for (const name of ['\u2800', 'Harry\u2800', 'Harry\u2800Potter', '\u{1D159}', 'Harry™', 'ﬁn', 'Ⅷ', 'x²', 'a·b', '・', 'a—b', '٣۴', 'ـ', '\u1100\u1100']) {
@@ -353,7 +357,7 @@ test('a name of a new account', (t) => {
   t.end()
 })
 
-test('a name is not normalized before its length is known', (t) => {
+test('the length of a name is checked before it is normalized', (t) => {
   let longest = 0
   noteCalls(t, String.prototype, 'normalize', (text) => { longest = Math.max(longest, String(text).length) })
   for (const text of ['a\u0301\u0323'.repeat(5_000), '\uFDFA'.repeat(5_000), ' '.repeat(5_000) + 'a'.repeat(5_000)]) t.throws(() => normalName(text), { message: 'A name can have at most 64 characters.' })
@@ -362,8 +366,8 @@ test('a name is not normalized before its length is known', (t) => {
   t.end()
 })
 
-test('a password', async (t) => {
-  t.test('has a length', async (t) => {
+test('passwords', async (t) => {
+  t.test('a password has a minimum and a maximum length', async (t) => {
     const { accounts } = openOffice(t, 'memory:', { commonPasswords: 'allowed' })
     const short = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must have at least 15 characters.' }
     await t.rejects(accounts.add('Harry', 'fourteen chars'), short)
@@ -386,7 +390,7 @@ test('a password', async (t) => {
     }
   })
 
-  t.test('needs no certain kinds of characters', async (t) => {
+  t.test('a password needs no particular kinds of characters', async (t) => {
     const { accounts } = openOffice(t, 'memory:')
     for (const [i, password] of ['all lower case words', '   spaces   in   between   ', '🔑🐴🔋📎🎩🧥🧣🧤🧦👒🎓👑💍👜👝', 'пароль из пяти слов'].entries()) {
       await accounts.add(`user${i}`, password)
@@ -396,7 +400,7 @@ test('a password', async (t) => {
     }
   })
 
-  t.test('is verified whole', async (t) => {
+  t.test('a password is verified in full length, beyond NUL and beyond 72 bytes', async (t) => {
     const { accounts } = openOffice(t, 'memory:')
     await accounts.add('Harry', 'before the NUL\0after it')
     t.equal(await accounts.authenticate('Harry', 'before the NUL'), null)
@@ -407,14 +411,15 @@ test('a password', async (t) => {
     t.equal(await accounts.authenticate('long', `${long.slice(0, 72)}${'b'.repeat(27)}`), null)
   })
 
-  t.test('is the same on another keyboard', async (t) => {
+  t.test('a password matches in its decomposed and its composed Unicode form', async (t) => {
     const { accounts } = openOffice(t, 'memory:')
     await accounts.add('Zoë', 'Zoë\'s long password'.normalize('NFD'))
     t.strictSame(await accounts.authenticate('Zoë', 'Zoë\'s long password'.normalize('NFC')), { name: 'Zoë' })
   })
 })
 
-test('the time of an answer does not tell which names there are', async (t) => {
+test('the response time of a login does not reveal whether the name exists', async (t) => {
+  realHashes(t)
   const { accounts } = openOffice(t, 'memory:')
   await accounts.add('Harry', GOOD)
   await accounts.add('disabled', GOOD)
@@ -433,8 +438,8 @@ test('the time of an answer does not tell which names there are', async (t) => {
   t.ok(unknown > 2, 'something is hashed')
 })
 
-test('hashing is bounded', async (t) => {
-  t.test('those who come too many get a 503 before anything is hashed', async (t) => {
+test('password hashing is bounded', async (t) => {
+  t.test('logins beyond the limit get a 503 before anything is hashed', async (t) => {
     const passwordHash = await hashPassword(GOOD)
     const outcomes = await Promise.allSettled(Array.from({ length: 100 }, (_, i) => i % 2 === 0 ? verifyPassword(passwordHash, GOOD) : hashPassword(OTHER)))
     const refused = outcomes.filter((outcome) => outcome.status === 'rejected').map(({ reason }) => reason)
@@ -447,10 +452,10 @@ test('hashing is bounded', async (t) => {
         headers: { 'retry-after': '2' }
       })
     }
-    t.equal(await verifyPassword(passwordHash, GOOD), true, 'afterwards all is well')
+    t.equal(await verifyPassword(passwordHash, GOOD), true, 'a later verification succeeds')
   })
 
-  t.test('a password that cannot be one is refused without waiting', async (t) => {
+  t.test('a password that breaks the length rules is refused without waiting for a place', async (t) => {
     const { accounts } = openOffice(t, 'memory:')
     const waiting = Promise.allSettled(Array.from({ length: 66 }, () => hashPassword(GOOD)))
     await t.rejects(accounts.authenticate('Harry', 'a'.repeat(1_025)), { code: 'HATCHECK_PASSWORD' })
@@ -459,7 +464,7 @@ test('hashing is bounded', async (t) => {
     await waiting
   })
 
-  t.test('over HTTP, and who is logged in does not wait', async (t) => {
+  t.test('over HTTP, a logged-in user does not wait for the hashing of others', async (t) => {
     const fastify = await build(t, { mode: 'service', signup: 'closed' })
     await fastify.accounts?.add('Harry', GOOD)
     const harry = new Client(fastify)
@@ -476,7 +481,7 @@ test('hashing is bounded', async (t) => {
     const took = performance.now() - before
     const responses = await logins
     await done.passed
-    t.ok(took < performance.now() - before, 'it is answered before they are')
+    t.ok(took < performance.now() - before, 'the page is answered before the logins')
     const busy = responses.filter(({ statusCode }) => statusCode === 503)
     t.ok(busy.length > 0)
     t.equal(busy.length + responses.filter(({ statusCode }) => statusCode === 401).length, 100)
@@ -493,7 +498,7 @@ test('accounts over HTTP', async (t) => {
     await build(t, { mode: 'service', signup: 'closed', sessionStore: kind === 'lmdb:' ? `lmdb:${t.testdir()}` : kind })
 
   for (const kind of kinds) {
-    t.test(`every browser is signed out by a new password and by the end of the account, on ${kind}`, async (t) => {
+    t.test(`a new password and a disabled account end the sessions in every browser, on ${kind}`, async (t) => {
       const fastify = await service(t, kind)
       await fastify.accounts?.add('Harry', GOOD)
       const browsers = [new Client(fastify), new Client(fastify)]
@@ -526,7 +531,7 @@ test('accounts over HTTP', async (t) => {
     t.strictSame(answers[2], answers[0])
   })
 
-  t.test('an application with its own authenticate or store has none', async (t) => {
+  t.test('an application with its own authenticate or store has no accounts', async (t) => {
     t.equal((await buildHost(t, { authenticate: () => null })).accounts, undefined)
     t.equal((await buildHost(t, { sessionStore: openEngine(t, 'memory:').sessions })).accounts, undefined)
     t.ok((await buildHost(t)).accounts instanceof Accounts)

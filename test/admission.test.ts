@@ -24,7 +24,7 @@ function statusesOf (answers: ReadonlyArray<{ statusCode: number }>): Record<num
   return statuses
 }
 
-test('the counter of an account does not tell that its owner has logged in', async (t) => {
+test('the counter of an account does not reveal that its owner has logged in', async (t) => {
   const check = async (ownerComes: boolean): Promise<string[]> => {
     const { now, pass } = clock()
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now })
@@ -43,7 +43,7 @@ test('the counter of an account does not tell that its owner has logged in', asy
   t.same(await check(true), await check(false))
 })
 
-test('while an account is under attack, a newcomer gets in from a network that it knows, and from a calm one', async (t) => {
+test('while an account is under attack, its user gets in from a known network, and a newcomer from a calm one', async (t) => {
   const { now, pass } = clock()
   const fastify = await build(t, { authenticate: gatekeeper().authenticate, now })
   const home = '2001:db8:1:1::1'
@@ -55,7 +55,7 @@ test('while an account is under attack, a newcomer gets in from a network that i
   t.equal(await statusFrom('2001:db8:1:1::2'), 303, 'a new browser at home')
   t.equal(await statusFrom('2001:db8:1:2::2'), 429, 'another network of the same block')
   for (let i = 0; i < 60; i++) t.equal(await statusFrom(home, WRONG, `visitor ${i}`), i < 51 ? 401 : 429)
-  t.equal(await statusFrom(home), 303, 'nor is it held up by what others fail at in its network')
+  t.equal(await statusFrom(home), 303, 'failures for other accounts do not slow down its network')
   const wrong = []
   for (let i = 0; i < 8; i++) wrong.push(await statusFrom(home, WRONG))
   t.same(wrong, [401, 401, 401, 401, 401, 401, 429, 429], 'it has a counter of its own')
@@ -66,10 +66,10 @@ test('while an account is under attack, a newcomer gets in from a network that i
   for (let i = 0; i < 6; i++) t.equal(await statusFrom('192.0.2.1', WRONG, 'Sally'), 401)
   t.equal(await statusFrom('192.0.2.1', RIGHT, 'Sally'), 429)
   t.equal(await statusFrom('198.51.100.2', WRONG, 'Sally'), 401)
-  t.equal(await statusFrom('198.51.100.2', RIGHT, 'Sally'), 303, 'a second try after a mistake')
+  t.equal(await statusFrom('198.51.100.2', RIGHT, 'Sally'), 303, 'a second attempt after a mistake')
 })
 
-test('tries for one account cannot take the places of others', async (t) => {
+test('attempts for one account cannot take the places of others', async (t) => {
   const { here, reached, go } = stop()
   let asked = 0
   const fastify = await build(t, {
@@ -91,10 +91,10 @@ test('tries for one account cannot take the places of others', async (t) => {
   t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'others do not wait')
   go()
   t.same(statusesOf(await tries), { 401: 6, 429: 3, 503: 91 })
-  t.same(statusesOf(await Promise.all(times(100, () => new Applicant(fastify).try('Harry')))), { 429: 100 }, 'a try that has to wait is refused at once')
+  t.same(statusesOf(await Promise.all(times(100, () => new Applicant(fastify).try('Harry')))), { 429: 100 }, 'an attempt that would have to wait is refused at once')
 })
 
-test('known devices get in while strangers hold every place of the queue', async (t) => {
+test('known devices log in while strangers hold every place of the queue', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
   await fastify.accounts?.add('Harry', RIGHT)
   const harry = new Applicant(fastify, '203.0.113.1')
@@ -116,7 +116,7 @@ test('known devices get in while strangers hold every place of the queue', async
   t.ok((statusesOf(await tries)[503] ?? 0) > 0, 'strangers are refused')
 })
 
-test('a /48 is slowed down before everybody is', async (t) => {
+test('a /48 that fails too often is slowed down before all other networks are', async (t) => {
   const { authenticate, asked } = gatekeeper()
   const fastify = await build(t, { authenticate, now: clock().now })
   const answers = []
@@ -125,10 +125,10 @@ test('a /48 is slowed down before everybody is', async (t) => {
   asked.length = 0
   for (let i = 0; i < 150; i++) await new Applicant(fastify, `2001:db8:8:${(0x4200 + i).toString(16)}::1`).try(`user ${i}`)
   t.equal(asked.length, 101, 'a /56 has its own limit')
-  t.equal((await new Applicant(fastify, '2001:db8:9::1').try('Sally', RIGHT)).statusCode, 303, 'another one is not touched')
+  t.equal((await new Applicant(fastify, '2001:db8:9::1').try('Sally', RIGHT)).statusCode, 303, 'another /48 is not affected')
 })
 
-test('forty device cookies of one account are not forty times as many guesses', async (t) => {
+test('forty device cookies of one account do not allow forty times as many guesses', async (t) => {
   const { authenticate, asked } = gatekeeper()
   const { now, pass } = clock()
   const fastify = await build(t, { authenticate, now })
@@ -143,7 +143,7 @@ test('forty device cookies of one account are not forty times as many guesses', 
   await guess(240)
   t.equal(asked.length, 27, '21 by all devices, 6 by strangers')
   const owner = new Applicant(fastify, '203.0.113.7')
-  t.equal((await owner.try('Harry', RIGHT, withDevice(cookies[7]))).statusCode, 303, 'a device that has to wait may come as others do')
+  t.equal((await owner.try('Harry', RIGHT, withDevice(cookies[7]))).statusCode, 303, 'a device that has to wait can log in as a stranger')
   for (let i = 0; i < 12; i++) {
     pass(5 * MINUTE)
     await guess(45)
@@ -154,7 +154,7 @@ test('forty device cookies of one account are not forty times as many guesses', 
   t.equal((await new Applicant(fastify, '10.0.0.1').try('Harry', RIGHT, withDevice(cookies[0]))).statusCode, 429, 'after 180 days it is unknown')
 })
 
-test('a new password makes every device unknown, but the one that set it', async (t) => {
+test('a new password makes every device unknown, except the one that set it', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
   await fastify.accounts?.add('Harry', RIGHT)
   const [owner, thief] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify, '203.0.113.2')]
@@ -167,10 +167,10 @@ test('a new password makes every device unknown, but the one that set it', async
   t.equal(await statusWith(owner), 303)
 })
 
-test('a known device belongs to its account, however the account was spelled when it was made', async (t) => {
+test('a known device belongs to its account, however the name of the account was spelled at its creation', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
   const name = 'Harry  Potter'
-  // Of two spaces a new name has one.
+  // A new name keeps only one of two spaces.
   await fastify.hatcheck.storage.accounts?.create(accountKey(name), { name, passwordHash: await hashPassword(RIGHT), createdAt: START, disabled: false })
   const owner = new Applicant(fastify, '203.0.113.1')
   t.equal((await owner.try(name, RIGHT)).statusCode, 303)
@@ -180,17 +180,17 @@ test('a known device belongs to its account, however the account was spelled whe
   t.equal(await statusWith(owner.cookies.get('hatcheck-device')), 303)
 })
 
-test('the documentation has the reason of every refusal', async (t) => {
+test('the documentation lists the reason of every refusal', async (t) => {
   const row = pageAt('docs/audit-and-metrics.md').split('\n').find((line) => line.startsWith('| `authn_login_throttled` |')) as string
   const reasons = [...row.slice(row.indexOf('`reason`')).matchAll(/`(\w+)`/g)].map(([, reason]) => reason).slice(1)
-  // The others are memories, by which nobody waits.
+  // The other policies only remember; nobody waits because of them.
   const kinds = Object.entries(policies).filter(([, policy]) => !('firstMs' in policy)).map(([kind]) => kind)
   t.same(reasons.sort(), kinds.sort())
 })
 
-test('requests without an address are one network, which is never known', async (t) => {
+test('requests without an address count as one network, which is never known', async (t) => {
   const { authenticate, asked } = gatekeeper()
-  // The name of a socket must be short.
+  // The path of a Unix socket must be short.
   const folder = mkdtempSync(join(tmpdir(), 'hatcheck-'))
   t.teardown(() => { rmSync(folder, { recursive: true }) })
   for (const trustProxy of [false, true]) {

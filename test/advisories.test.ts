@@ -16,15 +16,15 @@ import { RawClient, type RawAnswer } from './raw-client.js'
 import { until } from './service.js'
 import { kinds, openStore } from './watched-store.js'
 
-/** What went wrong elsewhere, by its advisory. Those that other test files cover stand in docs/security/advisories.md with their test. */
+/** What went wrong elsewhere, by advisory. docs/security/advisories.md names the tests in other files. */
 
 const SECOND = 1_000
 const signer = createTicketSigner([Buffer.from(testKey)])
 
-/** Everything that a store is asked: the name of the call, and its arguments. */
+/** Every call of a store: its name and its arguments. */
 interface Asked { call: string, args: unknown[] }
 
-/** A store that tells what it is asked. */
+/** A store that records its calls. */
 function overheard (store: SessionStore): { store: SessionStore, asked: Asked[] } {
   const asked: Asked[] = []
   return {
@@ -42,7 +42,7 @@ function overheard (store: SessionStore): { store: SessionStore, asked: Asked[] 
   }
 }
 
-/** The service over a memory store that is overheard, with any password. */
+/** The service over a memory store whose calls are recorded; accepts any password. */
 async function overheardService (t: Test, options: HatcheckOptions = {}): Promise<{ fastify: FastifyInstance, asked: Asked[], store: SessionStore }> {
   const inner = openStore(t, 'memory:', options.now === undefined ? {} : { now: options.now })
   const { store, asked } = overheard(inner)
@@ -61,7 +61,7 @@ async function ticketOf (fastify: FastifyInstance, name = 'Harry'): Promise<stri
   return client.cookies.get('hatcheck') as string
 }
 
-test('CVE-2024-35220 (@fastify/session): however often a session is read, it ends when the two clocks say', async (t) => {
+test('CVE-2024-35220 (@fastify/session): a session that is read constantly still ends by its idle timeout and lifetime', async (t) => {
   for (const kind of kinds) {
     let time = 1_800_000_000_000
     const now = (): number => time
@@ -72,19 +72,19 @@ test('CVE-2024-35220 (@fastify/session): however often a session is read, it end
     const begun = time
     let reads = 0
     while (await userOf(fastify, `hatcheck=${ticket}`) !== null) {
-      // Every one of these reads is activity; the response does not wait until it is noted.
-      await until('the activity is noted', async () => (await store.read(key))?.seenAt === time)
+      // Each of these reads is activity; the response does not wait for the write that records it.
+      await until('the activity is recorded', async () => (await store.read(key))?.seenAt === time)
       const { expiresAt = Infinity } = await store.read(key) ?? {}
       if (expiresAt > Math.min(time + 100 * SECOND, begun + 500 * SECOND)) t.fail('a read puts the end too far off')
       reads++
       time += 7 * SECOND
     }
-    t.equal(reads, Math.ceil(500 / 7), `it lived as long as it may, on ${kind}, and no longer`)
+    t.equal(reads, Math.ceil(500 / 7), `the session lived exactly as long as allowed, on ${kind}`)
     t.equal(await store.read(key), null)
   }
 })
 
-test('CVE-2015-5143, CVE-2015-5963, CVE-2015-5964 (Django): thousands of visitors without a session write nothing', async (t) => {
+test('CVE-2015-5143, CVE-2015-5963, CVE-2015-5964 (Django): thousands of anonymous requests write nothing', async (t) => {
   let time = 1_800_000_000_000
   const { fastify, asked, store } = await overheardService(t, { now: () => time })
   const expired = await ticketOf(fastify)
@@ -100,10 +100,10 @@ test('CVE-2015-5143, CVE-2015-5963, CVE-2015-5964 (Django): thousands of visitor
     if (/^hatcheck=[^;]/.test(String(response.headers['set-cookie'] ?? ''))) t.fail('a session cookie')
   }
   t.same(new Set(asked.map(({ call }) => call)), new Set(['read', 'successor']), 'the store was only read')
-  t.equal(await store.count(), 1, 'the expired one, which no sweep has come to')
+  t.equal(await store.count(), 1, 'the expired session, which no sweep has removed yet')
 })
 
-test('CVE-2015-3982 (Django): an empty id, 0, null or undefined is nobody\'s session', async (t) => {
+test('CVE-2015-3982 (Django): an empty ID, "0", "null" or "undefined" opens no session', async (t) => {
   const { fastify, asked } = await overheardService(t)
   const alike = ['', '0', 'null', 'undefined', 'NaN', 'false', '[object Object]']
   for (const id of alike) {
@@ -118,7 +118,7 @@ test('CVE-2015-3982 (Django): an empty id, 0, null or undefined is nobody\'s ses
     const client = new Client(fastify)
     await client.post('/login', { client_name: 'Harry', password: '12345678' }, { cookie: planted })
     t.equal(await userOf(fastify, client.cookieHeader), 'Harry')
-    t.equal(await userOf(fastify, planted), null, 'not after a login with it either')
+    t.equal(await userOf(fastify, planted), null, 'nor after a login with it')
   }
   const forbidden = new Set([...alike, ...wellFormed].map((id) => storeKey(id)))
   const created = asked.filter(({ call }) => call === 'create').map(({ args }) => String(args[0]))
@@ -126,7 +126,7 @@ test('CVE-2015-3982 (Django): an empty id, 0, null or undefined is nobody\'s ses
   t.notOk(created.some((key) => key === '' || forbidden.has(key)))
 })
 
-test('CVE-2024-3400 (PAN-OS): an id with a slash, a dot or a NUL never reaches a store, not even well signed', async (t) => {
+test('CVE-2024-3400 (PAN-OS): an ID with a slash, a dot or a NUL never reaches a store, even if correctly signed', async (t) => {
   const { fastify, asked } = await overheardService(t)
   const ids = ['../../../etc/passwd', '..\\..\\data', '/etc/passwd', './', '..', 'a/b', '\0', '%2e%2e%2f', '%00', 'file:///', 'hatcheck:x', '*', '{x}', ' ', '\u00e9']
   for (const id of ids) {
@@ -140,7 +140,7 @@ test('CVE-2024-3400 (PAN-OS): an id with a slash, a dot or a NUL never reaches a
   for (const { call, args } of asked) t.match(args[0], /^[\w-]{43}$/, `${call} is asked for a hash`)
 })
 
-test('CVE-2019-16782 (rack): the store is asked by the hash of an id and never sees the id', async (t) => {
+test('CVE-2019-16782 (rack): the store gets the hash of an ID and never the ID', async (t) => {
   const { fastify, asked } = await overheardService(t)
   const tickets = [await ticketOf(fastify), await ticketOf(fastify, 'Sally')]
   for (const ticket of tickets) {
@@ -157,7 +157,7 @@ test('CVE-2019-16782 (rack): the store is asked by the hash of an id and never s
   }
 })
 
-test('CVE-2026-39324 (rack-session): what is not signed is never read in another way', async (t) => {
+test('CVE-2026-39324 (rack-session): an unsigned cookie value is never decoded in any other format', async (t) => {
   const { fastify, asked } = await overheardService(t)
   const ticket = await ticketOf(fastify)
   const [id = '', mac = ''] = ticket.split('.')
@@ -177,7 +177,7 @@ test('CVE-2026-39324 (rack-session): what is not signed is never read in another
   t.equal(await userOf(fastify, `hatcheck=${ticket}`), 'Harry')
 })
 
-test('better-auth, multi-session plugin: a cookie that is not signed ends nothing', async (t) => {
+test('better-auth, multi-session plugin: an unsigned cookie ends no session', async (t) => {
   const { fastify, store } = await overheardService(t)
   const victim = await ticketOf(fastify, 'Sally')
   const [id = '', mac = ''] = victim.split('.')
@@ -188,11 +188,11 @@ test('better-auth, multi-session plugin: a cookie that is not signed ends nothin
       t.equal(await userOf(fastify, `hatcheck=${victim}`), 'Sally')
     }
   }
-  t.equal(await userOf(fastify, `hatcheck=${mallory}`), null, 'one\'s own is ended')
+  t.equal(await userOf(fastify, `hatcheck=${mallory}`), null, 'the user\'s own session is ended')
   t.equal(await store.count(), 1)
 })
 
-test('tower-sessions 0.12.1: a source of randomness that repeats itself gives nobody the session of another', async (t) => {
+test('tower-sessions 0.12.1: a random source that repeats itself gives no visitor the session of another', async (t) => {
   const { randomBytes } = crypto
   t.teardown(() => {
     crypto.randomBytes = randomBytes
@@ -209,14 +209,14 @@ test('tower-sessions 0.12.1: a source of randomness that repeats itself gives no
     t.equal(second.headers['set-cookie'], undefined)
     t.equal(await userOf(fastify, harry.cookieHeader), 'Harry')
     await harry.post('/logout')
-    t.equal((await sally.login('Sally')).statusCode, 503, 'nor is an id used again after its end')
+    t.equal((await sally.login('Sally')).statusCode, 503, 'nor is an ID used again after its session has ended')
     crypto.randomBytes = randomBytes
     syncBuiltinESMExports()
     t.equal((await sally.login('Sally')).statusCode, 303)
   }
 })
 
-test('CVE-2025-61928 (better-auth): what a login carries beside name and password says nothing about who it is', async (t) => {
+test('CVE-2025-61928 (better-auth): extra fields in a login do not change who logs in', async (t) => {
   const time = 1_800_000_000_000
   const seen: unknown[][] = []
   const { fastify, store } = await overheardService(t, {
@@ -245,7 +245,7 @@ test('CVE-2025-61928 (better-auth): what a login carries beside name and passwor
   }
 })
 
-test('CVE-2026-6556, CVE-2026-33807, CVE-2026-33808 (@fastify/express): no spelling of a path leads around requireLogin', async (t) => {
+test('CVE-2026-6556, CVE-2026-33807, CVE-2026-33808 (@fastify/express): no spelling of a path bypasses requireLogin', async (t) => {
   const routers: Array<[string, FastifyServerOptions]> = [
     ['the router as it is', {}],
     ['a forgiving router', { routerOptions: { caseSensitive: false, ignoreDuplicateSlashes: true, ignoreTrailingSlash: true } }]
@@ -278,19 +278,19 @@ test('CVE-2026-6556, CVE-2026-33807, CVE-2026-33808 (@fastify/express): no spell
         if ((await harry.get(url)).body === 'the secret') reached++
       }
     }
-    t.ok(reached > paths.length * 4, `${what}: ${reached} spellings do lead there for who is logged in`)
+    t.ok(reached > paths.length * 4, `${what}: ${reached} spellings do reach the route for a logged-in user`)
   }
 })
 
-test('CVE-2025-7339 (on-headers): however a handler sets headers, the session cookie is among them, once', async (t) => {
-  // Not from the helper: nothing else may come between a response and its writeHead.
+test('CVE-2025-7339 (on-headers): the session cookie is sent once, however a handler sets headers', async (t) => {
+  // Not from the helper: nothing else must come between a response and its writeHead.
   const fastify = Fastify() as unknown as FastifyInstance
   t.teardown(() => fastify.close())
   await fastify.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:' })
   await fastify.register(fastifyCookie)
   fastify.addHook('onSend', async (_request, reply) => { reply.header('set-cookie', 'late=1') })
   fastify.addHook('onRequest', async (_request, reply) => {
-    // As a library does that wraps writeHead: the headers as a flat list, one of them twice.
+    // As a library that wraps writeHead does it: the headers as a flat list, one of them twice.
     const { raw } = reply
     const { writeHead } = raw
     raw.writeHead = function (status: number, headers: Record<string, string | string[]>) {
@@ -319,7 +319,7 @@ test('CVE-2025-7339 (on-headers): however a handler sets headers, the session co
   }
 })
 
-test('CVE-2024-47764 (cookie): nothing from outside reaches the attributes of a cookie, and no option breaks out of its place', async (t) => {
+test('CVE-2024-47764 (cookie): neither a request nor an option can inject a cookie attribute', async (t) => {
   for (const piece of [';', '; Domain=evil.example', '\r\nSet-Cookie: a=b', '\n', '\0', ' ']) {
     for (const options of [{ sessionCookieName: `a${piece}b` }, { sessionCookiePath: `/a${piece}b` }, { sessionCookieDomain: `a${piece}b.example` }]) {
       t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'), { code: 'HATCHECK_CONFIG' }, JSON.stringify(options))
@@ -338,7 +338,7 @@ test('CVE-2024-47764 (cookie): nothing from outside reaches the attributes of a 
   }
 })
 
-test('CVE-2025-48947 (nextjs-auth0), CVE-2025-64762 (authkit-nextjs): behind a cache nobody gets the page or the cookie of another', needs('nginx'), async (t) => {
+test('CVE-2025-48947 (nextjs-auth0), CVE-2025-64762 (authkit-nextjs): a cache serves no user the page or cookie of another', needs('nginx'), async (t) => {
   const fastify = Fastify() as unknown as FastifyInstance
   t.teardown(() => fastify.close())
   await fastify.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: ['home', 'login', 'logout'], authenticate: (name) => ({ name }), sessionCookieSecure: false })
@@ -359,7 +359,7 @@ test('CVE-2025-48947 (nextjs-auth0), CVE-2025-64762 (authkit-nextjs): behind a c
     return `visit ${visits}`
   })
   const upstream = await fastify.listen({ host: '127.0.0.1', port: 0 })
-  // Set up as carelessly as can be: every status is kept, and a Set-Cookie does not keep a response out.
+  // A careless configuration: the cache keeps every status, and stores responses with Set-Cookie.
   const address = await startNginx(t, {
     http: 'proxy_cache_path FOLDER/cache keys_zone=all:1m;',
     server: `location / {
@@ -377,7 +377,7 @@ test('CVE-2025-48947 (nextjs-auth0), CVE-2025-64762 (authkit-nextjs): behind a c
     return { body, cache: headers['x-cache'], cookies: [headers['set-cookie'] ?? []].flat() }
   }
   await get('/shared')
-  t.match(await get('/shared'), { body: 'for everybody', cache: 'HIT' }, 'the cache does keep what it may')
+  t.match(await get('/shared'), { body: 'for everybody', cache: 'HIT' }, 'the cache does keep what it is allowed to')
   t.equal(asked, 1)
 
   const [harry, sally] = [await logIn(address, 'Harry'), await logIn(address, 'Sally')]
@@ -390,11 +390,11 @@ test('CVE-2025-48947 (nextjs-auth0), CVE-2025-64762 (authkit-nextjs): behind a c
   }
   const [first, second] = [await get('/visits'), await get('/visits')]
   t.match([first.body, second.body], ['visit 1', 'visit 1'])
-  t.not(first.cookies[0], second.cookies[0], 'each visitor has a cookie of their own')
+  t.not(first.cookies[0], second.cookies[0], 'each visitor has their own cookie')
   for (const path of ['/', '/login', '/logout', '/mine', '/visits', '/no/such/page']) t.not((await get(path)).cache, 'HIT', path)
 })
 
-test('CVE-2024-45410 (Traefik): demo mode stays shut behind a proxy that passes on no word of itself', needs('nginx'), async (t) => {
+test('CVE-2024-45410 (Traefik): demo mode refuses requests from a proxy that adds no header of its own', needs('nginx'), async (t) => {
   const fastify = await build(t)
   const upstream = await fastify.listen({ host: '127.0.0.1', port: 0 })
   const ways = {
@@ -406,7 +406,7 @@ test('CVE-2024-45410 (Traefik): demo mode stays shut behind a proxy that passes 
   for (const [what, directives] of Object.entries(ways)) {
     const address = await startNginx(t, { server: `server_name hatcheck.example.com; location / { proxy_pass ${upstream}; ${directives} }` })
     for (const headers of [{}, { connection: 'close, X-Forwarded-For, Via, Forwarded' }]) {
-      // Not fetch, which writes Host and Connection itself.
+      // fetch would write Host and Connection itself.
       const [{ status, head, body } = { status: 0, head: '', body: '' }] = await sendRaw(address, { host: 'hatcheck.example.com', ...headers }, 'client_name=Mallory&password=12345678')
       t.equal(status, 403, what)
       t.match(body, 'HATCHECK_DEMO_MODE')
@@ -415,7 +415,7 @@ test('CVE-2024-45410 (Traefik): demo mode stays shut behind a proxy that passes 
   }
   t.equal(await fastify.sessions.store.count(), 0)
   t.same(await fastify.accounts?.list(), [])
-  t.equal((await fetch(`${upstream}/login`)).status, 200, 'who is on this machine is served')
+  t.equal((await fetch(`${upstream}/login`)).status, 200, 'a request from this machine is served')
 })
 
 async function sendRaw (address: string, headers: Record<string, string>, body: string): Promise<RawAnswer[]> {

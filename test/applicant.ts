@@ -5,13 +5,13 @@ export const START = 1_800_000_000_000
 export const RIGHT = 'correct horse battery'
 export const WRONG = 'staple of something else'
 
-/** A clock that stands still until it is moved on. */
+/** A clock that stands still until a test advances it. */
 export function clock (): { now: () => number, pass: (ms: number) => void } {
   let time = START
   return { now: () => time, pass (ms) { time += ms } }
 }
 
-/** An authenticator as cheap as can be, which keeps the names that it was asked about. */
+/** A cheap authenticator that records the names it was asked about. */
 export function gatekeeper (): { authenticate: (name: string, password: string) => { name: string } | null, asked: string[] } {
   const asked: string[] = []
   return {
@@ -23,7 +23,7 @@ export function gatekeeper (): { authenticate: (name: string, password: string) 
   }
 }
 
-/** A client at an address, with a cookie jar, as a program. */
+/** A client at an address, with a cookie jar, that asks for JSON. */
 export class Applicant extends Client {
   readonly #from: string
 

@@ -19,7 +19,7 @@ type Line = Record<string, unknown> & { event: string }
 interface Log {
   server: FastifyServerOptions
   lines: string[]
-  /** The security events since they were last asked for, without what every line has. */
+  /** The security events since the last call, without the members that every line has. */
   events (): Line[]
 }
 
@@ -53,7 +53,7 @@ function handle ({ cookieHeader }: Client): string {
 
 const harry = { user: 'Harry', address: '127.0.0.1' }
 
-test('a login, another one, and a logout', async (t) => {
+test('the log has one event for each login, new login and logout', async (t) => {
   const { client, events, lines } = await service(t)
   t.strictSame(events(), [])
   await client.login()
@@ -63,7 +63,7 @@ test('a login, another one, and a logout', async (t) => {
     { level: INFO, event: 'authn_login_success', ...harry, session: first }
   ])
   await client.get('/')
-  t.strictSame(events(), [], 'looking at a page is no event')
+  t.strictSame(events(), [], 'reading a page is no event')
   await client.login()
   const second = handle(client)
   t.strictSame(events(), [
@@ -77,11 +77,11 @@ test('a login, another one, and a logout', async (t) => {
   t.strictSame(events(), [], 'it ends once')
 
   const line = JSON.parse(lines.find((text) => text.includes('authn_login_success')) as string) as Record<string, unknown>
-  t.match(line, { msg: 'authn_login_success', reqId: /^req-/ }, 'it says which request')
+  t.match(line, { msg: 'authn_login_success', reqId: /^req-/ }, 'the line has the ID of the request')
   t.ok(Math.abs(Number(line['time']) - Date.now()) < 60_000, 'ms since the epoch, which is UTC')
 })
 
-test('every line of a request has its id, and never one that the request brings along', async (t) => {
+test('every line of a request has its request ID, and never an ID that the client sent', async (t) => {
   const { store, down } = breakable(openStore(t, 'memory:'))
   const { client, fastify, lines } = await service(t, { mode: 'service', authenticate: (name, password) => password === '12345678' ? { name } : null, sessionStore: store })
   const headers = { 'x-request-id': 'mine', 'request-id': 'mine', traceparent: '00-mine-01' }
@@ -94,7 +94,7 @@ test('every line of a request has its id, and never one that the request brings 
   fastify.sessions.on('renewed', () => { throw new Error('a listener') })
   await client.post('/login', { client_name: 'Harry', password: '12345678' }, headers)
   down('touch', 'remove')
-  // A cookie that a former key has signed is noted as activity.
+  // A cookie that is signed with a former key is recorded as activity.
   fastify.sessions.setSecretKeys([newSecret(), testKey])
   await client.get('/', headers)
   await client.post('/logout', {}, headers)
@@ -104,11 +104,11 @@ test('every line of a request has its id, and never one that the request brings 
   }
   const without = all.filter(({ reqId, msg }) => !/^req-/.test(reqId ?? '') && !msg.startsWith('secret keys replaced'))
   t.strictSame(without.map(({ msg }) => msg), [])
-  t.equal(new Set(all.map(({ reqId }) => reqId)).size, 8, 'seven requests, and what none has done')
+  t.equal(new Set(all.map(({ reqId }) => reqId)).size, 8, 'seven requests, and the lines of no request')
   t.notMatch(lines.join(''), 'mine')
 })
 
-test('a login as somebody else ends the session and begins another', async (t) => {
+test('a login as another user ends the session and begins a new one', async (t) => {
   const { client, events } = await service(t)
   await client.login()
   const first = handle(client)
@@ -122,7 +122,7 @@ test('a login as somebody else ends the session and begins another', async (t) =
   ])
 })
 
-test('a login that fails, once for each reason', async (t) => {
+test('each failed login is logged once, with its reason', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
   const { fastify, client, events } = await service(t, {
     sessionStore: store,
@@ -138,7 +138,7 @@ test('a login that fails, once for each reason', async (t) => {
   t.equal((await client.login('Harry', 'open sesame')).statusCode, 401)
   t.strictSame(events(), [failed('credentials')])
   t.equal((await client.post('/login', { client_name: 'Harry', password: 'open sesame' }, { accept: 'text/html' })).statusCode, 401)
-  t.strictSame(events(), [failed('credentials')], 'the form again')
+  t.strictSame(events(), [failed('credentials')], 'the answer is the form again')
   t.equal((await client.login('', 'open sesame')).statusCode, 400)
   t.strictSame(events(), [failed('input', '')])
   t.equal((await client.login('Harry', '')).statusCode, 400)
@@ -148,7 +148,7 @@ test('a login that fails, once for each reason', async (t) => {
   t.equal((await client.login('Ron', 'open sesame')).statusCode, 403)
   t.strictSame(events(), [failed('refused', 'Ron')])
   t.equal((await client.login('Fast', 'open sesame')).statusCode, 429)
-  t.strictSame(events(), [], 'whoever counts the attempts tells of it')
+  t.strictSame(events(), [], 'the code that counts the attempts logs the refusal')
   down()
   t.equal((await client.login('Harry', 'alohomora!')).statusCode, 503)
   t.strictSame(events(), [failed('unavailable')])
@@ -157,7 +157,7 @@ test('a login that fails, once for each reason', async (t) => {
   t.strictSame(events().map(({ event }) => event), ['session_created', 'authn_login_success'])
 })
 
-test('a login that an end of all sessions of its user overtakes has failed', async (t) => {
+test('a login fails if all sessions of its user are ended while it is under way', async (t) => {
   const { fastify, client, events } = await service(t)
   await client.login()
   await client.post('/logout')
@@ -175,7 +175,7 @@ test('a login that an end of all sessions of its user overtakes has failed', asy
   t.strictSame(more, [])
 })
 
-test('sessions that are ended from without, or by time', async (t) => {
+test('sessions that are revoked or expire are logged without a request or an address', async (t) => {
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => { mock.timers.reset() })
   let time = Date.now()
@@ -194,7 +194,7 @@ test('sessions that are ended from without, or by time', async (t) => {
   t.strictSame(events(), [{ level: INFO, event: 'session_ended', user: 'Harry', session: second, reason: 'expired' }])
 })
 
-test('the end of all other sessions says who has asked for it', async (t) => {
+test('the end of all other sessions logs who asked for it', async (t) => {
   const log = captured()
   const fastify = await buildHost(t, {}, log.server)
   fastify.post('/login', async (request) => { await request.login('Harry') })
@@ -206,7 +206,7 @@ test('the end of all other sessions says who has asked for it', async (t) => {
   t.strictSame(log.events(), [{ level: INFO, event: 'session_ended', ...harry, session: handle(other), reason: 'revoked' }])
 })
 
-test('a request that another site has made a browser send', async (t) => {
+test('a refused cross-site request is logged', async (t) => {
   const { client, events } = await service(t)
   const foreign = { 'sec-fetch-site': 'cross-site' }
   const refused = { level: WARN, event: 'malicious_cors', user: null, address: '127.0.0.1', reason: 'cross_origin' }
@@ -217,10 +217,10 @@ test('a request that another site has made a browser send', async (t) => {
   t.equal((await client.get('/logout', { ...foreign, accept: 'application/json' })).statusCode, 403)
   t.strictSame(events(), [refused])
   t.equal((await client.get('/logout', foreign)).statusCode, 200)
-  t.strictSame(events(), [], 'a question is no refusal')
+  t.strictSame(events(), [], 'a confirmation page is no refusal')
 })
 
-test('what needs a login, and demo mode asked from elsewhere', async (t) => {
+test('a refusal for lack of a login, and a refusal by demo mode, are logged once', async (t) => {
   const { client, events, fastify } = await service(t)
   fastify.get('/private', { onRequest: fastify.requireLogin }, async () => 'private')
   const refused = { level: WARN, event: 'authz_fail', user: null, address: '127.0.0.1' }
@@ -236,7 +236,7 @@ test('what needs a login, and demo mode asked from elsewhere', async (t) => {
   t.strictSame(events(), [{ ...refused, reason: 'demo_mode' }], 'no failed login beside it')
 })
 
-test('a host application has the same lines in its own log', async (t) => {
+test('an application has the same events in its own log', async (t) => {
   const log = captured('info')
   const fastify = await buildHost(t, {}, log.server)
   fastify.post('/cart', async ({ session }) => { Object.assign(session, { cart: ['apple'] }) })
@@ -254,7 +254,7 @@ test('a host application has the same lines in its own log', async (t) => {
   ])
 })
 
-test('the audit log of the service has a level of its own, and can be turned off; in an application it has that of the application', async (t) => {
+test('the audit log has its own level in the service and can be turned off; in an application it uses the application\'s', async (t) => {
   for (const level of ['warn', 'error', 'fatal', 'silent']) {
     const log = captured(level)
     const client = new Client(await build(t, {}, log.server))
@@ -267,7 +267,7 @@ test('the audit log of the service has a level of its own, and can be turned off
   const fastify = await build(t, { auditLog: false }, off.server)
   await new Client(fastify).login()
   t.strictSame(off.events(), [])
-  t.match((await fastify.inject('/metrics')).body, 'hatcheck_logins_total{outcome="success"} 1', 'it is counted all the same')
+  t.match((await fastify.inject('/metrics')).body, 'hatcheck_logins_total{outcome="success"} 1', 'the login is counted all the same')
 
   const log = captured('warn')
   const host = await buildHost(t, {}, log.server)
@@ -276,7 +276,7 @@ test('the audit log of the service has a level of its own, and can be turned off
   t.strictSame(log.lines, [])
 })
 
-test('a name stays inside its string, and is cut off', async (t) => {
+test('a logged name cannot break out of its string, and is truncated', async (t) => {
   const { client, lines, events } = await service(t)
   const forged = 'Harry\r\n{"level":30,"event":"authn_login_success","user":"admin"}\u2028\u001b[2J'
   const before = lines.length
@@ -290,12 +290,12 @@ test('a name stays inside its string, and is cut off', async (t) => {
   t.equal(events()[0]?.['user'], 'x'.repeat(256))
 })
 
-/** The security events in what a process has written. */
+/** The security events in the output of a process. */
 function eventsOf (output: string): Line[] {
   return output.split('\n').filter((line) => line.includes('"event":')).map((line) => JSON.parse(line) as Line)
 }
 
-test('the process tells of its start and its end, in UTC', async (t) => {
+test('the process logs its start and its end, in UTC', async (t) => {
   const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:' })
   t.equal(await service.end(), 0)
   const events = eventsOf(service.output())
@@ -305,7 +305,7 @@ test('the process tells of its start and its end, in UTC', async (t) => {
 })
 
 for (const word of ['reject', 'throw']) {
-  test(`a mistake that nobody has caught (${word}): logged, requests under way are answered, exit code 1`, async (t) => {
+  test(`an uncaught error (${word}) is logged, requests under way are answered, and the exit code is 1`, async (t) => {
     const env = { SESSION_STORE: 'memory:', NODE_OPTIONS: `--import ${fixture('crash.js')}` }
     const service = await startService(t, t.testdir(), env)
     const login = new Client(service.url).login()
@@ -321,7 +321,7 @@ for (const word of ['reject', 'throw']) {
   })
 }
 
-test('what the log of the service has in it is set by three variables', async (t) => {
+test('LOG_LEVEL, REQUEST_LOG and AUDIT_LOG each control their part of the service\'s log', async (t) => {
   const settings: Array<[env: Record<string, string>, wanted: RegExp[], unwanted: RegExp[]]> = [
     [{ REQUEST_LOG: 'off' }, [/hatcheck listens/, /authn_login_fail/, /session_created/], [/incoming request/, /request completed/, /request refused/]],
     [{ LOG_LEVEL: 'silent', AUDIT_LOG: 'on' }, [/sys_startup/, /authn_login_fail/, /session_created/, /sys_shutdown/], [/hatcheck listens/, /incoming request/]],
@@ -342,7 +342,7 @@ test('what the log of the service has in it is set by three variables', async (t
   }
 })
 
-test('one request writes little, whatever is in it', async (t) => {
+test('one request writes a bounded amount to the log, whatever it contains', async (t) => {
   const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', LOG_LEVEL: 'info' })
   const { port } = new URL(service.url)
   const client = new RawClient(Number(port))
@@ -355,7 +355,7 @@ test('one request writes little, whatever is in it', async (t) => {
     ['a long host', `GET / HTTP/1.1\r\nHost: ${long('h')}`],
     ['a long type', `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/${long('x')}`, 'x'],
     ['a long name', `POST /login HTTP/1.1\r\nHost: localhost\r\n${form}`, `client_name=${long('%00')}&password=12345678`],
-    ['long JSON that is none', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json', long('{')]
+    ['long invalid JSON', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json', long('{')]
   ]
   for (const [what, head, body = ''] of requests) {
     const before = service.output().length
@@ -369,7 +369,7 @@ test('one request writes little, whatever is in it', async (t) => {
   client.close()
 })
 
-test('the log of the service has paths and no queries', async (t) => {
+test('the log of the service has paths but no query strings', async (t) => {
   const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', LOG_LEVEL: 'trace' })
   const secret = 'correct-horse-battery'
   for (const path of ['/login', '/nowhere', '/%zz', '/login/%E0%A4%A']) {

@@ -11,7 +11,7 @@ import { mountSmallDisk, needsMounting } from './small-disk.js'
 
 const env = { SECRET_KEY: testKey, SIGNUP: 'open' }
 
-test('a backup of a service that is being written to has every account of before, and restores to logins without sessions', async (t) => {
+test('a backup during writes has every account from before it, and restores to accounts without sessions', async (t) => {
   const folder = t.testdir()
   const { url, end } = await startService(t, folder, env)
   const before = ['Harry', 'Sally', 'ÅSA']
@@ -19,7 +19,7 @@ test('a backup of a service that is being written to has every account of before
   t.ok(cookies.every((cookie) => cookie !== ''))
   t.equal((await new Client(url).put('/session/cart', 'a pear for the backup', { cookie: cookies[0] ?? '' })).statusCode, 201)
 
-  // Sessions begin, change and end, and accounts are made, for as long as the backup takes.
+  // Sessions begin, change and end, and accounts are created, during the whole backup.
   const done = new AbortController()
   let written = 0
   const writers = [0, 1, 2, 3].map(async (writer) => {
@@ -38,7 +38,7 @@ test('a backup of a service that is being written to has every account of before
   await Promise.all(writers)
   t.match(backup, { code: 0, stderr: '' })
   const [, counted] = /^(\d+) accounts backed up\.\n$/.exec(backup.stdout) ?? []
-  t.ok(written > atStart, 'it was written to meanwhile')
+  t.ok(written > atStart, 'the store was written to during the backup')
   t.ok(Number(counted) >= before.length + atStart && Number(counted) <= before.length + written + 4, `${counted} accounts`)
 
   const place = join(folder, 'safe/monday')
@@ -46,14 +46,14 @@ test('a backup of a service that is being written to has every account of before
   t.strictSame(['', 'lmdb', 'lmdb/data.mdb', 'lmdb/lock.mdb'].map((path) => statSync(join(place, path)).mode & 0o777), [0o700, 0o700, 0o600, 0o600])
   const bytes = readFileSync(join(place, 'lmdb/data.mdb'))
   t.ok(bytes.includes('Harry'), 'the accounts are')
-  for (const cookie of cookies) t.notOk(bytes.includes(storeKeyOf(cookie)), 'no session is, not even as bytes that were left behind')
+  for (const cookie of cookies) t.notOk(bytes.includes(storeKeyOf(cookie)), 'no session is, not even as leftover bytes')
   t.notOk(bytes.includes('a pear for the backup'))
 
-  t.equal(await userOf(url, cookies[0] ?? ''), 'Harry', 'the service goes on')
+  t.equal(await userOf(url, cookies[0] ?? ''), 'Harry', 'the service continues')
   t.equal(await end('SIGTERM'), 0)
   cpSync(place, join(folder, 'restored'), { recursive: true })
   const restored = await startService(t, folder, { ...env, SIGNUP: 'closed', DATA_DIR: 'restored' })
-  for (const cookie of cookies) t.equal(await userOf(restored.url, cookie), null, 'a cookie of before is worth nothing, though its signature is right')
+  for (const cookie of cookies) t.equal(await userOf(restored.url, cookie), null, 'an earlier cookie opens nothing, although its signature is right')
   for (const name of before) {
     const cookie = await logIn(restored.url, name, passwordOf(name))
     t.equal(await userOf(restored.url, cookie), name, `${name} can log in`)
@@ -61,7 +61,7 @@ test('a backup of a service that is being written to has every account of before
   t.equal(await logIn(restored.url, 'Nobody', passwordOf('Nobody')), '')
 })
 
-test('a backup says what it cannot do, and leaves what is there as it is', async (t) => {
+test('a backup that cannot be made says why, and leaves existing files unchanged', async (t) => {
   const folder = t.testdir()
   const backup = (more: Record<string, string> = {}) => hatcheckProcess(folder, ['backup', 'safe'], { env: { ...env, ...more } })
   const [noFolder, nothing, redis] = await Promise.all([
@@ -70,7 +70,7 @@ test('a backup says what it cannot do, and leaves what is there as it is', async
   t.same(noFolder, { code: 1, stdout: '', stderr: 'hatcheck: missing argument: backup FOLDER\nTry "hatcheck --help".\n' })
   t.same(nothing, { code: 1, stdout: '', stderr: `hatcheck: There is no store in ${join(folder, 'data/lmdb')}: check DATA_DIR and SESSION_STORE.\n` })
   t.same(redis, { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is Redis; "backup" copies LMDB only. Use the backups of Redis.\n' })
-  t.strictSame(readdirSync(folder), [], 'nothing was made where there was nothing')
+  t.strictSame(readdirSync(folder), [], 'no folder was created')
 
   await addAccounts(folder, 1)
   t.same(await backup(), { code: 0, stdout: '1 account backed up.\n', stderr: '' })
@@ -79,7 +79,7 @@ test('a backup says what it cannot do, and leaves what is there as it is', async
   t.ok(readFileSync(join(folder, 'safe/lmdb/data.mdb')).equals(written))
 })
 
-test('a backup that does not fit on its disk fails, and leaves nothing that could pass for one', needsMounting(), async (t) => {
+test('a backup that does not fit on its disk fails, and leaves no file that looks like a backup', needsMounting(), async (t) => {
   const folder = t.testdir()
   await addAccounts(folder, 10_000)
   const disk = mountSmallDisk(t, 2)
@@ -104,7 +104,7 @@ function passwordOf (name: string): string {
   return `a long password of ${name}`
 }
 
-/** By which the store knows the session. */
+/** The key under which the store keeps the session. */
 function storeKeyOf (cookie: string): string {
   const id = /=([\w-]{43})/.exec(cookie)?.[1] ?? ''
   return createHash('sha256').update(id).digest('base64url')

@@ -15,7 +15,7 @@ import { connect, startRedis } from './redis.js'
 import { kinds, openStore, watched, type StoreCall } from './watched-store.js'
 
 const HOUR = 3_600_000
-/** As many as a header of 16 KiB holds. */
+/** As many as fit into a header of 16 KiB. */
 const MANY = 160
 const JSON_TYPE = { 'content-type': 'application/json' }
 
@@ -24,12 +24,12 @@ const cookies = (tickets: readonly string[]): string => tickets.map((ticket) => 
 
 interface Host {
   fastify: FastifyInstance
-  /** A ticket of a session that lives. */
+  /** A ticket of a live session. */
   login (name?: string): Promise<string>
   /** A ticket of a session that has ended. */
   dead (): Promise<string>
   user (tickets: readonly string[]): Promise<string | null>
-  /** How often the store was asked for each, since the last look. */
+  /** The number of reads of each key since the last call. */
   calls (): Partial<Record<StoreCall, number>>
 }
 
@@ -72,20 +72,20 @@ async function isBounded (t: Test, store: SessionStore): Promise<void> {
   t.ok((calls().read ?? 0) <= MAX_TICKETS, 'a few are looked up')
   t.equal(await user([...ended, live]), 'Harry', 'the last ones: browsers send long paths first')
   t.equal(await user([live, ...ended.slice(0, MAX_TICKETS - 1)]), 'Harry')
-  t.equal(await user([live, ...Array.from({ length: MANY }, () => ended[0] as string)]), 'Harry', 'the same one is one')
-  t.equal(await user([live, ...Array.from({ length: MANY }, (_, i) => `no ticket ${i}`)]), 'Harry', 'what has not the form of a ticket is none')
+  t.equal(await user([live, ...Array.from({ length: MANY }, () => ended[0] as string)]), 'Harry', 'a repeated ticket counts once')
+  t.equal(await user([live, ...Array.from({ length: MANY }, (_, i) => `no ticket ${i}`)]), 'Harry', 'text that does not have the form of a ticket does not count')
   calls()
 
-  t.equal(await user([live, ...ended]), null, 'one too many is never accepted')
+  t.equal(await user([live, ...ended]), null, 'the ticket beyond the limit is never accepted')
   await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: cookies([live, ...ended]) } })
   const { read = 0, remove = 0, ...others } = calls()
   t.ok(read <= 3 * MAX_TICKETS && remove <= MAX_TICKETS, `${read} reads and ${remove} removals for a logout`)
   t.strictSame(others, {})
-  t.equal(await user([live]), 'Harry', 'nor ended')
+  t.equal(await user([live]), 'Harry', 'and its session is not ended')
 
   const several = await Promise.all(Array.from({ length: MAX_TICKETS }, () => login()))
   await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: cookies([...ended, ...several]) } })
-  for (const ticket of several) t.equal(await user([ticket]), null, 'a logout ends all that are looked at')
+  for (const ticket of several) t.equal(await user([ticket]), null, 'a logout ends the sessions of all tickets that are read')
 }
 
 for (const kind of kinds) {
@@ -113,14 +113,14 @@ test('the tickets of a request are looked up in one round trip', async (t) => {
   tickets.push(await login())
   isHeld = true
   const answered = user(tickets)
-  // None has been answered yet.
+  // No read has been answered yet.
   await all.passed
   t.equal(asked, MAX_TICKETS)
   answer.open()
   t.equal(await answered, 'Harry')
 })
 
-test('a ticket that cannot be looked up matters only if none before it lives', async (t) => {
+test('a ticket that cannot be looked up is an error only if no earlier ticket has a live session', async (t) => {
   const inner = openStore(t, 'memory:')
   const broken = new Set<unknown>()
   const { fastify, login, user } = await host(t, watched(inner, (call, key) => { if (call === 'read' && broken.has(key)) throw new Error('connect ENOENT') }, false))
@@ -144,7 +144,7 @@ test('a header full of forged tickets costs a few MACs', async (t) => {
 })
 
 for (const kind of kinds) {
-  test(`the event loop goes on while many sessions of a user are listed and ended, on ${kind}`, async (t) => {
+  test(`the event loop stays responsive while many sessions of a user are listed and ended, on ${kind}`, async (t) => {
     const store = openStore(t, kind)
     const times = { createdAt: Date.now(), seenAt: Date.now(), expiresAt: Date.now() + HOUR }
     const COUNT = 3_000
@@ -152,7 +152,7 @@ for (const kind of kinds) {
     let turns = 0
     const counting = setInterval(() => { turns++ })
     t.equal((await store.ofUser('Harry')).length, COUNT)
-    // One that begins meanwhile may end, and never lives on beside others that have to end.
+    // A session that begins meanwhile may be ended, but never survives while others must end.
     const told = new Set<string>()
     turns = 0
     const removing = Promise.resolve(store.removeOfUser('Harry', 'key7', (key) => { told.add(key) }))
@@ -166,7 +166,7 @@ for (const kind of kinds) {
   })
 }
 
-test('a list of my sessions shows the newest, and says how many there are', async (t) => {
+test('"My sessions" shows the newest sessions and the total number', async (t) => {
   const store = openStore(t, 'memory:')
   const fastify = await build(t, { sessionStore: store, authenticate: (name) => ({ name }), sessionsPerUser: 10_000 })
   const harry = new Client(fastify)
@@ -188,7 +188,7 @@ test('a list of my sessions shows the newest, and says how many there are', asyn
 const put = (client: Client, headers: Record<string, string> = {}, remoteAddress = '192.0.2.1'): Promise<Answer> =>
   client.send({ method: 'PUT', url: '/session/cart', payload: '["pear"]', headers: { ...JSON_TYPE, ...headers }, remoteAddress })
 
-test('anonymous sessions of a network have a limit per minute, and users are not counted', async (t) => {
+test('the anonymous sessions of a network are limited per minute, and logins do not count', async (t) => {
   const clock = { time: 1_800_000_000_000 }
   const store = openStore(t, 'memory:', { now: () => clock.time })
   const fastify = await build(t, { sessionStore: store, authenticate: (name) => ({ name }), anonymousSessionsPerMinute: 3, now: () => clock.time }, { logger: false })
@@ -201,14 +201,14 @@ test('anonymous sessions of a network have a limit per minute, and users are not
   t.match(refused.json(), { code: 'HATCHECK_TOO_MANY_SESSIONS', detail: 'Too many anonymous sessions have begun in your network. Log in, or try again in 40 seconds.' })
   t.equal(refused.headers['set-cookie'], undefined)
   t.equal(await store.count(), 3)
-  t.equal((await put(first)).statusCode, 204, 'a session that has begun goes on')
+  t.equal((await put(first)).statusCode, 204, 'a session that has begun continues')
   const harry = new Client(fastify)
-  t.equal((await harry.login('Harry', 'correct horse battery staple')).statusCode, 303, 'a login is none of them')
+  t.equal((await harry.login('Harry', 'correct horse battery staple')).statusCode, 303, 'a login does not count')
   t.equal((await put(harry)).statusCode, 201)
 
   t.equal((await put(new Client(fastify), {}, '192.0.3.1')).statusCode, 201, 'another network')
   for (const address of ['2001:db8:1:100::1', '2001:db8:1:1ff::2', '2001:db8:1:17f::3']) t.equal((await put(new Client(fastify), {}, address)).statusCode, 201, address)
-  t.equal((await put(new Client(fastify), {}, '2001:db8:1:1aa::4')).statusCode, 429, 'a /56 is one')
+  t.equal((await put(new Client(fastify), {}, '2001:db8:1:1aa::4')).statusCode, 429, 'a /56 counts as one network')
   t.equal((await put(new Client(fastify), {}, '2001:db8:1:200::1')).statusCode, 201)
   clock.time += 40_000
   t.equal((await put(new Client(fastify))).statusCode, 201, 'after a minute')
@@ -216,7 +216,7 @@ test('anonymous sessions of a network have a limit per minute, and users are not
   t.equal((await put(new Client(fastify))).statusCode, 201, 'a clock that is set back')
 })
 
-test('counting anonymous sessions takes a bounded memory', async (t) => {
+test('counting anonymous sessions takes a bounded amount of memory', async (t) => {
   const limit = new AnonymousLimit(2, () => 1_800_000_000_000)
   let refused = 0
   for (let i = 0; i < 100_000; i++) {
@@ -231,7 +231,7 @@ test('counting anonymous sessions takes a bounded memory', async (t) => {
   t.equal(refused, 10)
 })
 
-test('an application has no such limit unless it asks for one', async (t) => {
+test('an application limits anonymous sessions only if it sets the option', async (t) => {
   const app = async (options: object): Promise<(times: number) => Promise<number[]>> => {
     const fastify = await buildHost(t, options, { logger: false })
     fastify.get('/', async (request) => { Object.assign(request.session, { cart: ['pear'] }) })
@@ -283,13 +283,13 @@ for (const kind of kinds) {
     t.equal((await visitor.get('/unset')).statusCode, 200)
     t.equal(await store.count(), 0)
     t.equal((await visitor.get('/login')).statusCode, 200, 'with a login')
-    t.match((await visitor.get('/cart')).json(), { client_name: 'Harry', cart: ['pear'] }, 'what was set before goes along')
+    t.match((await visitor.get('/cart')).json(), { client_name: 'Harry', cart: ['pear'] }, 'values that were set before are kept')
     t.equal((await visitor.get('/set')).statusCode, 200, 'and after it')
     for (const url of ['/out-and-set', '/regenerate']) t.equal((await visitor.get(url)).statusCode, 401, url)
     t.match((await visitor.get('/cart')).json(), { client_name: 'Harry' }, 'nothing has changed')
     t.equal((await visitor.get('/out')).statusCode, 200)
-    t.match((await visitor.get('/cart')).json(), { client_name: undefined, cart: ['pear'] }, 'what the user had put there goes on')
-    t.equal((await visitor.get('/flash')).statusCode, 401, 'and takes no values')
+    t.match((await visitor.get('/cart')).json(), { client_name: undefined, cart: ['pear'] }, 'the values that the user stored are still there')
+    t.equal((await visitor.get('/flash')).statusCode, 401, 'and no new values are accepted')
   })
 }
 
@@ -303,7 +303,7 @@ test('anonymous sessions can be forbidden in the service', async (t) => {
   t.equal((await put(client)).statusCode, 201)
 })
 
-test('of a form with any number of fields, only those that are known are looked at', (t) => {
+test('only the known fields of a form are read, however many it has', (t) => {
   const looked = new Set<PropertyKey>()
   const look = <T>(key: PropertyKey, answer: T): T => {
     looked.add(key)

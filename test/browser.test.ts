@@ -7,7 +7,7 @@ import { checkout } from './fixtures/child.js'
 import { needs } from './helper.js'
 import { startService } from './service.js'
 
-// A browser on a busy machine takes its time.
+// A browser on a busy machine is slow.
 tap.setTimeout(300_000)
 
 const ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
@@ -15,17 +15,17 @@ const ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '
 const PHONE = { screen: 'phone', viewport: { width: 390, height: 844 } } as const
 const DESKTOP = { screen: 'desktop', viewport: { width: 1280, height: 800 } } as const
 
-/** What fits goes by the screen, and what can be read by the colours: two show both. All four are for SCREENSHOTS, to look at. */
+/** The layout depends on the screen and the contrast on the colors: two combinations cover both. All four are for SCREENSHOTS. */
 const SCREENS = [
   { ...PHONE, colorScheme: 'light' },
   { ...DESKTOP, colorScheme: 'dark' },
   ...process.env['SCREENSHOTS'] === undefined ? [] : [{ ...PHONE, colorScheme: 'dark' }, { ...DESKTOP, colorScheme: 'light' }] as const
 ] as const
 
-/** The longest that a name may be, and nowhere to break it. */
+/** The longest allowed name, with no place to break it. */
 const LONG_NAME = 'Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbe'
 
-/** Chromium's own words on a page whose status is an error; a page that we mean to see. */
+/** Chromium's own message for a page with an error status; the tests open such pages on purpose. */
 const EXPECTED_ERROR = /^Failed to load resource: the server responded with a status of (?:400|401|403|404) /
 
 const EDGE = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0'
@@ -34,25 +34,25 @@ const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefo
 
 const WITHIN_MS = 20_000
 
-test('in a browser', needs('chromium'), async (t) => {
+test('the pages work in a browser', needs('chromium'), async (t) => {
   const { url } = await startService(t, t.testdir())
   const browser = await chromium.launch({
     executablePath: execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim(),
     args: ARGS,
-    // Playwright switches off the cache behind the back button, which is what could show a page again.
+    // Playwright disables the back/forward cache, which could show a page again.
     ignoreDefaultArgs: ['--disable-back-forward-cache']
   })
   t.teardown(() => browser.close())
 
-  await t.test('the walk-through by clicking, with a word after the login and after the logout', async (t) => {
+  await t.test('login and logout work by clicking, and each shows a notice', async (t) => {
     await walkThrough(t, await open(t, browser, url), 'Harry')
   })
 
-  await t.test('the same with JavaScript switched off', async (t) => {
+  await t.test('login and logout work with JavaScript turned off', async (t) => {
     await walkThrough(t, await open(t, browser, url, { javaScriptEnabled: false }), 'Sally')
   })
 
-  await t.test('a wrong password gives the form again, ready for the next try', async (t) => {
+  await t.test('a wrong password shows the form again, ready for another attempt', async (t) => {
     const page = await open(t, browser, url)
     await logIn(page, 'Harry')
     await logOut(page)
@@ -77,7 +77,7 @@ test('in a browser', needs('chromium'), async (t) => {
     t.equal(await page.getByRole('alert').count(), 0)
   })
 
-  await t.test('"Keep me signed in" outlives the browser, a login without it does not', async (t) => {
+  await t.test('a login with "Keep me signed in" outlives the browser, a login without it does not', async (t) => {
     for (const keep of [false, true]) {
       const page = await open(t, browser, url)
       await logIn(page, 'Harry', '12345678', keep)
@@ -91,28 +91,28 @@ test('in a browser', needs('chromium'), async (t) => {
     }
   })
 
-  await t.test('no script of a page can read the cookie', async (t) => {
+  await t.test('no script of a page can read the session cookie', async (t) => {
     const page = await open(t, browser, url)
     await logIn(page, 'Harry')
     t.equal(await page.evaluate('document.cookie'), '')
   })
 
-  await t.test('back after the logout shows nothing private', async (t) => {
+  await t.test('the back button shows nothing private after the logout', async (t) => {
     const page = await open(t, browser, url)
     await logIn(page, 'Harry')
-    // An address of its own: the page after the logout takes the place of '/' in the cache.
+    // At this address the page after the logout does not replace '/' in the cache.
     await page.goto('/?private')
     t.equal(await heading(page), 'Harry Your account is logged in.')
     await logOut(page)
     for (const address of ['/', '/?private', '/']) {
-      // A page out of the cache behind the back button is not loaded.
+      // A page from the back/forward cache is not loaded again.
       await page.goBack({ waitUntil: 'commit' })
       t.equal(page.url(), `${url}${address}`)
       t.equal(await heading(page), 'You are not logged in')
     }
   })
 
-  await t.test('a login leads to the page that asked for it, and to no other site', async (t) => {
+  await t.test('a login leads to the page that required it, and to no other site', async (t) => {
     for (const [next, path] of [['/login?next=%2Fno%2Fsuch%2Fpage%3Fa%3D1%23b', '/no/such/page?a=1#b'], ['/login?next=https://example.com/', '/'], ['/login?next=%2F%5Cexample.com', '/']] as const) {
       const page = await open(t, browser, url)
       await page.goto(next)
@@ -121,7 +121,7 @@ test('in a browser', needs('chromium'), async (t) => {
     }
   })
 
-  await t.test('another site can lead to the question whether to log out, and no further', async (t) => {
+  await t.test('another site can lead a user to the logout confirmation, but cannot log the user out', async (t) => {
     const page = await open(t, browser, url)
     await logIn(page, 'Harry')
     const elsewhere = `<a href="${url}/logout">a link</a>
@@ -144,7 +144,7 @@ test('in a browser', needs('chromium'), async (t) => {
     t.equal(await heading(page), 'You are not logged in')
   })
 
-  await t.test('a change of the password puts the other browser out at its next click', async (t) => {
+  await t.test('a password change logs the other browser out at its next click', async (t) => {
     const [here, there] = [await open(t, browser, url), await open(t, browser, url, { javaScriptEnabled: false })]
     for (const page of [here, there]) await logIn(page, 'Ron')
     await here.goto('/password')
@@ -170,12 +170,12 @@ test('in a browser', needs('chromium'), async (t) => {
     t.equal(await heading(here), 'Ron Your account is logged in.')
   })
 
-  await t.test('everything can be done with the keyboard, and one sees where one is', async (t) => {
+  await t.test('everything works with the keyboard, and the focus is always visible', async (t) => {
     const page = await open(t, browser, url)
     await page.goto('/')
     await tab(t, page, 'Log in your account here')
     await follow(page, () => page.keyboard.press('Enter'))
-    t.equal(await focused(page), 'client_name', 'the form is ready to type in')
+    t.equal(await focused(page), 'client_name', 'the first field has the focus')
     await page.keyboard.type('Harry')
     await tab(t, page, 'password')
     await page.keyboard.type('12345678')
@@ -190,7 +190,7 @@ test('in a browser', needs('chromium'), async (t) => {
     t.equal(await heading(page), 'You are not logged in')
   })
 
-  await t.test('a session ended on one device is over on the other at its next click', async (t) => {
+  await t.test('a session that is ended on one device is over on the other at its next click', async (t) => {
     const [laptop, phone] = [await open(t, browser, url), await open(t, browser, url, { viewport: { width: 390, height: 844 } })]
     await logIn(laptop, 'Gemma')
     await logIn(phone, 'Gemma')
@@ -208,7 +208,7 @@ test('in a browser', needs('chromium'), async (t) => {
     await follow(phone, () => phone.getByRole('link', { name: 'My sessions' }).click())
     t.equal(await heading(phone), 'Log in')
     await fillIn(phone, 'Gemma', '12345678')
-    t.equal(new URL(phone.url()).pathname, '/sessions', 'the login leads on to what was asked for')
+    t.equal(new URL(phone.url()).pathname, '/sessions', 'the login leads to the page that was asked for')
 
     await follow(phone, () => phone.getByRole('button', { name: 'End all other sessions' }).click())
     await laptop.reload()
@@ -219,7 +219,7 @@ test('in a browser', needs('chromium'), async (t) => {
   })
 
   for (const { screen, ...options } of SCREENS) {
-    await t.test(`every page fits a ${screen} in ${options.colorScheme}, and can be read`, async (t) => {
+    await t.test(`every page fits a ${screen} in ${options.colorScheme} and is readable`, async (t) => {
       const page = await open(t, browser, url, options)
       const check = async (name: string): Promise<void> => {
         await shoot(page, `${name}-${screen}-${options.colorScheme}`)
@@ -259,7 +259,7 @@ test('in a browser', needs('chromium'), async (t) => {
   }
 
   if (process.env['DOCS_IMAGES'] === '1') {
-    await t.test('the pictures in docs/images', async (t) => {
+    await t.test('the pictures in docs/images can be rendered', async (t) => {
       for (const colorScheme of ['light', 'dark'] as const) {
         const page = await open(t, browser, url, { viewport: { width: 460, height: 400 }, colorScheme })
         const shootFor = async (name: string): Promise<void> => { await page.locator('main').screenshot({ path: join(checkout, `docs/images/${name}-${colorScheme}.png`) }) }
@@ -277,9 +277,9 @@ test('in a browser', needs('chromium'), async (t) => {
     })
   }
 
-  await t.test('through all of this no page complained: no policy broken, no error, nobody else asked', async (t) => {
+  await t.test('no page violated its content security policy, caused an error or contacted another host', async (t) => {
     t.same(complaints, [])
-    // And a complaint would have been heard.
+    // Shows that a violation would be noticed.
     const page = await open(t, browser, url)
     await page.goto('/')
     await page.evaluate(() => { document.body.setAttribute('style', 'color: red') })
@@ -287,10 +287,10 @@ test('in a browser', needs('chromium'), async (t) => {
   })
 })
 
-/** What the pages of this file have complained of, and whom else they have asked. */
+/** The errors and policy violations of the pages in this file, and the other hosts that they contacted. */
 const complaints: string[] = []
 
-/** A page in a context of its own: no cookies but its own. */
+/** A page in its own context, without the cookies of other pages. */
 async function open (t: Test, browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext({ baseURL: url, ...options })
   t.teardown(() => context.close())
@@ -316,15 +316,15 @@ async function walkThrough (t: Test, page: Page, name: string): Promise<void> {
   t.equal(await page.getByRole('status').innerText(), 'You are logged in.')
   await page.reload()
   t.equal(await heading(page), `${name} Your account is logged in.`)
-  t.equal(await page.getByRole('status').count(), 0, 'said once')
+  t.equal(await page.getByRole('status').count(), 0, 'the notice is shown once')
 
   await follow(page, () => page.getByRole('button', { name: 'Log out your account here' }).click())
   t.equal(new URL(page.url()).pathname, '/')
   t.equal(await heading(page), 'You are not logged in')
   t.equal(await page.getByRole('status').innerText(), 'You are logged out.')
   await page.reload()
-  t.equal(await page.getByRole('status').count(), 0, 'said once')
-  t.same((await page.context().cookies()).map(({ name }) => name), ['hatcheck-device'], 'what is left opens nothing')
+  t.equal(await page.getByRole('status').count(), 0, 'the notice is shown once')
+  t.same((await page.context().cookies()).map(({ name }) => name), ['hatcheck-device'], 'the remaining cookies open nothing')
 }
 
 async function logIn (page: Page, name: string, password = '12345678', keep = false): Promise<void> {
@@ -351,7 +351,7 @@ async function logOut (page: Page): Promise<void> {
   await follow(page, () => page.getByRole('button', { name: 'Log out your account here' }).click())
 }
 
-/** Does what leads to another page, and waits for that. */
+/** Runs an action that leads to another page, and waits for that page. */
 async function follow (page: Page, action: () => Promise<void>): Promise<void> {
   const loaded = page.waitForEvent('load')
   await Promise.all([loaded, action()])
@@ -361,12 +361,12 @@ async function heading (page: Page): Promise<string> {
   return await page.getByRole('heading', { level: 1 }).innerText()
 }
 
-/** The session cookies; those of the notice and of the known device are another matter. */
+/** The session cookies, without those of the notice and the known device. */
 async function cookiesOf (page: Page): Promise<Awaited<ReturnType<BrowserContext['cookies']>>> {
   return (await page.context().cookies()).filter(({ name }) => name !== 'hatcheck-notice' && name !== 'hatcheck-device')
 }
 
-/** What has the focus: the name of a field, the text of anything else. */
+/** The focused element: the name of a field, the text of anything else. */
 async function focused (page: Page): Promise<string> {
   return await page.evaluate(() => {
     const element = document.activeElement
@@ -374,7 +374,7 @@ async function focused (page: Page): Promise<string> {
   })
 }
 
-/** Presses Tab, which has to lead there, and visibly. */
+/** Presses Tab, which must move the focus there, visibly. */
 async function tab (t: Test, page: Page, expected: string): Promise<void> {
   await page.keyboard.press('Tab')
   t.equal(await focused(page), expected)
@@ -393,10 +393,10 @@ async function shoot (page: Page, name: string, fullPage = false): Promise<void>
 }
 
 /**
- * What makes a page hard to use: it scrolls sideways, something sticks out, is too small to touch (44 px), or has too
+ * Lists what makes a page hard to use: it scrolls sideways, or an element sticks out, is too small to touch (44 px) or has too
  * little contrast (text 4.5, the edge of a field 3). Source: WCAG 2.2, 1.4.3, 1.4.10, 1.4.11, 2.5.5.
  *
- * @param isList it may be longer than the screen
+ * @param isList whether the page may be longer than the screen
  */
 async function flaws (page: Page, isList = false): Promise<string[]> {
   return await page.evaluate((isList) => {
@@ -438,7 +438,7 @@ async function flaws (page: Page, isList = false): Promise<string[]> {
       return [...above, getComputedStyle(element).backgroundColor]
     }
 
-    /** Of colours painted over one another. */
+    /** Blends colors that are painted over one another. */
     function luminance (colors: string[]): number {
       const canvas = document.createElement('canvas')
       canvas.width = canvas.height = 1

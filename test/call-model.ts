@@ -18,10 +18,10 @@ export type ValueStep =
 export interface CallStep {
   do: 'call'
   call: CallName
-  /** Awaited; awaited, and its rejection caught; left alone; awaited with Promise.all at the end. */
+  /** How a call is awaited: awaited; awaited with its rejection caught; not awaited; awaited with Promise.all at the end. */
   how: 'await' | 'catch' | 'leave' | 'later'
   user: string
-  /** A login sets a value and is permanent. */
+  /** A login that sets a value and is permanent. */
   withData: boolean
   /** The keys of a regenerate. */
   keys: 'none' | 'some' | 'all'
@@ -32,16 +32,16 @@ export type CallName = 'login' | 'logout' | 'destroy' | 'regenerate' | 'save' | 
 /** The value that a login with data sets. */
 export const LOGIN_DATA = { role: 'guest' }
 
-/** A step that a handler has taken, and what became of it. */
+/** A step that a handler has taken, and its outcome. */
 export interface Taken {
   step: ValueStep | CallStep | { do: 'answer' }
   outcome: 'pending' | 'done' | 'failed'
   error: unknown
   /** The keys that a regenerate was given. */
   keys: readonly string[]
-  /** What a call of `flashes` has answered. */
+  /** The result of a call of `flashes`. */
   flashes: readonly string[]
-  /** Whether the response had left when the step was taken. */
+  /** Whether the response was sent before the step. */
   isLate: boolean
 }
 
@@ -54,8 +54,8 @@ export interface Known {
 }
 
 /**
- * The session of one request as DESIGN promises it: the steps act in the order of the program, a call that has failed has
- * changed nothing, and values wait for the next call or for the response.
+ * The session of one request as DESIGN promises it: steps take effect in the order of the program, a failed call changes
+ * nothing, and values wait for the next call or for the response.
  */
 export class CallModel {
   #stored: Known | null
@@ -70,10 +70,10 @@ export class CallModel {
     this.#flashes = stored?.flashes ?? []
   }
 
-  /** What is in the store. */
+  /** The session in the store. */
   get stored (): Known | null { return this.#stored }
 
-  /** Answers what a call of `flashes` has to answer. */
+  /** Returns the expected result of a call of `flashes`. */
   take ({ step, outcome, keys }: Taken): readonly string[] | undefined {
     if (step.do === 'call') return this.#call(step, outcome === 'done', keys)
     if (outcome !== 'done') return undefined
@@ -124,7 +124,7 @@ export class CallModel {
     if (!this.#isEmpty) this.#store(null)
   }
 
-  /** A session that loses its user or its values, and then has none, has ended. */
+  /** A session that loses its user or its last value has ended. */
   #storeOrEnd (): undefined {
     const user = this.#userNow
     if (user === null) this.#data = without(this.#data, 'client_name')
@@ -155,7 +155,7 @@ export class CallModel {
   }
 }
 
-/** A record as the model has it. */
+/** A record as the model expects it. */
 export function knownOf (record: SessionRecord | null): Known | null {
   if (record === null) return null
   const { user, permanent, fields } = record

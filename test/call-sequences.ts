@@ -42,7 +42,7 @@ const plan: fc.Arbitrary<Plan> = fc.record({
   elsewhere: sometimes(3, fc.record({ at, what: fc.constantFrom('logout', 'revoke'), user: fc.constant('Harry'), isAfter: fc.boolean() })),
   keepsFormer: fc.boolean()
 })
-/** A visitor, and one or two requests of theirs. */
+/** A visitor and one or two requests of that visitor. */
 export const sequence: fc.Arbitrary<Sequence> = fc.record({
   visitor: fc.constantFrom('nobody', 'anonymous', 'Harry', 'two tickets', 'dead ticket'),
   requests: fc.array(plan, { minLength: 1, maxLength: 2 })

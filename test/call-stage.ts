@@ -11,11 +11,11 @@ import { CallModel, LOGIN_DATA, knownOf, type CallStep, type Known, type Step, t
 import { testKey } from './helper.js'
 import { watched, type StoreCall } from './watched-store.js'
 
-/** What a handler does, and how it answers. */
+/** The steps of a handler, and how it answers. */
 export interface Program {
-  /** `send` answers with `reply.send` and goes on; `hijack` writes the response by itself and goes on. */
+  /** `send` answers with `reply.send` and continues; `hijack` writes the response itself and continues. */
   answer: 'value' | 'send' | 'hijack' | 'throw' | 'web' | 'stream'
-  /** Hijacks the reply before the first step, and not just before the answer. */
+  /** Whether the reply is hijacked before the first step, and not just before the answer. */
   hijacksFirst: boolean
   before: readonly Step[]
   /** The steps after the answer. */
@@ -24,9 +24,9 @@ export interface Program {
 
 export interface Plan {
   program: Program
-  /** Which of the calls that write fails. `acts`: it has done its work before; `lasts`: so do those after it. */
+  /** Which of the writing calls fails. `acts`: it fails after it has done its work; `lasts`: later calls fail too. */
   fault: { at: number, acts: boolean, lasts: boolean } | null
-  /** What somebody else does, before or after one of the calls that write. */
+  /** An action of another client, before or after one of the writing calls. */
   elsewhere: { at: number, what: 'logout' | 'revoke', user: string, isAfter: boolean } | null
   /** Whether the client also presents the tickets that it had before the last response. */
   keepsFormer: boolean
@@ -40,15 +40,15 @@ export interface Sequence {
 }
 
 const WRITES = ['create', 'patch', 'take', 'touch', 'remove', 'replace'] as const
-/** What the application says to somebody whom it does not know. */
+/** The application's answer to a visitor who is not logged in. */
 const NOBODY = '{"user":null,"isSaved":false}'
 const IDLE_MS = 3_600_000
 
 let sequences = 0
 
-/** What a sequence has come to. */
+/** The result of a sequence. */
 interface SoFar {
-  /** The sessions that the client was given a ticket of. */
+  /** The sessions for which the client was given a ticket. */
   given: Set<string>
   begun: Set<string>
   dead: Set<string>
@@ -65,43 +65,43 @@ class Skipped extends Error {
   readonly code = 'SKIPPED'
 }
 
-/** What a step may throw at once. */
+/** Errors that a step may throw synchronously. */
 const EXPECTED = new Set(['SKIPPED', 'HATCHECK_SESSION_COMMITTED'])
 
-/** One request, and all that was seen of it. */
+/** One request and everything observed about it. */
 class Run {
   readonly plan: Plan
   /** The tickets that the request presents, as keys. */
   readonly presented: readonly string[]
-  /** The one whose session the request finds. */
+  /** The key of the session that the request finds. */
   readonly found: string | null
   readonly taken: Taken[] = []
   readonly calls: Array<Promise<void>> = []
-  /** Keys under which a session has begun, or may have. */
+  /** Keys under which a session has begun or may have begun. */
   readonly begun: string[] = []
-  /** Where a session continues. */
+  /** The new key of each renewed session. */
   readonly continued = new Map<string, string>()
   /** Keys of sessions that must have ended. */
   readonly dead = new Set<string>()
-  /** The same, ended after the response had left: its cookie may name them. */
+  /** Keys of sessions that ended after the response was sent: its cookie may name them. */
   readonly deadLate = new Set<string>()
-  /** Keys of sessions that somebody else has ended, wherever they continue. */
+  /** Keys of sessions that another client has ended, including the keys under which they continue. */
   readonly endedElsewhere = new Set<string>()
   readonly logged: unknown[] = []
   readonly errors: unknown[] = []
   readonly flaws: string[] = []
   handler: Promise<unknown> = Promise.resolve()
   reply: FastifyReply | null = null
-  /** What the handler has thrown. */
+  /** The error that the handler threw. */
   thrown: unknown
   writes = 0
   hasFailed = false
-  /** The calls that have done their work and failed. */
+  /** The calls that failed after they had done their work. */
   readonly acted = new Set<StoreCall>()
   /** The key of the session that is being replaced. */
   replacing: string | null = null
   hasMet = false
-  /** Whether calls were under way as a hijacked response ended. */
+  /** Whether calls were pending when a hijacked response ended. */
   endedEarly = false
 
   constructor (plan: Plan, presented: readonly string[], found: string | null) {
@@ -116,13 +116,13 @@ class Run {
 }
 
 export interface StageOptions {
-  /** Whether the store is read at once. */
+  /** Whether reads of the store are synchronous. */
   sync: boolean
-  /** Whether it replaces a session in two steps, each of which can fail. */
+  /** Whether the store replaces a session in two steps, each of which can fail. */
   inTwoSteps: boolean
 }
 
-/** An application whose handlers play programs, on a store that fails on demand. */
+/** An application whose handlers run programs, on a store that fails on demand. */
 export class Stage {
   readonly #store: SessionStore
   readonly #sync: boolean
@@ -133,7 +133,7 @@ export class Stage {
   #retries: Array<() => unknown> = []
   #run: Run | null = null
   #inFlight = 0
-  /** How often something has happened, so that a test can tell that it has. */
+  /** How often each situation has occurred, so that a test can check its coverage. */
   readonly tally = new Map<string, number>()
   readonly name: string
 
@@ -171,7 +171,7 @@ export class Stage {
     this.#fastify = fastify
   }
 
-  /** Plays a sequence, and throws at the first promise that is not kept. */
+  /** Runs a sequence, and throws at the first broken promise. */
   async play ({ visitor, requests }: Sequence): Promise<void> {
     const number = sequences++
     const so: SoFar = { given: new Set(), begun: new Set(), dead: new Set(), mustLive: null }
@@ -215,19 +215,19 @@ export class Stage {
     return cookie === null ? jar : held === null ? [] : [held]
   }
 
-  /** Never a cookie without a session. */
+  /** No cookie is sent without a session. */
   async #assertCookie (run: Run, key: string): Promise<void> {
     const isEndedByFailure = run.acted.size > 0 && run.taken.some(({ isLate, outcome }) => isLate && outcome === 'failed')
-    // For a second error Fastify asks no hook, and waits for no call.
+    // For a second error Fastify calls no hook, and waits for no call.
     const isUnhooked = run.errors.length > 1
     if (run.deadLate.has(key) || run.endedEarly || isEndedByFailure || isUnhooked || (run.hasMet && run.plan.program.answer === 'hijack')) return
-    // A login ends by a revocation at the same time, and no response waits for that.
+    // A simultaneous revocation can end a login, and no response waits for that.
     if (run.plan.elsewhere?.what === 'revoke' && run.endedElsewhere.has(key)) return
     assert.ok(await this.#store.read(key) !== null, 'a cookie with a ticket has a session')
     assert.ok(!run.dead.has(key), 'and not one that was ended')
   }
 
-  /** Never a session that ended and lives: what the store could not end is refused. */
+  /** No ended session stays usable: a session that the store could not end is refused. */
   async #assertRefused (run: Run): Promise<void> {
     for (const key of run.dead) {
       if (!this.#tickets.has(key) || await this.#store.read(key) === null) continue
@@ -236,7 +236,7 @@ export class Stage {
     }
   }
 
-  /** The response, or a log line, tells of a call that failed and that nobody awaits. */
+  /** The response or a log line reports each failed call that is not awaited. */
   #assertNoErrorIsLost ({ taken, errors, logged, plan }: Run, response: LightMyRequestResponse): void {
     const failed = taken.filter(({ step, outcome }) => step.do === 'call' && outcome === 'failed')
     const left = failed.filter(({ step }) => howOf(step) === 'leave')
@@ -248,23 +248,23 @@ export class Stage {
     assert.ok(codes.includes(response.json<{ code: string }>().code), 'and says why')
   }
 
-  /** A logout that is not stored is never a success, whatever the handler makes of its error. */
+  /** A logout that is not stored is never answered as a success, whatever the handler does with its error. */
   #assertNoSuccess ({ taken, plan }: Run, { statusCode }: LightMyRequestResponse): void {
     const answer = taken.findIndex(({ step }) => step.do === 'answer')
     const last = taken.slice(0, answer).findLast(({ step }) => step.do === 'call' && (step.call === 'logout' || step.call === 'destroy'))
     if (last?.outcome === 'failed' && plan.program.answer !== 'hijack') assert.ok(statusCode >= 400, 'an unconfirmed logout is no success')
   }
 
-  /** The store has what the model says. Answers whether it is certain that the client holds a live session. */
+  /** The store matches the model. Returns whether the client certainly holds a live session. */
   async #assertValues (run: Run, response: LightMyRequestResponse, found: Known | null, held: string | null): Promise<boolean> {
     const { taken, acted, hasMet, thrown, errors, plan: { program: { answer } } } = run
     if (!run.hasFailed && !hasMet && taken.every(({ outcome }) => outcome === 'done')) {
       assert.equal(response.statusCode, answer === 'throw' ? 418 : 200, response.body)
     }
-    // The values may be stored before a logout turns out not to be.
+    // Values may be stored before a logout fails.
     const isOnlyUnconfirmed = errors.some((error) => codeOf(error) === 'HATCHECK_LOGOUT_UNCONFIRMED' && !taken.some((one) => one.error === error))
     if (isOnlyUnconfirmed && taken.some(({ step }) => howOf(step) === 'later')) return false
-    // The error of a call that was made after the answer comes after the values; Fastify says so if there are two.
+    // The error of a call made after the answer follows the error of the values; Fastify logs both.
     const failedLate = taken.slice(taken.findIndex(({ step }) => step.do === 'answer')).map(({ error }) => error)
     const isCommitted = answer !== 'hijack' && (response.body === 'sent' || errors.every((error) => error === thrown || failedLate.includes(error) || codeOf(error) === 'ERR_HTTP_HEADERS_SENT'))
     const isUncertain = acted.size > 0 || hasMet || taken.some(({ error }) => codeOf(error) === 'HATCHECK_NO_COOKIE')
@@ -282,9 +282,9 @@ export class Stage {
     }
     if (known === null) return false
     assert.ok(model.stored !== null, 'no session lives that should not')
-    // A request that has read that its session is over goes on as one without a session.
+    // A request that has read that its session is over continues without a session.
     if (taken.some(({ step }) => step.do === 'call' && step.call === 'reload')) return false
-    // What a list began with may have ended with its session.
+    // The values that a list began with may have ended with its session.
     const { list: _list, ...data } = known.data
     for (const [key, value] of Object.entries(data)) assert.deepEqual(value, model.stored.data[key], `the value of ${key}`)
     return false
@@ -347,7 +347,7 @@ export class Stage {
     return `hatcheck=${this.#tickets.get(key)}`
   }
 
-  /** The key that the cookie of a response names. */
+  /** The key of the session in the cookie of a response. */
   #cookieOf ({ headers }: LightMyRequestResponse): string | null {
     const lines = [headers['set-cookie'] ?? []].flat().filter((line) => line.startsWith('hatcheck='))
     assert.ok(lines.length <= 1, 'one cookie at most')
@@ -361,14 +361,14 @@ export class Stage {
     return ticket.key
   }
 
-  /** Waits until everything that the request has begun is over. */
+  /** Waits until everything that the request has begun is finished. */
   async #settle (run: Run): Promise<void> {
     let calls
     do {
       calls = run.calls.length
       await run.handler
       await Promise.all(run.calls)
-      // A rejection that nobody handles, and the end of a response, are told after that.
+      // Unhandled rejections, and the end of a response, are reported after that.
       for (let turn = 0; turn < 2 || this.#inFlight > 0; turn++) await new Promise((resolve) => { setImmediate(resolve) })
     } while (run.calls.length > calls)
   }
@@ -413,7 +413,7 @@ export class Stage {
     const actNow = (): unknown => {
       if (!fails) return act()
       run.hasFailed = true
-      // In two steps the first session may have ended by then.
+      // With two steps the first session may have ended by then.
       if (inTwoSteps && name === 'remove' && args[0] !== run.replacing && run.begun.includes(args[0] as string)) run.acted.add('replace')
       const error = new Error('the store is down')
       if (!fault.acts) throw error
@@ -441,7 +441,7 @@ export class Stage {
     return result
   }
 
-  /** Somebody else ends sessions. */
+  /** Ends sessions as another client. */
   async #meet (run: Run, { what, user }: Exclude<Plan['elsewhere'], null>): Promise<void> {
     run.hasMet = true
     const ended = what === 'logout' ? run.presented : (await this.#store.ofUser(user)).map(({ key }) => key)
@@ -459,7 +459,7 @@ export class Stage {
   }
 }
 
-/** Plays the program of a request in its handler. */
+/** Runs the program of a request in its handler. */
 async function play (run: Run, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const { answer, hijacksFirst, before, after } = run.plan.program
   run.reply = reply
@@ -510,7 +510,7 @@ async function take (step: Step, run: Run, request: FastifyRequest, later: Array
   run.taken.push(taken)
   if (step.do !== 'call') {
     try {
-      // Until these have happened, or failed, nobody can tell which list it is.
+      // Until these calls have finished, the list they belong to is unknown.
       if (step.do === 'push' && run.taken.some(({ step, outcome }) => step.do === 'call' && ['login', 'regenerate', 'reload'].includes(step.call) && outcome === 'pending')) throw new Skipped()
       change(step, request)
       taken.outcome = 'done'
@@ -528,7 +528,7 @@ async function take (step: Step, run: Run, request: FastifyRequest, later: Array
     if (!EXPECTED.has(codeOf(error))) run.flaws.push(String(error))
     return
   }
-  // What looks on does not count as waiting for it.
+  // An observing step does not count as waiting for it.
   run.calls.push(Promise.prototype.then.call(call, (answer) => {
     taken.outcome = 'done'
     if (step.call === 'flashes') taken.flashes = (answer as Array<{ text: string }>).map(({ text }) => text)
@@ -578,7 +578,7 @@ function start (step: CallStep, taken: Taken, request: FastifyRequest): Promise<
   }
 }
 
-/** Which sessions must have ended with a call. A logout that could not be stored has ended them as well: they are refused. */
+/** The sessions that must have ended with a call. This includes logouts that could not be stored: those tickets are refused. */
 function noteDead ({ call }: CallStep, { outcome }: Taken, run: Run): void {
   const dead: string[] = []
   if (call === 'logout' || call === 'destroy') dead.push(...run.presented, ...run.begun)
@@ -612,7 +612,7 @@ function userOf (name: string, number: number): string {
   return `${name} ${number}`
 }
 
-/** Runs an action, and answers the callbacks of its intervals of this length, which the test then calls itself. */
+/** Runs an action and captures the callbacks of its intervals of this length; the test then calls them itself. */
 async function capturingIntervals (ms: number, action: () => Promise<void>): Promise<Array<() => unknown>> {
   const callbacks: Array<() => unknown> = []
   const { setInterval } = globalThis

@@ -3,10 +3,10 @@ import { ARGON2ID } from '../plugins/accounts/password.js'
 
 const { memoryCost, timeCost } = ARGON2ID
 
-// Imported by files that log in hundreds of times: a hash costs 20 ms of the processor otherwise.
+// For files with hundreds of logins: a hash normally takes 20 ms of CPU time.
 Object.assign(ARGON2ID, { memoryCost: 64, timeCost: 1 })
 
-/** Makes hashing as expensive as it is in production, for a test of what goes on meanwhile. */
+/** Makes hashing as expensive as in production, for a test of what happens during a hash. */
 export function realHashes (t: Test): void {
   const cheap = { ...ARGON2ID }
   Object.assign(ARGON2ID, { memoryCost, timeCost })

@@ -12,7 +12,7 @@ import { compiled, hatcheckCli, hatcheckInTerminal, hatcheckProcess, startServic
 const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
 const HINT = 'Try "hatcheck --help".\n'
 
-test('--help tells every command, --version the version', async (t) => {
+test('--help lists every command, --version prints the version', async (t) => {
   const folder = t.testdir()
   const helps = await Promise.all([['--help'], ['-h'], ['help'], ['user', 'add', '--help']].map((args) => hatcheckCli(folder, args)))
   for (const help of helps) {
@@ -36,7 +36,7 @@ test('the program ends with the exit code of its command', async (t) => {
   t.same(await hatcheckProcess(folder, ['user', 'lst'], { env: closed }), { code: 1, stdout: '', stderr: `hatcheck: unknown command: user lst\n${HINT}` })
 })
 
-test('secret prints a new key each time, one that the service takes', async (t) => {
+test('secret prints a new key each time, and the service accepts it', async (t) => {
   const folder = t.testdir()
   const secrets = await Promise.all([1, 2, 3].map(async () => (await hatcheckCli(folder, ['secret'])).stdout))
   for (const secret of secrets) t.match(secret, /^[\w-]{43}\n$/)
@@ -45,7 +45,7 @@ test('secret prints a new key each time, one that the service takes', async (t) 
   t.match(service.output(), 'mode: service')
 })
 
-test('hatcheck alone starts the service, and says in one line why it cannot', async (t) => {
+test('hatcheck without a command starts the service, or says in one line why it cannot start', async (t) => {
   const folder = t.testdir()
   const service = await startService(t, folder, { SESSION_STORE: 'memory:' }, 'cli')
   t.equal((await fetch(service.url)).status, 200)
@@ -53,7 +53,7 @@ test('hatcheck alone starts the service, and says in one line why it cannot', as
   t.same(await hatcheckProcess(folder, ['serve'], { env: { PORT: 'abc' } }), { code: 1, stdout: '', stderr: 'hatcheck: PORT must be an integer; got "abc".\n' })
 })
 
-test('a command line that means nothing is answered with what is wrong and where to look', async (t) => {
+test('an invalid command line is answered with the error and a pointer to --help', async (t) => {
   const folder = t.testdir()
   const cases: Array<[string[], string | RegExp]> = [
     [['serv'], 'unknown command: serv'],
@@ -73,7 +73,7 @@ test('a command line that means nothing is answered with what is wrong and where
     [['--port', '80'], /^Unknown option '--port'/],
     [['user', 'add', '--password', 'hunter2'], /^Unknown option '--password'/]
   ]
-  // A few at once: each is a process that has to start.
+  // A few at once: each needs a process of its own.
   while (cases.length > 0) await Promise.all(cases.splice(0, 4).map(check))
 
   async function check ([args, message]: [string[], string | RegExp]): Promise<void> {
@@ -87,7 +87,7 @@ test('a command line that means nothing is answered with what is wrong and where
   }
 })
 
-test('user add, passwd, disable, enable and list', async (t) => {
+test('user add, passwd, disable, enable and list manage accounts', async (t) => {
   const folder = t.testdir()
   const user = (action: string, name?: string, input?: string): Promise<Ended> =>
     hatcheckCli(folder, ['user', action, ...name === undefined ? [] : [name]], { env: closed, ...input !== undefined && { input } })
@@ -116,7 +116,7 @@ test('user add, passwd, disable, enable and list', async (t) => {
   t.equal((await new Client(url).login('Harry', 'a long password of Harry')).statusCode, 303)
 })
 
-test('a password has to keep the rules', async (t) => {
+test('a password that breaks the rules is refused', async (t) => {
   const folder = t.testdir()
   const add = (input: string, env: Record<string, string> = closed, name = 'Sally'): Promise<Ended> => hatcheckCli(folder, ['user', 'add', name], { env, input })
   t.same(await add('only 14 of them\n'.slice(1)), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 15 characters.\n' })
@@ -126,7 +126,7 @@ test('a password has to keep the rules', async (t) => {
   t.same(await add('1234567\n', {}), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 8 characters.\n' }, 'demo mode asks for less')
   t.same(await add('nineteen characters\n', { ...closed, PASSWORD_MIN_LENGTH: '20' }), { code: 1, stdout: '', stderr: 'hatcheck: A password must have at least 20 characters.\n' })
   t.match(await add('Sally Sally Sally\n'), { code: 1, stdout: '', stderr: /^hatcheck: This password is too easy to guess: [^\n]+\n$/ })
-  t.same((await hatcheckCli(folder, ['user', 'list'], { env: closed })).stdout, '', 'none of these made an account')
+  t.same((await hatcheckCli(folder, ['user', 'list'], { env: closed })).stdout, '', 'no account was created')
 
   t.equal((await add(' spaces count, 密码 \r\nand the second line does not\n')).code, 0)
   const changed = await hatcheckCli(folder, ['user', 'passwd', 'Sally'], { env: closed, input: 'short\n' })
@@ -136,7 +136,7 @@ test('a password has to keep the rules', async (t) => {
   t.equal((await new Client(url).login('Sally', ' spaces count, 密码 ')).statusCode, 303)
 })
 
-test('a name has to keep the rules', async (t) => {
+test('a name that breaks the rules is refused', async (t) => {
   const folder = t.testdir()
   const add = (name: string): Promise<Ended> => hatcheckCli(folder, ['user', 'add', name], { env: closed, input: 'a long password of nobody\n' })
   t.same(await add('  '), { code: 1, stdout: '', stderr: 'hatcheck: The name is missing.\n' })
@@ -144,7 +144,7 @@ test('a name has to keep the rules', async (t) => {
   t.same(await add('a\u001b[31mb'), { code: 1, stdout: '', stderr: 'hatcheck: A name must not contain control characters, or invisible characters outside emoji.\n' })
 })
 
-test('with memory: there is nothing that the command line could work on', async (t) => {
+test('with the store "memory:" a command fails, because there is nothing on disk to work on', async (t) => {
   for (const args of [['user', 'list'], ['user', 'add', 'Sally']]) {
     t.same(await hatcheckCli(t.testdir(), args, { env: { ...closed, SESSION_STORE: 'memory:' }, input: 'a long password of Sally\n' }), {
       code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE is memory:, so the accounts exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.\n'
@@ -155,16 +155,16 @@ test('with memory: there is nothing that the command line could work on', async 
   })
 })
 
-test('the settings come from .env, too', async (t) => {
+test('settings are also read from .env', async (t) => {
   const folder = t.testdir({ '.env': `SECRET_KEY=${testKey}\nSESSION_STORE=lmdb:./elsewhere\nSIGNUP=closed\n` })
   t.equal((await hatcheckProcess(folder, ['user', 'add', 'Sally'], { input: 'a long password of Sally\n' })).code, 0)
   t.match((await hatcheckProcess(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:elsewhere' } })).stdout, /^Sally\t/)
   t.equal((await hatcheckProcess(folder, ['user', 'list'], { env: { SESSION_STORE: 'lmdb:' } })).stdout, '')
 })
 
-test('sessions list, revoke and revoke-all, while the service runs', async (t) => {
+test('sessions list, revoke and revoke-all work while the service runs', async (t) => {
   const folder = t.testdir()
-  // By the key that the service makes.
+  // With the key that the service creates.
   const env = { SIGNUP: 'open' }
   const sessions = (...args: string[]): Promise<Ended> => hatcheckCli(folder, ['sessions', ...args], { env })
   const { url } = await startService(t, folder, env)
@@ -189,7 +189,7 @@ test('sessions list, revoke and revoke-all, while the service runs', async (t) =
   t.equal(await userOf(url, three), null)
 })
 
-test('the same with Redis', needs('redis-server'), async (t) => {
+test('sessions list, revoke and revoke-all work with Redis', needs('redis-server'), async (t) => {
   const folder = t.testdir()
   const env = { SIGNUP: 'open', SECRET_KEY: testKey, SESSION_STORE: (await startRedis(t)).url }
   const { url } = await startService(t, folder, env)
@@ -201,7 +201,7 @@ test('the same with Redis', needs('redis-server'), async (t) => {
   t.equal(await userOf(url, harry), null)
 })
 
-test('the command line makes no key: with another one the handles would be others', async (t) => {
+test('the command line creates no key, because another key would give other handles', async (t) => {
   const folder = t.testdir()
   await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
   for (const args of [['list'], ['revoke', 'Harry', 'x']]) {
@@ -210,7 +210,7 @@ test('the command line makes no key: with another one the handles would be other
     t.match(stderr, /^hatcheck: \S+secret\.key is missing: the service makes it at its first start\.\n$/)
   }
   t.notOk(existsSync(join(folder, 'data/secret.key')))
-  t.same(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env: { SIGNUP: 'open' } }), { code: 0, stdout: '0 sessions ended.\n', stderr: '' }, 'which needs none')
+  t.same(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env: { SIGNUP: 'open' } }), { code: 0, stdout: '0 sessions ended.\n', stderr: '' }, 'revoke-all needs no key')
 })
 
 test('at a terminal the password is asked for twice and not shown', needs('script'), async (t) => {
@@ -229,20 +229,20 @@ test('at a terminal the password is asked for twice and not shown', needs('scrip
   t.equal((await new Client(url).login('Sally', 'a long password of Sally')).statusCode, 303)
 })
 
-test('a command names the store it works on, and makes none but for a new account', async (t) => {
+test('a command names its store, and creates a store only for a new account', async (t) => {
   const folder = t.testdir()
   const run = (...args: string[]): Promise<Ended> => hatcheckCli(folder, args, { env: closed, input: 'a long password of Sally\n' })
   const missing = { code: 1, stdout: '', stderr: `hatcheck: There is no store in ${join(folder, 'data/lmdb')}: check DATA_DIR and SESSION_STORE.\n` }
   for (const args of [['user', 'list'], ['user', 'passwd', 'Sally'], ['user', 'disable', 'Sally'], ['user', 'enable', 'Sally'], ['sessions', 'list'], ['sessions', 'revoke', 'Sally', 'x'], ['sessions', 'revoke-all'], ['backup', join(folder, 'safe')], ['doctor']]) {
     t.same(await run(...args), missing, args.join(' '))
   }
-  t.strictSame(readdirSync(folder), [], 'nothing was made')
+  t.strictSame(readdirSync(folder), [], 'nothing was created')
   t.equal((await run('user', 'add', 'Sally')).code, 0)
   const { stderr } = spawnSync(process.execPath, [compiled('cli'), 'user', 'list'], { cwd: folder, env: closed, encoding: 'utf8' })
   t.equal(stderr, `hatcheck: lmdb:${join(folder, 'data/lmdb')}\n`)
 })
 
-test('a reader that wants no more of a list is no error', async (t) => {
+test('a closed pipe ends the output of a list without an error', async (t) => {
   const folder = t.testdir()
   await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
   for (const args of ['user list', '--help']) {
@@ -253,7 +253,7 @@ test('a reader that wants no more of a list is no error', async (t) => {
   }
 })
 
-/** Changes what is stored behind the back of hatcheck. */
+/** Changes stored data without hatcheck. */
 async function meddle (folder: string, name: string, change: (database: Database<Buffer, string>) => unknown, isIndex = false): Promise<void> {
   const env = open({ path: join(folder, 'data/lmdb'), maxDbs: 16, noSubdir: false })
   const database = env.openDB<Buffer, string>({ name, encoding: isIndex ? 'ordered-binary' : 'binary', dupSort: isIndex })
@@ -261,7 +261,7 @@ async function meddle (folder: string, name: string, change: (database: Database
   await env.close()
 }
 
-test('an account that is damaged is named and passed over, the exit code tells, and it can be made anew', async (t) => {
+test('a damaged account is named and skipped, sets the exit code, and can be created anew', async (t) => {
   const folder = t.testdir()
   const run = (args: string[], name = 'Harry'): Promise<Ended> => hatcheckCli(folder, args, { env: closed, input: `a long password of ${name}\n` })
   for (const name of ['Harry', 'Sally']) await run(['user', 'add', name], name)
@@ -275,7 +275,7 @@ test('an account that is damaged is named and passed over, the exit code tells, 
   t.match(await run(['doctor']), { code: 0, stdout: /is sound \(accounts: 2, sessions: 0, tombstones: 0, counters of failed logins: 0\)\.\n$/ })
 })
 
-test('doctor finds what is wrong with a data folder while the service runs, one line each, and changes nothing', async (t) => {
+test('doctor finds each flaw of a data folder while the service runs, one line each, and changes nothing', async (t) => {
   const folder = t.testdir()
   const env = { SIGNUP: 'open' }
   const doctor = (): Promise<Ended> => hatcheckCli(folder, ['doctor'], { env })
@@ -314,7 +314,7 @@ test('doctor finds what is wrong with a data folder while the service runs, one 
   }
 })
 
-test('doctor on a folder that LMDB could not read, or that others can write', async (t) => {
+test('doctor reports a folder that LMDB cannot read, and one that others can write to', async (t) => {
   const folder = t.testdir()
   const doctor = (): Promise<Ended> => hatcheckCli(folder, ['doctor'], { env: { SIGNUP: 'open' } })
   await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
@@ -349,7 +349,7 @@ ${key} can be written by the group of its owner, who can so log in as anybody. R
   t.ok(found > 1)
 })
 
-test('doctor on Redis and on memory', needs('redis-server'), async (t) => {
+test('doctor reports the state of Redis, and that the memory store has nothing to check', needs('redis-server'), async (t) => {
   const folder = t.testdir()
   const { url: store, client } = await startRedis(t)
   const env = { SIGNUP: 'open', SECRET_KEY: testKey, SESSION_STORE: store }
@@ -371,7 +371,7 @@ test('doctor on Redis and on memory', needs('redis-server'), async (t) => {
   t.match(await hatcheckCli(folder, ['doctor'], { env: { ...env, SESSION_STORE: 'memory:' } }), { code: 1, stderr: 'hatcheck: SESSION_STORE is memory:, so the records exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.\n' })
 })
 
-/** The lines of a list, field by field. */
+/** The fields of each line of a list. */
 function rowsOf (text: string): string[][] {
   return text.split('\n').filter((line) => line !== '').map((line) => line.split('\t'))
 }

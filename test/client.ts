@@ -1,7 +1,7 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { request, type Agent, type OutgoingHttpHeaders } from 'node:http'
 
-/** A service that does not answer fails the test, and does not hold it up. */
+/** A service that does not answer fails the test instead of blocking it. */
 const ANSWER_MS = 20_000
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }

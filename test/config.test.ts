@@ -18,14 +18,14 @@ import { runServer, startService } from './service.js'
 
 const otherKey = testKey.split('').reverse().join('')
 const GOOD_ONE = '"npx hatcheck secret" prints a good one.'
-/** A rule in the words of who is told: options for a host application, variables for the service. */
+/** A rule in the words of its reader: options for an application, variables for the service. */
 type Rule = (name: (option: string) => string) => string
 
 const log = { info () {}, warn () {} }
 
 const DROPPED = 'browsers drop such a cookie.'
 
-test('environment variables that mean nothing stop the start with the rule', async (t) => {
+test('an invalid environment variable stops the start, with its rule as the message', async (t) => {
   const rules: Array<[Record<string, string>, string]> = [
     ...['abc', '3.5', '1e3', '0x10', '0b1', '+80', '3_000', '3 000', '３０００', '-', '80,81', 'Infinity'].map((PORT): [Record<string, string>, string] =>
       [{ PORT }, `PORT must be an integer; got "${PORT}".`]),
@@ -50,7 +50,7 @@ test('environment variables that mean nothing stop the start with the rule', asy
   for (const [env, rule] of rules) t.throws(() => readEnvironment(env), { code: 'HATCHECK_CONFIG', message: rule })
 })
 
-test('an environment without anything, and one with everything, can be read', async (t) => {
+test('an empty environment and one with every variable can be read', async (t) => {
   t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, workers: 1, logLevel: 'info', requestLog: true, auditLog: true, trustProxy: false, mode: 'demo', options: {} })
   for (const [HOST, host] of [['[::1]', '::1'], ['::1', '::1'], ['[::]', '::'], ['localhost', 'localhost']]) t.equal(readEnvironment({ HOST, SECRET_KEY: testKey }).host, host)
   t.match(readEnvironment({ LOG_LEVEL: 'warn', REQUEST_LOG: 'off' }), { requestLog: false, auditLog: true })
@@ -59,7 +59,7 @@ test('an environment without anything, and one with everything, can be read', as
   t.match(readEnvironment({ AUDIT_LOG: 'off' }), { auditLog: false })
   t.match(readEnvironment({ PORT: '0', METRICS_PORT: '0' }), { port: 0, metricsPort: 0 }, 'any two')
   t.match(readEnvironment({ PORT: '0080', SESSION_LIFETIME: '7200' }), { port: 80 })
-  t.same(readEnvironment({ HOST: '', PORT: ' ', SECRET_KEY: '' }), readEnvironment({}), 'what is empty is not set')
+  t.same(readEnvironment({ HOST: '', PORT: ' ', SECRET_KEY: '' }), readEnvironment({}), 'an empty variable counts as not set')
   t.match(readEnvironment({
     HOST: '0.0.0.0', PORT: '8080', LOG_LEVEL: 'warn', TRUST_PROXY: '10.0.0.7, fd00::/8,loopback', SECRET_KEY: ` ${testKey} `, SESSION_COOKIE_SAMESITE: 'Strict', PASSWORD_MIN_LENGTH: '20', SESSIONS_PER_USER: '5'
   }), {
@@ -72,7 +72,7 @@ test('an environment without anything, and one with everything, can be read', as
   })
 })
 
-test('every option has its rule, under the name that the caller knows it by', async (t) => {
+test('the error for each option states its rule, under the name that the caller uses', async (t) => {
   const rules: Array<[Record<string, unknown>, Rule]> = [
     [{ nonsense: 1 }, () => 'nonsense is not an option of hatcheck.'],
     [{ sessionCookieName: '__Host-x', sessionCookieDomain: 'example.com', sessionCookieSecure: true }, (name) =>
@@ -126,7 +126,7 @@ test('every option has its rule, under the name that the caller knows it by', as
   }
 })
 
-test('a default lifetime gives way to the idle timeout that is set, and the other way round', async (t) => {
+test('a default lifetime adapts to the configured idle timeout, and a default idle timeout to the lifetime', async (t) => {
   const HOUR = 3_600
   const DAY = 24 * HOUR
   const cases: Array<[GivenOptions, browser: [idle: number, lifetime: number], permanent: [idle: number, lifetime: number]]> = [
@@ -149,7 +149,7 @@ test('a default lifetime gives way to the idle timeout that is set, and the othe
   }
 })
 
-test('what the types refuse, the start refuses, by the name of the option and with its rule', async (t) => {
+test('a value that the types refuse is refused at the start, with the name of the option and its rule', async (t) => {
   const oddities = [null, {}, [], [1], Symbol('x'), () => 'x', new Date(0), 10n]
   const rules: Record<string, { rule: RegExp, values: unknown[] }> = {
     secretKey: { rule: /must be text or bytes, not \w+\./, values: [...oddities, 5, true, new ArrayBuffer(64)] },
@@ -191,13 +191,13 @@ test('what the types refuse, the start refuses, by the name of the option and wi
   }
 })
 
-test('what only the service has is no option of an application', async (t) => {
+test('an application cannot set an option that only the service has', async (t) => {
   t.throws(() => resolveConfig({ secretKey: testKey, hsts: 'off' }, 'plugin'), { code: 'HATCHECK_CONFIG', message: 'hsts is an option of the service only: an application sets this itself.' })
   t.equal(readEnvironment({ HSTS: 'host' }).options.hsts, 'host')
   t.throws(() => resolveConfig(readEnvironment({ HSTS: 'yes' }).options, 'service'), { message: 'HSTS must be one of off, host, subdomains; got "yes".' })
 })
 
-test('what can be held is not refused', async (t) => {
+test('valid combinations of options are accepted', async (t) => {
   const fine: GivenOptions[] = [
     { sessionCookieName: '__Host-x', sessionCookieSecure: true }, { sessionCookieName: '__Secure-x', sessionCookieSecure: 'true', sessionCookieDomain: 'example.com' },
     { sessionCookieSamesite: 'None', sessionCookieSecure: true, sessionCookiePartitioned: true }, { sessionCookieSamesite: 'STRICT' },
@@ -207,7 +207,7 @@ test('what can be held is not refused', async (t) => {
   t.same(resolveConfig({ allowedOrigins: 'https://a.example.com, http://localhost:8080,' }, 'plugin').allowedOrigins, ['https://a.example.com', 'http://localhost:8080'])
 })
 
-test('a key that is missing, short, known or doubled is refused, and not shown', async (t) => {
+test('a key that is missing, short, well-known or listed twice is refused, and not shown', async (t) => {
   const secrets = (options: object, mode: Mode) => () => secretsOf(resolveConfig(options as GivenOptions, mode))
   const short = 'this is hunter2'
   const rules: Array<[object, string, string]> = [
@@ -236,7 +236,7 @@ test('a key that is missing, short, known or doubled is refused, and not shown',
   t.throws(secrets({ secretKeyFile: join(folder, 'no.key') }, 'service'), { message: /^SECRET_KEY_FILE cannot be read: ENOENT.*no\.key'\.$/ })
 })
 
-test('a damaged key of its own is told by its file, and what to do about it', async (t) => {
+test('a damaged key file of the service is reported with its path and the remedy', async (t) => {
   for (const [content, rule] of [['', 'must be at least 32 bytes long, but is 0.'], ['\n', 'must be at least 32 bytes long, but is 0.'], ['hunter2\n', 'must be at least 32 bytes long, but is 7.'],
     ['\0'.repeat(44), 'is easy to guess: it must be random.']] as const) {
     const dataDir = t.testdir({ 'secret.key': content })
@@ -246,13 +246,13 @@ test('a damaged key of its own is told by its file, and what to do about it', as
       t.throws(read, { code: 'HATCHECK_CONFIG', message: `${file} ${rule} It is damaged: restore it from a backup, or delete it; then a new one is made, and every session is ended.` })
       t.notMatch(messageOf(read), 'hunter2')
     }
-    t.equal(readFileSync(file, 'utf8'), content, 'and left as it is')
+    t.equal(readFileSync(file, 'utf8'), content, 'and the file is unchanged')
     unlinkSync(file)
     t.equal(secretsOf(resolveConfig({ dataDir }, 'service'))[0]?.length, 43)
   }
 })
 
-test('what TRUST_PROXY lets through, Fastify takes', async (t) => {
+test('Fastify accepts every value that TRUST_PROXY accepts', async (t) => {
   for (const TRUST_PROXY of ['loopback', 'linklocal,uniquelocal', '10.0.0.7', '10.0.0.7/32', '10.0.0.7/1', '0.0.0.0', '::', '::1', '::1/128', '::1/1', '2001:DB8::/32', '::ffff:10.0.0.7', '::ffff:10.0.0.7/104',
     '::FFFF:A00:7', '1:2:3:4:5:6:10.0.0.7', '1:2:3:4:5:6:7::', 'fe80::1%eth0', 'fe80::1%ETH0', 'fe80::1%1', 'fe80::%eth0/64']) {
     const { trustProxy } = readEnvironment({ TRUST_PROXY, SECRET_KEY: testKey })
@@ -260,7 +260,7 @@ test('what TRUST_PROXY lets through, Fastify takes', async (t) => {
   }
 })
 
-test('a store that is not known is refused, and no password in its url is shown', async (t) => {
+test('an unknown store is refused, and the password in its URL is not shown', async (t) => {
   for (const [mode, name] of [['service', 'SESSION_STORE'], ['plugin', 'sessionStore']] as const) {
     for (const sessionStore of ['postgres://harry:hunter2@db/hats', 'postgres://:hunter2@db', 'postgres://harry:no/hunter2@db', 'postgres://harry:no@hunter2@db', 'postgres://db/hats?password=hunter2', 'postgres:harry:hunter2@db']) {
       const refusal: Error = await openStorage(resolveConfig({ sessionStore }, mode), log).then(() => new Error('it opens'), (error: Error) => error)
@@ -271,14 +271,14 @@ test('a store that is not known is refused, and no password in its url is shown'
   }
 })
 
-test('a folder that cannot be written is refused', async (t) => {
+test('a folder that is not writable is refused', async (t) => {
   const folder = t.testdir({ file: 'not a folder' })
   const dataDir = join(folder, 'file', 'data')
   await t.rejects(openStorage(resolveConfig({ dataDir }, 'service'), log), { code: 'HATCHECK_CONFIG', message: /^The data folder cannot be written \(DATA_DIR, SESSION_STORE\): ENOTDIR/ })
   t.throws(() => secretsOf(resolveConfig({ dataDir }, 'service')), { code: 'HATCHECK_CONFIG', message: /^DATA_DIR cannot be written: ENOTDIR/ })
 })
 
-test('a host application gets the rule from register', async (t) => {
+test('an application gets the broken rule as a rejection of register', async (t) => {
   const register = async (options: object): Promise<void> => {
     const fastify = Fastify()
     try {
@@ -294,7 +294,7 @@ test('a host application gets the rule from register', async (t) => {
   await t.resolves(register({ secretKey: testKey }))
 })
 
-test('the service says what is wrong in one line and ends with 1', async (t) => {
+test('the service says in one line what is wrong and ends with exit code 1', async (t) => {
   const folder = t.testdir({ file: 'not a folder' })
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
@@ -321,7 +321,7 @@ test('the service says what is wrong in one line and ends with 1', async (t) => 
   }))
 })
 
-test('a file .env is read, and the environment wins over it', async (t) => {
+test('the file .env is read, and the environment overrides it', async (t) => {
   const folder = t.testdir({ '.env': `PORT=1\nSESSION_STORE=memory:\nSECRET_KEY="${testKey}"\n# a comment\nSIGNUP=closed\n` })
   const service = await startService(t, folder, { SIGNUP: 'open' })
   t.not(new URL(service.url).port, '1')
@@ -331,7 +331,7 @@ test('a file .env is read, and the environment wins over it', async (t) => {
   t.match(await runServer(t.testdir({ '.env': 'SECRET_KEY=short\n' })), { code: 1, stderr: /^hatcheck: SECRET_KEY must be at least 32 bytes long, but is 5\./ })
 })
 
-test('the key that the service makes for itself is for its own eyes, and it stays', async (t) => {
+test('only the service\'s user can read the key file that it creates, and the key persists', async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'data', 'secret.key')
   const first = await startService(t, folder)
@@ -345,21 +345,21 @@ test('the key that the service makes for itself is for its own eyes, and it stay
   t.equal(readFileSync(file, 'utf8'), key)
 })
 
-test('an IPv6 address may stand in brackets, as in a url', async (t) => {
+test('an IPv6 address can be in brackets, as in a URL', async (t) => {
   const { url } = await startService(t, t.testdir(), { HOST: '[::1]', SESSION_STORE: 'memory:' })
   t.match(url, /^http:\/\/\[::1\]:\d+$/)
   t.equal((await fetch(url)).status, 200)
 })
 
-test('services that start at once in an empty folder agree on a key', async (t) => {
+test('services that start simultaneously in an empty folder agree on one key', async (t) => {
   const folder = t.testdir()
   const services = await Promise.all([1, 2, 3].map(async () => await startService(t, folder)))
   const cookie = await logIn(services[0]?.url ?? '')
   for (const { url } of services) t.equal(await userOf(url, cookie), 'Harry')
-  t.same(readdirSync(join(folder, 'data')).sort(), ['.gitignore', 'lmdb', 'secret.key'], 'no draft of a key is left')
+  t.same(readdirSync(join(folder, 'data')).sort(), ['.gitignore', 'lmdb', 'secret.key'], 'no temporary key file is left')
 })
 
-test('demo mode is on for loopback alone, and only when nothing speaks against it', async (t) => {
+test('demo mode is on only for loopback, and only without settings that imply a deployment', async (t) => {
   for (const HOST of ['127.0.0.1', '127.0.0.2', 'localhost', 'LOCALHOST', 'app.localhost', '::1', '[::1]']) {
     t.ok(isLoopback(HOST), HOST)
     if (isLoopback(HOST)) t.equal(readEnvironment({ HOST }).mode, 'demo', HOST)
@@ -377,7 +377,7 @@ test('demo mode is on for loopback alone, and only when nothing speaks against i
   t.match(resolveConfig({ passwordMinLength: 20 }, 'demo'), { signup: 'open', passwordMinLength: 20 })
 })
 
-test('demo mode answers nobody but this machine, and service mode has no such guard', async (t) => {
+test('demo mode answers only this machine, and service mode has no such guard', async (t) => {
   const demo = await build(t)
   const service = await build(t, { mode: 'service' })
   const statusOf = async (fastify: typeof demo, headers: Record<string, string>, method: 'GET' | 'POST' = 'GET'): Promise<number> =>
@@ -399,17 +399,17 @@ test('demo mode answers nobody but this machine, and service mode has no such gu
   t.equal(refused.headers['set-cookie'], undefined)
 })
 
-test('a proxy that is trusted makes the cookie Secure, any other is not believed', async (t) => {
+test('X-Forwarded-Proto of a trusted proxy makes the cookie Secure; that of any other client is ignored', async (t) => {
   const proxied = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'hatcheck.example.com' }
   const cookie = async (TRUST_PROXY: string): Promise<unknown> => {
     const client = new Client(await buildFrom(t, { TRUST_PROXY, SECRET_KEY: testKey, SIGNUP: 'open' }))
     return sessionCookieOf(await client.post('/login', { client_name: 'Harry', password: 'correct horse battery' }, proxied))
   }
   for (const trusted of ['127.0.0.1', 'loopback', '127.0.0.0/8, 10.0.0.7']) t.match(await cookie(trusted), /^__Host-hatcheck=\S+; Path=\/; HttpOnly; Secure; SameSite=Lax$/i)
-  for (const other of ['10.0.0.7', '192.0.2.0/24']) t.equal(await cookie(other), undefined, 'nor does it get a cookie that is not')
+  for (const other of ['10.0.0.7', '192.0.2.0/24']) t.equal(await cookie(other), undefined, 'nor does it get a cookie without Secure')
 })
 
-test('beyond loopback the cookie is Secure, and a login on http is refused with the reason', async (t) => {
+test('beyond loopback the cookie is Secure, and a login over http is refused with the reason', async (t) => {
   const client = new Client(await buildFrom(t, { HOST: '0.0.0.0', SECRET_KEY: testKey, SIGNUP: 'open', TRUST_PROXY: '127.0.0.1' }))
   const plain = await client.login()
   t.equal(plain.statusCode, 400)
@@ -423,7 +423,7 @@ test('beyond loopback the cookie is Secure, and a login on http is refused with 
   t.match(sessionCookieOf(await insecure.login('Harry', 'correct horse battery')), /^hatcheck=\S+; Path=\/; HttpOnly; SameSite=Lax$/i)
 })
 
-/** What server.ts makes of an environment, on the memory store. */
+/** The configuration that server.ts reads from an environment, on the memory store. */
 function buildFrom (t: Test, env: Record<string, string>): ReturnType<typeof build> {
   const { mode, options, trustProxy } = readEnvironment(env)
   return build(t, { ...options, mode }, { trustProxy })

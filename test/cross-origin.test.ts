@@ -8,7 +8,7 @@ const HOST = 'localhost:3000'
 const PARTNER = 'https://app.example.com'
 const BROWSER = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 
-/** What node makes of a header that comes twice is the last one here. */
+/** Of a header that comes twice, node keeps the last one here. */
 const SITES = [undefined, 'same-origin', 'none', 'same-site', 'cross-site', 'nonsense', '', 'Same-Origin', 'same-origin, same-origin'] as const
 const ORIGINS = [
   undefined, `http://${HOST}`, `http://${HOST.toUpperCase()}`, `HTTP://${HOST}`, `https://${HOST}`, 'http://localhost', 'http://localhost:3001', 'http://localhost.:3000', `http://${HOST}.example.com`, `http://www.${HOST}`, `app://${HOST}`, `ws://${HOST}`,
@@ -18,23 +18,23 @@ const ORIGINS = [
 type Site = typeof SITES[number]
 type Origin = typeof ORIGINS[number]
 
-/** What a browser says of where a request comes from; undefined is a header that is not sent. */
+/** The headers with which a browser describes the origin of a request; an undefined header is not sent. */
 function headersOf (site: Site, origin: Origin): Record<string, string> {
   return { host: HOST, ...site !== undefined && { 'sec-fetch-site': site }, ...origin !== undefined && { origin } }
 }
 
-/** The rule in three lines, apart from how it is written in the plugin. */
+/** The rule in three lines, written independently of the plugin. */
 function mayChange (site: Site, origin: Origin, allowed: readonly string[]): boolean {
   if (origin !== undefined && allowed.includes(origin)) return true
   if (site !== undefined) return ['same-origin', 'none'].includes(site)
-  // A proxy that is not trusted hides that it is https out there.
+  // An untrusted proxy hides that the user's connection is https.
   return origin === undefined || [`http://${HOST}`, `https://${HOST}`].includes(origin.toLowerCase())
 }
 
 for (const allowedOrigins of [[], [PARTNER]]) {
   const whom = allowedOrigins.length === 0 ? 'nobody' : 'another origin'
 
-  test(`what another site makes a browser send changes nothing, with ${whom} allowed`, async (t) => {
+  test(`a request that another site makes a browser send changes nothing, with ${whom} allowed`, async (t) => {
     let asked = 0
     const fastify = await build(t, { allowedOrigins, authenticate: (name) => { asked++; return { name } } })
     const harry = new Client(fastify)
@@ -47,7 +47,7 @@ for (const allowedOrigins of [[], [PARTNER]]) {
 
         const login = await new Client(fastify).post('/login', { client_name: 'Mallory', password: '12345678' }, headers)
         t.equal(login.statusCode, may ? 303 : 403, `login, ${what}`)
-        t.equal(asked, may ? 1 : 0, 'no password is looked at before that')
+        t.equal(asked, may ? 1 : 0, 'no password is checked before that')
 
         await harry.login('Harry')
         const before = harry.cookieHeader
@@ -60,7 +60,7 @@ for (const allowedOrigins of [[], [PARTNER]]) {
   })
 }
 
-test('a port that goes without saying may be said', async (t) => {
+test('the default port of an origin can be left out or written', async (t) => {
   const fastify = await build(t, { mode: 'service', sessionCookieSecure: 'auto', authenticate: (name) => ({ name }) })
   const cases: Array<[host: string, origin: string, isOwn: boolean]> = [
     ['example.com:443', 'https://example.com', true],
@@ -86,7 +86,7 @@ test('a port that goes without saying may be said', async (t) => {
   }
 })
 
-test('every method, of every address, from everywhere, with a body of every type: only what may change something does', async (t) => {
+test('of all methods, addresses, origins and body types, only allowed requests change anything', async (t) => {
   let changes = 0
   const store = watched(openStore(t, 'memory:'), (call) => { if (!READING.has(call)) changes++ })
   const fastify = await build(t, { sessionStore: store, allowedOrigins: [PARTNER], authenticate: (name) => ({ name }) })
@@ -104,7 +104,7 @@ test('every method, of every address, from everywhere, with a body of every type
       for (const url of ['/', '/login', '/logout']) {
         for (const method of ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH'] as const) {
           for (const [index, [type, payload]] of bodies.entries()) {
-            // For the others the body makes no difference: test/http.test.ts has them.
+            // For the other methods the body makes no difference: test/http.test.ts covers them.
             if (method !== 'POST' && index !== 4) continue
             changes = 0
             const cookie = harry.cookieHeader
@@ -126,7 +126,7 @@ test('every method, of every address, from everywhere, with a body of every type
 
 const READING: ReadonlySet<StoreCall> = new Set(['read', 'touch', 'sweep', 'count', 'ofUser', 'close'])
 
-/** The status, and whether something changes: the rules apart from how the code says them. */
+/** The status, and whether something changes, written independently of the code. */
 function verdict (method: string, url: string, body: number, may: boolean, site: Site): [status: number, changes: boolean] {
   const isLogin = url === '/login'
   switch (method) {
@@ -134,7 +134,7 @@ function verdict (method: string, url: string, body: number, may: boolean, site:
     case 'HEAD': return [isLogin ? 303 : 200, false]
     case 'GET':
       if (url !== '/logout') return [isLogin ? 303 : 200, false]
-      // A link of another site says so; who says nothing has typed it.
+      // A link on another site sends these headers; a request without them comes from a typed address.
       return site === undefined || site === 'same-origin' || site === 'none' ? [303, true] : [200, false]
     case 'POST':
       if (url === '/') return [405, false]
@@ -146,13 +146,13 @@ function verdict (method: string, url: string, body: number, may: boolean, site:
   }
 }
 
-test('login CSRF: another site cannot log a browser in as somebody of its choice', async (t) => {
+test('login CSRF: another site cannot log a browser in as a user of its choice', async (t) => {
   const fastify = await build(t, { authenticate: (name) => ({ name }) })
   for (const cookies of ['nobody', 'Harry']) {
     const victim = new Client(fastify)
     if (cookies === 'Harry') await victim.login('Harry')
     const before = victim.cookieHeader
-    // A form, a form in the type that JSON may hide in, and a script; from a browser that says all, and from an old one.
+    // A form, a form in a type that can carry JSON, and a script; from a browser that sends every header, and from an old one.
     for (const [type, payload] of [['application/x-www-form-urlencoded', 'client_name=Mallory&password=12345678'], ['text/plain', '{"client_name":"Mallory","password":"12345678","x":"="}'], ['application/json', '{"client_name":"Mallory","password":"12345678"}']] as const) {
       for (const headers of [{ 'sec-fetch-site': 'cross-site', origin: 'http://evil.example' }, { origin: 'http://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'same-site', origin: 'http://sub.localhost:3000' }]) {
         const { statusCode } = await victim.send({ method: 'POST', url: '/login', payload, headers: { host: HOST, 'content-type': type, ...headers } })
@@ -179,7 +179,7 @@ test('logout CSRF: another site cannot end the session of a browser', async (t) 
   t.notOk(victim.cookies.has('hatcheck'))
 })
 
-test('over https, a page that came over http is another site', async (t) => {
+test('over https, a page loaded over http counts as another site', async (t) => {
   const fastify = await build(t, { mode: 'service', authenticate: (name) => ({ name }) }, { trustProxy: true })
   for (const [origin, status] of [['https://sso.example', 303], ['http://sso.example', 403], ['app://sso.example', 403], ['https://sso.example:443', 303], ['https://sso.example:80', 403]] as const) {
     const proxied = { host: 'sso.example', 'x-forwarded-proto': 'https' }
@@ -188,7 +188,7 @@ test('over https, a page that came over http is another site', async (t) => {
   }
 })
 
-test('no answer lets another origin read it', async (t) => {
+test('no answer allows another origin to read it', async (t) => {
   const fastify = await build(t, { allowedOrigins: [PARTNER] })
   for (const url of ['/', '/login', '/no/such/page']) {
     const { headers } = await fastify.inject({ url, headers: headersOf('cross-site', 'http://evil.example') })
@@ -197,7 +197,7 @@ test('no answer lets another origin read it', async (t) => {
   }
 })
 
-test('GET /logout ends the session only for who means it', async (t) => {
+test('GET /logout ends the session only for a user who means it', async (t) => {
   const fastify = await build(t)
   const own = `http://${HOST}/cart`
   const cases: Array<[Record<string, string>, boolean]> = [
@@ -236,17 +236,17 @@ test('GET /logout ends the session only for who means it', async (t) => {
     t.equal(page.headers['set-cookie'], undefined)
     t.match(page.body, '<form method="post" action="/logout">')
     t.match(page.body, 'Log out your account here')
-    // A program says nothing by itself.
+    // A program sends none of these headers.
     const json = await harry.get('/logout', { host: HOST, accept: 'application/json', 'sec-fetch-site': 'cross-site', ...headers })
-    t.equal(json.statusCode, 403, 'a program is told no')
+    t.equal(json.statusCode, 403, 'a program gets an error')
     t.equal(json.json().code, 'HATCHECK_CROSS_ORIGIN')
     t.ok(await isLoggedIn(fastify, before))
-    t.equal((await harry.post('/logout', {}, headersOf('same-origin', `http://${HOST}`))).statusCode, 303, 'the form of that page does end it')
+    t.equal((await harry.post('/logout', {}, headersOf('same-origin', `http://${HOST}`))).statusCode, 303, 'the form on that page does end the session')
     t.notOk(await isLoggedIn(fastify, before))
   }
 })
 
-test('HEAD /logout changes nothing, whoever sends it', async (t) => {
+test('HEAD /logout changes nothing, whatever its headers', async (t) => {
   const fastify = await build(t)
   const harry = new Client(fastify)
   await harry.login()
@@ -263,7 +263,7 @@ test('HEAD /logout changes nothing, whoever sends it', async (t) => {
   }
 })
 
-test('the routes of a host application are its own business', async (t) => {
+test('hatcheck does not guard the routes of an application against other sites', async (t) => {
   const fastify = await buildHost(t, { routes: true, authenticate: (name) => ({ name }) })
   fastify.post('/hook', async () => 'done')
   t.equal((await fastify.inject({ method: 'POST', url: '/hook', headers: headersOf('cross-site', 'http://evil.example') })).statusCode, 200)

@@ -17,7 +17,7 @@ const MINUTE = 60_000
 
 type Listed = { handle: string, createdAt: string, lastSeenAt: string, expiresAt: string, permanent: boolean, client: string, address: string, current: boolean }
 
-/** A service whose time is what `clock` says. */
+/** A service whose clock is `clock`. */
 async function start (t: Test, options: HatcheckOptions = {}): Promise<{ fastify: FastifyInstance, clock: { time: number } }> {
   const clock = { time: Date.UTC(2026, 0, 31, 12, 0, 7) }
   return { fastify: await build(t, { now: () => clock.time, ...options }), clock }
@@ -72,7 +72,7 @@ async function promises (t: Test, sessionStore: HatcheckOptions['sessionStore'])
     { createdAt: '2026-01-31T12:00:07.000Z', lastSeenAt: '2026-01-31T12:02:07.000Z', expiresAt: '2026-01-31T13:00:07.000Z', permanent: false, client: 'Firefox on Linux', address: '192.0.2.x', current: true },
     { createdAt: '2026-01-31T12:02:07.000Z', lastSeenAt: '2026-01-31T12:02:07.000Z', expiresAt: '2026-01-31T13:02:07.000Z', permanent: false, client: 'curl', address: 'this machine', current: false },
     { createdAt: '2026-01-31T12:01:07.000Z', lastSeenAt: '2026-01-31T12:01:07.000Z', expiresAt: '2026-02-14T12:01:07.000Z', permanent: true, client: 'Safari on iOS', address: '2001:db8:1::x', current: false }
-  ], 'this one, then the newest activity first, and no field more')
+  ], 'this session, then the newest activity first, and no extra field')
   t.equal(new Set(listed.map(({ handle }) => handle)).size, 3)
   t.strictSame((await fastify.sessions.ofUser('Harry')).map(({ client }) => client), ['curl', 'Safari on iOS', 'Firefox on Linux'])
   t.strictSame(await fastify.sessions.ofUser('Nobody'), [])
@@ -86,7 +86,7 @@ async function promises (t: Test, sessionStore: HatcheckOptions['sessionStore'])
       status: 404,
       code: 'HATCHECK_NO_SUCH_SESSION',
       detail: 'None of your sessions has this handle. It may have ended, or gone on under another one.'
-    }, 'the same for another user\'s handle as for none')
+    }, 'the same answer for another user\'s handle as for an unknown one')
     t.equal(await fastify.sessions.revoke('Harry', foreign), false)
   }
   t.ok(await isIn(sally))
@@ -119,19 +119,19 @@ async function promises (t: Test, sessionStore: HatcheckOptions['sessionStore'])
 
   const own = await end(laptop, await handleOf(laptop))
   t.equal(own.statusCode, 204)
-  t.match(own.headers['set-cookie'], /^hatcheck=; Max-Age=0/, 'one\'s own is a logout')
+  t.match(own.headers['set-cookie'], /^hatcheck=; Max-Age=0/, 'the user\'s own session is a logout')
   t.notOk(await isIn(laptop))
   t.strictSame(await fastify.sessions.ofUser('Harry'), [])
   t.equal((await fastify.sessions.ofUser('Sally')).length, 1)
 }
 
-test('sessions are listed and ended, with the memory store', async (t) => { await promises(t, 'memory:') })
+test('users list and end their sessions, with the memory store', async (t) => { await promises(t, 'memory:') })
 
-test('sessions are listed and ended, with LMDB', async (t) => { await promises(t, `lmdb:${t.testdir()}`) })
+test('users list and end their sessions, with LMDB', async (t) => { await promises(t, `lmdb:${t.testdir()}`) })
 
-test('sessions are listed and ended, with Redis', needs('redis-server'), async (t) => { await promises(t, (await startRedis(t)).url) })
+test('users list and end their sessions, with Redis', needs('redis-server'), async (t) => { await promises(t, (await startRedis(t)).url) })
 
-test('who is not logged in sees no sessions and ends none', async (t) => {
+test('a visitor sees no sessions and ends none', async (t) => {
   const { fastify } = await start(t)
   const harry = await loggedIn(fastify)
   const handle = await handleOf(harry)
@@ -145,7 +145,7 @@ test('who is not logged in sees no sessions and ends none', async (t) => {
   t.ok(await isIn(harry))
 })
 
-test('another site can end no session', async (t) => {
+test('another site cannot end a session', async (t) => {
   const { fastify } = await start(t)
   const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
   const handle = await handleOf(other)
@@ -157,7 +157,7 @@ test('another site can end no session', async (t) => {
   t.ok(await isIn(other))
 })
 
-test('a handle that is none is a 404, whatever it is', async (t) => {
+test('an unknown handle is a 404, whatever its form', async (t) => {
   const { fastify } = await start(t)
   const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
   const handle = await handleOf(other)
@@ -165,7 +165,7 @@ test('a handle that is none is a 404, whatever it is', async (t) => {
   const [id = ''] = value.split('.')
   const wrong = ['', ' ', '.', '..', '*', '%', '\0', '__proto__', 'constructor', 'null', 'undefined', '0', handle.slice(1), `${handle}x`, ` ${handle}`, handle.toUpperCase(), id, value, '\u{1f3a9}', '../../sessions', 'x'.repeat(100), '<script>', "' OR 1=1 --"]
   for (const text of wrong) {
-    // An address that leads up is one of another page, and one with a ticket in it would be in the log.
+    // A path that leads up addresses another page, and a path with a ticket would end up in the log.
     if (text !== id && text !== value) t.equal((await end(harry, text)).statusCode, text === '..' ? 405 : 404, `DELETE ${text.slice(0, 40)}`)
     const posted = await harry.post('/sessions', { handle: text }, json)
     t.equal(posted.statusCode, 404, `POST ${text.slice(0, 40)}`)
@@ -175,7 +175,7 @@ test('a handle that is none is a 404, whatever it is', async (t) => {
   t.ok(await isIn(other))
 })
 
-test('fields that nobody asked for change nothing, and what is to end has to be said once', async (t) => {
+test('unknown fields change nothing, and a request must name exactly what to end', async (t) => {
   const { fastify } = await start(t)
   const [harry, other, sally] = [await loggedIn(fastify), await loggedIn(fastify), await loggedIn(fastify, { name: 'Sally' })]
   const handle = await handleOf(sally)
@@ -195,7 +195,7 @@ test('fields that nobody asked for change nothing, and what is to end has to be 
   t.ok(await isIn(harry))
 })
 
-test('the page has a button for each, which does what it says', async (t) => {
+test('"My sessions" has a working button for each session and for all others', async (t) => {
   const { fastify } = await start(t)
   const harry = await loggedIn(fastify)
   const phone = await loggedIn(fastify, { userAgent: SAFARI, permanent: true })
@@ -237,7 +237,7 @@ test('the page has a button for each, which does what it says', async (t) => {
   t.match((await harry.get('/', html)).body, 'You are logged out.')
 })
 
-test('the home page leads there, also under a prefix', async (t) => {
+test('the home page links to "My sessions", also under a prefix', async (t) => {
   const { fastify } = await start(t)
   const body = (await (await loggedIn(fastify)).get('/', html)).body
   t.match(body, '<a href="/sessions">My sessions</a>')
@@ -257,7 +257,7 @@ test('the home page leads there, also under a prefix', async (t) => {
   t.equal((await harry.post('/auth/sessions', { others: '1' }, html)).headers.location, '/auth/sessions')
 })
 
-test('10 minutes after the login, ending others takes the password', async (t) => {
+test('10 minutes after the login, ending other sessions needs the password', async (t) => {
   const { fastify, clock } = await start(t)
   const harry = await loggedIn(fastify)
   const other = await loggedIn(fastify)
@@ -273,7 +273,7 @@ test('10 minutes after the login, ending others takes the password', async (t) =
     t.match(response.json(), { code: 'HATCHECK_REAUTHENTICATE', detail: /more than 10 minutes ago\. Log in again, or send the password along/ })
     t.notOk(response.headers['set-cookie'])
   }
-  t.equal((await harry.get('/sessions', json)).statusCode, 200, 'looking never needs it')
+  t.equal((await harry.get('/sessions', json)).statusCode, 200, 'reading never needs it')
   t.ok(await isIn(other))
 
   const wrong = await harry.post('/sessions', { handle, password: '87654321' }, json)
@@ -291,10 +291,10 @@ test('10 minutes after the login, ending others takes the password', async (t) =
   t.strictSame((await endOthers(harry)).json(), { ended: 0 }, 'the login is a new one')
 
   clock.time += 10 * MINUTE + 1_000
-  t.equal((await end(harry, await handleOf(harry))).statusCode, 204, 'one\'s own never needs it')
+  t.equal((await end(harry, await handleOf(harry))).statusCode, 204, 'ending the current session never needs it')
 })
 
-test('the page asks for the password, and what is to end goes along', async (t) => {
+test('the page asks for the password and keeps the chosen session in the form', async (t) => {
   const { fastify, clock } = await start(t)
   const harry = await loggedIn(fastify, { permanent: true })
   const [phone, tool] = [await loggedIn(fastify, { permanent: true }), await loggedIn(fastify, { permanent: true })]
@@ -305,7 +305,7 @@ test('the page asks for the password, and what is to end goes along', async (t) 
   t.equal(asked.statusCode, 401)
   t.match(asked.body, `<input type="hidden" name="handle" value="${handle}">`)
   t.match(asked.body, /<input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password" autofocus>/)
-  t.notMatch(asked.body, 'role="alert"', 'nothing is wrong yet')
+  t.notMatch(asked.body, 'role="alert"', 'no error is shown yet')
   const wrong = await harry.post('/sessions', { handle, password: 'not the one' }, html)
   t.equal(wrong.statusCode, 401)
   t.match(wrong.body, 'The password is wrong.')
@@ -328,7 +328,7 @@ test('the page asks for the password, and what is to end goes along', async (t) 
   t.notMatch((await harry.post('/sessions', { handle: '"><script>' }, html)).body, '<script')
 })
 
-test('a handler that writes authenticatedAt makes no login newer, nor does a clock that was set back', async (t) => {
+test('neither writing authenticatedAt nor a clock that is set back makes a login newer', async (t) => {
   const { fastify, clock } = await start(t)
   await fastify.close()
   const host = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: (name) => ({ name }), now: () => clock.time })
@@ -342,7 +342,7 @@ test('a handler that writes authenticatedAt makes no login newer, nor does a clo
   t.equal((await endOthers(harry)).statusCode, 401)
 })
 
-test('an answer of authenticate that names somebody else ends nothing', async (t) => {
+test('authenticate returning another user than the one logged in ends no session', async (t) => {
   const clock = { time: Date.UTC(2026, 0, 31, 12) }
   const names = { answer: 'Harry' }
   const host = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: () => ({ name: names.answer }), now: () => clock.time })
@@ -356,7 +356,7 @@ test('an answer of authenticate that names somebody else ends nothing', async (t
   t.strictSame((await harry.post('/sessions', { others: '1', password: '12345678' }, json)).json(), { ended: 1 })
 })
 
-test('an account that is disabled while its password is checked is out', async (t) => {
+test('an account that is disabled during its password check is logged out', async (t) => {
   const clock = { time: Date.UTC(2026, 0, 31, 12) }
   const { here, reached, go } = stop()
   let armed = false
@@ -377,7 +377,7 @@ test('an account that is disabled while its password is checked is out', async (
   t.ok(await isIn(other))
 })
 
-test('a store that fails is a 503, and nobody is told that something has ended', async (t) => {
+test('a failing store is a 503, and no answer claims that a session has ended', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
   const fastify = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: (name) => ({ name }), sessionStore: store })
   const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
@@ -395,7 +395,7 @@ test('a store that fails is a 503, and nobody is told that something has ended',
   t.ok(await isIn(other))
 })
 
-test('what the login noted is hidden from handlers, and is no change', async (t) => {
+test('the login details of a session are hidden from handlers and do not count as changes', async (t) => {
   const calls: string[] = []
   const store = watched(openStore(t, 'memory:'), (call) => { calls.push(call) })
   const host = await buildHost(t, { sessionStore: store })
@@ -428,11 +428,11 @@ test('what the login noted is hidden from handlers, and is no change', async (t)
   t.strictSame((await harry.get('/look')).json(), { keys: ['client_name', 'authenticatedAt'], own: ['client_name', 'authenticatedAt'], has: false, modified: false })
   t.strictSame(calls, ['read'])
   await post(harry, '/set')
-  t.strictSame(await clients(), ['Firefox on Linux'], 'a change leaves it')
+  t.strictSame(await clients(), ['Firefox on Linux'], 'a change keeps them')
   await post(harry, '/new-id')
-  t.strictSame(await clients(), ['Firefox on Linux'], 'a new id keeps it')
+  t.strictSame(await clients(), ['Firefox on Linux'], 'a new ID keeps them')
   await harry.send({ method: 'POST', url: '/in', headers: { 'user-agent': SAFARI } })
-  t.strictSame(await clients(), ['Safari on iOS'], 'a login writes it anew')
+  t.strictSame(await clients(), ['Safari on iOS'], 'a login writes them anew')
 
   for (const url of ['/forget', '/new-id-of-nobody']) {
     const visitor = new Client(host)
@@ -445,12 +445,12 @@ test('what the login noted is hidden from handlers, and is no change', async (t)
   }
   const nobody = new Client(host)
   await post(nobody, '/in-and-clear')
-  t.equal(nobody.cookies.size, 0, 'alone it is no session')
+  t.equal(nobody.cookies.size, 0, 'they alone make no session')
   await post(harry, '/in-and-clear')
   t.strictSame(await stored(), [])
 })
 
-test('a session that is older than the note is listed as unknown', async (t) => {
+test('a session without readable login details is listed with an unknown browser and address', async (t) => {
   const { fastify, clock } = await start(t)
   const { store } = fastify.sessions
   const record = { createdAt: clock.time, seenAt: clock.time, expiresAt: clock.time + 1_000_000, permanent: false, user: 'Harry' }
@@ -461,7 +461,7 @@ test('a session that is older than the note is listed as unknown', async (t) => 
   for (const session of sessions) t.match(session, { client: 'Unknown browser', address: 'unknown' })
 })
 
-test('a session whose time is over by the configuration of now is not listed', async (t) => {
+test('a session that is over by the current configuration is not listed', async (t) => {
   const clock = { time: Date.UTC(2026, 0, 31, 12) }
   const fastify = await build(t, { now: () => clock.time, sessionIdleTimeout: 60, sessionLifetime: 3_600 })
   await fastify.sessions.store.create('old', { createdAt: clock.time, seenAt: clock.time, expiresAt: clock.time + 1_000_000, permanent: false, user: 'Harry', fields: {} })
@@ -470,7 +470,7 @@ test('a session whose time is over by the configuration of now is not listed', a
   t.strictSame(await fastify.sessions.ofUser('Harry'), [])
 })
 
-test('a device is told in a few safe words', (t) => {
+test('a device is described in a few safe words', (t) => {
   const agents: Array<[string | undefined, string]> = [
     [FIREFOX, 'Firefox on Linux'],
     [SAFARI, 'Safari on iOS'],
@@ -514,7 +514,7 @@ test('a device is told in a few safe words', (t) => {
   t.end()
 })
 
-test('what is shown is escaped, whatever the store says', async (t) => {
+test('every stored value is escaped on the page', async (t) => {
   const { fastify, clock } = await start(t)
   const harry = await loggedIn(fastify, { userAgent: '<script>alert(1)</script>/1.0 (x)' })
   await fastify.sessions.store.create('odd', {
@@ -531,7 +531,7 @@ test('what is shown is escaped, whatever the store says', async (t) => {
   t.match(body, '&#60;script&#62;')
 })
 
-test('two hundred sessions are one page and one list', async (t) => {
+test('two hundred sessions fit on one page and in one list', async (t) => {
   const { fastify, clock } = await start(t, { sessionStore: `lmdb:${t.testdir()}` })
   const harry = await loggedIn(fastify)
   const { store } = fastify.sessions

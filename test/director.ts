@@ -2,11 +2,11 @@ import type { Scheduler } from 'fast-check'
 import { AsyncLocalStorage } from 'node:async_hooks'
 
 /**
- * Lets several requests go on one step at a time, in the order that fast-check's scheduler says. The next step is
+ * Lets several requests continue one step at a time, in the order of fast-check's scheduler. The next step is
  * chosen when every request is either done or waiting for its turn, so that no order is left to chance.
  */
 export class Director {
-  /** The steps so far, as they began and ended. */
+  /** The beginnings and ends of the steps so far. */
   readonly log: string[] = []
   readonly #actor = new AsyncLocalStorage<string>()
   readonly #waiting = new Map<string, number>()
@@ -14,7 +14,7 @@ export class Director {
   #running = 0
   #scheduler: Scheduler | null = null
 
-  /** A step of a request; outside of {@link play} it is taken at once. */
+  /** A step of a request; outside of {@link play} it runs at once. */
   async step<T> (what: string, action: () => T | Promise<T>): Promise<T> {
     if (this.#scheduler === null) return await action()
     const actor = this.#actor.getStore() ?? 'nobody'
@@ -31,7 +31,7 @@ export class Director {
     }
   }
 
-  /** Plays the requests against each other, to the end, and answers what each was answered. */
+  /** Runs the requests against each other to the end, and returns their results. */
   async play<T> (scheduler: Scheduler, requests: Record<string, () => Promise<T>>): Promise<Record<string, T>> {
     this.log.length = 0
     this.#scheduler = scheduler

@@ -22,7 +22,7 @@ interface Answer {
   status: number
   headers: IncomingHttpHeaders
   body: string
-  /** The session cookie after it: the new one, or the one that was sent. */
+  /** The session cookie after the request: the new one, or the one that was sent. */
   cookie: string | undefined
   /** The line that sets it. */
   set: string | undefined
@@ -37,18 +37,18 @@ interface Host {
    * takes whole answers only.
    */
   ask (path: string, cookie?: string, options?: { method?: string, headers?: Record<string, string>, leave?: Promise<unknown> }): Promise<Answer>
-  /** Who is logged in by a cookie, and the value `n`. */
+  /** The user of a cookie, and the value `n`. */
   me (cookie: string | undefined): Promise<{ user: string | null, n: unknown }>
   stored (): Promise<number>
 }
 
 const STORES = ['memory, at once', 'memory, with promises'] as const
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
-/** Also with an error, for which `once` would reject. */
+/** Also resolves on an error, for which `once` would reject. */
 const closed = (stream: NodeJS.EventEmitter): Promise<unknown> => new Promise((resolve) => { stream.once('close', resolve) })
 const bag = (request: FastifyRequest): Bag => request.session as unknown as Bag
 
-/** An application on a port of its own, since `inject` hides what becomes of a connection. */
+/** An application on its own port, since `inject` hides what happens to a connection. */
 async function host (t: Test, routes: (fastify: FastifyInstance) => void, { store = 'memory, at once', options = {}, server = {}, before = () => {} }: {
   store?: typeof STORES[number]
   options?: Pick<HatcheckOptions, 'sessionStore' | 'sessionCookieSecure'>
@@ -62,7 +62,7 @@ async function host (t: Test, routes: (fastify: FastifyInstance) => void, { stor
     fastify.server.closeAllConnections?.()
     return fastify.close()
   })
-  // Nor a word about it in the log.
+  // Nothing about it is in the log.
   fastify.server.maxHeadersCount = 0
   before(fastify)
   const sessions = openStore(t, 'memory:')
@@ -94,7 +94,7 @@ async function host (t: Test, routes: (fastify: FastifyInstance) => void, { stor
       response.on('close', () => { ended(response.statusCode ?? 0, response.headers, body) })
     })
     request.on('error', () => {})
-    // A promise resolves once: the response comes first, if there is one.
+    // A promise resolves once: with the response first, if there is one.
     request.on('close', () => { ended(0, {}, '') })
     leave?.then(() => { request.destroy() }, () => {})
     request.end()
@@ -108,7 +108,7 @@ async function host (t: Test, routes: (fastify: FastifyInstance) => void, { stor
   }
 }
 
-/** What a handler does with its session. */
+/** The calls of a handler on its session. */
 const ACTS = {
   logout: async (request: FastifyRequest) => { await request.logout() },
   destroy: async (request: FastifyRequest) => { await request.session.destroy() },
@@ -121,10 +121,10 @@ const ACTS = {
 }
 
 type Act = () => Promise<void>
-/** The moment at which the client goes, for those kinds of answer in which it does. */
+/** The moment at which the client disconnects, for those kinds of answer in which it does. */
 type Leave = () => Promise<void>
 
-/** Every way to answer, with the act somewhere on its way. */
+/** Every way to answer, each with the call somewhere in it. */
 const ANSWERS: Record<string, (request: FastifyRequest, reply: FastifyReply, act: Act, leave: Leave) => unknown> = {
   'returns a text': async (_request, _reply, act) => {
     await act()
@@ -269,7 +269,7 @@ const ANSWERS: Record<string, (request: FastifyRequest, reply: FastifyReply, act
 }
 
 for (const store of STORES) {
-  test(`whatever becomes of the response, with ${store}`, async (t) => {
+  test(`login and logout hold for every way to answer and every way to fail, with ${store}`, async (t) => {
     const moment = { leave: () => {}, error: '', done: Promise.resolve(), id: '' }
     const h = await host(t, (fastify) => {
       fastify.addHook('onSend', async (_request, reply, payload) => reply.hasHeader('x-replace') ? Readable.from(['y']) : payload)
@@ -322,7 +322,7 @@ for (const store of STORES) {
         const isStored = (await h.me(cookie)).n === 1
         if (!isStored && moment.error === '') await sleep(150)
         t.equal([isStored, moment.error === 'HATCHECK_SESSION_COMMITTED', warnings().length === 1].filter(Boolean).length, 1,
-          `a value is stored, or an error, or one warning: ${isStored} ${moment.error} ${JSON.stringify(warnings())}`)
+          `a value is stored, or there is an error or one warning: ${isStored} ${moment.error} ${JSON.stringify(warnings())}`)
 
         for (const act of ['save', 'login'] as const) {
           const before = await h.stored()
@@ -355,11 +355,11 @@ const LATER: Record<string, (fastify: FastifyInstance, early: boolean, work: (re
   }
 }
 
-test('a change on the way out is stored before hatcheck has answered, and refused by name after it', async (t) => {
+test('a late change is stored before hatcheck has answered, and refused with a named error after that', async (t) => {
   for (const [where, add] of Object.entries(LATER)) {
     for (const isUsed of [false, true]) {
       for (const isEarly of [true, false]) {
-        await t.test(`${where} ${isEarly ? 'before' : 'after'} hatcheck, in a session that ${isUsed ? 'was used' : 'was not used'} before`, async (t) => {
+        await t.test(`a change ${where} ${isEarly ? 'before' : 'after'} hatcheck, in a session that ${isUsed ? 'was used' : 'was not used'} before`, async (t) => {
           let outcome = ''
           const work = (request: FastifyRequest): void => {
             if (!request.url.startsWith('/x')) return
@@ -385,7 +385,7 @@ test('a change on the way out is stored before hatcheck has answered, and refuse
     }
   }
 
-  t.test('in every other place', async (t) => {
+  t.test('a change in preSerialization, an error handler or a later hook is stored or refused as well', async (t) => {
     const outcomes = new Map<string, string>()
     const attempt = (place: string, request: FastifyRequest): void => {
       try {
@@ -425,7 +425,7 @@ test('a change on the way out is stored before hatcheck has answered, and refuse
   })
 })
 
-test('an asynchronous store is never behind a getter before it was read', async (t) => {
+test('with an asynchronous store, the getters answer only after the session was read', async (t) => {
   let attempt: ((request: FastifyRequest, reply: FastifyReply) => unknown) = () => {}
   const h = await host(t, (fastify) => {
     fastify.setErrorHandler(async (error: Error & { code?: string }, request, reply) => {
@@ -499,13 +499,13 @@ test('an asynchronous store is never behind a getter before it was read', async 
     await request.login('ann')
     await reply.send('early')
   }
-  t.strictSame(await h.me((await h.ask('/x')).cookie), { user: 'ann', n: null }, 'who logs in there and is answered there has the cookie')
+  t.strictSame(await h.me((await h.ask('/x')).cookie), { user: 'ann', n: null }, 'a login that is answered there sends the cookie')
   attempt = (request) => request.user
   t.equal((await h.ask('/x', cookie)).body, 'HATCHECK_SESSION_NOT_READ undefined', 'in an error handler')
   t.equal((await h.ask('/nowhere', cookie)).status, 500, 'where there is no route')
 })
 
-test('while the store is down, nothing that is asked of it goes unhandled', async (t) => {
+test('while the store is down, no call to it causes an unhandled rejection', async (t) => {
   for (const isSync of [true, false]) {
     let isDown = false
     const sessions = openStore(t, 'memory:')
@@ -534,14 +534,14 @@ test('while the store is down, nothing that is asked of it goes unhandled', asyn
     attempt = async (request) => {
       await t.rejects(request.loadSession())
       isDown = false
-      // The logout above is still to be stored.
-      t.equal((await request.loadSession()).isSaved(), false, 'another attempt reads again')
+      // The logout above is not stored yet.
+      t.equal((await request.loadSession()).isSaved(), false, 'another call reads again')
     }
     t.equal((await h.ask('/x', cookie)).status, 200)
   }
 })
 
-test('a call that nobody awaits happens, and its failure is that of the response', async (t) => {
+test('a call that is not awaited runs, and its failure becomes the error of the response', async (t) => {
   const errors: Bag[] = []
   const calls: Record<string, (request: FastifyRequest) => unknown> = {
     'save()': (request) => { request.session.save() },
@@ -627,7 +627,7 @@ test('a call that nobody awaits happens, and its failure is that of the response
       t.equal(h.log.filter(({ level }) => level === 50).length, 1, `${name} that fails is one error in the log where Fastify does not answer`)
     }
     const guarded = await h.ask('/guarded')
-    t.equal(guarded.status, 401, 'a guard that nobody awaits keeps strangers out all the same')
+    t.equal(guarded.status, 401, 'a guard that is not awaited keeps visitors out all the same')
     t.notMatch(guarded.body, 'the secret')
     t.equal((await h.ask('/guarded', (await h.ask('/in/harry')).cookie)).body, 'the secret')
   }
@@ -673,13 +673,13 @@ test('a handler that answers twice sends its first answer', async (t) => {
         if (body !== '') t.equal(answer.body, body)
         if (location !== undefined) t.equal(answer.headers.location, location)
         t.equal(answer.headers['x-b'], undefined)
-        t.equal((await h.ask('/me', cookie)).status, 200, 'the process lives')
+        t.equal((await h.ask('/me', cookie)).status, 200, 'the process stays alive')
       }
     }
   }
 })
 
-test('every sort of answer that depends on the session is kept out of shared caches', async (t) => {
+test('every kind of answer that depends on the session is kept out of shared caches', async (t) => {
   const upstream = createHttpServer((request, response) => {
     response.writeHead(request.url === '/204' ? 204 : 200, { 'cache-control': 'public, max-age=99', vary: 'Accept', 'set-cookie': 'other=1' }).end()
   })
@@ -759,7 +759,7 @@ test('every sort of answer that depends on the session is kept out of shared cac
   const { cookie } = await h.ask('/in/harry')
   const isPrivate = ({ headers }: Answer): boolean => /no-store|private/.test(headers['cache-control'] ?? '') && /cookie/i.test(headers.vary ?? '')
   for (const [i, answer] of Object.keys(answers).entries()) {
-    // Without hijack(), Fastify cannot tell that the handler writes by itself: only the cookie of a call goes along.
+    // Without hijack(), Fastify cannot know that the handler writes the response itself: only the cookie of a call is sent.
     const asked = answer === 'reply.raw without hijack()' ? ['login'] : answer === 'reply.raw' ? Object.keys(reads) : [...Object.keys(reads), 'late']
     for (const read of asked) {
       // A login ends the session before it.
@@ -767,13 +767,13 @@ test('every sort of answer that depends on the session is kept out of shared cac
         const seen = await h.ask(`/${i}/${read}`, sent)
         t.ok(isPrivate(seen), `${answer}, ${read}: ${seen.headers['cache-control']}; ${seen.headers.vary}`)
         if (read === 'login' || (read === 'set' && sent === undefined)) {
-          if (!answer.startsWith('reply.raw') || read === 'login') t.ok(seen.set, `${answer} has the cookie of ${read}`)
+          if (!answer.startsWith('reply.raw') || read === 'login') t.ok(seen.set, `${answer} sets the cookie of ${read}`)
           if (/cookie|fetch/.test(answer)) t.match(String(seen.headers['set-cookie']), 'other=1')
         }
-        if (answer === 'a Web Response' || answer === 'a Web Response without headers') t.match(seen.headers.vary, /Accept/, 'what the application says stays')
+        if (answer === 'a Web Response' || answer === 'a Web Response without headers') t.match(seen.headers.vary, /Accept/, 'the application\'s own value stays')
       }
     }
-    t.notOk(/no-store/.test((await h.ask(`/${i}/public`, cookie)).headers['cache-control'] ?? ''), `${answer} that depends on nobody is left as it is`)
+    t.notOk(/no-store/.test((await h.ask(`/${i}/public`, cookie)).headers['cache-control'] ?? ''), `${answer} that does not depend on the session is left as it is`)
   }
   const head = await h.ask('/0/login', undefined, { method: 'HEAD' })
   t.ok(isPrivate(head) && head.set !== undefined, 'HEAD')
@@ -824,7 +824,7 @@ test('a logout ends every live session that the request presents', async (t) => 
   }
 })
 
-test('a cookie whose session is dead stays where it is', async (t) => {
+test('a cookie whose session has ended is not cleared', async (t) => {
   const h = await host(t, (fastify) => {
     fastify.get('/slow', async (request) => {
       const { user } = request
@@ -850,7 +850,7 @@ test('a cookie whose session is dead stays where it is', async (t) => {
   t.equal((await h.ask('/me', cookie)).headers['set-cookie'], undefined)
 })
 
-test('each listener is told, whatever becomes of another', async (t) => {
+test('every listener is called, even if another one fails', async (t) => {
   const kinds: Record<string, () => unknown> = {
     'throws an error': () => { throw new Error('on purpose') },
     // eslint-disable-next-line no-throw-literal -- a listener can throw anything
@@ -887,7 +887,7 @@ test('each listener is told, whatever becomes of another', async (t) => {
   }
 })
 
-test('each end that cannot be stored is tried again on its own, until the application closes', async (t) => {
+test('each session end that cannot be stored is retried until the application closes', async (t) => {
   const sessions = openStore(t, 'memory:')
   const failing = new Map<string, 'fails' | 'hangs'>()
   let isDown = false
@@ -916,7 +916,7 @@ test('each end that cannot be stored is tried again on its own, until the applic
   isDown = false
   const until = performance.now() + 8_000
   while (await sessions.count() > 125 && performance.now() < until) await sleep(50)
-  t.equal(await sessions.count(), 125, 'those that can be stored are')
+  t.equal(await sessions.count(), 125, 'the ends that can be stored are stored')
   refused.slice(0, 120).forEach((key) => { failing.delete(key) })
   while (await sessions.count() > 5 && performance.now() < until) await sleep(50)
   t.equal(await sessions.count(), 5, 'and those that can be stored later')
@@ -924,7 +924,7 @@ test('each end that cannot be stored is tried again on its own, until the applic
   await h.fastify.close()
   const atEnd = removals
   await sleep(1_100)
-  t.equal(removals, atEnd, 'nothing is tried after the end')
+  t.equal(removals, atEnd, 'there is no retry after the close')
 })
 
 test('a connection without a socket or an address has sessions', async (t) => {
@@ -950,8 +950,8 @@ test('a connection without a socket or an address has sessions', async (t) => {
     }
   }
 
-  t.test('on a Unix socket', async (t) => {
-    // The name of a socket must be short.
+  t.test('a request over a Unix socket has a session', async (t) => {
+    // The path of a Unix socket must be short.
     const folder = mkdtempSync(join(tmpdir(), 'hatcheck-'))
     t.teardown(() => { rmSync(folder, { recursive: true }) })
     const path = join(folder, 's')
@@ -970,7 +970,7 @@ test('a connection without a socket or an address has sessions', async (t) => {
   })
 })
 
-test('an upgrade', async (t) => {
+test('on an upgraded connection, calls that need a new cookie are refused, and other calls work', async (t) => {
   const outcomes: Record<string, string> = {}
   const note = async (name: string, work: () => unknown): Promise<void> => {
     try {
@@ -1030,7 +1030,7 @@ test('an upgrade', async (t) => {
   t.equal(h.log.length, 1, 'one warning')
 })
 
-test('over HTTP/2', async (t) => {
+test('sessions work over HTTP/2', async (t) => {
   const log: Bag[] = []
   const fastify = Fastify({ http2: true, logger: { level: 'warn', stream: { write (line: string) { log.push(JSON.parse(line) as Bag) } } } }) as unknown as FastifyInstance
   t.teardown(() => fastify.close())

@@ -13,7 +13,7 @@ const NAMES = ['created', 'renewed', 'destroyed', 'expired', 'revoked'] as const
 
 interface Told { event: keyof SessionEvents, user: string | null, handle: string, previous?: string }
 
-/** Everything that is told, until it is asked for. */
+/** Returns the events since its last call. */
 function listen (fastify: FastifyInstance): () => Told[] {
   const told: Told[] = []
   for (const event of NAMES) fastify.sessions.on(event, (details) => { told.push({ event, ...details }) })
@@ -57,7 +57,7 @@ async function promises (t: Test, options: HatcheckOptions): Promise<void> {
   t.strictSame(told(), [{ event: 'created', handle: anonymous, user: null }])
   await client.get('/')
   await post(client, '/set')
-  t.strictSame(told(), [], 'reading and writing are nothing to tell of')
+  t.strictSame(told(), [], 'reading and writing emit no event')
 
   await post(client, '/login/Harry')
   const harry = handle(client)
@@ -85,7 +85,7 @@ async function promises (t: Test, options: HatcheckOptions): Promise<void> {
   t.strictSame(told(), [
     { event: 'destroyed', handle: first, user: 'Harry' },
     { event: 'created', handle: handle(client), user: 'Sally' }
-  ], 'somebody else is somebody else')
+  ], 'a login as another user begins another session')
 
   const sally = handle(client)
   const copy = client.cookieHeader
@@ -117,15 +117,15 @@ function byHandle (a: Told, b: Told): number {
   return a.handle < b.handle ? -1 : 1
 }
 
-test('what happens to sessions is told, with the memory store', async (t) => { await promises(t, {}) })
+test('session events are emitted, with the memory store', async (t) => { await promises(t, {}) })
 
-test('what happens to sessions is told, with LMDB', async (t) => { await promises(t, { sessionStore: openStore(t, 'lmdb:') }) })
+test('session events are emitted, with LMDB', async (t) => { await promises(t, { sessionStore: openStore(t, 'lmdb:') }) })
 
-test('what happens to sessions is told, with Redis', needs('redis-server'), async (t) => {
+test('session events are emitted, with Redis', needs('redis-server'), async (t) => {
   await promises(t, { sessionStore: (await startRedis(t)).url })
 })
 
-test('a sweep tells which sessions have expired', async (t) => {
+test('a sweep emits an event for each expired session', async (t) => {
   for (const kind of ['memory:', 'lmdb:'] as const) {
     mock.timers.enable({ apis: ['setInterval'] })
     t.teardown(() => { mock.timers.reset() })
@@ -152,7 +152,7 @@ test('a sweep tells which sessions have expired', async (t) => {
   }
 })
 
-test('another password and a disabled account revoke', async (t) => {
+test('a new password and a disabled account emit "revoked" for each session', async (t) => {
   const fastify = await build(t)
   const told = listen(fastify)
   const client = new Client(fastify)
@@ -166,7 +166,7 @@ test('another password and a disabled account revoke', async (t) => {
   t.match(told(), [{ event: 'revoked', user: 'Harry' }])
 })
 
-test('an end that could not be stored is told when it is', async (t) => {
+test('an end that could not be stored is emitted when it is stored later', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
   const fastify = await host(t, { sessionStore: store })
   const told = listen(fastify)
@@ -179,14 +179,14 @@ test('an end that could not be stored is told when it is', async (t) => {
   t.strictSame(told(), [])
   up()
   const events: Told[] = []
-  await eventually(t, 'it is told', () => {
+  await eventually(t, 'the event is emitted', () => {
     events.push(...told())
     return events.length > 0
   })
   t.strictSame(events, [{ event: 'destroyed', handle: ended, user: 'Harry' }])
 })
 
-test('a renewal that fails tells nothing', async (t) => {
+test('a failed renewal emits no event', async (t) => {
   const { store, down } = breakable(openStore(t, 'memory:'))
   const fastify = await host(t, { sessionStore: store })
   const told = listen(fastify)
@@ -196,11 +196,11 @@ test('a renewal that fails tells nothing', async (t) => {
   told()
   down('replace')
   t.equal((await post(client, '/login/Harry')).statusCode, 503)
-  t.strictSame(told(), [], 'the session is as it was')
+  t.strictSame(told(), [], 'the session is unchanged')
   t.equal(handle(client), old)
 })
 
-test('a listener that fails fails no request, and one that is taken away is not told', async (t) => {
+test('a failing listener does not fail the request, and a removed one is not called', async (t) => {
   const lines: string[] = []
   const fastify = await buildHost(t, {}, { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
   fastify.post('/login', async (request) => { await request.login('Harry') })
@@ -217,7 +217,7 @@ test('a listener that fails fails no request, and one that is taken away is not 
   t.equal(calls, 1)
 })
 
-test('what is told opens nothing', async (t) => {
+test('events contain no ID, ticket or store key', async (t) => {
   const fastify = await host(t)
   const told = listen(fastify)
   const client = new Client(fastify)

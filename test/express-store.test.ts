@@ -19,7 +19,7 @@ type Callback = (error?: any, value?: any) => void
 /** The adapter as hatcheck calls it. */
 const adapt = (...args: Parameters<typeof expressStore>): CompleteSessionStore => withEveryTrait(expressStore(...args))
 
-/** A store for express-session in a map. Each of its calls can be made to wait or fail. */
+/** A store for express-session in a map. Each of its calls can be delayed or made to fail. */
 class MapStore implements ExpressSessionStore {
   readonly texts = new Map<string, string>()
   lookOut: (call: string, sid: string) => unknown = () => {}
@@ -52,11 +52,11 @@ class ListingStore extends MapStore {
   }
 }
 
-test('within one process the contract is kept', async (t) => {
+test('the adapter keeps the contract within one process', async (t) => {
   storeContract((name, run) => t.test(name, run), (options) => expressStore(new ListingStore(), { ...options, deadlineMs: 5_000, keepsLimit: true }), { sweeps: false })
 })
 
-test('over PostgreSQL', needsPostgres(), async (t) => {
+test('the adapter works over PostgreSQL', needsPostgres(), async (t) => {
   const server = await startPostgres(t)
   const pool = server.connect(t)
   const PgSession = connectPgSimple({ Store: EventEmitter })
@@ -80,11 +80,11 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
   }
 
   const open = (): ListingPgSession => new ListingPgSession(pool)
-  // Makes the table.
+  // Creates the table.
   await expressStore(open(), { deadlineMs: 5_000 }).ping()
   const empty = async (): Promise<void> => { await pool.query('DELETE FROM session') }
 
-  await t.test('within one process the contract is kept', async (t) => {
+  await t.test('the adapter over PostgreSQL keeps the contract within one process', async (t) => {
     storeContract((name, run) => t.test(name, run), async (options) => {
       await empty()
       return expressStore(open(), { ...options, deadlineMs: 5_000, keepsLimit: true })
@@ -101,7 +101,7 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
     return fastify
   }
 
-  await t.test('login, reading, writes at once, logout', async (t) => {
+  await t.test('login, reading, simultaneous writes and logout work', async (t) => {
     await empty()
     const harry = new Client(await host(t))
     await harry.send({ method: 'POST', url: '/xBefore' })
@@ -112,19 +112,19 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
     const keys = Array.from({ length: 20 }, (_, i) => `x${i}`)
     const answers = await Promise.all(keys.map((key) => harry.send({ method: 'POST', url: `/${key}` })))
     t.strictSame(answers.map(({ statusCode }) => statusCode), keys.map(() => 200))
-    t.strictSame((await harry.get('/')).json(), { user: 'Harry', keys: [...keys, 'xBefore'].sort() }, 'every one is there')
+    t.strictSame((await harry.get('/')).json(), { user: 'Harry', keys: [...keys, 'xBefore'].sort() }, 'no value is lost')
 
     const [out] = await Promise.all([
       harry.send({ method: 'POST', url: '/out', headers: { cookie: copy } }),
       ...keys.map((key) => harry.send({ method: 'POST', url: `/${key}`, headers: { cookie: copy } }))
     ])
     t.equal(out.statusCode, 200)
-    t.strictSame((await harry.get('/', { cookie: copy })).json(), { user: null, keys: [] }, 'the cookie is dead')
-    // A write that came after the logout has begun a session of its own, which is nobody's.
+    t.strictSame((await harry.get('/', { cookie: copy })).json(), { user: null, keys: [] }, 'the cookie is invalid')
+    // A write after the logout has begun a new anonymous session.
     t.equal((await pool.query("SELECT FROM session WHERE sess::text LIKE '%Harry%'")).rowCount, 0)
   })
 
-  await t.test('the store forgets by itself what is over', async (t) => {
+  await t.test('the store drops expired sessions on its own', async (t) => {
     await empty()
     const backing = open()
     let time = Date.now()
@@ -134,7 +134,7 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
     const { rows: [{ left }] } = await pool.query('SELECT extract(epoch FROM expire - now()) AS left FROM session')
     t.ok(left > 60 && left <= 71, `${left} s`)
     time += 10_001
-    t.equal(await store.read('one'), null, 'it is over by our clock')
+    t.equal(await store.read('one'), null, 'it has expired by hatcheck\'s clock')
     await prune()
     t.equal(await store.count(), 1)
     await pool.query("UPDATE session SET expire = now() - interval '2 s'")
@@ -143,7 +143,7 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
     await backing.close()
   })
 
-  await t.test('without all and length it says so', async (t) => {
+  await t.test('without all and length, calls that list or count sessions are refused', async (t) => {
     const store = adapt(new PgSession({ pool, createTableIfMissing: true, pruneSessionInterval: false }), { deadlineMs: 5_000 })
     t.equal(await store.create('plain', recordOf({ user: 'Harry', expiresAt: Date.now() + 60_000 })), true)
     for (const call of ['ofUser', 'removeOfUser', 'count'] as const) {
@@ -152,13 +152,13 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
     t.not(await store.read('plain'), null)
   })
 
-  await t.test('an outage logs nobody out', async (t) => {
+  await t.test('an outage logs no user out', async (t) => {
     await empty()
     const harry = new Client(await host(t))
     await login(harry)
     await server.stop()
     const down = await harry.get('/')
-    t.equal(down.statusCode, 503, 'the socket is not there, which is no missing session')
+    t.equal(down.statusCode, 503, 'a missing socket is not a missing session')
     t.equal(down.json().code, 'HATCHECK_STORE_UNAVAILABLE')
     t.equal(down.headers['set-cookie'], undefined)
     await server.start()
@@ -166,10 +166,10 @@ test('over PostgreSQL', needsPostgres(), async (t) => {
   })
 })
 
-test('what is lost between two processes', async (t) => {
+test('between two processes, a simultaneous write can lose an update or revive a session', async (t) => {
   const backing = new MapStore()
   const [one, other] = [adapt(backing, clock), adapt(backing, clock)]
-  /** Lets one process write what it has read before the other wrote. */
+  /** Lets one process write what it read before the other wrote. */
   const meanwhile = async (late: () => unknown, act: () => unknown): Promise<void> => {
     const writing = stop()
     backing.lookOut = (call) => {
@@ -195,7 +195,7 @@ test('what is lost between two processes', async (t) => {
   t.equal(await other.patch('ended', changesOf()), false)
 })
 
-test('without keepsLimit no login reads every session, and the log says that there is no limit', async (t) => {
+test('without keepsLimit a login does not read every session, and the log says that there is no limit', async (t) => {
   const store = adapt(Object.assign(new ListingStore(), { all: () => { throw new Error('not asked for') } }), clock)
   for (const key of ['one', 'two']) t.equal(await store.create(key, recordOf({ user: 'Harry' }), { perUser: 1 }), true)
   t.not(await store.read('one'), null)
@@ -207,7 +207,7 @@ test('without keepsLimit no login reads every session, and the log says that the
   }
 })
 
-test('a login past its deadline lets no other of its user begin meanwhile', async (t) => {
+test('while a login is past its deadline, no other login of its user begins', async (t) => {
   const backing = new ListingStore()
   const store = adapt(backing, { ...clock, keepsLimit: true, deadlineMs: 100 })
   const login = async (key: string): Promise<boolean> => await store.create(key, recordOf({ user: 'Harry' }), { perUser: 1 })
@@ -223,7 +223,7 @@ test('a login past its deadline lets no other of its user begin meanwhile', asyn
   t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['next'])
 })
 
-test('a write that is past its deadline does not come after what was done next', async (t) => {
+test('a write past its deadline is never applied after a later call', async (t) => {
   const backing = new MapStore()
   const store = adapt(backing, { ...clock, deadlineMs: 20 })
   await store.create('one', recordOf())
@@ -239,7 +239,7 @@ test('a write that is past its deadline does not come after what was done next',
   t.equal(await store.read('one'), null)
 })
 
-test('a replacement past its deadline ends the successor and no predecessor', async (t) => {
+test('a replacement past its deadline ends the successor and not the predecessor', async (t) => {
   for (const step of ['get one', 'get two', 'set two', 'turn of one', 'destroy one']) {
     const backing = new ListingStore()
     const store = adapt(backing, { ...clock, deadlineMs: 40 })
@@ -258,13 +258,13 @@ test('a replacement past its deadline ends the successor and no predecessor', as
     waiting.go()
     backing.lookOut = () => {}
     await new Promise((resolve) => { setTimeout(resolve, 50) })
-    t.equal(backing.texts.has('two'), false, 'the successor is no more')
-    t.equal(await store.create('two', recordOf()), step === 'get one', 'nor begins later, if it was to begin')
+    t.equal(backing.texts.has('two'), false, 'the successor has ended')
+    t.equal(await store.create('two', recordOf()), step === 'get one', 'nor does it begin later')
     t.strictSame(await store.read('one'), step === 'destroy one' ? null : isTurn ? { ...record, fields: { ...record.fields, a: '2' } } : record)
   }
 })
 
-test('a replacement in a store that fails', async (t) => {
+test('a replacement in a failing store fails and keeps the predecessor', async (t) => {
   for (const step of ['get one', 'set two', 'destroy one']) {
     const backing = new ListingStore()
     const store = adapt(backing, clock)
@@ -276,7 +276,7 @@ test('a replacement in a store that fails', async (t) => {
   }
 })
 
-test('the end of all sessions of a user finds one that was replaced while they were listed', async (t) => {
+test('ending all sessions of a user includes one that is replaced during the listing', async (t) => {
   const backing = new ListingStore()
   const store = adapt(backing, clock)
   await store.create('one', recordOf({ user: 'Harry' }))
@@ -284,7 +284,7 @@ test('the end of all sessions of a user finds one that was replaced while they w
   const { all } = ListingStore.prototype
   backing.all = (callback) => {
     backing.all = all
-    // What was there when it was asked for, and is told later.
+    // The list is taken when it is asked for, and returned later.
     all.call(backing, (...answer) => { listing.here().then(() => { callback(...answer) }, callback) })
   }
   const removing = store.removeOfUser('Harry')
@@ -295,7 +295,7 @@ test('the end of all sessions of a user finds one that was replaced while they w
   t.equal(await store.read('two'), null)
 })
 
-test('what has happened meanwhile counts', async (t) => {
+test('a call respects what other calls changed while it was waiting', async (t) => {
   const backing = new ListingStore()
   const store = adapt(backing, clock)
   await store.create('one', recordOf({ user: 'Harry' }))
@@ -309,27 +309,27 @@ test('what has happened meanwhile counts', async (t) => {
   const read = store.read('one')
   await reading.reached
   await store.remove('one')
-  // As another process brings it back.
+  // As if another process brought it back.
   backing.texts.set('one', text)
   reading.go()
-  t.equal(await read, null, 'an end, for a reader on the way')
+  t.equal(await read, null, 'a read does not return a session that ended meanwhile')
   t.strictSame(await store.ofUser('Harry'), [])
 
   await store.create('two', recordOf({ user: 'Harry' }))
   const handedOver = store.patch('two', changesOf({ user: 'Sally' }))
-  t.equal(await store.removeOfUser('Harry'), 0, 'a change of the user, for who ends the sessions of one')
+  t.equal(await store.removeOfUser('Harry'), 0, 'a session that changed its user meanwhile is not ended')
   t.equal(await handedOver, true)
   t.equal((await store.read('two'))?.user, 'Sally')
 })
 
-test('what a store may answer', async (t) => {
+test('the adapter handles every answer that a store may give', async (t) => {
   const backing = new MapStore()
   const store = adapt(backing, clock)
   const failWith = (error: unknown): void => { backing.lookOut = () => { throw error } }
   await store.create('one', recordOf())
 
   failWith(Object.assign(new Error('no such file'), { code: 'ENOENT', syscall: 'open' }))
-  t.equal(await store.read('one'), null, 'a file that is not there is a missing session')
+  t.equal(await store.read('one'), null, 'a missing file is a missing session')
   t.equal(await store.patch('one', changesOf()), false)
   t.equal(await store.remove('gone'), null)
 
@@ -342,7 +342,7 @@ test('what a store may answer', async (t) => {
   backing.lookOut = (call) => { if (call === 'destroy') throw new Error('it broke') }
   await t.rejects(async () => await store.remove('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   backing.lookOut = () => {}
-  t.strictSame(await store.read('one'), recordOf(), 'an end that has failed is none')
+  t.strictSame(await store.read('one'), recordOf(), 'an end that failed does not count')
 
   for (const text of ['{}', '{"cookie":{},"hatcheck":1}', '{"hatcheck":"{"}', '{"hatcheck":"null"}', '{"hatcheck":"{\\"key\\":\\"one\\",\\"record\\":{}}"}', '{"hatcheck":"{\\"key\\":\\"one\\"}"}', 'null', '[]']) {
     backing.texts.set('one', text)
@@ -362,13 +362,13 @@ const emptyStore: ExpressSessionStore = {
   destroy (_sid, callback) { callback?.() }
 }
 
-test('counts by all where there is no length', async (t) => {
+test('the adapter counts with all if the store has no length', async (t) => {
   const store = adapt(Object.assign(new ListingStore(), { length: undefined }) as unknown as ExpressSessionStore, clock)
   await store.create('one', recordOf())
   t.equal(await store.count(), 1)
 })
 
-test('what is no store is refused', async (t) => {
+test('an object that is not a store is refused', async (t) => {
   for (const method of ['get', 'set', 'destroy'] as const) {
     t.throws(() => expressStore({ ...emptyStore, [method]: undefined } as unknown as ExpressSessionStore),
       { code: 'HATCHECK_CONFIG', message: `expressStore needs a store made for express-session; it has no method ${method}.` })

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 
 /**
- * A folder for a test that writes very often and asks nothing of the disk: in memory where the system has a place for
- * that. It is removed with the test.
+ * A folder for a test that writes often and does not depend on the disk: in memory where the system has a place for that.
+ * It is removed with the test.
  */
 export function fastFolder (t: Test): string {
   const folder = mkdtempSync(join(isWritable('/dev/shm') ? '/dev/shm' : tmpdir(), 'hatcheck-'))

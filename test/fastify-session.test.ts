@@ -12,18 +12,18 @@ import { buildHost, testKey } from './helper.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
 /**
- * What @fastify/session gets wrong, one scenario a finding: played on @fastify/session as its README registers it, to
- * show that the finding is there, and on hatcheck, to show that it is not.
+ * The flaws of @fastify/session, one scenario per finding: run on @fastify/session, registered as in its README, to show
+ * that it has the flaw, and on hatcheck, to show that it does not.
  */
 
-// Not imported: its types are others than those of hatcheck.
+// Not imported, since its types conflict with those of hatcheck.
 const fastifySession = createRequire(import.meta.url)('@fastify/session') as FastifyPluginCallback<Record<string, unknown>>
 
 const formerKey = testKey.replace('tests only', 'tests formerly')
 
 type Callback = (error: Error | null, session?: unknown) => void
 
-/** A map of JSON for @fastify/session, with failures on demand. */
+/** A store for @fastify/session that keeps JSON in a map and fails on demand. */
 class Sessions {
   readonly texts = new Map<string, string>()
   readonly failing = new Set<'get' | 'set' | 'destroy'>()
@@ -88,7 +88,7 @@ async function hatchecked (t: Test, store: SessionStore, options: HatcheckOption
   return fastify
 }
 
-/** What a careless application does when the store fails. */
+/** The error handling of a careless application. */
 function addRoutes (fastify: FastifyInstance): void {
   fastify.post('/careless-logout', async (request) => {
     await request.session.destroy().catch(() => {})
@@ -118,7 +118,7 @@ function clears (response: LightMyRequestResponse): boolean {
   return response.cookies.some(({ value }) => value === '')
 }
 
-test('U1: a request in flight brings a logged-out session back', async (t) => {
+test('U1: in @fastify/session, a request in flight brings a logged-out session back', async (t) => {
   const scenario = async (fastify: FastifyInstance): Promise<string | null> => {
     const pause = stop()
     fastify.get('/slow', async (request) => {
@@ -139,7 +139,7 @@ test('U1: a request in flight brings a logged-out session back', async (t) => {
   t.equal(await scenario(await hatchecked(t, openStore(t, 'memory:'))), null, 'hatcheck does not')
 })
 
-test('U2: of two requests that write different keys one is lost', async (t) => {
+test('U2: in @fastify/session, one of two simultaneous writes to different keys is lost', async (t) => {
   const scenario = async (fastify: FastifyInstance): Promise<unknown> => {
     const pause = stop()
     fastify.post('/slow', async (request) => {
@@ -164,13 +164,13 @@ test('U2: of two requests that write different keys one is lost', async (t) => {
   t.strictSame(await scenario(await hatchecked(t, openStore(t, 'memory:'))), [1, 1], 'hatcheck keeps both')
 })
 
-test('U3: a logout leaves the cookie in the browser', async (t) => {
+test('U3: in @fastify/session, a logout leaves the cookie in the browser', async (t) => {
   const scenario = async (fastify: FastifyInstance): Promise<boolean> => clears(await send(fastify, 'POST', '/logout', await login(fastify)))
   t.equal(await scenario(await upstream(t, new Sessions())), false, '@fastify/session does not clear it')
   t.equal(await scenario(await hatchecked(t, openStore(t, 'memory:'))), true, 'hatcheck clears it')
 })
 
-test('U4: a rotation of the keys logs every reader out', async (t) => {
+test('U4: in @fastify/session, a key rotation logs out every user who only reads', async (t) => {
   const scenario = async (before: FastifyInstance, after: FastifyInstance): Promise<LightMyRequestResponse> => {
     const cookie = await login(before)
     const read = await send(after, 'GET', '/', cookie)
@@ -193,7 +193,7 @@ test('U4: a rotation of the keys logs every reader out', async (t) => {
   t.equal(await userOf(await hatchecked(t, store), `${name}=${value}`), 'Harry', 'with the current key alone')
 })
 
-test('U5: a key in a list may be of any length', async (t) => {
+test('U5: in @fastify/session, a key in a list can have any length', async (t) => {
   for (const key of ['', 'x']) {
     await t.resolves(upstream(t, new Sessions(), { secret: [key] }), `@fastify/session takes ${JSON.stringify(key)}`)
     await t.rejects(buildHost(t, { secretKey: key }), { code: 'HATCHECK_CONFIG' }, 'hatcheck does not')
@@ -201,7 +201,7 @@ test('U5: a key in a list may be of any length', async (t) => {
   }
 })
 
-test('U6: every visitor gets a stored session', async (t) => {
+test('U6: in @fastify/session, every visitor gets a stored session', async (t) => {
   const sessions = new Sessions()
   const store = openStore(t, 'memory:')
   const theirs = await upstream(t, sessions)
@@ -214,7 +214,7 @@ test('U6: every visitor gets a stored session', async (t) => {
   t.equal(await store.count(), 0, 'hatcheck stores none')
 })
 
-test('U7: an expired session is followed by an empty one on a read', async (t) => {
+test('U7: in @fastify/session, reading an expired session stores an empty one', async (t) => {
   const sessions = new Sessions()
   const theirs = await upstream(t, sessions, { saveUninitialized: false, rolling: false, cookie: { secure: false, maxAge: 50 } })
   const oldCookie = await login(theirs)
@@ -238,7 +238,7 @@ test('U7: an expired session is followed by an empty one on a read', async (t) =
   t.equal(read.headers['set-cookie'], undefined)
 })
 
-test('U8: a store that answers ENOENT logs everybody out', async (t) => {
+test('U8: in @fastify/session, a store error ENOENT logs every user out', async (t) => {
   const sessions = new Sessions()
   const theirs = await upstream(t, sessions, { saveUninitialized: false })
   const theirCookie = await login(theirs)
@@ -261,7 +261,7 @@ test('U8: a store that answers ENOENT logs everybody out', async (t) => {
   }
 })
 
-test('U9: a store that fails is a 500 like any other', async (t) => {
+test('U9: in @fastify/session, a failing store is an ordinary 500', async (t) => {
   const sessions = new Sessions()
   const theirs = await upstream(t, sessions)
   const theirCookie = await login(theirs)
@@ -282,7 +282,7 @@ test('U9: a store that fails is a 500 like any other', async (t) => {
   }
 })
 
-test('U10: a handler that goes on after a failed destroy() says "logged out" of a live session', async (t) => {
+test('U10: in @fastify/session, a handler can say "logged out" after a failed destroy()', async (t) => {
   const sessions = new Sessions()
   const theirs = await upstream(t, sessions)
   const theirCookie = await login(theirs)
@@ -303,7 +303,7 @@ test('U10: a handler that goes on after a failed destroy() says "logged out" of 
   t.equal(await userOf(ours, cookie), null, 'and the ticket is refused')
 })
 
-test('U11: a renewal that cannot end the old id leaves both alive', async (t) => {
+test('U11: in @fastify/session, a renewal that cannot end the old ID leaves both sessions alive', async (t) => {
   const sessions = new Sessions()
   const theirs = await upstream(t, sessions)
   const theirCookie = await login(theirs)
@@ -320,11 +320,11 @@ test('U11: a renewal that cannot end the old id leaves both alive', async (t) =>
   const answer = await send(ours, 'POST', '/careless-renewal', cookie)
   t.equal(answer.headers['set-cookie'], undefined, 'hatcheck gives out no new one')
   up()
-  t.equal(await userOf(ours, cookie), 'Harry', 'the old one goes on')
-  await eventually(t, 'and it is the only one', async () => await inner.count() === 1)
+  t.equal(await userOf(ours, cookie), 'Harry', 'the old one continues')
+  await eventually(t, 'and it is the only session', async () => await inner.count() === 1)
 })
 
-test('U12: data shadows the methods of the session', async (t) => {
+test('U12: in @fastify/session, data can overwrite the methods of the session', async (t) => {
   const scenario = async (fastify: FastifyInstance): Promise<LightMyRequestResponse> => {
     fastify.post<{ Querystring: { key: string } }>('/keep', async (request) => {
       bag(request)[request.query.key] = 'x'
@@ -338,7 +338,7 @@ test('U12: data shadows the methods of the session', async (t) => {
   t.equal((await scenario(await hatchecked(t, openStore(t, 'memory:')))).statusCode, 200, 'hatcheck: a logout')
 })
 
-test('U12: stored JSON with __proto__ in it ends the process', async (t) => {
+test('U12: in @fastify/session, stored JSON with __proto__ ends the process', async (t) => {
   const run = promisify(execFile)
   const script = fixture('proto-in-store.js')
   const theirs = await run(process.execPath, [script], { env: { ...process.env, NODE_OPTIONS: '' } })
@@ -355,7 +355,7 @@ test('U12: stored JSON with __proto__ in it ends the process', async (t) => {
   const [{ key = '' } = {}] = await store.ofUser('Harry')
   const set = JSON.parse('{"__proto__":"{\\"polluted\\":true}","toString":"1","destroy":"1","a":"1"}')
   await store.patch(key, { set, remove: [], seenAt: 0, expiresAt: 0 })
-  t.equal(await userOf(ours, cookie), 'Harry', 'hatcheck: such keys are not there')
+  t.equal(await userOf(ours, cookie), 'Harry', 'hatcheck ignores such keys')
   const write = await send(ours, 'POST', '/write', cookie)
   t.equal(write.statusCode, 200)
   t.match(write.json(), { a: 1, b: 2 })
@@ -363,7 +363,7 @@ test('U12: stored JSON with __proto__ in it ends the process', async (t) => {
   t.equal((await send(ours, 'POST', '/logout', cookie)).statusCode, 200)
 })
 
-test('U13: what was signed for another cookie is good as a session', async (t) => {
+test('U13: @fastify/session accepts a value that was signed for another cookie', async (t) => {
   const signed = new Signer(testKey)
   const sessions = new Sessions()
   const theirs = await upstream(t, sessions)
@@ -380,7 +380,7 @@ test('U13: what was signed for another cookie is good as a session', async (t) =
   }
 })
 
-test('U14: a Secure cookie over http is not saved, and nobody is told', async (t) => {
+test('U14: @fastify/session silently saves no Secure cookie over http', async (t) => {
   const sessions = new Sessions()
   const theirs = await upstream(t, sessions, { cookie: { secure: true } })
   theirs.post('/write', async (request) => {

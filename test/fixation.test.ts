@@ -11,16 +11,16 @@ import { inTwoSteps, kinds, openStore, stop, watched } from './watched-store.js'
 
 const JSON_ANSWER = { accept: 'application/json' }
 
-for (const kind of kinds) test(`session fixation, over ${kind}`, async (t) => { await fixation(t, openStore(t, kind)) })
+for (const kind of kinds) test(`session fixation fails, over ${kind}`, async (t) => { await fixation(t, openStore(t, kind)) })
 
-test('session fixation, over Redis', needs('redis-server'), async (t) => {
+test('session fixation fails, over Redis', needs('redis-server'), async (t) => {
   const { url } = await startRedis(t)
   await fixation(t, new RedisStore(await connect(t, url) as Redis, { now: Date.now, maxBytes: 16_384, onCorrupt () {} }))
 })
 
-/** Three ways for an attacker to know the session of a victim beforehand. None may be worth anything. */
+/** Three ways for an attacker to know the victim's session in advance. None of them may work. */
 async function fixation (t: Test, store: SessionStore): Promise<void> {
-  await t.test('a planted cookie, of an id that is signed but no session, is not adopted', async (t) => {
+  await t.test('a planted cookie with a signed ID but no session is not adopted', async (t) => {
     const fastify = await serve(t, store)
     const mallory = new Client(fastify)
     await mallory.login('Mallory')
@@ -29,7 +29,7 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
     await logsInApart(t, fastify, store, planted)
   })
 
-  await t.test('a planted cookie, of an anonymous session of the attacker, is renewed and dead', async (t) => {
+  await t.test('a planted cookie of the attacker\'s anonymous session is worth nothing after the login', async (t) => {
     const fastify = await serve(t, store)
     const mallory = new Client(fastify)
     await mallory.send({ method: 'POST', url: '/keep/planted' })
@@ -37,7 +37,7 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
     await logsInApart(t, fastify, store, mallory.cookieHeader)
   })
 
-  await t.test('a planted cookie, of the attacker\'s own login, does not become the victim\'s', async (t) => {
+  await t.test('a planted cookie of the attacker\'s own login does not become the victim\'s', async (t) => {
     const fastify = await serve(t, store)
     const mallory = new Client(fastify)
     await mallory.login('Mallory')
@@ -46,7 +46,7 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
     await logsInApart(t, fastify, store, mallory.cookieHeader)
   })
 
-  await t.test('a planted cookie beside one of the victim: both are dead to the attacker after the login', async (t) => {
+  await t.test('a planted cookie beside the victim\'s own: both are worth nothing after the login', async (t) => {
     const fastify = await serve(t, store)
     const mallory = new Client(fastify)
     await mallory.send({ method: 'POST', url: '/keep/planted' })
@@ -62,7 +62,7 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
     }
   })
 
-  await t.test('the cookie of before the login is worth nothing after it, on any route', async (t) => {
+  await t.test('the cookie from before the login is worth nothing after it, on any route', async (t) => {
     const fastify = await serve(t, store)
     for (const earlier of ['anonymous', 'Harry', 'Sally'] as const) {
       const victim = new Client(fastify)
@@ -81,13 +81,13 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
         t.not(cookieOf(response), old, 'nor is it given out again')
         t.equal(await store.read(keyOf(old)), null)
       }
-      t.equal(await whoIs(fastify, now), 'Harry', 'the login is untouched by all that')
+      t.equal(await whoIs(fastify, now), 'Harry', 'the login is unaffected')
       await victim.get('/logout')
     }
   })
 
   for (const call of ['replace', 'create', 'remove'] as const) {
-    await t.test(`a request that is under way while the login does its ${call} gains nothing`, async (t) => {
+    await t.test(`a request during the ${call} of the login gains nothing`, async (t) => {
       const pause = stop()
       let isOn = false
       const watching = watched(store, (name) => isOn && name === call ? pause.here() : undefined)
@@ -99,7 +99,7 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
       const login = loginWith(fastify, planted)
       await pause.reached
       isOn = false
-      // A write, a look and a login of the attacker's own with the planted cookie, in the middle of the login.
+      // The attacker writes, reads and logs in with the planted cookie, during the login.
       const during = await Promise.all([
         fastify.inject({ method: 'POST', url: '/keep/during', headers: { cookie: planted } }),
         fastify.inject({ url: '/', headers: { ...JSON_ANSWER, cookie: planted } }),
@@ -125,9 +125,9 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
   })
 }
 
-/** The service with some routes of an application, and no time for passwords. */
+/** The service with some routes of an application; passwords are not hashed. */
 async function serve (t: Test, store: SessionStore, pauses: Record<string, () => Promise<void>> = {}): Promise<FastifyInstance> {
-  // The store is that of several services, one after the other.
+  // Several services use the store, one after the other.
   const fastify = await build(t, { sessionStore: { ...watched(store, () => {}), close () {} }, authenticate: (name) => ({ name }) })
   fastify.post<{ Params: { key: string } }>('/keep/:key', async (request) => {
     Object.assign(request.session, { [request.params.key]: 1 })
@@ -143,7 +143,7 @@ async function serve (t: Test, store: SessionStore, pauses: Record<string, () =>
   return fastify
 }
 
-/** The victim logs in with the planted cookie; the session after that has nothing to do with it. */
+/** The victim logs in with the planted cookie; the session after that must be unrelated to it. */
 async function logsInApart (t: Test, fastify: FastifyInstance, store: SessionStore, planted: string): Promise<void> {
   const login = await loginWith(fastify, planted)
   t.equal(await whoIs(fastify, planted), null)
@@ -154,12 +154,12 @@ async function assertApart (t: Test, fastify: FastifyInstance, store: SessionSto
   t.not(fresh, '')
   t.not(fresh, planted)
   t.equal(await whoIs(fastify, fresh), 'Harry', 'the victim is logged in')
-  t.equal(await whoIs(fastify, planted), null, 'and nobody is with the planted cookie')
+  t.equal(await whoIs(fastify, planted), null, 'the planted cookie is not logged in')
   t.equal(await store.read(keyOf(planted)), null)
   for (const other of others) {
     t.not(cookieOf(other), planted)
     t.notMatch(other.body, 'Harry')
-    if (cookieOf(other) !== '') t.not(await whoIs(fastify, cookieOf(other)), 'Harry', 'nor with what came of it')
+    if (cookieOf(other) !== '') t.not(await whoIs(fastify, cookieOf(other)), 'Harry', 'nor is any cookie that was derived from it')
   }
   t.strictSame((await store.ofUser('Harry')).map(({ key }) => key).includes(keyOf(fresh)), true)
   t.equal((await fastify.inject({ url: '/private', headers: { cookie: planted } })).statusCode, 401)

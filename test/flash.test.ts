@@ -30,10 +30,10 @@ async function taken (client: Client): Promise<Flash[]> {
 async function promises (t: Test, options: HatcheckOptions): Promise<void> {
   const fastify = await host(t, options)
 
-  t.test('a message is for the next page that asks, once', async (t) => {
+  t.test('a message is shown once, on the next page that asks for messages', async (t) => {
     const client = new Client(fastify)
     t.strictSame(await taken(client), [])
-    t.equal(client.cookieHeader, '', 'asking begins no session')
+    t.equal(client.cookieHeader, '', 'reading messages begins no session')
     await leave(client, 'info', 'one')
     await leave(client, 'error', '<b>two</b> & ünïcode \ud83d\ude00')
     t.strictSame((await client.get('/look')).json(), { user: null, keys: [], data: {} }, 'it is no value of the session')
@@ -41,7 +41,7 @@ async function promises (t: Test, options: HatcheckOptions): Promise<void> {
     t.strictSame(await taken(client), [])
   })
 
-  t.test('of many requests at once, each message is shown by one', async (t) => {
+  t.test('of many simultaneous requests, each message is shown by one', async (t) => {
     const client = new Client(fastify)
     await leave(client, 'info', 'first')
     const texts = Array.from({ length: 60 }, (_, i) => `text ${i}`)
@@ -54,7 +54,7 @@ async function promises (t: Test, options: HatcheckOptions): Promise<void> {
     t.strictSame(shown.sort(), ['first', ...texts].sort())
   })
 
-  t.test('it goes along with a login, and ends with a logout', async (t) => {
+  t.test('a message survives a login and ends with a logout', async (t) => {
     const client = new Client(fastify)
     await leave(client, 'info', 'before the login')
     await client.send({ method: 'POST', url: '/login/Harry' })
@@ -62,7 +62,7 @@ async function promises (t: Test, options: HatcheckOptions): Promise<void> {
     t.strictSame((await taken(client)).map(({ text }) => text), ['before the login', 'after the login'])
     await leave(client, 'info', 'of Harry')
     await client.send({ method: 'POST', url: '/login/Sally' })
-    t.strictSame(await taken(client), [], 'what is for Harry is not for Sally')
+    t.strictSame(await taken(client), [], 'a message for Harry is not shown to Sally')
     await leave(client, 'info', 'of Sally')
     await client.send({ method: 'POST', url: '/logout' })
     t.strictSame(await taken(client), [])
@@ -77,7 +77,7 @@ test('flash messages with Redis', needs('redis-server'), async (t) => {
   await promises(t, { sessionStore: (await startRedis(t)).url })
 })
 
-/** One request with whatever a handler does in it. */
+/** One request whose handler does what the test wants. */
 async function once (t: Test, handler: (request: FastifyRequest) => Promise<unknown>, client?: Client): Promise<{ client: Client, body: string, status: number }> {
   const fastify = await host(t, {})
   fastify.get('/once', handler)
@@ -86,7 +86,7 @@ async function once (t: Test, handler: (request: FastifyRequest) => Promise<unkn
   return { client: visitor, body, status: statusCode }
 }
 
-test('a request may show what it has left itself', async (t) => {
+test('a request can show a message that it left itself', async (t) => {
   const { client, body } = await once(t, async (request) => {
     request.flash('info', 'a')
     request.flash('info', 'b')
@@ -98,7 +98,7 @@ test('a request may show what it has left itself', async (t) => {
   t.strictSame(await taken(client), [{ kind: 'info', text: 'c' }])
 })
 
-test('a request that asks again for its messages gets the same, and may ask by kind', async (t) => {
+test('a request that reads its messages twice gets the same ones, and can read them by kind', async (t) => {
   for (const sync of [true, false]) {
     const fastify = await buildHost(t, { sessionStore: watched(openStore(t, 'memory:'), () => {}, sync) })
     fastify.post('/leave', async (request) => {
@@ -120,7 +120,7 @@ test('a request that asks again for its messages gets the same, and may ask by k
   }
 })
 
-test('a message beside everything else that a request may do', async (t) => {
+test('messages work together with every other change of a session in one request', async (t) => {
   const cases: Record<string, [(request: FastifyRequest) => Promise<unknown>, string[]]> = {
     'before a login': [async (request) => {
       request.flash('info', 'hello')
@@ -168,7 +168,7 @@ test('a message beside everything else that a request may do', async (t) => {
   }
 })
 
-test('values that change leave the messages alone', async (t) => {
+test('changes of values leave the messages unchanged', async (t) => {
   const fastify = await host(t, {})
   fastify.get('/change', async (request) => {
     Object.assign(request.session, { a: 1 })
@@ -184,7 +184,7 @@ test('values that change leave the messages alone', async (t) => {
   t.strictSame(await taken(client), [{ kind: 'info', text: 'stays' }])
 })
 
-test('a message that is none is refused by name', async (t) => {
+test('an invalid message is refused with a named error', async (t) => {
   const fastify = await host(t, {})
   for (const [kind, text] of [['', 'a'], [1, 'a'], ['a', undefined], ['a', { html: true }], [undefined, undefined]]) {
     const response = await fastify.inject({ method: 'POST', url: '/leave', payload: { kind, text } })

@@ -24,8 +24,8 @@ import { freePort, startRedis } from './redis.js'
 import { eventually } from './watched-store.js'
 
 /**
- * A data folder as the version before format numbers left it: a session without a user, two of Harry, the account of Harry,
- * that of Sally, which is disabled, and six failed logins as Nobody.
+ * A data folder of the version before format numbers: a session without a user, two sessions of Harry, the account of
+ * Harry, the disabled account of Sally, and six failed logins as Nobody.
  */
 const FIXTURE = fixture('data-format-1')
 const { now, ...cookies } = JSON.parse(readFileSync(join(FIXTURE, 'cookies.json'), 'utf8')) as Record<'anonymous' | 'browser' | 'permanent', string> & { now: number }
@@ -33,7 +33,7 @@ const { now, ...cookies } = JSON.parse(readFileSync(join(FIXTURE, 'cookies.json'
 const options = { now: () => now, maxBytes: 16_384 }
 const account = { name: 'Harry', passwordHash: '$argon2id$x', createdAt: 1, disabled: false }
 
-test('a data folder from before the format numbers opens: key, sessions, accounts and failed logins', async (t) => {
+test('a data folder from before the format numbers opens with its key, sessions, accounts and failed logins', async (t) => {
   const dataDir = t.testdir()
   cpSync(FIXTURE, dataDir, { recursive: true })
   for (const round of ['as it was', 'once it was opened']) {
@@ -51,14 +51,14 @@ test('a data folder from before the format numbers opens: key, sessions, account
 
     t.equal((await new Client(fastify).login('harry', 'a long password of Harry')).statusCode, 303)
     t.equal((await new Client(fastify).login('Sally', 'a long password of Sally')).statusCode, 401, 'she is disabled')
-    // Strangers from calm networks are counted apart.
+    // Attempts from calm networks are counted apart.
     for (let i = 0; i < 2; i++) await new Client(fastify).login(`Stranger ${i}`, 'a long password of nobody')
     t.equal((await new Client(fastify).login('Nobody', 'a long password of nobody')).statusCode, 429, 'the failures still count')
     await fastify.close()
   }
 })
 
-test('the same in Redis', needs('redis-server'), async (t) => {
+test('Redis data from before the format numbers opens as well', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const { client } = server
   const keyOf = (cookie: string): string => `hatcheck:session:${storeKey(cookie.split('=')[1]?.split('.')[0] ?? '')}`
@@ -83,7 +83,7 @@ test('the same in Redis', needs('redis-server'), async (t) => {
 interface Engine {
   accounts: AccountStore
   attempts: AttemptStore
-  /** The keys of accounts that cannot be read, as they were told. */
+  /** The keys of unreadable accounts, as reported. */
   told: string[]
   setFormat (kind: 'accounts' | 'attempts', key: string, format: number): Promise<void>
   formatOf (kind: 'accounts' | 'attempts', key: string): Promise<number | undefined>
@@ -124,7 +124,7 @@ const engines: Record<string, { needs?: ReturnType<typeof needs>, open: (t: Test
 }
 
 for (const [name, engine] of Object.entries(engines)) {
-  test(`${name}: an account carries its format, and one of another format is neither read nor changed`, engine.needs ?? {}, async (t) => {
+  test(`${name}: an account has a format number, and one of an unknown format is neither read nor changed`, engine.needs ?? {}, async (t) => {
     const { accounts, told, setFormat, formatOf } = await engine.open(t)
     await accounts.create('harry', account)
     await accounts.create('sally', { ...account, name: 'Sally' })
@@ -138,13 +138,13 @@ for (const [name, engine] of Object.entries(engines)) {
     await t.rejects(async () => await accounts.read('sally'), refusal)
     await t.rejects(async () => await accounts.update('sally', { disabled: true }), refusal)
     t.equal(await accounts.create('sally', account), false)
-    t.strictSame(((await accounts.list()) as Account[]).map(({ name }) => name), ['Harry'], 'the list goes on without it')
+    t.strictSame(((await accounts.list()) as Account[]).map(({ name }) => name), ['Harry'], 'the list continues without it')
     t.ok(told.length >= 3 && told.every((key) => key === 'sally'))
     await setFormat('accounts', 'sally', 1)
-    t.match(await accounts.read('sally'), { name: 'Sally', disabled: false }, 'it is as it was')
+    t.match(await accounts.read('sally'), { name: 'Sally', disabled: false }, 'it is unchanged')
   })
 
-  test(`${name}: a counter carries its format, and one of another format counts as none`, engine.needs ?? {}, async (t) => {
+  test(`${name}: a counter has a format number, and one of an unknown format counts as none`, engine.needs ?? {}, async (t) => {
     const { attempts, setFormat, formatOf } = await engine.open(t)
     const policy = policies.account
     const fill = async (): Promise<void> => { for (let i = 0; i < 8; i++) await attempts.count('one', policy, now) }
@@ -157,14 +157,14 @@ for (const [name, engine] of Object.entries(engines)) {
       t.equal(await attempts.waitOf('one', policy, now), 0)
       await attempts.sweep(now + 1e12)
       await call()
-      t.equal(await formatOf('attempts', 'one'), 1, 'it is counted anew')
+      t.equal(await formatOf('attempts', 'one'), 1, 'counting starts anew')
       t.equal(await attempts.waitOf('one', policy, now), 0)
       await attempts.uncount('one', policy)
     }
   })
 }
 
-test('a login to an account of another format is refused as unavailable, and the log names it once', async (t) => {
+test('a login to an account of an unknown format is a 503, and the log names the account once', async (t) => {
   const folder = t.testdir()
   const lines: string[] = []
   const fastify = await build(t, { sessionStore: `lmdb:${folder}` }, { logger: { level: 'warn', stream: { write (line: string) { lines.push(line) } } } })
@@ -179,7 +179,7 @@ test('a login to an account of another format is refused as unavailable, and the
   t.equal(lines.filter((line) => line.includes('the account harry has a format that this version of hatcheck does not know: it cannot log in and is left as it is.')).length, 1)
 })
 
-test('LMDB notes the formats, and refuses a folder whose formats it does not know', async (t) => {
+test('LMDB records the formats, and refuses a folder with unknown formats', async (t) => {
   const folder = t.testdir()
   const log = { info () {}, warn () {} }
   const openIt = (): ReturnType<typeof openLmdb> => openLmdb(folder, options, log)
@@ -198,14 +198,14 @@ test('LMDB notes the formats, and refuses a folder whose formats it does not kno
     message: `${folder} holds accounts of format 2, and this version of hatcheck knows format 1: they were written by a newer version. Start that version, or use another store.`
   }
   t.throws(openIt, refusal)
-  t.throws(openIt, refusal, 'it was let go of')
+  t.throws(openIt, refusal, 'the folder was closed')
   await noted({ accounts: 1 })
   const { sessions, close } = openIt()
   t.equal(await sessions.create('one', recordOf()), true)
   await close()
 })
 
-test('Redis notes the formats, and refuses those that it does not know, also when it is there only later', needs('redis-server'), async (t) => {
+test('Redis records the formats, and refuses unknown ones, also if it becomes reachable only later', needs('redis-server'), async (t) => {
   const port = await freePort()
   const warnings: string[] = []
   const log = { info () {}, warn (details: unknown, text?: string) { warnings.push(text ?? String(details)) } }
@@ -227,8 +227,8 @@ test('Redis notes the formats, and refuses those that it does not know, also whe
   const later = await openIt()
   t.teardown(later.close)
   await server.start()
-  await eventually(t, 'it is told', () => warnings.includes(message))
-  await t.rejects(async () => { await later.sessions.ping() }, { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'and nothing of it is used')
+  await eventually(t, 'the warning is logged', () => warnings.includes(message))
+  await t.rejects(async () => { await later.sessions.ping() }, { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'and no data of it is used')
 })
 
 async function session (fastify: FastifyInstance, cookie: string): Promise<unknown> {

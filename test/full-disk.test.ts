@@ -12,10 +12,10 @@ tap.setTimeout(120_000)
 
 const PASSWORD = 'a password for tests'
 const WANTS_JSON = { accept: 'application/json' }
-/** A full disk is a failure to be told at once, not a wait. */
+/** A full disk must fail at once and not cause a wait. */
 const AT_ONCE_MS = 4_000
 
-test('on a full disk LMDB reads, refuses writes, tells the truth about a logout, and recovers by itself', needsMounting(), async (t) => {
+test('on a full disk LMDB reads, refuses writes, reports an unstored logout, and recovers on its own', needsMounting(), async (t) => {
   const disk = mountSmallDisk(t, 4)
   const service = await startService(t, disk.folder)
   const { url } = service
@@ -23,13 +23,13 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
   const visitors: string[] = []
   for (let number = 0; number < 8; number++) visitors.push(await logIn(url, `visitor ${number}`, PASSWORD))
 
-  // A reader of the state of now keeps LMDB from using old pages again, so that every write needs a new one.
+  // An open read transaction keeps LMDB from reusing old pages, so that every write needs a new one.
   const outside = openForAudit(lmdb)
   const reading = outside.useReadTransaction()
   disk.fill()
   await untilRefused(() => tryToLogIn(url, 'visitor 0'))
 
-  await t.test('reads go on', async (t) => {
+  await t.test('reads continue', async (t) => {
     for (const [number, cookie] of visitors.entries()) t.equal(await userOf(url, cookie), `visitor ${number}`)
     t.equal((await new Client(url).get('/login')).statusCode, 200)
   })
@@ -44,16 +44,16 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
       t.equal(response.headers['set-cookie'], undefined)
       t.match(response.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
     }
-    t.equal(await userOf(url, visitors[1] as string), 'visitor 1', 'and logs nobody out')
+    t.equal(await userOf(url, visitors[1] as string), 'visitor 1', 'and no user is logged out')
   })
 
-  await t.test('many at once are refused as well', async (t) => {
+  await t.test('many simultaneous logins are refused as well', async (t) => {
     const responses = await Promise.all(Array.from({ length: 8 }, () => tryToLogIn(url, 'visitor 1')))
     t.same(new Set(responses.map(({ statusCode }) => statusCode)), new Set([503]))
   })
 
   const refused: string[] = []
-  await t.test('a logout is a 503 that says so, and the ticket is refused here', async (t) => {
+  await t.test('a logout is a 503 that says it is not stored, and this process refuses the ticket', async (t) => {
     for (const cookie of visitors.slice(2, 5)) {
       const response = await new Client(url).post('/logout', {}, { cookie, ...WANTS_JSON })
       t.equal(response.statusCode, 503)
@@ -65,7 +65,7 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
     }
   })
 
-  await t.test('when there is space again, it goes on without a restart, and the logouts become final', async (t) => {
+  await t.test('with free space again, the service recovers without a restart and stores the logouts', async (t) => {
     reading.done()
     disk.free()
     await until('a login succeeds', async () => (await tryToLogIn(url, 'visitor 6')).statusCode === 303)
@@ -76,7 +76,7 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
     t.match(service.output(), 'the end of a session is stored now')
   })
 
-  await t.test('full again, it still ends in time and with 0', async (t) => {
+  await t.test('on a disk that is full again, the service still stops in time with exit code 0', async (t) => {
     const reading = outside.useReadTransaction()
     disk.fill()
     await untilRefused(() => tryToLogIn(url, 'visitor 0'))
@@ -90,7 +90,7 @@ test('on a full disk LMDB reads, refuses writes, tells the truth about a logout,
 
   await outside.close()
 
-  await t.test('another process finds everything in order, also while the disk is full', async (t) => {
+  await t.test('another process finds the data intact, also while the disk is full', async (t) => {
     const again = await startService(t, disk.folder)
     await assertAll(t, again)
     disk.free()
@@ -117,7 +117,7 @@ function tryToLogIn (url: string, name: string): Promise<Answer> {
   return new Client(url).login(name, PASSWORD)
 }
 
-/** What is free within the file is used up first. */
+/** Free space within the file is used up first. */
 async function untilRefused (write: () => Promise<Answer>): Promise<void> {
   await until('the disk is full', async () => (await write()).statusCode === 503)
 }
@@ -126,7 +126,7 @@ function keyOf (cookie: string): string {
   return storeKey(cookie.split('=')[1]?.split('.')[0] ?? '')
 }
 
-test('a write that LMDB never answers fails in time', async (t) => {
+test('a write that LMDB never answers fails at its deadline', async (t) => {
   const never = new Promise<never>(() => {})
   const stuck = { on () {}, transaction: () => never, flushed: never, committed: never }
   await t.rejects(new LmdbWriter(stuck as never, 50).write('create', true, () => {}), {

@@ -5,11 +5,11 @@ import { Client } from './client.js'
 import { buildHost } from './helper.js'
 import { openStore, watched } from './watched-store.js'
 
-/** What a JavaScript application sees. */
+/** The session as a JavaScript application sees it. */
 type Bag = Record<string, any>
 type Handler = (request: FastifyRequest, session: () => Bag, reply: FastifyReply) => unknown
 
-/** Every way in which a response can come to depend on a session. */
+/** Every way in which a response can depend on a session. */
 const touching: Record<string, Handler> = {
   get: (_request, session) => session()['get']('a'),
   'a property': (_request, session) => session()['a'],
@@ -71,7 +71,7 @@ async function loggedIn (fastify: FastifyInstance): Promise<Client> {
 }
 
 for (const sync of [true, false]) {
-  test(`a response that depends on the session says so, with ${sync ? 'a sync' : 'an async'} store`, async (t) => {
+  test(`a response that depends on the session has Vary and Cache-Control, with ${sync ? 'a sync' : 'an async'} store`, async (t) => {
     const fastify = await host(t, { ...touching, ...untouching }, { sessionStore: watched(openStore(t, 'memory:'), () => {}, sync) })
     for (const name of Object.keys(touching)) {
       for (const client of [await loggedIn(fastify), new Client(fastify)]) {
@@ -96,7 +96,7 @@ for (const sync of [true, false]) {
   })
 }
 
-test('an error of the session itself says so as well', async (t) => {
+test('an error of the session itself has Vary and Cache-Control as well', async (t) => {
   const fastify = await host(t, {
     big: (_request, session) => { session()['big'] = 'x'.repeat(20_000) },
     key: (_request, session) => { session()['destroy'] = 1 },
@@ -110,7 +110,7 @@ test('an error of the session itself says so as well', async (t) => {
   }
 })
 
-test('a hook or a redirect that looks at the session makes the response depend on it', async (t) => {
+test('a hook or a redirect that reads the session makes the response depend on it', async (t) => {
   const fastify = await host(t, {})
   fastify.addHook('onRequest', async (request) => { if (request.user?.name === 'Mallory') throw new Error('no') })
   fastify.get('/late', async () => 'late')
@@ -123,7 +123,7 @@ test('a hook or a redirect that looks at the session makes the response depend o
   t.match(away, { vary: 'Cookie', 'cache-control': 'no-store', location: '/elsewhere' })
 })
 
-test('what the application has said is kept where it is as strict', async (t) => {
+test('Vary and Cache-Control of the application are kept if they are as strict', async (t) => {
   const cases: Array<[Record<string, string>, string, string]> = [
     [{ vary: 'Accept' }, 'Accept, Cookie', 'no-store'],
     [{ vary: 'Accept, Origin' }, 'Accept, Origin, Cookie', 'no-store'],
@@ -163,7 +163,7 @@ test('several Vary headers are kept', async (t) => {
   t.match((await new Client(fastify).get('/run/list')).headers.vary, /^Accept, ?Origin, Cookie$/)
 })
 
-test('a cookie of the application stays beside that of the session', async (t) => {
+test('a cookie of the application is sent beside the session cookie', async (t) => {
   const fastify = await host(t, {
     both: (_request, session, reply) => {
       reply.header('set-cookie', 'theirs=1')

@@ -7,10 +7,10 @@ import type { GivenOptions } from '../plugins/config/options.js'
 import type { Answer } from './client.js'
 import { net } from './nets/net.js'
 
-/** An obvious test key, made at run time, and as good as a random one. */
+/** An obvious test key, made at run time, and as strong as a random one. */
 export const testKey = `key for tests only: ${createHash('sha256').update('tests').digest('hex')}`
 
-/** Makes hatcheck as the service, with the store in memory and in demo mode unless options say otherwise, and closes it with the test. */
+/** Makes hatcheck as the service, by default in demo mode with the store in memory, and closes it with the test. */
 export async function build (
   t: Test,
   options: Partial<ServiceOptions> = {},
@@ -29,8 +29,8 @@ export async function buildHost (t: Test, options: GivenOptions = {}, server: Fa
 }
 
 /**
- * Makes a Fastify with the net under it, and closes it with the test. `logger: false` leaves out the net, for what is
- * measured or sends a hundred thousand requests.
+ * Makes a Fastify with the net under it, and closes it with the test. `logger: false` leaves out the net, for tests that
+ * measure time or send a hundred thousand requests.
  */
 export function newFastify (t: Test, server: FastifyServerOptions = {}, { secretKey, secretKeyFallbacks }: GivenOptions = {}): FastifyInstance {
   const under = server.logger === false ? null : net(t)
@@ -41,19 +41,19 @@ export function newFastify (t: Test, server: FastifyServerOptions = {}, { secret
   return fastify
 }
 
-/** The line that sets the session cookie, without that of the known device. */
+/** The Set-Cookie line of the session cookie, without that of the known device. */
 export function sessionCookieOf ({ headers }: Pick<Answer, 'headers'>): string | undefined {
   return [headers['set-cookie'] ?? []].flat().find((line) => /^(?:__(?:Host|Secure)-)?hatcheck=/.test(line))
 }
 
-/** A promise that is settled from outside: what forces the order of a race. */
+/** A promise that a test settles, to force the order of a race. */
 export function gate (): { open: () => void, passed: Promise<void> } {
   let open = (): void => {}
   const passed = new Promise<void>((resolve) => { open = resolve })
   return { open, passed }
 }
 
-/** Skips a test where a program is missing, with the reason; fails it where HATCHECK_TEST_ALL says that all must run. */
+/** Skips a test where a program is missing, with the reason; fails it if HATCHECK_TEST_ALL requires all tests to run. */
 export function needs (program: string): { skip: string | false } {
   try {
     execFileSync('which', [program], { stdio: 'ignore' })

@@ -21,7 +21,7 @@ function addressesIn (body: string): string[] {
   return [...body.matchAll(/(?:href|action|formaction)="(\/[^"]*)"/g)].map(([, address = '']) => address)
 }
 
-test('hatcheck in a scope that has it already is refused, with what to do', async (t) => {
+test('hatcheck in a scope that already has it is refused, with the remedy', async (t) => {
   const refused = { code: 'HATCHECK_CONFIG', message: /^hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes/ }
   const options = { secretKey: testKey, sessionStore: 'memory:' }
   const hosts: Record<string, (fastify: FastifyInstance) => unknown> = {
@@ -61,7 +61,7 @@ test('hatcheck in a scope that has it already is refused, with what to do', asyn
   await t.rejects(async () => { await fastify.register(hatcheck, options) }, refused, 'by register itself')
 })
 
-test('two scopes beside each other have sessions of their own', async (t) => {
+test('two scopes beside each other have separate sessions', async (t) => {
   const fastify = newFastify(t)
   for (const name of ['one', 'two']) {
     fastify.register(async (scope) => {
@@ -81,7 +81,7 @@ test('two scopes beside each other have sessions of their own', async (t) => {
   t.equal((await client.get('/')).body, 'false')
 })
 
-/** Where hatcheck is registered, and where its pages are then. */
+/** The places where hatcheck is registered, and the resulting addresses of its pages. */
 const places = [
   { scope: '/app', prefix: '/auth', base: '/app/auth', home: '/app/auth/' },
   { scope: '/app/', prefix: '/auth', base: '/app/auth', home: '/app/auth/' },
@@ -95,9 +95,9 @@ const places = [
   { scope: '/app', prefix: '/auth', routes: ['login', 'logout', 'sessions'], base: '/app/auth', home: '/app/' }
 ] satisfies Array<{ scope: string | undefined, prefix?: string, routes?: RouteName[], base: string, home: string }>
 
-test('every address of the pages is where Fastify serves it, in scopes with a prefix', async (t) => {
+test('every link of a page leads to a served route, in scopes with a prefix', async (t) => {
   for (const { base, home, scope: outer, ...options } of places) {
-    await t.test(`${JSON.stringify(options)} in ${outer}`, async (t) => {
+    await t.test(`the links of the pages work with ${JSON.stringify(options)} in ${outer}`, async (t) => {
       const fastify = newFastify(t)
       await fastify.register(async (scope) => {
         await scope.register(hatcheck, { ...pages, ...options })
@@ -123,7 +123,7 @@ test('every address of the pages is where Fastify serves it, in scopes with a pr
   }
 })
 
-test('a host starts and serves whatever its router is told', async (t) => {
+test('hatcheck starts and serves its pages with every router option of the application', async (t) => {
   const routers: FastifyServerOptions[] = [
     { routerOptions: { ignoreTrailingSlash: true } }, { routerOptions: { ignoreDuplicateSlashes: true } }, { routerOptions: { caseSensitive: false } }, { exposeHeadRoutes: false },
     { routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, caseSensitive: false }, exposeHeadRoutes: false }, {}
@@ -145,7 +145,7 @@ test('a host starts and serves whatever its router is told', async (t) => {
   }
 })
 
-test('the methods that hatcheck does not take are the application\'s', async (t) => {
+test('methods that hatcheck does not serve are left to the application', async (t) => {
   for (const prefix of ['', '/auth']) {
     const fastify = newFastify(t)
     fastify.setNotFoundHandler((_request, reply) => reply.code(404).send('the host has nothing'))
@@ -158,7 +158,7 @@ test('the methods that hatcheck does not take are the application\'s', async (t)
   }
 })
 
-test('an application chooses its pages, and the start page without a prefix is its own', async (t) => {
+test('an application chooses its pages, and without a prefix it keeps its own start page', async (t) => {
   const served = async (options: Partial<HatcheckOptions>): Promise<string[]> => {
     const fastify = newFastify(t, { logger: false })
     await fastify.register(hatcheck, { ...pages, ...options } as HatcheckOptions)
@@ -176,7 +176,7 @@ test('an application chooses its pages, and the start page without a prefix is i
   t.same(await served({ routes: true, ...own }), ['login', 'logout', 'sessions', 'password', 'verify'])
   t.same(await served({ routes: true, prefix: undefined, ...own }), ['login', 'logout', 'sessions', 'password', 'verify'])
   t.same(await served({ routes: true, prefix: '/auth', ...own }), ALL)
-  t.same(await served({ routes: true, prefix: '/auth' }), ALL.filter((route) => route !== 'password'), 'no password without accounts')
+  t.same(await served({ routes: true, prefix: '/auth' }), ALL.filter((route) => route !== 'password'), 'without accounts there is no password page')
   t.same(await served({ routes: ALL, ...own }), ALL)
   t.same(await served({ routes: ['home'] }), ['home'])
   t.same(await served({ routes: ['home', 'home'], prefix: '/auth' }), ['home'])
@@ -193,7 +193,7 @@ test('an application chooses its pages, and the start page without a prefix is i
   t.equal((await after.inject('/')).body, 'mine')
 })
 
-test('no page leads to one that is not served', async (t) => {
+test('no page links to a page that is not served', async (t) => {
   const lists: RouteName[][] = [...ALL.map((route) => ALL.filter((other) => other !== route)), ['home'], ['login'], ['sessions', 'login'], ['login', 'home']]
   for (const routes of lists) {
     const fastify = await buildHost(t, { routes, prefix: '/auth', authenticate: undefined, signup: 'open', passwordMinLength: 8 }, { logger: false })
@@ -221,7 +221,7 @@ test('no page leads to one that is not served', async (t) => {
     if (has('sessions') && !has('logout')) {
       const { sessions: [{ handle }] } = (await client.get('/auth/sessions', { accept: 'application/json' })).json()
       t.match((await client.get('/auth/sessions', asBrowser)).body, `value="${handle}"`)
-      t.equal((await client.post('/auth/sessions', { handle }, asBrowser)).headers.location, home, 'a session is ended without the route of a logout')
+      t.equal((await client.post('/auth/sessions', { handle }, asBrowser)).headers.location, home, 'a session can be ended without a logout route')
       t.equal((await client.get('/mine')).statusCode, 401)
     }
     if (has('login')) t.match((await new Client(fastify).get('/auth/login', { accept: 'application/json' })).json(), { next: home })
@@ -229,7 +229,7 @@ test('no page leads to one that is not served', async (t) => {
   }
 })
 
-test('a store of its own needs authenticate where a page checks passwords', async (t) => {
+test('an application with its own store needs authenticate for a page that checks passwords', async (t) => {
   const { openStore } = await import('./watched-store.js')
   const host = async (routes: RouteName[] | boolean): Promise<void> => { await (await buildHost(t, { sessionStore: openStore(t, 'memory:'), routes })).ready() }
   for (const routes of [true, ['login'], ['sessions', 'logout']] as Array<boolean | RouteName[]>) await t.rejects(host(routes), { code: 'HATCHECK_CONFIG', message: /^authenticate is required beside routes/ })
@@ -237,7 +237,7 @@ test('a store of its own needs authenticate where a page checks passwords', asyn
   await t.resolves(host(['home']))
 })
 
-test('Strict-Transport-Security is the application\'s, and an option of the service', async (t) => {
+test('Strict-Transport-Security is left to the application, and an option of the service', async (t) => {
   const https = { headers: { 'x-forwarded-proto': 'https' } }
   const host = newFastify(t, { trustProxy: true })
   host.addHook('onRequest', async (_request, reply) => { reply.header('strict-transport-security', 'max-age=300') })
@@ -255,7 +255,7 @@ test('Strict-Transport-Security is the application\'s, and an option of the serv
   }
 })
 
-test('nothing is injected and nothing listens while it starts', async (t) => {
+test('the start neither injects requests nor listens', async (t) => {
   const { Server } = await import('node:net')
   const calls: string[] = []
   const { listen } = Server.prototype
@@ -290,7 +290,7 @@ test('a folder that is not hatcheck\'s own is never loaded', async (t) => {
   t.equal(ownFolder(checkout), checkout)
 })
 
-test('a bundle of a host says that hatcheck must stay external, and loads nothing of the host', async (t) => {
+test('an application bundled with hatcheck fails with the remedy, and loads none of the application\'s own files', async (t) => {
   const { build } = createRequire(import.meta.url)('esbuild') as { build (options: object): Promise<unknown> }
   for (const [format, extension] of [['esm', 'mjs'], ['cjs', 'cjs']] as const) {
     const folder = t.testdir({
@@ -314,7 +314,7 @@ app.ready().then(() => { console.log('it starts') }, ({ code, message }) => { co
     t.match(stdout, /^HATCHECK_CONFIG hatcheck cannot find its own files.*Declare it as external/, `${format} ${stderr}`)
     t.equal(code, 0)
     const files = readdirSync(join(folder, 'out'), { recursive: true }).map(String)
-    t.same(files.filter((file) => file.endsWith('loaded')), [], 'nothing of the host was loaded')
+    t.same(files.filter((file) => file.endsWith('loaded')), [], 'no file of the application was loaded')
   }
 })
 
@@ -329,7 +329,7 @@ const SIGNS = ['Forwarded: for=192.0.2.1', 'Via: 1.1 proxy', 'X-Forwarded-For: 1
   'X-Cluster-Client-IP: 192.0.2.1', 'True-Client-IP: 192.0.2.1', 'CF-Connecting-IP: 192.0.2.1', 'CF-Ray: 1', 'CF-Visitor: {"scheme":"https"}', 'CDN-Loop: cloudflare', 'Fastly-Client-IP: 192.0.2.1', 'X-Original-URI: /', 'X-Original-Host: a', 'X-Envoy-External-Address: 192.0.2.1',
   'X-Amzn-Trace-Id: Root=1', 'X-ARR-SSL: 2048', 'Front-End-Https: on', 'X-Scheme: https', 'X-ProxyUser-Ip: 192.0.2.1', 'Fly-Client-IP: 192.0.2.1', 'X-Azure-ClientIP: 192.0.2.1']
 
-test('what came through a proxy gets no cookie for plain http, whatever the Host says', async (t) => {
+test('a proxied request gets no cookie without Secure, whatever the Host header', async (t) => {
   const HOST = 'Host: 127.0.0.1:3000'
   for (const sessionCookieSecure of [undefined, 'auto'] as const) {
     const fastify = await buildHost(t, { sessionCookieSecure })
@@ -356,18 +356,18 @@ test('what came through a proxy gets no cookie for plain http, whatever the Host
   }
 })
 
-test('a proxy that Fastify trusts says how the user is connected', async (t) => {
+test('a proxy that Fastify trusts decides whether the user\'s connection is https', async (t) => {
   const fastify = await buildHost(t, {}, { trustProxy: '127.0.0.1' })
   fastify.get('/login', async (request) => { await request.login('Harry') })
   const login = async (headers: Record<string, string>, request: InjectOptions = {}): Promise<LightMyRequestResponse> => await fastify.inject({ url: '/login', headers: { host: 'localhost:3000', ...headers }, ...request })
   t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'https' })), /^__Host-hatcheck=.*; Secure/)
   t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' })), /^hatcheck=/, 'http, for a developer with a proxy')
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', 'x-forwarded-host': 'app.example.com' })).statusCode, 400, 'http, for a site')
-  t.equal((await login({ 'x-forwarded-for': '192.0.2.1' })).statusCode, 400, 'one that does not say')
-  t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' }, { remoteAddress: '192.0.2.7' })).statusCode, 400, 'one that is not trusted')
+  t.equal((await login({ 'x-forwarded-for': '192.0.2.1' })).statusCode, 400, 'a proxy that does not say')
+  t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' }, { remoteAddress: '192.0.2.7' })).statusCode, 400, 'a proxy that is not trusted')
 })
 
-test('the service on loopback decides as an application does, in its own words', async (t) => {
+test('the service on loopback decides like an application, with its own words in the error', async (t) => {
   const { readEnvironment } = await import('../plugins/config/environment.js')
   for (const SESSION_COOKIE_SECURE of [undefined, 'auto']) {
     const { options, mode } = readEnvironment({ SECRET_KEY: testKey, SIGNUP: 'open', SESSION_STORE: 'memory:', SESSION_COOKIE_SECURE })
@@ -385,10 +385,10 @@ test('the service on loopback decides as an application does, in its own words',
   }
 })
 
-/** What throws them says it. */
+/** The code that throws these errors sets the header. */
 const WITHOUT = new Set(['StoreUnavailableError', 'LogoutUnconfirmedError'])
 
-test('every 503 says when to ask again, whoever answers', async (t) => {
+test('every 503 has Retry-After, wherever it comes from', async (t) => {
   const classes = new Map<string, new (...args: unknown[]) => Error & { statusCode?: number, headers?: Record<string, string> }>()
   for (const folder of ['plugins', 'routes']) {
     for (const file of readdirSync(join(checkout, folder), { recursive: true }).map(String).filter((file) => file.endsWith('.ts'))) {
@@ -410,7 +410,7 @@ test('every 503 says when to ask again, whoever answers', async (t) => {
   for (const name of ['StoppingError', 'OverloadedError', 'BusyError', 'StoreFullError', 'PasswordChangeUnfinishedError']) t.ok(seen.includes(name), name)
 })
 
-test('Git ignores the data folder that hatcheck makes, and no other', async (t) => {
+test('Git ignores the data folder that hatcheck creates, and no other folder', async (t) => {
   const folder = t.testdir({ there: { 'mine.txt': 'mine' }, empty: {} })
   const open = async (options: object): Promise<void> => { await (await buildHost(t, { ...options } as never, { logger: false })).close() }
   await open({ sessionStore: 'lmdb:', dataDir: join(folder, 'data') })
@@ -425,7 +425,7 @@ test('Git ignores the data folder that hatcheck makes, and no other', async (t) 
   await open({ sessionStore: 'lmdb:', dataDir: join(folder, 'data') })
 })
 
-test('a data folder that cannot be written is told by the options of the application', async (t) => {
+test('the error for a data folder that is not writable names the option of the application', async (t) => {
   const folder = t.testdir({ file: 'not a folder' })
   for (const options of [{ dataDir: join(folder, 'file/data'), sessionStore: 'lmdb:' }, { sessionStore: `lmdb:${join(folder, 'file/lmdb')}` }]) {
     await t.rejects(buildHost(t, options), { code: 'HATCHECK_CONFIG', message: /^The data folder cannot be written \(dataDir, sessionStore\): / })

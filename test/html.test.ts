@@ -12,7 +12,7 @@ test('texts and attributes are escaped', (t) => {
   t.end()
 })
 
-test('no character of the template switches escaping off', (t) => {
+test('no character of a template turns escaping off', (t) => {
   for (const before of ['!', '$', '\\', '!!', '=', '|']) {
     const literals = Object.assign([`<p>Hello${before}`, '</p>'], { raw: [`<p>Hello${before}`, '</p>'] })
     t.equal(String(html(literals, EVIL)), `<p>Hello${before}${HARMLESS}</p>`)
@@ -21,13 +21,13 @@ test('no character of the template switches escaping off', (t) => {
   t.end()
 })
 
-test('HTML within HTML is not escaped again, also in a list', (t) => {
+test('HTML within HTML is not escaped twice, also in a list', (t) => {
   const item = (text: string): ReturnType<typeof html> => html`<li>${text}</li>`
   t.equal(String(html`<ul>${[item('a'), item('<')]}</ul>${item('>')}${[]}`), '<ul><li>a</li><li>&#60;</li></ul><li>&#62;</li>')
   t.end()
 })
 
-test('a string never passes for HTML', (t) => {
+test('a string is never accepted as HTML', (t) => {
   const name: string = EVIL
   t.equal(String(html`<p>${String(html`<b>bold</b>`)}</p>`), '<p>&#60;b&#62;bold&#60;/b&#62;</p>')
   const forged = { toString: () => name }

@@ -9,7 +9,7 @@ import { exchange } from './raw-client.js'
 import { sessionCookieOf, testKey } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
 
-/** What there is, and the methods that it takes. */
+/** Every address, and the methods that it takes. */
 const TAKES: Record<string, string> = {
   '/': 'GET, HEAD, OPTIONS',
   '/healthz': 'GET, HEAD, OPTIONS',
@@ -27,13 +27,13 @@ const TAKES: Record<string, string> = {
   '/whoami': 'GET, HEAD, OPTIONS'
 }
 
-/** Answers every method the same, and a proxy has no use for headers that protect pages: test/verify.test.ts has those of its 204. */
+/** Answers every method alike, without the headers that protect pages: test/verify.test.ts covers its 204. */
 const FOR_PROXIES = '/verify'
 
-/** For Prometheus, and for this machine alone: test/metrics.test.ts has to whom it does not exist. */
+/** For Prometheus on this machine only: test/metrics.test.ts covers who gets a 404. */
 const FOR_THIS_MACHINE = '/metrics'
 
-/** Every method that node reads; CONNECT never becomes a request. */
+/** Every method that node parses; CONNECT never becomes a request. */
 const ALL_METHODS = METHODS.filter((method) => method !== 'CONNECT')
 
 const CALLERS = {
@@ -45,11 +45,11 @@ const CALLERS = {
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 const JSON_TYPE = { 'content-type': 'application/json' }
-/** One that can be anybody's, with and without accounts. */
+/** Satisfies the rules with and without accounts. */
 const PASSWORD = 'correct horse battery'
 const GOOD = `client_name=Harry&password=${PASSWORD.replaceAll(' ', '+')}`
 
-/** How the answers to callers differ, besides what they are. */
+/** The ways to reach hatcheck, in which its answers may differ. */
 const PLACES = {
   'over http': { mode: 'service', proxy: {}, isHttps: false },
   'behind a proxy that is trusted, over https': { mode: 'service', proxy: { 'x-forwarded-proto': 'https' }, isHttps: true },
@@ -57,8 +57,8 @@ const PLACES = {
 } as const
 
 for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
-  test(`every method of every address is answered, ${place}, and as it should be`, async (t) => {
-    // Accounts of its own, without which there is no change of a password.
+  test(`every method of every address has the documented answer, ${place}`, async (t) => {
+    // With its own accounts, since there is no password page otherwise.
     const { fastify, paths } = await serve(t, { mode, authenticate: undefined, signup: 'open' }, isHttps ? { trustProxy: true } : {})
     t.strictSame(paths, Object.keys(TAKES), 'the table has every address')
     const wrong: string[] = []
@@ -137,7 +137,7 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
       [400, post('{', JSON_TYPE)],
       [400, post('password=12345678')],
       [400, post('client_name=Harry')],
-      // What cannot be decoded is refused before Fastify asks the proxy for the scheme.
+      // A path that cannot be decoded is refused before Fastify asks the proxy for the scheme.
       ...isHttps ? [] : [[400, { url: '/%zz' }]] as Array<[number, InjectOptions]>,
       [400, { url: '/verify?group=admins' }],
       [401, post('client_name=Harry&password=wrong')],
@@ -168,7 +168,7 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
         const response = await fastify.inject({ ...request, headers: { ...proxy, ...accept, ...request.headers } })
         up()
         const what = `${request.method ?? 'GET'} ${String(request.url)} for ${caller}: ${response.statusCode}`
-        // What a browser is led on with, a program is told.
+        // A program gets the outcome itself where a browser gets a redirect.
         const isAsExpected = response.statusCode === status || (status === 303 && caller === 'program' && response.statusCode === 200) ||
           (caller === 'program' && 'sec-purpose' in (request.headers ?? {}) && response.statusCode === 403)
         if (!isAsExpected) wrong.push(`${what}, not ${status} ${response.body}`)
@@ -179,7 +179,7 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
   })
 }
 
-test('a host answers for its own routes where hatcheck has its pages, and for the rest', async (t) => {
+test('the application answers its own routes beside hatcheck\'s pages, and all other addresses', async (t) => {
   for (const prefix of ['', '/auth', '/deep/a.b', '/of/:tenant']) {
     const fastify = Fastify() as unknown as FastifyInstance
     fastify.delete('/early', async () => 'the host')
@@ -205,7 +205,7 @@ test('a host answers for its own routes where hatcheck has its pages, and for th
   }
 })
 
-test('what a hook of the host has said stays in Vary', async (t) => {
+test('Vary keeps the value that a hook of the application set', async (t) => {
   const fastify = Fastify() as unknown as FastifyInstance
   fastify.addHook('onRequest', async (_request, reply) => { reply.header('vary', 'Origin') })
   await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate })
@@ -215,7 +215,7 @@ test('what a hook of the host has said stays in Vary', async (t) => {
   }
 })
 
-test('a login is a form or a JSON object by its type, and nothing else is one', async (t) => {
+test('a login is a form or a JSON object with the matching type, and nothing else is a login', async (t) => {
   let asked = 0
   const { fastify } = await serve(t, { mode: 'service', authenticate: (name) => { asked++; return { name } } })
   const json = JSON.stringify({ client_name: 'Harry', password: PASSWORD })
@@ -244,7 +244,7 @@ test('a login is a form or a JSON object by its type, and nothing else is one', 
   t.strictSame(wrong, [], `${types.length} types`)
 })
 
-test('who is not the trusted proxy can say nothing about the connection', async (t) => {
+test('a client that is not the trusted proxy cannot influence what hatcheck believes about the connection', async (t) => {
   const options: ServiceOptions = { mode: 'service', sessionCookieSecure: 'auto', authenticate }
   const spoofed = {
     'x-forwarded-proto': 'https',
@@ -277,7 +277,7 @@ test('who is not the trusted proxy can say nothing about the connection', async 
       const home = await send({ url: '/', headers: { cookie } })
       t.match(home.body, 'Harry Your account is logged in.', 'a GET stays a GET of that address')
       t.notMatch(home.body + JSON.stringify(home.headers), 'evil.example')
-      for (const origin of ['https://evil.example', 'http://evil.example']) t.equal((await send({ method: 'POST', url: '/logout', headers: { cookie, origin } })).statusCode, 403, 'and no other host is this one')
+      for (const origin of ['https://evil.example', 'http://evil.example']) t.equal((await send({ method: 'POST', url: '/logout', headers: { cookie, origin } })).statusCode, 403, 'and no other host is accepted as this one')
       t.equal((await send({ method: 'POST', url: '/logout', headers: { cookie, origin: 'http://sso.example' } })).statusCode, 303)
     }
     t.strictSame(ips, ['203.0.113.9', '203.0.113.9'])
@@ -285,7 +285,7 @@ test('who is not the trusted proxy can say nothing about the connection', async 
   const { fastify } = await serve(t, options, { trustProxy: ['10.0.0.0/8'] })
   const proxied = { remoteAddress: '10.0.0.7', headers: { host: 'inside', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'sso.example', ...FORM } }
   const login = await fastify.inject({ method: 'POST', url: '/login', payload: GOOD, ...proxied })
-  t.match(sessionCookieOf(login), /^__Host-hatcheck=.*; Secure/, 'the one that is trusted can')
+  t.match(sessionCookieOf(login), /^__Host-hatcheck=.*; Secure/, 'the trusted proxy can')
   t.match(login.headers['strict-transport-security'], 'max-age=31536000')
   for (const [origin, status] of [['https://sso.example', 303], ['http://sso.example', 403], ['https://inside', 403]] as const) {
     t.equal((await fastify.inject({ method: 'POST', url: '/logout', ...proxied, headers: { ...proxied.headers, origin } })).statusCode, status, origin)
@@ -293,12 +293,12 @@ test('who is not the trusted proxy can say nothing about the connection', async 
   for (const sessionCookieSecure of ['true', 'auto'] as const) {
     const { fastify: demanding } = await serve(t, { mode: 'service', sessionCookieSecure, authenticate })
     const refused = await demanding.inject({ method: 'POST', url: '/login', payload: GOOD, remoteAddress: '203.0.113.9', headers: { ...FORM, ...spoofed } })
-    t.equal(refused.statusCode, 400, 'a cookie that may have to be Secure does not go over http')
+    t.equal(refused.statusCode, 400, 'a cookie that may have to be Secure is not sent over http')
     t.equal(refused.json().code, 'HATCHECK_INSECURE_TRANSPORT')
   }
 })
 
-test('what is no request ends the connection, makes no session, and harms nobody', async (t) => {
+test('an invalid request ends its connection, begins no session and affects no other client', async (t) => {
   const { fastify } = await serve(t, { mode: 'service', authenticate })
   await fastify.listen({ host: '127.0.0.1', port: 0 })
   const { port } = fastify.server.address() as AddressInfo
@@ -319,7 +319,7 @@ test('what is no request ends the connection, makes no session, and harms nobody
     'a length beside chunks': login(`${length}\r\n${chunked}`, chunk),
     'chunks beside a length': login(`${chunked}\r\n${length}`, chunk),
     'an encoding after chunked': login('Transfer-Encoding: chunked, identity', chunk),
-    'an encoding that is none': login('Transfer-Encoding: xchunked', chunk),
+    'an unknown transfer coding': login('Transfer-Encoding: xchunked', chunk),
     'a bare carriage return': login(`X-A: b\rX-C: d\r\n${length}`),
     'a header without a colon': login(`nonsense\r\n${length}`),
     'a space before the colon': login(`X-A : b\r\n${length}`),
@@ -331,9 +331,9 @@ test('what is no request ends the connection, makes no session, and harms nobody
     'a NUL in the address': 'GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n',
     'a space in the address': 'GET / / HTTP/1.1\r\nHost: localhost\r\n\r\n',
     'no host': 'GET / HTTP/1.1\r\n\r\n',
-    'a method that is none': 'NONSENSE / HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'an unknown method': 'NONSENSE / HTTP/1.1\r\nHost: localhost\r\n\r\n',
     'a method in lower case': 'get / HTTP/1.1\r\nHost: localhost\r\n\r\n',
-    'a version that is none': 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n',
+    'an unknown version': 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n',
     'another protocol': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n',
     'the preface of HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
   }
@@ -344,11 +344,11 @@ test('what is no request ends the connection, makes no session, and harms nobody
     t.ok(isClosed, 'and the connection is closed')
     for (const { head } of answers) t.notMatch(head, /set-cookie|303/i)
   }
-  for (const bytes of [login(length), login(chunked, chunk)]) t.match(await exchange(port, bytes.replace('Host:', 'Connection: close\r\nHost:')), { answers: [{ status: 303 }] }, 'the same without the flaw is a login')
+  for (const bytes of [login(length), login(chunked, chunk)]) t.match(await exchange(port, bytes.replace('Host:', 'Connection: close\r\nHost:')), { answers: [{ status: 303 }] }, 'the same request without the flaw is a login')
   t.equal(await fastify.sessions.store.count(), 2, 'the only ones')
 })
 
-/** The service and the addresses that its router has. */
+/** The service and the paths of its router. */
 async function serve (t: Test, options: ServiceOptions, server: FastifyServerOptions = {}): Promise<{ fastify: FastifyInstance, paths: string[] }> {
   const paths = new Set<string>()
   const fastify = Fastify({
@@ -363,7 +363,7 @@ async function serve (t: Test, options: ServiceOptions, server: FastifyServerOpt
   return { fastify, paths: [...paths].sort() }
 }
 
-/** Takes its time for nothing, so that there can be many logins. */
+/** Skips the hashing, so that there can be many logins. */
 function authenticate (name: string, password: string): { name: string } | null {
   if (password === 'fails inside') throw new Error('inside')
   return password === PASSWORD ? { name } : null
@@ -384,7 +384,7 @@ async function isLoggedIn (fastify: FastifyInstance, cookie: string, headers: Re
   return JSON.parse(body).user !== null
 }
 
-/** What is wrong with the headers of an answer, whatever its status. */
+/** The flaws in the headers of an answer, whatever its status. */
 function flaws ({ headers, body, statusCode }: LightMyRequestResponse, method: string, isHttps: boolean): string[] {
   const found: string[] = []
   const expect = (holds: boolean, flaw: string): void => { if (!holds) found.push(flaw) }

@@ -34,7 +34,7 @@ const login: Plugin = (scope) => {
 }
 const secret = async (): Promise<string> => SECRET
 
-/** Where a host can put the guard. `/secret` is behind it. */
+/** The places where an application can use requireLogin. `/secret` is behind it. */
 const places: Record<string, (app: FastifyInstance, options: HatcheckOptions) => void> = {
   'as onRequest' (app, options) {
     app.register(hatcheck, options)
@@ -103,7 +103,7 @@ const places: Record<string, (app: FastifyInstance, options: HatcheckOptions) =>
   }
 }
 
-test('the guard lets in a user and no stranger, wherever it stands', async (t) => {
+test('requireLogin admits a user and refuses a visitor, wherever it is used', async (t) => {
   for (const sync of [true, false]) {
     for (const [place, build] of Object.entries(places)) {
       await t.test(`${place}, on ${sync ? 'a synchronous' : 'an asynchronous'} store`, async (t) => {
@@ -125,7 +125,7 @@ test('the guard lets in a user and no stranger, wherever it stands', async (t) =
   }
 })
 
-test('without hatcheck around the route, the guard lets nobody in', async (t) => {
+test('without hatcheck around the route, requireLogin refuses every request', async (t) => {
   const nowhere: Record<string, (app: FastifyInstance, options: HatcheckOptions) => void> = {
     'it is not registered' (app) { app.get('/secret', { onRequest: requireLogin }, secret) },
     'the hook is one of all routes' (app) {
@@ -151,7 +151,7 @@ test('without hatcheck around the route, the guard lets nobody in', async (t) =>
   }
 })
 
-test('a scope that is registered before hatcheck has sessions like any other', async (t) => {
+test('a scope that is registered before hatcheck has sessions too', async (t) => {
   for (const sync of [true, false]) {
     const app = hostOf(t, (app, options) => {
       app.register(async (scope) => {
@@ -214,7 +214,7 @@ test('session.cookie describes the cookie that is sent', async (t) => {
   }
 })
 
-test('the cookie and the session of a request cannot be replaced', async (t) => {
+test('a handler cannot replace the cookie or the session of a request', async (t) => {
   const app = await buildHost(t)
   const mistakes: Record<string, [RegExp, (request: Bag) => unknown]> = {
     'cookie.maxAge = 1': [/session\.permanent/, ({ session }) => { session.cookie.maxAge = 1 }],
@@ -243,7 +243,7 @@ test('the cookie and the session of a request cannot be replaced', async (t) => 
   for (const [at, what] of Object.keys(mistakes).entries()) t.same((await app.inject(`/${at}`)).json(), ['Harry', 'Harry', true, null], what)
 })
 
-test('a scope may decorate its requests with the names of hatcheck', async (t) => {
+test('a scope can decorate its requests with the names that hatcheck uses', async (t) => {
   const ofTheScope: Record<string, Plugin> = {
     'null, and a value for each request': (scope) => {
       for (const name of ['session', 'user', 'loadSession', 'login', 'logout', 'flash', 'flashes']) scope.decorateRequest(name, null)
@@ -283,7 +283,7 @@ test('a scope may decorate its requests with the names of hatcheck', async (t) =
           t.same((await client.get('/beside')).json(), ['Harry', count])
         }
         const address = await app.listen({ port: 0, host: '127.0.0.1' })
-        for (let i = 0; i < 3; i++) t.equal((await fetch(`${address}/own`, { headers: { cookie: client.cookieHeader } })).status, 200, 'the process lives')
+        for (let i = 0; i < 3; i++) t.equal((await fetch(`${address}/own`, { headers: { cookie: client.cookieHeader } })).status, 200, 'the process stays alive')
       })
     }
   }
@@ -296,7 +296,7 @@ test('a scope may decorate its requests with the names of hatcheck', async (t) =
   }
 })
 
-test('what authenticate returns beside the name is put into the session', async (t) => {
+test('the data that authenticate returns is stored in the session', async (t) => {
   for (const sync of [true, false]) {
     await t.test(`on ${sync ? 'a synchronous' : 'an asynchronous'} store`, async (t) => {
       const roles: Record<string, Bag> = { Harry: { role: 'admin', teams: ['a', 'b'] }, Sally: { role: 'user' }, Tom: {} }
@@ -313,12 +313,12 @@ test('what authenticate returns beside the name is put into the session', async 
       }
       await client.send({ method: 'POST', url: '/cart' })
       t.equal((await client.login('Harry')).statusCode, 303)
-      t.same(await data(), { cart: ['hat'], client_name: 'Harry', role: 'admin', teams: ['a', 'b'] }, 'beside what a visitor had')
+      t.same(await data(), { cart: ['hat'], client_name: 'Harry', role: 'admin', teams: ['a', 'b'] }, 'beside the values of the visitor')
       roles['Harry'] = { role: 'user', teams: undefined }
       await client.login('Harry')
       t.same(await data(), { cart: ['hat'], client_name: 'Harry', role: 'user' }, 'the same user, with other values')
       await client.login('Sally')
-      t.same(await data(), { client_name: 'Sally', role: 'user' }, 'over another user, whose values are left behind')
+      t.same(await data(), { client_name: 'Sally', role: 'user' }, 'over another user, whose values are dropped')
       await client.login('Tom')
       t.same(await data(), { client_name: 'Tom' })
       t.equal((await client.login('Nobody')).statusCode, 401)
@@ -327,7 +327,7 @@ test('what authenticate returns beside the name is put into the session', async 
   }
 })
 
-test('a password that is asked for again brings the data of today', async (t) => {
+test('confirming the password again refreshes the data of the login', async (t) => {
   let [time, role] = [1_800_000_000_000, 'admin']
   const app = await buildHost(t, { now: () => time, routes: true, authenticate: ((name: string) => ({ name, data: { role } })) as Authenticate })
   app.get('/role', async (request) => bagOf(request)['role'])
@@ -342,7 +342,7 @@ test('a password that is asked for again brings the data of today', async (t) =>
   t.equal((await client.get('/role')).body, 'user')
 })
 
-test('data of a login that no session can hold logs nobody in', async (t) => {
+test('a login with data that a session cannot hold logs no user in', async (t) => {
   const bad: Array<[string, unknown, string | RegExp]> = [
     ['a value', { role: 1n }, 'HATCHECK_SESSION_VALUE'],
     ['a class', { role: new URL('https://example.com') }, 'HATCHECK_SESSION_VALUE'],
@@ -382,14 +382,14 @@ test('data of a login that no session can hold logs nobody in', async (t) => {
         if (url !== '/login') t.equal(response.json().code, code, what)
         t.equal(response.headers['set-cookie'], undefined)
         t.equal(client.cookieHeader, cookieHeader)
-        t.same((await client.get('/who')).json(), seen, `${what} leaves ${before} as it was`)
+        t.same((await client.get('/who')).json(), seen, `${what} leaves ${before} unchanged`)
         t.equal(await store.count(), count)
       }
     }
   }
 })
 
-test('an answer of authenticate that is no user is refused by name', async (t) => {
+test('a result of authenticate that is not a user is refused with a named error', async (t) => {
   let answer: unknown
   const app = await buildHost(t, { authenticate: (() => answer) as never })
   app.get('/', async (request) => ({ user: await app.hatcheck.login.authenticate('Harry', '12345678', request) }))
@@ -404,7 +404,7 @@ test('an answer of authenticate that is no user is refused by name', async (t) =
   }
 })
 
-test('the name of the user and the time of the login are not for data to say', async (t) => {
+test('the data of a login cannot set the name of the user or the time of the login', async (t) => {
   const app = await buildHost(t)
   app.post('/', async (request) => {
     await request.login('Harry', { data: { client_name: 'Sally', authenticatedAt: 1, cart: ['hat'] } as never })
@@ -413,7 +413,7 @@ test('the name of the user and the time of the login are not for data to say', a
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), ['Harry', 'Harry', true, ['hat']])
 })
 
-test('data of a login replaces values that the handler has set or read', async (t) => {
+test('the data of a login replaces values that the handler has set or read', async (t) => {
   const app = await buildHost(t)
   app.get('/:how', async (request) => {
     const session = bagOf(request)
@@ -432,7 +432,7 @@ test('data of a login replaces values that the handler has set or read', async (
   await client.get('/read')
 })
 
-/** As @fastify/auth does it: the first guard that does not throw lets the request in, and the last error counts. */
+/** Combines guards as @fastify/auth does: the first guard that does not throw lets the request in, and the last error counts. */
 function anyOf (...guards: Array<(request: FastifyRequest, reply: FastifyReply) => Promise<unknown> | unknown>) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     let failure: unknown
@@ -452,7 +452,7 @@ const byKey = async (request: FastifyRequest): Promise<void> => {
   if (request.headers['x-api-key'] !== 'right') throw Object.assign(new Error('no key'), { statusCode: 401, code: 'NO_KEY' })
 }
 
-test('the guard is one of several', async (t) => {
+test('requireLogin can be combined with other guards', async (t) => {
   const lines: string[] = []
   const app = await buildHost(t, { routes: true, signup: 'open' }, { logger: { level: 'info', stream: { write (line: string) { lines.push(line) } } } } as FastifyServerOptions)
   const refusals = (): number => lines.splice(0).filter((line) => line.includes('"authz_fail"')).length
@@ -473,20 +473,20 @@ test('the guard is one of several', async (t) => {
     t.match([own.statusCode, own.body, own.headers.location], [401, 'of the handler', undefined])
     const thrown = await app.inject({ url: '/error', headers: { ...headers, 'x-api-key': 'right' } })
     t.match([thrown.statusCode, thrown.json().message, thrown.headers.location], [401, 'of the handler', undefined])
-    t.equal((await app.inject({ url: '/throws', headers })).body, 'false', 'the guard throws and answers nothing')
+    t.equal((await app.inject({ url: '/throws', headers })).body, 'false', 'the guard throws and sends no answer')
     const other = await app.inject({ url: '/first', headers })
     t.match([other.statusCode, other.json().code], [401, 'NO_KEY'], 'the answer is the error of the other guard')
   }
-  t.equal(refusals(), 0, 'none of them is a refusal by the guard')
+  t.equal(refusals(), 0, 'requireLogin logs none of them as a refusal')
   const page = await app.inject({ url: '/second?a=b', headers: PAGE })
   t.match([page.statusCode, page.headers.location, page.body], [303, '/login?next=%2Fsecond%3Fa%3Db', ''])
-  t.equal(refusals(), 0, 'a browser is led to the login page')
+  t.equal(refusals(), 0, 'a browser is redirected to the login page')
   const program = await app.inject({ url: '/second', headers: JSON_ONLY })
   t.match([program.statusCode, program.json().code], [401, 'HATCHECK_LOGIN_REQUIRED'])
   t.equal(refusals(), 1)
 })
 
-test('a refused browser is led to the login page, whatever handles errors', async (t) => {
+test('a refused browser is redirected to the login page, whatever error handler is set', async (t) => {
   const handlers: Record<string, { set (scope: FastifyInstance): void, page: number, program: number }> = {
     'the error handler of Fastify': { set () {}, page: 303, program: 401 },
     'one that sends the error on': { set (scope) { scope.setErrorHandler((error, _request, reply) => { reply.send(error) }) }, page: 303, program: 401 },
@@ -519,10 +519,10 @@ test('a refused browser is led to the login page, whatever handles errors', asyn
   }
   const bare = await buildHost(t)
   bare.get('/secret', { onRequest: requireLogin }, secret)
-  t.equal((await bare.inject({ url: '/secret', headers: PAGE })).statusCode, 401, 'without pages there is none to lead to')
+  t.equal((await bare.inject({ url: '/secret', headers: PAGE })).statusCode, 401, 'without pages there is no login page')
 })
 
-test('cookies that Express middleware puts on the response of Node are sent as well', async (t) => {
+test('cookies that Express middleware sets on Node\'s response are sent as well', async (t) => {
   const ours: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
     'a value': (request) => { bagOf(request)['count'] = Math.random() },
     'a login': (request) => request.login('Harry'),
@@ -586,14 +586,14 @@ test('cookies that Express middleware puts on the response of Node are sent as w
   }
 })
 
-test('cookies of the response of Node are sent beside those of the pages', async (t) => {
+test('cookies set on Node\'s response are sent beside those of the pages', async (t) => {
   const app = newFastify(t)
   app.addHook('onRequest', async (_request, reply) => { reply.raw.appendHeader('Set-Cookie', 'theme=dark') })
   await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: true, authenticate: (name) => ({ name }) })
   const client = new Client(app)
   const response = await client.post('/login', { client_name: 'Harry', password: '12345678' })
   t.match(sessionCookieOf(response), /^hatcheck=/)
-  t.ok(names(response).length >= 3, 'with those of the device and of the notice')
+  t.ok(names(response).length >= 3, 'with the cookies of the device and of the notice')
   t.ok(names(response).includes('theme'))
   t.ok(names(await client.post('/logout')).includes('theme'))
 })
@@ -602,7 +602,7 @@ function names ({ headers }: Answer): string[] {
   return [headers['set-cookie'] ?? []].flat().map((line) => line.split('=')[0] as string).sort()
 }
 
-test('two registrations of hatcheck in one scope are refused with a rejection', async (t) => {
+test('two registrations of hatcheck in one scope reject', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:' })

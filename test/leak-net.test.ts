@@ -10,7 +10,7 @@ import { testKey } from './helper.js'
 import { Net, answersMayShowSecrets } from './nets/net.js'
 import { Secrets } from './nets/secrets.js'
 
-/** An application with a net that fails no test. */
+/** An application with a net whose findings do not fail the test. */
 async function netted (t: Test): Promise<{ net: Net, fastify: FastifyInstance, client: Client }> {
   const net = new Net()
   net.secrets.add(testKey)
@@ -45,7 +45,7 @@ for (const [what, leak] of Object.entries<(fastify: FastifyInstance) => void>({
   })
 }
 
-test('the net stays empty where nothing is shown', async (t) => {
+test('the net reports nothing where no secret is shown', async (t) => {
   const { net, client } = await netted(t)
   for (const name of ['Harry', 'Sally']) {
     await client.login(name, PASSWORD)
@@ -56,7 +56,7 @@ test('the net stays empty where nothing is shown', async (t) => {
   t.strictSame(await net.findings(), [])
 })
 
-test('an old line is searched before it is dropped, and a new one waits for what is to be known', (t) => {
+test('an old line is searched before it is dropped, and a new line is searched for secrets added later', (t) => {
   const net = new Secrets()
   net.add('alohomora!')
   net.shown('log', 'alohomora!')
@@ -67,7 +67,7 @@ test('an old line is searched before it is dropped, and a new one waits for what
   t.end()
 })
 
-test('a test may show secrets in answers if it says so, but not in its log', async (t) => {
+test('a test can allow secrets in its answers, but not in its log', async (t) => {
   const { net, fastify, client } = await netted(t)
   answersMayShowSecrets(fastify, 'this is what is tested')
   fastify.get('/show', async ({ session, log }) => {

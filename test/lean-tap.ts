@@ -1,5 +1,5 @@
-// Loaded before each test file. tap follows every promise and every callback, by a hook of Node, to blame an error that
-// nobody caught on the subtest it arose in. That takes a sixth of the time of the suite. Without the hook such an error ends
+// Loaded before each test file. tap follows every promise and every callback, by a hook of Node, to attribute an
+// uncaught error to its subtest. That takes a sixth of the time of the suite. Without the hook such an error ends
 // the test file, which is a failure with a stack.
 import hooks, { type AsyncHook } from 'node:async_hooks'
 import { syncBuiltinESMExports } from 'node:module'
@@ -10,7 +10,7 @@ hooks.createHook = () => {
   return none
 }
 syncBuiltinESMExports()
-// tap asks for its hook while it is loaded, and nobody else does.
+// tap asks for its hook while it is loaded, and no other code does.
 await import('tap')
 hooks.createHook = createHook
 syncBuiltinESMExports()

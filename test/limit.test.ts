@@ -18,7 +18,7 @@ import { openStore, stop } from './watched-store.js'
 const START = recordOf().createdAt
 const MINUTE = 60_000
 
-/** A store that several may have open, and its url. */
+/** A store that several processes can open, and its URL. */
 const kinds: Array<{ kind: string, needed: { skip: string | false }, open: (t: Test) => Promise<{ url: string, store: SessionStore }> }> = [
   {
     kind: 'memory',
@@ -44,7 +44,7 @@ const kinds: Array<{ kind: string, needed: { skip: string | false }, open: (t: T
 ]
 
 for (const { kind, needed, open } of kinds) {
-  test(`of 50 logins at once over HTTP, never more than the limit live in ${kind}`, needed, async (t) => {
+  test(`of 50 simultaneous logins over HTTP, never more than the limit are live in ${kind}`, needed, async (t) => {
     const { store } = await open(t)
     const { fastify, url } = await listen(t, { sessionStore: store, sessionsPerUser: 5 })
     const revoked: unknown[] = []
@@ -58,21 +58,21 @@ for (const { kind, needed, open } of kinds) {
     t.ok(most <= 5, `${most} at once`)
     const users = await Promise.all(visitors.map(async (visitor) => (await visitor.send('GET', '/')).user))
     t.equal(users.filter((user) => user === 'Harry').length, 5, 'five of the cookies are good')
-    t.equal((await sally.send('GET', '/')).user, 'Sally', 'nobody else has noticed')
+    t.equal((await sally.send('GET', '/')).user, 'Sally', 'no other request has noticed')
 
     const answers = await logins
     const begun = answers.filter(({ status }) => status === 200)
     t.ok(begun.every(({ cookie }) => cookie === 'sets'))
-    t.equal(revoked.length, begun.length - 5, 'each that has ended for another is told once')
+    t.equal(revoked.length, begun.length - 5, 'each session that was ended for another is reported once')
     if (kind !== 'Redis') t.equal(begun.length, 50)
     for (const answer of answers.filter(({ status }) => status !== 200)) {
-      t.match(answer, { status: 503, cookie: 'keeps', retryAfter: '1' }, 'one that was over the limit before it had begun is asked to try again')
+      t.match(answer, { status: 503, cookie: 'keeps', retryAfter: '1' }, 'a login that was over the limit before it had begun gets an error')
     }
   })
 }
 
 for (const { kind, needed, open } of kinds.slice(1)) {
-  test(`logins of two processes are never more than the limit together in ${kind}`, needed, async (t) => {
+  test(`logins of two processes together never exceed the limit in ${kind}`, needed, async (t) => {
     const { url, store } = await open(t)
     const call = startStoreProcess(t, url)
     await call('read', 'nothing')
@@ -113,7 +113,7 @@ async function host (t: Test, options: HatcheckOptions): Promise<FastifyInstance
 
 const post = async (client: Client, url: string): Promise<void> => { await client.send({ method: 'POST', url }) }
 
-test('the oldest login ends first', async (t) => {
+test('a login over the limit ends the oldest session', async (t) => {
   for (const sessionStore of ['memory:', `lmdb:${t.testdir()}`]) {
     const clock = { time: START }
     const fastify = await host(t, { sessionStore, sessionsPerUser: 3, now: () => clock.time++ })
@@ -127,7 +127,7 @@ test('the oldest login ends first', async (t) => {
     await post(third, '/login/Harry')
     await post(second, '/new-id')
     await post(fourth, '/set')
-    t.strictSame(await users(), ['Harry', 'Harry', 'Harry', 'null'], 'one that goes on, and one of nobody, is no more than before')
+    t.strictSame(await users(), ['Harry', 'Harry', 'Harry', 'null'], 'a login that continues, and an anonymous session, do not add to the count')
     t.strictSame(revoked, [])
 
     const handle = createTicketSigner([Buffer.from(testKey)]).handleOf(storeKey(first.cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
@@ -136,10 +136,10 @@ test('the oldest login ends first', async (t) => {
     t.strictSame(revoked, [{ handle, user: 'Harry' }])
 
     await post(first, '/login/Harry')
-    t.strictSame(await users(), ['Harry', 'null', 'Harry', 'Harry'], 'another id makes a login no younger')
+    t.strictSame(await users(), ['Harry', 'null', 'Harry', 'Harry'], 'a new ID does not make a login younger')
 
     await post(second, '/login-and-new-id')
-    t.strictSame(await users(), ['Harry', 'Harry', 'null', 'Harry'], 'a login is one, under whatever id')
+    t.strictSame(await users(), ['Harry', 'Harry', 'null', 'Harry'], 'a login counts once, whatever its ID')
     await post(second, '/set')
     await post(third, '/login/Sally')
     t.strictSame(await users(), ['Harry', 'Harry', 'Sally', 'Harry'])
@@ -147,7 +147,7 @@ test('the oldest login ends first', async (t) => {
   }
 })
 
-test('a limit that was lowered counts from the next login on', async (t) => {
+test('a lowered limit applies from the next login on', async (t) => {
   const folder = t.testdir()
   const before = await host(t, { sessionStore: `lmdb:${folder}`, sessionsPerUser: 10 })
   for (let i = 0; i < 10; i++) await post(new Client(before), '/login/Harry')
@@ -158,7 +158,7 @@ test('a limit that was lowered counts from the next login on', async (t) => {
   t.equal((await after.sessions.store.ofUser('Harry')).length, 2)
 })
 
-test('in Redis', needs('redis-server'), async (t) => {
+test('the limit holds in Redis', needs('redis-server'), async (t) => {
   const { url, client: raw } = await startRedis(t)
   const client = await connect(t, url) as Redis
   const clock = { time: START }
@@ -174,7 +174,7 @@ test('in Redis', needs('redis-server'), async (t) => {
     await store.create(key, recordOf({ user: 'Harry', createdAt: clock.time, expiresAt: START + 60 * MINUTE }), { perUser })
   const keysOf = async (store: SessionStore): Promise<string[]> => (await store.ofUser('Harry')).map(({ key }) => key)
 
-  check('a login that ends for another before it has begun is asked to try again, and gets no cookie', async (t) => {
+  check('a login that is ended by another one before it has begun gets an error and no cookie', async (t) => {
     const beginning = stop()
     let creates = 0
     const slow: Redis = new Proxy(client, {
@@ -205,7 +205,7 @@ test('in Redis', needs('redis-server'), async (t) => {
     t.equal((await second.get('/')).body, 'null')
   })
 
-  check('what is in the index and nowhere else costs no live session, and never begins', async (t, store) => {
+  check('an index entry without a session ends no live session, and its session never begins', async (t, store) => {
     for (const key of ['one', 'two']) t.equal(await login(store, key, 3), true)
     await raw.zadd('hatcheck:user:Harry', START, 'never began')
     clock.time = START + MINUTE
@@ -215,7 +215,7 @@ test('in Redis', needs('redis-server'), async (t) => {
     t.equal(await store.create('never began', recordOf({ user: 'Harry' })), false)
   })
 
-  check('one that is about to begin counts', async (t, store) => {
+  check('a session that is about to begin counts', async (t, store) => {
     clock.time = START + 1
     t.equal(await login(store, 'oldest', 2), true)
     clock.time = START + 2
@@ -226,7 +226,7 @@ test('in Redis', needs('redis-server'), async (t) => {
     t.equal(await store.create('about to begin', recordOf({ user: 'Harry' })), true)
   })
 
-  check('a session that cannot be read does not count, and ends', async (t, store) => {
+  check('an unreadable session does not count, and ends', async (t, store) => {
     t.equal(await login(store, 'one', 2), true)
     for (const key of ['text', 'hash']) await raw.zadd('hatcheck:user:Harry', START, key)
     await raw.set('hatcheck:session:text', 'x')
@@ -236,7 +236,7 @@ test('in Redis', needs('redis-server'), async (t) => {
     t.strictSame((await raw.zrange('hatcheck:user:Harry', 0, '-1')).sort(), ['one', 'two'])
   })
 
-  check('an index with sessions that are somebody else’s by now is healed', async (t, store) => {
+  check('an index with sessions that now belong to other users is repaired', async (t, store) => {
     for (let i = 0; i < 5; i++) {
       await login(store, `anonymous${i}`, 2)
       await store.patch(`anonymous${i}`, { set: {}, remove: [], seenAt: START, expiresAt: START, user: null })
@@ -248,7 +248,7 @@ test('in Redis', needs('redis-server'), async (t) => {
     for (let i = 0; i < 5; i++) t.not(await store.read(`anonymous${i}`), null)
   })
 
-  check('a login that fails on the way leaves room', async (t, store) => {
+  check('a failed login ends no session and takes no place', async (t, store) => {
     for (const key of ['one', 'two']) t.equal(await login(store, key, 2), true)
     clock.time = START + 1
     await raw.call('ACL', 'SETUSER', 'default', '-hgetall')
@@ -262,8 +262,8 @@ test('in Redis', needs('redis-server'), async (t) => {
 })
 
 /**
- * How many sessions of the user there were at one moment, at most, while the work went on. One look takes time; but what
- * is there in one look and in the next was there at the moment between them.
+ * The maximum number of the user's sessions at one moment during the work. One listing takes time, but a session that is
+ * in two successive listings existed at the moment between them.
  */
 async function mostAtOnce (store: SessionStore, user: string, work: Promise<unknown>): Promise<number> {
   const over = new AbortController()

@@ -18,14 +18,14 @@ for (const name of allPages) {
   })
 }
 
-test('the map in docs/architecture.md has every folder and file of plugins, and answers with files', async (t) => {
+test('docs/architecture.md lists every folder and file of plugins, and answers each question with a file', async (t) => {
   const map = pageAt('docs/architecture.md')
   for (const name of readdirSync(join(checkout, 'plugins'))) t.ok(map.includes(`](../plugins/${name})`), name)
   const [, questions = ''] = map.split('## Ten questions')
   for (const [, target = ''] of questions.matchAll(/\]\(([^)#]+)/g)) t.match(target, /\.(?:md|ts)$/, target)
 })
 
-test('every page of docs is named in the index of the README', async (t) => {
+test('the index of the README lists every page of docs', async (t) => {
   const index = pageAt('README.md')
   for (const page of guides.slice(1)) t.ok(index.includes(`](${page})`), page)
 })

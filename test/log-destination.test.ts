@@ -5,27 +5,27 @@ import { LogDestination } from '../plugins/process/log-destination.js'
 
 type Done = (error: Error | null, written: number) => void
 
-/** A destination whose writes are answered by the test. */
+/** A destination whose writes the test completes. */
 function gated (options: ConstructorParameters<typeof LogDestination>[0] = {}) {
   const writes: Array<{ text: string, done: Done }> = []
   const destination = new LogDestination(options, { holdsThread: true, write (chunk, done) { writes.push({ text: String(chunk), done }) } })
   return { destination, writes }
 }
 
-test('lines that come while one is written are written after it, together and in their order', async (t) => {
+test('lines that arrive during a write are written after it, together and in order', async (t) => {
   const { destination, writes } = gated()
   for (const line of ['first\n', 'second\n', 'third\n']) destination.write(line)
   t.strictSame(writes.map(({ text }) => text), ['first\n'])
   writes[0]?.done(null, 6)
   t.strictSame(writes.map(({ text }) => text), ['first\n', 'second\nthird\n'])
   writes[1]?.done(null, 7)
-  t.equal(writes[2]?.text, 'third\n', 'the rest of what was taken in part')
+  t.equal(writes[2]?.text, 'third\n', 'the rest of a partial write')
   writes[2]?.done(null, 6)
   t.equal(writes.length, 3)
   await destination.flush(60_000)
 })
 
-test('no write is longer than what a pipe takes in one piece', async (t) => {
+test('no write is longer than a pipe accepts in one piece', async (t) => {
   const { destination, writes } = gated()
   const line = `${'x'.repeat(999)}\n`
   for (let i = 0; i < 20; i++) destination.write(line)
@@ -33,7 +33,7 @@ test('no write is longer than what a pipe takes in one piece', async (t) => {
   t.strictSame(writes.map(({ text }) => text.length), [1_000, 4_000, 4_000, 4_000, 4_000, 3_000])
 })
 
-test('what waits is bounded; lines without room are counted, and told when there is room again', async (t) => {
+test('the buffer is bounded; lines without room are counted and the count is logged later', async (t) => {
   const lost: number[] = []
   const { destination, writes } = gated({ onLost: (lines) => { lost.push(lines) } })
   const line = `${'x'.repeat(1_023)}\n`
@@ -42,10 +42,10 @@ test('what waits is bounded; lines without room are counted, and told when there
   for (let i = 0; i < writes.length; i++) writes[i]?.done(null, writes[i]?.text.length ?? 0)
   const written = writes.map(({ text }) => text).join('').length / line.length
   t.equal(written, 4_096, '4 MiB of lines')
-  t.strictSame(lost, [5_000 - 4_096], 'told once')
+  t.strictSame(lost, [5_000 - 4_096], 'logged once')
 })
 
-test('a write that fails is tried again, from where the last one ended', async (t) => {
+test('a write that fails is retried from where the last one ended', async (t) => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => { mock.timers.reset() })
   const { destination, writes } = gated()
@@ -59,17 +59,17 @@ test('a write that fails is tried again, from where the last one ended', async (
   t.equal(writes.length, 3)
 })
 
-test('a write that hangs is told, and holds up no flush', async (t) => {
+test('a write that hangs is reported, and does not delay a flush', async (t) => {
   const { destination, writes } = gated()
   destination.write('a line\n')
   t.notOk(destination.isStuck())
   await destination.flush(600)
   t.ok(destination.isStuck())
   writes[0]?.done(new Error('EIO'), 0)
-  t.notOk(destination.isStuck(), 'one that has failed holds no thread')
+  t.notOk(destination.isStuck(), 'a failed write occupies no thread')
 })
 
-test('a line that is too long is cut, and is JSON still', async (t) => {
+test('a line that is too long is cut, and is still valid JSON', async (t) => {
   const short = '{"level":30,"msg":"short"}\n'
   t.equal(boundedLine(short, 4_096), short)
   const base = { level: 30, time: '2026-01-31T12:00:00.000Z', pid: 1, hostname: 'a', reqId: 'req-1', msg: 'm' }

@@ -13,7 +13,7 @@ import { inTwoSteps, openStore, stop, watched, type StoreCall } from './watched-
 type Bag = Record<string, any>
 type Ending = (request: FastifyRequest, session: Bag) => unknown
 
-/** What takes the name out of a session, or writes another over it: whether other values stay. */
+/** Calls that remove or overwrite the name in a session, and whether other values stay. */
 const endings: Record<string, { end: Ending, leaves?: Bag }> = {
   'clear()': { end: (_request, session) => session['clear']() },
   'clear() and save()': {
@@ -50,7 +50,7 @@ interface Setting {
   app: FastifyInstance
   client: Client
   told: string[]
-  /** The audit lines since they were last asked for. */
+  /** The audit lines since the last call. */
   ended (): Bag[]
   run (handler: Ending, client?: Client): Promise<Answer>
 }
@@ -75,7 +75,7 @@ async function setting (t: Test, options: GivenOptions): Promise<Setting> {
 const begin: Ending = async (request) => { await request.login('Harry', { data: { cart: ['hat'] } as never }) }
 const dataOf: Ending = (request, session) => ({ user: request.user?.name ?? null, ...session })
 
-/** On every kind of store: taking the name out of the session is a logout. */
+/** On every kind of store: removing the name from the session is a logout. */
 async function promises (t: Test, open: () => Promise<SessionStore> | SessionStore): Promise<void> {
   for (const [what, { end, leaves }] of Object.entries(endings)) {
     await t.test(what, async (t) => {
@@ -90,7 +90,7 @@ async function promises (t: Test, open: () => Promise<SessionStore> | SessionSto
         seen.push(request.user)
       })
       t.equal(response.statusCode, 200)
-      t.same(seen, [null], 'nobody is logged in from then on')
+      t.same(seen, [null], 'no user is logged in from then on')
       t.same(told, ['destroyed Harry'])
       t.match(ended(), [{ event: 'session_ended', reason: 'logout', user: 'Harry', session: /./ }])
       t.same(await store.ofUser('Harry'), [])
@@ -105,15 +105,15 @@ async function promises (t: Test, open: () => Promise<SessionStore> | SessionSto
         t.same((await run(dataOf)).json().value, { user: null, ...leaves }, 'without the time of the login')
         const record = await store.read(await keyOf(run))
         t.match(record, { user: null })
-        t.notOk(CLIENT_FIELD in (record?.fields ?? {}), 'the client is forgotten')
+        t.notOk(CLIENT_FIELD in (record?.fields ?? {}), 'the device details are removed')
       }
       told.length = 0
       await run(() => {})
-      t.same(told, [], 'told once')
+      t.same(told, [], 'emitted once')
     })
   }
 
-  await t.test('in the request of the login', async (t) => {
+  await t.test('a login and a logout by values in one request leave no user logged in', async (t) => {
     for (const { end, leaves } of Object.values(endings)) {
       const store = await open()
       const { client, told, run } = await setting(t, { sessionStore: store })
@@ -129,7 +129,7 @@ async function promises (t: Test, open: () => Promise<SessionStore> | SessionSto
     }
   })
 
-  await t.test('before another login in one request', async (t) => {
+  await t.test('a logout by values before another login in one request ends the first session', async (t) => {
     const store = await open()
     const { told, run } = await setting(t, { sessionStore: store })
     await run(begin)
@@ -145,7 +145,7 @@ async function promises (t: Test, open: () => Promise<SessionStore> | SessionSto
     t.equal((await store.ofUser('Sally')).length, 1)
   })
 
-  await t.test('a message that is left in the same request is for the next page', async (t) => {
+  await t.test('a message that is left in the same request is shown on the next page', async (t) => {
     const store = await open()
     const { client, told, run } = await setting(t, { sessionStore: store })
     await run(begin)
@@ -167,10 +167,10 @@ async function promises (t: Test, open: () => Promise<SessionStore> | SessionSto
     await run((_request, session) => session['pop']('client_name'))
     t.same(await app.sessions.ofUser('Harry'), [])
     t.equal(await app.sessions.revoke('Harry', handle), false)
-    t.same((await run(dataOf)).json().value, { user: null, cart: ['hat'] }, 'it is nobody\'s')
+    t.same((await run(dataOf)).json().value, { user: null, cart: ['hat'] }, 'it has no user')
   })
 
-  await t.test('what another request writes at the same time is not lost, unless the session has ended', async (t) => {
+  await t.test('a simultaneous write of another request is not lost, unless the session has ended', async (t) => {
     for (const { first, leaves } of [{ first: 'writer', leaves: true }, { first: 'logout', leaves: true }, { first: 'writer', leaves: false }, { first: 'logout', leaves: false }]) {
       const store = await open()
       const writes: StoreCall[] = ['patch', 'replace']
@@ -213,15 +213,15 @@ async function keyOf (run: Setting['run']): Promise<string> {
 
 for (const steps of ['one step', 'two steps'] as const) {
   const within = (store: SessionStore): SessionStore => steps === 'one step' ? store : inTwoSteps(store)
-  test(`taking the name out of the session is a logout, on the memory store, in ${steps}`, async (t) => { await promises(t, () => within(openStore(t, 'memory:'))) })
-  test(`taking the name out of the session is a logout, on LMDB, in ${steps}`, async (t) => {
+  test(`removing the name from the session is a logout, on the memory store, in ${steps}`, async (t) => { await promises(t, () => within(openStore(t, 'memory:'))) })
+  test(`removing the name from the session is a logout, on LMDB, in ${steps}`, async (t) => {
     const folder = t.testdir()
     let stores = 0
     await promises(t, () => within(openStore(t, 'lmdb:', { folder: join(folder, String(stores++)) })))
   })
 }
 
-test('taking the name out of the session is a logout, on Redis', needs('redis-server'), async (t) => {
+test('removing the name from the session is a logout, on Redis', needs('redis-server'), async (t) => {
   const { url, client } = await startRedis(t)
   const store = new RedisStore(await connect(t, url), { now: Date.now, maxBytes: 16_384, onCorrupt () {} })
   await promises(t, async () => {
@@ -230,7 +230,7 @@ test('taking the name out of the session is a logout, on Redis', needs('redis-se
   })
 })
 
-test('a session without a user that is emptied stays', async (t) => {
+test('emptying a session without a user does not end it', async (t) => {
   const store = openStore(t, 'memory:')
   const { told, run } = await setting(t, { sessionStore: store })
   await run((_request, session) => { session['cart'] = ['hat'] })

@@ -18,7 +18,7 @@ import { breakable, eventually, openStore, stop, watched } from './watched-store
 
 const authenticate = (name: string, password: string): { name: string } | null => password === 'alohomora!' ? { name } : null
 
-/** The value of each series, by its name with its labels. */
+/** The value of each series, by name and labels. */
 function seriesOf (text: string): Map<string, number> {
   return new Map(text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).map((line) => {
     const at = line.lastIndexOf(' ')
@@ -34,7 +34,7 @@ async function scrape (fastify: FastifyInstance): Promise<Map<string, number>> {
 
 const requests = (method: string, route: string, status: number): string => `hatcheck_http_requests_total{method="${method}",route="${route}",status="${status}"}`
 
-test('a request is counted once, by its method, the pattern of its route and the status', async (t) => {
+test('a request is counted once, by its method, the pattern of its route and its status', async (t) => {
   const fastify = await build(t, { mode: 'service', authenticate })
   const harry = new Client(fastify)
   await harry.login('Harry', 'alohomora!')
@@ -62,12 +62,12 @@ test('a request is counted once, by its method, the pattern of its route and the
   t.equal(series.get('hatcheck_http_request_duration_seconds_count{route="/"}'), 3)
   t.equal(series.get('hatcheck_http_request_duration_seconds_bucket{le="+Inf",route="/"}'), 3)
   const bounds = [...series].filter(([name]) => name.startsWith('hatcheck_http_request_duration_seconds_bucket') && name.includes('"/login"')).map(([, value]) => value)
-  t.strictSame(bounds, [...bounds].sort((a, b) => a - b), 'buckets hold what is below them too')
+  t.strictSame(bounds, [...bounds].sort((a, b) => a - b), 'a bucket includes the counts below it')
   t.ok(Number(series.get('hatcheck_http_request_duration_seconds_sum{route="/login"}')) > 0)
-  t.equal((await scrape(fastify)).get(requests('GET', '/metrics', 200)), 1, 'the last scrape is there too')
+  t.equal((await scrape(fastify)).get(requests('GET', '/metrics', 200)), 1, 'the last scrape is counted too')
 })
 
-test('1,000 odd addresses and methods make no more series than a few do', async (t) => {
+test('1,000 unusual addresses and methods create no more series than a few do', async (t) => {
   const fastify = await build(t, { mode: 'service', authenticate }, { logger: false })
   const methods = METHODS.filter((method) => method !== 'CONNECT')
   const odd = (i: number): InjectOptions => ({
@@ -86,7 +86,7 @@ test('1,000 odd addresses and methods make no more series than a few do', async 
   t.notMatch([...after.keys()].join('\n'), /-1\d\d\d|user-|handle-|%F0|agent|example/)
 })
 
-test('logins are counted by their outcome, sessions by what becomes of them', async (t) => {
+test('logins are counted by outcome, and sessions by how they begin and end', async (t) => {
   let now = Date.now()
   const { store, down, up } = breakable(openStore(t, 'memory:', { now: () => now }))
   const fastify = await build(t, { mode: 'service', authenticate, sessionStore: store, now: () => now })
@@ -97,7 +97,7 @@ test('logins are counted by their outcome, sessions by what becomes of them', as
     renewed: series.get('hatcheck_sessions_renewed_total'),
     ended: ['logout', 'expired', 'revoked'].map((reason) => series.get(`hatcheck_sessions_ended_total{reason="${reason}"}`))
   })
-  t.strictSame(of(start), { logins: [0, 0, 0, 0], created: 0, renewed: 0, ended: [0, 0, 0] }, 'all are there from the start')
+  t.strictSame(of(start), { logins: [0, 0, 0, 0], created: 0, renewed: 0, ended: [0, 0, 0] }, 'all series exist from the start')
 
   const [harry, phone, sally] = [new Client(fastify), new Client(fastify), new Client(fastify)]
   await harry.login('Harry', 'alohomora!')
@@ -117,7 +117,7 @@ test('logins are counted by their outcome, sessions by what becomes of them', as
   t.strictSame(of(await scrape(fastify)), { logins: [5, 7, 1, 1], created: 4, renewed: 1, ended: [1, 1, 2] })
 })
 
-test('the calls of the store are timed, its failures counted, and neither holds up a request', async (t) => {
+test('store calls are timed and store failures counted, and the metrics delay neither', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:', { maxBytes: 300 }))
   const fastify = await build(t, { mode: 'service', authenticate, sessionStore: store, sessionMaxBytes: 100_000 })
   const harry = new Client(fastify)
@@ -142,15 +142,15 @@ test('the calls of the store are timed, its failures counted, and neither holds 
   t.equal((await harry.post('/logout')).statusCode, 503)
   series = await scrape(fastify)
   const logouts = [...series].filter(([name]) => name.startsWith('hatcheck_http_requests_total') && name.includes('/logout'))
-  t.strictSame(logouts, [[requests('POST', '/logout', 503), 1]], 'what fails as the answer leaves is what has become of it, and one request')
-  t.equal(series.has('hatcheck_sessions_live'), false, 'nobody knows')
+  t.strictSame(logouts, [[requests('POST', '/logout', 503), 1]], 'an error while the answer is sent counts as its status, and as one request')
+  t.equal(series.has('hatcheck_sessions_live'), false, 'the number is unknown')
   t.strictSame(errors(), ['read 4', 'remove 1', 'count 1'])
   up()
   t.equal((await new Client(fastify).login('Harry', 'alohomora!')).statusCode, 303)
-  t.equal((await scrape(fastify)).get('hatcheck_sessions_live'), 2, 'it is known again')
+  t.equal((await scrape(fastify)).get('hatcheck_sessions_live'), 2, 'the number is known again')
 })
 
-test('who asks for the metrics does not wait for a store that hangs, and asks it only once', async (t) => {
+test('a request for the metrics does not wait for a store that hangs, and queries it only once', async (t) => {
   const pause = stop()
   let counts = 0
   const store = watched(openStore(t, 'memory:'), async (call) => {
@@ -165,18 +165,18 @@ test('who asks for the metrics does not wait for a store that hangs, and asks it
   await eventually(t, 'the answer is there when it has come', async () => (await scrape(fastify)).get('hatcheck_sessions_live') === 0)
 })
 
-test('with Redis, sessions are counted, and not while it is away', needs('redis-server'), async (t) => {
+test('with Redis, live sessions are counted, and left out while Redis is down', needs('redis-server'), async (t) => {
   const redis = await startRedis(t)
   const fastify = await build(t, { mode: 'service', authenticate, sessionStore: redis.url })
   await new Client(fastify).login('Harry', 'alohomora!')
   const live = async (): Promise<number | undefined> => (await scrape(fastify)).get('hatcheck_sessions_live')
   await eventually(t, 'it is counted', async () => await live() === 1)
   await redis.stop()
-  await eventually(t, 'nobody knows', async () => await live() === undefined)
+  await eventually(t, 'the number is unknown', async () => await live() === undefined)
   t.ok(Number((await scrape(fastify)).get('hatcheck_store_errors_total{operation="count"}')) >= 1)
 })
 
-test('the metrics are for this machine: to everybody else the address does not exist', async (t) => {
+test('only this machine gets the metrics; any other client gets a 404', async (t) => {
   const fastify = await build(t, { mode: 'service', authenticate }, { trustProxy: ['127.0.0.1', '192.0.2.1'] })
   const here: Record<string, InjectOptions> = {
     'by name': { headers: { host: 'localhost:3000' } },
@@ -223,7 +223,7 @@ test('an application has no metrics of hatcheck, and demo mode has them for this
   t.equal((await demo.inject({ url: '/metrics', headers: { host: 'hatcheck.example' } })).statusCode, 403, 'as everything else')
 })
 
-test('every metric is as Prometheus reads it, is named as its conventions say, and stands in the documentation', async (t) => {
+test('every metric is valid for Prometheus, follows its naming conventions and is documented', async (t) => {
   const fastify = await build(t, { mode: 'service', authenticate })
   await new Client(fastify).login('Harry', 'alohomora!')
   const { body } = await fastify.inject('/metrics')
@@ -243,7 +243,7 @@ test('every metric is as Prometheus reads it, is named as its conventions say, a
   for (const name of ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'nodejs_eventloop_lag_p99_seconds']) t.match(body, name)
 })
 
-test('several processes together are their sum, and the sessions of the store they share are counted once', async (t) => {
+test('the metrics of several processes are summed, and the sessions of their shared store are counted once', async (t) => {
   const store = openStore(t, 'memory:')
   const both = [await build(t, { mode: 'service', authenticate, sessionStore: store }), await build(t, { mode: 'service', authenticate, sessionStore: store })]
   for (const [i, fastify] of both.entries()) for (let times = 0; times <= i; times++) await new Client(fastify).login('Harry', 'alohomora!')
@@ -257,7 +257,7 @@ test('several processes together are their sum, and the sessions of the store th
   t.equal(series.get('hatcheck_sessions_live'), 3)
 })
 
-test('connections to METRICS_PORT that send nothing keep no one from the metrics, and are few', async (t) => {
+test('idle connections to METRICS_PORT block no client, and only a few stay open', async (t) => {
   const listener = await openMetricsListener({ host: '127.0.0.1', port: 0, text: async () => 'up 1\n' })
   t.teardown(() => listener.close())
   const port = Number(new URL(listener.url).port)
@@ -267,7 +267,7 @@ test('connections to METRICS_PORT that send nothing keep no one from the metrics
   t.equal(await (await fetch(listener.url)).text(), 'up 1\n')
 })
 
-test('metrics that cannot be told are a 500, and nothing else suffers', async (t) => {
+test('an error while collecting metrics is a 500, and affects nothing else', async (t) => {
   let isBroken = true
   const listener = await openMetricsListener({
     host: '127.0.0.1',
@@ -292,9 +292,9 @@ test('metrics that cannot be told are a 500, and nothing else suffers', async (t
   t.equal((await new Client(fastify).login('Harry', 'alohomora!')).statusCode, 303)
 })
 
-test('with METRICS_PORT the metrics are there, and only there, until the service has stopped', async (t) => {
+test('with METRICS_PORT the metrics are served there only, until the service has stopped', async (t) => {
   const service = await startService(t, t.testdir(), { METRICS_PORT: '0' })
-  await until('the log says where they are', () => service.output().includes('metrics at'))
+  await until('the log has the address of the metrics', () => service.output().includes('metrics at'))
   const [, url = ''] = /metrics at (http:\/\/127\.0\.0\.1:\d+\/metrics)/.exec(service.output()) ?? []
   t.equal((await fetch(`${service.url}/metrics`)).status, 404)
   t.equal((await fetch(`${service.url}/metrics`, { method: 'POST' })).status, 404)
@@ -306,7 +306,7 @@ test('with METRICS_PORT the metrics are there, and only there, until the service
   t.equal((await fetch(url, { method: 'POST' })).status, 405)
   for (const path of ['/', '/healthz', '/metrics/', '/login']) t.equal((await fetch(new URL(path, url))).status, 404, path)
   t.equal((await fetch(`${service.url}/%zz`)).status, 400)
-  t.match(await (await fetch(url)).text(), requests('GET', 'unknown', 400), 'what no route gets to see is counted too')
+  t.match(await (await fetch(url)).text(), requests('GET', 'unknown', 400), 'requests that reach no route are counted too')
 
   const body = 'client_name=Harry&password=12345678'
   const { hostname, port } = new URL(service.url)
@@ -314,14 +314,14 @@ test('with METRICS_PORT the metrics are there, and only there, until the service
   socket.write(`POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, -1)}`)
   await until('a login is under way', () => service.output().includes('"/login"'))
   const ended = service.end('SIGTERM')
-  await until('nobody else is let in', () => fetch(service.url).then(() => false, () => true))
-  t.match(await (await fetch(url)).text(), 'hatcheck_sessions_created_total 0', 'it is not over yet')
+  await until('new connections are refused', () => fetch(service.url).then(() => false, () => true))
+  t.match(await (await fetch(url)).text(), 'hatcheck_sessions_created_total 0', 'the service is still stopping')
   socket.end(body.slice(-1))
   t.equal(await ended, 0)
   await t.rejects(fetch(url))
 })
 
-test('a METRICS_PORT that cannot be had stops the start', async (t) => {
+test('a METRICS_PORT that is in use stops the start', async (t) => {
   const same = await runServer(t.testdir(), { PORT: '3999', METRICS_PORT: '3999' })
   t.match([same.code, same.stderr], [1, 'hatcheck: METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are 3999.\n'])
   const other = createServer().listen(0, '127.0.0.1')
@@ -332,7 +332,7 @@ test('a METRICS_PORT that cannot be had stops the start', async (t) => {
   t.match([taken.code, taken.stderr], [1, `hatcheck: METRICS_PORT: listen EADDRINUSE: address already in use 127.0.0.1:${port}.\n`])
 })
 
-test('with OpenTelemetry loaded before it, the service is traced, and without a secret', async (t) => {
+test('with OpenTelemetry loaded first, the service is traced, and no span has a secret', async (t) => {
   const example = join(checkout, 'examples/otel')
   t.match(readFileSync(join(example, 'README.md'), 'utf8'), '\nnode --import ./examples/otel/otel.js dist/server.js\n')
   const service = await startService(t, t.testdir(), { NODE_OPTIONS: `--import ${join(example, 'otel.js')}` })

@@ -8,12 +8,12 @@ import { build } from './helper.js'
 const HERE = 'http://127.0.0.1:3000'
 const EVIL = 'evil.example'
 const PARTNER = 'https://app.example.com'
-/** An origin that is allowed while others are tried. */
+/** An origin that is allowed while others are tested. */
 const ALLOWED = 'https://allowed.example'
 
-/** Ways to write an address elsewhere that looks like a path here to one reader and not to the next. */
+/** Spellings of an address on another origin that some parsers take for a path on this one. */
 const PAYLOADS = [
-  // Another address as it is, and schemes that run something.
+  // Another address as it is, and schemes that run code.
   `http://${EVIL}`, `https://${EVIL}/`, `HTTPS://${EVIL}`, `http:${EVIL}`, `http:/${EVIL}`, `http:///${EVIL}`, `https:\\\\${EVIL}`, `ftp://${EVIL}`, `ws://${EVIL}`, `//${EVIL}:80`,
   'javascript:alert(1)', 'JaVaScRiPt:alert(1)', ' javascript:alert(1)', 'java\tscript:alert(1)', '\u0001javascript:alert(1)', 'javascript://%0aalert(1)', '/javascript:alert(1)//\n//evil.example',
   'data:text/html,<script>alert(1)</script>', 'vbscript:msgbox(1)', 'blob:https://evil.example/1', 'file:///etc/passwd', 'about:blank', 'view-source:https://evil.example', 'mailto:a@evil.example',
@@ -26,36 +26,36 @@ const PAYLOADS = [
   // Encodings, once and twice.
   `/%09/${EVIL}`, `/%0a/${EVIL}`, `/%0d/${EVIL}`, `/%0d%0a/${EVIL}`, `/%2f${EVIL}`, `/%2F%2F${EVIL}`, `%2f%2f${EVIL}`, `/%5c${EVIL}`, `/%5C/${EVIL}`, `%5c%5c${EVIL}`, `/%252f${EVIL}`, `/%255c${EVIL}`, `%252f%252f${EVIL}`, `/%00/${EVIL}`,
   `%00//${EVIL}`, `%20//${EVIL}`, `%09//${EVIL}`, `/%20/${EVIL}`, `/%E2%88%95${EVIL}`, `/%EF%BC%8F${EVIL}`, `/%c0%af${EVIL}`, `/&#47;${EVIL}`, `&sol;&sol;${EVIL}`, `/\\u002f${EVIL}`, `https%3a%2f%2f${EVIL}`, 'javascript%3aalert(1)',
-  // Dots that go away and leave two slashes.
+  // Dots that disappear and leave two slashes.
   `/.//${EVIL}`, `/..//${EVIL}`, `/./\\${EVIL}`, `/../\\${EVIL}`, `/a/..//${EVIL}`, `/a/../..//${EVIL}`, `/%2e//${EVIL}`, `/%2e%2e//${EVIL}`, `/.%2e//${EVIL}`, `/a/%2E%2E//${EVIL}`, `/.\t//${EVIL}`, `/..\\\\${EVIL}`, `/.//.//${EVIL}`, `/./..//./${EVIL}`,
   `.//${EVIL}`, `..//${EVIL}`, `./${EVIL}`, `../${EVIL}`, `.${EVIL}`, EVIL, `${EVIL}/`, `/;//${EVIL}`, `;//${EVIL}`, `?//${EVIL}`, `#//${EVIL}`, `?next=//${EVIL}`,
-  // User names, ports, and what looks like this host.
+  // User names, ports, and names that resemble this host.
   `//127.0.0.1:3000@${EVIL}`, `//user:pass@${EVIL}`, `http://127.0.0.1:3000@${EVIL}`, `http://127.0.0.1:3000.${EVIL}`, `//127.0.0.1:3000.${EVIL}`, `//127.0.0.1:3000%40${EVIL}`, `@${EVIL}`, `/@${EVIL}`, `:@${EVIL}`, `//[::1]@${EVIL}`, `//${EVIL}%2F@127.0.0.1:3000`,
   `//${EVIL}#@127.0.0.1:3000`, `//${EVIL}?@127.0.0.1:3000`, `//${EVIL}\\@127.0.0.1:3000`, '//0x7f.1', '//2130706433', '//evil。example', '//ｅｖｉｌ.example', '//xn--evil', '//[::ffff:1.2.3.4]', '//localhost', 'http://127.0.0.1:3001/', 'https://127.0.0.1:3000/', 'http://next.invalid', '//next.invalid', 'http://next.invalid//evil.example',
   '//', '///', '\\', '', ' ', '/\\', '//\\', 'null', 'undefined', '[object Object]'
 ]
 
-/** The same address elsewhere in every way in which the parts of it can be written. */
+/** One other address in every combination of spellings of its parts. */
 const SLASHES = ['//', '///', '/\\', '\\/', '\\\\', '/\t/', '/\n/', '/\r\\', '\t//', ' //', '\u0000//', '\u001f//', '\ufeff//', '/%09/', '/%2f', '%2f%2f', '/%5c', '/.//', '/..//', '/a/..//', '/%2e%2e//', '/./\\', 'http://', 'https:', 'hTTps:\\\\', 'http:/\t/'] as const
 const BEFORE = ['', 'user@', 'user:pass@', '127.0.0.1:3000@', '127.0.0.1%3a3000@', '%00@', '@'] as const
 const HOSTS = [EVIL, 'EVIL.EXAMPLE', `${EVIL}:80`, `${EVIL}.`, 'ｅｖｉｌ。ｅｘａｍｐｌｅ', '[::ffff:1.2.3.4]', '0x7f.1', '3232235777', 'xn--evil-.example', 'next.invalid'] as const
 const AFTER = ['', '/', '\\', '?', '#', '/@127.0.0.1:3000/', '#@127.0.0.1:3000', '?@127.0.0.1:3000', '/..', '%0d%0aSet-Cookie:a=b', '\r\nSet-Cookie: a=b', ';@127.0.0.1', ' ', '\u0000', '\u2028'] as const
 
-/** Some of all of them: each pair of parts that can make a difference comes at least once. */
+/** A selection: each pair of spellings occurs at least once. */
 const GENERATED = [...new Set(SLASHES.flatMap((slashes, s) => BEFORE.flatMap((before, b) => HOSTS.filter((_, h) => (h + s + b) % 9 === 0)
   .map((host, h) => slashes + before + host + AFTER[(s + 2 * b + 3 * h) % AFTER.length]))))]
 
-/** Schemes, which nothing may turn into an address to go on to. */
+/** Schemes that must never become a target. */
 const SCHEMES = ['javascript', 'data', 'vbscript', 'file', 'ftp', 'blob', 'about', 'view-source', 'intent', 'tel', 'sms', 'ms-word', 'filesystem', 'ws', 'wss', 'chrome', 'jar', 'x']
   .flatMap((scheme) => [`${scheme}:alert(1)`, `${scheme}://${EVIL}/`, ` ${scheme}:alert(1)`, `${scheme[0]}\t${scheme.slice(1)}:alert(1)`, `/${scheme}:alert(1)`, `${scheme.toUpperCase()}:alert(1)`, `${scheme}%3aalert(1)`])
 
-/** What an allowed origin must not open besides. */
+/** Addresses near an allowed origin that must stay refused. */
 const NEAR_PARTNER = [
   `${PARTNER}.${EVIL}`, `${PARTNER}.${EVIL}/`, `${PARTNER}@${EVIL}`, `${PARTNER}:443@${EVIL}/`, `${PARTNER}:444/`, `${PARTNER}%2F@${EVIL}`, `${PARTNER}\\@${EVIL}`, `${PARTNER}\t@${EVIL}`, 'http://app.example.com/', 'https://app.example.co/',
   'https://x.app.example.com/', 'https://user@app.example.com/', '//app.example.com/', 'https:app.example.com', 'https:/app.example.com/', `https://app.example.com。${EVIL}/`, `javascript:${PARTNER}/`, `${PARTNER}-${EVIL}/`, ` ${PARTNER}.${EVIL}`
 ]
 
-test('of hundreds of payloads none leads elsewhere, on any way, as a browser reads the answer', async (t) => {
+test('of hundreds of payloads none leads to another origin, in any route, as a browser reads the answer', async (t) => {
   const payloads = [...new Set([...PAYLOADS, ...NEAR_PARTNER, ...GENERATED, ...SCHEMES])]
   t.ok(payloads.length >= 300, `${payloads.length} payloads`)
   const fastify = await buildWithout(t, { allowedOrigins: [ALLOWED] })
@@ -82,7 +82,7 @@ test('of hundreds of payloads none leads elsewhere, on any way, as a browser rea
   t.strictSame(wrong.slice(0, 10), [], `${payloads.length} payloads in ${Object.keys(ways).length} ways`)
 })
 
-test('no next leads to another origin, from the form or from who is logged in already', async (t) => {
+test('no next leads to another origin, from the form or for a user who is already logged in', async (t) => {
   const payloads = [...new Set(PAYLOADS)]
   t.ok(payloads.length >= 100, `${payloads.length} payloads`)
   const fastify = await buildWithout(t)
@@ -96,15 +96,15 @@ test('no next leads to another origin, from the form or from who is logged in al
     const { body } = await new Client(fastify).get(`/login?next=${encodeURIComponent(next)}`)
     const [, field = 'none'] = /<input type="hidden" name="next" value="([^"]*)">/.exec(body) ?? []
     const onwards = await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678', next: unescaped(field) })
-    t.equal(onwards.headers.location, location, 'the form says the same')
+    t.equal(onwards.headers.location, location, 'the form has the same value')
     for (const way of [
       await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678', next }),
       await new Client(fastify).post(`/login?next=${encodeURIComponent(next)}`, { client_name: 'Harry', password: '12345678' })
-    ]) t.equal(way.headers.location, location, 'and so does every other way')
+    ]) t.equal(way.headers.location, location, 'and so does every other route')
   }
 })
 
-test('what is written into the address without encoding leads nowhere else either', async (t) => {
+test('unencoded payloads in the query do not lead to another origin either', async (t) => {
   const fastify = await buildWithout(t)
   const harry = new Client(fastify)
   await harry.login()
@@ -115,7 +115,7 @@ test('what is written into the address without encoding leads nowhere else eithe
   }
 })
 
-test('next in JSON is text or nothing', async (t) => {
+test('next in JSON must be text or missing', async (t) => {
   const fastify = await buildWithout(t)
   for (const next of [5, true, null, {}, [], ['/cart'], { toString: '/cart' }]) {
     const response = await fastify.inject({ method: 'POST', url: '/login', payload: { client_name: 'Harry', password: '12345678', next }, headers: { accept: 'application/json' } })
@@ -128,7 +128,7 @@ test('next in JSON is text or nothing', async (t) => {
   }
 })
 
-test('whatever is made of slashes, dots, controls and encodings stays here, also when it is read twice', async (t) => {
+test('any mix of slashes, dots, controls and encodings stays on this origin, also if it is parsed twice', async (t) => {
   const { nextOf } = (await buildWithout(t, { allowedOrigins: [PARTNER] })).hatcheck.login
   const part = fc.constantFrom('/', '//', '\\', '.', '..', '%2e', '%2f', '%5c', '%09', '\t', '\n', '\r', ' ', '\u0000', '\u2028', '@', ':', '?', '#', ';', '&', 'http:', 'https:', 'javascript:', EVIL, 'a',
     PARTNER, 'next.invalid', '\uFF0F', '\u3002', '\uFEFF', '\ud800', '😀', '[', ']', '%', '"', "'", '<')
@@ -141,7 +141,7 @@ test('whatever is made of slashes, dots, controls and encodings stays here, also
   t.pass('20000 of them')
 })
 
-test('a path of this origin is kept, with its query and its fragment', async (t) => {
+test('a path of this origin is kept, with its query and fragment', async (t) => {
   const { nextOf } = (await buildWithout(t)).hatcheck.login
   for (const path of [
     '/', '/cart', '/a/b/', '/a/b?x=1&y=2', '/a?x=1#there', '/#there', '/?q=https://evil.example/', '/?next=//evil.example', '/#//evil.example', '/a//b', '/a/b//', '/search?q=a+b%20c%26d', '/%C3%BC', '/a%2Fb', '/a%5Cb',
@@ -151,13 +151,13 @@ test('a path of this origin is kept, with its query and its fragment', async (t)
   for (const other of [undefined, null, 5, ['/cart'], {}, '', 'cart', `/${'x'.repeat(8192)}`]) t.equal(nextOf(other), '/')
 })
 
-test('the length of an address is that of how it is written', async (t) => {
+test('the length limit of next applies to its encoded form', async (t) => {
   const { nextOf, loginPathTo } = (await buildWithout(t, { allowedOrigins: [PARTNER] })).hatcheck.login
   for (const [letter, written] of [['x', 1], ['"', 3], ['ü', 6], ['語', 9]] as const) {
     for (const start of ['/', `${PARTNER}/`, '/?', '/#']) {
       const most = Math.floor((8_192 - start.length) / written)
-      t.equal(nextOf(start + letter.repeat(most)).length, start.length + most * written, 'what fits is kept')
-      t.equal(nextOf(start + letter.repeat(most + 1)), '/', 'one more does not fit')
+      t.equal(nextOf(start + letter.repeat(most)).length, start.length + most * written, 'an address of the maximum length is kept')
+      t.equal(nextOf(start + letter.repeat(most + 1)), '/', 'one more character is too long')
     }
   }
   for (const letter of ['x', '/a', '"', 'ü', '語', '%', '👩‍🚀']) {
@@ -165,7 +165,7 @@ test('the length of an address is that of how it is written', async (t) => {
   }
 })
 
-test('another origin is reached only if it is allowed, and exactly that one', async (t) => {
+test('another origin is reached only if it is allowed, and only exactly that one', async (t) => {
   const fastify = await buildWithout(t, { allowedOrigins: [PARTNER, 'http://localhost:8080'] })
   const { nextOf } = fastify.hatcheck.login
   for (const address of [`${PARTNER}/`, `${PARTNER}/cart?x=1&y=2#there`, 'http://localhost:8080/a', `${PARTNER}/a//b`]) t.equal(nextOf(address), address)
@@ -181,14 +181,14 @@ test('another origin is reached only if it is allowed, and exactly that one', as
   t.match(headers['content-security-policy'], `form-action 'self' ${PARTNER} http://localhost:8080;`, 'or the browser would not follow the redirect')
 })
 
-test('with a prefix, the start page is the one under it', async (t) => {
+test('with a prefix, the default target is the start page under it', async (t) => {
   const { nextOf } = (await buildWithout(t, { prefix: '/auth' })).hatcheck.login
   t.equal(nextOf('//evil.example'), '/auth/')
   t.equal(nextOf(undefined), '/auth/')
   t.equal(nextOf('/cart'), '/cart')
 })
 
-/** A service that takes any password, so that no time goes into hashing. */
+/** A service that accepts any password, so that no time goes into hashing. */
 async function buildWithout (t: Test, options: HatcheckOptions = {}): Promise<FastifyInstance> {
   // The first login has to outlive the hundreds that follow.
   return await build(t, { authenticate: (name) => ({ name }), sessionsPerUser: 10_000, ...options })
@@ -199,7 +199,7 @@ async function locationOf (client: Client, next: string): Promise<string> {
   return String(response.headers.location)
 }
 
-/** As a browser reads it. */
+/** The address as a browser resolves it. */
 function staysHere (location: string): boolean {
   return URL.canParse(location, `${HERE}/login`) && new URL(location, `${HERE}/login`).origin === HERE
 }
@@ -208,7 +208,7 @@ function unescaped (html: string): string {
   return html.replace(/&#(\d+);/g, (_entity, code: string) => String.fromCodePoint(Number(code)))
 }
 
-/** For the report: nothing in it that a terminal or a parser could stumble over. */
+/** The text without characters that could confuse a terminal or a parser of the report. */
 function visible (text: string): string {
   return encodeURI(text).replace(/#/g, '%23')
 }

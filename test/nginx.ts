@@ -9,10 +9,10 @@ import type { Lifetime } from './scope.js'
 import { until } from './service.js'
 
 /**
- * A real nginx on loopback, on a port of its own, in one process. It ends with the test.
+ * A real nginx on loopback, on its own port, in one process. It ends with the test.
  *
- * @param http what stands in its `http` block
- * @param server what stands in its one `server` block
+ * @param http the content of its `http` block
+ * @param server the content of its only `server` block
  * @returns its address
  */
 export async function startNginx (t: Lifetime, { http = '', server }: { http?: string, server: string }): Promise<string> {

@@ -1,7 +1,7 @@
 import { syncBuiltinESMExports } from 'node:module'
 import type { Test } from 'tap'
 
-/** Until the end of the test, notes each call of a method, with its object, its first argument and its result. Also of a prototype, or of a module of Node. */
+/** Records each call of a method, also of a prototype or a Node module, with its object, first argument and result. Ends with the test. */
 export function noteCalls<T extends object> (t: Test, object: T, name: keyof T & string, note: (self: unknown, argument: unknown, result: unknown) => void): void {
   const method = object[name] as (...args: unknown[]) => unknown
   const replace = (value: unknown): void => {

@@ -28,7 +28,7 @@ interface Document {
   components: { schemas: object, responses: object }
 }
 
-/** Every operation of the service, and of an application with `routes: true` those that are marked. */
+/** Every operation of the service; an application with `routes: true` has the marked ones. */
 const OPERATIONS = {
   'GET /': 'getHome *',
   'GET /healthz': 'checkHealth',
@@ -58,7 +58,7 @@ test('the service describes itself in OpenAPI 3.1', async (t) => {
   t.equal(response.headers['content-type'], 'application/json; charset=utf-8')
   t.equal(response.headers['cache-control'], 'no-store')
   t.equal((await fastify.inject('/openapi.json')).body, response.body)
-  t.equal((await (await build(t, { mode: 'service', sessionCookieSecure: 'auto' })).inject('/openapi.json')).body, response.body, 'however it is configured')
+  t.equal((await (await build(t, { mode: 'service', sessionCookieSecure: 'auto' })).inject('/openapi.json')).body, response.body, 'whatever its configuration')
   const document = response.json<Document>()
   t.strictSame(await new Validator().validate(response.json()), { valid: true })
   t.equal(document.openapi, '3.1.0')
@@ -68,7 +68,7 @@ test('the service describes itself in OpenAPI 3.1', async (t) => {
   t.match((await fastify.inject({ url: '/openapi.json', headers: { host: 'hatcheck.example' } })).json(), { code: 'HATCHECK_DEMO_MODE' })
 })
 
-test('every operation says what it is, who may call it, and what an error looks like', async (t) => {
+test('every operation documents its purpose, its callers and its errors', async (t) => {
   const document = (await (await build(t)).inject('/openapi.json')).json<Document>()
   const tags = document.tags.map(({ name }) => name)
   for (const [path, operations] of Object.entries(document.paths)) {
@@ -90,7 +90,7 @@ test('every operation says what it is, who may call it, and what an error looks 
   }
 })
 
-test('an application has the same in its own document, under its prefix, and its own compilers', async (t) => {
+test('an application has the operations in its own document, under its prefix, and keeps its own compilers', async (t) => {
   for (const openapi of ['3.1.0', '3.0.3']) {
     for (const prefix of ['', '/auth']) {
       const fastify = Fastify() as unknown as FastifyInstance
@@ -111,19 +111,19 @@ test('an application has the same in its own document, under its prefix, and its
       t.match(JSON.stringify(document), 'HatcheckProblem')
       t.equal((await fastify.inject('/own?n=1')).body, '{"n":1}', 'by its schema')
       t.equal((await fastify.inject('/own?n=x')).statusCode, 400)
-      t.equal((await fastify.inject(`${prefix}/openapi.json`)).statusCode, 404, 'it describes itself')
+      t.equal((await fastify.inject(`${prefix}/openapi.json`)).statusCode, 404, 'the document describes its own route')
     }
   }
 })
 
-test('in an application, the answers under a prefix are those of the document', async (t) => {
+test('in an application, answers under a prefix match the document', async (t) => {
   const fastify = await buildHost(t, { routes: true, prefix: '/auth', authenticate: (name) => ({ name }) })
   t.equal((await fastify.inject({ url: '/auth', headers: { accept: 'application/json' } })).body, '{"user":null}')
   t.equal((await fastify.inject({ url: '/auth/', headers: { accept: 'application/json' } })).body, '{"user":null}')
   t.equal((await fastify.inject('/auth/sessions')).statusCode, 401)
 })
 
-test('/docs is there in development only, and may run its own scripts and no others', async (t) => {
+test('/docs is served in development only, and can run its own scripts and no others', async (t) => {
   const fastify = await build(t)
   await serveDocs(fastify)
   for (const [path, type] of [['/docs/', 'text/html'], ['/docs/static/swagger-initializer.js', 'application/javascript'], ['/docs/json', 'application/json']] as const) {
@@ -132,7 +132,7 @@ test('/docs is there in development only, and may run its own scripts and no oth
     t.match(response.headers, { 'content-type': type, 'content-security-policy': /^default-src 'none'; script-src 'self';.* frame-ancestors 'none'$/ })
     t.equal((await fastify.inject({ url: path, headers: { host: 'hatcheck.example' } })).statusCode, 403, 'and in demo mode for this machine only')
   }
-  t.match((await fastify.inject('/')).headers['content-security-policy'], /^default-src 'none';style-src 'sha256-/, 'the pages keep theirs')
+  t.match((await fastify.inject('/')).headers['content-security-policy'], /^default-src 'none';style-src 'sha256-/, 'the pages keep their own policy')
   t.notOk('/docs' in (await fastify.inject('/openapi.json')).json<Document>().paths)
 
   const { url } = await startService(t, t.testdir())
@@ -141,7 +141,7 @@ test('/docs is there in development only, and may run its own scripts and no oth
   t.equal((await fetch(`${url}/openapi.json`)).status, 200)
 })
 
-test('the net knows a flaw when it sees one', async (t) => {
+test('the net finds every kind of flaw in an answer', async (t) => {
   const contract = await serviceContract()
   const json = { 'content-type': 'application/json; charset=utf-8' }
   const asProblem = { 'content-type': 'application/problem+json; charset=utf-8' }
@@ -172,13 +172,13 @@ test('the net knows a flaw when it sees one', async (t) => {
     'must be integer': get('/', 503, { ...asProblem, 'retry-after': 'soon' }, problem(503, { code: 'HATCHECK_STORE_UNAVAILABLE' })),
     'the header location is not in the OpenAPI document': get('/', 200, { ...json, location: '/' }, '{"user":null}'),
     'the header Remote-User is missing': get('/verify', 204, { 'remote-session': '' }),
-    'there is a body, and none in the OpenAPI document': get('/login', 303, { location: '/', 'content-type': 'text/html' }, 'over there'),
+    'a body that the OpenAPI document does not have': get('/login', 303, { location: '/', 'content-type': 'text/html' }, 'over there'),
     'the body says 404': get('/no/such/page', 405, asProblem, problem(404)),
     "must have required property 'detail'": get('/no/such/page', 404, asProblem, '{"type":"about:blank","title":"T","status":404}')
   })) t.ok(flaws.some((found) => found.includes(flaw)), flaw, { flaws })
 })
 
-test('a test with an answer that is not in the document fails, unless it says why', async (t) => {
+test('a test with an undocumented answer fails, unless it gives a reason', async (t) => {
   for (const reason of [null, 'it is what is tested']) {
     const { fake, end } = fakeTest()
     const fastify = Fastify() as unknown as FastifyInstance

@@ -15,7 +15,7 @@ async function statusOf (fastify: FastifyInstance, url: string): Promise<number>
   return (await fastify.inject(url)).statusCode
 }
 
-test('the service says that it serves, whatever its store does, and that it is ready, if its store is', async (t) => {
+test('/healthz answers 200 whatever the store does, and /readyz answers 200 only while the store works', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
   const calls: string[] = []
   const fastify = await build(t, { mode: 'service', authenticate, sessionStore: watched(store, (call) => { calls.push(call) }) })
@@ -31,14 +31,14 @@ test('the service says that it serves, whatever its store does, and that it is r
   t.strictSame(calls, [], 'the store is not asked')
   const unready = await harry.get('/readyz')
   t.match([unready.statusCode, unready.headers['retry-after'], unready.json()], [503, '1', { code: 'HATCHECK_STORE_UNAVAILABLE' }])
-  t.notMatch(unready.body, 'ENOENT', 'why, is in the log')
+  t.notMatch(unready.body, 'ENOENT', 'the reason is in the log')
   up()
   const ready = await harry.get('/readyz')
   t.match([ready.statusCode, ready.body, ready.headers['cache-control']], [200, '{"status":"ready"}', 'no-store'])
   t.strictSame(calls, ['ping', 'ping'], 'no session is read')
 })
 
-test('who watches over the service does not fill its log', async (t) => {
+test('health checks do not fill the log', async (t) => {
   for (const level of ['info', 'fatal']) {
     const { store, down } = breakable(openStore(t, 'memory:'))
     const lines: string[] = []
@@ -49,15 +49,15 @@ test('who watches over the service does not fill its log', async (t) => {
     for (const url of ['/healthz', '/readyz']) t.equal(await statusOf(fastify, url), 200)
     t.strictSame(lines, [])
     await statusOf(fastify, '/')
-    t.equal(lines.length > 0, level === 'info', 'as others do')
+    t.equal(lines.length > 0, level === 'info', 'other requests are logged')
     lines.length = 0
     down()
     t.equal(await statusOf(fastify, '/readyz'), 503)
-    t.equal(lines.some((line) => line.includes('ENOENT')), level === 'info', 'unless something is wrong')
+    t.equal(lines.some((line) => line.includes('ENOENT')), level === 'info', 'unless there is an error')
   }
 })
 
-test('demo mode tells nobody from elsewhere how it is, and an application has its own such routes', async (t) => {
+test('demo mode answers health checks from this machine only, and an application has no such routes', async (t) => {
   const demo = await build(t)
   const host = await buildHost(t, { routes: true, authenticate })
   for (const url of ['/healthz', '/readyz']) {
@@ -67,21 +67,21 @@ test('demo mode tells nobody from elsewhere how it is, and an application has it
   }
 })
 
-test('a service whose Redis is down is not ready, and is again when it is back', needs('redis-server'), async (t) => {
+test('a service whose Redis is down is not ready, and is ready again when Redis is back', needs('redis-server'), async (t) => {
   const redis = await startRedis(t)
   const fastify = await build(t, { mode: 'service', sessionStore: redis.url })
   t.equal(await statusOf(fastify, '/readyz'), 200)
   redis.signal('SIGSTOP')
-  t.equal(await statusOf(fastify, '/readyz'), 503, 'it hangs')
+  t.equal(await statusOf(fastify, '/readyz'), 503, 'Redis hangs')
   t.equal(await statusOf(fastify, '/healthz'), 200)
   await redis.stop()
-  t.equal(await statusOf(fastify, '/readyz'), 503, 'it is gone')
+  t.equal(await statusOf(fastify, '/readyz'), 503, 'Redis is gone')
   t.equal(await statusOf(fastify, '/healthz'), 200)
   await redis.start()
   await eventually(t, 'it is ready', async () => await statusOf(fastify, '/readyz') === 200)
 })
 
-test('at SIGTERM the service is not ready any more, answers what is under way, and does not wait for what never ends', async (t) => {
+test('after SIGTERM the service is not ready, finishes requests under way, and does not wait for those that never end', async (t) => {
   const service = await startService(t, t.testdir())
   const body = 'client_name=Harry&password=12345678'
   const [socket, endless] = [openSocket(service.url), openSocket(service.url)]
@@ -90,7 +90,7 @@ test('at SIGTERM the service is not ready any more, answers what is under way, a
   }
   await until('both logins are under way', () => service.output().split('"/login"').length > 2)
   const ended = service.end('SIGTERM')
-  await until('nobody else is let in', () => fetch(`${service.url}/readyz`).then(() => false, () => true))
+  await until('new connections are refused', () => fetch(`${service.url}/readyz`).then(() => false, () => true))
   socket.write(`${body.slice(-1)}GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n`)
   t.strictSame(statusLines(await allFrom(socket)), ['303 See Other', '503 Service Unavailable'])
   t.notOk(endless.closed)
@@ -98,7 +98,7 @@ test('at SIGTERM the service is not ready any more, answers what is under way, a
   t.equal(await ended, 0)
 })
 
-test('while the event loop is late, requests are refused before anything is done for them, and served again when it is on time', { timeout: 60_000 }, async (t) => {
+test('while the event loop is late, requests are refused before any work, and served again when it is on time', { timeout: 60_000 }, async (t) => {
   const calls: string[] = []
   const lines: string[] = []
   const store = watched(openStore(t, 'memory:'), (call) => { calls.push(call) }, false)
@@ -152,7 +152,7 @@ test('while the event loop is late, requests are refused before anything is done
   t.match(answers[1], '"status":503,"detail":"There is more to do here than can be done. Please try again in a moment.","code":"HATCHECK_OVERLOADED"')
   t.match(answers[3], 'remote-user: \r\nremote-session: \r\n', 'no header of a client is left in place')
   t.match(answers[8], 'hatcheck_http_requests_shed_total 7\n')
-  t.notMatch(lines.join(''), /"level":[45]0/, 'no line for each, at warn or above')
+  t.notMatch(lines.join(''), /"level":[45]0/, 'no line per request, at warn or above')
   client.destroy()
   await eventually(t, 'it is served again', async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).status === 200)
   t.match((await harry.get('/')).body, 'Harry Your account is logged in.')

@@ -13,7 +13,7 @@ import { pageAt } from './pages.js'
 const PAGE = 'docs/options.md'
 const HEAD = ['option', 'variable', 'values', 'default', 'meaning']
 
-/** What the JSDoc of a row says. */
+/** The contents of a row's JSDoc. */
 interface Text {
   about: string
   default: string

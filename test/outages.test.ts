@@ -13,12 +13,12 @@ async function service (t: Test, options: Partial<ServiceOptions> = {}) {
   return { fastify, lines, client: new Client(fastify) }
 }
 
-/** Lines that are about no event of security. */
+/** The log lines without security events. */
 function told (lines: Line[]): Line[] {
   return lines.filter((line) => !('event' in line))
 }
 
-test('an outage of the store is one error, and at its end one line that says how many failed', async (t) => {
+test('an outage of the store is logged as one error, and its end as one line with the number of failures', async (t) => {
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => { mock.timers.reset() })
   const { store, down, up } = breakable(openStore(t, 'memory:'))
@@ -32,15 +32,15 @@ test('an outage of the store is one error, and at its end one line that says how
     t.equal(told(lines).length, 1)
     mock.timers.tick(1_000)
     await new Promise((resolve) => { setTimeout(resolve, 1_100) })
-    t.equal(told(lines).length, 1, 'it goes on')
+    t.equal(told(lines).length, 1, 'the outage continues')
     up()
     mock.timers.tick(1_000)
-    await eventually(t, 'its end is told', () => told(lines).length === 2)
+    await eventually(t, 'its end is emitted', () => told(lines).length === 2)
     t.match(told(lines)[1], { level: 40, code: 'HATCHECK_STORE_UNAVAILABLE', failures: 20, msg: 'the session store answers again' })
   }
 })
 
-test('where the store can be read and not written to, the outage ends a minute after the last failure', async (t) => {
+test('if the store can be read but not written, the outage ends a minute after the last failure', async (t) => {
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => { mock.timers.reset() })
   const { store, down, up } = breakable(openStore(t, 'memory:'))
@@ -61,7 +61,7 @@ test('where the store can be read and not written to, the outage ends a minute a
   t.match(outage()[1], { failures: 4, msg: 'still so at the end of the process' })
 })
 
-test('too many logins at once are one warning, and no stack', async (t) => {
+test('too many simultaneous logins are logged as one warning without a stack', async (t) => {
   const { lines, fastify } = await service(t, { mode: 'service', signup: 'closed' })
   const statuses = await Promise.all(Array.from({ length: 100 }, async (_, i) => (await new Client(fastify).login(`nobody ${i}`)).statusCode))
   const busy = statuses.filter((status) => status === 503).length

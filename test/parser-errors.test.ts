@@ -22,7 +22,7 @@ async function answersTo ({ port }: Served, text: string): Promise<RawAnswer[]> 
 
 const statusesOf = (answers: readonly RawAnswer[]): number[] => answers.map(({ status }) => status)
 
-test('what is no request is answered after the requests before it', async (t) => {
+test('an invalid request is answered after the requests before it', async (t) => {
   const service = await start(t)
   const answers = await answersTo(service, `${LOGIN}${ALIVE}${LOGIN_PAGE}no request\r\n\r\n`)
   t.strictSame(statusesOf(answers), [303, 200, 200, 400])
@@ -37,21 +37,21 @@ test('what is no request is answered after the requests before it', async (t) =>
 for (const [what, head, status, code] of [
   ['a header that is too large', `GET / HTTP/1.1\r\nHost: localhost\r\na: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'HATCHECK_HEADER_SIZE'],
   ['chunk extensions that are too large', `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\na\r\n0\r\n\r\n`, 413, 'HATCHECK_CHUNK_EXTENSIONS'],
-  ['a length that is none', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n', 400, 'HATCHECK_BAD_REQUEST']
+  ['a length that is not a number', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n', 400, 'HATCHECK_BAD_REQUEST']
 ] as const) {
-  test(`${what} is answered once, and nothing after it`, async (t) => {
+  test(`${what} is answered once, and later requests on the connection are not`, async (t) => {
     const answers = await answersTo(await start(t), `${ALIVE}${head}${ALIVE}`)
     t.strictSame(statusesOf(answers), [200, status])
     t.equal(JSON.parse(answers[1]?.body ?? '').code, code)
   })
 }
 
-test('a request that was answered before its body went wrong gets no second answer', async (t) => {
+test('a request that was answered before its body turned out invalid gets no second answer', async (t) => {
   const answers = await answersTo(await start(t), `POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcdefgh\r\n0\r\n\r\n${ALIVE}`)
   t.equal(answers.length, 1)
 })
 
-test('after a request for another protocol, which Node loses what follows of, the connection ends', async (t) => {
+test('the connection ends after an upgrade request, since Node drops what follows it', async (t) => {
   const answers = await answersTo(await start(t), `GET /login HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n${ALIVE}`)
   t.equal(answers[0]?.status, 200)
   t.match(answers[0]?.head, /connection: close/i)

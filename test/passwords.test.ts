@@ -24,10 +24,10 @@ const DONE = 'Your password is changed, and every other session is ended.'
 const AS_BROWSER = { accept: 'text/html,application/xhtml+xml' }
 const AS_PROGRAM = { accept: 'application/json' }
 
-test('a common password', async (t) => {
+test('common passwords are refused', async (t) => {
   const isCommon = async (password: string): Promise<boolean> => await isCommonPassword(password, 'Harry')
 
-  t.test('is each one of the list, and each of them repeated', async (t) => {
+  t.test('every password of the list is common, and so is each of them repeated', async (t) => {
     const words = dictionary['passwords-common']
     t.equal(words.length, 49_233)
     const long = words.filter((word) => word.length >= 8)
@@ -42,34 +42,34 @@ test('a common password', async (t) => {
     t.strictSame(missed, [])
   })
 
-  t.test('is not saved by its case, nor by what is around it', async (t) => {
+  t.test('a common password stays common in any letter case and with characters around it', async (t) => {
     for (const password of ['PASSWORD', 'PassWordPassword', ' passwordpassword ', '\u3000passwordpassword\n', 'password password', 'password-password', 'passwordpasswordpas',
       'passwordpassword1', 'Password1234567', '!!!password2024!!!', 'ｐａｓｓｗｏｒｄｐａｓｓｗｏｒｄ', '1234567890!!!!!']) t.equal(await isCommon(password), true, password)
   })
 
-  t.test('is a row, whichever way', async (t) => {
+  t.test('a row of characters or keys is a common password, in any direction', async (t) => {
     for (const password of ['123456789012345', '987654321098765', 'abcdefghijklmnop', 'zyxwvutsrqponmlkj', 'abcd1234efgh5678', '112233445566778', 'aabbccddeeffggh',
       'qwertyuiopasdfg', '1qaz2wsx3edc4rfv', 'zaq12wsxcde34rfv', 'azertyuiopqsdfgh', 'qwertzuiopasdfg', '!@#$%^&*()!@#$%^', 'qwertyuiop1234567']) t.equal(await isCommon(password), true, password)
   })
 
-  t.test('is a short piece again and again', async (t) => {
+  t.test('a repeated short piece is a common password', async (t) => {
     for (const password of ['aaaaaaaaaaaaaaa', 'abababababababa', 'xq7!xq7!xq7!xq7!', '               ', '♥♥♥♥♥♥♥♥♥♥♥♥♥♥♥', 'ab'.repeat(512)]) t.equal(await isCommon(password), true, password)
   })
 
-  t.test('is the name, or that of the service, with a little around it', async (t) => {
+  t.test('the name of the account or the service, with a few more characters, is a common password', async (t) => {
     for (const password of ['HarryHarryHarry', 'harry, harry, harry', '1234Harry1234567', 'Harry2026Harry!', 'hatcheckhatcheck', 'Hatcheck 123456!', 'harry@hatcheck', 'harrypassword']) t.equal(await isCommon(password), true, password)
     t.equal(await isCommonPassword('Zoë Zoë Zoë Zoë'.normalize('NFD'), 'ZOË'), true)
-    t.equal(await isCommonPassword('strasse Straße ok', 'STRASSE'), true, 'the name as it is folded')
-    t.equal(await isCommonPassword('a battery and a', 'a'), false, 'a name that is in every word counts for nothing')
+    t.equal(await isCommonPassword('strasse Straße ok', 'STRASSE'), true, 'the name in its case-folded form')
+    t.equal(await isCommonPassword('a battery and a', 'a'), false, 'a name that occurs in every word is ignored')
   })
 
-  t.test('is nothing else: no kind of characters is asked for', async (t) => {
+  t.test('other passwords are accepted: no kinds of characters are required', async (t) => {
     for (const password of ['correct horse battery staple', 'all lower case words', 'ALL UPPER CASE WORDS', 'only 15 letters', '   spaces   in   between   ', '🔑🐴🔋📎🎩🧥🧣🧤🧦👒🎓👑💍👜👝', 'пароль из пяти слов', 'これは長いパスワードですね、本当に',
       'k7#mQ2vX9pLw4Rz', '83920175620394x', 'Harry likes cats and dogs', 'monkey83920175620394', 'x'.concat('correct horse battery '.repeat(20)), 'hwkxqjzv']) t.equal(await isCommon(password), false, password)
   })
 })
 
-test('a password is judged in bounded work, however long it becomes', async (t) => {
+test('a password is judged with bounded work, whatever its length', async (t) => {
   let steps = 0
   noteCalls(t, String.prototype, 'startsWith', () => { steps++ })
   for (const [password, isCommon] of [
@@ -86,7 +86,7 @@ test('a password is judged in bounded work, however long it becomes', async (t) 
   }
 })
 
-test('the rules for a new password are the same wherever one is set', async (t) => {
+test('the rules for a new password are the same wherever it is set', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'open' })
   const accounts = fastify.accounts as Accounts
   const signUp = async (name: string, password: string): Promise<unknown> => (await new Client(fastify).post('/login', { client_name: name, password }, AS_PROGRAM)).json()
@@ -110,15 +110,15 @@ test('the rules for a new password are the same wherever one is set', async (t) 
     t.equal((await change(harry, password, next)).statusCode, 200, `${[...next].length} characters`)
     password = next
   }
-  t.equal(await accounts.authenticate('Harry', `${password.slice(0, -1)}!`), null, 'the last of them counts')
+  t.equal(await accounts.authenticate('Harry', `${password.slice(0, -1)}!`), null, 'the last character counts')
 
   const demo = await build(t)
   const short = await loggedIn(demo, 'Harry', '12345678')
-  t.equal((await change(short, '12345678', 'password')).statusCode, 200, 'demo mode is no place for secrets')
+  t.equal((await change(short, '12345678', 'password')).statusCode, 200, 'demo mode accepts it: it holds no secrets')
   t.match((await change(short, 'password', '1234567')).json(), { detail: 'A password must have at least 8 characters.' })
 })
 
-test('a password is verified as it was received, but for NFC', async (t) => {
+test('a password is verified as received, except for normalization to NFC', async (t) => {
   for (const [set, others] of [
     ['pw', ['pw\0', 'pw\0x', 'pw ', ' pw', 'PW', 'p', '']],
     ['pw\0x', ['pw', 'pw\0', 'pw\0y']],
@@ -134,7 +134,7 @@ test('a password is verified as it was received, but for NFC', async (t) => {
   t.equal(await verifyPassword(await hashPassword('Zo\u00EB'), 'Zoe\u0308'), true)
 })
 
-test('half a character makes no password: all halves would be the same one', async (t) => {
+test('a password with half a surrogate pair is refused, since all halves would be equal', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'open' })
   const accounts = fastify.accounts as Accounts
   await accounts.add('Harry', OLD)
@@ -149,7 +149,7 @@ test('half a character makes no password: all halves would be the same one', asy
 })
 
 for (const kind of ['memory:', 'lmdb:', 'redis:'] as const) {
-  test(`a change of the password, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
+  test(`a password change keeps the current session and ends all others, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
     const sessionStore = kind === 'redis:' ? (await startRedis(t)).url : kind === 'lmdb:' ? `lmdb:${t.testdir()}` : kind
     const fastify = await service(t, { sessionStore })
     await fastify.accounts?.add('Sally', OLD)
@@ -165,12 +165,12 @@ for (const kind of ['memory:', 'lmdb:', 'redis:'] as const) {
     t.equal(response.headers['cache-control'], 'no-store')
     t.not(phone.cookieHeader, before)
     t.match((await phone.get('/', AS_BROWSER)).body, DONE)
-    t.notMatch((await phone.get('/', AS_BROWSER)).body, DONE, 'said once')
+    t.notMatch((await phone.get('/', AS_BROWSER)).body, DONE, 'the notice is shown once')
     t.match((await phone.get('/')).body, 'Harry Your account is logged in.')
-    t.strictSame((await phone.get('/data')).json(), { cart: 'apple', flashes: ['see-you'] }, 'the data goes along')
+    t.strictSame((await phone.get('/data')).json(), { cart: 'apple', flashes: ['see-you'] }, 'the values are kept')
     for (const client of [desk, tablet]) t.match((await client.get('/')).body, 'You are not logged in')
-    t.match((await phone.get('/', { cookie: before })).body, 'You are not logged in', 'the old id is dead')
-    t.match((await sally.get('/')).body, 'Sally Your account is logged in.', 'nobody else is out')
+    t.match((await phone.get('/', { cookie: before })).body, 'You are not logged in', 'the old ID is ended')
+    t.match((await sally.get('/')).body, 'Sally Your account is logged in.', 'no other user is logged out')
     const now = await store(fastify).ofUser('Harry')
     t.equal(now.length, 1)
     t.notOk(old.some(({ key }) => key === now[0]?.key))
@@ -181,7 +181,7 @@ for (const kind of ['memory:', 'lmdb:', 'redis:'] as const) {
   })
 }
 
-test('a change of the password needs the current one', async (t) => {
+test('a password change needs the current password', async (t) => {
   const logged = lines()
   const fastify = await service(t, {}, logged.stream)
   const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
@@ -224,11 +224,11 @@ test('a change of the password needs the current one', async (t) => {
   for (const password of [OLD, NEW, OTHER]) t.notMatch(logged.text(), password)
 })
 
-test('the page for it', async (t) => {
+test('the password page', async (t) => {
   const fastify = await service(t)
   const harry = await loggedIn(fastify)
 
-  t.test('has what password managers and screen readers need', async (t) => {
+  t.test('the password page supports password managers and screen readers', async (t) => {
     const { body, statusCode, headers } = await harry.get('/password', AS_BROWSER)
     t.equal(statusCode, 200)
     t.equal(headers['cache-control'], 'no-store')
@@ -246,7 +246,7 @@ test('the page for it', async (t) => {
     t.strictSame((await harry.get('/password', AS_PROGRAM)).json(), { minLength: 15 })
   })
 
-  t.test('comes again with what was wrong, at its field, and with no password in it', async (t) => {
+  t.test('the password page shows each error at its field, and never a password', async (t) => {
     for (const [fields, status, text, flawed] of [
       [{ current_password: NEW, new_password: OTHER, new_password_again: OTHER }, 403, 'The current password is wrong.', ['current_password']],
       [{ current_password: OLD, new_password: 'short', new_password_again: 'short' }, 400, 'A password must have at least 15 characters.', ['new_password', 'new_password_again']],
@@ -260,14 +260,14 @@ test('the page for it', async (t) => {
     }
   })
 
-  t.test('escapes the name', async (t) => {
+  t.test('the password page escapes the name', async (t) => {
     const name = '"><script>alert(1)</script>'
     await fastify.accounts?.add(name, OLD)
     const { body } = await (await loggedIn(fastify, name)).get('/password', AS_BROWSER)
     t.notMatch(body, '<script>')
   })
 
-  t.test('is for who is logged in', async (t) => {
+  t.test('only a logged-in user gets the password page', async (t) => {
     const nobody = new Client(fastify)
     const page = await nobody.get('/password', AS_BROWSER)
     t.equal(page.statusCode, 303)
@@ -278,7 +278,7 @@ test('the page for it', async (t) => {
     t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 303, 'nothing has changed')
   })
 
-  t.test('cannot be used by another site', async (t) => {
+  t.test('another site cannot use the password page', async (t) => {
     for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { origin: 'https://example.com' }] as Array<Record<string, string>>) {
       const response = await harry.post('/password', { current_password: OLD, new_password: NEW }, headers)
       t.match(response.json(), { status: 403, code: 'HATCHECK_CROSS_ORIGIN' })
@@ -286,7 +286,7 @@ test('the page for it', async (t) => {
     t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 303, 'nothing has changed')
   })
 
-  t.test('is where the other pages are', async (t) => {
+  t.test('the password page is under the prefix of the other pages', async (t) => {
     const fastify = await buildHost(t, { routes: true, prefix: '/auth' })
     await fastify.accounts?.add('Harry', OLD)
     const harry = new Client(fastify)
@@ -297,7 +297,7 @@ test('the page for it', async (t) => {
     t.match((await harry.get('/auth/', AS_BROWSER)).body, DONE)
   })
 
-  t.test('is not there where the application knows its users itself', async (t) => {
+  t.test('an application with its own users has no password page', async (t) => {
     const fastify = await buildHost(t, { routes: true, authenticate: (name) => ({ name }) })
     const harry = await loggedIn(fastify)
     t.equal((await harry.get('/password', AS_BROWSER)).statusCode, 404)
@@ -305,7 +305,7 @@ test('the page for it', async (t) => {
   })
 })
 
-test('"Keep me signed in" stays as it was', async (t) => {
+test('a password change keeps the choice "Keep me signed in"', async (t) => {
   const fastify = await service(t)
   for (const [permanent, current, next] of [['on', OLD, NEW], ['', NEW, OLD]] as const) {
     const harry = new Client(fastify)
@@ -316,9 +316,9 @@ test('"Keep me signed in" stays as it was', async (t) => {
   }
 })
 
-test('what gets in with the old password while it changes does not stay', async (t) => {
+test('a session that begins with the old password during a change is ended', async (t) => {
   for (const moment of ['the check of the password', 'the session is stored', 'the last look at the account']) {
-    await t.test(`a login that waits before ${moment}`, async (t) => {
+    await t.test(`a login that waits before ${moment} gets no session with the old password`, async (t) => {
       const fastify = await service(t)
       const harry = await loggedIn(fastify)
       const pause = stop()
@@ -335,7 +335,7 @@ test('what gets in with the old password while it changes does not stay', async 
     })
   }
 
-  t.test('a session whose id changes at the same time', async (t) => {
+  t.test('a session whose ID changes at the same time is ended', async (t) => {
     const fastify = await service(t)
     const [harry, thief] = [await loggedIn(fastify), await loggedIn(fastify)]
     const pause = stop()
@@ -350,7 +350,7 @@ test('what gets in with the old password while it changes does not stay', async 
   })
 })
 
-test('of two changes at once one succeeds, and the other changes nothing', async (t) => {
+test('of two simultaneous changes one succeeds, and the other changes nothing', async (t) => {
   const fastify = await service(t)
   const [first, second] = [await loggedIn(fastify), await loggedIn(fastify)]
   const pause = stop()
@@ -365,7 +365,7 @@ test('of two changes at once one succeeds, and the other changes nothing', async
   t.match((await second.get('/')).body, 'You are not logged in')
 })
 
-test('a change that another one overtakes keeps no session', async (t) => {
+test('a change that another change overtakes keeps no session', async (t) => {
   for (const overtake of ['setPassword', 'disable'] as const) {
     const fastify = await service(t)
     const harry = await loggedIn(fastify)
@@ -382,14 +382,14 @@ test('a change that another one overtakes keeps no session', async (t) => {
   }
 })
 
-test('a session that ends while its password is changed stays ended, and the answer says whether it is changed', async (t) => {
+test('a session that ends during its password change stays ended, and the answer says whether the password changed', async (t) => {
   const ends: Record<string, (fastify: FastifyInstance, harry: Client) => Promise<unknown>> = {
     'logged out': (_, harry) => harry.post('/logout'),
     revoked: (fastify) => fastify.sessions.revokeUser('Harry')
   }
   for (const [how, end] of Object.entries(ends)) {
     for (const moment of ['the check of the password', 'the session is stored'] as const) {
-      await t.test(`${how} at ${moment}`, async (t) => {
+      await t.test(`a session that is ${how} at ${moment} stays ended`, async (t) => {
         const fastify = await service(t)
         const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
         const copy = new Client(fastify)
@@ -411,7 +411,7 @@ test('a session that ends while its password is changed stays ended, and the ans
     }
   }
 
-  await t.test('a user who is taken out of the session by a handler is not logged in again', async (t) => {
+  await t.test('a user whom a handler removes from the session is not logged in again', async (t) => {
     const fastify = await service(t)
     const harry = await loggedIn(fastify)
     const { store: sessions } = fastify.sessions
@@ -428,16 +428,16 @@ test('a session that ends while its password is changed stays ended, and the ans
   })
 })
 
-test('a new password is judged only after the current one, which is throttled', async (t) => {
+test('a new password is judged only after the current one, which is rate limited', async (t) => {
   const start = Date.now()
   const fastify = await service(t, { now: () => start })
   const harry = await loggedIn(fastify)
-  // As a known device, from a known network, and as a stranger.
-  for (let i = 0; i < 18; i++) t.equal((await change(harry, 'not the password', 'short')).statusCode, 403, 'not a word about the new one')
+  // From a known device, from a known network, and as a stranger.
+  for (let i = 0; i < 18; i++) t.equal((await change(harry, 'not the password', 'short')).statusCode, 403, 'nothing about the new password')
   t.equal((await change(harry, OLD, 'short')).statusCode, 429)
 })
 
-test('when the end of the other sessions cannot be stored, the answer says so', async (t) => {
+test('if the end of the other sessions cannot be stored, the answer says so', async (t) => {
   for (const call of ['removeOfUser', 'replace'] as const) {
     await t.test(call, async (t) => {
       const fastify = await service(t)
@@ -449,7 +449,7 @@ test('when the end of the other sessions cannot be stored, the answer says so', 
       t.equal(response.statusCode, 503)
       t.equal(response.headers['retry-after'], '1')
       t.match(response.json(), { code: 'HATCHECK_PASSWORD_CHANGE_UNFINISHED', detail: /^The password is changed, but the end of the other sessions is not confirmed/ })
-      t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 401, 'it is changed')
+      t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 401, 'the password is changed')
 
       t.equal((await change(harry, NEW, OTHER)).statusCode, 200, 'once more')
       t.match((await other.get('/')).body, 'You are not logged in')
@@ -458,7 +458,7 @@ test('when the end of the other sessions cannot be stored, the answer says so', 
   }
 })
 
-test('when the store of the accounts cannot answer, nothing changes', async (t) => {
+test('if the account store fails, nothing changes', async (t) => {
   const fastify = await service(t)
   const harry = await loggedIn(fastify)
   const { accounts } = fastify.hatcheck.storage
@@ -474,7 +474,7 @@ test('when the store of the accounts cannot answer, nothing changes', async (t) 
   t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 303)
 })
 
-test('too many tries are answered on the page, with when to come again', async (t) => {
+test('too many attempts are answered on the page, with the time to wait', async (t) => {
   const fastify = await service(t)
   const harry = await loggedIn(fastify)
   fastify.hatcheck.login.authenticate = () => {
@@ -490,7 +490,7 @@ test('too many tries are answered on the page, with when to come again', async (
   t.match(program.json(), { status: 429 })
 })
 
-/** A service with the account Harry, and a few routes to look at sessions with. */
+/** A service with the account Harry, and a few routes that show sessions. */
 async function service (t: Test, options: HatcheckOptions = {}, stream?: Writable): Promise<FastifyInstance> {
   const fastify = await build(t, { mode: 'service', signup: 'closed', ...options }, stream === undefined ? {} : { logger: { level: 'trace', stream } })
   fastify.get<{ Params: { value: string } }>('/set/cart/:value', async ({ session, params }) => { (session as unknown as Record<string, unknown>)['cart'] = params.value })
@@ -518,7 +518,7 @@ function store (fastify: FastifyInstance): FastifyInstance['sessions']['store'] 
   return fastify.sessions.store
 }
 
-/** Holds up the next request, and no other, at one place of its way. */
+/** Delays the next request, and no other, at one point. */
 function holdUp (fastify: FastifyInstance, moment: string, here: () => Promise<void>): void {
   let held = false
   const once = async (): Promise<void> => {

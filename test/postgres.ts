@@ -10,9 +10,9 @@ import type { Test } from 'tap'
 import { needs } from './helper.js'
 import { until } from './service.js'
 
-/** A real PostgreSQL on a socket in a folder of its own, and on no port. It ends with the test. */
+/** A real PostgreSQL on a socket in its own folder, without a port. It ends with the test. */
 export interface PostgresServer {
-  /** Connections for a test, closed with it. */
+  /** Returns connections for a test, closed with it. */
   connect (t: Test): pg.Pool
   start (): Promise<void>
   stop (): Promise<void>
@@ -30,7 +30,7 @@ export function needsPostgres (): ReturnType<typeof needs> {
 }
 
 export async function startPostgres (t: Test): Promise<PostgresServer> {
-  // Not a folder of the test: the path of a socket must be short.
+  // Not a folder of the test: the path of a Unix socket must be short.
   const folder = mkdtempSync(join(tmpdir(), 'hatcheck-pg-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const owner = ownerFor(folder)
@@ -64,7 +64,7 @@ export async function startPostgres (t: Test): Promise<PostgresServer> {
   async function stop (): Promise<void> {
     if (child === null || child.exitCode !== null || child.signalCode !== null) return
     const end = once(child, 'exit')
-    // Ends the connections too.
+    // This ends the connections too.
     child.kill('SIGINT')
     await end
   }

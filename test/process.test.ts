@@ -5,7 +5,7 @@ import { Client, userOf } from './client.js'
 import { needs, testKey } from './helper.js'
 import { Curl, hatcheckProcess, startService, until, type CurlAnswer, type Service } from './service.js'
 
-// Some fifty services are started here, one after the other.
+// Some fifty services are started here, one after another.
 tap.setTimeout(300_000)
 
 const curl = needs('curl')
@@ -13,7 +13,7 @@ const curl = needs('curl')
 const JSON_TYPE = ['-H', 'Content-Type: application/json']
 const WANTS_JSON = ['-H', 'Accept: application/json']
 
-/** Everything that the services of this file have written, and what must not be in it. */
+/** The output of all services of this file, and the secrets that must not be in it. */
 const running: Service[] = []
 const secrets = new Set<string>(['12345678', 'another password', '87654321', 'a longer password of Sally'])
 
@@ -23,7 +23,7 @@ async function start (t: Test, folder: string, env: Record<string, string> = {})
   return service
 }
 
-/** Remembers the tickets of a jar as something that no log may show. */
+/** Remembers the tickets of a jar as secrets that no log may show. */
 function noteTickets (jar: string): string[] {
   const tickets = [...readFileSync(jar, 'utf8').matchAll(/\t(?:__Host-)?hatcheck\t(\S+)$/gm)].map(([, ticket]) => ticket as string)
   for (const ticket of tickets) {
@@ -33,7 +33,7 @@ function noteTickets (jar: string): string[] {
   return tickets
 }
 
-test('the article\'s walk-through with curl and a cookie jar', curl, async (t) => {
+test('the walk-through of the article works with curl and a cookie jar', curl, async (t) => {
   const folder = t.testdir()
   const { url } = await start(t, folder)
   const harry = new Curl(folder, 'harry.jar')
@@ -65,11 +65,11 @@ test('the article\'s walk-through with curl and a cookie jar', curl, async (t) =
   const logout = await harry.send(`${url}/logout`)
   t.equal(logout.status, 303)
   t.equal(logout.headers['location'], '/')
-  t.equal(noteTickets(harry.jar).length, 0, 'the cookie is gone')
+  t.equal(noteTickets(harry.jar).length, 0, 'the cookie is removed')
   t.match((await harry.send(`${url}/`)).body, 'You are not logged in')
 })
 
-test('the walk-through in JSON, with a form and with a JSON body', curl, async (t) => {
+test('the walk-through works in JSON, with a form and with a JSON body', curl, async (t) => {
   const folder = t.testdir()
   const { url } = await start(t, folder)
   const bodies = [
@@ -90,7 +90,7 @@ test('the walk-through in JSON, with a form and with a JSON body', curl, async (
   }
 })
 
-test('after the logout, a copy of the cookie jar is worth nothing on any route', curl, async (t) => {
+test('after the logout, a copy of the cookie jar opens nothing on any route', curl, async (t) => {
   const folder = t.testdir()
   const { url } = await start(t, folder)
   const harry = new Curl(folder, 'harry.jar')
@@ -116,7 +116,7 @@ test('after the logout, a copy of the cookie jar is worth nothing on any route',
   t.match((await thief.send(`${url}/`)).body, 'You are not logged in')
 })
 
-test('what is wrong is refused with the status that says so', curl, async (t) => {
+test('an invalid request is refused with the matching status', curl, async (t) => {
   const folder = t.testdir()
   const { url } = await start(t, folder)
   const harry = new Curl(folder, 'harry.jar')
@@ -135,10 +135,10 @@ test('what is wrong is refused with the status that says so', curl, async (t) =>
   const unknown = await other.send(`${url}/no/such/page`)
   t.equal(unknown.status, 404)
   t.equal(unknown.headers['set-cookie'], undefined)
-  t.match(await (await harry.send(`${url}/`)).body, 'Harry Your account is logged in.', 'and Harry is logged in still')
+  t.match(await (await harry.send(`${url}/`)).body, 'Harry Your account is logged in.', 'and Harry is still logged in')
 })
 
-test('an address that cannot be decoded is refused like everything else', curl, async (t) => {
+test('an address that cannot be decoded gets an ordinary error', curl, async (t) => {
   const folder = t.testdir()
   const { url } = await start(t, folder)
   const caller = new Curl(folder, 'caller.jar')
@@ -159,10 +159,10 @@ test('a body of 2 MiB is refused with 413', curl, async (t) => {
   t.equal((await harry.send('--data-binary', '@large.txt', `${url}/login`)).status, 413)
   t.equal((await harry.send('--data-binary', '@large.txt', ...JSON_TYPE, `${url}/login`)).status, 413)
   t.equal((await harry.send('--data-binary', '@large.txt', '-H', 'Transfer-Encoding: chunked', `${url}/login`)).status, 413)
-  t.equal((await harry.send(`${url}/`)).status, 200, 'and it serves on')
+  t.equal((await harry.send(`${url}/`)).status, 200, 'and the service continues')
 })
 
-test('the password may come as pwd, the name under which the article reads it', curl, async (t) => {
+test('the password can come as pwd, the field name in the article', curl, async (t) => {
   const folder = t.testdir()
   const { url } = await start(t, folder)
   const harry = new Curl(folder, 'harry.jar')
@@ -173,7 +173,7 @@ test('the password may come as pwd, the name under which the article reads it', 
   t.equal((await other.post(`${url}/login`, { client_name: 'Harry', pwd: 'another password' })).status, 401)
 })
 
-test('the first lines tell the address, the store and the mode, and come soon', async (t) => {
+test('the first lines name the address, the store and the mode, and come soon', async (t) => {
   const folder = t.testdir()
   const demo = await start(t, folder)
   t.match(demo.url, /^http:\/\/127\.0\.0\.1:\d+$/)
@@ -188,7 +188,7 @@ test('the first lines tell the address, the store and the mode, and come soon', 
   t.notMatch(service.output(), testKey)
 })
 
-test('who is logged in stays so after a kill -9 and a new start', curl, async (t) => {
+test('users stay logged in after a kill -9 and a restart', curl, async (t) => {
   const folder = t.testdir()
   const first = await start(t, folder)
   const harry = new Curl(folder, 'harry.jar')
@@ -200,7 +200,7 @@ test('who is logged in stays so after a kill -9 and a new start', curl, async (t
   t.equal((await harry.post(`${second.url}/login`, { client_name: 'Harry', password: 'another password' })).status, 401, 'the account is there too')
 })
 
-test('SIGTERM: requests under way are answered, and the exit code is 0', async (t) => {
+test('after SIGTERM, requests under way are answered, and the exit code is 0', async (t) => {
   const folder = t.testdir()
   const service = await start(t, folder)
   let answered = 0
@@ -233,7 +233,7 @@ test('the command line works on the data of the running service', curl, async (t
   const sally = new Curl(folder, 'sally.jar')
   const login = (password: string): Promise<CurlAnswer> => sally.post(`${url}/login`, { client_name: 'Sally', password })
 
-  t.equal((await login('a longer password of Sally')).status, 401, 'nobody signs up where signup is closed')
+  t.equal((await login('a longer password of Sally')).status, 401, 'a visitor cannot sign up where signup is closed')
   const added = await cli(['user', 'add', 'Sally'], 'a longer password of Sally\n')
   t.equal(added.code, 0, added.stderr)
   t.equal((await login('a longer password of Sally')).status, 303)
@@ -282,11 +282,11 @@ test('demo mode answers this machine only', curl, async (t) => {
   }
 })
 
-test('the log of all these services has no password, no cookie and no session id in it', async (t) => {
+test('the logs of all these services have no password, cookie or session ID', async (t) => {
   const log = running.map((service) => service.output()).join('')
   t.match(log, '"incoming request"')
   t.ok(secrets.size > 10)
-  for (const secret of secrets) t.notOk(log.includes(secret), 'it is not there')
+  for (const secret of secrets) t.notOk(log.includes(secret), 'the secret is not in the log')
   t.notMatch(log, /\$argon2/)
   t.same(log.trimEnd().split('\n').filter((line) => !/^\{"level":.*\}$/.test(line)), [], 'every line is JSON')
 })

@@ -18,28 +18,28 @@ import { freePort, startRedis } from './redis.js'
 import { compiled, startService, until, type Service } from './service.js'
 import { assertShown, blocksOf, stepsOf } from './walk.js'
 
-/** The proxies, and the program that each takes. */
+/** The proxies, and the program that each needs. */
 const PROXIES = ['nginx', 'caddy'] as const
 type Proxy = typeof PROXIES[number]
 
-/** What the application answers with, and nobody else. */
+/** The answer of the application, which nothing else sends. */
 const REACHED = 'Hello '
-/** Paths that are hatcheck's own, in one of their spellings. */
+/** Spellings of hatcheck's own paths. */
 const OWN = /^\/+(?:login|logout|password|sessions|a\/\.\.\/login)|evil/
 const NODE = `"${process.execPath}"`
 
 for (const proxy of PROXIES) {
   const both = [needs(proxy), needs('python3'), needs('curl'), needs('redis-server')].find(({ skip }) => skip !== false) ?? { skip: false }
 
-  test(`${proxy}: an application behind it`, both, async (t) => {
+  test(`${proxy} protects an application with forward auth`, both, async (t) => {
     const { folder, run, walk, port, url, login, app, hatcheck, restart, startFor } = await start(t, proxy)
 
-    await t.test('the README does what it shows', async (t) => {
+    await t.test('the commands of the README have the output that it shows', async (t) => {
       t.equal(walk.length, 6)
       for (const step of walk) assertShown(t, await run(step.command), step)
     })
 
-    await t.test('who the application is told about is who has logged in, whatever a client says', async (t) => {
+    await t.test('the application gets the name of the logged-in user, whatever a client claims', async (t) => {
       const harry = await login('Harry Pötter')
       const claims = ['Remote-User', 'remote-user', 'REMOTE-USER', 'Remote_User', 'remote_user', 'REMOTE_USER', 'rEMOTE_uSER', 'Remote-Session', 'Remote_Session', 'Remote-Name', 'Remote-Email', 'Remote-Groups', 'Remote_Groups']
         .map((name) => `${name}: Admin`)
@@ -61,7 +61,7 @@ for (const proxy of PROXIES) {
         const hidden = attempt.some((line) => line.startsWith('Connection')) && told.length === 1
         t.match(told.sort(), hidden ? [/^Remote-User: Harry%20P%C3%B6tter$/i] : [/^Remote-Session: [\w-]{22}$/i, /^Remote-User: Harry%20P%C3%B6tter$/i])
       }
-      // A header that a client declares to be for the next hop alone may be lost, and is never another.
+      // A header that a client lists in Connection may be dropped, and never replaced.
       const { body } = await send(port, 'GET', '/', ['Connection: close, Remote-User, Remote_User', 'Remote-User: Admin', 'Remote_User: Admin', `Cookie: ${harry}`])
       t.match(body, /<h1>Hello (?:Harry Pötter)?<\/h1>/)
       t.notMatch(body, 'Admin')
@@ -72,10 +72,10 @@ for (const proxy of PROXIES) {
         t.equal(status, 401, attempt.join(', '))
         t.notMatch(body, REACHED)
       }
-      t.equal(app.output().length, before, 'the application has heard nothing of the others')
+      t.equal(app.output().length, before, 'the application got none of the other requests')
     })
 
-    await t.test('no method and no spelling of a path leads around the question', async (t) => {
+    await t.test('no method and no spelling of a path bypasses forward auth', async (t) => {
       const harry = await login('Harry')
       const paths = ['/', '//', '///a', '/a//b', '/%2e%2e/', '/..%2f', '/../a', '/a/../b', '/;x', '/a;x=/login', '/%2f', '/a%00b', '/a%0ab', '/a?/login', '/a%3flogin', '/a#/login', '/LOGIN/x', '/loginx', '/login.html', '/xlogin',
         '/login/../a', '/login/..%2fa', '/login/%2e%2e/a', '/login%2f..%2fa', '/login;/../a', '/login/..;/a', '/login/%2e%2e%2fa', '/login\\..\\a', '/login/./../a', '/login%00/../a', '//login/../a', '/sessions/../a', '/sessions/%2e%2e/a', '/sessions/../../a', '/a/../login',
@@ -92,7 +92,7 @@ for (const proxy of PROXIES) {
         }))
       }
       t.strictSame(open, [], `${paths.length} paths by ${methods.length} methods`)
-      t.equal(app.output().length, before, 'the application has heard of none')
+      t.equal(app.output().length, before, 'the application got none of them')
       for (const path of ['/', '//a', '/a;x=1', '/a%20b', '/x/%2e%2e/b', '/a?next=/login&b']) {
         for (const method of ['GET', 'POST', 'OPTIONS', 'DELETE']) {
           const { status, body } = await send(port, method, path, [`Cookie: ${harry}`])
@@ -107,7 +107,7 @@ for (const proxy of PROXIES) {
       }
     })
 
-    await t.test('of two hundred at once, each sees their own name, and the cookie signed anew', async (t) => {
+    await t.test('of two hundred simultaneous requests, each gets its own user, and the cookie signed with the new key', async (t) => {
       const users = await Promise.all(Array.from({ length: 200 }, async (_, i) => ({ name: `user${i}`, cookie: await login(`user${i}`) })))
       const ask = async (cookie: string): Promise<{ name: string | undefined, renewed: string[] }> => {
         const { body, headers } = await new Client(url).get('/', { cookie })
@@ -133,7 +133,7 @@ for (const proxy of PROXIES) {
       t.strictSame(await ask(String(seen.renewed[0]).split(';')[0] ?? ''), { name, renewed: [] })
     })
 
-    await t.test('only some are let in, where the configuration says so', async (t) => {
+    await t.test('only the listed users are admitted, if the configuration has a list', async (t) => {
       const forSome = await startFor('sally,J%C3%BCrgen')
       for (const [name, status] of [['Sally', 200], ['Jürgen', 200], ['Harry', 403]] as const) {
         const { statusCode, body } = await new Client(forSome).get('/?user=Harry', { cookie: await login(name) })
@@ -143,7 +143,7 @@ for (const proxy of PROXIES) {
       t.equal((await new Client(forSome).get('/')).statusCode, 401)
     })
 
-    await t.test('while hatcheck or its store is down the door is closed', async (t) => {
+    await t.test('while hatcheck or its store is down, no request reaches the application', async (t) => {
       await hatcheck.end('SIGKILL')
       const redis = await startRedis(t)
       const onRedis = await restart({ SESSION_STORE: redis.url })
@@ -158,8 +158,8 @@ for (const proxy of PROXIES) {
       for (const headers of [{}, { accept: 'text/html' }, { 'remote-user': 'Harry' }]) t.strictSame(await ask('/', headers), { status: 503, reached: false, cookies: [] }, 'the store is down')
       await redis.start()
       let again = ''
-      await until('it is open again', async () => {
-        // A Redis that keeps nothing on disk has forgotten the session.
+      await until('requests are admitted again', async () => {
+        // A Redis without persistence has lost the session.
         again = await login('Harry', redis.url)
         return again !== '' && (await ask('/', { cookie: again })).status === 200
       })
@@ -171,19 +171,19 @@ for (const proxy of PROXIES) {
         t.ok([502, 503].includes(status), `hatcheck is down: ${status}`)
         t.notOk(reached)
       }
-      t.equal(app.output().length, opened, 'the application has heard nothing of it')
+      t.equal(app.output().length, opened, 'the application got no request')
       await restart({ SESSION_STORE: redis.url })
-      await until('it is open again', async () => (await ask('/', { cookie: again })).status === 200)
+      await until('requests are admitted again', async () => (await ask('/', { cookie: again })).status === 200)
     })
   })
 }
 
 const twoServers = [needs('nginx'), needs('redis-server')].find(({ skip }) => skip !== false) ?? { skip: false }
 
-test('nginx: of two hatchecks on one Redis either may end, and nobody notices', twoServers, async (t) => {
+test('nginx: with two services on one Redis either can stop without a failed request', twoServers, async (t) => {
   const [folder, redis, port, ports] = [fastFolder(t), await startRedis(t), await freePort(), [await freePort(), await freePort()] as const]
   const app = createServer((request, response) => { response.end(REACHED + String(request.headers['remote-user'])) })
-  // Longer than nginx keeps a connection to it.
+  // Longer than nginx keeps a connection to the application.
   app.keepAliveTimeout = 72_000
   app.listen(0, '127.0.0.1')
   await once(app, 'listening')
@@ -197,7 +197,7 @@ test('nginx: of two hatchecks on one Redis either may end, and nobody notices', 
     .replace(':3002 ', `:${ports[1]} `)
     .replace(':3001;', `:${(app.address() as AddressInfo).port};`)
     .replace(':8080;', `:${port};`)
-  // It says what it sends to the other one.
+  // Below the level alert, nginx logs each request that it retries at the other service.
   await startNginx(t, { http: `error_log stderr alert;\n${conf}`, server: '' })
   const url = `http://localhost:${port}`
   const failures: string[] = []
@@ -217,7 +217,7 @@ test('nginx: of two hatchecks on one Redis either may end, and nobody notices', 
   const login = async (name: string): Promise<string> => (await ask('/login', '', { client_name: name, password: 'correct horse battery' })).cookie
 
   const harry = await login('Harry')
-  for (const { url } of [first, second]) t.equal((await new Client(url).get('/verify', { cookie: harry })).statusCode, 204, 'who logs in at one is known at the other')
+  for (const { url } of [first, second]) t.equal((await new Client(url).get('/verify', { cookie: harry })).statusCode, 204, 'a login at one service is known at the other')
 
   const over = new AbortController()
   const visitors = Array.from({ length: 6 }, async (_, i) => {
@@ -259,7 +259,7 @@ interface Program {
   end: (signal?: NodeJS.Signals) => Promise<void>
 }
 
-/** An example, in a copy of its files that has other ports and is otherwise as it is, started by the commands of its README. */
+/** An example in a copy of its files with other ports, started by the commands of its README. */
 async function start (t: Test, proxy: Proxy) {
   const folder = t.testdir()
   const ports: Record<string, number> = { 3000: await freePort(), 3001: await freePort(), 8080: await freePort() }
@@ -284,7 +284,7 @@ async function start (t: Test, proxy: Proxy) {
     execFile('bash', ['--norc', '-c', here(command)], { cwd: folder, env: environment, timeout: 30_000 }, (_error, stdout, stderr) => { resolve(stdout + stderr) })
   })
   const launch = async (command: string, port = 0, env: Record<string, string> = {}): Promise<Program> => {
-    // Where each Caddy is told to reload.
+    // Each Caddy has its own admin address, so that `caddy reload` reaches the right one.
     env = { ADMIN: `localhost:${await freePort()}`, ...env }
     const child = spawn('bash', ['--norc', '-c', here(command)], { cwd: folder, env: { ...environment, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
     const ended = once(child, 'close')
@@ -305,7 +305,7 @@ async function start (t: Test, proxy: Proxy) {
   const restart = (env: Record<string, string> = {}): Promise<Program> => launch(hatcheckLine, ports[3000], env)
   const [hatcheck, app] = await Promise.all([restart(), launch(appLine, ports[3001])])
   await launch(proxyLine, ports[8080])
-  /** The same proxy once more, as its comments say for letting in only some. Answers its address. */
+  /** The same proxy with the changes that its comments describe for a list of users. Returns its address. */
   const startFor = async (names: string): Promise<string> => {
     const port = await freePort()
     const copy = `examples/${proxy}-for-some`
@@ -318,7 +318,7 @@ async function start (t: Test, proxy: Proxy) {
     return `http://localhost:${port}`
   }
   const port = ports[8080] as number
-  // A second process on the same store and key, since passwords take their time.
+  // A second process on the same store and key, since password hashing is slow.
   const hosts = new Map<string, FastifyInstance>()
   const login = async (name: string, sessionStore = 'lmdb:'): Promise<string> => {
     let host = hosts.get(sessionStore)
@@ -343,7 +343,7 @@ async function isOpen (port: number): Promise<boolean> {
   }
 }
 
-/** Sends one request as it is written here, with lines that no HTTP client would send, and reads the answer up to the end of the connection. */
+/** Sends one request exactly as given, with lines that no HTTP client would send, and reads the answer up to the end of the connection. */
 async function send (port: number, method: string, path: string, headers: readonly string[]): Promise<{ status: number, head: string, body: string }> {
   const closing = headers.some((line) => line.startsWith('Connection:')) ? [] : ['Connection: close']
   const socket = openSocket(`http://127.0.0.1:${port}`)

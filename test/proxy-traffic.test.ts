@@ -16,13 +16,13 @@ import { until } from './service.js'
 
 const UPLOAD_BYTES = 150 * 1_048_576
 const PASSWORD = 'pass phrase 1'
-/** What the site itself says, with each answer. */
+/** The headers that the site itself sends with each answer. */
 const SITE_HEADER = ['x-site-policy', 'strict'] as const
-/** More than 2,048 characters, and each slash is three in an address. */
+/** More than 2,048 characters, and each slash takes three in an address. */
 const LONG_PATH = `/reports/${'a/'.repeat(1_500)}`
 
 for (const proxy of ['nginx', 'caddy'] as const) {
-  test(`${proxy}: WebSockets, large uploads and the headers of the site pass by the example`, { ...needs(proxy), timeout: 120_000 }, async (t) => {
+  test(`${proxy}: the example passes WebSockets, large uploads and the headers of the site`, { ...needs(proxy), timeout: 120_000 }, async (t) => {
     const app = await startApp(t)
     const hatcheck = await build(t, { mode: 'service', sessionCookieSecure: 'auto', signup: 'open', passwordMinLength: 8 }, { trustProxy: '127.0.0.1' })
     await hatcheck.listen({ host: '127.0.0.1', port: 0 })
@@ -32,19 +32,19 @@ for (const proxy of ['nginx', 'caddy'] as const) {
 
     for (const headers of [['Origin: http://localhost'], ['Accept: text/html']]) {
       const { status, body } = await upgrade(port, [...headers, `Cookie: ${cookie}`])
-      t.equal(status, 101, 'who is logged in')
+      t.equal(status, 101, 'a logged-in user')
       t.match(body, 'echo: hello')
     }
-    for (const headers of [[], ['Cookie: hatcheck=nonsense'], ['Remote-User: Admin']]) t.equal((await upgrade(port, headers)).status, 401, 'anybody else')
-    t.not((await upgrade(port, [`Cookie: ${cookie}`], 'h2c')).status, 101, 'only to a WebSocket')
+    for (const headers of [[], ['Cookie: hatcheck=nonsense'], ['Remote-User: Admin']]) t.equal((await upgrade(port, headers)).status, 401, 'a visitor')
+    t.not((await upgrade(port, [`Cookie: ${cookie}`], 'h2c')).status, 101, 'only a WebSocket upgrade')
 
     const body = Buffer.alloc(UPLOAD_BYTES, 'x')
     const uploaded = await fetch(`${url}/upload`, { method: 'POST', headers: { cookie }, body })
     t.equal(uploaded.status, 200)
     t.equal(await uploaded.text(), `POST ${UPLOAD_BYTES}`)
-    // The answer may come before the whole of it was sent.
+    // The answer can come before the whole upload was sent.
     const refused = await fetch(`${url}/upload`, { method: 'POST', body: Buffer.alloc(3_000_000), redirect: 'manual' }).then(({ status }) => status, () => 401)
-    t.equal(refused, 401, 'no body gets anybody in')
+    t.equal(refused, 401, 'an upload does not bypass the login')
 
     for (const [what, path, headers, status] of [
       ['the application', '/', { cookie }, 200],
@@ -60,13 +60,13 @@ for (const proxy of ['nginx', 'caddy'] as const) {
     const browser = new Client(url)
     const navigation = { accept: 'text/html' }
     const location = String((await browser.get(LONG_PATH, navigation)).headers.location)
-    t.equal(location, `/login?next=${encodeURIComponent(LONG_PATH)}`, 'a long way back')
+    t.equal(location, `/login?next=${encodeURIComponent(LONG_PATH)}`, 'a long path to return to')
     t.match((await browser.get(location, navigation)).body, `value="${LONG_PATH}"`)
 
     await browser.post('/logout', {}, { cookie, ...navigation })
     const notice = browser.cookie('hatcheck-notice')
     const led = await new Client(url).get('/', navigation)
-    t.match((await browser.get(String(led.headers.location), { cookie: notice, ...navigation })).body, 'You are logged out.', 'on the page that a logout leads to')
+    t.match((await browser.get(String(led.headers.location), { cookie: notice, ...navigation })).body, 'You are logged out.', 'on the page after a logout')
   })
 }
 
@@ -101,7 +101,7 @@ async function startApp (t: Test): Promise<number> {
   return (app.address() as AddressInfo).port
 }
 
-/** An example as it is, but for the addresses and a header of the site. */
+/** An unchanged example, except for the addresses and a header of the site. */
 async function start (t: Test, proxy: 'nginx' | 'caddy', { app, hatcheck }: { app: number, hatcheck: number }): Promise<string> {
   const port = await freePort()
   if (proxy === 'nginx') {
@@ -137,7 +137,7 @@ async function login (fastify: FastifyInstance): Promise<string> {
   return client.cookieHeader
 }
 
-/** Asks for an upgrade, and says hello to what it leads to. */
+/** Asks for an upgrade, and sends hello over the new protocol. */
 async function upgrade (port: number, headers: readonly string[], to = 'websocket'): Promise<{ status: number, body: string }> {
   const socket = connect(port, '127.0.0.1')
   let text = ''

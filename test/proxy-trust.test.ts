@@ -3,7 +3,7 @@ import { isOriginOrPattern, originMatcher } from '../plugins/config/origins.js'
 import { flawOfDomain } from '../plugins/config/own-domain.js'
 import { build } from './helper.js'
 
-test('a star in an origin is every host below the domain, and no other', (t) => {
+test('a star in an origin matches every host below the domain, and no other', (t) => {
   const isAllowed = originMatcher(['https://*.example.com'])
   for (const origin of ['https://a.example.com', 'https://a.b.example.com']) t.ok(isAllowed(origin), origin)
   for (const origin of ['https://example.com', 'https://evil-example.com', 'https://a.example.com.evil', 'http://a.example.com', 'https://a.example.com:444', 'https://u@a.example.com', 'https://evil.com/.example.com', 'https://.example.com', 'null']) t.notOk(isAllowed(origin), origin)
@@ -11,7 +11,7 @@ test('a star in an origin is every host below the domain, and no other', (t) => 
   t.end()
 })
 
-test('a domain that is nobody\'s own takes no cookie, and a host outside of it is a 400', async (t) => {
+test('a public suffix is refused as a cookie domain, and a host outside the domain is a 400', async (t) => {
   for (const domain of ['com', 'localhost', '127.0.0.1', '0x7f.1', 'co.uk', 'github.io', 'app.localhost']) {
     t.not(await flawOfDomain(domain), null, domain)
     await t.rejects(build(t, { sessionCookieDomain: domain }), { code: 'HATCHECK_CONFIG' })

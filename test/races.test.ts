@@ -13,7 +13,7 @@ function bag (request: FastifyRequest): Bag {
   return request.session as unknown as Bag
 }
 
-/** A host application with the few routes that races are made of. Each test adds its slow ones. */
+/** An application with the few routes that races need. Each test adds its slow routes. */
 async function shop (t: Test, store: SessionStore, options: HatcheckOptions = {}): Promise<FastifyInstance> {
   const fastify = await buildHost(t, { sessionStore: store, ...options })
   fastify.post<{ Params: { name: string } }>('/login/:name', async (request) => {
@@ -40,14 +40,14 @@ async function see (fastify: FastifyInstance, cookie: string): Promise<{ user: s
   return (await fastify.inject({ url: '/', headers: { cookie } })).json()
 }
 
-/** A browser that is logged in. */
+/** A logged-in browser. */
 async function loggedIn (fastify: FastifyInstance, name = 'Harry'): Promise<Client> {
   const client = new Client(fastify)
   await client.send({ method: 'POST', url: `/login/${name}` })
   return client
 }
 
-/** Harry logs out while a request of his is stopped, which then goes on. Answers what that request is answered. */
+/** Harry logs out while one of his requests is paused; the request then continues. Returns its answer. */
 async function logOutDuring (t: Test, fastify: FastifyInstance, pause: ReturnType<typeof stop>, url: string): Promise<LightMyRequestResponse> {
   const { cookieHeader } = await loggedIn(fastify)
   const slow = post(fastify, url, cookieHeader)
@@ -57,7 +57,7 @@ async function logOutDuring (t: Test, fastify: FastifyInstance, pause: ReturnTyp
   return await slow
 }
 
-/** The calls that end a session. */
+/** The store calls that end a session. */
 function ends (call: StoreCall): boolean {
   return call === 'remove' || call === 'replace'
 }
@@ -72,7 +72,7 @@ function cookieOf (response: LightMyRequestResponse): string {
 }
 
 for (const kind of kinds) {
-  test(`logout is final, whatever is in flight, on ${kind}`, async (t) => {
+  test(`logout is final, whatever requests are in flight, on ${kind}`, async (t) => {
     t.test('a slow writer does not bring the session back', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
@@ -112,7 +112,7 @@ for (const kind of kinds) {
       t.equal(await store.count(), 0)
     })
 
-    t.test('a slow reader whose activity is to be noted does not bring the session back', async (t) => {
+    t.test('a slow reader whose activity is still to be recorded does not bring the session back', async (t) => {
       let time = 1_800_000_000_000
       const now = (): number => time
       const store = openStore(t, kind, { now })
@@ -140,7 +140,7 @@ for (const kind of kinds) {
       t.equal(await store.count(), 0)
     })
 
-    t.test('a renewal in flight does not revive the session under another id', async (t) => {
+    t.test('a renewal in flight does not revive the session under another ID', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
       const pause = stop()
@@ -175,7 +175,7 @@ for (const kind of kinds) {
       t.equal(await store.count(), 0)
     })
 
-    t.test('a save() in flight fails by name', async (t) => {
+    t.test('a save() in flight fails with a named error', async (t) => {
       const fastify = await shop(t, openStore(t, kind))
       const pause = stop()
       fastify.post('/save', async (request) => {
@@ -196,7 +196,7 @@ for (const kind of kinds) {
       t.equal(late.headers['set-cookie'], undefined)
     })
 
-    t.test('two logouts at once both succeed', async (t) => {
+    t.test('two simultaneous logouts both succeed', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
       const { cookieHeader } = await loggedIn(fastify)
@@ -206,8 +206,8 @@ for (const kind of kinds) {
     })
   })
 
-  test(`a login ends the old session and begins one of its own, on ${kind}`, async (t) => {
-    t.test('a logout of the old session during the login leaves the new one alive', async (t) => {
+  test(`a login ends the old session and begins its own, on ${kind}`, async (t) => {
+    t.test('a logout of the old session during the login leaves the new session live', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
       const pause = stop()
@@ -229,7 +229,7 @@ for (const kind of kinds) {
       t.equal(await store.count(), 1)
     })
 
-    t.test('a login during the logout of the old session leaves the new one alive', async (t) => {
+    t.test('a login during the logout of the old session leaves the new session live', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
       const pause = stop()
@@ -251,7 +251,7 @@ for (const kind of kinds) {
       t.equal(await store.count(), 1)
     })
 
-    t.test('what another request writes during the login goes along', async (t) => {
+    t.test('values that another request writes during the login are kept', async (t) => {
       const store = openStore(t, kind)
       const pause = stop()
       const fastify = await shop(t, watched(store, (call) => ends(call) ? pause.here() : undefined))
@@ -268,7 +268,7 @@ for (const kind of kinds) {
       t.match(data, { apple: 'apple', pear: 'pear', client_name: 'Harry' })
     })
 
-    t.test('what another request deletes during the login stays deleted', async (t) => {
+    t.test('values that another request deletes during the login stay deleted', async (t) => {
       const store = openStore(t, kind)
       const pause = stop()
       const fastify = await shop(t, watched(store, (call) => ends(call) ? pause.here() : undefined))
@@ -283,7 +283,7 @@ for (const kind of kinds) {
       t.notOk('apple' in (await see(fastify, cookieOf(await login))).data)
     })
 
-    t.test('a write to the old session after the login is lost, not moved to the new one', async (t) => {
+    t.test('a write to the old session after the login is lost, and not moved to the new session', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
       const pause = stop()
@@ -304,7 +304,7 @@ for (const kind of kinds) {
       t.equal(await store.count(), 1)
     })
 
-    t.test('two logins with one anonymous cookie give two sessions', async (t) => {
+    t.test('two logins with one anonymous cookie begin two sessions', async (t) => {
       const store = openStore(t, kind)
       const pauses = [stop(), stop()]
       let arrived = 0
@@ -325,7 +325,7 @@ for (const kind of kinds) {
       t.equal((await store.ofUser('Sally')).length, 1)
     })
 
-    t.test('a cookie planted before the login is worth nothing after it', async (t) => {
+    t.test('a cookie that was planted before the login opens nothing after it', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
       const attacker = new Client(fastify)
@@ -338,7 +338,7 @@ for (const kind of kinds) {
       t.equal(await store.read(keyOf(planted)), null)
     })
 
-    t.test('an id that hatcheck has signed but that is no session is never adopted', async (t) => {
+    t.test('an ID that is signed but has no session is never adopted', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
       const { cookieHeader } = await loggedIn(fastify)
@@ -350,7 +350,7 @@ for (const kind of kinds) {
       t.equal(await store.read(keyOf(cookieHeader)), null)
     })
 
-    t.test('a login as somebody else leaves the data of the first behind', async (t) => {
+    t.test('a login as another user drops the data of the first user', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
       const harry = await loggedIn(fastify)
@@ -362,7 +362,7 @@ for (const kind of kinds) {
       t.strictSame(await store.ofUser('Harry'), [])
     })
 
-    t.test('what another request of the first user writes meanwhile is left behind as well', async (t) => {
+    t.test('data that the first user writes during the login is dropped as well', async (t) => {
       for (const way of ['login', 'logout and login', 'regenerate and login', 'clear and login']) {
         await t.test(way, async (t) => {
           const store = openStore(t, kind)
@@ -389,7 +389,7 @@ for (const kind of kinds) {
   })
 }
 
-test('a renewal of a session that keeps its user', async (t) => {
+test('a renewal keeps its user and neither loses nor revives a session', async (t) => {
   const everything = ['client_name', 'authenticatedAt', 'apple', 'pear', 'plum'] as never[]
   const renewing = async (t: Test, store: SessionStore): Promise<FastifyInstance> => {
     const fastify = await shop(t, store)
@@ -406,7 +406,7 @@ test('a renewal of a session that keeps its user', async (t) => {
     fastify.post('/drop/plum', async (request) => delete bag(request)['plum'])
     return fastify
   }
-  /** Stops the first call of this name, and none after it. */
+  /** Pauses the first call of this name, and none after it. */
   const first = (name: string, pause: ReturnType<typeof stop>) => {
     let held = false
     return (call: string): Promise<void> | void => {
@@ -417,7 +417,7 @@ test('a renewal of a session that keeps its user', async (t) => {
   }
 
   for (const kind of kinds) {
-    t.test(`takes along what another request does meanwhile, on ${kind}`, async (t) => {
+    t.test(`a renewal keeps what another request changes meanwhile, on ${kind}`, async (t) => {
       const pause = stop()
       const store = openStore(t, kind)
       let renews = false
@@ -439,7 +439,7 @@ test('a renewal of a session that keeps its user', async (t) => {
     })
 
     for (const call of ['create', 'remove', 'patch']) {
-      t.test(`does not outlive the end of all sessions of the user before its ${call}, on ${kind}`, async (t) => {
+      t.test(`a renewal does not survive the end of all sessions of the user before its ${call}, on ${kind}`, async (t) => {
         const pause = stop()
         const store = openStore(t, kind)
         let renews = false
@@ -470,7 +470,7 @@ test('a renewal of a session that keeps its user', async (t) => {
       })
     }
 
-    t.test(`fails with a 503 when the old id cannot be ended, and the new one ends, on ${kind}`, async (t) => {
+    t.test(`a renewal fails with a 503 if the old ID cannot be ended, and the new one ends, on ${kind}`, async (t) => {
       const inner = openStore(t, kind)
       const { store, down, up } = breakable(inner)
       const fastify = await renewing(t, inTwoSteps(store))
@@ -481,11 +481,11 @@ test('a renewal of a session that keeps its user', async (t) => {
       t.equal(renewal.headers['set-cookie'], undefined)
       up()
       t.equal((await see(fastify, cookieHeader)).user, 'Harry')
-      await eventually(t, 'the new one has ended', async () => (await inner.ofUser('Harry')).length === 1)
+      await eventually(t, 'the new session has ended', async () => (await inner.ofUser('Harry')).length === 1)
     })
   }
 
-  t.test('that has ended meanwhile is said so to save(), once', async (t) => {
+  t.test('save() is refused once if the session ended during the renewal', async (t) => {
     const pause = stop()
     const store = openStore(t, 'memory:')
     const fastify = await renewing(t, inTwoSteps(watched(store, (call) => {
@@ -503,7 +503,7 @@ test('a renewal of a session that keeps its user', async (t) => {
     t.equal(store.count(), 0)
   })
 
-  t.test('fails with a 503 when the new id exists already, or cannot be stored', async (t) => {
+  t.test('a renewal fails with a 503 if the new ID already exists, or cannot be stored', async (t) => {
     for (const refusal of ['exists', 'fails']) {
       const store = openStore(t, 'memory:')
       let renews = false
@@ -526,7 +526,7 @@ test('a renewal of a session that keeps its user', async (t) => {
   })
 })
 
-test('a hundred requests at once that each set another key lose none', async (t) => {
+test('a hundred simultaneous requests that each set a different key lose none', async (t) => {
   const fastify = await buildHost(t, { sessionStore: `lmdb:${t.testdir()}` })
   fastify.post<{ Params: { key: string } }>('/set/:key', async (request) => {
     bag(request)[request.params.key] = request.params.key
@@ -543,9 +543,9 @@ test('a hundred requests at once that each set another key lose none', async (t)
   t.strictSame(Object.keys(data).sort(), ['first', ...keys].sort())
 })
 
-test('a logout that cannot be stored', async (t) => {
+test('a logout that cannot be stored is unconfirmed, and its ticket is refused', async (t) => {
   for (const kind of kinds) {
-    t.test(`is said to be unconfirmed, and its ticket is refused at once, on ${kind}`, async (t) => {
+    t.test(`a logout that cannot be stored is answered as unconfirmed, and its ticket is refused at once, on ${kind}`, async (t) => {
       const inner = openStore(t, kind)
       const { store, down, up } = breakable(inner)
       const fastify = await shop(t, store)
@@ -565,19 +565,19 @@ test('a logout that cannot be stored', async (t) => {
     })
   }
 
-  t.test('stays unconfirmed when it is asked for again', async (t) => {
+  t.test('a logout that cannot be stored stays unconfirmed when it is repeated', async (t) => {
     const { store, down } = breakable(openStore(t, 'memory:'))
     const fastify = await shop(t, store)
     const { cookieHeader } = await loggedIn(fastify)
     down('remove')
     t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 503)
     const again = await post(fastify, '/logout', cookieHeader)
-    t.equal(again.statusCode, 503, 'it is still not stored, so nobody is told that it is')
+    t.equal(again.statusCode, 503, 'it is still not stored, so no answer claims that it is')
     t.equal(again.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
   })
 
   for (const sync of [true, false]) {
-    t.test(`because the store is down altogether is unconfirmed as well, with ${sync ? 'a sync' : 'an async'} store`, async (t) => {
+    t.test(`a logout is unconfirmed while the store is down altogether, with ${sync ? 'a sync' : 'an async'} store`, async (t) => {
       const inner = openStore(t, 'memory:')
       const { store, down, up } = breakable(inner, sync)
       const fastify = await shop(t, store)
@@ -593,7 +593,7 @@ test('a logout that cannot be stored', async (t) => {
     })
   }
 
-  t.test('is unconfirmed too when the same request has begun a new session', async (t) => {
+  t.test('a logout is unconfirmed too if the same request has begun a new session', async (t) => {
     const inner = openStore(t, 'memory:')
     const { store, down, up } = breakable(inner)
     const fastify = await shop(t, store)
@@ -615,7 +615,7 @@ test('a logout that cannot be stored', async (t) => {
 
 test('a login whose old session cannot be ended fails', async (t) => {
   for (const [kind, steps] of kinds.flatMap((kind) => [[kind, 'in one step'], [kind, 'in two steps']] as const)) {
-    t.test(`with a 503, no cookie and no new session, on ${kind}, ${steps}`, async (t) => {
+    t.test(`the login fails with a 503, no cookie and no new session, on ${kind}, ${steps}`, async (t) => {
       const inner = openStore(t, kind)
       const { store, down, up } = breakable(inner)
       const fastify = await shop(t, steps === 'in two steps' ? inTwoSteps(store) : store)
@@ -629,12 +629,12 @@ test('a login whose old session cannot be ended fails', async (t) => {
       t.equal(login.headers['retry-after'], '1')
       t.equal(login.headers['set-cookie'], undefined)
       up()
-      await eventually(t, 'there is no session but the old one', async () => await inner.count() === 1 && (await inner.ofUser('Harry')).length === 0)
+      await eventually(t, 'only the old session is left', async () => await inner.count() === 1 && (await inner.ofUser('Harry')).length === 0)
       t.strictSame(await see(fastify, cookieHeader), { user: null, data: { apple: 'apple' } })
     })
   }
 
-  t.test('with a 503 and no cookie when the new session cannot be stored', async (t) => {
+  t.test('a login fails with a 503 and no cookie if the new session cannot be stored', async (t) => {
     const { store, down } = breakable(openStore(t, 'memory:'))
     const fastify = await shop(t, store)
     down('create')
@@ -643,7 +643,7 @@ test('a login whose old session cannot be ended fails', async (t) => {
     t.equal(login.headers['set-cookie'], undefined)
   })
 
-  t.test('with a 503 when the new id exists already, and nobody gets the session that has it', async (t) => {
+  t.test('a login fails with a 503 if the new ID already exists, and opens no existing session', async (t) => {
     const inner = openStore(t, 'memory:')
     const taken = watched(inner, () => {})
     const fastify = await shop(t, { ...taken, create: () => false })
@@ -653,11 +653,11 @@ test('a login whose old session cannot be ended fails', async (t) => {
   })
 })
 
-test('a late response of an old request', async (t) => {
+test('a late response of an old request does not restore the session', async (t) => {
   const formerKey = testKey.replace('tests only', 'tests formerly')
 
   for (const doing of ['reads', 'reads, and its ticket is to be signed anew', 'makes the session permanent', 'writes, and its ticket is to be signed anew']) {
-    t.test(`that ${doing} carries no cookie once the session has ended`, async (t) => {
+    t.test(`a request that ${doing} sets no cookie once the session has ended`, async (t) => {
       const store = openStore(t, 'memory:')
       const earlier = await shop(t, watched(store, () => {}), { secretKey: doing.includes('anew') ? formerKey : testKey })
       const { cookieHeader } = await loggedIn(earlier)
@@ -677,13 +677,13 @@ test('a late response of an old request', async (t) => {
 
       const late = await reading
       t.equal(late.body, 'Harry')
-      t.equal((await see(fastify, cookieOf(late))).user, null, 'what it carries is worth nothing')
-      t.equal(late.headers['set-cookie'], undefined, 'and does not take the place of a newer cookie')
+      t.equal((await see(fastify, cookieOf(late))).user, null, 'the cookie of the answer opens nothing')
+      t.equal(late.headers['set-cookie'], undefined, 'and does not replace a newer cookie')
     })
   }
 })
 
-test('a new id whose session turns out to have ended leaves nothing behind, also when its end fails at first', async (t) => {
+test('a renewal whose session has ended leaves nothing behind, also if ending the new ID fails at first', async (t) => {
   const inner = openStore(t, 'memory:')
   let removals = 0
   const store = watched(inner, async (call, key) => {
@@ -699,5 +699,5 @@ test('a new id whose session turns out to have ended leaves nothing behind, also
   t.equal(answer.statusCode, 503)
   t.equal(answer.headers['set-cookie'], undefined)
   t.equal((await see(fastify, cookieHeader)).user, null)
-  await eventually(t, 'the one that nobody knows has ended as well', async () => await inner.count() === 0)
+  await eventually(t, 'the session without a client has ended as well', async () => await inner.count() === 0)
 })

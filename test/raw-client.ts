@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net'
 
 const END_OF_HEAD = Buffer.from('\r\n\r\n')
-/** The answers to what is no request: the server closes the connection after them. */
+/** The answers to invalid requests: the server closes the connection after them. */
 const ENDS_CONNECTION = [400, 431]
-/** More than any answer takes. */
+/** Longer than any answer takes. */
 const EXCHANGE_MS = 5_000
 
 export interface RawAnswer {
@@ -13,8 +13,8 @@ export interface RawAnswer {
 }
 
 /**
- * Sends bytes over one kept connection, many requests at once, and answers in their order. The server closes the connection
- * after what is no request; then the rest of the batch has no answer.
+ * Sends bytes over one kept connection, many requests at once, and returns the answers in order. The server closes the
+ * connection after an invalid request; then the rest of the batch has no answer.
  */
 export class RawClient {
   readonly #port: number
@@ -24,7 +24,7 @@ export class RawClient {
     this.#port = port
   }
 
-  /** Sends requests all at once. */
+  /** Sends all requests at once. */
   send (requests: readonly Buffer[]): Promise<RawAnswer[]> {
     const socket = this.#socket ??= connect({ host: '127.0.0.1', port: this.#port, noDelay: true })
     return new Promise((resolve) => {
@@ -50,7 +50,7 @@ export class RawClient {
         }
         resolve(answers)
       }
-      // A reset after the last answer is a way of closing.
+      // A reset after the last answer counts as a close.
       if (socket.listenerCount('error') === 0) socket.on('error', () => {})
       socket.on('data', take).once('close', close)
       socket.write(Buffer.concat(requests))
@@ -63,7 +63,7 @@ export class RawClient {
 }
 
 /**
- * Sends text over a connection of its own, and reads what comes back until the server closes it.
+ * Sends text over a new connection, and reads what comes back until the server closes it.
  *
  * @returns the answers in their order, and whether the server closed the connection in time
  */
@@ -90,7 +90,7 @@ export async function exchange (port: number, text: string): Promise<{ answers: 
 }
 
 /**
- * Reads the answer at the beginning of the bytes, and tells how long it is; null if it is not complete.
+ * Reads the answer at the beginning of the bytes, and its length; null if it is not complete.
  *
  * @param method the method of the request, since the answer to HEAD has no body
  * @param isClosed whether no more bytes come: that ends a body without a length
@@ -116,13 +116,13 @@ export function readAnswer (bytes: Buffer, method = 'GET', isClosed = false): Ra
   }
 }
 
-/** Connects to where a service listens; an error is a way of closing. */
+/** Connects to a service; an error counts as a close. */
 export function openSocket (url: string): Socket {
   const { hostname, port } = new URL(url)
   return connect({ host: hostname, port: Number(port) }).on('error', () => {})
 }
 
-/** Returns what comes until the other side closes the connection. */
+/** Returns the bytes that arrive until the other side closes the connection. */
 export async function allFrom (socket: Socket): Promise<string> {
   let text = ''
   socket.on('data', (chunk) => { text += chunk.toString('latin1') })

@@ -32,10 +32,10 @@ t.test('the two commands are on lines of their own, and near the top', async (t)
   t.match(manifest.scripts.prepare, 'build', 'npm ci builds what npm start runs')
 })
 
-// The other shell blocks install and start: they show nothing to compare.
+// The other shell blocks install and start: they show no output to compare.
 const walks = new Map(guides.map((page) => [page, blocksOf(pageAt(page), 'sh').filter((block) => block.includes('# → ')).map(stepsOf)]))
 
-t.test('the walk-throughs are all there', async (t) => {
+t.test('all walk-throughs are in the pages', async (t) => {
   t.same(Object.fromEntries([...walks].map(([page, { length }]) => [page, length]).filter(([, length]) => length !== 0)), {
     'README.md': 1,
     'docs/accounts.md': 2,
@@ -46,7 +46,7 @@ t.test('the walk-throughs are all there', async (t) => {
 
 for (const [page, steps] of walks) {
   if (steps.length === 0) continue
-  t.test(`every line of the walk-throughs of ${page} does what is shown`, needs('curl'), async (t) => {
+  t.test(`every command in the walk-throughs of ${page} has the output that the page shows`, needs('curl'), async (t) => {
     const folder = t.testdir()
     const { url, end } = await startService(t, folder)
     for (const step of steps.flat()) {
@@ -74,7 +74,7 @@ t.test('the plugin example counts visits', async (t) => {
   await stop()
 })
 
-t.test('the table of options is the one of the code', async (t) => {
+t.test('the table of options matches the code', async (t) => {
   t.equal(pageAt('docs/options.md'), renderedPage(), 'if not: npx tsx test/options-page.ts')
   for (const { option, row, text } of rows) {
     t.not(text.about, '', `${option} has JSDoc`)
@@ -82,7 +82,7 @@ t.test('the table of options is the one of the code', async (t) => {
   }
 })
 
-t.test('every error code that there is has its line, and no other', async (t) => {
+t.test('docs/errors.md lists every error code, and no other', async (t) => {
   const sources = ['plugins', 'routes'].flatMap((folder) => readdirSync(join(checkout, folder), { recursive: true })
     .map((file) => join(checkout, folder, String(file)))).filter((file) => file.endsWith('.ts'))
   const codes = (text: string): string[] => [...new Set(text.match(/HATCHECK_[A-Z_]+[A-Z]/g))].sort()
@@ -95,7 +95,7 @@ t.test('the test of an application that docs/testing.md shows passes', async (t)
   t.equal(code, 0, stdout)
 })
 
-t.test('the settings in the pages start a service that is not in demo mode', async (t) => {
+t.test('the settings in the pages start a service outside demo mode', async (t) => {
   const blocks = guides.flatMap((page) => blocksOf(pageAt(page), 'env'))
   t.ok(blocks.length >= 2)
   for (const block of blocks) {
@@ -107,7 +107,7 @@ t.test('the settings in the pages start a service that is not in demo mode', asy
   }
 })
 
-t.test('the list of sessions has the members that docs/http-api.md shows', async (t) => {
+t.test('the list of sessions has the members shown in docs/http-api.md', async (t) => {
   const { url, end } = await startService(t, t.testdir())
   const harry = new Client(url)
   await harry.login()
@@ -118,6 +118,6 @@ t.test('the list of sessions has the members that docs/http-api.md shows', async
   t.equal(await end(), 0)
 })
 
-t.test('the README names the package that npm pack makes', async (t) => {
+t.test('the README names the package that npm pack creates', async (t) => {
   t.match(readme, `hatcheck-${manifest.version}.tgz`)
 })

@@ -21,21 +21,21 @@ import { eventually, openStore, watched } from './watched-store.js'
 const RIGHT = 'correct horse battery'
 const WRONG = 'staple of something else'
 
-/** One registration of hatcheck, in a scope and under a path of its own. */
+/** One registration of hatcheck, in its own scope and path. */
 interface Area {
   readonly name: string
   readonly scope: FastifyInstance
-  /** Logs a user in. Answers the value of the session cookie. */
+  /** Logs a user in. Returns the value of the session cookie. */
   login (user?: string): Promise<string>
-  /** Begins an anonymous session. Answers the value of the session cookie. */
+  /** Begins an anonymous session. Returns the value of the session cookie. */
   begin (): Promise<string>
-  /** The user, by a Cookie header. */
+  /** The user that a Cookie header identifies. */
   userBy (cookie: string): Promise<string | null>
-  /** The same, with the whole answer. */
+  /** The complete answer to the same request. */
   ask (cookie: string): Promise<LightMyRequestResponse>
 }
 
-/** Registers hatcheck several times in one application. Each name is that of the cookie and of the path. */
+/** Registers hatcheck several times in one application. Each name is used for the cookie and the path. */
 async function areas<N extends string> (t: Test, names: readonly N[], options: HatcheckOptions, own: Partial<Record<N, HatcheckOptions>> = {}): Promise<Record<N, Area>> {
   const fastify = newFastify(t)
   const areas: Partial<Record<N, Area>> = {}
@@ -74,12 +74,12 @@ const shared: Record<string, (t: Test) => Promise<HatcheckOptions['sessionStore'
 }
 
 for (const [kind, open] of Object.entries(shared)) {
-  test(`two realms that share a key and ${kind}`, kind === 'Redis' ? needs('redis-server') : {}, async (t) => {
+  test(`two realms that share a key and ${kind} are separate`, kind === 'Redis' ? needs('redis-server') : {}, async (t) => {
     const { shop, office, hatcheck } = await areas(t, ['shop', 'office', 'hatcheck'], { sessionStore: await open(t), sessionsPerUser: 2 })
     const all = [shop, office, hatcheck]
     const endAll = async (): Promise<void> => { for (const { scope } of all) await scope.sessions.revokeUser('root') }
 
-    t.test('a ticket of one is worth nothing in another', async (t) => {
+    t.test('a ticket of one realm opens nothing in another', async (t) => {
       for (const from of all) {
         for (const to of all.filter((area) => area !== from)) {
           const foreign = await from.login()
@@ -92,13 +92,13 @@ for (const [kind, open] of Object.entries(shared)) {
             }
           }
           t.equal(await from.userBy(`${from.name}=${foreign}; ${to.name}=${foreign}`), 'root')
-          t.equal(await to.userBy(`${to.name}=${foreign}; ${to.name}=${own}`), 'root', 'nor does it lock out the right one')
+          t.equal(await to.userBy(`${to.name}=${foreign}; ${to.name}=${own}`), 'root', 'nor does it hide the right one')
           await endAll()
         }
       }
     })
 
-    t.test('the sessions of a user in one are not seen in another', async (t) => {
+    t.test('a realm does not show the sessions that a user has in another', async (t) => {
       const tickets = new Map<Area, string>()
       for (const area of all) tickets.set(area, await area.login())
       const living = (): Promise<boolean[]> => Promise.all(all.map(async (area) => await area.userBy(`${area.name}=${tickets.get(area)}`) === 'root'))
@@ -124,7 +124,7 @@ for (const [kind, open] of Object.entries(shared)) {
       await endAll()
     })
 
-    t.test('the limit of one counts no session of another', async (t) => {
+    t.test('the session limit of one realm does not count the sessions of another', async (t) => {
       const tickets: Array<readonly [Area, string]> = []
       for (const area of [...all, ...all]) tickets.push([area, `${area.name}=${await area.login()}`])
       for (const [area, cookie] of tickets) t.equal(await area.userBy(cookie), 'root', area.name)
@@ -135,7 +135,7 @@ for (const [kind, open] of Object.entries(shared)) {
       await endAll()
     })
 
-    t.test('no name reaches into another realm', async (t) => {
+    t.test('no user name reaches into another realm', async (t) => {
       for (const area of all) {
         const cookie = `${area.name}=${await area.login()}`
         for (const asking of all.filter((other) => other !== area)) {
@@ -180,7 +180,7 @@ test('a former key opens no other realm', async (t) => {
   t.equal(await after.office.userBy(`office=${signedAnew}`), null)
 })
 
-test('the realm is the name of the cookie, unless it has a name of its own', async (t) => {
+test('the realm is the name of the cookie, unless the option realm is set', async (t) => {
   const realmOf = (options: HatcheckOptions): string => resolveConfig({ secretKey: testKey, ...options }, 'plugin').realm
   t.equal(realmOf({}), 'hatcheck')
   for (const sessionCookieName of ['__Host-sid', '__Secure-sid', '__host-sid', '__SECURE-sid']) {
@@ -192,7 +192,7 @@ test('the realm is the name of the cookie, unless it has a name of its own', asy
   for (const realm of ['a', 'Shop.eu_1-2', 'x'.repeat(64)]) t.equal(realmOf({ realm }), realm)
 })
 
-test('a realm that cannot be one is refused', async (t) => {
+test('an invalid name of a realm is refused', async (t) => {
   for (const realm of ['', ' ', 'a b', 'a\0b', 'a/b', 'a!', 'é', '__Host-sid\n', 'x'.repeat(65)]) {
     for (const [mode, name] of [['plugin', 'realm'], ['service', 'REALM']] as const) {
       t.throws(() => resolveConfig({ secretKey: testKey, realm }, mode), {
@@ -226,14 +226,14 @@ test('registrations of one realm share their logins', async (t) => {
   }
 })
 
-test('one cookie name under two realms is two realms', async (t) => {
+test('one cookie name under two realms means two realms', async (t) => {
   const store = openStore(t, 'memory:')
   const { one } = await areas(t, ['one'], { sessionStore: store, sessionCookieName: 'sid', realm: 'one' })
   const { other } = await areas(t, ['other'], { sessionStore: store, sessionCookieName: 'sid', realm: 'other' })
   t.equal(await other.userBy(`sid=${await one.login()}`), null)
 })
 
-test('what was stored before there were realms still opens', async (t) => {
+test('sessions that were stored before realms existed still open', async (t) => {
   const store = openStore(t, 'memory:')
   const { hatcheck, shop } = await areas(t, ['hatcheck', 'shop'], { sessionStore: store })
   const key = (purpose: string): Buffer => Buffer.from(hkdfSync('sha256', Buffer.from(testKey), '', `hatcheck/1 ${purpose}`, 32))
@@ -251,7 +251,7 @@ test('what was stored before there were realms still opens', async (t) => {
   t.equal(inRealm(store, 'hatcheck'), store)
 })
 
-test('every key of one realm differs from that of another', async (t) => {
+test('every key of one realm differs from those of another', async (t) => {
   const secret = Buffer.from(testKey)
   const realms = ['hatcheck', 'shop', 'Shop', 'sho', 'p', 'x'.repeat(128)]
   const signers = realms.map((realm) => createTicketSigner([secret], realm))
@@ -268,19 +268,19 @@ test('every key of one realm differs from that of another', async (t) => {
   }
 })
 
-/** Areas with pages, on a store that keeps the failed logins of all of them. */
+/** Areas with pages, on a store that keeps the failed logins of all areas. */
 function pages (t: Test, sessionStore: string): Promise<Record<'shop' | 'office' | 'hatcheck', Area>> {
   const own = (prefix: string): HatcheckOptions => ({ routes: true, prefix, authenticate: (name, password) => password === RIGHT ? { name } : null })
   return areas(t, ['shop', 'office', 'hatcheck'], { sessionStore }, { shop: own('/shop'), office: own('/office'), hatcheck: own('') })
 }
 
 for (const kind of ['LMDB', 'Redis'] as const) {
-  test(`failed logins in one realm are not counted in another, with ${kind}`, kind === 'Redis' ? needs('redis-server') : {}, async (t) => {
+  test(`failed logins in one realm do not count in another, with ${kind}`, kind === 'Redis' ? needs('redis-server') : {}, async (t) => {
     const { shop, office, hatcheck } = await pages(t, await shared[kind]?.(t) as string)
     const home = '127.0.0.1'
     const enter = ({ scope, name }: Area, password: string, { cookie = '', user = 'root', from = home } = {}): Promise<LightMyRequestResponse> =>
       scope.inject({ method: 'POST', url: name === 'hatcheck' ? '/login' : `/${name}/login`, remoteAddress: from, headers: { ...cookie !== '' && { cookie } }, payload: { client_name: user, password } })
-    // From a network that no account knows.
+    // From a network that no account has used.
     const tries = async (area: Area, from: string, cookie = ''): Promise<number> => {
       for (let i = 0; i < 6; i++) await enter(area, WRONG, { cookie, from })
       return (await enter(area, RIGHT, { cookie, from })).statusCode
@@ -290,7 +290,7 @@ for (const kind of ['LMDB', 'Redis'] as const) {
     const from = '192.0.2.1'
     t.equal(await tries(shop, from), 429)
     for (const area of [office, hatcheck]) t.equal((await enter(area, RIGHT)).statusCode, 303, area.name)
-    t.equal((await enter(shop, RIGHT, { from })).statusCode, 429, 'nor are they forgiven there')
+    t.equal((await enter(shop, RIGHT, { from })).statusCode, 429, 'nor does another realm reset them')
     t.equal((await enter(shop, RIGHT, { from: '198.18.0.1', cookie: `shop-device=${device}` })).statusCode, 303, 'a known device is not slowed down')
     for (const [area, from] of [[office, '198.51.100.1'], [hatcheck, '203.0.113.1']] as const) {
       t.equal(await tries(area, from), 429)
@@ -312,7 +312,7 @@ test('a notice does not depend on the realm', async (t) => {
   t.match((await shop.scope.inject({ url: '/shop/', headers: { accept: 'text/html' }, cookies })).body, 'You are logged in.')
 })
 
-test('events tell of the sessions of the same realm', async (t) => {
+test('events are emitted for the sessions of the same realm', async (t) => {
   for (const kind of ['memory:', 'lmdb:'] as const) {
     for (const sweeping of ['hatcheck', 'shop', 'office'] as const) {
       const clock = { time: 1_800_000_000_000 }
@@ -389,10 +389,10 @@ test('Redis keeps the contract in a realm', needs('redis-server'), async (t) => 
   }, { sweeps: false })
 })
 
-test('a store in a realm', async (t) => {
+test('a store in a realm keeps realms apart', async (t) => {
   const options = { now: () => recordOf().createdAt, maxBytes: 4_096 }
 
-  t.test('returns the same record for the same record', async (t) => {
+  t.test('a store in a realm returns the same object for an unchanged record', async (t) => {
     const store = inRealm(new MemoryStore(options), 'shop')
     await store.create('one', recordOf({ user: 'Harry' }))
     await store.create('anonymous', recordOf())
@@ -404,7 +404,7 @@ test('a store in a realm', async (t) => {
     t.match(await store.read('one'), { user: 'Harry', fields: { c: '3' } })
   })
 
-  t.test('has no record of another realm', async (t) => {
+  t.test('a store in a realm returns no record of another realm', async (t) => {
     const store = new MemoryStore(options)
     for (const [key, user] of [['plain', 'Harry'], ['other', 'Harry\0office'], ['longer', 'Harry\0workshop'], ['own', 'Harry\0shop']] as const) store.create(key, recordOf({ user }))
     const shop = inRealm(store, 'shop')
@@ -416,7 +416,7 @@ test('a store in a realm', async (t) => {
     t.equal(shop.remove('plain'), null)
   })
 
-  t.test('refuses a name that it could not tell from a realm', async (t) => {
+  t.test('a store in a realm refuses a user name that ends like the key of a realm', async (t) => {
     const store = inRealm(new MemoryStore(options), 'shop')
     const refusal = new TypeError('The name of a user must not end in a NUL character and the name of a realm.')
     t.throws(() => store.create('one', recordOf({ user: 'Harry\0office' })), refusal)
@@ -424,7 +424,7 @@ test('a store in a realm', async (t) => {
     t.throws(() => store.patch('one', changesOf({ user: '\0shop' })), refusal)
   })
 
-  t.test('keeps every other member', async (t) => {
+  t.test('a store in a realm keeps every other member of the store', async (t) => {
     class Own extends MemoryStore {
       #secret = 'kept'
       override keepsLimit = false
@@ -439,7 +439,7 @@ test('a store in a realm', async (t) => {
     t.equal(shop.count(), 0)
   })
 
-  t.test('may be asynchronous, with promises of any kind', async (t) => {
+  t.test('a store in a realm can be asynchronous, with promises of any kind', async (t) => {
     const memory = new MemoryStore(options)
     const store = watched(memory, () => {}, false)
     const lazy: SessionStore = { ...store, read: (key) => ({ then: (done: (record: SessionRecord | null) => void) => { done(memory.read(key)) } }) as Promise<SessionRecord | null> }
@@ -451,7 +451,7 @@ test('a store in a realm', async (t) => {
     }
   })
 
-  t.test('maps the user of a replaced session as well', async (t) => {
+  t.test('a store in a realm maps the user of a replaced session as well', async (t) => {
     const memory = new MemoryStore(options)
     const shop = inRealm(memory, 'shop')
     await shop.create('one', recordOf())
@@ -463,7 +463,7 @@ test('a store in a realm', async (t) => {
   })
 })
 
-test('a session store of one\'s own is used as it is in the realm hatcheck', async (t) => {
+test('in the realm hatcheck, an application\'s own store is used as it is', async (t) => {
   const store = openStore(t, 'memory:')
   t.equal((await buildHost(t, { sessionStore: store })).sessions.store, store)
 })

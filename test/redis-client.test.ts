@@ -14,7 +14,7 @@ import { needs } from './helper.js'
 import { freePort, startRedis, type RedisServer } from './redis.js'
 import { eventually } from './watched-store.js'
 
-test('a redis url says where and as whom', (t) => {
+test('a Redis URL gives the address and the credentials', (t) => {
   const none = { username: undefined, password: undefined, path: '', primary: '', database: 0, tls: false }
   const at = (host: string, port = 6_379): { host: string, port: number } => ({ host, port })
   const urls: Record<string, Omit<RedisTarget, 'description'>> = {
@@ -40,7 +40,7 @@ test('a redis url says where and as whom', (t) => {
   t.end()
 })
 
-test('a redis url that means nothing is refused with what it must be, and no part of it', (t) => {
+test('an invalid Redis URL is refused with the rule, and no part of it is shown', (t) => {
   const refusals: Record<string, RegExp> = {
     'redis:': /^SESSION_STORE is a redis url that cannot be read; it must be redis:\/\/\[user:password@\]host/,
     'redis://': /^SESSION_STORE must be redis:\/\/.*, with rediss for TLS\./,
@@ -81,7 +81,7 @@ interface Line {
   text: string
 }
 
-/** A log that keeps its lines, and everything said in them. */
+/** A log that keeps its lines, and all texts in them. */
 function keepingLog (): { lines: Line[] } & Record<Line['level'], (...args: unknown[]) => void> {
   const lines: Line[] = []
   const keep = (level: Line['level']) => (...args: unknown[]): void => { lines.push({ level, text: args.map((arg) => typeof arg === 'string' ? arg : JSON.stringify(arg)).join(' ') }) }
@@ -91,7 +91,7 @@ function keepingLog (): { lines: Line[] } & Record<Line['level'], (...args: unkn
 const LOST = /the Redis store cannot be reached; what needs it answers 503 until it can$/
 const BACK = /^the Redis store can be reached again$/
 
-test('a server that is down does not keep the service from starting, and each outage is two lines in the log', needs('redis-server'), async (t) => {
+test('a Redis that is down does not prevent the start, and each outage is two lines in the log', needs('redis-server'), async (t) => {
   const port = await freePort()
   const log = keepingLog()
   const begun = performance.now()
@@ -115,7 +115,7 @@ test('a server that is down does not keep the service from starting, and each ou
     await server.stop()
     await new Promise((resolve) => { setTimeout(resolve, 700) })
     await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
-    t.equal(log.lines.length, 2 * round + 1, 'however many attempts')
+    t.equal(log.lines.length, 2 * round + 1, 'whatever the number of attempts')
     t.match(log.lines.at(-1), { level: 'warn', text: LOST })
     await server.start()
   }
@@ -127,7 +127,7 @@ test('a server that is down does not keep the service from starting, and each ou
   await t.rejects(store.ping(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
 })
 
-/** A store on a Redis of its own, and what the connection logs. */
+/** A store on its own Redis, and the log of its connection. */
 async function openStore (t: Test): Promise<{ server: RedisServer, log: ReturnType<typeof keepingLog>, client: Awaited<ReturnType<typeof connectRedis>>['client'], store: RedisStore }> {
   const server = await startRedis(t)
   const log = keepingLog()
@@ -138,7 +138,7 @@ async function openStore (t: Test): Promise<{ server: RedisServer, log: ReturnTy
 
 const REOPENED = { level: 'debug', text: 'an idle connection to Redis was closed; it is open again' }
 
-test('a connection that is closed while it is idle is opened again: no call fails, and no warning', needs('redis-server'), async (t) => {
+test('an idle connection that is closed is opened again: no call fails and nothing is logged as a warning', needs('redis-server'), async (t) => {
   const { server, log, client, store } = await openStore(t)
   await store.create('one', recordOf())
   for (let round = 1; round <= 5; round++) {
@@ -161,20 +161,20 @@ test('a connection that is closed while it is idle is opened again: no call fail
   t.strictSame(log.lines.slice(5).map(({ level }) => level), ['warn', 'info'])
 })
 
-test('with a connection closed during a call, the call fails and the log warns', needs('redis-server'), async (t) => {
+test('if a connection is closed during a call, the call fails and the log has a warning', needs('redis-server'), async (t) => {
   const { server, log, client, store } = await openStore(t)
   await store.ping()
   await server.client.client('PAUSE', 1_000)
   const call = store.read('one')
   call.catch(() => {})
-  // Until it has been sent.
+  // Waits until the call has been sent.
   await new Promise((resolve) => { setTimeout(resolve, 20) })
   ;(client as unknown as { stream: Socket }).stream.destroy()
   await t.rejects(call, { code: 'HATCHECK_STORE_UNAVAILABLE' })
   await eventually(t, 'the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 1_000)
 })
 
-test('where idle connections are closed soon, a PING keeps them', needs('redis-server'), async (t) => {
+test('where idle connections are closed early, a PING keeps them open', needs('redis-server'), async (t) => {
   const { server, log, client, store } = await openStore(t)
   await store.create('one', recordOf())
   await server.client.config('SET', 'timeout', '1')
@@ -188,11 +188,11 @@ test('where idle connections are closed soon, a PING keeps them', needs('redis-s
     await new Promise((resolve) => { setTimeout(resolve, ms) })
     t.strictSame(await store.read('one'), recordOf())
   }
-  t.equal(closes, 0, 'once it is known how soon')
+  t.equal(closes, 0, 'once the server\'s timeout is known')
   t.strictSame(log.lines, [REOPENED])
 })
 
-test('a password is in no line of the log and in no error', needs('redis-server'), async (t) => {
+test('the password is in no log line and in no error', needs('redis-server'), async (t) => {
   const server = await startRedis(t, { args: ['--requirepass', 'right'], connection: { password: 'right' } })
   for (const credentials of [':hunter2', 'harry:hunter2', 'default:right']) {
     const log = keepingLog()
@@ -210,7 +210,7 @@ test('a password is in no line of the log and in no error', needs('redis-server'
   }
 })
 
-test('a policy that evicts what is still needed is warned of, once', needs('redis-server'), async (t) => {
+test('an eviction policy that can drop live keys is logged as a warning, once', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   for (const [policy, warnings] of [['noeviction', 0], ['volatile-ttl', 0], ['volatile-lru', 1], ['allkeys-lru', 1]] as const) {
     await server.client.config('SET', 'maxmemory-policy', policy)
@@ -223,7 +223,7 @@ test('a policy that evicts what is still needed is warned of, once', needs('redi
   }
 })
 
-test('a primary that has become a replica answers 503 to writes, and goes on when it is one again', needs('redis-server'), async (t) => {
+test('after a failover, a demoted primary answers 503 to writes, and works once it is primary again', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const { client, close } = await connectRedis(parseRedisUrl(server.url, 'url'), keepingLog())
   t.teardown(close)
@@ -232,10 +232,10 @@ test('a primary that has become a replica answers 503 to writes, and goes on whe
   await server.client.replicaof('127.0.0.1', await freePort())
   await t.rejects(store.touch('one', 0, 0), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: /^READONLY/ } })
   await server.client.replicaof('NO', 'ONE')
-  await eventually(t, 'it goes on', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
+  await eventually(t, 'it continues', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
 })
 
-test('a database of its own, for a user with the rights that the README names', needs('redis-server'), async (t) => {
+test('hatcheck works in its own database, as a user with only the documented rights', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   await server.client.acl('SETUSER', 'app', 'on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping', '+select')
   const log = keepingLog()
@@ -256,14 +256,14 @@ test('a database of its own, for a user with the rights that the README names', 
   t.strictSame(log.lines, [])
 })
 
-test('ioredis is loaded for a redis url only', (t) => {
+test('ioredis is loaded only for a Redis URL', (t) => {
   const sources = readdirSync(join(checkout, 'plugins'), { recursive: true }).map(String).filter((file) => file.endsWith('.ts'))
   const importing = sources.filter((file) => /^import (?!type ).*'ioredis'/m.test(readFileSync(join(checkout, 'plugins', file), 'utf8')))
   t.strictSame(importing, [])
   t.end()
 })
 
-test('TLS, with a certificate that is checked', needs('redis-server'), async (t) => {
+test('TLS checks the certificate', needs('redis-server'), async (t) => {
   const folder = t.testdir()
   const file = (name: string): string => join(folder, name)
   const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' }) }
@@ -281,7 +281,7 @@ test('TLS, with a certificate that is checked', needs('redis-server'), async (t)
   t.match(await ping(t, `rediss://localhost:${plain}`, trusting), { stdout: /^HATCHECK_STORE_UNAVAILABLE/ })
 })
 
-/** What a process of its own, with this environment, gets to hear from a store. */
+/** Opens a store in its own process, with this environment, and returns the outcome. */
 async function ping (t: Test, url: string, env: Record<string, string>): Promise<{ stdout: string, code: number | null }> {
   const child = spawn(process.execPath, [compiledFixture('store-ping'), url],
     { stdio: ['ignore', 'pipe', 'ignore'], env: { PATH: process.env['PATH'], ...env } })

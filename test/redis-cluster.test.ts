@@ -7,12 +7,12 @@ import { connect, startRedisCluster, type RedisServer } from './redis.js'
 import { listen, loggedIn, statuses, underLoad } from './visitors.js'
 import { eventually } from './watched-store.js'
 
-// Six servers on a busy machine take their time to find one another.
+// Six servers on a busy machine need time to find one another.
 tap.setTimeout(120_000)
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 
-test('in a cluster', needs('redis-server'), async (t) => {
+test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
   const cluster = await startRedisCluster(t)
   const roleOf = async ({ client }: RedisServer): Promise<string> => (await client.role())[0] as string
   const idOf = async ({ client }: RedisServer): Promise<string> => await client.cluster('MYID') as string
@@ -30,7 +30,7 @@ test('in a cluster', needs('redis-server'), async (t) => {
     }, { sweeps: false })
   })
 
-  await t.test('accounts of every node are listed', async (t) => {
+  await t.test('the accounts of every node are listed', async (t) => {
     await empty()
     const accounts = new RedisAccounts(await connect(t, cluster.url))
     const names = Array.from({ length: 30 }, (_, i) => `name${String(i).padStart(2, '0')}`)
@@ -38,7 +38,7 @@ test('in a cluster', needs('redis-server'), async (t) => {
     t.strictSame((await accounts.list()).map(({ name }) => name), names)
   })
 
-  await t.test('nodes that close idle connections do no harm', async (t) => {
+  await t.test('nodes that close idle connections cause no errors', async (t) => {
     await empty()
     const warnings: string[] = []
     const { url } = await listen(t, { sessionStore: cluster.url }, { logger: { level: 'warn', stream: { write (line: string) { warnings.push(line) } } } })
@@ -56,14 +56,14 @@ test('in a cluster', needs('redis-server'), async (t) => {
     t.strictSame(warnings, [])
   })
 
-  await t.test('slots move under load: nobody notices', async (t) => {
+  await t.test('no request fails while slots move under load', async (t) => {
     await empty()
     const { url } = await listen(t, { sessionStore: cluster.url })
     const visitors = await loggedIn(url, 24)
     const [from, to] = await primaries() as [RedisServer, RedisServer]
     await underLoad(visitors, async () => {
       await pause(200)
-      // One that holds a visitor's session for sure, and many more.
+      // One slot that certainly holds a visitor's session, and many more.
       await cluster.cli('--cluster', 'reshard', `127.0.0.1:${from.port}`, '--cluster-from', await idOf(from), '--cluster-to', await idOf(to), '--cluster-slots', '2500', '--cluster-pipeline', '100', '--cluster-yes')
       await pause(1_500)
     })
@@ -76,7 +76,7 @@ test('in a cluster', needs('redis-server'), async (t) => {
     t.ok((await from.commandCalls()).has('migrate'), 'sessions have moved')
   })
 
-  await t.test('a primary dies: its replica takes over, and the service goes on', async (t) => {
+  await t.test('when a primary dies, its replica takes over, and the service continues', async (t) => {
     await empty()
     const { url, fastify } = await listen(t, { sessionStore: cluster.url })
     const visitors = await loggedIn(url, 24)
@@ -92,7 +92,7 @@ test('in a cluster', needs('redis-server'), async (t) => {
       await eventually(t, 'a replica has taken over', async () => (await primaries()).length === 3, 15_000)
       const tookOver = performance.now()
       t.comment(`a replica took over after ${Math.round(tookOver - died)} ms`)
-      await eventually(t, 'everyone is served', async () => {
+      await eventually(t, 'every visitor is served', async () => {
         const answers = await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))
         return answers.every(({ status }) => status === 200)
       }, 5_000)
@@ -106,17 +106,17 @@ test('in a cluster', needs('redis-server'), async (t) => {
     for (const [i, { answers, name }] of visitors.entries()) {
       t.strictSame(answers.slice(settled[i]).filter(({ status }) => status !== 200), [], 'without errors from then on')
       t.strictSame(answers.filter(({ status, cookie, tookMs }) => (status !== 200 && status !== 503) || cookie !== 'keeps' || tookMs > 1_000), [])
-      t.ok(answers.every(({ user }) => user === undefined || user === name), 'nobody is logged out, nobody is somebody else')
+      t.ok(answers.every(({ user }) => user === undefined || user === name), 'no user is logged out or gets another\'s session')
     }
     await dying.start()
-    await eventually(t, 'the dead one comes back as a replica', async () => await roleOf(dying) === 'slave', 10_000)
+    await eventually(t, 'the former primary returns as a replica', async () => await roleOf(dying) === 'slave', 10_000)
     await pause(1_200)
     t.equal((await visitors[0]?.send('GET', '/'))?.status, 200)
     t.equal(await fastify.sessions.store.removeOfUser('visitor0'), 1)
     t.match(await visitors[0]?.send('GET', '/'), { status: 200, user: null })
   })
 
-  await t.test('no command ever had keys in two slots', async (t) => {
+  await t.test('no command had keys in two slots', async (t) => {
     const errors = await Promise.all(cluster.nodes.map(({ client }) => client.info('errorstats')))
     t.notMatch(errors.join(''), 'CROSSSLOT')
     const calls = await Promise.all(cluster.nodes.map((node) => node.commandCalls()))

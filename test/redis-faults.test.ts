@@ -13,21 +13,21 @@ import { eventually } from './watched-store.js'
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 
-/** What holds for every answer, whatever happens to the store: it is bounded in time, and logs nobody out. */
+/** Rules for every answer, whatever happens to the store: it comes in time, and logs no user out. */
 function checkAnswers (t: Test, visitors: readonly Visitor[]): void {
   const answers = visitors.flatMap((visitor) => visitor.answers)
   t.comment(JSON.stringify(statuses(visitors)), `slowest ${Math.round(Math.max(...answers.map(({ tookMs }) => tookMs)))} ms`)
   t.strictSame(answers.filter(({ status }) => status !== 200 && status !== 503), [], 'only 200 and 503')
   t.ok(answers.some(({ status }) => status === 503), 'some 503')
   t.strictSame(answers.filter(({ cookie }) => cookie !== 'keeps'), [], 'no answer touches the cookie')
-  t.strictSame(answers.filter(({ status, retryAfter }) => status === 503 && retryAfter !== '1'), [], 'every 503 says when to come again')
+  t.strictSame(answers.filter(({ status, retryAfter }) => status === 503 && retryAfter !== '1'), [], 'every 503 has Retry-After')
   t.strictSame(answers.filter(({ tookMs }) => tookMs > 1_000), [], 'every answer within a second')
   for (const { name, answers } of visitors) {
-    t.ok(answers.every(({ user }) => user === undefined || user === null || user === name), 'nobody is somebody else')
+    t.ok(answers.every(({ user }) => user === undefined || user === null || user === name), 'no user gets another\'s session')
   }
 }
 
-test('Redis is killed and comes back, with what it has written down', needs('redis-server'), async (t) => {
+test('after Redis is killed and restarted with its data, no user is logged out and no acknowledged write is lost', needs('redis-server'), async (t) => {
   const server = await startRedis(t, { args: ['--appendonly', 'yes', '--appendfsync', 'everysec'] })
   const { url, fastify } = await listen(t, { sessionStore: server.url })
   const visitors = await loggedIn(url, 8)
@@ -42,9 +42,9 @@ test('Redis is killed and comes back, with what it has written down', needs('red
     await pause(300)
 
     t.match(await leaving.send('POST', '/logout'), { status: 503, cookie: 'clears' }, 'a logout is not confirmed, but the cookie is cleared')
-    t.match(await new Visitor(url, 'anonymous').send('GET', '/'), { status: 200, user: null, cookie: 'keeps' }, 'who has no session is served')
-    t.match(await new Visitor(url, 'new').send('POST', '/login/new'), { status: 503, cookie: 'keeps' }, 'nobody can log in')
-    t.match(await leaving.send('GET', '/plain', copy), { status: 200 }, 'what needs no session goes on')
+    t.match(await new Visitor(url, 'anonymous').send('GET', '/'), { status: 200, user: null, cookie: 'keeps' }, 'a visitor is served')
+    t.match(await new Visitor(url, 'new').send('POST', '/login/new'), { status: 503, cookie: 'keeps' }, 'no user can log in')
+    t.match(await leaving.send('GET', '/plain', copy), { status: 200 }, 'requests without a session are served')
     await pause(300)
 
     await server.start()
@@ -58,7 +58,7 @@ test('Redis is killed and comes back, with what it has written down', needs('red
   t.comment(`back after ${Math.round(backAfter)} ms`)
   checkAnswers(t, visitors)
   for (const { answers, name } of visitors) {
-    t.ok(answers.every(({ status, user }) => status === 503 || user === name), 'nobody was anonymous for a moment')
+    t.ok(answers.every(({ status, user }) => status === 503 || user === name), 'no user was anonymous for a moment')
     t.match(answers.at(-1), { status: 200, user: name })
     const counts = answers.flatMap(({ count }) => count ?? [])
     t.strictSame(counts, counts.toSorted((a, b) => a - b), 'no acknowledged write is lost')
@@ -68,7 +68,7 @@ test('Redis is killed and comes back, with what it has written down', needs('red
   t.match(await leaving.send('GET', '/', copy), { status: 200, user: null })
 })
 
-test('Redis is killed and comes back with nothing', needs('redis-server'), async (t) => {
+test('after Redis is killed and restarted without data, sessions are gone and logins work at once', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const { url } = await listen(t, { sessionStore: server.url })
   const visitors = await loggedIn(url, 8)
@@ -83,14 +83,14 @@ test('Redis is killed and comes back with nothing', needs('redis-server'), async
     await pause(200)
   })
   for (const [i, { answers }] of visitors.entries()) {
-    t.ok(answers.slice(settled[i]).every(({ status }) => status === 200), 'within a second of the return there is no error any more')
+    t.ok(answers.slice(settled[i]).every(({ status }) => status === 200), 'within a second of the return there are no errors')
     t.match(answers.at(-1), { status: 200, user: null }, 'the sessions are gone')
   }
   await (visitors[0] as Visitor).login()
-  t.match(await visitors[0]?.send('GET', '/'), { status: 200, user: 'visitor0' }, 'and one can log in anew')
+  t.match(await visitors[0]?.send('GET', '/'), { status: 200, user: 'visitor0' }, 'and users can log in again')
 })
 
-test('Redis does not answer for ten seconds', needs('redis-server'), async (t) => {
+test('while Redis hangs for ten seconds, every answer comes in time and no user is logged out', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const { url } = await listen(t, { sessionStore: server.url })
   const visitors = await loggedIn(url, 8)
@@ -121,7 +121,7 @@ test('Redis does not answer for ten seconds', needs('redis-server'), async (t) =
   t.match(await leaving.send('GET', '/', copy), { status: 200, user: null })
 })
 
-test('a process that is stopped, and a connection that is cut without a word', needs('redis-server'), async (t) => {
+test('requests succeed again after Redis was stopped, and after its connections were cut', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const { url } = await listen(t, { sessionStore: server.url })
   const visitors = await loggedIn(url, 4)
@@ -138,7 +138,7 @@ test('a process that is stopped, and a connection that is cut without a word', n
   for (const { answers, name } of visitors) t.match(answers.at(-1), { status: 200, user: name })
 })
 
-test('the answers of Redis are lost: nothing counts as done, and nothing is left of it', needs('redis-server'), async (t) => {
+test('a call whose Redis answer is lost counts as failed, and leaves nothing behind', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   let swallows = false
   const connections = new Set<Socket>()
@@ -180,18 +180,18 @@ test('the answers of Redis are lost: nothing counts as done, and nothing is left
   const [logout, login] = await Promise.all(answers)
   t.match(logout, { statusCode: 503, headers: { 'set-cookie': /Max-Age=0/ } }, 'the logout is not confirmed')
   t.equal(login.statusCode, 503)
-  t.notOk(login.headers['set-cookie'], 'nobody is logged in')
+  t.notOk(login.headers['set-cookie'], 'no user is logged in')
 
   swallows = false
   for (const connection of connections) connection.destroy()
-  await eventually(t, 'it goes on', async () => (await fastify.inject({ url: '/', headers: { cookie: copy } })).statusCode === 200, 1_000)
+  await eventually(t, 'it continues', async () => (await fastify.inject({ url: '/', headers: { cookie: copy } })).statusCode === 200, 1_000)
   t.strictSame((await fastify.inject({ url: '/', headers: { cookie: copy } })).json(), { user: null, keys: [] })
   t.strictSame(await fastify.sessions.store.ofUser('Harry'), [], 'the session had ended')
-  t.strictSame(await fastify.sessions.store.ofUser('Sally'), [], 'and the other one has not begun')
+  t.strictSame(await fastify.sessions.store.ofUser('Sally'), [], 'and the new one has not begun')
 })
 
-test('a socket that is missing is a store that is down, and no missing session', needs('redis-server'), async (t) => {
-  // The path of a socket may not be long.
+test('a missing socket is an unavailable store, and not a missing session', needs('redis-server'), async (t) => {
+  // The path of a Unix socket must be short.
   const folder = mkdtempSync(join(tmpdir(), 'hatcheck-'))
   t.teardown(() => { rmSync(folder, { recursive: true }) })
   const socket = join(folder, 'redis.sock')
@@ -210,7 +210,7 @@ test('a socket that is missing is a store that is down, and no missing session',
   checkAnswers(t, visitors.slice(0, 1))
 })
 
-test('the service starts while Redis is down: pages are served, a login is refused, and all is well once it is there', needs('redis-server'), async (t) => {
+test('the service starts while Redis is down, serves pages, and accepts logins once Redis is up', needs('redis-server'), async (t) => {
   const port = await freePort()
   const fastify = await build(t, { sessionStore: `redis://127.0.0.1:${port}` })
   const browser = new Client(fastify)
@@ -221,7 +221,7 @@ test('the service starts while Redis is down: pages are served, a login is refus
   t.notOk(refused.headers['set-cookie'])
   t.match(refused.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   await startRedis(t, { port })
-  await eventually(t, 'one can log in', async () => (await browser.login()).statusCode === 303, 1_500)
+  await eventually(t, 'a login succeeds', async () => (await browser.login()).statusCode === 303, 1_500)
   t.match((await browser.get('/')).body, 'Harry Your account is logged in.')
 })
 

@@ -7,7 +7,7 @@ import { until } from './service.js'
 import { listen, loggedIn, statuses, underLoad } from './visitors.js'
 import { eventually } from './watched-store.js'
 
-test('behind Sentinel, a replica takes over when the primary dies, and the service goes on', needs('redis-server'), async (t) => {
+test('behind Sentinel, a replica takes over when the primary dies, and the service continues', needs('redis-server'), async (t) => {
   const root = t.testdir()
   const folder = (name: string): string => {
     mkdirSync(join(root, name))
@@ -30,7 +30,7 @@ test('behind Sentinel, a replica takes over when the primary dies, and the servi
     const died = performance.now()
     await eventually(t, 'the replica has taken over', async () => await replica.client.role().then(([role]) => role === 'master', () => false), 15_000)
     const tookOver = performance.now()
-    await eventually(t, 'everyone is served', async () => (await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))).every(({ status }) => status === 200), 5_000)
+    await eventually(t, 'every visitor is served', async () => (await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))).every(({ status }) => status === 200), 5_000)
     t.comment(`took over after ${Math.round(tookOver - died)} ms, served ${Math.round(performance.now() - tookOver)} ms later`)
   })
   t.comment(JSON.stringify(statuses(visitors)))

@@ -34,14 +34,14 @@ test('the Redis store', needs('redis-server'), async (t) => {
     })
   }
 
-  t.test('keeps the contract', async (t) => {
+  t.test('the Redis store keeps the contract', async (t) => {
     storeContract((name, run) => t.test(name, run), async (options) => {
       await server.client.flushall()
       return new RedisStore(client, { ...options, onCorrupt () {}, deadlineMs: 5_000 })
     }, { sweeps: false })
   })
 
-  check('reads in one round trip', async (t, { server, store }) => {
+  check('a session is read in one round trip', async (t, { server, store }) => {
     await store.create('one', recordOf({ user: 'Harry' }))
     await store.create('ended', recordOf())
     await store.remove('ended')
@@ -52,7 +52,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.strictSame(made.map(([name, calls]) => [name, calls - (before.get(name) ?? 0)]), [['hgetall', 3]])
   })
 
-  check('goes on when Redis has forgotten the scripts', async (t, { raw, store }) => {
+  check('the store continues after Redis has dropped the scripts', async (t, { raw, store }) => {
     for (const round of ['first', 'again']) {
       t.equal(await store.create(round, recordOf({ user: 'Harry' })), true)
       await raw.script('FLUSH')
@@ -66,7 +66,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal((await Promise.all(Array.from({ length: 20 }, (_, i) => store.create(`key${i}`, recordOf())))).filter(Boolean).length, 20)
   })
 
-  check('refuses what is no key', async (t, { store }) => {
+  check('an invalid key is refused', async (t, { store }) => {
     for (const key of ['', 'x'.repeat(257)]) await t.rejects(store.read(key), { message: 'a session key must have 1 to 256 characters' })
   })
 
@@ -78,7 +78,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     'another format': (raw, key) => raw.hset(key, { ...sound, format: '2' }),
     'no format': (raw, key) => raw.hset(key, { ...sound, format: '' }),
     'no times': (raw, key) => raw.hset(key, { format: '1', permanent: '0' }),
-    'a time that is none': (raw, key) => raw.hset(key, { ...sound, expiresAt: 'tomorrow' }),
+    'a time that is not a number': (raw, key) => raw.hset(key, { ...sound, expiresAt: 'tomorrow' }),
     'a time that is almost one': (raw, key) => raw.hset(key, { ...sound, seenAt: '0x10' }),
     'neither permanent nor not': (raw, key) => raw.hset(key, { ...sound, permanent: 'maybe' })
   }
@@ -102,7 +102,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     })
   }
 
-  check('Redis forgets a minute after the end', async (t, { raw, store }) => {
+  check('Redis drops a session one minute after its end', async (t, { raw, store }) => {
     const remaining = async (key = 'one'): Promise<number> => Math.ceil(await raw.pttl(`hatcheck:session:${key}`) / MINUTE)
     await store.create('one', recordOf({ expiresAt: START + 10 * MINUTE }))
     t.equal(await remaining(), 11)
@@ -113,10 +113,10 @@ test('the Redis store', needs('redis-server'), async (t) => {
     await store.patch('one', changesOf({ expiresAt: START + 30 * MINUTE }))
     t.equal(await remaining(), 31)
     await store.patch('one', changesOf({ permanent: false, expiresAt: START + 5 * MINUTE }))
-    t.equal(await remaining(), 6, 'but when it is said whether it is permanent')
+    t.equal(await remaining(), 6, 'unless the change sets permanent')
   })
 
-  check('the first end counts', async (t, { raw, store }) => {
+  check('a second end of a session does not extend its tombstone', async (t, { raw, store }) => {
     await store.create('one', recordOf())
     await store.remove('one')
     t.ok(await raw.pttl('hatcheck:session:one') > TOMBSTONE_MS - 5_000)
@@ -126,29 +126,29 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.strictSame(Object.keys(await raw.hgetall('hatcheck:session:one')), ['endedAt'], 'nothing of it is left')
   })
 
-  check('a clock that is set back gains a minute at most', async (t, { store, clock }) => {
+  check('a clock that is set back extends a session by one minute at most', async (t, { store, clock }) => {
     await store.create('one', recordOf({ expiresAt: START - MINUTE + 50 }))
     clock.time = START - 60 * MINUTE
-    t.not(await store.read('one'), null, 'by that clock it lives')
-    await eventually(t, 'but Redis has forgotten it', async () => await store.read('one') === null)
+    t.not(await store.read('one'), null, 'by that clock it is live')
+    await eventually(t, 'but Redis has dropped it', async () => await store.read('one') === null)
   })
 
-  check('the index is there before the session, and after it', async (t, { raw, store, clock }) => {
+  check('the index entry is written before the session and removed after it', async (t, { raw, store, clock }) => {
     await store.create('one', recordOf({ user: 'Harry' }))
     t.strictSame(await raw.zrange('hatcheck:user:Harry', 0, '-1', 'WITHSCORES'), ['one', String(START)])
     await raw.config('SET', 'maxmemory', '1')
     t.teardown(() => raw.config('SET', 'maxmemory', '0'))
     await t.rejects(store.create('two', recordOf({ user: 'Harry' })), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 })
-    t.not(await store.read('one'), null, 'reads go on when the memory is full')
+    t.not(await store.read('one'), null, 'reads continue when the memory is full')
     await t.rejects(store.patch('one', changesOf({ set: { c: '3' } })), { code: 'HATCHECK_STORE_UNAVAILABLE' })
     t.not(await store.remove('one'), null, 'and so do logouts')
     t.equal(await store.create('one', recordOf()), false)
     await raw.config('SET', 'maxmemory', '0')
-    await eventually(t, 'what has been removed is out of the index', async () => await raw.zcard('hatcheck:user:Harry') === 0)
+    await eventually(t, 'removed sessions are out of the index', async () => await raw.zcard('hatcheck:user:Harry') === 0)
     clock.time = START + 1
   })
 
-  check('an index entry without a session is healed once it is old', async (t, { raw, store, clock }) => {
+  check('an index entry without a session is removed once it is old', async (t, { raw, store, clock }) => {
     await store.create('lives', recordOf({ user: 'Harry' }))
     await store.create('of another now', recordOf({ user: 'Harry' }))
     await store.patch('of another now', changesOf({ user: null }))
@@ -163,20 +163,20 @@ test('the Redis store', needs('redis-server'), async (t) => {
     await eventually(t, 'it is gone', async () => (await raw.zrange('hatcheck:user:Harry', 0, '-1')).join() === 'lives')
   })
 
-  check('an entry that has been added again is not healed', async (t, { raw, client }) => {
+  check('an index entry that was added again is not removed', async (t, { raw, client }) => {
     const index = new RedisIndex(withSessionScripts(client), boundedCalls(), () => START + TOMBSTONE_MS + 1, MINUTE)
     await raw.zadd('hatcheck:user:Harry', START, 'old', START + 5, 'again')
     await index.heal('Harry', [{ key: 'old', addedAt: String(START) }, { key: 'again', addedAt: String(START) }])
     t.strictSame(await raw.zrange('hatcheck:user:Harry', 0, '-1'), ['again'])
   })
 
-  check('the end of all sessions of a user holds for one that is about to begin', async (t, { raw, store }) => {
+  check('the end of all sessions of a user includes one that is about to begin', async (t, { raw, store }) => {
     await raw.zadd('hatcheck:user:Harry', START, 'about to begin')
     t.equal(await store.removeOfUser('Harry'), 0)
     t.equal(await store.create('about to begin', recordOf({ user: 'Harry' })), false)
   })
 
-  check('the end of all sessions of a user, while sessions begin, are read and end', async (t, { open }) => {
+  check('the end of all sessions of a user works while sessions begin, are read and end', async (t, { open }) => {
     const store = open({ deadlineMs: 5_000 })
     const begin = async (prefix: string): Promise<string[]> => {
       const keys = Array.from({ length: 30 }, (_, i) => `${prefix}${i}`)
@@ -197,13 +197,13 @@ test('the Redis store', needs('redis-server'), async (t) => {
         return keys.filter((_, i) => records[i] !== null)
       }
       t.strictSame(await alive(existing), [], 'what existed has ended')
-      t.strictSame((await store.ofUser('Harry')).map(({ key }) => key).sort(), (await alive(beginning)).sort(), 'what lives is in the index')
+      t.strictSame((await store.ofUser('Harry')).map(({ key }) => key).sort(), (await alive(beginning)).sort(), 'every live session is in the index')
       await store.removeOfUser('Harry')
       t.strictSame(await alive(beginning), [])
     }
   })
 
-  check('the end of all sessions of a user spares those that are no longer', async (t, { store }) => {
+  check('the end of all sessions of a user spares sessions that now belong to another user', async (t, { store }) => {
     await store.create('one', recordOf({ user: 'Harry' }))
     await store.create('two', recordOf({ user: 'Harry' }))
     await store.patch('two', changesOf({ user: 'Sally' }))
@@ -212,7 +212,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal((await store.ofUser('Sally')).length, 1)
   })
 
-  check('an index does not grow with sessions that are no more', async (t, { raw, store, clock }) => {
+  check('an index does not grow with sessions that have ended', async (t, { raw, store, clock }) => {
     for (let i = 0; i < 400; i++) {
       clock.time = START + i * MINUTE
       await store.create(`key${i}`, recordOf({ user: 'Harry', createdAt: clock.time, expiresAt: clock.time + MINUTE }))
@@ -229,7 +229,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal(Math.ceil(await raw.pttl('hatcheck:user:Harry') / MINUTE), 120, 'never shorter')
   })
 
-  check('something else in the place of an index is a failure, not a user without sessions', async (t, { raw, store }) => {
+  check('another type of value in place of an index is a failure, and not a user without sessions', async (t, { raw, store }) => {
     await raw.set('hatcheck:user:Harry', 'x')
     const failure = { code: 'HATCHECK_STORE_UNAVAILABLE' }
     await t.rejects(store.ofUser('Harry'), failure)
@@ -238,7 +238,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal(await store.read('one'), null)
   })
 
-  check('a patch reckons the size as every store does', async (t, { store, open }) => {
+  check('a patch computes the size of a session as every store does', async (t, { store, open }) => {
     const names = [...Array.from({ length: 0x250 }, (_, i) => String.fromCharCode(i)), '\u2028', '\u2029', '\uFEFF', '字', '😀', 'a"b\\c\u0000d\u007f']
     const fields = Object.fromEntries(names.map((name, i) => [name, JSON.stringify(`${name}${i}`)]))
     const size = sizeOf({ ...fields, more: '"é"' })
@@ -253,7 +253,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.strictSame((await store.read('one'))?.fields, { ...fields, more: '"é"' })
   })
 
-  check('a session of very many keys is created and patched', async (t, { open }) => {
+  check('a session with very many keys is created and patched', async (t, { open }) => {
     const store = open({ maxBytes: 1_000_000, deadlineMs: 5_000 })
     const fields = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, '1']))
     await store.create('one', recordOf({ fields }))
@@ -262,7 +262,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal(Object.keys((await store.read('two'))?.fields ?? {}).length, 19_899)
   })
 
-  check('a replacement is in the index before it begins, and its predecessor is out of it afterwards', async (t, { raw, store }) => {
+  check('a replacement is in the index before it begins, and its predecessor is removed from it afterwards', async (t, { raw, store }) => {
     await store.create('one', recordOf({ user: 'Harry' }))
     await store.replace('one', 'two', replacementOf())
     await eventually(t, 'Harry has one', async () => (await raw.zrange('hatcheck:user:Harry', 0, '-1')).join() === 'two')
@@ -284,7 +284,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal((await store.replace('one', 'three', replacementOf())).outcome, 'replaced')
   })
 
-  check('a process is killed between the two steps of a replacement', async (t, { server, client }) => {
+  check('a process that is killed between the two steps of a replacement leaves the predecessor live', async (t, { server, client }) => {
     const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, deadlineMs: 5_000 })
     const time = Date.now()
     await store.create('one', recordOf({ createdAt: time, seenAt: time, expiresAt: time + MINUTE, user: 'Harry' }))
@@ -295,11 +295,11 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.match(await store.read('one'), { user: 'Harry', fields: { ...recordOf().fields, between: '1' } }, 'the predecessor lives, with every change')
     t.strictSame((await store.ofUser('Harry')).map(({ key }) => key).sort(), ['one', 'two'])
     t.match(await store.replace('one', 'three', replacementOf()), { outcome: 'replaced', next: { fields: { between: '1' } } }, 'and can be replaced')
-    t.equal(await store.removeOfUser('Harry'), 2, 'the successor that nobody knows ends with the sessions of its user')
+    t.equal(await store.removeOfUser('Harry'), 2, 'the unknown successor ends with the sessions of its user')
     t.equal(await store.count(), 0)
   })
 
-  check('a process is killed while it replaces', async (t, { server, client }) => {
+  check('a process that is killed during replacements leaves the last acknowledged session', async (t, { server, client }) => {
     const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, deadlineMs: 5_000 })
     const time = Date.now()
     await store.create('key0', recordOf({ createdAt: time, seenAt: time, expiresAt: time + 10 * MINUTE, user: 'Harry', fields: { count: '-1' } }))
@@ -316,7 +316,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
       first = numbers[0] as number
       t.ok(Number((await store.read(`key${first}`))?.fields['count']) >= patched, 'with the last change that was acknowledged')
       if (numbers.length > 1) {
-        // Its successor has begun, and no client knows it.
+        // Its successor has begun, but no client has its ticket.
         await store.remove(`key${numbers[1]}`)
         await store.replace(`key${first}`, `key${first + 2}`, replacementOf())
         first += 2
@@ -324,7 +324,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     }
   })
 
-  check('no user name or key is taken for a field of the session itself', async (t, { store }) => {
+  check('no user name or key is taken for a field of the session record', async (t, { store }) => {
     const fields = { user: '"Mallory"', expiresAt: '9999999999999', format: '2', endedAt: '1', '.a': '1', '': '""' }
     await store.create('one', recordOf({ fields }))
     t.strictSame(await store.read('one'), recordOf({ fields }))
@@ -332,7 +332,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.strictSame(await store.read('one'), recordOf({ fields: {}, user: '-' }))
   })
 
-  check('a call ends at its deadline, and errors have nothing of what was sent in them', async (t, { raw, open }) => {
+  check('a call ends at its deadline, and errors contain nothing that was sent', async (t, { raw, open }) => {
     const store = open({ deadlineMs: 100 })
     await store.create('one', recordOf())
     await raw.client('PAUSE', 600)
@@ -347,11 +347,11 @@ test('the Redis store', needs('redis-server'), async (t) => {
       t.strictSame(Object.keys(failure?.cause as object), [])
       t.notMatch(JSON.stringify(failure), 'secret')
     }
-    await eventually(t, 'what was sent all the same is ended again', async () => await raw.hexists('hatcheck:session:late', 'endedAt') === 1)
+    await eventually(t, 'a session that was written late has ended again', async () => await raw.hexists('hatcheck:session:late', 'endedAt') === 1)
     t.equal(await open().create('late', recordOf()), false)
   })
 
-  check('calls without an answer are bounded in number', async (t, { raw, open }) => {
+  check('the number of unanswered calls is bounded', async (t, { raw, open }) => {
     const store = open({ deadlineMs: 100, mostInFlight: 3 })
     await raw.client('PAUSE', 500)
     const inFlight = Array.from({ length: 3 }, () => store.read('one'))
@@ -359,11 +359,11 @@ test('the Redis store', needs('redis-server'), async (t) => {
     await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: '3 calls have no answer yet' } })
     t.ok(performance.now() - begun < 100, 'the next fails at once')
     for (const call of inFlight) await t.rejects(call, { cause: { message: 'no answer within 100 ms' } })
-    await t.rejects(store.read('one'), { cause: { message: '3 calls have no answer yet' } }, 'those past their deadline count')
-    await eventually(t, 'until they are answered', async () => await store.read('one').then(() => true, () => false))
+    await t.rejects(store.read('one'), { cause: { message: '3 calls have no answer yet' } }, 'calls past their deadline count')
+    await eventually(t, 'the calls are answered', async () => await store.read('one').then(() => true, () => false))
   })
 
-  check('no request makes Redis look at every key', async (t, { server }) => {
+  check('no request makes Redis scan all keys', async (t, { server }) => {
     const fastify = await build(t, { sessionStore: server.url })
     const browser = new Client(fastify)
     const before = await server.commandCalls()
@@ -389,7 +389,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal(await calls(), before)
   })
 
-  check('what is stored does not contain the id of any session', async (t, { server, raw }) => {
+  check('the stored data does not contain the ID of any session', async (t, { server, raw }) => {
     const fastify = await buildHost(t, { sessionStore: server.url })
     fastify.post('/login', async (request) => { await request.login('Harry') })
     const browser = new Client(fastify)
@@ -397,12 +397,12 @@ test('the Redis store', needs('redis-server'), async (t) => {
     const [id = ''] = (browser.cookies.get('hatcheck') as string).split('.')
     await raw.save()
     const dump = readFileSync(join(server.folder, 'dump.rdb'))
-    t.ok(dump.includes(storeKey(id)), 'the session is there, under the hash of its id')
+    t.ok(dump.includes(storeKey(id)), 'the session is there, under the hash of its ID')
     t.notOk(dump.includes(id))
     t.notOk(dump.includes(Buffer.from(id, 'base64url')))
   })
 
-  check('two processes see what the other does at once', async (t, { server, client }) => {
+  check('two processes see each other\'s changes at once', async (t, { server, client }) => {
     const call = startStoreProcess(t, server.url)
     const time = Date.now()
     const record = recordOf({ createdAt: time, seenAt: time, expiresAt: time + MINUTE, user: 'Harry' })
@@ -424,7 +424,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal(await store.read('ours'), null)
   })
 
-  check('accounts are kept beside the sessions', async (t, { client, raw }) => {
+  check('accounts are stored beside the sessions', async (t, { client, raw }) => {
     const accounts = new RedisAccounts(client)
     const account = { name: 'Harry', passwordHash: '$argon2id$one', createdAt: START, disabled: false }
     t.equal(await accounts.read('harry'), null)
@@ -440,7 +440,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal(await raw.exists('hatcheck:account:sally'), 0, 'update never creates')
     for (const key of ['zoë', 'anna', '王小明']) await accounts.create(key, { ...account, name: key })
     t.strictSame((await accounts.list()).map(({ name }) => name), ['anna', 'Harry', 'zoë', '王小明'])
-    t.equal(await raw.pttl('hatcheck:account:anna'), -1, 'for ever')
+    t.equal(await raw.pttl('hatcheck:account:anna'), -1, 'without an expiry')
     const failure = await new RedisAccounts(client, { deadlineMs: 0, mostInFlight: 0 }).read('harry').catch((error: unknown) => error)
     t.match(failure, { code: 'HATCHECK_STORE_UNAVAILABLE' })
   })
@@ -448,7 +448,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
 
 interface Setting {
   server: RedisServer
-  /** A client for looking behind the store. */
+  /** A client that reads and changes what the store wrote. */
   raw: Redis
   /** The store's own client. */
   client: Redis

@@ -16,13 +16,13 @@ const run = promisify(execFile)
 export interface RedisServer {
   readonly port: number
   readonly url: string
-  /** Where it keeps what it persists. */
+  /** The folder with its persistent data. */
   readonly folder: string
   /** A client for the test itself. */
   readonly client: Redis
-  /** The number of calls of each command so far, scripts' own calls included. */
+  /** The number of calls of each command so far, including calls by scripts. */
   commandCalls (): Promise<Map<string, number>>
-  /** Ends the process; `SIGKILL` leaves it no time for anything. */
+  /** Ends the process; `SIGKILL` ends it at once. */
   stop (signal?: NodeJS.Signals): Promise<void>
   /** Starts it again on the same port and folder, and waits until it answers. */
   start (): Promise<void>
@@ -34,9 +34,9 @@ export interface RedisServerOptions {
   folder?: string
   /** A configuration file. */
   config?: string
-  /** More of redis-server's own arguments. */
+  /** More arguments of redis-server. */
   args?: readonly string[]
-  /** How the test's own client connects, where the port is not enough. */
+  /** How the test's own client connects, if the port is not enough. */
   connection?: Pick<RedisOptions, 'tls' | 'password'>
 }
 
@@ -61,7 +61,7 @@ export async function startRedis (t: Test, { port: wanted, folder = t.testdir(),
     if (child === null || child.exitCode !== null || child.signalCode !== null) return
     const end = once(child, 'exit')
     child.kill(signal)
-    // A stopped process takes no other signal.
+    // A stopped process handles no other signal.
     child.kill('SIGCONT')
     await end
   }
@@ -110,7 +110,7 @@ export async function startRedisCluster (t: Test): Promise<RedisCluster> {
     .every((info) => /cluster_state:ok/.test(info) && /cluster_known_nodes:6/.test(info)))
   await until('every replica is in step', async () => (await Promise.all(nodes.map(({ client }) => client.info('replication'))))
     .every((info) => /role:master/.test(info) ? /state=online/.test(info) : /master_link_status:up/.test(info)))
-  // The rights that docs/redis.md names, and no more.
+  // The rights that docs/redis.md names, and no others.
   await Promise.all(nodes.map(({ client }) => client.acl('SETUSER', 'app', 'on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping', '+cluster', '+asking', '+readonly', '+readwrite')))
   return {
     nodes,
@@ -128,7 +128,7 @@ export async function connect (t: Test, url: string, log = silentLog): Promise<R
 
 export const silentLog = { info () {}, warn () {} }
 
-/** A port that nobody listens on; the system gives every one once before it gives one again. */
+/** A port without a listener; the system reuses a port only after all others. */
 export async function freePort (below = 65_536): Promise<number> {
   for (;;) {
     const server = createServer().listen(0, '127.0.0.1')

@@ -5,15 +5,15 @@ import type { Test } from 'tap'
 import { compiledFixture } from './fixtures/child.js'
 
 export interface ReplacingProcess {
-  /** What it has acknowledged so far, the last of each kind. */
+  /** The last acknowledged call of each kind. */
   readonly last: { patched: number, replaced: number }
-  /** Resolves when it has said this. */
+  /** Resolves when the process has printed this. */
   said (line: RegExp): Promise<void>
-  /** Kills it at once, and waits until everything that it has said is here. */
+  /** Kills the process at once, and waits for the rest of its output. */
   kill (): Promise<void>
 }
 
-/** Starts a process that replaces a session again and again: test/fixtures/replacing-child.ts. It ends with the test. */
+/** Starts a process that replaces a session repeatedly: test/fixtures/replacing-child.ts. It ends with the test. */
 export function startReplacingProcess (t: Test, url: string, first: number | 'half'): ReplacingProcess {
   const child = spawn(process.execPath, [compiledFixture('replacing-child'), url, String(first)],
     { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })

@@ -11,7 +11,7 @@ import { testKey } from './helper.js'
 import { silentLog } from './redis.js'
 import { NOTHING, addSessionRoutes, type Seen } from './session-routes.js'
 
-/** An application on a store that it can be restarted on. */
+/** An application that can be restarted on the same store. */
 export class Restartable {
   time = Date.now()
   readonly #url: string
@@ -51,7 +51,7 @@ export class Restartable {
     await this.#storage.close()
   }
 
-  /** Lets time pass, but not before activity is noted: no response waits for that, and it takes no hours. */
+  /** Advances the clock, but only after activity is recorded: responses do not wait for that, and it takes no hours. */
   async pass (ms: number): Promise<void> {
     await Promise.all(this.#noting.splice(0))
     this.time += ms
@@ -62,7 +62,7 @@ export class Restartable {
     await this.start()
   }
 
-  /** What is stored under a cookie. */
+  /** The record that is stored for a cookie. */
   async stored (cookie: string): Promise<Seen> {
     if (cookie === '') return NOTHING
     const record = await this.store.read(storeKey(cookie.slice(cookie.indexOf('=') + 1, cookie.indexOf('.'))))

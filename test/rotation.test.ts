@@ -24,7 +24,7 @@ async function loggedIn (fastify: FastifyInstance): Promise<string> {
   return client.cookieHeader
 }
 
-/** Who a cookie says it is, and the cookie that the answer sets. */
+/** The user of a cookie, and the cookie that the answer sets. */
 async function who (fastify: FastifyInstance, cookie: string): Promise<[string, string | undefined]> {
   const { body, statusCode, headers } = await fastify.inject({ url: '/', headers: { cookie } })
   return [statusCode === 200 ? body : String(statusCode), headers['set-cookie']?.toString().split(';')[0]]
@@ -43,11 +43,11 @@ test('keys are replaced without a restart', async (t) => {
   t.match((await who(fastify, old))[1], /^hatcheck=/, 'a second tab with the old cookie gets the new one as well')
 
   fastify.sessions.setSecretKeys([Buffer.from(newKey)])
-  t.strictSame(await who(fastify, old), ['nobody', undefined], 'a dropped key means nobody: no error, and the cookie is left alone')
+  t.strictSame(await who(fastify, old), ['nobody', undefined], 'a dropped key means an anonymous visitor: no error, and the cookie is unchanged')
   t.strictSame(await who(fastify, renewed as string), ['Harry', undefined])
 })
 
-test('keys that are no good change nothing', async (t) => {
+test('invalid keys change nothing', async (t) => {
   const fastify = await host(t, { secretKey: oldKey })
   const old = await loggedIn(fastify)
   const refused: Array<[unknown, string | RegExp]> = [
@@ -65,7 +65,7 @@ test('keys that are no good change nothing', async (t) => {
   t.strictSame(await who(fastify, old), ['Harry', undefined])
 })
 
-test('a change of the key file is seen', async (t) => {
+test('a change of the key file is noticed', async (t) => {
   const file = join(t.testdir({ key: `${oldKey}\n` }), 'key')
   const fastify = await host(t, { secretKey: undefined, secretKeyFile: file })
   const old = await loggedIn(fastify)
@@ -73,7 +73,7 @@ test('a change of the key file is seen', async (t) => {
   writeFileSync(`${file}.new`, `${newKey}\n\n  ${oldKey}\r\n`)
   renameSync(`${file}.new`, file)
   let renewed: string | undefined
-  await until('the file was not seen', async () => {
+  await until('the file was not noticed', async () => {
     const [name, cookie] = await who(fastify, old)
     if (name !== 'Harry') throw new Error('logged out')
     renewed = cookie
@@ -82,33 +82,33 @@ test('a change of the key file is seen', async (t) => {
 
   writeFileSync(file, 'half a ke')
   t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: /^secretKeyFile must be at least 32 bytes/ })
-  t.equal((await who(fastify, old))[0], 'Harry', 'a file that is no good changes nothing')
+  t.equal((await who(fastify, old))[0], 'Harry', 'an invalid file changes nothing')
   unlinkSync(file)
   t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: `${file} no longer exists.` })
-  t.equal((await who(fastify, old))[0], 'Harry', 'nor does one that has gone')
+  t.equal((await who(fastify, old))[0], 'Harry', 'nor does a missing file')
 
   writeFileSync(file, newKey)
   fastify.sessions.reloadSecretKeys()
-  t.equal((await who(fastify, old))[0], 'nobody', 'reading it anew can be asked for')
+  t.equal((await who(fastify, old))[0], 'nobody', 'the key file can be read again on demand')
   t.equal((await who(fastify, renewed as string))[0], 'Harry')
 })
 
-test('a key file behind a link that is turned is seen', async (t) => {
+test('a key file behind a symbolic link that changes its target is noticed', async (t) => {
   const folder = t.testdir({ one: { key: oldKey }, two: { key: `${newKey}\n${oldKey}` } })
   symlinkSync('one', join(folder, 'now'))
   const fastify = await host(t, { secretKey: undefined, secretKeyFile: join(folder, 'now', 'key') })
   const old = await loggedIn(fastify)
   symlinkSync('two', join(folder, 'next'))
   renameSync(join(folder, 'next'), join(folder, 'now'))
-  await until('the link was not seen', async () => (await who(fastify, old))[1] !== undefined)
+  await until('the link was not noticed', async () => (await who(fastify, old))[1] !== undefined)
 })
 
-test('a rolling change over two servers logs nobody out', async (t) => {
+test('a rolling key change over two servers logs no user out', async (t) => {
   const store = openStore(t, 'lmdb:')
   const servers = [await host(t, { sessionStore: store, secretKey: oldKey }), await host(t, { sessionStore: store, secretKey: oldKey })] as const
   const cookies = new Set<string>()
 
-  /** Everyone who has logged in so far, and somebody new at each server, asks both servers. */
+  /** Every user so far, and a new one at each server, sends a request to both servers. */
   async function ask (phase: string): Promise<void> {
     for (const server of servers) cookies.add(await loggedIn(server))
     for (const cookie of [...cookies]) {
@@ -136,14 +136,14 @@ test('a rolling change over two servers logs nobody out', async (t) => {
   t.ok(cookies.size >= 8)
 })
 
-test('the order matters: a key that signs before it verifies everywhere is not known to the others', async (t) => {
+test('the order matters: a key that signs before it verifies everywhere logs users out at the other servers', async (t) => {
   const store = openStore(t, 'memory:')
   const first = await host(t, { sessionStore: store, secretKey: newKey, secretKeyFallbacks: [oldKey] })
   const second = await host(t, { sessionStore: store, secretKey: oldKey })
-  t.strictSame(await who(second, await loggedIn(first)), ['nobody', undefined], 'nobody, and no error')
+  t.strictSame(await who(second, await loggedIn(first)), ['nobody', undefined], 'anonymous, and no error')
 })
 
-test('SIGHUP makes the service read its key file anew', needs('curl'), async (t) => {
+test('SIGHUP makes the service read its key file again', needs('curl'), async (t) => {
   const folder = t.testdir({ key: oldKey })
   const file = join(folder, 'key')
   const { url, child, output, end } = await startService(t, folder, { SECRET_KEY_FILE: 'key', SIGNUP: 'open', SESSION_STORE: 'memory:', SESSION_COOKIE_SECURE: 'auto' })
@@ -161,12 +161,12 @@ test('SIGHUP makes the service read its key file anew', needs('curl'), async (t)
   writeFileSync(file, 'no key')
   child.kill('SIGHUP')
   await until('the flaw is logged', () => output().includes('the secret keys cannot be read again; the former keys stay in use'))
-  t.match((await curl.send(url)).body, 'Harry Your account is logged in.', 'and it goes on')
+  t.match((await curl.send(url)).body, 'Harry Your account is logged in.', 'and the service continues')
   t.equal(await end(), 0)
   t.notMatch(output(), newKey, 'no key is in the log')
 })
 
-test('the service can change the key that it made for itself', needs('curl'), async (t) => {
+test('the service can change the key that it created itself', needs('curl'), async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'data', 'secret.key')
   const { url, child, output } = await startService(t, folder)

@@ -5,9 +5,9 @@ import { hatcheck, hatcheckService } from '../app.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
 
-/** What Chromium sends with a navigation. */
+/** Headers that Chromium sends with a navigation. */
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8'
-/** What wants a page, and what wants JSON. */
+/** Accept headers that ask for a page, and those that ask for JSON. */
 const PAGE_ACCEPTS = [BROWSER, 'text/html', 'text/html, application/json;q=0.9', '*/*', undefined]
 const JSON_ACCEPTS = ['application/json', 'application/json, text/plain, */*', 'application/json;q=0.9, text/html;q=0.1']
 
@@ -16,7 +16,7 @@ const asBrowser = { accept: BROWSER }
 const asProgram = { accept: 'application/json' }
 const fromOwnPage = { 'sec-fetch-site': 'same-origin' }
 
-test('/ is a page, or JSON for who would rather have that', async (t) => {
+test('/ is a page, or JSON for a client that prefers it', async (t) => {
   const harry = new Client(await build(t))
   for (const value of PAGE_ACCEPTS) {
     const { statusCode, headers, body } = await harry.get('/', accept(value))
@@ -40,7 +40,7 @@ test('/ is a page, or JSON for who would rather have that', async (t) => {
   }
 })
 
-test('/login answers a page or JSON', async (t) => {
+test('/login answers with a page or JSON', async (t) => {
   const fastify = await build(t)
   for (const value of PAGE_ACCEPTS) {
     const harry = new Client(fastify)
@@ -56,14 +56,14 @@ test('/login answers a page or JSON', async (t) => {
     const harry = new Client(fastify)
     const form = await harry.get('/login', accept(value))
     t.equal(form.statusCode, 200)
-    t.match(form.headers['content-type'], /^application\/json/, 'a program is not sent a form to fill in')
+    t.match(form.headers['content-type'], /^application\/json/, 'a program does not get a form')
     const login = await harry.post('/login?next=/cart', { client_name: 'Harry', password: '12345678' }, accept(value))
     t.equal(login.statusCode, 200)
     t.match(login.json(), { user: { name: 'Harry', authenticatedAt: /^\d{4}-.*Z$/ }, next: '/cart' })
   }
 })
 
-test('/logout answers a redirect or JSON, to GET and to POST, also for who is not logged in', async (t) => {
+test('/logout answers with a redirect or JSON, to GET and to POST, also for a visitor', async (t) => {
   const fastify = await build(t)
   for (const isLoggedIn of [true, false]) {
     for (const method of ['GET', 'POST'] as const) {
@@ -88,7 +88,7 @@ test('/logout answers a redirect or JSON, to GET and to POST, also for who is no
   t.equal(await fastify.sessions.store.count(), 0)
 })
 
-test('a GET of /logout by a browser that does not say where it comes from is a question', async (t) => {
+test('GET /logout from a browser without Sec-Fetch-Site and Referer shows a confirmation form', async (t) => {
   const fastify = await build(t)
   for (const value of [BROWSER, 'text/html']) {
     const harry = new Client(fastify)
@@ -96,14 +96,14 @@ test('a GET of /logout by a browser that does not say where it comes from is a q
     const response = await harry.get('/logout', accept(value))
     t.match(response, { statusCode: 200, body: 'Log out?' })
     t.match((await harry.get('/', asProgram)).json(), { user: { name: 'Harry' } })
-    t.equal((await harry.get('/logout', { ...accept(value), referer: 'http://localhost:80/' })).statusCode, 303, 'a page of our own says so')
+    t.equal((await harry.get('/logout', { ...accept(value), referer: 'http://localhost:80/' })).statusCode, 303, 'a page of the service says so')
   }
   const curl = new Client(fastify)
   await curl.login()
   t.equal((await curl.get('/logout', accept('*/*'))).statusCode, 303, 'a program is no browser')
 })
 
-test('the login form has labelled fields that a password manager knows, and where to go on to', async (t) => {
+test('the login form has labelled fields that a password manager recognizes, and keeps next', async (t) => {
   const { body } = await new Client(await build(t)).get('/login?next=' + encodeURIComponent('/search?q="><script>&page=2#\'x\''))
   t.match(body, '<form method="post" action="/login">')
   for (const [label, name, autocomplete] of [['Name', 'client_name', 'username'], ['Password', 'password', 'current-password']] as const) {
@@ -120,7 +120,7 @@ test('the login form has labelled fields that a password manager knows, and wher
   t.notMatch(body, '<script>')
 })
 
-test('who is logged in already is sent on from the form', async (t) => {
+test('a user who is already logged in is redirected from the form', async (t) => {
   const harry = new Client(await build(t))
   await harry.login()
   for (const [query, location] of [['', '/'], ['?next=/cart?page=2', '/cart?page=2'], ['?next=//evil.example', '/'], ['?next=/a&next=/b', '/']] as const) {
@@ -130,7 +130,7 @@ test('who is logged in already is sent on from the form', async (t) => {
   }
 })
 
-test('a wrong password in a browser gives the form again, with what was typed but the password', async (t) => {
+test('a wrong password in a browser shows the form again, with the entered values except the password', async (t) => {
   const fastify = await build(t)
   const name = '"><script>alert(1)</script> & Co'
   await new Client(fastify).login(name)
@@ -150,7 +150,7 @@ test('a wrong password in a browser gives the form again, with what was typed bu
   t.equal(browser.cookies.size, 0)
 })
 
-test('what breaks a rule shows the rule in the form too', async (t) => {
+test('an invalid login shows the broken rule in the form too', async (t) => {
   const browser = new Client(await build(t))
   for (const [form, rule] of [
     [{ client_name: '', password: '12345678' }, 'The name is missing.'],
@@ -165,7 +165,7 @@ test('what breaks a rule shows the rule in the form too', async (t) => {
   }
 })
 
-test('a name is text, whatever is in it', async (t) => {
+test('a name is shown as text, whatever it contains', async (t) => {
   const fastify = await build(t)
   for (const name of ['<script>alert(1)</script>', '"onmouseover="alert(1)', "'; DROP TABLE users; --", '{{7*7}}', '&lt;b&gt;', '名前 👩‍👩‍👧', '__proto__', 'constructor']) {
     const client = new Client(fastify)
@@ -195,7 +195,7 @@ test('a name that breaks a rule is refused with 400', async (t) => {
   }
 })
 
-test('upper and lower case of a name are the same account, under the name it was made with', async (t) => {
+test('a name in upper and lower case is the same account, shown as first spelled', async (t) => {
   const fastify = await build(t)
   await new Client(fastify).login('Harry', '12345678')
   const other = new Client(fastify)
@@ -204,7 +204,7 @@ test('upper and lower case of a name are the same account, under the name it was
   t.match((await other.get('/')).body, 'Harry Your account is logged in.')
 })
 
-test('a password is taken as it is: spaces count, and 1024 bytes are the most', async (t) => {
+test('a password is used as it is: spaces count, and 1024 bytes are the maximum', async (t) => {
   const fastify = await build(t)
   const longest = 'ü'.repeat(512)
   t.equal((await new Client(fastify).login('Harry', ' 12345678 ')).statusCode, 303)
@@ -216,7 +216,7 @@ test('a password is taken as it is: spaces count, and 1024 bytes are the most', 
   t.equal(response.json().code, 'HATCHECK_PASSWORD')
 })
 
-test('a body that is no set of single fields is refused with 400', async (t) => {
+test('a body without exactly one name and one password as text is refused with 400', async (t) => {
   const fastify = await build(t)
   const json = ['[]', '[{"client_name":"Harry","password":"12345678"}]', '5', 'null', 'true', '"client_name=Harry&password=12345678"', '{}', '{',
     '{"client_name":"Harry"}', '{"password":"12345678"}', '{"client_name":5,"password":"12345678"}', '{"client_name":"Harry","password":12345678}',
@@ -237,7 +237,7 @@ test('a body that is no set of single fields is refused with 400', async (t) => 
   t.equal(await fastify.sessions.store.count(), 0)
 })
 
-test('whatever the form parser of an application makes of a form, the answer is a login or a rule', async (t) => {
+test('whatever an application\'s form parser returns, the answer is a login or the broken rule', async (t) => {
   let body: unknown
   const fastify = newFastify(t)
   fastify.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, _text, done) => { done(null, body) })
@@ -289,7 +289,7 @@ test('a body that is too large is refused with 413', async (t) => {
   t.match(response.json(), { status: 413 })
 })
 
-test('GET, HEAD and OPTIONS never make a session or a cookie, on any route', async (t) => {
+test('GET, HEAD and OPTIONS never create a session or a cookie, on any route', async (t) => {
   const { fastify, routes } = await buildWithRoutes(t)
   for (const path of ['/', '/login', '/logout']) t.ok(routes.includes(path))
   for (const path of [...routes, '/no/such/page']) {
@@ -304,7 +304,7 @@ test('GET, HEAD and OPTIONS never make a session or a cookie, on any route', asy
   t.equal(await fastify.sessions.store.count(), 0)
 })
 
-test('HEAD and OPTIONS leave a login as it is, on any route', async (t) => {
+test('HEAD and OPTIONS do not change a login, on any route', async (t) => {
   const { fastify, routes } = await buildWithRoutes(t)
   const harry = new Client(fastify)
   await harry.login()
@@ -321,7 +321,7 @@ test('HEAD and OPTIONS leave a login as it is, on any route', async (t) => {
   t.equal(await fastify.sessions.store.count(), 1)
 })
 
-test('a browser is told once that it is logged in or out', async (t) => {
+test('a browser shows one notice after a login and one after a logout', async (t) => {
   const fastify = await build(t)
   const browser = new Client(fastify)
   await browser.post('/login', { client_name: 'Harry', password: '12345678' }, asBrowser)
@@ -335,7 +335,7 @@ test('a browser is told once that it is logged in or out', async (t) => {
   t.same([...browser.cookies.keys()], ['hatcheck-device'])
 })
 
-test('what is no browser gets no notice, and nobody can put words into it', async (t) => {
+test('a program gets no notice, and a request cannot inject text into one', async (t) => {
   const fastify = await build(t)
   for (const headers of [{}, { accept: '*/*' }, asProgram]) {
     const program = new Client(fastify)
@@ -358,7 +358,7 @@ test('every answer has the security headers', async (t) => {
   const json = { 'content-type': 'application/json' }
   const answers = {
     'a redirect': await harry.login(),
-    'a page of who is logged in': await harry.get('/', asBrowser),
+    'the page of a user': await harry.get('/', asBrowser),
     'a wrong password': await harry.login('Harry', '12345679'),
     'a wrong password in a browser': await harry.post('/login', { client_name: 'Harry', password: '12345679' }, asBrowser),
     'malformed JSON': await harry.send({ method: 'POST', url: '/login', payload: '{', headers: json }),
@@ -388,7 +388,7 @@ test('every answer has the security headers', async (t) => {
   }
 })
 
-test('the page keeps to its own policy: one style, by its hash, and nothing that runs', async (t) => {
+test('the page obeys its own policy: one style, identified by its hash, and no script', async (t) => {
   const { createHash } = await import('node:crypto')
   const fastify = await build(t)
   for (const url of ['/', '/login', '/no/such/page']) {
@@ -400,13 +400,13 @@ test('the page keeps to its own policy: one style, by its hash, and nothing that
   }
 })
 
-test('on https, the browser is told to stay there', async (t) => {
+test('over https, the answer has Strict-Transport-Security', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'open', passwordMinLength: 8 }, { trustProxy: true })
   const { headers } = await fastify.inject({ url: '/', headers: { 'x-forwarded-proto': 'https' } })
   t.match(headers['strict-transport-security'], 'max-age=31536000')
 })
 
-test('an error is problem+json for every caller that does not ask for HTML', async (t) => {
+test('an error is problem+json for every client that does not ask for HTML', async (t) => {
   const fastify = await build(t)
   await new Client(fastify).login()
   const form = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -437,7 +437,7 @@ test('an error is problem+json for every caller that does not ask for HTML', asy
   }
 })
 
-test('what fails inside stays inside', async (t) => {
+test('an answer does not disclose internal errors', async (t) => {
   const fastify = await build(t, { authenticate: () => { throw new Error('the password of the database is hunter2') } })
   for (const headers of [{}, asBrowser]) {
     const response = await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678' }, headers)
@@ -448,7 +448,7 @@ test('what fails inside stays inside', async (t) => {
   }
 })
 
-test('"Keep me signed in" gives the cookie an age', async (t) => {
+test('"Keep me signed in" gives the cookie a Max-Age', async (t) => {
   const fastify = await build(t, { permanentSessionLifetime: 1_000, permanentSessionIdleTimeout: 500 })
   for (const permanent of ['on', 'true', '1']) {
     const response = await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678', permanent })
@@ -463,7 +463,7 @@ test('"Keep me signed in" gives the cookie an age', async (t) => {
   t.notMatch(sessionCookieOf(await new Client(fastify).login()), /Max-Age|Expires/i)
 })
 
-test('a second login in the same browser changes the id, and the first ticket is dead', async (t) => {
+test('a second login in the same browser changes the ID, and the first ticket opens nothing', async (t) => {
   const fastify = await build(t)
   const harry = new Client(fastify)
   await harry.login()
@@ -475,7 +475,7 @@ test('a second login in the same browser changes the id, and the first ticket is
   t.equal(await fastify.sessions.store.count(), 1)
 })
 
-test('pages that depend on who asks are not kept by any cache', async (t) => {
+test('pages that depend on the user are not stored in any cache', async (t) => {
   const fastify = await build(t)
   const harry = new Client(fastify)
   for (const response of [await harry.get('/'), await harry.get('/login'), await harry.login(), await harry.get('/'), await harry.get('/logout')]) {
@@ -484,7 +484,7 @@ test('pages that depend on who asks are not kept by any cache', async (t) => {
   }
 })
 
-test('a prefix holds for every link, form and redirect', async (t) => {
+test('the prefix applies to every link, form and redirect', async (t) => {
   const authenticate = (name: string, password: string): { name: string } | null => password === '12345678' ? { name } : null
   const fastify = await buildHost(t, { routes: true, prefix: '/auth', authenticate })
   fastify.get('/', async () => 'the host\'s own page')
@@ -514,7 +514,7 @@ test('a prefix holds for every link, form and redirect', async (t) => {
   t.equal(closed.statusCode, 303)
   t.equal(closed.headers.location, '/auth/login?next=%2Fprivate%3Fa%3D1')
   const login = await browser.post('/auth/login', { client_name: 'Harry', password: '12345678', next: '/private?a=1' }, asBrowser)
-  t.equal(login.headers.location, '/private?a=1', 'next may be any page of the host')
+  t.equal(login.headers.location, '/private?a=1', 'next can be any page of the application')
   t.equal((await browser.get('/private?a=1', asBrowser)).body, 'for Harry')
   t.equal((await browser.get('/auth/login')).headers.location, '/auth/')
 
@@ -532,12 +532,12 @@ test('a prefix holds for every link, form and redirect', async (t) => {
   t.same([...browser.cookies.keys()], ['hatcheck-device'])
 
   for (const body of pages) t.notMatch(body, /(?:href|action)="\/(?!auth\/)/, 'no address outside the prefix')
-  t.equal((await browser.get('/')).body, 'the host\'s own page')
+  t.equal((await browser.get('/')).body, 'the application\'s own page')
   t.equal((await browser.get('/login')).statusCode, 404)
-  t.notMatch((await browser.get('/login')).body, 'HATCHECK', 'the host\'s own answer')
+  t.notMatch((await browser.get('/login')).body, 'HATCHECK', 'the application\'s own answer')
 })
 
-/** The service, with the path of every route that it has, now and later. */
+/** The service and the path of every route that it has, now and later. */
 async function buildWithRoutes (t: Test): Promise<{ fastify: FastifyInstance, routes: string[] }> {
   const paths = new Set<string>()
   const fastify = newFastify(t)
@@ -554,7 +554,7 @@ function cookieNames (header: string | string[] | undefined): Array<{ name: stri
   })
 }
 
-/** The text that a browser makes of it. */
+/** The text as a browser decodes it. */
 function unescaped (html = ''): string {
   const named: Record<string, string> = { lt: '<', gt: '>', quot: '"', amp: '&' }
   return html.replace(/&(?:#(\d+)|(\w+));/g, (entity, code?: string, name?: string) =>

@@ -1,4 +1,4 @@
-// Runs test files, several at a time, each as a plain Node process, and shows what failed.
+// Runs test files, several in parallel, each as a plain Node process, and shows what failed.
 //
 //   npm test                       the files of test/, without those of test/long/
 //   npm test -- session verify     these files, or those that have one of these words in their names, also of test/long/
@@ -15,7 +15,7 @@ const PROGRAMS: readonly Job[] = [
   job('soak', ['build/test/soak/index.js', '--minutes', '3', '--rate', '30']),
   job('torture, 200 rounds', ['build/test/torture/index.js', '200', '--seconds', '600'])
 ]
-/** These take the longest: begun last, each would run alone. */
+/** The slowest files: begun last, each would run alone at the end. */
 const FIRST = ['long/model', 'long/package', 'long/attacks/full-log', 'long/deployment', 'browser', 'session', 'audit', 'config', 'process', 'readme']
 
 interface Job {
@@ -30,7 +30,7 @@ interface Result {
   pass: number
   fail: number
   skips: string[]
-  /** What to show of a failure. */
+  /** The output to show if the file failed. */
   report: string
 }
 
@@ -109,7 +109,7 @@ function rankOf (file: string): number {
 
 function runJob ({ name, command }: Job): Promise<Result> {
   const start = performance.now()
-  // A group of its own, so that nothing that a test has started outlives a test that hangs.
+  // In its own process group, so that nothing that a test started outlives a test that hangs.
   const child = spawn(process.execPath, command, { cwd: checkout, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const pid = child.pid as number
   running.add(pid)
@@ -144,7 +144,7 @@ function countOf (output: string, kind: 'pass' | 'fail'): number {
   return Number(new RegExp(`^# \\{ total: .*?[{,] ${kind}: (\\d+)`, 'm').exec(output)?.[1] ?? 0)
 }
 
-/** Each failed assertion with what tap says of it, and the titles of the tests around it. */
+/** Each failed assertion with tap's diagnostics, and the titles of the tests around it. */
 function failuresOf (output: string): string {
   const failures = output.matchAll(/^( *)not ok .*\n(?:\1 {2}---\n(?:\1 {2}.*\n|\n)*?\1 {2}\.\.\.\n)?/gm)
   return [...failures].map(([text]) => text).join('').trimEnd()

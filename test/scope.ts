@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 
-/** What helpers that start something need of a test. */
+/** The part of a test that helpers need to start something. */
 export type Lifetime = Pick<Test, 'testdir' | 'teardown'>
 
-/** Gives programs outside of tap folders and a place for what must end with them. */
+/** Gives programs outside of tap a folder, and runs their teardown. */
 export async function scope<T> (work: (lifetime: Lifetime) => Promise<T>): Promise<T> {
   const endings: Array<() => unknown> = []
   try {

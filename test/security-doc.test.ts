@@ -7,10 +7,10 @@ import { checkout } from './fixtures/child.js'
 import { testKey } from './helper.js'
 import { guides, pageAt, pagesUnder } from './pages.js'
 
-/** SECURITY.md, and what it leads to. */
+/** SECURITY.md and the pages that it links to. */
 const text = ['SECURITY.md', ...pagesUnder('docs/security')].map(pageAt).join('\n')
 
-/** How many requirements each section of these chapters of ASVS 5.0 has. */
+/** The number of requirements in each section of these chapters of ASVS 5.0. */
 const ASVS: Record<string, number[]> = {
   3: [1, 3, 5, 8, 8, 1, 5],
   6: [3, 12, 8, 6, 8, 4, 2, 4],
@@ -20,14 +20,14 @@ const ASVS: Record<string, number[]> = {
   16: [1, 5, 4, 3, 4]
 }
 
-/** `test/name.test.ts › title`: where the title of a test has a variable part, an ellipsis stands in its place. */
+/** `test/name.test.ts › title`: an ellipsis stands for each variable part of a title. */
 const REFERENCE = /`(test\/[\w/-]+\.test\.ts) › ([^`]+)`/g
 
 interface Row {
   cells: string[]
 }
 
-t.test('every test that is named there exists under exactly that name', (t) => {
+t.test('every test that the documentation names exists under exactly that name', (t) => {
   t.ok([...text.matchAll(REFERENCE)].length > 100)
   const named = ['SECURITY.md', ...guides].map(pageAt).join('\n')
   const references = [...named.matchAll(REFERENCE)]
@@ -45,7 +45,7 @@ t.test('every test that is named there exists under exactly that name', (t) => {
   t.end()
 })
 
-t.test('every requirement of the chapters stands there once: with a test, as documentation, as a deviation, or with why it does not apply', (t) => {
+t.test('every requirement of the chapters has one row: a test, documentation, a deviation, or why it does not apply', (t) => {
   const rows = rowsUnder(['ASVS', 'level', 'what hatcheck does', 'test'])
   const left = rowsUnder(['ASVS', 'why it does not apply'])
   const deviations = rowsUnder(['ASVS', 'deviation', 'reason'])
@@ -63,12 +63,12 @@ t.test('every requirement of the chapters stands there once: with a test, as doc
     t.not(evidence, '', id)
   }
   const marked = rows.filter(({ cells: [, , , evidence = ''] }) => evidence.includes('deviation')).map(({ cells: [id = ''] }) => id)
-  t.same(deviations.flatMap(({ cells: [ids = ''] }) => idsOf(ids)).sort(byNumber), marked.sort(byNumber), 'each deviation has its row, and the other way round')
+  t.same(deviations.flatMap(({ cells: [ids = ''] }) => idsOf(ids)).sort(byNumber), marked.sort(byNumber), 'each deviation has its row, and each row its deviation')
   for (const { cells } of [...left, ...deviations]) t.notOk(cells.includes(''), `${cells[0]} has a reason`)
   t.end()
 })
 
-t.test('every advisory has a test, or a reason', (t) => {
+t.test('every advisory has a test or a reason why it does not apply', (t) => {
   const covered = rowsUnder(['advisory', 'what went wrong', 'test'])
   const left = rowsUnder(['advisory', 'what went wrong', 'why it does not apply'])
   t.ok(covered.length > 20)
@@ -77,7 +77,7 @@ t.test('every advisory has a test, or a reason', (t) => {
   t.end()
 })
 
-t.test('the lifetimes in the documentation are those of the code', (t) => {
+t.test('the lifetimes in the documentation match the code', (t) => {
   const { lifetimes } = resolveConfig({ secretKey: testKey }, 'plugin')
   const units: Record<string, number> = { hour: 3_600, hours: 3_600, day: 86_400, days: 86_400 }
   const secondsOf = (cell = ''): number => {

@@ -7,20 +7,20 @@ import { compiled, until } from './service.js'
 const ERROR_LEVEL = 50
 const MOST_ERRORS = 100
 
-/** The compiled service in a process that serves for long: its log is read and not kept. */
+/** The compiled service in a long-running process: its log is read and not kept. */
 export interface Served {
   readonly url: string
   readonly port: number
   readonly pid: number
-  /** The first lines that its log has at `error` and above, and what is no line of the log. */
+  /** The first log lines of level `error` and above, and any output that is not a log line. */
   readonly errors: readonly string[]
   /** How it ended; null while it runs. */
   ended (): number | string | null
-  /** Ends it, and answers its exit code, or the signal's name if that ended it. */
+  /** Ends the process, and returns its exit code or the name of the signal that ended it. */
   stop (): Promise<number | string>
 }
 
-/** Starts `node dist/server.js` in a folder, and waits until it answers. Nothing is in its environment but `env`. */
+/** Starts `node dist/server.js` in a folder, and waits until it answers. Its environment contains only `env`. */
 export async function serve (folder: string, env: Record<string, string>): Promise<Served> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`

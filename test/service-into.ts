@@ -7,17 +7,17 @@ import { compiled, until } from './service.js'
 export interface ServiceInto {
   readonly url: string
   readonly child: ChildProcess
-  /** The exit code, or the signal's name if that ended it. */
+  /** The exit code, or the name of the signal that ended the process. */
   readonly ended: Promise<number | string>
 }
 
 export interface IntoOptions {
   env?: Record<string, string>
-  /** Descriptors that the process may have. */
+  /** The maximum number of open descriptors of the process. */
   descriptors?: number
 }
 
-/** Starts `node dist/server.js` with its log going to a place of the test's, such as a file descriptor, and waits for its answer. */
+/** Starts `node dist/server.js` with its log in a destination of the test, such as a descriptor, and waits for its answer. */
 export async function startInto (t: Test, folder: string, stdio: StdioOptions, { env = {}, descriptors }: IntoOptions = {}): Promise<ServiceInto> {
   const port = String(await freePort())
   const limited = descriptors === undefined ? '' : `ulimit -n ${descriptors}; `

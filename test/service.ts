@@ -8,37 +8,37 @@ import { run as runCli } from '../cli.js'
 import { checkout } from './fixtures/child.js'
 import { Net } from './nets/net.js'
 
-/** A start takes about half a second; a busy machine gets time. */
+/** A start takes about half a second; a busy machine needs longer. */
 const START_MS = 20_000
-/** No child may outlive its test. */
+/** The timeout that keeps a child from outliving its test. */
 const PROGRAM_MS = 30_000
 
 /** One net for all processes of a test file, since they share data folders. */
 const net = new Net()
 
-/** The addresses of services: what they answer curl must be as in the OpenAPI document. */
+/** The addresses of services: their answers to curl must match the OpenAPI document. */
 const urls = new Set<string>()
 
 export interface Service {
-  /** Where it listens, as its log says. */
+  /** The address of the service, from its log. */
   readonly url: string
   readonly child: ChildProcess
-  /** From the start of node to the line with the address, in ms. */
+  /** From the start of node to the log line with the address, in ms. */
   readonly startedInMs: number
-  /** Everything it has written so far. */
+  /** All output so far. */
   output (): string
-  /** Ends it, and answers its exit code, or the signal's name if that ended it. */
+  /** Ends the service, and returns its exit code or the name of the signal that ended it. */
   end (signal?: NodeJS.Signals): Promise<number | string>
 }
 
 export interface Ended {
-  /** The exit code, or the signal's name if that ended it. */
+  /** The exit code, or the name of the signal that ended the process. */
   code: number | string
   stdout: string
   stderr: string
 }
 
-/** Starts `node dist/server.js` in a folder, with nothing in its environment but `env`, and waits for its address. */
+/** Starts `node dist/server.js` in a folder, with only `env` in its environment, and waits for its address. */
 export async function startService (t: Test, folder: string, env: Record<string, string> = {}, program: 'server' | 'cli' = 'server'): Promise<Service> {
   const begun = performance.now()
   const { child, output, ended } = start([compiled(program)], folder, { PORT: '0', LOG_LEVEL: 'trace', ...env })
@@ -68,12 +68,12 @@ export async function startService (t: Test, folder: string, env: Record<string,
   }
 }
 
-/** The process ids of the workers of a service, by what the system says. */
+/** The process IDs of the workers of a service, as the system lists them. */
 export function workersOf ({ child: { pid } }: Pick<Service, 'child'>): number[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter((text) => text !== '').map(Number)
 }
 
-/** Runs `node dist/server.js` that is expected to end by itself. */
+/** Runs `node dist/server.js` and waits until it ends by itself. */
 export async function runServer (folder: string, env: Record<string, string> = {}): Promise<Ended> {
   return await run([compiled('server')], folder, { PORT: '0', ...env })
 }
@@ -87,8 +87,8 @@ interface CliOptions {
 }
 
 /**
- * Runs `hatcheck …` in this process, with the data folder `data` of a folder: an own process takes half a second. The
- * `stderr` leaves out the first line of most commands, which names the store.
+ * Runs `hatcheck …` in this process, with the data folder `data` of a folder: a new process would take half a second.
+ * The `stderr` omits the first line of most commands, which names the store.
  */
 export async function hatcheckCli (folder: string, args: readonly string[], { env = {}, input = '' }: CliOptions = {}): Promise<Ended> {
   for (const line of input.split('\n')) net.secrets.add(line)
@@ -102,7 +102,7 @@ export async function hatcheckCli (folder: string, args: readonly string[], { en
   return { code, stdout: await text(stdout.end()), stderr: (await text(stderr.end())).replace(STORE_LINE, '') }
 }
 
-/** Runs `hatcheck …` as a process of its own in a folder. */
+/** Runs `hatcheck …` in its own process in a folder. */
 export async function hatcheckProcess (folder: string, args: readonly string[], { env = {}, input = '' }: CliOptions = {}): Promise<Ended> {
   for (const line of input.split('\n')) net.secrets.add(line)
   const ended = await run([compiled('cli'), ...args], folder, env, input)
@@ -110,7 +110,7 @@ export async function hatcheckProcess (folder: string, args: readonly string[], 
 }
 
 /**
- * Runs `hatcheck …` at a terminal, and types each answer when its question is there. What the terminal shows is in
+ * Runs `hatcheck …` at a terminal, and types each answer when its question appears. What the terminal shows is in
  * `stdout`.
  */
 export async function hatcheckInTerminal (folder: string, args: readonly string[], env: Record<string, string>, dialogue: ReadonlyArray<readonly [question: string, answer: string]>): Promise<Ended> {
@@ -126,15 +126,15 @@ export async function hatcheckInTerminal (folder: string, args: readonly string[
   return { code, stdout: stdout(), stderr: stderr() }
 }
 
-/** An answer as curl shows it. */
+/** An answer as curl prints it. */
 export interface CurlAnswer {
   status: number
-  /** By lower-case name; several of one name are joined by line breaks. */
+  /** By lower-case name; several values of one name are joined by line breaks. */
   headers: Record<string, string>
   body: string
 }
 
-/** The real curl, with a cookie jar of its own in a file. */
+/** The real curl, with its own cookie jar in a file. */
 export class Curl {
   readonly jar: string
   readonly #folder: string
@@ -162,14 +162,14 @@ export class Curl {
   }
 }
 
-/** What curl makes of its arguments. */
+/** Returns what curl prints for these arguments. */
 function methodOf (args: readonly string[]): string {
   const at = args.findIndex((arg) => arg === '-X')
   if (at !== -1) return args[at + 1] ?? ''
   return args.some((arg) => arg === '-d' || arg.startsWith('--data') || arg === '--json') ? 'POST' : 'GET'
 }
 
-/** Waits until something holds. */
+/** Waits until a condition holds. */
 export async function until (what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   await within(START_MS, what, async () => {
     while (!await holds()) await new Promise((resolve) => setTimeout(resolve, 5))
@@ -177,7 +177,7 @@ export async function until (what: string, holds: () => boolean | Promise<boolea
 }
 
 function start (args: string[], cwd: string, env: Record<string, string>, program = process.execPath) {
-  // An environment of its own keeps out both the settings of who runs the tests and the hooks of the test runner.
+  // A new environment, without the settings of the person who runs the tests and the hooks of the test runner.
   const child = spawn(program, args, { cwd, env: { PATH: process.env['PATH'], ...env }, stdio: 'pipe' })
   let stdout = ''
   let stderr = ''
@@ -210,7 +210,7 @@ async function within<T> (ms: number, what: string, work: () => Promise<T>): Pro
   }
 }
 
-/** The program as it is published; the tests are compiled after it. */
+/** The program as it is published; the tests are compiled later. */
 export function compiled (program: 'server' | 'cli'): string {
   return join(checkout, 'dist', `${program}.js`)
 }

@@ -1,7 +1,7 @@
 import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
 import { NOTHING, type Seen } from './session-routes.js'
 
-/** What a client does, or what happens to all of them. */
+/** An action of one client, or an event that affects all clients. */
 export type Command =
   | { do: 'login', client: number, user: string }
   | { do: 'read' | 'touch' | 'rotate' | 'logout', client: number }
@@ -18,7 +18,7 @@ interface ModelSession {
   createdAt: number
   seenAt: number
   ended: boolean
-  /** When it was renewed, and what it has become. */
+  /** When it was renewed, and its successor. */
   renewed?: { at: number, next: ModelSession }
 }
 
@@ -33,7 +33,7 @@ export class SessionModel {
   readonly #perUser: number
   #now: number
 
-  /** @param perUser how many sessions a user may have */
+  /** @param perUser the maximum number of sessions of a user */
   constructor (clients: number, now: number, perUser: number) {
     this.#perUser = perUser
     this.#held = Array.from({ length: clients }, () => null)
@@ -71,7 +71,7 @@ export class SessionModel {
       }
       case 'rotate': {
         const before = this.#live(command.client)
-        // The client keeps the ticket of a session that has ended.
+        // The client keeps the ticket of an ended session.
         if (before === null) return
         this.#end(before)
         if (before.user === null && Object.keys(before.data).length === 0) this.#held[command.client] = null
@@ -102,7 +102,7 @@ export class SessionModel {
     }
   }
 
-  /** What a client would see if it looked now. */
+  /** What a client would see in a request now. */
   see (client: number): Seen {
     const session = this.#live(client)
     return session === null ? NOTHING : { user: session.user, data: session.data }
@@ -116,7 +116,7 @@ export class SessionModel {
     return this.#sessions.filter((session) => session.user === user && this.#lives(session))
   }
 
-  /** Looking at a session is activity, which is noted now and then. */
+  /** Reading a session is activity, which is recorded occasionally. */
   #look (client: number): void {
     const session = this.#live(client)
     if (session !== null && this.#now - session.seenAt > TOUCH_MS) session.seenAt = this.#now
@@ -129,7 +129,7 @@ export class SessionModel {
     return session
   }
 
-  /** What a session is by now, for as long as a former ticket of it can end it. */
+  /** The current successor of a session, for as long as a former ticket can end it. */
   #nowOf (session: ModelSession | null): ModelSession | null {
     if (session?.renewed === undefined) return session
     const { at, next } = session.renewed

@@ -7,12 +7,12 @@ export interface Seen {
   data: Bag
 }
 
-/** What someone without a session sees. */
+/** The answer to a client without a session. */
 export const NOTHING: Seen = { user: null, data: {} }
 
 type Handler = (request: FastifyRequest, session: Bag, params: Record<string, string>) => Promise<unknown>
 
-/** What can happen to a session, a route each. */
+/** One route for each action on a session. */
 const routes: Record<string, Handler> = {
   '/login/:name': async (request, _session, { name = '' }) => await request.login(name),
   '/logout': async (request) => await request.logout(),
@@ -25,9 +25,9 @@ const routes: Record<string, Handler> = {
 }
 
 /**
- * Adds them to an application.
+ * Adds the routes to an application.
  *
- * @param pause where a handler stops when it has looked at the session and before it does anything.
+ * @param pause called by a handler after it has read the session and before it acts.
  */
 export function addSessionRoutes (fastify: FastifyInstance, pause: () => Promise<void> = async () => {}): void {
   for (const [url, handler] of Object.entries(routes)) {

@@ -23,13 +23,13 @@ type Handler = (session: Bag, request: FastifyRequest, reply: FastifyReply) => u
 
 interface Visit {
   response: Answer
-  /** What the handler returned, as it was. */
+  /** The handler's return value, as it was. */
   value: unknown
   /** The Set-Cookie header. */
   cookie: string | undefined
 }
 
-/** A host application whose routes are what each test hands in. */
+/** An application whose routes are the handlers of each test. */
 class Host {
   readonly fastify: FastifyInstance
   readonly #handlers: Array<(request: FastifyRequest, reply: FastifyReply) => Promise<unknown>> = []
@@ -44,7 +44,7 @@ class Host {
     return new Host(await buildHost(t, options, server))
   }
 
-  /** Runs a handler in a request with this cookie. */
+  /** Runs a handler in a request with this visitor's cookie. */
   async run (client: Client, handler: Handler, headers: Record<string, string> = {}): Promise<Visit> {
     let value: unknown
     const at = this.#handlers.push(async (request, reply) => {
@@ -66,7 +66,7 @@ const logout: Handler = (_session, request) => request.logout()
 const userOf: Handler = (_session, request) => request.user?.name ?? null
 const dataOf: Handler = (session) => ({ ...session })
 
-test('the session is an object with the data as its properties', async (t) => {
+test('the session is an object with its values as properties', async (t) => {
   const { run, cookieHeader: none } = (await Host.start(t)).visitor()
   t.equal(none, '')
   await run((session) => {
@@ -109,10 +109,10 @@ test('the session is an object with the data as its properties', async (t) => {
   t.equal((await run((session) => delete session['name'] && delete session['missing'])).value, true)
   await run((session) => { Object.assign(session, { size: 3, phase: 'new', ticket: 't', record: 'r' }) })
   t.strictSame((await run(dataOf)).value, { cart: ['apple'], zero: 0, no: false, nothing: null, size: 3, phase: 'new', ticket: 't', record: 'r' },
-    'no name of the inside is in the way')
+    'no internal name is in the way')
 })
 
-test('the methods of the session are those of a dictionary', async (t) => {
+test('the session has the methods of a dictionary', async (t) => {
   const { run } = (await Host.start(t)).visitor()
   await run((session) => {
     session['set']('a', 1)
@@ -136,14 +136,14 @@ test('the methods of the session are those of a dictionary', async (t) => {
   await run((session) => {
     t.throws(() => session['update']({ x: 1, y: 1n }), { code: 'HATCHECK_SESSION_VALUE' })
     t.throws(() => session['update']({ x: 1, destroy: 1 }), { code: 'HATCHECK_SESSION_KEY' })
-    t.strictSame(session['keys'](), ['b', 'c'], 'all of an update or nothing')
+    t.strictSame(session['keys'](), ['b', 'c'], 'an update is applied completely or not at all')
     session['clear']()
     t.strictSame(session['keys'](), [])
   })
   t.strictSame((await run(dataOf)).value, {})
 })
 
-test('the session describes itself', async (t) => {
+test('the session exposes its state as properties', async (t) => {
   const { run, cookies } = (await Host.start(t)).visitor()
   await run((session) => {
     t.equal(session['isSaved'](), false)
@@ -163,11 +163,11 @@ test('the session describes itself', async (t) => {
     t.throws(() => Object.freeze(session), TypeError)
     t.throws(() => Object.setPrototypeOf(session, {}), { code: 'HATCHECK_SESSION_KEY' })
     t.throws(() => Object.defineProperty(session, 'x', { get: () => 1 }), { code: 'HATCHECK_SESSION_KEY' })
-    t.equal(session['then'], undefined, 'it is no promise')
+    t.equal(session['then'], undefined, 'it is not a promise')
   })
 })
 
-test('what is printed of a session holds neither its id nor its ticket', async (t) => {
+test('a printed session shows neither its ID nor its ticket', async (t) => {
   const lines: string[] = []
   const host = await Host.start(t, {}, { logger: { level: 'trace', stream: { write (line: string) { lines.push(line) } } } } as FastifyServerOptions)
   const { run, cookies } = host.visitor()
@@ -194,7 +194,7 @@ test('what is printed of a session holds neither its id nor its ticket', async (
 
 test('a change within a value is saved', async (t) => {
   for (const kind of kinds) {
-    await t.test(`on ${kind}`, async (t) => {
+    await t.test(`a change within a value is saved, on ${kind}`, async (t) => {
       const { run } = (await Host.start(t, { sessionStore: openStore(t, kind) })).visitor()
       await run((session) => { session['cart'] = { fruit: ['apple'], count: 1 } })
       await run((session) => { session['cart'].fruit.push('pear') })
@@ -222,7 +222,7 @@ test('nothing is written when nothing has changed', async (t) => {
   writes.length = 0
   const handlers: Record<string, Handler> = {
     reading: dataOf,
-    'asking who it is': userOf,
+    'reading the user': userOf,
     'setting what is there': (session) => Object.assign(session, { a: 1, list: [1, 2], text: 'x' }),
     'setting and setting back': (session) => {
       session['a'] = 2
@@ -250,7 +250,7 @@ test('nothing is written when nothing has changed', async (t) => {
   }
 })
 
-test('anonymous visitors leave nothing behind', async (t) => {
+test('anonymous requests store nothing and set no cookie', async (t) => {
   const store = openStore(t, 'memory:')
   const host = await Host.start(t, { sessionStore: store })
   const { run } = host.visitor()
@@ -287,7 +287,7 @@ test('anonymous visitors leave nothing behind', async (t) => {
   t.equal(await store.count(), 0)
 })
 
-/** In ASCII, so that the report of a test is readable whatever is in it. */
+/** In ASCII, so that the report of a test is readable. */
 function visible (text: string): string {
   return JSON.stringify(text).replace(/[^ -~]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
@@ -392,7 +392,7 @@ test('a value that JSON holds in another form comes back in that form', async (t
   t.strictSame((await run(dataOf)).value, { date: '1970-01-01T00:00:00.000Z', 'left out': { b: 1 }, own: 'mine', boxed: 'text' })
 })
 
-test('undefined removes a value, however it is set', async (t) => {
+test('undefined removes a value, whichever way it is set', async (t) => {
   const ways: Record<string, Handler> = {
     'as a property': (session) => { session['a'] = undefined },
     'with set()': (session) => session['set']('a', undefined),
@@ -421,14 +421,14 @@ test('undefined removes a value, however it is set', async (t) => {
   const { run } = (await Host.start(t)).visitor()
   for (const handler of Object.values(ways).slice(0, 7)) {
     const { response } = await run((session, request, reply) => { handler(session, request, reply) })
-    t.equal(response.statusCode, 200, 'also what is not there')
+    t.equal(response.statusCode, 200, 'also for a missing key')
   }
   await run((session) => {
     for (const key of ['__proto__', 'get', 'hatcheck:x']) t.throws(() => session['set'](key, undefined), { code: 'HATCHECK_SESSION_KEY' })
   })
 })
 
-test('values that are not plain JSON are refused, and plain ones of any JavaScript realm are not', async (t) => {
+test('values that are not plain JSON are refused, and plain values of any JavaScript realm are accepted', async (t) => {
   class Money { amount = 5 }
   class Numbers extends Array<number> {}
   class Instant { toJSON (): string { return '2026-01-01T00:00:00Z' } }
@@ -504,11 +504,11 @@ test('values that are not plain JSON are refused, and plain ones of any JavaScri
   await run((session) => { session['held'] = {} })
   for (const [value] of refused) {
     const { response } = await run((session) => { session['held'].within = [value] })
-    t.match(response.json(), { statusCode: 500, code: 'HATCHECK_SESSION_VALUE' }, 'within a value that is held')
+    t.match(response.json(), { statusCode: 500, code: 'HATCHECK_SESSION_VALUE' }, 'within a value that a handler still holds')
   }
 })
 
-test('update() takes a plain object, and loses nothing silently', async (t) => {
+test('update() takes a plain object, and never drops a value silently', async (t) => {
   const { run } = (await Host.start(t)).visitor()
   await run((session) => {
     for (const [values, kind] of [[null, 'null'], [undefined, 'undefined'], ['text', 'a string'], [5, 'a number'], [[['a', 1]], 'a Array'], [new Map([['a', 1]]), 'a Map'], [new Date(), 'a Date'], [() => {}, 'a function']] as const) {
@@ -563,7 +563,7 @@ test('session.permanent takes only true and false', async (t) => {
   })
 })
 
-test('save() of a session that has ended in the meantime is refused, changed or not', async (t) => {
+test('save() of a session that has ended meanwhile is refused, changed or not', async (t) => {
   for (const kind of kinds) {
     const changes: Handler[] = [() => {}, dataOf, (session) => { session['a'] = 2 }, (session) => { session['permanent'] = false }, (session) => session['pop']('none')]
     for (const change of changes) {
@@ -599,7 +599,7 @@ test('a deeply nested value is stored whole or refused with a named error', asyn
 const NAUGHTY = ['', ' ', 'undefined', '__proto__', 'constructor', '\0', '\u0001\u001f\u007f', '\r\nSet-Cookie: a=b', '"\'\\`', '</script>', '\u2028\u2029', '\uFEFF', 'é'.normalize('NFD'), '😀', '\ud83d', '\ude00\ud83d', 'a\ud800b', '\u202Etxt', 'Ω≈ç√', '١٢٣', '$' + '{1+1}', '{{7*7}}', '%00', '1e1000', '-0']
 
 for (const kind of kinds) {
-  test(`values of every kind come back as they were, on ${kind}`, async (t) => {
+  test(`values of every kind are read as they were stored, on ${kind}`, async (t) => {
     const { run } = (await Host.start(t, { sessionStore: openStore(t, kind) })).visitor()
     const naughty = { list: NAUGHTY, map: Object.fromEntries(NAUGHTY.map((text, i) => [`${i}${text}`, text])), own: JSON.parse('{"__proto__":{"polluted":1},"constructor":2}') }
     await run((session) => { Object.assign(session, naughty) })
@@ -620,7 +620,7 @@ for (const kind of kinds) {
     t.not(stored, undefined)
   })
 
-  test(`keys of every kind come back as they were, on ${kind}`, async (t) => {
+  test(`keys of every kind are read as they were stored, on ${kind}`, async (t) => {
     const { run } = (await Host.start(t, { sessionStore: openStore(t, kind) })).visitor()
     const keys = NAUGHTY.filter((key) => !['', '__proto__', 'constructor'].includes(key))
     const kept: string[] = []
@@ -629,7 +629,7 @@ for (const kind of kinds) {
       if (response.statusCode === 200) kept.push(key)
       else t.equal(response.json().code, 'HATCHECK_SESSION_KEY', `${visible(key)} is refused by name`)
     }
-    t.ok(kept.length >= keys.length - 3, 'none is refused but what is no text')
+    t.ok(kept.length >= keys.length - 3, 'only keys that are not text are refused')
     const data = (await run(dataOf)).value as Bag
     t.strictSame(Object.keys(data).map(visible).sort(), kept.map(visible).sort())
     for (const key of kept) t.ok(data[key] === key, visible(key))
@@ -638,7 +638,7 @@ for (const kind of kinds) {
 
 test('a session that is too large is refused, and the stored session is unchanged', async (t) => {
   for (const kind of kinds) {
-    await t.test(`on ${kind}`, async (t) => {
+    await t.test(`a session that is too large is refused, on ${kind}`, async (t) => {
       const store = openStore(t, kind, { maxBytes: 256 })
       const { run } = (await Host.start(t, { sessionMaxBytes: 256, sessionStore: store })).visitor()
       const first = await run((session) => { session['a'] = 'x'.repeat(248) })
@@ -646,7 +646,7 @@ test('a session that is too large is refused, and the stored session is unchange
       t.equal(first.cookie, undefined)
       t.equal(await store.count(), 0)
 
-      t.equal((await run((session) => { session['a'] = 'x'.repeat(247) })).response.statusCode, 200, 'as much as fits')
+      t.equal((await run((session) => { session['a'] = 'x'.repeat(247) })).response.statusCode, 200, 'the largest session that fits')
       const { response, cookie } = await run((session) => {
         session['a'] = 'y'
         session['b'] = 'é'.repeat(125)
@@ -677,7 +677,7 @@ test('a session that is too large is refused, and the stored session is unchange
         session['b'] = 'z'.repeat(200)
       })
       t.equal(renewal.response.statusCode, 413, 'a renewal too')
-      t.strictSame((await run(dataOf)).value, { a: 'x'.repeat(247) }, 'which ends nothing then')
+      t.strictSame((await run(dataOf)).value, { a: 'x'.repeat(247) }, 'which does not end the session')
     })
   }
 })
@@ -745,7 +745,7 @@ test('save() passes a failure to its callback', async (t) => {
   })
 })
 
-test('reload() reads the session as it is stored', async (t) => {
+test('reload() reads the stored session again', async (t) => {
   const host = await Host.start(t)
   const visitor = host.visitor()
   await visitor.run((session) => { Object.assign(session, { a: 1, list: [1] }) })
@@ -767,7 +767,7 @@ test('reload() reads the session as it is stored', async (t) => {
   await visitor.run(async (session) => {
     await host.run(visitor, logout)
     await session['reload']()
-    t.strictSame({ ...session }, {}, 'nothing, once it has ended')
+    t.strictSame({ ...session }, {}, 'nothing, once the session has ended')
   })
 })
 
@@ -801,7 +801,7 @@ test('regenerate() continues under a new ID with the given keys', async (t) => {
     })
   }
 
-  t.test('a key that the session lacks is missing afterwards', async (t) => {
+  t.test('a key that the session lacks is missing after regenerate()', async (t) => {
     const { run } = (await Host.start(t)).visitor()
     await run((session) => { session['a'] = 1 })
     const { response } = await run(async (session) => {
@@ -813,7 +813,7 @@ test('regenerate() continues under a new ID with the given keys', async (t) => {
     t.strictSame((await run(dataOf)).value, { a: 1 })
   })
 
-  t.test('the user stays logged in with client_name, and not without it', async (t) => {
+  t.test('regenerate() keeps the user with client_name in the keys, and logs out without it', async (t) => {
     const { run } = (await Host.start(t)).visitor()
     await run(login)
     await run((session) => session['regenerate'](['client_name', 'authenticatedAt']))
@@ -847,7 +847,7 @@ test('destroy() ends the session', async (t) => {
         if (way === 'promise') await session['destroy']()
         else await new Promise<void>((resolve) => { session['destroy'](resolve) })
         t.strictSame({ ...session }, {})
-        t.not(session, null, 'there is still an object')
+        t.not(session, null, 'the session object still exists')
       })
       t.equal(cookie, 'hatcheck=; Max-Age=0; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax')
       t.equal(await store.count(), 0)
@@ -855,7 +855,7 @@ test('destroy() ends the session', async (t) => {
     })
   }
 
-  t.test('a value that is set afterwards begins a new session', async (t) => {
+  t.test('a value that is set after destroy() begins a new session', async (t) => {
     const store = openStore(t, 'memory:')
     const { run, cookies } = (await Host.start(t, { sessionStore: store })).visitor()
     await run(login)
@@ -870,7 +870,7 @@ test('destroy() ends the session', async (t) => {
     t.equal(await store.count(), 1)
   })
 
-  t.test('a login afterwards begins a new session', async (t) => {
+  t.test('a login after destroy() begins a new session', async (t) => {
     const store = openStore(t, 'memory:')
     const { run } = (await Host.start(t, { sessionStore: store })).visitor()
     await run((session) => { session['a'] = 1 })
@@ -884,7 +884,7 @@ test('destroy() ends the session', async (t) => {
   })
 })
 
-test('the cookie, to the letter', async (t) => {
+test('the Set-Cookie header is exact, for every option', async (t) => {
   const now = (): number => START
   const write: Handler = (session) => { session['a'] = 1 }
   const remember: Handler = (session) => {
@@ -912,7 +912,7 @@ test('the cookie, to the letter', async (t) => {
       t.equal((await run(logout, headers)).cookie, `${name}${GONE} ${before}Path=/; ${expires}${after}`)
     })
 
-    await t.test(`${what}, a browser has none left after the logout`, async (t) => {
+    await t.test(`${what}, a browser has no cookie left after the logout`, async (t) => {
       const host = await Host.start(t, { now: () => Date.now(), ...options }, { trustProxy: '127.0.0.1' })
       const url = `${https ? 'https' : 'http'}://${before === '' ? 'localhost' : 'app.example.com'}/`
       const jar = new CookieJar(undefined, { prefixSecurity: 'strict' })
@@ -927,7 +927,7 @@ test('the cookie, to the letter', async (t) => {
     })
   }
 
-  t.test('counts a permanent session from its beginning', async (t) => {
+  t.test('the age of a permanent session\'s cookie counts from the beginning of the session', async (t) => {
     let time = START
     const { run } = (await Host.start(t, { now: () => time })).visitor()
     await run(remember)
@@ -935,23 +935,23 @@ test('the cookie, to the letter', async (t) => {
     t.match((await run((session) => session['regenerate'](['a']))).cookie, `Max-Age=${20 * 86_400};`)
   })
 
-  t.test('is no https one because a client says so', async (t) => {
+  t.test('a claim of https by an untrusted client does not set a Secure cookie', async (t) => {
     for (const server of [{}, { trustProxy: '10.0.0.1' }]) {
       const { run } = (await Host.start(t, {}, server)).visitor()
       const { response, cookie } = await run(write, { 'x-forwarded-proto': 'https' })
       t.equal(response.statusCode, 400)
-      t.equal(cookie, undefined, 'nor one of http, since it may be true')
+      t.equal(cookie, undefined, 'nor a cookie for http, since the claim may be true')
     }
   })
 
-  t.test('is not sent again while nothing changes', async (t) => {
+  t.test('the cookie is not sent again while nothing changes', async (t) => {
     const { run } = (await Host.start(t)).visitor()
     await run(write)
     for (const handler of [dataOf, write, (session: Bag) => { session['b'] = 2 }]) t.equal((await run(handler)).cookie, undefined)
   })
 })
 
-test('two clocks', async (t) => {
+test('a session ends by its idle timeout and by its lifetime', async (t) => {
   const clocked = async (t: Test, options: HatcheckOptions = {}): Promise<{ visitor: ReturnType<Host['visitor']>, host: Host, pass: (ms: number) => void }> => {
     let time = START
     const host = await Host.start(t, { now: () => time, ...options })
@@ -978,7 +978,7 @@ test('two clocks', async (t) => {
     t.equal((await run(userOf)).value, null)
   })
 
-  t.test('but not beyond the lifetime', async (t) => {
+  t.test('activity does not postpone the end beyond the lifetime', async (t) => {
     const { visitor: { run }, pass } = await clocked(t)
     await run(login)
     for (let minutes = 30; minutes < 24 * 60; minutes += 30) {
@@ -995,7 +995,7 @@ test('two clocks', async (t) => {
     t.equal((await run(userOf)).value, null, 'a second after')
   })
 
-  t.test('a permanent session has a pair of its own', async (t) => {
+  t.test('a permanent session has its own idle timeout and lifetime', async (t) => {
     const { visitor: { run }, pass } = await clocked(t)
     await run((_session, request) => request.login('Harry', { permanent: true }))
     pass(14 * DAY - SECOND)
@@ -1012,7 +1012,7 @@ test('two clocks', async (t) => {
     t.equal((await run(userOf)).value, null)
   })
 
-  t.test('turning permanent off brings the shorter pair back', async (t) => {
+  t.test('turning permanent off restores the shorter idle timeout and lifetime', async (t) => {
     const { visitor: { run }, pass } = await clocked(t)
     await run((_session, request) => request.login('Harry', { permanent: true }))
     pass(HOUR)
@@ -1023,7 +1023,7 @@ test('two clocks', async (t) => {
     t.equal((await run(userOf)).value, null)
   })
 
-  t.test('a renewal of the id does not extend the lifetime, a login does', async (t) => {
+  t.test('a new ID does not extend the lifetime, a login does', async (t) => {
     for (const [renewal, lives] of [['regenerate', false], ['login', true], ['destroy and set', true]] as const) {
       const { visitor: { run }, pass } = await clocked(t, { sessionIdleTimeout: 86_400 })
       await run((session) => { session['a'] = 1 })
@@ -1080,11 +1080,11 @@ test('two clocks', async (t) => {
       t.ok(touches >= 18 && touches <= 20, `${touches} times in an hour of a click each ten seconds`)
       touches = 0
       await visitor.run((session) => session['touch']())
-      t.equal(touches, 1, 'or when it is asked for')
+      t.equal(touches, 1, 'or when requested')
     }
   })
 
-  t.test('a request that does not read the session is no activity', async (t) => {
+  t.test('a request that does not read the session is not activity', async (t) => {
     const { visitor: { run, get }, visitor, pass } = await clocked(t)
     await run(login)
     for (let i = 0; i < 4; i++) {
@@ -1104,25 +1104,25 @@ test('a steady clock never goes back', async (t) => {
   t.equal(now(), 1_000_500, 'it follows the clock')
   wall -= HOUR
   elapsed += 1_000
-  t.equal(now(), 1_001_500, 'when that is set back, it goes on by what has passed')
+  t.equal(now(), 1_001_500, 'after a step back, it continues by the elapsed time')
   wall += 1_000
   elapsed += 1_000
   t.equal(now(), 1_002_500)
   wall += 2 * HOUR
   elapsed += 1
-  t.equal(now(), wall, 'when it is set forward, it follows')
+  t.equal(now(), wall, 'after a step forward, it follows the clock')
   const forward = wall
   wall -= HOUR
   elapsed += 0.6
   t.equal(now(), forward, 'in whole milliseconds')
   wall += 1
   elapsed += 0.6
-  t.equal(now(), forward + 1, 'without losing the parts')
+  t.equal(now(), forward + 1, 'without losing fractions')
   wall -= HOUR
   elapsed += 0.4
   now()
   elapsed += 5
-  t.equal(now(), forward + 1, 'it stands while the clock shows the same millisecond')
+  t.equal(now(), forward + 1, 'it stands still while the clock shows the same millisecond')
   wall += 1
   t.equal(now(), forward + 6, 'and has lost nothing then')
 
@@ -1130,7 +1130,7 @@ test('a steady clock never goes back', async (t) => {
   t.ok(Math.abs(real() - Date.now()) < 1_000)
 })
 
-test('a session does not outlive its time when the clock is set back', async (t) => {
+test('a session does not live longer when the clock is set back', async (t) => {
   let [wall, elapsed] = [START, 0]
   const { run } = (await Host.start(t, { now: steadyClock(() => wall, () => elapsed) })).visitor()
   await run(login)
@@ -1139,7 +1139,7 @@ test('a session does not outlive its time when the clock is set back', async (t)
   t.equal((await run(userOf)).value, null)
 })
 
-test('a Secure cookie over http is an error, not a silent nothing', async (t) => {
+test('a Secure cookie over http is an error instead of being dropped silently', async (t) => {
   const rule = 'The session cookie is Secure but this connection is plain http, so the browser would drop it. ' +
     'Use https, or set trustProxy of Fastify if a proxy ends TLS, or set sessionCookieSecure to false for a test on http.'
   const handlers: Record<string, Handler> = {
@@ -1163,17 +1163,17 @@ test('a Secure cookie over http is an error, not a silent nothing', async (t) =>
       t.match(response.json(), { code: 'HATCHECK_INSECURE_TRANSPORT', message: rule })
       t.equal(cookie, undefined)
       t.equal(await store.count(), 0)
-      t.equal((await run(dataOf, headers)).response.statusCode, 200, 'reading is fine')
+      t.equal((await run(dataOf, headers)).response.statusCode, 200, 'reading works')
     }
   }
   const { run } = (await Host.start(t, { sessionCookieSecure: false })).visitor()
-  t.equal((await run(login, { host: 'example.com' })).response.statusCode, 200, 'unless it is said not to be Secure')
+  t.equal((await run(login, { host: 'example.com' })).response.statusCode, 200, 'unless sessionCookieSecure is false')
 })
 
-test('with an asynchronous store', async (t) => {
+test('with an asynchronous store, sessions work and failures are a 503', async (t) => {
   const slowly = async (): Promise<void> => { await new Promise((resolve) => { setImmediate(resolve) }) }
 
-  t.test('sessions work the same', async (t) => {
+  t.test('sessions work the same with an asynchronous store', async (t) => {
     const inner = openStore(t, 'memory:')
     const calls: string[] = []
     const store = watched(inner, (call) => {
@@ -1184,7 +1184,7 @@ test('with an asynchronous store', async (t) => {
     const visitor = host.visitor()
     const { run, cookies } = visitor
     t.strictSame((await run(dataOf)).value, {})
-    t.strictSame(calls, [], 'no ticket, no call')
+    t.strictSame(calls, [], 'without a ticket there is no store call')
     await run((session) => { session['cart'] = ['apple'] })
     await run((session) => { session['cart'].push('pear') })
     t.strictSame((await run(dataOf)).value, { cart: ['apple', 'pear'] })
@@ -1206,7 +1206,7 @@ test('with an asynchronous store', async (t) => {
     t.equal((await run(userOf, { cookie: `hatcheck=${anonymous}` })).value, null)
   })
 
-  t.test('one that cannot be read is a 503, and the cookie stays', async (t) => {
+  t.test('a session that cannot be read is a 503, and the cookie is unchanged', async (t) => {
     const { store, down, up } = breakable(openStore(t, 'memory:'), false)
     const host = await Host.start(t, { sessionStore: store })
     const visitor = host.visitor()
@@ -1217,13 +1217,13 @@ test('with an asynchronous store', async (t) => {
     t.match(response.json(), { code: 'HATCHECK_STORE_UNAVAILABLE', message: 'The session store cannot answer right now (read).' })
     t.equal(response.headers['retry-after'], '1')
     t.equal(cookie, undefined)
-    t.equal((await visitor.get('/untouched')).statusCode, 200, 'a page without a session works')
-    t.equal((await host.visitor().run(userOf)).response.statusCode, 200, 'and so does a visitor without one')
+    t.equal((await visitor.get('/untouched')).statusCode, 200, 'a page that does not use the session works')
+    t.equal((await host.visitor().run(userOf)).response.statusCode, 200, 'and so does a request without a cookie')
     up()
     t.equal((await visitor.run(userOf)).value, 'Harry')
   })
 
-  t.test('a write that fails is a 503, and the cookie stays', async (t) => {
+  t.test('a write that fails is a 503, and the cookie is unchanged', async (t) => {
     for (const [call, handler] of [['patch', (session: Bag) => { session['a'] = 1 }], ['replace', login], ['replace', (session: Bag) => session['regenerate'](['b'])]] as const) {
       const { store, down } = breakable(openStore(t, 'memory:'), false)
       const visitor = (await Host.start(t, { sessionStore: store })).visitor()
@@ -1236,7 +1236,7 @@ test('with an asynchronous store', async (t) => {
     }
   })
 
-  t.test('activity that cannot be recorded fails nothing', async (t) => {
+  t.test('activity that cannot be recorded fails no request', async (t) => {
     let time = START
     const now = (): number => time
     for (const sync of [true, false]) {
@@ -1253,7 +1253,7 @@ test('with an asynchronous store', async (t) => {
 })
 
 test('only request.login logs a user in', async (t) => {
-  t.test('a name written by hand grants nothing', async (t) => {
+  t.test('a name that a handler writes logs no user in', async (t) => {
     const host = await Host.start(t)
     host.fastify.get('/private', { onRequest: host.fastify.requireLogin }, async () => 'private')
     const visitor = host.visitor()
@@ -1267,7 +1267,7 @@ test('only request.login logs a user in', async (t) => {
   })
 
   for (const kind of kinds) {
-    t.test(`a login whose name is removed in the same request logs nobody in, and is no error, on ${kind}`, async (t) => {
+    t.test(`removing the name in the request of the login logs the user out without an error, on ${kind}`, async (t) => {
       const store = openStore(t, kind)
       const host = await Host.start(t, { sessionStore: store })
       for (const before of [null, (session: Bag) => { session['cart'] = ['apple'] }, login]) {
@@ -1279,7 +1279,7 @@ test('only request.login logs a user in', async (t) => {
           t.equal(session['pop']('client_name'), 'Harry')
         })
         t.equal(response.statusCode, 200)
-        if (before !== null) t.not(visitor.cookies.get('hatcheck'), former, 'the id is another')
+        if (before !== null) t.not(visitor.cookies.get('hatcheck'), former, 'the ID has changed')
         t.equal((await visitor.run(userOf)).value, null)
         t.notOk((await visitor.run((session) => session['has']('client_name'))).value)
       }
@@ -1287,7 +1287,7 @@ test('only request.login logs a user in', async (t) => {
     })
   }
 
-  t.test('an error outside the store is not reported as one of the store', async (t) => {
+  t.test('an error outside the store is not reported as a store error', async (t) => {
     const store = openStore(t, 'memory:')
     let flawed = false
     const host = await Host.start(t, { sessionStore: store, now: () => flawed ? assert.fail('a flaw of the application') : START })
@@ -1327,7 +1327,7 @@ test('only request.login logs a user in', async (t) => {
     'clearing the session': (session) => session['clear']()
   }
   for (const [what, ending] of Object.entries(endings)) {
-    t.test(`${what} ends it`, async (t) => {
+    t.test(`${what} ends the login`, async (t) => {
       const store = openStore(t, 'memory:')
       const { run } = (await Host.start(t, { sessionStore: store })).visitor()
       await run(login)
@@ -1340,11 +1340,11 @@ test('only request.login logs a user in', async (t) => {
       t.strictSame(await store.ofUser('Harry'), [])
       t.strictSame(await store.ofUser('Sally'), [])
       await run((session) => { session['client_name'] = 'Harry' })
-      t.equal((await run(userOf)).value, null, 'and writing it back does not undo that')
+      t.equal((await run(userOf)).value, null, 'and writing the name back does not undo that')
     })
   }
 
-  t.test('another login as the same user keeps the data under a new ID', async (t) => {
+  t.test('another login as the same user keeps the values under a new ID', async (t) => {
     const { run, cookies } = (await Host.start(t)).visitor()
     await run(login)
     await run((session) => { session['cart'] = ['apple'] })
@@ -1354,7 +1354,7 @@ test('only request.login logs a user in', async (t) => {
     t.strictSame((await run((session) => session['cart'])).value, ['apple'])
   })
 
-  t.test('a login and its end in one request leave nobody logged in', async (t) => {
+  t.test('a login and a logout in one request leave no user logged in', async (t) => {
     const store = openStore(t, 'memory:')
     const { run } = (await Host.start(t, { sessionStore: store })).visitor()
     for (const ending of Object.values(endings)) {
@@ -1377,7 +1377,7 @@ test('only request.login logs a user in', async (t) => {
   })
 
   for (const kind of kinds) {
-    t.test(`the logged-in user has the given name, whatever the name, on ${kind}`, async (t) => {
+    t.test(`the logged-in user has the given name, whatever the name is, on ${kind}`, async (t) => {
       const store = openStore(t, kind)
       const host = await Host.start(t, { sessionStore: store })
       for (const name of [...NAUGHTY.filter((name) => name !== ''), 'n'.repeat(300)]) {
@@ -1391,7 +1391,7 @@ test('only request.login logs a user in', async (t) => {
   }
 })
 
-/** A list in a list in a list… */
+/** A list nested this deep. */
 function nested (depth: number): unknown {
   let value: unknown[] = []
   for (let i = 1; i < depth; i++) value = [value]

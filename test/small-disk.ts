@@ -4,16 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 
-/** A disk of a few MiB, to be filled. */
+/** A disk of a few MiB that a test fills. */
 export interface SmallDisk {
   readonly folder: string
-  /** Takes every byte that is free. */
+  /** Fills all free space. */
   fill (): void
-  /** Gives them back. */
+  /** Frees that space. */
   free (): void
 }
 
-/** Skips a test where no disk can be mounted, with the reason; fails it where HATCHECK_TEST_ALL says that all must run. */
+/** Skips a test where no disk can be mounted, with the reason; fails it if HATCHECK_TEST_ALL requires all tests to run. */
 export function needsMounting (): { skip: string | false } {
   if (process.env['HATCHECK_TEST_ALL'] === '1') return { skip: false }
   try {
@@ -24,7 +24,7 @@ export function needsMounting (): { skip: string | false } {
   }
 }
 
-/** Mounts a small tmpfs for a test, and takes it away with it. */
+/** Mounts a small tmpfs for a test, and unmounts it at the end. */
 export function mountSmallDisk (t: Test, mebibytes: number): SmallDisk {
   const folder = mount(mebibytes)
   t.teardown(() => { unmount(folder) })
@@ -58,7 +58,7 @@ function mount (mebibytes: number): string {
 }
 
 function unmount (folder: string): void {
-  // Lazily: a process that has failed to end keeps it busy.
+  // Lazily, since a process that failed to end keeps it busy.
   execFileSync('umount', ['-l', folder])
   rmdirSync(folder)
 }

@@ -4,10 +4,10 @@ import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import { compiledFixture } from './fixtures/child.js'
 
-/** Calls a method of the store in the other process, and answers what it answers. */
+/** Calls a method of the store in the other process, and returns its result. */
 export type StoreCall = (method: string, ...args: unknown[]) => Promise<unknown>
 
-/** Another process that has the store open. It makes its calls one after another, and ends with the test. */
+/** Another process with the store open. It makes its calls one after another, and ends with the test. */
 export function startStoreProcess (t: Test, url: string): StoreCall {
   const child = spawn(process.execPath, [compiledFixture('store-child'), url],
     { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })

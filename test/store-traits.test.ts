@@ -40,7 +40,7 @@ async function hostOver (t: Test, sessionStore: SessionStore, sessionsPerUser = 
   fastify.get('/', async (request) => ({ user: request.user?.name ?? null }))
   await fastify.ready()
   const client = new Client(fastify)
-  t.equal((await send(client, '/login')).statusCode, 200, 'a login needs no trait')
+  t.equal((await send(client, '/login')).statusCode, 200, 'a login needs no optional member')
   return { fastify, client, warnings: [...warnings] }
 }
 
@@ -104,13 +104,13 @@ test('a store without successor does not end a renewed session by its former ID'
   }
 })
 
-test('a store without count does not tell how many sessions there are', async (t) => {
+test('a store without count does not return the number of sessions', async (t) => {
   const { fastify, warnings } = await hostOver(t, lacking(['count']))
   t.strictSame(warnings, ['The session store has no count: app.sessions.store.count fails.'])
   await t.rejects(async () => await fastify.sessions.store.count(), missing('count'))
 })
 
-test('a store without sweep drops expired sessions itself, and no event tells of them', async (t) => {
+test('a store without sweep removes expired sessions itself, and no event is emitted for them', async (t) => {
   const { fastify, warnings } = await hostOver(t, lacking(['sweep']))
   t.strictSame(warnings, ['The session store has no sweep: the store must drop expired sessions itself, and the event "expired" does not occur.'])
   t.equal(await fastify.sessions.store.sweep(5), 0)
@@ -118,7 +118,7 @@ test('a store without sweep drops expired sessions itself, and no event tells of
 
 test('the core of the contract is enough for logins', async (t) => {
   const { fastify, client, warnings } = await hostOver(t, lacking(TRAITS))
-  t.equal(warnings.length, TRAITS.length, 'each missing member is said once')
+  t.equal(warnings.length, TRAITS.length, 'each missing member is logged once')
   t.equal(await userOf(client), 'Harry')
   await send(client, '/renew')
   t.equal(await userOf(client), 'Harry')
@@ -158,13 +158,13 @@ test('a missing member is added, and the members of the store keep their object'
   await store.close()
 })
 
-test('the contract suite skips by name what a missing member cannot show', async (t) => {
+test('the contract suite skips the checks that need a missing member, and names the member', async (t) => {
   const skipped: string[] = []
   const run: string[] = []
   const define = (t: Test): Parameters<typeof storeContract>[0] => Object.assign(
     (name: string, check: () => Promise<void>) => { run.push(name); return t.test(name, check) },
     { skip (name: string) { skipped.push(name) } })
-  await t.test('of a store with the core alone', async (t) => {
+  await t.test('the contract suite skips checks of a store with the core alone', async (t) => {
     storeContract(define(t), (options) => lacking(TRAITS, options), { lacks: TRAITS })
   })
   for (const trait of TRAITS) t.ok(skipped.some((name) => new RegExp(`\\(the store has no .*\\b${trait}\\b`).test(name)), trait)
@@ -188,7 +188,7 @@ test('the contract suite fails for a missing member that is not declared', async
   t.equal(failed.length, 5)
 })
 
-test('a store brings accounts and counters of failed logins', async (t) => {
+test('a store can bring accounts and counters of failed logins', async (t) => {
   const accounts = new MemoryAccounts()
   const admitted: string[] = []
   class NotedAttempts extends MemoryAttempts {
@@ -212,7 +212,7 @@ test('a store brings accounts and counters of failed logins', async (t) => {
   t.equal(await userOf(client), null, 'a new password ends the sessions')
 })
 
-test('a failure of the accounts or the counters of a store is one of the store', async (t) => {
+test('a failure of the accounts or the counters of a store is a store failure', async (t) => {
   const down = (): never => { throw new Error('down') }
   const storeOf = (members: Pick<SessionStore, 'accounts' | 'attempts'>): SessionStore => Object.assign(new MemoryStore({ now: Date.now, maxBytes: 16_384 }), members)
   for (const members of [
@@ -225,7 +225,7 @@ test('a failure of the accounts or the counters of a store is one of the store',
   }
 })
 
-test('a store that brings accounts must be able to end the sessions of one', async (t) => {
+test('a store with accounts must be able to end the sessions of a user', async (t) => {
   const sessionStore = { ...lacking(['removeOfUser']), accounts: new MemoryAccounts() }
   await t.rejects(buildHost(t, { sessionStore }), {
     code: 'HATCHECK_CONFIG',

@@ -41,11 +41,11 @@ test('the LMDB store keeps the contract', async (t) => {
 
 interface Kept {
   accounts: AccountStore
-  /** The same counters twice, as two processes have them. */
+  /** The same counters opened twice, as by two processes. */
   attempts: [AttemptStore, AttemptStore]
 }
 
-/** Each engine: what opens it, empty, for one check. */
+/** A function per engine that opens it empty, for one check. */
 const engines: Record<string, (t: Test) => Promise<(t: Test) => Promise<Kept>>> = {
   'memory:': async () => async () => {
     const attempts = new MemoryAttempts()
@@ -79,7 +79,7 @@ for (const [kind, openEngine] of Object.entries(engines)) {
   })
 }
 
-/** A store with every call of it a turn of the event loop, which replaces in two steps. */
+/** A store whose calls each take a turn of the event loop, and which replaces in two steps. */
 function inTwoSteps (store: SessionStore, lookOut: (call: StoreCall, key: unknown) => Promise<void> | void = () => {}, sync = false): SessionStore {
   const steps = watched(store, lookOut, sync)
   return { ...steps, replace: (...args) => replaceInTwoSteps(steps, ...args) }
@@ -90,14 +90,14 @@ test('a store that replaces in two steps keeps the contract', async (t) => {
     t.test(sync ? 'and is sync' : 'and is not sync', async (t) => {
       storeContract((name, run) => t.test(name, run), (options) => {
         const store = inTwoSteps(new MemoryStore(options), () => {}, sync)
-        // It looks again when a session has ended meanwhile, as replaceInTwoSteps demands.
+        // It reads again when a session has ended meanwhile, as replaceInTwoSteps requires.
         return sync ? store : { ...store, removeOfUser: (...args) => removeOneByOne(store, ...args) }
       })
     })
   }
 })
 
-/** As a store does it that has to ask for each. */
+/** As in a store that reads each record separately. */
 async function removeOneByOne (store: SessionStore, user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
   const seen = new Set([exceptKey])
   let count = 0
@@ -117,7 +117,7 @@ async function removeOneByOne (store: SessionStore, user: string, exceptKey?: st
   return count
 }
 
-test('a replacement in two steps', async (t) => {
+test('a replacement in two steps is all or nothing', async (t) => {
   const options = { now: () => recordOf().createdAt, maxBytes: 1_000 }
   const down = (): never => { throw new Error('down') }
   const open = (t: { teardown: (close: () => void) => unknown }, lookOut: (call: StoreCall, key: unknown, inner: MemoryStore) => void): { inner: MemoryStore, store: SessionStore } => {
@@ -127,7 +127,7 @@ test('a replacement in two steps', async (t) => {
     return { inner, store: inTwoSteps(inner, (call, key) => { lookOut(call, key, inner) }) }
   }
 
-  t.test('that cannot end the predecessor ends the successor, and says why', async (t) => {
+  t.test('a replacement that cannot end the predecessor ends the successor, and reports the error', async (t) => {
     for (const [what, downFor] of Object.entries({ once: ['one'], 'for good': ['one', 'two'] })) {
       const { inner, store } = open(t, (call, key) => { if (call === 'remove' && downFor.includes(key as string)) throw new Error(`down for ${String(key)}`) })
       await t.rejects(async () => await store.replace('one', 'two', replacementOf()), { message: 'down for one' }, what)
@@ -136,14 +136,14 @@ test('a replacement in two steps', async (t) => {
     }
   })
 
-  t.test('that cannot begin the successor changes nothing', async (t) => {
+  t.test('a replacement that cannot begin the successor changes nothing', async (t) => {
     const { inner, store } = open(t, (call) => { if (call === 'create') down() })
     await t.rejects(async () => await store.replace('one', 'two', replacementOf()), { message: 'down' })
     t.strictSame(inner.read('one'), recordOf({ user: 'Harry' }))
     t.equal(inner.create('two', recordOf()), true)
   })
 
-  t.test('that has lost a late change ends the successor, and fails', async (t) => {
+  t.test('a replacement that has lost a late change ends the successor, and fails', async (t) => {
     const { inner, store } = open(t, (call, key, inner) => {
       if (call === 'remove' && key === 'one') inner.patch('one', changesOf({ set: { late: '1' } }))
       if (call === 'patch') down()
@@ -152,7 +152,7 @@ test('a replacement in two steps', async (t) => {
     t.equal(inner.count(), 0)
   })
 
-  t.test('whose successor a late change makes too large ends it, and says so', async (t) => {
+  t.test('a replacement whose successor becomes too large by a late change ends it, and reports that', async (t) => {
     const large = JSON.stringify('x'.repeat(600))
     const { inner, store } = open(t, (call, key, inner) => {
       if (call === 'remove' && key === 'one') inner.patch('one', changesOf({ set: { late: large } }))
@@ -161,13 +161,13 @@ test('a replacement in two steps', async (t) => {
     t.equal(inner.count(), 0)
   })
 
-  t.test('whose predecessor has ended meanwhile begins nothing', async (t) => {
+  t.test('a replacement whose predecessor has ended meanwhile begins nothing', async (t) => {
     const { inner, store } = open(t, (call, key, inner) => { if (call === 'remove' && key === 'one') inner.remove('one') })
     t.strictSame(await store.replace('one', 'two', replacementOf()), { outcome: 'gone' })
     t.equal(inner.count(), 0)
   })
 
-  t.test('whose successor has ended meanwhile has not happened', async (t) => {
+  t.test('a replacement whose successor has ended meanwhile reports that the session is gone', async (t) => {
     const { inner, store } = open(t, (call, key, inner) => {
       if (call === 'remove' && key === 'one') inner.patch('one', changesOf({ set: { late: '1' } }))
       if (call === 'patch') inner.removeOfUser('Harry')
@@ -176,7 +176,7 @@ test('a replacement in two steps', async (t) => {
     t.equal(inner.count(), 0)
   })
 
-  t.test('ends when the last field has been taken meanwhile, and goes on when one has come', async (t) => {
+  t.test('a replacement ends the session if its last field was taken meanwhile, and continues if one was added', async (t) => {
     const { inner, store } = open(t, (call, key, inner) => { if (call === 'remove' && key === 'one') inner.take('one', '') })
     t.match(await store.replace('one', 'two', replacementOf()), { outcome: 'replaced', next: null })
     t.equal(inner.count(), 0)
@@ -185,7 +185,7 @@ test('a replacement in two steps', async (t) => {
     t.strictSame(other.inner.read('two')?.fields, { late: '1' })
   })
 
-  t.test('leaves the predecessor live until the successor is', async (t) => {
+  t.test('the predecessor stays live until the successor is', async (t) => {
     const lives: string[][] = []
     const { store } = open(t, (_call, _key, inner) => { lives.push(['one', 'two'].filter((key) => inner.read(key) !== null)) })
     await store.replace('one', 'two', replacementOf())
@@ -208,7 +208,7 @@ for (const kind of kinds) {
     const store = openStore(t, kind, { maxBytes: 2_000_000 })
     const names = Array.from({ length: 50_000 }, (_, i) => `k${i}`)
     await store.create('one', recordOf({ expiresAt: Date.now() + 60_000, fields: Object.fromEntries(names.map((name) => [name, '1'])) }))
-    // What others do on the machine does not count.
+    // CPU time, so that other processes do not count.
     const begun = process.cpuUsage()
     const change = replacementOf({ keep: names, set: Object.fromEntries(names.slice(0, 25_000).map((name) => [name, '2'])), remove: names.slice(10_000, 40_000) })
     t.equal((await store.replace('one', 'two', change)).outcome, 'replaced')
@@ -219,7 +219,7 @@ for (const kind of kinds) {
   })
 }
 
-/** Fills a memory store of 1 MiB, and answers how many sessions it took. */
+/** Fills a memory store of 1 MiB, and returns the number of sessions. */
 function fill (store: MemoryStore, record: SessionRecord): number {
   for (let count = 0; ; count++) {
     try {
@@ -231,7 +231,7 @@ function fill (store: MemoryStore, record: SessionRecord): number {
   }
 }
 
-test('the memory store is bounded in bytes, whatever they are made of', async (t) => {
+test('the memory store is bounded in bytes, whatever it contains', async (t) => {
   const open = (): MemoryStore => new MemoryStore({ now: Date.now, maxBytes: 16_384, maxTotalBytes: MIB })
   const of = (fields: SessionFields): SessionRecord => recordOf({ expiresAt: Date.now() + 60_000, fields })
   const counts = {
@@ -239,18 +239,18 @@ test('the memory store is bounded in bytes, whatever they are made of', async (t
     large: fill(open(), of({ a: JSON.stringify('x'.repeat(16_000)) })),
     many: fill(open(), of(Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`k${i}`, '1']))))
   }
-  // What Node takes for each: 320 bytes, 16 KiB (twice as much outside Latin-1), and 90 bytes for each field.
+  // Node's memory for each session: 320 bytes, 16 KiB (twice as much outside Latin-1), and 90 bytes for each field.
   t.ok(counts.one > 500 && counts.one < MIB / 320, `${counts.one} with one value`)
   t.ok(counts.large > 20 && counts.large <= MIB / 32_000, `${counts.large} large ones`)
   t.ok(counts.many > 4 && counts.many < MIB / 90_000, `${counts.many} with many keys`)
 })
 
-test('a memory store that is full takes no more, and those who have a session go on', async (t) => {
+test('a full memory store accepts no new session, and existing sessions continue', async (t) => {
   const store = new MemoryStore({ now: Date.now, maxBytes: 16_384, maxTotalBytes: MIB })
   const record = recordOf({ expiresAt: Date.now() + 60_000, fields: { a: JSON.stringify('x'.repeat(1_000)) } })
   const count = fill(store, record)
   await t.rejects(async () => store.create('one more', record), { code: 'HATCHECK_STORE_FULL', statusCode: 503, message: 'The memory store holds 1 MiB, as much as it may.' })
-  await t.rejects(async () => store.patch('filling 0', changesOf({ set: { b: record.fields['a'] as string, c: record.fields['a'] as string } })), { code: 'HATCHECK_STORE_FULL' }, 'nor more of one')
+  await t.rejects(async () => store.patch('filling 0', changesOf({ set: { b: record.fields['a'] as string, c: record.fields['a'] as string } })), { code: 'HATCHECK_STORE_FULL' }, 'nor a larger value')
   t.strictSame(store.read('filling 0')?.fields, record.fields)
   t.equal(store.count(), count)
   t.equal(store.patch('filling 0', changesOf({ set: { a: '"less"' } })), true)
@@ -260,7 +260,7 @@ test('a memory store that is full takes no more, and those who have a session go
   t.equal(store.create('one more', record), true, 'there is room again')
 })
 
-test('what has ended counts in the memory store as long as it is remembered', async (t) => {
+test('ended sessions count in the memory store as long as their tombstones are kept', async (t) => {
   const clock = { time: 1_800_000_000_000 }
   const store = new MemoryStore({ now: () => clock.time, maxBytes: 16_384, maxTotalBytes: MIB })
   let rounds = 0
@@ -277,13 +277,13 @@ test('what has ended counts in the memory store as long as it is remembered', as
   t.equal(store.create('one', recordOf({ expiresAt: clock.time + 1_000 })), true)
 })
 
-test('strangers do not keep users out of a memory store that is full', async (t) => {
+test('anonymous sessions do not keep users out of a full memory store', async (t) => {
   const store = new MemoryStore({ now: Date.now, maxBytes: 16_384, maxTotalBytes: MIB })
   const record = recordOf({ expiresAt: Date.now() + 60_000, fields: { a: JSON.stringify('x'.repeat(1_000)) } })
   t.equal(store.create('of Sally', { ...record, user: 'Sally' }), true)
   const count = fill(store, record)
   t.equal(store.create('of Harry', { ...record, user: 'Harry' }, { perUser: 3 }), true, 'a login')
-  t.strictSame(store.read('filling 0'), null, 'the oldest has made room')
+  t.strictSame(store.read('filling 0'), null, 'the oldest anonymous session has made room')
   t.not(store.read('filling 1'), null, 'and no other')
   const login = replacementOf({ user: 'Sally', set: { b: record.fields['a'] as string } })
   t.equal(store.replace('filling 1', 'its successor', login).outcome, 'replaced', 'a login with what was there before')
@@ -292,7 +292,7 @@ test('strangers do not keep users out of a memory store that is full', async (t)
   const gone = Array.from({ length: count }, (_, i) => `filling ${i}`).filter((key) => key !== 'filling 1' && store.read(key) === null)
   const told: unknown[] = []
   while (store.sweep(5, (key, user) => { told.push([key, user]) }) > 0);
-  t.strictSame(told.sort(), gone.map((key) => [key, null]).sort(), 'their end is told, once')
+  t.strictSame(told.sort(), gone.map((key) => [key, null]).sort(), 'the event for their end is emitted once')
 
   for (let i = 0; store.count() > 0 && i < 10_000; i++) {
     try {
@@ -301,12 +301,12 @@ test('strangers do not keep users out of a memory store that is full', async (t)
       break
     }
   }
-  t.equal(store.read(`filling ${count - 1}`), null, 'no stranger is left')
-  await t.rejects(async () => store.create('of one more', { ...record, user: 'one more' }), { code: 'HATCHECK_STORE_FULL' }, 'a user ends no other user')
+  t.equal(store.read(`filling ${count - 1}`), null, 'no anonymous session is left')
+  await t.rejects(async () => store.create('of one more', { ...record, user: 'one more' }), { code: 'HATCHECK_STORE_FULL' }, 'a user\'s login ends no other user\'s session')
   t.not(store.read('of Harry'), null)
 })
 
-test('a memory store that is closed has nothing left', async (t) => {
+test('a closed memory store is empty', async (t) => {
   const store = new MemoryStore({ now: () => 0, maxBytes: 4_096 })
   store.create('one', recordOf({ user: 'Harry' }))
   store.close()
@@ -318,7 +318,7 @@ interface Raw {
   env: RootDatabase
   store: LmdbStore
   corrupt: string[]
-  /** Stores bytes as they are. */
+  /** Stores bytes without encoding. */
   put (key: string, bytes: Buffer): Promise<void>
   bytes (key: string): Buffer
   close (): Promise<void>
@@ -342,7 +342,7 @@ function openRaw (folder: string, now = (): number => recordOf().createdAt): Raw
   }
 }
 
-test('LMDB gives what is stored now, however often it was read before', async (t) => {
+test('LMDB returns the stored state, however often it was read before', async (t) => {
   const raw = openRaw(t.testdir())
   t.teardown(() => raw.close())
   const short = recordOf({ fields: { a: '"short"' } })
@@ -359,7 +359,7 @@ test('LMDB gives what is stored now, however often it was read before', async (t
   }
 })
 
-/** The writes whose answer waits for a flush to disk, from now on. */
+/** Counts the writes whose answer waits for a flush to disk, from now on. */
 function durableWrites (t: Test): string[] {
   const writes: string[] = []
   const { write } = LmdbWriter.prototype
@@ -386,14 +386,14 @@ test('a login, a renewal and a logout on LMDB wait for one flush each', async (t
   }
   t.strictSame(await send('/login'), ['create'], 'without a session before')
   t.strictSame(await send('/logout'), ['remove'])
-  t.strictSame(await send('/cart'), [], 'an anonymous session may be lost with the machine')
+  t.strictSame(await send('/cart'), [], 'an anonymous session may be lost if the machine fails')
   t.strictSame(await send('/login'), ['replace'], 'over an anonymous session')
   t.strictSame(await send('/login'), ['replace'], 'over a login')
   t.strictSame(await send('/renew'), ['replace'])
   t.strictSame(await send('/cart'), [], 'nor does a value wait')
 })
 
-test('LMDB replaces a session in one transaction, and answers after its flush', async (t) => {
+test('LMDB replaces a session in one transaction, and answers after the flush of that transaction', async (t) => {
   const { env, store, close } = openRaw(t.testdir())
   t.teardown(close)
   let commits = 0
@@ -413,11 +413,11 @@ test('LMDB replaces a session in one transaction, and answers after its flush', 
     t.strictSame(await written(async () => {
       await store.remove(`two of ${user}`)
       await store.create(`four of ${user}`, recordOf({ user }))
-    }), user === null ? [2, 'remove'] : [2, 'remove', 'create'], 'where an end and a beginning are two')
+    }), user === null ? [2, 'remove'] : [2, 'remove', 'create'], 'compared with two for an end and a beginning')
   }
 })
 
-test('LMDB has what was replaced, and not both, after the process was killed', async (t) => {
+test('after the process is killed, LMDB has the replaced session or its successor, and not both', async (t) => {
   const folder = fastFolder(t)
   const time = Date.now()
   const once = openStore(t, 'lmdb:', { folder })
@@ -431,7 +431,7 @@ test('LMDB has what was replaced, and not both, after the process was killed', a
     await child.kill()
     const { store, close } = openRaw(folder, Date.now)
     const live = await store.ofUser('Harry')
-    t.equal(live.length, 1, 'exactly one lives')
+    t.equal(live.length, 1, 'exactly one is live')
     const number = Number(live[0]?.key.slice('key'.length))
     const { patched, replaced } = child.last
     t.ok(number === replaced || number === replaced + 1, `the last that was acknowledged is ${replaced}, ${number} lives`)
@@ -464,7 +464,7 @@ test('LMDB keeps sessions, indexes and tombstones over a restart', async (t) => 
   t.strictSame(second.corrupt, [])
 })
 
-test('LMDB files are for their owner alone, also in a folder that is open to others', async (t) => {
+test('only the owner can read LMDB files, also in a folder that is open to others', async (t) => {
   const mask = process.umask(0o022)
   t.teardown(() => { process.umask(mask) })
   const folder = t.testdir()
@@ -475,7 +475,7 @@ test('LMDB files are for their owner alone, also in a folder that is open to oth
   t.strictSame(modes(), ['data.mdb 600', 'lock.mdb 600'])
   for (const file of readdirSync(folder)) chmodSync(join(folder, file), 0o640)
   await open()
-  t.strictSame(modes(), ['data.mdb 640', 'lock.mdb 640'], 'what someone has decided on stays')
+  t.strictSame(modes(), ['data.mdb 640', 'lock.mdb 640'], 'a mode that the owner has set is kept')
 })
 
 test('a record that cannot be decoded reads as absent', async (t) => {
@@ -506,12 +506,12 @@ test('a record that cannot be decoded reads as absent', async (t) => {
       t.equal(await store.touch('key', 0, 0), false)
       t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['other'])
       t.equal(await store.remove('key'), null)
-      t.equal(store.count(), 1, 'it can be removed')
+      t.equal(store.count(), 1, 'the record can be removed')
       t.not(store.read('other'), null)
     })
   }
 
-  t.test('a sweep drops it when it would have expired', async (t) => {
+  t.test('a sweep removes an unreadable record when it would have expired', async (t) => {
     let time = recordOf().createdAt
     const { store, put, close } = openRaw(t.testdir(), () => time)
     t.teardown(close)
@@ -547,7 +547,7 @@ test('a record that cannot be decoded reads as absent', async (t) => {
     t.not(store.read('key'), null)
   })
 
-  t.test('a request with the cookie of such a record is anonymous', async (t) => {
+  t.test('a request with the cookie of an unreadable record is anonymous', async (t) => {
     const folder = t.testdir()
     const fastify = await buildHost(t, { sessionStore: `lmdb:${folder}` })
     fastify.post('/login', async (request) => { await request.login('Harry') })
@@ -564,7 +564,7 @@ test('a record that cannot be decoded reads as absent', async (t) => {
   })
 })
 
-test('two processes on one folder see what the other does at once', async (t) => {
+test('two processes on one folder see each other\'s changes at once', async (t) => {
   const folder = t.testdir()
   const store = openStore(t, 'lmdb:', { folder })
   const call = startStoreProcess(t, `lmdb:${folder}`)
@@ -599,7 +599,7 @@ test('two processes on one folder see what the other does at once', async (t) =>
   t.equal(removals.filter((last) => last !== null).length, 1, 'one of them ends it')
 })
 
-test('two handles on one folder in one process do as well', async (t) => {
+test('two handles on one folder in one process see each other\'s changes at once', async (t) => {
   const folder = t.testdir()
   const [one, other] = [openRaw(folder), openRaw(folder)]
   t.teardown(async () => {
@@ -612,7 +612,7 @@ test('two handles on one folder in one process do as well', async (t) => {
   t.equal(one.store.read('one'), null)
 })
 
-test('what is stored does not contain the id of any session', async (t) => {
+test('the stored data does not contain the ID of any session', async (t) => {
   const folder = t.testdir()
   const fastify = await buildHost(t, { sessionStore: `lmdb:${folder}` })
   fastify.post('/login', async (request) => { await request.login('Harry') })
@@ -626,7 +626,7 @@ test('what is stored does not contain the id of any session', async (t) => {
   const dump = Buffer.concat(readdirSync(folder).map((file) => readFileSync(join(folder, file))))
   t.ok(dump.includes('Harry'), 'the files are read')
   for (const id of ids) {
-    t.ok(dump.includes(storeKey(id)), 'the session is there, under the hash of its id')
+    t.ok(dump.includes(storeKey(id)), 'the session is there, under the hash of its ID')
     t.notOk(dump.includes(id))
     t.notOk(dump.includes(Buffer.from(id, 'base64url')))
     t.notOk(dump.includes(Buffer.from(id, 'base64url').toString('hex')))

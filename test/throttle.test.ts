@@ -34,13 +34,13 @@ async function statusesOf (tries: Iterable<Promise<Answer>>): Promise<Record<num
 
 const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
 
-/** What an answer says, without what differs from one to the next in any case. */
+/** An answer without the headers that always differ. */
 function textOf ({ statusCode, headers: { date, ...headers }, body }: Answer): string {
   return JSON.stringify({ statusCode, headers, body })
 }
 
-test('the policies', async (t) => {
-  t.test('after the free failures each further one makes the wait twice as long, up to the longest', async (t) => {
+test('the policies count failures and forgive them over time', async (t) => {
+  t.test('after the free failures each further one doubles the wait, up to a maximum', async (t) => {
     const { account } = policies
     let counter: Counter | null = null
     const waits = times(20, () => {
@@ -49,22 +49,22 @@ test('the policies', async (t) => {
     })
     t.same(waits, [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600])
     t.equal(waitOf(counter, account, START + HOUR - 1), 1)
-    t.equal(waitOf(counter, account, START + HOUR), 0, 'no wait is for ever')
+    t.equal(waitOf(counter, account, START + HOUR), 0, 'no wait is endless')
   })
 
-  t.test('what is forgiven is as if it had never been', async (t) => {
+  t.test('a forgiven failure leaves no trace in the counter', async (t) => {
     for (const policy of Object.values(policies)) {
       let counter: Counter | null = null
       for (let i = 0; i < policy.free + 30; i++) {
         counter = counted(counter, policy, START)
-        t.ok(START + waitOf(counter, policy, START) <= counter.expiresAt, 'a counter is kept as long as it makes anyone wait')
+        t.ok(START + waitOf(counter, policy, START) <= counter.expiresAt, 'a counter is kept as long as it causes a wait')
       }
       t.same({ ...counted(counter, policy, (counter as Counter).expiresAt), before: undefined }, { ...counted(null, policy, (counter as Counter).expiresAt), before: undefined })
       t.equal(uncounted(counter as Counter, policy).level, policy.free + 29)
     }
     const [first, second] = [counted(null, policies.account, START), counted(counted(null, policies.account, START), policies.account, START + 5 * MINUTE)]
     t.equal(first.level, 1)
-    t.equal(second.level, 2 - 5 / 15, 'forgiveness comes little by little')
+    t.equal(second.level, 2 - 5 / 15, 'failures are forgiven gradually')
     t.same(uncounted(uncounted(first, policies.account), policies.account).level, 0)
   })
 
@@ -84,7 +84,7 @@ test('the policies', async (t) => {
     }
   })
 
-  t.test('who keeps guessing gets the long-run rate that is documented', async (t) => {
+  t.test('constant guessing is limited to the documented long-run rate', async (t) => {
     const guesses = (policy: typeof policies.account | typeof policies.address): number => {
       let [counter, now, made] = [null as Counter | null, START, 0]
       while (now < START + 24 * HOUR) {
@@ -99,7 +99,7 @@ test('the policies', async (t) => {
     t.ok(address >= 1_440 && address <= 1_500, `${address} guesses a day from an address`)
   })
 
-  t.test('a clock that was wrong keeps nobody out, and one that is a little ahead lets nobody in', async (t) => {
+  t.test('a counter dated far in the future causes no wait, and one dated slightly ahead still does', async (t) => {
     const counter = { level: 50, at: START + 2 * HOUR, expiresAt: START + 3 * HOUR }
     t.equal(waitOf(counter, policies.account, START), 0)
     t.equal(waitOf(counter, policies.account, START + HOUR), 2 * HOUR)
@@ -107,7 +107,7 @@ test('the policies', async (t) => {
   })
 })
 
-test('networks', async (t) => {
+test('networks compare equal for every spelling of an address', async (t) => {
   const same: Array<[string, ...string[]]> = [
     ['192.0.2.1', '::ffff:192.0.2.1', '::FFFF:c000:201', '192.0.2.1:4711', '[::ffff:192.0.2.1]:4711', '64:ff9b::192.0.2.1'],
     ['2001:db8:0:0::/64', '2001:db8::1', '2001:0DB8:0000:0000:ffff:ffff:ffff:ffff', '2001:db8::192.0.2.1', '[2001:db8::5]', '[2001:db8::5]:4711'],
@@ -132,7 +132,7 @@ test('a network has a site and a block around it', async (t) => {
   t.same(networksOf(''), { network: '', site: null, block: '' })
 })
 
-test('known devices', async (t) => {
+test('a device cookie is valid for its account, password and time only', async (t) => {
   const macs = (...keys: string[]) => (text: string) => keys.map((key) => createHash('sha256').update(key + text).digest())
   const harry = { account: 'harry', version: 'hash of a password' }
   const value = newDevice(harry, START, macs('a'))
@@ -145,7 +145,7 @@ test('known devices', async (t) => {
   t.equal(deviceOf(value, harry, START + 180 * 24 * HOUR - 1, macs('a')), nonce)
   t.equal(deviceOf(value, harry, START + 180 * 24 * HOUR, macs('a')), null, 'its time is over')
   t.equal(deviceOf(value, harry, START - 24 * HOUR, macs('a')), nonce, 'a clock that was set back')
-  t.not(newDevice(harry, START, macs('a')), value, 'each login has one of its own')
+  t.not(newDevice(harry, START, macs('a')), value, 'each login gets a different one')
   const later = value.replace('.1800000000.', '.1800000001.')
   const today = `${nonce}.${createHash('sha256').update(`a${nonce}.harry`).digest('base64url')}`
   for (const wrong of ['', nonce, `${nonce}.`, `${value}A`, ` ${value}`, `${value}\n`, value.replace('.', ''), `${'A'.repeat(22)}${value.slice(22)}`, later, today]) {
@@ -153,11 +153,11 @@ test('known devices', async (t) => {
   }
   for (const last of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_') {
     const spelt = `${value.slice(0, -1)}${last}`
-    t.equal(deviceOf(spelt, harry, START, macs('a')), spelt === value ? nonce : null, 'one spelling only')
+    t.equal(deviceOf(spelt, harry, START, macs('a')), spelt === value ? nonce : null, 'only one spelling is valid')
   }
 })
 
-test('works with one key run one after another', async (t) => {
+test('work under one key runs one after another', async (t) => {
   const queue = new KeyedQueue()
   const [first, second] = [stop(), stop()]
   const order: string[] = []
@@ -177,7 +177,7 @@ test('works with one key run one after another', async (t) => {
   t.same(order, ['another line', 'one', 'two'])
 })
 
-test('the queue of the hashing takes what is urgent first', async (t) => {
+test('the queue of password hashes takes urgent work first', async (t) => {
   const queue = new HashQueue(2)
   const order: string[] = []
   const held = [stop(), stop()]
@@ -195,19 +195,19 @@ test('the queue of the hashing takes what is urgent first', async (t) => {
   t.equal(await queue.run(async () => 3, false), 3, 'its places are free again')
 })
 
-test('the counters are dropped when all is forgiven', async (t) => {
-  t.test('in memory, where there is also a bound', async (t) => {
+test('a counter is dropped when all its failures are forgiven', async (t) => {
+  t.test('in memory, counters are dropped, and their number is bounded', async (t) => {
     const store = new MemoryAttempts(100)
     for (let i = 0; i < 6; i++) store.count('victim', policies.account, START)
     for (let i = 0; i < 98; i++) store.count(`other ${i}`, policies.account, START)
     store.count('victim', policies.account, START)
     for (let i = 0; i < 50; i++) store.count(`more ${i}`, policies.account, START)
-    t.equal(store.waitOf('victim', policies.account, START), 2_000, 'who was counted last stays longest')
+    t.equal(store.waitOf('victim', policies.account, START), 2_000, 'the most recently counted stay longest')
     for (let i = 0; i < 50; i++) store.count(`still more ${i}`, policies.account, START)
     t.equal(store.waitOf('victim', policies.account, START), 0)
   })
 
-  t.test('in LMDB', async (t) => {
+  t.test('in LMDB, forgiven counters are dropped', async (t) => {
     const { attempts, close } = openLmdb(t.testdir(), { now: () => START, maxBytes: 16_384 }, silent)
     t.teardown(close)
     await Promise.all(times(1_200, (i) => attempts.count(`key ${i}`, policies.address, START)))
@@ -219,7 +219,7 @@ test('the counters are dropped when all is forgiven', async (t) => {
     t.ok(attempts instanceof LmdbAttempts)
   })
 
-  t.test('in Redis', needs('redis-server'), async (t) => {
+  t.test('in Redis, forgiven counters are dropped', needs('redis-server'), async (t) => {
     const { url, client } = await startRedis(t)
     const store = new RedisAttempts(await connect(t, url))
     await store.admit('key', policies.account, START)
@@ -231,33 +231,33 @@ test('the counters are dropped when all is forgiven', async (t) => {
   })
 })
 
-test('an account', async (t) => {
-  t.test('is closed for a while after a hundred failures from a hundred addresses, and another one is not', async (t) => {
+test('failed logins are counted for each account', async (t) => {
+  t.test('an account is closed for a while after a hundred failures from a hundred addresses, and others are not', async (t) => {
     const { authenticate, asked } = gatekeeper()
     const { now, pass } = clock()
     const fastify = await build(t, { authenticate, now })
     const statuses = []
     for (let i = 0; i < 100; i++) statuses.push((await new Applicant(fastify, `198.51.${i}.1`).try('Harry')).statusCode)
-    t.same(statuses, [...times(17, () => 401), ...times(83, () => 429)], 'eleven of them since their networks are calm')
-    t.equal(asked.length, 17, 'nothing was checked after that')
+    t.same(statuses, [...times(17, () => 401), ...times(83, () => 429)], 'eleven of them because their networks are calm')
+    t.equal(asked.length, 17, 'no password was checked after that')
     t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303)
     t.equal((await new Applicant(fastify, '203.0.113.1').try('Harry', RIGHT)).statusCode, 429)
     pass(999)
     t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 429)
     pass(1)
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'a try that had to wait counts for nothing')
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'an attempt that had to wait does not count')
   })
 
-  t.test('is the same however its name is written, and wherever it is tried', async (t) => {
+  t.test('an account has one counter, however its name is written and wherever the attempts come from', async (t) => {
     const { authenticate, asked } = gatekeeper()
     const fastify = await build(t, { authenticate })
-    // Failures of its own, so that the network is not a calm one.
+    // Its own failures, so that the network is not a calm one.
     for (const from of ['192.0.2.1', '127.0.0.1']) for (let i = 0; i < 2; i++) await new Applicant(fastify, from).try('Sally')
     asked.length = 0
     const names = ['Jörg', 'jörg', 'JO\u0308RG', 'jo\u0308rg', ' Jörg ', 'Ｊörg', 'JÖRG']
     for (const name of names) await new Applicant(fastify).try(name)
     t.same(asked, ['Jörg', 'jörg', 'JÖRG', 'jörg', 'Jörg', 'Ｊörg'])
-    t.equal((await new Applicant(fastify).post('/login', { client_name: 'Jörg', pwd: RIGHT })).statusCode, 429, 'as a form too')
+    t.equal((await new Applicant(fastify).post('/login', { client_name: 'Jörg', pwd: RIGHT })).statusCode, 429, 'in a form too')
     for (const url of ['//login', '/login/', '/LOGIN', '/login?next=/', '/./login', '/%6Cogin', '/login;x']) {
       const { statusCode } = await fastify.inject({ method: 'POST', url, payload: { client_name: 'Jörg', password: RIGHT } })
       t.ok(statusCode === 429 || statusCode === 404, `${url}: ${statusCode}`)
@@ -265,7 +265,7 @@ test('an account', async (t) => {
     t.equal(asked.length, 6)
   })
 
-  t.test('does not count what broke a rule, nor what could not be checked', async (t) => {
+  t.test('an attempt that breaks a rule or cannot be checked does not count for the account', async (t) => {
     let failure: Error | undefined
     let asked = 0
     const fastify = await build(t, {
@@ -289,14 +289,14 @@ test('an account', async (t) => {
     failure = undefined
     t.same(await statusesOf(times(10, () => harry.try('Harry'))), { 401: 6, 429: 4 })
     failure = Object.assign(new Error('no'), { statusCode: 403 })
-    t.same(await statusesOf(times(10, () => harry.try('Sally'))), { 403: 6, 429: 4 }, 'an authenticator may say no by an error')
+    t.same(await statusesOf(times(10, () => harry.try('Sally'))), { 403: 6, 429: 4 }, 'an authenticator can refuse by throwing')
     failure = Object.assign(new Error('no'), { statusCode: 401 })
     for (let i = 0; i < 38; i++) await harry.try(`visitor ${i}`)
     t.equal((await harry.try('another')).statusCode, 401)
     t.equal((await harry.try('one more')).statusCode, 429, 'and these count for the address')
   })
 
-  t.test('is tried one after another, and only a few wait: of fifty wrong passwords at once six are checked, nine right ones are all let in', async (t) => {
+  t.test('attempts for one account run one after another: of fifty wrong ones six are checked, nine right ones succeed', async (t) => {
     const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
     await fastify.accounts?.add('Harry', RIGHT)
     t.same(await statusesOf(times(9, () => new Applicant(fastify).try('Harry', RIGHT))), { 303: 9 })
@@ -305,8 +305,8 @@ test('an account', async (t) => {
   })
 })
 
-test('a device that is known', async (t) => {
-  t.test('lets its owner in while others keep guessing, and only there', async (t) => {
+test('a known device keeps its owner able to log in', async (t) => {
+  t.test('a known device lets its owner in while strangers guess, and only into that account', async (t) => {
     const { authenticate } = gatekeeper()
     const fastify = await build(t, { authenticate, now: clock().now })
     const [owner, stranger] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify)]
@@ -319,15 +319,15 @@ test('a device that is known', async (t) => {
     const { cookieHeader } = owner
     const copy = (name: string, password: string): Promise<Answer> => new Applicant(fastify).try(name, password, { cookie: cookieHeader })
     t.equal((await copy(' hARRY', RIGHT)).statusCode, 303, 'from the address of the attacker, too')
-    t.equal((await copy('Sally', RIGHT)).statusCode, 429, 'it is for this account')
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: `hatcheck-device=${'A'.repeat(22)}.1800000000.${'A'.repeat(43)}; ${cookieHeader}` })).statusCode, 303, 'a planted one does no harm')
+    t.equal((await copy('Sally', RIGHT)).statusCode, 429, 'not for another account')
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: `hatcheck-device=${'A'.repeat(22)}.1800000000.${'A'.repeat(43)}; ${cookieHeader}` })).statusCode, 303, 'a planted device cookie does no harm')
     const statuses = []
     for (let i = 0; i < 14; i++) statuses.push((await copy('Harry', WRONG)).statusCode)
-    t.same(statuses, [...times(12, () => 401), 429, 429], 'it has a counter of its own, and so has the network by now')
+    t.same(statuses, [...times(12, () => 401), 429, 429], 'the device has its own counter, and so has the network by now')
     t.equal((await new Applicant(fastify, '203.0.113.7').try('Sally', RIGHT)).statusCode, 303, 'nor does it count for the address')
   })
 
-  t.test('has a cookie that opens nothing, and as much protection as the session\'s', async (t) => {
+  t.test('the device cookie opens nothing, and has the attributes of the session cookie', async (t) => {
     const fastify = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate }, { trustProxy: true })
     const https = { 'x-forwarded-proto': 'https', host: 'hatcheck.example.com' }
     const harry = new Applicant(fastify)
@@ -345,7 +345,7 @@ test('a device that is known', async (t) => {
     t.equal((await new Applicant(custom).try('Harry', WRONG)).headers['set-cookie'], undefined)
   })
 
-  t.test('is known after a change of the secret key, as long as the old one is accepted', async (t) => {
+  t.test('a device stays known after a change of the secret key, as long as the old key is accepted', async (t) => {
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
     const [owner, stranger] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify)]
     await owner.try('Harry', RIGHT)
@@ -363,8 +363,8 @@ test('a device that is known', async (t) => {
   })
 })
 
-test('an address', async (t) => {
-  t.test('that tries 1,000 passwords on 100 names gets the documented number, and a user elsewhere logs in', async (t) => {
+test('failed logins are counted for each address', async (t) => {
+  t.test('an address that tries 1,000 passwords on 100 names gets the documented number; a user elsewhere logs in', async (t) => {
     const { authenticate, asked } = gatekeeper()
     const { now, pass } = clock()
     const fastify = await build(t, { authenticate, now })
@@ -378,14 +378,14 @@ test('an address', async (t) => {
     t.same(statuses, { 401: 51, 429: 949 })
     t.equal(asked.length, 52)
     t.equal((await new Applicant(fastify, '203.0.113.1').try('user 8', RIGHT)).statusCode, 303)
-    t.equal((await attacker.try('user 8', RIGHT)).statusCode, 429, 'a right one is not found out there')
+    t.equal((await attacker.try('user 8', RIGHT)).statusCode, 429, 'a right password is not revealed there')
     pass(1_000)
     t.equal((await attacker.try('user 9', RIGHT)).statusCode, 303)
     t.equal((await attacker.try('user 10')).statusCode, 401)
-    t.match(await attacker.try('user 11'), { statusCode: 429, headers: { 'retry-after': '2' } }, 'a login of one\'s own takes nothing back')
+    t.match(await attacker.try('user 11'), { statusCode: 429, headers: { 'retry-after': '2' } }, 'a successful login of one\'s own takes no count back')
   })
 
-  t.test('of IPv6 is its network, one of IPv4 is the same in either form', async (t) => {
+  t.test('an IPv6 address counts as its network, and both forms of an IPv4 address count as one', async (t) => {
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
     for (let i = 0; i < 51; i++) {
       t.equal((await new Applicant(fastify, `2001:db8:0:1::${i.toString(16)}`).try(`user ${i}`)).statusCode, 401)
@@ -397,7 +397,7 @@ test('an address', async (t) => {
     t.equal((await new Applicant(fastify, '192.0.2.10').try('Harry')).statusCode, 401)
   })
 
-  t.test('is the visitor\'s behind a proxy that is trusted, and the proxy\'s otherwise', async (t) => {
+  t.test('the address is the visitor\'s behind a trusted proxy, and the proxy\'s otherwise', async (t) => {
     const through = (from: string): Record<string, string> => ({ 'x-forwarded-for': from })
     const trusting = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'false' }, { trustProxy: '127.0.0.1' })
     for (let i = 0; i < 51; i++) await new Applicant(trusting, '127.0.0.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}, 192.0.2.1`))
@@ -408,25 +408,25 @@ test('an address', async (t) => {
     t.equal((await new Applicant(unaware, '192.0.2.1').try('Harry', RIGHT, through('10.0.0.99'))).statusCode, 429)
   })
 
-  t.test('cannot sign up more often than it may fail', async (t) => {
+  t.test('an address can sign up only as often as it can fail', async (t) => {
     const { now } = clock()
     const fastify = await build(t, { now })
-    // As many failures as are free, less one: accounts cost a hash each.
+    // One failure less than is free: accounts cost a hash each.
     for (let i = 0; i < 49; i++) await fastify.hatcheck.throttle.countSignup({ ip: '192.0.2.1', raw: { socket: {} } } as never)
     t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303)
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'who has an account may log in')
+    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'a user with an account can log in')
     t.equal((await new Applicant(fastify).try('Sally', RIGHT)).statusCode, 303)
     t.equal((await new Applicant(fastify).try('Sue', RIGHT)).statusCode, 429)
     t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'it is a known network of this account')
     t.equal((await new Applicant(fastify, '192.0.2.2').try('Sue', 'short')).statusCode, 400)
     for (let i = 0; i < 51; i++) t.equal((await new Applicant(fastify, '192.0.2.3').try(`visitor ${i}`, 'short')).statusCode, 400)
-    t.equal((await new Applicant(fastify, '192.0.2.3').try('one more', 'short')).statusCode, 429, 'a refused one counts too')
+    t.equal((await new Applicant(fastify, '192.0.2.3').try('one more', 'short')).statusCode, 429, 'a refused sign-up counts too')
     t.equal((await new Applicant(fastify, '192.0.2.2').try('Sue', RIGHT)).statusCode, 303)
     t.same((await fastify.accounts?.list())?.map(({ name }) => name), ['Harry', 'Sally', 'Sue'])
   })
 })
 
-test('all addresses together are slowed down, but no device that is known', async (t) => {
+test('a flood from all addresses slows down neither known devices nor calm or known networks', async (t) => {
   const { authenticate, asked } = gatekeeper()
   const { now, pass } = clock()
   const fastify = await build(t, { authenticate, now })
@@ -436,15 +436,15 @@ test('all addresses together are slowed down, but no device that is known', asyn
   t.equal(asked.length, 1_002)
   t.match(await new Applicant(fastify, '10.0.3.1').try('Sally', RIGHT), { statusCode: 429, headers: { 'retry-after': '1' } })
   t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
-  t.equal((await new Applicant(fastify, '198.51.100.1').try('Sally', RIGHT)).statusCode, 303, 'nor a calm network')
+  t.equal((await new Applicant(fastify, '198.51.100.1').try('Sally', RIGHT)).statusCode, 303, 'a calm network')
   for (let i = 0; i < 5; i++) await new Applicant(fastify, '203.0.113.1').try(`visitor ${i}`)
-  t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'nor one from which somebody has logged in')
+  t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'a network from which a user has logged in')
   pass(MINUTE)
   t.equal((await new Applicant(fastify, '10.0.3.1').try('Sally', RIGHT)).statusCode, 303)
 })
 
-test('the answer', async (t) => {
-  t.test('is byte for byte the same for a name that exists and one that does not, before and after', async (t) => {
+test('the answer to a refused attempt reveals nothing about the account', async (t) => {
+  t.test('the answer is the same byte for byte for a known and an unknown name, before and after the limit', async (t) => {
     const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
     await fastify.accounts?.add('Harry', RIGHT)
     await fastify.accounts?.add('Sally', RIGHT)
@@ -463,7 +463,7 @@ test('the answer', async (t) => {
     }
   })
 
-  t.test('says when to come again, as problem+json and on the page', async (t) => {
+  t.test('a refused attempt is told when to try again, in problem+json and on the page', async (t) => {
     const { now, pass } = clock()
     const lines: string[] = []
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now }, { logger: { level: 'info', stream: { write (line) { lines.push(line) } } } })
@@ -508,12 +508,12 @@ test('the answer', async (t) => {
     }
   })
 
-  t.test('costs one hash whatever is wrong', async (t) => {
+  t.test('every refused attempt costs one hash, whatever is wrong', async (t) => {
     const { accounts } = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
     await accounts?.add('Harry', RIGHT)
     await accounts?.add('Sally', RIGHT)
     await accounts?.disable('Sally')
-    // Without a turn of the event loop no hash can end.
+    // No hash can finish without a turn of the event loop.
     const begun = async (): Promise<void> => { for (let i = 0; i < 100; i++) await Promise.resolve() }
     for (const [name, password] of [['Harry', WRONG], ['nobody', WRONG], ['Sally', RIGHT]] as const) {
       const others = times(64, () => hashPassword(RIGHT))
@@ -523,14 +523,14 @@ test('the answer', async (t) => {
       assertNotBusy()
       others.push(hashPassword(RIGHT))
       await begun()
-      t.throws(() => { assertNotBusy() }, { code: 'HATCHECK_BUSY' }, `${name}: of the 66 places it has taken one`)
+      t.throws(() => { assertNotBusy() }, { code: 'HATCHECK_BUSY' }, `${name}: it used one of the 66 places`)
       t.equal(await answer, null)
       await Promise.all(others)
     }
   })
 })
 
-test('two instances on one store count together, and so does one that starts anew', async (t) => {
+test('two instances on one store share their counters, and so does one that restarts', async (t) => {
   const check = async (t: Test, sessionStore: string): Promise<void> => {
     const { now } = clock()
     const open = (): Promise<FastifyInstance> => build(t, { sessionStore, authenticate: gatekeeper().authenticate, now })
@@ -548,11 +548,11 @@ test('two instances on one store count together, and so does one that starts ane
     back.cookies.set('hatcheck-device', owner.cookies.get('hatcheck-device') as string)
     t.equal((await back.try('Harry', RIGHT)).statusCode, 303)
   }
-  t.test('LMDB', async (t) => { await check(t, `lmdb:${t.testdir()}`) })
-  t.test('Redis', needs('redis-server'), async (t) => { await check(t, (await startRedis(t)).url) })
+  t.test('two instances on LMDB share their counters', async (t) => { await check(t, `lmdb:${t.testdir()}`) })
+  t.test('two instances on Redis share their counters', needs('redis-server'), async (t) => { await check(t, (await startRedis(t)).url) })
 
   for (const kind of ['lmdb', 'redis'] as const) {
-    t.test(`two processes, on ${kind}`, kind === 'redis' ? needs('redis-server') : {}, async (t) => {
+    t.test(`two processes share their counters, on ${kind}`, kind === 'redis' ? needs('redis-server') : {}, async (t) => {
       const url = kind === 'redis' ? (await startRedis(t)).url : `lmdb:${t.testdir()}`
       const processes = [startStoreProcess(t, url), startStoreProcess(t, url)]
       const waits = await Promise.all(times(40, async (i) => await processes[i % 2]?.('attempts.admit', 'account:x', policies.account, START)))
@@ -561,7 +561,7 @@ test('two instances on one store count together, and so does one that starts ane
   }
 })
 
-test('counters that cannot be read or written let nobody in', needs('redis-server'), async (t) => {
+test('while the counters cannot be read or written, no login succeeds', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const { authenticate, asked } = gatekeeper()
   const fastify = await build(t, { sessionStore: server.url, authenticate })
@@ -574,7 +574,7 @@ test('counters that cannot be read or written let nobody in', needs('redis-serve
   t.equal(asked.length, 0, 'no password is checked')
 })
 
-test('an application with its own store and authenticator is throttled too, and its own routes are not', async (t) => {
+test('an application with its own store and authenticator is rate limited too, and its own routes are not', async (t) => {
   const { authenticate, asked } = gatekeeper()
   const { sessions } = openLmdb(t.testdir(), { now: Date.now, maxBytes: 16_384 }, silent)
   t.teardown(() => sessions.close())
@@ -584,10 +584,10 @@ test('an application with its own store and authenticator is throttled too, and 
   t.equal(asked.length, 6)
   const response = await fastify.inject({ method: 'POST', url: '/own' })
   t.equal(response.statusCode, 200)
-  t.match(response.headers['set-cookie'], /^hatcheck=/, 'and sets no cookie but the session\'s')
+  t.match(response.headers['set-cookie'], /^hatcheck=/, 'and sets only the session cookie')
 })
 
-test('five hundred logins at once', async (t) => {
+test('during five hundred simultaneous logins the event loop keeps running', async (t) => {
   realHashes(t)
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
   await fastify.accounts?.add('Harry', RIGHT)
@@ -605,7 +605,7 @@ test('five hundred logins at once', async (t) => {
   for (; !isAnswered(); reads++) {
     const { body } = await harry.get('/')
     if (!body.includes('Harry Your account is logged in.')) t.fail(body)
-    // Requests by inject leave the event loop no turn of its own.
+    // Requests by inject give the event loop no turn on their own.
     await new Promise((resolve) => { setImmediate(resolve) })
   }
   t.ok(reads > hashed, `${reads} reads while ${hashed} passwords were hashed`)

@@ -22,7 +22,7 @@ const formerKey = testKey.replace('tests only', 'tests formerly')
 const former = Buffer.from(formerKey)
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-test('an id is 32 random bytes in base64url', (t) => {
+test('an ID is 32 random bytes in base64url', (t) => {
   const signer = createTicketSigner([secret])
   const ids = Array.from({ length: 100_000 }, () => signer.newId())
   t.equal(new Set(ids).size, ids.length)
@@ -38,7 +38,7 @@ test('an id is 32 random bytes in base64url', (t) => {
   t.end()
 })
 
-test('a ticket is the id and its MAC', (t) => {
+test('a ticket is the ID and its MAC', (t) => {
   const signer = createTicketSigner([secret])
   const id = signer.newId()
   const ticket = signer.sign(id)
@@ -52,7 +52,7 @@ test('a ticket is the id and its MAC', (t) => {
   t.end()
 })
 
-test('what was signed for another purpose is no ticket', (t) => {
+test('a MAC for another purpose is not a valid ticket', (t) => {
   const signer = createTicketSigner([secret])
   const id = signer.newId()
   const macs = [
@@ -70,7 +70,7 @@ test('what was signed for another purpose is no ticket', (t) => {
   t.end()
 })
 
-test('the first secret signs, all verify', (t) => {
+test('the first secret signs, and all secrets verify', (t) => {
   const [current, both, swapped, old] = [[secret], [secret, former], [former, secret], [former]].map((secrets) => createTicketSigner(secrets))
   const id = current?.newId() as string
   const [fresh, stale] = [current?.sign(id) as string, old?.sign(id) as string]
@@ -84,15 +84,15 @@ test('the first secret signs, all verify', (t) => {
   t.equal(current?.verify(stale), null, 'a dropped secret verifies nothing')
   t.equal(old?.verify(fresh), null)
   const third = createTicketSigner([randomBytes(32), randomBytes(32), secret])
-  t.match(third.verify(fresh), { id, stale: true }, 'however far back in the list')
+  t.match(third.verify(fresh), { id, stale: true }, 'at any position in the list')
   t.end()
 })
 
-test('a ticket with anything changed is none', (t) => {
+test('a ticket with any change is invalid', (t) => {
   const signer = createTicketSigner([secret, former])
   const ticket = signer.sign(signer.newId())
   for (const known of [false, true]) {
-    if (known) t.ok(signer.verify(ticket), 'also when the right one has been seen')
+    if (known) t.ok(signer.verify(ticket), 'also if the right one is cached')
     for (let at = 0; at < ticket.length; at++) {
       for (const other of BASE64URL + '.=%+/ ') {
         if (other !== ticket[at] && signer.verify(ticket.slice(0, at) + other + ticket.slice(at + 1)) !== null) t.fail(`${other} at ${at}`)
@@ -117,7 +117,7 @@ test('a ticket with anything changed is none', (t) => {
   t.end()
 })
 
-test('remembering tickets changes no answer', (t) => {
+test('the cache of tickets changes no result', (t) => {
   const signer = createTicketSigner([secret])
   const tickets = Array.from({ length: 25_000 }, () => signer.sign(signer.newId()))
   for (let round = 0; round < 2; round++) {
@@ -125,11 +125,11 @@ test('remembering tickets changes no answer', (t) => {
     t.ok(tickets.every((ticket) => signer.verify(`${ticket.slice(0, -1)}!`) === null))
   }
   const [ticket = ''] = tickets
-  t.equal(signer.verify(ticket), signer.verify(ticket), 'a ticket seen lately is the same object')
+  t.equal(signer.verify(ticket), signer.verify(ticket), 'a recently verified ticket is the same object')
   t.end()
 })
 
-test('the values of a cookie, out of a Cookie header', (t) => {
+test('the values of a cookie are read from a Cookie header as RFC 6265 says', (t) => {
   const cases: Array<[string, string[]]> = [
     ['', []],
     ['hat=1', ['1']],
@@ -170,7 +170,7 @@ test('the values of a cookie, out of a Cookie header', (t) => {
 
 interface Counted {
   fastify: FastifyInstance
-  /** How often the store was asked since the last look. */
+  /** The number of reads of the store since the last call. */
   calls (): number
   user (cookie: string): Promise<string | null>
   login (): Promise<string>
@@ -200,7 +200,7 @@ async function counted (t: Test, options: HatcheckOptions = {}): Promise<Counted
   }
 }
 
-test('of several cookies of the name the first with a good MAC counts', async (t) => {
+test('of several session cookies the first with a valid MAC counts', async (t) => {
   const { user, login, calls } = await counted(t)
   const ticket = await login()
   const forged = `${ticket.slice(0, -2)}AA`
@@ -224,7 +224,7 @@ test('of several cookies of the name the first with a good MAC counts', async (t
   }
 })
 
-test('a ticket of a session that has ended does not hide a live one beside it', async (t) => {
+test('a ticket of an ended session does not hide a live session beside it', async (t) => {
   for (const kind of [true, false]) {
     const store = openStore(t, 'memory:')
     const fastify = await buildHost(t, { sessionStore: watched(store, () => {}, kind) })
@@ -258,7 +258,7 @@ test('over https only the cookie with the prefix counts', async (t) => {
   }
 })
 
-test('over one connection, every request is that of its own cookie', async (t) => {
+test('on one connection, every request uses its own cookie', async (t) => {
   const fastify = await buildHost(t, { secretKey: testKey }, { trustProxy: '127.0.0.1' })
   fastify.post('/login/:name', async (request) => { await request.login((request.params as { name: string }).name) })
   fastify.post('/logout', async (request) => { await request.logout() })
@@ -284,17 +284,17 @@ test('over one connection, every request is that of its own cookie', async (t) =
   t.equal(await user(harry, 'X-Forwarded-Proto: https\r\n'), 'nobody', 'over https the cookie has another name')
   t.equal(await user(harry), 'Harry')
   const long = `${harry}; ${'x'.repeat(2_000)}=1`
-  t.strictSame([await user(long), await user(long.replace(harry, luna)), await user(long)], ['Harry', 'Luna', 'Harry'], 'however long the header')
+  t.strictSame([await user(long), await user(long.replace(harry, luna)), await user(long)], ['Harry', 'Luna', 'Harry'], 'at any length of the header')
   fastify.sessions.setSecretKeys([formerKey])
-  t.equal(await user(harry), 'nobody', 'its key is gone')
+  t.equal(await user(harry), 'nobody', 'its key was removed')
   fastify.sessions.setSecretKeys([formerKey, testKey])
-  t.equal(await user(harry), 'Harry', 'its key is back')
+  t.equal(await user(harry), 'Harry', 'its key was restored')
   await send('POST', '/logout', harry)
   t.strictSame([await user(harry), await user(luna)], ['nobody', 'Luna'], 'logged out')
   t.equal(connections, 1)
 })
 
-test('a ticket counts in the cookie alone', async (t) => {
+test('a ticket is accepted only in the cookie', async (t) => {
   const { fastify, login } = await counted(t)
   const ticket = await login()
   const url = `/?hatcheck=${ticket}&session=${ticket}&sid=${ticket}`
@@ -302,7 +302,7 @@ test('a ticket counts in the cookie alone', async (t) => {
   t.equal((await fastify.inject({ url, headers })).json().user, null)
 })
 
-test('no Cookie header whatever is an error, and none with a bad MAC reaches the store', async (t) => {
+test('no Cookie header causes an error, and none with a bad MAC reaches the store', async (t) => {
   const { fastify, login, calls, user } = await counted(t)
   const ticket = await login()
   const [id = '', mac = ''] = ticket.split('.')
@@ -344,7 +344,7 @@ test('a header full of forged tickets is refused without asking the store', asyn
   t.equal(await user(`${forged}; hatcheck=${ticket}`), 'Harry')
 })
 
-test('a change of the keys logs nobody out', async (t) => {
+test('a key change logs no user out', async (t) => {
   const store = openStore(t, 'memory:')
   const host = async (options: HatcheckOptions): Promise<FastifyInstance> => {
     const fastify = await buildHost(t, { sessionStore: store, ...options })
@@ -375,7 +375,7 @@ test('a change of the keys logs nobody out', async (t) => {
   }
 })
 
-test('a secret that is none is refused at the start, with the rule', async (t) => {
+test('an invalid secret is refused at the start, with the rule', async (t) => {
   const refuse = (options: HatcheckOptions, message: string | RegExp): Promise<void> =>
     t.rejects(buildHost(t, { secretKey: undefined, ...options }), { code: 'HATCHECK_CONFIG', message }, String(message)) as Promise<unknown> as Promise<void>
   const good = ' "npx hatcheck secret" prints a good one.'
@@ -418,10 +418,10 @@ test('a secret that is none is refused at the start, with the rule', async (t) =
   await refuse({ secretKey: testKey, secretKeyFile: 'key' }, 'secretKey and secretKeyFile are both set: set one of them.')
   await refuse({ secretKeyFile: join(t.testdir(), 'missing') }, /^secretKeyFile cannot be read: ENOENT: /)
 
-  t.ok(Array.from({ length: 1_000 }, newSecret).every((made) => secretsOf({ ...plain, secretKey: made }).length === 1), 'one that hatcheck makes is always good')
+  t.ok(Array.from({ length: 1_000 }, newSecret).every((made) => secretsOf({ ...plain, secretKey: made }).length === 1), 'a key that hatcheck creates is always valid')
 })
 
-test('a secret is refused by what it is worth as a whole, and a random one never', async (t) => {
+test('a secret is judged by its strength as a whole, and a random secret is never refused', async (t) => {
   const passes = (secretKey: string | Buffer): boolean => {
     try {
       return secretsOf({ ...plain, secretKey }).length === 1
@@ -466,7 +466,7 @@ test('a secret is refused by what it is worth as a whole, and a random one never
 
 const plain = { mode: 'plugin', secretKey: undefined, secretKeyFile: undefined, secretKeyFallbacks: [], sessionStore: 'memory:', dataDir: '' } as unknown as Parameters<typeof secretsOf>[0]
 
-test('a secret is text, bytes or a file', async (t) => {
+test('a secret can be text, bytes or a file', async (t) => {
   const folder = t.testdir({ key: `${testKey}\n` })
   const sign = (options: Partial<typeof plain>): string => createTicketSigner(secretsOf({ ...plain, ...options })).sign('an id')
   const signed = sign({ secretKey: testKey })
@@ -476,7 +476,7 @@ test('a secret is text, bytes or a file', async (t) => {
   t.not(sign({ secretKey: formerKey }), signed)
 })
 
-test('the service on loopback makes its own key, and keeps it', async (t) => {
+test('the service on loopback creates its own key, and keeps it', async (t) => {
   const dataDir = join(t.testdir(), 'data', 'within')
   const service = { ...plain, mode: 'service', sessionStore: 'lmdb:', dataDir } as typeof plain
   const [first] = secretsOf(service)
@@ -485,15 +485,15 @@ test('the service on loopback makes its own key, and keeps it', async (t) => {
   t.equal(first?.length, 43)
   const [ignored, file = '', ...others] = readdirSync(dataDir).sort()
   t.equal(ignored, '.gitignore')
-  t.strictSame(others, [], 'no draft is left')
+  t.strictSame(others, [], 'no temporary file is left')
   t.equal(statSync(join(dataDir, file)).mode & 0o777, 0o600)
   t.equal(statSync(dataDir).mode & 0o777, 0o700)
   t.equal(readFileSync(join(dataDir, file), 'utf8').trim(), first?.toString())
 
   writeFileSync(join(dataDir, file), 'short')
-  t.throws(() => secretsOf(service), { code: 'HATCHECK_CONFIG', message: /must be at least 32 bytes long, but is 5\./ }, 'one that was spoilt is not replaced in silence')
+  t.throws(() => secretsOf(service), { code: 'HATCHECK_CONFIG', message: /must be at least 32 bytes long, but is 5\./ }, 'a damaged key is not replaced silently')
 
   const memory = { ...service, sessionStore: 'memory:', dataDir: join(dataDir, 'unused') } as typeof plain
-  t.notOk(secretsOf(memory)[0]?.equals(secretsOf(memory)[0] as Buffer), 'with sessions in memory each start has its own')
+  t.notOk(secretsOf(memory)[0]?.equals(secretsOf(memory)[0] as Buffer), 'with sessions in memory each start has its own key')
   t.notOk(existsSync(join(dataDir, 'unused')))
 })

@@ -34,7 +34,7 @@ async function readOften (client: Client, clock: { time: number }): Promise<void
 }
 
 for (const kind of kinds) {
-  test(`a thousand reads in a second note activity once, on ${kind}`, async (t) => {
+  test(`a thousand reads in a second record activity once, on ${kind}`, async (t) => {
     const clock = { time: START }
     let touches = 0
     const store = watched(openStore(t, kind, { now: () => clock.time }), (call) => { if (call === 'touch') touches++ })
@@ -47,7 +47,7 @@ for (const kind of kinds) {
   })
 }
 
-test('a thousand reads in a second note activity once, on Redis', needs('redis-server'), async (t) => {
+test('a thousand reads in a second record activity once, on Redis', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const clock = { time: START }
   const client = await loggedIn(await host(t, server.url, () => clock.time))
@@ -60,7 +60,7 @@ test('a thousand reads in a second note activity once, on Redis', needs('redis-s
   t.ok(made('hgetall') >= 1_000, 'the reads did reach the store')
 })
 
-/** The steps of the machine's clock, and when the session is over after them, in ms of time that really passes. */
+/** Steps of the machine's clock, and when the session ends after them, in ms of real time. */
 const steps = [
   ['it is set back by an hour', -HOUR, HOUR],
   ['it is set back by a year', -YEAR, HOUR],
@@ -70,7 +70,7 @@ const steps = [
 ] as const
 
 for (const kind of kinds) {
-  test(`a session lives no longer than its time, whatever the clock does, on ${kind}`, async (t) => {
+  test(`a session never lives longer than its time, whatever the clock does, on ${kind}`, async (t) => {
     for (const [what, step, rest] of steps) {
       let [wall, elapsed] = [START, 0]
       const now = steadyClock(() => wall, () => elapsed)
@@ -83,8 +83,8 @@ for (const kind of kinds) {
       wall += step
       if (rest > 0) {
         pass(rest - 1)
-        // A look at the session would be activity: at the user index there is none.
-        t.equal((await fastify.sessions.store.ofUser('Harry')).length, 1, `${what}: it lives a moment before`)
+        // A read of the session would be activity; a read of the user index is not.
+        t.equal((await fastify.sessions.store.ofUser('Harry')).length, 1, `${what}: it is live a moment before`)
         pass(1)
       }
       t.equal((await client.get('/')).body, 'nobody', `${what}: and no longer`)
@@ -94,8 +94,8 @@ for (const kind of kinds) {
   })
 }
 
-test('fake time that is set after the application was built moves its sessions', async (t) => {
-  // What test runners do: another Date, with and without another performance.now.
+test('fake time that is set after the application was built applies to its sessions', async (t) => {
+  // As test runners do it: another Date, with and without another performance.now.
   for (const [what, fakesElapsed] of [['Date alone', false], ['Date and performance', true]] as const) {
     for (const start of [START, Date.now(), Date.now() - YEAR, 1_000]) {
       const fastify = await buildHost(t)
@@ -116,7 +116,7 @@ test('fake time that is set after the application was built moves its sessions',
         clock.time += 5_000
         t.equal((await client.get('/')).body, 'nobody')
         clock.time -= MINUTE
-        t.equal((await client.get('/')).body, 'nobody', 'and going back brings nothing back')
+        t.equal((await client.get('/')).body, 'nobody', 'and setting the clock back revives nothing')
       } finally {
         Date.now = real.now
         performance.now = real.elapsed
@@ -128,7 +128,7 @@ test('fake time that is set after the application was built moves its sessions',
   }
 })
 
-test('a clock that never goes back does not do so by the other clock either', (t) => {
+test('a steady clock does not go back if the monotonic clock does', (t) => {
   let [wall, elapsed] = [START, 5_000]
   const now = steadyClock(() => wall, () => elapsed)
   t.equal(now(), START)
@@ -141,7 +141,7 @@ test('a clock that never goes back does not do so by the other clock either', (t
   t.end()
 })
 
-test('of two servers whose clocks differ, each goes by its own', async (t) => {
+test('if the clocks of two servers differ, each server uses its own', async (t) => {
   const clock = { time: START }
   const AHEAD = 30_000
   const store = openStore(t, 'lmdb:', { now: () => clock.time })
@@ -150,9 +150,9 @@ test('of two servers whose clocks differ, each goes by its own', async (t) => {
   const client = await loggedIn(here)
   const at = async (fastify: FastifyInstance): Promise<string> => (await fastify.inject({ url: '/', headers: { cookie: client.cookieHeader } })).body
   clock.time = START + HOUR - AHEAD
-  t.equal(await at(ahead), 'nobody', 'for the one ahead it ends so much sooner')
+  t.equal(await at(ahead), 'nobody', 'for the server ahead it ends earlier by the difference')
   t.equal(await at(here), 'Harry')
-  await eventually(t, 'it has noted that', async () => (await store.ofUser('Harry'))[0]?.record.seenAt === clock.time)
+  await eventually(t, 'the activity is recorded', async () => (await store.ofUser('Harry'))[0]?.record.seenAt === clock.time)
   clock.time += MINUTE
-  t.equal(await at(ahead), 'Harry', 'activity that one has noted counts for both')
+  t.equal(await at(ahead), 'Harry', 'activity that one has recorded counts for both')
 })

@@ -10,7 +10,7 @@ import { breakable, kinds, openStore, stop, watched } from './watched-store.js'
 const JSON_TYPE = { 'content-type': 'application/json' }
 const url = (key: string): string => `/session/${encodeURIComponent(key)}`
 
-/** A program that speaks JSON. */
+/** A client that sends and receives JSON. */
 class Program extends Client {
   store (key: string, value: unknown): Promise<Answer> {
     return this.putText(key, JSON.stringify(value))
@@ -48,7 +48,7 @@ const VALUES: Record<string, unknown> = {
   'object without anything': {}
 }
 
-test('a value comes back with all its digits, or is refused', async (t) => {
+test('a number is stored with all its digits, or refused', async (t) => {
   const caller = await program(t)
   for (const [text, stored = text] of [['9007199254740991'], ['-9007199254740991'], ['[0,-1.5,1e300]', '[0,-1.5,1e+300]'], ['"12345678901234567890"'], ['{"12345678901234567890":"\\"12345678901234567890"}'], ['0.1234567890123456789', '0.12345678901234568']] as const) {
     t.match((await caller.putText('value', text)).statusCode, /^20[14]$/, text)
@@ -64,7 +64,7 @@ test('a value comes back with all its digits, or is refused', async (t) => {
 })
 
 for (const kind of [...kinds, 'redis:'] as const) {
-  test(`a program keeps values in a session and takes them out again, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
+  test(`a program stores values in a session and removes them again, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
     const caller = await program(t, { sessionStore: kind === 'redis:' ? (await startRedis(t)).url : openStore(t, kind) })
     for (const [key, value] of Object.entries(VALUES)) {
       const missing = await caller.get(url(key))
@@ -112,7 +112,7 @@ test('reading begins no session, and the first value does', async (t) => {
   t.equal(await store.count(), 1)
 })
 
-test('GET /session tells the user, the beginning and the end of the session', async (t) => {
+test('GET /session returns the user, the beginning and the end of the session', async (t) => {
   let time = Date.parse('2026-01-31T12:00:00Z')
   const store = openStore(t, 'memory:', { now: () => time })
   const caller = await program(t, { sessionStore: store, now: () => time })
@@ -132,15 +132,15 @@ test('GET /session tells the user, the beginning and the end of the session', as
     data: { cart: ['apple'] }
   })
   const [stored] = await store.ofUser('Harry')
-  t.not(Object.keys(fieldsWith(OWN_PREFIX, stored?.record.fields ?? {})).length, 0, 'what is hatcheck\'s own is there, and not shown')
+  t.not(Object.keys(fieldsWith(OWN_PREFIX, stored?.record.fields ?? {})).length, 0, 'hatcheck\'s own fields are stored, and not shown')
 
   await caller.post('/login', { client_name: 'Harry', password: '12345678', permanent: 'on' })
   t.match((await caller.get('/session')).json(), { permanent: true, expiresAt: '2026-02-14T12:01:30.000Z', data: { cart: ['apple'] } })
   time += 29.5 * 86_400_000
-  t.match((await caller.get('/session')).json(), { user: null, createdAt: null, data: {} }, 'and when it is over, it is')
+  t.match((await caller.get('/session')).json(), { user: null, createdAt: null, data: {} }, 'and at that time the session is over')
 })
 
-test('expiresAt is the end of the lifetime when that comes before the idle timeout', async (t) => {
+test('expiresAt is the end of the lifetime if that comes before the idle timeout', async (t) => {
   let time = Date.parse('2026-01-31T12:00:00Z')
   const caller = await program(t, { now: () => time, sessionIdleTimeout: 3_600, sessionLifetime: 4_000 })
   await caller.store('cart', 1)
@@ -149,7 +149,7 @@ test('expiresAt is the end of the lifetime when that comes before the idle timeo
   t.equal((await caller.get('/session')).json().expiresAt, '2026-01-31T13:06:40.000Z')
 })
 
-test('the logged-in user can be read there and not written', async (t) => {
+test('a program can read the logged-in user in the session, and cannot write it', async (t) => {
   const caller = await program(t)
   for (const key of ['client_name', 'authenticatedAt']) t.equal((await caller.get(url(key))).statusCode, 404)
   for (const isLoggedIn of [false, true]) {
@@ -167,7 +167,7 @@ test('the logged-in user can be read there and not written', async (t) => {
   t.equal((await caller.get('/session/authenticatedAt')).body, String(Date.parse(authenticatedAt)))
 })
 
-test('a name that an application has left in the session logs nobody in', async (t) => {
+test('a name that an application writes into the session logs no user in', async (t) => {
   const store = openStore(t, 'memory:')
   const host = await buildHost(t, { sessionStore: store })
   host.post('/', async ({ session }) => { session.client_name = 'Harry' })
@@ -177,7 +177,7 @@ test('a name that an application has left in the session logs nobody in', async 
   t.match((await caller.get('/session', { cookie })).json(), { user: null, createdAt: /^\d/, data: {} })
 })
 
-test('a key is any key that a session can have, percent-encoded', async (t) => {
+test('a key in the address is percent-encoded, and can be any key of a session', async (t) => {
   const caller = await program(t)
   const good = ['a/b', 'a b', 'ü', '\u{1f600}', '%', '%25', 'a.b', 'a?b#c', 'a&b=c', ':key', '*', '0', 'Cart', 'cart', '"', '\\', '\0', 'x'.repeat(100), 'hatcheck', 'user']
   for (const key of good) t.equal((await caller.store(key, key)).statusCode, 201, JSON.stringify(key))
@@ -196,7 +196,7 @@ test('a key is any key that a session can have, percent-encoded', async (t) => {
   t.equal((await caller.get('/session/a/b')).statusCode, 404)
 })
 
-test('a value is JSON and nothing else', async (t) => {
+test('only valid JSON is accepted as a value', async (t) => {
   const caller = await program(t)
   await caller.store('cart', ['apple'])
   const refusals: Array<[status: number, payload: string | undefined, headers: Record<string, string>]> = [
@@ -228,7 +228,7 @@ test('a value is JSON and nothing else', async (t) => {
   const deep = await caller.putText('deep', '['.repeat(8_000) + ']'.repeat(8_000))
   t.ok([201, 400].includes(deep.statusCode), 'a deep value is stored or refused')
   t.equal((await caller.get('/session/deep')).statusCode, deep.statusCode === 201 ? 200 : 404)
-  t.equal((await caller.get('/session/cart')).body, '["apple"]', 'the value is what it was')
+  t.equal((await caller.get('/session/cart')).body, '["apple"]', 'the value is unchanged')
   t.equal((await caller.putText('cart', ' [ "pear" ]\n', { 'content-type': 'application/json; charset=utf-8' })).statusCode, 204)
   t.equal((await caller.get('/session/cart')).body, '["pear"]')
 })
@@ -237,7 +237,7 @@ test('a value that is too large is refused, and the session is unchanged', async
   const caller = await program(t, { sessionMaxBytes: 1_000 })
   const fits = 'ü'.repeat(450)
   const escaped = `"${'\\u00fc'.repeat(450)}"`
-  t.equal((await caller.putText('text', escaped)).statusCode, 201, 'what is long because it is escaped does fit')
+  t.equal((await caller.putText('text', escaped)).statusCode, 201, 'a value that is long because of escapes does fit')
   t.equal((await caller.get('/session/text')).json(), fits)
   const over = await caller.store('more', 'x'.repeat(100))
   t.match([over.statusCode, over.json()], [413, { code: 'HATCHECK_SESSION_TOO_LARGE' }])
@@ -248,7 +248,7 @@ test('a value that is too large is refused, and the session is unchanged', async
 })
 
 for (const kind of kinds) {
-  test(`a value for a session that ends meanwhile is a 409, and brings nothing back, on ${kind}`, async (t) => {
+  test(`a value for a session that ends meanwhile is a 409, and revives nothing, on ${kind}`, async (t) => {
     for (const method of ['PUT', 'DELETE'] as const) {
       const store = openStore(t, kind)
       let pause: ReturnType<typeof stop> | null = null
@@ -269,7 +269,7 @@ for (const kind of kinds) {
     }
   })
 
-  test(`values under two keys, set at once, are both there, on ${kind}`, async (t) => {
+  test(`two values that are set simultaneously under two keys are both stored, on ${kind}`, async (t) => {
     let pause: ReturnType<typeof stop> | null = null
     const caller = await program(t, { sessionStore: watched(openStore(t, kind), (call) => call === 'patch' ? pause?.here() : undefined) })
     await caller.store('cart', ['apple'])
@@ -299,7 +299,7 @@ test('a value that could not be stored is a 503, and is not stored later', async
     t.match([failed.statusCode, failed.headers['retry-after'], failed.headers['set-cookie']], [503, '1', undefined])
     t.match(failed.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   }
-  t.equal(patches, 2, 'each is tried once')
+  t.equal(patches, 2, 'each is attempted once')
   up()
   t.strictSame(await caller.data(), { cart: ['apple'] })
   down()
@@ -308,7 +308,7 @@ test('a value that could not be stored is a 503, and is not stored later', async
   }
 })
 
-test('another site cannot write there, and a cookie that cannot be sent is an error', async (t) => {
+test('another site cannot write values, and a cookie that cannot be sent is an error', async (t) => {
   const caller = await program(t)
   await caller.store('cart', ['apple'])
   for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' }, { origin: 'https://evil.example' }]) {

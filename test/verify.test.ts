@@ -11,18 +11,18 @@ import { breakable, kinds, openStore, watched } from './watched-store.js'
 type Asking = Omit<InjectOptions, 'query'> & { query?: string }
 type ServiceOptions = HatcheckOptions & { mode?: 'service' | 'demo' }
 
-/** Where a proxy that is trusted asks from. */
+/** The address of a trusted proxy. */
 const PROXY = '10.0.0.7'
 const PASSWORD = 'pass phrase 1'
 const trusting = { trustProxy: ['10.0.0.0/8'] }
-/** What Caddy and Traefik say of a browser that goes to a page. */
+/** Headers that Caddy and Traefik send for a browser that navigates to a page. */
 const navigation = {
   accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8',
   'x-forwarded-for': '203.0.113.9',
   'x-forwarded-method': 'GET',
   'x-forwarded-uri': '/reports/7?page=2&sort=name'
 }
-/** What a client may send to be taken for somebody. */
+/** Headers that a client may send to pass for another user. */
 const claims = { 'remote-user': 'Admin', remote_user: 'Admin', 'remote-session': 'x', 'x-forwarded-user': 'Admin', authorization: 'Basic QWRtaW46' }
 
 test('a logged-in user gets a 204 by any method, any other visitor a 401', async (t) => {
@@ -37,8 +37,8 @@ test('a logged-in user gets a 204 by any method, any other visitor a 401', async
     'a preflight': { headers: { origin: 'https://evil.example', 'access-control-request-method': 'GET' } },
     'another method by a header': { headers: { 'x-http-method-override': 'OPTIONS', 'x-forwarded-method': 'OPTIONS', 'x-original-method': 'OPTIONS' } },
     'claims to be somebody': { headers: claims },
-    'JSON that is none': { headers: { 'content-type': 'application/json' }, payload: '{' },
-    'a type that nobody knows': { headers: { 'content-type': 'nonsense' }, payload: '<a/>' },
+    'invalid JSON': { headers: { 'content-type': 'application/json' }, payload: '{' },
+    'an unknown content type': { headers: { 'content-type': 'nonsense' }, payload: '<a/>' },
     'a body without a type': { payload: 'x' },
     'a form': { headers: { 'content-type': 'application/x-www-form-urlencoded' }, payload: 'user=Admin' }
   }
@@ -54,14 +54,14 @@ test('a logged-in user gets a 204 by any method, any other visitor a 401', async
     }
   }
   t.strictSame(wrong.slice(0, 10), [], `${methods.length} methods`)
-  t.equal(await fastify.sessions.store.count(), 1, 'nobody got a session by asking')
+  t.equal(await fastify.sessions.store.count(), 1, 'no request began a session')
 })
 
-test('a body that is left unread does not harm the next request of the connection', async (t) => {
+test('an unread body does not affect the next request on the connection', async (t) => {
   const fastify = await service(t)
   const cookie = await login(fastify, 'Harry')
   const url = await fastify.listen({ host: '127.0.0.1', port: 0 })
-  // The last are more than Fastify reads.
+  // The last bodies are larger than what Fastify reads.
   for (const length of [0, 1, 1_000, 100_000, 1_000_000, 2_000_000, 4_000_000]) {
     const { status } = await fetch(`${url}/verify`, { method: 'PUT', headers: { cookie, 'content-type': 'a/b' }, body: 'x'.repeat(length) })
     t.equal(status, 204)
@@ -69,7 +69,7 @@ test('a body that is left unread does not harm the next request of the connectio
   }
 })
 
-test('a 204 says who it is, and has nothing that a proxy has no use for', async (t) => {
+test('a 204 names the user, and has no headers that a proxy does not need', async (t) => {
   const fastify = await service(t)
   const harry = new Client(fastify)
   await harry.login('Harry', PASSWORD)
@@ -83,7 +83,7 @@ test('a 204 says who it is, and has nothing that a proxy has no use for', async 
   })
 })
 
-test('a name is percent-encoded outside visible ASCII, and comes back as it was', async (t) => {
+test('a name is percent-encoded outside visible ASCII, and decodes to the same name', async (t) => {
   const fastify = await buildHost(t, { routes: true, authenticate: () => null })
   fastify.post('/enter', async (request) => { await request.login((request.body as { name: string }).name) })
   const names = {
@@ -111,7 +111,7 @@ test('a name is percent-encoded outside visible ASCII, and comes back as it was'
   }
 })
 
-test('only those on the list pass, and what is no list lets nobody in', async (t) => {
+test('only listed users are admitted, and an invalid list admits no user', async (t) => {
   const fastify = await service(t)
   const cookies = { Harry: await login(fastify, 'Harry'), Jürgen: await login(fastify, 'Jürgen'), 'Smith, J+n': await login(fastify, 'Smith, J+n'), STRASSE: await login(fastify, 'STRASSE') }
   const lists: Record<string, { pass: Array<keyof typeof cookies> } | 400> = {
@@ -144,7 +144,7 @@ test('only those on the list pass, and what is no list lets nobody in', async (t
   }
   for (const [query, expected] of Object.entries(lists)) {
     for (const [name, cookie] of Object.entries(cookies)) {
-      // Twice, since a list is kept.
+      // Twice, since a list is cached.
       for (let i = 0; i < 2; i++) {
         const { statusCode, headers } = await ask(fastify, { query, headers: { cookie, ...claims } })
         const passes = expected !== 400 && expected.pass.includes(name as keyof typeof cookies)
@@ -154,18 +154,18 @@ test('only those on the list pass, and what is no list lets nobody in', async (t
     }
     t.equal((await ask(fastify, { query })).statusCode, expected === 400 ? 400 : 401, `nobody by ${query}`)
   }
-  // Bytes of UTF-8, as node reads an address that has them as they are.
+  // Raw bytes of UTF-8: how node reads an address that contains them.
   for (const query of ['user=J\u00c3\u00bcrgen', 'user=Harry Potter', 'user=Harry\t']) t.throws(() => namesOf(query), { code: 'HATCHECK_VERIFY_QUERY', statusCode: 400 })
 })
 
-test('a list for an application that knows its users itself goes by the letter', async (t) => {
+test('for an application with its own users, a list matches names exactly', async (t) => {
   const fastify = await service(t, { authenticate: (name) => ({ name }) })
   const cookie = await login(fastify, 'harry')
   t.equal((await ask(fastify, { query: '?user=harry', headers: { cookie } })).statusCode, 204)
   t.equal((await ask(fastify, { query: '?user=Harry', headers: { cookie } })).statusCode, 403)
 })
 
-test('who is not on the list is in the audit log, and who is not logged in is not', async (t) => {
+test('the audit log has a refusal of a user who is not listed, and none of a visitor', async (t) => {
   const lines: Array<Record<string, unknown>> = []
   const fastify = await build(t, { mode: 'service', signup: 'open', passwordMinLength: 8 }, { logger: { level: 'info', stream: { write (line: string) { lines.push(JSON.parse(line)) } } } })
   const cookie = await login(fastify, 'Harry')
@@ -176,13 +176,13 @@ test('who is not on the list is in the audit log, and who is not logged in is no
   t.equal(events.length, 1)
 })
 
-test('the log has nothing of those who pass and those who are not logged in, and says who has asked for what cannot be answered', async (t) => {
+test('admitted users and visitors are not logged, and an invalid query is logged with its user', async (t) => {
   const lines: Array<Record<string, unknown>> = []
   const { store, down } = breakable(openStore(t, 'memory:'))
   const options: Partial<ServiceOptions> = { mode: 'service', sessionStore: store, authenticate: (name) => ({ name }) }
   const fastify = await build(t, options, { logger: { level: 'info', stream: { write (line: string) { lines.push(JSON.parse(line)) } } } })
   const cookie = await login(fastify, 'Harry')
-  // That nobody trusts the proxy is said once a minute.
+  // The warning about an untrusted proxy is logged once a minute.
   await ask(fastify, { headers: { ...navigation } })
   lines.length = 0
   for (const headers of [{ cookie }, {}, { ...navigation }]) await ask(fastify, { headers })
@@ -197,7 +197,7 @@ test('the log has nothing of those who pass and those who are not logged in, and
   t.equal(lines.length, 1, 'once')
 })
 
-test('a browser is led to the login page and back, where a trusted proxy says where it was going', async (t) => {
+test('a visitor\'s browser is redirected to the login page and back, if a trusted proxy sends the address', async (t) => {
   const fastify = await service(t, {}, trusting)
   const asProxy = { remoteAddress: PROXY }
   const response = await ask(fastify, { ...asProxy, headers: navigation })
@@ -208,7 +208,7 @@ test('a browser is led to the login page and back, where a trusted proxy says wh
 
   const cookie = await login(fastify, 'Harry')
   t.equal((await ask(fastify, { ...asProxy, headers: { ...navigation, cookie } })).statusCode, 204)
-  t.equal((await ask(fastify, { ...asProxy, query: '?user=Sally', headers: { ...navigation, cookie } })).statusCode, 403, 'another login is no way out')
+  t.equal((await ask(fastify, { ...asProxy, query: '?user=Sally', headers: { ...navigation, cookie } })).statusCode, 403, 'a second login would not help')
 
   const others: Record<string, Asking> = {
     'a client that is no proxy': { headers: navigation, remoteAddress: '203.0.113.9' },
@@ -233,14 +233,14 @@ test('a browser is led to the login page and back, where a trusted proxy says wh
   t.equal((await ask(untrusting, { ...asProxy, headers: navigation })).statusCode, 401, 'no proxy is trusted')
 })
 
-test('an address that a proxy should not send leads to the start page, and never elsewhere', async (t) => {
+test('an invalid address from a proxy leads to the start page, and never elsewhere', async (t) => {
   const fastify = await service(t, { allowedOrigins: 'https://app.example.com' }, trusting)
   const start = ['', '//evil.example', '///evil.example', '/\\evil.example', '\\\\evil.example', 'https://evil.example/', 'http://user:pw@evil.example/',
     'https://app.example.com/', 'javascript:alert(1)', 'x', '?a', '*', '/a\0b', '/a\x01', '/a\tb', '/.//evil.example', '/..//evil.example', '/%2e%2e//evil.example',
     `/${'x'.repeat(8_192)}`, ' /a', '/a\x7f']
   for (const uri of start) {
     const { statusCode, headers } = await ask(fastify, { remoteAddress: PROXY, headers: { ...navigation, 'x-forwarded-uri': uri } })
-    // An empty header is one that is there.
+    // An empty header counts as present.
     t.equal(statusCode, 303, uri)
     t.equal(headers.location, '/login?next=%2F', uri)
   }
@@ -252,13 +252,13 @@ test('an address that a proxy should not send leads to the start page, and never
   const cookie = await login(fastify, 'Harry')
   for (const uri of start) {
     const headers = { ...navigation, 'x-forwarded-uri': uri, 'x-original-url': uri, 'x-forwarded-prefix': uri }
-    t.equal((await ask(fastify, { remoteAddress: PROXY, headers: { ...headers, cookie } })).statusCode, 204, 'nothing is decided by it')
+    t.equal((await ask(fastify, { remoteAddress: PROXY, headers: { ...headers, cookie } })).statusCode, 204, 'the headers decide nothing')
     t.not((await ask(fastify, { remoteAddress: PROXY, headers })).statusCode, 204)
   }
 })
 
 for (const kind of kinds) {
-  test(`a thousand answers in one window take a read each and one write, in ${kind}`, async (t) => {
+  test(`a thousand answers in one window take one read each and one write, in ${kind}`, async (t) => {
     let time = Date.now()
     const now = (): number => time
     const calls: Record<string, number> = {}
@@ -280,16 +280,16 @@ for (const kind of kinds) {
     for (let i = 0; i < 20; i++) {
       time += 3_000_000
       const { statusCode } = await ask(fastify, { headers: { cookie } })
-      // No answer waits for what it notes, but writes are carried out in their order.
+      // No answer waits for its write, but writes run in order.
       await store.remove('another')
-      t.equal(statusCode, 204, 'asking is activity')
+      t.equal(statusCode, 204, 'each request is activity')
     }
     time += 3_600_001
-    t.equal((await ask(fastify, { headers: { cookie } })).statusCode, 401, 'without it the session ends')
+    t.equal((await ask(fastify, { headers: { cookie } })).statusCode, 401, 'without activity the session ends')
   })
 }
 
-test('a thousand answers in one window take one command of Redis each', needs('redis-server'), async (t) => {
+test('a thousand answers in one window take one Redis command each', needs('redis-server'), async (t) => {
   const redis = await startRedis(t)
   const fastify = await service(t, { sessionStore: redis.url, authenticate: (name) => ({ name }) })
   const cookie = await login(fastify, 'Harry')
@@ -304,7 +304,7 @@ test('a thousand answers in one window take one command of Redis each', needs('r
 })
 
 for (const sync of [true, false]) {
-  test(`a store that cannot answer is a 503, whoever asks, and answers again when it is back, ${sync ? 'at once' : 'with a promise'}`, async (t) => {
+  test(`a failing store is a 503 for every request with a cookie, and recovers with the store, ${sync ? 'at once' : 'with a promise'}`, async (t) => {
     const { store, down, up } = breakable(openStore(t, 'memory:'), sync)
     const fastify = await service(t, { sessionStore: store, authenticate: (name) => ({ name }) }, trusting)
     const cookie = await login(fastify, 'Harry')
@@ -313,17 +313,17 @@ for (const sync of [true, false]) {
       const response = await ask(fastify, { query, remoteAddress: PROXY, headers })
       t.equal(response.statusCode, 503)
       t.match(response.headers, { 'retry-after': '1', 'remote-user': '', 'remote-session': '', 'cache-control': 'no-store' })
-      t.equal(response.headers['set-cookie'], undefined, 'the cookie is left alone')
+      t.equal(response.headers['set-cookie'], undefined, 'the cookie is unchanged')
     }
-    t.equal((await ask(fastify)).statusCode, 401, 'who has no cookie is nobody without the store')
+    t.equal((await ask(fastify)).statusCode, 401, 'a request without a cookie is answered without the store')
     up()
     t.equal((await ask(fastify, { headers: { cookie } })).statusCode, 204)
     down('touch')
-    t.equal((await ask(fastify, { headers: { cookie } })).statusCode, 204, 'activity that cannot be noted shuts nobody out')
+    t.equal((await ask(fastify, { headers: { cookie } })).statusCode, 204, 'activity that cannot be recorded refuses no user')
   })
 }
 
-test('a cookie of a former key is signed anew, once, and one that is good is left alone', async (t) => {
+test('a cookie signed with a former key is signed anew once, and a current one is left alone', async (t) => {
   const fastify = await service(t)
   const harry = new Client(fastify)
   await harry.login('Harry', PASSWORD)
@@ -339,7 +339,7 @@ test('a cookie of a former key is signed anew, once, and one that is good is lef
   t.equal((await ask(fastify, { headers: { cookie: old } })).statusCode, 401)
 })
 
-test('the end of a session is seen by the next answer', async (t) => {
+test('the next answer sees the end of a session', async (t) => {
   const fastify = await service(t)
   const status = async (cookie: string): Promise<number> => (await ask(fastify, { headers: { cookie } })).statusCode
   const harry = new Client(fastify)
@@ -358,10 +358,10 @@ test('the end of a session is seen by the next answer', async (t) => {
   const nobody = new Client(anonymous)
   await nobody.send({ method: 'POST', url: '/set' })
   t.not(nobody.cookieHeader, '')
-  t.equal((await nobody.get('/verify')).statusCode, 401, 'a session is no login')
+  t.equal((await nobody.get('/verify')).statusCode, 401, 'a session alone is no login')
 })
 
-test('demo mode answers this machine, and says to a proxy what has to be set', async (t) => {
+test('demo mode answers this machine, and a proxy gets an error that names the settings', async (t) => {
   const fastify = await build(t)
   const cookie = await login(fastify, 'Harry')
   t.equal((await ask(fastify, { headers: { cookie } })).statusCode, 204)
@@ -375,7 +375,7 @@ test('demo mode answers this machine, and says to a proxy what has to be set', a
   }
 })
 
-test('a host has it with the pages, under their prefix, and not without them', async (t) => {
+test('an application has /verify with the pages, under their prefix, and not without them', async (t) => {
   const without = await buildHost(t)
   t.equal((await ask(without)).statusCode, 404)
   const fastify = await buildHost(t, { routes: true, prefix: '/auth', authenticate: (name) => ({ name }) }, trusting)

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { Client, cookiesSetBy } from './client.js'
 import { buildHost } from './helper.js'
 
-/** A host application with sessions, listening, with routes that say what they see. */
+/** A listening application with sessions, whose routes show what they read. */
 export async function listen (t: Test, options: HatcheckOptions, server: FastifyServerOptions = {}): Promise<{ fastify: FastifyInstance, url: string }> {
   const fastify = await buildHost(t, options, server)
   fastify.post('/login/:name', async (request) => { await request.login((request.params as { name: string }).name) })
@@ -25,7 +25,7 @@ export interface Answer {
   status: number
   user: string | null | undefined
   count: number | undefined
-  /** What the answer does with the cookie. */
+  /** The effect of the answer on the cookie. */
   cookie: 'keeps' | 'sets' | 'clears'
   retryAfter: string | null
   tookMs: number
@@ -34,7 +34,7 @@ export interface Answer {
 /** Many visitors share connections. */
 const agent = new Agent({ keepAlive: true })
 
-/** Someone with a browser of the simplest kind. */
+/** A user with a minimal browser. */
 export class Visitor {
   readonly name: string
   readonly answers: Answer[] = []
@@ -84,7 +84,7 @@ export async function loggedIn (url: string, count: number): Promise<Visitor[]> 
   return visitors
 }
 
-/** Lets everyone ask again and again, reading and writing in turn, until the work is done. */
+/** Lets every visitor send requests continuously, reads and writes in turn, until the work is done. */
 export async function underLoad (visitors: readonly Visitor[], work: () => Promise<void>): Promise<void> {
   const over = new AbortController()
   const loops = visitors.map(async (visitor, i) => {
@@ -101,7 +101,7 @@ export async function underLoad (visitors: readonly Visitor[], work: () => Promi
   }
 }
 
-/** How often each status was answered. */
+/** The number of answers by status. */
 export function statuses (visitors: readonly Visitor[]): Record<number, number> {
   const counts: Record<number, number> = {}
   for (const { status } of visitors.flatMap(({ answers }) => answers)) counts[status] = (counts[status] ?? 0) + 1

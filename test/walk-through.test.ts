@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { Client } from './client.js'
 import { build } from './helper.js'
 
-test('the article\'s walk-through', async (t) => {
+test('the walk-through of the article works with inject', async (t) => {
   const harry = new Client(await build(t))
 
   const before = await harry.get('/')

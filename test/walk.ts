@@ -1,13 +1,13 @@
 import type { Test } from 'tap'
 
-/** A line of a README to type, with what is shown below it. */
+/** A command of a README, with the output that is shown below it. */
 export interface Step {
   command: string
-  /** What its output has in it. */
+  /** Text that the output must contain. */
   shown: string[]
 }
 
-/** The blocks of a language in a text. */
+/** The code blocks of a language in a text. */
 export function blocksOf (text: string, language: string): string[] {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'))].map(([, block]) => block as string)
 }

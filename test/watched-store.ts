@@ -9,12 +9,12 @@ import { gate } from './helper.js'
 export const kinds = ['memory:', 'lmdb:'] as const
 export type Kind = typeof kinds[number]
 
-/** A real store of its own for a test, closed with it. */
+/** A real store for one test, closed with it. */
 export function openStore (t: Test, kind: Kind, options: Parameters<typeof openEngine>[2] = {}): SessionStore {
   return openEngine(t, kind, options).sessions
 }
 
-/** The same with the accounts beside the sessions. */
+/** The same store with its accounts. */
 export function openEngine (
   t: Test,
   kind: Kind,
@@ -28,8 +28,8 @@ export function openEngine (
 export type StoreCall = Exclude<keyof SessionStore, 'sync' | 'keepsLimit' | 'accounts' | 'attempts'>
 
 /**
- * A real store with a look-out before each of its calls: the call goes on when the look-out's promise resolves, and
- * fails with what it throws. This is how a test counts calls, forces their order, and takes a store down.
+ * A real store with a function before each of its calls: the call continues when the function's promise resolves, and fails
+ * with the error that it throws. A test uses it to count calls, force their order, and take a store down.
  */
 export function watched (store: SessionStore, lookOut: (call: StoreCall, key: unknown) => Promise<void> | void, sync = store.sync): SessionStore {
   const pass = (name: StoreCall) => (...args: unknown[]): never => {
@@ -60,12 +60,12 @@ export function watched (store: SessionStore, lookOut: (call: StoreCall, key: un
   }
 }
 
-/** The same store, but that it replaces a session in two steps, each of which is a call. */
+/** The same store, but replacing a session in two steps, each of which is a call. */
 export function inTwoSteps (store: SessionStore): SessionStore {
   return Object.assign(store, { replace: (...change: Parameters<SessionStore['replace']>) => replaceInTwoSteps(store, ...change) })
 }
 
-/** A place where a request stops until the test lets it go on. */
+/** A point at which a request stops until the test releases it. */
 export function stop (): { here: () => Promise<void>, reached: Promise<void>, go: () => void } {
   const [arrival, departure] = [gate(), gate()]
   return {
@@ -78,7 +78,7 @@ export function stop (): { here: () => Promise<void>, reached: Promise<void>, go
   }
 }
 
-/** A store that can be taken down, altogether or for some calls, and brought back. */
+/** A store that can fail altogether or for some calls, and recover. */
 export function breakable (store: SessionStore, sync = store.sync): { store: SessionStore, down: (...calls: StoreCall[]) => void, up: () => void } {
   let broken: readonly StoreCall[] = []
   return {
@@ -90,7 +90,7 @@ export function breakable (store: SessionStore, sync = store.sync): { store: Ses
   }
 }
 
-/** Waits until something holds, and fails the test after a while if it never does. */
+/** Waits until a condition holds, and fails the test after a while if it never does. */
 export async function eventually (t: Test, what: string, holds: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
   const until = performance.now() + withinMs
   while (performance.now() < until) {

@@ -2,30 +2,30 @@ import { connect } from 'node:net'
 import { readAnswer, type RawAnswer } from '../raw-client.js'
 import { SMUGGLED, type Production } from './grammar.js'
 
-/** What is sent over one connection, and how. */
+/** The bytes sent over one connection, and how they are sent. */
 export interface Script {
   readonly productions: readonly Production[]
   /** The bytes, one write each. */
   readonly pieces: readonly Buffer[]
-  /** Whether the client lets the server end a connection on which a request is not complete, and does not do it itself. */
+  /** Whether the client leaves it to the server to close a connection with an incomplete request. */
   readonly isPatient: boolean
 }
 
 export interface Outcome {
   answers: RawAnswer[]
-  /** Requests that got no answer since the server had ended the connection, because of one after them. */
+  /** Requests without an answer, since the server closed the connection because of a later one. */
   unanswered: number
   fault: string | null
 }
 
-/** The server's own limits, for a request and for the time between two looks at them, and some time for a busy machine. */
+/** The server's own limits for a request and for the interval between two checks, plus time for a busy machine. */
 const LONGEST_MS = 20_000
-/** How long a client waits, in ms, for an answer to what may not be complete, before it says that this was all. */
+/** How long a client waits, in ms, for an answer to a request that may be incomplete, before it stops sending. */
 const MOMENT_MS = 20
-/** What the parser says by itself, after which the connection ends. */
+/** Answers of the parser itself, after which the connection ends. */
 const PARSER_SAYS = [400, 408, 413, 431]
 
-/** Has one conversation, and looks whether each answer is that of its request. */
+/** Runs one conversation, and checks that each answer belongs to its request. */
 export function converse (port: number, localAddress: string, { productions, pieces, isPatient }: Script): Promise<Outcome> {
   return new Promise((resolve) => {
     const outcome: Outcome = { answers: [], unanswered: 0, fault: null }
@@ -50,7 +50,7 @@ export function converse (port: number, localAddress: string, { productions, pie
       take(false)
       endIfDone()
     })
-    // The server may have ended it while there was something to send.
+    // The server may have closed the connection while data was being sent.
     socket.on('error', () => {})
     socket.on('close', () => {
       clearTimeout(deadline)
@@ -90,17 +90,17 @@ export function converse (port: number, localAddress: string, { productions, pie
         const production = productions[answers.length]
         if (rest.length === 0) return
         if (!/^HTTP\/1\.[01] \d\d\d(?: |\r)/.test(rest.toString('latin1', 0, 13)) && rest.length > 12) {
-          // To a line without a version, some answer without a head.
+          // Some servers answer a line without a version without a head.
           if (answers.length >= owed && isOpen) rest = Buffer.alloc(0)
           else fail(`no answer: ${JSON.stringify(rest.toString('latin1', 0, 200))}`)
           return
         }
-        // What our parser says has a body, whatever the request was for which it stands. What nginx says to a HEAD has none.
+        // An error of our parser has a body, whatever the method. An answer of nginx to HEAD has none.
         const isParsers = PARSER_SAYS.includes(Number(rest.toString('latin1', 9, 12)))
         const answer = readAnswer(rest, isParsers && productions.some(({ reading }) => reading !== 'plain') ? 'GET' : production?.method, isClosed) ?? (isClosed ? readAnswer(rest, production?.method, true) : null)
         if (answer === null) return
         rest = rest.subarray(answer.length)
-        // One of these says to go on.
+        // One of these may be 100 Continue.
         if (answer.status < 200) continue
         judge(answer, production)
         answers.push(answer)
@@ -110,16 +110,16 @@ export function converse (port: number, localAddress: string, { productions, pie
     function judge (answer: RawAnswer, production: Production | undefined): void {
       const at = answers.length
       if (isOver) fail(`request ${at} was answered after the parser had ended the connection: ${answer.head}`)
-      // Damage may take away what it was hidden in.
+      // Damage can remove the part that hid it.
       const isRevealed = last?.reading === 'wild' && at >= productions.length - 1
       if (!isRevealed && (answer.head.includes(SMUGGLED) || (answer.body.includes(SMUGGLED) && production?.kind !== 'login without a password'))) fail(`what was hidden in request ${at} or before was answered`)
       if (production === undefined) {
-        // An answer that does not wait for the body, and the parser's when that does not come.
+        // An answer that does not wait for the body, and the parser's answer when the body does not come.
         const isParsers = isOpen && PARSER_SAYS.includes(answer.status) && at === productions.length
         if (last?.reading !== 'wild' && !isParsers) fail(`one answer more than requests: ${answer.head}`)
         return
       }
-      // An answer that does not wait for the body, and the parser's when that is none.
+      // An answer that does not wait for the body, and the parser's answer when the body is invalid.
       if (productions.slice(0, at).some(({ reading }) => reading === 'refused') && !PARSER_SAYS.includes(answer.status)) fail(`request ${at} was answered after one that is none: ${answer.head}`)
       if (production.reading === 'refused' && answer.status < 400) fail(`request ${at} is none (${production.kind}) and was answered by ${answer.status}`)
       const flaw = production.flawOf?.(answer) ?? null

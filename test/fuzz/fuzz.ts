@@ -12,7 +12,7 @@ import { cut, odd, plain, wild, type Grammar, type Production, type Visitor } fr
 export interface FuzzOptions {
   requests: number
   seed: number
-  /** Only this connection, as a report names it. */
+  /** The only connection to run, as named in a report. */
   connection?: number
   onProgress?: (requests: number) => void
 }
@@ -20,7 +20,7 @@ export interface FuzzOptions {
 export interface FuzzReport {
   requests: number
   connections: number
-  /** Requests by how they reached the service. */
+  /** Requests by the route that they took to the service. */
   direct: number
   throughNginx: number
   /** Answers by status. */
@@ -28,26 +28,26 @@ export interface FuzzReport {
   /** Requests after one that ended the connection. */
   unanswered: number
   seconds: number
-  /** What should not have happened; there are no more after the first few. */
+  /** Unexpected results; only the first few are kept. */
   faults: string[]
 }
 
 const AT_ONCE = 40
 const MOST_FAULTS = 5
 const VISITORS = 16
-/** Longest pipeline. */
+/** The longest pipeline. */
 const MOST_REQUESTS = 40
 const ALIVE_EVERY_MS = 1_000
 const ALIVE_MS = 5_000
 const PASSWORD = 'not on any list of passwords'
-/** What nginx answers by itself: it has not implemented a coding (501) or a version (505). */
+/** Answers of nginx itself: a transfer coding (501) or a version (505) that it does not implement. */
 const ASKED_OF_NGINX = [501, 505]
 
 /**
  * Sends requests from a grammar of HTTP/1.1 over raw sockets, to the compiled service and to an nginx in front of it.
  *
- * A connection is a pipeline of well-formed requests, each with a mark that its answer must show, and most often one that
- * is not well-formed among them or at its end. What a connection sends depends on the seed and its number alone.
+ * A connection is a pipeline of well-formed requests, each with a mark that its answer must show, and usually one
+ * malformed request among them or at its end. The seed and the number of a connection alone determine what it sends.
  */
 export async function fuzz (t: Lifetime, { requests, seed, connection, onProgress }: FuzzOptions): Promise<FuzzReport> {
   const begun = performance.now()
@@ -77,7 +77,7 @@ export async function fuzz (t: Lifetime, { requests, seed, connection, onProgres
 
   async function talk (number: number): Promise<void> {
     const random = new Random(Math.imul(seed ^ number, 0x9e37_79b1))
-    // nginx passes on to one connection what several clients send.
+    // nginx forwards requests of several clients over one connection.
     const isProxied = ports.length > 1 && random.next() < 0.5
     const script = scriptOf(random, { visitors, isProxied, mark: marks(number) })
     const { answers, unanswered, fault } = await converse(ports[isProxied ? 1 : 0] as number, `127.0.0.${2 + number % 200}`, script)
@@ -92,7 +92,7 @@ export async function fuzz (t: Lifetime, { requests, seed, connection, onProgres
     if (Math.floor(before / 100_000) < Math.floor(report.requests / 100_000)) onProgress?.(report.requests)
   }
 
-  /** What no answer on this connection may have, whatever was sent: a 5xx, and what was meant for others. */
+  /** Texts that no answer on this connection may contain: a 5xx, and marks of other connections. */
   function strangerIn (answers: readonly RawAnswer[], { productions }: Script, number: number, isProxied: boolean): string | null {
     let sent: string | undefined
     for (const { status, head, body } of answers) {
@@ -133,7 +133,7 @@ function marks (connection: number): () => string {
   return () => `mark-${connection}-${count++}-`
 }
 
-/** Some well-formed requests, then perhaps one that is not, and some more if a server can find them after it. */
+/** Some well-formed requests, then perhaps a malformed one, and more requests if a server can still find them after it. */
 function scriptOf (random: Random, grammar: Grammar): Script {
   const productions = several(random, grammar)
   if (productions.at(-1)?.isLast !== true) {
@@ -156,7 +156,7 @@ function several (random: Random, grammar: Grammar): Production[] {
   return list
 }
 
-/** At once, in some pieces, or byte by byte. */
+/** All at once, in a few pieces, or byte by byte. */
 function split (random: Random, bytes: Buffer): Buffer[] {
   const chance = random.next()
   if (chance < 0.6) return [bytes]
@@ -176,8 +176,8 @@ async function admit (url: string, name: string): Promise<Visitor> {
 }
 
 /**
- * With short limits, and few connections to the service, so that what clients send shares them. With room for the longest
- * way back, as in the example.
+ * Short limits, and few connections to the service, so that clients share them. Buffers large enough for the longest return
+ * address, as in the example.
  */
 async function proxy (t: Lifetime, { port }: Served): Promise<number> {
   const url = await startNginx(t, {
@@ -204,7 +204,7 @@ function told ({ productions, pieces, isPatient }: Script): string {
   ].join('\n')
 }
 
-/** The report as a few lines for people. */
+/** The report as a few readable lines. */
 export function describe ({ requests, connections, direct, throughNginx, statuses, unanswered, seconds, faults }: FuzzReport): string {
   return [
     `${requests} requests over ${connections} connections in ${seconds.toFixed(0)} s: ${direct} to the service, ${throughNginx} through nginx`,

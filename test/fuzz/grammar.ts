@@ -2,20 +2,21 @@ import { METHODS } from 'node:http'
 import type { RawAnswer } from '../raw-client.js'
 import type { Random } from '../torture/random.js'
 
-/** Somebody who is logged in, and has their name under `whose` in the session. */
+/** A logged-in user whose name is stored in the session under `whose`. */
 export interface Visitor {
   readonly name: string
   readonly ticket: string
 }
 
 /**
- * What a server may make of a production.
+ * How a server may treat a production.
  *
- * - `plain`: well-formed. It is answered, as expected, and the connection stays if it does not say otherwise
- * - `odd`: complete by every reading. One answer of any kind, or the end of the connection; what follows is answered in order or not at all
- * - `refused`: no request by any reading of the RFC. Nothing that follows is answered
+ * - `plain`: well-formed. It gets the expected answer, and the connection stays open unless the request closes it
+ * - `odd`: complete in every interpretation. It gets one answer of any kind, or the end of the connection;
+ *   later requests are answered in order or not at all
+ * - `refused`: invalid in every interpretation of the RFC. No later request is answered
  * - `open`: the server may wait for more
- * - `wild`: no telling
+ * - `wild`: any result is possible
  */
 export type Reading = 'plain' | 'odd' | 'refused' | 'open' | 'wild'
 
@@ -27,7 +28,7 @@ export interface Production {
   readonly reading: Reading
   /** Whether the connection ends with the answer. */
   readonly isLast?: boolean
-  /** What is wrong with the answer of a plain one; null if nothing is. */
+  /** Returns what is wrong with the answer to a plain request; null if nothing is. */
   flawOf?: (answer: RawAnswer) => string | null
 }
 
@@ -35,11 +36,11 @@ export interface Grammar {
   readonly visitors: readonly Visitor[]
   /** Whether nginx is in front. */
   readonly isProxied: boolean
-  /** A text that no other request has, and that is in the answer. */
+  /** A text that no other request has, and that the answer must contain. */
   mark (): string
 }
 
-/** What is hidden in bodies: a server that takes it for a request has lost its place. */
+/** A request hidden in a body: a server that answers it has lost track of the boundaries. */
 export const SMUGGLED = 'smuggled'
 const HIDDEN = `GET /login?next=%2F${SMUGGLED} HTTP/1.1\r\nHost: localhost\r\n\r\n`
 
@@ -47,15 +48,15 @@ const TOKENS = ['a', 'X-Request-Id', 'Accept-Language', 'DNT', 'x_y', 'X.Y', "!#
 const VALUES = ['', 'a', '0', 'trailers', '"x"', 'W/"x"', 'bytes=0-1', 'Thu, 01 Jan 1970 00:00:00 GMT', 'a, b,, c', '\u00e4\u00f6', 'u=1, i', 'x'.repeat(300), '\t tab \t', '%00', '() { :; }', '$(x)', '../../etc/passwd', '{"a":1}']
 const HOSTS = ['localhost', '127.0.0.1', '127.0.0.1:3000', '[::1]', '[::1]:80', 'example.com', 'EXAMPLE.com:80', 'a.b-c.example:65535', 'xn--bcher-kva.example']
 const FORM = 'application/x-www-form-urlencoded'
-/** The methods that have no body and no connection of their own, or that nginx does not pass on. */
+/** Methods without a body and without effect on the connection, and that nginx forwards. */
 const ORDINARY = METHODS.filter((method) => method !== 'CONNECT' && method !== 'TRACE' && method !== 'HEAD')
 
-/** A well-formed request, by the grammar of RFC 9112, whose answer tells whose it is. */
+/** A well-formed request, by the grammar of RFC 9112, whose answer shows its user. */
 export function plain (random: Random, grammar: Grammar): Production {
   return random.of([form, form, form, verified, verified, verified, verified, named, named, valued, valued, anonymous, faulty, faulty, changed, missing, elsewhere, alive, guessed])(random, grammar)
 }
 
-/** A request that is not well-formed, or only just, in one point. */
+/** A request that is malformed, or only just well-formed, in one point. */
 export function odd (random: Random, grammar: Grammar): Production {
   return random.of([oddMethod, oddTarget, oddVersion, oddLines, oddHost, oddHeader, oddHeader, oddLength, oddLength, oddCoding, oddCoding, oddChunk, oddChunk, oddCookie, oddBody, oddBody, oddForwarding, oddConnection])(random, grammar)
 }
@@ -97,7 +98,7 @@ function form (random: Random, grammar: Grammar): Production {
   })
 }
 
-/** It decides before it reads a body, by every method. */
+/** /verify decides before it reads a body, for every method. */
 function verified (random: Random, grammar: Grammar): Production {
   const mark = grammar.mark()
   const method = random.of(random.next() < 0.2 ? ['HEAD'] : random.next() < 0.5 ? ['GET', 'POST', 'PUT'] : ORDINARY)
@@ -106,7 +107,7 @@ function verified (random: Random, grammar: Grammar): Production {
     method,
     target: random.of(['/verify', '/verify?', '/verify?user=a']),
     headers: [`X-Forwarded-Uri: /${mark}`, 'X-Forwarded-Method: GET', 'Accept: text/html', ...grammar.isProxied ? [] : ['X-Forwarded-For: 192.0.2.7']],
-    // Some methods are never sent with a body, and nginx and Node differ about them.
+    // Some methods are never sent with a body, and nginx and Node treat them differently.
     body: ['GET', 'HEAD'].includes(method) ? undefined : random.next() < 0.7 ? content(random) : undefined,
     flawOf: has(303, mark)
   })
@@ -151,7 +152,7 @@ function changed (random: Random, { visitors }: Grammar): Production {
     target: `/session/${random.of(['a', 'b', '%F0%9F%8D%80', 'a.b', 'x'.repeat(100)])}`,
     headers: ['Content-Type: application/json', cookie(random, ticket)],
     body: random.of(['1', 'null', '"text"', '[]', '{"a":[1,{"b":null}]}', JSON.stringify('x'.repeat(random.integer(1_000))), ' 0.1 ', '"\\u0000"']),
-    // In the long run, damaged requests fill a session with keys.
+    // Over a long run, damaged requests fill a session with keys.
     flawOf: ({ status, body }) => status === 201 || status === 204 || (status === 413 && body.includes('HATCHECK_SESSION_TOO_LARGE')) ? null : `${status}`
   })
 }
@@ -170,7 +171,7 @@ function alive (random: Random): Production {
   return request(random, { kind: 'alive', target: '/healthz', headers: [], flawOf: has(200, '"ok"') })
 }
 
-/** Rare, since a password is hashed for it. */
+/** Rare, since the service hashes its password. */
 function guessed (random: Random, grammar: Grammar): Production {
   if (random.next() > 0.005) return alive(random)
   return request(random, {
@@ -196,7 +197,7 @@ interface Parts {
 /** The same request in one of its spellings. */
 function request (random: Random, { kind, method = 'GET', target, headers: own, body, flawOf }: Parts): Production {
   const headers = [`${spelled(random, 'Host')}: ${random.of(HOSTS)}`, ...own.map((line) => respelled(random, line))]
-  // Each once: nginx refuses two of some.
+  // Each header once: nginx refuses duplicates of some.
   for (const name of new Set(Array.from({ length: random.integer(4) }, () => random.of(TOKENS)))) headers.push(`${name}:${random.of(['', ' ', '\t', '  '])}${random.of(VALUES)}${random.of(['', ' ', '\t'])}`)
   let sent = ''
   if (body !== undefined) {
@@ -260,7 +261,7 @@ function shuffled<T> (random: Random, list: readonly T[]): T[] {
   return list.map(() => rest.splice(random.integer(rest.length), 1)[0] as T)
 }
 
-// Not well-formed ones, or only just.
+// Malformed ones, or only just well-formed.
 
 function oddMethod (random: Random): Production {
   const method = random.of(['get', 'Get', 'GETT', 'G', 'X', '', ' GET', 'G ET', 'GET\t', 'G\0T', 'M'.repeat(random.integer(9_000)), '"GET"', 'CONNECT', 'TRACE', 'PRI', 'ABC', '\u00e4', '{}', 'HTTP/1.1', 'SOURCE', 'ANNOUNCE', 'SETUP', 'DESCRIBE'])
@@ -296,7 +297,7 @@ function oddLines (random: Random): Production {
     () => ({ text: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0' }),
     () => ({ text: 'PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET /login HTTP/1.1\r\nHost: localhost\r\n\r\n' })
   ])()
-  // What a server makes of bytes before or instead of a request it may do more than once, or not at all.
+  // A server may interpret bytes before or instead of a request more than once, or not at all.
   return { text, kind: 'lines', method: 'GET', reading: 'wild' }
 }
 
@@ -315,7 +316,7 @@ function oddHeader (random: Random): Production {
   return oddity('header', `${random.of(['GET', 'GET', 'POST'])} ${random.of(['/', '/login', '/sessions', '/verify', '/logout'])} HTTP/1.1\r\nHost: localhost\r\n${line}\r\n\r\n`)
 }
 
-/** A body of five bytes, and something hidden after it or in it. */
+/** A body of five bytes, with something hidden after it or in it. */
 function oddLength (random: Random): Production {
   const [line, reading] = random.of<[string, Reading]>([
     ['Content-Length: -5', 'refused'], ['Content-Length: +5', 'refused'], ['Content-Length: 0x5', 'refused'], ['Content-Length: 5.0', 'refused'], ['Content-Length: 5e0', 'refused'], ['Content-Length: five', 'refused'],
@@ -356,7 +357,7 @@ function oddBody (random: Random, { visitors }: Grammar): Production {
   const body = random.of(['', '{', '}', '[', 'nul', '""', 'null', '"\\ud800"', '{"__proto__":{"a":1}}', '{"constructor":{"prototype":{}}}', `${'['.repeat(deep)}${']'.repeat(deep)}`, `{"client_name":${JSON.stringify('\u0300'.repeat(30))},"password":"x"}`, '{"client_name":["a"],"password":{}}', '{"client_name":1e999}', '\u00ff\u00fe', '\u00ef\u00bb\u00bf{}', 'client_name=%', 'client_name=%ff&password=', 'client_name=a&client_name=b&password=', `${'a=1&'.repeat(random.integer(4_000))}`, `client_name=${'a'.repeat(random.integer(17_000))}`, `"${'x'.repeat(random.integer(60_000))}"`, '1'.repeat(random.integer(400)), '-0', '1e400', '\0', '{"a":1,"a":2}', `{${Array.from({ length: random.integer(800) }, (_, i) => `"${i}":${i}`).join()}}`, '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--', '<a/>'])
   const type = random.of(['application/json', 'application/json', FORM, FORM, 'text/plain', 'multipart/form-data; boundary=x', 'application/json; charset=utf-16', 'APPLICATION/JSON', 'application/problem+json', 'text/html', 'application/json, text/plain', ''])
   const [method, target] = random.of([['POST', '/login'], ['POST', '/login'], ['PUT', '/session/odd'], ['PUT', '/session/odd'], ['PUT', '/session/__proto__'], ['POST', '/logout'], ['POST', '/sessions'], ['POST', '/password'], ['DELETE', '/session/odd'], ['GET', '/login'], ['POST', '/verify'], ['QUERY', '/login']] as const)
-  // A logout would end what others look for.
+  // A logout would end the session that other requests expect.
   const isKnown = target.startsWith('/session/') && random.next() < 0.5
   return oddity('body', `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\n${isKnown ? `Cookie: hatcheck=${random.of(visitors).ticket}\r\n` : ''}${random.of(['', 'Accept: text/html\r\n', 'Expect: 100-continue\r\n'])}Content-Length: ${body.length}\r\n\r\n${body}`)
 }
@@ -370,7 +371,7 @@ function oddForwarding (random: Random, grammar: Grammar): Production {
 function oddConnection (random: Random): Production {
   const lines = random.of(['Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__', 'Upgrade: x', 'Connection: upgrade', 'Connection: Host, Cookie, Content-Length', 'Connection: transfer-encoding', 'Connection: close, keep-alive', 'Connection: keep-alive\r\nConnection: close', `Connection: ${'a,'.repeat(random.integer(2_000))}`, 'Connection: \u0001', 'Keep-Alive: timeout=-1', 'Proxy-Connection: keep-alive', 'Expect: x', 'Expect: 100-continue, x', 'Expect: 100-continue', 'Expect: 100-continue\r\nContent-Length: 0', 'Max-Forwards: 0', 'Via: 1.0 x'])
   const production = oddity('connection', `${random.of(['GET', 'GET', 'POST', 'OPTIONS'])} /login HTTP/1.1\r\nHost: localhost\r\n${lines}\r\n\r\n`)
-  // Once asked for another protocol, a server may read no more requests.
+  // After a request for another protocol, a server may read no more requests.
   return lines.includes('Upgrade:') ? { ...production, reading: 'wild' } : production
 }
 

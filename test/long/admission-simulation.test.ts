@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { attacks } from '../simulation/attacks.js'
 import { simulate } from '../simulation/simulation.js'
 
-test('during every attack nearly everybody else gets in at the first or second try', async (t) => {
+test('during every attack nearly all users log in at the first or second attempt', async (t) => {
   for (const [name, attack] of Object.entries(attacks)) {
     await t.test(name, async (t) => {
       const { groups, guesses, mostForOne } = await simulate(attack, { users: 200, hours: 0.5, seed: 1 })

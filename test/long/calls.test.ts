@@ -12,32 +12,32 @@ import { buildHost, needs } from '../helper.js'
 import { connect, startRedis } from '../redis.js'
 import { inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
 
-/** The same sequences each time; another number plays others. */
+/** The same sequences each time; another seed plays others. */
 const SEED = Number(process.env['HATCHECK_SEED'] ?? 7)
 
-/** Rejections that nobody handles would end the process. */
+/** Unhandled rejections would end the process. */
 const unhandled: unknown[] = []
 process.on('unhandledRejection', (error) => { unhandled.push(error) })
 
-test('whatever a request calls on its session in memory, awaited or not, every promise is kept', async (t) => {
+test('every promise holds for any calls on a session in memory, awaited or not', async (t) => {
   const store = openStore(t, 'memory:')
   for (const stage of await stages(t, store, [true, false])) await keeps(t, stage, 2_500)
 })
 
-test('whatever a request calls on its session in LMDB, awaited or not, every promise is kept', async (t) => {
+test('every promise holds for any calls on a session in LMDB, awaited or not', async (t) => {
   const store = openStore(t, 'lmdb:', { folder: fastFolder(t) })
   const waiting = await stages(t, store, [true, false])
   await Promise.all(waiting.map((stage) => keeps(t, stage, 250)))
 })
 
-test('whatever a request calls on its session in Redis, awaited or not, every promise is kept', needs('redis-server'), async (t) => {
+test('every promise holds for any calls on a session in Redis, awaited or not', needs('redis-server'), async (t) => {
   const { url } = await startRedis(t)
   const store = new RedisStore(await connect(t, url) as Redis, { now: Date.now, maxBytes: 16_384, onCorrupt () {}, deadlineMs: 60_000 })
   const waiting = await stages(t, store, [false])
   await Promise.all(waiting.map((stage) => keeps(t, stage, 500)))
 })
 
-/** One after another: each takes the timers of its application. */
+/** One after another: each replaces the timers of its application. */
 async function stages (t: Test, store: SessionStore, syncs: readonly boolean[]): Promise<Stage[]> {
   const opened: Stage[] = []
   for (const sync of syncs) for (const inTwoSteps of [false, true]) opened.push(await Stage.open(t, store, { sync, inTwoSteps }))
@@ -49,7 +49,7 @@ async function keeps (t: Test, stage: Stage, sequences: number): Promise<void> {
     await stage.play(sequence)
     assert.deepEqual(unhandled.splice(0), [], 'no rejection is left unhandled')
   }), { numRuns: sequences, seed: SEED })
-  // A net that nothing falls into proves nothing; a few sequences need not meet everything.
+  // A test that never meets a situation proves nothing about it; a short run need not meet them all.
   if (sequences >= 100) for (const what of ['fault', 'met', 'value 200', 'send 200', 'hijack 200']) assert.ok(stage.tally.has(what), what)
   t.pass(`${sequences} sequences, ${stage.name}`)
 }
@@ -57,13 +57,13 @@ async function keeps (t: Test, stage: Stage, sequences: number): Promise<void> {
 type Bag = Record<string, unknown>
 type Handler = (request: FastifyRequest & { bag: Bag }, reply: FastifyReply) => unknown
 
-/** An application with one handler, in front of a store whose calls are noted and can fail. */
+/** An application with one handler, in front of a store whose calls are recorded and can fail. */
 class Scene {
-  /** The calls of the store that write, in their order. */
+  /** The writing calls of the store, in their order. */
   readonly calls: StoreCall[] = []
   readonly logged: string[] = []
   readonly store: SessionStore
-  /** Throws, or holds a call up. */
+  /** Throws, or delays a call. */
   lookOut: (call: StoreCall) => Promise<void> | void = () => {}
   readonly #fastify: Awaited<ReturnType<typeof buildHost>>
 
@@ -89,11 +89,11 @@ class Scene {
     return scene
   }
 
-  /** Plays the handler, and answers with the cookie that the response sets. */
+  /** Runs the handler, and returns the cookie that the response sets. */
   async send (cookie = ''): Promise<LightMyRequestResponse & { cookie: string | null }> {
     this.calls.length = 0
     const response = await this.#fastify.inject({ method: 'POST', url: '/', headers: { cookie } })
-    // What goes on after the response, and what nobody handles, is told by then.
+    // Work after the response, and unhandled rejections, are finished by then.
     for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => { setImmediate(resolve) })
     this.lookOut = () => {}
     return Object.assign(response, { cookie: cookieOf(response) })
@@ -108,7 +108,7 @@ class Scene {
     return seen
   }
 
-  /** How many sessions there are. */
+  /** The number of sessions. */
   async count (): Promise<number> {
     return await this.store.count()
   }
@@ -120,7 +120,7 @@ class Scene {
   }
 }
 
-/** Empty where the cookie is cleared; null where it is not touched. */
+/** Empty if the cookie is cleared; null if it is unchanged. */
 function cookieOf ({ cookies }: LightMyRequestResponse): string | null {
   const cookie = cookies.find(({ name }) => name === 'hatcheck')
   return cookie === undefined ? null : cookie.value === '' ? '' : `hatcheck=${cookie.value}`
@@ -128,7 +128,7 @@ function cookieOf ({ cookies }: LightMyRequestResponse): string | null {
 
 const NOBODY = { user: null }
 
-test('calls of one request act one after another', async (t) => {
+test('the calls of one request take effect one after another', async (t) => {
   t.afterEach(() => { t.strictSame(unhandled.splice(0), [], 'no rejection is left unhandled') })
 
   t.test('save() and logout() at once end the session', async (t) => {
@@ -143,7 +143,7 @@ test('calls of one request act one after another', async (t) => {
     t.equal(await scene.count(), 0)
   })
 
-  t.test('in the order of the program, even if the first is slow', async (t) => {
+  t.test('calls take effect in the order of the program, even if the first is slow', async (t) => {
     const pause = stop()
     const scene = await Scene.open(t, (request) => {
       request.bag['pear'] = 1
@@ -166,7 +166,7 @@ test('calls of one request act one after another', async (t) => {
     t.equal(await scene.count(), 1)
   })
 
-  t.test('of two logins that nobody awaits, the last one counts, with no value of the other user', async (t) => {
+  t.test('of two logins that are not awaited, the last one counts, without values of the other user', async (t) => {
     const scene = await Scene.open(t, (request) => {
       request.login('Harry', { data: { apple: 2 } as never })
       request.login('Sally')
@@ -179,7 +179,7 @@ test('calls of one request act one after another', async (t) => {
     t.equal(await scene.count(), 1)
   })
 
-  t.test('values that are set after a regenerate() that nobody awaits are kept, and those before it are not', async (t) => {
+  t.test('after a regenerate() that is not awaited, later values are kept and earlier ones are not', async (t) => {
     const scene = await Scene.open(t, (request) => {
       request.bag['pear'] = 1
       request.session.regenerate(['client_name'])
@@ -257,10 +257,10 @@ test('calls of one request act one after another', async (t) => {
   })
 })
 
-test('a call that fails', async (t) => {
+test('a failed call is reported and leaves a consistent session', async (t) => {
   t.afterEach(() => { t.strictSame(unhandled.splice(0), [], 'no rejection is left unhandled') })
 
-  t.test('and that nobody awaits is the error of the response', async (t) => {
+  t.test('a failed call that is not awaited is the error of the response', async (t) => {
     const scene = await Scene.open(t, (request) => {
       request.bag['pear'] = 1
       request.session.save()
@@ -274,7 +274,7 @@ test('a call that fails', async (t) => {
     t.strictSame(await scene.see(cookie), { user: 'Harry', apple: 1 })
   })
 
-  t.test('does not stop the next call, which stores its changes', async (t) => {
+  t.test('a failed call does not stop the next call, which stores its changes', async (t) => {
     const scene = await Scene.open(t, async (request) => {
       request.bag['apple'] = 2
       request.bag['pear'] = 2
@@ -291,10 +291,10 @@ test('a call that fails', async (t) => {
     }
     await scene.send(cookie)
     t.strictSame(scene.calls, ['patch', 'patch'], 'and the response has nothing left to write')
-    t.strictSame(await scene.see(cookie), { user: 'Harry', apple: 1, pear: 2 }, 'a newer value is stronger')
+    t.strictSame(await scene.see(cookie), { user: 'Harry', apple: 1, pear: 2 }, 'a newer value wins')
   })
 
-  t.test('leaves an ID that is not used again, and a session that may have begun under it ends', async (t) => {
+  t.test('a failed call leaves an ID that is not reused, and a session that may have begun under it ends', async (t) => {
     const scene = await Scene.open(t, async (request) => {
       request.bag['pear'] = 1
       await request.session.save().catch(() => {})
@@ -305,10 +305,10 @@ test('a call that fails', async (t) => {
     }
     const { cookie } = await scene.send()
     await new Promise((resolve) => { setTimeout(resolve, 1_200) })
-    t.strictSame(await scene.see(cookie), { user: null, pear: 1 }, 'the session of the cookie lives on')
+    t.strictSame(await scene.see(cookie), { user: null, pear: 1 }, 'the session of the cookie stays live')
   })
 
-  t.test('after the response is logged; a logout refuses its ticket, and is stored later', async (t) => {
+  t.test('a call that fails after the response is logged; a failed logout refuses its ticket and is stored later', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       reply.send('sent')
       await new Promise((resolve) => { setImmediate(resolve) })
@@ -325,7 +325,7 @@ test('a call that fails', async (t) => {
     t.equal(await scene.count(), 0)
   })
 
-  t.test('is no success if a logout has failed, even if the handler fails after its answer', async (t) => {
+  t.test('a response is no success if a logout has failed, even if the handler fails after its answer', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       const leaving = [request.logout(), request.session.destroy()]
       reply.send('sent')
@@ -338,7 +338,7 @@ test('a call that fails', async (t) => {
     t.strictSame(await scene.see(cookie), NOBODY)
   })
 
-  t.test('in a handler that fails as well makes one response, and the process continues', async (t) => {
+  t.test('a failed call in a handler that fails as well gives one response, and the process continues', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       request.bag['pear'] = 1
       reply.send('sent')
@@ -350,7 +350,7 @@ test('a call that fails', async (t) => {
     t.strictSame(await scene.see(cookie), { user: 'Harry', apple: 1 })
   })
 
-  t.test('although it has acted sends no cookie of the session that it has ended', async (t) => {
+  t.test('a call that fails after it took effect sends no cookie of the session that it ended', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       reply.hijack()
       await request.session.regenerate(['client_name'])
@@ -369,7 +369,7 @@ test('a call that fails', async (t) => {
   })
 })
 
-test('calls and the response', async (t) => {
+test('calls around the end of a response leave the cookie and the store consistent', async (t) => {
   t.afterEach(() => { t.strictSame(unhandled.splice(0), [], 'no rejection is left unhandled') })
 
   t.test('a login in a hijacked reply sends its cookie if it is awaited before the headers leave', async (t) => {
@@ -399,7 +399,7 @@ test('calls and the response', async (t) => {
     })
   }
 
-  t.test('such a session ends later if the store is down by then', async (t) => {
+  t.test('a session without a ticket ends later if the store is down when the headers leave', async (t) => {
     const scene = await Scene.open(t, (request, reply) => {
       request.login('Harry')
       reply.hijack()
@@ -439,7 +439,7 @@ test('calls and the response', async (t) => {
     t.equal(await scene.count(), 0)
   })
 
-  t.test('the failure of a call after a hijacked response is logged at once', async (t) => {
+  t.test('a call that fails after a hijacked response is logged at once', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       reply.hijack()
       reply.raw.end('raw')

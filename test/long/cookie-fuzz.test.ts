@@ -14,7 +14,7 @@ tap.setTimeout(200_000)
 const OVER_TCP = 60_000
 const OVER_TCP_ANY_BYTE = 10_000
 const BY_INJECT = 30_000
-/** Each with a connection of its own, on which this many requests are under way. */
+/** Each has its own connection, with this many requests under way. */
 const CONNECTIONS = 4
 const BATCH = 50
 
@@ -25,13 +25,13 @@ interface Counted {
   fastify: FastifyInstance
   /** The calls of the store since the last look. */
   calls: () => number
-  /** A ticket that is good. */
+  /** A valid ticket. */
   ticket: string
-  /** What reached nobody. */
+  /** Headers that reached no route. */
   uncaught: unknown[]
 }
 
-/** An application that says who is logged in, over a store that counts its calls. */
+/** An application that returns the logged-in user, over a store that counts its calls. */
 async function counted (t: Test): Promise<Counted> {
   let calls = 0
   const store = watched(openStore(t, 'lmdb:'), () => { calls++ })
@@ -57,7 +57,7 @@ async function counted (t: Test): Promise<Counted> {
   }
 }
 
-test('no Cookie header over TCP is an error, and none with a bad MAC reaches the store', async (t) => {
+test('no Cookie header over TCP causes an error, and none with a bad MAC reaches the store', async (t) => {
   const { fastify, calls, ticket, uncaught } = await counted(t)
   await fastify.listen({ host: '127.0.0.1', port: 0 })
   const { port } = fastify.server.address() as AddressInfo
@@ -80,7 +80,7 @@ test('no Cookie header over TCP is an error, and none with a bad MAC reaches the
   t.same(wrong.slice(0, 5), [], `seed ${seed}`)
   t.equal(calls(), 0, 'the store was not asked')
 
-  // Any byte: what ends the header or is no header at all is a 400, and the connection is closed.
+  // Any byte: a byte that ends the header or is invalid in one is a 400, and the connection is closed.
   const statuses = new Map<number, number>()
   await Promise.all(Array.from({ length: CONNECTIONS }, async () => {
     const client = new RawClient(port)
@@ -93,7 +93,7 @@ test('no Cookie header over TCP is an error, and none with a bad MAC reaches the
     client.close()
   }))
   t.same(wrong.slice(0, 5), [], `seed ${seed}`)
-  t.ok((statuses.get(200) ?? 0) > OVER_TCP_ANY_BYTE / 20 && (statuses.get(400) ?? 0) > OVER_TCP_ANY_BYTE / 20, 'both kinds were among them')
+  t.ok((statuses.get(200) ?? 0) > OVER_TCP_ANY_BYTE / 20 && (statuses.get(400) ?? 0) > OVER_TCP_ANY_BYTE / 20, 'both kinds occurred')
   t.equal(calls(), 0)
 
   const client = new RawClient(port)
@@ -101,13 +101,13 @@ test('no Cookie header over TCP is an error, and none with a bad MAC reaches the
   t.match(await client.send([request(longest)]), [{ status: 200, body: '{"user":null}' }], 'as long as node allows')
   t.match(await client.send([request(`${longest}hatcheck=${ticket}`)]), [{ status: 200, body: '{"user":"Harry"}' }])
   t.match(await client.send([request('x'.repeat(maxHeaderSize))]), [{ status: 431 }], 'longer is a 431')
-  t.match(await client.send([request(`hatcheck=${ticket}`)]), [{ status: 200, body: '{"user":"Harry"}' }], 'and the right one still counts')
+  t.match(await client.send([request(`hatcheck=${ticket}`)]), [{ status: 200, body: '{"user":"Harry"}' }], 'and the right ticket still counts')
   t.match(await client.send(Array.from({ length: 3 }, () => request(`hatcheck=forged; hatcheck=${ticket}`))), Array.from({ length: 3 }, () => ({ body: '{"user":"Harry"}' })))
   client.close()
   t.same(uncaught, [])
 })
 
-test('no Cookie header that is injected is an error, and none with a bad MAC reaches the store', async (t) => {
+test('no injected Cookie header causes an error, and none with a bad MAC reaches the store', async (t) => {
   const { fastify, calls, ticket, uncaught } = await counted(t)
   const seed = randomBytes(4).readUInt32LE()
   const random = new Random(seed)
@@ -119,7 +119,7 @@ test('no Cookie header that is injected is an error, and none with a bad MAC rea
   }
   t.same(wrong.slice(0, 5), [], `seed ${seed}`)
   t.equal(calls(), 0, 'the store was not asked')
-  t.equal((await fastify.inject({ url: '/', headers: { cookie: `hatcheck=${ticket}` } })).body, '{"user":"Harry"}', 'and the right one still counts')
+  t.equal((await fastify.inject({ url: '/', headers: { cookie: `hatcheck=${ticket}` } })).body, '{"user":"Harry"}', 'and the right ticket still counts')
   t.equal(calls(), 1)
   t.same(uncaught, [])
 })
@@ -128,14 +128,14 @@ function request (cookie: string): Buffer {
   return Buffer.from(`GET / HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\n\r\n`, 'latin1')
 }
 
-/** A header that is no good, of one kind or another. */
+/** An invalid header of some kind. */
 function cookie (random: Random, ticket: string): string {
   const header = random.of([noise, single, single, single, several, several, odd, odd, long])(random, ticket)
-  // By a hair's breadth one could be right.
+  // One of these could happen to be right.
   return header.includes(`hatcheck=${ticket}`) ? '' : header
 }
 
-/** Every byte that the parser lets through. */
+/** Every byte that the parser accepts. */
 function noise (random: Random): string {
   return text(random.integer(120), () => String.fromCharCode(random.of([9, 32 + random.integer(95), 128 + random.integer(128)])))
 }
@@ -149,12 +149,12 @@ function several (random: Random, ticket: string): string {
   return Array.from({ length: 2 + random.integer(6) }, () => random.of([single, single, odd, noise])(random, ticket)).join(separator)
 }
 
-/** Names and forms with which others have been taken in. */
+/** Names and forms that have deceived other parsers. */
 function odd (random: Random, ticket: string): string {
   const name = random.of(NAMES)
   return random.of([
     `=${name}=${ticket}`, `==${name}=${ticket}`, `${name}`, `${name};`, `${name}; ${ticket}`, `=${ticket}`, `${ticket}`, `${name}==${ticket}`,
-    // The first bytes of unicode spaces in UTF-8, and the space of latin-1.
+    // The first bytes of Unicode spaces in UTF-8, and the space of latin-1.
     `\u00a0${name}=${ticket}`, `\u00e2\u0080\u0080${name}=${ticket}`, `\u00ef\u00bb\u00bf${name}=${ticket}`, `x\t${name}\t=\t${ticket}`,
     `"${name}=${ticket}"`, `${name}="${ticket}"`, `$Version=1; ${name}="${ticket}"; $Path="/"`, `$Version=1,${name}=${ticket}x`, `$${name}=${ticket}`,
     `${name.toUpperCase()}=${ticket}`, `x${name}=${ticket}`, `${name}x=${ticket}`, `${name}[]=${ticket}`, `${name}.0=${ticket}`,

@@ -19,9 +19,9 @@ import { startRedis } from '../redis.js'
 
 const START = recordOf().createdAt
 const policy = policies.account
-/** What a byte is changed by: its lowest bit, its highest, all, and the bit that makes a short list a long one. */
+/** Changes of a byte: its lowest bit, its highest, all, and the bit that makes a short list a long one. */
 const FLIPS = [0x01, 0x80, 0xff, 0x4d]
-/** A sweep that makes no progress would never end. */
+/** A sweep without progress would never end. */
 const MOST_SLICES = 20
 
 /** The same bytes with one changed, each in several ways, and cut off at each length. */
@@ -44,7 +44,7 @@ interface Filled {
 
 const logTo = (lines: string[]): object => ({ info () {}, warn (details: unknown, text?: string) { lines.push(text ?? String(details)) } })
 
-/** A session, a tombstone, an account and a counter that will be damaged, and some that must not suffer from it. */
+/** A session, a tombstone, an account and a counter to damage, and some that must stay intact. */
 async function fill ({ sessions, accounts, attempts }: Storage, passwordHash: string): Promise<void> {
   for (const key of ['damaged', 'other']) await sessions.create(key, recordOf({ user: 'Harry' }))
   for (const key of ['replaced', 'ended']) await sessions.create(key, recordOf({ user: 'Sally' }))
@@ -54,7 +54,7 @@ async function fill ({ sessions, accounts, attempts }: Storage, passwordHash: st
   for (const key of ['damaged', 'other']) for (let i = 0; i < 8; i++) await attempts.count(key, policy, START)
 }
 
-/** Uses everything, and answers what is wrong about what was not damaged. */
+/** Uses everything, and returns the flaws in undamaged records. */
 async function faultOf ({ storage: { sessions, accounts, attempts }, clock }: Filled): Promise<string | null> {
   clock.time = START
   const unavailable = async (work: () => unknown): Promise<unknown> => {
@@ -92,12 +92,12 @@ async function faultOf ({ storage: { sessions, accounts, attempts }, clock }: Fi
   return await sessions.read('other') === null ? null : 'the other session has not expired'
 }
 
-test('a length in a record that is beyond its bytes is never believed', (t) => {
+test('a length in a record that exceeds its bytes is never believed', (t) => {
   const whole = ['c0', '01', 'ff', 'cb427a3185c5000000', '90', '93c0c2c3', '91a161', '92a161d90162', '91da000161', '91db0000000161', 'dc0001a0', 'dd00000001a0', '94ccffcdffffceffffffffcfffffffffffffffff', '94d000d10000d200000000d30000000000000000', '91ca00000000']
   const broken = ['', '91', '92c0', '90c0', 'dcffff', 'ddffffffffc0', 'dc00', 'dd000000', '91dbffffffff61', '91daffff61', '91d9ff', '91d9', '91bf', '91cb00', 'c1', '80', '81a161c0', '9191c0', '91c40100', '91c70072', '91d47240', 'dfffffffff']
   for (const hex of whole) t.ok(isFlatMsgpack(Buffer.from(hex, 'hex')), hex)
   for (const hex of broken) t.notOk(isFlatMsgpack(Buffer.from(hex, 'hex')), hex)
-  t.notOk(isFlatMsgpack(Buffer.from('91a161', 'hex'), 2), 'what lies behind the record does not count')
+  t.notOk(isFlatMsgpack(Buffer.from('91a161', 'hex'), 2), 'bytes behind the record do not count')
   t.end()
 })
 
@@ -108,14 +108,14 @@ interface Raw {
   of: Record<typeof DATABASES[number], Database<Buffer, Buffer>>
 }
 
-/** The same files once more, as bytes. */
+/** A copy of the same files, read as bytes. */
 function openRaw (folder: string): Raw {
   const env = open({ path: folder, maxDbs: 16, noSubdir: false })
   const of = Object.fromEntries(DATABASES.map((name) => [name, env.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary', dupSort: name.includes(' by ') })]))
   return { env, of: of as Raw['of'] }
 }
 
-test('LMDB: with any one byte of a record or an index entry changed, or cut off, the others are as they were', async (t) => {
+test('LMDB: any changed or missing byte in a record or an index leaves all other records intact', async (t) => {
   const folder = fastFolder(t)
   const filled: Filled = { clock: { time: START }, lines: [], storage: null as unknown as Storage }
   filled.storage = openLmdb(folder, { now: () => filled.clock.time, maxBytes: 16_384, handleOf: (key) => `<${key}>` }, logTo(filled.lines) as never)
@@ -155,13 +155,13 @@ test('LMDB: with any one byte of a record or an index entry changed, or cut off,
       }
       t.comment(`${count} times, ${filled.lines.length} lines`)
       const own = { sessions: 'session <damaged>', 'session tombstones': 'tombstone <replaced>', accounts: 'account harry', attempts: 'counter of failed logins damaged' }[name as string]
-      if (own !== undefined) t.match(filled.lines.filter((line) => line.startsWith(`the ${own} is damaged: `)), { length: 1 }, 'it is named, once')
+      if (own !== undefined) t.match(filled.lines.filter((line) => line.startsWith(`the ${own} is damaged: `)), { length: 1 }, 'it is reported once')
       t.ok(filled.lines.length <= 8, filled.lines.join('\n'))
     })
   }
 })
 
-test('LMDB: the note of the formats, with any one byte changed or cut off', async (t) => {
+test('LMDB: any changed or missing byte in the format record is reported or harmless', async (t) => {
   const folder = fastFolder(t)
   const lines: string[] = []
   const openIt = (): Storage => openLmdb(folder, { now: () => START, maxBytes: 16_384 }, logTo(lines) as never)
@@ -188,10 +188,10 @@ test('LMDB: the note of the formats, with any one byte changed or cut off', asyn
     t.ok(lines.length <= 1 && lines.every((line) => /^the note of formats \S+ is damaged: it is written anew/.test(line)), lines.join('\n'))
     await storage.close()
   }
-  t.ok(refused >= 3 && refused <= 3 * FLIPS.length, `${refused} times another format is told`)
+  t.ok(refused >= 3 && refused <= 3 * FLIPS.length, `another format is reported ${refused} times`)
 })
 
-test('Redis: with any one byte of a field changed, a field gone, or another kind of value, the others are as they were', needs('redis-server'), async (t) => {
+test('Redis: a changed byte, a missing field or a wrong type leaves all other records intact', needs('redis-server'), async (t) => {
   const { url, client: raw } = await startRedis(t)
   const filled: Filled = { clock: { time: START }, lines: [], storage: null as unknown as Storage }
   filled.storage = await openRedis(parseRedisUrl(url, 'url'), { now: () => filled.clock.time, maxBytes: 16_384, longestLifeMs: 1e9, handleOf: (key) => `<${key}>` }, logTo(filled.lines) as never)
@@ -220,16 +220,16 @@ test('Redis: with any one byte of a field changed, a field gone, or another kind
         if (['text', 'list'].includes(what)) await raw.del(key)
         await change()
         const fault = await faultOf(filled).catch((error: unknown) => String((error as Error).stack))
-        // Redis forgets by its own clock.
+        // Redis expires keys by its own clock.
         if (fault !== null && fault !== 'the other session has not expired') t.fail(`${what}: ${fault}`)
       }
       t.comment(`${changes.length} times`)
-      if (name !== null) t.match(filled.lines.filter((line) => line.startsWith(`the ${name} is damaged: `)), { length: 1 }, 'it is named, once')
+      if (name !== null) t.match(filled.lines.filter((line) => line.startsWith(`the ${name} is damaged: `)), { length: 1 }, 'it is reported once')
       t.ok(filled.lines.length <= 2, filled.lines.join('\n'))
     })
   }
 
-  await t.test('the note of the formats', async (t) => {
+  await t.test('a damaged format record is reported or harmless', async (t) => {
     for (const damage of [() => raw.set('hatcheck:formats', 'x'), () => raw.hset('hatcheck:formats', 'sessions', 'x'), () => raw.hset('hatcheck:formats', 'accounts', '-1')]) {
       filled.lines.length = 0
       await raw.del('hatcheck:formats')
@@ -243,7 +243,7 @@ test('Redis: with any one byte of a field changed, a field gone, or another kind
 })
 
 for (const engine of ['LMDB', 'Redis'] as const) {
-  test(`${engine}: a service with a damaged session and account goes on, and its log names both`, engine === 'Redis' ? needs('redis-server') : {}, async (t) => {
+  test(`${engine}: a service with a damaged session and a damaged account continues, and its log names both`, engine === 'Redis' ? needs('redis-server') : {}, async (t) => {
     const folder = t.testdir()
     const redis = engine === 'Redis' ? await startRedis(t) : null
     const lines: string[] = []
@@ -278,7 +278,7 @@ for (const engine of ['LMDB', 'Redis'] as const) {
   })
 }
 
-test('an account whose hash no password can be checked by: its user gets 503, others log in', async (t) => {
+test('an account with an unusable hash gets a 503, and other users log in', async (t) => {
   const folder = t.testdir()
   const fastify = await build(t, { sessionStore: `lmdb:${folder}` })
   for (const name of ['Harry', 'Sally']) await new Client(fastify).login(name)
@@ -295,12 +295,12 @@ test('an account whose hash no password can be checked by: its user gets 503, ot
   t.equal((await new Client(fastify).login('Sally')).statusCode, 303)
 })
 
-test('a process that is killed within a read does not make the files of another one grow', async (t) => {
+test('a process that is killed during a read does not make the files of another process grow', async (t) => {
   const folder = fastFolder(t)
   const { sessions, close } = openLmdb(folder, { now: () => START, maxBytes: 65_536 }, logTo([]) as never)
   t.teardown(close)
   await sessions.create('one', recordOf())
-  // To open a folder looks for such processes as well.
+  // Opening a folder also looks for such processes.
   const { env } = openRaw(folder)
   t.teardown(() => env.close())
   const script = `

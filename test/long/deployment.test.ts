@@ -15,20 +15,20 @@ const examples = join(checkout, 'examples')
 const unit = join(examples, 'systemd/hatcheck.service')
 const sandbox = join(checkout, 'test/fixtures/sandbox.py')
 
-test('systemd has nothing to say against the unit, and rates it as the README says', needs('systemd-analyze'), async (t) => {
+test('systemd accepts the unit file, and its security rating is the one in the README', needs('systemd-analyze'), async (t) => {
   const folder = t.testdir()
-  // It looks for the program, and Node may be elsewhere here.
+  // systemd checks that the program exists, and Node may be elsewhere here.
   const copy = join(folder, 'hatcheck.service')
   writeFileSync(copy, readFileSync(unit, 'utf8').replace('/usr/bin/node', process.execPath))
   t.same(await run('systemd-analyze', ['verify', copy], folder), { code: 0, stdout: '', stderr: '' })
   const { stdout } = await run('systemd-analyze', ['security', '--offline=true', copy], folder)
   const [, rated] = /Overall exposure level for hatcheck\.service: ([\d.]+)/.exec(stdout) ?? []
   const [, promised] = /rates the exposure: ([\d.]+) of 10/.exec(readFileSync(join(examples, 'systemd/README.md'), 'utf8')) ?? []
-  // Each version of systemd knows a few settings more or less.
+  // Versions of systemd differ in a few settings.
   t.ok(Math.abs(Number(rated) - Number(promised)) <= 0.3, `${rated} is about ${promised}`)
 })
 
-test('the service works with what the unit leaves it: system calls, addresses, no capabilities, a read-only file system', { skip: needs('systemd-analyze').skip || needs('setpriv').skip || needs('python3').skip || needsMounting().skip }, async (t) => {
+test('the service works within the restrictions of the unit: system calls, addresses, capabilities, file system', { skip: needs('systemd-analyze').skip || needs('setpriv').skip || needs('python3').skip || needsMounting().skip }, async (t) => {
   const folder = t.testdir({ data: {} })
   writeFileSync(join(folder, 'secret.key'), testKey)
   writeFileSync(join(folder, '.env'), readFileSync(join(examples, 'systemd/hatcheck.env'), 'utf8')
@@ -40,7 +40,7 @@ test('the service works with what the unit leaves it: system calls, addresses, n
     t.not((await run(program, [...args, 'sh', '-c', forbidden], folder)).code, 0, forbidden)
   }
   t.equal((await run(program, [...args, 'sh', '-c', 'touch data/x'], folder)).code, 0)
-  // Every address, so that it asks for all that there are.
+  // Every address, so that the service asks for all network interfaces.
   const { address, stop } = await startProgram(program, [...args, process.execPath, compiled('server')], folder, { HOST: '0.0.0.0', SESSION_COOKIE_SECURE: 'false' })
   const cookie = await logIn(address, 'Harry', passwordOf('Harry'))
   t.equal(await userOf(address, cookie), 'Harry')
@@ -49,11 +49,11 @@ test('the service works with what the unit leaves it: system calls, addresses, n
   t.equal(await stop(), 0)
 })
 
-test('the steps of the Containerfile make a folder that runs, stops as process 1, and is watched', { skip: needs('unshare').skip || needsMounting().skip }, async (t) => {
+test('the Containerfile builds a folder that runs, stops as process 1, and answers its health check', { skip: needs('unshare').skip || needsMounting().skip }, async (t) => {
   const folder = t.testdir({ data: {} })
   const data = join(folder, 'data')
   const image = await follow(t, join(examples, 'container/Containerfile'), folder)
-  t.strictSame(readdirSync(image.folder).sort(), ['dist', 'node_modules', 'package.json'], 'there is nothing else in it')
+  t.strictSame(readdirSync(image.folder).sort(), ['dist', 'node_modules', 'package.json'], 'it contains nothing else')
   t.notOk(existsSync(join(image.folder, 'node_modules/typescript')), 'no package for development')
   t.match(image, { settings: { USER: '1000', STOPSIGNAL: 'SIGTERM', VOLUME: '/data' }, env: { HOST: '0.0.0.0', DATA_DIR: '/data', NODE_ENV: 'production' } })
   t.equal((await run('find', [image.folder, '-name', '*.test.*', '-path', '*hatcheck*'], data)).stdout, '')
@@ -83,7 +83,7 @@ test('the steps of the Containerfile make a folder that runs, stops as process 1
 
 const page = readFileSync(join(examples, 'README.md'), 'utf8')
 
-test('the settings and the commands of the page do what it says', needs('curl'), async (t) => {
+test('the settings and commands in docs/deployment.md do what the page says', needs('curl'), async (t) => {
   const [proxy = '', domain = '', redis = '', ...otherSettings] = blocksOf(page, 'env')
   const [rotation = '', accounts = '', backup = '', restore = '', ...otherCommands] = blocksOf(page, 'sh')
   t.strictSame([...otherSettings, ...otherCommands], [])
@@ -101,34 +101,34 @@ test('the settings and the commands of the page do what it says', needs('curl'),
   const service = await startService(t, folder)
   const curl = new Curl(folder, 'jar')
   const visitor = ['-H', 'Host: login.example.com', '-H', 'X-Forwarded-Proto: https', '-H', 'Accept: application/json']
-  // curl by itself would not send a Secure cookie over the http on which the proxy speaks.
+  // By itself curl would not send a Secure cookie over http, which the proxy speaks.
   const isIn = async (url: string, cookie: string): Promise<boolean> => (await curl.send(...visitor, '-H', `Cookie: ${cookie}`, url)).body.includes('"name":"Harry"')
   const credentials = { client_name: 'Harry', password: 'correct horse battery' }
 
   const answer = await curl.post(`${service.url}/login`, { ...credentials, next: 'https://app.example.com/reports' }, ...visitor.slice(0, 4))
   t.match(answer, { status: 303, headers: { location: 'https://app.example.com/reports', 'set-cookie': /^__Secure-hatcheck=[^;]+; Domain=example\.com; Path=\/; HttpOnly; Secure; SameSite=Lax$/m } })
-  t.equal((await curl.post(`${service.url}/login`, credentials, ...visitor.slice(0, 2))).status, 400, 'a proxy that does not tell of https')
+  t.equal((await curl.post(`${service.url}/login`, credentials, ...visitor.slice(0, 2))).status, 400, 'a proxy that does not send X-Forwarded-Proto')
   const cookie = /__Secure-hatcheck=[^;]+/.exec(answer.headers['set-cookie'] ?? '')?.[0] ?? ''
   t.ok(await isIn(service.url, cookie))
 
   await type(rotation)
   t.equal(statSync(join(folder, 'secret.key')).mode & 0o777, 0o640)
   await until('the new key is seen', () => service.output().includes('the first of 2 signs'))
-  t.ok(await isIn(service.url, cookie), 'nobody is logged out')
+  t.ok(await isIn(service.url, cookie), 'no user is logged out')
 
   await type(backup)
   t.equal(await service.end('SIGTERM'), 0)
   await type(restore)
   const restored = await startService(t, folder)
-  t.notOk(await isIn(restored.url, cookie), 'a session of before is not restored')
+  t.notOk(await isIn(restored.url, cookie), 'an earlier session is not restored')
   t.equal((await curl.post(`${restored.url}/login`, credentials, ...visitor.slice(0, 4))).status, 303)
 })
 
-test('the service needs every command that the page allows it in Redis, and no other', needs('redis-server'), async (t) => {
+test('the service needs every Redis command that the documentation allows it, and no other', needs('redis-server'), async (t) => {
   const folder = t.testdir()
   const [settings = '', users = '', ...others] = blocksOf(page, 'text')
   t.strictSame(others, [])
-  // The test itself looks in as the default user.
+  // The test itself uses the default user.
   writeFileSync(join(folder, 'users.acl'), users.replace('THE-PASSWORD', 'hunter2').replace('user default off', 'user default on nopass ~* &* +@all'))
   writeFileSync(join(folder, 'redis.conf'), settings.replace('/etc/redis/users.acl', join(folder, 'users.acl')))
   const redis = await startRedis(t, { folder, config: join(folder, 'redis.conf') })
@@ -139,9 +139,9 @@ test('the service needs every command that the page allows it in Redis, and no o
   const send = (method: string, path: string, cookie: string, payload?: object): Promise<Answer> =>
     new Client(url).send({ method, url: path, headers: { cookie, accept: 'application/json' }, ...payload !== undefined && { payload } })
   const login = (name: string): Promise<string> => logIn(url, name, passwordOf(name))
-  // What an index has of sessions that Redis has forgotten: it is looked for, and taken out.
+  // Index entries of sessions that Redis has dropped: hatcheck looks for the sessions and removes the entries.
   await redis.client.zadd('hatcheck:user:Harry', ...Array.from({ length: 60 }, (_, i) => [i, `forgotten ${i}`]).flat())
-  // More than two: the oldest end. One after another, since each waits for its turn.
+  // More than two, so that the oldest end. One after another, since each waits for its turn.
   const [first = '', , , last = ''] = [await login('Harry'), await login('Harry'), await login('Harry'), await login('Harry')]
   t.strictSame([await userOf(url, first), await userOf(url, last)], [null, 'Harry'])
   t.equal(await logIn(url, 'Harry', 'a wrong password'), '')
@@ -155,7 +155,7 @@ test('the service needs every command that the page allows it in Redis, and no o
   t.equal((await new Client(url).get('/readyz')).statusCode, 200)
   for (const args of [['user', 'list'], ['user', 'disable', 'Sally'], ['sessions', 'list']]) t.match(await hatcheckCli(folder, args, { env }), { code: 0, stderr: '' }, args.join(' '))
 
-  await until('the index is healed', async () => await redis.client.zcard('hatcheck:user:Harry') < 50)
+  await until('the index is repaired', async () => await redis.client.zcard('hatcheck:user:Harry') < 50)
   const called = new Set((await redis.commandCalls()).keys())
   const granted = [...users.matchAll(/ \+([\w|]+)/g)].map(([, name = '']) => name)
   t.strictSame(await redis.client.call('ACL', 'LOG'), [], 'nothing was refused')
@@ -173,9 +173,9 @@ interface Image {
 }
 
 /**
- * Does what a Containerfile says, with a folder for each stage in place of an image: `COPY` and `RUN` for real, but without
- * root's own folders, and with the Node of this machine. The packages for development are those that are here, and types
- * are not checked once more.
+ * Runs the steps of a Containerfile, with a folder for each stage instead of an image: `COPY` and `RUN` for real, but
+ * without root's own folders, and with the Node of this machine. Uses the installed development packages, and does not
+ * check the types again.
  */
 async function follow (t: Test, file: string, folder: string): Promise<Image> {
   const stages = new Map<string, string>()

@@ -8,36 +8,36 @@ import { fastFolder } from '../fast-folder.js'
 import { openSocket, readAnswer } from '../raw-client.js'
 import { startService, until, workersOf } from '../service.js'
 
-/** So long everyone asks before the signal. */
+/** How long the load lasts before the signal. */
 const LOAD_MS = 400
-/** By the clients' clock: what was written so long before the signal was sent before it. */
+/** By the clients' clock: a request that was written this long before the signal was sent before it. */
 const MARGIN_MS = 5
 const PASSWORD = '12345678'
-/** In place of a value: there is none yet, and someone is logged in. */
+/** Stands for a value: none yet, and a user is logged in. */
 const LOGIN = -1
 
-/** A request and what became of it. */
+/** A request and its outcome. */
 interface Sent {
   what: string
-  /** When its last byte was with the kernel. */
+  /** The time at which its last byte was with the kernel. */
   writtenAt: number
   answeredAt: number
-  /** The status of a whole answer, or how there was none. */
+  /** The status of a complete answer, or the kind of failure. */
   outcome: number | 'closed' | 'reset' | 'refused'
   cookie: string
   keepsOpen: boolean
 }
 
 for (const workers of ['1', '2']) {
-  test(`SIGTERM under load, WORKERS=${workers}: what was sent before it is answered, and what was answered is there`, async (t) => {
+  test(`SIGTERM under load, WORKERS=${workers}: requests sent before it are answered, and acknowledged writes are stored`, async (t) => {
     const folder = fastFolder(t)
     const service = await startService(t, folder, { WORKERS: workers, LOG_LEVEL: 'info' })
     if (workers !== '1') await until('all workers listen', () => service.output().includes(`workers: ${workers}`))
     const { sent, stop, stored, ended } = await load(t, service.url)
     await pause(LOAD_MS)
-    await until('someone has logged out', () => ended.length > 0)
+    await until('a user has logged out', () => ended.length > 0)
     const signalledAt = performance.now()
-    // A service manager tells every process, and then the primary tells its workers.
+    // A service manager signals every process, and then the primary signals its workers.
     if (workers !== '1') for (const pid of workersOf(service)) process.kill(pid, 'SIGTERM')
     t.equal(await service.end('SIGTERM'), 0)
     const tookMs = performance.now() - signalledAt
@@ -47,7 +47,7 @@ for (const workers of ['1', '2']) {
     const before = sent.filter(({ writtenAt }) => writtenAt < signalledAt - MARGIN_MS)
     const underWay = before.filter(({ answeredAt }) => answeredAt > signalledAt)
     t.ok(underWay.length > 0, `${before.length} requests before the signal, ${underWay.length} of them under way`)
-    t.strictSame(summary(before.filter(({ outcome }) => typeof outcome !== 'number' || outcome >= 400)), {}, 'each has a whole answer, the one that it would have had')
+    t.strictSame(summary(before.filter(({ outcome }) => typeof outcome !== 'number' || outcome >= 400)), {}, 'each has a complete answer, the one that it would have had without the signal')
     t.comment(`since the signal: ${JSON.stringify(summary(sent.filter(({ writtenAt }) => writtenAt >= signalledAt)))}`)
 
     const again = await startService(t, folder, { LOG_LEVEL: 'info' })
@@ -60,12 +60,12 @@ for (const workers of ['1', '2']) {
     const revived: string[] = []
     for (const cookie of ended) if ((await new Client(again.url).get('/verify', { cookie })).statusCode !== 401) revived.push(cookie)
     t.ok(ended.length > 0)
-    t.strictSame(revived, [], `${ended.length} sessions that have ended stay so`)
+    t.strictSame(revived, [], `${ended.length} sessions that have ended stay ended`)
     t.equal(await again.end(), 0)
   })
 }
 
-test('while it drains, the service answers, says that it is not ready, and keeps no connection', async (t) => {
+test('while it drains, the service answers, reports that it is not ready, and closes its connections', async (t) => {
   const service = await startService(t, t.testdir(), { LOG_LEVEL: 'info' })
   const ready = await ask(service.url, 'GET /readyz')
   t.match(ready, { outcome: 200, keepsOpen: true })
@@ -80,10 +80,10 @@ test('while it drains, the service answers, says that it is not ready, and keeps
   t.equal(await end, 0)
 })
 
-/** Many with a connection that is kept, many with a new one for each request, each with one request at a time, until they are told to stop. */
+/** Runs clients, with kept connections and with a new one per request, each with one request at a time, until they are stopped. */
 async function load (t: Test, url: string) {
   const sent: Sent[] = []
-  /** By its cookie, what a session was last acknowledged to have. */
+  /** The last acknowledged value of each session, by its cookie. */
   const stored = new Map<string, number>()
   const ended: string[] = []
   const over = new AbortController()
@@ -131,7 +131,7 @@ async function load (t: Test, url: string) {
   return { sent, stored, ended, async stop () { over.abort(); await all } }
 }
 
-/** One request on a connection of its own. */
+/** One request on its own connection. */
 async function ask (url: string, what: string, cookie = '', body = ''): Promise<Sent> {
   let socket: Socket
   try {
@@ -178,7 +178,7 @@ function send (socket: Socket, what: string, cookie: string, body = ''): Promise
   })
 }
 
-/** How often each request had each outcome. */
+/** The number of requests for each outcome. */
 function summary (requests: readonly Sent[]): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const { what, outcome } of requests) counts[`${what} ${outcome}`] = (counts[`${what} ${outcome}`] ?? 0) + 1

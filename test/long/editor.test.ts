@@ -6,7 +6,7 @@ import { rows } from '../options-page.js'
 import { guides, pageAt } from '../pages.js'
 import { blocksOf } from '../walk.js'
 
-t.test('the TypeScript examples are right under strict', async (t) => {
+t.test('the TypeScript examples in the documentation compile with strict', async (t) => {
   const examples = guides.flatMap((page) => blocksOf(pageAt(page), 'ts'))
   t.ok(examples.length >= 1)
   const folder = t.testdir({

@@ -19,7 +19,7 @@ const PER_USER = 2
 
 for (const kind of kinds) {
   for (const sync of [true, false]) {
-    test(`requests at once, in every order of their calls of ${kind}, read ${sync ? 'at once' : 'with a promise'}`, async (t) => {
+    test(`promises hold for simultaneous requests in every order of their calls of ${kind}, read ${sync ? 'at once' : 'with a promise'}`, async (t) => {
       const clock = { time: Date.now() }
       const director = new Director()
       const store = openStore(t, kind, { now: () => clock.time, ...kind === 'lmdb:' && { folder: fastFolder(t) } })
@@ -28,7 +28,7 @@ for (const kind of kinds) {
   }
 }
 
-test('requests at once, in every order of their commands to Redis', needs('redis-server'), async (t) => {
+test('promises hold for simultaneous requests in every order of their commands to Redis', needs('redis-server'), async (t) => {
   const { url } = await startRedis(t)
   const client = await connect(t, url) as Redis
   const clock = { time: Date.now() }
@@ -42,20 +42,20 @@ interface Stage {
   director: Director
   /** The store itself. */
   store: SessionStore
-  /** What the application has: the same, each call a step. */
+  /** The store as the application has it: each call is a step. */
   scheduled: SessionStore
 }
 
 interface Scene {
-  /** A name that nobody else has. */
+  /** A name that no other run uses. */
   user: string
-  /** Sends a request, and answers with the cookie that its client has then. */
+  /** Sends a request, and returns the cookie that its client has afterwards. */
   send: (url: string, cookie?: string) => Promise<Answer>
-  /** The same to an application where a user may have {@link PER_USER} sessions. */
+  /** Sends a request to an application where a user may have {@link PER_USER} sessions. */
   sendLimited: (url: string, cookie?: string) => Promise<Answer>
   /** @param mayFail requests that may be answered with a 503 or a 409, and no cookie. */
   play: (requests: Record<string, () => Promise<Answer>>, ...mayFail: string[]) => Promise<Record<string, Answer>>
-  /** Does something at a moment of its own. */
+  /** Does something in a step of its own. */
   look: (action: () => Promise<void>) => Promise<void>
   see: (cookie: string) => Promise<Seen>
   /** Whether the store has a live session for this cookie. */
@@ -129,11 +129,11 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     assert.equal(livesAfterLogout, false, 'as soon as the logout is acknowledged')
     assert.equal(await lives(cookie), false)
     assert.equal(await sessionsOf(user), 0)
-    // A writer that came after the logout has begun an anonymous session of its own.
+    // A write after the logout has begun a new anonymous session.
     assert.ok(writer?.cookie === cookie || writer?.seen.user === null)
   })
 
-  race('noting activity, and reading, bring nothing back either', async ({ user, send, play, lives, sessionsOf, pass, log }) => {
+  race('neither recording activity nor reading brings a logged-out session back', async ({ user, send, play, lives, sessionsOf, pass, log }) => {
     const { cookie } = await send(`/login/${user}`)
     pass(600_000)
     const { reader, touch } = await play({
@@ -147,7 +147,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     assert.ok(log.every((step) => !/create|Create/.test(step)))
   })
 
-  race('a login among a logout of the old session leaves the new one alive, the old one dead', async ({ user, send, play, see, lives, sessionsOf }) => {
+  race('a login during a logout of the old session leaves the new session live and the old one ended', async ({ user, send, play, see, lives, sessionsOf }) => {
     const { cookie } = await send(`/login/${user}`)
     const { login } = await play({
       login: () => send(`/login/${user}`, cookie),
@@ -159,7 +159,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     assert.equal(await sessionsOf(user), 1)
   })
 
-  race('two logins with one anonymous cookie never share a session, and its data goes to one', async ({ user, send, play, see, lives, sessionsOf }) => {
+  race('two logins with one anonymous cookie never share a session, and its data goes to one of them', async ({ user, send, play, see, lives, sessionsOf }) => {
     const { cookie } = await send('/set/apple/1')
     const { one, other } = await play({
       one: () => send(`/login/${user}`, cookie),
@@ -173,7 +173,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     assert.deepEqual([await sessionsOf(user), await sessionsOf(`other ${user}`)], [1, 1])
   })
 
-  race('a login takes along all that was written before it, and what is written after it is nowhere', async ({ user, send, play, see, lives }) => {
+  race('a login keeps all earlier writes, and a later write to the old session is lost', async ({ user, send, play, see, lives }) => {
     const { cookie } = await send('/set/apple/1')
     const { login, writer } = await play({
       login: () => send(`/login/${user}`, cookie),
@@ -185,7 +185,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     if (writer?.cookie !== cookie) assert.ok(!('pear' in data))
   })
 
-  race('of two renewals at once one has the session, and a reader is never told to drop its cookie', async ({ user, send, play, see, lives, sessionsOf }) => {
+  race('of two simultaneous renewals one gets the session, and a reader is never told to drop its cookie', async ({ user, send, play, see, lives, sessionsOf }) => {
     const { cookie } = await send(`/login/${user}`)
     await send('/set/apple/1', cookie)
     const { one, other, reader } = await play({
@@ -202,7 +202,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     assert.ok(reader?.seen.user === user || reader?.seen.user === null)
   })
 
-  race('the end of all sessions of a user ends a login at once with it, or comes before it', async ({ user, send, play, lives, sessionsOf, log }) => {
+  race('the end of all sessions of a user either ends a simultaneous login or precedes it', async ({ user, send, play, lives, sessionsOf, log }) => {
     const { cookie } = await send(`/login/${user}`)
     const { login } = await play({
       login: () => send(`/login/${user}`),
@@ -226,7 +226,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     assert.equal(await sessionsOf(user), 0)
   })
 
-  race('logins at once never give a user more sessions than allowed, at no moment', async ({ user, sendLimited, look, play, lives, sessionsOf }) => {
+  race('simultaneous logins never give a user more sessions than allowed, at any moment', async ({ user, sendLimited, look, play, lives, sessionsOf }) => {
     const first = await sendLimited(`/login/${user}`)
     const login = (): Promise<Answer> => sendLimited(`/login/${user}`)
     const answers = await play({
@@ -243,7 +243,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     assert.equal(alive.filter(Boolean).length, PER_USER, 'and somebody has the cookie of each')
   })
 
-  race('writes of different keys all survive', async ({ user, send, play, see }) => {
+  race('simultaneous writes of different keys are all kept', async ({ user, send, play, see }) => {
     const { cookie } = await send(`/login/${user}`)
     await send('/set/plum/1', cookie)
     await play({
@@ -254,7 +254,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
     assert.deepEqual(await see(cookie), { user, data: { apple: '1', pear: '2' } })
   })
 
-  race('requests with a dead cookie create nothing unless they write', async ({ user, send, play, lives, log }) => {
+  race('requests with the cookie of an ended session create nothing unless they write', async ({ user, send, play, lives, log }) => {
     const { cookie } = await send(`/login/${user}`)
     const { reader, logout } = await play({
       reader: () => send('/read', cookie),
@@ -268,7 +268,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
   })
 }
 
-/** The store, each call of it a step. Where it is sync, reading is part of the step before it. */
+/** The store, each call of it a step. If it is sync, reading is part of the step before it. */
 function watchedBy (director: Director, store: SessionStore, sync: boolean): SessionStore {
   const scheduled = watched(store, () => {}, sync)
   for (const name of ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser'] as const) {

@@ -7,13 +7,13 @@ interface Visit {
   cookie: string
 }
 
-test('every acknowledged login and logout holds, whenever the service is killed', async (t) => {
+test('every acknowledged login and logout persists, whenever the service is killed', async (t) => {
   const folder = t.testdir()
   const alive: Visit[] = []
   const ended: Visit[] = []
   for (let round = 0; round < 8; round++) {
     const service = await startService(t, folder)
-    // What the last kill came right after; the rest is looked at in the end.
+    // Checks what the last kill followed; the rest is checked at the end.
     await assertHolds(service.url, alive.slice(-1), ended.slice(-1))
     const logIn = async (): Promise<void> => {
       const name = `user ${round}`
@@ -26,7 +26,7 @@ test('every acknowledged login and logout holds, whenever the service is killed'
       t.equal((await new Client(service.url).post('/logout', {}, { cookie: leaver.cookie })).statusCode, 303)
       ended.push(leaver)
     }
-    // The service is killed as soon as the headers of the answer are here: after a logout and after a login in turn.
+    // The service is killed as soon as the headers of the answer arrive: after a logout and after a login in turn.
     await logIn()
     if (round % 2 === 1) await logOut()
     t.equal(await service.end('SIGKILL'), 'SIGKILL')

@@ -25,17 +25,17 @@ test('a folder can be opened again in one process, also while it is being writte
   const first = open(folder)
   for (let i = 0; i < 20; i++) {
     const writing = first.sessions.create(`key${i}`, recordOf())
-    // By then the write holds the lock of LMDB, and it needs the event loop to go on.
+    // By then the write holds the lock of LMDB, and needs the event loop to continue.
     await new Promise((resolve) => { setImmediate(resolve) })
     const second = open(folder)
     t.equal(await writing, true)
     t.ok(second.sessions.read(`key${i}`))
     await second.sessions.remove(`key${i}`)
     await second.close()
-    t.equal(first.sessions.read(`key${i}`), null, 'the close of one leaves the other open')
+    t.equal(first.sessions.read(`key${i}`), null, 'closing one handle leaves the other open')
   }
   await first.close()
-  t.throws(() => first.sessions.read('key0'), 'the last one has closed it')
+  t.throws(() => first.sessions.read('key0'), 'closing the last handle closed the folder')
   const again = open(folder)
   t.equal(await again.sessions.create('anew', recordOf()), true)
   await again.close()
@@ -44,7 +44,7 @@ test('a folder can be opened again in one process, also while it is being writte
 const DATA_REMEDY = 'Restore a backup of the folder, or move it away to begin with an empty one.'
 const LOCK_REMEDY = 'Stop every process that uses the folder, delete lock.mdb and start again.'
 
-test('a data file that is no sound database is refused, with the file and the remedy', async (t) => {
+test('a data file that is not a valid database is refused, with its path and the remedy', async (t) => {
   const sound = await filled(t.testdir())
   const page = 4_096
   const refused = (bytes: Buffer | string): string => {
@@ -88,7 +88,7 @@ test('a data file that is no sound database is refused, with the file and the re
   t.match(refused(odd), 'is damaged: a page of 4097 bytes is impossible')
 })
 
-test('at whatever length a data file is cut, it is refused or whole', async (t) => {
+test('a data file that is cut at any length is refused or intact', async (t) => {
   const sound = await filled(t.testdir())
   let refusals = 0
   for (let length = sound.length; length > 0; length -= 5 * 4_096) {
@@ -109,14 +109,14 @@ test('at whatever length a data file is cut, it is refused or whole', async (t) 
   t.ok(refusals > 2)
 })
 
-test('a data file that ends before its last pages, since they are free, is opened', async (t) => {
+test('a data file without its last pages is opened if those pages are free', async (t) => {
   const folder = t.testdir()
   const { sessions, close } = open(folder)
   await sessions.create('kept', recordOf())
   await close()
   const env = openRaw({ path: folder, maxDbs: 16, noSubdir: false })
   const records = env.openDB({ name: 'sessions', encoding: 'binary' })
-  // Its pages are free again before they are ever written.
+  // These pages are free again before they are ever written.
   await env.transaction(() => {
     records.put('large', Buffer.alloc(50_000))
     records.remove('large')
@@ -130,7 +130,7 @@ test('a data file that ends before its last pages, since they are free, is opene
   await again.close()
 })
 
-test('what lies in the place of a file and is none, and a lock that is none', async (t) => {
+test('a directory, link or pipe in place of a file, and an invalid lock file, are refused', async (t) => {
   const data = await filled(t.testdir())
   const folder = (name: string): string => {
     mkdirSync(join(t.testdirName, name))
@@ -162,12 +162,12 @@ test('what lies in the place of a file and is none, and a lock that is none', as
       continue
     }
     const { sessions, close } = open(at)
-    t.equal((await sessions.ofUser('Harry')).length, 30, `${name}: LMDB makes a new one`)
+    t.equal((await sessions.ofUser('Harry')).length, 30, `${name}: LMDB creates a new lock file`)
     await close()
   }
 })
 
-test('the command line and the service say it in one line', async (t) => {
+test('the command line and the service report it in one line', async (t) => {
   const folder = t.testdir({ data: { lmdb: { 'data.mdb': 'this is a text and no database\n' } } })
   const stderr = `hatcheck: ${join(folder, 'data/lmdb/data.mdb')} is not an LMDB database of a version that hatcheck can read. ${DATA_REMEDY}\n`
   t.same(await hatcheckProcess(folder, ['user', 'list']), { code: 1, stdout: '', stderr })
@@ -177,7 +177,7 @@ test('the command line and the service say it in one line', async (t) => {
 const asRoot = process.getuid?.() === 0 ? {} : { skip: 'needs root, to be another user' }
 const NOBODY = 65_534
 
-test('files of another user, and files that may not be written', asRoot, async (t) => {
+test('files of another user and read-only files are refused', asRoot, async (t) => {
   const root = t.testdir()
   const sound = join(root, 'sound')
   await filled(sound)
@@ -223,12 +223,12 @@ test('a process of another PID namespace, such as another container, is refused 
   }
   isRefused('unshare', ...IN_NAMESPACE, process.execPath, compiled('cli'), 'user', 'list')
   const [, url] = /hatcheck listens at (http:\/\/[^\s"]+)/.exec(output) ?? []
-  t.equal((await fetch(`${url}/readyz`)).status, 200, 'the first goes on')
+  t.equal((await fetch(`${url}/readyz`)).status, 200, 'the first process continues')
   service.kill('SIGKILL')
   await until('its namespace is gone', async () => (await hatcheckProcess(folder, ['user', 'list'])).code === 0)
 })
 
-test('readiness tells that the data folder was moved, deleted or replaced under the service', async (t) => {
+test('readiness reports that the data folder was moved, deleted or replaced under the service', async (t) => {
   const root = t.testdir()
   const [folder, elsewhere] = [join(root, 'lmdb'), join(root, 'elsewhere')]
   const causes: string[] = []
@@ -241,11 +241,11 @@ test('readiness tells that the data folder was moved, deleted or replaced under 
   t.match(causes.join(''), 'data.mdb is missing: it was deleted or moved while it was open. Put it back, or restart hatcheck')
   cpSync(elsewhere, folder, { recursive: true })
   t.equal(await ready(), 503)
-  // The log has the first error of an outage.
+  // Only the first error of an outage is logged.
   await t.rejects(async () => { await fastify.hatcheck.storage.sessions.ping() }, { cause: { message: /data\.mdb is another file than the one that is open\. Put that back, or restart hatcheck$/ } })
   rmSync(folder, { recursive: true })
   renameSync(elsewhere, folder)
-  t.equal(await ready(), 200, 'the same files are back')
+  t.equal(await ready(), 200, 'the original files are back')
 
   for (const file of ['data.mdb', 'lock.mdb']) {
     renameSync(join(folder, file), join(root, file))

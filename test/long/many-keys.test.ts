@@ -11,7 +11,7 @@ type Bag = Record<string, any>
 
 const FEW = 1_000
 const MANY = 10 * FEW
-/** Ten times the keys take ten times the work, and caches that are too small; with the square it would be a hundred times. */
+/** Ten times the keys take ten times the work, plus cache misses; with the square it would be a hundred times. */
 const MOST = 45
 const MAX_BYTES = 1_048_576
 
@@ -83,7 +83,7 @@ async function isLinear (t: Test, store: SessionStore): Promise<void> {
   const least = (works: number[][], at: number): number => Math.min(...works.map((work) => work[at] as number))
   const isTooMuch = (at: number): boolean => least(many, at) > MOST * Math.max(least(few, at), 2)
   const names = Object.keys(steps)
-  // Garbage that is collected at the wrong moment counts as work.
+  // Garbage collection at the wrong moment would count as work.
   while (many.length < 4 && names.some((_, at) => isTooMuch(at))) many.push(await workFor(MANY))
   for (const [at, what] of names.entries()) {
     t.notOk(isTooMuch(at), `${what}: ${least(few, at).toFixed(1)} ms for ${FEW} keys, ${least(many, at).toFixed(1)} ms for ${MANY}`)
@@ -91,15 +91,15 @@ async function isLinear (t: Test, store: SessionStore): Promise<void> {
 }
 
 for (const kind of kinds) {
-  test(`the work grows with the number of keys, not with its square, on ${kind}`, async (t) => { await isLinear(t, openStore(t, kind, { maxBytes: MAX_BYTES })) })
+  test(`the work grows in proportion to the number of keys, not with its square, on ${kind}`, async (t) => { await isLinear(t, openStore(t, kind, { maxBytes: MAX_BYTES })) })
 }
 
-test('the work grows with the number of keys, not with its square, on Redis', needs('redis-server'), async (t) => {
+test('the work grows in proportion to the number of keys, not with its square, on Redis', needs('redis-server'), async (t) => {
   const { url } = await startRedis(t)
   await isLinear(t, new RedisStore(await connect(t, url), { now: Date.now, maxBytes: MAX_BYTES, onCorrupt () {}, deadlineMs: 10_000 }))
 })
 
-test('more keys than JavaScript can spread in a call are kept, on Redis', needs('redis-server'), async (t) => {
+test('more keys than a JavaScript call can take as arguments are kept, on Redis', needs('redis-server'), async (t) => {
   const { url } = await startRedis(t)
   const store = new RedisStore(await connect(t, url), { now: Date.now, maxBytes: MAX_BYTES, onCorrupt () {}, deadlineMs: 60_000 })
   const times = { createdAt: Date.now(), seenAt: Date.now(), expiresAt: Date.now() + 3_600_000 }
@@ -109,7 +109,7 @@ test('more keys than JavaScript can spread in a call are kept, on Redis', needs(
   t.equal(Object.keys((await store.read('one'))?.fields ?? {}).length, 75_000)
 })
 
-test('a value with many elements within is kept', async (t) => {
+test('a value with many nested elements is kept', async (t) => {
   const app = await buildHost(t, { sessionMaxBytes: MAX_BYTES }, { logger: false })
   const nested: Bag = { list: Array.from({ length: 100_000 }, (_, i) => i % 10), pairs: Array.from({ length: 20_000 }, (_, i) => ({ i })) }
   app.get('/set', async (request) => { Object.assign(request.session, nested) })

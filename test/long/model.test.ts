@@ -10,24 +10,24 @@ import { NOTHING } from '../session-routes.js'
 
 const MINUTE = 60_000
 const CLIENTS = 3
-/** Low enough to be met by what three clients leave behind. */
+/** Low enough for the sessions of three clients to reach it. */
 const PER_USER = 2
 
-test('whatever three clients do with sessions in memory, each sees what the model says', async (t) => {
+test('three clients see the sessions that the model predicts, in memory', async (t) => {
   await follows(t, 'memory:', 'one', 10_000)
 })
 
-test('whatever three clients do with sessions in LMDB, over restarts, each sees what the model says', async (t) => {
-  // Several at once share the time that a commit takes.
+test('three clients see the sessions that the model predicts, in LMDB, over restarts', async (t) => {
+  // Several runs in parallel share the time that a commit takes.
   await Promise.all(Array.from({ length: 5 }, (_, lane) => follows(t, `lmdb:${fastFolder(t)}`, `lane ${lane}`, 2_000)))
 })
 
-test('whatever three clients do with sessions in Redis, over restarts, each sees what the model says', needs('redis-server'), async (t) => {
+test('three clients see the sessions that the model predicts, in Redis, over restarts', needs('redis-server'), async (t) => {
   const { url } = await startRedis(t)
   await Promise.all(Array.from({ length: 5 }, (_, lane) => follows(t, url, `lane ${lane}`, 200)))
 })
 
-/** @param lane tells apart those who do this at the same time: everything but the store is their own. */
+/** @param lane names a parallel run: everything but the store is its own. */
 async function follows (t: Test, url: string, lane: string, sequences: number): Promise<void> {
   const service = new Restartable(url, PER_USER)
   await service.start()
@@ -64,8 +64,8 @@ function commands (restarts: boolean): fc.Arbitrary<Command[]> {
 }
 
 /**
- * Runs the commands against the application and the model. A request says what its client has seen; after each command
- * the store says what each client would see, and in the end each looks.
+ * Runs the commands against the application and the model. A request returns what its client saw; after each command
+ * the store is compared with what each client would see, and at the end each client sends a request.
  */
 async function compare (service: Restartable, commands: readonly Command[], name: string): Promise<void> {
   const model = new SessionModel(CLIENTS, service.time, PER_USER)
@@ -80,7 +80,7 @@ async function compare (service: Restartable, commands: readonly Command[], name
 }
 
 async function run (service: Restartable, model: SessionModel, command: Command, jars: string[]): Promise<void> {
-  // No two logins at the same moment, so that it is certain which is the oldest.
+  // No two logins at the same moment, so that the oldest is certain.
   if (command.do === 'login') await run(service, model, { do: 'pass', ms: 1 }, jars)
   if (command.do === 'pass') await service.pass(command.ms)
   else if (command.do === 'restart') await service.restart()

@@ -12,11 +12,11 @@ interface Packed {
 
 const FIXTURES = fixture('host')
 
-/** What a host application installs beside hatcheck. */
+/** The packages that an application installs beside hatcheck. */
 const PEERS = ['fastify', '@fastify/cookie', '@fastify/formbody']
 
 const source = t.testdir()
-// Outside the checkout, so that nothing is found there by chance.
+// Outside the checkout, so that nothing is found there by accident.
 const host = await mkdtemp(join(tmpdir(), 'hatcheck-host-'))
 t.teardown(() => rm(host, { recursive: true, force: true }))
 
@@ -24,7 +24,7 @@ const manifest = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8
 const packed = await pack()
 await install()
 
-t.test('the package has the program, its types and what a reader needs, and nothing else', async (t) => {
+t.test('the package has the program, its types and the documentation, and nothing else', async (t) => {
   const paths = packed.files.map(({ path }) => path)
   const onTop = ['CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']
   t.same(paths.filter((path) => !/^(dist|docs)\//.test(path)).sort(), onTop)
@@ -65,13 +65,13 @@ t.test('the installed program runs', async (t) => {
 
 const resolutions = {
   nodenext: ['--project', '.'],
-  // It refuses that CommonJS requires a module.
+  // This resolution refuses a require of an ES module from CommonJS.
   node16: ['--project', 'tsconfig.modules.json', '--module', 'node16', '--moduleResolution', 'node16'],
   bundler: ['--project', 'tsconfig.modules.json', '--module', 'esnext', '--moduleResolution', 'bundler']
 }
 
 for (const [resolution, args] of Object.entries(resolutions)) {
-  t.test(`a strict TypeScript host has the types, resolved as ${resolution} does`, async (t) => {
+  t.test(`a strict TypeScript application gets the types, resolved as ${resolution} does`, async (t) => {
     await hasTypes(t, join(checkout, 'node_modules/typescript'), args)
   })
 }
@@ -105,7 +105,7 @@ for (const [file, sentence] of Object.entries(hosts)) {
   })
 }
 
-t.test('the contract suite finds out a store whose patch inserts', async (t) => {
+t.test('the contract suite fails for a store whose patch inserts', async (t) => {
   const { code, stdout } = await run(process.execPath, ['--test-reporter=tap', 'broken-store.js'], host)
   t.equal(code, 1)
   const failed = [...stdout.matchAll(/^not ok \d+ - (.*)$/gm)].map(([, sentence]) => sentence)
@@ -113,13 +113,13 @@ t.test('the contract suite finds out a store whose patch inserts', async (t) => 
   t.notOk(failed.includes('what was created is read'))
 })
 
-/** Compiles the fixtures, and the declarations that they reach, with a TypeScript. */
+/** Compiles the fixtures and the declarations that they use, with a given TypeScript. */
 async function hasTypes (t: Test, typescript: string, args: string[]): Promise<void> {
   t.same(await run(process.execPath,
     [join(typescript, 'lib/tsc.js'), ...args, '--skipLibCheck', 'false', '--typeRoots', join(checkout, 'node_modules/@types')], host), { code: 0, stdout: '', stderr: '' })
 }
 
-/** `npm pack` of a copy: it builds anew, and other tests may be running what is built in the checkout. */
+/** `npm pack` of a copy: it builds again, and other tests may be running the build of the checkout. */
 async function pack (): Promise<Packed> {
   await copySources(source)
   const { code, stdout, stderr } = await run('npm', ['pack', '--json', '--foreground-scripts=false'], source)

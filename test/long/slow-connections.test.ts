@@ -6,7 +6,7 @@ import { memoryOf } from '../process-memory.js'
 import { allFrom, openSocket, statusLines } from '../raw-client.js'
 import { startService } from '../service.js'
 
-test('500 slow connections are closed, and nobody has to wait for them', { timeout: 60_000 }, async (t) => {
+test('500 slow connections are closed and delay no other client', { timeout: 60_000 }, async (t) => {
   const service = await startService(t, t.testdir(), { LOG_LEVEL: 'info' })
   const { url } = service
   const before = memoryOf(service.child.pid)
@@ -42,9 +42,9 @@ test('500 slow connections are closed, and nobody has to wait for them', { timeo
   t.ok(served > 5, `${served} others have logged in and stored something meanwhile`)
   await Promise.all(slow)
   t.equal(ends.length, 500)
-  t.strictSame(ends.filter(({ statuses }) => statuses.join() !== '408 Request Timeout'), [], 'each is told why')
+  t.strictSame(ends.filter(({ statuses }) => statuses.join() !== '408 Request Timeout'), [], 'each gets an answer with the reason')
   t.comment(`${before} MiB before, ${peak} MiB at most`)
-  t.ok(peak < before + 100, 'and they cost little memory')
+  t.ok(peak < before + 100, 'and they use little memory')
   t.equal((await fetch(`${url}/healthz`)).status, 200)
   t.equal(await service.end(), 0)
 })

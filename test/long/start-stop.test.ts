@@ -12,12 +12,12 @@ import { compiled, runServer, startService, until, workersOf } from '../service.
 const EARLY = { NODE_OPTIONS: `--import ${fixture('early-signal.js')}` }
 
 for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP']] as const) {
-  test(`WORKERS=${WORKERS}: SIGHUP and SIGUSR2 end nothing, from the first moment on`, async (t) => {
+  test(`WORKERS=${WORKERS}: SIGHUP and SIGUSR2 never end the process, from the first moment on`, async (t) => {
     const { child, url, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'pipe'], { env: { WORKERS, EARLY_SIGNAL: early, ...EARLY } })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
     await until('all run', () => output.includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
-    t.match(output, `${early} is handled early`, 'it was sent before the program was there')
+    t.match(output, `${early} is handled early`, 'the signal was sent before the program was loaded')
     if (early === 'SIGHUP') await until('it is answered after the start', () => output.includes('secret keys replaced'))
     for (const signal of ['SIGUSR2', 'SIGHUP'] as const) child.kill(signal)
     await pause(200)
@@ -28,13 +28,13 @@ for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP']] as const) {
 }
 
 for (const [WORKERS, signal] of [['1', 'SIGTERM'], ['1', 'SIGINT'], ['2', 'SIGTERM']] as const) {
-  test(`WORKERS=${WORKERS}: ${signal} during the start ends it with 0`, async (t) => {
+  test(`WORKERS=${WORKERS}: ${signal} during the start ends the process with exit code 0`, async (t) => {
     const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, EARLY_SIGNAL: signal, ...EARLY })
     t.strictSame([code, stdout, stderr], [0, '', `${signal} is handled early\n`])
   })
 }
 
-test('a data folder that cannot be made is an error, and the service says so in one line and ends with 1', async (t) => {
+test('a data folder that cannot be created is reported in one line, and the service ends with exit code 1', async (t) => {
   for (const folder of ['/proc/x', '/proc/x/y/z', '/dev/null', '/dev/null/x', '/sys/x']) t.throws(() => makeFolder(folder), folder)
   for (const WORKERS of ['1', '2']) {
     const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, DATA_DIR: '/proc/x' })
@@ -43,7 +43,7 @@ test('a data folder that cannot be made is an error, and the service says so in 
   }
 })
 
-test('a second signal ends the process at once, and the log says so', async (t) => {
+test('a second signal ends the process at once, and is logged', async (t) => {
   const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:' })
   const ended = service.end('SIGTERM')
   await until('it stops', () => service.output().includes('SIGTERM received'))
@@ -52,7 +52,7 @@ test('a second signal ends the process at once, and the log says so', async (t) 
   t.match(service.output(), 'second SIGTERM: hatcheck ends at once')
 })
 
-test('a worker that is deaf is killed in time', { timeout: 30_000 }, async (t) => {
+test('a worker that does not stop is killed after its deadline', { timeout: 30_000 }, async (t) => {
   const { child, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'inherit'], { env: { WORKERS: '2' } })
   let output = ''
   child.stdout?.setEncoding('utf8').on('data', (text: string) => { output += text })
@@ -67,7 +67,7 @@ test('a worker that is deaf is killed in time', { timeout: 30_000 }, async (t) =
   t.match(output, 'hatcheck has not stopped in time and is killed')
 })
 
-test('to end npm is to end the service that it has started', async (t) => {
+test('ending npm ends the service that npm started', async (t) => {
   const folder = t.testdir()
   compiled('server')
   const port = await freePort()

@@ -8,7 +8,7 @@ import { fastFolder } from '../fast-folder.js'
 const START = 1_800_000_000_000
 const HOUR = 3_600_000
 
-test('what has expired leaves the disk, in slices that hold nobody up', async (t) => {
+test('expired sessions are removed from the disk in slices that do not block the event loop', async (t) => {
   const SESSIONS = 20_000
   const clock = { time: START }
   const env = open({ path: fastFolder(t), maxDbs: 16, noSubdir: false })
@@ -30,7 +30,7 @@ test('what has expired leaves the disk, in slices that hold nobody up', async (t
   t.equal(dropped, SESSIONS)
   t.ok(slices > 10, `in ${slices} slices`)
   t.comment(`the event loop was held for ${(delay.max / 1e6).toFixed(1)} ms at most, ${(delay.percentile(99) / 1e6).toFixed(1)} ms in 99 of 100 cases`)
-  // A slice is 5 ms; a busy machine adds its own pauses.
+  // A slice is 5 ms; a busy machine adds its own delays.
   t.ok(delay.percentile(90) / 1e6 < 50)
 
   t.equal(store.count(), 1)

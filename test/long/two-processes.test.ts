@@ -7,22 +7,22 @@ import { startRedis } from '../redis.js'
 import { startStoreProcess, type StoreCall } from '../store-process.js'
 
 const ROUNDS = 100
-/** Of each process, in a round, one after another. */
+/** Operations of each process in a round, one after another. */
 const OPERATIONS = 100
 
-test('two processes at once on one LMDB folder lose nothing and revive nothing', async (t) => {
+test('two processes on one LMDB folder lose no write and revive no session', async (t) => {
   await contend(t, `lmdb:${fastFolder(t)}`)
 })
 
-test('two processes at once on one Redis lose nothing and revive nothing', needs('redis-server'), async (t) => {
+test('two processes on one Redis lose no write and revive no session', needs('redis-server'), async (t) => {
   await contend(t, (await startRedis(t)).url)
 })
 
-test('of two processes that replace one session on one LMDB folder, one does, and no change is lost', async (t) => {
+test('if two processes replace one session on one LMDB folder, one of them does, and no change is lost', async (t) => {
   await contendForOne(t, `lmdb:${fastFolder(t)}`)
 })
 
-test('of two processes that replace one session on one Redis, one does, and no change is lost', needs('redis-server'), async (t) => {
+test('if two processes replace one session on one Redis, one of them does, and no change is lost', needs('redis-server'), async (t) => {
   await contendForOne(t, (await startRedis(t)).url)
 })
 
@@ -68,7 +68,7 @@ async function contend (t: Test, url: string): Promise<void> {
   t.strictSame(revived, [], 'no session comes back')
 }
 
-/** In each round both processes write into one session and replace it, and in some of them one ends it. */
+/** In each round both processes write into one session and replace it, and in some rounds one ends it. */
 async function contendForOne (t: Test, url: string): Promise<void> {
   const processes = [startStoreProcess(t, url), startStoreProcess(t, url)]
   const [one, other] = processes as [StoreCall, StoreCall]

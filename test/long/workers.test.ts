@@ -47,14 +47,14 @@ async function userOf (url: string, cookie: string): Promise<string | null> {
   return user?.name ?? null
 }
 
-/** What a series of the metrics at this address says. */
+/** The value of a series of the metrics at this address. */
 async function metric (url: string, series: string): Promise<number> {
   const lines = (await new Client(url).get('')).body.split('\n')
   for (const line of lines) if (line !== '' && !/^#|^\w+(?:\{.*\})? (?:Nan|[+-]?(?:\d|Inf))/.test(line)) throw new Error(`not for Prometheus: ${line}`)
   return Number(lines.find((line) => line.startsWith(`${series} `))?.slice(series.length + 1))
 }
 
-/** Asks until both have answered: which of them takes a connection is up to the system. */
+/** Asks until both workers have answered: the system chooses which of them accepts a connection. */
 async function untilBothAnswer (service: Service, path: string, work: () => Promise<unknown>): Promise<void> {
   const answering = new Set<number>()
   const known = linesOf(service).length
@@ -65,7 +65,7 @@ async function untilBothAnswer (service: Service, path: string, work: () => Prom
   })
 }
 
-test('what keeps the service from starting is said once, and not by each worker', async (t) => {
+test('an error that prevents the start is reported once, and not by each worker', async (t) => {
   const folder = t.testdir({ file: '' })
   const occupied = createServer().listen(0, '127.0.0.1')
   await once(occupied, 'listening')
@@ -83,7 +83,7 @@ test('what keeps the service from starting is said once, and not by each worker'
   }
 })
 
-test('the number of workers is a number, and with memory: it is 1', async (t) => {
+test('WORKERS must be a number, and must be 1 with the store "memory:"', async (t) => {
   t.equal(readEnvironment({}).workers, 1)
   t.equal(readEnvironment({ WORKERS: '64' }).workers, 64)
   t.equal(readEnvironment({ WORKERS: '1', SESSION_STORE: 'memory:' }).workers, 1)
@@ -96,29 +96,29 @@ test('the number of workers is a number, and with memory: it is 1', async (t) =>
   for (const [env, rule] of flaws) t.throws(() => readEnvironment(env), { code: 'HATCHECK_CONFIG', message: rule })
 })
 
-test('several processes are one service', async (t) => {
+test('several processes act as one service', async (t) => {
   const folder = fastFolder(t)
   const service = await startTwo(t, folder)
   const { url } = service
   const workers = (): number[] => workersOf(service)
   const lines = linesOf(service)
 
-  await t.test('its start is told once', async (t) => {
+  await t.test('the start is logged once', async (t) => {
     for (const text of [/^hatcheck listens at/, /^store: lmdb:/, /^mode: demo/, /^workers: 2$/, /^sys_startup$/]) {
       t.equal(lines.filter(({ msg }) => text.test(msg)).length, 1, String(text))
     }
     t.equal(workers().length, 2)
     t.notOk(workers().includes(service.child.pid ?? 0))
-    t.strictSame(readdirSync(join(folder, 'data')).sort(), ['.gitignore', 'lmdb', 'secret.key'], 'one key was made')
+    t.strictSame(readdirSync(join(folder, 'data')).sort(), ['.gitignore', 'lmdb', 'secret.key'], 'one key was created')
   })
 
-  await t.test('who logs in at one is known to both, with the same account', async (t) => {
+  await t.test('a login at one worker is known to both, with the same account', async (t) => {
     const cookie = await logIn(url)
     await untilBothAnswer(service, '/session', async () => { t.equal(await userOf(url, cookie), 'Harry') })
     await untilBothAnswer(service, '/login', async () => { await logIn(url) })
   })
 
-  await t.test('parallel changes of one session through both lose nothing', async (t) => {
+  await t.test('parallel changes of one session through both workers lose nothing', async (t) => {
     const cookie = await logIn(url)
     let keys = 0
     await untilBothAnswer(service, '/session/key0', async () => {
@@ -127,7 +127,7 @@ test('several processes are one service', async (t) => {
         const { statusCode } = await new Client(url).put(`/session/key${n}`, n, { cookie })
         if (statusCode !== 201) t.fail(`${statusCode}`)
       }))
-      // The one that they all have written.
+      // The key that all of them have written.
       await new Client(url).get('/session/key0', { cookie })
     })
     const { data } = (await new Client(url).get('/session', { cookie })).json<{ data: Record<string, number> }>()
@@ -135,7 +135,7 @@ test('several processes are one service', async (t) => {
     t.strictSame(data, Object.fromEntries(Array.from({ length: keys }, (_, n) => [`key${n}`, n])))
   })
 
-  await t.test('failed logins are counted by all', async (t) => {
+  await t.test('failed logins are counted across workers', async (t) => {
     const statuses: number[] = []
     for (let n = 0; n < 20; n++) {
       statuses.push((await new Client(url).login('Harry', 'another one')).statusCode)
@@ -144,7 +144,7 @@ test('several processes are one service', async (t) => {
     t.ok(statuses.includes(429), statuses.join())
   })
 
-  await t.test('SIGHUP reaches all', async () => {
+  await t.test('SIGHUP reaches every worker', async () => {
     const before = linesOf(service).length
     service.child.kill('SIGHUP')
     await until('both have read their keys', () => new Set(linesOf(service).slice(before)
@@ -153,7 +153,7 @@ test('several processes are one service', async (t) => {
 
   const requests = 'hatcheck_http_requests_total{method="GET",route="/",status="200"}'
 
-  await t.test('whoever is asked tells the metrics of both', async (t) => {
+  await t.test('either worker returns the metrics of both', async (t) => {
     let asked = 0
     await untilBothAnswer(service, '/', async () => {
       await new Client(url).get('/')
@@ -163,7 +163,7 @@ test('several processes are one service', async (t) => {
     t.equal(await metric(`${url}/metrics`, 'hatcheck_sessions_live'), await metric(`${url}/metrics`, 'hatcheck_sessions_created_total'), 'the store that they share is counted once')
   })
 
-  await t.test('one drops what has expired; when it is killed, whoever takes its place does so', async (t) => {
+  await t.test('one worker removes expired sessions, and its replacement takes over when it is killed', async (t) => {
     const cookie = await logIn(url, 'Sally')
     const sweepers = (): number[] => linesOf(service).filter(({ msg }) => msg === 'this worker listens, and removes expired sessions').map(({ pid }) => pid)
     const [first = 0, ...others] = sweepers()
@@ -171,25 +171,25 @@ test('several processes are one service', async (t) => {
     t.ok(workers().includes(first))
     const known = await metric(`${url}/metrics`, requests)
     process.kill(first, 'SIGKILL')
-    await until('another one has taken its place', () => sweepers().length === 2)
+    await until('another worker has taken its place', () => sweepers().length === 2)
     t.match(linesOf(service).filter(({ event }) => event === 'sys_crash'), [{ level: 50, pid: service.child.pid, worker: first, reason: 'SIGKILL', user: null }])
     t.equal(workers().length, 2)
     t.ok(workers().includes(sweepers()[1] ?? 0))
-    t.equal((await new Client(url).get('/verify', { cookie })).statusCode, 204, 'nobody is logged out')
-    t.equal(linesOf(service).filter(({ msg }) => msg.startsWith('hatcheck listens at')).length, 1, 'and the start is not told again')
-    t.equal(await metric(`${url}/metrics`, requests), known, 'what was counted stays counted')
+    t.equal((await new Client(url).get('/verify', { cookie })).statusCode, 204, 'no user is logged out')
+    t.equal(linesOf(service).filter(({ msg }) => msg.startsWith('hatcheck listens at')).length, 1, 'and the start is not logged again')
+    t.equal(await metric(`${url}/metrics`, requests), known, 'earlier counts are kept')
   })
 
-  await t.test('a worker that gets SIGTERM ends when it has answered, and is replaced', async (t) => {
+  await t.test('a worker that gets SIGTERM answers its requests, ends, and is replaced', async (t) => {
     const before = workers()
     const [leaving = 0] = before
     process.kill(leaving, 'SIGTERM')
-    await until('another one has taken its place', () => linesOf(service).some(({ pid, msg }) => msg.startsWith('this worker listens') && !before.includes(pid) && workers().includes(pid)))
+    await until('another worker has taken its place', () => linesOf(service).some(({ pid, msg }) => msg.startsWith('this worker listens') && !before.includes(pid) && workers().includes(pid)))
     t.match(linesOf(service).find(({ msg }) => msg.startsWith('a worker was stopped')), { worker: leaving })
     t.equal(linesOf(service).filter(({ event }) => event === 'sys_crash').length, 1, 'which is no crash')
   })
 
-  await t.test('Ctrl-C reaches all of them, ends nothing that is under way, and is told once', async (t) => {
+  await t.test('Ctrl-C stops every worker after its requests under way, and is logged once', async (t) => {
     const pids = workers()
     const { hostname, port } = new URL(url)
     const socket = connect({ host: hostname, port: Number(port) })
@@ -197,7 +197,7 @@ test('several processes are one service', async (t) => {
     await until('it is under way', () => linesOf(service).some(({ req }) => req?.url === '/session/n'))
     for (const pid of pids) process.kill(pid, 'SIGINT')
     const ended = service.end('SIGINT')
-    await until('nobody else is let in', () => fetch(`${url}/healthz`).then(() => false, () => true))
+    await until('new connections are refused', () => fetch(`${url}/healthz`).then(() => false, () => true))
     socket.write('4')
     const [answer] = await once(socket, 'data')
     t.match(String(answer), 'HTTP/1.1 201 Created')
@@ -222,20 +222,20 @@ test('a session whose end the store cannot take is refused by all workers', need
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
   t.equal((await new Client(service.url).get('/verify', { cookie })).statusCode, 401)
 
-  await t.test('with METRICS_PORT the primary tells the metrics of all', async (t) => {
+  await t.test('with METRICS_PORT the primary returns the metrics of all workers', async (t) => {
     const [, address = ''] = /^metrics at (\S+)$/.exec(linesOf(service).find(({ msg }) => msg.startsWith('metrics at'))?.msg ?? '') ?? []
     t.equal(await metric(address, 'hatcheck_logins_total{outcome="success"}'), 1)
     t.equal((await new Client(service.url).get('/metrics')).statusCode, 404)
   })
 
-  await t.test('workers do not outlive a primary that is killed', async (t) => {
+  await t.test('workers do not outlive a killed primary', async (t) => {
     const pids = workersOf(service)
     t.equal(await service.end('SIGKILL'), 'SIGKILL')
     await until('they have ended', () => pids.every((pid) => !existsSync(`/proc/${pid}`)))
   })
 })
 
-test('a worker without the duty sweeps nothing, neither sessions nor failed logins', async (t) => {
+test('only the worker with the sweep duty sweeps sessions and failed logins', async (t) => {
   for (const [duties, sweeps] of [['sweeps', true], ['', false], [undefined, true]] as const) {
     if (duties !== undefined) process.env[DUTIES_VARIABLE] = duties
     mock.timers.enable({ apis: ['setInterval'] })
@@ -254,7 +254,7 @@ test('a worker without the duty sweeps nothing, neither sessions nor failed logi
   }
 })
 
-test('of several workers none signs with a new key before all verify with it', async (t) => {
+test('no worker signs with a new key before all workers verify with it', async (t) => {
   const [oldKey, newKey] = [newSecret(), newSecret()]
   const folder = t.testdir({ key: oldKey })
   const config = resolveConfig({ secretKeyFile: join(folder, 'key') }, 'service')
@@ -270,7 +270,7 @@ test('of several workers none signs with a new key before all verify with it', a
   writeFileSync(join(folder, 'key'), `${newKey}\n${oldKey}\n`)
   one.reload()
   t.equal(one.signer.sign(id), byOld, 'the other has not seen the new one')
-  t.ok(one.signer.verify(byNew ?? ''), 'which would do here already')
+  t.ok(one.signer.verify(byNew ?? ''), 'which would be enough here already')
   other.reload()
   mock.timers.tick(3_000)
   for (const { signer } of workers) {
@@ -279,10 +279,10 @@ test('of several workers none signs with a new key before all verify with it', a
   }
   writeFileSync(join(folder, 'key'), oldKey)
   one.reload()
-  t.equal(one.signer.sign(id), byOld, 'a key that has leaked is out at once')
+  t.equal(one.signer.sign(id), byOld, 'a leaked key is dropped at once')
   t.equal(one.signer.verify(byNew ?? ''), null)
 })
 
-test('a worker is replaced at once, and later if those before it have not lasted', async (t) => {
+test('a worker is replaced at once, or after a delay if earlier ones did not last', async (t) => {
   t.strictSame([0, 1, 2, 3, 5, 6, 100].map(waitAfter), [0, 1_000, 2_000, 4_000, 16_000, 30_000, 30_000])
 })

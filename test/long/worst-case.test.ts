@@ -8,25 +8,25 @@ import { build } from '../helper.js'
 import { noteCalls } from '../note-calls.js'
 
 /**
- * What one request may cost at most, whatever is in it: less than a millisecond of each. It is counted and not timed, so that a
- * slow machine says the same. `npm run worst-case` has the times.
+ * The maximum cost of one request, whatever it contains: less than a millisecond of each kind of work. The work is counted
+ * and not timed, so that a slow machine gives the same result. `npm run worst-case` prints the times.
  */
 const MOST = {
-  /** UTF-16 units that were normalized, which costs more than their number. */
+  /** UTF-16 units that were normalized; normalization can cost more than their number. */
   normalized: 12_000,
-  /** UTF-16 units that were given another case. */
+  /** UTF-16 units whose letter case was changed. */
   cased: 60_000,
-  /** UTF-16 units that patterns have looked at. The largest body is 48 KB. */
+  /** UTF-16 units that patterns have examined. The largest body is 48 KB. */
   matched: 400_000,
-  /** Characters that became JSON or were read from it. */
+  /** Characters that were written to JSON or read from it. */
   json: 400_000,
   /** HMACs that were made. */
   macs: 400,
-  /** Keys that were derived from the secret, each of which costs as much as ten HMACs. */
+  /** Keys that were derived from the secret; each costs as much as ten HMACs. */
   keys: 10,
   /** Sessions that were read from the store. */
   reads: 400,
-  /** Addresses of proxies that were looked at. */
+  /** Addresses of proxies that were examined. */
   hops: 400
 }
 
@@ -47,7 +47,7 @@ test('the worst value of every input costs a bounded amount of work', async (t) 
   const counted = new Set<string>()
   const clients = new Map<unknown, Client>()
   for (const input of inputs) {
-    // Several inputs have the same before them.
+    // Several inputs need the same preparation.
     const kind = input.before ?? input.as
     const client = clients.get(kind) ?? new Client(fastify)
     if (!clients.has(kind)) {
@@ -66,7 +66,7 @@ test('the worst value of every input costs a bounded amount of work', async (t) 
   t.strictSame([...counted].sort(), Object.keys(MOST).sort(), 'work of every kind is counted')
 })
 
-test('every input of every route is among them', async (t) => {
+test('the list of inputs covers every input of every route', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'open' })
   await fastify.ready()
   const { paths } = fastify.swagger() as { paths: Record<string, Record<string, Operation>> }
@@ -92,8 +92,8 @@ async function ask (client: Client, { headers = {}, ...asked }: Asked): Promise<
   await client.send({ ...asked, headers: { host: 'localhost', ...headers } })
 }
 
-/** Counts what a request has done, by what JavaScript does it with. */
-/** @param hopsSoFar how many addresses of proxies were looked at */
+/** Counts the work of a request by the JavaScript functions that it calls. */
+/** @param hopsSoFar how many addresses of proxies were examined */
 function countWork (t: Test, fastify: FastifyInstance, hopsSoFar: () => number): (work: () => Promise<void>) => Promise<Work> {
   let done = nothing()
   noteCalls(t, fastify.hatcheck.storage.sessions, 'read', () => { done.reads++ })
@@ -104,7 +104,7 @@ function countWork (t: Test, fastify: FastifyInstance, hopsSoFar: () => number):
   noteCalls(t, String.prototype, 'toUpperCase', (text) => { done.cased += String(text).length })
   noteCalls(t, JSON, 'parse', (_json, text) => { done.json += String(text).length })
   noteCalls(t, JSON, 'stringify', (_json, _value, text) => { done.json += String(text).length })
-  // Every way to match comes by here. Of a pattern that goes on from its last match, only the match is counted.
+  // Every kind of match calls this. For a pattern that continues from its last match, only the match is counted.
   noteCalls(t, RegExp.prototype, 'exec', (self, text, match) => {
     const { global, lastIndex } = self as RegExp
     done.matched += global && match !== null ? lastIndex - (match as RegExpExecArray).index : String(text).length

@@ -1,12 +1,12 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 
-/** An answer, and what was asked. */
+/** An answer and its request. */
 export interface Answered {
   method: string
-  /** Without a query. */
+  /** The path without a query. */
   path: string
-  /** Of the route, if that is known. */
+  /** The pattern of the route, if known. */
   operationId?: string | undefined
   status: number
   headers: Readonly<Record<string, unknown>>
@@ -28,19 +28,19 @@ interface Response {
   content?: Record<string, object>
 }
 
-/** Where an operation stands in the document, as a JSON pointer. */
+/** The position of an operation in the document, as a JSON pointer. */
 interface Found {
   operation: Operation
   at: string
 }
 
-/** Headers that must not be sent where the document does not name them. */
+/** Headers that must not be sent unless the document names them. */
 const SPEAKING = ['allow', 'location', 'remote-session', 'remote-user', 'retry-after', 'set-cookie']
 
 /** The document has it once, for every method. */
 const BY_EVERY_METHOD = '/verify'
 
-/** An OpenAPI document that answers are held against. */
+/** An OpenAPI document against which answers are checked. */
 export class Contract {
   readonly #document: Document
   readonly #ajv = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allErrors: true })
@@ -52,7 +52,7 @@ export class Contract {
     this.#document = document as Document
     // @ts-expect-error -- its types say that a module of CommonJS has its function under "default" only
     addFormats(this.#ajv)
-    // So that the schemas in it can be named.
+    // The id lets schemas in the document be referenced.
     this.#ajv.addVocabulary(Object.keys(this.#document)).addSchema(this.#document, 'openapi')
     for (const [path, operations] of Object.entries(this.#document.paths)) {
       for (const [method, operation] of Object.entries(operations)) {
@@ -63,14 +63,14 @@ export class Contract {
       .map((path) => ({ path, pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]+')}$`) }))
   }
 
-  /** Lists what is wrong with an answer; nothing if the document allows it. */
+  /** Lists the flaws of an answer; empty if the document allows it. */
   flawsOf (answered: Answered): string[] {
     const found = this.#operations.get(answered.operationId ?? this.#operationIdOf(answered) ?? '')
     let flaws: string[]
     try {
       flaws = found === undefined ? this.#flawsOfOther(answered) : this.#flawsOfOperation(answered, found)
     } catch (error) {
-      // Such as a body that is no JSON. It must not get in the way of the answer.
+      // For example a body that is not JSON. The check must not affect the answer.
       flaws = [String(error)]
     }
     return flaws.map((flaw) => `${answered.method} ${answered.path}: ${answered.status}: ${flaw}`)
@@ -83,7 +83,7 @@ export class Contract {
     return operations[key]?.operationId
   }
 
-  /** Where there is no operation, all that hatcheck answers is a problem. */
+  /** Where the document has no operation, hatcheck's only possible answer is a problem. */
   #flawsOfOther ({ status, headers, body }: Answered): string[] {
     if (mediaTypeOf(headers) !== 'application/problem+json' || body === '') return []
     const value = JSON.parse(body)
@@ -117,7 +117,7 @@ export class Contract {
   }
 
   #flawsOfBody (isHead: boolean, type: string | undefined, body: string, { content }: Response, where: string): string[] {
-    if (content === undefined) return body === '' && type === undefined ? [] : ['there is a body, and none in the OpenAPI document']
+    if (content === undefined) return body === '' && type === undefined ? [] : ['a body that the OpenAPI document does not have']
     if (type === undefined || !Object.hasOwn(content, type)) return [`the content type ${type} is not in the OpenAPI document`]
     if (isHead) return []
     const value = type.endsWith('json') ? JSON.parse(body) : body

@@ -6,7 +6,7 @@ import { observe } from './observe.js'
 import { Secrets } from './secrets.js'
 import { loadedContract, serviceContract } from './service-contract.js'
 
-/** How many findings an error names. */
+/** The number of findings that an error names. */
 const NAMED = 5
 
 const nets = new WeakMap<Test, Net>()
@@ -14,21 +14,21 @@ const mayShowSecrets = new WeakSet<FastifyInstance>()
 const mayDiffer = new WeakSet<FastifyInstance>()
 
 /**
- * The net under a test. At the end of the test it fails it with each request that broke a rule, and the rule: no log line
- * and no answer shows a secret, and hatcheck's answers are as in the OpenAPI document.
+ * The net under a test. At its end the net fails the test with each request that broke a rule, and the rule: no log line and
+ * no answer shows a secret, and hatcheck's answers match the OpenAPI document.
  */
 export function net (t: Test): Net {
   const existing = nets.get(t)
   if (existing !== undefined) return existing
   const created = new Net()
   nets.set(t, created)
-  // Applications are built later and closed earlier, so this runs when all have answered.
+  // Applications are built later and closed earlier, so this runs after all answers.
   t.teardown(() => created.assertEmpty())
   return created
 }
 
 /**
- * Lets the answers of an application show secrets: the test makes it do so on purpose. Its log must not.
+ * Allows the answers of an application to show secrets, for a test that does so on purpose. Its log must not.
  *
  * @param _reason for the reader
  */
@@ -37,7 +37,7 @@ export function answersMayShowSecrets (fastify: FastifyInstance, _reason: string
 }
 
 /**
- * Lets the answers of an application differ from the OpenAPI document: the test makes it do so on purpose.
+ * Allows the answers of an application to differ from the OpenAPI document, for a test that does so on purpose.
  *
  * @param _reason for the reader
  */
@@ -45,19 +45,19 @@ export function answersMayDiffer (fastify: FastifyInstance, _reason: string): vo
   mayDiffer.add(fastify)
 }
 
-/** Collects what applications log and answer, and finds what must not be there. */
+/** Collects the log lines and answers of applications, and finds those that break a rule. */
 export class Net {
   readonly secrets = new Secrets()
   readonly #flaws = new Set<string>()
-  /** Held against the document once that is loaded: a file whose answers are all right need not wait for it. */
+  /** Answers to check once the document is loaded, so that a file without flaws need not wait for it. */
   readonly #waiting: Answered[] = []
 
-  /** Notes what a process or an application has logged. */
+  /** Records a log line of a process or an application. */
   logged (text: string): void {
     this.secrets.shown('log', text)
   }
 
-  /** Notes an answer. Its cookies are secrets, and the only place for them. */
+  /** Records an answer. Its cookies are secrets, and the only allowed place for them. */
   answered (answer: Answered, { secrets = true, contract = true } = {}): void {
     const { method, path, status, headers: { 'set-cookie': cookies, ...headers }, body } = answer
     this.secrets.addTickets([cookies ?? ''].flat().join('\n'))
@@ -68,7 +68,7 @@ export class Net {
     if (loaded !== undefined) this.#examine(loaded)
   }
 
-  /** Gives an application a logger at its most talkative, whose lines are noted and go to the test's own logger. */
+  /** Gives an application a logger at its most verbose level; its lines are recorded and passed to the test's own logger. */
   serverOptions (server: FastifyServerOptions): FastifyServerOptions {
     if (server.loggerInstance !== undefined) return server
     const own = typeof server.logger === 'object' ? server.logger : { level: 'trace' }
@@ -78,12 +78,12 @@ export class Net {
         own.stream?.write(line)
       }
     }
-    // Requests are logged as the service does it.
+    // Requests are logged as in the service.
     const serializers = { req: describeRequest, ...own.serializers }
     return { ...server, logger: { ...own, serializers, stream } } as FastifyServerOptions
   }
 
-  /** Watches an application that has no plugins and routes yet. */
+  /** Watches an application before its plugins and routes are added. */
   watch (fastify: FastifyInstance): void {
     fastify.addHook('onRequest', (request, reply, done) => {
       this.secrets.addTickets(request.headers.cookie ?? '')
@@ -97,7 +97,7 @@ export class Net {
     })
   }
 
-  /** Lists what broke a rule so far, with the request and the rule. */
+  /** Lists the findings so far, each with its request and rule. */
   async findings (): Promise<string[]> {
     if (this.#waiting.length > 0) this.#examine(await serviceContract())
     return [...this.secrets.findings(), ...this.#flaws]
@@ -118,7 +118,7 @@ export class Net {
       if (isNoted) return
       isNoted = true
       const { operationId = '' } = request.routeOptions.schema as { operationId?: string } | undefined ?? {}
-      // The document says nothing of an application's own answers, and nobody reads an aborted one.
+      // The document does not cover an application's own answers, and no client reads an aborted one.
       const isDocumented = operationId !== '' || String(headers['content-type']).startsWith('application/problem+json')
       this.answered({ method, path: url.split('?', 1)[0] ?? '', operationId, status: raw.statusCode, headers, body }, {
         secrets: !mayShowSecrets.has(fastify),

@@ -6,7 +6,7 @@ export interface Observer {
   end? (): void
 }
 
-/** Tells what is answered: below Fastify, so that the order of hooks and errors on the way do not matter. */
+/** Reports each answer from below Fastify, independently of hooks and errors on the way. */
 export function observe (raw: ServerResponse, observer: Observer): void {
   const { writeHead, write, end } = raw
   const show = (chunk: unknown): void => {

@@ -1,20 +1,20 @@
-/** An ID and its MAC, as the cookie has them. Nothing else looks like it. */
+/** An ID and its MAC, as in the cookie. Nothing else looks like this. */
 const TICKET = /(?<![\w-])[\w-]{43}\.[\w-]{43}(?![\w-])/g
 const HALF = 43
-/** Shorter ones are found in anything. */
+/** Shorter texts would be found by accident. */
 const SHORTEST = 8
-/** Words that pages and log lines have anyway. */
+/** Words that pages and log lines contain anyway. */
 const WORDS = new Set(['password'])
-/** How much is kept before a search; then the older half is searched and dropped. */
+/** The number of characters kept before a search; then the older half is searched and dropped. */
 const KEPT_CHARACTERS = 4_000_000
 
 interface Shown {
-  /** The request or the log. */
+  /** The request, or the log. */
   where: string
   text: string
 }
 
-/** Remembers every password, ticket, ID and key of a test, and finds those that a text has shown. */
+/** Remembers every password, ticket, ID and key of a test, and finds those that a text shows. */
 export class Secrets {
   readonly #secrets = new Set<string>()
   readonly #halves = new Set<string>()
@@ -34,12 +34,12 @@ export class Secrets {
     for (const [name, value] of Object.entries(fields)) if (/^(?:\w+_)?(?:password|pwd)$/.test(name)) [value].flat().forEach((text) => { this.add(text) })
   }
 
-  /** Remembers the tickets in a header, or in anything else. */
+  /** Remembers the tickets in a header or any other text. */
   addTickets (text: string): void {
     for (const [ticket] of text.matchAll(TICKET)) for (const half of ticket.split('.')) this.#halves.add(half)
   }
 
-  /** Notes a text that must show none of them, not even one that is added later. */
+  /** Records a text that must show no secret, not even one that is added later. */
   shown (where: string, text: string): void {
     this.#newer.push({ where, text })
     this.#characters += text.length
@@ -50,7 +50,7 @@ export class Secrets {
     this.#characters = 0
   }
 
-  /** Lists what was shown so far, each with the text around it. */
+  /** Lists the secrets shown so far, each with the text around it. */
   findings (): string[] {
     this.#search([...this.#older, ...this.#newer])
     return [...this.#found]
@@ -74,7 +74,7 @@ export class Secrets {
   }
 }
 
-/** A text as it is, and as it stands in JSON, in an address, in a form and in a page. */
+/** A text as it is, and its forms in JSON, in an address, in a form and in a page. */
 function spellings (text: string): string[] {
   const encoded = encodeURIComponent(Buffer.from(text).toString())
   const html = text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)

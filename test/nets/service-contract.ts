@@ -12,17 +12,17 @@ export function serviceContract (): Promise<Contract> {
   return loading
 }
 
-/** The same if it is loaded already. */
+/** Returns the document if it is already loaded. */
 export function loadedContract (): Contract | undefined {
   return contract
 }
 
 async function load (): Promise<Contract> {
-  // A busy machine gets time.
+  // A busy machine needs more time.
   const fastify = Fastify({ pluginTimeout: 0 })
   await fastify.register(hatcheckService, { mode: 'demo', sessionStore: 'memory:', secretKey: newSecret() })
   await fastify.ready()
-  // With Ajv, which most test files do without.
+  // Loads Ajv too, which most test files do not need.
   const { Contract } = await import('./contract.js')
   contract = new Contract(JSON.parse(fastify.hatcheck.openapi.document?.() ?? ''))
   await fastify.close()

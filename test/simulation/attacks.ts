@@ -1,14 +1,14 @@
 import { hex, officeAddress, type Attack, type Battlefield } from './simulation.js'
 
-/** An attacker guesses as fast as it is let, and knows of each account from when on it is worth a try. */
+/** An attacker guesses as fast as allowed, and knows when each account can be tried again. */
 interface Bot {
-  /** The address of the next try. */
+  /** The address of the next attempt. */
   address: () => string
   device?: () => string
   accounts: readonly string[]
 }
 
-/** How many accounts a bot looks at before it rests. */
+/** The number of accounts that a bot checks before it rests. */
 const LOOKS = 20
 const REST_SECONDS = 10
 
@@ -51,13 +51,13 @@ function names (users: Battlefield['users']): string[] {
   return users.map(({ account }) => account)
 }
 
-/** Each in a block of its own. */
+/** Each in its own block. */
 function botnet (accounts: readonly string[]): Bot[] {
   return Array.from({ length: 1_000 }, (_, i) => ({ address: () => `10.${i >> 8}.${i & 255}.66`, accounts }))
 }
 
 function send ({ world, guess }: Battlefield, bots: readonly Bot[]): void {
-  /** What the bots have told each other: the second from which on an account may be tried. */
+  /** Knowledge shared by the bots: the second from which on an account can be tried. */
   const worthFrom = new Map<string, number>()
   for (const bot of bots) {
     let next = world.below(bot.accounts.length)

@@ -1,4 +1,4 @@
-// Plays attackers against 1,000 honest users over a day, and prints how many of these got in at the first or second try.
+// Simulates attackers against 1,000 honest users over a day, and prints how many users log in at the first or second attempt.
 //
 //   npm run simulate -- [--users 1000] [--hours 24] [--seed 1]
 import { parseArgs } from 'node:util'

@@ -2,34 +2,34 @@ import { Admission, isRefusal, type Kind } from '../../plugins/throttle/admissio
 import { MemoryAttempts } from '../../plugins/storage/memory/attempts.js'
 import { World } from './world.js'
 
-/** A person who is refused for longer than that gives up. */
+/** A person who is refused for longer gives up. */
 const PATIENCE_SECONDS = 60
 /** How often a person mistypes a password. */
 const MISTYPED = 0.05
-/** An office has one address. */
+/** All people of an office share one address. */
 const PEOPLE_IN_OFFICE = 15
 
 export interface SimulationOptions {
   users: number
   hours: number
-  /** Decides on everything that is random. */
+  /** The seed of all random decisions. */
   seed: number
 }
 
-/** Who logs in, and from where. */
+/** The user and the network of a login. */
 export type Group = 'known device' | 'newcomer, known network' | 'newcomer, new network'
 
 export interface Share {
   logins: number
-  /** Let in at the first or the second try. */
+  /** Logins that succeed at the first or second attempt. */
   in: number
 }
 
 export interface Outcome {
   groups: Record<Group, Share>
-  /** Passwords of the attacker that were looked at. */
+  /** Passwords of the attacker that were checked. */
   guesses: number
-  /** The most of them for one account. */
+  /** The maximum of them for one account. */
   mostForOne: number
 }
 
@@ -38,17 +38,17 @@ export interface User {
   home: string
 }
 
-/** What an attacker can do. */
+/** The abilities of an attacker. */
 export interface Battlefield {
   world: World
   users: readonly User[]
-  /** Tries a wrong password. Answers null if it was looked at. */
+  /** Tries a wrong password. Returns null if the password was checked. */
   guess (from: { account: string, address: string, device?: string }): Promise<{ reason: Kind, waitSeconds: number } | null>
 }
 
 export type Attack = (field: Battlefield) => void
 
-/** Plays one attack against honest users, in fake time, with the rules and the counters of the service. */
+/** Runs one attack against honest users, in fake time, with the rules and counters of the service. */
 export async function simulate (attack: Attack, { users: count, hours, seed }: SimulationOptions): Promise<Outcome> {
   const world = new World(hours * 3_600, seed)
   const attempts = new MemoryAttempts()
@@ -61,7 +61,7 @@ export async function simulate (attack: Attack, { users: count, hours, seed }: S
   }
   const guessesFor = new Map<string, number>()
 
-  // Everybody has logged in at home before.
+  // Every user has logged in at home before.
   for (const { account, home } of users) await tryOnce({ account, address: home, device: null }, true)
   for (const user of users) {
     for (let i = 0; i < 3; i++) logIn('known device', user, world.chance(0.5) ? user.home : elsewhere())
@@ -82,11 +82,11 @@ export async function simulate (attack: Attack, { users: count, hours, seed }: S
   const each = [...guessesFor.values()]
   return { groups, guesses: each.reduce((sum, guesses) => sum + guesses, 0), mostForOne: Math.max(0, ...each) }
 
-  /** One login at some time of the day, with a second try if the first one fails. */
+  /** One login at a random time of the day, with a second attempt if the first fails. */
   function logIn (group: Group, { account }: User, address: string): void {
     const device = group === 'known device' ? `the device of ${account}` : null
     const share = groups[group]
-    // Nobody begins when there is no time for a second try.
+    // No login begins too late for a second attempt.
     world.at(world.below(world.seconds - 2 * PATIENCE_SECONDS), async () => {
       share.logins++
       const isMistyped = world.chance(MISTYPED)
@@ -107,13 +107,13 @@ export async function simulate (attack: Attack, { users: count, hours, seed }: S
   async function tryOnce (applicant: { account: string, address: string, device: string | null }, isRight: boolean): Promise<{ reason: Kind, waitSeconds: number } | null> {
     const attempt = await admission.attemptOf(applicant)
     if (isRefusal(attempt)) return { reason: attempt.reason, waitSeconds: Math.ceil(attempt.waitMs / 1_000) }
-    // Nobody else tries meanwhile.
+    // No other login runs meanwhile.
     await attempt.admit()
     await (isRight ? attempt.succeeded() : attempt.failed())
     return null
   }
 
-  /** A network that the account has never used. */
+  /** A network that the account has not used before. */
   function elsewhere (): string {
     return world.chance(0.5) ? `100.${world.below(128)}.${world.below(256)}.${world.below(256)}` : `2001:db8:${hex(world.below(65_536))}:${hex(world.below(65_536))}::1`
   }

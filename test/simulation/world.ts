@@ -1,6 +1,6 @@
 type Act = () => Promise<void> | void
 
-/** Fake time, in seconds, and chance that is the same with the same seed. */
+/** Fake time, in seconds, and random numbers that are the same for the same seed. */
 export class World {
   readonly seconds: number
   readonly #agenda: Act[][]
@@ -17,7 +17,7 @@ export class World {
     return 1_800_000_000_000 + this.#now * 1_000
   }
 
-  /** What would come after the end is dropped. */
+  /** Events after the end are dropped. */
   at (second: number, act: Act): void {
     this.#agenda[second]?.push(act)
   }

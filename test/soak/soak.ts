@@ -9,7 +9,7 @@ import { Random } from '../torture/random.js'
 
 export interface SoakOptions {
   seconds: number
-  /** Requests a second, of each service. */
+  /** Requests per second to each service. */
   rate: number
   seed: number
   onProgress?: (line: string) => void
@@ -20,10 +20,10 @@ export interface SoakReport {
   requests: number
   /** Answers by status. */
   statuses: Record<number, number>
-  /** What the process took in the second and in the last third of the time: medians. */
+  /** The use of the process in the second and in the last third of the time: medians. */
   residentMiB: [before: number, after: number]
   descriptors: [before: number, after: number]
-  /** What should not have happened; there are no more after the first few. */
+  /** Unexpected results; only the first few are kept. */
   faults: string[]
 }
 
@@ -32,15 +32,15 @@ const VISITORS = 20
 const MOST_FAULTS = 5
 const SAMPLE_MS = 2_000
 const MIB = 1_048_576
-/** The heap breathes: what is collected late is no leak. */
+/** The size of the heap varies: memory that is collected late is no leak. */
 const MOST_GROWTH_MIB = 16
 const MOST_DESCRIPTORS = 5
-/** Sessions end while it runs, so that as many are stored at its end as after a while. */
+/** Sessions expire during the run, so that their number is stable after a while. */
 const IDLE_SECONDS = 20
 const PASSWORD = 'not on any list of passwords'
 
 /**
- * A mixed load for a long time, on a service in memory and one on LMDB: memory and descriptors must stay as they are, and no
+ * A mixed load for a long time, on a service in memory and one on LMDB: memory and descriptors must not grow, and no
  * answer may be a 5xx.
  */
 export async function soak (t: Lifetime, options: SoakOptions): Promise<SoakReport[]> {
@@ -118,7 +118,7 @@ function median (samples: readonly Sample[], kind: keyof Sample): number {
   return samples.map((sample) => sample[kind]).sort((a, b) => a - b)[Math.floor(samples.length / 2)] ?? 0
 }
 
-/** Somebody with a browser, who also uses it as nobody should. */
+/** A user with a browser, who sometimes misbehaves. */
 class Visitor {
   readonly name: string
   readonly #url: string
@@ -161,7 +161,7 @@ class Visitor {
     await this.#expect([201, 204], method, `/session/${key}`, { payload: body, headers: { 'content-type': 'application/json' } })
   }
 
-  /** Goes away before the answer. */
+  /** Disconnects before the answer. */
   async #leave (): Promise<void> {
     const gone = new AbortController()
     const asking = this.#ask({ method: 'GET', url: '/session', signal: gone.signal }).then(() => {}, () => {})
@@ -174,7 +174,7 @@ class Visitor {
     await this.logIn()
   }
 
-  /** A session that nobody comes back to. */
+  /** A session that is never used again. */
   async #asStranger (key: string): Promise<void> {
     await new Visitor(this.#url, this.#agent, 'stranger', this.#count).#change('PUT', key, '1')
   }
@@ -191,7 +191,7 @@ class Visitor {
   }
 }
 
-/** The report as a few lines for people. */
+/** The report as a few readable lines. */
 export function describe ({ store, requests, statuses, residentMiB, descriptors, faults }: SoakReport): string {
   return [
     `${store}: ${requests} requests; ${Object.entries(statuses).map(([status, count]) => `${status} × ${count}`).join(', ')}`,

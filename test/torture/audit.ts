@@ -2,21 +2,21 @@ import { open, type RootDatabase } from 'lmdb'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** What stands in an LMDB folder, looked at from outside and without a line of the store's code. */
+/** The contents of an LMDB folder, read from outside and without the store's code. */
 export interface Audit {
   /** By store key. */
   records: Map<string, { user: string | null, expiresAt: number }>
   tombstones: Map<string, number>
-  /** What does not fit together; empty if all is well. */
+  /** Inconsistencies; empty if there are none. */
   faults: string[]
   /** The bytes of all keys and values. */
   liveBytes: number
   fileBytes: number
-  /** How many reader slots are taken. */
+  /** The number of reader slots in use. */
   readers: number
 }
 
-/** Opens the folder for reading only, beside whatever process writes in it. */
+/** Opens the folder read-only, beside any process that writes in it. */
 export function openForAudit (folder: string): RootDatabase {
   return open({ path: folder, maxDbs: 16, noSubdir: false, readOnly: true })
 }
@@ -89,7 +89,7 @@ function pair (name: string | number, key: string): string {
   return `${name} → ${key}`
 }
 
-/** After a line of headings there is one line a reader. */
+/** The first line is a heading; each further line is a reader. */
 export function readersOf (env: RootDatabase): number {
   return env.readerList().split('\n').filter((line) => /^\s*\d+\s+[\da-f]+/.test(line)).length
 }

@@ -1,6 +1,6 @@
 import type { TortureReport } from './torture.js'
 
-/** The report as a few lines for people. */
+/** The report as a few readable lines. */
 export function describe ({ rounds, killedAtStart, acknowledged: { login, set, read, logout }, checks, records, fileBytes, mostReaders, seconds, faults }: TortureReport): string {
   return [
     `${rounds} kills at work and ${killedAtStart} at the start, in ${seconds.toFixed(1)} s`,

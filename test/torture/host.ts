@@ -6,13 +6,13 @@ import { compiled } from '../service.js'
 const PROGRAM = fixture('torture-host.js')
 const START_MS = 20_000
 
-/** An application with the plugin in a process of its own, from `dist`. */
+/** An application with the plugin in its own process, from `dist`. */
 export interface Host {
-  /** Opens the folder, and answers its address; null if the process ends before that. */
+  /** Opens the folder, and returns its address; null if the process ends before that. */
   open (options: object): Promise<string | null>
-  /** Kills it, and answers when it is dead. */
+  /** Kills the process, and returns when it is dead. */
   kill (): Promise<void>
-  /** What it has written to its standard error. */
+  /** Its output on standard error. */
   errors (): string
 }
 

@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same for the same seed. */
+/** Pseudo-random numbers that are the same for the same seed. */
 export class Random {
   #state: number
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed >>> 0
   }
 
-  /** From 0 to 1, without 1. Source: mulberry32, https://github.com/bryc/code/blob/master/jshash/PRNGs.md */
+  /** From 0 to 1, excluding 1. Source: mulberry32, https://github.com/bryc/code/blob/master/jshash/PRNGs.md */
   next (): number {
     this.#state = this.#state + 0x6d2b79f5 | 0
     let mixed = Math.imul(this.#state ^ this.#state >>> 15, 1 | this.#state)
@@ -14,7 +14,7 @@ export class Random {
     return ((mixed ^ mixed >>> 14) >>> 0) / 2 ** 32
   }
 
-  /** From 0 to `below`, without it. */
+  /** From 0 to `below`, excluding it. */
   integer (below: number): number {
     return Math.floor(this.next() * below)
   }

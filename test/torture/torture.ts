@@ -10,7 +10,7 @@ import { Visitor, type Count, type Visit } from './visitor.js'
 
 export interface TortureOptions {
   rounds: number
-  /** Where starting a process takes long, there are fewer rounds: none begins after this many seconds. */
+  /** On a slow machine there are fewer rounds: none begins after this many seconds. */
   secondsAtMost?: number
   seed: number
   /** Kept over all rounds. */
@@ -23,35 +23,35 @@ export interface TortureReport {
   /** Kills before the service had opened the store. */
   killedAtStart: number
   acknowledged: Count
-  /** Looks at a session after a kill, over HTTP and in the file. */
+  /** Checks of a session after a kill, over HTTP and in the file. */
   checks: number
   records: number
   fileBytes: number
   mostReaders: number
   seconds: number
-  /** What should not have happened; the first that is found ends the torture. */
+  /** Broken promises; the first one ends the torture. */
   faults: string[]
 }
 
 const VISITORS = 6
-/** The process is killed after at most this many acknowledged operations, and a random moment. */
+/** The process is killed after at most this many acknowledged operations, at a random moment. */
 const MOST_OPERATIONS = 60
 const MOMENT_MS = 5
-/** A round lasts so long at most, in ms. */
+/** The maximum length of a round, in ms. */
 const LONGEST_ROUND_MS = 1_000
-/** From opening the store to listening takes about as long, in ms. */
+/** The approximate time from opening the store to listening, in ms. */
 const OPENING_MS = 40
-/** How many sessions of earlier rounds are checked again after each kill. After the last kill, all are. */
+/** The number of sessions of earlier rounds that are checked after each kill. After the last kill, all are. */
 const FORMER_CHECKED = 20
-/** The processes that are there, and one to spare. LMDB has 126 slots. */
+/** The slots for all processes, and one to spare. LMDB has 126. */
 const MOST_READERS = 6
 
 /**
- * Kills the service at random moments of its work, over one folder, and looks after each kill whether everything that
- * was acknowledged holds.
+ * Kills the service at random moments of its work, over one folder, and checks after each kill that everything
+ * acknowledged holds.
  *
- * For three quarters of the rounds another process (this one) has the folder open, so that nothing that a killed one
- * leaves behind is cleared away by the last one closing it; afterwards nobody has.
+ * For three quarters of the rounds another process (this one) has the folder open, so that no last
+ * close removes what a killed process left behind; in the other rounds no other process has it open.
  */
 export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder, onRound }: TortureOptions): Promise<TortureReport> {
   const begun = performance.now()
@@ -113,7 +113,7 @@ export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder,
   report.seconds = (performance.now() - begun) / 1_000
   return report
 
-  /** Waits until this many more are acknowledged. */
+  /** Waits until this many more operations are acknowledged. */
   async function operations (count: number): Promise<void> {
     const until = total() + count
     const latest = performance.now() + LONGEST_ROUND_MS

@@ -3,28 +3,28 @@ import { storeKey } from '../../plugins/tickets/ticket.js'
 import { Client } from '../client.js'
 import type { Random } from './random.js'
 
-/** What a visitor knows of one session. Of what was not answered both outcomes are possible. */
+/** What a visitor knows of one session. An operation without an answer has both outcomes. */
 export interface Visit {
   readonly user: string
   readonly cookie: string
   readonly key: string
-  /** Whether it may be live, whether it may be dead. */
+  /** Whether the session may be live, and whether it may have ended. */
   state: 'live' | 'ended' | 'unknown'
-  /** The values that each key may have; undefined for none. */
+  /** The possible values of each key; undefined for none. */
   readonly values: Map<string, Array<string | undefined>>
 }
 
 const MOST_VISITS = 8
 const KEYS = ['a', 'b', 'c', 'd']
-/** More than a page of LMDB at times. */
+/** Sometimes more than a page of LMDB. */
 const LONGEST_VALUE = 6_000
 
 export type Count = Record<'login' | 'set' | 'read' | 'logout', number>
 
-/** Logs in, writes, reads and logs out, one after the other, and notes what was acknowledged. */
+/** Logs in, writes, reads and logs out, one after another, and records what was acknowledged. */
 export class Visitor {
   readonly visits: Visit[] = []
-  /** Touched since the last look at them. */
+  /** Visits that changed since their last check. */
   readonly recent = new Set<Visit>()
   readonly acknowledged: Count = { login: 0, set: 0, read: 0, logout: 0 }
   readonly faults: string[] = []
@@ -41,7 +41,7 @@ export class Visitor {
     return this.visits.filter(({ state }) => state === 'live')
   }
 
-  /** Goes on until the service does not answer any more. */
+  /** Continues until the service does not answer any more. */
   async roam (url: string, agent: Agent): Promise<void> {
     try {
       for (;;) await this.#step(url, agent)
@@ -92,7 +92,7 @@ export class Visitor {
     this.acknowledged.logout++
   }
 
-  /** Compares what the service says of a visit with what was acknowledged; from then on what it says is known. */
+  /** Compares the service's answer about a visit with what was acknowledged; from then on the answer is known. */
   async look (visit: Visit, url: string, agent: Agent): Promise<void> {
     const answer = await new Client(url, { agent }).get('/', { cookie: visit.cookie })
     if (answer.statusCode !== 200) throw new Fault(`a read got ${answer.statusCode}`)
@@ -110,10 +110,10 @@ export class Visitor {
   }
 }
 
-/** What must not happen, whenever the service is killed. */
+/** A broken promise, which must not happen whenever the service is killed. */
 export class Fault extends Error {}
 
-/** Sends a request that changes something. It counts as answered when the head of the answer is there. */
+/** Sends a request that changes something. It counts as answered when the head of the answer arrives. */
 async function post (client: Client, url: string, cookie?: string, payload?: string): Promise<number> {
   const headers = { ...cookie !== undefined && { cookie }, ...payload !== undefined && { 'content-type': 'text/plain' } }
   return (await client.send({ method: 'POST', url, headers, ...payload !== undefined && { payload }, waitFor: 'head' })).statusCode

@@ -11,8 +11,8 @@ import { mountSmallDisk, needsMounting } from '../../small-disk.js'
 import { endures } from './under-attack.js'
 
 /*
- * The log cannot be written: its disk is full, nobody reads it, its reader is gone. A service that waits for it would freeze, deaf to
- * SIGTERM; one that keeps every line would run out of memory.
+ * The log cannot be written: its disk is full, or its reader is stuck or gone. A service that waits for it would freeze and
+ * ignore SIGTERM; one that keeps every line would run out of memory.
  *
  *                                      version 0.1              now
  *   the most that one request writes   15 KB                    4 KB
@@ -23,15 +23,15 @@ import { endures } from './under-attack.js'
 
 tap.setTimeout(120_000)
 
-/** Enough to fill a pipe, and more than the buffer of the log holds. Each request writes about 1 KB. */
+/** Enough to fill a pipe and exceed the buffer of the log. Each request writes about 1 KB. */
 const REQUESTS = { toBlock: 400, toLose: 6_000 }
-/** Requests that are sent together, over each of some connections. */
+/** Requests that are sent together, over each of several connections. */
 const BATCH = 10
 const CONNECTIONS = 4
-/** Between two batches, where the time that others wait is measured: for the log, and not for each other. */
+/** The pause between two batches, during which /healthz is timed: it waits for the log and not for the other requests. */
 const PAUSE_MS = 50
 const STOP_MS = 10_000
-/** The buffer takes 4 MiB; the rest is garbage of thousands of requests. */
+/** The buffer takes 4 MiB; the rest is garbage from thousands of requests. */
 const MORE_MEMORY_MIB = 150
 
 const LONG_PATH = `/${'x'.repeat(500)}`
@@ -45,7 +45,7 @@ interface Place {
     /** Makes the log unwritable, once the service runs. */
     block? (service: ServiceInto): void
     unblock? (): void
-    /** What has arrived. Without it, nothing ever can. */
+    /** Reads what has arrived. Without it, nothing can be read. */
     written? (): string
   }
 }
@@ -82,7 +82,7 @@ const places: Place[] = [
 ]
 
 for (const { what, skip = false, workers = 1, open } of places) {
-  test(`WORKERS=${workers}, the log goes to ${what}: everything is answered, memory is bounded, and SIGTERM ends it`, { skip }, async (t) => {
+  test(`WORKERS=${workers}, the log goes to ${what}: all requests are answered, memory is bounded, and SIGTERM ends the service`, { skip }, async (t) => {
     const { stdout, block, unblock, written } = open(t)
     const service = await startInto(t, t.testdir(), ['ignore', stdout, 'ignore'], { env: { WORKERS: String(workers) } })
     const pids = (): number[] => [service.child.pid ?? 0, ...workersOf(service)]
@@ -97,12 +97,12 @@ for (const { what, skip = false, workers = 1, open } of places) {
     if (workers > 1) {
       const [killed = 0] = workersOf(service)
       process.kill(killed, 'SIGKILL')
-      await until('another one takes its place', () => !workersOf(service).includes(killed) && workersOf(service).length === workers)
+      await until('another worker takes its place', () => !workersOf(service).includes(killed) && workersOf(service).length === workers)
       await flood(service.url, REQUESTS.toBlock)
     }
     if (written !== undefined) {
       unblock?.()
-      await until('the log says what it has lost', () => /"lines":\d+,"msg":"the log could not be written/.test(written()))
+      await until('the log has the number of lost lines', () => /"lines":\d+,"msg":"the log could not be written/.test(written()))
       const lines = written().trimEnd().split('\n')
       t.strictSame(lines.filter((line) => !isWhole(line)), [], `${lines.length} lines, all of them whole`)
       t.ok(lines.every((line) => Buffer.byteLength(line) < 4_096))
@@ -114,7 +114,7 @@ for (const { what, skip = false, workers = 1, open } of places) {
   })
 }
 
-/** The two ends of a pipe. No file descriptor of a child can be a pipe otherwise: what Node calls one is a socket. */
+/** The two ends of a pipe. Node gives a child a socket where it says "pipe". */
 function fifo (t: Test): { writing: number, reading: number } {
   const path = join(t.testdir({ place: {} }), 'fifo')
   execFileSync('mkfifo', [path])

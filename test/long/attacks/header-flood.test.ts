@@ -19,16 +19,16 @@ import { underAttack } from './under-attack.js'
 //   1,000 lines through a HAProxy that is trusted     the client's address   the address that HAProxy says
 //                                                     is believed
 
-/** Requests at a time, and in all, by lines: `FLOOD=100` is the long form. */
+/** Requests at a time and in total, by number of lines: `FLOOD=100` is the long form. */
 const ROUNDS = Number(process.env['FLOOD'] ?? 4)
 const AT_A_TIME = 8
 /** 1,000 is where Node begins to drop lines. */
 const LINES = [10, 990, 1_000, 1_100, 10_000]
 const CLAIMED = '203.0.113.77'
-/** Of the service, or of the proxy before it; 0 is none. */
+/** The port of the service or of the proxy in front of it; 0 means none. */
 const REFUSALS = [0, 400, 403, 404, 431, 502]
 
-/** Proxies that say what they have seen in lines behind those of the client, with limits that let as many through as they can. */
+/** Proxies that append their lines to those of the client, with limits that let as many lines through as possible. */
 const PROXIES: Record<string, { program: string, start: (t: Test, port: number) => Promise<number> }> = {
   'nginx that says nothing': {
     program: 'nginx',
@@ -62,8 +62,8 @@ const PROXIES: Record<string, { program: string, start: (t: Test, port: number) 
 }
 
 for (const [name, { program, start }] of Object.entries(PROXIES)) {
-  test(`a flood of header lines through ${name} opens nothing`, { ...needs(program), timeout: 60_000 }, async (t) => {
-    await t.test('in demo mode', async (t) => {
+  test(`a flood of header lines through ${name} bypasses no check`, { ...needs(program), timeout: 60_000 }, async (t) => {
+    await t.test('demo mode refuses the flooded requests', async (t) => {
       const fastify = await build(t)
       await fastify.listen({ host: '127.0.0.1', port: 0 })
       const port = await start(t, (fastify.server.address() as AddressInfo).port)
@@ -72,9 +72,9 @@ for (const [name, { program, start }] of Object.entries(PROXIES)) {
       }
     })
 
-    // What says nothing of its own passes on what the client has claimed, and must not be trusted.
+    // A proxy without lines of its own passes on what the client claimed, and must not be trusted.
     if (name === 'nginx that says nothing') return
-    await t.test('where it is trusted', async (t) => {
+    await t.test('a trusted proxy\'s address is not replaced by a claimed one', async (t) => {
       const app = await buildHost(t, {}, { trustProxy: '127.0.0.1' })
       app.get('/', async (request) => request.ip)
       app.server.maxHeadersCount = 0
@@ -83,13 +83,13 @@ for (const [name, { program, start }] of Object.entries(PROXIES)) {
       for (const count of LINES) {
         const { status, body } = await flood(port, '/', count)
         t.ok(status === 200 || REFUSALS.includes(status), `${count} lines: ${status}`)
-        t.notMatch(body, CLAIMED, 'nobody is taken for somebody else')
+        t.notMatch(body, CLAIMED, 'no claimed address is believed')
       }
     })
   })
 }
 
-test('a flood of header lines, straight: the service hears each, or refuses all', async (t) => {
+test('the service sees every line of a direct header flood, or refuses the request', async (t) => {
   const fastify = await build(t)
   let lines = 0
   fastify.server.on('request', ({ rawHeaders }) => { lines = rawHeaders.length / 2 })
@@ -97,14 +97,14 @@ test('a flood of header lines, straight: the service hears each, or refuses all'
   const { port } = fastify.server.address() as AddressInfo
   for (const count of LINES) {
     lines = 0
-    // What a proxy adds comes last.
+    // Lines that a proxy adds come last.
     const { status } = await flood(port, '/', count, { last: ['Via: 1.1 proxy'] })
     t.equal(status, count > 3_000 ? 431 : 403, `${count} lines`)
-    if (status === 403) t.ok(lines > count, 'none is dropped')
+    if (status === 403) t.ok(lines > count, 'no line is dropped')
   }
 })
 
-test('an application whose server drops lines takes no such request for one of this machine, and is warned', async (t) => {
+test('an application whose server drops header lines gets no cookie without Secure, and a warning', async (t) => {
   const log: string[] = []
   const start = async (limit: number | null): Promise<number> => {
     const app = await buildHost(t, { routes: ['login', 'verify'], authenticate: (name) => ({ name }) }, { logger: { level: 'warn', stream: { write (line: string) { log.push(line) } } } })
@@ -123,7 +123,7 @@ test('an application whose server drops lines takes no such request for one of t
   t.match(await flood(keeping, '/verify', 1_100, none), { status: 401 })
 })
 
-test('during a flood of header lines the service answers, and a known device logs in', { timeout: 60_000 }, async (t) => {
+test('during a header flood the service answers, and a known device logs in', { timeout: 60_000 }, async (t) => {
   const service = await startService(t, fastFolder(t), { SECRET_KEY: testKey, SIGNUP: 'open', LOG_LEVEL: 'info' })
   const port = portOf(service.url)
   const { slowestHealthMs, logins, refusals } = await underAttack(t, service, async () => {
@@ -140,13 +140,13 @@ function portOf (url: string): number {
   return Number(new URL(url).port)
 }
 
-/** A request with this many lines beside those that it needs. The status is 0 where there is no answer. */
+/** A request with this many extra lines. The status is 0 if there is no answer. */
 async function flood (port: number, path: string, lines: number, { first = [`X-Forwarded-For: ${CLAIMED}`], last = [] }: { first?: string[], last?: string[] } = {}): Promise<{ status: number, body: string }> {
   // Not the address of the proxies, which is trusted.
   const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' })
   let text = ''
   socket.setEncoding('latin1').on('error', () => {}).on('data', (chunk: string) => { text += chunk })
-  // The names come before those of every proxy in the order of letters, and are short: 1,000 of them are below 16 KiB.
+  // The names sort before those of every proxy, and are short: 1,000 of them fit into 16 KiB.
   const many = Array.from({ length: lines }, (_, i) => `A${i.toString(36)}:`)
   socket.write([`GET ${path} HTTP/1.1`, `Host: localhost:${port}`, 'Connection: close', ...first, ...many, ...last, '', ''].join('\r\n'))
   await once(socket, 'close')

@@ -1,26 +1,26 @@
 import type { Sending } from '../../client.js'
 
-/** A request that is yet to be sent. */
+/** A request that has not been sent yet. */
 export interface Asked extends Sending {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   headers?: Record<string, string>
   payload?: string
 }
 
-/** Something in a request, or in the store, that a stranger or a user chooses. */
+/** A part of a request, or of the store, that a visitor or a user controls. */
 export interface Input {
   name: string
-  /** In bytes, as far as the limits of the service let it pass, or a little beyond. */
+  /** In bytes: the limit of the service, or a little more. */
   size: number
-  /** Who sends it. */
+  /** The sender. */
   as: 'stranger' | 'user'
-  /** Whether the request has a password hashed: a few are enough to measure. */
+  /** Whether the request hashes a password: then a few are enough to measure. */
   hashes?: boolean
-  /** What an ordinary client has there. */
+  /** The value that an ordinary client sends. */
   ordinary: string
-  /** The worst cases, by what they are made of. */
+  /** The worst cases, by their ingredients. */
   worst: ReadonlyArray<readonly [what: string, value: string]>
-  /** What a user has stored before, for the worst cases. */
+  /** Values that a user has stored beforehand, for the worst cases. */
   before?: readonly Asked[]
   /** The request with the input in it. `turn` counts the requests. */
   ask (value: string, turn: number): Asked
@@ -28,7 +28,7 @@ export interface Input {
 
 export const OWNER = { name: 'Harry', password: 'correct horse battery' }
 
-/** The limits of the service, less what else is in the request. */
+/** The limits of the service, minus the rest of the request. */
 const BODY = 16_000
 const HEADER = 15_000
 const VALUE = 16_000
@@ -41,7 +41,7 @@ const JSON_BODY = { 'content-type': 'application/json' }
 const AS_BROWSER = { accept: 'text/html' }
 const CHROME = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36'
 
-/** What texts are made of that cost more the longer they are. */
+/** Texts whose processing cost grows faster than their length. */
 const PIECES: ReadonlyArray<readonly [what: string, piece: string]> = [
   ['letters', 'a'],
   ['other letters', 'xk7pq2mvw'],
@@ -75,7 +75,7 @@ const PIECES: ReadonlyArray<readonly [what: string, piece: string]> = [
   ['brackets', '([{']
 ]
 
-/** A text of at most this many bytes of UTF-8. Its beginning and end keep patterns searching. */
+/** A text of at most this many bytes of UTF-8. Its beginning and end make patterns search the whole text. */
 export function filled (piece: string, bytes: number, [begin, end]: readonly [string, string] = ['', '']): string {
   const room = bytes - Buffer.byteLength(begin + end)
   const full = piece.repeat(Math.max(0, Math.floor(room / Buffer.byteLength(piece))))
@@ -86,7 +86,7 @@ function texts (bytes: number, ends?: readonly [string, string]): Array<readonly
   return PIECES.map(([what, piece]) => [what, filled(piece, bytes, ends)])
 }
 
-/** The same for a header, which carries a text as its bytes. */
+/** A text for a header, which carries it as bytes. */
 function headerTexts (bytes: number, begin = ''): Array<readonly [string, string]> {
   return PIECES.map(([what, piece]) => {
     const sent = Buffer.from(piece).toString('latin1')
@@ -94,12 +94,12 @@ function headerTexts (bytes: number, begin = ''): Array<readonly [string, string
   })
 }
 
-/** A form, sent in as few bytes as it can be. */
+/** A form, encoded in as few bytes as possible. */
 export function inForm (url: string, fields: Record<string, string>, headers: Record<string, string> = {}): Asked {
   return { method: 'POST', url, headers: { ...FORM, ...headers }, payload: Object.entries(fields).map(([name, value]) => `${name}=${plain(value)}`).join('&') }
 }
 
-/** Encoded no more than it has to be, so that it takes as few bytes as it can. */
+/** Encodes only what must be encoded, to save bytes. */
 function plain (value: string): string {
   return value.replace(/[%&+=\r\n]/g, encodeURIComponent)
 }
@@ -112,7 +112,7 @@ function get (url: string, headers: Record<string, string> = {}): Asked {
   return { method: 'GET', url, headers }
 }
 
-/** Passwords that the rules for new ones take as long as they can over. */
+/** Passwords that take the rules for new passwords the longest. */
 function newPasswords (): Array<readonly [string, string]> {
   return [
     ...texts(LONGEST_PASSWORD, ['x', 'Z~']),
@@ -155,7 +155,7 @@ function values (bytes: number): Array<readonly [string, string]> {
   ]
 }
 
-/** The methods that a session of many values has to be asked by. */
+/** The methods that read a session with many values. */
 const STORED: ReadonlyArray<readonly [string, Asked]> = [
   ['GET /', get('/')],
   ['GET /session', get('/session')],
@@ -237,12 +237,12 @@ export const inputs: readonly Input[] = [
   ...stored('lists', [put('k1', '1'), ...values(3_600).filter(([what]) => /lists|objects|digits|^keys|escapes/.test(what)).slice(0, 4).map(([what, json]) => put(what, json))])
 ]
 
-/** Another one for each account, since an address may sign up only so often. */
+/** A different one for each account, since an address can sign up only a few times. */
 function addressOf (turn: number): string {
   return `10.${turn >> 16 & 255}.${turn >> 8 & 255}.${turn & 255}`
 }
 
-/** As a proxy has them, and none of them the user's. */
+/** Addresses as a proxy adds them, none of them the user's. */
 function names (bytes: number): Array<readonly [string, string]> {
   return [
     ['of one letter', 'a,'.repeat(bytes / 2)],
@@ -253,7 +253,7 @@ function names (bytes: number): Array<readonly [string, string]> {
   ]
 }
 
-/** Beginnings that the parser goes on from, with what it may try in many ways. */
+/** Beginnings after which the parser can continue in many ways. */
 function agents (bytes: number): Array<readonly [string, string]> {
   const begins = ['Mozilla/5.0 (Windows NT ', 'Mozilla/5.0 (Macintosh; Intel Mac OS X ', 'Mozilla/5.0 (Linux; Android ', 'Version/', 'like android ']
   return begins.flatMap((begin) => ['1_', ' ', '(', 'Safari/', 'windows '].map((piece) => [`${begin}${piece}`, filled(piece, bytes, [begin, '!'])] as const))

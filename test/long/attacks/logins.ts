@@ -1,4 +1,4 @@
-// Attacks on the admission of logins, against a running service. Prints what became of the tries.
+// Attacks on the admission of logins, against a running service. Prints the outcomes of the attempts.
 //
 //   npx tsx test/long/attacks/logins.ts http://127.0.0.1:3000 one-name NAME
 //   npx tsx test/long/attacks/logins.ts http://127.0.0.1:3000 one-block                       needs TRUST_PROXY=127.0.0.1
@@ -9,12 +9,12 @@ import { Client, type Answer } from '../../client.js'
 import { deviceOf, many } from './under-attack.js'
 
 const WRONG = 'no password of anybody here'
-/** Several times as often as passwords can be hashed. */
+/** Several times the number of passwords that can be hashed per second. */
 const EVERY_MS = 3
 
 type Statuses = Record<number, number>
 
-/** Floods one name with wrong passwords, whether the tries before are answered or not. */
+/** Floods one name with wrong passwords, without waiting for earlier answers. */
 export async function oneName (url: string, name: string, tries = 2_000): Promise<Statuses> {
   const answers: Array<Promise<Answer>> = []
   for (let i = 0; i < tries; i++) {
@@ -52,7 +52,7 @@ function statusesOf (answers: readonly Answer[]): Statuses {
   return statuses
 }
 
-/** Connections are kept: it is the logins that are many. */
+/** Connections are reused, because the attack is the number of logins. */
 const agent = new Agent({ keepAlive: true })
 
 function logIn (client: Client, name: string, password: string, headers: Record<string, string> = {}): Promise<Answer> {

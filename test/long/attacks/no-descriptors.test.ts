@@ -12,8 +12,8 @@ import { compiled, until } from '../../service.js'
 import { endures } from './under-attack.js'
 
 /*
- * The process has no file descriptor left, for which idle connections are enough. A timer that needs one must not end it, and what
- * could not be loaded meanwhile must be loaded later.
+ * Idle connections can use up all file descriptors of the process. A timer that needs one must not end the process, and a
+ * file that could not be loaded meanwhile must be loaded later.
  *
  *                                        version 0.1                   now
  *   200 idle connections                 the process ends              /healthz within 100 ms
@@ -32,7 +32,7 @@ const connections = [
 ]
 
 for (const { workers, what, begins } of connections) {
-  test(`WORKERS=${workers}: ${IDLE_CONNECTIONS} connections that ${what}, with ${DESCRIPTORS} descriptors`, async (t) => {
+  test(`WORKERS=${workers}: the service survives ${IDLE_CONNECTIONS} connections that ${what}, with ${DESCRIPTORS} descriptors`, async (t) => {
     const service = await startInto(t, t.testdir(), 'ignore', { descriptors: DESCRIPTORS, env: { WORKERS: String(workers) } })
     const { hostname, port } = new URL(service.url)
     await endures(t, service, async () => {
@@ -51,7 +51,7 @@ for (const { workers, what, begins } of connections) {
   })
 }
 
-test('for a moment no descriptor can be had: what needs one fails, and works again afterwards', async (t) => {
+test('while no descriptor is free, operations that need one fail, and they work again afterwards', async (t) => {
   const key = newSecret()
   const folder = t.testdir({ key })
   const service = await startInto(t, folder, ['pipe', 'pipe', 'inherit'], {
@@ -65,7 +65,7 @@ test('for a moment no descriptor can be had: what needs one fails, and works aga
   })
   let log = ''
   service.child.stdout?.setEncoding('utf8').on('data', (text: string) => { log += text })
-  // Connections from before.
+  // Connections that are already open.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const client = new Client(service.url, { agent })
   const signUp = async (name: string): Promise<number> => (await new Client(service.url, { agent }).login(name, PASSWORD)).statusCode
@@ -91,7 +91,7 @@ test('for a moment no descriptor can be had: what needs one fails, and works aga
   t.notMatch(log, 'sys_crash')
 })
 
-test('in a process without descriptors the list of passwords cannot be loaded, and can be later', async (t) => {
+test('a process without free descriptors cannot load the list of passwords, and loads it later', async (t) => {
   const module = join(compiled('server'), '../plugins/accounts/common-passwords.js')
   const program = `
     import { closeSync, openSync } from 'node:fs'

@@ -6,8 +6,8 @@ import { startService, type Service } from '../../service.js'
 import { filled, inForm, type Asked } from './inputs.js'
 import { endures, many } from './under-attack.js'
 
-// Texts that take long to normalize or to judge. For the first of these no account was needed: one request kept everybody
-// waiting for 40 to 130 ms, and 20 a second for 700 ms.
+// Texts that take long to normalize or to judge. For the first of these no account was needed: one request delayed all others
+// by 40 to 130 ms, and 20 a second for 700 ms.
 //
 //                                         one request before    now
 //   a name of 16 KB                                    46 ms   1 ms
@@ -20,23 +20,23 @@ const REQUESTS = process.env['HATCHECK_ATTACKS'] === 'all' ? 2_000 : 200
 
 const MARKS = filled('\u0315\u0300\u05AE\u0323', 15_000, ['a', ''])
 const LONG = [
-  // Each of these is 18 characters once it is written in compatibility characters.
+  // Each of these becomes 18 characters in compatibility form.
   filled('\uFDFA', 1_024),
   filled('\u0315\u0300\u05AE\u0323', 1_024, ['a', '']),
   filled('1237894560', 1_000, ['!', '7attackerq'])
 ]
 
-test('a name of 16 KB of combining marks keeps nobody waiting', async (t) => {
+test('a name of 16 KB of combining marks delays no other request', async (t) => {
   const service = await start(t)
   await endures(t, service, sending(t, service, () => inForm('/login', { client_name: MARKS, password: 'x' })))
 })
 
-test('a password of a new account that takes long to judge keeps nobody waiting', async (t) => {
+test('the password of a new account that is slow to judge delays no other request', async (t) => {
   const service = await start(t)
   await endures(t, service, sending(t, service, (i) => inForm('/login', { client_name: `attacker ${i}`, password: LONG[i % LONG.length] as string })))
 })
 
-test('a new password of a user that takes long to normalize or to judge keeps nobody waiting', async (t) => {
+test('a new password that is slow to normalize or to judge delays no other request', async (t) => {
   const service = await start(t)
   const attacker = new Client(service.url)
   await attacker.login('Attacker', 'the password of an attacker')

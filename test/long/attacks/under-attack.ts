@@ -16,20 +16,20 @@ export interface Owner {
 export interface Endured {
   /** The slowest answer of `/healthz` during the attack, in ms, each over a connection of its own. */
   slowestHealthMs: number
-  /** How often the known device was let in during the attack. */
+  /** How often the known device logged in during the attack. */
   logins: number
   /** The status of each login that was refused, or the code of its error. */
   refusals: Array<number | string>
 }
 
-/** The service must let this user sign up, or have the account. */
+/** The service must allow this user to sign up, or have the account. */
 export const OWNER: Owner = { name: 'Owner of a known device', password: 'a device that is known here' }
 
-/** What the owner of a service's known device has, for the next attack on it. */
+/** The device cookie of the service's owner, for the next attack on it. */
 const devices = new WeakMap<object, string>()
 
 /**
- * Attacks a running service. Meanwhile asks `/healthz` and logs a known device in, over and over. Prints the figures.
+ * Attacks a running service. Meanwhile requests `/healthz` and logs a known device in repeatedly. Prints the figures.
  *
  * @throws if the device cannot log in before the attack, or if `/healthz` answers anything but 200 during it.
  */
@@ -56,7 +56,7 @@ export async function underAttack (t: Test, service: Pick<Service, 'url' | 'chil
       else endured.logins++
     })
   ])
-  // Heard of below, once the attack is over.
+  // An error is reported below, after the attack.
   watching.catch(() => {})
   try {
     await attack()
@@ -70,7 +70,7 @@ export async function underAttack (t: Test, service: Pick<Service, 'url' | 'chil
   return endured
 }
 
-/** How often an attack is tried. Other work on the machine can only make answers later, so the best try counts. */
+/** The number of times an attack is repeated. Other work on the machine can only make answers slower, so the best result counts. */
 const TRIES = 5
 const LONGEST_MS = 100
 
@@ -86,7 +86,7 @@ export async function endures (t: Test, service: Pick<Service, 'url' | 'child'>,
   t.ok(slowest <= LONGEST_MS, `/healthz answers within ${LONGEST_MS} ms: ${slowest.toFixed(1)} ms`)
 }
 
-/** Does something `count` times, over a few connections at once. */
+/** Does something `count` times, over a few connections in parallel. */
 export async function many (count: number, work: (i: number) => Promise<unknown>, atOnce = 4): Promise<void> {
   let next = 0
   await Promise.all(Array.from({ length: atOnce }, async () => {
@@ -98,7 +98,7 @@ async function logIn (client: Client, { name, password }: Owner, device: string)
   return await client.post('/login', { client_name: name, password }, device === '' ? {} : { cookie: device })
 }
 
-/** The thread that answers comes before other tests, where that is allowed: it is not their work that is measured. */
+/** The thread that answers gets a higher priority where that is allowed, so that other tests are not part of the measurement. */
 function hurry (pid: number | undefined): void {
   try {
     setPriority(pid ?? 0, constants.priority.PRIORITY_HIGHEST)
@@ -110,7 +110,7 @@ export function deviceOf (client: Client): string {
   return client.cookie([...client.cookies.keys()].find((name) => name.endsWith('-device')))
 }
 
-/** At least once, then until the signal; the next one only after the answer to the last. */
+/** Runs at least once, then until the signal; each run waits for the answer to the one before. */
 async function every (ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
   do {
     await work()
