@@ -131,7 +131,8 @@ function overHttp (url: string, { agent, socketPath, timeoutMs = ANSWER_MS }: Re
     // As bytes: with a text, Node would send the headers in its encoding too.
     const bytes = payload === undefined ? undefined : Buffer.isBuffer(payload) ? payload : Buffer.from(isJson ? JSON.stringify(payload) : payload)
     const sent = request({
-      hostname,
+      // Without the brackets of an IPv6 address.
+      hostname: hostname.replace(/[[\]]/g, ''),
       port,
       path: prefix + url,
       method,

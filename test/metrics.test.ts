@@ -12,6 +12,7 @@ import { checkout } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, buildHost, needs } from './helper.js'
 import { pageAt } from './pages.js'
+import { openSocket } from './raw-client.js'
 import { startRedis } from './redis.js'
 import { runServer, startService, until } from './service.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
@@ -309,8 +310,7 @@ test('with METRICS_PORT the metrics are served there only, until the service has
   t.match(await (await fetch(url)).text(), requests('GET', 'unknown', 400), 'requests that reach no route are counted too')
 
   const body = 'client_name=Harry&password=12345678'
-  const { hostname, port } = new URL(service.url)
-  const socket = connect({ host: hostname, port: Number(port) }).on('error', () => {})
+  const socket = openSocket(service.url)
   socket.write(`POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, -1)}`)
   await until('a login is under way', () => service.output().includes('"/login"'))
   const ended = service.end('SIGTERM')

@@ -4,13 +4,14 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { connect, type AddressInfo } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { checkout } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, needs } from './helper.js'
 import { startNginx } from './nginx.js'
+import { openSocket } from './raw-client.js'
 import { freePort } from './redis.js'
 import { until } from './service.js'
 
@@ -139,10 +140,10 @@ async function login (fastify: FastifyInstance): Promise<string> {
 
 /** Asks for an upgrade, and sends hello over the new protocol. */
 async function upgrade (port: number, headers: readonly string[], to = 'websocket'): Promise<{ status: number, body: string }> {
-  const socket = connect(port, '127.0.0.1')
+  const socket = openSocket(`http://127.0.0.1:${port}`)
   let text = ''
   let greeted = false
-  socket.setEncoding('utf8').on('error', () => {}).on('data', (chunk: string) => {
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk
     if (!text.includes('\r\n\r\n') || greeted) return
     greeted = true

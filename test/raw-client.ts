@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net'
+import { connect, type Socket, type TcpNetConnectOpts } from 'node:net'
 
 const END_OF_HEAD = Buffer.from('\r\n\r\n')
 /** The answers to invalid requests: the server closes the connection after them. */
@@ -117,9 +117,9 @@ export function readAnswer (bytes: Buffer, method = 'GET', isClosed = false): Ra
 }
 
 /** Connects to a service; an error counts as a close. */
-export function openSocket (url: string): Socket {
+export function openSocket (url: string, options: Pick<TcpNetConnectOpts, 'localAddress' | 'noDelay'> = {}): Socket {
   const { hostname, port } = new URL(url)
-  return connect({ host: hostname, port: Number(port) }).on('error', () => {})
+  return connect({ ...options, host: hostname, port: Number(port) }).on('error', () => {})
 }
 
 /** Returns the bytes that arrive until the other side closes the connection. */

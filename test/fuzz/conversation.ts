@@ -1,5 +1,4 @@
-import { connect } from 'node:net'
-import { readAnswer, type RawAnswer } from '../raw-client.js'
+import { openSocket, readAnswer, type RawAnswer } from '../raw-client.js'
 import { SMUGGLED, type Production } from './grammar.js'
 
 /** The bytes sent over one connection, and how they are sent. */
@@ -38,7 +37,7 @@ export function converse (port: number, localAddress: string, { productions, pie
     let isEnding = false
     let isOver = false
     let ending: NodeJS.Timeout | undefined
-    const socket = connect({ host: '127.0.0.1', port, localAddress, noDelay: true })
+    const socket = openSocket(`http://127.0.0.1:${port}`, { localAddress, noDelay: true })
     const deadline = setTimeout(() => {
       outcome.fault = `a hang: ${answers.length} of ${owed} answers, ${isEnding ? 'and no end of the connection after that of the client' : 'and no end of the connection'}`
       socket.destroy()
@@ -50,8 +49,6 @@ export function converse (port: number, localAddress: string, { productions, pie
       take(false)
       endIfDone()
     })
-    // The server may have closed the connection while data was being sent.
-    socket.on('error', () => {})
     socket.on('close', () => {
       clearTimeout(deadline)
       clearTimeout(ending)

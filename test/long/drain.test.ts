@@ -147,7 +147,7 @@ async function ask (url: string, what: string, cookie = '', body = ''): Promise<
 }
 
 async function open (url: string): Promise<Socket> {
-  const socket = openSocket(url).setNoDelay()
+  const socket = openSocket(url, { noDelay: true })
   await once(socket, 'connect')
   return socket
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
@@ -14,6 +14,7 @@ import { waitAfter } from '../../plugins/workers/primary.js'
 import { fastFolder } from '../fast-folder.js'
 import { Client } from '../client.js'
 import { build, needs, testKey } from '../helper.js'
+import { openSocket } from '../raw-client.js'
 import { startRedis } from '../redis.js'
 import { runServer, startService, until, workersOf, type Service } from '../service.js'
 import { eventually, openStore, watched } from '../watched-store.js'
@@ -191,8 +192,7 @@ test('several processes act as one service', async (t) => {
 
   await t.test('Ctrl-C stops every worker after its requests under way, and is logged once', async (t) => {
     const pids = workers()
-    const { hostname, port } = new URL(url)
-    const socket = connect({ host: hostname, port: Number(port) })
+    const socket = openSocket(url)
     socket.write('PUT /session/n HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n123')
     await until('it is under way', () => linesOf(service).some(({ req }) => req?.url === '/session/n'))
     for (const pid of pids) process.kill(pid, 'SIGINT')

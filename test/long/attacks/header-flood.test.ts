@@ -7,6 +7,7 @@ import { test, type Test } from 'tap'
 import { fastFolder } from '../../fast-folder.js'
 import { build, buildHost, needs, testKey } from '../../helper.js'
 import { startNginx } from '../../nginx.js'
+import { allFrom, openSocket } from '../../raw-client.js'
 import { freePort } from '../../redis.js'
 import { startService, until } from '../../service.js'
 import { underAttack } from './under-attack.js'
@@ -143,13 +144,11 @@ function portOf (url: string): number {
 /** A request with this many extra lines. The status is 0 if there is no answer. */
 async function flood (port: number, path: string, lines: number, { first = [`X-Forwarded-For: ${CLAIMED}`], last = [] }: { first?: string[], last?: string[] } = {}): Promise<{ status: number, body: string }> {
   // Not the address of the proxies, which is trusted.
-  const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' })
-  let text = ''
-  socket.setEncoding('latin1').on('error', () => {}).on('data', (chunk: string) => { text += chunk })
+  const socket = openSocket(`http://127.0.0.1:${port}`, { localAddress: '127.0.0.2' })
   // The names sort before those of every proxy, and are short: 1,000 of them fit into 16 KiB.
   const many = Array.from({ length: lines }, (_, i) => `A${i.toString(36)}:`)
   socket.write([`GET ${path} HTTP/1.1`, `Host: localhost:${port}`, 'Connection: close', ...first, ...many, ...last, '', ''].join('\r\n'))
-  await once(socket, 'close')
+  const text = await allFrom(socket)
   return { status: Number(text.slice(9, 12)), body: text.slice(text.indexOf('\r\n\r\n')) }
 }
 

@@ -1,12 +1,13 @@
 import { writeFileSync } from 'node:fs'
 import { Agent } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import tap, { test } from 'tap'
 import { newSecret } from '../../../plugins/tickets/secrets.js'
 import { Client } from '../../client.js'
 import { fixture, run } from '../../fixtures/child.js'
+import { openSocket } from '../../raw-client.js'
 import { startInto } from '../../service-into.js'
 import { compiled, until } from '../../service.js'
 import { endures } from './under-attack.js'
@@ -34,11 +35,10 @@ const connections = [
 for (const { workers, what, begins } of connections) {
   test(`WORKERS=${workers}: the service survives ${IDLE_CONNECTIONS} connections that ${what}, with ${DESCRIPTORS} descriptors`, async (t) => {
     const service = await startInto(t, t.testdir(), 'ignore', { descriptors: DESCRIPTORS, env: { WORKERS: String(workers) } })
-    const { hostname, port } = new URL(service.url)
     await endures(t, service, async () => {
       const sockets: Socket[] = []
       for (let i = 0; i < IDLE_CONNECTIONS; i++) {
-        const socket = connect({ host: hostname, port: Number(port) }).on('error', () => {})
+        const socket = openSocket(service.url)
         if (begins !== '') socket.write(begins)
         sockets.push(socket)
         if (i % 20 === 0) await pause(100)
