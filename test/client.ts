@@ -15,18 +15,18 @@ export interface Sending extends Pick<InjectOptions, 'method' | 'headers'> {
   url: string
   /** Text and bytes are sent as they are, anything else as JSON. */
   payload?: string | Buffer | object
-  /** Ends the request. */
+  /** Aborts the request. */
   signal?: AbortSignal
-  /** Where the request comes from. Only inject can say so. */
+  /** The address that the request comes from; only inject can choose it. */
   remoteAddress?: string
-  /** What counts as the answer over HTTP: all of it (the default), or its head. Then the body is read but dropped. */
+  /** What counts as the answer over HTTP: the whole of it (default), or its head; then the body is dropped. */
   waitFor?: 'body' | 'head'
 }
 
 /** An answer, the same for both transports. */
 export type Answer = Pick<LightMyRequestResponse, 'statusCode' | 'headers' | 'body' | 'json'>
 
-/** How a client reaches a URL. */
+/** How a client connects to a URL. */
 export interface Reach {
   /** Keeps connections. By default, each request has a connection of its own. */
   agent?: Agent
@@ -43,8 +43,11 @@ interface SetCookie {
 }
 
 /**
- * A client with a cookie jar: name to value, removed when it expires. Its requests are injected into an application, or go to
- * a URL by node:http, with no header but Host, Connection, Content-Length and those that are given. Every status is an answer.
+ * Sends requests with a cookie jar: name to value, removed when it expires. The requests are injected into an application, or go
+ * to a URL over node:http, with no header but Host, Connection, Content-Length and the given ones. Every status is an answer.
+ *
+ * Tests that need more than requests and answers do not use it: test/raw-client.ts sends bytes, and Curl in test/service.ts is
+ * the real curl.
  */
 export class Client {
   readonly cookies = new Map<string, string>()
@@ -58,13 +61,13 @@ export class Client {
     return [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
   }
 
-  /** Returns one cookie as a header has it; an empty text if it is missing. */
+  /** Returns one cookie as a header has it; an empty string if it is missing. */
   cookie (name = 'hatcheck'): string {
     const value = this.cookies.get(name)
     return value === undefined ? '' : `${name}=${value}`
   }
 
-  /** Sends a request. Its headers win over those of the client, including the cookies. */
+  /** Sends a request. Its own headers replace those of the client, the cookies included. */
   async send (sending: Sending): Promise<Answer> {
     const cookie = this.cookieHeader
     const answer = await this.#transport({ ...sending, headers: { ...cookie !== '' && { cookie }, ...sending.headers } })
@@ -94,14 +97,14 @@ export class Client {
   }
 }
 
-/** Logs in at a service, and returns the cookie of the new session for tests that copy it; an empty text if the login is refused. */
+/** Logs in at a service, and returns the cookie of the new session for tests that copy it; an empty string if the login is refused. */
 export async function logIn (url: string, name = 'Harry', password = '12345678'): Promise<string> {
   const client = new Client(url)
   await client.login(name, password)
   return client.cookie()
 }
 
-/** Returns the name of the user to whom a cookie belongs, as the home page of a service says; null for nobody. */
+/** Returns the name of the user whose cookie it is, as the home page of a service says; null if it opens no session. */
 export async function userOf (url: string, cookie: string): Promise<string | null> {
   const { user } = (await new Client(url).get('/', { cookie, accept: 'application/json' })).json<{ user: { name: string } | null }>()
   return user?.name ?? null
@@ -126,7 +129,7 @@ function overHttp (url: string, { agent, socketPath, timeoutMs = ANSWER_MS }: Re
   const { hostname, port, pathname } = new URL(url)
   const prefix = pathname.replace(/\/$/, '')
   return ({ method = 'GET', url, headers = {}, payload, signal, waitFor = 'body', remoteAddress }) => new Promise((resolve, reject) => {
-    if (remoteAddress !== undefined) throw new Error('a request over HTTP comes from where it comes from')
+    if (remoteAddress !== undefined) throw new Error('remoteAddress is for inject; over HTTP the connection has the address')
     const isJson = typeof payload === 'object' && !Buffer.isBuffer(payload)
     // As bytes: with a text, Node would send the headers in its encoding too.
     const bytes = payload === undefined ? undefined : Buffer.isBuffer(payload) ? payload : Buffer.from(isJson ? JSON.stringify(payload) : payload)
