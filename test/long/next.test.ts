@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import { Client, build } from './helper.js'
+import type { GivenOptions as HatcheckOptions } from '../../plugins/config/options.js'
+import { Client, build } from '../helper.js'
 
 const HERE = 'http://127.0.0.1:3000'
 const EVIL = 'evil.example'
