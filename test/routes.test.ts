@@ -487,7 +487,7 @@ test('pages that depend on the user are not stored in any cache', async (t) => {
 test('the prefix applies to every link, form and redirect', async (t) => {
   const authenticate = (name: string, password: string): { name: string } | null => password === '12345678' ? { name } : null
   const fastify = await buildHost(t, { routes: true, prefix: '/auth', authenticate })
-  fastify.get('/', async () => 'the host\'s own page')
+  fastify.get('/', async () => 'the application\'s own page')
   fastify.get('/private', { preHandler: fastify.requireLogin }, async (request) => `for ${request.user?.name}`)
 
   const browser = new Client(fastify)

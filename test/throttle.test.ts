@@ -55,10 +55,12 @@ test('the policies count failures and forgive them over time', async (t) => {
   t.test('a forgiven failure leaves no trace in the counter', async (t) => {
     for (const policy of Object.values(policies)) {
       let counter: Counter | null = null
+      let isKept = true
       for (let i = 0; i < policy.free + 30; i++) {
         counter = counted(counter, policy, START)
-        t.ok(START + waitOf(counter, policy, START) <= counter.expiresAt, 'a counter is kept as long as it causes a wait')
+        isKept &&= START + waitOf(counter, policy, START) <= counter.expiresAt
       }
+      t.ok(isKept, 'a counter is kept as long as it causes a wait')
       t.same({ ...counted(counter, policy, (counter as Counter).expiresAt), before: undefined }, { ...counted(null, policy, (counter as Counter).expiresAt), before: undefined })
       t.equal(uncounted(counter as Counter, policy).level, policy.free + 29)
     }

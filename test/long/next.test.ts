@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import { Client } from './client.js'
-import { build } from './helper.js'
+import type { GivenOptions as HatcheckOptions } from '../../plugins/config/options.js'
+import { Client } from '../client.js'
+import { build } from '../helper.js'
 
 const HERE = 'http://127.0.0.1:3000'
 const EVIL = 'evil.example'

@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import { spawn } from 'node:child_process'
 import { Readable } from 'node:stream'
 import { test, type Test } from 'tap'
-import { hatcheck } from '../app.js'
-import { compiledFixture } from './fixtures/child.js'
-import { Client } from './client.js'
-import { testKey } from './helper.js'
-import { Net, answersMayShowSecrets } from './nets/net.js'
-import { Secrets } from './nets/secrets.js'
+import { hatcheck } from '../../app.js'
+import { compiledFixture } from '../fixtures/child.js'
+import { Client } from '../client.js'
+import { testKey } from '../helper.js'
+import { Net, answersMayShowSecrets } from '../nets/net.js'
+import { Secrets } from '../nets/secrets.js'
 
 /** An application with a net whose findings do not fail the test. */
 async function netted (t: Test): Promise<{ net: Net, fastify: FastifyInstance, client: Client }> {
