@@ -1,5 +1,5 @@
-import accepts from 'accepts'
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import Negotiator from 'negotiator'
+import type { IncomingHttpHeaders } from 'node:http'
 
 /** In characters; the rest is ignored, since each type costs as much as a small request. Browsers send about 150. */
 const LONGEST_ACCEPT = 1_024
@@ -12,6 +12,6 @@ const LONGEST_ACCEPT = 1_024
 export function wants ({ headers }: { headers: IncomingHttpHeaders }, unsaid: 'page' | 'json' = 'page'): 'page' | 'json' {
   const accept = headers.accept?.slice(0, LONGEST_ACCEPT)
   if (accept === undefined) return unsaid
-  if (accept.includes('json') && accepts({ headers: { accept } } as IncomingMessage).type(['html', 'json']) === 'json') return 'json'
+  if (accept.includes('json') && new Negotiator({ headers: { accept } }).mediaType(['text/html', 'application/json']) === 'application/json') return 'json'
   return accept.includes('text/html') ? 'page' : unsaid
 }
