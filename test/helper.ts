@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions, type ServiceOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import type { Answer } from './client.js'
+import './cheap-hashes.js'
 import { net } from './nets/net.js'
 
 /** An obvious test key, made at run time, and as strong as a random one. */

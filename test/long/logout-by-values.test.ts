@@ -1,14 +1,14 @@
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import type { GivenOptions } from '../plugins/config/options.js'
-import { CLIENT_FIELD } from '../plugins/session/fields.js'
-import { RedisStore } from '../plugins/storage/redis/sessions.js'
-import { Client, type Answer } from './client.js'
-import { buildHost, needs } from './helper.js'
-import { connect, startRedis } from './redis.js'
-import { inTwoSteps, openStore, stop, watched, type StoreCall } from './watched-store.js'
+import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
+import type { GivenOptions } from '../../plugins/config/options.js'
+import { CLIENT_FIELD } from '../../plugins/session/fields.js'
+import { RedisStore } from '../../plugins/storage/redis/sessions.js'
+import { Client, type Answer } from '../client.js'
+import { buildHost, needs } from '../helper.js'
+import { connect, startRedis } from '../redis.js'
+import { inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
 
 type Bag = Record<string, any>
 type Ending = (request: FastifyRequest, session: Bag) => unknown

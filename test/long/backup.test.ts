@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto'
 import { cpSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { openLmdb } from '../plugins/storage/lmdb/open.js'
-import { Client, logIn, userOf } from './client.js'
-import { testKey } from './helper.js'
-import { freePort } from './redis.js'
-import { hatcheckProcess, startService, until } from './service.js'
-import { mountSmallDisk, needsMounting } from './small-disk.js'
+import { openLmdb } from '../../plugins/storage/lmdb/open.js'
+import { Client, logIn, userOf } from '../client.js'
+import { testKey } from '../helper.js'
+import { freePort } from '../redis.js'
+import { hatcheckProcess, startService, until } from '../service.js'
+import { mountSmallDisk, needsMounting } from '../small-disk.js'
 
 const env = { SECRET_KEY: testKey, SIGNUP: 'open' }
 
