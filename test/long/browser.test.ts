@@ -3,9 +3,9 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 import tap, { test, type Test } from 'tap'
-import { checkout } from './fixtures/child.js'
-import { needs } from './helper.js'
-import { startService } from './service.js'
+import { checkout } from '../fixtures/child.js'
+import { needs } from '../helper.js'
+import { startService } from '../service.js'
 
 // A browser on a busy machine is slow.
 tap.setTimeout(300_000)

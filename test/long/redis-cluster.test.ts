@@ -1,11 +1,11 @@
 import tap, { test } from 'tap'
-import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
-import { RedisStore } from '../plugins/storage/redis/sessions.js'
-import { storeContract } from '../plugins/store/contract/index.js'
-import { needs } from './helper.js'
-import { connect, startRedisCluster, type RedisServer } from './redis.js'
-import { listen, loggedIn, statuses, underLoad } from './visitors.js'
-import { eventually } from './watched-store.js'
+import { RedisAccounts } from '../../plugins/storage/redis/accounts.js'
+import { RedisStore } from '../../plugins/storage/redis/sessions.js'
+import { storeContract } from '../../plugins/store/contract/index.js'
+import { needs } from '../helper.js'
+import { connect, startRedisCluster, type RedisServer } from '../redis.js'
+import { listen, loggedIn, statuses, underLoad } from '../visitors.js'
+import { eventually } from '../watched-store.js'
 
 // Six servers on a busy machine need time to find one another.
 tap.setTimeout(120_000)

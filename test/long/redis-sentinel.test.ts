@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { needs } from './helper.js'
-import { freePort, startRedis } from './redis.js'
-import { until } from './service.js'
-import { listen, loggedIn, statuses, underLoad } from './visitors.js'
-import { eventually } from './watched-store.js'
+import { needs } from '../helper.js'
+import { freePort, startRedis } from '../redis.js'
+import { until } from '../service.js'
+import { listen, loggedIn, statuses, underLoad } from '../visitors.js'
+import { eventually } from '../watched-store.js'
 
 test('behind Sentinel, a replica takes over when the primary dies, and the service continues', needs('redis-server'), async (t) => {
   const root = t.testdir()

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
-import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
-import { openLmdb } from '../plugins/storage/lmdb/open.js'
-import { storeKey } from '../plugins/tickets/ticket.js'
-import { Client, logIn, userOf, type Answer } from './client.js'
-import { startService, until, type Service } from './service.js'
-import { mountSmallDisk, needsMounting } from './small-disk.js'
-import { audit, openForAudit } from './torture/audit.js'
+import { LmdbWriter } from '../../plugins/storage/lmdb/writer.js'
+import { openLmdb } from '../../plugins/storage/lmdb/open.js'
+import { storeKey } from '../../plugins/tickets/ticket.js'
+import { Client, logIn, userOf, type Answer } from '../client.js'
+import { startService, until, type Service } from '../service.js'
+import { mountSmallDisk, needsMounting } from '../small-disk.js'
+import { audit, openForAudit } from '../torture/audit.js'
 
 tap.setTimeout(120_000)
 

@@ -4,12 +4,12 @@ import { connect as connectSocket, createServer, type AddressInfo, type Socket }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { Client } from './client.js'
-import { build, buildHost, gate, needs } from './helper.js'
-import { freePort, startRedis } from './redis.js'
-import { Curl, hatcheckProcess, startService } from './service.js'
-import { Visitor, listen, loggedIn, statuses, underLoad } from './visitors.js'
-import { eventually } from './watched-store.js'
+import { Client } from '../client.js'
+import { build, buildHost, gate, needs } from '../helper.js'
+import { freePort, startRedis } from '../redis.js'
+import { Curl, hatcheckProcess, startService } from '../service.js'
+import { Visitor, listen, loggedIn, statuses, underLoad } from '../visitors.js'
+import { eventually } from '../watched-store.js'
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 
