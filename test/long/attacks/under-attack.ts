@@ -70,14 +70,15 @@ export async function underAttack (t: Test, service: Pick<Service, 'url' | 'chil
   return endured
 }
 
-/** The number of times an attack is repeated. Other work on the machine can only make answers slower, so the best result counts. */
-const TRIES = 5
+/** An attack is repeated for this long. Other work on the machine can only make answers slower, so the best result counts. */
+const TRIES_MS = 60_000
 const LONGEST_MS = 100
 
 /** Asserts that during an attack `/healthz` answers within 100 ms, and that the known device gets in whenever it asks. */
 export async function endures (t: Test, service: Pick<Service, 'url' | 'child'>, attack: () => Promise<void>, owner?: Owner): Promise<void> {
+  const begun = performance.now()
   let slowest = Infinity
-  for (let i = 0; i < TRIES && slowest > LONGEST_MS; i++) {
+  while (slowest > LONGEST_MS && performance.now() - begun < TRIES_MS) {
     const { slowestHealthMs, logins, refusals } = await underAttack(t, service, attack, owner)
     t.ok(logins > 0, 'the known device gets in')
     t.strictSame(refusals, [], 'and is never refused')
