@@ -3,7 +3,6 @@ import { ConfigError, assertRule } from '../common/rule.js'
 import type { Config } from '../config/resolve.js'
 import type { Storage, StorageLog } from './common/storage.js'
 import { lmdbFolder } from './lmdb/folder.js'
-import { openLmdb } from './lmdb/open.js'
 import { openMemory } from './memory/open.js'
 import { openOwnStore } from './own-store.js'
 import { inRealm } from './realm.js'
@@ -22,6 +21,7 @@ export async function openStorage (config: StorageConfig, log: StorageLog, handl
   return { ...storage, sessions: inRealm(storage.sessions, config.realm) }
 }
 
+// The engines are imported where they are opened: each loads a driver, LMDB a native one, that other stores do not need.
 async function open (config: StorageConfig, log: StorageLog, handleOf?: (key: string) => string): Promise<Storage> {
   const { sessionStore: store, dataDir, sessionMaxBytes: maxBytes, lifetimes, now } = config
   const name = config.mode === 'plugin' ? 'sessionStore' : 'SESSION_STORE'
@@ -29,7 +29,6 @@ async function open (config: StorageConfig, log: StorageLog, handleOf?: (key: st
   if (store === 'memory:') return openMemory({ now, maxBytes })
   if (isRedisUrl(store)) {
     const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
-    // It takes longer to load than all the rest together, and most applications do not need it.
     const { openRedis } = await import('./redis/open.js')
     return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs, handleOf }, log)
   }
@@ -43,6 +42,7 @@ async function open (config: StorageConfig, log: StorageLog, handleOf?: (key: st
     const names = config.mode === 'plugin' ? 'dataDir, sessionStore' : 'DATA_DIR, SESSION_STORE'
     throw new ConfigError(`The data folder cannot be written (${names}): ${(error as Error).message}.`)
   }
+  const { openLmdb } = await import('./lmdb/open.js')
   return openLmdb(folder, { now, maxBytes, handleOf }, log)
 }
 
