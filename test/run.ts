@@ -86,12 +86,7 @@ function jobsOf (): Job[] {
     const named = files.filter((file) => words.includes(file))
     return (named.length === words.length ? named : files.filter((file) => words.some((word) => file.includes(word)))).map(ofFile)
   }
-  const [long, short] = [files.filter(isLongFile), files.filter((file) => !isLongFile(file))]
-  return isLong ? [...PROGRAMS, ...long.map(ofFile)] : short.map(ofFile)
-}
-
-function isLongFile (file: string): boolean {
-  return file.startsWith('long/')
+  return [...isLong ? PROGRAMS : [], ...files.filter((file) => file.startsWith('long/') === isLong).map(ofFile)]
 }
 
 function ofFile (file: string): Job {

@@ -1,6 +1,7 @@
 import { open, type RootDatabase } from 'lmdb'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { isJson } from '../is-json.js'
 
 /** The contents of an LMDB folder, read from outside and without the store's code. */
 export interface Audit {
@@ -70,15 +71,6 @@ function recordOf (read: () => unknown): { user: string | null, expiresAt: numbe
   const isWhole = [createdAt, seenAt, expiresAt].every(Number.isSafeInteger) && typeof permanent === 'boolean' &&
     (user === null || typeof user === 'string') && fields.every((field, index) => typeof field === 'string' && (index % 2 === 0 || isJson(field)))
   return isWhole ? { user, expiresAt } : null
-}
-
-function isJson (text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
 }
 
 function pairs (entries: Iterable<{ key: string | number, value: string }>): Set<string> {

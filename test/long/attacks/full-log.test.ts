@@ -8,6 +8,7 @@ import { RawClient } from '../../raw-client.js'
 import { startInto, type ServiceInto } from '../../service-into.js'
 import { until, workersOf } from '../../service.js'
 import { mountSmallDisk, needsMounting } from '../../small-disk.js'
+import { isJson } from '../../is-json.js'
 import { endures } from './under-attack.js'
 
 /*
@@ -104,7 +105,7 @@ for (const { what, skip = false, workers = 1, open } of places) {
       unblock?.()
       await until('the log has the number of lost lines', () => /"lines":\d+,"msg":"the log could not be written/.test(written()))
       const lines = written().trimEnd().split('\n')
-      t.strictSame(lines.filter((line) => !isWhole(line)), [], `${lines.length} lines, all of them whole`)
+      t.strictSame(lines.filter((line) => !isJson(line)), [], `${lines.length} lines, all of them whole`)
       t.ok(lines.every((line) => Buffer.byteLength(line) < 4_096))
     }
     const begun = performance.now()
@@ -131,15 +132,6 @@ function whatIsIn (pipe: number): Buffer[] {
     if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
   }
   return parts
-}
-
-function isWhole (line: string): boolean {
-  try {
-    JSON.parse(line)
-    return true
-  } catch {
-    return false
-  }
 }
 
 async function flood (url: string, requests: number, pauseMs = 0): Promise<void> {
