@@ -5,6 +5,7 @@ import { trustedProxies } from './plugins/config/trusted-proxies.js'
 import type { MetricsListener } from './plugins/metrics/listener.js'
 import type { ProcessLog } from './plugins/process/log.js'
 import { isMain } from './plugins/process/main.js'
+import { keepNextTickFast } from './plugins/process/next-tick.js'
 import { endWithNpm, holdSignals } from './plugins/process/signals.js'
 import { hasDuty, isWorker } from './plugins/workers/duties.js'
 
@@ -53,6 +54,7 @@ interface Running {
 /** Starts the service from the environment. If it cannot start, prints one line and ends the process. */
 export async function serve (): Promise<void> {
   const signals = holdSignals()
+  keepNextTickFast()
   if (!isWorker()) endWithNpm()
   // Without a listener, the process would end when the reader of stderr closes it.
   process.stderr.on('error', () => {})

@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { AddressInfo } from 'node:net'
+import { keepNextTickFast } from '../plugins/process/next-tick.js'
 import { contenders, type ContenderName } from './contenders.js'
 
 // One contender: node server.js <contender> <data folder>. It lives as long as its parent.
@@ -19,6 +20,8 @@ export interface Usage {
 
 const [,, name, dataDir = ''] = process.argv
 
+// Whether a process loses this depends on how much it loads, and on the moment: nothing to compare contenders by.
+keepNextTickFast()
 const fastify = Fastify({ logger: false }) as unknown as FastifyInstance
 // Ctrl-C reaches every process of a terminal; here the parent decides.
 process.on('SIGINT', () => {})
