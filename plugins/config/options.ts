@@ -1,3 +1,4 @@
+import type { Decorators, DecoratorsOption } from './decorators.js'
 import type { Only, Spellings, Written } from './row.js'
 import type { OPTIONS } from './table.js'
 
@@ -36,7 +37,10 @@ type AnonymousOptions =
   Maybe<'anonymousSessions', true | 'true'> & Maybe<'anonymousSessionsPerMinute'> |
   Maybe<'anonymousSessions'> & Without<'anonymousSessionsPerMinute'>
 
-type TiedOptions = KeyOptions & UserOptions & CookieOptions & AnonymousOptions
+/** The names that TypeScript knows must be those that are there. */
+type NameOptions = keyof Decorators extends never ? Maybe<'decorators', DecoratorsOption> : { decorators: DecoratorsOption }
+
+type TiedOptions = KeyOptions & UserOptions & CookieOptions & AnonymousOptions & NameOptions
 
 /** The options of the plugin. The service reads the same from the environment: `secretKey` is `SECRET_KEY`. */
 export type HatcheckOptions = Maybe<Exclude<PluginOption, keyof TiedOptions>> & TiedOptions

@@ -1,3 +1,4 @@
+import { FORM } from './decorators.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
 
@@ -178,6 +179,13 @@ export const OPTIONS = {
    * @default none
    */
   prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
+  /**
+   * Other names for what hatcheck adds to requests and to the instance: `user`, `login`, `logout`, `flash`, `flashes`,
+   * `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
+   * @default the names as they are
+   * @see `docs/neighbours.md`
+   */
+  decorators: { type: 'decorators', form: FORM, only: 'plugin' },
   /**
    * The clock, for tests.
    * @default the machine's clock, guarded against being set back
