@@ -17,6 +17,7 @@ export type { Accounts } from './plugins/accounts/index.js'
 export type { Sessions } from './plugins/session/index.js'
 export type { SessionEvent, SessionEvents } from './plugins/session/events.js'
 export type { UserSession } from './plugins/session/user-sessions.js'
+export type { BegunSession, BeginOptions, ForeignRequest, ReadOptions, ReadSession } from './plugins/session/outside.js'
 export type { Flash } from './plugins/session/flash-messages.js'
 export { FlashError } from './plugins/flash.js'
 export type { User } from './plugins/session/user.js'
@@ -96,7 +97,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
     // These folders have no plugins.
-    ignorePattern: /^(?:cli|common|process|store|tickets|storage\/[a-z]+)$/,
+    ignorePattern: /^(?:cli|common|process|store|testing|tickets|storage\/[a-z]+)$/,
     options: { hatcheck: { options, ...service } }
   })
   const { config } = fastify.hatcheck

@@ -16,9 +16,14 @@ export default fp(async function cookie (fastify) {
 }, { name: 'cookie', dependencies: ['config'] })
 
 function createCookies (scope: FastifyInstance) {
+  /** Returns the line of a Set-Cookie header. */
+  function serialize (name: string, value: string, attributes: SerializeOptions): string {
+    return scope.serializeCookie(name, value, attributes)
+  }
+
   /** Sets a cookie, beside the cookies of other names that the response already sets. */
   function set (reply: FastifyReply, name: string, value: string, attributes: SerializeOptions): void {
-    putCookies(reply, [...cookiesBeside(reply, name), scope.serializeCookie(name, value, attributes)])
+    putCookies(reply, [...cookiesBeside(reply, name), serialize(name, value, attributes)])
   }
 
   /** Removes a cookie from the response. */
@@ -38,7 +43,7 @@ function createCookies (scope: FastifyInstance) {
     set(reply, name, '', { ...attributes, expires: new Date(0), maxAge: 0 })
   }
 
-  return { set, drop, expose, clear }
+  return { serialize, set, drop, expose, clear }
 }
 
 /** Registers `@fastify/cookie` in a scope, unless the application around it already has. */
