@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module'
+// Not by its name: bundlers and their users declare a createRequire of their own.
+import nodeModule from 'node:module'
 import { isMissing, notInstalled } from './not-installed.js'
 
 /**
@@ -8,7 +9,7 @@ import { isMissing, notInstalled } from './not-installed.js'
  * @returns a function that returns the package, and throws ConfigError if it is not installed.
  */
 export function lazyPackage<T> (name: string): () => T {
-  const require = createRequire(import.meta.url)
+  const require = nodeModule.createRequire(import.meta.url)
   // Resolved at once, since Node also remembers that it could not find a package.
   const path = pathOf(name, require)
   return () => {
@@ -23,7 +24,7 @@ export function lazyPackage<T> (name: string): () => T {
  * @throws ConfigError that names all that are missing, and the command that installs them.
  */
 export function assertInstalled (names: readonly string[]): void {
-  const require = createRequire(import.meta.url)
+  const require = nodeModule.createRequire(import.meta.url)
   const missing = names.filter((name) => pathOf(name, require) === undefined)
   if (missing.length > 0) throw notInstalled(...missing)
 }
