@@ -10,7 +10,7 @@ const schema = {
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
-  const { config: { base, hasRoute }, view: { page, render, takeNotice }, http: { wants } } = fastify.hatcheck
+  const { accounts, session: { loggedIn }, config: { base, hasRoute }, view: { page, render, takeNotice }, http: { wants } } = fastify.hatcheck
 
   const login = hasRoute('login') ? html`<p><a class="button" href="${base}/login">Log in your account here</a></p>` : ''
   const nobody = { title: 'Not logged in', body: html`<h1>You are not logged in</h1>${login}` }
@@ -25,7 +25,7 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
     ? html`
 <p class="aside"><a href="${base}/sessions">My sessions</a></p>`
     : ''
-  const password = hasRoute('password') && fastify.accounts !== undefined
+  const password = hasRoute('password') && accounts !== null
     ? html`
 <p class="aside"><a href="${base}/password">Change your password</a></p>`
     : ''
@@ -37,7 +37,7 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
   const prefixTrailingSlash = fastify.prefix === '' || fastify.prefix.endsWith('/') ? 'no-slash' : 'both'
 
   fastify.get('/', { schema, prefixTrailingSlash }, (request, reply) => {
-    const { user } = request
+    const user = loggedIn(request)
     if (wants(request) === 'json') {
       reply.send({ user: user === null ? null : { name: user.name, authenticatedAt: new Date(user.authenticatedAt).toISOString() } })
       return

@@ -3,6 +3,7 @@ import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
 import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
+import { decoratorsOf } from './decorators.js'
 import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
@@ -59,6 +60,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     /** Answers whether an origin is in `allowedOrigins`. */
     isAllowedOrigin: originMatcher(allowedOrigins),
     authenticate,
+    decorators: decoratorsOf(options.decorators),
     now,
     lifetimes: {
       browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),

@@ -1,3 +1,4 @@
+import { FORM } from './decorators.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
 
@@ -188,7 +189,14 @@ export const OPTIONS = {
    * The path of the pages, within the scope in which hatcheck is registered.
    * @default none
    */
-  prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' }
+  prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
+  /**
+   * Other names for what hatcheck adds to requests and to the instance: `user`, `login`, `logout`, `flash`, `flashes`,
+   * `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
+   * @default the names as they are
+   * @see `docs/neighbours.md`
+   */
+  decorators: { type: 'decorators', form: FORM, only: 'plugin' }
 } as const satisfies Record<string, Row>
 
 /** What only the process of the service reads, from the environment. */
