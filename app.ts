@@ -83,7 +83,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
     // These folders have no plugins.
-    ignorePattern: /^(?:cli|common|process|store|tickets|storage\/[a-z]+)$/,
+    ignorePattern: /^(?:cli|common|process|store|testing|tickets|storage\/[a-z]+)$/,
     options: { hatcheck: { options, ...service } }
   })
   const { config } = fastify.hatcheck
