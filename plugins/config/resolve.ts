@@ -4,6 +4,7 @@ import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
 import type { GivenOptions, ServiceOnlyOptions } from './options.js'
+import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
 import { ROUTE_NAMES, type RouteName } from './route-names.js'
@@ -58,6 +59,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     allowedOrigins,
     /** Answers whether an origin is in `allowedOrigins`. */
     isAllowedOrigin: originMatcher(allowedOrigins),
+    pageLanguages: languagesOf(options.pageLanguages, name('pageLanguages')),
     authenticate,
     now,
     lifetimes: {
@@ -105,6 +107,13 @@ function originsOf (given: GivenOptions['allowedOrigins'], name: string): string
       `${name} must be ${OPTIONS.allowedOrigins.form}; got ${shown(origin)}.`)
   }
   return origins
+}
+
+function languagesOf (given: GivenOptions['pageLanguages'], name: string): LanguageTag[] {
+  const tags = given === undefined ? LANGUAGE_TAGS : listOf(given, name)
+  const known = LANGUAGE_TAGS.filter((tag) => tags.includes(tag))
+  assertRule(tags.length > 0 && tags.every((tag) => known.some((one) => one === tag)), `${name} must be ${OPTIONS.pageLanguages.form}; got ${shown(given)}.`)
+  return known.sort((a, b) => tags.indexOf(a) - tags.indexOf(b))
 }
 
 /** Lists the pages to serve: all in the service; in an application, those that `routes` names. */

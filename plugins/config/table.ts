@@ -1,3 +1,4 @@
+import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
 
@@ -178,6 +179,7 @@ export const OPTIONS = {
    * @default none
    */
   prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
+  ...PAGE_OPTIONS,
   /**
    * The clock, for tests.
    * @default the machine's clock, guarded against being set back
