@@ -1,4 +1,5 @@
 import { FORM } from './decorators.js'
+import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
 
@@ -190,6 +191,7 @@ export const OPTIONS = {
    * @default none
    */
   prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
+  ...PAGE_OPTIONS,
   /**
    * Other names for what hatcheck adds to requests and to the instance: `user`, `login`, `logout`, `flash`, `flashes`,
    * `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
