@@ -1,14 +1,14 @@
-import type { SerializeOptions } from '@fastify/cookie'
 import type { FastifyRequest } from 'fastify'
 import { isPlain } from '../config/forwarded.js'
 import { isLoopback } from '../common/loopback.js'
 import type { Config } from '../config/resolve.js'
+import type { CookieAttributes } from '../cookies/index.js'
 import { CookieDomainError, InsecureTransportError } from './errors.js'
 
 /** The name and attributes of the cookie on one kind of connection. */
 export interface CookieProfile {
   name: string
-  attributes: SerializeOptions
+  attributes: CookieAttributes
   /** Whether the cookie lacks Secure because of the connection, and not because of the options. */
   isPlainByConnection: boolean
   /** What to do if the cookie cannot be set. */

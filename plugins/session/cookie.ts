@@ -1,7 +1,6 @@
-import type { SerializeOptions } from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
-import type { Cookies } from '../cookies/index.js'
+import type { CookieAttributes, Cookies } from '../cookies/index.js'
 import { cookieValues } from '../tickets/ticket.js'
 import type { CookieProfile } from './cookie-profile.js'
 import { UnsupportedError } from './errors.js'
@@ -70,13 +69,13 @@ export class SessionCookie {
   }
 
   /** Returns the attributes with the Max-Age of the cookie of a session. */
-  attributesOf (attributes: SerializeOptions, session: Lasting): SerializeOptions {
+  attributesOf (attributes: CookieAttributes, session: Lasting): CookieAttributes {
     const lifetime = this.#lifetimeOf(session)
     return lifetime === null ? attributes : { ...attributes, maxAge: Math.ceil(lifetime.left / 1000) }
   }
 
   /** Returns the line of a Set-Cookie header. */
-  serialize (name: string, value: string, attributes: SerializeOptions): string {
+  serialize (name: string, value: string, attributes: CookieAttributes): string {
     return this.#options.cookies.serialize(name, value, attributes)
   }
 

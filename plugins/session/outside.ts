@@ -1,11 +1,11 @@
-import type { SerializeOptions } from '@fastify/cookie'
 import type { Session as Data } from 'fastify'
 import type { IncomingHttpHeaders } from 'node:http'
 import { expiryOf } from '../common/clock.js'
+import type { CookieAttributes } from '../cookies/index.js'
 import type { MaybePromise, SessionFields, SessionStore } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import { assertUser } from './calls.js'
-import { clientText } from './client.js'
+import { UNKNOWN } from './client.js'
 import type { SessionContext } from './context.js'
 import type { Connection, CookieProfile } from './cookie-profile.js'
 import type { SessionCookie } from './cookie.js'
@@ -40,7 +40,7 @@ export interface BegunSession {
   /** Names the session, and opens nothing. It is for `app.sessions.revoke`. */
   readonly handle: string
   /** The session cookie. `reply.setCookie` of @fastify/cookie takes its members. */
-  readonly cookie: { readonly name: string, readonly value: string, readonly attributes: SerializeOptions }
+  readonly cookie: { readonly name: string, readonly value: string, readonly attributes: CookieAttributes }
   /** The value of a `Cookie` header, for a client. */
   readonly cookieHeader: string
   /** The value of a `Set-Cookie` header, for a response to the browser of the user. */
@@ -107,7 +107,7 @@ export async function beginSession (user: string, { secure = true, ...options }:
  */
 export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data = {} }: BeginOptions, caller: string, outside: Outside): Promise<Stored> {
   assertUser(user, caller)
-  const login = { user, permanent, client: clientText(undefined, undefined), data: entriesOf(data) }
+  const login = { user, permanent, client: JSON.stringify([UNKNOWN.client, UNKNOWN.address]), data: entriesOf(data) }
   const keepsValues = stored === null || stored.record.user === null || stored.record.user === user
   const { record, change } = planLogin(NO_CHANGES, login, keepsValues, outside)
   const { writer, newId } = outside

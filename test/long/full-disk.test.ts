@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
 import { LmdbWriter } from '../../plugins/storage/lmdb/writer.js'
-import { openLmdb } from '../../plugins/storage/lmdb/open.js'
+import { openLmdb } from '../open-lmdb.js'
 import { Client, logIn, userOf, type Answer } from '../client.js'
 import { keyOf } from '../helper.js'
 import { startService, until, type Service } from '../service.js'
