@@ -1,4 +1,5 @@
 import { FORM } from './decorators.js'
+import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
 
@@ -7,8 +8,8 @@ import type { Row } from './row.js'
 
 const seconds = { type: 'integer', unit: 'seconds', minimum: 1, maximum: 400 * 86_400 } as const
 
-/** The options of hatcheck: of the plugin, of the service, or of both. */
-export const OPTIONS = {
+/** The options of sessions: of `hatcheck/session`, and of everything that has sessions. */
+export const SESSION_OPTIONS = {
   /**
    * Signs the session cookies. Either this or `secretKeyFile` is required. `npx hatcheck secret` prints a key.
    * @default none; a service on loopback generates one and keeps it in `dataDir`
@@ -137,6 +138,17 @@ export const OPTIONS = {
    */
   anonymousSessionsPerMinute: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 1_000_000, service: 300 },
   /**
+   * The clock, for tests.
+   * @default the machine's clock, guarded against being set back
+   * @see `docs/testing.md`
+   */
+  now: { type: 'clock', form: 'a function that returns the time in ms since the epoch', only: 'plugin' }
+} as const satisfies Record<string, Row>
+
+/** The options of hatcheck: of the plugin, of the service, or of both. */
+export const OPTIONS = {
+  ...SESSION_OPTIONS,
+  /**
    * `open`: a login with a new name creates the account. `closed`: accounts come from `hatcheck user add`.
    * @default `closed`; demo mode: `open`
    */
@@ -179,19 +191,14 @@ export const OPTIONS = {
    * @default none
    */
   prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
+  ...PAGE_OPTIONS,
   /**
    * Other names for what hatcheck adds to requests and to the instance: `user`, `login`, `logout`, `flash`, `flashes`,
    * `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
    * @default the names as they are
    * @see `docs/neighbours.md`
    */
-  decorators: { type: 'decorators', form: FORM, only: 'plugin' },
-  /**
-   * The clock, for tests.
-   * @default the machine's clock, guarded against being set back
-   * @see `docs/testing.md`
-   */
-  now: { type: 'clock', form: 'a function that returns the time in ms since the epoch', only: 'plugin' }
+  decorators: { type: 'decorators', form: FORM, only: 'plugin' }
 } as const satisfies Record<string, Row>
 
 /** What only the process of the service reads, from the environment. */

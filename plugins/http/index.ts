@@ -16,7 +16,7 @@ export default fp(async function http (fastify) {
 }, { name: 'http', dependencies: ['config', 'storage', 'session', 'audit', 'view', 'login'] })
 
 function createHttp (fastify: FastifyInstance) {
-  const headers = createSecurityHeaders(fastify.hatcheck.config)
+  const headers = createSecurityHeaders(fastify.hatcheck.config, fastify.hatcheck.view.sources)
   return {
     wants,
     ...headers,

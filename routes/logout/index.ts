@@ -26,10 +26,10 @@ export default async function logout (fastify: FastifyInstance): Promise<void> {
   /** Another site led here, or the browser prefetches: nothing changes until the user confirms. */
   function confirm (request: FastifyRequest, reply: FastifyReply): FastifyReply {
     if (wants(request) === 'json') throw new CrossOriginError()
-    return view.page(reply, {
-      title: 'Log out',
-      body: html`<h1>Log out?</h1><form method="post" action="${prefix}/logout"><button>Log out your account here</button></form>
-<p class="aside"><a href="${home}">Stay logged in</a></p>`
-    })
+    return view.page(reply, ({ text }) => ({
+      title: text('Log out'),
+      body: html`<h1>${text('Log out?')}</h1><form method="post" action="${prefix}/logout"><button>${text('Log out your account here')}</button></form>
+<p class="aside"><a href="${home}">${text('Stay logged in')}</a></p>`
+    }))
   }
 }
