@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { PROCESS_OPTIONS } from '../plugins/config/process-options.js'
 import type { Row } from '../plugins/config/row.js'
-import { OPTIONS, PROCESS_OPTIONS } from '../plugins/config/table.js'
+import { OPTIONS } from '../plugins/config/table.js'
 import { environmentName } from '../plugins/config/validate.js'
 import { checkout } from './fixtures/child.js'
 import { pageAt } from './pages.js'
@@ -20,7 +21,7 @@ interface Text {
   see: string[]
 }
 
-const code = ['table', 'page-options'].map((file) => pageAt(`plugins/config/${file}.ts`)).join('\n')
+const code = ['table', 'page-options', 'process-options'].map((file) => pageAt(`plugins/config/${file}.ts`)).join('\n')
 const texts = new Map([...code.matchAll(/^ {2}\/\*\*\n(.*?)\n {3}\*\/\n {2}(\w+): \{/gms)]
   .map(([, comment = '', option = '']) => [option, textOf(comment)]))
 

@@ -3,13 +3,14 @@ import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
 import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
-import type { GivenOptions, ServiceOnlyOptions } from './options.js'
+import { decoratorsOf } from './decorators.js'
 import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
+import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
 import { ROUTE_NAMES, type RouteName } from './route-names.js'
 import type { Row, ValuesOf } from './row.js'
-import { OPTIONS } from './table.js'
+import { OPTIONS, SESSION_OPTIONS } from './table.js'
 import { environmentName, validate, type Mode } from './validate.js'
 
 export type { Mode } from './validate.js'
@@ -61,6 +62,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     isAllowedOrigin: originMatcher(allowedOrigins),
     pageLanguages: languagesOf(options.pageLanguages, name('pageLanguages')),
     authenticate,
+    decorators: decoratorsOf(options.decorators),
     now,
     lifetimes: {
       browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
@@ -80,6 +82,20 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   assertRule(config.anonymousSessions || options.anonymousSessionsPerMinute === undefined,
     `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`)
   return config
+}
+
+/**
+ * Checks the options of `hatcheck/session`, which has no logins and no pages, and fills in the defaults.
+ *
+ * @throws ConfigError with the rule that is broken.
+ */
+export function resolveSessionConfig (options: SessionOptions, scope: string): Config {
+  for (const option of Object.keys(options)) {
+    assertRule(option in SESSION_OPTIONS, rows.has(option)
+      ? `${option} is not an option of hatcheck/session, which has no logins and no pages: register hatcheck instead.`
+      : `${option} is not an option of hatcheck/session.`)
+  }
+  return resolveConfig(options, 'plugin', scope)
 }
 
 /**

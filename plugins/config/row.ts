@@ -1,5 +1,6 @@
 import type { Authenticate } from '../accounts/authenticator.js'
 import type { SessionStore } from '../store/sessions.js'
+import type { Decoration } from './decorators.js'
 import type { LanguageTag } from './language-tags.js'
 import type { RouteName } from './route-names.js'
 
@@ -21,6 +22,7 @@ interface Forms {
   proxies: string
   authenticate: Authenticate
   routes: boolean | readonly RouteName[]
+  decorators: Partial<Readonly<Record<Decoration, string | false>>>
   clock: () => number
 }
 

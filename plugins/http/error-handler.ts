@@ -37,7 +37,7 @@ export interface FormErrors {
 type ErrorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => FastifyReply
 
 export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeaders, noteOutage }: ErrorHandlerParts) {
-  const { view, audit, login } = hatcheck
+  const { view, audit, login, session } = hatcheck
   const { base, home, hasRoute } = hatcheck.config
 
   /**
@@ -88,6 +88,15 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
     else request.log.warn({ err, req: request, user: userOf(request), address: clientAddress(request) }, 'request refused')
   }
 
+  /** Null without a login, and if the session cannot be read. */
+  function userOf (request: FastifyRequest): string | null {
+    try {
+      return session.loggedIn(request)?.name ?? null
+    } catch {
+      return null
+    }
+  }
+
   function answer (request: FastifyRequest, reply: FastifyReply, { status, detail, code }: Problem): FastifyReply {
     // An error can come before the hook that sets them, such as an address that cannot be decoded.
     secureHeaders(request, reply)
@@ -111,15 +120,6 @@ interface Problem {
   status: number
   detail: string
   code: string
-}
-
-/** Null without a login, and if the session cannot be read. */
-function userOf (request: FastifyRequest): string | null {
-  try {
-    return request.user?.name ?? null
-  } catch {
-    return null
-  }
 }
 
 /** Sends the headers that the error carries, such as Retry-After. */

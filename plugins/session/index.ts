@@ -1,7 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Config } from '../config/resolve.js'
+import type { Cookies } from '../cookies/index.js'
+import type { StorageGroup } from '../storage/index.js'
 import { guarded } from '../store/errors.js'
 import { openKeyring } from '../tickets/keyring.js'
+import type { Workers } from '../workers/index.js'
 import { AnonymousLimit } from './anonymous-limit.js'
 import { load } from './calls.js'
 import { commitSession } from './commit-hook.js'
@@ -16,7 +20,7 @@ import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, 
 import type { SessionObject } from './session-object.js'
 import type { Session as RequestSession } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
-import { ticketReader } from './ticket-reader.js'
+import { ticketReader, ticketsIn } from './ticket-reader.js'
 import { startUpkeep } from './upkeep.js'
 import { Writer } from './write.js'
 
@@ -52,6 +56,14 @@ export type { Sessions }
 
 export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
 
+/** What sessions are made of. */
+interface SessionParts {
+  config: Config
+  storage: StorageGroup
+  cookies: Cookies
+  workers: Workers
+}
+
 /**
  * Wires the folder. A request's way through it:
  *
@@ -63,29 +75,30 @@ export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
  *    the cookie.
  */
 export default fp(async function session (fastify) {
-  fastify.hatcheck.provide('session', await createSessionGroup(fastify))
+  fastify.hatcheck.provide('session', await createSessionGroup(fastify, fastify.hatcheck))
 }, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'guards'] })
 
-async function createSessionGroup (fastify: FastifyInstance) {
-  const { hatcheck } = fastify
-  const { config, storage, cookies } = hatcheck
+/** Gives a scope `request.session`, `request.loadSession` and `app.sessions`. */
+export async function createSessionGroup (fastify: FastifyInstance, { config, storage, cookies, workers }: SessionParts) {
   const store = storage.sessions
   const { now, lifetimes } = config
   const profileOf = cookieProfiles(config)
-  const keyring = openKeyring(config, fastify.log, hatcheck.workers.isAlone)
+  const keyring = openKeyring(config, fastify.log, workers.isAlone)
   const handleOfKey = (key: string): string => keyring.signer.handleOf(key)
   storage.nameSessionsBy(handleOfKey)
   const ticketsOf = ticketReader(() => keyring.signer, profileOf)
   const emitter = new SessionEmitter(fastify.log, handleOfKey)
-  const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers, (key) => keyring.signer.ownsKey(key))
+  const upkeep = startUpkeep(store, emitter, fastify.log, workers, (key) => keyring.signer.ownsKey(key))
 
   const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies })
+  const finder = createFinder({ store, lifetimes, now, ticketsOf, isRefused: upkeep.isRefused })
   const context: SessionContext = {
     lifetimes,
     maxBytes: config.sessionMaxBytes,
     anonymousSessions: config.anonymousSessions,
     now,
-    ...createFinder({ store, lifetimes, now, ticketsOf, isRefused: upkeep.isRefused }),
+    find: finder.find,
+    read: finder.read,
     writer: new Writer({
       store,
       emitter,
@@ -104,7 +117,16 @@ async function createSessionGroup (fastify: FastifyInstance) {
   }
   const { sessionFor, sessionOf, facadeOf, loggedIn } = createRequestSessions(context, store.sync)
 
-  fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
+  fastify.decorate('sessions', createSessions(store, keyring, {
+    ...context,
+    store,
+    emitter,
+    cookie,
+    profileOf,
+    ticketsIn: (header, name) => ticketsIn(header, name, keyring.signer),
+    findAmong: finder.findAmong,
+    handleOf: handleOfKey
+  }))
   fastify.decorateRequest('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
   // No async function: the promise of a call knows whether somebody awaits it.
   fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {
