@@ -1,11 +1,16 @@
 import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
 import { readEnvironment } from '../plugins/config/environment.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { createStyle } from '../plugins/view/style.js'
 import type { Answer } from './client.js'
+import { startProgram } from './fixtures/child.js'
 import { build, buildHost, newFastify, testKey } from './helper.js'
+import { pageAt } from './pages.js'
+import { blocksOf } from './walk.js'
 
 const HTML = { accept: 'text/html' }
 
@@ -153,5 +158,28 @@ test('whatever the accent color is, texts on it and links in it have a contrast 
     if (accent !== color || Math.min(...ratios) < 4.5) t.fail(`${color}: ${ratios.join()}`)
   }
   t.match(styleOf('#00447c'), '--link: light-dark(#00447c', 'a color that can be read stays as it is')
+  t.end()
+})
+
+test('the example in docs/pages.md has the look and the languages that it asks for', async (t) => {
+  const folder = t.testdir()
+  const file = join(folder, 'app.mjs')
+  writeFileSync(file, (blocksOf(pageAt('docs/pages.md'), 'js')[0] ?? '').replace('port: 3000', 'port: 0'))
+  const { address, stop } = await startProgram(process.execPath, [file], folder, { SECRET_KEY: testKey })
+  const page = async (language: string): Promise<string> => await (await fetch(`${address}/login`, { headers: { ...HTML, 'accept-language': language } })).text()
+  t.match(await page('fr'), /<title>Anmelden \| Apple Shop<\/title>/)
+  t.match(await page('en'), /<title>Log in \| Apple Shop<\/title>/)
+  for (const [path, type] of [['/logo.svg', 'image/svg+xml'], ['/pages.css', 'text/css']] as const) {
+    t.match(await page('en'), `="${path}"`)
+    t.match((await fetch(address + path)).headers.get('content-type'), type)
+  }
+  await stop()
+})
+
+test('the properties and classes that docs/pages.md names are in the style', (t) => {
+  const names = [...pageAt('docs/pages.md').matchAll(/`(--[\w-]+|\.[\w-]+)`/g)].map(([, name = '']) => name)
+  t.ok(names.length > 20)
+  const style = String(createStyle(undefined))
+  for (const name of names) t.ok(style.includes(name), name)
   t.end()
 })
