@@ -1,5 +1,6 @@
 import type { Authenticate } from '../accounts/authenticator.js'
 import type { SessionStore } from '../store/sessions.js'
+import type { AdoptOptions } from './adopt.js'
 import type { RouteName } from './route-names.js'
 
 /** A number, or its digits as text. */
@@ -15,6 +16,8 @@ interface Forms {
   key: string | Uint8Array
   keys: string | ReadonlyArray<string | Uint8Array>
   store: string | SessionStore
+  names: string | readonly string[]
+  adopt: readonly AdoptOptions[]
   origins: string | readonly string[]
   proxies: string
   authenticate: Authenticate

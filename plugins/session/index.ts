@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { guarded } from '../store/errors.js'
 import { openKeyring } from '../tickets/keyring.js'
+import { createAdoption, needsCookie } from './adopt.js'
 import { AnonymousLimit } from './anonymous-limit.js'
 import { load } from './calls.js'
 import { commitSession } from './commit-hook.js'
@@ -11,12 +12,14 @@ import { assertDeliverable, cookieProfiles } from './cookie-profile.js'
 import { SessionEmitter } from './events.js'
 import { fastifySessionIds } from './fastify-session-ids.js'
 import { createFinder } from './find.js'
+import { OldSessions } from './old-sessions.js'
 import { markPrivateOnHijack } from './private-response.js'
 import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, type WithSession } from './request-session.js'
 import type { SessionObject } from './session-object.js'
 import type { Session as RequestSession } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
 import { ticketReader } from './ticket-reader.js'
+import type { Ticket } from '../tickets/ticket.js'
 import { startUpkeep } from './upkeep.js'
 import { Writer } from './write.js'
 
@@ -75,11 +78,16 @@ async function createSessionGroup (fastify: FastifyInstance) {
   const keyring = openKeyring(config, fastify.log, hatcheck.workers.isAlone)
   const handleOfKey = (key: string): string => keyring.signer.handleOf(key)
   storage.nameSessionsBy(handleOfKey)
-  const ticketsOf = ticketReader(() => keyring.signer, profileOf)
+  const ticketsOf = ticketReader(() => keyring.signer, profileOf, config.formerCookies.map(({ name }) => name))
   const emitter = new SessionEmitter(fastify.log, handleOfKey)
   const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers, (key) => keyring.signer.ownsKey(key))
 
-  const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies })
+  const { oldSessionKinds } = config
+  const ticketOf = (id: string): Ticket => keyring.signer.ticketOf(id)
+  const oldSessions = oldSessionKinds.length === 0 ? null : new OldSessions(oldSessionKinds, config, ticketOf)
+
+  const formerCookies = [...config.formerCookies, ...oldSessionKinds.map(({ cookie }) => cookie)]
+  const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies, formerCookies })
   const context: SessionContext = {
     lifetimes,
     maxBytes: config.sessionMaxBytes,
@@ -91,9 +99,10 @@ async function createSessionGroup (fastify: FastifyInstance) {
       emitter,
       upkeep,
       ticketsOf,
+      oldSessions,
       sessionsPerUser: config.sessionsPerUser,
       anonymousLimit: new AnonymousLimit(config.anonymousSessionsPerMinute, now),
-      ticketOf: (id) => keyring.signer.ticketOf(id)
+      ticketOf
     }),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
     sign: (id) => keyring.signer.sign(id),
@@ -102,6 +111,7 @@ async function createSessionGroup (fastify: FastifyInstance) {
     sendCookie: (session, reply) => { cookie.send(session, reply) },
     describeCookie: (session) => cookie.describe(session)
   }
+  if (oldSessions !== null) context.find = createAdoption({ oldSessions, writer: context.writer, context: { ...context }, isRefused: upkeep.isRefused })
   const { sessionFor, sessionOf, facadeOf, loggedIn } = createRequestSessions(context, store.sync)
 
   fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
@@ -123,8 +133,10 @@ async function createSessionGroup (fastify: FastifyInstance) {
       session?.attach(reply)
       if (isResponsePrivate(session)) markPrivateOnHijack(reply)
     }
-    if (store.sync) done()
-    else whenLoaded(sessionFor(request), done)
+    // An old session has to be read before the handler runs, since its store is asynchronous.
+    if (store.sync && (oldSessions === null || !oldSessions.isPresentedBy(request))) done()
+    else if (oldSessions === null) whenLoaded(sessionFor(request), done)
+    else whenLoaded(sessionFor(request), done, sessionOf)
   })
 
   fastify.addHook<unknown>('onSend', commitSession)
@@ -132,6 +144,7 @@ async function createSessionGroup (fastify: FastifyInstance) {
   fastify.addHook('onClose', async () => {
     upkeep.stop()
     keyring.stop()
+    oldSessions?.stop()
     await storage.close()
   })
 
@@ -167,8 +180,11 @@ async function createSessionGroup (fastify: FastifyInstance) {
 }
 
 // Separate, since a closure slows down the function around it, even if it is never made.
-function whenLoaded (session: RequestSession, done: () => void): void {
+function whenLoaded (session: RequestSession, done: () => void, read?: (request: FastifyRequest) => void): void {
   const loading = session.load()
-  if (loading === undefined) done()
-  else loading.then(() => { done() })
+  if (loading === undefined) return done()
+  loading.then(() => {
+    if (read !== undefined && needsCookie(session)) read(session.request)
+    done()
+  })
 }

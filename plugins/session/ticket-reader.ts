@@ -17,7 +17,7 @@ type Connection = FastifyRequest['raw']['socket'] & { [kLastRead]?: LastRead }
 const MAX_KEPT_LENGTH = 1_024
 const NONE: readonly Ticket[] = []
 
-/** How many tickets of one request are verified. The others count as invalid. */
+/** How many tickets of one cookie name are verified. The others count as invalid. */
 export const MAX_TICKETS = 8
 
 /**
@@ -25,8 +25,14 @@ export const MAX_TICKETS = 8
  * duplicate must not lock out a user who also has a live ticket.
  *
  * A browser sends the same header with every request of a connection. Comparing it costs less than reading it.
+ *
+ * @param formerNames names that the cookie had before. Their tickets come last, and are stale.
  */
-export function ticketReader (currentSigner: () => TicketSigner, profileOf: (request: FastifyRequest) => CookieProfile): (request: FastifyRequest) => readonly Ticket[] {
+export function ticketReader (
+  currentSigner: () => TicketSigner,
+  profileOf: (request: FastifyRequest) => CookieProfile,
+  formerNames: readonly string[] = []
+): (request: FastifyRequest) => readonly Ticket[] {
   return (request) => {
     const header = request.headers.cookie
     if (header === undefined) return NONE
@@ -36,10 +42,15 @@ export function ticketReader (currentSigner: () => TicketSigner, profileOf: (req
     const connection: Connection | undefined = request.raw.socket
     const last = connection?.[kLastRead]
     if (last !== undefined && last.header === header && last.name === name && last.signer === signer) return last.tickets
-    const tickets = candidates(cookieValues(header, name)).map((value) => signer.verify(value)).filter((ticket) => ticket !== null)
+    const tickets = ticketsIn(header, name, signer)
+    for (const former of formerNames) if (former !== name) tickets.push(...ticketsIn(header, former, signer).map((ticket) => ({ ...ticket, stale: true })))
     if (connection !== undefined && header.length <= MAX_KEPT_LENGTH) connection[kLastRead] = { header, name, signer, tickets }
     return tickets
   }
+}
+
+function ticketsIn (header: string, name: string, signer: TicketSigner): Ticket[] {
+  return candidates(cookieValues(header, name)).map((value) => signer.verify(value)).filter((ticket) => ticket !== null)
 }
 
 /**
