@@ -166,11 +166,7 @@ export const OPTIONS = {
    */
   hsts: { type: 'word', words: ['off', 'host', 'subdomains'], default: 'subdomains', only: 'service' },
   /**
-   * Sessions of @fastify/session or express-session that continue as sessions of hatcheck, so that nobody has to log in again.
-   *
-   * Each entry has the `cookie`, the `secret` and the `store` of the old sessions, and `user`, a function that returns the name
-   * of the user by the values of such a session. The first request with an old cookie begins a session of hatcheck under a new
-   * ID, with the old values, and ends the old session.
+   * Live sessions of express-session or @fastify/session that continue as sessions of hatcheck, so that nobody is logged out.
    * @default none
    * @see `docs/from-express-session.md#moving-live-sessions`
    */
