@@ -1,6 +1,6 @@
 import type { Authenticate } from '../accounts/authenticator.js'
 import type { SessionStore } from '../store/sessions.js'
-import type { Decoration } from './decorators.js'
+import type { Decoration } from '../common/decorators.js'
 import type { LanguageTag } from './language-tags.js'
 import type { RouteName } from './route-names.js'
 

@@ -145,6 +145,6 @@ t.test('nothing in hatcheck uses a name that an application can change', async (
   await copySources(source)
   await symlink(modules, join(source, 'node_modules'))
   const names = ['user', 'login', 'logout', 'flash', 'flashes', 'requireLogin', 'accounts']
-  await writeFile(join(source, 'plugins/names.ts'), `declare module './config/decorators.js' { interface Decorators { ${names.map((name) => `${name}: false`).join('; ')} } }\nexport {}\n`)
+  await writeFile(join(source, 'plugins/names.ts'), `declare module './common/decorators.js' { interface Decorators { ${names.map((name) => `${name}: false`).join('; ')} } }\nexport {}\n`)
   t.same(await run(join(modules, '.bin/tsc'), ['--noEmit'], source), { code: 0, stdout: '', stderr: '' })
 })
