@@ -12,7 +12,7 @@ import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
 
 export type { HatcheckOptions } from './plugins/config/options.js'
 export type { RouteName } from './plugins/config/route-names.js'
-export type { Decorators } from './plugins/config/decorators.js'
+export type { Decorators } from './plugins/common/decorators.js'
 export type { Authenticate } from './plugins/accounts/authenticator.js'
 export type { LoginOptions } from './plugins/login/index.js'
 export type { Accounts } from './plugins/accounts/index.js'

@@ -1,4 +1,4 @@
-import { FORM } from './decorators.js'
+import { FORM } from '../common/decorators.js'
 import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
