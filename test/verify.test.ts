@@ -2,6 +2,7 @@ import type { FastifyInstance, HTTPMethods, InjectOptions, LightMyRequestRespons
 import { METHODS } from 'node:http'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { visitor } from '../plugins/testing/index.js'
 import { namesOf } from '../routes/verify/names.js'
 import { Client } from './client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
@@ -398,9 +399,7 @@ function without (header: keyof typeof navigation): Record<string, string> {
 }
 
 async function login (fastify: FastifyInstance, name: string): Promise<string> {
-  const client = new Client(fastify)
-  await client.login(name, PASSWORD)
-  return client.cookieHeader
+  return (await visitor(fastify).login(name)).cookieHeader()
 }
 
 async function ask (fastify: FastifyInstance, { query = '', ...options }: Asking = {}): Promise<LightMyRequestResponse> {
