@@ -350,6 +350,7 @@ test('the next answer sees the end of a session', async (t) => {
   t.equal(await status(`hatcheck=planted; ${cookie}`), 204, 'beside a planted cookie')
   await harry.get('/logout')
   t.equal(await status(cookie), 401)
+  await fastify.accounts?.add('Sally', PASSWORD)
   const sally = await login(fastify, 'Sally')
   t.equal(await status(sally), 204)
   await fastify.accounts?.disable('Sally')
