@@ -292,7 +292,7 @@ test('the pages work in a browser', needs('chromium'), async (t) => {
       await check('3-logged-in')
       await page.goto('/password')
       await submit({ current_password: '12345678', new_password: '12345678', new_password_again: '12345678' })
-      await check('4-password-error')
+      await check('4-password-error', true)
       await page.goto('/no/such/page')
       await check('5-not-found')
       await logIn(await open(t, browser, url, { userAgent: EDGE }), LONG_NAME)
