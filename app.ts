@@ -1,46 +1,31 @@
-import autoload from '@fastify/autoload'
 import type { FastifyBaseLogger, FastifyInstance, FastifyTypeProvider, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
 import { join, parse } from 'node:path'
 import type { ConfigPluginOptions } from './plugins/config/index.js'
 import type { GivenOptions, HatcheckOptions } from './plugins/config/options.js'
 import { ownFolder } from './plugins/config/own-folder.js'
+import { packagesOfPlugin } from './plugins/config/needed-packages.js'
 import type { Mode, ServiceOnlyOptions } from './plugins/config/resolve.js'
+import { assertInstalled } from './plugins/common/lazy-package.js'
 import { ConfigError } from './plugins/common/rule.js'
 import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
 
 export type { HatcheckOptions } from './plugins/config/options.js'
 export type { AdoptOptions, OldValues } from './plugins/config/adopt.js'
 export type { RouteName } from './plugins/config/route-names.js'
+export type { Decorators } from './plugins/config/decorators.js'
 export type { Authenticate } from './plugins/accounts/authenticator.js'
 export type { LoginOptions } from './plugins/login/index.js'
 export type { Accounts } from './plugins/accounts/index.js'
-export type { Sessions } from './plugins/session/index.js'
-export type { SessionEvent, SessionEvents } from './plugins/session/events.js'
-export type { UserSession } from './plugins/session/user-sessions.js'
 export type { Flash } from './plugins/session/flash-messages.js'
 export { FlashError } from './plugins/flash.js'
 export type { User } from './plugins/session/user.js'
-export type * from './plugins/store/sessions.js'
-export type { CompleteSessionStore, Trait } from './plugins/store/traits.js'
+export * from './plugins/session/exports.js'
 export { DamagedAccountError, type Account, type AccountStore } from './plugins/store/accounts.js'
 export type { AttemptStore } from './plugins/store/attempts.js'
 export { counted, uncounted, waitOf, type Counter, type Policy } from './plugins/store/attempt-policy.js'
-export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from './plugins/store/sessions.js'
-export { replaceInTwoSteps } from './plugins/store/replace-in-two-steps.js'
-export type { ExpressSessionStore } from './plugins/storage/express/callbacks.js'
-export { expressStore } from './plugins/storage/express/open.js'
-export type { ExpressStoreOptions } from './plugins/storage/express/sessions.js'
-export { TooManySessionsError } from './plugins/session/anonymous-limit.js'
-export {
-  AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
-  SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError
-} from './plugins/session/errors.js'
-export { SessionTooLargeError, StoreMethodMissingError, StoreUnavailableError } from './plugins/store/errors.js'
 export { LoginRequiredError, NotRegisteredError } from './plugins/login/errors.js'
 export { requireLogin } from './plugins/login/guard.js'
-export type { SessionObject } from './plugins/session/session-object.js'
-export type { CookieDescription } from './plugins/session/cookie.js'
 
 declare module 'fastify' {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it
@@ -89,15 +74,17 @@ export const hatcheckService = fp<ServiceOptions>(async function hatcheckService
 }, { name: 'hatcheck', fastify: '5.x' })
 
 async function assemble (fastify: FastifyInstance, options: GivenOptions, service: Omit<ConfigPluginOptions['hatcheck'], 'options'>): Promise<void> {
-  if (fastify.hasDecorator('hatcheck')) {
+  if (fastify.hasRequestDecorator('loadSession')) {
     throw new ConfigError('hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes beside each other.')
   }
   const folder = ownFolder(import.meta.dirname)
+  if (service.mode === 'plugin') assertInstalled(packagesOfPlugin(options))
+  const { default: autoload } = await import('@fastify/autoload')
   await fastify.register(autoload, {
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
     // These folders have no plugins.
-    ignorePattern: /^(?:cli|common|process|store|tickets|storage\/[a-z]+)$/,
+    ignorePattern: /^(?:cli|common|process|store|testing|tickets|storage\/[a-z]+)$/,
     options: { hatcheck: { options, ...service } }
   })
   const { config } = fastify.hatcheck

@@ -16,7 +16,7 @@ import { TOMBSTONE_MS, type SessionFields, type SessionRecord } from '../plugins
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
-import { openLmdb } from '../plugins/storage/lmdb/open.js'
+import { openLmdb } from './open-lmdb.js'
 import { Client } from './client.js'
 import { fastFolder } from './fast-folder.js'
 import { buildHost, needs } from './helper.js'

@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import type { AccountStore } from '../plugins/store/accounts.js'
 import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { openLmdb } from '../plugins/storage/lmdb/open.js'
+import { openLmdb } from './open-lmdb.js'
 import { openMemory } from '../plugins/storage/memory/open.js'
 import { gate } from './helper.js'
 

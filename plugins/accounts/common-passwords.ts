@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { unlessInstalled } from '../common/not-installed.js'
 import { accountKey } from '../store/accounts.js'
 
 /** The shortest password that any configuration allows. Less than that, left over or around a word, does not make a password strong. */
@@ -74,10 +75,15 @@ async function read (): Promise<Lists> {
   return { words, longest, neighbours: [pairsOfRows(), ...[qwerty, qwertz, azerty, dvorak].map(pairsOfKeyboard)] }
 }
 
+const PACKAGE = '@zxcvbn-ts/language-common'
 const { resolve } = createRequire(import.meta.url)
 
 async function readList (name: 'passwords' | 'adjacencyGraphs') {
-  return JSON.parse(await readFile(resolve(`@zxcvbn-ts/language-common/src/${name}.json`), 'utf8'))
+  try {
+    return JSON.parse(await readFile(resolve(`${PACKAGE}/src/${name}.json`), 'utf8'))
+  } catch (error) {
+    return unlessInstalled(PACKAGE)(error)
+  }
 }
 
 function folded (text: string): string {

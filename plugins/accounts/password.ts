@@ -1,6 +1,6 @@
-import { hash, verify } from '@node-rs/argon2'
 import { createError } from '@fastify/error'
 import { createUnavailable } from '../common/http-errors.js'
+import { lazyPackage } from '../common/lazy-package.js'
 import { isCommonPassword } from './common-passwords.js'
 import { HashQueue } from './hash-queue.js'
 
@@ -8,6 +8,9 @@ export const PasswordError = createError<[string]>('HATCHECK_PASSWORD', '%s', 40
 
 /** Too many logins wait at once; nothing was hashed. */
 export const BusyError = createUnavailable('HATCHECK_BUSY', 'Too many people are logging in right now. Please try again in a moment.', 2)
+
+/** Loaded at the first password: it is native, and many applications never hash one. */
+const argon2 = lazyPackage<typeof import('@node-rs/argon2')>('@node-rs/argon2')
 
 /** OWASP Password Storage Cheat Sheet, argon2id: 19 MiB, two passes, one lane. Tests that hash often lower it. */
 export const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
@@ -63,7 +66,7 @@ export function assertPassword (password: unknown): asserts password is string {
  * @throws BusyError before hashing, when too many wait.
  */
 export function hashPassword (password: string, isFamiliar = false): Promise<string> {
-  return queued(() => hash(normal(password), ARGON2ID), isFamiliar)
+  return queued(() => argon2().hash(normal(password), ARGON2ID), isFamiliar)
 }
 
 /**
@@ -75,6 +78,7 @@ export function hashPassword (password: string, isFamiliar = false): Promise<str
  */
 export function verifyPassword (passwordHash: string | null, password: string, isFamiliar = false): Promise<boolean> {
   return queued(async () => {
+    const { hash, verify } = argon2()
     if (passwordHash !== null) return await verify(passwordHash, normal(password))
     await hash(normal(password), ARGON2ID)
     return false

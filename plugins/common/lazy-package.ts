@@ -1,12 +1,39 @@
-import { createRequire } from 'node:module'
+// Not by its name: bundlers and their users declare a createRequire of their own.
+import nodeModule from 'node:module'
+import { isMissing, notInstalled } from './not-installed.js'
 
 /**
  * Loads a CommonJS package when it is first used. A failed load, such as without a free file descriptor, is tried again at the
  * next use; `import()` would remember the failure as long as the process runs.
+ *
+ * @returns a function that returns the package, and throws ConfigError if it is not installed.
  */
 export function lazyPackage<T> (name: string): () => T {
-  const require = createRequire(import.meta.url)
+  const require = nodeModule.createRequire(import.meta.url)
   // Resolved at once, since Node also remembers that it could not find a package.
-  const path = require.resolve(name)
-  return () => require(path) as T
+  const path = pathOf(name, require)
+  return () => {
+    if (path === undefined) throw notInstalled(name)
+    return require(path) as T
+  }
+}
+
+/**
+ * Checks that packages are installed.
+ *
+ * @throws ConfigError that names all that are missing, and the command that installs them.
+ */
+export function assertInstalled (names: readonly string[]): void {
+  const require = nodeModule.createRequire(import.meta.url)
+  const missing = names.filter((name) => pathOf(name, require) === undefined)
+  if (missing.length > 0) throw notInstalled(...missing)
+}
+
+function pathOf (name: string, { resolve }: NodeJS.Require): string | undefined {
+  try {
+    return resolve(name)
+  } catch (error) {
+    if (isMissing(error, name)) return undefined
+    throw error
+  }
 }

@@ -1,5 +1,6 @@
+import type { Decorators, DecoratorsOption } from './decorators.js'
 import type { Only, Spellings, Written } from './row.js'
-import type { OPTIONS } from './table.js'
+import type { OPTIONS, SESSION_OPTIONS } from './table.js'
 
 // Editors find the JSDoc of a row only through a mapped type over `K extends keyof T`, with a `T` that is a parameter.
 
@@ -36,7 +37,14 @@ type AnonymousOptions =
   Maybe<'anonymousSessions', true | 'true'> & Maybe<'anonymousSessionsPerMinute'> |
   Maybe<'anonymousSessions'> & Without<'anonymousSessionsPerMinute'>
 
-type TiedOptions = KeyOptions & UserOptions & CookieOptions & AnonymousOptions
+/** The names that TypeScript knows must be those that are there. */
+type NameOptions = keyof Decorators extends never ? Maybe<'decorators', DecoratorsOption> : { decorators: DecoratorsOption }
+
+type TiedSessionOptions = KeyOptions & CookieOptions & AnonymousOptions
+type TiedOptions = TiedSessionOptions & UserOptions & NameOptions
+
+/** The options of `hatcheck/session`. */
+export type SessionOptions = Maybe<Exclude<keyof typeof SESSION_OPTIONS, keyof TiedSessionOptions>> & TiedSessionOptions
 
 /** The options of the plugin. The service reads the same from the environment: `secretKey` is `SECRET_KEY`. */
 export type HatcheckOptions = Maybe<Exclude<PluginOption, keyof TiedOptions>> & TiedOptions

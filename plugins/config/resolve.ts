@@ -4,13 +4,15 @@ import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
 import { oldSessionKinds } from './adopt.js'
+import { decoratorsOf } from './decorators.js'
 import { formerCookies } from './former-cookies.js'
-import type { GivenOptions, ServiceOnlyOptions } from './options.js'
+import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
+import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
 import { ROUTE_NAMES, type RouteName } from './route-names.js'
 import type { Row, ValuesOf } from './row.js'
-import { OPTIONS } from './table.js'
+import { OPTIONS, SESSION_OPTIONS } from './table.js'
 import { environmentName, validate, type Mode } from './validate.js'
 
 export type { Mode } from './validate.js'
@@ -62,7 +64,9 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     allowedOrigins,
     /** Answers whether an origin is in `allowedOrigins`. */
     isAllowedOrigin: originMatcher(allowedOrigins),
+    pageLanguages: languagesOf(options.pageLanguages, name('pageLanguages')),
     authenticate,
+    decorators: decoratorsOf(options.decorators),
     now,
     lifetimes: {
       browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
@@ -82,6 +86,20 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   assertRule(config.anonymousSessions || options.anonymousSessionsPerMinute === undefined,
     `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`)
   return config
+}
+
+/**
+ * Checks the options of `hatcheck/session`, which has no logins and no pages, and fills in the defaults.
+ *
+ * @throws ConfigError with the rule that is broken.
+ */
+export function resolveSessionConfig (options: SessionOptions, scope: string): Config {
+  for (const option of Object.keys(options)) {
+    assertRule(option in SESSION_OPTIONS, rows.has(option)
+      ? `${option} is not an option of hatcheck/session, which has no logins and no pages: register hatcheck instead.`
+      : `${option} is not an option of hatcheck/session.`)
+  }
+  return resolveConfig(options, 'plugin', scope)
 }
 
 /**
@@ -109,6 +127,13 @@ function originsOf (given: GivenOptions['allowedOrigins'], name: string): string
       `${name} must be ${OPTIONS.allowedOrigins.form}; got ${shown(origin)}.`)
   }
   return origins
+}
+
+function languagesOf (given: GivenOptions['pageLanguages'], name: string): LanguageTag[] {
+  const tags = given === undefined ? LANGUAGE_TAGS : listOf(given, name)
+  const known = LANGUAGE_TAGS.filter((tag) => tags.includes(tag))
+  assertRule(tags.length > 0 && tags.every((tag) => known.some((one) => one === tag)), `${name} must be ${OPTIONS.pageLanguages.form}; got ${shown(given)}.`)
+  return known.sort((a, b) => tags.indexOf(a) - tags.indexOf(b))
 }
 
 /** Lists the pages to serve: all in the service; in an application, those that `routes` names. */

@@ -1,6 +1,8 @@
 import type { Authenticate } from '../accounts/authenticator.js'
 import type { SessionStore } from '../store/sessions.js'
 import type { AdoptOptions } from './adopt.js'
+import type { Decoration } from './decorators.js'
+import type { LanguageTag } from './language-tags.js'
 import type { RouteName } from './route-names.js'
 
 /** A number, or its digits as text. */
@@ -19,9 +21,11 @@ interface Forms {
   names: string | readonly string[]
   adopt: readonly AdoptOptions[]
   origins: string | readonly string[]
+  languages: string | readonly LanguageTag[]
   proxies: string
   authenticate: Authenticate
   routes: boolean | readonly RouteName[]
+  decorators: Partial<Readonly<Record<Decoration, string | false>>>
   clock: () => number
 }
 

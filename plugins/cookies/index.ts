@@ -1,24 +1,49 @@
-import fastifyCookie, { type SerializeOptions } from '@fastify/cookie'
+import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
 export type Cookies = ReturnType<typeof createCookies>
 
+// Not the type of @fastify/cookie: its types would give the requests of every application the members that it decorates.
+/** The attributes of a cookie. */
+export interface CookieAttributes {
+  domain?: string
+  path?: string
+  expires?: Date
+  /** In seconds. */
+  maxAge?: number
+  httpOnly?: boolean
+  secure?: boolean
+  sameSite?: 'lax' | 'strict' | 'none'
+  partitioned?: boolean
+}
+
+export default fp(async function cookie (fastify) {
+  fastify.hatcheck.provide('cookies', await openCookies(fastify))
+}, { name: 'cookie', dependencies: ['config'] })
+
 /**
  * Writes cookies with `@fastify/cookie`, in a scope of its own: its hook and its decorations would cost every request, and few
  * requests set a cookie. The application can register `@fastify/cookie` for itself.
  */
-export default fp(async function cookie (fastify) {
+export async function openCookies (fastify: FastifyInstance): Promise<Cookies> {
+  let cookies: Cookies | undefined
   await fastify.register(async (scope) => {
     await withCookies(scope)
-    fastify.hatcheck.provide('cookies', createCookies(scope))
+    cookies = createCookies(scope)
   })
-}, { name: 'cookie', dependencies: ['config'] })
+  return cookies as Cookies
+}
 
 function createCookies (scope: FastifyInstance) {
+  /** Returns the line of a Set-Cookie header. */
+  function serialize (name: string, value: string, attributes: CookieAttributes): string {
+    return scope.serializeCookie(name, value, attributes)
+  }
+
   /** Sets a cookie, beside the cookies of other names that the response already sets. */
-  function set (reply: FastifyReply, name: string, value: string, attributes: SerializeOptions): void {
-    putCookies(reply, [...cookiesBeside(reply, name), scope.serializeCookie(name, value, attributes)])
+  function set (reply: FastifyReply, name: string, value: string, attributes: CookieAttributes): void {
+    putCookies(reply, [...cookiesBeside(reply, name), serialize(name, value, attributes)])
   }
 
   /** Removes a cookie from the response. */
@@ -34,11 +59,11 @@ function createCookies (scope: FastifyInstance) {
   }
 
   /** Removes a cookie from the browser, which identifies it by name and attributes. */
-  function clear (reply: FastifyReply, name: string, attributes: SerializeOptions): void {
+  function clear (reply: FastifyReply, name: string, attributes: CookieAttributes): void {
     set(reply, name, '', { ...attributes, expires: new Date(0), maxAge: 0 })
   }
 
-  return { set, drop, expose, clear }
+  return { serialize, set, drop, expose, clear }
 }
 
 /** Registers `@fastify/cookie` in a scope, unless the application around it already has. */

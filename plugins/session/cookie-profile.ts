@@ -1,25 +1,28 @@
-import type { SerializeOptions } from '@fastify/cookie'
 import type { FastifyRequest } from 'fastify'
 import { isPlain } from '../config/forwarded.js'
 import { isLoopback } from '../common/loopback.js'
 import type { Config } from '../config/resolve.js'
+import type { CookieAttributes } from '../cookies/index.js'
 import { CookieDomainError, InsecureTransportError } from './errors.js'
 
 /** The name and attributes of the cookie on one kind of connection. */
 export interface CookieProfile {
   name: string
-  attributes: SerializeOptions
+  attributes: CookieAttributes
   /** Whether the cookie lacks Secure because of the connection, and not because of the options. */
   isPlainByConnection: boolean
   /** What to do if the cookie cannot be set. */
   remedy: string
 }
 
+/** What the cookie depends on in a request. */
+export type Connection = Pick<FastifyRequest, 'protocol' | 'host'>
+
 type CookieConfig = Pick<Config,
   'mode' | 'sessionCookieName' | 'sessionCookieDomain' | 'sessionCookiePath' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'>
 
 /** Makes a function that returns the cookie profile for the connection of a request. */
-export function cookieProfiles (config: CookieConfig): (request: FastifyRequest) => CookieProfile {
+export function cookieProfiles (config: CookieConfig): (connection: Connection) => CookieProfile {
   const secure = profile(config, true)
   const plain = profile(config, false)
   const plainByConnection = { ...plain, isPlainByConnection: true }

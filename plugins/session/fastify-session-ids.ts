@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
-import nodeModule from 'node:module'
 import { withCookies } from '../cookies/index.js'
 import type { TicketSigner } from '../tickets/ticket.js'
 
@@ -21,9 +20,6 @@ interface SessionScope {
   decryptSession (value: string, carrier: { session: { sessionId: string } | null }, callback: (error?: Error) => void): void
 }
 
-// Not imported: its types would give every request in an application with hatcheck another kind of session, and
-// `decryptSession` and `sessionStore`.
-
 /**
  * Registers `@fastify/session` in a scope of its own, so that its hooks run for no route, and drives it through
  * `decryptSession`. It makes sessions and their IDs. It holds no values and stores nothing.
@@ -34,8 +30,9 @@ interface SessionScope {
  * @returns a function that makes a session and returns its ID.
  */
 export async function fastifySessionIds (fastify: FastifyInstance, currentSigner: () => TicketSigner): Promise<() => string> {
-  // Required here and not at the top: a bundled hatcheck must get as far as the error that tells to keep it external.
-  const fastifySession = nodeModule.createRequire(import.meta.url)('@fastify/session') as FastifySession
+  // By a name that is no literal to TypeScript: the types of the package would give every request in an application with
+  // hatcheck another kind of session, and `decryptSession` and `sessionStore`. In JavaScript it is one, for bundlers.
+  const { default: fastifySession } = await import('@fastify/session' as string) as { default: FastifySession }
   let decryptSession: SessionScope['decryptSession'] | undefined
 
   await fastify.register(async function sessionScope (scope) {

@@ -1,7 +1,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Config } from '../config/resolve.js'
+import type { Cookies } from '../cookies/index.js'
+import type { StorageGroup } from '../storage/index.js'
 import { guarded } from '../store/errors.js'
 import { openKeyring } from '../tickets/keyring.js'
+import type { Ticket } from '../tickets/ticket.js'
+import type { Workers } from '../workers/index.js'
 import { createAdoption, needsCookie } from './adopt.js'
 import { AnonymousLimit } from './anonymous-limit.js'
 import { load } from './calls.js'
@@ -18,8 +23,7 @@ import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, 
 import type { SessionObject } from './session-object.js'
 import type { Session as RequestSession } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
-import { ticketReader } from './ticket-reader.js'
-import type { Ticket } from '../tickets/ticket.js'
+import { ticketReader, ticketsIn } from './ticket-reader.js'
 import { startUpkeep } from './upkeep.js'
 import { Writer } from './write.js'
 
@@ -55,6 +59,14 @@ export type { Sessions }
 
 export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
 
+/** What sessions are made of. */
+interface SessionParts {
+  config: Config
+  storage: StorageGroup
+  cookies: Cookies
+  workers: Workers
+}
+
 /**
  * Wires the folder. A request's way through it:
  *
@@ -66,21 +78,21 @@ export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
  *    the cookie.
  */
 export default fp(async function session (fastify) {
-  fastify.hatcheck.provide('session', await createSessionGroup(fastify))
+  fastify.hatcheck.provide('session', await createSessionGroup(fastify, fastify.hatcheck))
 }, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'guards'] })
 
-async function createSessionGroup (fastify: FastifyInstance) {
-  const { hatcheck } = fastify
-  const { config, storage, cookies } = hatcheck
+/** Gives a scope `request.session`, `request.loadSession` and `app.sessions`. */
+export async function createSessionGroup (fastify: FastifyInstance, { config, storage, cookies, workers }: SessionParts) {
   const store = storage.sessions
   const { now, lifetimes } = config
   const profileOf = cookieProfiles(config)
-  const keyring = openKeyring(config, fastify.log, hatcheck.workers.isAlone)
+  const keyring = openKeyring(config, fastify.log, workers.isAlone)
   const handleOfKey = (key: string): string => keyring.signer.handleOf(key)
   storage.nameSessionsBy(handleOfKey)
-  const ticketsOf = ticketReader(() => keyring.signer, profileOf, config.formerCookies.map(({ name }) => name))
+  const formerNames = config.formerCookies.map(({ name }) => name)
+  const ticketsOf = ticketReader(() => keyring.signer, profileOf, formerNames)
   const emitter = new SessionEmitter(fastify.log, handleOfKey)
-  const upkeep = startUpkeep(store, emitter, fastify.log, hatcheck.workers, (key) => keyring.signer.ownsKey(key))
+  const upkeep = startUpkeep(store, emitter, fastify.log, workers, (key) => keyring.signer.ownsKey(key))
 
   const { oldSessionKinds } = config
   const ticketOf = (id: string): Ticket => keyring.signer.ticketOf(id)
@@ -88,12 +100,14 @@ async function createSessionGroup (fastify: FastifyInstance) {
 
   const formerCookies = [...config.formerCookies, ...oldSessionKinds.map(({ cookie }) => cookie)]
   const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies, formerCookies })
+  const finder = createFinder({ store, lifetimes, now, ticketsOf, isRefused: upkeep.isRefused })
   const context: SessionContext = {
     lifetimes,
     maxBytes: config.sessionMaxBytes,
     anonymousSessions: config.anonymousSessions,
     now,
-    ...createFinder({ store, lifetimes, now, ticketsOf, isRefused: upkeep.isRefused }),
+    find: finder.find,
+    read: finder.read,
     writer: new Writer({
       store,
       emitter,
@@ -114,7 +128,16 @@ async function createSessionGroup (fastify: FastifyInstance) {
   if (oldSessions !== null) context.find = createAdoption({ oldSessions, writer: context.writer, context: { ...context }, isRefused: upkeep.isRefused })
   const { sessionFor, sessionOf, facadeOf, loggedIn } = createRequestSessions(context, store.sync)
 
-  fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
+  fastify.decorate('sessions', createSessions(store, keyring, {
+    ...context,
+    store,
+    emitter,
+    cookie,
+    profileOf,
+    ticketsIn: (header, name) => ticketsIn(header, name, keyring.signer, formerNames),
+    findAmong: finder.findAmong,
+    handleOf: handleOfKey
+  }))
   fastify.decorateRequest('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
   // No async function: the promise of a call knows whether somebody awaits it.
   fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {

@@ -25,8 +25,6 @@ export const MAX_TICKETS = 8
  * duplicate must not lock out a user who also has a live ticket.
  *
  * A browser sends the same header with every request of a connection. Comparing it costs less than reading it.
- *
- * @param formerNames names that the cookie had before. Their tickets come last, and are stale.
  */
 export function ticketReader (
   currentSigner: () => TicketSigner,
@@ -42,14 +40,26 @@ export function ticketReader (
     const connection: Connection | undefined = request.raw.socket
     const last = connection?.[kLastRead]
     if (last !== undefined && last.header === header && last.name === name && last.signer === signer) return last.tickets
-    const tickets = ticketsIn(header, name, signer)
-    for (const former of formerNames) if (former !== name) tickets.push(...ticketsIn(header, former, signer).map((ticket) => ({ ...ticket, stale: true })))
+    const tickets = ticketsIn(header, name, signer, formerNames)
     if (connection !== undefined && header.length <= MAX_KEPT_LENGTH) connection[kLastRead] = { header, name, signer, tickets }
     return tickets
   }
 }
 
-function ticketsIn (header: string, name: string, signer: TicketSigner): Ticket[] {
+/**
+ * Returns the valid tickets in a Cookie header.
+ *
+ * @param formerNames names that the cookie had before. Their tickets come last, and are stale.
+ */
+export function ticketsIn (header: string, name: string, signer: TicketSigner, formerNames: readonly string[] = []): readonly Ticket[] {
+  const tickets = ticketsOfName(header, name, signer)
+  for (const former of formerNames) {
+    if (former !== name) for (const ticket of ticketsOfName(header, former, signer)) tickets.push({ ...ticket, stale: true })
+  }
+  return tickets
+}
+
+function ticketsOfName (header: string, name: string, signer: TicketSigner): Ticket[] {
   return candidates(cookieValues(header, name)).map((value) => signer.verify(value)).filter((ticket) => ticket !== null)
 }
 

@@ -4,6 +4,7 @@ import type { Config } from '../config/resolve.js'
 import { ConfigError } from '../common/rule.js'
 import type { Examination, NameOf, Tell } from './common/findings.js'
 import { examineLmdb } from './lmdb/doctor.js'
+import { loadLmdb } from './lmdb/driver.js'
 import { lmdbFolder } from './lmdb/folder.js'
 import { isRedisUrl, parseRedisUrl } from './redis/url.js'
 import { faultOfRights, kept } from './rights.js'
@@ -28,7 +29,7 @@ export async function examine (config: Config, nameOf: NameOf, tell: Tell): Prom
   }
   const folder = lmdbFolder(store, config.dataDir)
   assertStoreIn(folder)
-  return examineLmdb(folder, nameOf, tell)
+  return examineLmdb(await loadLmdb(), folder, nameOf, tell)
 }
 
 /** Checks that a folder has a store; opening it would create one. @throws ConfigError */

@@ -1,5 +1,8 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Config } from '../config/resolve.js'
+import type { CompleteSessionStore } from '../store/traits.js'
+import type { Workers } from '../workers/index.js'
 import { openStorage } from './open.js'
 import { warnOfRights } from './rights.js'
 import { guarded } from '../store/errors.js'
@@ -7,15 +10,24 @@ import { guarded } from '../store/errors.js'
 export type StorageGroup = Awaited<ReturnType<typeof createStorage>>
 
 export default fp(async function storage (fastify) {
-  fastify.hatcheck.provide('storage', await createStorage(fastify))
+  const { hatcheck, log } = fastify
+  const { config, workers, metrics } = hatcheck
+  hatcheck.provide('storage', await createStorage({ config, workers, log, ...metrics !== null && { measured: metrics.measured } }))
 }, { name: 'storage', dependencies: ['config', 'metrics', 'workers'] })
 
-async function createStorage (fastify: FastifyInstance) {
-  const { config, metrics, workers } = fastify.hatcheck
+interface StorageParts {
+  config: Config
+  workers: Workers
+  log: FastifyBaseLogger
+  /** Wraps the sessions so that its calls are counted. */
+  measured?: (store: CompleteSessionStore) => CompleteSessionStore
+}
+
+export async function createStorage ({ config, workers, log, measured = (store) => store }: StorageParts) {
   let handleOf = (key: string): string => key
-  const storage = await openStorage(config, fastify.log, (key) => handleOf(key))
-  if (workers.sweeps) warnOfRights(config, fastify.log)
-  const sessions = metrics === null ? storage.sessions : metrics.measured(storage.sessions)
+  const storage = await openStorage(config, log, (key) => handleOf(key))
+  if (workers.sweeps) warnOfRights(config, log)
+  const sessions = measured(storage.sessions)
   return {
     ...storage,
     sessions,

@@ -42,8 +42,8 @@ async function open (config: StorageConfig, log: StorageLog, handleOf?: (key: st
     const names = config.mode === 'plugin' ? 'dataDir, sessionStore' : 'DATA_DIR, SESSION_STORE'
     throw new ConfigError(`The data folder cannot be written (${names}): ${(error as Error).message}.`)
   }
-  const { openLmdb } = await import('./lmdb/open.js')
-  return openLmdb(folder, { now, maxBytes, handleOf }, log)
+  const [{ openLmdb }, { loadLmdb }] = await Promise.all([import('./lmdb/open.js'), import('./lmdb/driver.js')])
+  return openLmdb(await loadLmdb(), folder, { now, maxBytes, handleOf }, log)
 }
 
 /** Returns a url without what may be a password in it. */

@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import type { Mode } from '../config/resolve.js'
 import { hasDuty, isRefusal, isWorker, type Refusal } from './duties.js'
 import type { Channel } from './questions.js'
 
@@ -17,12 +18,16 @@ export interface Workers {
 
 export default fp(async function workers (fastify) {
   const { hatcheck } = fastify
-  // An application that uses `cluster` manages its own workers.
-  const isAlone = hatcheck.config.mode === 'plugin' || !isWorker()
-  hatcheck.provide('workers', isAlone
-    ? { isAlone, sweeps: true, tellRefused () {}, onRefused: () => () => {}, primary: null }
-    : { isAlone, sweeps: hasDuty('sweeps'), tellRefused, onRefused, primary: process })
+  hatcheck.provide('workers', createWorkers(hatcheck.config))
 }, { name: 'workers', dependencies: ['config'] })
+
+export function createWorkers ({ mode }: { mode: Mode }): Workers {
+  // An application that uses `cluster` manages its own workers.
+  const isAlone = mode === 'plugin' || !isWorker()
+  return isAlone
+    ? { isAlone, sweeps: true, tellRefused () {}, onRefused: () => () => {}, primary: null }
+    : { isAlone, sweeps: hasDuty('sweeps'), tellRefused, onRefused, primary: process }
+}
 
 function tellRefused (key: string): void {
   // The primary may have ended; then this process ends in a moment. Without a callback, the failed send would be an uncaught error.

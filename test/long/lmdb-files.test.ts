@@ -4,7 +4,7 @@ import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, renameSync, rmSy
 import { join } from 'node:path'
 import { test } from 'tap'
 import { recordOf } from '../../plugins/store/contract/index.js'
-import { openLmdb } from '../../plugins/storage/lmdb/open.js'
+import { openLmdb } from '../open-lmdb.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
 import { build, needs } from '../helper.js'
 import { compiled, hatcheckProcess, until } from '../service.js'

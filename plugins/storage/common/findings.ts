@@ -25,3 +25,8 @@ export const REMEDIES = {
   entry: 'It is passed over.',
   unknownFormat: 'Start the version that wrote it.'
 } as const
+
+/** Returns the name of a user for people, and the realm, which is stored behind it. */
+export function userText (user: string): string {
+  return user.replace('\0', ' in the realm ')
+}

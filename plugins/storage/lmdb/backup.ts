@@ -4,6 +4,7 @@ import { accountKey } from '../../store/accounts.js'
 import type { Account, AccountStore } from '../../store/accounts.js'
 import { ConfigError } from '../../common/rule.js'
 import { makeFolder } from '../../common/data-folder.js'
+import { loadLmdb } from './driver.js'
 import { openLmdb } from './open.js'
 import type { StorageLog, StorageOptions } from '../common/storage.js'
 
@@ -41,7 +42,7 @@ export async function backUp (accounts: AccountStore, folder: string, options: S
 }
 
 async function write (all: readonly Account[], folder: string, options: StorageOptions, log: StorageLog): Promise<void> {
-  const { accounts, close } = openLmdb(folder, options, log)
+  const { accounts, close } = openLmdb(await loadLmdb(), folder, options, log)
   try {
     for (let i = 0; i < all.length; i += BATCH) {
       await Promise.all(all.slice(i, i + BATCH).map((account) => accounts?.create(accountKey(account.name), account)))

@@ -1,4 +1,4 @@
-import { open, type Database, type DatabaseOptions, type RootDatabase } from 'lmdb'
+import type { Database, DatabaseOptions, RootDatabase } from 'lmdb'
 import { join } from 'node:path'
 import { decodeAccount } from './accounts.js'
 import { isPasswordHash } from '../../store/accounts.js'
@@ -7,8 +7,9 @@ import { decodeSession, decodeTombstone, storedAs, type Tombstone } from './sess
 import { DATABASES, indexName } from './session-databases.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import { decodeCounter } from './attempts.js'
-import { REMEDIES, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
+import { REMEDIES, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, notedFormats } from '../common/formats.js'
+import type { Lmdb } from './driver.js'
 import { MOST_DATABASES } from './environment.js'
 import { FORMATS_KEY } from './open.js'
 import { checkLmdbFiles } from './check.js'
@@ -16,7 +17,7 @@ import { KEY_DAMAGED, isPlainKey, keyText } from './keys.js'
 import { assertOneNamespace, deadReaders } from './processes.js'
 
 /** Examines a folder of LMDB. @see examine */
-export function examineLmdb (folder: string, nameOf: NameOf, tell: Tell): Examination {
+export function examineLmdb ({ open }: Lmdb, folder: string, nameOf: NameOf, tell: Tell): Examination {
   const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
   const examination = { description: `lmdb:${folder}`, counts }
   const lock = join(folder, 'lock.mdb')
@@ -122,9 +123,4 @@ function databaseOf<V, K extends string | number = string> (env: RootDatabase, o
 function * entriesOf<V> (env: RootDatabase, options: NamedOptions): Generator<{ key: string, value: V }> {
   const database = databaseOf<V>(env, options)
   for (const { key, value } of database?.getRange() ?? []) yield { key: keyText(key, database as Database<unknown, string>), value }
-}
-
-/** Returns the name of a user for people, and the realm, which is stored behind it. */
-export function userText (user: string): string {
-  return user.replace('\0', ' in the realm ')
 }

@@ -1,7 +1,8 @@
-import { open, type RootDatabase } from 'lmdb'
+import type { RootDatabase } from 'lmdb'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkLmdbFiles } from './check.js'
+import type { Lmdb } from './driver.js'
 import { assertOneNamespace, hasOpen } from './processes.js'
 
 /** Room for the databases of today and of later versions. */
@@ -33,7 +34,7 @@ const opened = new Set<Opened>()
  *
  * @throws ConfigError if the files are damaged, or in use by a process of another PID namespace.
  */
-export function openEnvironment (folder: string): Environment {
+export function openEnvironment ({ open }: Lmdb, folder: string): Environment {
   const data = join(folder, 'data.mdb')
   const found = identityOf(data)
   for (const shared of opened) {

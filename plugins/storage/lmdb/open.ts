@@ -4,6 +4,7 @@ import { LmdbAccounts } from './accounts.js'
 import { ConfigError } from '../../common/rule.js'
 import { LmdbStore } from './sessions.js'
 import { LmdbAttempts } from './attempts.js'
+import type { Lmdb } from './driver.js'
 import { makeDataFolder } from '../../common/data-folder.js'
 import { FORMATS, assertKnownFormats, notedFormats } from '../common/formats.js'
 import { identityOf, openEnvironment, type Environment } from './environment.js'
@@ -19,11 +20,11 @@ export const FORMATS_KEY = 'hatcheck formats'
  * @throws ConfigError if the files of the folder are not a sound LMDB database that this process can use; an error of the
  * system if the folder cannot be written.
  */
-export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Storage {
+export function openLmdb (lmdb: Lmdb, folder: string, options: StorageOptions, log: StorageLog): Storage {
   makeDataFolder(folder)
   let environment: Environment | undefined
   try {
-    environment = openEnvironment(folder)
+    environment = openEnvironment(lmdb, folder)
     return storageIn(environment, folder, options, log)
   } catch (error) {
     environment?.release().catch(() => {})

@@ -1,6 +1,7 @@
 import type { Cluster, ClusterOptions, CommonRedisOptions, Redis } from 'ioredis'
 import type { FastifyBaseLogger } from 'fastify'
 import { within } from '../../common/deadline.js'
+import { unlessInstalled } from '../../common/not-installed.js'
 import { plainError, type ConnectionUse } from '../common/bounded-calls.js'
 import { IdleConnections } from './idle.js'
 import type { RedisTarget } from './url.js'
@@ -36,7 +37,7 @@ const NODE_LOG_EVERY_MS = 60_000
  */
 export async function connectRedis (target: RedisTarget, log: RedisLog): Promise<RedisConnection> {
   // It takes a while to load, and most applications do not need it.
-  const { Cluster, Redis } = await import('ioredis')
+  const { Cluster, Redis } = await import('ioredis').catch(unlessInstalled('ioredis'))
   const { kind, hosts, path, primary, tls } = target
   const options = optionsOf(target)
   const reconnecting = { retryStrategy: backOff, enableOfflineQueue: false, enableAutoPipelining: true }
