@@ -7,7 +7,7 @@ import { environmentName } from '../plugins/config/validate.js'
 import { checkout } from './fixtures/child.js'
 import { pageAt } from './pages.js'
 
-// The table in docs/options.md, rendered from the rows and the JSDoc of plugins/config/table.ts. Run this file to update it:
+// The table in docs/options.md, rendered from the rows and their JSDoc in plugins/config. Run this file to update it:
 // npx tsx test/options-page.ts
 
 const PAGE = 'docs/options.md'
@@ -20,7 +20,8 @@ interface Text {
   see: string[]
 }
 
-const texts = new Map([...pageAt('plugins/config/table.ts').matchAll(/^ {2}\/\*\*\n(.*?)\n {3}\*\/\n {2}(\w+): \{/gms)]
+const sources = ['table', 'login-options', 'page-options'].map((file) => pageAt(`plugins/config/${file}.ts`)).join('\n')
+const texts = new Map([...sources.matchAll(/^ {2}\/\*\*\n(.*?)\n {3}\*\/\n {2}(\w+): \{/gms)]
   .map(([, comment = '', option = '']) => [option, textOf(comment)]))
 
 function textOf (comment: string): Text {
