@@ -1,4 +1,5 @@
 import type { Authenticate } from '../accounts/authenticator.js'
+import type { StandardSchema } from '../common/standard-schema.js'
 import type { SessionStore } from '../store/sessions.js'
 import type { Decoration } from './decorators.js'
 import type { LanguageTag } from './language-tags.js'
@@ -24,6 +25,7 @@ interface Forms {
   routes: boolean | readonly RouteName[]
   decorators: Partial<Readonly<Record<Decoration, string | false>>>
   clock: () => number
+  schema: StandardSchema
 }
 
 /** An option that one check can judge by itself. */

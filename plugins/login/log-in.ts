@@ -9,7 +9,7 @@ import { entriesOf } from '../session/fields.js'
 import { kindOf } from '../session/json.js'
 import { AuthenticateError, WrongCredentialsError } from './errors.js'
 
-export interface LoginOptions {
+export interface LoginOptions<Values = Session> {
   /**
    * "Keep me signed in": the session is permanent.
    * @default false
@@ -19,7 +19,7 @@ export interface LoginOptions {
    * Values to set in the same step.
    * @default none
    */
-  data?: Partial<Session> | undefined
+  data?: Partial<Values> | undefined
 }
 
 export interface CompleteLoginOptions {
