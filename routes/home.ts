@@ -13,10 +13,8 @@ const schema = {
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
   const { accounts, session: { loggedIn }, config: { base, hasRoute }, view: { page, prepare, takeNotice }, http: { wants } } = fastify.hatcheck
-  const [hasLogin, hasLogout, hasSessions] = [hasRoute('login'), hasRoute('logout'), hasRoute('sessions')]
-  const hasPassword = hasRoute('password') && accounts !== null
 
-  const login = perLanguage(({ text }) => hasLogin ? html`<p><a class="button" href="${base}/login">${text('Log in your account here')}</a></p>` : '')
+  const login = perLanguage(({ text }) => hasRoute('login') ? html`<p><a class="button" href="${base}/login">${text('Log in your account here')}</a></p>` : '')
   const nobody = (language: Language): PageParts => {
     const { text } = language
     return { title: text('Not logged in'), body: html`<h1>${text('You are not logged in')}</h1>${login(language)}` }
@@ -25,15 +23,15 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
   const anonymous = prepare(nobody)
 
   const links = perLanguage(({ text }) => {
-    const logout = hasLogout
+    const logout = hasRoute('logout')
       ? html`
 <form method="post" action="${base}/logout"><button class="quiet">${text('Log out your account here')}</button></form>`
       : ''
-    const sessions = hasSessions
+    const sessions = hasRoute('sessions')
       ? html`
 <p class="aside"><a href="${base}/sessions">${text('My sessions')}</a></p>`
       : ''
-    const password = hasPassword
+    const password = hasRoute('password') && accounts !== null
       ? html`
 <p class="aside"><a href="${base}/password">${text('Change your password')}</a></p>`
       : ''

@@ -34,7 +34,7 @@ export function testClock (start: Date | number = Date.now()): TestClock {
 }
 
 function millisecondsOf (span: Span): number {
-  const parts = Object.entries(span).map(([unit, amount]) => amount * (isUnit(unit) ? MILLISECONDS[unit] : NaN))
+  const parts = Object.entries(span ?? {}).map(([unit, amount]) => isUnit(unit) && typeof amount === 'number' ? amount * MILLISECONDS[unit] : NaN)
   if (parts.length === 0 || !parts.every(Number.isFinite)) {
     throw new TestingError(`clock.advance needs numbers of ${Object.keys(MILLISECONDS).join(', ')}, such as { hours: 1 }; got ${inspect(span)}.`)
   }

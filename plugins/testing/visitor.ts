@@ -142,7 +142,8 @@ export class Visitor {
   }
 
   async #parts (): Promise<Parts> {
-    await this.#app.ready()
+    // Not always: the instance of a scope cannot wait once the application has started.
+    if (this.#app.sessions === undefined) await this.#app.ready()
     const outside = outsideOf(this.#app.sessions)
     this.#jar ??= new CookieJar(outside.now)
     return { outside, jar: this.#jar, profile: profileFor(this.#isSecure, outside) }
