@@ -43,6 +43,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   const { authenticate, now = steadyClock(), sessionStore = OPTIONS.sessionStore.default } = options
   assertRule(authenticate === undefined || typeof authenticate === 'function', `authenticate must be ${OPTIONS.authenticate.form}; got ${shown(authenticate)}.`)
   assertClock(now)
+  assertSchema(options.sessionSchema)
   assertStore(sessionStore, name('sessionStore'))
   const { loginPath } = values
   const routes = routesOf(options.routes, mode, values.prefix, loginPath)
@@ -68,6 +69,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     /** Answers whether an origin is in `allowedOrigins`. */
     isAllowedOrigin: originMatcher(allowedOrigins),
     pageLanguages: languagesOf(options.pageLanguages, name('pageLanguages')),
+    sessionSchema: options.sessionSchema,
     authenticate,
     decorators: decoratorsOf(options.decorators),
     now,
@@ -179,6 +181,12 @@ function assertClock (now: () => number): void {
   assertRule(typeof now === 'function', `${rule}; got ${shown(now)}.`)
   const time: unknown = now()
   assertRule(typeof time === 'number' && Number.isFinite(time), `${rule}; it returned ${shown(time)}.`)
+}
+
+function assertSchema (schema: unknown): void {
+  if (schema === undefined) return
+  const standard: unknown = Object(schema)['~standard']
+  assertRule(typeof Object(standard).validate === 'function', `sessionSchema must be ${OPTIONS.sessionSchema.form}; got ${shown(schema)}.`)
 }
 
 /** Looks for every method: a missing one would look like a failed store when it is called. */

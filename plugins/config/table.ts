@@ -146,6 +146,14 @@ export const SESSION_OPTIONS = {
    */
   anonymousSessionsPerMinute: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 1_000_000, service: 300 },
   /**
+   * What values a session can have: a schema of zod, valibot, ArkType or another library with Standard Schema, without
+   * asynchronous checks. A value that does not fit is an error (`HATCHECK_SESSION_VALUE`), and nothing is stored. Handlers do
+   * not see a stored value that does not fit.
+   * @default any JSON
+   * @see `docs/session.md#types-and-schemas`
+   */
+  sessionSchema: { type: 'schema', form: 'a schema that implements Standard Schema', only: 'plugin' },
+  /**
    * The clock, for tests.
    * @default the machine's clock, guarded against being set back
    * @see `docs/testing.md`

@@ -1,10 +1,11 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Authenticated } from '../accounts/authenticator.js'
 import { LONGEST_SENT } from '../accounts/name.js'
 import { ConfigError } from '../common/rule.js'
 import type { Decorated } from '../common/decorators.js'
 import { accessors } from '../session/request-session.js'
+import type { ValuesOf } from '../session/schema-types.js'
 import type { User } from '../session/user.js'
 import { accountKey } from '../store/accounts.js'
 import { credentialsOf, fieldOf, textOf } from './credentials.js'
@@ -15,7 +16,7 @@ import { createReauthentication } from './reauthenticate.js'
 
 export type { LoginOptions } from './log-in.js'
 
-interface RequestMembers {
+interface RequestMembers<Values> {
   /**
    * The user who is logged in, or null. Costs less than the session.
    *
@@ -54,7 +55,7 @@ interface RequestMembers {
    * @throws NoCookieError if the headers of the response have left.
    * @throws StoreUnavailableError (503)
    */
-  login (name: string, options?: LoginOptions): Promise<void>
+  login (name: string, options?: LoginOptions<Values>): Promise<void>
   /**
    * Ends every session that the request presents a ticket of, for good, and clears the cookie.
    *
@@ -69,7 +70,10 @@ interface InstanceMembers {
 }
 
 declare module 'fastify' {
-  interface FastifyRequest extends Decorated<RequestMembers> {}
+  /* eslint-disable @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it */
+  interface FastifyRequest<RouteGeneric, RawServer extends RawServerBase, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger, RequestType>
+    extends Decorated<RequestMembers<ValuesOf<TypeProvider>>> {}
+  /* eslint-enable */
   interface FastifyInstance extends Decorated<InstanceMembers> {}
 }
 

@@ -11,7 +11,7 @@ import { assertCredentials } from './credentials.js'
 import { AuthenticateError, WrongCredentialsError } from './errors.js'
 import { failureReasonOf } from './failure.js'
 
-export interface LoginOptions {
+export interface LoginOptions<Values = Session> {
   /**
    * "Keep me signed in": the session is permanent.
    * @default false
@@ -21,7 +21,7 @@ export interface LoginOptions {
    * Values to set in the same step.
    * @default none
    */
-  data?: Partial<Session> | undefined
+  data?: Partial<Values> | undefined
 }
 
 export interface CompleteLoginOptions {

@@ -39,6 +39,7 @@ export function login (session: Session, { user, permanent, client, data, isReau
       changes.abandon()
       values.forgetRead()
     }
+    context.schema?.assertFits(entries, keepsValues ? values.entries() : [])
     const { record, change } = planLogin(changes, { user, permanent, client: client(), data: entries }, keepsValues, context)
     const replaced = stored === null ? null : await writer.replace(stored, newId(), change, request)
     if (isReauthentication && replaced?.lastUser !== user) {

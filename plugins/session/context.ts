@@ -2,11 +2,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { MaybePromise, SessionFields, SessionRecord } from '../store/sessions.js'
 import type { CookieDescription, CookieState } from './cookie.js'
 import type { Rules, Stored } from './plan.js'
+import type { SessionSchema } from './schema.js'
 import type { Writer } from './write.js'
 
 /** What every session of a realm works with. */
 export interface SessionContext extends Rules {
   readonly writer: Writer
+  /** Checks the values; null: any JSON fits. */
+  readonly schema: SessionSchema | null
   newId (): string
   /** Returns the ticket of an ID. */
   sign (id: string): string

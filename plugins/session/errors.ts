@@ -13,6 +13,14 @@ export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
 export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
   'A session value must be JSON: %s is %s.', 500, TypeError)
 
+/** A value that the option `sessionSchema` does not allow. */
+export const SessionSchemaError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
+  'A session value must fit sessionSchema; %s does not: %s', 500, TypeError)
+
+/** The option `sessionSchema` answers with a promise, at least for some values. */
+export const AsyncSchemaError = createError('HATCHECK_SESSION_SCHEMA',
+  'sessionSchema must answer without a promise, and it gave one for these values: leave out asynchronous checks.', 500)
+
 /** `session.permanent` was set to something else than a boolean. */
 export const PermanentError = createError<[string]>('HATCHECK_SESSION_VALUE',
   'session.permanent must be true or false; got %s.', 500, TypeError)

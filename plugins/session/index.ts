@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../config/resolve.js'
 import type { Cookies } from '../cookies/index.js'
@@ -20,8 +20,9 @@ import { createFinder } from './find.js'
 import { OldSessions } from './old-sessions.js'
 import { markPrivateOnHijack } from './private-response.js'
 import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, type WithSession } from './request-session.js'
-import type { SessionObject } from './session-object.js'
 import type { Session as RequestSession } from './session.js'
+import { SessionSchema } from './schema.js'
+import type { SessionOf } from './schema-types.js'
 import { createSessions, type Sessions } from './sessions.js'
 import { ticketReader, ticketsIn } from './ticket-reader.js'
 import { startUpkeep } from './upkeep.js'
@@ -46,20 +47,22 @@ declare module 'fastify' {
     /** The sessions of every user. */
     sessions: Sessions
   }
-  interface FastifyRequest {
+  /* eslint-disable @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it */
+  interface FastifyRequest<RouteGeneric, RawServer extends RawServerBase, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger, RequestType> {
+  /* eslint-enable */
     /**
      * The session of this request.
      *
      * @throws SessionNotReadError in a hook that runs before the hooks of hatcheck, if the store is asynchronous.
      * @throws StoreUnavailableError (503) if the store cannot answer.
      */
-    session: SessionObject
+    session: SessionOf<TypeProvider>
     /**
      * Reads the session, in any hook. After this, `request.session` and `request.user` are available.
      *
      * @throws StoreUnavailableError (503)
      */
-    loadSession (): Promise<SessionObject>
+    loadSession (): Promise<SessionOf<TypeProvider>>
   }
 }
 
@@ -126,6 +129,7 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
       anonymousLimit: new AnonymousLimit(config.anonymousSessionsPerMinute, now),
       ticketOf
     }),
+    schema: config.sessionSchema === undefined ? null : new SessionSchema(config.sessionSchema, fastify.log),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
     sign: (id) => keyring.signer.sign(id),
     handleOf: handleOfKey,
