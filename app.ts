@@ -12,6 +12,7 @@ import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
 
 export type { HatcheckOptions } from './plugins/config/options.js'
 export type { RouteName } from './plugins/config/route-names.js'
+export type { Decorators } from './plugins/config/decorators.js'
 export type { Authenticate } from './plugins/accounts/authenticator.js'
 export type { LoginOptions } from './plugins/login/index.js'
 export type { Accounts } from './plugins/accounts/index.js'
@@ -82,7 +83,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,
     // These folders have no plugins.
-    ignorePattern: /^(?:cli|common|process|store|tickets|storage\/[a-z]+)$/,
+    ignorePattern: /^(?:cli|common|process|store|testing|tickets|storage\/[a-z]+)$/,
     options: { hatcheck: { options, ...service } }
   })
   const { config } = fastify.hatcheck

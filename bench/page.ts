@@ -1,5 +1,9 @@
 import { html, type SafeHtml } from '../plugins/view/html.js'
-import { layout } from '../plugins/view/layout.js'
+import { english } from '../plugins/view/language.js'
+import { createLayout } from '../plugins/view/layout.js'
+import { createStyle } from '../plugins/view/style.js'
+
+const layout = createLayout({ style: createStyle(undefined), isDemo: false })
 
 const anonymous = html`<h1>You are not logged in</h1><p><a class="button" href="${''}/login">Log in your account here</a></p>`
 
@@ -13,5 +17,5 @@ const known = (name: string): SafeHtml => html`<h1>${name} Your account is logge
  * very same bytes is checked before anything is measured.
  */
 export function homePage (name: string | undefined): string {
-  return layout({ title: name ?? 'Not logged in', body: name === undefined ? anonymous : known(name) }, '')
+  return layout({ title: name ?? 'Not logged in', body: name === undefined ? anonymous : known(name) }, english)
 }

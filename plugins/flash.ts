@@ -1,39 +1,42 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
+import type { Decorated } from './config/decorators.js'
 import { addFlash, takeFlashes, type Flash } from './session/flash-messages.js'
 
 export const FlashError = createError('HATCHECK_FLASH', 'A flash message needs a kind and a text, both strings; the kind must not be empty.', 500, TypeError)
 
+interface RequestMembers {
+  /**
+   * Leaves a message for the next page that asks for it. It is part of the session: it survives a login, and ends with a
+   * logout.
+   *
+   * @throws FlashError
+   */
+  flash (kind: string, text: string): void
+  /**
+   * Takes every message, oldest first, including those of this request. Of several parallel requests, only one gets a
+   * message. Asked again, the request gets the same messages.
+   *
+   * @param kinds the kinds to return; messages of other kinds are taken as well.
+   * @default every kind
+   */
+  flashes (...kinds: string[]): Promise<Flash[]>
+}
+
 declare module 'fastify' {
-  interface FastifyRequest {
-    /**
-     * Leaves a message for the next page that asks for it. It is part of the session: it survives a login, and ends with a
-     * logout.
-     *
-     * @throws FlashError
-     */
-    flash (kind: string, text: string): void
-    /**
-     * Takes every message, oldest first, including those of this request. Of several parallel requests, only one gets a
-     * message. Asked again, the request gets the same messages.
-     *
-     * @param kinds the kinds to return; messages of other kinds are taken as well.
-     * @default every kind
-     */
-    flashes (...kinds: string[]): Promise<Flash[]>
-  }
+  interface FastifyRequest extends Decorated<RequestMembers> {}
 }
 
 export default fp(async function flash (fastify) {
-  const { sessionFor, sessionOf } = fastify.hatcheck.session
+  const { session: { sessionFor, sessionOf }, decorations: { decorate } } = fastify.hatcheck
 
-  fastify.decorateRequest('flash', function flash (this: FastifyRequest, kind: string, text: string) {
+  decorate('flash', function flash (this: FastifyRequest, kind: string, text: string) {
     if (typeof kind !== 'string' || kind === '' || typeof text !== 'string') throw new FlashError()
     addFlash(sessionOf(this), { kind, text })
   })
 
-  fastify.decorateRequest('flashes', function flashes (this: FastifyRequest, ...kinds: string[]) {
+  decorate('flashes', function flashes (this: FastifyRequest, ...kinds: string[]) {
     return takeFlashes(sessionFor(this), kinds)
   })
-}, { name: 'flash', dependencies: ['session'] })
+}, { name: 'flash', dependencies: ['session', 'decorations'] })

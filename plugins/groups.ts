@@ -1,7 +1,9 @@
 import fp from 'fastify-plugin'
+import type { Accounts } from './accounts/index.js'
 import type { Audit } from './audit/index.js'
 import type { Config } from './config/resolve.js'
 import type { Cookies } from './cookies/index.js'
+import type { Decorations } from './decorations.js'
 import type { Guards } from './guards/index.js'
 import type { Http } from './http/index.js'
 import type { Login } from './login/index.js'
@@ -16,12 +18,15 @@ import type { Workers } from './workers/index.js'
 /** The groups, each named as the folder of the plugin that makes it. */
 interface Groups {
   config: Config
+  decorations: Decorations
   workers: Workers
   /** Null in a host, which counts its requests itself. */
   metrics: Metrics | null
   storage: StorageGroup
   cookies: Cookies
   session: SessionGroup
+  /** Null if the application passes `authenticate` or a session store without accounts. */
+  accounts: Accounts | null
   audit: Audit
   throttle: Throttle
   login: Login
@@ -52,11 +57,13 @@ export class Hatcheck {
   }
 
   get config (): Config { return this.#get('config') }
+  get decorations (): Decorations { return this.#get('decorations') }
   get workers (): Workers { return this.#get('workers') }
   get metrics (): Metrics | null { return this.#get('metrics') }
   get storage (): StorageGroup { return this.#get('storage') }
   get cookies (): Cookies { return this.#get('cookies') }
   get session (): SessionGroup { return this.#get('session') }
+  get accounts (): Accounts | null { return this.#get('accounts') }
   get audit (): Audit { return this.#get('audit') }
   get throttle (): Throttle { return this.#get('throttle') }
   get login (): Login { return this.#get('login') }

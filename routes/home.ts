@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { USER_OR_NULL, exactly, pageOrJson, problems } from '../plugins/openapi/answers.js'
 import { html, type SafeHtml } from '../plugins/view/html.js'
+import { perLanguage, type Language } from '../plugins/view/language.js'
+import type { PageParts } from '../plugins/view/layout.js'
 
 const schema = {
   operationId: 'getHome',
@@ -10,41 +12,47 @@ const schema = {
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
-  const { config: { base, hasRoute }, view: { page, render, takeNotice }, http: { wants } } = fastify.hatcheck
+  const { accounts, session: { loggedIn }, config: { base, hasRoute }, view: { page, prepare, takeNotice }, http: { wants } } = fastify.hatcheck
 
-  const login = hasRoute('login') ? html`<p><a class="button" href="${base}/login">Log in your account here</a></p>` : ''
-  const nobody = { title: 'Not logged in', body: html`<h1>You are not logged in</h1>${login}` }
+  const login = perLanguage(({ text }) => hasRoute('login') ? html`<p><a class="button" href="${base}/login">${text('Log in your account here')}</a></p>` : '')
+  const nobody = (language: Language): PageParts => {
+    const { text } = language
+    return { title: text('Not logged in'), body: html`<h1>${text('You are not logged in')}</h1>${login(language)}` }
+  }
   // Most visitors get this one, so it is rendered once.
-  const anonymous = render(nobody)
+  const anonymous = prepare(nobody)
 
-  const logout = hasRoute('logout')
-    ? html`
-<form method="post" action="${base}/logout"><button class="quiet">Log out your account here</button></form>`
-    : ''
-  const sessions = hasRoute('sessions')
-    ? html`
-<p class="aside"><a href="${base}/sessions">My sessions</a></p>`
-    : ''
-  const password = hasRoute('password') && fastify.accounts !== undefined
-    ? html`
-<p class="aside"><a href="${base}/password">Change your password</a></p>`
-    : ''
-  const links = html`${logout}${sessions}${password}`
+  const links = perLanguage(({ text }) => {
+    const logout = hasRoute('logout')
+      ? html`
+<form method="post" action="${base}/logout"><button class="quiet">${text('Log out your account here')}</button></form>`
+      : ''
+    const sessions = hasRoute('sessions')
+      ? html`
+<p class="aside"><a href="${base}/sessions">${text('My sessions')}</a></p>`
+      : ''
+    const password = hasRoute('password') && accounts !== null
+      ? html`
+<p class="aside"><a href="${base}/password">${text('Change your password')}</a></p>`
+      : ''
+    return html`${logout}${sessions}${password}`
+  })
 
-  const known = (name: string): SafeHtml => html`<h1>${name} Your account is logged in.</h1>${links}`
+  const known = (name: string, language: Language): SafeHtml =>
+    html`<h1>${language.phrase('{name} Your account is logged in.', { name })}</h1>${links(language)}`
 
   // Fastify would serve it at // as well.
   const prefixTrailingSlash = fastify.prefix === '' || fastify.prefix.endsWith('/') ? 'no-slash' : 'both'
 
   fastify.get('/', { schema, prefixTrailingSlash }, (request, reply) => {
-    const { user } = request
+    const user = loggedIn(request)
     if (wants(request) === 'json') {
       reply.send({ user: user === null ? null : { name: user.name, authenticatedAt: new Date(user.authenticatedAt).toISOString() } })
       return
     }
     const text = takeNotice(request, reply)
     const notice = text === undefined ? undefined : { kind: 'good', text } as const
-    if (user !== null) page(reply, { title: user.name, body: known(user.name), notice })
-    else page(reply, notice === undefined ? anonymous : { ...nobody, notice })
+    if (user !== null) page(reply, (language) => ({ title: user.name, body: known(user.name, language), notice }))
+    else page(reply, notice === undefined ? anonymous : (language) => ({ ...nobody(language), notice }))
   })
 }

@@ -17,6 +17,7 @@ buildSync({
   format: 'esm',
   platform: 'node',
   target: 'node20',
+  loader: { '.json': 'copy' },
   sourcemap: true,
   sourcesContent: false,
   logLevel: 'warning'
@@ -27,7 +28,7 @@ if (PROGRAM.some(isNewerThanDist)) execFileSync('npm', ['run', '--silent', 'buil
 
 function sourcesIn (folder) {
   return readdirSync(join(root, folder), { recursive: true })
-    .filter((file) => /(?<!\.d)\.ts$/.test(file) && !/^fixtures\/(?:session-)?host\//.test(file))
+    .filter((file) => /(?:(?<!\.d)\.ts|^view\/languages\/.*\.json)$/.test(file) && !/^fixtures\/(?:session-)?host\//.test(file))
     .map((file) => join(folder, file))
 }
 

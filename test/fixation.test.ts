@@ -3,9 +3,8 @@ import type { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { storeKey } from '../plugins/tickets/ticket.js'
 import { Client } from './client.js'
-import { build, needs } from './helper.js'
+import { build, keyOf, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { inTwoSteps, kinds, openStore, stop, watched } from './watched-store.js'
 
@@ -177,9 +176,4 @@ function cookieOf ({ headers }: LightMyRequestResponse): string {
 async function whoIs (fastify: FastifyInstance, cookie: string): Promise<string | null> {
   const { user } = (await fastify.inject({ url: '/', headers: { ...JSON_ANSWER, cookie } })).json()
   return user?.name ?? null
-}
-
-function keyOf (cookie: string): string {
-  const [, id = ''] = /^hatcheck=([\w-]{43})\./.exec(cookie) ?? []
-  return storeKey(id)
 }

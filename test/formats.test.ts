@@ -8,7 +8,6 @@ import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
 import type { Account, AccountStore } from '../plugins/store/accounts.js'
 import { hashPassword } from '../plugins/accounts/password.js'
 import { recordOf } from '../plugins/store/contract/index.js'
-import { storeKey } from '../plugins/tickets/ticket.js'
 import { openLmdb } from './open-lmdb.js'
 import { openRedis } from '../plugins/storage/redis/open.js'
 import { parseRedisUrl } from '../plugins/storage/redis/url.js'
@@ -19,7 +18,7 @@ import type { AttemptStore } from '../plugins/store/attempts.js'
 import { hatcheckService } from '../app.js'
 import { fixture } from './fixtures/child.js'
 import { Client } from './client.js'
-import { build, needs, newFastify, testKey } from './helper.js'
+import { build, keyOf, needs, newFastify, testKey } from './helper.js'
 import { freePort, startRedis } from './redis.js'
 import { eventually } from './watched-store.js'
 
@@ -61,10 +60,10 @@ test('a data folder from before the format numbers opens with its key, sessions,
 test('Redis data from before the format numbers opens as well', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const { client } = server
-  const keyOf = (cookie: string): string => `hatcheck:session:${storeKey(cookie.split('=')[1]?.split('.')[0] ?? '')}`
+  const redisKeyOf = (cookie: string): string => `hatcheck:session:${keyOf(cookie)}`
   const times = { createdAt: now, seenAt: now, expiresAt: now + 3_600_000 }
-  await client.hset(keyOf(cookies.anonymous), { format: '1', ...times, permanent: '0', '.cart': '["apple"]' })
-  await client.hset(keyOf(cookies.browser), { format: '1', ...times, permanent: '0', user: 'Harry', '.client_name': '"Harry"', '.authenticatedAt': String(now) })
+  await client.hset(redisKeyOf(cookies.anonymous), { format: '1', ...times, permanent: '0', '.cart': '["apple"]' })
+  await client.hset(redisKeyOf(cookies.browser), { format: '1', ...times, permanent: '0', user: 'Harry', '.client_name': '"Harry"', '.authenticatedAt': String(now) })
   await client.hset('hatcheck:account:harry', { name: 'Harry', passwordHash: await hashPassword('a long password of Harry'), createdAt: now, disabled: 'false' })
   await client.hset('hatcheck:account:sally', { name: 'Sally', passwordHash: await hashPassword('a long password of Sally'), createdAt: now, disabled: 'true' })
   const attempts = new RedisAttempts(client)

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions, type ServiceOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
+import { storeKey } from '../plugins/tickets/ticket.js'
 import type { Answer } from './client.js'
 import './cheap-hashes.js'
 import { net } from './nets/net.js'
@@ -45,6 +46,11 @@ export function newFastify (t: Test, server: FastifyServerOptions = {}, { secret
 /** The Set-Cookie line of the session cookie, without that of the known device. */
 export function sessionCookieOf ({ headers }: Pick<Answer, 'headers'>): string | undefined {
   return [headers['set-cookie'] ?? []].flat().find((line) => /^(?:__(?:Host|Secure)-)?hatcheck=/.test(line))
+}
+
+/** Returns the store key of the session that a cookie, as a header has it, belongs to. */
+export function keyOf (cookie: string): string {
+  return storeKey(cookie.split('=')[1]?.split('.')[0] ?? '')
 }
 
 /** A promise that a test settles, to force the order of a race. */

@@ -36,7 +36,7 @@ test('a string is never accepted as HTML', (t) => {
   // @ts-expect-error strings in a list are no HTML
   t.equal(String(html`<p>${[name]}</p>`), `<p>${HARMLESS}</p>`)
   // @ts-expect-error a string is no body of a page
-  const page: import('../plugins/view/layout.js').Page = { title: name, body: name }
+  const page: import('../plugins/view/layout.js').PageParts = { title: name, body: name }
   t.equal(page.title, name)
   t.end()
 })

@@ -215,7 +215,7 @@ test('Vary keeps the value that a hook of the application set', async (t) => {
   await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate })
   t.teardown(() => fastify.close())
   for (const [method, url] of [['GET', '/login'], ['GET', '/logout'], ['POST', '/login']] as const) {
-    t.equal((await fastify.inject({ method, url })).headers.vary, 'Origin, Accept, Cookie', `${method} ${url}`)
+    t.equal((await fastify.inject({ method, url })).headers.vary, 'Origin, Accept, Accept-Language, Cookie', `${method} ${url}`)
   }
 })
 
@@ -401,7 +401,7 @@ function flaws ({ headers, body, statusCode }: LightMyRequestResponse, method: s
     'cross-origin-opener-policy': 'same-origin',
     'cross-origin-resource-policy': 'same-origin',
     'cache-control': 'no-store',
-    vary: 'Accept, Cookie',
+    vary: 'Accept, Accept-Language, Cookie',
     'strict-transport-security': isHttps ? 'max-age=31536000; includeSubDomains' : undefined,
     server: undefined,
     'x-powered-by': undefined,

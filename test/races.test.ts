@@ -1,10 +1,9 @@
 import type { FastifyInstance, FastifyRequest, LightMyRequestResponse } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import { storeKey } from '../plugins/tickets/ticket.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { Client } from './client.js'
-import { buildHost, testKey } from './helper.js'
+import { buildHost, keyOf, testKey } from './helper.js'
 import { breakable, eventually, inTwoSteps, kinds, openStore, stop, watched, type StoreCall } from './watched-store.js'
 
 type Bag = Record<string, unknown>
@@ -60,10 +59,6 @@ async function logOutDuring (t: Test, fastify: FastifyInstance, pause: ReturnTyp
 /** The store calls that end a session. */
 function ends (call: StoreCall): boolean {
   return call === 'remove' || call === 'replace'
-}
-
-function keyOf (cookie: string): string {
-  return storeKey((cookie.split('=')[1] as string).split('.')[0] as string)
 }
 
 function cookieOf (response: LightMyRequestResponse): string {

@@ -1371,7 +1371,7 @@ test('only request.login logs a user in', async (t) => {
   t.test('a login needs a name', async (t) => {
     const { run } = (await Host.start(t)).visitor()
     await run(async (_session, request) => {
-      for (const name of ['', undefined, null, 1]) await t.rejects(request.login(name as string), new TypeError('request.login needs the name of a user: a non-empty, well-formed string'))
+      for (const name of ['', undefined, null, 1]) await t.rejects(request.login(name as string), { code: 'HATCHECK_USER_NAME', message: 'request.login needs the name of a user: a non-empty, well-formed string' })
     })
     t.strictSame((await run(dataOf)).value, {})
   })

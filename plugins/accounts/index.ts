@@ -1,18 +1,23 @@
 import fp from 'fastify-plugin'
+import type { Decorated } from '../config/decorators.js'
 import { Accounts } from './accounts.js'
 
 export type { Accounts } from './accounts.js'
 
+interface InstanceMembers {
+  /** hatcheck's own accounts; undefined if the application passes `authenticate` or a session store without accounts. */
+  accounts: Accounts | undefined
+}
+
 declare module 'fastify' {
-  interface FastifyInstance {
-    /** hatcheck's own accounts; undefined if the application passes `authenticate` or a session store without accounts. */
-    accounts: Accounts | undefined
-  }
+  interface FastifyInstance extends Decorated<InstanceMembers> {}
 }
 
 export default fp(async function accounts (fastify) {
-  const { config, storage } = fastify.hatcheck
-  fastify.decorate('accounts', config.authenticate !== undefined || storage.accounts === null
-    ? undefined
-    : new Accounts({ ...config, accounts: storage.accounts, revokeUser: fastify.sessions.revokeUser }))
-}, { name: 'accounts', dependencies: ['config', 'storage', 'session'] })
+  const { config, storage, decorations: { decorate } } = fastify.hatcheck
+  const accounts = config.authenticate !== undefined || storage.accounts === null
+    ? null
+    : new Accounts({ ...config, accounts: storage.accounts, revokeUser: fastify.sessions.revokeUser })
+  fastify.hatcheck.provide('accounts', accounts)
+  decorate('accounts', accounts ?? undefined)
+}, { name: 'accounts', dependencies: ['config', 'decorations', 'storage', 'session'] })

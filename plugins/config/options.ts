@@ -1,3 +1,4 @@
+import type { Decorators, DecoratorsOption } from './decorators.js'
 import type { Only, Spellings, Written } from './row.js'
 import type { OPTIONS, SESSION_OPTIONS } from './table.js'
 
@@ -36,8 +37,11 @@ type AnonymousOptions =
   Maybe<'anonymousSessions', true | 'true'> & Maybe<'anonymousSessionsPerMinute'> |
   Maybe<'anonymousSessions'> & Without<'anonymousSessionsPerMinute'>
 
+/** The names that TypeScript knows must be those that are there. */
+type NameOptions = keyof Decorators extends never ? Maybe<'decorators', DecoratorsOption> : { decorators: DecoratorsOption }
+
 type TiedSessionOptions = KeyOptions & CookieOptions & AnonymousOptions
-type TiedOptions = TiedSessionOptions & UserOptions
+type TiedOptions = TiedSessionOptions & UserOptions & NameOptions
 
 /** The options of `hatcheck/session`. */
 export type SessionOptions = Maybe<Exclude<keyof typeof SESSION_OPTIONS, keyof TiedSessionOptions>> & TiedSessionOptions

@@ -3,6 +3,8 @@ import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
 import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
+import { decoratorsOf } from './decorators.js'
+import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
 import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
@@ -58,7 +60,9 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     allowedOrigins,
     /** Answers whether an origin is in `allowedOrigins`. */
     isAllowedOrigin: originMatcher(allowedOrigins),
+    pageLanguages: languagesOf(options.pageLanguages, name('pageLanguages')),
     authenticate,
+    decorators: decoratorsOf(options.decorators),
     now,
     lifetimes: {
       browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
@@ -119,6 +123,13 @@ function originsOf (given: GivenOptions['allowedOrigins'], name: string): string
       `${name} must be ${OPTIONS.allowedOrigins.form}; got ${shown(origin)}.`)
   }
   return origins
+}
+
+function languagesOf (given: GivenOptions['pageLanguages'], name: string): LanguageTag[] {
+  const tags = given === undefined ? LANGUAGE_TAGS : listOf(given, name)
+  const known = LANGUAGE_TAGS.filter((tag) => tags.includes(tag))
+  assertRule(tags.length > 0 && tags.every((tag) => known.some((one) => one === tag)), `${name} must be ${OPTIONS.pageLanguages.form}; got ${shown(given)}.`)
+  return known.sort((a, b) => tags.indexOf(a) - tags.indexOf(b))
 }
 
 /** Lists the pages to serve: all in the service; in an application, those that `routes` names. */

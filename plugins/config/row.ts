@@ -1,5 +1,7 @@
 import type { Authenticate } from '../accounts/authenticator.js'
 import type { SessionStore } from '../store/sessions.js'
+import type { Decoration } from './decorators.js'
+import type { LanguageTag } from './language-tags.js'
 import type { RouteName } from './route-names.js'
 
 /** A number, or its digits as text. */
@@ -16,9 +18,11 @@ interface Forms {
   keys: string | ReadonlyArray<string | Uint8Array>
   store: string | SessionStore
   origins: string | readonly string[]
+  languages: string | readonly LanguageTag[]
   proxies: string
   authenticate: Authenticate
   routes: boolean | readonly RouteName[]
+  decorators: Partial<Readonly<Record<Decoration, string | false>>>
   clock: () => number
 }
 

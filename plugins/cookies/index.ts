@@ -35,9 +35,14 @@ export async function openCookies (fastify: FastifyInstance): Promise<Cookies> {
 }
 
 function createCookies (scope: FastifyInstance) {
+  /** Returns the line of a Set-Cookie header. */
+  function serialize (name: string, value: string, attributes: CookieAttributes): string {
+    return scope.serializeCookie(name, value, attributes)
+  }
+
   /** Sets a cookie, beside the cookies of other names that the response already sets. */
   function set (reply: FastifyReply, name: string, value: string, attributes: CookieAttributes): void {
-    putCookies(reply, [...cookiesBeside(reply, name), scope.serializeCookie(name, value, attributes)])
+    putCookies(reply, [...cookiesBeside(reply, name), serialize(name, value, attributes)])
   }
 
   /** Removes a cookie from the response. */
@@ -57,7 +62,7 @@ function createCookies (scope: FastifyInstance) {
     set(reply, name, '', { ...attributes, expires: new Date(0), maxAge: 0 })
   }
 
-  return { set, drop, expose, clear }
+  return { serialize, set, drop, expose, clear }
 }
 
 /** Registers `@fastify/cookie` in a scope, unless the application around it already has. */

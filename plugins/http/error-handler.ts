@@ -4,6 +4,7 @@ import type { AuditEvent } from '../audit/index.js'
 import { wants } from '../common/wants.js'
 import { clientAddress } from '../session/client.js'
 import { html, type SafeHtml } from '../view/html.js'
+import type { Language } from '../view/language.js'
 import type { Page } from '../view/layout.js'
 
 declare module 'fastify' {
@@ -36,7 +37,7 @@ export interface FormErrors {
 type ErrorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => FastifyReply
 
 export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeaders, noteOutage }: ErrorHandlerParts) {
-  const { view, audit, login } = hatcheck
+  const { view, audit, login, session } = hatcheck
   const { base, home, hasRoute } = hatcheck.config
 
   /**
@@ -73,9 +74,9 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
   }
 
   /** The next step for a user whom the start page does not help. */
-  function wayOn (status: number, code: string): SafeHtml | '' {
-    if (status === 401 && hasRoute('login')) return html`<p><a class="button" href="${base}/login">Log in your account here</a></p>`
-    if (code === 'HATCHECK_NOT_ALLOWED' && hasRoute('logout')) return html`<form method="post" action="${base}/logout"><button>Log out your account here</button></form>`
+  function wayOn (status: number, code: string, { text }: Language): SafeHtml | '' {
+    if (status === 401 && hasRoute('login')) return html`<p><a class="button" href="${base}/login">${text('Log in your account here')}</a></p>`
+    if (code === 'HATCHECK_NOT_ALLOWED' && hasRoute('logout')) return html`<form method="post" action="${base}/logout"><button>${text('Log out your account here')}</button></form>`
     return ''
   }
 
@@ -87,14 +88,26 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
     else request.log.warn({ err, req: request, user: userOf(request), address: clientAddress(request) }, 'request refused')
   }
 
+  /** Null without a login, and if the session cannot be read. */
+  function userOf (request: FastifyRequest): string | null {
+    try {
+      return session.loggedIn(request)?.name ?? null
+    } catch {
+      return null
+    }
+  }
+
   function answer (request: FastifyRequest, reply: FastifyReply, { status, detail, code }: Problem): FastifyReply {
     // An error can come before the hook that sets them, such as an address that cannot be decoded.
     secureHeaders(request, reply)
     const title = STATUS_CODES[status] ?? 'Error'
     if (wants(request, 'json') === 'page') {
-      return view.page(reply, {
-        title,
-        body: html`<h1>${title}</h1><p>${detail}</p>${wayOn(status, code)}<p class="aside"><a href="${home}">Back to the start</a></p>`
+      return view.page(reply, (language) => {
+        const { text, message } = language
+        return {
+          title: message(title),
+          body: html`<h1>${message(title)}</h1><p>${message(detail)}</p>${wayOn(status, code, language)}<p class="aside"><a href="${home}">${text('Back to the start')}</a></p>`
+        }
       })
     }
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))
@@ -107,15 +120,6 @@ interface Problem {
   status: number
   detail: string
   code: string
-}
-
-/** Null without a login, and if the session cannot be read. */
-function userOf (request: FastifyRequest): string | null {
-  try {
-    return request.user?.name ?? null
-  } catch {
-    return null
-  }
 }
 
 /** Sends the headers that the error carries, such as Retry-After. */

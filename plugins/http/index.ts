@@ -13,10 +13,10 @@ export type Http = ReturnType<typeof createHttp>
 /** What the answers of hatcheck's own routes have in common. */
 export default fp(async function http (fastify) {
   fastify.hatcheck.provide('http', createHttp(fastify))
-}, { name: 'http', dependencies: ['config', 'storage', 'audit', 'view', 'login'] })
+}, { name: 'http', dependencies: ['config', 'storage', 'session', 'audit', 'view', 'login'] })
 
 function createHttp (fastify: FastifyInstance) {
-  const headers = createSecurityHeaders(fastify.hatcheck.config)
+  const headers = createSecurityHeaders(fastify.hatcheck.config, fastify.hatcheck.view.sources)
   return {
     wants,
     ...headers,

@@ -1,23 +1,23 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../config/resolve.js'
-import { styleHash } from '../view/style.js'
+import type { View } from '../view/index.js'
 
 const ONE_YEAR = 31_536_000
-/** Tells caches that an answer depends on who asks and on what is asked for, a page or JSON. */
-const VARY = 'Accept, Cookie'
+/** Tells caches that an answer depends on who asks and on what is asked for: a page in some language, or JSON. */
+const VARY = 'Accept, Accept-Language, Cookie'
 
 /**
- * Sets the security headers of every answer. The policy allows no script, and only the style sheet of the pages.
+ * Sets the security headers of every answer. The policy allows no script, and only the style sheets and images of the pages.
  * `X-Frame-Options` and other headers for old browsers are left out: the policy says the same.
  *
  * Source: OWASP HTTP Headers Cheat Sheet.
  */
-export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Config, 'mode' | 'hsts' | 'allowedOrigins'>) {
+export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Config, 'mode' | 'hsts' | 'allowedOrigins'>, { style, image }: View['sources']) {
   const headers = {
     'content-security-policy': [
       "default-src 'none'",
-      `style-src ${styleHash}`,
-      'img-src data:',
+      `style-src ${style.join(' ')}`,
+      `img-src ${image.join(' ')}`,
       // Browsers also check the redirect after a form against this, and a login may lead to another origin.
       `form-action ${["'self'", ...allowedOrigins].join(' ')}`,
       "base-uri 'none'",

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { LONGEST_SENT } from '../accounts/name.js'
 import { ConfigError } from '../common/rule.js'
-import { destroy } from '../session/calls.js'
+import type { Decorated } from '../config/decorators.js'
 import { accessors } from '../session/request-session.js'
 import type { User } from '../session/user.js'
 import { accountKey } from '../store/accounts.js'
@@ -14,63 +14,70 @@ import { createReauthentication } from './reauthenticate.js'
 
 export type { LoginOptions } from './log-in.js'
 
+interface RequestMembers {
+  /**
+   * The user who is logged in, or null. Costs less than the session.
+   *
+   * @throws SessionNotReadError in a hook that runs before those of hatcheck, if the store answers with promises.
+   * @throws StoreUnavailableError (503) if the store cannot answer.
+   */
+  readonly user: User | null
+  /**
+   * Logs `name` in, under a new session ID. When it resolves, the session is stored and the old ID is dead. Data of an
+   * anonymous session goes along. Checks no password: do that first.
+   *
+   * @throws InsecureTransportError (400) if the connection cannot carry the session cookie.
+   * @throws NoCookieError if the headers of the response have left.
+   * @throws StoreUnavailableError (503)
+   */
+  login (name: string, options?: LoginOptions): Promise<void>
+  /**
+   * Ends every session that the request presents a ticket of, for good, and clears the cookie.
+   *
+   * @throws LogoutUnconfirmedError (503) if the end cannot be stored; the tickets are refused until it is.
+   */
+  logout (): Promise<void>
+}
+
+interface InstanceMembers {
+  /** The same as the exported `requireLogin`; undefined until the registration of hatcheck is done. */
+  requireLogin: typeof requireLogin
+}
+
 declare module 'fastify' {
-  interface FastifyRequest {
-    /**
-     * The user who is logged in, or null. Costs less than the session.
-     *
-     * @throws SessionNotReadError in a hook that runs before those of hatcheck, if the store answers with promises.
-     * @throws StoreUnavailableError (503) if the store cannot answer.
-     */
-    readonly user: User | null
-    /**
-     * Logs `name` in, under a new session ID. When it resolves, the session is stored and the old ID is dead. Data of an
-     * anonymous session goes along. Checks no password: do that first.
-     *
-     * @throws InsecureTransportError (400) if the connection cannot carry the session cookie.
-     * @throws NoCookieError if the headers of the response have left.
-     * @throws StoreUnavailableError (503)
-     */
-    login (name: string, options?: LoginOptions): Promise<void>
-    /**
-     * Ends every session that the request presents a ticket of, for good, and clears the cookie.
-     *
-     * @throws LogoutUnconfirmedError (503) if the end cannot be stored; the tickets are refused until it is.
-     */
-    logout (): Promise<void>
-  }
-  interface FastifyInstance {
-    /** The same as the exported `requireLogin`; undefined until the registration of hatcheck is done. */
-    requireLogin: typeof requireLogin
-  }
+  interface FastifyRequest extends Decorated<RequestMembers> {}
+  interface FastifyInstance extends Decorated<InstanceMembers> {}
 }
 
 export type Login = ReturnType<typeof createLogin>
 
 export default fp(async function auth (fastify) {
-  const { config, session: { sessionFor, loggedIn } } = fastify.hatcheck
-  if ((config.hasRoute('login') || config.hasRoute('sessions')) && config.authenticate === undefined && fastify.accounts === undefined) {
+  const { config, accounts, session: { loggedIn }, decorations: { decorate } } = fastify.hatcheck
+  if ((config.hasRoute('login') || config.hasRoute('sessions')) && config.authenticate === undefined && accounts === null) {
     throw new ConfigError('authenticate is required beside routes: the session store of the application brings no accounts.')
   }
   const login = createLogin(fastify)
   fastify.hatcheck.provide('login', login)
 
-  fastify.decorateRequest('user', accessors('request.user', loggedIn, 'use request.login() and request.logout()'))
+  const { user, login: loginName, logout: logoutName } = config.decorators
+  const calls = [loginName, logoutName].flatMap((name) => name === false ? [] : [`request.${name}()`])
+  decorate('user', accessors(`request.${user}`, loggedIn, calls.length === 0 ? 'only a login or a logout changes it' : `use ${calls.join(' and ')}`))
 
   // No async functions: the promise of a call knows whether somebody awaits it.
-  fastify.decorateRequest('login', function (this: FastifyRequest, name: string, options?: LoginOptions) {
+  decorate('login', function (this: FastifyRequest, name: string, options?: LoginOptions) {
     return login.logIn(this, name, options)
   })
 
-  fastify.decorateRequest('logout', function logout (this: FastifyRequest) {
-    return destroy(sessionFor(this))
+  decorate('logout', function logout (this: FastifyRequest) {
+    return login.logOut(this)
   })
 
-  fastify.decorate('requireLogin', requireLogin)
-}, { name: 'login', dependencies: ['config', 'session', 'accounts', 'audit', 'throttle', 'view'] })
+  decorate('requireLogin', requireLogin)
+}, { name: 'login', dependencies: ['config', 'decorations', 'session', 'accounts', 'audit', 'throttle', 'view'] })
 
 function createLogin (fastify: FastifyInstance) {
-  const next = createNext(fastify.hatcheck.config)
+  const { config, accounts } = fastify.hatcheck
+  const next = createNext(config)
   const logIn = createLogIn(fastify, next.nextOf)
 
   /**
@@ -78,7 +85,7 @@ function createLogin (fastify: FastifyInstance) {
    * case only.
    */
   function keyOf (name: string): string {
-    return fastify.accounts === undefined || name.length > LONGEST_SENT ? name : accountKey(name)
+    return accounts === null || name.length > LONGEST_SENT ? name : accountKey(name)
   }
 
   // One object, so that what replaces a member, such as a test, is heard everywhere.

@@ -4,7 +4,7 @@ import { ConfigError } from '../common/rule.js'
 import { wants } from '../common/wants.js'
 import { clientAddress } from '../session/client.js'
 import { clientText } from './client-text.js'
-import { login } from '../session/calls.js'
+import { destroy, login } from '../session/calls.js'
 import { entriesOf } from '../session/fields.js'
 import { kindOf } from '../session/json.js'
 import { AuthenticateError, WrongCredentialsError } from './errors.js'
@@ -39,11 +39,10 @@ export interface CompleteLoginOptions {
 
 /** Makes what changes who is logged in. Nothing else does. */
 export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) => string) {
-  const { hatcheck, accounts } = fastify
-  const { config, session, throttle, audit, view } = hatcheck
+  const { config, accounts, session, throttle, audit, view } = fastify.hatcheck
 
   const check: Check = config.authenticate ?? (async (name, password, request, isFamiliar) => {
-    if (accounts === undefined) throw new ConfigError('authenticate is required: the session store of the application brings no accounts.')
+    if (accounts === null) throw new ConfigError('authenticate is required: the session store of the application brings no accounts.')
     return await accounts.authenticate(name, password, { isFamiliar, onSignup: () => throttle.countSignup(request) })
   })
 
@@ -54,12 +53,15 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
   const group = {
     logIn,
 
+    /** Ends every session that the request presents a ticket of. */
+    logOut: (request: FastifyRequest): Promise<void> => destroy(session.sessionFor(request)),
+
     /** Checks a password, behind the throttle. Nothing else checks passwords. */
     authenticate: throttle.throttled(async (...asked) => answerOf(await check(...asked))) as Authenticate,
 
     /** Tells whether an answer of `authenticate` still holds, now that the session is stored. */
     async isStillValid (user: { name: string }): Promise<boolean> {
-      return accounts === undefined || await accounts.isStillValid(user)
+      return accounts === null || await accounts.isStillValid(user)
     },
 
     /**
@@ -82,13 +84,13 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
      */
     async completeLogin (request: FastifyRequest, reply: FastifyReply, user: Authenticated, { permanent, sentName = user.name, next }: CompleteLoginOptions = {}): Promise<FastifyReply> {
       // Stored before the last look at the account, so that there is no gap between the two.
-      await request.login(user.name, { permanent, data: user.data })
+      await group.logIn(request, user.name, { permanent, data: user.data })
       if (!await isStillValidOrEnd(request, user)) throw new WrongCredentialsError()
       audit('authn_login_success', request, { user: user.name })
       await throttle.rememberDevice(request, reply, sentName, user)
       const target = nextOf(next)
       if (wants(request) === 'json') {
-        return reply.send({ user: { name: user.name, authenticatedAt: new Date(request.user?.authenticatedAt ?? 0).toISOString() }, next: target })
+        return reply.send({ user: { name: user.name, authenticatedAt: new Date(session.loggedIn(request)?.authenticatedAt ?? 0).toISOString() }, next: target })
       }
       view.leaveNotice(request, reply, 'login')
       return reply.redirect(target, 303)
@@ -97,7 +99,7 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
 
   async function isStillValidOrEnd (request: FastifyRequest, user: Authenticated): Promise<boolean> {
     if (await group.isStillValid(user)) return true
-    await request.logout()
+    await group.logOut(request)
     return false
   }
 

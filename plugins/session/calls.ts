@@ -2,7 +2,7 @@ import { namesRealm } from '../common/realm.js'
 import { hasFields, successorOf } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import { assertCookieCanBeSent, dropCookieIfEnded, handOver } from './delivery.js'
-import { SessionGoneError } from './errors.js'
+import { SessionGoneError, UserNameError } from './errors.js'
 import { CLIENT_FIELD, entriesOf } from './fields.js'
 import { planLogin, planRenewal } from './plan.js'
 import type { Session } from './session.js'
@@ -27,7 +27,7 @@ export interface LoginRequest {
  */
 export function login (session: Session, { user, permanent, client, data, isReauthentication = false }: LoginRequest): Promise<void> {
   return change(session, 'all', async (changes) => {
-    assertUser(user)
+    assertUser(user, 'request.login')
     const entries = entriesOf(data)
     assertCookieCanBeSent(session)
     const { stored, context, request, values } = session
@@ -136,7 +136,7 @@ function change (session: Session, keep: 'all' | readonly string[], work: (chang
   })
 }
 
-/** A lone surrogate is not text. */
-function assertUser (user: unknown): asserts user is string {
-  if (typeof user !== 'string' || user === '' || /\p{Cs}/u.test(user) || namesRealm(user)) throw new TypeError('request.login needs the name of a user: a non-empty, well-formed string')
+/** Checks the name of a user. A lone surrogate is not text. @throws UserNameError */
+export function assertUser (user: unknown, caller: string): asserts user is string {
+  if (typeof user !== 'string' || user === '' || /\p{Cs}/u.test(user) || namesRealm(user)) throw new UserNameError(caller)
 }

@@ -15,11 +15,14 @@ export interface CookieProfile {
   remedy: string
 }
 
+/** What the cookie depends on in a request. */
+export type Connection = Pick<FastifyRequest, 'protocol' | 'host'>
+
 type CookieConfig = Pick<Config,
   'mode' | 'sessionCookieName' | 'sessionCookieDomain' | 'sessionCookiePath' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'>
 
 /** Makes a function that returns the cookie profile for the connection of a request. */
-export function cookieProfiles (config: CookieConfig): (request: FastifyRequest) => CookieProfile {
+export function cookieProfiles (config: CookieConfig): (connection: Connection) => CookieProfile {
   const secure = profile(config, true)
   const plain = profile(config, false)
   const plainByConnection = { ...plain, isPlainByConnection: true }

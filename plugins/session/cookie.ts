@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
-import type { Cookies } from '../cookies/index.js'
+import type { CookieAttributes, Cookies } from '../cookies/index.js'
 import { cookieValues } from '../tickets/ticket.js'
 import type { CookieProfile } from './cookie-profile.js'
 import { UnsupportedError } from './errors.js'
@@ -32,6 +32,9 @@ export interface CookieState {
   readonly isCommitting: boolean
 }
 
+/** How long the cookie of a session lasts depends on these. */
+type Lasting = Pick<CookieState, 'permanent' | 'stored'>
+
 interface CookieOptions {
   readonly lifetimes: Lifetimes
   readonly profileOf: (request: FastifyRequest) => CookieProfile
@@ -52,9 +55,7 @@ export class SessionCookie {
     const { request } = session
     const { name, attributes } = profileOf(request)
     if (session.cookie === 'set') {
-      const lifetime = this.#lifetimeOf(session)
-      const maxAge = lifetime === null ? {} : { maxAge: Math.ceil(lifetime.left / 1000) }
-      cookies.set(reply, name, session.signedId, { ...attributes, ...maxAge })
+      cookies.set(reply, name, session.signedId, this.attributesOf(attributes, session))
     } else if (session.cookie === 'clear' && cookieValues(request.headers.cookie ?? '', name).length > 0) {
       cookies.clear(reply, name, attributes)
     } else {
@@ -65,6 +66,17 @@ export class SessionCookie {
       cookies.expose(reply)
       markPrivateRaw(reply)
     }
+  }
+
+  /** Returns the attributes with the Max-Age of the cookie of a session. */
+  attributesOf (attributes: CookieAttributes, session: Lasting): CookieAttributes {
+    const lifetime = this.#lifetimeOf(session)
+    return lifetime === null ? attributes : { ...attributes, maxAge: Math.ceil(lifetime.left / 1000) }
+  }
+
+  /** Returns the line of a Set-Cookie header. */
+  serialize (name: string, value: string, attributes: CookieAttributes): string {
+    return this.#options.cookies.serialize(name, value, attributes)
   }
 
   describe (session: CookieState): CookieDescription {
@@ -80,7 +92,7 @@ export class SessionCookie {
   }
 
   /** Returns how long the browser keeps the cookie, in ms; null: until the browser ends. */
-  #lifetimeOf ({ stored, permanent }: CookieState): { whole: number, left: number } | null {
+  #lifetimeOf ({ stored, permanent }: Lasting): { whole: number, left: number } | null {
     if (!permanent) return null
     const { lifetimes, now } = this.#options
     const whole = lifetimes.permanent.lifetimeSeconds * 1000

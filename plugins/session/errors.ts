@@ -21,6 +21,10 @@ export const PermanentError = createError<[string]>('HATCHECK_SESSION_VALUE',
 export const SessionValuesError = createError<[string]>('HATCHECK_SESSION_VALUE',
   'Values for a session must be a plain object of keys and values; got %s.', 500, TypeError)
 
+/** A session would begin for somebody without a name. */
+export const UserNameError = createError<[string]>('HATCHECK_USER_NAME',
+  '%s needs the name of a user: a non-empty, well-formed string', 500, TypeError)
+
 /** The session ended (logout, expiry, revocation) while this request was under way. */
 export const SessionGoneError = createError('HATCHECK_SESSION_GONE',
   'The session ended while this request was under way; its changes were not saved.', 409)

@@ -47,7 +47,7 @@ export class SessionEmitter {
     this.#emit<PlainEvent>(event, { handle: this.#handleOf(key), user }, request)
   }
 
-  emitRenewed (key: string, previousKey: string, user: string | null, request: FastifyRequest): void {
+  emitRenewed (key: string, previousKey: string, user: string | null, request: FastifyRequest | null): void {
     this.#emit('renewed', { handle: this.#handleOf(key), previous: this.#handleOf(previousKey), user }, request)
   }
 

@@ -3,6 +3,7 @@ export type { Sessions } from './index.js'
 export type { SessionEvent, SessionEvents } from './events.js'
 export type { SessionObject } from './session-object.js'
 export type { CookieDescription } from './cookie.js'
+export type { BegunSession, BeginOptions, ForeignRequest, ReadOptions, ReadSession } from './outside.js'
 export type { UserSession } from './user-sessions.js'
 export { TooManySessionsError } from './anonymous-limit.js'
 export {

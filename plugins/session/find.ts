@@ -15,10 +15,16 @@ interface FinderOptions {
   now (): number
 }
 
+interface Finder {
+  /** Finds the first live session of some tickets. @throws StoreUnavailableError */
+  findAmong (tickets: readonly Ticket[]): Promise<Stored | null>
+}
+
 /** Makes the functions that find the live session of a request, and read it again. */
-export function createFinder ({ store, lifetimes, ticketsOf, isRefused, now }: FinderOptions): Pick<SessionContext, 'find' | 'read'> {
+export function createFinder ({ store, lifetimes, ticketsOf, isRefused, now }: FinderOptions): Pick<SessionContext, 'find' | 'read'> & Finder {
   return {
     find: store.sync ? findNow : find,
+    findAmong,
     read: async ({ ticket }) => live(ticket, await guarded('read', () => store.read(ticket.key)))
   }
 

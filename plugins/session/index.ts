@@ -20,7 +20,7 @@ import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, 
 import type { SessionObject } from './session-object.js'
 import type { Session as RequestSession } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
-import { ticketReader } from './ticket-reader.js'
+import { ticketReader, ticketsIn } from './ticket-reader.js'
 import { startUpkeep } from './upkeep.js'
 import { Writer } from './write.js'
 
@@ -91,12 +91,14 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
   const upkeep = startUpkeep(store, emitter, fastify.log, workers, (key) => keyring.signer.ownsKey(key))
 
   const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies })
+  const finder = createFinder({ store, lifetimes, now, ticketsOf, isRefused: upkeep.isRefused })
   const context: SessionContext = {
     lifetimes,
     maxBytes: config.sessionMaxBytes,
     anonymousSessions: config.anonymousSessions,
     now,
-    ...createFinder({ store, lifetimes, now, ticketsOf, isRefused: upkeep.isRefused }),
+    find: finder.find,
+    read: finder.read,
     writer: new Writer({
       store,
       emitter,
@@ -115,7 +117,16 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
   }
   const { sessionFor, sessionOf, facadeOf, loggedIn } = createRequestSessions(context, store.sync)
 
-  fastify.decorate('sessions', createSessions(store, keyring, emitter, config))
+  fastify.decorate('sessions', createSessions(store, keyring, {
+    ...context,
+    store,
+    emitter,
+    cookie,
+    profileOf,
+    ticketsIn: (header, name) => ticketsIn(header, name, keyring.signer),
+    findAmong: finder.findAmong,
+    handleOf: handleOfKey
+  }))
   fastify.decorateRequest('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
   // No async function: the promise of a call knows whether somebody awaits it.
   fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {

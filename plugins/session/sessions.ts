@@ -1,13 +1,33 @@
 import type { FastifyRequest } from 'fastify'
-import type { Lifetimes } from '../common/clock.js'
-import type { SessionEmitter, SessionEvents, ListenerArguments } from './events.js'
+import type { SessionEvents, ListenerArguments } from './events.js'
 import type { Keyring } from '../tickets/keyring.js'
 import type { CompleteSessionStore } from '../store/traits.js'
+import { beginSession, readSession, type BegunSession, type BeginOptions, type ForeignRequest, type Outside, type ReadOptions, type ReadSession } from './outside.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
 /** The sessions of every user: `app.sessions`. */
 export interface Sessions {
   readonly store: CompleteSessionStore
+  /**
+   * Begins a session for a user outside of a request, for a magic link or a login that another program has checked. When it
+   * resolves, the session is stored. The session counts for `sessionsPerUser`, and `created` is emitted. Checks no password:
+   * do that first.
+   *
+   * @param name the name of the user, as for `request.login`
+   * @returns the cookie, which logs the browser of the user in, and the handle
+   * @throws UserNameError, SessionKeyError, SessionValueError, SessionTooLargeError
+   * @throws InsecureTransportError if `secure` is false and `sessionCookieSecure` is true.
+   * @throws StoreUnavailableError
+   */
+  begin (name: string, options?: BeginOptions): Promise<BegunSession>
+  /**
+   * Reads the session of a client of another server beside Fastify, such as socket.io. It records no activity. Returns null for
+   * a missing or invalid cookie, and for a session that has ended.
+   *
+   * @param from the request, or the text of its Cookie header
+   * @throws StoreUnavailableError if the store cannot answer: nothing is known about the session then.
+   */
+  read (from: string | ForeignRequest | null | undefined, options?: ReadOptions): Promise<ReadSession | null>
   /**
    * Replaces the secret keys while the application runs. The first key signs, all keys verify. The next response signs a
    * cookie again if another key than the first has signed it. A cookie whose key is no longer in the list is invalid.
@@ -48,15 +68,21 @@ export interface Sessions {
   off<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
 }
 
+/** Marks what `hatcheck/testing` needs. A symbol of the process, since a test and a bundled application load the code twice. */
+export const kOutside = Symbol.for('hatcheck.outside')
+
 export function createSessions (
   store: CompleteSessionStore,
   keyring: Keyring,
-  emitter: SessionEmitter,
-  { lifetimes, now }: { lifetimes: Lifetimes, now: () => number }
-): Sessions {
-  const context = { store, lifetimes, now, handleOf: (key: string) => keyring.signer.handleOf(key) }
+  outside: Outside
+): Sessions & { readonly [kOutside]: Outside } {
+  const { lifetimes, now, handleOf, emitter } = outside
+  const context = { store, lifetimes, now, handleOf }
   return {
     store,
+    [kOutside]: outside,
+    begin: (name, options = {}) => beginSession(name, options, outside),
+    read: (from, options = {}) => readSession(from, options, outside),
     setSecretKeys: keyring.replace,
     reloadSecretKeys: keyring.reload,
     ofUser: (name) => sessionsOfUser(name, context),

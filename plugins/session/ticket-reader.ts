@@ -36,10 +36,15 @@ export function ticketReader (currentSigner: () => TicketSigner, profileOf: (req
     const connection: Connection | undefined = request.raw.socket
     const last = connection?.[kLastRead]
     if (last !== undefined && last.header === header && last.name === name && last.signer === signer) return last.tickets
-    const tickets = candidates(cookieValues(header, name)).map((value) => signer.verify(value)).filter((ticket) => ticket !== null)
+    const tickets = ticketsIn(header, name, signer)
     if (connection !== undefined && header.length <= MAX_KEPT_LENGTH) connection[kLastRead] = { header, name, signer, tickets }
     return tickets
   }
+}
+
+/** Returns the valid tickets in a Cookie header. */
+export function ticketsIn (header: string, name: string, signer: TicketSigner): readonly Ticket[] {
+  return candidates(cookieValues(header, name)).map((value) => signer.verify(value)).filter((ticket) => ticket !== null)
 }
 
 /**

@@ -21,7 +21,7 @@ export function currentUser (record: SessionRecord, values: Values): User | null
 }
 
 /** Parses the user once for each record, since a store may return the same record many times. */
-function storedUser (record: SessionRecord): User | null {
+export function storedUser (record: SessionRecord): User | null {
   let user = storedUsers.get(record)
   if (user === undefined) {
     const { client_name: name, authenticatedAt } = record.fields

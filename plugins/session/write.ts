@@ -20,6 +20,9 @@ export interface WriterOptions {
   ticketsOf (request: FastifyRequest): readonly Ticket[]
 }
 
+/** The request that causes a change; null: none. */
+type Cause = FastifyRequest | null
+
 /**
  * Changes sessions in the store for requests, and emits the events. Nothing else does. When a method resolves, the store has
  * done it. A method either creates or changes what is there, so that nothing in flight revives a session that has ended.
@@ -34,9 +37,9 @@ export class Writer {
   }
 
   /** Begins a session. @throws TooManySessionsError, StoreUnavailableError also if the session was ended before it began */
-  async create (id: string, record: SessionRecord, request: FastifyRequest): Promise<Stored> {
+  async create (id: string, record: SessionRecord, request: Cause): Promise<Stored> {
     const { store, emitter, ticketOf, anonymousLimit } = this.#options
-    if (record.user === null) anonymousLimit.count(request)
+    if (record.user === null && request !== null) anonymousLimit.count(request)
     const ticket = ticketOf(id)
     const created = await this.#begin(ticket.key, 'create', () => store.create(ticket.key, record, this.#limitFor(record.user, request)))
     if (!created) throw createRefused()
@@ -45,7 +48,7 @@ export class Writer {
   }
 
   /** Changes single fields. Returns null if the session has ended in the meantime. */
-  async patch ({ ticket, record }: Stored, changes: SessionChanges, request: FastifyRequest): Promise<Stored | null> {
+  async patch ({ ticket, record }: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
     const { store, emitter } = this.#options
     const isLive = await guarded('patch', () => store.patch(ticket.key, changes))
     if (!isLive) return null
@@ -59,7 +62,7 @@ export class Writer {
    *
    * @returns `next`, null if no value was left, and the user of the old session; or null if that has ended in the meantime.
    */
-  async replace ({ ticket: old }: Stored, id: string, change: SessionReplacement, request: FastifyRequest): Promise<{ next: Stored | null, lastUser: string | null } | null> {
+  async replace ({ ticket: old }: Stored, id: string, change: SessionReplacement, request: Cause): Promise<{ next: Stored | null, lastUser: string | null } | null> {
     const { store, emitter, ticketOf } = this.#options
     const ticket = ticketOf(id)
     const replaced = await this.#begin(ticket.key, 'replace', () => store.replace(old.key, ticket.key, change, this.#limitFor(change.user ?? null, request)))
@@ -168,7 +171,7 @@ export class Writer {
   }
 
   /** Limits the sessions of a user. The store ends the oldest, which counts as revoked. */
-  #limitFor (user: string | null, request: FastifyRequest): UserLimit | undefined {
+  #limitFor (user: string | null, request: Cause): UserLimit | undefined {
     const { sessionsPerUser: perUser, emitter } = this.#options
     return user === null ? undefined : { perUser, onEnded: (key) => { emitter.emit('revoked', key, user, request) } }
   }

@@ -1,8 +1,11 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import { html } from './html.js'
-import { layout, type Page } from './layout.js'
+import { perLanguage, type Language } from './language.js'
+import { createLanguageChoice } from './languages.js'
+import { createLayout, type Page } from './layout.js'
 import { createNotices } from './notice.js'
+import { sourcesOf } from './sources.js'
+import { createStyle, hashOf } from './style.js'
 
 export type View = ReturnType<typeof createView>
 
@@ -11,19 +14,28 @@ export default fp(async function view (fastify) {
 }, { name: 'view', dependencies: ['config', 'cookie'] })
 
 function createView ({ hatcheck: { config, cookies } }: FastifyInstance) {
-  const footer = config.mode === 'demo'
-    ? html`<p>Demo mode: signing in with a new name creates the account. It serves this machine only.</p>`
-    : ''
+  // Without pages, no file has to be read.
+  const languageOf = createLanguageChoice(config.hasRoutes ? config.pageLanguages : ['en'])
+  const style = createStyle(config.pageAccentColor)
+  const layout = createLayout({ ...config, style, isDemo: config.mode === 'demo' })
 
-  /** Makes the HTML of a page. */
-  function render (page: Page): string {
-    return layout(page, footer)
+  /** Renders a page that is the same for every request of a language. */
+  function prepare (page: Page): (language: Language) => string {
+    return perLanguage((language) => layout(page(language), language))
   }
 
-  /** Sends a page, or one that is rendered already. */
-  function page (reply: FastifyReply, page: Page | string): FastifyReply {
-    return reply.type('text/html; charset=utf-8').send(typeof page === 'string' ? page : render(page))
+  /** Sends a page in the language of the request. */
+  function page (reply: FastifyReply, page: Page | ReturnType<typeof prepare>): FastifyReply {
+    const language = languageOf(reply.request)
+    const made = page(language)
+    return reply.header('content-language', language.tag).type('text/html; charset=utf-8').send(typeof made === 'string' ? made : layout(made, language))
   }
 
-  return { render, page, ...createNotices(cookies, config.base) }
+  return {
+    prepare,
+    page,
+    /** What the pages need of the Content-Security-Policy. */
+    sources: { style: [hashOf(style), ...sourcesOf(config.pageStylesheet)], image: ['data:', ...sourcesOf(config.pageLogo)] },
+    ...createNotices(cookies, config.base)
+  }
 }

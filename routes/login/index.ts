@@ -17,7 +17,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
 
   fastify.get<{ Querystring: { next?: unknown } }>('/login', { schema: schemas.get }, (request, reply) => {
     const next = nextOf(request.query.next)
-    if (request.user !== null) {
+    if (session.loggedIn(request) !== null) {
       reply.redirect(next, 303)
       return
     }

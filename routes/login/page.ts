@@ -15,18 +15,18 @@ export interface LoginForm {
 
 export function loginPage ({ prefix, next, name = '', permanent = false, error, notice }: LoginForm): Page {
   const flawed = error === undefined ? '' : html` aria-invalid="true"`
-  return {
-    title: 'Log in',
+  return ({ text }) => ({
+    title: text('Log in'),
     notice: error === undefined ? notice === undefined ? undefined : { kind: 'good', text: notice } : { kind: 'bad', text: error },
-    body: html`<h1>Log in</h1>
+    body: html`<h1>${text('Log in')}</h1>
 <form method="post" action="${prefix}/login">
 <input type="hidden" name="next" value="${next}">
-<div class="field"><label for="name">Name</label>
+<div class="field"><label for="name">${text('Name')}</label>
 <input id="name" name="client_name" value="${name}" required maxlength="64" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>
-<div class="field"><label for="password">Password</label>
+<div class="field"><label for="password">${text('Password')}</label>
 <input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password"${flawed}${name === '' ? '' : html` autofocus`}></div>
-<label class="check"><input type="checkbox" name="permanent" value="on"${permanent ? html` checked` : ''}>Keep me signed in</label>
-<button>Log in</button>
+<label class="check"><input type="checkbox" name="permanent" value="on"${permanent ? html` checked` : ''}>${text('Keep me signed in')}</label>
+<button>${text('Log in')}</button>
 </form>`
-  }
+  })
 }

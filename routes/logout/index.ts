@@ -4,7 +4,7 @@ import { html } from '../../plugins/view/html.js'
 import { schemas } from './schemas.js'
 
 export default async function logout (fastify: FastifyInstance): Promise<void> {
-  const { config: { base: prefix, home }, guards: { isUnasked }, http: { wants }, view } = fastify.hatcheck
+  const { config: { base: prefix, home }, guards: { isUnasked }, http: { wants }, login: { logOut }, view } = fastify.hatcheck
 
   fastify.get('/logout', { schema: schemas.get, exposeHeadRoute: false }, async (request, reply) => {
     if (isUnasked(request)) return confirm(request, reply)
@@ -17,7 +17,7 @@ export default async function logout (fastify: FastifyInstance): Promise<void> {
   fastify.post('/logout', { schema: schemas.post }, end)
 
   async function end (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-    await request.logout()
+    await logOut(request)
     if (wants(request) === 'json') return { user: null }
     view.leaveNotice(request, reply, 'logout')
     return await reply.redirect(home, 303)
@@ -26,10 +26,10 @@ export default async function logout (fastify: FastifyInstance): Promise<void> {
   /** Another site led here, or the browser prefetches: nothing changes until the user confirms. */
   function confirm (request: FastifyRequest, reply: FastifyReply): FastifyReply {
     if (wants(request) === 'json') throw new CrossOriginError()
-    return view.page(reply, {
-      title: 'Log out',
-      body: html`<h1>Log out?</h1><form method="post" action="${prefix}/logout"><button>Log out your account here</button></form>
-<p class="aside"><a href="${home}">Stay logged in</a></p>`
-    })
+    return view.page(reply, ({ text }) => ({
+      title: text('Log out'),
+      body: html`<h1>${text('Log out?')}</h1><form method="post" action="${prefix}/logout"><button>${text('Log out your account here')}</button></form>
+<p class="aside"><a href="${home}">${text('Stay logged in')}</a></p>`
+    }))
   }
 }

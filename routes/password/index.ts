@@ -19,19 +19,19 @@ const BODY_LIMIT = 16_384
 
 /** Changes the password of the user, if hatcheck keeps the account. */
 export default async function password (fastify: FastifyInstance): Promise<void> {
-  const { accounts, requireLogin } = fastify
-  const { config, session, login, throttle, view, http, audit } = fastify.hatcheck
+  const { config, accounts, session, login, throttle, view, http, audit } = fastify.hatcheck
   const { base: prefix, home, hasRoute, passwordMinLength: minLength } = config
   const links = { prefix, home, hasLogout: hasRoute('logout') }
-  if (accounts === undefined) return
+  if (accounts === null) return
+  const { assertLoggedIn: onRequest } = login
   const errorHandler = http.showInForm({ codes: Object.keys(FORM_ERRORS), page: pageAgain, note: noteFailure })
 
-  fastify.get('/password', { schema: schemas.get, onRequest: requireLogin }, async (request, reply) => {
+  fastify.get('/password', { schema: schemas.get, onRequest }, async (request, reply) => {
     if (http.wants(request) === 'json') return { minLength }
     return view.page(reply, passwordPage({ ...links, name: nameOf(request), minLength }))
   })
 
-  fastify.post('/password', { schema: schemas.post, onRequest: requireLogin, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
+  fastify.post('/password', { schema: schemas.post, onRequest, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
     session.assertDeliverable(request)
     const name = nameOf(request)
     const { current, next } = passwordFieldsOf(request.body, login)
@@ -45,6 +45,10 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     view.leaveNotice(request, reply, 'password')
     return await reply.redirect(home, 303)
   })
+
+  function nameOf (request: FastifyRequest): string {
+    return session.loggedIn(request)?.name ?? ''
+  }
 
   async function assertStillIn (request: FastifyRequest, name: string): Promise<void> {
     if (!await session.sessionFor(request).isStillOf(name)) throw new PasswordNotChangedError()
@@ -81,8 +85,4 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   function pageAgain ({ code, message: text }: FastifyError, request: FastifyRequest): ReturnType<typeof passwordPage> {
     return passwordPage({ ...links, name: nameOf(request), minLength, error: { text, of: FORM_ERRORS[code]?.of ?? 'current' } })
   }
-}
-
-function nameOf ({ user }: FastifyRequest): string {
-  return user?.name ?? ''
 }

@@ -16,22 +16,22 @@ export interface PasswordForm {
 /** Renders the form with empty fields, also after an error: no page contains a password. */
 export function passwordPage ({ prefix, home, hasLogout, name, minLength, error }: PasswordForm): Page {
   const flaw = (of: 'current' | 'new'): SafeHtml | '' => error?.of === of ? html` aria-invalid="true"` : ''
-  return {
-    title: 'Change your password',
+  return ({ text, phrase }) => ({
+    title: text('Change your password'),
     notice: error === undefined ? undefined : { kind: 'bad', text: error.text },
     // Password managers read the name and store the new password for it.
-    body: html`<h1>Change your password</h1>
+    body: html`<h1>${text('Change your password')}</h1>
 <form method="post" action="${prefix}/password">
 <input name="client_name" value="${name}" autocomplete="username" readonly hidden>
-<div class="field"><label for="current">Current password</label>
+<div class="field"><label for="current">${text('Current password')}</label>
 <input id="current" name="current_password" type="password" required autocomplete="current-password"${flaw('current')} autofocus></div>
-<div class="field"><label for="new">New password</label>
+<div class="field"><label for="new">${text('New password')}</label>
 <input id="new" name="new_password" type="password" required minlength="${minLength}" autocomplete="new-password" aria-describedby="rule"${flaw('new')}>
-<p class="muted hint" id="rule">At least ${minLength} characters, such as a few words.</p></div>
-<div class="field"><label for="again">New password, again</label>
+<p class="muted hint" id="rule">${phrase('At least {count} characters, such as a few words.', { count: minLength })}</p></div>
+<div class="field"><label for="again">${text('New password, again')}</label>
 <input id="again" name="new_password_again" type="password" required autocomplete="new-password"${flaw('new')}></div>
-<button>Change password</button>
+<button>${text('Change password')}</button>
 </form>
-<p class="aside muted">All your other sessions end. <a href="${home}">Cancel</a>${hasLogout ? html` &middot; <a href="${prefix}/logout">Log out</a>` : ''}</p>`
-  }
+<p class="aside muted">${text('All your other sessions end.')} <a href="${home}">${text('Cancel')}</a>${hasLogout ? html` &middot; <a href="${prefix}/logout">${text('Log out')}</a>` : ''}</p>`
+  })
 }

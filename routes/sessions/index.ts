@@ -18,9 +18,8 @@ const FORM_ERRORS = ['HATCHECK_REAUTHENTICATE', 'HATCHECK_WRONG_CREDENTIALS', 'H
 
 /** "My sessions": lists the devices on which the user is logged in, and ends their sessions. */
 export default async function sessions (fastify: FastifyInstance): Promise<void> {
-  const { config, session, login: { fieldOf, textOf, reauthenticate }, view, http } = fastify.hatcheck
+  const { config, session, login: { assertLoggedIn: onRequest, logOut, fieldOf, textOf, reauthenticate }, view, http } = fastify.hatcheck
   const { base: prefix, home, hasRoute, now, lifetimes } = config
-  const onRequest = fastify.requireLogin
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: askForPassword })
 
   fastify.get('/sessions', { schema: schemas.list, onRequest }, async (request, reply) => {
@@ -43,7 +42,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     const target = targetOf(request.body)
     const ended = await end(request, target, textOf(request.body, 'password') ?? textOf(request.body, 'pwd'))
     if (http.wants(request) === 'json') return { ended }
-    if (request.user === null) {
+    if (session.loggedIn(request) === null) {
       view.leaveNotice(request, reply, 'logout')
       return await reply.redirect(home, 303)
     }
@@ -54,7 +53,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   /** Lists the session of the request first, then the others by newest activity. */
   async function list (request: FastifyRequest): Promise<ListedSession[]> {
     const current = session.handleOf(request)
-    const own = await fastify.sessions.ofUser(request.user?.name ?? '')
+    const own = await fastify.sessions.ofUser(session.loggedIn(request)?.name ?? '')
     return own
       .map((session) => session.handle === current ? { ...session, seenAt: now(), current: true } : { ...session, current: false })
       .sort((a, b) => Number(b.current) - Number(a.current))
@@ -63,12 +62,12 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   /** Returns how many sessions have ended. Ending another session needs a recent login, or the password. */
   async function end (request: FastifyRequest, target: Target, password?: string): Promise<number> {
     if (target !== 'others' && target.handle === session.handleOf(request)) {
-      await request.logout()
+      await logOut(request)
       return 1
     }
     await reauthenticate(request, password)
     if (target === 'others') return await session.endOthers(request)
-    if (!await fastify.sessions.revoke(request.user?.name ?? '', target.handle, request)) throw new NoSuchSessionError()
+    if (!await fastify.sessions.revoke(session.loggedIn(request)?.name ?? '', target.handle, request)) throw new NoSuchSessionError()
     return 1
   }
 

@@ -1,6 +1,7 @@
 import { touchEvery, type Lifetime, type Lifetimes } from '../../plugins/common/clock.js'
 import type { UserSession } from '../../plugins/session/user-sessions.js'
 import { html, type SafeHtml } from '../../plugins/view/html.js'
+import type { Language } from '../../plugins/view/language.js'
 import type { Page } from '../../plugins/view/layout.js'
 import { ago, date, iso, span } from './time.js'
 
@@ -25,35 +26,57 @@ export interface SessionsPage {
 
 export function sessionsPage ({ prefix, home, hasLogout, sessions, total, now, lifetimes, notice }: SessionsPage): Page {
   const isAlone = sessions.every(({ current }) => current)
-  const delayOf = (lifetime: Lifetime): string => span(touchEvery(lifetime), Math.ceil)
-  return {
-    title: 'My sessions',
-    notice: notice === undefined ? undefined : { kind: 'good', text: notice },
-    // One form for all sessions: each button names what it ends.
-    body: html`<h1>My sessions</h1>
+  const logout = hasLogout ? `${prefix}/logout` : null
+  return (language) => {
+    const { text, phrase } = language
+    const delayOf = (lifetime: Lifetime): string => span(touchEvery(lifetime), Math.ceil, language)
+    return {
+      title: text('My sessions'),
+      notice: notice === undefined ? undefined : { kind: 'good', text: notice },
+      // One form for all sessions: each button names what it ends.
+      body: html`<h1>${text('My sessions')}</h1>
 <form method="post" action="${prefix}/sessions">
-<ul class="sessions" role="list">${sessions.map((session) => item(session, hasLogout ? `${prefix}/logout` : null, now))}</ul>
-${isAlone ? '' : html`<button name="others" value="1">End all other sessions</button>`}
+<ul class="sessions" role="list">${sessions.map((session) => item(session, { logout, now, language }))}</ul>
+${isAlone ? '' : html`<button name="others" value="1">${text('End all other sessions')}</button>`}
 </form>
-${sessions.length === total ? '' : html`<p class="muted">These are ${sessions.length} of your ${total} sessions, those in use last.</p>`}
-${isAlone ? '' : html`<p class="muted">Activity is noted now and then: "last seen" may be up to ${delayOf(lifetimes.browser)} behind, and ${delayOf(lifetimes.permanent)} where you stay signed in.</p>`}
-<p class="aside"><a href="${home}">Back to the start</a></p>`
+${sessions.length === total ? '' : html`<p class="muted">${phrase('These are {shown} of your {total} sessions, those in use last.', { shown: sessions.length, total })}</p>`}
+${isAlone
+  ? ''
+  : html`<p class="muted">${phrase('Activity is noted now and then: "last seen" may be up to {delay} behind, and {permanentDelay} where you stay signed in.',
+    { delay: delayOf(lifetimes.browser), permanentDelay: delayOf(lifetimes.permanent) })}</p>`}
+<p class="aside"><a href="${home}">${text('Back to the start')}</a></p>`
+    }
   }
 }
 
-function item ({ handle, client, address, createdAt, seenAt, permanent, current }: ListedSession, logout: string | null, now: number): SafeHtml {
-  const seen = current ? 'In use now' : html`Last seen <time datetime="${iso(seenAt)}">${ago(seenAt, now)}</time>`
+interface ItemContext {
+  /** The address of the logout; null without that route. */
+  logout: string | null
+  now: number
+  language: Language
+}
+
+function item ({ handle, client, address, createdAt, seenAt, permanent, current }: ListedSession, { logout, now, language }: ItemContext): SafeHtml {
+  const { text, phrase, message } = language
+  const seen = current ? text('In use now') : phrase('Last seen {time}', { time: html`<time datetime="${iso(seenAt)}">${ago(seenAt, now, language)}</time>` })
+  const begun = phrase('Logged in {time}', { time: html`<time datetime="${iso(createdAt)}">${date(createdAt, language)}</time>` })
   // Without the logout route, ending this session is the logout.
   const button = current && logout !== null
-    ? html`<button class="quiet" formaction="${logout}">Log out</button>`
-    : html`<button class="quiet" name="handle" value="${handle}" aria-describedby="session-${handle}">${current ? 'Log out' : 'End this session'}</button>`
+    ? html`<button class="quiet" formaction="${logout}">${text('Log out')}</button>`
+    : html`<button class="quiet" name="handle" value="${handle}" aria-describedby="session-${handle}">${current ? text('Log out') : text('End this session')}</button>`
   return html`<li>
-<div id="session-${handle}"><h2>${client}${current ? html` <span class="tag">this one</span>` : ''}</h2>
+<div id="session-${handle}"><h2>${clientName(client, language)}${current ? html` <span class="tag">${text('this one')}</span>` : ''}</h2>
 <p class="muted">${seen}<br>
-Logged in <time datetime="${iso(createdAt)}">${date(createdAt)}</time><br>
-From ${address}${permanent ? html`<br>Stays signed in` : ''}</p></div>
+${begun}<br>
+${phrase('From {address}', { address: message(address) })}${permanent ? html`<br>${text('Stays signed in')}` : ''}</p></div>
 ${button}
 </li>`
+}
+
+/** Translates a client such as `Firefox on Linux`. */
+function clientName (client: string, { phrase, message }: Language): SafeHtml | string {
+  const [browser = '', system] = client.split(' on ')
+  return system === undefined ? message(client) : phrase('{browser} on {system}', { browser, system })
 }
 
 export interface PasswordPage {
@@ -65,18 +88,18 @@ export interface PasswordPage {
 }
 
 export function passwordPage ({ prefix, handle, error }: PasswordPage): Page {
-  const [name, value, what] = handle === null ? ['others', '1', 'End all other sessions'] : ['handle', handle, 'End this session']
-  return {
-    title: 'Your password',
+  const [name, value] = handle === null ? ['others', '1'] : ['handle', handle]
+  return ({ text }) => ({
+    title: text('Your password'),
     notice: error === undefined ? undefined : { kind: 'bad', text: error },
-    body: html`<h1>Is it you?</h1>
-<p>You logged in more than 10 minutes ago, so please type your password once more.</p>
+    body: html`<h1>${text('Is it you?')}</h1>
+<p>${text('You logged in more than 10 minutes ago, so please type your password once more.')}</p>
 <form method="post" action="${prefix}/sessions">
 <input type="hidden" name="${name}" value="${value}">
-<div class="field"><label for="password">Password</label>
+<div class="field"><label for="password">${text('Password')}</label>
 <input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password" autofocus${error === undefined ? '' : html` aria-invalid="true"`}></div>
-<button>${what}</button>
+<button>${handle === null ? text('End all other sessions') : text('End this session')}</button>
 </form>
-<p class="aside"><a href="${prefix}/sessions">Back to my sessions</a></p>`
-  }
+<p class="aside"><a href="${prefix}/sessions">${text('Back to my sessions')}</a></p>`
+  })
 }

@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
 import { LmdbWriter } from '../../plugins/storage/lmdb/writer.js'
 import { openLmdb } from '../open-lmdb.js'
-import { storeKey } from '../../plugins/tickets/ticket.js'
 import { Client, logIn, userOf, type Answer } from '../client.js'
+import { keyOf } from '../helper.js'
 import { startService, until, type Service } from '../service.js'
 import { mountSmallDisk, needsMounting } from '../small-disk.js'
 import { audit, openForAudit } from '../torture/audit.js'
@@ -120,10 +120,6 @@ function tryToLogIn (url: string, name: string): Promise<Answer> {
 /** Free space within the file is used up first. */
 async function untilRefused (write: () => Promise<Answer>): Promise<void> {
   await until('the disk is full', async () => (await write()).statusCode === 503)
-}
-
-function keyOf (cookie: string): string {
-  return storeKey(cookie.split('=')[1]?.split('.')[0] ?? '')
 }
 
 test('a write that LMDB never answers fails at its deadline', async (t) => {

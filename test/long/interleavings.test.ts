@@ -6,10 +6,9 @@ import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../../plugins/config/options.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
-import { storeKey } from '../../plugins/tickets/ticket.js'
 import { Director } from '../director.js'
 import { fastFolder } from '../fast-folder.js'
-import { buildHost, needs } from '../helper.js'
+import { buildHost, keyOf, needs } from '../helper.js'
 import { connect, startRedis } from '../redis.js'
 import { addSessionRoutes, type Seen } from '../session-routes.js'
 import { kinds, openStore, watched } from '../watched-store.js'
@@ -295,8 +294,4 @@ function cookieAfter (cookie: string, response: LightMyRequestResponse): string 
   const [change] = response.cookies
   if (change === undefined) return cookie
   return change.maxAge === 0 ? '' : `${change.name}=${change.value}`
-}
-
-function keyOf (cookie: string): string {
-  return storeKey((cookie.split('=')[1] as string).split('.')[0] as string)
 }

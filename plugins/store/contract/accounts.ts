@@ -52,7 +52,7 @@ export function accountContract (test: DefineTest, open: OpenAccounts, options: 
     equal((await accounts.read('sally'))?.createdAt, START + answers.indexOf(true))
   })
 
-  check('an update changes what is given and nothing else', async (accounts) => {
+  check('update changes the given members only', async (accounts) => {
     await accounts.create('harry', accountOf('Harry'))
     await accounts.create('sally', accountOf('Sally'))
     equal(await accounts.update('harry', { disabled: true }), true)
@@ -64,14 +64,14 @@ export function accountContract (test: DefineTest, open: OpenAccounts, options: 
     deepEqual(await accounts.read('sally'), accountOf('Sally'))
   })
 
-  check('an update never creates an account', async (accounts) => {
+  check('update never creates an account', async (accounts) => {
     equal(await accounts.update('harry', { disabled: true }), false)
     equal(await accounts.update('harry', { passwordHash: HASH }, HASH), false)
     equal(await accounts.read('harry'), null)
     deepEqual(await accounts.list(), [])
   })
 
-  check('an update with a hash applies only while the account has that hash', async (accounts) => {
+  check('an update for a hash applies only while the account has that hash', async (accounts) => {
     await accounts.create('harry', accountOf('Harry'))
     equal(await accounts.update('harry', { passwordHash: 'x', disabled: true }, OTHER_HASH), false)
     deepEqual(await accounts.read('harry'), accountOf('Harry'))
@@ -79,7 +79,7 @@ export function accountContract (test: DefineTest, open: OpenAccounts, options: 
     equal((await accounts.read('harry'))?.passwordHash, OTHER_HASH)
   })
 
-  check('of many updates with one hash at once, one applies', async (accounts) => {
+  check('of parallel updates for one hash, exactly one applies', async (accounts) => {
     await accounts.create('harry', accountOf('Harry'))
     const hashes = Array.from({ length: 20 }, (_, i) => `${OTHER_HASH}${i}`)
     const answers = await Promise.all(hashes.map((passwordHash) => accounts.update('harry', { passwordHash }, HASH)))
@@ -87,7 +87,7 @@ export function accountContract (test: DefineTest, open: OpenAccounts, options: 
     equal((await accounts.read('harry'))?.passwordHash, hashes[answers.indexOf(true)])
   })
 
-  check('updates of different members at once all survive', async (accounts) => {
+  check('parallel updates of different members all survive', async (accounts) => {
     await accounts.create('harry', accountOf('Harry'))
     await Promise.all([accounts.update('harry', { disabled: true }), accounts.update('harry', { passwordHash: OTHER_HASH })])
     deepEqual(await accounts.read('harry'), accountOf('Harry', { disabled: true, passwordHash: OTHER_HASH }))
@@ -101,7 +101,7 @@ export function accountContract (test: DefineTest, open: OpenAccounts, options: 
     deepEqual(await accounts.list(), sorted.map((name) => accountOf(name, { disabled: name === 'Harry' })))
   })
 
-  check('names are told apart exactly', async (accounts) => {
+  check('user names are compared exactly', async (accounts) => {
     const names = ['harry', 'harry2', 'harr', 'zoë', 'zoe', '王小明', '😀', '__proto__', 'constructor', '1', 'a:b', 'a b', '*', 'n'.repeat(60), `${'n'.repeat(60)}2`]
     for (const name of names) equal(await accounts.create(accountKey(name), accountOf(name)), true, name)
     for (const name of names) equal((await accounts.read(accountKey(name)))?.name, name)

@@ -31,7 +31,7 @@ export function attemptContract (test: DefineTest, open: OpenAttempts, options: 
   }
   const { account, global, knownPlace } = policies
 
-  check('failures count as the policy says, step by step', async (store, other) => {
+  check('failures count by the steps of the policy', async (store, other) => {
     let [counter, now] = [null as Counter | null, START]
     for (let i = 0; i < 60; i++) {
       now += [0, 1, 777, 40_000, 5 * MINUTE, 333_333][i % 6] as number
@@ -52,25 +52,25 @@ export function attemptContract (test: DefineTest, open: OpenAttempts, options: 
     equal(await store.waitOf('steps', account, now), waitOf(counter, account, now))
   })
 
-  check('of many attempts at once, exactly the free ones and one more are admitted', async (store, other) => {
+  check('of parallel attempts, exactly the free ones and one more are admitted', async (store, other) => {
     const waits = await Promise.all(times(50, (i) => (i % 2 === 0 ? store : other).admit('at once', account, START)))
     equal(waits.filter((wait) => wait === 0).length, account.free + 1)
     deepEqual(new Set(waits), new Set([0, 1_000]))
   })
 
-  check('count counts also while there is a wait', async (store, other) => {
+  check('count also counts during a wait', async (store, other) => {
     await Promise.all(times(1_010, (i) => (i % 2 === 0 ? store : other).count('in any case', global, START)))
     equal(await store.waitOf('in any case', global, START), 60_000)
     equal(await store.waitOf('in any case', global, START + 60_000), 0)
   })
 
-  check('a key without a counter can be uncounted and forgotten', async (store) => {
+  check('uncount and forget accept a key that has no counter', async (store) => {
     await store.uncount('never', account)
     await store.forget('never')
     equal(await store.waitOf('never', account, START), 0)
   })
 
-  check('forget takes back every count of one key', async (store, other) => {
+  check('forget removes every count of one key', async (store, other) => {
     for (const key of ['forgotten', 'kept']) for (let i = 0; i < 7; i++) await store.admit(key, account, START)
     equal(await store.waitOf('forgotten', account, START), 1_000)
     await other.forget('forgotten')
@@ -79,7 +79,7 @@ export function attemptContract (test: DefineTest, open: OpenAttempts, options: 
     equal(await store.waitOf('kept', account, START), 1_000)
   })
 
-  check('a memory is one long wait that one count begins', async (store, other) => {
+  check('a policy of one long wait begins it with the first count', async (store, other) => {
     const month = 30 * 24 * HOUR
     equal(await store.waitOf('place', knownPlace, START), 0)
     await store.count('place', knownPlace, START)
@@ -89,7 +89,7 @@ export function attemptContract (test: DefineTest, open: OpenAttempts, options: 
     equal(await other.waitOf('place', knownPlace, START + month), 0)
   })
 
-  check('a sweep drops what is forgiven and nothing else', async (store) => {
+  check('sweep drops counters that no longer count, and no others', async (store) => {
     await Promise.all(times(1_200, (i) => store.count(`old ${i}`, { ...account, forgiveMs: 1 }, START)))
     await Promise.all(times(8, () => store.count('young', account, START)))
     while (await store.sweep(START + 10_000));

@@ -8,7 +8,7 @@ import { HOUR, START, changesOf, deadKeys, recordOf, replacementOf } from './sam
 
 /** The core of the contract, but `replace`. */
 export function coreContract (check: Check<SessionStore>, sweeps: boolean): void {
-  check('what was created is read', async (store) => {
+  check('read returns the created record', async (store) => {
     const record = recordOf({ permanent: true, user: 'Harry', fields: { a: '1', nested: '{"x":[1,2,{"y":null}]}', empty: '""' } })
     equal(await store.create('one', record), true)
     deepEqual(await store.read('one'), record)
@@ -29,7 +29,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     equal(await store.read('expires'), null, 'long after')
   })
 
-  check('an answer says at once whether the store is sync', async (store) => {
+  check('sync tells whether the store answers without a promise', async (store) => {
     await store.create('one', recordOf())
     equal(store.read('one') instanceof Promise, !store.sync)
     equal(store.read('none') instanceof Promise, !store.sync)
@@ -61,13 +61,13 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     await assertCount(store, 0)
   })
 
-  check('create refuses what is too large', async (store) => {
+  check('create refuses a record that is too large', async (store) => {
     await assert.rejects(async () => await store.create('one', recordOf({ fields: { a: JSON.stringify('x'.repeat(5_000)) } })), SessionTooLargeError)
     equal(await store.read('one'), null)
     await assertCount(store, 0)
   })
 
-  check('patch sets and removes its own fields only', async (store) => {
+  check('patch changes its own fields only', async (store) => {
     await store.create('one', recordOf({ fields: { a: '1', b: '2', c: '3' } }))
     equal(await store.patch('one', changesOf({ set: { b: '20', d: '4' }, remove: ['c', 'not there'] })), true)
     deepEqual((await store.read('one'))?.fields, { a: '1', b: '20', d: '4' })
@@ -75,7 +75,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     deepEqual((await store.read('one'))?.fields, {}, 'down to none')
   })
 
-  check('patches of different fields at once all survive', async (store) => {
+  check('parallel patches of different fields all survive', async (store) => {
     await store.create('one', recordOf({ fields: { gone: '0' } }))
     const keys = Array.from({ length: 50 }, (_, i) => `field${i}`)
     const answers = await Promise.all(keys.map((key, i) => store.patch('one', changesOf({ set: { [key]: String(i) }, remove: i === 7 ? ['gone'] : [] }))))
@@ -91,7 +91,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     await assertListed(store, 'Harry', [])
   })
 
-  check('patch takes the later of each time', async (store) => {
+  check('patch keeps the later of each time', async (store) => {
     await store.create('one', recordOf())
     await store.patch('one', changesOf({ seenAt: START + 10, expiresAt: START + HOUR + 10 }))
     assertIncludes(await store.read('one'), { createdAt: START, seenAt: START + 10, expiresAt: START + HOUR + 10 })
@@ -99,7 +99,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     assertIncludes(await store.read('one'), { createdAt: START, seenAt: START + 10, expiresAt: START + HOUR + 10 })
   })
 
-  check('patch takes the given expiry when it says whether the session is permanent', async (store, clock) => {
+  check('patch takes the given expiry if it sets permanent', async (store, clock) => {
     await store.create('one', recordOf({ permanent: true, expiresAt: START + 10 * HOUR }))
     await store.patch('one', changesOf({ permanent: false, expiresAt: START + HOUR }))
     assertIncludes(await store.read('one'), { permanent: false, expiresAt: START + HOUR })
@@ -120,7 +120,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     await assertListed(store, 'Harry', ['one'])
   })
 
-  check('patches at once cannot make the record too large together', async (store) => {
+  check('parallel patches cannot together exceed the size limit', async (store) => {
     await store.create('one', recordOf({ fields: {} }))
     const outcomes = await Promise.allSettled(Array.from({ length: 20 },
       async (_, i) => await store.patch('one', changesOf({ set: { [`field${i}`]: JSON.stringify('é'.repeat(150)) } }))))
@@ -139,7 +139,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     }
   })
 
-  check('touch moves both times forward, never back, and changes nothing else', async (store) => {
+  check('touch moves both times forward only, and changes nothing else', async (store) => {
     const record = recordOf({ permanent: true, user: 'Harry' })
     await store.create('one', record)
     equal(await store.touch('one', START + 5, START + HOUR + 5), true)
@@ -150,7 +150,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     deepEqual(await store.read('one'), { ...record, seenAt: START + 6, expiresAt: START + HOUR + 5 }, 'each clock for itself')
   })
 
-  check('touches among patches lose nothing', async (store) => {
+  check('parallel touches and patches lose nothing', async (store) => {
     await store.create('one', recordOf({ fields: {} }))
     await Promise.all(Array.from({ length: 60 }, (_, i) => i % 2 === 0
       ? store.touch('one', START + i, START + HOUR + i)
@@ -160,7 +160,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     assertIncludes(record, { seenAt: START + 58, expiresAt: START + HOUR + 58 })
   })
 
-  check('remove answers the last record, once', async (store) => {
+  check('remove returns the last record, once', async (store) => {
     await store.create('one', recordOf({ user: 'Harry', fields: { a: '1' } }))
     await store.patch('one', changesOf({ set: { b: '2' } }))
     const last = await store.read('one')
@@ -173,14 +173,14 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     await assertListed(store, 'Harry', [])
   })
 
-  check('remove of an expired session answers null', async (store, clock) => {
+  check('remove of an expired session returns null', async (store, clock) => {
     await store.create('one', recordOf({ expiresAt: START + 1 }))
     clock.time = START + 1
     equal(await store.remove('one'), null)
     await assertCount(store, 0)
   })
 
-  check('a patch is either in the record that remove answers, or refused', async (store) => {
+  check('a patch during a removal is in the record that remove returns, or is refused', async (store) => {
     await store.create('one', recordOf({ fields: {} }))
     const patchAt = (i: number): Promise<boolean> => Promise.resolve(store.patch('one', changesOf({ set: { [`field${i}`]: '1' } })))
     const before = Array.from({ length: 25 }, (_, i) => patchAt(i))
@@ -217,7 +217,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     deepEqual(replaced, answer, 'not the one that was answered')
   })
 
-  check('keys and values of every kind come back as they were', async (store) => {
+  check('keys and values of every kind are returned unchanged', async (store) => {
     const strings = ['', ' ', '0', '-1', 'null', 'undefined', 'length', 'hasOwnProperty', 'ключ', '鍵', '😀', 'a\u0000b', '\n\r\t', '"\'\\', '\u2028', '\uFEFF', '<script>', 'é'.normalize('NFD'), 'k'.repeat(400)]
     const fields = Object.fromEntries(strings.map((text) => [`x${text}`, JSON.stringify(`${text}\ud800`)]))
     await store.create('one', recordOf({ fields }))

@@ -10,7 +10,7 @@ import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-record
 export function limitContract (checkWith: CheckWith): void {
   const check = checkWith('keepsLimit', 'ofUser')
 
-  check('over the limit the oldest sessions of the user end', async (store) => {
+  check('over the limit, create ends the user\'s oldest sessions', async (store) => {
     const told: string[] = []
     const limit = { perUser: 3, onEnded: (key: string) => { told.push(key) } }
     const begin = (key: string, createdAt: number, user = 'Harry'): MaybePromise<boolean> => store.create(key, recordOf({ user, createdAt: START + createdAt }), limit)
@@ -33,7 +33,7 @@ export function limitContract (checkWith: CheckWith): void {
     deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['only'], 'all that is over it, and nobody needs to be told')
   })
 
-  check('what is over or of somebody else does not count for the limit', async (store, clock) => {
+  check('ended sessions and those of other users do not count for the limit', async (store, clock) => {
     const told: string[] = []
     const limit = { perUser: 2, onEnded: (key: string) => { told.push(key) } }
     const harry = recordOf({ user: 'Harry' })
@@ -57,7 +57,7 @@ export function limitContract (checkWith: CheckWith): void {
     equal((await store.ofUser('Harry')).length, 2, 'what cannot begin ends nothing')
   })
 
-  check('however many begin at once, there are never more than the limit', async (store) => {
+  check('parallel logins of one user never exceed the limit by create', async (store) => {
     const keys = Array.from({ length: 50 }, (_, i) => `key${i}`)
     const told: string[] = []
     const limit = { perUser: 5, onEnded: (key: string) => { told.push(key) } }
@@ -89,7 +89,7 @@ export function limitContract (checkWith: CheckWith): void {
     deepEqual(told.sort(), begun.filter((key) => !live.includes(key)).sort(), 'each that has ended is told once')
   })
 
-  check('over the limit the oldest sessions end for a successor that becomes the user\'s', async (store) => {
+  check('over the limit, a successor with a new user ends that user\'s oldest sessions', async (store) => {
     const told: string[] = []
     const limit = { perUser: 3, onEnded: (key: string) => { told.push(key) } }
     const login = async (key: string, nextKey: string, user: string, createdAt: number): Promise<Replaced> => await store.replace(key, nextKey,
@@ -113,7 +113,7 @@ export function limitContract (checkWith: CheckWith): void {
     deepEqual((await store.ofUser('Sally')).map(({ key }) => key), ['e'])
   })
 
-  check('no session ends for a successor of the same user', async (store) => {
+  check('a successor of the same user ends no other session at the limit', async (store) => {
     const told: string[] = []
     const limit = { perUser: 1, onEnded: (key: string) => { told.push(key) } }
     for (const [i, key] of ['a', 'b', 'c'].entries()) await store.create(key, recordOf({ user: 'Harry', createdAt: START + i }))
@@ -125,7 +125,7 @@ export function limitContract (checkWith: CheckWith): void {
     deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['a', 'c', 'e'])
   })
 
-  check('however many become a user\'s at once, there are never more than the limit', async (store) => {
+  check('parallel logins of one user never exceed the limit by replace', async (store) => {
     const keys = Array.from({ length: 30 }, (_, i) => `key${i}`)
     const told: string[] = []
     const limit = { perUser: 4, onEnded: (key: string) => { told.push(key) } }

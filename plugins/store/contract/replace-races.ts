@@ -7,7 +7,7 @@ import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-record
 
 /** The contract of `replace` beside other calls for the same session. */
 export function replaceRacesContract (check: Check<SessionStore>): void {
-  check('of many that replace one session at once, one does', async (store) => {
+  check('of parallel replacements of one session, exactly one succeeds', async (store) => {
     const keys = Array.from({ length: 50 }, (_, i) => `next${i}`)
     const record = recordOf({ user: 'Harry' })
     await store.create('one', record)
@@ -24,7 +24,7 @@ export function replaceRacesContract (check: Check<SessionStore>): void {
     await assertListed(store, 'Harry', ['the same'])
   })
 
-  check('many sessions are replaced at once, each by its own', async (store) => {
+  check('parallel replacements of different sessions do not mix', async (store) => {
     const keys = Array.from({ length: 100 }, (_, i) => `key${i}`)
     await Promise.all(keys.map((key) => store.create(key, recordOf({ user: 'Harry', fields: { key: JSON.stringify(key) } }))))
     const answers = await Promise.all(keys.map((key) => store.replace(key, `next ${key}`, replacementOf())))
@@ -33,7 +33,7 @@ export function replaceRacesContract (check: Check<SessionStore>): void {
     await assertCount(store, 100)
   })
 
-  check('replacements by the keys of one another end', async (store) => {
+  check('parallel replacements by each other\'s keys terminate', async (store) => {
     for (const key of ['a', 'b', 'c']) await store.create(key, recordOf({ fields: { key: JSON.stringify(key) } }))
     const crossed = await Promise.all([store.replace('a', 'b', replacementOf()), store.replace('b', 'a', replacementOf())])
     deepEqual(crossed, [{ outcome: 'refused' }, { outcome: 'refused' }])
@@ -42,7 +42,7 @@ export function replaceRacesContract (check: Check<SessionStore>): void {
     deepEqual((await living(store, ['a', 'b', 'c', 'd'])).map(([key, { fields }]) => [key, fields['key']]), [['a', '"a"'], ['b', '"b"'], ['d', '"c"']])
   })
 
-  check('a patch is either in the successor, or refused', async (store) => {
+  check('a patch during a replacement is in the successor, or is refused', async (store) => {
     for (const kept of ['all', ['kept', ...Array.from({ length: 20 }, (_, i) => `field${i}`)]] as const) {
       const [key, nextKey] = [`of ${kept.length}`, `after ${kept.length}`]
       await store.create(key, recordOf({ fields: { own: '0', removed: '0', kept: '0', goes: '0' } }))
@@ -69,7 +69,7 @@ export function replaceRacesContract (check: Check<SessionStore>): void {
     }
   })
 
-  check('a change of any kind is either in the successor, or refused', async (store) => {
+  check('a change of any kind during a replacement is in the successor, or is refused', async (store) => {
     for (let round = 0; round < 20; round++) {
       const [key, nextKey] = [`key${round}`, `next${round}`]
       await store.create(key, recordOf({ permanent: true, expiresAt: START + 5 * HOUR }))
@@ -90,7 +90,7 @@ export function replaceRacesContract (check: Check<SessionStore>): void {
     }
   })
 
-  check('of a replacement and a removal at once, one gets the session', async (store) => {
+  check('of a parallel replacement and removal, exactly one gets the session', async (store) => {
     for (let round = 0; round < 20; round++) {
       const [key, nextKey] = [`key${round}`, `next${round}`]
       await store.create(key, recordOf({ user: 'Harry' }))

@@ -21,7 +21,7 @@ export function replaceContract (check: Check<SessionStore>): void {
     deepEqual(await store.read('three'), next)
   })
 
-  check('the fields that are kept go along, and no other', async (store) => {
+  check('replace keeps the named fields only', async (store) => {
     const fields = { a: '1', b: '2', c: '3', keep: '4', all: '5' }
     const replace = async (key: string, change: Partial<SessionReplacement>): Promise<unknown> => {
       await store.create(key, recordOf({ fields }))
@@ -36,7 +36,7 @@ export function replaceContract (check: Check<SessionStore>): void {
     deepEqual(await replace('all', { remove: ['keep'] }), { a: '1', b: '2', c: '3', all: '5' })
   })
 
-  check('a session that would continue without a field only ends', async (store) => {
+  check('a session whose successor would have no field ends without a successor', async (store) => {
     const told: string[] = []
     const limit = { perUser: 1, onEnded: (key: string) => { told.push(key) } }
     await store.create('of another', recordOf({ user: 'Sally' }))
@@ -72,7 +72,7 @@ export function replaceContract (check: Check<SessionStore>): void {
     deepEqual((await store.read('two'))?.fields, recordOf().fields)
   })
 
-  check('nothing begins in the place of a missing, an expired or a removed session', async (store, clock) => {
+  check('replace of a missing, expired or removed session creates nothing', async (store, clock) => {
     const told: string[] = []
     await store.create('of Harry', recordOf({ user: 'Harry' }))
     for (const key of await deadKeys(store, clock)) {
@@ -125,7 +125,7 @@ export function replaceContract (check: Check<SessionStore>): void {
     equal(next?.fields['a'], '1', 'what does not go along does not count')
   })
 
-  check('a successor has the later of each time, and the beginning of its predecessor', async (store) => {
+  check('a successor has the later of each time, and its predecessor\'s createdAt', async (store) => {
     await store.create('one', recordOf({ createdAt: START - 5, seenAt: START, permanent: true }))
     const later = await store.replace('one', 'two', replacementOf({ seenAt: START + 10, expiresAt: START + HOUR + 10 }))
     assertIncludes(nextOf(later), { createdAt: START - 5, seenAt: START + 10, expiresAt: START + HOUR + 10, permanent: true })
@@ -134,7 +134,7 @@ export function replaceContract (check: Check<SessionStore>): void {
     deepEqual(await store.read('three'), nextOf(earlier))
   })
 
-  check('a successor takes the given expiry with a given permanence, and the given beginning', async (store, clock) => {
+  check('a successor takes the given expiry, permanence and createdAt', async (store, clock) => {
     await store.create('one', recordOf({ permanent: true, expiresAt: START + 10 * HOUR }))
     await store.replace('one', 'two', replacementOf({ permanent: false, expiresAt: START + HOUR }))
     assertIncludes(await store.read('two'), { createdAt: START, permanent: false, expiresAt: START + HOUR })

@@ -8,7 +8,7 @@ import { START, recordOf, replacementOf } from './sample-records.js'
 export function successorContract (checkWith: CheckWith): void {
   const check = checkWith('successor')
 
-  check('successor tells where a session continues that was renewed, and of no other end', async (store, clock) => {
+  check('successor returns the key of a renewed session, and null for any other end', async (store, clock) => {
     for (const key of ['renewed', 'renewed too', 'logged in', 'removed', 'emptied', 'lives']) await store.create(key, recordOf({ user: 'Harry' }))
     await store.replace('renewed', 'next', replacementOf())
     await store.replace('renewed too', 'its next', replacementOf({ user: null }))
@@ -29,7 +29,7 @@ export function successorContract (checkWith: CheckWith): void {
     equal(await store.successor('renewed'), null, 'and no longer')
   })
 
-  check('remove takes note of where the session continues', async (store) => {
+  check('remove records the key under which the session continues', async (store) => {
     await store.create('one', recordOf())
     notEqual(await store.remove('one', 'two'), null)
     equal(await store.successor('one'), 'two')

@@ -8,7 +8,7 @@ import { HOUR, START, changesOf, recordOf } from './sample-records.js'
 export function countContract (checkWith: CheckWith, sweeps: boolean): void {
   const check = checkWith('count')
 
-  check('count tells the live records and the expired ones that no sweep has come to', async (store, clock) => {
+  check('count returns the live records and the expired ones that are not swept yet', async (store, clock) => {
     equal(await store.count(), 0)
     await store.create('one', recordOf())
     await store.create('two', recordOf({ expiresAt: START + 1 }))
@@ -24,7 +24,7 @@ export function countContract (checkWith: CheckWith, sweeps: boolean): void {
 export function sweepContract (checkWith: CheckWith): void {
   const check = checkWith('sweep')
 
-  check('sweep drops what has expired, and nothing else', async (store, clock) => {
+  check('sweep drops expired records, and no others', async (store, clock) => {
     await store.create('lives', recordOf({ user: 'Harry', expiresAt: START + 10 * HOUR }))
     await store.create('expires', recordOf({ user: 'Harry', expiresAt: START + 10 }))
     await store.create('touched', recordOf({ expiresAt: START + 10 }))
@@ -72,7 +72,7 @@ export function sweepContract (checkWith: CheckWith): void {
     equal(await store.create('key999', recordOf({ expiresAt: START + HOUR })), true)
   })
 
-  check('writes during a sweep are safe', async (store, clock) => {
+  check('a write during a sweep is kept', async (store, clock) => {
     const keys = Array.from({ length: 300 }, (_, i) => `key${i}`)
     await Promise.all(keys.map((key, i) => store.create(key, recordOf({ expiresAt: START + (i % 2 === 0 ? 1 : HOUR) }))))
     clock.time = START + 2

@@ -7,7 +7,7 @@ import { START, changesOf, recordOf, replacementOf } from './sample-records.js'
 export function takeContract (checkWith: CheckWith): void {
   const check = checkWith('take')
 
-  check('take answers the fields with a prefix, and they are gone', async (store) => {
+  check('take removes the fields with a prefix and returns them', async (store) => {
     const fields = { 'p:1': '"one"', 'p:2': '{"two":2}', p: '1', 'q:1': '3', 'other p:1': '4' }
     await store.create('one', recordOf({ fields, user: 'Harry' }))
     const before = await store.read('one')
@@ -30,7 +30,7 @@ export function takeContract (checkWith: CheckWith): void {
     }
   })
 
-  check('of many that take at once, each field goes to one', async (store) => {
+  check('of parallel takes, exactly one gets each field', async (store) => {
     await store.create('one', recordOf({ fields: {} }))
     const names = Array.from({ length: 40 }, (_, i) => `p:${i}`)
     const taken: string[] = []
@@ -43,7 +43,7 @@ export function takeContract (checkWith: CheckWith): void {
     deepEqual((await store.read('one'))?.fields, { keep: '1' })
   })
 
-  check('of a replacement and those that take at once, each field goes to one', async (store) => {
+  check('of a parallel replacement and takes, each field goes to exactly one', async (store) => {
     for (let round = 0; round < 10; round++) {
       const [key, nextKey] = [`key${round}`, `next${round}`]
       const fields = { 'p:1': '1', 'p:2': '2', keep: '3' }

@@ -23,7 +23,7 @@ export function userSessionsContract (checkWith: CheckWith): void {
     deepEqual(await store.ofUser('Nobody'), [])
   })
 
-  checkEnds('names are told apart exactly', async (store) => {
+  checkEnds('user names are compared exactly', async (store) => {
     const long = 'N'.repeat(300)
     const names = ['Harry', 'harry', 'Harry ', 'Harr', 'Harry2', 'Zoë', 'Zoë'.normalize('NFD'), '王小明', '😀', '__proto__', 'constructor', '1', `${long}a`, `${long}b`, `${'字'.repeat(256)}a`, `${'字'.repeat(256)}b`]
     for (const name of names) equal(await store.create(`of ${names.indexOf(name)}`, recordOf({ user: name })), true, name.slice(0, 20))

@@ -1,0 +1,172 @@
+import type { Session as Data } from 'fastify'
+import type { IncomingHttpHeaders } from 'node:http'
+import { expiryOf } from '../common/clock.js'
+import type { CookieAttributes } from '../cookies/index.js'
+import type { MaybePromise, SessionFields, SessionStore } from '../store/sessions.js'
+import type { Ticket } from '../tickets/ticket.js'
+import { assertUser } from './calls.js'
+import { UNKNOWN } from './client.js'
+import type { SessionContext } from './context.js'
+import type { Connection, CookieProfile } from './cookie-profile.js'
+import type { SessionCookie } from './cookie.js'
+import { InsecureTransportError } from './errors.js'
+import type { SessionEmitter } from './events.js'
+import { IDENTITY_FIELDS, entriesOf, isReserved } from './fields.js'
+import { fromJson } from './json.js'
+import { planLogin, type Stored } from './plan.js'
+import { storedUser, type User } from './user.js'
+
+export interface BeginOptions {
+  /**
+   * "Keep me signed in": the session is permanent.
+   * @default false
+   */
+  permanent?: boolean | undefined
+  /**
+   * Values of the session.
+   * @default none
+   */
+  data?: Partial<Data> | undefined
+  /**
+   * Whether the browser reaches the application over https. `false` is for plain http, as on localhost. The cookie is never
+   * Secure with `sessionCookieSecure: false`.
+   * @default true
+   */
+  secure?: boolean | undefined
+}
+
+/** A session that has begun outside of a request. Its cookie logs a browser in: send it to its user only, and do not log it. */
+export interface BegunSession {
+  /** Names the session, and opens nothing. It is for `app.sessions.revoke`. */
+  readonly handle: string
+  /** The session cookie. `reply.setCookie` of @fastify/cookie takes its members. */
+  readonly cookie: { readonly name: string, readonly value: string, readonly attributes: CookieAttributes }
+  /** The value of a `Cookie` header, for a client. */
+  readonly cookieHeader: string
+  /** The value of a `Set-Cookie` header, for a response to the browser of the user. */
+  readonly setCookieHeader: string
+}
+
+export interface ReadOptions {
+  /**
+   * Whether the browser reaches the application over https. Where `sessionCookieSecure` leaves the cookie to the connection,
+   * this decides which one counts: `__Host-hatcheck` with https, `hatcheck` with http.
+   * @default true for a text; for a request, what its socket and its Host header show
+   */
+  secure?: boolean | undefined
+}
+
+/** A request that is not Fastify's, such as the upgrade of a WebSocket: an `http.IncomingMessage`. */
+export interface ForeignRequest {
+  readonly headers: Pick<IncomingHttpHeaders, 'cookie' | 'host'>
+  readonly socket?: object | null | undefined
+}
+
+/** A session as it was when it was read. A change of this object changes nothing in the store. */
+export interface ReadSession {
+  /** The user who is logged in, or null. */
+  readonly user: User | null
+  /** The values, without the name of the user and the time of the login. */
+  readonly data: Data
+  /** "Keep me signed in". */
+  readonly permanent: boolean
+  /** When the session ends without further activity, in ms since the epoch. */
+  readonly expiresAt: number
+  /** Names the session, and opens nothing. */
+  readonly handle: string
+}
+
+/** What begins and reads sessions without a request of Fastify. The events of such a session have no request. */
+export interface Outside extends Pick<SessionContext, 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'writer' | 'newId' | 'sign'> {
+  readonly store: SessionStore
+  readonly emitter: SessionEmitter
+  readonly cookie: SessionCookie
+  profileOf (connection: Connection): CookieProfile
+  /** Returns the valid tickets in a Cookie header. */
+  ticketsIn (header: string, name: string): readonly Ticket[]
+  findAmong (tickets: readonly Ticket[]): MaybePromise<Stored | null>
+  handleOf (key: string): string
+}
+
+const NO_CHANGES = { set: {}, remove: new Set<string>(), permanent: null }
+const HTTPS: Connection = { protocol: 'https', host: '' }
+const HTTP: Connection = { protocol: 'http', host: 'localhost' }
+
+/** Begins a session for a user, as `app.sessions.begin` does. */
+export async function beginSession (user: string, { secure = true, ...options }: BeginOptions, outside: Outside): Promise<BegunSession> {
+  const profile = profileFor(secure, outside)
+  assertTakes(profile, secure)
+  return begunAs(await storeLogin(null, user, options, 'app.sessions.begin', outside), profile, outside)
+}
+
+/**
+ * Stores a login: as the successor of a stored session, or as a new session.
+ *
+ * @param caller the name of the method, for an error
+ * @throws UserNameError, SessionKeyError, SessionValueError, SessionTooLargeError, StoreUnavailableError
+ */
+export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data = {} }: BeginOptions, caller: string, outside: Outside): Promise<Stored> {
+  assertUser(user, caller)
+  const login = { user, permanent, client: JSON.stringify([UNKNOWN.client, UNKNOWN.address]), data: entriesOf(data) }
+  const keepsValues = stored === null || stored.record.user === null || stored.record.user === user
+  const { record, change } = planLogin(NO_CHANGES, login, keepsValues, outside)
+  const { writer, newId } = outside
+  const replaced = stored === null ? null : await writer.replace(stored, newId(), change, null)
+  return replaced?.next ?? await writer.create(newId(), record, null)
+}
+
+/** Returns the cookie for a browser on https, or on http. */
+export function profileFor (secure: boolean, { profileOf }: Outside): CookieProfile {
+  return profileOf(secure ? HTTPS : HTTP)
+}
+
+/** @throws InsecureTransportError if the cookie is Secure and the browser uses http. */
+export function assertTakes ({ attributes, remedy }: CookieProfile, secure: boolean): void {
+  if (attributes.secure === true && !secure) throw new InsecureTransportError(remedy)
+}
+
+/** Describes a stored session to the one who sends its cookie. */
+export function begunAs ({ ticket, record }: Stored, { name, attributes: basic }: CookieProfile, { sign, cookie, handleOf }: Outside): BegunSession {
+  const value = sign(ticket.id)
+  const attributes = cookie.attributesOf(basic, { permanent: record.permanent, stored: { ticket, record } })
+  return {
+    handle: handleOf(ticket.key),
+    cookie: { name, value, attributes },
+    cookieHeader: `${name}=${value}`,
+    setCookieHeader: cookie.serialize(name, value, attributes)
+  }
+}
+
+/** Reads the session of a Cookie header or of a request, as `app.sessions.read` does. It changes nothing, and records no activity. */
+export async function readSession (from: string | ForeignRequest | null | undefined, { secure }: ReadOptions, outside: Outside): Promise<ReadSession | null> {
+  const { lifetimes, handleOf, profileOf } = outside
+  const request = typeof from === 'object' ? from : null
+  const header = request === null ? from : request.headers.cookie
+  const profile = request !== null && secure === undefined ? profileOf(connectionOf(request)) : profileFor(secure ?? true, outside)
+  const stored = typeof header === 'string' ? await findIn(header, profile, outside) : null
+  if (stored === null) return null
+  const { ticket, record } = stored
+  return {
+    user: storedUser(record),
+    data: dataOf(record.fields) as Data,
+    permanent: record.permanent,
+    expiresAt: expiryOf(record, lifetimes),
+    handle: handleOf(ticket.key)
+  }
+}
+
+/** Finds the live session of a Cookie header. @throws StoreUnavailableError */
+export async function findIn (header: string, { name }: CookieProfile, { ticketsIn, findAmong }: Outside): Promise<Stored | null> {
+  return await findAmong(ticketsIn(header, name))
+}
+
+/** Returns the values, without those that say who is logged in. */
+export function dataOf (fields: SessionFields): Record<string, unknown> {
+  const keys = Object.keys(fields).filter((key) => !isReserved(key) && !IDENTITY_FIELDS.includes(key))
+  return Object.fromEntries(keys.map((key) => [key, fromJson(fields[key])]))
+}
+
+function connectionOf ({ headers, socket }: ForeignRequest): Connection {
+  const isEncrypted = typeof socket === 'object' && socket !== null && 'encrypted' in socket && socket.encrypted === true
+  return { protocol: isEncrypted ? 'https' : 'http', host: headers.host ?? '' }
+}

@@ -1,0 +1,45 @@
+import type { Session as Data } from 'fastify'
+import { SessionGoneError } from '../session/errors.js'
+import { entriesOf } from '../session/fields.js'
+import { toJson } from '../session/json.js'
+import { dataOf, type Outside } from '../session/outside.js'
+import { planChanges, type Plan, type Stored } from '../session/plan.js'
+import { endIn } from '../session/upkeep.js'
+import { guarded } from '../store/errors.js'
+
+/**
+ * Changes the values of a stored session, and begins one if there is none. Only the changed keys are written, as for a request.
+ *
+ * @returns the session; null if there was none and no value was set, or none is left.
+ * @throws SessionKeyError, SessionValueError, SessionTooLargeError, AnonymousSessionError, SessionGoneError, StoreUnavailableError
+ */
+export async function editSession (stored: Stored | null, change: (data: Data) => unknown, outside: Outside): Promise<Stored | null> {
+  const fields = stored?.record.fields ?? {}
+  const data = dataOf(fields)
+  const before = Object.keys(data)
+  await change(data as Data)
+  const set: Record<string, string> = {}
+  const remove = new Set(before)
+  for (const [key, value] of entriesOf(data)) {
+    if (value === undefined) continue
+    remove.delete(key)
+    const text = toJson(key, value)
+    if (text !== fields[key]) set[key] = text
+  }
+  const plan = planChanges(stored, { set, remove, permanent: null }, outside)
+  return await carryOut(plan, stored, outside)
+}
+
+/** Ends a session, or its successor, as a logout does. */
+export async function endSession ({ ticket }: Stored, { store, emitter }: Outside): Promise<void> {
+  const ended = await guarded('remove', () => endIn(store, ticket.key))
+  if (ended !== null) emitter.emit('destroyed', ended.key, ended.record.user)
+}
+
+async function carryOut (plan: Plan, stored: Stored | null, { writer, newId }: Outside): Promise<Stored | null> {
+  if (plan.do === 'create') return await writer.create(newId(), plan.record, null)
+  if (stored === null || plan.do === 'nothing') return stored
+  const next = plan.do === 'patch' ? await writer.patch(stored, plan.changes, null) : await writer.replace(stored, newId(), plan.change, null)
+  if (next === null) throw new SessionGoneError()
+  return 'ticket' in next ? next : next.next
+}
