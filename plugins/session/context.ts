@@ -10,10 +10,12 @@ export interface SessionContext extends Rules {
   newId (): string
   /** Returns the ticket of an ID. */
   sign (id: string): string
+  /** Returns the handle of the session with a store key. */
+  handleOf (key: string): string
   /** Finds the live session that a request presents. @throws StoreUnavailableError */
   find (request: FastifyRequest): MaybePromise<Stored | null>
   /** Reads the record again. @throws StoreUnavailableError */
-  read (stored: Stored): Promise<SessionRecord | null>
+  read (stored: Pick<Stored, 'ticket'>): Promise<SessionRecord | null>
   /** Takes fields out of the stored session. @throws StoreUnavailableError */
   take (stored: Stored, prefix: string): Promise<SessionFields>
   /** @throws InsecureTransportError, CookieDomainError if the connection cannot carry the session cookie. */

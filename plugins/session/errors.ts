@@ -37,6 +37,10 @@ export const SessionCommittedError = createError('HATCHECK_SESSION_COMMITTED',
 export const SessionNotReadError = createError('HATCHECK_SESSION_NOT_READ',
   'The session of this request has not been read yet. Register this hook after hatcheck, or call "await request.loadSession()" first.', 500)
 
+/** The configuration of the route says that it has no session. */
+export const SessionOffError = createError('HATCHECK_SESSION_OFF',
+  'This route has no session: its config says { session: false }. Remove that to use the session, the user, login and logout of a request there.', 500)
+
 /** The cookie of a new session can no longer be sent. Nothing is stored. */
 export const NoCookieError = createError('HATCHECK_NO_COOKIE',
   'The headers of the response have left, so the browser cannot get the cookie of this session. Nothing is stored. Make the call before the response begins.', 500)
@@ -48,6 +52,10 @@ export const AnonymousSessionError = createUnauthorized('HATCHECK_ANONYMOUS_SESS
 /** A part of the interface of @fastify/session that hatcheck does not have. */
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
   '%s is not supported by hatcheck: %s.', 500)
+
+/** `user` of the option `adopt` has returned something else than a name or null. */
+export const AdoptError = createError<[string]>('HATCHECK_ADOPT',
+  'user(values) of the option adopt must return the name of the user, a non-empty and well-formed string, or null; it returned %s.', 500)
 
 /** The browser would silently drop a Secure cookie that is set over http. */
 export const InsecureTransportError = createError<[string]>('HATCHECK_INSECURE_TRANSPORT',
