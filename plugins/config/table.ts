@@ -1,4 +1,5 @@
 import { FORM } from '../common/decorators.js'
+import { LOGIN_OPTIONS } from './login-options.js'
 import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
@@ -145,6 +146,14 @@ export const SESSION_OPTIONS = {
    */
   anonymousSessionsPerMinute: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 1_000_000, service: 300 },
   /**
+   * What values a session can have: a schema of zod, valibot, ArkType or another library with Standard Schema, without
+   * asynchronous checks. A value that does not fit is an error (`HATCHECK_SESSION_VALUE`), and nothing is stored. Handlers do
+   * not see a stored value that does not fit.
+   * @default any JSON
+   * @see `docs/session.md#types-and-schemas`
+   */
+  sessionSchema: { type: 'schema', form: 'a schema that implements Standard Schema', only: 'plugin' },
+  /**
    * The clock, for tests.
    * @default the machine's clock, guarded against being set back
    * @see `docs/testing.md`
@@ -204,10 +213,11 @@ export const OPTIONS = {
    * @default none
    */
   prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
+  ...LOGIN_OPTIONS,
   ...PAGE_OPTIONS,
   /**
-   * Other names for what hatcheck adds to requests and to the instance: `user`, `login`, `logout`, `flash`, `flashes`,
-   * `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
+   * Other names for what hatcheck adds to requests and to the instance: `user`, `requireUser`, `authenticate`, `login`,
+   * `logout`, `flash`, `flashes`, `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
    * @default the names as they are
    * @see `docs/neighbours.md`
    */

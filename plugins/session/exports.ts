@@ -1,14 +1,16 @@
 // What both hatcheck and hatcheck/session export.
 export type { Sessions } from './index.js'
 export type { SessionEvent, SessionEvents } from './events.js'
-export type { SessionObject } from './session-object.js'
+export type { SessionObject, TypedSession } from './session-object.js'
+export type { SchemaValues, SessionTypes } from './schema-types.js'
+export { schemaFrom, type PointedError, type SchemaIssue, type SchemaResult, type StandardSchema } from '../common/standard-schema.js'
 export type { CookieDescription } from './cookie.js'
 export type { BegunSession, BeginOptions, ForeignRequest, ReadOptions, ReadSession } from './outside.js'
 export type { UserSession } from './user-sessions.js'
 export { TooManySessionsError } from './anonymous-limit.js'
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
-  SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError
+  SessionKeyError, SessionNotReadError, SessionOffError, SessionSchemaError, SessionValueError, UnsupportedError
 } from './errors.js'
 export type * from '../store/sessions.js'
 export type { CompleteSessionStore, Trait } from '../store/traits.js'
