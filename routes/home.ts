@@ -13,8 +13,6 @@ const schema = {
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
   const { accounts, session: { loggedIn }, config: { base, loginPage, hasRoute }, view: { page, prepare, takeNotice }, http: { wants } } = fastify.hatcheck
-  const [hasLogout, hasSessions] = [hasRoute('logout'), hasRoute('sessions')]
-  const hasPassword = hasRoute('password') && accounts !== null
 
   const login = perLanguage(({ text }) => loginPage !== null ? html`<p><a class="button" href="${loginPage}">${text('Log in your account here')}</a></p>` : '')
   const nobody = (language: Language): PageParts => {
@@ -25,15 +23,15 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
   const anonymous = prepare(nobody)
 
   const links = perLanguage(({ text }) => {
-    const logout = hasLogout
+    const logout = hasRoute('logout')
       ? html`
 <form method="post" action="${base}/logout"><button class="quiet">${text('Log out your account here')}</button></form>`
       : ''
-    const sessions = hasSessions
+    const sessions = hasRoute('sessions')
       ? html`
 <p class="aside"><a href="${base}/sessions">${text('My sessions')}</a></p>`
       : ''
-    const password = hasPassword
+    const password = hasRoute('password') && accounts !== null
       ? html`
 <p class="aside"><a href="${base}/password">${text('Change your password')}</a></p>`
       : ''

@@ -1,13 +1,14 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { PROCESS_OPTIONS } from '../plugins/config/process-options.js'
 import type { Row } from '../plugins/config/row.js'
-import { OPTIONS, PROCESS_OPTIONS } from '../plugins/config/table.js'
+import { OPTIONS } from '../plugins/config/table.js'
 import { environmentName } from '../plugins/config/validate.js'
 import { checkout } from './fixtures/child.js'
 import { pageAt } from './pages.js'
 
-// The table in docs/options.md, rendered from the rows and their JSDoc in plugins/config. Run this file to update it:
+// The table in docs/options.md, rendered from the rows and the JSDoc of plugins/config. Run this file to update it:
 // npx tsx test/options-page.ts
 
 const PAGE = 'docs/options.md'
@@ -20,8 +21,8 @@ interface Text {
   see: string[]
 }
 
-const sources = ['table', 'login-options', 'page-options'].map((file) => pageAt(`plugins/config/${file}.ts`)).join('\n')
-const texts = new Map([...sources.matchAll(/^ {2}\/\*\*\n(.*?)\n {3}\*\/\n {2}(\w+): \{/gms)]
+const code = ['table', 'login-options', 'page-options', 'process-options'].map((file) => pageAt(`plugins/config/${file}.ts`)).join('\n')
+const texts = new Map([...code.matchAll(/^ {2}\/\*\*\n(.*?)\n {3}\*\/\n {2}(\w+): \{/gms)]
   .map(([, comment = '', option = '']) => [option, textOf(comment)]))
 
 function textOf (comment: string): Text {

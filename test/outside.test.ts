@@ -4,9 +4,12 @@ import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import type { SessionEvents } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
+import { run } from './fixtures/child.js'
 import { Client, cookiesSetBy } from './client.js'
 import { buildHost, needs, testKey } from './helper.js'
+import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
+import { blocksOf } from './walk.js'
 import { breakable, kinds, openStore, watched } from './watched-store.js'
 
 const HOUR = 3_600_000
@@ -219,4 +222,33 @@ test('a server beside Fastify reads the session of its clients, and gives a brow
   t.strictSame(cookiesSetBy(await harry.get('/magic')).map(({ name }) => name), ['hatcheck'])
   t.equal((await harry.get('/')).body, 'Harry')
   t.strictSame(await seenBy(app, harry.cookieHeader), { user: 'Harry', permanent: false, cart: null })
+})
+
+test('the servers beside Fastify that docs/session.md shows begin and read sessions', async (t) => {
+  const page = pageAt('docs/session.md')
+  const blocks = blocksOf(page.slice(page.indexOf('## Sessions outside of a request'), page.indexOf('## Events')), 'js')
+  t.equal(blocks.length, 2)
+  const folder = t.testdir({
+    'example.mjs': [
+      "import Fastify from 'fastify'",
+      "import hatcheck from 'hatcheck'",
+      "import { once } from 'node:events'",
+      "import { WebSocket } from 'ws'",
+      'const app = Fastify()',
+      `await app.register(hatcheck, { secretKey: ${JSON.stringify(testKey)}, sessionStore: 'memory:' })`,
+      "const userOfLink = async () => 'Harry'",
+      ...blocks.map((block) => block.replace(/\b300[12]\b/, '0')),
+      // eslint-disable-next-line no-template-curly-in-string
+      'const link = await fetch(`http://127.0.0.1:${links.address().port}`, { redirect: "manual" })',
+      "const cookies = [link.headers.get('set-cookie').split(';')[0], 'x=y']",
+      'for (const cookie of cookies) {',
+      // eslint-disable-next-line no-template-curly-in-string
+      '  const client = new WebSocket(`ws://127.0.0.1:${sockets.address().port}`, { headers: { cookie, host: "shop.example" } })',
+      "  const [said] = await Promise.race([once(client, 'message'), once(client, 'close')])",
+      '  console.log(String(said))',
+      '}',
+      'process.exit()'
+    ].join('\n')
+  })
+  t.same(await run(process.execPath, ['example.mjs'], folder), { code: 0, stdout: 'Harry has apple\n4401\n', stderr: '' })
 })

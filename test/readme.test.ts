@@ -89,10 +89,12 @@ t.test('docs/errors.md lists every error code, and no other', async (t) => {
   t.same(codes(pageAt('docs/errors.md')), codes(sources.map((file) => readFileSync(file, 'utf8')).join('\n')))
 })
 
-t.test('the test of an application that docs/testing.md shows passes', async (t) => {
-  const folder = t.testdir({ 'app.test.mjs': blocksOf(pageAt('docs/testing.md'), 'js')[0] as string })
-  const { code, stdout } = await run(process.execPath, ['--test', 'app.test.mjs'], folder)
+t.test('the tests of an application that docs/testing.md shows pass', async (t) => {
+  const blocks = blocksOf(pageAt('docs/testing.md'), 'js')
+  const folder = t.testdir(Object.fromEntries(blocks.map((block, i) => [`app-${i}.test.mjs`, block])))
+  const { code, stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', ...blocks.map((_, i) => `app-${i}.test.mjs`)], folder)
   t.equal(code, 0, stdout)
+  t.equal(Number(/^# pass (\d+)$/m.exec(stdout)?.[1]), blocks.join('').match(/^test\(/gm)?.length)
 })
 
 t.test('the settings in the pages start a service outside demo mode', async (t) => {

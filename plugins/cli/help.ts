@@ -1,5 +1,6 @@
+import { PROCESS_OPTIONS } from '../config/process-options.js'
 import type { Row } from '../config/row.js'
-import { OPTIONS, PROCESS_OPTIONS } from '../config/table.js'
+import { OPTIONS } from '../config/table.js'
 import { environmentName } from '../config/validate.js'
 
 export const HELP = `hatcheck: logins and sessions for any web application

@@ -29,8 +29,8 @@ export default fp(async function throttle (fastify) {
 }, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers', 'accounts'] })
 
 function createThrottle (fastify: FastifyInstance) {
-  const { hatcheck, accounts } = fastify
-  const { config: { now, realm }, storage: { attempts }, workers, audit, cookies, session: { cookieOf, macsFor } } = hatcheck
+  const { hatcheck } = fastify
+  const { config: { now, realm }, storage: { attempts }, workers, audit, cookies, accounts, session: { cookieOf, macsFor } } = hatcheck
   const admission = new Admission({ attempts, now, hash: (text) => hashIn(realm, text) })
   const [familiarQueue, strangerQueue] = [new KeyedQueue(), new KeyedQueue()]
   const macsOf: MacsOf = (text) => macsFor('known device', text)

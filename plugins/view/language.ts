@@ -23,30 +23,33 @@ const NAME = /\{(\w+)\}/
 const DURATION = /^([\d,]+) (second|minute|hour|day)s?$/
 
 /** Makes a language. A text without a translation stays English. */
-export function createLanguage (tag: LanguageTag, { pages, messages }: Translations) {
+export function createLanguage (tag: LanguageTag, translations: Translations) {
+  // As maps: an object would have a translation of "constructor".
+  const [pages, messages] = [new Map(Object.entries(translations.pages)), new Map(Object.entries(translations.messages))]
+  const patterns = [...messages].filter(([english]) => NAME.test(english)).map(([english, translation]) => ({ pattern: patternOf(english), translation }))
   const phrases = new Map<string, Part[]>()
-  const patterns = Object.entries(messages).filter(([english]) => NAME.test(english)).map(([english, translation]) => ({ pattern: patternOf(english), translation }))
 
-  /** Writes a text of a page. Test files and translators find it by this call. */
+  /** Writes a text of a page. A test finds the texts that need a translation by the calls, so they must be written out. */
   function text (english: string): SafeHtml {
     return phrase(english, {})
   }
 
   /** Writes a text of a page with values, such as `phrase('Last seen {time}', { time })`. */
   function phrase<const T extends string> (english: T, values: Readonly<Record<NameIn<T>, Insertable>>): SafeHtml {
+    const given: Readonly<Record<string, Insertable>> = values
     let parts = phrases.get(english)
     if (parts === undefined) {
-      parts = partsOf(pages[english] ?? english)
+      parts = partsOf(pages.get(english) ?? english)
       phrases.set(english, parts)
     }
     const [only] = parts
     if (parts.length === 1 && typeof only === 'object') return only
-    return html`${parts.map((part) => typeof part === 'string' ? html`${values[part as NameIn<T>]}` : part)}`
+    return html`${parts.map((part) => typeof part === 'string' ? html`${given[part] ?? ''}` : part)}`
   }
 
   /** Translates a message that is in English, with its values. */
   function message (english: string): string {
-    const whole = messages[english]
+    const whole = messages.get(english)
     if (whole !== undefined) return whole
     const duration = tag === 'en' ? null : DURATION.exec(english)
     if (duration !== null) return durationText(Number(duration[1]?.replaceAll(',', '')), duration[2] as Unit, tag)

@@ -33,13 +33,14 @@ export function createLayout ({ pageTitle, pageLogo, pageAccentColor = '#3b7f9a'
   const name = pageTitle ?? (pageLogo === undefined ? 'hatcheck' : '')
   const brand = html`<p class="brand">${pageLogo === undefined ? mark : html`<img src="${pageLogo}" alt="">`}${name}</p>`
   const after = name === '' ? '' : html` | ${name}`
+  const stylesheet = pageStylesheet === undefined
+    ? ''
+    : html`
+<link rel="stylesheet" href="${pageStylesheet}">`
   const head = html`<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="${pageLogo ?? iconOf(pageAccentColor)}">
-<style>${style}</style>${pageStylesheet === undefined
-? ''
-: html`
-<link rel="stylesheet" href="${pageStylesheet}">`}`
+<style>${style}</style>${stylesheet}`
   const footer = perLanguage(({ text }) => isDemo ? html`<p>${text('Demo mode: signing in with a new name creates the account. It serves this machine only.')}</p>` : '')
 
   return ({ title, body, notice }, language) => {

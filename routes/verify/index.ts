@@ -13,7 +13,7 @@ const LISTS = 64
  * whatever its method, path and headers.
  */
 export default async function verify (fastify: FastifyInstance): Promise<void> {
-  const { session: { handleOf }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy, isByTrustedProxy }, http, audit } = fastify.hatcheck
+  const { session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy, isByTrustedProxy }, http, audit } = fastify.hatcheck
   const lists = new Memo<ReadonlySet<string>>(LISTS)
 
   const route = {
@@ -41,7 +41,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
       return
     }
     const query = queryOf(request.url)
-    const { user } = request
+    const user = loggedIn(request)
     if (user === null) {
       // A mistake in the configuration shows without a login as well.
       namesOf(query)

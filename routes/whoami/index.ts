@@ -12,11 +12,12 @@ const schema = {
 } satisfies FastifySchema
 
 export default async function whoami (fastify: FastifyInstance): Promise<void> {
+  const { config, session: { loggedIn } } = fastify.hatcheck
   // An application has routes of its own for its users.
-  if (fastify.hatcheck.config.mode === 'plugin') return
+  if (config.mode === 'plugin') return
   // Not in the audit log: a gateway asks for every visitor.
   fastify.get('/whoami', { schema }, (request, reply) => {
-    const { user } = request
+    const user = loggedIn(request)
     if (user === null) throw new LoginRequiredError()
     reply.send({ user: { name: user.name, authenticatedAt: iso(user.authenticatedAt) } })
   })

@@ -2,6 +2,7 @@ import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
+import { LANGUAGE_TAGS } from '../../plugins/config/language-tags.js'
 import { checkout, copySources, fixture, run, startProgram } from '../fixtures/child.js'
 import { pagesUnder } from '../pages.js'
 
@@ -33,14 +34,15 @@ t.test('the package has the program, its types and the documentation, and nothin
   for (const page of pagesUnder('docs')) t.ok(inDocs.includes(page), `${page} is in the package`)
 
   const inDist = paths.filter((path) => path.startsWith('dist/'))
-  t.same(inDist.filter((path) => !/\.(js|d\.ts)$/.test(path)), [], 'dist has code and types only')
-  t.same(inDist.filter((path) => /test|bench|fixture/.test(path)), [], 'no tests')
+  const languages = LANGUAGE_TAGS.filter((tag) => tag !== 'en').map((tag) => `dist/plugins/view/languages/${tag}.json`)
+  t.same(inDist.filter((path) => !/\.(js|d\.ts)$/.test(path)).sort(), languages.sort(), 'dist has code, types and the files of languages only')
+  t.same(inDist.filter((path) => /^dist\/(?:test|bench)|\.test\.|fixture/.test(path)), [], 'no tests')
   const scripts = inDist.filter((path) => path.endsWith('.js')).map((path) => path.slice(0, -'.js'.length))
   const types = inDist.filter((path) => path.endsWith('.d.ts')).map((path) => path.slice(0, -'.d.ts'.length))
   t.same(scripts.sort(), types.sort(), 'each has its types')
 
   const { main, types: mainTypes, bin, exports } = manifest
-  for (const entry of [main, mainTypes, ...Object.values<string>(bin), ...Object.values<string>(exports['.']), ...Object.values<string>(exports['./store-contract'])]) {
+  for (const entry of [main, mainTypes, ...Object.values<string>(bin), ...Object.values<string | Record<string, string>>(exports).flatMap((entry) => typeof entry === 'string' ? entry : Object.values(entry))]) {
     t.ok(paths.includes(entry.replace(/^\.\//, '')), `${entry} is in the package`)
   }
   for (const path of inDist) {
@@ -60,6 +62,7 @@ t.test('the installed program runs', async (t) => {
   const response = await fetch(service.address)
   t.equal(response.status, 200)
   t.match(await response.text(), 'You are not logged in')
+  t.match(await (await fetch(service.address, { headers: { 'accept-language': 'de' } })).text(), 'Sie sind nicht angemeldet')
   t.equal(await service.stop(), 0)
 })
 

@@ -1,0 +1,188 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { t } from 'tap'
+import { hatcheck, requireLogin, type HatcheckOptions } from '../app.js'
+import type { Names } from '../plugins/config/decorators.js'
+import { Client } from './client.js'
+import { buildHost, newFastify, testKey } from './helper.js'
+
+type Bag = Record<string, any>
+
+const RIGHT = 'correct horse battery'
+const names = ['user', 'login', 'logout', 'flash', 'flashes', 'requireLogin', 'accounts'] as const satisfies Array<keyof Names>
+const ofInstance = ['requireLogin', 'accounts']
+
+const leftOut = Object.fromEntries(names.map((name) => [name, false]))
+const renamed = Object.fromEntries(names.map((name) => [name, `our_${name}`]))
+
+const hasName = (app: FastifyInstance, name: string): boolean => ofInstance.includes(name.replace('our_', '')) ? app.hasDecorator(name) : app.hasRequestDecorator(name)
+
+t.test('without the option, the names are the default names', async (t) => {
+  for (const options of [{}, { decorators: undefined }, { decorators: {} }, { decorators: { user: undefined } as object }]) {
+    const app = await buildHost(t, options)
+    for (const name of names) t.ok(hasName(app, name), name)
+  }
+})
+
+t.test('a decoration is left out or has another name', async (t) => {
+  const [without, other] = [await buildHost(t, { decorators: leftOut }), await buildHost(t, { decorators: renamed })]
+  for (const name of names) {
+    t.notOk(hasName(without, name), name)
+    t.notOk(hasName(other, name), name)
+    t.ok(hasName(other, `our_${name}`), name)
+  }
+  const app = await buildHost(t, { decorators: { user: 'account', login: false } })
+  for (const name of names) t.equal(hasName(app, name), name !== 'user' && name !== 'login', name)
+  t.ok(hasName(app, 'account'))
+  t.ok(app.hasRequestDecorator('session') && app.hasRequestDecorator('loadSession') && app.hasDecorator('sessions'))
+})
+
+t.test('a renamed decoration does what it did', async (t) => {
+  const app = await buildHost(t, { decorators: renamed })
+  app.post('/in', async (request) => { await (request as unknown as Bag)['our_login']('Harry', { permanent: true }) })
+  app.post('/out', async (request) => { await (request as unknown as Bag)['our_logout']() })
+  app.get('/', async (request) => [(request as unknown as Bag)['our_user']?.name ?? null, 'user' in request])
+  app.get('/mine', { onRequest: requireLogin }, async () => 'mine')
+  app.get('/mine-too', { onRequest: (app as unknown as Bag)['our_requireLogin'] }, async () => 'mine')
+  app.get('/flash', async (request) => {
+    (request as unknown as Bag)['our_flash']('info', 'saved')
+    return await (request as unknown as Bag)['our_flashes']()
+  })
+  app.get('/set', async (request) => Object.assign(request, { our_user: 'Sally' }))
+  const client = new Client(app)
+  t.same((await client.get('/')).json(), [null, false])
+  for (const url of ['/mine', '/mine-too']) t.equal((await client.get(url)).statusCode, 401)
+  await client.send({ method: 'POST', url: '/in' })
+  t.same((await client.get('/')).json(), ['Harry', false])
+  for (const url of ['/mine', '/mine-too']) t.equal((await client.get(url)).body, 'mine')
+  t.same((await client.get('/flash')).json(), [{ kind: 'info', text: 'saved' }])
+  t.match((await client.get('/set')).json(), { code: 'HATCHECK_UNSUPPORTED', message: 'request.our_user = … is not supported by hatcheck: use request.our_login() and request.our_logout().' })
+  await client.send({ method: 'POST', url: '/out' })
+  t.same((await client.get('/')).json(), [null, false])
+  await (app as unknown as Bag)['our_accounts'].add('Harry', RIGHT)
+  t.match(await (app as unknown as Bag)['our_accounts'].list(), [{ name: 'Harry' }])
+})
+
+t.test('assigning to the user says what changes it, whatever is left out', async (t) => {
+  for (const [decorators, rule] of [
+    [{ logout: false }, 'use request.login().'],
+    [{ login: false, logout: 'leave' }, 'use request.leave().'],
+    [{ login: false, logout: false }, 'only a login or a logout changes it.']
+  ] as const) {
+    const app = await buildHost(t, { decorators })
+    app.get('/', async (request) => Object.assign(request, { user: null }))
+    t.match((await app.inject('/')).json(), { code: 'HATCHECK_UNSUPPORTED', message: `request.user = … is not supported by hatcheck: ${rule}` })
+  }
+})
+
+t.test('the pages work under any names', async (t) => {
+  for (const [what, decorators] of Object.entries({ default: {}, 'left out': leftOut, renamed, 'mixed up': { user: 'login', login: 'user', logout: 'flash', flash: 'logout' } })) {
+    await t.test(what, async (t) => {
+      const app = await buildHost(t, { routes: true, prefix: '/auth', decorators })
+      app.get('/mine', { onRequest: requireLogin }, async () => 'mine')
+      await app.hatcheck.accounts?.add('Harry', RIGHT)
+      const [client, beside] = [new Client(app), new Client(app)]
+      const page = { accept: 'text/html' }
+      const json = { accept: 'application/json' }
+      t.match(await client.get('/mine', page), { statusCode: 303, headers: { location: '/auth/login?next=%2Fmine' } })
+      t.equal((await client.get('/auth/verify', json)).statusCode, 401)
+      for (const visitor of [client, beside]) {
+        t.match((await visitor.post('/auth/login', { client_name: 'Harry', password: RIGHT }, json)).json(), { user: { name: 'Harry', authenticatedAt: /^20/ } })
+      }
+      t.ok([...client.cookies.keys()].some((name) => name !== 'hatcheck'), 'the browser is a known device')
+      t.equal((await client.get('/mine')).body, 'mine')
+      t.match(await client.get('/auth/verify'), { statusCode: 204, headers: { 'remote-user': 'Harry' } })
+      t.match((await client.get('/auth/', json)).json(), { user: { name: 'Harry' } })
+      t.match((await client.get('/auth/', page)).body, /Harry.*Change your password/s)
+      t.equal((await client.get('/auth/login', page)).statusCode, 303)
+      t.equal((await client.get('/auth/sessions', json)).json().total, 2)
+      t.match((await client.post('/auth/password', { current_password: RIGHT, new_password: `${RIGHT} staple`, new_password_again: `${RIGHT} staple` }, json)).json(), { ended: 1 })
+      t.equal((await beside.get('/mine', json)).statusCode, 401)
+      const { sessions } = (await client.get('/auth/sessions', json)).json()
+      t.equal((await client.post('/auth/sessions', { handle: sessions[0].handle }, page)).headers['location'], '/auth/')
+      t.match((await client.get('/auth/', json)).json(), { user: null })
+      await client.post('/auth/login', { client_name: 'Harry', password: `${RIGHT} staple` })
+      t.match((await client.post('/auth/logout', {}, json)).json(), { user: null })
+      t.equal((await client.get('/mine', json)).statusCode, 401)
+    })
+  }
+})
+
+t.test('a wrong option is refused with the rule', async (t) => {
+  const rule = "decorators must be an object of names, such as { user: 'account', login: false }; false leaves a name out; "
+  const cases: Array<[unknown, string]> = [
+    [null, `${rule}got null.`],
+    [false, `${rule}got false.`],
+    ['account', `${rule}got "account".`],
+    [['user'], `${rule}got [ 'user' ].`],
+    [{ session: 'visit' }, `${rule}there is no "session" among user, login, logout, flash, flashes, requireLogin, accounts.`],
+    [{ constructor: 'x' }, `${rule}there is no "constructor" among user, login, logout, flash, flashes, requireLogin, accounts.`],
+    [{ user: true }, `${rule}got true for user.`],
+    [{ user: '' }, `${rule}got "" for user.`],
+    [{ user: 'the user' }, `${rule}got "the user" for user.`],
+    [{ user: 'login' }, 'decorators must have different names for what is on one request; "login" is there twice.'],
+    [{ flash: 'session' }, 'decorators must have different names for what is on one request; "session" is there twice.'],
+    [{ accounts: 'sessions' }, 'decorators must have different names for what is on one instance; "sessions" is there twice.'],
+    [{ user: 'headers' }, "request.headers is taken twice, by hatcheck and by another plugin or Fastify. Rename it in the options of hatcheck (decorators: { user: '…' })"],
+    [{ user: '__proto__' }, 'request.__proto__ is taken twice, '],
+    [{ accounts: 'register' }, "fastify.register is taken twice, by hatcheck and by another plugin or Fastify. Rename it in the options of hatcheck (decorators: { accounts: '…' })"]
+  ]
+  for (const [decorators, message] of cases) {
+    const app = newFastify(t)
+    app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', decorators } as HatcheckOptions)
+    const error: Bag = await app.ready().then(() => ({}), (error: unknown) => error as Bag)
+    t.equal(error['code'], 'HATCHECK_CONFIG')
+    t.ok(String(error['message']).startsWith(message), error['message'])
+  }
+  const app = await buildHost(t, { decorators: { user: 'accounts', accounts: 'user' } })
+  t.ok(app.hasRequestDecorator('accounts') && app.hasDecorator('user'), 'a request and the instance can have the same name')
+})
+
+t.test('a name that another plugin takes as well is refused with the entry of the option, whichever comes first', async (t) => {
+  for (const name of names) {
+    for (const [given, taken] of [[undefined, name], ['ours', 'ours']] as const) {
+      const other = fp(async (scope: FastifyInstance) => {
+        if (ofInstance.includes(name)) scope.decorate(taken, null)
+        else scope.decorateRequest(taken, null)
+      })
+      for (const isFirst of [true, false]) {
+        const app = newFastify(t)
+        if (isFirst) app.register(other)
+        app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', decorators: { [name]: given } } as HatcheckOptions)
+        if (!isFirst) app.register(other)
+        await t.rejects(async () => { await app.ready() }, {
+          code: 'HATCHECK_CONFIG',
+          message: `${ofInstance.includes(name) ? 'fastify' : 'request'}.${taken} is taken twice, by hatcheck and by another plugin or Fastify. ` +
+            `Rename it in the options of hatcheck (decorators: { ${name}: '…' }), or leave it out (decorators: { ${name}: false }). docs/neighbours.md has the names beside @fastify/passport and others.`
+        }, `${taken} ${isFirst ? 'before' : 'after'} hatcheck`)
+      }
+    }
+  }
+})
+
+t.test('the errors of other names, and of other scopes, stay those of Fastify', async (t) => {
+  const app = newFastify(t)
+  app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:' })
+  app.register(fp(async (scope: FastifyInstance) => {
+    t.equal(scope.decorateRequest('theirs', null), scope, 'Fastify answers as ever')
+    t.throws(() => scope.decorateRequest('theirs', null), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+    t.throws(() => scope.decorateRequest<unknown>('session', null), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+    t.throws(() => scope.decorateRequest('accounts', null, ['missing']), { code: 'FST_ERR_DEC_MISSING_DEPENDENCY' })
+  }))
+  app.register(async (scope) => {
+    scope.decorateRequest('user', null)
+    t.throws(() => scope.decorateRequest('user', null), { code: 'FST_ERR_DEC_ALREADY_PRESENT' }, 'twice by others')
+  })
+  await app.ready()
+})
+
+t.test('two registrations beside each other have names of their own', async (t) => {
+  const app = newFastify(t)
+  for (const user of ['reader', 'writer']) {
+    app.register(async (scope) => {
+      await scope.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', decorators: { user } } as HatcheckOptions)
+      scope.get(`/${user}`, async (request) => ['user', 'reader', 'writer'].filter((name) => name in request))
+    })
+  }
+  for (const user of ['reader', 'writer']) t.same((await app.inject(`/${user}`)).json(), [user])
+})

@@ -1,0 +1,163 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { t, type Test } from 'tap'
+import { hatcheck, type HatcheckOptions } from '../app.js'
+import { Client, type Answer } from './client.js'
+import { run, startProgram } from './fixtures/child.js'
+import { newFastify, testKey } from './helper.js'
+import { pageAt } from './pages.js'
+import { blocksOf } from './walk.js'
+
+const page = pageAt('docs/neighbours.md')
+
+const RIGHT = { username: 'Harry', password: 'correct horse battery' }
+
+const KEYS = { SECRET_KEY: testKey, JWT_SECRET: `jwt ${testKey}`, CLIENT_SECRET: `client ${testKey}` }
+
+type Change = (example: string) => string
+
+/** Writes the example of the page that contains a text into a file, as its reader would. */
+function programOf (t: Test, text: string, change: Change): { file: string, folder: string } {
+  const example = blocksOf(page, 'js').find((block) => block.includes('listen') && block.includes(text)) ?? ''
+  const folder = t.testdir()
+  const file = join(folder, 'app.mjs')
+  writeFileSync(file, change(example).replace('port: 3000', 'port: 0').replace('Fastify()', 'Fastify({ logger: true })'))
+  return { file, folder }
+}
+
+/** Starts an example, and returns clients of it: each is another browser. */
+async function start (t: Test, text: string, change: Change = (example) => example): Promise<{ client: Client, beside: () => Client }> {
+  const { file, folder } = programOf(t, text, change)
+  const { address, stop } = await startProgram(process.execPath, [file], folder, KEYS)
+  t.teardown(stop)
+  return { client: new Client(address), beside: () => new Client(address) }
+}
+
+t.test('every example of the page runs in a test', async (t) => {
+  t.equal(blocksOf(page, 'js').filter((block) => block.includes('listen')).length, 6)
+})
+
+t.test('passport keeps its login in the session of hatcheck', async (t) => {
+  const { client, beside } = await start(t, 'passport.secureSession()')
+  t.equal((await client.get('/')).body, 'Hello visitor')
+  t.equal((await client.post('/login', { ...RIGHT, password: 'wrong' })).statusCode, 401)
+  t.equal((await client.get('/')).body, 'Hello visitor')
+  t.match(await client.post('/login', RIGHT), { statusCode: 302, headers: { location: '/' } })
+  t.equal((await client.get('/')).body, 'Hello Harry', 'the next request has the user')
+  t.equal((await beside().get('/')).body, 'Hello visitor')
+
+  const first = client.cookieHeader
+  await client.post('/login', RIGHT)
+  t.not(client.cookieHeader, first, 'a login changes the ID')
+  t.equal((await beside().get('/', { cookie: first })).body, 'Hello visitor', 'and ends the former')
+
+  const second = client.cookieHeader
+  t.equal((await client.post('/logout')).statusCode, 303)
+  t.equal((await client.get('/')).body, 'Hello visitor')
+  t.equal((await beside().get('/', { cookie: second })).body, 'Hello visitor', 'a copy of the cookie opens nothing')
+})
+
+t.test('passport checks, and hatcheck keeps the login', async (t) => {
+  const { client, beside } = await start(t, 'beginSession(')
+  t.equal((await client.get('/')).statusCode, 401)
+  t.equal((await client.post('/login', { ...RIGHT, password: 'wrong' })).statusCode, 401)
+  t.equal((await client.get('/')).statusCode, 401)
+  t.equal((await client.post('/login', RIGHT)).statusCode, 303)
+  t.equal((await client.get('/')).body, 'Hello Harry')
+  const copy = client.cookieHeader
+  await client.post('/logout')
+  t.equal((await client.get('/')).statusCode, 401)
+  t.equal((await beside().get('/', { cookie: copy })).statusCode, 401)
+})
+
+t.test('@fastify/flash keeps its messages in the session of hatcheck', async (t) => {
+  const { client } = await start(t, 'reply.flash()')
+  t.equal((await client.send({ method: 'POST', url: '/cart' })).statusCode, 303)
+  t.same((await client.get('/')).json(), { info: ['The apple is in your cart.'] })
+  t.same((await client.get('/')).json(), {}, 'once')
+})
+
+t.test('@fastify/jwt has request.user, and hatcheck another name', async (t) => {
+  const { client, beside } = await start(t, 'jwtVerify()')
+  t.equal((await client.get('/page')).body, 'null')
+  const { token } = (await client.send({ method: 'POST', url: '/login' })).json<{ token: string }>()
+  t.match((await client.get('/page')).json(), { name: 'Harry' })
+  t.equal((await client.get('/api')).statusCode, 401, 'a session is no token')
+  const bearer = beside()
+  t.match((await bearer.get('/api', { authorization: `Bearer ${token}` })).json(), { name: 'Harry', scope: 'read' })
+  t.equal((await bearer.get('/page', { authorization: `Bearer ${token}` })).body, 'null', 'a token is no session')
+})
+
+t.test('@fastify/oauth2 logs in through a provider', async (t) => {
+  const provider = await startProvider(t)
+  const { client, beside } = await start(t, 'app.provider', (example) => example.replace('https://login.example.com', provider))
+  t.equal((await client.get('/')).statusCode, 401)
+  const there = String((await client.get('/login')).headers['location'])
+  t.ok(there.startsWith(`${provider}/authorize?`))
+  const back = new URL((await fetch(there, { redirect: 'manual' })).headers.get('location') ?? '')
+  t.equal((await beside().get(`${back.pathname}${back.search}`)).statusCode, 500, 'another browser has not begun this login')
+  t.match(await client.get(`${back.pathname}${back.search}`), { statusCode: 302, headers: { location: '/' } })
+  t.equal((await client.get('/')).body, 'Hello Harry')
+})
+
+t.test('@fastify/csrf-protection keeps its secret in the session of hatcheck', async (t) => {
+  const { client, beside } = await start(t, 'csrfProtection')
+  const token = (await client.get('/token')).body
+  t.equal((await client.send({ method: 'POST', url: '/transfer' })).statusCode, 403)
+  const transfer = (from: Client): Promise<Answer> => from.send({ method: 'POST', url: '/transfer', headers: { 'csrf-token': token } })
+  t.equal((await transfer(client)).body, 'transferred')
+  t.equal((await transfer(beside())).statusCode, 403, 'the token of another session')
+})
+
+t.test('by the default names, each error about passport names an entry of decorators', async (t) => {
+  // Loaded without its types, which would change those of every test.
+  const name = '@fastify/passport'
+  const { Authenticator } = await import(name)
+  const decorators: Record<string, false> = { flash: false }
+  const build = (): FastifyInstance => {
+    const app = newFastify(t)
+    app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', decorators } as HatcheckOptions)
+    app.register(new Authenticator().initialize())
+    return app
+  }
+  for (const name of ['login', 'logout', 'user']) {
+    await t.rejects(async () => { await build().ready() }, { code: 'HATCHECK_CONFIG', message: messageFor(name) })
+    decorators[name] = false
+  }
+  await build().ready()
+})
+
+for (const [other, text, name] of [['@fastify/flash', 'reply.flash()', 'flash'], ['@fastify/jwt', 'jwtVerify()', 'user']] as const) {
+  t.test(`by the default names, the error about ${other} names the entry of decorators`, async (t) => {
+    // Fastify lets the error of a plugin with a callback end the process.
+    const { file, folder } = programOf(t, text, (example) => example.replace(/, decorators: .* \}\)/, ' })'))
+    t.match(await run(process.execPath, [file], folder, KEYS), { code: 1, stderr: messageFor(name) })
+  })
+}
+
+function messageFor (name: string): RegExp {
+  return new RegExp(`request\\.${name} is taken twice, .*\\(decorators: \\{ ${name}: '…' \\}\\)`)
+}
+
+/** An OAuth 2 provider that lets everybody in as Harry, once for each code. */
+async function startProvider (t: Test): Promise<string> {
+  const provider = Fastify()
+  t.teardown(() => provider.close())
+  const challenges = new Map<string, string>()
+  provider.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => { done(null, Object.fromEntries(new URLSearchParams(String(body)))) })
+  provider.get<{ Querystring: Record<string, string> }>('/authorize', async ({ query }, reply) => {
+    const code = `code-${challenges.size}`
+    challenges.set(code, String(query['code_challenge']))
+    return reply.redirect(`${query['redirect_uri']}?${String(new URLSearchParams({ code, state: String(query['state']) }))}`)
+  })
+  provider.post<{ Body: Record<string, string> }>('/token', async ({ body }, reply) => {
+    const { code = '', code_verifier: verifier = '' } = body
+    const isRight = challenges.get(code) === createHash('sha256').update(verifier).digest('base64url')
+    challenges.delete(code)
+    return isRight ? { access_token: 'for Harry', token_type: 'Bearer' } : reply.code(400).send({ error: 'invalid_grant' })
+  })
+  provider.get('/userinfo', async ({ headers }, reply) => headers.authorization === 'Bearer for Harry' ? { sub: '1', name: 'Harry' } : reply.code(401).send())
+  return await provider.listen({ port: 0, host: '127.0.0.1' })
+}
