@@ -169,9 +169,10 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
       session?.attach(reply)
       if (isResponsePrivate(session)) markPrivateOnHijack(reply)
     }
-    // Without a cookie there is nothing to wait for. An old session has to be read before the handler runs, since its store is asynchronous.
-    const isReadLater = store.sync && (oldSessions === null || !oldSessions.isPresentedBy(request))
-    if (isReadLater || (session === undefined && request.headers.cookie === undefined)) done()
+    // An old session has to be read before the handler runs, since its store is asynchronous.
+    if (store.sync && (oldSessions === null || !oldSessions.isPresentedBy(request))) done()
+    // Without a cookie there is nothing to read.
+    else if (session === undefined && request.headers.cookie === undefined) done()
     else if (oldSessions === null) whenLoaded(sessionFor(request), done)
     else whenLoaded(sessionFor(request), done, sessionOf)
   })
