@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { ConfigError } from './common/rule.js'
-import { DECORATIONS, decorationsOf, type Decoration, type Names, type Owner } from './config/decorators.js'
+import { DECORATIONS, decorationsOf, type Decoration, type Names, type Owner } from './common/decorators.js'
 
 export type Decorations = ReturnType<typeof createDecorations>
 

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { t } from 'tap'
 import { hatcheck, requireLogin, type HatcheckOptions } from '../app.js'
-import type { Names } from '../plugins/config/decorators.js'
+import type { Names } from '../plugins/common/decorators.js'
 import { Client } from './client.js'
 import { buildHost, newFastify, testKey } from './helper.js'
 

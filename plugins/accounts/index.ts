@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { Decorated } from '../config/decorators.js'
+import type { Decorated } from '../common/decorators.js'
 import { Accounts } from './accounts.js'
 
 export type { Accounts } from './accounts.js'

@@ -1,4 +1,4 @@
-import type { Decorators, DecoratorsOption } from './decorators.js'
+import type { Decorators, DecoratorsOption } from '../common/decorators.js'
 import type { Only, Spellings, Written } from './row.js'
 import type { OPTIONS, SESSION_OPTIONS } from './table.js'
 
@@ -38,7 +38,7 @@ type AnonymousOptions =
   Maybe<'anonymousSessions'> & Without<'anonymousSessionsPerMinute'>
 
 /** The names that TypeScript knows must be those that are there. */
-type NameOptions = keyof Decorators extends never ? Maybe<'decorators', DecoratorsOption> : { decorators: DecoratorsOption }
+type NameOptions = keyof Decorators extends never ? Maybe<'decorators', DecoratorsOption> : Needed<'decorators', DecoratorsOption>
 
 type TiedSessionOptions = KeyOptions & CookieOptions & AnonymousOptions
 type TiedOptions = TiedSessionOptions & UserOptions & NameOptions

@@ -1,7 +1,7 @@
 import type { Authenticate } from '../accounts/authenticator.js'
+import type { Decoration } from '../common/decorators.js'
 import type { SessionStore } from '../store/sessions.js'
 import type { AdoptOptions } from './adopt.js'
-import type { Decoration } from './decorators.js'
 import type { LanguageTag } from './language-tags.js'
 import type { RouteName } from './route-names.js'
 

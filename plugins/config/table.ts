@@ -1,4 +1,5 @@
-import { FORM } from './decorators.js'
+import { FORM } from '../common/decorators.js'
+import { LOGIN_OPTIONS } from './login-options.js'
 import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
@@ -204,10 +205,11 @@ export const OPTIONS = {
    * @default none
    */
   prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
+  ...LOGIN_OPTIONS,
   ...PAGE_OPTIONS,
   /**
-   * Other names for what hatcheck adds to requests and to the instance: `user`, `login`, `logout`, `flash`, `flashes`,
-   * `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
+   * Other names for what hatcheck adds to requests and to the instance: `user`, `requireUser`, `authenticate`, `login`,
+   * `logout`, `flash`, `flashes`, `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
    * @default the names as they are
    * @see `docs/neighbours.md`
    */

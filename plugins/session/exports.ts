@@ -8,7 +8,7 @@ export type { UserSession } from './user-sessions.js'
 export { TooManySessionsError } from './anonymous-limit.js'
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
-  SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError
+  SessionKeyError, SessionNotReadError, SessionOffError, SessionValueError, UnsupportedError
 } from './errors.js'
 export type * from '../store/sessions.js'
 export type { CompleteSessionStore, Trait } from '../store/traits.js'

@@ -7,7 +7,8 @@ import { guides, pageAt } from '../pages.js'
 import { blocksOf } from '../walk.js'
 
 t.test('the TypeScript examples in the documentation compile with strict', async (t) => {
-  const examples = guides.flatMap((page) => blocksOf(pageAt(page), 'ts'))
+  // The names on the page about neighbours would count for all: test/long/neighbour-types.test.ts compiles that example.
+  const examples = guides.filter((page) => page !== 'docs/neighbours.md').flatMap((page) => blocksOf(pageAt(page), 'ts'))
   t.ok(examples.length >= 1)
   const folder = t.testdir({
     'tsconfig.json': JSON.stringify({
