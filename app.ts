@@ -11,7 +11,6 @@ import { ConfigError } from './plugins/common/rule.js'
 import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
 
 export type { HatcheckOptions } from './plugins/config/options.js'
-export type { AdoptOptions, OldValues } from './plugins/config/adopt.js'
 export type { RouteName } from './plugins/config/route-names.js'
 export type { Decorators } from './plugins/common/decorators.js'
 export type { Authenticate, Authenticated } from './plugins/accounts/authenticator.js'

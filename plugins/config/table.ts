@@ -69,6 +69,12 @@ export const SESSION_OPTIONS = {
    */
   formerCookieNames: { type: 'names', form: 'cookie names, as a list or separated by commas' },
   /**
+   * Live sessions of express-session or @fastify/session that continue as sessions of hatcheck, so that nobody is logged out.
+   * @default none
+   * @see `docs/from-express-session.md#moving-live-sessions`
+   */
+  adopt: { type: 'adopt', form: 'a list of { cookie, secret, store, user }', only: 'plugin' },
+  /**
    * A domain of your own, all of whose hosts get the cookie. A login at another host is a 400. A public suffix such as `com`
    * or `co.uk` is refused.
    * @default none: only the host that set the cookie
@@ -187,12 +193,6 @@ export const OPTIONS = {
    * @default `subdomains`
    */
   hsts: { type: 'word', words: ['off', 'host', 'subdomains'], default: 'subdomains', only: 'service' },
-  /**
-   * Live sessions of express-session or @fastify/session that continue as sessions of hatcheck, so that nobody is logged out.
-   * @default none
-   * @see `docs/from-express-session.md#moving-live-sessions`
-   */
-  adopt: { type: 'adopt', form: 'a list of { cookie, secret, store, user }', only: 'plugin' },
   /**
    * Decides who can log in. hatcheck then keeps no accounts, and `signup` has no meaning.
    * @default hatcheck's own accounts
