@@ -1,9 +1,14 @@
 import type { FastifyInstance } from 'fastify'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { LoginRequiredError, SessionOffError, ThrottledError, nextPageOf, refuseCrossOrigin, requireLogin, type Authenticated, type HatcheckOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { Client, type Answer } from './client.js'
-import { buildHost, newFastify, sessionCookieOf } from './helper.js'
+import { startProgram } from './fixtures/child.js'
+import { buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { pageAt } from './pages.js'
+import { blocksOf } from './walk.js'
 import { breakable, openEngine, openStore, stop, watched } from './watched-store.js'
 
 const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
@@ -420,6 +425,23 @@ test('without hatcheck around the route, the functions refuse with their names',
     t.equal(answer.statusCode, 500)
     t.match(answer.json(), { code: 'HATCHECK_NOT_REGISTERED', message: new RegExp(`^${name} needs hatcheck`) })
   }
+})
+
+test('the login of docs/own-login.md works as it stands', async (t) => {
+  const [example = '', , svg = ''] = blocksOf(pageAt('docs/own-login.md'), 'js')
+  const folder = t.testdir()
+  const file = join(folder, 'app.mjs')
+  writeFileSync(file, `${example.replace('Fastify()', 'Fastify({ logger: true })').replace("'/account' }", "'/account', signup: 'open' }")}
+${svg}
+await app.listen({ port: 0 })`)
+  const { address, stop } = await startProgram(process.execPath, [file], folder, { SECRET_KEY: testKey })
+  const client = new Client(address)
+  t.equal((await client.get('/account', PAGE)).headers['location'], '/sign-in?next=%2Faccount')
+  t.equal((await client.post('/sign-in', { name: 'Harry', password: PASSWORD })).headers['location'], '/account')
+  t.equal((await client.get('/account')).body, 'Hello Harry')
+  t.equal((await client.post('/sign-in', { name: 'Harry', password: 'a wrong password' })).statusCode, 401)
+  t.equal((await client.get('/logo.svg')).body, '<svg/>')
+  await stop()
 })
 
 test('the types know what is there', async (t) => {

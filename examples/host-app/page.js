@@ -12,6 +12,7 @@ export function page (reply, theme, title, body) {
 <style>
   :root { color-scheme: ${theme ?? 'light dark'} }
   body { font: 1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 2rem auto; padding: 0 1rem }
+  form { margin: 1rem 0 }
   nav { text-align: right }
   input, button { font: inherit; padding: .3rem .6rem }
 </style>
