@@ -333,7 +333,7 @@ await app.close()
   const folder = t.testdir({
     'package.json': '{ "type": "module" }',
     'tsconfig.json': '{ "compilerOptions": { "noEmit": true, "strict": true, "target": "es2023", "module": "nodenext", "types": ["node"], "skipLibCheck": true } }',
-    'node_modules': { hatcheck: t.fixture('symlink', checkout) },
+    node_modules: { hatcheck: t.fixture('symlink', checkout) },
     'zod.ts': example + use,
     'valibot.ts': example.replace(zod, valibot) + use,
     'typebox.ts': example.replace(zod, typebox) + use
