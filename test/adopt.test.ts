@@ -3,9 +3,10 @@ import { test, type Test } from 'tap'
 import type { AdoptOptions } from '../plugins/config/adopt.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { expressStore } from '../plugins/storage/express/open.js'
+import { hatcheckSession } from '../plugins/session/standalone.js'
 import type { CompleteSessionStore } from '../plugins/store/traits.js'
 import { Client, cookiesSetBy, type Answer } from './client.js'
-import { buildHost, gate, needs, testKey } from './helper.js'
+import { buildHost, gate, needs, newFastify, testKey } from './helper.js'
 import { libraries, oldApp, oldSecret, watchedOldStore, type OldApp, type OldAppOptions } from './old-apps.js'
 import { startRedis } from './redis.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
@@ -475,6 +476,17 @@ test('the new sessions can be in the same store as the old ones', async (t) => {
   t.strictSame(answers.map(({ body }) => body), Array(5).fill('Harry'))
   t.equal(new Set(answers.map((answer) => browserAfter(before, answer))).size, 1)
   t.equal(await fastify.sessions.store.count(), 1)
+})
+
+test('hatcheck/session adopts sessions as well', async (t) => {
+  const old = await oldApp(t, '@fastify/session')
+  const fastify = newFastify(t)
+  await fastify.register(hatcheckSession, { secretKey: testKey, sessionStore: 'memory:', adopt: [{ ...old.adopt, user: () => null }] })
+  fastify.get('/', async ({ session }) => ({ ...session }))
+  const before = await old.begin({ user: 'Harry', cart: 1 })
+  const answer = await fastify.inject({ url: '/', headers: { cookie: before } })
+  t.strictSame(answer.json(), { user: 'Harry', cart: 1 })
+  t.strictSame((await fastify.inject({ url: '/', headers: { cookie: browserAfter(before, answer) } })).json(), { user: 'Harry', cart: 1 })
 })
 
 test('sessions of connect-redis are adopted', needs('redis-server'), async (t) => {

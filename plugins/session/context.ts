@@ -13,6 +13,8 @@ export interface SessionContext extends Rules {
   newId (): string
   /** Returns the ticket of an ID. */
   sign (id: string): string
+  /** Returns the handle of the session with a store key. */
+  handleOf (key: string): string
   /** Finds the live session that a request presents. @throws StoreUnavailableError */
   find (request: FastifyRequest): MaybePromise<Stored | null>
   /** Reads the record again. @throws StoreUnavailableError */

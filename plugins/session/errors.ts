@@ -45,6 +45,10 @@ export const SessionCommittedError = createError('HATCHECK_SESSION_COMMITTED',
 export const SessionNotReadError = createError('HATCHECK_SESSION_NOT_READ',
   'The session of this request has not been read yet. Register this hook after hatcheck, or call "await request.loadSession()" first.', 500)
 
+/** The configuration of the route says that it has no session. */
+export const SessionOffError = createError('HATCHECK_SESSION_OFF',
+  'This route has no session: its config says { session: false }. Remove that to use the session, the user, login and logout of a request there.', 500)
+
 /** The cookie of a new session can no longer be sent. Nothing is stored. */
 export const NoCookieError = createError('HATCHECK_NO_COOKIE',
   'The headers of the response have left, so the browser cannot get the cookie of this session. Nothing is stored. Make the call before the response begins.', 500)

@@ -10,13 +10,14 @@ export type { UserSession } from './user-sessions.js'
 export { TooManySessionsError } from './anonymous-limit.js'
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
-  SessionKeyError, SessionNotReadError, SessionSchemaError, SessionValueError, UnsupportedError
+  SessionKeyError, SessionNotReadError, SessionOffError, SessionSchemaError, SessionValueError, UnsupportedError
 } from './errors.js'
 export type * from '../store/sessions.js'
 export type { CompleteSessionStore, Trait } from '../store/traits.js'
 export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from '../store/sessions.js'
 export { replaceInTwoSteps } from '../store/replace-in-two-steps.js'
 export { SessionTooLargeError, StoreMethodMissingError, StoreUnavailableError } from '../store/errors.js'
+export type { AdoptOptions, OldValues } from '../config/adopt.js'
 export type { ExpressSessionStore } from '../storage/express/callbacks.js'
 export { expressStore } from '../storage/express/open.js'
 export type { ExpressStoreOptions } from '../storage/express/sessions.js'

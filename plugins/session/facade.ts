@@ -46,6 +46,7 @@ const methods = {
 /** The other members of `request.session`. */
 const properties = {
   permanent: (session: Session) => session.permanent,
+  handle: ({ stored, context }: Session) => stored === null ? undefined : context.handleOf(stored.ticket.key),
   sessionId: (session: Session) => session.id,
   encryptedSessionId: (session: Session) => session.signedId,
   cookie: (session: Session) => session.context.describeCookie(session),

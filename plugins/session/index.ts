@@ -35,6 +35,14 @@ declare module 'fastify' {
     /** When the user logged in, in ms since the epoch; `request.login` sets it. */
     authenticatedAt?: number | undefined
   }
+  interface FastifyContextConfig {
+    /**
+     * `false`: requests of this route have no session. It is not read, not touched, and sets no cookie; what uses it throws
+     * SessionOffError.
+     * @default the route has the session
+     */
+    session?: false
+  }
   interface FastifyInstance {
     /** The sessions of every user. */
     sessions: Sessions
@@ -124,6 +132,7 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
     schema: config.sessionSchema === undefined ? null : new SessionSchema(config.sessionSchema, fastify.log),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
     sign: (id) => keyring.signer.sign(id),
+    handleOf: handleOfKey,
     take: ({ ticket }, prefix) => guarded('take', () => store.take(ticket.key, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     sendCookie: (session, reply) => { cookie.send(session, reply) },
@@ -162,6 +171,8 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
     }
     // An old session has to be read before the handler runs, since its store is asynchronous.
     if (store.sync && (oldSessions === null || !oldSessions.isPresentedBy(request))) done()
+    // Without a cookie there is nothing to read.
+    else if (session === undefined && request.headers.cookie === undefined) done()
     else if (oldSessions === null) whenLoaded(sessionFor(request), done)
     else whenLoaded(sessionFor(request), done, sessionOf)
   })
@@ -195,6 +206,8 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
     loggedIn,
     /** Ends every other session of the user of a request. Returns how many. */
     endOthers,
+    /** Returns the reply to a request; undefined in a hook that runs before those of hatcheck. */
+    replyOf: (request: FastifyRequest) => (request as WithSession)[kReply],
     /** Returns the handle of the session of a request if the session has been read and is stored. Reads nothing. */
     handleOf,
     /** Returns the name and attributes of the session cookie on the connection of a request. */

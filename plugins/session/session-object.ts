@@ -27,6 +27,11 @@ export interface SessionMembers<V> {
   keys (): string[]
   /** Selects the longer pair of lifetimes and a cookie that outlives the browser ("keep me signed in"). */
   permanent: boolean
+  /**
+   * Names the session in the log, in events and in `app.sessions`, and opens nothing; undefined while the session is not stored.
+   * A new ID changes it.
+   */
+  readonly handle: string | undefined
   /** The ID that the session has, or will have once it is stored. Do not log it. */
   readonly sessionId: string
   /** The ticket: the value of the session cookie. Do not log it. */

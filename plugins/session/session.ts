@@ -4,7 +4,7 @@ import { Calls } from '../common/calls.js'
 import type { MaybePromise, SessionFields } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import type { SessionContext } from './context.js'
-import { SessionCommittedError, SessionNotReadError } from './errors.js'
+import { SessionCommittedError, SessionNotReadError, SessionOffError } from './errors.js'
 import type { Stored } from './plan.js'
 import { markPrivateOnHijack } from './private-response.js'
 import { logFailedCalls, reportWhenClosed } from './report.js'
@@ -215,7 +215,7 @@ export class Session {
     reportWhenClosed(this, this.#reply)
     const call = this.openQueue().run(async () => {
       if (!this.#isLoaded) await this.load()
-      if (needsRecord && this.#failure !== undefined) throw this.#failure
+      if (this.#failure !== undefined && (needsRecord || this.#failure instanceof SessionOffError)) throw this.#failure
       return await work()
     })
     // No event of the response is to come.
