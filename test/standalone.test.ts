@@ -123,3 +123,32 @@ test('hatcheck/session works in a bundle, and loads nothing native for sessions 
     })
   }
 })
+
+test('hatcheck and hatcheck/session share a folder of LMDB in one process', async (t) => {
+  const folder = t.testdir({
+    'both.js': `import Fastify from 'fastify'
+import hatcheck, { SessionTooLargeError as ofHatcheck } from 'hatcheck'
+import hatcheckSession, { SessionTooLargeError } from 'hatcheck/session'
+const options = { secretKey: '${testKey}', sessionStore: 'lmdb:./data', realm: 'shared' }
+const [one, two] = [Fastify(), Fastify()]
+await one.register(hatcheck, options)
+await two.register(hatcheckSession, options)
+for (const app of [one, two]) app.post('/', async ({ session }) => { session.visits = (session.visits ?? 0) + 1; return String(session.visits) })
+two.post('/big', async ({ session }) => {
+  session.big = 'x'.repeat(100_000)
+  const error = await session.save().catch((error) => error)
+  delete session.big
+  return String(error instanceof SessionTooLargeError && error instanceof ofHatcheck)
+})
+const begun = await Promise.all([one, two].flatMap((app) => Array.from({ length: 50 }, () => app.inject({ method: 'POST', url: '/' }))))
+const cookies = begun.map(({ headers }) => headers['set-cookie'].split(';')[0])
+const again = await Promise.all(cookies.map((cookie, i) => [two, one][Math.floor(i / 50)].inject({ method: 'POST', url: '/', headers: { cookie } })))
+console.log(again.every(({ body }) => body === '2'), (await two.inject({ method: 'POST', url: '/big' })).body)
+await one.close()
+const last = await two.inject({ method: 'POST', url: '/', headers: { cookie: cookies[0] } })
+console.log(last.body)
+await two.close()
+`
+  })
+  t.same(await run(process.execPath, ['both.js'], folder), { code: 0, stdout: 'true true\n3\n', stderr: '' })
+})

@@ -2,6 +2,9 @@
 import nodeModule from 'node:module'
 import { isMissing, notInstalled } from './not-installed.js'
 
+/** A bundle in CommonJS has no URL. */
+const HERE = import.meta.url ?? __filename
+
 /**
  * Loads a CommonJS package when it is first used. A failed load, such as without a free file descriptor, is tried again at the
  * next use; `import()` would remember the failure as long as the process runs.
@@ -9,9 +12,9 @@ import { isMissing, notInstalled } from './not-installed.js'
  * @returns a function that returns the package, and throws ConfigError if it is not installed.
  */
 export function lazyPackage<T> (name: string): () => T {
-  const require = nodeModule.createRequire(import.meta.url)
+  const require = nodeModule.createRequire(HERE)
   // Resolved at once, since Node also remembers that it could not find a package.
-  const path = pathOf(name, require)
+  const path = pathOf(name, require.resolve)
   return () => {
     if (path === undefined) throw notInstalled(name)
     return require(path) as T
@@ -24,12 +27,12 @@ export function lazyPackage<T> (name: string): () => T {
  * @throws ConfigError that names all that are missing, and the command that installs them.
  */
 export function assertInstalled (names: readonly string[]): void {
-  const require = nodeModule.createRequire(import.meta.url)
-  const missing = names.filter((name) => pathOf(name, require) === undefined)
+  // Not by require.resolve: if node_modules is a symbolic link, Node 20 then imports empty modules.
+  const missing = names.filter((name) => pathOf(name, (name) => import.meta.resolve(name)) === undefined)
   if (missing.length > 0) throw notInstalled(...missing)
 }
 
-function pathOf (name: string, { resolve }: NodeJS.Require): string | undefined {
+function pathOf (name: string, resolve: (name: string) => string): string | undefined {
   try {
     return resolve(name)
   } catch (error) {

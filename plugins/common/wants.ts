@@ -1,5 +1,8 @@
-import Negotiator from 'negotiator'
+import type Negotiator from 'negotiator'
 import type { IncomingHttpHeaders } from 'node:http'
+import { lazyPackage } from './lazy-package.js'
+
+const negotiator = lazyPackage<typeof Negotiator>('negotiator')
 
 /** In characters; the rest is ignored, since each type costs as much as a small request. Browsers send about 150. */
 const LONGEST_ACCEPT = 1_024
@@ -12,6 +15,11 @@ const LONGEST_ACCEPT = 1_024
 export function wants ({ headers }: { headers: IncomingHttpHeaders }, unsaid: 'page' | 'json' = 'page'): 'page' | 'json' {
   const accept = headers.accept?.slice(0, LONGEST_ACCEPT)
   if (accept === undefined) return unsaid
-  if (accept.includes('json') && new Negotiator({ headers: { accept } }).mediaType(['text/html', 'application/json']) === 'application/json') return 'json'
+  if (accept.includes('json') && prefersJson(accept)) return 'json'
   return accept.includes('text/html') ? 'page' : unsaid
+}
+
+function prefersJson (accept: string): boolean {
+  const Negotiator = negotiator()
+  return new Negotiator({ headers: { accept } }).mediaType(['text/html', 'application/json']) === 'application/json'
 }

@@ -1,9 +1,11 @@
 import { resolve } from 'node:path'
 import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
+import { decoratorsOf } from '../common/decorators.js'
 import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
-import { decoratorsOf } from '../common/decorators.js'
+import { oldSessionKinds } from './adopt.js'
+import { formerCookies } from './former-cookies.js'
 import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
 import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
@@ -54,6 +56,8 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     secretKeyFallbacks: listOf(options.secretKeyFallbacks, name('secretKeyFallbacks')),
     sessionStore,
     realm: values.realm ?? realmOfCookie(values.sessionCookieName),
+    formerCookies: formerCookies(listOf(options.formerCookieNames, name('formerCookieNames')), values, OPTIONS.formerCookieNames.form, OPTIONS.sessionCookieName.pattern, name),
+    oldSessionKinds: oldSessionKinds(options.adopt, OPTIONS.adopt.form, OPTIONS.sessionCookieName.pattern),
     sessionCookieSecure: values.sessionCookieSecure ?? ('local' as const),
     anonymousSessionsPerMinute: values.anonymousSessionsPerMinute ?? Infinity,
     commonPasswords: mode === 'demo' ? 'allowed' as const : 'refused' as const,

@@ -1,6 +1,7 @@
 import type { Authenticate } from '../accounts/authenticator.js'
-import type { SessionStore } from '../store/sessions.js'
 import type { Decoration } from '../common/decorators.js'
+import type { SessionStore } from '../store/sessions.js'
+import type { AdoptOptions } from './adopt.js'
 import type { LanguageTag } from './language-tags.js'
 import type { RouteName } from './route-names.js'
 
@@ -17,6 +18,8 @@ interface Forms {
   key: string | Uint8Array
   keys: string | ReadonlyArray<string | Uint8Array>
   store: string | SessionStore
+  names: string | readonly string[]
+  adopt: readonly AdoptOptions[]
   origins: string | readonly string[]
   languages: string | readonly LanguageTag[]
   proxies: string

@@ -61,6 +61,13 @@ export const SESSION_OPTIONS = {
    */
   sessionCookieName: { type: 'text', pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, form: 'a cookie name: letters, digits, - and _, at most 128 of them' },
   /**
+   * Former names of the session cookie, each with its prefix. A browser that has the cookie under one of them gets it under the
+   * current name and stays logged in. Needs `realm` if the names have different ones.
+   * @default none
+   * @see `docs/session.md#renaming-the-cookie`
+   */
+  formerCookieNames: { type: 'names', form: 'cookie names, as a list or separated by commas' },
+  /**
    * A domain of your own, all of whose hosts get the cookie. A login at another host is a 400. A public suffix such as `com`
    * or `co.uk` is refused.
    * @default none: only the host that set the cookie
@@ -171,6 +178,12 @@ export const OPTIONS = {
    * @default `subdomains`
    */
   hsts: { type: 'word', words: ['off', 'host', 'subdomains'], default: 'subdomains', only: 'service' },
+  /**
+   * Live sessions of express-session or @fastify/session that continue as sessions of hatcheck, so that nobody is logged out.
+   * @default none
+   * @see `docs/from-express-session.md#moving-live-sessions`
+   */
+  adopt: { type: 'adopt', form: 'a list of { cookie, secret, store, user }', only: 'plugin' },
   /**
    * Decides who can log in. hatcheck then keeps no accounts, and `signup` has no meaning.
    * @default hatcheck's own accounts

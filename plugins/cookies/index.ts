@@ -1,4 +1,3 @@
-import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
@@ -68,7 +67,9 @@ function createCookies (scope: FastifyInstance) {
 
 /** Registers `@fastify/cookie` in a scope, unless the application around it already has. */
 export async function withCookies (scope: FastifyInstance): Promise<void> {
-  if (!scope.hasDecorator('parseCookie')) await scope.register(fastifyCookie, { hook: false })
+  if (scope.hasDecorator('parseCookie')) return
+  const { default: fastifyCookie } = await import('@fastify/cookie')
+  await scope.register(fastifyCookie, { hook: false })
 }
 
 /** Returns the cookies that a response sets. Express middleware sets them on the response of Node, where Fastify would replace them. */

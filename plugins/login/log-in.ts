@@ -3,7 +3,7 @@ import type { Authenticate, Authenticated, Check } from '../accounts/authenticat
 import { ConfigError } from '../common/rule.js'
 import { wants } from '../common/wants.js'
 import { clientAddress } from '../session/client.js'
-import { clientText } from './client-text.js'
+import { clientText } from '../session/client-text.js'
 import { destroy, login } from '../session/calls.js'
 import { entriesOf } from '../session/fields.js'
 import { kindOf } from '../session/json.js'

@@ -1,4 +1,3 @@
-import { namesRealm } from '../common/realm.js'
 import { hasFields, successorOf } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import { assertCookieCanBeSent, dropCookieIfEnded, handOver } from './delivery.js'
@@ -7,6 +6,7 @@ import { CLIENT_FIELD, entriesOf } from './fields.js'
 import { planLogin, planRenewal } from './plan.js'
 import type { Session } from './session.js'
 import { storeChanges } from './store-changes.js'
+import { isUserName } from './user.js'
 
 export interface LoginRequest {
   readonly user: string
@@ -136,7 +136,7 @@ function change (session: Session, keep: 'all' | readonly string[], work: (chang
   })
 }
 
-/** Checks the name of a user. A lone surrogate is not text. @throws UserNameError */
+/** Checks the name of a user. @throws UserNameError */
 export function assertUser (user: unknown, caller: string): asserts user is string {
-  if (typeof user !== 'string' || user === '' || /\p{Cs}/u.test(user) || namesRealm(user)) throw new UserNameError(caller)
+  if (!isUserName(user)) throw new UserNameError(caller)
 }

@@ -13,7 +13,7 @@ export interface SessionContext extends Rules {
   /** Finds the live session that a request presents. @throws StoreUnavailableError */
   find (request: FastifyRequest): MaybePromise<Stored | null>
   /** Reads the record again. @throws StoreUnavailableError */
-  read (stored: Stored): Promise<SessionRecord | null>
+  read (stored: Pick<Stored, 'ticket'>): Promise<SessionRecord | null>
   /** Takes fields out of the stored session. @throws StoreUnavailableError */
   take (stored: Stored, prefix: string): Promise<SessionFields>
   /** @throws InsecureTransportError, CookieDomainError if the connection cannot carry the session cookie. */

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
+import type { ClearedCookie } from '../config/former-cookies.js'
 import type { CookieAttributes, Cookies } from '../cookies/index.js'
 import { cookieValues } from '../tickets/ticket.js'
 import type { CookieProfile } from './cookie-profile.js'
@@ -39,6 +40,8 @@ interface CookieOptions {
   readonly lifetimes: Lifetimes
   readonly profileOf: (request: FastifyRequest) => CookieProfile
   readonly cookies: Cookies
+  /** Cookies that the session cookie takes the place of. */
+  readonly formerCookies: readonly ClearedCookie[]
   now (): number
 }
 
@@ -61,10 +64,20 @@ export class SessionCookie {
     } else {
       cookies.drop(reply, name)
     }
+    if (session.cookie !== 'keep') this.#clearFormer(name, session, reply)
     // The handler may hijack the reply or stream later, when Fastify has already passed the headers to Node.
     if (!session.isCommitting) {
       cookies.expose(reply)
       markPrivateRaw(reply)
+    }
+  }
+
+  #clearFormer (current: string, { request }: CookieState, reply: FastifyReply): void {
+    const { cookies, profileOf, formerCookies } = this.#options
+    for (const { name, ...place } of formerCookies) {
+      if (name === current || cookieValues(request.headers.cookie ?? '', name).length === 0) continue
+      const { path: _path, domain: _domain, ...attributes } = profileOf(request).attributes
+      cookies.clear(reply, name, { ...attributes, ...place })
     }
   }
 

@@ -49,6 +49,10 @@ export const AnonymousSessionError = createUnauthorized('HATCHECK_ANONYMOUS_SESS
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
   '%s is not supported by hatcheck: %s.', 500)
 
+/** `user` of the option `adopt` has returned something else than a name or null. */
+export const AdoptError = createError<[string]>('HATCHECK_ADOPT',
+  'user(values) of the option adopt must return the name of the user, a non-empty and well-formed string, or null; it returned %s.', 500)
+
 /** The browser would silently drop a Secure cookie that is set over http. */
 export const InsecureTransportError = createError<[string]>('HATCHECK_INSECURE_TRANSPORT',
   'The session cookie is Secure but this connection is plain http, so the browser would drop it. %s', 400)

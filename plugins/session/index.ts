@@ -5,7 +5,9 @@ import type { Cookies } from '../cookies/index.js'
 import type { StorageGroup } from '../storage/index.js'
 import { guarded } from '../store/errors.js'
 import { openKeyring } from '../tickets/keyring.js'
+import type { Ticket } from '../tickets/ticket.js'
 import type { Workers } from '../workers/index.js'
+import { createAdoption, needsCookie } from './adopt.js'
 import { AnonymousLimit } from './anonymous-limit.js'
 import { load } from './calls.js'
 import { commitSession } from './commit-hook.js'
@@ -15,6 +17,7 @@ import { assertDeliverable, cookieProfiles } from './cookie-profile.js'
 import { SessionEmitter } from './events.js'
 import { fastifySessionIds } from './fastify-session-ids.js'
 import { createFinder } from './find.js'
+import { OldSessions } from './old-sessions.js'
 import { markPrivateOnHijack } from './private-response.js'
 import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, type WithSession } from './request-session.js'
 import type { SessionObject } from './session-object.js'
@@ -86,11 +89,17 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
   const keyring = openKeyring(config, fastify.log, workers.isAlone)
   const handleOfKey = (key: string): string => keyring.signer.handleOf(key)
   storage.nameSessionsBy(handleOfKey)
-  const ticketsOf = ticketReader(() => keyring.signer, profileOf)
+  const formerNames = config.formerCookies.map(({ name }) => name)
+  const ticketsOf = ticketReader(() => keyring.signer, profileOf, formerNames)
   const emitter = new SessionEmitter(fastify.log, handleOfKey)
   const upkeep = startUpkeep(store, emitter, fastify.log, workers, (key) => keyring.signer.ownsKey(key))
 
-  const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies })
+  const { oldSessionKinds } = config
+  const ticketOf = (id: string): Ticket => keyring.signer.ticketOf(id)
+  const oldSessions = oldSessionKinds.length === 0 ? null : new OldSessions(oldSessionKinds, config, ticketOf)
+
+  const formerCookies = [...config.formerCookies, ...oldSessionKinds.map(({ cookie }) => cookie)]
+  const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies, formerCookies })
   const finder = createFinder({ store, lifetimes, now, ticketsOf, isRefused: upkeep.isRefused })
   const context: SessionContext = {
     lifetimes,
@@ -104,9 +113,10 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
       emitter,
       upkeep,
       ticketsOf,
+      oldSessions,
       sessionsPerUser: config.sessionsPerUser,
       anonymousLimit: new AnonymousLimit(config.anonymousSessionsPerMinute, now),
-      ticketOf: (id) => keyring.signer.ticketOf(id)
+      ticketOf
     }),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
     sign: (id) => keyring.signer.sign(id),
@@ -115,6 +125,7 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
     sendCookie: (session, reply) => { cookie.send(session, reply) },
     describeCookie: (session) => cookie.describe(session)
   }
+  if (oldSessions !== null) context.find = createAdoption({ oldSessions, writer: context.writer, context: { ...context }, isRefused: upkeep.isRefused })
   const { sessionFor, sessionOf, facadeOf, loggedIn } = createRequestSessions(context, store.sync)
 
   fastify.decorate('sessions', createSessions(store, keyring, {
@@ -123,7 +134,7 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
     emitter,
     cookie,
     profileOf,
-    ticketsIn: (header, name) => ticketsIn(header, name, keyring.signer),
+    ticketsIn: (header, name) => ticketsIn(header, name, keyring.signer, formerNames),
     findAmong: finder.findAmong,
     handleOf: handleOfKey
   }))
@@ -145,8 +156,10 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
       session?.attach(reply)
       if (isResponsePrivate(session)) markPrivateOnHijack(reply)
     }
-    if (store.sync) done()
-    else whenLoaded(sessionFor(request), done)
+    // An old session has to be read before the handler runs, since its store is asynchronous.
+    if (store.sync && (oldSessions === null || !oldSessions.isPresentedBy(request))) done()
+    else if (oldSessions === null) whenLoaded(sessionFor(request), done)
+    else whenLoaded(sessionFor(request), done, sessionOf)
   })
 
   fastify.addHook<unknown>('onSend', commitSession)
@@ -154,6 +167,7 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
   fastify.addHook('onClose', async () => {
     upkeep.stop()
     keyring.stop()
+    oldSessions?.stop()
     await storage.close()
   })
 
@@ -189,8 +203,11 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
 }
 
 // Separate, since a closure slows down the function around it, even if it is never made.
-function whenLoaded (session: RequestSession, done: () => void): void {
+function whenLoaded (session: RequestSession, done: () => void, read?: (request: FastifyRequest) => void): void {
   const loading = session.load()
-  if (loading === undefined) done()
-  else loading.then(() => { done() })
+  if (loading === undefined) return done()
+  loading.then(() => {
+    if (read !== undefined && needsCookie(session)) read(session.request)
+    done()
+  })
 }

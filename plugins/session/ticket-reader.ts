@@ -17,7 +17,7 @@ type Connection = FastifyRequest['raw']['socket'] & { [kLastRead]?: LastRead }
 const MAX_KEPT_LENGTH = 1_024
 const NONE: readonly Ticket[] = []
 
-/** How many tickets of one request are verified. The others count as invalid. */
+/** How many tickets of one cookie name are verified. The others count as invalid. */
 export const MAX_TICKETS = 8
 
 /**
@@ -26,7 +26,11 @@ export const MAX_TICKETS = 8
  *
  * A browser sends the same header with every request of a connection. Comparing it costs less than reading it.
  */
-export function ticketReader (currentSigner: () => TicketSigner, profileOf: (request: FastifyRequest) => CookieProfile): (request: FastifyRequest) => readonly Ticket[] {
+export function ticketReader (
+  currentSigner: () => TicketSigner,
+  profileOf: (request: FastifyRequest) => CookieProfile,
+  formerNames: readonly string[] = []
+): (request: FastifyRequest) => readonly Ticket[] {
   return (request) => {
     const header = request.headers.cookie
     if (header === undefined) return NONE
@@ -36,14 +40,26 @@ export function ticketReader (currentSigner: () => TicketSigner, profileOf: (req
     const connection: Connection | undefined = request.raw.socket
     const last = connection?.[kLastRead]
     if (last !== undefined && last.header === header && last.name === name && last.signer === signer) return last.tickets
-    const tickets = ticketsIn(header, name, signer)
+    const tickets = ticketsIn(header, name, signer, formerNames)
     if (connection !== undefined && header.length <= MAX_KEPT_LENGTH) connection[kLastRead] = { header, name, signer, tickets }
     return tickets
   }
 }
 
-/** Returns the valid tickets in a Cookie header. */
-export function ticketsIn (header: string, name: string, signer: TicketSigner): readonly Ticket[] {
+/**
+ * Returns the valid tickets in a Cookie header.
+ *
+ * @param formerNames names that the cookie had before. Their tickets come last, and are stale.
+ */
+export function ticketsIn (header: string, name: string, signer: TicketSigner, formerNames: readonly string[] = []): readonly Ticket[] {
+  const tickets = ticketsOfName(header, name, signer)
+  for (const former of formerNames) {
+    if (former !== name) for (const ticket of ticketsOfName(header, former, signer)) tickets.push({ ...ticket, stale: true })
+  }
+  return tickets
+}
+
+function ticketsOfName (header: string, name: string, signer: TicketSigner): Ticket[] {
   return candidates(cookieValues(header, name)).map((value) => signer.verify(value)).filter((ticket) => ticket !== null)
 }
 

@@ -3,6 +3,7 @@ import type { AnonymousLimit } from './anonymous-limit.js'
 import { LogoutUnconfirmedError } from './errors.js'
 import { StoreUnavailableError, guarded, storeUnavailable } from '../store/errors.js'
 import type { SessionEmitter } from './events.js'
+import type { OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
 import { withChanges, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type StoredSession, type UserLimit } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
@@ -14,6 +15,8 @@ export interface WriterOptions {
   readonly upkeep: Pick<Upkeep, 'refuse' | 'discard' | 'isRefused'>
   readonly sessionsPerUser: number
   readonly anonymousLimit: AnonymousLimit
+  /** The sessions of another library that requests may present; null: there are none. */
+  readonly oldSessions: OldSessions | null
   /** The ticket of a new ID. */
   ticketOf (id: string): Ticket
   /** Returns the valid tickets in the header of a request. */
@@ -45,6 +48,20 @@ export class Writer {
     if (!created) throw createRefused()
     emitter.emit('created', ticket.key, record.user, request)
     return { ticket, record }
+  }
+
+  /**
+   * Begins the session by which an old one continues. Returns false if another request has begun it, or it has ended.
+   *
+   * If the store fails, nothing is undone: the next request finds the session or begins it.
+   *
+   * @throws StoreUnavailableError
+   */
+  async adopt ({ ticket, record }: Stored, request: FastifyRequest): Promise<boolean> {
+    const { store, emitter } = this.#options
+    const isBegun = await guarded('create', () => store.create(ticket.key, record, this.#limitFor(record.user, request)))
+    if (isBegun) emitter.emit('created', ticket.key, record.user, request)
+    return isBegun
   }
 
   /** Changes single fields. Returns null if the session has ended in the meantime. */
@@ -89,9 +106,9 @@ export class Writer {
     const { store, ticketsOf } = this.#options
     const own = stored?.ticket.key
     const keys = ticketsOf(request).map(({ key }) => key)
-    await this.#endEach(request, own === undefined ? keys : [own, ...keys], async (key) => {
+    await allDone(this.#endOld(request), this.#endEach(request, own === undefined ? keys : [own, ...keys], async (key) => {
       return isAvailable && key !== own && !await this.#mayExist(key) ? null : await endIn(store, key)
-    })
+    }))
   }
 
   /**
@@ -102,10 +119,20 @@ export class Writer {
   async endOthers (request: FastifyRequest, own: Stored): Promise<void> {
     const { store, ticketsOf } = this.#options
     const keys = ticketsOf(request).map(({ key }) => key).filter((key) => key !== own.ticket.key)
-    await this.#endEach(request, keys, async (key) => {
+    await allDone(this.#endOld(request, own.ticket.key), this.#endEach(request, keys, async (key) => {
       const record = await store.read(key) === null ? null : await store.remove(key)
       return record === null ? null : { key, record }
-    })
+    }))
+  }
+
+  /** Ends the sessions of another library that a request presents, and those by which they continue, begun or not. */
+  async #endOld (request: FastifyRequest, exceptKey?: string): Promise<void> {
+    const { store, oldSessions } = this.#options
+    const presented = oldSessions?.presentedBy(request) ?? []
+    if (oldSessions === null || presented.length === 0) return
+    const isEnded = await oldSessions.end(presented)
+    await this.#endEach(request, presented.map(({ ticket }) => ticket.key).filter((key) => key !== exceptKey), (key) => endIn(store, key))
+    if (!isEnded) throw new LogoutUnconfirmedError()
   }
 
   async #endEach (request: FastifyRequest, keys: readonly string[], end: (key: string) => Promise<StoredSession | null>): Promise<void> {
@@ -175,6 +202,12 @@ export class Writer {
     const { sessionsPerUser: perUser, emitter } = this.#options
     return user === null ? undefined : { perUser, onEnded: (key) => { emitter.emit('revoked', key, user, request) } }
   }
+}
+
+/** Waits for all of them, also if one fails. @throws the first error */
+async function allDone (...works: Array<Promise<void>>): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find(({ status }) => status === 'rejected')
+  if (failed?.status === 'rejected') throw failed.reason
 }
 
 /** Returns the store's message without a stack: during an outage there are many. */

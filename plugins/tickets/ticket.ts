@@ -13,7 +13,7 @@ export interface Ticket {
   readonly id: string
   /** The key of the session in the store. */
   readonly key: string
-  /** Whether a fallback key has signed it, so that the cookie has to be signed again. */
+  /** Whether a fallback key has signed it, or the cookie has a former name, so that the cookie has to be sent again. */
   readonly stale: boolean
   /** When this process last recorded activity, in ms. Keeps parallel requests from each writing a touch. */
   touchedAt: number

@@ -1,6 +1,6 @@
-import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { t, type Test } from 'tap'
 import { LANGUAGE_TAGS } from '../../plugins/config/language-tags.js'
 import { checkout, copySources, fixture, run, startProgram } from '../fixtures/child.js'
@@ -11,19 +11,24 @@ interface Packed {
   files: Array<{ path: string, mode: number }>
 }
 
-const FIXTURES = fixture('host')
+/** The packages of an application of its own, beside those that hatcheck needs for everything that it can. */
+const OF_THE_HOST = ['fastify', '@fastify/cookie', '@fastify/formbody']
 
-/** The packages that an application installs beside hatcheck. */
-const PEERS = ['fastify', '@fastify/cookie', '@fastify/formbody']
+// Some programs and versions come from the registry.
+const skip = process.env['HATCHECK_TEST_ALL'] === '1' ? false : 'needs programs from the registry: set HATCHECK_TEST_ALL=1'
 
 const source = t.testdir()
 // Outside the checkout, so that nothing is found there by accident.
-const host = await mkdtemp(join(tmpdir(), 'hatcheck-host-'))
-t.teardown(() => rm(host, { recursive: true, force: true }))
+const outside = await mkdtemp(join(tmpdir(), 'hatcheck-host-'))
+t.teardown(() => rm(outside, { recursive: true, force: true }))
+/** An application with all of hatcheck, and one with hatcheck/session on Redis. */
+const [host, sessionHost] = ['host', 'session-host'].map((name) => join(outside, name)) as [string, string]
 
 const manifest = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8'))
+const optional = Object.keys(manifest.peerDependenciesMeta)
 const packed = await pack()
-await install()
+const tarball = join(source, packed.filename)
+await Promise.all([install(host, [...OF_THE_HOST, ...optional]), install(sessionHost, ['fastify', 'ioredis'])])
 
 t.test('the package has the program, its types and the documentation, and nothing else', async (t) => {
   const paths = packed.files.map(({ path }) => path)
@@ -39,7 +44,7 @@ t.test('the package has the program, its types and the documentation, and nothin
   t.same(inDist.filter((path) => /^dist\/(?:test|bench)|\.test\.|fixture/.test(path)), [], 'no tests')
   const scripts = inDist.filter((path) => path.endsWith('.js')).map((path) => path.slice(0, -'.js'.length))
   const types = inDist.filter((path) => path.endsWith('.d.ts')).map((path) => path.slice(0, -'.d.ts'.length))
-  t.same(scripts.sort(), types.sort(), 'each has its types')
+  t.same(types.filter((type) => !scripts.includes(type)), [], 'each type is of code')
 
   const { main, types: mainTypes, bin, exports } = manifest
   for (const entry of [main, mainTypes, ...Object.values<string>(bin), ...Object.values<string | Record<string, string>>(exports).flatMap((entry) => typeof entry === 'string' ? entry : Object.values(entry))]) {
@@ -48,6 +53,41 @@ t.test('the package has the program, its types and the documentation, and nothin
   for (const path of inDist) {
     t.notMatch(await readFile(join(host, 'node_modules/hatcheck', path), 'utf8'), 'sourceMappingURL', `${path} points at no source map`)
   }
+})
+
+t.test('npm installs what hatcheck/session needs, and only names the rest', async (t) => {
+  const { dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(await readFile(join(sessionHost, 'node_modules/hatcheck/package.json'), 'utf8'))
+  t.same(Object.keys(peerDependencies).sort(), optional.toSorted())
+  t.same({ ...dependencies, ...peerDependencies }, manifest.dependencies)
+  for (const { optional } of Object.values<{ optional: boolean }>(peerDependenciesMeta)) t.equal(optional, true)
+  t.equal(await readFile(join(source, 'package.json'), 'utf8'), await readFile(join(checkout, 'package.json'), 'utf8'), 'npm pack leaves package.json as it was')
+
+  const list = await run('npm', ['ls', '--all', '--parseable'], sessionHost)
+  const packages = new Set(list.stdout.trim().split('\n').slice(1))
+  t.ok(packages.size <= 60, `${packages.size} packages with Redis`)
+  const kilobytes = Number.parseInt((await run('du', ['-sk', 'node_modules'], sessionHost)).stdout, 10)
+  t.ok(kilobytes <= 20 * 1_024, `${kilobytes} KiB with Redis`)
+})
+
+t.test('hatcheck/session runs with Fastify alone, and names what is missing for more', async (t) => {
+  t.same(await run(process.execPath, ['host.js'], sessionHost), { code: 0, stdout: '', stderr: '' })
+})
+
+t.test('publint and attw find nothing wrong with the package', { skip }, async (t) => {
+  const linted = await run(join(checkout, 'node_modules/.bin/publint'), ['run', tarball, '--strict'], source)
+  t.equal(linted.code, 0, linted.stdout)
+  const typed = await run('npx', ['-y', '--prefer-offline', '@arethetypeswrong/cli@0.18', '--profile', 'esm-only', tarball], outside)
+  t.equal(typed.code, 0, typed.stdout)
+})
+
+t.test('pnpm installs the package', { skip }, async (t) => {
+  const folder = join(outside, 'pnpm')
+  await mkdir(folder)
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module', private: true, dependencies: { fastify: manifest.dependencies.fastify, hatcheck: `file:${tarball}` } }))
+  await cp(join(fixture('session-host'), 'host.js'), join(folder, 'host.js'))
+  const { code, stdout } = await run('npx', ['-y', '--prefer-offline', 'pnpm@10', 'install', '--prefer-offline'], folder)
+  t.equal(code, 0, stdout)
+  t.same(await run(process.execPath, ['host.js'], folder), { code: 0, stdout: '', stderr: '' })
 })
 
 t.test('the installed program runs', async (t) => {
@@ -72,21 +112,25 @@ const resolutions = {
   node16: ['--project', 'tsconfig.modules.json', '--module', 'node16', '--moduleResolution', 'node16'],
   bundler: ['--project', 'tsconfig.modules.json', '--module', 'esnext', '--moduleResolution', 'bundler']
 }
+const ofSessions = [['--project', '.'], ['--project', '.', '--module', 'esnext', '--moduleResolution', 'bundler']]
 
 for (const [resolution, args] of Object.entries(resolutions)) {
   t.test(`a strict TypeScript application gets the types, resolved as ${resolution} does`, async (t) => {
-    await hasTypes(t, join(checkout, 'node_modules/typescript'), args)
+    await hasTypes(t, host, join(checkout, 'node_modules/typescript'), args)
   })
 }
 
-// They come from the registry.
-const skip = process.env['HATCHECK_TEST_ALL'] === '1' ? false : 'needs other versions of TypeScript: set HATCHECK_TEST_ALL=1'
-for (const version of ['5.9']) {
+t.test('an application with hatcheck/session gets its types, and none of logins and pages', async (t) => {
+  for (const args of ofSessions) await hasTypes(t, sessionHost, join(checkout, 'node_modules/typescript'), args)
+})
+
+for (const version of ['5.9', '7']) {
   t.test(`TypeScript ${version} accepts the types`, { skip }, async (t) => {
     const folder = t.testdir({ 'package.json': '{}' })
     const { code, stderr } = await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', `typescript@${version}`], folder)
     t.equal(code, 0, stderr)
-    for (const args of Object.values(resolutions)) await hasTypes(t, join(folder, 'node_modules/typescript'), args)
+    for (const args of Object.values(resolutions)) await hasTypes(t, host, join(folder, 'node_modules/typescript'), args)
+    for (const args of ofSessions) await hasTypes(t, sessionHost, join(folder, 'node_modules/typescript'), args)
   })
 }
 
@@ -117,9 +161,9 @@ t.test('the contract suite fails for a store whose patch inserts', async (t) => 
 })
 
 /** Compiles the fixtures and the declarations that they use, with a given TypeScript. */
-async function hasTypes (t: Test, typescript: string, args: string[]): Promise<void> {
+async function hasTypes (t: Test, folder: string, typescript: string, args: string[]): Promise<void> {
   t.same(await run(process.execPath,
-    [join(typescript, 'lib/tsc.js'), ...args, '--skipLibCheck', 'false', '--typeRoots', join(checkout, 'node_modules/@types')], host), { code: 0, stdout: '', stderr: '' })
+    [join(typescript, 'bin/tsc'), ...args, '--skipLibCheck', 'false', '--typeRoots', join(checkout, 'node_modules/@types')], folder), { code: 0, stdout: '', stderr: '' })
 }
 
 /** `npm pack` of a copy: it builds again, and other tests may be running the build of the checkout. */
@@ -130,10 +174,11 @@ async function pack (): Promise<Packed> {
   return JSON.parse(stdout)[0]
 }
 
-async function install (): Promise<void> {
-  for (const file of await readdir(FIXTURES)) await cp(join(FIXTURES, file), join(host, file))
-  const wanted = PEERS.map((name) => `${name}@${manifest.dependencies[name]}`)
+/** Copies an application, and installs hatcheck and other packages for it. */
+async function install (folder: string, names: string[]): Promise<void> {
+  await cp(fixture(basename(folder)), folder, { recursive: true })
+  const wanted = new Set(names.map((name) => `${name}@${manifest.dependencies[name]}`))
   const { code, stderr } = await run('npm',
-    ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', join(source, packed.filename), ...wanted], host)
+    ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', tarball, ...wanted], folder)
   if (code !== 0) throw new Error(`npm install failed: ${stderr}`)
 }

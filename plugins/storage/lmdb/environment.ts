@@ -25,7 +25,10 @@ export interface Environment {
   release (): Promise<void>
 }
 
-const opened = new Set<Opened>()
+// For all of the process: hatcheck/session is a bundle, and has a copy of this module.
+const kOpened = Symbol.for('hatcheck.lmdb')
+const ofProcess = globalThis as { [kOpened]?: Set<Opened> }
+const opened = ofProcess[kOpened] ??= new Set<Opened>()
 
 /**
  * Opens the environment of a folder, or shares the one that this process already has open, such as for another application.

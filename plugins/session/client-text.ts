@@ -2,7 +2,7 @@ import type Bowser from 'bowser'
 import { lazyPackage } from '../common/lazy-package.js'
 import { isLoopback } from '../common/loopback.js'
 import { addressIn } from '../common/network.js'
-import { UNKNOWN } from '../session/client.js'
+import { UNKNOWN } from './client.js'
 
 /** Loaded at the first login of a browser: it takes longer to load than the rest of this folder. */
 const bowser = lazyPackage<typeof Bowser>('bowser')
