@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkout, copySources, run } from '../test/fixtures/child.js'
+import { promisify } from 'node:util'
+import { checkout, childEnvironment, copySources } from '../test/fixtures/child.js'
 import { redisPlace } from './places.js'
 
 // npm run bench:footprint: measures what an application installs, loads and keeps in memory for its sessions. Prints a table to
@@ -32,6 +34,8 @@ try {
   say('packing')
   const source = join(folder, 'source')
   await copySources(source)
+  // What builds it.
+  symlinkSync(join(checkout, 'node_modules'), join(source, 'node_modules'), 'junction')
   const [{ filename }] = JSON.parse(await ran('npm', ['pack', '--json', '--foreground-scripts=false'], source))
   const hatcheck = join(source, filename)
   const redis = await redisPlace(folder, interrupt.signal)
@@ -115,8 +119,7 @@ await Promise.all([one.close(), two.close()])
 }
 
 async function ran (program: string, args: string[], cwd: string): Promise<string> {
-  const { code, stdout, stderr } = await run(program, args, cwd)
-  if (code !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`)
+  const { stdout } = await promisify(execFile)(program, args, { cwd, env: childEnvironment() })
   return stdout
 }
 

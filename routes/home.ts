@@ -12,9 +12,9 @@ const schema = {
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
-  const { accounts, session: { loggedIn }, config: { base, hasRoute }, view: { page, prepare, takeNotice }, http: { wants } } = fastify.hatcheck
+  const { accounts, session: { loggedIn }, config: { base, loginPage, hasRoute }, view: { page, prepare, takeNotice }, http: { wants } } = fastify.hatcheck
 
-  const login = perLanguage(({ text }) => hasRoute('login') ? html`<p><a class="button" href="${base}/login">${text('Log in your account here')}</a></p>` : '')
+  const login = perLanguage(({ text }) => loginPage !== null ? html`<p><a class="button" href="${loginPage}">${text('Log in your account here')}</a></p>` : '')
   const nobody = (language: Language): PageParts => {
     const { text } = language
     return { title: text('Not logged in'), body: html`<h1>${text('You are not logged in')}</h1>${login(language)}` }

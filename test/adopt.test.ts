@@ -2,9 +2,11 @@ import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import type { AdoptOptions } from '../plugins/config/adopt.js'
 import type { GivenOptions } from '../plugins/config/options.js'
+import { expressStore } from '../plugins/storage/express/open.js'
+import { hatcheckSession } from '../plugins/session/standalone.js'
 import type { CompleteSessionStore } from '../plugins/store/traits.js'
 import { Client, cookiesSetBy, type Answer } from './client.js'
-import { buildHost, gate, needs, testKey } from './helper.js'
+import { buildHost, gate, needs, newFastify, testKey } from './helper.js'
 import { libraries, oldApp, oldSecret, watchedOldStore, type OldApp, type OldAppOptions } from './old-apps.js'
 import { startRedis } from './redis.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
@@ -31,6 +33,8 @@ async function newApp (t: Test, adopt: AdoptOptions[], options: Omit<GivenOption
   fastify.get('/plain', async (_request, reply) => { reply.header('cache-control', 'public, max-age=60').send('style') })
   fastify.post('/set/:key', async ({ session, params }) => { session.set((params as { key: string }).key as 'client_name', 'new') })
   fastify.post('/in', async (request) => { await request.login('Sally') })
+  fastify.post('/clear', async ({ session }) => { session.clear() })
+  fastify.post('/empty', async ({ session }) => { await session.regenerate(['cart' as 'client_name']) })
   fastify.post('/out', async (request) => { await request.logout() })
   return {
     fastify,
@@ -124,25 +128,54 @@ test('two processes that adopt one session at once begin one, also while the sec
   t.equal(await one.count(), 1)
 })
 
-test('a logout is final for a request that has read the old session before it', async (t) => {
+const ends: Record<string, (app: New, cookie: string) => Promise<unknown>> = {
+  'a logout': (app, cookie) => app.send(cookie, '/out', 'POST'),
+  'a logout by values': (app, cookie) => app.send(cookie, '/clear', 'POST'),
+  'revokeUser()': (app) => app.fastify.sessions.revokeUser('Harry')
+}
+
+for (const [what, end] of Object.entries(ends)) {
+  test(`${what} is final for a request that has read the old session before it`, async (t) => {
+    const old = await oldApp(t, 'express-session')
+    const slow = stop()
+    let isFirst = true
+    const sessionStore = watched(openStore(t, 'memory:'), async (call) => {
+      if (call !== 'create' || !isFirst) return
+      isFirst = false
+      await slow.here()
+    }, false)
+    const app = await newApp(t, [old.adopt], { sessionStore })
+    const before = await old.begin({ user: 'Harry', cart: 1 })
+    const late = app.send(before)
+    await slow.reached
+    await end(app, browserAfter(before, await app.send(before)))
+    slow.go()
+    t.match((await late).json(), { user: null, values: {} })
+    t.equal(await app.count(), 0)
+    t.match((await app.send(before)).json(), { user: null })
+  })
+}
+
+test('a request that reads the old session after its end finds the new one', async (t) => {
   const old = await oldApp(t, 'express-session')
   const slow = stop()
   let isFirst = true
-  const sessionStore = watched(openStore(t, 'memory:'), async (call) => {
-    if (call !== 'create' || !isFirst) return
+  const store = watchedOldStore(old.store, async () => {
+    if (!isFirst) return
     isFirst = false
     await slow.here()
-  }, false)
-  const { send, count } = await newApp(t, [old.adopt], { sessionStore })
-  const before = await old.begin({ user: 'Harry', cart: 1 })
+  })
+  const { send, count } = await newApp(t, [{ ...old.adopt, store }])
+  const before = await old.begin({ user: 'Harry' })
   const late = send(before)
   await slow.reached
-  const after = browserAfter(before, await send(before))
-  await send(after, '/out', 'POST')
+  const first = await send(before)
+  t.strictSame(await old.valuesOf(before), {})
   slow.go()
-  t.match((await late).json(), { user: null, values: {} })
-  t.equal(await count(), 0)
-  t.match((await send(before)).json(), { user: null })
+  const second = await late
+  t.equal(second.json().user, 'Harry')
+  t.equal(browserAfter(before, second), browserAfter(before, first))
+  t.equal(await count(), 1)
 })
 
 test('a logout is final although the old application saves its session once more', async (t) => {
@@ -163,16 +196,19 @@ test('a logout is final although the old application saves its session once more
   t.ok(store)
 })
 
-test('a logout ends the old session that a request presents beside its own', async (t) => {
-  const { old, send } = await oldAndNew(t, '@fastify/session')
-  const [harry, sally] = [await old.begin({ user: 'Harry' }), await old.begin({ user: 'Sally' })]
-  const after = browserAfter(harry, await send(harry))
-  t.equal((await send(`${sally}; ${after}`)).json().user, 'Harry', 'its own comes first')
-  const out = await send(`${sally}; ${after}`, '/out', 'POST')
-  t.equal(browserAfter(`${sally}; ${after}`, out), '')
-  t.match((await send(sally)).json(), { user: null, values: {} })
-  t.strictSame(await old.valuesOf(sally), {})
-})
+for (const url of ['/out', '/clear', '/empty']) {
+  test(`a logout ends the old session that a request presents beside its own (${url})`, async (t) => {
+    const { old, send } = await oldAndNew(t, '@fastify/session')
+    const [harry, sally] = [await old.begin({ user: 'Harry', cart: 1 }), await old.begin({ user: 'Sally' })]
+    const after = browserAfter(harry, await send(harry))
+    t.equal((await send(`${sally}; ${after}`)).json().user, 'Harry', 'its own comes first')
+    const out = await send(`${sally}; ${after}`, url, 'POST')
+    t.equal(out.statusCode, 200)
+    t.notMatch(browserAfter(`${sally}; ${after}`, out), old.adopt.cookie)
+    t.match((await send(sally)).json(), { user: null, values: {} })
+    t.strictSame(await old.valuesOf(sally), {})
+  })
+}
 
 test('a browser that did not get the response stays logged in by its old cookie, for a day', async (t) => {
   let time = Date.now()
@@ -431,12 +467,34 @@ test('request.session can be read before the hooks of hatcheck by loadSession', 
   t.match(client.cookieHeader, /^hatcheck=/)
 })
 
+test('the new sessions can be in the same store as the old ones', async (t) => {
+  const old = await oldApp(t, 'express-session')
+  const fastify = await buildHost(t, { sessionStore: expressStore(old.store), adopt: [old.adopt] } as never)
+  fastify.get('/', async ({ user }) => user?.name)
+  const before = await old.begin({ user: 'Harry' })
+  const answers = await Promise.all(Array.from({ length: 5 }, () => fastify.inject({ url: '/', headers: { cookie: before } })))
+  t.strictSame(answers.map(({ body }) => body), Array(5).fill('Harry'))
+  t.equal(new Set(answers.map((answer) => browserAfter(before, answer))).size, 1)
+  t.equal(await fastify.sessions.store.count(), 1)
+})
+
+test('hatcheck/session adopts sessions as well', async (t) => {
+  const old = await oldApp(t, '@fastify/session')
+  const fastify = newFastify(t)
+  await fastify.register(hatcheckSession, { secretKey: testKey, sessionStore: 'memory:', adopt: [{ ...old.adopt, user: () => null }] })
+  fastify.get('/', async ({ session }) => ({ ...session }))
+  const before = await old.begin({ user: 'Harry', cart: 1 })
+  const answer = await fastify.inject({ url: '/', headers: { cookie: before } })
+  t.strictSame(answer.json(), { user: 'Harry', cart: 1 })
+  t.strictSame((await fastify.inject({ url: '/', headers: { cookie: browserAfter(before, answer) } })).json(), { user: 'Harry', cart: 1 })
+})
+
 test('sessions of connect-redis are adopted', needs('redis-server'), async (t) => {
   const { url } = await startRedis(t)
   const [{ RedisStore }, { createClient }] = await Promise.all([import('connect-redis'), import('redis')])
   const client = await createClient({ url }).connect()
   t.teardown(() => client.close())
-  const { old, send, count } = await oldAndNew(t, 'express-session', { store: new RedisStore({ client }) as never })
+  const { old, send, count } = await oldAndNew(t, 'express-session', { store: new RedisStore({ client }) })
   const before = await old.begin({ user: 'Harry', cart: [1] })
   const answers = await Promise.all(Array.from({ length: 10 }, () => send(before)))
   for (const answer of answers) t.match(answer.json(), { user: 'Harry', values: { cart: [1] } })

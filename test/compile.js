@@ -42,5 +42,6 @@ function removeStale () {
 
 function isNewerThanDist (file) {
   const built = join(root, 'dist', file.replace(/ts$/, 'js'))
-  return !existsSync(built) || statSync(built).mtimeMs < statSync(join(root, file)).mtimeMs
+  // The bundle of hatcheck/session is made after the others, from them.
+  return [built, join(root, 'dist/session.js')].some((made) => !existsSync(made) || statSync(made).mtimeMs < statSync(join(root, file)).mtimeMs)
 }

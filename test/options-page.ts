@@ -21,7 +21,7 @@ interface Text {
   see: string[]
 }
 
-const code = ['table', 'page-options', 'process-options'].map((file) => pageAt(`plugins/config/${file}.ts`)).join('\n')
+const code = ['table', 'login-options', 'page-options', 'process-options'].map((file) => pageAt(`plugins/config/${file}.ts`)).join('\n')
 const texts = new Map([...code.matchAll(/^ {2}\/\*\*\n(.*?)\n {3}\*\/\n {2}(\w+): \{/gms)]
   .map(([, comment = '', option = '']) => [option, textOf(comment)]))
 

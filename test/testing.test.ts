@@ -2,9 +2,10 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import hatcheck from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
+import { hatcheckSession } from '../plugins/session/standalone.js'
 import { CookieJar } from '../plugins/testing/cookie-jar.js'
 import { testClock, visitor, type Span } from '../plugins/testing/index.js'
-import { buildHost, needs, testKey } from './helper.js'
+import { buildHost, needs, newFastify, testKey } from './helper.js'
 import { answersMayShowSecrets } from './nets/net.js'
 import { startRedis } from './redis.js'
 import { inTwoSteps, kinds, openStore, watched } from './watched-store.js'
@@ -262,6 +263,19 @@ test('a visitor waits until the application is ready, and needs hatcheck in it',
   await t.rejects(visitor(Fastify()).login('Harry'), { code: 'HATCHECK_TESTING', message: /register it/ })
   for (const origin of ['', 'shop.example', 'ftp://shop.example']) t.throws(() => visitor(app, { origin }), { code: 'HATCHECK_TESTING' })
   await t.rejects(harry.login(''), { code: 'HATCHECK_USER_NAME', message: /^visitor\.login/ })
+})
+
+test('a visitor has a session of hatcheck/session', async (t) => {
+  const app = newFastify(t)
+  app.register(hatcheckSession, { secretKey: testKey, sessionStore: 'memory:' })
+  app.get('/', async ({ session }) => ({ name: session.client_name ?? null, cart: session.get('cart' as never) }))
+  const harry = await visitor(app).login('Harry', { cart: ['apple'] } as object)
+  await harry.edit(editing((session) => { session.cart?.push('pear') }))
+  t.strictSame((await harry.inject('/')).json(), { name: 'Harry', cart: ['apple', 'pear'] })
+  const { cookieHeader } = await app.sessions.begin('Sally', { secure: false })
+  t.equal((await app.sessions.read(cookieHeader, { secure: false }))?.user?.name, 'Sally')
+  await harry.logout()
+  t.equal((await harry.inject('/')).json().name, null)
 })
 
 test('each registration of two scopes has its own visitors', async (t) => {

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import { steadyClock } from '../plugins/common/clock.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
-import { Client } from './client.js'
+import { visitor, type Visitor } from '../plugins/testing/index.js'
 import { buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { eventually, kinds, openStore, watched } from './watched-store.js'
@@ -14,21 +14,18 @@ const YEAR = 365 * 24 * HOUR
 
 async function host (t: Test, sessionStore: SessionStore | string, now: () => number): Promise<FastifyInstance> {
   const fastify = await buildHost(t, { sessionStore, now })
-  fastify.post('/login', async (request) => { await request.login('Harry') })
   fastify.get('/', async (request) => request.user?.name ?? 'nobody')
   return fastify
 }
 
-async function loggedIn (fastify: FastifyInstance): Promise<Client> {
-  const client = new Client(fastify)
-  await client.send({ method: 'POST', url: '/login' })
-  return client
+async function loggedIn (fastify: FastifyInstance): Promise<Visitor> {
+  return await visitor(fastify).login('Harry')
 }
 
 /** A thousand reads, within one second of the clock. */
-async function readOften (client: Client, clock: { time: number }): Promise<void> {
+async function readOften (client: Visitor, clock: { time: number }): Promise<void> {
   for (let i = 0; i < 100; i++) {
-    await Promise.all(Array.from({ length: 10 }, () => client.get('/')))
+    await Promise.all(Array.from({ length: 10 }, () => client.inject('/')))
     clock.time += 10
   }
 }
@@ -87,9 +84,9 @@ for (const kind of kinds) {
         t.equal((await fastify.sessions.store.ofUser('Harry')).length, 1, `${what}: it is live a moment before`)
         pass(1)
       }
-      t.equal((await client.get('/')).body, 'nobody', `${what}: and no longer`)
+      t.equal((await client.inject('/')).body, 'nobody', `${what}: and no longer`)
       wall = START
-      t.equal((await client.get('/')).body, 'nobody', `${what}: and does not come back with the clock`)
+      t.equal((await client.inject('/')).body, 'nobody', `${what}: and does not come back with the clock`)
     }
   })
 }
@@ -99,7 +96,6 @@ test('fake time that is set after the application was built applies to its sessi
   for (const [what, fakesElapsed] of [['Date alone', false], ['Date and performance', true]] as const) {
     for (const start of [START, Date.now(), Date.now() - YEAR, 1_000]) {
       const fastify = await buildHost(t)
-      fastify.post('/login', async (request) => { await request.login('Harry') })
       fastify.get('/', async (request) => request.user?.name ?? 'nobody')
       await loggedIn(fastify)
       const clock = { time: start }
@@ -108,21 +104,21 @@ test('fake time that is set after the application was built applies to its sessi
       if (fakesElapsed) performance.now = () => clock.time - start
       try {
         const client = await loggedIn(fastify)
-        t.equal((await client.get('/')).body, 'Harry', what)
+        t.equal((await client.inject('/')).body, 'Harry', what)
         const [session] = await fastify.sessions.ofUser('Harry').then((sessions) => sessions.filter(({ createdAt }) => createdAt === start))
         t.equal(session?.createdAt, start)
         clock.time += HOUR - 5_000
         t.equal((await fastify.sessions.ofUser('Harry')).some(({ createdAt }) => createdAt === start), true)
         clock.time += 5_000
-        t.equal((await client.get('/')).body, 'nobody')
+        t.equal((await client.inject('/')).body, 'nobody')
         clock.time -= MINUTE
-        t.equal((await client.get('/')).body, 'nobody', 'and setting the clock back revives nothing')
+        t.equal((await client.inject('/')).body, 'nobody', 'and setting the clock back revives nothing')
       } finally {
         Date.now = real.now
         performance.now = real.elapsed
       }
       const late = await loggedIn(fastify)
-      t.equal((await late.get('/')).body, 'Harry', 'and real time goes on')
+      t.equal((await late.inject('/')).body, 'Harry', 'and real time goes on')
       await fastify.close()
     }
   }
@@ -148,7 +144,7 @@ test('if the clocks of two servers differ, each server uses its own', async (t) 
   const here = await host(t, store, () => clock.time)
   const ahead = await host(t, store, () => clock.time + AHEAD)
   const client = await loggedIn(here)
-  const at = async (fastify: FastifyInstance): Promise<string> => (await fastify.inject({ url: '/', headers: { cookie: client.cookieHeader } })).body
+  const at = async (fastify: FastifyInstance): Promise<string> => (await fastify.inject({ url: '/', headers: { cookie: client.cookieHeader() } })).body
   clock.time = START + HOUR - AHEAD
   t.equal(await at(ahead), 'nobody', 'for the server ahead it ends earlier by the difference')
   t.equal(await at(here), 'Harry')

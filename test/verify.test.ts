@@ -2,6 +2,7 @@ import type { FastifyInstance, HTTPMethods, InjectOptions, LightMyRequestRespons
 import { METHODS } from 'node:http'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { visitor } from '../plugins/testing/index.js'
 import { namesOf } from '../routes/verify/names.js'
 import { Client } from './client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
@@ -349,6 +350,7 @@ test('the next answer sees the end of a session', async (t) => {
   t.equal(await status(`hatcheck=planted; ${cookie}`), 204, 'beside a planted cookie')
   await harry.get('/logout')
   t.equal(await status(cookie), 401)
+  await fastify.accounts?.add('Sally', PASSWORD)
   const sally = await login(fastify, 'Sally')
   t.equal(await status(sally), 204)
   await fastify.accounts?.disable('Sally')
@@ -398,9 +400,7 @@ function without (header: keyof typeof navigation): Record<string, string> {
 }
 
 async function login (fastify: FastifyInstance, name: string): Promise<string> {
-  const client = new Client(fastify)
-  await client.login(name, PASSWORD)
-  return client.cookieHeader
+  return (await visitor(fastify).login(name)).cookieHeader()
 }
 
 async function ask (fastify: FastifyInstance, { query = '', ...options }: Asking = {}): Promise<LightMyRequestResponse> {

@@ -3,6 +3,8 @@ import { assertRule, shown } from './rule.js'
 /** Every name that hatcheck takes in an application, and on what. `session`, `loadSession` and `sessions` have no other name. */
 export const DECORATIONS = {
   user: 'request',
+  requireUser: 'request',
+  authenticate: 'request',
   login: 'request',
   logout: 'request',
   flash: 'request',

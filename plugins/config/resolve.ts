@@ -43,10 +43,14 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   const { authenticate, now = steadyClock(), sessionStore = OPTIONS.sessionStore.default } = options
   assertRule(authenticate === undefined || typeof authenticate === 'function', `authenticate must be ${OPTIONS.authenticate.form}; got ${shown(authenticate)}.`)
   assertClock(now)
+  assertSchema(options.sessionSchema)
   assertStore(sessionStore, name('sessionStore'))
-  const routes = routesOf(options.routes, mode, values.prefix)
+  const { loginPath } = values
+  const routes = routesOf(options.routes, mode, values.prefix, loginPath)
   const root = scope.replace(/\/$/, '')
   const base = root + values.prefix
+  /** The target of links back: hatcheck's start page, or that of the application. */
+  const home = `${routes.has('home') ? base : root}/`
   const allowedOrigins = originsOf(options.allowedOrigins, name('allowedOrigins'))
   const config = {
     ...values,
@@ -65,6 +69,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     /** Answers whether an origin is in `allowedOrigins`. */
     isAllowedOrigin: originMatcher(allowedOrigins),
     pageLanguages: languagesOf(options.pageLanguages, name('pageLanguages')),
+    sessionSchema: options.sessionSchema,
     authenticate,
     decorators: decoratorsOf(options.decorators),
     now,
@@ -77,8 +82,11 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     hasRoutes: routes.size > 0,
     /** The path of the pages, from the root of the server. */
     base,
-    /** The target of links back: hatcheck's start page, or that of the application. */
-    home: `${routes.has('home') ? base : root}/`
+    home,
+    afterLogin: values.afterLogin ?? home,
+    afterLogout: values.afterLogout ?? home,
+    /** The login page, of the application or of hatcheck; null: none. */
+    loginPage: loginPath ?? (routes.has('login') ? `${base}/login` : null)
   }
   assertCookie(config, name)
   assertRule(config.authenticate === undefined || options.signup === undefined,
@@ -137,14 +145,16 @@ function languagesOf (given: GivenOptions['pageLanguages'], name: string): Langu
 }
 
 /** Lists the pages to serve: all in the service; in an application, those that `routes` names. */
-function routesOf (routes: unknown, mode: Mode, prefix: string): ReadonlySet<RouteName> {
+function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: string | undefined): ReadonlySet<RouteName> {
   if (mode !== 'plugin') return new Set(ROUTE_NAMES)
   if (routes === undefined || routes === false) return new Set()
   // Without a prefix, the start page would be at `/`, which belongs to the application.
-  if (routes === true) return new Set(ROUTE_NAMES.filter((route) => route !== 'home' || prefix !== ''))
+  const left = { home: prefix === '', login: loginPath !== undefined }
+  if (routes === true) return new Set(ROUTE_NAMES.filter((route) => !(route in left) || !left[route as keyof typeof left]))
   const rule = `routes must be ${OPTIONS.routes.form}`
   assertRule(Array.isArray(routes), `${rule}; got ${shown(routes)}.`)
   for (const route of routes) assertRule(ROUTE_NAMES.includes(route), `${rule}; there is no ${shown(route)}.`)
+  assertRule(loginPath === undefined || !routes.includes('login'), 'loginPath must not be set with the page login in routes: the application then serves the login page.')
   return new Set(routes as RouteName[])
 }
 
@@ -171,6 +181,12 @@ function assertClock (now: () => number): void {
   assertRule(typeof now === 'function', `${rule}; got ${shown(now)}.`)
   const time: unknown = now()
   assertRule(typeof time === 'number' && Number.isFinite(time), `${rule}; it returned ${shown(time)}.`)
+}
+
+function assertSchema (schema: unknown): void {
+  if (schema === undefined) return
+  const standard: unknown = Object(schema)['~standard']
+  assertRule(typeof Object(standard).validate === 'function', `sessionSchema must be ${OPTIONS.sessionSchema.form}; got ${shown(schema)}.`)
 }
 
 /** Looks for every method: a missing one would look like a failed store when it is called. */

@@ -1,5 +1,6 @@
 import type { Authenticate } from '../accounts/authenticator.js'
 import type { Decoration } from '../common/decorators.js'
+import type { StandardSchema } from '../common/standard-schema.js'
 import type { SessionStore } from '../store/sessions.js'
 import type { AdoptOptions } from './adopt.js'
 import type { LanguageTag } from './language-tags.js'
@@ -27,6 +28,7 @@ interface Forms {
   routes: boolean | readonly RouteName[]
   decorators: Partial<Readonly<Record<Decoration, string | false>>>
   clock: () => number
+  schema: StandardSchema
 }
 
 /** An option that one check can judge by itself. */

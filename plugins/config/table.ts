@@ -1,4 +1,5 @@
 import { FORM } from '../common/decorators.js'
+import { LOGIN_OPTIONS } from './login-options.js'
 import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
@@ -67,6 +68,12 @@ export const SESSION_OPTIONS = {
    * @see `docs/session.md#renaming-the-cookie`
    */
   formerCookieNames: { type: 'names', form: 'cookie names, as a list or separated by commas' },
+  /**
+   * Live sessions of express-session or @fastify/session that continue as sessions of hatcheck, so that nobody is logged out.
+   * @default none
+   * @see `docs/from-express-session.md#moving-live-sessions`
+   */
+  adopt: { type: 'adopt', form: 'a list of { cookie, secret, store, user }', only: 'plugin' },
   /**
    * A domain of your own, all of whose hosts get the cookie. A login at another host is a 400. A public suffix such as `com`
    * or `co.uk` is refused.
@@ -145,6 +152,14 @@ export const SESSION_OPTIONS = {
    */
   anonymousSessionsPerMinute: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 1_000_000, service: 300 },
   /**
+   * What values a session can have: a schema of zod, valibot, ArkType or another library with Standard Schema, without
+   * asynchronous checks. A value that does not fit is an error (`HATCHECK_SESSION_VALUE`), and nothing is stored. Handlers do
+   * not see a stored value that does not fit.
+   * @default any JSON
+   * @see `docs/session.md#types-and-schemas`
+   */
+  sessionSchema: { type: 'schema', form: 'a schema that implements Standard Schema', only: 'plugin' },
+  /**
    * The clock, for tests.
    * @default the machine's clock, guarded against being set back
    * @see `docs/testing.md`
@@ -179,12 +194,6 @@ export const OPTIONS = {
    */
   hsts: { type: 'word', words: ['off', 'host', 'subdomains'], default: 'subdomains', only: 'service' },
   /**
-   * Live sessions of express-session or @fastify/session that continue as sessions of hatcheck, so that nobody is logged out.
-   * @default none
-   * @see `docs/from-express-session.md#moving-live-sessions`
-   */
-  adopt: { type: 'adopt', form: 'a list of { cookie, secret, store, user }', only: 'plugin' },
-  /**
    * Decides who can log in. hatcheck then keeps no accounts, and `signup` has no meaning.
    * @default hatcheck's own accounts
    */
@@ -204,10 +213,11 @@ export const OPTIONS = {
    * @default none
    */
   prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
+  ...LOGIN_OPTIONS,
   ...PAGE_OPTIONS,
   /**
-   * Other names for what hatcheck adds to requests and to the instance: `user`, `login`, `logout`, `flash`, `flashes`,
-   * `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
+   * Other names for what hatcheck adds to requests and to the instance: `user`, `requireUser`, `authenticate`, `login`,
+   * `logout`, `flash`, `flashes`, `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
    * @default the names as they are
    * @see `docs/neighbours.md`
    */

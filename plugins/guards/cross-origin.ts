@@ -3,8 +3,30 @@ import { createError } from '@fastify/error'
 import { wants } from '../common/wants.js'
 import { beginningOf } from '../config/origins.js'
 import type { Config } from '../config/resolve.js'
+import { NotRegisteredError } from '../login/errors.js'
 
 export const CrossOriginError = createError('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
+
+/**
+ * A hook for forms and WebSockets: refuses a request that another site makes a browser send, by the rules of hatcheck's own
+ * routes. A GET passes, since it changes nothing, unless it opens a WebSocket. A client that is no browser passes.
+ *
+ * @throws CrossOriginError (403)
+ * @throws NotRegisteredError (500) if hatcheck is not registered around the route.
+ * @example
+ * import hatcheck, { refuseCrossOrigin } from 'hatcheck'
+ *
+ * app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
+ * app.post('/order', { onRequest: refuseCrossOrigin }, async (request) => { … })
+ */
+export async function refuseCrossOrigin (request: FastifyRequest): Promise<void> {
+  const { hatcheck } = request.server
+  if (hatcheck === undefined) throw new NotRegisteredError('refuseCrossOrigin')
+  const error = hatcheck.guards.crossOriginError(request)
+  if (error === null) return
+  hatcheck.audit('malicious_cors', request, { reason: 'cross_origin' })
+  throw error
+}
 
 /**
  * Cross-origin protection without tokens: a browser says where a request comes from, and no page can forge that.
@@ -15,7 +37,7 @@ export const CrossOriginError = createError('HATCHECK_CROSS_ORIGIN', 'This reque
 export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAllowedOrigin'>) {
   /** Why a request that another site makes a browser send is refused; null if it is not. */
   function crossOriginError (request: FastifyRequest): Error | null {
-    return isSafe(request.method) || !isForeign(request) ? null : new CrossOriginError()
+    return isSafe(request) || !isForeign(request) ? null : new CrossOriginError()
   }
 
   /** Whether a navigation comes from another site, or may, or is made before the user has asked for it. */
@@ -37,8 +59,9 @@ export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAll
   return { crossOriginError, isUnasked }
 }
 
-function isSafe (method: string): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
+/** Any page can open a WebSocket to any site, with the user's cookies: the answer is no page that the browser keeps from it. */
+function isSafe ({ method, headers: { upgrade } }: FastifyRequest): boolean {
+  return (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') && upgrade?.toLowerCase().includes('websocket') !== true
 }
 
 function isOwn (address: string, { host, protocol }: FastifyRequest): boolean {

@@ -38,7 +38,7 @@ type ErrorHandler = (error: FastifyError, request: FastifyRequest, reply: Fastif
 
 export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeaders, noteOutage }: ErrorHandlerParts) {
   const { view, audit, login, session } = hatcheck
-  const { base, home, hasRoute } = hatcheck.config
+  const { base, home, loginPage, hasRoute } = hatcheck.config
 
   /**
    * Answers an error: with a page for a browser, as problem+json (RFC 9457) for others. The text of an unknown error goes to
@@ -52,8 +52,8 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
     else noteRefusal(error, status, request)
     const refusal = refusals[error.code]
     if (refusal !== undefined) audit(refusal.event, request, { reason: refusal.reason })
-    const loginPage = error.code === 'HATCHECK_LOGIN_REQUIRED' ? login.loginPageFor(request) : null
-    if (loginPage !== null) return reply.redirect(loginPage, 303)
+    const page = error.code === 'HATCHECK_LOGIN_REQUIRED' ? login.loginPageFor(request) : null
+    if (page !== null) return reply.redirect(page, 303)
     const detail = status < 500 || (isOurs && status === 503) ? error.message : 'Something went wrong here. It has been noted.'
     sendHeadersOf(error, reply)
     return answer(request, reply.code(status), { status, detail, code: error.code })
@@ -75,7 +75,7 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
 
   /** The next step for a user whom the start page does not help. */
   function wayOn (status: number, code: string, { text }: Language): SafeHtml | '' {
-    if (status === 401 && hasRoute('login')) return html`<p><a class="button" href="${base}/login">${text('Log in your account here')}</a></p>`
+    if (status === 401 && loginPage !== null) return html`<p><a class="button" href="${loginPage}">${text('Log in your account here')}</a></p>`
     if (code === 'HATCHECK_NOT_ALLOWED' && hasRoute('logout')) return html`<form method="post" action="${base}/logout"><button>${text('Log out your account here')}</button></form>`
     return ''
   }

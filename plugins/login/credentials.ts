@@ -13,11 +13,17 @@ export interface Credentials {
 /** Reads the fields of a login. @throws CredentialsError, NameError, PasswordError (400) with the rule. */
 export function credentialsOf (body: unknown): Credentials {
   const [name, password, pwd] = ['client_name', 'password', 'pwd'].map((field) => textOf(body, field))
-  const secret = password ?? pwd
-  assertPassword(secret)
-  if (secret === '') throw new CredentialsError('The password is missing.')
+  const credentials = assertCredentials(name, password ?? pwd)
   const permanent = fieldOf(body, 'permanent')
-  return { name: normalName(name), password: secret, permanent: permanent === true || permanent === 'on' || permanent === 'true' || permanent === '1' }
+  return { ...credentials, permanent: permanent === true || permanent === 'on' || permanent === 'true' || permanent === '1' }
+}
+
+/** Normalizes a name and checks a password before they are compared with an account. @throws CredentialsError, NameError, PasswordError (400) */
+export function assertCredentials (name: unknown, password: unknown): Pick<Credentials, 'name' | 'password'> {
+  assertPassword(password)
+  // Some directories take a login without a password for an anonymous one, which succeeds.
+  if (password === '') throw new CredentialsError('The password is missing.')
+  return { name: normalName(name), password }
 }
 
 /** Reads a field of a form or of a JSON object: only what was sent, nothing inherited. */

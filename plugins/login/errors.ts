@@ -6,9 +6,9 @@ export const LoginRequiredError = createUnauthorized('HATCHECK_LOGIN_REQUIRED', 
 /** The same for an unknown name and for a wrong password. */
 export const WrongCredentialsError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.')
 
-/** The route uses the guard on a server without hatcheck. It lets nobody in. */
-export const NotRegisteredError = createError('HATCHECK_NOT_REGISTERED',
-  'requireLogin needs hatcheck: register it with "app.register(hatcheck, …)" in the scope of this route or around it.', 500)
+/** The route uses a function of hatcheck on a server without it. A guard lets nobody in. */
+export const NotRegisteredError = createError<[name: string]>('HATCHECK_NOT_REGISTERED',
+  '%s needs hatcheck: register it with "app.register(hatcheck, …)" in the scope of this route or around it.', 500)
 
 export const AuthenticateError = createError<[string]>('HATCHECK_AUTHENTICATE',
   'authenticate must return an object with the name of the user, or null; got %s.', 500, TypeError)

@@ -1,10 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { wants } from '../common/wants.js'
 import { load, reject } from '../session/calls.js'
+import type { User } from '../session/user.js'
 import { LoginRequiredError, NotRegisteredError } from './errors.js'
 
 /**
- * A hook for routes that need a login: others get 401, and a browser is redirected to the login page if hatcheck serves one.
+ * A hook for routes that need a login: others get 401, and a browser is redirected to the login page, of `loginPath` or of hatcheck,
+ * if there is one.
  * A route can use it before hatcheck is registered.
  *
  * @throws LoginRequiredError (401)
@@ -18,7 +20,7 @@ import { LoginRequiredError, NotRegisteredError } from './errors.js'
  */
 export function requireLogin (request: FastifyRequest, _reply?: FastifyReply): Promise<void> {
   const { hatcheck } = request.server
-  return hatcheck === undefined ? Promise.reject(new NotRegisteredError()) : hatcheck.login.assertLoggedIn(request)
+  return hatcheck === undefined ? Promise.reject(new NotRegisteredError('requireLogin')) : hatcheck.login.assertLoggedIn(request)
 }
 
 const PASSED = Promise.resolve()
@@ -30,15 +32,15 @@ const kRefused = Symbol('hatcheck.refused')
 type Refused = FastifyRequest & { [kRefused]?: true }
 
 /** Makes the guard, and the hooks that lead a refused browser to the login page. */
-export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unknown) => string) {
+export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unknown) => string | null) {
   const { config, storage, audit, session: { sessionFor, loggedIn } } = fastify.hatcheck
 
   /** @throws LoginRequiredError if nobody is logged in. */
   function assertLoggedIn (request: FastifyRequest): Promise<void> {
     // A refusal is a call of the session, so that a guard that nobody awaits fails the response all the same.
-    if (!storage.sessions.sync && !sessionFor(request).isLoaded) return load(sessionFor(request), () => { refuseStranger(request) })
+    if (!storage.sessions.sync && !sessionFor(request).isLoaded) return load(sessionFor(request), () => { requireUser(request) })
     try {
-      refuseStranger(request)
+      requireUser(request)
       return PASSED
     } catch (error) {
       return reject(sessionFor(request), error)
@@ -48,11 +50,13 @@ export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unkn
   /** The login page for a browser that the guard has refused; null for a program. */
   function loginPageFor (request: FastifyRequest): string | null {
     if ((request as Refused)[kRefused] !== true) return null
-    return config.hasRoute('login') && request.method === 'GET' && wants(request, 'json') === 'page' ? loginPathTo(request.url) : null
+    return request.method === 'GET' && wants(request, 'json') === 'page' ? loginPathTo(request.url) : null
   }
 
-  function refuseStranger (request: FastifyRequest): void {
-    if (loggedIn(request) !== null) return
+  /** @throws LoginRequiredError if nobody is logged in. */
+  function requireUser (request: FastifyRequest): User {
+    const user = loggedIn(request)
+    if (user !== null) return user
     const error = new LoginRequiredError()
     refusals.add(error)
     throw error
@@ -68,7 +72,7 @@ export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unkn
   })
 
   // The error handler of the service redirects by itself; the one of an application does not.
-  if (config.mode === 'plugin' && config.hasRoute('login')) {
+  if (config.mode === 'plugin' && config.loginPage !== null) {
     fastify.addHook('onSend', function leadToLogin (request, reply, payload, done) {
       const page = reply.statusCode === 401 ? loginPageFor(request) : null
       if (page === null) {
@@ -80,5 +84,5 @@ export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unkn
     })
   }
 
-  return { assertLoggedIn, loginPageFor }
+  return { assertLoggedIn, requireUser, loginPageFor }
 }

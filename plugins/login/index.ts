@@ -1,9 +1,11 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Authenticated } from '../accounts/authenticator.js'
 import { LONGEST_SENT } from '../accounts/name.js'
 import { ConfigError } from '../common/rule.js'
 import type { Decorated } from '../common/decorators.js'
 import { accessors } from '../session/request-session.js'
+import type { ValuesOf } from '../session/schema-types.js'
 import type { User } from '../session/user.js'
 import { accountKey } from '../store/accounts.js'
 import { credentialsOf, fieldOf, textOf } from './credentials.js'
@@ -14,7 +16,7 @@ import { createReauthentication } from './reauthenticate.js'
 
 export type { LoginOptions } from './log-in.js'
 
-interface RequestMembers {
+interface RequestMembers<Values> {
   /**
    * The user who is logged in, or null. Costs less than the session.
    *
@@ -23,14 +25,37 @@ interface RequestMembers {
    */
   readonly user: User | null
   /**
-   * Logs `name` in, under a new session ID. When it resolves, the session is stored and the old ID is dead. Data of an
-   * anonymous session goes along. Checks no password: do that first.
+   * Returns the user who is logged in. Without one it throws, and a browser is redirected to the login page as by
+   * `requireLogin`.
    *
+   * @throws LoginRequiredError (401)
+   * @throws SessionNotReadError in a hook that runs before those of hatcheck, if the store answers with promises.
+   * @throws StoreUnavailableError (503) if the store cannot answer.
+   */
+  requireUser (): User
+  /**
+   * Checks a password as `POST /login` does: behind the rate limit, with a line in the audit log for a failure. Begins no
+   * session. Resolves to null for an unknown name, a wrong password and a disabled account. Call `request.login` with the name
+   * of the answer in the same request: it then makes the browser a known device, and refuses an account that was disabled, or
+   * got another password, in the meantime.
+   *
+   * @throws CredentialsError, NameError, PasswordError (400) if the name or the password breaks a rule.
+   * @throws ThrottledError (429) if too many logins have failed.
+   * @throws BusyError (503) if too many logins are under way.
+   * @throws StoreUnavailableError (503)
+   */
+  authenticate (name: string, password: string): Promise<Authenticated | null>
+  /**
+   * Logs `name` in, under a new session ID. When it resolves, the session is stored and the old ID is dead. Data of an
+   * anonymous session goes along. Checks no password: call `request.authenticate` first, or check another proof.
+   *
+   * @throws WrongCredentialsError (401) after `request.authenticate`, if the account was disabled or got another password in the
+   *   meantime. Nobody is logged in then.
    * @throws InsecureTransportError (400) if the connection cannot carry the session cookie.
    * @throws NoCookieError if the headers of the response have left.
    * @throws StoreUnavailableError (503)
    */
-  login (name: string, options?: LoginOptions): Promise<void>
+  login (name: string, options?: LoginOptions<Values>): Promise<void>
   /**
    * Ends every session that the request presents a ticket of, for good, and clears the cookie.
    *
@@ -45,7 +70,10 @@ interface InstanceMembers {
 }
 
 declare module 'fastify' {
-  interface FastifyRequest extends Decorated<RequestMembers> {}
+  /* eslint-disable @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it */
+  interface FastifyRequest<RouteGeneric, RawServer extends RawServerBase, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger, RequestType>
+    extends Decorated<RequestMembers<ValuesOf<TypeProvider>>> {}
+  /* eslint-enable */
   interface FastifyInstance extends Decorated<InstanceMembers> {}
 }
 
@@ -66,6 +94,14 @@ export default fp(async function auth (fastify) {
   // No async functions: the promise of a call knows whether somebody awaits it.
   decorate('login', function (this: FastifyRequest, name: string, options?: LoginOptions) {
     return login.logIn(this, name, options)
+  })
+
+  decorate('requireUser', function requireUser (this: FastifyRequest) {
+    return login.requireUser(this)
+  })
+
+  decorate('authenticate', function authenticate (this: FastifyRequest, name: string, password: string) {
+    return login.checkPassword(this, name, password)
   })
 
   decorate('logout', function logout (this: FastifyRequest) {

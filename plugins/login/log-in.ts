@@ -1,15 +1,17 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, Session } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, Session } from 'fastify'
 import type { Authenticate, Authenticated, Check } from '../accounts/authenticator.js'
 import { ConfigError } from '../common/rule.js'
 import { wants } from '../common/wants.js'
 import { clientAddress } from '../session/client.js'
 import { clientText } from '../session/client-text.js'
-import { destroy, login } from '../session/calls.js'
+import { destroy, login, type LoginRequest } from '../session/calls.js'
 import { entriesOf } from '../session/fields.js'
 import { kindOf } from '../session/json.js'
+import { assertCredentials } from './credentials.js'
 import { AuthenticateError, WrongCredentialsError } from './errors.js'
+import { failureReasonOf } from './failure.js'
 
-export interface LoginOptions {
+export interface LoginOptions<Values = Session> {
   /**
    * "Keep me signed in": the session is permanent.
    * @default false
@@ -19,7 +21,7 @@ export interface LoginOptions {
    * Values to set in the same step.
    * @default none
    */
-  data?: Partial<Session> | undefined
+  data?: Partial<Values> | undefined
 }
 
 export interface CompleteLoginOptions {
@@ -37,6 +39,13 @@ export interface CompleteLoginOptions {
   next?: unknown
 }
 
+/** A user whose identity is proven. */
+interface Proof {
+  user: Authenticated
+  /** The name as the client sent it. */
+  sentName: string
+}
+
 /** Makes what changes who is logged in. Nothing else does. */
 export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) => string) {
   const { config, accounts, session, throttle, audit, view } = fastify.hatcheck
@@ -46,12 +55,55 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
     return await accounts.authenticate(name, password, { isFamiliar, onSignup: () => throttle.countSignup(request) })
   })
 
-  function logIn (request: FastifyRequest, user: string, { permanent = false, data = {} }: LoginOptions = {}, isReauthentication = false): Promise<void> {
-    return login(session.sessionFor(request), { user, permanent, data, isReauthentication, client: () => clientText(request.headers['user-agent'], clientAddress(request)) })
+  const passed = new WeakMap<FastifyRequest, Proof>()
+
+  function logInWith (request: FastifyRequest, user: string, { permanent = false, data = {} }: LoginOptions = {}, more: Partial<LoginRequest> = {}): Promise<void> {
+    const client = (): string => clientText(request.headers['user-agent'], clientAddress(request))
+    return login(session.sessionFor(request), { user, permanent, data, client, ...more })
+  }
+
+  /**
+   * Takes the last look at the account, with the session stored, so that there is no gap between the two: what ends the sessions
+   * of a user must end a login under way as well.
+   *
+   * @throws WrongCredentialsError (401) if the account was disabled or got another password meanwhile.
+   */
+  async function confirm (request: FastifyRequest, { user, sentName }: Proof): Promise<void> {
+    if (!await group.isStillValid(user)) throw new WrongCredentialsError()
+    audit('authn_login_success', request, { user: user.name })
+    const reply = session.replyOf(request)
+    if (reply !== undefined) await throttle.rememberDevice(request, reply, sentName, user)
   }
 
   const group = {
-    logIn,
+    /**
+     * `request.login`. A user whose password the same request has checked gets what `POST /login` does: the last look at the
+     * account, the audit log and the known device.
+     */
+    logIn (request: FastifyRequest, name: string, options?: LoginOptions): Promise<void> {
+      const proof = passed.get(request)
+      return logInWith(request, name, options, proof?.user.name === name ? { confirm: () => confirm(request, proof) } : {})
+    },
+
+    /** `request.authenticate`: checks a password as `POST /login` does, and writes a failure to the audit log. */
+    async checkPassword (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
+      try {
+        const { name, password } = assertCredentials(sentName, sentPassword)
+        const user = await group.authenticate(name, password, request)
+        if (user === null) group.noteFailure(new WrongCredentialsError(), request, sentName)
+        else passed.set(request, { user, sentName: name })
+        return user
+      } catch (error) {
+        group.noteFailure(error as FastifyError, request, sentName)
+        throw error
+      }
+    },
+
+    /** Writes a failed login to the audit log, except a refusal with an event of its own. */
+    noteFailure (error: FastifyError, request: FastifyRequest, sentName: unknown): void {
+      const reason = failureReasonOf(error)
+      if (reason !== null) audit('authn_login_fail', request, { user: typeof sentName === 'string' ? sentName : null, reason })
+    },
 
     /** Ends every session that the request presents a ticket of. */
     logOut: (request: FastifyRequest): Promise<void> => destroy(session.sessionFor(request)),
@@ -71,23 +123,20 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
      * @throws SessionGoneError (409)
      */
     async renewLogin (request: FastifyRequest, user: Authenticated, options?: LoginOptions): Promise<boolean> {
-      await logIn(request, user.name, { ...options, data: user.data }, true)
-      return await isStillValidOrEnd(request, user)
+      await logInWith(request, user.name, { ...options, data: user.data }, { isReauthentication: true })
+      if (await group.isStillValid(user)) return true
+      await group.logOut(request)
+      return false
     },
 
     /**
      * Completes the login of a user whose identity is proven, by whatever method: begins the session, writes the audit log,
      * makes the browser a known device of the account, and answers with a redirect or JSON. A login method ends in it.
      *
-     * @throws WrongCredentialsError (401) if the account was disabled or got another password meanwhile: what ends the sessions of
-     *   a user must end a login under way as well.
+     * @throws WrongCredentialsError (401) if the account was disabled or got another password meanwhile.
      */
     async completeLogin (request: FastifyRequest, reply: FastifyReply, user: Authenticated, { permanent, sentName = user.name, next }: CompleteLoginOptions = {}): Promise<FastifyReply> {
-      // Stored before the last look at the account, so that there is no gap between the two.
-      await group.logIn(request, user.name, { permanent, data: user.data })
-      if (!await isStillValidOrEnd(request, user)) throw new WrongCredentialsError()
-      audit('authn_login_success', request, { user: user.name })
-      await throttle.rememberDevice(request, reply, sentName, user)
+      await logInWith(request, user.name, { permanent, data: user.data }, { confirm: () => confirm(request, { user, sentName }) })
       const target = nextOf(next)
       if (wants(request) === 'json') {
         return reply.send({ user: { name: user.name, authenticatedAt: new Date(session.loggedIn(request)?.authenticatedAt ?? 0).toISOString() }, next: target })
@@ -95,12 +144,6 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
       view.leaveNotice(request, reply, 'login')
       return reply.redirect(target, 303)
     }
-  }
-
-  async function isStillValidOrEnd (request: FastifyRequest, user: Authenticated): Promise<boolean> {
-    if (await group.isStillValid(user)) return true
-    await group.logOut(request)
-    return false
   }
 
   return group

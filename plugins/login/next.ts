@@ -1,27 +1,48 @@
+import type { FastifyRequest } from 'fastify'
 import { originOf } from '../config/origins.js'
 import type { Config } from '../config/resolve.js'
+import { fieldOf } from './credentials.js'
+import { NotRegisteredError } from './errors.js'
 
 /** An origin that no real address has: a value that resolves to it is relative. */
 const HERE = 'http://next.invalid'
 /** In characters, as written in an address: what nginx accepts by default. */
 const LONGEST = 8_192
 
+/**
+ * Returns where a login leads: the field `next` of the form, or of the query, if it is a path on this origin or an address on
+ * one of `allowedOrigins`; anything else becomes `afterLogin`. A redirect to an unchecked `next` would lead to any site.
+ *
+ * @throws NotRegisteredError (500) if hatcheck is not registered around the route.
+ * @example
+ * import { nextPageOf } from 'hatcheck'
+ *
+ * return reply.redirect(nextPageOf(request), 303)
+ */
+export function nextPageOf (request: FastifyRequest): string {
+  const { hatcheck } = request.server
+  if (hatcheck === undefined) throw new NotRegisteredError('nextPageOf')
+  return hatcheck.login.nextPageOf(request)
+}
+
 /** Makes what says where a login leads. */
-export function createNext ({ base, home, isAllowedOrigin }: Pick<Config, 'base' | 'home' | 'isAllowedOrigin'>) {
-  /**
-   * Where to go on to: a path on this origin, or an address on an allowed origin. Anything else becomes the start page, or that
-   * of the application.
-   */
+export function createNext ({ loginPage, afterLogin, isAllowedOrigin }: Pick<Config, 'loginPage' | 'afterLogin' | 'isAllowedOrigin'>) {
+  /** Where to go on to: a path on this origin, or an address on an allowed origin. Anything else becomes `afterLogin`. */
   function nextOf (value: unknown): string {
-    if (typeof value !== 'string' || value.length > LONGEST) return home
+    if (typeof value !== 'string' || value.length > LONGEST) return afterLogin
     const address = addressOf(value)
     // One character may become nine in an address, and proxies limit the length of a header.
-    return address === null || address.length > LONGEST ? home : address
+    return address === null || address.length > LONGEST ? afterLogin : address
   }
 
-  /** The login page, which leads on to {@link nextOf} of the value. */
-  function loginPathTo (value: unknown): string {
-    return `${base}/login?next=${encodeURIComponent(nextOf(value))}`
+  /** The form has it as a field; a program may have it in the address. */
+  function nextPageOf ({ body, query }: FastifyRequest): string {
+    return nextOf(fieldOf(body, 'next') ?? fieldOf(query, 'next'))
+  }
+
+  /** The login page, which leads on to {@link nextOf} of the value; null without one. */
+  function loginPathTo (value: unknown): string | null {
+    return loginPage === null ? null : `${loginPage}?next=${encodeURIComponent(nextOf(value))}`
   }
 
   function addressOf (value: string): string | null {
@@ -34,5 +55,5 @@ export function createNext ({ base, home, isAllowedOrigin }: Pick<Config, 'base'
     return origin === HERE && !pathname.startsWith('//') ? pathname + search + hash : null
   }
 
-  return { nextOf, loginPathTo }
+  return { nextOf, nextPageOf, loginPathTo }
 }

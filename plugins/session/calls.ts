@@ -17,6 +17,8 @@ export interface LoginRequest {
   readonly data: Readonly<Record<string, unknown>>
   /** Whether the user must still be logged in: the login then begins no new session. */
   readonly isReauthentication?: boolean
+  /** Called once the session is stored, before the login succeeds. If it rejects, the session ends. */
+  readonly confirm?: (() => Promise<void>) | undefined
 }
 
 /**
@@ -25,7 +27,7 @@ export interface LoginRequest {
  *
  * @throws SessionGoneError on a reauthentication, if the session has ended or is no longer this user's.
  */
-export function login (session: Session, { user, permanent, client, data, isReauthentication = false }: LoginRequest): Promise<void> {
+export function login (session: Session, { user, permanent, client, data, isReauthentication = false, confirm }: LoginRequest): Promise<void> {
   return change(session, 'all', async (changes) => {
     assertUser(user, 'request.login')
     const entries = entriesOf(data)
@@ -37,6 +39,7 @@ export function login (session: Session, { user, permanent, client, data, isReau
       changes.abandon()
       values.forgetRead()
     }
+    context.schema?.assertFits(entries, keepsValues ? values.entries() : [])
     const { record, change } = planLogin(changes, { user, permanent, client: client(), data: entries }, keepsValues, context)
     const replaced = stored === null ? null : await writer.replace(stored, newId(), change, request)
     if (isReauthentication && replaced?.lastUser !== user) {
@@ -47,6 +50,12 @@ export function login (session: Session, { user, permanent, client, data, isReau
     // The handler may hold an object that the data has replaced.
     values.forgetRead(new Set(entries.map(([key]) => key)))
     await handOver(session, begun, changes)
+    try {
+      await confirm?.()
+    } catch (error) {
+      await end(session, values.take([], true))
+      throw error
+    }
   })
 }
 
@@ -71,20 +80,22 @@ export function regenerate (session: Session, keys: readonly string[] = []): Pro
 /** Ends the session for good. Values that are set after this begin a new one. */
 export function destroy (session: Session): Promise<void> {
   const changes = session.values.take([], true)
-  return session.call(async () => {
-    const { stored, isAvailable, context, request } = session
-    // The request has no session from here on, even if the end cannot be stored: its ticket is refused then.
-    session.adopt(null, changes)
-    session.sendCookie('clear')
-    try {
-      await context.writer.end(request, stored, isAvailable)
-      session.isUnconfirmed = false
-    } catch (error) {
-      // Not before: a response that leaves in the meantime waits for this call.
-      session.isUnconfirmed = true
-      throw error
-    }
-  }, false)
+  return session.call(() => end(session, changes), false)
+}
+
+async function end (session: Session, changes: ChangeSet): Promise<void> {
+  const { stored, isAvailable, context, request } = session
+  // The request has no session from here on, even if the end cannot be stored: its ticket is refused then.
+  session.adopt(null, changes)
+  session.sendCookie('clear')
+  try {
+    await context.writer.end(request, stored, isAvailable)
+    session.isUnconfirmed = false
+  } catch (error) {
+    // Not before: a response that leaves in the meantime waits for this call.
+    session.isUnconfirmed = true
+    throw error
+  }
 }
 
 /** Stores the changes. @throws SessionGoneError if the session has ended in the meantime. */

@@ -2,14 +2,19 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { MaybePromise, SessionFields, SessionRecord } from '../store/sessions.js'
 import type { CookieDescription, CookieState } from './cookie.js'
 import type { Rules, Stored } from './plan.js'
+import type { SessionSchema } from './schema.js'
 import type { Writer } from './write.js'
 
 /** What every session of a realm works with. */
 export interface SessionContext extends Rules {
   readonly writer: Writer
+  /** Checks the values; null: any JSON fits. */
+  readonly schema: SessionSchema | null
   newId (): string
   /** Returns the ticket of an ID. */
   sign (id: string): string
+  /** Returns the handle of the session with a store key. */
+  handleOf (key: string): string
   /** Finds the live session that a request presents. @throws StoreUnavailableError */
   find (request: FastifyRequest): MaybePromise<Stored | null>
   /** Reads the record again. @throws StoreUnavailableError */

@@ -13,6 +13,14 @@ export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
 export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
   'A session value must be JSON: %s is %s.', 500, TypeError)
 
+/** A value that the option `sessionSchema` does not allow. */
+export const SessionSchemaError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
+  'A session value must fit sessionSchema; %s does not: %s', 500, TypeError)
+
+/** The option `sessionSchema` answers with a promise, at least for some values. */
+export const AsyncSchemaError = createError('HATCHECK_SESSION_SCHEMA',
+  'sessionSchema must answer without a promise, and it gave one for these values: leave out asynchronous checks.', 500)
+
 /** `session.permanent` was set to something else than a boolean. */
 export const PermanentError = createError<[string]>('HATCHECK_SESSION_VALUE',
   'session.permanent must be true or false; got %s.', 500, TypeError)
@@ -36,6 +44,10 @@ export const SessionCommittedError = createError('HATCHECK_SESSION_COMMITTED',
 /** The store is asynchronous, and nothing has read the session yet. */
 export const SessionNotReadError = createError('HATCHECK_SESSION_NOT_READ',
   'The session of this request has not been read yet. Register this hook after hatcheck, or call "await request.loadSession()" first.', 500)
+
+/** The configuration of the route says that it has no session. */
+export const SessionOffError = createError('HATCHECK_SESSION_OFF',
+  'This route has no session: its config says { session: false }. Remove that to use the session, the user, login and logout of a request there.', 500)
 
 /** The cookie of a new session can no longer be sent. Nothing is stored. */
 export const NoCookieError = createError('HATCHECK_NO_COOKIE',

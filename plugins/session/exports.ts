@@ -1,20 +1,23 @@
 // What both hatcheck and hatcheck/session export.
 export type { Sessions } from './index.js'
 export type { SessionEvent, SessionEvents } from './events.js'
-export type { SessionObject } from './session-object.js'
+export type { SessionObject, TypedSession } from './session-object.js'
+export type { SchemaValues, SessionTypes } from './schema-types.js'
+export { schemaFrom, type PointedError, type SchemaIssue, type SchemaResult, type StandardSchema } from '../common/standard-schema.js'
 export type { CookieDescription } from './cookie.js'
 export type { BegunSession, BeginOptions, ForeignRequest, ReadOptions, ReadSession } from './outside.js'
 export type { UserSession } from './user-sessions.js'
 export { TooManySessionsError } from './anonymous-limit.js'
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
-  SessionKeyError, SessionNotReadError, SessionValueError, UnsupportedError
+  SessionKeyError, SessionNotReadError, SessionOffError, SessionSchemaError, SessionValueError, UnsupportedError
 } from './errors.js'
 export type * from '../store/sessions.js'
 export type { CompleteSessionStore, Trait } from '../store/traits.js'
 export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from '../store/sessions.js'
 export { replaceInTwoSteps } from '../store/replace-in-two-steps.js'
 export { SessionTooLargeError, StoreMethodMissingError, StoreUnavailableError } from '../store/errors.js'
+export type { AdoptOptions, OldValues } from '../config/adopt.js'
 export type { ExpressSessionStore } from '../storage/express/callbacks.js'
 export { expressStore } from '../storage/express/open.js'
 export type { ExpressStoreOptions } from '../storage/express/sessions.js'

@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { destroy, regenerate, reload, save } from './calls.js'
 import { cookieUnsupported } from './cookie.js'
 import { PermanentError, SessionKeyError } from './errors.js'
-import { entriesOf, type METHODS, type PROPERTIES } from './fields.js'
+import { assertEntry, entriesOf, type METHODS, type PROPERTIES } from './fields.js'
 import type { Session } from './session.js'
 import type { Callback, SessionObject } from './session-object.js'
 
@@ -18,7 +18,7 @@ export function createFacade (session: Session): SessionObject {
 /** The methods of `request.session`. */
 const methods = {
   get (this: Facade, key: string) { return this[SESSION].get(key) },
-  set (this: Facade, key: string, value: unknown) { this[SESSION].set(key, value) },
+  set (this: Facade, key: string, value: unknown) { set(this[SESSION], key, value) },
   has (this: Facade, key: string) { return this[SESSION].has(key) },
   keys (this: Facade) { return this[SESSION].keys() },
   pop (this: Facade, key: string, fallback?: unknown) {
@@ -27,8 +27,8 @@ const methods = {
     session.delete(key)
     return value
   },
-  update (this: Facade, values: unknown) { for (const [key, value] of entriesOf(values)) this[SESSION].put(key, value) },
-  clear (this: Facade) { for (const key of this[SESSION].keys()) this[SESSION].delete(key) },
+  update (this: Facade, values: unknown) { setEach(this[SESSION], entriesOf(values)) },
+  clear (this: Facade) { this[SESSION].clear() },
   touch (this: Facade) { this[SESSION].touch() },
   isModified (this: Facade) { return this[SESSION].isModified },
   isSaved (this: Facade) { return this[SESSION].stored !== null },
@@ -46,6 +46,7 @@ const methods = {
 /** The other members of `request.session`. */
 const properties = {
   permanent: (session: Session) => session.permanent,
+  handle: ({ stored, context }: Session) => stored === null ? undefined : context.handleOf(stored.ticket.key),
   sessionId: (session: Session) => session.id,
   encryptedSessionId: (session: Session) => session.signedId,
   cookie: (session: Session) => session.context.describeCookie(session),
@@ -63,6 +64,17 @@ const members: ReadonlyMap<string, (session: Session) => unknown> = new Map<stri
 function withCallback ({ request }: Session, promise: Promise<void>, callback?: Callback): Promise<void> | undefined {
   if (callback === undefined) return promise
   promise.then(() => callback(), callback).catch((error: unknown) => { request.log.error({ err: error }, 'a callback of the session failed') })
+}
+
+function set (session: Session, key: unknown, value: unknown): void {
+  assertEntry(key, value)
+  setEach(session, [[key, value]])
+}
+
+/** Sets values that JSON can hold, or none of them. @throws SessionSchemaError */
+function setEach (session: Session, entries: ReadonlyArray<readonly [key: string, value: unknown]>): void {
+  session.context.schema?.assertFits(entries, session.values.entries())
+  for (const [key, value] of entries) session.put(key, value)
 }
 
 /** Refuses the text 'false', which would count as true. @throws PermanentError */
@@ -84,7 +96,7 @@ const traps: ProxyHandler<Session> = {
       assertBoolean(value)
       session.setPermanent(value)
     } else if (key === 'cookie') throw cookieUnsupported('session.cookie = …')
-    else if (key !== 'modified') session.set(key, value)
+    else if (key !== 'modified') set(session, key, value)
     return true
   },
   has: (session, key) => typeof key === 'string' && (members.has(key) || session.has(key)),
@@ -99,7 +111,7 @@ const traps: ProxyHandler<Session> = {
   },
   defineProperty (session, key, descriptor) {
     if (!('value' in descriptor)) throw new SessionKeyError(inspect(key))
-    session.set(key, descriptor.value)
+    set(session, key, descriptor.value)
     return true
   },
   getPrototypeOf: () => Object.prototype,

@@ -17,7 +17,7 @@ export const METHODS = [
 ] as const
 
 /** The other members of `request.session`. */
-export const PROPERTIES = ['permanent', 'sessionId', 'encryptedSessionId', 'cookie', 'modified'] as const
+export const PROPERTIES = ['permanent', 'handle', 'sessionId', 'encryptedSessionId', 'cookie', 'modified'] as const
 
 /** A value of one of these names would hide a member of the session, reach the prototype, or pass the session off as a promise. */
 const RESERVED: ReadonlySet<string> = new Set([

@@ -4,6 +4,7 @@ import { guarded, storeUnavailable } from '../store/errors.js'
 import type { MaybePromise, SessionRecord, SessionStore } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { SessionContext } from './context.js'
+import { assertSessionIsOn } from './off.js'
 import type { Stored } from './plan.js'
 
 interface FinderOptions {
@@ -30,6 +31,7 @@ export function createFinder ({ store, lifetimes, ticketsOf, isRefused, now }: F
 
   /** A synchronous store costs no promise. */
   function findNow (request: FastifyRequest): Stored | null {
+    assertSessionIsOn(request)
     for (const ticket of ticketsOf(request)) {
       let record
       try {
@@ -43,6 +45,7 @@ export function createFinder ({ store, lifetimes, ticketsOf, isRefused, now }: F
   }
 
   function find (request: FastifyRequest): MaybePromise<Stored | null> {
+    assertSessionIsOn(request)
     const tickets = ticketsOf(request)
     return tickets.length === 0 ? null : findAmong(tickets)
   }

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../config/resolve.js'
 import type { Cookies } from '../cookies/index.js'
@@ -20,8 +20,9 @@ import { createFinder } from './find.js'
 import { OldSessions } from './old-sessions.js'
 import { markPrivateOnHijack } from './private-response.js'
 import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, type WithSession } from './request-session.js'
-import type { SessionObject } from './session-object.js'
 import type { Session as RequestSession } from './session.js'
+import { SessionSchema } from './schema.js'
+import type { SessionOf } from './schema-types.js'
 import { createSessions, type Sessions } from './sessions.js'
 import { ticketReader, ticketsIn } from './ticket-reader.js'
 import { startUpkeep } from './upkeep.js'
@@ -34,24 +35,34 @@ declare module 'fastify' {
     /** When the user logged in, in ms since the epoch; `request.login` sets it. */
     authenticatedAt?: number | undefined
   }
+  interface FastifyContextConfig {
+    /**
+     * `false`: requests of this route have no session. It is not read, not touched, and sets no cookie; what uses it throws
+     * SessionOffError.
+     * @default the route has the session
+     */
+    session?: false
+  }
   interface FastifyInstance {
     /** The sessions of every user. */
     sessions: Sessions
   }
-  interface FastifyRequest {
+  /* eslint-disable @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it */
+  interface FastifyRequest<RouteGeneric, RawServer extends RawServerBase, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger, RequestType> {
+  /* eslint-enable */
     /**
      * The session of this request.
      *
      * @throws SessionNotReadError in a hook that runs before the hooks of hatcheck, if the store is asynchronous.
      * @throws StoreUnavailableError (503) if the store cannot answer.
      */
-    session: SessionObject
+    session: SessionOf<TypeProvider>
     /**
      * Reads the session, in any hook. After this, `request.session` and `request.user` are available.
      *
      * @throws StoreUnavailableError (503)
      */
-    loadSession (): Promise<SessionObject>
+    loadSession (): Promise<SessionOf<TypeProvider>>
   }
 }
 
@@ -118,8 +129,10 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
       anonymousLimit: new AnonymousLimit(config.anonymousSessionsPerMinute, now),
       ticketOf
     }),
+    schema: config.sessionSchema === undefined ? null : new SessionSchema(config.sessionSchema, fastify.log),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
     sign: (id) => keyring.signer.sign(id),
+    handleOf: handleOfKey,
     take: ({ ticket }, prefix) => guarded('take', () => store.take(ticket.key, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     sendCookie: (session, reply) => { cookie.send(session, reply) },
@@ -158,6 +171,8 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
     }
     // An old session has to be read before the handler runs, since its store is asynchronous.
     if (store.sync && (oldSessions === null || !oldSessions.isPresentedBy(request))) done()
+    // Without a cookie there is nothing to read.
+    else if (session === undefined && request.headers.cookie === undefined) done()
     else if (oldSessions === null) whenLoaded(sessionFor(request), done)
     else whenLoaded(sessionFor(request), done, sessionOf)
   })
@@ -191,6 +206,8 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
     loggedIn,
     /** Ends every other session of the user of a request. Returns how many. */
     endOthers,
+    /** Returns the reply to a request; undefined in a hook that runs before those of hatcheck. */
+    replyOf: (request: FastifyRequest) => (request as WithSession)[kReply],
     /** Returns the handle of the session of a request if the session has been read and is stored. Reads nothing. */
     handleOf,
     /** Returns the name and attributes of the session cookie on the connection of a request. */

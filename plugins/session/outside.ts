@@ -77,7 +77,7 @@ export interface ReadSession {
 }
 
 /** What begins and reads sessions without a request of Fastify. The events of such a session have no request. */
-export interface Outside extends Pick<SessionContext, 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'writer' | 'newId' | 'sign'> {
+export interface Outside extends Pick<SessionContext, 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'writer' | 'schema' | 'newId' | 'sign'> {
   readonly store: SessionStore
   readonly emitter: SessionEmitter
   readonly cookie: SessionCookie
@@ -109,6 +109,7 @@ export async function storeLogin (stored: Stored | null, user: string, { permane
   assertUser(user, caller)
   const login = { user, permanent, client: JSON.stringify([UNKNOWN.client, UNKNOWN.address]), data: entriesOf(data) }
   const keepsValues = stored === null || stored.record.user === null || stored.record.user === user
+  outside.schema?.assertFits(login.data, stored === null || !keepsValues ? [] : Object.entries(dataOf(stored.record.fields, outside)))
   const { record, change } = planLogin(NO_CHANGES, login, keepsValues, outside)
   const { writer, newId } = outside
   const replaced = stored === null ? null : await writer.replace(stored, newId(), change, null)
@@ -148,7 +149,7 @@ export async function readSession (from: string | ForeignRequest | null | undefi
   const { ticket, record } = stored
   return {
     user: storedUser(record),
-    data: dataOf(record.fields) as Data,
+    data: dataOf(record.fields, outside) as Data,
     permanent: record.permanent,
     expiresAt: expiryOf(record, lifetimes),
     handle: handleOf(ticket.key)
@@ -160,9 +161,10 @@ export async function findIn (header: string, { name }: CookieProfile, { tickets
   return await findAmong(ticketsIn(header, name))
 }
 
-/** Returns the values, without those that say who is logged in. */
-export function dataOf (fields: SessionFields): Record<string, unknown> {
-  const keys = Object.keys(fields).filter((key) => !isReserved(key) && !IDENTITY_FIELDS.includes(key))
+/** Returns the values that fit the schema, without those that say who is logged in. */
+export function dataOf (fields: SessionFields, { schema }: Pick<Outside, 'schema'>): Record<string, unknown> {
+  const misfits = schema?.misfits(fields)
+  const keys = Object.keys(fields).filter((key) => !isReserved(key) && !IDENTITY_FIELDS.includes(key) && misfits?.has(key) !== true)
   return Object.fromEntries(keys.map((key) => [key, fromJson(fields[key])]))
 }
 

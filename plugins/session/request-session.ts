@@ -4,6 +4,7 @@ import { SessionCommittedError, UnsupportedError } from './errors.js'
 import { createFacade } from './facade.js'
 import { markPrivateOnHijack, markPrivateRaw } from './private-response.js'
 import { hasBegun } from './response.js'
+import { assertSessionIsOn } from './off.js'
 import type { SessionObject } from './session-object.js'
 import { Session } from './session.js'
 import type { User } from './user.js'
@@ -32,7 +33,8 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
       session = new Session(context, request, request[kReply] ?? null)
       request[kSession] = session
       if (request[kCommitted] !== undefined) session.close()
-      if (isSync) session.load()
+      // Without a cookie the store is not asked. Before the hook of hatcheck, every request gets the same answer.
+      if (isSync || (request[kReply] !== undefined && request.headers.cookie === undefined)) session.load()
     }
     return session
   }
@@ -64,6 +66,7 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
   /** Returns `request.user`; the session counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
   function loggedIn (request: WithSession): User | null {
     if (request[kSession] === undefined && isSync && request.headers.cookie === undefined) {
+      assertSessionIsOn(request)
       markRead(request)
       request[kSession] = null
     }

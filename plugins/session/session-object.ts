@@ -3,24 +3,35 @@ import type { CookieDescription } from './cookie.js'
 
 export type Callback = (error?: unknown) => void
 
-/** What a handler sees as `request.session`: the values as properties, and these methods. */
-export interface SessionObject extends Data {
-  get<K extends keyof Data> (key: K): Data[K] | undefined
+/** What a handler sees as `request.session`: the values as properties, and the methods. */
+export interface SessionObject extends Data, SessionMembers<Data> {}
+
+/** The same, where the values are those of a schema as well. */
+export type TypedSession<V> = V & SessionMembers<V>
+
+/** The methods of a session with the values `V`. */
+export interface SessionMembers<V> {
+  get<K extends keyof V> (key: K): V[K] | undefined
   /** Sets a value; undefined deletes the key. @throws SessionKeyError, SessionValueError */
-  set<K extends keyof Data> (key: K, value: Data[K] | undefined): void
+  set<K extends keyof V> (key: K, value: V[K] | undefined): void
   /** Tells whether the key has a value. */
   has (key: string): boolean
   /** Removes the value and returns it. Without a value it returns `fallback`, or undefined. */
-  pop<K extends keyof Data> (key: K): Data[K] | undefined
-  pop<K extends keyof Data, D> (key: K, fallback: D): Exclude<Data[K], undefined> | D
+  pop<K extends keyof V> (key: K): V[K] | undefined
+  pop<K extends keyof V, D> (key: K, fallback: D): Exclude<V[K], undefined> | D
   /** Sets several values; sets none if one of them is refused. */
-  update (values: { [K in keyof Data]?: Data[K] | undefined }): void
+  update (values: { [K in keyof V]?: V[K] | undefined }): void
   /** Deletes every key. */
   clear (): void
   /** Returns the keys that have a value. */
   keys (): string[]
   /** Selects the longer pair of lifetimes and a cookie that outlives the browser ("keep me signed in"). */
   permanent: boolean
+  /**
+   * Names the session in the log, in events and in `app.sessions`, and opens nothing; undefined while the session is not stored.
+   * A new ID changes it.
+   */
+  readonly handle: string | undefined
   /** The ID that the session has, or will have once it is stored. Do not log it. */
   readonly sessionId: string
   /** The ticket: the value of the session cookie. Do not log it. */

@@ -4,8 +4,7 @@ import { Calls } from '../common/calls.js'
 import type { MaybePromise, SessionFields } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import type { SessionContext } from './context.js'
-import { SessionCommittedError, SessionNotReadError } from './errors.js'
-import { assertEntry } from './fields.js'
+import { SessionCommittedError, SessionNotReadError, SessionOffError } from './errors.js'
 import type { Stored } from './plan.js'
 import { markPrivateOnHijack } from './private-response.js'
 import { logFailedCalls, reportWhenClosed } from './report.js'
@@ -54,7 +53,7 @@ export class Session {
   readonly #request: FastifyRequest
   #reply: FastifyReply | null
   #stored: Stored | null = null
-  readonly #values = new Values(NO_FIELDS)
+  readonly #values: Values
   #queue: Calls | null = null
   #nextId: string | null = null
   #loading: Promise<void> | null = null
@@ -64,6 +63,7 @@ export class Session {
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
     this.context = context
+    this.#values = new Values(NO_FIELDS, context.schema)
     this.#request = request
     this.#reply = reply
   }
@@ -161,16 +161,11 @@ export class Session {
   get (key: string): unknown { return this.#visible.get(key) }
   keys (): string[] { return this.#visible.keys() }
   /** Returns the values as a plain object. */
-  toObject (): Record<string, unknown> { return this.#visible.toObject() }
+  toObject (): Record<string, unknown> { return Object.fromEntries(this.#visible.entries()) }
 
   get #visible (): Values {
     if (this.isHidden) throw new SessionCommittedError()
     return this.#values
-  }
-
-  set (key: unknown, value: unknown): void {
-    assertEntry(key, value)
-    this.put(key, value)
   }
 
   /** Sets a value that was checked before; undefined deletes the key. */
@@ -182,10 +177,13 @@ export class Session {
 
   delete (key: string): void {
     // A call under way may set it.
-    if (!this.has(key) && !this.#values.hasCallsInFlight) return
+    if (!this.#visible.holds(key) && !this.#values.hasCallsInFlight) return
     this.#assertOpen()
     this.#values.delete(key)
   }
+
+  /** Deletes every key, also those that the schema hides. */
+  clear (): void { for (const key of this.#visible.heldKeys()) this.delete(key) }
 
   setPermanent (permanent: boolean): void {
     // A login under way may change it.
@@ -217,7 +215,7 @@ export class Session {
     reportWhenClosed(this, this.#reply)
     const call = this.openQueue().run(async () => {
       if (!this.#isLoaded) await this.load()
-      if (needsRecord && this.#failure !== undefined) throw this.#failure
+      if (this.#failure !== undefined && (needsRecord || this.#failure instanceof SessionOffError)) throw this.#failure
       return await work()
     })
     // No event of the response is to come.

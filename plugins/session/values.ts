@@ -2,6 +2,7 @@ import type { SessionFields } from '../store/sessions.js'
 import { ChangeSet, textIn, type Change, type LocalValue } from './change-set.js'
 import { isReserved } from './fields.js'
 import { fromJson, toJson } from './json.js'
+import type { SessionSchema } from './schema.js'
 
 const REMOVED = Symbol('removed')
 /** Shared, since most requests change nothing. */
@@ -25,9 +26,13 @@ export class Values {
   #inFlight: readonly ChangeSet[] = NONE
   /** The values that were set, removed, or read as an object. */
   #local: Map<string, LocalValue> | null = null
+  readonly #schema: SessionSchema | null
+  /** The stored fields that do not fit the schema; null: not checked yet. They stay in the store: another version may need them. */
+  #misfits: ReadonlySet<string> | null = null
 
-  constructor (stored: SessionFields) {
+  constructor (stored: SessionFields, schema: SessionSchema | null) {
     this.#stored = stored
+    this.#schema = schema
   }
 
   /** Whether this value may differ from the stored one. */
@@ -53,6 +58,11 @@ export class Values {
   }
 
   has (key: string): boolean {
+    return this.holds(key) && !this.#isHidden(key)
+  }
+
+  /** Whether there is a value, even one that the schema hides. */
+  holds (key: string): boolean {
     if (isReserved(key)) return false
     const local = this.#local?.get(key)
     return local === undefined ? this.#textOf(key) !== null : local.value !== REMOVED
@@ -62,14 +72,23 @@ export class Values {
     const local = this.#local?.get(key)
     if (local !== undefined) return local.value === REMOVED || isReserved(key) ? undefined : local.value
     const text = this.#textOf(key)
-    if (text === null || isReserved(key)) return undefined
+    if (text === null || isReserved(key) || this.#isHidden(key)) return undefined
     const value = fromJson(text)
     if (typeof value === 'object' && value !== null) this.#put(key, { value, before: text })
     return value
   }
 
-  keys (): string[] {
-    return [...this.#names()].filter((key) => this.has(key))
+  keys (): string[] { return [...this.#names()].filter((key) => this.has(key)) }
+  /** Returns the keys, also of the values that the schema hides. */
+  heldKeys (): string[] { return [...this.#names()].filter((key) => this.holds(key)) }
+
+  /** Returns every value. A change within an object that was not read before is not seen. */
+  entries (): Array<[key: string, value: unknown]> {
+    return this.keys().flatMap((key) => {
+      const local = this.#local?.get(key)
+      const value = local === undefined ? fromJson(this.#textOf(key) ?? undefined) : local.value
+      return value === undefined ? [] : [[key, value]]
+    })
   }
 
   /** Sets a value that JSON can hold, or a field of hatcheck's own. */
@@ -79,15 +98,6 @@ export class Values {
 
   delete (key: string): void {
     this.put(key, REMOVED)
-  }
-
-  toObject (): Record<string, unknown> {
-    const entries: Array<[key: string, value: unknown]> = []
-    for (const key of this.#names()) {
-      const value = this.get(key)
-      if (value !== undefined) entries.push([key, value])
-    }
-    return Object.fromEntries(entries)
   }
 
   /** Returns `session.permanent` as it will be once the calls under way have succeeded. */
@@ -106,11 +116,13 @@ export class Values {
    *
    * @param keep the keys that the session keeps.
    * @param isDropped whether the call drops the changes instead of storing them.
-   * @throws SessionValueError, and nothing is taken.
+   * @throws SessionValueError, SessionSchemaError, and nothing is taken.
    */
   take (keep: 'all' | readonly string[] = 'all', isDropped = false): ChangeSet {
     const keys = keep === 'all' ? null : new Set(keep)
-    const taken = new ChangeSet(this.#changes(isDropped), this.permanent, keys, isDropped)
+    const changes = this.#changes(isDropped)
+    if (!isDropped) this.#schema?.assertChangesFit(changes, keys, this)
+    const taken = new ChangeSet(changes, this.permanent, keys, isDropped)
     // The handler may hold an object and change it after this.
     const held = [...isDropped ? [] : this.#local ?? []].filter(([key, { value }]) => typeof value === 'object' && keys?.has(key) !== false)
     this.#local = held.length === 0 ? null : new Map(held.map(([key, { value, before }]) => [key, { value, before: taken.changes.get(key)?.text ?? before }]))
@@ -132,7 +144,7 @@ export class Values {
   /** Ends a call that has succeeded: these fields are stored now. */
   confirm (taken: ChangeSet, stored: SessionFields): void {
     this.#remove(taken)
-    this.#stored = stored
+    this.rebase(stored)
   }
 
   /**
@@ -169,7 +181,7 @@ export class Values {
 
   /** Takes the fields as they are stored now, and forgets every other change. */
   reset (stored: SessionFields): void {
-    this.#stored = stored
+    this.rebase(stored)
     this.#local = null
     this.permanent = null
   }
@@ -177,6 +189,14 @@ export class Values {
   /** Takes the fields as they are stored now, and keeps the changes. */
   rebase (stored: SessionFields): void {
     this.#stored = stored
+    this.#misfits = null
+  }
+
+  /** Whether the value is as it is stored, and does not fit the schema. */
+  #isHidden (key: string): boolean {
+    if (this.#schema === null || this.#local?.has(key) === true || this.#textOf(key) !== textIn(this.#stored, key)) return false
+    this.#misfits ??= this.#schema.misfits(this.#stored)
+    return this.#misfits.has(key)
   }
 
   /** What was set or removed, and the objects that have changed since they were read. @throws SessionValueError */

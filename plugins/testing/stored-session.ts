@@ -15,7 +15,7 @@ import { guarded } from '../store/errors.js'
  */
 export async function editSession (stored: Stored | null, change: (data: Data) => unknown, outside: Outside): Promise<Stored | null> {
   const fields = stored?.record.fields ?? {}
-  const data = dataOf(fields)
+  const data = dataOf(fields, outside)
   const before = Object.keys(data)
   await change(data as Data)
   const set: Record<string, string> = {}
@@ -26,6 +26,8 @@ export async function editSession (stored: Stored | null, change: (data: Data) =
     const text = toJson(key, value)
     if (text !== fields[key]) set[key] = text
   }
+  const entries = Object.entries(data)
+  outside.schema?.assertFits(entries.filter(([key]) => key in set), entries)
   const plan = planChanges(stored, { set, remove, permanent: null }, outside)
   return await carryOut(plan, stored, outside)
 }

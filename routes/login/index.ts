@@ -1,6 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { WrongCredentialsError } from '../../plugins/login/errors.js'
-import { failureReasonOf } from './failure.js'
 import { loginPage } from './page.js'
 import { schemas } from './schemas.js'
 
@@ -11,8 +10,8 @@ const BODY_LIMIT = 16_384
 const FORM_ERRORS = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED']
 
 export default async function login (fastify: FastifyInstance): Promise<void> {
-  const { config: { base: prefix }, session, login, view, http, audit } = fastify.hatcheck
-  const { nextOf, fieldOf } = login
+  const { config: { base: prefix }, session, login, view, http } = fastify.hatcheck
+  const { nextOf, nextPageOf, fieldOf } = login
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: pageAgain, note: noteFailure })
 
   fastify.get<{ Querystring: { next?: unknown } }>('/login', { schema: schemas.get }, (request, reply) => {
@@ -36,15 +35,12 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     const { name, password, permanent } = login.credentialsOf(request.body)
     const user = await login.authenticate(name, password, request)
     if (user === null) throw new WrongCredentialsError()
-    return await login.completeLogin(request, reply, user, { permanent, sentName: name, next: sentNext(request) })
+    return await login.completeLogin(request, reply, user, { permanent, sentName: name, next: nextPageOf(request) })
   })
 
-  /** Runs for every failed login. A refusal with an event of its own is not one. */
+  /** Runs for every failed login. */
   function noteFailure (error: FastifyError, request: FastifyRequest): void {
-    const reason = failureReasonOf(error)
-    if (reason === null) return
-    const user = fieldOf(request.body, 'client_name')
-    audit('authn_login_fail', request, { user: typeof user === 'string' ? user : null, reason })
+    login.noteFailure(error, request, fieldOf(request.body, 'client_name'))
   }
 
   /** The form with what was typed, except the password. */
@@ -52,15 +48,10 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     const name = fieldOf(request.body, 'client_name')
     return loginPage({
       prefix,
-      next: nextOf(sentNext(request)),
+      next: nextPageOf(request),
       name: typeof name === 'string' ? name : '',
       permanent: fieldOf(request.body, 'permanent') === 'on',
       error: error.message
     })
-  }
-
-  /** The form has it as a field; a program may have it in the address. */
-  function sentNext (request: FastifyRequest): unknown {
-    return fieldOf(request.body, 'next') ?? fieldOf(request.query, 'next')
   }
 }

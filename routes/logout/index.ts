@@ -4,7 +4,7 @@ import { html } from '../../plugins/view/html.js'
 import { schemas } from './schemas.js'
 
 export default async function logout (fastify: FastifyInstance): Promise<void> {
-  const { config: { base: prefix, home }, guards: { isUnasked }, http: { wants }, login: { logOut }, view } = fastify.hatcheck
+  const { config: { base: prefix, home, afterLogout }, guards: { isUnasked }, http: { wants }, login: { logOut }, view } = fastify.hatcheck
 
   fastify.get('/logout', { schema: schemas.get, exposeHeadRoute: false }, async (request, reply) => {
     if (isUnasked(request)) return confirm(request, reply)
@@ -20,7 +20,7 @@ export default async function logout (fastify: FastifyInstance): Promise<void> {
     await logOut(request)
     if (wants(request) === 'json') return { user: null }
     view.leaveNotice(request, reply, 'logout')
-    return await reply.redirect(home, 303)
+    return await reply.redirect(afterLogout, 303)
   }
 
   /** Another site led here, or the browser prefetches: nothing changes until the user confirms. */

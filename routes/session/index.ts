@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { expiryOf } from '../../plugins/common/clock.js'
 import { SessionTooLargeError } from '../../plugins/store/errors.js'
 import { SessionValueError } from '../../plugins/session/errors.js'
+import { assertEntry } from '../../plugins/session/fields.js'
 import type { Session } from '../../plugins/session/session.js'
 import { iso } from '../sessions/time.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
@@ -48,7 +49,8 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     const { params: { key }, body } = request
     if (body === undefined) throw new SessionValueError('the body', 'missing')
     const isNew = !session.has(key)
-    session.set(key, body)
+    assertEntry(key, body)
+    session.put(key, body)
     await save(request, session)
     return await reply.code(isNew ? 201 : 204).send()
   })

@@ -13,7 +13,7 @@ const LISTS = 64
  * whatever its method, path and headers.
  */
 export default async function verify (fastify: FastifyInstance): Promise<void> {
-  const { config, session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy, isByTrustedProxy }, http, audit } = fastify.hatcheck
+  const { session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy, isByTrustedProxy }, http, audit } = fastify.hatcheck
   const lists = new Memo<ReadonlySet<string>>(LISTS)
 
   const route = {
@@ -71,11 +71,12 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
 
   /** Not in the audit log: every visit begins with a 401. */
   function askToLogIn (request: FastifyRequest, reply: FastifyReply): void {
-    const destination = config.hasRoute('login') && isByTrustedProxy(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
-    if (destination === undefined) throw new LoginRequiredError()
-    http.secureHeaders(request, reply)
+    const destination = isByTrustedProxy(request) && isNavigation(request) ? request.headers['x-forwarded-uri'] : undefined
     // An absolute address does not belong to an application here.
-    reply.redirect(loginPathTo(String(destination).startsWith('/') ? decoded(String(destination)) : undefined), 303)
+    const page = destination === undefined ? null : loginPathTo(String(destination).startsWith('/') ? decoded(String(destination)) : undefined)
+    if (page === null) throw new LoginRequiredError()
+    http.secureHeaders(request, reply)
+    reply.redirect(page, 303)
   }
 
   /** Tells whether the request is a navigation: a script has no use for the login page. */

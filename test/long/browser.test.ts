@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 import tap, { test, type Test } from 'tap'
 import { checkout } from '../fixtures/child.js'
-import { needs } from '../helper.js'
+import type { GivenOptions } from '../../plugins/config/options.js'
+import { buildHost, needs } from '../helper.js'
 import { startService } from '../service.js'
 
 // A browser on a busy machine is slow.
@@ -33,6 +34,10 @@ const EDGE = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTM
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
 
 const WITHIN_MS = 20_000
+
+/** A round logo, and one with the name of the application in it. */
+const LOGO = 'data:image/svg+xml,' + encodeURIComponent('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><circle cx="4" cy="4" r="4" fill="#e60012"/></svg>')
+const WIDE_LOGO = 'data:image/svg+xml,' + encodeURIComponent('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 30" width="400" height="30"><rect width="400" height="30" fill="#24556b"/></svg>')
 
 test('the pages work in a browser', needs('chromium'), async (t) => {
   const { url } = await startService(t, t.testdir())
@@ -258,6 +263,76 @@ test('the pages work in a browser', needs('chromium'), async (t) => {
     })
   }
 
+  await t.test('every page fits a phone in every language, with a look of the application', async (t) => {
+    const looks = [
+      { locale: 'de', colorScheme: 'light', env: { PAGE_TITLE: 'Donaudampfschifffahrtsgesellschaft', PAGE_LOGO: LOGO, PAGE_ACCENT_COLOR: '#ffcc00' } },
+      { locale: 'fr', colorScheme: 'dark', env: { PAGE_TITLE: 'Pommes', PAGE_ACCENT_COLOR: '#102a43' } },
+      { locale: 'es', colorScheme: 'light', env: { PAGE_LOGO: WIDE_LOGO, PAGE_ACCENT_COLOR: '#f5f5f5' } },
+      { locale: 'ja', colorScheme: 'dark', env: { PAGE_LOGO: LOGO, PAGE_TITLE: 'りんご店', PAGE_ACCENT_COLOR: '#e60012' } },
+      { locale: 'zh-CN', colorScheme: 'light', env: {} },
+      ...process.env['SCREENSHOTS'] === undefined ? [] : [{ locale: 'de', colorScheme: 'dark', env: {} }, { locale: 'ja', colorScheme: 'light', env: {} }] as const
+    ] as const
+    for (const { locale, colorScheme, env } of looks) {
+      const { url, end } = await startService(t, t.testdir(), env)
+      const page = await open(t, browser, url, { viewport: PHONE.viewport, colorScheme, locale })
+      const check = async (name: string, isList = false): Promise<void> => {
+        await shoot(page, `look-${locale}-${colorScheme}-${name}`, isList)
+        t.same(await flaws(page, isList), [], `${name} in ${locale}`)
+        t.equal(await page.evaluate(() => document.documentElement.lang), locale.slice(0, 2))
+      }
+      const submit = async (fields: Record<string, string>): Promise<void> => {
+        for (const [name, value] of Object.entries(fields)) await page.locator(`input[name=${name}]`).fill(value)
+        await follow(page, () => page.locator('main form button').first().click())
+      }
+      await page.goto('/')
+      await check('1-home')
+      await page.goto('/login')
+      await check('2-login')
+      await submit({ client_name: LONG_NAME, password: '12345678' })
+      await check('3-logged-in')
+      await page.goto('/password')
+      await submit({ current_password: '12345678', new_password: '12345678', new_password_again: '12345678' })
+      await check('4-password-error', true)
+      await page.goto('/no/such/page')
+      await check('5-not-found')
+      await logIn(await open(t, browser, url, { userAgent: EDGE }), LONG_NAME)
+      await page.goto('/sessions')
+      await check('6-sessions', true)
+      await page.goto(`data:text/html,<a href="${url}/logout">out</a>`)
+      await follow(page, () => page.getByRole('link').click())
+      await check('7-logout')
+      await submit({})
+      await page.goto('/login')
+      await submit({ client_name: LONG_NAME, password: 'wrong password' })
+      await check('8-login-error')
+      await end()
+    }
+  })
+
+  await t.test('the logo and the stylesheet of an application load, from its own origin or another, and nothing else does', async (t) => {
+    const cdn = await listening(t, {})
+    for (const origin of ['', cdn]) {
+      const app = await listening(t, { pageLogo: `${origin}/logo.svg`, pageStylesheet: `${origin}/pages.css`, routes: true, signup: 'open' })
+      const context = await browser.newContext({ baseURL: app })
+      t.teardown(() => context.close())
+      const page = await context.newPage()
+      await page.goto('/login')
+      t.equal(await page.locator('.brand img').evaluate((image) => image instanceof HTMLImageElement && image.complete ? image.naturalWidth : 0), 24)
+      t.equal(await page.locator('.card').evaluate((card) => getComputedStyle(card).borderTopWidth), '7px')
+      for (const [tag, attribute] of [['img', 'src'], ['link', 'href']] as const) {
+        const blocked = await page.evaluate(async ({ tag, attribute, cdn }) => await new Promise<string>((resolve) => {
+          document.addEventListener('securitypolicyviolation', ({ violatedDirective }) => { resolve(violatedDirective) }, { once: true })
+          const element = document.createElement(tag)
+          if (tag === 'link') element.setAttribute('rel', 'stylesheet')
+          element.addEventListener('load', () => { resolve('loaded') })
+          element.setAttribute(attribute, `${cdn}/another`)
+          document.head.append(element)
+        }), { tag, attribute, cdn })
+        t.match(blocked, tag === 'img' ? 'img-src' : 'style-src', `another ${tag}`)
+      }
+    }
+  })
+
   if (process.env['DOCS_IMAGES'] === '1') {
     await t.test('the pictures in docs/images can be rendered', async (t) => {
       for (const colorScheme of ['light', 'dark'] as const) {
@@ -286,6 +361,14 @@ test('the pages work in a browser', needs('chromium'), async (t) => {
     t.match(complaints.join(), 'Content Security Policy')
   })
 })
+
+/** An application with hatcheck's pages, which serves a logo and a stylesheet. */
+async function listening (t: Test, options: GivenOptions): Promise<string> {
+  const fastify = await buildHost(t, options)
+  fastify.get('/logo.svg', async (_request, reply) => reply.type('image/svg+xml').send('<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24"/>'))
+  fastify.get('/pages.css', async (_request, reply) => reply.type('text/css').send('.card { border-width: 7px }'))
+  return await fastify.listen({ port: 0, host: '127.0.0.1' })
+}
 
 /** The errors and policy violations of the pages in this file, and the other hosts that they contacted. */
 const complaints: string[] = []

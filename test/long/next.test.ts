@@ -161,7 +161,7 @@ test('the length limit of next applies to its encoded form', async (t) => {
     }
   }
   for (const letter of ['x', '/a', '"', 'ü', '語', '%', '👩‍🚀']) {
-    t.ok(loginPathTo(`/${letter.repeat(8_000 / letter.length)}`).length <= '/login?next='.length + 3 * 8_192, `a header that a proxy can take: ${letter}`)
+    t.ok((loginPathTo(`/${letter.repeat(8_000 / letter.length)}`)?.length ?? Infinity) <= '/login?next='.length + 3 * 8_192, `a header that a proxy can take: ${letter}`)
   }
 })
 

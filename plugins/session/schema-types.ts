@@ -1,0 +1,24 @@
+import type { FastifyTypeProvider, Session as Data } from 'fastify'
+import type { StandardSchema } from '../common/standard-schema.js'
+import type { SessionObject, TypedSession } from './session-object.js'
+
+/**
+ * A type provider of Fastify that gives `request.session` the types of a schema. It combines with others by `&`.
+ *
+ * @example
+ * const shop = app.withTypeProvider<SessionTypes<typeof sessionSchema>>()
+ */
+export interface SessionTypes<S extends StandardSchema> extends FastifyTypeProvider {
+  readonly session: SchemaValues<S>
+}
+
+/** The values by a schema, as a handler sets them. A new session has none, so each can be missing. */
+export type SchemaValues<S extends StandardSchema> = Optional<NonNullable<S['~standard']['types']>['input']>
+
+type Optional<T> = { [K in keyof T]?: T[K] | undefined }
+
+/** The values of the sessions in a scope with this type provider. */
+export type ValuesOf<TypeProvider> = TypeProvider extends { readonly session: infer V } ? Data & V : Data
+
+/** `request.session` in a scope with this type provider. */
+export type SessionOf<TypeProvider> = TypeProvider extends { readonly session: infer V } ? TypedSession<Data & V> : SessionObject

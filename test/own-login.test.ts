@@ -1,0 +1,428 @@
+import type { FastifyInstance } from 'fastify'
+import { test, type Test } from 'tap'
+import { LoginRequiredError, SessionOffError, ThrottledError, nextPageOf, refuseCrossOrigin, requireLogin, type Authenticated, type HatcheckOptions } from '../app.js'
+import type { GivenOptions } from '../plugins/config/options.js'
+import { Client, type Answer } from './client.js'
+import { buildHost, newFastify, sessionCookieOf } from './helper.js'
+import { breakable, openEngine, openStore, stop, watched } from './watched-store.js'
+
+const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
+const PASSWORD = 'correct horse battery'
+
+type Log = Array<{ event?: string, user?: string | null, reason?: string }>
+interface Host { app: FastifyInstance, events: () => string[] }
+
+/** An application with a login of its own: two lines, as docs/own-login.md shows. */
+async function hostOf (t: Test, options: GivenOptions = {}): Promise<Host> {
+  const log: Log = []
+  const app = await buildHost(t, options, { logger: { level: 'info', stream: { write (line: string) { log.push(JSON.parse(line)) } } } })
+  app.post<{ Body: { name: string, password: string } }>('/sign-in', { onRequest: refuseCrossOrigin }, async (request, reply) => {
+    const user = await request.authenticate(request.body.name, request.body.password)
+    if (user === null) return await reply.code(401).send('wrong')
+    await request.login(user.name, { data: user.data })
+    return await reply.redirect(nextPageOf(request), 303)
+  })
+  app.get('/me', async (request) => ({ name: request.requireUser().name }))
+  return {
+    app,
+    events: () => log.splice(0).flatMap(({ event, user, reason }) => event === undefined ? [] : [[event, user, reason].filter((part) => part !== undefined && part !== null).join(' ')])
+  }
+}
+
+function signIn (client: Client, name: unknown, password: unknown, url = '/sign-in'): Promise<Answer> {
+  return client.send({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload: JSON.stringify({ name, password }) })
+}
+
+async function withHarry (t: Test, options: GivenOptions = {}): Promise<Host & { client: Client }> {
+  const host = await hostOf(t, options)
+  await host.app.accounts?.add('Harry', PASSWORD)
+  return { ...host, client: new Client(host.app) }
+}
+
+test('an own login of two lines does what POST /login does', async (t) => {
+  const { app, client, events } = await withHarry(t)
+  t.equal((await signIn(client, 'Harry', 'a wrong password')).statusCode, 401)
+  t.strictSame(events(), ['authn_login_fail Harry credentials'])
+  const answer = await signIn(client, ' harry ', PASSWORD)
+  t.equal(answer.statusCode, 303)
+  t.equal(answer.headers['location'], '/')
+  t.ok(sessionCookieOf(answer))
+  t.ok(client.cookie('hatcheck-device'), 'the browser is a known device')
+  t.strictSame(events(), ['session_created Harry', 'authn_login_success Harry'])
+  t.strictSame((await client.get('/me')).json(), { name: 'Harry' })
+  t.equal((await app.sessions.ofUser('Harry')).length, 1)
+})
+
+test('a login without request.authenticate makes no known device and no event of its own', async (t) => {
+  const { app, client, events } = await withHarry(t)
+  app.post('/by-link', async (request) => { await request.login('Harry') })
+  t.equal((await client.send({ method: 'POST', url: '/by-link' })).statusCode, 200)
+  t.equal(client.cookie('hatcheck-device'), '')
+  t.strictSame(events(), ['session_created Harry'])
+})
+
+test('a check for one name vouches for no other', async (t) => {
+  const { app, client, events } = await withHarry(t)
+  app.post<{ Body: { name: string, password: string } }>('/as', async (request) => {
+    await request.authenticate(request.body.name, request.body.password)
+    await request.login('Sally')
+  })
+  await signIn(client, 'Harry', PASSWORD, '/as')
+  t.strictSame(events(), ['session_created Sally'])
+  t.equal(client.cookie('hatcheck-device'), '')
+})
+
+test('data of the authenticator comes along', async (t) => {
+  const { app, client } = await hostOf(t, { authenticate: (name, password) => password === PASSWORD ? { name, data: { role: 'admin' } as never } : null }).then((host) => ({ ...host, client: new Client(host.app) }))
+  app.get('/role', async ({ session }) => ({ role: (session as unknown as { role: string }).role }))
+  await signIn(client, 'Harry', PASSWORD)
+  t.strictSame((await client.get('/role')).json(), { role: 'admin' })
+})
+
+test('what is no name or no password is refused with the rule and is never checked', async (t) => {
+  let checks = 0
+  const { app, events } = await hostOf(t, { authenticate: (name) => { checks++; return { name } } })
+  for (const [name, password, code] of [
+    ['Harry', '', 'HATCHECK_CREDENTIALS'], ['Harry', undefined, 'HATCHECK_PASSWORD'], ['Harry', ['a'], 'HATCHECK_PASSWORD'], ['Harry', 'x'.repeat(2_000), 'HATCHECK_PASSWORD'],
+    ['', PASSWORD, 'HATCHECK_NAME'], [undefined, PASSWORD, 'HATCHECK_NAME'], [{ a: 1 }, PASSWORD, 'HATCHECK_NAME']
+  ] as const) {
+    const answer = await signIn(new Client(app), name, password)
+    t.equal(answer.statusCode, 400)
+    t.equal(answer.json().code, code)
+    t.match(events(), [/^authn_login_fail .*input$|^authn_login_fail input$/])
+  }
+  t.equal(checks, 0)
+})
+
+test('too many failures are a 429 with the time to wait, and no password is checked then', async (t) => {
+  let checks = 0
+  const { app, events } = await hostOf(t, { authenticate: () => { checks++; return null } })
+  let refused: Answer | undefined
+  for (let i = 0; i < 200 && refused === undefined; i++) {
+    const answer = await signIn(new Client(app), 'Harry', PASSWORD)
+    if (answer.statusCode !== 401) refused = answer
+  }
+  const before = checks
+  t.equal(refused?.statusCode, 429)
+  t.equal(refused?.json().code, new ThrottledError().code)
+  t.ok(Number(refused?.headers['retry-after']) > 0)
+  t.match(events().at(-1), /^authn_login_throttled Harry/)
+  await signIn(new Client(app), 'Harry', PASSWORD)
+  t.equal(checks, before)
+})
+
+test('a store that fails is a 503, and nobody is logged in', async (t) => {
+  const { store, down } = breakable(openStore(t, 'memory:'))
+  const { app, events } = await hostOf(t, { authenticate: (name) => ({ name }), sessionStore: store })
+  const client = new Client(app)
+  down()
+  const answer = await signIn(client, 'Harry', PASSWORD)
+  t.equal(answer.statusCode, 503)
+  t.equal(client.cookie(), '')
+  t.notOk(events().includes('authn_login_success Harry'))
+})
+
+test('a login is refused if the account changes after the check of its password', async (t) => {
+  const changes = {
+    'the account is disabled': (app: FastifyInstance) => app.accounts?.disable('Harry'),
+    'the account gets another password': (app: FastifyInstance) => app.accounts?.setPassword('Harry', 'another horse battery')
+  }
+  for (const [what, change] of Object.entries(changes)) {
+    for (const sync of [true, false]) {
+      for (const moment of ['between authenticate and login', 'as the session is stored']) {
+        await t.test(`${what} ${moment}, on ${sync ? 'a synchronous' : 'an asynchronous'} store`, async (t) => {
+          const { here, reached, go } = stop()
+          const engine = openEngine(t, 'memory:')
+          const store = watched(engine.sessions, (call) => moment === 'as the session is stored' && call === 'create' ? here() : undefined, sync)
+          const { app, client, events } = await withHarry(t, { sessionStore: Object.assign(store, { accounts: engine.accounts }) })
+          app.post<{ Body: { name: string, password: string } }>('/slow', async (request) => {
+            const user = await request.authenticate(request.body.name, request.body.password)
+            if (moment !== 'as the session is stored') await here()
+            await request.login((user as Authenticated).name)
+          })
+          const asked = signIn(client, 'Harry', PASSWORD, '/slow')
+          await reached
+          await change(app)
+          go()
+          const answer = await asked
+          t.equal(answer.statusCode, 401)
+          t.equal(answer.json().code, 'HATCHECK_WRONG_CREDENTIALS')
+          t.equal(client.cookie(), '')
+          t.equal(client.cookie('hatcheck-device'), '')
+          t.strictSame(await app.sessions.ofUser('Harry'), [])
+          t.notOk(events().includes('authn_login_success Harry'))
+        })
+      }
+    }
+  }
+})
+
+test('a login whose account cannot be looked at once more fails, and leaves no session', async (t) => {
+  const { app, client } = await withHarry(t)
+  app.hatcheck.login.isStillValid = async () => { throw Object.assign(new Error('no answer'), { statusCode: 503 }) }
+  t.equal((await signIn(client, 'Harry', PASSWORD)).statusCode, 503)
+  t.strictSame(await app.sessions.ofUser('Harry'), [])
+  t.equal(client.cookie(), '')
+})
+
+test('a login that nobody awaits fails the response if the account was disabled', async (t) => {
+  const { app, client } = await withHarry(t)
+  app.post<{ Body: { name: string, password: string } }>('/hasty', async (request) => {
+    await request.authenticate(request.body.name, request.body.password)
+    await app.accounts?.disable('Harry')
+    request.login('Harry')
+    return 'welcome'
+  })
+  t.equal((await signIn(client, 'Harry', PASSWORD, '/hasty')).statusCode, 401)
+  t.strictSame(await app.sessions.ofUser('Harry'), [])
+})
+
+test('a logout between authenticate and login ends the session before, and the login begins a new one', async (t) => {
+  const { here, reached, go } = stop()
+  const { app, client } = await withHarry(t)
+  app.post<{ Body: { name: string, password: string } }>('/slow', async (request) => {
+    const user = await request.authenticate(request.body.name, request.body.password)
+    await here()
+    await request.login((user as Authenticated).name)
+  })
+  app.post('/out', async (request) => { await request.logout() })
+  await signIn(client, 'Harry', PASSWORD)
+  const former = client.cookie()
+  const asked = signIn(client, 'Harry', PASSWORD, '/slow')
+  await reached
+  t.equal((await app.inject({ method: 'POST', url: '/out', headers: { cookie: former } })).statusCode, 200)
+  go()
+  t.equal((await asked).statusCode, 200)
+  t.equal((await app.inject({ url: '/me', headers: { cookie: former } })).statusCode, 401)
+  t.equal((await client.get('/me')).statusCode, 200)
+})
+
+test('requireUser returns the user, or leads a browser to the login page as requireLogin does', async (t) => {
+  for (const [options, page] of [[{ loginPath: '/sign-in' }, '/sign-in?next=%2Fme%3Fa%3D1'], [{ routes: ['login'] }, '/login?next=%2Fme%3Fa%3D1'], [{ routes: true, loginPath: '/sign-in' }, '/sign-in?next=%2Fme%3Fa%3D1']] as const) {
+    const { app } = await hostOf(t, options as GivenOptions)
+    app.get('/secret', { onRequest: requireLogin }, async () => 'secret')
+    for (const url of ['/me?a=1', '/secret']) {
+      const led = await app.inject({ url, headers: PAGE })
+      t.equal(led.statusCode, 303)
+      t.equal(led.headers.location, url === '/secret' ? page.replace('%2Fme%3Fa%3D1', '%2Fsecret') : page)
+      t.equal(led.body, '')
+      const told = await app.inject({ url })
+      t.equal(told.statusCode, 401)
+      t.equal(told.json().code, new LoginRequiredError().code)
+    }
+  }
+  const { app } = await hostOf(t)
+  t.equal((await app.inject({ url: '/me', headers: PAGE })).statusCode, 401, 'there is no login page')
+})
+
+test('with loginPath, hatcheck serves no login page', async (t) => {
+  const app = await buildHost(t, { routes: true, loginPath: '/sign-in', prefix: '/auth', authenticate: (name) => ({ name }) })
+  t.equal((await app.inject('/auth/login')).statusCode, 404)
+  t.match((await app.inject({ url: '/auth/', headers: PAGE })).body, 'href="/sign-in"')
+  t.equal((await app.inject({ url: '/auth/sessions', headers: PAGE })).headers.location, '/sign-in?next=%2Fauth%2Fsessions')
+})
+
+test('an impossible page is refused with the rule', async (t) => {
+  const rules: Array<[GivenOptions, string]> = [
+    [{ loginPath: 'sign-in' }, 'loginPath must be a path such as /sign-in, without a query; got "sign-in".'],
+    [{ loginPath: '//evil.example' }, 'loginPath must be'],
+    [{ loginPath: '/sign-in?a=1' }, 'loginPath must be'],
+    [{ loginPath: 'https://app.example.com/' }, 'loginPath must be'],
+    [{ loginPath: '/sign-in', routes: ['login'] }, 'loginPath must not be set with the page login in routes'],
+    [{ afterLogin: 'start' }, 'afterLogin must be a path such as /start, or an address such as https://app.example.com/start; got "start".'],
+    [{ afterLogin: '//evil.example' }, 'afterLogin must be'],
+    [{ afterLogout: '/a b' }, 'afterLogout must be'],
+    [{ afterLogout: 'javascript:alert(1)' }, 'afterLogout must be']
+  ]
+  for (const [options, rule] of rules) {
+    await t.rejects(buildHost(t, options), { code: 'HATCHECK_CONFIG', message: new RegExp(rule.replace(/[.?*/()]/g, '\\$&')) })
+  }
+})
+
+test('afterLogin and afterLogout say where the pages lead without next', async (t) => {
+  for (const place of ['/start?tab=1', 'https://app.example.com/start']) {
+    const app = await buildHost(t, { routes: true, prefix: '/auth', authenticate: (name) => ({ name }), afterLogin: place, afterLogout: `${place}/bye` })
+    const client = new Client(app)
+    const login = (next?: string): Promise<Answer> => client.post('/auth/login', { client_name: 'Harry', password: PASSWORD, ...next !== undefined && { next } })
+    t.equal((await login()).headers['location'], place)
+    t.equal((await login('https://evil.example/')).headers['location'], place)
+    t.equal((await login('/cart')).headers['location'], '/cart')
+    t.equal((await client.get('/auth/login', PAGE)).headers['location'], place, 'a user who is logged in already')
+    t.equal((await client.post('/auth/logout')).headers['location'], `${place}/bye`)
+    const page = await new Client(app).get('/auth/login', PAGE)
+    const [, hidden = ''] = /name="next" value="([^"]*)"/.exec(page.body) ?? []
+    t.equal((await login(hidden.replace('&#61;', '='))).headers['location'], place, 'through the form')
+  }
+})
+
+test('nextPageOf is a path here, an allowed origin, or afterLogin, wherever next is written', async (t) => {
+  const { app } = await hostOf(t, { afterLogin: '/start', allowedOrigins: ['https://app.example.com'], authenticate: (name) => ({ name }) })
+  const cases = [['/cart?a=1', '/cart?a=1'], ['https://app.example.com/x', 'https://app.example.com/x'], ['https://evil.example/', '/start'], ['//evil.example', '/start'], ['/\\evil.example', '/start'], [undefined, '/start'], [['/a', '/b'], '/start']] as const
+  for (const [next, location] of cases) {
+    const inBody = await app.inject({ method: 'POST', url: '/sign-in', payload: { name: 'Harry', password: PASSWORD, next } })
+    t.equal(inBody.headers.location, location)
+    if (typeof next !== 'string') continue
+    const inQuery = await app.inject({ method: 'POST', url: `/sign-in?next=${encodeURIComponent(next)}`, payload: { name: 'Harry', password: PASSWORD } })
+    t.equal(inQuery.headers.location, location)
+  }
+})
+
+test('a route without a session reads nothing, touches nothing, sets no cookie, and says so to whoever asks', async (t) => {
+  for (const sync of [true, false]) {
+    await t.test(sync ? 'on a synchronous store' : 'on an asynchronous store', async (t) => {
+      const calls: string[] = []
+      const store = watched(openStore(t, 'memory:'), (call) => { calls.push(call) }, sync)
+      let time = Date.now()
+      const { app } = await hostOf(t, { authenticate: (name) => ({ name }), sessionStore: store, now: () => time })
+      const off = { config: { session: false } } as const
+      app.get('/off', off, async () => 'fast')
+      const uses: Record<string, (request: Parameters<typeof requireLogin>[0]) => unknown> = {
+        session: (request) => request.session,
+        user: (request) => request.user,
+        requireUser: (request) => request.requireUser(),
+        loadSession: (request) => request.loadSession(),
+        login: (request) => request.login('Harry'),
+        logout: (request) => request.logout(),
+        flash: (request) => { request.flash('info', 'x') },
+        flashes: (request) => request.flashes(),
+        unawaited: (request) => { request.login('Harry') }
+      }
+      for (const [name, use] of Object.entries(uses)) app.get(`/off/${name}`, off, async (request) => { await use(request); return 'used' })
+      app.get('/off/guarded', { ...off, onRequest: requireLogin }, async () => 'guarded')
+      const client = new Client(app)
+      await signIn(client, 'Harry', PASSWORD)
+      time += 30 * 60_000
+      for (const headers of [{ cookie: client.cookieHeader }, {}]) {
+        calls.length = 0
+        const answer = await app.inject({ url: '/off', headers })
+        t.equal(answer.body, 'fast')
+        for (const header of ['set-cookie', 'vary', 'cache-control']) t.notOk(answer.headers[header])
+        for (const name of [...Object.keys(uses), 'guarded']) {
+          const used = await app.inject({ url: `/off/${name}`, headers })
+          t.equal(used.statusCode, 500, name)
+          t.equal(used.json().code, new SessionOffError().code, name)
+          t.notOk(used.headers['set-cookie'], name)
+        }
+        t.strictSame(calls, [])
+      }
+      t.equal((await client.get('/me')).statusCode, 200, 'other routes have the session')
+    })
+  }
+})
+
+test('a password can be checked on a route without a session', async (t) => {
+  const { app } = await hostOf(t, { authenticate: (name, password) => password === PASSWORD ? { name } : null })
+  app.post<{ Body: { name: string, password: string } }>('/check', { config: { session: false } }, async (request) => ({ user: await request.authenticate(request.body.name, request.body.password) }))
+  t.strictSame((await signIn(new Client(app), 'Harry', PASSWORD, '/check')).json(), { user: { name: 'Harry' } })
+  t.strictSame((await signIn(new Client(app), 'Harry', 'wrong', '/check')).json(), { user: null })
+})
+
+test('session.handle is the handle of the log, the events and app.sessions, and never the ID', async (t) => {
+  for (const sync of [true, false]) {
+    const { app } = await hostOf(t, { authenticate: (name) => ({ name }), sessionStore: watched(openStore(t, 'memory:'), () => {}, sync) })
+    app.get('/handle', async ({ session }) => ({ handle: session.handle ?? null, isId: session.handle === session.sessionId }))
+    app.post('/new', async ({ session }) => {
+      const before = session.handle
+      await session.save()
+      ;(session as unknown as { a: number }).a = 1
+      await session.save()
+      const stored = session.handle
+      await session.regenerate(['a'])
+      return { before: before ?? null, stored, renewed: session.handle }
+    })
+    const client = new Client(app)
+    t.strictSame((await client.get('/handle')).json(), { handle: null, isId: false })
+    await signIn(client, 'Harry', PASSWORD)
+    const { handle } = (await client.get('/handle')).json<{ handle: string }>()
+    t.equal(handle, (await app.sessions.ofUser('Harry'))[0]?.handle)
+    t.equal(await app.sessions.revoke('Harry', handle), true)
+    const renewals: unknown[] = []
+    app.sessions.on('renewed', ({ handle, previous }) => { renewals.push(previous, handle) })
+    const { before, stored, renewed } = (await new Client(app).send({ method: 'POST', url: '/new' })).json()
+    t.equal(before, null)
+    t.strictSame(renewals, [stored, renewed])
+  }
+})
+
+test('handle is no key, and a stored value with that name does no harm', async (t) => {
+  const store = openStore(t, 'memory:')
+  const { app } = await hostOf(t, { authenticate: (name) => ({ name }), sessionStore: store })
+  app.get('/values', async ({ session }) => ({ keys: session.keys(), has: session.has('handle'), got: session.get('handle' as never) ?? null, json: JSON.stringify(session), handle: session.handle }))
+  app.post('/a', async ({ session }) => { (session as unknown as { a: number }).a = 1 })
+  app.post('/regenerate', async ({ session }) => { await session.regenerate(['client_name', 'handle' as never]) })
+  app.post('/handle', async ({ session }) => { Object.assign(session, { handle: 'mine' }) })
+  const client = new Client(app)
+  await signIn(client, 'Harry', PASSWORD)
+  const refused = await client.send({ method: 'POST', url: '/handle' })
+  t.equal(refused.json().code, 'HATCHECK_SESSION_KEY')
+  const { handle } = (await client.get('/values')).json()
+  let key = ''
+  const { read } = store
+  store.read = ((asked: string) => { key = asked; return read.call(store, asked) }) as never
+  await client.get('/me')
+  const record = await store.read(key)
+  await store.patch(key, { set: { handle: '"mine"' }, remove: [], seenAt: record?.seenAt ?? 0, expiresAt: record?.expiresAt ?? 0 } as never)
+  t.equal((await store.read(key))?.fields['handle'], '"mine"')
+  const values = (await client.get('/values')).json()
+  t.equal(values.handle, handle)
+  t.strictSame({ has: values.has, got: values.got }, { has: false, got: null })
+  t.notMatch(values.json, 'mine')
+  t.notOk(values.keys.includes('handle'))
+  for (const url of ['/a', '/regenerate']) t.equal((await client.send({ method: 'POST', url })).statusCode, 200)
+  t.strictSame((await client.get('/me')).json(), { name: 'Harry' })
+})
+
+test('refuseCrossOrigin keeps other sites out of forms and sockets', async (t) => {
+  const { app, events } = await hostOf(t, { allowedOrigins: ['https://app.example.com'] })
+  app.post('/form', { onRequest: refuseCrossOrigin }, async () => 'done')
+  app.get('/socket', { onRequest: refuseCrossOrigin }, async () => 'open')
+  const host = { host: 'shop.example.com' }
+  const upgrade = { connection: 'Upgrade', upgrade: 'WebSocket' }
+  const cases: Array<[headers: Record<string, string>, may: boolean]> = [
+    [{}, true],
+    [{ origin: 'http://shop.example.com' }, true],
+    [{ origin: 'https://shop.example.com' }, true],
+    [{ origin: 'https://app.example.com', 'sec-fetch-site': 'same-site' }, true],
+    [{ 'sec-fetch-site': 'same-origin', origin: 'https://shop.example.com' }, true],
+    [{ origin: 'https://evil.example' }, false],
+    [{ origin: 'null' }, false],
+    [{ 'sec-fetch-site': 'cross-site' }, false],
+    [{ 'sec-fetch-site': 'same-site', origin: 'https://other.example.com' }, false]
+  ]
+  for (const [headers, may] of cases) {
+    for (const [method, url, more] of [['POST', '/form', {}], ['GET', '/socket', upgrade]] as const) {
+      events()
+      const answer = await app.inject({ method, url, headers: { ...host, ...headers, ...more } })
+      t.equal(answer.statusCode, may ? 200 : 403, `${method} ${JSON.stringify(headers)}`)
+      if (!may) t.equal(answer.json().code, 'HATCHECK_CROSS_ORIGIN')
+      t.strictSame(events(), may ? [] : ['malicious_cors cross_origin'])
+    }
+    t.equal((await app.inject({ url: '/socket', headers: { ...host, ...headers } })).statusCode, 200, 'a link changes nothing')
+  }
+})
+
+test('a WebSocket of another site cannot follow the link to log out', async (t) => {
+  const app = await buildHost(t, { routes: true, authenticate: (name) => ({ name }) })
+  app.get('/me', { onRequest: requireLogin }, async () => 'in')
+  const client = new Client(app)
+  await client.login('Harry', PASSWORD)
+  const opened = await app.inject({ url: '/logout', headers: { cookie: client.cookie(), origin: 'https://evil.example', connection: 'Upgrade', upgrade: 'websocket' } })
+  t.equal(opened.statusCode, 403)
+  t.equal((await client.get('/me')).body, 'in')
+})
+
+test('without hatcheck around the route, the functions refuse with their names', async (t) => {
+  const app = newFastify(t)
+  app.post('/form', { onRequest: refuseCrossOrigin }, async () => 'done')
+  app.get('/next', async (request) => nextPageOf(request))
+  for (const [method, url, name] of [['POST', '/form', 'refuseCrossOrigin'], ['GET', '/next', 'nextPageOf']] as const) {
+    const answer = await app.inject({ method, url })
+    t.equal(answer.statusCode, 500)
+    t.match(answer.json(), { code: 'HATCHECK_NOT_REGISTERED', message: new RegExp(`^${name} needs hatcheck`) })
+  }
+})
+
+test('the types know what is there', async (t) => {
+  const options: HatcheckOptions = { secretKey: 'x', loginPath: '/sign-in', afterLogin: '/start', afterLogout: '/' }
+  t.ok(options)
+})

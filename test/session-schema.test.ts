@@ -1,0 +1,362 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { createRequire } from 'node:module'
+import { test, type Test } from 'tap'
+import * as v from 'valibot'
+import { z } from 'zod'
+import { schemaFrom, type StandardSchema } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import hatcheckSession from '../plugins/session/standalone.js'
+import { checkout, run } from './fixtures/child.js'
+import { Client, type Answer } from './client.js'
+import { buildHost, keyOf, newFastify, testKey } from './helper.js'
+import { pageAt } from './pages.js'
+import { blocksOf } from './walk.js'
+import { openStore } from './watched-store.js'
+
+type Bag = Record<string, unknown> & { cart: string[] }
+type Step = (session: FastifyRequest['session'] & Bag, request: FastifyRequest) => unknown
+
+const cart = z.object({ cart: z.array(z.string()).optional(), visits: z.number().optional(), theme: z.enum(['light', 'dark']).optional() })
+
+const Cart = Type.Object({ cart: Type.Optional(Type.Array(Type.String())), visits: Type.Optional(Type.Number()) })
+
+const SCHEMAS: Record<string, StandardSchema> = {
+  zod: cart,
+  valibot: v.object({ cart: v.optional(v.array(v.string())), visits: v.optional(v.number()) }),
+  typebox: schemaFrom<Static<typeof Cart>>((value) => Value.Errors(Cart, value))
+}
+
+/** Gives a visitor the cookie of another. */
+function follow ({ cookies }: Client, cookieHeader: string): void {
+  const [name = '', value = ''] = cookieHeader.split('=')
+  cookies.set(name, value)
+}
+
+/** An application that runs a step in a handler, with one visitor. */
+class Shop {
+  readonly app: FastifyInstance
+  readonly visitor: Client
+  #step: Step = () => {}
+
+  constructor (app: FastifyInstance) {
+    this.app = app
+    this.visitor = new Client(app)
+    app.get('/', async (request) => ({ result: await this.#step(request.session as never, request) ?? null }))
+  }
+
+  async run (step: Step): Promise<Answer> {
+    this.#step = step
+    return await this.visitor.get('/')
+  }
+
+  /** What a later request sees. */
+  async values (): Promise<unknown> {
+    return (await this.run((session) => ({ ...session }))).json().result
+  }
+}
+
+async function shop (t: Test, schema: StandardSchema | null = cart, options: HatcheckOptions = {}, lines?: string[]): Promise<Shop> {
+  const logger = lines === undefined ? undefined : { level: 'warn', stream: { write (line: string) { lines.push(line) } } }
+  return new Shop(await buildHost(t, { ...schema !== null && { sessionSchema: schema }, ...options }, logger === undefined ? {} : { logger }))
+}
+
+const REFUSED = { statusCode: 500, code: 'HATCHECK_SESSION_VALUE' }
+
+for (const [library, schema] of Object.entries(SCHEMAS)) {
+  test(`with ${library}, a value that fits is stored`, async (t) => {
+    const { run, values } = bound(await shop(t, schema))
+    t.equal((await run((session) => { session.cart = ['apple'] })).statusCode, 200)
+    t.equal((await run((session) => { session.cart.push('pear') })).statusCode, 200)
+    t.strictSame(await values(), { cart: ['apple', 'pear'] })
+  })
+
+  test(`with ${library}, the assignment of another value throws, and nothing is stored`, async (t) => {
+    const { run, values } = bound(await shop(t, schema))
+    await run((session) => { session.visits = 1 })
+    const answer = await run((session) => {
+      try {
+        Reflect.set(session, 'cart', 5)
+      } catch (error) {
+        t.ok(error instanceof TypeError)
+        t.match(error, { code: 'HATCHECK_SESSION_VALUE', message: /^A session value must fit sessionSchema; cart does not: .+/ })
+        throw error
+      }
+    })
+    t.match(answer.json(), REFUSED)
+    t.strictSame(await values(), { visits: 1 })
+  })
+
+  test(`with ${library}, a change within a value is checked with the response`, async (t) => {
+    const { run, values } = bound(await shop(t, schema))
+    await run((session) => { session.cart = ['apple'] })
+    const answer = await run((session) => {
+      session.visits = 7
+      session.cart.push(5 as never)
+    })
+    t.match(answer.json(), { ...REFUSED, message: /cart\.1 does not/ })
+    t.strictSame(await values(), { cart: ['apple'] })
+  })
+
+  test(`with ${library}, a stored value that no longer fits is not seen`, async (t) => {
+    const store = openStore(t, 'memory:')
+    const { run, visitor } = bound(await shop(t, null, { sessionStore: store }))
+    await run((session) => session.update({ cart: 'apple', visits: 1 } as never))
+    const later = await shop(t, schema, { sessionStore: store })
+    follow(later.visitor, visitor.cookieHeader)
+    t.strictSame(await later.values(), { visits: 1 })
+  })
+}
+
+function bound (shop: Shop) {
+  return { run: shop.run.bind(shop), values: shop.values.bind(shop), app: shop.app, visitor: shop.visitor }
+}
+
+const WAYS: Record<string, Step> = {
+  'an assignment': (session) => { session.cart = 5 as never },
+  set: (session) => { session.set('cart' as never, 5 as never) },
+  update: (session) => { session.update({ visits: 7, cart: 5 } as never) },
+  'Object.defineProperty': (session) => { Object.defineProperty(session, 'cart', { value: 5 }) },
+  'an object that is changed after the assignment, and save()': async (session) => {
+    session.visits = 7
+    session.cart = []
+    session.cart.push(5 as never)
+    await session.save()
+  },
+  'regenerate() with the key': async (session) => {
+    session.visits = 7
+    session.cart = []
+    session.cart.push(5 as never)
+    await session.regenerate(['cart'])
+  },
+  'the data of a login': (_, request) => request.login('Harry', { data: { visits: 7, cart: 5 } as never })
+}
+
+for (const [way, step] of Object.entries(WAYS)) {
+  test(`a value that does not fit is refused for ${way}, and nothing is stored`, async (t) => {
+    const { run, values } = bound(await shop(t))
+    await run((session) => { session.theme = 'dark' })
+    t.match((await run(step)).json(), { ...REFUSED, message: /^A session value must fit sessionSchema; cart/ })
+    t.strictSame(await values(), { theme: 'dark' })
+  })
+}
+
+test('app.sessions.begin checks its data', async (t) => {
+  const { app, run, visitor } = bound(await shop(t))
+  await t.rejects(app.sessions.begin('Harry', { data: { cart: 5 } as never }), { code: 'HATCHECK_SESSION_VALUE' })
+  follow(visitor, (await app.sessions.begin('Harry', { data: { cart: ['apple'] } as never, secure: false })).cookieHeader)
+  t.strictSame((await run((session) => session.cart)).json(), { result: ['apple'] })
+})
+
+test('deleting, clearing and logging out are never refused', async (t) => {
+  const schema = z.object({ cart: z.array(z.string()), visits: z.number() })
+  const { run, values } = bound(await shop(t, schema))
+  await run((session) => session.update({ cart: [], visits: 1 } as never))
+  t.equal((await run((session) => { session.cart = undefined as never })).statusCode, 200)
+  t.strictSame(await values(), { visits: 1 }, 'another key that is missing does not hide it')
+  t.equal((await run((session) => session.clear())).statusCode, 200)
+  t.strictSame(await values(), {})
+  await run((_, request) => request.login('Harry'))
+  t.equal((await run((_, request) => request.user?.name)).json().result, 'Harry')
+  t.equal((await run((_, request) => request.logout())).statusCode, 200)
+})
+
+test('hatcheck\'s own values are not the business of a schema', async (t) => {
+  const { run, values } = bound(await shop(t, z.strictObject({ cart: z.array(z.string()).optional() })))
+  await run((_, request) => request.login('Harry', { data: { cart: ['apple'] } as never }))
+  await run((session, request) => {
+    request.flash('info', 'Saved.')
+    session.cart.push('pear')
+  })
+  t.strictSame((await run((_, request) => request.flashes())).json(), { result: [{ kind: 'info', text: 'Saved.' }] })
+  t.match(await values(), { client_name: 'Harry', cart: ['apple', 'pear'] })
+})
+
+test('an issue of another key blocks no write', async (t) => {
+  const schema = z.object({ cart: z.array(z.string()), visits: z.number() })
+  const { run, values } = bound(await shop(t, schema))
+  t.equal((await run((session) => { session.visits = 1 })).statusCode, 200, 'cart is missing')
+  t.strictSame(await values(), { visits: 1 })
+})
+
+test('a key that the schema does not know is kept, unless the schema refuses it', async (t) => {
+  const free = bound(await shop(t))
+  await free.run((session) => { session.extra = 1 })
+  t.strictSame(await free.values(), { extra: 1 })
+  for (const schema of [
+    z.strictObject({ cart: z.array(z.string()).optional() }),
+    v.strictObject({ cart: v.optional(v.array(v.string())) }),
+    z.object({ cart: z.array(z.string()).optional() }).catchall(z.never())
+  ]) {
+    const store = openStore(t, 'memory:')
+    const before = await shop(t, null, { sessionStore: store })
+    await before.run((session) => session.update({ cart: ['apple'], extra: 1 } as never))
+    const { run, values, visitor } = bound(await shop(t, schema, { sessionStore: store }))
+    t.match((await run((session) => { session.extra = 1 })).json(), REFUSED)
+    follow(visitor, before.visitor.cookieHeader)
+    t.strictSame(await values(), { cart: ['apple'] }, 'a stored one is not seen')
+    t.equal((await run((session) => { session.cart.push('pear') })).statusCode, 200, 'and blocks nothing')
+  }
+})
+
+test('a rule about several values holds for what is set together', async (t) => {
+  const schema = z.object({ from: z.number().optional(), to: z.number().optional() })
+    .refine(({ from = 0, to = Infinity }) => from <= to, { message: 'from must not be after to' })
+  const store = openStore(t, 'memory:')
+  const { run, values, visitor } = bound(await shop(t, schema, { sessionStore: store }))
+  await run((session) => session.update({ from: 1, to: 2 } as never))
+  t.match((await run((session) => { session.from = 3 })).json(), { ...REFUSED, message: 'A session value must fit sessionSchema; from does not: from must not be after to' })
+  await run((session) => session.update({ from: 3, to: 4 } as never))
+  t.strictSame(await values(), { from: 3, to: 4 })
+  await store.patch(keyOf(visitor.cookieHeader), { set: { to: '2' }, remove: [], seenAt: Date.now(), expiresAt: Date.now() + 60_000 })
+  t.strictSame(await values(), {}, 'stored values that break it are not seen, none of them')
+})
+
+test('the schema sees what JSON keeps, and what it makes of a value is not used', async (t) => {
+  const schema = z.object({
+    at: z.iso.datetime().optional(),
+    date: z.date().optional(),
+    name: z.string().trim().default('nobody'),
+    age: z.coerce.number().optional(),
+    length: z.string().transform((text) => text.length).optional()
+  })
+  const { run, values } = bound(await shop(t, schema))
+  t.strictSame((await run((session) => session.name)).json(), { result: null }, 'no default')
+  await run((session) => session.update({ at: new Date(0), name: ' Harry ', age: '5', length: 'abc' } as never))
+  t.strictSame(await values(), { at: '1970-01-01T00:00:00.000Z', name: ' Harry ', age: '5', length: 'abc' })
+  t.match((await run((session) => { session.date = new Date(0) })).json(), REFUSED, 'it would be a string when it is read')
+})
+
+test('a stored value that does not fit stays in the store until its key is set, deleted or cleared', async (t) => {
+  const store = openStore(t, 'memory:')
+  const before = await shop(t, null, { sessionStore: store })
+  await before.run((session) => session.update({ cart: 'apple', visits: 1 } as never))
+  const { cookieHeader } = before.visitor
+  const fields = async (): Promise<unknown> => (await store.read(keyOf(cookieHeader)))?.fields
+  const { run, values, visitor } = bound(await shop(t, cart, { sessionStore: store }))
+  follow(visitor, cookieHeader)
+  await values()
+  t.strictSame(await fields(), { cart: '"apple"', visits: '1' }, 'a read writes nothing')
+  t.strictSame((await run((session) => [session.has('cart'), session.cart === undefined, session.keys(), 'cart' in session, session.pop('theme' as never, 'x' as never), session.isModified()])).json().result,
+    [false, true, ['visits'], false, 'x', false])
+  await run((session) => { session.visits = 2 })
+  t.strictSame(await fields(), { cart: '"apple"', visits: '2' }, 'a write of another key leaves it alone')
+  await run((session) => session.save())
+  await run((session) => session.reload())
+  t.strictSame(await values(), { visits: 2 })
+  await run((session) => { delete (session as Partial<Bag>).cart })
+  t.strictSame(await fields(), { visits: '2' })
+
+  await before.run((session) => { session.cart = 'apple' as never })
+  await run((session) => { session.cart = ['pear'] })
+  t.strictSame(await fields(), { cart: '["pear"]', visits: '2' })
+
+  await before.run((session) => { session.cart = 'apple' as never })
+  await run((session) => { session.clear() })
+  t.strictSame(await fields() ?? {}, {})
+})
+
+test('a stored value that does not fit is logged once for each key, without the value', async (t) => {
+  const store = openStore(t, 'memory:')
+  const before = await shop(t, null, { sessionStore: store })
+  await before.run((session) => session.update({ cart: 'secret-1', visits: 'secret-2' } as never))
+  const lines: string[] = []
+  const { values, visitor } = bound(await shop(t, SCHEMAS['valibot'], { sessionStore: store }, lines))
+  follow(visitor, before.visitor.cookieHeader)
+  await values()
+  await values()
+  t.strictSame(lines.map((line) => JSON.parse(line)).map(({ level, key, msg }) => ({ level, key, msg })), ['cart', 'visits'].map((key) => (
+    { level: 40, key, msg: 'a stored session value does not fit sessionSchema; handlers do not see it' })))
+  t.notMatch(lines.join(''), 'secret')
+})
+
+test('the schema is asked only once the values are', async (t) => {
+  let asked = 0
+  const schema: StandardSchema = { '~standard': { ...cart['~standard'], validate (value) { asked++; return cart['~standard'].validate(value) } } }
+  const { run } = bound(await shop(t, schema))
+  await run((_, request) => request.login('Harry', { data: { cart: ['apple'] } as never }))
+  asked = 0
+  t.strictSame((await run((_, request) => request.user?.name)).json(), { result: 'Harry' })
+  t.equal(asked, 0)
+  await run((session) => [session.cart, session.visits, session.cart])
+  t.equal(asked, 1)
+})
+
+test('what is read outside of a request fits the schema as well', async (t) => {
+  const store = openStore(t, 'memory:')
+  const before = await shop(t, null, { sessionStore: store })
+  await before.run((session) => session.update({ cart: 'apple', visits: 1 } as never))
+  const { app } = await shop(t, cart, { sessionStore: store })
+  t.strictSame((await app.sessions.read(before.visitor.cookieHeader, { secure: false }))?.data, { visits: 1 })
+})
+
+test('two registrations with two schemas stand beside each other', async (t) => {
+  const fastify = newFastify(t)
+  const schemas = { shop: cart, arcade: v.object({ cart: v.optional(v.number()) }) }
+  for (const [name, sessionSchema] of Object.entries(schemas)) {
+    await fastify.register(async (scope) => {
+      await scope.register(hatcheckSession, { secretKey: testKey, sessionStore: 'memory:', sessionCookieName: name, sessionSchema })
+      scope.get(`/${name}`, async (request) => {
+        Reflect.set(request.session, 'cart', name === 'shop' ? ['apple'] : 5)
+        return { ...request.session }
+      })
+    })
+  }
+  t.strictSame((await fastify.inject('/shop')).json(), { cart: ['apple'] })
+  t.strictSame((await fastify.inject('/arcade')).json(), { cart: 5 })
+})
+
+test('a schema that answers with a promise is refused', async (t) => {
+  const always: StandardSchema = { '~standard': { version: 1, vendor: 'test', validate: async () => ({}) } }
+  await t.rejects(shop(t, always), { code: 'HATCHECK_CONFIG', message: 'sessionSchema must answer without a promise: leave out asynchronous checks.' })
+  const { run, values } = bound(await shop(t, z.object({ name: z.string().refine(async () => true).optional() })))
+  t.match((await run((session) => { session.name = 'Harry' })).json(), { statusCode: 500, code: 'HATCHECK_SESSION_SCHEMA' })
+  t.strictSame(await values(), {})
+})
+
+test('the examples in docs/session.md compile, run, and refuse what does not fit', async (t) => {
+  const [, section = ''] = pageAt('docs/session.md').split('## Types and schemas')
+  const [example = '', valibot = '', typebox = ''] = blocksOf(section.split('\n## ')[0] as string, 'ts')
+  const zod = /import \{ z \}.*?\n\}\)\n/s
+  t.match(example, zod)
+  const use = `
+shop.get('/wrong', async ({ session }) => {
+  // @ts-expect-error a number is no list
+  session.cart = 5
+})
+const { body, headers } = await app.inject('/cart')
+const { cookie } = { cookie: String(headers['set-cookie']).split(';')[0] as string }
+console.log(body, (await app.inject({ url: '/cart', headers: { cookie } })).body, (await app.inject('/wrong')).json().code)
+await app.close()
+`
+  const folder = t.testdir({
+    'package.json': '{ "type": "module" }',
+    'tsconfig.json': '{ "compilerOptions": { "noEmit": true, "strict": true, "target": "es2023", "module": "nodenext", "types": ["node"], "skipLibCheck": true } }',
+    node_modules: { hatcheck: t.fixture('symlink', checkout) },
+    'zod.ts': example + use,
+    'valibot.ts': example.replace(zod, valibot) + use,
+    'typebox.ts': example.replace(zod, typebox) + use
+  })
+  const files = ['zod.ts', 'valibot.ts', 'typebox.ts']
+  const tsc = createRequire(import.meta.url).resolve('typescript/lib/tsc.js')
+  t.strictSame(await run(process.execPath, [tsc, '-p', '.'], folder), { code: 0, stdout: '', stderr: '' })
+  for (const file of files) {
+    const { stdout, stderr } = await run(process.execPath, ['--import', 'tsx', file], folder, { SECRET_KEY: testKey })
+    t.equal(stdout, '["apple"] ["apple","apple"] HATCHECK_SESSION_VALUE\n', stderr)
+  }
+})
+
+test('sessionSchema must be a schema', async (t) => {
+  for (const wrong of [{}, 'zod', null, { '~standard': {} }, () => {}]) {
+    await t.rejects(buildHost(t, { sessionSchema: wrong as never }), { code: 'HATCHECK_CONFIG', message: /^sessionSchema must be a schema that implements Standard Schema; got / })
+  }
+})
+
+test('schemaFrom takes the errors of TypeBox and of Ajv', (t) => {
+  const issuesOf = (errors: Array<Record<string, string>> | null): unknown => schemaFrom(() => errors)['~standard'].validate({})
+  t.strictSame(issuesOf(null), {})
+  t.strictSame(issuesOf([]), {})
+  t.strictSame(issuesOf([{ path: '/a~1b/0', message: 'no' }, { instancePath: '' }]), { issues: [{ message: 'no', path: ['a/b', '0'] }, { message: 'does not fit', path: [] }] })
+  t.end()
+})
