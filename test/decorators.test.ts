@@ -2,15 +2,15 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { t } from 'tap'
 import { hatcheck, requireLogin, type HatcheckOptions } from '../app.js'
-import type { Names } from '../plugins/common/decorators.js'
+import { DECORATIONS, decorationsOf } from '../plugins/common/decorators.js'
 import { Client } from './client.js'
 import { buildHost, newFastify, testKey } from './helper.js'
 
 type Bag = Record<string, any>
 
 const RIGHT = 'correct horse battery'
-const names = ['user', 'login', 'logout', 'flash', 'flashes', 'requireLogin', 'accounts'] as const satisfies Array<keyof Names>
-const ofInstance = ['requireLogin', 'accounts']
+const names = Object.keys(DECORATIONS)
+const ofInstance: string[] = decorationsOf('instance')
 
 const leftOut = Object.fromEntries(names.map((name) => [name, false]))
 const renamed = Object.fromEntries(names.map((name) => [name, `our_${name}`]))
@@ -115,8 +115,8 @@ t.test('a wrong option is refused with the rule', async (t) => {
     [false, `${rule}got false.`],
     ['account', `${rule}got "account".`],
     [['user'], `${rule}got [ 'user' ].`],
-    [{ session: 'visit' }, `${rule}there is no "session" among user, login, logout, flash, flashes, requireLogin, accounts.`],
-    [{ constructor: 'x' }, `${rule}there is no "constructor" among user, login, logout, flash, flashes, requireLogin, accounts.`],
+    [{ session: 'visit' }, `${rule}there is no "session" among ${names.join(', ')}.`],
+    [{ constructor: 'x' }, `${rule}there is no "constructor" among ${names.join(', ')}.`],
     [{ user: true }, `${rule}got true for user.`],
     [{ user: '' }, `${rule}got "" for user.`],
     [{ user: 'the user' }, `${rule}got "the user" for user.`],

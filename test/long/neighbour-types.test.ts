@@ -2,6 +2,7 @@ import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { t } from 'tap'
+import { DECORATIONS } from '../../plugins/common/decorators.js'
 import { checkout, copySources, run } from '../fixtures/child.js'
 import { pageAt } from '../pages.js'
 import { blocksOf } from '../walk.js'
@@ -144,7 +145,6 @@ t.test('nothing in hatcheck uses a name that an application can change', async (
   const source = t.testdir()
   await copySources(source)
   await symlink(modules, join(source, 'node_modules'))
-  const names = ['user', 'login', 'logout', 'flash', 'flashes', 'requireLogin', 'accounts']
-  await writeFile(join(source, 'plugins/names.ts'), `declare module './common/decorators.js' { interface Decorators { ${names.map((name) => `${name}: false`).join('; ')} } }\nexport {}\n`)
+  await writeFile(join(source, 'plugins/names.ts'), `declare module './common/decorators.js' { interface Decorators { ${Object.keys(DECORATIONS).map((name) => `${name}: false`).join('; ')} } }\nexport {}\n`)
   t.same(await run(join(modules, '.bin/tsc'), ['--noEmit'], source), { code: 0, stdout: '', stderr: '' })
 })
