@@ -4,9 +4,7 @@ import { join, parse } from 'node:path'
 import type { ConfigPluginOptions } from './plugins/config/index.js'
 import type { GivenOptions, HatcheckOptions } from './plugins/config/options.js'
 import { ownFolder } from './plugins/config/own-folder.js'
-import { packagesOfPlugin } from './plugins/config/needed-packages.js'
 import type { Mode, ServiceOnlyOptions } from './plugins/config/resolve.js'
-import { assertInstalled } from './plugins/common/lazy-package.js'
 import { ConfigError } from './plugins/common/rule.js'
 import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
 
@@ -83,7 +81,6 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
     throw new ConfigError('hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes beside each other.')
   }
   const folder = ownFolder(import.meta.dirname)
-  if (service.mode === 'plugin') assertInstalled(packagesOfPlugin(options))
   const { default: autoload } = await import('@fastify/autoload')
   await fastify.register(autoload, {
     dir: join(folder, 'plugins'),

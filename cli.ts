@@ -29,8 +29,6 @@ async function runCommand (argv: readonly string[], io: Io): Promise<number> {
   const [command = 'serve', ...rest] = positionals
   if (command === 'serve' && values.help !== true && values.version !== true) {
     expectEnd(rest)
-    const [{ assertInstalled }, { packagesOfService }] = await Promise.all([import('./plugins/common/lazy-package.js'), import('./plugins/config/needed-packages.js')])
-    assertInstalled(packagesOfService(process.env['SESSION_STORE']))
     const { serve } = await import('./server.js')
     await serve()
     return Number(process.exitCode ?? 0)

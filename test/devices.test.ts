@@ -213,7 +213,7 @@ test('"My sessions" has a working button for each session and for all others', a
   for (const other of items.slice(1)) t.match(other, /<button class="quiet" name="handle" value="[\w-]{22}" aria-describedby="session-[\w-]{22}">End this session<\/button>/)
   t.match(page.body, '<h2>Safari on iOS</h2>')
   t.match(page.body, 'Stays signed in')
-  t.match(page.body, '"last seen" may be up to 3 minutes behind, and 17 hours where you stay signed in')
+  t.match(page.body, '&#34;last seen&#34; may be up to 3 minutes behind, and 17 hours where you stay signed in')
   t.match(page.body, '<button name="others" value="1">End all other sessions</button>')
 
   const handle = await handleOf(phone)

@@ -16,7 +16,7 @@ const PROGRAMS: readonly Job[] = [
   job('torture, 200 rounds', ['build/test/torture/index.js', '200', '--seconds', '600'])
 ]
 /** The slowest files: begun last, each would run alone at the end. */
-const FIRST = ['long/model', 'long/package', 'long/deployment', 'long/browser', 'session', 'audit', 'config', 'process', 'readme']
+const FIRST = ['long/model', 'long/package', 'long/examples', 'long/adopt-crowd', 'long/deployment', 'long/browser', 'session', 'audit', 'config', 'process', 'readme']
 
 interface Job {
   name: string
@@ -44,8 +44,8 @@ const { values, positionals } = parseArgs({
   options: { long: { type: 'boolean', default: false }, jobs: { type: 'string' } }
 })
 const isLong = values.long
-/** One more than there are cores at most: many tests wait for something. */
-const jobs = Number(values.jobs ?? Math.min(availableParallelism(), 8) + 1)
+/** More than there are cores: many tests wait for something, and the soak, which is among the long ones, does little else. */
+const jobs = Number(values.jobs ?? Math.min(availableParallelism(), 8) + (isLong ? 2 : 1))
 const FILE_SECONDS = 840
 const mustRunAll = process.env['HATCHECK_TEST_ALL'] === '1'
 const env: NodeJS.ProcessEnv = { ...process.env, TAP_TIMEOUT: String(FILE_SECONDS), NO_COLOR: '1' }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import nodeModule from 'node:module'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { unlessInstalled } from '../common/not-installed.js'
 import { accountKey } from '../store/accounts.js'
@@ -76,10 +76,10 @@ async function read (): Promise<Lists> {
 }
 
 const PACKAGE = '@zxcvbn-ts/language-common'
-const { resolve } = createRequire(import.meta.url)
 
 async function readList (name: 'passwords' | 'adjacencyGraphs') {
   try {
+    const { resolve } = nodeModule.createRequire(import.meta.url)
     return JSON.parse(await readFile(resolve(`${PACKAGE}/src/${name}.json`), 'utf8'))
   } catch (error) {
     return unlessInstalled(PACKAGE)(error)

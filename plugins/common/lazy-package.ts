@@ -14,25 +14,14 @@ const HERE = import.meta.url ?? __filename
 export function lazyPackage<T> (name: string): () => T {
   const require = nodeModule.createRequire(HERE)
   // Resolved at once, since Node also remembers that it could not find a package.
-  const path = pathOf(name, require.resolve)
+  const path = pathOf(name, require)
   return () => {
     if (path === undefined) throw notInstalled(name)
     return require(path) as T
   }
 }
 
-/**
- * Checks that packages are installed.
- *
- * @throws ConfigError that names all that are missing, and the command that installs them.
- */
-export function assertInstalled (names: readonly string[]): void {
-  // Not by require.resolve: if node_modules is a symbolic link, Node 20 then imports empty modules.
-  const missing = names.filter((name) => pathOf(name, (name) => import.meta.resolve(name)) === undefined)
-  if (missing.length > 0) throw notInstalled(...missing)
-}
-
-function pathOf (name: string, resolve: (name: string) => string): string | undefined {
+function pathOf (name: string, { resolve }: NodeJS.Require): string | undefined {
   try {
     return resolve(name)
   } catch (error) {

@@ -1,8 +1,8 @@
 import { ConfigError } from './rule.js'
 
-/** Makes the error for a package that npm does not install with hatcheck, since not everybody needs it. */
-export function notInstalled (...names: string[]): Error {
-  return new ConfigError(`${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} needed and not installed: run "npm install ${names.join(' ')}".`)
+/** Makes the error for a package that is loaded where it is used, and cannot be found. */
+export function notInstalled (name: string): Error {
+  return new ConfigError(`${name} is needed and not installed: run "npm install ${name}".`)
 }
 
 /**

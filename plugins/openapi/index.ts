@@ -1,7 +1,7 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { createRequire } from 'node:module'
+import nodeModule from 'node:module'
 import type { Config } from '../config/resolve.js'
 import { problem, user } from './answers.js'
 import { finish, type Document } from './finish.js'
@@ -58,7 +58,7 @@ async function createOpenApi (fastify: FastifyInstance) {
 }
 
 function swaggerOptions ({ sessionCookieName = '__Host-hatcheck' }: Config): FastifyDynamicSwaggerOptions {
-  const { version, license } = createRequire(import.meta.url)('hatcheck/package.json') as { version: string, license: string }
+  const { version, license } = nodeModule.createRequire(import.meta.url)('hatcheck/package.json') as { version: string, license: string }
   return {
     openapi: {
       openapi: '3.1.0',
