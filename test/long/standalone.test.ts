@@ -4,12 +4,12 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { hatcheck } from '../app.js'
-import { OPTIONS, SESSION_OPTIONS } from '../plugins/config/table.js'
-import { hatcheckSession, type SessionOptions } from '../plugins/session/standalone.js'
-import { run } from './fixtures/child.js'
-import { Client } from './client.js'
-import { newFastify, testKey } from './helper.js'
+import { hatcheck } from '../../app.js'
+import { OPTIONS, SESSION_OPTIONS } from '../../plugins/config/table.js'
+import { hatcheckSession, type SessionOptions } from '../../plugins/session/standalone.js'
+import { run } from '../fixtures/child.js'
+import { Client } from '../client.js'
+import { newFastify, testKey } from '../helper.js'
 
 const memory = { secretKey: testKey, sessionStore: 'memory:' } satisfies SessionOptions
 

@@ -3,12 +3,12 @@ import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
-import { hatcheck, type HatcheckOptions } from '../app.js'
-import { Client, type Answer } from './client.js'
-import { run, startProgram } from './fixtures/child.js'
-import { newFastify, testKey } from './helper.js'
-import { pageAt } from './pages.js'
-import { blocksOf } from './walk.js'
+import { hatcheck, type HatcheckOptions } from '../../app.js'
+import { Client, type Answer } from '../client.js'
+import { run, startProgram } from '../fixtures/child.js'
+import { newFastify, testKey } from '../helper.js'
+import { pageAt } from '../pages.js'
+import { blocksOf } from '../walk.js'
 
 const page = pageAt('docs/neighbours.md')
 
