@@ -4,7 +4,7 @@ import { cp, readFile, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
-import { checkout, childEnvironment, copySources, run } from '../fixtures/child.js'
+import { checkout, childEnvironment, run } from '../fixtures/child.js'
 import { needs } from '../helper.js'
 import { assertShown, blocksOf, stepsOf } from '../walk.js'
 
@@ -34,13 +34,11 @@ for (const name of examples) {
   })
 }
 
-/** Packs the package as it would be published. */
+/** Packs the package as it would be published, from what is built. */
 async function packed (): Promise<string> {
-  const source = t.testdir()
-  await copySources(source)
-  const { code, stdout, stderr } = await run('npm', ['pack', '--json', '--foreground-scripts=false'], source)
+  const { code, stdout, stderr } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', t.testdir()], checkout)
   if (code !== 0) throw new Error(`npm pack failed: ${stderr}`)
-  return join(source, JSON.parse(stdout)[0].filename)
+  return join(t.testdirName, JSON.parse(stdout)[0].filename)
 }
 
 /** Makes an example install the package of this checkout in place of the published one. */
