@@ -69,7 +69,7 @@ export const SESSION_OPTIONS = {
    */
   formerCookieNames: { type: 'names', form: 'cookie names, as a list or separated by commas' },
   /**
-   * Live sessions of express-session or @fastify/session that continue as sessions of hatcheck, so that nobody is logged out.
+   * Live sessions of express-session or `@fastify/session` that continue as sessions of hatcheck, so that nobody is logged out.
    * @default none
    * @see `docs/from-express-session.md#moving-live-sessions`
    */

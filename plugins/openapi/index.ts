@@ -25,7 +25,7 @@ const TAGS = [
 ]
 
 /**
- * Makes the OpenAPI document of the service from the schemas of the routes. In an application with @fastify/swagger, the same
+ * Makes the OpenAPI document of the service from the schemas of the routes. In an application with `@fastify/swagger`, the same
  * schemas appear in the application's own document.
  */
 export default fp(async function openapi (fastify) {

@@ -4,7 +4,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 const SIGNED = 's:'
 
 /**
- * Returns the ID in a cookie of express-session or @fastify/session, or null if none of the secrets has signed it. Both sign
+ * Returns the ID in a cookie of express-session or `@fastify/session`, or null if none of the secrets has signed it. Both sign
  * with HMAC-SHA-256 in base64 without padding.
  */
 export function idInOldCookie (value: string, secrets: readonly Buffer[]): string | null {

@@ -1,5 +1,5 @@
 /**
- * Sample keys from the documentation of session libraries, in lower case: @fastify/session, @fastify/secure-session,
+ * Sample keys from the documentation of session libraries, in lower case: `@fastify/session`, `@fastify/secure-session`,
  * express-session, iron-session, @hapi/cookie, @hapi/yar, Flask and jwt.io.
  */
 const SAMPLES = [
