@@ -272,7 +272,7 @@ test('nextPageOf is a path here, an allowed origin, or afterLogin, wherever next
   }
 })
 
-test('a route without a session reads nothing, touches nothing, sets no cookie, and says so to whoever asks', async (t) => {
+test('a route without a session reads nothing, touches nothing, sets no cookie, and a handler that asks for it gets an error', async (t) => {
   for (const sync of [true, false]) {
     await t.test(sync ? 'on a synchronous store' : 'on an asynchronous store', async (t) => {
       const calls: string[] = []

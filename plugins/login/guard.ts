@@ -5,9 +5,8 @@ import type { User } from '../session/user.js'
 import { LoginRequiredError, NotRegisteredError } from './errors.js'
 
 /**
- * A hook for routes that need a login: others get 401, and a browser is redirected to the login page, of `loginPath` or of hatcheck,
- * if there is one.
- * A route can use it before hatcheck is registered.
+ * A hook for routes that need a login: others get 401, and a browser is redirected to the login page, if `loginPath` or hatcheck
+ * has one. A route can use it before hatcheck is registered.
  *
  * @throws LoginRequiredError (401)
  * @throws NotRegisteredError (500) if hatcheck is not registered around the route.

@@ -61,10 +61,15 @@ export function isWebResponse (payload: unknown): payload is Response {
   return typeof payload === 'object' && payload !== null && Object.prototype.toString.call(payload) === '[object Response]'
 }
 
+/** The last header with Cookie in it. Most responses of an application have the same. */
+let lastWithCookie = 'Cookie'
+
 function varyWithCookie (vary: unknown): string | null {
   if (vary === undefined) return 'Cookie'
-  if (vary === 'Cookie') return null
-  return /(?:^|[\s,])(?:cookie|\*)(?:$|[\s,])/i.test(String(vary)) ? null : `${String(vary)}, Cookie`
+  if (vary === lastWithCookie) return null
+  if (!/(?:^|[\s,])(?:cookie|\*)(?:$|[\s,])/i.test(String(vary))) return `${String(vary)}, Cookie`
+  if (typeof vary === 'string') lastWithCookie = vary
+  return null
 }
 
 /** A handler may set "private", which excludes shared caches as well. Any other value is replaced. */
