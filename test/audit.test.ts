@@ -84,7 +84,7 @@ test('the log has one event for each login, new login and logout', async (t) => 
 test('every line of a request has its request ID, and never an ID that the client sent', async (t) => {
   const { store, down } = breakable(openStore(t, 'memory:'))
   const { client, fastify, lines } = await service(t, { mode: 'service', authenticate: (name, password) => password === '12345678' ? { name } : null, sessionStore: store })
-  const headers = { 'x-request-id': 'mine', 'request-id': 'mine', traceparent: '00-mine-01' }
+  const headers = { 'x-request-id': 'id-of-a-client', 'request-id': 'id-of-a-client', traceparent: '00-id-of-a-client-01' }
   await client.get('/')
   lines.length = 0
   await client.post('/login', { client_name: 'Harry', password: 'wrong' }, headers)
@@ -105,7 +105,7 @@ test('every line of a request has its request ID, and never an ID that the clien
   const without = all.filter(({ reqId, msg }) => !/^req-/.test(reqId ?? '') && !msg.startsWith('secret keys replaced'))
   t.strictSame(without.map(({ msg }) => msg), [])
   t.equal(new Set(all.map(({ reqId }) => reqId)).size, 8, 'seven requests, and the lines of no request')
-  t.notMatch(lines.join(''), 'mine')
+  t.notMatch(lines.join(''), 'id-of-a-client')
 })
 
 test('a login as another user ends the session and begins a new one', async (t) => {
