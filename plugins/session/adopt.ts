@@ -53,19 +53,19 @@ export function createAdoption ({ oldSessions, writer, context, isRefused }: Ado
     if (oldSessions.isRefused(old) || isRefused(ticket.key)) return null
     const record = await recordOf(old, request)
     if (record !== null) assertDeliverable(request)
-    const isBegun = record !== null && await writer.adopt({ ticket, record }, request)
+    const begun = record === null ? null : await writer.adopt({ ticket, record }, request)
     // Read after the old session: it ends only once this one has begun, so a request misses neither.
-    const current = isBegun ? record : await begunBefore(old)
+    const current = begun ?? await begunBefore(old)
     if (current !== null) assertDeliverable(request)
     // Also if a logout has ended the new session, and something has brought the old one back.
     if (current !== null || record !== null) await old.end()
-    return current === null ? null : { ticket, record: current }
+    return current
   }
 
   /** Returns what another request has begun. */
-  async function begunBefore ({ ticket }: OldSession): Promise<SessionRecord | null> {
+  async function begunBefore ({ ticket }: OldSession): Promise<Stored | null> {
     const record = await read({ ticket })
-    return record !== null && record.createdAt + OLD_COOKIE_MS > now() ? record : null
+    return record !== null && record.createdAt + OLD_COOKIE_MS > now() ? { ticket, record } : null
   }
 
   async function recordOf (old: OldSession, request: FastifyRequest): Promise<SessionRecord | null> {

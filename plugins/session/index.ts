@@ -17,6 +17,8 @@ import { assertDeliverable, cookieProfiles } from './cookie-profile.js'
 import { SessionEmitter } from './events.js'
 import { fastifySessionIds } from './fastify-session-ids.js'
 import { createFinder } from './find.js'
+import { inCookie } from './in-cookie.js'
+import { inStore } from './keeper.js'
 import { OldSessions } from './old-sessions.js'
 import { markPrivateOnHijack } from './private-response.js'
 import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, type WithSession } from './request-session.js'
@@ -101,17 +103,29 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
   const handleOfKey = (key: string): string => keyring.signer.handleOf(key)
   storage.nameSessionsBy(handleOfKey)
   const formerNames = config.formerCookies.map(({ name }) => name)
-  const ticketsOf = ticketReader(() => keyring.signer, profileOf, formerNames)
+  const ticketOf = (id: string): Ticket => keyring.signer.ticketOf(id)
+  const ticketsOf = ticketReader(() => keeper.verifier, profileOf, formerNames)
   const emitter = new SessionEmitter(fastify.log, handleOfKey)
   const upkeep = startUpkeep(store, emitter, fastify.log, workers, (key) => keyring.signer.ownsKey(key))
 
   const { oldSessionKinds } = config
-  const ticketOf = (id: string): Ticket => keyring.signer.ticketOf(id)
   const oldSessions = oldSessionKinds.length === 0 ? null : new OldSessions(oldSessionKinds, config, ticketOf)
 
   const formerCookies = [...config.formerCookies, ...oldSessionKinds.map(({ cookie }) => cookie)]
   const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies, formerCookies })
-  const finder = createFinder({ store, lifetimes, now, ticketsOf, isRefused: upkeep.isRefused })
+  const keeper = storage.carried === undefined
+    ? inStore(store, () => keyring.signer)
+    : inCookie({
+      carried: storage.carried,
+      longestValue: cookie.longestValue(),
+      maxBytes: config.sessionMaxBytes,
+      lifetimes,
+      now,
+      currentSecrets: () => keyring.secrets,
+      ticketOf,
+      newId: () => keyring.signer.newId()
+    })
+  const finder = createFinder({ keeper, lifetimes, now, ticketsOf, isRefused: upkeep.isRefused })
   const context: SessionContext = {
     lifetimes,
     maxBytes: config.sessionMaxBytes,
@@ -120,7 +134,7 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
     find: finder.find,
     read: finder.read,
     writer: new Writer({
-      store,
+      keeper,
       emitter,
       upkeep,
       ticketsOf,
@@ -131,23 +145,24 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
     }),
     schema: config.sessionSchema === undefined ? null : new SessionSchema(config.sessionSchema, fastify.log),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
-    sign: (id) => keyring.signer.sign(id),
+    changesCookie: keeper.changesCookie,
+    cookieValue: (id, stored, request) => keeper.cookieValue(id, stored, profileOf(request).name),
     handleOf: handleOfKey,
-    take: ({ ticket }, prefix) => guarded('take', () => store.take(ticket.key, prefix)),
+    take: (stored, prefix) => guarded('take', () => keeper.take(stored, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     sendCookie: (session, reply) => { cookie.send(session, reply) },
     describeCookie: (session) => cookie.describe(session)
   }
   if (oldSessions !== null) context.find = createAdoption({ oldSessions, writer: context.writer, context: { ...context }, isRefused: upkeep.isRefused })
-  const { sessionFor, sessionOf, facadeOf, loggedIn } = createRequestSessions(context, store.sync)
+  const { sessionFor, sessionOf, facadeOf, loggedIn } = createRequestSessions(context, keeper.sync)
 
   fastify.decorate('sessions', createSessions(store, keyring, {
     ...context,
-    store,
+    keeper,
     emitter,
     cookie,
     profileOf,
-    ticketsIn: (header, name) => ticketsIn(header, name, keyring.signer, formerNames),
+    ticketsIn: (header, name) => ticketsIn(header, name, keeper.verifier, formerNames),
     findAmong: finder.findAmong,
     handleOf: handleOfKey
   }))
@@ -170,7 +185,7 @@ export async function createSessionGroup (fastify: FastifyInstance, { config, st
       if (isResponsePrivate(session)) markPrivateOnHijack(reply)
     }
     // An old session has to be read before the handler runs, since its store is asynchronous.
-    if (store.sync && (oldSessions === null || !oldSessions.isPresentedBy(request))) done()
+    if (keeper.sync && (oldSessions === null || !oldSessions.isPresentedBy(request))) done()
     // Without a cookie there is nothing to read.
     else if (session === undefined && request.headers.cookie === undefined) done()
     else if (oldSessions === null) whenLoaded(sessionFor(request), done)
