@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { Client } from './client.js'
-import { build, buildHost } from './helper.js'
+import { build } from './helper.js'
 
 test('the walk-through works with sessions in cookies', async (t) => {
   const fastify = await build(t, { sessionStore: 'cookie:memory:' })

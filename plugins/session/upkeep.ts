@@ -96,4 +96,3 @@ export async function endIn (store: CompleteSessionStore, key: string): Promise<
   const nextKey = await store.successor(key)
   return nextKey === null ? null : await endIn(store, nextKey)
 }
-

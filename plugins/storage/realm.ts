@@ -1,7 +1,6 @@
 import { DEFAULT_REALM, REALM_SEPARATOR, namesRealm } from '../common/realm.js'
 import type { MaybePromise } from '../store/maybe-promise.js'
 import type { Replaced, SessionRecord, StoredSession } from '../store/record.js'
-import type { RevocationStore } from '../store/revocations.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 
 /**
@@ -73,19 +72,6 @@ export function inRealm (store: CompleteSessionStore, realm: string): CompleteSe
     },
     has: (own, name) => Object.hasOwn(own, name) || name in store
   })
-}
-
-/** Returns the revocations of one realm. The keys of realms differ by themselves; this keeps the users apart. */
-export function revocationsIn (realm: string, store: RevocationStore): RevocationStore {
-  const nameOf = (user: string): string => realm === DEFAULT_REALM ? user : user + REALM_SEPARATOR + realm
-  return {
-    sync: store.sync,
-    lookUp: (key, user) => store.lookUp(key, user === null ? null : nameOf(user)),
-    end: (key, until, nextKey) => store.end(key, until, nextKey),
-    successor: (key) => store.successor(key),
-    endAll: (user, now, until, exceptKey) => store.endAll(nameOf(user), now, until, exceptKey),
-    sweep: (now, budgetMs) => store.sweep(now, budgetMs)
-  }
 }
 
 /** Changes what a store returns. A synchronous store stays synchronous. */

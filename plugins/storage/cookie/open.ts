@@ -2,7 +2,7 @@ import type { Config } from '../../config/resolve.js'
 import { NO_REVOCATIONS } from '../../store/revocations.js'
 import { COOKIE_LOSSES, REVOCATION_LOSSES } from '../../store/traits.js'
 import type { Engine, Storage, StorageLog } from '../common/storage.js'
-import { revocationsIn } from '../realm.js'
+import { revocationsIn } from './realm.js'
 import { createSealedCodec } from './sealed.js'
 import { CookieSessions } from './sessions.js'
 
