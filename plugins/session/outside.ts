@@ -2,8 +2,7 @@ import type { Session as Data } from 'fastify'
 import type { IncomingHttpHeaders } from 'node:http'
 import { expiryOf } from '../common/clock.js'
 import type { CookieAttributes } from '../cookies/index.js'
-import type { MaybePromise, SessionFields } from '../store/sessions.js'
-import type { CompleteSessionStore } from '../store/traits.js'
+import type { MaybePromise, SessionFields, SessionStore } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import { assertUser } from './calls.js'
 import { UNKNOWN } from './client.js'
@@ -78,14 +77,15 @@ export interface ReadSession {
 }
 
 /** What begins and reads sessions without a request of Fastify. The events of such a session have no request. */
-export interface Outside extends Pick<SessionContext, 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'writer' | 'schema' | 'newId' | 'sign' | 'handleOf'> {
-  readonly store: CompleteSessionStore
+export interface Outside extends Pick<SessionContext, 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'writer' | 'schema' | 'newId' | 'sign'> {
+  readonly store: SessionStore
   readonly emitter: SessionEmitter
   readonly cookie: SessionCookie
   profileOf (connection: Connection): CookieProfile
   /** Returns the valid tickets in a Cookie header. */
   ticketsIn (header: string, name: string): readonly Ticket[]
   findAmong (tickets: readonly Ticket[]): MaybePromise<Stored | null>
+  handleOf (key: string): string
 }
 
 const NO_CHANGES = { set: {}, remove: new Set<string>(), permanent: null }

@@ -71,8 +71,13 @@ export interface Sessions {
 /** Marks what `hatcheck/testing` needs. A symbol of the process, since a test and a bundled application load the code twice. */
 export const kOutside = Symbol.for('hatcheck.outside')
 
-export function createSessions (keyring: Keyring, outside: Outside): Sessions & { readonly [kOutside]: Outside } {
-  const { store, emitter } = outside
+export function createSessions (
+  store: CompleteSessionStore,
+  keyring: Keyring,
+  outside: Outside
+): Sessions & { readonly [kOutside]: Outside } {
+  const { lifetimes, now, handleOf, emitter } = outside
+  const context = { store, lifetimes, now, handleOf }
   return {
     store,
     [kOutside]: outside,
@@ -80,9 +85,9 @@ export function createSessions (keyring: Keyring, outside: Outside): Sessions & 
     read: (from, options = {}) => readSession(from, options, outside),
     setSecretKeys: keyring.replace,
     reloadSecretKeys: keyring.reload,
-    ofUser: (name) => sessionsOfUser(name, outside),
+    ofUser: (name) => sessionsOfUser(name, context),
     async revoke (name, handle, request) {
-      const key = await endSessionOfUser(name, handle, outside)
+      const key = await endSessionOfUser(name, handle, context)
       if (key !== null) emitter.emit('revoked', key, name, request)
       return key !== null
     },
