@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { t } from 'tap'
 import { hatcheck, requireLogin, type HatcheckOptions } from '../app.js'
-import { DECORATIONS, decorationsOf } from '../plugins/common/decorators.js'
+import { DECORATIONS } from '../plugins/common/decorators.js'
 import { Client } from './client.js'
 import { buildHost, newFastify, testKey } from './helper.js'
 
@@ -10,7 +10,7 @@ type Bag = Record<string, any>
 
 const RIGHT = 'correct horse battery'
 const names = Object.keys(DECORATIONS)
-const ofInstance: string[] = decorationsOf('instance')
+const ofInstance = Object.entries(DECORATIONS).filter(([, owner]) => owner === 'instance').map(([name]) => name)
 
 const leftOut = Object.fromEntries(names.map((name) => [name, false]))
 const renamed = Object.fromEntries(names.map((name) => [name, `our_${name}`]))

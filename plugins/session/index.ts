@@ -1,10 +1,11 @@
 import type { FastifyInstance, FastifyRequest, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
+import { accessors } from './accessors.js'
 import { assemble, type SessionParts } from './assemble.js'
 import { load } from './calls.js'
 import { commitSession } from './commit-hook.js'
 import { createOpenSession } from './open-hook.js'
-import { accessors, createRequestSessions, replyOf } from './request-session.js'
+import { createRequestSessions, replyOf } from './request-session.js'
 import type { SessionOf } from './schema-types.js'
 import { createSessions, type Sessions } from './sessions.js'
 import { endOtherSessions } from './user-sessions.js'
@@ -73,7 +74,7 @@ export async function createSessionGroup (fastify: FastifyInstance, parts: Sessi
   const { sessionFor, sessionOf, facadeOf, loggedIn, handleOf } = requestSessions
 
   fastify.decorate('sessions', createSessions(store, keyring, outside))
-  fastify.decorateRequest('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
+  fastify.decorateRequest<unknown>('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
   // No async function: the promise of a call knows whether somebody awaits it.
   fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {
     return load(sessionFor(this), () => {

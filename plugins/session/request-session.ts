@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SessionContext } from './context.js'
-import { SessionCommittedError, UnsupportedError } from './errors.js'
+import { SessionCommittedError } from './errors.js'
 import { createFacade } from './facade.js'
 import { markPrivateOnHijack, markPrivateRaw } from './private-response.js'
 import { hasBegun } from './response.js'
@@ -109,18 +109,4 @@ function markRead (request: WithSession): void {
 
 function isTooLate ({ [kCommitted]: committed, [kReply]: reply }: WithSession): boolean {
   return committed !== undefined && reply !== undefined && hasBegun(reply)
-}
-
-/**
- * Makes a getter, and a setter for a scope that decorates its requests with the same name: Fastify sets such a decoration on
- * each request before any hook runs. After that, an assignment is a mistake.
- */
-export function accessors<T> (name: `request.${string}`, get: (request: FastifyRequest) => T, rule: string): { getter (): T, setter (value: T): void } {
-  return {
-    getter (this: FastifyRequest) { return get(this) },
-    setter (this: WithSession, value: T) {
-      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, rule)
-      Object.defineProperty(this, name.slice('request.'.length), { value, writable: true, enumerable: true, configurable: true })
-    }
-  } as never
 }
