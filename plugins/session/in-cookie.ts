@@ -44,9 +44,9 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     changesCookie: true,
     get verifier () { return current().verifier },
     read,
-    async create ({ id, key }, record) {
-      const known = await revocations.lookUp(key, record.user)
-      return known.hasEnded ? null : begun(id, record, known)
+    async create (ticket, record) {
+      const known = await revocations.lookUp(ticket.key, record.user)
+      return known.hasEnded ? null : begun(ticket, record, known)
     },
     async patch (stored, changes) {
       const { ticket, record } = stored
@@ -89,7 +89,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     const known = await revocations.lookUp(next.key, record.user)
     if (known.hasEnded) return { outcome: 'refused' }
     // First, since it throws if the successor is too large.
-    const successor = hasFields(record) ? begun(next.id, record, known) : null
+    const successor = hasFields(record) ? begun(next, record, known) : null
     if (!await revocations.end(key, endOf({ key, carried }), continuationOf(next.key, record, change))) return { outcome: 'gone' }
     return { outcome: 'replaced', last, next: successor }
   }
@@ -110,8 +110,8 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     return stored(ticketOf(id), { id, record, endsAt: carried.endsAt, epoch: carried.epoch })
   }
 
-  function begun (id: string, record: SessionRecord, known: Revocation): Stored {
-    return stored(ticketOf(id), { id, record, endsAt: record.createdAt + longestLifeMs, epoch: record.user === null ? 0 : epochIn(known) })
+  function begun (ticket: Ticket, record: SessionRecord, known: Revocation): Stored {
+    return stored(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestLifeMs, epoch: record.user === null ? 0 : epochIn(known) })
   }
 
   /** @throws SessionTooLargeError, CookieTooLargeError */
