@@ -53,7 +53,7 @@ export type { Sessions }
 export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
 
 /**
- * Wires the folder. A request's way through it:
+ * Wires the folder. `assemble` makes its parts. A request's way through them:
  *
  * 1. `open-hook` runs first. `ticket-reader` reads the tickets in the cookie, `find` reads the session from the store.
  * 2. `request-session` gives the request its `Session`: origin, `values` and the queue of calls. A handler sees it through
