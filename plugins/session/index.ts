@@ -22,7 +22,7 @@ import { markPrivateOnHijack } from './private-response.js'
 import { accessors, createRequestSessions, isResponsePrivate, kReply, kSession, type WithSession } from './request-session.js'
 import type { Session as RequestSession } from './session.js'
 import { SessionSchema } from './schema.js'
-import type { SessionOf } from './schema-types.js'
+import type { SessionOf, ValuesOf } from './schema-types.js'
 import { createSessions, type Sessions } from './sessions.js'
 import { ticketReader, ticketsIn } from './ticket-reader.js'
 import { startUpkeep } from './upkeep.js'
@@ -43,11 +43,11 @@ declare module 'fastify' {
      */
     session?: false
   }
-  interface FastifyInstance {
-    /** The sessions of every user. */
-    sessions: Sessions
-  }
   /* eslint-disable @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it */
+  interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {
+    /** The sessions of every user. */
+    sessions: Sessions<ValuesOf<TypeProvider>>
+  }
   interface FastifyRequest<RouteGeneric, RawServer extends RawServerBase, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger, RequestType> {
   /* eslint-enable */
     /**
