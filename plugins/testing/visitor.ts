@@ -31,7 +31,8 @@ export interface VisitorOptions {
  * Makes a browser for a test: it keeps cookies, and can log in without a password. Hashes no password and sends no request to log
  * in.
  *
- * @param app the Fastify instance that hatcheck is registered in. hatcheck may be registered later, before the first call.
+ * @param app the Fastify instance that hatcheck is registered in. hatcheck may be registered later, before the first call. With
+ *   `sessionSchema`, the instance that has the type provider gives the visitor its types.
  * @throws TestingError if the origin cannot be one.
  * @example
  * const harry = await visitor(app).login('Harry', { cart: ['apple'] })
