@@ -6,7 +6,7 @@ import { load } from './calls.js'
 import { commitSession } from './commit-hook.js'
 import { createOpenSession } from './open-hook.js'
 import { createRequestSessions, replyOf } from './request-session.js'
-import type { SessionOf } from './schema-types.js'
+import type { SessionOf, ValuesOf } from './schema-types.js'
 import { createSessions, type Sessions } from './sessions.js'
 import { endOtherSessions } from './user-sessions.js'
 
@@ -25,11 +25,11 @@ declare module 'fastify' {
      */
     session?: false
   }
-  interface FastifyInstance {
-    /** The sessions of every user. */
-    sessions: Sessions
-  }
   /* eslint-disable @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it */
+  interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {
+    /** The sessions of every user. */
+    sessions: Sessions<ValuesOf<TypeProvider>>
+  }
   interface FastifyRequest<RouteGeneric, RawServer extends RawServerBase, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger, RequestType> {
   /* eslint-enable */
     /**
