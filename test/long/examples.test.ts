@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { t, type Test } from 'tap'
 import { checkout, childEnvironment, run } from '../fixtures/child.js'
 import { needs } from '../helper.js'
+import { pack } from '../pack.js'
 import { assertShown, blocksOf, stepsOf } from '../walk.js'
 
 // Each example is an application with a README: the first shell block installs and starts it, the second one uses it.
@@ -15,7 +16,7 @@ const HERE = 'http://127.0.0.1:3000'
 const START_MS = 120_000
 
 const examples = readdirSync(join(checkout, 'examples')).filter((name) => existsSync(join(checkout, 'examples', name, 'package.json')))
-const tarball = await packed()
+const { tarball } = await pack(t.testdir())
 
 for (const name of examples) {
   t.test(`the example ${name} does what its README shows`, needs('curl'), async (t) => {
@@ -32,13 +33,6 @@ for (const name of examples) {
       assertShown(t, stdout + stderr, step)
     }
   })
-}
-
-/** Packs the package as it would be published, from what is built. */
-async function packed (): Promise<string> {
-  const { code, stdout, stderr } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', t.testdir()], checkout)
-  if (code !== 0) throw new Error(`npm pack failed: ${stderr}`)
-  return join(t.testdirName, JSON.parse(stdout)[0].filename)
 }
 
 /** Makes an example install the package of this checkout in place of the published one. */
