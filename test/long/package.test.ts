@@ -22,7 +22,8 @@ const [host, sessionHost] = ['host', 'session-host'].map((name) => join(outside,
 
 const manifest = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8'))
 const { files, tarball } = await pack(t.testdir())
-await Promise.all([install(host, OF_THE_HOST), install(sessionHost, ['fastify'])])
+for (const folder of [host, sessionHost]) await cp(fixture(basename(folder)), folder, { recursive: true })
+await install()
 
 t.test('the package has the program, its types and the documentation, and nothing else', async (t) => {
   const paths = files.map(({ path }) => path)
@@ -153,11 +154,10 @@ t.test('the contract suite fails for a store whose patch inserts', async (t) => 
   t.notOk(failed.includes('read returns the created record'))
 })
 
-/** Copies an application, and installs hatcheck and other packages for it. */
-async function install (folder: string, names: string[]): Promise<void> {
-  await cp(fixture(basename(folder)), folder, { recursive: true })
-  const wanted = new Set(names.map((name) => `${name}@${manifest.dependencies[name]}`))
+/** Installs hatcheck and the packages of the host, once for both applications. */
+async function install (): Promise<void> {
   const { code, stderr } = await run('npm',
-    ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', tarball, ...wanted], folder)
+    ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', tarball, ...OF_THE_HOST.map((name) => `${name}@${manifest.dependencies[name]}`)], host)
   if (code !== 0) throw new Error(`npm install failed: ${stderr}`)
+  await run('cp', ['-a', join(host, 'node_modules'), sessionHost], outside)
 }
