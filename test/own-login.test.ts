@@ -66,6 +66,52 @@ test('a login without request.authenticate makes no known device and no event of
   t.strictSame(events(), ['session_created Harry'])
 })
 
+test('a check that nobody awaits lets nobody in, whatever it will answer and whenever', async (t) => {
+  const { here, go } = stop()
+  const answers = {
+    'a right password': [PASSWORD, { authenticate: (name: string) => ({ name }) }],
+    'a wrong password': [PASSWORD, { authenticate: () => null }],
+    'an answer that comes late': [PASSWORD, { authenticate: async (name: string) => { await here(); return { name } } }],
+    'no password, which is refused at once': ['', { authenticate: (name: string) => ({ name }) }]
+  } as const
+  for (const [what, [password, options]] of Object.entries(answers)) {
+    for (const hasAwait of [true, false]) {
+      const { app, events } = await hostOf(t, options)
+      app.post<{ Body: { name: string, password: string } }>('/hasty', async (request) => {
+        const isRight: unknown = request.authenticate(request.body.name, request.body.password)
+        if (isRight) {
+          const login = request.login(request.body.name)
+          if (hasAwait) await login
+        }
+        return 'welcome'
+      })
+      const client = new Client(app)
+      const answer = await signIn(client, 'Harry', password, '/hasty')
+      t.equal(answer.statusCode, 500, what)
+      t.match(answer.json(), { code: 'HATCHECK_NOT_AWAITED', message: /await request\.authenticate/ })
+      t.equal(client.cookie(), '')
+      t.notOk(events().some((event) => event.startsWith('session_created')))
+    }
+  }
+  go()
+})
+
+test('a refusal that is expected has no stack in the log of the application', async (t) => {
+  const errors: Array<{ code: string, stack?: string }> = []
+  const app = await buildHost(t, { authenticate: () => null }, { logger: { level: 'info', stream: { write (line: string) { errors.push(...[JSON.parse(line).err ?? []].flat()) } } } })
+  app.get('/mine', { onRequest: requireLogin }, async () => 'mine')
+  app.post('/form', { onRequest: refuseCrossOrigin }, async () => 'done')
+  app.post<{ Body: { name: string, password: string } }>('/sign-in', async (request) => await request.authenticate(request.body.name, request.body.password))
+  app.get('/bug', async () => { throw Object.assign(new Error('a bug'), { statusCode: 400 }) })
+  await app.inject('/mine')
+  await app.inject({ method: 'POST', url: '/form', headers: { origin: 'https://other.example' } })
+  for (const [name, password] of [['', 'x'], ['Harry', ''], ['Harry', 1]]) await signIn(new Client(app), name, password)
+  t.strictSame(errors.map(({ code }) => code), ['HATCHECK_LOGIN_REQUIRED', 'HATCHECK_CROSS_ORIGIN', 'HATCHECK_NAME', 'HATCHECK_CREDENTIALS', 'HATCHECK_PASSWORD'])
+  for (const { code, stack } of errors) t.notOk(stack, code)
+  await app.inject('/bug')
+  t.match(errors.at(-1)?.stack, /own-login/, 'an error of the application has one')
+})
+
 test('a check for one name vouches for no other', async (t) => {
   const { app, client, events } = await withHarry(t)
   app.post<{ Body: { name: string, password: string } }>('/as', async (request) => {
