@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { once } from 'node:events'
 import { test, type Test } from 'tap'
+import { WebSocket } from 'ws'
 import { LoginRequiredError, SessionOffError, ThrottledError, nextPageOf, refuseCrossOrigin, requireLogin, type Authenticated, type HatcheckOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { Client, type Answer } from './client.js'
@@ -473,20 +473,38 @@ test('without hatcheck around the route, the functions refuse with their names',
   }
 })
 
-test('the login of docs/own-login.md works as it stands', async (t) => {
-  const [example = '', , svg = ''] = blocksOf(pageAt('docs/own-login.md'), 'js')
-  const folder = t.testdir()
-  const file = join(folder, 'app.mjs')
-  writeFileSync(file, `${example.replace('Fastify()', 'Fastify({ logger: true })').replace("'/account' }", "'/account', signup: 'open' }")}
-${svg}
-await app.listen({ port: 0 })`)
-  const { address, stop } = await startProgram(process.execPath, [file], folder, { SECRET_KEY: testKey })
+test('the application of docs/own-login.md is the example, and works as it stands', async (t) => {
+  const [app = '', users = '', page = '', socket = '', svg = ''] = blocksOf(pageAt('docs/own-login.md'), 'js')
+  const files = { 'app.js': app, 'users.js': users, 'page.js': page }
+  for (const [name, block] of Object.entries(files)) t.equal(block, pageAt(`examples/own-login/${name}`), name)
+  const folder = t.testdir({ ...files, 'app.js': app.replace('\nawait app.listen', `\n${socket}\n${svg}\nawait app.listen`) })
+  const { address, stop } = await startProgram(process.execPath, ['app.js'], folder, { SECRET_KEY: testKey, PORT: '0' })
   const client = new Client(address)
   t.equal((await client.get('/account', PAGE)).headers['location'], '/sign-in?next=%2Faccount')
+  t.match((await client.get('/sign-in?next=%2Faccount%3Fa%3D1')).body, 'name="next" value="/account?a=1"')
+  const wrong = await client.post('/sign-in', { name: 'Harry', password: 'a wrong password' })
+  t.equal(wrong.statusCode, 401)
+  t.match(wrong.body, '<p role="alert">The name or the password is wrong.</p>')
+  t.equal((await client.post('/sign-in', { name: 'Nobody', password: PASSWORD })).statusCode, 401)
+  for (const empty of [await client.send({ method: 'POST', url: '/sign-in' }), await client.post('/sign-in', { name: 'Harry', password: '' })]) {
+    t.equal(empty.statusCode, 400)
+    t.match(empty.body, '<p role="alert">The password is missing.</p>')
+  }
   t.equal((await client.post('/sign-in', { name: 'Harry', password: PASSWORD })).headers['location'], '/account')
-  t.equal((await client.get('/account')).body, 'Hello Harry')
-  t.equal((await client.post('/sign-in', { name: 'Harry', password: 'a wrong password' })).statusCode, 401)
+  t.match((await client.get('/account')).body, 'Hello Harry')
   t.equal((await client.get('/logo.svg')).body, '<svg/>')
+  const says = async (headers: Record<string, string>): Promise<unknown> => {
+    const live = new WebSocket(address.replace('http', 'ws') + '/live', { headers })
+    const [said] = await Promise.race([once(live, 'message'), once(live, 'unexpected-response').then(([, { statusCode }]) => [statusCode])])
+    live.terminate()
+    return String(said)
+  }
+  const cookie = client.cookieHeader
+  t.equal(await says({ cookie, origin: address }), 'Hello Harry')
+  t.equal(await says({ cookie, origin: 'https://evil.example' }), '403')
+  t.equal(await says({ origin: address }), '401')
+  t.equal((await client.post('/sign-out')).headers['location'], '/sign-in')
+  t.equal((await client.get('/account')).statusCode, 401)
   await stop()
 })
 
