@@ -1,5 +1,5 @@
-import formbody from '@fastify/formbody'
 import type { FastifyInstance } from 'fastify'
+import { unlessInstalled } from '../common/not-installed.js'
 
 /** Gives a scope what hatcheck's own routes have in common, and no route of an application. */
 export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
@@ -17,5 +17,8 @@ export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
   })
   // Without this, a text body would count as a form without fields.
   if (scope.hasContentTypeParser('text/plain')) scope.removeContentTypeParser('text/plain')
-  if (!scope.hasContentTypeParser('application/x-www-form-urlencoded')) await scope.register(formbody)
+  if (!scope.hasContentTypeParser('application/x-www-form-urlencoded')) {
+    const { default: formbody } = await import('@fastify/formbody').catch(unlessInstalled('@fastify/formbody'))
+    await scope.register(formbody)
+  }
 }
