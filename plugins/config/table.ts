@@ -1,4 +1,4 @@
-import { FORM } from '../common/decorators.js'
+import { DECORATORS_FORM } from './decorators.js'
 import { LOGIN_OPTIONS } from './login-options.js'
 import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
@@ -221,5 +221,5 @@ export const OPTIONS = {
    * @default the names as they are
    * @see `docs/neighbours.md`
    */
-  decorators: { type: 'decorators', form: FORM, only: 'plugin' }
+  decorators: { type: 'decorators', form: DECORATORS_FORM, only: 'plugin' }
 } as const satisfies Record<string, Row>

@@ -9,15 +9,13 @@ import { isPlain, kindOf } from './json.js'
 import type { OldSession, OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
 import { isUserName } from './user.js'
-import type { Writer } from './write.js'
 
 /** How long the old cookie leads to the new session, for a browser that did not get the response with the new cookie. */
 const OLD_COOKIE_MS = 24 * 3_600_000
 
 interface AdoptionParts {
   readonly oldSessions: OldSessions
-  readonly writer: Pick<Writer, 'adopt'>
-  readonly context: Pick<SessionContext, 'find' | 'read' | 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'assertDeliverable'>
+  readonly context: Pick<SessionContext, 'writer' | 'find' | 'read' | 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'assertDeliverable'>
   /** Whether this process refuses a session although the store has it. */
   isRefused (key: string): boolean
 }
@@ -32,8 +30,8 @@ interface AdoptionParts {
  * @throws InsecureTransportError, CookieDomainError if the connection cannot carry the session cookie; then nothing has changed.
  * @throws AdoptError, or what the application's functions throw.
  */
-export function createAdoption ({ oldSessions, writer, context, isRefused }: AdoptionParts): SessionContext['find'] {
-  const { find, read, now, assertDeliverable } = context
+export function createAdoption ({ oldSessions, context, isRefused }: AdoptionParts): SessionContext['find'] {
+  const { writer, find, read, now, assertDeliverable } = context
   return (request) => {
     const found = find(request)
     if (!oldSessions.isPresentedBy(request)) return found
@@ -85,9 +83,4 @@ export function createAdoption ({ oldSessions, writer, context, isRefused }: Ado
 function plainObject (values: unknown): Record<string, unknown> {
   if (typeof values !== 'object' || values === null || !isPlain(values)) throw new SessionValuesError(kindOf(values))
   return values as Record<string, unknown>
-}
-
-/** Tells whether the response has to bring the cookie of a session, even if no handler asks for the session. */
-export function needsCookie ({ isAvailable, isClosed, stored }: { isAvailable: boolean, isClosed: boolean, stored: Stored | null }): boolean {
-  return isAvailable && !isClosed && stored?.ticket.stale === true
 }
