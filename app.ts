@@ -5,6 +5,7 @@ import type { ConfigPluginOptions } from './plugins/config/index.js'
 import type { GivenOptions, HatcheckOptions } from './plugins/config/options.js'
 import { ownFolder } from './plugins/config/own-folder.js'
 import type { Mode, ServiceOnlyOptions } from './plugins/config/resolve.js'
+import { unlessInstalled } from './plugins/common/not-installed.js'
 import { ConfigError } from './plugins/common/rule.js'
 import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
 
@@ -81,7 +82,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
     throw new ConfigError('hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes beside each other.')
   }
   const folder = ownFolder(import.meta.dirname)
-  const { default: autoload } = await import('@fastify/autoload')
+  const { default: autoload } = await import('@fastify/autoload').catch(unlessInstalled('@fastify/autoload'))
   await fastify.register(autoload, {
     dir: join(folder, 'plugins'),
     dirNameRoutePrefix: false,

@@ -1,5 +1,5 @@
-import formbody from '@fastify/formbody'
 import type { FastifyInstance } from 'fastify'
+import { unlessInstalled } from '../plugins/common/not-installed.js'
 
 /** What all of hatcheck's own routes have in common, and no route of a host application. */
 export default async function shared (fastify: FastifyInstance): Promise<void> {
@@ -17,5 +17,8 @@ export default async function shared (fastify: FastifyInstance): Promise<void> {
   })
   // Without this, a text body would count as a form without fields.
   if (fastify.hasContentTypeParser('text/plain')) fastify.removeContentTypeParser('text/plain')
-  if (!fastify.hasContentTypeParser('application/x-www-form-urlencoded')) await fastify.register(formbody)
+  if (!fastify.hasContentTypeParser('application/x-www-form-urlencoded')) {
+    const { default: formbody } = await import('@fastify/formbody').catch(unlessInstalled('@fastify/formbody'))
+    await fastify.register(formbody)
+  }
 }

@@ -2,10 +2,10 @@ import { Redis, type Cluster, type RedisOptions } from 'ioredis'
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { freePort } from '../bench/free-port.js'
 import { connectRedis } from '../plugins/storage/redis/client.js'
 import { parseRedisUrl } from '../plugins/storage/redis/url.js'
 import { until } from './service.js'
@@ -99,9 +99,7 @@ export async function startRedisCluster (t: Test): Promise<RedisCluster> {
     mkdirSync(own)
     return await startRedis(t, {
       folder: own,
-      // The bus port is the port and 10,000, which must be a port as well.
-      port: await freePort(55_000),
-      args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1']
+      args: ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-node-timeout', '1000', '--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1']
     })
   }))
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
@@ -127,15 +125,3 @@ export async function connect (t: Test, url: string, log = silentLog): Promise<R
 }
 
 export const silentLog = { info () {}, warn () {} }
-
-/** A port without a listener; the system reuses a port only after all others. */
-export async function freePort (below = 65_536): Promise<number> {
-  for (;;) {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    server.close()
-    await once(server, 'close')
-    if (port < below) return port
-  }
-}

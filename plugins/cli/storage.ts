@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { readEnvironment } from '../config/environment.js'
+import { engineUrlOf } from '../config/engine-url.js'
 import { resolveConfig, type Config } from '../config/resolve.js'
 import { ConfigError } from '../common/rule.js'
 import { keyFileOf, secretsOf } from '../tickets/secrets.js'
@@ -26,8 +27,8 @@ export interface StorageAccess {
  */
 export async function withStorage (io: Io, { what, canCreate = false }: StorageAccess, work: (storage: Storage, config: Config, log: StorageLog) => Promise<unknown>): Promise<number> {
   const config = await storedConfiguration(io, what)
-  const { sessionStore, dataDir } = config
-  if (!canCreate && String(sessionStore).startsWith('lmdb:')) assertStoreIn(lmdbFolder(String(sessionStore), dataDir))
+  const url = engineUrlOf(String(config.sessionStore))
+  if (!canCreate && url.startsWith('lmdb:')) assertStoreIn(lmdbFolder(url, config.dataDir))
   let hasSkipped = false
   const log: StorageLog = {
     info () {},
@@ -55,7 +56,7 @@ export async function withStorage (io: Io, { what, canCreate = false }: StorageA
 export async function storedConfiguration (io: Io, what: string): Promise<Config> {
   const { options, mode } = readEnvironment(await io.env())
   const config = resolveConfig(options, mode)
-  if (config.sessionStore === 'memory:') throw new ConfigError(`SESSION_STORE is memory:, so the ${what} exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.`)
+  if (engineUrlOf(String(config.sessionStore)) === 'memory:') throw new ConfigError(`SESSION_STORE is ${String(config.sessionStore)}, so the ${what} exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.`)
   return config
 }
 

@@ -12,13 +12,20 @@ const HERE = import.meta.url ?? __filename
  * @returns a function that returns the package, and throws ConfigError if it is not installed.
  */
 export function lazyPackage<T> (name: string): () => T {
+  const load = optionalPackage<T>(name)
+  return () => {
+    const loaded = load()
+    if (loaded === null) throw notInstalled(name)
+    return loaded
+  }
+}
+
+/** Returns the same for a package that hatcheck can do without: null if it is not installed. */
+export function optionalPackage<T> (name: string): () => T | null {
   const require = nodeModule.createRequire(HERE)
   // Resolved at once, since Node also remembers that it could not find a package.
   const path = pathOf(name, require)
-  return () => {
-    if (path === undefined) throw notInstalled(name)
-    return require(path) as T
-  }
+  return () => path === undefined ? null : require(path) as T
 }
 
 function pathOf (name: string, { resolve }: NodeJS.Require): string | undefined {

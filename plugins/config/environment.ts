@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { isLoopback } from '../common/loopback.js'
 import { assertRule } from '../common/rule.js'
+import { engineUrlOf } from './engine-url.js'
 import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import { PROCESS_OPTIONS } from './process-options.js'
 import type { Row, ValuesOf } from './row.js'
@@ -46,7 +47,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   assertRule(isLoopback(host) || read('secretKey') !== undefined || read('secretKeyFile') !== undefined,
     `HOST=${host} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. "npx hatcheck secret" prints a good one.`)
   const options: ServiceConfig['options'] = written(OPTIONS, read)
-  assertRule(workers === 1 || options.sessionStore !== 'memory:',
+  assertRule(workers === 1 || engineUrlOf(String(options.sessionStore)) !== 'memory:',
     'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have its own sessions.')
   return {
     ...values,

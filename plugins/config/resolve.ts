@@ -1,10 +1,11 @@
 import { resolve } from 'node:path'
 import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
-import { decoratorsOf } from '../common/decorators.js'
 import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
 import { oldSessionKinds } from './adopt.js'
+import { decoratorsOf } from './decorators.js'
+import { isCookieUrl } from './engine-url.js'
 import { formerCookies } from './former-cookies.js'
 import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
 import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
@@ -89,6 +90,8 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     loginPage: loginPath ?? (routes.has('login') ? `${base}/login` : null)
   }
   assertCookie(config, name)
+  assertRule(config.sessionRevocation === 'store' || (typeof sessionStore === 'string' && isCookieUrl(sessionStore)),
+    `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie:, or leave it out.`)
   assertRule(config.authenticate === undefined || options.signup === undefined,
     `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
   assertRule(config.anonymousSessions || options.anonymousSessionsPerMinute === undefined,

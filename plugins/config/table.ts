@@ -1,4 +1,4 @@
-import { FORM } from '../common/decorators.js'
+import { DECORATORS_FORM } from './decorators.js'
 import { LOGIN_OPTIONS } from './login-options.js'
 import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
@@ -31,6 +31,8 @@ export const SESSION_OPTIONS = {
    * Where sessions and accounts are kept. `lmdb:` is a folder in `dataDir`. An application can also pass an object that keeps
    * the contract of `SessionStore`.
    *
+   * - `cookie:lmdb:./folder`, `cookie:redis://…`, or `cookie:` for `cookie:lmdb:`: the cookie carries the values, encrypted; what
+   *   stands after `cookie:` keeps the accounts, and which sessions have ended
    * - `redis://[user:password@]host[:6379][/database]`: one server of Redis or Valkey
    * - `redis+unix:///path/of/the/socket`: the same over a socket
    * - `redis+cluster://[user:password@]host[:6379],host[:6379],…`: a cluster, by some of its nodes
@@ -43,7 +45,14 @@ export const SESSION_OPTIONS = {
    * @see `docs/redis.md`
    * @see `docs/stores.md#writing-a-store`
    */
-  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://… or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), lmdb:./folder or redis://…' },
+  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie: or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), lmdb:./folder or redis://…' },
+  /**
+   * `none`: nothing is asked whether a session has ended, with `sessionStore: 'cookie:'` only. A copy of a cookie then stays
+   * logged in after a logout, a new password and the end of all sessions, until its time is over.
+   * @default `store`
+   * @see `docs/stores.md#sessions-in-cookies`
+   */
+  sessionRevocation: { type: 'word', words: ['store', 'none'], default: 'store' },
   /**
    * The folder of the LMDB files and of the generated key.
    * @default `./data`
@@ -221,5 +230,5 @@ export const OPTIONS = {
    * @default the names as they are
    * @see `docs/neighbours.md`
    */
-  decorators: { type: 'decorators', form: FORM, only: 'plugin' }
+  decorators: { type: 'decorators', form: DECORATORS_FORM, only: 'plugin' }
 } as const satisfies Record<string, Row>

@@ -46,7 +46,7 @@ export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unkn
     }
   }
 
-  /** The login page for a browser that the guard has refused; null for a program. */
+  /** Returns the login page for a browser that the guard has refused; null for a program. */
   function loginPageFor (request: FastifyRequest): string | null {
     if ((request as Refused)[kRefused] !== true) return null
     return request.method === 'GET' && wants(request, 'json') === 'page' ? loginPathTo(request.url) : null

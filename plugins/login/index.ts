@@ -4,7 +4,7 @@ import type { Authenticated } from '../accounts/authenticator.js'
 import { LONGEST_SENT } from '../accounts/name.js'
 import { ConfigError } from '../common/rule.js'
 import type { Decorated } from '../common/decorators.js'
-import { accessors } from '../session/request-session.js'
+import { accessors } from '../session/accessors.js'
 import type { ValuesOf } from '../session/schema-types.js'
 import type { User } from '../session/user.js'
 import { accountKey } from '../store/accounts.js'
@@ -79,13 +79,13 @@ declare module 'fastify' {
 
 export type Login = ReturnType<typeof createLogin>
 
-export default fp(async function auth (fastify) {
+export default fp(async function login (fastify) {
   const { config, accounts, session: { loggedIn }, decorations: { decorate } } = fastify.hatcheck
   if ((config.hasRoute('login') || config.hasRoute('sessions')) && config.authenticate === undefined && accounts === null) {
     throw new ConfigError('authenticate is required beside routes: the session store of the application brings no accounts.')
   }
-  const login = createLogin(fastify)
-  fastify.hatcheck.provide('login', login)
+  const group = createLogin(fastify)
+  fastify.hatcheck.provide('login', group)
 
   const { user, login: loginName, logout: logoutName } = config.decorators
   const calls = [loginName, logoutName].flatMap((name) => name === false ? [] : [`request.${name}()`])
@@ -93,19 +93,19 @@ export default fp(async function auth (fastify) {
 
   // No async functions: the promise of a call knows whether somebody awaits it.
   decorate('login', function (this: FastifyRequest, name: string, options?: LoginOptions) {
-    return login.logIn(this, name, options)
+    return group.logIn(this, name, options)
   })
 
   decorate('requireUser', function requireUser (this: FastifyRequest) {
-    return login.requireUser(this)
+    return group.requireUser(this)
   })
 
   decorate('authenticate', function authenticate (this: FastifyRequest, name: string, password: string) {
-    return login.checkPassword(this, name, password)
+    return group.checkPassword(this, name, password)
   })
 
   decorate('logout', function logout (this: FastifyRequest) {
-    return login.logOut(this)
+    return group.logOut(this)
   })
 
   decorate('requireLogin', requireLogin)
@@ -117,8 +117,8 @@ function createLogin (fastify: FastifyInstance) {
   const logIn = createLogIn(fastify, next.nextOf)
 
   /**
-   * The same text for every spelling of a name of hatcheck's own accounts. Names that an application checks itself may differ in
-   * case only.
+   * Returns the same text for every spelling of a name of hatcheck's own accounts. Names that an application checks itself may
+   * differ in case only.
    */
   function keyOf (name: string): string {
     return accounts === null || name.length > LONGEST_SENT ? name : accountKey(name)

@@ -27,7 +27,7 @@ export function nextPageOf (request: FastifyRequest): string {
 
 /** Makes what says where a login leads. */
 export function createNext ({ loginPage, afterLogin, isAllowedOrigin }: Pick<Config, 'loginPage' | 'afterLogin' | 'isAllowedOrigin'>) {
-  /** Where to go on to: a path on this origin, or an address on an allowed origin. Anything else becomes `afterLogin`. */
+  /** Returns where to go on to: a path on this origin, or an address on an allowed origin. Anything else becomes `afterLogin`. */
   function nextOf (value: unknown): string {
     if (typeof value !== 'string' || value.length > LONGEST) return afterLogin
     const address = addressOf(value)
@@ -35,12 +35,12 @@ export function createNext ({ loginPage, afterLogin, isAllowedOrigin }: Pick<Con
     return address === null || address.length > LONGEST ? afterLogin : address
   }
 
-  /** The form has it as a field; a program may have it in the address. */
+  // The form has it as a field; a program may have it in the address.
   function nextPageOf ({ body, query }: FastifyRequest): string {
     return nextOf(fieldOf(body, 'next') ?? fieldOf(query, 'next'))
   }
 
-  /** The login page, which leads on to {@link nextOf} of the value; null without one. */
+  /** Returns the login page, which leads on to {@link nextOf} of the value; null without one. */
   function loginPathTo (value: unknown): string | null {
     return loginPage === null ? null : `${loginPage}?next=${encodeURIComponent(nextOf(value))}`
   }

@@ -56,8 +56,8 @@ export class StoreCalls {
   }
 }
 
-/** Tells failures of the store from errors of the caller, such as a session that is too large. */
+/** Tells failures of the store from errors of the caller, such as a session that is too large, or a call that the store lacks (501). */
 function isFailure (error: unknown): boolean {
   const { statusCode = 500 } = error as { statusCode?: number }
-  return statusCode >= 500
+  return statusCode >= 500 && statusCode !== 501
 }

@@ -2,6 +2,7 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import nodeModule from 'node:module'
+import { unlessInstalled } from '../common/not-installed.js'
 import type { Config } from '../config/resolve.js'
 import { problem, user } from './answers.js'
 import { finish, type Document } from './finish.js'
@@ -44,7 +45,7 @@ async function createOpenApi (fastify: FastifyInstance) {
   }
 
   if (config.mode === 'plugin') return { describeRoutes, document: undefined }
-  const { fastifySwagger } = await import('@fastify/swagger')
+  const { fastifySwagger } = await import('@fastify/swagger').catch(unlessInstalled('@fastify/swagger'))
   await fastify.register(fastifySwagger, swaggerOptions(config))
   let text: string | undefined
 

@@ -9,15 +9,13 @@ import { isPlain, kindOf } from './json.js'
 import type { OldSession, OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
 import { isUserName } from './user.js'
-import type { Writer } from './write.js'
 
 /** How long the old cookie leads to the new session, for a browser that did not get the response with the new cookie. */
 const OLD_COOKIE_MS = 24 * 3_600_000
 
 interface AdoptionParts {
   readonly oldSessions: OldSessions
-  readonly writer: Pick<Writer, 'adopt'>
-  readonly context: Pick<SessionContext, 'find' | 'read' | 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'assertDeliverable'>
+  readonly context: Pick<SessionContext, 'writer' | 'find' | 'read' | 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'assertDeliverable'>
   /** Whether this process refuses a session although the store has it. */
   isRefused (key: string): boolean
 }
@@ -32,8 +30,8 @@ interface AdoptionParts {
  * @throws InsecureTransportError, CookieDomainError if the connection cannot carry the session cookie; then nothing has changed.
  * @throws AdoptError, or what the application's functions throw.
  */
-export function createAdoption ({ oldSessions, writer, context, isRefused }: AdoptionParts): SessionContext['find'] {
-  const { find, read, now, assertDeliverable } = context
+export function createAdoption ({ oldSessions, context, isRefused }: AdoptionParts): SessionContext['find'] {
+  const { writer, find, read, now, assertDeliverable } = context
   return (request) => {
     const found = find(request)
     if (!oldSessions.isPresentedBy(request)) return found
@@ -53,19 +51,19 @@ export function createAdoption ({ oldSessions, writer, context, isRefused }: Ado
     if (oldSessions.isRefused(old) || isRefused(ticket.key)) return null
     const record = await recordOf(old, request)
     if (record !== null) assertDeliverable(request)
-    const isBegun = record !== null && await writer.adopt({ ticket, record }, request)
+    const begun = record === null ? null : await writer.adopt({ ticket, record }, request)
     // Read after the old session: it ends only once this one has begun, so a request misses neither.
-    const current = isBegun ? record : await begunBefore(old)
+    const current = begun ?? await begunBefore(old)
     if (current !== null) assertDeliverable(request)
     // Also if a logout has ended the new session, and something has brought the old one back.
     if (current !== null || record !== null) await old.end()
-    return current === null ? null : { ticket, record: current }
+    return current
   }
 
   /** Returns what another request has begun. */
-  async function begunBefore ({ ticket }: OldSession): Promise<SessionRecord | null> {
+  async function begunBefore ({ ticket }: OldSession): Promise<Stored | null> {
     const record = await read({ ticket })
-    return record !== null && record.createdAt + OLD_COOKIE_MS > now() ? record : null
+    return record !== null && record.createdAt + OLD_COOKIE_MS > now() ? { ticket, record } : null
   }
 
   async function recordOf (old: OldSession, request: FastifyRequest): Promise<SessionRecord | null> {
@@ -85,9 +83,4 @@ export function createAdoption ({ oldSessions, writer, context, isRefused }: Ado
 function plainObject (values: unknown): Record<string, unknown> {
   if (typeof values !== 'object' || values === null || !isPlain(values)) throw new SessionValuesError(kindOf(values))
   return values as Record<string, unknown>
-}
-
-/** Tells whether the response has to bring the cookie of a session, even if no handler asks for the session. */
-export function needsCookie ({ isAvailable, isClosed, stored }: { isAvailable: boolean, isClosed: boolean, stored: Stored | null }): boolean {
-  return isAvailable && !isClosed && stored?.ticket.stale === true
 }

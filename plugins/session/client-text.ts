@@ -1,11 +1,11 @@
 import type Bowser from 'bowser'
-import { lazyPackage } from '../common/lazy-package.js'
+import { optionalPackage } from '../common/lazy-package.js'
 import { isLoopback } from '../common/loopback.js'
 import { addressIn } from '../common/network.js'
 import { UNKNOWN } from './client.js'
 
 /** Loaded at the first login of a browser: it takes longer to load than the rest of this folder. */
-const bowser = lazyPackage<typeof Bowser>('bowser')
+const bowser = optionalPackage<typeof Bowser>('bowser')
 
 /** Real ones are shorter. The parser's patterns take long on longer text. */
 const MAX_USER_AGENT = 512
@@ -18,7 +18,9 @@ export function clientText (userAgent: string | undefined, ip: string | undefine
 function clientOf (userAgent = ''): string {
   if (userAgent === '') return UNKNOWN.client
   if (/^curl\//i.test(userAgent)) return 'curl'
-  const { parse, BROWSER_MAP, OS_MAP } = bowser()
+  const parser = bowser()
+  if (parser === null) return UNKNOWN.client
+  const { parse, BROWSER_MAP, OS_MAP } = parser
   const { browser, os } = parse(userAgent.slice(0, MAX_USER_AGENT))
   // The parser returns the sender's own words for a browser or system that it does not know. Those must not be shown.
   if (!isOneOf(BROWSER_MAP, browser.name)) return UNKNOWN.client

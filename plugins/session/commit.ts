@@ -96,5 +96,11 @@ function recordActivity (session: Session): MaybePromise<void> {
   // The response does not wait for this, unless the cookie has to be signed again. A session that has ended gets no
   // cookie, since the browser may have a newer one by now.
   const recorded = context.writer.touch(stored, touch, request)
-  if (stored.ticket.stale) return recorded.then((isLive) => { if (isLive) session.sendCookie('set') })
+  if (stored.ticket.stale || context.changesCookie) {
+    return recorded.then((next) => {
+      if (next === null) return
+      session.rebase(next)
+      session.sendCookie('set')
+    })
+  }
 }

@@ -11,8 +11,10 @@ export interface SessionContext extends Rules {
   /** Checks the values; null: any JSON fits. */
   readonly schema: SessionSchema | null
   newId (): string
-  /** Returns the ticket of an ID. */
-  sign (id: string): string
+  /** Whether every change of a session changes its cookie. */
+  readonly changesCookie: boolean
+  /** Returns the value of the session cookie on the connection of a request. @param stored null if the session is not stored yet */
+  cookieValue (id: string, stored: Stored | null, request: FastifyRequest): string
   /** Returns the handle of the session with a store key. */
   handleOf (key: string): string
   /** Finds the live session that a request presents. @throws StoreUnavailableError */
@@ -20,7 +22,7 @@ export interface SessionContext extends Rules {
   /** Reads the record again. @throws StoreUnavailableError */
   read (stored: Pick<Stored, 'ticket'>): Promise<SessionRecord | null>
   /** Takes fields out of the stored session. @throws StoreUnavailableError */
-  take (stored: Stored, prefix: string): Promise<SessionFields>
+  take (stored: Stored, prefix: string): Promise<{ taken: SessionFields, rest: Stored }>
   /** @throws InsecureTransportError, CookieDomainError if the connection cannot carry the session cookie. */
   assertDeliverable (request: FastifyRequest): void
   /** Puts the session cookie into the response, or removes it from the browser. */

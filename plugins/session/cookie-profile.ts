@@ -18,6 +18,10 @@ export interface CookieProfile {
 /** What the cookie depends on in a request. */
 export type Connection = Pick<FastifyRequest, 'protocol' | 'host'>
 
+/** The connection of a browser on https, and of one on http. */
+export const HTTPS: Connection = { protocol: 'https', host: '' }
+export const HTTP: Connection = { protocol: 'http', host: 'localhost' }
+
 type CookieConfig = Pick<Config,
   'mode' | 'sessionCookieName' | 'sessionCookieDomain' | 'sessionCookiePath' | 'sessionCookieSecure' | 'sessionCookieSamesite' | 'sessionCookiePartitioned'>
 

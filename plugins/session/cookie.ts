@@ -1,9 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
+import { LONGEST_LIFE_MS } from '../common/longest-life.js'
 import type { ClearedCookie } from '../config/former-cookies.js'
 import type { CookieAttributes, Cookies } from '../cookies/index.js'
 import { cookieValues } from '../tickets/ticket.js'
-import type { CookieProfile } from './cookie-profile.js'
+import { HTTP, HTTPS, type Connection, type CookieProfile } from './cookie-profile.js'
 import { UnsupportedError } from './errors.js'
 import type { Stored } from './plan.js'
 import { markPrivateRaw } from './private-response.js'
@@ -27,7 +28,7 @@ export interface CookieDescription {
 export interface CookieState {
   readonly request: FastifyRequest
   readonly cookie: 'keep' | 'set' | 'clear'
-  readonly signedId: string
+  readonly cookieValue: string
   readonly permanent: boolean
   readonly stored: Stored | null
   readonly isCommitting: boolean
@@ -36,9 +37,12 @@ export interface CookieState {
 /** How long the cookie of a session lasts depends on these. */
 type Lasting = Pick<CookieState, 'permanent' | 'stored'>
 
+/** Browsers keep no longer cookie. It is the length of name, value and attributes together. Source: RFC 6265, section 6.1. */
+const LONGEST_COOKIE = 4_096
+
 interface CookieOptions {
   readonly lifetimes: Lifetimes
-  readonly profileOf: (request: FastifyRequest) => CookieProfile
+  readonly profileOf: (connection: Connection) => CookieProfile
   readonly cookies: Cookies
   /** Cookies that the session cookie takes the place of. */
   readonly formerCookies: readonly ClearedCookie[]
@@ -58,7 +62,7 @@ export class SessionCookie {
     const { request } = session
     const { name, attributes } = profileOf(request)
     if (session.cookie === 'set') {
-      cookies.set(reply, name, session.signedId, this.attributesOf(attributes, session))
+      cookies.set(reply, name, session.cookieValue, this.attributesOf(attributes, session))
     } else if (session.cookie === 'clear' && cookieValues(request.headers.cookie ?? '', name).length > 0) {
       cookies.clear(reply, name, attributes)
     } else {
@@ -90,6 +94,15 @@ export class SessionCookie {
   /** Returns the line of a Set-Cookie header. */
   serialize (name: string, value: string, attributes: CookieAttributes): string {
     return this.#options.cookies.serialize(name, value, attributes)
+  }
+
+  /** Returns how many characters the value of the cookie may have, whatever the connection and the session are. */
+  longestValue (): number {
+    const rest = [HTTPS, HTTP].map((connection) => {
+      const { name, attributes } = this.#options.profileOf(connection)
+      return this.serialize(name, '', { ...attributes, maxAge: LONGEST_LIFE_MS / 1_000 }).length
+    })
+    return LONGEST_COOKIE - Math.max(...rest)
   }
 
   describe (session: CookieState): CookieDescription {

@@ -1,5 +1,6 @@
 import { createError } from '@fastify/error'
 import { createUnauthorized, createUnavailable } from '../common/http-errors.js'
+import { SessionTooLargeError } from '../store/errors.js'
 
 /** The end of a session could not be stored. This process refuses the ticket until it is. */
 export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFIRMED',
@@ -56,6 +57,14 @@ export const NoCookieError = createError('HATCHECK_NO_COOKIE',
 /** A value was set without a login while `anonymousSessions` is false. Nothing is stored. */
 export const AnonymousSessionError = createUnauthorized('HATCHECK_ANONYMOUS_SESSION',
   'Only logged-in users can have values in the session (anonymousSessions is false). Log in first. Nothing is stored.')
+
+/** The session does not fit into a cookie. The browser keeps the session that it has. */
+export class CookieTooLargeError extends SessionTooLargeError {
+  constructor (length: number, longest: number) {
+    super(length, longest)
+    this.message = `The session data is too large for a cookie: its value would have ${length} characters, and ${longest} fit beside its name and attributes. The session of the browser is unchanged. Keep less in the session, or use another sessionStore.`
+  }
+}
 
 /** A part of the interface of @fastify/session that hatcheck does not have. */
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',

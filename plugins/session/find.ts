@@ -1,14 +1,15 @@
 import type { FastifyRequest } from 'fastify'
 import { expiryOf, type Lifetimes } from '../common/clock.js'
 import { guarded, storeUnavailable } from '../store/errors.js'
-import type { MaybePromise, SessionRecord, SessionStore } from '../store/sessions.js'
+import type { MaybePromise, SessionRecord } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { SessionContext } from './context.js'
+import type { SessionKeeper } from './keeper.js'
 import { assertSessionIsOn } from './off.js'
 import type { Stored } from './plan.js'
 
 interface FinderOptions {
-  readonly store: SessionStore
+  readonly keeper: SessionKeeper
   readonly lifetimes: Lifetimes
   ticketsOf (request: FastifyRequest): readonly Ticket[]
   /** Whether this process refuses a session although the store has it. */
@@ -22,11 +23,11 @@ interface Finder {
 }
 
 /** Makes the functions that find the live session of a request, and read it again. */
-export function createFinder ({ store, lifetimes, ticketsOf, isRefused, now }: FinderOptions): Pick<SessionContext, 'find' | 'read'> & Finder {
+export function createFinder ({ keeper, lifetimes, ticketsOf, isRefused, now }: FinderOptions): Pick<SessionContext, 'find' | 'read'> & Finder {
   return {
-    find: store.sync ? findNow : find,
+    find: keeper.sync ? findNow : find,
     findAmong,
-    read: async ({ ticket }) => live(ticket, await guarded('read', () => store.read(ticket.key)))
+    read: async ({ ticket }) => live(ticket, await guarded('read', () => keeper.read(ticket)))
   }
 
   /** A synchronous store costs no promise. */
@@ -35,7 +36,7 @@ export function createFinder ({ store, lifetimes, ticketsOf, isRefused, now }: F
     for (const ticket of ticketsOf(request)) {
       let record
       try {
-        record = live(ticket, store.read(ticket.key) as SessionRecord | null)
+        record = live(ticket, keeper.read(ticket) as SessionRecord | null)
       } catch (error) {
         throw storeUnavailable(error, 'read')
       }
@@ -52,7 +53,7 @@ export function createFinder ({ store, lifetimes, ticketsOf, isRefused, now }: F
 
   /** Reads all of them at once, so that several tickets cost one round trip. */
   async function findAmong (tickets: readonly Ticket[]): Promise<Stored | null> {
-    const reads = tickets.map((ticket) => ({ ticket, reading: guarded('read', () => store.read(ticket.key)) }))
+    const reads = tickets.map((ticket) => ({ ticket, reading: guarded('read', () => keeper.read(ticket)) }))
     // Reads after the first live session do not matter, even if they fail.
     if (reads.length > 1) for (const { reading } of reads) reading.catch(() => {})
     for (const { ticket, reading } of reads) {

@@ -46,8 +46,9 @@ export function takeFlashes (session: Session, kinds: readonly string[]): Promis
 async function takeStored (session: Session): Promise<SessionFields> {
   const { stored, context } = session
   if (stored === null || !Object.keys(stored.record.fields).some((name) => name.startsWith(FLASH_PREFIX))) return {}
-  const taken = await context.take(stored, FLASH_PREFIX)
-  session.rebase(stored, Object.fromEntries(Object.entries(stored.record.fields).filter(([name]) => !Object.hasOwn(taken, name))))
+  const { taken, rest } = await context.take(stored, FLASH_PREFIX)
+  session.rebase(rest)
+  if (rest.ticket !== stored.ticket && session.canSendCookie) session.sendCookie('set')
   return taken
 }
 

@@ -2,17 +2,18 @@ import type { Session as Data } from 'fastify'
 import type { IncomingHttpHeaders } from 'node:http'
 import { expiryOf } from '../common/clock.js'
 import type { CookieAttributes } from '../cookies/index.js'
-import type { MaybePromise, SessionFields, SessionStore } from '../store/sessions.js'
+import type { MaybePromise, SessionFields } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import { assertUser } from './calls.js'
 import { UNKNOWN } from './client.js'
 import type { SessionContext } from './context.js'
-import type { Connection, CookieProfile } from './cookie-profile.js'
+import { HTTP, HTTPS, type Connection, type CookieProfile } from './cookie-profile.js'
 import type { SessionCookie } from './cookie.js'
 import { InsecureTransportError } from './errors.js'
 import type { SessionEmitter } from './events.js'
 import { IDENTITY_FIELDS, entriesOf, isReserved } from './fields.js'
 import { fromJson } from './json.js'
+import type { SessionKeeper } from './keeper.js'
 import { planLogin, type Stored } from './plan.js'
 import { storedUser, type User } from './user.js'
 
@@ -77,8 +78,8 @@ export interface ReadSession {
 }
 
 /** What begins and reads sessions without a request of Fastify. The events of such a session have no request. */
-export interface Outside extends Pick<SessionContext, 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'writer' | 'schema' | 'newId' | 'sign'> {
-  readonly store: SessionStore
+export interface Outside extends Pick<SessionContext, 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'writer' | 'schema' | 'newId'> {
+  readonly keeper: SessionKeeper
   readonly emitter: SessionEmitter
   readonly cookie: SessionCookie
   profileOf (connection: Connection): CookieProfile
@@ -89,8 +90,6 @@ export interface Outside extends Pick<SessionContext, 'lifetimes' | 'maxBytes' |
 }
 
 const NO_CHANGES = { set: {}, remove: new Set<string>(), permanent: null }
-const HTTPS: Connection = { protocol: 'https', host: '' }
-const HTTP: Connection = { protocol: 'http', host: 'localhost' }
 
 /** Begins a session for a user, as `app.sessions.begin` does. */
 export async function beginSession (user: string, { secure = true, ...options }: BeginOptions, outside: Outside): Promise<BegunSession> {
@@ -127,8 +126,8 @@ export function assertTakes ({ attributes, remedy }: CookieProfile, secure: bool
 }
 
 /** Describes a stored session to the one who sends its cookie. */
-export function begunAs ({ ticket, record }: Stored, { name, attributes: basic }: CookieProfile, { sign, cookie, handleOf }: Outside): BegunSession {
-  const value = sign(ticket.id)
+export function begunAs ({ ticket, record }: Stored, { name, attributes: basic }: CookieProfile, { keeper, cookie, handleOf }: Outside): BegunSession {
+  const value = keeper.cookieValue(ticket.id, { ticket, record }, name)
   const attributes = cookie.attributesOf(basic, { permanent: record.permanent, stored: { ticket, record } })
   return {
     handle: handleOf(ticket.key),

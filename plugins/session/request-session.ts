@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SessionContext } from './context.js'
-import { SessionCommittedError, UnsupportedError } from './errors.js'
+import { SessionCommittedError } from './errors.js'
 import { createFacade } from './facade.js'
 import { markPrivateOnHijack, markPrivateRaw } from './private-response.js'
 import { hasBegun } from './response.js'
@@ -18,15 +18,27 @@ export const kCommitted = Symbol('hatcheck.committed')
 // Not decorated: Fastify sets every decoration on each request, which costs requests that need no session.
 export type WithSession = FastifyRequest & { [kSession]?: Session | null, [kReply]?: FastifyReply, [kCommitted]?: 'by Fastify' | 'by the handler' }
 
+export interface RequestSessions {
+  /** Returns the session of a request, for calls: they report by themselves if the store cannot answer. */
+  sessionFor (request: FastifyRequest): Session
+  /** Returns the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+  sessionOf (request: FastifyRequest): Session
+  /** Returns `request.session`. @throws SessionNotReadError, StoreUnavailableError */
+  facadeOf (request: FastifyRequest): SessionObject
+  /** Returns `request.user`; the session counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+  loggedIn (request: FastifyRequest): User | null
+  /** Returns the handle of the session of a request if the session has been read and is stored. Reads nothing. */
+  handleOf (request: FastifyRequest): string | undefined
+}
+
 /**
  * Makes the functions that find or make the session of a request.
  *
  * @param isSync whether the store answers without a promise, so that a session is read only when it is asked for
  */
-export function createRequestSessions (context: SessionContext, isSync: boolean) {
-  return { sessionFor, sessionOf, facadeOf, loggedIn }
+export function createRequestSessions (context: SessionContext, isSync: boolean): RequestSessions {
+  return { sessionFor, sessionOf, facadeOf, loggedIn, handleOf }
 
-  /** Returns the session of a request, for calls: they report by themselves if the store cannot answer. */
   function sessionFor (request: WithSession): Session {
     let session = request[kSession]
     if (session === undefined || session === null) {
@@ -39,7 +51,6 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     return session
   }
 
-  /** Returns the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
   function sessionOf (request: FastifyRequest): Session {
     const session = sessionFor(request)
     session.assertReadable()
@@ -50,7 +61,6 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     return session
   }
 
-  /** Returns `request.session`. @throws SessionNotReadError, StoreUnavailableError */
   function facadeOf (request: FastifyRequest): SessionObject {
     const session = sessionFor(request)
     session.assertReadable()
@@ -63,7 +73,6 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     return session.facade
   }
 
-  /** Returns `request.user`; the session counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
   function loggedIn (request: WithSession): User | null {
     if (request[kSession] === undefined && isSync && request.headers.cookie === undefined) {
       assertSessionIsOn(request)
@@ -72,6 +81,16 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     }
     return request[kSession] === null ? null : sessionOf(request).user
   }
+
+  function handleOf ({ [kSession]: session }: WithSession): string | undefined {
+    const stored = isResponsePrivate(session) ? session?.stored : null
+    return stored === null || stored === undefined ? undefined : context.handleOf(stored.ticket.key)
+  }
+}
+
+/** Returns the reply to a request; undefined in a hook that runs before those of hatcheck. */
+export function replyOf (request: FastifyRequest): FastifyReply | undefined {
+  return (request as WithSession)[kReply]
 }
 
 /** Whether the response depends on the session. */
@@ -90,18 +109,4 @@ function markRead (request: WithSession): void {
 
 function isTooLate ({ [kCommitted]: committed, [kReply]: reply }: WithSession): boolean {
   return committed !== undefined && reply !== undefined && hasBegun(reply)
-}
-
-/**
- * Makes a getter, and a setter for a scope that decorates its requests with the same name: Fastify sets such a decoration on
- * each request before any hook runs. After that, an assignment is a mistake.
- */
-export function accessors<T> (name: `request.${string}`, get: (request: FastifyRequest) => T, rule: string): { getter (): T, setter (value: T): void } {
-  return {
-    getter (this: FastifyRequest) { return get(this) },
-    setter (this: WithSession, value: T) {
-      if (this[kReply] !== undefined) throw new UnsupportedError(`${name} = …`, rule)
-      Object.defineProperty(this, name.slice('request.'.length), { value, writable: true, enumerable: true, configurable: true })
-    }
-  } as never
 }

@@ -117,10 +117,10 @@ export class Session {
     else this.#values.confirm(changes, this.storedFields)
   }
 
-  /** Continues with these fields, and keeps the changes. */
-  rebase ({ ticket, record }: Stored, fields: SessionFields): void {
-    this.#stored = { ticket, record: { ...record, fields } }
-    this.#values.rebase(fields)
+  /** Continues with the session as it is stored now, and keeps the changes. */
+  rebase (stored: Stored): void {
+    this.#stored = stored
+    this.#values.rebase(stored.record.fields)
   }
 
   #open (stored: Stored | null): void {
@@ -143,7 +143,8 @@ export class Session {
   /** Makes a session that is not stored yet take another ID. */
   dropNextId (): void { this.#nextId = null }
 
-  get signedId (): string { return this.context.sign(this.id) }
+  /** The value of the cookie. */
+  get cookieValue (): string { return this.context.cookieValue(this.id, this.#stored, this.#request) }
   get permanent (): boolean { return this.#values.permanentOr(this.#stored?.record.permanent ?? false) }
   /** The user who is logged in. Only a login sets it; removing or overwriting `client_name` ends it. */
   get user (): User | null { return this.#stored === null ? null : currentUser(this.#stored.record, this.#values) }

@@ -25,7 +25,7 @@ export async function storeChanges (session: Session, changes: ChangeSet): Promi
       }), changes)
       return true
     case 'patch': {
-      const isCookieChanged = plan.changes.permanent !== undefined
+      const isCookieChanged = plan.changes.permanent !== undefined || context.changesCookie
       if (isCookieChanged) assertCookieCanBeSent(session)
       const next = await writer.patch(stored as Stored, plan.changes, request)
       if (next === null) return false

@@ -1,12 +1,20 @@
 import type { FastifyRequest } from 'fastify'
 import type { CookieProfile } from './cookie-profile.js'
-import { cookieValues, isTicketLike, type Ticket, type TicketSigner } from '../tickets/ticket.js'
+import { cookieValues, type Ticket } from '../tickets/ticket.js'
+
+/** Checks the values of session cookies. */
+export interface TicketVerifier {
+  /** Tells whether a value has the form of a ticket. */
+  isLike (value: string): boolean
+  /** Returns the ticket of a value; null if no key verifies it for a cookie of this name. */
+  verify (value: string, name: string): Ticket | null
+}
 
 /** The last Cookie header of a connection, and its tickets. */
 interface LastRead {
   readonly header: string
   readonly name: string
-  readonly signer: TicketSigner
+  readonly verifier: TicketVerifier
   readonly tickets: readonly Ticket[]
 }
 
@@ -27,7 +35,7 @@ export const MAX_TICKETS = 8
  * A browser sends the same header with every request of a connection. Comparing it costs less than reading it.
  */
 export function ticketReader (
-  currentSigner: () => TicketSigner,
+  currentVerifier: () => TicketVerifier,
   profileOf: (request: FastifyRequest) => CookieProfile,
   formerNames: readonly string[] = []
 ): (request: FastifyRequest) => readonly Ticket[] {
@@ -35,13 +43,13 @@ export function ticketReader (
     const header = request.headers.cookie
     if (header === undefined) return NONE
     const { name } = profileOf(request)
-    const signer = currentSigner()
+    const verifier = currentVerifier()
     // An injected request may have no socket.
     const connection: Connection | undefined = request.raw.socket
     const last = connection?.[kLastRead]
-    if (last !== undefined && last.header === header && last.name === name && last.signer === signer) return last.tickets
-    const tickets = ticketsIn(header, name, signer, formerNames)
-    if (connection !== undefined && header.length <= MAX_KEPT_LENGTH) connection[kLastRead] = { header, name, signer, tickets }
+    if (last !== undefined && last.header === header && last.name === name && last.verifier === verifier) return last.tickets
+    const tickets = ticketsIn(header, name, verifier, formerNames)
+    if (connection !== undefined && header.length <= MAX_KEPT_LENGTH) connection[kLastRead] = { header, name, verifier, tickets }
     return tickets
   }
 }
@@ -51,22 +59,22 @@ export function ticketReader (
  *
  * @param formerNames names that the cookie had before. Their tickets come last, and are stale.
  */
-export function ticketsIn (header: string, name: string, signer: TicketSigner, formerNames: readonly string[] = []): readonly Ticket[] {
-  const tickets = ticketsOfName(header, name, signer)
+export function ticketsIn (header: string, name: string, verifier: TicketVerifier, formerNames: readonly string[] = []): readonly Ticket[] {
+  const tickets = ticketsOfName(header, name, verifier)
   for (const former of formerNames) {
-    if (former !== name) for (const ticket of ticketsOfName(header, former, signer)) tickets.push({ ...ticket, stale: true })
+    if (former !== name) for (const ticket of ticketsOfName(header, former, verifier)) tickets.push({ ...ticket, stale: true })
   }
   return tickets
 }
 
-function ticketsOfName (header: string, name: string, signer: TicketSigner): Ticket[] {
-  return candidates(cookieValues(header, name)).map((value) => signer.verify(value)).filter((ticket) => ticket !== null)
+function ticketsOfName (header: string, name: string, verifier: TicketVerifier): Ticket[] {
+  return candidates(cookieValues(header, name), verifier).map((value) => verifier.verify(value, name)).filter((ticket) => ticket !== null)
 }
 
 /**
  * Selects the values to verify. Of too many it takes the last: browsers send cookies with longer paths first, and a sibling
  * domain needs longer paths to plant many cookies of one name.
  */
-function candidates (values: readonly string[]): readonly string[] {
-  return values.length <= MAX_TICKETS ? values : [...new Set(values.filter(isTicketLike))].slice(-MAX_TICKETS)
+function candidates (values: readonly string[], { isLike }: TicketVerifier): readonly string[] {
+  return values.length <= MAX_TICKETS ? values : [...new Set(values.filter((value) => isLike(value)))].slice(-MAX_TICKETS)
 }

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Workers } from '../workers/index.js'
 import type { SessionEmitter } from './events.js'
-import type { SessionStore, StoredSession } from '../store/sessions.js'
+import type { StoredSession } from '../store/sessions.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 
 /** How often a sweep drops expired records. */
@@ -90,13 +90,9 @@ export function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitte
  *
  * @returns the session as it was at its end, or null if it was not live.
  */
-export async function endIn (store: SessionStore, key: string): Promise<StoredSession | null> {
+export async function endIn (store: CompleteSessionStore, key: string): Promise<StoredSession | null> {
   const record = await store.remove(key)
   if (record !== null) return { key, record }
-  const nextKey = await successorIn(store, key)
+  const nextKey = await store.successor(key)
   return nextKey === null ? null : await endIn(store, nextKey)
-}
-
-export async function successorIn (store: SessionStore, key: string): Promise<string | null> {
-  return await store.successor?.(key) ?? null
 }

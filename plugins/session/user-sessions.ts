@@ -1,10 +1,12 @@
-import { storedClient, type Client } from './client.js'
 import { expiryOf, type Lifetimes } from '../common/clock.js'
 import { eachInSlices } from '../common/slices.js'
 import { namesRealm } from '../common/realm.js'
 import { guarded } from '../store/errors.js'
 import type { StoredSession } from '../store/sessions.js'
 import type { CompleteSessionStore } from '../store/traits.js'
+import { storedClient, type Client } from './client.js'
+import type { SessionEmitter } from './events.js'
+import type { Session } from './session.js'
 
 /** A session as its user may see it. Times are in ms since the epoch. */
 export interface UserSession extends Client {
@@ -56,6 +58,12 @@ export async function endSessionOfUser (name: string, handle: string, { store, h
 /** Ends every session of a user. Returns how many. */
 export async function endSessionsOfUser (name: string, store: CompleteSessionStore, onEnded?: (key: string) => void): Promise<number> {
   return namesRealm(name) ? 0 : await guarded('revoke', () => store.removeOfUser(name, undefined, onEnded))
+}
+
+/** Ends every session of the user of a session but this one. Returns how many. */
+export async function endOtherSessions ({ user, stored, request }: Pick<Session, 'user' | 'stored' | 'request'>, store: CompleteSessionStore, emitter: SessionEmitter): Promise<number> {
+  if (user === null || stored === null) return 0
+  return await guarded('revoke', () => store.removeOfUser(user.name, stored.ticket.key, (key) => { emitter.emit('revoked', key, user.name, request) }))
 }
 
 async function storedSessionsOf (name: string, store: CompleteSessionStore): Promise<StoredSession[]> {

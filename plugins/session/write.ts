@@ -5,12 +5,13 @@ import { StoreUnavailableError, guarded, storeUnavailable } from '../store/error
 import type { SessionEmitter } from './events.js'
 import type { OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
-import { withChanges, type SessionChanges, type SessionRecord, type SessionReplacement, type SessionStore, type StoredSession, type UserLimit } from '../store/sessions.js'
+import type { SessionChanges, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
-import { endIn, successorIn, type Upkeep } from './upkeep.js'
+import type { Named, SessionKeeper } from './keeper.js'
+import type { Upkeep } from './upkeep.js'
 
 export interface WriterOptions {
-  readonly store: SessionStore
+  readonly keeper: SessionKeeper
   readonly emitter: SessionEmitter
   readonly upkeep: Pick<Upkeep, 'refuse' | 'discard' | 'isRefused'>
   readonly sessionsPerUser: number
@@ -41,37 +42,36 @@ export class Writer {
 
   /** Begins a session. @throws TooManySessionsError, StoreUnavailableError also if the session was ended before it began */
   async create (id: string, record: SessionRecord, request: Cause): Promise<Stored> {
-    const { store, emitter, ticketOf, anonymousLimit } = this.#options
+    const { keeper, emitter, ticketOf, anonymousLimit } = this.#options
     if (record.user === null && request !== null) anonymousLimit.count(request)
     const ticket = ticketOf(id)
-    const created = await this.#begin(ticket.key, 'create', () => store.create(ticket.key, record, this.#limitFor(record.user, request)))
-    if (!created) throw createRefused()
+    const created = await this.#begin(ticket.key, 'create', () => keeper.create(ticket, record, this.#limitFor(record.user, request)))
+    if (created === null) throw createRefused()
     emitter.emit('created', ticket.key, record.user, request)
-    return { ticket, record }
+    return created
   }
 
   /**
-   * Begins the session by which an old one continues. Returns false if another request has begun it, or it has ended.
+   * Begins the session by which an old one continues. Returns null if another request has begun it, or it has ended.
    *
    * If the store fails, nothing is undone: the next request finds the session or begins it.
    *
    * @throws StoreUnavailableError
    */
-  async adopt ({ ticket, record }: Stored, request: FastifyRequest): Promise<boolean> {
-    const { store, emitter } = this.#options
-    const isBegun = await guarded('create', () => store.create(ticket.key, record, this.#limitFor(record.user, request)))
-    if (isBegun) emitter.emit('created', ticket.key, record.user, request)
-    return isBegun
+  async adopt ({ ticket, record }: Stored, request: FastifyRequest): Promise<Stored | null> {
+    const { keeper, emitter } = this.#options
+    const begun = await guarded('create', () => keeper.create(ticket, record, this.#limitFor(record.user, request)))
+    if (begun !== null) emitter.emit('created', ticket.key, record.user, request)
+    return begun
   }
 
   /** Changes single fields. Returns null if the session has ended in the meantime. */
-  async patch ({ ticket, record }: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
-    const { store, emitter } = this.#options
-    const isLive = await guarded('patch', () => store.patch(ticket.key, changes))
-    if (!isLive) return null
+  async patch (stored: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
+    const { keeper, emitter } = this.#options
+    const next = await guarded('patch', () => keeper.patch(stored, changes))
     // Removing the user name from the session is a logout.
-    if (changes.user === null) emitter.emit('destroyed', ticket.key, record.user, request)
-    return { ticket, record: withChanges(record, changes) }
+    if (next !== null && changes.user === null) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
+    return next
   }
 
   /**
@@ -79,20 +79,21 @@ export class Writer {
    *
    * @returns `next`, null if no value was left, and the user of the old session; or null if that has ended in the meantime.
    */
-  async replace ({ ticket: old }: Stored, id: string, change: SessionReplacement, request: Cause): Promise<{ next: Stored | null, lastUser: string | null } | null> {
-    const { store, emitter, ticketOf } = this.#options
+  async replace (stored: Stored, id: string, change: SessionReplacement, request: Cause): Promise<{ next: Stored | null, lastUser: string | null } | null> {
+    const { keeper, emitter, ticketOf } = this.#options
+    const { ticket: old } = stored
     const ticket = ticketOf(id)
-    const replaced = await this.#begin(ticket.key, 'replace', () => store.replace(old.key, ticket.key, change, this.#limitFor(change.user ?? null, request)))
+    const replaced = await this.#begin(ticket.key, 'replace', () => keeper.replace(stored, ticket, change, this.#limitFor(change.user ?? null, request)))
     if (replaced.outcome === 'gone') return null
     if (replaced.outcome === 'refused') throw createRefused()
     const { last, next } = replaced
-    if (next !== null && (last.user === null || last.user === next.user)) {
-      emitter.emitRenewed(ticket.key, old.key, next.user, request)
+    if (next !== null && (last.user === null || last.user === next.record.user)) {
+      emitter.emitRenewed(ticket.key, old.key, next.record.user, request)
     } else {
       emitter.emit('destroyed', old.key, last.user, request)
-      if (next !== null) emitter.emit('created', ticket.key, next.user, request)
+      if (next !== null) emitter.emit('created', ticket.key, next.record.user, request)
     }
-    return { next: next === null ? null : { ticket, record: next }, lastUser: last.user }
+    return { next, lastUser: last.user }
   }
 
   /**
@@ -103,11 +104,11 @@ export class Writer {
    * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
    */
   async end (request: FastifyRequest, stored: Stored | null, isAvailable: boolean): Promise<void> {
-    const { store, ticketsOf } = this.#options
-    const own = stored?.ticket.key
-    const keys = ticketsOf(request).map(({ key }) => key)
-    await allDone(this.#endOld(request), this.#endEach(request, own === undefined ? keys : [own, ...keys], async (key) => {
-      return isAvailable && key !== own && !await this.#mayExist(key) ? null : await endIn(store, key)
+    const { keeper, ticketsOf } = this.#options
+    const own = stored?.ticket
+    const tickets = ticketsOf(request)
+    await allDone(this.#endOld(request), this.#endEach(request, own === undefined ? tickets : [own, ...tickets], async (ticket) => {
+      return isAvailable && ticket.key !== own?.key && !await this.#mayExist(ticket) ? null : await keeper.end(ticket)
     }))
   }
 
@@ -117,33 +118,33 @@ export class Writer {
    * @throws LogoutUnconfirmedError
    */
   async endOthers (request: FastifyRequest, own: Stored): Promise<void> {
-    const { store, ticketsOf } = this.#options
-    const keys = ticketsOf(request).map(({ key }) => key).filter((key) => key !== own.ticket.key)
-    await allDone(this.#endOld(request, own.ticket.key), this.#endEach(request, keys, async (key) => {
-      const record = await store.read(key) === null ? null : await store.remove(key)
-      return record === null ? null : { key, record }
+    const { keeper, ticketsOf } = this.#options
+    const others = ticketsOf(request).filter(({ key }) => key !== own.ticket.key)
+    await allDone(this.#endOld(request, own.ticket.key), this.#endEach(request, others, async (ticket) => {
+      const record = await keeper.read(ticket) === null ? null : await keeper.remove(ticket)
+      return record === null ? null : { key: ticket.key, record }
     }))
   }
 
   /** Ends the sessions of another library that a request presents, and those by which they continue, begun or not. */
   async #endOld (request: FastifyRequest, exceptKey?: string): Promise<void> {
-    const { store, oldSessions } = this.#options
+    const { keeper, oldSessions } = this.#options
     const presented = oldSessions?.presentedBy(request) ?? []
     if (oldSessions === null || presented.length === 0) return
     const isEnded = await oldSessions.end(presented)
-    await this.#endEach(request, presented.map(({ ticket }) => ticket.key).filter((key) => key !== exceptKey), (key) => endIn(store, key))
+    await this.#endEach(request, presented.map(({ ticket }) => ticket).filter(({ key }) => key !== exceptKey), (ticket) => keeper.end(ticket))
     if (!isEnded) throw new LogoutUnconfirmedError()
   }
 
-  async #endEach (request: FastifyRequest, keys: readonly string[], end: (key: string) => Promise<StoredSession | null>): Promise<void> {
+  async #endEach (request: FastifyRequest, tickets: readonly Named[], end: (ticket: Named) => Promise<StoredSession | null>): Promise<void> {
     const { emitter, upkeep } = this.#options
-    const confirmed = await Promise.all([...new Set(keys)].map(async (key) => {
+    const confirmed = await Promise.all(distinct(tickets).map(async (ticket) => {
       try {
-        const ended = await end(key)
+        const ended = await end(ticket)
         if (ended !== null) emitter.emit('destroyed', ended.key, ended.record.user, request)
         return true
       } catch (error) {
-        upkeep.refuse(key)
+        upkeep.refuse(ticket.key)
         request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; its ticket is refused until it is')
         return false
       }
@@ -152,11 +153,11 @@ export class Writer {
   }
 
   /** Tells whether a presented session may still exist. Most duplicate cookies belong to sessions that ended long ago. */
-  async #mayExist (key: string): Promise<boolean> {
-    const { store, upkeep } = this.#options
-    if (upkeep.isRefused(key)) return true
+  async #mayExist (ticket: Named): Promise<boolean> {
+    const { keeper, upkeep } = this.#options
+    if (upkeep.isRefused(ticket.key)) return true
     try {
-      return await store.read(key) !== null || await successorIn(store, key) !== null
+      return await keeper.read(ticket) !== null || await keeper.successor(ticket.key) !== null
     } catch {
       return true
     }
@@ -164,26 +165,26 @@ export class Writer {
 
   /** Ends a session whose cookie cannot be delivered. */
   async discard ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
-    const { store, emitter, upkeep } = this.#options
+    const { keeper, emitter, upkeep } = this.#options
     try {
-      if (await store.remove(ticket.key) !== null) emitter.emit('destroyed', ticket.key, record.user, request)
+      if (await keeper.remove(ticket) !== null) emitter.emit('destroyed', ticket.key, record.user, request)
     } catch (error) {
       upkeep.discard(ticket.key)
       request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; it will be tried again')
     }
   }
 
-  /** Records activity. Returns false if the session has ended. Never rejects: a failure only makes an idle session end earlier. */
-  async touch ({ ticket }: Stored, { seenAt, expiresAt }: Pick<SessionChanges, 'seenAt' | 'expiresAt'>, request: FastifyRequest): Promise<boolean> {
-    ticket.touchedAt = seenAt
+  /** Records activity. Returns null if the session has ended. Never rejects: a failure only makes an idle session end earlier. */
+  async touch (stored: Stored, { seenAt, expiresAt }: Pick<SessionChanges, 'seenAt' | 'expiresAt'>, request: FastifyRequest): Promise<Stored | null> {
+    stored.ticket.touchedAt = seenAt
     try {
-      const isLive = await this.#options.store.touch(ticket.key, seenAt, expiresAt)
+      const next = await this.#options.keeper.touch(stored, seenAt, expiresAt)
       this.#hasTouchFailed = false
-      return isLive
+      return next
     } catch (error) {
       request.log[this.#hasTouchFailed ? 'debug' : 'warn']({ reason: reasonOf(error) }, 'the activity of a session could not be recorded')
       this.#hasTouchFailed = true
-      return false
+      return null
     }
   }
 
@@ -202,6 +203,11 @@ export class Writer {
     const { sessionsPerUser: perUser, emitter } = this.#options
     return user === null ? undefined : { perUser, onEnded: (key) => { emitter.emit('revoked', key, user, request) } }
   }
+}
+
+/** Returns one ticket for each key, the first. */
+function distinct (tickets: readonly Named[]): Named[] {
+  return [...new Map(tickets.toReversed().map((ticket) => [ticket.key, ticket])).values()]
 }
 
 /** Waits for all of them, also if one fails. @throws the first error */

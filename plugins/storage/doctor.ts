@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { engineUrlOf } from '../config/engine-url.js'
 import type { Config } from '../config/resolve.js'
 import { ConfigError } from '../common/rule.js'
 import type { Examination, NameOf, Tell } from './common/findings.js'
@@ -17,7 +18,7 @@ import { faultOfRights, kept } from './rights.js'
  * @throws ConfigError if the store does not exist.
  */
 export async function examine (config: Config, nameOf: NameOf, tell: Tell): Promise<Examination> {
-  const store = String(config.sessionStore)
+  const store = engineUrlOf(String(config.sessionStore))
   for (const path of kept(config)) {
     const fault = faultOfRights(path)
     if (fault !== null) tell(fault)

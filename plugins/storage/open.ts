@@ -1,14 +1,15 @@
 import { makeDataFolder } from '../common/data-folder.js'
 import { ConfigError, assertRule } from '../common/rule.js'
+import { engineUrlOf, isCookieUrl } from '../config/engine-url.js'
 import type { Config } from '../config/resolve.js'
-import type { Storage, StorageLog } from './common/storage.js'
+import type { Engine, Storage, StorageLog } from './common/storage.js'
 import { lmdbFolder } from './lmdb/folder.js'
 import { openMemory } from './memory/open.js'
 import { openOwnStore } from './own-store.js'
 import { inRealm } from './realm.js'
 import { isRedisUrl, parseRedisUrl } from './redis/url.js'
 
-type StorageConfig = Pick<Config, 'mode' | 'realm' | 'sessionStore' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
+type StorageConfig = Pick<Config, 'mode' | 'realm' | 'sessionStore' | 'sessionRevocation' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
 
 /**
  * Opens the store that `sessionStore` names, with the sessions of the realm of this configuration.
@@ -17,22 +18,27 @@ type StorageConfig = Pick<Config, 'mode' | 'realm' | 'sessionStore' | 'dataDir' 
  * @throws ConfigError if the store cannot be opened.
  */
 export async function openStorage (config: StorageConfig, log: StorageLog, handleOf?: (key: string) => string): Promise<Storage> {
-  const storage = await open(config, log, handleOf)
-  return { ...storage, sessions: inRealm(storage.sessions, config.realm) }
+  const { sessionStore: store, realm, mode } = config
+  const name = mode === 'plugin' ? 'sessionStore' : 'SESSION_STORE'
+  if (typeof store === 'string' && isCookieUrl(store)) {
+    const engine = await open(engineUrlOf(store), name, config, log, handleOf)
+    const { openCookie } = await import('./cookie/open.js')
+    return openCookie(engine, config, log)
+  }
+  const storage = typeof store === 'object' ? openOwnStore(store, name, log) : await open(store, name, config, log, handleOf)
+  return { ...storage, sessions: inRealm(storage.sessions, realm) }
 }
 
 // The engines are imported where they are opened: each loads a driver, LMDB a native one, that other stores do not need.
-async function open (config: StorageConfig, log: StorageLog, handleOf?: (key: string) => string): Promise<Storage> {
-  const { sessionStore: store, dataDir, sessionMaxBytes: maxBytes, lifetimes, now } = config
-  const name = config.mode === 'plugin' ? 'sessionStore' : 'SESSION_STORE'
-  if (typeof store === 'object') return openOwnStore(store, name, log)
+async function open (store: string, name: string, config: StorageConfig, log: StorageLog, handleOf?: (key: string) => string): Promise<Engine> {
+  const { dataDir, sessionMaxBytes: maxBytes, lifetimes, now } = config
   if (store === 'memory:') return openMemory({ now, maxBytes })
   if (isRedisUrl(store)) {
     const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
     const { openRedis } = await import('./redis/open.js')
     return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs, handleOf }, log)
   }
-  assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder or a redis url; got "${schemeOf(store)}".`)
+  assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder, a redis url, or cookie: before one of these; got "${schemeOf(store)}".`)
   const folder = lmdbFolder(store, dataDir)
   try {
     // The outer folder first, so that Git ignores everything in it.

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { engineUrlOf } from '../config/engine-url.js'
 import type { Config } from '../config/resolve.js'
 import { keyFileOf } from '../tickets/secrets.js'
 import { lmdbFolder } from './lmdb/folder.js'
@@ -15,9 +16,10 @@ export function warnOfRights (config: Config, log: StorageLog): void {
 
 /** Returns the paths of the files and folders that hatcheck keeps, whether they exist or not. */
 export function kept (config: Config): string[] {
-  const { sessionStore: store, dataDir } = config
+  const { dataDir } = config
+  const store = typeof config.sessionStore === 'string' ? engineUrlOf(config.sessionStore) : ''
   const keyFile = keyFileOf(config)
-  const folder = typeof store === 'string' && store.startsWith('lmdb:') ? lmdbFolder(store, dataDir) : undefined
+  const folder = store.startsWith('lmdb:') ? lmdbFolder(store, dataDir) : undefined
   const files = [
     ...folder === undefined ? [] : [folder, join(folder, 'data.mdb'), join(folder, 'lock.mdb')],
     ...keyFile === undefined ? [] : [keyFile]

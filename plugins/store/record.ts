@@ -149,6 +149,11 @@ export function fieldsWith (prefix: string, fields: SessionFields): SessionField
   return Object.fromEntries(Object.entries(fields).filter(([name]) => name.startsWith(prefix)))
 }
 
+/** Returns the fields without those of another set. */
+export function fieldsWithout (others: SessionFields, fields: SessionFields): SessionFields {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !Object.hasOwn(others, name)))
+}
+
 /** Returns the size of the fields as one JSON object, in bytes. */
 export function sizeOf (fields: SessionFields): number {
   let bytes = 2

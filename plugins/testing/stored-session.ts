@@ -4,7 +4,6 @@ import { entriesOf } from '../session/fields.js'
 import { toJson } from '../session/json.js'
 import { dataOf, type Outside } from '../session/outside.js'
 import { planChanges, type Plan, type Stored } from '../session/plan.js'
-import { endIn } from '../session/upkeep.js'
 import { guarded } from '../store/errors.js'
 
 /**
@@ -33,8 +32,8 @@ export async function editSession (stored: Stored | null, change: (data: Data) =
 }
 
 /** Ends a session, or its successor, as a logout does. */
-export async function endSession ({ ticket }: Stored, { store, emitter }: Outside): Promise<void> {
-  const ended = await guarded('remove', () => endIn(store, ticket.key))
+export async function endSession ({ ticket }: Stored, { keeper, emitter }: Outside): Promise<void> {
+  const ended = await guarded('remove', () => keeper.end(ticket))
   if (ended !== null) emitter.emit('destroyed', ended.key, ended.record.user)
 }
 

@@ -14,6 +14,8 @@ const SEEN_BY_ALL_MS = 3 * CHECK_EVERY_MS
 export interface Keyring {
   /** Signs and verifies tickets with the current keys. */
   readonly signer: TicketSigner
+  /** The current keys: the first signs, all verify. Another list once they have changed. */
+  readonly secrets: readonly Buffer[]
   /** Replaces the keys. @throws ConfigError, and the keys stay as they were */
   replace (secrets: readonly Secret[]): void
   /**
@@ -87,6 +89,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
 
   return {
     get signer () { return signer },
+    get secrets () { return secrets },
     replace (secrets) { use(checkedSecrets(secrets)) },
     reload,
     stop () {

@@ -1,6 +1,7 @@
 import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 import { Memo } from '../common/memo.js'
 import { DEFAULT_REALM, REALM_SEPARATOR, hasKeyPrefix, hashIn, keyPrefix } from '../common/realm.js'
+import type { Carried } from '../store/carried.js'
 
 /**
  * A ticket is the value of the session cookie: an ID and its MAC, `id.mac`, both in base64url.
@@ -17,6 +18,8 @@ export interface Ticket {
   readonly stale: boolean
   /** When this process last recorded activity, in ms. Keeps parallel requests from each writing a touch. */
   touchedAt: number
+  /** What the cookie carries of the session; null if the store keeps it. */
+  readonly carried: Carried | null
 }
 
 /** Signs and verifies the tickets of one realm. The first secret signs, all verify. */
@@ -27,6 +30,8 @@ export interface TicketSigner {
   ticketOf (id: string): Ticket
   /** Returns the cookie value of an ID, signed with the first secret. */
   sign (id: string): string
+  /** Tells whether a value has the format of a ticket. Only {@link verify} proves that it is one. */
+  isLike (value: string): boolean
   /** Returns the ticket of a cookie value, or null if no secret verifies it. */
   verify (value: string): Ticket | null
   /** Tells whether a store key belongs to this realm. */
@@ -72,6 +77,7 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
     newId: () => randomBytes(ID_BYTES).toString('base64url'),
     ticketOf: (id) => ticketOf(id, realm),
     sign: (id) => `${id}.${mac(id, signingKey).toString('base64url')}`,
+    isLike: isTicketLike,
     verify (value) {
       const known = memo.get(value)
       if (known !== undefined) return known
@@ -126,8 +132,7 @@ function beginsPair (header: string, at: number): boolean {
   return at === 0 || header.charCodeAt(at - 1) === SEMICOLON
 }
 
-/** Tells whether a value has the format of a ticket. Only the MAC proves that it is one. */
-export function isTicketLike (value: string): boolean {
+function isTicketLike (value: string): boolean {
   return TICKET_FORMAT.test(value)
 }
 
@@ -145,7 +150,7 @@ function check (value: string, keys: readonly Buffer[], realm: string): Ticket |
 }
 
 function ticketOf (id: string, realm: string, stale = false): Ticket {
-  return { id, key: storeKey(id, realm), stale, touchedAt: 0 }
+  return { id, key: storeKey(id, realm), stale, touchedAt: 0, carried: null }
 }
 
 function mac (text: string, key: Buffer): Buffer {

@@ -1,10 +1,13 @@
-import Negotiator from 'negotiator'
+import type Negotiator from 'negotiator'
 import { readFileSync } from 'node:fs'
 import type { IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
+import { lazyPackage } from '../common/lazy-package.js'
 import { Memo } from '../common/memo.js'
 import type { LanguageTag } from '../config/language-tags.js'
 import { createLanguage, english, type Language, type Translations } from './language.js'
+
+const negotiator = lazyPackage<typeof Negotiator>('negotiator')
 
 /** In characters; the rest is ignored. Browsers send about 40. */
 const LONGEST_ACCEPT_LANGUAGE = 256
@@ -28,6 +31,7 @@ export function createLanguageChoice (tags: readonly LanguageTag[]): (request: {
     const header = given.length > LONGEST_ACCEPT_LANGUAGE ? given.slice(0, LONGEST_ACCEPT_LANGUAGE) : given
     let language = chosen.get(header)
     if (language === undefined) {
+      const Negotiator = negotiator()
       language = languages.get(new Negotiator({ headers: { 'accept-language': header } }).language([...languages.keys()]) ?? '') ?? fallback
       chosen.set(header, language)
     }

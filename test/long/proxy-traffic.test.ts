@@ -7,12 +7,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
+import { freePort } from '../../bench/free-port.js'
 import { checkout } from '../fixtures/child.js'
 import { Client } from '../client.js'
 import { build, needs } from '../helper.js'
 import { startNginx } from '../nginx.js'
 import { openSocket } from '../raw-client.js'
-import { freePort } from '../redis.js'
 import { until } from '../service.js'
 
 const UPLOAD_BYTES = 150 * 1_048_576

@@ -2,11 +2,15 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { AccountStore } from '../../store/accounts.js'
 import { Memo } from '../../common/memo.js'
 import type { AttemptStore } from '../../store/attempts.js'
+import type { CarriedSessions } from '../../store/carried.js'
+import type { RevocationStore } from '../../store/revocations.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 
 /** An open engine with its sessions, accounts and failed logins. */
 export interface Storage {
   sessions: CompleteSessionStore
+  /** Set if the sessions are kept in the cookies of the browsers. {@link sessions} then only ends them. */
+  carried?: CarriedSessions
   /** Null if the application brought a session store without accounts. */
   accounts: AccountStore | null
   attempts: AttemptStore
@@ -14,6 +18,11 @@ export interface Storage {
   description: string
   /** Flushes all writes and releases the engine. Does nothing for a store of the application. */
   close (): Promise<void>
+}
+
+/** An engine of hatcheck's own. It can also remember which sessions have ended, for sessions that are kept in cookies. */
+export interface Engine extends Storage {
+  openRevocations (): RevocationStore
 }
 
 /** What every engine is opened with. */

@@ -8,8 +8,9 @@ import type { Lmdb } from './driver.js'
 import { makeDataFolder } from '../../common/data-folder.js'
 import { FORMATS, assertKnownFormats, notedFormats } from '../common/formats.js'
 import { identityOf, openEnvironment, type Environment } from './environment.js'
+import { LmdbRevocations } from './revocations.js'
 import { LmdbWriter } from './writer.js'
-import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from '../common/storage.js'
+import { damageLog, unknownFormatLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
 
 /** Where the formats are noted, beside the names of the databases. */
 export const FORMATS_KEY = 'hatcheck formats'
@@ -20,7 +21,7 @@ export const FORMATS_KEY = 'hatcheck formats'
  * @throws ConfigError if the files of the folder are not a sound LMDB database that this process can use; an error of the
  * system if the folder cannot be written.
  */
-export function openLmdb (lmdb: Lmdb, folder: string, options: StorageOptions, log: StorageLog): Storage {
+export function openLmdb (lmdb: Lmdb, folder: string, options: StorageOptions, log: StorageLog): Engine {
   makeDataFolder(folder)
   let environment: Environment | undefined
   try {
@@ -32,7 +33,7 @@ export function openLmdb (lmdb: Lmdb, folder: string, options: StorageOptions, l
   }
 }
 
-function storageIn ({ env, release }: Environment, folder: string, options: StorageOptions, log: StorageLog): Storage {
+function storageIn ({ env, release }: Environment, folder: string, options: StorageOptions, log: StorageLog): Engine {
   const onDamage = damageLog(log, options.handleOf)
   const noting = checkFormats(env, folder, onDamage)
   const sessions = new LmdbStore(env, { ...options, onCorrupt: (key, what) => { onDamage(what, key) }, assertInPlace: placeOf(folder) })
@@ -40,6 +41,7 @@ function storageIn ({ env, release }: Environment, folder: string, options: Stor
     sessions,
     accounts: new LmdbAccounts(env, { onUnknownFormat: unknownFormatLog(log), onCorrupt: (key) => { onDamage('account', key) } }),
     attempts: new LmdbAttempts(env, (key) => { onDamage('counter of failed logins', key) }),
+    openRevocations: () => new LmdbRevocations(env),
     description: `lmdb:${folder}`,
     async close () {
       await noting

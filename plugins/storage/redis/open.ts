@@ -6,9 +6,10 @@ import { RedisAttempts } from './attempts.js'
 import { boundedCalls } from '../common/bounded-calls.js'
 import { FORMATS, assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import { connectRedis } from './client.js'
+import { RedisRevocations } from './revocations.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import type { RedisTarget } from './url.js'
-import { damageLog, unknownFormatLog, type RecordKind, type Storage, type StorageLog, type StorageOptions } from '../common/storage.js'
+import { damageLog, unknownFormatLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
 
 /** The key under which the formats of the records are noted. */
 export const FORMATS_KEY = 'hatcheck:formats'
@@ -20,7 +21,7 @@ const ASK_EVERY_MS = 1_000
  *
  * @throws ConfigError if it has formats that this version does not know.
  */
-export async function openRedis (target: RedisTarget, options: StorageOptions & { longestLifeMs: number }, log: StorageLog): Promise<Storage> {
+export async function openRedis (target: RedisTarget, options: StorageOptions & { longestLifeMs: number }, log: StorageLog): Promise<Engine> {
   const { client, use: connection, close } = await connectRedis(target, log)
   const { description } = target
   const onDamage = damageLog(log, options.handleOf)
@@ -51,6 +52,7 @@ export async function openRedis (target: RedisTarget, options: StorageOptions & 
     sessions: new RedisStore(client, { ...options, connection, onCorrupt: (key, what) => { onDamage(what, key) } }),
     accounts: new RedisAccounts(client, { connection }, { onUnknownFormat: unknownFormatLog(log), onCorrupt: (key) => { onDamage('account', key) } }),
     attempts: new RedisAttempts(client, { connection }, (key) => { onDamage('counter of failed logins', key) }),
+    openRevocations: () => new RedisRevocations(client, { now: options.now, connection }),
     description,
     async close () {
       stopAsking()

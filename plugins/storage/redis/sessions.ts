@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
+import { LONGEST_LIFE_MS } from '../../common/longest-life.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import {
   sizeOf,
@@ -28,8 +29,6 @@ export interface RedisStoreOptions extends StoreOptions, CallLimits {
    */
   longestLifeMs?: number
 }
-
-const LONGEST_LIFE_MS = 400 * 86_400_000
 
 /**
  * Keeps sessions in Redis or Valkey (a single server, behind Sentinel, or a cluster), shared by every process that uses

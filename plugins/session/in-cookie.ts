@@ -1,0 +1,153 @@
+import { LONGEST_LIFE_MS } from '../common/longest-life.js'
+import type { Carried, CarriedSessions, CookieCodec } from '../store/carried.js'
+import { SessionTooLargeError } from '../store/errors.js'
+import { epochIn, isRevoked, type Revocation } from '../store/revocations.js'
+import {
+  continuationOf, fieldsWith, fieldsWithout, hasFields, sizeOf, successorOf, touched, withChanges,
+  type MaybePromise, type SessionRecord, type StoredSession
+} from '../store/sessions.js'
+import type { Ticket } from '../tickets/ticket.js'
+import { CookieTooLargeError, UnsupportedError } from './errors.js'
+import type { Named, Renewed, SessionKeeper } from './keeper.js'
+import type { Rules, Stored } from './plan.js'
+import type { TicketVerifier } from './ticket-reader.js'
+
+interface CookieKeeperParts extends Pick<Rules, 'maxBytes' | 'lifetimes' | 'now'> {
+  readonly carried: CarriedSessions
+  /** How many characters the value of a cookie may have. */
+  readonly longestValue: number
+  currentSecrets (): readonly Buffer[]
+  ticketOf (id: string): Ticket
+  newId (): string
+}
+
+/** Reads and writes the cookies with one list of keys. */
+interface Keyed {
+  readonly secrets: readonly Buffer[]
+  readonly codec: CookieCodec
+  readonly verifier: TicketVerifier
+}
+
+/**
+ * Keeps the sessions in the cookies of the browsers. Only their ends are stored, and asked for at each read. An ID begins once
+ * and ends once, and what ends a session ends it by its ID: however many copies of its cookie there are, and whatever a slow
+ * response still writes, no copy comes back.
+ *
+ * Two requests at once that change values both begin with the cookie that the browser sent, so the last response wins.
+ */
+export function inCookie ({ carried: { revocations, codecOf }, longestValue, maxBytes, lifetimes, now, currentSecrets, ticketOf, newId }: CookieKeeperParts): SessionKeeper {
+  const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
+  let keyed: Keyed | null = null
+
+  return {
+    sync: revocations.sync,
+    changesCookie: true,
+    get verifier () { return current().verifier },
+    read,
+    async create (ticket, record) {
+      const known = await revocations.lookUp(ticket.key, record.user)
+      return known.hasEnded ? null : begun(ticket, record, known)
+    },
+    async patch (stored, changes) {
+      const { ticket, record } = stored
+      // A copy of the cookie still has the user in it, so the ID has to end with the login.
+      if (record.user !== null && changes.user === null) {
+        const renewed = await replace(stored, ticketOf(newId()), { ...changes, keep: 'all' })
+        return renewed.outcome === 'replaced' ? renewed.next : null
+      }
+      return await continued(ticket, withChanges(record, changes))
+    },
+    touch: ({ ticket, record }, seenAt, expiresAt) => continued(ticket, touched(record, seenAt, expiresAt)),
+    async take (stored, prefix) {
+      const { ticket, record } = stored
+      const taken = fieldsWith(prefix, record.fields)
+      const rest = await continued(ticket, { ...record, fields: fieldsWithout(taken, record.fields) })
+      return rest === null ? { taken: {}, rest: stored } : { taken, rest }
+    },
+    replace,
+    async remove (ticket) {
+      const isLive = await read(ticket) !== null
+      return await revocations.end(ticket.key, endOf(ticket)) && isLive ? ticket.carried?.record ?? null : null
+    },
+    end,
+    successor: (key) => revocations.successor(key),
+    cookieValue (_id, stored, cookieName) {
+      if (stored?.ticket.carried == null) throw new UnsupportedError('the value of the cookie before the session is stored', 'the cookie carries the values')
+      return current().codec.seal(stored.ticket.carried, cookieName)
+    }
+  }
+
+  function read ({ key, carried }: Named): MaybePromise<SessionRecord | null> {
+    if (carried === null || carried.record.expiresAt <= now() || carried.endsAt <= now()) return null
+    const known = revocations.lookUp(key, carried.record.user)
+    return known instanceof Promise ? known.then((known) => liveIn(key, carried, known)) : liveIn(key, carried, known)
+  }
+
+  async function replace ({ ticket: { key, carried }, record: last }: Stored, next: Ticket, change: Parameters<SessionKeeper['replace']>[2]): Promise<Renewed> {
+    if (await read({ key, carried }) === null) return { outcome: 'gone' }
+    const record = successorOf(last, change)
+    const known = await revocations.lookUp(next.key, record.user)
+    if (known.hasEnded) return { outcome: 'refused' }
+    // First, since it throws if the successor is too large.
+    const successor = hasFields(record) ? begun(next, record, known) : null
+    if (!await revocations.end(key, endOf({ key, carried }), continuationOf(next.key, record, change))) return { outcome: 'gone' }
+    return { outcome: 'replaced', last, next: successor }
+  }
+
+  async function end (ticket: Named): Promise<StoredSession | null> {
+    const { key, carried } = ticket
+    const isLive = await read(ticket) !== null
+    if (await revocations.end(key, endOf(ticket))) return isLive && carried !== null ? { key, record: carried.record } : null
+    const nextKey = await revocations.successor(key)
+    // It continues with the same user. How long its copies live is in its own cookie only.
+    return nextKey === null ? null : await end({ key: nextKey, carried: carried && { ...carried, endsAt: now() + LONGEST_LIFE_MS } })
+  }
+
+  /** The session under the same ID, with another record. Returns null if it has ended. */
+  async function continued (ticket: Ticket, record: SessionRecord): Promise<Stored | null> {
+    const { id, carried } = ticket
+    if (carried === null || await read(ticket) === null) return null
+    return stored(ticketOf(id), { id, record, endsAt: carried.endsAt, epoch: carried.epoch })
+  }
+
+  function begun (ticket: Ticket, record: SessionRecord, known: Revocation): Stored {
+    return stored(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestLifeMs, epoch: record.user === null ? 0 : epochIn(known) })
+  }
+
+  /** @throws SessionTooLargeError, CookieTooLargeError */
+  function stored (ticket: Ticket, carried: Carried): Stored {
+    const { record } = carried
+    const size = sizeOf(record.fields)
+    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+    const { length } = current().codec.seal(carried, '')
+    if (length > longestValue) throw new CookieTooLargeError(length, longestValue)
+    return { ticket: { ...ticket, carried }, record }
+  }
+
+  function current (): Keyed {
+    const secrets = currentSecrets()
+    if (keyed?.secrets !== secrets) keyed = keyedBy(secrets)
+    return keyed
+  }
+
+  function keyedBy (secrets: readonly Buffer[]): Keyed {
+    const codec = codecOf(secrets)
+    const verifier: TicketVerifier = {
+      isLike: (value) => codec.isLike(value),
+      verify (value, name) {
+        const opened = codec.open(value, name)
+        return opened === null ? null : { ...ticketOf(opened.id), stale: opened.isStale, carried: opened }
+      }
+    }
+    return { secrets, codec, verifier }
+  }
+
+  /** How long the end of a session has to be remembered. */
+  function endOf ({ carried }: Named): number {
+    return carried?.endsAt ?? now() + LONGEST_LIFE_MS
+  }
+}
+
+function liveIn (key: string, { record, epoch }: Carried, known: Revocation): SessionRecord | null {
+  return isRevoked(known, key, record.user === null ? Infinity : epoch) ? null : record
+}

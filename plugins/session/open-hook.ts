@@ -1,0 +1,49 @@
+import type { onRequestHookHandler } from 'fastify'
+import type { OldSessions } from './old-sessions.js'
+import { markPrivateOnHijack } from './private-response.js'
+import { isResponsePrivate, kReply, kSession, type RequestSessions, type WithSession } from './request-session.js'
+import type { Session } from './session.js'
+
+/**
+ * Makes the `onRequest` hook: lets the session of a request know the reply, and reads it if the store is asynchronous.
+ *
+ * @param isSync whether the store answers without a promise, so that a session is read only when it is asked for
+ * @param oldSessions the sessions of another library that requests may present; null: there are none
+ */
+export function createOpenSession (
+  { sessionFor, sessionOf }: Pick<RequestSessions, 'sessionFor' | 'sessionOf'>,
+  isSync: boolean,
+  oldSessions: Pick<OldSessions, 'isPresentedBy'> | null
+): onRequestHookHandler {
+  return function openSession (request, reply, done) {
+    const holder = request as WithSession
+    holder[kReply] = reply
+    const session = holder[kSession]
+    if (session !== undefined) {
+      // A hook of the host that ran before this one has asked for it.
+      session?.attach(reply)
+      if (isResponsePrivate(session)) markPrivateOnHijack(reply)
+    }
+    // An old session has to be read before the handler runs, since its store is asynchronous.
+    if (isSync && (oldSessions === null || !oldSessions.isPresentedBy(request))) done()
+    // Without a cookie there is nothing to read.
+    else if (session === undefined && request.headers.cookie === undefined) done()
+    else if (oldSessions === null) whenLoaded(sessionFor(request), done)
+    else whenLoaded(sessionFor(request), done, sessionOf)
+  }
+}
+
+// Separate, since a closure slows down the function around it, even if it is never made.
+function whenLoaded (session: Session, done: () => void, markRead?: RequestSessions['sessionOf']): void {
+  const loading = session.load()
+  if (loading === undefined) return done()
+  loading.then(() => {
+    if (markRead !== undefined && needsCookie(session)) markRead(session.request)
+    done()
+  })
+}
+
+/** Tells whether the response has to bring the cookie of a session, even if no handler asks for the session. */
+function needsCookie ({ isAvailable, isClosed, stored }: Session): boolean {
+  return isAvailable && !isClosed && stored?.ticket.stale === true
+}

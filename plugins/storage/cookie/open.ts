@@ -1,0 +1,24 @@
+import type { Config } from '../../config/resolve.js'
+import { NO_REVOCATIONS } from '../../store/revocations.js'
+import { COOKIE_LOSSES, REVOCATION_LOSSES } from '../../store/traits.js'
+import type { Engine, Storage, StorageLog } from '../common/storage.js'
+import { revocationsIn } from './realm.js'
+import { createSealedCodec } from './sealed.js'
+import { CookieSessions } from './sessions.js'
+
+/**
+ * Keeps the sessions in the cookies of the browsers, encrypted. The engine keeps the accounts, and which sessions have ended.
+ * Logs what is lost.
+ */
+export function openCookie (engine: Engine, config: Pick<Config, 'realm' | 'sessionMaxBytes' | 'sessionRevocation' | 'now'>, log: StorageLog): Storage {
+  const { realm, sessionMaxBytes, sessionRevocation, now } = config
+  const isEnforced = sessionRevocation === 'store'
+  const revocations = isEnforced ? revocationsIn(realm, engine.openRevocations()) : NO_REVOCATIONS
+  for (const loss of isEnforced ? COOKIE_LOSSES : [...COOKIE_LOSSES, ...REVOCATION_LOSSES]) log.warn(loss)
+  return {
+    ...engine,
+    sessions: new CookieSessions({ revocations, isEnforced, engine: engine.sessions, now }),
+    carried: { revocations, codecOf: (secrets) => createSealedCodec(secrets, realm, sessionMaxBytes) },
+    description: `cookies of the browsers; accounts, and which sessions have ended, in ${engine.description}`
+  }
+}

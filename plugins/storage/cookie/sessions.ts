@@ -1,0 +1,75 @@
+import { createError } from '@fastify/error'
+import { LONGEST_LIFE_MS } from '../../common/longest-life.js'
+import type { MaybePromise } from '../../store/maybe-promise.js'
+import type { RevocationStore } from '../../store/revocations.js'
+import type { CompleteSessionStore } from '../../store/traits.js'
+
+/** The call needs a list of sessions, or a session without its cookie: the sessions are in the browsers. */
+export const SessionsInCookiesError = createError<[string]>('HATCHECK_SESSIONS_IN_COOKIES',
+  'The sessions are kept in the cookies of the browsers (sessionStore is cookie:), so hatcheck cannot %s. It can end every session of a user, and every one but that of the request.', 501)
+
+/** The call ends sessions, and nothing remembers what has ended. */
+export const RevocationOffError = createError('HATCHECK_REVOCATION_OFF',
+  'Nothing remembers which sessions have ended (sessionRevocation is none), so hatcheck cannot end the sessions of a user. A copy of a cookie stays logged in until its time is over.', 501)
+
+interface CookieSessionsOptions {
+  readonly revocations: RevocationStore
+  /** Whether the revocations remember what has ended. */
+  readonly isEnforced: boolean
+  /** The engine that keeps the revocations. */
+  readonly engine: Pick<CompleteSessionStore, 'ping' | 'close'>
+  now (): number
+}
+
+/**
+ * The sessions that are kept in cookies, as the callers see them who have no cookie: the command line, `app.sessions`, the
+ * upkeep. They can be ended, and nothing else. How many have ended is unknown, and counts as none.
+ */
+export class CookieSessions implements CompleteSessionStore {
+  readonly sync: boolean
+  readonly #options: CookieSessionsOptions
+
+  constructor (options: CookieSessionsOptions) {
+    this.#options = options
+    this.sync = options.revocations.sync
+  }
+
+  read (): never { throw new SessionsInCookiesError('read one without its cookie') }
+  create (): never { throw new SessionsInCookiesError('begin one without its cookie') }
+  patch (): never { throw new SessionsInCookiesError('change one without its cookie') }
+  touch (): never { throw new SessionsInCookiesError('change one without its cookie') }
+  replace (): never { throw new SessionsInCookiesError('renew one without its cookie') }
+  take (): never { throw new SessionsInCookiesError('change one without its cookie') }
+  ofUser (): never { throw new SessionsInCookiesError('list the sessions of a user, or end a single one') }
+  count (): never { throw new SessionsInCookiesError('count them') }
+
+  async remove (key: string, nextKey?: string): Promise<null> {
+    const { revocations, now } = this.#options
+    await revocations.end(key, now() + LONGEST_LIFE_MS, nextKey)
+    return null
+  }
+
+  /** @throws RevocationOffError */
+  async removeOfUser (user: string, exceptKey?: string): Promise<number> {
+    const { revocations, isEnforced, now } = this.#options
+    if (!isEnforced) throw new RevocationOffError()
+    await revocations.endAll(user, now(), now() + LONGEST_LIFE_MS, exceptKey)
+    return 0
+  }
+
+  successor (key: string): MaybePromise<string | null> {
+    return this.#options.revocations.successor(key)
+  }
+
+  sweep (budgetMs: number): MaybePromise<number> {
+    return this.#options.revocations.sweep(this.#options.now(), budgetMs)
+  }
+
+  ping (): MaybePromise<void> {
+    return this.#options.engine.ping()
+  }
+
+  close (): MaybePromise<void> {
+    return this.#options.engine.close()
+  }
+}

@@ -1,0 +1,117 @@
+import type { Database, RootDatabase } from 'lmdb'
+import { createHash } from 'node:crypto'
+import { storeUnavailable } from '../../store/errors.js'
+import { nextBarrier, type Barrier, type Revocation, type RevocationStore } from '../../store/revocations.js'
+import { objectIn } from './json.js'
+import { isPlainKey } from './keys.js'
+import { LmdbWriter } from './writer.js'
+
+/** How many entries one slice of a sweep looks at. */
+const SWEEP_SLICE = 500
+
+/** LMDB limits the length of a key; a name may be longer than that. */
+const LONGEST_NAME = 128
+
+/** A damaged entry counts as the end of every session of the user. */
+const DAMAGED: Barrier = { epoch: Number.MAX_SAFE_INTEGER, spared: null, sparedSince: 0 }
+
+type Ended = { until: number, nextKey?: string }
+type Stored = Barrier & { until: number }
+
+/**
+ * Remembers in LMDB which sessions have ended. Every process of the machine that opens the folder knows it at once. An end
+ * is answered once it is flushed to the disk.
+ */
+export class LmdbRevocations implements RevocationStore {
+  readonly sync = true
+  readonly #env: RootDatabase
+  readonly #writer: LmdbWriter
+  /** The key of a session, or a user, each with a prefix → an entry as JSON */
+  readonly #entries: Database<Buffer, string>
+  /** Where the next slice of a sweep begins. */
+  #sweepFrom = ''
+
+  constructor (env: RootDatabase) {
+    this.#env = env
+    this.#writer = LmdbWriter.of(env)
+    this.#entries = env.openDB({ name: 'revocations', encoding: 'binary' })
+  }
+
+  lookUp (key: string, user: string | null): Revocation {
+    return this.#read(() => ({
+      hasEnded: this.#entries.doesExist(sessionKey(key)),
+      barrier: user === null ? null : this.#barrier(userKey(user))
+    }))
+  }
+
+  end (key: string, until: number, nextKey?: string): Promise<boolean> {
+    const name = sessionKey(key)
+    return this.#writer.write('end', true, () => {
+      if (this.#entries.doesExist(name)) return false
+      this.#put(name, { until, ...nextKey !== undefined && { nextKey } })
+      return true
+    })
+  }
+
+  successor (key: string): string | null {
+    const stored = this.#read(() => this.#entries.get(sessionKey(key)))
+    const nextKey = stored === undefined ? undefined : objectIn(stored)?.['nextKey']
+    return typeof nextKey === 'string' ? nextKey : null
+  }
+
+  endAll (user: string, now: number, until: number, exceptKey?: string): Promise<void> {
+    const name = userKey(user)
+    return this.#writer.write('end', true, () => {
+      const last = this.#barrier(name)
+      this.#put(name, { ...nextBarrier(last === DAMAGED ? null : last, now, exceptKey), until })
+    })
+  }
+
+  async sweep (now: number): Promise<number> {
+    const slice = this.#read(() => [...this.#entries.getRange({ start: this.#sweepFrom, limit: SWEEP_SLICE })])
+    const isOver = (stored: Buffer | undefined): boolean => stored !== undefined && Number(objectIn(stored)?.['until'] ?? now + 1) <= now
+    const over = slice.filter(({ key, value }) => isPlainKey(key) && isOver(value)).map(({ key }) => key)
+    if (over.length > 0) {
+      await this.#writer.write('sweep', false, () => {
+        for (const key of over) if (isOver(this.#entries.get(key))) this.#entries.remove(key)
+      })
+    }
+    const last = slice.length < SWEEP_SLICE ? undefined : slice.findLast(({ key }) => isPlainKey(key))
+    this.#sweepFrom = last === undefined ? '' : `${last.key}\0`
+    return over.length
+  }
+
+  #barrier (name: string): Barrier | null {
+    const stored = this.#entries.get(name)
+    if (stored === undefined) return null
+    const barrier = objectIn(stored)
+    return barrier !== null && isBarrier(barrier) ? barrier : DAMAGED
+  }
+
+  #put (name: string, entry: Ended | Stored): void {
+    this.#entries.put(name, Buffer.from(JSON.stringify(entry)))
+  }
+
+  #read<T> (action: () => T): T {
+    try {
+      // Otherwise it would not see what another process has just ended.
+      this.#env.resetReadTxn()
+      return action()
+    } catch (error) {
+      throw storeUnavailable(error, 'read')
+    }
+  }
+}
+
+function sessionKey (key: string): string {
+  return `session ${key}`
+}
+
+function userKey (user: string): string {
+  return `user ${user.length <= LONGEST_NAME ? user : `of ${createHash('sha256').update(user).digest('base64url')}`}`
+}
+
+function isBarrier (value: object): value is Barrier {
+  const { epoch, spared, sparedSince } = value as Record<string, unknown>
+  return Number.isSafeInteger(epoch) && Number.isSafeInteger(sparedSince) && (spared === null || typeof spared === 'string')
+}

@@ -1,0 +1,91 @@
+import type { Cluster, Redis } from 'ioredis'
+import { storeUnavailable } from '../../store/errors.js'
+import type { Barrier, Revocation, RevocationStore } from '../../store/revocations.js'
+import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
+
+/**
+ * Takes now, how long to keep it in ms, key to spare ('' is none). A hash with the members of a `Barrier`, which `nextBarrier` describes. Times
+ * are written as text, since Lua would write one as 1.8e+12.
+ */
+const END_ALL = `
+local now, keepMs, except = ARGV[1], ARGV[2], ARGV[3]
+local epoch, spared, since = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'spared', 'sparedSince'))
+local before = epoch or '0'
+if tonumber(now) <= tonumber(before) then now = string.format('%.0f', tonumber(before) + 1) end
+if not (epoch and except ~= '' and except == spared) then since = before end
+redis.call('HSET', KEYS[1], 'epoch', now, 'spared', except, 'sparedSince', since)
+redis.call('PEXPIRE', KEYS[1], keepMs)
+return 1
+`
+
+interface RevocationScripts {
+  hatcheckEndAll (key: string, now: number, keepMs: number, except: string): Promise<1>
+}
+
+/**
+ * Remembers in Redis which sessions have ended. What is known of a session and of its user takes one round trip. Redis drops
+ * an entry by itself when its time is over.
+ */
+export class RedisRevocations implements RevocationStore {
+  readonly sync = false
+  readonly #client: (Redis | Cluster) & RevocationScripts
+  readonly #call: BoundedCall
+  readonly #now: () => number
+
+  /** @param client one that reads from primaries only */
+  constructor (client: Redis | Cluster, { now, ...limits }: CallLimits & { now: () => number }) {
+    client.defineCommand('hatcheckEndAll', { numberOfKeys: 1, lua: END_ALL })
+    this.#client = client as (Redis | Cluster) & RevocationScripts
+    this.#call = boundedCalls(limits)
+    this.#now = now
+  }
+
+  async lookUp (key: string, user: string | null): Promise<Revocation> {
+    const [ended, barrier] = await this.#call('read', () => Promise.all([
+      this.#client.exists(endedKey(key)),
+      user === null ? null : this.#client.hgetall(barrierKey(user))
+    ]))
+    return { hasEnded: ended === 1, barrier: barrier === null || Object.keys(barrier).length === 0 ? null : barrierIn(barrier) }
+  }
+
+  async end (key: string, until: number, nextKey = ''): Promise<boolean> {
+    const keepMs = keptMs(until, this.#now())
+    return await this.#call('end', () => this.#client.set(endedKey(key), nextKey, 'PX', keepMs, 'NX')) === 'OK'
+  }
+
+  async successor (key: string): Promise<string | null> {
+    return await this.#call('read', () => this.#client.get(endedKey(key))) || null
+  }
+
+  async endAll (user: string, now: number, until: number, exceptKey = ''): Promise<void> {
+    await this.#call('end', () => this.#client.hatcheckEndAll(barrierKey(user), Math.floor(now), keptMs(until, now), exceptKey))
+  }
+
+  sweep (): number {
+    return 0
+  }
+}
+
+/** @throws StoreUnavailableError if the entry is damaged: nothing is known about the sessions of the user then. */
+function barrierIn ({ epoch, spared = '', sparedSince }: Record<string, string>): Barrier {
+  if (!isTime(epoch) || !isTime(sparedSince)) throw storeUnavailable(new Error('the number of a user is damaged'), 'read')
+  return { epoch: Number(epoch), spared: spared === '' ? null : spared, sparedSince: Number(sparedSince) }
+}
+
+function keptMs (until: number, now: number): number {
+  return Math.max(1, Math.ceil(until - now))
+}
+
+function isTime (text: string | undefined): text is string {
+  return text !== undefined && /^\d{1,16}$/.test(text)
+}
+
+/** Returns the key in Redis of a session that has ended. */
+function endedKey (key: string): string {
+  return `hatcheck:ended:${key}`
+}
+
+/** Returns the key in Redis of the end of all sessions of a user. */
+function barrierKey (user: string): string {
+  return `hatcheck:ended-all:${user}`
+}

@@ -1,0 +1,40 @@
+import type { SessionRecord } from './record.js'
+import type { RevocationStore } from './revocations.js'
+
+/** A session as its cookie carries it. */
+export interface Carried {
+  /** The ID of the session. */
+  readonly id: string
+  readonly record: SessionRecord
+  /** When the last copy of the cookie ends, in ms since the epoch. It stays the same as long as the ID does. */
+  readonly endsAt: number
+  /** The number that the user had when the session began: see `RevocationStore`. */
+  readonly epoch: number
+}
+
+/** A carried session, as it was read from a cookie. */
+export interface Opened extends Carried {
+  /** Whether the cookie has to be written again, since another key than the first has written it. */
+  readonly isStale: boolean
+}
+
+/** Writes and reads the values of session cookies that carry the session. */
+export interface CookieCodec {
+  /** Tells whether a value has the form of a cookie of this kind. Only {@link open} proves that it is one. */
+  isLike (value: string): boolean
+  /**
+   * Reads the value of a cookie. Returns null unless it was written with one of the keys, for this name and realm. Tells
+   * nothing about the times in it. Never throws.
+   */
+  open (value: string, name: string): Opened | null
+  /** Returns the value of a cookie. */
+  seal (session: Carried, name: string): string
+}
+
+/** Sessions that are kept in the cookies of the browsers. */
+export interface CarriedSessions {
+  /** What is remembered of those that have ended. */
+  readonly revocations: RevocationStore
+  /** @param secrets the secret keys: the first writes, all read */
+  codecOf (secrets: readonly Buffer[]): CookieCodec
+}

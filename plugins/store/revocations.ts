@@ -1,0 +1,98 @@
+import type { MaybePromise } from './maybe-promise.js'
+
+/**
+ * The contract of a store that remembers which sessions have ended, for sessions that are kept in the cookies of the browsers.
+ * A copy of a cookie stays valid until its time is over, so what has ended must be known at least that long. Calls that
+ * concern one key, or one user, are atomic, also between processes. An end is durable once its call resolves.
+ *
+ * Every user has a number that only grows. A session keeps the number that its user had when it began; the end of all
+ * sessions of the user is a higher number. A number that has been dropped counts as 0: by then, no session is left that
+ * began before it.
+ */
+export interface RevocationStore {
+  /** Whether {@link lookUp} and {@link successor} return at once, without a promise. */
+  readonly sync: boolean
+
+  /** Returns what is known against the session under `key` and the sessions of its user. A damaged entry counts as an end. */
+  lookUp (key: string, user: string | null): MaybePromise<Revocation>
+
+  /**
+   * Ends a session.
+   *
+   * @param until how long to remember it, in ms since the epoch: as long as any copy of its cookie can be valid
+   * @param nextKey where the session continues; {@link successor} returns it from now on
+   * @returns whether this call has ended it. Of several simultaneous calls, exactly one returns true.
+   */
+  end (key: string, until: number, nextKey?: string): MaybePromise<boolean>
+
+  /** Returns where a session that has ended continues, or null. */
+  successor (key: string): MaybePromise<string | null>
+
+  /**
+   * Ends every session of a user, except the live one under `exceptKey`.
+   *
+   * @param now the time, in ms since the epoch
+   * @param until how long to remember it, in ms since the epoch
+   */
+  endAll (user: string, now: number, until: number, exceptKey?: string): MaybePromise<void>
+
+  /**
+   * Drops some entries whose time is over, within about `budgetMs`. A store whose system drops them returns 0.
+   *
+   * @returns how many it dropped: 0 if there was nothing to drop.
+   */
+  sweep (now: number, budgetMs: number): MaybePromise<number>
+}
+
+/** What is known against a session. */
+export interface Revocation {
+  /** Whether the session under the key has ended. */
+  readonly hasEnded: boolean
+  /** The last end of all sessions of the user; null: none is known. */
+  readonly barrier: Barrier | null
+}
+
+/** The end of all sessions of a user. */
+export interface Barrier {
+  /** The number of the user since then. Sessions with a lower number have ended. */
+  readonly epoch: number
+  /** The key of the session that was spared; null: none. */
+  readonly spared: string | null
+  /** The lowest number that the spared session can have. */
+  readonly sparedSince: number
+}
+
+/** Whether a session has ended. @param epoch the number that the user had when it began */
+export function isRevoked ({ hasEnded, barrier }: Revocation, key: string, epoch: number): boolean {
+  if (hasEnded) return true
+  if (barrier === null || epoch >= barrier.epoch) return false
+  return key !== barrier.spared || epoch < barrier.sparedSince
+}
+
+/** Returns the number of a user for a session that begins. */
+export function epochIn ({ barrier }: Revocation): number {
+  return barrier?.epoch ?? 0
+}
+
+/**
+ * Returns the barrier after the end of all sessions of a user. Its number is the time, so that it is higher than any that has
+ * been dropped.
+ */
+export function nextBarrier (last: Barrier | null, now: number, exceptKey?: string): Barrier {
+  const before = last?.epoch ?? 0
+  return {
+    epoch: Math.max(Math.floor(now), before + 1),
+    spared: exceptKey ?? null,
+    sparedSince: last !== null && exceptKey === last.spared ? last.sparedSince : before
+  }
+}
+
+/** Nothing is remembered: `sessionRevocation: 'none'`. */
+export const NO_REVOCATIONS: RevocationStore = {
+  sync: true,
+  lookUp: () => ({ hasEnded: false, barrier: null }),
+  end: () => true,
+  successor: () => null,
+  endAll: () => {},
+  sweep: () => 0
+}
