@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { inflateSync } from 'node:zlib'
 import type { Test } from 'tap'
-import { createFlaskCodec, type FlaskCodec } from '../plugins/storage/flask/codec.js'
+import { createFlaskCodec } from '../plugins/storage/flask/codec.js'
+import type { CookieCodec, Opened } from '../plugins/store/carried.js'
+import type { SessionRecord } from '../plugins/store/record.js'
 import { fixture } from './fixtures/child.js'
 import { needs } from './helper.js'
 import type { Lifetime } from './scope.js'
@@ -45,8 +47,20 @@ export async function startFlask (t: Lifetime): Promise<Flask> {
 }
 
 /** The codec of hatcheck with the same secret and time. */
-export function flaskCodec (fallbacks: readonly string[] = [], { secret = flaskSecret, time = flaskTime, maxBytes = 65_536 } = {}): FlaskCodec {
-  return createFlaskCodec({ secrets: [secret, ...fallbacks].map((key) => Buffer.from(key)), lifetimeSeconds: flaskLifetime, maxBytes, now: () => time * 1000 })
+export function flaskCodec (fallbacks: readonly string[] = [], { secret = flaskSecret, time = flaskTime, maxBytes = 65_536 } = {}): {
+  /** Returns the live session in a cookie. */
+  open (cookie: string): Opened | null
+  /** Returns the cookie of a session, or of a record without one. */
+  seal (record: SessionRecord, session?: Opened): string
+} {
+  const codec: CookieCodec = createFlaskCodec({ secrets: [secret, ...fallbacks].map((key) => Buffer.from(key)), lifetimeSeconds: flaskLifetime, maxBytes, now: () => time * 1000 })
+  return {
+    open (cookie) {
+      const opened = codec.open(cookie, 'session')
+      return opened !== null && opened.record.expiresAt > time * 1000 ? opened : null
+    },
+    seal: (record, session) => codec.seal({ id: '', endsAt: 0, epoch: 0, ...session, record }, 'session')
+  }
 }
 
 /** The JSON in a cookie. */
@@ -92,7 +106,7 @@ export async function endAlike (t: Test, flask: Flask): Promise<void> {
   const isOpen = async (value: string): Promise<boolean> => await flask('read', value) !== '{}'
 
   for (const [time, what] of [
-    [0, 'new'], [flaskLifetime, 'in its last second'], [flaskLifetime + 1, 'expired'], [-1, 'of the future']
+    [0, 'new'], [flaskLifetime, 'in its last second'], [flaskLifetime + 1, 'expired'], [-61, 'of the future']
   ] as const) {
     await flask('configure', flaskSecret, [], flaskTime + time, flaskLifetime)
     t.equal(flaskCodec([], { time: flaskTime + time }).open(cookie) !== null, await isOpen(cookie), what)

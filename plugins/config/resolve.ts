@@ -5,7 +5,8 @@ import { assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
 import { oldSessionKinds } from './adopt.js'
 import { decoratorsOf } from './decorators.js'
-import { isCookieUrl } from './engine-url.js'
+import { isCookieUrl, isFlaskUrl } from './engine-url.js'
+import { FLASK_COOKIE, flaskLifetimes } from './flask.js'
 import { formerCookies } from './former-cookies.js'
 import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
 import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
@@ -40,8 +41,9 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     assertRule(row !== undefined, `${option} is not an option of hatcheck.`)
     assertRule(mode !== 'plugin' || row.only !== 'service', `${option} is an option of the service only: an application sets this itself.`)
   }
-  const values = validate(OPTIONS, given, name, mode)
   const { authenticate, now = steadyClock(), sessionStore = OPTIONS.sessionStore.default } = options
+  const isFlask = isFlaskUrl(sessionStore)
+  const values = validate(OPTIONS, isFlask ? { sessionCookieName: FLASK_COOKIE, ...given } : given, name, mode)
   assertRule(authenticate === undefined || typeof authenticate === 'function', `authenticate must be ${OPTIONS.authenticate.form}; got ${shown(authenticate)}.`)
   assertClock(now)
   assertSchema(options.sessionSchema)
@@ -74,10 +76,12 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     authenticate,
     decorators: decoratorsOf(options.decorators),
     now,
-    lifetimes: {
-      browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
-      permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
-    } satisfies Lifetimes,
+    lifetimes: isFlask
+      ? flaskLifetimes(given, values.permanentSessionLifetime, name)
+      : {
+        browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
+        permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
+      } satisfies Lifetimes,
     /** Answers whether a page is served. */
     hasRoute: (route: RouteName): boolean => routes.has(route),
     hasRoutes: routes.size > 0,

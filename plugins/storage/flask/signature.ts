@@ -6,7 +6,7 @@ export interface Signed {
   /** In seconds since the epoch. */
   readonly signedAt: number
   /** Whether a fallback key has signed it. */
-  readonly stale: boolean
+  readonly isStale: boolean
 }
 
 /** Signs texts as Flask signs its session cookie, `payload.time.signature`. The first secret signs, all verify. */
@@ -20,6 +20,8 @@ export interface FlaskSigner {
 /** The salt of Flask's session cookie. */
 const SALT = 'cookie-session'
 
+/** How many characters the value of a cookie has at most. Browsers keep none that is longer. */
+const LONGEST = 4_096
 const FORMAT = /^(\.?[\w-]+)\.([\w-]{1,8})\.([\w-]{27})$/
 
 /**
@@ -38,7 +40,7 @@ export function createFlaskSigner (secrets: readonly Buffer[]): FlaskSigner {
       return `${text}.${mac(signingKey, text).toString('base64url')}`
     },
     verify (value) {
-      const [, payload, time, signature] = FORMAT.exec(value) ?? []
+      const [, payload, time, signature] = value.length > LONGEST ? [] : FORMAT.exec(value) ?? []
       if (payload === undefined || time === undefined || signature === undefined) return null
       const presented = Buffer.from(signature, 'base64url')
       let match = -1
@@ -48,9 +50,14 @@ export function createFlaskSigner (secrets: readonly Buffer[]): FlaskSigner {
       // Decoding ignores two bits of the last character. Only the canonical spelling counts.
       if (match === -1 || presented.toString('base64url') !== signature) return null
       const signedAt = timeIn(time)
-      return timeText(signedAt) === time ? { payload, signedAt, stale: match > 0 } : null
+      return timeText(signedAt) === time ? { payload, signedAt, isStale: match > 0 } : null
     }
   }
+}
+
+/** Tells whether a value has the form of a signed text. Only {@link FlaskSigner.verify} proves that it is one. */
+export function isSignedLike (value: string): boolean {
+  return value.length <= LONGEST && FORMAT.test(value)
 }
 
 /** Writes a time as its bytes, the highest first, without leading zeros. */
