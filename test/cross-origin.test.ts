@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
+import { visitor } from '../plugins/testing/index.js'
 import { Client, type Answer } from './client.js'
 import { BROWSER, HOST, ORIGINS, PARTNER, SITES, headersOf, mayChange } from './cross-site.js'
 import { build, buildHost } from './helper.js'
@@ -10,7 +11,6 @@ for (const allowedOrigins of [[], [PARTNER]]) {
   test(`a request that another site makes a browser send changes nothing, with ${whom} allowed`, async (t) => {
     let asked = 0
     const fastify = await build(t, { allowedOrigins, authenticate: (name) => { asked++; return { name } } })
-    const harry = new Client(fastify)
     for (const site of SITES) {
       for (const origin of ORIGINS) {
         const what = `Sec-Fetch-Site: ${site}, Origin: ${origin}`
@@ -20,9 +20,9 @@ for (const allowedOrigins of [[], [PARTNER]]) {
 
         const login = await new Client(fastify).post('/login', { client_name: 'Mallory', password: '12345678' }, headers)
         const passwordsChecked = asked
-        await harry.login('Harry')
-        const before = harry.cookieHeader
-        const logout = await harry.post('/logout', {}, headers)
+        const harry = await visitor(fastify).login('Harry')
+        const before = harry.cookieHeader()
+        const logout = await harry.inject({ method: 'POST', url: '/logout', headers })
         const outcome = { login: login.statusCode, passwordsChecked, logout: logout.statusCode, isLoggedIn: await isLoggedIn(fastify, before) }
         t.strictSame(outcome, may ? { login: 303, passwordsChecked: 1, logout: 303, isLoggedIn: false } : { login: 403, passwordsChecked: 0, logout: 403, isLoggedIn: true }, what)
         if (!may) assertRefused(t, [login, logout])
@@ -78,16 +78,15 @@ test('login CSRF: another site cannot log a browser in as a user of its choice',
 
 test('logout CSRF: another site cannot end the session of a browser', async (t) => {
   const fastify = await build(t, { authenticate: (name) => ({ name }) })
-  const victim = new Client(fastify)
-  await victim.login('Harry')
+  const victim = await visitor(fastify).login('Harry')
   const evil = { host: HOST, 'sec-fetch-site': 'cross-site', origin: 'http://evil.example', referer: 'http://evil.example/' }
   for (const method of ['POST', 'GET', 'HEAD', 'OPTIONS', 'DELETE', 'PUT'] as const) {
     // An image, a frame, a form, a script, a link.
-    for (const destination of ['image', 'iframe', 'document', 'empty', 'script']) await victim.send({ method, url: '/logout', headers: { ...evil, 'sec-fetch-dest': destination, accept: '*/*' } })
-    t.ok(await isLoggedIn(fastify, victim.cookieHeader), method)
+    for (const destination of ['image', 'iframe', 'document', 'empty', 'script']) await victim.inject({ method, url: '/logout', headers: { ...evil, 'sec-fetch-dest': destination, accept: '*/*' } })
+    t.ok(await isLoggedIn(fastify, victim.cookieHeader()), method)
   }
-  t.equal((await victim.post('/logout', {}, { host: HOST, 'sec-fetch-site': 'same-origin', origin: `http://${HOST}` })).statusCode, 303, 'and the user can')
-  t.notOk(victim.cookies.has('hatcheck'))
+  t.equal((await victim.inject({ method: 'POST', url: '/logout', headers: headersOf('same-origin', `http://${HOST}`) })).statusCode, 303, 'and the user can')
+  t.notOk(await victim.isLoggedIn())
 })
 
 test('over https, a page loaded over http counts as another site', async (t) => {
@@ -133,11 +132,10 @@ test('GET /logout ends the session only for a user who means it', async (t) => {
     [{ 'x-moz': 'prefetch' }, false]
   ]
   for (const [headers, ends] of cases) {
-    const harry = new Client(fastify)
-    await harry.login()
-    const before = harry.cookieHeader
+    const harry = await visitor(fastify).login('Harry')
+    const before = harry.cookieHeader()
     const what = JSON.stringify(headers)
-    const page = await harry.get('/logout', { host: HOST, ...BROWSER, ...headers })
+    const page = await harry.inject({ url: '/logout', headers: { host: HOST, ...BROWSER, ...headers } })
     t.equal(await isLoggedIn(fastify, before), !ends, what)
     if (ends) {
       t.equal(page.statusCode, 303, what)
@@ -148,24 +146,23 @@ test('GET /logout ends the session only for a user who means it', async (t) => {
     t.match(page.body, '<form method="post" action="/logout">')
     t.match(page.body, 'Log out your account here')
     // A program sends none of these headers.
-    const json = await harry.get('/logout', { host: HOST, accept: 'application/json', 'sec-fetch-site': 'cross-site', ...headers })
+    const json = await harry.inject({ url: '/logout', headers: { host: HOST, accept: 'application/json', 'sec-fetch-site': 'cross-site', ...headers } })
     t.equal(json.statusCode, 403, 'a program gets an error')
     t.equal(json.json().code, 'HATCHECK_CROSS_ORIGIN')
     t.ok(await isLoggedIn(fastify, before))
-    t.equal((await harry.post('/logout', {}, headersOf('same-origin', `http://${HOST}`))).statusCode, 303, 'the form on that page does end the session')
+    t.equal((await harry.inject({ method: 'POST', url: '/logout', headers: headersOf('same-origin', `http://${HOST}`) })).statusCode, 303, 'the form on that page does end the session')
     t.notOk(await isLoggedIn(fastify, before))
   }
 })
 
 test('HEAD /logout changes nothing, whatever its headers', async (t) => {
   const fastify = await build(t)
-  const harry = new Client(fastify)
-  await harry.login()
-  const before = harry.cookieHeader
+  const harry = await visitor(fastify).login('Harry')
+  const before = harry.cookieHeader()
   const from: Array<Record<string, string>> = [{}, { 'sec-fetch-site': 'none' }, headersOf('same-origin', `http://${HOST}`), headersOf('cross-site', 'http://evil.example'), { 'sec-purpose': 'prefetch' }]
   for (const headers of from) {
     for (const [accept, status] of [[BROWSER.accept, 200], ['application/json', 403]] as const) {
-      const head = await harry.send({ method: 'HEAD', url: '/logout', headers: { host: HOST, accept, ...headers } })
+      const head = await harry.inject({ method: 'HEAD', url: '/logout', headers: { host: HOST, accept, ...headers } })
       t.equal(head.statusCode, status, `${accept} ${JSON.stringify(headers)}`)
       t.equal(head.body, '')
       t.equal(head.headers['set-cookie'], undefined)

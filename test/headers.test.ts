@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { visitor, type Visitor } from '../plugins/testing/index.js'
 import { Client } from './client.js'
 import { buildHost } from './helper.js'
 import { openStore, watched } from './watched-store.js'
@@ -48,10 +49,6 @@ const untouching: Record<string, Handler> = {
 /** An application with a route for each of these. */
 async function host (t: Test, handlers: Record<string, Handler>, options: HatcheckOptions = {}, headers: Record<string, string> = {}): Promise<FastifyInstance> {
   const fastify = await buildHost(t, options)
-  fastify.post('/login', async (request) => {
-    await request.login('Harry')
-    Object.assign(request.session, { a: 1 })
-  })
   fastify.get<{ Params: { name: string } }>('/run/:name', async (request, reply) => {
     reply.headers(headers)
     await handlers[request.params.name]?.(request, () => request.session as unknown as Bag, reply)
@@ -64,29 +61,27 @@ async function host (t: Test, handlers: Record<string, Handler>, options: Hatche
   return fastify
 }
 
-async function loggedIn (fastify: FastifyInstance): Promise<Client> {
-  const client = new Client(fastify)
-  await client.send({ method: 'POST', url: '/login' })
-  return client
+async function visitors (fastify: FastifyInstance): Promise<Visitor[]> {
+  return [await visitor(fastify).login('Harry', { a: 1 } as object), visitor(fastify)]
 }
 
 for (const sync of [true, false]) {
   test(`a response that depends on the session has Vary and Cache-Control, with ${sync ? 'a sync' : 'an async'} store`, async (t) => {
     const fastify = await host(t, { ...touching, ...untouching }, { sessionStore: watched(openStore(t, 'memory:'), () => {}, sync) })
     for (const name of Object.keys(touching)) {
-      for (const client of [await loggedIn(fastify), new Client(fastify)]) {
-        const who = client.cookies.size > 0 ? 'logged in' : 'anonymous'
+      for (const client of await visitors(fastify)) {
+        const who = await client.isLoggedIn() ? 'logged in' : 'anonymous'
         for (const way of ['run', 'fail']) {
-          const { headers } = await client.get(`/${way}/${encodeURIComponent(name)}`)
+          const { headers } = await client.inject(`/${way}/${encodeURIComponent(name)}`)
           t.equal(headers.vary, 'Cookie', `${name}, ${who}, ${way}`)
           t.equal(headers['cache-control'], 'no-store')
         }
       }
     }
     for (const name of Object.keys(untouching)) {
-      for (const client of [await loggedIn(fastify), new Client(fastify)]) {
+      for (const client of await visitors(fastify)) {
         for (const way of ['run', 'fail']) {
-          const { headers } = await client.get(`/${way}/${encodeURIComponent(name)}`)
+          const { headers } = await client.inject(`/${way}/${encodeURIComponent(name)}`)
           t.equal(headers.vary, undefined, name)
           t.equal(headers['cache-control'], undefined)
           t.equal(headers['set-cookie'], undefined)

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { test } from 'tap'
-import { Client } from './client.js'
+import { visitor } from '../plugins/testing/index.js'
 import { build, buildHost, needs } from './helper.js'
 import { allFrom, openSocket, statusLines } from './raw-client.js'
 import { startRedis } from './redis.js'
@@ -17,21 +17,20 @@ test('/healthz answers 200 whatever the store does, and /readyz answers 200 only
   const { store, down, up } = breakable(openStore(t, 'memory:'))
   const calls: string[] = []
   const fastify = await build(t, { mode: 'service', authenticate, sessionStore: watched(store, (call) => { calls.push(call) }) })
-  const harry = new Client(fastify)
-  await harry.login()
+  const harry = await visitor(fastify).login('Harry')
   calls.length = 0
   for (const state of ['up', 'down']) {
     if (state === 'down') down()
-    const healthy = await harry.get('/healthz')
+    const healthy = await harry.inject('/healthz')
     t.match([healthy.statusCode, healthy.body, healthy.headers['content-type'], healthy.headers['set-cookie']],
       [200, '{"status":"ok"}', 'application/json; charset=utf-8', undefined], state)
   }
   t.strictSame(calls, [], 'the store is not asked')
-  const unready = await harry.get('/readyz')
+  const unready = await harry.inject('/readyz')
   t.match([unready.statusCode, unready.headers['retry-after'], unready.json()], [503, '1', { code: 'HATCHECK_STORE_UNAVAILABLE' }])
   t.notMatch(unready.body, 'ENOENT', 'the reason is in the log')
   up()
-  const ready = await harry.get('/readyz')
+  const ready = await harry.inject('/readyz')
   t.match([ready.statusCode, ready.body, ready.headers['cache-control']], [200, '{"status":"ready"}', 'no-store'])
   t.strictSame(calls, ['ping', 'ping'], 'no session is read')
 })

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
+import { WebSocket } from 'ws'
 import { LoginRequiredError, SessionOffError, ThrottledError, nextPageOf, refuseCrossOrigin, requireLogin, type Authenticated, type HatcheckOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { Client, type Answer } from './client.js'
@@ -427,11 +429,12 @@ test('without hatcheck around the route, the functions refuse with their names',
   }
 })
 
-test('the login of docs/own-login.md works as it stands', async (t) => {
-  const [example = '', , svg = ''] = blocksOf(pageAt('docs/own-login.md'), 'js')
+test('the login and the WebSocket of docs/own-login.md work as they stand', async (t) => {
+  const [example = '', socket = '', svg = ''] = blocksOf(pageAt('docs/own-login.md'), 'js')
   const folder = t.testdir()
   const file = join(folder, 'app.mjs')
   writeFileSync(file, `${example.replace('Fastify()', 'Fastify({ logger: true })').replace("'/account' }", "'/account', signup: 'open' }")}
+${socket}
 ${svg}
 await app.listen({ port: 0 })`)
   const { address, stop } = await startProgram(process.execPath, [file], folder, { SECRET_KEY: testKey })
@@ -441,6 +444,16 @@ await app.listen({ port: 0 })`)
   t.equal((await client.get('/account')).body, 'Hello Harry')
   t.equal((await client.post('/sign-in', { name: 'Harry', password: 'a wrong password' })).statusCode, 401)
   t.equal((await client.get('/logo.svg')).body, '<svg/>')
+  const says = async (headers: Record<string, string>): Promise<unknown> => {
+    const live = new WebSocket(address.replace('http', 'ws') + '/live', { headers })
+    const [said] = await Promise.race([once(live, 'message'), once(live, 'unexpected-response').then(([, { statusCode }]) => [statusCode])])
+    live.terminate()
+    return String(said)
+  }
+  const cookie = client.cookieHeader
+  t.equal(await says({ cookie, origin: address }), 'Hello Harry')
+  t.equal(await says({ cookie, origin: 'https://evil.example' }), '403')
+  t.equal(await says({ origin: address }), '401')
   await stop()
 })
 

@@ -1,8 +1,10 @@
-import Fastify, { type FastifyRequest } from 'fastify'
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyRequest, type FastifyTypeProvider, type RawServerDefault, type Session } from 'fastify'
 import * as v from 'valibot'
 import { z } from 'zod'
 import { requireLogin, type SessionTypes } from '../app.js'
 import hatcheckSession from '../plugins/session/standalone.js'
+import { visitor, type Visitor } from '../plugins/testing/index.js'
 
 // Compiled by `tsc -p test`, never run: what a schema allows, and what must not compile.
 
@@ -61,6 +63,95 @@ app.register(async (scope) => {
     session.cart = ['apple']
   })
 })
+
+/** As @fastify/type-provider-typebox has it. */
+interface TypeBoxProvider extends FastifyTypeProvider {
+  validator: this['schema'] extends TSchema ? Static<this['schema']> : unknown
+  serializer: this['schema'] extends TSchema ? Static<this['schema']> : unknown
+}
+
+/** As fastify-type-provider-zod has it. */
+interface ZodProvider extends FastifyTypeProvider {
+  readonly validator: this['schema'] extends z.ZodType ? z.output<this['schema']> : unknown
+  readonly serializer: this['schema'] extends z.ZodType ? z.input<this['schema']> : unknown
+}
+
+app.register(async (scope) => {
+  const shop = scope.withTypeProvider<SessionTypes<typeof cart, TypeBoxProvider>>()
+  const body = Type.Object({ item: Type.String() })
+  shop.post('/', { schema: { body, response: { 200: Type.Array(Type.String()) } } }, async ({ session, body }) => {
+    session.cart = [body.item]
+    // @ts-expect-error
+    session.cart = 5
+    // @ts-expect-error
+    session.cart = [body.amount]
+    return session.cart
+  })
+  // @ts-expect-error
+  shop.get('/', { schema: { response: { 200: Type.Array(Type.String()) } } }, async ({ session }) => session.limit)
+  await shop.register(routes)
+})
+
+/** Routes in a file of their own. */
+const routes: FastifyPluginAsync<object, RawServerDefault, SessionTypes<typeof game, ZodProvider>> = async (arcade) => {
+  const params = z.object({ score: z.coerce.number() })
+  arcade.get('/:score', { schema: { params }, onRequest: requireLogin }, async ({ session, params }, reply) => {
+    session.score = params.score
+    // @ts-expect-error
+    session.score = String(params.score)
+    // @ts-expect-error
+    session.score = params.points
+    // @ts-expect-error
+    reply.request.session.score = 'high'
+    return session.score
+  })
+  const other = arcade.withTypeProvider<ZodProvider>()
+  // @ts-expect-error -- another type provider replaces it
+  other.get('/', async ({ session }) => session.score)
+}
+
+export async function outside (shop: FastifyInstance): Promise<unknown[]> {
+  const typed = shop.withTypeProvider<SessionTypes<typeof cart, ZodProvider>>()
+  await typed.sessions.begin('Harry', { data: { cart: [] } })
+  // @ts-expect-error
+  await typed.sessions.begin('Harry', { data: { cart: 5 } })
+  // @ts-expect-error
+  await typed.sessions.begin('Harry', { data: { score: 5 } })
+  const read = await typed.sessions.read('')
+  const apples: string[] | undefined = read?.data.cart
+  // @ts-expect-error
+  const wrong: number | undefined = read?.data.cart
+
+  const harry = await visitor(typed).login('Harry', { cart: ['apple'] })
+  // @ts-expect-error
+  await harry.login('Harry', { cart: 5 })
+  // @ts-expect-error
+  await harry.login('Harry', { score: 5 })
+  await harry.edit((session) => {
+    session.cart = ['apple']
+    delete session.cart
+    // @ts-expect-error
+    session.cart = 5
+    // @ts-expect-error
+    session.score = 5
+  })
+  const pears: string[] | undefined = (await harry.session()).cart
+  // @ts-expect-error
+  const count: number | undefined = (await harry.session()).cart
+
+  const sally: Visitor = visitor(shop)
+  // @ts-expect-error
+  await sally.login('Sally', { cart: [] })
+  const values: Session = await sally.session()
+  helperOf(typed)
+  // @ts-expect-error
+  visitor({})
+  return [apples, wrong, pears, count, values, await visitor(typed.withTypeProvider<SessionTypes<typeof game>>()).edit((session) => { session.cart = 5 })]
+}
+
+function helperOf (app: FastifyInstance): string {
+  return app.prefix
+}
 
 function helper (request: FastifyRequest): string | undefined {
   return request.session.client_name

@@ -1,16 +1,329 @@
-import { test } from 'tap'
-import { Client } from './client.js'
-import { build } from './helper.js'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { randomBytes } from 'node:crypto'
+import { test, type Test } from 'tap'
+import type { GivenOptions } from '../plugins/config/options.js'
+import { newSecret } from '../plugins/tickets/secrets.js'
+import { testClock, visitor } from '../plugins/testing/index.js'
+import { Client, cookiesSetBy } from './client.js'
+import { build, buildHost, testKey } from './helper.js'
+import { watchRevocations } from './watched-revocations.js'
+import { stop } from './watched-store.js'
 
-test('the walk-through works with sessions in cookies', async (t) => {
-  const fastify = await build(t, { sessionStore: 'cookie:memory:' })
+type Bag = Record<string, unknown>
+const JSON_ONLY = { accept: 'application/json' }
+const COOKIE = { sessionStore: 'cookie:memory:' }
+
+function bag (request: FastifyRequest): Bag {
+  return request.session as unknown as Bag
+}
+
+/** An application with sessions in cookies, and the routes that the tests need. */
+async function app (t: Test, options: GivenOptions = {}): Promise<FastifyInstance> {
+  const fastify = await buildHost(t, { ...COOKIE, ...options })
+  fastify.post<{ Params: { name: string } }>('/login/:name', async (request) => { await request.login(request.params.name) })
+  fastify.post('/logout', async (request) => { await request.logout() })
+  fastify.post<{ Params: { key: string }, Body: unknown }>('/set/:key', async (request) => { bag(request)[request.params.key] = request.body })
+  fastify.post('/anew', async (request) => { await request.session.regenerate(['client_name', 'authenticatedAt', 'cart']) })
+  fastify.post('/leave', async (request) => { delete request.session.client_name })
+  fastify.post('/others', async (request) => fastify.hatcheck.session.endOthers(request))
+  fastify.get('/', async (request) => ({ user: request.user?.name ?? null, data: { ...bag(request) } }))
+  return fastify
+}
+
+async function post (client: Client, url: string, body?: object): Promise<number> {
+  return (await client.send({ method: 'POST', url, ...body !== undefined && { payload: body } })).statusCode
+}
+
+/** A browser that is logged in. */
+async function loggedIn (fastify: FastifyInstance, name = 'Harry'): Promise<Client> {
   const client = new Client(fastify)
-  const answer = await client.login()
-  t.equal(answer.statusCode, 303, answer.body)
-  const cookie = client.cookie()
-  t.match((await client.get('/', { accept: 'application/json' })).json(), { user: { name: 'Harry' } })
-  t.equal((await client.put('/session/cart', ['apple'])).statusCode, 201)
-  t.strictSame((await client.get('/session/cart')).json(), ['apple'])
-  t.equal((await client.get('/logout')).statusCode, 303)
-  t.match((await client.get('/', { accept: 'application/json', cookie })).json(), { user: null })
+  await post(client, `/login/${name}`)
+  return client
+}
+
+async function userOf (fastify: FastifyInstance, cookie: string): Promise<unknown> {
+  const { statusCode, body } = await fastify.inject({ url: '/', headers: { cookie } })
+  return statusCode === 200 ? (JSON.parse(body) as Bag)['user'] : statusCode
+}
+
+test('the walk-through works, and the cookie carries what the session holds', async (t) => {
+  const fastify = await build(t, COOKIE)
+  const harry = new Client(fastify)
+  t.match((await harry.get('/')).body, 'You are not logged in')
+  t.equal((await harry.login()).statusCode, 303)
+  t.match((await harry.get('/')).body, 'Harry Your account is logged in.')
+  t.equal((await harry.put('/session/cart', ['apple'])).statusCode, 201)
+  t.strictSame((await harry.get('/session/cart')).json(), ['apple'])
+  t.match((await harry.get('/session')).json(), { user: { name: 'Harry' }, data: { cart: ['apple'] } })
+  t.equal((await harry.get('/verify')).statusCode, 204)
+  const copy = harry.cookie()
+  t.notMatch(copy, /Harry|apple/)
+  t.notMatch(Buffer.from(copy, 'base64').toString('latin1'), /Harry|apple/, 'encrypted')
+  t.equal((await harry.get('/logout')).statusCode, 303)
+  t.equal(harry.cookie(), '')
+  for (const url of ['/verify', '/whoami', '/sessions']) t.equal((await harry.get(url, { ...JSON_ONLY, cookie: copy })).statusCode, 401, url)
+})
+
+test('nothing is stored for a visitor without a session, and a request that changes nothing sets no cookie', async (t) => {
+  const calls: string[] = []
+  watchRevocations(t, (call) => { calls.push(call) })
+  const fastify = await app(t)
+  const client = new Client(fastify)
+  t.equal((await client.get('/')).headers['set-cookie'], undefined)
+  t.strictSame(calls, [])
+  await post(client, '/set/cart', ['apple'])
+  t.ok(!calls.includes('end'))
+  const answer = await client.get('/')
+  t.strictSame(answer.json(), { user: null, data: { cart: ['apple'] } })
+  t.equal(answer.headers['set-cookie'], undefined)
+  t.match(answer.headers, { vary: 'Cookie', 'cache-control': 'no-store' })
+})
+
+test('a logout is final for every copy of the cookie, whatever changed since the copy', async (t) => {
+  const fastify = await app(t)
+  const harry = await loggedIn(fastify)
+  const copies = [harry.cookie()]
+  for (const n of [1, 2]) {
+    await post(harry, '/set/cart', [n])
+    copies.push(harry.cookie())
+  }
+  t.equal(new Set(copies).size, 3)
+  for (const copy of copies) t.equal(await userOf(fastify, copy), 'Harry', 'a copy is live as long as the session is')
+  await post(harry, '/logout')
+  for (const copy of copies) t.equal(await userOf(fastify, copy), null)
+  t.equal((await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: copies.join('; ') } })).statusCode, 200, 'again')
+})
+
+test('a request that a logout overtakes brings nothing back', async (t) => {
+  const fastify = await app(t)
+  const pauses = { set: stop(), read: stop(), login: stop(), anew: stop() }
+  fastify.post('/slow/set', async (request) => {
+    bag(request)['cart'] = ['late']
+    await pauses.set.here()
+  })
+  fastify.post('/slow/read', async (request) => {
+    request.session.touch()
+    await pauses.read.here()
+  })
+  fastify.post('/slow/login', async (request) => {
+    await request.loadSession()
+    await pauses.login.here()
+    await request.login('Harry', { data: {} })
+  })
+  fastify.post('/slow/anew', async (request) => {
+    await request.session.regenerate(['client_name'])
+    await pauses.anew.here()
+  })
+  for (const [what, pause] of Object.entries(pauses)) {
+    const harry = await loggedIn(fastify)
+    const copy = harry.cookie()
+    const slow = fastify.inject({ method: 'POST', url: `/slow/${what}`, headers: { cookie: copy } })
+    await pause.reached
+    t.equal((await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: copy } })).statusCode, 200)
+    pause.go()
+    const late = cookiesSetBy(await slow).find(({ name }) => name === 'hatcheck')
+    if (what === 'login') {
+      t.not(late, undefined, 'a login after the logout is a new session')
+    } else {
+      t.equal(await userOf(fastify, `hatcheck=${late?.value ?? ''}`), null, `after ${what}`)
+    }
+    t.equal(await userOf(fastify, copy), null, `the copy, after ${what}`)
+  }
+})
+
+test('of several renewals of one ID at once exactly one wins, and the old ID is dead', async (t) => {
+  const fastify = await app(t)
+  const harry = await loggedIn(fastify)
+  await post(harry, '/set/cart', ['apple'])
+  const copy = harry.cookie()
+  const answers = await Promise.all(Array.from({ length: 10 }, () => fastify.inject({ method: 'POST', url: '/anew', headers: { cookie: copy } })))
+  t.strictSame(answers.map(({ statusCode }) => statusCode).sort(), [200, ...Array.from({ length: 9 }, () => 409)])
+  t.equal(await userOf(fastify, copy), null)
+  const [renewed] = answers.flatMap(cookiesSetBy)
+  const next = `hatcheck=${renewed?.value}`
+  t.match((await fastify.inject({ url: '/', headers: { cookie: next } })).json(), { user: 'Harry', data: { cart: ['apple'] } })
+})
+
+test('a logout by values ends the ID, so no copy of the cookie stays logged in', async (t) => {
+  const fastify = await app(t)
+  const harry = await loggedIn(fastify)
+  await post(harry, '/set/cart', ['apple'])
+  const copy = harry.cookie()
+  t.equal(await post(harry, '/leave'), 200)
+  t.match((await harry.get('/')).json(), { user: null, data: { cart: ['apple'] } })
+  t.equal(await userOf(fastify, copy), null)
+})
+
+test('the end of all sessions of a user ends every copy, and spares the session that asked for it', async (t) => {
+  const fastify = await app(t)
+  const [phone, laptop, sally] = [await loggedIn(fastify), await loggedIn(fastify), await loggedIn(fastify, 'Sally')]
+  const copies = [phone.cookie(), laptop.cookie()]
+  t.equal(await post(laptop, '/others'), 200)
+  t.strictSame(await Promise.all(copies.map((cookie) => userOf(fastify, cookie))), [null, 'Harry'])
+  await post(laptop, '/set/cart', ['apple'])
+  t.equal(await userOf(fastify, laptop.cookie()), 'Harry', 'also once it has changed')
+  const tablet = await loggedIn(fastify)
+  await post(tablet, '/others')
+  t.strictSame(await Promise.all([copies[1] as string, laptop.cookie(), tablet.cookie()].map((cookie) => userOf(fastify, cookie))), [null, null, 'Harry'])
+  t.equal(await fastify.sessions.revokeUser('Harry'), 0, 'how many is unknown')
+  t.equal(await userOf(fastify, tablet.cookie()), null)
+  t.equal(await userOf(fastify, sally.cookie()), 'Sally')
+  t.equal(await userOf(fastify, (await loggedIn(fastify)).cookie()), 'Harry', 'a login after that is live')
+})
+
+test('a login that the end of all sessions overtakes is ended as well', async (t) => {
+  const pause = stop()
+  const fastify = await app(t)
+  fastify.post('/slow', async (request) => {
+    await request.login('Harry')
+    await pause.here()
+  })
+  const slow = fastify.inject({ method: 'POST', url: '/slow' })
+  await pause.reached
+  await fastify.sessions.revokeUser('Harry')
+  pause.go()
+  const [cookie] = cookiesSetBy(await slow)
+  t.equal(await userOf(fastify, `hatcheck=${cookie?.value}`), null)
+})
+
+test('a new password ends the sessions that the old one has opened', async (t) => {
+  const fastify = await build(t, COOKIE)
+  const [phone, laptop] = [new Client(fastify), new Client(fastify)]
+  for (const client of [phone, laptop]) await client.login()
+  const copy = laptop.cookie()
+  const answer = await laptop.post('/password', { current_password: '12345678', new_password: 'another password' }, JSON_ONLY)
+  t.equal(answer.statusCode, 200, answer.body)
+  t.equal((await phone.get('/whoami', JSON_ONLY)).statusCode, 401)
+  t.equal((await laptop.get('/whoami', { ...JSON_ONLY, cookie: copy })).statusCode, 401)
+  t.equal((await laptop.get('/whoami', JSON_ONLY)).statusCode, 200)
+  await fastify.accounts?.disable('Harry')
+  t.equal((await laptop.get('/whoami', JSON_ONLY)).statusCode, 401)
+})
+
+test('while the ends cannot be asked for, a request with a session is a 503 and keeps its cookie', async (t) => {
+  let isDown = false
+  watchRevocations(t, () => { if (isDown) throw new Error('connect ECONNREFUSED') })
+  const fastify = await app(t)
+  const harry = await loggedIn(fastify)
+  const copy = harry.cookie()
+  isDown = true
+  const answer = await harry.get('/')
+  t.match(answer, { statusCode: 503, headers: { 'retry-after': /\d/ } })
+  t.equal(answer.headers['set-cookie'], undefined)
+  t.equal(await post(harry, '/login/Harry'), 503)
+  t.equal((await fastify.inject('/')).statusCode, 200, 'a visitor without a cookie')
+  t.equal((await fastify.inject({ url: '/', headers: { cookie: 'hatcheck=forged' } })).statusCode, 200)
+  const logout = await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: copy } })
+  t.match(logout, { statusCode: 503, headers: { 'set-cookie': /^hatcheck=;/ } })
+  isDown = false
+  t.equal(await userOf(fastify, copy), null, 'refused at once after a logout that was not confirmed')
+})
+
+test('both clocks are judged on the server, and activity is recorded now and then', async (t) => {
+  const clock = testClock()
+  const fastify = await app(t, { now: clock.now, sessionIdleTimeout: 100, sessionLifetime: 200 })
+  const harry = await loggedIn(fastify)
+  const first = harry.cookie()
+  clock.advance({ seconds: 4 })
+  t.equal((await harry.get('/')).headers['set-cookie'], undefined)
+  clock.advance({ seconds: 56 })
+  await harry.get('/')
+  const touched = harry.cookie()
+  t.not(touched, first)
+  clock.advance({ seconds: 60 })
+  t.equal(await userOf(fastify, first), null, 'idle')
+  t.equal(await userOf(fastify, touched), 'Harry')
+  await harry.get('/')
+  clock.advance({ seconds: 79 })
+  t.equal(await userOf(fastify, harry.cookie()), 'Harry')
+  clock.advance({ seconds: 1 })
+  t.equal(await userOf(fastify, harry.cookie()), null, 'the lifetime is over')
+})
+
+test('an end is remembered until no copy can be live, also by a process with shorter lifetimes', async (t) => {
+  const clock = testClock()
+  const fastify = await app(t, { now: clock.now, sessionLifetime: 1_000, sessionIdleTimeout: 1_000, permanentSessionLifetime: 5_000, permanentSessionIdleTimeout: 5_000 })
+  const harry = await loggedIn(fastify)
+  const copy = harry.cookie()
+  await post(harry, '/logout')
+  clock.advance({ seconds: 4_999 })
+  t.equal(await fastify.sessions.store.sweep(5), 0)
+  t.equal(await userOf(fastify, copy), null)
+  clock.advance({ seconds: 1 })
+  t.equal(await fastify.sessions.store.sweep(5), 1)
+  t.equal(await userOf(fastify, copy), null)
+})
+
+test('keys are replaced while it runs: the next response seals the cookie anew', async (t) => {
+  const [oldKey, newKey] = [newSecret(), newSecret()]
+  const fastify = await app(t, { secretKey: oldKey })
+  const harry = await loggedIn(fastify)
+  await post(harry, '/set/cart', ['apple'])
+  const old = harry.cookie()
+  fastify.sessions.setSecretKeys([newKey, oldKey])
+  t.match((await harry.get('/')).json(), { user: 'Harry', data: { cart: ['apple'] } })
+  t.not(harry.cookie(), old)
+  fastify.sessions.setSecretKeys([newKey])
+  t.equal(await userOf(fastify, old), null)
+  t.equal(await userOf(fastify, harry.cookie()), 'Harry')
+})
+
+test('a cookie of one realm or name is worth nothing in another', async (t) => {
+  const one = await app(t, { secretKey: testKey })
+  const others = await Promise.all([{ realm: 'shop' }, { realm: 'hatcheck', sessionCookieName: 'sid' }].map((options) => app(t, { secretKey: testKey, ...options })))
+  const { value } = cookiesSetBy(await one.inject({ method: 'POST', url: '/login/Harry' }))[0] ?? {}
+  t.equal(await userOf(one, `hatcheck=${value}`), 'Harry')
+  t.equal(await userOf(others[0] as FastifyInstance, `hatcheck=${value}`), null)
+  t.equal(await userOf(others[1] as FastifyInstance, `sid=${value}`), null)
+})
+
+test('a session that no cookie can hold is refused, and the browser keeps the one that it has', async (t) => {
+  const fastify = await app(t)
+  const harry = await loggedIn(fastify)
+  const noise = (length: number): { noise: string } => ({ noise: randomBytes(length / 2).toString('hex') })
+  await post(harry, '/set/cart', noise(2_000))
+  const before = harry.cookie()
+  t.ok(before.length < 4_096)
+  const answer = await harry.send({ method: 'POST', url: '/set/more', payload: noise(4_000) })
+  t.match(answer.json(), { code: 'HATCHECK_SESSION_TOO_LARGE', message: /cookie/ })
+  t.equal(answer.statusCode, 413)
+  t.equal(answer.headers['set-cookie'], undefined)
+  t.equal(harry.cookie(), before)
+  t.equal(await post(harry, '/set/more', { text: 'word '.repeat(2_000) }), 200, 'text that compresses well fits')
+  const line = cookiesSetBy(await harry.send({ method: 'POST', url: '/set/less', payload: { a: 1 } }))
+  t.ok((line[0]?.value.length ?? 0) < 4_096)
+  t.match((await harry.get('/')).json(), { data: { more: { text: /^(word )+$/ } } })
+})
+
+test('what needs a list of sessions is an error with a code', async (t) => {
+  const fastify = await app(t)
+  await loggedIn(fastify)
+  for (const call of [() => fastify.sessions.ofUser('Harry'), () => fastify.sessions.revoke('Harry', 'a handle'), async () => fastify.sessions.store.count(), async () => fastify.sessions.store.read('key')] satisfies Array<() => Promise<unknown>>) {
+    await t.rejects<unknown>(call(), { code: 'HATCHECK_SESSIONS_IN_COOKIES', statusCode: 501 })
+  }
+})
+
+test('sessions begin and are read outside of requests, and a visitor can edit one', async (t) => {
+  const fastify = await app(t)
+  const { cookieHeader } = await fastify.sessions.begin('Harry', { secure: false, data: { cart: ['apple'] } as Bag })
+  t.equal(await userOf(fastify, cookieHeader), 'Harry')
+  t.match(await fastify.sessions.read(cookieHeader, { secure: false }), { user: { name: 'Harry' }, data: { cart: ['apple'] } })
+  const sally = await visitor(fastify).login('Sally')
+  await sally.edit((session) => { (session as Bag)['n'] = 1 })
+  t.match((await sally.inject('/')).json(), { user: 'Sally', data: { n: 1 } })
+  const copy = sally.cookieHeader()
+  await sally.logout()
+  t.equal(await userOf(fastify, copy), null)
+})
+
+test('without revocation nothing is asked, and the log names what is lost', async (t) => {
+  watchRevocations(t, () => { t.fail('asked') })
+  const fastify = await app(t, { sessionRevocation: 'none' })
+  const harry = await loggedIn(fastify)
+  const copy = harry.cookie()
+  t.equal(await post(harry, '/logout'), 200)
+  t.equal(harry.cookie(), '')
+  t.equal(await userOf(fastify, copy), 'Harry', 'as the log says')
+  await t.rejects(fastify.sessions.revokeUser('Harry'), { code: 'HATCHECK_REVOCATION_OFF', statusCode: 501 })
+  await t.rejects(buildHost(t, { sessionStore: 'memory:', sessionRevocation: 'none' }).then((app) => app.ready()), { code: 'HATCHECK_CONFIG', message: /^sessionRevocation=none is for sessions in cookies only/ })
 })

@@ -72,10 +72,9 @@ test('an unread body does not affect the next request on the connection', async 
 
 test('a 204 names the user, and has no headers that a proxy does not need', async (t) => {
   const fastify = await service(t)
-  const harry = new Client(fastify)
-  await harry.login('Harry', PASSWORD)
-  const response = await harry.get('/verify', { accept: 'text/html', ...claims })
-  const { handle } = (await harry.get('/sessions', { accept: 'application/json' })).json().sessions[0]
+  const harry = await visitor(fastify).login('Harry')
+  const response = await harry.inject({ url: '/verify', headers: { accept: 'text/html', ...claims } })
+  const handle = (await fastify.sessions.ofUser('Harry'))[0]?.handle
   const { date: _date, connection: _connection, ...headers } = response.headers
   t.strictSame({ status: response.statusCode, body: response.body, headers }, {
     status: 204,
@@ -326,29 +325,27 @@ for (const sync of [true, false]) {
 
 test('a cookie signed with a former key is signed anew once, and a current one is left alone', async (t) => {
   const fastify = await service(t)
-  const harry = new Client(fastify)
-  await harry.login('Harry', PASSWORD)
-  const old = harry.cookieHeader
+  const harry = await visitor(fastify).login('Harry')
+  const old = harry.cookieHeader()
   fastify.sessions.setSecretKeys([testKey.replace('tests', 'later'), testKey])
-  t.match((await harry.get('/verify')).headers['set-cookie'], /^hatcheck=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/)
-  t.not(harry.cookieHeader, old)
-  const { statusCode, headers } = await harry.get('/verify')
+  t.match((await harry.inject('/verify')).headers['set-cookie'], /^hatcheck=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/)
+  t.not(harry.cookieHeader(), old)
+  const { statusCode, headers } = await harry.inject('/verify')
   t.equal(statusCode, 204)
   t.equal(headers['set-cookie'], undefined)
   fastify.sessions.setSecretKeys([testKey.replace('tests', 'later')])
-  t.equal((await harry.get('/verify')).statusCode, 204)
+  t.equal((await harry.inject('/verify')).statusCode, 204)
   t.equal((await ask(fastify, { headers: { cookie: old } })).statusCode, 401)
 })
 
 test('the next answer sees the end of a session', async (t) => {
   const fastify = await service(t)
   const status = async (cookie: string): Promise<number> => (await ask(fastify, { headers: { cookie } })).statusCode
-  const harry = new Client(fastify)
-  await harry.login('Harry', PASSWORD)
-  const cookie = harry.cookieHeader
+  const harry = await visitor(fastify).login('Harry')
+  const cookie = harry.cookieHeader()
   t.equal(await status(cookie), 204)
   t.equal(await status(`hatcheck=planted; ${cookie}`), 204, 'beside a planted cookie')
-  await harry.get('/logout')
+  await harry.inject('/logout')
   t.equal(await status(cookie), 401)
   await fastify.accounts?.add('Sally', PASSWORD)
   const sally = await login(fastify, 'Sally')
@@ -384,10 +381,9 @@ test('an application has /verify with the pages, under their prefix, and not wit
   t.equal((await ask(fastify)).statusCode, 404)
   const { headers } = await fastify.inject({ url: '/auth/verify', remoteAddress: PROXY, headers: navigation })
   t.match(headers.location, /^\/auth\/login\?next=%2Freports/)
-  const harry = new Client(fastify)
-  await harry.post('/auth/login', { client_name: 'Harry', password: '12345678' })
-  for (const method of ['GET', 'DELETE', 'OPTIONS'] as const) t.equal((await harry.send({ method, url: '/auth/verify' })).headers['remote-user'], 'Harry')
-  for (const url of ['/auth/verify/', '/auth/verify/x', '/auth//verify', '/auth/verify;user=Harry', '/auth/VERIFY']) t.equal((await harry.get(url)).statusCode, 404, url)
+  const harry = await visitor(fastify).login('Harry')
+  for (const method of ['GET', 'DELETE', 'OPTIONS'] as const) t.equal((await harry.inject({ method, url: '/auth/verify' })).headers['remote-user'], 'Harry')
+  for (const url of ['/auth/verify/', '/auth/verify/x', '/auth//verify', '/auth/verify;user=Harry', '/auth/VERIFY']) t.equal((await harry.inject(url)).statusCode, 404, url)
 })
 
 async function service (t: Test, options: ServiceOptions = {}, server: Parameters<typeof build>[2] = {}): Promise<FastifyInstance> {

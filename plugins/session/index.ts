@@ -6,7 +6,7 @@ import { load } from './calls.js'
 import { commitSession } from './commit-hook.js'
 import { createOpenSession } from './open-hook.js'
 import { createRequestSessions, replyOf } from './request-session.js'
-import type { SessionOf } from './schema-types.js'
+import type { SessionOf, ValuesOf } from './schema-types.js'
 import { createSessions, type Sessions } from './sessions.js'
 import { endOtherSessions } from './user-sessions.js'
 
@@ -25,11 +25,11 @@ declare module 'fastify' {
      */
     session?: false
   }
-  interface FastifyInstance {
-    /** The sessions of every user. */
-    sessions: Sessions
-  }
   /* eslint-disable @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it */
+  interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {
+    /** The sessions of every user. */
+    sessions: Sessions<ValuesOf<TypeProvider>>
+  }
   interface FastifyRequest<RouteGeneric, RawServer extends RawServerBase, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger, RequestType> {
   /* eslint-enable */
     /**
@@ -53,7 +53,7 @@ export type { Sessions }
 export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
 
 /**
- * Wires the folder. A request's way through it:
+ * Wires the folder. `assemble` makes its parts. A request's way through them:
  *
  * 1. `open-hook` runs first. `ticket-reader` reads the tickets in the cookie, `find` reads the session from the store.
  * 2. `request-session` gives the request its `Session`: origin, `values` and the queue of calls. A handler sees it through

@@ -17,7 +17,7 @@ import type { SessionKeeper } from './keeper.js'
 import { planLogin, type Stored } from './plan.js'
 import { storedUser, type User } from './user.js'
 
-export interface BeginOptions {
+export interface BeginOptions<Values = Data> {
   /**
    * "Keep me signed in": the session is permanent.
    * @default false
@@ -27,7 +27,7 @@ export interface BeginOptions {
    * Values of the session.
    * @default none
    */
-  data?: Partial<Data> | undefined
+  data?: Partial<Values> | undefined
   /**
    * Whether the browser reaches the application over https. `false` is for plain http, as on localhost. The cookie is never
    * Secure with `sessionCookieSecure: false`.
@@ -64,11 +64,11 @@ export interface ForeignRequest {
 }
 
 /** A session as it was when it was read. A change of this object changes nothing in the store. */
-export interface ReadSession {
+export interface ReadSession<Values = Data> {
   /** The user who is logged in, or null. */
   readonly user: User | null
   /** The values, without the name of the user and the time of the login. */
-  readonly data: Data
+  readonly data: Values
   /** "Keep me signed in". */
   readonly permanent: boolean
   /** When the session ends without further activity, in ms since the epoch. */
@@ -104,7 +104,7 @@ export async function beginSession (user: string, { secure = true, ...options }:
  * @param caller the name of the method, for an error
  * @throws UserNameError, SessionKeyError, SessionValueError, SessionTooLargeError, StoreUnavailableError
  */
-export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data = {} }: BeginOptions, caller: string, outside: Outside): Promise<Stored> {
+export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data = {} }: BeginOptions<object>, caller: string, outside: Outside): Promise<Stored> {
   assertUser(user, caller)
   const login = { user, permanent, client: JSON.stringify([UNKNOWN.client, UNKNOWN.address]), data: entriesOf(data) }
   const keepsValues = stored === null || stored.record.user === null || stored.record.user === user
@@ -138,7 +138,7 @@ export function begunAs ({ ticket, record }: Stored, { name, attributes: basic }
 }
 
 /** Reads the session of a Cookie header or of a request, as `app.sessions.read` does. It changes nothing, and records no activity. */
-export async function readSession (from: string | ForeignRequest | null | undefined, { secure }: ReadOptions, outside: Outside): Promise<ReadSession | null> {
+export async function readSession<Values> (from: string | ForeignRequest | null | undefined, { secure }: ReadOptions, outside: Outside): Promise<ReadSession<Values> | null> {
   const { lifetimes, handleOf, profileOf } = outside
   const request = typeof from === 'object' ? from : null
   const header = request === null ? from : request.headers.cookie
@@ -148,7 +148,7 @@ export async function readSession (from: string | ForeignRequest | null | undefi
   const { ticket, record } = stored
   return {
     user: storedUser(record),
-    data: dataOf(record.fields, outside) as Data,
+    data: dataOf(record.fields, outside) as Values,
     permanent: record.permanent,
     expiresAt: expiryOf(record, lifetimes),
     handle: handleOf(ticket.key)

@@ -1,14 +1,15 @@
-import type { FastifyTypeProvider, Session as Data } from 'fastify'
+import type { FastifyTypeProvider, FastifyTypeProviderDefault, Session as Data } from 'fastify'
 import type { StandardSchema } from '../common/standard-schema.js'
 import type { SessionObject, TypedSession } from './session-object.js'
 
 /**
- * A type provider of Fastify that gives `request.session` the types of a schema. It combines with others by `&`.
+ * A type provider of Fastify that gives `request.session` and `app.sessions` the types of a schema. `Other` is a type provider for
+ * the schemas of routes, such as `ZodTypeProvider`.
  *
  * @example
  * const shop = app.withTypeProvider<SessionTypes<typeof sessionSchema>>()
  */
-export interface SessionTypes<S extends StandardSchema> extends FastifyTypeProvider {
+export type SessionTypes<S extends StandardSchema, Other extends FastifyTypeProvider = FastifyTypeProviderDefault> = Other & {
   readonly session: SchemaValues<S>
 }
 

@@ -1,12 +1,12 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, Session as Data } from 'fastify'
 import type { SessionEvents, ListenerArguments } from './events.js'
 import type { Keyring } from '../tickets/keyring.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 import { beginSession, readSession, type BegunSession, type BeginOptions, type ForeignRequest, type Outside, type ReadOptions, type ReadSession } from './outside.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
-/** The sessions of every user: `app.sessions`. */
-export interface Sessions {
+/** The sessions of every user: `app.sessions`. `Values` are those of the type provider. */
+export interface Sessions<Values = Data> {
   readonly store: CompleteSessionStore
   /**
    * Begins a session for a user outside of a request, for a magic link or a login that another program has checked. When it
@@ -19,7 +19,7 @@ export interface Sessions {
    * @throws InsecureTransportError if `secure` is false and `sessionCookieSecure` is true.
    * @throws StoreUnavailableError
    */
-  begin (name: string, options?: BeginOptions): Promise<BegunSession>
+  begin (name: string, options?: BeginOptions<Values>): Promise<BegunSession>
   /**
    * Reads the session of a client of another server beside Fastify, such as socket.io. It records no activity. Returns null for
    * a missing or invalid cookie, and for a session that has ended.
@@ -27,7 +27,7 @@ export interface Sessions {
    * @param from the request, or the text of its Cookie header
    * @throws StoreUnavailableError if the store cannot answer: nothing is known about the session then.
    */
-  read (from: string | ForeignRequest | null | undefined, options?: ReadOptions): Promise<ReadSession | null>
+  read (from: string | ForeignRequest | null | undefined, options?: ReadOptions): Promise<ReadSession<Values> | null>
   /**
    * Replaces the secret keys while the application runs. The first key signs, all keys verify. The next response signs a
    * cookie again if another key than the first has signed it. A cookie whose key is no longer in the list is invalid.

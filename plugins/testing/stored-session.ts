@@ -1,4 +1,3 @@
-import type { Session as Data } from 'fastify'
 import { SessionGoneError } from '../session/errors.js'
 import { entriesOf } from '../session/fields.js'
 import { toJson } from '../session/json.js'
@@ -12,11 +11,11 @@ import { guarded } from '../store/errors.js'
  * @returns the session; null if there was none and no value was set, or none is left.
  * @throws SessionKeyError, SessionValueError, SessionTooLargeError, AnonymousSessionError, SessionGoneError, StoreUnavailableError
  */
-export async function editSession (stored: Stored | null, change: (data: Data) => unknown, outside: Outside): Promise<Stored | null> {
+export async function editSession<Values> (stored: Stored | null, change: (data: Values) => unknown, outside: Outside): Promise<Stored | null> {
   const fields = stored?.record.fields ?? {}
   const data = dataOf(fields, outside)
   const before = Object.keys(data)
-  await change(data as Data)
+  await change(data as Values)
   const set: Record<string, string> = {}
   const remove = new Set(before)
   for (const [key, value] of entriesOf(data)) {

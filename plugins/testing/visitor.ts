@@ -10,10 +10,10 @@ import { CookieJar } from './cookie-jar.js'
 import { TestingError } from './errors.js'
 import { editSession, endSession } from './stored-session.js'
 
-/** What a visitor needs of an application. Every Fastify instance has it. */
-export interface TestedApp {
+/** What a visitor needs of an application. Every Fastify instance has it. `Values` are those of its type provider. */
+export interface TestedApp<Values = Data> {
   /** Missing until hatcheck is registered. */
-  readonly sessions?: Sessions
+  readonly sessions?: Sessions<Values>
   ready (): PromiseLike<unknown>
   inject (options: InjectOptions): Promise<LightMyRequestResponse>
 }
@@ -31,22 +31,23 @@ export interface VisitorOptions {
  * Makes a browser for a test: it keeps cookies, and can log in without a password. Hashes no password and sends no request to log
  * in.
  *
- * @param app the Fastify instance that hatcheck is registered in. hatcheck may be registered later, before the first call.
+ * @param app the Fastify instance that hatcheck is registered in. hatcheck may be registered later, before the first call. With
+ *   `sessionSchema`, the instance that has the type provider gives the visitor its types.
  * @throws TestingError if the origin cannot be one.
  * @example
  * const harry = await visitor(app).login('Harry', { cart: ['apple'] })
  * const { body } = await harry.inject('/checkout')
  */
-export function visitor (app: TestedApp, { origin = 'http://localhost' }: VisitorOptions = {}): Visitor {
+export function visitor<Values = Data> (app: TestedApp<Values>, { origin = 'http://localhost' }: VisitorOptions = {}): Visitor<Values> {
   return new Visitor(app, originOf(origin))
 }
 
-export class Visitor {
-  readonly #app: TestedApp
+export class Visitor<Values = Data> {
+  readonly #app: TestedApp<Values>
   readonly #origin: URL
   #jar: CookieJar | null = null
 
-  constructor (app: TestedApp, origin: URL) {
+  constructor (app: TestedApp<Values>, origin: URL) {
     this.#app = app
     this.#origin = origin
   }
@@ -61,7 +62,7 @@ export class Visitor {
    * @throws InsecureTransportError, CookieDomainError if the origin cannot have the session cookie.
    * @throws TestingError if hatcheck is not registered.
    */
-  async login (name: string, data: Partial<Data> = {}, { permanent }: Pick<BeginOptions, 'permanent'> = {}): Promise<this> {
+  async login (name: string, data: Partial<Values> = {}, { permanent }: Pick<BeginOptions, 'permanent'> = {}): Promise<this> {
     const parts = await this.#parts()
     assertTakes(parts.profile, this.#isSecure)
     this.#keep(await storeLogin(await this.#find(parts), name, { data, permanent }, 'visitor.login', parts.outside), parts)
@@ -99,7 +100,7 @@ export class Visitor {
   }
 
   /** Returns the values of the session as they are stored, without the name of the user and the time of the login. */
-  async session (): Promise<Data> {
+  async session (): Promise<Partial<Values>> {
     return (await this.#read())?.data ?? {}
   }
 
@@ -111,7 +112,7 @@ export class Visitor {
    * @throws SessionKeyError, SessionValueError, SessionTooLargeError, AnonymousSessionError, StoreUnavailableError
    * @throws SessionGoneError if the session has ended in the meantime.
    */
-  async edit (change: (session: Data) => unknown): Promise<this> {
+  async edit (change: (session: Values) => unknown): Promise<this> {
     const parts = await this.#parts()
     assertTakes(parts.profile, this.#isSecure)
     const before = await this.#find(parts)
@@ -160,7 +161,7 @@ export class Visitor {
     return await findIn(jar.headerFor(this.#homeOf(profile)), profile, outside)
   }
 
-  async #read (): Promise<ReadSession | null> {
+  async #read (): Promise<ReadSession<Values> | null> {
     const { outside, jar, profile } = await this.#parts()
     return await readSession(jar.headerFor(this.#homeOf(profile)), { secure: this.#isSecure }, outside)
   }
@@ -199,12 +200,12 @@ function lowerCased (headers: InjectOptions['headers'] = {}): NonNullable<Inject
 }
 
 /** @throws TestingError */
-function outsideOf (sessions: Sessions | undefined): Outside {
+function outsideOf (sessions: object | undefined): Outside {
   if (sessions === undefined || !isWithOutside(sessions)) throw new TestingError('A visitor needs hatcheck: register it in the application that is given to visitor(app), in this scope or in one around it.')
   return sessions[kOutside]
 }
 
-function isWithOutside (sessions: Sessions): sessions is Sessions & { readonly [kOutside]: Outside } {
+function isWithOutside (sessions: object): sessions is { readonly [kOutside]: Outside } {
   return kOutside in sessions
 }
 

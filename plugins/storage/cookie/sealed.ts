@@ -38,6 +38,8 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
   const keys = secrets.map((secret) => deriveKey(secret, 'session in a cookie', realm))
   const payloads = new Payloads(maxBytes)
   const memo = new Memo<{ name: string, opened: Opened }>(MEMO_SIZE)
+  /** What was sealed or opened before, so that a session has one value as long as it does not change. */
+  const values = new WeakMap<Carried, { name: string, value: string }>()
 
   function open (value: string, name: string): Opened | null {
     const bytes = isLike(value) ? Buffer.from(value, 'base64url') : null
@@ -57,10 +59,18 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
       const known = memo.get(value)
       if (known?.name === name) return known.opened
       const opened = open(value, name)
-      if (opened !== null && value.length <= MEMO_LONGEST) memo.set(value, { name, opened })
+      if (opened === null) return null
+      if (!opened.isStale) values.set(opened, { name, value })
+      if (value.length <= MEMO_LONGEST) memo.set(value, { name, opened })
       return opened
     },
-    seal: (session: Carried, name) => encrypted(payloads.pack(session), keys[0] as Buffer, contextOf(name, realm)).toString('base64url')
+    seal (session, name) {
+      const known = values.get(session)
+      if (known?.name === name) return known.value
+      const value = encrypted(payloads.pack(session), keys[0] as Buffer, contextOf(name, realm)).toString('base64url')
+      values.set(session, { name, value })
+      return value
+    }
   }
 }
 

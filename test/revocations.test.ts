@@ -1,0 +1,144 @@
+import { test, type Test } from 'tap'
+import { MemoryRevocations } from '../plugins/storage/memory/revocations.js'
+import { RedisRevocations } from '../plugins/storage/redis/revocations.js'
+import { storeContract } from '../plugins/store/contract/index.js'
+import { isRevoked, type RevocationStore } from '../plugins/store/revocations.js'
+import { browserStore } from './browser-store.js'
+import { needs } from './helper.js'
+import { openLmdb } from './open-lmdb.js'
+import { connect, startRedis } from './redis.js'
+
+const NOW = 1_800_000_000_000
+const LATER = NOW + 3_600_000
+
+interface Opened { store: RevocationStore, close?: () => unknown }
+
+/** For each engine, a function that opens it empty for one test. */
+const engines: Record<string, (t: Test) => Promise<(t: Test, now: () => number) => Promise<Opened>>> = {
+  'memory:': async () => async () => ({ store: new MemoryRevocations() }),
+  'lmdb:': async () => async (t, now) => {
+    const { openRevocations, close } = openLmdb(t.testdir(), { now, maxBytes: 16_384 }, { info () {}, warn () {} })
+    return { store: openRevocations(), close }
+  },
+  'redis:': async (t) => {
+    const { url, client } = await startRedis(t)
+    const one = await connect(t, url)
+    return async (_t, now) => {
+      await client.flushall()
+      return { store: new RedisRevocations(one, { now, deadlineMs: 5_000 }) }
+    }
+  }
+}
+
+/** The checks that sessions in cookies cannot pass, each with the reason. */
+const LAST_WINS = 'each of several requests begins with the cookie that the browser sent'
+const NO_LIST = 'nothing but 256 random bits keeps an ID from beginning twice'
+const EXCEPT = {
+  'create only inserts': NO_LIST,
+  'replace refuses a next key that exists or has a tombstone, and changes nothing': NO_LIST,
+  'parallel replacements by each other\'s keys terminate': NO_LIST,
+  'parallel patches of different fields all survive': LAST_WINS,
+  'parallel patches cannot together exceed the size limit': LAST_WINS,
+  'parallel touches and patches lose nothing': LAST_WINS,
+  'a patch during a removal is in the record that remove returns, or is refused': LAST_WINS,
+  'a patch during a replacement is in the successor, or is refused': LAST_WINS,
+  'a change of any kind during a replacement is in the successor, or is refused': LAST_WINS,
+  'of parallel takes, exactly one gets each field': LAST_WINS,
+  'of a parallel replacement and takes, each field goes to exactly one': LAST_WINS,
+  'remove records the key under which the session continues': 'for stores that replace in two steps',
+  'successor returns the key of a renewed session, and null for any other end': 'an end is remembered until no copy can be live, not for 15 minutes'
+}
+
+for (const [kind, openEngine] of Object.entries(engines)) {
+  const required = kind === 'redis:' ? needs('redis-server') : {}
+
+  test(`sessions in cookies keep the contract of stores, with their ends on ${kind}`, required, async (t) => {
+    const open = await openEngine(t)
+    let own = t
+    storeContract((name, run) => t.test(name, (t) => {
+      own = t
+      return run()
+    }), async (options) => {
+      const { store, close } = await open(own, options.now)
+      return browserStore(store, options, close)
+    }, { lacks: ['ofUser', 'keepsLimit', 'count', 'sweep'], sweeps: false, except: EXCEPT })
+  })
+
+  test(`ends are remembered on ${kind}`, required, async (t) => {
+    const open = await openEngine(t)
+    const check = (name: string, run: (t: Test, store: RevocationStore) => Promise<void>): void => {
+      t.test(name, async (t) => {
+        const { store, close } = await open(t, () => NOW)
+        await run(t, store)
+        await close?.()
+      })
+    }
+    const isLive = async (store: RevocationStore, key: string, user: string, epoch: number): Promise<boolean> => !isRevoked(await store.lookUp(key, user), key, epoch)
+    const epochOf = async (store: RevocationStore, user: string): Promise<number> => (await store.lookUp('a new one', user)).barrier?.epoch ?? 0
+
+    check('exactly one of several calls ends a session', async (t, store) => {
+      t.equal(await isLive(store, 'one', 'Harry', 0), true)
+      const answers = await Promise.all(Array.from({ length: 50 }, () => store.end('one', LATER)))
+      t.equal(answers.filter(Boolean).length, 1)
+      t.equal(await isLive(store, 'one', 'Harry', 0), false)
+      t.equal((await store.lookUp('one', null)).hasEnded, true)
+      t.equal(await isLive(store, 'another', 'Harry', 0), true)
+    })
+
+    check('the first end says where a session continues', async (t, store) => {
+      t.equal(await store.end('one', LATER, 'two'), true)
+      t.equal(await store.end('one', LATER, 'three'), false)
+      await store.end('two', LATER)
+      t.strictSame(await Promise.all(['one', 'two', 'none'].map((key) => store.successor(key))), ['two', null, null])
+    })
+
+    check('the end of all sessions of a user is a number that only grows', async (t, store) => {
+      t.equal(await epochOf(store, 'Harry'), 0)
+      const epochs = [0]
+      for (let i = 0; i < 3; i++) {
+        await store.endAll('Harry', NOW, LATER)
+        const epoch = await epochOf(store, 'Harry')
+        for (const earlier of epochs) t.equal(await isLive(store, 'any', 'Harry', earlier), false)
+        t.equal(await isLive(store, 'any', 'Harry', epoch), true)
+        epochs.push(epoch)
+      }
+      t.strictSame(epochs, [0, NOW, NOW + 1, NOW + 2])
+      await Promise.all(Array.from({ length: 20 }, () => store.endAll('Harry', NOW, LATER)))
+      t.equal(await epochOf(store, 'Harry'), NOW + 22, 'each of them counts')
+      t.equal(await epochOf(store, 'harry'), 0, 'names are compared exactly')
+      const long = 'x'.repeat(3_000)
+      await store.endAll(long, NOW, LATER)
+      t.equal(await epochOf(store, long), NOW)
+      t.equal(await epochOf(store, `${long}y`), 0)
+    })
+
+    check('one session is spared, as long as nobody ends it', async (t, store) => {
+      await store.endAll('Harry', NOW, LATER)
+      const epoch = await epochOf(store, 'Harry')
+      await store.endAll('Harry', NOW, LATER, 'phone')
+      t.strictSame([await isLive(store, 'phone', 'Harry', epoch), await isLive(store, 'laptop', 'Harry', epoch)], [true, false])
+      t.equal(await isLive(store, 'phone', 'Harry', 0), false, 'not one that an earlier call has ended')
+      await store.endAll('Harry', NOW, LATER, 'phone')
+      t.equal(await isLive(store, 'phone', 'Harry', epoch), true, 'spared twice')
+      t.equal(await isLive(store, 'phone', 'Harry', 0), false)
+      const second = await epochOf(store, 'Harry')
+      await store.endAll('Harry', NOW, LATER, 'tablet')
+      t.strictSame([await isLive(store, 'phone', 'Harry', epoch), await isLive(store, 'tablet', 'Harry', second)], [false, true])
+      await store.end('tablet', LATER)
+      t.equal(await isLive(store, 'tablet', 'Harry', second), false)
+    })
+
+    if (kind !== 'redis:') {
+      check('a sweep drops what is over, and nothing else', async (t, store) => {
+        for (let i = 0; i < 1_200; i++) await store.end(`key ${i}`, i % 2 === 0 ? NOW + 1 : LATER)
+        await store.endAll('Harry', NOW, NOW + 1)
+        await store.endAll('Sally', NOW, LATER)
+        let dropped = 0
+        for (let i = 0; i < 10; i++) dropped += await store.sweep(NOW + 1, 5)
+        t.equal(dropped, 601)
+        t.strictSame([(await store.lookUp('key 0', 'Harry')), (await store.lookUp('key 1', 'Sally')).hasEnded], [{ hasEnded: false, barrier: null }, true])
+        t.equal(await epochOf(store, 'Sally'), NOW)
+      })
+    }
+  })
+}
