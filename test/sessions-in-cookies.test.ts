@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { test, type Test } from 'tap'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
@@ -326,4 +326,69 @@ test('without revocation nothing is asked, and the log names what is lost', asyn
   t.equal(await userOf(fastify, copy), 'Harry', 'as the log says')
   await t.rejects(fastify.sessions.revokeUser('Harry'), { code: 'HATCHECK_REVOCATION_OFF', statusCode: 501 })
   await t.rejects(buildHost(t, { sessionStore: 'memory:', sessionRevocation: 'none' }).then((app) => app.ready()), { code: 'HATCHECK_CONFIG', message: /^sessionRevocation=none is for sessions in cookies only/ })
+})
+
+test('without revocation a new password is stored, and ends no session', async (t) => {
+  const fastify = await build(t, { ...COOKIE, sessionRevocation: 'none' })
+  const [phone, laptop] = [new Client(fastify), new Client(fastify)]
+  for (const client of [phone, laptop]) await client.login()
+  t.strictSame((await laptop.post('/password', { current_password: '12345678', new_password: 'another password' }, JSON_ONLY)).json(), { ended: 0 })
+  t.equal((await phone.get('/whoami')).statusCode, 200)
+  await fastify.accounts?.disable('Harry')
+  t.equal((await phone.get('/whoami')).statusCode, 200)
+  t.equal((await phone.login()).statusCode, 401)
+})
+
+test('"My sessions" shows this session, says why, and ends all others', async (t) => {
+  const fastify = await build(t, COOKIE)
+  const [phone, laptop] = [new Client(fastify), new Client(fastify)]
+  for (const client of [phone, laptop]) await client.login()
+  const page = await laptop.get('/sessions', { accept: 'text/html' })
+  t.match(page.body, 'Your sessions are kept in your browsers, so only this one can be shown.')
+  t.match(page.body, 'End all other sessions')
+  const { sessions, total } = (await laptop.get('/sessions', JSON_ONLY)).json<{ sessions: Bag[], total: unknown }>()
+  t.match(sessions, [{ current: true, handle: /^[\w]{22}$/ }])
+  t.equal(sessions.length, 1)
+  t.equal(total, null)
+  const other = await laptop.send({ method: 'DELETE', url: '/sessions/another', headers: JSON_ONLY })
+  t.match(other, { statusCode: 501, body: /in the cookies of the browsers/ })
+  t.equal((await phone.get('/whoami')).statusCode, 200)
+  t.strictSame((await laptop.send({ method: 'DELETE', url: '/sessions', headers: JSON_ONLY })).json(), { ended: 0 })
+  t.equal((await phone.get('/whoami')).statusCode, 401)
+  t.equal((await laptop.get('/whoami')).statusCode, 200)
+  t.equal((await laptop.send({ method: 'DELETE', url: `/sessions/${String(sessions[0]?.['handle'])}`, headers: JSON_ONLY })).statusCode, 204)
+  t.equal((await laptop.get('/whoami')).statusCode, 401)
+})
+
+test('a flash message is shown once, to requests one after another', async (t) => {
+  const fastify = await app(t)
+  fastify.post('/leave-message', async (request) => { request.flash('info', 'saved') })
+  fastify.get('/messages', async (request) => request.flashes())
+  const client = new Client(fastify)
+  await post(client, '/leave-message')
+  await post(client, '/leave-message')
+  t.equal((await client.get('/messages')).json<unknown[]>().length, 2)
+  t.strictSame((await client.get('/messages')).json(), [])
+})
+
+test('the log says at the start what is lost', async (t) => {
+  for (const [sessionRevocation, count] of [['store', 7], ['none', 9]] as const) {
+    const lines: string[] = []
+    const fastify = await buildHost(t, { ...COOKIE, sessionRevocation }, { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line).msg) } } } })
+    await fastify.ready()
+    t.equal(lines.filter((line) => line.startsWith('The sessions are in the cookies of the browsers: ') || line.startsWith('Nothing remembers')).length, count)
+  }
+})
+
+test('the old session of another library continues in a cookie', async (t) => {
+  const ended: string[] = []
+  const old = { get: (id: string, done: (error: unknown, session: object | null) => void) => { done(null, ended.includes(id) ? null : { client_name: 'Harry', cart: ['apple'] }) }, destroy: (id: string, done: () => void) => { ended.push(id); done() } }
+  const secret = newSecret()
+  const fastify = await app(t, { adopt: [{ cookie: 'connect.sid', secret, store: old, user: (values: { client_name?: string }) => values.client_name ?? null }] as never })
+  const client = new Client(fastify)
+  client.cookies.set('connect.sid', encodeURIComponent(`s:an-id.${createHmac('sha256', secret).update('an-id').digest('base64').replace(/=+$/, '')}`))
+  t.match((await client.get('/')).json(), { user: 'Harry', data: { cart: ['apple'] } })
+  t.strictSame([...client.cookies.keys()], ['hatcheck'])
+  t.match((await client.get('/')).json(), { user: 'Harry' })
+  t.strictSame(ended, ['an-id'])
 })

@@ -17,7 +17,12 @@ export default fp(async function accounts (fastify) {
   const { config, storage, decorations: { decorate } } = fastify.hatcheck
   const accounts = config.authenticate !== undefined || storage.accounts === null
     ? null
-    : new Accounts({ ...config, accounts: storage.accounts, revokeUser: fastify.sessions.revokeUser })
+    : new Accounts({ ...config, accounts: storage.accounts, revokeUser: config.sessionRevocation === 'none' ? revokeNothing : fastify.sessions.revokeUser })
   fastify.hatcheck.provide('accounts', accounts)
   decorate('accounts', accounts ?? undefined)
 }, { name: 'accounts', dependencies: ['config', 'decorations', 'storage', 'session'] })
+
+/** Nothing remembers what has ended: the log says at the start that a new password ends no session. */
+async function revokeNothing (): Promise<number> {
+  return 0
+}

@@ -16,6 +16,10 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
     if (action === 'revoke-all') {
       let count = 0
       for (const user of users) count += await store.removeOfUser(user)
+      if (storage.carried !== undefined) {
+        io.stdout.write(`every session of ${users.join(', ')} is ended.\n`)
+        return
+      }
       io.stdout.write(`${count} session${count === 1 ? '' : 's'} ended.\n`)
       return
     }

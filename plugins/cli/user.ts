@@ -12,8 +12,8 @@ export async function user ([action = '', name, ...rest]: string[], io: Io): Pro
   if (action !== 'list' && name === undefined) throw new UsageError(`missing argument: user ${action} NAME`)
   return await withStorage(io, { what: 'accounts', canCreate: action === 'add' }, async ({ sessions, accounts: store }, config) => {
     if (store === null) throw new ConfigError('This store keeps no accounts.')
-    const accounts = new Accounts({ ...config, accounts: store, revokeUser: (name) => sessions.removeOfUser(name) })
-    io.stdout.write(name === undefined ? await list(accounts) : await change(accounts, action, name, io))
+    const accounts = new Accounts({ ...config, accounts: store, revokeUser: async (name) => config.sessionRevocation === 'none' ? 0 : await sessions.removeOfUser(name) })
+    io.stdout.write(name === undefined ? await list(accounts) : await change(accounts, action, name, io, config.sessionRevocation === 'none' ? '' : '; every session is ended'))
   })
 }
 
@@ -25,19 +25,20 @@ async function list (accounts: Accounts): Promise<string> {
 /**
  * Runs an action on one account.
  *
+ * @param ended what the action says of the sessions
  * @returns the line to print.
  */
-async function change (accounts: Accounts, action: string, name: string, io: Io): Promise<string> {
+async function change (accounts: Accounts, action: string, name: string, io: Io, ended: string): Promise<string> {
   switch (action) {
     case 'add':
       await accounts.add(name, await readPassword(io))
       return `${name} can log in now.\n`
     case 'passwd':
       await accounts.setPassword(name, await readPassword(io))
-      return `${name} has a new password; every session is ended.\n`
+      return `${name} has a new password${ended}.\n`
     case 'disable':
       await accounts.disable(name)
-      return `${name} can no longer log in; every session is ended.\n`
+      return `${name} can no longer log in${ended}.\n`
     default:
       await accounts.enable(name)
       return `${name} can log in again.\n`

@@ -37,10 +37,15 @@ type AnonymousOptions =
   Maybe<'anonymousSessions', true | 'true'> & Maybe<'anonymousSessionsPerMinute'> |
   Maybe<'anonymousSessions'> & Without<'anonymousSessionsPerMinute'>
 
+/** Without revocation, a logout is not final: for sessions in cookies only. */
+type RevocationOptions =
+  Maybe<'sessionStore'> & Maybe<'sessionRevocation', 'store'> |
+  Needed<'sessionStore', `cookie:${string}`> & Maybe<'sessionRevocation'>
+
 /** The names that TypeScript knows must be those that are there. */
 type NameOptions = keyof Decorators extends never ? Maybe<'decorators', DecoratorsOption> : Needed<'decorators', DecoratorsOption>
 
-type TiedSessionOptions = KeyOptions & CookieOptions & AnonymousOptions
+type TiedSessionOptions = KeyOptions & CookieOptions & AnonymousOptions & RevocationOptions
 type TiedOptions = TiedSessionOptions & UserOptions & NameOptions
 
 /** The options of `hatcheck/session`. */

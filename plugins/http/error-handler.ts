@@ -48,13 +48,13 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
     const status = statusOf(error)
     const isOurs = typeof error.code === 'string' && error.code.startsWith('HATCHECK_')
     if (isOurs && status === 503) noteOutage(error, request.log)
-    else if (status >= 500) request.log.error({ err: error }, error.message)
+    else if (status >= 500 && !(isOurs && status === 501)) request.log.error({ err: error }, error.message)
     else noteRefusal(error, status, request)
     const refusal = refusals[error.code]
     if (refusal !== undefined) audit(refusal.event, request, { reason: refusal.reason })
     const page = error.code === 'HATCHECK_LOGIN_REQUIRED' ? login.loginPageFor(request) : null
     if (page !== null) return reply.redirect(page, 303)
-    const detail = status < 500 || (isOurs && status === 503) ? error.message : 'Something went wrong here. It has been noted.'
+    const detail = status < 500 || (isOurs && (status === 503 || status === 501)) ? error.message : 'Something went wrong here. It has been noted.'
     sendHeadersOf(error, reply)
     return answer(request, reply.code(status), { status, detail, code: error.code })
   }

@@ -8,7 +8,7 @@ import { createOpenSession } from './open-hook.js'
 import { createRequestSessions, replyOf } from './request-session.js'
 import type { SessionOf, ValuesOf } from './schema-types.js'
 import { createSessions, type Sessions } from './sessions.js'
-import { endOtherSessions } from './user-sessions.js'
+import { describedSession, endOtherSessions, type UserSession } from './user-sessions.js'
 
 declare module 'fastify' {
   interface Session {
@@ -96,6 +96,13 @@ export async function createSessionGroup (fastify: FastifyInstance, parts: Sessi
     loggedIn,
     handleOf,
     replyOf,
+    /** Whether the sessions of a user can be listed, and ended one by one. */
+    isListed: parts.storage.carried === undefined,
+    /** Describes the session of a request; null if it is not stored. */
+    describe (request: FastifyRequest): UserSession | null {
+      const { stored } = sessionOf(request)
+      return stored === null ? null : describedSession({ key: stored.ticket.key, record: stored.record }, outside)
+    },
     /** Ends every other session of the user of a request. Returns how many. */
     endOthers: async (request: FastifyRequest) => await endOtherSessions(sessionOf(request), store, outside.emitter),
     /** Returns the name and attributes of the session cookie on the connection of a request. */

@@ -32,12 +32,17 @@ export interface UserSessionsContext {
 /** Lists the live sessions of a user, newest activity first. */
 export async function sessionsOfUser (name: string, { store, lifetimes, now, handleOf }: UserSessionsContext): Promise<UserSession[]> {
   const sessions: UserSession[] = []
-  await eachInSlices(await storedSessionsOf(name, store), ({ key, record }) => {
-    const { createdAt, seenAt, permanent, fields } = record
-    const expiresAt = expiryOf(record, lifetimes)
-    if (expiresAt > now()) sessions.push({ handle: handleOf(key), createdAt, seenAt, expiresAt, permanent, ...storedClient(fields) })
+  await eachInSlices(await storedSessionsOf(name, store), (stored) => {
+    const session = describedSession(stored, { lifetimes, handleOf })
+    if (session.expiresAt > now()) sessions.push(session)
   })
   return sessions.sort((a, b) => b.seenAt - a.seenAt)
+}
+
+/** Describes a session as its user may see it. */
+export function describedSession ({ key, record }: StoredSession, { lifetimes, handleOf }: Pick<UserSessionsContext, 'lifetimes' | 'handleOf'>): UserSession {
+  const { createdAt, seenAt, permanent, fields } = record
+  return { handle: handleOf(key), createdAt, seenAt, expiresAt: expiryOf(record, lifetimes), permanent, ...storedClient(fields) }
 }
 
 /**

@@ -12,6 +12,14 @@ export const SessionTooLargeError = createError<[number, number]>('HATCHECK_SESS
 export const StoreMethodMissingError = createError<[string]>('HATCHECK_STORE_METHOD_MISSING',
   'The session store has no method %s. Add it to the store, or use another store: docs/stores.md lists the optional methods.', 501)
 
+/** Means that the call needs a list of sessions, or a session without its cookie, and the sessions are in the browsers. */
+export const SessionsInCookiesError = createError<[string]>('HATCHECK_SESSIONS_IN_COOKIES',
+  'The sessions are in the cookies of the browsers (sessionStore), so nobody can %s. All sessions of a user can be ended at once, and all but that of the request.', 501)
+
+/** Means that the call ends sessions, and nothing remembers what has ended. */
+export const RevocationOffError = createError('HATCHECK_REVOCATION_OFF',
+  'Nothing remembers which sessions have ended (sessionRevocation is none), so the sessions of a user cannot be ended: a copy of a cookie stays logged in until its time is over.', 501)
+
 /**
  * Wraps what a store threw in a {@link StoreUnavailableError}. The cause keeps the detail for the log. The error itself has no
  * errno code, so that no layer can take a missing socket for a missing session. An error of hatcheck stays as it is.

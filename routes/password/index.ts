@@ -57,7 +57,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   /** Renews the ID of this session and ends all others, among them any that the old password has opened. */
   async function endWithOldPassword (request: FastifyRequest, user: { name: string }): Promise<number> {
     try {
-      if (await renewLogin(request, user)) return await session.endOthers(request)
+      if (await renewLogin(request, user)) return config.sessionRevocation === 'none' ? 0 : await session.endOthers(request)
     } catch (error) {
       throw error instanceof PasswordChangedError ? error : Object.assign(new PasswordChangeUnfinishedError(), { cause: error })
     }

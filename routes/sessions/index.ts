@@ -24,7 +24,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
 
   fastify.get('/sessions', { schema: schemas.list, onRequest }, async (request, reply) => {
     const all = await list(request)
-    const [sessions, total] = [all.slice(0, MOST_LISTED), all.length]
+    const [sessions, total] = [all.slice(0, MOST_LISTED), session.isListed ? all.length : null]
     if (http.wants(request) === 'json') return { sessions: sessions.map(asJson), total }
     const notice = view.takeNotice(request, reply)
     return view.page(reply, sessionsPage({ prefix, home, hasLogout: hasRoute('logout'), sessions, total, now: now(), lifetimes, notice }))
@@ -53,7 +53,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   /** Lists the session of the request first, then the others by newest activity. */
   async function list (request: FastifyRequest): Promise<ListedSession[]> {
     const current = session.handleOf(request)
-    const own = await fastify.sessions.ofUser(session.loggedIn(request)?.name ?? '')
+    const own = session.isListed ? await fastify.sessions.ofUser(session.loggedIn(request)?.name ?? '') : [session.describe(request)].filter((own) => own !== null)
     return own
       .map((session) => session.handle === current ? { ...session, seenAt: now(), current: true } : { ...session, current: false })
       .sort((a, b) => Number(b.current) - Number(a.current))

@@ -16,8 +16,8 @@ export interface SessionsPage {
   home: string
   hasLogout: boolean
   sessions: readonly ListedSession[]
-  /** How many sessions the user has. The list may be shorter. */
-  total: number
+  /** How many sessions the user has; null: only this one is known. The list may be shorter. */
+  total: number | null
   /** The current time, in ms. */
   now: number
   lifetimes: Lifetimes
@@ -25,7 +25,7 @@ export interface SessionsPage {
 }
 
 export function sessionsPage ({ prefix, home, hasLogout, sessions, total, now, lifetimes, notice }: SessionsPage): Page {
-  const isAlone = sessions.every(({ current }) => current)
+  const isAlone = total !== null && sessions.every(({ current }) => current)
   const logout = hasLogout ? `${prefix}/logout` : null
   return (language) => {
     const { text, phrase } = language
@@ -39,7 +39,8 @@ export function sessionsPage ({ prefix, home, hasLogout, sessions, total, now, l
 <ul class="sessions" role="list">${sessions.map((session) => item(session, { logout, now, language }))}</ul>
 ${isAlone ? '' : html`<button name="others" value="1">${text('End all other sessions')}</button>`}
 </form>
-${sessions.length === total ? '' : html`<p class="muted">${phrase('These are {shown} of your {total} sessions, those in use last.', { shown: sessions.length, total })}</p>`}
+${total === null ? html`<p class="muted">${text('Your sessions are kept in your browsers, so only this one can be shown.')}</p>` : ''}
+${total === null || sessions.length === total ? '' : html`<p class="muted">${phrase('These are {shown} of your {total} sessions, those in use last.', { shown: sessions.length, total })}</p>`}
 ${isAlone
   ? ''
   : html`<p class="muted">${phrase('Activity is noted now and then: "last seen" may be up to {delay} behind, and {permanentDelay} where you stay signed in.',

@@ -5,13 +5,14 @@ import { LoginRequiredError, ReauthenticateError, ReauthenticationFailedError } 
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { ADDRESS_ERRORS, BODY_ERRORS, TIME, exactly, formOrJson, json, nothing, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/errors.js'
+import { RevocationOffError, SessionsInCookiesError } from '../../plugins/store/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
 
 const tags = ['Sessions']
 const handle = { type: 'string', minLength: 1, description: 'Names a session in lists and logs. It gives no access to the session.' }
-const ENDED = exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of sessions that ended.' } })
-const END_ERRORS = [...BODY_ERRORS, CrossOriginError, LoginRequiredError, ReauthenticateError, LogoutUnconfirmedError]
+const ENDED = exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of sessions that ended; 0 where the sessions are in the cookies of the browsers: nobody knows how many ended.' } })
+const END_ERRORS = [...BODY_ERRORS, CrossOriginError, LoginRequiredError, ReauthenticateError, LogoutUnconfirmedError, SessionsInCookiesError, RevocationOffError]
 
 const fields = {
   handle,
@@ -27,7 +28,7 @@ export const schemas = {
     summary: 'List my sessions',
     response: {
       200: pageOrJson('The session of the request first, then the others by newest activity. At most 250 are listed.', exactly({
-        total: { type: 'integer', minimum: 1, description: 'The number of sessions of the user.' },
+        total: { type: ['integer', 'null'], minimum: 1, description: 'The number of sessions of the user; null where the sessions are in the cookies of the browsers: only that of the request is known.' },
         sessions: {
           type: 'array',
           minItems: 1,

@@ -1,16 +1,8 @@
-import { createError } from '@fastify/error'
 import { LONGEST_LIFE_MS } from '../../common/longest-life.js'
+import { RevocationOffError, SessionsInCookiesError } from '../../store/errors.js'
 import type { MaybePromise } from '../../store/maybe-promise.js'
 import type { RevocationStore } from '../../store/revocations.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
-
-/** The call needs a list of sessions, or a session without its cookie: the sessions are in the browsers. */
-export const SessionsInCookiesError = createError<[string]>('HATCHECK_SESSIONS_IN_COOKIES',
-  'The sessions are kept in the cookies of the browsers (sessionStore is cookie:), so hatcheck cannot %s. It can end every session of a user, and every one but that of the request.', 501)
-
-/** The call ends sessions, and nothing remembers what has ended. */
-export const RevocationOffError = createError('HATCHECK_REVOCATION_OFF',
-  'Nothing remembers which sessions have ended (sessionRevocation is none), so hatcheck cannot end the sessions of a user. A copy of a cookie stays logged in until its time is over.', 501)
 
 interface CookieSessionsOptions {
   readonly revocations: RevocationStore
