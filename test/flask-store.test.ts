@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
@@ -99,6 +100,16 @@ test('a handler cannot write client_name, since that would be a login in Flask',
   t.match(answer.json(), { code: 'HATCHECK_FLASK_USER' })
   t.equal(jsonOf(client), undefined)
   t.match((await client.send({ method: 'POST', url: '/set', payload: { client_name: 'Tom' }, headers: flaskCookie('{"client_name":"Harry"}') })).json(), { code: 'HATCHECK_FLASK_USER' })
+})
+
+test('a cookie that the browser would drop is refused, and the browser keeps the session that it had', async (t) => {
+  const fastify = await host(t)
+  const client = new Client(fastify)
+  await client.send({ method: 'POST', url: '/set', payload: { x: 1 } })
+  for (const value of [randomBytes(4_000).toString('base64'), 'é'.repeat(3_000)]) {
+    t.match((await client.send({ method: 'POST', url: '/set', payload: { value } })).json(), { statusCode: 413, code: 'HATCHECK_SESSION_TOO_LARGE' })
+  }
+  t.equal(jsonOf(client), '{"x":1}')
 })
 
 test('a login in Flask is no recent one: what asks for the password again asks for it', async (t) => {

@@ -95,7 +95,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   }
   assertCookie(config, name)
   assertRule(config.sessionRevocation === 'store' || (typeof sessionStore === 'string' && isCookieUrl(sessionStore)),
-    `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie:, or leave it out.`)
+    `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie: or flask:, or leave it out.`)
   assertRule(config.authenticate === undefined || options.signup === undefined,
     `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
   assertRule(config.anonymousSessions || options.anonymousSessionsPerMinute === undefined,

@@ -1,15 +1,10 @@
-import { createError } from '@fastify/error'
 import { isUserName } from '../../common/user-name.js'
 import type { Carried } from '../../store/carried.js'
-import { SessionTooLargeError } from '../../store/errors.js'
+import { FlaskUserError, SessionTooLargeError } from '../../store/errors.js'
 import type { SessionRecord } from '../../store/record.js'
 import { readSource } from './read.js'
 import type { Json, Source } from './source.js'
 import { escapeTag, writeTagged } from './write.js'
-
-/** Means that a handler has written `client_name`, which would be a login in Flask. */
-export const FlaskUserError = createError('HATCHECK_FLASK_USER',
-  'session.client_name cannot be set with the store flask:, since Flask takes it for the user. Call request.login or request.logout.', 500, TypeError)
 
 /** A session as Flask has written it, so that its unchanged values go back as they were. */
 export class Origin {

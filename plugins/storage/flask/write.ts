@@ -1,14 +1,10 @@
-import { createError } from '@fastify/error'
+import { FlaskDepthError } from '../../store/errors.js'
 import { comparePythonStrings, pythonNumber, pythonString } from './python-json.js'
 import type { Json, Source } from './source.js'
 import { DICT_SUFFIX, DICT_TAG, isTag, TUPLE_TAG } from './tags.js'
 
 /** Flask reads and writes at least this many levels of any kind. */
 const MAX_DEPTH = 200
-
-/** Means that Flask could not read the session. Nothing is sent, and the browser keeps the session that it has. */
-export const FlaskDepthError = createError<[number]>('HATCHECK_FLASK_DEPTH',
-  'A session value is nested too deeply for Flask: at most %d levels are allowed with the store flask:.', 500, TypeError)
 
 /**
  * Writes a value as Flask does.
