@@ -57,7 +57,7 @@ export function checkedSecrets (values: readonly Secret[]): Buffer[] {
 export function keyFileOf ({ mode, secretKey, secretKeyFile, sessionStore, dataDir }: SecretsConfig): string | undefined {
   if (secretKey !== undefined) return undefined
   // Sessions in memory end with the process, so their key need not be kept.
-  return secretKeyFile ?? (mode === 'plugin' || sessionStore === 'memory:' ? undefined : join(dataDir, KEY_FILE))
+  return secretKeyFile ?? (mode === 'plugin' || sessionStore === 'memory:' || sessionStore === 'cookie:memory:' ? undefined : join(dataDir, KEY_FILE))
 }
 
 function assertDifferent (secrets: readonly Buffer[], names: string): void {

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { engineUrlOf } from '../../config/engine-url.js'
 import type { Config } from '../../config/resolve.js'
 import { NO_REVOCATIONS } from '../../store/revocations.js'
 import { COOKIE_LOSSES, REVOCATION_LOSSES } from '../../store/traits.js'
@@ -6,19 +8,23 @@ import { revocationsIn } from './realm.js'
 import { createSealedCodec } from './sealed.js'
 import { CookieSessions } from './sessions.js'
 
+/** What a cookie is bound to beside its realm, where the ends of sessions are forgotten with the process. */
+const ofThisProcess = `\0${randomUUID()}`
+
 /**
  * Keeps the sessions in the cookies of the browsers, encrypted. The engine keeps the accounts, and which sessions have ended.
  * Logs what is lost.
  */
-export function openCookie (engine: Engine, config: Pick<Config, 'realm' | 'sessionMaxBytes' | 'sessionRevocation' | 'now'>, log: StorageLog): Storage {
+export function openCookie (engine: Engine, config: Pick<Config, 'realm' | 'sessionStore' | 'sessionMaxBytes' | 'sessionRevocation' | 'now'>, log: StorageLog): Storage {
   const { realm, sessionMaxBytes, sessionRevocation, now } = config
   const isEnforced = sessionRevocation === 'store'
+  const boundTo = isEnforced && engineUrlOf(String(config.sessionStore)) === 'memory:' ? realm + ofThisProcess : realm
   const revocations = isEnforced ? revocationsIn(realm, engine.openRevocations()) : NO_REVOCATIONS
   for (const loss of isEnforced ? COOKIE_LOSSES : [...COOKIE_LOSSES, ...REVOCATION_LOSSES]) log.warn(loss)
   return {
     ...engine,
     sessions: new CookieSessions({ revocations, isEnforced, engine: engine.sessions, now }),
-    carried: { revocations, codecOf: (secrets) => createSealedCodec(secrets, realm, sessionMaxBytes) },
+    carried: { revocations, codecOf: (secrets) => createSealedCodec(secrets, boundTo, sessionMaxBytes) },
     description: `cookies of the browsers; accounts, and which sessions have ended, in ${engine.description}`
   }
 }

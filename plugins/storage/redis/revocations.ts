@@ -3,6 +3,14 @@ import { storeUnavailable } from '../../store/errors.js'
 import type { Barrier, Revocation, RevocationStore } from '../../store/revocations.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 
+/** Takes how long to keep it in ms, nextKey ('' is none). Returns 1, or 0 if the session has ended before. */
+const END = `
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'nextKey', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+`
+
 /**
  * Takes now, how long to keep it in ms, key to spare ('' is none). A hash with the members of a `Barrier`, which `nextBarrier` describes. Times
  * are written as text, since Lua would write one as 1.8e+12.
@@ -19,6 +27,7 @@ return 1
 `
 
 interface RevocationScripts {
+  hatcheckEnd (key: string, keepMs: number, nextKey: string): Promise<0 | 1>
   hatcheckEndAll (key: string, now: number, keepMs: number, except: string): Promise<1>
 }
 
@@ -34,6 +43,7 @@ export class RedisRevocations implements RevocationStore {
 
   /** @param client one that reads from primaries only */
   constructor (client: Redis | Cluster, { now, ...limits }: CallLimits & { now: () => number }) {
+    client.defineCommand('hatcheckEnd', { numberOfKeys: 1, lua: END })
     client.defineCommand('hatcheckEndAll', { numberOfKeys: 1, lua: END_ALL })
     this.#client = client as (Redis | Cluster) & RevocationScripts
     this.#call = boundedCalls(limits)
@@ -50,11 +60,11 @@ export class RedisRevocations implements RevocationStore {
 
   async end (key: string, until: number, nextKey = ''): Promise<boolean> {
     const keepMs = keptMs(until, this.#now())
-    return await this.#call('end', () => this.#client.set(endedKey(key), nextKey, 'PX', keepMs, 'NX')) === 'OK'
+    return await this.#call('end', () => this.#client.hatcheckEnd(endedKey(key), keepMs, nextKey)) === 1
   }
 
   async successor (key: string): Promise<string | null> {
-    return await this.#call('read', () => this.#client.get(endedKey(key))) || null
+    return await this.#call('read', () => this.#client.hget(endedKey(key), 'nextKey')) || null
   }
 
   async endAll (user: string, now: number, until: number, exceptKey = ''): Promise<void> {

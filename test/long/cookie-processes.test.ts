@@ -1,0 +1,75 @@
+import { test } from 'tap'
+import { Client, logIn, userOf } from '../client.js'
+import { fastFolder } from '../fast-folder.js'
+import { needs, testKey } from '../helper.js'
+import { startRedis } from '../redis.js'
+import { startService } from '../service.js'
+
+const ROUNDS = 200
+/** Each of them is killed after so many logouts. */
+const ROUNDS_OF_A_PROCESS = 10
+
+test('a logout holds in another process and after a restart, on one LMDB folder', async (t) => {
+  const folder = fastFolder(t)
+  const env = { SESSION_STORE: 'cookie:' }
+  const one = await startService(t, folder, env)
+  const [leaver, stayer] = [await logIn(one.url), await logIn(one.url, 'Sally')]
+  const other = await startService(t, folder, env)
+  t.strictSame(await Promise.all([leaver, stayer].map((cookie) => userOf(other.url, cookie))), ['Harry', 'Sally'])
+  t.equal((await new Client(other.url).post('/logout', {}, { cookie: leaver })).statusCode, 303)
+  for (const url of [one.url, other.url]) t.strictSame(await Promise.all([leaver, stayer].map((cookie) => userOf(url, cookie))), [null, 'Sally'])
+  for (const service of [one, other]) t.equal(await service.end(), 0)
+  const again = await startService(t, folder, env)
+  t.strictSame(await Promise.all([leaver, stayer].map((cookie) => userOf(again.url, cookie))), [null, 'Sally'])
+  for (const path of ['/verify', '/whoami', '/sessions', '/password']) {
+    t.equal((await new Client(again.url).get(path, { cookie: leaver, accept: 'application/json' })).statusCode, 401, path)
+  }
+})
+
+test('a logout holds in another process, on one Redis, and Redis that is down is a 503', needs('redis-server'), async (t) => {
+  const redis = await startRedis(t)
+  const env = { SESSION_STORE: `cookie:${redis.url}` }
+  const folder = fastFolder(t)
+  const [one, other] = [await startService(t, folder, env), await startService(t, folder, env)]
+  const [leaver, stayer] = [await logIn(one.url), await logIn(one.url, 'Sally')]
+  t.equal((await new Client(one.url).post('/logout', {}, { cookie: leaver })).statusCode, 303)
+  t.strictSame(await Promise.all([leaver, stayer].map((cookie) => userOf(other.url, cookie))), [null, 'Sally'])
+  await redis.stop()
+  const answer = await new Client(other.url).get('/', { cookie: stayer })
+  t.equal(answer.statusCode, 503)
+  t.equal(answer.headers['set-cookie'], undefined)
+  t.equal((await new Client(other.url).get('/')).statusCode, 200)
+})
+
+test(`every logout that was answered holds, in ${ROUNDS} rounds in which the service is killed`, async (t) => {
+  const folder = fastFolder(t)
+  const ended: string[] = []
+  const alive: string[] = []
+  while (ended.length < ROUNDS) {
+    const service = await startService(t, folder, { SESSION_STORE: 'cookie:' })
+    for (let i = 0; i < ROUNDS_OF_A_PROCESS; i++) {
+      const cookie = await logIn(service.url)
+      t.equal((await new Client(service.url).post('/logout', {}, { cookie })).statusCode, 303)
+      ended.push(cookie)
+    }
+    alive.push(await logIn(service.url, 'Sally'))
+    // As soon as the headers of the answer arrive.
+    const last = await logIn(service.url)
+    await new Client(service.url).send({ method: 'POST', url: '/logout', headers: { cookie: last }, waitFor: 'head' })
+    ended.push(last)
+    t.equal(await service.end('SIGKILL'), 'SIGKILL')
+  }
+  const { url } = await startService(t, folder, { SESSION_STORE: 'cookie:' })
+  const live = (await Promise.all(ended.map((cookie) => userOf(url, cookie)))).filter((user) => user !== null)
+  t.strictSame(live, [])
+  for (const cookie of alive) t.equal(await userOf(url, cookie), 'Sally')
+})
+
+test('with its ends in memory, every session ends with the process', async (t) => {
+  const [folder, env] = [fastFolder(t), { SESSION_STORE: 'cookie:memory:', SECRET_KEY: testKey, SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false', PASSWORD_MIN_LENGTH: '8' }]
+  const one = await startService(t, folder, env)
+  const cookie = await logIn(one.url, 'Harry', 'a long enough password')
+  t.equal(await userOf(one.url, cookie), 'Harry')
+  await one.end()
+  t.equal(await userOf((await startService(t, folder, env)).url, cookie), null)
+})
