@@ -183,8 +183,11 @@ async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, 
 }
 
 async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, options }: ServiceConfig, output: ProcessLog): Promise<FastifyInstance> {
-  const [{ default: Fastify }, { hatcheckService }] = await Promise.all([import('fastify'), import('./app.js')])
+  const [{ default: Fastify }, { noCompilers }, { hatcheckService }] = await Promise.all([
+    import('fastify'), import('./plugins/openapi/no-compilers.js'), import('./app.js')
+  ])
   const fastify = Fastify({
+    schemaController: noCompilers,
     logger: output.options,
     ...!requestLog && { childLoggerFactory: output.errorsOnly },
     trustProxy: trustProxy && trustedProxies(trustProxy),

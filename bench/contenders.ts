@@ -9,6 +9,7 @@ export const contenders = {
   '@fastify/secure-session': secureSession,
   'bare Fastify, headers of hatcheck': bareWithHeaders,
   'hatcheck plugin, LMDB': hatcheckPlugin,
+  'hatcheck plugin, cookie': hatcheckInCookie,
   'hatcheck, LMDB': hatcheck,
   'hatcheck, Redis': hatcheckOnRedis
 }
@@ -80,11 +81,16 @@ async function secureSession (fastify: FastifyInstance): Promise<void> {
 }
 
 /** In another application, like the others: a route that reads its session. */
-async function hatcheckPlugin (fastify: FastifyInstance, dataDir: string): Promise<void> {
+async function hatcheckPlugin (fastify: FastifyInstance, dataDir: string, store: 'lmdb:' | 'cookie:' = 'lmdb:'): Promise<void> {
   const { hatcheck } = await import('../app.js')
-  await fastify.register(hatcheck, { dataDir, secretKey: newSecret() })
+  await fastify.register(hatcheck, { dataDir, sessionStore: store, secretKey: newSecret() })
   fastify.get('/', (request, reply) => { sendPage(reply, request.session.client_name) })
   fastify.post('/login', async (request) => { await request.login('Harry') })
+}
+
+/** The same with the session in its cookie, as that of @fastify/secure-session, and its end in LMDB. */
+async function hatcheckInCookie (fastify: FastifyInstance, dataDir: string): Promise<void> {
+  await hatcheckPlugin(fastify, dataDir, 'cookie:')
 }
 
 async function hatcheck (fastify: FastifyInstance, dataDir: string): Promise<void> {

@@ -22,5 +22,5 @@ export default async function openapi (fastify: FastifyInstance): Promise<void> 
   // An application describes itself.
   if (document === undefined) return
 
-  fastify.get('/openapi.json', { schema }, (_request, reply) => { reply.type('application/json; charset=utf-8').send(document()) })
+  fastify.get('/openapi.json', { schema }, async (_request, reply) => await reply.type('application/json; charset=utf-8').send(await document()))
 }

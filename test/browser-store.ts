@@ -76,7 +76,7 @@ export function browserStore (revocations: RevocationStore, { now, maxBytes }: S
     async remove (key, nextKey) {
       return nextKey === undefined ? await keeper.remove(named(key)) : await ends.remove(key, nextKey)
     },
-    successor: (key) => keeper.successor(key),
+    successor: (key) => revocations.successor(key),
     removeOfUser: (user, exceptKey) => ends.removeOfUser(user, exceptKey),
     ping: () => ends.ping(),
     close: () => ends.close()

@@ -72,6 +72,24 @@ test('an empty environment and one with every variable can be read', async (t) =
   })
 })
 
+test('the error for an unknown option names those that may be meant', async (t) => {
+  const meant = {
+    sessionLifeTime: 'sessionLifetime',
+    SECRET_KEY: 'secretKey',
+    'session-store': 'sessionStore',
+    store: 'sessionStore',
+    cookieName: 'sessionCookieName or formerCookieNames',
+    maxAge: 'sessionLifetime',
+    cookie: 'sessionCookieName, formerCookieNames, sessionCookieDomain, sessionCookiePath, sessionCookieSecure, sessionCookieSamesite or sessionCookiePartitioned'
+  }
+  for (const [option, options] of Object.entries(meant)) {
+    t.throws(() => resolveConfig({ secretKey: testKey, [option]: 1 } as never, 'plugin'), { message: `${option} is not an option of hatcheck. Did you mean ${options}?` })
+  }
+  for (const option of ['key', 'rolling', 'sessionTimeout']) {
+    t.throws(() => resolveConfig({ secretKey: testKey, [option]: 1 } as never, 'plugin'), { message: `${option} is not an option of hatcheck.` })
+  }
+})
+
 test('the error for each option states its rule, under the name that the caller uses', async (t) => {
   const rules: Array<[Record<string, unknown>, Rule]> = [
     [{ nonsense: 1 }, () => 'nonsense is not an option of hatcheck.'],
@@ -289,7 +307,7 @@ test('an application gets the broken rule as a rejection of register', async (t)
   }
   await t.rejects(register({}), { code: 'HATCHECK_CONFIG', message: `secretKey is required: at least 32 random bytes. ${GOOD_ONE}` })
   await t.rejects(register({ secretKey: testKey, sessionTimeout: 60 }), { message: 'sessionTimeout is not an option of hatcheck.' })
-  await t.rejects(register({ secretKey: testKey, secret: testKey }), { message: 'secret is not an option of hatcheck.' })
+  await t.rejects(register({ secretKey: testKey, secret: testKey }), { message: 'secret is not an option of hatcheck. Did you mean secretKey, secretKeyFile or secretKeyFallbacks?' })
   await t.rejects(register({ secretKey: testKey, sessionCookieSamesite: 'none' }), { message: `sessionCookieSamesite=none needs sessionCookieSecure=true: ${DROPPED}` })
   await t.resolves(register({ secretKey: testKey }))
 })

@@ -1,7 +1,5 @@
 import type { FastifyInstance } from 'fastify'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { LoginRequiredError, SessionOffError, ThrottledError, nextPageOf, refuseCrossOrigin, requireLogin, type Authenticated, type HatcheckOptions } from '../app.js'
@@ -66,6 +64,52 @@ test('a login without request.authenticate makes no known device and no event of
   t.equal((await client.send({ method: 'POST', url: '/by-link' })).statusCode, 200)
   t.equal(client.cookie('hatcheck-device'), '')
   t.strictSame(events(), ['session_created Harry'])
+})
+
+test('a check that nobody awaits lets nobody in, whatever it will answer and whenever', async (t) => {
+  const { here, go } = stop()
+  const answers = {
+    'a right password': [PASSWORD, { authenticate: (name: string) => ({ name }) }],
+    'a wrong password': [PASSWORD, { authenticate: () => null }],
+    'an answer that comes late': [PASSWORD, { authenticate: async (name: string) => { await here(); return { name } } }],
+    'no password, which is refused at once': ['', { authenticate: (name: string) => ({ name }) }]
+  } as const
+  for (const [what, [password, options]] of Object.entries(answers)) {
+    for (const hasAwait of [true, false]) {
+      const { app, events } = await hostOf(t, options)
+      app.post<{ Body: { name: string, password: string } }>('/hasty', async (request) => {
+        const isRight: unknown = request.authenticate(request.body.name, request.body.password)
+        if (isRight) {
+          const login = request.login(request.body.name)
+          if (hasAwait) await login
+        }
+        return 'welcome'
+      })
+      const client = new Client(app)
+      const answer = await signIn(client, 'Harry', password, '/hasty')
+      t.equal(answer.statusCode, 500, what)
+      t.match(answer.json(), { code: 'HATCHECK_NOT_AWAITED', message: /await request\.authenticate/ })
+      t.equal(client.cookie(), '')
+      t.notOk(events().some((event) => event.startsWith('session_created')))
+    }
+  }
+  go()
+})
+
+test('a refusal that is expected has no stack in the log of the application', async (t) => {
+  const errors: Array<{ code: string, stack?: string }> = []
+  const app = await buildHost(t, { authenticate: () => null }, { logger: { level: 'info', stream: { write (line: string) { errors.push(...[JSON.parse(line).err ?? []].flat()) } } } })
+  app.get('/mine', { onRequest: requireLogin }, async () => 'mine')
+  app.post('/form', { onRequest: refuseCrossOrigin }, async () => 'done')
+  app.post<{ Body: { name: string, password: string } }>('/sign-in', async (request) => await request.authenticate(request.body.name, request.body.password))
+  app.get('/bug', async () => { throw Object.assign(new Error('a bug'), { statusCode: 400 }) })
+  await app.inject('/mine')
+  await app.inject({ method: 'POST', url: '/form', headers: { origin: 'https://other.example' } })
+  for (const [name, password] of [['', 'x'], ['Harry', ''], ['Harry', 1]]) await signIn(new Client(app), name, password)
+  t.strictSame(errors.map(({ code }) => code), ['HATCHECK_LOGIN_REQUIRED', 'HATCHECK_CROSS_ORIGIN', 'HATCHECK_NAME', 'HATCHECK_CREDENTIALS', 'HATCHECK_PASSWORD'])
+  for (const { code, stack } of errors) t.notOk(stack, code)
+  await app.inject('/bug')
+  t.match(errors.at(-1)?.stack, /own-login/, 'an error of the application has one')
 })
 
 test('a check for one name vouches for no other', async (t) => {
@@ -429,20 +473,25 @@ test('without hatcheck around the route, the functions refuse with their names',
   }
 })
 
-test('the login and the WebSocket of docs/own-login.md work as they stand', async (t) => {
-  const [example = '', socket = '', svg = ''] = blocksOf(pageAt('docs/own-login.md'), 'js')
-  const folder = t.testdir()
-  const file = join(folder, 'app.mjs')
-  writeFileSync(file, `${example.replace('Fastify()', 'Fastify({ logger: true })').replace("'/account' }", "'/account', signup: 'open' }")}
-${socket}
-${svg}
-await app.listen({ port: 0 })`)
-  const { address, stop } = await startProgram(process.execPath, [file], folder, { SECRET_KEY: testKey })
+test('the application of docs/own-login.md is the example, and works as it stands', async (t) => {
+  const [app = '', users = '', page = '', socket = '', svg = ''] = blocksOf(pageAt('docs/own-login.md'), 'js')
+  const files = { 'app.js': app, 'users.js': users, 'page.js': page }
+  for (const [name, block] of Object.entries(files)) t.equal(block, pageAt(`examples/own-login/${name}`), name)
+  const folder = t.testdir({ ...files, 'app.js': app.replace('\nawait app.listen', `\n${socket}\n${svg}\nawait app.listen`) })
+  const { address, stop } = await startProgram(process.execPath, ['app.js'], folder, { SECRET_KEY: testKey, PORT: '0' })
   const client = new Client(address)
   t.equal((await client.get('/account', PAGE)).headers['location'], '/sign-in?next=%2Faccount')
+  t.match((await client.get('/sign-in?next=%2Faccount%3Fa%3D1')).body, 'name="next" value="/account?a=1"')
+  const wrong = await client.post('/sign-in', { name: 'Harry', password: 'a wrong password' })
+  t.equal(wrong.statusCode, 401)
+  t.match(wrong.body, '<p role="alert">The name or the password is wrong.</p>')
+  t.equal((await client.post('/sign-in', { name: 'Nobody', password: PASSWORD })).statusCode, 401)
+  for (const empty of [await client.send({ method: 'POST', url: '/sign-in' }), await client.post('/sign-in', { name: 'Harry', password: '' })]) {
+    t.equal(empty.statusCode, 400)
+    t.match(empty.body, '<p role="alert">The password is missing.</p>')
+  }
   t.equal((await client.post('/sign-in', { name: 'Harry', password: PASSWORD })).headers['location'], '/account')
-  t.equal((await client.get('/account')).body, 'Hello Harry')
-  t.equal((await client.post('/sign-in', { name: 'Harry', password: 'a wrong password' })).statusCode, 401)
+  t.match((await client.get('/account')).body, 'Hello Harry')
   t.equal((await client.get('/logo.svg')).body, '<svg/>')
   const says = async (headers: Record<string, string>): Promise<unknown> => {
     const live = new WebSocket(address.replace('http', 'ws') + '/live', { headers })
@@ -454,6 +503,8 @@ await app.listen({ port: 0 })`)
   t.equal(await says({ cookie, origin: address }), 'Hello Harry')
   t.equal(await says({ cookie, origin: 'https://evil.example' }), '403')
   t.equal(await says({ origin: address }), '401')
+  t.equal((await client.post('/sign-out')).headers['location'], '/sign-in')
+  t.equal((await client.get('/account')).statusCode, 401)
   await stop()
 })
 

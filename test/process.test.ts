@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
 import { Client, userOf } from './client.js'
+import { fixture } from './fixtures/child.js'
 import { needs, testKey } from './helper.js'
 import { Curl, hatcheckProcess, startService, until, type CurlAnswer, type Service } from './service.js'
 
@@ -130,6 +131,23 @@ test('the first lines name the address, the store and the mode, and come soon', 
   t.match(service.output(), 'store: memory:')
   t.match(service.output(), 'mode: service; signup is closed')
   t.notMatch(service.output(), testKey)
+})
+
+test('the start loads no package that only some requests or stores need', async (t) => {
+  const env = { NODE_OPTIONS: `--import ${fixture('loaded-packages.js')}`, SESSION_STORE: 'memory:' }
+  const loadedBy = ({ output }: Service): string[] => /loaded: (.*)/.exec(output())?.[1]?.split(' ') ?? []
+  const documentation = ['@fastify/swagger', 'yaml']
+  const others = ['ajv', '@node-rs/argon2', '@zxcvbn-ts/language-common', 'bowser', 'ioredis', 'lmdb', 'prom-client']
+
+  const unused = await startService(t, t.testdir(), env)
+  await unused.end()
+  t.ok(loadedBy(unused).includes('fastify'))
+  t.strictSame(loadedBy(unused).filter((name) => documentation.includes(name) || others.includes(name)), [])
+
+  const used = await startService(t, t.testdir(), env)
+  t.equal((await fetch(`${used.url}/openapi.json`)).status, 200)
+  await used.end()
+  t.strictSame(loadedBy(used).filter((name) => documentation.includes(name) || others.includes(name)), documentation)
 })
 
 test('users stay logged in after a kill -9 and a restart', curl, async (t) => {

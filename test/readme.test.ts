@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { t } from 'tap'
@@ -59,19 +59,21 @@ for (const [page, steps] of walks) {
   })
 }
 
-t.test('the plugin example counts visits', async (t) => {
+t.test('the plugin example counts visits, also after a restart', async (t) => {
   const [example = ''] = blocksOf(readme, 'js')
-  const folder = t.testdir()
-  const file = join(folder, 'app.mjs')
-  writeFileSync(file, example
-    .replace('port: 3000', 'port: 0')
-    .replace('Fastify()', 'Fastify({ logger: true })'))
-  const { address, stop } = await startProgram(process.execPath, [file], folder, { SECRET_KEY: testKey })
+  const folder = t.testdir({ 'app.js': example.replace('port: 3000', 'port: 0'), '.env': `SECRET_KEY=${testKey}\n` })
+  const start = (): ReturnType<typeof startProgram> => startProgram(process.execPath, ['--env-file=.env', 'app.js'], folder)
+  const { address, stop } = await start()
   const visitor = new Client(address)
   t.equal((await visitor.get('/')).body, 'visit 1')
   t.equal((await visitor.get('/')).body, 'visit 2')
   t.equal((await new Client(address).get('/')).body, 'visit 1')
   await stop()
+  const again = await start()
+  const returning = new Client(again.address)
+  for (const [name, value] of visitor.cookies) returning.cookies.set(name, value)
+  t.equal((await returning.get('/')).body, 'visit 3')
+  await again.stop()
 })
 
 t.test('the table of options matches the code', async (t) => {

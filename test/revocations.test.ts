@@ -1,4 +1,6 @@
+import * as lmdb from 'lmdb'
 import { test, type Test } from 'tap'
+import { examineLmdb } from '../plugins/storage/lmdb/doctor.js'
 import { MemoryRevocations } from '../plugins/storage/memory/revocations.js'
 import { RedisRevocations } from '../plugins/storage/redis/revocations.js'
 import { storeContract } from '../plugins/store/contract/index.js'
@@ -142,3 +144,25 @@ for (const [kind, openEngine] of Object.entries(engines)) {
     }
   })
 }
+
+test('a damaged entry on LMDB lets nobody in, is found, and is mended by the end of all sessions', async (t) => {
+  const folder = t.testdir()
+  const { openRevocations, close } = openLmdb(folder, { now: () => NOW, maxBytes: 16_384 }, { info () {}, warn () {} })
+  const store = openRevocations()
+  await store.end('one', LATER)
+  await store.endAll('Harry', NOW, LATER)
+  const env = lmdb.open({ path: folder, maxDbs: 16, noSubdir: false })
+  const raw = env.openDB<Buffer, string>({ name: 'revocations', encoding: 'binary' })
+  for (const key of ['session one', 'user Harry']) await raw.put(key, Buffer.from('{"until":'))
+  await raw.flushed
+  t.strictSame(await store.lookUp('one', null), { hasEnded: true, barrier: null })
+  t.throws(() => store.lookUp('another', 'Harry'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  t.equal(await store.successor('one'), null)
+  const findings: string[] = []
+  examineLmdb(lmdb, folder, (key) => key, (finding) => { findings.push(finding) })
+  t.match(findings, [/under "session one", is damaged/, /under "user Harry", is damaged.*revoke-all/])
+  await store.endAll('Harry', NOW + 1, LATER)
+  t.match(await store.lookUp('another', 'Harry'), { barrier: { epoch: NOW + 1 } })
+  await env.close()
+  await close()
+})

@@ -392,3 +392,16 @@ test('the old session of another library continues in a cookie', async (t) => {
   t.match((await client.get('/')).json(), { user: 'Harry' })
   t.strictSame(ended, ['an-id'])
 })
+
+test('a logout with a copy that has expired ends the newer ones as well', async (t) => {
+  const clock = testClock()
+  const fastify = await app(t, { now: clock.now, sessionIdleTimeout: 100, sessionLifetime: 1_000 })
+  const harry = await loggedIn(fastify)
+  const old = harry.cookie()
+  clock.advance({ seconds: 60 })
+  await harry.get('/')
+  clock.advance({ seconds: 60 })
+  t.strictSame(await Promise.all([old, harry.cookie()].map((cookie) => userOf(fastify, cookie))), [null, 'Harry'])
+  await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: old } })
+  t.equal(await userOf(fastify, harry.cookie()), null)
+})

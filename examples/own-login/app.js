@@ -1,17 +1,17 @@
 import formbody from '@fastify/formbody'
 import Fastify from 'fastify'
-import hatcheck, { WrongCredentialsError, nextPageOf, refuseCrossOrigin } from 'hatcheck'
+import hatcheck, { WrongCredentialsError, nextPageOf, refuseCrossOrigin, requireLogin } from 'hatcheck'
 import { page, text } from './page.js'
+import { checkPassword } from './users.js'
 
 const app = Fastify({ logger: true })
 app.register(formbody)
 app.register(hatcheck, {
   secretKey: process.env.SECRET_KEY,
-  // requireLogin and requireUser lead a browser to this page.
+  authenticate: checkPassword,
+  // requireLogin leads a browser to this page.
   loginPath: '/sign-in',
-  afterLogin: '/account',
-  // A login with a new name creates the account. Without this, accounts come from "npx hatcheck user add".
-  signup: 'open'
+  afterLogin: '/account'
 })
 
 app.get('/', async ({ user }, reply) => reply.redirect(user === null ? '/sign-in' : '/account', 303))
@@ -30,8 +30,7 @@ app.post('/sign-out', { onRequest: refuseCrossOrigin }, async (request, reply) =
   return reply.redirect('/sign-in', 303)
 })
 
-app.get('/account', async (request, reply) => {
-  const user = request.requireUser()
+app.get('/account', { onRequest: requireLogin }, async ({ user }, reply) => {
   return page(reply, 'Your account', `<h1>Hello ${text(user.name)}</h1>
     <p>Signed in since ${new Date(user.authenticatedAt).toISOString()}.</p>
     <form method="post" action="/sign-out"><button>Sign out</button></form>`)

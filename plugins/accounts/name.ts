@@ -1,7 +1,7 @@
-import { createError } from '@fastify/error'
+import { createRefusal } from '../common/http-errors.js'
 import { accountKey } from '../store/accounts.js'
 
-export const NameError = createError<[string]>('HATCHECK_NAME', '%s', 400)
+export const NameError = createRefusal<'HATCHECK_NAME', 400, [string]>('HATCHECK_NAME', '%s', 400)
 
 /** The longest name as it is stored, in characters. */
 const LONGEST = 64

@@ -1,10 +1,9 @@
-import { createError } from '@fastify/error'
-import { createUnavailable } from '../common/http-errors.js'
+import { createRefusal, createUnavailable } from '../common/http-errors.js'
 import { lazyPackage } from '../common/lazy-package.js'
 import { isCommonPassword } from './common-passwords.js'
 import { HashQueue } from './hash-queue.js'
 
-export const PasswordError = createError<[string]>('HATCHECK_PASSWORD', '%s', 400)
+export const PasswordError = createRefusal<'HATCHECK_PASSWORD', 400, [string]>('HATCHECK_PASSWORD', '%s', 400)
 
 /** Too many logins wait at once; nothing was hashed. */
 export const BusyError = createUnavailable('HATCHECK_BUSY', 'Too many people are logging in right now. Please try again in a moment.', 2)

@@ -18,9 +18,17 @@ export function withHeaders<C extends { readonly prototype: FastifyError }> (Err
   return ErrorClass
 }
 
+/**
+ * Makes a class of errors that refuse a request, as is expected. They have no stack: Fastify logs each error, and the reason of a
+ * refusal is in its text.
+ */
+export function createRefusal<const Code extends string, const Status extends number, A extends unknown[] = []> (code: Code, text: string, status: Status): FastifyErrorConstructor<{ code: Code, statusCode: Status }, A> {
+  return createError<Code, Status, A>(code, text, status, Error, false)
+}
+
 /** Makes a class of errors that answer 401 with WWW-Authenticate. */
 export function createUnauthorized<const Code extends string> (code: Code, text: string): FastifyErrorConstructor<{ code: Code, statusCode: 401 }, []> {
-  return withHeaders(createError(code, text, 401), { 'www-authenticate': AUTHENTICATE })
+  return withHeaders(createRefusal(code, text, 401), { 'www-authenticate': AUTHENTICATE })
 }
 
 /**
@@ -38,7 +46,7 @@ export function createUnavailable<A extends unknown[] = []> (code: string, text:
  * @param text with `%s` for the time to wait, such as `2 minutes`.
  */
 export function createTooMany<const Code extends string> (code: Code, text: string): new (seconds?: number) => FastifyError & { code: Code } {
-  const TooMany = createError<Code, [wait?: string]>(code, text, 429)
+  const TooMany = createRefusal<Code, 429, [wait?: string]>(code, text, 429)
   return class extends TooMany {
     declare readonly headers?: Record<string, string>
 

@@ -14,6 +14,7 @@ import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
 import { ROUTE_NAMES, type RouteName } from './route-names.js'
 import type { Row, ValuesOf } from './row.js'
+import { suggestionFor } from './suggestion.js'
 import { OPTIONS, SESSION_OPTIONS } from './table.js'
 import { environmentName, validate, type Mode } from './validate.js'
 
@@ -38,7 +39,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   for (const option of Object.keys(given)) {
     const row = rows.get(option)
-    assertRule(row !== undefined, `${option} is not an option of hatcheck.`)
+    assertRule(row !== undefined, `${option} is not an option of hatcheck.${suggestionFor(option, [...rows.keys()])}`)
     assertRule(mode !== 'plugin' || row.only !== 'service', `${option} is an option of the service only: an application sets this itself.`)
   }
   const { authenticate, now = steadyClock(), sessionStore = OPTIONS.sessionStore.default } = options
@@ -112,7 +113,7 @@ export function resolveSessionConfig (options: SessionOptions, scope: string): C
   for (const option of Object.keys(options)) {
     assertRule(option in SESSION_OPTIONS, rows.has(option)
       ? `${option} is not an option of hatcheck/session, which has no logins and no pages: register hatcheck instead.`
-      : `${option} is not an option of hatcheck/session.`)
+      : `${option} is not an option of hatcheck/session.${suggestionFor(option, Object.keys(SESSION_OPTIONS))}`)
   }
   return resolveConfig(options, 'plugin', scope)
 }

@@ -210,6 +210,7 @@ export const OPTIONS = {
   /**
    * Decides who can log in. hatcheck then keeps no accounts, and `signup` has no meaning.
    * @default hatcheck's own accounts
+   * @see `docs/accounts.md#users-of-your-own`
    */
   authenticate: { type: 'authenticate', form: 'a function: (name, password, request) => { name } or null', only: 'plugin' },
   /**

@@ -1,11 +1,11 @@
 import type { FastifyRequest } from 'fastify'
-import { createError } from '@fastify/error'
+import { createRefusal } from '../common/http-errors.js'
 import { wants } from '../common/wants.js'
 import { beginningOf } from '../config/origins.js'
 import type { Config } from '../config/resolve.js'
 import { NotRegisteredError } from '../login/errors.js'
 
-export const CrossOriginError = createError('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
+export const CrossOriginError = createRefusal('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
 
 /**
  * A hook for forms and WebSockets: refuses a request that another site makes a browser send, by the rules of hatcheck's own

@@ -14,9 +14,16 @@ export function keepHeaderLines (fastify: FastifyInstance): void {
     server.maxHeadersCount = 0
     return
   }
+  // Without a proxy that Fastify trusts, no header line is believed.
+  if (!trustsProxy(fastify)) return
   fastify.server.once('listening', () => {
     if (server.maxHeadersCount === 0) return
     fastify.log.warn('This server drops header lines beyond the first 1,000 without a word, those of a proxy among them. ' +
       'Set "app.server.maxHeadersCount = 0": maxHeaderSize bounds the header by its bytes.')
   })
+}
+
+/** Tells whether Fastify was made with `trustProxy`: only then requests have `ips`. */
+function trustsProxy (fastify: FastifyInstance): boolean {
+  return fastify.hasRequestDecorator('ips')
 }

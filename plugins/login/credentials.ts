@@ -1,8 +1,8 @@
-import { createError } from '@fastify/error'
 import { normalName } from '../accounts/name.js'
 import { assertPassword } from '../accounts/password.js'
+import { createRefusal } from '../common/http-errors.js'
 
-export const CredentialsError = createError<'HATCHECK_CREDENTIALS', [string]>('HATCHECK_CREDENTIALS', '%s', 400)
+export const CredentialsError = createRefusal<'HATCHECK_CREDENTIALS', 400, [string]>('HATCHECK_CREDENTIALS', '%s', 400)
 
 export interface Credentials {
   name: string

@@ -10,8 +10,12 @@ export const WrongCredentialsError = createUnauthorized('HATCHECK_WRONG_CREDENTI
 export const NotRegisteredError = createError<[name: string]>('HATCHECK_NOT_REGISTERED',
   '%s needs hatcheck: register it with "app.register(hatcheck, …)" in the scope of this route or around it.', 500)
 
+/** The handler goes on as if a check under way had succeeded: the promise of it is always true. */
+export const NotAwaitedError = createError('HATCHECK_NOT_AWAITED',
+  'request.login must not be called before request.authenticate has answered: write "await request.authenticate(…)".', 500)
+
 export const AuthenticateError = createError<[string]>('HATCHECK_AUTHENTICATE',
-  'authenticate must return an object with the name of the user, or null; got %s.', 500, TypeError)
+  'authenticate must return an object with the name of the user, such as { name: \'anna\' }, or null; got %s.', 500, TypeError)
 
 export const ReauthenticateError = createUnauthorized('HATCHECK_REAUTHENTICATE',
   'You logged in more than 10 minutes ago. Log in again, or send the password along: POST /sessions with handle or others=1, and password.')

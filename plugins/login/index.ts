@@ -65,7 +65,10 @@ interface RequestMembers<Values> {
 }
 
 interface InstanceMembers {
-  /** The same as the exported `requireLogin`; undefined until the registration of hatcheck is done. */
+  /**
+   * The same as the exported `requireLogin`, which is the better one: this one is undefined until the registration of hatcheck is
+   * done, and Fastify takes undefined for "no hook".
+   */
   requireLogin: typeof requireLogin
 }
 

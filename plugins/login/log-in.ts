@@ -4,11 +4,11 @@ import { ConfigError } from '../common/rule.js'
 import { wants } from '../common/wants.js'
 import { clientAddress } from '../session/client.js'
 import { clientText } from '../session/client-text.js'
-import { destroy, login, type LoginRequest } from '../session/calls.js'
+import { destroy, login, reject, type LoginRequest } from '../session/calls.js'
 import { entriesOf } from '../session/fields.js'
 import { kindOf } from '../session/json.js'
 import { assertCredentials } from './credentials.js'
-import { AuthenticateError, WrongCredentialsError } from './errors.js'
+import { AuthenticateError, NotAwaitedError, WrongCredentialsError } from './errors.js'
 import { failureReasonOf } from './failure.js'
 
 export interface LoginOptions<Values = Session> {
@@ -56,6 +56,8 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
   })
 
   const passed = new WeakMap<FastifyRequest, Proof>()
+  /** Requests that wait for the answer of `request.authenticate`. */
+  const undecided = new WeakSet<FastifyRequest>()
 
   function logInWith (request: FastifyRequest, user: string, { permanent = false, data = {} }: LoginOptions = {}, more: Partial<LoginRequest> = {}): Promise<void> {
     const client = (): string => clientText(request.headers['user-agent'], clientAddress(request))
@@ -75,28 +77,38 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
     if (reply !== undefined) await throttle.rememberDevice(request, reply, sentName, user)
   }
 
+  async function checked (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
+    try {
+      const { name, password } = assertCredentials(sentName, sentPassword)
+      const user = await group.authenticate(name, password, request)
+      if (user === null) group.noteFailure(new WrongCredentialsError(), request, sentName)
+      else passed.set(request, { user, sentName: name })
+      return user
+    } catch (error) {
+      group.noteFailure(error as FastifyError, request, sentName)
+      throw error
+    }
+  }
+
   const group = {
     /**
      * `request.login`. A user whose password the same request has checked gets what `POST /login` does: the last look at the
      * account, the audit log and the known device.
      */
     logIn (request: FastifyRequest, name: string, options?: LoginOptions): Promise<void> {
+      if (undecided.has(request)) return reject(session.sessionFor(request), new NotAwaitedError())
       const proof = passed.get(request)
       return logInWith(request, name, options, proof?.user.name === name ? { confirm: () => confirm(request, proof) } : {})
     },
 
     /** `request.authenticate`: checks a password as `POST /login` does, and writes a failure to the audit log. */
-    async checkPassword (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
-      try {
-        const { name, password } = assertCredentials(sentName, sentPassword)
-        const user = await group.authenticate(name, password, request)
-        if (user === null) group.noteFailure(new WrongCredentialsError(), request, sentName)
-        else passed.set(request, { user, sentName: name })
-        return user
-      } catch (error) {
-        group.noteFailure(error as FastifyError, request, sentName)
-        throw error
-      }
+    checkPassword (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
+      const check = checked(request, sentName, sentPassword)
+      // A handler that forgets to await would take the promise for a success, and log anybody in.
+      undecided.add(request)
+      const decide = (): void => { undecided.delete(request) }
+      check.then(decide, decide)
+      return check
     },
 
     /** Writes a failed login to the audit log, except a refusal with an event of its own. */

@@ -5,9 +5,11 @@ const POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-
 
 /** Serves Swagger UI at `/docs`, to read the document and try it out. For development only: the package does not depend on it. */
 export async function serveDocs (fastify: FastifyInstance): Promise<void> {
-  const { fastifySwaggerUi } = await import('@fastify/swagger-ui')
+  const [{ fastifySwagger }, { fastifySwaggerUi }] = await Promise.all([import('@fastify/swagger'), import('@fastify/swagger-ui')])
+  const document = JSON.parse(await fastify.hatcheck.openapi.document?.() ?? '{}')
   await fastify.register(async function docs (scope) {
     scope.addHook('onRequest', (request, _reply, done) => { done(fastify.hatcheck.guards.demoError(request) ?? undefined) })
+    await scope.register(fastifySwagger, { mode: 'static', specification: { document } })
     await scope.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: POLICY })
   })
 }

@@ -4,6 +4,7 @@ import type { ChangeSet } from './change-set.js'
 import { assertCookieCanBeSent, dropCookieIfEnded, handOver } from './delivery.js'
 import { SessionGoneError, UserNameError } from './errors.js'
 import { CLIENT_FIELD, entriesOf } from './fields.js'
+import { kindOf } from './json.js'
 import { planLogin, planRenewal } from './plan.js'
 import type { Session } from './session.js'
 import { storeChanges } from './store-changes.js'
@@ -149,5 +150,10 @@ function change (session: Session, keep: 'all' | readonly string[], work: (chang
 
 /** Checks the name of a user. @throws UserNameError */
 export function assertUser (user: unknown, caller: string): asserts user is string {
-  if (!isUserName(user)) throw new UserNameError(caller)
+  if (!isUserName(user)) throw new UserNameError(caller, user === '' ? 'an empty string' : kindOf(user) + hintFor(user))
+}
+
+/** A login with the answer of a check that nobody has awaited must not look like a bug of hatcheck. */
+function hintFor (user: unknown): string {
+  return user === undefined || user instanceof Promise ? ': is "await" missing, as in "await request.authenticate(…)"?' : ''
 }

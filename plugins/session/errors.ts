@@ -7,8 +7,8 @@ export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFI
   'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.')
 
 /** A key that would break the session object. */
-export const SessionKeyError = createError<[string]>('HATCHECK_SESSION_KEY',
-  'A session key must be a non-empty, well-formed string that is neither a member of the session nor a name of Object.prototype, and does not begin with "hatcheck:"; got %s.', 500, TypeError)
+export const SessionKeyError = createError<[rule: string, got: string]>('HATCHECK_SESSION_KEY',
+  'A session key must %s; got %s.', 500, TypeError)
 
 /** A value that JSON cannot hold. */
 export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
@@ -31,8 +31,8 @@ export const SessionValuesError = createError<[string]>('HATCHECK_SESSION_VALUE'
   'Values for a session must be a plain object of keys and values; got %s.', 500, TypeError)
 
 /** A session would begin for somebody without a name. */
-export const UserNameError = createError<[string]>('HATCHECK_USER_NAME',
-  '%s needs the name of a user: a non-empty, well-formed string', 500, TypeError)
+export const UserNameError = createError<[caller: string, got: string]>('HATCHECK_USER_NAME',
+  '%s needs the name of a user: a non-empty, well-formed string; got %s', 500, TypeError)
 
 /** The session ended (logout, expiry, revocation) while this request was under way. */
 export const SessionGoneError = createError('HATCHECK_SESSION_GONE',

@@ -110,11 +110,11 @@ const traps: ProxyHandler<Session> = {
     return { value: session.get(key), writable: true, enumerable: true, configurable: true }
   },
   defineProperty (session, key, descriptor) {
-    if (!('value' in descriptor)) throw new SessionKeyError(inspect(key))
+    if (!('value' in descriptor)) throw new SessionKeyError('have a value, and no getter or setter', inspect(key))
     set(session, key, descriptor.value)
     return true
   },
   getPrototypeOf: () => Object.prototype,
-  setPrototypeOf () { throw new SessionKeyError("'__proto__'") },
+  setPrototypeOf () { throw new SessionKeyError('not be a name that objects have', "'__proto__'") },
   preventExtensions: () => false
 }

@@ -19,10 +19,10 @@ export const METHODS = [
 /** The other members of `request.session`. */
 export const PROPERTIES = ['permanent', 'handle', 'sessionId', 'encryptedSessionId', 'cookie', 'modified'] as const
 
+const MEMBERS: ReadonlySet<string> = new Set([...METHODS, ...PROPERTIES])
+
 /** A value of one of these names would hide a member of the session, reach the prototype, or pass the session off as a promise. */
-const RESERVED: ReadonlySet<string> = new Set([
-  ...METHODS, ...PROPERTIES, ...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'toJSON', 'then'
-])
+const RESERVED: ReadonlySet<string> = new Set([...MEMBERS, ...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'toJSON', 'then'])
 
 /** A lone surrogate is not text: a store that keeps keys as UTF-8 would change it. */
 const LONE_SURROGATE = /\p{Cs}/u
@@ -52,5 +52,13 @@ export function entriesOf (values: unknown): Array<[string, unknown]> {
 }
 
 function assertKey (key: unknown): asserts key is string {
-  if (typeof key !== 'string' || key === '' || isReserved(key) || LONE_SURROGATE.test(key)) throw new SessionKeyError(inspect(key))
+  if (typeof key !== 'string' || key === '' || isReserved(key) || LONE_SURROGATE.test(key)) throw new SessionKeyError(brokenRule(key), inspect(key))
+}
+
+function brokenRule (key: unknown): string {
+  if (typeof key !== 'string') return 'be a string'
+  if (key === '') return 'not be empty'
+  if (MEMBERS.has(key)) return 'not be the name of a member of the session'
+  if (key.startsWith(OWN_PREFIX)) return `not begin with "${OWN_PREFIX}"`
+  return RESERVED.has(key) ? 'not be a name that objects have, such as toString, prototype or then' : 'be well-formed text'
 }

@@ -70,7 +70,11 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
       return await revocations.end(ticket.key, endOf(ticket)) && isLive ? ticket.carried?.record ?? null : null
     },
     end,
-    successor: (key) => revocations.successor(key),
+    async mayLive ({ key, carried }) {
+      // A newer copy may be live where this one has expired.
+      if (carried !== null && carried.endsAt > now() && !(await revocations.lookUp(key, null)).hasEnded) return true
+      return await revocations.successor(key) !== null
+    },
     cookieValue (_id, stored, cookieName) {
       if (stored?.ticket.carried == null) throw new UnsupportedError('the value of the cookie before the session is stored', 'the cookie carries the values')
       return current().codec.seal(stored.ticket.carried, cookieName)

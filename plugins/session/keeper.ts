@@ -39,8 +39,8 @@ export interface SessionKeeper {
    * @returns the session as it was at its end, or null if it was not live.
    */
   end (ticket: Named): Promise<StoredSession | null>
-  /** Returns the key under which a session that has ended continues, or null. */
-  successor (key: string): MaybePromise<string | null>
+  /** Tells whether {@link end} may find something to end. */
+  mayLive (ticket: Named): Promise<boolean>
   /** Returns the value of the cookie of a session. @param stored null if it is not stored yet */
   cookieValue (id: string, stored: Stored | null, cookieName: string): string
 }
@@ -67,7 +67,7 @@ export function inStore (store: CompleteSessionStore, currentSigner: () => Ticke
     },
     remove: ({ key }) => store.remove(key),
     end: ({ key }) => endIn(store, key),
-    successor: (key) => store.successor(key),
+    mayLive: async ({ key }) => await store.read(key) !== null || await store.successor(key) !== null,
     cookieValue: (id) => currentSigner().sign(id)
   }
 }

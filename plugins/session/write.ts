@@ -108,7 +108,7 @@ export class Writer {
     const own = stored?.ticket
     const tickets = ticketsOf(request)
     await allDone(this.#endOld(request), this.#endEach(request, own === undefined ? tickets : [own, ...tickets], async (ticket) => {
-      return isAvailable && ticket.key !== own?.key && !await this.#mayExist(ticket) ? null : await keeper.end(ticket)
+      return isAvailable && ticket.key !== own?.key && !await this.#mayLive(ticket) ? null : await keeper.end(ticket)
     }))
   }
 
@@ -153,11 +153,11 @@ export class Writer {
   }
 
   /** Tells whether a presented session may still exist. Most duplicate cookies belong to sessions that ended long ago. */
-  async #mayExist (ticket: Named): Promise<boolean> {
+  async #mayLive (ticket: Named): Promise<boolean> {
     const { keeper, upkeep } = this.#options
     if (upkeep.isRefused(ticket.key)) return true
     try {
-      return await keeper.read(ticket) !== null || await keeper.successor(ticket.key) !== null
+      return await keeper.mayLive(ticket)
     } catch {
       return true
     }

@@ -13,7 +13,12 @@ export interface RevocationStore {
   /** Whether {@link lookUp} and {@link successor} return at once, without a promise. */
   readonly sync: boolean
 
-  /** Returns what is known against the session under `key` and the sessions of its user. A damaged entry counts as an end. */
+  /**
+   * Returns what is known against the session under `key` and the sessions of its user. A damaged entry of a session counts
+   * as its end.
+   *
+   * @throws if the entry of the user is damaged, or the system fails: nothing is known then. {@link endAll} mends the entry.
+   */
   lookUp (key: string, user: string | null): MaybePromise<Revocation>
 
   /**

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { Memo } from '../../plugins/common/memo.js'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { NotAllowedError } from './errors.js'
@@ -13,7 +13,10 @@ const LISTS = 64
  * whatever its method, path and headers.
  */
 export default async function verify (fastify: FastifyInstance): Promise<void> {
-  const { session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy, isByTrustedProxy }, http, audit } = fastify.hatcheck
+  const { session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy, isByTrustedProxy }, http, audit, openapi } = fastify.hatcheck
+  // A request can be refused before it reaches the route.
+  fastify.setErrorHandler((error, request, reply) => http.handleError(error as FastifyError, request, reply.headers(NOBODY)))
+  openapi.describeRoutes(fastify)
   const lists = new Memo<ReadonlySet<string>>(LISTS)
 
   const route = {

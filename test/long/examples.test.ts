@@ -1,21 +1,24 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
-import { cp, readFile, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
 import { checkout, childEnvironment, run } from '../fixtures/child.js'
 import { needs } from '../helper.js'
+import { pack } from '../pack.js'
 import { assertShown, blocksOf, stepsOf } from '../walk.js'
 
 // Each example is an application with a README: the first shell block installs and starts it, the second one uses it.
 
 const HERE = 'http://127.0.0.1:3000'
+const NPM = { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' }
 /** An installation downloads packages. */
 const START_MS = 120_000
 
 const examples = readdirSync(join(checkout, 'examples')).filter((name) => existsSync(join(checkout, 'examples', name, 'package.json')))
-const tarball = await packed()
+const { tarball } = await pack(t.testdir())
+const base = await installBase()
 
 for (const name of examples) {
   t.test(`the example ${name} does what its README shows`, needs('curl'), async (t) => {
@@ -24,6 +27,7 @@ for (const name of examples) {
     const readme = readFileSync(join(folder, 'README.md'), 'utf8')
     const [start = '', use = ''] = blocksOf(readme, 'sh')
     await usePacked(folder)
+    await run('cp', ['-a', join(base, 'node_modules'), folder], folder)
     const address = await started(t, start, folder)
     const steps = stepsOf(use)
     t.ok(steps.length > 0, 'it has a walk-through')
@@ -34,11 +38,17 @@ for (const name of examples) {
   })
 }
 
-/** Packs the package as it would be published, from what is built. */
-async function packed (): Promise<string> {
-  const { code, stdout, stderr } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', t.testdir()], checkout)
-  if (code !== 0) throw new Error(`npm pack failed: ${stderr}`)
-  return join(t.testdirName, JSON.parse(stdout)[0].filename)
+/**
+ * Installs hatcheck once for all examples, and returns the folder. The `npm install` of each example starts from a copy: it adds
+ * what is missing and removes what the example does not name.
+ */
+async function installBase (): Promise<string> {
+  const folder = join(t.testdirName, 'base')
+  await mkdir(folder)
+  await writeFile(join(folder, 'package.json'), '{ "private": true }')
+  const { code, stderr } = await run('npm', ['install', tarball], folder, NPM)
+  if (code !== 0) throw new Error(`npm install failed: ${stderr}`)
+  return folder
 }
 
 /** Makes an example install the package of this checkout in place of the published one. */
@@ -52,7 +62,7 @@ async function usePacked (folder: string): Promise<void> {
 
 /** Runs the commands that install and start an example, and returns the address at which it listens. It ends with the test. */
 async function started (t: Test, commands: string, folder: string): Promise<string> {
-  const env = childEnvironment({ PORT: '0', npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' })
+  const env = childEnvironment({ PORT: '0', ...NPM })
   // In a process group of its own: npm runs the application as its child.
   const child = spawn('bash', ['--norc', '-e', '-c', commands], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   t.teardown(() => { if (child.exitCode === null) process.kill(-(child.pid as number), 'SIGKILL') })

@@ -1,15 +1,12 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { t, type Test } from 'tap'
+import { t } from 'tap'
 import { LANGUAGE_TAGS } from '../../plugins/config/language-tags.js'
-import { checkout, copySources, fixture, run, startProgram } from '../fixtures/child.js'
+import { checkout, fixture, run, startProgram } from '../fixtures/child.js'
+import { pack } from '../pack.js'
 import { pagesUnder } from '../pages.js'
-
-interface Packed {
-  filename: string
-  files: Array<{ path: string, mode: number }>
-}
+import { installTypeScript, ownTypeScript, typeChecker } from '../type-check.js'
 
 /** The packages of an application of its own, beside those that hatcheck needs for everything that it can. */
 const OF_THE_HOST = ['fastify', '@fastify/cookie', '@fastify/formbody']
@@ -20,7 +17,6 @@ const [MOST_KILOBYTES, MOST_PACKAGES] = [21_500, 62]
 // Some programs and versions come from the registry.
 const skip = process.env['HATCHECK_TEST_ALL'] === '1' ? false : 'needs programs from the registry: set HATCHECK_TEST_ALL=1'
 
-const source = t.testdir()
 // Outside the checkout, so that nothing is found there by accident.
 const outside = await mkdtemp(join(tmpdir(), 'hatcheck-host-'))
 t.teardown(() => rm(outside, { recursive: true, force: true }))
@@ -28,12 +24,11 @@ t.teardown(() => rm(outside, { recursive: true, force: true }))
 const [host, sessionHost] = ['host', 'session-host'].map((name) => join(outside, name)) as [string, string]
 
 const manifest = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8'))
-const packed = await pack()
-const tarball = join(source, packed.filename)
+const { files, tarball } = await pack(t.testdir())
 await Promise.all([install(host, OF_THE_HOST), install(sessionHost, ['fastify'], '--omit=optional')])
 
 t.test('the package has the program, its types and the documentation, and nothing else', async (t) => {
-  const paths = packed.files.map(({ path }) => path)
+  const paths = files.map(({ path }) => path)
   const onTop = ['CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']
   t.same(paths.filter((path) => !/^(dist|docs)\//.test(path)).sort(), onTop)
   const inDocs = paths.filter((path) => path.startsWith('docs/'))
@@ -70,7 +65,7 @@ t.test('hatcheck/session is small where the optional packages are left out', asy
 })
 
 t.test('publint and attw find nothing wrong with the package', { skip }, async (t) => {
-  const linted = await run(join(checkout, 'node_modules/.bin/publint'), ['run', tarball, '--strict'], source)
+  const linted = await run(join(checkout, 'node_modules/.bin/publint'), ['run', tarball, '--strict'], outside)
   t.equal(linted.code, 0, linted.stdout)
   const typed = await run('npx', ['-y', '--prefer-offline', '@arethetypeswrong/cli@0.18', '--profile', 'esm-only', tarball], outside)
   t.equal(typed.code, 0, typed.stdout)
@@ -100,33 +95,47 @@ t.test('the installed program runs', async (t) => {
   t.equal(await service.stop(), 0)
 })
 
-const resolutions = {
-  nodenext: ['--project', '.'],
-  // This resolution refuses a require of an ES module from CommonJS.
-  node16: ['--project', 'tsconfig.modules.json', '--module', 'node16', '--moduleResolution', 'node16'],
-  bundler: ['--project', 'tsconfig.modules.json', '--module', 'esnext', '--moduleResolution', 'bundler']
+interface Resolution {
+  project: string
+  /** Options that replace those of the project. */
+  options?: Record<string, string>
 }
-const ofSessions = [['--project', '.'], ['--project', '.', '--module', 'esnext', '--moduleResolution', 'bundler']]
 
-for (const [resolution, args] of Object.entries(resolutions)) {
+const resolutions = {
+  nodenext: { project: 'tsconfig.json' },
+  // This resolution refuses a require of an ES module from CommonJS.
+  node16: { project: 'tsconfig.modules.json', options: { module: 'node16', moduleResolution: 'node16' } },
+  bundler: { project: 'tsconfig.modules.json', options: { module: 'esnext', moduleResolution: 'bundler' } }
+}
+const ofSessions = [{ project: 'tsconfig.json' }, { project: 'tsconfig.json', options: { module: 'esnext', moduleResolution: 'bundler' } }]
+const typeRoots = join(checkout, 'node_modules/@types')
+const errorsOf = typeChecker(ownTypeScript)
+
+for (const [resolution, { project, options }] of Object.entries<Resolution>(resolutions)) {
   t.test(`a strict TypeScript application gets the types, resolved as ${resolution} does`, async (t) => {
-    await hasTypes(t, host, join(checkout, 'node_modules/typescript'), args)
+    t.equal(errorsOf(join(host, project), { ...options, typeRoots: [typeRoots] }), '')
   })
 }
 
 t.test('an application with hatcheck/session gets its types, and none of logins and pages', async (t) => {
-  for (const args of ofSessions) await hasTypes(t, sessionHost, join(checkout, 'node_modules/typescript'), args)
+  for (const { project, options } of ofSessions) t.equal(errorsOf(join(sessionHost, project), { ...options, typeRoots: [typeRoots] }), '')
 })
 
-for (const version of ['5.9', '7']) {
-  t.test(`TypeScript ${version} accepts the types`, { skip }, async (t) => {
-    const folder = t.testdir({ 'package.json': '{}' })
-    const { code, stderr } = await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', `typescript@${version}`], folder)
-    t.equal(code, 0, stderr)
-    for (const args of [resolutions.nodenext, resolutions.bundler]) await hasTypes(t, host, join(folder, 'node_modules/typescript'), args)
-    await hasTypes(t, sessionHost, join(folder, 'node_modules/typescript'), ofSessions[0] as string[])
-  })
-}
+const ofOtherVersions: Array<[folder: string, resolution: Resolution]> = [[host, resolutions.nodenext], [host, resolutions.bundler], [sessionHost, { project: 'tsconfig.json' }]]
+
+t.test('TypeScript 5.9 accepts the types', { skip }, async (t) => {
+  const errorsOf = typeChecker(await installTypeScript(t, '5.9'))
+  for (const [folder, { project, options }] of ofOtherVersions) t.equal(errorsOf(join(folder, project), { ...options, typeRoots: [typeRoots] }), '')
+})
+
+// It can be called from the command line only.
+t.test('TypeScript 7 accepts the types', { skip }, async (t) => {
+  const tsc = join(await installTypeScript(t, '7'), 'bin/tsc')
+  for (const [folder, { project, options = {} }] of ofOtherVersions) {
+    const args = Object.entries({ project, ...options, skipLibCheck: 'false', typeRoots }).flatMap(([name, value]) => [`--${name}`, value])
+    t.same(await run(process.execPath, [tsc, ...args], folder), { code: 0, stdout: '', stderr: '' })
+  }
+})
 
 const hosts = {
   'bare.js': 'a host has sessions and logins without any page',
@@ -153,20 +162,6 @@ t.test('the contract suite fails for a store whose patch inserts', async (t) => 
   t.ok(failed.includes('patch never creates'), failed.join(', '))
   t.notOk(failed.includes('read returns the created record'))
 })
-
-/** Compiles the fixtures and the declarations that they use, with a given TypeScript. */
-async function hasTypes (t: Test, folder: string, typescript: string, args: string[]): Promise<void> {
-  t.same(await run(process.execPath,
-    [join(typescript, 'bin/tsc'), ...args, '--skipLibCheck', 'false', '--typeRoots', join(checkout, 'node_modules/@types')], folder), { code: 0, stdout: '', stderr: '' })
-}
-
-/** `npm pack` of a copy: it builds again, and other tests may be running the build of the checkout. */
-async function pack (): Promise<Packed> {
-  await copySources(source)
-  const { code, stdout, stderr } = await run('npm', ['pack', '--json', '--foreground-scripts=false'], source)
-  if (code !== 0) throw new Error(`npm pack failed: ${stderr}`)
-  return JSON.parse(stdout)[0]
-}
 
 /** Copies an application, and installs hatcheck and other packages for it. */
 async function install (folder: string, names: string[], ...flags: string[]): Promise<void> {

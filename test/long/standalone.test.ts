@@ -61,7 +61,7 @@ test('hatcheck/session refuses the options of logins and pages, and unknown ones
       code: 'HATCHECK_CONFIG', message: `${option} is not an option of hatcheck/session, which has no logins and no pages: register hatcheck instead.`
     })
   }
-  await t.rejects(register({ ...memory, secret: 'x' } as never), { code: 'HATCHECK_CONFIG', message: 'secret is not an option of hatcheck/session.' })
+  await t.rejects(register({ ...memory, secret: 'x' } as never), { code: 'HATCHECK_CONFIG', message: 'secret is not an option of hatcheck/session. Did you mean secretKey, secretKeyFile or secretKeyFallbacks?' })
   await t.rejects(register({ sessionStore: 'memory:' } as never), { code: 'HATCHECK_CONFIG', message: /secretKey/ })
 
   async function register (options: SessionOptions): Promise<void> {

@@ -24,7 +24,7 @@ async function load (): Promise<Contract> {
   await fastify.ready()
   // Loads Ajv too, which most test files do not need.
   const { Contract } = await import('./contract.js')
-  contract = new Contract(JSON.parse(fastify.hatcheck.openapi.document?.() ?? ''))
+  contract = new Contract(JSON.parse(await fastify.hatcheck.openapi.document?.() ?? ''))
   await fastify.close()
   return contract
 }

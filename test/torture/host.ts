@@ -16,10 +16,10 @@ export interface Host {
   errors (): string
 }
 
-/** Starts the process and lets it load its code. */
+/** Starts the process and lets it load its code. It lives too briefly for optimized code to repay its compilation. */
 export function startHost (): Host {
   compiled('server')
-  const child = spawn(process.execPath, [PROGRAM], { env: { PATH: process.env['PATH'] }, stdio: 'pipe' })
+  const child = spawn(process.execPath, ['--no-opt', PROGRAM], { env: { PATH: process.env['PATH'] }, stdio: 'pipe' })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => { errors += text })

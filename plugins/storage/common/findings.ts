@@ -21,6 +21,8 @@ export const REMEDIES = {
   account: (key: string) => `It cannot log in. "hatcheck user add" with its name makes it anew; its key is ${JSON.stringify(key)}.`,
   hash: (name: string) => `Nobody can log in with it. Run "hatcheck user passwd ${name}".`,
   counter: 'It counts as none, and is dropped by the next sweep of the service.',
+  end: 'Its session stays ended.',
+  endOfAll: 'Nobody with that name can log in or stay logged in. "hatcheck sessions revoke-all" with the name writes it anew.',
   unindexed: 'A logout everywhere does not reach it until it is used again. Have the user log out there, or replace SECRET_KEY, which ends every session.',
   entry: 'It is passed over.',
   unknownFormat: 'Start the version that wrote it.'

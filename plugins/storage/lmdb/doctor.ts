@@ -14,6 +14,7 @@ import { MOST_DATABASES } from './environment.js'
 import { FORMATS_KEY } from './open.js'
 import { checkLmdbFiles } from './check.js'
 import { KEY_DAMAGED, isPlainKey, keyText } from './keys.js'
+import { damageOf } from './revocations.js'
 import { assertOneNamespace, deadReaders } from './processes.js'
 
 /** Examines a folder of LMDB. @see examine */
@@ -58,6 +59,10 @@ function examineRecords (env: RootDatabase, folder: string, counts: Counts, name
   for (const { key, value } of entriesOf<Buffer>(env, { name: 'attempts', encoding: 'binary' })) {
     counts.counters++
     if (decodeCounter(value) === 'damaged') tell(`The counter of failed logins ${key} is damaged. ${REMEDIES.counter}`)
+  }
+  for (const { key, value } of entriesOf<Buffer>(env, { name: 'revocations', encoding: 'binary' })) {
+    const damage = damageOf(key, value)
+    if (damage !== null) tell(`What is remembered of ended sessions, under "${key}", is damaged. ${REMEDIES[damage]}`)
   }
 }
 

@@ -12,8 +12,8 @@ const SWEEP_SLICE = 500
 /** LMDB limits the length of a key; a name may be longer than that. */
 const LONGEST_NAME = 128
 
-/** A damaged entry counts as the end of every session of the user. */
-const DAMAGED: Barrier = { epoch: Number.MAX_SAFE_INTEGER, spared: null, sparedSince: 0 }
+/** What the keys of users begin with. */
+const USER = 'user '
 
 type Ended = { until: number, nextKey?: string }
 type Stored = Barrier & { until: number }
@@ -62,8 +62,10 @@ export class LmdbRevocations implements RevocationStore {
   endAll (user: string, now: number, until: number, exceptKey?: string): Promise<void> {
     const name = userKey(user)
     return this.#writer.write('end', true, () => {
-      const last = this.#barrier(name)
-      this.#put(name, { ...nextBarrier(last === DAMAGED ? null : last, now, exceptKey), until })
+      const stored = this.#entries.get(name)
+      // A damaged entry is written anew: the time is higher than any number before it.
+      const last = stored === undefined ? null : barrierIn(stored)
+      this.#put(name, { ...nextBarrier(last, now, exceptKey), until })
     })
   }
 
@@ -81,11 +83,13 @@ export class LmdbRevocations implements RevocationStore {
     return over.length
   }
 
+  /** @throws Error if the entry is damaged: nothing is known about the sessions of the user then. */
   #barrier (name: string): Barrier | null {
     const stored = this.#entries.get(name)
     if (stored === undefined) return null
-    const barrier = objectIn(stored)
-    return barrier !== null && isBarrier(barrier) ? barrier : DAMAGED
+    const barrier = barrierIn(stored)
+    if (barrier === null) throw new Error('the number of a user is damaged; "hatcheck sessions revoke-all NAME" writes it anew')
+    return barrier
   }
 
   #put (name: string, entry: Ended | Stored): void {
@@ -103,15 +107,23 @@ export class LmdbRevocations implements RevocationStore {
   }
 }
 
+/** Tells what of an entry is damaged; null if it is sound. */
+export function damageOf (name: string, bytes: Buffer): 'end' | 'endOfAll' | null {
+  if (name.startsWith(USER)) return barrierIn(bytes) === null ? 'endOfAll' : null
+  return Number.isFinite(objectIn(bytes)?.['until']) ? null : 'end'
+}
+
 function sessionKey (key: string): string {
   return `session ${key}`
 }
 
 function userKey (user: string): string {
-  return `user ${user.length <= LONGEST_NAME ? user : `of ${createHash('sha256').update(user).digest('base64url')}`}`
+  return `${USER}${user.length <= LONGEST_NAME ? user : `of ${createHash('sha256').update(user).digest('base64url')}`}`
 }
 
-function isBarrier (value: object): value is Barrier {
-  const { epoch, spared, sparedSince } = value as Record<string, unknown>
-  return Number.isSafeInteger(epoch) && Number.isSafeInteger(sparedSince) && (spared === null || typeof spared === 'string')
+/** Decodes a barrier. Returns null if it is damaged. */
+function barrierIn (bytes: Buffer): Barrier | null {
+  const { epoch, spared, sparedSince } = objectIn(bytes) ?? {}
+  const isSound = Number.isSafeInteger(epoch) && Number.isSafeInteger(sparedSince) && (spared === null || typeof spared === 'string')
+  return isSound ? { epoch: epoch as number, spared, sparedSince: sparedSince as number } : null
 }

@@ -18,7 +18,8 @@ return 1
 const END_ALL = `
 local now, keepMs, except = ARGV[1], ARGV[2], ARGV[3]
 local epoch, spared, since = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'spared', 'sparedSince'))
-local before = epoch or '0'
+-- A damaged number is written anew: the time is higher than any number before it.
+local before = epoch and string.match(epoch, '^%d+$') and epoch or '0'
 if tonumber(now) <= tonumber(before) then now = string.format('%.0f', tonumber(before) + 1) end
 if not (epoch and except ~= '' and except == spared) then since = before end
 redis.call('HSET', KEYS[1], 'epoch', now, 'spared', except, 'sparedSince', since)

@@ -105,17 +105,22 @@ test('the service sees every line of a direct header flood, or refuses the reque
   }
 })
 
-test('an application whose server drops header lines gets no cookie without Secure, and a warning', async (t) => {
+test('an application whose server drops header lines gets no cookie without Secure, and a warning if it trusts a proxy', async (t) => {
   const log: string[] = []
-  const start = async (limit: number | null): Promise<number> => {
-    const app = await buildHost(t, { routes: ['login', 'verify'], authenticate: (name) => ({ name }) }, { logger: { level: 'warn', stream: { write (line: string) { log.push(line) } } } })
+  const start = async (limit: number | null, trustProxy: string | false = false): Promise<number> => {
+    const app = await buildHost(t, { routes: ['login', 'verify'], authenticate: (name) => ({ name }) }, { trustProxy, logger: { level: 'warn', stream: { write (line: string) { log.push(line) } } } })
     app.get('/enter', async (request) => { await request.login('Harry') })
     app.server.maxHeadersCount = limit
     await app.listen({ host: '127.0.0.1', port: 0 })
     return (app.server.address() as AddressInfo).port
   }
   const [dropping, keeping] = [await start(null), await start(0)]
-  t.equal(log.filter((line) => line.includes('app.server.maxHeadersCount = 0')).length, 1)
+  const warnings = (): number => log.filter((line) => line.includes('app.server.maxHeadersCount = 0')).length
+  t.equal(warnings(), 0)
+  await start(0, '127.0.0.1')
+  t.equal(warnings(), 0)
+  await start(null, '127.0.0.1')
+  t.equal(warnings(), 1)
   const none = { first: [] }
   t.match(await flood(dropping, '/enter', 10, none), { status: 200 })
   t.match(await flood(dropping, '/enter', 1_100, none), { status: 400 }, 'no cookie without Secure')

@@ -70,12 +70,14 @@ test('while no descriptor is free, operations that need one fail, and they work 
   const client = new Client(service.url, { agent })
   const signUp = async (name: string): Promise<number> => (await new Client(service.url, { agent }).login(name, PASSWORD)).statusCode
   const metrics = async (): Promise<number> => (await client.get('/metrics')).statusCode
+  const document = async (): Promise<number> => (await client.get('/openapi.json')).statusCode
   t.equal((await client.get('/healthz')).statusCode, 200)
 
   service.child.stdin?.write('take')
   await pause(200)
   t.equal(await signUp('Harry'), 500, 'the list of passwords cannot be loaded')
   t.equal(await metrics(), 500)
+  t.equal(await document(), 500)
   writeFileSync(join(folder, 'key'), `${newSecret()}\n${key}\n`)
   await until('the change is noticed', () => log.includes('the key file has changed but cannot be used'))
   service.child.stdin?.write('free')
@@ -83,6 +85,7 @@ test('while no descriptor is free, operations that need one fail, and they work 
   await until('the new key is in force', () => log.includes('secret keys replaced'))
   t.equal(await signUp('Harry'), 303)
   t.equal(await metrics(), 200)
+  t.equal(await document(), 200)
   t.equal((await client.get('/readyz')).statusCode, 200)
   t.equal(service.child.exitCode, null)
   agent.destroy()

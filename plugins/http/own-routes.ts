@@ -1,0 +1,24 @@
+import type { FastifyInstance } from 'fastify'
+import { unlessInstalled } from '../common/not-installed.js'
+
+/** Gives a scope what hatcheck's own routes have in common, and no route of an application. */
+export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
+  const { http: { secureHeaders, handleError }, guards: { refusalOf, noteUntrustedProxy, crossOriginError, otherMethods }, openapi } = scope.hatcheck
+  scope.setErrorHandler(handleError)
+  openapi.describeRoutes(scope)
+  if (otherMethods !== undefined) scope.addHook('onRoute', otherMethods.noteRoute)
+  // With a callback: it runs for every request, and a promise costs more than the checks.
+  scope.addHook('onRequest', function guard (request, reply, done) {
+    secureHeaders(request, reply)
+    noteUntrustedProxy(request)
+    const error = refusalOf(request) ?? crossOriginError(request)
+    if (error === null) done()
+    else done(error)
+  })
+  // Without this, a text body would count as a form without fields.
+  if (scope.hasContentTypeParser('text/plain')) scope.removeContentTypeParser('text/plain')
+  if (!scope.hasContentTypeParser('application/x-www-form-urlencoded')) {
+    const { default: formbody } = await import('@fastify/formbody').catch(unlessInstalled('@fastify/formbody'))
+    await scope.register(formbody)
+  }
+}
