@@ -1,8 +1,8 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
 import { Client, userOf } from './client.js'
-import { fixture } from './fixtures/child.js'
+import { checkout, fixture, startProgram } from './fixtures/child.js'
 import { needs, testKey } from './helper.js'
 import { Curl, hatcheckProcess, startService, until, type CurlAnswer, type Service } from './service.js'
 
@@ -242,6 +242,15 @@ test('demo mode answers this machine only', curl, async (t) => {
   for (const host of ['localhost', `localhost:${port}`, `127.0.0.1:${port}`, '127.0.0.2', '[::1]', `[::1]:${port}`, 'app.localhost:80']) {
     t.equal((await caller.send('-H', `Host: ${host}`, `${url}/`)).status, 200, host)
   }
+})
+
+test('the service starts where its packages are behind symbolic links, as pnpm lays them out', async (t) => {
+  const folder = t.testdir()
+  for (const name of ['package.json', 'dist']) cpSync(join(checkout, name), join(folder, name), { recursive: true })
+  symlinkSync(join(checkout, 'node_modules'), join(folder, 'node_modules'))
+  const { address, stop } = await startProgram(process.execPath, ['dist/server.js'], folder)
+  t.equal((await new Client(address).get('/healthz')).statusCode, 200)
+  t.equal(await stop(), 0)
 })
 
 test('the logs of all these services have no password, cookie or session ID', async (t) => {

@@ -119,7 +119,9 @@ export class LogDestination {
 
 /** Returns a writer for a file descriptor that never blocks the event loop. */
 function writerTo (fd: number): Writer {
-  const stats = fstatSync(fd)
+  // As BigInt, which Node keeps apart. Of the other calls it remembers the last type of file, and Node 22 follows no symbolic link
+  // to a package if that was a pipe.
+  const stats = fstatSync(fd, { bigint: true })
   if (stats.isFIFO() || stats.isSocket()) return writerToStdout()
   const target = isatty(fd) ? unblocked(fd) : fd
   // Writes in a thread of libuv: a disk that hangs blocks only that thread.
