@@ -147,8 +147,11 @@ for (const [kind, openEngine] of Object.entries(engines)) {
 
 test('a damaged entry on LMDB lets nobody in, is found, and is mended by the end of all sessions', async (t) => {
   const folder = t.testdir()
-  const { openRevocations, close } = openLmdb(folder, { now: () => NOW, maxBytes: 16_384 }, { info () {}, warn () {} })
-  const store = openRevocations()
+  const open = (): { store: RevocationStore, close: () => Promise<void> } => {
+    const { openRevocations, close } = openLmdb(folder, { now: () => NOW, maxBytes: 16_384 }, { info () {}, warn () {} })
+    return { store: openRevocations(), close }
+  }
+  const { store, close } = open()
   await store.end('one', LATER)
   await store.endAll('Harry', NOW, LATER)
   const env = lmdb.open({ path: folder, maxDbs: 16, noSubdir: false })
@@ -158,11 +161,13 @@ test('a damaged entry on LMDB lets nobody in, is found, and is mended by the end
   t.strictSame(await store.lookUp('one', null), { hasEnded: true, barrier: null })
   t.throws(() => store.lookUp('another', 'Harry'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   t.equal(await store.successor('one'), null)
+  await env.close()
+  await close()
   const findings: string[] = []
   examineLmdb(lmdb, folder, (key) => key, (finding) => { findings.push(finding) })
   t.match(findings, [/under "session one", is damaged/, /under "user Harry", is damaged.*revoke-all/])
-  await store.endAll('Harry', NOW + 1, LATER)
-  t.match(await store.lookUp('another', 'Harry'), { barrier: { epoch: NOW + 1 } })
-  await env.close()
-  await close()
+  const again = open()
+  await again.store.endAll('Harry', NOW + 1, LATER)
+  t.match(await again.store.lookUp('another', 'Harry'), { barrier: { epoch: NOW + 1 } })
+  await again.close()
 })
