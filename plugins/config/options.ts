@@ -37,10 +37,11 @@ type AnonymousOptions =
   Maybe<'anonymousSessions', true | 'true'> & Maybe<'anonymousSessionsPerMinute'> |
   Maybe<'anonymousSessions'> & Without<'anonymousSessionsPerMinute'>
 
-/** Without revocation, a logout is not final: for sessions in cookies only. */
+/** Without revocation, a logout is not final: for sessions in cookies only, and always so in those of Flask. */
 type RevocationOptions =
   Maybe<'sessionStore'> & Maybe<'sessionRevocation', 'store'> |
-  Needed<'sessionStore', `cookie:${string}`> & Maybe<'sessionRevocation'>
+  Needed<'sessionStore', `cookie:${string}`> & Maybe<'sessionRevocation'> |
+  Needed<'sessionStore', `flask:${string}`> & Needed<'sessionRevocation', 'none'>
 
 /** The names that TypeScript knows must be those that are there. */
 type NameOptions = keyof Decorators extends never ? Maybe<'decorators', DecoratorsOption> : Needed<'decorators', DecoratorsOption>

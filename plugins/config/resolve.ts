@@ -5,7 +5,8 @@ import { assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
 import { oldSessionKinds } from './adopt.js'
 import { decoratorsOf } from './decorators.js'
-import { isCookieUrl } from './engine-url.js'
+import { isCookieUrl, isFlaskUrl } from './engine-url.js'
+import { FLASK_COOKIE, flaskLifetimes } from './flask.js'
 import { formerCookies } from './former-cookies.js'
 import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
 import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
@@ -41,8 +42,9 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     assertRule(row !== undefined, `${option} is not an option of hatcheck.${suggestionFor(option, [...rows.keys()])}`)
     assertRule(mode !== 'plugin' || row.only !== 'service', `${option} is an option of the service only: an application sets this itself.`)
   }
-  const values = validate(OPTIONS, given, name, mode)
   const { authenticate, now = steadyClock(), sessionStore = OPTIONS.sessionStore.default } = options
+  const isFlask = isFlaskUrl(sessionStore)
+  const values = validate(OPTIONS, isFlask ? { sessionCookieName: FLASK_COOKIE, ...given } : given, name, mode)
   assertRule(authenticate === undefined || typeof authenticate === 'function', `authenticate must be ${OPTIONS.authenticate.form}; got ${shown(authenticate)}.`)
   assertClock(now)
   assertSchema(options.sessionSchema)
@@ -75,10 +77,12 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     authenticate,
     decorators: decoratorsOf(options.decorators),
     now,
-    lifetimes: {
-      browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
-      permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
-    } satisfies Lifetimes,
+    lifetimes: isFlask
+      ? flaskLifetimes(given, values.permanentSessionLifetime, name)
+      : {
+        browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
+        permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
+      } satisfies Lifetimes,
     /** Answers whether a page is served. */
     hasRoute: (route: RouteName): boolean => routes.has(route),
     hasRoutes: routes.size > 0,
@@ -92,7 +96,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   }
   assertCookie(config, name)
   assertRule(config.sessionRevocation === 'store' || (typeof sessionStore === 'string' && isCookieUrl(sessionStore)),
-    `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie:, or leave it out.`)
+    `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie: or flask:, or leave it out.`)
   assertRule(config.authenticate === undefined || options.signup === undefined,
     `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
   assertRule(config.anonymousSessions || options.anonymousSessionsPerMinute === undefined,

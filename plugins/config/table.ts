@@ -33,6 +33,8 @@ export const SESSION_OPTIONS = {
    *
    * - `cookie:lmdb:./folder`, `cookie:redis://…`, or `cookie:` for `cookie:lmdb:`: the cookie carries the values, encrypted; what
    *   stands after `cookie:` keeps the accounts, and which sessions have ended
+   * - `flask:lmdb:./folder`, `flask:redis://…`, or `flask:` for `flask:lmdb:`: the session is the cookie of a Flask application with
+   *   the same secret key, signed and readable; needs `sessionRevocation: 'none'`, since a logout is not final
    * - `redis://[user:password@]host[:6379][/database]`: one server of Redis or Valkey
    * - `redis+unix:///path/of/the/socket`: the same over a socket
    * - `redis+cluster://[user:password@]host[:6379],host[:6379],…`: a cluster, by some of its nodes
@@ -44,10 +46,11 @@ export const SESSION_OPTIONS = {
    * @default `lmdb:`
    * @see `docs/redis.md`
    * @see `docs/stores.md#writing-a-store`
+   * @see `docs/from-flask.md#moving-route-by-route`
    */
-  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie: or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), lmdb:./folder or redis://…' },
+  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie:, flask: or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), lmdb:./folder or redis://…' },
   /**
-   * `none`: nothing is asked whether a session has ended, with `sessionStore: 'cookie:'` only. A copy of a cookie then stays
+   * `none`: nothing is asked whether a session has ended, with `sessionStore: 'cookie:'` or `'flask:'` only. A copy of a cookie then stays
    * logged in after a logout, a new password and the end of all sessions, until its time is over.
    * @default `store`
    * @see `docs/stores.md#sessions-in-cookies`
@@ -132,7 +135,9 @@ export const SESSION_OPTIONS = {
   permanentSessionIdleTimeout: { ...seconds, default: 1_209_600 },
   /**
    * The lifetime of permanent sessions. Source of the limit: NIST SP 800-63B-4, AAL1.
-   * @default `2592000`, or the idle timeout if that is set to more
+   *
+   * With `sessionStore: 'flask:'`, how long every session lives after the last signature of its cookie.
+   * @default `2592000`, or the idle timeout if that is set to more; with `flask:`, `2678400` as in Flask
    */
   permanentSessionLifetime: { ...seconds, default: 2_592_000 },
   /**

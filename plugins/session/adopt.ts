@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { isUserName } from '../common/user-name.js'
 import type { SessionRecord } from '../store/sessions.js'
 import { adoptedRecord } from './adopted-record.js'
 import { clientText } from './client-text.js'
@@ -8,7 +9,6 @@ import { AdoptError, SessionValuesError } from './errors.js'
 import { isPlain, kindOf } from './json.js'
 import type { OldSession, OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
-import { isUserName } from './user.js'
 
 /** How long the old cookie leads to the new session, for a browser that did not get the response with the new cookie. */
 const OLD_COOKIE_MS = 24 * 3_600_000

@@ -1,3 +1,4 @@
+import { isUserName } from '../common/user-name.js'
 import { hasFields, successorOf } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import { assertCookieCanBeSent, dropCookieIfEnded, handOver } from './delivery.js'
@@ -7,7 +8,6 @@ import { kindOf } from './json.js'
 import { planLogin, planRenewal } from './plan.js'
 import type { Session } from './session.js'
 import { storeChanges } from './store-changes.js'
-import { isUserName } from './user.js'
 
 export interface LoginRequest {
   readonly user: string

@@ -93,7 +93,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     const known = await revocations.lookUp(next.key, record.user)
     if (known.hasEnded) return { outcome: 'refused' }
     // First, since it throws if the successor is too large.
-    const successor = hasFields(record) ? begun(next, record, known) : null
+    const successor = hasFields(record) ? begun(next, record, known, carried?.origin) : null
     if (!await revocations.end(key, endOf({ key, carried }), continuationOf(next.key, record, change))) return { outcome: 'gone' }
     return { outcome: 'replaced', last, next: successor }
   }
@@ -111,11 +111,11 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
   async function continued (ticket: Ticket, record: SessionRecord): Promise<Stored | null> {
     const { id, carried } = ticket
     if (carried === null || await read(ticket) === null) return null
-    return stored(ticketOf(id), { id, record, endsAt: carried.endsAt, epoch: carried.epoch })
+    return stored(ticketOf(id), { ...carried, id, record })
   }
 
-  function begun (ticket: Ticket, record: SessionRecord, known: Revocation): Stored {
-    return stored(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestLifeMs, epoch: record.user === null ? 0 : epochIn(known) })
+  function begun (ticket: Ticket, record: SessionRecord, known: Revocation, origin?: unknown): Stored {
+    return stored(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestLifeMs, epoch: record.user === null ? 0 : epochIn(known), origin })
   }
 
   /** @throws SessionTooLargeError, CookieTooLargeError */

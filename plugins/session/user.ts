@@ -1,4 +1,3 @@
-import { namesRealm } from '../common/realm.js'
 import type { SessionRecord } from '../store/sessions.js'
 import { fromJson } from './json.js'
 import type { Values } from './values.js'
@@ -35,9 +34,4 @@ export function storedUser (record: SessionRecord): User | null {
 function userOf ({ user, createdAt }: SessionRecord, name: unknown, authenticatedAt: unknown): User | null {
   if (user === null || name !== user) return null
   return Object.freeze({ name, authenticatedAt: typeof authenticatedAt === 'number' ? authenticatedAt : createdAt })
-}
-
-/** Tells whether a session can have a user of this name. A lone surrogate is not text. */
-export function isUserName (name: unknown): name is string {
-  return typeof name === 'string' && name !== '' && !/\p{Cs}/u.test(name) && !namesRealm(name)
 }

@@ -1,6 +1,6 @@
 import { makeDataFolder } from '../common/data-folder.js'
 import { ConfigError, assertRule } from '../common/rule.js'
-import { engineUrlOf, isCookieUrl } from '../config/engine-url.js'
+import { engineUrlOf, isCookieUrl, isFlaskUrl } from '../config/engine-url.js'
 import type { Config } from '../config/resolve.js'
 import type { Engine, Storage, StorageLog } from './common/storage.js'
 import { lmdbFolder } from './lmdb/folder.js'
@@ -22,6 +22,10 @@ export async function openStorage (config: StorageConfig, log: StorageLog, handl
   const name = mode === 'plugin' ? 'sessionStore' : 'SESSION_STORE'
   if (typeof store === 'string' && isCookieUrl(store)) {
     const engine = await open(engineUrlOf(store), name, config, log, handleOf)
+    if (isFlaskUrl(store)) {
+      const { openFlask } = await import('./flask/open.js')
+      return openFlask(engine, config, log)
+    }
     const { openCookie } = await import('./cookie/open.js')
     return openCookie(engine, config, log)
   }
@@ -38,7 +42,7 @@ async function open (store: string, name: string, config: StorageConfig, log: St
     const { openRedis } = await import('./redis/open.js')
     return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs, handleOf }, log)
   }
-  assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder, a redis url, or cookie: before one of these; got "${schemeOf(store)}".`)
+  assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder, a redis url, or cookie: or flask: before one of these; got "${schemeOf(store)}".`)
   const folder = lmdbFolder(store, dataDir)
   try {
     // The outer folder first, so that Git ignores everything in it.

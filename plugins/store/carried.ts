@@ -10,6 +10,8 @@ export interface Carried {
   readonly endsAt: number
   /** The number that the user had when the session began: see `RevocationStore`. */
   readonly epoch: number
+  /** What the codec has read beside the record, for writing unchanged values as they were. It stays with the session under another ID. */
+  readonly origin?: unknown
 }
 
 /** A carried session, as it was read from a cookie. */

@@ -20,6 +20,14 @@ export const SessionsInCookiesError = createError<[string]>('HATCHECK_SESSIONS_I
 export const RevocationOffError = createError('HATCHECK_REVOCATION_OFF',
   'Nothing remembers which sessions have ended (sessionRevocation is none), so the sessions of a user cannot be ended: a copy of a cookie stays logged in until its time is over.', 501)
 
+/** Means that a handler has written `client_name`, which would be a login in Flask. */
+export const FlaskUserError = createError('HATCHECK_FLASK_USER',
+  'session.client_name cannot be set with the store flask:, since Flask takes it for the user. Call request.login or request.logout.', 500, TypeError)
+
+/** Means that Flask could not read the session. Nothing is sent, and the browser keeps the session that it has. */
+export const FlaskDepthError = createError<[number]>('HATCHECK_FLASK_DEPTH',
+  'A session value is nested too deeply for Flask: at most %d levels are allowed with the store flask:.', 500, TypeError)
+
 /**
  * Wraps what a store threw in a {@link StoreUnavailableError}. The cause keeps the detail for the log. The error itself has no
  * errno code, so that no layer can take a missing socket for a missing session. An error of hatcheck stays as it is.

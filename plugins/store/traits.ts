@@ -29,6 +29,12 @@ export const REVOCATION_LOSSES: readonly string[] = [
   'a new password, a disabled account, app.sessions.revokeUser and the end of all other sessions end no session'
 ].map((loss) => `Nothing remembers which sessions have ended (sessionRevocation is none): ${loss}.`)
 
+/** What does not work beyond that where the sessions are in the cookies of a Flask application. */
+export const FLASK_LOSSES: readonly string[] = [
+  'everybody who has a cookie can read the values in it, since Flask signs them and does not encrypt them',
+  'a handle names one signature of a cookie and not the session, and the time of a login in Flask is unknown'
+].map((loss) => `The sessions are in the cookies of Flask: ${loss}.`)
+
 /** The name of an optional member of {@link SessionStore} that hatcheck uses. */
 export type Trait = keyof typeof LOSSES
 
