@@ -26,7 +26,10 @@ interface StorageParts {
 export async function createStorage ({ config, workers, log, measured = (store) => store }: StorageParts) {
   let handleOf = (key: string): string => key
   const storage = await openStorage(config, log, (key) => handleOf(key))
-  if (workers.sweeps) warnOfRights(config, log)
+  if (workers.sweeps) {
+    warnOfRights(config, log)
+    for (const loss of storage.losses ?? []) log.warn(loss)
+  }
   const sessions = measured(storage.sessions)
   return {
     ...storage,

@@ -24,10 +24,10 @@ export async function openStorage (config: StorageConfig, log: StorageLog, handl
     const engine = await open(engineUrlOf(store), name, config, log, handleOf)
     if (isFlaskUrl(store)) {
       const { openFlask } = await import('./flask/open.js')
-      return openFlask(engine, config, log)
+      return openFlask(engine, config)
     }
     const { openCookie } = await import('./cookie/open.js')
-    return openCookie(engine, config, log)
+    return openCookie(engine, config)
   }
   const storage = typeof store === 'object' ? openOwnStore(store, name, log) : await open(store, name, config, log, handleOf)
   return { ...storage, sessions: inRealm(storage.sessions, realm) }

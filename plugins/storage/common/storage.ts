@@ -16,6 +16,8 @@ export interface Storage {
   attempts: AttemptStore
   /** The engine and its place, for people. */
   description: string
+  /** Promises of hatcheck that it cannot keep, for the log of the start. */
+  losses?: readonly string[]
   /** Flushes all writes and releases the engine. Does nothing for a store of the application. */
   close (): Promise<void>
 }

@@ -3,7 +3,7 @@ import { engineUrlOf } from '../../config/engine-url.js'
 import type { Config } from '../../config/resolve.js'
 import { NO_REVOCATIONS } from '../../store/revocations.js'
 import { COOKIE_LOSSES, REVOCATION_LOSSES } from '../../store/traits.js'
-import type { Engine, Storage, StorageLog } from '../common/storage.js'
+import type { Engine, Storage } from '../common/storage.js'
 import { revocationsIn } from './realm.js'
 import { createSealedCodec } from './sealed.js'
 import { CookieSessions } from './sessions.js'
@@ -13,18 +13,17 @@ const ofThisProcess = `\0${randomUUID()}`
 
 /**
  * Keeps the sessions in the cookies of the browsers, encrypted. The engine keeps the accounts, and which sessions have ended.
- * Logs what is lost.
  */
-export function openCookie (engine: Engine, config: Pick<Config, 'realm' | 'sessionStore' | 'sessionMaxBytes' | 'sessionRevocation' | 'now'>, log: StorageLog): Storage {
+export function openCookie (engine: Engine, config: Pick<Config, 'realm' | 'sessionStore' | 'sessionMaxBytes' | 'sessionRevocation' | 'now'>): Storage {
   const { realm, sessionMaxBytes, sessionRevocation, now } = config
   const isEnforced = sessionRevocation === 'store'
   const boundTo = isEnforced && engineUrlOf(String(config.sessionStore)) === 'memory:' ? realm + ofThisProcess : realm
   const revocations = isEnforced ? revocationsIn(realm, engine.openRevocations()) : NO_REVOCATIONS
-  for (const loss of isEnforced ? COOKIE_LOSSES : [...COOKIE_LOSSES, ...REVOCATION_LOSSES]) log.warn(loss)
   return {
     ...engine,
     sessions: new CookieSessions({ revocations, isEnforced, engine: engine.sessions, now }),
     carried: { revocations, codecOf: (secrets) => createSealedCodec(secrets, boundTo, sessionMaxBytes) },
+    losses: isEnforced ? COOKIE_LOSSES : [...COOKIE_LOSSES, ...REVOCATION_LOSSES],
     description: `cookies of the browsers; accounts, and which sessions have ended, in ${engine.description}`
   }
 }

@@ -1,18 +1,18 @@
 import type { Config } from '../../config/resolve.js'
 import { NO_REVOCATIONS } from '../../store/revocations.js'
 import { COOKIE_LOSSES, FLASK_LOSSES, REVOCATION_LOSSES } from '../../store/traits.js'
-import type { Engine, Storage, StorageLog } from '../common/storage.js'
+import type { Engine, Storage } from '../common/storage.js'
 import { CookieSessions } from '../cookie/sessions.js'
 import { createFlaskCodec } from './codec.js'
 
-/** Keeps the sessions in the cookies of a Flask application. The engine keeps the accounts. Logs what is lost. */
-export function openFlask (engine: Engine, { sessionMaxBytes: maxBytes, lifetimes, now }: Pick<Config, 'sessionMaxBytes' | 'lifetimes' | 'now'>, log: StorageLog): Storage {
+/** Keeps the sessions in the cookies of a Flask application. The engine keeps the accounts. */
+export function openFlask (engine: Engine, { sessionMaxBytes: maxBytes, lifetimes, now }: Pick<Config, 'sessionMaxBytes' | 'lifetimes' | 'now'>): Storage {
   const { lifetimeSeconds } = lifetimes.permanent
-  for (const loss of [...COOKIE_LOSSES, ...REVOCATION_LOSSES, ...FLASK_LOSSES]) log.warn(loss)
   return {
     ...engine,
     sessions: new CookieSessions({ revocations: NO_REVOCATIONS, isEnforced: false, engine: engine.sessions, now }),
     carried: { revocations: NO_REVOCATIONS, codecOf: (secrets) => createFlaskCodec({ secrets, lifetimeSeconds, maxBytes, now }) },
+    losses: [...COOKIE_LOSSES, ...REVOCATION_LOSSES, ...FLASK_LOSSES],
     description: `cookies of Flask; accounts in ${engine.description}`
   }
 }
