@@ -135,9 +135,12 @@ for (const [kind, openEngine] of Object.entries(engines)) {
         for (let i = 0; i < 1_200; i++) await store.end(`key ${i}`, i % 2 === 0 ? NOW + 1 : LATER)
         await store.endAll('Harry', NOW, NOW + 1)
         await store.endAll('Sally', NOW, LATER)
-        let dropped = 0
-        for (let i = 0; i < 10; i++) dropped += await store.sweep(NOW + 1, 5)
-        t.equal(dropped, 601)
+        let calls = 0
+        while (await store.sweep(NOW + 1, 5) > 0) calls++
+        t.ok(calls < 100, 'it comes to an end')
+        let left = 0
+        for (let i = 0; i < 1_200; i++) left += Number((await store.lookUp(`key ${i}`, null)).hasEnded)
+        t.equal(left, 600)
         t.strictSame([(await store.lookUp('key 0', 'Harry')), (await store.lookUp('key 1', 'Sally')).hasEnded], [{ hasEnded: false, barrier: null }, true])
         t.equal(await epochOf(store, 'Sally'), NOW)
       })

@@ -14,8 +14,8 @@ import { assertDeliverable, cookieProfiles } from './cookie-profile.js'
 import { SessionEmitter } from './events.js'
 import { fastifySessionIds } from './fastify-session-ids.js'
 import { createFinder } from './find.js'
-import { inCookie } from './in-cookie.js'
-import { inStore } from './keeper.js'
+import { bytesThatFit, inCookie } from './in-cookie.js'
+import { inStore } from './in-store.js'
 import { OldSessions } from './old-sessions.js'
 import type { Outside } from './outside.js'
 import { SessionSchema } from './schema.js'
@@ -64,11 +64,12 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
   const oldSessions = oldSessionKinds.length === 0 ? null : new OldSessions(oldSessionKinds, config, ticketOf)
 
   const formerNames = config.formerCookies.map(({ name }) => name)
+  const longestValue = cookie.longestValue()
   const keeper = storage.carried === undefined
     ? inStore(store, () => keyring.signer)
     : inCookie({
       carried: storage.carried,
-      longestValue: cookie.longestValue(),
+      longestValue,
       maxBytes: config.sessionMaxBytes,
       lifetimes,
       now,
@@ -76,6 +77,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
       ticketOf,
       newId: () => keyring.signer.newId()
     })
+  const adoptableBytes = storage.carried === undefined ? config.sessionMaxBytes : Math.min(config.sessionMaxBytes, bytesThatFit(longestValue))
   const ticketsOf = ticketReader(() => keeper.verifier, profileOf, formerNames)
   const { find, findAmong, read } = createFinder({ keeper, lifetimes, now, ticketsOf, isRefused })
   const anonymousLimit = new AnonymousLimit(config.anonymousSessionsPerMinute, now)
@@ -102,7 +104,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
 
   return {
     keyring,
-    context: oldSessions === null ? context : { ...context, find: createAdoption({ oldSessions, context, isRefused }) },
+    context: oldSessions === null ? context : { ...context, find: createAdoption({ oldSessions, context: { ...context, maxBytes: adoptableBytes }, isRefused }) },
     outside: {
       ...context,
       keeper,

@@ -48,7 +48,8 @@ async function takeStored (session: Session): Promise<SessionFields> {
   if (stored === null || !Object.keys(stored.record.fields).some((name) => name.startsWith(FLASH_PREFIX))) return {}
   const { taken, rest } = await context.take(stored, FLASH_PREFIX)
   session.rebase(rest)
-  if (rest.ticket !== stored.ticket && session.canSendCookie) session.sendCookie('set')
+  // The cookie carries the messages. It is written at the commit, if the session has not ended by then.
+  if (rest.ticket !== stored.ticket) session.isTouchForced = true
   return taken
 }
 

@@ -1,4 +1,5 @@
 import { LONGEST_LIFE_MS } from '../common/longest-life.js'
+import { assertRule } from '../common/rule.js'
 import type { Carried, CarriedSessions, CookieCodec } from '../store/carried.js'
 import { SessionTooLargeError } from '../store/errors.js'
 import { epochIn, isRevoked, type Revocation } from '../store/revocations.js'
@@ -11,6 +12,15 @@ import { CookieTooLargeError, UnsupportedError } from './errors.js'
 import type { Named, Renewed, SessionKeeper } from './keeper.js'
 import type { Rules, Stored } from './plan.js'
 import type { TicketVerifier } from './ticket-reader.js'
+
+/** The clock of another process, or of this one after a correction, may be behind by this much. */
+const CLOCK_SLACK_MS = 15 * 60_000
+
+/** In characters. A cookie with less room would refuse nearly every session. */
+const LEAST_ROOM = 1_024
+
+/** What encryption and the times of a session add to its values, in bytes; somewhat more than that. */
+const MOST_ADDED = 1_024
 
 interface CookieKeeperParts extends Pick<Rules, 'maxBytes' | 'lifetimes' | 'now'> {
   readonly carried: CarriedSessions
@@ -33,9 +43,10 @@ interface Keyed {
  * and ends once, and what ends a session ends it by its ID: however many copies of its cookie there are, and whatever a slow
  * response still writes, no copy comes back.
  *
- * Two requests at once that change values both begin with the cookie that the browser sent, so the last response wins.
+ * A response writes all values as its request knew them, so of two requests at once the last response wins.
  */
 export function inCookie ({ carried: { revocations, codecOf }, longestValue, maxBytes, lifetimes, now, currentSecrets, ticketOf, newId }: CookieKeeperParts): SessionKeeper {
+  assertRule(longestValue >= LEAST_ROOM, `The name, the domain and the path of the session cookie leave ${longestValue} of the 4,096 bytes of a cookie for the session, and it needs at least ${LEAST_ROOM}: make them shorter.`)
   const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
   let keyed: Keyed | null = null
 
@@ -82,16 +93,24 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
   }
 
   function read ({ key, carried }: Named): MaybePromise<SessionRecord | null> {
-    if (carried === null || carried.record.expiresAt <= now() || carried.endsAt <= now()) return null
+    if (carried === null || isOver(carried)) return null
     const known = revocations.lookUp(key, carried.record.user)
     return known instanceof Promise ? known.then((known) => liveIn(key, carried, known)) : liveIn(key, carried, known)
   }
 
+  function isOver ({ record, endsAt }: Carried): boolean {
+    return record.expiresAt <= now() || endsAt <= now()
+  }
+
   async function replace ({ ticket: { key, carried }, record: last }: Stored, next: Ticket, change: Parameters<SessionKeeper['replace']>[2]): Promise<Renewed> {
-    if (await read({ key, carried }) === null) return { outcome: 'gone' }
+    if (carried === null || isOver(carried)) return { outcome: 'gone' }
+    const knownBefore = await revocations.lookUp(key, carried.record.user)
+    if (liveIn(key, carried, knownBefore) === null) return { outcome: 'gone' }
     const record = successorOf(last, change)
-    const known = await revocations.lookUp(next.key, record.user)
-    if (known.hasEnded) return { outcome: 'refused' }
+    const knownOfNext = await revocations.lookUp(next.key, record.user)
+    if (knownOfNext.hasEnded) return { outcome: 'refused' }
+    // The number from before: an end of all sessions of the user in the meantime ends the successor too.
+    const known = record.user === carried.record.user ? knownBefore : knownOfNext
     // First, since it throws if the successor is too large.
     const successor = hasFields(record) ? begun(next, record, known, carried?.origin) : null
     if (!await revocations.end(key, endOf({ key, carried }), continuationOf(next.key, record, change))) return { outcome: 'gone' }
@@ -148,8 +167,13 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
 
   /** How long the end of a session has to be remembered. */
   function endOf ({ carried }: Named): number {
-    return carried?.endsAt ?? now() + LONGEST_LIFE_MS
+    return (carried?.endsAt ?? now() + LONGEST_LIFE_MS) + CLOCK_SLACK_MS
   }
+}
+
+/** Returns how many bytes of JSON surely fit into the value of a cookie, even if they cannot be compressed. */
+export function bytesThatFit (longestValue: number): number {
+  return Math.floor(longestValue * 3 / 4) - MOST_ADDED
 }
 
 function liveIn (key: string, { record, epoch }: Carried, known: Revocation): SessionRecord | null {

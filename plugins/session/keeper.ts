@@ -1,9 +1,7 @@
-import { fieldsWithout, withChanges, type MaybePromise, type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit } from '../store/sessions.js'
-import type { CompleteSessionStore } from '../store/traits.js'
-import type { Ticket, TicketSigner } from '../tickets/ticket.js'
+import type { MaybePromise, Replaced, SessionChanges, SessionFields, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../store/sessions.js'
+import type { Ticket } from '../tickets/ticket.js'
 import type { Stored } from './plan.js'
 import type { TicketVerifier } from './ticket-reader.js'
-import { endIn } from './upkeep.js'
 
 /** What names a session: its key, and what its cookie carries. */
 export type Named = Pick<Ticket, 'key' | 'carried'>
@@ -43,31 +41,4 @@ export interface SessionKeeper {
   mayLive (ticket: Named): Promise<boolean>
   /** Returns the value of the cookie of a session. @param stored null if it is not stored yet */
   cookieValue (id: string, stored: Stored | null, cookieName: string): string
-}
-
-/** Keeps the sessions in a store. */
-export function inStore (store: CompleteSessionStore, currentSigner: () => TicketSigner): SessionKeeper {
-  return {
-    sync: store.sync,
-    changesCookie: false,
-    get verifier () { return currentSigner() },
-    read: ({ key }) => store.read(key),
-    create: async (ticket, record, limit) => await store.create(ticket.key, record, limit) ? { ticket, record } : null,
-    patch: async ({ ticket, record }, changes) => await store.patch(ticket.key, changes) ? { ticket, record: withChanges(record, changes) } : null,
-    touch: async (stored, seenAt, expiresAt) => await store.touch(stored.ticket.key, seenAt, expiresAt) ? stored : null,
-    async take ({ ticket, record }, prefix) {
-      const taken = await store.take(ticket.key, prefix)
-      return { taken, rest: { ticket, record: { ...record, fields: fieldsWithout(taken, record.fields) } } }
-    },
-    async replace ({ ticket: { key } }, ticket, change, limit) {
-      const replaced = await store.replace(key, ticket.key, change, limit)
-      if (replaced.outcome !== 'replaced') return replaced
-      const { next } = replaced
-      return { ...replaced, next: next === null ? null : { ticket, record: next } }
-    },
-    remove: ({ key }) => store.remove(key),
-    end: ({ key }) => endIn(store, key),
-    mayLive: async ({ key }) => await store.read(key) !== null || await store.successor(key) !== null,
-    cookieValue: (id) => currentSigner().sign(id)
-  }
 }

@@ -40,7 +40,7 @@ async function open (store: string, name: string, config: StorageConfig, log: St
   if (isRedisUrl(store)) {
     const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
     const { openRedis } = await import('./redis/open.js')
-    return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs, handleOf }, log)
+    return await openRedis(parseRedisUrl(store, name), { now, maxBytes, longestLifeMs, handleOf, keepsEnds: isCookieUrl(String(config.sessionStore)) && config.sessionRevocation === 'store' }, log)
   }
   assertRule(store.startsWith('lmdb:'), `${name} must be memory:, lmdb:, lmdb:./some/folder, a redis url, or cookie: or flask: before one of these; got "${schemeOf(store)}".`)
   const folder = lmdbFolder(store, dataDir)

@@ -44,7 +44,7 @@ export interface RevocationStore {
   /**
    * Drops some entries whose time is over, within about `budgetMs`. A store whose system drops them returns 0.
    *
-   * @returns how many it dropped: 0 if there was nothing to drop.
+   * @returns at least 1 while there may be more to drop, 0 when nothing is left.
    */
   sweep (now: number, budgetMs: number): MaybePromise<number>
 }

@@ -12,29 +12,6 @@ const LOSSES = {
   sweep: 'the store must drop expired sessions itself, and the event "expired" does not occur'
 } as const
 
-/** What does not work where the sessions are kept in the cookies of the browsers. */
-export const COOKIE_LOSSES: readonly string[] = [
-  'nobody can list them: app.sessions.ofUser and app.sessions.revoke fail, and the page "My sessions" shows this session only',
-  'a user may have more sessions than sessionsPerUser',
-  'of two requests at once that change values, the last response wins, and the changes of the other are lost',
-  'a flash message may be shown twice, to requests at the same time',
-  'a user can go back to an older copy of the cookie, and so to older values, until the session ends',
-  'app.sessions.store.count fails, the numbers of ended sessions are 0, and the events "expired" and, but for one session, "revoked" do not occur',
-  'a session is limited to the 4,096 bytes of a cookie'
-].map((loss) => `The sessions are in the cookies of the browsers: ${loss}.`)
-
-/** What does not work where nothing remembers which of them have ended. */
-export const REVOCATION_LOSSES: readonly string[] = [
-  'a logout, a new ID or destroy() removes the cookie of this browser, and a copy of it stays logged in until its time is over',
-  'a new password, a disabled account, app.sessions.revokeUser and the end of all other sessions end no session'
-].map((loss) => `Nothing remembers which sessions have ended (sessionRevocation is none): ${loss}.`)
-
-/** What does not work beyond that where the sessions are in the cookies of a Flask application. */
-export const FLASK_LOSSES: readonly string[] = [
-  'everybody who has a cookie can read the values in it, since Flask signs them and does not encrypt them',
-  'a handle names one signature of a cookie and not the session, and the time of a login in Flask is unknown'
-].map((loss) => `The sessions are in the cookies of Flask: ${loss}.`)
-
 /** The name of an optional member of {@link SessionStore} that hatcheck uses. */
 export type Trait = keyof typeof LOSSES
 

@@ -2,14 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { engineUrlOf } from '../../config/engine-url.js'
 import type { Config } from '../../config/resolve.js'
 import { NO_REVOCATIONS } from '../../store/revocations.js'
-import { COOKIE_LOSSES, REVOCATION_LOSSES } from '../../store/traits.js'
+import { COOKIE_LOSSES, REVOCATION_LOSSES } from './losses.js'
 import type { Engine, Storage } from '../common/storage.js'
 import { revocationsIn } from './realm.js'
 import { createSealedCodec } from './sealed.js'
 import { CookieSessions } from './sessions.js'
-
-/** What a cookie is bound to beside its realm, where the ends of sessions are forgotten with the process. */
-const ofThisProcess = `\0${randomUUID()}`
 
 /**
  * Keeps the sessions in the cookies of the browsers, encrypted. The engine keeps the accounts, and which sessions have ended.
@@ -17,7 +14,8 @@ const ofThisProcess = `\0${randomUUID()}`
 export function openCookie (engine: Engine, config: Pick<Config, 'realm' | 'sessionStore' | 'sessionMaxBytes' | 'sessionRevocation' | 'now'>): Storage {
   const { realm, sessionMaxBytes, sessionRevocation, now } = config
   const isEnforced = sessionRevocation === 'store'
-  const boundTo = isEnforced && engineUrlOf(String(config.sessionStore)) === 'memory:' ? realm + ofThisProcess : realm
+  // In memory, the ends of sessions are forgotten with the store, so no cookie may be worth anything after it.
+  const boundTo = isEnforced && engineUrlOf(String(config.sessionStore)) === 'memory:' ? `${realm}\0${randomUUID()}` : realm
   const revocations = isEnforced ? revocationsIn(realm, engine.openRevocations()) : NO_REVOCATIONS
   return {
     ...engine,

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/resolve.js'
 import { NO_REVOCATIONS } from '../../store/revocations.js'
-import { COOKIE_LOSSES, FLASK_LOSSES, REVOCATION_LOSSES } from '../../store/traits.js'
+import { COOKIE_LOSSES, FLASK_LOSSES, REVOCATION_LOSSES } from '../cookie/losses.js'
 import type { Engine, Storage } from '../common/storage.js'
 import { CookieSessions } from '../cookie/sessions.js'
 import { createFlaskCodec } from './codec.js'

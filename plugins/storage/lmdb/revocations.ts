@@ -14,6 +14,8 @@ const LONGEST_NAME = 128
 
 /** What the keys of users begin with. */
 const USER = 'user '
+/** Of a user with a long name. */
+const LONG_USER = 'user-hash '
 
 type Ended = { until: number, nextKey?: string }
 type Stored = Barrier & { until: number }
@@ -69,7 +71,15 @@ export class LmdbRevocations implements RevocationStore {
     })
   }
 
-  async sweep (now: number): Promise<number> {
+  async sweep (now: number, budgetMs: number): Promise<number> {
+    const begun = performance.now()
+    let dropped = 0
+    do dropped += await this.#sweepSlice(now)
+    while (this.#sweepFrom !== '' && performance.now() - begun < budgetMs)
+    return this.#sweepFrom === '' ? dropped : Math.max(1, dropped)
+  }
+
+  async #sweepSlice (now: number): Promise<number> {
     const slice = this.#read(() => [...this.#entries.getRange({ start: this.#sweepFrom, limit: SWEEP_SLICE })])
     const isOver = (stored: Buffer | undefined): boolean => stored !== undefined && Number(objectIn(stored)?.['until'] ?? now + 1) <= now
     const over = slice.filter(({ key, value }) => isPlainKey(key) && isOver(value)).map(({ key }) => key)
@@ -109,7 +119,7 @@ export class LmdbRevocations implements RevocationStore {
 
 /** Tells what of an entry is damaged; null if it is sound. */
 export function damageOf (name: string, bytes: Buffer): 'end' | 'endOfAll' | null {
-  if (name.startsWith(USER)) return barrierIn(bytes) === null ? 'endOfAll' : null
+  if (name.startsWith(USER) || name.startsWith(LONG_USER)) return barrierIn(bytes) === null ? 'endOfAll' : null
   return Number.isFinite(objectIn(bytes)?.['until']) ? null : 'end'
 }
 
@@ -118,7 +128,7 @@ function sessionKey (key: string): string {
 }
 
 function userKey (user: string): string {
-  return `${USER}${user.length <= LONGEST_NAME ? user : `of ${createHash('sha256').update(user).digest('base64url')}`}`
+  return user.length <= LONGEST_NAME ? `${USER}${user}` : `${LONG_USER}${createHash('sha256').update(user).digest('base64url')}`
 }
 
 /** Decodes a barrier. Returns null if it is damaged. */

@@ -31,11 +31,25 @@ const SLOTS_APART_MS = 200
 /** The shortest time between two log lines about one node of a cluster, in ms. */
 const NODE_LOG_EVERY_MS = 60_000
 
+/** What Redis would drop with its memory full, and the policies with which that does no harm. */
+interface EvictionRisk {
+  readonly harmless: readonly string[]
+  readonly loss: string
+}
+
+/** With volatile-ttl the indexes by user, which live longest, go last. */
+export const SESSIONS_EVICTED: EvictionRisk = { harmless: ['noeviction', 'volatile-ttl'], loss: 'drop sessions, and what says which sessions a user has' }
+
+/** Sessions in cookies: what has ended is remembered for a time. */
+export const ENDS_EVICTED: EvictionRisk = { harmless: ['noeviction'], loss: 'forget which sessions have ended, and copies of their cookies would be logged in again' }
+
 /**
  * Connects to the target of a url. Returns once the connection is open or the first attempt has failed: a store that is down
  * does not keep the service from starting.
+ *
+ * @param risk what the log warns of if Redis may evict keys
  */
-export async function connectRedis (target: RedisTarget, log: RedisLog): Promise<RedisConnection> {
+export async function connectRedis (target: RedisTarget, log: RedisLog, risk = SESSIONS_EVICTED): Promise<RedisConnection> {
   // It takes a while to load, and most applications do not need it.
   const { Cluster, Redis } = await import('ioredis').catch(unlessInstalled('ioredis'))
   const { kind, hosts, path, primary, tls } = target
@@ -59,7 +73,7 @@ export async function connectRedis (target: RedisTarget, log: RedisLog): Promise
       }
     })
   const outages = logOutages(client, log)
-  client.once('ready', () => { warnOfEviction(mastersOf(client), log).catch(() => {}) })
+  client.once('ready', () => { warnOfEviction(mastersOf(client), risk, log).catch(() => {}) })
   let stopAsking = (): void => {}
   if (isCluster(client)) {
     client.on('+node', (node: Redis) => { node.connect().catch(() => {}) })
@@ -196,14 +210,11 @@ function reasonOf (error: Error): string {
   return plainError(lastNodeError ?? error).message
 }
 
-/** Policies that evict no session, since an eviction logs a user out. With volatile-ttl the indexes by user, which live longest, go last. */
-const GOOD_POLICIES = ['noeviction', 'volatile-ttl']
-
-async function warnOfEviction (masters: Redis[], log: RedisLog): Promise<void> {
+async function warnOfEviction (masters: Redis[], { harmless, loss }: EvictionRisk, log: RedisLog): Promise<void> {
   const memory = await Promise.all(masters.map((node) => node.info('memory')))
   const policies = memory.map((text) => /^maxmemory_policy:(\S+)/m.exec(text)?.[1])
-  const policy = policies.find((policy) => policy !== undefined && !GOOD_POLICIES.includes(policy))
-  if (policy !== undefined) log.warn(`maxmemory-policy of Redis is ${policy}: with its memory full it would drop sessions, and what says which sessions a user has. Set it to noeviction.`)
+  const policy = policies.find((policy) => policy !== undefined && !harmless.includes(policy))
+  if (policy !== undefined) log.warn(`maxmemory-policy of Redis is ${policy}: with its memory full it would ${loss}. Set it to noeviction.`)
 }
 
 function mastersOf (client: Redis | Cluster): Redis[] {

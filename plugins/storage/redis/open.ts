@@ -5,7 +5,7 @@ import { RedisStore } from './sessions.js'
 import { RedisAttempts } from './attempts.js'
 import { boundedCalls } from '../common/bounded-calls.js'
 import { FORMATS, assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
-import { connectRedis } from './client.js'
+import { connectRedis, ENDS_EVICTED, SESSIONS_EVICTED } from './client.js'
 import { RedisRevocations } from './revocations.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import type { RedisTarget } from './url.js'
@@ -16,13 +16,19 @@ export const FORMATS_KEY = 'hatcheck:formats'
 /** How often the formats are requested until Redis answers, in ms. */
 const ASK_EVERY_MS = 1_000
 
+interface RedisOptions extends StorageOptions {
+  longestLifeMs: number
+  /** Whether Redis keeps which sessions in cookies have ended, in place of the sessions. */
+  keepsEnds?: boolean
+}
+
 /**
  * Opens a store in Redis, also while Redis is down; the log then says so.
  *
  * @throws ConfigError if it has formats that this version does not know.
  */
-export async function openRedis (target: RedisTarget, options: StorageOptions & { longestLifeMs: number }, log: StorageLog): Promise<Engine> {
-  const { client, use: connection, close } = await connectRedis(target, log)
+export async function openRedis (target: RedisTarget, options: RedisOptions, log: StorageLog): Promise<Engine> {
+  const { client, use: connection, close } = await connectRedis(target, log, options.keepsEnds === true ? ENDS_EVICTED : SESSIONS_EVICTED)
   const { description } = target
   const onDamage = damageLog(log, options.handleOf)
   let asking: NodeJS.Timeout | undefined
