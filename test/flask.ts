@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { isDeepStrictEqual } from 'node:util'
 import { inflateSync } from 'node:zlib'
 import type { Test } from 'tap'
 import { createFlaskCodec } from '../plugins/storage/flask/codec.js'
@@ -94,9 +95,10 @@ export async function exchange (t: Test, flask: Flask, seeds: readonly number[])
     // The values as a handler sees them, written anew: without the types of Python.
     const own = codec.seal(session.record)
     if (await flask('read', own) !== textIn(own)) t.fail(`Flask reads other values than hatcheck wrote: ${textIn(own)}`)
-    const reread = codec.open(own)
-    t.strictSame(reread?.record.fields, session.record.fields)
+    if (!isDeepStrictEqual(codec.open(own)?.record.fields, session.record.fields)) t.fail(`hatcheck reads other values than it wrote: ${textIn(own)}`)
   }
+  // Failures only, since each assertion that passes takes as long as a session.
+  t.pass(`${seeds.length} sessions`)
 }
 
 /** Presents good and bad cookies to both sides. */
