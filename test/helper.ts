@@ -60,6 +60,14 @@ export function gate (): { open: () => void, passed: Promise<void> } {
   return { open, passed }
 }
 
+/**
+ * Lets the event loop turn. Injected requests alone can hold it for over a second on a busy machine, and a service would then
+ * refuse the next one as overloaded.
+ */
+export async function turn (): Promise<void> {
+  await new Promise((resolve) => { setImmediate(resolve) })
+}
+
 /** Skips a test where a program is missing, with the reason; fails it if HATCHECK_TEST_ALL requires all tests to run. */
 export function needs (program: string): { skip: string | false } {
   try {

@@ -6,7 +6,7 @@ import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
 import { net } from './nets/net.js'
 import { Client } from './client.js'
 import { exchange } from './raw-client.js'
-import { sessionCookieOf, testKey } from './helper.js'
+import { sessionCookieOf, testKey, turn } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
 
 /** Every address, and the methods that it takes. */
@@ -374,6 +374,7 @@ function authenticate (name: string, password: string): { name: string } | null 
 }
 
 async function inject (fastify: FastifyInstance, method: string, url: string, options: InjectOptions = {}): Promise<LightMyRequestResponse> {
+  await turn()
   return await fastify.inject({ ...options, method: method as HTTPMethods, url })
 }
 

@@ -5,7 +5,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { visitor } from '../plugins/testing/index.js'
 import { namesOf } from '../routes/verify/names.js'
 import { Client } from './client.js'
-import { build, buildHost, needs, testKey } from './helper.js'
+import { build, buildHost, needs, testKey, turn } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, kinds, openStore, watched } from './watched-store.js'
 
@@ -268,6 +268,7 @@ for (const kind of kinds) {
     const many = async (): Promise<void> => {
       for (const name of Object.keys(calls)) delete calls[name]
       for (let i = 0; i < 1_000; i++) {
+        await turn()
         const { statusCode } = await ask(fastify, { headers: { cookie } })
         if (statusCode !== 204) t.fail(`${statusCode}`)
       }

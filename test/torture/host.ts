@@ -6,10 +6,10 @@ import { compiled } from '../service.js'
 const PROGRAM = fixture('torture-host.js')
 const START_MS = 20_000
 
-/** An application with the plugin in its own process, from `dist`. */
+/** Applications with the plugin in a process of their own, from `dist`. */
 export interface Host {
-  /** Opens the folder, and returns its address; null if the process ends before that. */
-  open (options: object): Promise<string | null>
+  /** Opens an application with each of these options, and returns their addresses; null if the process ends before that. */
+  open (options: readonly object[]): Promise<string[] | null>
   /** Kills the process, and returns when it is dead. */
   kill (): Promise<void>
   /** Its output on standard error. */
@@ -31,9 +31,9 @@ export function startHost (): Host {
     async open (options) {
       await loaded
       child.stdin.write(`${JSON.stringify(options)}\n`)
-      const { value = null } = await lines.next() as { value?: string }
+      const { value } = await lines.next() as { value?: string }
       clearTimeout(timer)
-      return value
+      return value?.split(' ') ?? null
     },
     async kill () {
       clearTimeout(timer)

@@ -34,6 +34,8 @@ export interface TortureReport {
 }
 
 const VISITORS = 6
+/** Visitors of an application that keeps the sessions in cookies, and stores their ends. */
+const COOKIE_VISITORS = 2
 /** The process is killed after at most this many acknowledged operations, at a random moment. */
 const MOST_OPERATIONS = 60
 const MOMENT_MS = 5
@@ -57,8 +59,10 @@ export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder,
   const begun = performance.now()
   const random = new Random(seed)
   const visitors = Array.from({ length: VISITORS }, (_, index) => new Visitor(`visitor-${index}`, new Random(random.integer(2 ** 32))))
+  const cookieVisitors = Array.from({ length: COOKIE_VISITORS }, (_, index) => new Visitor(`cookie-visitor-${index}`, new Random(random.integer(2 ** 32)), false))
+  const everybody = [...visitors, ...cookieVisitors]
   const lmdb = join(folder, 'lmdb')
-  const options = { sessionStore: `lmdb:${lmdb}`, secretKey: testKey }
+  const options = [lmdb, join(folder, 'ends')].map((place, i) => ({ sessionStore: `${i === 0 ? '' : 'cookie:'}lmdb:${place}`, secretKey: testKey }))
   const report: TortureReport = {
     rounds: 0, killedAtStart: 0, acknowledged: { login: 0, set: 0, read: 0, logout: 0 }, checks: 0, records: 0, fileBytes: 0, mostReaders: 0, seconds: 0, faults: []
   }
@@ -75,25 +79,26 @@ export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder,
         host = spare
         spare = startHost()
       }
-      const url = await host.open(options)
-      if (url === null) {
+      const urls = await host.open(options)
+      if (urls === null) {
         faults.push(`the service did not start: ${host.errors()}`)
         break
       }
       const agent = new Agent({ keepAlive: true })
-      await inspect(url, agent, isLast)
+      const places = everybody.map((visitor) => ({ visitor, url: urls[Number(cookieVisitors.includes(visitor))] as string }))
+      await inspect(places, agent, isLast)
       if (outside !== null) {
         report.mostReaders = Math.max(report.mostReaders, readersOf(outside))
         if (report.mostReaders > MOST_READERS) faults.push(`${report.mostReaders} reader slots are taken:\n${outside.readerList()}`)
       }
       if (isLast || faults.length > 0) break
-      const roaming = visitors.map((visitor) => visitor.roam(url, agent))
+      const roaming = places.map(({ visitor, url }) => visitor.roam(url, agent))
       await operations(random.integer(MOST_OPERATIONS))
       await pause(random.next() * MOMENT_MS)
       await host.kill()
       await Promise.all(roaming)
       agent.destroy()
-      for (const visitor of visitors) faults.push(...visitor.faults)
+      for (const visitor of everybody) faults.push(...visitor.faults)
       outside ??= openForAudit(lmdb)
       inspectFile(outside)
       if (round >= rounds * 3 / 4) {
@@ -109,7 +114,7 @@ export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder,
     await Promise.all([host.kill(), spare.kill()])
     await outside?.close()
   }
-  for (const { acknowledged } of visitors) for (const name of Object.keys(acknowledged) as Array<keyof Count>) report.acknowledged[name] += acknowledged[name]
+  for (const { acknowledged } of everybody) for (const name of Object.keys(acknowledged) as Array<keyof Count>) report.acknowledged[name] += acknowledged[name]
   report.seconds = (performance.now() - begun) / 1_000
   return report
 
@@ -122,7 +127,7 @@ export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder,
 
   function total (): number {
     let sum = 0
-    for (const { acknowledged: { login, set, read, logout } } of visitors) sum += login + set + read + logout
+    for (const { acknowledged: { login, set, read, logout } } of everybody) sum += login + set + read + logout
     return sum
   }
 
@@ -133,8 +138,8 @@ export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder,
     await opening
   }
 
-  async function inspect (url: string, agent: Agent, all: boolean): Promise<void> {
-    await Promise.all(visitors.map(async (visitor) => {
+  async function inspect (places: ReadonlyArray<{ visitor: Visitor, url: string }>, agent: Agent, all: boolean): Promise<void> {
+    await Promise.all(places.map(async ({ visitor, url }) => {
       const former = all ? visitor.visits : Array.from({ length: Math.ceil(FORMER_CHECKED / VISITORS) }, () => random.of(visitor.visits))
       const toSee = new Set<Visit>([...visitor.recent, ...former.filter((visit) => visit !== undefined)])
       visitor.recent.clear()

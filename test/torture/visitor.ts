@@ -30,11 +30,14 @@ export class Visitor {
   readonly faults: string[] = []
   readonly #name: string
   readonly #random: Random
+  readonly #writes: boolean
   #written = 0
 
-  constructor (name: string, random: Random) {
+  /** @param writes false: the visitor sets no values, as each would be a new cookie where that carries the session */
+  constructor (name: string, random: Random, writes = true) {
     this.#name = name
     this.#random = random
+    this.#writes = writes
   }
 
   get live (): Visit[] {
@@ -54,7 +57,7 @@ export class Visitor {
     const live = this.live
     const chance = this.#random.next()
     if (live.length === 0 || (live.length < MOST_VISITS && chance < 0.3)) await this.#login(url, agent)
-    else if (chance < 0.7) await this.#set(this.#random.of(live), url, agent)
+    else if (chance < 0.7 && this.#writes) await this.#set(this.#random.of(live), url, agent)
     else if (chance < 0.8) await this.look(this.#random.of(live), url, agent)
     else await this.#logout(this.#random.of(live), url, agent)
   }
