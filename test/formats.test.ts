@@ -191,7 +191,7 @@ test('LMDB records the formats, and refuses a folder with unknown formats', asyn
     await env.close()
     return formats
   }
-  t.strictSame(await noted(), { sessions: 1, accounts: 1, attempts: 1 })
+  t.strictSame(await noted(), { sessions: 1, accounts: 1, attempts: 1, revocations: 1 })
   await noted({ accounts: 2 })
   const refusal = {
     code: 'HATCHECK_CONFIG',
@@ -216,7 +216,7 @@ test('Redis records the formats, and refuses unknown ones, also if it becomes re
   t.teardown(early.close)
   const server = await startRedis(t, { port, args: ['--appendonly', 'yes'] })
   await eventually(t, 'the formats are noted', async () => Object.keys(await server.client.hgetall('hatcheck:formats')).length > 0)
-  t.strictSame({ ...await server.client.hgetall('hatcheck:formats') }, { sessions: '1', accounts: '1', attempts: '1' })
+  t.strictSame({ ...await server.client.hgetall('hatcheck:formats') }, { sessions: '1', accounts: '1', attempts: '1', revocations: '1' })
   await early.sessions.ping()
   await early.close()
 

@@ -1,4 +1,4 @@
-// Deletes from dist/ the declarations that no entry point of the package leads to: half of them, and 300 kB for whoever installs it.
+// Deletes from dist/ the declarations that no entry point of the package leads to: half of them. It makes an installation 300 kB smaller.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 

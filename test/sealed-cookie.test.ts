@@ -62,7 +62,7 @@ test('text is compressed only where that is shorter, and a short text never', (t
   t.end()
 })
 
-test('a value is never unpacked to more than the largest session, whoever has sealed it', (t) => {
+test('a value is never unpacked to more than the largest session, even if the right key has sealed it', (t) => {
   const limits: number[] = []
   const codec = createSealedCodec(secrets, 'hatcheck', MAX_BYTES)
   t.match(codec.open(sealAnything(bomb(MAX_BYTES)), 'hatcheck'), { record: { user: 'Mallory' } }, 'the largest one')

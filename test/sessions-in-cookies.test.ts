@@ -437,13 +437,22 @@ test('the log says at the start what is lost', async (t) => {
   }
 })
 
-test('the old session of another library continues in a cookie', async (t) => {
+/** A browser with a session of express-session, and an application that continues it. */
+async function withOldSession (t: Test, values: Bag): Promise<{ client: Client, ended: string[] }> {
   const ended: string[] = []
-  const old = { get: (id: string, done: (error: unknown, session: object | null) => void) => { done(null, ended.includes(id) ? null : { client_name: 'Harry', cart: ['apple'] }) }, destroy: (id: string, done: () => void) => { ended.push(id); done() } }
+  const store = {
+    get: (id: string, done: (error: unknown, session: object | null) => void) => { done(null, ended.includes(id) ? null : values) },
+    destroy: (id: string, done: () => void) => { ended.push(id); done() }
+  }
   const secret = newSecret()
-  const fastify = await app(t, { adopt: [{ cookie: 'connect.sid', secret, store: old, user: (values: { client_name?: string }) => values.client_name ?? null }] as never })
-  const client = new Client(fastify)
+  const user = ({ client_name: name }: { client_name?: string }): string | null => name ?? null
+  const client = new Client(await app(t, { adopt: [{ cookie: 'connect.sid', secret, store, user }] as never }))
   client.cookies.set('connect.sid', encodeURIComponent(`s:an-id.${createHmac('sha256', secret).update('an-id').digest('base64').replace(/=+$/, '')}`))
+  return { client, ended }
+}
+
+test('the old session of another library continues in a cookie', async (t) => {
+  const { client, ended } = await withOldSession(t, { client_name: 'Harry', cart: ['apple'] })
   t.match((await client.get('/')).json(), { user: 'Harry', data: { cart: ['apple'] } })
   t.strictSame([...client.cookies.keys()], ['hatcheck'])
   t.match((await client.get('/')).json(), { user: 'Harry' })
@@ -451,12 +460,7 @@ test('the old session of another library continues in a cookie', async (t) => {
 })
 
 test('an old session that no cookie can hold continues without its largest values', async (t) => {
-  const large = { client_name: 'Harry', cart: ['apple'], noise: randomBytes(4_000).toString('hex') }
-  const old = { get: (_id: string, done: (error: unknown, session: object | null) => void) => { done(null, large) }, destroy: (_id: string, done: () => void) => { done() } }
-  const secret = newSecret()
-  const fastify = await app(t, { adopt: [{ cookie: 'connect.sid', secret, store: old, user: (values: { client_name?: string }) => values.client_name ?? null }] as never })
-  const client = new Client(fastify)
-  client.cookies.set('connect.sid', encodeURIComponent(`s:an-id.${createHmac('sha256', secret).update('an-id').digest('base64').replace(/=+$/, '')}`))
+  const { client } = await withOldSession(t, { client_name: 'Harry', cart: ['apple'], noise: randomBytes(4_000).toString('hex') })
   t.strictSame((await client.get('/')).json(), { user: 'Harry', data: { client_name: 'Harry', authenticatedAt: 0, cart: ['apple'] } })
 })
 

@@ -236,7 +236,7 @@ test('Redis: a changed byte, a missing field or a wrong type leaves all other re
       await damage()
       const { close } = await openRedis(parseRedisUrl(url, 'url'), { now: () => START, maxBytes: 16_384, longestLifeMs: 1e9 }, logTo(filled.lines) as never)
       await close()
-      t.strictSame({ ...await raw.hgetall('hatcheck:formats') }, { sessions: '1', accounts: '1', attempts: '1' })
+      t.strictSame({ ...await raw.hgetall('hatcheck:formats') }, { sessions: '1', accounts: '1', attempts: '1', revocations: '1' })
       t.match(filled.lines, [/^the note of formats \S+ is damaged: it is written anew/])
     }
   })

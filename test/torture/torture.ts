@@ -61,6 +61,7 @@ export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder,
   const visitors = Array.from({ length: VISITORS }, (_, index) => new Visitor(`visitor-${index}`, new Random(random.integer(2 ** 32))))
   const cookieVisitors = Array.from({ length: COOKIE_VISITORS }, (_, index) => new Visitor(`cookie-visitor-${index}`, new Random(random.integer(2 ** 32)), false))
   const everybody = [...visitors, ...cookieVisitors]
+  const isOfCookies = new Set(cookieVisitors)
   const lmdb = join(folder, 'lmdb')
   const options = [lmdb, join(folder, 'ends')].map((place, i) => ({ sessionStore: `${i === 0 ? '' : 'cookie:'}lmdb:${place}`, secretKey: testKey }))
   const report: TortureReport = {
@@ -85,7 +86,7 @@ export async function torture ({ rounds, secondsAtMost = Infinity, seed, folder,
         break
       }
       const agent = new Agent({ keepAlive: true })
-      const places = everybody.map((visitor) => ({ visitor, url: urls[Number(cookieVisitors.includes(visitor))] as string }))
+      const places = everybody.map((visitor) => ({ visitor, url: (isOfCookies.has(visitor) ? urls[1] : urls[0]) ?? '' }))
       await inspect(places, agent, isLast)
       if (outside !== null) {
         report.mostReaders = Math.max(report.mostReaders, readersOf(outside))

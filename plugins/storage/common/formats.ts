@@ -4,7 +4,7 @@ import { ConfigError } from '../../common/rule.js'
  * The format of each kind of record. Raise a number when an older version would misread the
  * records. A record carries the number of its kind; a record without one has format 1.
  */
-export const FORMATS = { sessions: 1, accounts: 1, attempts: 1 } as const
+export const FORMATS = { sessions: 1, accounts: 1, attempts: 1, revocations: 1 } as const
 
 /**
  * Compares the formats that an engine has noted, as numbers or text, with those that this version knows.
