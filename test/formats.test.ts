@@ -223,7 +223,8 @@ test('Redis records the formats, and refuses unknown ones, also if it becomes re
   await server.client.hset('hatcheck:formats', 'sessions', '2')
   await t.rejects(openIt, { code: 'HATCHECK_CONFIG', message })
 
-  await server.stop()
+  // Killed, it may lose what it has answered a moment ago.
+  await server.stop('SIGTERM')
   const later = await openIt()
   t.teardown(later.close)
   await server.start()

@@ -7,9 +7,18 @@ import type { MaybePromise } from '../plugins/store/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import { openStorage } from '../plugins/storage/open.js'
+import { connectRedis } from '../plugins/storage/redis/client.js'
+import { RedisStore } from '../plugins/storage/redis/sessions.js'
+import { isRedisUrl, parseRedisUrl } from '../plugins/storage/redis/url.js'
+import { inRealm } from '../plugins/storage/realm.js'
 import { testKey } from './helper.js'
 import { silentLog } from './redis.js'
 import { NOTHING, addSessionRoutes, type Seen } from './session-routes.js'
+
+interface OpenSessions {
+  sessions: SessionStore
+  close (): Promise<void>
+}
 
 /** An application that can be restarted on the same store. */
 export class Restartable {
@@ -17,7 +26,7 @@ export class Restartable {
   readonly #url: string
   readonly #sessionsPerUser: number
   #fastify!: FastifyInstance
-  #storage!: Awaited<ReturnType<typeof openStorage>>
+  #storage!: OpenSessions
   #error: Error | null = null
   #noting: Array<MaybePromise<boolean>> = []
 
@@ -30,7 +39,7 @@ export class Restartable {
 
   async start (): Promise<void> {
     const now = (): number => this.time
-    this.#storage = await openStorage(resolveConfig({ sessionStore: this.#url, now }, 'plugin'), silentLog)
+    this.#storage = await openSessions(this.#url, now)
     const { sessions } = this.#storage
     const touch = sessions.touch.bind(sessions)
     sessions.touch = (...args) => {
@@ -78,4 +87,13 @@ export class Restartable {
     const after = line === undefined ? cookie : line.includes('Max-Age=0') ? '' : line.slice(0, line.indexOf(';'))
     return { cookie: after, seen: response.json() }
   }
+}
+
+async function openSessions (url: string, now: () => number): Promise<OpenSessions> {
+  const config = resolveConfig({ sessionStore: url, now }, 'plugin')
+  if (!isRedisUrl(url)) return await openStorage(config, silentLog)
+  const { client, close } = await connectRedis(parseRedisUrl(url, 'url'), silentLog)
+  // A busy machine may answer later than an application would wait.
+  const store = new RedisStore(client, { now, maxBytes: config.sessionMaxBytes, onCorrupt () {}, deadlineMs: 60_000 })
+  return { sessions: inRealm(store, config.realm), close }
 }
