@@ -30,6 +30,8 @@ interface Result {
   pass: number
   fail: number
   skips: string[]
+  /** The titles of what failed. */
+  failures: string[]
   /** The output to show if the file failed. */
   report: string
 }
@@ -38,6 +40,9 @@ interface Result {
 const NODE_OPTIONS = ['--enable-source-maps', '--max-semi-space-size=32', '--import', './build/test/lean-tap.js']
 
 const SHOWN_OF_ERRORS = 4_000
+/** Of a title at the end of the run: some have the input with which a property failed. */
+const SHOWN_OF_TITLE = 500
+const SHOWN_OF_SLOWEST = 10
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -129,7 +134,8 @@ function runJob ({ name, command }: Job): Promise<Result> {
       const fail = isBad ? Math.max(failed, 1) : failed
       const why = isLate ? `not ended after ${FILE_SECONDS} s` : failed === 0 ? `ended with ${code ?? signal}` : ''
       const report = isBad ? [why, isTap ? failuresOf(output) : output, ...mustRunAll ? skips.map((reason) => `skipped: ${reason}`) : [], errors.slice(-SHOWN_OF_ERRORS)].filter((text) => text !== '').join('\n') : ''
-      resolve({ name, seconds: (performance.now() - start) / 1_000, pass, fail, skips, report: report === '' ? '' : `${report.replace(/^/gm, '    ')}\n` })
+      const failures = isBad ? [...why === '' ? [] : [why], ...titlesOf(output)] : []
+      resolve({ name, seconds: (performance.now() - start) / 1_000, pass, fail, skips, failures, report: report === '' ? '' : `${report.replace(/^/gm, '    ')}\n` })
     })
   })
 }
@@ -145,6 +151,11 @@ function failuresOf (output: string): string {
   return [...failures].map(([text]) => text).join('').trimEnd()
 }
 
+/** The titles of the failed assertions and of the tests around them. */
+function titlesOf (output: string): string[] {
+  return [...new Set([...output.matchAll(/^ *not ok \d+ - (.*?)(?: # time=\S+)?$/gm)].map(([, title = '']) => title.slice(0, SHOWN_OF_TITLE)))]
+}
+
 function killGroup (pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL')
@@ -157,7 +168,10 @@ function summarize (): void {
   const [pass, fail, skip] = [sum(({ pass }) => pass), sum(({ fail }) => fail), sum(({ skips }) => skips.length)]
   const reasons = results.flatMap(({ skips }) => skips)
   for (const reason of new Set(reasons)) process.stdout.write(`# skipped ${reasons.filter((other) => other === reason).length}: ${reason}\n`)
-  for (const { name, fail } of results) if (fail > 0) process.stdout.write(`# failed: ${name}\n`)
+  const slowest = results.toSorted((a, b) => b.seconds - a.seconds).slice(0, SHOWN_OF_SLOWEST).map(({ name, seconds }) => `${name} ${seconds.toFixed(0)} s`)
+  process.stdout.write(`# slowest: ${slowest.join(', ')}\n`)
+  // Once more at the end, where a reader of a long log looks.
+  for (const { name, fail, failures } of results) if (fail > 0) process.stdout.write([`# failed: ${name}`, ...failures.map((title) => `#   ${title}`), ''].join('\n'))
   process.stdout.write(`# { total: ${pass + fail + skip}, pass: ${pass}, fail: ${fail}, skip: ${skip} }\n# time=${((performance.now() - begun) / 1_000).toFixed(1)} s\n`)
   if (fail > 0) process.exitCode = 1
 }
