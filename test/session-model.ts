@@ -22,12 +22,19 @@ interface ModelSession {
   renewed?: { at: number, next: ModelSession }
 }
 
-const IDLE_MS = 3_600_000
-const LIFETIME_MS = 86_400_000
-const TOUCH_MS = IDLE_MS / 20
+/** What the clients of an application see. */
+export interface Model {
+  run (command: Command): void
+  /** What a client would see in a request now. */
+  see (client: number): Seen
+}
 
-/** Sessions as DESIGN promises them, without a store, a cookie or a request. */
-export class SessionModel {
+export const IDLE_MS = 3_600_000
+export const LIFETIME_MS = 86_400_000
+export const TOUCH_MS = IDLE_MS / 20
+
+/** Sessions in a store as the documentation promises them, without a store, a cookie or a request. */
+export class SessionModel implements Model {
   readonly #held: Array<ModelSession | null>
   readonly #sessions: ModelSession[] = []
   readonly #perUser: number
@@ -102,7 +109,6 @@ export class SessionModel {
     }
   }
 
-  /** What a client would see in a request now. */
   see (client: number): Seen {
     const session = this.#live(client)
     return session === null ? NOTHING : { user: session.user, data: session.data }
