@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import type { ContenderName } from './contenders.js'
+import type { Resources } from './contenders/contender.js'
+import { keepOnCore } from './cores.js'
 import type { Started, Usage } from './server.js'
 
 /** Longer than any contender needs to close. */
@@ -8,20 +9,25 @@ const STOP_MS = 5_000
 
 /** One contender, in a process of its own. */
 export class Child {
-  readonly name: ContenderName
-  url = ''
+  readonly name: string
+  port = 0
   readonly #process: ChildProcess
 
-  constructor (file: string, name: ContenderName, dataDir: string) {
+  constructor (file: string, name: string, { dataDir, redisUrl }: Resources) {
     this.name = name
     // Without the driver's own flags, which would bring its TypeScript loader along.
-    this.#process = fork(file, [name, dataDir], { execArgv: [] })
+    this.#process = fork(file, [name, dataDir, redisUrl], { execArgv: [] })
+  }
+
+  get url (): string {
+    return `http://127.0.0.1:${this.port}/`
   }
 
   /** Resolves when it listens. */
   async start (): Promise<void> {
-    const { port } = await this.#answer<Started>()
-    this.url = `http://127.0.0.1:${port}/`
+    const { port, pids } = await this.#answer<Started>()
+    await keepOnCore('contender', ...pids)
+    this.port = port
   }
 
   async usage (): Promise<Usage> {

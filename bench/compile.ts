@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { copyFileSync, symlinkSync } from 'node:fs'
+import { copyFileSync, existsSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -18,5 +18,8 @@ export async function compile (folder: string, signal: AbortSignal): Promise<str
   // The compiled files are ES modules and find their packages as the sources do.
   copyFileSync(join(root, 'package.json'), join(folder, 'package.json'))
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction')
+  copyFileSync(join(import.meta.dirname, 'package.json'), join(folder, 'bench', 'package.json'))
+  const peers = join(import.meta.dirname, 'node_modules')
+  if (existsSync(peers)) symlinkSync(peers, join(folder, 'bench', 'node_modules'), 'junction')
   return join(folder, 'bench', 'server.js')
 }

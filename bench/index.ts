@@ -1,26 +1,24 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { Child } from './child.js'
+import { assertAlike, check } from './check.js'
 import { compile } from './compile.js'
-import { contenderNames } from './contenders.js'
-import { measure } from './measure.js'
-import { headline, report, type Round } from './report.js'
-import { states, verify, visitorsOf, type Visitors } from './visitors.js'
+import { allContenders, obstacleTo, OTHER_VARIABLE, reference } from './contenders/index.js'
+import type { Contender } from './contenders/contender.js'
+import { Contestant } from './contestant.js'
+import { keepOnCore } from './cores.js'
+import { optionsOf } from './options.js'
+import { report } from './report.js'
+import { resultsOf, type Round } from './results.js'
+import { rows } from './rows.js'
 
-// npm run bench [-- --quick]
+// npm run bench: bench/README.md says what it measures, and how.
 
-// Many short rounds rather than few long ones: what disturbs a round then disturbs every contender in it, or is outvoted.
-// Several generations of processes: the same code in another process, elsewhere in memory and compiled at another moment,
-// can be a tenth faster or slower for as long as it lives.
-const { values: { quick } } = parseArgs({ options: { quick: { type: 'boolean', default: false } } })
-const plan = quick
-  ? { generations: 3, warmUpSeconds: 0.8, rounds: 6, seconds: 0.35 }
-  : { generations: 8, warmUpSeconds: 3, rounds: 12, seconds: 0.6 }
+const { plan, isWanted, isRowWanted, json, other } = optionsOf(process.argv.slice(2))
+if (other !== undefined) process.env[OTHER_VARIABLE] = other
 
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-bench-'))
-const children: Child[] = []
+const running: Contestant[] = []
 const interrupt = new AbortController()
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -40,48 +38,67 @@ try {
 }
 
 async function bench (): Promise<void> {
+  const contenders = allContenders().filter((contender) => contender.name === reference || isWanted(contender.name)).filter(isPossible)
+  if (!await keepOnCore('load', process.pid)) say('The load generator and the servers share their cores: there is no taskset here, or only one core.')
   say('compiling')
   const file = await compile(join(folder, 'build'), interrupt.signal)
-
   const rounds: Round[] = []
   for (let i = 0; i < plan.generations; i++) {
-    say(`generation ${i + 1} of ${plan.generations}: starting, verifying and warming up the contenders`)
-    await generation(file, i, rounds)
+    say(`generation ${i + 1} of ${plan.generations}: starting, verifying and warming up ${contenders.length} contenders`)
+    await generation(file, i, contenders, rounds)
   }
-  process.stdout.write(`\n${report(rounds)}\n`)
+  const results = resultsOf(rounds, contenders.map(({ name }) => name))
+  process.stdout.write(`\n${report(results)}\n`)
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`)
+}
+
+function isPossible (contender: Contender): boolean {
+  const obstacle = obstacleTo(contender)
+  if (obstacle !== undefined) say(`left out: ${contender.name} (${obstacle})`)
+  return obstacle === undefined
 }
 
 /** Measures every contender in a process of its own that has just been started. */
-async function generation (file: string, number: number, rounds: Round[]): Promise<void> {
-  const visitors = new Map<Child, Visitors>()
-  for (const [index, name] of contenderNames.entries()) {
-    const child = new Child(file, name, join(folder, `data-${number}-${index}`))
-    children.push(child)
-    await child.start()
-    visitors.set(child, await visitorsOf(child))
-  }
-  await verify(visitors)
+async function generation (file: string, number: number, contenders: readonly Contender[], rounds: Round[]): Promise<void> {
+  running.push(...contenders.map((contender) => new Contestant(contender)))
+  const waiting = running.entries()
+  await Promise.all(Array.from({ length: 2 }, async () => {
+    for (const [index, one] of waiting) await one.start(file, join(folder, `data-${number}-${index}`), interrupt.signal)
+  }))
+  await verify()
+  for (const one of running) await one.logVisitorsIn()
 
-  await round([...visitors], plan.warmUpSeconds)
+  await round(running, plan.warmUpMs, plan.warmUpRequests)
   for (let i = 0; i < plan.rounds; i++) {
-    const shift = i % visitors.size
-    rounds.push(await round([...[...visitors].slice(shift), ...[...visitors].slice(0, shift)], plan.seconds))
-    say(`round ${i + 1} of ${plan.rounds}: hatcheck ${headline(rounds.slice(-1), 'hatcheck, LMDB')}`)
+    const shift = i % running.length
+    rounds.push(await round([...running.slice(shift), ...running.slice(0, shift)], plan.ms))
+    say(`round ${i + 1} of ${plan.rounds}`)
   }
-  await verify(visitors)
+  await verify()
   await stopAll()
 }
 
-async function round (contenders: Array<[Child, Visitors]>, seconds: number): Promise<Round> {
-  const result = Object.fromEntries(states.map((state) => [state, {}])) as Round
-  for (const state of states) {
-    for (const [child, visitors] of contenders) result[state][child.name] = await measure(child, visitors[state], seconds)
+async function verify (): Promise<void> {
+  const pages = new Map<Contender, Awaited<ReturnType<typeof check>>>()
+  for (const { contender, child } of running) pages.set(contender, await check(contender, child.url))
+  assertAlike(pages)
+}
+
+async function round (contestants: readonly Contestant[], ms: number, requests = Infinity): Promise<Round> {
+  const result: Round = {}
+  for (const row of rows) {
+    if (!isRowWanted(row.name)) continue
+    const samples = result[row.name] ??= {}
+    for (const contestant of contestants) {
+      const sample = await contestant.measure(row, ms, requests)
+      if (sample !== null) samples[contestant.contender.name] = sample
+    }
   }
   return result
 }
 
 async function stopAll (): Promise<void> {
-  await Promise.all(children.splice(0).map((child) => child.stop()))
+  await Promise.all(running.splice(0).map((one) => one.stop()))
 }
 
 async function cleanUp (): Promise<void> {

@@ -9,8 +9,7 @@ const anonymous = html`<h1>You are not logged in</h1><p><a class="button" href="
 
 const known = (name: string): SafeHtml => html`<h1>${name} Your account is logged in.</h1>
 <form method="post" action="${''}/logout"><button class="quiet">Log out your account here</button></form>
-<p class="aside"><a href="${''}/sessions">My sessions</a></p>
-<p class="aside"><a href="${''}/password">Change your password</a></p>`
+<p class="aside"><a href="${''}/sessions">My sessions</a></p>`
 
 /**
  * The page of routes/home.ts, for those that are not hatcheck. The wording is a copy; that every contender sends the

@@ -4,13 +4,12 @@ import { once } from 'node:events'
 import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ContenderName } from './contenders.js'
 import { freePort } from './free-port.js'
 
 /** A place for sessions whose size can be measured. */
 export interface Place {
   title: string
-  contender: ContenderName
+  contender: string
   /** The folder, or the URL. */
   where: string
   options: { dataDir: string } | { sessionStore: string }

@@ -1,37 +1,39 @@
-import Fastify, { type FastifyInstance } from 'fastify'
-import type { AddressInfo } from 'node:net'
 import { keepNextTickFast } from '../plugins/process/next-tick.js'
-import { contenders, type ContenderName } from './contenders.js'
+import { contenderOf } from './contenders/index.js'
+import { cpuMicrosOf, descendantsOf } from './process-tree.js'
 
-// One contender: node server.js <contender> <data folder>. It lives as long as its parent.
+// One contender: node server.js <contender> <data folder> <URL of Redis>. It lives as long as its parent.
 
 /** The first message to the parent. */
 export interface Started {
   port: number
+  /** The processes of the contender. */
+  pids: number[]
 }
 
-/** The answer to every message of the parent: what this process has used so far. */
+/** The answer to every message of the parent: what the contender has used so far. */
 export interface Usage {
-  /** CPU time of all threads, in µs. */
+  /** CPU time of all threads of this process and of those below it, in µs. */
   cpuMicros: number
-  /** What it has in memory now, in bytes. */
+  /** What this process has in memory now, in bytes. */
   residentBytes: number
 }
 
-const [,, name, dataDir = ''] = process.argv
+const [,, name = '', dataDir = '', redisUrl = ''] = process.argv
 
 // Whether a process loses this depends on how much it loads, and on the moment: nothing to compare contenders by.
 keepNextTickFast()
-const fastify = Fastify({ logger: false }) as unknown as FastifyInstance
 // Ctrl-C reaches every process of a terminal; here the parent decides.
 process.on('SIGINT', () => {})
-process.on('disconnect', () => { fastify.close().finally(() => { process.exit() }) })
+
+const { port, close } = await contenderOf(name).start({ dataDir, redisUrl })
+const children = descendantsOf(process.pid)
+process.on('disconnect', () => { close().finally(() => { process.exit() }) })
 process.on('message', () => {
   const { user, system } = process.cpuUsage()
-  process.send?.({ cpuMicros: user + system, residentBytes: process.memoryUsage.rss() } satisfies Usage)
+  const cpuMicros = children.reduce((sum, pid) => sum + cpuMicrosOf(pid), user + system)
+  process.send?.({ cpuMicros, residentBytes: process.memoryUsage.rss() } satisfies Usage)
 })
-
-await contenders[name as ContenderName](fastify, dataDir)
-await fastify.listen({ host: '127.0.0.1', port: 0 })
 // The parent may have gone meanwhile.
-if (process.connected) process.send?.({ port: (fastify.server.address() as AddressInfo).port } satisfies Started)
+if (process.connected) process.send?.({ port, pids: [process.pid, ...children] } satisfies Started)
+else await close()

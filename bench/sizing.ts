@@ -9,10 +9,11 @@ import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { openStorage } from '../plugins/storage/open.js'
 import { Child } from './child.js'
 import { compile } from './compile.js'
-import { SECRET_VARIABLE } from './contenders.js'
+import { SECRET_VARIABLE } from './contenders/hatcheck.js'
+import { Visitor } from './load/visitor.js'
 import { measure, type Sample } from './measure.js'
 import { lmdbPlace, redisPlace, type Place } from './places.js'
-import { visitorsOf } from './visitors.js'
+import { headersOfHarry } from './harry.js'
 import { Client } from '../test/client.js'
 
 // npm run bench:sizing: measures memory and throughput of one process. Prints a table to standard output.
@@ -20,6 +21,7 @@ import { Client } from '../test/client.js'
 const SESSIONS = 100_000
 const SECONDS = 5
 const WARM_UP_SECONDS = 2
+const CONNECTIONS = 10
 /** Logins to one account would wait for one another. */
 const ACCOUNTS = 8
 const BATCH = 100
@@ -74,11 +76,13 @@ try {
 async function measurePlace (file: string, place: Place): Promise<Findings> {
   say(`${place.title}: without sessions`)
   const child = await start(file, place)
-  const { 'logged in': headers } = await visitorsOf(child)
-  await measure(child, headers, WARM_UP_SECONDS)
+  const headers = await headersOfHarry(child)
+  const ask = async (path: string, seconds = SECONDS): Promise<Sample> =>
+    await measure(child, { method: 'GET', path, headers }, () => ({ visitor: new Visitor() }), { ms: seconds * 1_000, connections: CONNECTIONS })
+  await ask('/', WARM_UP_SECONDS)
   const { residentBytes: emptyBytes } = await child.usage()
-  const home = await measure(child, headers, SECONDS)
-  const verify = await measure(child, headers, SECONDS, 'verify')
+  const home = await ask('/')
+  const verify = await ask('/verify')
   say(`${place.title}: ${home.requestsPerSecond.toFixed(0)} requests a second to /, ${verify.requestsPerSecond.toFixed(0)} to /verify; now logins`)
   const logins = await logIn(child)
   await child.stop()
@@ -95,7 +99,7 @@ async function measurePlace (file: string, place: Place): Promise<Findings> {
 }
 
 async function start (file: string, { contender, where }: Place): Promise<Child> {
-  const child = new Child(file, contender, where)
+  const child = new Child(file, contender, { dataDir: where, redisUrl: where })
   children.push(child)
   await child.start()
   return child

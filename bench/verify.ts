@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { Child } from './child.js'
 import { compile } from './compile.js'
 import { freePort } from './free-port.js'
-import { visitorsOf } from './visitors.js'
+import { headersOfHarry } from './harry.js'
 
 // What a request through nginx takes when nginx asks hatcheck first, beside the same nginx that asks a bare Fastify route.
 
@@ -25,10 +25,10 @@ try {
   const file = await compile(folder, AbortSignal.timeout(120_000))
   const fronts = []
   for (const name of ['bare Fastify', 'hatcheck, LMDB'] as const) {
-    const child = new Child(file, name, join(folder, 'data'))
+    const child = new Child(file, name, { dataDir: join(folder, 'data'), redisUrl: '' })
     children.push(child)
     await child.start()
-    fronts.push({ name, port: await freePort(), upstream: new URL(child.url).host, headers: (await visitorsOf(child))['logged in'], took: [] as number[] })
+    fronts.push({ name, port: await freePort(), upstream: new URL(child.url).host, headers: await headersOfHarry(child), took: [] as number[] })
   }
   await startNginx(fronts)
   for (const front of fronts) {

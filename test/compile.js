@@ -28,7 +28,7 @@ if (PROGRAM.some(isNewerThanDist)) execFileSync('npm', ['run', '--silent', 'buil
 
 function sourcesIn (folder) {
   return readdirSync(join(root, folder), { recursive: true })
-    .filter((file) => /(?:(?<!\.d)\.ts|^view\/languages\/.*\.json)$/.test(file) && !/^fixtures\/(?:session-)?host\//.test(file))
+    .filter((file) => /(?:(?<!\.d)\.ts|^view\/languages\/.*\.json)$/.test(file) && !/^fixtures\/(?:session-)?host\/|^node_modules\//.test(file))
     .map((file) => join(folder, file))
 }
 

@@ -1,0 +1,87 @@
+import { mkdirSync } from 'node:fs'
+import { Child } from './child.js'
+import type { Contender } from './contenders/contender.js'
+import type { Turns } from './load/load.js'
+import { measure, type Sample } from './measure.js'
+import { redisPlace, type Place } from './places.js'
+import { CONNECTIONS, Population } from './population.js'
+import { RedisMeter } from './redis-meter.js'
+import { requests, type Asked, type RequestName } from './requests.js'
+import type { Row } from './rows.js'
+
+/** On a busy machine Redis may miss the deadline of hatcheck, 250 ms. A contender that fails otherwise fails each time. */
+const ATTEMPTS = 5
+
+/** A contender that runs, with its visitors and its Redis. */
+export class Contestant {
+  readonly contender: Contender
+  readonly #population = new Population()
+  #child: Child | undefined
+  #redis: Place | undefined
+  #meter: RedisMeter | undefined
+
+  constructor (contender: Contender) {
+    this.contender = contender
+  }
+
+  get child (): Child {
+    if (this.#child === undefined) throw new Error(`${this.contender.name} has not been started`)
+    return this.#child
+  }
+
+  /**
+   * @param file the compiled server
+   * @param dataDir a folder that does not exist yet
+   */
+  async start (file: string, dataDir: string, signal: AbortSignal): Promise<void> {
+    mkdirSync(dataDir, { recursive: true })
+    if (this.contender.usesRedis === true) {
+      this.#redis = await redisPlace(dataDir, signal) ?? undefined
+      if (this.#redis !== undefined) this.#meter = await RedisMeter.connect(this.#redis.where)
+    }
+    this.#child = new Child(file, this.contender.name, { dataDir, redisUrl: this.#redis?.where ?? '' })
+    await this.#child.start()
+  }
+
+  /** What it is asked; null: it has no such request. */
+  asked (request: RequestName): Asked | null {
+    const own = this.contender.requests?.[request]
+    return own === undefined ? requests[request] : own
+  }
+
+  async logVisitorsIn (): Promise<void> {
+    const login = this.asked('login')
+    if (login === null) throw new Error(`${this.contender.name} has no login`)
+    await this.#persistently(async () => { await this.#population.logIn(this.child.port, login) })
+  }
+
+  async measure ({ request, senders }: Row, ms: number, requests: number): Promise<Sample | null> {
+    const asked = this.asked(request)
+    if (asked === null) return null
+    return await this.#persistently(async () =>
+      await measure(this.child, asked, atMost(requests, this.#population.turnsOf(senders)), { ms, connections: CONNECTIONS, redis: this.#meter }))
+  }
+
+  async stop (): Promise<void> {
+    await this.#child?.stop()
+    this.#meter?.close()
+    await this.#redis?.close()
+  }
+
+  async #persistently<T> (work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work()
+      } catch (error) {
+        const failure = new Error(`${this.contender.name}: ${(error as Error).message}`, { cause: error })
+        if (attempt === ATTEMPTS) throw failure
+        process.stderr.write(`once more: ${failure.message.split('\r\n')[0]}\n`)
+      }
+    }
+  }
+}
+
+function atMost (requests: number, turns: Turns): Turns {
+  let left = requests
+  return (connection) => left-- > 0 ? turns(connection) : null
+}

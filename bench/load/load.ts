@@ -1,0 +1,84 @@
+import type { Asked } from '../requests.js'
+import { Connection } from './connection.js'
+import type { Visitor } from './visitor.js'
+
+/** Who sends the next request, and with which word in its body. */
+export interface Turn {
+  visitor: Visitor
+  word?: string
+}
+
+/** Chooses who sends the next request of a connection; null: nobody is left. */
+export type Turns = (connection: number) => Turn | null
+
+export interface Result {
+  elapsedMs: number
+  /** How long each request took. */
+  latenciesMs: number[]
+}
+
+/** Kept-alive connections to one server. */
+export class Load {
+  readonly #port: number
+  readonly #connections: readonly Connection[]
+
+  private constructor (port: number, connections: readonly Connection[]) {
+    this.#port = port
+    this.#connections = connections
+  }
+
+  static async open (port: number, connections: number): Promise<Load> {
+    return new Load(port, await Promise.all(Array.from({ length: connections }, () => Connection.open(port))))
+  }
+
+  /**
+   * Sends requests, on each connection one after another, for some time or until nobody is left.
+   *
+   * This process stays awake all the while. One that sleeps until the next answer has to be woken by the server, which costs
+   * the server more than the session does, and the more the slower it is: that would be measured instead.
+   *
+   * @throws if a single request fails, or if two pages differ in length.
+   */
+  async run (asked: Asked, turns: Turns, ms: number): Promise<Result> {
+    const textOf = writer(asked, this.#port)
+    const latenciesMs: number[] = []
+    let pageBytes: number | undefined
+    let isRunning = true
+    const stayAwake = (): void => { if (isRunning) setImmediate(stayAwake) }
+    stayAwake()
+    const start = performance.now()
+    try {
+      await Promise.all(this.#connections.map(async (connection, index) => {
+        while (performance.now() - start < ms) {
+          const turn = turns(index)
+          if (turn === null) return
+          const begun = performance.now()
+          const { status, head, bodyBytes } = await connection.send(textOf(turn))
+          latenciesMs.push(performance.now() - begun)
+          if (status < 200 || status >= 400) throw new Error(`${asked.method} ${asked.path} is answered with ${head}`)
+          if (asked.headers?.['accept'] === 'text/html' && bodyBytes !== (pageBytes ??= bodyBytes)) throw new Error(`pages of ${pageBytes} and of ${bodyBytes} bytes`)
+          turn.visitor.take(head)
+        }
+      }))
+    } finally {
+      isRunning = false
+    }
+    return { elapsedMs: performance.now() - start, latenciesMs }
+  }
+
+  close (): void {
+    for (const connection of this.#connections) connection.close()
+  }
+}
+
+/** Writes the request of a turn. */
+function writer ({ method, path, headers = {}, body }: Asked, port: number): (turn: Turn) => string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  const head = `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n${lines}`
+  if (method === 'GET') return ({ visitor }) => `${head}${visitor.cookieLine}\r\n`
+  if (body === undefined) return ({ visitor }) => `${head}${visitor.cookieLine}content-length: 0\r\n\r\n`
+  return ({ visitor, word = '' }) => {
+    const text = body(word)
+    return `${head}${visitor.cookieLine}content-type: application/json\r\ncontent-length: ${text.length}\r\n\r\n${text}`
+  }
+}

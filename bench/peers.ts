@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+/**
+ * Imports a package that bench/package.json names, or that the project has anyway.
+ *
+ * By its name in a variable, so that TypeScript needs none of its types: without `npm --prefix bench ci` there are none, and
+ * those of several peers claim `request.session`, which in this code base is that of hatcheck.
+ */
+export async function importPeer (name: string): Promise<unknown> {
+  return await import(pathToFileURL(fromBench().resolve(name)).href)
+}
+
+/** Answers whether a package is installed. */
+export function hasPeer (name: string): boolean {
+  try {
+    fromBench().resolve(name)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Returns the path of a file of bench/, wherever the compiled code is. */
+export function fileOfBench (path: string): string {
+  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
+    const file = join(folder, 'bench', path)
+    if (existsSync(file)) return file
+    if (folder === dirname(folder)) throw new Error(`bench/${path} is missing`)
+  }
+}
+
+function fromBench (): NodeJS.Require {
+  return createRequire(fileOfBench('package.json'))
+}

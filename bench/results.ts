@@ -1,0 +1,59 @@
+import { reference } from './contenders/index.js'
+import type { Sample } from './measure.js'
+import { rows, type Row } from './rows.js'
+import { median, spread } from './statistics.js'
+
+/** What was measured in one round: by row, then by contender. Without what was not asked for, or is missing. */
+export type Round = Record<string, Record<string, Sample>>
+
+/** The medians of all rounds. A ratio is that to the reference in the same round; higher is better. */
+export interface Result extends Sample {
+  ratio: number
+  lowestRatio: number
+  highestRatio: number
+  /** Of the ratio: the distance from the first to the last quartile, as a part of the median. */
+  ratioSpread: number
+}
+
+export interface Results {
+  rounds: number
+  contenders: string[]
+  rows: Record<string, Record<string, Result>>
+}
+
+export function resultsOf (rounds: readonly Round[], contenders: string[]): Results {
+  return {
+    rounds: rounds.length,
+    contenders,
+    rows: Object.fromEntries(rows.flatMap((row) => {
+      const found = contenders.flatMap((name) => {
+        const result = resultOf(rounds, row, name)
+        return result === null ? [] : [[name, result] as const]
+      })
+      return found.length === 0 ? [] : [[row.name, Object.fromEntries(found)]]
+    }))
+  }
+}
+
+function resultOf (rounds: readonly Round[], row: Row, name: string): Result | null {
+  const samples = rounds.flatMap((round) => round[row.name]?.[name] ?? [])
+  if (samples.length === 0) return null
+  const of = (key: keyof Sample): number => median(samples.flatMap((sample) => sample[key] ?? []))
+  // Each round is compared with itself: what else the machine did at that time touched both sides.
+  const ratios = rounds.flatMap((round) => {
+    const { [name]: own, [reference]: bare } = round[row.name] ?? {}
+    return own === undefined || bare === undefined ? [] : [bare.cpuMicros / own.cpuMicros]
+  })
+  return {
+    requestsPerSecond: of('requestsPerSecond'),
+    cpuMicros: of('cpuMicros'),
+    redisMicros: samples[0]?.redisMicros === null ? null : of('redisMicros'),
+    busy: of('busy'),
+    p50Ms: of('p50Ms'),
+    p99Ms: of('p99Ms'),
+    ratio: median(ratios),
+    lowestRatio: Math.min(...ratios),
+    highestRatio: Math.max(...ratios),
+    ratioSpread: spread(ratios)
+  }
+}
