@@ -18,7 +18,7 @@ export async function compile (folder: string, signal: AbortSignal): Promise<str
   // The compiled files are ES modules and find their packages as the sources do.
   copyFileSync(join(root, 'package.json'), join(folder, 'package.json'))
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction')
-  copyFileSync(join(import.meta.dirname, 'package.json'), join(folder, 'bench', 'package.json'))
+  for (const file of ['package.json', 'contenders/flask_app.py']) copyFileSync(join(import.meta.dirname, file), join(folder, 'bench', file))
   const peers = join(import.meta.dirname, 'node_modules')
   if (existsSync(peers)) symlinkSync(peers, join(folder, 'bench', 'node_modules'), 'junction')
   return join(folder, 'bench', 'server.js')

@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { assertAlike, check } from './check.js'
+import { chart } from './chart.js'
 import { compile } from './compile.js'
+import { environmentOf } from './environment.js'
 import { allContenders, obstacleTo, OTHER_VARIABLE, reference } from './contenders/index.js'
 import type { Contender } from './contenders/contender.js'
 import { Contestant } from './contestant.js'
@@ -14,7 +16,7 @@ import { rows } from './rows.js'
 
 // npm run bench: bench/README.md says what it measures, and how.
 
-const { plan, isWanted, isRowWanted, json, other } = optionsOf(process.argv.slice(2))
+const { plan, isWanted, isRowWanted, json, svg, other } = optionsOf(process.argv.slice(2))
 if (other !== undefined) process.env[OTHER_VARIABLE] = other
 
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-bench-'))
@@ -47,9 +49,10 @@ async function bench (): Promise<void> {
     say(`generation ${i + 1} of ${plan.generations}: starting, verifying and warming up ${contenders.length} contenders`)
     await generation(file, i, contenders, rounds)
   }
-  const results = resultsOf(rounds, contenders.map(({ name }) => name))
+  const results = resultsOf(rounds, contenders.map(({ name }) => name), environmentOf(contenders))
   process.stdout.write(`\n${report(results)}\n`)
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`)
+  if (svg !== undefined) writeFileSync(svg, chart(results))
 }
 
 function isPossible (contender: Contender): boolean {
@@ -61,12 +64,9 @@ function isPossible (contender: Contender): boolean {
 /** Measures every contender in a process of its own that has just been started. */
 async function generation (file: string, number: number, contenders: readonly Contender[], rounds: Round[]): Promise<void> {
   running.push(...contenders.map((contender) => new Contestant(contender)))
-  const waiting = running.entries()
-  await Promise.all(Array.from({ length: 2 }, async () => {
-    for (const [index, one] of waiting) await one.start(file, join(folder, `data-${number}-${index}`), interrupt.signal)
-  }))
+  await someAtOnce(running, 2, async (one, index) => { await one.start(file, join(folder, `data-${number}-${index}`), interrupt.signal) })
   await verify()
-  for (const one of running) await one.logVisitorsIn()
+  await someAtOnce(running, 4, async (one) => { await one.logVisitorsIn() })
 
   await round(running, plan.warmUpMs, plan.warmUpRequests)
   for (let i = 0; i < plan.rounds; i++) {
@@ -76,6 +76,14 @@ async function generation (file: string, number: number, contenders: readonly Co
   }
   await verify()
   await stopAll()
+}
+
+/** More at once would only wait for the processor, some of them in vain. */
+async function someAtOnce<T> (items: readonly T[], count: number, work: (item: T, index: number) => Promise<void>): Promise<void> {
+  const rest = items.entries()
+  await Promise.all(Array.from({ length: count }, async () => {
+    for (const [index, item] of rest) await work(item, index)
+  }))
 }
 
 async function verify (): Promise<void> {

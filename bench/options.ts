@@ -16,7 +16,7 @@ export interface Plan {
   ms: number
 }
 
-const quickPlan: Plan = { generations: 1, warmUpRequests: 2_000, warmUpMs: 300, rounds: 3, ms: 100 }
+const quickPlan: Plan = { generations: 1, warmUpRequests: 1_000, warmUpMs: 200, rounds: 3, ms: 80 }
 const fullPlan: Plan = { generations: 5, warmUpRequests: 20_000, warmUpMs: 1_500, rounds: 7, ms: 250 }
 
 /** What the command line of `npm run bench -- …` says. */

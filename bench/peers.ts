@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -20,6 +20,15 @@ export function hasPeer (name: string): boolean {
     return true
   } catch {
     return false
+  }
+}
+
+/** Returns the version of a package that is installed. */
+export function versionOf (name: string): string {
+  for (let folder = dirname(fromBench().resolve(name)); ; folder = dirname(folder)) {
+    const file = join(folder, 'package.json')
+    const found = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) as { name?: string, version?: string } : {}
+    if (found.name === name) return found.version ?? '?'
   }
 }
 

@@ -16,13 +16,16 @@ export interface Result extends Sample {
 }
 
 export interface Results {
+  /** What ran, and on what. */
+  environment: Record<string, string>
   rounds: number
   contenders: string[]
   rows: Record<string, Record<string, Result>>
 }
 
-export function resultsOf (rounds: readonly Round[], contenders: string[]): Results {
+export function resultsOf (rounds: readonly Round[], contenders: string[], environment: Record<string, string>): Results {
   return {
+    environment,
     rounds: rounds.length,
     contenders,
     rows: Object.fromEntries(rows.flatMap((row) => {

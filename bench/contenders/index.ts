@@ -1,10 +1,13 @@
 import { execFileSync } from 'node:child_process'
 import { hasPeer } from '../peers.js'
 import { bareExpress, bareFastify, bareFastifyWithHeaders } from './bare.js'
+import { betterAuths } from './better-auth.js'
 import type { Contender } from './contender.js'
 import { expressSessions } from './express-session.js'
 import { fastifySessions } from './fastify-session.js'
+import { flask } from './flask.js'
 import { hatcheckContenders, services } from './hatcheck.js'
+import { ironSession } from './iron-session.js'
 import { secureSession } from './secure-session.js'
 
 /** The variable with the folder of another compiled checkout of hatcheck. */
@@ -23,8 +26,11 @@ export function allContenders (): Contender[] {
     ...other === undefined ? [] : hatcheckContenders(other),
     ...fastifySessions,
     secureSession,
+    ironSession,
     bareExpress,
-    ...expressSessions
+    ...expressSessions,
+    ...betterAuths,
+    flask
   ]
 }
 
