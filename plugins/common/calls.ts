@@ -1,3 +1,5 @@
+import { isThenable, type MaybePromise } from './maybe-promise.js'
+
 /**
  * The calls of one request, one after another. A call starts at once if none is under way.
  *
@@ -21,14 +23,18 @@ export class Calls {
     const before = this.#last
     const call: Call<T> = new Call<T>((resolve, reject) => {
       // What `work` throws is a rejection, and it runs up to its first pause before this returns.
-      const running = before === null ? (async () => await work())() : before.then(work)
+      const running = before === null ? work() : before.then(work)
       running.then(resolve, reject)
     })
-    const end = call.track((failed, error) => { this.#failures.push({ call: failed, error }) }).then(() => {
-      if (this.#last === end) this.#last = null
-    })
-    this.#last = end
+    this.#endsWith(call.track((failed, error) => { this.#failures.push({ call: failed, error }) }))
     return call
+  }
+
+  /** Runs work whose failure the caller handles: at once, if no call is under way and the work is synchronous. */
+  runHeeded<T> (work: () => MaybePromise<T>): MaybePromise<T> {
+    const running = this.#last === null ? work() : this.#last.then(work)
+    if (isThenable(running)) this.#endsWith(running)
+    return running
   }
 
   /** Resolves when no call is under way. */
@@ -38,7 +44,14 @@ export class Calls {
 
   /** The errors of failed calls that nobody waits for. Each is reported once. */
   unheeded (): unknown[] {
+    if (this.#failures.length === 0) return []
     return this.#failures.splice(0).filter(({ call }) => !call.isHeeded).map(({ error }) => error)
+  }
+
+  #endsWith (running: Promise<unknown>): void {
+    const ended = (): void => { if (this.#last === end) this.#last = null }
+    const end = running.then(ended, ended)
+    this.#last = end
   }
 }
 

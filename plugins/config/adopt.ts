@@ -1,6 +1,6 @@
 import { assertRule, shown } from '../common/rule.js'
 import type { ExpressSessionStore } from '../storage/express/callbacks.js'
-import type { MaybePromise } from '../store/maybe-promise.js'
+import type { MaybePromise } from '../common/maybe-promise.js'
 import type { ClearedCookie } from './former-cookies.js'
 
 /** The values of an old session, without its `cookie`. */

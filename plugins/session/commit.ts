@@ -1,5 +1,5 @@
 import type { Calls } from '../common/calls.js'
-import type { MaybePromise } from '../store/sessions.js'
+import { attempt, type MaybePromise } from '../common/maybe-promise.js'
 import type { ChangeSet } from './change-set.js'
 import { dropCookieIfEnded } from './delivery.js'
 import { LogoutUnconfirmedError, NoCookieError } from './errors.js'
@@ -14,11 +14,11 @@ import { storeChanges } from './store-changes.js'
  */
 export function commit (session: Session): MaybePromise<void> {
   session.close()
-  if (session.queue === null) {
-    if (!session.isAvailable) return
-    if (!session.isModified) return recordActivity(session)
-  }
-  return commitAfterCalls(session, session.openQueue())
+  const { queue, values } = session
+  if (queue !== null) return commitAfterCalls(session, queue, values.take())
+  if (!session.isAvailable) return
+  const changes = values.takeAny()
+  return changes === null ? recordActivity(session) : commitAfterCalls(session, session.openQueue(), changes)
 }
 
 /** Whether calls are under way, or one that nobody awaits has failed. */
@@ -38,22 +38,22 @@ export async function settle (session: Session): Promise<void> {
   }
 }
 
-async function commitAfterCalls (session: Session, queue: Calls): Promise<void> {
-  const changes = session.values.take()
-  try {
-    await queue.run(async () => {
-      try {
-        assertNoneFailed(session, queue)
-        await commitChanges(session, changes)
-      } catch (error) {
-        session.values.restore(changes)
-        session.mayHaveEnded = true
-        throw error
-      }
-    })
-  } finally {
+function commitAfterCalls (session: Session, queue: Calls, changes: ChangeSet): MaybePromise<void> {
+  return attempt(() => queue.runHeeded(() => commitOrRestore(session, queue, changes)), () => dropCookieIfEnded(session), async (error) => {
     await dropCookieIfEnded(session)
-  }
+    throw error
+  })
+}
+
+function commitOrRestore (session: Session, queue: Calls, changes: ChangeSet): MaybePromise<void> {
+  return attempt(() => {
+    assertNoneFailed(session, queue)
+    return commitChanges(session, changes)
+  }, () => {}, (error) => {
+    session.values.restore(changes)
+    session.mayHaveEnded = true
+    throw error
+  })
 }
 
 function assertNoneFailed ({ request, isUnconfirmed, isSuccess }: Session, queue: Calls): void {
@@ -64,24 +64,24 @@ function assertNoneFailed ({ request, isUnconfirmed, isSuccess }: Session, queue
   if (isUnconfirmed && isSuccess) throw new LogoutUnconfirmedError()
 }
 
-async function commitChanges (session: Session, changes: ChangeSet): Promise<void> {
+function commitChanges (session: Session, changes: ChangeSet): MaybePromise<void> {
   const { request, values } = session
   if (!session.isAvailable) return
   changes.resolve(session.storedFields)
   if (!hasEffect(session, changes)) {
     values.restore(changes)
-    await recordActivity(session)
-    return
+    return recordActivity(session)
   }
-  try {
-    if (await storeChanges(session, changes)) return
+  return attempt(() => storeChanges(session, changes), (isStored) => {
+    if (isStored) return
     // Neither sets nor clears the cookie: the browser may already hold that of a newer session.
     request.log.debug('the session ended while a request was under way; its changes were dropped')
-  } catch (error) {
+    values.confirm(changes, session.storedFields)
+  }, (error) => {
     if (!(error instanceof NoCookieError)) throw error
     request.log.warn({ err: error }, 'The session of a new visitor is not stored, because the response has begun or the client has gone.')
-  }
-  values.confirm(changes, session.storedFields)
+    values.confirm(changes, session.storedFields)
+  })
 }
 
 function hasEffect ({ stored }: Session, { set, remove, permanent }: ChangeSet): boolean {

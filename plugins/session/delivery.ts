@@ -1,3 +1,4 @@
+import type { MaybePromise } from '../store/sessions.js'
 import { NoCookieError } from './errors.js'
 import type { ChangeSet } from './change-set.js'
 import type { Stored } from './plan.js'
@@ -26,10 +27,13 @@ export async function handOver (session: Session, next: Stored | null, changes: 
 }
 
 /** Sends no cookie of a session that another request has ended: the browser may have a newer cookie by now. */
-export async function dropCookieIfEnded (session: Session): Promise<void> {
-  const { stored, context } = session
-  if (!session.mayHaveEnded || session.cookie !== 'set' || stored === null) return
-  const hasEnded = await context.read(stored).then((record) => record === null, () => false)
+export function dropCookieIfEnded (session: Session): MaybePromise<void> {
+  const { stored, cookie, mayHaveEnded } = session
+  if (mayHaveEnded && cookie === 'set' && stored !== null) return dropIfEnded(session, stored)
+}
+
+async function dropIfEnded (session: Session, stored: Stored): Promise<void> {
+  const hasEnded = await session.context.read(stored).then((record) => record === null, () => false)
   // A call may have made another cookie in the meantime.
   if (hasEnded && session.stored?.ticket === stored.ticket) session.sendCookie('keep')
 }

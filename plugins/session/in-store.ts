@@ -1,3 +1,4 @@
+import { after } from '../common/maybe-promise.js'
 import { fieldsWithout, withChanges } from '../store/sessions.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 import type { TicketSigner } from '../tickets/ticket.js'
@@ -12,7 +13,7 @@ export function inStore (store: CompleteSessionStore, currentSigner: () => Ticke
     get verifier () { return currentSigner() },
     read: ({ key }) => store.read(key),
     create: async (ticket, record, limit) => await store.create(ticket.key, record, limit) ? { ticket, record } : null,
-    patch: async ({ ticket, record }, changes) => await store.patch(ticket.key, changes) ? { ticket, record: withChanges(record, changes) } : null,
+    patch: ({ ticket, record }, changes) => after(store.patch(ticket.key, changes), (isLive) => isLive ? { ticket, record: withChanges(record, changes) } : null),
     touch: async (stored, seenAt, expiresAt) => await store.touch(stored.ticket.key, seenAt, expiresAt) ? stored : null,
     async take ({ ticket, record }, prefix) {
       const taken = await store.take(ticket.key, prefix)

@@ -19,8 +19,13 @@ export function reportWhenClosed (session: Reported, reply: FastifyReply | null)
   session.isReportPending = true
   onceClosed(reply, () => {
     session.isReportPending = false
-    report(session, reply).catch(() => {})
+    if (hasSomethingToTell(session)) report(session, reply).catch(() => {})
   })
+}
+
+/** Nearly every response has stored the changes, and no call is left. */
+function hasSomethingToTell ({ isClosed, queue }: Reported): boolean {
+  return !isClosed || queue?.isBusy === true || queue?.hasFailed === true
 }
 
 async function report (session: Reported, reply: FastifyReply): Promise<void> {

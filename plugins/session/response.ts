@@ -25,12 +25,14 @@ export function onceClosed (reply: FastifyReply, callback: () => void): void {
   }
   const { raw, request } = reply
   // The response of an upgrade may stay open when its connection closes.
-  const streams = [raw, request.raw.headers.upgrade === undefined ? null : raw.socket ?? request.raw.socket].filter((stream) => stream != null)
+  const connection = request.raw.headers.upgrade === undefined ? null : raw.socket ?? request.raw.socket
   const closed = (): void => {
-    for (const stream of streams) stream.off('close', closed)
+    raw.off('close', closed)
+    connection?.off('close', closed)
     callback()
   }
-  for (const stream of streams) stream.once('close', closed)
+  raw.on('close', closed)
+  connection?.on('close', closed)
 }
 
 /** Tells whether a response that Fastify sends has begun and not ended: it can no longer be kept out of caches. */
@@ -45,10 +47,11 @@ export function hasBegun ({ raw, sent }: FastifyReply): boolean {
  */
 export function saveHead (reply: FastifyReply): () => void {
   const { statusCode } = reply
-  const headers = reply.getHeaders()
+  const saved = reply.getHeaders()
   return () => {
     reply.raw.statusCode = statusCode
-    for (const name of Object.keys(reply.getHeaders())) if (name !== 'set-cookie' && !Object.hasOwn(headers, name)) reply.removeHeader(name)
-    for (const [name, value] of Object.entries(headers)) if (name !== 'set-cookie' && value !== undefined) reply.header(name, value)
+    const current = reply.getHeaders()
+    for (const name in current) if (name !== 'set-cookie' && !Object.hasOwn(saved, name)) reply.removeHeader(name)
+    for (const name in saved) if (name !== 'set-cookie' && current[name] !== saved[name]) reply.header(name, saved[name])
   }
 }

@@ -1,13 +1,20 @@
+import { after, type MaybePromise } from '../common/maybe-promise.js'
+import type { SessionChanges } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import { assertCookieCanBeSent, handOver } from './delivery.js'
-import { planChanges, type Stored } from './plan.js'
+import { planChanges, type Plan, type Stored } from './plan.js'
 import type { Session } from './session.js'
 
 /** Stores changes as planned. Returns false if the session has ended. */
-export async function storeChanges (session: Session, changes: ChangeSet): Promise<boolean> {
+export function storeChanges (session: Session, changes: ChangeSet): MaybePromise<boolean> {
+  const plan = planChanges(session.stored, changes, session.context)
+  // By far the most frequent plan. It is synchronous where the store is.
+  return plan.do === 'patch' && plan.changes.user === undefined ? patch(session, changes, plan.changes) : carryOut(session, changes, plan)
+}
+
+async function carryOut (session: Session, changes: ChangeSet, plan: Plan): Promise<boolean> {
   const { stored, context, request } = session
   const { writer } = context
-  const plan = planChanges(stored, changes, context)
   // A logout by values ends every other session that the request presents, as `logout` does. This comes first: if it fails,
   // nothing has changed.
   if (stored !== null && (plan.do === 'end' || (plan.do === 'patch' && plan.changes.user === null))) await writer.endOthers(request, stored)
@@ -24,18 +31,7 @@ export async function storeChanges (session: Session, changes: ChangeSet): Promi
         throw error
       }), changes)
       return true
-    case 'patch': {
-      const isCookieChanged = plan.changes.permanent !== undefined || context.changesCookie
-      if (isCookieChanged) assertCookieCanBeSent(session)
-      const next = await writer.patch(stored as Stored, plan.changes, request)
-      if (next === null) return false
-      session.adopt(next, changes)
-      if (next.ticket.stale || isCookieChanged) {
-        session.mayHaveEnded = true
-        session.sendCookie('set')
-      }
-      return true
-    }
+    case 'patch': return await patch(session, changes, plan.changes)
     case 'end': {
       const replaced = await writer.replace(stored as Stored, context.newId(), plan.change, request)
       if (replaced === null) return false
@@ -43,4 +39,19 @@ export async function storeChanges (session: Session, changes: ChangeSet): Promi
       return true
     }
   }
+}
+
+function patch (session: Session, taken: ChangeSet, changes: SessionChanges): MaybePromise<boolean> {
+  const { stored, context, request } = session
+  const isCookieChanged = changes.permanent !== undefined || context.changesCookie
+  if (isCookieChanged) assertCookieCanBeSent(session)
+  return after(context.writer.patch(stored as Stored, changes, request), (next) => {
+    if (next === null) return false
+    session.adopt(next, taken)
+    if (next.ticket.stale || isCookieChanged) {
+      session.mayHaveEnded = true
+      session.sendCookie('set')
+    }
+    return true
+  })
 }

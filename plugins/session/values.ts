@@ -119,15 +119,32 @@ export class Values {
    * @throws SessionValueError, SessionSchemaError, and nothing is taken.
    */
   take (keep: 'all' | readonly string[] = 'all', isDropped = false): ChangeSet {
-    const keys = keep === 'all' ? null : new Set(keep)
-    const changes = this.#changes(isDropped)
-    if (!isDropped) this.#schema?.assertChangesFit(changes, keys, this)
-    const taken = new ChangeSet(changes, this.permanent, keys, isDropped)
-    // The handler may hold an object and change it after this.
-    const held = [...isDropped ? [] : this.#local ?? []].filter(([key, { value }]) => typeof value === 'object' && keys?.has(key) !== false)
-    this.#local = held.length === 0 ? null : new Map(held.map(([key, { value, before }]) => [key, { value, before: taken.changes.get(key)?.text ?? before }]))
+    return this.#take(this.#changes(isDropped), keep === 'all' ? null : new Set(keep), isDropped)
+  }
+
+  /** Takes every change, as {@link take} does; null if there is none. */
+  takeAny (): ChangeSet | null {
+    const changes = this.#changes()
+    return changes.size === 0 && this.permanent === null ? null : this.#take(changes, null, false)
+  }
+
+  #take (changes: Map<string, Change>, keep: ReadonlySet<string> | null, isDropped: boolean): ChangeSet {
+    if (!isDropped) this.#schema?.assertChangesFit(changes, keep, this)
+    const taken = new ChangeSet(changes, this.permanent, keep, isDropped)
+    this.#local = isDropped ? null : this.#heldAfter(taken)
     this.permanent = null
     return this.#add(taken)
+  }
+
+  /** The objects that a handler may hold, and change after the call has taken the changes. */
+  #heldAfter ({ changes, keep }: ChangeSet): Map<string, LocalValue> | null {
+    let held: Map<string, LocalValue> | null = null
+    for (const [key, { value, before }] of this.#local ?? []) {
+      if (typeof value !== 'object' || keep?.has(key) === false) continue
+      held ??= new Map()
+      held.set(key, { value, before: changes.get(key)?.text ?? before })
+    }
+    return held
   }
 
   /** Takes only the values that were set under keys with this prefix. */

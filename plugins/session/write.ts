@@ -5,7 +5,8 @@ import { StoreUnavailableError, guarded, storeUnavailable } from '../store/error
 import type { SessionEmitter } from './events.js'
 import type { OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
-import type { SessionChanges, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../store/sessions.js'
+import { attempt } from '../common/maybe-promise.js'
+import type { MaybePromise, SessionChanges, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { Named, SessionKeeper } from './keeper.js'
 import type { Upkeep } from './upkeep.js'
@@ -66,12 +67,13 @@ export class Writer {
   }
 
   /** Changes single fields. Returns null if the session has ended in the meantime. */
-  async patch (stored: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
+  patch (stored: Stored, changes: SessionChanges, request: Cause): MaybePromise<Stored | null> {
     const { keeper, emitter } = this.#options
-    const next = await guarded('patch', () => keeper.patch(stored, changes))
-    // Removing the user name from the session is a logout.
-    if (next !== null && changes.user === null) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
-    return next
+    return attempt(() => keeper.patch(stored, changes), (next) => {
+      // Removing the user name from the session is a logout.
+      if (next !== null && changes.user === null) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
+      return next
+    }, (error) => { throw storeUnavailable(error, 'patch') })
   }
 
   /**

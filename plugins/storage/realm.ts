@@ -1,5 +1,5 @@
 import { DEFAULT_REALM, REALM_SEPARATOR, namesRealm } from '../common/realm.js'
-import type { MaybePromise } from '../store/maybe-promise.js'
+import { after } from '../common/maybe-promise.js'
 import type { Replaced, SessionRecord, StoredSession } from '../store/record.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 
@@ -72,13 +72,4 @@ export function inRealm (store: CompleteSessionStore, realm: string): CompleteSe
     },
     has: (own, name) => Object.hasOwn(own, name) || name in store
   })
-}
-
-/** Changes what a store returns. A synchronous store stays synchronous. */
-function after<A, B> (answer: MaybePromise<A>, change: (answer: A) => B): MaybePromise<B> {
-  return isThenable(answer) ? Promise.resolve(answer).then(change) : change(answer)
-}
-
-function isThenable<T> (answer: MaybePromise<T>): answer is Promise<T> {
-  return typeof (answer as { then?: unknown } | null)?.then === 'function'
 }

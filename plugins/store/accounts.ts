@@ -1,4 +1,4 @@
-import type { MaybePromise } from './maybe-promise.js'
+import type { MaybePromise } from '../common/maybe-promise.js'
 
 /** An account: a user who can log in with a password. */
 export interface Account {

@@ -1,4 +1,4 @@
-import type { MaybePromise } from './maybe-promise.js'
+import type { MaybePromise } from '../common/maybe-promise.js'
 import type { Counter, Policy } from './attempt-policy.js'
 
 /** Whether a value read from a store is a counter. A level or a time out of bounds would make a user wait for ever. */

@@ -1,4 +1,4 @@
-import type { MaybePromise } from './maybe-promise.js'
+import type { MaybePromise } from '../common/maybe-promise.js'
 
 /**
  * The contract of a store that remembers which sessions have ended, for sessions that are kept in the cookies of the browsers.

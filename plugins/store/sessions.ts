@@ -1,9 +1,9 @@
 import type { AccountStore } from './accounts.js'
 import type { AttemptStore } from './attempts.js'
-import type { MaybePromise } from './maybe-promise.js'
+import type { MaybePromise } from '../common/maybe-promise.js'
 import type { Replaced, SessionChanges, SessionFields, SessionRecord, SessionReplacement, StoredSession, UserLimit } from './record.js'
 
-export type { MaybePromise } from './maybe-promise.js'
+export type { MaybePromise } from '../common/maybe-promise.js'
 export * from './record.js'
 
 /**

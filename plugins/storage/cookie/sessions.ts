@@ -1,6 +1,6 @@
 import { LONGEST_LIFE_MS } from '../../common/longest-life.js'
 import { RevocationOffError, SessionsInCookiesError } from '../../store/errors.js'
-import type { MaybePromise } from '../../store/maybe-promise.js'
+import type { MaybePromise } from '../../common/maybe-promise.js'
 import type { RevocationStore } from '../../store/revocations.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 

@@ -1,6 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { accountKey, type Account, type AccountStore } from '../accounts.js'
-import type { MaybePromise } from '../maybe-promise.js'
+import type { MaybePromise } from '../../common/maybe-promise.js'
 import { Checks, type ContractOptions, type DefineTest } from './checks.js'
 import { START } from './sample-records.js'
 

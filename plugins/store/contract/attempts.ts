@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { counted, policies, uncounted, waitOf, type Counter } from '../attempt-policy.js'
 import type { AttemptStore } from '../attempts.js'
-import type { MaybePromise } from '../maybe-promise.js'
+import type { MaybePromise } from '../../common/maybe-promise.js'
 import { Checks, type ContractOptions, type DefineTest } from './checks.js'
 import { HOUR, START } from './sample-records.js'
 

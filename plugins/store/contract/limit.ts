@@ -1,6 +1,6 @@
 import assert, { deepEqual, equal, notEqual, ok } from 'node:assert/strict'
 import { SessionTooLargeError } from '../errors.js'
-import type { MaybePromise } from '../maybe-promise.js'
+import type { MaybePromise } from '../../common/maybe-promise.js'
 import type { Replaced } from '../record.js'
 import { living, nextOf, turns } from './assertions.js'
 import type { CheckWith } from './checks.js'

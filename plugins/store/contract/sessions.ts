@@ -1,5 +1,5 @@
 import { deepEqual, ok } from 'node:assert/strict'
-import type { MaybePromise } from '../maybe-promise.js'
+import type { MaybePromise } from '../../common/maybe-promise.js'
 import type { SessionStore, StoreOptions } from '../sessions.js'
 import { TRAITS, hasTrait, type Trait } from '../traits.js'
 import { Checks, type Check, type CheckWith, type ContractOptions, type DefineTest, type StoreWith } from './checks.js'
