@@ -44,11 +44,11 @@ export class SessionEmitter {
   }
 
   emit (event: PlainEvent, key: string, user: string | null, request: FastifyRequest | null = null): void {
-    this.#emit<PlainEvent>(event, { handle: this.#handleOf(key), user }, request)
+    if (this.events.listenerCount(event) > 0) this.#emit<PlainEvent>(event, { handle: this.#handleOf(key), user }, request)
   }
 
   emitRenewed (key: string, previousKey: string, user: string | null, request: FastifyRequest | null): void {
-    this.#emit('renewed', { handle: this.#handleOf(key), previous: this.#handleOf(previousKey), user }, request)
+    if (this.events.listenerCount('renewed') > 0) this.#emit('renewed', { handle: this.#handleOf(key), previous: this.#handleOf(previousKey), user }, request)
   }
 
   /** The session has already changed, so an error of a listener fails neither the request nor another listener. */

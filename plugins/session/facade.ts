@@ -68,7 +68,8 @@ function withCallback ({ request }: Session, promise: Promise<void>, callback?: 
 
 function set (session: Session, key: unknown, value: unknown): void {
   assertEntry(key, value)
-  setEach(session, [[key, value]])
+  session.context.schema?.assertFits([[key, value]], session.values.entries())
+  session.put(key, value)
 }
 
 /** Sets values that JSON can hold, or none of them. @throws SessionSchemaError */

@@ -51,20 +51,14 @@ export function planChanges (stored: Stored | null, { set, remove, permanent: wa
   const { record } = stored
   const permanent = wanted ?? record.permanent
   const isLogout = record.user !== null && user === null
-  const removed = new Set(remove)
-  if (isLogout) for (const key of IDENTITY_FIELDS) if (Object.hasOwn(record.fields, key) && !Object.hasOwn(set, key)) removed.add(key)
+  const removed = isLogout ? new Set([...remove, ...IDENTITY_FIELDS.filter((key) => Object.hasOwn(record.fields, key) && !Object.hasOwn(set, key))]) : remove
   if (isEmpty(set) && removed.size === 0 && permanent === record.permanent && !isLogout) return { do: 'nothing' }
   const size = sizeOfSuccessor(record.fields, set, removed)
   assertSize(size, maxBytes)
-  const changes: SessionChanges = {
-    set,
-    remove: [...removed],
-    seenAt,
-    expiresAt: expiryOf({ createdAt: record.createdAt, seenAt, permanent }, lifetimes),
-    ...permanent !== record.permanent && { permanent },
-    ...isLogout && { user: null }
-  }
-  return isLogout && size === sizeOf({}) ? { do: 'end', change: { ...changes, keep: 'all' } } : { do: 'patch', changes }
+  const values = { set, remove: [...removed], seenAt, expiresAt: expiryOf({ createdAt: record.createdAt, seenAt, permanent }, lifetimes) }
+  const changes: SessionChanges = permanent === record.permanent ? values : { ...values, permanent }
+  if (!isLogout) return { do: 'patch', changes }
+  return size === sizeOf({}) ? { do: 'end', change: { ...changes, user: null, keep: 'all' } } : { do: 'patch', changes: { ...changes, user: null } }
 }
 
 export interface Login {

@@ -74,7 +74,7 @@ export class Values {
     const text = this.#textOf(key)
     if (text === null || isReserved(key) || this.#isHidden(key)) return undefined
     const value = fromJson(text)
-    if (typeof value === 'object' && value !== null) this.#put(key, { value, before: text })
+    if (typeof value === 'object' && value !== null) this.#putLocal(key, { value, before: text })
     return value
   }
 
@@ -93,7 +93,7 @@ export class Values {
 
   /** Sets a value that JSON can hold, or a field of hatcheck's own. */
   put (key: string, value: unknown): void {
-    this.#put(key, { value, before: null })
+    this.#putLocal(key, { value, before: null })
   }
 
   delete (key: string): void {
@@ -124,6 +124,7 @@ export class Values {
 
   /** Takes every change, as {@link take} does; null if there is none. */
   takeAny (): ChangeSet | null {
+    if (this.isPristine && this.permanent === null) return null
     const changes = this.#changes()
     return changes.size === 0 && this.permanent === null ? null : this.#take(changes, null, false)
   }
@@ -180,7 +181,7 @@ export class Values {
       if (next !== undefined) {
         if (!next.changes.has(key)) next.changes.set(key, change)
       } else if (this.#local?.has(key) !== true || this.#local.get(key)?.value === change.value) {
-        this.#put(key, change)
+        this.#putLocal(key, change)
       }
     }
   }
@@ -230,9 +231,9 @@ export class Values {
     return changes
   }
 
-  #put (key: string, { value, before }: LocalValue): void {
+  #putLocal (key: string, local: LocalValue): void {
     this.#local ??= new Map()
-    this.#local.set(key, { value, before })
+    this.#local.set(key, local)
   }
 
   #add (taken: ChangeSet): ChangeSet {
@@ -242,8 +243,9 @@ export class Values {
 
   /** Returns false if the call has ended before. */
   #remove (taken: ChangeSet): boolean {
-    if (!this.#inFlight.includes(taken)) return false
-    this.#inFlight = this.#inFlight.filter((other) => other !== taken)
+    const others = this.#inFlight.filter((other) => other !== taken)
+    if (others.length === this.#inFlight.length) return false
+    this.#inFlight = others
     if (this.#local?.size === 0) this.#local = null
     return true
   }
