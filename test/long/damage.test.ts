@@ -7,7 +7,7 @@ import { hashPassword } from '../../plugins/accounts/password.js'
 import { recordOf, replacementOf } from '../../plugins/store/contract/index.js'
 import { TOMBSTONE_MS } from '../../plugins/store/sessions.js'
 import { openLmdb } from '../open-lmdb.js'
-import { isFlatMsgpack } from '../../plugins/storage/lmdb/msgpack.js'
+import { decodeFlat } from '../../plugins/storage/lmdb/msgpack.js'
 import { openRedis } from '../../plugins/storage/redis/open.js'
 import { parseRedisUrl } from '../../plugins/storage/redis/url.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
@@ -95,9 +95,9 @@ async function faultOf ({ storage: { sessions, accounts, attempts }, clock }: Fi
 test('a length in a record that exceeds its bytes is never believed', (t) => {
   const whole = ['c0', '01', 'ff', 'cb427a3185c5000000', '90', '93c0c2c3', '91a161', '92a161d90162', '91da000161', '91db0000000161', 'dc0001a0', 'dd00000001a0', '94ccffcdffffceffffffffcfffffffffffffffff', '94d000d10000d200000000d30000000000000000', '91ca00000000']
   const broken = ['', '91', '92c0', '90c0', 'dcffff', 'ddffffffffc0', 'dc00', 'dd000000', '91dbffffffff61', '91daffff61', '91d9ff', '91d9', '91bf', '91cb00', 'c1', '80', '81a161c0', '9191c0', '91c40100', '91c70072', '91d47240', 'dfffffffff']
-  for (const hex of whole) t.ok(isFlatMsgpack(Buffer.from(hex, 'hex')), hex)
-  for (const hex of broken) t.notOk(isFlatMsgpack(Buffer.from(hex, 'hex')), hex)
-  t.notOk(isFlatMsgpack(Buffer.from('91a161', 'hex'), 2), 'bytes behind the record do not count')
+  for (const hex of whole) t.not(decodeFlat(Buffer.from(hex, 'hex')), undefined, hex)
+  for (const hex of broken) t.equal(decodeFlat(Buffer.from(hex, 'hex')), undefined, hex)
+  t.equal(decodeFlat(Buffer.from('91a161', 'hex'), 2), undefined, 'bytes behind the record do not count')
   t.end()
 })
 

@@ -128,9 +128,9 @@ test('a write that LMDB never answers fails at its deadline', async (t) => {
   await t.rejects(new LmdbWriter(stuck as never, 50).write('create', true, () => {}), {
     code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503, headers: { 'retry-after': '1' }, cause: { message: 'not written within 50 ms' }
   })
-  const unflushed = { ...stuck, transaction: async () => 'written' }
+  const unflushed = { ...stuck, transaction: async (run: () => void) => { run() } }
   const writer = new LmdbWriter(unflushed as never, 50)
-  t.equal(await writer.write('patch', false, () => {}), 'written')
+  t.equal(await writer.write('patch', false, () => 'written'), 'written')
   await t.rejects(writer.write('create', true, () => {}), { cause: { message: 'not written within 50 ms' } })
   await t.rejects(writer.flush(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
 })

@@ -3,10 +3,17 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isJson } from '../is-json.js'
 
+/** A record that was found. */
+interface Found {
+  user: string | null
+  seenAt: number
+  expiresAt: number
+}
+
 /** The contents of an LMDB folder, read from outside and without the store's code. */
 export interface Audit {
   /** By store key. */
-  records: Map<string, { user: string | null, expiresAt: number }>
+  records: Map<string, Found>
   tombstones: Map<string, number>
   /** Inconsistencies; empty if there are none. */
   faults: string[]
@@ -44,10 +51,12 @@ export function audit (env: RootDatabase, folder: string): Audit {
   const expiries = pairs(byExpiry.getRange())
   liveBytes += 100 * (tombstones.size + users.size + expiries.size)
 
+  const timeOf = new Map([...byExpiry.getRange()].map(({ key: time, value: key }) => [key, time]))
   const expected = { users: new Set<string>(), expiries: new Set<string>() }
-  for (const [key, { user, expiresAt }] of records) {
+  for (const [key, { user, seenAt, expiresAt }] of records) {
     if (user !== null) expected.users.add(pair(user, key))
-    expected.expiries.add(pair(expiresAt, key))
+    const time = timeOf.get(key) ?? expiresAt
+    expected.expiries.add(pair(time <= expiresAt && time >= expiresAt - (expiresAt - seenAt) / 20 ? time : expiresAt, key))
     if (tombstones.has(key)) faults.push(`${key} is both there and removed`)
   }
   for (const [key, until] of tombstones) expected.expiries.add(pair(until, key))
@@ -59,7 +68,7 @@ export function audit (env: RootDatabase, folder: string): Audit {
   return { records, tombstones, faults, liveBytes, fileBytes: statSync(join(folder, 'data.mdb')).size, readers: readersOf(env) }
 }
 
-function recordOf (read: () => unknown): { user: string | null, expiresAt: number } | null {
+function recordOf (read: () => unknown): Found | null {
   let value
   try {
     value = read()
@@ -70,7 +79,7 @@ function recordOf (read: () => unknown): { user: string | null, expiresAt: numbe
   const [, createdAt, seenAt, expiresAt, permanent, user, ...fields] = value
   const isWhole = [createdAt, seenAt, expiresAt].every(Number.isSafeInteger) && typeof permanent === 'boolean' &&
     (user === null || typeof user === 'string') && fields.every((field, index) => typeof field === 'string' && (index % 2 === 0 || isJson(field)))
-  return isWhole ? { user, expiresAt } : null
+  return isWhole ? { user, seenAt, expiresAt } : null
 }
 
 function pairs (entries: Iterable<{ key: string | number, value: string }>): Set<string> {

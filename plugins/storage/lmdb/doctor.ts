@@ -4,6 +4,7 @@ import { decodeAccount } from './accounts.js'
 import { isPasswordHash } from '../../store/accounts.js'
 import { ConfigError } from '../../common/rule.js'
 import { decodeSession, decodeTombstone, storedAs, type Tombstone } from './session-codec.js'
+import { dueTime } from './due-time.js'
 import { DATABASES, indexName } from './session-databases.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import { decodeCounter } from './attempts.js'
@@ -67,8 +68,8 @@ function examineRecords (env: RootDatabase, folder: string, counts: Counts, name
 }
 
 function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tell: Tell): void {
-  const records = databaseOf<unknown>(env, DATABASES.records)
-  const tombstones = databaseOf<unknown>(env, DATABASES.tombstones)
+  const records = databaseOf<Buffer>(env, DATABASES.records)
+  const tombstones = databaseOf<Buffer>(env, DATABASES.tombstones)
   const byUser = databaseOf<string>(env, DATABASES.keysOfUser)
   const byExpiry = databaseOf<string, number>(env, DATABASES.keysByExpiry)
   /** The keys of damaged records, whose entries in the indexes are unknown. */
@@ -85,9 +86,9 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
       tell(`The session ${name} is damaged. ${REMEDIES.session}`)
       continue
     }
-    const { user, expiresAt } = record
+    const { user } = record
     if (user !== null && byUser?.doesExist(indexName(user), key) !== true) tell(`The session ${name} of ${userText(user)} is not in the index by user. ${REMEDIES.unindexed}`)
-    if (byExpiry?.doesExist(expiresAt, key) !== true) tell(`The session ${name} is not in the index by expiry. It ends in time, but stays stored until it is used again.`)
+    if (!timesOf(record).some((time) => byExpiry?.doesExist(time, key) === true)) tell(`The session ${name} is not in the index by expiry. It ends in time, but stays stored until it is used again.`)
   }
   for (const key of tombstones?.getKeys() ?? []) {
     counts.tombstones++
@@ -107,14 +108,19 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
     tell(`An entry of the index by user ${place}. ${REMEDIES.entry}`)
   }
   for (const { key: time, value: key } of byExpiry?.getRange() ?? []) {
-    const isRight = isPlainKey(key) && (sessionAt(key)?.expiresAt === time || tombstoneAt(key)?.until === time)
+    const isRight = isPlainKey(key) && (timesOf(sessionAt(key)).includes(time) || tombstoneAt(key)?.until === time)
     if (damaged.has(key) || isRight) continue
     const place = typeof time === 'number' && isPlainKey(key) && byExpiry?.doesExist(time, key) === true ? `leads to ${nameOf(key)}, where nothing expires then` : 'is damaged'
     tell(`An entry of the index by expiry ${place}. ${REMEDIES.entry}`)
   }
 }
 
-function nameAt (database: Database<unknown, string> | undefined, key: string, nameOf: NameOf): string {
+/** Returns where the index by expiry may name a session. */
+function timesOf (record: SessionRecord | null): number[] {
+  return record === null ? [] : [dueTime(record), record.expiresAt]
+}
+
+function nameAt (database: Database<Buffer, string> | undefined, key: string, nameOf: NameOf): string {
   return database !== undefined && keyText(key, database) === key ? nameOf(key) : KEY_DAMAGED
 }
 

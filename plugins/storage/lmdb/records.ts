@@ -3,7 +3,8 @@ import { Memo } from '../../common/memo.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { excessOf, oldestFirst, sizeOf, type SessionRecord, type StoredSession, type UserLimit } from '../../store/record.js'
 import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../store/sessions.js'
-import { isFlatMsgpack } from './msgpack.js'
+import { dueTime } from './due-time.js'
+import { decodeFlat, encodeFlat } from './msgpack.js'
 import { decodeSession, decodeTombstone, encodeSession, encodeTombstone, storedAs, type Tombstone } from './session-codec.js'
 import { DATABASES, indexName, isStoreKey } from './session-databases.js'
 
@@ -23,14 +24,14 @@ const MEMO_LARGEST_BYTES = 1_024
  */
 export class LmdbRecords {
   readonly #options: LmdbRecordsOptions
-  readonly #records: Database<unknown, string>
-  readonly #tombstones: Database<unknown, string>
+  readonly #records: Database<Buffer, string>
+  readonly #tombstones: Database<Buffer, string>
   /** user → keys */
   readonly #keysOfUser: Database<string, string>
   /** Time in ms → keys of the records that expire and the tombstones that end then. */
   readonly keysByExpiry: Database<string, number>
-  /** What was decoded last, with its bytes: the same bytes need not be decoded again. */
-  readonly #decoded = new Memo<{ bytes: Buffer, record: SessionRecord }>(MEMO_SIZE)
+  /** What was read or written last, with its bytes: the same bytes need not be decoded again. */
+  readonly #known = new Memo<{ bytes: Buffer, record: SessionRecord }>(MEMO_SIZE)
 
   /** @param env an environment with room for four databases */
   constructor (env: RootDatabase, options: LmdbRecordsOptions) {
@@ -59,7 +60,7 @@ export class LmdbRecords {
   get (key: string): SessionRecord | null {
     const bytes = this.#records.getBinaryFast(key) as Buffer | undefined
     if (bytes === undefined) return null
-    const known = this.#decoded.get(key)
+    const known = this.#known.get(key)
     if (known !== undefined && known.bytes.length === bytes.length && known.bytes.compare(bytes, 0, bytes.length) === 0) return known.record
     return this.#decode(key, bytes)
   }
@@ -74,10 +75,14 @@ export class LmdbRecords {
     const { maxBytes } = this.#options
     const size = sizeOf(record.fields)
     if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
-    if (before !== null) this.#unindex(key, before, record)
-    this.#records.put(key, encodeSession(record))
-    if (before?.expiresAt !== record.expiresAt) this.keysByExpiry.put(record.expiresAt, key)
-    if (record.user !== null && before?.user !== record.user) this.indexByUser(key, record.user)
+    const bytes = encodeFlat(encodeSession(record))
+    this.#records.put(key, bytes)
+    this.#remember(key, bytes, record)
+    if (before === null) this.keysByExpiry.put(record.expiresAt, key)
+    else this.#moveExpiry(key, before, record)
+    if (before?.user === record.user) return
+    if (before !== null) this.#unindexByUser(key, before)
+    if (record.user !== null) this.indexByUser(key, record.user)
   }
 
   indexByUser (key: string, user: string): void {
@@ -90,7 +95,7 @@ export class LmdbRecords {
     this.drop(key)
     const until = this.#options.now() + TOMBSTONE_MS
     if (!this.#tombstones.doesExist(key)) {
-      this.#tombstones.put(key, encodeTombstone(until, nextKey))
+      this.#tombstones.put(key, encodeFlat(encodeTombstone(until, nextKey)))
       this.keysByExpiry.put(until, key)
     }
     return live
@@ -111,7 +116,10 @@ export class LmdbRecords {
   /** Removes a record and its entries in the indexes. */
   drop (key: string): void {
     const record = this.get(key)
-    if (record !== null) this.#unindex(key, record)
+    if (record !== null) {
+      if (!this.keysByExpiry.removeSync(record.expiresAt, key)) this.keysByExpiry.remove(dueTime(record), key)
+      this.#unindexByUser(key, record)
+    }
     this.#records.remove(key)
   }
 
@@ -147,16 +155,26 @@ export class LmdbRecords {
   }
 
   #decode (key: string, bytes: Buffer): SessionRecord | null {
-    // The bytes are LMDB's until the next read.
-    const own = bytes.length <= MEMO_LARGEST_BYTES ? Buffer.from(bytes.subarray(0, bytes.length)) : null
-    const record = isFlatMsgpack(bytes, bytes.length) ? decodeSession(this.#records.get(key)) : null
+    const record = decodeSession(decodeFlat(bytes))
     if (record === null) this.#options.onCorrupt(key, 'session')
-    else if (own !== null) this.#decoded.set(key, { bytes: own, record })
+    // The bytes are LMDB's until the next read.
+    else if (bytes.length <= MEMO_LARGEST_BYTES) this.#remember(key, Buffer.from(bytes.subarray(0, bytes.length)), record)
     return record
   }
 
-  #unindex (key: string, before: SessionRecord, after?: SessionRecord): void {
-    if (before.expiresAt !== after?.expiresAt) this.keysByExpiry.remove(before.expiresAt, key)
-    if (before.user !== null && before.user !== after?.user) this.#keysOfUser.remove(indexName(before.user), key)
+  #remember (key: string, bytes: Buffer, record: SessionRecord): void {
+    if (bytes.length <= MEMO_LARGEST_BYTES) this.#known.set(key, { bytes, record })
+  }
+
+  #moveExpiry (key: string, before: SessionRecord, after: SessionRecord): void {
+    const [from, to] = [dueTime(before), dueTime(after)]
+    const wasExact = before.expiresAt !== to && this.keysByExpiry.removeSync(before.expiresAt, key)
+    if (from === to && !wasExact) return
+    if (from !== to) this.keysByExpiry.remove(from, key)
+    this.keysByExpiry.put(to, key)
+  }
+
+  #unindexByUser (key: string, { user }: SessionRecord): void {
+    if (user !== null) this.#keysOfUser.remove(indexName(user), key)
   }
 }

@@ -1,15 +1,15 @@
 import type { Database } from 'lmdb'
 import type { SessionRecord } from '../../store/record.js'
-import { isFlatMsgpack } from './msgpack.js'
+import { decodeFlat, type Flat, type Value } from './msgpack.js'
 
 /** The layout of a stored session. Another number reads as absent. */
 const FORMAT = 1
 const HEAD = 6
 
 /** Encodes a session as a flat list: format, times, permanent, user, then name and text of each field. */
-export function encodeSession ({ createdAt, seenAt, expiresAt, permanent, user, fields }: SessionRecord): unknown[] {
-  const value: unknown[] = [FORMAT, createdAt, seenAt, expiresAt, permanent, user]
-  for (const key in fields) value.push(key, fields[key])
+export function encodeSession ({ createdAt, seenAt, expiresAt, permanent, user, fields }: SessionRecord): Value[] {
+  const value: Value[] = [FORMAT, createdAt, seenAt, expiresAt, permanent, user]
+  for (const key in fields) value.push(key, fields[key] as string)
   return value
 }
 
@@ -36,7 +36,7 @@ export interface Tombstone {
 }
 
 /** Encodes a tombstone: a number, or a list with the key where the session continues. */
-export function encodeTombstone (until: number, nextKey: string | undefined): unknown {
+export function encodeTombstone (until: number, nextKey: string | undefined): Flat {
   return nextKey === undefined ? until : [until, nextKey]
 }
 
@@ -46,13 +46,9 @@ export function decodeTombstone (value: unknown): Tombstone | null {
   return Number.isFinite(until) && (nextKey === null || typeof nextKey === 'string') ? { until: until as number, nextKey } : null
 }
 
-/**
- * Returns the decoded value of a key: undefined if it is missing, null if it is damaged.
- *
- * @param database with the encoding `msgpack`
- */
-export function storedAs<T> (decode: (value: unknown) => T | null, database: Database<unknown, string>, key: string): T | null | undefined {
+/** Returns the decoded value of a key: undefined if it is missing, null if it is damaged. */
+export function storedAs<T> (decode: (value: unknown) => T | null, database: Database<Buffer, string>, key: string): T | null | undefined {
   const bytes = database.getBinaryFast(key) as Buffer | undefined
   if (bytes === undefined) return undefined
-  return isFlatMsgpack(bytes, bytes.length) ? decode(database.get(key)) : null
+  return decode(decodeFlat(bytes))
 }

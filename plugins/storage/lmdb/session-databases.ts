@@ -2,8 +2,8 @@ import { isPlainKey } from './keys.js'
 
 /** The databases of the sessions: records and tombstones by key, keys by user and by expiry. */
 export const DATABASES = {
-  records: { name: 'sessions', encoding: 'msgpack' },
-  tombstones: { name: 'session tombstones', encoding: 'msgpack' },
+  records: { name: 'sessions', encoding: 'binary' },
+  tombstones: { name: 'session tombstones', encoding: 'binary' },
   keysOfUser: { name: 'sessions by user', dupSort: true, ...plainText() },
   keysByExpiry: { name: 'sessions by expiry', dupSort: true, ...plainText() }
 } as const

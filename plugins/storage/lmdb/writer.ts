@@ -1,6 +1,8 @@
 import type { RootDatabase } from 'lmdb'
 import { setImmediate } from 'node:timers/promises'
 import { within } from '../../common/deadline.js'
+import { SharedDeadline } from '../../common/shared-deadline.js'
+import { SLICE_MS } from '../../common/slices.js'
 import { storeUnavailable } from '../../store/errors.js'
 
 /** How long a write may take, in ms. A write that fails by this may still be carried out. */
@@ -8,11 +10,29 @@ const DEADLINE_MS = 5_000
 
 const writers = new WeakMap<RootDatabase, LmdbWriter>()
 
-/** Writes to an LMDB environment. Each write succeeds or fails within a bounded time, also on a full disk. */
+interface Write<T = any> {
+  readonly doing: string
+  readonly isDurable: boolean
+  readonly action: () => T
+  readonly resolve: (result: T) => void
+  readonly reject: (error: Error) => void
+  result?: T
+  error?: unknown
+}
+
+/**
+ * Writes to an LMDB environment. Each write succeeds or fails within a bounded time, also on a full disk.
+ *
+ * A transaction costs many times what a write in it costs. So there is one at a time, and it takes every write that waits.
+ */
 export class LmdbWriter {
   readonly #env: RootDatabase
   readonly #deadlineMs: number
+  readonly #deadline: SharedDeadline<Write>
   readonly #flushes = new Set<Promise<void>>()
+  #waiting: Write[] = []
+  /** The writes of the transaction under way; null: there is none. They are known once it runs. */
+  #current: Write[] | null = null
 
   /** Returns the one writer of an environment. */
   static of (env: RootDatabase): LmdbWriter {
@@ -27,6 +47,7 @@ export class LmdbWriter {
   constructor (env: RootDatabase, deadlineMs = DEADLINE_MS) {
     this.#env = env
     this.#deadlineMs = deadlineMs
+    this.#deadline = new SharedDeadline(deadlineMs, (write) => { this.#giveUp(write) })
     // For a batch of writes lmdb-js may make a promise that nobody else sees. Its rejection would end the process.
     env.on('beforecommit', () => { queueMicrotask(() => { env.committed.then(ignore, ignore) }) })
   }
@@ -34,21 +55,22 @@ export class LmdbWriter {
   /**
    * Runs `action`, which must be synchronous, in a transaction.
    *
-   * @param durable whether to return after the flush to disk, and not at the commit
+   * @param isDurable whether to return after the flush to disk, and not at the commit
    * @throws StoreUnavailableError, or an error of hatcheck that `action` throws.
    */
-  async write<T> (doing: string, durable: boolean, action: () => T): Promise<T> {
-    try {
-      return await this.#inTime(this.#transaction(durable, action))
-    } catch (error) {
-      throw storeUnavailable(await reasonOf(error), doing)
-    }
+  write<T> (doing: string, isDurable: boolean, action: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const write: Write<T> = { doing, isDurable, action, resolve, reject }
+      this.#waiting.push(write)
+      this.#deadline.add(write)
+      this.#next()
+    })
   }
 
   /** Waits for the flush of all commits. The environment can be closed afterwards. */
   async flush (): Promise<void> {
     try {
-      await this.#inTime(Promise.all(this.#flushes))
+      await within(this.#deadlineMs, Promise.all(this.#flushes), this.#lateText)
     } catch (error) {
       throw storeUnavailable(error, 'flush')
     }
@@ -56,19 +78,76 @@ export class LmdbWriter {
     await this.write('flush', true, ignore)
   }
 
-  async #transaction<T> (durable: boolean, action: () => T): Promise<T> {
-    const committing = this.#env.transaction(action)
-    // Taken at once: later it might belong to a later transaction, and if that fails, it never settles.
-    const flushing = this.#env.flushed.then(ignore, ignore)
-    const result = await committing
-    this.#flushes.add(flushing)
-    const flushed = flushing.then(() => { this.#flushes.delete(flushing) })
-    if (durable) await flushed
-    return result
+  /** Begins a transaction with every write that waits, unless one is under way. */
+  #next (): void {
+    if (this.#current !== null || this.#waiting.length === 0) return
+    const writes: Write[] = []
+    this.#current = writes
+    this.#transaction(writes).then(() => { if (this.#current === writes) this.#end() })
   }
 
-  async #inTime<T> (work: Promise<T>): Promise<T> {
-    return await within(this.#deadlineMs, work, `not written within ${this.#deadlineMs} ms`)
+  async #transaction (writes: Write[]): Promise<void> {
+    try {
+      const committing = this.#env.transaction(() => { this.#run(writes) })
+      // Taken at once: later it might belong to a later transaction, and if that fails, it never settles.
+      const flushing = this.#env.flushed.then(ignore, ignore)
+      await committing
+      this.#flushes.add(flushing)
+      flushing.then(() => {
+        this.#flushes.delete(flushing)
+        for (const write of writes) if (write.isDurable) this.#settle(write)
+      })
+      for (const write of writes) if (!write.isDurable) this.#settle(write)
+    } catch (error) {
+      const reason = await reasonOf(error)
+      // Without its callback, the transaction has not taken them.
+      for (const write of writes.length > 0 ? writes : this.#waiting.splice(0)) this.#fail(write, reason)
+    }
+  }
+
+  /** Runs writes that wait, within their transaction, as long as that may hold the event loop. */
+  #run (writes: Write[]): void {
+    const until = performance.now() + SLICE_MS
+    let taken = 0
+    for (const write of this.#waiting) {
+      taken++
+      writes.push(write)
+      try {
+        write.result = write.action()
+      } catch (error) {
+        write.error = error
+      }
+      if (performance.now() >= until) break
+    }
+    this.#waiting = this.#waiting.slice(taken)
+  }
+
+  #end (): void {
+    this.#current = null
+    this.#next()
+  }
+
+  #settle (write: Write): void {
+    this.#deadline.remove(write)
+    if (write.error === undefined) write.resolve(write.result)
+    else write.reject(storeUnavailable(write.error, write.doing))
+  }
+
+  #fail (write: Write, reason: unknown): void {
+    this.#deadline.remove(write)
+    write.reject(storeUnavailable(reason, write.doing))
+  }
+
+  #giveUp (write: Write): void {
+    this.#fail(write, new Error(this.#lateText))
+    const at = this.#waiting.indexOf(write)
+    if (at !== -1) this.#waiting.splice(at, 1)
+    // A transaction that LMDB never answers holds up no later one.
+    this.#end()
+  }
+
+  get #lateText (): string {
+    return `not written within ${this.#deadlineMs} ms`
   }
 }
 

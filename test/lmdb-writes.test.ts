@@ -1,0 +1,216 @@
+import { open, type RootDatabase } from 'lmdb'
+import { test, type Test } from 'tap'
+import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
+import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
+import { recordOf } from '../plugins/store/contract/index.js'
+import type { SessionChanges } from '../plugins/store/record.js'
+import { fastFolder } from './fast-folder.js'
+
+const START = recordOf().createdAt
+const HOUR = 3_600_000
+const LEEWAY = HOUR / 20
+
+interface Opened {
+  env: RootDatabase
+  store: LmdbStore
+  clock: { time: number }
+  /** Returns the times under which the index by expiry names a session. */
+  entries (key: string): number[]
+  /** Sweeps until nothing is left to do. Returns the keys of the sessions that it told of. */
+  sweep (): Promise<string[]>
+  /** Changes a value at the time of the clock. */
+  change (key: string, changes?: Partial<SessionChanges>): Promise<boolean>
+}
+
+function openStore (t: Test): Opened {
+  const clock = { time: START }
+  const env = open({ path: fastFolder(t), maxDbs: 16, noSubdir: false })
+  const store = new LmdbStore(env, { now: () => clock.time, maxBytes: 4_096, onCorrupt (key, what) { t.fail(`damaged: ${what} ${key}`) } })
+  const byExpiry = env.openDB<string, number>({ name: 'sessions by expiry', dupSort: true, encoding: 'ordered-binary' })
+  t.teardown(async () => {
+    await store.close()
+    await env.close()
+  })
+  return {
+    env,
+    store,
+    clock,
+    entries: (key) => [...byExpiry.getRange()].filter(({ value }) => value === key).map(({ key: time }) => time),
+    async sweep () {
+      const told: string[] = []
+      for (let calls = 0; await store.sweep(5, (key) => { told.push(key) }) > 0;) if (++calls > 10) throw new Error('a sweep without end')
+      return told
+    },
+    change: (key, changes = {}) => store.patch(key, { set: { n: String(clock.time) }, remove: [], seenAt: clock.time, expiresAt: clock.time + HOUR, ...changes })
+  }
+}
+
+test('the index by expiry names a session once, and at most 1/20 of its idle time early', async (t) => {
+  const { store, clock, entries, change } = openStore(t)
+  await store.create('a', recordOf({ expiresAt: START + HOUR }))
+  t.strictSame(entries('a'), [START + HOUR])
+  const places = new Set<number>()
+  for (let second = 1; second < 3_000; second += 10) {
+    clock.time = START + second * 1_000
+    t.ok(second % 3 === 0 ? await store.touch('a', clock.time, clock.time + HOUR) : await change('a'))
+    const [time = NaN, ...others] = entries('a')
+    places.add(time)
+    const isRight = others.length === 0 && time <= clock.time + HOUR && time >= clock.time + HOUR - LEEWAY
+    if (!isRight) t.fail(`after ${second} s: ${[time, ...others].map((time) => time - clock.time - HOUR).join()}`)
+  }
+  t.ok(places.size < 40, `300 changes move the entry ${places.size} times`)
+})
+
+test('the sweep keeps a session that it finds too early, and drops it when it has expired', async (t) => {
+  const { store, clock, entries, sweep, change } = openStore(t)
+  await store.create('a', recordOf({ expiresAt: START + HOUR }))
+  clock.time = START + 1
+  await change('a')
+  const expiresAt = clock.time + HOUR
+  const [early = NaN] = entries('a')
+  t.ok(early < expiresAt)
+  clock.time = early
+  t.strictSame(await sweep(), [])
+  t.not(store.read('a'), null)
+  t.strictSame(entries('a'), [expiresAt])
+  clock.time = expiresAt - 1
+  t.strictSame(await sweep(), [])
+  clock.time = expiresAt
+  t.equal(store.read('a'), null, 'it is dead before a sweep')
+  t.strictSame(await sweep(), ['a'])
+  t.equal(store.count(), 0)
+  t.strictSame(entries('a'), [])
+})
+
+test('a session that the sweep has found too early can change, and lives on', async (t) => {
+  const { store, clock, entries, sweep, change } = openStore(t)
+  await store.create('a', recordOf({ expiresAt: START + HOUR }))
+  clock.time = START + 1
+  await change('a')
+  clock.time = entries('a')[0] as number
+  await sweep()
+  await change('a')
+  const expiresAt = clock.time + HOUR
+  t.equal(entries('a').length, 1)
+  clock.time = expiresAt - 1
+  t.strictSame(await sweep(), [])
+  t.equal(store.read('a')?.expiresAt, expiresAt)
+  clock.time = expiresAt
+  t.strictSame(await sweep(), ['a'])
+  t.strictSame(entries('a'), [])
+})
+
+test('a session that gets a shorter lifetime expires by that', async (t) => {
+  const { store, clock, entries, sweep, change } = openStore(t)
+  await store.create('a', recordOf({ permanent: true, expiresAt: START + 100 * HOUR }))
+  await change('a', { expiresAt: START + 100 * HOUR + 1 })
+  await change('a', { permanent: false, expiresAt: START + HOUR })
+  t.equal(entries('a').length, 1)
+  clock.time = START + HOUR
+  t.equal(store.read('a'), null)
+  t.strictSame(await sweep(), ['a'])
+  t.strictSame(entries('a'), [])
+})
+
+test('nothing of a session is left in the index by expiry after its end, wherever its entry was', async (t) => {
+  const { store, clock, entries, sweep, change } = openStore(t)
+  for (const key of ['new', 'changed', 'swept', 'set back']) await store.create(key, recordOf({ expiresAt: START + HOUR }))
+  clock.time = START + 1
+  for (const key of ['changed', 'swept', 'set back']) await change(key)
+  const early = entries('swept')[0] as number
+  await store.remove('changed')
+  clock.time = early
+  await sweep()
+  // The clock is set back, and the entry that was moved is not where a change would look for it first.
+  clock.time = START + 2
+  await change('set back')
+  for (const key of ['new', 'swept', 'set back']) await store.remove(key)
+  for (const key of ['new', 'changed', 'swept', 'set back']) {
+    t.strictSame(entries(key).filter((time) => time !== START + 1 + 15 * 60_000 && time !== START + 2 + 15 * 60_000), [], key)
+  }
+})
+
+test('writes that wait are carried out in one transaction, and each has its own outcome', async (t) => {
+  const { env, clock, store, change } = openStore(t)
+  const keys = Array.from({ length: 50 }, (_, i) => `key ${i}`)
+  await Promise.all(keys.map((key) => store.create(key, recordOf({ expiresAt: START + HOUR }))))
+  let commits = 0
+  env.on('aftercommit', () => { commits++ })
+  clock.time++
+  const outcomes = await Promise.allSettled([
+    ...keys.map((key) => change(key)),
+    change('missing'),
+    change('key 1', { set: { large: 'x'.repeat(5_000) } }),
+    change('key 1', { set: { other: '1' } })
+  ])
+  t.equal(commits, 1)
+  t.ok(outcomes.slice(0, 50).every((outcome) => outcome.status === 'fulfilled' && outcome.value))
+  t.match(outcomes.slice(50), [{ value: false }, { reason: { code: 'HATCHECK_SESSION_TOO_LARGE' } }, { value: true }])
+  t.match(store.read('key 1')?.fields, { n: String(clock.time), other: '1' })
+  t.notOk(store.read('key 1')?.fields['large'])
+})
+
+test('a write that is asked for while another is committed sees it', async (t) => {
+  const { store, change } = openStore(t)
+  await store.create('a', recordOf({ expiresAt: START + HOUR }))
+  const outcomes: unknown[] = []
+  const first = change('a').then(() => { outcomes.push('change') })
+  await new Promise((resolve) => { setImmediate(resolve) })
+  const second = store.remove('a').then((record) => { outcomes.push(record?.fields['n']) })
+  const third = change('a').then((isChanged) => { outcomes.push(isChanged) })
+  await Promise.all([first, second, third])
+  t.strictSame(outcomes.toSorted(), ['change', String(START), false].toSorted())
+  t.equal(store.read('a'), null)
+})
+
+test('writes that hold the event loop are carried out in several transactions', async (t) => {
+  const { env } = openStore(t)
+  const writer = LmdbWriter.of(env)
+  await writer.write('test', false, () => {})
+  const order: number[] = []
+  let commits = 0
+  env.on('aftercommit', () => { commits++ })
+  await Promise.all([0, 1, 2].map((number) => writer.write('test', false, () => {
+    for (const until = performance.now() + 6; performance.now() < until;);
+    order.push(number)
+  })))
+  t.strictSame(order, [0, 1, 2])
+  t.equal(commits, 3)
+})
+
+test('a transaction that LMDB never answers holds up no later one', async (t) => {
+  const never = new Promise<never>(() => {})
+  let transactions = 0
+  const stuck = {
+    on () {},
+    flushed: Promise.resolve(),
+    committed: never,
+    transaction (run: () => void) {
+      if (transactions++ === 0) return never
+      run()
+      return Promise.resolve()
+    }
+  }
+  const writer = new LmdbWriter(stuck as never, 50)
+  const first = writer.write('patch', false, () => 'late')
+  await t.rejects(first, { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'not written within 50 ms' } })
+  t.equal(await writer.write('patch', false, () => 'written'), 'written')
+  t.equal(transactions, 2)
+})
+
+test('a transaction that cannot begin fails its writes, and not those after it', async (t) => {
+  let isClosed = true
+  const env = {
+    on () {},
+    flushed: Promise.resolve(),
+    committed: Promise.resolve(),
+    async transaction (run: () => void) {
+      if (isClosed) throw new Error('the environment is closed')
+      run()
+    }
+  }
+  const writer = new LmdbWriter(env as never, 1_000)
+  await t.rejects(Promise.all([writer.write('patch', false, () => 1), writer.write('patch', true, () => 2)]), { cause: { message: 'the environment is closed' } })
+  isClosed = false
+  t.strictSame(await Promise.all([writer.write('patch', false, () => 1), writer.write('patch', true, () => 2)]), [1, 2])
+})
