@@ -32,12 +32,12 @@ export function lmdbPlace (folder: string): Place {
 }
 
 /** Starts a Redis with its data below `folder`; `signal` stops it. Resolves to null if redis-server is not installed. */
-export async function redisPlace (folder: string, signal: AbortSignal): Promise<Place | null> {
+export async function redisPlace (folder: string, signal: AbortSignal, args: readonly string[] = []): Promise<Place | null> {
   const port = await freePort()
   const where = `redis://127.0.0.1:${port}`
   const data = join(folder, 'redis')
   mkdirSync(data)
-  const server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', data, '--save', '', '--appendonly', 'yes'], { stdio: 'ignore', signal })
+  const server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', data, '--save', '', '--appendonly', 'yes', ...args], { stdio: 'ignore', signal })
   server.on('error', () => {})
   try {
     await once(server, 'spawn')
