@@ -146,11 +146,9 @@ async function expireHalf (redis: RedisWatch, population: Population, say: (text
   return async () => {
     let dropped = 0
     // It leaves some for later, once they are a small part of all.
-    for (let isEnding = false; !isEnding;) {
-      await sleep(QUIET_MS / 4)
-      const count = before - await redis.keyCount()
-      isEnding = count === soon.length || (dropped > 0 && count === dropped)
-      dropped = count
+    for (const end = performance.now() + QUIET_MS + soon.length / 10; dropped < soon.length && performance.now() < end;) {
+      await sleep(QUIET_MS / 40)
+      dropped = before - await redis.keyCount()
     }
     return dropped
   }
