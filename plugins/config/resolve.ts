@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
 import { realmOfCookie } from '../common/realm.js'
-import { assertRule, shown } from '../common/rule.js'
+import { ConfigError, assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
 import { oldSessionKinds } from './adopt.js'
 import { decoratorsOf } from './decorators.js'
@@ -39,7 +39,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   for (const option of Object.keys(given)) {
     const row = rows.get(option)
-    assertRule(row !== undefined, `${option} is not an option of hatcheck.${suggestionFor(option, [...rows.keys()])}`)
+    if (row === undefined) throw new ConfigError(`${option} is not an option of hatcheck.${suggestionFor(option, [...rows.keys()])}`)
     assertRule(mode !== 'plugin' || row.only !== 'service', `${option} is an option of the service only: an application sets this itself.`)
   }
   const { authenticate, now = steadyClock(), sessionStore = OPTIONS.sessionStore.default } = options
@@ -111,7 +111,8 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
  */
 export function resolveSessionConfig (options: SessionOptions, scope: string): Config {
   for (const option of Object.keys(options)) {
-    assertRule(option in SESSION_OPTIONS, rows.has(option)
+    if (option in SESSION_OPTIONS) continue
+    throw new ConfigError(rows.has(option)
       ? `${option} is not an option of hatcheck/session, which has no logins and no pages: register hatcheck instead.`
       : `${option} is not an option of hatcheck/session.${suggestionFor(option, Object.keys(SESSION_OPTIONS))}`)
   }

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import { createError } from '@fastify/error'
 import FindMyWay from 'find-my-way'
-import { METHODS } from 'node:http'
+import { METHODS } from '../common/node-http.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { STATUS_CODES } from 'node:http'
 import type { AuditEvent } from '../audit/index.js'
+import { STATUS_CODES } from '../common/node-http.js'
 import { wants } from '../common/wants.js'
 import { clientAddress } from '../session/client.js'
 import { html, type SafeHtml } from '../view/html.js'

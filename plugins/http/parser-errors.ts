@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { STATUS_CODES } from '../common/node-http.js'
 
 /** By the code of the error. Anything else is a 400. */
 const ANSWERS: Record<string, { status: number, code: string, detail: string }> = {

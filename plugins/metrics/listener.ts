@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import { createServer, type ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { createServer } from '../common/node-http.js'
 import { ConfigError } from '../common/rule.js'
 import { boundConnections } from '../process/connections.js'
 

@@ -1,6 +1,6 @@
 import { errorCodes, type FastifyError } from 'fastify'
-import { STATUS_CODES } from 'node:http'
 import { AUTHENTICATE } from '../common/http-errors.js'
+import { STATUS_CODES } from '../common/node-http.js'
 import { DemoModeError } from '../guards/demo-guard.js'
 import { HostError, TooManyLinesError } from '../guards/host-header.js'
 import { OverloadedError } from '../guards/overload.js'

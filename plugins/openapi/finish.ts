@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from '../common/node-http.js'
 import { LoginRequiredError } from '../login/errors.js'
 
 /** The parts of an OpenAPI document that are used here. */
