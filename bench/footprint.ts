@@ -1,116 +1,95 @@
 import { execFile } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { parseArgs, promisify } from 'node:util'
 import { checkout, childEnvironment, copySources } from '../test/fixtures/child.js'
+import { applicationsOf, programOf, type Application, type ApplicationSample } from './footprint/applications.js'
+import { SERVICES, measureLoad, measureStart, type LoadSample, type StartSample } from './footprint/service.js'
+import { applicationTable, mediansOf, serviceTable, type Footprint, type Installed } from './footprint/table.js'
 import { redisPlace } from './places.js'
 
-// npm run bench:footprint: measures what an application installs, loads and keeps in memory for its sessions. Prints a table to
-// standard output. It installs packages from the registry.
+// npm run bench:footprint [-- --json] [-- PART…]: measures what an application installs, loads and keeps in memory for its
+// sessions, and the same of the service. A part is "applications" or "service"; both by default. It installs packages from the
+// registry. CPU times are medians of cold processes, in turns; they depend less on a busy machine than the time on the clock.
 
-/** Cold processes of each contender, in turns. */
 const ROUNDS = 9
 
-interface Contender {
-  /** The packages that its documentation says to install, and the flags of npm. */
-  packages: string[]
-  /** Loads the plugin; evaluates to a function that registers it. */
-  code: string
-}
-
-interface Sample {
-  importMs: number
-  registerMs: number
-  secondMs: number
-  memory: number
-}
+const { values: { json }, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false } } })
+const measures = (part: 'applications' | 'service'): boolean => positionals.length === 0 || positionals.includes(part)
 
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-footprint-'))
 const interrupt = new AbortController()
 
 try {
+  const hatcheck = await pack()
+  const footprint: Footprint = {
+    node: process.version,
+    processor: cpus()[0]?.model ?? 'unknown',
+    ...measures('applications') && { applications: await measureApplications(hatcheck) },
+    ...measures('service') && { services: await measureServices(hatcheck) }
+  }
+  const { applications, services } = footprint
+  console.log(json
+    ? JSON.stringify(footprint, null, 2)
+    : [...applications === undefined ? [] : [applicationTable(applications)], ...services === undefined ? [] : [serviceTable(services)]].join('\n\n'))
+} finally {
+  interrupt.abort()
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** Packs the sources as they are now. */
+async function pack (): Promise<string> {
   say('packing')
   const source = join(folder, 'source')
   await copySources(source)
   // What builds it.
   symlinkSync(join(checkout, 'node_modules'), join(source, 'node_modules'), 'junction')
   const [{ filename }] = JSON.parse(await ran('npm', ['pack', '--json', '--foreground-scripts=false'], source))
-  const hatcheck = join(source, filename)
-  const redis = await redisPlace(folder, interrupt.signal)
+  return join(source, filename)
+}
 
-  const contenders: Record<string, Contender> = {
-    'fastify alone': { packages: ['fastify'], code: 'async () => {}' },
-    '@fastify/session, memory': {
-      packages: ['fastify', '@fastify/cookie', '@fastify/session'],
-      code: `await Promise.all([import('@fastify/cookie'), import('@fastify/session')]).then(([{ default: cookie }, { default: session }]) => async (app) => {
-        await app.register(cookie)
-        await app.register(session, { secret })
-      })`
-    },
-    'hatcheck/session, memory': { packages: ['fastify', hatcheck, '--omit=optional'], code: hatcheckOf('hatcheck/session', '\'memory:\'') },
-    'hatcheck/session, LMDB': { packages: ['fastify', hatcheck], code: hatcheckOf('hatcheck/session', '\'lmdb:./data-\' + Math.random()') },
-    ...redis !== null && {
-      'hatcheck/session, Redis': { packages: ['fastify', hatcheck, '--omit=optional'], code: hatcheckOf('hatcheck/session', `'${redis.where}'`) }
-    },
-    'hatcheck, LMDB': { packages: ['fastify', hatcheck], code: hatcheckOf('hatcheck', '\'lmdb:./data-\' + Math.random()') }
-  }
-  const names = Object.keys(contenders)
-  const installed = new Map<string, { megabytes: number, packages: number }>()
-  for (const [i, [name, contender]] of Object.entries(contenders).entries()) {
-    say(`installing ${name}`)
-    installed.set(name, await install(placeOf(i), contender))
-  }
-  const samples = new Map(names.map((name) => [name, [] as Sample[]]))
+async function measureApplications (hatcheck: string) {
+  const redis = await redisPlace(folder, interrupt.signal)
+  const applications = Object.entries(applicationsOf(hatcheck, redis?.where ?? null)).map(([name, application], i) => (
+    { name, application, place: join(folder, String(i)), samples: [] as ApplicationSample[] }))
+  const installed = new Map<string, Installed>()
+  for (const { name, application, place } of applications) installed.set(name, await install(name, place, application))
   for (let round = 1; round <= ROUNDS; round++) {
-    say(`round ${round} of ${ROUNDS}`)
-    for (const [i, name] of names.entries()) samples.get(name)?.push(JSON.parse(await ran(process.execPath, ['--expose-gc', 'probe.js'], placeOf(i))))
+    say(`applications: round ${round} of ${ROUNDS}`)
+    for (const { place, samples } of applications) samples.push(JSON.parse(await ran(process.execPath, ['--expose-gc', 'program.js'], place)))
   }
   await redis?.close()
-
-  const rows = names.map((name) => {
-    const { megabytes, packages } = installed.get(name) ?? { megabytes: NaN, packages: NaN }
-    const of = (key: keyof Sample): number => median(samples.get(name)?.map((sample) => sample[key]) ?? [])
-    return [name, megabytes.toFixed(1), packages, ...(['importMs', 'registerMs', 'secondMs'] as const).map((key) => of(key).toFixed(0)), (of('memory') / 2 ** 20).toFixed(1)]
-  })
-  const head = ['', 'installed, MiB', 'packages', 'import, ms', 'register, ms', 'second registration, ms', 'idle memory, MiB']
-  console.log([head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`.replace('|  |', '| |')).join('\n'))
-} finally {
-  interrupt.abort()
-  rmSync(folder, { recursive: true, force: true })
+  return applications.map(({ name, samples }) => ({ name, ...installed.get(name) as Installed, ...mediansOf(samples) }))
 }
 
-function placeOf (i: number): string {
-  return join(folder, String(i))
+async function measureServices (hatcheck: string) {
+  const place = join(folder, 'service')
+  const installed = await installPackages('service', place, [hatcheck])
+  const services = Object.entries(SERVICES).map(([name, store]) => ({ name, store, starts: [] as StartSample[] }))
+  for (let round = 1; round <= ROUNDS; round++) {
+    say(`service: round ${round} of ${ROUNDS}`)
+    for (const { store, starts } of services) starts.push(await measureStart(place, store))
+  }
+  const loads: LoadSample[] = []
+  for (const { name, store } of services) {
+    say(`${name}: under load`)
+    loads.push(await measureLoad(place, store))
+  }
+  return services.map(({ name, starts }, i) => ({ name, ...installed, start: mediansOf(starts), load: loads[i] as LoadSample }))
 }
 
-function hatcheckOf (door: string, sessionStore: string): string {
-  return `await import('${door}').then(({ default: hatcheck }) => async (app) => { await app.register(hatcheck, { secretKey: secret, sessionStore: ${sessionStore} }) })`
+async function install (name: string, place: string, application: Application): Promise<Installed> {
+  const installed = await installPackages(name, place, application.packages)
+  writeFileSync(join(place, 'program.js'), programOf(application))
+  return installed
 }
 
-/** Installs the packages, and writes the program that measures. */
-async function install (place: string, { packages, code }: Contender): Promise<{ megabytes: number, packages: number }> {
-  const { dependencies } = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+async function installPackages (name: string, place: string, packages: readonly string[]): Promise<Installed> {
+  say(`installing ${name}`)
   mkdirSync(place)
   writeFileSync(join(place, 'package.json'), '{ "type": "module" }')
-  writeFileSync(join(place, 'probe.js'), `import Fastify from 'fastify'
-const secret = '${randomBytes(32).toString('base64url')}'
-const begun = performance.now()
-const register = ${code}
-const imported = performance.now()
-const [one, two] = [Fastify(), Fastify()]
-const made = performance.now()
-await register(one)
-const registered = performance.now()
-await register(two)
-const ready = performance.now()
-await Promise.all([one.ready(), two.ready()])
-gc()
-console.log(JSON.stringify({ importMs: imported - begun, registerMs: registered - made, secondMs: ready - registered, memory: process.memoryUsage().rss }))
-await Promise.all([one.close(), two.close()])
-`)
-  await ran('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', ...packages.map((name) => name in dependencies ? `${name}@${dependencies[name]}` : name)], place)
+  await ran('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', ...packages.map(withVersion)], place)
   const list = await ran('npm', ['ls', '--all', '--parseable'], place)
   return {
     megabytes: Number.parseInt(await ran('du', ['-sk', 'node_modules'], place), 10) / 1_024,
@@ -118,13 +97,16 @@ await Promise.all([one.close(), two.close()])
   }
 }
 
+/** Adds the version that this project has of a package, if it has one. */
+function withVersion (name: string): string {
+  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')) as Record<'dependencies' | 'devDependencies', Record<string, string>>
+  const version = dependencies[name] ?? devDependencies[name]
+  return version === undefined ? name : `${name}@${version}`
+}
+
 async function ran (program: string, args: string[], cwd: string): Promise<string> {
   const { stdout } = await promisify(execFile)(program, args, { cwd, env: childEnvironment() })
   return stdout
-}
-
-function median (values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN
 }
 
 function say (what: string): void {
