@@ -70,7 +70,7 @@ export class LmdbRecords {
     return this.has(key) || this.#tombstones.doesExist(key)
   }
 
-  /** Stores a record and updates the indexes. @throws SessionTooLargeError */
+  /** Stores a record, which nobody may change from now on, and updates the indexes. @throws SessionTooLargeError */
   put (key: string, record: SessionRecord, before: SessionRecord | null): void {
     const { maxBytes } = this.#options
     const size = sizeOf(record.fields)

@@ -53,7 +53,8 @@ export class LmdbStore implements CompleteSessionStore {
     let ended: StoredSession[] = []
     const created = await this.#writer.write('create', record.user !== null, () => {
       if (this.#records.isTaken(key)) return false
-      this.#records.put(key, record, null)
+      // A copy, since the record is the caller's.
+      this.#records.put(key, { ...record, fields: { ...record.fields } }, null)
       ended = this.#records.endOldest(record.user, key, limit)
       return true
     })
