@@ -37,13 +37,10 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   }
   if (session.queue !== null) session.isSuccess = reply.statusCode < 400
   let committing
-  session.isCommitting = true
   try {
     if (isFirst) committing = commit(session)
   } catch (error) {
     throw withoutRedirect(reply, error)
-  } finally {
-    session.isCommitting = false
   }
   if (committing === undefined && !isBusy(session)) {
     if (session.cookie !== 'keep') session.context.sendCookie(session, reply)

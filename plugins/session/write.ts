@@ -6,7 +6,7 @@ import type { SessionEmitter } from './events.js'
 import type { OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
 import { attempt } from '../common/maybe-promise.js'
-import type { MaybePromise, SessionChanges, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../store/sessions.js'
+import type { SessionChanges, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { Named, SessionKeeper } from './keeper.js'
 import type { Upkeep } from './upkeep.js'
@@ -66,10 +66,13 @@ export class Writer {
     return begun
   }
 
-  /** Changes single fields. Returns null if the session has ended in the meantime. */
-  patch (stored: Stored, changes: SessionChanges, request: Cause): MaybePromise<Stored | null> {
+  /**
+   * Changes single fields. Returns null if the session has ended in the meantime. Always a promise, so that what a handler does
+   * after its answer has the same effect in every store.
+   */
+  async patch (stored: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
     const { keeper, emitter } = this.#options
-    return attempt(() => keeper.patch(stored, changes), (next) => {
+    return await attempt(() => keeper.patch(stored, changes), (next) => {
       // Removing the user name from the session is a logout.
       if (next !== null && changes.user === null) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
       return next
