@@ -1,4 +1,5 @@
 import { open, type RootDatabase } from 'lmdb'
+import { setTimeout } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
 import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
@@ -204,6 +205,22 @@ test('a transaction that LMDB never answers holds up no later one', async (t) =>
   await t.rejects(first, { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'not written within 50 ms' } })
   t.equal(await writer.write('patch', false, () => 'written'), 'written')
   t.equal(transactions, 2)
+})
+
+test('each of several writes has the whole time, and one that is answered ends no other', async (t) => {
+  const never = new Promise<never>(() => {})
+  const writer = new LmdbWriter({ on () {}, flushed: never, committed: never, transaction: () => never } as never, 60)
+  const waited = async (): Promise<number> => {
+    const begun = performance.now()
+    await t.rejects(writer.write('patch', false, () => {}), { cause: { message: 'not written within 60 ms' } })
+    return performance.now() - begun
+  }
+  const first = waited()
+  await setTimeout(30)
+  const second = waited()
+  await first
+  // Timers may fire a millisecond early.
+  for (const ms of await Promise.all([first, second, waited()])) t.ok(ms >= 59, `${ms} ms`)
 })
 
 test('a transaction that cannot begin fails its writes, and not those after it', async (t) => {
