@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../config/resolve.js'
 import type { View } from '../view/index.js'
+import { fixedHeaders } from './fixed-headers.js'
 
 const ONE_YEAR = 31_536_000
 /** Tells caches that an answer depends on who asks and on what is asked for: a page in some language, or JSON. */
@@ -13,7 +14,7 @@ const VARY = 'Accept, Accept-Language, Cookie'
  * Source: OWASP HTTP Headers Cheat Sheet.
  */
 export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Config, 'mode' | 'hsts' | 'allowedOrigins'>, { style, image }: View['sources']) {
-  const headers = {
+  const fixed = {
     'content-security-policy': [
       "default-src 'none'",
       `style-src ${style.join(' ')}`,
@@ -27,15 +28,18 @@ export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Conf
     'cross-origin-resource-policy': 'same-origin',
     // With "no-referrer", browsers would send "Origin: null" with our own forms.
     'referrer-policy': 'same-origin',
-    'x-content-type-options': 'nosniff',
-    'cache-control': 'no-store',
-    vary: VARY
+    'x-content-type-options': 'nosniff'
   }
+  const headers = { ...fixed, 'cache-control': 'no-store', vary: VARY }
   const hstsHeader = { 'strict-transport-security': `max-age=${ONE_YEAR}${hsts === 'subdomains' ? '; includeSubDomains' : ''}` }
-  const overHttps = hsts === 'off' ? headers : { ...headers, ...hstsHeader }
+  const setFixed = fixedHeaders(fixed)
+  const setFixedOverHttps = hsts === 'off' ? setFixed : fixedHeaders({ ...fixed, ...hstsHeader })
 
   const secure = (request: FastifyRequest, reply: FastifyReply): void => {
-    reply.headers(request.protocol === 'https' ? overHttps : headers)
+    if (request.protocol === 'https') setFixedOverHttps(reply)
+    else setFixed(reply)
+    // The session has a say in these.
+    reply.header('cache-control', 'no-store').header('vary', VARY)
     // After a request for another protocol, Node drops what comes next on the connection: the client must not wait for an answer.
     if (request.headers.upgrade !== undefined) reply.header('connection', 'close')
   }
