@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { USER_OR_NULL, exactly, pageOrJson, problems } from '../plugins/openapi/answers.js'
-import { html, type SafeHtml } from '../plugins/view/html.js'
+import { html } from '../plugins/view/html.js'
 import { perLanguage, type Language } from '../plugins/view/language.js'
 import type { PageParts } from '../plugins/view/layout.js'
 
@@ -12,7 +12,7 @@ const schema = {
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
-  const { accounts, session: { loggedIn }, config: { base, loginPage, hasRoute }, view: { page, prepare, takeNotice }, http: { wants } } = fastify.hatcheck
+  const { accounts, session: { loggedIn }, config: { base, loginPage, hasRoute }, view: { page, prepare, prepareAround, takeNotice }, http: { wants } } = fastify.hatcheck
 
   const login = perLanguage(({ text }) => loginPage !== null ? html`<p><a class="button" href="${loginPage}">${text('Log in your account here')}</a></p>` : '')
   const nobody = (language: Language): PageParts => {
@@ -38,8 +38,9 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
     return html`${logout}${sessions}${password}`
   })
 
-  const known = (name: string, language: Language): SafeHtml =>
-    html`<h1>${language.phrase('{name} Your account is logged in.', { name })}</h1>${links(language)}`
+  const known = (language: Language, name: string): PageParts =>
+    ({ title: name, body: html`<h1>${language.phrase('{name} Your account is logged in.', { name })}</h1>${links(language)}` })
+  const loggedInAs = prepareAround(known)
 
   // Fastify would serve it at // as well.
   const prefixTrailingSlash = fastify.prefix === '' || fastify.prefix.endsWith('/') ? 'no-slash' : 'both'
@@ -52,7 +53,7 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
     }
     const text = takeNotice(request, reply)
     const notice = text === undefined ? undefined : { kind: 'good', text } as const
-    if (user !== null) page(reply, (language) => ({ title: user.name, body: known(user.name, language), notice }))
-    else page(reply, notice === undefined ? anonymous : (language) => ({ ...nobody(language), notice }))
+    if (notice !== undefined) page(reply, (language) => ({ ...user === null ? nobody(language) : known(language, user.name), notice }))
+    else page(reply, user === null ? anonymous : (language) => loggedInAs(language, user.name))
   })
 }

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
+import { randomUUID } from 'node:crypto'
+import { html } from './html.js'
 import { perLanguage, type Language } from './language.js'
 import { createLanguageChoice } from './languages.js'
-import { createLayout, type Page } from './layout.js'
+import { createLayout, type Page, type PageParts } from './layout.js'
 import { createNotices } from './notice.js'
 import { sourcesOf } from './sources.js'
 import { createStyle, hashOf } from './style.js'
@@ -24,6 +26,18 @@ function createView ({ hatcheck: { config, cookies } }: FastifyInstance) {
     return perLanguage((language) => layout(page(language), language))
   }
 
+  /**
+   * Renders a page that is the same for every request of a language but for one text, which may stand in it several times.
+   *
+   * @returns a function that renders the page with a text. It escapes the text.
+   */
+  function prepareAround (page: (language: Language, text: string) => PageParts): (language: Language, text: string) => string {
+    // Nothing else on the page can be the same.
+    const place = randomUUID()
+    const pieces = perLanguage((language) => layout(page(language, place), language).split(place))
+    return (language, text) => pieces(language).join(String(html`${text}`))
+  }
+
   /** Sends a page in the language of the request. */
   function page (reply: FastifyReply, page: Page | ReturnType<typeof prepare>): FastifyReply {
     const language = languageOf(reply.request)
@@ -33,6 +47,7 @@ function createView ({ hatcheck: { config, cookies } }: FastifyInstance) {
 
   return {
     prepare,
+    prepareAround,
     page,
     /** What the pages need of the Content-Security-Policy. */
     sources: { style: [hashOf(style), ...sourcesOf(config.pageStylesheet)], image: ['data:', ...sourcesOf(config.pageLogo)] },
