@@ -14,10 +14,11 @@ const LISTS = 64
  */
 export default async function verify (fastify: FastifyInstance): Promise<void> {
   const { session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy, isByTrustedProxy }, http, audit, openapi } = fastify.hatcheck
-  // A request can be refused before it reaches the route.
+  // A request can be refused before it reaches the route. Refusals have the headers of the answer as well, so that a proxy never
+  // keeps what its client sent under these names.
   fastify.setErrorHandler((error, request, reply) => http.handleError(error as FastifyError, request, reply.headers(NOBODY)))
   openapi.describeRoutes(fastify)
-  const lists = new Memo<ReadonlySet<string>>(LISTS)
+  const lists = new Memo<ReadonlySet<string> | null>(LISTS)
 
   const route = {
     url: '/verify',
@@ -35,8 +36,6 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   fastify.route({ ...route, method: fastify.supportedMethods.filter((method) => method !== 'GET'), schema: { ...schema, hide: true } })
 
   function decide (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
-    // In refusals as well, so that a proxy never keeps what its client sent under these names.
-    reply.headers(NOBODY)
     noteUntrustedProxy(request)
     const error = refusalOf(request)
     if (error !== null) {
@@ -53,11 +52,11 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
       audit('authz_fail', request, { user: user.name, reason: 'not_allowed' })
       throw new NotAllowedError()
     } else {
-      reply.code(204).headers({
-        'cache-control': 'no-store',
-        'remote-user': encoded(user.name),
-        'remote-session': handleOf(request) ?? ''
-      }).send()
+      reply.code(204)
+        .header('cache-control', 'no-store')
+        .header('remote-user', encoded(user.name))
+        .header('remote-session', handleOf(request) ?? '')
+        .send()
     }
   }
 
@@ -66,8 +65,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
     const known = lists.get(query)
     if (known !== undefined) return known
     const names = namesOf(query)
-    if (names === null) return null
-    const list = new Set(names.map(keyOf))
+    const list = names === null ? null : new Set(names.map(keyOf))
     lists.set(query, list)
     return list
   }
@@ -79,7 +77,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
     const page = destination === undefined ? null : loginPathTo(String(destination).startsWith('/') ? decoded(String(destination)) : undefined)
     if (page === null) throw new LoginRequiredError()
     http.secureHeaders(request, reply)
-    reply.redirect(page, 303)
+    reply.headers(NOBODY).redirect(page, 303)
   }
 
   /** Tells whether the request is a navigation: a script has no use for the login page. */
@@ -105,7 +103,10 @@ function decoded (text: string): string {
   }
 }
 
+const PLAIN = /^[!-$&-~]*$/
+
 /** Encodes text for a header: all but visible ASCII, and the percent sign, is percent-encoded. */
 function encoded (name: string): string {
-  return name.replace(/[^!-$&-~]+/g, encodeURIComponent)
+  // Most names are plain, and a test takes half the time.
+  return PLAIN.test(name) ? name : name.replace(/[^!-$&-~]+/g, encodeURIComponent)
 }
