@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Child } from './child.js'
 import type { Contender } from './contenders/contender.js'
 import type { Turns } from './load/load.js'
@@ -10,7 +11,9 @@ import { requests, type Asked, type RequestName } from './requests.js'
 import type { Row } from './rows.js'
 
 /** On a busy machine Redis may miss the deadline of hatcheck, 250 ms. A contender that fails otherwise fails each time. */
-const ATTEMPTS = 5
+const ATTEMPTS = 8
+/** hatcheck then waits before it asks Redis again. */
+const PAUSE_MS = 1_000
 
 /** A contender that runs, with its visitors and its Redis. */
 export class Contestant {
@@ -19,6 +22,7 @@ export class Contestant {
   #child: Child | undefined
   #redis: Place | undefined
   #meter: RedisMeter | undefined
+  #signal: AbortSignal | undefined
 
   constructor (contender: Contender) {
     this.contender = contender
@@ -34,6 +38,7 @@ export class Contestant {
    * @param dataDir a folder that does not exist yet
    */
   async start (file: string, dataDir: string, signal: AbortSignal): Promise<void> {
+    this.#signal = signal
     mkdirSync(dataDir, { recursive: true })
     if (this.contender.usesRedis === true) {
       this.#redis = await redisPlace(dataDir, signal) ?? undefined
@@ -74,8 +79,9 @@ export class Contestant {
         return await work()
       } catch (error) {
         const failure = new Error(`${this.contender.name}: ${(error as Error).message}`, { cause: error })
-        if (attempt === ATTEMPTS) throw failure
+        if (attempt === ATTEMPTS || this.#signal?.aborted === true) throw failure
         process.stderr.write(`once more: ${failure.message.split('\r\n')[0]}\n`)
+        await sleep(PAUSE_MS)
       }
     }
   }

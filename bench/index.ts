@@ -9,7 +9,7 @@ import { allContenders, obstacleTo, OTHER_VARIABLE, reference } from './contende
 import type { Contender } from './contenders/contender.js'
 import { Contestant } from './contestant.js'
 import { keepOnCore } from './cores.js'
-import { optionsOf } from './options.js'
+import { optionsOf, WARM_UP_TIMES } from './options.js'
 import { report } from './report.js'
 import { resultsOf, type Round } from './results.js'
 import { rows } from './rows.js'
@@ -34,6 +34,7 @@ try {
   await bench()
 } catch (error) {
   if (!interrupt.signal.aborted) say(`bench: ${(error as Error).message}`)
+  interrupt.abort()
   process.exitCode = 1
 } finally {
   await cleanUp()
@@ -68,7 +69,7 @@ async function generation (file: string, number: number, contenders: readonly Co
   await verify()
   await someAtOnce(running, 4, async (one) => { await one.logVisitorsIn() })
 
-  await round(running, plan.warmUpMs, plan.warmUpRequests)
+  await round(running, WARM_UP_TIMES * plan.ms, plan.warmUpRequests)
   for (let i = 0; i < plan.rounds; i++) {
     const shift = i % running.length
     rounds.push(await round([...running.slice(shift), ...running.slice(0, shift)], plan.ms))

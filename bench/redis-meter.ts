@@ -11,6 +11,8 @@ export class RedisMeter {
 
   static async connect (url: string): Promise<RedisMeter> {
     const client = new Redis(url)
+    // The end of the bench, which stops Redis first if it is interrupted.
+    client.on('error', () => {})
     await keepOnCore('redis', numberIn(await client.info('server'), 'process_id'))
     return new RedisMeter(client)
   }

@@ -37,9 +37,10 @@ export class Load {
    * This process stays awake all the while. One that sleeps until the next answer has to be woken by the server, which costs
    * the server more than the session does, and the more the slower it is: that would be measured instead.
    *
-   * @throws if a single request fails, or if two pages differ in length.
+   * @param isLenient whether a request may be refused
+   * @throws if a request is refused, or if two pages differ in length.
    */
-  async run (asked: Asked, turns: Turns, ms: number): Promise<Result> {
+  async run (asked: Asked, turns: Turns, ms: number, isLenient = false): Promise<Result> {
     const textOf = writer(asked, this.#port)
     const latenciesMs: number[] = []
     let pageBytes: number | undefined
@@ -55,7 +56,9 @@ export class Load {
           const begun = performance.now()
           const { status, head, bodyBytes } = await connection.send(textOf(turn))
           latenciesMs.push(performance.now() - begun)
-          if (status < 200 || status >= 400) throw new Error(`${asked.method} ${asked.path} is answered with ${head}`)
+          const isRefused = status < 200 || status >= 400
+          if (isRefused && isLenient) continue
+          if (isRefused) throw new Error(`${asked.method} ${asked.path} is answered with ${head}`)
           if (asked.headers?.['accept'] === 'text/html' && bodyBytes !== (pageBytes ??= bodyBytes)) throw new Error(`pages of ${pageBytes} and of ${bodyBytes} bytes`)
           turn.visitor.take(head)
         }
