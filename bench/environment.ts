@@ -1,4 +1,4 @@
-import { availableParallelism, cpus } from 'node:os'
+import { cpus } from 'node:os'
 import type { Contender } from './contenders/contender.js'
 import { versionOf } from './peers.js'
 
@@ -6,7 +6,7 @@ import { versionOf } from './peers.js'
 export function environmentOf (contenders: readonly Contender[]): Record<string, string> {
   const packages = new Set(['fastify', '@fastify/session', ...contenders.flatMap(({ packages = [] }) => packages)])
   return {
-    processor: `${cpus()[0]?.model.trim() ?? 'unknown'} (${availableParallelism()} cores)`,
+    processor: `${cpus()[0]?.model.trim() ?? 'unknown'} (${cpus().length} cores)`,
     Node: process.versions.node,
     ...Object.fromEntries([...packages].map((name) => [name, versionOf(name)]))
   }

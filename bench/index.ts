@@ -9,7 +9,7 @@ import { allContenders, obstacleTo, OTHER_VARIABLE, reference } from './contende
 import type { Contender } from './contenders/contender.js'
 import { Contestant } from './contestant.js'
 import { keepOnCore } from './cores.js'
-import { optionsOf, WARM_UP_TIMES } from './options.js'
+import { optionsOf } from './options.js'
 import { report } from './report.js'
 import { resultsOf, type Round } from './results.js'
 import { rows } from './rows.js'
@@ -18,6 +18,9 @@ import { rows } from './rows.js'
 
 const { plan, isWanted, isRowWanted, json, svg, other } = optionsOf(process.argv.slice(2))
 if (other !== undefined) process.env[OTHER_VARIABLE] = other
+
+/** Longer than a warm-up takes. */
+const WARM_UP_MS = 20_000
 
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-bench-'))
 const running: Contestant[] = []
@@ -42,7 +45,6 @@ try {
 
 async function bench (): Promise<void> {
   const contenders = allContenders().filter((contender) => contender.name === reference || isWanted(contender.name)).filter(isPossible)
-  if (!await keepOnCore('load', process.pid)) say('The load generator and the servers share their cores: there is no taskset here, or only one core.')
   say('compiling')
   const file = await compile(join(folder, 'build'), interrupt.signal)
   const rounds: Round[] = []
@@ -64,12 +66,14 @@ function isPossible (contender: Contender): boolean {
 
 /** Measures every contender in a process of its own that has just been started. */
 async function generation (file: string, number: number, contenders: readonly Contender[], rounds: Round[]): Promise<void> {
+  await keepOnCore('any', process.pid)
   running.push(...contenders.map((contender) => new Contestant(contender)))
   await someAtOnce(running, 2, async (one, index) => { await one.start(file, join(folder, `data-${number}-${index}`), interrupt.signal) })
+  if (!await keepOnCore('load', process.pid)) say('the load generator and the servers share their cores: there is no taskset here, or only one core')
   await verify()
   await someAtOnce(running, 4, async (one) => { await one.logVisitorsIn() })
 
-  await round(running, WARM_UP_TIMES * plan.ms, plan.warmUpRequests)
+  await round(running, WARM_UP_MS, plan.warmUpRequests)
   for (let i = 0; i < plan.rounds; i++) {
     const shift = i % running.length
     rounds.push(await round([...running.slice(shift), ...running.slice(0, shift)], plan.ms))
