@@ -33,6 +33,9 @@ function everyAnswer (t: Test): FastifyInstance {
     reply.raw.setHeader('set-cookie', 'raw=1')
     reply.send('text')
   })
+  fastify.get('/head', (_request, reply) => { reply.hijack().raw.writeHead(200, { 'x-raw': '1' }).end('raw') })
+  fastify.get('/head-with-text', (_request, reply) => { reply.hijack().raw.writeHead(200, 'Fine', { 'x-raw': '1' }).end('raw') })
+  fastify.get('/head-as-list', (_request, reply) => { reply.hijack().raw.writeHead(200, ['x-raw', '1']).end('raw') })
   fastify.get('/hijacked', (_request, reply) => { reply.hijack().raw.end('raw') })
   return fastify
 }
@@ -49,7 +52,7 @@ async function linesOf (fastify: FastifyInstance, path: string, method = 'GET'):
 test('every answer has the fixed headers once', async (t) => {
   const fastify = everyAnswer(t)
   await fastify.listen({ host: '127.0.0.1', port: 0 })
-  for (const path of ['/text', '/nothing', '/redirect', '/error', '/error-in-handler', '/stream', '/raw-header', '/hijacked', '/missing']) {
+  for (const path of ['/text', '/nothing', '/redirect', '/error', '/error-in-handler', '/stream', '/raw-header', '/head', '/head-with-text', '/head-as-list', '/hijacked', '/missing']) {
     const lines = await linesOf(fastify, path)
     t.strictSame(lines.filter(([name]) => name in FIXED), Object.entries(FIXED), path)
     const { headers } = await fastify.inject(path)
@@ -65,6 +68,7 @@ test('the other headers stay', async (t) => {
   t.strictSame(text.filter(([name]) => name === 'set-cookie').map(([, value]) => value), ['a=1', 'b=2'])
   t.match(Object.fromEntries(text), { 'content-type': 'text/plain', 'content-length': '4' })
   t.ok((await linesOf(fastify, '/raw-header')).some(([name, value]) => name === 'set-cookie' && value === 'raw=1'))
+  for (const path of ['/head', '/head-with-text', '/head-as-list']) t.ok((await linesOf(fastify, path)).some(([name, value]) => name === 'x-raw' && value === '1'), path)
   t.ok((await linesOf(fastify, '/redirect')).some(([name, value]) => name === 'location' && value === '/text'))
 })
 
@@ -84,4 +88,21 @@ test('what watched the head before sees the fixed headers, and stays', async (t)
   const { headers } = await fastify.inject('/')
   t.match(seen, { ...FIXED, 'content-length': '4' })
   t.match(headers, FIXED)
+})
+
+test('the fixed headers replace what the reply has, and a later header replaces them', async (t) => {
+  const fastify = app(t)
+  const setFixed = fixedHeaders(FIXED)
+  fastify.addHook('onRequest', async (_request, reply) => {
+    reply.header('Referrer-Policy', 'no-referrer').header('x-content-type-options', 'other')
+    setFixed(reply)
+  })
+  fastify.get('/', async () => 'text')
+  fastify.get('/later', async (_request, reply) => {
+    reply.header('referrer-policy', 'no-referrer')
+    return 'text'
+  })
+  await fastify.listen({ host: '127.0.0.1', port: 0 })
+  t.strictSame((await linesOf(fastify, '/')).filter(([name]) => name in FIXED), Object.entries(FIXED))
+  t.strictSame((await linesOf(fastify, '/later')).filter(([name]) => name in FIXED), Object.entries({ ...FIXED, 'referrer-policy': 'no-referrer' }))
 })
