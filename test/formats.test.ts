@@ -191,7 +191,7 @@ test('LMDB records the formats, and refuses a folder with unknown formats', asyn
     await env.close()
     return formats
   }
-  t.strictSame(await noted(), { sessions: 1, accounts: 1, attempts: 1, revocations: 1 })
+  t.strictSame(await noted(), { sessions: 2, accounts: 1, attempts: 1, revocations: 1 })
   await noted({ accounts: 2 })
   const refusal = {
     code: 'HATCHECK_CONFIG',

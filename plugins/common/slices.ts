@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises'
 
 /** How long one slice of a long task may hold the event loop, in ms. */
-export const SLICE_MS = 5
+export const SLICE_MS = 3
 
 /**
- * Visits every item, and lets the event loop turn between slices of 5 ms.
+ * Visits every item, and lets the event loop turn between slices of 3 ms.
  *
  * @param beforeNext called before every slice but the first.
  */

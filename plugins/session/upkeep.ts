@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { SLICE_MS } from '../common/slices.js'
 import type { Workers } from '../workers/index.js'
 import type { SessionEmitter } from './events.js'
 import type { StoredSession } from '../store/sessions.js'
@@ -6,8 +7,6 @@ import type { CompleteSessionStore } from '../store/traits.js'
 
 /** How often a sweep drops expired records. */
 const SWEEP_EVERY_MS = 60_000
-/** A slice of a sweep blocks the event loop no longer than this. */
-const SLICE_MS = 5
 /** How often an end that the store could not take is tried again. */
 const RETRY_EVERY_MS = 1_000
 const MAX_PARALLEL_RETRIES = 100

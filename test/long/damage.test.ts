@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { test } from 'tap'
 import type { Account, AccountStore } from '../../plugins/store/accounts.js'
 import { hashPassword } from '../../plugins/accounts/password.js'
+import { DEFAULT_REALM, hashIn } from '../../plugins/common/realm.js'
 import { recordOf, replacementOf } from '../../plugins/store/contract/index.js'
 import { TOMBSTONE_MS } from '../../plugins/store/sessions.js'
 import { openLmdb } from '../open-lmdb.js'
@@ -19,6 +20,9 @@ import { startRedis } from '../redis.js'
 
 const START = recordOf().createdAt
 const policy = policies.account
+/** The session that is damaged. Its key and its fields are those of a login, which have a short form. */
+const DAMAGED = hashIn(DEFAULT_REALM, 'damaged')
+const LOGIN = { client_name: '"Harry"', authenticatedAt: String(START), 'hatcheck:client': '["curl","192.0.2.x"]', a: '1' }
 /** Changes of a byte: its lowest bit, its highest, all, and the bit that makes a short list a long one. */
 const FLIPS = [0x01, 0x80, 0xff, 0x4d]
 /** A sweep without progress would never end. */
@@ -46,7 +50,7 @@ const logTo = (lines: string[]): object => ({ info () {}, warn (details: unknown
 
 /** A session, a tombstone, an account and a counter to damage, and some that must stay intact. */
 async function fill ({ sessions, accounts, attempts }: Storage, passwordHash: string): Promise<void> {
-  for (const key of ['damaged', 'other']) await sessions.create(key, recordOf({ user: 'Harry' }))
+  for (const key of [DAMAGED, 'other']) await sessions.create(key, recordOf({ user: 'Harry', fields: LOGIN }))
   for (const key of ['replaced', 'ended']) await sessions.create(key, recordOf({ user: 'Sally' }))
   await sessions.replace('replaced', 'successor', replacementOf())
   await sessions.remove('ended')
@@ -65,10 +69,10 @@ async function faultOf ({ storage: { sessions, accounts, attempts }, clock }: Fi
       if (code !== 'HATCHECK_STORE_UNAVAILABLE') throw error
     }
   }
-  const record = await sessions.read('damaged')
+  const record = await sessions.read(DAMAGED)
   if (record !== null && (typeof record.permanent !== 'boolean' || Object.values(record.fields).some((text) => typeof text !== 'string'))) return 'a record that is none'
   await sessions.successor?.('replaced')
-  await sessions.touch('damaged', START + 1, record?.expiresAt ?? START + 1)
+  await sessions.touch(DAMAGED, START + 1, record?.expiresAt ?? START + 1)
   const account = await unavailable(async () => await accounts?.read('harry')) as Account | null | undefined
   if (account != null && account.name.toLowerCase() !== 'harry') return 'an account under another name'
   await unavailable(async () => await accounts?.update('harry', { disabled: true }))
@@ -115,6 +119,13 @@ function openRaw (folder: string): Raw {
   return { env, of: of as Raw['of'] }
 }
 
+/** How many bytes an index has for the key of a session. */
+const SHORT_KEY = 33
+
+function shortKeyOf (key: string): Buffer {
+  return Buffer.concat([Buffer.of(1), Buffer.from(key, 'base64url')])
+}
+
 test('LMDB: any changed or missing byte in a record or an index leaves all other records intact', async (t) => {
   const folder = fastFolder(t)
   const filled: Filled = { clock: { time: START }, lines: [], storage: null as unknown as Storage }
@@ -124,13 +135,22 @@ test('LMDB: any changed or missing byte in a record or an index leaves all other
   const { env, of } = openRaw(folder)
   const sound = DATABASES.map((name) => ({ name, entries: [...of[name].getRange()].map(({ key, value }) => ({ key: Buffer.from(key), value: Buffer.from(value) })) }))
 
-  const damagedEntries = sound.flatMap(({ name, entries }) => {
-    const [first] = name === 'session tombstones' ? entries.filter(({ value }) => value.length > 9) : entries
-    return [{ name, entry: first as { key: Buffer, value: Buffer } }]
+  const damagedEntries = sound.map(({ name, entries }) => {
+    const found = entries.find(({ key, value }) => {
+      if (name === 'session tombstones') return value.length > 9
+      if (name.includes(' by ')) return value.length === SHORT_KEY
+      return name !== 'sessions' || key.toString() === DAMAGED
+    })
+    return { title: name as string, name, entry: found as { key: Buffer, value: Buffer } }
   })
-  t.equal(damagedEntries.length, 6)
-  for (const { name, entry } of damagedEntries) {
-    await t.test(name, async (t) => {
+  const former = env.openDB<unknown, string>({ name: 'of format 1', encoding: 'msgpack' })
+  await former.put(DAMAGED, [1, START, START, recordOf().expiresAt, false, 'Harry', ...Object.entries(LOGIN).flat()])
+  damagedEntries.push(
+    { title: 'a session of format 1', name: 'sessions', entry: { key: Buffer.from(DAMAGED), value: Buffer.from(former.getBinary(DAMAGED) as Buffer) } },
+    { title: 'an entry of format 1', name: 'sessions by user', entry: { key: Buffer.from('Harry'), value: Buffer.from(DAMAGED) } }
+  )
+  for (const { title, name, entry } of damagedEntries) {
+    await t.test(title, async (t) => {
       let count = 0
       filled.lines.length = 0
       const parts: Array<'key' | 'value'> = name.includes(' by ') ? ['key', 'value'] : ['value']
@@ -145,6 +165,7 @@ test('LMDB: any changed or missing byte in a record or an index leaves all other
               for (const { key, value } of entries) of[name].putSync(key, value)
             }
             of[name].removeSync(entry.key, entry.value)
+            if (title === 'an entry of format 1') of[name].removeSync(entry.key, shortKeyOf(DAMAGED))
             const damaged = { ...entry, [part]: bytes }
             of[name].putSync(damaged.key, damaged.value)
           })
@@ -154,7 +175,7 @@ test('LMDB: any changed or missing byte in a record or an index leaves all other
         }
       }
       t.comment(`${count} times, ${filled.lines.length} lines`)
-      const own = { sessions: 'session <damaged>', 'session tombstones': 'tombstone <replaced>', accounts: 'account harry', attempts: 'counter of failed logins damaged' }[name as string]
+      const own = { sessions: `session <${DAMAGED}>`, 'session tombstones': 'tombstone <replaced>', accounts: 'account harry', attempts: 'counter of failed logins damaged' }[title]
       if (own !== undefined) t.match(filled.lines.filter((line) => line.startsWith(`the ${own} is damaged: `)), { length: 1 }, 'it is reported once')
       t.ok(filled.lines.length <= 8, filled.lines.join('\n'))
     })
@@ -200,7 +221,7 @@ test('Redis: a changed byte, a missing field or a wrong type leaves all other re
   const dumps = await Promise.all((await raw.keys('*')).map(async (key) => ({ key, dump: await raw.dumpBuffer(key) as Buffer })))
 
   const named = {
-    'hatcheck:session:damaged': 'session <damaged>',
+    [`hatcheck:session:${DAMAGED}`]: `session <${DAMAGED}>`,
     'hatcheck:session:replaced': null,
     'hatcheck:account:harry': 'account harry',
     'hatcheck:attempts:damaged': 'counter of failed logins damaged'

@@ -33,8 +33,8 @@ export function audit (env: RootDatabase, folder: string): Audit {
   env.resetReadTxn()
   const values = env.openDB<unknown, string>({ name: 'sessions', encoding: 'msgpack' })
   const ends = env.openDB<number, string>({ name: 'session tombstones', encoding: 'msgpack' })
-  const byUser = env.openDB<string, string>({ name: 'sessions by user', dupSort: true, encoding: 'ordered-binary' })
-  const byExpiry = env.openDB<string, number>({ name: 'sessions by expiry', dupSort: true, encoding: 'ordered-binary' })
+  const byUser = env.openDB<Buffer, string>({ name: 'sessions by user', dupSort: true, encoding: 'binary' })
+  const byExpiry = env.openDB<Buffer, number>({ name: 'sessions by expiry', dupSort: true, encoding: 'binary' })
   const faults: string[] = []
   const records: Audit['records'] = new Map()
   let liveBytes = 0
@@ -51,7 +51,7 @@ export function audit (env: RootDatabase, folder: string): Audit {
   const expiries = pairs(byExpiry.getRange())
   liveBytes += 100 * (tombstones.size + users.size + expiries.size)
 
-  const timeOf = new Map([...byExpiry.getRange()].map(({ key: time, value: key }) => [key, time]))
+  const timeOf = new Map([...byExpiry.getRange()].map(({ key: time, value: key }) => [storeKeyIn(key), time]))
   const expected = { users: new Set<string>(), expiries: new Set<string>() }
   for (const [key, { user, seenAt, expiresAt }] of records) {
     if (user !== null) expected.users.add(pair(user, key))
@@ -75,15 +75,22 @@ function recordOf (read: () => unknown): Found | null {
   } catch {
     return null
   }
-  if (!Array.isArray(value) || value[0] !== 1 || value.length % 2 !== 0) return null
-  const [, createdAt, seenAt, expiresAt, permanent, user, ...fields] = value
-  const isWhole = [createdAt, seenAt, expiresAt].every(Number.isSafeInteger) && typeof permanent === 'boolean' &&
-    (user === null || typeof user === 'string') && fields.every((field, index) => typeof field === 'string' && (index % 2 === 0 || isJson(field)))
-  return isWhole ? { user, seenAt, expiresAt } : null
+  if (!Array.isArray(value) || value[0] !== 2 || value.length % 2 !== 0) return null
+  const [, createdAt, seen, expires, permanent, user, ...fields] = value
+  const isName = (name: unknown): boolean => typeof name === 'string' || [0, 1, 2].includes(name as number)
+  const isWhole = [createdAt, seen, expires].every(Number.isSafeInteger) && typeof permanent === 'boolean' && (user === null || typeof user === 'string') &&
+    fields.every((field, index) => index % 2 === 0 ? isName(field) : field === null || (typeof field === 'string' && isJson(field)))
+  return isWhole ? { user, seenAt: createdAt + seen, expiresAt: createdAt + expires } : null
 }
 
-function pairs (entries: Iterable<{ key: string | number, value: string }>): Set<string> {
-  return new Set([...entries].map(({ key, value }) => pair(key, value)))
+function pairs (entries: Iterable<{ key: string | number, value: Buffer }>): Set<string> {
+  return new Set([...entries].map(({ key, value }) => pair(key, storeKeyIn(value))))
+}
+
+/** An entry of an index holds a hash as 32 bytes behind a 1, or text. */
+function storeKeyIn (value: Buffer): string {
+  const head = value.length - 33
+  return head >= 0 && value[head] === 1 ? value.toString('latin1', 0, head) + value.toString('base64url', head + 1) : value.toString('latin1')
 }
 
 function pair (name: string | number, key: string): string {

@@ -6,16 +6,19 @@ import { ConfigError } from '../../common/rule.js'
  */
 export const FORMATS = { sessions: 1, accounts: 1, attempts: 1, revocations: 1 } as const
 
+/** The format of each kind of record in an engine. It is higher than in {@link FORMATS} where the engine has a newer one. */
+export type Formats = Readonly<Record<keyof typeof FORMATS, number>>
+
 /**
- * Compares the formats that an engine has noted, as numbers or text, with those that this version knows.
+ * Compares the formats that an engine has noted, as numbers or text, with those that this version knows. It reads older ones.
  *
  * @throws ConfigError if one is unknown.
  */
-export function assertKnownFormats (noted: Record<string, unknown>, where: string): void {
-  for (const [kind, known] of Object.entries(FORMATS)) {
+export function assertKnownFormats (noted: Record<string, unknown>, where: string, formats: Formats = FORMATS): void {
+  for (const [kind, known] of Object.entries(formats)) {
     const format = Number(noted[kind] ?? known)
-    if (format !== known) {
-      throw new ConfigError(`${where} holds ${kind} of format ${format}, and this version of hatcheck knows format ${known}: they were written by a ${format > known ? 'newer' : 'different'} version. Start that version, or use another store.`)
+    if (format > known) {
+      throw new ConfigError(`${where} holds ${kind} of format ${format}, and this version of hatcheck knows format ${known}: they were written by a newer version. Start that version, or use another store.`)
     }
   }
 }

@@ -6,13 +6,14 @@ import { ConfigError } from '../../common/rule.js'
 import { decodeSession, decodeTombstone, storedAs, type Tombstone } from './session-codec.js'
 import { dueTime } from './due-time.js'
 import { DATABASES, indexName } from './session-databases.js'
+import { SessionIndex } from './session-index.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import { decodeCounter } from './attempts.js'
 import { REMEDIES, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, notedFormats } from '../common/formats.js'
 import type { Lmdb } from './driver.js'
 import { MOST_DATABASES } from './environment.js'
-import { FORMATS_KEY } from './open.js'
+import { FORMATS_KEY, LMDB_FORMATS } from './open.js'
 import { checkLmdbFiles } from './check.js'
 import { KEY_DAMAGED, isPlainKey, keyText } from './keys.js'
 import { damageOf } from './revocations.js'
@@ -47,7 +48,7 @@ function examineRecords (env: RootDatabase, folder: string, counts: Counts, name
   const noted = env.getBinary(FORMATS_KEY) as Buffer | undefined
   const formats = noted === undefined ? {} : notedFormats(noted)
   if (formats === null) tell(`The note of formats in ${folder} is damaged. The next start writes it anew.`)
-  else assertKnownFormats(formats, folder)
+  else assertKnownFormats(formats, folder, LMDB_FORMATS)
 
   examineSessions(env, counts, nameOf, tell)
   for (const { key, value } of entriesOf<Buffer>(env, { name: 'accounts', encoding: 'binary' })) {
@@ -70,8 +71,8 @@ function examineRecords (env: RootDatabase, folder: string, counts: Counts, name
 function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tell: Tell): void {
   const records = databaseOf<Buffer>(env, DATABASES.records)
   const tombstones = databaseOf<Buffer>(env, DATABASES.tombstones)
-  const byUser = databaseOf<string>(env, DATABASES.keysOfUser)
-  const byExpiry = databaseOf<string, number>(env, DATABASES.keysByExpiry)
+  const byUser = indexOf<string>(env, DATABASES.keysOfUser)
+  const byExpiry = indexOf<number>(env, DATABASES.keysByExpiry)
   /** The keys of damaged records, whose entries in the indexes are unknown. */
   const damaged = new Set<unknown>()
   const sessionAt = (key: string): SessionRecord | null => records === undefined ? null : storedAs(decodeSession, records, key) ?? null
@@ -87,8 +88,8 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
       continue
     }
     const { user } = record
-    if (user !== null && byUser?.doesExist(indexName(user), key) !== true) tell(`The session ${name} of ${userText(user)} is not in the index by user. ${REMEDIES.unindexed}`)
-    if (!timesOf(record).some((time) => byExpiry?.doesExist(time, key) === true)) tell(`The session ${name} is not in the index by expiry. It ends in time, but stays stored until it is used again.`)
+    if (user !== null && byUser?.has(indexName(user), key) !== true) tell(`The session ${name} of ${userText(user)} is not in the index by user. ${REMEDIES.unindexed}`)
+    if (!timesOf(record).some((time) => byExpiry?.has(time, key) === true)) tell(`The session ${name} is not in the index by expiry. It ends in time, but stays stored until it is used again.`)
   }
   for (const key of tombstones?.getKeys() ?? []) {
     counts.tombstones++
@@ -97,20 +98,20 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
     if (tombstone === null) {
       damaged.add(key)
       tell(`The tombstone ${name} is damaged. ${REMEDIES.tombstone}`)
-    } else if (byExpiry?.doesExist(tombstone.until, key) !== true) {
+    } else if (byExpiry?.has(tombstone.until, key) !== true) {
       tell(`The tombstone ${name} is not in the index by expiry. It stays stored, which does no harm.`)
     }
   }
-  for (const { key: user, value: key } of byUser?.getRange() ?? []) {
+  for (const { key: user, value: key } of byUser?.range() ?? []) {
     const owner = isPlainKey(key) ? sessionAt(key)?.user ?? null : null
     if (damaged.has(key) || (owner !== null && indexName(owner) === user)) continue
-    const place = isPlainKey(user) && isPlainKey(key) && byUser?.doesExist(user, key) === true ? `leads from ${userText(user)} to ${nameOf(key)}, which is no session of that user` : 'is damaged'
+    const place = isPlainKey(user) && isPlainKey(key) && byUser?.has(user, key) === true ? `leads from ${userText(user)} to ${nameOf(key)}, which is no session of that user` : 'is damaged'
     tell(`An entry of the index by user ${place}. ${REMEDIES.entry}`)
   }
-  for (const { key: time, value: key } of byExpiry?.getRange() ?? []) {
+  for (const { key: time, value: key } of byExpiry?.range() ?? []) {
     const isRight = isPlainKey(key) && (timesOf(sessionAt(key)).includes(time) || tombstoneAt(key)?.until === time)
     if (damaged.has(key) || isRight) continue
-    const place = typeof time === 'number' && isPlainKey(key) && byExpiry?.doesExist(time, key) === true ? `leads to ${nameOf(key)}, where nothing expires then` : 'is damaged'
+    const place = typeof time === 'number' && isPlainKey(key) && byExpiry?.has(time, key) === true ? `leads to ${nameOf(key)}, where nothing expires then` : 'is damaged'
     tell(`An entry of the index by expiry ${place}. ${REMEDIES.entry}`)
   }
 }
@@ -127,8 +128,12 @@ function nameAt (database: Database<Buffer, string> | undefined, key: string, na
 type NamedOptions = DatabaseOptions & { name: string }
 
 /** Returns undefined if the database does not exist: nothing was ever written to it. */
-function databaseOf<V, K extends string | number = string> (env: RootDatabase, options: NamedOptions): Database<V, K> | undefined {
-  return env.openDB<V, K>(options) as Database<V, K> | undefined
+function databaseOf<V> (env: RootDatabase, options: NamedOptions): Database<V, string> | undefined {
+  return env.openDB<V, string>(options) as Database<V, string> | undefined
+}
+
+function indexOf<K extends string | number> (env: RootDatabase, place: typeof DATABASES['keysOfUser' | 'keysByExpiry']): SessionIndex<K> | undefined {
+  return databaseOf(env, place) && new SessionIndex<K>(env, place)
 }
 
 function * entriesOf<V> (env: RootDatabase, options: NamedOptions): Generator<{ key: string, value: V }> {

@@ -15,6 +15,9 @@ import { damageLog, unknownFormatLog, type Engine, type RecordKind, type Storage
 /** Where the formats are noted, beside the names of the databases. */
 export const FORMATS_KEY = 'hatcheck formats'
 
+/** The formats of LMDB. Sessions of format 1 are read as well. */
+export const LMDB_FORMATS = { ...FORMATS, sessions: 2 } as const
+
 /**
  * Opens a folder with LMDB, and creates it if it is missing.
  *
@@ -59,7 +62,7 @@ function reasonOf ({ message, cause }: Error): string {
 }
 
 /**
- * Compares the noted formats with those of this version, and notes these if there is no note. Without a note the formats
+ * Compares the noted formats with those of this version, and notes these if there is no note or that of an older version. Without a note the formats
  * count as known, so a full disk does not keep the service from starting.
  *
  * @throws ConfigError
@@ -67,13 +70,13 @@ function reasonOf ({ message, cause }: Error): string {
 function checkFormats (env: RootDatabase, folder: string, onDamage: (kind: RecordKind, key: string) => void): Promise<void> {
   const stored = env.getBinary(FORMATS_KEY) as Buffer | undefined
   const noted = stored === undefined ? null : notedFormats(stored)
-  if (noted !== null) assertKnownFormats(noted, folder)
+  if (noted !== null) assertKnownFormats(noted, folder, LMDB_FORMATS)
   else if (stored !== undefined) onDamage('note of formats', folder)
-  return noted === null ? noteFormats(env) : Promise.resolve()
+  return noted?.['sessions'] === LMDB_FORMATS.sessions ? Promise.resolve() : noteFormats(env)
 }
 
 async function noteFormats (env: RootDatabase): Promise<void> {
-  await LmdbWriter.of(env).write('formats', false, () => { env.put(FORMATS_KEY, FORMATS) }).catch(() => {})
+  await LmdbWriter.of(env).write('formats', false, () => { env.put(FORMATS_KEY, LMDB_FORMATS) }).catch(() => {})
 }
 
 /** Returns a function that throws once the files of the folder are no longer the ones that are there now. */

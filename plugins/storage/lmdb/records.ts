@@ -1,4 +1,4 @@
-import type { Database, RootDatabase } from 'lmdb'
+import type { Database, RootDatabase, Transaction } from 'lmdb'
 import { Memo } from '../../common/memo.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { excessOf, oldestFirst, sizeOf, type SessionRecord, type StoredSession, type UserLimit } from '../../store/record.js'
@@ -7,6 +7,7 @@ import { dueTime } from './due-time.js'
 import { decodeFlat, encodeFlat } from './msgpack.js'
 import { decodeSession, decodeTombstone, encodeSession, encodeTombstone, storedAs, type Tombstone } from './session-codec.js'
 import { DATABASES, indexName, isStoreKey } from './session-databases.js'
+import { SessionIndex } from './session-index.js'
 
 /** The options of {@link LmdbRecords}. */
 export interface LmdbRecordsOptions extends StoreOptions {
@@ -27,9 +28,9 @@ export class LmdbRecords {
   readonly #records: Database<Buffer, string>
   readonly #tombstones: Database<Buffer, string>
   /** user → keys */
-  readonly #keysOfUser: Database<string, string>
+  readonly #keysOfUser: SessionIndex<string>
   /** Time in ms → keys of the records that expire and the tombstones that end then. */
-  readonly keysByExpiry: Database<string, number>
+  readonly keysByExpiry: SessionIndex<number>
   /** What was read or written last, with its bytes: the same bytes need not be decoded again. */
   readonly #known = new Memo<{ bytes: Buffer, record: SessionRecord }>(MEMO_SIZE)
 
@@ -38,8 +39,8 @@ export class LmdbRecords {
     this.#options = options
     this.#records = env.openDB(DATABASES.records)
     this.#tombstones = env.openDB(DATABASES.tombstones)
-    this.#keysOfUser = env.openDB(DATABASES.keysOfUser)
-    this.keysByExpiry = env.openDB(DATABASES.keysByExpiry)
+    this.#keysOfUser = new SessionIndex(env, DATABASES.keysOfUser)
+    this.keysByExpiry = new SessionIndex(env, DATABASES.keysByExpiry)
   }
 
   get size (): number {
@@ -56,13 +57,17 @@ export class LmdbRecords {
     return record !== null && record.expiresAt > this.#options.now() ? record : null
   }
 
-  /** Returns the record, also if it has expired. */
-  get (key: string): SessionRecord | null {
+  /**
+   * Returns the record, also if it has expired.
+   *
+   * @param remembers false for a record that nobody reads again
+   */
+  get (key: string, remembers = true): SessionRecord | null {
     const bytes = this.#records.getBinaryFast(key) as Buffer | undefined
     if (bytes === undefined) return null
     const known = this.#known.get(key)
     if (known !== undefined && known.bytes.length === bytes.length && known.bytes.compare(bytes, 0, bytes.length) === 0) return known.record
-    return this.#decode(key, bytes)
+    return this.#decode(key, bytes, remembers)
   }
 
   /** Whether a session cannot begin under the key. */
@@ -78,25 +83,24 @@ export class LmdbRecords {
     const bytes = encodeFlat(encodeSession(record))
     this.#records.put(key, bytes)
     this.#remember(key, bytes, record)
-    if (before === null) this.keysByExpiry.put(record.expiresAt, key)
+    if (before === null) this.keysByExpiry.add(record.expiresAt, key)
     else this.#moveExpiry(key, before, record)
     if (before?.user === record.user) return
     if (before !== null) this.#unindexByUser(key, before)
-    if (record.user !== null) this.indexByUser(key, record.user)
+    if (record.user !== null) this.#keysOfUser.add(indexName(record.user), key)
   }
 
   indexByUser (key: string, user: string): void {
-    this.#keysOfUser.put(indexName(user), key)
+    if (!this.#keysOfUser.has(indexName(user), key)) this.#keysOfUser.add(indexName(user), key)
   }
 
   /** Ends a session and leaves a tombstone. Returns the session if it was live. */
-  end (key: string, nextKey?: string): SessionRecord | null {
-    const live = this.live(key)
-    this.drop(key)
+  end (key: string, nextKey?: string, live = this.live(key)): SessionRecord | null {
+    this.drop(key, live ?? undefined)
     const until = this.#options.now() + TOMBSTONE_MS
     if (!this.#tombstones.doesExist(key)) {
       this.#tombstones.put(key, encodeFlat(encodeTombstone(until, nextKey)))
-      this.keysByExpiry.put(until, key)
+      this.keysByExpiry.add(until, key)
     }
     return live
   }
@@ -105,19 +109,26 @@ export class LmdbRecords {
   endOldest (user: string | null, newKey: string, limit: UserLimit | undefined): StoredSession[] {
     if (user === null || limit === undefined) return []
     // The index also counts expired sessions, so it seldom has to be read.
-    if (this.#keysOfUser.getValuesCount(indexName(user)) <= limit.perUser) return []
+    if (this.#keysOfUser.countAt(indexName(user)) <= limit.perUser) return []
     const sessions: StoredSession[] = []
-    for (const key of this.keysOf(user)) this.addOfUser(user, key, sessions)
+    for (const key of this.keysOf(user)) {
+      const record = this.liveOf(user, key)
+      if (record !== null) sessions.push({ key, record })
+    }
     const excess = excessOf(oldestFirst(sessions), newKey, limit)
-    for (const { key } of excess) this.end(key)
+    for (const { key, record } of excess) this.end(key, undefined, record)
     return excess
   }
 
-  /** Removes a record and its entries in the indexes. */
-  drop (key: string): void {
-    const record = this.get(key)
+  /**
+   * Removes a record and its entries in the indexes.
+   *
+   * @param unlistedAt a time at which the index by expiry does not have it any more
+   */
+  drop (key: string, record = this.get(key), unlistedAt?: number): void {
     if (record !== null) {
-      if (!this.keysByExpiry.removeSync(record.expiresAt, key)) this.keysByExpiry.remove(dueTime(record), key)
+      const [last, due] = [record.expiresAt, dueTime(record)]
+      if (unlistedAt !== last && unlistedAt !== due && !this.keysByExpiry.remove(last, key)) this.keysByExpiry.remove(due, key)
       this.#unindexByUser(key, record)
     }
     this.#records.remove(key)
@@ -140,25 +151,23 @@ export class LmdbRecords {
   }
 
   /** Returns the keys that the index has for a user. The sessions may have expired, or belong to another user with as long a name. */
-  keysOf (user: string, limit = Infinity): string[] {
+  keysOf (user: string, part?: { offset: number, limit: number, transaction?: Transaction }): string[] {
     const name = indexName(user)
     // Not getValues: within a write, lmdb then decodes a key that it has not fetched, and throws over what lies there.
-    return [...this.#keysOfUser.getRange({ start: name, end: `${name}\0`, ...limit < Infinity && { limit } })].map(({ value }) => value)
+    return [...this.#keysOfUser.range({ start: name, end: `${name}\0`, ...part })].map(({ value }) => value)
   }
 
-  /** Adds the session under the key to a list. Returns false if it is no live session of the user. */
-  addOfUser (user: string, key: string, sessions: StoredSession[]): boolean {
+  /** Returns the session that an entry of the index by user leads to. Returns null if it is no live session of the user. */
+  liveOf (user: string, key: string): SessionRecord | null {
     const record = isStoreKey(key) ? this.live(key) : null
-    if (record?.user !== user) return false
-    sessions.push({ key, record })
-    return true
+    return record?.user === user ? record : null
   }
 
-  #decode (key: string, bytes: Buffer): SessionRecord | null {
+  #decode (key: string, bytes: Buffer, remembers: boolean): SessionRecord | null {
     const record = decodeSession(decodeFlat(bytes))
     if (record === null) this.#options.onCorrupt(key, 'session')
     // The bytes are LMDB's until the next read.
-    else if (bytes.length <= MEMO_LARGEST_BYTES) this.#remember(key, Buffer.from(bytes.subarray(0, bytes.length)), record)
+    else if (remembers && bytes.length <= MEMO_LARGEST_BYTES) this.#remember(key, Buffer.from(bytes.subarray(0, bytes.length)), record)
     return record
   }
 
@@ -168,10 +177,10 @@ export class LmdbRecords {
 
   #moveExpiry (key: string, before: SessionRecord, after: SessionRecord): void {
     const [from, to] = [dueTime(before), dueTime(after)]
-    const wasExact = before.expiresAt !== to && this.keysByExpiry.removeSync(before.expiresAt, key)
+    const wasExact = before.expiresAt !== to && this.keysByExpiry.remove(before.expiresAt, key)
     if (from === to && !wasExact) return
     if (from !== to) this.keysByExpiry.remove(from, key)
-    this.keysByExpiry.put(to, key)
+    this.keysByExpiry.add(to, key)
   }
 
   #unindexByUser (key: string, { user }: SessionRecord): void {

@@ -2,29 +2,52 @@ import type { Database } from 'lmdb'
 import type { SessionRecord } from '../../store/record.js'
 import { decodeFlat, type Flat, type Value } from './msgpack.js'
 
-/** The layout of a stored session. Another number reads as absent. */
-const FORMAT = 1
+/** The layout of a stored session. {@link OLD_FORMAT} is read as well; another number reads as absent. */
+const FORMAT = 2
+const OLD_FORMAT = 1
 const HEAD = 6
 
-/** Encodes a session as a flat list: format, times, permanent, user, then name and text of each field. */
-export function encodeSession ({ createdAt, seenAt, expiresAt, permanent, user, fields }: SessionRecord): Value[] {
-  const value: Value[] = [FORMAT, createdAt, seenAt, expiresAt, permanent, user]
-  for (const key in fields) value.push(key, fields[key] as string)
+/** The fields of every login, which have a number in place of their name. It is their place in this list. */
+const NAMES = ['client_name', 'authenticatedAt', 'hatcheck:client']
+const NUMBERS = new Map(NAMES.map((name, number) => [name, number]))
+
+/**
+ * Encodes a session as a flat list: format, beginning, the other two times as ms after the beginning, permanent, user, then
+ * name and text of each field. Both are shorter for the fields of a login. In format 1 all times count from the epoch, and
+ * every field has its name and text.
+ */
+export function encodeSession (record: SessionRecord): Value[] {
+  const { createdAt, seenAt, expiresAt, permanent, user, fields } = record
+  const value: Value[] = [FORMAT, createdAt, seenAt - createdAt, expiresAt - createdAt, permanent, user]
+  for (const name in fields) {
+    const text = fields[name] as string
+    value.push(NUMBERS.get(name) ?? name, text === impliedText(name, user, createdAt) ? null : text)
+  }
   return value
 }
 
 /** Decodes a session. Returns null if it is damaged. */
 export function decodeSession (value: unknown): SessionRecord | null {
-  if (!Array.isArray(value) || value[0] !== FORMAT || value.length < HEAD || value.length % 2 !== 0) return null
-  const [, createdAt, seenAt, expiresAt, permanent, user] = value
-  if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(expiresAt)) return null
+  if (!Array.isArray(value) || (value[0] !== FORMAT && value[0] !== OLD_FORMAT) || value.length < HEAD || value.length % 2 !== 0) return null
+  const [format, createdAt, seen, expires, permanent, user] = value
+  if (!Number.isFinite(createdAt) || !Number.isFinite(seen) || !Number.isFinite(expires)) return null
   if (typeof permanent !== 'boolean' || (user !== null && typeof user !== 'string')) return null
+  const isShort = format === FORMAT
   const fields: Record<string, string> = {}
   for (let i = HEAD; i < value.length; i += 2) {
-    if (typeof value[i] !== 'string' || typeof value[i + 1] !== 'string') return null
-    fields[value[i]] = value[i + 1]
+    const name = isShort && typeof value[i] === 'number' ? NAMES[value[i]] : value[i]
+    const text = isShort && value[i + 1] === null ? impliedText(name, user, createdAt) : value[i + 1]
+    if (typeof name !== 'string' || typeof text !== 'string') return null
+    fields[name] = text
   }
-  return { createdAt, seenAt, expiresAt, permanent, user, fields }
+  const since = isShort ? createdAt : 0
+  return { createdAt, seenAt: since + seen, expiresAt: since + expires, permanent, user, fields }
+}
+
+/** Returns the text that the rest of the record implies for a field; undefined if it implies none. */
+function impliedText (name: string, user: string | null, createdAt: number): string | undefined {
+  if (name === 'client_name' && user !== null) return JSON.stringify(user)
+  return name === 'authenticatedAt' ? String(createdAt) : undefined
 }
 
 /** What is left of a session that has ended. */

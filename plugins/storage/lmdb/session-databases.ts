@@ -1,28 +1,13 @@
+import { SHORT_KEYS } from './index-entries.js'
 import { isPlainKey } from './keys.js'
 
 /** The databases of the sessions: records and tombstones by key, keys by user and by expiry. */
 export const DATABASES = {
   records: { name: 'sessions', encoding: 'binary' },
   tombstones: { name: 'session tombstones', encoding: 'binary' },
-  keysOfUser: { name: 'sessions by user', dupSort: true, ...plainText() },
-  keysByExpiry: { name: 'sessions by expiry', dupSort: true, ...plainText() }
+  keysOfUser: { name: 'sessions by user', dupSort: true, ...SHORT_KEYS },
+  keysByExpiry: { name: 'sessions by expiry', dupSort: true, ...SHORT_KEYS }
 } as const
-
-/** Writes the same bytes as 'ordered-binary', whose decoder does not end with some damaged bytes. */
-function plainText () {
-  return {
-    encoding: 'string',
-    // lmdb adds to it, and also passes it bytes that it has encoded already.
-    encoder: {
-      writeKey (text: string | Uint8Array, target: Buffer, at: number): number {
-        if (typeof text === 'string') target.write(text, at, 'latin1')
-        else target.set(text, at)
-        return at + text.length
-      },
-      readKey: (bytes: Buffer, from: number, to: number): string => bytes.toString('latin1', from, to)
-    }
-  } as const
-}
 
 /** Whether an entry of an index can be the key of a session. Store keys are plain ASCII; a damaged entry can decode to anything. */
 export function isStoreKey (key: unknown): key is string {

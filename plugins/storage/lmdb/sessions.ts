@@ -1,5 +1,6 @@
 import type { RootDatabase } from 'lmdb'
-import { eachInSlices } from '../../common/slices.js'
+import { setImmediate } from 'node:timers/promises'
+import { SLICE_MS, eachInSlices } from '../../common/slices.js'
 import { storeUnavailable } from '../../store/errors.js'
 import {
   continuationOf, fieldsWith, hasFields, oldestFirst, successorLimit, successorOf, touched, withChanges,
@@ -16,8 +17,8 @@ export interface LmdbStoreOptions extends LmdbRecordsOptions {
   assertInPlace?: () => void
 }
 
-/** How many sessions of a user end in one transaction at most: it holds the event loop. */
-const REMOVE_BATCH = 50
+/** How many keys are read from the index by user at once. */
+const KEYS_AT_ONCE = 500
 
 /**
  * Keeps sessions in LMDB: durable, and shared by every process of the machine that opens the same folder.
@@ -122,32 +123,48 @@ export class LmdbStore implements CompleteSessionStore {
   }
 
   async ofUser (user: string): Promise<StoredSession[]> {
-    const keys = this.#read('list', () => this.#records.keysOf(user))
     const sessions: StoredSession[] = []
     try {
-      await eachInSlices(keys, (key) => { this.#records.addOfUser(user, key, sessions) }, () => { this.#env.resetReadTxn() })
+      const keys = await this.#keysOf(user)
+      await eachInSlices(keys, (key) => {
+        const record = this.#records.liveOf(user, key)
+        if (record !== null) sessions.push({ key, record })
+      }, () => { this.#env.resetReadTxn() })
     } catch (error) {
       throw storeUnavailable(error, 'list')
     }
     return oldestFirst(sessions)
   }
 
-  /** Looks for what is left in each transaction, so no session that the call must end gets away under another key. */
+  /** Goes through the index until one look at all of it finds no session that the call must end, also under another key. */
   async removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
     const staying = new Set(exceptKey === undefined ? [] : [exceptKey])
-    let count = 0
-    let isDone = false
+    let [count, offset, isDone] = [0, 0, false]
     while (!isDone) {
       const ended = await this.#writer.write('remove', true, () => {
-        const keys = this.#records.keysOf(user, staying.size + REMOVE_BATCH)
-        isDone = keys.length < staying.size + REMOVE_BATCH
-        const sessions: StoredSession[] = []
-        for (const key of keys) if (!staying.has(key) && !this.#records.addOfUser(user, key, sessions)) staying.add(key)
-        for (const { key } of sessions) this.#records.end(key)
-        return sessions
+        const until = performance.now() + SLICE_MS
+        const keys = this.#records.keysOf(user, { offset, limit: KEYS_AT_ONCE })
+        const ended: string[] = []
+        for (const key of keys) {
+          const record = staying.has(key) ? null : this.#records.liveOf(user, key)
+          if (record === null) {
+            staying.add(key)
+            offset++
+          } else {
+            this.#records.end(key, undefined, record)
+            ended.push(key)
+          }
+          if (performance.now() >= until) return ended
+        }
+        if (keys.length < KEYS_AT_ONCE) {
+          // What was renewed meanwhile may stand before the entries of this slice.
+          isDone = this.#records.keysOf(user).every((key) => staying.has(key))
+          offset = 0
+        }
+        return ended
       })
       count += ended.length
-      for (const { key } of ended) onEnded?.(key)
+      for (const key of ended) onEnded?.(key)
     }
     return count
   }
@@ -169,6 +186,23 @@ export class LmdbStore implements CompleteSessionStore {
 
   async close (): Promise<void> {
     await this.#writer.flush()
+  }
+
+  /** Returns all keys that the index has for a user at one moment. */
+  async #keysOf (user: string): Promise<string[]> {
+    this.#env.resetReadTxn()
+    const transaction = this.#env.useReadTransaction()
+    try {
+      const keys: string[] = []
+      for (;;) {
+        const part = this.#records.keysOf(user, { offset: keys.length, limit: KEYS_AT_ONCE, transaction })
+        keys.push(...part)
+        if (part.length < KEYS_AT_ONCE) return keys
+        await setImmediate()
+      }
+    } finally {
+      transaction.done()
+    }
   }
 
   #read<T> (doing: string, action: () => T): T {

@@ -6,7 +6,7 @@ import { isStoreKey } from './session-databases.js'
 import { LmdbWriter } from './writer.js'
 
 /** How many entries a sweep handles before it looks at the time again. */
-const BATCH = 50
+const BATCH = 10
 
 /** The sweep of the sessions in LMDB. It follows the index by expiry. */
 export class LmdbSweep {
@@ -40,14 +40,14 @@ export class LmdbSweep {
     const { keysByExpiry } = this.#records
     let dropped = 0
     do {
-      const due = [...keysByExpiry.getRange({ end: now + 1, limit: BATCH, offset: this.#immovable })]
+      const due = [...keysByExpiry.range({ end: now + 1, limit: BATCH, offset: this.#immovable })]
       for (const { key: time, value: key } of due) {
-        if (typeof time === 'number' && isStoreKey(key) && keysByExpiry.removeSync(time, key)) dropped++
+        if (typeof time === 'number' && isStoreKey(key) && keysByExpiry.remove(time, key)) dropped++
         else {
           this.#immovable++
           this.#options.onCorrupt('', 'index by expiry')
         }
-        if (isStoreKey(key)) this.#expire(key, now, expired)
+        if (isStoreKey(key)) this.#expire(key, time, now, expired)
       }
       if (due.length < BATCH) {
         this.#immovable = 0
@@ -57,18 +57,18 @@ export class LmdbSweep {
     return dropped
   }
 
-  /** @param key of an entry that has come due in the index by expiry */
-  #expire (key: string, now: number, expired: StoredSession[]): void {
+  /** @param key of an entry that has come due in the index by expiry, and is not there any more */
+  #expire (key: string, time: number, now: number, expired: StoredSession[]): void {
     const records = this.#records
-    const record = records.get(key)
+    const record = records.get(key, false)
     const later = now + 1
-    if (record === null || record.expiresAt < later) records.drop(key)
+    if (record === null || record.expiresAt < later) records.drop(key, record, time)
     // The entry was damaged, or the record.
-    else records.keysByExpiry.put(record.expiresAt, key)
+    else records.keysByExpiry.add(record.expiresAt, key)
     if (record !== null && record.expiresAt < later) expired.push({ key, record })
     if (!records.hasTombstone(key)) return
     const until = records.tombstone(key)?.until ?? 0
-    if (until >= later && until <= now + TOMBSTONE_MS) records.keysByExpiry.put(until, key)
+    if (until >= later && until <= now + TOMBSTONE_MS) records.keysByExpiry.add(until, key)
     else records.removeTombstone(key)
   }
 }
