@@ -130,6 +130,8 @@ export class LmdbStore implements CompleteSessionStore {
         const record = this.#records.liveOf(user, key)
         if (record !== null) sessions.push({ key, record })
       }, () => { this.#env.resetReadTxn() })
+      // Sorting takes as long as a slice.
+      if (keys.length > KEYS_AT_ONCE) await setImmediate()
     } catch (error) {
       throw storeUnavailable(error, 'list')
     }
