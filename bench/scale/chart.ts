@@ -12,7 +12,7 @@ const SERIES: ReadonlyArray<{ name: string, value: (findings: Findings) => numbe
   { name: 'change, CPU', value: ({ change }) => change.cpuMicros }
 ]
 
-const PANEL = { width: 400, height: 300, left: 64, right: 20, top: 64, bottom: 48 }
+const PANEL = { width: 400, height: 300, left: 60, right: 40, top: 64, bottom: 48 }
 const LEGEND_HEIGHT = 36
 const SMALLEST_MICROS = 1
 
