@@ -12,7 +12,7 @@ import { connectRedis } from '../plugins/storage/redis/client.js'
 import { parseRedisUrl, type RedisTarget } from '../plugins/storage/redis/url.js'
 import { checkout, compiledFixture } from './fixtures/child.js'
 import { needs } from './helper.js'
-import { startRedis, type RedisServer } from './redis.js'
+import { connect, startRedis, type RedisServer } from './redis.js'
 import { eventually } from './watched-store.js'
 
 test('a Redis URL gives the address and the credentials', (t) => {
@@ -173,6 +173,18 @@ test('if a connection is closed during a call, the call fails and the log has a 
   ;(client as unknown as { stream: Socket }).stream.destroy()
   await t.rejects(call, { code: 'HATCHECK_STORE_UNAVAILABLE' })
   await eventually(t, 'the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 1_000)
+})
+
+test('the calls of one turn of the event loop reach Redis together', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const client = await connect(t, server.url)
+  const readsOfRedis = async (): Promise<number> => Number(/^total_reads_processed:(\d+)/m.exec(await server.client.info('stats'))?.[1])
+  for (const turn of ['first', 'next']) {
+    const before = await readsOfRedis()
+    await Promise.all(Array.from({ length: 100 }, () => client.exists('hatcheck:x')))
+    const reads = await readsOfRedis() - before
+    t.ok(reads < 10, `${turn} turn: ${reads} reads for 100 calls`)
+  }
 })
 
 test('where idle connections are closed early, a PING keeps them open', needs('redis-server'), async (t) => {

@@ -67,7 +67,11 @@ export function plainError (error: unknown): Error {
 }
 
 /** A client may throw before it has a promise. */
-async function started<T> (call: () => Promise<T>, ready: Promise<void> | undefined): Promise<T> {
-  if (ready !== undefined) await ready
-  return await call()
+function started<T> (call: () => Promise<T>, ready: Promise<void> | undefined): Promise<T> {
+  if (ready !== undefined) return ready.then(call)
+  try {
+    return call()
+  } catch (error) {
+    return Promise.reject(error)
+  }
 }

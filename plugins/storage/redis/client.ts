@@ -4,6 +4,7 @@ import { within } from '../../common/deadline.js'
 import { unlessInstalled } from '../../common/not-installed.js'
 import { plainError, type ConnectionUse } from '../common/bounded-calls.js'
 import { IdleConnections } from './idle.js'
+import { inTurns } from './turns.js'
 import type { RedisTarget } from './url.js'
 
 /** The part of a logger that a connection needs. */
@@ -54,11 +55,11 @@ export async function connectRedis (target: RedisTarget, log: RedisLog, risk = S
   const { Cluster, Redis } = await import('ioredis').catch(unlessInstalled('ioredis'))
   const { kind, hosts, path, primary, tls } = target
   const options = optionsOf(target)
-  const reconnecting = { retryStrategy: backOff, enableOfflineQueue: false, enableAutoPipelining: true }
+  const reconnecting = { retryStrategy: backOff, enableOfflineQueue: false }
   const secure = tls ? { tls: TLS } : {}
   const client = kind === 'cluster'
     ? new Cluster(hosts, { ...CLUSTER_OPTIONS, redisOptions: { ...options, ...secure } })
-    : new Redis({
+    : new (inTurns(Redis))({
       ...options,
       ...reconnecting,
       ...secure,
