@@ -1,5 +1,5 @@
 /** How many keys Redis is asked for at once. */
-const BATCH = 100
+export const BATCH = 100
 
 /** Splits a list, so that a long one does not fill the connection. */
 export function * batchesOf<T> (items: readonly T[]): Generator<T[]> {

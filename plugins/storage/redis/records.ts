@@ -45,13 +45,21 @@ export class RedisRecords {
   /**
    * Ends a session, leaves a tombstone, and returns what was there.
    *
-   * @param how with `user`, only a session of this user ends; `nextKey` is where the session continues
+   * @param nextKey where the session continues
    */
-  async end (key: string, { user, nextKey = '' }: { user?: string, nextKey?: string | undefined } = {}): Promise<SessionRecord | null | typeof ANOTHERS> {
+  async end (key: string, nextKey = ''): Promise<SessionRecord | null> {
+    const last = await this.#end(key, '', nextKey)
+    return Array.isArray(last) ? decodeSession(pairsOf(last)) : null
+  }
+
+  /** Ends a session if it belongs to the user. Returns whether it was live. A missing session has a tombstone then as well. */
+  async endOfUser (key: string, user: string): Promise<boolean | typeof ANOTHERS> {
+    const last = await this.#end(key, `=${user}`, '')
+    return last === 0 ? ANOTHERS : last !== null
+  }
+
+  #end (key: string, owner: string, nextKey: string): Promise<string[] | 0 | 1 | null> {
     const name = redisKey(key)
-    const owner = user === undefined ? '' : `=${user}`
-    const last = await this.#call('remove', () => this.#client.hatcheckRemove(name, this.#now(), TOMBSTONE_MS, owner, nextKey))
-    if (last === 0) return ANOTHERS
-    return last === null ? null : decodeSession(pairsOf(last))
+    return this.#call('remove', () => this.#client.hatcheckRemove(name, this.#now(), TOMBSTONE_MS, owner, nextKey))
   }
 }

@@ -11,24 +11,42 @@ local key = KEYS[1]
 
 -- Redis drops a session a minute after its end, which the clock of the reading process decides.
 local GRACE_MS = 60000
+-- Lua can pass about 8,000 values to a call.
+local MOST_VALUES = 2000
 
 local function isTime (text)
   return text and #text <= 16 and string.match(text, '^%d+$')
 end
 
--- Whether a session of this format is live, as RedisStore would read it; then also its user and its times.
-local function live (now)
-  if redis.call('TYPE', key).ok ~= 'hash' then return false end
-  local format, createdAt, seenAt, expiresAt, permanent, user =
-    unpack(redis.call('HMGET', key, 'format', 'createdAt', 'seenAt', 'expiresAt', 'permanent', 'user'))
-  if format ~= '1' or (permanent ~= '0' and permanent ~= '1') then return false end
-  if not (isTime(createdAt) and isTime(seenAt) and isTime(expiresAt)) then return false end
-  return tonumber(expiresAt) > tonumber(now), user, seenAt, expiresAt
+-- The values of a hash by field, and also as a list by turns. Another kind of value counts as no hash.
+local function hashAt ()
+  local list = redis.pcall('HGETALL', key)
+  if list.err then
+    if string.sub(list.err, 1, 9) ~= 'WRONGTYPE' then error(list.err) end
+    list = {}
+  end
+  local values = {}
+  for i = 1, #list, 2 do values[list[i]] = list[i + 1] end
+  return values, list
+end
+
+-- Whether a session of this format is live, as RedisStore would read it.
+local function isLive (session, now)
+  if session.format ~= '1' or (session.permanent ~= '0' and session.permanent ~= '1') then return false end
+  if not (isTime(session.createdAt) and isTime(session.seenAt) and isTime(session.expiresAt)) then return false end
+  return tonumber(session.expiresAt) > tonumber(now)
 end
 
 -- As text, since Lua would write a time as 1.8e+12.
 local function later (one, other)
   return tonumber(other) > tonumber(one) and other or one
+end
+
+-- Calls a command with a long list of arguments, from one place in the list on.
+local function callWithAll (command, list, first)
+  for i = first, #list, MOST_VALUES do
+    redis.call(command, key, unpack(list, i, math.min(i + MOST_VALUES - 1, #list)))
+  end
 end
 
 local function keepUntil (expiresAt, now)
@@ -40,7 +58,7 @@ end
 const CREATE = `${PRELUDE}
 local now, expiresAt = ARGV[1], ARGV[2]
 if redis.call('EXISTS', key) == 1 then return 0 end
-for i = 3, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+callWithAll('HSET', ARGV, 3)
 keepUntil(expiresAt, now)
 return 1
 `
@@ -52,8 +70,8 @@ return 1
  */
 const PATCH = `${PRELUDE}
 local now, maxBytes, seenAt, expiresAt, permanent, user, count = unpack(ARGV, 1, 7)
-local lives, _, lastSeenAt, lastExpiresAt = live(now)
-if not lives then return 0 end
+local session = hashAt()
+if not isLive(session, now) then return 0 end
 
 -- As sizeOf: the text that JSON makes of the name, the value, a colon and a comma.
 local function sizeOf (field, value)
@@ -63,31 +81,38 @@ local function sizeOf (field, value)
   return #name + 2 + escapedByOne + 5 * escapedByFive + #value + 2
 end
 
-local sizes = {}
-local fields = redis.call('HGETALL', key)
-for i = 1, #fields, 2 do
-  if string.sub(fields[i], 1, 1) == '.' then sizes[fields[i]] = sizeOf(fields[i], fields[i + 1]) end
+-- At most: six bytes for each of the name, and what is set is added to what it replaces.
+local function largestSizeOf (field, value)
+  return 6 * #field + #value + 4
 end
-local removed = 8 + 2 * count
-for i = 8, removed - 1, 2 do sizes[ARGV[i]] = sizeOf(ARGV[i], ARGV[i + 1]) end
-for i = removed, #ARGV do sizes[ARGV[i]] = nil end
-local size = 2
-for _, bytes in pairs(sizes) do size = size + bytes end
-if size > tonumber(maxBytes) then return -size end
 
-for i = 8, removed - 1, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
-for i = removed, #ARGV do redis.call('HDEL', key, ARGV[i]) end
-if permanent == '' then
-  expiresAt = later(lastExpiresAt, expiresAt)
-else
-  redis.call('HSET', key, 'permanent', permanent)
+local removed = 8 + 2 * count
+local atMost = 2
+for field, value in pairs(session) do atMost = atMost + largestSizeOf(field, value) end
+for i = 8, removed - 1, 2 do atMost = atMost + largestSizeOf(ARGV[i], ARGV[i + 1]) end
+
+if atMost > tonumber(maxBytes) then
+  local sizes = {}
+  for field, value in pairs(session) do
+    if string.sub(field, 1, 1) == '.' then sizes[field] = sizeOf(field, value) end
+  end
+  for i = 8, removed - 1, 2 do sizes[ARGV[i]] = sizeOf(ARGV[i], ARGV[i + 1]) end
+  for i = removed, #ARGV do sizes[ARGV[i]] = nil end
+  local size = 2
+  for _, bytes in pairs(sizes) do size = size + bytes end
+  if size > tonumber(maxBytes) then return -size end
 end
-redis.call('HSET', key, 'seenAt', later(lastSeenAt, seenAt), 'expiresAt', expiresAt)
-if user == '-' then
-  redis.call('HDEL', key, 'user')
-elseif user ~= '' then
-  redis.call('HSET', key, 'user', string.sub(user, 2))
+
+if permanent == '' then expiresAt = later(session.expiresAt, expiresAt) end
+local set = { 'seenAt', later(session.seenAt, seenAt), 'expiresAt', expiresAt, 'permanent', permanent == '' and session.permanent or permanent }
+if string.sub(user, 1, 1) == '=' then
+  set[7] = 'user'
+  set[8] = string.sub(user, 2)
 end
+for i = 8, removed - 1 do set[#set + 1] = ARGV[i] end
+callWithAll('HSET', set, 1)
+callWithAll('HDEL', ARGV, removed)
+if user == '-' then redis.call('HDEL', key, 'user') end
 keepUntil(expiresAt, now)
 return 1
 `
@@ -96,13 +121,13 @@ return 1
 const TAKE = `${PRELUDE}
 local now, prefix = unpack(ARGV)
 local taken = {}
-if not live(now) then return taken end
-local fields = redis.call('HGETALL', key)
-for i = 1, #fields, 2 do
-  if string.sub(fields[i], 1, #prefix) == prefix then
-    redis.call('HDEL', key, fields[i])
-    table.insert(taken, fields[i])
-    table.insert(taken, fields[i + 1])
+local session, list = hashAt()
+if not isLive(session, now) then return taken end
+for i = 1, #list, 2 do
+  if string.sub(list[i], 1, #prefix) == prefix then
+    redis.call('HDEL', key, list[i])
+    table.insert(taken, list[i])
+    table.insert(taken, list[i + 1])
   end
 end
 return taken
@@ -111,31 +136,31 @@ return taken
 /** Takes now, seenAt, expiresAt. Returns 1, or 0 if no session is live there. */
 const TOUCH = `${PRELUDE}
 local now, seenAt, expiresAt = unpack(ARGV)
-local lives, _, lastSeenAt, lastExpiresAt = live(now)
-if not lives then return 0 end
-expiresAt = later(lastExpiresAt, expiresAt)
-redis.call('HSET', key, 'seenAt', later(lastSeenAt, seenAt), 'expiresAt', expiresAt)
+local session = hashAt()
+if not isLive(session, now) then return 0 end
+expiresAt = later(session.expiresAt, expiresAt)
+redis.call('HSET', key, 'seenAt', later(session.seenAt, seenAt), 'expiresAt', expiresAt)
 keepUntil(expiresAt, now)
 return 1
 `
 
 /**
- * Takes now, tombstoneMs, user ('' is any, '=name' only this one), nextKey ('' is none). Returns the fields of the session, or
- * nil if none was live there, or 0 and does nothing if it belongs to another user.
+ * Takes now, tombstoneMs, user ('' is any, '=name' only this one), nextKey ('' is none). Returns nil if no session was live
+ * there; the fields of the session, or 1 if a user was given; or 0 and does nothing if it belongs to another user.
  */
 const REMOVE = `${PRELUDE}
 local now, tombstoneMs, user, nextKey = unpack(ARGV)
-local lives, owner = live(now)
-if user ~= '' and lives and owner ~= string.sub(user, 2) then return 0 end
+local session, list = hashAt()
+local lives = isLive(session, now)
+if user ~= '' and lives and session.user ~= string.sub(user, 2) then return 0 end
 -- The first end counts.
-if redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'endedAt') == 1 then return false end
-local last = lives and redis.call('HGETALL', key)
+if session.endedAt then return false end
 -- Before any other write: a script that has deleted may go on to write when the memory is full.
 redis.call('DEL', key)
 redis.call('HSET', key, 'endedAt', now)
 if nextKey ~= '' then redis.call('HSET', key, 'nextKey', nextKey) end
 redis.call('PEXPIRE', key, tombstoneMs)
-return last
+return lives and (user == '' and list or 1)
 `
 
 /**
@@ -167,7 +192,7 @@ export interface SessionScripts {
   hatcheckPatch: Script<number>
   hatcheckTake: Script<string[]>
   hatcheckTouch: Script<0 | 1>
-  hatcheckRemove: Script<string[] | 0 | null>
+  hatcheckRemove: Script<string[] | 0 | 1 | null>
   hatcheckIndex: Script<[number, string[]]>
   hatcheckUnindex: Script<0>
 }

@@ -10,7 +10,7 @@ import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../st
 import type { CompleteSessionStore } from '../../store/traits.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { batchesOf } from './batches.js'
-import { ANOTHERS, RedisRecords } from './records.js'
+import { RedisRecords } from './records.js'
 import { withSessionScripts, type SessionScripts } from './scripts.js'
 import { dataOf, encodeSession, flag, pairsOf, redisKey } from './session-codec.js'
 import { WRONG_TYPE, wrongType } from './types.js'
@@ -115,8 +115,8 @@ export class RedisStore implements CompleteSessionStore {
   }
 
   async remove (key: string, nextKey?: string): Promise<SessionRecord | null> {
-    const last = await this.#records.end(key, { nextKey })
-    if (last === ANOTHERS || last === null) return null
+    const last = await this.#records.end(key, nextKey)
+    if (last === null) return null
     if (last.user !== null) this.#userSessions.forget(last.user, key)
     return last
   }
@@ -149,8 +149,8 @@ export class RedisStore implements CompleteSessionStore {
       do {
         const [next, keys] = await this.#call('count', () => node.scan(cursor, 'MATCH', redisKey('*'), 'COUNT', 1_000, 'TYPE', 'hash'))
         for (const batch of batchesOf(keys)) {
-          const ended = await Promise.all(batch.map((key) => this.#call('count', () => node.hexists(key, 'endedAt'))))
-          count += ended.filter((isTombstone) => isTombstone === 0).length
+          const endedAt = await Promise.all(batch.map((key) => this.#call('count', () => node.hget(key, 'endedAt'))))
+          count += endedAt.filter((time) => time === null).length
         }
         cursor = next
       } while (cursor !== '0')

@@ -2,6 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import type { BoundedCall } from '../common/bounded-calls.js'
 import type { SessionScripts } from './scripts.js'
 import { TOMBSTONE_MS } from '../../store/sessions.js'
+import { BATCH as PAGE, batchesOf } from './batches.js'
 
 /** A session in the index of a user. */
 export interface IndexEntry {
@@ -45,9 +46,27 @@ export class RedisIndex {
     return { count, others: entriesOf(entries).filter((entry) => entry.key !== key) }
   }
 
-  /** Returns every entry of a user. */
-  async all (user: string): Promise<IndexEntry[]> {
-    return entriesOf(await this.#call('list', () => this.#client.zrange(indexKey(user), 0, '-1', 'WITHSCORES').catch((error: Error) => this.#fail(user, error))))
+  /**
+   * Returns the entries of a user in pages: a long list would hold Redis, and the event loop. Every entry that is there all
+   * the while is in one of them; one that is added again meanwhile can be in two.
+   */
+  async * pages (user: string): AsyncGenerator<IndexEntry[]> {
+    let from = '-inf'
+    // Several may have been added at the same time: the next page begins with those of the last.
+    let again = new Set<string>()
+    for (let isLast = false; !isLast;) {
+      const most = PAGE + again.size
+      const entries = entriesOf(await this.#call('list', () => this.#client.zrange(indexKey(user), from, '+inf', 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES').catch((error: Error) => this.#fail(user, error))))
+      yield entries.filter(({ key }) => !again.has(key))
+      isLast = entries.length < most
+      from = entries.at(-1)?.addedAt ?? from
+      again = new Set(entries.filter(({ addedAt }) => addedAt === from).map(({ key }) => key))
+    }
+  }
+
+  /** Returns the keys of the first entries, all as of one moment. */
+  async first (user: string, most: number): Promise<string[]> {
+    return await this.#call('list', () => this.#client.zrange(indexKey(user), 0, String(most - 1)).catch((error: Error) => this.#fail(user, error)))
   }
 
   /** Returns some entries at random. */
@@ -64,7 +83,7 @@ export class RedisIndex {
   async heal (user: string, stale: readonly IndexEntry[]): Promise<void> {
     const youngest = this.#now() - TOMBSTONE_MS
     const old = stale.filter(({ addedAt }) => Number(addedAt) < youngest)
-    if (old.length > 0) await this.#call('index', () => this.#client.hatcheckUnindex(indexKey(user), ...old.flatMap(({ key, addedAt }) => [key, addedAt])))
+    for (const batch of batchesOf(old)) await this.#call('index', () => this.#client.hatcheckUnindex(indexKey(user), batch.flatMap(({ key, addedAt }) => [key, addedAt])))
   }
 
   #fail (user: string, error: Error): never {

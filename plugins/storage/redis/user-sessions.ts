@@ -1,5 +1,5 @@
 import { excessOf, oldestFirst, type StoredSession, type UserLimit } from '../../store/record.js'
-import { batchesOf } from './batches.js'
+import { BATCH, batchesOf } from './batches.js'
 import { ANOTHERS, type RedisRecords } from './records.js'
 import type { Stored } from './session-codec.js'
 import { WRONG_TYPE } from './types.js'
@@ -58,32 +58,46 @@ export class RedisUserSessions {
     // The key decides between equal times: every process must find the same order.
     counting.sort((a, b) => a.beganAt - b.beganAt || (a.key < b.key ? -1 : 1))
     const excess = excessOf(counting, newKey, limit)
-    for (const batch of batchesOf([...stale, ...excess].map(({ key }) => key))) await this.#endThese(user, batch, limit.onEnded)
+    for (const batch of batchesOf([...stale, ...excess].map(({ key }) => key))) {
+      const { over } = await this.#endThese(user, batch, limit.onEnded)
+      inBackground(this.#index.delete(user, over))
+    }
     // Sessions that belong to another user by now did not end.
     inBackground(this.#index.heal(user, stale))
   }
 
   async list (user: string): Promise<StoredSession[]> {
-    const { sessions, stale } = await this.#look(user, await this.#index.all(user))
-    inBackground(this.#index.heal(user, stale))
-    return oldestFirst(sessions)
+    const sessions = new Map<string, StoredSession>()
+    for await (const page of this.#index.pages(user)) {
+      const { sessions: found, stale } = await this.#look(user, page)
+      for (const session of found) sessions.set(session.key, session)
+      inBackground(this.#index.heal(user, stale))
+    }
+    return oldestFirst([...sessions.values()])
   }
 
-  /** @see SessionStore.removeOfUser */
+  /**
+   * Ends the first sessions of the index and takes them out of it, until nothing else is left. A session that continues
+   * under another key meanwhile has an entry at every moment, so the last look at the index, which is one step, sees it.
+   *
+   * @see SessionStore.removeOfUser
+   */
   async endAll (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
     const seen = new Set(exceptKey === undefined ? [] : [exceptKey])
+    // What the index keeps: sessions of others, and what a late create has added again.
+    const staying = new Set(seen)
     let count = 0
-    let mayHaveMoved = true
-    // A session that ended meanwhile may continue under a key that was not in the index yet.
-    while (mayHaveMoved) {
-      mayHaveMoved = false
-      const keys = (await this.#index.all(user)).map(({ key }) => key).filter((key) => !seen.has(key))
-      for (const batch of batchesOf(keys)) {
-        const ended = await this.#endThese(user, batch, onEnded)
-        count += ended
-        for (const key of batch) seen.add(key)
-        mayHaveMoved ||= ended < batch.length
-      }
+    for (let isDone = false; !isDone;) {
+      const most = staying.size + BATCH
+      const keys = await this.#index.first(user, most)
+      const fresh = keys.filter((key) => !seen.has(key))
+      for (const key of keys) if (seen.has(key)) staying.add(key)
+      const { ended, over, others } = await this.#endThese(user, fresh, onEnded)
+      await this.#index.delete(user, over)
+      for (const key of fresh) seen.add(key)
+      for (const key of others) staying.add(key)
+      count += ended
+      isDone = keys.length < most && ended === fresh.length
     }
     return count
   }
@@ -111,27 +125,24 @@ export class RedisUserSessions {
     return isNowhere && Number(addedAt) > this.#now() - BEGINNING_MS ? Number(addedAt) : null
   }
 
-  /** Ends those sessions that belong to the user, and returns how many of them lived. */
-  async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<number> {
-    const ends = await Promise.all(keys.map((key) => this.#records.end(key, { user })))
-    const ended = keys.filter((_, i) => ends[i] !== null && ends[i] !== ANOTHERS)
+  /** Ends those sessions that belong to the user. Returns how many of them lived, which are over now, and which belong to others. */
+  async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<{ ended: number, over: string[], others: string[] }> {
+    const ends = await Promise.all(keys.map((key) => this.#records.endOfUser(key, user)))
+    const ended = keys.filter((_, i) => ends[i] === true)
     for (const key of ended) onEnded?.(key)
     // A missing session has a tombstone now, so none can begin there either.
-    inBackground(this.#index.delete(user, keys.filter((_, i) => ends[i] !== ANOTHERS)))
-    return ended.length
+    return { ended: ended.length, over: keys.filter((_, i) => ends[i] !== ANOTHERS), others: keys.filter((_, i) => ends[i] === ANOTHERS) }
   }
 
   /** Tells which entries are live sessions of the user. */
   async #look (user: string, entries: readonly IndexEntry[]): Promise<{ sessions: StoredSession[], stale: IndexEntry[] }> {
     const sessions: StoredSession[] = []
     const stale: IndexEntry[] = []
-    for (const batch of batchesOf(entries)) {
-      const records = await Promise.all(batch.map(({ key }) => this.#records.read(key)))
-      for (const [i, entry] of batch.entries()) {
-        const record = records[i]
-        if (record?.user === user) sessions.push({ key: entry.key, record })
-        else stale.push(entry)
-      }
+    const records = await Promise.all(entries.map(({ key }) => this.#records.read(key)))
+    for (const [i, entry] of entries.entries()) {
+      const record = records[i]
+      if (record?.user === user) sessions.push({ key: entry.key, record })
+      else stale.push(entry)
     }
     return { sessions, stale }
   }
