@@ -41,7 +41,5 @@ function removeStale () {
 }
 
 function isNewerThanDist (file) {
-  const built = join(root, 'dist', file.replace(/ts$/, 'js'))
-  // The bundle of hatcheck/session is made after the others, from them.
-  return [built, join(root, 'dist/session.js')].some((made) => !existsSync(made) || statSync(made).mtimeMs < statSync(join(root, file)).mtimeMs)
+  return ['dist/server.js', 'dist/session.js'].map((made) => join(root, made)).some((made) => !existsSync(made) || statSync(made).mtimeMs < statSync(join(root, file)).mtimeMs)
 }
