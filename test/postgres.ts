@@ -8,10 +8,13 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { needs } from './helper.js'
+import type { Lifetime } from './scope.js'
 import { until } from './service.js'
 
 /** A real PostgreSQL on a socket in its own folder, without a port. It ends with the test. */
 export interface PostgresServer {
+  /** The folder with its socket, which clients take for a host. Its user is "hatcheck", its database "postgres". */
+  readonly host: string
   /** Returns connections for a test, closed with it. */
   connect (t: Test): pg.Pool
   start (): Promise<void>
@@ -29,7 +32,7 @@ export function needsPostgres (): ReturnType<typeof needs> {
   return existsSync(join(programs(), 'initdb')) ? { skip: false } : needs('initdb')
 }
 
-export async function startPostgres (t: Test): Promise<PostgresServer> {
+export async function startPostgres (t: Lifetime): Promise<PostgresServer> {
   // Not a folder of the test: the path of a Unix socket must be short.
   const folder = mkdtempSync(join(tmpdir(), 'hatcheck-pg-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -72,6 +75,7 @@ export async function startPostgres (t: Test): Promise<PostgresServer> {
   t.teardown(stop)
   await start()
   return {
+    host: folder,
     connect (t) {
       const pool = new pg.Pool(address)
       pool.on('error', () => {})

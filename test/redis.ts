@@ -8,6 +8,7 @@ import type { Test } from 'tap'
 import { freePort } from '../bench/free-port.js'
 import { connectRedis } from '../plugins/storage/redis/client.js'
 import { parseRedisUrl } from '../plugins/storage/redis/url.js'
+import type { Lifetime } from './scope.js'
 import { until } from './service.js'
 
 const run = promisify(execFile)
@@ -40,7 +41,7 @@ export interface RedisServerOptions {
   connection?: Pick<RedisOptions, 'tls' | 'password'>
 }
 
-export async function startRedis (t: Test, { port: wanted, folder = t.testdir(), config, args = [], connection = {} }: RedisServerOptions = {}): Promise<RedisServer> {
+export async function startRedis (t: Lifetime, { port: wanted, folder = t.testdir(), config, args = [], connection = {} }: RedisServerOptions = {}): Promise<RedisServer> {
   const port = wanted ?? await freePort()
   let child: ChildProcess | null = null
   const client = new Redis(port, '127.0.0.1', { retryStrategy: () => 20, maxRetriesPerRequest: 0, enableOfflineQueue: false, protocol: 2, disableClientInfo: true, ...connection })

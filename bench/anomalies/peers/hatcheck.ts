@@ -1,0 +1,39 @@
+import type { FastifyRequest } from 'fastify'
+import { hatcheck, type SessionStore } from '../../../app.js'
+import { resolveConfig } from '../../../plugins/config/resolve.js'
+import { openStorage } from '../../../plugins/storage/open.js'
+import { serveFastify } from './fastify-peer.js'
+import { gated } from './gate.js'
+import type { Place, Serve } from './place.js'
+
+type Values = Record<string, string | undefined>
+
+export const serve = (variant: string): Serve => async (place) => {
+  await serveFastify(place.port, async (fastify) => {
+    await fastify.register(hatcheck, { secretKey: place.secret, sessionStore: await storeOf(variant, place) })
+  }, (request) => {
+    const values = (): Values => request.session as unknown as Values
+    return {
+      user: () => request.user?.name ?? null,
+      get: (key) => values()[key],
+      set (key, value) { values()[key] = value },
+      async login (user) { await request.login(user) },
+      async logout () { await request.logout() },
+      touch () { request.session.touch() },
+      async renew () { await request.session.regenerate(['client_name', 'authenticatedAt']) },
+      async revokeAll () { await endAllOf(request) }
+    }
+  })
+}
+
+async function endAllOf (request: FastifyRequest): Promise<void> {
+  await request.server.sessions.revokeUser(request.requireUser().name)
+}
+
+/** The store that hatcheck itself opens for a URL, with a gate before its writes. Sessions in cookies have no such store. */
+async function storeOf (variant: string, { folder, redis }: Place): Promise<string | SessionStore> {
+  const url = { memory: 'memory:', lmdb: `lmdb:${folder}`, redis, cookie: `cookie:lmdb:${folder}`, 'cookie-redis': `cookie:${redis}` }[variant] ?? ''
+  if (url.startsWith('cookie:')) return url
+  const { sessions } = await openStorage(resolveConfig({ sessionStore: url }, 'plugin'), { info () {}, warn () {} })
+  return gated(sessions as SessionStore, ['create', 'patch', 'touch', 'remove', 'replace', 'removeOfUser'])
+}
