@@ -142,6 +142,17 @@ test('nothing of a session is left in the index by expiry after its end, whereve
   }
 })
 
+test('the process that has written a session reads it as every other does', async (t) => {
+  const { env, clock, store, change } = openStore(t)
+  await store.create('a', recordOf({ expiresAt: START + HOUR }))
+  const other = new LmdbStore(env, { now: () => clock.time, maxBytes: 4_096, onCorrupt (key, what) { t.fail(`damaged: ${what} ${key}`) } })
+  for (const [name, text] of [['plain', '1'], ['Müller 😀', '"ß"'], ['half \ud800', '2'], ['long', JSON.stringify('x'.repeat(2_000))]] as const) {
+    await change('a', { set: { [name]: text } })
+    t.strictSame(store.read('a'), other.read('a'), name)
+    t.equal(store.read('a')?.fields[name.replace('\ud800', '\ufffd')], text)
+  }
+})
+
 test('writes that wait are carried out in one transaction, and each has its own outcome', async (t) => {
   const { env, clock, store, change } = openStore(t)
   const keys = Array.from({ length: 50 }, (_, i) => `key ${i}`)

@@ -18,6 +18,7 @@ export interface LmdbRecordsOptions extends StoreOptions {
 /** How many records are remembered at least (at most twice as many are), and the bytes of the largest one. */
 const MEMO_SIZE = 5_000
 const MEMO_LARGEST_BYTES = 1_024
+const REPLACEMENT = Buffer.from('\ufffd')
 
 /**
  * The records and tombstones of sessions in LMDB, with their indexes. Each method is one step within a transaction of the
@@ -82,7 +83,8 @@ export class LmdbRecords {
     if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
     const bytes = encodeFlat(encodeSession(record))
     this.#records.put(key, bytes)
-    this.#remember(key, bytes, record)
+    // Half a character outside the BMP is stored as this one, and read as this one from then on.
+    if (!bytes.includes(REPLACEMENT)) this.#remember(key, bytes, record)
     if (before === null) this.keysByExpiry.add(record.expiresAt, key)
     else this.#moveExpiry(key, before, record)
     if (before?.user === record.user) return
