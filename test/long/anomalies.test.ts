@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { cases, type CaseName } from '../bench/anomalies/cases/index.js'
-import { sectionOf } from '../bench/anomalies/page.js'
-import { runPeer } from '../bench/anomalies/run.js'
-import { checkout } from './fixtures/child.js'
-import { pageAt } from './pages.js'
+import { cases, type CaseName } from '../../bench/anomalies/cases/index.js'
+import { sectionOf } from '../../bench/anomalies/page.js'
+import { runPeer } from '../../bench/anomalies/run.js'
+import { checkout } from '../fixtures/child.js'
+import { pageAt } from '../pages.js'
 
 // `npm run anomalies` runs every case against every peer. Here hatcheck must hold in each, and a peer that is known to show two
 // of the anomalies must show them: a script that sees nothing anywhere would prove nothing.
