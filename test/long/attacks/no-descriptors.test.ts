@@ -6,10 +6,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import tap, { test } from 'tap'
 import { newSecret } from '../../../plugins/tickets/secrets.js'
 import { Client } from '../../client.js'
-import { fixture, run } from '../../fixtures/child.js'
+import { checkout, fixture, run } from '../../fixtures/child.js'
 import { openSocket } from '../../raw-client.js'
 import { startInto } from '../../service-into.js'
-import { compiled, until } from '../../service.js'
+import { until } from '../../service.js'
 import { endures } from './under-attack.js'
 
 /*
@@ -95,7 +95,7 @@ test('while no descriptor is free, operations that need one fail, and they work 
 })
 
 test('a process without free descriptors cannot load the list of passwords, and loads it later', async (t) => {
-  const module = join(compiled('server'), '../plugins/accounts/common-passwords.js')
+  const module = join(checkout, 'build/plugins/accounts/common-passwords.js')
   const program = `
     import { closeSync, openSync } from 'node:fs'
     import { isCommonPassword } from ${JSON.stringify(module)}
