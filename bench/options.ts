@@ -15,7 +15,7 @@ export interface Plan {
   ms: number
 }
 
-const quickPlan: Plan = { generations: 1, warmUpRequests: 500, rounds: 3, ms: 80 }
+const quickPlan: Plan = { generations: 1, warmUpRequests: 300, rounds: 2, ms: 80 }
 const fullPlan: Plan = { generations: 5, warmUpRequests: 5_000, rounds: 7, ms: 250 }
 
 /** What the command line of `npm run bench -- …` says. */

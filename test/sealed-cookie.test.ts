@@ -62,6 +62,17 @@ test('text is compressed only where that is shorter, and a short text never', (t
   t.end()
 })
 
+test('the length of a value is known before it is sealed', (t) => {
+  const codec = createSealedCodec(secrets, 'hatcheck', MAX_BYTES)
+  for (let size = 0; size < 8; size++) {
+    const session = sessionWith({ text: JSON.stringify('a'.repeat(size)) })
+    t.equal(codec.lengthOf(session), codec.seal(session, 'hatcheck').length)
+  }
+  const long = sessionWith({ text: JSON.stringify('word '.repeat(2_000)) })
+  t.equal(codec.lengthOf(long), codec.seal(long, 'hatcheck').length)
+  t.end()
+})
+
 test('a value is never unpacked to more than the largest session, even if the right key has sealed it', (t) => {
   const limits: number[] = []
   const codec = createSealedCodec(secrets, 'hatcheck', MAX_BYTES)

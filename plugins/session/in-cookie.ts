@@ -142,7 +142,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     const { record } = carried
     const size = sizeOf(record.fields)
     if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
-    const { length } = current().codec.seal(carried, '')
+    const length = current().codec.lengthOf(carried)
     if (length > longestValue) throw new CookieTooLargeError(length, longestValue)
     return { ticket: { ...ticket, carried }, record }
   }

@@ -29,6 +29,8 @@ export interface CookieCodec {
    * nothing about the times in it. Never throws.
    */
   open (value: string, name: string): Opened | null
+  /** Returns how long the value of the cookie is, in characters. @throws SessionTooLargeError */
+  lengthOf (session: Carried): number
   /** Returns the value of a cookie. */
   seal (session: Carried, name: string): string
 }

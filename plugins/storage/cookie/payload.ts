@@ -22,7 +22,7 @@ const NAME = /^[\w .:/-]+$/
 /** Packs and unpacks sessions of at most `maxBytes` of JSON. */
 export class Payloads {
   readonly #mostBytes: number
-  /** What was packed before: a session is packed once for its size, and again for its cookie. */
+  /** What was packed before: the size of a session is asked for first, and its cookie is made later. */
   readonly #packed = new WeakMap<Carried, Buffer>()
 
   constructor (maxBytes: number) {

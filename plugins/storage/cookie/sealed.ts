@@ -64,6 +64,7 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
       if (value.length <= MEMO_LONGEST) memo.set(value, { name, opened })
       return opened
     },
+    lengthOf: (session) => Math.ceil((HEAD_BYTES + payloads.pack(session).length + TAG_BYTES) * 4 / 3),
     seal (session, name) {
       const known = values.get(session)
       if (known?.name === name) return known.value

@@ -29,7 +29,7 @@ const MOST_AHEAD_SECONDS = 60
 export function createFlaskCodec ({ secrets, lifetimeSeconds, maxBytes, now }: CodecOptions): CookieCodec {
   const signer = createFlaskSigner(secrets)
   const memo = new Memo<Opened>(MEMO_SIZE)
-  // A session is written once for its size, and again for its cookie.
+  // The size of a session is asked for first, and its cookie is made later.
   const written = new WeakMap<Carried, string>()
   const seconds = (): number => Math.floor(now() / 1000)
 
@@ -53,15 +53,18 @@ export function createFlaskCodec ({ secrets, lifetimeSeconds, maxBytes, now }: C
       if (opened !== null && value.length <= MEMO_LONGEST) memo.set(value, opened)
       return opened
     },
-    seal (session) {
-      let payload = written.get(session)
-      if (payload === undefined) {
-        const text = textOf(session, maxBytes)
-        payload = typeof text === 'string' ? toPayload(text) : text.payload
-        written.set(session, payload)
-      }
-      return signer.sign(payload, seconds())
+    lengthOf: (session) => signer.sign(payloadOf(session), seconds()).length,
+    seal: (session) => signer.sign(payloadOf(session), seconds())
+  }
+
+  function payloadOf (session: Carried): string {
+    let payload = written.get(session)
+    if (payload === undefined) {
+      const text = textOf(session, maxBytes)
+      payload = typeof text === 'string' ? toPayload(text) : text.payload
+      written.set(session, payload)
     }
+    return payload
   }
 }
 
