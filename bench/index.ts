@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { constants, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { assertAlike, check } from './check.js'
 import { chart } from './chart.js'
@@ -13,6 +13,7 @@ import { optionsOf } from './options.js'
 import { report } from './report.js'
 import { resultsOf, type Round } from './results.js'
 import { rows } from './rows.js'
+import { endWhenInterrupted } from './interrupt.js'
 
 // npm run bench: bench/README.md says what it measures, and how.
 
@@ -24,14 +25,7 @@ const WARM_UP_MS = 20_000
 
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-bench-'))
 const running: Contestant[] = []
-const interrupt = new AbortController()
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    interrupt.abort()
-    cleanUp().finally(() => { process.exit(128 + constants.signals[signal]) })
-  })
-}
+const interrupt = endWhenInterrupted(cleanUp)
 
 try {
   await bench()

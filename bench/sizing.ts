@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent } from 'node:http'
-import { constants, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { resolveConfig } from '../plugins/config/resolve.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
@@ -15,6 +15,7 @@ import { measure, type Sample } from './measure.js'
 import { lmdbPlace, redisPlace, type Place } from './places.js'
 import { headersOfHarry } from './harry.js'
 import { Client } from '../test/client.js'
+import { endWhenInterrupted } from './interrupt.js'
 
 // npm run bench:sizing: measures memory and throughput of one process. Prints a table to standard output.
 
@@ -46,15 +47,8 @@ const signer = createTicketSigner([Buffer.from(process.env[SECRET_VARIABLE])])
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-sizing-'))
 const children: Child[] = []
 const places: Place[] = []
-const interrupt = new AbortController()
+const interrupt = endWhenInterrupted(cleanUp)
 const silent = { info () {}, warn () {} }
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    interrupt.abort()
-    cleanUp().finally(() => { process.exit(128 + constants.signals[signal]) })
-  })
-}
 
 try {
   say('compiling')

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { constants, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { compile } from '../compile.js'
@@ -11,6 +11,7 @@ import type { Filled, Findings, Measured } from './findings.js'
 import { populationOf } from './population.js'
 import type { Task, Told } from './process.js'
 import { table } from './table.js'
+import { endWhenInterrupted } from '../interrupt.js'
 
 // npm run bench:scale [-- --quick] [--store lmdb] [--sizes 1000,10000] [--out FOLDER]
 //
@@ -25,14 +26,7 @@ const counts = sizes?.split(',').map(Number) ?? (quick ? [1_000, 100_000] : [1_0
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-scale-'))
 const children = new Set<ChildProcess>()
 const places = new Set<Place>()
-const interrupt = new AbortController()
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    interrupt.abort()
-    cleanUp().finally(() => { process.exit(128 + constants.signals[signal]) })
-  })
-}
+const interrupt = endWhenInterrupted(cleanUp)
 
 try {
   say('compiling')

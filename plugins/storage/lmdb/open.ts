@@ -62,8 +62,8 @@ function reasonOf ({ message, cause }: Error): string {
 }
 
 /**
- * Compares the noted formats with those of this version, and notes these if there is no note or that of an older version. Without a note the formats
- * count as known, so a full disk does not keep the service from starting.
+ * Compares the noted formats with those of this version, and notes these if there is no note or that of an older version.
+ * Without a note the formats count as known, so a full disk does not keep the service from starting.
  *
  * @throws ConfigError
  */
