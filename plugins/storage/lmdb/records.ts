@@ -129,8 +129,7 @@ export class LmdbRecords {
    */
   drop (key: string, record = this.get(key), unlistedAt?: number): void {
     if (record !== null) {
-      const [last, due] = [record.expiresAt, dueTime(record)]
-      if (unlistedAt !== last && unlistedAt !== due && !this.keysByExpiry.remove(last, key)) this.keysByExpiry.remove(due, key)
+      if (unlistedAt !== record.expiresAt && unlistedAt !== dueTime(record)) this.#unlist(key, record)
       this.#unindexByUser(key, record)
     }
     this.#records.remove(key)
@@ -179,13 +178,25 @@ export class LmdbRecords {
 
   #moveExpiry (key: string, before: SessionRecord, after: SessionRecord): void {
     const [from, to] = [dueTime(before), dueTime(after)]
-    const wasExact = before.expiresAt !== to && this.keysByExpiry.remove(before.expiresAt, key)
-    if (from === to && !wasExact) return
-    if (from !== to) this.keysByExpiry.remove(from, key)
+    // A sweep moves an entry that has come due.
+    if (from === to && !isAsBegun(before) && from > this.#options.now()) return
+    this.#unlist(key, before)
     this.keysByExpiry.add(to, key)
+  }
+
+  /** Removes the entry of a record from the index by expiry: from the time that is likelier first, since to miss costs the most. */
+  #unlist (key: string, record: SessionRecord): void {
+    const { expiresAt } = record
+    const [likely, other] = isAsBegun(record) ? [expiresAt, dueTime(record)] : [dueTime(record), expiresAt]
+    if (!this.keysByExpiry.remove(likely, key)) this.keysByExpiry.remove(other, key)
   }
 
   #unindexByUser (key: string, { user }: SessionRecord): void {
     if (user !== null) this.#keysOfUser.remove(indexName(user), key)
   }
+}
+
+/** Whether a session has not changed since it began. Its entry in the index by expiry is then where it expires. */
+function isAsBegun ({ createdAt, seenAt }: SessionRecord): boolean {
+  return seenAt === createdAt
 }
