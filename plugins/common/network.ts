@@ -1,5 +1,5 @@
 import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js'
-import { isIP } from 'node:net'
+import { isIP, isIPv4 as isPlainIPv4 } from 'node:net'
 
 /** An IP address in its parts: four numbers, or eight groups of hexadecimal digits without leading zeros. */
 export type Address = { version: 4 | 6, parts: string[] }
@@ -9,6 +9,8 @@ const IPV4_WITHIN = ['ipv4Mapped', 'rfc6052']
 
 /** Reads the address in a text, also with a port, as some proxies write it. IPv4 within IPv6 is IPv4. Returns null if there is none. */
 export function addressIn (text: string): Address | null {
+  // Most are in this form, which has only one spelling.
+  if (isPlainIPv4(text)) return { version: 4, parts: text.split('.') }
   const address = addressWithin(text)
   return address && partsOf(address)
 }

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 
 /** The realm of an application that names neither a realm nor a cookie. What it stores has no mark of a realm. */
 export const DEFAULT_REALM = 'hatcheck'
@@ -26,8 +26,7 @@ export function namesRealm (user: string): boolean {
 
 /** The SHA-256 of a text, base64url; every realm has another one. Source: RFC 2104. */
 export function hashIn (realm: string, text: string): string {
-  const hash = realm === DEFAULT_REALM ? createHash('sha256') : createHmac('sha256', realm)
-  return hash.update(text).digest('base64url')
+  return realm === DEFAULT_REALM ? hash('sha256', text, 'base64url') : createHmac('sha256', realm).update(text).digest('base64url')
 }
 
 /** What the store keys of a realm begin with: the key of an expired session is all that tells its realm. */

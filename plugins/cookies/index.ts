@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
+const LONG_AGO = new Date(0)
+
 export type Cookies = ReturnType<typeof createCookies>
 
 // Not the type of @fastify/cookie: its types would give the requests of every application the members that it decorates.
@@ -42,7 +44,7 @@ function createCookies (scope: FastifyInstance) {
 
   /** Sets a cookie, beside the cookies of other names that the response already sets. */
   function set (reply: FastifyReply, name: string, value: string, attributes: CookieAttributes): void {
-    putCookies(reply, [...cookiesBeside(reply, name), serialize(name, value, attributes)])
+    putCookie(reply, name, serialize(name, value, attributes))
   }
 
   /** Removes a cookie from the response. */
@@ -59,7 +61,7 @@ function createCookies (scope: FastifyInstance) {
 
   /** Removes a cookie from the browser, which identifies it by name and attributes. */
   function clear (reply: FastifyReply, name: string, attributes: CookieAttributes): void {
-    set(reply, name, '', { ...attributes, expires: new Date(0), maxAge: 0 })
+    putCookie(reply, name, serialize(name, '', { ...attributes, expires: LONG_AGO, maxAge: 0 }))
   }
 
   return { serialize, set, drop, expose, clear }
@@ -70,6 +72,14 @@ export async function withCookies (scope: FastifyInstance): Promise<void> {
   if (scope.hasDecorator('parseCookie')) return
   const { default: fastifyCookie } = await import('@fastify/cookie')
   await scope.register(fastifyCookie, { hook: false })
+}
+
+/** Puts the line of a cookie into a response, beside those of other names. */
+function putCookie (reply: FastifyReply, name: string, line: string): void {
+  const [ofNode, ofReply] = [reply.raw.getHeader('set-cookie'), reply.getHeader('set-cookie')]
+  // A session sends its cookie as it changes, and again with the response.
+  if (ofReply === line && (ofNode === undefined || ofNode === line)) return
+  putCookies(reply, ofNode === undefined && ofReply === undefined ? [line] : [...cookiesBeside(reply, name), line])
 }
 
 /** Returns the cookies that a response sets. Express middleware sets them on the response of Node, where Fastify would replace them. */

@@ -85,10 +85,15 @@ export function planLogin (changes: Changes, login: Login, keepsValues: boolean,
     if (value === undefined) remove.add(key)
     else set[key] = toJson(key, value)
   }
-  Object.assign(set, { client_name: toJson('client_name', user), authenticatedAt: String(time), [CLIENT_FIELD]: client })
+  set['client_name'] = toJson('client_name', user)
+  set['authenticatedAt'] = String(time)
+  set[CLIENT_FIELD] = client
   const record = newRecord({ createdAt: time, seenAt: time, permanent, user, fields: set }, lifetimes)
-  const { fields: _, ...head } = record
-  return { record, change: { ...head, keep: keepsValues ? 'all' : [], set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) } }
+  const { createdAt, seenAt, expiresAt } = record
+  return {
+    record,
+    change: { createdAt, seenAt, expiresAt, permanent, user, keep: keepsValues ? 'all' : [], set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) }
+  }
 }
 
 /**

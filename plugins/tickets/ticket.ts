@@ -1,7 +1,8 @@
-import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 import { Memo } from '../common/memo.js'
 import { DEFAULT_REALM, REALM_SEPARATOR, hasKeyPrefix, hashIn, keyPrefix } from '../common/realm.js'
 import type { Carried } from '../store/carried.js'
+import { randomId } from './random-id.js'
 
 /**
  * A ticket is the value of the session cookie: an ID and its MAC, `id.mac`, both in base64url.
@@ -45,7 +46,6 @@ export interface TicketSigner {
   macsFor (purpose: string, text: string): Buffer[]
 }
 
-const ID_BYTES = 32
 const TICKET_FORMAT = /^[\w-]{43}\.[\w-]{43}$/
 const SEPARATOR_AT = 43
 /** 131 bits. */
@@ -53,6 +53,8 @@ const HANDLE_LENGTH = 22
 
 /** How many verified tickets and handles are kept at least. At most twice as many are. */
 const MEMO_SIZE = 5_000
+/** How many new tickets are kept at least. A response sends one up to three times. */
+const NEW_TICKETS = 500
 
 export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_REALM): TicketSigner {
   const keys = secrets.map((secret) => deriveKey(secret, 'session ticket', realm))
@@ -61,6 +63,7 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
   const handleKey = deriveKey(secrets[0] as Buffer, 'session handle', realm)
   const prefix = keyPrefix(realm)
   const memo = new Memo<Ticket>(MEMO_SIZE)
+  const signed = new Memo<string>(NEW_TICKETS)
   const handles = new Memo<string>(MEMO_SIZE)
 
   return {
@@ -74,9 +77,17 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
       }
       return handle
     },
-    newId: () => randomBytes(ID_BYTES).toString('base64url'),
+    newId: randomId,
     ticketOf: (id) => ticketOf(id, realm),
-    sign: (id) => `${id}.${mac(id, signingKey).toString('base64url')}`,
+    sign (id) {
+      const known = signed.get(id)
+      if (known !== undefined) return known
+      const value = `${id}.${mac(id, signingKey).toString('base64url')}`
+      signed.set(id, value)
+      // The browser sends it back with its next request.
+      memo.set(value, ticketOf(id, realm))
+      return value
+    },
     isLike: isTicketLike,
     verify (value) {
       const known = memo.get(value)
