@@ -1,8 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
-const LONG_AGO = new Date(0)
-
 export type Cookies = ReturnType<typeof createCookies>
 
 // Not the type of @fastify/cookie: its types would give the requests of every application the members that it decorates.
@@ -37,6 +35,9 @@ export async function openCookies (fastify: FastifyInstance): Promise<Cookies> {
 }
 
 function createCookies (scope: FastifyInstance) {
+  /** The lines that remove cookies: the attributes of nearly every cookie are those of a profile, which does not change. */
+  const clearing = new WeakMap<CookieAttributes, { name: string, line: string }>()
+
   /** Returns the line of a Set-Cookie header. */
   function serialize (name: string, value: string, attributes: CookieAttributes): string {
     return scope.serializeCookie(name, value, attributes)
@@ -61,7 +62,12 @@ function createCookies (scope: FastifyInstance) {
 
   /** Removes a cookie from the browser, which identifies it by name and attributes. */
   function clear (reply: FastifyReply, name: string, attributes: CookieAttributes): void {
-    putCookie(reply, name, serialize(name, '', { ...attributes, expires: LONG_AGO, maxAge: 0 }))
+    let known = clearing.get(attributes)
+    if (known?.name !== name) {
+      known = { name, line: serialize(name, '', { ...attributes, expires: new Date(0), maxAge: 0 }) }
+      clearing.set(attributes, known)
+    }
+    putCookie(reply, name, known.line)
   }
 
   return { serialize, set, drop, expose, clear }

@@ -42,7 +42,11 @@ export interface TicketSigner {
    * session takes the first secret.
    */
   handleOf (key: string): string
-  /** Returns the MACs of a text for another purpose than tickets, one for each secret. */
+  /**
+   * Returns the MACs of a text for another purpose than tickets, one for each secret.
+   *
+   * @param purpose one of a few constants
+   */
   macsFor (purpose: string, text: string): Buffer[]
 }
 
@@ -62,12 +66,13 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
   if (signingKey === undefined) throw new TypeError('at least one secret is required')
   const handleKey = deriveKey(secrets[0] as Buffer, 'session handle', realm)
   const prefix = keyPrefix(realm)
+  const others = new Map<string, readonly Buffer[]>()
   const memo = new Memo<Ticket>(MEMO_SIZE)
   const signed = new Memo<string>(NEW_TICKETS)
   const handles = new Memo<string>(MEMO_SIZE)
 
   return {
-    macsFor: (purpose, text) => secrets.map((secret) => mac(text, deriveKey(secret, purpose, realm))),
+    macsFor: (purpose, text) => keysFor(purpose).map((key) => mac(text, key)),
     handleOf (key) {
       let handle = handles.get(key)
       if (handle === undefined) {
@@ -97,6 +102,16 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
       return ticket
     },
     ownsKey: (key) => hasKeyPrefix(key, prefix)
+  }
+
+  /** To derive a key costs more than a MAC with it, and there are few purposes. */
+  function keysFor (purpose: string): readonly Buffer[] {
+    let derived = others.get(purpose)
+    if (derived === undefined) {
+      derived = secrets.map((secret) => deriveKey(secret, purpose, realm))
+      others.set(purpose, derived)
+    }
+    return derived
   }
 }
 
