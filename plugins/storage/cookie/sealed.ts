@@ -53,15 +53,18 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
     return null
   }
 
+  function remember (value: string, name: string, opened: Opened): void {
+    if (!opened.isStale) values.set(opened, { name, value })
+    if (value.length <= MEMO_LONGEST) memo.set(value, { name, opened })
+  }
+
   return {
     isLike,
     open (value, name) {
       const known = memo.get(value)
       if (known?.name === name) return known.opened
       const opened = open(value, name)
-      if (opened === null) return null
-      if (!opened.isStale) values.set(opened, { name, value })
-      if (value.length <= MEMO_LONGEST) memo.set(value, { name, opened })
+      if (opened !== null) remember(value, name, opened)
       return opened
     },
     lengthOf: (session) => Math.ceil((HEAD_BYTES + payloads.pack(session).length + TAG_BYTES) * 4 / 3),
@@ -70,9 +73,16 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
       if (known?.name === name) return known.value
       const value = encrypted(payloads.pack(session), keys[0] as Buffer, contextOf(name, realm)).toString('base64url')
       values.set(session, { name, value })
+      // The browser sends it back with its next request.
+      remember(value, name, openedFrom(session))
       return value
     }
   }
+}
+
+/** What opening the value of a session returns. */
+function openedFrom ({ id, endsAt, epoch, record }: Carried): Opened {
+  return { id, endsAt, epoch, record, isStale: false }
 }
 
 function isLike (value: string): boolean {
