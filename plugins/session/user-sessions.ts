@@ -1,5 +1,5 @@
 import { expiryOf, type Lifetimes } from '../common/clock.js'
-import { eachInSlices } from '../common/slices.js'
+import { eachInSlices, sortedInSlices } from '../common/slices.js'
 import { namesRealm } from '../common/realm.js'
 import { guarded } from '../store/errors.js'
 import type { StoredSession } from '../store/sessions.js'
@@ -36,7 +36,7 @@ export async function sessionsOfUser (name: string, { store, lifetimes, now, han
     const session = describedSession(stored, { lifetimes, handleOf })
     if (session.expiresAt > now()) sessions.push(session)
   })
-  return sessions.sort((a, b) => b.seenAt - a.seenAt)
+  return await sortedInSlices(sessions, (a, b) => b.seenAt - a.seenAt)
 }
 
 /** Describes a session as its user may see it. */

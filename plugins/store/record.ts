@@ -141,7 +141,12 @@ export function excessOf<S extends { readonly key: string }> (sessions: readonly
 
 /** Sorts sessions by their beginning, in place. */
 export function oldestFirst (sessions: StoredSession[]): StoredSession[] {
-  return sessions.sort((a, b) => a.record.createdAt - b.record.createdAt)
+  return sessions.sort(byBeginning)
+}
+
+/** Compares sessions by their beginning, for sorting. */
+export function byBeginning (a: StoredSession, b: StoredSession): number {
+  return a.record.createdAt - b.record.createdAt
 }
 
 /** Returns the fields whose names begin with `prefix`. */

@@ -53,8 +53,9 @@ export class LmdbRecords {
     return this.#records.doesExist(key)
   }
 
-  live (key: string): SessionRecord | null {
-    const record = this.get(key)
+  /** Returns the record if it has not expired. @param remembers as in {@link get} */
+  live (key: string, remembers = true): SessionRecord | null {
+    const record = this.get(key, remembers)
     return record !== null && record.expiresAt > this.#options.now() ? record : null
   }
 
@@ -160,7 +161,8 @@ export class LmdbRecords {
 
   /** Returns the session that an entry of the index by user leads to. Returns null if it is no live session of the user. */
   liveOf (user: string, key: string): SessionRecord | null {
-    const record = isStoreKey(key) ? this.live(key) : null
+    // A user may have very many, and a list of them must not displace what requests read.
+    const record = isStoreKey(key) ? this.live(key, false) : null
     return record?.user === user ? record : null
   }
 

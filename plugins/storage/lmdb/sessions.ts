@@ -1,9 +1,9 @@
 import type { RootDatabase } from 'lmdb'
 import { setImmediate } from 'node:timers/promises'
-import { SLICE_MS, eachInSlices } from '../../common/slices.js'
+import { SLICE_MS, eachInSlices, sortedInSlices } from '../../common/slices.js'
 import { storeUnavailable } from '../../store/errors.js'
 import {
-  continuationOf, fieldsWith, hasFields, oldestFirst, successorLimit, successorOf, touched, withChanges,
+  byBeginning, continuationOf, fieldsWith, hasFields, successorLimit, successorOf, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
 } from '../../store/record.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
@@ -130,12 +130,10 @@ export class LmdbStore implements CompleteSessionStore {
         const record = this.#records.liveOf(user, key)
         if (record !== null) sessions.push({ key, record })
       }, () => { this.#env.resetReadTxn() })
-      // Sorting takes as long as a slice.
-      if (keys.length > KEYS_AT_ONCE) await setImmediate()
     } catch (error) {
       throw storeUnavailable(error, 'list')
     }
-    return oldestFirst(sessions)
+    return await sortedInSlices(sessions, byBeginning)
   }
 
   /** Goes through the index until one look at all of it finds no session that the call must end, also under another key. */

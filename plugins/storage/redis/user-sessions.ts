@@ -1,4 +1,5 @@
-import { excessOf, oldestFirst, type StoredSession, type UserLimit } from '../../store/record.js'
+import { sortedInSlices } from '../../common/slices.js'
+import { byBeginning, excessOf, type StoredSession, type UserLimit } from '../../store/record.js'
 import { BATCH, batchesOf } from './batches.js'
 import { ANOTHERS, type RedisRecords } from './records.js'
 import type { Stored } from './session-codec.js'
@@ -73,7 +74,7 @@ export class RedisUserSessions {
       for (const session of found) sessions.set(session.key, session)
       inBackground(this.#index.heal(user, stale))
     }
-    return oldestFirst([...sessions.values()])
+    return await sortedInSlices([...sessions.values()], byBeginning)
   }
 
   /**
