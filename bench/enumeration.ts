@@ -9,9 +9,8 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { hatcheckService } from '../app.js'
 import { Client, type Answer } from '../test/client.js'
+import { orUsage, positiveNumber } from './usage.js'
 
-// npm run enumeration [-- --samples=500]
-//
 // Does the time of a refused login tell which names exist? And do those who are logged in notice an attack on the logins?
 // The service, those who attack it and those who measure are processes of their own; the service is on LMDB, and asked over TCP.
 
@@ -23,8 +22,11 @@ const LATER_MS = 2 * HOUR
 const READS = 2_000
 const ATTACKERS = 500
 
-const { values: { samples: wanted, serve, attack } } = parseArgs({ options: { samples: { type: 'string', default: '500' }, serve: { type: 'string' }, attack: { type: 'string' } } })
-const samples = Number(wanted)
+const USAGE = 'npm run enumeration -- [--samples 500]'
+const { samples, serve, attack } = orUsage(USAGE, () => {
+  const { values: { samples, ...roles } } = parseArgs({ options: { samples: { type: 'string', default: '500' }, serve: { type: 'string' }, attack: { type: 'string' } } })
+  return { samples: positiveNumber('--samples', samples), ...roles }
+})
 if (serve !== undefined) await runService(serve)
 else if (attack !== undefined) await runAttack(Number(attack))
 else await measure()

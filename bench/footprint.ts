@@ -8,14 +8,16 @@ import { applicationsOf, programOf, type Application, type ApplicationSample } f
 import { SERVICES, measureLoad, measureStart, type LoadSample, type StartSample } from './footprint/service.js'
 import { applicationTable, mediansOf, serviceTable, type Footprint, type Installed } from './footprint/table.js'
 import { redisPlace } from './places.js'
+import { orUsage } from './usage.js'
 
-// npm run bench:footprint [-- --json] [-- PART…]: measures what an application installs, loads and keeps in memory for its
-// sessions, and the same of the service. A part is "applications" or "service"; both by default. It installs packages from the
-// registry. CPU times are medians of cold processes, in turns; they depend less on a busy machine than the time on the clock.
+// Measures what an application installs, loads and keeps in memory for its sessions, and the same of the service; by default
+// both. It installs packages from the registry. CPU times are medians of cold processes, in turns; they depend less on a busy
+// machine than the time on the clock.
 
 const ROUNDS = 9
 
-const { values: { json }, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false } } })
+const USAGE = 'npm run bench:footprint -- [--json] [applications] [service]'
+const { values: { json }, positionals } = orUsage(USAGE, () => parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false } } }))
 const measures = (part: 'applications' | 'service'): boolean => positionals.length === 0 || positionals.includes(part)
 
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-footprint-'))

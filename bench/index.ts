@@ -14,10 +14,12 @@ import { report } from './report.js'
 import { resultsOf, type Round } from './results.js'
 import { rows } from './rows.js'
 import { endWhenInterrupted } from './interrupt.js'
+import { orUsage } from './usage.js'
 
-// npm run bench: bench/README.md says what it measures, and how.
+// bench/README.md says what it measures, and how.
 
-const { plan, isWanted, isRowWanted, json, svg, other } = optionsOf(process.argv.slice(2))
+const USAGE = 'npm run bench -- [--quick] [--only NAMES] [--requests NAMES] [--other FOLDER] [--generations N] [--rounds N] [--ms N] [--json FILE] [--svg FILE]'
+const { plan, isWanted, isRowWanted, json, svg, other } = orUsage(USAGE, () => optionsOf(process.argv.slice(2)))
 if (other !== undefined) process.env[OTHER_VARIABLE] = other
 
 /** Longer than a warm-up takes. */

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { resolve } from 'node:path'
+import { positiveNumber } from './usage.js'
 
 /** How long and how often is measured. */
 export interface Plan {
@@ -37,8 +38,7 @@ export function optionsOf (args: string[]) {
   const plan = { ...quick ? quickPlan : fullPlan }
   for (const [name, count] of Object.entries(counts) as Array<[keyof typeof counts, string | undefined]>) {
     if (count === undefined) continue
-    if (!(Number(count) >= 1)) throw new Error(`--${name} must be a positive number; got "${count}".`)
-    plan[name] = Number(count)
+    plan[name] = positiveNumber(`--${name}`, count)
   }
   return {
     plan,

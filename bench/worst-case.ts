@@ -7,9 +7,8 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Client } from '../test/client.js'
 import { inputs, OWNER, type Asked, type Input } from '../test/long/attacks/inputs.js'
+import { orUsage } from './usage.js'
 
-// npm run worst-case [-- --only=cookie]
-//
 // What does the worst input cost? For each input that a stranger or a user chooses: how long a request with an ordinary
 // value keeps the event loop of the service at work, and how long one with the worst of the generated values. The service is
 // a process of its own, on LMDB, and asked over TCP.
@@ -20,7 +19,8 @@ const MOST_TIMES = 10
 /** An ordinary request that costs next to nothing is no measure. */
 const LEAST_ORDINARY_MS = 0.1
 
-const { values: { only = '' } } = parseArgs({ options: { only: { type: 'string' } } })
+const USAGE = 'npm run worst-case -- [--only WORD]: only the inputs with this word in their name, such as "cookie"'
+const { values: { only = '' } } = orUsage(USAGE, () => parseArgs({ options: { only: { type: 'string' } } }))
 
 interface Running {
   url: string

@@ -7,13 +7,15 @@ import { peers, type PeerName } from './peers/index.js'
 import { runPeer, type Cell } from './run.js'
 import { detailsOf, tableOf, versionsOf, type Result } from './table.js'
 import { versionOf } from './versions.js'
+import { orUsage } from '../usage.js'
 
-// npm run anomalies [-- --only "express-session, connect-redis"] [--case revival] [--json] [--save]
-//
 // Provokes the anomalies of sessions, by forced orders of steps, in hatcheck and in its peers. One cell prints its steps; docs/anomalies.md
 // says more.
 
-const { values: { only, case: which, json, save } } = parseArgs({ options: { only: { type: 'string' }, case: { type: 'string' }, json: { type: 'boolean', default: false }, save: { type: 'boolean', default: false } } })
+const USAGE = 'npm run anomalies -- [--only "express-session, connect-redis"] [--case revival] [--json] [--save]'
+const { values: { only, case: which, json, save } } = orUsage(USAGE, () => parseArgs({
+  options: { only: { type: 'string' }, case: { type: 'string' }, json: { type: 'boolean', default: false }, save: { type: 'boolean', default: false } }
+}))
 const wantedPeers = namesOf<PeerName>('--only', peers, only)
 const wantedCases = namesOf<CaseName>('--case', cases, which)
 const isOneCell = only !== undefined && which !== undefined

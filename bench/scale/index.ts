@@ -12,16 +12,21 @@ import { populationOf } from './population.js'
 import type { Task, Told } from './process.js'
 import { table } from './table.js'
 import { endWhenInterrupted } from '../interrupt.js'
+import { orUsage, positiveNumber } from '../usage.js'
 
-// npm run bench:scale [-- --quick] [--store lmdb] [--sizes 1000,10000] [--out FOLDER]
-//
 // What does a call to a store cost as the number of sessions grows, and what holds the event loop? Prints a table for each
 // store to standard output; with --out, scale.json and the charts scale-light.svg and scale-dark.svg go to a folder.
 
-const { values: { quick, store, sizes, out } } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, store: { type: 'string' }, sizes: { type: 'string' }, out: { type: 'string' } }
+const USAGE = 'npm run bench:scale -- [--quick] [--store lmdb|redis] [--sizes 1000,10000] [--out FOLDER]'
+const { quick, stores, sizes, out } = orUsage(USAGE, () => {
+  const { values: { store, sizes, ...others } } = parseArgs({
+    options: { quick: { type: 'boolean', default: false }, store: { type: 'string' }, sizes: { type: 'string' }, out: { type: 'string' } }
+  })
+  const stores = ['LMDB', 'Redis'].filter((title) => store === undefined || title.toLowerCase() === store)
+  if (stores.length === 0) throw new Error(`--store must be lmdb or redis; got "${store}".`)
+  return { stores, sizes: sizes?.split(',').map((size) => positiveNumber('--sizes', size)), ...others }
 })
-const counts = sizes?.split(',').map(Number) ?? (quick ? [1_000, 100_000] : [1_000, 10_000, 100_000, 1_000_000])
+const counts = sizes ?? (quick ? [1_000, 100_000] : [1_000, 10_000, 100_000, 1_000_000])
 
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-scale-'))
 const children = new Set<ChildProcess>()
@@ -32,7 +37,7 @@ try {
   say('compiling')
   const file = await compile(join(folder, 'build'), interrupt.signal, 'scale/process.js')
   const found: Record<string, Findings[]> = {}
-  for (const title of ['LMDB', 'Redis'].filter((title) => store === undefined || title.toLowerCase() === store)) {
+  for (const title of stores) {
     for (const sessions of counts) {
       const findings = await measureSize(file, title, sessions)
       if (findings !== null) (found[title] ??= []).push(findings)
