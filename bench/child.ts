@@ -13,10 +13,12 @@ export class Child {
   port = 0
   readonly #process: ChildProcess
 
-  constructor (file: string, name: string, { dataDir, redisUrl }: Resources) {
+  /** @param profiles a folder for its CPU profile */
+  constructor (file: string, name: string, { dataDir, redisUrl }: Resources, profiles?: string) {
     this.name = name
     // Without the driver's own flags, which would bring its TypeScript loader along.
-    this.#process = fork(file, [name, dataDir, redisUrl], { execArgv: [] })
+    const execArgv = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name.replaceAll('/', '-')}.cpuprofile`]
+    this.#process = fork(file, [name, dataDir, redisUrl], { execArgv })
   }
 
   get url (): string {

@@ -36,15 +36,16 @@ export class Contestant {
   /**
    * @param file the compiled server
    * @param dataDir a folder that does not exist yet
+   * @param profiles a folder for its CPU profile
    */
-  async start (file: string, dataDir: string, signal: AbortSignal): Promise<void> {
+  async start (file: string, dataDir: string, signal: AbortSignal, profiles?: string): Promise<void> {
     this.#signal = signal
     mkdirSync(dataDir, { recursive: true })
     if (this.contender.usesRedis === true) {
       this.#redis = await redisPlace(dataDir, signal) ?? undefined
       if (this.#redis !== undefined) this.#meter = await RedisMeter.connect(this.#redis.where)
     }
-    this.#child = new Child(file, this.contender.name, { dataDir, redisUrl: this.#redis?.where ?? '' })
+    this.#child = new Child(file, this.contender.name, { dataDir, redisUrl: this.#redis?.where ?? '' }, profiles)
     await this.#child.start()
   }
 

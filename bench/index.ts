@@ -18,8 +18,8 @@ import { orUsage } from './usage.js'
 
 // bench/README.md says what it measures, and how.
 
-const USAGE = 'npm run bench -- [--quick] [--only NAMES] [--requests NAMES] [--other FOLDER] [--generations N] [--rounds N] [--ms N] [--json FILE] [--svg FILE]'
-const { plan, isWanted, isRowWanted, json, svg, other } = orUsage(USAGE, () => optionsOf(process.argv.slice(2)))
+const USAGE = 'npm run bench -- [--quick] [--only NAMES] [--requests NAMES] [--other FOLDER] [--generations N] [--rounds N] [--ms N] [--json FILE] [--svg FILE] [--profile FOLDER]'
+const { plan, isWanted, isRowWanted, json, svg, profile, other } = orUsage(USAGE, () => optionsOf(process.argv.slice(2)))
 if (other !== undefined) process.env[OTHER_VARIABLE] = other
 
 /** Longer than a warm-up takes. */
@@ -64,7 +64,7 @@ function isPossible (contender: Contender): boolean {
 async function generation (file: string, number: number, contenders: readonly Contender[], rounds: Round[]): Promise<void> {
   await keepOnCore('any', process.pid)
   running.push(...contenders.map((contender) => new Contestant(contender)))
-  await someAtOnce(running, 2, async (one, index) => { await one.start(file, join(folder, `data-${number}-${index}`), interrupt.signal) })
+  await someAtOnce(running, 2, async (one, index) => { await one.start(file, join(folder, `data-${number}-${index}`), interrupt.signal, profile) })
   if (!await keepOnCore('load', process.pid)) say('the load generator and the servers share their cores: there is no taskset here, or only one core')
   await verify()
   await someAtOnce(running, 4, async (one) => { await one.logVisitorsIn() })

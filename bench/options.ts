@@ -21,7 +21,7 @@ const fullPlan: Plan = { generations: 5, warmUpRequests: 5_000, rounds: 7, ms: 2
 
 /** What the command line of `npm run bench -- …` says. */
 export function optionsOf (args: string[]) {
-  const { values: { quick, only = '', requests = '', json, svg, other, ...counts } } = parseArgs({
+  const { values: { quick, only = '', requests = '', json, svg, profile, other, ...counts } } = parseArgs({
     args,
     options: {
       quick: { type: 'boolean', default: false },
@@ -29,6 +29,7 @@ export function optionsOf (args: string[]) {
       requests: { type: 'string' },
       json: { type: 'string' },
       svg: { type: 'string' },
+      profile: { type: 'string' },
       other: { type: 'string' },
       generations: { type: 'string' },
       rounds: { type: 'string' },
@@ -47,6 +48,7 @@ export function optionsOf (args: string[]) {
     isRowWanted: matcher(requests),
     json,
     svg,
+    profile,
     other: other === undefined ? undefined : resolve(other)
   }
 }
