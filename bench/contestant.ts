@@ -15,6 +15,11 @@ const ATTEMPTS = 8
 /** hatcheck then waits before it asks Redis again. */
 const PAUSE_MS = 1_000
 
+/** Longer than a warm-up takes. */
+const WARM_UP_MS = 20_000
+/** What goes before a measurement, as a part of it. */
+const LEAD = 1 / 2
+
 /** A contender that runs, with its visitors and its Redis. */
 export class Contestant {
   readonly contender: Contender
@@ -61,11 +66,17 @@ export class Contestant {
     await this.#persistently(async () => { await this.#population.logIn(this.child.port, login) })
   }
 
-  async measure ({ request, senders }: Row, ms: number, requests: number): Promise<Sample | null> {
+  async warmUp ({ request, senders }: Row, requests: number): Promise<void> {
+    const asked = this.asked(request)
+    if (asked === null) return
+    await this.#persistently(async () => { await measure(this.child, asked, atMost(requests, this.#population.turnsOf(senders)), { ms: WARM_UP_MS, connections: CONNECTIONS }) })
+  }
+
+  async measure ({ request, senders }: Row, ms: number): Promise<Sample | null> {
     const asked = this.asked(request)
     if (asked === null) return null
     return await this.#persistently(async () =>
-      await measure(this.child, asked, atMost(requests, this.#population.turnsOf(senders)), { ms, connections: CONNECTIONS, redis: this.#meter }))
+      await measure(this.child, asked, this.#population.turnsOf(senders), { ms, leadMs: ms * LEAD, connections: CONNECTIONS, redis: this.#meter }))
   }
 
   async stop (): Promise<void> {

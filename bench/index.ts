@@ -22,9 +22,6 @@ const USAGE = 'npm run bench -- [--quick] [--only NAMES] [--requests NAMES] [--o
 const { plan, isWanted, isRowWanted, json, svg, profile, other } = orUsage(USAGE, () => optionsOf(process.argv.slice(2)))
 if (other !== undefined) process.env[OTHER_VARIABLE] = other
 
-/** Longer than a warm-up takes. */
-const WARM_UP_MS = 20_000
-
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-bench-'))
 const running: Contestant[] = []
 const interrupt = endWhenInterrupted(cleanUp)
@@ -69,10 +66,10 @@ async function generation (file: string, number: number, contenders: readonly Co
   await verify()
   await someAtOnce(running, 4, async (one) => { await one.logVisitorsIn() })
 
-  await round(running, WARM_UP_MS, plan.warmUpRequests)
+  for (const row of rows.filter(({ name }) => isRowWanted(name))) for (const contestant of running) await contestant.warmUp(row, plan.warmUpRequests)
   for (let i = 0; i < plan.rounds; i++) {
     const shift = i % running.length
-    rounds.push(await round([...running.slice(shift), ...running.slice(0, shift)], plan.ms))
+    rounds.push(await round([...running.slice(shift), ...running.slice(0, shift)]))
     say(`round ${i + 1} of ${plan.rounds}`)
   }
   await verify()
@@ -93,13 +90,13 @@ async function verify (): Promise<void> {
   assertAlike(pages)
 }
 
-async function round (contestants: readonly Contestant[], ms: number, requests = Infinity): Promise<Round> {
+async function round (contestants: readonly Contestant[]): Promise<Round> {
   const result: Round = {}
   for (const row of rows) {
     if (!isRowWanted(row.name)) continue
     const samples = result[row.name] ??= {}
     for (const contestant of contestants) {
-      const sample = await contestant.measure(row, ms, requests)
+      const sample = await contestant.measure(row, plan.ms)
       if (sample !== null) samples[contestant.contender.name] = sample
     }
   }
