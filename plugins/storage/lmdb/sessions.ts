@@ -26,7 +26,7 @@ const KEYS_AT_ONCE = 500
  * A session is one value; the indexes by user and by expiry change in the same transaction. Reads are synchronous, each
  * from the newest committed state. What must survive a power cut (the beginning of a session with a user, every end of
  * a session) is answered after the flush to disk. Other writes are answered at the commit, which survives the end of
- * the process.
+ * the process; lmdb-js 3.5 tells of it only after the flush.
  */
 export class LmdbStore implements CompleteSessionStore {
   readonly sync = true
