@@ -1,8 +1,7 @@
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 import { Memo } from '../common/memo.js'
 import { DEFAULT_REALM, REALM_SEPARATOR, hasKeyPrefix, hashIn, keyPrefix } from '../common/realm.js'
 import type { Carried } from '../store/carried.js'
-import { randomId } from './random-id.js'
 
 /**
  * A ticket is the value of the session cookie: an ID and its MAC, `id.mac`, both in base64url.
@@ -50,6 +49,7 @@ export interface TicketSigner {
   macsFor (purpose: string, text: string): Buffer[]
 }
 
+const ID_BYTES = 32
 const TICKET_FORMAT = /^[\w-]{43}\.[\w-]{43}$/
 const SEPARATOR_AT = 43
 /** 131 bits. */
@@ -82,7 +82,7 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
       }
       return handle
     },
-    newId: randomId,
+    newId: () => randomBytes(ID_BYTES).toString('base64url'),
     ticketOf: (id) => ticketOf(id, realm),
     sign (id) {
       const known = signed.get(id)

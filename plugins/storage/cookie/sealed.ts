@@ -80,9 +80,9 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
   }
 }
 
-/** What opening the value of a session returns. */
+/** What opening the value of a session returns: a copy, since the record is the caller's. */
 function openedFrom ({ id, endsAt, epoch, record }: Carried): Opened {
-  return { id, endsAt, epoch, record, isStale: false }
+  return { id, endsAt, epoch, record: { ...record, fields: { ...record.fields } }, isStale: false }
 }
 
 function isLike (value: string): boolean {
