@@ -9,6 +9,8 @@ import { Child } from './child.js'
 import { compile } from './compile.js'
 import { freePort } from './free-port.js'
 import { headersOfHarry } from './harry.js'
+import { endWhenInterrupted } from './interrupt.js'
+import { percentile } from './statistics.js'
 
 // What a request through nginx takes when nginx asks hatcheck first, beside the same nginx that asks a bare Fastify route.
 
@@ -20,9 +22,10 @@ const CONNECTIONS = 8
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-bench-'))
 const children: Child[] = []
 let nginx: ReturnType<typeof spawn> | undefined
+const interrupt = endWhenInterrupted(cleanUp)
 
 try {
-  const file = await compile(folder, AbortSignal.timeout(120_000))
+  const file = await compile(folder, interrupt.signal)
   const fronts = []
   for (const name of ['bare Fastify', 'hatcheck, LMDB'] as const) {
     const child = new Child(file, name, { dataDir: join(folder, 'data'), redisUrl: '' })
@@ -45,10 +48,17 @@ try {
   console.log('| it asks | requests | p50 | p99 |\n| --- | --- | --- | --- |')
   for (const { name, count, p50, p99 } of [bare, own]) console.log(`| ${name} | ${count} | ${p50.toFixed(2)} ms | ${p99.toFixed(2)} ms |`)
   console.log(`| ratio | | ${(own.p50 / bare.p50).toFixed(2)} | ${(own.p99 / bare.p99).toFixed(2)} |`)
+} catch (error) {
+  if (!interrupt.signal.aborted) throw error
 } finally {
-  if (nginx !== undefined && nginx.exitCode === null) {
+  await cleanUp()
+}
+
+async function cleanUp (): Promise<void> {
+  if (nginx !== undefined && nginx.exitCode === null && nginx.signalCode === null) {
+    const ended = once(nginx, 'exit')
     nginx.kill()
-    await once(nginx, 'exit')
+    await ended
   }
   await Promise.all(children.map((child) => child.stop()))
   rmSync(folder, { recursive: true, force: true })
@@ -120,9 +130,4 @@ async function load ({ name, port, headers, took }: Front, ms: number): Promise<
     }
   }))
   agent.destroy()
-}
-
-function percentile (values: readonly number[], part: number): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor((sorted.length - 1) * part)] ?? NaN
 }
