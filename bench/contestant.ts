@@ -75,8 +75,11 @@ export class Contestant {
   async measure ({ request, senders }: Row, ms: number): Promise<Sample | null> {
     const asked = this.asked(request)
     if (asked === null) return null
-    return await this.#persistently(async () =>
-      await measure(this.child, asked, this.#population.turnsOf(senders), { ms, leadMs: ms * LEAD, connections: CONNECTIONS, redis: this.#meter }))
+    const turns = this.#population.turnsOf(senders)
+    return await this.#persistently(async () => {
+      const lead = { turns: atMost(this.#population.mostBefore(senders), turns), ms: ms * LEAD }
+      return await measure(this.child, asked, turns, { ms, lead, connections: CONNECTIONS, redis: this.#meter })
+    })
   }
 
   async stop (): Promise<void> {

@@ -20,17 +20,17 @@ export interface Sample {
 
 export interface Effort {
   ms: number
-  /** How long the same requests are sent before: the code of a contender that has waited for the others is cold. */
-  leadMs?: number
+  /** What is sent before: the code of a contender that has waited for the others is cold. */
+  lead?: { turns: Turns, ms: number }
   connections: number
   redis?: RedisMeter | undefined
 }
 
 /** Loads a contender from this process, over kept-alive connections that are open before the measurement begins. */
-export async function measure (child: Child, asked: Asked, turns: Turns, { ms, leadMs = 0, connections, redis }: Effort): Promise<Sample> {
+export async function measure (child: Child, asked: Asked, turns: Turns, { ms, lead, connections, redis }: Effort): Promise<Sample> {
   const load = await Load.open(child.port, connections)
   try {
-    if (leadMs > 0) await load.run(asked, turns, leadMs)
+    if (lead !== undefined) await load.run(asked, lead.turns, lead.ms)
     const redisBefore = await redis?.cpuMicros()
     const { cpuMicros: before } = await child.usage()
     const { elapsedMs, latenciesMs } = await load.run(asked, turns, ms)

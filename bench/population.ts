@@ -46,6 +46,11 @@ export class Population {
     }
   }
 
+  /** Returns how many requests of a row may go before its measurement, so that some are left for it. */
+  mostBefore (senders: Senders): number {
+    return senders === 'leavers' ? this.#newcomers.length >> 1 : Infinity
+  }
+
   #turnOf (visitor: Visitor | undefined) {
     // Of one length, and another value each time: to set the same one again is no change.
     return visitor === undefined ? null : { visitor, word: String(100_000 + this.#count++ % 900_000) }
