@@ -5,6 +5,7 @@ import { resolveConfig } from '../../plugins/config/resolve.js'
 import { openStorage } from '../../plugins/storage/open.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
 import type { MaybePromise } from '../../plugins/common/maybe-promise.js'
+import { SLICE_MS } from '../../plugins/common/slices.js'
 import type { SessionRecord } from '../../plugins/store/record.js'
 import type { CompleteSessionStore } from '../../plugins/store/traits.js'
 import type { Place } from '../places.js'
@@ -21,8 +22,6 @@ const WRITES_IN_FLIGHT = 16
 const CREATES_IN_FLIGHT = 50
 /** On a busy machine, Redis may miss its deadline. */
 const ATTEMPTS = 20
-/** The slice of a sweep in an application, in ms. */
-const SLICE_MS = 5
 const QUIET_MS = 2_000
 const LISTS = 3
 /** The keys that Redis is told at once to let expire. */

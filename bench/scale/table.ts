@@ -25,14 +25,15 @@ export function table (title: string, findings: readonly Findings[]): string {
   return [
     lines([head, ...costs]), '', lines([head, ...watched]), '',
     'Touches and changes: 16 at a time; creating: 50 at a time. The longest block is the longest turn of an event loop that never',
-    'waits, in brackets by CPU time. Delay is how late a timer of 1 ms is. Requests come from eight visitors of an application in the',
-    'same process.'
+    'waits; in brackets without the time in which it had no processor, and by CPU time. Delay is how late a timer of 1 ms is. Requests',
+    'come from eight visitors of an application in the same process.'
   ].join('\n')
 }
 
 const ASPECTS: Record<string, (watched: Watched) => string> = {
   '': ({ tookMs, sessions }) => sessions === 0 ? '' : millis(tookMs),
-  ': longest block': ({ loop }) => `${millis(loop.blockMs)} (${millis(loop.blockCpuMs)})`,
+  ': longest block': ({ loop }) => `${millis(loop.blockMs)} (${millis(loop.blockReadyMs)}, ${millis(loop.blockCpuMs)})`,
+  ': longest garbage collection': ({ loop }) => millis(loop.gcMs),
   ': delay p99, max': ({ loop }) => `${millis(loop.p99Ms)}, ${millis(loop.maxMs)}`,
   ': requests that read, p50, p99, max': ({ requests }) => requests === undefined ? '' : [requests.read.p50, requests.read.p99, requests.read.max].map(millis).join(', '),
   ': requests that change, p50, p99, max': ({ requests }) => requests === undefined ? '' : [requests.change.p50, requests.change.p99, requests.change.max].map(millis).join(', '),
