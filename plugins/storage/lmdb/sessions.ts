@@ -125,8 +125,7 @@ export class LmdbStore implements CompleteSessionStore {
   async ofUser (user: string): Promise<StoredSession[]> {
     const sessions: StoredSession[] = []
     try {
-      const keys = await this.#keysOf(user)
-      await eachInSlices(keys, (key) => {
+      await eachInSlices(await this.#keysOf(user), (key) => {
         const record = this.#records.liveOf(user, key)
         if (record !== null) sessions.push({ key, record })
       }, () => { this.#env.resetReadTxn() })
@@ -141,10 +140,10 @@ export class LmdbStore implements CompleteSessionStore {
     const staying = new Set(exceptKey === undefined ? [] : [exceptKey])
     let [count, offset, isDone] = [0, 0, false]
     while (!isDone) {
-      const ended = await this.#writer.write('remove', true, () => {
+      const ended: string[] = []
+      const isLast = await this.#writer.write('remove', true, () => {
         const until = performance.now() + SLICE_MS
         const keys = this.#records.keysOf(user, { offset, limit: KEYS_AT_ONCE })
-        const ended: string[] = []
         for (const key of keys) {
           const record = staying.has(key) ? null : this.#records.liveOf(user, key)
           if (record === null) {
@@ -154,17 +153,17 @@ export class LmdbStore implements CompleteSessionStore {
             this.#records.end(key, undefined, record)
             ended.push(key)
           }
-          if (performance.now() >= until) return ended
+          if (performance.now() >= until) return false
         }
-        if (keys.length < KEYS_AT_ONCE) {
-          // What was renewed meanwhile may stand before the entries of this slice.
-          isDone = this.#records.keysOf(user).every((key) => staying.has(key))
-          offset = 0
-        }
-        return ended
+        return keys.length < KEYS_AT_ONCE
       })
       count += ended.length
       for (const key of ended) onEnded?.(key)
+      if (isLast) {
+        // What was renewed meanwhile may stand before the entries of the last slice.
+        isDone = await this.#hasOnly(staying, user)
+        offset = 0
+      }
     }
     return count
   }
@@ -186,6 +185,15 @@ export class LmdbStore implements CompleteSessionStore {
 
   async close (): Promise<void> {
     await this.#writer.flush()
+  }
+
+  /** Whether the index has no other keys for a user, all as of one moment. */
+  async #hasOnly (keys: ReadonlySet<string>, user: string): Promise<boolean> {
+    try {
+      return (await this.#keysOf(user)).every((key) => keys.has(key))
+    } catch (error) {
+      throw storeUnavailable(error, 'remove')
+    }
   }
 
   /** Returns all keys that the index has for a user at one moment. */
