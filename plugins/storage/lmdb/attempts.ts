@@ -8,7 +8,7 @@ import { counted, uncounted, waitOf, type Counter, type Policy } from '../../sto
 import { isCounter, type AttemptStore } from '../../store/attempts.js'
 
 /** How many counters one slice of a sweep looks at. */
-const SWEEP_SLICE = 500
+const SWEEP_SLICE = 200
 
 /** Counts failed logins in LMDB, beside the sessions. The processes of the machine that open the folder count together. */
 export class LmdbAttempts implements AttemptStore {

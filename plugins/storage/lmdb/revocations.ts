@@ -7,7 +7,7 @@ import { isPlainKey } from './keys.js'
 import { LmdbWriter } from './writer.js'
 
 /** How many entries one slice of a sweep looks at. */
-const SWEEP_SLICE = 500
+const SWEEP_SLICE = 200
 
 /** LMDB limits the length of a key; a name may be longer than that. */
 const LONGEST_NAME = 128
