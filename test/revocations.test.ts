@@ -144,6 +144,16 @@ for (const [kind, openEngine] of Object.entries(engines)) {
         t.strictSame([(await store.lookUp('key 0', 'Harry')), (await store.lookUp('key 1', 'Sally')).hasEnded], [{ hasEnded: false, barrier: null }, true])
         t.equal(await epochOf(store, 'Sally'), NOW)
       })
+
+      check('a sweep stops when its time is over, and the next one goes on', async (t, store) => {
+        for (let i = 0; i < 1_000; i++) await store.end(`key ${i}`, i < 500 ? LATER : NOW + 1)
+        const dropped: number[] = []
+        for (let last = 1; last > 0; dropped.push(last)) last = await store.sweep(NOW + 1, 0)
+        t.ok(dropped.length > 3, `${dropped.length} slices`)
+        let left = 0
+        for (let i = 0; i < 1_000; i++) left += Number((await store.lookUp(`key ${i}`, null)).hasEnded)
+        t.equal(left, 500)
+      })
     }
   })
 }

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { eachInSlices, sortedInSlices } from '../plugins/common/slices.js'
+import { Round } from '../plugins/storage/memory/round.js'
 
 /** Counts the turns of the event loop until it is stopped. */
 function countTurns (): () => number {
@@ -42,4 +43,32 @@ test('a long task lets the event loop turn, and visits every item once and in or
   t.strictSame(visited, [...Array(20).keys()])
   t.ok(slices > 5, `${slices} slices`)
   t.ok(stop() >= slices - 1)
+})
+
+test('a long task visits what is added to a set meanwhile', async (t) => {
+  const items = new Set(['first'])
+  const visited: string[] = []
+  await eachInSlices(items, (item) => {
+    visited.push(item)
+    if (item === 'first') items.add('second')
+    items.delete(item)
+  })
+  t.strictSame(visited, ['first', 'second'])
+})
+
+test('each slice of a round goes on where the last one stopped, until all items are visited', async (t) => {
+  const items = new Set(Array(500).keys())
+  const round = new Round(() => items.values())
+  const visited: number[] = []
+  const slice = (): boolean => round.run(0, (item) => { visited.push(item) })
+  t.equal(slice(), false)
+  const first = visited.length
+  t.ok(first >= 1 && first < 100, `${first} items`)
+  items.delete(0)
+  items.add(500)
+  while (!slice());
+  t.strictSame(visited, [...Array(501).keys()])
+  visited.length = 0
+  while (!slice());
+  t.strictSame(visited, [...Array(500).keys()].map((item) => item + 1), 'another round')
 })

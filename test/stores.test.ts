@@ -306,6 +306,26 @@ test('anonymous sessions do not keep users out of a full memory store', async (t
   t.not(store.read('of Harry'), null)
 })
 
+test('the memory store ends many sessions of a user in slices, also one that is renewed meanwhile', async (t) => {
+  const { createdAt } = recordOf()
+  const slowly = (): number => {
+    for (const until = performance.now() + 0.1; performance.now() < until;);
+    return createdAt
+  }
+  const store = new MemoryStore({ now: slowly, maxBytes: 4_096 })
+  for (let i = 0; i < 200; i++) store.create(`key ${i}`, recordOf({ user: 'Harry' }))
+  store.create('of Sally', recordOf({ user: 'Sally' }))
+  const ended: string[] = []
+  const removing = store.removeOfUser('Harry', 'key 5', (key) => { ended.push(key) })
+  t.ok(ended.length >= 1 && ended.length < 200, `${ended.length} have ended in the first slice`)
+  t.match(store.replace('key 199', 'renewed', replacementOf()), { outcome: 'replaced' })
+  t.equal(await removing, 199)
+  const keys = Array.from({ length: 199 }, (_, i) => `key ${i}`)
+  t.strictSame(ended, [...keys.filter((key) => key !== 'key 5'), 'renewed'])
+  t.strictSame(store.ofUser('Harry').map(({ key }) => key), ['key 5'])
+  t.not(store.read('of Sally'), null)
+})
+
 test('a closed memory store is empty', async (t) => {
   const store = new MemoryStore({ now: () => 0, maxBytes: 4_096 })
   store.create('one', recordOf({ user: 'Harry' }))

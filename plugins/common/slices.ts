@@ -7,11 +7,12 @@ export const SLICE_MS = 2
 const SORTED_AT_ONCE = 500
 
 /**
- * Visits every item, and lets the event loop turn between slices of 2 ms.
+ * Visits every item, and lets the event loop turn between slices of 2 ms. A set may change meanwhile: what is added to it is
+ * visited as well.
  *
  * @param beforeNext called before every slice but the first.
  */
-export async function eachInSlices<T> (items: readonly T[], visit: (item: T) => void, beforeNext?: () => void): Promise<void> {
+export async function eachInSlices<T> (items: Iterable<T>, visit: (item: T) => void, beforeNext?: () => void): Promise<void> {
   let until = performance.now() + SLICE_MS
   for (const item of items) {
     if (performance.now() >= until) {

@@ -1,5 +1,7 @@
+import { SLICE_MS } from '../../common/slices.js'
 import { counted, uncounted, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import type { AttemptStore } from '../../store/attempts.js'
+import { Round } from './round.js'
 
 /** How many counters there are at most. A failed login changes up to seven. In a long flood the oldest are dropped, and networks are no longer known. */
 const MOST_COUNTERS = 100_000
@@ -8,6 +10,7 @@ const MOST_COUNTERS = 100_000
 export class MemoryAttempts implements AttemptStore {
   /** In the order of their last change. */
   readonly #counters = new Map<string, Counter>()
+  readonly #round = new Round(() => this.#counters.entries())
   readonly #most: number
 
   /** @param most how many counters there are at most */
@@ -45,9 +48,8 @@ export class MemoryAttempts implements AttemptStore {
   }
 
   sweep (now: number): boolean {
-    for (const [key, { expiresAt }] of this.#counters) {
+    return !this.#round.run(performance.now() + SLICE_MS, ([key, { expiresAt }]) => {
       if (expiresAt <= now) this.#counters.delete(key)
-    }
-    return false
+    })
   }
 }

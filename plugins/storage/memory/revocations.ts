@@ -1,10 +1,12 @@
 import { nextBarrier, type Barrier, type Revocation, type RevocationStore } from '../../store/revocations.js'
+import { Round } from './round.js'
 
 /** Remembers in the memory of this process which sessions have ended. */
 export class MemoryRevocations implements RevocationStore {
   readonly sync = true
   readonly #ended = new Map<string, { until: number, nextKey: string | null }>()
   readonly #barriers = new Map<string, { until: number, barrier: Barrier }>()
+  readonly #round = new Round(() => this.#entries())
 
   lookUp (key: string, user: string | null): Revocation {
     return { hasEnded: this.#ended.has(key), barrier: user === null ? null : this.#barriers.get(user)?.barrier ?? null }
@@ -24,11 +26,17 @@ export class MemoryRevocations implements RevocationStore {
     this.#barriers.set(user, { until, barrier: nextBarrier(this.#barriers.get(user)?.barrier ?? null, now, exceptKey) })
   }
 
-  sweep (now: number): number {
+  sweep (now: number, budgetMs: number): number {
     let dropped = 0
+    const isLast = this.#round.run(performance.now() + budgetMs, ([entries, name, until]) => {
+      if (until <= now && entries.delete(name)) dropped++
+    })
+    return isLast ? dropped : Math.max(dropped, 1)
+  }
+
+  * #entries (): Generator<[entries: Map<string, unknown>, name: string, until: number]> {
     for (const entries of [this.#ended, this.#barriers]) {
-      for (const [name, { until }] of entries) if (until <= now && entries.delete(name)) dropped++
+      for (const [name, { until }] of entries) yield [entries, name, until]
     }
-    return dropped
   }
 }

@@ -110,11 +110,16 @@ export class MemoryStore implements CompleteSessionStore {
     return oldestFirst(sessions)
   }
 
+  /** Visits the keys of the user in the order of creation, so it also ends the successor of a session that is replaced meanwhile. */
   async removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
-    const ended = this.ofUser(user).filter(({ key }) => key !== exceptKey)
-    for (const { key } of ended) this.remove(key)
-    await eachInSlices(ended, ({ key }) => { onEnded?.(key) })
-    return ended.length
+    let count = 0
+    await eachInSlices(this.#records.keysOf(user), (key) => {
+      if (key === exceptKey || this.read(key) === null) return
+      this.remove(key)
+      count++
+      onEnded?.(key)
+    })
+    return count
   }
 
   count (): number {

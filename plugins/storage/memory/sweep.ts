@@ -1,21 +1,20 @@
 import type { SessionRecord } from '../../store/record.js'
 import type { MemoryRecords } from './records.js'
+import { Round, STRIDE } from './round.js'
 import type { MemoryTombstones } from './tombstones.js'
-
-/** How many entries a sweep handles before it looks at the time again. */
-const STRIDE = 64
 
 /** The sweep of the memory store. A slice goes on where the last one stopped. */
 export class MemorySweep {
   readonly #records: MemoryRecords
   readonly #tombstones: MemoryTombstones
   readonly #now: () => number
-  #position: Iterator<[string, SessionRecord]> | null = null
+  readonly #round: Round<[string, SessionRecord]>
 
   constructor (records: MemoryRecords, tombstones: MemoryTombstones, now: () => number) {
     this.#records = records
     this.#tombstones = tombstones
     this.#now = now
+    this.#round = new Round(() => records.entries())
   }
 
   /** @see SessionStore.sweep */
@@ -31,20 +30,12 @@ export class MemorySweep {
       if (isOver(++dropped)) return dropped
     }
     const now = this.#now()
-    this.#position ??= this.#records.entries()
-    for (let seen = 1; ; seen++) {
-      const next = this.#position.next()
-      if (next.done === true) {
-        this.#position = null
-        return dropped
-      }
-      const [key, record] = next.value
-      if (record.expiresAt <= now) {
-        this.#records.drop(key)
-        onExpired?.(key, record.user)
-        dropped++
-      }
-      if (isOver(seen)) return Math.max(dropped, 1)
-    }
+    const isLast = this.#round.run(until, ([key, record]) => {
+      if (record.expiresAt > now) return
+      this.#records.drop(key)
+      onExpired?.(key, record.user)
+      dropped++
+    })
+    return isLast ? dropped : Math.max(dropped, 1)
   }
 }
