@@ -1,5 +1,6 @@
 import { DEFAULT_REALM, REALM_SEPARATOR, namesRealm } from '../common/realm.js'
 import { after } from '../common/maybe-promise.js'
+import { eachInSlices } from '../common/slices.js'
 import type { Replaced, SessionRecord, StoredSession } from '../store/record.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 
@@ -38,11 +39,14 @@ export function inRealm (store: CompleteSessionStore, realm: string): CompleteSe
     return known
   }
 
-  function outwardAll (sessions: readonly StoredSession[]): StoredSession[] {
-    return sessions.flatMap(({ key, record }) => {
-      const own = outward(record)
-      return own === null ? [] : [{ key, record: own }]
+  /** Remembers none of these records, since there may be very many. */
+  async function outwardAll (sessions: readonly StoredSession[]): Promise<StoredSession[]> {
+    const own: StoredSession[] = []
+    await eachInSlices(sessions, ({ key, record }) => {
+      const user = nameOf(record.user ?? '')
+      if (user !== null) own.push({ key, record: outwards.get(record) ?? { ...record, user } })
     })
+    return own
   }
 
   /** A replacement copies the user of a session that this realm has read, so both records belong to this realm. */

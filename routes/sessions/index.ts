@@ -23,8 +23,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: askForPassword })
 
   fastify.get('/sessions', { schema: schemas.list, onRequest }, async (request, reply) => {
-    const all = await list(request)
-    const [sessions, total] = [all.slice(0, MOST_LISTED), session.isListed ? all.length : null]
+    const { sessions, total } = await list(request)
     if (http.wants(request) === 'json') return { sessions: sessions.map(asJson), total }
     const notice = view.takeNotice(request, reply)
     return view.page(reply, sessionsPage({ prefix, home, hasLogout: hasRoute('logout'), sessions, total, now: now(), lifetimes, notice }))
@@ -50,13 +49,18 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     return await reply.redirect(`${prefix}/sessions`, 303)
   })
 
-  /** Lists the session of the request first, then the others by newest activity. */
-  async function list (request: FastifyRequest): Promise<ListedSession[]> {
-    const current = session.handleOf(request)
+  /** Lists the session of the request first, then the others by newest activity. The total is null if nobody knows it. */
+  async function list (request: FastifyRequest): Promise<{ sessions: ListedSession[], total: number | null }> {
+    const handle = session.handleOf(request)
     const own = session.isListed ? await fastify.sessions.ofUser(session.loggedIn(request)?.name ?? '') : [session.describe(request)].filter((own) => own !== null)
-    return own
-      .map((session) => session.handle === current ? { ...session, seenAt: now(), current: true } : { ...session, current: false })
-      .sort((a, b) => Number(b.current) - Number(a.current))
+    const current = own.find((session) => session.handle === handle)
+    // No more than are shown: to mark thousands would hold the event loop.
+    const others = own.slice(0, MOST_LISTED).filter((session) => session !== current)
+    const sessions = [
+      ...current === undefined ? [] : [{ ...current, seenAt: now(), current: true }],
+      ...others.map((session) => ({ ...session, current: false }))
+    ]
+    return { sessions: sessions.slice(0, MOST_LISTED), total: session.isListed ? own.length : null }
   }
 
   /** Returns how many sessions have ended. Ending another session needs a recent login, or the password. */
