@@ -6,7 +6,7 @@ const BAR = 58
 const LINE = 22
 const HEAD = 64
 
-/** Draws the ratios as bars, a column for each row of the measurement without those of the second mix. */
+/** Draws the ratios as bars, a column for each row. The rows with "proxy" in their names are left out, for lack of room. */
 export function chart ({ contenders, rows, rounds }: Results): string {
   const columns = Object.keys(rows).filter((name) => !name.endsWith(', proxy'))
   const width = NAMES + columns.length * COLUMN + 10

@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
 import { Client, type Answer } from '../test/client.js'
 import type { Contender } from './contenders/contender.js'
-import { requests, type RequestName } from './requests.js'
+import { requestOf, type RequestName } from './requests.js'
 
 /** What a contender sends to Harry, and to a visitor without a session. */
 export interface Pages {
@@ -10,16 +10,16 @@ export interface Pages {
 }
 
 /**
- * Asserts that a contender answers each request correctly and stores what it is told to, so that nobody is measured while
- * failing.
+ * Asserts that a contender answers each request correctly and stores what it is told to: one that fails could be the
+ * fastest.
  */
-export async function check ({ name, requests: own = {} }: Contender, url: string): Promise<Pages> {
+export async function check (contender: Contender, url: string): Promise<Pages> {
+  const { name } = contender
   const harry = new Client(url)
-  const asked = (request: RequestName) => own[request] === undefined ? requests[request] : own[request]
   const send = async (client: Client, request: RequestName, word = ''): Promise<Answer | null> => {
-    const sending = asked(request)
-    if (sending === null) return null
-    const { method, path, headers = {}, body } = sending
+    const template = requestOf(contender, request)
+    if (template === null) return null
+    const { method, path, headers = {}, body } = template
     return await client.send({
       method,
       url: path,
@@ -57,7 +57,7 @@ export async function check ({ name, requests: own = {} }: Contender, url: strin
   if (logout !== null) {
     assert.ok(logout.statusCode < 400, `${name}: the logout is answered with ${logout.statusCode} ${logout.body}`)
     // The bare ones keep no session that could end.
-    if (asked('value') !== null) await page(harry, 'You are not logged in')
+    if (requestOf(contender, 'value') !== null) await page(harry, 'You are not logged in')
   }
   return { loggedIn, anonymous }
 }

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import type { Resources } from './contenders/contender.js'
 import { keepOnCore } from './cores.js'
+import { answerOf, endProcess } from './processes.js'
 import type { Started, Usage } from './server.js'
 
 /** Longer than any contender needs to close. */
@@ -27,43 +27,19 @@ export class Child {
 
   /** Resolves when it listens. */
   async start (): Promise<void> {
-    const { port, pids } = await this.#answer<Started>()
+    const { port, pids } = await answerOf<Started>(this.#process, this.name)
     await keepOnCore('contender', ...pids)
     this.port = port
   }
 
   async usage (): Promise<Usage> {
-    const answer = this.#answer<Usage>()
-    // A message that cannot be sent shows as an answer that does not come.
-    this.#process.send('usage', () => {})
-    return await answer
+    return await answerOf(this.#process, this.name, 'usage')
   }
 
   /** Resolves when it has ended; idempotent. */
   async stop (): Promise<void> {
-    if (this.#hasEnded()) return
-    const ended = once(this.#process, 'exit')
     const impatience = setTimeout(() => { this.#process.kill('SIGKILL') }, STOP_MS)
-    if (this.#process.connected) this.#process.disconnect()
-    await ended
+    await endProcess(this.#process, () => { if (this.#process.connected) this.#process.disconnect() })
     clearTimeout(impatience)
-  }
-
-  async #answer<T> (): Promise<T> {
-    const done = new AbortController()
-    const { signal } = done
-    try {
-      if (this.#hasEnded()) throw new Error(`${this.name} has ended`)
-      return await Promise.race([
-        once(this.#process, 'message', { signal }).then(([message]) => message as T),
-        once(this.#process, 'exit', { signal }).then(() => { throw new Error(`${this.name} has ended`) })
-      ])
-    } finally {
-      done.abort()
-    }
-  }
-
-  #hasEnded (): boolean {
-    return this.#process.exitCode !== null || this.#process.signalCode !== null
   }
 }

@@ -1,100 +1,101 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { checkout, childEnvironment, copySources } from '../test/fixtures/child.js'
+import { runCommand, say, type Lifetime } from './command.js'
+import { readCommandLine } from './command-line.js'
 import { applicationsOf, programOf, type Application, type ApplicationSample } from './footprint/applications.js'
 import { SERVICES, measureLoad, measureStart, type LoadSample, type StartSample } from './footprint/service.js'
 import { applicationTable, mediansOf, serviceTable, type Footprint, type Installed } from './footprint/table.js'
-import { redisPlace } from './places.js'
-import { orUsage } from './usage.js'
+import { startRedis } from './stores.js'
 
 // Measures what an application installs, loads and keeps in memory for its sessions, and the same of the service; by default
-// both. It installs packages from the registry. CPU times are medians of cold processes, in turns; they depend less on a busy
-// machine than the time on the clock.
+// both. It installs packages from the registry. Cold processes take turns; their CPU times depend less on a busy machine than
+// the time on the clock.
 
 const ROUNDS = 9
 
+const PARTS = ['applications', 'service'] as const
 const USAGE = 'npm run bench:footprint -- [--json] [applications] [service]'
-const { values: { json }, positionals } = orUsage(USAGE, () => parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false } } }))
-const measures = (part: 'applications' | 'service'): boolean => positionals.length === 0 || positionals.includes(part)
+const { json, parts } = readCommandLine(USAGE, () => {
+  const { values: { json }, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false } } })
+  const unknown = positionals.find((name) => !PARTS.some((part) => part === name))
+  if (unknown !== undefined) throw new Error(`unexpected argument: ${unknown}`)
+  return { json, parts: positionals.length === 0 ? PARTS : positionals }
+})
 
-const folder = mkdtempSync(join(tmpdir(), 'hatcheck-footprint-'))
-const interrupt = new AbortController()
-
-try {
-  const hatcheck = await pack()
+await runCommand('footprint', async (lifetime) => {
+  const hatcheck = await pack(lifetime)
   const footprint: Footprint = {
     node: process.version,
     processor: cpus()[0]?.model ?? 'unknown',
-    ...measures('applications') && { applications: await measureApplications(hatcheck) },
-    ...measures('service') && { services: await measureServices(hatcheck) }
+    ...parts.includes('applications') && { applications: await measureApplications(lifetime, hatcheck) },
+    ...parts.includes('service') && { services: await measureServices(lifetime, hatcheck) }
   }
   const { applications, services } = footprint
   console.log(json
     ? JSON.stringify(footprint, null, 2)
     : [...applications === undefined ? [] : [applicationTable(applications)], ...services === undefined ? [] : [serviceTable(services)]].join('\n\n'))
-} finally {
-  interrupt.abort()
-  rmSync(folder, { recursive: true, force: true })
-}
+})
 
 /** Packs the sources as they are now. */
-async function pack (): Promise<string> {
+async function pack ({ folder, signal }: Lifetime): Promise<string> {
   say('packing')
   const source = join(folder, 'source')
   await copySources(source)
-  // What builds it.
+  // With what builds it.
   symlinkSync(join(checkout, 'node_modules'), join(source, 'node_modules'), 'junction')
-  const [{ filename }] = JSON.parse(await ran('npm', ['pack', '--json', '--foreground-scripts=false'], source))
+  const [{ filename }] = JSON.parse(await run('npm', ['pack', '--json', '--foreground-scripts=false'], source, signal))
   return join(source, filename)
 }
 
-async function measureApplications (hatcheck: string) {
-  const redis = await redisPlace(folder, interrupt.signal)
-  const applications = Object.entries(applicationsOf(hatcheck, redis?.where ?? null)).map(([name, application], i) => (
-    { name, application, place: join(folder, String(i)), samples: [] as ApplicationSample[] }))
+async function measureApplications ({ folder, signal, teardown }: Lifetime, hatcheck: string) {
+  const redis = await startRedis(folder, signal)
+  if (redis === null) say('redis-server is not installed: no application on Redis is measured')
+  else teardown(redis.close)
+  const applications = Object.entries(applicationsOf(hatcheck, redis?.resources.redisUrl ?? null)).map(([name, application], i) => (
+    { name, application, root: join(folder, String(i)), samples: [] as ApplicationSample[] }))
   const installed = new Map<string, Installed>()
-  for (const { name, application, place } of applications) installed.set(name, await install(name, place, application))
+  for (const { name, application, root } of applications) installed.set(name, await install(name, root, application, signal))
   for (let round = 1; round <= ROUNDS; round++) {
     say(`applications: round ${round} of ${ROUNDS}`)
-    for (const { place, samples } of applications) samples.push(JSON.parse(await ran(process.execPath, ['--expose-gc', 'program.js'], place)))
+    for (const { root, samples } of applications) samples.push(JSON.parse(await run(process.execPath, ['--expose-gc', 'program.js'], root, signal)))
   }
-  await redis?.close()
   return applications.map(({ name, samples }) => ({ name, ...installed.get(name) as Installed, ...mediansOf(samples) }))
 }
 
-async function measureServices (hatcheck: string) {
-  const place = join(folder, 'service')
-  const installed = await installPackages('service', place, [hatcheck])
+async function measureServices ({ folder, signal }: Lifetime, hatcheck: string) {
+  const root = join(folder, 'service')
+  const installed = await installPackages('service', root, [hatcheck], signal)
   const services = Object.entries(SERVICES).map(([name, store]) => ({ name, store, starts: [] as StartSample[] }))
   for (let round = 1; round <= ROUNDS; round++) {
     say(`service: round ${round} of ${ROUNDS}`)
-    for (const { store, starts } of services) starts.push(await measureStart(place, store))
+    for (const { store, starts } of services) starts.push(await measureStart(root, store))
   }
   const loads: LoadSample[] = []
   for (const { name, store } of services) {
     say(`${name}: under load`)
-    loads.push(await measureLoad(place, store))
+    loads.push(await measureLoad(root, store))
   }
   return services.map(({ name, starts }, i) => ({ name, ...installed, start: mediansOf(starts), load: loads[i] as LoadSample }))
 }
 
-async function install (name: string, place: string, application: Application): Promise<Installed> {
-  const installed = await installPackages(name, place, application.packages)
-  writeFileSync(join(place, 'program.js'), programOf(application))
+async function install (name: string, root: string, application: Application, signal: AbortSignal): Promise<Installed> {
+  const installed = await installPackages(name, root, application.packages, signal)
+  writeFileSync(join(root, 'program.js'), programOf(application))
   return installed
 }
 
-async function installPackages (name: string, place: string, packages: readonly string[]): Promise<Installed> {
+async function installPackages (name: string, root: string, packages: readonly string[], signal: AbortSignal): Promise<Installed> {
   say(`installing ${name}`)
-  mkdirSync(place)
-  writeFileSync(join(place, 'package.json'), '{ "type": "module" }')
-  await ran('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', ...packages.map(withVersion)], place)
-  const list = await ran('npm', ['ls', '--all', '--parseable'], place)
+  mkdirSync(root)
+  writeFileSync(join(root, 'package.json'), '{ "type": "module" }')
+  await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', ...packages.map(withVersion)], root, signal)
+  const list = await run('npm', ['ls', '--all', '--parseable'], root, signal)
   return {
-    megabytes: Number.parseInt(await ran('du', ['-sk', 'node_modules'], place), 10) / 1_024,
+    mebibytes: Number.parseInt(await run('du', ['-sk', 'node_modules'], root, signal), 10) / 1_024,
     packages: new Set(list.trim().split('\n').slice(1)).size
   }
 }
@@ -106,11 +107,7 @@ function withVersion (name: string): string {
   return version === undefined ? name : `${name}@${version}`
 }
 
-async function ran (program: string, args: string[], cwd: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(program, args, { cwd, env: childEnvironment() })
+async function run (program: string, args: string[], cwd: string, signal: AbortSignal): Promise<string> {
+  const { stdout } = await promisify(execFile)(program, args, { cwd, env: childEnvironment(), signal })
   return stdout
-}
-
-function say (what: string): void {
-  process.stderr.write(`${what}\n`)
 }

@@ -7,20 +7,20 @@ const LOWEST = 10_000
 const COUNT = 20_000
 const MAX_TRIES = 100
 
-/** A port of 127.0.0.1 that nobody listens at, and that no other process gets from this function while this one runs. */
+/** Returns a port of 127.0.0.1 on which no process listens, and that no other process gets from this function while this one runs. */
 export async function freePort (): Promise<number> {
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const port = LOWEST + Math.floor(Math.random() * COUNT)
-    if (await isReserved(port) && await isFree(port)) return port
+    if (await reserve(port) && await isFree(port)) return port
   }
   throw new Error('no free port found')
 }
 
 /**
- * Reserves a port until this process ends. UDP has ports of its own, so that a socket there keeps the number without
- * taking the port from a server.
+ * Reserves a port until this process ends; resolves to false if another process has. UDP has ports of its own, so that a socket
+ * there keeps the number without taking the port from a server.
  */
-async function isReserved (port: number): Promise<boolean> {
+async function reserve (port: number): Promise<boolean> {
   const socket = createSocket('udp4').unref()
   return await opens(socket, () => { socket.bind({ port, address: '127.0.0.1', exclusive: true }) })
 }

@@ -1,9 +1,8 @@
 import { strict as assert } from 'node:assert'
 import { Client } from '../test/client.js'
-import type { Child } from './child.js'
 
-/** Logs Harry in, and returns the headers of his requests. */
-export async function headersOfHarry ({ name, url }: Child): Promise<{ accept: string, cookie: string }> {
+/** Logs Harry in to a service, and returns the headers with which he asks for pages. */
+export async function headersOfHarry ({ name, url }: { name: string, url: string }): Promise<{ accept: string, cookie: string }> {
   const client = new Client(url)
   const payload = { client_name: 'Harry', password: 'a phrase that is on no list' }
   const { statusCode } = await client.send({ method: 'POST', url: '/login', headers: { accept: 'application/json' }, payload })

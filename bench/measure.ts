@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 import type { Child } from './child.js'
 import { Load, type Turns } from './load/load.js'
 import type { RedisMeter } from './redis-meter.js'
-import type { Asked } from './requests.js'
+import type { RequestTemplate } from './requests.js'
 import { percentile } from './statistics.js'
 
 /** One measurement of one contender. */
@@ -12,28 +12,28 @@ export interface Sample {
   cpuMicros: number
   /** CPU time of Redis for one request, in µs; null without a Redis. */
   redisMicros: number | null
-  /** The part of the time that the server computed; above 1 when several of its threads did. */
+  /** CPU time as a part of the elapsed time; above 1 if several threads of the server computed at once. */
   busy: number
   p50Ms: number
   p99Ms: number
 }
 
-export interface Effort {
+export interface MeasureOptions {
   ms: number
-  /** What is sent before: the code of a contender that has waited for the others is cold. */
+  /** The requests that are sent before, uncounted: the code of a contender that has waited for the others is cold. */
   lead?: { turns: Turns, ms: number }
   connections: number
   redis?: RedisMeter | undefined
 }
 
 /** Loads a contender from this process, over kept-alive connections that are open before the measurement begins. */
-export async function measure (child: Child, asked: Asked, turns: Turns, { ms, lead, connections, redis }: Effort): Promise<Sample> {
+export async function measure (child: Child, template: RequestTemplate, turns: Turns, { ms, lead, connections, redis }: MeasureOptions): Promise<Sample> {
   const load = await Load.open(child.port, connections)
   try {
-    if (lead !== undefined) await load.run(asked, lead.turns, lead.ms)
+    if (lead !== undefined) await load.run(template, lead.turns, lead.ms)
     const redisBefore = await redis?.cpuMicros()
     const { cpuMicros: before } = await child.usage()
-    const { elapsedMs, latenciesMs } = await load.run(asked, turns, ms)
+    const { elapsedMs, latenciesMs } = await load.run(template, turns, ms)
     const cpu = (await child.usage()).cpuMicros - before
     const redisAfter = await redis?.cpuMicros()
     const requests = latenciesMs.length

@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { resolve } from 'node:path'
-import { positiveNumber } from './usage.js'
+import { positiveInteger } from './command-line.js'
+import { allContenders } from './contenders/index.js'
+import { rows } from './rows.js'
 
 /** How long and how often is measured. */
 export interface Plan {
@@ -9,17 +12,18 @@ export interface Plan {
    * can be a tenth faster or slower for as long as it lives.
    */
   generations: number
-  /** Each row is warmed up with this number of requests: a busy machine warms up more slowly, and as well. */
+  /** Each row is warmed up with this number of requests, not for a time: a busy machine then warms up as well, if later. */
   warmUpRequests: number
   /** Many short rounds rather than few long ones: what disturbs a round then disturbs every contender in it, or is outvoted. */
   rounds: number
+  /** The length of one measurement. */
   ms: number
 }
 
 const quickPlan: Plan = { generations: 1, warmUpRequests: 300, rounds: 2, ms: 80 }
 const fullPlan: Plan = { generations: 5, warmUpRequests: 5_000, rounds: 7, ms: 250 }
 
-/** What the command line of `npm run bench -- …` says. */
+/** Reads the options of `npm run bench`. */
 export function optionsOf (args: string[]) {
   const { values: { quick, only = '', requests = '', json, svg, profile, other, ...counts } } = parseArgs({
     args,
@@ -36,16 +40,18 @@ export function optionsOf (args: string[]) {
       ms: { type: 'string' }
     }
   })
+  if (other !== undefined && !existsSync(join(other, 'dist/app.js'))) throw new Error(`--other must be a compiled checkout; run npm run build in ${other}.`)
   const plan = { ...quick ? quickPlan : fullPlan }
   for (const [name, count] of Object.entries(counts) as Array<[keyof typeof counts, string | undefined]>) {
     if (count === undefined) continue
-    plan[name] = positiveNumber(`--${name}`, count)
+    plan[name] = positiveInteger(`--${name}`, count)
   }
+  const isRowWanted = matcher('--requests', requests, rows)
+  if (isRowWanted('logout') && !isRowWanted('login')) throw new Error('--requests: "logout" ends the sessions of "login"; name both.')
   return {
     plan,
-    /** Whether a name begins with one of those that are asked for, or all are. */
-    isWanted: matcher(only),
-    isRowWanted: matcher(requests),
+    isWanted: matcher('--only', only, allContenders(other)),
+    isRowWanted,
     json,
     svg,
     profile,
@@ -53,7 +59,10 @@ export function optionsOf (args: string[]) {
   }
 }
 
-function matcher (list: string): (name: string) => boolean {
+/** Returns whether a name begins with one of those in the list. An empty list names all. */
+function matcher (option: string, list: string, all: ReadonlyArray<{ name: string }>): (name: string) => boolean {
   const starts = list.split(',').map((start) => start.trim().toLowerCase()).filter((start) => start !== '')
-  return (name) => starts.length === 0 || starts.some((start) => name.toLowerCase().startsWith(start))
+  const matches = (name: string): boolean => starts.length === 0 || starts.some((start) => name.toLowerCase().startsWith(start))
+  if (!all.some(({ name }) => matches(name))) throw new Error(`${option} must begin like one of these; got "${list}".\n${all.map(({ name }) => `  ${name}`).join('\n')}`)
+  return matches
 }

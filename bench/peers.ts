@@ -25,11 +25,13 @@ export function hasPeer (name: string): boolean {
 
 /** Returns the version of a package that is installed. */
 export function versionOf (name: string): string {
-  for (let folder = dirname(fromBench().resolve(name)); ; folder = dirname(folder)) {
+  // Not its package.json by name, which many packages do not export.
+  for (let folder = dirname(fromBench().resolve(name)); folder !== dirname(folder); folder = dirname(folder)) {
     const file = join(folder, 'package.json')
     const found = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) as { name?: string, version?: string } : {}
-    if (found.name === name) return found.version ?? '?'
+    if (found.name === name && found.version !== undefined) return found.version
   }
+  return 'unknown'
 }
 
 /** Returns the path of a file of bench/, wherever the compiled code is. */

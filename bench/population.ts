@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
 import { Load, type Turns } from './load/load.js'
 import { Visitor } from './load/visitor.js'
-import type { Asked } from './requests.js'
+import type { RequestTemplate } from './requests.js'
 import type { Senders } from './rows.js'
 
 export const CONNECTIONS = 16
@@ -18,7 +18,7 @@ export class Population {
   #count = 0
 
   /** Logs all visitors in. */
-  async logIn (port: number, login: Asked): Promise<void> {
+  async logIn (port: number, login: RequestTemplate): Promise<void> {
     // Without those whose login has failed, when it is tried again.
     this.#loggedIn = this.#loggedIn.filter(({ cookieLine }) => cookieLine !== '')
     const load = await Load.open(port, CONNECTIONS)

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-// As Linux tells it. Elsewhere no contender has a process below its own.
+// From /proc of Linux. Elsewhere nothing is found: a contender with processes below its own is measured on Linux only.
 
-/** Returns the processes that a process has started, and those that they have. */
+/** Returns the processes below a process. */
 export function descendantsOf (pid: number): number[] {
   const children = tasksOf(pid).flatMap((task) => read(`/proc/${pid}/task/${task}/children`).split(' ').filter((child) => child !== '').map(Number))
   return children.flatMap((child) => [child, ...descendantsOf(child)])

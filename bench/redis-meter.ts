@@ -1,26 +1,19 @@
 import { Redis } from 'ioredis'
-import { keepOnCore } from './cores.js'
 
 /** Tells the CPU time of a Redis. */
 export class RedisMeter {
   readonly #client: Redis
 
-  private constructor (client: Redis) {
-    this.#client = client
-  }
-
-  static async connect (url: string): Promise<RedisMeter> {
-    const client = new Redis(url)
-    // The end of the bench, which stops Redis first if it is interrupted.
-    client.on('error', () => {})
-    await keepOnCore('redis', numberIn(await client.info('server'), 'process_id'))
-    return new RedisMeter(client)
+  constructor (url: string) {
+    this.#client = new Redis(url)
+    // When the bench is interrupted, Redis stops before this client does.
+    this.#client.on('error', () => {})
   }
 
   /** Resolves to what it has used so far, in µs. */
   async cpuMicros (): Promise<number> {
     const info = await this.#client.info('cpu')
-    return (numberIn(info, 'used_cpu_sys') + numberIn(info, 'used_cpu_user')) * 1e6
+    return (secondsIn(info, 'used_cpu_sys') + secondsIn(info, 'used_cpu_user')) * 1e6
   }
 
   close (): void {
@@ -28,6 +21,6 @@ export class RedisMeter {
   }
 }
 
-function numberIn (info: string, name: string): number {
+function secondsIn (info: string, name: string): number {
   return Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(info)?.[1])
 }

@@ -1,5 +1,5 @@
-/** A request to a contender. */
-export interface Asked {
+/** A request to a contender, but for its cookies and the word in its body. */
+export interface RequestTemplate {
   method: 'GET' | 'POST' | 'PUT'
   path: string
   headers?: Readonly<Record<string, string>>
@@ -10,18 +10,23 @@ export interface Asked {
 export type RequestName = 'page' | 'verify' | 'change' | 'value' | 'login' | 'logout'
 
 /** null: there is no such request. */
-export type Requests = Record<RequestName, Asked | null>
+export type Requests = Record<RequestName, RequestTemplate | null>
 
 const JSON_ACCEPTED = { accept: 'application/json' }
 
-/** What a contender is asked, unless it says otherwise. */
-export const requests: Requests = {
+/** The requests of every contender that names no others. */
+const requests: Requests = {
   page: { method: 'GET', path: '/', headers: { accept: 'text/html' } },
   /** Whether the visitor is logged in: 204, or 401. */
   verify: { method: 'GET', path: '/verify', headers: JSON_ACCEPTED },
   change: { method: 'POST', path: '/visits', headers: JSON_ACCEPTED, body: (visits) => `{"visits":${visits}}` },
-  /** What the last change has stored. Only asked to verify it. */
+  /** What the last change has stored. This is checked, and not measured. */
   value: { method: 'GET', path: '/visits', headers: JSON_ACCEPTED },
   login: { method: 'POST', path: '/login', headers: JSON_ACCEPTED, body: (name) => `{"client_name":"${name}","password":"a phrase that is on no list"}` },
   logout: { method: 'POST', path: '/logout', headers: JSON_ACCEPTED }
+}
+
+/** Returns a request of a contender; null if it has none of this kind. */
+export function requestOf ({ requests: own = {} }: { requests?: Partial<Requests> }, name: RequestName): RequestTemplate | null {
+  return own[name] === undefined ? requests[name] : own[name]
 }

@@ -3,7 +3,7 @@ import type { Sample } from './measure.js'
 import { rows, type Row } from './rows.js'
 import { median, spread } from './statistics.js'
 
-/** What was measured in one round: by row, then by contender. Without what was not asked for, or is missing. */
+/** What was measured in one round, by row and then by contender. A contender is missing in the rows that it has no request for. */
 export type Round = Record<string, Record<string, Sample>>
 
 /** The medians of all rounds. A ratio is that to the reference in the same round; higher is better. */
@@ -11,7 +11,7 @@ export interface Result extends Sample {
   ratio: number
   lowestRatio: number
   highestRatio: number
-  /** Of the ratio: the distance from the first to the last quartile, as a part of the median. */
+  /** The {@link spread} of the ratios. */
   ratioSpread: number
 }
 

@@ -1,33 +1,34 @@
 import { strict as assert } from 'node:assert'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { resolveConfig } from '../plugins/config/resolve.js'
-import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { openStorage } from '../plugins/storage/open.js'
+import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
+import { Client } from '../test/client.js'
 import { Child } from './child.js'
+import { runCommand, say } from './command.js'
+import { readCommandLine } from './command-line.js'
 import { compile } from './compile.js'
 import { SECRET_VARIABLE } from './contenders/hatcheck.js'
+import { headersOfHarry } from './harry.js'
 import { Visitor } from './load/visitor.js'
 import { measure, type Sample } from './measure.js'
-import { lmdbPlace, redisPlace, type Place } from './places.js'
-import { headersOfHarry } from './harry.js'
-import { Client } from '../test/client.js'
-import { endWhenInterrupted } from './interrupt.js'
+import { retry } from './retry.js'
+import { lmdbStore, startRedis, type BenchStore } from './stores.js'
 
-// npm run bench:sizing: measures memory and throughput of one process. Prints a table to standard output.
+// Measures memory and throughput of one process on each store. Prints a table to standard output.
+
+readCommandLine('npm run bench:sizing', () => parseArgs({ options: {} }))
 
 const SESSIONS = 100_000
 const SECONDS = 5
 const WARM_UP_SECONDS = 2
 const CONNECTIONS = 10
-/** Logins to one account would wait for one another. */
+/** Logins to one account would wait for one another; hatcheck hashes the passwords of two at a time. */
 const ACCOUNTS = 8
 const BATCH = 100
-/** On a busy machine, Redis may miss its deadline of 250 ms. */
-const ATTEMPTS = 20
 const READERS = 10
 
 interface Findings {
@@ -40,36 +41,38 @@ interface Findings {
   openMs: number
 }
 
-const secret = randomBytes(32)
-process.env[SECRET_VARIABLE] = secret.toString('base64url')
-const signer = createTicketSigner([Buffer.from(process.env[SECRET_VARIABLE])])
-
-const folder = mkdtempSync(join(tmpdir(), 'hatcheck-sizing-'))
-const children: Child[] = []
-const places: Place[] = []
-const interrupt = endWhenInterrupted(cleanUp)
+// This process makes tickets for the service.
+const secret = randomBytes(32).toString('base64url')
+process.env[SECRET_VARIABLE] = secret
+const signer = createTicketSigner([Buffer.from(secret)])
 const silent = { info () {}, warn () {} }
 
-try {
+await runCommand('sizing', async ({ folder, signal, teardown }) => {
   say('compiling')
-  const file = await compile(join(folder, 'build'), interrupt.signal)
-  places.push(lmdbPlace(folder))
-  const redis = await redisPlace(folder, interrupt.signal)
+  const file = await compile(join(folder, 'build'), signal)
+  const stores = [lmdbStore(folder)]
+  const redis = await startRedis(folder, signal)
   if (redis === null) say('redis-server is not installed: only LMDB is measured')
-  else places.push(redis)
+  else {
+    teardown(redis.close)
+    stores.push(redis)
+  }
   const found: Findings[] = []
-  for (const place of places) found.push(await measurePlace(file, place))
-  process.stdout.write(`\n${report(places, found)}\n`)
-} catch (error) {
-  if (!interrupt.signal.aborted) say(`sizing: ${(error as Error).message}`)
-  process.exitCode = 1
-} finally {
-  await cleanUp()
-}
+  for (const store of stores) {
+    found.push(await measureStore(store, async () => {
+      const child = new Child(file, store.contender, store.resources)
+      teardown(async () => { await child.stop() })
+      await child.start()
+      return child
+    }))
+  }
+  process.stdout.write(`\n${report(stores, found)}\n`)
+})
 
-async function measurePlace (file: string, place: Place): Promise<Findings> {
-  say(`${place.title}: without sessions`)
-  const child = await start(file, place)
+async function measureStore (store: BenchStore, start: () => Promise<Child>): Promise<Findings> {
+  const { title } = store
+  say(`${title}: without sessions`)
+  const child = await start()
   const headers = await headersOfHarry(child)
   const ask = async (path: string, seconds = SECONDS): Promise<Sample> =>
     await measure(child, { method: 'GET', path, headers }, () => ({ visitor: new Visitor() }), { ms: seconds * 1_000, connections: CONNECTIONS })
@@ -77,26 +80,19 @@ async function measurePlace (file: string, place: Place): Promise<Findings> {
   const { residentBytes: emptyBytes } = await child.usage()
   const home = await ask('/')
   const verify = await ask('/verify')
-  say(`${place.title}: ${home.requestsPerSecond.toFixed(0)} requests a second to /, ${verify.requestsPerSecond.toFixed(0)} to /verify; now logins`)
+  say(`${title}: ${home.requestsPerSecond.toFixed(0)} requests a second to /, ${verify.requestsPerSecond.toFixed(0)} to /verify; now logins`)
   const logins = await logIn(child)
   await child.stop()
 
-  say(`${place.title}: ${logins.perSecond.toFixed(1)} logins a second; now creating ${SESSIONS} sessions`)
-  const { cookies, bytesPerSession } = await fill(place)
-  const openMs = await timeToOpen(place)
-  say(`${place.title}: reading each session once`)
-  const again = await start(file, place)
+  say(`${title}: ${logins.perSecond.toFixed(1)} logins a second; now creating ${SESSIONS} sessions`)
+  const { cookies, bytesPerSession } = await fill(store)
+  const openMs = await timeToOpen(store)
+  say(`${title}: reading each session once`)
+  const again = await start()
   await readAll(again, cookies)
   const { residentBytes: fullBytes } = await again.usage()
   await again.stop()
   return { home, verify, logins, emptyBytes, fullBytes, bytesPerSession, openMs }
-}
-
-async function start (file: string, { contender, where }: Place): Promise<Child> {
-  const child = new Child(file, contender, { dataDir: where, redisUrl: where })
-  children.push(child)
-  await child.start()
-  return child
 }
 
 /** Logs several users in at once, repeatedly. */
@@ -125,33 +121,33 @@ async function logIn (child: Child): Promise<Findings['logins']> {
 }
 
 /** Creates sessions as a login does, each for another user, and returns their cookies. */
-async function fill (place: Place): Promise<{ cookies: string[], bytesPerSession: number }> {
-  const storage = await openStorage(configOf(place), silent)
+async function fill (store: BenchStore): Promise<{ cookies: string[], bytesPerSession: number }> {
+  const storage = await openStorage(configOf(store), silent)
   try {
     const record = (await storage.sessions.ofUser('Harry'))[0]?.record
     assert.ok(record !== undefined, 'Harry has no session')
-    const before = await place.bytes()
+    const before = await store.bytes()
     const cookies: string[] = []
     for (let i = 0; i < SESSIONS; i += BATCH) {
       await Promise.all(Array.from({ length: BATCH }, async (_, j) => {
         const user = `User number ${i + j}`
         const fields = { ...record.fields, client_name: JSON.stringify(user) }
-        cookies.push(await persistently(async () => {
+        cookies.push(await retry(async () => {
           const id = signer.newId()
           await storage.sessions.create(storeKey(id), { ...record, user, fields })
           return `hatcheck=${signer.sign(id)}`
         }))
       }))
     }
-    return { cookies, bytesPerSession: (await place.bytes() - before) / SESSIONS }
+    return { cookies, bytesPerSession: (await store.bytes() - before) / SESSIONS }
   } finally {
     await storage.close()
   }
 }
 
-async function timeToOpen (place: Place): Promise<number> {
+async function timeToOpen (store: BenchStore): Promise<number> {
   const begun = performance.now()
-  const storage = await openStorage(configOf(place), silent)
+  const storage = await openStorage(configOf(store), silent)
   await storage.sessions.ping()
   const took = performance.now() - begun
   await storage.close()
@@ -164,7 +160,7 @@ async function readAll (child: Child, cookies: readonly string[]): Promise<void>
   const rest = cookies.values()
   await Promise.all(Array.from({ length: READERS }, async () => {
     for (const cookie of rest) {
-      await persistently(async () => {
+      await retry(async () => {
         const { statusCode } = await client.get('/verify', { cookie })
         assert.equal(statusCode, 204, `${child.name}: a stored session is refused`)
       })
@@ -173,26 +169,15 @@ async function readAll (child: Child, cookies: readonly string[]): Promise<void>
   agent.destroy()
 }
 
-/** Retries work that is not measured. */
-async function persistently<T> (work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work()
-    } catch (error) {
-      if (attempt === ATTEMPTS) throw error
-    }
-  }
-}
-
-function configOf ({ options }: Place) {
+function configOf ({ options }: BenchStore) {
   return resolveConfig(options, 'service')
 }
 
-function report (places: readonly Place[], found: readonly Findings[]): string {
+function report (stores: readonly BenchStore[], found: readonly Findings[]): string {
   const row = (title: string, value: (findings: Findings) => string): string => `| ${[title, ...found.map(value)].join(' | ')} |`
   return [
-    `| one process | ${places.map(({ title }) => title).join(' | ')} |`,
-    `| --- | ${places.map(() => '---').join(' | ')} |`,
+    `| one process | ${stores.map(({ title }) => title).join(' | ')} |`,
+    `| --- | ${stores.map(() => '---').join(' | ')} |`,
     row('`/`, logged in: requests a second', ({ home }) => home.requestsPerSecond.toFixed(0)),
     row('CPU time for each', ({ home }) => `${home.cpuMicros.toFixed(0)} µs`),
     row('`/verify`, logged in: requests a second', ({ verify }) => verify.requestsPerSecond.toFixed(0)),
@@ -211,14 +196,4 @@ function report (places: readonly Place[], found: readonly Findings[]): string {
 
 function mebibytes (bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(0)} MiB`
-}
-
-async function cleanUp (): Promise<void> {
-  await Promise.all(children.splice(0).map((child) => child.stop()))
-  await Promise.all(places.splice(0).map((place) => place.close()))
-  rmSync(folder, { recursive: true, force: true })
-}
-
-function say (text: string): void {
-  process.stderr.write(`${text}\n`)
 }

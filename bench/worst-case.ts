@@ -1,13 +1,12 @@
-import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { fork } from 'node:child_process'
 import { Agent } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Client } from '../test/client.js'
 import { inputs, OWNER, type Asked, type Input } from '../test/long/attacks/inputs.js'
-import { orUsage } from './usage.js'
+import { runCommand, type Lifetime } from './command.js'
+import { readCommandLine } from './command-line.js'
+import { answerOf, endProcess } from './processes.js'
 
 // What does the worst input cost? For each input that a stranger or a user chooses: how long a request with an ordinary
 // value keeps the event loop of the service at work, and how long one with the worst of the generated values. The service is
@@ -16,15 +15,19 @@ import { orUsage } from './usage.js'
 /** The bounds: ms of the event loop, and times the cost of an ordinary request. */
 const MOST_MS = 10
 const MOST_TIMES = 10
-/** An ordinary request that costs next to nothing is no measure. */
+/** An ordinary request that costs less counts as this much: next to nothing is no measure. */
 const LEAST_ORDINARY_MS = 0.1
 
 const USAGE = 'npm run worst-case -- [--only WORD]: only the inputs with this word in their name, such as "cookie"'
-const { values: { only = '' } } = orUsage(USAGE, () => parseArgs({ options: { only: { type: 'string' } } }))
+const wanted = readCommandLine(USAGE, () => {
+  const { values: { only = '' } } = parseArgs({ options: { only: { type: 'string' } } })
+  const wanted = inputs.filter(({ name }) => name.includes(only))
+  if (wanted.length === 0) throw new Error(`--only must be a word in the name of an input; got "${only}".`)
+  return wanted
+})
 
-interface Running {
+interface Service {
   url: string
-  child: ChildProcess
   /** The time that the event loop has been at work, in ms. */
   loopTime (): Promise<number>
 }
@@ -37,14 +40,15 @@ interface Measured extends Pick<Input, 'name' | 'size'> {
 
 const NOTHING: readonly Asked[] = []
 const clients = new Map<readonly Asked[], Client>()
-const folder = mkdtempSync(join(tmpdir(), 'hatcheck-worst-case-'))
-const service = await start()
 const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+let service: Service
 let turn = 0
-try {
+
+await runCommand('worst-case', async (lifetime) => {
+  lifetime.teardown(() => { agent.destroy() })
+  service = await start(lifetime)
   const measured: Measured[] = []
-  for (const input of inputs) {
-    if (!input.name.includes(only)) continue
+  for (const input of wanted) {
     const one = await measure(input)
     measured.push(one)
     print(one)
@@ -52,23 +56,18 @@ try {
   const bad = measured.filter((one) => isTooMuch(one))
   process.stdout.write(`${measured.length} inputs, ${bad.length} over ${MOST_TIMES} times an ordinary request or ${MOST_MS} ms\n`)
   if (bad.length > 0) process.exitCode = 1
-} finally {
-  agent.destroy()
-  const ended = once(service.child, 'exit')
-  service.child.kill()
-  await ended
-  rmSync(folder, { recursive: true, force: true })
-}
+})
 
-async function start (): Promise<Running> {
+async function start ({ folder, teardown }: Lifetime): Promise<Service> {
   const child = fork(resolve(import.meta.dirname, '../server.ts'), {
     cwd: folder,
     execArgv: [...process.execArgv, '--import', join(import.meta.dirname, 'loop-time.ts')],
     env: { PATH: process.env['PATH'], NODE_PATH: process.env['NODE_PATH'], PORT: '0', SECRET_KEY: Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64'), SIGNUP: 'open', TRUST_PROXY: '127.0.0.1,::1', SESSION_COOKIE_SECURE: 'false' },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
+  teardown(async () => { await endProcess(child) })
   let output = ''
-  const address = await new Promise<string>((resolve, reject) => {
+  const url = await new Promise<string>((resolve, reject) => {
     child.once('exit', () => { reject(new Error(`the service ended:\n${output}`)) })
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       if (output.length < 10_000) output += text
@@ -76,15 +75,7 @@ async function start (): Promise<Running> {
       if (found !== undefined) resolve(found)
     })
   })
-  return {
-    url: address,
-    child,
-    async loopTime () {
-      const answer = once(child, 'message')
-      child.send('?')
-      return (await answer)[0] as number
-    }
-  }
+  return { url, loopTime: () => answerOf(child, 'the service', 'loop time') }
 }
 
 /** The quickest of a few rounds each: what else the machine does only ever adds to it. */
@@ -114,7 +105,10 @@ async function costOf (user: Client | null, input: Input, value: string, request
   return (await service.loopTime() - before) / requests
 }
 
-/** Returns the client of a user who has done this before; several inputs have the same before them. A stranger is new with each request: null. */
+/**
+ * Returns the client of a user who has sent these requests before; several inputs share theirs. Returns null for a stranger,
+ * who is another one with each request.
+ */
 async function clientOf (as: Input['as'], before: readonly Asked[]): Promise<Client | null> {
   if (as === 'stranger') return null
   const known = clients.get(before)

@@ -18,7 +18,7 @@ export const bareFastify: Contender = {
   requests: { value: null }
 }
 
-/** What of the service's price is that of its headers: the same ones, written out. */
+/** Shows what the headers of the service cost: it sends the same ones, and does nothing else for them. */
 export const bareFastifyWithHeaders: Contender = {
   name: 'bare Fastify, headers of hatcheck',
   start: onFastify(async (fastify, resources) => {
@@ -35,7 +35,6 @@ export const bareExpress: Contender = {
   async start () {
     const { expressApplication } = await import('./on-express.js')
     const { app, listen, sendPage } = await expressApplication()
-    const nameOf = ({ headers }: { headers: { cookie?: string | undefined } }): string | undefined => headers.cookie === undefined ? undefined : 'Harry'
     app.get('/', (request, response) => { sendPage(response, nameOf(request)) })
     app.get('/verify', (request, response) => { response.status(nameOf(request) === undefined ? 401 : 204).end() })
     app.post('/visits', (_request, response) => { response.status(204).end() })
@@ -46,8 +45,7 @@ export const bareExpress: Contender = {
   requests: { value: null }
 }
 
-/** The logged-in request carries a cookie here too, as long as that of hatcheck. */
-function nameOf ({ headers }: FastifyRequest): string | undefined {
+function nameOf ({ headers }: { headers: { cookie?: string | undefined } }): string | undefined {
   return headers.cookie === undefined ? undefined : 'Harry'
 }
 
@@ -55,6 +53,7 @@ function giveCookie (_request: FastifyRequest, reply: FastifyReply): void {
   reply.header('set-cookie', newCookie()).send()
 }
 
+/** As long as a ticket of hatcheck, which a server reads with every request. */
 function newCookie (): string {
   return `hatcheck=${randomBytes(65).toString('base64url')}`
 }

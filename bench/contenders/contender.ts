@@ -13,19 +13,26 @@ export interface Running {
   close (): Promise<void>
 }
 
-/** A server with the page, a login and one value of a session. Every file of this folder makes those of one family. */
+/** A server with the page, a login and one value of a session. Each file of this folder defines those of one library. */
 export interface Contender {
   name: string
-  /** The packages that not every installation of hatcheck has. */
+  /** Its packages that may be missing. */
   packages?: readonly string[]
   /** The programs that must be installed, each with arguments that make it end at once. */
   programs?: ReadonlyArray<readonly [program: string, ...args: string[]]>
+  /**
+   * The only platform that it can be measured on.
+   *
+   * @default any
+   */
+  platform?: NodeJS.Platform
   /** @default false */
   usesRedis?: boolean
   /** Requests that differ from the usual ones; null: it has none. */
   requests?: Partial<Requests>
   /**
    * Whether it is another build, whose page may be another one.
+   *
    * @default false
    */
   isOther?: boolean

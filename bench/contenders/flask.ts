@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../free-port.js'
 import { homePage } from '../page.js'
 import { fileOfBench } from '../peers.js'
+import { endProcess } from '../processes.js'
 import type { Contender } from './contender.js'
 import { newSecret } from './secret.js'
 
@@ -17,9 +18,12 @@ const START_MS = 10_000
  */
 export const flask: Contender = {
   name: 'Flask on gunicorn',
-  programs: [['gunicorn', '--version']],
+  // Also asks whether gunicorn finds Flask.
+  programs: [['gunicorn', '--check-config', 'flask:Flask']],
+  // The CPU time of gunicorn's processes comes from /proc.
+  platform: 'linux',
   async start ({ dataDir }) {
-    // Its templates make the same pages: nothing in this text is special to Jinja but the name.
+    // The pages are its templates: nothing in them but the name is special to Jinja.
     writeFileSync(join(dataDir, 'anonymous.html'), homePage(undefined))
     writeFileSync(join(dataDir, 'logged_in.html'), homePage('{{ name }}'))
     const port = await freePort()
@@ -28,12 +32,7 @@ export const flask: Contender = {
       '--bind', `127.0.0.1:${port}`, '--workers', '1', '--worker-class', 'gthread', '--threads', '4', '--keep-alive', '75', '--log-level', 'error', 'flask_app:app'
     ], { cwd: dirname(program), env: { ...process.env, SECRET_KEY: newSecret(), TEMPLATES: dataDir, PYTHONDONTWRITEBYTECODE: '1' }, stdio: ['ignore', 'ignore', 'inherit'] })
     await once(gunicorn, 'spawn')
-    const close = async (): Promise<void> => {
-      if (gunicorn.exitCode !== null || gunicorn.signalCode !== null) return
-      const ended = once(gunicorn, 'exit')
-      gunicorn.kill()
-      await ended
-    }
+    const close = async (): Promise<void> => { await endProcess(gunicorn) }
     try {
       await listening(port)
     } catch (error) {

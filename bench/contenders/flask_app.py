@@ -3,7 +3,7 @@ import os
 from flask import Flask, jsonify, render_template, request, session
 
 app = Flask(__name__, template_folder=os.environ["TEMPLATES"])
-# As the other contenders: Jinja would drop the last line break of a page.
+# The other contenders send the last line break of a page; Jinja would drop it.
 app.jinja_env.keep_trailing_newline = True
 app.secret_key = os.environ["SECRET_KEY"]
 

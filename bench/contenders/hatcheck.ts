@@ -11,14 +11,14 @@ export const SECRET_VARIABLE = 'HATCHECK_BENCH_SECRET'
 
 type App = Pick<typeof import('../../app.js'), 'hatcheck' | 'hatcheckService'>
 
-type Place = { dataDir: string, sessionStore?: string }
+type StoreOptions = { dataDir: string, sessionStore?: string }
 
 const stores = {
   memory: ({ dataDir }) => ({ dataDir, sessionStore: 'memory:' }),
   LMDB: ({ dataDir }) => ({ dataDir, sessionStore: 'lmdb:' }),
   Redis: ({ dataDir, redisUrl }) => ({ dataDir, sessionStore: redisUrl }),
   cookie: ({ dataDir }) => ({ dataDir, sessionStore: 'cookie:' })
-} satisfies Record<string, (resources: Resources) => Place>
+} satisfies Record<string, (resources: Resources) => StoreOptions>
 
 /**
  * hatcheck as a plugin and as a service, on each store.
@@ -28,15 +28,15 @@ const stores = {
 export function hatcheckContenders (other?: string): Contender[] {
   const suffix = other === undefined ? '' : ', other'
   const load = async (): Promise<App> => await import(other === undefined ? '../../app.js' : pathToFileURL(join(other, 'dist/app.js')).href)
-  return (['plugin', 'service'] as const).flatMap((form) => Object.entries(stores).map(([store, placeOf]): Contender => ({
+  return (['plugin', 'service'] as const).flatMap((form) => Object.entries(stores).map(([store, optionsOf]): Contender => ({
     name: `hatcheck ${form} (${store}${suffix})`,
     usesRedis: store === 'Redis',
     isOther: other !== undefined,
     start: onFastify(async (fastify, resources) => {
       const app = await load()
-      if (form === 'plugin') await plugin(fastify, app, placeOf(resources))
+      if (form === 'plugin') await plugin(fastify, app, optionsOf(resources))
       // A login without hashing: the application's own check of the password.
-      else await registerService(fastify, placeOf(resources), { authenticate: (name: string) => ({ name }) }, app)
+      else await registerService(fastify, optionsOf(resources), { authenticate: (name: string) => ({ name }) }, app)
     }),
     requests: form === 'service' ? requestsOfService : {}
   })))
@@ -55,8 +55,8 @@ const requestsOfService: Partial<Requests> = {
 }
 
 /** In another application, like the others: routes that use the session. */
-async function plugin (fastify: FastifyInstance, { hatcheck }: App, place: Place): Promise<void> {
-  await fastify.register(hatcheck, { ...place, secretKey: newSecret() })
+async function plugin (fastify: FastifyInstance, { hatcheck }: App, store: StoreOptions): Promise<void> {
+  await fastify.register(hatcheck, { ...store, secretKey: newSecret() })
   fastify.get('/', (request, reply) => { sendPage(reply, request.session.client_name) })
   fastify.get('/verify', (request, reply) => { sendVerdict(reply, request.user !== null) })
   fastify.post<ChangeBody>('/visits', (request, reply) => {
@@ -72,11 +72,11 @@ async function plugin (fastify: FastifyInstance, { hatcheck }: App, place: Place
 }
 
 /** The service as it runs on loopback with a secret key, with every header and guard it has. */
-export async function registerService (fastify: FastifyInstance, place: Place, logins: object = { signup: 'open', passwordMinLength: 8 }, app?: App): Promise<void> {
+export async function registerService (fastify: FastifyInstance, store: StoreOptions, logins: object = { signup: 'open', passwordMinLength: 8 }, app?: App): Promise<void> {
   const { hatcheckService } = app ?? await import('../../app.js')
   await fastify.register(hatcheckService, {
     mode: 'service',
-    ...place,
+    ...store,
     secretKey: process.env[SECRET_VARIABLE] ?? newSecret(),
     sessionCookieSecure: 'auto',
     ...logins

@@ -10,15 +10,14 @@ import { hatcheckContenders, services } from './hatcheck.js'
 import { ironSession } from './iron-session.js'
 import { secureSession } from './secure-session.js'
 
-/** The variable with the folder of another compiled checkout of hatcheck. */
+/** The variable with the folder of another compiled checkout of hatcheck: the processes of the contenders read it too. */
 export const OTHER_VARIABLE = 'HATCHECK_BENCH_OTHER'
 
 /** What the others are measured by. */
 export const reference = bareFastify.name
 
 /** Every contender that can be measured, in the order of the tables. */
-export function allContenders (): Contender[] {
-  const other = process.env[OTHER_VARIABLE]
+export function allContenders (other = process.env[OTHER_VARIABLE]): Contender[] {
   return [
     bareFastify,
     bareFastifyWithHeaders,
@@ -42,7 +41,8 @@ export function contenderOf (name: string): Contender {
 }
 
 /** Says why a contender cannot start here; undefined if it can. */
-export function obstacleTo ({ packages = [], programs = [], usesRedis = false }: Contender): string | undefined {
+export function obstacleTo ({ packages = [], programs = [], usesRedis = false, platform = process.platform }: Contender): string | undefined {
+  if (platform !== process.platform) return `it is measured on ${platform} only`
   const missing = packages.find((name) => !hasPeer(name))
   if (missing !== undefined) return `the package ${missing} is not installed; run: npm --prefix bench ci`
   const absent = [...programs, ...usesRedis ? [['redis-server', '--version'] as const] : []].find((command) => !runs(command))

@@ -26,7 +26,7 @@ const FRAMEWORKS = {
 
 /** For sessions whose values are properties. */
 const COUNT = 'app.get(\'/\', async ({ session }) => String(session.visits = (session.visits ?? 0) + 1))'
-/** Their own folder for each run: a store that has data opens otherwise than a new one. */
+/** A folder of its own for each process: a store with data opens otherwise than a new one. */
 const LMDB = '\'lmdb:./data-\' + process.pid'
 
 /**
@@ -72,7 +72,7 @@ app.get('/', async ({ session }) => { session.set('visits', (session.get('visits
   return String(session.visits)
 })`
     },
-    // It keeps users and their logins, and no values: the route asks for the login of a visitor.
+    // Its sessions have no values by default: the route asks who is logged in.
     'better-auth, memory, in Fastify': {
       packages: ['fastify', 'better-auth'],
       framework: 'fastify',

@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Client } from '../../test/client.js'
 import { childEnvironment } from '../../test/fixtures/child.js'
+import { headersOfHarry } from '../harry.js'
+import { answerOf, endProcess } from '../processes.js'
 
 /** The stores of the service that are measured, by the value of SESSION_STORE. */
 export const SERVICES = { 'service, LMDB': 'lmdb:./data', 'service, memory': 'memory:' } as const
@@ -45,65 +47,55 @@ interface Started {
   url: string
   start: StartSample
   usage (): Promise<Usage>
-  stop (): Promise<void>
 }
 
-/** Measures a cold start. The folder has `hatcheck` installed. */
-export async function measureStart (place: string, sessionStore: string): Promise<StartSample> {
-  const { start, stop } = await startService(place, sessionStore)
-  await stop()
-  return start
+/**
+ * Measures a cold start.
+ *
+ * @param root a folder in which hatcheck is installed
+ */
+export async function measureStart (root: string, sessionStore: string): Promise<StartSample> {
+  return await withService(root, sessionStore, async ({ start }) => start)
 }
 
 /** Measures the service while it answers `/` to a user who is logged in. */
-export async function measureLoad (place: string, sessionStore: string): Promise<LoadSample> {
-  const { url, usage, stop } = await startService(place, sessionStore)
-  const user = new Client(url)
-  const { statusCode } = await user.send({ method: 'POST', url: '/login', headers: { accept: 'application/json' }, payload: { client_name: 'Harry', password: 'a phrase that is on no list' } })
-  assert.equal(statusCode, 200, `the login answers ${statusCode}`)
-  const before = await usage()
-  const { requests, non2xx, errors, timeouts } = await autocannon({ url, headers: { cookie: user.cookieHeader }, connections: CONNECTIONS, amount: REQUESTS })
-  assert.deepEqual({ non2xx, errors, timeouts }, { non2xx: 0, errors: 0, timeouts: 0 })
-  const after = await usage()
-  await stop()
-  return {
-    residentBytes: after.residentBytes,
-    requests: requests.total,
-    requestMicros: (after.user + after.system - before.user - before.system) / requests.total
-  }
+export async function measureLoad (root: string, sessionStore: string): Promise<LoadSample> {
+  return await withService(root, sessionStore, async ({ url, usage }) => {
+    const { cookie } = await headersOfHarry({ name: 'the service', url })
+    const before = await usage()
+    const { requests, non2xx, errors, timeouts } = await autocannon({ url, headers: { cookie }, connections: CONNECTIONS, amount: REQUESTS })
+    assert.deepEqual({ non2xx, errors, timeouts }, { non2xx: 0, errors: 0, timeouts: 0 })
+    const after = await usage()
+    return {
+      residentBytes: after.residentBytes,
+      requests: requests.total,
+      requestMicros: (after.user + after.system - before.user - before.system) / requests.total
+    }
+  })
 }
 
-/** Starts the service as `node dist/server.js`, in a data folder of its own, and asks it once. */
-async function startService (place: string, sessionStore: string): Promise<Started> {
-  const folder = mkdtempSync(join(place, 'run-'))
+/** Starts the service as `node dist/server.js`, in a data folder of its own, asks it once, and stops it after the work. */
+async function withService<T> (root: string, sessionStore: string, work: (started: Started) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(root, 'run-'))
   const meter = join(folder, 'meter.cjs')
   writeFileSync(meter, METER)
-  const server = join(place, 'node_modules/hatcheck/dist/server.js')
+  const server = join(root, 'node_modules/hatcheck/dist/server.js')
   const begun = performance.now()
   const child = spawn(process.execPath, ['--require', meter, server], {
     cwd: folder,
     env: childEnvironment({ PORT: '0', SESSION_STORE: sessionStore, REQUEST_LOG: 'off' }),
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
-  const ended = once(child, 'exit')
-  const usage = async (): Promise<Usage> => {
-    child.send('usage')
-    const [answer] = await once(child, 'message') as [Usage]
-    return answer
-  }
-  const url = await Promise.race([addressIn(child.stdout), ended.then(([code]) => { throw new Error(`the service ended with ${code}`) })])
-  const { statusCode } = await new Client(url).get('/')
-  const wallMs = performance.now() - begun
-  const { user, system, residentBytes } = await usage()
-  assert.equal(statusCode, 200)
-  return {
-    url,
-    start: { wallMs, cpuMs: (user + system) / 1_000, residentBytes },
-    usage,
-    async stop () {
-      child.kill('SIGTERM')
-      await ended
-    }
+  const usage = async (): Promise<Usage> => await answerOf(child, 'the service', 'usage')
+  try {
+    const url = await Promise.race([addressIn(child.stdout), once(child, 'exit').then(([code]) => { throw new Error(`the service ended with ${code}`) })])
+    const { statusCode } = await new Client(url).get('/')
+    const wallMs = performance.now() - begun
+    const { user, system, residentBytes } = await usage()
+    assert.equal(statusCode, 200, `the service answers ${statusCode}`)
+    return await work({ url, start: { wallMs, cpuMs: (user + system) / 1_000, residentBytes }, usage })
+  } finally {
+    await endProcess(child)
   }
 }
 

@@ -1,9 +1,10 @@
+import { median } from '../statistics.js'
 import type { ApplicationSample } from './applications.js'
 import type { LoadSample, StartSample } from './service.js'
 
 export interface Installed {
   /** The size of node_modules on the disk, in MiB. */
-  megabytes: number
+  mebibytes: number
   packages: number
 }
 
@@ -22,20 +23,16 @@ export function mediansOf<T extends { [Key in keyof T]: number }> (samples: read
   return Object.fromEntries(Object.keys(first).map((key) => [key, median(samples.map((sample) => sample[key as keyof T]))])) as T
 }
 
-function median (values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN
-}
-
 export function applicationTable (applications: NonNullable<Footprint['applications']>): string {
   return table(['', 'installed, MiB', 'packages', 'import, ms', 'register, ms', 'first answer, ms', 'memory, MiB'], applications.map((row) => [
-    row.name, row.megabytes.toFixed(1), row.packages, row.importMs.toFixed(0), row.registerMs.toFixed(0), row.answerMs.toFixed(0), mebibytes(row.residentBytes)
+    row.name, row.mebibytes.toFixed(1), row.packages, row.importMs.toFixed(0), row.registerMs.toFixed(0), row.answerMs.toFixed(0), mebibytes(row.residentBytes)
   ]))
 }
 
 export function serviceTable (services: NonNullable<Footprint['services']>): string {
   const requests = services[0]?.load.requests.toLocaleString('en')
-  return table(['', 'installed, MiB', 'packages', 'start, ms', 'its CPU, ms', 'memory after the start, MiB', `after ${requests} requests`, 'CPU of a request, µs'], services.map((row) => [
-    row.name, row.megabytes.toFixed(1), row.packages, row.start.wallMs.toFixed(0), row.start.cpuMs.toFixed(0), mebibytes(row.start.residentBytes),
+  return table(['', 'installed, MiB', 'packages', 'start, ms', 'CPU of the start, ms', 'memory after the start, MiB', `after ${requests} requests`, 'CPU of a request, µs'], services.map((row) => [
+    row.name, row.mebibytes.toFixed(1), row.packages, row.start.wallMs.toFixed(0), row.start.cpuMs.toFixed(0), mebibytes(row.start.residentBytes),
     mebibytes(row.load.residentBytes), row.load.requestMicros.toFixed(0)
   ]))
 }

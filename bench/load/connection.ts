@@ -25,6 +25,8 @@ export class Connection {
   }
 
   async send (request: string): Promise<Response> {
+    // Such a socket would stay silent.
+    if (this.#socket.destroyed) throw new Error('the server has closed the connection')
     return await new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject }
       this.#socket.write(request, 'latin1')

@@ -1,4 +1,4 @@
-import type { Asked } from '../requests.js'
+import type { RequestTemplate } from '../requests.js'
 import { Connection } from './connection.js'
 import type { Visitor } from './visitor.js'
 
@@ -17,8 +17,9 @@ export interface Result {
   latenciesMs: number[]
 }
 
-const LEAST_REQUESTS = 100
-const MOST_TIMES = 5
+/** With fewer requests, a measurement goes on for up to {@link MAX_EXTENSION} times as long. */
+const MIN_REQUESTS = 100
+const MAX_EXTENSION = 5
 
 /** Kept-alive connections to one server. */
 export class Load {
@@ -35,8 +36,8 @@ export class Load {
   }
 
   /**
-   * Sends requests, on each connection one after another, for some time or until nobody is left. A slow server gets more time,
-   * for enough requests to tell the median of.
+   * Sends requests, on each connection one after another, for some time or until nobody is left. A slow server gets more time:
+   * a median needs some requests.
    *
    * This process stays awake all the while. One that sleeps until the next answer has to be woken by the server, which costs
    * the server more than the session does, and the more the slower it is: that would be measured instead.
@@ -44,12 +45,12 @@ export class Load {
    * @param isLenient whether a request may be refused
    * @throws if a request is refused, or if two pages differ in length.
    */
-  async run (asked: Asked, turns: Turns, ms: number, isLenient = false): Promise<Result> {
-    const textOf = writer(asked, this.#port)
+  async run (template: RequestTemplate, turns: Turns, ms: number, isLenient = false): Promise<Result> {
+    const textOf = writer(template, this.#port)
     const latenciesMs: number[] = []
     let pageBytes: number | undefined
     let isRunning = true
-    const isTime = (elapsed: number): boolean => elapsed < ms || (latenciesMs.length < LEAST_REQUESTS && elapsed < MOST_TIMES * ms)
+    const isTime = (elapsed: number): boolean => elapsed < ms || (latenciesMs.length < MIN_REQUESTS && elapsed < MAX_EXTENSION * ms)
     const stayAwake = (): void => { if (isRunning) setImmediate(stayAwake) }
     stayAwake()
     const start = performance.now()
@@ -63,8 +64,8 @@ export class Load {
           latenciesMs.push(performance.now() - begun)
           const isRefused = status < 200 || status >= 400
           if (isRefused && isLenient) continue
-          if (isRefused) throw new Error(`${asked.method} ${asked.path} is answered with ${head}`)
-          if (asked.headers?.['accept'] === 'text/html' && bodyBytes !== (pageBytes ??= bodyBytes)) throw new Error(`pages of ${pageBytes} and of ${bodyBytes} bytes`)
+          if (isRefused) throw new Error(`${template.method} ${template.path} is answered with ${head}`)
+          if (template.headers?.['accept'] === 'text/html' && bodyBytes !== (pageBytes ??= bodyBytes)) throw new Error(`pages of ${pageBytes} and of ${bodyBytes} bytes`)
           turn.visitor.take(head)
         }
       }))
@@ -80,7 +81,7 @@ export class Load {
 }
 
 /** Writes the request of a turn. */
-function writer ({ method, path, headers = {}, body }: Asked, port: number): (turn: Turn) => string {
+function writer ({ method, path, headers = {}, body }: RequestTemplate, port: number): (turn: Turn) => string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')
   const head = `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n${lines}`
   if (method === 'GET') return ({ visitor }) => `${head}${visitor.cookieLine}\r\n`

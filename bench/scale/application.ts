@@ -1,11 +1,11 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { fork, type ChildProcess } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { hatcheck } from '../../app.js'
 import { TRAITS, type CompleteSessionStore } from '../../plugins/store/traits.js'
+import { answerOf, endProcess } from '../processes.js'
 import type { Requests } from './visitors.js'
 
 declare module 'fastify' {
@@ -45,23 +45,12 @@ export async function startApplication (store: CompleteSessionStore, now: () => 
   const visitors = fork(join(import.meta.dirname, 'visitors.js'), [`http://127.0.0.1:${port}/`, ...cookies], { execArgv: [] })
   return {
     fastify,
-    requests: () => requestsOf(visitors),
+    requests: () => answerOf<Requests>(visitors, 'the process of the visitors', 'requests'),
     async close () {
-      if (visitors.connected) {
-        visitors.disconnect()
-        await once(visitors, 'exit')
-      }
+      await endProcess(visitors, () => { visitors.disconnect() })
       await fastify.close()
     }
   }
-}
-
-async function requestsOf (visitors: ChildProcess): Promise<Requests> {
-  const answer = once(visitors, 'message')
-  const ended = once(visitors, 'exit').then(() => { throw new Error('the visitors have ended') })
-  visitors.send('?')
-  const [requests] = await Promise.race([answer, ended]) as [Requests]
-  return requests
 }
 
 /** An application sweeps once a minute, which would be in the midst of what is measured. */

@@ -5,7 +5,7 @@ import { hatcheckService } from '../../app.js'
 import { resolveConfig } from '../../plugins/config/resolve.js'
 import { openStorage } from '../../plugins/storage/open.js'
 import type { SessionRecord } from '../../plugins/store/record.js'
-import type { Place } from '../places.js'
+import type { BenchStore } from '../stores.js'
 import { costOf } from './cost.js'
 import type { Filled } from './findings.js'
 import { keyOf, recordOf, type Population } from './population.js'
@@ -15,7 +15,7 @@ const IN_FLIGHT = 50
 const PART = 100_000
 
 /** Creates the sessions, each as a login leaves it. */
-export async function fill (options: Place['options'], population: Population, say: (text: string) => void): Promise<Filled> {
+export async function fill (options: BenchStore['options'], population: Population, say: (text: string) => void): Promise<Filled> {
   const login = await recordOfLogin(options)
   const storage = await openStorage(resolveConfig({ ...options, secretKey: randomBytes(32) }, 'plugin'), { info () {}, warn () {} })
   const numbers = Array.from({ length: population.sessions }, (_, i) => i)
@@ -30,7 +30,7 @@ export async function fill (options: Place['options'], population: Population, s
 }
 
 /** Logs a user in through the service, and returns the record. */
-async function recordOfLogin (options: Place['options']): Promise<SessionRecord> {
+async function recordOfLogin (options: BenchStore['options']): Promise<SessionRecord> {
   const service = Fastify() as unknown as FastifyInstance
   await service.register(hatcheckService, { mode: 'service', ...options, secretKey: randomBytes(32), signup: 'open', passwordMinLength: 8, sessionCookieSecure: 'auto' })
   const { statusCode } = await service.inject({ method: 'POST', url: '/login', headers: { accept: 'application/json' }, payload: { client_name: 'Harry', password: 'a phrase that is on no list' } })

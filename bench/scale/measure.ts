@@ -4,11 +4,11 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { resolveConfig } from '../../plugins/config/resolve.js'
 import { openStorage } from '../../plugins/storage/open.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
-import type { MaybePromise } from '../../plugins/common/maybe-promise.js'
 import { SLICE_MS } from '../../plugins/common/slices.js'
 import type { SessionRecord } from '../../plugins/store/record.js'
 import type { CompleteSessionStore } from '../../plugins/store/traits.js'
-import type { Place } from '../places.js'
+import { retry } from '../retry.js'
+import type { BenchStore } from '../stores.js'
 import { startApplication, type Application } from './application.js'
 import { costOf } from './cost.js'
 import type { Measured, Watched, WatchedOperation } from './findings.js'
@@ -20,15 +20,13 @@ const READS = 20_000
 const WRITES = 10_000
 const WRITES_IN_FLIGHT = 16
 const CREATES_IN_FLIGHT = 50
-/** On a busy machine, Redis may miss its deadline. */
-const ATTEMPTS = 20
 const QUIET_MS = 2_000
 const LISTS = 3
 /** The keys that Redis is told at once to let expire. */
 const EXPIRE_BATCH = 10_000
 
 /** Measures a store that holds a population. */
-export async function measure (options: Place['options'], population: Population, say: (text: string) => void): Promise<Measured> {
+export async function measure (options: BenchStore['options'], population: Population, say: (text: string) => void): Promise<Measured> {
   let aheadMs = 0
   const now = (): number => Date.now() + aheadMs
   const begun = performance.now()
@@ -86,10 +84,10 @@ export async function measure (options: Place['options'], population: Population
     })
     await watch('list', async () => {
       let count = 0
-      for (let i = 0; i < LISTS; i++) count += (await persistently(() => store.ofUser(ONE_USER))).length
+      for (let i = 0; i < LISTS; i++) count += (await retry(() => store.ofUser(ONE_USER))).length
       return count / LISTS
     })
-    await watch('revokeAll', () => persistently(() => store.removeOfUser(ONE_USER)))
+    await watch('revokeAll', () => retry(() => store.removeOfUser(ONE_USER)))
     if (redis === undefined) {
       aheadMs = HALF_EXPIRED_MS
       await watch('sweep', () => sweep(storage))
@@ -109,16 +107,6 @@ async function anyRecord (store: CompleteSessionStore, population: Population): 
   for (;;) {
     const record = await store.read(keyOf(anyLasting(population)))
     if (record !== null) return record
-  }
-}
-
-async function persistently<T> (work: () => MaybePromise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work()
-    } catch (error) {
-      if (attempt === ATTEMPTS) throw error
-    }
   }
 }
 

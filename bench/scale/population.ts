@@ -20,9 +20,9 @@ export interface Population {
   readonly madeAt: number
 }
 
-/** Ten sessions a user at least, and 10,000 users at most. */
+/** Ten sessions a user; beyond 10,000 users, more sessions each. */
 export function populationOf (sessions: number, madeAt: number): Population {
-  return { sessions, users: Math.min(MOST_USERS, sessions / 10), madeAt }
+  return { sessions, users: Math.min(MOST_USERS, Math.ceil(sessions / 10)), madeAt }
 }
 
 /** Returns the key of a session. */

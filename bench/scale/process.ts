@@ -1,4 +1,4 @@
-import type { Place } from '../places.js'
+import type { BenchStore } from '../stores.js'
 import { fill } from './fill.js'
 import type { Filled, Measured } from './findings.js'
 import { measure } from './measure.js'
@@ -8,13 +8,14 @@ import type { Population } from './population.js'
 
 export interface Task {
   readonly what: 'fill' | 'measure'
-  readonly options: Place['options']
+  readonly options: BenchStore['options']
   readonly population: Population
 }
 
 /** A message to the parent. */
-export type Told = { readonly progress: string } | { readonly found: Filled | Measured }
+export type Message = { readonly progress: string } | { readonly found: Filled | Measured }
 
+// Ctrl-C reaches every process of a terminal; here the parent decides.
 process.on('SIGINT', () => {})
 process.on('disconnect', () => { process.exit() })
 
@@ -24,6 +25,6 @@ const found = await work(options, population, (progress) => { tell({ progress })
 tell({ found })
 process.disconnect()
 
-function tell (told: Told): void {
-  process.send?.(told)
+function tell (message: Message): void {
+  process.send?.(message)
 }

@@ -16,6 +16,8 @@ const agent = new Agent({ keepAlive: true })
 let took: Record<keyof Requests, number[]> = { read: [], change: [] }
 let failed: Record<keyof Requests, number> = { read: 0, change: 0 }
 
+// As in process.ts.
+process.on('SIGINT', () => {})
 process.on('disconnect', () => { process.exit() })
 process.on('message', () => {
   const answer = { read: summaryOf('read'), change: summaryOf('change') }
