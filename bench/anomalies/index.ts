@@ -1,33 +1,38 @@
 import { parseArgs } from 'node:util'
 import { checkout } from '../../test/fixtures/child.js'
 import { scope } from '../../test/scope.js'
+import { say } from '../command.js'
+import { readCommandLine } from '../command-line.js'
 import { cases, type CaseName } from './cases/index.js'
 import { savePage } from './page.js'
 import { peers, type PeerName } from './peers/index.js'
 import { runPeer, type Cell } from './run.js'
 import { detailsOf, tableOf, versionsOf, type Result } from './table.js'
 import { versionOf } from './versions.js'
-import { orUsage } from '../usage.js'
 
-// Provokes the anomalies of sessions, by forced orders of steps, in hatcheck and in its peers. One cell prints its steps; docs/anomalies.md
-// says more.
+// Provokes the anomalies of sessions in hatcheck and in its peers, by forced orders of steps. Of one cell it prints the steps;
+// docs/anomalies.md says more.
 
 const USAGE = 'npm run anomalies -- [--only "express-session, connect-redis"] [--case revival] [--json] [--save]'
-const { values: { only, case: which, json, save } } = orUsage(USAGE, () => parseArgs({
-  options: { only: { type: 'string' }, case: { type: 'string' }, json: { type: 'boolean', default: false }, save: { type: 'boolean', default: false } }
-}))
-const wantedPeers = namesOf<PeerName>('--only', peers, only)
-const wantedCases = namesOf<CaseName>('--case', cases, which)
+const { only, which, json, save } = readCommandLine(USAGE, () => {
+  const { values: { only, case: which, json, save } } = parseArgs({
+    options: { only: { type: 'string' }, case: { type: 'string' }, json: { type: 'boolean', default: false }, save: { type: 'boolean', default: false } }
+  })
+  if (save && (only !== undefined || which !== undefined)) throw new Error('--save is for a whole run, without --only and --case.')
+  return { only: nameIn('--only', peers, only), which: nameIn('--case', cases, which), json, save }
+})
+const wantedPeers = only === undefined ? Object.keys(peers) as PeerName[] : [only]
+const wantedCases = which === undefined ? Object.keys(cases) as CaseName[] : [which]
 const isOneCell = only !== undefined && which !== undefined
 
 const result: Result = { date: new Date().toISOString().slice(0, 10), node: process.version, versions: {}, cells: [] }
 for (const name of wantedPeers) await run(name)
 process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : `${tableOf(result)}\n${versionsOf(result)}\n`)
-// The table of the page is that of one whole run.
-if (save && process.exitCode === undefined && only === undefined && which === undefined) savePage(checkout, result)
+if (save && process.exitCode === undefined) savePage(checkout, result)
+else if (save) say('nothing is saved: a peer was not run')
 
 async function run (name: PeerName): Promise<void> {
-  say(`${name}`)
+  say(name)
   try {
     const cells = await scope<Cell[]>(async (lifetime) => await runPeer(lifetime, name, wantedCases, isOneCell ? say : () => {}))
     result.cells.push(...cells)
@@ -39,15 +44,10 @@ async function run (name: PeerName): Promise<void> {
   }
 }
 
-function namesOf<Name extends string> (option: string, all: Record<Name, unknown>, wanted: string | undefined): Name[] {
+function nameIn<Name extends string> (option: string, all: Record<Name, unknown>, wanted: string | undefined): Name | undefined {
+  if (wanted === undefined) return undefined
   const names = Object.keys(all) as Name[]
-  if (wanted === undefined) return names
-  const chosen = names.filter((name) => name === wanted)
-  if (chosen.length > 0) return chosen
-  process.stderr.write(`${option} must be one of:\n${names.map((name) => `  ${name}\n`).join('')}`)
-  process.exit(2)
-}
-
-function say (step: string): void {
-  process.stderr.write(`${step}\n`)
+  const found = names.find((name) => name === wanted)
+  if (found === undefined) throw new Error(`${option} must be one of these; got "${wanted}".\n${names.map((name) => `  ${name}`).join('\n')}`)
+  return found
 }

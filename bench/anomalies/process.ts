@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { extname, join } from 'node:path'
 import { checkout } from '../../test/fixtures/child.js'
+import { endProcess } from '../processes.js'
 import type { Peer } from './peers/index.js'
 
 const START_MS = 30_000
@@ -32,18 +33,14 @@ export class PeerProcess {
     let errors = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => { errors += text })
     const timer = setTimeout(() => { child.kill('SIGKILL') }, START_MS)
-    const said = await Promise.race([once(child.stdout, 'data').then(() => true), once(child, 'exit').then(() => false)])
-    clearTimeout(timer)
-    if (!said) throw new Error(`the process of the peer has ended:\n${errors}`)
+    const listens = await Promise.race([once(child.stdout, 'data').then(() => true), once(child, 'exit').then(() => false)]).finally(() => { clearTimeout(timer) })
+    if (!listens) throw new Error(`the process of the peer has ended:\n${errors}`)
     child.stdout.resume()
   }
 
   /** Kills it with SIGKILL, and resolves when it has ended. */
   async kill (): Promise<void> {
     const child = this.#child
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return
-    const ended = once(child, 'exit')
-    child.kill('SIGKILL')
-    await ended
+    if (child !== null) await endProcess(child, () => { child.kill('SIGKILL') })
   }
 }

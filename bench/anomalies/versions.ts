@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkout } from '../../test/fixtures/child.js'
+import { versionOf as versionOfPeer } from '../peers.js'
 import { PYTHON } from './process.js'
 
 const OF_PYTHON: Record<string, string> = { flask: 'flask', 'flask-session': 'flask-session', 'redis.py': 'redis' }
@@ -10,7 +11,5 @@ const OF_PYTHON: Record<string, string> = { flask: 'flask', 'flask-session': 'fl
 export function versionOf (name: string): string {
   const ofPython = OF_PYTHON[name]
   if (ofPython !== undefined) return execFileSync(PYTHON, ['-c', `import importlib.metadata as m; print(m.version('${ofPython}'))`], { encoding: 'utf8' }).trim()
-  const files = [...name === 'hatcheck' ? [join(checkout, 'package.json')] : [], join(checkout, 'bench/node_modules', name, 'package.json'), join(checkout, 'node_modules', name, 'package.json')]
-  const file = files.find((file) => existsSync(file))
-  return file === undefined ? 'missing' : JSON.parse(readFileSync(file, 'utf8')).version
+  return name === 'hatcheck' ? JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')).version : versionOfPeer(name)
 }

@@ -31,7 +31,8 @@ export const storeDown: Case = {
           await stage.store.stop()
           isDown.open()
         })
-        await isDown.passed
+        // A logout that never waits leaves the store up.
+        await Promise.race([isDown.passed, logout])
         return await judge(stage, old, logout)
       }
     }

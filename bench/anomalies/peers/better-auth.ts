@@ -1,6 +1,6 @@
 import { armedGate, gated, passGate } from './gate.js'
 import { serveOverHttp } from './http-peer.js'
-import type { Place, Serve } from './place.js'
+import type { Resources, Serve } from './resources.js'
 import { KEYS } from './visit.js'
 
 interface Answer {
@@ -20,9 +20,9 @@ const addressOf = (user: string): string => `${user.toLowerCase()}@example.com`
  * better-auth with the database PostgreSQL, and with `redis` its sessions in a secondary storage. The values of a session are the
  * additional fields of its documentation. A session is prolonged at each use with `updateAge: 0`; the reads of the cases ask for none.
  */
-export const serve = (variant: string): Serve => async (place) => {
-  const auth = await open(variant, place)
-  await serveOverHttp(place.port, async (request, response) => {
+export const serve = (variant: string): Serve => async (resources) => {
+  const auth = await open(variant, resources)
+  await serveOverHttp(resources.port, async (request, response) => {
     const headers = new Headers({ cookie: request.headers.cookie ?? '' })
     const call = async (name: keyof Auth['api'], more: object = {}): Promise<Answer['response']> => {
       const answer = await auth.api[name]({ ...more, headers, returnHeaders: true })
@@ -44,7 +44,7 @@ export const serve = (variant: string): Serve => async (place) => {
   })
 }
 
-async function open (variant: string, { redis, postgres, secret, port }: Place): Promise<Auth> {
+async function open (variant: string, { redis, postgres, secret, port }: Resources): Promise<Auth> {
   const [{ betterAuth }, { getMigrations }, { default: pg }] = await Promise.all([import('better-auth' as string), import('better-auth/db/migration' as string), import('pg')])
   const pool = new pg.Pool({ host: postgres, user: 'hatcheck', database: 'postgres' })
   pool.on('error', () => {})

@@ -4,18 +4,18 @@ import { once } from 'node:events'
 import { promisify } from 'node:util'
 import { openExpressStore } from './express-store.js'
 import { inRequest } from './gate.js'
-import type { Serve } from './place.js'
+import type { Serve } from './resources.js'
 import { perform } from './visit.js'
 
 type Values = Session & Record<string, string | null>
 
 /** As the README of express-session registers it; login and logout are those of its section "User login". */
-export const serve = (variant: string): Serve => async (place) => {
+export const serve = (variant: string): Serve => async (resources) => {
   const app = express()
   app.use((_request, _response, next) => { inRequest(next) })
-  app.use(session({ secret: place.secret, resave: false, saveUninitialized: false, store: await openExpressStore(variant, place, () => new MemoryStore()) }))
+  app.use(session({ secret: resources.secret, resave: false, saveUninitialized: false, store: await openExpressStore(variant, resources, () => new MemoryStore()) }))
   app.use(async (request, response) => {
-    // regenerate() puts another session in its place.
+    // regenerate() puts another session in place of this one.
     const values = (): Values => request.session as Values
     const call = async (name: 'save' | 'regenerate'): Promise<void> => { await promisify(request.session[name].bind(request.session) as (done: (error: unknown) => void) => void)() }
     response.json(await perform(request.originalUrl, {
@@ -37,5 +37,5 @@ export const serve = (variant: string): Serve => async (place) => {
   })
   // The error handler of Express prints a stack.
   app.set('env', 'test')
-  await once(app.listen(place.port, '127.0.0.1'), 'listening')
+  await once(app.listen(resources.port, '127.0.0.1'), 'listening')
 }

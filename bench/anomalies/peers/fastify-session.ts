@@ -3,7 +3,7 @@ import type { Store } from 'express-session'
 import type { FastifyPluginCallback } from 'fastify'
 import { openExpressStore } from './express-store.js'
 import { serveFastify } from './fastify-peer.js'
-import type { Serve } from './place.js'
+import type { Serve } from './resources.js'
 
 /** The package is imported without its types: they claim `request.session`, which is hatcheck's in this code. */
 interface Session {
@@ -15,18 +15,18 @@ interface Session {
 }
 
 /** As the README of @fastify/session registers it. */
-export const serve = (variant: string): Serve => async (place) => {
+export const serve = (variant: string): Serve => async (resources) => {
   const { default: plugin } = await import('@fastify/session' as string)
-  await serveFastify(place.port, async (fastify) => {
+  await serveFastify(resources.port, async (fastify) => {
     await fastify.register(cookie)
     await fastify.register(plugin as FastifyPluginCallback<Record<string, unknown>>, {
-      secret: place.secret,
+      secret: resources.secret,
       cookie: { secure: false },
       saveUninitialized: false,
-      store: await openExpressStore(variant, place, () => new plugin.MemoryStore() as Store)
+      store: await openExpressStore(variant, resources, () => new plugin.MemoryStore() as Store)
     })
   }, (request) => {
-    // regenerate() puts another session in its place.
+    // regenerate() puts another session in place of this one.
     const session = (): Session => request.session as unknown as Session
     return {
       user: () => session().get('user') ?? null,

@@ -4,13 +4,13 @@ import { resolveConfig } from '../../../plugins/config/resolve.js'
 import { openStorage } from '../../../plugins/storage/open.js'
 import { serveFastify } from './fastify-peer.js'
 import { gated } from './gate.js'
-import type { Place, Serve } from './place.js'
+import type { Resources, Serve } from './resources.js'
 
 type Values = Record<string, string | undefined>
 
-export const serve = (variant: string): Serve => async (place) => {
-  await serveFastify(place.port, async (fastify) => {
-    await fastify.register(hatcheck, { secretKey: place.secret, sessionStore: await storeOf(variant, place) })
+export const serve = (variant: string): Serve => async (resources) => {
+  await serveFastify(resources.port, async (fastify) => {
+    await fastify.register(hatcheck, { secretKey: resources.secret, sessionStore: await storeOf(variant, resources) })
   }, (request) => {
     const values = (): Values => request.session as unknown as Values
     return {
@@ -31,7 +31,7 @@ async function endAllOf (request: FastifyRequest): Promise<void> {
 }
 
 /** The store that hatcheck itself opens for a URL, with a gate before its writes. Sessions in cookies have no such store. */
-async function storeOf (variant: string, { folder, redis }: Place): Promise<string | SessionStore> {
+async function storeOf (variant: string, { folder, redis }: Resources): Promise<string | SessionStore> {
   const url = { memory: 'memory:', lmdb: `lmdb:${folder}`, redis, cookie: `cookie:lmdb:${folder}`, 'cookie-redis': `cookie:${redis}` }[variant] ?? ''
   if (url.startsWith('cookie:')) return url
   const { sessions } = await openStorage(resolveConfig({ sessionStore: url }, 'plugin'), { info () {}, warn () {} })

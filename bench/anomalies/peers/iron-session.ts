@@ -1,5 +1,5 @@
 import { serveOverHttp } from './http-peer.js'
-import type { Serve } from './place.js'
+import type { Serve } from './resources.js'
 
 type Session = Record<string, string> & { save (): Promise<void>, destroy (): void }
 

@@ -1,4 +1,4 @@
-import type { Serve } from './place.js'
+import type { Serve } from './resources.js'
 
 /** What is loaded in the process of a peer alone: its packages may be missing elsewhere. */
 export const modules = {

@@ -1,7 +1,7 @@
 import type { FastifyPluginCallback } from 'fastify'
 import { createHash } from 'node:crypto'
 import { serveFastify } from './fastify-peer.js'
-import type { Serve } from './place.js'
+import type { Serve } from './resources.js'
 
 /** The package is imported without its types: they claim `request.session`, which is hatcheck's in this code. */
 interface Session {

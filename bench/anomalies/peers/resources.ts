@@ -1,5 +1,5 @@
 /** What the script tells the process of a peer. */
-export interface Place {
+export interface Resources {
   /** An empty folder of its own. */
   folder: string
   /** The URL of its Redis, if it has one. */
@@ -12,4 +12,4 @@ export interface Place {
 }
 
 /** Starts a peer; resolves when it listens. */
-export type Serve = (place: Place) => Promise<void>
+export type Serve = (resources: Resources) => Promise<void>
