@@ -21,7 +21,7 @@ export async function runCommand (name: string, work: (lifetime: Lifetime) => Pr
   const abort = new AbortController()
   const { signal } = abort
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    // Not once: tsx may pass on the signal that the terminal has sent already, and it would end this process at once.
+    // Not once: under the command tsx, which passes signals on, the second of a Ctrl-C would end this process at once.
     process.on(name, () => {
       abort.abort()
       end().finally(() => { process.exit(128 + constants.signals[name]) })

@@ -66,18 +66,19 @@ async function measureApplications ({ folder, signal, teardown }: Lifetime, hatc
   return applications.map(({ name, samples }) => ({ name, ...installed.get(name) as Installed, ...mediansOf(samples) }))
 }
 
-async function measureServices ({ folder, signal }: Lifetime, hatcheck: string) {
+async function measureServices (lifetime: Lifetime, hatcheck: string) {
+  const { folder, signal } = lifetime
   const root = join(folder, 'service')
   const installed = await installPackages('service', root, [hatcheck], signal)
   const services = Object.entries(SERVICES).map(([name, store]) => ({ name, store, starts: [] as StartSample[] }))
   for (let round = 1; round <= ROUNDS; round++) {
     say(`service: round ${round} of ${ROUNDS}`)
-    for (const { store, starts } of services) starts.push(await measureStart(root, store))
+    for (const { store, starts } of services) starts.push(await measureStart(lifetime, root, store))
   }
   const loads: LoadSample[] = []
   for (const { name, store } of services) {
     say(`${name}: under load`)
-    loads.push(await measureLoad(root, store))
+    loads.push(await measureLoad(lifetime, root, store))
   }
   return services.map(({ name, starts }, i) => ({ name, ...installed, start: mediansOf(starts), load: loads[i] as LoadSample }))
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Client } from '../../test/client.js'
 import { childEnvironment } from '../../test/fixtures/child.js'
+import type { Lifetime } from '../command.js'
 import { headersOfHarry } from '../harry.js'
 import { answerOf, endProcess } from '../processes.js'
 
@@ -54,13 +55,13 @@ interface Started {
  *
  * @param root a folder in which hatcheck is installed
  */
-export async function measureStart (root: string, sessionStore: string): Promise<StartSample> {
-  return await withService(root, sessionStore, async ({ start }) => start)
+export async function measureStart (lifetime: Lifetime, root: string, sessionStore: string): Promise<StartSample> {
+  return await withService(lifetime, root, sessionStore, async ({ start }) => start)
 }
 
 /** Measures the service while it answers `/` to a user who is logged in. */
-export async function measureLoad (root: string, sessionStore: string): Promise<LoadSample> {
-  return await withService(root, sessionStore, async ({ url, usage }) => {
+export async function measureLoad (lifetime: Lifetime, root: string, sessionStore: string): Promise<LoadSample> {
+  return await withService(lifetime, root, sessionStore, async ({ url, usage }) => {
     const { cookie } = await headersOfHarry({ name: 'the service', url })
     const before = await usage()
     const { requests, non2xx, errors, timeouts } = await autocannon({ url, headers: { cookie }, connections: CONNECTIONS, amount: REQUESTS })
@@ -75,7 +76,7 @@ export async function measureLoad (root: string, sessionStore: string): Promise<
 }
 
 /** Starts the service as `node dist/server.js`, in a data folder of its own, asks it once, and stops it after the work. */
-async function withService<T> (root: string, sessionStore: string, work: (started: Started) => Promise<T>): Promise<T> {
+async function withService<T> ({ teardown }: Lifetime, root: string, sessionStore: string, work: (started: Started) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(root, 'run-'))
   const meter = join(folder, 'meter.cjs')
   writeFileSync(meter, METER)
@@ -86,6 +87,8 @@ async function withService<T> (root: string, sessionStore: string, work: (starte
     env: childEnvironment({ PORT: '0', SESSION_STORE: sessionStore, REQUEST_LOG: 'off' }),
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
+  const stop = async (): Promise<void> => { await endProcess(child) }
+  teardown(stop)
   const usage = async (): Promise<Usage> => await answerOf(child, 'the service', 'usage')
   try {
     const url = await Promise.race([addressIn(child.stdout), once(child, 'exit').then(([code]) => { throw new Error(`the service ended with ${code}`) })])
@@ -95,7 +98,7 @@ async function withService<T> (root: string, sessionStore: string, work: (starte
     assert.equal(statusCode, 200, `the service answers ${statusCode}`)
     return await work({ url, start: { wallMs, cpuMs: (user + system) / 1_000, residentBytes }, usage })
   } finally {
-    await endProcess(child)
+    await stop()
   }
 }
 
