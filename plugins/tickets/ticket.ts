@@ -66,7 +66,7 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
   if (signingKey === undefined) throw new TypeError('at least one secret is required')
   const handleKey = deriveKey(secrets[0] as Buffer, 'session handle', realm)
   const prefix = keyPrefix(realm)
-  const others = new Map<string, readonly Buffer[]>()
+  const keysByPurpose = new Map<string, readonly Buffer[]>()
   const memo = new Memo<Ticket>(MEMO_SIZE)
   const signed = new Memo<string>(NEW_TICKETS)
   const handles = new Memo<string>(MEMO_SIZE)
@@ -106,10 +106,10 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
 
   /** To derive a key costs more than a MAC with it, and there are few purposes. */
   function keysFor (purpose: string): readonly Buffer[] {
-    let derived = others.get(purpose)
+    let derived = keysByPurpose.get(purpose)
     if (derived === undefined) {
       derived = secrets.map((secret) => deriveKey(secret, purpose, realm))
-      others.set(purpose, derived)
+      keysByPurpose.set(purpose, derived)
     }
     return derived
   }

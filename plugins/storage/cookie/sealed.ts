@@ -53,6 +53,7 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
     return null
   }
 
+  /** Keeps an opened value, which nobody else may change from now on. */
   function remember (value: string, name: string, opened: Opened): void {
     if (!opened.isStale) values.set(opened, { name, value })
     if (value.length <= MEMO_LONGEST) memo.set(value, { name, opened })
