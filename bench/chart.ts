@@ -1,4 +1,5 @@
 import type { Results } from './results.js'
+import { isOfProxies } from './rows.js'
 
 const NAMES = 250
 const COLUMN = 100
@@ -8,7 +9,7 @@ const HEAD = 64
 
 /** Draws the ratios as bars, a column for each row. The rows with "proxy" in their names are left out, for lack of room. */
 export function chart ({ contenders, rows, rounds }: Results): string {
-  const columns = Object.keys(rows).filter((name) => !name.endsWith(', proxy'))
+  const columns = Object.keys(rows).filter((name) => !isOfProxies(name))
   const width = NAMES + columns.length * COLUMN + 10
   const height = HEAD + contenders.length * LINE + 12
   const heads = columns.map((name, column) => text(NAMES + column * COLUMN, 48, 'head', name))

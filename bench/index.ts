@@ -9,6 +9,7 @@ import type { Contender } from './contenders/contender.js'
 import { allContenders, obstacleTo, OTHER_VARIABLE, reference } from './contenders/index.js'
 import { keepOnCore } from './cores.js'
 import { environmentOf } from './environment.js'
+import { measureTurn } from './measure-turn.js'
 import { optionsOf } from './options.js'
 import { report } from './report.js'
 import { resultsOf, type Round } from './results.js'
@@ -18,6 +19,9 @@ import { RunningContender } from './running-contender.js'
 // bench/README.md says what it measures, and how.
 
 const USAGE = 'npm run bench -- [--quick] [--only NAMES] [--requests NAMES] [--other FOLDER] [--generations N] [--rounds N] [--ms N] [--json FILE] [--svg FILE] [--profile FOLDER]'
+/** How often the first row is warmed up. */
+const FIRST_WARM_UPS = 3
+
 const { plan, isWanted, isRowWanted, json, svg, profile, other } = readCommandLine(USAGE, () => optionsOf(process.argv.slice(2)))
 if (other !== undefined) process.env[OTHER_VARIABLE] = other
 
@@ -53,16 +57,30 @@ async function measureGeneration (running: readonly RunningContender[]): Promise
   if (!await keepOnCore('load', process.pid)) say('the load generator and the servers share their cores: there is no taskset here, or only one core')
   await verify(running)
   await someAtOnce(running, 4, async (one) => { await one.logVisitorsIn() })
-  const wanted = rows.filter(({ name }) => isRowWanted(name))
-  for (const row of wanted) for (const one of running) await one.warmUp(row, plan.warmUpRequests)
-  const rounds: Round[] = []
-  for (let i = 0; i < plan.rounds; i++) {
-    const shift = i % running.length
-    rounds.push(await measureRound(wanted, [...running.slice(shift), ...running.slice(0, shift)]))
-    say(`round ${i + 1} of ${plan.rounds}`)
+  const rounds: Round[] = Array.from({ length: plan.rounds }, () => ({}))
+  const groups = inGroups(rows.filter(({ name }) => isRowWanted(name)))
+  for (const together of groups) {
+    // V8 compiles first what all rows need.
+    const times = together === groups[0] ? FIRST_WARM_UPS : 1
+    for (const row of together) for (const one of running) for (let i = 0; i < times; i++) await one.warmUp(row, plan.warmUp)
+    for (const [i, round] of rounds.entries()) {
+      const shift = i % running.length
+      Object.assign(round, await measureTurn(together, [...running.slice(shift), ...running.slice(0, shift)], plan.ms))
+      say(`${together.map(({ name }) => `"${name}"`).join(' and ')}: round ${i + 1} of ${plan.rounds}`)
+    }
   }
   await verify(running)
   return rounds
+}
+
+/** Returns the rows in groups that take turns: a logout needs a login before it. Any other row is alone, so that its code stays warm. */
+function inGroups (wanted: readonly Row[]): Row[][] {
+  const groups: Row[][] = []
+  for (const row of wanted) {
+    if (row.senders === 'leavers') groups.at(-1)?.push(row)
+    else groups.push([row])
+  }
+  return groups
 }
 
 /** More at once would only wait for the processor, some of them in vain. */
@@ -77,18 +95,6 @@ async function verify (running: readonly RunningContender[]): Promise<void> {
   const pages = new Map<Contender, Pages>()
   for (const { contender, child } of running) pages.set(contender, await check(contender, child.url))
   assertAlike(pages)
-}
-
-async function measureRound (wanted: readonly Row[], running: readonly RunningContender[]): Promise<Round> {
-  const round: Round = {}
-  for (const row of wanted) {
-    const samples = round[row.name] ??= {}
-    for (const one of running) {
-      const sample = await one.measure(row, plan.ms)
-      if (sample !== null) samples[one.contender.name] = sample
-    }
-  }
-  return round
 }
 
 async function stop (running: RunningContender[]): Promise<void> {

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { positiveInteger } from './command-line.js'
 import { allContenders } from './contenders/index.js'
-import { rows } from './rows.js'
+import { isOfProxies, rows } from './rows.js'
 
 /** How long and how often is measured. */
 export interface Plan {
@@ -12,16 +12,16 @@ export interface Plan {
    * can be a tenth faster or slower for as long as it lives.
    */
   generations: number
-  /** Each row is warmed up with this number of requests, not for a time: a busy machine then warms up as well, if later. */
-  warmUpRequests: number
+  /** Each row is warmed up with this number of requests, or for this long if the contender is slow. */
+  warmUp: { requests: number, ms: number }
   /** Many short rounds rather than few long ones: what disturbs a round then disturbs every contender in it, or is outvoted. */
   rounds: number
   /** The length of one measurement. */
   ms: number
 }
 
-const quickPlan: Plan = { generations: 1, warmUpRequests: 300, rounds: 2, ms: 80 }
-const fullPlan: Plan = { generations: 5, warmUpRequests: 5_000, rounds: 7, ms: 250 }
+const quickPlan: Plan = { generations: 1, warmUp: { requests: 2_000, ms: 150 }, rounds: 2, ms: 80 }
+const fullPlan: Plan = { generations: 3, warmUp: { requests: 5_000, ms: 3_000 }, rounds: 7, ms: 250 }
 
 /** Reads the options of `npm run bench`. */
 export function optionsOf (args: string[]) {
@@ -46,7 +46,8 @@ export function optionsOf (args: string[]) {
     if (count === undefined) continue
     plan[name] = positiveInteger(`--${name}`, count)
   }
-  const isRowWanted = matcher('--requests', requests, rows)
+  const isNamed = matcher('--requests', requests, rows)
+  const isRowWanted = (name: string): boolean => isNamed(name) && !(quick && requests === '' && isOfProxies(name))
   if (isRowWanted('logout') && !isRowWanted('login')) throw new Error('--requests: "logout" ends the sessions of "login"; name both.')
   return {
     plan,

@@ -26,7 +26,7 @@ export function report (results: Results): string {
     'CPU of the bare route for a request, divided by that of the contender: higher is better',
     table(['contender', ...names], overview),
     Object.entries(results.environment).map(([name, value]) => `${name} ${value}`).join(', '),
-    `Medians of ${results.rounds} rounds; a ratio is that to ${reference} in the same round. CPU and Redis are for one request.`,
+    `Medians of ${results.rounds} rounds; a ratio is that to ${reference} just before and after. CPU and Redis are for one request.`,
     `${CONNECTIONS} connections: one visitor each, or ("proxy") ${VISITORS.toLocaleString('en')} visitors over all of them.`,
     `Half of the ratios are within ${(median(all.map(({ ratioSpread }) => ratioSpread)) * 100).toFixed(0)} % of one another.`
   ].join('\n')

@@ -1,12 +1,18 @@
-import { reference } from './contenders/index.js'
 import type { Sample } from './measure.js'
 import { rows, type Row } from './rows.js'
 import { median, spread } from './statistics.js'
 
-/** What was measured in one round, by row and then by contender. A contender is missing in the rows that it has no request for. */
-export type Round = Record<string, Record<string, Sample>>
+/** A measurement, and what the reference needed for a request at about the same time. */
+export interface Measured extends Sample {
+  /** The contender. */
+  name: string
+  referenceMicros: number
+}
 
-/** The medians of all rounds. A ratio is that to the reference in the same round; higher is better. */
+/** What was measured in one round, by row. */
+export type Round = Record<string, Measured[]>
+
+/** The medians of all rounds. A ratio is that to the reference; higher is better. */
 export interface Result extends Sample {
   ratio: number
   lowestRatio: number
@@ -39,14 +45,10 @@ export function resultsOf (rounds: readonly Round[], contenders: string[], envir
 }
 
 function resultOf (rounds: readonly Round[], row: Row, name: string): Result | null {
-  const samples = rounds.flatMap((round) => round[row.name]?.[name] ?? [])
+  const samples = rounds.flatMap((round) => round[row.name] ?? []).filter((measured) => measured.name === name)
   if (samples.length === 0) return null
   const of = (key: keyof Sample): number => median(samples.flatMap((sample) => sample[key] ?? []))
-  // Each round is compared with itself: what else the machine did at that time touched both sides.
-  const ratios = rounds.flatMap((round) => {
-    const { [name]: own, [reference]: bare } = round[row.name] ?? {}
-    return own === undefined || bare === undefined ? [] : [bare.cpuMicros / own.cpuMicros]
-  })
+  const ratios = samples.map(({ cpuMicros, referenceMicros }) => referenceMicros / cpuMicros)
   return {
     requestsPerSecond: of('requestsPerSecond'),
     cpuMicros: of('cpuMicros'),

@@ -27,3 +27,8 @@ export const rows = [
 ] as const satisfies ReadonlyArray<{ name: string, request: RequestName, senders: Senders }>
 
 export type Row = typeof rows[number]
+
+/** Whether the visitors of a row come through a reverse proxy. */
+export function isOfProxies (name: string): boolean {
+  return name.endsWith(', proxy')
+}

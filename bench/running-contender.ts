@@ -5,6 +5,7 @@ import type { Contender } from './contenders/contender.js'
 import { keepOnCore } from './cores.js'
 import type { Turns } from './load/load.js'
 import { measure, type Sample } from './measure.js'
+import type { Plan } from './options.js'
 import { CONNECTIONS, Population } from './population.js'
 import { RedisMeter } from './redis-meter.js'
 import { requestOf, type RequestName, type RequestTemplate } from './requests.js'
@@ -17,8 +18,6 @@ const ATTEMPTS = 8
 /** For what keeps the machine busy to pass, and for a connection to Redis to be opened again. */
 const PAUSE_MS = 1_000
 
-/** Longer than a warm-up takes. */
-const WARM_UP_MS = 20_000
 /** How long the uncounted requests before a measurement take, as a part of it. */
 const LEAD = 1 / 2
 
@@ -67,10 +66,10 @@ export class RunningContender {
     await this.#retry(async () => { await this.#population.logIn(this.child.port, login) })
   }
 
-  async warmUp ({ request, senders }: Row, requests: number): Promise<void> {
+  async warmUp ({ request, senders }: Row, { requests, ms }: Plan['warmUp']): Promise<void> {
     const template = this.#request(request)
     if (template === null) return
-    await this.#retry(async () => { await measure(this.child, template, atMost(requests, this.#population.turnsOf(senders)), { ms: WARM_UP_MS, connections: CONNECTIONS }) })
+    await this.#retry(async () => { await measure(this.child, template, atMost(requests, this.#population.turnsOf(senders)), { ms, connections: CONNECTIONS }) })
   }
 
   /** Resolves to null if the contender has no such request. */
