@@ -19,6 +19,7 @@ import { RunningContender } from './running-contender.js'
 // bench/README.md says what it measures, and how.
 
 const USAGE = 'npm run bench -- [--quick] [--only NAMES] [--requests NAMES] [--other FOLDER] [--generations N] [--rounds N] [--ms N] [--json FILE] [--svg FILE] [--profile FOLDER]'
+
 /** How often the first row is warmed up. */
 const FIRST_WARM_UPS = 3
 

@@ -27,10 +27,12 @@ export async function measureTurn (rows: readonly Row[], running: readonly Runni
     const around = ofBare.slice(-2)
     found.push(...group.map((one) => ({ ...one, around })))
   }
-  found.push(...ofBare.map((samples) => ({ name: reference, samples, around: [samples] })))
-  return Object.fromEntries(rows.map(({ name: row }) => [row, found.flatMap(({ name, samples: { [row]: sample }, around }) => (
-    sample === undefined ? [] : [{ ...sample, name, referenceMicros: mean(around.map(({ [row]: of }) => of?.cpuMicros ?? NaN)) }]
-  ))]))
+  for (const samples of ofBare) found.push({ name: reference, samples, around: [samples] })
+  return Object.fromEntries(rows.map((row) => [row.name, found.flatMap(({ name, samples, around }) => {
+    const sample = samples[row.name]
+    const referenceMicros = mean(around.map((ofReference) => ofReference[row.name]?.cpuMicros ?? NaN))
+    return sample === undefined ? [] : [{ ...sample, name, referenceMicros }]
+  })]))
 }
 
 async function measureEach (rows: readonly Row[], one: RunningContender, ms: number): Promise<Samples> {

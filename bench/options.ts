@@ -47,6 +47,7 @@ export function optionsOf (args: string[]) {
     plan[name] = positiveInteger(`--${name}`, count)
   }
   const isNamed = matcher('--requests', requests, rows)
+  // A quick run has no time for the rows of proxies, unless they are asked for.
   const isRowWanted = (name: string): boolean => isNamed(name) && !(quick && requests === '' && isOfProxies(name))
   if (isRowWanted('logout') && !isRowWanted('login')) throw new Error('--requests: "logout" ends the sessions of "login"; name both.')
   return {
