@@ -28,7 +28,7 @@ export function report (results: Results): string {
     Object.entries(results.environment).map(([name, value]) => `${name} ${value}`).join(', '),
     `Medians of ${results.rounds} rounds; a ratio is that to ${reference} just before and after. CPU and Redis are for one request.`,
     `${CONNECTIONS} connections: one visitor each, or ("proxy") ${VISITORS.toLocaleString('en')} visitors over all of them.`,
-    `Half of the ratios are within ${(median(all.map(({ ratioSpread }) => ratioSpread)) * 100).toFixed(0)} % of one another.`
+    `The middle half of the ratios of a contender in a row is within ${(median(all.map(({ ratioSpread }) => ratioSpread)) * 100).toFixed(0)} %.`
   ].join('\n')
 }
 

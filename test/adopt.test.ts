@@ -515,7 +515,7 @@ test('a mistake in adopt stops the registration, with its rule as the message', 
     [[{ ...good, store: { get () {} } }], 'adopt[0].store must be the store of the old sessions; it has no method destroy.'],
     [[{ ...good, store: undefined }], 'adopt[0].store must be the store of the old sessions; it has no method get.'],
     [[{ ...good, user: 'user' }], 'adopt[0].user must be a function: (values) => the name of the user, or null; got "user".'],
-    [[{ ...good, data: [] }], 'adopt[0].data must be a function: (values) => the values that go along; got [].'],
+    [[{ ...good, data: [] }], 'adopt[0].data must be a function: (values) => the values to keep; got [].'],
     [[{ ...good, path: 1 }], 'adopt[0].path must be the path of the old cookie; got 1.'],
     [[{ ...good, domain: false }], 'adopt[0].domain must be the domain of the old cookie; got false.']
   ]

@@ -86,7 +86,7 @@ async function promises (t: Test, sessionStore: HatcheckOptions['sessionStore'])
       title: 'Not Found',
       status: 404,
       code: 'HATCHECK_NO_SUCH_SESSION',
-      detail: 'None of your sessions has this handle. It may have ended, or gone on under another one.'
+      detail: 'You have no session with this handle. It may have ended, or a new login has changed its handle.'
     }, 'the same answer for another user\'s handle as for an unknown one')
     t.equal(await fastify.sessions.revoke('Harry', foreign), false)
   }
@@ -192,7 +192,7 @@ test('unknown fields change nothing, and a request must name exactly what to end
     const response = await harry.send({ method: 'POST', url: '/sessions', headers: json, payload: payload as object })
     t.ok([400, 415].includes(response.statusCode), JSON.stringify(payload))
   }
-  t.match((await harry.post('/sessions')).json(), { status: 400, code: 'HATCHECK_WHICH_SESSION', detail: 'Say what is to end: handle, the handle of a session, or others=1, all other sessions.' })
+  t.match((await harry.post('/sessions')).json(), { status: 400, code: 'HATCHECK_WHICH_SESSION', detail: 'Send either handle, the handle of the session to end, or others=1 to end all other sessions.' })
   t.ok(await isIn(harry))
 })
 
@@ -223,7 +223,7 @@ test('"My sessions" has a working button for each session and for all others', a
   t.notOk(await isIn(phone))
   t.ok(await isIn(tool))
   t.match((await harry.get('/sessions', html)).body, 'The session is ended.')
-  t.match(await harry.post('/sessions', { handle }, html), { statusCode: 404, body: 'None of your sessions has this handle.' })
+  t.match(await harry.post('/sessions', { handle }, html), { statusCode: 404, body: 'You have no session with this handle.' })
 
   const all = await harry.post('/sessions', { others: '1' }, html)
   t.equal(all.headers.location, '/sessions')

@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { t } from 'tap'
+import * as hatcheck from '../app.js'
 import { checkout, run, startProgram } from './fixtures/child.js'
 import { Client } from './client.js'
 import { needs, testKey } from './helper.js'
@@ -15,6 +16,11 @@ const readme = pageAt('README.md')
 const manifest = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8'))
 
 const HERE = 'http://127.0.0.1:3000'
+
+/** Replaces the installed program by the one under test. */
+function asHere (command: string): string {
+  return command.replaceAll('npx hatcheck', `"${process.execPath}" "${join(checkout, 'dist/cli.js')}"`)
+}
 
 /** Runs a line as a reader would, with nothing of the test runner in its environment. */
 function bash (command: string, cwd: string): Promise<string> {
@@ -50,10 +56,7 @@ for (const [page, steps] of walks) {
     const folder = t.testdir()
     const { url, end } = await startService(t, folder)
     for (const step of steps.flat()) {
-      const command = step.command
-        .replaceAll(HERE, url)
-        .replace('npx hatcheck', `"${process.execPath}" "${join(checkout, 'dist/cli.js')}"`)
-      assertShown(t, await bash(command, folder), step)
+      assertShown(t, await bash(asHere(step.command.replaceAll(HERE, url)), folder), step)
     }
     t.equal(await end(), 0)
   })
@@ -76,6 +79,21 @@ t.test('the plugin example counts visits, also after a restart', async (t) => {
   await again.stop()
 })
 
+t.test('the login example logs a user in', async (t) => {
+  const [example = '', login = ''] = blocksOf(readme, 'js')
+  const app = example.replace('port: 3000', 'port: 0').replace('console.log', `${login}\nconsole.log`)
+  const folder = t.testdir({ 'app.js': app, '.env': `SECRET_KEY=${testKey}\n` })
+  await bash(asHere("echo 'correct horse battery' | npx hatcheck user add Harry"), folder)
+  const { address, stop } = await startProgram(process.execPath, ['--env-file=.env', 'app.js'], folder)
+  const harry = new Client(address)
+  t.equal((await harry.get('/me')).statusCode, 401)
+  const logIn = (password: string): ReturnType<Client['send']> => harry.send({ method: 'POST', url: '/login', payload: { name: 'Harry', password } })
+  t.equal((await logIn('wrong horse battery')).statusCode, 401)
+  t.equal((await logIn('correct horse battery')).body, 'welcome')
+  t.equal((await harry.get('/me')).body, 'Harry')
+  await stop()
+})
+
 t.test('the table of options matches the code', async (t) => {
   t.equal(pageAt('docs/options.md'), renderedPage(), 'if not: npx tsx test/options-page.ts')
   for (const { option, row, text } of rows) {
@@ -91,6 +109,11 @@ t.test('docs/errors.md lists every error code, and no other', async (t) => {
   t.same(codes(pageAt('docs/errors.md')), codes(sources.map((file) => readFileSync(file, 'utf8')).join('\n')))
 })
 
+t.test('docs/errors.md lists every error class that the package exports, and no other', async (t) => {
+  const [, listed = ''] = pageAt('docs/errors.md').split('## Errors to catch in a handler')
+  t.same(listed.match(/(?<=`)\w+Error(?=`)/g)?.sort(), Object.keys(hatcheck).filter((name) => name.endsWith('Error')).sort())
+})
+
 t.test('the tests of an application that docs/testing.md shows pass', async (t) => {
   const blocks = blocksOf(pageAt('docs/testing.md'), 'js')
   const folder = t.testdir(Object.fromEntries(blocks.map((block, i) => [`app-${i}.test.mjs`, block])))
@@ -100,10 +123,13 @@ t.test('the tests of an application that docs/testing.md shows pass', async (t) 
 })
 
 t.test('the settings in the pages start a service outside demo mode', async (t) => {
-  const blocks = guides.flatMap((page) => blocksOf(pageAt(page), 'env'))
-  t.ok(blocks.length >= 2)
-  for (const block of blocks) {
-    const folder = t.testdir({ 'secret.key': testKey })
+  const makeKey = '(umask 077; npx hatcheck secret > secret.key)'
+  const pages = guides.filter((page) => blocksOf(pageAt(page), 'env').length > 0)
+  t.ok(pages.length >= 2)
+  for (const page of pages) t.ok(pageAt(page).includes(makeKey) || !pageAt(page).includes('SECRET_KEY_FILE=secret.key'), `${page} says how to make the key file`)
+  for (const block of pages.flatMap((page) => blocksOf(pageAt(page), 'env'))) {
+    const folder = t.testdir()
+    t.equal(await bash(asHere(makeKey), folder), '')
     const { url, output, end } = await startService(t, folder, { ...parseEnv(block), DATA_DIR: 'data' })
     t.equal((await fetch(`${url}/healthz`)).status, 200)
     t.notMatch(output(), 'mode: demo')

@@ -11,7 +11,7 @@ Usage
   hatcheck user add NAME       create an account; the password is asked for, or read from standard input
   hatcheck user passwd NAME    set a new password and end every session of the account
   hatcheck user disable NAME   refuse logins to the account and end every session of it
-  hatcheck user enable NAME    allow logins to the account again
+  hatcheck user enable NAME    allow logins to the account again, and end every session of it
   hatcheck user list           list the accounts
 
   hatcheck sessions list [NAME]          list the sessions of an account; without a name, of every account

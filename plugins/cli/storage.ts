@@ -67,7 +67,7 @@ export async function storedConfiguration (io: Io, what: string): Promise<Config
  */
 export function handlesOf (config: Config): (key: string) => string {
   const file = keyFileOf(config)
-  if (file !== undefined && !existsSync(file)) throw new ConfigError(`${file} is missing: the service makes it at its first start.`)
+  if (file !== undefined && !existsSync(file)) throw new ConfigError(`${file} is missing: the service makes it at its first start. Start it once, or set DATA_DIR or SECRET_KEY_FILE.`)
   return createTicketSigner(secretsOf(config), config.realm).handleOf
 }
 

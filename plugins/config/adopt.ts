@@ -20,7 +20,7 @@ export interface AdoptOptions {
    */
   user: (values: OldValues) => MaybePromise<string | null | undefined>
   /**
-   * Returns the values that go along.
+   * Returns the values to keep.
    *
    * @default all of them
    */
@@ -63,7 +63,7 @@ export function oldSessionKinds (given: unknown, form: string, cookieName: RegEx
       assertRule(typeof store?.[method] === 'function', `${name}.store must be the store of the old sessions; it has no method ${method}.`)
     }
     assertRule(typeof user === 'function', `${name}.user must be a function: (values) => the name of the user, or null; got ${shown(user)}.`)
-    assertRule(data === undefined || typeof data === 'function', `${name}.data must be a function: (values) => the values that go along; got ${shown(data)}.`)
+    assertRule(data === undefined || typeof data === 'function', `${name}.data must be a function: (values) => the values to keep; got ${shown(data)}.`)
     for (const [member, value] of Object.entries({ path, domain })) {
       assertRule(value === undefined || typeof value === 'string', `${name}.${member} must be the ${member} of the old cookie; got ${shown(value)}.`)
     }

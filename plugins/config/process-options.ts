@@ -21,8 +21,8 @@ export const PROCESS_OPTIONS = {
   workers: { type: 'integer', unit: 'processes', minimum: 1, maximum: 64, default: 1, help: 'number of server processes' },
   /**
    * The proxies whose forwarding headers are trusted, separated by commas. `loopback`, `linklocal` and `uniquelocal`
-   * (10/8, 172.16/12, 192.168/16, fc00::/7) name ranges. The log warns at most once a minute of another sender of
-   * `X-Forwarded-For`.
+   * (10/8, 172.16/12, 192.168/16, fc00::/7) name ranges. If another address sends `X-Forwarded-For`, the log warns, at most
+   * once a minute.
    * @default none
    */
   trustProxy: { type: 'proxies', form: 'addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8', help: 'proxies whose forwarding headers are trusted' },

@@ -20,9 +20,9 @@ export const SESSION_OPTIONS = {
    * A file with the secret keys, one per line: the first signs, all verify. hatcheck sees a changed file within two seconds.
    * @default none
    */
-  secretKeyFile: { type: 'text', form: 'the path of a file' },
+  secretKeyFile: { type: 'text', form: 'the path of a file', help: 'file with the keys, one per line, in place of SECRET_KEY' },
   /**
-   * Former secret keys. hatcheck accepts their tickets and signs the cookie anew with the current key, so that nobody is
+   * Former secret keys. hatcheck accepts their tickets and signs the cookie again with the current key, so that nobody is
    * logged out.
    * @default none
    */
@@ -48,9 +48,9 @@ export const SESSION_OPTIONS = {
    * @see `docs/stores.md#writing-a-store`
    * @see `docs/from-flask.md#moving-route-by-route`
    */
-  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie:, flask: or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), lmdb:./folder or redis://…' },
+  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie:, flask: or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), lmdb:./folder, redis://… or cookie:' },
   /**
-   * `none`: nothing is asked whether a session has ended, with `sessionStore: 'cookie:'` or `'flask:'` only. A copy of a cookie then stays
+   * `none`: nothing checks whether a session has ended; only with `sessionStore: 'cookie:'` or `'flask:'`. A copy of a cookie then stays
    * logged in after a logout, a new password and the end of all sessions, until its time is over.
    * @default `store`
    * @see `docs/stores.md#sessions-in-cookies`
@@ -72,10 +72,10 @@ export const SESSION_OPTIONS = {
    * domain; `__Secure-` needs `Secure`.
    * @default `hatcheck`, with the strictest prefix that the other options allow
    */
-  sessionCookieName: { type: 'text', pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, form: 'a cookie name: letters, digits, - and _, at most 128 of them' },
+  sessionCookieName: { type: 'text', pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, form: "a cookie name: at most 128 letters, digits and characters of !#$%&'*+-.^_`|~" },
   /**
    * Former names of the session cookie, each with its prefix. A browser that has the cookie under one of them gets it under the
-   * current name and stays logged in. Needs `realm` if the names have different ones.
+   * current name and stays logged in. Set `realm` as well, unless the names differ in their prefix only.
    * @default none
    * @see `docs/session.md#renaming-the-cookie`
    */
@@ -104,7 +104,7 @@ export const SESSION_OPTIONS = {
    * A login is refused with a clear 400 where the cookie is Secure and the connection is http, since the browser would drop the
    * cookie. With `auto` it is also refused where the request came through a proxy that does not say how the user is connected,
    * or that Fastify does not trust (`trustProxy`): the site may be on https.
-   * @default `true`; for a loopback host name `auto`. A service beyond loopback: `true`
+   * @default `auto` for a loopback host name, else `true`. A service that listens beyond loopback: `true`
    */
   sessionCookieSecure: { type: 'word', words: ['true', 'false', 'auto'] },
   // Flask writes Lax, and so do people.
@@ -141,7 +141,7 @@ export const SESSION_OPTIONS = {
    */
   permanentSessionLifetime: { ...seconds, default: 2_592_000 },
   /**
-   * The size of the JSON of one session. More is an error (`HATCHECK_SESSION_TOO_LARGE`), and the stored session is unchanged.
+   * The maximum size of the values of one session, as JSON. More is an error (`HATCHECK_SESSION_TOO_LARGE`), and the stored session is unchanged.
    * @default `16384`
    */
   sessionMaxBytes: { type: 'integer', unit: 'bytes', minimum: 256, maximum: 1_048_576, default: 16_384 },
@@ -161,7 +161,7 @@ export const SESSION_OPTIONS = {
   // Far more than visitors behind one address begin, and little for a disk: sessions of strangers end after an hour.
   /**
    * Sessions that can begin without a login, per minute, process and network (a /24 of IPv4, a /56 of IPv6). One more is an
-   * error (`HATCHECK_TOO_MANY_SESSIONS`, 429 with Retry-After). Has no meaning without `anonymousSessions`.
+   * error (`HATCHECK_TOO_MANY_SESSIONS`, 429 with Retry-After). Must not be set with `anonymousSessions: false`.
    * @default no limit; service: `300`
    */
   anonymousSessionsPerMinute: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 1_000_000, service: 300 },
@@ -190,7 +190,7 @@ export const OPTIONS = {
    */
   signup: { type: 'word', words: ['open', 'closed'], default: 'closed', demo: 'open', help: 'whether a login with a new name creates the account' },
   /**
-   * The length of a new password. Outside demo mode, common passwords are refused as well. Source: NIST SP 800-63B-4.
+   * The minimum length of a new password. Outside demo mode, common passwords are refused as well. Source: NIST SP 800-63B-4.
    * @default `15`; demo mode: `8`
    * @see `docs/accounts.md#passwords`
    */
@@ -208,7 +208,7 @@ export const OPTIONS = {
    */
   hsts: { type: 'word', words: ['off', 'host', 'subdomains'], default: 'subdomains', only: 'service' },
   /**
-   * Decides who can log in. hatcheck then keeps no accounts, and `signup` has no meaning.
+   * Decides who can log in. hatcheck then keeps no accounts, and `signup` must not be set.
    * @default hatcheck's own accounts
    * @see `docs/accounts.md#users-of-your-own`
    */

@@ -18,7 +18,7 @@ export function keepHeaderLines (fastify: FastifyInstance): void {
   if (!trustsProxy(fastify)) return
   fastify.server.once('listening', () => {
     if (server.maxHeadersCount === 0) return
-    fastify.log.warn('This server drops header lines beyond the first 1,000 without a word, those of a proxy among them. ' +
+    fastify.log.warn('This server silently drops header lines beyond the first 1,000, those of a proxy among them. ' +
       'Set "app.server.maxHeadersCount = 0": maxHeaderSize bounds the header by its bytes.')
   })
 }

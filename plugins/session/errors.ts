@@ -4,7 +4,7 @@ import { SessionTooLargeError } from '../store/errors.js'
 
 /** The end of a session could not be stored. This process refuses the ticket until it is. */
 export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFIRMED',
-  'The logout is not confirmed: the session store cannot answer right now. This browser is signed out; the session will be ended as soon as the store is back.')
+  'The logout is not confirmed: the session store cannot answer right now. This browser is logged out; the session will be ended as soon as the store is back.')
 
 /** A key that would break the session object. */
 export const SessionKeyError = createError<[rule: string, got: string]>('HATCHECK_SESSION_KEY',
@@ -36,7 +36,7 @@ export const UserNameError = createError<[caller: string, got: string]>('HATCHEC
 
 /** The session ended (logout, expiry, revocation) while this request was under way. */
 export const SessionGoneError = createError('HATCHECK_SESSION_GONE',
-  'The session ended while this request was under way; its changes were not saved.', 409)
+  'The session ended while this request was under way; the changes of this request were not saved.', 409)
 
 /** The response has begun: a change would be lost, and a first read is too late to keep the response out of caches. */
 export const SessionCommittedError = createError('HATCHECK_SESSION_COMMITTED',

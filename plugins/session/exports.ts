@@ -10,7 +10,7 @@ export type { UserSession } from './user-sessions.js'
 export { TooManySessionsError } from './anonymous-limit.js'
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
-  SessionKeyError, SessionNotReadError, SessionOffError, SessionSchemaError, SessionValueError, UnsupportedError
+  SessionKeyError, SessionNotReadError, SessionOffError, SessionSchemaError, SessionValueError, UnsupportedError, UserNameError
 } from './errors.js'
 export type * from '../store/sessions.js'
 export type { CompleteSessionStore, Trait } from '../store/traits.js'

@@ -73,7 +73,7 @@ export interface Login {
 /**
  * Decides how a login begins its session: as the successor of the stored one, or from the record alone.
  *
- * @param keepsValues whether the stored values go along.
+ * @param keepsValues whether the session keeps its stored values.
  */
 export function planLogin (changes: Changes, login: Login, keepsValues: boolean, { lifetimes, now }: Rules): { record: SessionRecord, change: SessionReplacement } {
   const { user, permanent, client, data } = login

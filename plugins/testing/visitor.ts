@@ -53,8 +53,8 @@ export class Visitor<Values = Data> {
   }
 
   /**
-   * Logs the visitor in, as `request.login(name, { data, permanent })` does: under a new ID, and the values of an anonymous session
-   * go along.
+   * Logs the visitor in, as `request.login(name, { data, permanent })` does: under a new ID. The session keeps its
+   * values, unless they are another user's.
    *
    * @param data values to set with the login
    * @returns this visitor

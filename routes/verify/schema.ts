@@ -21,8 +21,8 @@ export const schema = {
     }
   },
   response: withHeaders({
-    'Remote-User': { type: 'string', description: 'The name of the user, percent-encoded outside visible ASCII. Empty without a login.' },
-    'Remote-Session': { type: 'string', description: 'The handle of the session. Empty without a login.' }
+    'Remote-User': { type: 'string', description: 'The name of the user, percent-encoded outside visible ASCII. Empty unless the answer is a 204.' },
+    'Remote-Session': { type: 'string', description: 'The handle of the session. Empty unless the answer is a 204.' }
   }, {
     204: nothing('The user is logged in and may pass.'),
     303: redirect('A browser is redirected to the login page.'),

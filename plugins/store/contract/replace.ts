@@ -122,7 +122,7 @@ export function replaceContract (check: Check<SessionStore>): void {
     await assertListed(store, 'Harry', ['of Harry'])
     await assertCount(store, 2)
     const next = nextOf(await store.replace('one', 'three', replacementOf({ keep: ['a'], set: { more: JSON.stringify('é'.repeat(600)) } })))
-    equal(next?.fields['a'], '1', 'what does not go along does not count')
+    equal(next?.fields['a'], '1', 'what the successor does not keep does not count')
   })
 
   check('a successor has the later of each time, and its predecessor\'s createdAt', async (store) => {
