@@ -8,7 +8,7 @@ import { checkout, run, startProgram } from './fixtures/child.js'
 import { Client } from './client.js'
 import { needs, testKey } from './helper.js'
 import { defaultOf, renderedPage, rows } from './options-page.js'
-import { guides, pageAt } from './pages.js'
+import { allPages, guides, pageAt } from './pages.js'
 import { startService } from './service.js'
 import { assertShown, blocksOf, stepsOf } from './walk.js'
 
@@ -148,6 +148,7 @@ t.test('the list of sessions has the members shown in docs/http-api.md', async (
   t.equal(await end(), 0)
 })
 
-t.test('the README names the package that npm pack creates', async (t) => {
-  t.match(readme, `hatcheck-${manifest.version}.tgz`)
+t.test('the pages name the package that npm pack creates', async (t) => {
+  const named = allPages.flatMap((page) => pageAt(page).match(/hatcheck-\d[\w.-]*\.tgz/g) ?? [])
+  t.same([...new Set(named)], [`hatcheck-${manifest.version}.tgz`])
 })
