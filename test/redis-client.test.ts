@@ -175,6 +175,30 @@ test('if a connection is closed during a call, the call fails and the log has a 
   await eventually(t, 'the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 1_000)
 })
 
+for (const [reason, database] of [['it does not exist', 99], ['the user may not select it', 2]] as const) {
+  test(`a database that cannot be selected is an outage, and no other database is used: ${reason}`, needs('redis-server'), async (t) => {
+    const server = await startRedis(t)
+    await server.client.call('ACL', 'SETUSER', 'hatcheck', 'on', '>secret', '~*', '+@all', ...database === 2 ? ['-select'] : [])
+    const log = keepingLog()
+    const { client, use: connection, close } = await connectRedis(parseRedisUrl(`redis://hatcheck:secret@127.0.0.1:${server.port}/${database}`, 'url'), log)
+    t.teardown(close)
+    const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, connection })
+    for (let tries = 0; tries < 20; tries++) {
+      await t.rejects(store.create('one', recordOf()), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+      await new Promise((resolve) => { setTimeout(resolve, 50) })
+    }
+    t.equal(await server.client.dbsize(), 0, 'nothing is in database 0')
+    t.match(log.lines, [{ level: 'warn', text: LOST }])
+    t.match(log.lines[0]?.text, /DB index is out of range|NOPERM/)
+    t.equal(log.lines.length, 1)
+    if (database === 99) return
+    await server.client.call('ACL', 'SETUSER', 'hatcheck', '+select')
+    await eventually(t, 'with the permission it is back', async () => await store.ping().then(() => true, () => false), 1_500)
+    await store.create('one', recordOf())
+    t.equal(await server.client.dbsize(), 0)
+  })
+}
+
 test('the calls of one turn of the event loop reach Redis together', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const client = await connect(t, server.url)

@@ -73,6 +73,10 @@ export async function connectRedis (target: RedisTarget, log: RedisLog, risk = S
         ...tls && { sentinelTLS: TLS, enableTLSForSentinelMode: true }
       }
     })
+  client.on('error', (error) => {
+    // Otherwise ioredis goes on in database 0, which may be that of another environment.
+    if (commandOf(error) === 'select') client.disconnect(true)
+  })
   const outages = logOutages(client, log)
   client.once('ready', () => { warnOfEviction(mastersOf(client), risk, log).catch(() => {}) })
   let stopAsking = (): void => {}
@@ -204,6 +208,11 @@ function logOutages (client: Redis | Cluster, log: RedisLog): { idle: IdleConnec
       idle.stop()
     }
   }
+}
+
+/** Returns the command that Redis has answered with this error; undefined for any other error. */
+function commandOf (error: Error): string | undefined {
+  return (error as { command?: { name: string } }).command?.name
 }
 
 function reasonOf (error: Error): string {
