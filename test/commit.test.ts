@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify'
+import { Readable } from 'node:stream'
 import { test } from 'tap'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { Client } from './client.js'
 import { buildHost } from './helper.js'
-import { openStore } from './watched-store.js'
+import { openStore, watched } from './watched-store.js'
 
 const valuesOf = ({ session }: FastifyRequest): Record<string, unknown> => session as unknown as Record<string, unknown>
 
@@ -66,4 +67,69 @@ test('a cookie that the commit sets is left to Fastify: Node gets no header befo
   const { headers } = await client.get('/permanent')
   t.match(String(headers['set-cookie']), /Max-Age=/)
   t.strictSame(passed, [[], []])
+})
+
+for (const sync of [true, false]) {
+  test(`an error handler can leave a message in the session of a response that failed, on ${sync ? 'a synchronous' : 'an asynchronous'} store`, async (t) => {
+    const fastify = await buildHost(t, { sessionStore: watched(openStore(t, 'memory:'), () => {}, sync) })
+    fastify.setErrorHandler(async (error: Error & { code?: string }, request, reply) => {
+      request.flash('error', error.code ?? error.message)
+      return reply.redirect('/flashes', 303)
+    })
+    fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+    fastify.get('/large', async (request) => {
+      valuesOf(request)['count'] = 2
+      valuesOf(request)['large'] = 'x'.repeat(20_000)
+    })
+    fastify.get('/function', async (request) => {
+      valuesOf(request)['object'] = {}
+      ;(valuesOf(request)['object'] as { method?: unknown }).method = () => {}
+    })
+    fastify.get('/stream', async (request, reply) => {
+      valuesOf(request)['count'] = 3
+      return reply.send(new Readable({ read () { this.destroy(new Error('no stream')) } }))
+    })
+    fastify.get('/flashes', async (request) => [(await request.flashes()).map(({ text }) => text), { ...valuesOf(request) }])
+    const client = new Client(fastify)
+    await client.get('/begin')
+    for (const [path, message, count] of [['/large', 'HATCHECK_SESSION_TOO_LARGE', 1], ['/function', 'HATCHECK_SESSION_VALUE', 1], ['/stream', 'no stream', 3]] as const) {
+      const { statusCode, headers } = await client.get(path)
+      t.strictSame([statusCode, headers['location']], [303, '/flashes'], path)
+      t.strictSame((await client.get('/flashes')).json(), [[message], { count }], 'what could not be stored is dropped, and the message is there')
+    }
+  })
+}
+
+test('an error handler that cannot store its message answers with the error of the store', async (t) => {
+  const store = openStore(t, 'memory:')
+  const fastify = await buildHost(t, { sessionStore: store })
+  let handled = 0
+  fastify.setErrorHandler(async (error: Error, request, reply) => {
+    handled++
+    request.flash('error', error.message)
+    return reply.redirect('/', 303)
+  })
+  fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+  fastify.get('/change', async (request) => { valuesOf(request)['count'] = 2 })
+  const client = new Client(fastify)
+  await client.get('/begin')
+  store.patch = () => { throw new Error('no store') }
+  const answer = await client.get('/change')
+  t.strictSame([answer.statusCode, answer.headers['location'], answer.json().code], [503, undefined, 'HATCHECK_STORE_UNAVAILABLE'])
+  t.equal(handled, 1)
+})
+
+test('an error handler cannot turn an unconfirmed logout into a success', async (t) => {
+  const store = openStore(t, 'memory:')
+  const fastify = await buildHost(t, { sessionStore: store })
+  fastify.setErrorHandler(async (_error, request, reply) => {
+    request.flash('success', 'You are logged out.')
+    return reply.redirect('/', 303)
+  })
+  fastify.get('/login', async (request) => { await request.login('Harry') })
+  fastify.get('/logout', async (request) => { await request.logout() })
+  const client = new Client(fastify)
+  await client.get('/login')
+  store.remove = () => { throw new Error('no store') }
+  t.equal((await client.get('/logout')).json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
 })

@@ -67,6 +67,18 @@ test('a session begins for the names that request.login takes, and for no other'
   }
 })
 
+test('app.sessions refuses what is no text in place of a name, so that nothing seems to have ended', async (t) => {
+  const app = await start(t)
+  await app.sessions.begin('Harry')
+  for (const name of [undefined, null, 1, { name: 'Harry' }, ['Harry']] as unknown as string[]) {
+    for (const [method, call] of [['ofUser', () => app.sessions.ofUser(name)], ['revoke', () => app.sessions.revoke(name, 'handle')], ['revokeUser', () => app.sessions.revokeUser(name)]] as const) {
+      await t.rejects(call(), { code: 'HATCHECK_USER_NAME', message: new RegExp(`^app\\.sessions\\.${method} needs the name of a user`) })
+    }
+  }
+  t.equal(await app.sessions.revokeUser(''), 0)
+  t.equal(await app.sessions.revokeUser('Harry'), 1)
+})
+
 test('the values of a session that begins have the rules of request.login', async (t) => {
   const app = await start(t, { sessionMaxBytes: 1_000 })
   for (const [data, code] of [[{ get: 1 }, 'HATCHECK_SESSION_KEY'], [{ n: NaN }, 'HATCHECK_SESSION_VALUE'], [new Map(), 'HATCHECK_SESSION_VALUE'], [{ text: 'x'.repeat(1_000) }, 'HATCHECK_SESSION_TOO_LARGE']] as const) {

@@ -563,11 +563,32 @@ test('session.permanent takes only true and false', async (t) => {
   await run((session) => { session['a'] = 1 })
   await run((session) => {
     for (const value of ['false', 'true', 'on', 1, 0, null, undefined, {}, [], NaN]) {
-      t.throws(() => { session['permanent'] = value }, { code: 'HATCHECK_SESSION_VALUE', message: /session\.permanent must be true or false/ })
+      t.throws(() => { session['permanent'] = value }, { code: 'HATCHECK_SESSION_VALUE', message: /permanent must be true or false/ })
       t.throws(() => Object.assign(session, { permanent: value }), { code: 'HATCHECK_SESSION_VALUE' })
       t.equal(session['permanent'], false)
     }
   })
+})
+
+test('the option permanent of a login takes only true and false, and nobody is logged in otherwise', async (t) => {
+  const { run } = (await Host.start(t)).visitor()
+  for (const permanent of ['false', 'on', 'x'.repeat(2_000), 1, null, {}]) {
+    await run(async (_session, request) => {
+      await t.rejects(request.login('Harry', { permanent: permanent as never }), { code: 'HATCHECK_SESSION_VALUE', message: /^permanent must be true or false; got / })
+    })
+    t.equal((await run(userOf)).value, null)
+  }
+})
+
+test('regenerate takes a list of keys, and a mistake ends no session', async (t) => {
+  const { run } = (await Host.start(t)).visitor()
+  await run((session) => { session['cart'] = ['apple'] })
+  await run(async (session) => {
+    for (const keys of ['cart', 1, null, {}, new Set(['cart'])]) {
+      await t.rejects(session['regenerate'](keys), { code: 'HATCHECK_SESSION_KEY', message: /^The keys for session\.regenerate must be a list/ })
+    }
+  })
+  t.strictSame((await run(dataOf)).value, { cart: ['apple'] })
 })
 
 test('save() of a session that has ended meanwhile is refused, changed or not', async (t) => {

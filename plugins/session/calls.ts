@@ -2,7 +2,7 @@ import { isUserName } from '../common/user-name.js'
 import { hasFields, successorOf } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import { assertCookieCanBeSent, dropCookieIfEnded, handOver } from './delivery.js'
-import { SessionGoneError, UserNameError } from './errors.js'
+import { SessionGoneError, SessionKeysError, UserNameError } from './errors.js'
 import { CLIENT_FIELD, entriesOf } from './fields.js'
 import { kindOf } from './json.js'
 import { planLogin, planRenewal } from './plan.js'
@@ -60,8 +60,9 @@ export function login (session: Session, { user, permanent, client, data, isReau
   })
 }
 
-/** Continues under a new ID with these keys. A session that is not stored yet only drops its other values. */
+/** Continues under a new ID with these keys. A session that is not stored yet only drops its other values. @throws SessionKeysError */
 export function regenerate (session: Session, keys: readonly string[] = []): Promise<void> {
+  if (!Array.isArray(keys)) return reject(session, new SessionKeysError(kindOf(keys)))
   const keep = new Set(keys.includes('client_name') ? [...keys, CLIENT_FIELD] : keys)
   return change(session, [...keep], async (changes) => {
     session.dropNextId()

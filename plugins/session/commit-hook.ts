@@ -19,7 +19,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   session?.attach(reply)
   if (session?.isCommitting === true || (holder[kCommitted] === 'by Fastify' && reply.raw.headersSent)) {
     // Fastify does not always detect a second answer.
-    request.log.warn('The handler has sent a second answer, which is dropped. Did it call reply.send() and return a value?')
+    request.log.warn('The handler has sent a second answer, which is dropped. An async handler that calls reply.send() must "return reply", and no other value.')
     return
   }
   const isFirst = holder[kCommitted] === undefined
@@ -48,6 +48,19 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
     return
   }
   return finish(session, reply, committing, payload)
+}
+
+/**
+ * The `onError` hook: if a response has failed after its commit, or in it, the error handler can still change the session. The
+ * response that it sends is committed as any other.
+ */
+export function reopenSession (request: FastifyRequest, reply: FastifyReply, _error: unknown, done: () => void): void {
+  const holder = request as WithSession
+  if (holder[kCommitted] === 'by Fastify' && !reply.raw.headersSent) {
+    delete holder[kCommitted]
+    holder[kSession]?.reopen()
+  }
+  done()
 }
 
 async function finish (session: Session, reply: FastifyReply, committing: MaybePromise<void>, payload: unknown): Promise<unknown> {

@@ -75,7 +75,7 @@ function commitChanges (session: Session, changes: ChangeSet): MaybePromise<void
   return attempt(() => storeChanges(session, changes), (isStored) => {
     if (isStored) return
     // Neither sets nor clears the cookie: the browser may already hold that of a newer session.
-    request.log.debug('the session ended while a request was under way; its changes were dropped')
+    request.log.warn('The session ended while a request was under way. The changes of this request are not stored.')
     values.confirm(changes, session.storedFields)
   }, (error) => {
     if (!(error instanceof NoCookieError)) throw error

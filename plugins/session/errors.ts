@@ -10,6 +10,10 @@ export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFI
 export const SessionKeyError = createError<[rule: string, got: string]>('HATCHECK_SESSION_KEY',
   'A session key must %s; got %s.', 500, TypeError)
 
+/** The keys that a session keeps were given as something else than a list. */
+export const SessionKeysError = createError<[got: string]>('HATCHECK_SESSION_KEY',
+  'The keys for session.regenerate must be a list, such as ["cart"]; got %s.', 500, TypeError)
+
 /** A value that JSON cannot hold. */
 export const SessionValueError = createError<[string, string]>('HATCHECK_SESSION_VALUE',
   'A session value must be JSON: %s is %s.', 500, TypeError)
@@ -22,9 +26,9 @@ export const SessionSchemaError = createError<[string, string]>('HATCHECK_SESSIO
 export const AsyncSchemaError = createError('HATCHECK_SESSION_SCHEMA',
   'sessionSchema must answer without a promise, and it gave one for these values: leave out asynchronous checks.', 500)
 
-/** `session.permanent` was set to something else than a boolean. */
+/** `session.permanent`, or the option of a login, was set to something else than a boolean. */
 export const PermanentError = createError<[string]>('HATCHECK_SESSION_VALUE',
-  'session.permanent must be true or false; got %s.', 500, TypeError)
+  'permanent must be true or false; got %s.', 500, TypeError)
 
 /** Several values were given as something else than a plain object, such as a Map, and would be lost. */
 export const SessionValuesError = createError<[string]>('HATCHECK_SESSION_VALUE',

@@ -1,8 +1,8 @@
 import { inspect } from 'node:util'
 import { destroy, regenerate, reload, save } from './calls.js'
 import { cookieUnsupported } from './cookie.js'
-import { PermanentError, SessionKeyError } from './errors.js'
-import { assertEntry, entriesOf, type METHODS, type PROPERTIES } from './fields.js'
+import { SessionKeyError } from './errors.js'
+import { assertEntry, assertPermanent, entriesOf, type METHODS, type PROPERTIES } from './fields.js'
 import type { Session } from './session.js'
 import type { Callback, SessionObject } from './session-object.js'
 
@@ -33,7 +33,8 @@ const methods = {
   isModified (this: Facade) { return this[SESSION].isModified },
   isSaved (this: Facade) { return this[SESSION].stored !== null },
   regenerate (this: Facade, keys?: string[] | Callback, callback?: Callback) {
-    return withCallback(this[SESSION], regenerate(this[SESSION], Array.isArray(keys) ? keys : []), typeof keys === 'function' ? keys : callback)
+    const [kept, done] = typeof keys === 'function' ? [undefined, keys] : [keys, callback]
+    return withCallback(this[SESSION], regenerate(this[SESSION], kept), done)
   },
   destroy (this: Facade, callback?: Callback) { return withCallback(this[SESSION], destroy(this[SESSION]), callback) },
   save (this: Facade, callback?: Callback) { return withCallback(this[SESSION], save(this[SESSION]), callback) },
@@ -78,11 +79,6 @@ function setEach (session: Session, entries: ReadonlyArray<readonly [key: string
   for (const [key, value] of entries) session.put(key, value)
 }
 
-/** Refuses the text 'false', which would count as true. @throws PermanentError */
-function assertBoolean (value: unknown): asserts value is boolean {
-  if (typeof value !== 'boolean') throw new PermanentError(inspect(value))
-}
-
 const traps: ProxyHandler<Session> = {
   get (session, key) {
     if (typeof key === 'symbol') return key === SESSION ? session : undefined
@@ -94,7 +90,7 @@ const traps: ProxyHandler<Session> = {
   },
   set (session, key, value) {
     if (key === 'permanent') {
-      assertBoolean(value)
+      assertPermanent(value)
       session.setPermanent(value)
     } else if (key === 'cookie') throw cookieUnsupported('session.cookie = …')
     else if (key !== 'modified') set(session, key, value)

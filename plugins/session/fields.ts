@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { SessionKeyError, SessionValuesError } from './errors.js'
+import { PermanentError, SessionKeyError, SessionValuesError } from './errors.js'
 import { assertJson, isPlain, kindOf } from './json.js'
 
 /** Fields with this prefix are hatcheck's own: no handler can see or set them. */
@@ -49,6 +49,11 @@ export function entriesOf (values: unknown): Array<[string, unknown]> {
   const entries = Object.entries(values)
   for (const [key, value] of entries) assertEntry(key, value)
   return entries
+}
+
+/** Refuses the text 'false', which would count as true. @throws PermanentError */
+export function assertPermanent (value: unknown): asserts value is boolean {
+  if (typeof value !== 'boolean') throw new PermanentError(inspect(value))
 }
 
 function assertKey (key: unknown): asserts key is string {

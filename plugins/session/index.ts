@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { accessors } from './accessors.js'
 import { assemble, type SessionParts } from './assemble.js'
 import { load } from './calls.js'
-import { commitSession } from './commit-hook.js'
+import { commitSession, reopenSession } from './commit-hook.js'
 import { createOpenSession } from './open-hook.js'
 import { createRequestSessions, replyOf } from './request-session.js'
 import type { SessionOf, ValuesOf } from './schema-types.js'
@@ -85,6 +85,7 @@ export async function createSessionGroup (fastify: FastifyInstance, parts: Sessi
 
   fastify.addHook('onRequest', createOpenSession(requestSessions, store.sync, oldSessions))
   fastify.addHook<unknown>('onSend', commitSession)
+  fastify.addHook('onError', reopenSession)
   fastify.addHook('onClose', async () => {
     stop()
     await parts.storage.close()

@@ -4,7 +4,7 @@ import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type Sess
 import type { Ticket } from '../tickets/ticket.js'
 import type { ChangeSet } from './change-set.js'
 import { AnonymousSessionError } from './errors.js'
-import { CLIENT_FIELD, IDENTITY_FIELDS } from './fields.js'
+import { CLIENT_FIELD, IDENTITY_FIELDS, assertPermanent } from './fields.js'
 import { fromJson, toJson } from './json.js'
 
 /** A session that is in the store. */
@@ -74,9 +74,11 @@ export interface Login {
  * Decides how a login begins its session: as the successor of the stored one, or from the record alone.
  *
  * @param keepsValues whether the session keeps its stored values.
+ * @throws PermanentError, SessionValueError
  */
 export function planLogin (changes: Changes, login: Login, keepsValues: boolean, { lifetimes, now }: Rules): { record: SessionRecord, change: SessionReplacement } {
   const { user, permanent, client, data } = login
+  assertPermanent(permanent)
   const time = now()
   const set: Record<string, string> = { ...changes.set }
   const remove = new Set(changes.remove)

@@ -210,6 +210,12 @@ export class Session {
   /** Refuses changes from here on: the response leaves. */
   close (): void { this.isClosed = true }
 
+  /** Takes changes again: another response takes the place of the one that was about to leave. Its changes are dropped if they are not stored. */
+  reopen (): void {
+    this.isClosed = false
+    this.dropChanges()
+  }
+
   /** @param needsRecord whether the call fails if the session could not be read */
   call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
     if (this.#queue === null && this.#reply !== null) markPrivateOnHijack(this.#reply)

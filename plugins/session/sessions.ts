@@ -3,6 +3,7 @@ import type { SessionEvents, ListenerArguments } from './events.js'
 import type { Keyring } from '../tickets/keyring.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 import { beginSession, readSession, type BegunSession, type BeginOptions, type ForeignRequest, type Outside, type ReadOptions, type ReadSession } from './outside.js'
+import { assertUser } from './calls.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
 /** The sessions of every user: `app.sessions`. `Values` are those of the type provider. */
@@ -45,6 +46,7 @@ export interface Sessions<Values = Data> {
    * Lists the live sessions of a user, newest activity first. The list is empty for an unknown name.
    *
    * @param name the name that was given to `request.login`
+   * @throws UserNameError if it is no text, such as `request.user` in place of `request.user.name`.
    * @throws StoreUnavailableError
    */
   ofUser (name: string): Promise<UserSession[]>
@@ -53,19 +55,24 @@ export interface Sessions<Values = Data> {
    * session of this user has the handle.
    *
    * @param request the request that asks for it, for the listeners of `revoked`
-   * @throws StoreUnavailableError
+   * @throws UserNameError, StoreUnavailableError
    */
   revoke (name: string, handle: string, request?: FastifyRequest): Promise<boolean>
   /**
    * Ends every session of a user that existed when the call began, wherever it is in use, for good. Returns how many.
    *
-   * @throws StoreUnavailableError
+   * @throws UserNameError, StoreUnavailableError
    */
   revokeUser (name: string): Promise<number>
   /** Adds a listener. It gets the event and the request that caused it, or null. Its errors are logged and fail no request. */
   on<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
   /** Removes a listener. */
   off<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
+}
+
+/** A name that nobody can have has no sessions, but an object in its place is a mistake that would end none. @throws UserNameError */
+function assertText (name: unknown, caller: string): void {
+  if (typeof name !== 'string') assertUser(name, caller)
 }
 
 /** Marks what `hatcheck/testing` needs. A symbol of the process, since a test and a bundled application load the code twice. */
@@ -85,13 +92,20 @@ export function createSessions (
     read: (from, options = {}) => readSession(from, options, outside),
     setSecretKeys: keyring.replace,
     reloadSecretKeys: keyring.reload,
-    ofUser: (name) => sessionsOfUser(name, context),
+    async ofUser (name) {
+      assertText(name, 'app.sessions.ofUser')
+      return await sessionsOfUser(name, context)
+    },
     async revoke (name, handle, request) {
+      assertText(name, 'app.sessions.revoke')
       const key = await endSessionOfUser(name, handle, context)
       if (key !== null) emitter.emit('revoked', key, name, request)
       return key !== null
     },
-    revokeUser: (name) => endSessionsOfUser(name, store, (key) => { emitter.emit('revoked', key, name) }),
+    async revokeUser (name) {
+      assertText(name, 'app.sessions.revokeUser')
+      return await endSessionsOfUser(name, store, (key) => { emitter.emit('revoked', key, name) })
+    },
     on: (event, listener) => { emitter.events.on(event, listener as never) },
     off: (event, listener) => { emitter.events.off(event, listener as never) }
   }
