@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { test } from 'tap'
 import type { SessionStore } from '../plugins/store/sessions.js'
@@ -132,4 +133,40 @@ test('an error handler cannot turn an unconfirmed logout into a success', async 
   await client.get('/login')
   store.remove = () => { throw new Error('no store') }
   t.equal((await client.get('/logout')).json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
+})
+
+test('the cookie of a session is in a head that the handler writes itself, beside the cookies of the handler', async (t) => {
+  const fastify = await buildHost(t, { sessionStore: openStore(t, 'memory:') })
+  const heads: Record<string, (raw: ServerResponse) => unknown> = {
+    object: (raw) => raw.writeHead(200, { 'Set-Cookie': 'a=b', 'x-kept': '1' }),
+    text: (raw) => raw.writeHead(200, 'OK', { 'set-cookie': ['a=b', 'c=d'], 'x-kept': '1' }),
+    list: (raw) => raw.writeHead(200, ['set-cookie', 'a=b', 'x-kept', '1']),
+    setHeader: (raw) => raw.setHeader('set-cookie', 'a=b').setHeader('x-kept', '1'),
+    none: (raw) => raw.writeHead(200, { 'x-kept': '1' })
+  }
+  for (const [name, write] of Object.entries(heads)) {
+    for (const call of ['login', 'logout'] as const) {
+      fastify.get(`/${call}/${name}`, async (request, reply) => {
+        await request[call]('Harry')
+        reply.hijack()
+        write(reply.raw)
+        reply.raw.end('x')
+      })
+    }
+  }
+  const address = await fastify.listen({ port: 0, host: '127.0.0.1' })
+  for (const name of Object.keys(heads)) {
+    const others = { none: [], text: ['a=b', 'c=d'] }[name] ?? ['a=b']
+    const seen = async (call: string, cookie = ''): Promise<string[]> => {
+      const { status, headers } = await fetch(`${address}/${call}/${name}`, { headers: { cookie } })
+      t.strictSame([status, headers.get('x-kept')], [200, '1'], `${call}, ${name}`)
+      return headers.getSetCookie()
+    }
+    const [own = '', ...rest] = await seen('login')
+    t.match(own, /^hatcheck=[\w-]{43}\./)
+    t.strictSame(rest, others)
+    const [removal, ...beside] = await seen('logout', own.split(';')[0])
+    t.match(removal, /^hatcheck=; Max-Age=0/)
+    t.strictSame(beside, others)
+  }
 })

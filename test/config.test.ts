@@ -466,3 +466,12 @@ function messageOf (action: () => unknown): string {
     return (error as Error).message
   }
 }
+
+test('a login or a logout that would lead to itself for ever is refused', (t) => {
+  for (const [options, message] of [
+    [{ routes: true, afterLogin: '/login' }, 'afterLogin must not be the login page: it would redirect to itself for ever.'],
+    [{ routes: true, prefix: '/auth', afterLogout: '/auth/logout' }, 'afterLogout must not be /auth/logout: it would redirect to itself for ever.']
+  ] as const) t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'), { code: 'HATCHECK_CONFIG', message })
+  t.doesNotThrow(() => resolveConfig({ secretKey: testKey, routes: ['login'], afterLogin: '/logout', afterLogout: '/login' }, 'plugin'))
+  t.end()
+})

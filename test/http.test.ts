@@ -126,6 +126,7 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
       [400, { url: '/verify', headers: { host: 'a/b' } }],
       [400, { url: '/no', headers: { host: 'a@b' } }],
       [400, { method: 'PATCH', url: '/login', headers: { host: '[::1' } }],
+      ...[':80', 'a:65536', 'a:99999999', '[::1]:65536'].map((host): [number, InjectOptions] => [400, { url: '/login', headers: { host } }]),
       [201, put('1')],
       [204, put('1', { ...JSON_TYPE, cookie }, 'kept')],
       [400, put('{')],

@@ -72,7 +72,7 @@ test('app.sessions refuses what is no text in place of a name, so that nothing s
   await app.sessions.begin('Harry')
   for (const name of [undefined, null, 1, { name: 'Harry' }, ['Harry']] as unknown as string[]) {
     for (const [method, call] of [['ofUser', () => app.sessions.ofUser(name)], ['revoke', () => app.sessions.revoke(name, 'handle')], ['revokeUser', () => app.sessions.revokeUser(name)]] as const) {
-      await t.rejects(call(), { code: 'HATCHECK_USER_NAME', message: new RegExp(`^app\\.sessions\\.${method} needs the name of a user`) })
+      await t.rejects<unknown>(call(), { code: 'HATCHECK_USER_NAME', message: new RegExp(`^app\\.sessions\\.${method} needs the name of a user`) })
     }
   }
   t.equal(await app.sessions.revokeUser(''), 0)

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { once } from 'node:events'
 import { test, type Test } from 'tap'
 import { WebSocket } from 'ws'
@@ -327,7 +327,7 @@ test('a route without a session reads nothing, touches nothing, sets no cookie, 
       const { app } = await hostOf(t, { authenticate: (name) => ({ name }), sessionStore: store, now: () => time })
       const off = { config: { session: false } } as const
       app.get('/off', off, async () => 'fast')
-      const uses: Record<string, (request: Parameters<typeof requireLogin>[0]) => unknown> = {
+      const uses: Record<string, (request: FastifyRequest) => unknown> = {
         session: (request) => request.session,
         user: (request) => request.user,
         requireUser: (request) => request.requireUser(),
@@ -511,4 +511,13 @@ test('the application of docs/own-login.md is the example, and works as it stand
 test('the types know what is there', async (t) => {
   const options: HatcheckOptions = { secretKey: 'x', loginPath: '/sign-in', afterLogin: '/start', afterLogout: '/' }
   t.ok(options)
+})
+
+test('the name of a user of the application can be as long as an address for mail', async (t) => {
+  const { app } = await hostOf(t, { authenticate: (name) => ({ name }), routes: true })
+  const client = new Client(app)
+  const name = `${'h'.repeat(64)}@${'example.'.repeat(22)}com`
+  t.equal((await client.send({ method: 'POST', url: '/login', payload: { client_name: name, password: PASSWORD }, headers: { accept: 'application/json' } })).json().user.name, name)
+  const page = await client.send({ method: 'POST', url: '/login', payload: { client_name: 'h'.repeat(257), password: PASSWORD }, headers: { accept: 'application/json' } })
+  t.match(page.json(), { status: 400, code: 'HATCHECK_NAME', detail: 'A name can have at most 256 characters.' })
 })

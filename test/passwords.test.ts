@@ -134,17 +134,20 @@ test('a password is verified as received, except for normalization to NFC', asyn
   t.equal(await verifyPassword(await hashPassword('Zo\u00EB'), 'Zoe\u0308'), true)
 })
 
-test('a password with half a surrogate pair is refused, since all halves would be equal', async (t) => {
+test('a password with a character that was not decoded is refused, since all of them would be equal', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'open' })
   const accounts = fastify.accounts as Accounts
   await accounts.add('Harry', OLD)
-  const refusal = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must be valid Unicode text: it contains half of a surrogate pair.' }
-  for (const half of ['\uD800', '\uDFFF', '\uDC00\uD800']) {
+  const refusal = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must be valid Unicode text: it contains a character that cannot be decoded.' }
+  for (const half of ['\uD800', '\uDFFF', '\uDC00\uD800', '\ufffd', Buffer.from([0xE4]).toString()]) {
     await t.rejects(accounts.setPassword('Harry', `half a character ${half}`), refusal)
     await t.rejects(accounts.authenticate('Harry', `half a character ${half}`), refusal)
     const answer = await fastify.inject({ method: 'POST', url: '/login', headers: { 'content-type': 'application/json' }, payload: JSON.stringify({ client_name: 'Sally', password: `half a character ${half}` }) })
     t.match(answer.json(), { status: 400, code: 'HATCHECK_PASSWORD', detail: refusal.message })
   }
+  const payload = Buffer.from('client_name=Sally&password=p\u00e4sswort und mehr', 'latin1')
+  const latin1 = await fastify.inject({ method: 'POST', url: '/login', headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' }, payload })
+  t.match(latin1.json(), { status: 400, code: 'HATCHECK_PASSWORD', detail: refusal.message }, 'a form that is not UTF-8')
   await accounts.setPassword('Harry', 'both halves of a character \uD83D\uDE00')
 })
 

@@ -16,6 +16,7 @@ test('a public suffix is refused as a cookie domain, and a host outside the doma
     t.not(await flawOfDomain(domain), null, domain)
     await t.rejects(build(t, { sessionCookieDomain: domain }), { code: 'HATCHECK_CONFIG' })
   }
+  for (const domain of ['a..com', 'a-.com', 'a.-b.com', 'a.']) await t.rejects(build(t, { sessionCookieDomain: domain }), { code: 'HATCHECK_CONFIG', message: /^(?:sessionCookieDomain|SESSION_COOKIE_DOMAIN) must be a domain such as example\.com; got / }, domain)
   for (const domain of ['example.com', '.example.co.uk', 'corp.internal']) t.equal(await flawOfDomain(domain), null, domain)
   const fastify = await build(t, { mode: 'service', sessionCookieSecure: 'false', sessionCookieDomain: 'example.com', authenticate: (name) => ({ name }) })
   const login = async (host: string): Promise<{ statusCode: number, body: string }> => await fastify.inject({ method: 'POST', url: '/login', headers: { host }, payload: { client_name: 'Harry', password: 'x' } })

@@ -2,7 +2,7 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyRequest, type FastifyTypeProvider, type RawServerDefault, type Session } from 'fastify'
 import * as v from 'valibot'
 import { z } from 'zod'
-import { requireLogin, type SessionTypes } from '../app.js'
+import { nextPageOf, refuseCrossOrigin, requireLogin, type Authenticate, type SessionTypes } from '../app.js'
 import hatcheckSession from '../plugins/session/standalone.js'
 import { visitor, type Visitor } from '../plugins/testing/index.js'
 
@@ -156,3 +156,11 @@ function helperOf (app: FastifyInstance): string {
 function helper (request: FastifyRequest): string | undefined {
   return request.session.client_name
 }
+
+/** An application over HTTP/2 has the same guards. */
+const secure = Fastify({ http2: true })
+secure.get('/', { onRequest: [requireLogin, refuseCrossOrigin] }, async (request) => [request.user?.name, nextPageOf(request)])
+secure.addHook('preHandler', requireLogin)
+
+/** A lookup that finds nobody may answer undefined. */
+export const lookup: Authenticate = (name) => [{ name: 'Harry' }].find((user) => user.name === name)

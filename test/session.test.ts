@@ -932,7 +932,7 @@ test('the Set-Cookie header is exact, for every option', async (t) => {
   for (const { what, options = {}, https = false, name, before = '', after } of cases) {
     await t.test(what, async (t) => {
       const { run } = (await Host.start(t, { now, ...options }, { trustProxy: '127.0.0.1' })).visitor()
-      const headers = { ...https && { 'x-forwarded-proto': 'https' }, ...before !== '' && { 'x-forwarded-host': 'app.example.com' } }
+      const headers = { ...https && { 'x-forwarded-proto': what === 'on https' ? 'HTTPS' : 'https' }, ...before !== '' && { 'x-forwarded-host': 'app.example.com' } }
       t.match((await run(write, headers)).cookie, new RegExp(`^${name}=${TICKET}; ${before}Path=/; ${after}$`))
       t.match((await run(remember, headers)).cookie, new RegExp(`^${name}=${TICKET}; Max-Age=2592000; ${before}Path=/; ${after}$`))
       t.match((await run((session) => { session['permanent'] = false }, headers)).cookie, new RegExp(`^${name}=${TICKET}; ${before}Path=/; ${after}$`))

@@ -55,9 +55,13 @@ test('a number is stored with all its digits, or refused', async (t) => {
     t.equal((await caller.get(url('value'))).body, stored)
   }
   const kept = (await caller.get(url('value'))).body
-  for (const text of ['9007199254740993', '-12345678901234567890', '[1,[12345678901234567890]]', '{"id": 12345678901234567890}', '["\\"", 12345678901234567890 ]', '9'.repeat(400)]) {
+  for (const text of ['9007199254740993', '-12345678901234567890', '9007199254740993.0', '[1,[12345678901234567890]]', '{"id": 12345678901234567890}', '["\\"", 12345678901234567890 ]', '9'.repeat(400)]) {
     const refused = await caller.putText('value', text)
     t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_SESSION_VALUE', detail: /which would lose digits/ }], text)
+  }
+  for (const bytes of [[0x22, 0xE9, 0x22], [0x22, 0xC0, 0x80, 0x22], [0x22, 0xED, 0xA0, 0x80, 0x22]]) {
+    const refused = await caller.putText('value', Buffer.from(bytes) as never)
+    t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_SESSION_VALUE', detail: 'A session value must be JSON: the body is not UTF-8.' }])
   }
   t.equal((await caller.putText('value', '12345678901234567890x')).json().code, 'FST_ERR_CTP_INVALID_JSON_BODY')
   t.equal((await caller.get(url('value'))).body, kept)

@@ -10,10 +10,13 @@ export interface Authenticated {
 }
 
 /**
- * Checks a name and a password; null refuses them. The name is in NFC and trimmed. A refusal must take as long for an unknown
+ * Checks a name and a password; null or undefined refuses them. The name is in NFC and trimmed. A refusal must take as long for an unknown
  * name as for a wrong password.
  */
-export type Authenticate = (name: string, password: string, request: FastifyRequest) => MaybePromise<Authenticated | null>
+export type Authenticate = (name: string, password: string, request: FastifyRequest) => MaybePromise<Authenticated | null | undefined>
 
-/** An authenticator behind the rate limit, which also tells it whether the attempt comes from a known device or network. */
-export type Check = (...asked: [...Parameters<Authenticate>, isFamiliar: boolean]) => ReturnType<Authenticate>
+/** What the rate limit stands before. It also tells whether the attempt comes from a known device or network. */
+export type Check = (...asked: [...Parameters<Authenticate>, isFamiliar: boolean]) => Promise<Authenticated | null>
+
+/** A {@link Check} behind the rate limit. */
+export type LimitedCheck = (...asked: Parameters<Authenticate>) => ReturnType<Check>

@@ -3,8 +3,8 @@ import { accountKey } from '../store/accounts.js'
 
 export const NameError = createRefusal<'HATCHECK_NAME', 400, [string]>('HATCHECK_NAME', '%s', 400)
 
-/** The longest name as it is stored, in characters. */
-const LONGEST = 64
+/** The longest name of an account, in characters. */
+export const LONGEST = 64
 /**
  * The longest name as it is sent, in UTF-16 units. NFC shortens a text to a quarter at most, and its cost grows with the square
  * of the combining marks in a row: a longer text is refused before it is normalized.
@@ -33,16 +33,17 @@ const MIXED_DIGITS = /[\u0660-\u0669].*[\u06F0-\u06F9]|[\u06F0-\u06F9].*[\u0660-
 /**
  * Normalizes a name as a user gives it: NFC, trimmed.
  *
+ * @param longest in characters; the users of an application may have longer names, such as an address for mail
  * @throws NameError
  */
-export function normalName (name: unknown): string {
+export function normalName (name: unknown, longest = LONGEST): string {
   if (typeof name !== 'string') throw new NameError('The name is missing.')
   const sent = name.trim()
-  if (sent.length > LONGEST_SENT) throw tooLong()
+  if (sent.length > LONGEST_SENT) throw tooLong(longest)
   const normal = sent.normalize('NFC')
   const length = [...normal].length
   if (length === 0) throw new NameError('The name is missing.')
-  if (length > LONGEST) throw tooLong()
+  if (length > longest) throw tooLong(longest)
   // Otherwise two names that look the same could be two accounts.
   if (UNSEEN.test(withoutEmoji(normal))) throw new NameError('A name must not contain control characters, or invisible characters outside emoji.')
   return normal
@@ -64,7 +65,7 @@ export function unifySpelling (name: string): string {
  */
 export function newName (name: unknown): string {
   const spelled = unifySpelling(normalName(name))
-  if ([...spelled].length > LONGEST) throw tooLong()
+  if ([...spelled].length > LONGEST) throw tooLong(LONGEST)
   const rest = withoutEmoji(spelled).replace(IN_CONTEXT, '')
   if (MIXED_DIGITS.test(rest) || ![...rest].every(isAllowedInNames)) {
     throw new NameError('A name can contain letters, digits, spaces, the symbols of a keyboard and emoji; no other symbols, and no characters that look empty.')
@@ -93,6 +94,6 @@ function isAllowedInNames (character: string): boolean {
   return LETTER_OR_DIGIT.test(character) && !NO_LETTER.test(character) && character.normalize('NFKC') === character
 }
 
-function tooLong (): Error {
-  return new NameError(`A name can have at most ${LONGEST} characters.`)
+function tooLong (longest: number): Error {
+  return new NameError(`A name can have at most ${longest} characters.`)
 }

@@ -17,8 +17,11 @@ export const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, paralle
 /** The longest password, in bytes: longer ones would keep the hashing busy. */
 const LONGEST_BYTES = 1024
 
-/** A lone surrogate. UTF-8 turns each of them into the same replacement character, so different passwords would be equal. */
-const HALF_CHARACTER = /\p{Cs}/u
+/**
+ * What is no character: half of a surrogate pair, and the replacement character, which stands for any bytes that are not UTF-8.
+ * UTF-8 turns each half into a replacement character as well, so different passwords would be equal.
+ */
+const UNDECODED = /[\p{Cs}\ufffd]/u
 
 /** How many passwords are hashed at once: half of libuv's default pool of four threads. The store's flushes need the other half. */
 const CONCURRENCY = 2
@@ -55,7 +58,7 @@ export async function assertNewPassword (password: unknown, name: string, { pass
 export function assertPassword (password: unknown): asserts password is string {
   if (typeof password !== 'string') throw new PasswordError('The password is missing.')
   if (Buffer.byteLength(password) > LONGEST_BYTES) throw new PasswordError(`A password can have at most ${LONGEST_BYTES} bytes.`)
-  if (HALF_CHARACTER.test(password)) throw new PasswordError('A password must be valid Unicode text: it contains half of a surrogate pair.')
+  if (UNDECODED.test(password)) throw new PasswordError('A password must be valid Unicode text: it contains a character that cannot be decoded.')
 }
 
 /**

@@ -6,6 +6,8 @@ const negotiator = lazyPackage<typeof Negotiator>('negotiator')
 
 /** In characters; the rest is ignored, since each type costs as much as a small request. Browsers send about 150. */
 const LONGEST_ACCEPT = 1_024
+/** Source: RFC 9110, section 12.4.2. */
+const REFUSES_HTML = /text\/html\s*;\s*q=0(?:\.0*)?\s*(?:,|$)/
 
 /**
  * Tells whether the client wants a page or JSON, by its `Accept` header.
@@ -16,10 +18,10 @@ export function wants ({ headers }: { headers: IncomingHttpHeaders }, unsaid: 'p
   const accept = headers.accept?.slice(0, LONGEST_ACCEPT)
   if (accept === undefined) return unsaid
   if (accept.includes('json') && prefersJson(accept)) return 'json'
-  return accept.includes('text/html') ? 'page' : unsaid
+  return accept.includes('text/html') && !REFUSES_HTML.test(accept) ? 'page' : unsaid
 }
 
 function prefersJson (accept: string): boolean {
   const Negotiator = negotiator()
-  return new Negotiator({ headers: { accept } }).mediaType(['text/html', 'application/json']) === 'application/json'
+  return new Negotiator({ headers: { accept } }).mediaType(['text/html', 'application/json', 'application/problem+json'])?.endsWith('json') === true
 }

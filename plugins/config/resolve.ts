@@ -101,6 +101,10 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
   assertRule(config.anonymousSessions || options.anonymousSessionsPerMinute === undefined,
     `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`)
+  assertRule(!routes.has('login') || config.afterLogin !== `${base}/login`,
+    `${name('afterLogin')} must not be the login page: it would redirect to itself for ever.`)
+  assertRule(!routes.has('logout') || config.afterLogout !== `${base}/logout`,
+    `${name('afterLogout')} must not be ${base}/logout: it would redirect to itself for ever.`)
   return config
 }
 

@@ -91,7 +91,7 @@ export const SESSION_OPTIONS = {
    * or `co.uk` is refused.
    * @default none: only the host that set the cookie
    */
-  sessionCookieDomain: { type: 'text', pattern: /^\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$/, form: 'a domain such as example.com' },
+  sessionCookieDomain: { type: 'text', pattern: /^\.?[0-9A-Za-z](?:[0-9A-Za-z-]*[0-9A-Za-z])?(?:\.[0-9A-Za-z](?:[0-9A-Za-z-]*[0-9A-Za-z])?)*$/, form: 'a domain such as example.com' },
   /**
    * The path of the session cookie.
    * @default `/`

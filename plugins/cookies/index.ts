@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
+import { keepCookies } from './own-head.js'
 
 export type Cookies = ReturnType<typeof createCookies>
 
@@ -57,7 +58,9 @@ function createCookies (scope: FastifyInstance) {
   /** Passes the cookies to Node, for a handler that writes the response itself. */
   function expose (reply: FastifyReply): void {
     const lines = reply.getHeader('set-cookie')
-    if (lines !== undefined && !reply.raw.headersSent) reply.raw.setHeader('set-cookie', lines)
+    if (lines === undefined || reply.raw.headersSent) return
+    reply.raw.setHeader('set-cookie', lines)
+    keepCookies(reply)
   }
 
   /** Removes a cookie from the browser, which identifies it by name and attributes. */

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { AnyRequest } from '../common/any-request.js'
 import { createRefusal } from '../common/http-errors.js'
 import { wants } from '../common/wants.js'
 import { beginningOf } from '../config/origins.js'
@@ -19,7 +20,8 @@ export const CrossOriginError = createRefusal('HATCHECK_CROSS_ORIGIN', 'This req
  * app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
  * app.post('/order', { onRequest: refuseCrossOrigin }, async (request) => { … })
  */
-export async function refuseCrossOrigin (request: FastifyRequest): Promise<void> {
+export async function refuseCrossOrigin (given: AnyRequest): Promise<void> {
+  const request = given as FastifyRequest
   const { hatcheck } = request.server
   if (hatcheck === undefined) throw new NotRegisteredError('refuseCrossOrigin')
   const error = hatcheck.guards.crossOriginError(request)

@@ -12,8 +12,12 @@ export const HostError = withHeaders(createError('HATCHECK_HOST', 'A request mus
 export const TooManyLinesError = withHeaders(createError('HATCHECK_HEADER_LINES', 'This request has more header lines than this server keeps.', 431), CLOSE)
 
 /** Source: RFC 3986, section 3.2.2. */
-const NAME = /^(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})*(?::\d*)?$/i
-const LITERAL = /^\[([^\]]*)\](?::\d*)?$/
+const NAME = /^(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})+$/i
+const LITERAL = /^\[([^\]]*)\]$/
+const PORT = /:(\d*)$/
+const HIGHEST_PORT = 65_535
+/** The target of a request to a proxy. It has a host of its own. */
+const ABSOLUTE = /^https?:\/\/([^/?#]*)/i
 
 /** Nearly every request has the same host. */
 const answers = new Memo<boolean>(64)
@@ -29,7 +33,7 @@ export function headerError ({ raw }: FastifyRequest): Error | null {
   return hasOneHost(raw) ? null : new HostError()
 }
 
-function hasOneHost ({ rawHeaders = [], headers: { host }, httpVersion }: IncomingMessage): boolean {
+function hasOneHost ({ rawHeaders = [], headers: { host }, httpVersion, url = '' }: IncomingMessage): boolean {
   // HTTP/2 has a pseudo-header instead.
   if (httpVersion === '2.0') return true
   let hosts = 0
@@ -37,7 +41,8 @@ function hasOneHost ({ rawHeaders = [], headers: { host }, httpVersion }: Incomi
     const name = rawHeaders[i] as string
     if (name.length === 4 && name.toLowerCase() === 'host') hosts++
   }
-  if (hosts > 1) return false
+  const target = url.startsWith('/') ? null : ABSOLUTE.exec(url)
+  if (hosts > 1 || (target !== null && target[1]?.toLowerCase() !== host?.toLowerCase())) return false
   // HTTP/1.0 may have none.
   return host === undefined ? httpVersion !== '1.1' : isValid(host)
 }
@@ -45,7 +50,9 @@ function hasOneHost ({ rawHeaders = [], headers: { host }, httpVersion }: Incomi
 function isValid (host: string): boolean {
   let answer = answers.get(host)
   if (answer === undefined) {
-    answer = NAME.test(host) || isIPv6(LITERAL.exec(host)?.[1] ?? '')
+    const port = PORT.exec(host)
+    const name = port === null ? host : host.slice(0, port.index)
+    answer = (NAME.test(name) || isIPv6(LITERAL.exec(name)?.[1] ?? '')) && (port === null || Number(port[1]) <= HIGHEST_PORT)
     answers.set(host, answer)
   }
   return answer

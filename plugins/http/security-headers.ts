@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isHttps } from '../common/is-https.js'
 import type { Config } from '../config/resolve.js'
 import type { View } from '../view/index.js'
 import { fixedHeaders } from './fixed-headers.js'
@@ -36,7 +37,7 @@ export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Conf
   const setFixedOverHttps = hsts === 'off' ? setFixed : fixedHeaders({ ...fixed, ...hstsHeader })
 
   const secure = (request: FastifyRequest, reply: FastifyReply): void => {
-    if (request.protocol === 'https') setFixedOverHttps(reply)
+    if (isHttps(request)) setFixedOverHttps(reply)
     else setFixed(reply)
     // The session has a say in these.
     reply.header('cache-control', 'no-store').header('vary', VARY)

@@ -10,20 +10,20 @@ export interface Credentials {
   permanent: boolean
 }
 
-/** Reads the fields of a login. @throws CredentialsError, NameError, PasswordError (400) with the rule. */
-export function credentialsOf (body: unknown): Credentials {
+/** Reads the fields of a login. @param longestName in characters @throws CredentialsError, NameError, PasswordError (400) with the rule. */
+export function credentialsOf (body: unknown, longestName?: number): Credentials {
   const [name, password, pwd] = ['client_name', 'password', 'pwd'].map((field) => textOf(body, field))
-  const credentials = assertCredentials(name, password ?? pwd)
+  const credentials = assertCredentials(name, password ?? pwd, longestName)
   const permanent = fieldOf(body, 'permanent')
   return { ...credentials, permanent: permanent === true || permanent === 'on' || permanent === 'true' || permanent === '1' }
 }
 
-/** Normalizes a name and checks a password before they are compared with an account. @throws CredentialsError, NameError, PasswordError (400) */
-export function assertCredentials (name: unknown, password: unknown): Pick<Credentials, 'name' | 'password'> {
+/** Normalizes a name and checks a password before they are compared with an account. @param longestName in characters @throws CredentialsError, NameError, PasswordError (400) */
+export function assertCredentials (name: unknown, password: unknown, longestName?: number): Pick<Credentials, 'name' | 'password'> {
   assertPassword(password)
   // Some directories take a login without a password for an anonymous one, which succeeds.
   if (password === '') throw new CredentialsError('The password is missing.')
-  return { name: normalName(name), password }
+  return { name: normalName(name, longestName), password }
 }
 
 /** Reads a field of a form or of a JSON object: only what was sent, nothing inherited. */

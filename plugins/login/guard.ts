@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { AnyRequest } from '../common/any-request.js'
 import { wants } from '../common/wants.js'
 import { load, reject } from '../session/calls.js'
 import type { User } from '../session/user.js'
@@ -17,7 +18,8 @@ import { LoginRequiredError, NotRegisteredError } from './errors.js'
  * app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
  * app.get('/mine', { onRequest: requireLogin }, async (request) => request.user.name)
  */
-export function requireLogin (request: FastifyRequest, _reply?: FastifyReply): Promise<void> {
+export function requireLogin (given: AnyRequest, _reply?: object): Promise<void> {
+  const request = given as FastifyRequest
   const { hatcheck } = request.server
   return hatcheck === undefined ? Promise.reject(new NotRegisteredError('requireLogin')) : hatcheck.login.assertLoggedIn(request)
 }

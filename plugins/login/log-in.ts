@@ -7,6 +7,7 @@ import { clientText } from '../session/client-text.js'
 import { destroy, login, reject, type LoginRequest } from '../session/calls.js'
 import { entriesOf } from '../session/fields.js'
 import { kindOf } from '../session/json.js'
+import { LONGEST, LONGEST_SENT } from '../accounts/name.js'
 import { assertCredentials } from './credentials.js'
 import { AuthenticateError, NotAwaitedError, WrongCredentialsError } from './errors.js'
 import { failureReasonOf } from './failure.js'
@@ -50,7 +51,7 @@ interface Proof {
 export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) => string) {
   const { config, accounts, session, throttle, audit, view } = fastify.hatcheck
 
-  const check: Check = config.authenticate ?? (async (name, password, request, isFamiliar) => {
+  const check: (...asked: Parameters<Check>) => ReturnType<Authenticate> = config.authenticate ?? (async (name, password, request, isFamiliar) => {
     if (accounts === null) throw new ConfigError('authenticate is required: the session store of the application brings no accounts.')
     return await accounts.authenticate(name, password, { isFamiliar, onSignup: () => throttle.countSignup(request) })
   })
@@ -59,7 +60,8 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
   /** Requests that wait for the answer of `request.authenticate`. */
   const undecided = new WeakSet<FastifyRequest>()
 
-  function logInWith (request: FastifyRequest, user: string, { permanent = false, data = {} }: LoginOptions = {}, more: Partial<LoginRequest> = {}): Promise<void> {
+  function logInWith (request: FastifyRequest, user: string, options?: LoginOptions | null, more: Partial<LoginRequest> = {}): Promise<void> {
+    const { permanent = false, data = {} } = options ?? {}
     const client = (): string => clientText(request.headers['user-agent'], clientAddress(request))
     return login(session.sessionFor(request), { user, permanent, data, client, ...more })
   }
@@ -79,7 +81,7 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
 
   async function checked (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
     try {
-      const { name, password } = assertCredentials(sentName, sentPassword)
+      const { name, password } = assertCredentials(sentName, sentPassword, group.longestName)
       const user = await group.authenticate(name, password, request)
       if (user === null) group.noteFailure(new WrongCredentialsError(), request, sentName)
       else passed.set(request, { user, sentName: name })
@@ -91,6 +93,9 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
   }
 
   const group = {
+    /** The longest name that can log in, in characters. That of an application may be an address for mail. */
+    longestName: accounts === null ? LONGEST_SENT : LONGEST,
+
     /**
      * `request.login`. A user whose password the same request has checked gets what `POST /login` does: the last look at the
      * account, the audit log and the known device.
@@ -121,7 +126,7 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
     logOut: (request: FastifyRequest): Promise<void> => destroy(session.sessionFor(request)),
 
     /** Checks a password, behind the throttle. Nothing else checks passwords. */
-    authenticate: throttle.throttled(async (...asked) => answerOf(await check(...asked))) as Authenticate,
+    authenticate: throttle.throttled(async (...asked) => answerOf(await check(...asked))),
 
     /** Tells whether an answer of `authenticate` still holds, now that the session is stored. */
     async isStillValid (user: { name: string }): Promise<boolean> {

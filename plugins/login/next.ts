@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { AnyRequest } from '../common/any-request.js'
 import { originOf } from '../config/origins.js'
 import type { Config } from '../config/resolve.js'
 import { fieldOf } from './credentials.js'
@@ -19,7 +20,8 @@ const LONGEST = 8_192
  *
  * return reply.redirect(nextPageOf(request), 303)
  */
-export function nextPageOf (request: FastifyRequest): string {
+export function nextPageOf (given: AnyRequest): string {
+  const request = given as FastifyRequest
   const { hatcheck } = request.server
   if (hatcheck === undefined) throw new NotRegisteredError('nextPageOf')
   return hatcheck.login.nextPageOf(request)

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Authenticate, Authenticated } from '../accounts/authenticator.js'
+import type { Authenticated, LimitedCheck } from '../accounts/authenticator.js'
 import { assertPassword } from '../accounts/password.js'
 import { ReauthenticateError, ReauthenticationFailedError } from './errors.js'
 import type { LoginOptions } from './log-in.js'
@@ -8,7 +8,7 @@ import type { LoginOptions } from './log-in.js'
 const RECENT_MS = 10 * 60_000
 
 interface ReauthenticationParts {
-  authenticate: Authenticate
+  authenticate: LimitedCheck
   renewLogin: (request: FastifyRequest, user: Authenticated, options?: LoginOptions) => Promise<boolean>
 }
 

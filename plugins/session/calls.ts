@@ -63,6 +63,8 @@ export function login (session: Session, { user, permanent, client, data, isReau
 /** Continues under a new ID with these keys. A session that is not stored yet only drops its other values. @throws SessionKeysError */
 export function regenerate (session: Session, keys: readonly string[] = []): Promise<void> {
   if (!Array.isArray(keys)) return reject(session, new SessionKeysError(kindOf(keys)))
+  const wrong: unknown = keys.find((key) => typeof key !== 'string')
+  if (wrong !== undefined) return reject(session, new SessionKeysError(`a list with ${kindOf(wrong)}`))
   const keep = new Set(keys.includes('client_name') ? [...keys, CLIENT_FIELD] : keys)
   return change(session, [...keep], async (changes) => {
     session.dropNextId()

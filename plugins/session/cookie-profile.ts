@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { isHttps } from '../common/is-https.js'
 import { isPlain } from '../config/forwarded.js'
 import { isLoopback } from '../common/loopback.js'
 import type { Config } from '../config/resolve.js'
@@ -33,8 +34,8 @@ export function cookieProfiles (config: CookieConfig): (connection: Connection) 
   switch (config.sessionCookieSecure) {
     case 'true': return () => secure
     case 'false': return () => plain
-    case 'auto': return (request) => request.protocol === 'https' ? secure : plainByConnection
-    case 'local': return (request) => request.protocol === 'https' || !isLoopback(request.host) ? secure : plainByConnection
+    case 'auto': return (request) => isHttps(request) ? secure : plainByConnection
+    case 'local': return (request) => isHttps(request) || !isLoopback(request.host) ? secure : plainByConnection
   }
 }
 
@@ -45,7 +46,7 @@ export function cookieProfiles (config: CookieConfig): (connection: Connection) 
  * @throws CookieDomainError if the host of the request is outside the cookie's domain.
  */
 export function assertDeliverable ({ attributes: { secure, domain }, isPlainByConnection, remedy }: CookieProfile, request: FastifyRequest): void {
-  const isAllowed = secure === true ? request.protocol === 'https' : !isPlainByConnection || isPlain(request)
+  const isAllowed = secure === true ? isHttps(request) : !isPlainByConnection || isPlain(request)
   if (!isAllowed) throw new InsecureTransportError(remedy)
   if (domain !== undefined && !isWithin(domain, request.host)) throw new CookieDomainError(request.host, domain)
 }

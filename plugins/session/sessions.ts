@@ -88,8 +88,8 @@ export function createSessions (
   return {
     store,
     [kOutside]: outside,
-    begin: (name, options = {}) => beginSession(name, options, outside),
-    read: (from, options = {}) => readSession(from, options, outside),
+    begin: (name, options) => beginSession(name, options ?? {}, outside),
+    read: (from, options) => readSession(from, options ?? {}, outside),
     setSecretKeys: keyring.replace,
     reloadSecretKeys: keyring.reload,
     async ofUser (name) {

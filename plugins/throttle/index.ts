@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { accountKey } from '../store/accounts.js'
 import { unifySpelling } from '../accounts/name.js'
 import { BusyError, assertNotBusy } from '../accounts/password.js'
-import type { Authenticate, Check } from '../accounts/authenticator.js'
+import type { Check, LimitedCheck } from '../accounts/authenticator.js'
 import { createTooMany } from '../common/http-errors.js'
 import { KeyedQueue } from '../common/keyed-queue.js'
 import { hashIn } from '../common/realm.js'
@@ -36,7 +36,7 @@ function createThrottle (fastify: FastifyInstance) {
   const macsOf: MacsOf = (text) => macsFor('known device', text)
 
   /** Puts the rate limit before an authenticator. */
-  const throttled = (check: Check): Authenticate => async (name, password, request) => {
+  const throttled = (check: Check): LimitedCheck => async (name, password, request) => {
     const account = accountOf(name)
     const address = clientAddress(request) ?? ''
     const attempt = await admission.attemptOf({ account, device: await presentedDevice(request, name), address })

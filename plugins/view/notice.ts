@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isHttps } from '../common/is-https.js'
 import { wants } from '../common/wants.js'
 import type { Cookies } from '../cookies/index.js'
 import { cookieValues } from '../tickets/ticket.js'
@@ -29,7 +30,7 @@ export function createNotices (cookies: Cookies, base: string) {
   /** Leaves a message for the next page, if the client is a browser. */
   function leaveNotice (request: FastifyRequest, reply: FastifyReply, name: Notice): void {
     if (wants(request, 'json') === 'json') return
-    cookies.set(reply, COOKIE, name, { ...attributes, secure: request.protocol === 'https', maxAge: SECONDS })
+    cookies.set(reply, COOKIE, name, { ...attributes, secure: isHttps(request), maxAge: SECONDS })
   }
 
   /**

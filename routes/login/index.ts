@@ -11,7 +11,7 @@ const FORM_ERRORS = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATC
 
 export default async function login (fastify: FastifyInstance): Promise<void> {
   const { config: { base: prefix }, session, login, view, http } = fastify.hatcheck
-  const { nextOf, nextPageOf, fieldOf } = login
+  const { nextOf, nextPageOf, fieldOf, longestName } = login
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: pageAgain, note: noteFailure })
 
   fastify.get<{ Querystring: { next?: unknown } }>('/login', { schema: schemas.get }, (request, reply) => {
@@ -26,13 +26,13 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     }
     // Behind a proxy a logout leads to this page: the start page is the application's.
     const notice = view.takeNotice(request, reply, ['logout'])
-    view.page(reply, loginPage({ prefix, next, notice }))
+    view.page(reply, loginPage({ prefix, next, longestName, notice }))
   })
 
   fastify.post('/login', { schema: schemas.post, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
     // Checked before the password is hashed: without its cookie the login is worthless.
     session.assertDeliverable(request)
-    const { name, password, permanent } = login.credentialsOf(request.body)
+    const { name, password, permanent } = login.credentialsOf(request.body, longestName)
     const user = await login.authenticate(name, password, request)
     if (user === null) throw new WrongCredentialsError()
     return await login.completeLogin(request, reply, user, { permanent, sentName: name, next: nextPageOf(request) })
@@ -49,6 +49,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     return loginPage({
       prefix,
       next: nextPageOf(request),
+      longestName,
       name: typeof name === 'string' ? name : '',
       permanent: fieldOf(request.body, 'permanent') === 'on',
       error: error.message

@@ -4,6 +4,8 @@ import type { Page } from '../../plugins/view/layout.js'
 export interface LoginForm {
   prefix: string
   next: string
+  /** In characters. */
+  longestName: number
   /** What the user typed before. */
   name?: string
   permanent?: boolean
@@ -13,7 +15,7 @@ export interface LoginForm {
   notice?: string | undefined
 }
 
-export function loginPage ({ prefix, next, name = '', permanent = false, error, notice }: LoginForm): Page {
+export function loginPage ({ prefix, next, longestName, name = '', permanent = false, error, notice }: LoginForm): Page {
   const flawed = error === undefined ? '' : html` aria-invalid="true"`
   return ({ text }) => ({
     title: text('Log in'),
@@ -22,7 +24,7 @@ export function loginPage ({ prefix, next, name = '', permanent = false, error, 
 <form method="post" action="${prefix}/login">
 <input type="hidden" name="next" value="${next}">
 <div class="field"><label for="name">${text('Name')}</label>
-<input id="name" name="client_name" value="${name}" required maxlength="64" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>
+<input id="name" name="client_name" value="${name}" required maxlength="${String(longestName)}" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>
 <div class="field"><label for="password">${text('Password')}</label>
 <input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password"${flawed}${name === '' ? '' : html` autofocus`}></div>
 <label class="check"><input type="checkbox" name="permanent" value="on"${permanent ? html` checked` : ''}>${text('Keep me signed in')}</label>

@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { isUtf8 } from 'node:buffer'
 import { expiryOf } from '../../plugins/common/clock.js'
 import { SessionTooLargeError } from '../../plugins/store/errors.js'
 import { SessionValueError } from '../../plugins/session/errors.js'
@@ -73,19 +74,24 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
 
 /** Strings, so that digits in them are passed over, and numbers. */
 const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/gs
-const INTEGER = /^-?\d+$/
+const INTEGER = /^-?\d+(?:\.0*)?$/
 /** Escaped characters and white space take fewer bytes once stored. */
 const ESCAPE = /\\u[\da-f]{4}/gi
 const SPACE = /[ \t\r\n]+/g
 
 /**
- * Reads JSON. It refuses JSON that is too long for a session, and integers beyond 2^53, which other languages have and which
- * would come back with other digits. The body of a DELETE is ignored.
+ * Reads JSON. It refuses JSON that is too long for a session, bytes that are not UTF-8, and integers beyond 2^53, which other
+ * languages have and which would come back with other digits. The body of a DELETE is ignored.
  */
 function readValues (fastify: FastifyInstance, maxBytes: number): void {
   const parse = fastify.getDefaultJsonParser('error', 'error')
   fastify.removeContentTypeParser('application/json')
-  fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, json, done) => {
+  fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
+    if (request.method === 'PUT' && !isUtf8(bytes)) {
+      done(new SessionValueError('the body', 'not UTF-8'))
+      return
+    }
+    const json = bytes.toString()
     const length = request.method === 'PUT' && json.length > maxBytes ? json.replace(ESCAPE, '_').replace(SPACE, '').length : 0
     if (length > maxBytes) {
       done(new SessionTooLargeError(length, maxBytes))
