@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util'
 import { UsageError, expectEnd, type Io } from './plugins/cli/io.js'
+import { errorText } from './plugins/common/error-text.js'
 import { isMain } from './plugins/process/main.js'
 
 // Each command is imported where it runs, because a short command spends most of its time on loading.
@@ -15,7 +16,7 @@ export async function run (argv: readonly string[], io: Io): Promise<number> {
     return await runCommand(argv, io)
   } catch (error) {
     const hint = error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true
-    io.stderr.write(`hatcheck: ${(error as Error).message}\n${hint ? 'Try "hatcheck --help".\n' : ''}`)
+    io.stderr.write(`hatcheck: ${hint ? (error as Error).message : errorText(error)}\n${hint ? 'Try "hatcheck --help".\n' : ''}`)
     return 1
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyHttpOptions, FastifyInstance } from 'fastify'
 import type { Server } from 'node:http'
+import { errorText } from './plugins/common/error-text.js'
 import type { ServiceConfig } from './plugins/config/environment.js'
 import { trustedProxies } from './plugins/config/trusted-proxies.js'
 import type { MetricsListener } from './plugins/metrics/listener.js'
@@ -82,7 +83,7 @@ export async function serve (): Promise<void> {
     }
     running = service.workers === 1 || isWorker() ? await startService(service) : await startPrimary(service)
   } catch (error) {
-    process.stderr.write(`hatcheck: ${(error as Error).message}\n`)
+    process.stderr.write(`hatcheck: ${errorText(error)}\n`)
   }
   if (running === null) {
     await metrics?.close()
@@ -204,10 +205,16 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
     }
   }) as unknown as FastifyInstance
   output.setLossLogger(fastify.log)
-  await fastify.register(hatcheckService, { ...options, mode, auditLog, metricsRoute: metricsPort === undefined })
-  // Only `npm run dev` runs the sources.
-  if (import.meta.filename.endsWith('.ts')) await (await import('./plugins/openapi/docs.js')).serveDocs(fastify)
-  await fastify.ready()
+  try {
+    await fastify.register(hatcheckService, { ...options, mode, auditLog, metricsRoute: metricsPort === undefined })
+    // Only `npm run dev` runs the sources.
+    if (import.meta.filename.endsWith('.ts')) await (await import('./plugins/openapi/docs.js')).serveDocs(fastify)
+    await fastify.ready()
+  } catch (error) {
+    // An open store would keep the process alive.
+    await fastify.close().catch(() => {})
+    throw error
+  }
   const { storage, config } = fastify.hatcheck
   fastify.log.info(`store: ${storage.description}`)
   fastify.log.info(mode === 'demo'

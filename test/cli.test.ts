@@ -1,5 +1,6 @@
 import { open, type Database } from 'lmdb'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
@@ -11,6 +12,12 @@ import { compiled, hatcheckCli, hatcheckInTerminal, hatcheckProcess, startServic
 
 const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
 const HINT = 'Try "hatcheck --help".\n'
+
+test('user add reads one line, and does not wait for the end of the input', async (t) => {
+  const child = spawn(process.execPath, [compiled('cli'), 'user', 'add', 'Harry'], { cwd: t.testdir(), stdio: ['pipe', 'pipe', 'inherit'] })
+  child.stdin.write('correct horse battery\n')
+  t.same(await once(child, 'exit'), [0, null], 'the input is still open')
+})
 
 test('--help lists every command, --version prints the version', async (t) => {
   const folder = t.testdir()
@@ -207,7 +214,7 @@ test('the command line creates no key, because another key would give other hand
   for (const args of [['list'], ['revoke', 'Harry', 'x']]) {
     const { code, stderr } = await hatcheckCli(folder, ['sessions', ...args], { env: { SIGNUP: 'open' } })
     t.equal(code, 1)
-    t.match(stderr, /^hatcheck: \S+secret\.key is missing: the service makes it at its first start\.\n$/)
+    t.match(stderr, /^hatcheck: \S+secret\.key is missing: the service makes it at its first start\. Start it once, or set DATA_DIR or SECRET_KEY_FILE\.\n$/)
   }
   t.notOk(existsSync(join(folder, 'data/secret.key')))
   t.same(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env: { SIGNUP: 'open' } }), { code: 0, stdout: '0 sessions ended.\n', stderr: '' }, 'revoke-all needs no key')

@@ -1,11 +1,12 @@
 import type { FastifyRequest } from 'fastify'
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { test } from 'tap'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { Client } from './client.js'
 import { buildHost } from './helper.js'
-import { openStore, watched } from './watched-store.js'
+import { eventually, openStore, stop, watched } from './watched-store.js'
 
 const valuesOf = ({ session }: FastifyRequest): Record<string, unknown> => session as unknown as Record<string, unknown>
 
@@ -169,4 +170,55 @@ test('the cookie of a session is in a head that the handler writes itself, besid
     t.match(removal, /^hatcheck=; Max-Age=0/)
     t.strictSame(beside, others)
   }
+})
+
+test('a client that has gone loses nothing of its session, whatever has changed', async (t) => {
+  const fastify = await buildHost(t, { sessionStore: openStore(t, 'memory:') })
+  const { here, reached, go } = stop()
+  fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+  fastify.get('/change', async (request, reply) => {
+    const gone = once(reply.raw, 'close')
+    await here()
+    await gone
+    valuesOf(request)['count'] = 2
+    request.session.permanent = true
+    return 'changed'
+  })
+  fastify.get('/values', async (request) => [{ ...valuesOf(request) }, request.session.permanent])
+  const address = await fastify.listen({ port: 0, host: '127.0.0.1' })
+  const client = new Client(address)
+  await client.get('/begin')
+  const leaving = new AbortController()
+  const change = client.send({ method: 'GET', url: '/change', signal: leaving.signal })
+  change.catch(() => {})
+  await reached
+  leaving.abort()
+  go()
+  await eventually(t, 'both changes are stored', async () => JSON.stringify((await client.get('/values')).json()) === '[{"count":2},true]')
+})
+
+test('while a commit goes on, an error of the handler does not open the session again', async (t) => {
+  const { here, reached, go } = stop()
+  const store = watched(openStore(t, 'memory:'), async (call) => { if (call === 'patch') await here() }, false)
+  const fastify = await buildHost(t, { sessionStore: store })
+  let late: unknown
+  fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+  fastify.get('/twice', async (request, reply) => {
+    valuesOf(request)['count'] = 2
+    reply.send('first')
+    await reached
+    setImmediate(() => {
+      try {
+        valuesOf(request)['count'] = 3
+      } catch (error) {
+        late = error
+      }
+      go()
+    })
+    throw new Error('after the answer')
+  })
+  const client = new Client(fastify)
+  await client.get('/begin')
+  await client.get('/twice')
+  t.match(late, { code: 'HATCHECK_SESSION_COMMITTED' })
 })

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import Fastify from 'fastify'
 import type { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
+import hatcheck from '../app.js'
+import hatcheckSession from '../plugins/session/standalone.js'
 import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
 import { RedisIndex } from '../plugins/storage/redis/user-index.js'
 import { withSessionScripts } from '../plugins/storage/redis/scripts.js'
@@ -14,6 +17,7 @@ import { Client } from './client.js'
 import { build, buildHost, needs } from './helper.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
 import { startReplacingProcess } from './replacing-process.js'
+import { runServer } from './service.js'
 import { startStoreProcess } from './store-process.js'
 import { eventually } from './watched-store.js'
 
@@ -459,3 +463,15 @@ interface Setting {
 }
 
 const sound = { format: '1', createdAt: String(START), seenAt: String(START), expiresAt: String(START + MINUTE), permanent: '0' }
+
+test('a start that is refused leaves no connection open', needs('redis-server'), async (t) => {
+  const { url, client } = await startRedis(t)
+  const folder = t.testdir()
+  t.match(await runServer(folder, { SESSION_STORE: url, SECRET_KEY: 'short' }), { code: 1, stderr: /^hatcheck: SECRET_KEY must be at least 32 bytes/ }, 'the process ends')
+  for (const plugin of [hatcheck, hatcheckSession]) {
+    const fastify = Fastify()
+    await t.rejects(async () => await fastify.register(plugin as typeof hatcheck, { secretKey: 'short', sessionStore: url }), { code: 'HATCHECK_CONFIG' })
+    await fastify.close()
+    await eventually(t, 'only the client of the test is left', async () => (await client.client('LIST') as string).trim().split('\n').length === 1)
+  }
+})

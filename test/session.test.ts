@@ -563,7 +563,7 @@ test('session.permanent takes only true and false', async (t) => {
   await run((session) => { session['a'] = 1 })
   await run((session) => {
     for (const value of ['false', 'true', 'on', 1, 0, null, undefined, {}, [], NaN]) {
-      t.throws(() => { session['permanent'] = value }, { code: 'HATCHECK_SESSION_VALUE', message: /permanent must be true or false/ })
+      t.throws(() => { session['permanent'] = value }, { code: 'HATCHECK_SESSION_VALUE', message: /session\.permanent must be true or false/ })
       t.throws(() => Object.assign(session, { permanent: value }), { code: 'HATCHECK_SESSION_VALUE' })
       t.equal(session['permanent'], false)
     }
@@ -574,7 +574,7 @@ test('the option permanent of a login takes only true and false, and nobody is l
   const { run } = (await Host.start(t)).visitor()
   for (const permanent of ['false', 'on', 'x'.repeat(2_000), 1, null, {}]) {
     await run(async (_session, request) => {
-      await t.rejects(request.login('Harry', { permanent: permanent as never }), { code: 'HATCHECK_SESSION_VALUE', message: /^permanent must be true or false; got / })
+      await t.rejects(request.login('Harry', { permanent: permanent as never }), { code: 'HATCHECK_SESSION_VALUE', message: /^The option permanent must be true or false; got / })
     })
     t.equal((await run(userOf)).value, null)
   }

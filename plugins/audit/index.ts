@@ -65,7 +65,7 @@ export default fp<ConfigPluginOptions>(async function audit (fastify, { hatcheck
   const { metrics, session: { handleOf } } = hatcheck
   const audit: Audit = (event, request, details = {}) => {
     metrics?.countEvent(event, details.reason)
-    const asking = request === null ? {} : { session: handleOf(request), address: clientAddress(request) }
+    const asking = request === null ? {} : { session: details.session ?? handleOf(request), address: clientAddress(request) }
     writeEvent(logOf(request?.log ?? fastify.log), event, { ...asking, ...details })
   }
   hatcheck.provide('audit', audit)

@@ -5,9 +5,16 @@ import { UsageError, type Io } from './io.js'
 /** Asks for a password twice at a terminal, without an echo. Reads the first line of any other input. */
 export async function readPassword ({ stdin, stderr }: Io): Promise<string> {
   if (stdin.isTTY !== true) {
-    const { value, done } = await createInterface({ input: stdin })[Symbol.asyncIterator]().next()
-    if (done === true) throw new UsageError('a password is expected on standard input')
-    return value
+    const lines = createInterface({ input: stdin })
+    try {
+      const { value, done } = await lines[Symbol.asyncIterator]().next()
+      if (done === true) throw new UsageError('a password is expected on standard input')
+      return value
+    } finally {
+      lines.close()
+      // The rest is not waited for.
+      stdin.destroy()
+    }
   }
   const silent = new Writable({ write (_chunk, _encoding, done) { done() } })
   const terminal = createInterface({ input: stdin, output: silent, terminal: true })

@@ -3,8 +3,12 @@
  * busy is still in time: the event loop reads it before it calls `onLate`.
  */
 export function deadline (ms: number, onLate: () => void): () => void {
-  const timer = setTimeout(() => { setImmediate(onLate) }, ms)
-  return () => { clearTimeout(timer) }
+  let late: NodeJS.Immediate | undefined
+  const timer = setTimeout(() => { late = setImmediate(onLate) }, ms)
+  return () => {
+    clearTimeout(timer)
+    clearImmediate(late)
+  }
 }
 
 /**
@@ -14,7 +18,7 @@ export function deadline (ms: number, onLate: () => void): () => void {
  */
 export async function within<T> (ms: number, work: Promise<T>, text = `not within ${ms} ms`): Promise<T> {
   return await new Promise((resolve, reject) => {
-    const settled = deadline(ms, () => { reject(new Error(text)) })
-    work.then(resolve, reject).finally(settled)
+    const cancel = deadline(ms, () => { reject(new Error(text)) })
+    work.then(resolve, reject).finally(cancel)
   })
 }

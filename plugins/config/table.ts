@@ -48,7 +48,7 @@ export const SESSION_OPTIONS = {
    * @see `docs/stores.md#writing-a-store`
    * @see `docs/from-flask.md#moving-route-by-route`
    */
-  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie:, flask: or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), lmdb:./folder, redis://… or cookie:' },
+  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie:, flask: or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), redis://… or cookie:' },
   /**
    * `none`: nothing checks whether a session has ended; only with `sessionStore: 'cookie:'` or `'flask:'`. A copy of a cookie then stays
    * logged in after a logout, a new password and the end of all sessions, until its time is over.

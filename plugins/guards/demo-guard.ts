@@ -4,7 +4,7 @@ import { isLocal } from '../config/forwarded.js'
 import type { Mode } from '../config/resolve.js'
 
 export const DemoModeError = createError('HATCHECK_DEMO_MODE',
-  'In demo mode hatcheck serves this machine only: anyone could sign up. To serve others, set SECRET_KEY_FILE, and TRUST_PROXY if there is a proxy.', 403)
+  'In demo mode hatcheck serves this machine only: anyone could sign up. To serve others, set SECRET_KEY and SIGNUP, and TRUST_PROXY if there is a proxy.', 403)
 
 /**
  * Makes the check that demo mode answers this machine only, so that a proxy put in front by mistake exposes nothing. A proxy

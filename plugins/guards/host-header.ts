@@ -52,7 +52,8 @@ function isValid (host: string): boolean {
   if (answer === undefined) {
     const port = PORT.exec(host)
     const name = port === null ? host : host.slice(0, port.index)
-    answer = (NAME.test(name) || isIPv6(LITERAL.exec(name)?.[1] ?? '')) && (port === null || Number(port[1]) <= HIGHEST_PORT)
+    // Empty, it names no host, which an address without one may.
+    answer = host === '' || ((NAME.test(name) || isIPv6(LITERAL.exec(name)?.[1] ?? '')) && (port === null || Number(port[1]) <= HIGHEST_PORT))
     answers.set(host, answer)
   }
   return answer

@@ -56,7 +56,8 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
  */
 export function reopenSession (request: FastifyRequest, reply: FastifyReply, _error: unknown, done: () => void): void {
   const holder = request as WithSession
-  if (holder[kCommitted] === 'by Fastify' && !reply.raw.headersSent) {
+  // While the commit goes on, the response may still be the first one: a handler can throw after its answer.
+  if (holder[kCommitted] === 'by Fastify' && !reply.raw.headersSent && holder[kSession]?.isCommitting !== true) {
     delete holder[kCommitted]
     holder[kSession]?.reopen()
   }

@@ -27,8 +27,8 @@ export const AsyncSchemaError = createError('HATCHECK_SESSION_SCHEMA',
   'sessionSchema must answer without a promise, and it gave one for these values: leave out asynchronous checks.', 500)
 
 /** `session.permanent`, or the option of a login, was set to something else than a boolean. */
-export const PermanentError = createError<[string]>('HATCHECK_SESSION_VALUE',
-  'permanent must be true or false; got %s.', 500, TypeError)
+export const PermanentError = createError<[name: string, got: string]>('HATCHECK_SESSION_VALUE',
+  '%s must be true or false; got %s.', 500, TypeError)
 
 /** Several values were given as something else than a plain object, such as a Map, and would be lost. */
 export const SessionValuesError = createError<[string]>('HATCHECK_SESSION_VALUE',

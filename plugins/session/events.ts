@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { EventEmitter } from 'node:events'
+import { isThenable } from '../common/maybe-promise.js'
 
 /** Describes a session to listeners. It never has the ID. */
 export interface SessionEvent {
@@ -57,7 +58,8 @@ export class SessionEmitter {
     const fail = (error: unknown): void => { log.error({ err: error }, `a listener of "${event}" failed`) }
     for (const listener of this.events.listeners(event) as Array<(...given: ListenerArguments<E>) => unknown>) {
       try {
-        Promise.resolve(listener.apply(this.events, given)).catch(fail)
+        const answer = listener.apply(this.events, given)
+        if (isThenable(answer)) answer.then(undefined, fail)
       } catch (error) {
         fail(error)
       }

@@ -90,7 +90,7 @@ const traps: ProxyHandler<Session> = {
   },
   set (session, key, value) {
     if (key === 'permanent') {
-      assertPermanent(value)
+      assertPermanent('session.permanent', value)
       session.setPermanent(value)
     } else if (key === 'cookie') throw cookieUnsupported('session.cookie = …')
     else if (key !== 'modified') set(session, key, value)

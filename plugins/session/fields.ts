@@ -51,9 +51,9 @@ export function entriesOf (values: unknown): Array<[string, unknown]> {
   return entries
 }
 
-/** Refuses the text 'false', which would count as true. @throws PermanentError */
-export function assertPermanent (value: unknown): asserts value is boolean {
-  if (typeof value !== 'boolean') throw new PermanentError(inspect(value))
+/** Refuses the text 'false', which would count as true. @param name what the caller has set @throws PermanentError */
+export function assertPermanent (name: string, value: unknown): asserts value is boolean {
+  if (typeof value !== 'boolean') throw new PermanentError(name, inspect(value))
 }
 
 function assertKey (key: unknown): asserts key is string {

@@ -28,6 +28,6 @@ export function inStore (store: CompleteSessionStore, currentSigner: () => Ticke
     remove: ({ key }) => store.remove(key),
     end: ({ key }) => endIn(store, key),
     mayLive: async ({ key }) => await store.read(key) !== null || await store.successor(key) !== null,
-    cookieValue: (id) => currentSigner().sign(id)
+    cookieValue: (id, stored) => currentSigner().sign(id, stored?.ticket)
   }
 }

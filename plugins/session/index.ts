@@ -86,10 +86,7 @@ export async function createSessionGroup (fastify: FastifyInstance, parts: Sessi
   fastify.addHook('onRequest', createOpenSession(requestSessions, store.sync, oldSessions))
   fastify.addHook<unknown>('onSend', commitSession)
   fastify.addHook('onError', reopenSession)
-  fastify.addHook('onClose', async () => {
-    stop()
-    await parts.storage.close()
-  })
+  fastify.addHook('onClose', async () => { stop() })
 
   return {
     sessionFor,

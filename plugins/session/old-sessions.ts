@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { createHmac } from 'node:crypto'
+import { repeat } from '../common/repeat.js'
 import type { OldSessionKind, OldValues } from '../config/adopt.js'
 import { boundedCalls } from '../storage/common/bounded-calls.js'
 import { answerOf } from '../storage/express/callbacks.js'
@@ -11,6 +12,8 @@ import { MAX_TICKETS } from './ticket-reader.js'
 const DEADLINE_MS = 2_000
 /** How often an end that the old store could not take is tried again. */
 const RETRY_EVERY_MS = 1_000
+/** How many of them are tried at once: a store that does not answer must not have all of its places taken. */
+const MAX_PARALLEL_RETRIES = 100
 
 /** Members of an old session that are no values. */
 const NO_VALUES: ReadonlySet<string> = new Set(['cookie', 'sessionId', 'encryptedSessionId'])
@@ -49,7 +52,7 @@ export class OldSessions {
   readonly #bounded = boundedCalls({ deadlineMs: DEADLINE_MS })
   /** The sessions whose end the old store could not take, by the key of their ticket. */
   readonly #unended = new Map<string, OldSession>()
-  #retrying: NodeJS.Timeout | undefined
+  #stopRetrying: (() => void) | undefined
 
   constructor (kinds: readonly OldSessionKind[], { realm, now }: { realm: string, now: () => number }, ticketOf: (id: string) => Ticket) {
     // Not a key of hatcheck's own: with it, two processes would derive two IDs while it is being rotated. Nobody can use such
@@ -75,7 +78,7 @@ export class OldSessions {
   /** Ends sessions for a logout. Returns false if a store could not take an end; then it is tried again, and refused meanwhile. */
   async end (sessions: readonly OldSession[]): Promise<boolean> {
     const ended = await Promise.all(sessions.map((session) => this.#end(session)))
-    if (this.#unended.size > 0) this.#retrying ??= setInterval(() => { this.#retry() }, RETRY_EVERY_MS).unref()
+    if (this.#unended.size > 0) this.#stopRetrying ??= repeat(RETRY_EVERY_MS, () => this.#retry(), () => {})
     return !ended.includes(false)
   }
 
@@ -85,7 +88,7 @@ export class OldSessions {
   }
 
   stop (): void {
-    clearInterval(this.#retrying)
+    this.#stopRetrying?.()
   }
 
   #session ({ key, store, user, data }: Kind, id: string): OldSession {
@@ -106,17 +109,18 @@ export class OldSessions {
       this.#unended.delete(key)
       return true
     } catch {
+      // Moves it behind the others.
+      this.#unended.delete(key)
       this.#unended.set(key, session)
       return false
     }
   }
 
-  #retry (): void {
-    Promise.all([...this.#unended.values()].map((session) => this.#end(session))).then(() => {
-      if (this.#unended.size > 0) return
-      clearInterval(this.#retrying)
-      this.#retrying = undefined
-    }, () => {})
+  async #retry (): Promise<void> {
+    await Promise.all([...this.#unended.values()].slice(0, MAX_PARALLEL_RETRIES).map((session) => this.#end(session)))
+    if (this.#unended.size > 0) return
+    this.stop()
+    this.#stopRetrying = undefined
   }
 }
 

@@ -78,7 +78,7 @@ export interface Login {
  */
 export function planLogin (changes: Changes, login: Login, keepsValues: boolean, { lifetimes, now }: Rules): { record: SessionRecord, change: SessionReplacement } {
   const { user, permanent, client, data } = login
-  assertPermanent(permanent)
+  assertPermanent('The option permanent', permanent)
   const time = now()
   const set: Record<string, string> = { ...changes.set }
   const remove = new Set(changes.remove)

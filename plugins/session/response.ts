@@ -12,7 +12,7 @@ export function canSetCookie (reply: FastifyReply): boolean {
 }
 
 /** Tells whether the client has gone, or the response has ended. */
-function isConnectionClosed ({ raw, request }: FastifyReply): boolean {
+export function isConnectionClosed ({ raw, request }: FastifyReply): boolean {
   const { stream } = raw as { stream?: { destroyed: boolean } }
   return raw.destroyed || stream?.destroyed === true || (raw.socket ?? request.raw.socket)?.destroyed === true
 }

@@ -8,7 +8,7 @@ import { SessionCommittedError, SessionNotReadError, SessionOffError } from './e
 import type { Stored } from './plan.js'
 import { markPrivateOnHijack } from './private-response.js'
 import { logFailedCalls, reportWhenClosed } from './report.js'
-import { canSetCookie } from './response.js'
+import { canSetCookie, isConnectionClosed } from './response.js'
 import type { SessionObject } from './session-object.js'
 import { currentUser, type User } from './user.js'
 import { Values } from './values.js'
@@ -245,6 +245,8 @@ export class Session {
     if (this.#reply !== null) this.context.sendCookie(this, this.#reply)
   }
 
+  /** Whether the client has gone, so that nothing reaches it. */
+  get hasLostClient (): boolean { return this.#reply !== null && isConnectionClosed(this.#reply) }
   get canSendCookie (): boolean { return this.#reply === null || canSetCookie(this.#reply) }
 
   /** Shows the values in a log line, and neither ID nor ticket. */

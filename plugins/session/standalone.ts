@@ -26,6 +26,7 @@ const hatcheckSession = fp<SessionOptions>(async function hatcheckSession (fasti
   await assertDomains(config)
   const workers = createWorkers(config)
   const storage = await createStorage({ config, workers, log: fastify.log })
+  fastify.addHook('onClose', () => storage.close())
   await createSessionGroup(fastify, { config, storage, workers, cookies: await openCookies(fastify) })
 }, { name: 'hatcheck/session', fastify: '5.x' })
 

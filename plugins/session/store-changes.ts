@@ -43,7 +43,8 @@ async function carryOut (session: Session, changes: ChangeSet, plan: Plan): Prom
 function patch (session: Session, taken: ChangeSet, changes: SessionChanges): Promise<boolean> {
   const { stored, context, request } = session
   const isCookieChanged = changes.permanent !== undefined || context.changesCookie
-  if (isCookieChanged) assertCookieCanBeSent(session)
+  // A client that has gone gets no cookie, and its session is stored all the same if the store keeps it.
+  if (isCookieChanged && (context.changesCookie || !session.hasLostClient)) assertCookieCanBeSent(session)
   return context.writer.patch(stored as Stored, changes, request).then((next) => {
     if (next === null) return false
     session.adopt(next, taken)

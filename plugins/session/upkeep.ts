@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { repeat } from '../common/repeat.js'
 import { SLICE_MS } from '../common/slices.js'
 import type { Workers } from '../workers/index.js'
 import type { SessionEmitter } from './events.js'
@@ -27,9 +28,7 @@ export function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitte
   const inProgress = new Set<string>()
   const stopping = new AbortController()
 
-  const sweeping = workers.sweeps
-    ? setInterval(() => { sweep().catch((error: unknown) => { log.warn({ err: error }, 'sweep failed') }) }, SWEEP_EVERY_MS).unref()
-    : undefined
+  const stopSweeping = workers.sweeps ? repeat(SWEEP_EVERY_MS, sweep, (error) => { log.warn({ err: error }, 'sweep failed') }) : () => {}
   const retrying = setInterval(retry, RETRY_EVERY_MS).unref()
   const stopListening = workers.onRefused((key) => { refused.add(key) })
 
@@ -78,7 +77,7 @@ export function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitte
     stop () {
       stopping.abort()
       stopListening()
-      clearInterval(sweeping)
+      stopSweeping()
       clearInterval(retrying)
     }
   }

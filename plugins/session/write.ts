@@ -112,8 +112,9 @@ export class Writer {
     const { keeper, ticketsOf } = this.#options
     const own = stored?.ticket
     const tickets = ticketsOf(request)
-    await allDone(this.#endOld(request), this.#endEach(request, own === undefined ? tickets : [own, ...tickets], async (ticket) => {
-      return isAvailable && ticket.key !== own?.key && !await this.#mayLive(ticket) ? null : await keeper.end(ticket)
+    await this.#withOld(request, this.#endEach(request, own === undefined ? tickets : [own, ...tickets], async (ticket) => {
+      const mayLive = !isAvailable || ticket.key === own?.key || await this.#mayLive(ticket)
+      return mayLive ? await keeper.end(ticket) : null
     }))
   }
 
@@ -125,10 +126,15 @@ export class Writer {
   async endOthers (request: FastifyRequest, own: Stored): Promise<void> {
     const { keeper, ticketsOf } = this.#options
     const others = ticketsOf(request).filter(({ key }) => key !== own.ticket.key)
-    await allDone(this.#endOld(request, own.ticket.key), this.#endEach(request, others, async (ticket) => {
+    await this.#withOld(request, this.#endEach(request, others, async (ticket) => {
       const record = await keeper.read(ticket) === null ? null : await keeper.remove(ticket)
       return record === null ? null : { key: ticket.key, record }
-    }))
+    }), own.ticket.key)
+  }
+
+  /** Waits for the end of hatcheck's sessions, and ends those of another library. */
+  async #withOld (request: FastifyRequest, ending: Promise<void>, exceptKey?: string): Promise<void> {
+    await (this.#options.oldSessions === null ? ending : allDone(this.#endOld(request, exceptKey), ending))
   }
 
   /** Ends the sessions of another library that a request presents, and those by which they continue, begun or not. */

@@ -12,7 +12,10 @@ export type StorageGroup = Awaited<ReturnType<typeof createStorage>>
 export default fp(async function storage (fastify) {
   const { hatcheck, log } = fastify
   const { config, workers, metrics } = hatcheck
-  hatcheck.provide('storage', await createStorage({ config, workers, log, ...metrics !== null && { measured: metrics.measured } }))
+  const storage = await createStorage({ config, workers, log, ...metrics !== null && { measured: metrics.measured } })
+  // At once: if something later fails, the application closes what is open.
+  fastify.addHook('onClose', () => storage.close())
+  hatcheck.provide('storage', storage)
 }, { name: 'storage', dependencies: ['config', 'metrics', 'workers'] })
 
 interface StorageParts {

@@ -4,6 +4,7 @@ import type { AttemptStore } from '../store/attempts.js'
 import { guarded } from '../store/errors.js'
 import type { SessionStore } from '../store/sessions.js'
 import { hasTrait, lossesOf, withEveryTrait } from '../store/traits.js'
+import { boundedStore } from './bounded-store.js'
 import type { Storage, StorageLog } from './common/storage.js'
 import { MemoryAttempts } from './memory/attempts.js'
 
@@ -19,7 +20,7 @@ export function openOwnStore (store: SessionStore, name: string, log: StorageLog
     `${name} brings accounts, so it must have the method removeOfUser: a new password ends the sessions of its account.`)
   for (const loss of lossesOf(store)) log.warn(loss)
   return {
-    sessions: withEveryTrait(store),
+    sessions: withEveryTrait(store.sync ? store : boundedStore(store)),
     accounts: accounts === undefined ? null : guardedAccounts(accounts),
     attempts: attempts === undefined ? new MemoryAttempts() : guardedAttempts(attempts),
     description: 'the store of the application',

@@ -7,6 +7,7 @@ import type { Check, LimitedCheck } from '../accounts/authenticator.js'
 import { createTooMany } from '../common/http-errors.js'
 import { KeyedQueue } from '../common/keyed-queue.js'
 import { hashIn } from '../common/realm.js'
+import { repeat } from '../common/repeat.js'
 import { clientAddress } from '../session/client.js'
 import { cookieValues } from '../tickets/ticket.js'
 import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js'
@@ -85,12 +86,10 @@ function createThrottle (fastify: FastifyInstance) {
   }
 
   const stopping = new AbortController()
-  const sweeping = workers.sweeps
-    ? setInterval(() => { sweep().catch((error: unknown) => { fastify.log.warn({ err: error }, 'sweep of failed logins failed') }) }, SWEEP_EVERY_MS).unref()
-    : undefined
+  const stopSweeping = workers.sweeps ? repeat(SWEEP_EVERY_MS, sweep, (error) => { fastify.log.warn({ err: error }, 'sweep of failed logins failed') }) : () => {}
   fastify.addHook('onClose', async () => {
     stopping.abort()
-    clearInterval(sweeping)
+    stopSweeping()
   })
 
   async function sweep (): Promise<void> {

@@ -28,8 +28,12 @@ export interface TicketSigner {
   newId (): string
   /** Returns the ticket of an ID that this process has made. */
   ticketOf (id: string): Ticket
-  /** Returns the cookie value of an ID, signed with the first secret. */
-  sign (id: string): string
+  /**
+   * Returns the cookie value of an ID, signed with the first secret.
+   *
+   * @param ticket that of the ID, if the caller has it
+   */
+  sign (id: string, ticket?: Ticket): string
   /** Tells whether a value has the format of a ticket. Only {@link verify} proves that it is one. */
   isLike (value: string): boolean
   /** Returns the ticket of a cookie value, or null if no secret verifies it. */
@@ -84,13 +88,13 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
     },
     newId: () => randomBytes(ID_BYTES).toString('base64url'),
     ticketOf: (id) => ticketOf(id, realm),
-    sign (id) {
+    sign (id, ticket) {
       const known = signed.get(id)
       if (known !== undefined) return known
       const value = `${id}.${mac(id, signingKey).toString('base64url')}`
       signed.set(id, value)
       // The browser sends it back with its next request.
-      memo.set(value, ticketOf(id, realm))
+      memo.set(value, ticket === undefined || ticket.stale ? ticketOf(id, realm) : ticket)
       return value
     },
     isLike: isTicketLike,

@@ -10,12 +10,18 @@ export interface CallLimits {
    */
   deadlineMs?: number
   /**
-   * How many calls may wait for an answer, including those past their deadline, which the connection still holds. One more
+   * How many calls may wait for an answer, including those past their deadline, which the connection may still hold. One more
    * fails at once.
    *
    * @default 10_000
    */
   mostInFlight?: number
+  /**
+   * How long after its deadline a call without an answer keeps its place, in ms. After that the answer counts as lost.
+   *
+   * @default 60_000
+   */
+  lostMs?: number
   /** Is told of the beginning and the end of each call. */
   connection?: ConnectionUse
 }
@@ -35,7 +41,7 @@ export type BoundedCall = <T>(doing: string, call: () => Promise<T>) => Promise<
  * Bounds the calls over a connection in time and in number, and wraps what they throw with {@link storeUnavailable}. The
  * cause has a message and nothing else, because the errors of a client carry what was sent.
  */
-export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, connection }: CallLimits = {}): BoundedCall {
+export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, lostMs = 60_000, connection }: CallLimits = {}): BoundedCall {
   let inFlight = 0
   return (doing, call) => new Promise((resolve, reject) => {
     const fail = (error: unknown): void => { reject(storeUnavailable(plainError(error), doing)) }
@@ -44,11 +50,21 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, connect
       return
     }
     inFlight++
-    const inTime = deadline(deadlineMs, () => { fail(new Error(`no answer within ${deadlineMs} ms`)) })
+    let lost: NodeJS.Timeout | undefined
+    let hasPlace = true
+    const leave = (): void => {
+      if (hasPlace) inFlight--
+      hasPlace = false
+    }
+    const cancel = deadline(deadlineMs, () => {
+      fail(new Error(`no answer within ${deadlineMs} ms`))
+      if (hasPlace) lost = setTimeout(leave, lostMs).unref()
+    })
     const ended = (hasFailed: boolean): void => {
-      inFlight--
+      clearTimeout(lost)
+      leave()
       connection?.end(hasFailed)
-      inTime()
+      cancel()
     }
     started(call, connection?.begin()).then((result) => {
       resolve(result)

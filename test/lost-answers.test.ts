@@ -1,0 +1,67 @@
+import { setTimeout } from 'node:timers/promises'
+import { test } from 'tap'
+import { repeat } from '../plugins/common/repeat.js'
+import { boundedStore } from '../plugins/storage/bounded-store.js'
+import { boundedCalls } from '../plugins/storage/common/bounded-calls.js'
+import { recordOf } from '../plugins/store/contract/index.js'
+import { eventually, openStore, watched } from './watched-store.js'
+
+const never = new Promise<never>(() => {})
+
+test('calls whose answer is lost take places for a time, and not for ever', async (t) => {
+  const call = boundedCalls({ deadlineMs: 30, mostInFlight: 10, lostMs: 300 })
+  const lost = Array.from({ length: 10 }, () => call('read', () => never))
+  for (const answer of lost) answer.catch(() => {})
+  for (const answer of lost) await t.rejects(answer, { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  await t.rejects(call('read', async () => 1), { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'the connection may still hold them')
+  await eventually(t, 'the places are free', async () => await call('read', async () => 1).then(() => true, () => false))
+})
+
+test('an answer that comes after it counted as lost frees no second place', async (t) => {
+  const call = boundedCalls({ deadlineMs: 10, mostInFlight: 2, lostMs: 20 })
+  let answer = (): void => {}
+  await t.rejects(call('read', () => new Promise<void>((resolve) => { answer = resolve })), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  await setTimeout(100)
+  answer()
+  await setTimeout(5)
+  const held = [call('read', () => never), call('read', () => never)]
+  for (const one of held) one.catch(() => {})
+  await t.rejects(call('read', async () => 1), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+})
+
+test('a store of the application that does not answer fails a call about one session in bounded time', async (t) => {
+  const store = watched(openStore(t, 'memory:'), () => {}, false)
+  const open = boundedStore(store, 30)
+  t.equal(await open.create('one', recordOf()), true)
+  t.strictSame(await open.read('one'), recordOf())
+  t.equal(open.sync, false)
+  for (const name of ['read', 'remove', 'patch', 'touch', 'replace', 'create', 'ping'] as const) {
+    const hung = boundedStore({ ...store, [name]: () => never }, 30)
+    await t.rejects(Promise.resolve((hung[name] as (...args: unknown[]) => unknown)('one')), { message: 'no answer within 30 ms' }, name)
+  }
+  const failing = boundedStore({ ...store, read: () => { throw new Error('no connection') } }, 30)
+  await t.rejects(Promise.resolve(failing.read('one')), { message: 'no connection' })
+})
+
+test('a task that is repeated never runs twice at once, and an error does not end the repetition', async (t) => {
+  let [begun, end] = [0, (): void => {}]
+  const errors: unknown[] = []
+  // The timer of the repetition keeps no process alive.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => { clearInterval(alive) })
+  const stop = repeat(2, async () => {
+    begun++
+    await new Promise<void>((resolve) => { end = resolve })
+    throw new Error('failed')
+  }, (error) => { errors.push(error) })
+  await eventually(t, 'it begins', () => begun === 1)
+  await setTimeout(50)
+  t.equal(begun, 1)
+  end()
+  await eventually(t, 'it begins again', () => begun === 2)
+  t.equal(errors.length, 1)
+  stop()
+  end()
+  await setTimeout(50)
+  t.equal(begun, 2)
+})
