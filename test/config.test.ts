@@ -475,3 +475,16 @@ test('a login or a logout that would lead to itself for ever is refused', (t) =>
   t.doesNotThrow(() => resolveConfig({ secretKey: testKey, routes: ['login'], afterLogin: '/logout', afterLogout: '/login' }, 'plugin'))
   t.end()
 })
+
+test('the URL of the store can come from a file', (t) => {
+  const folder = t.testdir({ store: ' memory:\n', empty: '\n' })
+  const file = (name: string): string => join(folder, name)
+  t.equal(readEnvironment({ SESSION_STORE_FILE: file('store') }).options.sessionStore, 'memory:')
+  for (const [env, message] of [
+    [{ SESSION_STORE_FILE: file('store'), SESSION_STORE: 'lmdb:' }, /^SESSION_STORE and SESSION_STORE_FILE are both set: set one of them\.$/],
+    [{ SESSION_STORE_FILE: file('store'), WORKERS: '2' }, /^WORKERS must be 1 with SESSION_STORE=memory:/],
+    [{ SESSION_STORE_FILE: file('empty') }, /^SESSION_STORE_FILE must name a file with the URL of a store, but .*empty is empty\.$/],
+    [{ SESSION_STORE_FILE: file('missing') }, /^SESSION_STORE_FILE cannot be read: ENOENT/]
+  ] as const) t.throws(() => readEnvironment(env), { code: 'HATCHECK_CONFIG', message })
+  t.end()
+})

@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { isLoopback } from '../common/loopback.js'
-import { assertRule } from '../common/rule.js'
+import { ConfigError, assertRule } from '../common/rule.js'
 import { engineUrlOf } from './engine-url.js'
 import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import { PROCESS_OPTIONS } from './process-options.js'
@@ -12,7 +12,7 @@ import { environmentName, validate, type Mode } from './validate.js'
 type ProcessValues = ValuesOf<typeof PROCESS_OPTIONS>
 
 /** The configuration of the service. `options` are not checked yet. */
-export interface ServiceConfig extends Omit<ProcessValues, 'requestLog' | 'auditLog'> {
+export interface ServiceConfig extends Omit<ProcessValues, 'requestLog' | 'auditLog' | 'sessionStoreFile'> {
   requestLog: boolean
   auditLog: boolean
   trustProxy: string[] | false
@@ -32,7 +32,7 @@ export function loadDotEnv (): void {
  */
 export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   const read = (option: string): string | undefined => env[environmentName(option)]?.trim() || undefined
-  const { host: given, requestLog, auditLog, ...values } = validate(PROCESS_OPTIONS, written(PROCESS_OPTIONS, read), environmentName, 'service')
+  const { host: given, requestLog, auditLog, sessionStoreFile, ...values } = validate(PROCESS_OPTIONS, written(PROCESS_OPTIONS, read), environmentName, 'service')
   const { port, metricsPort, workers, logLevel } = values
   // People write an IPv6 address as in a URL; the system takes it without the brackets.
   const host = given.replace(/^\[(.+)\]$/, '$1')
@@ -47,6 +47,10 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   assertRule(isLoopback(host) || read('secretKey') !== undefined || read('secretKeyFile') !== undefined,
     `HOST=${host} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. "npx hatcheck secret" prints a good one.`)
   const options: ServiceConfig['options'] = written(OPTIONS, read)
+  if (sessionStoreFile !== undefined) {
+    assertRule(options.sessionStore === undefined, 'SESSION_STORE and SESSION_STORE_FILE are both set: set one of them.')
+    options.sessionStore = storeIn(sessionStoreFile)
+  }
   assertRule(workers === 1 || engineUrlOf(String(options.sessionStore)) !== 'memory:',
     'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have its own sessions.')
   return {
@@ -59,6 +63,18 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
     mode: isDemo ? 'demo' : 'service',
     options: isLoopback(host) ? options : { sessionCookieSecure: 'true', ...options }
   }
+}
+
+/** @throws ConfigError if the file has no URL */
+function storeIn (file: string): string {
+  let url
+  try {
+    url = readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new ConfigError(`SESSION_STORE_FILE cannot be read: ${(error as Error).message}.`)
+  }
+  assertRule(url !== '', `SESSION_STORE_FILE must name a file with the URL of a store, but ${file} is empty.`)
+  return url
 }
 
 /** Picks the options of a table that the environment sets. */
