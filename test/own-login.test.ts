@@ -521,3 +521,43 @@ test('the name of a user of the application can be as long as an address for mai
   const page = await client.send({ method: 'POST', url: '/login', payload: { client_name: 'h'.repeat(257), password: PASSWORD }, headers: { accept: 'application/json' } })
   t.match(page.json(), { status: 400, code: 'HATCHECK_NAME', detail: 'A name can have at most 256 characters.' })
 })
+
+test('a check that fails ends no process, even if its handler waits for the right password only', async (t) => {
+  const { app, events } = await hostOf(t, { authenticate: (name) => ({ name }) })
+  const rejections: unknown[] = []
+  const note = (reason: unknown): void => { rejections.push(reason) }
+  process.on('unhandledRejection', note)
+  t.teardown(() => { process.off('unhandledRejection', note) })
+  let asked = (): void => {}
+  const reached = new Promise<void>((resolve) => { asked = resolve })
+  app.get('/then', (request, reply) => {
+    request.authenticate('', PASSWORD).then((user) => reply.send(user))
+    asked()
+  })
+  app.inject('/then').catch(() => {})
+  await reached
+  await new Promise((resolve) => { setTimeout(resolve, 20) })
+  t.strictSame(rejections, [])
+  t.match(events().join(), 'authn_login_fail')
+})
+
+test('with two checks under way, the answer of one does not decide the other', async (t) => {
+  let answer = (): void => {}
+  const { app } = await hostOf(t, {
+    authenticate: async (name) => {
+      if (name === 'Sally') await new Promise<void>((resolve) => { answer = resolve })
+      return { name }
+    }
+  })
+  app.get('/two', async (request) => {
+    const slow = request.authenticate('Sally', PASSWORD)
+    await request.authenticate('Harry', PASSWORD)
+    try {
+      await request.login('Sally')
+    } finally {
+      answer()
+      await slow
+    }
+  })
+  t.equal((await app.inject('/two')).json().code, 'HATCHECK_NOT_AWAITED')
+})

@@ -1,4 +1,4 @@
-/** Runs a few works at a time. Urgent work is taken from the queue first. */
+/** Runs a few tasks at a time. Urgent ones are taken from the queue first. */
 export class HashQueue {
   readonly #concurrency: number
   readonly #urgent: Array<() => void> = []
@@ -9,7 +9,7 @@ export class HashQueue {
     this.#concurrency = concurrency
   }
 
-  /** Returns how many urgent, or how many other, works wait. */
+  /** Returns how many urgent, or how many other, tasks wait. */
   waiting (isUrgent: boolean): number {
     return (isUrgent ? this.#urgent : this.#others).length
   }

@@ -1,23 +1,23 @@
-/** Runs works with the same key one after another, and works with different keys side by side. */
+/** Runs tasks with the same key one after another, and tasks with different keys side by side. */
 export class KeyedQueue {
   readonly #ends = new Map<string, Promise<void>>()
   readonly #lengths = new Map<string, number>()
   #waiting = 0
 
-  /** How many works wait, under all keys together. */
+  /** How many tasks wait, under all keys together. */
   get waiting (): number {
     return this.#waiting
   }
 
-  /** Returns how many works wait under one key. */
+  /** Returns how many tasks wait under one key. */
   lengthOf (key: string): number {
     return this.#lengths.get(key) ?? 0
   }
 
-  /** Runs the work once every earlier work with this key has ended, also by an error. */
-  async run<T> (key: string, work: () => Promise<T>): Promise<T> {
+  /** Runs the task once every earlier task with this key has ended, also by an error. */
+  async run<T> (key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#ends.get(key)
-    const result = before === undefined ? work() : this.#after(key, before, work)
+    const result = before === undefined ? task() : this.#after(key, before, task)
     const end = result.then(ignore, ignore)
     this.#ends.set(key, end)
     try {
@@ -27,11 +27,11 @@ export class KeyedQueue {
     }
   }
 
-  async #after<T> (key: string, before: Promise<void>, work: () => Promise<T>): Promise<T> {
+  async #after<T> (key: string, before: Promise<void>, task: () => Promise<T>): Promise<T> {
     this.#count(key, 1)
     await before
     this.#count(key, -1)
-    return await work()
+    return await task()
   }
 
   #count (key: string, by: number): void {

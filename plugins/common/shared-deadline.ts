@@ -2,7 +2,7 @@
 export class SharedDeadline<T> {
   readonly #ms: number
   readonly #onLate: (work: T) => void
-  /** The works under way, with the time at which each was added. */
+  /** What is under way, with the time at which each was added. */
   readonly #added = new Map<T, number>()
   #timer: NodeJS.Timeout | undefined
 

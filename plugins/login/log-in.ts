@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, Session } from 'fastify'
 import type { Authenticate, Authenticated, Check } from '../accounts/authenticator.js'
+import { Calls } from '../common/calls.js'
 import { ConfigError } from '../common/rule.js'
 import { wants } from '../common/wants.js'
 import { clientAddress } from '../session/client.js'
@@ -57,8 +58,8 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
   })
 
   const passed = new WeakMap<FastifyRequest, Proof>()
-  /** Requests that wait for the answer of `request.authenticate`. */
-  const undecided = new WeakSet<FastifyRequest>()
+  /** How many answers of `request.authenticate` a request waits for. */
+  const undecided = new WeakMap<FastifyRequest, number>()
 
   function logInWith (request: FastifyRequest, user: string, options?: LoginOptions | null, more: Partial<LoginRequest> = {}): Promise<void> {
     const { permanent = false, data = {} } = options ?? {}
@@ -101,17 +102,18 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
      * account, the audit log and the known device.
      */
     logIn (request: FastifyRequest, name: string, options?: LoginOptions): Promise<void> {
-      if (undecided.has(request)) return reject(session.sessionFor(request), new NotAwaitedError())
+      if ((undecided.get(request) ?? 0) > 0) return reject(session.sessionFor(request), new NotAwaitedError())
       const proof = passed.get(request)
       return logInWith(request, name, options, proof?.user.name === name ? { confirm: () => confirm(request, proof) } : {})
     },
 
     /** `request.authenticate`: checks a password as `POST /login` does, and writes a failure to the audit log. */
     checkPassword (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
-      const check = checked(request, sentName, sentPassword)
+      // As with the calls of a session, a rejection that nobody awaits does not end the process.
+      const check = new Calls().run(() => checked(request, sentName, sentPassword))
       // A handler that forgets to await would take the promise for a success, and log anybody in.
-      undecided.add(request)
-      const decide = (): void => { undecided.delete(request) }
+      undecided.set(request, (undecided.get(request) ?? 0) + 1)
+      const decide = (): void => { undecided.set(request, (undecided.get(request) ?? 1) - 1) }
       check.then(decide, decide)
       return check
     },

@@ -58,7 +58,7 @@ export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
  * 1. `open-hook` runs first. `ticket-reader` reads the tickets in the cookie, `find` reads the session from the store.
  * 2. `request-session` gives the request its `Session`: origin, `values` and the queue of calls. A handler sees it through
  *    `facade`.
- * 3. `calls` (login, regenerate, destroy, save …) act at once, each through `plan` and `write`.
+ * 3. `calls` act at once: login, regenerate and save through `plan` and `write`, destroy through `write`.
  * 4. As the response leaves, `commit-hook` runs `commit`: the changed values go through `plan` and `write`, and `cookie` sets
  *    the cookie.
  */

@@ -222,8 +222,8 @@ function distinct (tickets: readonly Named[]): Named[] {
 }
 
 /** Waits for all of them, also if one fails. @throws the first error */
-async function allDone (...works: Array<Promise<void>>): Promise<void> {
-  const failed = (await Promise.allSettled(works)).find(({ status }) => status === 'rejected')
+async function allDone (...tasks: Array<Promise<void>>): Promise<void> {
+  const failed = (await Promise.allSettled(tasks)).find(({ status }) => status === 'rejected')
   if (failed?.status === 'rejected') throw failed.reason
 }
 

@@ -97,10 +97,9 @@ export function indexKey (user: string): string {
   return `hatcheck:user:${user}`
 }
 
-/** The protocol's version 3 has pairs, version 2 a flat list. */
-function entriesOf (reply: ReadonlyArray<string | readonly string[]>): IndexEntry[] {
-  const flat = reply.flat()
+/** In version 2 of the protocol, members and their scores alternate. */
+function entriesOf (reply: readonly string[]): IndexEntry[] {
   const entries: IndexEntry[] = []
-  for (let i = 0; i < flat.length; i += 2) entries.push({ key: flat[i] as string, addedAt: flat[i + 1] as string })
+  for (let i = 0; i < reply.length; i += 2) entries.push({ key: reply[i] as string, addedAt: reply[i + 1] as string })
   return entries
 }
