@@ -2,7 +2,7 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyRequest, type FastifyTypeProvider, type RawServerDefault, type Session } from 'fastify'
 import * as v from 'valibot'
 import { z } from 'zod'
-import { nextPageOf, refuseCrossOrigin, requireLogin, type Authenticate, type SessionTypes } from '../app.js'
+import hatcheck, { nextPageOf, refuseCrossOrigin, requireLogin, type Authenticate, type SessionTypes } from '../app.js'
 import hatcheckSession from '../plugins/session/standalone.js'
 import { visitor, type Visitor } from '../plugins/testing/index.js'
 
@@ -164,3 +164,14 @@ secure.addHook('preHandler', requireLogin)
 
 /** A lookup that finds nobody may answer undefined. */
 export const lookup: Authenticate = (name) => [{ name: 'Harry' }].find((user) => user.name === name)
+
+app.register(async (scope) => {
+  // With a schema, the values of a user are checked by it.
+  await scope.register(hatcheck, { secretKey: '', sessionSchema: cart, authenticate: async (name, password, request) => request.ip === password ? { name, data: { cart: ['apple'] } } : null })
+  await scope.register(hatcheck, { secretKey: '', authenticate: (name) => ({ name, data: { authenticatedAt: 5 } }) })
+  // @ts-expect-error -- a value that interface Session does not have
+  await scope.register(hatcheck, { secretKey: '', authenticate: (name) => ({ name, data: { cart: ['apple'] } }) })
+  await scope.register(hatcheck, { secretKey: '', sessionSchema: cart })
+  // @ts-expect-error -- hatcheck then keeps no accounts
+  await scope.register(hatcheck, { secretKey: '', sessionSchema: cart, signup: 'open', authenticate: () => null })
+})

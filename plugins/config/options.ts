@@ -1,3 +1,4 @@
+import type { Authenticate } from '../accounts/authenticator.js'
 import type { Decorators, DecoratorsOption } from '../common/decorators.js'
 import type { Only, Spellings, Written } from './row.js'
 import type { OPTIONS, SESSION_OPTIONS } from './table.js'
@@ -22,10 +23,17 @@ type KeyOptions =
   Needed<'secretKey'> & Without<'secretKeyFile'> |
   Needed<'secretKeyFile'> & Without<'secretKey'>
 
-/** Users of the application, or accounts of hatcheck's own. */
+/** Options that must be there, with another type than that of the table. */
+type NeededAs<K extends keyof T, V, T = Table> = { -readonly [P in K]: V | undefined }
+
+/** Users of the application, or accounts of hatcheck's own. The values of a user are those of a schema, or of `interface Session`. */
 type UserOptions =
-  Needed<'authenticate'> & Without<'signup'> |
-  Maybe<'signup'> & Without<'authenticate'>
+  NeededAs<'authenticate', Authenticate> & Without<'signup' | 'sessionSchema'> |
+  NeededAs<'authenticate', Authenticate<SchemaData>> & Needed<'sessionSchema'> & Without<'signup'> |
+  Maybe<'signup' | 'sessionSchema'> & Without<'authenticate'>
+
+/** hatcheck checks them by the schema. */
+type SchemaData = Record<string, any>
 
 /** `none` and `partitioned` need a Secure cookie: browsers drop any other. */
 type CookieOptions =
