@@ -1,4 +1,4 @@
-import type { DoneFuncWithErrOrRes, FastifyReply, FastifyRequest } from 'fastify'
+import type { DoneFuncWithErrOrRes, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { MaybePromise } from '../store/sessions.js'
 import { commit, isBusy, settle } from './commit.js'
 import { isWebResponse, markPrivate, privateResponse } from './private-response.js'
@@ -50,16 +50,19 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   return finish(session, reply, committing, payload)
 }
 
+/** The errors of changes that can never be stored: the error handler could store nothing beside them. */
+const UNSTORABLE: ReadonlySet<string> = new Set(['HATCHECK_SESSION_TOO_LARGE', 'HATCHECK_SESSION_VALUE', 'HATCHECK_SESSION_SCHEMA', 'HATCHECK_ANONYMOUS_SESSION'])
+
 /**
  * The `onError` hook: if a response has failed after its commit, or in it, the error handler can still change the session. The
- * response that it sends is committed as any other.
+ * response that it sends stores what the error handler has changed, and nothing of the response before.
  */
-export function reopenSession (request: FastifyRequest, reply: FastifyReply, _error: unknown, done: () => void): void {
+export function reopenSession (request: FastifyRequest, reply: FastifyReply, error: FastifyError, done: () => void): void {
   const holder = request as WithSession
   // While the commit goes on, the response may still be the first one: a handler can throw after its answer.
   if (holder[kCommitted] === 'by Fastify' && !reply.raw.headersSent && holder[kSession]?.isCommitting !== true) {
     delete holder[kCommitted]
-    holder[kSession]?.reopen()
+    holder[kSession]?.reopen(UNSTORABLE.has(error.code))
   }
   done()
 }

@@ -13,6 +13,14 @@ import { storeChanges } from './store-changes.js'
  * @throws the error of a call that nobody awaits. The values are not stored then.
  */
 export function commit (session: Session): MaybePromise<void> {
+  if (!session.hasSetAside) return commitOnce(session)
+  return attempt(() => commitOnce(session), () => { session.restoreSetAside() }, (error) => {
+    session.restoreSetAside()
+    throw error
+  })
+}
+
+function commitOnce (session: Session): MaybePromise<void> {
   session.close()
   const { queue, values } = session
   if (queue !== null) return commitAfterCalls(session, queue, values.take())

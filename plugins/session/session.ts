@@ -59,6 +59,7 @@ export class Session {
   #loading: Promise<void> | null = null
   #isLoaded = false
   #failure: unknown
+  #setAside: ChangeSet | null = null
 
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
@@ -210,10 +211,22 @@ export class Session {
   /** Refuses changes from here on: the response leaves. */
   close (): void { this.isClosed = true }
 
-  /** Takes changes again: another response takes the place of the one that was about to leave. Its changes are dropped if they are not stored. */
-  reopen (): void {
+  /**
+   * Takes changes again: another response takes the place of the one that was about to leave, and stores only what changes from
+   * here on. The changes so far wait for a call until {@link restoreSetAside}, unless they can never be stored.
+   */
+  reopen (areDropped: boolean): void {
     this.isClosed = false
-    this.dropChanges()
+    if (areDropped) this.dropChanges()
+    else this.#setAside ??= this.#values.takeAny()
+  }
+
+  /** Whether {@link reopen} has set changes aside. */
+  get hasSetAside (): boolean { return this.#setAside !== null }
+
+  restoreSetAside (): void {
+    if (this.#setAside !== null) this.#values.restore(this.#setAside)
+    this.#setAside = null
   }
 
   /** @param needsRecord whether the call fails if the session could not be read */
