@@ -18,10 +18,13 @@ export function keepCookies (reply: FastifyReply): void {
   raw[kKept] = true
   const writeHead = raw.writeHead as WriteHead
   raw.writeHead = function withCookies (status: number, ...rest: unknown[]) {
+    const [own, ofNode] = [reply.getHeader('set-cookie'), raw.getHeader('set-cookie')]
     const at = rest.findIndex((given) => typeof given === 'object' && given !== null)
+    // Fastify passes all headers of the reply, and costs no more than without this.
+    if ((rest[at] as OutgoingHttpHeaders | undefined)?.['set-cookie'] === own && (ofNode === undefined || ofNode === own)) return writeHead.call(raw, status, ...rest)
     const cookies = at === -1 ? [] : pairsOf(rest[at] as Headers).filter(isCookie)
     if (cookies.length > 0) rest[at] = withoutCookies(rest[at] as Headers)
-    const lines = [reply.getHeader('set-cookie'), raw.getHeader('set-cookie'), ...cookies.map(([, value]) => value)].flatMap((line) => line ?? []).map(String)
+    const lines = [own, ofNode, ...cookies.map(([, value]) => value)].flatMap((line) => line ?? []).map(String)
     const [first, ...others] = new Set(lines)
     if (first !== undefined) raw.setHeader('set-cookie', others.length === 0 ? first : [first, ...others])
     return writeHead.call(raw, status, ...rest)
