@@ -91,6 +91,21 @@ for (const sync of [true, false]) {
       valuesOf(request)['count'] = 3
       return reply.send(new Readable({ read () { this.destroy(new Error('no stream')) } }))
     })
+    fastify.get('/stream-and-function', async (request, reply) => {
+      const object: { method?: unknown } = {}
+      valuesOf(request)['count'] = 4
+      valuesOf(request)['object'] = object
+      return reply.send(new Readable({
+        read () {
+          object.method = () => {}
+          this.destroy(new Error('no stream'))
+        }
+      }))
+    })
+    fastify.get('/null', async () => {
+      // eslint-disable-next-line no-throw-literal -- a handler can throw anything
+      throw null
+    })
     fastify.get('/flashes', async (request) => [(await request.flashes()).map(({ text }) => text), { ...valuesOf(request) }])
     const client = new Client(fastify)
     await client.get('/begin')
@@ -99,6 +114,9 @@ for (const sync of [true, false]) {
       t.strictSame([statusCode, headers['location']], [303, '/flashes'], path)
       t.strictSame((await client.get('/flashes')).json(), [[message], { count }], 'what could not be stored is dropped, and the message is there')
     }
+    await client.get('/stream-and-function')
+    t.strictSame((await client.get('/flashes')).json(), [['no stream'], { count: 4, object: {} }])
+    t.ok((await client.get('/null')).statusCode >= 303)
   })
 }
 

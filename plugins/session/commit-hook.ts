@@ -57,12 +57,12 @@ const UNSTORABLE: ReadonlySet<string> = new Set(['HATCHECK_SESSION_TOO_LARGE', '
  * The `onError` hook: if a response has failed after its commit, or in it, the error handler can still change the session. The
  * response that it sends stores what the error handler has changed, and nothing of the response before.
  */
-export function reopenSession (request: FastifyRequest, reply: FastifyReply, error: FastifyError, done: () => void): void {
+export function reopenSession (request: FastifyRequest, reply: FastifyReply, error: Partial<FastifyError> | null, done: () => void): void {
   const holder = request as WithSession
   // While the commit goes on, the response may still be the first one: a handler can throw after its answer.
   if (holder[kCommitted] === 'by Fastify' && !reply.raw.headersSent && holder[kSession]?.isCommitting !== true) {
     delete holder[kCommitted]
-    holder[kSession]?.reopen(UNSTORABLE.has(error.code))
+    holder[kSession]?.reopen(UNSTORABLE.has(error?.code ?? ''))
   }
   done()
 }

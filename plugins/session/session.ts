@@ -217,8 +217,13 @@ export class Session {
    */
   reopen (areDropped: boolean): void {
     this.isClosed = false
+    try {
+      if (!areDropped) this.#setAside ??= this.#values.takeAny()
+    } catch {
+      // Of several changes, one is no JSON: none of them can be stored.
+      areDropped = true
+    }
     if (areDropped) this.dropChanges()
-    else this.#setAside ??= this.#values.takeAny()
   }
 
   /** Whether {@link reopen} has set changes aside. */
