@@ -4,12 +4,12 @@ import { accountKey } from '../store/accounts.js'
 export const NameError = createRefusal<'HATCHECK_NAME', 400, [string]>('HATCHECK_NAME', '%s', 400)
 
 /** The longest name of an account, in characters. */
-export const LONGEST = 64
+export const LONGEST_NAME = 64
 /**
  * The longest name as it is sent, in UTF-16 units. NFC shortens a text to a quarter at most, and its cost grows with the square
  * of the combining marks in a row: a longer text is refused before it is normalized.
  */
-export const LONGEST_SENT = 4 * LONGEST
+export const LONGEST_SENT_NAME = 4 * LONGEST_NAME
 
 let emoji: RegExp | undefined
 /** Letters and the keyboard's symbols: every emoji has some other character. */
@@ -36,10 +36,10 @@ const MIXED_DIGITS = /[\u0660-\u0669].*[\u06F0-\u06F9]|[\u06F0-\u06F9].*[\u0660-
  * @param longest in characters; the users of an application may have longer names, such as an address for mail
  * @throws NameError
  */
-export function normalName (name: unknown, longest = LONGEST): string {
+export function normalName (name: unknown, longest = LONGEST_NAME): string {
   if (typeof name !== 'string') throw new NameError('The name is missing.')
   const sent = name.trim()
-  if (sent.length > LONGEST_SENT) throw tooLong(longest)
+  if (sent.length > LONGEST_SENT_NAME) throw tooLong(longest)
   const normal = sent.normalize('NFC')
   const length = [...normal].length
   if (length === 0) throw new NameError('The name is missing.')
@@ -65,7 +65,7 @@ export function unifySpelling (name: string): string {
  */
 export function newName (name: unknown): string {
   const spelled = unifySpelling(normalName(name))
-  if ([...spelled].length > LONGEST) throw tooLong(LONGEST)
+  if ([...spelled].length > LONGEST_NAME) throw tooLong(LONGEST_NAME)
   const rest = withoutEmoji(spelled).replace(IN_CONTEXT, '')
   if (MIXED_DIGITS.test(rest) || ![...rest].every(isAllowedInNames)) {
     throw new NameError('A name can contain letters, digits, spaces, the symbols of a keyboard and emoji; no other symbols, and no characters that look empty.')

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Authenticated } from '../accounts/authenticator.js'
-import { LONGEST_SENT } from '../accounts/name.js'
+import { LONGEST_SENT_NAME } from '../accounts/name.js'
 import { ConfigError } from '../common/rule.js'
 import type { Decorated } from '../common/decorators.js'
 import { accessors } from '../session/accessors.js'
@@ -124,7 +124,7 @@ function createLogin (fastify: FastifyInstance) {
    * differ in case only.
    */
   function keyOf (name: string): string {
-    return accounts === null || name.length > LONGEST_SENT ? name : accountKey(name)
+    return accounts === null || name.length > LONGEST_SENT_NAME ? name : accountKey(name)
   }
 
   // One object, so that what replaces a member, such as a test, is heard everywhere.

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, Session } from 'fastify'
 import type { Authenticate, Authenticated, Check } from '../accounts/authenticator.js'
+import { LONGEST_NAME, LONGEST_SENT_NAME } from '../accounts/name.js'
 import { Calls } from '../common/calls.js'
 import { ConfigError } from '../common/rule.js'
 import { wants } from '../common/wants.js'
@@ -8,7 +9,6 @@ import { clientText } from '../session/client-text.js'
 import { destroy, login, reject, type LoginRequest } from '../session/calls.js'
 import { entriesOf } from '../session/fields.js'
 import { kindOf } from '../session/json.js'
-import { LONGEST, LONGEST_SENT } from '../accounts/name.js'
 import { assertCredentials } from './credentials.js'
 import { AuthenticateError, NotAwaitedError, WrongCredentialsError } from './errors.js'
 import { failureReasonOf } from './failure.js'
@@ -95,7 +95,7 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
 
   const group = {
     /** The longest name that can log in, in characters. That of an application may be an address for mail. */
-    longestName: accounts === null ? LONGEST_SENT : LONGEST,
+    longestName: accounts === null ? LONGEST_SENT_NAME : LONGEST_NAME,
 
     /**
      * `request.login`. A user whose password the same request has checked gets what `POST /login` does: the last look at the

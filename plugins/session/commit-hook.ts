@@ -1,6 +1,6 @@
 import type { DoneFuncWithErrOrRes, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { MaybePromise } from '../store/sessions.js'
-import { commit, isBusy, settle } from './commit.js'
+import { commit, isBusy, reopen, settle } from './commit.js'
 import { isWebResponse, markPrivate, privateResponse } from './private-response.js'
 import { isResponsePrivate, kCommitted, kSession, type WithSession } from './request-session.js'
 import { saveHead } from './response.js'
@@ -50,8 +50,8 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   return finish(session, reply, committing, payload)
 }
 
-/** The errors of changes that can never be stored: the error handler could store nothing beside them. */
-const UNSTORABLE: ReadonlySet<string> = new Set(['HATCHECK_SESSION_TOO_LARGE', 'HATCHECK_SESSION_VALUE', 'HATCHECK_SESSION_SCHEMA', 'HATCHECK_ANONYMOUS_SESSION'])
+/** The errors of changes that the store can never take. */
+const UNSTORABLE: ReadonlySet<string> = new Set(['HATCHECK_SESSION_TOO_LARGE', 'HATCHECK_ANONYMOUS_SESSION'])
 
 /**
  * The `onError` hook: if a response has failed after its commit, or in it, the error handler can still change the session. The
@@ -62,7 +62,7 @@ export function reopenSession (request: FastifyRequest, reply: FastifyReply, err
   // While the commit goes on, the response may still be the first one: a handler can throw after its answer.
   if (holder[kCommitted] === 'by Fastify' && !reply.raw.headersSent && holder[kSession]?.isCommitting !== true) {
     delete holder[kCommitted]
-    holder[kSession]?.reopen(UNSTORABLE.has(error?.code ?? ''))
+    if (holder[kSession]) reopen(holder[kSession], UNSTORABLE.has(error?.code ?? ''))
   }
   done()
 }

@@ -13,11 +13,33 @@ import { storeChanges } from './store-changes.js'
  * @throws the error of a call that nobody awaits. The values are not stored then.
  */
 export function commit (session: Session): MaybePromise<void> {
-  if (!session.hasSetAside) return commitOnce(session)
-  return attempt(() => commitOnce(session), () => { session.restoreSetAside() }, (error) => {
-    session.restoreSetAside()
+  if (session.setAside === null) return commitOnce(session)
+  return attempt(() => commitOnce(session), () => { restoreSetAside(session) }, (error) => {
+    restoreSetAside(session)
     throw error
   })
+}
+
+/**
+ * Lets an error handler change the session: its response takes the place of the one that has failed, and stores only what changes
+ * from here on. What the store could not take waits for a call that a handler still makes.
+ *
+ * @param areUnstorable whether the changes so far can never be stored
+ */
+export function reopen (session: Session, areUnstorable: boolean): void {
+  session.isClosed = false
+  try {
+    if (!areUnstorable) session.setAside ??= session.values.takeAny()
+  } catch {
+    // One of them is no JSON, or does not fit the schema.
+    areUnstorable = true
+  }
+  if (areUnstorable) session.dropChanges()
+}
+
+function restoreSetAside (session: Session): void {
+  if (session.setAside !== null) session.values.restore(session.setAside)
+  session.setAside = null
 }
 
 function commitOnce (session: Session): MaybePromise<void> {

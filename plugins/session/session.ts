@@ -47,6 +47,8 @@ export class Session {
 
   /** Whether the response has left, so that changes are refused. Calls still act on the store. */
   isClosed = false
+  /** The changes of a response that has failed, while that of the error handler is committed. Belongs to commit.ts. */
+  setAside: ChangeSet | null = null
 
   readonly context: SessionContext
   // Private, so that printing a session never shows its ticket.
@@ -59,7 +61,6 @@ export class Session {
   #loading: Promise<void> | null = null
   #isLoaded = false
   #failure: unknown
-  #setAside: ChangeSet | null = null
 
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
@@ -210,29 +211,6 @@ export class Session {
 
   /** Refuses changes from here on: the response leaves. */
   close (): void { this.isClosed = true }
-
-  /**
-   * Takes changes again: another response takes the place of the one that was about to leave, and stores only what changes from
-   * here on. The changes so far wait for a call until {@link restoreSetAside}, unless they can never be stored.
-   */
-  reopen (areDropped: boolean): void {
-    this.isClosed = false
-    try {
-      if (!areDropped) this.#setAside ??= this.#values.takeAny()
-    } catch {
-      // Of several changes, one is no JSON: none of them can be stored.
-      areDropped = true
-    }
-    if (areDropped) this.dropChanges()
-  }
-
-  /** Whether {@link reopen} has set changes aside. */
-  get hasSetAside (): boolean { return this.#setAside !== null }
-
-  restoreSetAside (): void {
-    if (this.#setAside !== null) this.#values.restore(this.#setAside)
-    this.#setAside = null
-  }
 
   /** @param needsRecord whether the call fails if the session could not be read */
   call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
