@@ -11,6 +11,7 @@ import { keepOnCore } from './cores.js'
 import { environmentOf } from './environment.js'
 import { measureTurn } from './measure-turn.js'
 import { optionsOf } from './options.js'
+import { ProfileFolder } from './profile/folder.js'
 import { report } from './report.js'
 import { resultsOf, type Round } from './results.js'
 import { rows, type Row } from './rows.js'
@@ -32,12 +33,13 @@ await runCommand('bench', async ({ folder, signal, teardown }) => {
   teardown(async () => { await stop(running) })
   say('compiling')
   const file = await compile(join(folder, 'build'), signal)
+  const profiles = profile === undefined ? undefined : new ProfileFolder(profile)
   const rounds: Round[] = []
   for (let i = 0; i < plan.generations; i++) {
     say(`generation ${i + 1} of ${plan.generations}: starting, verifying and warming up ${contenders.length} contenders`)
     await keepOnCore('any', process.pid)
-    running.push(...contenders.map((contender) => new RunningContender(contender)))
-    await someAtOnce(running, 2, async (one, index) => { await one.start(file, join(folder, `data-${i}-${index}`), signal, profile) })
+    running.push(...contenders.map((contender) => new RunningContender(contender, profiles)))
+    await someAtOnce(running, 2, async (one, index) => { await one.start(file, join(folder, `data-${i}-${index}`), signal) })
     rounds.push(...await measureGeneration(running))
     await stop(running)
   }

@@ -1,6 +1,7 @@
 import { reference } from './contenders/index.js'
-import type { Results } from './results.js'
 import { CONNECTIONS, VISITORS } from './population.js'
+import { parts } from './profile/parts.js'
+import type { Result, Results } from './results.js'
 import { median } from './statistics.js'
 
 /** Every measurement, as tables for people. */
@@ -20,9 +21,14 @@ export function report (results: Results): string {
       `${Math.round(busy * 100)} %`
     ])
   ))
+  const profiles = Object.entries(results.rows).flatMap(([row, contenders]) => {
+    const lines = Object.entries(contenders).flatMap(([name, { cpuMicros, microsByPart }]) => microsByPart === null ? [] : [[name, ...cellsOf(microsByPart, cpuMicros)]])
+    return lines.length === 0 ? [] : [`${row}, profiled: CPU µs of a request\n` + table(['contender', ...parts, 'other threads'], lines)]
+  })
   const all = Object.values(results.rows).flatMap((row) => Object.values(row))
   return [
     ...details,
+    ...profiles,
     'CPU of the bare route for a request, divided by that of the contender: higher is better',
     table(['contender', ...names], overview),
     Object.entries(results.environment).map(([name, value]) => `${name} ${value}`).join(', '),
@@ -30,6 +36,13 @@ export function report (results: Results): string {
     `${CONNECTIONS} connections: one visitor each, or ("proxy") ${VISITORS.toLocaleString('en')} visitors over all of them.`,
     `The middle half of the ratios of a contender in a row is within ${(median(all.map(({ ratioSpread }) => ratioSpread)) * 100).toFixed(0)} %.`
   ].join('\n')
+}
+
+/** What a request spends its CPU time on, in µs: the parts of the main thread, then the other threads. */
+export function cellsOf (microsByPart: NonNullable<Result['microsByPart']>, cpuMicros: number): string[] {
+  const ofMain = parts.map((part) => microsByPart[part])
+  const ofOthers = Math.max(0, ofMain.reduce((left, micros) => left - micros, cpuMicros))
+  return [...ofMain, ofOthers].map((micros) => micros.toFixed(1))
 }
 
 function table (head: string[], rows: string[][]): string {

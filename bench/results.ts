@@ -1,6 +1,7 @@
 import type { Sample } from './measure.js'
+import { parts, type MicrosByPart } from './profile/parts.js'
 import { rows, type Row } from './rows.js'
-import { median, spread } from './statistics.js'
+import { mean, median, spread } from './statistics.js'
 
 /** A measurement, and what the reference needed for a request at about the same time. */
 export interface Measured extends Sample {
@@ -47,12 +48,13 @@ export function resultsOf (rounds: readonly Round[], contenders: string[], envir
 function resultOf (rounds: readonly Round[], row: Row, name: string): Result | null {
   const samples = rounds.flatMap((round) => round[row.name] ?? []).filter((measured) => measured.name === name)
   if (samples.length === 0) return null
-  const of = (key: keyof Sample): number => median(samples.flatMap((sample) => sample[key] ?? []))
+  const of = (key: Exclude<keyof Sample, 'microsByPart'>): number => median(samples.flatMap((sample) => sample[key] ?? []))
   const ratios = samples.map(({ cpuMicros, referenceMicros }) => referenceMicros / cpuMicros)
   return {
     requestsPerSecond: of('requestsPerSecond'),
     cpuMicros: of('cpuMicros'),
     redisMicros: samples[0]?.redisMicros === null ? null : of('redisMicros'),
+    microsByPart: partsOf(samples.flatMap(({ microsByPart }) => microsByPart ?? [])),
     busy: of('busy'),
     p50Ms: of('p50Ms'),
     p99Ms: of('p99Ms'),
@@ -61,4 +63,10 @@ function resultOf (rounds: readonly Round[], row: Row, name: string): Result | n
     highestRatio: Math.max(...ratios),
     ratioSpread: spread(ratios)
   }
+}
+
+/** Means, since each profile has few samples of the small parts. */
+function partsOf (profiles: readonly MicrosByPart[]): MicrosByPart | null {
+  if (profiles.length === 0) return null
+  return Object.fromEntries(parts.map((part) => [part, mean(profiles.map((profile) => profile[part]))])) as MicrosByPart
 }

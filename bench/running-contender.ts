@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs'
+import type { Profiler } from 'node:inspector'
 import { Child } from './child.js'
 import { say } from './command.js'
 import type { Contender } from './contenders/contender.js'
@@ -7,6 +8,7 @@ import type { Turns } from './load/load.js'
 import { measure, type Sample } from './measure.js'
 import type { Plan } from './options.js'
 import { CONNECTIONS, Population } from './population.js'
+import type { ProfileFolder } from './profile/folder.js'
 import { RedisMeter } from './redis-meter.js'
 import { requestOf, type RequestName, type RequestTemplate } from './requests.js'
 import { retry } from './retry.js'
@@ -24,14 +26,16 @@ const LEAD = 1 / 2
 /** A contender that runs, with its visitors and its Redis. */
 export class RunningContender {
   readonly contender: Contender
+  readonly #profiles: ProfileFolder | undefined
   readonly #population = new Population()
   #child: Child | undefined
   #redis: RedisServer | undefined
   #meter: RedisMeter | undefined
   #signal: AbortSignal | undefined
 
-  constructor (contender: Contender) {
+  constructor (contender: Contender, profiles?: ProfileFolder) {
     this.contender = contender
+    this.#profiles = profiles
   }
 
   get child (): Child {
@@ -42,9 +46,8 @@ export class RunningContender {
   /**
    * @param file the compiled server
    * @param dataDir a folder that does not exist yet
-   * @param profiles a folder for its CPU profile
    */
-  async start (file: string, dataDir: string, signal: AbortSignal, profiles?: string): Promise<void> {
+  async start (file: string, dataDir: string, signal: AbortSignal): Promise<void> {
     this.#signal = signal
     mkdirSync(dataDir, { recursive: true })
     if (this.contender.usesRedis === true) {
@@ -56,7 +59,7 @@ export class RunningContender {
     }
     // After the teardown, nothing would stop what starts now.
     signal.throwIfAborted()
-    this.#child = new Child(file, this.contender.name, { dataDir, redisUrl: this.#redis?.resources.redisUrl ?? '' }, profiles)
+    this.#child = new Child(file, this.contender.name, { dataDir, redisUrl: this.#redis?.resources.redisUrl ?? '' })
     await this.#child.start()
   }
 
@@ -73,13 +76,14 @@ export class RunningContender {
   }
 
   /** Resolves to null if the contender has no such request. */
-  async measure ({ request, senders }: Row, ms: number): Promise<Sample | null> {
+  async measure ({ name, request, senders }: Row, ms: number): Promise<Sample | null> {
     const template = this.#request(request)
     if (template === null) return null
     const turns = this.#population.turnsOf(senders)
+    const onProfile = this.#profiles === undefined ? undefined : (profile: Profiler.Profile): void => { this.#profiles?.write(`${this.contender.name}, ${name}`, profile) }
     return await this.#retry(async () => {
       const lead = { turns: atMost(this.#population.mostBefore(senders), turns), ms: ms * LEAD }
-      return await measure(this.child, template, turns, { ms, lead, connections: CONNECTIONS, redis: this.#meter })
+      return await measure(this.child, template, turns, { ms, lead, connections: CONNECTIONS, redis: this.#meter, onProfile })
     })
   }
 

@@ -1,6 +1,7 @@
 import { keepNextTickFast } from '../plugins/process/next-tick.js'
 import { contenderOf } from './contenders/index.js'
 import { cpuMicrosOf, descendantsOf } from './process-tree.js'
+import { Profiler } from './profile/profiler.js'
 
 // One contender: node server.js <contender> <data folder> <URL of Redis>. It lives as long as its parent.
 
@@ -11,7 +12,10 @@ export interface Started {
   pids: number[]
 }
 
-/** The answer to every message of the parent: what the contender has used so far. */
+/** Each message of the parent, which has an answer. */
+export type Question = 'usage' | 'start profile' | 'end profile'
+
+/** What the contender has used so far. */
 export interface Usage {
   /** CPU time of all threads of this process and of those below it, in µs. */
   cpuMicros: number
@@ -29,10 +33,18 @@ process.on('SIGINT', () => {})
 const { port, close } = await contenderOf(name).start({ dataDir, redisUrl })
 const children = descendantsOf(process.pid)
 process.on('disconnect', () => { close().finally(() => { process.exit() }) })
-process.on('message', () => {
-  const { user, system } = process.cpuUsage()
-  const cpuMicros = children.reduce((sum, pid) => sum + cpuMicrosOf(pid), user + system)
-  process.send?.({ cpuMicros, residentBytes: process.memoryUsage.rss() } satisfies Usage)
+const profiler = new Profiler()
+const answers = {
+  usage (): Usage {
+    const { user, system } = process.cpuUsage()
+    const cpuMicros = children.reduce((sum, pid) => sum + cpuMicrosOf(pid), user + system)
+    return { cpuMicros, residentBytes: process.memoryUsage.rss() }
+  },
+  'start profile': async () => { await profiler.start() },
+  'end profile': async () => await profiler.end()
+} satisfies Record<Question, () => unknown>
+process.on('message', async (question: Question) => {
+  process.send?.(await answers[question]() ?? null)
 })
 // The parent may have gone meanwhile.
 if (process.connected) process.send?.({ port, pids: [process.pid, ...children] } satisfies Started)
