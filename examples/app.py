@@ -44,6 +44,11 @@ class Application(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     request_queue_size = 512
 
+    def handle_error(self, request, client_address):
+        # A proxy may reset a connection that it no longer needs.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 # On loopback, so that only the proxy can reach it.
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 3001

@@ -20,7 +20,7 @@ import { compiled, startService, until, type Service } from '../service.js'
 import { assertShown, blocksOf, stepsOf } from '../walk.js'
 
 /** The proxies, and the program that each needs. */
-const PROXIES = ['nginx', 'caddy'] as const
+const PROXIES = ['nginx', 'caddy', 'haproxy'] as const
 type Proxy = typeof PROXIES[number]
 
 /** The answer of the application, which nothing else sends. */
@@ -282,7 +282,7 @@ async function start (t: Test, proxy: Proxy) {
     .replaceAll('npx hatcheck', `${NODE} "${compiled('cli')}"`)
     .replace('npm start', `exec ${NODE} "${compiled('server')}"`)
     .replace(/examples\/app\.py\n/, `examples/app.py ${ports[3001]}\n`)
-    .replace(/^(?=python3|nginx|caddy)/m, 'exec ')
+    .replace(/^(?=python3|nginx|caddy|haproxy)/m, 'exec ')
 
   const run = (command: string): Promise<string> => new Promise((resolve) => {
     execFile('bash', ['--norc', '-c', here(command)], { cwd: folder, env: environment, timeout: 30_000 }, (_error, stdout, stderr) => { resolve(stdout + stderr) })
@@ -314,9 +314,9 @@ async function start (t: Test, proxy: Proxy) {
     const port = await freePort()
     const copy = `examples/${proxy}-for-some`
     cpSync(join(folder, 'examples', proxy), join(folder, copy), { recursive: true, filter: (path) => !/temp_|\.pid$/.test(path) })
-    for (const file of ['hatcheck.conf', 'Caddyfile'].map((name) => join(folder, copy, name)).filter(existsSync)) {
+    for (const file of ['hatcheck.conf', 'Caddyfile', 'haproxy.cfg'].map((name) => join(folder, copy, name)).filter(existsSync)) {
       const text = readFileSync(file, 'utf8').replaceAll(`:${ports[8080]}`, `:${port}`)
-      writeFileSync(file, text.replace(/^(\s*(?:proxy_pass http:\/\/hatcheck|uri)\s?\/verify)(?:\?$|(?=;))/m, `$1?user=${names}`))
+      writeFileSync(file, text.replace(/^(\s*(?:proxy_pass http:\/\/hatcheck|uri|http-request lua\.ask_hatcheck)\s?\/verify)(?:\?$|(?=[; ]))/m, `$1?user=${names}`))
     }
     await launch(proxyLine.replace(`examples/${proxy}`, copy), port)
     return `http://localhost:${port}`

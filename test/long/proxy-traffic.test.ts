@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ const SITE_HEADER = ['x-site-policy', 'strict'] as const
 /** More than 2,048 characters, and each slash takes three in an address. */
 const LONG_PATH = `/reports/${'a/'.repeat(1_500)}`
 
-for (const proxy of ['nginx', 'caddy'] as const) {
+for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
   test(`${proxy}: the example passes WebSockets, large uploads and the headers of the site`, { ...needs(proxy), timeout: 120_000 }, async (t) => {
     const app = await startApp(t)
     const hatcheck = await build(t, { mode: 'service', sessionCookieSecure: 'auto', signup: 'open', passwordMinLength: 8 }, { trustProxy: '127.0.0.1' })
@@ -103,17 +103,38 @@ async function startApp (t: Test): Promise<number> {
 }
 
 /** An unchanged example, except for the addresses and a header of the site. */
-async function start (t: Test, proxy: 'nginx' | 'caddy', { app, hatcheck }: { app: number, hatcheck: number }): Promise<string> {
+async function start (t: Test, proxy: 'nginx' | 'caddy' | 'haproxy', { app, hatcheck }: { app: number, hatcheck: number }): Promise<string> {
   const port = await freePort()
   if (proxy === 'nginx') {
     const conf = readFileSync(join(checkout, 'examples/nginx/hatcheck.conf'), 'utf8')
       .replace(':3000 ', `:${hatcheck} `).replace(':3001;', `:${app};`).replace(':8080;', `:${port};\nadd_header ${SITE_HEADER.join(' ')} always;`)
     await startNginx(t, { http: conf, server: '' })
+  } else if (proxy === 'haproxy') {
+    await startHaproxy(t, { app, hatcheck, port })
   } else {
     const file = readFileSync(join(checkout, 'examples/caddy/Caddyfile'), 'utf8').replace(/^(\{\$SITE.*)$/m, `$1\n\theader ${SITE_HEADER.join(' ')}`)
     await startCaddy(t, file, { SITE: `http://localhost:${port}`, APP: `127.0.0.1:${app}`, HATCHECK: `127.0.0.1:${hatcheck}`, ADMIN: `localhost:${await freePort()}` })
   }
   return `http://localhost:${port}`
+}
+
+async function startHaproxy (t: Test, ports: { app: number, hatcheck: number, port: number }): Promise<void> {
+  const folder = t.testdir()
+  const moved = (name: string): string => readFileSync(join(checkout, 'examples/haproxy', name), 'utf8')
+    .replaceAll(':3000', `:${ports.hatcheck}`).replaceAll(':3001', `:${ports.app}`)
+    .replace(':8080', `:${ports.port}\n  http-after-response set-header ${SITE_HEADER.join(' ')}`)
+    .replace('examples/haproxy', folder)
+  for (const name of ['haproxy.cfg', 'hatcheck.lua']) writeFileSync(join(folder, name), moved(name))
+  const child = spawn('haproxy', ['-q', '-f', join(folder, 'haproxy.cfg')], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const ended = once(child, 'exit')
+  t.teardown(async () => {
+    child.kill('SIGTERM')
+    await ended
+  })
+  await until('HAProxy serves', async () => {
+    if (child.exitCode !== null) throw new Error('HAProxy ended')
+    return await new Client(`http://localhost:${ports.port}`).get('/login').then(() => true, () => false)
+  })
 }
 
 async function startCaddy (t: Test, file: string, env: Record<string, string | undefined>): Promise<void> {
