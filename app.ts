@@ -41,7 +41,7 @@ declare module 'fastify' {
 }
 
 /**
- * Sessions for a Fastify application: `request.session`, `request.user`, `request.login`, `request.logout`, and with `routes`
+ * Registers hatcheck in a Fastify application: `request.session`, `request.user`, `request.login`, `request.logout`, and with `routes`
  * the pages `/login`, `/logout`, `/sessions` and, with accounts of its own, `/password`, a start page, and `/verify` for a
  * proxy.
  *
@@ -55,7 +55,7 @@ const hatcheck = fp<HatcheckOptions>(async function hatcheck (fastify, options) 
 export default hatcheck
 export { hatcheck }
 
-/** What the service is told: the options, and what only it has. Where and whether there are pages is its own business. */
+/** What the service is told: the options, and what only it has. The service decides itself which pages it serves, and where. */
 export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>, ServiceOnlyOptions {
   mode: Exclude<Mode, 'plugin'>
   /**
@@ -70,7 +70,7 @@ export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>,
   auditLog?: boolean
 }
 
-/** The same as a service of its own: what server.ts runs. It has the routes, and answers for every address. */
+/** Registers hatcheck as the service, for server.ts: with all routes, and an answer for every path. */
 export const hatcheckService = fp<ServiceOptions>(async function hatcheckService (fastify, { mode, metricsRoute = true, auditLog = true, ...options }) {
   await assemble(fastify, options, { mode, metricsRoute, auditLog })
   const { http: { handleError }, guards: { otherMethods } } = fastify.hatcheck
@@ -105,7 +105,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
       matchFilter: (path) => isServed(path, hasRoute)
     })
   }, { prefix })
-  // A proxy has no use for headers meant for browsers, and the origin of a request is the business of the application behind it.
+  // A proxy has no use for headers meant for browsers, and the application behind it checks the origin of a request.
   if (hasRoute('verify')) await fastify.register(import('./routes/verify/index.js'), { prefix })
 }
 

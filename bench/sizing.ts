@@ -184,7 +184,7 @@ function report (stores: readonly BenchStore[], found: readonly Findings[]): str
     row('CPU time for each', ({ verify }) => `${verify.cpuMicros.toFixed(0)} µs`),
     row('logins a second, two at a time', ({ logins }) => logins.perSecond.toFixed(1)),
     row('CPU time for each', ({ logins }) => `${logins.cpuMillis.toFixed(1)} ms`),
-    row('resident memory without sessions', ({ emptyBytes }) => mebibytes(emptyBytes)),
+    row('resident memory without sessions, after a warm-up', ({ emptyBytes }) => mebibytes(emptyBytes)),
     row(`resident memory after ${SESSIONS.toLocaleString('en')} sessions were read`, ({ fullBytes }) => mebibytes(fullBytes)),
     row('a session in the store', ({ bytesPerSession }) => `${bytesPerSession.toFixed(0)} bytes`),
     row(`the store opens, with ${SESSIONS.toLocaleString('en')} sessions`, ({ openMs }) => `${openMs.toFixed(0)} ms`),

@@ -20,7 +20,7 @@ interface Groups {
   config: Config
   decorations: Decorations
   workers: Workers
-  /** Null in a host, which counts its requests itself. */
+  /** Null in the plugin: the application counts its requests itself. */
   metrics: Metrics | null
   storage: StorageGroup
   cookies: Cookies

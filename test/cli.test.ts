@@ -330,8 +330,8 @@ test('doctor reports a folder that LMDB cannot read, and one that others can wri
   t.equal((await doctor()).code, 0)
   chmodSync(join(folder, 'data'), 0o777)
   chmodSync(key, 0o660)
-  const rights = `${join(folder, 'data')} can be written by every user of this machine, who can so log in as anybody. Run "chmod go-w ${join(folder, 'data')}".
-${key} can be written by the group of its owner, who can so log in as anybody. Run "chmod go-w ${key}".
+  const rights = `${join(folder, 'data')} can be written by every user of this machine, who could then log in as any user. Run "chmod go-w ${join(folder, 'data')}".
+${key} can be written by the group of its owner, who could then log in as any user. Run "chmod go-w ${key}".
 `
   t.same(await doctor(), { code: 1, stdout: rights, stderr: '' })
   t.same((await hatcheckCli(folder, ['user', 'list'], { env: { SIGNUP: 'open' } })).stderr, rights.replace(/^/gm, 'hatcheck: ').slice(0, -'hatcheck: '.length), 'any command says so')

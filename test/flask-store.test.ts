@@ -134,7 +134,7 @@ test('the pages work, and a logout removes the cookie of the browser only', asyn
 test('the start names what is lost, and is refused without the word for it', async (t) => {
   const lines: string[] = []
   await build(t, OPTIONS, { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line).msg) } } } })
-  for (const part of [/signs them and does not encrypt them/, /a copy of it stays logged in/, /nobody can list them/]) t.ok(lines.some((line) => part.test(line)), String(part))
+  for (const part of [/signs them and does not encrypt them/, /a copy of it stays logged in/, /hatcheck cannot list them/]) t.ok(lines.some((line) => part.test(line)), String(part))
 
   const refused = (options: object): Promise<unknown> => t.rejects(async () => { await newFastify(t).register(hatcheck, { secretKey: testKey, ...options } as never) }, { code: 'HATCHECK_CONFIG' })
   await refused({ sessionStore: 'flask:memory:' })

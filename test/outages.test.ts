@@ -58,7 +58,7 @@ test('if the store can be read but not written, the outage ends a minute after t
   t.match(outage(), [{ level: 50 }])
   t.equal(outage().length, 1, 'not over yet')
   await fastify.close()
-  t.match(outage()[1], { failures: 4, msg: 'still so at the end of the process' })
+  t.match(outage()[1], { failures: 4, msg: 'the process ends while requests still fail with this code' })
 })
 
 test('too many simultaneous logins are logged as one warning without a stack', async (t) => {

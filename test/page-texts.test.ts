@@ -140,7 +140,7 @@ test('messages are translated with their values, and others are left alone', (t)
   t.equal(message('Too many logins have failed. Please try again in 1,440 minutes.'), 'Zu viele Anmeldungen sind fehlgeschlagen. Bitte versuchen Sie es in 1.440 Minuten noch einmal.')
   t.match(message('The session cookie is Secure but this connection is plain http, so the browser would drop it. Use https, or set TRUST_PROXY if a proxy ends TLS, or set SESSION_COOKIE_SECURE=false for a test on http.'),
     /verwerfen\. Verwenden Sie https, .* SESSION_COOKIE_SECURE=false\.$/)
-  t.equal(message('The field $& must be text, and be there once.'), 'Das Feld $& muss Text sein und genau einmal vorkommen.')
+  t.equal(message('The field $& must be text, and must appear once.'), 'Das Feld $& muss Text sein und genau einmal vorkommen.')
   for (const other of ['', 'Your account expired.', '5 apples', 'constructor', '__proto__', '{name}', 'x'.repeat(100_000)]) t.equal(message(other), other)
   t.equal(String(phrase('{name} Your account is logged in.', { name: '<{name}>' })), '&#60;{name}&#62;, Sie sind angemeldet.')
   t.equal(String(text('Log in')), 'Anmelden')

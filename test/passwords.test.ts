@@ -18,7 +18,7 @@ const OLD = 'correct horse battery'
 const NEW = 'staple of something else'
 const OTHER = 'a third one, not yet used'
 
-const EASY = 'This password is too easy to guess: it is a common one, a row of keys, a repetition, or little more than the name.'
+const EASY = 'This password is too easy to guess: it is a common password, a keyboard sequence, a repetition, or little more than the name.'
 const DONE = 'Your password is changed, and every other session is ended.'
 
 const AS_BROWSER = { accept: 'text/html,application/xhtml+xml' }
@@ -204,8 +204,8 @@ test('a password change needs the current password', async (t) => {
     [{ current_password: OTHER, new_password: OTHER }, 400, 'The new password is the current one.'],
     [{ current_password: 'a'.repeat(1_025), new_password: OTHER }, 400, 'A password can have at most 1024 bytes.'],
     [{ current_password: 'a long password é'.normalize('NFC'), new_password: 'a long password é'.normalize('NFD') }, 400, 'The new password is the current one.'],
-    [{ current_password: OLD, new_password: [OTHER] }, 400, 'The field new_password must be text, and be there once.'],
-    [{ current_password: { a: OLD }, new_password: OTHER }, 400, 'The field current_password must be text, and be there once.'],
+    [{ current_password: OLD, new_password: [OTHER] }, 400, 'The field new_password must be text, and must appear once.'],
+    [{ current_password: { a: OLD }, new_password: OTHER }, 400, 'The field current_password must be text, and must appear once.'],
     [[OLD, OTHER], 400, 'The current password is missing.']
   ] as const) {
     const response = await harry.send({ method: 'POST', url: '/password', payload: fields as object, headers: AS_PROGRAM })

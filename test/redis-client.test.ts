@@ -46,7 +46,7 @@ test('an invalid Redis URL is refused with the rule, and no part of it is shown'
     'redis:': /^SESSION_STORE is a redis url that cannot be read; it must be redis:\/\/\[user:password@\]host/,
     'redis://': /^SESSION_STORE must be redis:\/\/.*, with rediss for TLS\./,
     'redis://hunter2@db': /must be redis:\/\//,
-    'redis://:hun@ter2@db': /cannot be read.* percent-encoded/,
+    'redis://:hun@ter2@db': /cannot be read.* Percent-encode/,
     'redis://:hunter2%@db': /must be redis:\/\//,
     'redis://db:hunter2': /must be redis:\/\//,
     'redis://db:65536': /must be redis:\/\//,

@@ -61,7 +61,7 @@ test('invalid keys change nothing', async (t) => {
   for (const [keys, message] of refused) {
     t.throws(() => { fastify.sessions.setSecretKeys(keys as string[]) }, { code: 'HATCHECK_CONFIG', message })
   }
-  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: 'The secret keys are not in a file, so there is nothing to reload.' })
+  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: 'The secret keys are not in a file. Call setSecretKeys, or set secretKeyFile.' })
   t.strictSame(await who(fastify, old), ['Harry', undefined])
 })
 

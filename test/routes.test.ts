@@ -259,7 +259,7 @@ test('whatever an application\'s form parser returns, the answer is a login or t
       body = bare({ ...good, [field]: value })
       const response = await login()
       t.equal(response.statusCode, 400, inspect(body))
-      t.match(response.json(), { code: 'HATCHECK_CREDENTIALS', detail: `The field ${field} must be text, and be there once.` })
+      t.match(response.json(), { code: 'HATCHECK_CREDENTIALS', detail: `The field ${field} must be text, and must appear once.` })
       t.equal((await login(asBrowser)).statusCode, 400)
     }
   }

@@ -44,7 +44,7 @@ app.post('/logout', async (request) => {
 app.post('/logout-everywhere', { onRequest: requireLogin }, async (request) =>
   `${await app.sessions.revokeUser(request.sessionUser.name)} sessions ended\n`)
 
-// The cart of a visitor stays at a login.
+// beginSession keeps the values of the anonymous session, so the cart survives the login.
 app.post('/cart', async (request) => {
   request.session.cart = [...request.session.cart ?? [], request.body.item]
   return request.session.cart

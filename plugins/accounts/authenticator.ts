@@ -15,7 +15,7 @@ export interface Authenticated<Values = Session> {
  */
 export type Authenticate<Values = Session> = (name: string, password: string, request: FastifyRequest) => MaybePromise<Authenticated<Values> | null | undefined>
 
-/** What the rate limit stands before. It also tells whether the attempt comes from a known device or network. */
+/** The check that the rate limit protects. It also tells whether the attempt comes from a known device or network. */
 export type Check = (...asked: [...Parameters<Authenticate>, isFamiliar: boolean]) => Promise<Authenticated | null>
 
 /** A {@link Check} behind the rate limit. */

@@ -50,7 +50,7 @@ export async function assertNewPassword (password: unknown, name: string, { pass
   assertPassword(password)
   if ([...password].length < passwordMinLength) throw new PasswordError(`A password must have at least ${passwordMinLength} characters.`)
   if (commonPasswords === 'refused' && await isCommonPassword(password, name)) {
-    throw new PasswordError('This password is too easy to guess: it is a common one, a row of keys, a repetition, or little more than the name.')
+    throw new PasswordError('This password is too easy to guess: it is a common password, a keyboard sequence, a repetition, or little more than the name.')
   }
 }
 

@@ -2,7 +2,7 @@ import { ConfigError } from './rule.js'
 
 /** Makes the error for a package that is loaded where it is used, and cannot be found. */
 export function notInstalled (name: string): Error {
-  return new ConfigError(`${name} is needed and not installed: run "npm install ${name}".`)
+  return new ConfigError(`${name} is required but not installed: run "npm install ${name}".`)
 }
 
 /**

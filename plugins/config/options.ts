@@ -66,5 +66,5 @@ export type HatcheckOptions = Maybe<Exclude<PluginOption, keyof TiedOptions>> & 
 /** Options that are not checked yet, as they come from an environment. */
 export type GivenOptions = { -readonly [K in PluginOption]?: Written<Table[K]> | (K extends Only<Table, 'plugin'> ? never : string) | undefined }
 
-/** Options of the service that are not checked yet: a host application decides them itself. */
+/** Options of the service that are not checked yet: an application that registers the plugin decides them itself. */
 export type ServiceOnlyOptions = { [K in Only<Table, 'service'>]?: string | undefined }

@@ -48,7 +48,7 @@ export const SESSION_OPTIONS = {
    * @see `docs/stores.md#writing-a-store`
    * @see `docs/from-flask.md#moving-route-by-route`
    */
-  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie:, flask: or a session store', default: 'lmdb:', help: 'place of sessions and accounts: memory:, lmdb: (in DATA_DIR), redis://… or cookie:' },
+  sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie:, flask: or a session store', default: 'lmdb:', help: 'store of sessions and accounts: memory:, lmdb: (in DATA_DIR), redis://…, cookie: or flask:' },
   /**
    * `none`: nothing checks whether a session has ended; only with `sessionStore: 'cookie:'` or `'flask:'`. A copy of a cookie then stays
    * logged in after a logout, a new password and the end of all sessions, until its time is over.
@@ -107,7 +107,7 @@ export const SESSION_OPTIONS = {
    * @default `auto` for a loopback host name, else `true`. A service that listens beyond loopback: `true`
    */
   sessionCookieSecure: { type: 'word', words: ['true', 'false', 'auto'] },
-  // Flask writes Lax, and so do people.
+  // Any letter case, because Flask and most documentation write `Lax`.
   /**
    * The SameSite attribute of the cookie. `none` needs a Secure cookie.
    * @default `lax`

@@ -9,7 +9,7 @@ import { NotRegisteredError } from '../login/errors.js'
 export const CrossOriginError = createRefusal('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
 
 /**
- * A hook for forms and WebSockets: refuses a request that another site makes a browser send, by the rules of hatcheck's own
+ * Refuses a request that another site makes a browser send, as a hook for forms and WebSockets, by the rules of hatcheck's own
  * routes. A GET passes, since it changes nothing, unless it opens a WebSocket. A client that is no browser passes.
  *
  * @throws CrossOriginError (403)

@@ -39,9 +39,9 @@ function createGuards (fastify: FastifyInstance) {
     ...createCrossOriginCheck(config),
     noteUntrustedProxy: createProxyNote(config),
     isByTrustedProxy,
-    /** Undefined in a host. */
+    /** Undefined in the plugin. */
     isOverloaded: refuseUnderOverload(fastify),
-    /** Undefined in a host, where other methods are the host's business. */
+    /** Undefined in the plugin: the application answers other methods. */
     otherMethods: config.mode === 'plugin' ? undefined : createOtherMethods(fastify)
   }
 }

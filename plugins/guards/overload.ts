@@ -9,7 +9,7 @@ declare module 'fastify' {
   }
 }
 
-export const OverloadedError = createUnavailable('HATCHECK_OVERLOADED', 'There is more to do here than can be done. Please try again in a moment.')
+export const OverloadedError = createUnavailable('HATCHECK_OVERLOADED', 'The service is overloaded. Try again in a moment.')
 
 /**
  * The mean delay of the event loop over a second, in ms, above which requests are refused. Nothing in hatcheck blocks it for a
@@ -22,7 +22,7 @@ const RESOLUTION_MS = 10
 /**
  * Refuses requests while the event loop is late, before any work is done for them, so that the others are answered in time.
  *
- * @returns whether the service is overloaded; undefined in a host, which sets its own limits.
+ * @returns whether the service is overloaded; undefined in the plugin, because the application sets its own limits.
  */
 export function refuseUnderOverload (fastify: FastifyInstance): (() => boolean) | undefined {
   const { metrics } = fastify.hatcheck

@@ -74,12 +74,12 @@ export function createOutageLog (fastify: FastifyInstance): (error: FastifyError
       looking = undefined
     }
     const seconds = Math.ceil((lastAt - begunAt) / 1_000)
-    fastify.log.warn({ code, failures, seconds }, code === STORE ? 'the session store answers again' : 'this is over')
+    fastify.log.warn({ code, failures, seconds }, code === STORE ? 'the session store answers again' : 'requests are no longer refused with this code')
   }
 
   fastify.addHook('onClose', async () => {
     clearInterval(looking)
-    for (const [code, { failures }] of outages) fastify.log.warn({ code, failures }, 'still so at the end of the process')
+    for (const [code, { failures }] of outages) fastify.log.warn({ code, failures }, 'the process ends while requests still fail with this code')
   })
 
   return noteOutage

@@ -34,6 +34,6 @@ export function fieldOf (body: unknown, field: string): unknown {
 /** Reads a text field, which may be missing. @throws CredentialsError if it is not text. */
 export function textOf (body: unknown, field: string): string | undefined {
   const value = fieldOf(body, field) ?? undefined
-  if (value !== undefined && typeof value !== 'string') throw new CredentialsError(`The field ${field} must be text, and be there once.`)
+  if (value !== undefined && typeof value !== 'string') throw new CredentialsError(`The field ${field} must be text, and must appear once.`)
   return value
 }

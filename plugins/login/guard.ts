@@ -6,7 +6,7 @@ import type { User } from '../session/user.js'
 import { LoginRequiredError, NotRegisteredError } from './errors.js'
 
 /**
- * A hook for routes that need a login: others get 401, and a browser is redirected to the login page, if `loginPath` or hatcheck
+ * Refuses a request without a login: answers 401, or redirects a browser to the login page, if `loginPath` or hatcheck
  * has one. A route can use it before hatcheck is registered.
  *
  * @throws LoginRequiredError (401)

@@ -47,7 +47,7 @@ interface RequestMembers<Values> {
   authenticate (name: string, password: string): Promise<Authenticated | null>
   /**
    * Logs `name` in, under a new session ID. When it resolves, the session is stored and the old ID is dead. The session
-   * keeps its values, unless they are another user's. Checks no password: call `request.authenticate` first, or check another proof.
+   * keeps its values, unless they are another user's. Checks no password: call `request.authenticate` first, or verify the user in another way.
    *
    * @throws WrongCredentialsError (401) after `request.authenticate`, if the account was disabled or got another password in the
    *   meantime. Nobody is logged in then.

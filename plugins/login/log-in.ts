@@ -37,7 +37,7 @@ export interface CompleteLoginOptions {
    * @default the name of the user
    */
   sentName?: string
-  /** Where the client wants to go on to; an address that is not allowed becomes the start page. */
+  /** The page to continue with; an address that is not allowed becomes `afterLogin`. */
   next?: unknown
 }
 

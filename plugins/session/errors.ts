@@ -24,7 +24,7 @@ export const SessionSchemaError = createError<[string, string]>('HATCHECK_SESSIO
 
 /** The option `sessionSchema` answers with a promise, at least for some values. */
 export const AsyncSchemaError = createError('HATCHECK_SESSION_SCHEMA',
-  'sessionSchema must answer without a promise, and it gave one for these values: leave out asynchronous checks.', 500)
+  'sessionSchema returned a promise for these values. Leave out asynchronous checks.', 500)
 
 /** `session.permanent`, or the option of a login, was set to something else than a boolean. */
 export const PermanentError = createError<[name: string, got: string]>('HATCHECK_SESSION_VALUE',
@@ -52,7 +52,7 @@ export const SessionNotReadError = createError('HATCHECK_SESSION_NOT_READ',
 
 /** The configuration of the route says that it has no session. */
 export const SessionOffError = createError('HATCHECK_SESSION_OFF',
-  'This route has no session: its config says { session: false }. Remove that to use the session, the user, login and logout of a request there.', 500)
+  'This route has no session: its config says { session: false }. Remove it if the route uses the session, the user, login or logout.', 500)
 
 /** The cookie of a new session can no longer be sent. Nothing is stored. */
 export const NoCookieError = createError('HATCHECK_NO_COOKIE',

@@ -20,7 +20,7 @@ export function createOpenSession (
     holder[kReply] = reply
     const session = holder[kSession]
     if (session !== undefined) {
-      // A hook of the host that ran before this one has asked for it.
+      // A hook of the application ran before this one and has asked for the session.
       session?.attach(reply)
       if (isResponsePrivate(session)) markPrivateOnHijack(reply)
     }

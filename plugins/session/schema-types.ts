@@ -13,7 +13,7 @@ export type SessionTypes<S extends StandardSchema, Other extends FastifyTypeProv
   readonly session: SchemaValues<S>
 }
 
-/** The values by a schema, as a handler sets them. A new session has none, so each can be missing. */
+/** The values that a schema allows, as a handler sets them. A new session has none, so each can be missing. */
 export type SchemaValues<S extends StandardSchema> = Optional<NonNullable<S['~standard']['types']>['input']>
 
 type Optional<T> = { [K in keyof T]?: T[K] | undefined }

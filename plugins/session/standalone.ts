@@ -11,7 +11,7 @@ export type { SessionOptions } from '../config/options.js'
 export * from './exports.js'
 
 /**
- * Sessions alone for a Fastify application: `request.session`, `request.loadSession` and `app.sessions`. No logins, no pages and
+ * Registers sessions without logins in a Fastify application: `request.session`, `request.loadSession` and `app.sessions`. No logins, no pages and
  * no other decoration.
  *
  * @throws ConfigError with the rule that is broken.

@@ -38,5 +38,5 @@ export function faultOfRights (path: string): string | null {
   }
   if ((mode & 0o022) === 0) return null
   const others = (mode & 0o002) === 0 ? 'the group of its owner' : 'every user of this machine'
-  return `${path} can be written by ${others}, who can so log in as anybody. Run "chmod go-w ${path}".`
+  return `${path} can be written by ${others}, who could then log in as any user. Run "chmod go-w ${path}".`
 }

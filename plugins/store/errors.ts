@@ -14,7 +14,7 @@ export const StoreMethodMissingError = createError<[string]>('HATCHECK_STORE_MET
 
 /** Means that the call needs a list of sessions, or a session without its cookie, and the sessions are in the browsers. */
 export const SessionsInCookiesError = createError<[string]>('HATCHECK_SESSIONS_IN_COOKIES',
-  'The sessions are in the cookies of the browsers (sessionStore), so nobody can %s. You can end all sessions of a user, or all except the current one.', 501)
+  'The sessions are in the cookies of the browsers (sessionStore), so hatcheck cannot %s. It can end all sessions of a user, or all but the current one.', 501)
 
 /** Means that the call ends sessions, and nothing remembers what has ended. */
 export const RevocationOffError = createError('HATCHECK_REVOCATION_OFF',

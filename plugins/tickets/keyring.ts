@@ -60,7 +60,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
   }
 
   function reload (): void {
-    if (file === undefined) throw new ConfigError('The secret keys are not in a file, so there is nothing to reload.')
+    if (file === undefined) throw new ConfigError('The secret keys are not in a file. Call setSecretKeys, or set secretKeyFile.')
     // Only at the start a missing file is made. Later, a new key would log everyone out.
     if (!existsSync(file)) throw new ConfigError(`${file} no longer exists.`)
     use(secretsOf(config))

@@ -9,7 +9,7 @@ import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, Sess
 import { ThrottledError } from '../../plugins/throttle/index.js'
 
 const tags = ['Login']
-const next = { type: 'string', description: 'The page after the login: a path on this origin, or an address on an allowed origin. Anything else becomes the start page.' }
+const next = { type: 'string', description: 'The page after the login: a path on this origin, or an address on an allowed origin. Anything else becomes `AFTER_LOGIN`, by default the start page.' }
 const querystring = { type: 'object', properties: { next } }
 
 const fields = {

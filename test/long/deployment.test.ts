@@ -84,7 +84,7 @@ test('the Containerfile builds a folder that runs, stops as process 1, and answe
 
 const page = readFileSync(join(examples, 'README.md'), 'utf8')
 
-test('the settings and commands in docs/deployment.md do what the page says', needs('curl'), async (t) => {
+test('the settings and commands in examples/README.md do what the page says', needs('curl'), async (t) => {
   const [proxy = '', domain = '', redis = '', ...otherSettings] = blocksOf(page, 'env')
   const [rotation = '', accounts = '', backup = '', restore = '', ...otherCommands] = blocksOf(page, 'sh')
   t.strictSame([...otherSettings, ...otherCommands], [])

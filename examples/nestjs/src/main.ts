@@ -9,7 +9,7 @@ const { SECRET_KEY: secretKey, PORT = '3000' } = process.env
 if (secretKey === undefined) throw new Error('Set SECRET_KEY to a random key: npx hatcheck secret prints one.')
 
 const app = await NestFactory.create<NestFastifyApplication>(AppModule, new FastifyAdapter(), { logger: ['error', 'warn'] })
-// With its pages at /login and /logout, and accounts in ./data.
+// signup is open so that the commands in the README need no account.
 await app.register(hatcheck, { secretKey, routes: ['login', 'logout', 'sessions'], signup: 'open' })
 app.useGlobalFilters(new LoginRequiredFilter())
 app.enableShutdownHooks()

@@ -1,11 +1,11 @@
 /** What does not work where the sessions are kept in the cookies of the browsers. */
 export const COOKIE_LOSSES: readonly string[] = [
-  'nobody can list them: app.sessions.ofUser and app.sessions.revoke fail, and the page "My sessions" shows this session only',
+  'hatcheck cannot list them: app.sessions.ofUser and app.sessions.revoke fail, and the page "My sessions" shows this session only',
   'a user may have more sessions than sessionsPerUser',
   'each response that writes the cookie writes all values as its request knew them, so of two requests at once the changes of one are lost',
   'a flash message may be shown twice, to requests at the same time',
   'a user can go back to an older copy of the cookie, and so to older values, until the session ends',
-  'app.sessions.store.count fails, the numbers of ended sessions are 0, and the events "expired" and, but for one session, "revoked" do not occur',
+  'app.sessions.store.count fails, revokeUser reports 0 ended sessions, the event "expired" does not occur, and "revoked" occurs only for the end of a single session',
   'a session is limited to the 4,096 bytes of a cookie'
 ].map((loss) => `The sessions are in the cookies of the browsers: ${loss}.`)
 

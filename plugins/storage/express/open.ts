@@ -19,7 +19,7 @@ import { ExpressStore, type ExpressStoreOptions } from './sessions.js'
  * - **A user has more sessions than `sessionsPerUser`.** Simultaneous logins in two processes do not see one another.
  *
  * Two adapters over one store in one process lose the same: make one. Where this is not good enough, use LMDB or Redis. A
- * process remembers the ends of the last 100,000 sessions; over that, it forgets the oldest early.
+ * process remembers the last 100,000 ended sessions, and forgets the oldest first.
  *
  * - `ofUser` and `removeOfUser` read every session with the method `all` of the store. They are right across processes, and
  *   slow. A store without `all` lacks both.

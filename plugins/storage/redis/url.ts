@@ -72,7 +72,7 @@ export function parseRedisUrl (url: string, name: string): RedisTarget {
   }
 }
 
-const ENCODING = 'What is special in a url must be percent-encoded in a user name or password.'
+const ENCODING = 'Percent-encode special characters in the user name and the password.'
 
 function credentialsOf (text: string | undefined, assertForm: (holds: boolean) => void): [string | undefined, string | undefined] {
   if (text === undefined) return [undefined, undefined]
