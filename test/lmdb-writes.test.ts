@@ -94,6 +94,31 @@ test('the sweep keeps a session that it finds too early, and drops it when it ha
   t.strictSame(entries('a'), [])
 })
 
+test('the sweep counts what it drops, and not what it finds too early', async (t) => {
+  const { store, clock, change } = openStore(t)
+  const early = Array.from({ length: 12 }, (_, i) => `early ${i}`)
+  for (const key of [...early, 'expired', 'ended']) await store.create(key, recordOf({ expiresAt: START + HOUR }))
+  clock.time = START + 1
+  for (const key of early) await change(key)
+  await store.remove('ended')
+  clock.time = START + HOUR
+  t.equal(await store.sweep(1_000), 2, 'an expired session and the tombstone of an ended one')
+  t.equal(await store.sweep(0), 0, 'nothing is left')
+  t.equal(store.count(), early.length)
+})
+
+test('a sweep that has only moved entries tells that there may be more', async (t) => {
+  const { store, clock, entries, sweep, change } = openStore(t)
+  const early = Array.from({ length: 12 }, (_, i) => `early ${i}`)
+  for (const key of early) await store.create(key, recordOf({ expiresAt: START + HOUR }))
+  clock.time = START + 1
+  for (const key of early) await change(key)
+  clock.time = START + HOUR
+  t.equal(await store.sweep(0), 1)
+  t.strictSame(await sweep(), [])
+  t.ok(early.every((key) => entries(key).join() === String(START + 1 + HOUR)), 'all of them are moved in the end')
+})
+
 test('a session that the sweep has found too early can change, and lives on', async (t) => {
   const { store, clock, entries, sweep, change } = openStore(t)
   await store.create('a', recordOf({ expiresAt: START + HOUR }))

@@ -42,33 +42,42 @@ export class LmdbSweep {
     do {
       const due = [...keysByExpiry.range({ end: now + 1, limit: BATCH, offset: this.#immovable })]
       for (const { key: time, value: key } of due) {
-        if (typeof time === 'number' && isStoreKey(key) && keysByExpiry.remove(time, key)) dropped++
-        else {
+        const isRemoved = typeof time === 'number' && isStoreKey(key) && keysByExpiry.remove(time, key)
+        if (!isRemoved) {
           this.#immovable++
           this.#options.onCorrupt('', 'index by expiry')
         }
-        if (isStoreKey(key)) this.#expire(key, time, now, expired)
+        if (isStoreKey(key) && !this.#expire(key, time, now, expired) && isRemoved) dropped++
       }
       if (due.length < BATCH) {
         this.#immovable = 0
-        break
+        return dropped
       }
     } while (performance.now() - started < budgetMs)
-    return dropped
+    // There may be more, even if every entry so far was only moved.
+    return Math.max(1, dropped)
   }
 
-  /** @param key of an entry that has come due in the index by expiry, and is not there any more */
-  #expire (key: string, time: number, now: number, expired: StoredSession[]): void {
+  /**
+   * @param key of an entry that has come due in the index by expiry, and is not there any more
+   * @returns whether the entry was only moved: what it leads to lives longer
+   */
+  #expire (key: string, time: number, now: number, expired: StoredSession[]): boolean {
     const records = this.#records
     const record = records.get(key, false)
     const later = now + 1
-    if (record === null || record.expiresAt < later) records.drop(key, record, time)
-    // The entry was damaged, or the record.
-    else records.keysByExpiry.add(record.expiresAt, key)
-    if (record !== null && record.expiresAt < later) expired.push({ key, record })
-    if (!records.hasTombstone(key)) return
+    const isLive = record !== null && record.expiresAt >= later
+    // It has changed since, or the entry was damaged.
+    if (isLive) records.keysByExpiry.add(record.expiresAt, key)
+    else {
+      records.drop(key, record, time)
+      if (record !== null) expired.push({ key, record })
+    }
+    if (!records.hasTombstone(key)) return isLive
     const until = records.tombstone(key)?.until ?? 0
-    if (until >= later && until <= now + TOMBSTONE_MS) records.keysByExpiry.add(until, key)
+    const isRemembered = until >= later && until <= now + TOMBSTONE_MS
+    if (isRemembered) records.keysByExpiry.add(until, key)
     else records.removeTombstone(key)
+    return isLive || isRemembered
   }
 }
