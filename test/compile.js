@@ -34,10 +34,16 @@ function sourcesIn (folder) {
 
 /** Plugins and routes are loaded by their folder: nothing may be left of a source that has gone. */
 function removeStale () {
-  const compiled = new Set(sources.flatMap((file) => [file.replace(/ts$/, 'js'), file.replace(/ts$/, 'js.map')]))
-  for (const file of readdirSync(join(root, 'build'), { recursive: true })) {
-    if (/\.js(\.map)?$/.test(file) && !compiled.has(file)) rmSync(join(root, 'build', file))
-  }
+  const compiled = new Set(sources.flatMap((file) => [file.replace(/ts$/, 'js'), file.replace(/ts$/, 'js.map')]).map((file) => join(root, 'build', file)))
+  for (const file of filesIn(join(root, 'build'))) if (/\.js(\.map)?$/.test(file) && !compiled.has(file)) rmSync(file)
+}
+
+/** Does not follow links, as `readdirSync` with `recursive` does: what they lead to is not ours to remove. */
+function filesIn (folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    return entry.isDirectory() ? filesIn(path) : [path]
+  })
 }
 
 function isNewerThanDist (file) {
