@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Resources } from './contenders/contender.js'
-import { freePort } from './free-port.js'
+import { freePort } from '../test/free-port.js'
 import { endProcess } from './processes.js'
 
 /** A store of its own for a measurement. */

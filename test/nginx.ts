@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { freePort } from '../bench/free-port.js'
+import { freePort } from './free-port.js'
 import type { Lifetime } from './scope.js'
 import { until } from './service.js'
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { freePort } from '../bench/free-port.js'
+import { freePort } from './free-port.js'
 import { compiled, until } from './service.js'
 
 const ERROR_LEVEL = 50

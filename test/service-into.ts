@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import type { Test } from 'tap'
-import { freePort } from '../bench/free-port.js'
+import { freePort } from './free-port.js'
 import { childEnvironment } from './fixtures/child.js'
 import { compiled, until } from './service.js'
 

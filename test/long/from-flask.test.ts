@@ -8,7 +8,7 @@ import { needsFlask } from '../flask.js'
 import { needs, testKey } from '../helper.js'
 import { startNginx } from '../nginx.js'
 import { pageAt } from '../pages.js'
-import { freePort } from '../../bench/free-port.js'
+import { freePort } from '../free-port.js'
 import { until } from '../service.js'
 import { blocksOf } from '../walk.js'
 

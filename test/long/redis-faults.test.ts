@@ -4,7 +4,7 @@ import { connect as connectSocket, createServer, type AddressInfo, type Socket }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { freePort } from '../../bench/free-port.js'
+import { freePort } from '../free-port.js'
 import { Client } from '../client.js'
 import { build, buildHost, gate, needs } from '../helper.js'
 import { startRedis } from '../redis.js'

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { freePort } from '../../bench/free-port.js'
+import { freePort } from '../free-port.js'
 import { needs } from '../helper.js'
 import { startRedis } from '../redis.js'
 import { until } from '../service.js'
