@@ -3,7 +3,7 @@ import { optionalPackage } from '../common/lazy-package.js'
 import { isLoopback } from '../common/loopback.js'
 import { Memo } from '../common/memo.js'
 import { addressIn } from '../common/network.js'
-import { UNKNOWN } from './client.js'
+import { clientField, UNKNOWN } from './client.js'
 
 /** Loaded at the first login of a browser: it takes longer to load than the rest of this folder. */
 const bowser = optionalPackage<typeof Bowser>('bowser')
@@ -16,7 +16,7 @@ const clients = new Memo<string>(512)
 
 /** Describes the sender of a request, as the text of a field. */
 export function clientText (userAgent: string | undefined, ip: string | undefined): string {
-  return JSON.stringify([clientOf(userAgent), networkOf(ip)])
+  return clientField({ client: clientOf(userAgent), address: networkOf(ip) })
 }
 
 function clientOf (sent = ''): string {

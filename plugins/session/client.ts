@@ -26,6 +26,11 @@ export function clientAddress (request: FastifyRequest): string | undefined {
   return addresses.get(request)
 }
 
+/** Writes a client as the text of a field. {@link storedClient} reads it. */
+export function clientField ({ client, address }: Client): string {
+  return JSON.stringify([client, address])
+}
+
 /** Reads the client from the fields of a session. */
 export function storedClient (fields: SessionFields): Client {
   const stored = fromJson(fields[CLIENT_FIELD])

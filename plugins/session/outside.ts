@@ -5,7 +5,7 @@ import type { CookieAttributes } from '../cookies/index.js'
 import type { MaybePromise, SessionFields } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import { assertUser } from './calls.js'
-import { UNKNOWN } from './client.js'
+import { clientField, UNKNOWN } from './client.js'
 import type { SessionContext } from './context.js'
 import { HTTP, HTTPS, type Connection, type CookieProfile } from './cookie-profile.js'
 import type { SessionCookie } from './cookie.js'
@@ -106,7 +106,7 @@ export async function beginSession (user: string, { secure = true, ...options }:
  */
 export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data = {} }: BeginOptions<object>, caller: string, outside: Outside): Promise<Stored> {
   assertUser(user, caller)
-  const login = { user, permanent, client: JSON.stringify([UNKNOWN.client, UNKNOWN.address]), data: entriesOf(data) }
+  const login = { user, permanent, client: clientField(UNKNOWN), data: entriesOf(data) }
   const keepsValues = stored === null || stored.record.user === null || stored.record.user === user
   outside.schema?.assertFits(login.data, stored === null || !keepsValues ? [] : Object.entries(dataOf(stored.record.fields, outside)))
   const { record, change } = planLogin(NO_CHANGES, login, keepsValues, outside)
