@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyPluginCallback, type Fastify
 import { createRequire } from 'node:module'
 import type { Test } from 'tap'
 import type { AdoptOptions, OldValues } from '../plugins/config/adopt.js'
-import type { ExpressSessionStore } from '../plugins/storage/express/callbacks.js'
+import type { ExpressSessionStore } from '../plugins/store/express-store.js'
 import { cookiesSetBy } from './client.js'
 
 // Not imported, since its types conflict with those of hatcheck.

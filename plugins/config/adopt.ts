@@ -1,5 +1,5 @@
 import { assertRule, shown } from '../common/rule.js'
-import type { ExpressSessionStore } from '../storage/express/callbacks.js'
+import type { ExpressSessionStore } from '../store/express-store.js'
 import type { MaybePromise } from '../common/maybe-promise.js'
 import type { ClearedCookie } from './former-cookies.js'
 

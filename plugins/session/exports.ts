@@ -18,6 +18,6 @@ export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf
 export { replaceInTwoSteps } from '../store/replace-in-two-steps.js'
 export { FlaskDepthError, FlaskUserError, RevocationOffError, SessionTooLargeError, SessionsInCookiesError, StoreMethodMissingError, StoreUnavailableError } from '../store/errors.js'
 export type { AdoptOptions, OldValues } from '../config/adopt.js'
-export type { ExpressSessionStore } from '../storage/express/callbacks.js'
+export type { ExpressSessionStore } from '../store/express-store.js'
 export { expressStore } from '../storage/express/open.js'
 export type { ExpressStoreOptions } from '../storage/express/sessions.js'

@@ -1,6 +1,6 @@
 import { assertRule } from '../../common/rule.js'
 import type { SessionStore } from '../../store/sessions.js'
-import type { ExpressSessionStore } from './callbacks.js'
+import type { ExpressSessionStore } from '../../store/express-store.js'
 import { ExpressStore, type ExpressStoreOptions } from './sessions.js'
 
 /**

@@ -1,7 +1,8 @@
 import { SessionTooLargeError } from '../../store/errors.js'
 import { sizeOf, type SessionRecord, type StoredSession } from '../../store/record.js'
 import type { StoreOptions } from '../../store/sessions.js'
-import { answerOf, type ExpressSessionStore } from './callbacks.js'
+import type { ExpressSessionStore } from '../../store/express-store.js'
+import { answerOf } from './callbacks.js'
 
 /** How much longer than the session the store keeps it, in ms, so that the two clocks may differ. */
 const GRACE_MS = 60_000
