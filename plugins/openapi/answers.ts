@@ -23,7 +23,9 @@ export type Answers = Record<number, Answer>
 
 /** A class made by @fastify/error. */
 type ErrorClass = new (...args: never[]) => FastifyError
-interface Refusal {
+
+/** What an error of a class answers. */
+interface ErrorAnswer {
   code: string
   message: string
   statusCode: number
@@ -117,39 +119,39 @@ export const BODY_ERRORS: readonly ErrorClass[] = [
 export const ADDRESS_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_BAD_URL, errorCodes.FST_ERR_MAX_PARAM_LENGTH]
 
 /** Describes an error that a route answers with another status than its own. */
-export function withStatus (status: number, error: ErrorClass): Refusal {
-  return { ...refusalOf(error), statusCode: status }
+export function withStatus (status: number, error: ErrorClass): ErrorAnswer {
+  return { ...answerOf(error), statusCode: status }
 }
 
 /** Describes the error responses of a route: its own errors, and those that every route can answer. The codes are read from the error classes. */
-export function problems (...errors: ReadonlyArray<ErrorClass | Refusal>): Answers {
-  const refusals = [...errors, HostError, TooManyLinesError, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? refusalOf(error) : error)
-  const statuses = new Set(refusals.map(({ statusCode }) => statusCode))
+export function problems (...errors: ReadonlyArray<ErrorClass | ErrorAnswer>): Answers {
+  const answered = [...errors, HostError, TooManyLinesError, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? answerOf(error) : error)
+  const statuses = new Set(answered.map(({ statusCode }) => statusCode))
   return {
-    ...Object.fromEntries([...statuses].map((status) => [status, problemOf(status, refusals.filter(({ statusCode }) => statusCode === status))])),
+    ...Object.fromEntries([...statuses].map((status) => [status, problemOf(status, answered.filter(({ statusCode }) => statusCode === status))])),
     500: problemOf(500)
   }
 }
 
-/** Describes the problem documents of a status. Without refusals the code is not known. */
-function problemOf (status: number, refusals: readonly Refusal[] = []): Answer {
-  const codes = [...new Set(refusals.map(({ code }) => code))].sort()
+/** Describes the problem documents of a status. Without errors the code is not known. */
+function problemOf (status: number, errors: readonly ErrorAnswer[] = []): Answer {
+  const codes = [...new Set(errors.map(({ code }) => code))].sort()
   const own = { properties: { status: { const: status }, ...codes.length > 0 && { code: { enum: codes } } }, ...codes.length > 0 && { required: ['code'] } }
   const schema = { allOf: [{ $ref: 'HatcheckProblem#' }, { type: 'object', ...own }] }
   return {
-    description: [STATUS_CODES[status], ...new Set(refusals.map(lineOf))].join('\n'),
+    description: [STATUS_CODES[status], ...new Set(errors.map(lineOf))].join('\n'),
     headers: { ...COOKIE, ...status === 401 && { 'WWW-Authenticate': AUTHENTICATION }, ...(status === 429 || status === 503) && { 'Retry-After': SECONDS } },
     content: { 'application/problem+json': { schema }, 'text/html': { schema: PAGE } }
   }
 }
 
 /** Writes an error as an item of a Markdown list. */
-function lineOf ({ code, message }: Refusal): string {
+function lineOf ({ code, message }: ErrorAnswer): string {
   const text = message.replace(/(?<=\.) %s$/, '').replaceAll(/%[sd]/g, '…')
   return `- \`${code}\`${text === '…' ? '' : `: ${text}`}`
 }
 
-function refusalOf (error: ErrorClass): Refusal {
+function answerOf (error: ErrorClass): ErrorAnswer {
   const { code, message, statusCode = 500 } = new (error as new () => FastifyError)()
   return { code, message, statusCode }
 }

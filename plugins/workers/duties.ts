@@ -19,11 +19,11 @@ export function hasDuty (duty: Duty): boolean {
 }
 
 /** The message between workers, passed on by the primary: this session must be refused. */
-export interface Refusal {
+export interface SessionRefused {
   hatcheck: 'refuse'
   key: string
 }
 
-export function isRefusal (message: unknown): message is Refusal {
-  return (message as Partial<Refusal> | null)?.hatcheck === 'refuse'
+export function isSessionRefused (message: unknown): message is SessionRefused {
+  return (message as Partial<SessionRefused> | null)?.hatcheck === 'refuse'
 }

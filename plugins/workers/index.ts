@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import type { Mode } from '../config/resolve.js'
-import { hasDuty, isRefusal, isWorker, type Refusal } from './duties.js'
+import { hasDuty, isSessionRefused, isWorker, type SessionRefused } from './duties.js'
 import type { Channel } from './questions.js'
 
 /** The workers of a service (`WORKERS`), from the view of one of them. A single process counts as the only worker. */
@@ -31,11 +31,11 @@ export function createWorkers ({ mode }: { mode: Mode }): Workers {
 
 function tellRefused (key: string): void {
   // The primary may have ended; then this process ends in a moment. Without a callback, the failed send would be an uncaught error.
-  if (process.connected) process.send?.({ hatcheck: 'refuse', key } satisfies Refusal, undefined, undefined, () => {})
+  if (process.connected) process.send?.({ hatcheck: 'refuse', key } satisfies SessionRefused, undefined, undefined, () => {})
 }
 
 function onRefused (listener: (key: string) => void): () => void {
-  const take = (message: unknown): void => { if (isRefusal(message)) listener(message.key) }
+  const take = (message: unknown): void => { if (isSessionRefused(message)) listener(message.key) }
   process.on('message', take)
   return () => { process.off('message', take) }
 }

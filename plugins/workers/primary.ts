@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
-import { DUTIES_VARIABLE, isRefusal, type Duty } from './duties.js'
+import { DUTIES_VARIABLE, isSessionRefused, type Duty } from './duties.js'
 import { MetricsOfWorkers } from './metrics-of-workers.js'
 import { answer } from './questions.js'
 
@@ -92,7 +92,7 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOp
   }
 
   cluster.on('message', (from, message) => {
-    if (!isRefusal(message)) return
+    if (!isSessionRefused(message)) return
     for (const worker of listening) if (worker !== from && worker.isConnected()) worker.send(message)
   })
 
