@@ -1,4 +1,4 @@
-import { CLIENT_FIELD } from '../plugins/session/fields.js'
+import { CLIENT_FIELD } from '../plugins/store/identity.js'
 import { flashesOf } from '../plugins/session/flash-messages.js'
 import type { SessionRecord } from '../plugins/store/sessions.js'
 

@@ -1,7 +1,7 @@
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { fieldsWith } from '../app.js'
-import { OWN_PREFIX } from '../plugins/session/fields.js'
+import { OWN_PREFIX } from '../plugins/store/identity.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'

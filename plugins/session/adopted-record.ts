@@ -1,6 +1,7 @@
 import { expiryOf } from '../common/clock.js'
+import { IDENTITY_FIELDS, identityFields } from '../store/identity.js'
 import { sizeOf, sizeOfField, type SessionRecord } from '../store/sessions.js'
-import { assertEntry, CLIENT_FIELD, IDENTITY_FIELDS } from './fields.js'
+import { assertEntry } from './fields.js'
 import { toJson } from './json.js'
 import type { Rules } from './plan.js'
 
@@ -36,7 +37,7 @@ export function adoptedRecord ({ user, client, values, maxAge }: Adopted, { life
       leftOut.push(key)
     }
   }
-  if (user !== null) Object.assign(fields, { client_name: toJson('client_name', user), authenticatedAt: '0', [CLIENT_FIELD]: client })
+  if (user !== null) Object.assign(fields, identityFields(user, 0, client))
   const largestFirst = Object.keys(fields).filter((key) => user === null || !IDENTITY_FIELDS.includes(key))
     .sort((a, b) => sizeOfField(b, fields[b] as string) - sizeOfField(a, fields[a] as string))
   for (const key of largestFirst) {

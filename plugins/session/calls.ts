@@ -1,9 +1,10 @@
 import { isUserName } from '../common/user-name.js'
+import { CLIENT_FIELD, USER_FIELD } from '../store/identity.js'
 import { hasFields, successorOf } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import { assertCookieCanBeSent, dropCookieIfEnded, handOver } from './delivery.js'
 import { SessionGoneError, SessionKeysError, UserNameError } from './errors.js'
-import { CLIENT_FIELD, entriesOf } from './fields.js'
+import { entriesOf } from './fields.js'
 import { kindOf } from './json.js'
 import { planLogin, planRenewal } from './plan.js'
 import type { Session } from './session.js'
@@ -65,7 +66,7 @@ export function regenerate (session: Session, keys: readonly string[] = []): Pro
   if (!Array.isArray(keys)) return reject(session, new SessionKeysError(kindOf(keys)))
   const wrong: unknown = keys.find((key) => typeof key !== 'string')
   if (wrong !== undefined) return reject(session, new SessionKeysError(`a list with ${kindOf(wrong)}`))
-  const keep = new Set(keys.includes('client_name') ? [...keys, CLIENT_FIELD] : keys)
+  const keep = new Set(keys.includes(USER_FIELD) ? [...keys, CLIENT_FIELD] : keys)
   return change(session, [...keep], async (changes) => {
     session.dropNextId()
     const { stored, context, request } = session

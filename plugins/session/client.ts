@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
-import { CLIENT_FIELD } from './fields.js'
 import { fromJson } from './json.js'
+import { CLIENT_FIELD } from '../store/identity.js'
 import type { SessionFields } from '../store/sessions.js'
 
 /** Where a session was begun, in words by which a person recognizes the device. */

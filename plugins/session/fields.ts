@@ -1,15 +1,7 @@
 import { inspect } from 'node:util'
+import { OWN_PREFIX } from '../store/identity.js'
 import { PermanentError, SessionKeyError, SessionValuesError } from './errors.js'
 import { assertJson, isPlain, kindOf } from './json.js'
-
-/** Fields with this prefix are hatcheck's own: no handler can see or set them. */
-export const OWN_PREFIX = 'hatcheck:'
-
-/** Describes the client that logged in. Only a login writes it. */
-export const CLIENT_FIELD = `${OWN_PREFIX}client`
-
-/** The fields that say who is logged in. They are removed together with the user. */
-export const IDENTITY_FIELDS: readonly string[] = ['client_name', 'authenticatedAt', CLIENT_FIELD]
 
 /** The methods of `request.session`. */
 export const METHODS = [

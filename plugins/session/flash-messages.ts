@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { OWN_PREFIX } from '../store/identity.js'
 import type { SessionFields } from '../store/sessions.js'
 import { SessionCommittedError } from './errors.js'
-import { OWN_PREFIX } from './fields.js'
 import { fromJson } from './json.js'
 import type { Session } from './session.js'
 

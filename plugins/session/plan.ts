@@ -1,10 +1,11 @@
 import { expiryOf, isTouchDue, type Lifetimes } from '../common/clock.js'
 import { SessionTooLargeError } from '../store/errors.js'
+import { IDENTITY_FIELDS, USER_FIELD, identityFields } from '../store/identity.js'
 import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { ChangeSet } from './change-set.js'
 import { AnonymousSessionError } from './errors.js'
-import { CLIENT_FIELD, IDENTITY_FIELDS, assertPermanent } from './fields.js'
+import { assertPermanent } from './fields.js'
 import { fromJson, toJson } from './json.js'
 
 /** A session that is in the store. */
@@ -87,9 +88,7 @@ export function planLogin (changes: Changes, login: Login, keepsValues: boolean,
     if (value === undefined) remove.add(key)
     else set[key] = toJson(key, value)
   }
-  set['client_name'] = toJson('client_name', user)
-  set['authenticatedAt'] = String(time)
-  set[CLIENT_FIELD] = client
+  Object.assign(set, identityFields(user, time, client))
   const record = newRecord({ createdAt: time, seenAt: time, permanent, user, fields: set }, lifetimes)
   const { createdAt, seenAt, expiresAt } = record
   return {
@@ -106,7 +105,7 @@ export function planLogin (changes: Changes, login: Login, keepsValues: boolean,
 export function planRenewal ({ record }: Stored, { set, remove, permanent: wanted }: Changes, keys: ReadonlySet<string>, rules: Rules): SessionReplacement {
   const permanent = wanted ?? record.permanent
   const seenAt = rules.now()
-  const keepsUser = keys.has('client_name') && userAfter({ set, remove }, record) !== null
+  const keepsUser = keys.has(USER_FIELD) && userAfter({ set, remove }, record) !== null
   assertMayHaveValues(set, keepsUser ? record.user : null, rules)
   return {
     keep: [...keys],
@@ -129,7 +128,7 @@ export function planTouch ({ ticket, record }: Stored, isForced: boolean, { life
 
 /** Returns the user who is still logged in after these changes. */
 function userAfter ({ set, remove }: Pick<Changes, 'set' | 'remove'>, { user, fields }: SessionRecord): string | null {
-  const name = remove.has('client_name') ? undefined : set['client_name'] ?? fields['client_name']
+  const name = remove.has(USER_FIELD) ? undefined : set[USER_FIELD] ?? fields[USER_FIELD]
   return user !== null && fromJson(name) === user ? user : null
 }
 

@@ -1,10 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { ConfigError } from '../common/rule.js'
 import type { SchemaIssue, StandardSchema } from '../common/standard-schema.js'
+import { IDENTITY_FIELDS } from '../store/identity.js'
 import type { SessionFields } from '../store/sessions.js'
 import type { Change } from './change-set.js'
 import { AsyncSchemaError, SessionSchemaError } from './errors.js'
-import { IDENTITY_FIELDS, isReserved } from './fields.js'
+import { isReserved } from './fields.js'
 import { fromJson, toJson } from './json.js'
 
 type Entry = readonly [key: string, value: unknown]

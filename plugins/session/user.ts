@@ -1,3 +1,4 @@
+import { LOGIN_TIME_FIELD, USER_FIELD } from '../store/identity.js'
 import type { SessionRecord } from '../store/sessions.js'
 import { fromJson } from './json.js'
 import type { Values } from './values.js'
@@ -15,8 +16,8 @@ const storedUsers = new WeakMap<SessionRecord, User | null>()
 /** Returns the user of a record with the values of a request over it. */
 export function currentUser (record: SessionRecord, values: Values): User | null {
   if (record.user === null) return null
-  return values.mayDiffer('client_name') || values.mayDiffer('authenticatedAt')
-    ? userOf(record, values.get('client_name'), values.get('authenticatedAt'))
+  return values.mayDiffer(USER_FIELD) || values.mayDiffer(LOGIN_TIME_FIELD)
+    ? userOf(record, values.get(USER_FIELD), values.get(LOGIN_TIME_FIELD))
     : storedUser(record)
 }
 
@@ -24,8 +25,8 @@ export function currentUser (record: SessionRecord, values: Values): User | null
 export function storedUser (record: SessionRecord): User | null {
   let user = storedUsers.get(record)
   if (user === undefined) {
-    const { client_name: name, authenticatedAt } = record.fields
-    user = userOf(record, fromJson(name), fromJson(authenticatedAt))
+    const { [USER_FIELD]: name, [LOGIN_TIME_FIELD]: loginTime } = record.fields
+    user = userOf(record, fromJson(name), fromJson(loginTime))
     storedUsers.set(record, user)
   }
   return user

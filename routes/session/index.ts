@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { isUtf8 } from 'node:buffer'
 import { expiryOf } from '../../plugins/common/clock.js'
 import { SessionTooLargeError } from '../../plugins/store/errors.js'
+import { LOGIN_TIME_FIELD, USER_FIELD } from '../../plugins/store/identity.js'
 import { SessionValueError } from '../../plugins/session/errors.js'
 import { assertEntry } from '../../plugins/session/fields.js'
 import type { Session } from '../../plugins/session/session.js'
@@ -10,7 +11,7 @@ import { IdentityKeyError, NoSuchKeyError } from './errors.js'
 import { schemas } from './schemas.js'
 
 /** The keys of the session that are not data: the user, and the time of the login. */
-const IDENTITY: ReadonlySet<string> = new Set(['client_name', 'authenticatedAt'])
+const IDENTITY: ReadonlySet<string> = new Set([USER_FIELD, LOGIN_TIME_FIELD])
 
 /** JSON that escapes all but ASCII, as Python's does, is up to three times as long as what is stored. */
 const BODY_PER_STORED_BYTE = 3
@@ -123,7 +124,7 @@ function valueOf (session: Session, key: string): unknown {
 }
 
 function identityOf ({ user }: Session): Record<string, unknown> {
-  return user === null ? {} : { client_name: user.name, authenticatedAt: user.authenticatedAt }
+  return user === null ? {} : { [USER_FIELD]: user.name, [LOGIN_TIME_FIELD]: user.authenticatedAt }
 }
 
 /** Stores the session before the answer, which tells the result. */

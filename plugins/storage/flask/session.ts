@@ -1,6 +1,7 @@
 import { isUserName } from '../../common/user-name.js'
 import type { Carried } from '../../store/carried.js'
 import { FlaskUserError, SessionTooLargeError } from '../../store/errors.js'
+import { CLIENT_FIELD, LOGIN_TIME_FIELD, USER_FIELD } from '../../store/identity.js'
 import type { SessionRecord } from '../../store/record.js'
 import { readSource } from './read.js'
 import type { Json, Source } from './source.js'
@@ -13,12 +14,8 @@ export class Origin {
 
 /** Where Flask keeps `session.permanent`. */
 const PERMANENT = '_permanent'
-const USER = 'client_name'
-const AUTHENTICATED_AT = 'authenticatedAt'
 /** A login of Flask does not say when it was, so it counts as one of long ago. */
 const LONG_AGO = '0'
-/** What hatcheck notes for its list of sessions, which a cookie cannot have. */
-const CLIENT = 'hatcheck:client'
 
 const NONE: ReadonlyMap<string, Source> = new Map()
 
@@ -35,10 +32,10 @@ export function membersIn (text: string | null): ReadonlyMap<string, Source> | n
 
 /** @param signedAt in seconds. Flask does not count the parts of a second, so all of it counts. */
 export function recordOf (members: ReadonlyMap<string, Source>, signedAt: number, lifetimeSeconds: number): SessionRecord {
-  const [user, time] = [userIn(members.get(USER)), (signedAt + 1) * 1000]
+  const [user, time] = [userIn(members.get(USER_FIELD)), (signedAt + 1) * 1000]
   const fields: Array<[string, string]> = []
   for (const [key, source] of members) if (key !== PERMANENT) fields.push([key, jsonOf(source)])
-  if (user !== null && typeof members.get(AUTHENTICATED_AT)?.value !== 'number') fields.push([AUTHENTICATED_AT, LONG_AGO])
+  if (user !== null && typeof members.get(LOGIN_TIME_FIELD)?.value !== 'number') fields.push([LOGIN_TIME_FIELD, LONG_AGO])
   return {
     createdAt: time,
     seenAt: time,
@@ -71,13 +68,14 @@ export function textOf ({ record, origin: given }: Carried, maxBytes: number): s
 function membersOf ({ fields, user }: SessionRecord, before: ReadonlyMap<string, Source>): Array<[key: string, text: string]> {
   const members: Array<[string, string]> = []
   for (const [key, text] of Object.entries(fields)) {
-    if (key === CLIENT || key === PERMANENT) continue
+    // The client is for the list of sessions, which cookies cannot have.
+    if (key === CLIENT_FIELD || key === PERMANENT) continue
     const source = before.get(key)
-    const isLongAgo = key === AUTHENTICATED_AT && text === LONG_AGO
+    const isLongAgo = key === LOGIN_TIME_FIELD && text === LONG_AGO
     const isUnchanged = source !== undefined && (isLongAgo || jsonOf(source) === text)
     if (isLongAgo && !isUnchanged) continue
     const value: Json = JSON.parse(text)
-    if (key === USER && value !== user && !(isUnchanged && userIn(source) === null)) throw new FlaskUserError()
+    if (key === USER_FIELD && value !== user && !(isUnchanged && userIn(source) === null)) throw new FlaskUserError()
     members.push([key, isUnchanged ? source.text : writeTagged(value, source)])
   }
   return members

@@ -7,7 +7,7 @@ const FORMAT = 2
 const OLD_FORMAT = 1
 const HEAD = 6
 
-/** The fields of every login, which have a number in place of their name. It is their place in this list. */
+/** The fields of every login, which have a number in place of their name: their place in this list. It is part of the format, whatever the fields are called elsewhere. */
 const NAMES = ['client_name', 'authenticatedAt', 'hatcheck:client']
 const NUMBERS = new Map(NAMES.map((name, number) => [name, number]))
 
