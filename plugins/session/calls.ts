@@ -1,6 +1,6 @@
 import { isUserName } from '../common/user-name.js'
 import { CLIENT_FIELD, USER_FIELD } from '../store/identity.js'
-import { hasFields, successorOf } from '../store/sessions.js'
+import { continuesAs, hasFields, isLogout, successorOf } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import { assertCookieCanBeSent, dropCookieIfEnded, handOver } from './delivery.js'
 import { SessionGoneError, SessionKeysError, UserNameError } from './errors.js'
@@ -36,7 +36,7 @@ export function login (session: Session, { user, permanent, client, data, isReau
     assertCookieCanBeSent(session)
     const { stored, context, request, values } = session
     const { writer, newId } = context
-    const keepsValues = stored === null || stored.record.user === null || stored.record.user === user
+    const keepsValues = stored === null || continuesAs(user, stored.record)
     if (!keepsValues) {
       changes.abandon()
       values.forgetRead()
@@ -74,7 +74,7 @@ export function regenerate (session: Session, keys: readonly string[] = []): Pro
     if (stored === null) return session.values.restore(changes, keep)
     const change = planRenewal(stored, changes, keep, context)
     if (hasFields(successorOf(stored.record, change))) assertCookieCanBeSent(session)
-    if (change.user === null) await writer.endOthers(request, stored)
+    if (isLogout(change)) await writer.endOthers(request, stored)
     const replaced = await writer.replace(stored, newId(), change, request)
     if (replaced === null) throw new SessionGoneError()
     await handOver(session, replaced.next, changes)

@@ -4,7 +4,7 @@ import type { Carried, CarriedSessions, CookieCodec } from '../store/carried.js'
 import { SessionTooLargeError } from '../store/errors.js'
 import { epochIn, isRevoked, type Revocation } from '../store/revocations.js'
 import {
-  continuationOf, fieldsWith, fieldsWithout, hasFields, sizeOf, successorOf, touched, withChanges,
+  continuationOf, fieldsWith, fieldsWithout, hasFields, isLogout, sizeOf, successorOf, touched, withChanges,
   type MaybePromise, type SessionRecord, type StoredSession
 } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
@@ -62,7 +62,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     async patch (stored, changes) {
       const { ticket, record } = stored
       // A copy of the cookie still has the user in it, so the ID has to end with the login.
-      if (record.user !== null && changes.user === null) {
+      if (record.user !== null && isLogout(changes)) {
         const renewed = await replace(stored, ticketOf(newId()), { ...changes, keep: 'all' })
         return renewed.outcome === 'replaced' ? renewed.next : null
       }

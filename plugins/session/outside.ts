@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { expiryOf } from '../common/clock.js'
 import type { CookieAttributes } from '../cookies/index.js'
 import { IDENTITY_FIELDS } from '../store/identity.js'
-import type { MaybePromise, SessionFields } from '../store/sessions.js'
+import { continuesAs, type MaybePromise, type SessionFields } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import { assertUser } from './calls.js'
 import { clientField, UNKNOWN } from './client.js'
@@ -108,7 +108,7 @@ export async function beginSession (user: string, { secure = true, ...options }:
 export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data = {} }: BeginOptions<object>, caller: string, outside: Outside): Promise<Stored> {
   assertUser(user, caller)
   const login = { user, permanent, client: clientField(UNKNOWN), data: entriesOf(data) }
-  const keepsValues = stored === null || stored.record.user === null || stored.record.user === user
+  const keepsValues = stored === null || continuesAs(user, stored.record)
   outside.schema?.assertFits(login.data, stored === null || !keepsValues ? [] : Object.entries(dataOf(stored.record.fields, outside)))
   const { record, change } = planLogin(NO_CHANGES, login, keepsValues, outside)
   const { writer, newId } = outside

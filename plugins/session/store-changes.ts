@@ -1,4 +1,4 @@
-import type { SessionChanges } from '../store/sessions.js'
+import { isLogout, type SessionChanges } from '../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import { assertCookieCanBeSent, handOver } from './delivery.js'
 import { planChanges, type Plan, type Stored } from './plan.js'
@@ -16,7 +16,7 @@ async function carryOut (session: Session, changes: ChangeSet, plan: Plan): Prom
   const { writer } = context
   // A logout by values ends every other session that the request presents, as `logout` does. This comes first: if it fails,
   // nothing has changed.
-  if (stored !== null && (plan.do === 'end' || (plan.do === 'patch' && plan.changes.user === null))) await writer.endOthers(request, stored)
+  if (stored !== null && (plan.do === 'end' || (plan.do === 'patch' && isLogout(plan.changes)))) await writer.endOthers(request, stored)
   switch (plan.do) {
     case 'nothing':
       if (stored !== null && await context.read(stored) === null) return false

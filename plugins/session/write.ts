@@ -6,7 +6,7 @@ import type { SessionEmitter } from './events.js'
 import type { OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
 import { attempt } from '../common/maybe-promise.js'
-import type { SessionChanges, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../store/sessions.js'
+import { continuesAs, isLogout, type SessionChanges, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { Named, SessionKeeper } from './keeper.js'
 import type { Upkeep } from './upkeep.js'
@@ -73,8 +73,7 @@ export class Writer {
   async patch (stored: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
     const { keeper, emitter } = this.#options
     return await attempt(() => keeper.patch(stored, changes), (next) => {
-      // Removing the user name from the session is a logout.
-      if (next !== null && changes.user === null) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
+      if (next !== null && isLogout(changes)) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
       return next
     }, (error) => { throw storeUnavailable(error, 'patch') })
   }
@@ -92,7 +91,7 @@ export class Writer {
     if (replaced.outcome === 'gone') return null
     if (replaced.outcome === 'refused') throw createRefused()
     const { last, next } = replaced
-    if (next !== null && (last.user === null || last.user === next.record.user)) {
+    if (next !== null && continuesAs(next.record.user, last)) {
       emitter.emitRenewed(ticket.key, old.key, next.record.user, request)
     } else {
       emitter.emit('destroyed', old.key, last.user, request)

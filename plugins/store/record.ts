@@ -47,6 +47,16 @@ export interface SessionChanges {
   readonly user?: string | null
 }
 
+/** Whether changes log the user out, as the removal of `client_name` does: the session ends, or continues without a user. */
+export function isLogout ({ user }: SessionChanges): boolean {
+  return user === null
+}
+
+/** Whether a session continues when this user logs in. The session of another user ends. */
+export function continuesAs (user: string | null, last: SessionRecord): boolean {
+  return last.user === null || last.user === user
+}
+
 /** How a session continues under a new key. It is data, not a function, so that a database can apply it in one step. */
 export interface SessionReplacement extends SessionChanges {
   /** The fields of the last record that the successor keeps. `set` and `remove` apply after that. */
