@@ -134,7 +134,7 @@ for (const [name, engine] of Object.entries(engines)) {
     t.equal(await formatOf('accounts', 'harry'), 1)
 
     await setFormat('accounts', 'sally', 2)
-    const refusal = { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'the account sally has a format that this version of hatcheck does not know' } }
+    const refusal = { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { code: 'HATCHECK_ACCOUNT_FORMAT', message: 'The account sally has a format that this version of hatcheck does not know. Use the version that wrote it.' } }
     await t.rejects(async () => await accounts.read('sally'), refusal)
     await t.rejects(async () => await accounts.update('sally', { disabled: true }), refusal)
     t.equal(await accounts.create('sally', account), false)

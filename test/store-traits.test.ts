@@ -5,6 +5,7 @@ import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { MemoryStore } from '../plugins/storage/memory/sessions.js'
 import { accountKey } from '../plugins/store/accounts.js'
 import type { Policy } from '../plugins/store/attempt-policy.js'
+import { DamagedAccountError } from '../plugins/store/errors.js'
 import { recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
 import { TRAITS, hasTrait, withEveryTrait, type Trait } from '../plugins/store/traits.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
@@ -223,6 +224,18 @@ test('a failure of the accounts or the counters of a store is a store failure', 
     const response = await fastify.inject({ method: 'POST', url: '/login', headers: { accept: 'application/json' }, payload: { client_name: 'Harry', password: 'correct horse battery' } })
     t.match(response.json(), { status: 503, code: 'HATCHECK_STORE_UNAVAILABLE' })
   }
+})
+
+test('an account that cannot be read has a code for the log, and the answer does not tell of it', async (t) => {
+  const accounts = Object.assign(new MemoryAccounts(), { read (key: string): never { throw new DamagedAccountError(key) } })
+  const sessionStore = Object.assign(new MemoryStore({ now: Date.now, maxBytes: 16_384 }), { accounts })
+  const lines: string[] = []
+  const fastify = await buildHost(t, { sessionStore, routes: ['login'], sessionCookieSecure: false }, { logger: { stream: { write (line) { lines.push(line) } } } })
+  const response = await fastify.inject({ method: 'POST', url: '/login', headers: { accept: 'application/json' }, payload: { client_name: 'Harry', password: 'correct horse battery' } })
+  t.match(response.json(), { status: 503, code: 'HATCHECK_STORE_UNAVAILABLE' })
+  t.notMatch(response.body, /harry|DAMAGED/i)
+  t.ok(lines.some((line) => line.includes('The account harry cannot be read.')), 'the cause is in the log')
+  t.match(new DamagedAccountError('harry'), { code: 'HATCHECK_ACCOUNT_DAMAGED' })
 })
 
 test('a store with accounts must be able to end the sessions of a user', async (t) => {

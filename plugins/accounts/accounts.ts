@@ -2,8 +2,8 @@ import { createError } from '@fastify/error'
 import { accountKey } from '../store/accounts.js'
 import { accountKeys, newName, normalName } from './name.js'
 import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword, type PasswordPolicy } from './password.js'
-import { storeUnavailable } from '../store/errors.js'
-import { DamagedAccountError, isPasswordHash, type Account, type AccountStore } from '../store/accounts.js'
+import { DamagedAccountError, storeUnavailable } from '../store/errors.js'
+import { isPasswordHash, type Account, type AccountStore } from '../store/accounts.js'
 
 export const AccountExistsError = createError<[string]>('HATCHECK_ACCOUNT_EXISTS', 'There is already an account %s.', 409)
 export const NoSuchAccountError = createError<[string]>('HATCHECK_NO_SUCH_ACCOUNT', 'There is no account %s.', 404)

@@ -12,20 +12,6 @@ export interface Account {
   readonly disabled: boolean
 }
 
-/** Means that this version does not know the format of the account. It can neither log in nor be changed. */
-export class UnknownFormatError extends Error {
-  constructor (key: string) {
-    super(`the account ${key} has a format that this version of hatcheck does not know`)
-  }
-}
-
-/** Means that the account cannot be read. It can neither log in nor be changed, but {@link AccountStore.create} replaces it. */
-export class DamagedAccountError extends Error {
-  constructor (key: string) {
-    super(`the account ${key} cannot be read`)
-  }
-}
-
 /** Is told of each account that cannot be read, by its key: the name may be what is damaged. */
 export interface AccountLog {
   /** Is told of an account of an unknown format. */

@@ -28,12 +28,22 @@ export const FlaskUserError = createError('HATCHECK_FLASK_USER',
 export const FlaskDepthError = createError<[number]>('HATCHECK_FLASK_DEPTH',
   'A session value is nested too deeply for Flask: at most %d levels are allowed with the store flask:.', 500, TypeError)
 
+/** Means that the account cannot be read. It can neither log in nor be changed, but `AccountStore.create` replaces it. */
+export const DamagedAccountError = createError<[key: string]>('HATCHECK_ACCOUNT_DAMAGED',
+  'The account %s cannot be read. "hatcheck user add" with its name makes it anew.', 500)
+
+/** Means that this version does not know the format of the account. It can neither log in nor be changed. */
+export const UnknownFormatError = createError<[key: string]>('HATCHECK_ACCOUNT_FORMAT',
+  'The account %s has a format that this version of hatcheck does not know. Use the version that wrote it.', 500)
+
 /**
  * Wraps what a store threw in a {@link StoreUnavailableError}. The cause keeps the detail for the log. The error itself has no
- * errno code, so that no layer can take a missing socket for a missing session. An error of hatcheck stays as it is.
+ * errno code, so that no layer can take a missing socket for a missing session. An error of hatcheck stays as it is, unless it
+ * tells a stranger that there is an account.
  */
 export function storeUnavailable (cause: unknown, doing: string): Error {
-  if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')) return cause
+  const isOwn = cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')
+  if (isOwn && !(cause instanceof DamagedAccountError) && !(cause instanceof UnknownFormatError)) return cause
   return Object.assign(new StoreUnavailableError(doing), { cause })
 }
 

@@ -1,10 +1,10 @@
 import type { Database, RootDatabase } from 'lmdb'
-import { storeUnavailable } from '../../store/errors.js'
+import { DamagedAccountError, UnknownFormatError, storeUnavailable } from '../../store/errors.js'
 import { FORMATS, isKnownFormat } from '../common/formats.js'
 import { objectIn } from './json.js'
 import { keyText } from './keys.js'
 import { LmdbWriter } from './writer.js'
-import { DamagedAccountError, UnknownFormatError, isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
+import { isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
 
 /** Keeps accounts in LMDB, beside the sessions. Every process of the machine that opens the folder shares them. */
 export class LmdbAccounts implements AccountStore {

@@ -1,9 +1,9 @@
 import type { Cluster, Redis } from 'ioredis'
-import { storeUnavailable } from '../../store/errors.js'
+import { DamagedAccountError, UnknownFormatError, storeUnavailable } from '../../store/errors.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { FORMATS, isKnownFormat } from '../common/formats.js'
 import { WRONG_TYPE, wrongType } from './types.js'
-import { DamagedAccountError, UnknownFormatError, isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
+import { isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
 
 /** Takes field, value, …. Returns 1, or 0 if the key exists. */
 const CREATE = `
