@@ -1,3 +1,5 @@
+import { isPasswordHash, type Account } from '../../store/accounts.js'
+
 /** Takes one line for people: what is wrong, and what to do. */
 export type Tell = (finding: string) => void
 
@@ -18,15 +20,19 @@ export interface Examination {
 export const REMEDIES = {
   session: 'It counts as absent, and is dropped when it would have expired.',
   tombstone: 'Its session stays ended. It is dropped when its time is over.',
-  account: (key: string) => `It cannot log in. "hatcheck user add" with its name makes it anew; its key is ${JSON.stringify(key)}.`,
-  hash: (name: string) => `Nobody can log in with it. Run "hatcheck user passwd ${name}".`,
   counter: 'It counts as none, and is dropped by the next sweep of the service.',
   end: 'Its session stays ended.',
   endOfAll: 'Nobody with that name can log in or stay logged in. "hatcheck sessions revoke-all" with the name writes it anew.',
   unindexed: 'A logout everywhere does not reach it until it is used again. Have the user log out there, or replace SECRET_KEY, which ends every session.',
-  entry: 'It is passed over.',
-  unknownFormat: 'Start the version that wrote it.'
+  entry: 'It is passed over.'
 } as const
+
+/** Tells what is wrong with an account, if anything. */
+export function examineAccount (key: string, account: Account | 'damaged' | 'of an unknown format', tell: Tell): void {
+  if (account === 'damaged') tell(`The account ${key} is damaged. It cannot log in. "hatcheck user add" with its name makes it anew; its key is ${JSON.stringify(key)}.`)
+  else if (account === 'of an unknown format') tell(`The account ${key} has an unknown format. Start the version that wrote it.`)
+  else if (!isPasswordHash(account.passwordHash)) tell(`The password hash of ${account.name} is damaged. Nobody can log in with it. Run "hatcheck user passwd ${account.name}".`)
+}
 
 /** Returns the name of a user for people, and the realm, which is stored behind it. */
 export function userText (user: string): string {

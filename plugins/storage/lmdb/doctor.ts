@@ -1,7 +1,6 @@
 import type { Database, DatabaseOptions, RootDatabase } from 'lmdb'
 import { join } from 'node:path'
 import { decodeAccount } from './accounts.js'
-import { isPasswordHash } from '../../store/accounts.js'
 import { ConfigError } from '../../common/rule.js'
 import { decodeSession, decodeTombstone, storedAs, type Tombstone } from './session-codec.js'
 import { dueTime } from './due-time.js'
@@ -9,7 +8,7 @@ import { DATABASES, indexName } from './session-databases.js'
 import { SessionIndex } from './session-index.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import { decodeCounter } from './attempts.js'
-import { REMEDIES, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
+import { REMEDIES, examineAccount, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, notedFormats } from '../common/formats.js'
 import type { Lmdb } from './driver.js'
 import { MOST_DATABASES } from './environment.js'
@@ -53,10 +52,7 @@ function examineRecords (env: RootDatabase, folder: string, counts: Counts, name
   examineSessions(env, counts, nameOf, tell)
   for (const { key, value } of entriesOf<Buffer>(env, { name: 'accounts', encoding: 'binary' })) {
     counts.accounts++
-    const account = decodeAccount(key, value)
-    if (account === 'damaged') tell(`The account ${key} is damaged. ${REMEDIES.account(key)}`)
-    else if (account === 'of an unknown format') tell(`The account ${key} has an unknown format. ${REMEDIES.unknownFormat}`)
-    else if (!isPasswordHash(account.passwordHash)) tell(`The password hash of ${account.name} is damaged. ${REMEDIES.hash(account.name)}`)
+    examineAccount(key, decodeAccount(key, value), tell)
   }
   for (const { key, value } of entriesOf<Buffer>(env, { name: 'attempts', encoding: 'binary' })) {
     counts.counters++

@@ -1,11 +1,10 @@
 import type { Cluster, Redis } from 'ioredis'
 import { decodeAccount } from './accounts.js'
-import { isPasswordHash } from '../../store/accounts.js'
 import { indexKey } from './user-index.js'
 import { decodeSession, isTombstone } from './session-codec.js'
 import { decodeCounter } from './attempts.js'
 import { boundedCalls, type BoundedCall } from '../common/bounded-calls.js'
-import { REMEDIES, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
+import { REMEDIES, examineAccount, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import { FORMATS_KEY } from './open.js'
 import { connectRedis } from './client.js'
@@ -44,9 +43,7 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, tell: T
       const account = decodeAccount(key, await hash(name))
       if (account === null) return
       counts.accounts++
-      if (account === 'damaged') tell(`The account ${key} is damaged. ${REMEDIES.account(key)}`)
-      else if (account === 'of an unknown format') tell(`The account ${key} has an unknown format. ${REMEDIES.unknownFormat}`)
-      else if (!isPasswordHash(account.passwordHash)) tell(`The password hash of ${account.name} is damaged. ${REMEDIES.hash(account.name)}`)
+      examineAccount(key, account, tell)
     },
     async counters (key, name) {
       counts.counters++
