@@ -35,13 +35,9 @@ const STORE_METHODS = ['read', 'create', 'patch', 'touch', 'remove', 'replace', 
  * @throws ConfigError with the rule that is broken.
  */
 export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode: Mode, scope = '') {
-  const name = (option: string): string => mode === 'plugin' ? option : environmentName(option)
+  const name: NameOf = (option) => mode === 'plugin' ? option : environmentName(option)
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-  for (const option of Object.keys(given)) {
-    const row = rows.get(option)
-    if (row === undefined) throw new ConfigError(`${option} is not an option of hatcheck.${suggestionFor(option, [...rows.keys()])}`)
-    assertRule(mode !== 'plugin' || row.only !== 'service', `${option} is an option of the service only: an application sets this itself.`)
-  }
+  assertKnown(Object.keys(given), mode)
   const { authenticate, now = steadyClock(), sessionStore = OPTIONS.sessionStore.default } = options
   const isFlask = isFlaskUrl(sessionStore)
   const values = validate(OPTIONS, isFlask ? { sessionCookieName: FLASK_COOKIE, ...given } : given, name, mode)
@@ -49,12 +45,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   assertClock(now)
   assertSchema(options.sessionSchema)
   assertStore(sessionStore, name('sessionStore'))
-  const { loginPath } = values
-  const routes = routesOf(options.routes, mode, values.prefix, loginPath)
-  const root = scope.replace(/\/$/, '')
-  const base = root + values.prefix
-  /** The target of links back: hatcheck's start page, or that of the application. */
-  const home = `${routes.has('home') ? base : root}/`
+  const pages = pagesOf(options.routes, mode, values, scope)
   const allowedOrigins = originsOf(options.allowedOrigins, name('allowedOrigins'))
   const config = {
     ...values,
@@ -77,34 +68,11 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     authenticate,
     decorators: decoratorsOf(options.decorators),
     now,
-    lifetimes: isFlask
-      ? flaskLifetimes(given, values.permanentSessionLifetime, name)
-      : {
-        browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
-        permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
-      } satisfies Lifetimes,
-    /** Answers whether a page is served. */
-    hasRoute: (route: RouteName): boolean => routes.has(route),
-    hasRoutes: routes.size > 0,
-    /** The path of the pages, from the root of the server. */
-    base,
-    home,
-    afterLogin: values.afterLogin ?? home,
-    afterLogout: values.afterLogout ?? home,
-    /** The login page, of the application or of hatcheck; null: none. */
-    loginPage: loginPath ?? (routes.has('login') ? `${base}/login` : null)
+    lifetimes: isFlask ? flaskLifetimes(given, values.permanentSessionLifetime, name) : lifetimesOf(values, given, name),
+    ...pages
   }
   assertCookie(config, name)
-  assertRule(config.sessionRevocation === 'store' || (typeof sessionStore === 'string' && isCookieUrl(sessionStore)),
-    `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie: or flask:, or leave it out.`)
-  assertRule(config.authenticate === undefined || options.signup === undefined,
-    `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
-  assertRule(config.anonymousSessions || options.anonymousSessionsPerMinute === undefined,
-    `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`)
-  assertRule(!routes.has('login') || config.afterLogin !== `${base}/login`,
-    `${name('afterLogin')} must not be the login page: it would redirect to itself for ever.`)
-  assertRule(!routes.has('logout') || config.afterLogout !== `${base}/logout`,
-    `${name('afterLogout')} must not be ${base}/logout: it would redirect to itself for ever.`)
+  assertTogether(config, options, name)
   return config
 }
 
@@ -129,7 +97,7 @@ export function resolveSessionConfig (options: SessionOptions, scope: string): C
  * @throws ConfigError
  */
 export async function assertDomains ({ mode, sessionCookieDomain, allowedOrigins }: Config): Promise<void> {
-  const name = (option: string): string => mode === 'plugin' ? option : environmentName(option)
+  const name: NameOf = (option) => mode === 'plugin' ? option : environmentName(option)
   if (sessionCookieDomain !== undefined) {
     const flaw = await flawOfDomain(sessionCookieDomain)
     assertRule(flaw === null, `${name('sessionCookieDomain')} must be a domain of your own, such as example.com; ${shown(sessionCookieDomain)} ${flaw}, and browsers drop a cookie for it.`)
@@ -139,6 +107,30 @@ export async function assertDomains ({ mode, sessionCookieDomain, allowedOrigins
     const flaw = domain === null ? null : await flawOfDomain(domain)
     assertRule(flaw === null, `${name('allowedOrigins')} can have a star below a domain of your own, such as https://*.example.com; in ${shown(origin)}, ${shown(domain)} ${flaw}.`)
   }
+}
+
+/** @throws ConfigError */
+function assertKnown (options: readonly string[], mode: Mode): void {
+  for (const option of options) {
+    const row = rows.get(option)
+    if (row === undefined) throw new ConfigError(`${option} is not an option of hatcheck.${suggestionFor(option, [...rows.keys()])}`)
+    assertRule(mode !== 'plugin' || row.only !== 'service', `${option} is an option of the service only: an application sets this itself.`)
+  }
+}
+
+/** Refuses options that contradict each other. @throws ConfigError */
+function assertTogether (config: Config, { signup, anonymousSessionsPerMinute }: GivenOptions, name: NameOf): void {
+  const { sessionStore, sessionRevocation, authenticate, anonymousSessions, hasRoute, base, afterLogin, afterLogout } = config
+  assertRule(sessionRevocation === 'store' || (typeof sessionStore === 'string' && isCookieUrl(sessionStore)),
+    `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie: or flask:, or leave it out.`)
+  assertRule(authenticate === undefined || signup === undefined,
+    `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
+  assertRule(anonymousSessions || anonymousSessionsPerMinute === undefined,
+    `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`)
+  assertRule(!hasRoute('login') || afterLogin !== `${base}/login`,
+    `${name('afterLogin')} must not be the login page: it would redirect to itself for ever.`)
+  assertRule(!hasRoute('logout') || afterLogout !== `${base}/logout`,
+    `${name('afterLogout')} must not be ${base}/logout: it would redirect to itself for ever.`)
 }
 
 function originsOf (given: GivenOptions['allowedOrigins'], name: string): string[] {
@@ -157,6 +149,27 @@ function languagesOf (given: GivenOptions['pageLanguages'], name: string): Langu
   return known.sort((a, b) => tags.indexOf(a) - tags.indexOf(b))
 }
 
+/** Returns which pages are served, and where they are and lead. */
+function pagesOf (given: unknown, mode: Mode, { prefix, loginPath, afterLogin, afterLogout }: Values, scope: string) {
+  const routes = routesOf(given, mode, prefix, loginPath)
+  const root = scope.replace(/\/$/, '')
+  const base = root + prefix
+  const home = `${routes.has('home') ? base : root}/`
+  return {
+    /** Answers whether a page is served. */
+    hasRoute: (route: RouteName): boolean => routes.has(route),
+    hasRoutes: routes.size > 0,
+    /** The path of the pages, from the root of the server. */
+    base,
+    /** The target of links back: hatcheck's start page, or that of the application. */
+    home,
+    afterLogin: afterLogin ?? home,
+    afterLogout: afterLogout ?? home,
+    /** The login page, of the application or of hatcheck; null: none. */
+    loginPage: loginPath ?? (routes.has('login') ? `${base}/login` : null)
+  }
+}
+
 /** Lists the pages to serve: all in the service; in an application, those that `routes` names. */
 function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: string | undefined): ReadonlySet<RouteName> {
   if (mode !== 'plugin') return new Set(ROUTE_NAMES)
@@ -171,8 +184,15 @@ function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: strin
   return new Set(routes as RouteName[])
 }
 
+function lifetimesOf (values: Values, given: Record<string, unknown>, name: NameOf): Lifetimes {
+  return {
+    browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
+    permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
+  }
+}
+
 /** Adjusts a default to the value that is set: the idle timeout must not be longer than the lifetime. */
-function lifetimeOf (values: Values, given: Record<string, unknown>, idle: TimeOption, lifetime: TimeOption, name: (option: string) => string): Lifetime {
+function lifetimeOf (values: Values, given: Record<string, unknown>, idle: TimeOption, lifetime: TimeOption, name: NameOf): Lifetime {
   const { [idle]: idleSeconds, [lifetime]: lifetimeSeconds } = values
   const isLifetimeGiven = given[lifetime] !== undefined
   assertRule(idleSeconds <= lifetimeSeconds || given[idle] === undefined || !isLifetimeGiven, `${name(idle)} must not be longer than ${name(lifetime)}.`)
@@ -212,7 +232,7 @@ function assertStore (store: unknown, name: string): void {
 }
 
 /** Refuses every cookie that browsers would drop. Source: RFC 6265bis, sections 4.1.3 and 5.7. */
-function assertCookie (config: Omit<Values, 'sessionCookieSecure'> & { sessionCookieSecure: string }, name: (option: string) => string): void {
+function assertCookie (config: Omit<Values, 'sessionCookieSecure'> & { sessionCookieSecure: string }, name: NameOf): void {
   const { sessionCookieName = '', sessionCookieDomain, sessionCookiePath, sessionCookieSecure, sessionCookieSamesite } = config
   const [cookieName, secure] = [name('sessionCookieName'), name('sessionCookieSecure')]
   const isSecure = sessionCookieSecure === 'true'
@@ -226,4 +246,6 @@ function assertCookie (config: Omit<Values, 'sessionCookieSecure'> & { sessionCo
 }
 
 type Values = ValuesOf<typeof OPTIONS>
+/** Returns the name of an option as the user writes it. */
+type NameOf = (option: string) => string
 type TimeOption = 'sessionIdleTimeout' | 'sessionLifetime' | 'permanentSessionIdleTimeout' | 'permanentSessionLifetime'
