@@ -48,7 +48,7 @@ interface Keyed {
 export function inCookie ({ carried: { revocations, codecOf }, longestValue, maxBytes, lifetimes, now, currentSecrets, ticketOf, newId }: CookieKeeperParts): SessionKeeper {
   assertRule(longestValue >= LEAST_ROOM, `The name, the domain and the path of the session cookie leave ${longestValue} of the 4,096 bytes of a cookie for the session, and it needs at least ${LEAST_ROOM}: make them shorter.`)
   const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
-  let keyed: Keyed | null = null
+  const current = currentKeys(codecOf, currentSecrets, ticketOf)
 
   return {
     sync: revocations.sync,
@@ -147,27 +147,32 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     return { ticket: { ...ticket, carried }, record }
   }
 
-  function current (): Keyed {
-    const secrets = currentSecrets()
-    if (keyed?.secrets !== secrets) keyed = keyedBy(secrets)
-    return keyed
-  }
-
-  function keyedBy (secrets: readonly Buffer[]): Keyed {
-    const codec = codecOf(secrets)
-    const verifier: TicketVerifier = {
-      isLike: (value) => codec.isLike(value),
-      verify (value, name) {
-        const opened = codec.open(value, name)
-        return opened === null ? null : { ...ticketOf(opened.id), stale: opened.isStale, carried: opened }
-      }
-    }
-    return { secrets, codec, verifier }
-  }
-
   /** How long the end of a session has to be remembered. */
   function endOf ({ carried }: Named): number {
     return (carried?.endsAt ?? now() + LONGEST_LIFE_MS) + CLOCK_SLACK_MS
+  }
+}
+
+/** Makes a function that returns what works with the current keys. */
+function currentKeys (codecOf: CarriedSessions['codecOf'], currentSecrets: () => readonly Buffer[], ticketOf: (id: string) => Ticket): () => Keyed {
+  let keyed: Keyed | null = null
+  return () => {
+    const secrets = currentSecrets()
+    if (keyed?.secrets !== secrets) {
+      const codec = codecOf(secrets)
+      keyed = { secrets, codec, verifier: verifierWith(codec, ticketOf) }
+    }
+    return keyed
+  }
+}
+
+function verifierWith (codec: CookieCodec, ticketOf: (id: string) => Ticket): TicketVerifier {
+  return {
+    isLike: (value) => codec.isLike(value),
+    verify (value, name) {
+      const opened = codec.open(value, name)
+      return opened === null ? null : { ...ticketOf(opened.id), stale: opened.isStale, carried: opened }
+    }
   }
 }
 
