@@ -74,31 +74,28 @@ export class Admission {
     const refusals: Refusal[] = []
     if (device !== null) {
       const own = this.#counter('device', device)
-      const counters = [own, this.#counter('devices', account)]
-      const refusal = await this.#firstRefusal(counters)
-      if (refusal === null) {
-        return this.#familiar(counters, {
-          failed: async () => {},
-          succeeded: async () => {
-            await this.#options.attempts.forget(own.key)
-            await this.#remember(known)
-          }
-        })
-      }
-      refusals.push(refusal)
+      const attempt = await this.#familiar(own, this.#counter('devices', account), {
+        failed: async () => {},
+        succeeded: async () => {
+          await this.#options.attempts.forget(own.key)
+          await this.#remember(known)
+        }
+      })
+      if (!isRefusal(attempt)) return attempt
+      refusals.push(attempt)
     }
     const [place] = known
     if (place !== undefined && await this.#waitOf(place) > 0) {
-      const counters = [this.#counter('place', this.#at(account, network)), this.#counter('places', account)]
-      const refusal = await this.#firstRefusal(counters)
-      if (refusal === null) {
-        return this.#familiar(counters, { failed: () => this.#countFailure(networks), succeeded: () => this.#remember(known) })
-      }
-      refusals.push(refusal)
+      const attempt = await this.#familiar(this.#counter('place', this.#at(account, network)), this.#counter('places', account), {
+        failed: () => this.#countFailure(networks),
+        succeeded: () => this.#remember(known)
+      })
+      if (!isRefusal(attempt)) return attempt
+      refusals.push(attempt)
     }
-    const stranger = await this.#stranger(account, networks, known)
-    if (!isRefusal(stranger)) return stranger
-    return refusals.reduce((shortest, refusal) => refusal.waitMs < shortest.waitMs ? refusal : shortest, stranger)
+    const attempt = await this.#stranger(account, networks, known)
+    if (!isRefusal(attempt)) return attempt
+    return refusals.reduce((shortest, refusal) => refusal.waitMs < shortest.waitMs ? refusal : shortest, attempt)
   }
 
   /** Counts a sign-up, accepted or refused, for the network that it comes from. */
@@ -106,13 +103,16 @@ export class Admission {
     await this.#count(this.#around(networksOf(address)))
   }
 
-  #familiar (counters: readonly CounterOf[], { failed, succeeded }: Pick<Attempt, 'failed' | 'succeeded'>): Attempt {
-    const [own, ofAccount] = counters as [CounterOf, CounterOf]
-    const takeBack = (): Promise<void> => this.#uncount([own, ofAccount])
+  /** @param ofAccount the counter of all such attempts for the account */
+  async #familiar (own: CounterOf, ofAccount: CounterOf, { failed, succeeded }: Pick<Attempt, 'failed' | 'succeeded'>): Promise<Attempt | Refusal> {
+    const counters = [own, ofAccount]
+    const refusal = await this.#firstRefusal(counters)
+    if (refusal !== null) return refusal
+    const takeBack = (): Promise<void> => this.#uncount(counters)
     return {
       queueKey: own.key,
       isFamiliar: true,
-      admit: () => this.#admitBy([own, ofAccount]),
+      admit: () => this.#admitBy(counters),
       failed,
       async succeeded () {
         await takeBack()
