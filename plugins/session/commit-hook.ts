@@ -17,8 +17,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   const session = holder[kSession]
   // A hook that ran before those of hatcheck may have answered.
   session?.attach(reply)
-  if (session?.isCommitting === true || (holder[kCommitted] === 'by Fastify' && reply.raw.headersSent)) {
-    // Fastify does not always detect a second answer.
+  if (isSecondAnswer(holder, reply)) {
     request.log.warn('The handler has sent a second answer, which is dropped. An async handler that calls reply.send() must "return reply", and no other value.')
     return
   }
@@ -48,6 +47,11 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
     return
   }
   return finish(session, reply, committing, payload)
+}
+
+/** Whether the handler answers once more. Fastify does not always detect that. */
+function isSecondAnswer (request: WithSession, reply: FastifyReply): boolean {
+  return request[kSession]?.isCommitting === true || (request[kCommitted] === 'by Fastify' && reply.raw.headersSent)
 }
 
 /** The errors of changes that the store can never take. */

@@ -15,6 +15,8 @@ export function createOpenSession (
   isSync: boolean,
   oldSessions: Pick<OldSessions, 'isPresentedBy'> | null
 ): onRequestHookHandler {
+  const markRead = oldSessions === null ? undefined : sessionOf
+
   return function openSession (request, reply, done) {
     const holder = request as WithSession
     holder[kReply] = reply
@@ -25,16 +27,15 @@ export function createOpenSession (
       if (isResponsePrivate(session)) markPrivateOnHijack(reply)
     }
     // An old session has to be read before the handler runs, since its store is asynchronous.
-    if (isSync && (oldSessions === null || !oldSessions.isPresentedBy(request))) done()
+    const isReadWhenAsked = isSync && (oldSessions === null || !oldSessions.isPresentedBy(request))
     // Without a cookie there is nothing to read.
-    else if (session === undefined && request.headers.cookie === undefined) done()
-    else if (oldSessions === null) whenLoaded(sessionFor(request), done)
-    else whenLoaded(sessionFor(request), done, sessionOf)
+    if (isReadWhenAsked || (session === undefined && request.headers.cookie === undefined)) done()
+    else whenLoaded(sessionFor(request), done, markRead)
   }
 }
 
 // Separate, since a closure slows down the function around it, even if it is never made.
-function whenLoaded (session: Session, done: () => void, markRead?: RequestSessions['sessionOf']): void {
+function whenLoaded (session: Session, done: () => void, markRead: RequestSessions['sessionOf'] | undefined): void {
   const loading = session.load()
   if (loading === undefined) return done()
   loading.then(() => {
