@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { createSealedCodec } from '../plugins/storage/cookie/sealed.js'
 import { CookieSessions } from '../plugins/storage/cookie/sessions.js'
 import { inCookie } from '../plugins/session/in-cookie.js'
-import type { Named } from '../plugins/session/keeper.js'
+import type { Named } from '../plugins/session/backend.js'
 import type { Stored } from '../plugins/session/plan.js'
 import type { RevocationStore } from '../plugins/store/revocations.js'
 import type { SessionStore, StoreOptions } from '../plugins/store/sessions.js'
@@ -21,7 +21,7 @@ export function browserStore (revocations: RevocationStore, { now, maxBytes }: S
   const cookies = new Map<string, string>()
   const secrets = [Buffer.from(testKey)]
   const ticketOf = (id: string): Ticket => ({ id, key: id, stale: false, touchedAt: 0, carried: null })
-  const keeper = inCookie({
+  const backend = inCookie({
     carried: { revocations, codecOf: (secrets) => createSealedCodec(secrets, NAME, maxBytes) },
     longestValue: 8_000,
     maxBytes,
@@ -33,7 +33,7 @@ export function browserStore (revocations: RevocationStore, { now, maxBytes }: S
   })
   const ends = new CookieSessions({ revocations, isEnforced: true, engine: { ping () {}, async close () { await close() } }, now })
 
-  const ticketAt = (key: string): Ticket => keeper.verifier.verify(cookies.get(key) ?? '', NAME) ?? ticketOf(key)
+  const ticketAt = (key: string): Ticket => backend.verifier.verify(cookies.get(key) ?? '', NAME) ?? ticketOf(key)
   const named = (key: string): Named => ticketAt(key)
   const storedAt = (key: string): Stored | null => {
     const ticket = ticketAt(key)
@@ -41,40 +41,40 @@ export function browserStore (revocations: RevocationStore, { now, maxBytes }: S
   }
 
   function keep (key: string, stored: Stored | null): boolean {
-    if (stored !== null) cookies.set(key, keeper.cookieValue(stored.ticket.id, stored, NAME))
+    if (stored !== null) cookies.set(key, backend.cookieValue(stored.ticket.id, stored, NAME))
     return stored !== null
   }
 
   return {
-    sync: keeper.sync,
+    sync: backend.sync,
     // Without a promise only if it never answers with one.
-    read: (key) => keeper.sync ? keeper.read(named(key)) : Promise.resolve(keeper.read(named(key))),
-    create: async (key, record) => keep(key, await keeper.create(ticketOf(key), record)),
+    read: (key) => backend.sync ? backend.read(named(key)) : Promise.resolve(backend.read(named(key))),
+    create: async (key, record) => keep(key, await backend.create(ticketOf(key), record)),
     async patch (key, changes) {
       const stored = storedAt(key)
-      return stored !== null && keep(key, await keeper.patch(stored, changes))
+      return stored !== null && keep(key, await backend.patch(stored, changes))
     },
     async touch (key, seenAt, expiresAt) {
       const stored = storedAt(key)
-      return stored !== null && keep(key, await keeper.touch(stored, seenAt, expiresAt))
+      return stored !== null && keep(key, await backend.touch(stored, seenAt, expiresAt))
     },
     async take (key, prefix) {
       const stored = storedAt(key)
       if (stored === null) return {}
-      const { taken, rest } = await keeper.take(stored, prefix)
+      const { taken, rest } = await backend.take(stored, prefix)
       keep(key, rest)
       return taken
     },
     async replace (key, nextKey, change) {
       const stored = storedAt(key)
       if (stored === null) return { outcome: 'gone' }
-      const renewed = await keeper.replace(stored, ticketOf(nextKey), change)
+      const renewed = await backend.replace(stored, ticketOf(nextKey), change)
       if (renewed.outcome !== 'replaced') return renewed
       keep(nextKey, renewed.next)
       return { ...renewed, next: renewed.next?.record ?? null }
     },
     async remove (key, nextKey) {
-      return nextKey === undefined ? await keeper.remove(named(key)) : await ends.remove(key, nextKey)
+      return nextKey === undefined ? await backend.remove(named(key)) : await ends.remove(key, nextKey)
     },
     successor: (key) => revocations.successor(key),
     removeOfUser: (user, exceptKey) => ends.removeOfUser(user, exceptKey),

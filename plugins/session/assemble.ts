@@ -65,7 +65,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
 
   const formerNames = config.formerCookies.map(({ name }) => name)
   const longestValue = cookie.longestValue()
-  const keeper = storage.carried === undefined
+  const backend = storage.carried === undefined
     ? inStore(store, () => keyring.signer)
     : inCookie({
       carried: storage.carried,
@@ -78,10 +78,10 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
       newId: () => keyring.signer.newId()
     })
   const adoptableBytes = storage.carried === undefined ? config.sessionMaxBytes : Math.min(config.sessionMaxBytes, bytesThatFit(longestValue))
-  const ticketsOf = ticketReader(() => keeper.verifier, profileOf, formerNames)
-  const { find, findAmong, read } = createFinder({ keeper, lifetimes, now, ticketsOf, isRefused })
+  const ticketsOf = ticketReader(() => backend.verifier, profileOf, formerNames)
+  const { find, findAmong, read } = createFinder({ backend, lifetimes, now, ticketsOf, isRefused })
   const anonymousLimit = new AnonymousLimit(config.anonymousSessionsPerMinute, now)
-  const writer = new Writer({ keeper, emitter, upkeep, ticketsOf, oldSessions, sessionsPerUser: config.sessionsPerUser, anonymousLimit, ticketOf })
+  const writer = new Writer({ backend, emitter, upkeep, ticketsOf, oldSessions, sessionsPerUser: config.sessionsPerUser, anonymousLimit, ticketOf })
 
   const context: SessionContext = {
     lifetimes,
@@ -93,10 +93,10 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
     writer,
     schema: config.sessionSchema === undefined ? null : new SessionSchema(config.sessionSchema, log),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
-    changesCookie: keeper.changesCookie,
-    cookieValue: (id, stored, request) => keeper.cookieValue(id, stored, profileOf(request).name),
+    changesCookie: backend.changesCookie,
+    cookieValue: (id, stored, request) => backend.cookieValue(id, stored, profileOf(request).name),
     handleOf,
-    take: (stored, prefix) => guarded('take', () => keeper.take(stored, prefix)),
+    take: (stored, prefix) => guarded('take', () => backend.take(stored, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     sendCookie: (session, reply) => { cookie.send(session, reply) },
     describeCookie: (session) => cookie.describe(session)
@@ -107,11 +107,11 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
     context: oldSessions === null ? context : { ...context, find: createAdoption({ oldSessions, context: { ...context, maxBytes: adoptableBytes }, isRefused }) },
     outside: {
       ...context,
-      keeper,
+      backend,
       emitter,
       cookie,
       profileOf,
-      ticketsIn: (header, name) => ticketsIn(header, name, keeper.verifier, formerNames),
+      ticketsIn: (header, name) => ticketsIn(header, name, backend.verifier, formerNames),
       findAmong
     },
     oldSessions,

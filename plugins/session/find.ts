@@ -4,12 +4,12 @@ import { guarded, storeUnavailable } from '../store/errors.js'
 import type { MaybePromise, SessionRecord } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { SessionContext } from './context.js'
-import type { SessionKeeper } from './keeper.js'
+import type { SessionBackend } from './backend.js'
 import { assertSessionIsOn } from './off.js'
 import type { Stored } from './plan.js'
 
 interface FinderOptions {
-  readonly keeper: SessionKeeper
+  readonly backend: SessionBackend
   readonly lifetimes: Lifetimes
   ticketsOf (request: FastifyRequest): readonly Ticket[]
   /** Whether this process refuses a session although the store has it. */
@@ -23,11 +23,11 @@ interface Finder {
 }
 
 /** Makes the functions that find the live session of a request, and read it again. */
-export function createFinder ({ keeper, lifetimes, ticketsOf, isRefused, now }: FinderOptions): Pick<SessionContext, 'find' | 'read'> & Finder {
+export function createFinder ({ backend, lifetimes, ticketsOf, isRefused, now }: FinderOptions): Pick<SessionContext, 'find' | 'read'> & Finder {
   return {
-    find: keeper.sync ? findNow : find,
+    find: backend.sync ? findNow : find,
     findAmong,
-    read: async ({ ticket }) => live(ticket, await guarded('read', () => keeper.read(ticket)))
+    read: async ({ ticket }) => live(ticket, await guarded('read', () => backend.read(ticket)))
   }
 
   /** A synchronous store costs no promise. */
@@ -36,7 +36,7 @@ export function createFinder ({ keeper, lifetimes, ticketsOf, isRefused, now }: 
     for (const ticket of ticketsOf(request)) {
       let record
       try {
-        record = live(ticket, keeper.read(ticket) as SessionRecord | null)
+        record = live(ticket, backend.read(ticket) as SessionRecord | null)
       } catch (error) {
         throw storeUnavailable(error, 'read')
       }
@@ -53,7 +53,7 @@ export function createFinder ({ keeper, lifetimes, ticketsOf, isRefused, now }: 
 
   /** Reads all of them at once, so that several tickets cost one round trip. */
   async function findAmong (tickets: readonly Ticket[]): Promise<Stored | null> {
-    const reads = tickets.map((ticket) => ({ ticket, reading: guarded('read', () => keeper.read(ticket)) }))
+    const reads = tickets.map((ticket) => ({ ticket, reading: guarded('read', () => backend.read(ticket)) }))
     // Reads after the first live session do not matter, even if they fail.
     if (reads.length > 1) for (const { reading } of reads) reading.catch(() => {})
     for (const { ticket, reading } of reads) {

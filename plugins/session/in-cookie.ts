@@ -9,7 +9,7 @@ import {
 } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import { CookieTooLargeError, UnsupportedError } from './errors.js'
-import type { Named, Renewed, SessionKeeper } from './keeper.js'
+import type { Named, Renewed, SessionBackend } from './backend.js'
 import type { Rules, Stored } from './plan.js'
 import type { TicketVerifier } from './ticket-reader.js'
 
@@ -22,7 +22,7 @@ const LEAST_ROOM = 1_024
 /** What encryption and the times of a session add to its values, in bytes; somewhat more than that. */
 const MOST_ADDED = 1_024
 
-interface CookieKeeperParts extends Pick<Rules, 'maxBytes' | 'lifetimes' | 'now'> {
+interface CookieBackendParts extends Pick<Rules, 'maxBytes' | 'lifetimes' | 'now'> {
   readonly carried: CarriedSessions
   /** How many characters the value of a cookie may have. */
   readonly longestValue: number
@@ -45,7 +45,7 @@ interface Keyed {
  *
  * A response writes all values as its request knew them, so of two requests at once the last response wins.
  */
-export function inCookie ({ carried: { revocations, codecOf }, longestValue, maxBytes, lifetimes, now, currentSecrets, ticketOf, newId }: CookieKeeperParts): SessionKeeper {
+export function inCookie ({ carried: { revocations, codecOf }, longestValue, maxBytes, lifetimes, now, currentSecrets, ticketOf, newId }: CookieBackendParts): SessionBackend {
   assertRule(longestValue >= LEAST_ROOM, `The name, the domain and the path of the session cookie leave ${longestValue} of the 4,096 bytes of a cookie for the session, and it needs at least ${LEAST_ROOM}: make them shorter.`)
   const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
   const current = currentKeys(codecOf, currentSecrets, ticketOf)
@@ -102,7 +102,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     return record.expiresAt <= now() || endsAt <= now()
   }
 
-  async function replace ({ ticket: { key, carried }, record: last }: Stored, next: Ticket, change: Parameters<SessionKeeper['replace']>[2]): Promise<Renewed> {
+  async function replace ({ ticket: { key, carried }, record: last }: Stored, next: Ticket, change: Parameters<SessionBackend['replace']>[2]): Promise<Renewed> {
     if (carried === null || isOver(carried)) return { outcome: 'gone' }
     const knownBefore = await revocations.lookUp(key, carried.record.user)
     if (liveIn(key, carried, knownBefore) === null) return { outcome: 'gone' }

@@ -2,11 +2,11 @@ import { after } from '../common/maybe-promise.js'
 import { fieldsWithout, withChanges } from '../store/sessions.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 import type { TicketSigner } from '../tickets/ticket.js'
-import type { SessionKeeper } from './keeper.js'
+import type { SessionBackend } from './backend.js'
 import { endIn } from './upkeep.js'
 
 /** Keeps the sessions in a store. */
-export function inStore (store: CompleteSessionStore, currentSigner: () => TicketSigner): SessionKeeper {
+export function inStore (store: CompleteSessionStore, currentSigner: () => TicketSigner): SessionBackend {
   return {
     sync: store.sync,
     changesCookie: false,

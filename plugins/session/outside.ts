@@ -14,7 +14,7 @@ import { InsecureTransportError } from './errors.js'
 import type { SessionEmitter } from './events.js'
 import { entriesOf, isReserved } from './fields.js'
 import { fromJson } from './json.js'
-import type { SessionKeeper } from './keeper.js'
+import type { SessionBackend } from './backend.js'
 import { planLogin, type Stored } from './plan.js'
 import { storedUser, type User } from './user.js'
 
@@ -80,7 +80,7 @@ export interface ReadSession<Values = Data> {
 
 /** What begins and reads sessions without a request of Fastify. The events of such a session have no request. */
 export interface Outside extends Pick<SessionContext, 'lifetimes' | 'maxBytes' | 'anonymousSessions' | 'now' | 'writer' | 'schema' | 'newId'> {
-  readonly keeper: SessionKeeper
+  readonly backend: SessionBackend
   readonly emitter: SessionEmitter
   readonly cookie: SessionCookie
   profileOf (connection: Connection): CookieProfile
@@ -127,8 +127,8 @@ export function assertTakes ({ attributes, remedy }: CookieProfile, secure: bool
 }
 
 /** Describes a stored session to the one who sends its cookie. */
-export function begunAs ({ ticket, record }: Stored, { name, attributes: basic }: CookieProfile, { keeper, cookie, handleOf }: Outside): BegunSession {
-  const value = keeper.cookieValue(ticket.id, { ticket, record }, name)
+export function begunAs ({ ticket, record }: Stored, { name, attributes: basic }: CookieProfile, { backend, cookie, handleOf }: Outside): BegunSession {
+  const value = backend.cookieValue(ticket.id, { ticket, record }, name)
   const attributes = cookie.attributesOf(basic, { permanent: record.permanent, stored: { ticket, record } })
   return {
     handle: handleOf(ticket.key),

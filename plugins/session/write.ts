@@ -8,11 +8,11 @@ import type { Stored } from './plan.js'
 import { attempt } from '../common/maybe-promise.js'
 import { continuesAs, isLogout, type SessionChanges, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
-import type { Named, SessionKeeper } from './keeper.js'
+import type { Named, SessionBackend } from './backend.js'
 import type { Upkeep } from './upkeep.js'
 
 export interface WriterOptions {
-  readonly keeper: SessionKeeper
+  readonly backend: SessionBackend
   readonly emitter: SessionEmitter
   readonly upkeep: Pick<Upkeep, 'refuse' | 'discard' | 'isRefused'>
   readonly sessionsPerUser: number
@@ -43,10 +43,10 @@ export class Writer {
 
   /** Begins a session. @throws TooManySessionsError, StoreUnavailableError also if the session was ended before it began */
   async create (id: string, record: SessionRecord, request: Cause): Promise<Stored> {
-    const { keeper, emitter, ticketOf, anonymousLimit } = this.#options
+    const { backend, emitter, ticketOf, anonymousLimit } = this.#options
     if (record.user === null && request !== null) anonymousLimit.count(request)
     const ticket = ticketOf(id)
-    const created = await this.#begin(ticket.key, 'create', () => keeper.create(ticket, record, this.#limitFor(record.user, request)))
+    const created = await this.#begin(ticket.key, 'create', () => backend.create(ticket, record, this.#limitFor(record.user, request)))
     if (created === null) throw createRefused()
     emitter.emit('created', ticket.key, record.user, request)
     return created
@@ -60,8 +60,8 @@ export class Writer {
    * @throws StoreUnavailableError
    */
   async adopt ({ ticket, record }: Stored, request: FastifyRequest): Promise<Stored | null> {
-    const { keeper, emitter } = this.#options
-    const begun = await guarded('create', () => keeper.create(ticket, record, this.#limitFor(record.user, request)))
+    const { backend, emitter } = this.#options
+    const begun = await guarded('create', () => backend.create(ticket, record, this.#limitFor(record.user, request)))
     if (begun !== null) emitter.emit('created', ticket.key, record.user, request)
     return begun
   }
@@ -71,8 +71,8 @@ export class Writer {
    * after its answer has the same effect in every store.
    */
   async patch (stored: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
-    const { keeper, emitter } = this.#options
-    return await attempt(() => keeper.patch(stored, changes), (next) => {
+    const { backend, emitter } = this.#options
+    return await attempt(() => backend.patch(stored, changes), (next) => {
       if (next !== null && isLogout(changes)) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
       return next
     }, (error) => { throw storeUnavailable(error, 'patch') })
@@ -84,10 +84,10 @@ export class Writer {
    * @returns `next`, null if no value was left, and the user of the old session; or null if that has ended in the meantime.
    */
   async replace (stored: Stored, id: string, change: SessionReplacement, request: Cause): Promise<{ next: Stored | null, lastUser: string | null } | null> {
-    const { keeper, emitter, ticketOf } = this.#options
+    const { backend, emitter, ticketOf } = this.#options
     const { ticket: old } = stored
     const ticket = ticketOf(id)
-    const replaced = await this.#begin(ticket.key, 'replace', () => keeper.replace(stored, ticket, change, this.#limitFor(change.user ?? null, request)))
+    const replaced = await this.#begin(ticket.key, 'replace', () => backend.replace(stored, ticket, change, this.#limitFor(change.user ?? null, request)))
     if (replaced.outcome === 'gone') return null
     if (replaced.outcome === 'refused') throw createRefused()
     const { last, next } = replaced
@@ -108,12 +108,12 @@ export class Writer {
    * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
    */
   async end (request: FastifyRequest, stored: Stored | null, isAvailable: boolean): Promise<void> {
-    const { keeper, ticketsOf } = this.#options
+    const { backend, ticketsOf } = this.#options
     const own = stored?.ticket
     const tickets = ticketsOf(request)
     await this.#withOld(request, this.#endEach(request, own === undefined ? tickets : [own, ...tickets], async (ticket) => {
       const mayLive = !isAvailable || ticket.key === own?.key || await this.#mayLive(ticket)
-      return mayLive ? await keeper.end(ticket) : null
+      return mayLive ? await backend.end(ticket) : null
     }))
   }
 
@@ -123,10 +123,10 @@ export class Writer {
    * @throws LogoutUnconfirmedError
    */
   async endOthers (request: FastifyRequest, own: Stored): Promise<void> {
-    const { keeper, ticketsOf } = this.#options
+    const { backend, ticketsOf } = this.#options
     const others = ticketsOf(request).filter(({ key }) => key !== own.ticket.key)
     await this.#withOld(request, this.#endEach(request, others, async (ticket) => {
-      const record = await keeper.read(ticket) === null ? null : await keeper.remove(ticket)
+      const record = await backend.read(ticket) === null ? null : await backend.remove(ticket)
       return record === null ? null : { key: ticket.key, record }
     }), own.ticket.key)
   }
@@ -138,11 +138,11 @@ export class Writer {
 
   /** Ends the sessions of another library that a request presents, and those by which they continue, begun or not. */
   async #endOld (request: FastifyRequest, exceptKey?: string): Promise<void> {
-    const { keeper, oldSessions } = this.#options
+    const { backend, oldSessions } = this.#options
     const presented = oldSessions?.presentedBy(request) ?? []
     if (oldSessions === null || presented.length === 0) return
     const isEnded = await oldSessions.end(presented)
-    await this.#endEach(request, presented.map(({ ticket }) => ticket).filter(({ key }) => key !== exceptKey), (ticket) => keeper.end(ticket))
+    await this.#endEach(request, presented.map(({ ticket }) => ticket).filter(({ key }) => key !== exceptKey), (ticket) => backend.end(ticket))
     if (!isEnded) throw new LogoutUnconfirmedError()
   }
 
@@ -164,10 +164,10 @@ export class Writer {
 
   /** Tells whether a presented session may still exist. Most duplicate cookies belong to sessions that ended long ago. */
   async #mayLive (ticket: Named): Promise<boolean> {
-    const { keeper, upkeep } = this.#options
+    const { backend, upkeep } = this.#options
     if (upkeep.isRefused(ticket.key)) return true
     try {
-      return await keeper.mayLive(ticket)
+      return await backend.mayLive(ticket)
     } catch {
       return true
     }
@@ -175,9 +175,9 @@ export class Writer {
 
   /** Ends a session whose cookie cannot be delivered. */
   async discard ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
-    const { keeper, emitter, upkeep } = this.#options
+    const { backend, emitter, upkeep } = this.#options
     try {
-      if (await keeper.remove(ticket) !== null) emitter.emit('destroyed', ticket.key, record.user, request)
+      if (await backend.remove(ticket) !== null) emitter.emit('destroyed', ticket.key, record.user, request)
     } catch (error) {
       upkeep.discard(ticket.key)
       request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; it will be tried again')
@@ -188,7 +188,7 @@ export class Writer {
   async touch (stored: Stored, { seenAt, expiresAt }: Pick<SessionChanges, 'seenAt' | 'expiresAt'>, request: FastifyRequest): Promise<Stored | null> {
     stored.ticket.touchedAt = seenAt
     try {
-      const next = await this.#options.keeper.touch(stored, seenAt, expiresAt)
+      const next = await this.#options.backend.touch(stored, seenAt, expiresAt)
       this.#hasTouchFailed = false
       return next
     } catch (error) {

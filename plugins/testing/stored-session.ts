@@ -31,8 +31,8 @@ export async function editSession<Values> (stored: Stored | null, change: (data:
 }
 
 /** Ends a session, or its successor, as a logout does. */
-export async function endSession ({ ticket }: Stored, { keeper, emitter }: Outside): Promise<void> {
-  const ended = await guarded('remove', () => keeper.end(ticket))
+export async function endSession ({ ticket }: Stored, { backend, emitter }: Outside): Promise<void> {
+  const ended = await guarded('remove', () => backend.end(ticket))
   if (ended !== null) emitter.emit('destroyed', ended.key, ended.record.user)
 }
 

@@ -6,7 +6,7 @@ import type { TicketVerifier } from './ticket-reader.js'
 /** What names a session: its key, and what its cookie carries. */
 export type Named = Pick<Ticket, 'key' | 'carried'>
 
-/** The outcome of {@link SessionKeeper.replace}. */
+/** The outcome of {@link SessionBackend.replace}. */
 export type Renewed = Exclude<Replaced, { outcome: 'replaced' }> | { readonly outcome: 'replaced', readonly last: SessionRecord, readonly next: Stored | null }
 
 /**
@@ -14,7 +14,7 @@ export type Renewed = Exclude<Replaced, { outcome: 'replaced' }> | { readonly ou
  * in place of a key. A change returns the session as it is from then on. If that has another ticket, the browser has to get
  * its cookie.
  */
-export interface SessionKeeper {
+export interface SessionBackend {
   /** Whether {@link read} returns at once, without a promise. */
   readonly sync: boolean
   /** Whether every change changes the cookie. */
