@@ -1,4 +1,6 @@
 import { open, type RootDatabase } from 'lmdb'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
@@ -6,6 +8,7 @@ import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
 import { recordOf } from '../plugins/store/contract/index.js'
 import type { SessionChanges } from '../plugins/store/record.js'
 import { fastFolder } from './fast-folder.js'
+import { childEnvironment, compiledFixture } from './fixtures/child.js'
 
 const START = recordOf().createdAt
 const HOUR = 3_600_000
@@ -234,7 +237,11 @@ test('a transaction that LMDB never answers holds up no later one', async (t) =>
     flushed: Promise.resolve(),
     committed: never,
     transaction (run: () => void) {
-      if (transactions++ === 0) return never
+      if (transactions++ === 0) {
+        // Until then, an exit would kill the process.
+        t.teardown(run)
+        return never
+      }
       run()
       return Promise.resolve()
     }
@@ -248,7 +255,11 @@ test('a transaction that LMDB never answers holds up no later one', async (t) =>
 
 test('each of several writes has the whole time, and one that is answered ends no other', async (t) => {
   const never = new Promise<never>(() => {})
-  const writer = new LmdbWriter({ on () {}, flushed: never, committed: never, transaction: () => never } as never, 60)
+  const transaction = (run: () => void): Promise<never> => {
+    t.teardown(run)
+    return never
+  }
+  const writer = new LmdbWriter({ on () {}, flushed: never, committed: never, transaction } as never, 60)
   const waited = async (): Promise<number> => {
     const begun = performance.now()
     await t.rejects(writer.write('patch', false, () => {}), { cause: { message: 'not written within 60 ms' } })
@@ -278,3 +289,19 @@ test('a transaction that cannot begin fails its writes, and not those after it',
   isClosed = false
   t.strictSame(await Promise.all([writer.write('patch', false, () => 1), writer.write('patch', true, () => 2)]), [1, 2])
 })
+
+for (const how of ['exit', 'throw']) {
+  test(`a process that ends by ${how} during a write does not hang`, async (t) => {
+    const path = fastFolder(t)
+    const child = spawn(process.execPath, [compiledFixture('exit-in-a-write'), path, how], { env: childEnvironment(), stdio: ['ignore', 'ignore', 'pipe'], timeout: 20_000, killSignal: 'SIGABRT' })
+    let errors = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => { errors += text })
+    const [code, signal] = await once(child, 'close')
+    t.same([code, signal], [null, 'SIGKILL'], errors)
+    if (how === 'throw') t.match(errors, 'a bug of the application')
+    const env = open({ path })
+    t.equal(env.get('before'), 1, 'what was written before is there')
+    t.equal(env.get('after'), undefined)
+    await env.close()
+  })
+}

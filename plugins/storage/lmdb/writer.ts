@@ -4,6 +4,7 @@ import { within } from '../../common/deadline.js'
 import { SharedDeadline } from '../../common/shared-deadline.js'
 import { SLICE_MS } from '../../common/slices.js'
 import { storeUnavailable } from '../../store/errors.js'
+import { callbackAwaited, callbackRuns } from './exit-guard.js'
 
 /** How long a write may take, in ms. A write that fails by this may still be carried out. */
 const DEADLINE_MS = 5_000
@@ -88,7 +89,11 @@ export class LmdbWriter {
 
   async #transaction (writes: Write[]): Promise<void> {
     try {
-      const committing = this.#env.transaction(() => { this.#run(writes) })
+      callbackAwaited(writes)
+      const committing = this.#env.transaction(() => {
+        callbackRuns(writes)
+        this.#run(writes)
+      })
       // Taken at once: later it might belong to a later transaction, and if that fails, it never settles.
       const flushing = this.#env.flushed.then(ignore, ignore)
       await committing
@@ -99,6 +104,7 @@ export class LmdbWriter {
       })
       for (const write of writes) if (!write.isDurable) this.#settle(write)
     } catch (error) {
+      callbackRuns(writes)
       const reason = await reasonOf(error)
       // Without its callback, the transaction has not taken them.
       for (const write of writes.length > 0 ? writes : this.#waiting.splice(0)) this.#fail(write, reason)
@@ -143,6 +149,7 @@ export class LmdbWriter {
     const at = this.#waiting.indexOf(write)
     if (at !== -1) this.#waiting.splice(at, 1)
     // A transaction that LMDB never answers holds up no later one.
+    if (this.#current !== null) callbackRuns(this.#current)
     this.#end()
   }
 
