@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { AnyRequest } from '../common/any-request.js'
 import { wants } from '../common/wants.js'
 import { load, reject } from '../session/calls.js'
+import { discard } from '../session/payload.js'
 import type { User } from '../session/user.js'
 import { LoginRequiredError, NotRegisteredError } from './errors.js'
 
@@ -25,6 +26,9 @@ export function requireLogin (given: AnyRequest, _reply?: object): Promise<void>
 }
 
 const PASSED = Promise.resolve()
+
+/** The headers that describe the body of a refusal, or the way to log in. */
+const OF_THE_REFUSAL = ['content-type', 'content-encoding', 'content-language', 'content-length', 'content-disposition', 'etag', 'last-modified', 'www-authenticate']
 
 /** Errors that the guard has thrown. Another guard may let the request in after that. */
 const refusals = new WeakSet<Error>()
@@ -80,7 +84,9 @@ export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unkn
         done(null, payload)
         return
       }
-      reply.code(303).header('location', page).removeHeader('content-type').removeHeader('www-authenticate')
+      discard(payload)
+      for (const name of OF_THE_REFUSAL) reply.removeHeader(name)
+      reply.code(303).header('location', page)
       done(null, '')
     })
   }

@@ -1,7 +1,8 @@
 import type { DoneFuncWithErrOrRes, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { MaybePromise } from '../store/sessions.js'
 import { commit, isBusy, reopen, settle } from './commit.js'
-import { isWebResponse, markPrivate, privateResponse } from './private-response.js'
+import { awaitErrors, discard, isWebResponse } from './payload.js'
+import { markPrivate, privateResponse } from './private-response.js'
 import { isResponsePrivate, kCommitted, kSession, type WithSession } from './request-session.js'
 import { saveHead } from './response.js'
 import type { Session } from './session.js'
@@ -39,7 +40,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   try {
     if (isFirst) committing = commit(session)
   } catch (error) {
-    throw withoutRedirect(reply, error)
+    throw failed(reply, payload, error)
   }
   if (committing === undefined && !isBusy(session)) {
     if (session.cookie !== 'keep') session.context.sendCookie(session, reply)
@@ -74,6 +75,7 @@ export function reopenSession (request: FastifyRequest, reply: FastifyReply, err
 async function finish (session: Session, reply: FastifyReply, committing: MaybePromise<void>, payload: unknown): Promise<unknown> {
   const restoreHead = saveHead(reply)
   session.isCommitting = true
+  awaitErrors(payload)
   try {
     await committing
     // The handler may still run after its answer, and make calls.
@@ -83,7 +85,7 @@ async function finish (session: Session, reply: FastifyReply, committing: MaybeP
     if (session.cookie !== 'keep') session.context.sendCookie(session, reply)
     return payload
   } catch (error) {
-    throw withoutRedirect(reply, error)
+    throw failed(reply, payload, error)
   } finally {
     session.isCommitting = false
   }
@@ -95,7 +97,8 @@ function privateIfNeeded (response: Response, request: WithSession): Response {
 }
 
 /** The error replaces the answer, which may have been a redirect. */
-function withoutRedirect (reply: FastifyReply, error: unknown): unknown {
+function failed (reply: FastifyReply, payload: unknown, error: unknown): unknown {
   reply.removeHeader('location')
+  discard(payload)
   return error
 }

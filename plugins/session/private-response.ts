@@ -5,6 +5,8 @@ export function markPrivate (reply: FastifyReply): void {
   const vary = varyWithCookie(reply.getHeader('vary'))
   if (vary !== null) reply.header('vary', vary)
   if (!isPrivate(reply.getHeader('cache-control'))) reply.header('cache-control', 'no-store')
+  const headers = reply.getHeaders()
+  for (const name in headers) if (isTargeted(name) && !isPrivate(headers[name])) reply.header(name, noStoreFor(name))
 }
 
 /**
@@ -14,9 +16,8 @@ export function markPrivate (reply: FastifyReply): void {
 export function markPrivateRaw (reply: FastifyReply): void {
   if (reply.raw.headersSent) return
   markPrivate(reply)
-  for (const name of ['vary', 'cache-control']) {
-    const value = reply.getHeader(name)
-    if (value !== undefined) reply.raw.setHeader(name, value)
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined && (name === 'vary' || name === 'cache-control' || isTargeted(name))) reply.raw.setHeader(name, value)
   }
 }
 
@@ -54,11 +55,21 @@ function privateHeaders (original: Headers): Headers {
   const vary = varyWithCookie(headers.get('vary') ?? '*')
   if (vary !== null) headers.set('vary', vary)
   if (!isPrivate(headers.get('cache-control') ?? 'no-store')) headers.set('cache-control', 'no-store')
+  for (const [name, value] of original) if (isTargeted(name) && !isPrivate(value)) headers.set(name, noStoreFor(name))
   return headers
 }
 
-export function isWebResponse (payload: unknown): payload is Response {
-  return typeof payload === 'object' && payload !== null && Object.prototype.toString.call(payload) === '[object Response]'
+/**
+ * Whether some caches go by this header in place of `Cache-Control`, such as `CDN-Cache-Control`.
+ *
+ * Source: RFC 9213; https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache_valid
+ */
+function isTargeted (name: string): boolean {
+  return name.endsWith('-cache-control') || name === 'surrogate-control' || name === 'edge-control' || name === 'x-accel-expires'
+}
+
+function noStoreFor (name: string): string {
+  return name === 'x-accel-expires' ? '0' : 'no-store'
 }
 
 /** The last header with Cookie in it. Most responses of an application have the same. */

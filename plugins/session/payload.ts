@@ -1,0 +1,32 @@
+import type { Readable } from 'node:stream'
+
+export function isWebResponse (payload: unknown): payload is Response {
+  return typeof payload === 'object' && payload !== null && Object.prototype.toString.call(payload) === '[object Response]'
+}
+
+/**
+ * Keeps a stream that fails from ending the process while a response waits. Fastify listens for its errors only after the last
+ * hook, and then answers with one that happened before.
+ */
+export function awaitErrors (payload: unknown): void {
+  if (isNodeStream(payload)) payload.on('error', ignore)
+}
+
+/** Frees what a payload holds that is not sent, such as the file of a stream. */
+export function discard (payload: unknown): void {
+  if (isNodeStream(payload)) {
+    payload.on('error', ignore)
+    payload.destroy()
+  } else {
+    const stream = isWebResponse(payload) ? payload.body : payload
+    // A stream that somebody else reads is theirs to end.
+    if (stream instanceof ReadableStream) stream.cancel().catch(ignore)
+  }
+}
+
+/** What Fastify pipes into the response. */
+function isNodeStream (payload: unknown): payload is Readable {
+  return typeof (payload as Partial<Readable> | null)?.pipe === 'function' && typeof (payload as Readable).destroy === 'function'
+}
+
+function ignore (): void {}
