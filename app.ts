@@ -6,7 +6,7 @@ import type { GivenOptions, HatcheckOptions } from './plugins/config/options.js'
 import { ownFolder } from './plugins/config/own-folder.js'
 import type { Mode, ServiceOnlyOptions } from './plugins/config/resolve.js'
 import { unlessInstalled } from './plugins/common/not-installed.js'
-import { ConfigError } from './plugins/common/rule.js'
+import { assertRegistrable } from './plugins/common/registration.js'
 import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
 
 export type { HatcheckOptions } from './plugins/config/options.js'
@@ -80,9 +80,7 @@ export const hatcheckService = fp<ServiceOptions>(async function hatcheckService
 }, { name: 'hatcheck', fastify: '5.x' })
 
 async function assemble (fastify: FastifyInstance, options: GivenOptions, service: Omit<ConfigPluginOptions['hatcheck'], 'options'>): Promise<void> {
-  if (fastify.hasRequestDecorator('loadSession')) {
-    throw new ConfigError('hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes beside each other.')
-  }
+  assertRegistrable(fastify)
   const folder = ownFolder(import.meta.dirname)
   const { default: autoload } = await import('@fastify/autoload').catch(unlessInstalled('@fastify/autoload'))
   await fastify.register(autoload, {

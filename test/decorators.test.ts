@@ -1,8 +1,10 @@
+import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { t } from 'tap'
 import { hatcheck, requireLogin, type HatcheckOptions } from '../app.js'
 import { DECORATIONS } from '../plugins/common/decorators.js'
+import { hatcheckSession } from '../plugins/session/standalone.js'
 import { Client } from './client.js'
 import { buildHost, newFastify, testKey } from './helper.js'
 
@@ -164,6 +166,33 @@ t.test('a name that another plugin takes as well is refused: with the entry of t
       }, `${taken} after hatcheck`)
     }
   }
+})
+
+t.test('a name without which hatcheck cannot work is refused at once, and named', async (t) => {
+  const taken: Record<string, (app: FastifyInstance) => unknown> = {
+    'request.session': (app) => app.decorateRequest('session', null as never),
+    'request.loadSession': (app) => app.decorateRequest('loadSession', null as never),
+    'fastify.sessions': (app) => app.decorate('sessions', {} as never),
+    'fastify.hatcheck': (app) => app.decorate('hatcheck', null as never),
+    'request.cookies': (app) => app.decorateRequest('cookies', null as never),
+    'reply.setCookie': (app) => app.decorateReply('setCookie', null as never),
+    'reply.cookie': (app) => app.decorateReply('cookie', null as never),
+    'reply.clearCookie': (app) => app.decorateReply('clearCookie', null as never),
+    'fastify.parseCookie': (app) => app.decorate('parseCookie', (() => {}) as never),
+    'fastify.serializeCookie': (app) => app.decorate('serializeCookie', (() => {}) as never)
+  }
+  for (const [name, take] of Object.entries(taken)) {
+    for (const plugin of [hatcheck, hatcheckSession]) {
+      const app = newFastify(t)
+      take(app)
+      const registered = async (): Promise<void> => { await app.register(plugin, { secretKey: testKey, sessionStore: 'memory:' } as never) }
+      if (name === 'fastify.hatcheck' && plugin === hatcheckSession) await t.resolves(registered, 'hatcheck/session does not need it')
+      else await t.rejects(registered, { code: 'HATCHECK_CONFIG', message: `${name} is taken by another plugin, and hatcheck ` }, name)
+    }
+  }
+  const app = newFastify(t)
+  await app.register(fastifyCookie)
+  await t.resolves(async () => { await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:' }) }, '@fastify/cookie is no stranger')
 })
 
 t.test('two registrations beside each other have names of their own', async (t) => {

@@ -1,4 +1,7 @@
-/** Every name that hatcheck takes in an application, and on what. `session`, `loadSession` and `sessions` have no other name. */
+/** What hatcheck uses itself, under one name in every application. */
+export const FIXED_NAMES = { request: ['session', 'loadSession'], instance: ['sessions', 'hatcheck'] } as const
+
+/** Every other name that hatcheck takes in an application, and on what. */
 export const DECORATIONS = {
   user: 'request',
   requireUser: 'request',

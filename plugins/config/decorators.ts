@@ -1,11 +1,8 @@
-import { DECORATIONS, type Decoration } from '../common/decorators.js'
+import { DECORATIONS, FIXED_NAMES, type Decoration } from '../common/decorators.js'
 import { assertRule, shown } from '../common/rule.js'
 
 /** What the option `decorators` may be. */
 export const DECORATORS_FORM = "an object of names, such as { user: 'account', login: false }; false leaves a name out"
-
-/** What hatcheck uses itself, under one name in every application. */
-const FIXED = { request: ['session', 'loadSession'], instance: ['sessions', 'hatcheck'] } as const
 
 const ALL = Object.keys(DECORATIONS) as Decoration[]
 
@@ -27,7 +24,7 @@ export function decoratorsOf (given: unknown = {}): Names {
   }
   const names = { ...Object.fromEntries(ALL.map((decoration) => [decoration, decoration])), ...Object.fromEntries(chosen) } as Names
   for (const owner of ['request', 'instance'] as const) {
-    const taken = new Set<string | false>(FIXED[owner])
+    const taken = new Set<string | false>(FIXED_NAMES[owner])
     for (const decoration of ALL.filter((decoration) => DECORATIONS[decoration] === owner)) {
       const name = names[decoration]
       assertRule(name === false || !taken.has(name), `decorators must have different names for what is on one ${owner}; ${shown(name)} is there twice.`)

@@ -78,7 +78,7 @@ function createCookies (scope: FastifyInstance) {
 
 /** Registers `@fastify/cookie` in a scope, unless the application around it already has. */
 export async function withCookies (scope: FastifyInstance): Promise<void> {
-  if (scope.hasDecorator('parseCookie')) return
+  if (scope.hasPlugin('@fastify/cookie')) return
   const { default: fastifyCookie } = await import('@fastify/cookie')
   await scope.register(fastifyCookie, { hook: false })
 }

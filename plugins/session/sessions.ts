@@ -3,6 +3,7 @@ import type { SessionEvents, ListenerArguments } from './events.js'
 import type { Keyring } from '../tickets/keyring.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 import { beginSession, readSession, type BegunSession, type BeginOptions, type ForeignRequest, type Outside, type ReadOptions, type ReadSession } from './outside.js'
+import { kOutside } from '../common/registration.js'
 import { assertUser } from './calls.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
@@ -74,9 +75,6 @@ export interface Sessions<Values = Data> {
 function assertText (name: unknown, caller: string): void {
   if (typeof name !== 'string') assertUser(name, caller)
 }
-
-/** Marks what `hatcheck/testing` needs. A symbol of the process, since a test and a bundled application load the code twice. */
-export const kOutside = Symbol.for('hatcheck.outside')
 
 export function createSessions (
   store: CompleteSessionStore,

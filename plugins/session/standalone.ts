@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { ConfigError } from '../common/rule.js'
+import { assertRegistrable } from '../common/registration.js'
 import type { SessionOptions } from '../config/options.js'
 import { assertDomains, resolveSessionConfig } from '../config/resolve.js'
 import { openCookies } from '../cookies/index.js'
@@ -19,9 +19,7 @@ export * from './exports.js'
  * await app.register(hatcheckSession, { secretKey: process.env.SECRET_KEY, sessionStore: 'redis://127.0.0.1' })
  */
 const hatcheckSession = fp<SessionOptions>(async function hatcheckSession (fastify, options) {
-  if (fastify.hasRequestDecorator('loadSession')) {
-    throw new ConfigError('hatcheck is registered already, in this scope or in one around it: register hatcheck/session or hatcheck once, or in two scopes beside each other.')
-  }
+  assertRegistrable(fastify, ['sessions'])
   const config = resolveSessionConfig(options, fastify.prefix)
   await assertDomains(config)
   const workers = createWorkers(config)
