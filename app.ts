@@ -37,7 +37,7 @@ declare module 'fastify' {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it
   interface FastifyRegister<T, RawServer extends RawServerBase, TypeProviderDefault extends FastifyTypeProvider, LoggerDefault extends FastifyBaseLogger> {
     /** With Fastify's own type of the options, `prefix: undefined` would be an error under `exactOptionalPropertyTypes`. */
-    (plugin: typeof hatcheck, options: HatcheckOptions): T
+    (plugin: typeof hatcheck | Promise<{ default: typeof hatcheck }>, options: HatcheckOptions | ((instance: FastifyInstance) => HatcheckOptions)): T
   }
 }
 

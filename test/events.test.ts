@@ -228,3 +228,10 @@ test('events contain no ID, ticket or store key', async (t) => {
   for (const secret of [id, value, storeKey(id)]) t.notMatch(text, secret)
   t.equal((await fastify.inject({ url: '/', headers: { cookie: `${name}=${handle(client)}` } })).body, 'null')
 })
+
+test('a listener for an event that does not exist is refused, with the list of those that do', async (t) => {
+  const { sessions } = await host(t)
+  for (const event of ['logout', 'error', 'Created', '', undefined, 'toString']) {
+    t.throws(() => { sessions.on(event as never, () => {}) }, { code: 'HATCHECK_UNSUPPORTED', message: /created, renewed, destroyed, expired, revoked\.$/ }, String(event))
+  }
+})

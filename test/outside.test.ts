@@ -264,3 +264,31 @@ test('the servers beside Fastify that docs/session.md shows begin and read sessi
   })
   t.same(await run(process.execPath, ['example.mjs'], folder), { code: 0, stdout: 'Harry has apple\n4401\n', stderr: '' })
 })
+
+test('a call of app.sessions that nobody awaits ends no process, and its failure is in the log', async (t) => {
+  const log: Array<{ err?: { code: string }, msg: string }> = []
+  const rejections: unknown[] = []
+  const note = (reason: unknown): void => { rejections.push(reason) }
+  process.on('unhandledRejection', note)
+  t.teardown(() => { process.off('unhandledRejection', note) })
+  const { store, down } = breakable(openStore(t, 'memory:'))
+  const app = await buildHost(t, { sessionStore: store }, { logger: { level: 'error', stream: { write (line: string) { log.push(JSON.parse(line)) } } } })
+  const { sessions } = app
+  const wrong = undefined as never
+  const calls: Array<() => Promise<unknown>> = [() => sessions.begin(wrong), () => sessions.ofUser(wrong), () => sessions.revokeUser(wrong), () => sessions.revoke(wrong, 'handle'), () => sessions.read({} as never)]
+  for (const call of calls) {
+    call()
+    await t.rejects(call(), { code: /HATCHECK_(USER_NAME|UNSUPPORTED)/ })
+    t.equal(await call().catch(({ code }: { code: string }) => code.startsWith('HATCHECK_')), true)
+    const late = call()
+    await Promise.resolve()
+    await t.rejects(late, 'somebody awaits it a moment later')
+  }
+  down('create')
+  sessions.begin('Harry')
+  await new Promise((resolve) => { setTimeout(resolve, 50) })
+  t.strictSame(rejections, [])
+  t.strictSame(log.map(({ err, msg }) => [err?.code, msg]), [...['USER_NAME', 'USER_NAME', 'USER_NAME', 'USER_NAME', 'UNSUPPORTED', 'STORE_UNAVAILABLE']
+    .map((code) => [`HATCHECK_${code}`, 'a call of app.sessions failed, and nobody awaits it'])])
+  for (const { err } of log) t.notMatch(JSON.stringify(err), 'await request.authenticate')
+})

@@ -561,3 +561,30 @@ test('with two checks under way, the answer of one does not decide the other', a
   })
   t.equal((await app.inject('/two')).json().code, 'HATCHECK_NOT_AWAITED')
 })
+
+for (const data of [null, undefined, {}]) {
+  test(`a user with the data ${JSON.stringify(data)} logs in`, async (t) => {
+    const { app } = await hostOf(t, { routes: true, authenticate: async (name) => ({ name, data: data as never }) })
+    const form = { method: 'POST', payload: { client_name: 'Harry', name: 'Harry', password: PASSWORD }, headers: { accept: 'application/json' } } as const
+    t.equal((await app.inject({ ...form, url: '/login' })).statusCode, 200)
+    t.equal((await app.inject({ ...form, url: '/sign-in' })).statusCode, 303)
+    t.match(await app.sessions.begin('Harry', { data: data as never }), { handle: /^[\w-]+$/ })
+  })
+}
+
+for (const thrown of [undefined, null, 'no', 5]) {
+  test(`an authenticate that rejects with ${String(thrown)} is an error with a name`, async (t) => {
+    const { app, events } = await hostOf(t, { routes: true, authenticate: () => Promise.reject(thrown) })
+    const answer = await app.inject({ method: 'POST', url: '/login', payload: { client_name: 'Harry', password: PASSWORD }, headers: { accept: 'application/json' } })
+    t.equal(answer.statusCode, 500)
+    t.equal(answer.json().code, 'HATCHECK_AUTHENTICATE')
+    t.match(events().join(), 'authn_login_fail')
+  })
+}
+
+test('a guard that is called in place of being passed says so', (t) => {
+  for (const [name, guard] of Object.entries({ requireLogin, refuseCrossOrigin })) {
+    t.throws(() => (guard as () => unknown)(), { code: 'HATCHECK_UNSUPPORTED', message: `${name}() without a request is not supported by hatcheck: pass the function itself, as in { onRequest: ${name} }.` })
+  }
+  t.end()
+})

@@ -336,7 +336,9 @@ test('a key that would break the session is refused, with the rule that it break
       t.throws(() => Object.defineProperty(session, key, { value: 1 }), { code: 'HATCHECK_SESSION_KEY' }, key)
     }
     t.throws(() => { (session as Record<symbol, unknown>)[Symbol('mine')] = 1 }, { message: /; got Symbol\(mine\)\.$/ })
-    for (const key of [undefined, null, 1, {}]) t.throws(() => session['set'](key, 1), { code: 'HATCHECK_SESSION_KEY' })
+    for (const key of [undefined, null, 1, {}, Symbol('mine')]) {
+      for (const method of ['set', 'get', 'has', 'pop']) t.throws(() => session[method](key, 1), { code: 'HATCHECK_SESSION_KEY', message: /^A session key must be a string; got / }, `${method}(${String(key)})`)
+    }
     t.strictSame({ ...session }, {})
     t.equal(({} as Bag)['polluted'], undefined)
   })

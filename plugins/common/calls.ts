@@ -55,6 +55,14 @@ export class Calls {
   }
 }
 
+/** Starts a call for which no response waits. Its rejection goes to `onUnheeded` if nobody awaits it, and never ends the process. */
+export function standaloneCall<T> (work: () => Promise<T>, onUnheeded: (error: unknown) => void): Promise<T> {
+  const call: Call<T> = new Call<T>((resolve, reject) => { work().then(resolve, reject) })
+  // A caller may still look at the promise in the same turn of the event loop.
+  call.track((failed, error) => { setImmediate(() => { if (!failed.isHeeded) onUnheeded(error) }) })
+  return call
+}
+
 interface Failure {
   call: Call<any>
   error: unknown

@@ -4,7 +4,7 @@ import { createRefusal } from '../common/http-errors.js'
 import { wants } from '../common/wants.js'
 import { beginningOf } from '../config/origins.js'
 import type { Config } from '../config/resolve.js'
-import { NotRegisteredError } from '../login/errors.js'
+import { assertIsHook, NotRegisteredError } from '../login/errors.js'
 
 export const CrossOriginError = createRefusal('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
 
@@ -20,8 +20,13 @@ export const CrossOriginError = createRefusal('HATCHECK_CROSS_ORIGIN', 'This req
  * app.register(hatcheck, { secretKey: process.env.SECRET_KEY })
  * app.post('/order', { onRequest: refuseCrossOrigin }, async (request) => { … })
  */
-export async function refuseCrossOrigin (given: AnyRequest): Promise<void> {
-  const request = given as FastifyRequest
+export function refuseCrossOrigin (given: AnyRequest): Promise<void> {
+  // Not as a rejection: Fastify would take the promise for a hook.
+  assertIsHook(given, 'refuseCrossOrigin')
+  return refuse(given as FastifyRequest)
+}
+
+async function refuse (request: FastifyRequest): Promise<void> {
   const { hatcheck } = request.server
   if (hatcheck === undefined) throw new NotRegisteredError('refuseCrossOrigin')
   const error = hatcheck.guards.crossOriginError(request)

@@ -4,7 +4,7 @@ import { wants } from '../common/wants.js'
 import { load, reject } from '../session/calls.js'
 import { discard } from '../session/payload.js'
 import type { User } from '../session/user.js'
-import { LoginRequiredError, NotRegisteredError } from './errors.js'
+import { assertIsHook, LoginRequiredError, NotRegisteredError } from './errors.js'
 
 /**
  * Refuses a request without a login: answers 401, or redirects a browser to the login page, if `loginPath` or hatcheck
@@ -20,6 +20,7 @@ import { LoginRequiredError, NotRegisteredError } from './errors.js'
  * app.get('/mine', { onRequest: requireLogin }, async (request) => request.user.name)
  */
 export function requireLogin (given: AnyRequest, _reply?: object): Promise<void> {
+  assertIsHook(given, 'requireLogin')
   const request = given as FastifyRequest
   const { hatcheck } = request.server
   return hatcheck === undefined ? Promise.reject(new NotRegisteredError('requireLogin')) : hatcheck.login.assertLoggedIn(request)

@@ -62,9 +62,9 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
   const undecided = new WeakMap<FastifyRequest, number>()
 
   function logInWith (request: FastifyRequest, user: string, options?: LoginOptions | null, more: Partial<LoginRequest> = {}): Promise<void> {
-    const { permanent = false, data = {} } = options ?? {}
+    const { permanent = false, data } = options ?? {}
     const client = (): string => clientText(request.headers['user-agent'], clientAddress(request))
-    return login(session.sessionFor(request), { user, permanent, data, client, ...more })
+    return login(session.sessionFor(request), { user, permanent, data: data ?? {}, client, ...more })
   }
 
   /**
@@ -128,7 +128,7 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
     logOut: (request: FastifyRequest): Promise<void> => destroy(session.sessionFor(request)),
 
     /** Checks a password, behind the throttle. Nothing else checks passwords. */
-    authenticate: throttle.throttled(async (...asked) => answerOf(await check(...asked))),
+    authenticate: throttle.throttled(async (...asked) => answerOf(await checkOf(check, asked))),
 
     /** Tells whether an answer of `authenticate` still holds, now that the session is stored. */
     async isStillValid (user: { name: string }): Promise<boolean> {
@@ -166,6 +166,16 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
   }
 
   return group
+}
+
+/** Makes an error of what an authenticator throws or rejects with: it need not be one. @throws AuthenticateError */
+async function checkOf (check: (...asked: Parameters<Check>) => ReturnType<Authenticate>, asked: Parameters<Check>): Promise<Authenticated | null | undefined> {
+  try {
+    return await check(...asked)
+  } catch (error) {
+    if (typeof error === 'object' && error !== null) throw error
+    throw new AuthenticateError(`a rejection with ${kindOf(error)}`)
+  }
 }
 
 /**

@@ -154,10 +154,10 @@ function change (session: Session, keep: 'all' | readonly string[], work: (chang
 
 /** Checks the name of a user. @throws UserNameError */
 export function assertUser (user: unknown, caller: string): asserts user is string {
-  if (!isUserName(user)) throw new UserNameError(caller, user === '' ? 'an empty string' : kindOf(user) + hintFor(user))
+  if (!isUserName(user)) throw new UserNameError(caller, user === '' ? 'an empty string' : kindOf(user) + hintFor(user, caller))
 }
 
 /** A login with the answer of a check that nobody has awaited must not look like a bug of hatcheck. */
-function hintFor (user: unknown): string {
-  return user === undefined || user instanceof Promise ? ': is "await" missing, as in "await request.authenticate(…)"?' : ''
+function hintFor (user: unknown, caller: string): string {
+  return caller === 'request.login' && (user === undefined || user instanceof Promise) ? ': is "await" missing, as in "await request.authenticate(…)"?' : ''
 }

@@ -29,6 +29,8 @@ export interface SessionEvents {
   revoked: SessionEvent
 }
 
+export const EVENTS = ['created', 'renewed', 'destroyed', 'expired', 'revoked'] as const satisfies ReadonlyArray<keyof SessionEvents>
+
 /** The arguments of a listener: the event, and the request that caused it, or null. */
 export type ListenerArguments<E extends keyof SessionEvents> = [event: SessionEvents[E], request: FastifyRequest | null]
 

@@ -17,13 +17,13 @@ export function createFacade (session: Session): SessionObject {
 
 /** The methods of `request.session`. */
 const methods = {
-  get (this: Facade, key: string) { return this[SESSION].get(key) },
+  get (this: Facade, key: string) { return this[SESSION].get(textOf(key)) },
   set (this: Facade, key: string, value: unknown) { set(this[SESSION], key, value) },
-  has (this: Facade, key: string) { return this[SESSION].has(key) },
+  has (this: Facade, key: string) { return this[SESSION].has(textOf(key)) },
   keys (this: Facade) { return this[SESSION].keys() },
   pop (this: Facade, key: string, fallback?: unknown) {
     const session = this[SESSION]
-    const value = session.has(key) ? session.get(key) : fallback
+    const value = session.has(textOf(key)) ? session.get(key) : fallback
     session.delete(key)
     return value
   },
@@ -65,6 +65,12 @@ const members: ReadonlyMap<string, (session: Session) => unknown> = new Map<stri
 function withCallback ({ request }: Session, promise: Promise<void>, callback?: Callback): Promise<void> | undefined {
   if (callback === undefined) return promise
   promise.then(() => callback(), callback).catch((error: unknown) => { request.log.error({ err: error }, 'a callback of the session failed') })
+}
+
+/** Refuses what no key can be: `session.get(5)` finds nothing that `session['5'] = …` has set. @throws SessionKeyError */
+function textOf (key: unknown): string {
+  if (typeof key !== 'string') throw new SessionKeyError('be a string', inspect(key))
+  return key
 }
 
 function set (session: Session, key: unknown, value: unknown): void {

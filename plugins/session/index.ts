@@ -73,7 +73,7 @@ export async function createSessionGroup (fastify: FastifyInstance, parts: Sessi
   const requestSessions = createRequestSessions(context, store.sync)
   const { sessionFor, sessionOf, facadeOf, loggedIn, handleOf } = requestSessions
 
-  fastify.decorate('sessions', createSessions(store, keyring, outside))
+  fastify.decorate('sessions', createSessions(store, keyring, outside, fastify.log))
   fastify.decorateRequest<unknown>('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
   // No async function: the promise of a call knows whether somebody awaits it.
   fastify.decorateRequest('loadSession', function loadSession (this: FastifyRequest) {

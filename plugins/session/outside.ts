@@ -10,7 +10,7 @@ import { clientField, UNKNOWN } from './client.js'
 import type { SessionContext } from './context.js'
 import { HTTP, HTTPS, type Connection, type CookieProfile } from './cookie-profile.js'
 import type { SessionCookie } from './cookie.js'
-import { InsecureTransportError } from './errors.js'
+import { InsecureTransportError, UnsupportedError } from './errors.js'
 import type { SessionEmitter } from './events.js'
 import { entriesOf, isReserved } from './fields.js'
 import { fromJson } from './json.js'
@@ -105,9 +105,9 @@ export async function beginSession (user: string, { secure = true, ...options }:
  * @param caller the name of the method, for an error
  * @throws UserNameError, SessionKeyError, SessionValueError, SessionTooLargeError, StoreUnavailableError
  */
-export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data = {} }: BeginOptions<object>, caller: string, outside: Outside): Promise<Stored> {
+export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data }: BeginOptions<object>, caller: string, outside: Outside): Promise<Stored> {
   assertUser(user, caller)
-  const login = { user, permanent, client: clientField(UNKNOWN), data: entriesOf(data) }
+  const login = { user, permanent, client: clientField(UNKNOWN), data: entriesOf(data ?? {}) }
   const keepsValues = stored === null || continuesAs(user, stored.record)
   outside.schema?.assertFits(login.data, stored === null || !keepsValues ? [] : Object.entries(dataOf(stored.record.fields, outside)))
   const { record, change } = planLogin(NO_CHANGES, login, keepsValues, outside)
@@ -142,6 +142,7 @@ export function begunAs ({ ticket, record }: Stored, { name, attributes: basic }
 export async function readSession<Values> (from: string | ForeignRequest | null | undefined, { secure }: ReadOptions, outside: Outside): Promise<ReadSession<Values> | null> {
   const { lifetimes, handleOf, profileOf } = outside
   const request = typeof from === 'object' ? from : null
+  if (request !== null && !isObject(request.headers)) throw new UnsupportedError('app.sessions.read of an object without headers', 'pass the request, or the text of its Cookie header')
   const header = request === null ? from : request.headers.cookie
   const profile = request !== null && secure === undefined ? profileOf(connectionOf(request)) : profileFor(secure ?? true, outside)
   const stored = typeof header === 'string' ? await findIn(header, profile, outside) : null
@@ -166,6 +167,10 @@ export function dataOf (fields: SessionFields, { schema }: Pick<Outside, 'schema
   const misfits = schema?.misfits(fields)
   const keys = Object.keys(fields).filter((key) => !isReserved(key) && !IDENTITY_FIELDS.includes(key) && misfits?.has(key) !== true)
   return Object.fromEntries(keys.map((key) => [key, fromJson(fields[key])]))
+}
+
+function isObject (value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }
 
 function connectionOf ({ headers, socket }: ForeignRequest): Connection {

@@ -24,7 +24,7 @@ export interface SessionMembers<V> {
   /** Deletes every key. */
   clear (): void
   /** Returns the keys that have a value. */
-  keys (): string[]
+  keys (): Array<keyof V & string>
   /** Selects the longer pair of lifetimes and a cookie that outlives the browser ("keep me signed in"). */
   permanent: boolean
   /**

@@ -1,10 +1,13 @@
-import type { FastifyRequest, Session as Data } from 'fastify'
-import type { SessionEvents, ListenerArguments } from './events.js'
+import type { FastifyBaseLogger, FastifyRequest, Session as Data } from 'fastify'
+import { inspect } from 'node:util'
+import { EVENTS, type SessionEvents, type ListenerArguments } from './events.js'
 import type { Keyring } from '../tickets/keyring.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 import { beginSession, readSession, type BegunSession, type BeginOptions, type ForeignRequest, type Outside, type ReadOptions, type ReadSession } from './outside.js'
+import { standaloneCall } from '../common/calls.js'
 import { kOutside } from '../common/registration.js'
 import { assertUser } from './calls.js'
+import { UnsupportedError } from './errors.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
 /** The sessions of every user: `app.sessions`. `Values` are those of the type provider. */
@@ -65,7 +68,11 @@ export interface Sessions<Values = Data> {
    * @throws UserNameError, StoreUnavailableError
    */
   revokeUser (name: string): Promise<number>
-  /** Adds a listener. It gets the event and the request that caused it, or null. Its errors are logged and fail no request. */
+  /**
+   * Adds a listener. It gets the event and the request that caused it, or null. Its errors are logged and fail no request.
+   *
+   * @throws UnsupportedError if there is no such event.
+   */
   on<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
   /** Removes a listener. */
   off<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
@@ -79,32 +86,37 @@ function assertText (name: unknown, caller: string): void {
 export function createSessions (
   store: CompleteSessionStore,
   keyring: Keyring,
-  outside: Outside
+  outside: Outside,
+  log: Pick<FastifyBaseLogger, 'error'>
 ): Sessions & { readonly [kOutside]: Outside } {
   const { lifetimes, now, handleOf, emitter } = outside
   const context = { store, lifetimes, now, handleOf }
+  const call = <T>(work: () => Promise<T>): Promise<T> => standaloneCall(work, (error) => { log.error({ err: error }, 'a call of app.sessions failed, and nobody awaits it') })
   return {
     store,
     [kOutside]: outside,
-    begin: (name, options) => beginSession(name, options ?? {}, outside),
-    read: (from, options) => readSession(from, options ?? {}, outside),
+    begin: (name, options) => call(() => beginSession(name, options ?? {}, outside)),
+    read: (from, options) => call(() => readSession(from, options ?? {}, outside)),
     setSecretKeys: keyring.replace,
     reloadSecretKeys: keyring.reload,
-    async ofUser (name) {
+    ofUser: (name) => call(async () => {
       assertText(name, 'app.sessions.ofUser')
       return await sessionsOfUser(name, context)
-    },
-    async revoke (name, handle, request) {
+    }),
+    revoke: (name, handle, request) => call(async () => {
       assertText(name, 'app.sessions.revoke')
       const key = await endSessionOfUser(name, handle, context)
       if (key !== null) emitter.emit('revoked', key, name, request)
       return key !== null
-    },
-    async revokeUser (name) {
+    }),
+    revokeUser: (name) => call(async () => {
       assertText(name, 'app.sessions.revokeUser')
       return await endSessionsOfUser(name, store, (key) => { emitter.emit('revoked', key, name) })
+    }),
+    on (event, listener) {
+      if (!EVENTS.includes(event)) throw new UnsupportedError(`the event ${inspect(event)}`, `the events of app.sessions are ${EVENTS.join(', ')}`)
+      emitter.events.on(event, listener as never)
     },
-    on: (event, listener) => { emitter.events.on(event, listener as never) },
     off: (event, listener) => { emitter.events.off(event, listener as never) }
   }
 }
