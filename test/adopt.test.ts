@@ -366,7 +366,7 @@ test('a mistake in user or data is an error of the request, and the old session 
     [{ user: (({ number }) => number) as AdoptOptions['user'] }, 'HATCHECK_ADOPT', /it returned a number\.$/],
     [{ user: () => '' }, 'HATCHECK_ADOPT', /it returned a string\.$/],
     [{ user: () => { throw new Error('no such column') } }, undefined, /no such column/],
-    [{ data: () => [] }, 'HATCHECK_SESSION_VALUE', /got a Array/],
+    [{ data: () => [] }, 'HATCHECK_SESSION_VALUE', /got an Array/],
     [{ data: () => undefined as never }, 'HATCHECK_SESSION_VALUE', /got undefined/]
   ]
   const before = await old.begin({ number: 7 })

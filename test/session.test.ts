@@ -361,7 +361,7 @@ test('a value that JSON cannot hold is refused', async (t) => {
     [new Map(), '"a" is a Map.'],
     [new Set([1]), '"a" is a Set.'],
     [/x/, '"a" is a RegExp.'],
-    [new Error('x'), '"a" is a Error.'],
+    [new Error('x'), '"a" is an Error.'],
     [new Uint8Array(2), '"a" is a Uint8Array.'],
     [Promise.resolve(), '"a" is a Promise.'],
     [circle, '"a" is circular, or its toJSON fails.'],

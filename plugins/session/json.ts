@@ -97,7 +97,8 @@ export function kindOf (value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value !== 'object') return `a ${typeof value}`
   const name: unknown = value.constructor?.name
-  return `a ${typeof name === 'string' && name !== '' ? name : Object.prototype.toString.call(value).slice('[object '.length, -1)}`
+  const kind = typeof name === 'string' && name !== '' ? name : Object.prototype.toString.call(value).slice('[object '.length, -1)
+  return `${/^[aeio]/i.test(kind) ? 'an' : 'a'} ${kind}`
 }
 
 /** Tells whether an object has no class. An object of another JavaScript realm, such as a test runner's, has another `Object.prototype`. */
