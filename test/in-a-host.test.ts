@@ -398,7 +398,7 @@ test('a result of authenticate that is not a user is refused with a named error'
     answer = nobody
     t.same(await ask(), { user: null })
   }
-  for (const [wrong, kind] of [[true, 'a boolean'], ['Harry', 'a string'], [{ id: 1, passwordHash: 'secret' }, 'a Object'], [{ name: 5 }, 'a Object'], [[], 'a Array']] as const) {
+  for (const [wrong, kind] of [[true, 'a boolean'], ['Harry', 'a string'], [{ id: 1, passwordHash: 'secret' }, 'an Object'], [{ name: 5 }, 'an Object'], [[], 'an Array']] as const) {
     answer = wrong
     t.match(await ask(), { statusCode: 500, code: 'HATCHECK_AUTHENTICATE', message: `authenticate must return an object with the name of the user, such as { name: 'anna' }, or null; got ${kind}.` })
   }

@@ -448,17 +448,17 @@ test('values that are not plain JSON are refused, and plain values of any JavaSc
     [new Float64Array(2), /a Float64Array/],
     [new BigInt64Array(1), /a BigInt64Array/],
     [new DataView(new ArrayBuffer(1)), /a DataView/],
-    [new ArrayBuffer(2), /a ArrayBuffer/],
+    [new ArrayBuffer(2), /an ArrayBuffer/],
     [new SharedArrayBuffer(2), /a SharedArrayBuffer/],
     [new Blob(['hat']), /a Blob/],
     [new URL('https://example.com'), /a URL/],
     [new URLSearchParams('a=1'), /a URLSearchParams/],
     [new Headers({ a: '1' }), /a Headers/],
     [new WeakMap(), /a WeakMap/],
-    [new Instant(), /a Instant/],
+    [new Instant(), /an Instant/],
     [new Money(), /a Money/],
     [Numbers.from([1]), /a Numbers/],
-    [Object.create({ inherited: 1 }), /a Object/],
+    [Object.create({ inherited: 1 }), /an Object/],
     [new Date(NaN), /an invalid Date/],
     [Object(1n), /a BigInt/],
     [Object(Symbol('s')), /a Symbol/],
@@ -520,7 +520,7 @@ test('values that are not plain JSON are refused, and plain values of any JavaSc
 test('update() takes a plain object, and never drops a value silently', async (t) => {
   const { run } = (await Host.start(t)).visitor()
   await run((session) => {
-    for (const [values, kind] of [[null, 'null'], [undefined, 'undefined'], ['text', 'a string'], [5, 'a number'], [[['a', 1]], 'a Array'], [new Map([['a', 1]]), 'a Map'], [new Date(), 'a Date'], [() => {}, 'a function']] as const) {
+    for (const [values, kind] of [[null, 'null'], [undefined, 'undefined'], ['text', 'a string'], [5, 'a number'], [[['a', 1]], 'an Array'], [new Map([['a', 1]]), 'a Map'], [new Date(), 'a Date'], [() => {}, 'a function']] as const) {
       t.throws(() => session['update'](values), { code: 'HATCHECK_SESSION_VALUE', message: `Values for a session must be a plain object of keys and values; got ${kind}.` })
     }
     t.throws(() => session['update']({ a: 1, [Symbol('s')]: 2 }), { code: 'HATCHECK_SESSION_KEY' })
