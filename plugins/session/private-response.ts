@@ -2,10 +2,10 @@ import type { FastifyReply } from 'fastify'
 
 /** Keeps the response out of shared caches, since its content depends on the session. */
 export function markPrivate (reply: FastifyReply): void {
-  const vary = varyWithCookie(reply.getHeader('vary'))
-  if (vary !== null) reply.header('vary', vary)
-  if (!isPrivate(reply.getHeader('cache-control'))) reply.header('cache-control', 'no-store')
   const headers = reply.getHeaders()
+  const vary = varyWithCookie(headers['vary'])
+  if (vary !== null) reply.header('vary', vary)
+  if (!isPrivate(headers['cache-control'])) reply.header('cache-control', 'no-store')
   for (const name in headers) if (isTargeted(name) && !isPrivate(headers[name])) reply.header(name, noStoreFor(name))
 }
 
