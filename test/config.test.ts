@@ -13,7 +13,7 @@ import { resolveConfig, type Mode } from '../plugins/config/resolve.js'
 import { secretsOf } from '../plugins/tickets/secrets.js'
 import { openStorage } from '../plugins/storage/open.js'
 import { Client, logIn, userOf } from './client.js'
-import { build, sessionCookieOf, testKey } from './helper.js'
+import { build, newFastify, sessionCookieOf, testKey } from './helper.js'
 import { runServer, startService } from './service.js'
 
 const otherKey = testKey.split('').reverse().join('')
@@ -474,6 +474,28 @@ test('a login or a logout that would lead to itself for ever is refused', (t) =>
   ] as const) t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'), { code: 'HATCHECK_CONFIG', message })
   t.doesNotThrow(() => resolveConfig({ secretKey: testKey, routes: ['login'], afterLogin: '/logout', afterLogout: '/login' }, 'plugin'))
   t.end()
+})
+
+test('a cookie path that does not cover the pages of hatcheck is a warning at the start', async (t) => {
+  const paths: Array<[options: GivenOptions, scope: string, path: string, warns: boolean]> = [
+    [{ routes: true, prefix: '/auth' }, '', '/auth', false],
+    [{ routes: true, prefix: '/auth' }, '', '/auth/', false],
+    [{ routes: true, prefix: '/auth' }, '', '/', false],
+    [{ routes: true, prefix: '/auth' }, '', '/au', true],
+    [{ routes: true, prefix: '/auth' }, '', '/auth/login', true],
+    [{ routes: ['logout'] }, '/shop', '/shop', false],
+    [{ routes: true }, '/café', '/caf%C3%A9', false],
+    [{ routes: true }, '/shop', '/office', true],
+    [{ routes: ['verify'] }, '', '/app', false],
+    [{}, '', '/app', false]
+  ]
+  for (const [options, prefix, sessionCookiePath, warns] of paths) {
+    const log: string[] = []
+    const app = newFastify(t, { logger: { level: 'warn', stream: { write (line: string) { log.push(line) } } } })
+    app.register(async (scope) => { await scope.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', authenticate: async (name) => ({ name }), sessionCookiePath, ...options } as HatcheckOptions) }, { prefix })
+    await app.ready()
+    t.equal(log.some((line) => line.includes(`session cookie, ${sessionCookiePath}, does not cover the pages`)), warns, `${JSON.stringify(options)} in ${prefix}: ${sessionCookiePath}`)
+  }
 })
 
 test('the URL of the store can come from a file', (t) => {
