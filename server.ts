@@ -64,9 +64,10 @@ export async function serve (): Promise<void> {
   let metrics: MetricsListener | undefined
   let hasAuditLog = false
   try {
-    const { loadDotEnv, readEnvironment } = await import('./plugins/config/environment.js')
+    const [{ loadDotEnv, readEnvironment }, { addressOf }] = await Promise.all([import('./plugins/config/environment.js'), import('./plugins/process/address.js')])
     loadDotEnv()
-    const service = readEnvironment(process.env)
+    const read = readEnvironment(process.env)
+    const service = { ...read, host: await addressOf(read.host) }
     const { host, metricsPort: port } = service
     hasAuditLog = service.auditLog
     // First, so that a port in use is reported before anything has started.

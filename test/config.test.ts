@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { readFileSync, readdirSync, statSync, unlinkSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import Fastify from 'fastify'
@@ -13,8 +13,10 @@ import { resolveConfig, type Mode } from '../plugins/config/resolve.js'
 import { secretsOf } from '../plugins/tickets/secrets.js'
 import { openStorage } from '../plugins/storage/open.js'
 import { Client, logIn, userOf } from './client.js'
+import { fixture } from './fixtures/child.js'
 import { build, newFastify, sessionCookieOf, testKey } from './helper.js'
-import { runServer, startService } from './service.js'
+import { exchange } from './raw-client.js'
+import { runServer, startService, until } from './service.js'
 
 const otherKey = testKey.split('').reverse().join('')
 const GOOD_ONE = '"npx hatcheck secret" prints a good one.'
@@ -373,6 +375,20 @@ test('an IPv6 address can be in brackets, as in a URL', async (t) => {
   const { url } = await startService(t, t.testdir(), { HOST: '[::1]', SESSION_STORE: 'memory:' })
   t.match(url, /^http:\/\/\[::1\]:\d+$/)
   t.equal((await fetch(url)).status, 200)
+})
+
+test('HOST=localhost is one address, and all limits and answers of the service hold there', async (t) => {
+  const with2 = { HOST: 'localhost', LOCALHOST: '::1,127.0.0.1', NODE_OPTIONS: `--import ${fixture('localhost.js')}`, SESSION_STORE: 'memory:' }
+  const { url, output, end } = await startService(t, t.testdir(), { ...with2, METRICS_PORT: '0' })
+  await until('it has started', () => output().includes('metrics at'))
+  t.strictSame([...output().matchAll(/(?:listens|metrics) at http:\/\/([^"]+):\d+/g)].map(([, address]) => address), ['127.0.0.1', '127.0.0.1'])
+  const { port } = new URL(url)
+  await t.rejects(once(connect(Number(port), '::1'), 'connect'), { code: 'ECONNREFUSED' })
+  t.strictSame((await exchange(Number(port), 'no request\r\n\r\n')).answers.map(({ body }) => JSON.parse(body).code), ['HATCHECK_BAD_REQUEST'])
+  const taken = await runServer(t.testdir(), { ...with2, PORT: port })
+  t.match([taken.code, taken.stderr], [1, 'EADDRINUSE'], 'a port that another program has there is an error')
+  t.equal(await end(), 0)
+  t.match(await startService(t, t.testdir(), { ...with2, LOCALHOST: '::1' }), { url: /^http:\/\/\[::1\]:/ }, 'without IPv4')
 })
 
 test('services that start simultaneously in an empty folder agree on one key', async (t) => {

@@ -3,7 +3,8 @@ import type { Row } from './row.js'
 /** What only the process of the service reads, from the environment. */
 export const PROCESS_OPTIONS = {
   /**
-   * The address to listen on. Beyond loopback, `SECRET_KEY` or `SECRET_KEY_FILE` is required.
+   * The address to listen on. If a name has several addresses, hatcheck listens at one of them: `localhost` is 127.0.0.1, or ::1
+   * if the name has no IPv4 address. Beyond loopback, `SECRET_KEY` or `SECRET_KEY_FILE` is required.
    * @default `127.0.0.1`
    */
   host: { type: 'text', form: 'an address or a host name', default: '127.0.0.1', help: 'address to listen on' },
