@@ -15,14 +15,14 @@ export interface HeldSignals {
  *
  * - SIGHUP during the start takes effect after it: the keys may have been read already.
  * - SIGTERM and SIGINT during the start end the process at once with 0: no request has been answered yet.
- * - SIGUSR2 is always ignored.
+ * - SIGUSR1 and SIGUSR2 are always ignored. Without a handler, SIGUSR1 would open the debugger of Node.
  */
 export function holdSignals (): HeldSignals {
   let isReloadWanted = false
   let reload = (): void => { isReloadWanted = true }
   const leave = (): void => { process.exit(0) }
   process.on('SIGHUP', () => { reload() })
-  process.on('SIGUSR2', () => {})
+  for (const signal of ['SIGUSR1', 'SIGUSR2']) process.on(signal, () => {})
   for (const signal of STOP_SIGNALS) process.on(signal, leave)
   return {
     release (listener) {

@@ -11,16 +11,20 @@ import { compiled, runServer, startService, until, workersOf } from '../service.
 
 const EARLY = { NODE_OPTIONS: `--import ${fixture('early-signal.js')}` }
 
-for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP']] as const) {
-  test(`WORKERS=${WORKERS}: SIGHUP and SIGUSR2 never end the process, from the first moment on`, async (t) => {
+for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP'], ['2', 'SIGUSR1']] as const) {
+  test(`WORKERS=${WORKERS}: SIGHUP, SIGUSR1 and SIGUSR2 never end the process or open a debugger, from the first moment on: ${early} at the start`, async (t) => {
     const { child, url, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'pipe'], { env: { WORKERS, EARLY_SIGNAL: early, ...EARLY } })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
     await until('all run', () => output.includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
     t.match(output, `${early} is handled early`, 'the signal was sent before the program was loaded')
     if (early === 'SIGHUP') await until('it is answered after the start', () => output.includes('secret keys replaced'))
-    for (const signal of ['SIGUSR2', 'SIGHUP'] as const) child.kill(signal)
+    for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const) {
+      child.kill(signal)
+      for (const worker of workersOf({ child })) process.kill(worker, signal)
+    }
     await pause(200)
+    t.notMatch(output, 'Debugger listening')
     t.equal((await fetch(`${url}/healthz`)).status, 200)
     child.kill('SIGTERM')
     t.equal(await ended, 0)
