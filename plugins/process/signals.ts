@@ -2,7 +2,7 @@
 const LOOK_EVERY_MS = 500
 
 /** The signals that end the service. */
-export const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const
+export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
 
 export interface HeldSignals {
   /** Passes SIGHUP to `reload` from now on, also one that came before, and stops handling the signals that end the service. */
@@ -14,7 +14,7 @@ export interface HeldSignals {
  * process, SIGHUP with a code that systemd takes for success; process 1 of a container would ignore all of them.
  *
  * - SIGHUP during the start takes effect after it: the keys may have been read already.
- * - SIGTERM and SIGINT during the start end the process at once with 0: no request has been answered yet.
+ * - A signal that ends the service ends the process at once with 0 during the start: no request has been answered yet.
  * - SIGUSR1 and SIGUSR2 are always ignored. Without a handler, SIGUSR1 would open the debugger of Node.
  */
 export function holdSignals (): HeldSignals {

@@ -31,10 +31,21 @@ for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP'], ['2', 'SIGUSR
   })
 }
 
-for (const [WORKERS, signal] of [['1', 'SIGTERM'], ['1', 'SIGINT'], ['2', 'SIGTERM']] as const) {
+for (const [WORKERS, signal] of [['1', 'SIGTERM'], ['1', 'SIGINT'], ['2', 'SIGTERM'], ['2', 'SIGQUIT']] as const) {
   test(`WORKERS=${WORKERS}: ${signal} during the start ends the process with exit code 0`, async (t) => {
     const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, EARLY_SIGNAL: signal, ...EARLY })
     t.strictSame([code, stdout, stderr], [0, '', `${signal} is handled early\n`])
+  })
+}
+
+for (const WORKERS of ['1', '2']) {
+  test(`WORKERS=${WORKERS}: Ctrl-\\, which reaches every process, is a clean stop as Ctrl-C is`, async (t) => {
+    const service = await startService(t, t.testdir(), { WORKERS })
+    await until('all run', () => service.output().includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
+    for (const worker of workersOf(service)) process.kill(worker, 'SIGQUIT')
+    t.equal(await service.end('SIGQUIT'), 0)
+    t.match(service.output(), 'SIGQUIT received: hatcheck stops')
+    t.notMatch(service.output(), 'hatcheck ends at once')
   })
 }
 
