@@ -2,6 +2,7 @@ import { test, type Test } from 'tap'
 import { testKey } from './helper.js'
 import { exchange, type RawAnswer } from './raw-client.js'
 import { serve, type Served } from './served.js'
+import { startService, until } from './service.js'
 
 const FORM = 'client_name=Harry&password=a+long+password'
 const LOGIN = `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${FORM.length}\r\n\r\n${FORM}`
@@ -45,6 +46,16 @@ for (const [what, head, status, code] of [
     t.equal(JSON.parse(answers[1]?.body ?? '').code, code)
   })
 }
+
+test('no log line has a byte of a request that cannot be read', async (t) => {
+  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', LOG_LEVEL: 'trace' })
+  const secret = 'a cookie or a long password'
+  await exchange(Number(new URL(service.url).port), `POST /login HTTP/1.1\r\nHost: localhost\r\nCookie: ${secret}\r\nContent-Length: x\r\n\r\npassword=${secret}`)
+  await until('it is logged', () => service.output().includes('the client sent no valid request'))
+  const bytes = Buffer.from(secret)
+  for (const form of [secret, bytes.join(), bytes.toString('hex')]) t.notMatch(service.output(), form)
+  t.match(service.output(), 'HPE_INVALID_CONTENT_LENGTH', 'but the kind of the error')
+})
 
 test('a request that was answered before its body turned out invalid gets no second answer', async (t) => {
   const answers = await answersTo(await start(t), `POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcdefgh\r\n0\r\n\r\n${ALIVE}`)

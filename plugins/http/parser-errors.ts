@@ -29,7 +29,9 @@ export function createParserErrors (log: FastifyBaseLogger, plainHeaders: Readon
   function answerParserError (error: NodeJS.ErrnoException, socket: Socket): void {
     if (error.code === 'ECONNRESET' || ending.has(socket)) return
     ending.add(socket)
-    log.trace({ err: error }, 'the client sent no valid request')
+    const { code, message } = error
+    // The error also has the bytes of the request.
+    log.trace({ err: { code, message } }, 'the client sent no valid request')
     answerInTurn(error, socket)
   }
 

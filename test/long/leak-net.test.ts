@@ -26,6 +26,9 @@ const PASSWORD = 'correct "horse" & battery'
 for (const [what, leak] of Object.entries<(fastify: FastifyInstance) => void>({
   'a log line with the password': (fastify) => { fastify.addHook('preHandler', async ({ body, log }) => { log.trace(body) }) },
   'a log line with the cookie': (fastify) => { fastify.addHook('onRequest', async ({ headers, log }) => { log.info({ headers }) }) },
+  'a log line with the bytes of the request as numbers': (fastify) => { fastify.addHook('preHandler', async ({ body, log }) => { log.trace({ packet: Buffer.from(JSON.stringify(body)) }) }) },
+  'a log line with the cookie in base64': (fastify) => { fastify.addHook('onRequest', async ({ headers, log }) => { log.info(Buffer.from(`cookie: ${headers.cookie ?? ''}`).toString('base64')) }) },
+  'a log line with the key in hexadecimal digits': (fastify) => { fastify.log.debug({ key: Buffer.from(testKey).toString('hex') }) },
   'a log line with the key': (fastify) => { fastify.log.debug(`signing with ${testKey}`) },
   'a log line with the id alone': (fastify) => { fastify.addHook('onResponse', async ({ session, log }) => { log.info(`id=${session.sessionId}`) }) },
   'a log line at the start, with what is known only later': (fastify) => { fastify.log.info({ text: PASSWORD }) },

@@ -5,6 +5,10 @@ const HALF = 43
 const SHORTEST = 8
 /** Words that pages and log lines contain anyway. */
 const WORDS = new Set(['password'])
+/** Bytes as the numbers of a Buffer in JSON, in hexadecimal digits, and in base64 of both alphabets. */
+const NUMBERS = /\d{1,3}(?:,\d{1,3}){7,}/g
+const HEXADECIMAL = /[\da-f]{16,}/gi
+const BASE64 = /[\w+/-]{11,}/g
 /** The number of characters kept before a search; then the older half is searched and dropped. */
 const KEPT_CHARACTERS = 4_000_000
 
@@ -59,7 +63,8 @@ export class Secrets {
   #search (texts: readonly Shown[]): void {
     const known = [...this.#secrets].flatMap(spellings)
     const secrets = known.length === 0 ? null : new RegExp(`(?<![\\w-])(?:${known.map((text) => text.replace(/[^\w\s]/g, '\\$&')).join('|')})(?![\\w-])`)
-    for (const { where, text } of texts) {
+    for (const { where, text: plain } of texts) {
+      const text = `${plain}\n${decoded(plain)}`
       const at = Math.max(text.search(TICKET), text.indexOf('$argon2'), text.search(secrets ?? /$^/), this.#halfIn(text))
       if (at >= 0) this.#found.add(`${where}: no password, ticket, ID or key may be shown: ${text.slice(Math.max(0, at - 200), at + 200)}`)
     }
@@ -79,4 +84,14 @@ function spellings (text: string): string[] {
   const encoded = encodeURIComponent(Buffer.from(text).toString())
   const html = text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
   return [...new Set([text, JSON.stringify(text).slice(1, -1), encoded, encoded.replaceAll('%20', '+'), html])]
+}
+
+/** What the bytes in a text say, a line for each run of them. */
+function decoded (text: string): string {
+  const runs = (form: RegExp): string[] => text.match(form) ?? []
+  return [
+    ...runs(NUMBERS).map((run) => Buffer.from(run.split(',').map(Number))),
+    ...runs(HEXADECIMAL).map((run) => Buffer.from(run, 'hex')),
+    ...runs(BASE64).map((run) => Buffer.from(run, 'base64'))
+  ].join('\n')
 }
