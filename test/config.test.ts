@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
@@ -355,6 +356,18 @@ test('the file .env is read, and the environment overrides it', async (t) => {
   t.match(service.output(), 'mode: service; signup is open')
   t.notOk(readdirSync(folder).includes('data'), 'memory: leaves nothing on the disk')
   t.match(await runServer(t.testdir({ '.env': 'SECRET_KEY=short\n' })), { code: 1, stderr: /^hatcheck: SECRET_KEY must be at least 32 bytes long, but is 5\./ })
+})
+
+test('a file of settings that is no regular file, or is too large, ends the start with one line', async (t) => {
+  const folder = t.testdir({ large: `${testKey}\n`.repeat(20_000), '.env': t.fixture('symlink', 'pipe') })
+  execFileSync('mkfifo', [join(folder, 'pipe')])
+  const flaw = (variable: string, file: string): object =>
+    ({ code: 1, stdout: '', stderr: `hatcheck: ${variable} cannot be read: ${file} is not a regular file of at most 1 MiB.\n` })
+  t.strictSame(await runServer(folder), flaw('.env', '.env'))
+  unlinkSync(join(folder, '.env'))
+  for (const variable of ['SECRET_KEY_FILE', 'SESSION_STORE_FILE']) {
+    for (const file of ['pipe', 'large', '.']) t.strictSame(await runServer(folder, { [variable]: file }), flaw(variable, file))
+  }
 })
 
 test('only the service\'s user can read the key file that it creates, and the key persists', async (t) => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
@@ -162,6 +163,12 @@ test('SIGHUP makes the service read its key file again', needs('curl'), async (t
   child.kill('SIGHUP')
   await until('the flaw is logged', () => output().includes('the secret keys cannot be read again; the former keys stay in use'))
   t.match((await curl.send(url)).body, 'Harry Your account is logged in.', 'and the service continues')
+
+  unlinkSync(file)
+  execFileSync('mkfifo', [file])
+  child.kill('SIGHUP')
+  await until('the FIFO is refused', () => output().includes('is not a regular file'))
+  t.match((await curl.send(url)).body, 'Harry Your account is logged in.', 'and the service does not wait for the FIFO')
   t.equal(await end(), 0)
   t.notMatch(output(), newKey, 'no key is in the log')
 })

@@ -1,6 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
+import { parseEnv } from 'node:util'
 import { isLoopback } from '../common/loopback.js'
-import { ConfigError, assertRule } from '../common/rule.js'
+import { assertRule } from '../common/rule.js'
+import { readSettingsFile } from '../common/settings-file.js'
 import { engineUrlOf } from './engine-url.js'
 import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import { PROCESS_OPTIONS } from './process-options.js'
@@ -22,7 +24,8 @@ export interface ServiceConfig extends Omit<ProcessValues, 'requestLog' | 'audit
 
 /** Adds the variables of the file `.env` in the working folder. Variables that are set stay. */
 export function loadDotEnv (): void {
-  if (existsSync('.env')) process.loadEnvFile('.env')
+  if (!existsSync('.env')) return
+  for (const [variable, value] of Object.entries(parseEnv(readSettingsFile('.env', '.env')))) process.env[variable] ??= value
 }
 
 /**
@@ -67,12 +70,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
 
 /** @throws ConfigError if the file has no URL */
 function storeIn (file: string): string {
-  let url
-  try {
-    url = readFileSync(file, 'utf8').trim()
-  } catch (error) {
-    throw new ConfigError(`SESSION_STORE_FILE cannot be read: ${(error as Error).message}.`)
-  }
+  const url = readSettingsFile('SESSION_STORE_FILE', file).trim()
   assertRule(url !== '', `SESSION_STORE_FILE must name a file with the URL of a store, but ${file} is empty.`)
   return url
 }

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/resolve.js'
 import { ConfigError, assertRule } from '../common/rule.js'
 import { makeDataFolder } from '../common/data-folder.js'
+import { readSettingsFile } from '../common/settings-file.js'
 import { estimateBits } from './secret-strength.js'
 
 const MIN_BYTES = 32
@@ -75,13 +76,7 @@ function toSecret (name: string, value: unknown, remedy = HOW_TO_MAKE_ONE): Buff
 
 /** Reads one key per line. */
 function fromFile (name: string, file: string, remedy = HOW_TO_MAKE_ONE): Buffer[] {
-  let text
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError(`${name} cannot be read: ${(error as Error).message}.`)
-  }
-  const [first = '', ...others] = text.split(/\r?\n/).filter((line) => line.trim() !== '')
+  const [first = '', ...others] = readSettingsFile(name, file).split(/\r?\n/).filter((line) => line.trim() !== '')
   return [first, ...others].map((line) => toSecret(name, line, remedy))
 }
 
