@@ -72,7 +72,7 @@ if (isMain(import.meta.url)) {
     stdout: process.stdout,
     stderr: process.stderr,
     async env () {
-      const { loadDotEnv } = await import('./plugins/config/environment.js')
+      const { loadDotEnv } = await import('./plugins/config/dot-env.js')
       loadDotEnv()
       return process.env
     }

@@ -64,7 +64,9 @@ export async function serve (): Promise<void> {
   let metrics: MetricsListener | undefined
   let hasAuditLog = false
   try {
-    const [{ loadDotEnv, readEnvironment }, { addressOf }] = await Promise.all([import('./plugins/config/environment.js'), import('./plugins/process/address.js')])
+    const [{ loadDotEnv }, { readEnvironment }, { addressOf }] = await Promise.all([
+      import('./plugins/config/dot-env.js'), import('./plugins/config/environment.js'), import('./plugins/process/address.js')
+    ])
     loadDotEnv()
     const read = readEnvironment(process.env)
     const service = { ...read, host: await addressOf(read.host) }

@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, readdirSync, statSync, unlinkSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import Fastify from 'fastify'
 import { test, type Test } from 'tap'
 import { hatcheck, type HatcheckOptions } from '../app.js'
+import { loadDotEnv } from '../plugins/config/dot-env.js'
 import { readEnvironment } from '../plugins/config/environment.js'
 import { isLoopback } from '../plugins/common/loopback.js'
 import type { GivenOptions } from '../plugins/config/options.js'
@@ -17,7 +18,7 @@ import { Client, logIn, userOf } from './client.js'
 import { fixture } from './fixtures/child.js'
 import { build, newFastify, sessionCookieOf, testKey } from './helper.js'
 import { exchange } from './raw-client.js'
-import { runServer, startService, until } from './service.js'
+import { hatcheckProcess, runServer, startService, until } from './service.js'
 
 const otherKey = testKey.split('').reverse().join('')
 const GOOD_ONE = '"npx hatcheck secret" prints a good one.'
@@ -356,6 +357,51 @@ test('the file .env is read, and the environment overrides it', async (t) => {
   t.match(service.output(), 'mode: service; signup is open')
   t.notOk(readdirSync(folder).includes('data'), 'memory: leaves nothing on the disk')
   t.match(await runServer(t.testdir({ '.env': 'SECRET_KEY=short\n' })), { code: 1, stderr: /^hatcheck: SECRET_KEY must be at least 32 bytes long, but is 5\./ })
+})
+
+test('the file .env can have a byte order mark, any line breaks, comments and values of several lines', async (t) => {
+  const folder = t.testdir()
+  const read = (content: string): Record<string, string> => {
+    writeFileSync(join(folder, '.env'), content)
+    const env = { SET: 'before' }
+    loadDotEnv(env, join(folder, '.env'))
+    return env
+  }
+  const A = { SET: 'before', A: '1' }
+  for (const content of ['A=1', '\uFEFFA=1\n', 'export A=1', 'export\t A = 1 # one\n', 'A="1" # one', "A='1'\n", 'A=`1`', 'A=2\nA=1', 'SET=after\r\nA=1\r\n', '#\r \t\rA=1\r', ' \t\n\n  # B=2\n\t#\n  A=1', '__proto__=1\nA=1']) {
+    t.match(read(content), A, JSON.stringify(content))
+  }
+  t.match(read('A="1\n# 2\nB: 3"\nC=4'), { A: '1\n# 2\nB: 3', C: '4' })
+  t.match(read('A="1\nB=2\nC=\nD=a=b#c'), { A: '"1', B: '2', C: '', D: 'a=b' }, 'a quote that is not closed is a part of the value')
+  t.same(read(''), { SET: 'before' })
+})
+
+test('a file .env that cannot be read as its author means it ends the start with one line', async (t) => {
+  const rule = (line: number): string => `Line ${line} of .env must be NAME=value, a comment or blank, with nothing but a comment behind a quoted value.`
+  const flaws: Array<[content: string | Buffer, message: string]> = [
+    ['SECRET_KEY: hunter2', rule(1)],
+    ['PORT=0\r\n\r\nSECRET_KEY hunter2\r\nSIGNUP=closed', rule(3)],
+    ['A="1\n2"\n=hunter2', rule(3)],
+    ['SECRET KEY=hunter2', rule(1)],
+    ['set SECRET_KEY=hunter2', rule(1)],
+    ['# x\nSECRET_KEY="hunter2\nSIGNUP="closed"', rule(2)],
+    [Buffer.from('\uFEFFSECRET_KEY=hunter2', 'utf16le'), '.env must be text in UTF-8, but has NUL bytes, as UTF-16 has. Save it as UTF-8.'],
+    [Buffer.from('SECRET_KEY=hunter2\n', 'utf16le').swap16(), '.env must be text in UTF-8, but has NUL bytes, as UTF-16 has. Save it as UTF-8.']
+  ]
+  const folder = t.testdir()
+  const file = join(folder, '.env')
+  for (const [content, message] of flaws) {
+    writeFileSync(file, content)
+    t.throws(() => { loadDotEnv({}, file) }, { code: 'HATCHECK_CONFIG', message })
+  }
+  t.strictSame(await runServer(folder), { code: 1, stdout: '', stderr: `hatcheck: ${flaws.at(-1)?.[1] ?? ''}\n` })
+  unlinkSync(file)
+  symlinkSync(join(folder, 'nowhere'), file)
+  t.match(await runServer(folder), { code: 1, stdout: '', stderr: /^hatcheck: \.env cannot be read: ENOENT[^\n]*\n$/ })
+  t.match(await hatcheckProcess(folder, ['user', 'list']), { code: 1, stdout: '', stderr: /^hatcheck: \.env cannot be read: ENOENT[^\n]*\n$/ })
+  unlinkSync(file)
+  mkdirSync(file)
+  t.match(await runServer(folder), { code: 1, stdout: '', stderr: /^hatcheck: \.env cannot be read: [^\n]* is not a regular file[^\n]*\n$/ })
 })
 
 test('a file of settings that is no regular file, or is too large, ends the start with one line', async (t) => {

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-import { parseEnv } from 'node:util'
 import { isLoopback } from '../common/loopback.js'
 import { assertRule } from '../common/rule.js'
 import { readSettingsFile } from '../common/settings-file.js'
@@ -20,12 +18,6 @@ export interface ServiceConfig extends Omit<ProcessValues, 'requestLog' | 'audit
   trustProxy: string[] | false
   mode: Exclude<Mode, 'plugin'>
   options: Omit<GivenOptions, 'routes' | 'prefix'> & ServiceOnlyOptions
-}
-
-/** Adds the variables of the file `.env` in the working folder. Variables that are set stay. */
-export function loadDotEnv (): void {
-  if (!existsSync('.env')) return
-  for (const [variable, value] of Object.entries(parseEnv(readSettingsFile('.env', '.env')))) process.env[variable] ??= value
 }
 
 /**
