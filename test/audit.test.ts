@@ -9,7 +9,7 @@ import { answersMayDiffer } from './nets/net.js'
 import { fixture } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, buildHost, testKey } from './helper.js'
-import { RawClient } from './raw-client.js'
+import { RawClient, exchange } from './raw-client.js'
 import { startInto } from './service-into.js'
 import { startService, until } from './service.js'
 import { breakable, openStore } from './watched-store.js'
@@ -369,7 +369,7 @@ test('one request writes a bounded amount to the log, whatever it contains', asy
   client.close()
 })
 
-test('the log of the service has paths but no query strings', async (t) => {
+test('the log of the service has paths but neither query strings nor the user of an absolute address', async (t) => {
   const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', LOG_LEVEL: 'trace' })
   const secret = 'correct-horse-battery'
   for (const path of ['/login', '/nowhere', '/%zz', '/login/%E0%A4%A']) {
@@ -378,7 +378,10 @@ test('the log of the service has paths but no query strings', async (t) => {
   }
   await fetch(`${service.url}/login`, { method: 'POST', body: JSON.stringify({ client_name: 'Harry', password: secret, x: secret }).slice(1), headers: { 'content-type': 'application/json' } })
   await fetch(`${service.url}/login`, { method: 'POST', body: secret, headers: { 'content-type': secret } })
+  for (const target of [`http://bob:${secret}@127.0.0.1/login`, `HTTPS://${secret}@127.0.0.1/%zz`, `ws+x://b@b:${secret}@127.0.0.1`]) {
+    await exchange(Number(new URL(service.url).port), `GET ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`)
+  }
   await service.end()
-  t.match(service.output(), '"url":"/login"')
+  for (const url of ['/login', 'http://127.0.0.1/login', 'HTTPS://127.0.0.1/%zz']) t.match(service.output(), `"url":"${url}"`)
   t.notMatch(service.output(), secret)
 })

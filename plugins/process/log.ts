@@ -9,6 +9,9 @@ const LONGEST_HOST = 256
 /** How long the process waits at its end for lines that are not yet written, in ms. */
 const FLUSH_MS = 1_000
 
+/** The user of an absolute address, which may have a password. */
+const USER_INFO = /^([a-z][\w+.-]*:\/\/)[^/]*@/i
+
 /** No line contains these fields today. They protect a line that is added later. */
 const SECRET_FIELDS = ['password', 'pwd', 'cookie', 'secretKey', 'body.password', 'body.pwd',
   'headers.cookie', 'headers.authorization', 'headers["set-cookie"]']
@@ -65,11 +68,11 @@ function isoTime (): string {
   return `,"time":"${new Date().toISOString()}"`
 }
 
-/** Describes a request in the log: without headers and without the query, which may contain secrets. */
+/** Describes a request in the log: without headers, without the query and without a user in the address, which may contain secrets. */
 export function describeRequest ({ method, url, host, ip, socket }: FastifyRequest): Record<string, unknown> {
   return {
     method,
-    url: url.split('?', 1)[0]?.slice(0, LONGEST_PATH),
+    url: url.split('?', 1)[0]?.replace(USER_INFO, '$1').slice(0, LONGEST_PATH),
     host: host.slice(0, LONGEST_HOST),
     remoteAddress: ip,
     remotePort: socket.remotePort
