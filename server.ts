@@ -120,8 +120,9 @@ export async function serve (): Promise<void> {
 
 async function startService (service: ServiceConfig): Promise<Running> {
   const { host, port, logLevel } = service
-  const [{ openLog }, { isTalkative }, { boundConnections }] = await Promise.all([
-    import('./plugins/process/log.js'), import('./plugins/common/log-level.js'), import('./plugins/process/connections.js')
+  const [{ openLog }, { isTalkative }, { boundConnections }, { listenError }] = await Promise.all([
+    import('./plugins/process/log.js'), import('./plugins/common/log-level.js'), import('./plugins/process/connections.js'),
+    import('./plugins/process/address.js')
   ])
   // One worker logs the start. Every worker logs warnings and errors.
   const isQuiet = !hasDuty('announces') && isTalkative(logLevel)
@@ -132,7 +133,7 @@ async function startService (service: ServiceConfig): Promise<Running> {
     await fastify.listen({ host, port, listenTextResolver: (address) => `hatcheck listens at ${address}` })
   } catch (error) {
     await fastify.close()
-    throw error
+    throw listenError('PORT', error)
   }
   const { log, hatcheck, sessions, server } = fastify
   if (isQuiet) log.level = logLevel

@@ -47,6 +47,8 @@ test('an invalid environment variable stops the start, with its rule as the mess
     [{ TRUST_PROXY: '10.0.0.0/33' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "10.0.0.0/33".'],
     ...['0.0.0.0', '::', '192.0.2.1', 'hatcheck.example.com', 'localhost.example.com'].map((HOST): [Record<string, string>, string] =>
       [{ HOST }, `HOST=${HOST} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]),
+    ...['127.0.0.1:3000', 'localhost:3000', '[::1]:3000', 'http://127.0.0.1', '127.1', '127.0.0.256', '1', '/tmp/x.sock', 'bob@127.0.0.1', 'a b', '[127.0.0.1]'].map((HOST): [Record<string, string>, string] =>
+      [{ HOST, SECRET_KEY: testKey }, `HOST must be an address or a host name, without a port; got "${HOST}".`]),
     [{ METRICS_PORT: '70000' }, 'METRICS_PORT must be at most 65535; got "70000".'],
     [{ METRICS_PORT: '3000' }, 'METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are 3000.'],
     [{ HOST: '0.0.0.0', SECRET_KEY: '  ', SIGNUP: 'closed' }, `HOST=0.0.0.0 can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]
@@ -56,7 +58,7 @@ test('an invalid environment variable stops the start, with its rule as the mess
 
 test('an empty environment and one with every variable can be read', async (t) => {
   t.same(readEnvironment({}), { host: '127.0.0.1', port: 3000, workers: 1, logLevel: 'info', requestLog: true, auditLog: true, trustProxy: false, mode: 'demo', options: {} })
-  for (const [HOST, host] of [['[::1]', '::1'], ['::1', '::1'], ['[::]', '::'], ['localhost', 'localhost']]) t.equal(readEnvironment({ HOST, SECRET_KEY: testKey }).host, host)
+  for (const [HOST, host] of [['[::1]', '::1'], ['::1', '::1'], ['[::]', '::'], ['fe80::1%eth0', 'fe80::1%eth0'], ['localhost', 'localhost'], ['db_1.example', 'db_1.example'], ['bücher.example.', 'bücher.example.']]) t.equal(readEnvironment({ HOST, SECRET_KEY: testKey }).host, host)
   t.match(readEnvironment({ LOG_LEVEL: 'warn', REQUEST_LOG: 'off' }), { requestLog: false, auditLog: true })
   t.match(readEnvironment({ LOG_LEVEL: 'silent' }), { auditLog: false })
   t.match(readEnvironment({ LOG_LEVEL: 'silent', AUDIT_LOG: 'on' }), { auditLog: true })
@@ -294,7 +296,7 @@ test('an unknown store is refused, and the password in its URL is not shown', as
 })
 
 test('a folder that is not writable is refused', async (t) => {
-  const folder = t.testdir({ file: 'not a folder' })
+  const folder = t.testdir({ file: 'not a folder', twice: `${testKey}\n${testKey}\n` })
   const dataDir = join(folder, 'file', 'data')
   await t.rejects(openStorage(resolveConfig({ dataDir }, 'service'), log), { code: 'HATCHECK_CONFIG', message: /^The data folder cannot be written \(DATA_DIR, SESSION_STORE\): ENOTDIR/ })
   t.throws(() => secretsOf(resolveConfig({ dataDir }, 'service')), { code: 'HATCHECK_CONFIG', message: /^DATA_DIR cannot be written: ENOTDIR/ })
@@ -317,7 +319,7 @@ test('an application gets the broken rule as a rejection of register', async (t)
 })
 
 test('the service says in one line what is wrong and ends with exit code 1', async (t) => {
-  const folder = t.testdir({ file: 'not a folder' })
+  const folder = t.testdir({ file: 'not a folder', twice: `${testKey}\n${testKey}\n` })
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
   t.teardown(() => { taken.close() })
@@ -325,7 +327,11 @@ test('the service says in one line what is wrong and ends with exit code 1', asy
   const cases: Array<[Record<string, string>, RegExp]> = [
     [{ SECRET_KEY: 'hunter2' }, /SECRET_KEY must be at least 32 bytes long, but is 7\. "npx hatcheck secret" prints a good one\./],
     [{ DATA_DIR: 'file/data' }, /The data folder cannot be written \(DATA_DIR, SESSION_STORE\): ENOTDIR.*/],
-    [{ PORT: String(port) }, /listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+/],
+    [{ PORT: String(port) }, /HOST must be an address of this machine, and PORT a free port that this user can open: listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+\./],
+    [{ HOST: '203.0.113.5', SECRET_KEY: testKey }, /HOST must be an address of this machine, and PORT a free port that this user can open: listen EADDRNOTAVAIL: address not available 203\.0\.113\.5\./],
+    [{ HOST: '203.0.113.5', METRICS_PORT: '0', SECRET_KEY: testKey }, /HOST must be an address of this machine, and METRICS_PORT a free port that this user can open: listen EADDRNOTAVAIL: address not available 203\.0\.113\.5\./],
+    [{ HOST: 'nowhere.invalid', SECRET_KEY: testKey }, /HOST must be an address or a name of this machine: getaddrinfo E\w+ nowhere\.invalid\./],
+    [{ SECRET_KEY_FILE: 'twice' }, /The keys in twice and SECRET_KEY_FALLBACKS must all be different\./],
     [{ SESSION_COOKIE_NAME: '__Host-x', SESSION_COOKIE_DOMAIN: 'example.com', SESSION_COOKIE_SECURE: 'true' }, /SESSION_COOKIE_NAME begins with __Host-, so SESSION_COOKIE_DOMAIN must not be set: browsers drop such a cookie\./]
   ]
   await Promise.all(cases.map(async ([env, rule]) => {

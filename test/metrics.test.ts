@@ -329,7 +329,7 @@ test('a METRICS_PORT that is in use stops the start', async (t) => {
   t.teardown(() => { other.close() })
   const { port } = other.address() as AddressInfo
   const taken = await runServer(t.testdir(), { METRICS_PORT: String(port) })
-  t.match([taken.code, taken.stderr], [1, `hatcheck: METRICS_PORT: listen EADDRINUSE: address already in use 127.0.0.1:${port}.\n`])
+  t.match([taken.code, taken.stderr], [1, `hatcheck: HOST must be an address of this machine, and METRICS_PORT a free port that this user can open: listen EADDRINUSE: address already in use 127.0.0.1:${port}.\n`])
 })
 
 test('with OpenTelemetry loaded first, the service is traced, and no span has a secret', async (t) => {

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { isLoopback } from '../common/loopback.js'
 import { assertRule } from '../common/rule.js'
 import { readSettingsFile } from '../common/settings-file.js'
@@ -8,6 +9,9 @@ import type { Row, ValuesOf } from './row.js'
 import { OPTIONS } from './table.js'
 import { isAddressRange } from './trusted-proxies.js'
 import { environmentName, validate, type Mode } from './validate.js'
+
+/** A name whose last part is a number would be an IPv4 address in one of its old forms, such as 127.1. */
+const HOST_NAME = /^(?!(?:.*\.)?\d+\.?$)[^\s:/?#@[\]\\]+$/
 
 type ProcessValues = ValuesOf<typeof PROCESS_OPTIONS>
 
@@ -30,7 +34,8 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   const { host: given, requestLog, auditLog, sessionStoreFile, ...values } = validate(PROCESS_OPTIONS, written(PROCESS_OPTIONS, read), environmentName, 'service')
   const { port, metricsPort, workers, logLevel } = values
   // People write an IPv6 address as in a URL; the system takes it without the brackets.
-  const host = given.replace(/^\[(.+)\]$/, '$1')
+  const host = given.replace(/^\[(.+:.*)\]$/, '$1')
+  assertRule(HOST_NAME.test(host) || isIP(host) !== 0, `HOST must be an address or a host name, without a port; got "${given}".`)
   const trusted = (read('trustProxy') ?? '').split(',').map((part) => part.trim()).filter((part) => part !== '')
   for (const address of trusted) {
     assertRule(isAddressRange(address), `TRUST_PROXY must be ${PROCESS_OPTIONS.trustProxy.form}; got "${address}".`)

@@ -7,7 +7,7 @@ export const PROCESS_OPTIONS = {
    * if the name has no IPv4 address. Beyond loopback, `SECRET_KEY` or `SECRET_KEY_FILE` is required.
    * @default `127.0.0.1`
    */
-  host: { type: 'text', form: 'an address or a host name', default: '127.0.0.1', help: 'address to listen on' },
+  host: { type: 'text', form: 'an address or a host name, without a port', default: '127.0.0.1', help: 'address to listen on' },
   /**
    * The port to listen on. `0` takes a free port, which the log names.
    * @default `3000`

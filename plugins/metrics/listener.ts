@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServer } from '../common/node-http.js'
-import { ConfigError } from '../common/rule.js'
+import { listenError } from '../process/address.js'
 import { boundConnections } from '../process/connections.js'
 
 export interface MetricsListenerOptions {
@@ -46,7 +46,7 @@ export async function openMetricsListener ({ host, port, text }: MetricsListener
   try {
     await once(server, 'listening')
   } catch (error) {
-    throw new ConfigError(`METRICS_PORT: ${(error as Error).message}.`)
+    throw listenError('METRICS_PORT', error)
   }
   const { address, family, port: own } = server.address() as AddressInfo
   return {

@@ -42,7 +42,8 @@ export function secretsOf (config: SecretsConfig): Buffer[] {
       : secretKeyFile !== undefined ? fromFile(fileName, secretKeyFile) : ownSecrets(config, keyName),
     ...secretKeyFallbacks.map((fallback) => toSecret(fallbacksName, fallback))
   ]
-  assertDifferent(secrets, `${keyName} and ${fallbacksName}`)
+  const file = keyFileOf(config)
+  assertDifferent(secrets, `${file === undefined ? keyName : `The keys in ${file}`} and ${fallbacksName}`)
   return secrets
 }
 

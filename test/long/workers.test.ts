@@ -74,7 +74,7 @@ test('an error that prevents the start is reported once, and not by each worker'
   const flaws: Array<[env: Record<string, string>, line: RegExp]> = [
     [{ SECRET_KEY: 'short' }, /^hatcheck: SECRET_KEY must be at least 32 bytes/],
     [{ SESSION_STORE: 'lmdb:./file/in' }, /^hatcheck: The data folder cannot be written/],
-    [{ PORT: String((occupied.address() as AddressInfo).port) }, /^hatcheck: .*EADDRINUSE/]
+    [{ PORT: String((occupied.address() as AddressInfo).port) }, /^hatcheck: HOST must be .*, and PORT a free port .*EADDRINUSE/]
   ]
   for (const [env, line] of flaws) {
     const { code, stderr } = await runServer(folder, { WORKERS: '2', ...env })
