@@ -5,6 +5,7 @@ import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, writeFileSync
 import { join } from 'node:path'
 import { test } from 'tap'
 import { Client, logIn, userOf } from './client.js'
+import { freePort } from './free-port.js'
 import { needs, testKey } from './helper.js'
 import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
@@ -206,6 +207,18 @@ test('sessions list, revoke and revoke-all work with Redis', needs('redis-server
   t.strictSame(rowsOf(stdout).map((row) => row.slice(0, 2)), [[handle, 'Harry']])
   t.match(await hatcheckCli(folder, ['sessions', 'revoke', 'Harry', handle], { env }), { code: 0, stdout: '1 session ended.\n' })
   t.equal(await userOf(url, harry), null)
+})
+
+test('a command fails if its Redis cannot be reached, or is not the cluster that the URL says', needs('redis-server'), async (t) => {
+  const folder = t.testdir()
+  const single = await startRedis(t)
+  for (const store of [`redis://127.0.0.1:${await freePort()}`, `redis+cluster://127.0.0.1:${await freePort()}`, single.url.replace('redis:', 'redis+cluster:')]) {
+    for (const args of ['user list', 'sessions list', 'sessions revoke-all', 'doctor']) {
+      const { code, stdout, stderr } = await hatcheckCli(folder, args.split(' '), { env: { SECRET_KEY: testKey, SESSION_STORE: store } })
+      t.same({ code, stdout }, { code: 1, stdout: '' }, `${args} on ${store}`)
+      t.match(stderr, /^hatcheck: The session store cannot answer right now \(\w+\)\.\n$/m)
+    }
+  }
 })
 
 test('the command line creates no key, because another key would give other handles', async (t) => {

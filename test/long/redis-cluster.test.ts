@@ -1,7 +1,9 @@
+import type { Cluster } from 'ioredis'
+import { once } from 'node:events'
 import tap, { test } from 'tap'
 import { RedisAccounts } from '../../plugins/storage/redis/accounts.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
-import { storeContract } from '../../plugins/store/contract/index.js'
+import { recordOf, storeContract } from '../../plugins/store/contract/index.js'
 import { needs } from '../helper.js'
 import { connect, startRedisCluster, type RedisServer } from '../redis.js'
 import { listen, loggedIn, statuses, underLoad } from '../visitors.js'
@@ -36,6 +38,24 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
     const names = Array.from({ length: 30 }, (_, i) => `name${String(i).padStart(2, '0')}`)
     for (const name of names) await accounts.create(name, { name, passwordHash: 'x', createdAt: 1, disabled: false })
     t.strictSame((await accounts.list()).map(({ name }) => name), names)
+  })
+
+  await t.test('while the connection to a primary is lost, a list and a count fail and are never short', async (t) => {
+    await empty()
+    const client = await connect(t, cluster.url) as Cluster
+    const [accounts, store] = [new RedisAccounts(client), new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {} })]
+    const names = Array.from({ length: 30 }, (_, i) => `name${String(i).padStart(2, '0')}`)
+    for (const name of names) {
+      await accounts.create(name, { name, passwordHash: 'x', createdAt: 1, disabled: false })
+      await store.create(name, recordOf({}))
+    }
+    const lost = once(client, '-node')
+    client.nodes('master')[0]?.disconnect()
+    await lost
+    await t.rejects(accounts.list(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    await t.rejects(store.count(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    await eventually(t, 'it is back', async () => await accounts.list().then((list) => list.length === names.length, () => false), 2_000)
+    t.equal(await store.count(), names.length)
   })
 
   await t.test('nodes that close idle connections cause no errors', async (t) => {

@@ -2,6 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { DamagedAccountError, UnknownFormatError, storeUnavailable } from '../../store/errors.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { FORMATS, isKnownFormat } from '../common/formats.js'
+import { primariesOf } from './client.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import { isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
 
@@ -76,7 +77,7 @@ export class RedisAccounts implements AccountStore {
   /** Looks at every key of Redis. It is for `hatcheck user list`. */
   async list (): Promise<Account[]> {
     const found = new Set<string>()
-    for (const node of 'nodes' in this.#client ? this.#client.nodes('master') : [this.#client]) {
+    for (const node of await this.#call('account', () => primariesOf(this.#client))) {
       let cursor = '0'
       do {
         const [next, keys] = await this.#call('account', () => node.scan(cursor, 'MATCH', redisKey('*'), 'COUNT', 1_000))

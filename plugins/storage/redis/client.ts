@@ -78,7 +78,7 @@ export async function connectRedis (target: RedisTarget, log: RedisLog, risk = S
     if (commandOf(error) === 'select') client.disconnect(true)
   })
   const outages = logOutages(client, log)
-  client.once('ready', () => { warnOfEviction(mastersOf(client), risk, log).catch(() => {}) })
+  client.once('ready', () => { warnOfEviction(client, risk, log).catch(() => {}) })
   let stopAsking = (): void => {}
   if (isCluster(client)) {
     client.on('+node', (node: Redis) => { node.connect().catch(() => {}) })
@@ -100,6 +100,20 @@ export async function connectRedis (target: RedisTarget, log: RedisLog, risk = S
 /** Whether a client is that of a cluster. */
 export function isCluster (client: Redis | Cluster): client is Cluster {
   return client.isCluster
+}
+
+/**
+ * Returns the servers that have all keys between them: the primaries of a cluster, or the one server.
+ *
+ * @throws Error while a primary is unknown: before the cluster has answered, and after a connection has ended.
+ */
+export async function primariesOf (client: Redis | Cluster): Promise<Redis[]> {
+  if (!isCluster(client)) return [client]
+  const primaries = client.nodes('master')
+  const known = new Set(primaries.map(({ options: { host, port } }) => `${host}:${port}`))
+  // Until the cluster has answered, the nodes are those of the url.
+  if (client.status !== 'ready' || client.slots.some(([primary = '']) => !known.has(primary))) throw new Error('not every primary of the cluster is known')
+  return primaries
 }
 
 const TLS = { rejectUnauthorized: true }
@@ -220,15 +234,11 @@ function reasonOf (error: Error): string {
   return plainError(lastNodeError ?? error).message
 }
 
-async function warnOfEviction (masters: Redis[], { harmless, loss }: EvictionRisk, log: RedisLog): Promise<void> {
-  const memory = await Promise.all(masters.map((node) => node.info('memory')))
+async function warnOfEviction (client: Redis | Cluster, { harmless, loss }: EvictionRisk, log: RedisLog): Promise<void> {
+  const memory = await Promise.all((await primariesOf(client)).map((node) => node.info('memory')))
   const policies = memory.map((text) => /^maxmemory_policy:(\S+)/m.exec(text)?.[1])
   const policy = policies.find((policy) => policy !== undefined && !harmless.includes(policy))
   if (policy !== undefined) log.warn(`maxmemory-policy of Redis is ${policy}: with its memory full it would ${loss}. Set it to noeviction.`)
-}
-
-function mastersOf (client: Redis | Cluster): Redis[] {
-  return isCluster(client) ? client.nodes('master') : [client]
 }
 
 async function firstOutcome (client: Redis | Cluster): Promise<void> {
@@ -238,5 +248,5 @@ async function firstOutcome (client: Redis | Cluster): Promise<void> {
   })
   await within(CONNECT_MS, outcome).catch(() => {})
   // A cluster is ready once its nodes are known; the connections to them take a moment more.
-  if (client.status === 'ready') await within(CONNECT_MS, Promise.all(mastersOf(client).map((node) => node.ping()))).catch(() => {})
+  if (client.status === 'ready') await within(CONNECT_MS, primariesOf(client).then((nodes) => Promise.all(nodes.map((node) => node.ping())))).catch(() => {})
 }

@@ -7,7 +7,7 @@ import { boundedCalls, type BoundedCall } from '../common/bounded-calls.js'
 import { REMEDIES, examineAccount, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import { FORMATS_KEY } from './open.js'
-import { connectRedis } from './client.js'
+import { connectRedis, primariesOf } from './client.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import type { RedisTarget } from './url.js'
 
@@ -72,7 +72,7 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, tell: T
 }
 
 async function * keysOf (client: Redis | Cluster, call: BoundedCall, prefix: string): AsyncGenerator<string[]> {
-  for (const node of 'nodes' in client ? client.nodes('master') : [client]) {
+  for (const node of await call('read', () => primariesOf(client))) {
     let cursor = '0'
     do {
       const [next, names] = await call('read', () => node.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', 1_000))

@@ -10,6 +10,7 @@ import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../st
 import type { CompleteSessionStore } from '../../store/traits.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { batchesOf } from './batches.js'
+import { primariesOf } from './client.js'
 import { RedisRecords } from './records.js'
 import { withSessionScripts, type SessionScripts } from './scripts.js'
 import { dataOf, encodeSession, flag, pairsOf, redisKey } from './session-codec.js'
@@ -144,7 +145,7 @@ export class RedisStore implements CompleteSessionStore {
 
   async count (): Promise<number> {
     let count = 0
-    for (const node of 'nodes' in this.#client ? this.#client.nodes('master') : [this.#client]) {
+    for (const node of await this.#call('count', () => primariesOf(this.#client))) {
       let cursor = '0'
       do {
         const [next, keys] = await this.#call('count', () => node.scan(cursor, 'MATCH', redisKey('*'), 'COUNT', 1_000, 'TYPE', 'hash'))
