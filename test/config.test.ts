@@ -254,7 +254,14 @@ test('a key that is missing, short, well-known or listed twice is refused, and n
   }
   t.throws(secrets({}, 'plugin'), { message: `secretKey is required: at least 32 random bytes. ${GOOD_ONE}` })
 
-  const folder = t.testdir({ 'good.key': `${testKey}\n`, 'short.key': 'short\n' })
+  const folder = t.testdir({
+    'good.key': `${testKey}\n`,
+    'short.key': 'short\n',
+    'commented.key': `# session keys of hatcheck on app.example.com\r\n\n${testKey}\r\n  # before the summer of 2026, on the old server:\n${otherKey}`,
+    'comment.key': '# session keys of hatcheck on app.example.com\n'
+  })
+  t.same(secrets({ secretKeyFile: join(folder, 'commented.key') }, 'plugin')(), [Buffer.from(testKey), Buffer.from(otherKey)])
+  t.throws(secrets({ secretKeyFile: join(folder, 'comment.key') }, 'service'), { message: `SECRET_KEY_FILE must be at least 32 bytes long, but is 0. ${GOOD_ONE}` })
   t.same(secrets({ secretKeyFile: join(folder, 'good.key'), secretKeyFallbacks: ` ${otherKey} ,` }, 'service')(), [Buffer.from(testKey), Buffer.from(otherKey)])
   t.throws(secrets({ secretKeyFile: join(folder, 'short.key') }, 'service'), { message: `SECRET_KEY_FILE must be at least 32 bytes long, but is 5. ${GOOD_ONE}` })
   t.throws(secrets({ secretKeyFile: join(folder, 'no.key') }, 'service'), { message: /^SECRET_KEY_FILE cannot be read: ENOENT.*no\.key'\.$/ })

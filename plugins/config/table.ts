@@ -17,7 +17,8 @@ export const SESSION_OPTIONS = {
    */
   secretKey: { type: 'key', form: 'at least 32 random bytes', help: 'key that signs the cookies, 32 bytes or more; generated in DATA_DIR if HOST is loopback' },
   /**
-   * A file with the secret keys, one per line: the first signs, all verify. hatcheck sees a changed file within two seconds.
+   * A file with the secret keys, one per line: the first signs, all verify. A line that begins with `#` is a
+   * comment. hatcheck sees a changed file within two seconds.
    * @default none
    */
   secretKeyFile: { type: 'text', form: 'the path of a file', help: 'file with the keys, one per line, in place of SECRET_KEY' },

@@ -75,9 +75,9 @@ function toSecret (name: string, value: unknown, remedy = HOW_TO_MAKE_ONE): Buff
   return secret
 }
 
-/** Reads one key per line. */
+/** Reads one key per line, beside comments. */
 function fromFile (name: string, file: string, remedy = HOW_TO_MAKE_ONE): Buffer[] {
-  const [first = '', ...others] = readSettingsFile(name, file).split(/\r?\n/).filter((line) => line.trim() !== '')
+  const [first = '', ...others] = readSettingsFile(name, file).split(/\r?\n/).filter((line) => !/^\s*(?:#|$)/.test(line))
   return [first, ...others].map((line) => toSecret(name, line, remedy))
 }
 
