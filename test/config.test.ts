@@ -560,6 +560,16 @@ test('a login or a logout that would lead to itself for ever is refused', (t) =>
     [{ routes: true, afterLogin: '/login' }, 'afterLogin must not be the login page: it would redirect to itself for ever.'],
     [{ routes: true, prefix: '/auth', afterLogout: '/auth/logout' }, 'afterLogout must not be /auth/logout: it would redirect to itself for ever.']
   ] as const) t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'), { code: 'HATCHECK_CONFIG', message })
+  for (const [AFTER_LOGIN, AFTER_LOGOUT, message] of [
+    ...['/login?x=1', '/login#x', '/./login', '/%6cogin', '/x/../login', '/x/%2e%2E/login'].map((place) =>
+      [place, '', 'AFTER_LOGIN must not be the login page: it would redirect to itself for ever.'] as const),
+    ...['/logout', '/logout?x', '/x/../logout'].map((place) =>
+      [place, '', 'AFTER_LOGIN must not be /logout: it would log out every user who logs in.'] as const),
+    ...['/logout#bye', '/logout?x', '/./logout', '/log%6Fut'].map((place) =>
+      ['', place, 'AFTER_LOGOUT must not be /logout: it would redirect to itself for ever.'] as const)
+  ]) t.throws(() => resolveConfig(readEnvironment({ AFTER_LOGIN, AFTER_LOGOUT }).options, 'service'), { code: 'HATCHECK_CONFIG', message }, AFTER_LOGIN + AFTER_LOGOUT)
+  for (const afterLogin of ['/login/start', '/start?next=/login', '/login%2F', '/%zz', 'https://app.example.com/login']) t.doesNotThrow(() => resolveConfig({ afterLogin, afterLogout: '/login' }, 'service'), afterLogin)
+  t.throws(() => resolveConfig({ secretKey: testKey, routes: true, prefix: '/café', afterLogin: '/caf%C3%A9/login' }, 'plugin'), { code: 'HATCHECK_CONFIG', message: /must not be the login page/ })
   t.doesNotThrow(() => resolveConfig({ secretKey: testKey, routes: ['login'], afterLogin: '/logout', afterLogout: '/login' }, 'plugin'))
   t.end()
 })

@@ -127,10 +127,25 @@ function assertTogether (config: Config, { signup, anonymousSessionsPerMinute }:
     `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
   assertRule(anonymousSessions || anonymousSessionsPerMinute === undefined,
     `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`)
-  assertRule(!hasRoute('login') || afterLogin !== `${base}/login`,
+  const leadsTo = (place: string, route: RouteName): boolean => hasRoute(route) && pathOf(place) === `${base}/${route}`
+  assertRule(!leadsTo(afterLogin, 'login'),
     `${name('afterLogin')} must not be the login page: it would redirect to itself for ever.`)
-  assertRule(!hasRoute('logout') || afterLogout !== `${base}/logout`,
+  assertRule(!leadsTo(afterLogin, 'logout'),
+    `${name('afterLogin')} must not be ${base}/logout: it would log out every user who logs in.`)
+  assertRule(!leadsTo(afterLogout, 'logout'),
     `${name('afterLogout')} must not be ${base}/logout: it would redirect to itself for ever.`)
+}
+
+/** Returns the path of a place on this server as the router reads it, after the browser has resolved it; null for an address. */
+function pathOf (place: string): string | null {
+  if (!place.startsWith('/')) return null
+  const { pathname } = new URL(place, ROOT)
+  try {
+    return decodeURI(pathname)
+  } catch {
+    // No route has it.
+    return null
+  }
 }
 
 function originsOf (given: GivenOptions['allowedOrigins'], name: string): string[] {
