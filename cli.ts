@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setImmediate } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { UsageError, expectEnd, type Io } from './plugins/cli/io.js'
 import { errorText } from './plugins/common/error-text.js'
@@ -12,6 +13,8 @@ import { isMain } from './plugins/process/main.js'
  * @returns the exit code. Errors are written to standard error.
  */
 export async function run (argv: readonly string[], io: Io): Promise<number> {
+  // A lost message must not end the work.
+  io.stderr.on('error', () => {})
   try {
     return await runCommand(argv, io)
   } catch (error) {
@@ -34,8 +37,18 @@ async function runCommand (argv: readonly string[], io: Io): Promise<number> {
     await serve()
     return Number(process.exitCode ?? 0)
   }
-  // A reader such as `head` can close the output early. The command still completes.
-  io.stdout.on('error', () => {})
+  let lost: NodeJS.ErrnoException | undefined
+  io.stdout.on('error', (error) => { lost ??= error })
+  const code = await runShortCommand(command, rest, values, io)
+  // The last write fails in the next turn.
+  await setImmediate()
+  // A reader such as `head` can close the output early.
+  if (lost !== undefined && lost.code !== 'EPIPE') throw new Error(`The output cannot be written: ${lost.message}.`)
+  return code
+}
+
+/** Runs a command other than `serve`. */
+async function runShortCommand (command: string, rest: string[], values: { help?: boolean, version?: boolean }, io: Io): Promise<number> {
   if (values.help === true || command === 'help') {
     const { HELP } = await import('./plugins/cli/help.js')
     io.stdout.write(HELP)

@@ -273,6 +273,23 @@ test('a closed pipe ends the output of a list without an error', async (t) => {
   }
 })
 
+test('a command whose output is lost fails, and one whose messages are lost completes its work', { skip: !existsSync('/dev/full') && 'needs /dev/full' }, async (t) => {
+  const folder = t.testdir()
+  const sh = (command: string): { status: number | null, stderr: string } =>
+    spawnSync('sh', ['-c', command.replace('hatcheck', `"${process.execPath}" "${compiled('cli')}"`)], { cwd: folder, env: { ...closed, PATH: process.env['PATH'] }, encoding: 'utf8' })
+  await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
+  for (const args of ['secret', '--version', '--help', 'user list', 'user disable Sally', 'doctor']) {
+    t.match(sh(`hatcheck ${args} > /dev/full`), { status: 1, stderr: /^hatcheck: The output cannot be written: ENOSPC: no space left on device, write\.$/m }, args)
+  }
+  t.match((await hatcheckCli(folder, ['user', 'list'], { env: closed })).stdout, /^Sally\t\S+\tdisabled$/m, 'the work is done')
+  t.equal(sh('hatcheck user enable Sally 2> /dev/full').status, 0)
+  t.notMatch((await hatcheckCli(folder, ['user', 'list'], { env: closed })).stdout, 'disabled')
+  t.equal(sh('hatcheck backup safe 2> /dev/full').status, 0)
+  t.strictSame(readdirSync(join(folder, 'safe')).filter((name) => name.includes('unfinished')), [])
+  t.equal((await hatcheckCli(folder, ['doctor'], { env: { ...closed, DATA_DIR: 'safe' } })).code, 0)
+  t.equal(sh('hatcheck user disable Nobody 2> /dev/full').status, 1)
+})
+
 /** Changes stored data without hatcheck. */
 async function meddle (folder: string, name: string, change: (database: Database<Buffer, string>) => unknown, isIndex = false): Promise<void> {
   const env = open({ path: join(folder, 'data/lmdb'), maxDbs: 16, noSubdir: false })
