@@ -1,7 +1,7 @@
 import { open, type Database } from 'lmdb'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { Client, logIn, userOf } from './client.js'
@@ -384,6 +384,50 @@ ${key} can be written by the group of its owner, who could then log in as any us
     if (code === 1) found++
   }
   t.ok(found > 1)
+})
+
+test('the service and doctor warn of keys that others can read, and of settings and folders that others can write', async (t) => {
+  const folder = t.testdir({ deep: { own: {}, keys: {}, stores: {} } })
+  const own = join(folder, 'deep/own')
+  const env = { SECRET_KEY_FILE: '../keys/key', SESSION_STORE_FILE: '../stores/url', SIGNUP: 'open' }
+  const [key, url, dotEnv] = [join(folder, 'deep/keys/key'), join(folder, 'deep/stores/url'), join(own, '.env')]
+  writeFileSync(key, testFileKey, { mode: 0o640 })
+  writeFileSync(url, 'lmdb:../stores/lmdb', { mode: 0o644 })
+  writeFileSync(dotEnv, '# SECRET_KEY=\nSECRET_KEY_FILE=../keys/key\n', { mode: 0o644 })
+  for (const path of ['deep', 'deep/own', 'deep/keys', 'deep/stores']) chmodSync(join(folder, path), 0o755)
+  const service = await startService(t, own, env)
+  t.notMatch(service.output(), 'log in as any user', 'a key for the group is what the examples have')
+  const doctor = async (): Promise<string[]> => (await hatcheckProcess(own, ['doctor'], { env })).stdout.split('\n').filter((line) => line.includes('any user'))
+  t.strictSame(await doctor(), [])
+
+  const written = (path: string, by = 'every user of this machine'): string => `${path} can be written by ${by}, who could then log in as any user. Run "chmod go-w ${path}".`
+  const read = (path: string): string => `${path} can be read by every user of this machine, who could then log in as any user. Run "chmod o-r ${path}".`
+  const faults: Array<[path: string, mode: number, faults: string[]]> = [
+    [key, 0o644, [read(key)]],
+    [url, 0o664, [written(url, 'the group of its owner')]],
+    [dotEnv, 0o646, [written(dotEnv)]],
+    [join(folder, 'deep/keys'), 0o777, [written(join(folder, 'deep/keys'))]],
+    [join(folder, 'deep/keys'), 0o1777, []],
+    [join(folder, 'deep/stores'), 0o757, [written(join(folder, 'deep/stores'))]],
+    [own, 0o777, [written(own)]],
+    [own, 0o775, []]
+  ]
+  for (const [path, mode, expected] of faults) {
+    const before = statSync(path).mode
+    chmodSync(path, mode)
+    t.strictSame(await doctor(), expected, `${path} ${mode.toString(8)}`)
+    chmodSync(path, before)
+  }
+  chmodSync(key, 0o644)
+  writeFileSync(dotEnv, `SECRET_KEY_FALLBACKS=${testKey}\nDATA_DIR=elsewhere`)
+  chmodSync(join(folder, 'deep/stores'), 0o777)
+  const warnings = [written(join(folder, 'deep/stores')), read(key), read(dotEnv)]
+  t.strictSame((await doctor()).sort(), warnings.sort())
+  await service.end()
+  const { output } = await startService(t, own, env)
+  for (const line of warnings) t.match(output(), JSON.stringify(line).slice(1, -1))
+  chmodSync(join(folder, 'deep'), 0o750)
+  t.strictSame(await doctor(), [written(join(folder, 'deep/stores'))], 'a closed folder above keeps readers out')
 })
 
 test('doctor reports the state of Redis, and that the memory store has nothing to check', needs('redis-server'), async (t) => {

@@ -8,7 +8,7 @@ import { examineLmdb } from './lmdb/doctor.js'
 import { loadLmdb } from './lmdb/driver.js'
 import { lmdbFolder } from './lmdb/folder.js'
 import { isRedisUrl, parseRedisUrl } from './redis/url.js'
-import { faultOfRights, kept } from './rights.js'
+import { faultsOfRights } from './rights.js'
 
 /**
  * Examines everything that hatcheck keeps, also while the service runs: rights and owners, formats, every page and record,
@@ -19,10 +19,7 @@ import { faultOfRights, kept } from './rights.js'
  */
 export async function examine (config: Config, nameOf: NameOf, tell: Tell): Promise<Examination> {
   const store = engineUrlOf(String(config.sessionStore))
-  for (const path of kept(config)) {
-    const fault = faultOfRights(path)
-    if (fault !== null) tell(fault)
-  }
+  for (const fault of faultsOfRights(config)) tell(fault)
   if (isRedisUrl(store)) {
     // It takes longer to load than everything else together.
     const { examineRedis } = await import('./redis/doctor.js')

@@ -1,24 +1,36 @@
-import { statSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { engineUrlOf } from '../config/engine-url.js'
 import type { Config } from '../config/resolve.js'
 import { keyFileOf } from '../tickets/secrets.js'
 import { lmdbFolder } from './lmdb/folder.js'
 import type { StorageLog } from './common/storage.js'
 
-/** Logs each file and folder that anybody but the user of this process and root can write. */
+/** Logs each fault of {@link faultsOfRights}. */
 export function warnOfRights (config: Config, log: StorageLog): void {
-  for (const path of kept(config)) {
-    const fault = faultOfRights(path)
-    if (fault !== null) log.warn(fault)
-  }
+  for (const fault of faultsOfRights(config)) log.warn(fault)
+}
+
+/**
+ * Tells of each file and folder of hatcheck that anybody but the user of this process and root can write, or replace in its
+ * folder; and of each file with a secret key that every user can read. Each text says what to do.
+ */
+export function faultsOfRights (config: Config): string[] {
+  const givenKeyFile = keyFileOf(config)
+  const keyFile = givenKeyFile === undefined ? undefined : resolve(givenKeyFile)
+  const settings = config.mode === 'plugin' ? [] : settingsFiles()
+  const files = [...kept(config, keyFile), ...settings].filter((path) => existsSync(path))
+  const folders = new Set(files.map((path) => dirname(path)).filter((folder) => !files.includes(folder)))
+  return [
+    ...files.map((file) => faultOfWriting(file)),
+    ...[...folders].map((folder) => faultOfWriting(folder, replacersIn(folder))),
+    ...files.filter((path) => path === keyFile || (settings.includes(path) && hasKey(path))).map(faultOfReading)
+  ].filter((fault) => fault !== null)
 }
 
 /** Returns the paths of the files and folders that hatcheck keeps, whether they exist or not. */
-export function kept (config: Config): string[] {
-  const { dataDir } = config
-  const store = typeof config.sessionStore === 'string' ? engineUrlOf(config.sessionStore) : ''
-  const keyFile = keyFileOf(config)
+function kept ({ dataDir, sessionStore }: Config, keyFile: string | undefined): string[] {
+  const store = typeof sessionStore === 'string' ? engineUrlOf(sessionStore) : ''
   const folder = store.startsWith('lmdb:') ? lmdbFolder(store, dataDir) : undefined
   const files = [
     ...folder === undefined ? [] : [folder, join(folder, 'data.mdb'), join(folder, 'lock.mdb')],
@@ -27,16 +39,51 @@ export function kept (config: Config): string[] {
   return files.some((path) => path.startsWith(join(dataDir, '/'))) ? [dataDir, ...files] : files
 }
 
-/** Tells who else can write a file or folder, and what to do. Returns null if nobody can, or if that is unknown. */
-export function faultOfRights (path: string): string | null {
-  const stats = statSync(path, { throwIfNoEntry: false })
+/** Returns the files from which the service has its settings, whether they exist or not. */
+function settingsFiles (): string[] {
+  const storeFile = process.env['SESSION_STORE_FILE']?.trim() ?? ''
+  return [resolve('.env'), ...storeFile === '' ? [] : [resolve(storeFile)]]
+}
+
+/**
+ * Tells who else can write a file or folder, and what to do. Returns null if nobody can, or if that is unknown.
+ *
+ * @param writers the bits of its mode that let others write it
+ */
+function faultOfWriting (path: string, writers = 0o022): string | null {
+  const { uid, mode } = statSync(path)
   const user = process.getuid?.()
-  if (stats === undefined || user === undefined) return null
-  const { uid, mode } = stats
+  if (user === undefined) return null
   if (uid !== user && uid !== 0) {
     return `${path} belongs to user ${uid}, who can change it, and this process runs as user ${user}. Run "chown ${user} ${path}", or run as its owner.`
   }
-  if ((mode & 0o022) === 0) return null
+  if ((mode & writers) === 0) return null
   const others = (mode & 0o002) === 0 ? 'the group of its owner' : 'every user of this machine'
   return `${path} can be written by ${others}, who could then log in as any user. Run "chmod go-w ${path}".`
+}
+
+/**
+ * Returns the bits of those who can replace what is in a folder of others. In a sticky one, such as /tmp, only owners can; and
+ * where new folders are open to the group, each user has a group alone, with the same number.
+ */
+function replacersIn (folder: string): number {
+  const { uid, gid, mode } = statSync(folder)
+  if ((mode & 0o1000) !== 0) return 0
+  return uid === gid ? 0o002 : 0o022
+}
+
+function hasKey (file: string): boolean {
+  // A pipe can be read only once.
+  return statSync(file).isFile() && /^\s*(?:export\s+)?SECRET_KEY(?:_FALLBACKS)?\s*=/m.test(readFileSync(file, 'utf8'))
+}
+
+/** Tells of a file that every user can read, and what to do. Returns null if a folder on the way to it is closed. */
+function faultOfReading (file: string): string | null {
+  const isOpen = (statSync(file).mode & 0o004) !== 0 && foldersOf(file).every((folder) => (statSync(folder).mode & 0o001) !== 0)
+  return isOpen ? `${file} can be read by every user of this machine, who could then log in as any user. Run "chmod o-r ${file}".` : null
+}
+
+function foldersOf (path: string): string[] {
+  const folder = dirname(path)
+  return folder === path ? [] : [folder, ...foldersOf(folder)]
 }
