@@ -101,11 +101,13 @@ test('the error for each option states its rule, under the name that the caller 
     [{ nonsense: 1 }, () => 'nonsense is not an option of hatcheck.'],
     [{ sessionCookieName: '__Host-x', sessionCookieDomain: 'example.com', sessionCookieSecure: true }, (name) =>
       `${name('sessionCookieName')} begins with __Host-, so ${name('sessionCookieDomain')} must not be set: ${DROPPED}`],
+    [{ sessionCookieName: '__Host-Http-x', sessionCookieDomain: 'example.com', sessionCookieSecure: true }, (name) =>
+      `${name('sessionCookieName')} begins with __Host-, so ${name('sessionCookieDomain')} must not be set: ${DROPPED}`],
     [{ sessionCookieName: '__Host-x', sessionCookiePath: '/app', sessionCookieSecure: 'true' }, (name) =>
       `${name('sessionCookieName')} begins with __Host-, so ${name('sessionCookiePath')} must be /: ${DROPPED}`],
-    ...[{ sessionCookieName: '__Host-x', sessionCookieSecure: 'auto' }, { sessionCookieName: '__host-x', sessionCookieSecure: false }, { sessionCookieName: '__Secure-x' }]
+    ...[{ sessionCookieName: '__Host-x', sessionCookieSecure: 'auto' }, { sessionCookieName: '__host-x', sessionCookieSecure: false }, { sessionCookieName: '__Secure-x' }, { sessionCookieName: '__Http-x' }, { sessionCookieName: '__HTTP-x', sessionCookieSecure: 'auto' }, { sessionCookieName: '__Host-Http-x' }]
       .map((options): [Record<string, unknown>, Rule] => [options, (name) =>
-        `${name('sessionCookieName')} begins with __Host- or __Secure-, so ${name('sessionCookieSecure')} must be true: ${DROPPED}`]),
+        `${name('sessionCookieName')} begins with __Host-, __Secure- or __Http-, so ${name('sessionCookieSecure')} must be true: ${DROPPED}`]),
     [{ sessionCookieSamesite: 'None' }, (name) => `${name('sessionCookieSamesite')}=none needs ${name('sessionCookieSecure')}=true: ${DROPPED}`],
     [{ sessionCookiePartitioned: true, sessionCookieSecure: 'auto' }, (name) => `${name('sessionCookiePartitioned')} needs ${name('sessionCookieSecure')}=true: ${DROPPED}`],
     [{ sessionCookieSecure: 'perhaps' }, (name) => `${name('sessionCookieSecure')} must be one of true, false, auto; got "perhaps".`],
@@ -223,7 +225,7 @@ test('an application cannot set an option that only the service has', async (t) 
 
 test('valid combinations of options are accepted', async (t) => {
   const fine: GivenOptions[] = [
-    { sessionCookieName: '__Host-x', sessionCookieSecure: true }, { sessionCookieName: '__Secure-x', sessionCookieSecure: 'true', sessionCookieDomain: 'example.com' },
+    { sessionCookieName: '__Host-x', sessionCookieSecure: true }, { sessionCookieName: '__Http-x', sessionCookieSecure: true, sessionCookiePath: '/app' }, { sessionCookieName: '__Secure-x', sessionCookieSecure: 'true', sessionCookieDomain: 'example.com' },
     { sessionCookieSamesite: 'None', sessionCookieSecure: true, sessionCookiePartitioned: true }, { sessionCookieSamesite: 'STRICT' },
     { sessionIdleTimeout: 60, sessionLifetime: '60' }, { allowedOrigins: 'https://a.example.com, http://localhost:8080,' }, { prefix: '/a/b' }
   ]

@@ -246,7 +246,7 @@ function assertStore (store: unknown, name: string): void {
   }
 }
 
-/** Refuses every cookie that browsers would drop. Source: RFC 6265bis, sections 4.1.3 and 5.7. */
+/** Refuses every cookie that browsers would drop. `__Http-` needs HttpOnly as well, which each cookie has. Source: RFC 6265bis, sections 4.1.3 and 5.7. */
 function assertCookie (config: Omit<Values, 'sessionCookieSecure'> & { sessionCookieSecure: string }, name: NameOf): void {
   const { sessionCookieName = '', sessionCookieDomain, sessionCookiePath, sessionCookieSecure, sessionCookieSamesite } = config
   const [cookieName, secure] = [name('sessionCookieName'), name('sessionCookieSecure')]
@@ -255,7 +255,7 @@ function assertCookie (config: Omit<Values, 'sessionCookieSecure'> & { sessionCo
     assertRule(sessionCookieDomain === undefined, `${cookieName} begins with __Host-, so ${name('sessionCookieDomain')} must not be set: browsers drop such a cookie.`)
     assertRule(sessionCookiePath === '/', `${cookieName} begins with __Host-, so ${name('sessionCookiePath')} must be /: browsers drop such a cookie.`)
   }
-  assertRule(isSecure || !/^__(host|secure)-/i.test(sessionCookieName), `${cookieName} begins with __Host- or __Secure-, so ${secure} must be true: browsers drop such a cookie.`)
+  assertRule(isSecure || !/^__(host|secure|http)-/i.test(sessionCookieName), `${cookieName} begins with __Host-, __Secure- or __Http-, so ${secure} must be true: browsers drop such a cookie.`)
   assertRule(isSecure || sessionCookieSamesite !== 'none', `${name('sessionCookieSamesite')}=none needs ${secure}=true: browsers drop such a cookie.`)
   assertRule(isSecure || !config.sessionCookiePartitioned, `${name('sessionCookiePartitioned')} needs ${secure}=true: browsers drop such a cookie.`)
 }
