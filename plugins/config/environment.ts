@@ -7,7 +7,7 @@ import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import { PROCESS_OPTIONS } from './process-options.js'
 import type { Row, ValuesOf } from './row.js'
 import { OPTIONS } from './table.js'
-import { isAddressRange } from './trusted-proxies.js'
+import { coverEverybody, isAddressRange } from './trusted-proxies.js'
 import { environmentName, validate, type Mode } from './validate.js'
 
 /** A name whose last part is a number would be an IPv4 address in one of its old forms, such as 127.1. */
@@ -40,6 +40,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   for (const address of trusted) {
     assertRule(isAddressRange(address), `TRUST_PROXY must be ${PROCESS_OPTIONS.trustProxy.form}; got "${address}".`)
   }
+  assertRule(!coverEverybody(trusted), 'TRUST_PROXY must not cover every address, or any client could forge its own: name the addresses of the proxies.')
   assertRule(metricsPort === undefined || metricsPort === 0 || metricsPort !== port,
     `METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are ${port}.`)
   const isDemo = isLoopback(host) &&

@@ -28,3 +28,27 @@ export function isAddressRange (text: string): boolean {
   const { IPv4, IPv6 } = ipaddr
   return IPv4.isValidFourPartDecimal(text) || IPv6.isValid(text) || IPv4.isValidCIDRFourPartDecimal(text) || IPv6.isValidCIDR(text)
 }
+
+/** Answers whether ranges cover all of IPv4 or all of IPv6 between them: any client could then forge its address. */
+export function coverEverybody (ranges: readonly string[]): boolean {
+  const blocks = ranges.filter((range) => !NAMED_RANGES.has(range)).map(blockOf)
+  return [32, 128].some((bits) => {
+    let covered = 0n
+    for (const { start, end } of blocks.filter((block) => block.bits === bits).sort((a, b) => Number(a.start > b.start) - Number(a.start < b.start))) {
+      if (start > covered) return false
+      if (end > covered) covered = end
+    }
+    return covered === 1n << BigInt(bits)
+  })
+}
+
+/** Returns the numbers of the first address of a range and of the one after the last. IPv4 within IPv6 counts as IPv4. */
+function blockOf (range: string): { bits: number, start: bigint, end: bigint } {
+  const [text = '', length] = range.split('/')
+  const address = ipaddr.process(text)
+  const bits = address.kind() === 'ipv4' ? 32 : 128
+  const prefix = length === undefined ? bits : Number(length) - (bits === 32 && text.includes(':') ? 96 : 0)
+  const size = 1n << BigInt(bits - Math.max(prefix, 0))
+  const start = BigInt(`0x${Buffer.from(address.toByteArray()).toString('hex')}`) / size * size
+  return { bits, start, end: start + size }
+}
