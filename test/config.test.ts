@@ -306,6 +306,27 @@ test('an unknown store is refused, and the password in its URL is not shown', as
   }
 })
 
+test('a store or a folder that would be another one than is meant is refused', (t) => {
+  const oneLine = (name: string): string => `${name} must be one url on one line, also in a file.`
+  const noAddress = (name: string): string => `${name} must have a path after lmdb:, not an address: lmdb:data is a folder here, lmdb:/data one in the root.`
+  const noTilde = (name: string): string => `${name} must not have a path that begins with ~: only a shell makes a home folder of it. Write the whole path.`
+  for (const [options, rule] of [
+    ...['lmdb:\nredis://db', 'lmdb:data\r\n# a comment', 'cookie:lmdb:\nredis://db', 'redis://db\nlmdb:'].map((sessionStore) => [{ sessionStore }, oneLine] as const),
+    ...['lmdb://data', 'lmdb://', 'cookie:lmdb://data/lmdb', 'flask:lmdb://data'].map((sessionStore) => [{ sessionStore }, noAddress] as const),
+    ...['lmdb:~/x', 'lmdb:~', 'lmdb:~harry/x', 'cookie:lmdb:~/x'].map((sessionStore) => [{ sessionStore }, noTilde] as const),
+    ...['~/x', '~', '~harry/x'].map((dataDir) => [{ dataDir }, noTilde] as const)
+  ]) {
+    for (const mode of ['plugin', 'service'] as const) {
+      const [option = ''] = Object.keys(options)
+      t.throws(() => resolveConfig({ secretKey: testKey, ...options }, mode), { code: 'HATCHECK_CONFIG', message: rule(mode === 'plugin' ? option : variableOf(option)) }, JSON.stringify(options))
+    }
+  }
+  for (const options of [{ sessionStore: 'lmdb:///data' }, { sessionStore: 'lmdb:./~' }, { sessionStore: 'lmdb:data~' }, { dataDir: './~/x' }, { dataDir: '//data' }]) t.doesNotThrow(() => resolveConfig(options, 'service'), JSON.stringify(options))
+  const file = join(t.testdir({ store: 'lmdb:\nredis://harry:hunter2@db\n' }), 'store')
+  t.throws(() => resolveConfig(readEnvironment({ SESSION_STORE_FILE: file }).options, 'service'), { message: oneLine('SESSION_STORE') })
+  t.end()
+})
+
 test('a folder that is not writable is refused', async (t) => {
   const folder = t.testdir({ file: 'not a folder', twice: `${testKey}\n${testKey}\n` })
   const dataDir = join(folder, 'file', 'data')

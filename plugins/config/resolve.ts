@@ -5,7 +5,7 @@ import { ConfigError, assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
 import { oldSessionKinds } from './adopt.js'
 import { decoratorsOf } from './decorators.js'
-import { isCookieUrl, isFlaskUrl } from './engine-url.js'
+import { engineUrlOf, isCookieUrl, isFlaskUrl } from './engine-url.js'
 import { FLASK_COOKIE, flaskLifetimes } from './flask.js'
 import { formerCookies } from './former-cookies.js'
 import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
@@ -45,6 +45,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   assertClock(now)
   assertSchema(options.sessionSchema)
   assertStore(sessionStore, name('sessionStore'))
+  assertNoTilde(values.dataDir, name('dataDir'))
   const pages = pagesOf(options.routes, mode, values, scope)
   const allowedOrigins = originsOf(options.allowedOrigins, name('allowedOrigins'))
   const config = {
@@ -239,11 +240,23 @@ function assertSchema (schema: unknown): void {
 
 /** Looks for every method: a missing one would look like a failed store when it is called. */
 function assertStore (store: unknown, name: string): void {
-  if (typeof store === 'string') return
+  if (typeof store === 'string') return assertStoreUrl(store, name)
   assertRule(typeof store === 'object' && store !== null, `${name} must be ${OPTIONS.sessionStore.form}; got ${shown(store)}.`)
   for (const method of STORE_METHODS) {
     assertRule(typeof Reflect.get(store, method) === 'function', `${name} must keep the contract of SessionStore; the method ${method} is missing.`)
   }
+}
+
+/** Refuses a url that would name another folder than its author means. */
+function assertStoreUrl (store: string, name: string): void {
+  assertRule(!/[\r\n]/.test(store), `${name} must be one url on one line, also in a file.`)
+  const [, path = ''] = /^lmdb:(.*)/.exec(engineUrlOf(store)) ?? []
+  assertRule(!/^\/\/(?!\/)/.test(path), `${name} must have a path after lmdb:, not an address: lmdb:data is a folder here, lmdb:/data one in the root.`)
+  assertNoTilde(path, name)
+}
+
+function assertNoTilde (path: string, name: string): void {
+  assertRule(!path.startsWith('~'), `${name} must not have a path that begins with ~: only a shell makes a home folder of it. Write the whole path.`)
 }
 
 /** Refuses every cookie that browsers would drop. `__Http-` needs HttpOnly as well, which each cookie has. Source: RFC 6265bis, sections 4.1.3 and 5.7. */
