@@ -1,20 +1,13 @@
 import { createInterface } from 'node:readline/promises'
-import { Writable } from 'node:stream'
+import { Writable, type Readable } from 'node:stream'
 import { UsageError, type Io } from './io.js'
 
 /** Asks for a password twice at a terminal, without an echo. Reads the first line of any other input. */
 export async function readPassword ({ stdin, stderr }: Io): Promise<string> {
   if (stdin.isTTY !== true) {
-    const lines = createInterface({ input: stdin })
-    try {
-      const { value, done } = await lines[Symbol.asyncIterator]().next()
-      if (done === true) throw new UsageError('a password is expected on standard input')
-      return value
-    } finally {
-      lines.close()
-      // The rest is not waited for.
-      stdin.destroy()
-    }
+    const line = await firstLine(stdin)
+    if (line === null) throw new UsageError('a password is expected on standard input')
+    return line
   }
   const silent = new Writable({ write (_chunk, _encoding, done) { done() } })
   const terminal = createInterface({ input: stdin, output: silent, terminal: true })
@@ -29,4 +22,18 @@ export async function readPassword ({ stdin, stderr }: Io): Promise<string> {
   } finally {
     terminal.close()
   }
+}
+
+/**
+ * Reads up to the first LF or CRLF, and does not wait for the rest. `readline` would also end the line at a CR, which a password
+ * can have. Returns null if there is no input.
+ */
+async function firstLine (input: Readable): Promise<string | null> {
+  const chunks: Buffer[] = []
+  for await (const chunk of input as AsyncIterable<Buffer>) {
+    const end = chunk.indexOf('\n')
+    if (end !== -1) return Buffer.concat([...chunks, chunk.subarray(0, end)]).toString().replace(/\r$/, '')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString() || null
 }
