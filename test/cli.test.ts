@@ -227,6 +227,17 @@ test('a command fails if its Redis cannot be reached, or is not the cluster that
   }
 })
 
+test('a command says why Redis refuses it', needs('redis-server'), async (t) => {
+  const folder = t.testdir()
+  const { port } = await startRedis(t, { args: ['--requirepass', 'hunter2'], connection: { password: 'hunter2' } })
+  for (const args of ['user list', 'sessions revoke-all', 'doctor']) {
+    const { code, stdout, stderr } = await hatcheckCli(folder, args.split(' '), { env: { SECRET_KEY: testKey, SESSION_STORE: `redis://:hunter3@127.0.0.1:${port}` } })
+    t.same({ code, stdout }, { code: 1, stdout: '' }, args)
+    t.match(stderr, /^hatcheck: the Redis store cannot be reached; .*: WRONGPASS invalid username-password pair or user is disabled\.$/m)
+    t.notMatch(stderr, 'hunter')
+  }
+})
+
 test('the command line creates no key, because another key would give other handles', async (t) => {
   const folder = t.testdir()
   await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })

@@ -1,13 +1,13 @@
 import { examine } from '../storage/doctor.js'
 import { expectEnd, type Io } from './io.js'
-import { handlesIfKnown, storedConfiguration } from './storage.js'
+import { handlesIfKnown, logTo, storedConfiguration } from './storage.js'
 
 /** Runs `hatcheck doctor`. */
 export async function doctor (rest: string[], io: Io): Promise<number> {
   expectEnd(rest)
   const config = await storedConfiguration(io, 'records')
   let findings = 0
-  const { description, counts: { sessions, tombstones, accounts, counters } } = await examine(config, handlesIfKnown(config), (finding) => {
+  const { description, counts: { sessions, tombstones, accounts, counters } } = await examine(config, handlesIfKnown(config), logTo(io), (finding) => {
     findings++
     io.stdout.write(`${finding.replaceAll('\n', ' ')}\n`)
   })

@@ -30,13 +30,7 @@ export async function withStorage (io: Io, { what, canCreate = false }: StorageA
   const url = engineUrlOf(String(config.sessionStore))
   if (!canCreate && url.startsWith('lmdb:')) assertStoreIn(lmdbFolder(url, config.dataDir))
   let hasSkipped = false
-  const log: StorageLog = {
-    info () {},
-    warn (details: unknown, text?: string) {
-      if (typeof details === 'object' && details !== null && ('record' in details || 'account' in details)) hasSkipped = true
-      io.stderr.write(`hatcheck: ${text ?? String(details)}\n`)
-    }
-  }
+  const log = logTo(io, (details) => { if ('record' in details || 'account' in details) hasSkipped = true })
   const storage = await openStorage(config, log, handlesIfKnown(config))
   io.stderr.write(`hatcheck: ${storage.description}\n`)
   warnOfRights(config, log)
@@ -46,6 +40,22 @@ export async function withStorage (io: Io, { what, canCreate = false }: StorageA
     await storage.close()
   }
   return hasSkipped ? 1 : 0
+}
+
+/**
+ * Returns a log that writes the warnings to standard error, with the reason if they have one.
+ *
+ * @param onDetails is told of the details of each warning that has some
+ */
+export function logTo (io: Io, onDetails: (details: object) => void = () => {}): StorageLog {
+  return {
+    info () {},
+    warn (details: unknown, text?: string) {
+      if (typeof details === 'object' && details !== null) onDetails(details)
+      const { reason } = Object(details) as { reason?: string }
+      io.stderr.write(`hatcheck: ${text ?? String(details)}${reason === undefined ? '' : `: ${reason}`}\n`)
+    }
+  }
 }
 
 /**

@@ -4,6 +4,7 @@ import { engineUrlOf } from '../config/engine-url.js'
 import type { Config } from '../config/resolve.js'
 import { ConfigError } from '../common/rule.js'
 import type { Examination, NameOf, Tell } from './common/findings.js'
+import type { StorageLog } from './common/storage.js'
 import { examineLmdb } from './lmdb/doctor.js'
 import { loadLmdb } from './lmdb/driver.js'
 import { lmdbFolder } from './lmdb/folder.js'
@@ -14,16 +15,17 @@ import { faultsOfRights } from './rights.js'
  * Examines everything that hatcheck keeps, also while the service runs: rights and owners, formats, every page and record,
  * the indexes, and readers that were killed. Changes nothing but the list of readers.
  *
+ * @param log says why a store cannot be reached
  * @param tell is told of each fault
  * @throws ConfigError if the store does not exist.
  */
-export async function examine (config: Config, nameOf: NameOf, tell: Tell): Promise<Examination> {
+export async function examine (config: Config, nameOf: NameOf, log: StorageLog, tell: Tell): Promise<Examination> {
   const store = engineUrlOf(String(config.sessionStore))
   for (const fault of faultsOfRights(config)) tell(fault)
   if (isRedisUrl(store)) {
     // It takes longer to load than everything else together.
     const { examineRedis } = await import('./redis/doctor.js')
-    return await examineRedis(parseRedisUrl(store, 'SESSION_STORE'), nameOf, tell)
+    return await examineRedis(parseRedisUrl(store, 'SESSION_STORE'), nameOf, log, tell)
   }
   const folder = lmdbFolder(store, config.dataDir)
   assertStoreIn(folder)

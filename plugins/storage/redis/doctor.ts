@@ -7,7 +7,7 @@ import { boundedCalls, type BoundedCall } from '../common/bounded-calls.js'
 import { REMEDIES, examineAccount, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import { FORMATS_KEY } from './open.js'
-import { connectRedis, primariesOf } from './client.js'
+import { connectRedis, primariesOf, type RedisLog } from './client.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import type { RedisTarget } from './url.js'
 
@@ -21,9 +21,9 @@ const PREFIXES = { sessions: 'hatcheck:session:', accounts: 'hatcheck:account:',
 type Look = (key: string, name: string) => Promise<void>
 
 /** Examines a store in Redis record by record. While others write, it may report a state that lasts for a moment only. @see examine */
-export async function examineRedis (target: RedisTarget, nameOf: NameOf, tell: Tell): Promise<Examination> {
+export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: RedisLog, tell: Tell): Promise<Examination> {
   const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
-  const { client, close } = await connectRedis(target, { info () {}, warn () {} })
+  const { client, close } = await connectRedis(target, log)
   const call = boundedCalls({ deadlineMs: DEADLINE_MS })
   const hash = (name: string): Promise<Record<string, string> | typeof WRONG_TYPE> => call('read', () => client.hgetall(name).catch(wrongType))
 
