@@ -2,7 +2,7 @@ import { ROUTE_NAMES } from './route-names.js'
 import type { Config } from './resolve.js'
 
 /** An origin that no real address has, to write a path as browsers do. */
-const ROOT = 'http://here.invalid'
+export const ROOT = 'http://here.invalid'
 
 /**
  * Whether browsers do not send the session cookie to the pages of hatcheck, where a logout then ends nothing. A proxy may change the
