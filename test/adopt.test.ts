@@ -54,6 +54,15 @@ function browserAfter (cookie: string, answer: Answer): string {
   return [...jar.values()].join('; ')
 }
 
+test('an answer of /verify brings the new cookie, and does not remove the old one beside it', async (t) => {
+  const old = await oldApp(t, libraries[0])
+  const fastify = await buildHost(t, { adopt: [old.adopt], routes: true, authenticate: () => null } as never)
+  const cookie = await old.begin({ user: 'Harry' })
+  const answer = await fastify.inject({ url: '/verify', headers: { cookie } })
+  t.equal(answer.statusCode, 204)
+  t.strictSame(cookiesSetBy(answer).map(({ name, isRemoval }) => [name, isRemoval]), [['hatcheck', false]])
+})
+
 async function oldAndNew (t: Test, library: typeof libraries[number], oldOptions: OldAppOptions = {}, options: Parameters<typeof newApp>[2] = {}): Promise<{ old: OldApp } & New> {
   const old = await oldApp(t, library, oldOptions)
   return { old, ...await newApp(t, [old.adopt], options) }

@@ -339,6 +339,48 @@ test('a cookie signed with a former key is signed anew once, and a current one i
   t.equal((await ask(fastify, { headers: { cookie: old } })).statusCode, 401)
 })
 
+test('an answer has one Set-Cookie at most: first the current cookie, later the removals of former ones', async (t) => {
+  const store = openStore(t, 'memory:')
+  const options: ServiceOptions = { sessionStore: store, authenticate: (name) => ({ name }) }
+  const harry = await login(await service(t, options), 'Harry')
+  const ticket = harry.replace('hatcheck=', '')
+  const fastify = await service(t, { ...options, sessionCookieName: 'third', formerCookieNames: 'hatcheck, second', realm: 'hatcheck' })
+  const url = await fastify.listen({ host: '127.0.0.1', port: 0 })
+  const later = testKey.replace('tests', 'later')
+  const linesAfter = async (client: Client, path = '/verify', headers: Record<string, string> = {}): Promise<string[]> => [(await client.get(path, headers)).headers['set-cookie'] ?? []].flat()
+  const browser = (): Client => {
+    const client = new Client(url)
+    for (const name of ['hatcheck', 'second']) client.cookies.set(name, ticket)
+    return client
+  }
+
+  const asked = browser()
+  t.strictSame(await linesAfter(asked), [`third=${ticket}; Path=/; HttpOnly; SameSite=Lax`])
+  for (const name of ['hatcheck', 'second']) t.match(await linesAfter(asked), new RegExp(`^${name}=; Max-Age=0; Path=/; Expires=[^;]+; HttpOnly; SameSite=Lax$`))
+  t.strictSame(await linesAfter(asked), [])
+  t.strictSame([...asked.cookies], [['third', ticket]])
+
+  const visiting = browser()
+  await linesAfter(visiting)
+  t.equal((await linesAfter(visiting, '/', { accept: 'text/html' })).length, 2, 'a page of hatcheck removes the former cookies together')
+  t.strictSame([...visiting.cookies], [['third', ticket]])
+
+  const visitor = new Client(url)
+  for (const name of ['hatcheck', 'second', 'third']) visitor.cookies.set(name, 'nonsense')
+  t.strictSame(await linesAfter(visitor), [], 'without a session nothing replaces a former cookie')
+
+  const resigned = browser()
+  await linesAfter(resigned)
+  fastify.sessions.setSecretKeys([later, testKey])
+  t.match(await linesAfter(resigned), [/^third=[^;]+; Path=/])
+  t.not(resigned.cookies.get('third'), ticket)
+  t.match(await linesAfter(resigned), [/^hatcheck=; Max-Age=0/])
+
+  await resigned.post('/logout')
+  t.strictSame([...resigned.cookies], [], 'a logout removes every cookie')
+  t.strictSame(await linesAfter(browser()), [])
+})
+
 test('the next answer sees the end of a session', async (t) => {
   const fastify = await service(t)
   const status = async (cookie: string): Promise<number> => (await ask(fastify, { headers: { cookie } })).statusCode

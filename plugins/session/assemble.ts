@@ -55,15 +55,15 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
   storage.nameSessionsBy(handleOf)
 
   const profileOf = cookieProfiles(config)
-  const formerCookies = [...config.formerCookies, ...oldSessionKinds.map(({ cookie }) => cookie)]
-  const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies, formerCookies })
+  const { formerCookies } = config
+  const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies, formerCookies, adoptedCookies: oldSessionKinds.map(({ cookie }) => cookie) })
 
   const emitter = new SessionEmitter(log, handleOf)
   const upkeep = startUpkeep(store, emitter, log, workers, (key) => keyring.signer.ownsKey(key))
   const { isRefused } = upkeep
   const oldSessions = oldSessionKinds.length === 0 ? null : new OldSessions(oldSessionKinds, config, ticketOf)
 
-  const formerNames = config.formerCookies.map(({ name }) => name)
+  const formerNames = formerCookies.map(({ name }) => name)
   const longestValue = cookie.longestValue()
   const backend = storage.carried === undefined
     ? inStore(store, () => keyring.signer)
@@ -99,6 +99,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
     take: (stored, prefix) => guarded('take', () => backend.take(stored, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     sendCookie: (session, reply) => { cookie.send(session, reply) },
+    sendLastCookie: (session, reply) => { cookie.sendLast(session, reply) },
     describeCookie: (session) => cookie.describe(session)
   }
 

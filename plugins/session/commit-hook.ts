@@ -43,7 +43,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
     throw failed(reply, payload, error)
   }
   if (committing === undefined && !isBusy(session)) {
-    if (session.cookie !== 'keep') session.context.sendCookie(session, reply)
+    session.context.sendLastCookie(session, reply)
     done(null, payload)
     return
   }
@@ -82,7 +82,7 @@ async function finish (session: Session, reply: FastifyReply, committing: MaybeP
     while (isBusy(session)) await settle(session)
     restoreHead()
     // Sent again, since other cookies may have been set in the meantime.
-    if (session.cookie !== 'keep') session.context.sendCookie(session, reply)
+    session.context.sendLastCookie(session, reply)
     return payload
   } catch (error) {
     throw failed(reply, payload, error)

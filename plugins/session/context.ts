@@ -27,5 +27,7 @@ export interface SessionContext extends Rules {
   assertDeliverable (request: FastifyRequest): void
   /** Puts the session cookie into the response, or removes it from the browser. */
   sendCookie (session: CookieState, reply: FastifyReply): void
+  /** Does the same as the response leaves, and removes cookies that the browser no longer needs. */
+  sendLastCookie (session: CookieState, reply: FastifyReply): void
   describeCookie (session: CookieState): CookieDescription
 }

@@ -44,8 +44,10 @@ interface CookieOptions {
   readonly lifetimes: Lifetimes
   readonly profileOf: (connection: Connection) => CookieProfile
   readonly cookies: Cookies
-  /** Cookies that the session cookie takes the place of. */
+  /** The names that the session cookie had before. */
   readonly formerCookies: readonly ClearedCookie[]
+  /** Cookies of another library, whose sessions hatcheck adopts. */
+  readonly adoptedCookies: readonly ClearedCookie[]
   now (): number
 }
 
@@ -68,7 +70,7 @@ export class SessionCookie {
     } else {
       cookies.drop(reply, name)
     }
-    if (session.cookie !== 'keep') this.#clearFormer(name, session, reply)
+    if (session.cookie !== 'keep') this.#clear([...this.#options.formerCookies, ...this.#options.adoptedCookies], session, reply)
     // The handler may hijack the reply or stream later, when Fastify has already passed the headers to Node.
     if (!session.isCommitting) {
       cookies.expose(reply)
@@ -76,11 +78,21 @@ export class SessionCookie {
     }
   }
 
-  #clearFormer (current: string, { request }: CookieState, reply: FastifyReply): void {
-    const { cookies, profileOf, formerCookies } = this.#options
-    for (const { name, ...place } of formerCookies) {
+  /** Does what {@link send} does, as the response leaves. A browser that has the current cookie no longer needs a former one. */
+  sendLast (session: CookieState, reply: FastifyReply): void {
+    const { formerCookies } = this.#options
+    if (session.cookie !== 'keep') this.send(session, reply)
+    else if (formerCookies.length > 0 && session.stored?.ticket.stale === false) this.#clear(formerCookies, session, reply)
+  }
+
+  /** Removes other cookies from the browser, once the response has that of the session. */
+  #clear (others: readonly ClearedCookie[], { request }: CookieState, reply: FastifyReply): void {
+    const { cookies, profileOf } = this.#options
+    for (const { name, ...place } of others) {
+      const { name: current, attributes: { path: _path, domain: _domain, ...attributes } } = profileOf(request)
       if (name === current || cookieValues(request.headers.cookie ?? '', name).length === 0) continue
-      const { path: _path, domain: _domain, ...attributes } = profileOf(request).attributes
+      // The next response removes it.
+      if (request.routeOptions.config?.oneCookie === true && reply.getHeader('set-cookie') !== undefined) return
       cookies.clear(reply, name, { ...attributes, ...place })
     }
   }

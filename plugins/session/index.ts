@@ -24,6 +24,12 @@ declare module 'fastify' {
      * @default the route has the session
      */
     session?: false
+    /**
+     * `true`: a response of this route has one `Set-Cookie` of the session at most, for a proxy that passes on only one. The
+     * cookie comes first; a later response removes a former one.
+     * @default a response sets the cookie and removes former ones
+     */
+    oneCookie?: true
   }
   /* eslint-disable @typescript-eslint/no-unused-vars -- the parameters of an interface are the same in each part of it */
   interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {

@@ -25,7 +25,8 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
     exposeHeadRoute: false,
     // Asked for every request to the application. A visitor without a login is normal; a refused user is in the audit log.
     ...http.quiet,
-    config: { usualRefusals: [401, 403] },
+    // Proxies join several Set-Cookie lines with commas, or pass on the first.
+    config: { usualRefusals: [401, 403], oneCookie: true as const },
     // Before the body is read: it may be the body of the original request, of any type.
     onRequest: decide,
     // Not reached: decide answers every request.

@@ -147,6 +147,19 @@ for (const proxy of PROXIES) {
       t.equal((await new Client(forSome).get('/')).statusCode, 401)
     })
 
+    await t.test('a browser whose cookie has a former name gets the current one, and loses the former one after that', async (t) => {
+      const browser = new Client(url)
+      const [name = '', ticket = ''] = (await login('Harry')).split('=')
+      browser.cookies.set(name, ticket)
+      await hatcheck.end()
+      const renamed = await restart({ SESSION_COOKIE_NAME: 'renamed', FORMER_COOKIE_NAMES: name, REALM: 'hatcheck' })
+      for (const cookies of [[name, 'renamed'], ['renamed'], ['renamed']]) {
+        t.match((await browser.get('/')).body, '<h1>Hello Harry</h1>')
+        t.strictSame([...browser.cookies.keys()], cookies)
+      }
+      await renamed.end()
+    })
+
     await t.test('while hatcheck or its store is down, no request reaches the application', async (t) => {
       await hatcheck.end('SIGKILL')
       const redis = await startRedis(t)
