@@ -134,7 +134,7 @@ test('a password is verified as received, except for normalization to NFC', asyn
   t.equal(await verifyPassword(await hashPassword('Zo\u00EB'), 'Zoe\u0308'), true)
 })
 
-test('a password with a character that was not decoded is refused, since all of them would be equal', async (t) => {
+test('a password or a name with a character that was not decoded is refused, since all of them would be equal', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'open' })
   const accounts = fastify.accounts as Accounts
   await accounts.add('Harry', OLD)
@@ -148,6 +148,15 @@ test('a password with a character that was not decoded is refused, since all of 
   const payload = Buffer.from('client_name=Sally&password=p\u00e4sswort und mehr', 'latin1')
   const latin1 = await fastify.inject({ method: 'POST', url: '/login', headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' }, payload })
   t.match(latin1.json(), { status: 400, code: 'HATCHECK_PASSWORD', detail: refusal.message }, 'a form that is not UTF-8')
+  for (const signup of ['open', 'closed'] as const) {
+    const service = await build(t, { mode: 'service', signup })
+    for (const [form, code] of [['client_name=Sally&password=b%E4ttery+and+more', 'HATCHECK_PASSWORD'], ['client_name=J%FCrgen&password=battery+and+more', 'HATCHECK_NAME'], [Buffer.from('client_name=J\u00fcrgen&password=battery+and+more', 'latin1'), 'HATCHECK_NAME']] as const) {
+      const answer = await service.inject({ method: 'POST', url: '/login', headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' }, payload: form })
+      t.match(answer.json(), { status: 400, code, detail: /^A (?:name|password) must be valid Unicode text: it contains a character that cannot be decoded\.$/ }, String(form))
+    }
+  }
+  const typed = await new Client(fastify).post('/login', { client_name: 'J%FCrgen', password: 'b%E4ttery + and & more=' }, { accept: 'application/json' })
+  t.match(typed.json(), { user: { name: 'J%FCrgen' } }, 'a typed percent sign is one')
   await accounts.setPassword('Harry', 'both halves of a character \uD83D\uDE00')
 })
 

@@ -44,6 +44,8 @@ export function normalName (name: unknown, longest = LONGEST_NAME): string {
   const length = [...normal].length
   if (length === 0) throw new NameError('The name is missing.')
   if (length > longest) throw tooLong(longest)
+  // A replacement character stands for any bytes that are not UTF-8, so different names would be equal.
+  if (normal.includes('\ufffd')) throw new NameError('A name must be valid Unicode text: it contains a character that cannot be decoded.')
   // Otherwise two names that look the same could be two accounts.
   if (UNSEEN.test(withoutEmoji(normal))) throw new NameError('A name must not contain control characters, or invisible characters outside emoji.')
   return normal

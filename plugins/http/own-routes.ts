@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { parse } from 'node:querystring'
 import { unlessInstalled } from '../common/not-installed.js'
 
 /** Gives a scope what hatcheck's own routes have in common, and no route of an application. */
@@ -19,6 +20,14 @@ export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
   if (scope.hasContentTypeParser('text/plain')) scope.removeContentTypeParser('text/plain')
   if (!scope.hasContentTypeParser('application/x-www-form-urlencoded')) {
     const { default: formbody } = await import('@fastify/formbody').catch(unlessInstalled('@fastify/formbody'))
-    await scope.register(formbody)
+    await scope.register(formbody, { parser: parseForm })
   }
+}
+
+/**
+ * Parses a form. As in raw bytes, what is not UTF-8 becomes a replacement character, which names and passwords refuse. The parser of
+ * `@fastify/formbody` would leave the escapes, which a user can type as well.
+ */
+function parseForm (text: string): Record<string, unknown> {
+  return parse(text, undefined, undefined, { maxKeys: 0 })
 }
