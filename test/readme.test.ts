@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { t } from 'tap'
@@ -130,8 +130,13 @@ t.test('the settings in the pages start a service outside demo mode', async (t) 
   for (const block of pages.flatMap((page) => blocksOf(pageAt(page), 'env'))) {
     const folder = t.testdir()
     t.equal(await bash(asHere(makeKey), folder), '')
-    const { url, output, end } = await startService(t, folder, { ...parseEnv(block), DATA_DIR: 'data' })
+    writeFileSync(join(folder, '.env'), block)
+    const read = parseEnv(block)
+    for (const [line, name = '', value = ''] of block.matchAll(/^(\w+)=(.*)$/gm)) t.equal(read[name], value.replace(/^(["'])(.*)\1$/, '$2'), `Node reads all of ${line}`)
+    const { url, output, end } = await startService(t, folder, { DATA_DIR: 'data' })
     t.equal((await fetch(`${url}/healthz`)).status, 200)
+    const page = await (await fetch(`${url}/login`, { headers: { accept: 'text/html' } })).text()
+    for (const shown of [read['PAGE_TITLE'], read['PAGE_LOGO'], read['PAGE_ACCENT_COLOR']]) t.ok(page.includes(shown ?? ''), shown)
     t.notMatch(output(), 'mode: demo')
     t.equal(await end(), 0)
   }
