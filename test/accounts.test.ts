@@ -491,6 +491,33 @@ test('password hashing is bounded', async (t) => {
       t.equal(response.headers['set-cookie'], undefined)
     }
   })
+
+  t.test('a browser gets its form again, with what the user typed except passwords', async (t) => {
+    let time = Date.now()
+    const fastify = await build(t, { mode: 'service', signup: 'closed', now: () => time })
+    const html = { accept: 'text/html' }
+    const [harry, sally] = await Promise.all(['Harry', 'Sally'].map(async (name) => {
+      await fastify.accounts?.add(name, GOOD)
+      const client = new Client(fastify)
+      await client.login(name, GOOD)
+      return client
+    })) as [Client, Client]
+    time += 660_000
+    const waiting = Promise.allSettled(Array.from({ length: 200 }, (_, i) => hashPassword(GOOD, i % 2 === 0)))
+    const answers = await Promise.all([
+      new Client(fastify).post('/login', { client_name: 'Luna', password: OTHER, next: '/reports', permanent: 'on' }, html),
+      harry.post('/password', { current_password: GOOD, new_password: OTHER, new_password_again: OTHER }, html),
+      sally.post('/sessions', { others: '1', password: GOOD }, html)
+    ])
+    await waiting
+    const forms = [['action="/login"', 'name="next" value="/reports"', 'name="client_name" value="Luna"', 'value="on" checked'], ['action="/password"'], ['action="/sessions"', 'name="others" value="1"']]
+    for (const [i, { statusCode, headers, body }] of answers.entries()) {
+      t.equal(statusCode, 503)
+      t.equal(headers['retry-after'], '2')
+      for (const text of ['Too many people are logging in right now. Please try again in a moment.', ...forms[i] ?? []]) t.ok(body.includes(text), text)
+      for (const password of [GOOD, OTHER]) t.notOk(body.includes(password))
+    }
+  })
 })
 
 test('accounts over HTTP', async (t) => {

@@ -223,7 +223,9 @@ test('"My sessions" has a working button for each session and for all others', a
   t.notOk(await isIn(phone))
   t.ok(await isIn(tool))
   t.match((await harry.get('/sessions', html)).body, 'The session is ended.')
-  t.match(await harry.post('/sessions', { handle }, html), { statusCode: 404, body: 'You have no session with this handle.' })
+  const missing = await harry.post('/sessions', { handle }, html)
+  t.match(missing, { statusCode: 404, body: 'You have no session with this handle.' })
+  t.match(missing.body, '<a class="button" href="/sessions">Back to my sessions</a>')
 
   const all = await harry.post('/sessions', { others: '1' }, html)
   t.equal(all.headers.location, '/sessions')

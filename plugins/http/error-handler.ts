@@ -68,14 +68,17 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
     return (error, request, reply) => {
       note?.(error, request)
       if (!codes.includes(error.code) || wants(request, 'json') === 'json') return handleError(error, request, reply)
+      const status = statusOf(error)
+      if (status === 503) noteOutage(error, request.log)
       sendHeadersOf(error, reply)
-      return view.page(reply.code(statusOf(error)), page(error, request))
+      return view.page(reply.code(status), page(error, request))
     }
   }
 
   /** The next step for a user whom the start page does not help. */
   function wayOn (status: number, code: string, { text }: Language): SafeHtml | '' {
     if (status === 401 && loginPage !== null) return html`<p><a class="button" href="${loginPage}">${text('Log in your account here')}</a></p>`
+    if (code === 'HATCHECK_NO_SUCH_SESSION') return html`<p><a class="button" href="${base}/sessions">${text('Back to my sessions')}</a></p>`
     if (code === 'HATCHECK_NOT_ALLOWED' && hasRoute('logout')) return html`<form method="post" action="${base}/logout"><button>${text('Log out your account here')}</button></form>`
     return ''
   }

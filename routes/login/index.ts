@@ -7,7 +7,7 @@ import { schemas } from './schemas.js'
 const BODY_LIMIT = 16_384
 
 /** The errors that the form shows. */
-const FORM_ERRORS = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED']
+const FORM_ERRORS = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED', 'HATCHECK_BUSY']
 
 export default async function login (fastify: FastifyInstance): Promise<void> {
   const { config: { base: prefix }, session, login, view, http } = fastify.hatcheck

@@ -11,7 +11,8 @@ const FORM_ERRORS: Readonly<Record<string, { of: 'current' | 'new', reason: stri
   HATCHECK_WRONG_PASSWORD: { of: 'current', reason: 'current-password' },
   HATCHECK_CREDENTIALS: { of: 'new', reason: 'new-password' },
   HATCHECK_PASSWORD: { of: 'new', reason: 'new-password' },
-  HATCHECK_THROTTLED: { of: 'current', reason: 'throttled' }
+  HATCHECK_THROTTLED: { of: 'current', reason: 'throttled' },
+  HATCHECK_BUSY: { of: 'current', reason: 'unavailable' }
 }
 
 /** In bytes: much more than three long passwords need. */
