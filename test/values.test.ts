@@ -50,20 +50,29 @@ const VALUES: Record<string, unknown> = {
 
 test('a number is stored with all its digits, or refused', async (t) => {
   const caller = await program(t)
-  for (const [text, stored = text] of [['9007199254740991'], ['-9007199254740991'], ['[0,-1.5,1e300]', '[0,-1.5,1e+300]'], ['"12345678901234567890"'], ['{"12345678901234567890":"\\"12345678901234567890"}'], ['0.1234567890123456789', '0.12345678901234568']] as const) {
+  for (const [text, stored = text] of [['9007199254740991'], ['-9007199254740991'], ['[0,-1.5,1e300]', '[0,-1.5,1e+300]'], ['"12345678901234567890"'], ['{"12345678901234567890":"\\"12345678901234567890"}'], ['0.1234567890123456789', '0.12345678901234568'], ['"__proto__"'], ['{"constructor":1}'],
+    ['[1e22,1.50E20,-900719925474099.1e1]', '[1e+22,150000000000000000000,-9007199254740991]'], ['1234567890123456.75e1', '12345678901234568'], ['0e99', '0']] as const) {
     t.match((await caller.putText('value', text)).statusCode, /^20[14]$/, text)
     t.equal((await caller.get(url('value'))).body, stored)
   }
   const kept = (await caller.get(url('value'))).body
-  for (const text of ['9007199254740993', '-12345678901234567890', '9007199254740993.0', '[1,[12345678901234567890]]', '{"id": 12345678901234567890}', '["\\"", 12345678901234567890 ]', '9'.repeat(400)]) {
+  for (const text of ['9007199254740993', '-12345678901234567890', '9007199254740993.0', '[1,[12345678901234567890]]', '{"id": 12345678901234567890}', '["\\"", 12345678901234567890 ]', '9'.repeat(400),
+    '12345678901234567e0', '-12345678901234567E+1', '90071992547409930e-1', '9.007199254740993e15', '[1234567890123456789.0e5]']) {
     const refused = await caller.putText('value', text)
     t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_SESSION_VALUE', detail: /which would lose digits/ }], text)
+  }
+  for (const text of ['{"__proto__":1}', '{"a":[{"\\u005f_proto__":{}}]}', '{"a":{"constructor":{"prototype":1}}}']) {
+    const refused = await caller.putText('value', text)
+    t.match([refused.statusCode, refused.json()], [400, {
+      code: 'HATCHECK_SESSION_VALUE',
+      detail: 'A session value must be JSON: the body is or has an object with the key __proto__, or with constructor that has prototype, which JavaScript could take for a prototype.'
+    }], text)
   }
   for (const bytes of [[0x22, 0xE9, 0x22], [0x22, 0xC0, 0x80, 0x22], [0x22, 0xED, 0xA0, 0x80, 0x22]]) {
     const refused = await caller.putText('value', Buffer.from(bytes) as never)
     t.match([refused.statusCode, refused.json()], [400, { code: 'HATCHECK_SESSION_VALUE', detail: 'A session value must be JSON: the body is not UTF-8.' }])
   }
-  t.equal((await caller.putText('value', '12345678901234567890x')).json().code, 'FST_ERR_CTP_INVALID_JSON_BODY')
+  for (const text of ['12345678901234567890x', '"a\nb"', '{"__proto__":1']) t.equal((await caller.putText('value', text)).json().code, 'FST_ERR_CTP_INVALID_JSON_BODY', text)
   t.equal((await caller.get(url('value'))).body, kept)
 })
 

@@ -1,13 +1,12 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { isUtf8 } from 'node:buffer'
 import { expiryOf } from '../../plugins/common/clock.js'
-import { SessionTooLargeError } from '../../plugins/store/errors.js'
 import { LOGIN_TIME_FIELD, USER_FIELD } from '../../plugins/store/identity.js'
 import { SessionValueError } from '../../plugins/session/errors.js'
 import { assertEntry } from '../../plugins/session/fields.js'
 import type { Session } from '../../plugins/session/session.js'
 import { iso } from '../sessions/time.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
+import { readValues } from './json-body.js'
 import { schemas } from './schemas.js'
 
 /** The keys of the session that are not data: the user, and the time of the login. */
@@ -71,44 +70,6 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     if (error.code === 'HATCHECK_SESSION_KEY' || error.code === 'HATCHECK_SESSION_VALUE') error.statusCode = 400
     handleError(error, request, reply)
   }
-}
-
-/** Strings, so that digits in them are passed over, and numbers. */
-const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/gs
-const INTEGER = /^-?\d+(?:\.0*)?$/
-/** Escaped characters and white space take fewer bytes once stored. */
-const ESCAPE = /\\u[\da-f]{4}/gi
-const SPACE = /[ \t\r\n]+/g
-
-/**
- * Reads JSON. It refuses JSON that is too long for a session, bytes that are not UTF-8, and integers beyond 2^53, which other
- * languages have and which would come back with other digits. The body of a DELETE is ignored.
- */
-function readValues (fastify: FastifyInstance, maxBytes: number): void {
-  const parse = fastify.getDefaultJsonParser('error', 'error')
-  fastify.removeContentTypeParser('application/json')
-  fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
-    if (request.method === 'PUT' && !isUtf8(bytes)) {
-      done(new SessionValueError('the body', 'not UTF-8'))
-      return
-    }
-    const json = bytes.toString()
-    const length = request.method === 'PUT' && json.length > maxBytes ? json.replace(ESCAPE, '_').replace(SPACE, '').length : 0
-    if (length > maxBytes) {
-      done(new SessionTooLargeError(length, maxBytes))
-      return
-    }
-    parse(request, json, (error, value) => {
-      const losesDigits = error === null && request.method === 'PUT' && hasUnsafeInteger(json)
-      done(losesDigits ? new SessionValueError('the body', 'or has an integer beyond 2^53 - 1, which would lose digits (send it as text)') : error, value)
-    })
-  })
-}
-
-/** @param json that is well-formed */
-function hasUnsafeInteger (json: string): boolean {
-  for (const [token] of json.matchAll(STRING_OR_NUMBER)) if (INTEGER.test(token) && !Number.isSafeInteger(Number(token))) return true
-  return false
 }
 
 async function keepIdentity (request: FastifyRequest): Promise<void> {

@@ -46,7 +46,7 @@ export const schemas = {
     operationId: 'setSessionValue',
     tags,
     summary: 'Set a value',
-    description: 'The first value begins a session. Without a login, the number of new sessions per minute and network is limited.',
+    description: 'The first value begins a session. Integers beyond 2^53 - 1, and objects with the key `__proto__` or with `prototype` in `constructor`, are refused. Without a login, the number of new sessions per minute and network is limited.',
     params,
     body: { content: { 'application/json': { schema: VALUE } } },
     response: {
