@@ -8,7 +8,7 @@ import { hatcheck, hatcheckService, type HatcheckOptions, type RouteName } from 
 import { ownFolder } from '../plugins/config/own-folder.js'
 import { checkout, run } from './fixtures/child.js'
 import { Client, type Answer } from './client.js'
-import { buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { build, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
 import { exchange } from './raw-client.js'
 
 const asBrowser = { accept: 'text/html' }
@@ -328,6 +328,21 @@ async function raw (fastify: FastifyInstance, lines: string[]): Promise<{ status
 const SIGNS = ['Forwarded: for=192.0.2.1', 'Via: 1.1 proxy', 'X-Forwarded-For: 192.0.2.1', 'X-Forwarded-Proto: https', 'X-Forwarded-Host: app.example.com', 'X-Forwarded-Ssl: on', 'X-Real-IP: 192.0.2.1', 'X-Client-IP: 192.0.2.1',
   'X-Cluster-Client-IP: 192.0.2.1', 'True-Client-IP: 192.0.2.1', 'CF-Connecting-IP: 192.0.2.1', 'CF-Ray: 1', 'CF-Visitor: {"scheme":"https"}', 'CDN-Loop: cloudflare', 'Fastly-Client-IP: 192.0.2.1', 'X-Original-URI: /', 'X-Original-Host: a', 'X-Envoy-External-Address: 192.0.2.1',
   'X-Amzn-Trace-Id: Root=1', 'X-ARR-SSL: 2048', 'Front-End-Https: on', 'X-Scheme: https', 'X-ProxyUser-Ip: 192.0.2.1', 'Fly-Client-IP: 192.0.2.1', 'X-Azure-ClientIP: 192.0.2.1']
+
+test('demo mode refuses headers that only proxies send, and answers those of browsers and programs', async (t) => {
+  const fastify = await build(t)
+  const url = await fastify.listen({ host: '127.0.0.1', port: 0 })
+  const statusWith = async (name: string): Promise<number> => (await new Client(url).get('/', { [name]: '1' })).statusCode
+  const ofProxies = ['X-Forward-For', 'X-Forward-Proto', 'Max-Forwards', 'X-Remote-User', 'Remote-User', 'Remote-Addr', 'X-WebAuth-User', 'X-Web-Auth-Email', 'X-Auth-Request-User', 'X-Auth-Request-Email', 'X-Authenticated-User',
+    'X-SSL-Client-Cert', 'X-SSL-Client-Verify', 'SSL-Client-S-DN', 'X-TLS-Version', 'Client-Cert', 'X-Client-Cert', 'X-Visitor-IP', 'X-Peer-Addr', 'X-Peer-Address', 'X-IP', 'X-Client-Port', 'X-Client-Proto', 'X-Orig-Host', 'X-Orig-URI', 'CDN-RequestId', 'X-CDN-Pop',
+    'X-ProxyContextPath', 'X-Proxied-By', 'X-Script-Name', 'X-Ingress-Path', 'X-WAF-Score', 'X-Upstream-Name', ...SIGNS.map((sign) => sign.split(':')[0] as string)]
+  for (const name of ofProxies) t.equal(await statusWith(name), 403, name)
+  const ofClients = ['Accept', 'Accept-Charset', 'Accept-Encoding', 'Accept-Language', 'User-Agent', 'Referer', 'Origin-Trial', 'DNT', 'Save-Data', 'Priority', 'Purpose', 'Upgrade-Insecure-Requests', 'X-Requested-With', 'Cache-Control', 'Pragma', 'Range', 'If-None-Match', 'TE', 'From',
+    'Sec-Fetch-Site', 'Sec-Fetch-Mode', 'Sec-Fetch-Dest', 'Sec-Fetch-User', 'Sec-GPC', 'Sec-Purpose', 'Sec-CH-UA', 'Sec-CH-UA-Platform', 'Sec-CH-Prefers-Color-Scheme', 'Sec-CH-Viewport-Width', 'Sec-WebSocket-Protocol', 'Device-Memory', 'Downlink', 'ECT', 'RTT', 'DPR', 'Viewport-Width', 'HTTP2-Settings',
+    'Service-Worker', 'Service-Worker-Navigation-Preload', 'Available-Dictionary', 'Attribution-Reporting-Eligible', 'Ping-From', 'Last-Event-ID', 'X-Moz', 'X-Purpose', 'X-Client-Data', 'X-Client-Version', 'X-Client-Name', 'X-Ms-Client-Request-Id',
+    'Authorization', 'X-Auth-Token', 'X-Auth-User', 'X-Api-Key', 'X-CSRF-Token', 'X-XSRF-Token', 'X-HTTP-Method-Override', 'X-Request-ID', 'X-Correlation-ID', 'Traceparent', 'Tracestate', 'Baggage', 'Sentry-Trace', 'Idempotency-Key', 'HX-Request', 'HX-Current-URL', 'Turbo-Frame', 'X-Inertia', 'X-PJAX', 'X-User-Id', 'X-User-Agent', 'X-Zip', 'X-Email-Address']
+  for (const name of ofClients) t.equal(await statusWith(name), 200, name)
+})
 
 test('a proxied request gets no cookie without Secure, whatever the Host header', async (t) => {
   const HOST = 'Host: 127.0.0.1:3000'

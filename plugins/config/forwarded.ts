@@ -5,13 +5,24 @@ import { isLoopback } from '../common/loopback.js'
 
 /** Headers that proxies, load balancers and CDNs add, and clients do not. Sources: RFC 7239, RFC 9110, the documentation of each. */
 const SIGNS: ReadonlySet<string> = new Set([
-  'via', 'cdn-loop', 'front-end-https', 'disguised-host', 'surrogate-capability', 'total-route-time', 'was-default-hostname',
-  'x-cdn', 'x-host', 'x-https', 'x-original-url', 'x-original-host', 'x-request-start', 'x-rewrite-url', 'x-scheme', 'x-proto', 'x-ssl', 'x-varnish', 'x-cloud-trace-context'
+  'via', 'disguised-host', 'surrogate-capability', 'total-route-time', 'was-default-hostname',
+  'x-host', 'x-request-start', 'x-rewrite-url', 'x-scheme', 'x-proto', 'x-varnish', 'x-cloud-trace-context'
 ])
 /** Families of such headers, by the beginning of the name. */
-const FAMILIES = /^(?:cf|cloudfront|fastly|fly|akamai|ali|incap|eagleeye|render|rndr|ngrok|tailscale|wl-proxy|x-(?:original|originating|real|nginx|haproxy|traefik|varnish|envoy|kong|amzn|amz-cf|arr|azure|appservice|appengine|akamai|vercel|nf|railway|sucuri|edge|lb|goog|iisnode|bluecoat|squid))-/
-/** Parts of names of headers that tell the client's address or scheme. */
-const WORDS = /forwarded|(?:^|-)prox(?:y|ied)(?:-|$)|proxyuser|(?:^|-)(?:client|real|remote|source|cluster|connecting|origin|viewer|user)-?(?:ip|addr|address)$|(?:^|-)(?:url|forward|viewer)-?(?:scheme|proto|protocol)$/
+const FAMILIES = /^(?:cf|cloudfront|fastly|fly|akamai|ali|incap|eagleeye|render|rndr|ngrok|tailscale|wl-proxy|x-(?:real|nginx|haproxy|traefik|varnish|envoy|kong|amzn|amz-cf|arr|azure|appservice|appengine|akamai|vercel|nf|railway|sucuri|edge|lb|goog|iisnode|bluecoat|squid))-/
+/** Parts of the names of such headers, by what the header tells. No browser, and hardly any program, sends a name with one of them. */
+const KINDS: readonly RegExp[] = [
+  // That there is a proxy: X-Forward-For, Max-Forwards, X-ProxyContextPath, CDN-RequestId.
+  /forward|(?:^|-)prox(?:y|ied)|(?:^|-)(?:cdn|waf|ingress|upstream)(?:-|$)/,
+  // The address of the client: X-Visitor-IP, X-ClientIP, X-Peer-Addr.
+  /(?:^|-)(?:ip|addr)$|(?:^|-)(?:client|real|remote|source|cluster|connecting|origin|viewer|visitor|peer|user)-?(?:ip|addr|address|port)$/,
+  // The user whom the proxy has logged in: X-Remote-User, X-WebAuth-User, X-Auth-Request-Email.
+  /(?:^|-)(?:remote|web-?auth|auth-request|authenticated)-/,
+  // The connection of the client: X-SSL-Client-Cert, Client-Cert, X-URL-Scheme. Browsers send Sec-CH-Prefers-Color-Scheme.
+  /(?:^|-)(?:ssl|tls|https)(?:-|$)|(?:^|-)client-?cert|(?:^|-)(?:url|viewer|client)-?(?:scheme|proto|protocol)$/,
+  // The request as the client sent it: X-Orig-Host, X-Original-URL, X-Script-Name.
+  /(?:^|-)orig(?:inal|inating)?-|(?:^|-)(?:script-?name|context-?path)$/
+]
 
 /** Remembers the verdict on a header name: every request asks, nearly always about the same names. */
 const signs = new Memo<boolean>(512)
@@ -42,7 +53,7 @@ function hasSign (headers: IncomingHttpHeaders): boolean {
   for (const name in headers) {
     let isSign = signs.get(name)
     if (isSign === undefined) {
-      isSign = SIGNS.has(name) || FAMILIES.test(name) || WORDS.test(name)
+      isSign = SIGNS.has(name) || FAMILIES.test(name) || KINDS.some((kind) => kind.test(name))
       signs.set(name, isSign)
     }
     if (isSign) return true
