@@ -408,7 +408,7 @@ test('the service and doctor warn of keys that others can read, and of settings 
   const own = join(folder, 'deep/own')
   const env = { SECRET_KEY_FILE: '../keys/key', SESSION_STORE_FILE: '../stores/url', SIGNUP: 'open' }
   const [key, url, dotEnv] = [join(folder, 'deep/keys/key'), join(folder, 'deep/stores/url'), join(own, '.env')]
-  writeFileSync(key, testKey, { mode: 0o640 })
+  writeFileSync(key, testKey.split('').reverse().join(''), { mode: 0o640 })
   writeFileSync(url, 'lmdb:../stores/lmdb', { mode: 0o644 })
   writeFileSync(dotEnv, '# SECRET_KEY=\nSECRET_KEY_FILE=../keys/key\n', { mode: 0o644 })
   for (const path of ['deep', 'deep/own', 'deep/keys', 'deep/stores']) chmodSync(join(folder, path), 0o755)
