@@ -219,7 +219,8 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
     await fastify.close().catch(() => {})
     throw error
   }
-  const { storage, config } = fastify.hatcheck
+  const { storage, config, http } = fastify.hatcheck
+  fastify.server.on('connect', http.answerConnect).on('checkExpectation', http.answerExpectation)
   fastify.log.info(`store: ${storage.description}`)
   fastify.log.info(mode === 'demo'
     ? 'mode: demo, for this machine only; signing in with a new name creates the account. Set SECRET_KEY and SIGNUP to serve others.'

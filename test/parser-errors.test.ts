@@ -1,6 +1,6 @@
 import { test, type Test } from 'tap'
 import { testKey } from './helper.js'
-import { exchange, type RawAnswer } from './raw-client.js'
+import { exchange, openSocket, type RawAnswer } from './raw-client.js'
 import { serve, type Served } from './served.js'
 import { startService, until } from './service.js'
 
@@ -56,6 +56,27 @@ test('no log line has a byte of a request that cannot be read', async (t) => {
   for (const form of [secret, bytes.join(), bytes.toString('hex')]) t.notMatch(service.output(), form)
   t.match(service.output(), 'HPE_INVALID_CONTENT_LENGTH', 'but the kind of the error')
 })
+
+for (const [what, head, status, code] of [
+  ['an unknown Expect', `POST /login HTTP/1.1\r\nHost: localhost\r\nExpect: 200-ok\r\nContent-Length: ${FORM.length}\r\n\r\n${FORM}`, 417, 'HATCHECK_EXPECTATION'],
+  ['CONNECT', 'CONNECT example.com:80 HTTP/1.1\r\nHost: example.com:80\r\n\r\n', 405, 'HATCHECK_METHOD_NOT_ALLOWED']
+] as const) {
+  test(`${what} is answered in its turn like an invalid request, and the connection ends`, async (t) => {
+    const service = await start(t)
+    const [[invalid], [refusal], answers] = await Promise.all([answersTo(service, 'no request\r\n\r\n'), answersTo(service, head), answersTo(service, `${LOGIN}${ALIVE}${head}`)])
+    t.match(refusal, { status, body: `"code":"${code}"` })
+    const sameHeaders = (answer?: RawAnswer): string => answer?.head.toLowerCase().replace(/^.*|\r\n(?:date|content-length|allow):.*/g, '') ?? ''
+    t.equal(sameHeaders(refusal), sameHeaders(invalid))
+    if (status === 405) t.match(refusal?.head, /\r\nallow: *\r\n/)
+    t.strictSame(statusesOf(answers), [303, 200, status])
+    const connections = Array.from({ length: 20 }, () => openSocket(service.url))
+    for (const socket of connections) {
+      socket.write(head)
+      socket.resetAndDestroy()
+    }
+    t.strictSame(statusesOf(await answersTo(service, head)), [status], 'and clients that go away harm nothing')
+  })
+}
 
 test('a request that was answered before its body turned out invalid gets no second answer', async (t) => {
   const answers = await answersTo(await start(t), `POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcdefgh\r\n0\r\n\r\n${ALIVE}`)

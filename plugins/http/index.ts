@@ -21,7 +21,7 @@ function createHttp (fastify: FastifyInstance) {
     wants,
     ...headers,
     ...createErrorHandler(fastify, { secureHeaders: headers.secureHeaders, noteOutage: createOutageLog(fastify) }),
-    answerParserError: createParserErrors(fastify.log, headers.plainHeaders),
+    ...createParserErrors(fastify.log, headers.plainHeaders),
     /** The options of a route that is asked all the time: only warnings and errors are logged. */
     quiet: quietLevel(fastify.log.level),
     ...createDrain(fastify)

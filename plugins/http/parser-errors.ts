@@ -1,15 +1,26 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { STATUS_CODES } from '../common/node-http.js'
 
+interface Refusal {
+  status: number
+  code: string
+  detail: string
+  headers?: Readonly<Record<string, string>>
+}
+
 /** By the code of the error. Anything else is a 400. */
-const ANSWERS: Record<string, { status: number, code: string, detail: string }> = {
+const ANSWERS: Record<string, Refusal> = {
   ERR_HTTP_REQUEST_TIMEOUT: { status: 408, code: 'HATCHECK_REQUEST_TIMEOUT', detail: 'The request was not complete in time.' },
   HPE_HEADER_OVERFLOW: { status: 431, code: 'HATCHECK_HEADER_SIZE', detail: 'The header of this request is larger than 16 KiB.' },
   HPE_CHUNK_EXTENSIONS_OVERFLOW: { status: 413, code: 'HATCHECK_CHUNK_EXTENSIONS', detail: 'The chunk extensions of this request are larger than 16 KiB.' }
 }
-const BAD_REQUEST = { status: 400, code: 'HATCHECK_BAD_REQUEST', detail: 'This is not an HTTP request as RFC 9112 describes it.' }
+const BAD_REQUEST: Refusal = { status: 400, code: 'HATCHECK_BAD_REQUEST', detail: 'This is not an HTTP request as RFC 9112 describes it.' }
+const EXPECTATION: Refusal = { status: 417, code: 'HATCHECK_EXPECTATION', detail: 'The only expectation that is met is 100-continue.' }
+/** Its target is another server, which takes no method here. */
+const CONNECT: Refusal = { status: 405, code: 'HATCHECK_METHOD_NOT_ALLOWED', detail: 'This address does not support this method.', headers: { allow: '' } }
 
 /** What Node knows of a connection: the answer whose turn it is, and the request that came last. */
 interface Connection {
@@ -18,11 +29,12 @@ interface Connection {
 }
 
 /**
- * Makes a function that answers bytes which are no HTTP request, and ends the connection. Fastify does not see them.
+ * Makes the answers to what Fastify does not see: bytes that are no HTTP request, and two kinds of requests that Node keeps to
+ * itself. Each ends the connection.
  *
  * @param plainHeaders the headers of every answer over plain http
  */
-export function createParserErrors (log: FastifyBaseLogger, plainHeaders: Readonly<Record<string, string>>): (error: NodeJS.ErrnoException, socket: Socket) => void {
+export function createParserErrors (log: FastifyBaseLogger, plainHeaders: Readonly<Record<string, string>>) {
   /** Connections that end. Later bytes on them are ignored. */
   const ending = new WeakSet<Socket>()
 
@@ -32,37 +44,56 @@ export function createParserErrors (log: FastifyBaseLogger, plainHeaders: Readon
     const { code, message } = error
     // The error also has the bytes of the request.
     log.trace({ err: { code, message } }, 'the client sent no valid request')
-    answerInTurn(error, socket)
+    answerInTurn(ANSWERS[code ?? ''] ?? BAD_REQUEST, socket)
+  }
+
+  /** Answers CONNECT: a listener of `connect`. */
+  function answerConnect (_request: IncomingMessage, stream: Duplex): void {
+    // Node has removed its own listener, so an error would end the process.
+    stream.on('error', () => {})
+    answerInTurn(CONNECT, stream as Socket)
+  }
+
+  /** Answers a request that expects something other than 100-continue: a listener of `checkExpectation`. */
+  function answerExpectation (_request: IncomingMessage, response: ServerResponse): void {
+    const { headers, body } = answerTo(EXPECTATION)
+    response.writeHead(EXPECTATION.status, headers).end(body)
   }
 
   /** The requests before it are owed their answers first: a client takes the next answer for that of its oldest request. */
-  function answerInTurn (error: NodeJS.ErrnoException, socket: Socket): void {
+  function answerInTurn (refusal: Refusal, socket: Socket): void {
     if (socket.destroyed) return
     const { _httpMessage: underWay, parser } = socket as Connection
     if (underWay?.req.complete === true) {
-      underWay.once('close', () => { answerInTurn(error, socket) })
+      underWay.once('close', () => { answerInTurn(refusal, socket) })
       return
     }
     // A request whose body is wrong may have been answered before its end: one answer more would be that of another request.
     const isAnswered = underWay?.headersSent ?? parser?.incoming?.complete === false
-    if (socket.writable && !isAnswered) socket.write(answerTo(error))
+    if (socket.writable && !isAnswered) socket.write(textOf(refusal))
     socket.destroySoon()
   }
 
-  function answerTo ({ code: errorCode = '' }: NodeJS.ErrnoException): string {
-    const { status, code, detail } = ANSWERS[errorCode] ?? BAD_REQUEST
-    const title = STATUS_CODES[status]
-    const body = JSON.stringify({ type: 'about:blank', title, status, detail, code })
-    const headers = {
-      ...plainHeaders,
-      date: new Date().toUTCString(),
-      connection: 'close',
-      'content-type': 'application/problem+json; charset=utf-8',
-      'content-length': Buffer.byteLength(body)
-    }
+  function textOf (refusal: Refusal): string {
+    const { headers, body } = answerTo(refusal)
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')
-    return `HTTP/1.1 ${status} ${title}\r\n${lines}\r\n${body}`
+    return `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\n${lines}\r\n${body}`
   }
 
-  return answerParserError
+  function answerTo ({ status, code, detail, headers }: Refusal) {
+    const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail, code })
+    return {
+      headers: {
+        ...plainHeaders,
+        ...headers,
+        date: new Date().toUTCString(),
+        connection: 'close',
+        'content-type': 'application/problem+json; charset=utf-8',
+        'content-length': Buffer.byteLength(body)
+      },
+      body
+    }
+  }
+
+  return { answerParserError, answerConnect, answerExpectation }
 }
