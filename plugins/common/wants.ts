@@ -1,8 +1,5 @@
-import type Negotiator from 'negotiator'
 import type { IncomingHttpHeaders } from 'node:http'
-import { lazyPackage } from './lazy-package.js'
-
-const negotiator = lazyPackage<typeof Negotiator>('negotiator')
+import { negotiator } from './negotiator.js'
 
 /** In characters; the rest is ignored, since each type costs as much as a small request. Browsers send about 150. */
 const LONGEST_ACCEPT = 1_024

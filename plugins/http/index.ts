@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { quietLevel } from '../common/log-level.js'
+import { negotiator } from '../common/negotiator.js'
 import { wants } from '../common/wants.js'
 import { createSecurityHeaders } from './security-headers.js'
 import { createDrain } from './drain.js'
@@ -16,6 +17,8 @@ export default fp(async function http (fastify) {
 }, { name: 'http', dependencies: ['config', 'storage', 'session', 'audit', 'view', 'login'] })
 
 function createHttp (fastify: FastifyInstance) {
+  // Every error answer needs it, also that of an operation for which no file descriptor was free.
+  if (fastify.hatcheck.config.hasRoutes) negotiator()
   const headers = createSecurityHeaders(fastify.hatcheck.config, fastify.hatcheck.view.sources)
   return {
     wants,

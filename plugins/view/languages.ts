@@ -1,13 +1,10 @@
-import type Negotiator from 'negotiator'
 import { readFileSync } from 'node:fs'
 import type { IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
-import { lazyPackage } from '../common/lazy-package.js'
 import { Memo } from '../common/memo.js'
+import { negotiator } from '../common/negotiator.js'
 import type { LanguageTag } from '../config/language-tags.js'
 import { createLanguage, english, type Language, type Translations } from './language.js'
-
-const negotiator = lazyPackage<typeof Negotiator>('negotiator')
 
 /** In characters; the rest is ignored. Browsers send about 40. */
 const LONGEST_ACCEPT_LANGUAGE = 256

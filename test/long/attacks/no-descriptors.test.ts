@@ -78,6 +78,14 @@ test('while no descriptor is free, operations that need one fail, and they work 
   t.equal(await signUp('Harry'), 500, 'the list of passwords cannot be loaded')
   t.equal(await metrics(), 500)
   t.equal(await document(), 500)
+  const accept = { accept: 'text/html, application/json;q=0.5', 'accept-language': 'de' }
+  for (const [path, status] of [['/', 200], ['/login', 200], ['/nowhere', 404]] as const) {
+    const page = await client.get(path, accept)
+    t.match([page.statusCode, page.headers['content-language'], page.headers['x-content-type-options']], [status, 'de', 'nosniff'], `the first page of the process: ${path}`)
+  }
+  const refused = await client.get('/metrics', { accept: 'application/json' })
+  t.match([refused.statusCode, refused.headers['content-type']], [500, 'application/problem+json; charset=utf-8'])
+  t.notMatch(refused.body, checkout, 'no path of the machine')
   writeFileSync(join(folder, 'key'), `${newSecret()}\n${key}\n`)
   await until('the change is noticed', () => log.includes('the key file has changed but cannot be used'))
   service.child.stdin?.write('free')
