@@ -355,6 +355,29 @@ test('an invalid request ends its connection, begins no session and affects no o
   t.equal(await fastify.sessions.store.count(), 2, 'the only ones')
 })
 
+test('a body with an unknown coding is refused, and is never taken for a plain one', async (t) => {
+  const { fastify } = await serve(t, { mode: 'service', authenticate })
+  await fastify.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = fastify.server.address() as AddressInfo
+  const post = async (headers: string, path = '/login', body = GOOD): ReturnType<typeof exchange> => await exchange(port,
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n${headers}\r\n\r\n${body}`)
+  const [length, chunk] = [`Content-Length: ${GOOD.length}`, `${GOOD.length.toString(16)}\r\n${GOOD}\r\n0\r\n\r\n`]
+  for (const coding of ['gzip', 'GZIP', 'br', 'identity, gzip', 'x']) {
+    t.match(await post(`Content-Encoding: ${coding}\r\n${length}`), { answers: [{ status: 415, head: /^accept-encoding: identity\r$/mi, body: '"code":"HATCHECK_CONTENT_CODING"' }] }, coding)
+  }
+  for (const coding of ['gzip, chunked', 'identity, chunked', 'gzip\r\nTransfer-Encoding: chunked']) {
+    for (const path of ['/login', '/verify', '/nowhere']) {
+      const { answers, isClosed } = await post(`Transfer-Encoding: ${coding}`, path, chunk)
+      t.match(answers, [{ status: 400, body: '"code":"HATCHECK_TRANSFER_CODING"' }], `${coding} at ${path}`)
+      t.ok(isClosed)
+    }
+  }
+  t.equal(await fastify.sessions.store.count(), 0)
+  for (const coding of ['', 'identity', 'Identity']) t.match(await post(`Content-Encoding: ${coding}\r\nConnection: close\r\n${length}`), { answers: [{ status: 303 }] }, coding)
+  t.match(await post('Transfer-Encoding: Chunked\r\nConnection: close', '/login', chunk), { answers: [{ status: 303 }] })
+  t.match(await post(`Content-Encoding: gzip\r\nConnection: close\r\n${length}`, '/verify'), { answers: [{ status: 401 }] }, 'the body belongs to another request')
+})
+
 /** The service and the paths of its router. */
 async function serve (t: Test, options: ServiceOptions, server: FastifyServerOptions = {}): Promise<{ fastify: FastifyInstance, paths: string[] }> {
   const paths = new Set<string>()

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { isLoopback } from '../common/loopback.js'
 import { isByTrustedProxy, isLocal } from '../config/forwarded.js'
+import { contentCodingError, transferCodingError } from './codings.js'
 import { createCrossOriginCheck } from './cross-origin.js'
 import { createDemoCheck } from './demo-guard.js'
 import { keepHeaderLines } from './header-limit.js'
@@ -24,7 +25,7 @@ function createGuards (fastify: FastifyInstance) {
 
   /** Says why a request is refused at every address: its header, or demo mode. Null if it is not. */
   function refusalOf (request: FastifyRequest): Error | null {
-    return headerError(request) ?? demoError(request)
+    return headerError(request) ?? transferCodingError(request) ?? demoError(request)
   }
 
   /** Tells whether a request comes from this machine: from a loopback address, to a loopback name, and through no visible proxy. */
@@ -37,6 +38,8 @@ function createGuards (fastify: FastifyInstance) {
     isOnThisMachine,
     demoError,
     ...createCrossOriginCheck(config),
+    // In an application, a plugin such as @fastify/compress may decode the body.
+    contentCodingError: config.mode === 'plugin' ? () => null : contentCodingError,
     noteUntrustedProxy: createProxyNote(config),
     isByTrustedProxy,
     /** Undefined in the plugin. */

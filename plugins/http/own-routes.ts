@@ -4,7 +4,7 @@ import { unlessInstalled } from '../common/not-installed.js'
 
 /** Gives a scope what hatcheck's own routes have in common, and no route of an application. */
 export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
-  const { http: { secureHeaders, handleError }, guards: { refusalOf, noteUntrustedProxy, crossOriginError, otherMethods }, openapi } = scope.hatcheck
+  const { http: { secureHeaders, handleError }, guards: { refusalOf, noteUntrustedProxy, crossOriginError, contentCodingError, otherMethods }, openapi } = scope.hatcheck
   scope.setErrorHandler(handleError)
   openapi.describeRoutes(scope)
   if (otherMethods !== undefined) scope.addHook('onRoute', otherMethods.noteRoute)
@@ -12,7 +12,7 @@ export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
   scope.addHook('onRequest', function guard (request, reply, done) {
     secureHeaders(request, reply)
     noteUntrustedProxy(request)
-    const error = refusalOf(request) ?? crossOriginError(request)
+    const error = refusalOf(request) ?? crossOriginError(request) ?? contentCodingError(request)
     if (error === null) done()
     else done(error)
   })

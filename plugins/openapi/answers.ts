@@ -1,6 +1,7 @@
 import { errorCodes, type FastifyError } from 'fastify'
 import { AUTHENTICATE } from '../common/http-errors.js'
 import { STATUS_CODES } from '../common/node-http.js'
+import { ContentCodingError, TransferCodingError } from '../guards/codings.js'
 import { DemoModeError } from '../guards/demo-guard.js'
 import { HostError, TooManyLinesError } from '../guards/host-header.js'
 import { OverloadedError } from '../guards/overload.js'
@@ -112,7 +113,8 @@ export const BODY_ERRORS: readonly ErrorClass[] = [
   errorCodes.FST_ERR_CTP_INVALID_JSON_BODY,
   errorCodes.FST_ERR_CTP_INVALID_CONTENT_LENGTH,
   errorCodes.FST_ERR_CTP_BODY_TOO_LARGE,
-  errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE
+  errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE,
+  ContentCodingError
 ]
 
 /** The errors of a path with a parameter. */
@@ -125,7 +127,7 @@ export function withStatus (status: number, error: ErrorClass): ErrorAnswer {
 
 /** Describes the error responses of a route: its own errors, and those that every route can answer. The codes are read from the error classes. */
 export function problems (...errors: ReadonlyArray<ErrorClass | ErrorAnswer>): Answers {
-  const answered = [...errors, HostError, TooManyLinesError, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? answerOf(error) : error)
+  const answered = [...errors, HostError, TooManyLinesError, TransferCodingError, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? answerOf(error) : error)
   const statuses = new Set(answered.map(({ statusCode }) => statusCode))
   return {
     ...Object.fromEntries([...statuses].map((status) => [status, problemOf(status, answered.filter(({ statusCode }) => statusCode === status))])),
