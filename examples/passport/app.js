@@ -1,7 +1,7 @@
 import formbody from '@fastify/formbody'
 import { Authenticator } from '@fastify/passport'
 import Fastify from 'fastify'
-import hatcheck, { requireLogin } from 'hatcheck'
+import hatcheck, { refuseCrossOrigin, requireLogin } from 'hatcheck'
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
 import { Strategy } from 'passport-local'
@@ -31,21 +31,21 @@ passport.use('local', new Strategy(async (username, password, done) => {
 }))
 
 // Passport checks the password; `session: false` leaves the login to hatcheck.
-app.post('/login', { preValidation: passport.authenticate('local', { session: false }) }, async (request) => {
+app.post('/login', { onRequest: refuseCrossOrigin, preValidation: passport.authenticate('local', { session: false }) }, async (request) => {
   await request.beginSession(request.user.name)
   return `Hello ${request.user.name}\n`
 })
 
-app.post('/logout', async (request) => {
+app.post('/logout', { onRequest: refuseCrossOrigin }, async (request) => {
   await request.endSession()
   return 'Goodbye\n'
 })
 
-app.post('/logout-everywhere', { onRequest: requireLogin }, async (request) =>
+app.post('/logout-everywhere', { onRequest: [refuseCrossOrigin, requireLogin] }, async (request) =>
   `${await app.sessions.revokeUser(request.sessionUser.name)} sessions ended\n`)
 
 // beginSession keeps the values of the anonymous session, so the cart survives the login.
-app.post('/cart', async (request) => {
+app.post('/cart', { onRequest: refuseCrossOrigin }, async (request) => {
   request.session.cart = [...request.session.cart ?? [], request.body.item]
   return request.session.cart
 })

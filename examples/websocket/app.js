@@ -1,8 +1,8 @@
 import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
-import hatcheck, { requireLogin } from 'hatcheck'
+import hatcheck, { refuseCrossOrigin, requireLogin } from 'hatcheck'
 import { WebSocketServer } from 'ws'
-import { isSameOrigin } from './origin.js'
+import { isSameHost } from './origin.js'
 import { closeWithSessions } from './close-with-sessions.js'
 
 const app = Fastify({ logger: true })
@@ -18,7 +18,7 @@ await app.register(hatcheck, {
 const sockets = closeWithSessions(app.sessions)
 
 // A socket in a route of Fastify has the session of its request.
-app.get('/cart', { websocket: true, onRequest: [refuseOtherOrigins, requireLogin] }, (socket, request) => {
+app.get('/cart', { websocket: true, onRequest: [refuseCrossOrigin, requireLogin] }, (socket, request) => {
   const { user, session } = request
   // Before anything that waits: messages without a listener are lost.
   socket.on('message', async (item) => {
@@ -37,12 +37,8 @@ app.get('/cart', { websocket: true, onRequest: [refuseOtherOrigins, requireLogin
   sockets.add(socket, request.raw)
 })
 
-async function refuseOtherOrigins (request, reply) {
-  if (!isSameOrigin(request.headers)) await reply.code(403).send('another site')
-}
-
 // A server beside Fastify, such as socket.io, reads the session with app.sessions.
-const beside = new WebSocketServer({ port: Number(process.env.BESIDE_PORT ?? 0), verifyClient: ({ req }) => isSameOrigin(req.headers) })
+const beside = new WebSocketServer({ port: Number(process.env.BESIDE_PORT ?? 0), verifyClient: ({ req }) => isSameHost(req.headers) })
 beside.on('connection', async (socket, request) => {
   const session = await sockets.add(socket, request)
   if (session !== null) socket.send(`${session.user.name} has ${(session.data.cart ?? []).join(', ')}`)

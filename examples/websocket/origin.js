@@ -1,9 +1,10 @@
 /**
- * Tells whether a handshake comes from a page of this host, or from a program. Browsers send cookies with the handshake of a
- * WebSocket from any site, and only the Origin header tells which.
+ * Tells whether a handshake with the server beside Fastify comes from a page of this host, or from a program. Browsers send cookies
+ * with the handshake of a WebSocket from any site, and only the Origin header tells which. In a route of Fastify,
+ * `refuseCrossOrigin` of hatcheck also compares the scheme and the port.
  */
-export function isSameOrigin ({ origin, host }) {
+export function isSameHost ({ origin, host }) {
   if (origin === undefined) return true
-  // Another port of the same host is the server beside Fastify.
+  // The page comes from Fastify, which has another port.
   return URL.canParse(origin) && new URL(origin).hostname === new URL(`http://${host}`).hostname
 }
