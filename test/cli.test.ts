@@ -1,7 +1,7 @@
 import { open, type Database } from 'lmdb'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { Client, logIn, userOf } from './client.js'
@@ -9,7 +9,7 @@ import { freePort } from './free-port.js'
 import { needs, testKey } from './helper.js'
 import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
-import { compiled, hatcheckCli, hatcheckInTerminal, hatcheckProcess, startService, type Ended } from './service.js'
+import { compiled, hatcheckCli, hatcheckInTerminal, hatcheckProcess, runServer, startService, type Ended } from './service.js'
 
 const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
 const HINT = 'Try "hatcheck --help".\n'
@@ -373,7 +373,7 @@ test('doctor reports a folder that LMDB cannot read, and one that others can wri
   const doctor = (): Promise<Ended> => hatcheckCli(folder, ['doctor'], { env: { SIGNUP: 'open' } })
   await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
   const [data, key] = [join(folder, 'data/lmdb/data.mdb'), join(folder, 'data/secret.key')]
-  writeFileSync(key, 'x', { mode: 0o600 })
+  writeFileSync(key, testKey, { mode: 0o600 })
   t.equal((await doctor()).code, 0)
   chmodSync(join(folder, 'data'), 0o777)
   chmodSync(key, 0o660)
@@ -436,7 +436,7 @@ test('the service and doctor warn of keys that others can read, and of settings 
     chmodSync(path, before)
   }
   chmodSync(key, 0o644)
-  writeFileSync(dotEnv, `SECRET_KEY_FALLBACKS=${testKey}\nDATA_DIR=elsewhere`)
+  writeFileSync(dotEnv, `SECRET_KEY_FALLBACKS="${testKey}"\nDATA_DIR=elsewhere`)
   chmodSync(join(folder, 'deep/stores'), 0o777)
   const warnings = [written(join(folder, 'deep/stores')), read(key), read(dotEnv)]
   t.strictSame((await doctor()).sort(), warnings.sort())
@@ -445,6 +445,28 @@ test('the service and doctor warn of keys that others can read, and of settings 
   for (const line of warnings) t.match(output(), JSON.stringify(line).slice(1, -1))
   chmodSync(join(folder, 'deep'), 0o750)
   t.strictSame(await doctor(), [written(join(folder, 'deep/stores'))], 'a closed folder above keeps readers out')
+})
+
+test('doctor reports a key with which the service could not start', async (t) => {
+  const folder = t.testdir()
+  const doctor = (env: Record<string, string> = {}): Promise<Ended> => hatcheckCli(folder, ['doctor'], { env: { SIGNUP: 'open', ...env } })
+  await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
+  t.equal((await doctor()).code, 0, 'the next start makes the key')
+  const key = join(folder, 'data/secret.key')
+  const damaged = 'It is damaged: restore it from a backup, or delete it; then a new one is made, and every session is ended.'
+  const cases: Array<[make: () => void, finding: RegExp, env?: Record<string, string>]> = [
+    [() => { mkdirSync(key, { mode: 0o700 }) }, new RegExp(`^${key} cannot be read: .*\\.\n$`)],
+    [() => { writeFileSync(key, '', { mode: 0o600 }) }, new RegExp(`^${key} must be at least 32 bytes long, but is 0\\. ${damaged}\n$`)],
+    [() => { symlinkSync('gone', key) }, new RegExp(`^${key} cannot be read: ENOENT: .*\\.\n$`)],
+    [() => {}, /^SECRET_KEY_FILE cannot be read: ENOENT: .*\.\n$/, { SECRET_KEY_FILE: join(folder, 'gone') }],
+    [() => {}, /^SECRET_KEY must be at least 32 bytes long, but is 5\. .*\n$/, { SECRET_KEY: 'short' }]
+  ]
+  for (const [make, stdout, env] of cases) {
+    make()
+    t.match(await doctor(env), { code: 1, stdout, stderr: '' })
+    t.match(await runServer(folder, { ...env, SIGNUP: 'open' }), { code: 1, stderr: stdout.source.startsWith('^SECRET') ? /^hatcheck: SECRET_KEY/ : `hatcheck: ${key}` }, 'and the service does not start')
+    rmSync(key, { recursive: true, force: true })
+  }
 })
 
 test('doctor reports the state of Redis, and that the memory store has nothing to check', needs('redis-server'), async (t) => {

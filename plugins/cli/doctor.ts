@@ -7,10 +7,11 @@ export async function doctor (rest: string[], io: Io): Promise<number> {
   expectEnd(rest)
   const config = await storedConfiguration(io, 'records')
   let findings = 0
-  const { description, counts: { sessions, tombstones, accounts, counters } } = await examine(config, handlesIfKnown(config), logTo(io), (finding) => {
+  const tell = (finding: string): void => {
     findings++
     io.stdout.write(`${finding.replaceAll('\n', ' ')}\n`)
-  })
+  }
+  const { description, counts: { sessions, tombstones, accounts, counters } } = await examine(config, handlesIfKnown(config, tell), logTo(io), tell)
   if (findings > 0) return 1
   io.stdout.write(`${description} is sound (accounts: ${accounts}, sessions: ${sessions}, tombstones: ${tombstones}, counters of failed logins: ${counters}).\n`)
   return 0

@@ -20,8 +20,8 @@ Usage
 
   hatcheck backup FOLDER       copy the accounts to a new folder that can serve as DATA_DIR. Sessions and the secret
                                key are left out, so that a restore brings no ended session back
-  hatcheck doctor              check the stored data: file permissions, formats, every record, indexes. Prints a line
-                               for each fault, with the remedy; the exit code is 0 if there is none
+  hatcheck doctor              check the stored data: secret key, file permissions, formats, every record, indexes.
+                               Prints a line for each fault, with the remedy; the exit code is 0 if there is none
 
 Options
   -h, --help                   print this

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { readEnvironment } from '../config/environment.js'
 import { engineUrlOf } from '../config/engine-url.js'
 import { resolveConfig, type Config } from '../config/resolve.js'
@@ -76,16 +76,26 @@ export async function storedConfiguration (io: Io, what: string): Promise<Config
  * @throws ConfigError if the service has not made its key yet: with another key, handles differ.
  */
 export function handlesOf (config: Config): (key: string) => string {
-  const file = keyFileOf(config)
-  if (file !== undefined && !existsSync(file)) throw new ConfigError(`${file} is missing: the service makes it at its first start. Start it once, or set DATA_DIR or SECRET_KEY_FILE.`)
+  if (isKeyToCome(config)) throw new ConfigError(`${keyFileOf(config)} is missing: the service makes it at its first start. Start it once, or set DATA_DIR or SECRET_KEY_FILE.`)
   return createTicketSigner(secretsOf(config), config.realm).handleOf
 }
 
-/** Makes the same handles; without the secret key, the handle of a session is its key in the store. */
-export function handlesIfKnown (config: Config): (key: string) => string {
+/**
+ * Makes the same handles; without the secret key, the handle of a session is its key in the store.
+ *
+ * @param tell is told why the service cannot use its key
+ */
+export function handlesIfKnown (config: Config, tell: (fault: string) => void = () => {}): (key: string) => string {
   try {
     return handlesOf(config)
-  } catch {
+  } catch (error) {
+    if (!isKeyToCome(config)) tell((error as Error).message)
     return (key) => key
   }
+}
+
+/** Whether the next start makes the key. It does not in place of a link to a missing file. */
+function isKeyToCome (config: Config): boolean {
+  const file = keyFileOf(config)
+  return file !== undefined && config.secretKeyFile === undefined && lstatSync(file, { throwIfNoEntry: false }) === undefined
 }
