@@ -34,7 +34,7 @@ function noteTickets (jar: string): string[] {
   return tickets
 }
 
-test('after the logout, a copy of the cookie jar opens nothing on any route', curl, async (t) => {
+test('after the logout, a copy of the cookie jar grants no access on any route', curl, async (t) => {
   const folder = t.testdir()
   const { url } = await start(t, folder)
   const harry = new Curl(folder, 'harry.jar')

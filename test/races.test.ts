@@ -320,7 +320,7 @@ for (const kind of kinds) {
       t.equal((await store.ofUser('Sally')).length, 1)
     })
 
-    t.test('a cookie that was planted before the login opens nothing after it', async (t) => {
+    t.test('a cookie that was planted before the login grants no access after it', async (t) => {
       const store = openStore(t, kind)
       const fastify = await shop(t, store)
       const attacker = new Client(fastify)
@@ -672,7 +672,7 @@ test('a late response of an old request does not restore the session', async (t)
 
       const late = await reading
       t.equal(late.body, 'Harry')
-      t.equal((await see(fastify, cookieOf(late))).user, null, 'the cookie of the answer opens nothing')
+      t.equal((await see(fastify, cookieOf(late))).user, null, 'the cookie of the answer grants no access')
       t.equal(late.headers['set-cookie'], undefined, 'and does not replace a newer cookie')
     })
   }

@@ -79,7 +79,7 @@ for (const [kind, open] of Object.entries(shared)) {
     const all = [shop, office, hatcheck]
     const endAll = async (): Promise<void> => { for (const { scope } of all) await scope.sessions.revokeUser('root') }
 
-    t.test('a ticket of one realm opens nothing in another', async (t) => {
+    t.test('a ticket of one realm grants no access in another', async (t) => {
       for (const from of all) {
         for (const to of all.filter((area) => area !== from)) {
           const foreign = await from.login()

@@ -463,7 +463,7 @@ test('"Keep me signed in" gives the cookie a Max-Age', async (t) => {
   t.notMatch(sessionCookieOf(await new Client(fastify).login()), /Max-Age|Expires/i)
 })
 
-test('a second login in the same browser changes the ID, and the first ticket opens nothing', async (t) => {
+test('a second login in the same browser changes the ID, and the first ticket grants no access', async (t) => {
   const fastify = await build(t)
   const harry = new Client(fastify)
   await harry.login()

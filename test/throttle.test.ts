@@ -329,7 +329,7 @@ test('a known device keeps its owner able to log in', async (t) => {
     t.equal((await new Applicant(fastify, '203.0.113.7').try('Sally', RIGHT)).statusCode, 303, 'nor does it count for the address')
   })
 
-  t.test('the device cookie opens nothing, and has the attributes of the session cookie', async (t) => {
+  t.test('the device cookie grants no access, and has the attributes of the session cookie', async (t) => {
     const fastify = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate }, { trustProxy: true })
     const https = { 'x-forwarded-proto': 'https', host: 'hatcheck.example.com' }
     const harry = new Applicant(fastify)

@@ -33,7 +33,7 @@ test('the walk-through of the article works with inject', async (t) => {
   const logout = await harry.get('/logout')
   t.equal(logout.statusCode, 303)
   t.equal(logout.headers.location, '/')
-  t.same([...harry.cookies.keys()], ['hatcheck-device'], 'what is left opens nothing')
+  t.same([...harry.cookies.keys()], ['hatcheck-device'], 'what is left grants no access')
   t.match((await harry.get('/')).body, 'You are not logged in')
   t.match((await harry.get('/', { cookie: cookieHeader })).body, 'You are not logged in')
 })

@@ -4,7 +4,7 @@ import { isThenable } from '../common/maybe-promise.js'
 
 /** Describes a session to listeners. It never has the ID. */
 export interface SessionEvent {
-  /** Names the session, and opens nothing. */
+  /** Names the session, and grants no access. */
   handle: string
   /** The user who is logged in, or null. */
   user: string | null

@@ -39,7 +39,7 @@ export interface BeginOptions<Values = Data> {
 
 /** A session that has begun outside of a request. Its cookie logs a browser in: send it to its user only, and do not log it. */
 export interface BegunSession {
-  /** Names the session, and opens nothing. It is for `app.sessions.revoke`. */
+  /** Names the session, and grants no access. It is for `app.sessions.revoke`. */
   readonly handle: string
   /** The session cookie. `reply.setCookie` of @fastify/cookie takes its members. */
   readonly cookie: { readonly name: string, readonly value: string, readonly attributes: CookieAttributes }
@@ -74,7 +74,7 @@ export interface ReadSession<Values = Data> {
   readonly permanent: boolean
   /** When the session ends without further activity, in ms since the epoch. */
   readonly expiresAt: number
-  /** Names the session, and opens nothing. */
+  /** Names the session, and grants no access. */
   readonly handle: string
 }
 

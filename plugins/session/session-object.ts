@@ -28,7 +28,7 @@ export interface SessionMembers<V> {
   /** Selects the longer pair of lifetimes and a cookie that outlives the browser ("keep me signed in"). */
   permanent: boolean
   /**
-   * Names the session in the log, in events and in `app.sessions`, and opens nothing; undefined while the session is not stored.
+   * Names the session in the log, in events and in `app.sessions`, and grants no access; undefined while the session is not stored.
    * A new ID changes it.
    */
   readonly handle: string | undefined

@@ -10,7 +10,7 @@ import type { Session } from './session.js'
 
 /** A session as its user may see it. Times are in ms since the epoch. */
 export interface UserSession extends Client {
-  /** Names the session, and opens nothing. It changes with the session's ID. */
+  /** Names the session, and grants no access. It changes with the session's ID. */
   readonly handle: string
   /** When the user logged in. */
   readonly createdAt: number

@@ -19,7 +19,7 @@ const NONCE_BYTES = 16
 const VALUE = /^([\w-]{22})\.(\d{1,12})\.([\w-]{43})$/
 
 /**
- * Makes the device cookie of a browser that has logged in to an account. It opens nothing: attempts with it are counted apart
+ * Makes the device cookie of a browser that has logged in to an account. It grants no access: attempts with it are counted apart
  * from those of strangers, so that strangers cannot keep the owner out.
  *
  * Source: https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies

@@ -53,7 +53,7 @@ test('a backup during writes has every account from before it, and restores to a
   t.equal(await end('SIGTERM'), 0)
   cpSync(place, join(folder, 'restored'), { recursive: true })
   const restored = await startService(t, folder, { ...env, SIGNUP: 'closed', DATA_DIR: 'restored' })
-  for (const cookie of cookies) t.equal(await userOf(restored.url, cookie), null, 'an earlier cookie opens nothing, although its signature is right')
+  for (const cookie of cookies) t.equal(await userOf(restored.url, cookie), null, 'an earlier cookie grants no access, although its signature is right')
   for (const name of before) {
     const cookie = await logIn(restored.url, name, passwordOf(name))
     t.equal(await userOf(restored.url, cookie), name, `${name} can log in`)

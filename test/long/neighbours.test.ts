@@ -56,7 +56,7 @@ t.test('passport keeps its login in the session of hatcheck', async (t) => {
   const second = client.cookieHeader
   t.equal((await client.post('/logout')).statusCode, 303)
   t.equal((await client.get('/')).body, 'Hello visitor')
-  t.equal((await beside().get('/', { cookie: second })).body, 'Hello visitor', 'a copy of the cookie opens nothing')
+  t.equal((await beside().get('/', { cookie: second })).body, 'Hello visitor', 'a copy of the cookie grants no access')
 })
 
 t.test('passport checks, and hatcheck keeps the login', async (t) => {
