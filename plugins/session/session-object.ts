@@ -24,7 +24,7 @@ export interface SessionMembers<V> {
   /** Deletes every key. */
   clear (): void
   /** Returns the keys that have a value. */
-  keys (): Array<keyof V & string>
+  keys (): string[]
   /** Selects the longer pair of lifetimes and a cookie that outlives the browser ("keep me signed in"). */
   permanent: boolean
   /**
