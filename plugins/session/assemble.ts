@@ -99,6 +99,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
     take: (stored, prefix) => guarded('take', () => backend.take(stored, prefix)),
     assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
     sendCookie: (session, reply) => { cookie.send(session, reply) },
+    hasFormerCookies: formerCookies.length > 0,
     sendLastCookie: (session, reply) => { cookie.sendLast(session, reply) },
     describeCookie: (session) => cookie.describe(session)
   }

@@ -43,7 +43,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
     throw failed(reply, payload, error)
   }
   if (committing === undefined && !isBusy(session)) {
-    session.context.sendLastCookie(session, reply)
+    if (session.cookie !== 'keep' || session.context.hasFormerCookies) session.context.sendLastCookie(session, reply)
     done(null, payload)
     return
   }

@@ -27,6 +27,8 @@ export interface SessionContext extends Rules {
   assertDeliverable (request: FastifyRequest): void
   /** Puts the session cookie into the response, or removes it from the browser. */
   sendCookie (session: CookieState, reply: FastifyReply): void
+  /** Whether browsers may have the cookie under a former name. */
+  readonly hasFormerCookies: boolean
   /** Does the same as the response leaves, and removes cookies that the browser no longer needs. */
   sendLastCookie (session: CookieState, reply: FastifyReply): void
   describeCookie (session: CookieState): CookieDescription
