@@ -5,6 +5,7 @@ import { readCommandLine } from './command-line.js'
 import { parts } from './profile/parts.js'
 import { cellsOf } from './report.js'
 import type { Results } from './results.js'
+import { isOfProxies } from './rows.js'
 
 // Writes the results of `npm run bench -- --json FILE` into bench/README.md, between two markers: the ratios, or the parts if there are profiles.
 
@@ -34,7 +35,7 @@ function ratiosOf ({ contenders, rows, rounds, environment }: Results): string {
 }
 
 function profileOf ({ rows, rounds, environment }: Results): string {
-  const lines = Object.entries(rows).flatMap(([row, contenders]) => Object.entries(contenders).flatMap(([name, { cpuMicros, microsByPart }]) => {
+  const lines = Object.entries(rows).filter(([row]) => !isOfProxies(row)).flatMap(([row, contenders]) => Object.entries(contenders).flatMap(([name, { cpuMicros, microsByPart }]) => {
     return microsByPart === null ? [] : [[row, name, ...cellsOf(microsByPart, cpuMicros)]]
   }))
   return `CPU time of a request in µs. Means of ${rounds} profiles on ${textOf(environment)}.\n\n${table(['request', 'contender', ...parts, 'other threads'], lines)}`
