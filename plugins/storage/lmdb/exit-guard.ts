@@ -8,6 +8,8 @@ import { isMainThread } from 'node:worker_threads'
  */
 const waiting = new Set<object>()
 
+const STDERR = 2
+
 /** The error that is about to end the process. */
 let fatal: { error: unknown } | undefined
 
@@ -29,8 +31,12 @@ if (isMainThread) {
   })
   process.on('exit', () => {
     if (waiting.size === 0) return
-    // Node prints the error after this event.
-    if (fatal !== undefined) writeSync(process.stderr.fd, `${inspect(fatal.error)}\n`)
-    process.kill(process.pid, 'SIGKILL')
+    try {
+      // Node prints the error after this event.
+      if (fatal !== undefined) writeSync(STDERR, `${inspect(fatal.error)}\n`)
+    } finally {
+      // Also if nobody takes the text.
+      process.kill(process.pid, 'SIGKILL')
+    }
   })
 }
