@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import type { Decorated } from './common/decorators.js'
 import { addFlash, takeFlashes, type Flash } from './session/flash-messages.js'
 
+/** `request.flash` got something other than a kind and a text. */
 export const FlashError = createError('HATCHECK_FLASH', 'A flash message needs a kind and a text, both strings; the kind must not be empty.', 500, TypeError)
 
 interface RequestMembers {

@@ -5,7 +5,9 @@ import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated,
 import { DamagedAccountError, storeUnavailable } from '../store/errors.js'
 import { isPasswordHash, type Account, type AccountStore } from '../store/accounts.js'
 
+/** A new account has the name of an existing one, or one that differs only in its spelling. */
 export const AccountExistsError = createError<[string]>('HATCHECK_ACCOUNT_EXISTS', 'There is already an account %s.', 409)
+/** No account has this name. */
 export const NoSuchAccountError = createError<[string]>('HATCHECK_NO_SUCH_ACCOUNT', 'There is no account %s.', 404)
 
 export interface AccountsOptions extends PasswordPolicy {

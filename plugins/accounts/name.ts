@@ -1,6 +1,7 @@
 import { createRefusal } from '../common/http-errors.js'
 import { accountKey } from '../store/accounts.js'
 
+/** A name breaks a rule. The text is the rule. */
 export const NameError = createRefusal<'HATCHECK_NAME', 400, [string]>('HATCHECK_NAME', '%s', 400)
 
 /** The longest name of an account, in characters. */

@@ -19,6 +19,7 @@ export interface SchemaResult {
   readonly issues?: readonly SchemaIssue[] | undefined
 }
 
+/** What is wrong with a value, as a Standard Schema says it. */
 export interface SchemaIssue {
   readonly message: string
   /** Leads to the part of the value. Empty or missing: the issue is about the whole. */

@@ -2,6 +2,7 @@ import { createError } from '@fastify/error'
 import { createUnauthorized } from '../common/http-errors.js'
 import { UnsupportedError } from '../session/errors.js'
 
+/** The route needs a login, and the visitor is not logged in. */
 export const LoginRequiredError = createUnauthorized('HATCHECK_LOGIN_REQUIRED', 'You are not logged in.')
 
 /** The same for an unknown name and for a wrong password. */

@@ -13,6 +13,7 @@ import { assertCredentials } from './credentials.js'
 import { AuthenticateError, NotAwaitedError, WrongCredentialsError } from './errors.js'
 import { failureReasonOf } from './failure.js'
 
+/** The options of `request.login`. */
 export interface LoginOptions<Values = Session> {
   /**
    * "Keep me signed in": the session is permanent.

@@ -11,6 +11,7 @@ export type TypedSession<V> = V & SessionMembers<V>
 
 /** The methods of a session with the values `V`. */
 export interface SessionMembers<V> {
+  /** Returns a value; undefined if the key has none. @throws SessionKeyError if the key is no string. */
   get<K extends keyof V> (key: K): V[K] | undefined
   /** Sets a value; undefined deletes the key. @throws SessionKeyError, SessionValueError */
   set<K extends keyof V> (key: K, value: V[K] | undefined): void
