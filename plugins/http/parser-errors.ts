@@ -4,7 +4,8 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { STATUS_CODES } from '../common/node-http.js'
 
-interface Refusal {
+/** What is answered without Fastify. */
+interface BareAnswer {
   status: number
   code: string
   detail: string
@@ -12,15 +13,15 @@ interface Refusal {
 }
 
 /** By the code of the error. Anything else is a 400. */
-const ANSWERS: Record<string, Refusal> = {
+const ANSWERS: Record<string, BareAnswer> = {
   ERR_HTTP_REQUEST_TIMEOUT: { status: 408, code: 'HATCHECK_REQUEST_TIMEOUT', detail: 'The request was not complete in time.' },
   HPE_HEADER_OVERFLOW: { status: 431, code: 'HATCHECK_HEADER_SIZE', detail: 'The header of this request is larger than 16 KiB.' },
   HPE_CHUNK_EXTENSIONS_OVERFLOW: { status: 413, code: 'HATCHECK_CHUNK_EXTENSIONS', detail: 'The chunk extensions of this request are larger than 16 KiB.' }
 }
-const BAD_REQUEST: Refusal = { status: 400, code: 'HATCHECK_BAD_REQUEST', detail: 'This is not an HTTP request as RFC 9112 describes it.' }
-const EXPECTATION: Refusal = { status: 417, code: 'HATCHECK_EXPECTATION', detail: 'The only expectation that is met is 100-continue.' }
+const BAD_REQUEST: BareAnswer = { status: 400, code: 'HATCHECK_BAD_REQUEST', detail: 'This is not an HTTP request as RFC 9112 describes it.' }
+const EXPECTATION: BareAnswer = { status: 417, code: 'HATCHECK_EXPECTATION', detail: 'The only expectation that is met is 100-continue.' }
 /** Its target is another server, which takes no method here. */
-const CONNECT: Refusal = { status: 405, code: 'HATCHECK_METHOD_NOT_ALLOWED', detail: 'This address does not support this method.', headers: { allow: '' } }
+const CONNECT: BareAnswer = { status: 405, code: 'HATCHECK_METHOD_NOT_ALLOWED', detail: 'This address does not support this method.', headers: { allow: '' } }
 
 /** What Node knows of a connection: the answer whose turn it is, and the request that came last. */
 interface Connection {
@@ -61,26 +62,26 @@ export function createParserErrors (log: FastifyBaseLogger, plainHeaders: Readon
   }
 
   /** The requests before it are owed their answers first: a client takes the next answer for that of its oldest request. */
-  function answerInTurn (refusal: Refusal, socket: Socket): void {
+  function answerInTurn (bare: BareAnswer, socket: Socket): void {
     if (socket.destroyed) return
     const { _httpMessage: underWay, parser } = socket as Connection
     if (underWay?.req.complete === true) {
-      underWay.once('close', () => { answerInTurn(refusal, socket) })
+      underWay.once('close', () => { answerInTurn(bare, socket) })
       return
     }
     // A request whose body is wrong may have been answered before its end: one answer more would be that of another request.
     const isAnswered = underWay?.headersSent ?? parser?.incoming?.complete === false
-    if (socket.writable && !isAnswered) socket.write(textOf(refusal))
+    if (socket.writable && !isAnswered) socket.write(textOf(bare))
     socket.destroySoon()
   }
 
-  function textOf (refusal: Refusal): string {
-    const { headers, body } = answerTo(refusal)
+  function textOf (bare: BareAnswer): string {
+    const { headers, body } = answerTo(bare)
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')
-    return `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\n${lines}\r\n${body}`
+    return `HTTP/1.1 ${bare.status} ${STATUS_CODES[bare.status]}\r\n${lines}\r\n${body}`
   }
 
-  function answerTo ({ status, code, detail, headers }: Refusal) {
+  function answerTo ({ status, code, detail, headers }: BareAnswer) {
     const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail, code })
     return {
       headers: {
