@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import { missesPages } from './cookie-path.js'
 import type { GivenOptions } from './options.js'
+import { missesPages } from './pages.js'
 import { assertDomains, resolveConfig, type Mode, type ServiceOnlyOptions } from './resolve.js'
 
 export interface ConfigPluginOptions {
@@ -10,7 +10,7 @@ export interface ConfigPluginOptions {
 export default fp<ConfigPluginOptions>(async function config (fastify, { hatcheck: { options, mode } }) {
   const config = resolveConfig(options, mode, fastify.prefix)
   await assertDomains(config)
-  if (missesPages(config)) {
+  if (missesPages(config.sessionCookiePath, config)) {
     fastify.log.warn(`The path of the session cookie, ${config.sessionCookiePath}, does not cover the pages of hatcheck under ${config.base}/: browsers do not send the cookie to the logout, which then ends nothing. Leave the path out, unless a proxy changes the paths.`)
   }
   fastify.hatcheck.provide('config', config)

@@ -4,7 +4,6 @@ import { realmOfCookie } from '../common/realm.js'
 import { ConfigError, assertRule, shown } from '../common/rule.js'
 import type { SessionStore } from '../store/sessions.js'
 import { oldSessionKinds } from './adopt.js'
-import { ROOT } from './cookie-path.js'
 import { decoratorsOf } from './decorators.js'
 import { engineUrlOf, isCookieUrl, isFlaskUrl } from './engine-url.js'
 import { FLASK_COOKIE, flaskLifetimes } from './flask.js'
@@ -13,7 +12,7 @@ import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
 import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
-import { ROUTE_NAMES, type RouteName } from './route-names.js'
+import { assertLeadsOn, pagesOf } from './pages.js'
 import type { Row, ValuesOf } from './row.js'
 import { suggestionFor } from './suggestion.js'
 import { OPTIONS, SESSION_OPTIONS } from './table.js'
@@ -75,6 +74,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   }
   assertCookie(config, name)
   assertTogether(config, options, name)
+  assertLeadsOn(config, name)
   return config
 }
 
@@ -122,32 +122,13 @@ function assertKnown (options: readonly string[], mode: Mode): void {
 
 /** Refuses options that contradict each other. @throws ConfigError */
 function assertTogether (config: Config, { signup, anonymousSessionsPerMinute }: GivenOptions, name: NameOf): void {
-  const { sessionStore, sessionRevocation, authenticate, anonymousSessions, hasRoute, base, afterLogin, afterLogout } = config
+  const { sessionStore, sessionRevocation, authenticate, anonymousSessions } = config
   assertRule(sessionRevocation === 'store' || (typeof sessionStore === 'string' && isCookieUrl(sessionStore)),
     `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie: or flask:, or leave it out.`)
   assertRule(authenticate === undefined || signup === undefined,
     `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
   assertRule(anonymousSessions || anonymousSessionsPerMinute === undefined,
     `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`)
-  const leadsTo = (place: string, route: RouteName): boolean => hasRoute(route) && pathOf(place) === `${base}/${route}`
-  assertRule(!leadsTo(afterLogin, 'login'),
-    `${name('afterLogin')} must not be the login page: it would redirect to itself for ever.`)
-  assertRule(!leadsTo(afterLogin, 'logout'),
-    `${name('afterLogin')} must not be ${base}/logout: it would log out every user who logs in.`)
-  assertRule(!leadsTo(afterLogout, 'logout'),
-    `${name('afterLogout')} must not be ${base}/logout: it would redirect to itself for ever.`)
-}
-
-/** Returns the path of a place on this server as the router reads it, after the browser has resolved it; null for an address. */
-function pathOf (place: string): string | null {
-  if (!place.startsWith('/')) return null
-  const { pathname } = new URL(place, ROOT)
-  try {
-    return decodeURI(pathname)
-  } catch {
-    // No route has it.
-    return null
-  }
 }
 
 function originsOf (given: GivenOptions['allowedOrigins'], name: string): string[] {
@@ -164,41 +145,6 @@ function languagesOf (given: GivenOptions['pageLanguages'], name: string): Langu
   const known = LANGUAGE_TAGS.filter((tag) => tags.includes(tag))
   assertRule(tags.length > 0 && tags.every((tag) => known.some((one) => one === tag)), `${name} must be ${OPTIONS.pageLanguages.form}; got ${shown(given)}.`)
   return known.sort((a, b) => tags.indexOf(a) - tags.indexOf(b))
-}
-
-/** Returns which pages are served, and where they are and lead. */
-function pagesOf (given: unknown, mode: Mode, { prefix, loginPath, afterLogin, afterLogout }: Values, scope: string) {
-  const routes = routesOf(given, mode, prefix, loginPath)
-  const root = scope.replace(/\/$/, '')
-  const base = root + prefix
-  const home = `${routes.has('home') ? base : root}/`
-  return {
-    /** Answers whether a page is served. */
-    hasRoute: (route: RouteName): boolean => routes.has(route),
-    hasRoutes: routes.size > 0,
-    /** The path of the pages, from the root of the server. */
-    base,
-    /** The target of links back: hatcheck's start page, or that of the application. */
-    home,
-    afterLogin: afterLogin ?? home,
-    afterLogout: afterLogout ?? home,
-    /** The login page, of the application or of hatcheck; null: none. */
-    loginPage: loginPath ?? (routes.has('login') ? `${base}/login` : null)
-  }
-}
-
-/** Lists the pages to serve: all in the service; in an application, those that `routes` names. */
-function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: string | undefined): ReadonlySet<RouteName> {
-  if (mode !== 'plugin') return new Set(ROUTE_NAMES)
-  if (routes === undefined || routes === false) return new Set()
-  // Without a prefix, the start page would be at `/`, which belongs to the application.
-  const left = { home: prefix === '', login: loginPath !== undefined }
-  if (routes === true) return new Set(ROUTE_NAMES.filter((route) => !(route in left) || !left[route as keyof typeof left]))
-  const rule = `routes must be ${OPTIONS.routes.form}`
-  assertRule(Array.isArray(routes), `${rule}; got ${shown(routes)}.`)
-  for (const route of routes) assertRule(ROUTE_NAMES.includes(route), `${rule}; there is no ${shown(route)}.`)
-  assertRule(loginPath === undefined || !routes.includes('login'), 'loginPath must not be set with the page login in routes: the application then serves the login page.')
-  return new Set(routes as RouteName[])
 }
 
 function lifetimesOf (values: Values, given: Record<string, unknown>, name: NameOf): Lifetimes {

@@ -1,0 +1,79 @@
+import { assertRule, shown } from '../common/rule.js'
+import { ROUTE_NAMES, type RouteName } from './route-names.js'
+import type { ValuesOf } from './row.js'
+import { OPTIONS } from './table.js'
+import type { Mode } from './validate.js'
+
+type PageValues = Pick<ValuesOf<typeof OPTIONS>, 'prefix' | 'loginPath' | 'afterLogin' | 'afterLogout'>
+type Pages = ReturnType<typeof pagesOf>
+
+/** An origin that no real address has, to write a path as browsers do. */
+const ROOT = 'http://here.invalid'
+
+/** Returns which pages are served, and where they are and lead. */
+export function pagesOf (given: unknown, mode: Mode, { prefix, loginPath, afterLogin, afterLogout }: PageValues, scope: string) {
+  const routes = routesOf(given, mode, prefix, loginPath)
+  const root = scope.replace(/\/$/, '')
+  const base = root + prefix
+  const home = `${routes.has('home') ? base : root}/`
+  return {
+    /** Answers whether a page is served. */
+    hasRoute: (route: RouteName): boolean => routes.has(route),
+    hasRoutes: routes.size > 0,
+    /** The path of the pages, from the root of the server. */
+    base,
+    /** The target of links back: hatcheck's start page, or that of the application. */
+    home,
+    afterLogin: afterLogin ?? home,
+    afterLogout: afterLogout ?? home,
+    /** The login page, of the application or of hatcheck; null: none. */
+    loginPage: loginPath ?? (routes.has('login') ? `${base}/login` : null)
+  }
+}
+
+/** Lists the pages to serve: all in the service; in an application, those that `routes` names. */
+function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: string | undefined): ReadonlySet<RouteName> {
+  if (mode !== 'plugin') return new Set(ROUTE_NAMES)
+  if (routes === undefined || routes === false) return new Set()
+  // Without a prefix, the start page would be at `/`, which belongs to the application.
+  const left = { home: prefix === '', login: loginPath !== undefined }
+  if (routes === true) return new Set(ROUTE_NAMES.filter((route) => !(route in left) || !left[route as keyof typeof left]))
+  const rule = `routes must be ${OPTIONS.routes.form}`
+  assertRule(Array.isArray(routes), `${rule}; got ${shown(routes)}.`)
+  for (const route of routes) assertRule(ROUTE_NAMES.includes(route), `${rule}; there is no ${shown(route)}.`)
+  assertRule(loginPath === undefined || !routes.includes('login'), 'loginPath must not be set with the page login in routes: the application then serves the login page.')
+  return new Set(routes as RouteName[])
+}
+
+/** Refuses a login and a logout that lead nowhere. @throws ConfigError */
+export function assertLeadsOn ({ hasRoute, base, afterLogin, afterLogout }: Pages, name: (option: string) => string): void {
+  const leadsTo = (place: string, route: RouteName): boolean => hasRoute(route) && pathOf(place) === `${base}/${route}`
+  assertRule(!leadsTo(afterLogin, 'login'),
+    `${name('afterLogin')} must not be the login page: it would redirect to itself for ever.`)
+  assertRule(!leadsTo(afterLogin, 'logout'),
+    `${name('afterLogin')} must not be ${base}/logout: it would log out every user who logs in.`)
+  assertRule(!leadsTo(afterLogout, 'logout'),
+    `${name('afterLogout')} must not be ${base}/logout: it would redirect to itself for ever.`)
+}
+
+/** Returns the path of a place on this server as the router reads it, after the browser has resolved it; null for an address. */
+function pathOf (place: string): string | null {
+  if (!place.startsWith('/')) return null
+  const { pathname } = new URL(place, ROOT)
+  try {
+    return decodeURI(pathname)
+  } catch {
+    // No route has it.
+    return null
+  }
+}
+
+/**
+ * Whether browsers do not send the session cookie to the pages of hatcheck, where a logout then ends nothing. A proxy may change the
+ * paths, so this is no error. Source: RFC 6265, section 5.1.4.
+ */
+export function missesPages (path: string, { base, hasRoute }: Pick<Pages, 'base' | 'hasRoute'>): boolean {
+  // A proxy asks /verify with the cookies of another path.
+  const hasPages = ROUTE_NAMES.some((route) => route !== 'verify' && hasRoute(route))
+  return hasPages && !new URL(`${base}/`, ROOT).pathname.startsWith(path.endsWith('/') ? path : `${path}/`)
+}
