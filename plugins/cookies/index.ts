@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import { keepCookies } from './own-head.js'
 
 export type Cookies = ReturnType<typeof createCookies>
 
@@ -55,14 +54,6 @@ function createCookies (scope: FastifyInstance) {
     if (others.length < cookiesOf(reply).length) putCookies(reply, others)
   }
 
-  /** Passes the cookies to Node, for a handler that writes the response itself. */
-  function expose (reply: FastifyReply): void {
-    const lines = reply.getHeader('set-cookie')
-    if (lines === undefined || reply.raw.headersSent) return
-    reply.raw.setHeader('set-cookie', lines)
-    keepCookies(reply)
-  }
-
   /** Removes a cookie from the browser, which identifies it by name and attributes. */
   function clear (reply: FastifyReply, name: string, attributes: CookieAttributes): void {
     let known = clearing.get(attributes)
@@ -73,7 +64,7 @@ function createCookies (scope: FastifyInstance) {
     putCookie(reply, name, known.line)
   }
 
-  return { serialize, set, drop, expose, clear }
+  return { serialize, set, drop, clear }
 }
 
 /** Registers `@fastify/cookie` in a scope, unless the application around it already has. */

@@ -7,7 +7,7 @@ import { cookieValues } from '../tickets/ticket.js'
 import { HTTP, HTTPS, type Connection, type CookieProfile } from './cookie-profile.js'
 import { UnsupportedError } from './errors.js'
 import type { Stored } from './plan.js'
-import { markPrivateRaw } from './private-response.js'
+import { completeOwnHead } from './own-head.js'
 
 /** The session cookie as it is sent. Changing it throws: configuration and `session.permanent` decide the cookie. */
 export interface CookieDescription {
@@ -71,11 +71,8 @@ export class SessionCookie {
       cookies.drop(reply, name)
     }
     if (session.cookie !== 'keep') this.#clear([...this.#options.formerCookies, ...this.#options.adoptedCookies], session, reply)
-    // The handler may hijack the reply or stream later, when Fastify has already passed the headers to Node.
-    if (!session.isCommitting) {
-      cookies.expose(reply)
-      markPrivateRaw(reply)
-    }
+    // The handler may write the response itself, later.
+    if (!session.isCommitting) completeOwnHead(reply)
   }
 
   /** Does what {@link send} does, as the response leaves. A browser that has the current cookie no longer needs a former one. */

@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify'
+import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 
 /** Keeps the response out of shared caches, since its content depends on the session. */
 export function markPrivate (reply: FastifyReply): void {
@@ -9,28 +10,26 @@ export function markPrivate (reply: FastifyReply): void {
   for (const name in headers) if (isTargeted(name) && !isPrivate(headers[name])) reply.header(name, noStoreFor(name))
 }
 
-/**
- * Does the same for a response whose headers Fastify does not send or has already passed to Node. Not for every response: a
- * library that wraps `writeHead` loses headers of Fastify when the response of Node has headers of its own.
- */
+/** Tells whether a response with these headers stays out of shared caches. @param headers by their names in lower case */
+export function isMarkedPrivate (headers: OutgoingHttpHeaders): boolean {
+  if (varyWithCookie(headers.vary) !== null || !isPrivate(headers['cache-control'])) return false
+  for (const name in headers) if (isTargeted(name) && !isPrivate(headers[name])) return false
+  return true
+}
+
+/** Returns the value that keeps the response out of shared caches. @param name in lower case */
+export function privateValue (name: string, value: OutgoingHttpHeader | undefined): OutgoingHttpHeader | undefined {
+  if (name === 'vary') return varyWithCookie(value) ?? value
+  return (name === 'cache-control' || isTargeted(name)) && !isPrivate(value) ? noStoreFor(name) : value
+}
+
+/** Does what {@link markPrivate} does for a response whose headers Fastify does not send, or has already passed to Node. */
 export function markPrivateRaw (reply: FastifyReply): void {
   if (reply.raw.headersSent) return
   markPrivate(reply)
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined && (name === 'vary' || name === 'cache-control' || isTargeted(name))) reply.raw.setHeader(name, value)
   }
-}
-
-/** Does the same if the handler has hijacked the reply, or hijacks it later. */
-export function markPrivateOnHijack (reply: FastifyReply): void {
-  if (reply.sent) markPrivateRaw(reply)
-  else reply.hijack = hijackPrivately
-}
-
-function hijackPrivately (this: FastifyReply): FastifyReply {
-  markPrivateRaw(this)
-  const { hijack } = Object.getPrototypeOf(this) as FastifyReply
-  return hijack.call(this)
 }
 
 /**

@@ -2,7 +2,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SessionContext } from './context.js'
 import { SessionCommittedError } from './errors.js'
 import { createFacade } from './facade.js'
-import { markPrivateOnHijack, markPrivateRaw } from './private-response.js'
+import { completeHeadOnHijack } from './own-head.js'
+import { markPrivateRaw } from './private-response.js'
 import { hasBegun } from './response.js'
 import { assertSessionIsOn } from './off.js'
 import type { SessionObject } from './session-object.js'
@@ -103,7 +104,7 @@ function markRead (request: WithSession): void {
   const { [kCommitted]: committed, [kReply]: reply } = request
   if (reply === undefined) return
   if (isTooLate(request)) throw new SessionCommittedError()
-  if (committed === undefined) markPrivateOnHijack(reply)
+  if (committed === undefined) completeHeadOnHijack(reply)
   else markPrivateRaw(reply)
 }
 

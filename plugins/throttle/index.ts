@@ -81,8 +81,6 @@ function createThrottle (fastify: FastifyInstance) {
     const { attributes } = cookieOf(request)
     const of = { account: accountOf(name), version: await accounts?.versionOf(user) ?? '' }
     cookies.set(reply, deviceCookie(request), newDevice(of, now(), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
-    // The handler may hijack the reply.
-    cookies.expose(reply)
   }
 
   const stopping = new AbortController()

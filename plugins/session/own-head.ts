@@ -1,0 +1,79 @@
+import type { FastifyReply } from 'fastify'
+import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
+import { isMarkedPrivate, markPrivateRaw, privateValue } from './private-response.js'
+
+type Pair = [name: string, value: OutgoingHttpHeader | undefined]
+/** Node takes an object, and a list in which names and values alternate. */
+type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[]
+type WriteHead = (this: Response, status: number, ...rest: unknown[]) => Response
+interface Response {
+  [kReply]?: FastifyReply
+  [kWriteHead]?: WriteHead
+  writeHead: WriteHead
+  getHeader (name: string): OutgoingHttpHeader | undefined
+  setHeader (name: string, value: OutgoingHttpHeader): unknown
+}
+
+const kReply = Symbol('hatcheck.reply')
+const kWriteHead = Symbol('hatcheck.writeHead')
+
+/**
+ * Makes a head that the handler writes itself (`reply.hijack()`, `reply.raw`) bring the cookies of the reply, and keep the
+ * response out of shared caches. Node calls `writeHead` for every head, also for one that the handler does not write on its own.
+ *
+ * Nothing is set on the response of Node before: Fastify would send its own headers at a higher cost, and a library that wraps
+ * `writeHead` would lose them.
+ */
+export function completeOwnHead (reply: FastifyReply): void {
+  const raw = reply.raw as unknown as Response
+  if (raw[kReply] !== undefined) return
+  raw[kReply] = reply
+  raw[kWriteHead] = raw.writeHead
+  raw.writeHead = writeCompleteHead
+}
+
+/** Does the same if the handler has hijacked the reply, or hijacks it later. */
+export function completeHeadOnHijack (reply: FastifyReply): void {
+  if (reply.sent) completeOwnHead(reply)
+  else reply.hijack = hijackPrivately
+}
+
+function hijackPrivately (this: FastifyReply): FastifyReply {
+  completeOwnHead(this)
+  const { hijack } = Object.getPrototypeOf(this) as FastifyReply
+  return hijack.call(this)
+}
+
+function writeCompleteHead (this: Response, status: number, ...rest: unknown[]): Response {
+  const { [kReply]: reply, [kWriteHead]: writeHead } = this as Required<Response>
+  const [own, ofNode] = [reply.getHeader('set-cookie'), this.getHeader('set-cookie')]
+  const at = rest.findIndex((given) => typeof given === 'object' && given !== null)
+  const headers = (at === -1 ? {} : rest[at]) as Headers
+  // Fastify passes all headers of the reply.
+  if (!Array.isArray(headers) && ofNode === undefined && headers['set-cookie'] === own && isMarkedPrivate(headers)) return writeHead.call(this, status, ...rest)
+  const given = pairsOf(headers)
+  const lines = [own, ofNode, ...given.filter(isCookie).map(([, value]) => value)].flatMap((line) => line ?? []).map(String)
+  const [first, ...others] = new Set(lines)
+  if (first !== undefined) this.setHeader('set-cookie', others.length === 0 ? first : [first, ...others])
+  markPrivateRaw(reply)
+  // Node takes these in place of those that are set.
+  if (at !== -1) rest[at] = headersOf(given.filter((pair) => !isCookie(pair)).map(privatePair), Array.isArray(headers))
+  return writeHead.call(this, status, ...rest)
+}
+
+function isCookie ([name]: Pair): boolean {
+  return name.toLowerCase() === 'set-cookie'
+}
+
+function privatePair ([name, value]: Pair): Pair {
+  return [name, privateValue(name.toLowerCase(), value)]
+}
+
+function pairsOf (headers: Headers): Pair[] {
+  if (!Array.isArray(headers)) return Object.entries(headers)
+  return headers.flatMap((name, i) => i % 2 === 0 ? [[String(name), headers[i + 1]]] : [])
+}
+
+function headersOf (pairs: readonly Pair[], isList: boolean): Headers {
+  return isList ? pairs.flat() as OutgoingHttpHeader[] : Object.fromEntries(pairs)
+}
