@@ -1047,6 +1047,12 @@ test('sessions work over HTTP/2', async (t) => {
   fastify.get('/out', async (request, reply) => { reply.hijack(); await request.logout(); reply.raw.end('out') })
   fastify.get('/set', (request, reply) => { bag(request)['n'] = 1; reply.hijack(); reply.raw.end('x') })
   fastify.get('/save', async (request, reply) => { bag(request)['n'] = 1; reply.hijack(); await request.session.save(); reply.raw.end('x') })
+  const shared = ['cache-control', 'public', 'set-cookie', 'own=1', 'x-own', '1']
+  fastify.get('/head/list', async (request, reply) => { await request.login('harry'); reply.hijack().raw.writeHead(200, shared).end('x') })
+  fastify.get('/head/pairs', async (request, reply) => {
+    await request.login('harry')
+    reply.hijack().raw.writeHead(200, [shared.slice(0, 2), shared.slice(2, 4), shared.slice(4)] as never).end('x')
+  })
   fastify.get('/gone', async (request, reply) => {
     reply.raw.on('close', () => {
       request.login('ann').then(() => { seen = 'in' }, (error: { code: string }) => { seen = error.code })
@@ -1074,6 +1080,10 @@ test('sessions work over HTTP/2', async (t) => {
   const saved = await ask('/save')
   t.ok(saved.cookie)
   t.match(saved.headers, { 'cache-control': 'no-store', vary: 'Cookie' })
+  for (const form of ['list', 'pairs']) {
+    const { headers } = await ask(`/head/${form}`)
+    t.match(headers, { 'cache-control': 'no-store', vary: 'Cookie', 'x-own': '1', 'set-cookie': [/^hatcheck=/, 'own=1'] }, `a head of its own as a ${form}`)
+  }
   const before = await sessions.count()
   const stream = client.request({ ':path': '/gone' })
   stream.on('error', () => {})

@@ -3,19 +3,21 @@ import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 import { isMarkedPrivate, markPrivateRaw, privateValue } from './private-response.js'
 
 type Pair = [name: string, value: OutgoingHttpHeader | undefined]
-/** Node takes an object, and a list in which names and values alternate. */
-type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[]
-type WriteHead = (this: Response, status: number, ...rest: unknown[]) => Response
-interface Response {
+/** Node takes an object, a list in which names and values alternate, and over HTTP/2 a list of pairs. */
+type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[] | Pair[]
+
+const kReply = Symbol('hatcheck.reply')
+const kWriteHead = Symbol('hatcheck.writeHead')
+
+type WriteHead = (this: NodeResponse, status: number, ...rest: unknown[]) => NodeResponse
+/** The part of `reply.raw` that is used here. */
+interface NodeResponse {
   [kReply]?: FastifyReply
   [kWriteHead]?: WriteHead
   writeHead: WriteHead
   getHeader (name: string): OutgoingHttpHeader | undefined
   setHeader (name: string, value: OutgoingHttpHeader): unknown
 }
-
-const kReply = Symbol('hatcheck.reply')
-const kWriteHead = Symbol('hatcheck.writeHead')
 
 /**
  * Makes a head that the handler writes itself (`reply.hijack()`, `reply.raw`) bring the cookies of the reply, and keep the
@@ -25,7 +27,7 @@ const kWriteHead = Symbol('hatcheck.writeHead')
  * `writeHead` would lose them.
  */
 export function completeOwnHead (reply: FastifyReply): void {
-  const raw = reply.raw as unknown as Response
+  const raw = reply.raw as unknown as NodeResponse
   if (raw[kReply] !== undefined) return
   raw[kReply] = reply
   raw[kWriteHead] = raw.writeHead
@@ -44,8 +46,8 @@ function hijackPrivately (this: FastifyReply): FastifyReply {
   return hijack.call(this)
 }
 
-function writeCompleteHead (this: Response, status: number, ...rest: unknown[]): Response {
-  const { [kReply]: reply, [kWriteHead]: writeHead } = this as Required<Response>
+function writeCompleteHead (this: NodeResponse, status: number, ...rest: unknown[]): NodeResponse {
+  const { [kReply]: reply, [kWriteHead]: writeHead } = this as Required<NodeResponse>
   const [own, ofNode] = [reply.getHeader('set-cookie'), this.getHeader('set-cookie')]
   const at = rest.findIndex((given) => typeof given === 'object' && given !== null)
   const headers = (at === -1 ? {} : rest[at]) as Headers
@@ -57,7 +59,7 @@ function writeCompleteHead (this: Response, status: number, ...rest: unknown[]):
   if (first !== undefined) this.setHeader('set-cookie', others.length === 0 ? first : [first, ...others])
   markPrivateRaw(reply)
   // Node takes these in place of those that are set.
-  if (at !== -1) rest[at] = headersOf(given.filter((pair) => !isCookie(pair)).map(privatePair), Array.isArray(headers))
+  if (at !== -1) rest[at] = headersLike(headers, given.filter((pair) => !isCookie(pair)).map(privatePair))
   return writeHead.call(this, status, ...rest)
 }
 
@@ -71,9 +73,16 @@ function privatePair ([name, value]: Pair): Pair {
 
 function pairsOf (headers: Headers): Pair[] {
   if (!Array.isArray(headers)) return Object.entries(headers)
+  if (isListOfPairs(headers)) return headers
   return headers.flatMap((name, i) => i % 2 === 0 ? [[String(name), headers[i + 1]]] : [])
 }
 
-function headersOf (pairs: readonly Pair[], isList: boolean): Headers {
-  return isList ? pairs.flat() as OutgoingHttpHeader[] : Object.fromEntries(pairs)
+/** Returns the pairs in the form in which they were given. */
+function headersLike (given: Headers, pairs: Pair[]): Headers {
+  if (!Array.isArray(given)) return Object.fromEntries(pairs)
+  return isListOfPairs(given) ? pairs : pairs.flat() as OutgoingHttpHeader[]
+}
+
+function isListOfPairs (headers: unknown[]): headers is Pair[] {
+  return Array.isArray(headers[0])
 }
