@@ -7,6 +7,7 @@ import { freePort } from '../free-port.js'
 import { checkout, childEnvironment, run, startProgram } from '../fixtures/child.js'
 import { Client, logIn, userOf, type Answer } from '../client.js'
 import { needs, testKey } from '../helper.js'
+import { pageAt } from '../pages.js'
 import { startRedis } from '../redis.js'
 import { Curl, compiled, hatcheckCli, startService, until } from '../service.js'
 import { needsMounting } from '../small-disk.js'
@@ -82,13 +83,11 @@ test('the Containerfile builds a folder that runs, stops as process 1, and answe
   t.match(log, 'SIGTERM received: hatcheck stops')
 })
 
-const page = readFileSync(join(examples, 'README.md'), 'utf8')
-
-test('the settings and commands in examples/README.md do what the page says', needs('curl'), async (t) => {
-  const [proxy = '', domain = '', redis = '', ...otherSettings] = blocksOf(page, 'env')
+test('the settings and commands in docs/production.md do what the page says', needs('curl'), async (t) => {
+  const page = pageAt('docs/production.md')
+  const [proxy = '', domain = '', ...otherSettings] = blocksOf(page, 'env')
   const [rotation = '', accounts = '', backup = '', restore = '', ...otherCommands] = blocksOf(page, 'sh')
   t.strictSame([...otherSettings, ...otherCommands], [])
-  t.match(redis, 'SESSION_STORE=rediss://')
   const folder = t.testdir({ '.env': `${proxy}${domain}SECRET_KEY_FILE=secret.key\n` })
   const type = async (block: string): Promise<void> => {
     for (const step of stepsOf(block)) {
@@ -127,8 +126,10 @@ test('the settings and commands in examples/README.md do what the page says', ne
 
 test('the service needs every Redis command that the documentation allows it, and no other', needs('redis-server'), async (t) => {
   const folder = t.testdir()
+  const page = pageAt('docs/redis.md')
   const [settings = '', users = '', ...others] = blocksOf(page, 'text')
   t.strictSame(others, [])
+  t.match(blocksOf(page, 'env'), [/^SESSION_STORE=rediss:\/\//m])
   // The test itself uses the default user.
   writeFileSync(join(folder, 'users.acl'), users.replace('THE-PASSWORD', 'hunter2').replace('user default off', 'user default on nopass ~* &* +@all'))
   writeFileSync(join(folder, 'redis.conf'), settings.replace('/etc/redis/users.acl', join(folder, 'users.acl')))
