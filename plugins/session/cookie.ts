@@ -7,7 +7,7 @@ import { cookieValues } from '../tickets/ticket.js'
 import { HTTP, HTTPS, type Connection, type CookieProfile } from './cookie-profile.js'
 import { UnsupportedError } from './errors.js'
 import type { Stored } from './plan.js'
-import { completeOwnHead } from './own-head.js'
+import { completeHead } from './head.js'
 
 /** The session cookie as it is sent. Changing it throws: configuration and `session.permanent` decide the cookie. */
 export interface CookieDescription {
@@ -31,7 +31,6 @@ export interface CookieState {
   readonly cookieValue: string
   readonly permanent: boolean
   readonly stored: Stored | null
-  readonly isCommitting: boolean
 }
 
 /** How long the cookie of a session lasts depends on these. */
@@ -71,8 +70,7 @@ export class SessionCookie {
       cookies.drop(reply, name)
     }
     if (session.cookie !== 'keep') this.#clear([...this.#options.formerCookies, ...this.#options.adoptedCookies], session, reply)
-    // The handler may write the response itself, later.
-    if (!session.isCommitting) completeOwnHead(reply)
+    completeHead(reply)
   }
 
   /** Does what {@link send} does, as the response leaves. A browser that has the current cookie no longer needs a former one. */

@@ -1,6 +1,6 @@
 import type { onRequestHookHandler } from 'fastify'
 import type { OldSessions } from './old-sessions.js'
-import { completeHeadOnHijack } from './own-head.js'
+import { completeHead } from './head.js'
 import { isResponsePrivate, kReply, kSession, type RequestSessions, type WithSession } from './request-session.js'
 import type { Session } from './session.js'
 
@@ -24,7 +24,7 @@ export function createOpenSession (
     if (session !== undefined) {
       // A hook of the application ran before this one and has asked for the session.
       session?.attach(reply)
-      if (isResponsePrivate(session)) completeHeadOnHijack(reply)
+      if (isResponsePrivate(session)) completeHead(reply)
     }
     // An old session has to be read before the handler runs, since its store is asynchronous.
     const isReadWhenAsked = isSync && (oldSessions === null || !oldSessions.isPresentedBy(request))

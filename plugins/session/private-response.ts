@@ -6,8 +6,9 @@ export function markPrivate (reply: FastifyReply): void {
   const headers = reply.getHeaders()
   const vary = varyWithCookie(headers['vary'])
   if (vary !== null) reply.header('vary', vary)
-  if (!isPrivate(headers['cache-control'])) reply.header('cache-control', 'no-store')
-  for (const name in headers) if (isTargeted(name) && !isPrivate(headers[name])) reply.header(name, noStoreFor(name))
+  const { 'cache-control': cacheControl } = headers
+  if (!isPrivate(cacheControl)) reply.header('cache-control', noStoreFor('cache-control', cacheControl))
+  for (const name in headers) if (isTargeted(name) && !isPrivate(headers[name])) reply.header(name, noStoreFor(name, headers[name]))
 }
 
 /** Tells whether a response with these headers stays out of shared caches. @param headers by their names in lower case */
@@ -20,12 +21,11 @@ export function isMarkedPrivate (headers: OutgoingHttpHeaders): boolean {
 /** Returns the value that keeps the response out of shared caches. @param name in lower case */
 export function privateValue (name: string, value: OutgoingHttpHeader | undefined): OutgoingHttpHeader | undefined {
   if (name === 'vary') return varyWithCookie(value) ?? value
-  return (name === 'cache-control' || isTargeted(name)) && !isPrivate(value) ? noStoreFor(name) : value
+  return (name === 'cache-control' || isTargeted(name)) && !isPrivate(value) ? noStoreFor(name, value) : value
 }
 
 /** Does what {@link markPrivate} does for a response whose headers Fastify does not send, or has already passed to Node. */
 export function markPrivateRaw (reply: FastifyReply): void {
-  if (reply.raw.headersSent) return
   markPrivate(reply)
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined && (name === 'vary' || name === 'cache-control' || isTargeted(name))) reply.raw.setHeader(name, value)
@@ -53,8 +53,9 @@ function privateHeaders (original: Headers): Headers {
   const headers = new Headers(original)
   const vary = varyWithCookie(headers.get('vary') ?? '*')
   if (vary !== null) headers.set('vary', vary)
-  if (!isPrivate(headers.get('cache-control') ?? 'no-store')) headers.set('cache-control', 'no-store')
-  for (const [name, value] of original) if (isTargeted(name) && !isPrivate(value)) headers.set(name, noStoreFor(name))
+  for (const [name, value] of original) {
+    if ((name === 'cache-control' || isTargeted(name)) && !isPrivate(value)) headers.set(name, noStoreFor(name, value))
+  }
   return headers
 }
 
@@ -67,8 +68,10 @@ function isTargeted (name: string): boolean {
   return name.endsWith('-cache-control') || name === 'surrogate-control' || name === 'edge-control' || name === 'x-accel-expires'
 }
 
-function noStoreFor (name: string): string {
-  return name === 'x-accel-expires' ? '0' : 'no-store'
+/** What a proxy must not transform stays so: it would compress events, and hold them back. */
+function noStoreFor (name: string, value: unknown): string {
+  if (name === 'x-accel-expires') return '0'
+  return value !== undefined && /(?:^|,)\s*no-transform\s*(?:,|$)/i.test(String(value)) ? 'no-store, no-transform' : 'no-store'
 }
 
 /** The last header with Cookie in it. Most responses of an application have the same. */

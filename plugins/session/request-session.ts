@@ -2,8 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SessionContext } from './context.js'
 import { SessionCommittedError } from './errors.js'
 import { createFacade } from './facade.js'
-import { completeHeadOnHijack } from './own-head.js'
-import { markPrivateRaw } from './private-response.js'
+import { completeHead } from './head.js'
 import { hasBegun } from './response.js'
 import { assertSessionIsOn } from './off.js'
 import type { SessionObject } from './session-object.js'
@@ -101,11 +100,10 @@ export function isResponsePrivate (session: Session | null | undefined): boolean
 
 /** Keeps a response that has not begun out of caches. @throws SessionCommittedError if it has begun */
 function markRead (request: WithSession): void {
-  const { [kCommitted]: committed, [kReply]: reply } = request
+  const { [kReply]: reply } = request
   if (reply === undefined) return
   if (isTooLate(request)) throw new SessionCommittedError()
-  if (committed === undefined) completeHeadOnHijack(reply)
-  else markPrivateRaw(reply)
+  completeHead(reply)
 }
 
 function isTooLate ({ [kCommitted]: committed, [kReply]: reply }: WithSession): boolean {

@@ -6,7 +6,7 @@ import type { ChangeSet } from './change-set.js'
 import type { SessionContext } from './context.js'
 import { SessionCommittedError, SessionNotReadError, SessionOffError } from './errors.js'
 import type { Stored } from './plan.js'
-import { completeHeadOnHijack } from './own-head.js'
+import { completeHead } from './head.js'
 import { logFailedCalls, reportWhenClosed } from './report.js'
 import { canSetCookie, isConnectionClosed } from './response.js'
 import type { SessionObject } from './session-object.js'
@@ -214,7 +214,7 @@ export class Session {
 
   /** @param needsRecord whether the call fails if the session could not be read */
   call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
-    if (this.#queue === null && this.#reply !== null) completeHeadOnHijack(this.#reply)
+    if (this.#queue === null && this.#reply !== null) completeHead(this.#reply)
     reportWhenClosed(this, this.#reply)
     const call = this.openQueue().run(async () => {
       if (!this.#isLoaded) await this.load()

@@ -20,13 +20,14 @@ interface NodeResponse {
 }
 
 /**
- * Makes a head that the handler writes itself (`reply.hijack()`, `reply.raw`) bring the cookies of the reply, and keep the
- * response out of shared caches. Node calls `writeHead` for every head, also for one that the handler does not write on its own.
+ * Makes the head of the response bring the cookies of the reply, and keep the response out of shared caches, whoever writes it:
+ * Fastify with headers that a later hook has set, or the handler by `reply.raw`. Node calls `writeHead` for every head, also
+ * before the first bytes of a body.
  *
- * Nothing is set on the response of Node before: Fastify would send its own headers at a higher cost, and a library that wraps
- * `writeHead` would lose them.
+ * Nothing is set on the response of Node before: Fastify would then send its own headers at a higher cost, and a library that
+ * wraps `writeHead` would lose them.
  */
-export function completeOwnHead (reply: FastifyReply): void {
+export function completeHead (reply: FastifyReply): void {
   const raw = reply.raw as unknown as NodeResponse
   if (raw[kReply] !== undefined) return
   raw[kReply] = reply
@@ -34,24 +35,12 @@ export function completeOwnHead (reply: FastifyReply): void {
   raw.writeHead = writeCompleteHead
 }
 
-/** Does the same if the handler has hijacked the reply, or hijacks it later. */
-export function completeHeadOnHijack (reply: FastifyReply): void {
-  if (reply.sent) completeOwnHead(reply)
-  else reply.hijack = hijackPrivately
-}
-
-function hijackPrivately (this: FastifyReply): FastifyReply {
-  completeOwnHead(this)
-  const { hijack } = Object.getPrototypeOf(this) as FastifyReply
-  return hijack.call(this)
-}
-
 function writeCompleteHead (this: NodeResponse, status: number, ...rest: unknown[]): NodeResponse {
   const { [kReply]: reply, [kWriteHead]: writeHead } = this as Required<NodeResponse>
   const [own, ofNode] = [reply.getHeader('set-cookie'), this.getHeader('set-cookie')]
   const at = rest.findIndex((given) => typeof given === 'object' && given !== null)
   const headers = (at === -1 ? {} : rest[at]) as Headers
-  // Fastify passes all headers of the reply.
+  // Nearly every head comes from Fastify, which passes all headers of the reply.
   if (!Array.isArray(headers) && ofNode === undefined && headers['set-cookie'] === own && isMarkedPrivate(headers)) return writeHead.call(this, status, ...rest)
   const given = pairsOf(headers)
   const lines = [own, ofNode, ...given.filter(isCookie).map(([, value]) => value)].flatMap((line) => line ?? []).map(String)
