@@ -8,8 +8,8 @@ import { build, buildHost, newFastify, sessionCookieOf, testKey } from './helper
 /** Headers that Chromium sends with a navigation. */
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8'
 /** Accept headers that ask for a page, and those that ask for JSON. */
-const PAGE_ACCEPTS = [BROWSER, 'text/html', 'text/html, application/json;q=0.9', '*/*', undefined]
-const JSON_ACCEPTS = ['application/json', 'application/json, text/plain, */*', 'application/json;q=0.9, text/html;q=0.1', 'application/problem+json', 'application/json, text/html;q=0']
+const PAGE_ACCEPTS = [BROWSER, 'text/html', 'Text/HTML', 'text/*', 'text/html, application/json;q=0.9', 'TEXT/HTML, APPLICATION/JSON;Q=0.9', '*/*', undefined]
+const JSON_ACCEPTS = ['application/json', 'application/json, text/plain, */*', 'application/json;q=0.9, text/html;q=0.1', 'application/problem+json', 'application/json, text/html;q=0', 'Application/JSON', 'APPLICATION/PROBLEM+JSON', 'application/*', 'application/*, text/html;q=0.5']
 
 const accept = (value: string | undefined): Record<string, string> => value === undefined ? {} : { accept: value }
 const asBrowser = { accept: BROWSER }
@@ -90,7 +90,7 @@ test('/logout answers with a redirect or JSON, to GET and to POST, also for a vi
 
 test('GET /logout from a browser without Sec-Fetch-Site and Referer shows a confirmation form', async (t) => {
   const fastify = await build(t)
-  for (const value of [BROWSER, 'text/html']) {
+  for (const value of [BROWSER, 'text/html', 'Text/HTML', 'text/*']) {
     const harry = new Client(fastify)
     await harry.login()
     const response = await harry.get('/logout', accept(value))

@@ -3,6 +3,9 @@ import { negotiator } from './negotiator.js'
 
 /** In characters; the rest is ignored, since each type costs as much as a small request. Browsers send about 150. */
 const LONGEST_ACCEPT = 1_024
+/** A range such as `text/*` names the type too. Source: RFC 9110, section 12.5.1. */
+const NAMES_HTML = /text\/(?:html|\*)/
+const NAMES_JSON = /json|application\/\*/
 /** Source: RFC 9110, section 12.4.2. */
 const REFUSES_HTML = /text\/html\s*;\s*q=0(?:\.0*)?\s*(?:,|$)/
 
@@ -12,10 +15,11 @@ const REFUSES_HTML = /text\/html\s*;\s*q=0(?:\.0*)?\s*(?:,|$)/
  * @param unsaid the answer for a client that names neither, such as curl. Errors are JSON then, everything else is a page.
  */
 export function wants ({ headers }: { headers: IncomingHttpHeaders }, unsaid: 'page' | 'json' = 'page'): 'page' | 'json' {
-  const accept = headers.accept?.slice(0, LONGEST_ACCEPT)
+  // The case of a media type means nothing. Source: RFC 9110, section 8.3.1.
+  const accept = headers.accept?.slice(0, LONGEST_ACCEPT).toLowerCase()
   if (accept === undefined) return unsaid
-  if (accept.includes('json') && prefersJson(accept)) return 'json'
-  return accept.includes('text/html') && !REFUSES_HTML.test(accept) ? 'page' : unsaid
+  if (NAMES_JSON.test(accept) && prefersJson(accept)) return 'json'
+  return NAMES_HTML.test(accept) && !REFUSES_HTML.test(accept) ? 'page' : unsaid
 }
 
 function prefersJson (accept: string): boolean {
