@@ -134,6 +134,8 @@ test('Vary and Cache-Control of the application are kept if they are as strict',
     [{ 'cache-control': 'public, max-age=3600' }, 'Cookie', 'no-store'],
     [{ 'cache-control': 'max-age=3600' }, 'Cookie', 'no-store'],
     [{ 'cache-control': 'no-cache' }, 'Cookie', 'no-store'],
+    [{ 'cache-control': 'no-cache, No-Transform' }, 'Cookie', 'no-store, no-transform'],
+    [{ 'cache-control': 'public, max-age=60, x-no-transform' }, 'Cookie', 'no-store'],
     [{ 'cache-control': 'public, stale-while-revalidate=5' }, 'Cookie', 'no-store'],
     [{ 'cache-control': 'public, private="x-mine"' }, 'Cookie', 'no-store']
   ]

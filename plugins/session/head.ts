@@ -16,6 +16,7 @@ interface NodeResponse {
   [kWriteHead]?: WriteHead
   writeHead: WriteHead
   getHeader (name: string): OutgoingHttpHeader | undefined
+  getHeaderNames (): string[]
   setHeader (name: string, value: OutgoingHttpHeader): unknown
 }
 
@@ -37,13 +38,13 @@ export function completeHead (reply: FastifyReply): void {
 
 function writeCompleteHead (this: NodeResponse, status: number, ...rest: unknown[]): NodeResponse {
   const { [kReply]: reply, [kWriteHead]: writeHead } = this as Required<NodeResponse>
-  const [own, ofNode] = [reply.getHeader('set-cookie'), this.getHeader('set-cookie')]
+  const own = reply.getHeader('set-cookie')
   const at = rest.findIndex((given) => typeof given === 'object' && given !== null)
   const headers = (at === -1 ? {} : rest[at]) as Headers
   // Nearly every head comes from Fastify, which passes all headers of the reply.
-  if (!Array.isArray(headers) && ofNode === undefined && headers['set-cookie'] === own && isMarkedPrivate(headers)) return writeHead.call(this, status, ...rest)
+  if (this.getHeaderNames().length === 0 && !Array.isArray(headers) && headers['set-cookie'] === own && isMarkedPrivate(headers)) return writeHead.call(this, status, ...rest)
   const given = pairsOf(headers)
-  const lines = [own, ofNode, ...given.filter(isCookie).map(([, value]) => value)].flatMap((line) => line ?? []).map(String)
+  const lines = [own, this.getHeader('set-cookie'), ...given.filter(isCookie).map(([, value]) => value)].flatMap((line) => line ?? []).map(String)
   const [first, ...others] = new Set(lines)
   if (first !== undefined) this.setHeader('set-cookie', others.length === 0 ? first : [first, ...others])
   markPrivateRaw(reply)
