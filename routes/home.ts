@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { USER_OR_NULL, exactly, pageOrJson, problems } from '../plugins/openapi/answers.js'
+import { userJson } from '../plugins/session/user.js'
 import { html } from '../plugins/view/html.js'
 import { perLanguage, type Language } from '../plugins/view/language.js'
 import type { PageParts } from '../plugins/view/layout.js'
@@ -48,7 +49,7 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
   fastify.get('/', { schema, prefixTrailingSlash }, (request, reply) => {
     const user = loggedIn(request)
     if (wants(request) === 'json') {
-      reply.send({ user: user === null ? null : { name: user.name, authenticatedAt: new Date(user.authenticatedAt).toISOString() } })
+      reply.send({ user: user === null ? null : userJson(user) })
       return
     }
     const text = takeNotice(request, reply)

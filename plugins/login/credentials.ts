@@ -13,10 +13,15 @@ export interface Credentials {
 
 /** Reads the fields of a login. @param longestName in characters @throws CredentialsError, NameError, PasswordError (400) with the rule. */
 export function credentialsOf (body: unknown, longestName?: number): Credentials {
-  const [name, password, pwd] = ['client_name', 'password', 'pwd'].map((field) => textOf(body, field))
-  const credentials = assertCredentials(name, password ?? pwd, longestName)
+  const credentials = assertCredentials(textOf(body, 'client_name'), passwordIn(body), longestName)
   const permanent = fieldOf(body, 'permanent')
   return { ...credentials, permanent: permanent === true || permanent === 'on' || permanent === 'true' || permanent === '1' }
+}
+
+/** Reads the password of a form, under either of its names. @throws CredentialsError if one is not text. */
+export function passwordIn (body: unknown): string | undefined {
+  const [password, pwd] = ['password', 'pwd'].map((field) => textOf(body, field))
+  return password ?? pwd
 }
 
 /** Normalizes a name and checks a password before they are compared with an account. @param longestName in characters @throws CredentialsError, NameError, PasswordError (400) */

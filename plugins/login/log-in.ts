@@ -9,6 +9,7 @@ import { clientText } from '../session/client-text.js'
 import { destroy, login, reject, type LoginRequest } from '../session/calls.js'
 import { entriesOf } from '../session/fields.js'
 import { kindOf } from '../session/json.js'
+import { userJson } from '../session/user.js'
 import { assertCredentials } from './credentials.js'
 import { AuthenticateError, NotAwaitedError, WrongCredentialsError } from './errors.js'
 import { failureReasonOf } from './failure.js'
@@ -159,7 +160,7 @@ export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) 
       await logInWith(request, user.name, { permanent, data: user.data }, { confirm: () => confirm(request, { user, sentName }) })
       const target = nextOf(next)
       if (wants(request) === 'json') {
-        return reply.send({ user: { name: user.name, authenticatedAt: new Date(session.loggedIn(request)?.authenticatedAt ?? 0).toISOString() }, next: target })
+        return reply.send({ user: userJson({ name: user.name, authenticatedAt: session.loggedIn(request)?.authenticatedAt ?? 0 }), next: target })
       }
       view.leaveNotice(request, reply, 'login')
       return reply.redirect(target, 303)

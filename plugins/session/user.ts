@@ -1,3 +1,4 @@
+import { iso } from '../common/iso.js'
 import { LOGIN_TIME_FIELD, USER_FIELD } from '../store/identity.js'
 import type { SessionRecord } from '../store/sessions.js'
 import { fromJson } from './json.js'
@@ -9,6 +10,11 @@ export interface User {
   readonly name: string
   /** When the user logged in, in ms since the epoch. */
   readonly authenticatedAt: number
+}
+
+/** Returns the user as hatcheck's own routes send it: `HatcheckUser` in the OpenAPI document. */
+export function userJson ({ name, authenticatedAt }: User): { name: string, authenticatedAt: string } {
+  return { name, authenticatedAt: iso(authenticatedAt) }
 }
 
 const storedUsers = new WeakMap<SessionRecord, User | null>()

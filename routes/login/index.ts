@@ -1,10 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
+import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
 import { WrongCredentialsError } from '../../plugins/login/errors.js'
 import { loginPage } from './page.js'
 import { schemas } from './schemas.js'
-
-/** In bytes: much more than a name, a password and an address need. */
-const BODY_LIMIT = 16_384
 
 /** The errors that the form shows. */
 const FORM_ERRORS = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED', 'HATCHECK_BUSY']

@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
+import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { SessionGoneError } from '../../plugins/session/errors.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, WrongPasswordError } from './errors.js'
@@ -14,9 +15,6 @@ const FORM_ERRORS: Readonly<Record<string, { of: 'current' | 'new', reason: stri
   HATCHECK_THROTTLED: { of: 'current', reason: 'throttled' },
   HATCHECK_BUSY: { of: 'current', reason: 'unavailable' }
 }
-
-/** In bytes: much more than three long passwords need. */
-const BODY_LIMIT = 16_384
 
 /** Changes the password of the user, if hatcheck keeps the account. */
 export default async function password (fastify: FastifyInstance): Promise<void> {

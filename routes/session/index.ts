@@ -1,10 +1,11 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { expiryOf } from '../../plugins/common/clock.js'
+import { iso } from '../../plugins/common/iso.js'
 import { LOGIN_TIME_FIELD, USER_FIELD } from '../../plugins/store/identity.js'
 import { SessionValueError } from '../../plugins/session/errors.js'
 import { assertEntry } from '../../plugins/session/fields.js'
 import type { Session } from '../../plugins/session/session.js'
-import { iso } from '../sessions/time.js'
+import { userJson } from '../../plugins/session/user.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
 import { readValues } from './json-body.js'
 import { schemas } from './schemas.js'
@@ -34,7 +35,7 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
     const data = session.toObject()
     for (const key of IDENTITY) Reflect.deleteProperty(data, key)
     return {
-      user: user === null ? null : { name: user.name, authenticatedAt: iso(user.authenticatedAt) },
+      user: user === null ? null : userJson(user),
       createdAt: record === null ? null : iso(record.createdAt),
       expiresAt: record === null ? null : iso(expiryOf(record, config.lifetimes)),
       permanent: session.permanent,

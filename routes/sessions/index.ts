@@ -1,11 +1,10 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
+import { iso } from '../../plugins/common/iso.js'
+import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
+import { passwordIn } from '../../plugins/login/credentials.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
 import { passwordPage, sessionsPage, type ListedSession } from './page.js'
 import { schemas } from './schemas.js'
-import { iso } from './time.js'
-
-/** In bytes: much more than a handle and a password need. */
-const BODY_LIMIT = 16_384
 
 /** How many sessions are listed at most: a page with 10,000 would take too long to render. */
 const MOST_LISTED = 250
@@ -18,7 +17,7 @@ const FORM_ERRORS = ['HATCHECK_REAUTHENTICATE', 'HATCHECK_WRONG_CREDENTIALS', 'H
 
 /** "My sessions": lists the devices on which the user is logged in, and ends their sessions. */
 export default async function sessions (fastify: FastifyInstance): Promise<void> {
-  const { config, session, login: { assertLoggedIn: onRequest, logOut, fieldOf, textOf, reauthenticate }, view, http } = fastify.hatcheck
+  const { config, session, login: { assertLoggedIn: onRequest, logOut, fieldOf, reauthenticate }, view, http } = fastify.hatcheck
   const { base: prefix, home, hasRoute, now, lifetimes } = config
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: askForPassword })
 
@@ -39,7 +38,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   // A form can only send POST.
   fastify.post('/sessions', { schema: schemas.post, onRequest, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
     const target = targetOf(request.body)
-    const ended = await end(request, target, textOf(request.body, 'password') ?? textOf(request.body, 'pwd'))
+    const ended = await end(request, target, passwordIn(request.body))
     if (http.wants(request) === 'json') return { ended }
     if (session.loggedIn(request) === null) {
       view.leaveNotice(request, reply, 'logout')

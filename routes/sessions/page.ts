@@ -1,9 +1,10 @@
 import { touchEvery, type Lifetime, type Lifetimes } from '../../plugins/common/clock.js'
+import { iso } from '../../plugins/common/iso.js'
 import type { UserSession } from '../../plugins/session/user-sessions.js'
 import { html, type SafeHtml } from '../../plugins/view/html.js'
 import type { Language } from '../../plugins/view/language.js'
 import type { Page } from '../../plugins/view/layout.js'
-import { ago, date, iso, span } from './time.js'
+import { ago, date, span } from './time.js'
 
 export type ListedSession = UserSession & {
   /** Whether this is the session of the request. */

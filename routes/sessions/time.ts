@@ -12,10 +12,6 @@ const dates = perLanguage(({ tag }) => new Intl.DateTimeFormat(tag, {
   day: 'numeric', month: 'short', year: 'numeric', hour: 'numeric', minute: '2-digit', timeZone: 'UTC', timeZoneName: 'short'
 }))
 
-export function iso (time: number): string {
-  return new Date(time).toISOString()
-}
-
 /** Writes a time such as `24 Nov 2026 08:49 UTC`. In English by `toUTCString`, which is the same in every version of Node. */
 export function date (time: number, language: Language): string {
   if (language.tag !== 'en') return dates(language).format(time)

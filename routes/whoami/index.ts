@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { USER, exactly, json, problems } from '../../plugins/openapi/answers.js'
-import { iso } from '../sessions/time.js'
+import { userJson } from '../../plugins/session/user.js'
 
 const schema = {
   operationId: 'whoAmI',
@@ -19,6 +19,6 @@ export default async function whoami (fastify: FastifyInstance): Promise<void> {
   fastify.get('/whoami', { schema }, (request, reply) => {
     const user = loggedIn(request)
     if (user === null) throw new LoginRequiredError()
-    reply.send({ user: { name: user.name, authenticatedAt: iso(user.authenticatedAt) } })
+    reply.send({ user: userJson(user) })
   })
 }
