@@ -15,14 +15,9 @@ export function addressIn (text: string): Address | null {
   return address && partsOf(address)
 }
 
-/** Returns the network that one user has: an IPv4 address itself, the first 64 bits of an IPv6 address. Returns other texts as they are. */
-export function networkOf (text: string): string {
-  return networksOf(text).network
-}
-
 /** The networks that contain an address. For a text that is no address, each is the text. */
 export interface Networks {
-  /** As {@link networkOf} says. */
+  /** The network that one user has: an IPv4 address itself, the first 64 bits of an IPv6 address. */
   network: string
   /** The /56 of an IPv6 address, which is mostly one household; null for IPv4. */
   site: string | null

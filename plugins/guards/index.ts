@@ -16,6 +16,7 @@ export type Guards = ReturnType<typeof createGuards>
 /** Checks that come before a route. */
 export default fp(async function guards (fastify) {
   keepHeaderLines(fastify)
+  refuseUnderOverload(fastify)
   fastify.hatcheck.provide('guards', createGuards(fastify))
 }, { name: 'guards', dependencies: ['config', 'metrics'] })
 
@@ -42,8 +43,6 @@ function createGuards (fastify: FastifyInstance) {
     contentCodingError: config.mode === 'plugin' ? () => null : contentCodingError,
     noteUntrustedProxy: createProxyNote(config),
     isByTrustedProxy,
-    /** Undefined in the plugin. */
-    isOverloaded: refuseUnderOverload(fastify),
     /** Undefined in the plugin: the application answers other methods. */
     otherMethods: config.mode === 'plugin' ? undefined : createOtherMethods(fastify)
   }

@@ -19,14 +19,11 @@ const LATEST_MS = 1_000
 const SAMPLE_MS = 1_000
 const RESOLUTION_MS = 10
 
-/**
- * Refuses requests while the event loop is late, before any work is done for them, so that the others are answered in time.
- *
- * @returns whether the service is overloaded; undefined in the plugin, because the application sets its own limits.
- */
-export function refuseUnderOverload (fastify: FastifyInstance): (() => boolean) | undefined {
+/** Refuses requests while the event loop is late, before any work is done for them, so that the others are answered in time. */
+export function refuseUnderOverload (fastify: FastifyInstance): void {
   const { metrics } = fastify.hatcheck
-  if (metrics === null) return undefined
+  // An application sets its own limits.
+  if (metrics === null) return
   // One error for all requests: a stack trace for each costs time.
   const error = new OverloadedError()
   let lateMs = 0
@@ -41,16 +38,14 @@ export function refuseUnderOverload (fastify: FastifyInstance): (() => boolean) 
     clearInterval(sampling)
     delays.disable()
   })
-  const isOverloaded = (): boolean => lateMs > LATEST_MS
   // The first hook of all. It notes the time as well: one more hook would cost more than both.
   fastify.addHook('onRequest', function arrive (request, _reply, done) {
     metrics.begin(request)
-    if (!isOverloaded() || request.routeOptions.config.answersUnderPressure === true) {
+    if (lateMs <= LATEST_MS || request.routeOptions.config.answersUnderPressure === true) {
       done()
       return
     }
     metrics.countShed()
     done(error)
   })
-  return isOverloaded
 }
