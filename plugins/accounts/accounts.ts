@@ -19,7 +19,7 @@ export interface AccountsOptions extends PasswordPolicy {
   now: () => number
 }
 
-export interface AuthenticateOptions {
+interface AuthenticateOptions {
   /** Called before the password of a new account is checked. An error that it throws prevents the account. */
   onSignup?: () => Promise<void>
   /** Whether the attempt comes from a known device or network; these are hashed before all others. */

@@ -27,7 +27,7 @@ const levels = {
 
 export type AuditEvent = keyof typeof levels
 
-export interface AuditDetails {
+interface AuditDetails {
   /** The user of the event: the name as it was typed. */
   user?: string | null
   /** One of a few fixed words, never text from a client. */

@@ -2,7 +2,7 @@ import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js'
 import { isIP, isIPv4 as isPlainIPv4 } from 'node:net'
 
 /** An IP address in its parts: four numbers, or eight groups of hexadecimal digits without leading zeros. */
-export type Address = { version: 4 | 6, parts: string[] }
+type Address = { version: 4 | 6, parts: string[] }
 
 /** The ranges of IPv6 that contain an IPv4 address: RFC 4291, section 2.5.5.2, and RFC 6052. */
 const IPV4_WITHIN = ['ipv4Mapped', 'rfc6052']

@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
 }
 
-export const MethodNotAllowedError = createError('HATCHECK_METHOD_NOT_ALLOWED', 'This address does not support this method.', 405)
+const MethodNotAllowedError = createError('HATCHECK_METHOD_NOT_ALLOWED', 'This address does not support this method.', 405)
 
 interface Address {
   /** The pattern, such as `/session/:key`. */

@@ -5,7 +5,7 @@ import { createRefusal } from '../common/http-errors.js'
 /** A field of a form, or an argument of `request.authenticate`, is missing or too long. The text is the rule. */
 export const CredentialsError = createRefusal<'HATCHECK_CREDENTIALS', 400, [string]>('HATCHECK_CREDENTIALS', '%s', 400)
 
-export interface Credentials {
+interface Credentials {
   name: string
   password: string
   permanent: boolean

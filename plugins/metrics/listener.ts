@@ -5,7 +5,7 @@ import { createServer } from '../common/node-http.js'
 import { listenError } from '../process/address.js'
 import { boundConnections } from '../process/connections.js'
 
-export interface MetricsListenerOptions {
+interface MetricsListenerOptions {
   host: string
   /** 0 takes a free one. */
   port: number

@@ -20,7 +20,7 @@ export interface Answer {
 }
 
 /** Responses by status. */
-export type Answers = Record<number, Answer>
+type Answers = Record<number, Answer>
 
 /** A class made by @fastify/error. */
 type ErrorClass = new (...args: never[]) => FastifyError
@@ -73,7 +73,7 @@ const SECONDS: Schema = { type: 'integer', minimum: 1, description: 'Seconds to 
 const AUTHENTICATION: Schema = { type: 'string', enum: [AUTHENTICATE], description: 'The scheme that is required: the session cookie.' }
 
 /** The header of the session cookie. */
-export const COOKIE: Record<string, Schema> = { 'Set-Cookie': { type: 'string', description: 'The session cookie, if it changed.' } }
+const COOKIE: Record<string, Schema> = { 'Set-Cookie': { type: 'string', description: 'The session cookie, if it changed.' } }
 
 /** Makes the schema of an object with these properties and no others. */
 export function exactly (properties: Record<string, Schema>): Schema {

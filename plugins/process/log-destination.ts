@@ -23,7 +23,7 @@ interface Writer {
   readonly holdsThread: boolean
 }
 
-export interface LogDestinationOptions {
+interface LogDestinationOptions {
   /** Formats a line, as for a terminal. By default the line is written as it is. */
   format?: (line: string) => string
   /** Called with the number of lost lines, once lines are written again. */

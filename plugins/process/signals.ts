@@ -4,7 +4,7 @@ const LOOK_EVERY_MS = 500
 /** The signals that end the service. */
 export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
 
-export interface HeldSignals {
+interface HeldSignals {
   /** Passes SIGHUP to `reload` from now on, also one that came before, and stops handling the signals that end the service. */
   release (reload: () => void): void
 }

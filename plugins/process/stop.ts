@@ -11,7 +11,7 @@ import { STOP_SIGNALS } from './signals.js'
  */
 const LONGEST_STOP_MS = { worker: 8_000, other: 8_500 }
 
-export interface Stoppable {
+interface Stoppable {
   log: FastifyBaseLogger
   /** The log for security events. */
   auditLog: FastifyBaseLogger

@@ -5,7 +5,7 @@ import { assertEntry } from './fields.js'
 import { toJson } from './json.js'
 import type { Rules } from './plan.js'
 
-export interface Adopted {
+interface Adopted {
   /** The user who is logged in by the old session, or null. */
   readonly user: string | null
   /** Describes the client, as the text of a field. */

@@ -19,7 +19,7 @@ const MAX_PARALLEL_RETRIES = 100
 const NO_VALUES: ReadonlySet<string> = new Set(['cookie', 'sessionId', 'encryptedSessionId'])
 
 /** What an old session holds. */
-export interface OldContent {
+interface OldContent {
   readonly values: OldValues
   /** How long the browser was to keep the cookie, in ms; null: until it ends. */
   readonly maxAge: number | null

@@ -62,7 +62,7 @@ export function planChanges (stored: Stored | null, { set, remove, permanent: wa
   return size === sizeOf({}) ? { do: 'end', change: { ...changes, user: null, keep: 'all' } } : { do: 'patch', changes: { ...changes, user: null } }
 }
 
-export interface Login {
+interface Login {
   readonly user: string
   readonly permanent: boolean
   /** Describes the client, as the text of a field. */

@@ -22,7 +22,7 @@ export interface UserSession extends Client {
   readonly permanent: boolean
 }
 
-export interface UserSessionsContext {
+interface UserSessionsContext {
   readonly store: CompleteSessionStore
   readonly lifetimes: Lifetimes
   now (): number

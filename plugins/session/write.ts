@@ -11,7 +11,7 @@ import type { Ticket } from '../tickets/ticket.js'
 import type { Named, SessionBackend } from './backend.js'
 import type { Upkeep } from './upkeep.js'
 
-export interface WriterOptions {
+interface WriterOptions {
   readonly backend: SessionBackend
   readonly emitter: SessionEmitter
   readonly upkeep: Pick<Upkeep, 'refuse' | 'discard' | 'isRefused'>

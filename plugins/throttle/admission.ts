@@ -3,7 +3,7 @@ import { policies, type Policy } from '../store/attempt-policy.js'
 import type { AttemptStore } from '../store/attempts.js'
 
 /** The origin of a login attempt. */
-export interface Applicant {
+interface Applicant {
   /** The key of the account, whether the account exists or not. */
   account: string
   /** The known device of this account that the attempt comes from, or null. */
@@ -42,7 +42,7 @@ interface CounterOf {
   policy: Policy
 }
 
-export interface AdmissionOptions {
+interface AdmissionOptions {
   attempts: AttemptStore
   /** The source of time, in ms since the epoch. */
   now: () => number

@@ -4,7 +4,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 export type MacsOf = (text: string) => readonly Buffer[]
 
 /** What a device cookie is bound to. */
-export interface DeviceOf {
+interface DeviceOf {
   /** The key of the account. */
   account: string
   /** A text that changes with the account's password: a new password makes every device unknown. */

@@ -14,7 +14,7 @@ export interface PageParts {
 export type Page = (language: Language) => PageParts
 
 /** The frame of the pages. */
-export interface Frame extends Pick<Config, 'pageTitle' | 'pageLogo' | 'pageAccentColor' | 'pageStylesheet'> {
+interface Frame extends Pick<Config, 'pageTitle' | 'pageLogo' | 'pageAccentColor' | 'pageStylesheet'> {
   style: SafeHtml
   isDemo: boolean
 }

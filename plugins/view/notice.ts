@@ -13,7 +13,7 @@ const texts = {
   'others-ended': 'All other sessions are ended.'
 } as const
 
-export type Notice = keyof typeof texts
+type Notice = keyof typeof texts
 
 const COOKIE = 'hatcheck-notice'
 const SECONDS = 30

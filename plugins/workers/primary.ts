@@ -10,7 +10,7 @@ const STEADY_MS = 60_000
 const FIRST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 30_000
 
-export interface Workers {
+interface Workers {
   /** Resolves when every worker listens or has failed to start. */
   all (): Promise<void>
   /** Sends a signal to every worker that listens. A worker that does not listen yet has no handler, and the signal would kill it. */
@@ -23,7 +23,7 @@ export interface Workers {
   kill (): void
 }
 
-export interface WorkersOptions {
+interface WorkersOptions {
   count: number
   /** Called with each line that a worker writes to its log, with its line break. */
   onLine (line: string): void

@@ -1,7 +1,7 @@
 import { html } from '../../plugins/view/html.js'
 import type { Page } from '../../plugins/view/layout.js'
 
-export interface LoginForm {
+interface LoginForm {
   prefix: string
   next: string
   /** In characters. */

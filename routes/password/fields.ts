@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { PasswordError, assertPassword } from '../../plugins/accounts/password.js'
 import { CredentialsError } from '../../plugins/login/credentials.js'
 
-export interface PasswordFields {
+interface PasswordFields {
   current: string
   next: string
 }

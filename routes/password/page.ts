@@ -1,7 +1,7 @@
 import { html, type SafeHtml } from '../../plugins/view/html.js'
 import type { Page } from '../../plugins/view/layout.js'
 
-export interface PasswordForm {
+interface PasswordForm {
   prefix: string
   /** The link back. */
   home: string

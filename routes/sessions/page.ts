@@ -11,7 +11,7 @@ export type ListedSession = UserSession & {
   current: boolean
 }
 
-export interface SessionsPage {
+interface SessionsPage {
   prefix: string
   /** The link back. */
   home: string
@@ -81,7 +81,7 @@ function clientName (client: string, { phrase, message }: Language): SafeHtml | 
   return system === undefined ? message(client) : phrase('{browser} on {system}', { browser, system })
 }
 
-export interface PasswordPage {
+interface PasswordPage {
   prefix: string
   /** The session to end; null for all other sessions. */
   handle: string | null
