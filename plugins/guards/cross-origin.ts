@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { AnyRequest } from '../common/any-request.js'
 import { createRefusal } from '../common/http-errors.js'
+import { beginningOf } from '../common/origin.js'
 import { wants } from '../common/wants.js'
-import { beginningOf } from '../config/origins.js'
 import type { Config } from '../config/resolve.js'
 import { assertIsHook, NotRegisteredError } from '../login/errors.js'
 

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
-import { isLocal } from '../config/forwarded.js'
+import { isLocal } from '../common/forwarded.js'
 import type { Mode } from '../config/resolve.js'
 
 export const DemoModeError = createError('HATCHECK_DEMO_MODE',

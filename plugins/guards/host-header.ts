@@ -2,9 +2,9 @@ import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import type { IncomingMessage } from 'node:http'
 import { isIPv6 } from 'node:net'
+import { lacksLines } from '../common/forwarded.js'
 import { withHeaders } from '../common/http-errors.js'
 import { Memo } from '../common/memo.js'
-import { lacksLines } from '../config/forwarded.js'
 
 /** Further bytes on the connection may belong to another request than they seem to. */
 const CLOSE = { connection: 'close' }

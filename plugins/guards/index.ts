@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { isByTrustedProxy, isLocal } from '../common/forwarded.js'
 import { isLoopback } from '../common/loopback.js'
-import { isByTrustedProxy, isLocal } from '../config/forwarded.js'
 import { contentCodingError, transferCodingError } from './codings.js'
 import { createCrossOriginCheck } from './cross-origin.js'
 import { createDemoCheck } from './demo-guard.js'

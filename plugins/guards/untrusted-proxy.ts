@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
+import { isByTrustedProxy } from '../common/forwarded.js'
 import type { Config } from '../config/resolve.js'
-import { isByTrustedProxy } from '../config/forwarded.js'
 
 /** Any client can send such a header, so the log gets at most one line in this time, in ms. */
 const EVERY_MS = 60_000

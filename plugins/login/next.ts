@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { AnyRequest } from '../common/any-request.js'
-import { originOf } from '../config/origins.js'
+import { originOf } from '../common/origin.js'
 import type { Config } from '../config/resolve.js'
 import { fieldOf } from './credentials.js'
 import { NotRegisteredError } from './errors.js'

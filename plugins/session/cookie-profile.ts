@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
+import { isPlain } from '../common/forwarded.js'
 import { isHttps } from '../common/is-https.js'
-import { isPlain } from '../config/forwarded.js'
 import { isLoopback } from '../common/loopback.js'
 import type { Config } from '../config/resolve.js'
 import type { CookieAttributes } from '../cookies/index.js'

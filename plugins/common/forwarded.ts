@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
-import { Memo } from '../common/memo.js'
-import { isLoopback } from '../common/loopback.js'
+import { isLoopback } from './loopback.js'
+import { Memo } from './memo.js'
 
 /** Headers that proxies, load balancers and CDNs add, and clients do not. Sources: RFC 7239, RFC 9110, the documentation of each. */
 const SIGNS: ReadonlySet<string> = new Set([
@@ -37,7 +37,7 @@ const SCHEMES = ['forwarded', 'cf-visitor', 'cloudfront-forwarded-proto', 'front
  * Answers whether a request shows that it came through a proxy. Everything that has to know asks here. A proxy that sends
  * exactly what an HTTP/1.1 client of this machine sends cannot be recognised.
  */
-export function isForwarded (raw: IncomingMessage): boolean {
+function isForwarded (raw: IncomingMessage): boolean {
   // A bare proxy_pass of nginx puts the upstream's own name into Host and adds no header, but speaks HTTP/1.0.
   return raw.httpVersion === '1.0' || hasSign(raw.headers) || lacksLines(raw)
 }
