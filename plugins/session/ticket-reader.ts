@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
+import { cookieValues } from '../cookies/header.js'
+import type { Ticket } from '../tickets/ticket.js'
 import type { CookieProfile } from './cookie-profile.js'
-import { cookieValues, type Ticket } from '../tickets/ticket.js'
 
 /** Checks the values of session cookies. */
 export interface TicketVerifier {

@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isHttps } from '../common/is-https.js'
 import { wants } from '../common/wants.js'
+import { cookieValues } from '../cookies/header.js'
 import type { Cookies } from '../cookies/index.js'
-import { cookieValues } from '../tickets/ticket.js'
 
 /** The messages. The cookie carries the name of one, never its text. */
 const texts = {
