@@ -3,9 +3,9 @@ import type { Server } from 'node:http'
 import { errorText } from './plugins/common/error-text.js'
 import type { ServiceConfig } from './plugins/config/environment.js'
 import { trustedProxies } from './plugins/config/trusted-proxies.js'
-import type { MetricsListener } from './plugins/metrics/listener.js'
 import type { ProcessLog } from './plugins/process/log.js'
 import { isMain } from './plugins/process/main.js'
+import type { MetricsListener } from './plugins/process/metrics-listener.js'
 import { keepNextTickFast } from './plugins/process/next-tick.js'
 import { endWithNpm, holdSignals } from './plugins/process/signals.js'
 import { hasDuty, isWorker } from './plugins/workers/duties.js'
@@ -74,7 +74,7 @@ export async function serve (): Promise<void> {
     hasAuditLog = service.auditLog
     // First, so that a port in use is reported before anything has started.
     if (port !== undefined && !isWorker()) {
-      const { openMetricsListener } = await import('./plugins/metrics/listener.js')
+      const { openMetricsListener } = await import('./plugins/process/metrics-listener.js')
       metrics = await openMetricsListener({
         host,
         port,

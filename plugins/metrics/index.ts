@@ -8,10 +8,10 @@ import type { CompleteSessionStore } from '../store/traits.js'
 import { answer, ask } from '../workers/questions.js'
 import { EventCounts } from './event-counts.js'
 import { LiveSessions } from './live-sessions.js'
-import { TEXT_FORMAT } from './listener.js'
 import { openRegistry } from './registry.js'
 import { RequestCounts } from './request-counts.js'
 import { StoreCalls } from './store-calls.js'
+import { TEXT_FORMAT } from './text-format.js'
 
 export interface Metrics {
   /** Whether the port of the service has the route `/metrics`, for this machine only. */

@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServer } from '../common/node-http.js'
-import { listenError } from '../process/address.js'
-import { boundConnections } from '../process/connections.js'
+import { TEXT_FORMAT } from '../metrics/text-format.js'
+import { listenError } from './address.js'
+import { boundConnections } from './connections.js'
 
 interface MetricsListenerOptions {
   host: string
@@ -18,9 +19,6 @@ export interface MetricsListener {
   readonly url: string
   close (): Promise<void>
 }
-
-/** The text format of Prometheus. */
-export const TEXT_FORMAT = 'text/plain; version=0.0.4; charset=utf-8'
 
 /** How long a request may take to arrive, in ms. It is a few lines. */
 const REQUEST_MS = 5_000
