@@ -1,6 +1,11 @@
+import { createError } from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
 import { FIXED_NAMES } from './decorators.js'
 import { ConfigError } from './rule.js'
+
+/** The route uses a function of hatcheck on a server without it. A guard lets nobody in. */
+export const NotRegisteredError = createError<[name: string]>('HATCHECK_NOT_REGISTERED',
+  '%s needs hatcheck: register it with "app.register(hatcheck, …)" in the scope of this route or around it.', 500)
 
 /** Marks the sessions of hatcheck for `hatcheck/testing`. A symbol of the process, since a test and a bundled application load the code twice. */
 export const kOutside = Symbol.for('hatcheck.outside')

@@ -2,9 +2,10 @@ import type { FastifyRequest } from 'fastify'
 import type { AnyRequest } from '../common/any-request.js'
 import { createRefusal } from '../common/http-errors.js'
 import { beginningOf } from '../common/origin.js'
+import { NotRegisteredError } from '../common/registration.js'
+import { assertIsHook } from '../common/unsupported.js'
 import { wants } from '../common/wants.js'
 import type { Config } from '../config/resolve.js'
-import { assertIsHook, NotRegisteredError } from '../login/errors.js'
 
 export const CrossOriginError = createRefusal('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
 

@@ -1,21 +1,11 @@
 import { createError } from '@fastify/error'
 import { createUnauthorized } from '../common/http-errors.js'
-import { UnsupportedError } from '../session/errors.js'
 
 /** The route needs a login, and the visitor is not logged in. */
 export const LoginRequiredError = createUnauthorized('HATCHECK_LOGIN_REQUIRED', 'You are not logged in.')
 
 /** The same for an unknown name and for a wrong password. */
 export const WrongCredentialsError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.')
-
-/** The route uses a function of hatcheck on a server without it. A guard lets nobody in. */
-export const NotRegisteredError = createError<[name: string]>('HATCHECK_NOT_REGISTERED',
-  '%s needs hatcheck: register it with "app.register(hatcheck, …)" in the scope of this route or around it.', 500)
-
-/** Tells apart `{ onRequest: requireLogin() }`, which would guard nothing. @throws UnsupportedError */
-export function assertIsHook (request: unknown, name: string): void {
-  if (request === undefined) throw new UnsupportedError(`${name}() without a request`, `pass the function itself, as in { onRequest: ${name} }`)
-}
 
 /** The handler goes on as if a check under way had succeeded: the promise of it is always true. */
 export const NotAwaitedError = createError('HATCHECK_NOT_AWAITED',

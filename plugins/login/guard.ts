@@ -1,10 +1,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { AnyRequest } from '../common/any-request.js'
+import { NotRegisteredError } from '../common/registration.js'
+import { assertIsHook } from '../common/unsupported.js'
 import { wants } from '../common/wants.js'
 import { load, reject } from '../session/calls.js'
 import { discard } from '../session/payload.js'
 import type { User } from '../session/user.js'
-import { assertIsHook, LoginRequiredError, NotRegisteredError } from './errors.js'
+import { LoginRequiredError } from './errors.js'
 
 /**
  * Refuses a request without a login: answers 401, or redirects a browser to the login page, if `loginPath` or hatcheck

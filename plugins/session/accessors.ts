@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { UnsupportedError } from './errors.js'
+import { UnsupportedError } from '../common/unsupported.js'
 import { replyOf } from './request-session.js'
 
 interface Accessors<T> {

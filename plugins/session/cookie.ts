@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Lifetimes } from '../common/clock.js'
 import { LONGEST_LIFE_MS } from '../common/longest-life.js'
+import { UnsupportedError } from '../common/unsupported.js'
 import type { ClearedCookie } from '../config/former-cookies.js'
 import { cookieValues } from '../cookies/header.js'
 import type { CookieAttributes, Cookies } from '../cookies/index.js'
 import { HTTP, HTTPS, type Connection, type CookieProfile } from './cookie-profile.js'
-import { UnsupportedError } from './errors.js'
 import type { Stored } from './plan.js'
 import { completeHead } from './head.js'
 

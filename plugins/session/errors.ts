@@ -70,10 +70,6 @@ export class CookieTooLargeError extends SessionTooLargeError {
   }
 }
 
-/** A part of the interface of @fastify/session that hatcheck does not have. */
-export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
-  '%s is not supported by hatcheck: %s.', 500)
-
 /** `user` of the option `adopt` has returned something else than a name or null. */
 export const AdoptError = createError<[string]>('HATCHECK_ADOPT',
   'user(values) of the option adopt must return the name of the user, a non-empty and well-formed string, or null; it returned %s.', 500)

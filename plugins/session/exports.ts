@@ -4,13 +4,14 @@ export type { SessionEvent, SessionEvents } from './events.js'
 export type { SessionObject, TypedSession } from './session-object.js'
 export type { SchemaValues, SessionTypes } from './schema-types.js'
 export { schemaFrom, type PointedError, type SchemaIssue, type SchemaResult, type StandardSchema } from '../common/standard-schema.js'
+export { UnsupportedError } from '../common/unsupported.js'
 export type { CookieDescription } from './cookie.js'
 export type { BegunSession, BeginOptions, ForeignRequest, ReadOptions, ReadSession } from './outside.js'
 export type { UserSession } from './user-sessions.js'
 export { TooManySessionsError } from './anonymous-limit.js'
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
-  SessionKeyError, SessionNotReadError, SessionOffError, SessionSchemaError, SessionValueError, UnsupportedError, UserNameError
+  SessionKeyError, SessionNotReadError, SessionOffError, SessionSchemaError, SessionValueError, UserNameError
 } from './errors.js'
 export type * from '../store/sessions.js'
 export type { CompleteSessionStore, Trait } from '../store/traits.js'

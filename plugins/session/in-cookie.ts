@@ -1,5 +1,6 @@
 import { LONGEST_LIFE_MS } from '../common/longest-life.js'
 import { assertRule } from '../common/rule.js'
+import { UnsupportedError } from '../common/unsupported.js'
 import type { Carried, CarriedSessions, CookieCodec } from '../store/carried.js'
 import { SessionTooLargeError } from '../store/errors.js'
 import { epochIn, isRevoked, type Revocation } from '../store/revocations.js'
@@ -8,7 +9,7 @@ import {
   type MaybePromise, type SessionRecord, type StoredSession
 } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
-import { CookieTooLargeError, UnsupportedError } from './errors.js'
+import { CookieTooLargeError } from './errors.js'
 import type { Named, Renewed, SessionBackend } from './backend.js'
 import type { Rules, Stored } from './plan.js'
 import type { TicketVerifier } from './ticket-reader.js'

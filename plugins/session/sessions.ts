@@ -6,8 +6,8 @@ import type { CompleteSessionStore } from '../store/traits.js'
 import { beginSession, readSession, type BegunSession, type BeginOptions, type ForeignRequest, type Outside, type ReadOptions, type ReadSession } from './outside.js'
 import { standaloneCall } from '../common/calls.js'
 import { kOutside } from '../common/registration.js'
+import { UnsupportedError } from '../common/unsupported.js'
 import { assertUser } from './calls.js'
-import { UnsupportedError } from './errors.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
 /** The sessions of every user: `app.sessions`. `Values` are those of the type provider. */

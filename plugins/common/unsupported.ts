@@ -1,0 +1,10 @@
+import { createError } from '@fastify/error'
+
+/** A part of the interface of @fastify/session that hatcheck does not have. */
+export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
+  '%s is not supported by hatcheck: %s.', 500)
+
+/** Tells apart `{ onRequest: requireLogin() }`, which would guard nothing. @throws UnsupportedError */
+export function assertIsHook (request: unknown, name: string): void {
+  if (request === undefined) throw new UnsupportedError(`${name}() without a request`, `pass the function itself, as in { onRequest: ${name} }`)
+}
