@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
+import { wants } from '../plugins/common/wants.js'
 import { USER_OR_NULL, exactly, pageOrJson, problems } from '../plugins/openapi/answers.js'
 import { userJson } from '../plugins/session/user.js'
 import { html } from '../plugins/view/html.js'
@@ -13,7 +14,7 @@ const schema = {
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {
-  const { accounts, session: { loggedIn }, config: { base, loginPage, hasRoute }, view: { page, prepare, prepareAround, takeNotice }, http: { wants } } = fastify.hatcheck
+  const { accounts, session: { loggedIn }, config: { base, loginPage, hasRoute }, view: { page, prepare, prepareAround, takeNotice } } = fastify.hatcheck
 
   const login = perLanguage(({ text }) => loginPage !== null ? html`<p><a class="button" href="${loginPage}">${text('Log in your account here')}</a></p>` : '')
   const nobody = (language: Language): PageParts => {

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { isByTrustedProxy, isLocal } from '../common/forwarded.js'
+import { isLocal } from '../common/forwarded.js'
 import { isLoopback } from '../common/loopback.js'
 import { contentCodingError, transferCodingError } from './codings.js'
 import { createCrossOriginCheck } from './cross-origin.js'
@@ -42,7 +42,6 @@ function createGuards (fastify: FastifyInstance) {
     // In an application, a plugin such as @fastify/compress may decode the body.
     contentCodingError: config.mode === 'plugin' ? () => null : contentCodingError,
     noteUntrustedProxy: createProxyNote(config),
-    isByTrustedProxy,
     /** Undefined in the plugin: the application answers other methods. */
     otherMethods: config.mode === 'plugin' ? undefined : createOtherMethods(fastify)
   }

@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { quietLevel } from '../common/log-level.js'
 import { negotiator } from '../common/negotiator.js'
-import { wants } from '../common/wants.js'
 import { createSecurityHeaders } from './security-headers.js'
 import { createDrain } from './drain.js'
 import { createErrorHandler } from './error-handler.js'
@@ -21,7 +20,6 @@ function createHttp (fastify: FastifyInstance) {
   if (fastify.hatcheck.config.hasRoutes) negotiator()
   const headers = createSecurityHeaders(fastify.hatcheck.config, fastify.hatcheck.view.sources)
   return {
-    wants,
     ...headers,
     ...createErrorHandler(fastify, { secureHeaders: headers.secureHeaders, noteOutage: createOutageLog(fastify) }),
     ...createParserErrors(fastify.log, headers.plainHeaders),

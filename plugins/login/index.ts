@@ -8,7 +8,6 @@ import { accessors } from '../session/accessors.js'
 import type { ValuesOf } from '../session/schema-types.js'
 import type { User } from '../session/user.js'
 import { accountKey } from '../store/accounts.js'
-import { credentialsOf, fieldOf, textOf } from './credentials.js'
 import { createGuard, requireLogin } from './guard.js'
 import { createLogIn, type LoginOptions } from './log-in.js'
 import { createNext } from './next.js'
@@ -132,9 +131,6 @@ function createLogin (fastify: FastifyInstance) {
     ...createGuard(fastify, next.loginPathTo),
     ...next,
     reauthenticate: createReauthentication(fastify, logIn),
-    credentialsOf,
-    fieldOf,
-    textOf,
     keyOf
   })
 }

@@ -1,5 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
+import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
+import { credentialsOf, fieldOf } from '../../plugins/login/credentials.js'
 import { WrongCredentialsError } from '../../plugins/login/errors.js'
 import { loginPage } from './page.js'
 import { schemas } from './schemas.js'
@@ -9,7 +11,7 @@ const FORM_ERRORS = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATC
 
 export default async function login (fastify: FastifyInstance): Promise<void> {
   const { config: { base: prefix }, session, login, view, http } = fastify.hatcheck
-  const { nextOf, nextPageOf, fieldOf, longestName } = login
+  const { nextOf, nextPageOf, longestName } = login
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: pageAgain, note: noteFailure })
 
   fastify.get<{ Querystring: { next?: unknown } }>('/login', { schema: schemas.get }, (request, reply) => {
@@ -18,7 +20,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
       reply.redirect(next, 303)
       return
     }
-    if (http.wants(request) === 'json') {
+    if (wants(request) === 'json') {
       reply.send({ user: null, next })
       return
     }
@@ -30,7 +32,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
   fastify.post('/login', { schema: schemas.post, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
     // Checked before the password is hashed: without its cookie the login is worthless.
     session.assertDeliverable(request)
-    const { name, password, permanent } = login.credentialsOf(request.body, longestName)
+    const { name, password, permanent } = credentialsOf(request.body, longestName)
     const user = await login.authenticate(name, password, request)
     if (user === null) throw new WrongCredentialsError()
     return await login.completeLogin(request, reply, user, { permanent, sentName: name, next: nextPageOf(request) })

@@ -1,10 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { wants } from '../../plugins/common/wants.js'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { html } from '../../plugins/view/html.js'
 import { schemas } from './schemas.js'
 
 export default async function logout (fastify: FastifyInstance): Promise<void> {
-  const { config: { base: prefix, home, afterLogout }, guards: { isUnasked }, http: { wants }, login: { logOut }, view } = fastify.hatcheck
+  const { config: { base: prefix, home, afterLogout }, guards: { isUnasked }, login: { logOut }, view } = fastify.hatcheck
 
   fastify.get('/logout', { schema: schemas.get, exposeHeadRoute: false }, async (request, reply) => {
     if (isUnasked(request)) return confirm(request, reply)

@@ -1,6 +1,5 @@
-import type { FastifyInstance } from 'fastify'
 import { PasswordError, assertPassword } from '../../plugins/accounts/password.js'
-import { CredentialsError } from '../../plugins/login/credentials.js'
+import { CredentialsError, textOf } from '../../plugins/login/credentials.js'
 
 interface PasswordFields {
   current: string
@@ -12,7 +11,7 @@ interface PasswordFields {
  *
  * @throws CredentialsError, PasswordError (400) with the rule.
  */
-export function passwordFieldsOf (body: unknown, { textOf }: FastifyInstance['hatcheck']['login']): PasswordFields {
+export function passwordFieldsOf (body: unknown): PasswordFields {
   const current = textOf(body, 'current_password') ?? ''
   const next = textOf(body, 'new_password') ?? ''
   if (current === '') throw new CredentialsError('The current password is missing.')

@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
+import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { SessionGoneError } from '../../plugins/session/errors.js'
@@ -26,21 +27,21 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   const errorHandler = http.showInForm({ codes: Object.keys(FORM_ERRORS), page: pageAgain, note: noteFailure })
 
   fastify.get('/password', { schema: schemas.get, onRequest }, async (request, reply) => {
-    if (http.wants(request) === 'json') return { minLength }
+    if (wants(request) === 'json') return { minLength }
     return view.page(reply, passwordPage({ ...links, name: nameOf(request), minLength }))
   })
 
   fastify.post('/password', { schema: schemas.post, onRequest, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
     session.assertDeliverable(request)
     const name = nameOf(request)
-    const { current, next } = passwordFieldsOf(request.body, login)
+    const { current, next } = passwordFieldsOf(request.body)
     // The throttle comes before the check of the new password, which takes long.
     const user = await login.authenticate(name, current, request)
     if (user === null || !await accounts.changePassword(user, next, () => assertStillIn(request, name))) throw new WrongPasswordError()
     audit('authn_password_change', request, { user: user.name })
     const ended = await endWithOldPassword(request, user)
     await throttle.rememberDevice(request, reply, name, user)
-    if (http.wants(request) === 'json') return { ended }
+    if (wants(request) === 'json') return { ended }
     view.leaveNotice(request, reply, 'password')
     return await reply.redirect(home, 303)
   })

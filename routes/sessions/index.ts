@@ -1,7 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { iso } from '../../plugins/common/iso.js'
+import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
-import { passwordIn } from '../../plugins/login/credentials.js'
+import { fieldOf, passwordIn } from '../../plugins/login/credentials.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
 import { passwordPage, sessionsPage, type ListedSession } from './page.js'
 import { schemas } from './schemas.js'
@@ -17,13 +18,13 @@ const FORM_ERRORS = ['HATCHECK_REAUTHENTICATE', 'HATCHECK_WRONG_CREDENTIALS', 'H
 
 /** "My sessions": lists the devices on which the user is logged in, and ends their sessions. */
 export default async function sessions (fastify: FastifyInstance): Promise<void> {
-  const { config, session, login: { assertLoggedIn: onRequest, logOut, fieldOf, reauthenticate }, view, http } = fastify.hatcheck
+  const { config, session, login: { assertLoggedIn: onRequest, logOut, reauthenticate }, view, http } = fastify.hatcheck
   const { base: prefix, home, hasRoute, now, lifetimes } = config
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: askForPassword })
 
   fastify.get('/sessions', { schema: schemas.list, onRequest }, async (request, reply) => {
     const { sessions, total } = await list(request)
-    if (http.wants(request) === 'json') return { sessions: sessions.map(asJson), total }
+    if (wants(request) === 'json') return { sessions: sessions.map(asJson), total }
     const notice = view.takeNotice(request, reply)
     return view.page(reply, sessionsPage({ prefix, home, hasLogout: hasRoute('logout'), sessions, total, now: now(), lifetimes, notice }))
   })
@@ -39,7 +40,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   fastify.post('/sessions', { schema: schemas.post, onRequest, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
     const target = targetOf(request.body)
     const ended = await end(request, target, passwordIn(request.body))
-    if (http.wants(request) === 'json') return { ended }
+    if (wants(request) === 'json') return { ended }
     if (session.loggedIn(request) === null) {
       view.leaveNotice(request, reply, 'logout')
       return await reply.redirect(home, 303)

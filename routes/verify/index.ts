@@ -1,5 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { isByTrustedProxy } from '../../plugins/common/forwarded.js'
 import { Memo } from '../../plugins/common/memo.js'
+import { wants } from '../../plugins/common/wants.js'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { NotAllowedError } from './errors.js'
 import { NOBODY, namesOf } from './names.js'
@@ -13,7 +15,7 @@ const LISTS = 64
  * whatever its method, path and headers.
  */
 export default async function verify (fastify: FastifyInstance): Promise<void> {
-  const { session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy, isByTrustedProxy }, http, audit, openapi } = fastify.hatcheck
+  const { session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy }, http, audit, openapi } = fastify.hatcheck
   // A request can be refused before it reaches the route. Refusals have the headers of the answer as well, so that a proxy never
   // keeps what its client sent under these names.
   fastify.setErrorHandler((error, request, reply) => http.handleError(error as FastifyError, request, reply.headers(NOBODY)))
@@ -84,7 +86,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   /** Tells whether the request is a navigation: a script has no use for the login page. */
   function isNavigation (request: FastifyRequest): boolean {
     const { 'sec-fetch-mode': mode = 'navigate', 'x-requested-with': script, 'x-forwarded-method': method } = request.headers
-    return (method === 'GET' || method === 'HEAD') && mode === 'navigate' && script === undefined && http.wants(request, 'json') === 'page'
+    return (method === 'GET' || method === 'HEAD') && mode === 'navigate' && script === undefined && wants(request, 'json') === 'page'
   }
 }
 
