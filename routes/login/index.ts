@@ -10,7 +10,7 @@ import { schemas } from './schemas.js'
 const FORM_ERRORS = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED', 'HATCHECK_BUSY']
 
 export default async function login (fastify: FastifyInstance): Promise<void> {
-  const { config: { base: prefix }, session, login, view, http } = fastify.hatcheck
+  const { config: { base }, session, login, view, http } = fastify.hatcheck
   const { nextOf, nextPageOf, longestName } = login
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: pageAgain, note: noteFailure })
 
@@ -26,7 +26,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     }
     // Behind a proxy a logout leads to this page: the start page is the application's.
     const notice = view.takeNotice(request, reply, ['logout'])
-    view.page(reply, loginPage({ prefix, next, longestName, notice }))
+    view.page(reply, loginPage({ base, next, longestName, notice }))
   })
 
   fastify.post('/login', { schema: schemas.post, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
@@ -47,7 +47,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
   function pageAgain (error: FastifyError, request: FastifyRequest): ReturnType<typeof loginPage> {
     const name = fieldOf(request.body, 'client_name')
     return loginPage({
-      prefix,
+      base,
       next: nextPageOf(request),
       longestName,
       name: typeof name === 'string' ? name : '',

@@ -2,7 +2,7 @@ import { html } from '../../plugins/view/html.js'
 import type { Page } from '../../plugins/view/layout.js'
 
 interface LoginForm {
-  prefix: string
+  base: string
   next: string
   /** In characters. */
   longestName: number
@@ -15,13 +15,13 @@ interface LoginForm {
   notice?: string | undefined
 }
 
-export function loginPage ({ prefix, next, longestName, name = '', permanent = false, error, notice }: LoginForm): Page {
+export function loginPage ({ base, next, longestName, name = '', permanent = false, error, notice }: LoginForm): Page {
   const flawed = error === undefined ? '' : html` aria-invalid="true"`
   return ({ text }) => ({
     title: text('Log in'),
     notice: error === undefined ? notice === undefined ? undefined : { kind: 'good', text: notice } : { kind: 'bad', text: error },
     body: html`<h1>${text('Log in')}</h1>
-<form method="post" action="${prefix}/login">
+<form method="post" action="${base}/login">
 <input type="hidden" name="next" value="${next}">
 <div class="field"><label for="name">${text('Name')}</label>
 <input id="name" name="client_name" value="${name}" required maxlength="${String(longestName)}" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>

@@ -5,7 +5,7 @@ import { html } from '../../plugins/view/html.js'
 import { schemas } from './schemas.js'
 
 export default async function logout (fastify: FastifyInstance): Promise<void> {
-  const { config: { base: prefix, home, afterLogout }, guards: { isUnasked }, login: { logOut }, view } = fastify.hatcheck
+  const { config: { base, home, afterLogout }, guards: { isUnasked }, login: { logOut }, view } = fastify.hatcheck
 
   fastify.get('/logout', { schema: schemas.get, exposeHeadRoute: false }, async (request, reply) => {
     if (isUnasked(request)) return confirm(request, reply)
@@ -29,7 +29,7 @@ export default async function logout (fastify: FastifyInstance): Promise<void> {
     if (wants(request) === 'json') throw new CrossOriginError()
     return view.page(reply, ({ text }) => ({
       title: text('Log out'),
-      body: html`<h1>${text('Log out?')}</h1><form method="post" action="${prefix}/logout"><button>${text('Log out your account here')}</button></form>
+      body: html`<h1>${text('Log out?')}</h1><form method="post" action="${base}/logout"><button>${text('Log out your account here')}</button></form>
 <p class="aside"><a href="${home}">${text('Stay logged in')}</a></p>`
     }))
   }

@@ -20,8 +20,8 @@ const FORM_ERRORS: Readonly<Record<string, { of: 'current' | 'new', reason: stri
 /** Changes the password of the user, if hatcheck keeps the account. */
 export default async function password (fastify: FastifyInstance): Promise<void> {
   const { config, accounts, session, login, throttle, view, http, audit } = fastify.hatcheck
-  const { base: prefix, home, hasRoute, passwordMinLength: minLength } = config
-  const links = { prefix, home, hasLogout: hasRoute('logout') }
+  const { base, home, hasRoute, passwordMinLength: minLength } = config
+  const links = { base, home, hasLogout: hasRoute('logout') }
   if (accounts === null) return
   const { assertLoggedIn: onRequest } = login
   const errorHandler = http.showInForm({ codes: Object.keys(FORM_ERRORS), page: pageAgain, note: noteFailure })

@@ -2,7 +2,7 @@ import { html, type SafeHtml } from '../../plugins/view/html.js'
 import type { Page } from '../../plugins/view/layout.js'
 
 interface PasswordForm {
-  prefix: string
+  base: string
   /** The link back. */
   home: string
   hasLogout: boolean
@@ -14,14 +14,14 @@ interface PasswordForm {
 }
 
 /** Renders the form with empty fields, also after an error: no page contains a password. */
-export function passwordPage ({ prefix, home, hasLogout, name, minLength, error }: PasswordForm): Page {
+export function passwordPage ({ base, home, hasLogout, name, minLength, error }: PasswordForm): Page {
   const flaw = (of: 'current' | 'new'): SafeHtml | '' => error?.of === of ? html` aria-invalid="true"` : ''
   return ({ text, phrase }) => ({
     title: text('Change your password'),
     notice: error === undefined ? undefined : { kind: 'bad', text: error.text },
     // Password managers read the name and store the new password for it.
     body: html`<h1>${text('Change your password')}</h1>
-<form method="post" action="${prefix}/password">
+<form method="post" action="${base}/password">
 <input name="client_name" value="${name}" autocomplete="username" readonly hidden>
 <div class="field"><label for="current">${text('Current password')}</label>
 <input id="current" name="current_password" type="password" required autocomplete="current-password"${flaw('current')} autofocus></div>
@@ -32,6 +32,6 @@ export function passwordPage ({ prefix, home, hasLogout, name, minLength, error 
 <input id="again" name="new_password_again" type="password" required autocomplete="new-password"${flaw('new')}></div>
 <button>${text('Change password')}</button>
 </form>
-<p class="aside muted">${text('All your other sessions end.')} <a href="${home}">${text('Cancel')}</a>${hasLogout ? html` &middot; <a href="${prefix}/logout">${text('Log out')}</a>` : ''}</p>`
+<p class="aside muted">${text('All your other sessions end.')} <a href="${home}">${text('Cancel')}</a>${hasLogout ? html` &middot; <a href="${base}/logout">${text('Log out')}</a>` : ''}</p>`
   })
 }

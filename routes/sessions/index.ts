@@ -19,14 +19,14 @@ const FORM_ERRORS = ['HATCHECK_REAUTHENTICATE', 'HATCHECK_WRONG_CREDENTIALS', 'H
 /** "My sessions": lists the devices on which the user is logged in, and ends their sessions. */
 export default async function sessions (fastify: FastifyInstance): Promise<void> {
   const { config, session, login: { assertLoggedIn: onRequest, logOut, reauthenticate }, view, http } = fastify.hatcheck
-  const { base: prefix, home, hasRoute, now, lifetimes } = config
+  const { base, home, hasRoute, now, lifetimes } = config
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: askForPassword })
 
   fastify.get('/sessions', { schema: schemas.list, onRequest }, async (request, reply) => {
     const { sessions, total } = await list(request)
     if (wants(request) === 'json') return { sessions: sessions.map(asJson), total }
     const notice = view.takeNotice(request, reply)
-    return view.page(reply, sessionsPage({ prefix, home, hasLogout: hasRoute('logout'), sessions, total, now: now(), lifetimes, notice }))
+    return view.page(reply, sessionsPage({ base, home, hasLogout: hasRoute('logout'), sessions, total, now: now(), lifetimes, notice }))
   })
 
   fastify.delete<{ Params: { handle: string } }>('/sessions/:handle', { schema: schemas.end, onRequest, bodyLimit: BODY_LIMIT }, async (request, reply) => {
@@ -46,7 +46,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
       return await reply.redirect(home, 303)
     }
     view.leaveNotice(request, reply, target === 'others' ? 'others-ended' : 'session-ended')
-    return await reply.redirect(`${prefix}/sessions`, 303)
+    return await reply.redirect(`${base}/sessions`, 303)
   })
 
   /** Lists the session of the request first, then the others by newest activity. The total is null if nobody knows it. */
@@ -79,7 +79,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   function askForPassword (error: FastifyError, request: FastifyRequest): ReturnType<typeof passwordPage> {
     const target = targetOf(request.body)
     return passwordPage({
-      prefix,
+      base,
       handle: target === 'others' ? null : target.handle,
       error: error.code === 'HATCHECK_REAUTHENTICATE' ? undefined : error.message
     })

@@ -12,7 +12,7 @@ export type ListedSession = UserSession & {
 }
 
 interface SessionsPage {
-  prefix: string
+  base: string
   /** The link back. */
   home: string
   hasLogout: boolean
@@ -25,9 +25,9 @@ interface SessionsPage {
   notice: string | undefined
 }
 
-export function sessionsPage ({ prefix, home, hasLogout, sessions, total, now, lifetimes, notice }: SessionsPage): Page {
+export function sessionsPage ({ base, home, hasLogout, sessions, total, now, lifetimes, notice }: SessionsPage): Page {
   const isAlone = total !== null && sessions.every(({ current }) => current)
-  const logout = hasLogout ? `${prefix}/logout` : null
+  const logout = hasLogout ? `${base}/logout` : null
   return (language) => {
     const { text, phrase } = language
     const delayOf = (lifetime: Lifetime): string => span(touchEvery(lifetime), Math.ceil, language)
@@ -36,7 +36,7 @@ export function sessionsPage ({ prefix, home, hasLogout, sessions, total, now, l
       notice: notice === undefined ? undefined : { kind: 'good', text: notice },
       // One form for all sessions: each button names what it ends.
       body: html`<h1>${text('My sessions')}</h1>
-<form method="post" action="${prefix}/sessions">
+<form method="post" action="${base}/sessions">
 <ul class="sessions" role="list">${sessions.map((session) => item(session, { logout, now, language }))}</ul>
 ${isAlone ? '' : html`<button name="others" value="1">${text('End all other sessions')}</button>`}
 </form>
@@ -82,26 +82,26 @@ function clientName (client: string, { phrase, message }: Language): SafeHtml | 
 }
 
 interface PasswordPage {
-  prefix: string
+  base: string
   /** The session to end; null for all other sessions. */
   handle: string | null
   /** Why the last try failed. */
   error: string | undefined
 }
 
-export function passwordPage ({ prefix, handle, error }: PasswordPage): Page {
+export function passwordPage ({ base, handle, error }: PasswordPage): Page {
   const [name, value] = handle === null ? ['others', '1'] : ['handle', handle]
   return ({ text }) => ({
     title: text('Your password'),
     notice: error === undefined ? undefined : { kind: 'bad', text: error },
     body: html`<h1>${text('Is it you?')}</h1>
 <p>${text('You logged in more than 10 minutes ago, so please type your password once more.')}</p>
-<form method="post" action="${prefix}/sessions">
+<form method="post" action="${base}/sessions">
 <input type="hidden" name="${name}" value="${value}">
 <div class="field"><label for="password">${text('Password')}</label>
 <input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password" autofocus${error === undefined ? '' : html` aria-invalid="true"`}></div>
 <button>${handle === null ? text('End all other sessions') : text('End this session')}</button>
 </form>
-<p class="aside"><a href="${prefix}/sessions">${text('Back to my sessions')}</a></p>`
+<p class="aside"><a href="${base}/sessions">${text('Back to my sessions')}</a></p>`
   })
 }
