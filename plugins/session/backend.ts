@@ -38,7 +38,7 @@ export interface SessionBackend {
    */
   end (ticket: Named): Promise<StoredSession | null>
   /** Tells whether {@link end} may find something to end. */
-  mayLive (ticket: Named): Promise<boolean>
+  canEnd (ticket: Named): Promise<boolean>
   /** Returns the value of the cookie of a session. @param stored null if it is not stored yet */
   cookieValue (id: string, stored: Stored | null, cookieName: string): string
 }

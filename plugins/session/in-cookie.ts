@@ -82,7 +82,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
       return await revocations.end(ticket.key, endOf(ticket)) && isLive ? ticket.carried?.record ?? null : null
     },
     end,
-    async mayLive ({ key, carried }) {
+    async canEnd ({ key, carried }) {
       // A newer copy may be live where this one has expired.
       if (carried !== null && carried.endsAt > now() && !(await revocations.lookUp(key, null)).hasEnded) return true
       return await revocations.successor(key) !== null

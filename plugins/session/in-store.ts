@@ -27,7 +27,7 @@ export function inStore (store: CompleteSessionStore, currentSigner: () => Ticke
     },
     remove: ({ key }) => store.remove(key),
     end: ({ key }) => endIn(store, key),
-    mayLive: async ({ key }) => await store.read(key) !== null || await store.successor(key) !== null,
+    canEnd: async ({ key }) => await store.read(key) !== null || await store.successor(key) !== null,
     cookieValue: (id, stored) => currentSigner().sign(id, stored?.ticket)
   }
 }

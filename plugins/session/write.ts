@@ -112,8 +112,8 @@ export class Writer {
     const own = stored?.ticket
     const tickets = ticketsOf(request)
     await this.#withOld(request, this.#endEach(request, own === undefined ? tickets : [own, ...tickets], async (ticket) => {
-      const mayLive = !isAvailable || ticket.key === own?.key || await this.#mayLive(ticket)
-      return mayLive ? await backend.end(ticket) : null
+      const canEnd = !isAvailable || ticket.key === own?.key || await this.#canEnd(ticket)
+      return canEnd ? await backend.end(ticket) : null
     }))
   }
 
@@ -162,12 +162,12 @@ export class Writer {
     if (confirmed.includes(false)) throw new LogoutUnconfirmedError()
   }
 
-  /** Tells whether a presented session may still exist. Most duplicate cookies belong to sessions that ended long ago. */
-  async #mayLive (ticket: Named): Promise<boolean> {
+  /** Tells whether there may be something to end. Most duplicate cookies belong to sessions that ended long ago. */
+  async #canEnd (ticket: Named): Promise<boolean> {
     const { backend, upkeep } = this.#options
     if (upkeep.isRefused(ticket.key)) return true
     try {
-      return await backend.mayLive(ticket)
+      return await backend.canEnd(ticket)
     } catch {
       return true
     }
