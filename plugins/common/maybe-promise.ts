@@ -7,7 +7,7 @@ export function after<A, B> (answer: MaybePromise<A>, done: (answer: A) => Maybe
 }
 
 /** Continues with the outcome of an action: at once if the action is synchronous. An error of `done` does not go to `failed`. */
-export function attempt<A, B> (action: () => MaybePromise<A>, done: (answer: A) => MaybePromise<B>, failed: (error: unknown) => MaybePromise<B>): MaybePromise<B> {
+export function tryThen<A, B> (action: () => MaybePromise<A>, done: (answer: A) => MaybePromise<B>, failed: (error: unknown) => MaybePromise<B>): MaybePromise<B> {
   let answer
   try {
     answer = action()

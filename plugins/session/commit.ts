@@ -1,5 +1,5 @@
 import type { Calls } from '../common/calls.js'
-import { attempt, type MaybePromise } from '../common/maybe-promise.js'
+import { tryThen, type MaybePromise } from '../common/maybe-promise.js'
 import type { ChangeSet } from './change-set.js'
 import { dropCookieIfEnded } from './delivery.js'
 import { LogoutUnconfirmedError, NoCookieError } from './errors.js'
@@ -14,7 +14,7 @@ import { storeChanges } from './store-changes.js'
  */
 export function commit (session: Session): MaybePromise<void> {
   if (session.setAside === null) return commitOnce(session)
-  return attempt(() => commitOnce(session), () => { restoreSetAside(session) }, (error) => {
+  return tryThen(() => commitOnce(session), () => { restoreSetAside(session) }, (error) => {
     restoreSetAside(session)
     throw error
   })
@@ -69,14 +69,14 @@ export async function settle (session: Session): Promise<void> {
 }
 
 function commitAfterCalls (session: Session, queue: Calls, changes: ChangeSet): MaybePromise<void> {
-  return attempt(() => queue.runHeeded(() => commitOrRestore(session, queue, changes)), () => dropCookieIfEnded(session), async (error) => {
+  return tryThen(() => queue.runHeeded(() => commitOrRestore(session, queue, changes)), () => dropCookieIfEnded(session), async (error) => {
     await dropCookieIfEnded(session)
     throw error
   })
 }
 
 function commitOrRestore (session: Session, queue: Calls, changes: ChangeSet): MaybePromise<void> {
-  return attempt(() => {
+  return tryThen(() => {
     assertNoneFailed(session, queue)
     return commitChanges(session, changes)
   }, () => {}, (error) => {
@@ -102,7 +102,7 @@ function commitChanges (session: Session, changes: ChangeSet): MaybePromise<void
     values.restore(changes)
     return recordActivity(session)
   }
-  return attempt(() => storeChanges(session, changes), (isStored) => {
+  return tryThen(() => storeChanges(session, changes), (isStored) => {
     if (isStored) return
     // Neither sets nor clears the cookie: the browser may already hold that of a newer session.
     request.log.warn('The session ended while a request was under way. The changes of this request are not stored.')

@@ -5,7 +5,7 @@ import { StoreUnavailableError, guarded, storeUnavailable } from '../store/error
 import type { SessionEmitter } from './events.js'
 import type { OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
-import { attempt } from '../common/maybe-promise.js'
+import { tryThen } from '../common/maybe-promise.js'
 import { continuesAs, isLogout, type SessionChanges, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { Named, SessionBackend } from './backend.js'
@@ -72,7 +72,7 @@ export class Writer {
    */
   async patch (stored: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
     const { backend, emitter } = this.#options
-    return await attempt(() => backend.patch(stored, changes), (next) => {
+    return await tryThen(() => backend.patch(stored, changes), (next) => {
       if (next !== null && isLogout(changes)) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
       return next
     }, (error) => { throw storeUnavailable(error, 'patch') })
