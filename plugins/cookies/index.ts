@@ -17,9 +17,9 @@ export interface CookieAttributes {
   partitioned?: boolean
 }
 
-export default fp(async function cookie (fastify) {
+export default fp(async function cookies (fastify) {
   fastify.hatcheck.provide('cookies', await openCookies(fastify))
-}, { name: 'cookie', dependencies: ['config'] })
+}, { name: 'cookies', dependencies: ['config'] })
 
 /**
  * Writes cookies with `@fastify/cookie`, in a scope of its own: its hook and its decorations would cost every request, and few

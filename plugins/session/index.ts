@@ -70,7 +70,7 @@ export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
  */
 export default fp(async function session (fastify) {
   fastify.hatcheck.provide('session', await createSessionGroup(fastify, fastify.hatcheck))
-}, { name: 'session', dependencies: ['config', 'storage', 'cookie', 'workers', 'guards'] })
+}, { name: 'session', dependencies: ['config', 'storage', 'cookies', 'workers', 'guards'] })
 
 /** Gives a scope `request.session`, `request.loadSession` and `app.sessions`. */
 export async function createSessionGroup (fastify: FastifyInstance, parts: SessionParts) {

@@ -27,7 +27,7 @@ const MOST_DEVICES = 8
 /** Limits the rate of login attempts by the rules of docs/admission.md. All processes with the same store and realm count together. */
 export default fp(async function throttle (fastify) {
   fastify.hatcheck.provide('throttle', createThrottle(fastify))
-}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookie', 'audit', 'workers', 'accounts'] })
+}, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookies', 'audit', 'workers', 'accounts'] })
 
 function createThrottle (fastify: FastifyInstance) {
   const { hatcheck } = fastify

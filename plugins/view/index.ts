@@ -13,7 +13,7 @@ export type View = ReturnType<typeof createView>
 
 export default fp(async function view (fastify) {
   fastify.hatcheck.provide('view', createView(fastify))
-}, { name: 'view', dependencies: ['config', 'cookie'] })
+}, { name: 'view', dependencies: ['config', 'cookies'] })
 
 function createView ({ hatcheck: { config, cookies } }: FastifyInstance) {
   // Without pages, no file has to be read.
