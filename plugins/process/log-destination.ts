@@ -14,7 +14,7 @@ const RETRY_MS = 250
 /** A write that takes longer than this is stuck. */
 const STUCK_MS = 500
 /** The interval at which `flush` checks whether everything is written. */
-const LOOK_MS = 10
+const POLL_MS = 10
 
 /** A way to write to one place. */
 interface Writer {
@@ -77,7 +77,7 @@ export class LogDestination {
   /** Resolves when everything is written, or after `waitMs`. */
   async flush (waitMs: number): Promise<void> {
     const endsAt = performance.now() + waitMs
-    while (this.#isWriting && performance.now() < endsAt) await new Promise((resolve) => { setTimeout(resolve, LOOK_MS) })
+    while (this.#isWriting && performance.now() < endsAt) await new Promise((resolve) => { setTimeout(resolve, POLL_MS) })
   }
 
   /** Tells whether a write hangs that would keep the process from ending. */

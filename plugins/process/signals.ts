@@ -1,5 +1,5 @@
 /** The interval at which the process checks whether npm still runs. */
-const LOOK_EVERY_MS = 500
+const POLL_EVERY_MS = 500
 
 /** The signals that end the service. */
 export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
@@ -40,9 +40,9 @@ export function holdSignals (): HeldSignals {
 export function endWithNpm (): void {
   if (process.env['npm_lifecycle_event'] === undefined) return
   const parent = process.ppid
-  const looking = setInterval(() => {
+  const polling = setInterval(() => {
     if (process.ppid === parent) return
-    clearInterval(looking)
+    clearInterval(polling)
     process.kill(process.pid, 'SIGTERM')
-  }, LOOK_EVERY_MS).unref()
+  }, POLL_EVERY_MS).unref()
 }
