@@ -10,7 +10,7 @@ const STEADY_MS = 60_000
 const FIRST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 30_000
 
-interface Workers {
+interface WorkerPool {
   /** Resolves when every worker listens or has failed to start. */
   all (): Promise<void>
   /** Sends a signal to every worker that listens. A worker that does not listen yet has no handler, and the signal would kill it. */
@@ -23,7 +23,7 @@ interface Workers {
   kill (): void
 }
 
-interface WorkersOptions {
+interface WorkerPoolOptions {
   count: number
   /** Called with each line that a worker writes to its log, with its line break. */
   onLine (line: string): void
@@ -39,11 +39,11 @@ interface WorkersOptions {
  *
  * @returns null if the first worker could not start. It has logged the reason.
  */
-export async function startWorkers ({ count, onLine, onEnd, onError }: WorkersOptions): Promise<Workers | null> {
+export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoolOptions): Promise<WorkerPool | null> {
   // Each worker accepts connections itself. With Node's default, this process would hand them out in turn, and a connection on
   // its way to a worker that is killed would hang for ever.
   cluster.schedulingPolicy = cluster.SCHED_NONE
-  // Workers write their log through this process. If they inherited its output, Node would make it blocking whenever a worker
+  // WorkerPool write their log through this process. If they inherited its output, Node would make it blocking whenever a worker
   // starts, and a full pipe would stop them all.
   cluster.setupPrimary({ stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   const listening = new Set<Worker>()
