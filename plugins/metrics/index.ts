@@ -5,7 +5,7 @@ import type { Registry } from 'prom-client'
 import type { AuditEvent } from '../audit/index.js'
 import type { ConfigPluginOptions } from '../config/index.js'
 import type { CompleteSessionStore } from '../store/traits.js'
-import { answer, ask } from '../workers/questions.js'
+import { requestFrom, respondTo } from '../workers/ipc.js'
 import { EventCounts } from './event-counts.js'
 import { LiveSessions } from './live-sessions.js'
 import { openRegistry } from './registry.js'
@@ -72,10 +72,10 @@ export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatche
     countEvent (event, reason) { events.count(event, reason) },
     measured: (store) => storeCalls.measured(store),
     registry: openOnce,
-    text: async () => primary === null ? await openOnce().metrics() : String(await ask(primary, 'metrics of all', WAIT_MS))
+    text: async () => primary === null ? await openOnce().metrics() : String(await requestFrom(primary, 'metrics of all', WAIT_MS))
   })
   if (primary !== null) {
-    const stopAnswering = answer(primary, 'metrics', async () => await openOnce().getMetricsAsJSON())
-    fastify.addHook('onClose', async () => { stopAnswering() })
+    const stopResponding = respondTo(primary, 'metrics', async () => await openOnce().getMetricsAsJSON())
+    fastify.addHook('onClose', async () => { stopResponding() })
   }
 }, { name: 'metrics', dependencies: ['config', 'workers'] })

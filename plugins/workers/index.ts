@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Mode } from '../config/resolve.js'
 import { hasDuty, isSessionRefused, isWorker, type SessionRefused } from './duties.js'
-import type { Channel } from './questions.js'
+import type { Channel } from './ipc.js'
 
 /** The workers of a service (`WORKERS`), from the view of one of them. A single process counts as the only worker. */
 export interface Workers {

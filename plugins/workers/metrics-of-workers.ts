@@ -1,7 +1,7 @@
 import type { Worker } from 'node:cluster'
 import type { MetricObject, Registry } from 'prom-client'
 import { lazyPackage } from '../common/lazy-package.js'
-import { ask } from './questions.js'
+import { requestFrom } from './ipc.js'
 
 /** Prometheus waits 10 s for a scrape. A worker that does not answer in this time is overloaded and is not asked further. */
 const WAIT_MS = 1_000
@@ -25,7 +25,7 @@ export class MetricsOfWorkers {
   /** Renders the metrics in the text format of Prometheus. */
   async text (workers: Iterable<Worker>): Promise<string> {
     await Promise.all(Array.from(workers, async (worker) => {
-      const answer = await ask(worker, 'metrics', WAIT_MS).catch(() => null)
+      const answer = await requestFrom(worker, 'metrics', WAIT_MS).catch(() => null)
       if (answer !== null && !worker.isDead()) this.#latest.set(worker, answer as Snapshot)
     }))
     return await combined([this.#ended, ...this.#latest.values()]).metrics()

@@ -1,8 +1,8 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { DUTIES_VARIABLE, isSessionRefused, type Duty } from './duties.js'
+import { respondTo } from './ipc.js'
 import { MetricsOfWorkers } from './metrics-of-workers.js'
-import { answer } from './questions.js'
 
 /** A worker that ends within this time of its start counts as failed, in ms. A later end resets the count of failures. */
 const STEADY_MS = 60_000
@@ -43,7 +43,7 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoo
   // Each worker accepts connections itself. With Node's default, this process would hand them out in turn, and a connection on
   // its way to a worker that is killed would hang for ever.
   cluster.schedulingPolicy = cluster.SCHED_NONE
-  // WorkerPool write their log through this process. If they inherited its output, Node would make it blocking whenever a worker
+  // Workers write their log through this process. If they inherited its output, Node would make it blocking whenever a worker
   // starts, and a full pipe would stop them all.
   cluster.setupPrimary({ stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   const listening = new Set<Worker>()
@@ -61,7 +61,7 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoo
     stdout?.setEncoding('utf8').on('data', lineSplitter(onLine))
     stderr?.on('data', (text: Buffer) => { process.stderr.write(text) })
     worker.once('listening', () => { listening.add(worker) })
-    answer(worker, 'metrics of all', metricsText)
+    respondTo(worker, 'metrics of all', metricsText)
     worker.on('error', (error) => {
       onError(error)
       // No process was started, so no exit event follows.
