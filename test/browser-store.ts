@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { createSealedCodec } from '../plugins/storage/cookie/sealed.js'
 import { CookieSessions } from '../plugins/storage/cookie/sessions.js'
 import { inCookie } from '../plugins/session/in-cookie.js'
-import type { Named } from '../plugins/session/backend.js'
+import type { SessionRef } from '../plugins/session/backend.js'
 import type { Stored } from '../plugins/session/plan.js'
 import type { RevocationStore } from '../plugins/store/revocations.js'
 import type { SessionStore, StoreOptions } from '../plugins/store/sessions.js'
@@ -34,7 +34,7 @@ export function browserStore (revocations: RevocationStore, { now, maxBytes }: S
   const ends = new CookieSessions({ revocations, isEnforced: true, engine: { ping () {}, async close () { await close() } }, now })
 
   const ticketAt = (key: string): Ticket => backend.verifier.verify(cookies.get(key) ?? '', NAME) ?? ticketOf(key)
-  const named = (key: string): Named => ticketAt(key)
+  const named = (key: string): SessionRef => ticketAt(key)
   const storedAt = (key: string): Stored | null => {
     const ticket = ticketAt(key)
     return ticket.carried === null ? null : { ticket, record: ticket.carried.record }

@@ -4,7 +4,7 @@ import type { Stored } from './plan.js'
 import type { TicketVerifier } from './ticket-reader.js'
 
 /** What names a session: its key, and what its cookie carries. */
-export type Named = Pick<Ticket, 'key' | 'carried'>
+export type SessionRef = Pick<Ticket, 'key' | 'carried'>
 
 /** The outcome of {@link SessionBackend.replace}. */
 export type Renewed = Exclude<Replaced, { outcome: 'replaced' }> | { readonly outcome: 'replaced', readonly last: SessionRecord, readonly next: Stored | null }
@@ -21,7 +21,7 @@ export interface SessionBackend {
   readonly changesCookie: boolean
   /** Reads tickets with the current keys. */
   readonly verifier: TicketVerifier
-  read (ticket: Named): MaybePromise<SessionRecord | null>
+  read (ticket: SessionRef): MaybePromise<SessionRecord | null>
   /** Returns null if the session has ended before it began, or exists. */
   create (ticket: Ticket, record: SessionRecord, limit?: UserLimit): MaybePromise<Stored | null>
   /** Returns null if the session has ended. */
@@ -30,15 +30,15 @@ export interface SessionBackend {
   touch (stored: Stored, seenAt: number, expiresAt: number): MaybePromise<Stored | null>
   take (stored: Stored, prefix: string): MaybePromise<{ taken: SessionFields, rest: Stored }>
   replace (stored: Stored, next: Ticket, change: SessionReplacement, limit?: UserLimit): MaybePromise<Renewed>
-  remove (ticket: Named): MaybePromise<SessionRecord | null>
+  remove (ticket: SessionRef): MaybePromise<SessionRecord | null>
   /**
    * Ends a session, or its successor if another request has just renewed it.
    *
    * @returns the session as it was at its end, or null if it was not live.
    */
-  end (ticket: Named): Promise<StoredSession | null>
+  end (ticket: SessionRef): Promise<StoredSession | null>
   /** Tells whether {@link end} may find something to end. */
-  canEnd (ticket: Named): Promise<boolean>
+  canEnd (ticket: SessionRef): Promise<boolean>
   /** Returns the value of the cookie of a session. @param stored null if it is not stored yet */
   cookieValue (id: string, stored: Stored | null, cookieName: string): string
 }

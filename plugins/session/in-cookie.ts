@@ -10,7 +10,7 @@ import {
 } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import { CookieTooLargeError } from './errors.js'
-import type { Named, Renewed, SessionBackend } from './backend.js'
+import type { SessionRef, Renewed, SessionBackend } from './backend.js'
 import type { Rules, Stored } from './plan.js'
 import type { TicketVerifier } from './ticket-reader.js'
 
@@ -93,7 +93,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     }
   }
 
-  function read ({ key, carried }: Named): MaybePromise<SessionRecord | null> {
+  function read ({ key, carried }: SessionRef): MaybePromise<SessionRecord | null> {
     if (carried === null || isOver(carried)) return null
     const known = revocations.lookUp(key, carried.record.user)
     return known instanceof Promise ? known.then((known) => liveIn(key, carried, known)) : liveIn(key, carried, known)
@@ -118,7 +118,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     return { outcome: 'replaced', last, next: successor }
   }
 
-  async function end (ticket: Named): Promise<StoredSession | null> {
+  async function end (ticket: SessionRef): Promise<StoredSession | null> {
     const { key, carried } = ticket
     const isLive = await read(ticket) !== null
     if (await revocations.end(key, endOf(ticket))) return isLive && carried !== null ? { key, record: carried.record } : null
@@ -149,7 +149,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
   }
 
   /** How long the end of a session has to be remembered. */
-  function endOf ({ carried }: Named): number {
+  function endOf ({ carried }: SessionRef): number {
     return (carried?.endsAt ?? now() + LONGEST_LIFE_MS) + CLOCK_SLACK_MS
   }
 }

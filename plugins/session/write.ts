@@ -8,7 +8,7 @@ import type { Stored } from './plan.js'
 import { tryThen } from '../common/maybe-promise.js'
 import { continuesAs, isLogout, type SessionChanges, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
-import type { Named, SessionBackend } from './backend.js'
+import type { SessionRef, SessionBackend } from './backend.js'
 import type { Upkeep } from './upkeep.js'
 
 interface WriterOptions {
@@ -146,7 +146,7 @@ export class Writer {
     if (!isEnded) throw new LogoutUnconfirmedError()
   }
 
-  async #endEach (request: FastifyRequest, tickets: readonly Named[], end: (ticket: Named) => Promise<StoredSession | null>): Promise<void> {
+  async #endEach (request: FastifyRequest, tickets: readonly SessionRef[], end: (ticket: SessionRef) => Promise<StoredSession | null>): Promise<void> {
     const { emitter, upkeep } = this.#options
     const confirmed = await Promise.all(distinct(tickets).map(async (ticket) => {
       try {
@@ -163,7 +163,7 @@ export class Writer {
   }
 
   /** Tells whether there may be something to end. Most duplicate cookies belong to sessions that ended long ago. */
-  async #canEnd (ticket: Named): Promise<boolean> {
+  async #canEnd (ticket: SessionRef): Promise<boolean> {
     const { backend, upkeep } = this.#options
     if (upkeep.isRefused(ticket.key)) return true
     try {
@@ -216,7 +216,7 @@ export class Writer {
 }
 
 /** Returns one ticket for each key, the first. */
-function distinct (tickets: readonly Named[]): Named[] {
+function distinct (tickets: readonly SessionRef[]): SessionRef[] {
   return [...new Map(tickets.toReversed().map((ticket) => [ticket.key, ticket])).values()]
 }
 
