@@ -111,7 +111,7 @@ export default fp(async function login (fastify) {
   })
 
   decorate('requireLogin', requireLogin)
-}, { name: 'login', dependencies: ['config', 'decorations', 'session', 'accounts', 'audit', 'throttle', 'view'] })
+}, { name: 'login', dependencies: ['config', 'decorations', 'storage', 'session', 'accounts', 'audit', 'throttle', 'view'] })
 
 function createLogin (fastify: FastifyInstance) {
   const { config, accounts } = fastify.hatcheck

@@ -10,7 +10,7 @@ import {
 } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import { CookieTooLargeError } from './errors.js'
-import type { SessionRef, Renewed, SessionBackend } from './backend.js'
+import type { Renewed, SessionBackend, SessionRef } from './backend.js'
 import type { Rules, Stored } from './plan.js'
 import type { TicketVerifier } from './ticket-reader.js'
 

@@ -70,7 +70,11 @@ export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
  */
 export default fp(async function session (fastify) {
   fastify.hatcheck.provide('session', await createSessionGroup(fastify, fastify.hatcheck))
-}, { name: 'session', dependencies: ['config', 'storage', 'cookies', 'workers', 'guards'] })
+}, {
+  name: 'session',
+  // The guards come first: under overload, their hook refuses a request before its session is read.
+  dependencies: ['config', 'storage', 'cookies', 'workers', 'guards']
+})
 
 /** Gives a scope `request.session`, `request.loadSession` and `app.sessions`. */
 export async function createSessionGroup (fastify: FastifyInstance, parts: SessionParts) {

@@ -8,7 +8,7 @@ import type { Stored } from './plan.js'
 import { tryThen } from '../common/maybe-promise.js'
 import { continuesAs, isLogout, type SessionChanges, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
-import type { SessionRef, SessionBackend } from './backend.js'
+import type { SessionBackend, SessionRef } from './backend.js'
 import type { Upkeep } from './upkeep.js'
 
 interface WriterOptions {
