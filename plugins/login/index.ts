@@ -19,8 +19,10 @@ interface RequestMembers<Values> {
   /**
    * The user who is logged in, or null. Costs less than the session.
    *
-   * @throws SessionNotReadError in a hook that runs before those of hatcheck, if the store answers with promises.
+   * @throws SessionNotReadError (500) in a hook that runs before those of hatcheck, if the store answers with promises.
    * @throws StoreUnavailableError (503) if the store cannot answer.
+   * @throws SessionCommittedError (500) if the response has begun, and nothing has read the session before.
+   * @throws SessionOffError (500) if the route has `session: false`.
    */
   readonly user: User | null
   /**
@@ -28,8 +30,10 @@ interface RequestMembers<Values> {
    * `requireLogin`.
    *
    * @throws LoginRequiredError (401)
-   * @throws SessionNotReadError in a hook that runs before those of hatcheck, if the store answers with promises.
+   * @throws SessionNotReadError (500) in a hook that runs before those of hatcheck, if the store answers with promises.
    * @throws StoreUnavailableError (503) if the store cannot answer.
+   * @throws SessionCommittedError (500) if the response has begun, and nothing has read the session before.
+   * @throws SessionOffError (500) if the route has `session: false`.
    */
   requireUser (): User
   /**
@@ -39,6 +43,9 @@ interface RequestMembers<Values> {
    * got another password, in the meantime.
    *
    * @throws CredentialsError, NameError, PasswordError (400) if the name or the password breaks a rule.
+   * @throws AuthenticateError, SessionKeyError, SessionValueError (500) if the option `authenticate` answered with something else
+   *   than a user, or with `data` that a session cannot hold. What it throws itself stays as it is.
+   * @throws ConfigError (500) if there are neither accounts nor the option `authenticate`.
    * @throws ThrottledError (429) if too many logins have failed.
    * @throws BusyError (503) if too many logins are under way.
    * @throws StoreUnavailableError (503)
@@ -50,8 +57,15 @@ interface RequestMembers<Values> {
    *
    * @throws WrongCredentialsError (401) after `request.authenticate`, if the account was disabled or got another password in the
    *   meantime. Nobody is logged in then.
-   * @throws InsecureTransportError (400) if the connection cannot carry the session cookie.
-   * @throws NoCookieError if the headers of the response have left.
+   * @throws LogoutUnconfirmedError (503) if the session of such a login could not be ended; its ticket is refused until it is.
+   * @throws InsecureTransportError, CookieDomainError (400) if the connection cannot carry the session cookie.
+   * @throws SessionTooLargeError (413)
+   * @throws NotAwaitedError (500) while `request.authenticate` is still checking a password.
+   * @throws UserNameError (500) if `name` is not a non-empty, well-formed string.
+   * @throws SessionKeyError, SessionValueError, SessionSchemaError (500) if `data`, or a value set before, cannot be stored.
+   * @throws FlaskDepthError (500) with the store `flask:`.
+   * @throws NoCookieError (500) if the headers of the response have left.
+   * @throws SessionOffError (500) if the route has `session: false`.
    * @throws StoreUnavailableError (503)
    */
   login (name: string, options?: LoginOptions<Values>): Promise<void>
@@ -59,6 +73,7 @@ interface RequestMembers<Values> {
    * Ends every session that the request presents a ticket of, for good, and clears the cookie.
    *
    * @throws LogoutUnconfirmedError (503) if the end cannot be stored; the tickets are refused until it is.
+   * @throws SessionOffError (500) if the route has `session: false`.
    */
   logout (): Promise<void>
 }

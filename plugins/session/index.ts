@@ -41,14 +41,17 @@ declare module 'fastify' {
     /**
      * The session of this request.
      *
-     * @throws SessionNotReadError in a hook that runs before the hooks of hatcheck, if the store is asynchronous.
+     * @throws SessionNotReadError (500) in a hook that runs before the hooks of hatcheck, if the store is asynchronous.
      * @throws StoreUnavailableError (503) if the store cannot answer.
+     * @throws SessionOffError (500) if the route has `session: false`.
      */
     session: SessionOf<TypeProvider>
     /**
      * Reads the session, in any hook. After this, `request.session` and `request.user` are available.
      *
      * @throws StoreUnavailableError (503)
+     * @throws SessionCommittedError (500) if the response has begun, and nothing has read the session before.
+     * @throws SessionOffError (500) if the route has `session: false`.
      */
     loadSession (): Promise<SessionOf<TypeProvider>>
   }

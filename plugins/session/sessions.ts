@@ -20,9 +20,11 @@ export interface Sessions<Values = Data> {
    *
    * @param name the name of the user, as for `request.login`
    * @returns the cookie, which logs the browser of the user in, and the handle
-   * @throws UserNameError, SessionKeyError, SessionValueError, SessionTooLargeError
-   * @throws InsecureTransportError if `secure` is false and `sessionCookieSecure` is true.
-   * @throws StoreUnavailableError
+   * @throws UserNameError, SessionKeyError, SessionValueError, SessionSchemaError (500)
+   * @throws FlaskDepthError (500) with the store `flask:`.
+   * @throws SessionTooLargeError (413)
+   * @throws InsecureTransportError (400) if `secure` is false and `sessionCookieSecure` is true.
+   * @throws StoreUnavailableError (503)
    */
   begin (name: string, options?: BeginOptions<Values>): Promise<BegunSession>
   /**
@@ -30,7 +32,8 @@ export interface Sessions<Values = Data> {
    * a missing or invalid cookie, and for a session that has ended.
    *
    * @param from the request, or the text of its Cookie header
-   * @throws StoreUnavailableError if the store cannot answer: nothing is known about the session then.
+   * @throws UnsupportedError (500) if an object has no headers.
+   * @throws StoreUnavailableError (503) if the store cannot answer: nothing is known about the session then.
    */
   read (from: string | ForeignRequest | null | undefined, options?: ReadOptions): Promise<ReadSession<Values> | null>
   /**
@@ -43,15 +46,17 @@ export interface Sessions<Values = Data> {
   /**
    * Reads `secretKeyFile` again at once. hatcheck also checks it for changes every second.
    *
-   * @throws ConfigError if a key in it cannot be used. The keys stay as they were then.
+   * @throws ConfigError if there is no such file, or a key in it cannot be used. The keys stay as they were then.
    */
   reloadSecretKeys (): void
   /**
    * Lists the live sessions of a user, newest activity first. The list is empty for an unknown name.
    *
    * @param name the name that was given to `request.login`
-   * @throws UserNameError if it is no text, such as `request.user` in place of `request.user.name`.
-   * @throws StoreUnavailableError
+   * @throws UserNameError (500) if it is no text, such as `request.user` in place of `request.user.name`.
+   * @throws SessionsInCookiesError (501) if the sessions are in the cookies of the browsers.
+   * @throws StoreMethodMissingError (501) if the session store has no `ofUser`.
+   * @throws StoreUnavailableError (503)
    */
   ofUser (name: string): Promise<UserSession[]>
   /**
@@ -59,19 +64,26 @@ export interface Sessions<Values = Data> {
    * session of this user has the handle.
    *
    * @param request the request that asks for it, for the listeners of `revoked`
-   * @throws UserNameError, StoreUnavailableError
+   * @throws UserNameError (500) if the name is no text.
+   * @throws SessionsInCookiesError (501) if the sessions are in the cookies of the browsers.
+   * @throws StoreMethodMissingError (501) if the session store has no `ofUser`.
+   * @throws StoreUnavailableError (503)
    */
   revoke (name: string, handle: string, request?: FastifyRequest): Promise<boolean>
   /**
-   * Ends every session of a user that existed when the call began, wherever it is in use, for good. Returns how many.
+   * Ends every session of a user that existed when the call began, wherever it is in use, for good. Returns how many; 0 if the
+   * sessions are in the cookies of the browsers, where nobody can count them.
    *
-   * @throws UserNameError, StoreUnavailableError
+   * @throws UserNameError (500) if the name is no text.
+   * @throws RevocationOffError (501) if `sessionRevocation` is `none`.
+   * @throws StoreMethodMissingError (501) if the session store has no `removeOfUser`.
+   * @throws StoreUnavailableError (503)
    */
   revokeUser (name: string): Promise<number>
   /**
    * Adds a listener. It gets the event and the request that caused it, or null. Its errors are logged and fail no request.
    *
-   * @throws UnsupportedError if there is no such event.
+   * @throws UnsupportedError (500) if there is no such event.
    */
   on<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
   /** Removes a listener. */
