@@ -5,6 +5,8 @@ import { parseEnv } from 'node:util'
 import { t } from 'tap'
 import * as hatcheck from '../app.js'
 import { checkout, run, startProgram } from './fixtures/child.js'
+import * as loginErrors from '../plugins/login/errors.js'
+import * as sessionErrors from '../plugins/session/errors.js'
 import { Client } from './client.js'
 import { needs, testKey } from './helper.js'
 import { defaultOf, renderedPage, rows } from './options-page.js'
@@ -115,6 +117,13 @@ t.test('docs/errors.md lists every error code, and no other', async (t) => {
 t.test('docs/errors.md lists every error class that the package exports, and no other', async (t) => {
   const [, listed = ''] = pageAt('docs/errors.md').split('## Errors to catch in a handler')
   t.same(listed.match(/(?<=`)\w+Error(?=`)/g)?.sort(), Object.keys(hatcheck).filter((name) => name.endsWith('Error')).sort())
+})
+
+t.test('an error of a session or a login is an instance of an exported class, unless no handler has a use for it', async (t) => {
+  const exported = Object.entries(hatcheck).filter(([name]) => name.endsWith('Error')).map(([, value]) => value as unknown as new () => Error)
+  const classes = Object.entries({ ...sessionErrors, ...loginErrors }) as unknown as Array<[string, new (...args: unknown[]) => Error]>
+  const others = classes.filter(([, Own]) => !exported.some((Exported) => new Own(1, 1) instanceof Exported)).map(([name]) => name)
+  t.same(others.sort(), ['AdoptError', 'AsyncSchemaError', 'AuthenticateError', 'NotAwaitedError', 'ReauthenticateError'])
 })
 
 t.test('the tests of an application that docs/testing.md shows pass', async (t) => {

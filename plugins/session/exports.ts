@@ -9,6 +9,9 @@ export type { CookieDescription } from './cookie.js'
 export type { BegunSession, BeginOptions, ForeignRequest, ReadOptions, ReadSession } from './outside.js'
 export type { UserSession } from './user-sessions.js'
 export { TooManySessionsError } from './anonymous-limit.js'
+// Not AdoptError and AsyncSchemaError, nor AuthenticateError and NotAwaitedError of logins: each reports a mistake in the application
+// that no handler can put right, and the code is enough to find it. Nor ReauthenticateError, which only answers POST /sessions. The
+// other classes of errors.ts have the code of one of these, and `instanceof` of @fastify/error goes by the code.
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
   SessionKeyError, SessionNotReadError, SessionOffError, SessionSchemaError, SessionValueError, UserNameError
