@@ -7,7 +7,7 @@ import type { SessionContext } from './context.js'
 import { SessionCommittedError, SessionNotReadError, SessionOffError } from './errors.js'
 import type { Stored } from './plan.js'
 import { completeHead } from './head.js'
-import { logFailedCalls, reportWhenClosed } from './report.js'
+import { logFailedCalls, Report } from './report.js'
 import { canSetCookie, isConnectionClosed } from './response.js'
 import type { SessionObject } from './session-object.js'
 import { currentUser, type User } from './user.js'
@@ -41,10 +41,6 @@ export class Session {
   mayHaveEnded = false
   /** Whether the next write records activity even if it was recorded a moment ago. */
   isTouchForced = false
-  // Both belong to report.ts.
-  isReportPending = false
-  hasReportedLoss = false
-
   /** Whether the response has left, so that changes are refused. Calls still act on the store. */
   isClosed = false
   /** The changes of a response that has failed, while that of the error handler is committed. Belongs to commit.ts. */
@@ -57,6 +53,7 @@ export class Session {
   #stored: Stored | null = null
   readonly #values: Values
   #queue: Calls | null = null
+  #report: Report | null = null
   #nextId: string | null = null
   #loading: Promise<void> | null = null
   #isLoaded = false
@@ -206,7 +203,12 @@ export class Session {
 
   #assertOpen (): void {
     if (this.isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
-    reportWhenClosed(this, this.#reply)
+    this.#reportWhenClosed()
+  }
+
+  /** Only a session that is changed has a report: most are only read. */
+  #reportWhenClosed (): void {
+    if (this.#reply !== null) (this.#report ??= new Report(this)).whenClosed(this.#reply)
   }
 
   /** Refuses changes from here on: the response leaves. */
@@ -215,7 +217,7 @@ export class Session {
   /** @param needsRecord whether the call fails if the session could not be read */
   call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
     if (this.#queue === null && this.#reply !== null) completeHead(this.#reply)
-    reportWhenClosed(this, this.#reply)
+    this.#reportWhenClosed()
     const call = this.openQueue().run(async () => {
       if (!this.#isLoaded) await this.load()
       if (this.#failure !== undefined && (needsRecord || this.#failure instanceof SessionOffError)) throw this.#failure
@@ -233,7 +235,7 @@ export class Session {
     if (this.#reply !== null) return
     this.#reply = reply
     if (this.cookie !== 'keep') this.context.sendCookie(this, reply)
-    if (this.#queue !== null || !this.#values.isPristine) reportWhenClosed(this, this.#reply)
+    if (this.#queue !== null || !this.#values.isPristine) this.#reportWhenClosed()
   }
 
   sendCookie (cookie: Session['cookie']): void {
