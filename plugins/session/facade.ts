@@ -48,7 +48,7 @@ const methods = {
 const properties = {
   permanent: (session: Session) => session.permanent,
   handle: ({ stored, context }: Session) => stored === null ? undefined : context.handleOf(stored.ticket.key),
-  sessionId: (session: Session) => session.id,
+  sessionId: (session: Session) => session.ensureId(),
   encryptedSessionId: (session: Session) => session.cookieValue,
   cookie: (session: Session) => session.context.describeCookie(session),
   // In Flask, setting it reports a change within a value. hatcheck sees such a change by itself.

@@ -132,8 +132,8 @@ export class Session {
     this.#failure = error
   }
 
-  /** The ID that the session has, or will have once it is stored. */
-  get id (): string {
+  /** Returns the ID that the session has, or will have once it is stored: the first call makes it. */
+  ensureId (): string {
     if (this.#stored !== null) return this.#stored.ticket.id
     this.#nextId ??= this.context.newId()
     return this.#nextId
@@ -143,7 +143,7 @@ export class Session {
   dropNextId (): void { this.#nextId = null }
 
   /** The value of the cookie. */
-  get cookieValue (): string { return this.context.cookieValue(this.id, this.#stored, this.#request) }
+  get cookieValue (): string { return this.context.cookieValue(this.ensureId(), this.#stored, this.#request) }
   get permanent (): boolean { return this.#values.permanentOr(this.#stored?.record.permanent ?? false) }
   /** The user who is logged in. Only a login sets it; removing or overwriting `client_name` ends it. */
   get user (): User | null { return this.#stored === null ? null : currentUser(this.#stored.record, this.#values) }

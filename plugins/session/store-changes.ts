@@ -24,7 +24,7 @@ async function carryOut (session: Session, changes: ChangeSet, plan: Plan): Prom
       return true
     case 'create':
       assertCookieCanBeSent(session)
-      await handOver(session, await writer.create(session.id, plan.record, request).catch((error: unknown) => {
+      await handOver(session, await writer.create(session.ensureId(), plan.record, request).catch((error: unknown) => {
         // The session may have begun all the same, and is ended then, so the next attempt needs another ID.
         session.dropNextId()
         throw error
