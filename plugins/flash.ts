@@ -12,7 +12,11 @@ interface RequestMembers {
    * Leaves a message for the next page that asks for it. It is part of the session: it survives a login, and ends with a
    * logout.
    *
-   * @throws FlashError
+   * @throws FlashError (500)
+   * @throws SessionCommittedError (500) once the response has left.
+   * @throws SessionNotReadError (500) in a hook that runs before those of hatcheck, if the store answers with promises.
+   * @throws SessionOffError (500) if the route has `session: false`.
+   * @throws StoreUnavailableError (503) if the store cannot answer.
    */
   flash (kind: string, text: string): void
   /**
@@ -21,6 +25,10 @@ interface RequestMembers {
    *
    * @param kinds the kinds to return; messages of other kinds are taken as well.
    * @default every kind
+   * @throws SessionCommittedError (500) once the response has left.
+   * @throws SessionOffError (500) if the route has `session: false`.
+   * @throws StoreMethodMissingError (501) if a message is stored and the session store has no `take`.
+   * @throws StoreUnavailableError (503)
    */
   flashes (...kinds: string[]): Promise<Flash[]>
 }

@@ -26,7 +26,7 @@ interface AuthenticateOptions {
   isFamiliar?: boolean
 }
 
-/** Keeps hatcheck's own accounts: names and argon2id hashes. */
+/** Keeps hatcheck's own accounts: names and argon2id hashes. Its methods throw StoreUnavailableError (503) if the store cannot answer. */
 export class Accounts {
   readonly #options: AccountsOptions
   /** The hash that each result of {@link authenticate} was checked against. */
@@ -104,24 +104,24 @@ export class Accounts {
     await assertNewPassword(password, normalName(name), this.#options)
   }
 
-  /** Creates an account. @throws AccountExistsError, NameError, PasswordError */
+  /** Creates an account. @throws AccountExistsError (409), NameError, PasswordError (400), BusyError (503) */
   async add (name: string, password: string): Promise<void> {
     if (await this.#create(name, password) === null) throw new AccountExistsError(normalName(name))
   }
 
-  /** Sets another password and ends every session of the account. @throws NoSuchAccountError, PasswordError */
+  /** Sets another password and ends every session of the account. @throws NoSuchAccountError (404), NameError, PasswordError (400), BusyError (503) */
   async setPassword (name: string, password: string): Promise<void> {
     await this.assertNewPassword(name, password)
     await this.#read(name)
     await this.#update(name, { passwordHash: await hashPassword(password) })
   }
 
-  /** Prevents further logins to the account and ends all its sessions. @throws NoSuchAccountError */
+  /** Prevents further logins to the account and ends all its sessions. @throws NoSuchAccountError (404), NameError (400) */
   async disable (name: string): Promise<void> {
     await this.#update(name, { disabled: true })
   }
 
-  /** Allows logins to the account again and ends all its sessions. @throws NoSuchAccountError */
+  /** Allows logins to the account again and ends all its sessions. @throws NoSuchAccountError (404), NameError (400) */
   async enable (name: string): Promise<void> {
     await this.#update(name, { disabled: false })
   }
