@@ -110,7 +110,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     const record = successorOf(last, change)
     const knownOfNext = await revocations.lookUp(next.key, record.user)
     if (knownOfNext.hasEnded) return { outcome: 'refused' }
-    // The number from before: an end of all sessions of the user in the meantime ends the successor too.
+    // The epoch from before: an end of all sessions of the user in the meantime ends the successor too.
     const known = record.user === carried.record.user ? knownBefore : knownOfNext
     // First, since it throws if the successor is too large.
     const successor = hasFields(record) ? begun(next, record, known, carried?.origin) : null
