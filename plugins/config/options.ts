@@ -20,36 +20,36 @@ type PluginOption = Exclude<keyof Table, Only<Table, 'service'>>
 
 /** The key, or the file that it is in. Either can be undefined, as in an environment; then the start is refused. */
 type KeyOptions =
-  Needed<'secretKey'> & Without<'secretKeyFile'> |
-  Needed<'secretKeyFile'> & Without<'secretKey'>
+  Needed<'secretKeyFile'> & Without<'secretKey'> |
+  Needed<'secretKey'> & Without<'secretKeyFile'>
 
 /** Options that must be there, with another type than that of the table. */
 type NeededAs<K extends keyof T, V, T = Table> = { -readonly [P in K]: V | undefined }
 
 /** Users of the application, or accounts of hatcheck's own. The values of a user are those of a schema, or of `interface Session`. */
 type UserOptions =
-  NeededAs<'authenticate', Authenticate> & Without<'signup' | 'sessionSchema'> |
+  Maybe<'signup' | 'sessionSchema'> & Without<'authenticate'> |
   NeededAs<'authenticate', Authenticate<SchemaData>> & Needed<'sessionSchema'> & Without<'signup'> |
-  Maybe<'signup' | 'sessionSchema'> & Without<'authenticate'>
+  NeededAs<'authenticate', Authenticate> & Without<'signup' | 'sessionSchema'>
 
 /** hatcheck checks them by the schema. */
 type SchemaData = Record<string, any>
 
 /** `none` and `partitioned` need a Secure cookie: browsers drop any other. */
 type CookieOptions =
-  Maybe<'sessionCookieSecure'> & Maybe<'sessionCookieSamesite', Spellings<'lax' | 'strict'>> & Maybe<'sessionCookiePartitioned', false | 'false'> |
-  Needed<'sessionCookieSecure', true | 'true'> & Maybe<'sessionCookieSamesite' | 'sessionCookiePartitioned'>
+  Needed<'sessionCookieSecure', true | 'true'> & Maybe<'sessionCookieSamesite' | 'sessionCookiePartitioned'> |
+  Maybe<'sessionCookieSecure'> & Maybe<'sessionCookieSamesite', Spellings<'lax' | 'strict'>> & Maybe<'sessionCookiePartitioned', false | 'false'>
 
 /** A limit of anonymous sessions has no meaning where there are none. */
 type AnonymousOptions =
-  Maybe<'anonymousSessions', true | 'true'> & Maybe<'anonymousSessionsPerMinute'> |
-  Maybe<'anonymousSessions'> & Without<'anonymousSessionsPerMinute'>
+  Maybe<'anonymousSessions'> & Without<'anonymousSessionsPerMinute'> |
+  Maybe<'anonymousSessions', true | 'true'> & Maybe<'anonymousSessionsPerMinute'>
 
 /** Without revocation, a logout is not final: for sessions in cookies only, and always so in those of Flask. */
 type RevocationOptions =
-  Maybe<'sessionStore'> & Maybe<'sessionRevocation', 'store'> |
+  Needed<'sessionStore', `flask:${string}`> & Needed<'sessionRevocation', 'none'> |
   Needed<'sessionStore', `cookie:${string}`> & Maybe<'sessionRevocation'> |
-  Needed<'sessionStore', `flask:${string}`> & Needed<'sessionRevocation', 'none'>
+  Maybe<'sessionStore'> & Maybe<'sessionRevocation', 'store'>
 
 /** The names that TypeScript knows must be those that are there. */
 type NameOptions = keyof Decorators extends never ? Maybe<'decorators', DecoratorsOption> : Needed<'decorators', DecoratorsOption>
