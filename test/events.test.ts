@@ -4,9 +4,11 @@ import { test, type Test } from 'tap'
 import type { SessionEvents } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
+import { appOnPort } from './app-on-port.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
 import { startRedis } from './redis.js'
+import { until } from './service.js'
 import { breakable, eventually, openStore } from './watched-store.js'
 
 const NAMES = ['created', 'renewed', 'destroyed', 'expired', 'revoked'] as const
@@ -233,5 +235,44 @@ test('a listener for an event that does not exist is refused, with the list of t
   const { sessions } = await host(t)
   for (const event of ['logout', 'error', 'Created', '', undefined, 'toString']) {
     t.throws(() => { sessions.on(event as never, () => {}) }, { code: 'HATCHECK_UNSUPPORTED', message: /created, renewed, destroyed, expired, revoked\.$/ }, String(event))
+  }
+})
+
+test('every listener is called, even if another one fails', async (t) => {
+  const kinds: Record<string, () => unknown> = {
+    'throws an error': () => { throw new Error('on purpose') },
+    // eslint-disable-next-line no-throw-literal -- a listener can throw anything
+    'throws no error': () => { throw null },
+    rejects: async () => { throw new Error('on purpose') },
+    'returns a thenable that rejects': () => ({ then: (_resolve: unknown, reject: (error: Error) => void) => { reject(new Error('on purpose')) } }),
+    'returns a thenable that throws': () => ({ then () { throw new Error('on purpose') } }),
+    'returns what fails to be looked at': () => Object.defineProperty({}, 'then', { get () { throw new Error('on purpose') } }),
+    'never settles': () => new Promise(() => {})
+  }
+  for (const [what, listener] of Object.entries(kinds)) {
+    const h = await appOnPort(t, () => {})
+    const { sessions } = h.fastify
+    const told: string[] = []
+    for (const event of ['created', 'renewed', 'destroyed', 'revoked'] as const) {
+      const removesItself = (): void => {
+        told.push(`${event} once`)
+        sessions.off(event, removesItself)
+      }
+      sessions.on(event, removesItself)
+      sessions.on(event, listener as () => void)
+      sessions.on(event, listener as () => void)
+      sessions.on(event, () => { told.push(event) })
+    }
+    h.fastify.log.level = 'error'
+    const { cookie } = await h.ask('/in/ann')
+    const again = await h.ask('/in/ann', cookie)
+    t.equal((await h.ask('/out', again.cookie)).status, 200)
+    await h.ask('/in/bob')
+    await sessions.revokeUser('bob')
+    const failures = (): number => h.log.filter(({ msg }) => / failed$/.test(msg as string)).length
+    const expected = what === 'never settles' ? 0 : 10
+    await until('the failures are in the log', () => failures() >= expected)
+    t.strictSame(told, ['created once', 'created', 'renewed once', 'renewed', 'destroyed once', 'destroyed', 'created', 'revoked once', 'revoked'], `a listener that ${what}`)
+    t.equal(failures(), expected)
   }
 })

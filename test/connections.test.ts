@@ -1,0 +1,180 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { request as httpRequest, ServerResponse } from 'node:http'
+import { connect as connectHttp2 } from 'node:http2'
+import type { AddressInfo, Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { test } from 'tap'
+import { hatcheck } from '../app.js'
+import { appOnPort, bag, closed, type Bag } from './app-on-port.js'
+import { Client } from './client.js'
+import { gate, testKey, turn } from './helper.js'
+import { until } from './service.js'
+import { openStore } from './watched-store.js'
+
+test('a connection without a socket or an address has sessions', async (t) => {
+  for (const sessionCookieSecure of ['true', 'false', 'auto'] as const) {
+    for (const trustProxy of [false, true, '127.0.0.1']) {
+      const h = await appOnPort(t, () => {}, { options: { sessionCookieSecure }, server: { trustProxy } })
+      const answer = async (socket: Socket | undefined, url: string, cookie?: string): Promise<{ status: number, cookie: string | undefined }> => {
+        const raw: Bag = { method: 'GET', url, headers: { host: 'app.example', ...cookie !== undefined && { cookie } }, httpVersion: '1.1', httpVersionMajor: 1, httpVersionMinor: 1, ...socket !== undefined && { socket }, on () {}, removeListener () {} }
+        const response = new ServerResponse(raw as never)
+        h.fastify.routing(raw as never, response)
+        while (!response.writableEnded) await pause(1)
+        return { status: response.statusCode, cookie: [response.getHeader('set-cookie') ?? []].flat().map((line) => String(line).split(';')[0])[0] ?? /set-cookie: ([^;]+)/i.exec((response as unknown as Bag)['_header'] as string)?.[1] }
+      }
+      for (const socket of [undefined, {} as Socket]) {
+        const what = `${socket === undefined ? 'no socket' : 'no address'}, secure ${sessionCookieSecure}, trustProxy ${trustProxy}`
+        const login = await answer(socket, '/in/harry')
+        t.equal(login.status, sessionCookieSecure === 'true' ? 400 : 200, what)
+        if (login.status === 400) continue
+        t.equal((await answer(socket, '/me', login.cookie)).status, 200)
+        t.equal((await answer(socket, '/out', login.cookie)).status, 200)
+        t.strictSame(await h.me(login.cookie), { user: null, n: null })
+      }
+    }
+  }
+
+  t.test('a request over a Unix socket has a session', async (t) => {
+    // The path of a Unix socket must be short.
+    const folder = mkdtempSync(join(tmpdir(), 'hatcheck-'))
+    t.teardown(() => { rmSync(folder, { recursive: true }) })
+    const path = join(folder, 's')
+    const fastify = Fastify() as unknown as FastifyInstance
+    t.teardown(() => fastify.close())
+    await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate: (name, password) => password === 'x' ? { name } : null })
+    await fastify.listen({ path })
+    const client = new Client('http://localhost', { socketPath: path })
+    const accept = 'application/json'
+    t.equal((await client.post('/login', { client_name: 'harry', password: 'y' }, { accept })).statusCode, 401)
+    t.equal((await client.post('/login', { client_name: 'harry', password: 'x' }, { accept })).statusCode, 200)
+    const cookie = client.cookieHeader
+    t.equal((await client.get('/sessions', { accept })).statusCode, 200)
+    t.equal((await client.post('/logout', {}, { accept })).statusCode, 200)
+    t.equal((await client.get('/sessions', { cookie, accept })).statusCode, 401)
+  })
+})
+
+test('on an upgraded connection, calls that need a new cookie are refused, and other calls work', async (t) => {
+  const outcomes: Record<string, string> = {}
+  const note = async (name: string, work: () => unknown): Promise<void> => {
+    try {
+      await work()
+      outcomes[name] = 'done'
+    } catch (error) {
+      outcomes[name] = (error as { code: string }).code
+    }
+  }
+  const h = await appOnPort(t, (fastify) => {
+    fastify.get('/socket', async (request, reply) => {
+      const socket = request.raw.socket
+      reply.hijack()
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n')
+      await note('login', () => request.login('ann'))
+      await note('save', async () => {
+        bag(request)['n'] = 1
+        await request.session.save()
+      })
+      if (request.user !== null) await note('logout', () => request.logout())
+      await note('set', () => { bag(request)['m'] = 1 })
+      socket.end('bye')
+      await closed(socket)
+      await turn()
+      await note('set when closed', () => { bag(request)['m'] = 2 })
+    })
+    fastify.server.on('upgrade', (raw, socket) => {
+      const response = new ServerResponse(raw)
+      response.assignSocket(socket as Socket)
+      fastify.routing(raw, response)
+    })
+  })
+  // An upgrade has no answer, so that a Client would fail.
+  const upgrade = (cookie?: string): Promise<void> => new Promise((resolve, reject) => {
+    const { port } = h.fastify.server.address() as AddressInfo
+    const request = httpRequest({ port, host: '127.0.0.1', path: '/socket', headers: { connection: 'upgrade', upgrade: 'echo', ...cookie !== undefined && { cookie } } })
+    request.on('upgrade', (_response, socket) => {
+      socket.resume()
+      socket.on('end', () => { socket.end() })
+      socket.on('close', () => { resolve() })
+    })
+    request.on('error', reject)
+    request.end()
+  })
+  await upgrade()
+  await until('the handler is done', () => 'set when closed' in outcomes && h.log.length > 0)
+  t.strictSame(outcomes, { login: 'HATCHECK_NO_COOKIE', save: 'HATCHECK_NO_COOKIE', set: 'done', 'set when closed': 'done' }, 'a stranger')
+  t.equal(await h.stored(), 0)
+  t.equal(h.log.length, 1, 'one warning')
+  h.log.length = 0
+  for (const key of Object.keys(outcomes)) delete outcomes[key]
+  const { cookie } = await h.ask('/in/harry')
+  await upgrade(cookie)
+  await until('the handler is done', () => 'set when closed' in outcomes && h.log.length > 0)
+  t.strictSame(outcomes, { login: 'HATCHECK_NO_COOKIE', save: 'done', logout: 'done', set: 'done', 'set when closed': 'done' }, 'a user')
+  t.strictSame(await h.me(cookie), { user: null, n: null })
+  t.equal(h.log.length, 1, 'one warning')
+})
+
+test('sessions work over HTTP/2', async (t) => {
+  const log: Bag[] = []
+  const fastify = Fastify({ http2: true, logger: { level: 'warn', stream: { write (line: string) { log.push(JSON.parse(line) as Bag) } } } }) as unknown as FastifyInstance
+  t.teardown(() => fastify.close())
+  const sessions = openStore(t, 'memory:')
+  await fastify.register(hatcheck, { sessionStore: sessions, secretKey: testKey })
+  let seen = ''
+  const begun = gate()
+  fastify.get('/in', async (request) => { await request.login('harry'); return 'in' })
+  fastify.get('/me', async (request) => request.user?.name ?? 'nobody')
+  fastify.get('/out', async (request, reply) => { reply.hijack(); await request.logout(); reply.raw.end('out') })
+  fastify.get('/set', (request, reply) => { bag(request)['n'] = 1; reply.hijack(); reply.raw.end('x') })
+  fastify.get('/save', async (request, reply) => { bag(request)['n'] = 1; reply.hijack(); await request.session.save(); reply.raw.end('x') })
+  const shared = ['cache-control', 'public', 'set-cookie', 'own=1', 'x-own', '1']
+  fastify.get('/head/list', async (request, reply) => { await request.login('harry'); reply.hijack().raw.writeHead(200, shared).end('x') })
+  fastify.get('/head/pairs', async (request, reply) => {
+    await request.login('harry')
+    reply.hijack().raw.writeHead(200, [shared.slice(0, 2), shared.slice(2, 4), shared.slice(4)] as never).end('x')
+  })
+  fastify.get('/gone', async (request, reply) => {
+    reply.raw.on('close', () => {
+      request.login('ann').then(() => { seen = 'in' }, (error: { code: string }) => { seen = error.code })
+    })
+    begun.open()
+    await closed(reply.raw)
+    return 'x'
+  })
+  await fastify.listen({ port: 0, host: '127.0.0.1' })
+  const client = connectHttp2(`http://127.0.0.1:${(fastify.server.address() as AddressInfo).port}`)
+  t.teardown(() => { client.destroy() })
+  const ask = async (path: string, cookie?: string): Promise<{ headers: Bag, body: string, cookie: string | undefined }> => {
+    const stream = client.request({ ':path': path, ...cookie !== undefined && { cookie } })
+    const [headers] = await once(stream, 'response') as [Bag]
+    let body = ''
+    for await (const chunk of stream) body += String(chunk)
+    return { headers, body, cookie: ([headers['set-cookie'] ?? []].flat() as string[])[0]?.split(';')[0] }
+  }
+  const { cookie } = await ask('/in')
+  t.equal((await ask('/me', cookie)).body, 'harry')
+  await ask('/set', cookie)
+  await until('the loss is in the log', () => log.length > 0)
+  t.equal(log.length, 1, 'one warning')
+  await ask('/out', cookie)
+  t.equal((await ask('/me', cookie)).body, 'nobody')
+  const saved = await ask('/save')
+  t.ok(saved.cookie)
+  t.match(saved.headers, { 'cache-control': 'no-store', vary: 'Cookie' })
+  for (const form of ['list', 'pairs']) {
+    const { headers } = await ask(`/head/${form}`)
+    t.match(headers, { 'cache-control': 'no-store', vary: 'Cookie', 'x-own': '1', 'set-cookie': [/^hatcheck=/, 'own=1'] }, `a head of its own as a ${form}`)
+  }
+  const before = await sessions.count()
+  const stream = client.request({ ':path': '/gone' })
+  stream.on('error', () => {})
+  await begun.passed
+  stream.close(8)
+  await until('the login has ended', () => seen !== '')
+  t.equal(seen, 'HATCHECK_NO_COOKIE')
+  t.equal(await sessions.count(), before)
+})

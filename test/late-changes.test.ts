@@ -1,0 +1,169 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { test } from 'tap'
+import { requireLogin } from '../app.js'
+import { appOnPort, bag } from './app-on-port.js'
+import { until } from './service.js'
+
+const LATER: Record<string, (fastify: FastifyInstance, early: boolean, work: (request: FastifyRequest) => void) => void> = {
+  'an onSend hook': (fastify, _early, work) => { fastify.addHook('onSend', async (request) => { work(request) }) },
+  'an onSend hook with a callback': (fastify, _early, work) => {
+    fastify.addHook('onSend', (request, _reply, _payload, done) => {
+      try {
+        work(request)
+        done()
+      } catch (error) {
+        done(error as Error)
+      }
+    })
+  }
+}
+
+test('a late change is stored before hatcheck has answered, and refused with a named error after that', async (t) => {
+  for (const [where, add] of Object.entries(LATER)) {
+    for (const isUsed of [false, true]) {
+      for (const isEarly of [true, false]) {
+        await t.test(`a change ${where} ${isEarly ? 'before' : 'after'} hatcheck, in a session that ${isUsed ? 'was used' : 'was not used'} before`, async (t) => {
+          let outcome = ''
+          const work = (request: FastifyRequest): void => {
+            if (!request.url.startsWith('/x')) return
+            try {
+              bag(request)['n'] = 1
+            } catch (error) {
+              outcome = (error as { code: string }).code
+            }
+          }
+          const h = await appOnPort(t, (fastify) => {
+            if (!isEarly) add(fastify, isEarly, work)
+            fastify.get('/x', async (request) => {
+              if (isUsed) bag(request)['m'] = 1
+              return 'x'
+            })
+          }, { before (fastify) { if (isEarly) add(fastify, isEarly, work) } })
+          const { cookie } = await h.ask('/in/harry')
+          t.match((await h.ask('/x', cookie)).headers, { 'cache-control': 'no-store', vary: 'Cookie' })
+          t.equal(outcome, isEarly ? '' : 'HATCHECK_SESSION_COMMITTED')
+          t.equal((await h.me(cookie)).n, isEarly ? 1 : null)
+        })
+      }
+    }
+  }
+
+  t.test('a change in preSerialization, an error handler or a later hook is stored or refused as well', async (t) => {
+    const outcomes = new Map<string, string>()
+    const attempt = (place: string, request: FastifyRequest): void => {
+      try {
+        bag(request)[place] = 1
+        outcomes.set(place, 'set')
+      } catch (error) {
+        outcomes.set(place, (error as { code: string }).code)
+      }
+    }
+    const users: unknown[] = []
+    const h = await appOnPort(t, (fastify) => {
+      fastify.setErrorHandler(async (_error, request) => {
+        attempt('errorHandler', request)
+        return 'failed'
+      })
+      fastify.get('/x', {
+        preSerialization: async (request, _reply, payload) => {
+          attempt('preSerialization', request)
+          return payload
+        },
+        onSend: async (request) => { attempt('routeOnSend', request) },
+        onResponse: async (request) => {
+          users.push(request.user?.name)
+          attempt('onResponse', request)
+        }
+      }, async () => ({ x: 1 }))
+      fastify.get('/fails', { onError: async (request) => { attempt('onError', request) } }, async () => { throw new Error('on purpose') })
+    })
+    const { cookie } = await h.ask('/in/harry')
+    await h.ask('/x', cookie)
+    await h.ask('/fails', cookie)
+    await until('every hook has run', () => outcomes.size === 5)
+    t.strictSame(Object.fromEntries(outcomes), {
+      preSerialization: 'set', errorHandler: 'set', onError: 'set', routeOnSend: 'HATCHECK_SESSION_COMMITTED', onResponse: 'HATCHECK_SESSION_COMMITTED'
+    })
+    t.strictSame(users, ['harry'], 'a log line of the response can name the user')
+  })
+})
+
+test('with an asynchronous store, the getters answer only after the session was read', async (t) => {
+  let attempt: ((request: FastifyRequest, reply: FastifyReply) => unknown) = () => {}
+  const h = await appOnPort(t, (fastify) => {
+    fastify.setErrorHandler(async (error: Error & { code?: string }, request, reply) => {
+      await request.loadSession()
+      return await reply.code(500).send(`${error.code} ${request.user?.name}`)
+    })
+    fastify.get('/x', async (request) => ({ user: request.user?.name ?? null, n: bag(request)['n'] ?? null }))
+  }, {
+    store: 'memory, with promises',
+    before (fastify) {
+      fastify.addHook('onRequest', async (request, reply) => { if (/^\/(?:x|nowhere)/.test(request.url)) await attempt(request, reply) })
+    }
+  })
+  const { cookie } = await h.ask('/in/harry')
+
+  const getters: Record<string, (request: FastifyRequest) => unknown> = {
+    'request.session': (request) => request.session,
+    'request.user': (request) => request.user,
+    'a value that is set': (request) => { bag(request)['n'] = 1 },
+    'request.flash': (request) => { request.flash('info', 'x') }
+  }
+  for (const [what, get] of Object.entries(getters)) {
+    for (const sent of [cookie, undefined]) {
+      let code
+      attempt = (request) => {
+        try {
+          get(request)
+        } catch (error) {
+          code = (error as { code: string }).code
+        }
+      }
+      await h.ask('/x', sent)
+      t.equal(code, 'HATCHECK_SESSION_NOT_READ', `${what}, ${sent === undefined ? 'without' : 'with'} a cookie`)
+    }
+  }
+
+  const calls: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
+    'loadSession()': async (request) => {
+      const [one, other] = await Promise.all([request.loadSession(), request.loadSession()])
+      t.equal(one, other)
+      t.equal(request.user?.name, 'harry')
+      bag(request)['n'] = 1
+    },
+    'requireLogin()': async (request) => {
+      await requireLogin(request)
+      bag(request)['n'] = 1
+    },
+    'login()': async (request) => {
+      await request.login('harry')
+      bag(request)['n'] = 1
+    },
+    'flashes()': async (request) => {
+      t.strictSame(await request.flashes(), [])
+      bag(request)['n'] = 1
+    }
+  }
+  for (const [what, call] of Object.entries(calls)) {
+    attempt = call
+    const { cookie } = await h.ask('/in/harry')
+    const answer = await h.ask('/x', cookie)
+    t.equal(answer.body, '{"user":"harry","n":1}', `after ${what} the getters answer`)
+    attempt = () => {}
+    t.strictSame(await h.me(answer.cookie), { user: 'harry', n: 1 })
+  }
+
+  attempt = async (request) => { await request.logout() }
+  t.equal((await h.ask('/x', cookie)).body, '{"user":null,"n":null}')
+  attempt = () => {}
+  t.strictSame(await h.me(cookie), { user: null, n: null }, 'a logout there is final')
+  attempt = async (request, reply) => {
+    await request.login('ann')
+    await reply.send('early')
+  }
+  t.strictSame(await h.me((await h.ask('/x')).cookie), { user: 'ann', n: null }, 'a login that is answered there sends the cookie')
+  attempt = (request) => request.user
+  t.equal((await h.ask('/x', cookie)).body, 'HATCHECK_SESSION_NOT_READ undefined', 'in an error handler')
+  t.equal((await h.ask('/nowhere', cookie)).status, 500, 'where there is no route')
+})
