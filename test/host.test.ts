@@ -380,6 +380,11 @@ test('a proxy that Fastify trusts decides whether the user\'s connection is http
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', 'x-forwarded-host': 'app.example.com' })).statusCode, 400, 'http, for a site')
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1' })).statusCode, 400, 'a proxy that does not say')
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' }, { remoteAddress: '192.0.2.7' })).statusCode, 400, 'a proxy that is not trusted')
+  for (const [name = '', value = ''] of ['Forwarded: for=192.0.2.1;proto=https', 'CF-Visitor: {"scheme":"https"}', 'CloudFront-Forwarded-Proto: https', 'X-Forwarded-Ssl: on', 'Front-End-Https: 1', 'X-Scheme: https', 'X-Url-Scheme: wss'].map((line) => line.split(': '))) {
+    const refused = await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', [name]: value })
+    t.equal(refused.statusCode, 400, `a proxy before it that says https: ${name}`)
+    t.equal(refused.headers['set-cookie'], undefined)
+  }
 })
 
 test('the service on loopback decides like an application, with its own words in the error', async (t) => {

@@ -924,27 +924,28 @@ test('the Set-Cookie header is exact, for every option', async (t) => {
   const TICKET = '[\\w-]{43}\\.[\\w-]{43}'
   const GONE = '=; Max-Age=0;'
   const expires = 'Expires=Thu, 01 Jan 1970 00:00:00 GMT; '
-  const cases: Array<{ what: string, options?: HatcheckOptions, https?: boolean, name: string, before?: string, after: string }> = [
+  const cases: Array<{ what: string, options?: HatcheckOptions, https?: boolean, name: string, path?: string, before?: string, after: string }> = [
     { what: 'on http', name: 'hatcheck', after: 'HttpOnly; SameSite=Lax' },
     { what: 'on https', https: true, name: '__Host-hatcheck', after: 'HttpOnly; Secure; SameSite=Lax' },
     { what: 'for a domain', options: { sessionCookieDomain: 'example.com', sessionCookieSecure: true }, https: true, name: '__Secure-hatcheck', before: 'Domain=example.com; ', after: 'HttpOnly; Secure; SameSite=Lax' },
+    { what: 'for a path', options: { sessionCookiePath: '/run', sessionCookieSecure: true }, https: true, name: '__Secure-hatcheck', path: '/run', after: 'HttpOnly; Secure; SameSite=Lax' },
     { what: 'of its own name and mode', options: { sessionCookieName: 'sid', sessionCookieSamesite: 'Strict' }, name: 'sid', after: 'HttpOnly; SameSite=Strict' },
     { what: 'for other sites', options: { sessionCookieSecure: true, sessionCookieSamesite: 'none', sessionCookiePartitioned: true }, https: true, name: '__Host-hatcheck', after: 'HttpOnly; Secure; Partitioned; SameSite=None' }
   ]
-  for (const { what, options = {}, https = false, name, before = '', after } of cases) {
+  for (const { what, options = {}, https = false, name, path = '/', before = '', after } of cases) {
     await t.test(what, async (t) => {
       const { run } = (await Host.start(t, { now, ...options }, { trustProxy: '127.0.0.1' })).visitor()
       const headers = { ...https && { 'x-forwarded-proto': what === 'on https' ? 'HTTPS' : 'https' }, ...before !== '' && { 'x-forwarded-host': 'app.example.com' } }
-      t.match((await run(write, headers)).cookie, new RegExp(`^${name}=${TICKET}; ${before}Path=/; ${after}$`))
-      t.match((await run(remember, headers)).cookie, new RegExp(`^${name}=${TICKET}; Max-Age=2592000; ${before}Path=/; ${after}$`))
-      t.match((await run((session) => { session['permanent'] = false }, headers)).cookie, new RegExp(`^${name}=${TICKET}; ${before}Path=/; ${after}$`))
+      t.match((await run(write, headers)).cookie, new RegExp(`^${name}=${TICKET}; ${before}Path=${path}; ${after}$`))
+      t.match((await run(remember, headers)).cookie, new RegExp(`^${name}=${TICKET}; Max-Age=2592000; ${before}Path=${path}; ${after}$`))
+      t.match((await run((session) => { session['permanent'] = false }, headers)).cookie, new RegExp(`^${name}=${TICKET}; ${before}Path=${path}; ${after}$`))
       t.match((await run((_session, request) => request.login('Harry', { permanent: true }), headers)).cookie, new RegExp(`^${name}=${TICKET}; Max-Age=2592000; `))
-      t.equal((await run(logout, headers)).cookie, `${name}${GONE} ${before}Path=/; ${expires}${after}`)
+      t.equal((await run(logout, headers)).cookie, `${name}${GONE} ${before}Path=${path}; ${expires}${after}`)
     })
 
     await t.test(`${what}, a browser has no cookie left after the logout`, async (t) => {
       const host = await Host.start(t, { now: () => Date.now(), ...options }, { trustProxy: '127.0.0.1' })
-      const url = `${https ? 'https' : 'http'}://${before === '' ? 'localhost' : 'app.example.com'}/`
+      const url = `${https ? 'https' : 'http'}://${before === '' ? 'localhost' : 'app.example.com'}${path}`
       const jar = new CookieJar(undefined, { prefixSecurity: 'strict' })
       const headers = { host: new URL(url).host, ...https && { 'x-forwarded-proto': 'https' } }
       const { cookie: set } = await host.run(new Client(host.fastify), login, headers)
@@ -1070,6 +1071,20 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
       t.equal((await run((session) => session['a'])).value, 1)
       pass(2 * SECOND)
       t.equal((await run((session) => session['a'])).value, lives ? 1 : undefined, renewal)
+    }
+  })
+
+  t.test('after a new ID the store keeps the session no longer than its lifetime', async (t) => {
+    for (const kind of kinds) {
+      let time = START
+      const now = (): number => time
+      const store = openStore(t, kind, { now })
+      const { run } = (await Host.start(t, { sessionStore: store, now, sessionIdleTimeout: 86_400 })).visitor()
+      await run(login)
+      time += 12 * HOUR
+      await run((session) => session['regenerate'](['client_name', 'authenticatedAt']))
+      const [stored] = await store.ofUser('Harry')
+      t.equal(stored?.record.expiresAt, START + 24 * HOUR, kind)
     }
   })
 
