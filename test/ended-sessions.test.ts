@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
 import { STORES, appOnPort, bag, type AppOnPort } from './app-on-port.js'
+import { keyOf } from './helper.js'
 import { eventually, openStore, stop, watched } from './watched-store.js'
 
 test('a logout ends every live session that the request presents', async (t) => {
@@ -41,6 +42,24 @@ test('a logout ends every live session that the request presents', async (t) => 
         t.equal((await h.ask(`/out/${i}`, cookies.join('; '))).status, 200)
         for (const cookie of cookies) t.equal((await h.me(cookie)).user, null, `${out}, ${what}, ${store}`)
       }
+    }
+  }
+})
+
+test('a logout also ends a presented session that the store cannot look up, or is unconfirmed', async (t) => {
+  for (const isSync of [true, false]) {
+    const sessions = openStore(t, 'memory:')
+    let failing: readonly string[] = []
+    let failsFor = ''
+    const sessionStore = watched(sessions, (call, key) => { if (failing.includes(call) && key === failsFor) throw new Error('connect ECONNREFUSED') }, isSync)
+    const h = await appOnPort(t, () => {}, { options: { sessionStore } })
+    for (const [calls, status] of [[['read'], 200], [['read', 'remove'], 503]] as const) {
+      const [own, other] = [(await h.ask('/in/ann')).cookie ?? '', (await h.ask('/in/bob')).cookie ?? '']
+      failsFor = keyOf(other)
+      failing = calls
+      t.equal((await h.ask('/out', `${own}; ${other}`)).status, status, `${calls.join(' and ')} fails`)
+      failing = []
+      for (const cookie of [own, other]) t.equal((await h.me(cookie)).user, null)
     }
   }
 })
