@@ -69,6 +69,22 @@ test('while an account is under attack, its user gets in from a known network, a
   t.equal(await statusFrom('198.51.100.2', RIGHT, 'Sally'), 303, 'a second attempt after a mistake')
 })
 
+test('a failure from a known network counts for the network, and one of a known device does not', async (t) => {
+  for (const isDevice of [false, true]) {
+    const { authenticate } = gatekeeper()
+    const fastify = await build(t, { authenticate, now: clock().now })
+    const users = times(9, (i) => ({ name: `user ${i}`, browser: new Applicant(fastify) }))
+    for (const { name, browser } of users) t.equal((await browser.try(name, RIGHT)).statusCode, 303)
+    const answers = []
+    for (const { name, browser } of users) {
+      // A browser without the device cookie comes from a known network only.
+      for (let i = 0; i < 6; i++) answers.push(await (isDevice ? browser : new Applicant(fastify)).try(name))
+    }
+    t.same(statusesOf(answers), { 401: 54 }, 'none of them waits for the network')
+    t.equal((await new Applicant(fastify).try('Sally', RIGHT)).statusCode, isDevice ? 303 : 429, isDevice ? 'failures of known devices' : 'failures from a known network')
+  }
+})
+
 test('attempts for one account cannot take the places of others', async (t) => {
   const { here, reached, go } = stop()
   let asked = 0
