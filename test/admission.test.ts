@@ -5,6 +5,8 @@ import { test } from 'tap'
 import { accountKey } from '../plugins/store/accounts.js'
 import { hashPassword } from '../plugins/accounts/password.js'
 import { policies } from '../plugins/store/attempt-policy.js'
+import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
+import { Admission, isRefusal, type Attempt, type Refusal } from '../plugins/throttle/admission.js'
 import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, gate } from './helper.js'
@@ -83,6 +85,48 @@ test('a failure from a known network counts for the network, and one of a known 
     t.same(statusesOf(answers), { 401: 54 }, 'none of them waits for the network')
     t.equal((await new Applicant(fastify).try('Sally', RIGHT)).statusCode, isDevice ? 303 : 429, isDevice ? 'failures of known devices' : 'failures from a known network')
   }
+})
+
+test('a success resets the counter of its known device', async (t) => {
+  const { now } = clock()
+  const admission = new Admission({ attempts: new MemoryAttempts(), now, hash: (text) => text })
+  const attempt = async (isRight: boolean): Promise<string> => {
+    const attempt = await admission.attemptOf({ account: 'harry', device: 'browser', address: '192.0.2.1' })
+    if (isRefusal(attempt)) throw new Error(attempt.reason)
+    t.equal(await attempt.admit(), null)
+    await (isRight ? attempt.succeeded() : attempt.failed())
+    return attempt.queueKey
+  }
+  for (const isRight of [...times(5, () => false), true, ...times(6, () => false)]) t.equal(await attempt(isRight), 'device:browser')
+  t.not(await attempt(false), 'device:browser', 'the next attempt would have to wait as that of a device')
+})
+
+test('each login makes a network known for another 30 days, and few of them write that', async (t) => {
+  const { now, pass } = clock()
+  let writes = 0
+  class Counting extends MemoryAttempts {
+    override count (...counted: Parameters<MemoryAttempts['count']>): void {
+      if (counted[0].startsWith('known')) writes++
+      super.count(...counted)
+    }
+  }
+  const admission = new Admission({ attempts: new Counting(), now, hash: (text) => text })
+  const from = async (account: string, address: string): Promise<Attempt | Refusal> => await admission.attemptOf({ account, device: null, address })
+  const login = async (): Promise<void> => {
+    const attempt = await from('harry', '192.0.2.1')
+    if (isRefusal(attempt)) throw new Error(attempt.reason)
+    await attempt.admit()
+    await attempt.succeeded()
+  }
+  const isKnown = async (): Promise<boolean> => (await from('harry', '192.0.2.1') as Attempt).isFamiliar
+  for (let i = 0; i < 100; i++) await login()
+  t.equal(writes, 2, 'the network of the account, and that of any account')
+  pass(20 * DAY)
+  await login()
+  pass(25 * DAY)
+  t.ok(await isKnown())
+  pass(6 * DAY)
+  t.notOk(await isKnown())
 })
 
 test('attempts for one account cannot take the places of others', async (t) => {
