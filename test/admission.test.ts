@@ -214,6 +214,21 @@ test('forty device cookies of one account do not allow forty times as many guess
   t.equal((await new Applicant(fastify, '10.0.0.1').try('Harry', RIGHT, withDevice(cookies[0]))).statusCode, 429, 'after 180 days it is unknown')
 })
 
+test('of the device cookies of a request the first eight count', async (t) => {
+  const { authenticate } = gatekeeper()
+  const { now } = clock()
+  const fastify = await build(t, { authenticate, now })
+  const browser = new Applicant(fastify, '203.0.113.1')
+  t.equal((await browser.try('Harry', RIGHT)).statusCode, 303)
+  for (let i = 0; i < 30; i++) await new Applicant(fastify, `10.${i}.0.1`).try('Harry')
+  const device = browser.cookie('hatcheck-device')
+  const planted = (i: number): string => `hatcheck-device=${'x'.repeat(20)}${String(i).padStart(2, '0')}.${START / 1_000}.${'y'.repeat(43)}`
+  const statusWith = async (cookies: string[]): Promise<number> => (await new Applicant(fastify, '10.0.0.1').try('Harry', RIGHT, { cookie: cookies.join('; ') })).statusCode
+  t.equal(await statusWith([...times(8, planted), device]), 429)
+  t.equal(await statusWith([...times(7, planted), device]), 303)
+  t.equal(await statusWith([...times(40, () => 'hatcheck-device=x'), device]), 303, 'what does not have the form of one does not count')
+})
+
 test('a new password makes every device unknown, except the one that set it', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
   await fastify.accounts?.add('Harry', RIGHT)
