@@ -244,7 +244,8 @@ test('an invalid address from a proxy leads to the start page, and never elsewhe
     t.equal(statusCode, 303, uri)
     t.equal(headers.location, '/login?next=%2F', uri)
   }
-  const kept = { '/a/../b': '/b', '/%2e%2e/b': '/b', '/a;x?b#c': '/a;x?b#c', '/a//b': '/a//b', '/a%00b': '/a%00b', '/login': '/login' }
+  // Node reads the bytes of a header as Latin-1; those of an address are mostly UTF-8.
+  const kept = { '/a/../b': '/b', '/%2e%2e/b': '/b', '/a;x?b#c': '/a;x?b#c', '/a//b': '/a//b', '/a%00b': '/a%00b', '/login': '/login', '/caf\xc3\xa9': '/caf%C3%A9', '/caf\xe9': '/caf%C3%A9' }
   for (const [uri, next] of Object.entries(kept)) {
     const { headers } = await ask(fastify, { remoteAddress: PROXY, headers: { ...navigation, 'x-forwarded-uri': uri } })
     t.equal(headers.location, `/login?next=${encodeURIComponent(next)}`, uri)
