@@ -10,7 +10,7 @@ import { buildHost, needs, testKey } from './helper.js'
 import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
 import { blocksOf } from './walk.js'
-import { breakable, kinds, openStore, watched } from './watched-store.js'
+import { breakable, eventually, kinds, openStore, watched } from './watched-store.js'
 
 const HOUR = 3_600_000
 const USERS = ['Harry', 'harry', 'Ηarry', 'a\nb', 'a; b', ' ', '__proto__']
@@ -286,7 +286,7 @@ test('a call of app.sessions that nobody awaits ends no process, and its failure
   }
   down('create')
   sessions.begin('Harry')
-  await new Promise((resolve) => { setTimeout(resolve, 50) })
+  await eventually(t, 'the failure of the last call is in the log', () => log.some(({ err }) => err?.code === 'HATCHECK_STORE_UNAVAILABLE'))
   t.strictSame(rejections, [])
   t.strictSame(log.map(({ err, msg }) => [err?.code, msg]), [...['USER_NAME', 'USER_NAME', 'USER_NAME', 'USER_NAME', 'UNSUPPORTED', 'STORE_UNAVAILABLE']
     .map((code) => [`HATCHECK_${code}`, 'a call of app.sessions failed, and nobody awaits it'])])

@@ -6,10 +6,10 @@ import { LoginRequiredError, SessionOffError, ThrottledError, nextPageOf, refuse
 import type { GivenOptions } from '../plugins/config/options.js'
 import { Client, type Answer } from './client.js'
 import { startProgram } from './fixtures/child.js'
-import { buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { buildHost, newFastify, sessionCookieOf, testKey, turn } from './helper.js'
 import { pageAt } from './pages.js'
 import { blocksOf } from './walk.js'
-import { breakable, openEngine, openStore, stop, watched } from './watched-store.js'
+import { breakable, eventually, openEngine, openStore, stop, watched } from './watched-store.js'
 
 const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 const PASSWORD = 'correct horse battery'
@@ -536,9 +536,13 @@ test('a check that fails ends no process, even if its handler waits for the righ
   })
   app.inject('/then').catch(() => {})
   await reached
-  await new Promise((resolve) => { setTimeout(resolve, 20) })
+  const seen: string[] = []
+  await eventually(t, 'the failure is in the log', () => {
+    seen.push(...events())
+    return seen.join().includes('authn_login_fail')
+  })
+  await turn()
   t.strictSame(rejections, [])
-  t.match(events().join(), 'authn_login_fail')
 })
 
 test('with two checks under way, the answer of one does not decide the other', async (t) => {

@@ -11,7 +11,7 @@ import { changesOf, recordOf } from '../plugins/store/contract/index.js'
 import { connectRedis } from '../plugins/storage/redis/client.js'
 import { parseRedisUrl, type RedisTarget } from '../plugins/storage/redis/url.js'
 import { checkout, compiledFixture } from './fixtures/child.js'
-import { needs } from './helper.js'
+import { needs, turn } from './helper.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
 import { eventually } from './watched-store.js'
 
@@ -252,8 +252,10 @@ test('an eviction policy that can drop live keys is logged as a warning, once', 
   for (const [policy, warnings] of [['noeviction', 0], ['volatile-ttl', 0], ['volatile-lru', 1], ['allkeys-lru', 1]] as const) {
     await server.client.config('SET', 'maxmemory-policy', policy)
     const log = keepingLog()
-    const { close } = await connectRedis(parseRedisUrl(server.url, 'url'), log)
-    await new Promise((resolve) => { setTimeout(resolve, 50) })
+    const { client, close } = await connectRedis(parseRedisUrl(server.url, 'url'), log)
+    // Redis answers in order: by then, the question for the policy is answered as well.
+    await client.ping()
+    await turn()
     await close()
     t.equal(log.lines.length, warnings, policy)
     if (warnings > 0) t.match(log.lines[0], { level: 'warn', text: `maxmemory-policy of Redis is ${policy}` })
