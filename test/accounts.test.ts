@@ -321,6 +321,22 @@ test('no session outlives the password that it logged in with', async (t) => {
   }
 })
 
+test('an account is changed before its sessions are ended, so that a login under way sees the change', async (t) => {
+  const { accounts: store, sessions } = openEngine(t, 'memory:')
+  const seen: unknown[] = []
+  const accounts = accountsOver(store, sessions, {
+    async revokeUser (name) { seen.push(await store.read(accountKey(name))) }
+  })
+  await accounts.add('Harry', GOOD)
+  const before = await store.read(accountKey('Harry'))
+  await accounts.disable('Harry')
+  t.match(seen.pop(), { disabled: true })
+  await accounts.enable('Harry')
+  t.match(seen.pop(), { disabled: false })
+  await accounts.setPassword('Harry', OTHER)
+  t.not((seen.pop() as typeof before)?.passwordHash, before?.passwordHash)
+})
+
 test('names are trimmed, normalized to NFC and limited in length', (t) => {
   t.equal(normalName('Harry'), 'Harry')
   t.equal(normalName('  Harry Potter\n'), 'Harry Potter')

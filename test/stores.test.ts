@@ -2,6 +2,7 @@ import { open, type RootDatabase } from 'lmdb'
 import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
+import { hashPassword } from '../plugins/accounts/password.js'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
 import { MemoryAccounts } from '../plugins/storage/memory/accounts.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
@@ -390,6 +391,29 @@ function durableWrites (t: Test): string[] {
   }
   return writes
 }
+
+test('on LMDB, whatever ends sessions or changes an account waits for a flush', async (t) => {
+  const { sessions, accounts, openRevocations, close } = openLmdb(fastFolder(t), { now: Date.now, maxBytes: 4_096 }, { info () {}, warn () {} })
+  t.teardown(close)
+  const revocations = openRevocations()
+  const flushed = durableWrites(t)
+  const waits = async (what: string, call: () => unknown): Promise<void> => {
+    flushed.length = 0
+    await call()
+    t.equal(flushed.length, 1, what)
+  }
+  const record = recordOf({ user: 'Harry', expiresAt: Date.now() + 3_600_000 })
+  const account = { name: 'Harry', passwordHash: await hashPassword('a password'), createdAt: 1, disabled: false }
+  await waits('a login', () => sessions.create('one', record))
+  await waits('a logout that leaves values', () => sessions.patch('one', changesOf({ user: null })))
+  await waits('another login', () => sessions.create('two', record))
+  await waits('the end of every session of a user', () => sessions.removeOfUser('Harry'))
+  await waits('the end of a session', () => sessions.remove('one'))
+  await waits('the end of a session in a cookie', () => revocations.end('one', Date.now() + 1_000))
+  await waits('the end of every session in the cookies of a user', () => revocations.endAll('Harry', Date.now(), Date.now() + 1_000))
+  await waits('a new account', () => accounts?.create('harry', account))
+  await waits('another password', () => accounts?.update('harry', { passwordHash: account.passwordHash }))
+})
 
 test('a login, a renewal and a logout on LMDB wait for one flush each', async (t) => {
   const fastify = await buildHost(t, { sessionStore: `lmdb:${fastFolder(t)}` })
