@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { test, type Test } from 'tap'
+import { DATABASES, indexName } from '../plugins/storage/lmdb/session-databases.js'
+import { SessionIndex } from '../plugins/storage/lmdb/session-index.js'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
 import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
 import { recordOf } from '../plugins/store/contract/index.js'
@@ -170,6 +172,16 @@ test('nothing of a session is left in the index by expiry after its end, whereve
   clock.time = START + 1 + HOUR
   await sweep()
   t.strictSame(entries('set back'), [], 'set back')
+})
+
+test('activity puts a session back into the index by user', async (t) => {
+  const { env, store } = openStore(t)
+  await store.create('a', recordOf({ user: 'Harry', expiresAt: START + HOUR }))
+  const index = new SessionIndex<string>(env, DATABASES.keysOfUser)
+  await env.transaction(() => { index.remove(indexName('Harry'), 'a') })
+  t.strictSame(await store.ofUser('Harry'), [], 'the entry is lost')
+  t.ok(await store.touch('a', START + 1, START + HOUR))
+  t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['a'])
 })
 
 test('the process that has written a session reads it as every other does', async (t) => {
