@@ -10,7 +10,7 @@ import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
 import { recordOf } from '../plugins/store/contract/index.js'
 import type { SessionChanges } from '../plugins/store/record.js'
 import { fastFolder } from './fast-folder.js'
-import { childEnvironment, compiledFixture } from './fixtures/child.js'
+import { checkout, childEnvironment, compiledFixture } from './fixtures/child.js'
 
 const START = recordOf().createdAt
 const HOUR = 3_600_000
@@ -172,6 +172,27 @@ test('nothing of a session is left in the index by expiry after its end, whereve
   clock.time = START + 1 + HOUR
   await sweep()
   t.strictSame(entries('set back'), [], 'set back')
+})
+
+test('a sweep drops the readers that were killed, so that their pages can be used again', async (t) => {
+  const path = fastFolder(t)
+  const env = open({ path, maxDbs: 16, noSubdir: false })
+  const store = new LmdbStore(env, { now: () => START, maxBytes: 4_096, onCorrupt () {} })
+  t.teardown(async () => {
+    await store.close()
+    await env.close()
+  })
+  const reader = spawn(process.execPath, ['--input-type=module', '-e',
+    'const { open } = await import("lmdb"); const env = open({ path: process.argv[1], maxDbs: 16, noSubdir: false }); env.get("x"); console.log("reads"); setInterval(() => {}, 1_000)', path],
+  { cwd: checkout, env: childEnvironment(), stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(reader.stdout, 'data')
+  const isListed = (): boolean => env.readerList().includes(String(reader.pid))
+  t.ok(isListed())
+  reader.kill('SIGKILL')
+  await once(reader, 'close')
+  t.ok(isListed(), 'after its end too')
+  await store.sweep(5)
+  t.notOk(isListed())
 })
 
 test('activity puts a session back into the index by user', async (t) => {
