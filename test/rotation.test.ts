@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
@@ -12,8 +12,8 @@ import { openStore } from './watched-store.js'
 
 const [oldKey, newKey, thirdKey] = [newSecret(), newSecret(), newSecret()]
 
-async function host (t: Test, options: HatcheckOptions): Promise<FastifyInstance> {
-  const fastify = await buildHost(t, options)
+async function host (t: Test, options: HatcheckOptions, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
+  const fastify = await buildHost(t, options, server)
   fastify.post('/login', async (request) => { await request.login('Harry') })
   fastify.get('/', async (request) => request.user?.name ?? 'nobody')
   return fastify
@@ -92,6 +92,24 @@ test('a change of the key file is noticed', async (t) => {
   fastify.sessions.reloadSecretKeys()
   t.equal((await who(fastify, old))[0], 'nobody', 'the key file can be read again on demand')
   t.equal((await who(fastify, renewed as string))[0], 'Harry')
+})
+
+test('a key file that could not be used is read again until it can, without another sign of a change', async (t) => {
+  const file = join(t.testdir({ key: `${oldKey}\n` }), 'key')
+  const log: string[] = []
+  const fastify = await host(t, { secretKey: undefined, secretKeyFile: file }, { logger: { level: 'error', stream: { write (line: string) { log.push(line) } } } })
+  const old = await loggedIn(fastify)
+  const keys = `${newKey}\n${oldKey}\n`
+  // As after a change of permissions: time and size of the file are the same before and after it.
+  const write = (text: string): void => {
+    writeFileSync(file, text)
+    utimesSync(file, 1_800_000_000, 1_800_000_000)
+  }
+  write('x'.repeat(keys.length))
+  await until('the flaw is in the log', () => log.some((line) => line.includes('the key file has changed but cannot be used; the keys stay as they were')))
+  write(keys)
+  await until('the keys are used', async () => (await who(fastify, old))[1] !== undefined)
+  t.equal(log.length, 1)
 })
 
 test('a key file behind a symbolic link that changes its target is noticed', async (t) => {
