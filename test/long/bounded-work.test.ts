@@ -212,8 +212,9 @@ test('the anonymous sessions of a network are limited per minute, and logins do 
   t.equal((await put(new Client(fastify), {}, '2001:db8:1:200::1')).statusCode, 201)
   clock.time += 40_000
   t.equal((await put(new Client(fastify))).statusCode, 201, 'after a minute')
+  for (const status of [201, 201, 429]) t.equal((await put(new Client(fastify))).statusCode, status)
   clock.time -= 10 * HOUR
-  t.equal((await put(new Client(fastify))).statusCode, 201, 'a clock that is set back')
+  t.equal((await put(new Client(fastify))).statusCode, 201, 'a clock that is set back keeps nobody out')
 })
 
 test('counting anonymous sessions takes a bounded amount of memory', async (t) => {
