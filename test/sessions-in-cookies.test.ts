@@ -298,6 +298,23 @@ test('an end is remembered until no copy can be live, also by a process with sho
   t.equal(await userOf(fastify, copy), null)
 })
 
+test('a session never lives longer than the lifetimes allowed at its beginning, so that no end is forgotten too early', async (t) => {
+  const clock = testClock()
+  const sessionStore = `cookie:lmdb:${t.testdir()}`
+  const short = await app(t, { sessionStore, now: clock.now, sessionIdleTimeout: 3_600, sessionLifetime: 7_200, permanentSessionIdleTimeout: 3_600, permanentSessionLifetime: 7_200 })
+  const long = await app(t, { sessionStore, now: clock.now, sessionIdleTimeout: 86_400, sessionLifetime: 864_000 })
+  const harry = await loggedIn(short)
+  clock.advance({ seconds: 3_000 })
+  const continued = new Client(long)
+  const answer = await continued.send({ method: 'POST', url: '/set/cart', payload: ['apple'], headers: { cookie: harry.cookie() } })
+  t.equal(answer.statusCode, 200)
+  t.equal(await userOf(long, continued.cookie()), 'Harry')
+  clock.advance({ seconds: 4_199 })
+  t.equal(await userOf(long, continued.cookie()), 'Harry')
+  clock.advance({ seconds: 2 })
+  t.equal(await userOf(long, continued.cookie()), null)
+})
+
 test('keys are replaced while it runs: the next response seals the cookie anew', async (t) => {
   const [oldKey, newKey] = [newSecret(), newSecret()]
   const fastify = await app(t, { secretKey: oldKey })
