@@ -112,6 +112,19 @@ test('a key file that could not be used is read again until it can, without anot
   t.equal(log.length, 1)
 })
 
+test('a closed application reads its key file no more', async (t) => {
+  const file = join(t.testdir({ key: `${oldKey}\n` }), 'key')
+  const logs: string[][] = [[], []]
+  const [closed, open] = await Promise.all(logs.map(async (log) =>
+    await host(t, { secretKey: undefined, secretKeyFile: file }, { logger: { level: 'info', stream: { write (line: string) { log.push(line) } } } })))
+  await Promise.all([closed, open].map(async (fastify) => { await fastify?.ready() }))
+  await closed?.close()
+  writeFileSync(file, `${newKey}\n${oldKey}\n`)
+  const haveChanged = (log: string[] = []): boolean => log.some((line) => line.includes('secret keys replaced'))
+  await until('the other application uses the new keys', () => haveChanged(logs[1]))
+  t.notOk(haveChanged(logs[0]))
+})
+
 test('a key file behind a symbolic link that changes its target is noticed', async (t) => {
   const folder = t.testdir({ one: { key: oldKey }, two: { key: `${newKey}\n${oldKey}` } })
   symlinkSync('one', join(folder, 'now'))
