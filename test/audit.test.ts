@@ -1,7 +1,8 @@
-import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { openLog } from '../plugins/process/log.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { answersMayDiffer } from './nets/net.js'
@@ -368,6 +369,18 @@ test('one request writes a bounded amount to the log, whatever it contains', asy
     t.ok(written.length > 100 && written.length < 4_096, `${what} writes ${written.length} bytes`)
   }
   client.close()
+})
+
+test('fields with secrets are left out of every log line of the service', async (t) => {
+  const { options } = await openLog('info', false)
+  let output = ''
+  const fastify = Fastify({ logger: { ...Object(options) as object, stream: { write (line: string) { output += line } } } })
+  t.teardown(() => fastify.close())
+  const secret = 'correct-horse-battery'
+  const fields = { password: secret, pwd: secret, cookie: secret, secretKey: secret, headers: { cookie: secret, authorization: secret, 'set-cookie': secret } }
+  fastify.log.info({ ...fields, body: { password: secret, pwd: secret, client_name: 'Harry' } }, 'a line')
+  t.match(output, 'Harry')
+  t.notMatch(output, secret)
 })
 
 test('the log of the service has paths but neither query strings nor the user of an absolute address', async (t) => {

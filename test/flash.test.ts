@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import type { Flash } from '../plugins/session/flash-messages.js'
+import { flashesOf, type Flash } from '../plugins/session/flash-messages.js'
+import { OWN_PREFIX } from '../plugins/store/identity.js'
 import { Client, type Answer } from './client.js'
 import { buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
@@ -182,6 +183,13 @@ test('changes of values leave the messages unchanged', async (t) => {
   await client.get('/change')
   t.strictSame((await client.get('/look')).json().data, { b: 2, c: 3 })
   t.strictSame(await taken(client), [{ kind: 'info', text: 'stays' }])
+})
+
+test('messages come oldest first, in whatever order the store returns its fields', (t) => {
+  const field = (order: number): string => `${OWN_PREFIX}flash:${String(order).padStart(9, '0')}`
+  const fields = Object.fromEntries([2, 10, 1, 3].map((order) => [field(order), JSON.stringify(['info', String(order)])]))
+  t.strictSame(flashesOf({ ...fields, client_name: '"Harry"' }).map(({ text }) => text), ['1', '2', '3', '10'])
+  t.end()
 })
 
 test('an invalid message is refused with a named error', async (t) => {
