@@ -5,7 +5,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { openLog } from '../plugins/process/log.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
-import { answersMayDiffer } from './nets/net.js'
+import { answersMayDiffer } from './checks/checks.js'
 import { fixture } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, buildHost, testKey } from './helper.js'

@@ -7,7 +7,7 @@ import type { GivenOptions } from '../plugins/config/options.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import type { Answer } from './client.js'
 import './cheap-hashes.js'
-import { net } from './nets/net.js'
+import { checksOf } from './checks/checks.js'
 
 /** An obvious test key, made at run time, and as strong as a random one. */
 export const testKey = `key for tests only: ${createHash('sha256').update('tests').digest('hex')}`
@@ -31,14 +31,14 @@ export async function buildHost (t: Test, options: GivenOptions = {}, server: Fa
 }
 
 /**
- * Makes a Fastify with the net under it, and closes it with the test. `logger: false` leaves out the net, for tests that
+ * Makes a Fastify whose log and answers are checked, and closes it with the test. `logger: false` leaves out the checks, for tests that
  * measure time or send a hundred thousand requests.
  */
 export function newFastify (t: Test, server: FastifyServerOptions = {}, { secretKey, secretKeyFallbacks }: GivenOptions = {}): FastifyInstance {
-  const under = server.logger === false ? null : net(t)
-  const fastify = Fastify(under?.serverOptions(server) ?? server) as unknown as FastifyInstance
-  for (const key of [testKey, secretKey, secretKeyFallbacks].flat()) under?.secrets.add(key)
-  under?.watch(fastify)
+  const checks = server.logger === false ? null : checksOf(t)
+  const fastify = Fastify(checks?.serverOptions(server) ?? server) as unknown as FastifyInstance
+  for (const key of [testKey, secretKey, secretKeyFallbacks].flat()) checks?.secrets.add(key)
+  checks?.watch(fastify)
   t.teardown(() => fastify.close())
   return fastify
 }

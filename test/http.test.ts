@@ -3,7 +3,7 @@ import { METHODS, maxHeaderSize } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
-import { net } from './nets/net.js'
+import { checksOf } from './checks/checks.js'
 import { Client } from './client.js'
 import { exchange } from './raw-client.js'
 import { sessionCookieOf, testKey, turn } from './helper.js'
@@ -386,7 +386,7 @@ async function serve (t: Test, options: ServiceOptions, server: FastifyServerOpt
     frameworkErrors: (error, request, reply) => { fastify.hatcheck.http.handleError(error, request as never, reply as never) }
   }) as unknown as FastifyInstance
   fastify.addHook('onRoute', ({ url }) => { paths.add(url) })
-  net(t).watch(fastify)
+  checksOf(t).watch(fastify)
   await fastify.register(hatcheckService, { sessionStore: 'memory:', secretKey: testKey, sessionCookieSecure: 'auto', authenticate, ...options })
   t.teardown(() => fastify.close())
   await fastify.ready()

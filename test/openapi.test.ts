@@ -4,9 +4,9 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
 import { serveDocs } from '../plugins/openapi/docs.js'
-import type { Answered } from './nets/contract.js'
-import { answersMayDiffer, net } from './nets/net.js'
-import { serviceContract } from './nets/service-contract.js'
+import type { Answered } from './checks/contract.js'
+import { answersMayDiffer, checksOf } from './checks/checks.js'
+import { serviceContract } from './checks/service-contract.js'
 import { build, buildHost, testKey } from './helper.js'
 import { pageAt } from './pages.js'
 import { startService } from './service.js'
@@ -141,7 +141,7 @@ test('/docs is served in development only, and can run its own scripts and no ot
   t.equal((await fetch(`${url}/openapi.json`)).status, 200)
 })
 
-test('the net finds every kind of flaw in an answer', async (t) => {
+test('the checks find every kind of flaw in an answer', async (t) => {
   const contract = await serviceContract()
   const json = { 'content-type': 'application/json; charset=utf-8' }
   const asProblem = { 'content-type': 'application/problem+json; charset=utf-8' }
@@ -183,7 +183,7 @@ test('a test with an undocumented answer fails, unless it gives a reason', async
     const { fake, end } = fakeTest()
     const fastify = Fastify() as unknown as FastifyInstance
     t.teardown(() => fastify.close())
-    net(fake).watch(fastify)
+    checksOf(fake).watch(fastify)
     if (reason !== null) answersMayDiffer(fastify, reason)
     const authenticate = (): never => { throw Object.assign(new Error('short and stout'), { statusCode: 418 }) }
     await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate })

@@ -6,15 +6,15 @@ import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { run as runCli } from '../cli.js'
 import { checkout } from './fixtures/child.js'
-import { Net } from './nets/net.js'
+import { Checks } from './checks/checks.js'
 
 /** A start takes about half a second; a busy machine needs longer. */
 const START_MS = 20_000
 /** The timeout that keeps a child from outliving its test. */
 const PROGRAM_MS = 30_000
 
-/** One net for all processes of a test file, since they share data folders. */
-const net = new Net()
+/** The checks of all processes of a test file, since they share data folders. */
+const checks = new Checks()
 
 /** The addresses of services: their answers to curl must match the OpenAPI document. */
 const urls = new Set<string>()
@@ -42,13 +42,13 @@ export interface Ended {
 export async function startService (t: Test, folder: string, env: Record<string, string> = {}, program: 'server' | 'cli' = 'server'): Promise<Service> {
   const begun = performance.now()
   const { child, output, ended } = start([compiled(program)], folder, { PORT: '0', LOG_LEVEL: 'trace', ...env })
-  for (const key of [env['SECRET_KEY'], ...env['SECRET_KEY_FALLBACKS']?.split(',') ?? []]) net.secrets.add(key)
+  for (const key of [env['SECRET_KEY'], ...env['SECRET_KEY_FALLBACKS']?.split(',') ?? []]) checks.secrets.add(key)
   t.teardown(async () => {
     await end('SIGKILL')
     const own = join(folder, env['DATA_DIR'] ?? 'data', 'secret.key')
-    if (existsSync(own)) for (const key of readFileSync(own, 'utf8').split('\n')) net.secrets.add(key)
-    net.logged(output())
-    await net.assertEmpty()
+    if (existsSync(own)) for (const key of readFileSync(own, 'utf8').split('\n')) checks.secrets.add(key)
+    checks.logged(output())
+    await checks.assertEmpty()
   })
   const url = await within(START_MS, 'the service did not start', async () => {
     for (;;) {
@@ -91,7 +91,7 @@ interface CliOptions {
  * The `stderr` omits the first line of most commands, which names the store.
  */
 export async function hatcheckCli (folder: string, args: readonly string[], { env = {}, input = '' }: CliOptions = {}): Promise<Ended> {
-  for (const line of input.split('\n')) net.secrets.add(line)
+  for (const line of input.split('\n')) checks.secrets.add(line)
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const code = await runCli(args, {
     stdin: Readable.from([Buffer.from(input)]),
@@ -104,7 +104,7 @@ export async function hatcheckCli (folder: string, args: readonly string[], { en
 
 /** Runs `hatcheck …` in its own process in a folder. */
 export async function hatcheckProcess (folder: string, args: readonly string[], { env = {}, input = '' }: CliOptions = {}): Promise<Ended> {
-  for (const line of input.split('\n')) net.secrets.add(line)
+  for (const line of input.split('\n')) checks.secrets.add(line)
   const ended = await run([compiled('cli'), ...args], folder, env, input)
   return { ...ended, stderr: ended.stderr.replace(STORE_LINE, '') }
 }
@@ -145,19 +145,19 @@ export class Curl {
   }
 
   async send (...args: string[]): Promise<CurlAnswer> {
-    for (const [, password] of args.join('\n').matchAll(/\b(?:password|pwd)(?:=|": ?")([^&"\n]+)/g)) net.secrets.add(password)
+    for (const [, password] of args.join('\n').matchAll(/\b(?:password|pwd)(?:=|": ?")([^&"\n]+)/g)) checks.secrets.add(password)
     const { code, stdout, stderr } = await run(['-q', '-sS', '-i', '--noproxy', '*', '--max-time', '20', '-b', this.jar, '-c', this.jar, ...args], this.#folder, {}, '', 'curl')
     if (code !== 0) throw new Error(`curl ${args.join(' ')} ended with ${code}: ${stderr}`)
     const answer = parse(stdout)
     const url = new URL(args.find((arg) => arg.startsWith('http://')) ?? '')
-    net.answered({ ...answer, method: methodOf(args), path: url.pathname }, { contract: urls.has(url.origin) })
-    await net.assertEmpty()
+    checks.answered({ ...answer, method: methodOf(args), path: url.pathname }, { contract: urls.has(url.origin) })
+    await checks.assertEmpty()
     return answer
   }
 
   /** Sends a form. */
   async post (url: string, form: Record<string, string>, ...args: string[]): Promise<CurlAnswer> {
-    net.secrets.addFields(form)
+    checks.secrets.addFields(form)
     return await this.send(...Object.entries(form).flatMap(([name, value]) => ['--data-urlencode', `${name}=${value}`]), ...args, url)
   }
 }

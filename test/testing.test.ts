@@ -6,7 +6,7 @@ import { hatcheckSession } from '../plugins/session/standalone.js'
 import { CookieJar } from '../plugins/testing/cookie-jar.js'
 import { testClock, visitor, type Span } from '../plugins/testing/index.js'
 import { buildHost, needs, newFastify, testKey } from './helper.js'
-import { answersMayShowSecrets } from './nets/net.js'
+import { answersMayShowSecrets } from './checks/checks.js'
 import { startRedis } from './redis.js'
 import { inTwoSteps, kinds, openStore, watched } from './watched-store.js'
 

@@ -14,7 +14,7 @@ import { counted, policies, uncounted, waitOf, type Counter } from '../plugins/s
 import { RedisAttempts } from '../plugins/storage/redis/attempts.js'
 import { realHashes } from './cheap-hashes.js'
 import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
-import { answersMayDiffer } from './nets/net.js'
+import { answersMayDiffer } from './checks/checks.js'
 import type { Answer } from './client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
 import { connect, startRedis } from './redis.js'

@@ -9,19 +9,19 @@ import { loadedContract, serviceContract } from './service-contract.js'
 /** The number of findings that an error names. */
 const NAMED = 5
 
-const nets = new WeakMap<Test, Net>()
+const checksByTest = new WeakMap<Test, Checks>()
 const mayShowSecrets = new WeakSet<FastifyInstance>()
 const mayDiffer = new WeakSet<FastifyInstance>()
 
 /**
- * The net under a test. At its end the net fails the test with each request that broke a rule, and the rule: no log line and
+ * Returns the checks of a test. At its end they fail the test with each request that broke a rule, and the rule: no log line and
  * no answer shows a secret, and hatcheck's answers match the OpenAPI document.
  */
-export function net (t: Test): Net {
-  const existing = nets.get(t)
+export function checksOf (t: Test): Checks {
+  const existing = checksByTest.get(t)
   if (existing !== undefined) return existing
-  const created = new Net()
-  nets.set(t, created)
+  const created = new Checks()
+  checksByTest.set(t, created)
   // Applications are built later and closed earlier, so this runs after all answers.
   t.teardown(() => created.assertEmpty())
   return created
@@ -46,7 +46,7 @@ export function answersMayDiffer (fastify: FastifyInstance, _reason: string): vo
 }
 
 /** Collects the log lines and answers of applications, and finds those that break a rule. */
-export class Net {
+export class Checks {
   readonly secrets = new Secrets()
   readonly #flaws = new Set<string>()
   /** Answers to check once the document is loaded, so that a file without flaws need not wait for it. */

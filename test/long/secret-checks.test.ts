@@ -7,18 +7,18 @@ import { hatcheck } from '../../app.js'
 import { compiledFixture } from '../fixtures/child.js'
 import { Client } from '../client.js'
 import { testKey } from '../helper.js'
-import { Net, answersMayShowSecrets } from '../nets/net.js'
-import { Secrets } from '../nets/secrets.js'
+import { Checks, answersMayShowSecrets } from '../checks/checks.js'
+import { Secrets } from '../checks/secrets.js'
 
-/** An application with a net whose findings do not fail the test. */
-async function netted (t: Test): Promise<{ net: Net, fastify: FastifyInstance, client: Client }> {
-  const net = new Net()
-  net.secrets.add(testKey)
-  const fastify = Fastify(net.serverOptions({})) as unknown as FastifyInstance
-  net.watch(fastify)
+/** An application with checks whose findings do not fail the test. */
+async function checkedApp (t: Test): Promise<{ checks: Checks, fastify: FastifyInstance, client: Client }> {
+  const checks = new Checks()
+  checks.secrets.add(testKey)
+  const fastify = Fastify(checks.serverOptions({})) as unknown as FastifyInstance
+  checks.watch(fastify)
   await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate: (name) => ({ name }) })
   t.teardown(() => fastify.close())
-  return { net, fastify, client: new Client(fastify) }
+  return { checks, fastify, client: new Client(fastify) }
 }
 
 const PASSWORD = 'correct "horse" & battery'
@@ -39,39 +39,39 @@ for (const [what, leak] of Object.entries<(fastify: FastifyInstance) => void>({
   'a stream with the ticket': (fastify) => { fastify.get('/show', async ({ session }) => Readable.from([`x${session.encryptedSessionId}x`])) },
   'a header with the ticket': (fastify) => { fastify.get('/show', async ({ session }, reply) => reply.header('x-session', session.encryptedSessionId).send('')) }
 })) {
-  test(`the net catches ${what}`, async (t) => {
-    const { net, fastify, client } = await netted(t)
+  test(`the checks find ${what}`, async (t) => {
+    const { checks, fastify, client } = await checkedApp(t)
     leak(fastify)
     await client.login('Harry', PASSWORD)
     await client.get('/show')
-    t.match((await net.findings())[0], what.startsWith('a log line') ? /^log: no password/ : /^GET \/show: [23]\d\d: no password/)
+    t.match((await checks.findings())[0], what.startsWith('a log line') ? /^log: no password/ : /^GET \/show: [23]\d\d: no password/)
   })
 }
 
-test('the net reports nothing where no secret is shown', async (t) => {
-  const { net, client } = await netted(t)
+test('the checks report nothing where no secret is shown', async (t) => {
+  const { checks, client } = await checkedApp(t)
   for (const name of ['Harry', 'Sally']) {
     await client.login(name, PASSWORD)
     await client.get('/')
     await client.get('/', { accept: 'application/json' })
   }
   await client.post('/logout')
-  t.strictSame(await net.findings(), [])
+  t.strictSame(await checks.findings(), [])
 })
 
 test('an old line is searched before it is dropped, and a new line is searched for secrets added later', (t) => {
-  const net = new Secrets()
-  net.add('alohomora!')
-  net.shown('log', 'alohomora!')
-  for (let n = 0; n < 10; n++) net.shown('log', 'x '.repeat(1_000_000))
-  net.shown('log', 'open sesame')
-  net.add('open sesame')
-  t.strictSame(net.findings().map((found) => found.replace(/: no .*?: /, ': ').trim()), ['log: alohomora!', 'log: open sesame'])
+  const checks = new Secrets()
+  checks.add('alohomora!')
+  checks.shown('log', 'alohomora!')
+  for (let n = 0; n < 10; n++) checks.shown('log', 'x '.repeat(1_000_000))
+  checks.shown('log', 'open sesame')
+  checks.add('open sesame')
+  t.strictSame(checks.findings().map((found) => found.replace(/: no .*?: /, ': ').trim()), ['log: alohomora!', 'log: open sesame'])
   t.end()
 })
 
 test('a test can allow secrets in its answers, but not in its log', async (t) => {
-  const { net, fastify, client } = await netted(t)
+  const { checks, fastify, client } = await checkedApp(t)
   answersMayShowSecrets(fastify, 'this is what is tested')
   fastify.get('/show', async ({ session, log }) => {
     if (session.has('careless')) log.info(session.sessionId)
@@ -80,10 +80,10 @@ test('a test can allow secrets in its answers, but not in its log', async (t) =>
   fastify.post('/careless', async ({ session }) => { session.update({ careless: true } as never) })
   await client.login('Harry', PASSWORD)
   await client.get('/show')
-  t.strictSame(await net.findings(), [])
+  t.strictSame(await checks.findings(), [])
   await client.send({ method: 'POST', url: '/careless' })
   await client.get('/show')
-  t.match(await net.findings(), [/^log: /])
+  t.match(await checks.findings(), [/^log: /])
 })
 
 for (const [where, code] of [['nowhere', 0], ['log', 1]] as const) {
