@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { runInNewContext } from 'node:vm'
 import { test } from 'tap'
 import { SessionKeyError, SessionValueError } from '../plugins/session/errors.js'
+import { sizeOf } from '../plugins/store/record.js'
 import { HandlerApp, dataOf, type Bag, type Handler } from './handler-app.js'
 import { ODD_TEXTS, visible } from './odd-text.js'
 import { kinds, openStore } from './watched-store.js'
@@ -278,6 +279,16 @@ for (const kind of kinds) {
     for (const key of kept) t.ok(data[key] === key, visible(key))
   })
 }
+
+test('the size of a session is that of its JSON text in bytes, whatever its keys are', (t) => {
+  for (const key of [...ODD_TEXTS.filter((key) => key !== '__proto__'), 'cart', 'a "b" \\', 'é'.repeat(100), '\u0000'.repeat(10)]) {
+    for (const value of ['apple', 'ü', ['"', { a: 1 }]]) {
+      // Each field counts with a colon and a comma, and the last has no comma.
+      t.equal(sizeOf({ [key]: JSON.stringify(value), n: '1' }), Buffer.byteLength(JSON.stringify({ [key]: value, n: 1 })) + 1, visible(key))
+    }
+  }
+  t.end()
+})
 
 test('a session that is too large is refused, and the stored session is unchanged', async (t) => {
   for (const kind of kinds) {
