@@ -31,13 +31,13 @@ test('the counter of an account does not reveal that its owner has logged in', a
     const { now, pass } = clock()
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now })
     const [owner, attacker] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify)]
-    if (ownerComes) await owner.try('Harry', RIGHT)
+    if (ownerComes) await owner.attempt('Harry', RIGHT)
     const seen: string[] = []
     for (let i = 0; i < 30; i++) {
-      const { statusCode, headers } = await attacker.try('Harry')
+      const { statusCode, headers } = await attacker.attempt('Harry')
       seen.push(`${statusCode} ${headers['retry-after']}`)
-      if (ownerComes && i % 4 === 0) t.equal((await owner.try('Harry', RIGHT)).statusCode, 303, 'with a known device')
-      if (ownerComes && i % 5 === 0) t.equal((await new Applicant(fastify, `203.0.113.${i + 2}`).try('Harry', RIGHT)).statusCode, 303, 'as a newcomer')
+      if (ownerComes && i % 4 === 0) t.equal((await owner.attempt('Harry', RIGHT)).statusCode, 303, 'with a known device')
+      if (ownerComes && i % 5 === 0) t.equal((await new Applicant(fastify, `203.0.113.${i + 2}`).attempt('Harry', RIGHT)).statusCode, 303, 'as a newcomer')
       pass(1_500)
     }
     return seen
@@ -49,7 +49,7 @@ test('while an account is under attack, its user gets in from a known network, a
   const { now, pass } = clock()
   const fastify = await build(t, { authenticate: gatekeeper().authenticate, now })
   const home = '2001:db8:1:1::1'
-  const statusFrom = async (from: string, password = RIGHT, name = 'Harry'): Promise<number> => (await new Applicant(fastify, from).try(name, password)).statusCode
+  const statusFrom = async (from: string, password = RIGHT, name = 'Harry'): Promise<number> => (await new Applicant(fastify, from).attempt(name, password)).statusCode
   const attack = async (): Promise<void> => { for (let i = 0; i < 40; i++) await statusFrom(`10.${i}.0.1`, WRONG) }
   t.equal(await statusFrom(home), 303)
   await attack()
@@ -76,14 +76,14 @@ test('a failure from a known network counts for the network, and one of a known 
     const { authenticate } = gatekeeper()
     const fastify = await build(t, { authenticate, now: clock().now })
     const users = times(9, (i) => ({ name: `user ${i}`, browser: new Applicant(fastify) }))
-    for (const { name, browser } of users) t.equal((await browser.try(name, RIGHT)).statusCode, 303)
+    for (const { name, browser } of users) t.equal((await browser.attempt(name, RIGHT)).statusCode, 303)
     const answers = []
     for (const { name, browser } of users) {
       // A browser without the device cookie comes from a known network only.
-      for (let i = 0; i < 6; i++) answers.push(await (isDevice ? browser : new Applicant(fastify)).try(name))
+      for (let i = 0; i < 6; i++) answers.push(await (isDevice ? browser : new Applicant(fastify)).attempt(name))
     }
     t.same(statusesOf(answers), { 401: 54 }, 'none of them waits for the network')
-    t.equal((await new Applicant(fastify).try('Sally', RIGHT)).statusCode, isDevice ? 303 : 429, isDevice ? 'failures of known devices' : 'failures from a known network')
+    t.equal((await new Applicant(fastify).attempt('Sally', RIGHT)).statusCode, isDevice ? 303 : 429, isDevice ? 'failures of known devices' : 'failures from a known network')
   }
 })
 
@@ -141,34 +141,34 @@ test('attempts for one account cannot take the places of others', async (t) => {
   const allAnswered = gate()
   let busy = 0
   const tries = Promise.all(times(100, async () => {
-    const response = await new Applicant(fastify).try('Harry')
+    const response = await new Applicant(fastify).attempt('Harry')
     if (response.statusCode === 503 && ++busy === 91) allAnswered.open()
     return response
   }))
   await reached
   await allAnswered.passed
   t.equal(asked, 1, 'eight wait, the others are refused before anything is checked')
-  t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'others do not wait')
+  t.equal((await new Applicant(fastify, '203.0.113.1').attempt('Sally', RIGHT)).statusCode, 303, 'others do not wait')
   go()
   t.same(statusesOf(await tries), { 401: 6, 429: 3, 503: 91 })
-  t.same(statusesOf(await Promise.all(times(100, () => new Applicant(fastify).try('Harry')))), { 429: 100 }, 'an attempt that would have to wait is refused at once')
+  t.same(statusesOf(await Promise.all(times(100, () => new Applicant(fastify).attempt('Harry')))), { 429: 100 }, 'an attempt that would have to wait is refused at once')
 })
 
 test('known devices log in while strangers hold every place of the queue', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
   await fastify.accounts?.add('Harry', RIGHT)
   const harry = new Applicant(fastify, '203.0.113.1')
-  await harry.try('Harry', RIGHT)
+  await harry.attempt('Harry', RIGHT)
   let answered = 0
   const tries = Promise.all(times(200, async (i) => {
-    const answer = await new Applicant(fastify, `10.0.${i}.1`).try(`user ${i}`)
+    const answer = await new Applicant(fastify, `10.0.${i}.1`).attempt(`user ${i}`)
     answered++
     return answer
   }))
   const statuses = []
   const isAnswered = (): boolean => answered === 200
   while (!isAnswered()) {
-    statuses.push(await harry.try('Harry', RIGHT))
+    statuses.push(await harry.attempt('Harry', RIGHT))
     await new Promise((resolve) => { setImmediate(resolve) })
   }
   t.ok(statuses.length > 2)
@@ -180,12 +180,12 @@ test('a /48 that fails too often is slowed down before all other networks are', 
   const { authenticate, asked } = gatekeeper()
   const fastify = await build(t, { authenticate, now: clock().now })
   const answers = []
-  for (let i = 0; i < 400; i++) answers.push(await new Applicant(fastify, `2001:db8:7:${(i * 150).toString(16)}::1`).try(`user ${i}`))
+  for (let i = 0; i < 400; i++) answers.push(await new Applicant(fastify, `2001:db8:7:${(i * 150).toString(16)}::1`).attempt(`user ${i}`))
   t.same(statusesOf(answers), { 401: 201, 429: 199 })
   asked.length = 0
-  for (let i = 0; i < 150; i++) await new Applicant(fastify, `2001:db8:8:${(0x4200 + i).toString(16)}::1`).try(`user ${i}`)
+  for (let i = 0; i < 150; i++) await new Applicant(fastify, `2001:db8:8:${(0x4200 + i).toString(16)}::1`).attempt(`user ${i}`)
   t.equal(asked.length, 101, 'a /56 has its own limit')
-  t.equal((await new Applicant(fastify, '2001:db8:9::1').try('Sally', RIGHT)).statusCode, 303, 'another /48 is not affected')
+  t.equal((await new Applicant(fastify, '2001:db8:9::1').attempt('Sally', RIGHT)).statusCode, 303, 'another /48 is not affected')
 })
 
 test('forty device cookies of one account do not allow forty times as many guesses', async (t) => {
@@ -195,23 +195,23 @@ test('forty device cookies of one account do not allow forty times as many guess
   const cookies: string[] = []
   for (let i = 0; i < 40; i++) {
     const browser = new Applicant(fastify, `203.0.113.${i}`)
-    await browser.try('Harry', RIGHT)
+    await browser.attempt('Harry', RIGHT)
     cookies.push(browser.cookies.get('hatcheck-device') as string)
   }
   asked.length = 0
-  const guess = async (count: number): Promise<void> => { for (let i = 0; i < count; i++) await new Applicant(fastify).try('Harry', WRONG, withDevice(cookies[i % 40])) }
+  const guess = async (count: number): Promise<void> => { for (let i = 0; i < count; i++) await new Applicant(fastify).attempt('Harry', WRONG, withDevice(cookies[i % 40])) }
   await guess(240)
   t.equal(asked.length, 27, '21 by all devices, 6 by strangers')
   const owner = new Applicant(fastify, '203.0.113.7')
-  t.equal((await owner.try('Harry', RIGHT, withDevice(cookies[7]))).statusCode, 303, 'a device that has to wait can log in as a stranger')
+  t.equal((await owner.attempt('Harry', RIGHT, withDevice(cookies[7]))).statusCode, 303, 'a device that has to wait can log in as a stranger')
   for (let i = 0; i < 12; i++) {
     pass(5 * MINUTE)
     await guess(45)
   }
   t.ok(asked.length <= 28 + 13 + 12, `${asked.length} after an hour`)
   pass(180 * DAY)
-  for (let i = 0; i < 30; i++) await new Applicant(fastify, `10.${i}.0.1`).try('Harry')
-  t.equal((await new Applicant(fastify, '10.0.0.1').try('Harry', RIGHT, withDevice(cookies[0]))).statusCode, 429, 'after 180 days it is unknown')
+  for (let i = 0; i < 30; i++) await new Applicant(fastify, `10.${i}.0.1`).attempt('Harry')
+  t.equal((await new Applicant(fastify, '10.0.0.1').attempt('Harry', RIGHT, withDevice(cookies[0]))).statusCode, 429, 'after 180 days it is unknown')
 })
 
 test('of the device cookies of a request the first eight count', async (t) => {
@@ -219,11 +219,11 @@ test('of the device cookies of a request the first eight count', async (t) => {
   const { now } = clock()
   const fastify = await build(t, { authenticate, now })
   const browser = new Applicant(fastify, '203.0.113.1')
-  t.equal((await browser.try('Harry', RIGHT)).statusCode, 303)
-  for (let i = 0; i < 30; i++) await new Applicant(fastify, `10.${i}.0.1`).try('Harry')
+  t.equal((await browser.attempt('Harry', RIGHT)).statusCode, 303)
+  for (let i = 0; i < 30; i++) await new Applicant(fastify, `10.${i}.0.1`).attempt('Harry')
   const device = browser.cookie('hatcheck-device')
   const planted = (i: number): string => `hatcheck-device=${'x'.repeat(20)}${String(i).padStart(2, '0')}.${START / 1_000}.${'y'.repeat(43)}`
-  const statusWith = async (cookies: string[]): Promise<number> => (await new Applicant(fastify, '10.0.0.1').try('Harry', RIGHT, { cookie: cookies.join('; ') })).statusCode
+  const statusWith = async (cookies: string[]): Promise<number> => (await new Applicant(fastify, '10.0.0.1').attempt('Harry', RIGHT, { cookie: cookies.join('; ') })).statusCode
   t.equal(await statusWith([...times(8, planted), device]), 429)
   t.equal(await statusWith([...times(7, planted), device]), 303)
   t.equal(await statusWith([...times(40, () => 'hatcheck-device=x'), device]), 303, 'what does not have the form of one does not count')
@@ -233,11 +233,11 @@ test('a new password makes every device unknown, except the one that set it', as
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
   await fastify.accounts?.add('Harry', RIGHT)
   const [owner, thief] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify, '203.0.113.2')]
-  for (const browser of [owner, thief]) t.equal((await browser.try('Harry', RIGHT)).statusCode, 303)
+  for (const browser of [owner, thief]) t.equal((await browser.attempt('Harry', RIGHT)).statusCode, 303)
   const changed = await owner.post('/password', { current_password: RIGHT, new_password: WRONG })
   t.equal(changed.statusCode, 303)
-  for (let i = 0; i < 18; i++) await new Applicant(fastify, `10.${i}.0.1`).try('Harry', RIGHT)
-  const statusWith = async (browser: Applicant): Promise<number> => (await new Applicant(fastify, '10.0.0.1').try('Harry', WRONG, withDevice(browser.cookies.get('hatcheck-device')))).statusCode
+  for (let i = 0; i < 18; i++) await new Applicant(fastify, `10.${i}.0.1`).attempt('Harry', RIGHT)
+  const statusWith = async (browser: Applicant): Promise<number> => (await new Applicant(fastify, '10.0.0.1').attempt('Harry', WRONG, withDevice(browser.cookies.get('hatcheck-device')))).statusCode
   t.equal(await statusWith(thief), 429)
   t.equal(await statusWith(owner), 303)
 })
@@ -248,9 +248,9 @@ test('a known device belongs to its account, however the name of the account was
   // A new name keeps only one of two spaces.
   await fastify.hatcheck.storage.accounts?.create(accountKey(name), { name, passwordHash: await hashPassword(RIGHT), createdAt: START, disabled: false })
   const owner = new Applicant(fastify, '203.0.113.1')
-  t.equal((await owner.try(name, RIGHT)).statusCode, 303)
-  for (let i = 0; i < 18; i++) await new Applicant(fastify, `10.${i}.0.1`).try('Harry Potter')
-  const statusWith = async (device?: string): Promise<number> => (await new Applicant(fastify, '10.0.0.1').try(name, RIGHT, withDevice(device))).statusCode
+  t.equal((await owner.attempt(name, RIGHT)).statusCode, 303)
+  for (let i = 0; i < 18; i++) await new Applicant(fastify, `10.${i}.0.1`).attempt('Harry Potter')
+  const statusWith = async (device?: string): Promise<number> => (await new Applicant(fastify, '10.0.0.1').attempt(name, RIGHT, withDevice(device))).statusCode
   t.equal(await statusWith(), 429, 'every spelling counts')
   t.equal(await statusWith(owner.cookies.get('hatcheck-device')), 303)
 })

@@ -32,7 +32,7 @@ export class Applicant extends Client {
     this.#from = from
   }
 
-  try (name: string, password = WRONG, headers: Record<string, string> = {}): Promise<Answer> {
+  attempt (name: string, password = WRONG, headers: Record<string, string> = {}): Promise<Answer> {
     return this.send({ method: 'POST', url: '/login', remoteAddress: this.#from, headers, payload: { client_name: name, password } })
   }
 }

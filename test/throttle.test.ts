@@ -239,25 +239,25 @@ test('failed logins are counted for each account', async (t) => {
     const { now, pass } = clock()
     const fastify = await build(t, { authenticate, now })
     const statuses = []
-    for (let i = 0; i < 100; i++) statuses.push((await new Applicant(fastify, `198.51.${i}.1`).try('Harry')).statusCode)
+    for (let i = 0; i < 100; i++) statuses.push((await new Applicant(fastify, `198.51.${i}.1`).attempt('Harry')).statusCode)
     t.same(statuses, [...times(17, () => 401), ...times(83, () => 429)], 'eleven of them because their networks are calm')
     t.equal(asked.length, 17, 'no password was checked after that')
-    t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303)
-    t.equal((await new Applicant(fastify, '203.0.113.1').try('Harry', RIGHT)).statusCode, 429)
+    t.equal((await new Applicant(fastify, '203.0.113.1').attempt('Sally', RIGHT)).statusCode, 303)
+    t.equal((await new Applicant(fastify, '203.0.113.1').attempt('Harry', RIGHT)).statusCode, 429)
     pass(999)
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 429)
+    t.equal((await new Applicant(fastify).attempt('Harry', RIGHT)).statusCode, 429)
     pass(1)
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'an attempt that had to wait does not count')
+    t.equal((await new Applicant(fastify).attempt('Harry', RIGHT)).statusCode, 303, 'an attempt that had to wait does not count')
   })
 
   t.test('an account has one counter, however its name is written and wherever the attempts come from', async (t) => {
     const { authenticate, asked } = gatekeeper()
     const fastify = await build(t, { authenticate })
     // Its own failures, so that the network is not a calm one.
-    for (const from of ['192.0.2.1', '127.0.0.1']) for (let i = 0; i < 2; i++) await new Applicant(fastify, from).try('Sally')
+    for (const from of ['192.0.2.1', '127.0.0.1']) for (let i = 0; i < 2; i++) await new Applicant(fastify, from).attempt('Sally')
     asked.length = 0
     const names = ['Jörg', 'jörg', 'JO\u0308RG', 'jo\u0308rg', ' Jörg ', 'Ｊörg', 'JÖRG']
-    for (const name of names) await new Applicant(fastify).try(name)
+    for (const name of names) await new Applicant(fastify).attempt(name)
     t.same(asked, ['Jörg', 'jörg', 'JÖRG', 'jörg', 'Jörg', 'Ｊörg'])
     t.equal((await new Applicant(fastify).post('/login', { client_name: 'Jörg', pwd: RIGHT })).statusCode, 429, 'in a form too')
     for (const url of ['//login', '/login/', '/LOGIN', '/login?next=/', '/./login', '/%6Cogin', '/login;x']) {
@@ -280,30 +280,30 @@ test('failed logins are counted for each account', async (t) => {
     answersMayDiffer(fastify, 'the authenticator says no in its own words')
     const harry = new Applicant(fastify)
     for (let i = 0; i < 10; i++) {
-      t.equal((await harry.try('Harry', '')).statusCode, 400)
-      t.equal((await harry.try('Harry', 'a'.repeat(1_025))).statusCode, 400)
-      t.equal((await harry.try('', WRONG)).statusCode, 400)
+      t.equal((await harry.attempt('Harry', '')).statusCode, 400)
+      t.equal((await harry.attempt('Harry', 'a'.repeat(1_025))).statusCode, 400)
+      t.equal((await harry.attempt('', WRONG)).statusCode, 400)
     }
     t.equal(asked, 0)
     failure = new Error('the directory is down')
-    for (let i = 0; i < 10; i++) t.equal((await harry.try('Harry')).statusCode, 500)
+    for (let i = 0; i < 10; i++) t.equal((await harry.attempt('Harry')).statusCode, 500)
     t.equal(asked, 10)
     failure = undefined
-    t.same(await statusesOf(times(10, () => harry.try('Harry'))), { 401: 6, 429: 4 })
+    t.same(await statusesOf(times(10, () => harry.attempt('Harry'))), { 401: 6, 429: 4 })
     failure = Object.assign(new Error('no'), { statusCode: 403 })
-    t.same(await statusesOf(times(10, () => harry.try('Sally'))), { 403: 6, 429: 4 }, 'an authenticator can refuse by throwing')
+    t.same(await statusesOf(times(10, () => harry.attempt('Sally'))), { 403: 6, 429: 4 }, 'an authenticator can refuse by throwing')
     failure = Object.assign(new Error('no'), { statusCode: 401 })
-    for (let i = 0; i < 38; i++) await harry.try(`visitor ${i}`)
-    t.equal((await harry.try('another')).statusCode, 401)
-    t.equal((await harry.try('one more')).statusCode, 429, 'and these count for the address')
+    for (let i = 0; i < 38; i++) await harry.attempt(`visitor ${i}`)
+    t.equal((await harry.attempt('another')).statusCode, 401)
+    t.equal((await harry.attempt('one more')).statusCode, 429, 'and these count for the address')
   })
 
   t.test('attempts for one account run one after another: of fifty wrong ones six are checked, nine right ones succeed', async (t) => {
     const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
     await fastify.accounts?.add('Harry', RIGHT)
-    t.same(await statusesOf(times(9, () => new Applicant(fastify).try('Harry', RIGHT))), { 303: 9 })
-    await new Applicant(fastify, '203.0.113.7').try('Sally', RIGHT)
-    t.same(await statusesOf(times(50, () => new Applicant(fastify, '203.0.113.8').try('Harry'))), { 401: 6, 429: 3, 503: 41 })
+    t.same(await statusesOf(times(9, () => new Applicant(fastify).attempt('Harry', RIGHT))), { 303: 9 })
+    await new Applicant(fastify, '203.0.113.7').attempt('Sally', RIGHT)
+    t.same(await statusesOf(times(50, () => new Applicant(fastify, '203.0.113.8').attempt('Harry'))), { 401: 6, 429: 3, 503: 41 })
   })
 })
 
@@ -312,28 +312,28 @@ test('a known device keeps its owner able to log in', async (t) => {
     const { authenticate } = gatekeeper()
     const fastify = await build(t, { authenticate, now: clock().now })
     const [owner, stranger] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify)]
-    t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
+    t.equal((await owner.attempt('Harry', RIGHT)).statusCode, 303)
     await owner.post('/logout')
     t.same([...owner.cookies.keys()], ['hatcheck-device'])
-    for (let i = 0; i < 60; i++) await stranger.try('Harry')
-    for (let i = 0; i < 60; i++) await stranger.try(`visitor ${i}`)
-    t.equal((await stranger.try('Harry', RIGHT)).statusCode, 429)
+    for (let i = 0; i < 60; i++) await stranger.attempt('Harry')
+    for (let i = 0; i < 60; i++) await stranger.attempt(`visitor ${i}`)
+    t.equal((await stranger.attempt('Harry', RIGHT)).statusCode, 429)
     const { cookieHeader } = owner
-    const copy = (name: string, password: string): Promise<Answer> => new Applicant(fastify).try(name, password, { cookie: cookieHeader })
+    const copy = (name: string, password: string): Promise<Answer> => new Applicant(fastify).attempt(name, password, { cookie: cookieHeader })
     t.equal((await copy(' hARRY', RIGHT)).statusCode, 303, 'from the address of the attacker, too')
     t.equal((await copy('Sally', RIGHT)).statusCode, 429, 'not for another account')
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: `hatcheck-device=${'A'.repeat(22)}.1800000000.${'A'.repeat(43)}; ${cookieHeader}` })).statusCode, 303, 'a planted device cookie does no harm')
+    t.equal((await new Applicant(fastify).attempt('Harry', RIGHT, { cookie: `hatcheck-device=${'A'.repeat(22)}.1800000000.${'A'.repeat(43)}; ${cookieHeader}` })).statusCode, 303, 'a planted device cookie does no harm')
     const statuses = []
     for (let i = 0; i < 14; i++) statuses.push((await copy('Harry', WRONG)).statusCode)
     t.same(statuses, [...times(12, () => 401), 429, 429], 'the device has its own counter, and so has the network by now')
-    t.equal((await new Applicant(fastify, '203.0.113.7').try('Sally', RIGHT)).statusCode, 303, 'nor does it count for the address')
+    t.equal((await new Applicant(fastify, '203.0.113.7').attempt('Sally', RIGHT)).statusCode, 303, 'nor does it count for the address')
   })
 
   t.test('the device cookie grants no access, and has the attributes of the session cookie', async (t) => {
     const fastify = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate }, { trustProxy: true })
     const https = { 'x-forwarded-proto': 'https', host: 'hatcheck.example.com' }
     const harry = new Applicant(fastify)
-    const { headers, body } = await harry.try('Harry', RIGHT, https)
+    const { headers, body } = await harry.attempt('Harry', RIGHT, https)
     const lines = headers['set-cookie'] as string[]
     t.equal(lines.length, 2)
     t.match(lines[0], /^__Host-hatcheck-device=[\w-]{22}\.\d+\.[\w-]{43}; Max-Age=15552000; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
@@ -343,25 +343,25 @@ test('a known device keeps its owner able to log in', async (t) => {
       t.same((await harry.send({ url: '/', headers: { ...https, cookie, accept: 'application/json' } })).json(), { user: null })
     }
     const custom = await build(t, { authenticate: gatekeeper().authenticate, sessionCookieName: 'sid', sessionCookiePath: '/app' })
-    t.match((await new Applicant(custom).try('Harry', RIGHT)).headers['set-cookie'], [/^sid-device=\S+; Max-Age=15552000; Path=\/app; HttpOnly; SameSite=Lax$/, /^sid=/])
-    t.equal((await new Applicant(custom).try('Harry', WRONG)).headers['set-cookie'], undefined)
+    t.match((await new Applicant(custom).attempt('Harry', RIGHT)).headers['set-cookie'], [/^sid-device=\S+; Max-Age=15552000; Path=\/app; HttpOnly; SameSite=Lax$/, /^sid=/])
+    t.equal((await new Applicant(custom).attempt('Harry', WRONG)).headers['set-cookie'], undefined)
   })
 
   t.test('a device stays known after a change of the secret key, as long as the old key is accepted', async (t) => {
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
     const [owner, stranger] = [new Applicant(fastify, '203.0.113.1'), new Applicant(fastify)]
-    await owner.try('Harry', RIGHT)
-    for (let i = 0; i < 7; i++) await stranger.try('Harry')
+    await owner.attempt('Harry', RIGHT)
+    for (let i = 0; i < 7; i++) await stranger.attempt('Harry')
     const { cookieHeader: old } = owner
     const keys = [newSecret(), testKey] as const
     fastify.sessions.setSecretKeys(keys)
-    t.equal((await stranger.try('Harry', RIGHT, { cookie: old })).statusCode, 303)
-    t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
+    t.equal((await stranger.attempt('Harry', RIGHT, { cookie: old })).statusCode, 303)
+    t.equal((await owner.attempt('Harry', RIGHT)).statusCode, 303)
     const { cookieHeader: fresh } = owner
-    for (let i = 0; i < 7; i++) await new Applicant(fastify).try('Harry')
+    for (let i = 0; i < 7; i++) await new Applicant(fastify).attempt('Harry')
     fastify.sessions.setSecretKeys(keys.slice(0, 1))
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: old })).statusCode, 429)
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT, { cookie: fresh })).statusCode, 303)
+    t.equal((await new Applicant(fastify).attempt('Harry', RIGHT, { cookie: old })).statusCode, 429)
+    t.equal((await new Applicant(fastify).attempt('Harry', RIGHT, { cookie: fresh })).statusCode, 303)
   })
 })
 
@@ -373,41 +373,41 @@ test('failed logins are counted for each address', async (t) => {
     const attacker = new Applicant(fastify)
     const statuses: Record<number, number> = {}
     for (let i = 0; i < 1_000; i++) {
-      const { statusCode } = await attacker.try(`user ${i % 100}`)
+      const { statusCode } = await attacker.attempt(`user ${i % 100}`)
       statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
-      if (i === 500) t.equal((await new Applicant(fastify, '203.0.113.1').try('user 7', RIGHT)).statusCode, 303)
+      if (i === 500) t.equal((await new Applicant(fastify, '203.0.113.1').attempt('user 7', RIGHT)).statusCode, 303)
     }
     t.same(statuses, { 401: 51, 429: 949 })
     t.equal(asked.length, 52)
-    t.equal((await new Applicant(fastify, '203.0.113.1').try('user 8', RIGHT)).statusCode, 303)
-    t.equal((await attacker.try('user 8', RIGHT)).statusCode, 429, 'a right password is not revealed there')
+    t.equal((await new Applicant(fastify, '203.0.113.1').attempt('user 8', RIGHT)).statusCode, 303)
+    t.equal((await attacker.attempt('user 8', RIGHT)).statusCode, 429, 'a right password is not revealed there')
     pass(1_000)
-    t.equal((await attacker.try('user 9', RIGHT)).statusCode, 303)
-    t.equal((await attacker.try('user 10')).statusCode, 401)
-    t.match(await attacker.try('user 11'), { statusCode: 429, headers: { 'retry-after': '2' } }, 'a successful login of one\'s own takes no count back')
+    t.equal((await attacker.attempt('user 9', RIGHT)).statusCode, 303)
+    t.equal((await attacker.attempt('user 10')).statusCode, 401)
+    t.match(await attacker.attempt('user 11'), { statusCode: 429, headers: { 'retry-after': '2' } }, 'a successful login of one\'s own takes no count back')
   })
 
   t.test('an IPv6 address counts as its network, and both forms of an IPv4 address count as one', async (t) => {
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
     for (let i = 0; i < 51; i++) {
-      t.equal((await new Applicant(fastify, `2001:db8:0:1::${i.toString(16)}`).try(`user ${i}`)).statusCode, 401)
-      t.equal((await new Applicant(fastify, i % 2 === 0 ? '192.0.2.9' : '::ffff:192.0.2.9').try(`person ${i}`)).statusCode, 401)
+      t.equal((await new Applicant(fastify, `2001:db8:0:1::${i.toString(16)}`).attempt(`user ${i}`)).statusCode, 401)
+      t.equal((await new Applicant(fastify, i % 2 === 0 ? '192.0.2.9' : '::ffff:192.0.2.9').attempt(`person ${i}`)).statusCode, 401)
     }
-    t.equal((await new Applicant(fastify, '2001:db8:0:1:ffff::').try('Harry')).statusCode, 429)
-    t.equal((await new Applicant(fastify, '2001:db8:0:2::1').try('Harry')).statusCode, 401)
-    t.equal((await new Applicant(fastify, '192.0.2.9').try('Harry')).statusCode, 429)
-    t.equal((await new Applicant(fastify, '192.0.2.10').try('Harry')).statusCode, 401)
+    t.equal((await new Applicant(fastify, '2001:db8:0:1:ffff::').attempt('Harry')).statusCode, 429)
+    t.equal((await new Applicant(fastify, '2001:db8:0:2::1').attempt('Harry')).statusCode, 401)
+    t.equal((await new Applicant(fastify, '192.0.2.9').attempt('Harry')).statusCode, 429)
+    t.equal((await new Applicant(fastify, '192.0.2.10').attempt('Harry')).statusCode, 401)
   })
 
   t.test('the address is the visitor\'s behind a trusted proxy, and the proxy\'s otherwise', async (t) => {
     const through = (from: string): Record<string, string> => ({ 'x-forwarded-for': from })
     const trusting = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'false' }, { trustProxy: '127.0.0.1' })
-    for (let i = 0; i < 51; i++) await new Applicant(trusting, '127.0.0.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}, 192.0.2.1`))
-    t.equal((await new Applicant(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.1'))).statusCode, 429)
-    t.equal((await new Applicant(trusting, '127.0.0.1').try('Harry', RIGHT, through('192.0.2.2'))).statusCode, 303)
+    for (let i = 0; i < 51; i++) await new Applicant(trusting, '127.0.0.1').attempt(`user ${i}`, WRONG, through(`10.0.0.${i}, 192.0.2.1`))
+    t.equal((await new Applicant(trusting, '127.0.0.1').attempt('Harry', RIGHT, through('192.0.2.1'))).statusCode, 429)
+    t.equal((await new Applicant(trusting, '127.0.0.1').attempt('Harry', RIGHT, through('192.0.2.2'))).statusCode, 303)
     const unaware = await build(t, { mode: 'service', authenticate: gatekeeper().authenticate, now: clock().now, sessionCookieSecure: 'false' })
-    for (let i = 0; i < 51; i++) await new Applicant(unaware, '192.0.2.1').try(`user ${i}`, WRONG, through(`10.0.0.${i}`))
-    t.equal((await new Applicant(unaware, '192.0.2.1').try('Harry', RIGHT, through('10.0.0.99'))).statusCode, 429)
+    for (let i = 0; i < 51; i++) await new Applicant(unaware, '192.0.2.1').attempt(`user ${i}`, WRONG, through(`10.0.0.${i}`))
+    t.equal((await new Applicant(unaware, '192.0.2.1').attempt('Harry', RIGHT, through('10.0.0.99'))).statusCode, 429)
   })
 
   t.test('an address can sign up only as often as it can fail', async (t) => {
@@ -415,15 +415,15 @@ test('failed logins are counted for each address', async (t) => {
     const fastify = await build(t, { now })
     // One failure less than is free: accounts cost a hash each.
     for (let i = 0; i < 49; i++) await fastify.hatcheck.throttle.countSignup({ ip: '192.0.2.1', raw: { socket: {} } } as never)
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303)
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'a user with an account can log in')
-    t.equal((await new Applicant(fastify).try('Sally', RIGHT)).statusCode, 303)
-    t.equal((await new Applicant(fastify).try('Sue', RIGHT)).statusCode, 429)
-    t.equal((await new Applicant(fastify).try('Harry', RIGHT)).statusCode, 303, 'it is a known network of this account')
-    t.equal((await new Applicant(fastify, '192.0.2.2').try('Sue', 'short')).statusCode, 400)
-    for (let i = 0; i < 51; i++) t.equal((await new Applicant(fastify, '192.0.2.3').try(`visitor ${i}`, 'short')).statusCode, 400)
-    t.equal((await new Applicant(fastify, '192.0.2.3').try('one more', 'short')).statusCode, 429, 'a refused sign-up counts too')
-    t.equal((await new Applicant(fastify, '192.0.2.2').try('Sue', RIGHT)).statusCode, 303)
+    t.equal((await new Applicant(fastify).attempt('Harry', RIGHT)).statusCode, 303)
+    t.equal((await new Applicant(fastify).attempt('Harry', RIGHT)).statusCode, 303, 'a user with an account can log in')
+    t.equal((await new Applicant(fastify).attempt('Sally', RIGHT)).statusCode, 303)
+    t.equal((await new Applicant(fastify).attempt('Sue', RIGHT)).statusCode, 429)
+    t.equal((await new Applicant(fastify).attempt('Harry', RIGHT)).statusCode, 303, 'it is a known network of this account')
+    t.equal((await new Applicant(fastify, '192.0.2.2').attempt('Sue', 'short')).statusCode, 400)
+    for (let i = 0; i < 51; i++) t.equal((await new Applicant(fastify, '192.0.2.3').attempt(`visitor ${i}`, 'short')).statusCode, 400)
+    t.equal((await new Applicant(fastify, '192.0.2.3').attempt('one more', 'short')).statusCode, 429, 'a refused sign-up counts too')
+    t.equal((await new Applicant(fastify, '192.0.2.2').attempt('Sue', RIGHT)).statusCode, 303)
     t.same((await fastify.accounts?.list())?.map(({ name }) => name), ['Harry', 'Sally', 'Sue'])
   })
 })
@@ -433,16 +433,16 @@ test('a flood from all addresses slows down neither known devices nor calm or kn
   const { now, pass } = clock()
   const fastify = await build(t, { authenticate, now })
   const owner = new Applicant(fastify, '203.0.113.1')
-  await owner.try('Harry', RIGHT)
-  for (let i = 0; i < 1_001; i++) await new Applicant(fastify, `10.0.${i % 91}.1`).try(`user ${i}`)
+  await owner.attempt('Harry', RIGHT)
+  for (let i = 0; i < 1_001; i++) await new Applicant(fastify, `10.0.${i % 91}.1`).attempt(`user ${i}`)
   t.equal(asked.length, 1_002)
-  t.match(await new Applicant(fastify, '10.0.3.1').try('Sally', RIGHT), { statusCode: 429, headers: { 'retry-after': '1' } })
-  t.equal((await owner.try('Harry', RIGHT)).statusCode, 303)
-  t.equal((await new Applicant(fastify, '198.51.100.1').try('Sally', RIGHT)).statusCode, 303, 'a calm network')
-  for (let i = 0; i < 5; i++) await new Applicant(fastify, '203.0.113.1').try(`visitor ${i}`)
-  t.equal((await new Applicant(fastify, '203.0.113.1').try('Sally', RIGHT)).statusCode, 303, 'a network from which a user has logged in')
+  t.match(await new Applicant(fastify, '10.0.3.1').attempt('Sally', RIGHT), { statusCode: 429, headers: { 'retry-after': '1' } })
+  t.equal((await owner.attempt('Harry', RIGHT)).statusCode, 303)
+  t.equal((await new Applicant(fastify, '198.51.100.1').attempt('Sally', RIGHT)).statusCode, 303, 'a calm network')
+  for (let i = 0; i < 5; i++) await new Applicant(fastify, '203.0.113.1').attempt(`visitor ${i}`)
+  t.equal((await new Applicant(fastify, '203.0.113.1').attempt('Sally', RIGHT)).statusCode, 303, 'a network from which a user has logged in')
   pass(MINUTE)
-  t.equal((await new Applicant(fastify, '10.0.3.1').try('Sally', RIGHT)).statusCode, 303)
+  t.equal((await new Applicant(fastify, '10.0.3.1').attempt('Sally', RIGHT)).statusCode, 303)
 })
 
 test('the answer to a refused attempt reveals nothing about the account', async (t) => {
@@ -455,7 +455,7 @@ test('the answer to a refused attempt reveals nothing about the account', async 
       for (let i = 0; i < 8; i++) {
         const answers = []
         for (const [name, password] of [['Harry', WRONG], ['Molly', WRONG], ['Sally', RIGHT]] as const) {
-          const answer = await new Applicant(fastify, `198.51.100.${i}`).try(name, password, headers)
+          const answer = await new Applicant(fastify, `198.51.100.${i}`).attempt(name, password, headers)
           answers.push(textOf(answer).replaceAll(`value=\\"${name}\\"`, 'value'))
         }
         t.equal(answers[1], answers[0])
@@ -470,9 +470,9 @@ test('the answer to a refused attempt reveals nothing about the account', async 
     const lines: string[] = []
     const fastify = await build(t, { authenticate: gatekeeper().authenticate, now }, { logger: { level: 'info', stream: { write (line) { lines.push(line) } } } })
     const harry = new Applicant(fastify)
-    for (let i = 0; i < 6; i++) await harry.try('Harry')
+    for (let i = 0; i < 6; i++) await harry.attempt('Harry')
     pass(1)
-    const json = await harry.try('Harry', RIGHT, { accept: 'application/json' })
+    const json = await harry.attempt('Harry', RIGHT, { accept: 'application/json' })
     t.equal(json.statusCode, 429)
     t.equal(json.headers['content-type'], 'application/problem+json; charset=utf-8')
     t.equal(json.headers['retry-after'], '1', 'whole seconds, never 0')
@@ -483,7 +483,7 @@ test('the answer to a refused attempt reveals nothing about the account', async 
       detail: 'Too many logins have failed. Please try again in 1 second.',
       code: 'HATCHECK_THROTTLED'
     })
-    const page = await harry.try('Harry', RIGHT, { accept: 'text/html' })
+    const page = await harry.attempt('Harry', RIGHT, { accept: 'text/html' })
     t.equal(page.statusCode, 429)
     t.equal(page.headers['retry-after'], '1')
     t.equal(page.headers['content-type'], 'text/html; charset=utf-8')
@@ -495,14 +495,14 @@ test('the answer to a refused attempt reveals nothing about the account', async 
     t.match(events[0], { user: 'Harry', reason: 'account' })
     for (let i = 0; i < 12; i++) {
       pass(HOUR)
-      await harry.try('Harry')
+      await harry.attempt('Harry')
     }
     const { detail } = await long(harry, pass)
     t.match(detail, /^Too many logins have failed\. Please try again in \d+ minutes\.$/)
 
     async function long (visitor: Applicant, pass: (ms: number) => void): Promise<{ detail: string }> {
       for (;;) {
-        const answer = await visitor.try('Harry')
+        const answer = await visitor.attempt('Harry')
         const seconds = Number(answer.headers['retry-after'] ?? 0)
         if (seconds >= 120) return answer.json()
         pass(seconds * 1_000)
@@ -538,17 +538,17 @@ test('two instances on one store share their counters, and so does one that rest
     const open = (): Promise<FastifyInstance> => build(t, { sessionStore, authenticate: gatekeeper().authenticate, now })
     const [one, other] = [await open(), await open()]
     const owner = new Applicant(one, '203.0.113.1')
-    await owner.try('Harry', RIGHT)
+    await owner.attempt('Harry', RIGHT)
     const statuses = []
-    for (let i = 0; i < 20; i++) statuses.push((await new Applicant(i % 2 === 0 ? one : other, `198.51.${i}.1`).try('Harry')).statusCode)
+    for (let i = 0; i < 20; i++) statuses.push((await new Applicant(i % 2 === 0 ? one : other, `198.51.${i}.1`).attempt('Harry')).statusCode)
     t.same(statuses, [...times(17, () => 401), 429, 429, 429])
     await one.close()
     await other.close()
     const again = await open()
-    t.equal((await new Applicant(again).try('Harry', RIGHT)).statusCode, 429)
+    t.equal((await new Applicant(again).attempt('Harry', RIGHT)).statusCode, 429)
     const back = new Applicant(again)
     back.cookies.set('hatcheck-device', owner.cookies.get('hatcheck-device') as string)
-    t.equal((await back.try('Harry', RIGHT)).statusCode, 303)
+    t.equal((await back.attempt('Harry', RIGHT)).statusCode, 303)
   }
   t.test('two instances on LMDB share their counters', async (t) => { await check(t, `lmdb:${t.testdir()}`) })
   t.test('two instances on Redis share their counters', needs('redis-server'), async (t) => { await check(t, (await startRedis(t)).url) })
@@ -568,11 +568,11 @@ test('while the counters cannot be read or written, no login succeeds', needs('r
   const { authenticate, asked } = gatekeeper()
   const fastify = await build(t, { sessionStore: server.url, authenticate })
   await server.stop()
-  for (const password of [WRONG, RIGHT]) t.match(await new Applicant(fastify).try('Harry', password), { statusCode: 503, headers: { 'retry-after': '1' } })
+  for (const password of [WRONG, RIGHT]) t.match(await new Applicant(fastify).attempt('Harry', password), { statusCode: 503, headers: { 'retry-after': '1' } })
   await server.start()
   const { attempts } = fastify.hatcheck.storage
   Object.assign(attempts, { async admit () { throw Object.assign(new Error('no space left on device'), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503, headers: { 'retry-after': '1' } }) } })
-  for (const password of [WRONG, RIGHT]) t.equal((await new Applicant(fastify).try('Harry', password)).statusCode, 503, 'read, but not written')
+  for (const password of [WRONG, RIGHT]) t.equal((await new Applicant(fastify).attempt('Harry', password)).statusCode, 503, 'read, but not written')
   t.equal(asked.length, 0, 'no password is checked')
 })
 
@@ -582,7 +582,7 @@ test('an application with its own store and authenticator is rate limited too, a
   t.teardown(() => sessions.close())
   const fastify = await buildHost(t, { routes: true, authenticate, sessionStore: sessions })
   fastify.post('/own', async (request) => { await request.login('Harry') })
-  t.same(await statusesOf(times(10, () => new Applicant(fastify).try('Harry'))), { 401: 6, 429: 4 })
+  t.same(await statusesOf(times(10, () => new Applicant(fastify).attempt('Harry'))), { 401: 6, 429: 4 })
   t.equal(asked.length, 6)
   const response = await fastify.inject({ method: 'POST', url: '/own' })
   t.equal(response.statusCode, 200)
@@ -594,10 +594,10 @@ test('during five hundred simultaneous logins the event loop keeps running', asy
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
   await fastify.accounts?.add('Harry', RIGHT)
   const harry = new Applicant(fastify, '203.0.113.1')
-  t.equal((await harry.try('Harry', RIGHT)).statusCode, 303)
+  t.equal((await harry.attempt('Harry', RIGHT)).statusCode, 303)
   let [answered, hashed] = [0, 0]
   const tries = times(500, async (i) => {
-    const response = await new Applicant(fastify, `10.0.${i >> 8}.${i & 255}`).try(`user ${i}`)
+    const response = await new Applicant(fastify, `10.0.${i >> 8}.${i & 255}`).attempt(`user ${i}`)
     answered++
     if (response.statusCode === 401) hashed++
     return response
