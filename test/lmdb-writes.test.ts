@@ -11,6 +11,7 @@ import { recordOf } from '../plugins/store/contract/index.js'
 import type { SessionChanges } from '../plugins/store/record.js'
 import { fastFolder } from './fast-folder.js'
 import { checkout, childEnvironment, compiledFixture } from './fixtures/child.js'
+import { gate, turn } from './helper.js'
 
 const START = recordOf().createdAt
 const HOUR = 3_600_000
@@ -304,6 +305,20 @@ test('each of several writes has the whole time, and one that is answered ends n
   await first
   // Timers may fire a millisecond early.
   for (const ms of await Promise.all([first, second, waited()])) t.ok(ms >= 59, `${ms} ms`)
+})
+
+test('a durable write is answered after the flush, and any other at the commit', async (t) => {
+  const flush = gate()
+  const env = { on () {}, committed: Promise.resolve(), flushed: flush.passed, async transaction (run: () => void) { run() } }
+  const writer = new LmdbWriter(env as never, 60_000)
+  let isAnswered = false
+  const durable = writer.write('remove', true, () => {}).then(() => { isAnswered = true })
+  await writer.write('patch', false, () => {})
+  await turn()
+  t.notOk(isAnswered)
+  flush.open()
+  await durable
+  t.ok(isAnswered)
 })
 
 test('a transaction that cannot begin fails its writes, and not those after it', async (t) => {
