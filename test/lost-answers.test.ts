@@ -3,10 +3,17 @@ import { test } from 'tap'
 import { repeat } from '../plugins/common/repeat.js'
 import { boundedStore } from '../plugins/storage/bounded-store.js'
 import { boundedCalls } from '../plugins/storage/common/bounded-calls.js'
+import { MemoryAccounts } from '../plugins/storage/memory/accounts.js'
+import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
+import { openOwnStore } from '../plugins/storage/own-store.js'
 import { recordOf } from '../plugins/store/contract/index.js'
+import type { SessionStore } from '../plugins/store/sessions.js'
 import { eventually, openStore, watched } from './watched-store.js'
 
 const never = new Promise<never>(() => {})
+
+/** What a call answers, unless it takes so long that it is not bounded. */
+const inSoon = async (answer: unknown): Promise<unknown> => await Promise.race([answer, setTimeout(2_000, 'no answer at all')])
 
 test('calls whose answer is lost take places for a time, and not for ever', async (t) => {
   const call = boundedCalls({ deadlineMs: 30, mostInFlight: 10, lostMs: 300 })
@@ -41,6 +48,40 @@ test('a store of the application that does not answer fails a call about one ses
   }
   const failing = boundedStore({ ...store, read: () => { throw new Error('no connection') } }, 30)
   await t.rejects(Promise.resolve(failing.read('one')), { message: 'no connection' })
+})
+
+test('a store that promises reads at once fails its other calls in bounded time', async (t) => {
+  const open = (store: SessionStore): SessionStore => openOwnStore(store, 'sessionStore', { info () {}, warn () {} }, 30).sessions
+  const store = openStore(t, 'memory:')
+  const whole = open(store)
+  t.equal(whole.sync, true)
+  t.equal(whole.create('one', recordOf()), true, 'an answer without a promise stays one')
+  t.strictSame(whole.read('one'), recordOf())
+  store.patch = () => { throw new Error('down') }
+  t.throws(() => whole.patch('one', { set: {}, remove: [], seenAt: 0, expiresAt: 0 }), { message: 'down' }, 'the methods of the store are looked up at each call')
+  for (const name of ['remove', 'patch', 'touch', 'replace', 'create', 'ping', 'take', 'successor'] as const) {
+    const hung = open({ ...watched(store, () => {}), [name]: () => never })
+    await t.rejects(inSoon((hung[name] as (...args: unknown[]) => unknown)('one')), { message: 'no answer within 30 ms' }, name)
+  }
+})
+
+test('accounts and counters of the application that do not answer fail in bounded time', async (t) => {
+  const [accounts, attempts] = [new MemoryAccounts(), new MemoryAttempts()]
+  const hanging = (methods: readonly string[]): object => Object.fromEntries(methods.map((method) => [method, () => never]))
+  const calls = { accounts: ['read', 'create', 'update'], attempts: ['waitOf', 'admit', 'count', 'uncount', 'forget'] } as const
+  const storage = openOwnStore({
+    ...watched(openStore(t, 'memory:'), () => {}),
+    accounts: Object.assign(accounts, hanging(calls.accounts)),
+    attempts: Object.assign(attempts, hanging(calls.attempts))
+  }, 'sessionStore', { info () {}, warn () {} }, 30)
+  for (const part of ['accounts', 'attempts'] as const) {
+    for (const name of calls[part]) {
+      const call = Reflect.get(storage[part] ?? {}, name) as (...args: unknown[]) => unknown
+      await t.rejects(inSoon(call('harry')), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'no answer within 30 ms' } }, name)
+    }
+  }
+  t.strictSame(await storage.accounts?.list(), [])
+  t.equal(await storage.attempts.sweep(0), false)
 })
 
 test('a task that is repeated never runs twice at once, and an error does not end the repetition', async (t) => {

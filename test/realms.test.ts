@@ -464,7 +464,10 @@ test('a store in a realm keeps realms apart', async (t) => {
   })
 })
 
-test('in the realm hatcheck, an application\'s own store is used as it is', async (t) => {
+test('in the realm hatcheck, an application\'s own store gets every user as it is', async (t) => {
   const store = openStore(t, 'memory:')
-  t.equal((await buildHost(t, { sessionStore: store })).sessions.store, store)
+  const { sessions } = await buildHost(t, { sessionStore: store })
+  await sessions.store.create('one', recordOf({ user: 'Harry' }))
+  t.match(await store.read('one'), { user: 'Harry' })
+  t.equal(await sessions.store.read('one'), await store.read('one'))
 })

@@ -1,10 +1,11 @@
+import type { MaybePromise } from '../common/maybe-promise.js'
 import { assertRule } from '../common/rule.js'
 import type { AccountStore } from '../store/accounts.js'
 import type { AttemptStore } from '../store/attempts.js'
 import { guarded } from '../store/errors.js'
 import type { SessionStore } from '../store/sessions.js'
 import { hasTrait, lossesOf, withEveryTrait } from '../store/traits.js'
-import { boundedStore } from './bounded-store.js'
+import { answerInTime, boundedStore } from './bounded-store.js'
 import type { Storage, StorageLog } from './common/storage.js'
 import { MemoryAttempts } from './memory/attempts.js'
 
@@ -12,40 +13,43 @@ import { MemoryAttempts } from './memory/attempts.js'
  * Opens a store that the application has brought, with the accounts and the counters of failed logins that it brings. Logs
  * each trait that the store lacks.
  *
+ * @param deadlineMs how long a call about one session, account or counter may take, in ms; the default is that of {@link boundedStore}
  * @throws ConfigError if it brings accounts and cannot end the sessions of one.
  */
-export function openOwnStore (store: SessionStore, name: string, log: StorageLog): Storage {
+export function openOwnStore (store: SessionStore, name: string, log: StorageLog, deadlineMs?: number): Storage {
   const { accounts, attempts } = store
   assertRule(accounts === undefined || hasTrait(store, 'removeOfUser'),
     `${name} brings accounts, so it must have the method removeOfUser: a new password ends the sessions of its account.`)
   for (const loss of lossesOf(store)) log.warn(loss)
   return {
-    sessions: withEveryTrait(store.sync ? store : boundedStore(store)),
-    accounts: accounts === undefined ? null : guardedAccounts(accounts),
-    attempts: attempts === undefined ? new MemoryAttempts() : guardedAttempts(attempts),
+    sessions: withEveryTrait(boundedStore(store, deadlineMs)),
+    accounts: accounts === undefined ? null : guardedAccounts(accounts, deadlineMs),
+    attempts: attempts === undefined ? new MemoryAttempts() : guardedAttempts(attempts, deadlineMs),
     description: 'the store of the application',
     // The application opened it and closes it.
     close: async () => {}
   }
 }
 
-/** The accounts, whose failures are those of a store: 503 and not 500. */
-function guardedAccounts (accounts: AccountStore): AccountStore {
+/** The accounts, whose failures are those of a store: 503 and not 500. A list takes longer the more there are. */
+function guardedAccounts (accounts: AccountStore, deadlineMs?: number): AccountStore {
+  const call = <T>(action: () => MaybePromise<T>): Promise<T> => guarded('account', () => answerInTime(action(), deadlineMs))
   return {
-    read: (...args) => guarded('account', () => accounts.read(...args)),
-    create: (...args) => guarded('account', () => accounts.create(...args)),
-    update: (...args) => guarded('account', () => accounts.update(...args)),
+    read: (...args) => call(() => accounts.read(...args)),
+    create: (...args) => call(() => accounts.create(...args)),
+    update: (...args) => call(() => accounts.update(...args)),
     list: () => guarded('account', () => accounts.list())
   }
 }
 
-function guardedAttempts (attempts: AttemptStore): AttemptStore {
+function guardedAttempts (attempts: AttemptStore, deadlineMs?: number): AttemptStore {
+  const call = <T>(action: () => MaybePromise<T>): Promise<T> => guarded('attempts', () => answerInTime(action(), deadlineMs))
   return {
-    waitOf: (...args) => guarded('attempts', () => attempts.waitOf(...args)),
-    admit: (...args) => guarded('attempts', () => attempts.admit(...args)),
-    count: (...args) => guarded('attempts', () => attempts.count(...args)),
-    uncount: (...args) => guarded('attempts', () => attempts.uncount(...args)),
-    forget: (...args) => guarded('attempts', () => attempts.forget(...args)),
+    waitOf: (...args) => call(() => attempts.waitOf(...args)),
+    admit: (...args) => call(() => attempts.admit(...args)),
+    count: (...args) => call(() => attempts.count(...args)),
+    uncount: (...args) => call(() => attempts.uncount(...args)),
+    forget: (...args) => call(() => attempts.forget(...args)),
     sweep: (...args) => guarded('attempts', () => attempts.sweep(...args))
   }
 }
