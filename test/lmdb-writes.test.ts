@@ -287,6 +287,47 @@ test('a transaction that LMDB never answers holds up no later one', async (t) =>
   t.equal(transactions, 2)
 })
 
+test('over an LMDB that answers nothing, many writes begin few transactions', async (t) => {
+  const never = new Promise<never>(() => {})
+  let transactions = 0
+  const transaction = (run: () => void): Promise<never> => {
+    transactions++
+    t.teardown(run)
+    return never
+  }
+  const writer = new LmdbWriter({ on () {}, flushed: never, committed: never, transaction } as never, 200)
+  const late = await Promise.allSettled(Array.from({ length: 1_000 }, () => writer.write('patch', false, () => {})))
+  t.ok(late.every(({ status }) => status === 'rejected'))
+  t.ok(transactions <= 2, `${transactions} transactions`)
+})
+
+test('a transaction that LMDB never answers holds up no later one, also if its writes had waited for another', async (t) => {
+  const never = new Promise<never>(() => {})
+  let transactions = 0
+  const env = {
+    on () {},
+    flushed: Promise.resolve(),
+    committed: Promise.resolve(),
+    transaction (run: () => void) {
+      if (++transactions <= 2) {
+        t.teardown(run)
+        return never
+      }
+      run()
+      return Promise.resolve()
+    }
+  }
+  const writer = new LmdbWriter(env as never, 60)
+  const first = writer.write('patch', false, () => {})
+  await setTimeout(30)
+  const second = writer.write('patch', false, () => {})
+  await t.rejects(first)
+  await t.rejects(second)
+  t.equal(transactions, 2)
+  await setTimeout(100)
+  t.equal(await writer.write('patch', false, () => 'written'), 'written')
+})
+
 test('each of several writes has the whole time, and one that is answered ends no other', async (t) => {
   const never = new Promise<never>(() => {})
   const transaction = (run: () => void): Promise<never> => {

@@ -25,6 +25,7 @@ interface Write<T = any> {
  * Writes to an LMDB environment. Each write succeeds or fails within a bounded time, also on a full disk.
  *
  * A transaction costs many times what a write in it costs. So there is one at a time, and it takes every write that waits.
+ * Another begins beside it only once LMDB has not answered it in time.
  */
 export class LmdbWriter {
   readonly #env: RootDatabase
@@ -34,6 +35,8 @@ export class LmdbWriter {
   #waiting: Write[] = []
   /** The writes of the transaction under way; null: there is none. They are known once it runs. */
   #current: Write[] | null = null
+  /** When it began, by `performance.now()`. */
+  #begunAt = 0
 
   /** Returns the one writer of an environment. */
   static of (env: RootDatabase): LmdbWriter {
@@ -63,8 +66,9 @@ export class LmdbWriter {
     return new Promise<T>((resolve, reject) => {
       const write: Write<T> = { doing, isDurable, action, resolve, reject }
       this.#waiting.push(write)
-      this.#deadline.add(write)
       this.#next()
+      // Last, so that the transaction that a write has begun is never younger than the write.
+      this.#deadline.add(write)
     })
   }
 
@@ -81,10 +85,19 @@ export class LmdbWriter {
 
   /** Begins a transaction with every write that waits, unless one is under way. */
   #next (): void {
+    this.#dropOverdue()
     if (this.#current !== null || this.#waiting.length === 0) return
     const writes: Write[] = []
     this.#current = writes
+    this.#begunAt = performance.now()
     this.#transaction(writes).then(() => { if (this.#current === writes) this.#end() })
+  }
+
+  /** Forgets a transaction that LMDB has not answered in time, so that it holds up no later one. */
+  #dropOverdue (): void {
+    if (this.#current === null || performance.now() - this.#begunAt < this.#deadlineMs) return
+    callbackRuns(this.#current)
+    this.#current = null
   }
 
   async #transaction (writes: Write[]): Promise<void> {
@@ -148,9 +161,7 @@ export class LmdbWriter {
     this.#fail(write, new Error(this.#lateText))
     const at = this.#waiting.indexOf(write)
     if (at !== -1) this.#waiting.splice(at, 1)
-    // A transaction that LMDB never answers holds up no later one.
-    if (this.#current !== null) callbackRuns(this.#current)
-    this.#end()
+    this.#next()
   }
 
   get #lateText (): string {
