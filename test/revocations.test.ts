@@ -2,7 +2,9 @@ import * as lmdb from 'lmdb'
 import { test, type Test } from 'tap'
 import { examineLmdb } from '../plugins/storage/lmdb/doctor.js'
 import { MemoryRevocations } from '../plugins/storage/memory/revocations.js'
+import { examineRedis } from '../plugins/storage/redis/doctor.js'
 import { RedisRevocations } from '../plugins/storage/redis/revocations.js'
+import { parseRedisUrl } from '../plugins/storage/redis/url.js'
 import { storeContract } from '../plugins/store/contract/index.js'
 import { isRevoked, type RevocationStore } from '../plugins/store/revocations.js'
 import { browserStore } from './browser-store.js'
@@ -183,4 +185,36 @@ test('a damaged entry on LMDB lets nobody in, is found, and is mended by the end
   await again.store.endAll('Harry', NOW + 1, LATER)
   t.match(await again.store.lookUp('another', 'Harry'), { barrier: { epoch: NOW + 1 } })
   await again.close()
+})
+
+test('a damaged entry in Redis ends its session, is a failure for its user, and the doctor reports it', needs('redis-server'), async (t) => {
+  const { url, client } = await startRedis(t)
+  const store = new RedisRevocations(await connect(t, url), { now: () => NOW, deadlineMs: 5_000 })
+  const examined = async (): Promise<string[]> => {
+    const findings: string[] = []
+    await examineRedis(parseRedisUrl(url, 'SESSION_STORE'), (key) => key, { info () {}, warn () {} }, (finding) => { findings.push(finding) })
+    return findings.sort()
+  }
+  await store.end('one', LATER)
+  await store.end('two', LATER, 'three')
+  for (const user of ['Harry', 'Sally', 'Tom']) await store.endAll(user, NOW, LATER)
+  t.strictSame(await examined(), [])
+
+  await client.hset('hatcheck:ended:one', 'other', 'x')
+  await client.hdel('hatcheck:ended:one', 'nextKey')
+  await client.set('hatcheck:ended:four', 'x')
+  await client.hset('hatcheck:ended-all:Harry', 'epoch', 'x')
+  await client.set('hatcheck:ended-all:Sally', 'x')
+  t.match(await examined(), [
+    /^What is remembered of ended sessions, under "hatcheck:ended-all:Harry", is damaged\. .*revoke-all/,
+    /under "hatcheck:ended-all:Sally", is damaged.*revoke-all/,
+    /under "hatcheck:ended:four", is damaged\. Its session stays ended\.$/,
+    /under "hatcheck:ended:one", is damaged/
+  ])
+  for (const key of ['one', 'four']) t.match(await store.lookUp(key, null), { hasEnded: true })
+  for (const user of ['Harry', 'Sally']) {
+    await t.rejects(store.lookUp('another', user), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    await store.endAll(user, NOW + 1, LATER)
+    t.match(await store.lookUp('another', user), { barrier: { epoch: NOW + 1 } }, 'the end of all sessions writes it anew')
+  }
 })

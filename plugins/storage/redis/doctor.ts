@@ -8,6 +8,7 @@ import { REMEDIES, examineAccount, userText, type Counts, type Examination, type
 import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import { FORMATS_KEY } from './open.js'
 import { connectRedis, primariesOf, type RedisLog } from './client.js'
+import { isSoundBarrier, isSoundEnd } from './revocations.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import type { RedisTarget } from './url.js'
 
@@ -16,7 +17,7 @@ const BATCH = 100
 /** The deadline of a call, in ms. No request waits for it. */
 const DEADLINE_MS = 10_000
 
-const PREFIXES = { sessions: 'hatcheck:session:', accounts: 'hatcheck:account:', counters: 'hatcheck:attempts:', indexes: 'hatcheck:user:' } as const
+const PREFIXES = { sessions: 'hatcheck:session:', accounts: 'hatcheck:account:', counters: 'hatcheck:attempts:', indexes: 'hatcheck:user:', ends: 'hatcheck:ended:', endsOfAll: 'hatcheck:ended-all:' } as const
 
 type Look = (key: string, name: string) => Promise<void>
 
@@ -30,7 +31,7 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: Re
   const looks: Record<keyof typeof PREFIXES, Look> = {
     async sessions (key, name) {
       const stored = await hash(name)
-      if (stored !== WRONG_TYPE && Object.keys(stored).length === 0) return
+      if (isMissing(stored)) return
       counts[stored !== WRONG_TYPE && isTombstone(stored) ? 'tombstones' : 'sessions']++
       if (stored !== WRONG_TYPE && isTombstone(stored)) return
       const record = stored === WRONG_TYPE ? null : decodeSession(stored)
@@ -52,7 +53,18 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: Re
     async indexes (user, name) {
       const kind = await call('read', () => client.type(name))
       if (kind !== 'zset' && kind !== 'none') tell(`The index by user of ${userText(user)} is damaged: the user can neither log in nor see sessions. Delete the key ${JSON.stringify(name)} of Redis, and replace SECRET_KEY, which ends every session.`)
+    },
+    async ends (_, name) {
+      const stored = await hash(name)
+      if (!isMissing(stored) && !isSoundEnd(stored)) tellOfRevocation(name, 'end')
+    },
+    async endsOfAll (_, name) {
+      const stored = await hash(name)
+      if (!isMissing(stored) && !isSoundBarrier(stored)) tellOfRevocation(name, 'endOfAll')
     }
+  }
+  const tellOfRevocation = (name: string, damage: 'end' | 'endOfAll'): void => {
+    tell(`What is remembered of ended sessions, under ${JSON.stringify(name)}, is damaged. ${REMEDIES[damage]}`)
   }
   try {
     const noted = await hash(FORMATS_KEY)
@@ -69,6 +81,11 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: Re
     await close()
   }
   return { description: target.description, counts }
+}
+
+/** Whether a key has gone since it was found. */
+function isMissing (stored: Record<string, string> | typeof WRONG_TYPE): boolean {
+  return stored !== WRONG_TYPE && Object.keys(stored).length === 0
 }
 
 async function * keysOf (client: Redis | Cluster, call: BoundedCall, prefix: string): AsyncGenerator<string[]> {

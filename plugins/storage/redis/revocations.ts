@@ -2,6 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { storeUnavailable } from '../../store/errors.js'
 import type { Barrier, Revocation, RevocationStore } from '../../store/revocations.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
+import { WRONG_TYPE } from './types.js'
 
 /** Takes how long to keep it in ms, nextKey ('' is none). Returns 1, or 0 if the session has ended before. */
 const END = `
@@ -17,6 +18,7 @@ return 1
  */
 const END_ALL = `
 local now, keepMs, except = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local epoch, spared, since = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'spared', 'sparedSince'))
 -- A damaged number is written anew: the time is higher than any number before it.
 local before = epoch and string.match(epoch, '^%d+$') and epoch or '0'
@@ -56,7 +58,7 @@ export class RedisRevocations implements RevocationStore {
       this.#client.exists(endedKey(key)),
       user === null ? null : this.#client.hgetall(barrierKey(user))
     ]))
-    return { hasEnded: ended === 1, barrier: barrier === null || Object.keys(barrier).length === 0 ? null : barrierIn(barrier) }
+    return { hasEnded: ended === 1, barrier: barrier === null || Object.keys(barrier).length === 0 ? null : soundBarrierIn(barrier) }
   }
 
   async end (key: string, until: number, nextKey = ''): Promise<boolean> {
@@ -78,9 +80,26 @@ export class RedisRevocations implements RevocationStore {
 }
 
 /** @throws StoreUnavailableError if the entry is damaged: nothing is known about the sessions of the user then. */
-function barrierIn ({ epoch, spared = '', sparedSince }: Record<string, string>): Barrier {
-  if (!isTime(epoch) || !isTime(sparedSince)) throw storeUnavailable(new Error('the number of a user is damaged'), 'read')
+function soundBarrierIn (stored: Record<string, string>): Barrier {
+  const barrier = barrierIn(stored)
+  if (barrier === null) throw storeUnavailable(new Error('the number of a user is damaged'), 'read')
+  return barrier
+}
+
+/** Decodes a barrier. Returns null if it is damaged. */
+function barrierIn ({ epoch, spared = '', sparedSince }: Record<string, string>): Barrier | null {
+  if (!isTime(epoch) || !isTime(sparedSince)) return null
   return { epoch: Number(epoch), spared: spared === '' ? null : spared, sparedSince: Number(sparedSince) }
+}
+
+/** Whether the end of a session can be read. A damaged one counts as well, and tells nowhere that the session continues. */
+export function isSoundEnd (stored: Record<string, string> | typeof WRONG_TYPE): boolean {
+  return stored !== WRONG_TYPE && 'nextKey' in stored
+}
+
+/** Whether the end of all sessions of a user can be read. */
+export function isSoundBarrier (stored: Record<string, string> | typeof WRONG_TYPE): boolean {
+  return stored !== WRONG_TYPE && barrierIn(stored) !== null
 }
 
 function keptMs (until: number, now: number): number {
@@ -92,11 +111,11 @@ function isTime (text: string | undefined): text is string {
 }
 
 /** Returns the key in Redis of a session that has ended. */
-function endedKey (key: string): string {
+export function endedKey (key: string): string {
   return `hatcheck:ended:${key}`
 }
 
 /** Returns the key in Redis of the end of all sessions of a user. */
-function barrierKey (user: string): string {
+export function barrierKey (user: string): string {
   return `hatcheck:ended-all:${user}`
 }
