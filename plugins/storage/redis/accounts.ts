@@ -2,7 +2,8 @@ import type { Cluster, Redis } from 'ioredis'
 import { DamagedAccountError, UnknownFormatError, storeUnavailable } from '../../store/errors.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { FORMATS, isKnownFormat } from '../common/formats.js'
-import { primariesOf } from './client.js'
+import { batchesOf } from './batches.js'
+import { scanKeys } from './scan.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import { isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
 
@@ -76,21 +77,17 @@ export class RedisAccounts implements AccountStore {
 
   /** Looks at every key of Redis. It is for `hatcheck user list`. */
   async list (): Promise<Account[]> {
-    const found = new Set<string>()
-    for (const node of await this.#call('account', () => primariesOf(this.#client))) {
-      let cursor = '0'
-      do {
-        const [next, keys] = await this.#call('account', () => node.scan(cursor, 'MATCH', redisKey('*'), 'COUNT', 1_000))
-        for (const key of keys) found.add(key)
-        cursor = next
-      } while (cursor !== '0')
-    }
+    const pattern = redisKey('*')
+    const keys: string[] = []
+    for await (const names of scanKeys(this.#client, this.#call, 'account', pattern)) keys.push(...names.map((name) => name.slice(pattern.length - 1)))
     const accounts: Account[] = []
-    for (const name of [...found].sort()) {
-      const key = name.slice(redisKey('').length)
-      const account = decodeAccount(key, await this.#stored(key))
-      if (typeof account === 'string') this.#unreadable(key, account)
-      else if (account !== null) accounts.push(account)
+    for (const batch of batchesOf(keys.sort())) {
+      const stored = await Promise.all(batch.map((key) => this.#stored(key)))
+      for (const [i, key] of batch.entries()) {
+        const account = decodeAccount(key, stored[i] as Stored)
+        if (typeof account === 'string') this.#unreadable(key, account)
+        else if (account !== null) accounts.push(account)
+      }
     }
     return accounts
   }
@@ -106,7 +103,8 @@ export class RedisAccounts implements AccountStore {
   }
 }
 
-function redisKey (key: string): string {
+/** Returns the key in Redis of an account. */
+export function redisKey (key: string): string {
   return `hatcheck:account:${key}`
 }
 

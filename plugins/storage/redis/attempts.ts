@@ -115,7 +115,8 @@ export class RedisAttempts implements AttemptStore {
   }
 }
 
-function redisKey (key: string): string {
+/** Returns the key in Redis of a counter. */
+export function redisKey (key: string): string {
   return `hatcheck:attempts:${key}`
 }
 

@@ -1,24 +1,21 @@
-import type { Cluster, Redis } from 'ioredis'
-import { decodeAccount } from './accounts.js'
+import { decodeAccount, redisKey as accountKey } from './accounts.js'
 import { indexKey } from './user-index.js'
-import { decodeSession, isTombstone } from './session-codec.js'
-import { decodeCounter } from './attempts.js'
-import { boundedCalls, type BoundedCall } from '../common/bounded-calls.js'
+import { decodeSession, isTombstone, redisKey as sessionKey } from './session-codec.js'
+import { decodeCounter, redisKey as counterKey } from './attempts.js'
+import { boundedCalls } from '../common/bounded-calls.js'
 import { REMEDIES, examineAccount, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import { FORMATS_KEY } from './open.js'
-import { connectRedis, primariesOf, type RedisLog } from './client.js'
-import { isSoundBarrier, isSoundEnd } from './revocations.js'
+import { connectRedis, type RedisLog } from './client.js'
+import { barrierKey, endedKey, isSoundBarrier, isSoundEnd } from './revocations.js'
+import { scanKeys } from './scan.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import type { RedisTarget } from './url.js'
 
-/** How many keys are examined together. */
-const BATCH = 100
 /** The deadline of a call, in ms. No request waits for it. */
 const DEADLINE_MS = 10_000
 
-const PREFIXES = { sessions: 'hatcheck:session:', accounts: 'hatcheck:account:', counters: 'hatcheck:attempts:', indexes: 'hatcheck:user:', ends: 'hatcheck:ended:', endsOfAll: 'hatcheck:ended-all:' } as const
-
+/** Examines what is under one key. It is called with the key of hatcheck, and with its name in Redis. */
 type Look = (key: string, name: string) => Promise<void>
 
 /** Examines a store in Redis record by record. While others write, it may report a state that lasts for a moment only. @see examine */
@@ -28,8 +25,8 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: Re
   const call = boundedCalls({ deadlineMs: DEADLINE_MS })
   const hash = (name: string): Promise<Record<string, string> | typeof WRONG_TYPE> => call('read', () => client.hgetall(name).catch(wrongType))
 
-  const looks: Record<keyof typeof PREFIXES, Look> = {
-    async sessions (key, name) {
+  const looks: Array<[pattern: string, look: Look]> = [
+    [sessionKey('*'), async (key, name) => {
       const stored = await hash(name)
       if (isMissing(stored)) return
       counts[stored !== WRONG_TYPE && isTombstone(stored) ? 'tombstones' : 'sessions']++
@@ -39,30 +36,30 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: Re
       else if (record.user !== null && await call('read', () => client.zscore(indexKey(record.user as string), key).catch(wrongType)) === null) {
         tell(`The session ${nameOf(key)} of ${userText(record.user)} is not in the index by user. A logout everywhere does not reach it. Have the user log out there, or replace SECRET_KEY, which ends every session.`)
       }
-    },
-    async accounts (key, name) {
+    }],
+    [accountKey('*'), async (key, name) => {
       const account = decodeAccount(key, await hash(name))
       if (account === null) return
       counts.accounts++
       examineAccount(key, account, tell)
-    },
-    async counters (key, name) {
+    }],
+    [counterKey('*'), async (key, name) => {
       counts.counters++
       if (decodeCounter(await hash(name)) === 'damaged') tell(`The counter of failed logins ${key} is damaged. It counts as none, and the next failed login replaces it.`)
-    },
-    async indexes (user, name) {
+    }],
+    [indexKey('*'), async (user, name) => {
       const kind = await call('read', () => client.type(name))
       if (kind !== 'zset' && kind !== 'none') tell(`The index by user of ${userText(user)} is damaged: the user can neither log in nor see sessions. Delete the key ${JSON.stringify(name)} of Redis, and replace SECRET_KEY, which ends every session.`)
-    },
-    async ends (_, name) {
+    }],
+    [endedKey('*'), async (_, name) => {
       const stored = await hash(name)
       if (!isMissing(stored) && !isSoundEnd(stored)) tellOfRevocation(name, 'end')
-    },
-    async endsOfAll (_, name) {
+    }],
+    [barrierKey('*'), async (_, name) => {
       const stored = await hash(name)
       if (!isMissing(stored) && !isSoundBarrier(stored)) tellOfRevocation(name, 'endOfAll')
-    }
-  }
+    }]
+  ]
   const tellOfRevocation = (name: string, damage: 'end' | 'endOfAll'): void => {
     tell(`What is remembered of ended sessions, under ${JSON.stringify(name)}, is damaged. ${REMEDIES[damage]}`)
   }
@@ -70,11 +67,9 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: Re
     const noted = await hash(FORMATS_KEY)
     if (noted === WRONG_TYPE || !isNoteOfFormats(noted)) tell('The note of formats is damaged. The next start writes it anew.')
     else assertKnownFormats(noted, target.description)
-    for (const [kind, prefix] of Object.entries(PREFIXES)) {
-      for await (const names of keysOf(client, call, prefix)) {
-        for (let i = 0; i < names.length; i += BATCH) {
-          await Promise.all(names.slice(i, i + BATCH).map((name) => looks[kind as keyof typeof PREFIXES](name.slice(prefix.length), name)))
-        }
+    for (const [pattern, look] of looks) {
+      for await (const names of scanKeys(client, call, 'read', pattern)) {
+        await Promise.all(names.map((name) => look(name.slice(pattern.length - 1), name)))
       }
     }
   } finally {
@@ -86,15 +81,4 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: Re
 /** Whether a key has gone since it was found. */
 function isMissing (stored: Record<string, string> | typeof WRONG_TYPE): boolean {
   return stored !== WRONG_TYPE && Object.keys(stored).length === 0
-}
-
-async function * keysOf (client: Redis | Cluster, call: BoundedCall, prefix: string): AsyncGenerator<string[]> {
-  for (const node of await call('read', () => primariesOf(client))) {
-    let cursor = '0'
-    do {
-      const [next, names] = await call('read', () => node.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', 1_000))
-      yield names
-      cursor = next
-    } while (cursor !== '0')
-  }
 }

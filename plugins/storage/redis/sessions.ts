@@ -9,9 +9,8 @@ import { replaceInTwoSteps } from '../../store/replace-in-two-steps.js'
 import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../store/sessions.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
-import { batchesOf } from './batches.js'
-import { primariesOf } from './client.js'
 import { RedisRecords } from './records.js'
+import { scanKeys } from './scan.js'
 import { withSessionScripts, type SessionScripts } from './scripts.js'
 import { dataOf, encodeSession, flag, pairsOf, redisKey } from './session-codec.js'
 import { WRONG_TYPE, wrongType } from './types.js'
@@ -145,16 +144,9 @@ export class RedisStore implements CompleteSessionStore {
 
   async count (): Promise<number> {
     let count = 0
-    for (const node of await this.#call('count', () => primariesOf(this.#client))) {
-      let cursor = '0'
-      do {
-        const [next, keys] = await this.#call('count', () => node.scan(cursor, 'MATCH', redisKey('*'), 'COUNT', 1_000, 'TYPE', 'hash'))
-        for (const batch of batchesOf(keys)) {
-          const endedAt = await Promise.all(batch.map((key) => this.#call('count', () => node.hget(key, 'endedAt'))))
-          count += endedAt.filter((time) => time === null).length
-        }
-        cursor = next
-      } while (cursor !== '0')
+    for await (const names of scanKeys(this.#client, this.#call, 'count', redisKey('*'))) {
+      const endedAt = await Promise.all(names.map((name) => this.#call('count', () => this.#client.hget(name, 'endedAt').catch(wrongType))))
+      count += endedAt.filter((time) => time === null).length
     }
     return count
   }
