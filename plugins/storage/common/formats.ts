@@ -1,8 +1,8 @@
 import { ConfigError } from '../../common/rule.js'
 
 /**
- * The format of each kind of record. Raise a number when an older version would misread the
- * records. A record carries the number of its kind; a record without one has format 1.
+ * The format of each kind of record. Raise a number when an older version would misread the records. A session, an
+ * account and a counter carry the number of their kind; an account or a counter without one has format 1.
  */
 export const FORMATS = { sessions: 1, accounts: 1, attempts: 1, revocations: 1 } as const
 
@@ -50,6 +50,6 @@ export function notedFormats (bytes: Buffer): Record<string, number> | null {
 }
 
 /** Whether this version can read a record of this kind, by the format that the record carries, as a number or text. */
-export function isKnownFormat (kind: keyof typeof FORMATS, format: unknown): boolean {
-  return format === undefined || format === null || Number(format) === FORMATS[kind]
+export function isKnownFormat (kind: 'accounts' | 'attempts', format: unknown): boolean {
+  return Number(format ?? 1) === FORMATS[kind]
 }

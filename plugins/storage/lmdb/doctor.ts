@@ -12,7 +12,7 @@ import { REMEDIES, examineAccount, userText, type Counts, type Examination, type
 import { assertKnownFormats, notedFormats } from '../common/formats.js'
 import type { Lmdb } from './driver.js'
 import { MOST_DATABASES } from './environment.js'
-import { FORMATS_KEY, LMDB_FORMATS } from './open.js'
+import { FORMATS_KEY, LMDB_FORMATS } from './formats.js'
 import { checkLmdbFiles } from './check.js'
 import { KEY_DAMAGED, isPlainKey, keyText } from './keys.js'
 import { damageOf } from './revocations.js'

@@ -6,17 +6,12 @@ import { LmdbStore } from './sessions.js'
 import { LmdbAttempts } from './attempts.js'
 import type { Lmdb } from './driver.js'
 import { makeDataFolder } from '../../common/data-folder.js'
-import { FORMATS, assertKnownFormats, notedFormats } from '../common/formats.js'
+import { assertKnownFormats, notedFormats } from '../common/formats.js'
 import { identityOf, openEnvironment, type Environment } from './environment.js'
+import { FORMATS_KEY, LMDB_FORMATS } from './formats.js'
 import { LmdbRevocations } from './revocations.js'
 import { LmdbWriter } from './writer.js'
 import { damageLog, unknownFormatLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
-
-/** Where the formats are noted, beside the names of the databases. */
-export const FORMATS_KEY = 'hatcheck formats'
-
-/** The formats of LMDB. Sessions of format 1 are read as well. */
-export const LMDB_FORMATS = { ...FORMATS, sessions: 2 } as const
 
 /**
  * Opens a folder with LMDB, and creates it if it is missing.

@@ -24,7 +24,7 @@ return 1
 
 /** Takes format, ifHash ('' is any), field, value, …. Returns 1, or 0 if the account is missing or has another hash, or -1 if it has another format. */
 const UPDATE = `
-if (redis.call('HGET', KEYS[1], 'format') or ARGV[1]) ~= ARGV[1] then return -1 end
+if (redis.call('HGET', KEYS[1], 'format') or '1') ~= ARGV[1] then return -1 end
 local hash = redis.call('HGET', KEYS[1], 'passwordHash')
 if not hash or (ARGV[2] ~= '' and ARGV[2] ~= hash) then return 0 end
 for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end

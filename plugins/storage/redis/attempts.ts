@@ -27,7 +27,7 @@ if wasDamaged then redis.call('DEL', KEYS[1]) end
 local free, forgiveMs, firstMs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local longestMs, now, anyway = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local counter = redis.call('HMGET', KEYS[1], 'level', 'at', 'format')
-if counter[3] and counter[3] ~= '${FORMATS.attempts}' then
+if (counter[3] or '1') ~= '${FORMATS.attempts}' then
   -- A counter of another format counts as none.
   redis.call('DEL', KEYS[1])
   counter = {}
@@ -51,7 +51,7 @@ return wasDamaged and -1 or 0
 const UNCOUNT = `${PRELUDE}
 if isDamaged() then return 0 end
 local counter = redis.call('HMGET', KEYS[1], 'level', 'format', 'at', 'before')
-if counter[1] and (counter[2] or '${FORMATS.attempts}') == '${FORMATS.attempts}' then
+if counter[1] and (counter[2] or '1') == '${FORMATS.attempts}' then
   local level, at, before = math.max(0, tonumber(counter[1]) - 1), counter[3], counter[4] or counter[3]
   local passed = math.max(0, tonumber(at) - tonumber(before))
   if level > 0 then level = level + passed / tonumber(ARGV[1]) end

@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
+import { FORMAT } from './session-codec.js'
 
 /*
  * The scripts that run within Redis. Each has one key, so that it is atomic in a cluster as well, and takes everything else
@@ -32,7 +33,7 @@ end
 
 -- Whether a session of this format is live, as RedisStore would read it.
 local function isLive (session, now)
-  if session.format ~= '1' or (session.permanent ~= '0' and session.permanent ~= '1') then return false end
+  if session.format ~= '${FORMAT}' or (session.permanent ~= '0' and session.permanent ~= '1') then return false end
   if not (isTime(session.createdAt) and isTime(session.seenAt) and isTime(session.expiresAt)) then return false end
   return tonumber(session.expiresAt) > tonumber(now)
 end

@@ -1,11 +1,12 @@
 import type { SessionFields, SessionRecord } from '../../store/record.js'
+import { FORMATS } from '../common/formats.js'
 import type { WRONG_TYPE } from './types.js'
 
 /** What is stored under the key of a session: the fields of a hash, none if the key is missing. */
 export type Stored = Record<string, string> | typeof WRONG_TYPE
 
 /** The layout of a stored session. Another one reads as absent. */
-const FORMAT = '1'
+export const FORMAT = String(FORMATS.sessions)
 
 const LONGEST_KEY = 256
 
