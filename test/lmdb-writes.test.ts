@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { test, type Test } from 'tap'
+import { LmdbAccounts } from '../plugins/storage/lmdb/accounts.js'
 import { DATABASES, indexName } from '../plugins/storage/lmdb/session-databases.js'
 import { SessionIndex } from '../plugins/storage/lmdb/session-index.js'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
@@ -377,6 +378,15 @@ test('a transaction that cannot begin fails its writes, and not those after it',
   await t.rejects(Promise.all([writer.write('patch', false, () => 1), writer.write('patch', true, () => 2)]), { cause: { message: 'the environment is closed' } })
   isClosed = false
   t.strictSame(await Promise.all([writer.write('patch', false, () => 1), writer.write('patch', true, () => 2)]), [1, 2])
+})
+
+test('accounts that LMDB cannot read are a failure of the store, also in a list', async (t) => {
+  const fail = (): never => { throw new Error('MDB_CORRUPTED') }
+  const env = { on () {}, resetReadTxn () {}, openDB: () => ({ get: fail, getRange: fail }) }
+  const accounts = new LmdbAccounts(env as never)
+  const failure = { code: 'HATCHECK_STORE_UNAVAILABLE', message: 'The session store cannot answer right now (account).', cause: { message: 'MDB_CORRUPTED' } }
+  t.throws(() => accounts.read('harry'), failure)
+  t.throws(() => accounts.list(), failure)
 })
 
 for (const how of ['exit', 'throw']) {

@@ -1,8 +1,9 @@
 import type { Database, RootDatabase } from 'lmdb'
-import { DamagedAccountError, UnknownFormatError, storeUnavailable } from '../../store/errors.js'
+import { DamagedAccountError, UnknownFormatError } from '../../store/errors.js'
 import { FORMATS, isKnownFormat } from '../common/formats.js'
 import { objectIn } from './json.js'
 import { keyText } from './keys.js'
+import { readFresh } from './read-fresh.js'
 import { LmdbWriter } from './writer.js'
 import { isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
 
@@ -22,12 +23,7 @@ export class LmdbAccounts implements AccountStore {
   }
 
   read (key: string): Account | null {
-    try {
-      this.#env.resetReadTxn()
-      return this.#get(key)
-    } catch (error) {
-      throw storeUnavailable(error, 'account')
-    }
+    return readFresh(this.#env, 'account', () => this.#get(key))
   }
 
   create (key: string, account: Account): Promise<boolean> {
@@ -49,14 +45,15 @@ export class LmdbAccounts implements AccountStore {
   }
 
   list (): Account[] {
-    this.#env.resetReadTxn()
-    const accounts: Account[] = []
-    for (const { key, value } of this.#accounts.getRange()) {
-      const account = decodeAccount(key, value)
-      if (typeof account === 'object') accounts.push(account)
-      else this.#tell(keyText(key, this.#accounts), account)
-    }
-    return accounts
+    return readFresh(this.#env, 'account', () => {
+      const accounts: Account[] = []
+      for (const { key, value } of this.#accounts.getRange()) {
+        const account = decodeAccount(key, value)
+        if (typeof account === 'object') accounts.push(account)
+        else this.#tell(keyText(key, this.#accounts), account)
+      }
+      return accounts
+    })
   }
 
   #put (key: string, account: Account): void {

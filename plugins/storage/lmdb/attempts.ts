@@ -1,14 +1,12 @@
 import type { Database, RootDatabase } from 'lmdb'
-import { storeUnavailable } from '../../store/errors.js'
 import { FORMATS, isKnownFormat } from '../common/formats.js'
 import { objectIn } from './json.js'
 import { isPlainKey, keyText } from './keys.js'
+import { readFresh } from './read-fresh.js'
+import { SliceCursor } from './slice-cursor.js'
 import { LmdbWriter } from './writer.js'
 import { counted, uncounted, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import { isCounter, type AttemptStore } from '../../store/attempts.js'
-
-/** How many counters one slice of a sweep looks at. */
-const SWEEP_SLICE = 200
 
 /** Counts failed logins in LMDB, beside the sessions. The processes of the machine that open the folder count together. */
 export class LmdbAttempts implements AttemptStore {
@@ -18,8 +16,7 @@ export class LmdbAttempts implements AttemptStore {
   readonly #counters: Database<Counter & { format?: number }, string>
   /** The same as stored bytes: a counter that cannot be decoded must not hide the others. */
   readonly #stored: Database<Buffer, string>
-  /** Where the next slice of a sweep begins. */
-  #sweepFrom = ''
+  readonly #sweep: SliceCursor
 
   /** @param onCorrupt is told of each damaged counter, which counts as none. So does a counter of another format. */
   constructor (env: RootDatabase, onCorrupt: (key: string) => void = () => {}) {
@@ -28,10 +25,11 @@ export class LmdbAttempts implements AttemptStore {
     this.#onCorrupt = onCorrupt
     this.#counters = env.openDB({ name: 'attempts', encoding: 'json' })
     this.#stored = env.openDB({ name: 'attempts', encoding: 'binary' })
+    this.#sweep = new SliceCursor(this.#stored)
   }
 
   waitOf (key: string, policy: Policy, now: number): number {
-    return waitOf(this.#read(() => this.#get(key)), policy, now)
+    return waitOf(readFresh(this.#env, 'attempts', () => this.#get(key)), policy, now)
   }
 
   admit (key: string, policy: Policy, now: number): Promise<number> {
@@ -59,7 +57,7 @@ export class LmdbAttempts implements AttemptStore {
   }
 
   async sweep (now: number): Promise<boolean> {
-    const slice = this.#read(() => [...this.#stored.getRange({ start: this.#sweepFrom, limit: SWEEP_SLICE })])
+    const slice = readFresh(this.#env, 'attempts', () => this.#sweep.slice())
     const useless = slice.filter(({ key, value }) => this.#isUseless(key, value, now) && isPlainKey(key))
     if (useless.length > 0) {
       await this.#write(() => {
@@ -69,9 +67,8 @@ export class LmdbAttempts implements AttemptStore {
         }
       })
     }
-    const last = slice.length < SWEEP_SLICE ? undefined : slice.findLast(({ key }) => isPlainKey(key))
-    this.#sweepFrom = last === undefined ? '' : `${last.key}\0`
-    return last !== undefined
+    this.#sweep.passed(slice)
+    return !this.#sweep.isAtStart
   }
 
   #get (key: string): Counter | null {
@@ -90,16 +87,6 @@ export class LmdbAttempts implements AttemptStore {
 
   #put (key: string, { level, at, before, expiresAt }: Counter): void {
     this.#counters.put(key, { format: FORMATS.attempts, level, at, before, expiresAt })
-  }
-
-  #read<T> (action: () => T): T {
-    try {
-      // Otherwise it would not see what another process has just counted.
-      this.#env.resetReadTxn()
-      return action()
-    } catch (error) {
-      throw storeUnavailable(error, 'attempts')
-    }
   }
 
   #write<T> (action: () => T): Promise<T> {

@@ -1,13 +1,11 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { createHash } from 'node:crypto'
-import { storeUnavailable } from '../../store/errors.js'
 import { nextBarrier, type Barrier, type Revocation, type RevocationStore } from '../../store/revocations.js'
 import { objectIn } from './json.js'
 import { isPlainKey } from './keys.js'
+import { readFresh } from './read-fresh.js'
+import { SliceCursor } from './slice-cursor.js'
 import { LmdbWriter } from './writer.js'
-
-/** How many entries one slice of a sweep looks at. */
-const SWEEP_SLICE = 200
 
 /** LMDB limits the length of a key; a name may be longer than that. */
 const LONGEST_NAME = 128
@@ -30,17 +28,17 @@ export class LmdbRevocations implements RevocationStore {
   readonly #writer: LmdbWriter
   /** The key of a session, or a user, each with a prefix → an entry as JSON */
   readonly #entries: Database<Buffer, string>
-  /** Where the next slice of a sweep begins. */
-  #sweepFrom = ''
+  readonly #sweep: SliceCursor
 
   constructor (env: RootDatabase) {
     this.#env = env
     this.#writer = LmdbWriter.of(env)
     this.#entries = env.openDB({ name: 'revocations', encoding: 'binary' })
+    this.#sweep = new SliceCursor(this.#entries)
   }
 
   lookUp (key: string, user: string | null): Revocation {
-    return this.#read(() => ({
+    return readFresh(this.#env, 'read', () => ({
       hasEnded: this.#entries.doesExist(sessionKey(key)),
       barrier: user === null ? null : this.#barrier(userKey(user))
     }))
@@ -56,7 +54,7 @@ export class LmdbRevocations implements RevocationStore {
   }
 
   successor (key: string): string | null {
-    const stored = this.#read(() => this.#entries.get(sessionKey(key)))
+    const stored = readFresh(this.#env, 'read', () => this.#entries.get(sessionKey(key)))
     const nextKey = stored === undefined ? undefined : objectIn(stored)?.['nextKey']
     return typeof nextKey === 'string' ? nextKey : null
   }
@@ -75,12 +73,12 @@ export class LmdbRevocations implements RevocationStore {
     const begun = performance.now()
     let dropped = 0
     do dropped += await this.#sweepSlice(now)
-    while (this.#sweepFrom !== '' && performance.now() - begun < budgetMs)
-    return this.#sweepFrom === '' ? dropped : Math.max(1, dropped)
+    while (!this.#sweep.isAtStart && performance.now() - begun < budgetMs)
+    return this.#sweep.isAtStart ? dropped : Math.max(1, dropped)
   }
 
   async #sweepSlice (now: number): Promise<number> {
-    const slice = this.#read(() => [...this.#entries.getRange({ start: this.#sweepFrom, limit: SWEEP_SLICE })])
+    const slice = readFresh(this.#env, 'read', () => this.#sweep.slice())
     const isOver = (stored: Buffer | undefined): boolean => stored !== undefined && Number(objectIn(stored)?.['until'] ?? now + 1) <= now
     const over = slice.filter(({ key, value }) => isPlainKey(key) && isOver(value)).map(({ key }) => key)
     if (over.length > 0) {
@@ -88,8 +86,7 @@ export class LmdbRevocations implements RevocationStore {
         for (const key of over) if (isOver(this.#entries.get(key))) this.#entries.remove(key)
       })
     }
-    const last = slice.length < SWEEP_SLICE ? undefined : slice.findLast(({ key }) => isPlainKey(key))
-    this.#sweepFrom = last === undefined ? '' : `${last.key}\0`
+    this.#sweep.passed(slice)
     return over.length
   }
 
@@ -104,16 +101,6 @@ export class LmdbRevocations implements RevocationStore {
 
   #put (name: string, entry: Ended | Stored): void {
     this.#entries.put(name, Buffer.from(JSON.stringify(entry)))
-  }
-
-  #read<T> (action: () => T): T {
-    try {
-      // Otherwise it would not see what another process has just ended.
-      this.#env.resetReadTxn()
-      return action()
-    } catch (error) {
-      throw storeUnavailable(error, 'read')
-    }
   }
 }
 

@@ -7,6 +7,7 @@ import {
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
 } from '../../store/record.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
+import { readFresh } from './read-fresh.js'
 import { LmdbRecords, type LmdbRecordsOptions } from './records.js'
 import { LmdbSweep } from './sweep.js'
 import { LmdbWriter } from './writer.js'
@@ -47,7 +48,7 @@ export class LmdbStore implements CompleteSessionStore {
   }
 
   read (key: string): SessionRecord | null {
-    return this.#read('read', () => this.#records.live(key))
+    return readFresh(this.#env, 'read', () => this.#records.live(key))
   }
 
   async create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
@@ -101,7 +102,7 @@ export class LmdbStore implements CompleteSessionStore {
   }
 
   successor (key: string): string | null {
-    const tombstone = this.#read('read', () => this.#records.tombstone(key))
+    const tombstone = readFresh(this.#env, 'read', () => this.#records.tombstone(key))
     return tombstone !== null && tombstone.until > this.#options.now() ? tombstone.nextKey : null
   }
 
@@ -169,7 +170,7 @@ export class LmdbStore implements CompleteSessionStore {
   }
 
   count (): number {
-    return this.#read('count', () => this.#records.size)
+    return readFresh(this.#env, 'count', () => this.#records.size)
   }
 
   sweep (budgetMs: number, onExpired?: (key: string, user: string | null) => void): Promise<number> {
@@ -177,7 +178,7 @@ export class LmdbStore implements CompleteSessionStore {
   }
 
   ping (): void {
-    this.#read('ping', () => {
+    readFresh(this.#env, 'ping', () => {
       this.#options.assertInPlace?.()
       this.#records.has('ping')
     })
@@ -210,17 +211,6 @@ export class LmdbStore implements CompleteSessionStore {
       }
     } finally {
       transaction.done()
-    }
-  }
-
-  #read<T> (doing: string, action: () => T): T {
-    try {
-      // A read transaction may stay open for the rest of the event loop's turn: without this, a session that another
-      // process has just ended would still be read as live.
-      this.#env.resetReadTxn()
-      return action()
-    } catch (error) {
-      throw storeUnavailable(error, doing)
     }
   }
 }
