@@ -13,9 +13,8 @@ export class LmdbAttempts implements AttemptStore {
   readonly #env: RootDatabase
   readonly #writer: LmdbWriter
   readonly #onCorrupt: (key: string) => void
-  readonly #counters: Database<Counter & { format?: number }, string>
-  /** The same as stored bytes: a counter that cannot be decoded must not hide the others. */
-  readonly #stored: Database<Buffer, string>
+  /** key → counter as JSON. As bytes, since a counter that cannot be decoded must not hide the others. */
+  readonly #counters: Database<Buffer, string>
   readonly #sweep: SliceCursor
 
   /** @param onCorrupt is told of each damaged counter, which counts as none. So does a counter of another format. */
@@ -23,9 +22,8 @@ export class LmdbAttempts implements AttemptStore {
     this.#env = env
     this.#writer = LmdbWriter.of(env)
     this.#onCorrupt = onCorrupt
-    this.#counters = env.openDB({ name: 'attempts', encoding: 'json' })
-    this.#stored = env.openDB({ name: 'attempts', encoding: 'binary' })
-    this.#sweep = new SliceCursor(this.#stored)
+    this.#counters = env.openDB({ name: 'attempts', encoding: 'binary' })
+    this.#sweep = new SliceCursor(this.#counters)
   }
 
   waitOf (key: string, policy: Policy, now: number): number {
@@ -62,7 +60,7 @@ export class LmdbAttempts implements AttemptStore {
     if (useless.length > 0) {
       await this.#write(() => {
         for (const { key } of useless) {
-          const stored = this.#stored.get(key)
+          const stored = this.#counters.get(key)
           if (stored !== undefined && this.#isUseless(key, stored, now)) this.#counters.remove(key)
         }
       })
@@ -72,7 +70,7 @@ export class LmdbAttempts implements AttemptStore {
   }
 
   #get (key: string): Counter | null {
-    const stored = this.#stored.get(key)
+    const stored = this.#counters.get(key)
     if (stored === undefined) return null
     const counter = decodeCounter(stored)
     if (counter === 'damaged') this.#onCorrupt(key)
@@ -81,12 +79,12 @@ export class LmdbAttempts implements AttemptStore {
 
   #isUseless (key: string, stored: Buffer, now: number): boolean {
     const counter = decodeCounter(stored)
-    if (counter === 'damaged') this.#onCorrupt(keyText(key, this.#stored))
+    if (counter === 'damaged') this.#onCorrupt(keyText(key, this.#counters))
     return counter === 'damaged' || (counter !== 'of an unknown format' && counter.expiresAt <= now)
   }
 
   #put (key: string, { level, at, before, expiresAt }: Counter): void {
-    this.#counters.put(key, { format: FORMATS.attempts, level, at, before, expiresAt })
+    this.#counters.put(key, Buffer.from(JSON.stringify({ format: FORMATS.attempts, level, at, before, expiresAt })))
   }
 
   #write<T> (action: () => T): Promise<T> {
