@@ -89,13 +89,15 @@ interface Engine {
   formatOf (kind: 'accounts' | 'attempts', key: string): Promise<number | undefined>
 }
 
+const onUnknownFormat = (told: string[]) => (key: string, why: string): void => { if (why === 'of an unknown format') told.push(key) }
+
 const engines: Record<string, { needs?: ReturnType<typeof needs>, open: (t: Test) => Promise<Engine> }> = {
   LMDB: {
     async open (t) {
       const env = open({ path: t.testdir(), maxDbs: 16, noSubdir: false })
       t.teardown(() => env.close())
       const told: string[] = []
-      const [accounts, attempts] = [new LmdbAccounts(env, { onUnknownFormat: (key) => { told.push(key) } }), new LmdbAttempts(env)]
+      const [accounts, attempts] = [new LmdbAccounts(env, onUnknownFormat(told)), new LmdbAttempts(env)]
       const databases = { accounts: env.openDB({ name: 'accounts', encoding: 'json' }), attempts: env.openDB({ name: 'attempts', encoding: 'json' }) }
       return {
         accounts,
@@ -113,7 +115,7 @@ const engines: Record<string, { needs?: ReturnType<typeof needs>, open: (t: Test
       const told: string[] = []
       const names = { accounts: 'hatcheck:account:', attempts: 'hatcheck:attempts:' }
       return {
-        accounts: new RedisAccounts(client, {}, { onUnknownFormat: (key) => { told.push(key) } }),
+        accounts: new RedisAccounts(client, {}, onUnknownFormat(told)),
         attempts: new RedisAttempts(client),
         told,
         async setFormat (kind, key, format) { await client.hset(names[kind] + key, { format }) },

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { AnonymousLimit } from './anonymous-limit.js'
 import { LogoutUnconfirmedError } from './errors.js'
-import { StoreUnavailableError, guarded, storeUnavailable } from '../store/errors.js'
+import { StoreUnavailableError, guarded, reasonOf, storeUnavailable } from '../store/errors.js'
 import type { SessionEmitter } from './events.js'
 import type { OldSessions } from './old-sessions.js'
 import type { Stored } from './plan.js'
@@ -224,12 +224,6 @@ function distinct (tickets: readonly SessionRef[]): SessionRef[] {
 async function allDone (...tasks: Array<Promise<void>>): Promise<void> {
   const failed = (await Promise.allSettled(tasks)).find(({ status }) => status === 'rejected')
   if (failed?.status === 'rejected') throw failed.reason
-}
-
-/** Returns the store's message without a stack: during an outage there are many. */
-function reasonOf (error: unknown): string {
-  const { message, cause } = error as Error
-  return cause instanceof Error ? cause.message : message
 }
 
 /**

@@ -12,14 +12,6 @@ export interface Account {
   readonly disabled: boolean
 }
 
-/** Is told of each account that cannot be read, by its key: the name may be what is damaged. */
-export interface AccountLog {
-  /** Is told of an account of an unknown format. */
-  onUnknownFormat (key: string): void
-  /** Is told of a damaged account. */
-  onCorrupt (key: string): void
-}
-
 /** Returns the key of an account: its name with the case folded. */
 export function accountKey (name: string): string {
   // Upper case in between folds what lower case alone does not, such as ß, ẞ and ss.

@@ -47,6 +47,12 @@ export function storeUnavailable (cause: unknown, doing: string): Error {
   return Object.assign(new StoreUnavailableError(doing), { cause })
 }
 
+/** Returns the store's message without a stack: during an outage there are many. */
+export function reasonOf (error: unknown): string {
+  const { message, cause } = error as Error
+  return cause instanceof Error ? cause.message : message
+}
+
 /**
  * Calls a store and wraps what it throws. Pass the call alone: an error in other code must stay what it is.
  *

@@ -1,4 +1,6 @@
+import { REALM_SEPARATOR } from '../../common/realm.js'
 import { isPasswordHash, type Account } from '../../store/accounts.js'
+import type { Unreadable } from './formats.js'
 
 /** Takes one line for people: what is wrong, and what to do. */
 export type Tell = (finding: string) => void
@@ -28,7 +30,7 @@ export const REMEDIES = {
 } as const
 
 /** Tells what is wrong with an account, if anything. */
-export function examineAccount (key: string, account: Account | 'damaged' | 'of an unknown format', tell: Tell): void {
+export function examineAccount (key: string, account: Account | Unreadable, tell: Tell): void {
   if (account === 'damaged') tell(`The account ${key} is damaged. It cannot log in. "hatcheck user add" with its name makes it anew; its key is ${JSON.stringify(key)}.`)
   else if (account === 'of an unknown format') tell(`The account ${key} has an unknown format. Start the version that wrote it.`)
   else if (!isPasswordHash(account.passwordHash)) tell(`The password hash of ${account.name} is damaged. Nobody can log in with it. Run "hatcheck user passwd ${account.name}".`)
@@ -36,5 +38,5 @@ export function examineAccount (key: string, account: Account | 'damaged' | 'of 
 
 /** Returns the name of a user for people, and the realm, which is stored behind it. */
 export function userText (user: string): string {
-  return user.replace('\0', ' in the realm ')
+  return user.replace(REALM_SEPARATOR, ' in the realm ')
 }

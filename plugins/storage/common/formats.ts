@@ -49,6 +49,9 @@ export function notedFormats (bytes: Buffer): Record<string, number> | null {
   return Object.fromEntries(names.map((name, i) => [name, formats[i] as number]))
 }
 
+/** Why a record cannot be read. */
+export type Unreadable = 'damaged' | 'of an unknown format'
+
 /** Whether this version can read a record of this kind, by the format that the record carries, as a number or text. */
 export function isKnownFormat (kind: 'accounts' | 'attempts', format: unknown): boolean {
   return Number(format ?? 1) === FORMATS[kind]

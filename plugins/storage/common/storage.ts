@@ -3,8 +3,11 @@ import type { AccountStore } from '../../store/accounts.js'
 import { Memo } from '../../common/memo.js'
 import type { AttemptStore } from '../../store/attempts.js'
 import type { CarriedSessions } from '../../store/carried.js'
+import { DamagedAccountError, UnknownFormatError } from '../../store/errors.js'
 import type { RevocationStore } from '../../store/revocations.js'
+import type { StoreOptions } from '../../store/sessions.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
+import type { Unreadable } from './formats.js'
 
 /** An open engine with its sessions, accounts and failed logins. */
 export interface Storage {
@@ -28,11 +31,7 @@ export interface Engine extends Storage {
 }
 
 /** What every engine is opened with. */
-export interface StorageOptions {
-  /** Returns the time, in ms since the epoch. */
-  now: () => number
-  /** How many bytes of JSON the fields of one session may take. */
-  maxBytes: number
+export interface StorageOptions extends StoreOptions {
   /** Returns how the log names the session under a key. */
   handleOf?: ((key: string) => string) | undefined
 }
@@ -64,13 +63,21 @@ export function damageLog (log: StorageLog, handleOf: (key: string) => string = 
   }
 }
 
-/** Returns a function that logs an account of an unknown format, once for each. */
-export function unknownFormatLog (log: StorageLog): (key: string) => void {
+/** Is told of each account that cannot be read, by its key: the name may be what is damaged. */
+export type OnUnreadableAccount = (key: string, why: Unreadable) => void
+
+/** Returns a function that logs an account that cannot be read, once for each. @param onDamage of {@link damageLog} */
+export function unreadableAccountLog (log: StorageLog, onDamage: ReturnType<typeof damageLog>): OnUnreadableAccount {
   const isNew = onceEach()
-  return (key) => {
-    if (!isNew(key)) return
-    log.warn({ account: key }, `the account ${key} has a format that this version of hatcheck does not know: it cannot log in and is left as it is. Use the version that wrote it.`)
+  return (key, why) => {
+    if (why === 'damaged') onDamage('account', key)
+    else if (isNew(key)) log.warn({ account: key }, `the account ${key} has a format that this version of hatcheck does not know: it cannot log in and is left as it is. Use the version that wrote it.`)
   }
+}
+
+/** Returns the error of an account that cannot be read. */
+export function unreadableAccount (key: string, why: Unreadable): Error {
+  return why === 'damaged' ? new DamagedAccountError(key) : new UnknownFormatError(key)
 }
 
 const REMEMBERED = 1_000

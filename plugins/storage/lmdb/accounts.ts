@@ -1,24 +1,24 @@
 import type { Database, RootDatabase } from 'lmdb'
-import { DamagedAccountError, UnknownFormatError } from '../../store/errors.js'
-import { FORMATS, isKnownFormat } from '../common/formats.js'
+import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
+import { unreadableAccount, type OnUnreadableAccount } from '../common/storage.js'
 import { objectIn } from './json.js'
 import { keyText } from './keys.js'
 import { readFresh } from './read-fresh.js'
 import { LmdbWriter } from './writer.js'
-import { isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
+import { isAccount, type Account, type AccountStore } from '../../store/accounts.js'
 
 /** Keeps accounts in LMDB, beside the sessions. Every process of the machine that opens the folder shares them. */
 export class LmdbAccounts implements AccountStore {
   readonly #env: RootDatabase
   readonly #writer: LmdbWriter
-  readonly #log: Partial<AccountLog>
+  readonly #onUnreadable: OnUnreadableAccount
   /** key → account as JSON */
   readonly #accounts: Database<Buffer, string>
 
-  constructor (env: RootDatabase, log: Partial<AccountLog> = {}) {
+  constructor (env: RootDatabase, onUnreadable: OnUnreadableAccount = () => {}) {
     this.#env = env
     this.#writer = LmdbWriter.of(env)
-    this.#log = log
+    this.#onUnreadable = onUnreadable
     this.#accounts = env.openDB({ name: 'accounts', encoding: 'binary' })
   }
 
@@ -50,7 +50,7 @@ export class LmdbAccounts implements AccountStore {
       for (const { key, value } of this.#accounts.getRange()) {
         const account = decodeAccount(key, value)
         if (typeof account === 'object') accounts.push(account)
-        else this.#tell(keyText(key, this.#accounts), account)
+        else this.#onUnreadable(keyText(key, this.#accounts), account)
       }
       return accounts
     })
@@ -65,18 +65,13 @@ export class LmdbAccounts implements AccountStore {
     if (stored === undefined) return null
     const account = decodeAccount(key, stored)
     if (typeof account === 'object') return account
-    this.#tell(key, account)
-    throw account === 'damaged' ? new DamagedAccountError(key) : new UnknownFormatError(key)
-  }
-
-  #tell (key: string, what: 'damaged' | 'of an unknown format'): void {
-    if (what === 'damaged') this.#log.onCorrupt?.(key)
-    else this.#log.onUnknownFormat?.(key)
+    this.#onUnreadable(key, account)
+    throw unreadableAccount(key, account)
   }
 }
 
 /** Decodes an account. Returns why it cannot be read if it cannot. */
-export function decodeAccount (key: string, bytes: Buffer): Account | 'damaged' | 'of an unknown format' {
+export function decodeAccount (key: string, bytes: Buffer): Account | Unreadable {
   const stored = objectIn(bytes)
   if (stored === null) return 'damaged'
   const { format, ...account } = stored

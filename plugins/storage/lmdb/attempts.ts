@@ -1,5 +1,5 @@
 import type { Database, RootDatabase } from 'lmdb'
-import { FORMATS, isKnownFormat } from '../common/formats.js'
+import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { objectIn } from './json.js'
 import { isPlainKey, keyText } from './keys.js'
 import { readFresh } from './read-fresh.js'
@@ -93,7 +93,7 @@ export class LmdbAttempts implements AttemptStore {
 }
 
 /** Decodes a counter. Returns why it cannot be read if it cannot. */
-export function decodeCounter (bytes: Buffer): Counter | 'damaged' | 'of an unknown format' {
+export function decodeCounter (bytes: Buffer): Counter | Unreadable {
   const stored = objectIn(bytes)
   if (stored === null) return 'damaged'
   const { format, ...counter } = stored

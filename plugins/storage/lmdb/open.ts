@@ -6,12 +6,13 @@ import { LmdbStore } from './sessions.js'
 import { LmdbAttempts } from './attempts.js'
 import type { Lmdb } from './driver.js'
 import { makeDataFolder } from '../../common/data-folder.js'
+import { reasonOf } from '../../store/errors.js'
 import { assertKnownFormats, notedFormats } from '../common/formats.js'
 import { identityOf, openEnvironment, type Environment } from './environment.js'
 import { FORMATS_KEY, LMDB_FORMATS } from './formats.js'
 import { LmdbRevocations } from './revocations.js'
 import { LmdbWriter } from './writer.js'
-import { damageLog, unknownFormatLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
+import { damageLog, unreadableAccountLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
 
 /**
  * Opens a folder with LMDB, and creates it if it is missing.
@@ -27,7 +28,7 @@ export function openLmdb (lmdb: Lmdb, folder: string, options: StorageOptions, l
     return storageIn(environment, folder, options, log)
   } catch (error) {
     environment?.release().catch(() => {})
-    throw environment === undefined || error instanceof ConfigError ? error : new ConfigError(`${folder} cannot be read: ${reasonOf(error as Error)}.`)
+    throw environment === undefined || error instanceof ConfigError ? error : new ConfigError(`${folder} cannot be read: ${reasonOf(error)}.`)
   }
 }
 
@@ -37,7 +38,7 @@ function storageIn ({ env, release }: Environment, folder: string, options: Stor
   const sessions = new LmdbStore(env, { ...options, onCorrupt: (key, what) => { onDamage(what, key) }, assertInPlace: placeOf(folder) })
   const storage = {
     sessions,
-    accounts: new LmdbAccounts(env, { onUnknownFormat: unknownFormatLog(log), onCorrupt: (key) => { onDamage('account', key) } }),
+    accounts: new LmdbAccounts(env, unreadableAccountLog(log, onDamage)),
     attempts: new LmdbAttempts(env, (key) => { onDamage('counter of failed logins', key) }),
     openRevocations: () => new LmdbRevocations(env),
     description: `lmdb:${folder}`,
@@ -50,10 +51,6 @@ function storageIn ({ env, release }: Environment, folder: string, options: Stor
   // After the last database is open: the read lists this process as a reader, which processes of other namespaces look for.
   sessions.ping()
   return storage
-}
-
-function reasonOf ({ message, cause }: Error): string {
-  return cause instanceof Error ? cause.message : message
 }
 
 /**

@@ -1,11 +1,12 @@
 import type { Cluster, Redis } from 'ioredis'
-import { DamagedAccountError, UnknownFormatError, storeUnavailable } from '../../store/errors.js'
+import { storeUnavailable } from '../../store/errors.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
-import { FORMATS, isKnownFormat } from '../common/formats.js'
+import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
+import { unreadableAccount, type OnUnreadableAccount } from '../common/storage.js'
 import { batchesOf } from './batches.js'
 import { scanKeys } from './scan.js'
 import { WRONG_TYPE, wrongType } from './types.js'
-import { isAccount, type Account, type AccountLog, type AccountStore } from '../../store/accounts.js'
+import { isAccount, type Account, type AccountStore } from '../../store/accounts.js'
 
 /** Takes field, value, …. Returns 1, or 0 if the key exists. */
 const CREATE = `
@@ -41,15 +42,15 @@ interface AccountScripts {
 export class RedisAccounts implements AccountStore {
   readonly #client: (Redis | Cluster) & AccountScripts
   readonly #call: BoundedCall
-  readonly #log: Partial<AccountLog>
+  readonly #onUnreadable: OnUnreadableAccount
 
-  constructor (client: Redis | Cluster, limits: CallLimits = {}, log: Partial<AccountLog> = {}) {
+  constructor (client: Redis | Cluster, limits: CallLimits = {}, onUnreadable: OnUnreadableAccount = () => {}) {
     client.defineCommand('hatcheckCreateAccount', { numberOfKeys: 1, lua: CREATE })
     client.defineCommand('hatcheckReplaceAccount', { numberOfKeys: 1, lua: REPLACE })
     client.defineCommand('hatcheckUpdateAccount', { numberOfKeys: 1, lua: UPDATE })
     this.#client = client as (Redis | Cluster) & AccountScripts
     this.#call = boundedCalls(limits)
-    this.#log = log
+    this.#onUnreadable = onUnreadable
   }
 
   async read (key: string): Promise<Account | null> {
@@ -85,7 +86,7 @@ export class RedisAccounts implements AccountStore {
       const stored = await Promise.all(batch.map((key) => this.#stored(key)))
       for (const [i, key] of batch.entries()) {
         const account = decodeAccount(key, stored[i] as Stored)
-        if (typeof account === 'string') this.#unreadable(key, account)
+        if (typeof account === 'string') this.#onUnreadable(key, account)
         else if (account !== null) accounts.push(account)
       }
     }
@@ -96,10 +97,9 @@ export class RedisAccounts implements AccountStore {
     return this.#call('account', () => this.#client.hgetall(redisKey(key)).catch(wrongType))
   }
 
-  #unreadable (key: string, why: 'damaged' | 'of an unknown format'): Error {
-    if (why === 'damaged') this.#log.onCorrupt?.(key)
-    else this.#log.onUnknownFormat?.(key)
-    return storeUnavailable(why === 'damaged' ? new DamagedAccountError(key) : new UnknownFormatError(key), 'account')
+  #unreadable (key: string, why: Unreadable): Error {
+    this.#onUnreadable(key, why)
+    return storeUnavailable(unreadableAccount(key, why), 'account')
   }
 }
 
@@ -115,7 +115,7 @@ function encode (account: Partial<Account>): string[] {
 type Stored = Record<string, string> | typeof WRONG_TYPE
 
 /** Decodes an account. Returns null if it is missing, and why it cannot be read if it cannot. */
-export function decodeAccount (key: string, stored: Stored): Account | null | 'damaged' | 'of an unknown format' {
+export function decodeAccount (key: string, stored: Stored): Account | null | Unreadable {
   if (stored === WRONG_TYPE) return 'damaged'
   if (Object.keys(stored).length === 0) return null
   const { format, name, passwordHash, createdAt, disabled } = stored

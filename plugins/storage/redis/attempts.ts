@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
-import { FORMATS, isKnownFormat } from '../common/formats.js'
+import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import { FIRST_WAIT_MS, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import { MOST_FAILURES, isCounter, type AttemptStore } from '../../store/attempts.js'
@@ -121,7 +121,7 @@ export function redisKey (key: string): string {
 }
 
 /** Decodes a counter. Returns null if it is missing, and why it cannot be read if it cannot. */
-export function decodeCounter (stored: Record<string, string> | typeof WRONG_TYPE): Counter | null | 'damaged' | 'of an unknown format' {
+export function decodeCounter (stored: Record<string, string> | typeof WRONG_TYPE): Counter | null | Unreadable {
   if (stored === WRONG_TYPE) return 'damaged'
   if (Object.keys(stored).length === 0) return null
   const { format, level, at, before } = stored

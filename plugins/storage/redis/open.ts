@@ -9,7 +9,7 @@ import { connectRedis, ENDS_EVICTED, SESSIONS_EVICTED } from './client.js'
 import { RedisRevocations } from './revocations.js'
 import { WRONG_TYPE, wrongType } from './types.js'
 import type { RedisTarget } from './url.js'
-import { damageLog, unknownFormatLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
+import { damageLog, unreadableAccountLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
 
 /** The key under which the formats of the records are noted. */
 export const FORMATS_KEY = 'hatcheck:formats'
@@ -56,7 +56,7 @@ export async function openRedis (target: RedisTarget, options: RedisOptions, log
 
   return {
     sessions: new RedisStore(client, { ...options, connection, onCorrupt: (key, what) => { onDamage(what, key) } }),
-    accounts: new RedisAccounts(client, { connection }, { onUnknownFormat: unknownFormatLog(log), onCorrupt: (key) => { onDamage('account', key) } }),
+    accounts: new RedisAccounts(client, { connection }, unreadableAccountLog(log, onDamage)),
     attempts: new RedisAttempts(client, { connection }, (key) => { onDamage('counter of failed logins', key) }),
     openRevocations: () => new RedisRevocations(client, { now: options.now, connection }),
     description,
