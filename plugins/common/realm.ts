@@ -11,6 +11,11 @@ const COOKIE_PREFIX = /^__(?:host|secure)-(?=.)/i
 const PREFIX_LENGTH = 11
 const PREFIX_END = '.'
 
+/** Returns what a text of the realm ends in where several realms meet: nothing for the default realm. */
+export function realmSuffix (realm: string): string {
+  return realm === DEFAULT_REALM ? '' : REALM_SEPARATOR + realm
+}
+
 /** The realm of an application that names none: two applications with the same cookie share their logins. */
 export function realmOfCookie (cookieName: string | undefined): string {
   return cookieName?.replace(COOKIE_PREFIX, '') ?? DEFAULT_REALM

@@ -1,4 +1,4 @@
-import { DEFAULT_REALM, REALM_SEPARATOR, namesRealm } from '../common/realm.js'
+import { DEFAULT_REALM, namesRealm, realmSuffix } from '../common/realm.js'
 import { after } from '../common/maybe-promise.js'
 import { eachInSlices } from '../common/slices.js'
 import type { Replaced, SessionRecord, StoredSession } from '../store/record.js'
@@ -13,7 +13,7 @@ import type { CompleteSessionStore } from '../store/traits.js'
  */
 export function inRealm (store: CompleteSessionStore, realm: string): CompleteSessionStore {
   if (realm === DEFAULT_REALM) return store
-  const suffix = REALM_SEPARATOR + realm
+  const suffix = realmSuffix(realm)
   // A store may return the same record many times, and callers cache by the identity of a record.
   const outwards = new WeakMap<SessionRecord, SessionRecord | null>()
 

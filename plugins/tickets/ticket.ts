@@ -1,6 +1,6 @@
 import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 import { Memo } from '../common/memo.js'
-import { DEFAULT_REALM, REALM_SEPARATOR, hasKeyPrefix, hashIn, keyPrefix } from '../common/realm.js'
+import { DEFAULT_REALM, hasKeyPrefix, hashIn, keyPrefix, realmSuffix } from '../common/realm.js'
 import type { Carried } from '../store/carried.js'
 
 /**
@@ -130,8 +130,7 @@ export function storeKey (id: string, realm = DEFAULT_REALM): string {
  * Source: RFC 5869.
  */
 export function deriveKey (secret: Buffer, purpose: string, realm = DEFAULT_REALM): Buffer {
-  const label = realm === DEFAULT_REALM ? purpose : purpose + REALM_SEPARATOR + realm
-  return Buffer.from(hkdfSync('sha256', secret, '', `hatcheck/1 ${label}`, 32))
+  return Buffer.from(hkdfSync('sha256', secret, '', `hatcheck/1 ${purpose}${realmSuffix(realm)}`, 32))
 }
 
 function isTicketLike (value: string): boolean {

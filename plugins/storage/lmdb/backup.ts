@@ -1,15 +1,14 @@
-import { readdirSync, renameSync, rmSync, statfsSync } from 'node:fs'
+import { readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { accountKey } from '../../store/accounts.js'
 import type { Account, AccountStore } from '../../store/accounts.js'
 import { ConfigError } from '../../common/rule.js'
 import { makeFolder } from '../../common/data-folder.js'
+import { assertSpace } from './check.js'
 import { loadLmdb } from './driver.js'
 import { openLmdb } from './open.js'
 import type { StorageLog, StorageOptions } from '../common/storage.js'
 
-/** LMDB needs this much space to begin: on a full disk its lock file ends the process. */
-const LEAST_FREE_BYTES = 2 ** 20
 /** How many accounts share one flush to disk. */
 const BATCH = 1_000
 
@@ -26,8 +25,7 @@ const BATCH = 1_000
 export async function backUp (accounts: AccountStore, folder: string, options: StorageOptions, log: StorageLog): Promise<number> {
   makeFolder(folder)
   if (readdirSync(folder).length > 0) throw new ConfigError(`${folder} is not empty: a backup takes a folder of its own.`)
-  const { bavail, bsize } = statfsSync(folder)
-  if (bavail * bsize < LEAST_FREE_BYTES) throw new ConfigError(`${folder} has no space left.`)
+  assertSpace(folder)
   const all = await accounts.list()
   // Moved into place at the end: a folder called "lmdb" is always a complete backup.
   const draft = join(folder, 'lmdb.unfinished')

@@ -2,9 +2,10 @@ import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, readF
 import { endianness } from 'node:os'
 import { join } from 'node:path'
 import { ConfigError } from '../../common/rule.js'
+import { pause } from './pause.js'
 import { hasOpen } from './processes.js'
 
-/** LMDB needs this much space to create its files. */
+/** LMDB needs this much space to create its files: on a full disk its lock file ends the process. */
 const LEAST_FREE_BYTES = 2 ** 20
 /** Another process may be creating or changing the files, so a fault must be seen this often. */
 const LOOKS = 6
@@ -48,7 +49,8 @@ function isUsableFile (file: string): boolean {
   return true
 }
 
-function assertSpace (folder: string): void {
+/** Checks that LMDB can create its files in a folder. @throws ConfigError */
+export function assertSpace (folder: string): void {
   const { bavail, bsize } = statfsSync(folder)
   if (bavail * bsize < LEAST_FREE_BYTES) throw new ConfigError(`${folder} has no space left.`)
 }
@@ -65,7 +67,7 @@ function assertSound (file: string, faultOf: (fd: number) => string | null, reme
     }
     if (fault === null) return
     if (look === LOOKS) throw new ConfigError(`${file} ${fault}. ${remedy}.`)
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BETWEEN_LOOKS_MS)
+    pause(BETWEEN_LOOKS_MS)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { RootDatabase } from 'lmdb'
 import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { ConfigError } from '../../common/rule.js'
+import { pause } from './pause.js'
 
 /** A reader that has just ended stays listed until LMDB checks the list. */
 const LOOKS = 3
@@ -23,7 +24,7 @@ export function assertOneNamespace (env: RootDatabase, folder: string, lock: str
       throw new ConfigError(`${folder} is in use by a process in another PID namespace, such as another container or its host. ` +
         'Stop that process, or run this one in the same container, or let both share one PID namespace. Several containers can share a Redis store.')
     }
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BETWEEN_LOOKS_MS)
+    pause(BETWEEN_LOOKS_MS)
     env.readerCheck()
   }
 }

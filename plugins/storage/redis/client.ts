@@ -1,14 +1,11 @@
 import type { Cluster, ClusterOptions, CommonRedisOptions, Redis } from 'ioredis'
-import type { FastifyBaseLogger } from 'fastify'
 import { within } from '../../common/deadline.js'
 import { unlessInstalled } from '../../common/not-installed.js'
 import { plainError, type ConnectionUse } from '../common/bounded-calls.js'
+import type { StorageLog } from '../common/storage.js'
 import { IdleConnections } from './idle.js'
 import { inTurns } from './turns.js'
 import type { RedisTarget } from './url.js'
-
-/** The part of a logger that a connection needs. */
-export type RedisLog = Pick<FastifyBaseLogger, 'info' | 'warn'> & Partial<Pick<FastifyBaseLogger, 'debug'>>
 
 /** An open connection to Redis. */
 export interface RedisConnection {
@@ -50,7 +47,7 @@ export const ENDS_EVICTED: EvictionRisk = { harmless: ['noeviction'], loss: 'for
  *
  * @param risk what the log warns of if Redis may evict keys
  */
-export async function connectRedis (target: RedisTarget, log: RedisLog, risk = SESSIONS_EVICTED): Promise<RedisConnection> {
+export async function connectRedis (target: RedisTarget, log: StorageLog, risk = SESSIONS_EVICTED): Promise<RedisConnection> {
   // It takes a while to load, and most applications do not need it.
   const { Cluster, Redis } = await import('ioredis').catch(unlessInstalled('ioredis'))
   const { kind, hosts, path, primary, tls } = target
@@ -190,7 +187,7 @@ function backOff (attempt: number): number {
 }
 
 /** Logs one line when the store is lost and one when it is back, however many attempts lie between. */
-function logOutages (client: Redis | Cluster, log: RedisLog): { idle: IdleConnections, stop: () => void } {
+function logOutages (client: Redis | Cluster, log: StorageLog): { idle: IdleConnections, stop: () => void } {
   let isDown = false
   let isStopped = false
   const down = (error?: Error): void => {
@@ -234,7 +231,7 @@ function reasonOf (error: Error): string {
   return plainError(lastNodeError ?? error).message
 }
 
-async function warnOfEviction (client: Redis | Cluster, { harmless, loss }: EvictionRisk, log: RedisLog): Promise<void> {
+async function warnOfEviction (client: Redis | Cluster, { harmless, loss }: EvictionRisk, log: StorageLog): Promise<void> {
   const memory = await Promise.all((await primariesOf(client)).map((node) => node.info('memory')))
   const policies = memory.map((text) => /^maxmemory_policy:(\S+)/m.exec(text)?.[1])
   const policy = policies.find((policy) => policy !== undefined && !harmless.includes(policy))

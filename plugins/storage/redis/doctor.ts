@@ -5,8 +5,9 @@ import { decodeCounter, redisKey as counterKey } from './attempts.js'
 import { boundedCalls } from '../common/bounded-calls.js'
 import { REMEDIES, examineAccount, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
+import type { StorageLog } from '../common/storage.js'
 import { FORMATS_KEY } from './open.js'
-import { connectRedis, type RedisLog } from './client.js'
+import { connectRedis } from './client.js'
 import { barrierKey, endedKey, isSoundBarrier, isSoundEnd } from './revocations.js'
 import { scanKeys } from './scan.js'
 import { WRONG_TYPE, wrongType } from './types.js'
@@ -19,7 +20,7 @@ const DEADLINE_MS = 10_000
 type Look = (key: string, name: string) => Promise<void>
 
 /** Examines a store in Redis record by record. While others write, it may report a state that lasts for a moment only. @see examine */
-export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: RedisLog, tell: Tell): Promise<Examination> {
+export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: StorageLog, tell: Tell): Promise<Examination> {
   const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
   const { client, close } = await connectRedis(target, log)
   const call = boundedCalls({ deadlineMs: DEADLINE_MS })

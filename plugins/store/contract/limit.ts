@@ -61,28 +61,25 @@ export function limitContract (checkWith: CheckWith): void {
     const keys = Array.from({ length: 50 }, (_, i) => `key${i}`)
     const told: string[] = []
     const limit = { perUser: 5, onEnded: (key: string) => { told.push(key) } }
-    const living = async (): Promise<string[]> => {
-      const records = await Promise.all(keys.map((key) => store.read(key)))
-      return keys.filter((_, i) => records[i] !== null)
-    }
+    const liveKeys = async (): Promise<string[]> => (await living(store, keys)).map(([key]) => key)
     const over = new AbortController()
     const looking = (async () => {
       let before: string[] = []
       while (!over.signal.aborted) {
-        const now = await living()
+        const now = await liveKeys()
         // One look takes time; but what lives in this and in the one before has lived at the moment between them.
         const together = now.filter((key) => before.includes(key))
         ok(together.length <= 5, `${together.length} at once`)
         before = now
-        await new Promise((resolve) => { setImmediate(resolve) })
+        await turns(1)
       }
     })()
     const beginning = Promise.all(keys.map(async (key, i) => {
-      for (let turns = i % 10; turns > 0; turns--) await new Promise((resolve) => { setImmediate(resolve) })
+      await turns(i % 10)
       return await store.create(key, recordOf({ user: 'Harry' }), limit)
     }))
     const [answers] = await Promise.all([beginning.finally(() => { over.abort() }), looking])
-    const live = await living()
+    const live = await liveKeys()
     equal(live.length, 5)
     deepEqual((await store.ofUser('Harry')).map(({ key }) => key).sort(), live.sort())
     const begun = keys.filter((_, i) => answers[i])
