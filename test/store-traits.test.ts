@@ -1,13 +1,16 @@
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
+import { StoreCalls } from '../plugins/metrics/store-calls.js'
+import { boundedStore } from '../plugins/storage/bounded-store.js'
 import { MemoryAccounts } from '../plugins/storage/memory/accounts.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { MemoryStore } from '../plugins/storage/memory/sessions.js'
+import { inRealm } from '../plugins/storage/realm.js'
 import { accountKey } from '../plugins/store/accounts.js'
 import type { Policy } from '../plugins/store/attempt-policy.js'
 import { DamagedAccountError } from '../plugins/store/errors.js'
 import { recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
-import { TRAITS, hasTrait, withEveryTrait, type Trait } from '../plugins/store/traits.js'
+import { CORE, TRAITS, hasTrait, withEveryTrait, type Trait } from '../plugins/store/traits.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { Client, type Answer } from './client.js'
 import { buildHost } from './helper.js'
@@ -157,6 +160,16 @@ test('a missing member is added, and the members of the store keep their object'
   await store.ping()
   t.throws(() => store.take('two', ''), missing('take'))
   await store.close()
+})
+
+test('a store that is bounded, measured or in a realm has every member of the contract', async (t) => {
+  const store = new MemoryStore({ now: Date.now, maxBytes: 16_384 })
+  for (const wrapped of [boundedStore(store), new StoreCalls().measured(store), inRealm(store, 'shop')]) {
+    for (const method of CORE) t.type(wrapped[method], 'function', method)
+    t.strictSame(TRAITS.filter((trait) => !hasTrait(wrapped, trait)), [])
+    t.equal(wrapped.sync, true)
+  }
+  t.strictSame(Object.keys(boundedStore(lacking(TRAITS))), ['sync', ...CORE], 'and none that the store lacks')
 })
 
 test('the contract suite skips the checks that need a missing member, and names the member', async (t) => {

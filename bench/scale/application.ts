@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { hatcheck } from '../../app.js'
-import { TRAITS, type CompleteSessionStore } from '../../plugins/store/traits.js'
+import { CORE, TRAITS, type CompleteSessionStore } from '../../plugins/store/traits.js'
 import { answerOf, endProcess } from '../processes.js'
 import type { Requests } from './visitors.js'
 
@@ -17,7 +17,6 @@ declare module 'fastify' {
 
 const VISITORS = 8
 const DAY_SECONDS = 86_400
-const CORE = ['read', 'create', 'patch', 'touch', 'remove', 'replace', 'ping', 'close'] as const
 
 /** An application on a store, with visitors all the time. */
 export interface Application {

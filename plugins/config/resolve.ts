@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
 import { realmOfCookie } from '../common/realm.js'
 import { ConfigError, assertRule, shown } from '../common/rule.js'
-import type { SessionStore } from '../store/sessions.js'
+import { CORE } from '../store/traits.js'
 import { oldSessionKinds } from './adopt.js'
 import { decoratorsOf } from './decorators.js'
 import { engineUrlOf, isCookieUrl, isFlaskUrl } from './engine-url.js'
@@ -25,8 +25,6 @@ export type { ServiceOnlyOptions } from './options.js'
 export type Config = ReturnType<typeof resolveConfig>
 
 const rows = new Map<string, Row>(Object.entries(OPTIONS))
-
-const STORE_METHODS = ['read', 'create', 'patch', 'touch', 'remove', 'replace', 'ping', 'close'] satisfies Array<keyof SessionStore>
 
 /**
  * Checks the options, and fills in the defaults.
@@ -189,7 +187,7 @@ function assertSchema (schema: unknown): void {
 function assertStore (store: unknown, name: string): void {
   if (typeof store === 'string') return assertStoreUrl(store, name)
   assertRule(typeof store === 'object' && store !== null, `${name} must be ${OPTIONS.sessionStore.form}; got ${shown(store)}.`)
-  for (const method of STORE_METHODS) {
+  for (const method of CORE) {
     assertRule(typeof Reflect.get(store, method) === 'function', `${name} must keep the contract of SessionStore; the method ${method} is missing.`)
   }
 }

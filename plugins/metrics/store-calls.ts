@@ -1,12 +1,11 @@
-import type { CompleteSessionStore } from '../store/traits.js'
+import { wrapStore, type CompleteSessionStore, type StoreCall, type StoreMethod } from '../store/traits.js'
 import { Durations, histogram } from './durations.js'
 import { counter, samplesBy, type Family } from './family.js'
 
-/** The calls of a store that are measured: all but `close`. */
-const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies Array<keyof CompleteSessionStore>
+/** The calls of a store that are measured. */
+const OPERATIONS = ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] as const satisfies StoreMethod[]
 
 type Operation = typeof OPERATIONS[number]
-type Call = (...args: unknown[]) => unknown
 
 /** Measures the calls of a store: their durations and failures. */
 export class StoreCalls {
@@ -15,14 +14,7 @@ export class StoreCalls {
 
   /** Wraps a store so that its calls are counted. A synchronous call stays synchronous. */
   measured (store: CompleteSessionStore): CompleteSessionStore {
-    const calls = Object.fromEntries(OPERATIONS.map((operation) => [operation, this.#measuredCall(store, operation)]))
-    return {
-      sync: store.sync,
-      ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
-      ...calls as Record<Operation, never>,
-      successor: (key) => store.successor(key),
-      close: () => store.close()
-    }
+    return wrapStore(store, (method, call) => isOperation(method) ? this.#measuredCall(store, method) : call)
   }
 
   families (): Family[] {
@@ -33,7 +25,7 @@ export class StoreCalls {
     ]
   }
 
-  #measuredCall (store: CompleteSessionStore, operation: Operation): Call {
+  #measuredCall (store: CompleteSessionStore, operation: Operation): StoreCall {
     const durations = this.#durations.get(operation) as Durations
     const done = (begun: number): void => { durations.observe(performance.now() - begun) }
     const failed = (error: unknown, begun: number): void => {
@@ -44,7 +36,7 @@ export class StoreCalls {
       const begun = performance.now()
       let answer: unknown
       try {
-        answer = (store[operation] as Call)(...args)
+        answer = (store[operation] as StoreCall)(...args)
       } catch (error) {
         failed(error, begun)
         throw error
@@ -54,6 +46,10 @@ export class StoreCalls {
       return answer
     }
   }
+}
+
+function isOperation (method: StoreMethod): method is Operation {
+  return OPERATIONS.some((operation) => operation === method)
 }
 
 /** Tells failures of the store from errors of the caller, such as a session that is too large, or a call that the store lacks (501). */

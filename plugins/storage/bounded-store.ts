@@ -1,7 +1,7 @@
 import { within } from '../common/deadline.js'
 import { isThenable, type MaybePromise } from '../common/maybe-promise.js'
 import type { SessionStore } from '../store/sessions.js'
-import type { CompleteSessionStore } from '../store/traits.js'
+import { wrapStore, type StoreCall, type StoreMethod } from '../store/traits.js'
 
 /** How long a call of a store of the application may take, in ms. It may wait for a pool of connections. */
 const DEADLINE_MS = 5_000
@@ -11,31 +11,15 @@ const DEADLINE_MS = 5_000
  * What a synchronous store answers without a promise stays so.
  */
 export function boundedStore (store: SessionStore, deadlineMs = DEADLINE_MS): SessionStore {
-  const bounded = <A extends unknown[], R>(call: (...args: A) => MaybePromise<R>): ((...args: A) => MaybePromise<R>) => {
-    const inTime = (...args: A): MaybePromise<R> => answerInTime(call(...args), deadlineMs)
+  return wrapStore(store, (method, call) => {
+    if (UNBOUNDED.has(method)) return call
+    const inTime: StoreCall = (...args) => answerInTime(call(...args), deadlineMs)
     return store.sync ? inTime : async (...args) => await inTime(...args)
-  }
-  const { ofUser, removeOfUser, count, sweep } = store
-  return {
-    sync: store.sync,
-    ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
-    read: bounded((...args) => store.read(...args)),
-    create: bounded((...args) => store.create(...args)),
-    patch: bounded((...args) => store.patch(...args)),
-    touch: bounded((...args) => store.touch(...args)),
-    remove: bounded((...args) => store.remove(...args)),
-    replace: bounded((...args) => store.replace(...args)),
-    ping: bounded(() => store.ping()),
-    close: () => store.close(),
-    ...store.take !== undefined && { take: bounded((...args) => (store as CompleteSessionStore).take(...args)) },
-    ...store.successor !== undefined && { successor: bounded((...args) => (store as CompleteSessionStore).successor(...args)) },
-    // These take longer the more sessions there are.
-    ...ofUser !== undefined && { ofUser: ofUser.bind(store) },
-    ...removeOfUser !== undefined && { removeOfUser: removeOfUser.bind(store) },
-    ...count !== undefined && { count: count.bind(store) },
-    ...sweep !== undefined && { sweep: sweep.bind(store) }
-  }
+  })
 }
+
+/** These take longer the more sessions there are, and the end of a store has a deadline of its own. */
+const UNBOUNDED: ReadonlySet<StoreMethod> = new Set(['ofUser', 'removeOfUser', 'count', 'sweep', 'close'])
 
 /** Bounds the time that an answer may take. @throws Error if it takes longer. */
 export function answerInTime<T> (answer: MaybePromise<T>, deadlineMs = DEADLINE_MS): MaybePromise<T> {

@@ -15,7 +15,16 @@ const LOSSES = {
 /** The name of an optional member of {@link SessionStore} that hatcheck uses. */
 export type Trait = keyof typeof LOSSES
 
-export const TRAITS: readonly Trait[] = ['ofUser', 'removeOfUser', 'keepsLimit', 'take', 'successor', 'count', 'sweep']
+export const TRAITS: readonly Trait[] = Object.keys(LOSSES) as Trait[]
+
+/** The methods that every store has. */
+export const CORE = ['read', 'create', 'patch', 'touch', 'remove', 'replace', 'ping', 'close'] as const satisfies Array<keyof SessionStore>
+
+/** The name of a method of {@link SessionStore}. */
+export type StoreMethod = typeof CORE[number] | Exclude<Trait, 'keepsLimit'>
+
+/** A method of a store, whichever it is. */
+export type StoreCall = (...args: any[]) => any
 
 /** A session store with every method. {@link withEveryTrait} makes one of any store. */
 export type CompleteSessionStore = SessionStore & Required<Pick<SessionStore, Exclude<Trait, 'keepsLimit'>>>
@@ -37,25 +46,30 @@ export function lossesOf (store: SessionStore): string[] {
  * @returns the store itself if it has every method.
  */
 export function withEveryTrait (store: SessionStore): CompleteSessionStore {
-  if (isComplete(store)) return store
+  return isComplete(store) ? store : { ...SUBSTITUTES, ...wrapStore(store, (_, call) => call) }
+}
+
+const SUBSTITUTES = {
+  ofUser: missing('ofUser'),
+  removeOfUser: missing('removeOfUser'),
+  take: missing('take'),
+  count: missing('count'),
+  successor: () => null,
+  sweep: () => 0
+} satisfies Partial<SessionStore>
+
+/**
+ * Wraps a store: the result has every method of the contract that the store has, with its `sync` and its `keepsLimit`.
+ *
+ * @param wrap returns what to call in place of a method. `call` calls the method, which is looked up each time.
+ */
+export function wrapStore<S extends SessionStore> (store: S, wrap: (method: StoreMethod, call: StoreCall) => StoreCall): S {
+  const methods = [...CORE, ...TRAITS.filter((trait) => trait !== 'keepsLimit')].filter((method) => typeof store[method] === 'function')
   return {
     sync: store.sync,
     ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
-    read: (...args) => store.read(...args),
-    create: (...args) => store.create(...args),
-    patch: (...args) => store.patch(...args),
-    touch: (...args) => store.touch(...args),
-    remove: (...args) => store.remove(...args),
-    replace: (...args) => store.replace(...args),
-    ping: () => store.ping(),
-    close: () => store.close(),
-    ofUser: store.ofUser?.bind(store) ?? missing('ofUser'),
-    removeOfUser: store.removeOfUser?.bind(store) ?? missing('removeOfUser'),
-    take: store.take?.bind(store) ?? missing('take'),
-    count: store.count?.bind(store) ?? missing('count'),
-    successor: store.successor?.bind(store) ?? (() => null),
-    sweep: store.sweep?.bind(store) ?? (() => 0)
-  }
+    ...Object.fromEntries(methods.map((method) => [method, wrap(method, (...args) => (store[method] as StoreCall)(...args))]))
+  } as S
 }
 
 function isComplete (store: SessionStore): store is CompleteSessionStore {
