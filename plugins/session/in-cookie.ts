@@ -5,7 +5,7 @@ import type { Carried, CarriedSessions, CookieCodec } from '../store/carried.js'
 import { SessionTooLargeError } from '../store/errors.js'
 import { epochIn, isRevoked, type Revocation } from '../store/revocations.js'
 import {
-  continuationOf, fieldsWith, fieldsWithout, hasFields, isLogout, sizeOf, successorOf, touched, withChanges,
+  continuationOf, hasFields, isLogout, sizeOf, splitByPrefix, successorOf, touched, withChanges,
   type MaybePromise, type SessionRecord, type StoredSession
 } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
@@ -72,8 +72,8 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     touch: ({ ticket, record }, seenAt, expiresAt) => continued(ticket, touched(record, seenAt, expiresAt)),
     async take (stored, prefix) {
       const { ticket, record } = stored
-      const taken = fieldsWith(prefix, record.fields)
-      const rest = await continued(ticket, { ...record, fields: fieldsWithout(taken, record.fields) })
+      const { taken, rest: fields } = splitByPrefix(prefix, record.fields)
+      const rest = await continued(ticket, { ...record, fields })
       return rest === null ? { taken: {}, rest: stored } : { taken, rest }
     },
     replace,

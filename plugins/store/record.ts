@@ -88,7 +88,8 @@ export interface UserLimit {
 }
 
 /**
- * Applies changes to a record. Every store patches with this function, so that stores cannot differ.
+ * Applies changes to a record. Every store must patch as this function does. Those of hatcheck call it,
+ * except Redis, which does the same in Lua.
  *
  * @returns a new record; the given one is unchanged.
  */
@@ -111,7 +112,7 @@ export function touched (record: SessionRecord, seenAt: number, expiresAt: numbe
 }
 
 /**
- * Makes the record of a successor. Every store replaces with this function, so that stores cannot differ. A record without
+ * Makes the record of a successor. Every store of hatcheck replaces with this function, so that they cannot differ. A record without
  * a field begins no session.
  */
 export function successorOf (last: SessionRecord, change: SessionReplacement): SessionRecord {
@@ -167,6 +168,12 @@ export function fieldsWith (prefix: string, fields: SessionFields): SessionField
 /** Returns the fields without those of another set. */
 export function fieldsWithout (others: SessionFields, fields: SessionFields): SessionFields {
   return Object.fromEntries(Object.entries(fields).filter(([name]) => !Object.hasOwn(others, name)))
+}
+
+/** Splits fields into what `SessionStore.take` takes out and the rest. */
+export function splitByPrefix (prefix: string, fields: SessionFields): { taken: SessionFields, rest: SessionFields } {
+  const taken = fieldsWith(prefix, fields)
+  return { taken, rest: fieldsWithout(taken, fields) }
 }
 
 /** Returns the size of the fields as one JSON object, in bytes. */

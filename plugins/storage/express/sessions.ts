@@ -1,6 +1,6 @@
 import { SessionTooLargeError } from '../../store/errors.js'
 import {
-  excessOf, fieldsWith, oldestFirst, touched, withChanges,
+  excessOf, oldestFirst, splitByPrefix, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
 } from '../../store/record.js'
 import { replaceInTwoSteps } from '../../store/replace-in-two-steps.js'
@@ -80,9 +80,9 @@ export class ExpressStore implements SessionStore {
   async take (key: string, prefix: string): Promise<SessionFields> {
     let taken: SessionFields = {}
     await this.#change('take', key, (record) => {
-      taken = fieldsWith(prefix, record.fields)
-      const { seenAt, expiresAt } = record
-      return withChanges(record, { set: {}, remove: Object.keys(taken), seenAt, expiresAt })
+      const split = splitByPrefix(prefix, record.fields)
+      taken = split.taken
+      return { ...record, fields: split.rest }
     })
     return taken
   }

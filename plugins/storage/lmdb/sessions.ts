@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { SLICE_MS, eachInSlices, sortedInSlices } from '../../common/slices.js'
 import { storeUnavailable } from '../../store/errors.js'
 import {
-  byBeginning, continuationOf, fieldsWith, hasFields, successorLimit, successorOf, touched, withChanges,
+  byBeginning, continuationOf, hasFields, splitByPrefix, successorLimit, successorOf, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
 } from '../../store/record.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
@@ -76,12 +76,9 @@ export class LmdbStore implements CompleteSessionStore {
   take (key: string, prefix: string): Promise<SessionFields> {
     return this.#writer.write('take', false, () => {
       const record = this.#records.live(key)
-      const taken = fieldsWith(prefix, record?.fields ?? {})
-      const names = Object.keys(taken)
-      if (record !== null && names.length > 0) {
-        const { seenAt, expiresAt } = record
-        this.#records.put(key, withChanges(record, { set: {}, remove: names, seenAt, expiresAt }), record)
-      }
+      if (record === null) return {}
+      const { taken, rest } = splitByPrefix(prefix, record.fields)
+      if (Object.keys(taken).length > 0) this.#records.put(key, { ...record, fields: rest }, record)
       return taken
     })
   }

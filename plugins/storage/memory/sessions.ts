@@ -1,7 +1,7 @@
 import { getHeapStatistics } from 'node:v8'
 import { eachInSlices } from '../../common/slices.js'
 import {
-  continuationOf, excessOf, fieldsWith, hasFields, oldestFirst, successorLimit, successorOf, touched, withChanges,
+  continuationOf, excessOf, hasFields, oldestFirst, splitByPrefix, successorLimit, successorOf, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
 } from '../../store/record.js'
 import type { StoreOptions } from '../../store/sessions.js'
@@ -63,11 +63,9 @@ export class MemoryStore implements CompleteSessionStore {
 
   take (key: string, prefix: string): SessionFields {
     const record = this.read(key)
-    const taken = fieldsWith(prefix, record?.fields ?? {})
-    if (record !== null) {
-      const fields = Object.fromEntries(Object.entries(record.fields).filter(([name]) => !Object.hasOwn(taken, name)))
-      this.#records.put(key, { ...record, fields })
-    }
+    if (record === null) return {}
+    const { taken, rest } = splitByPrefix(prefix, record.fields)
+    if (Object.keys(taken).length > 0) this.#records.put(key, { ...record, fields: rest })
     return taken
   }
 
