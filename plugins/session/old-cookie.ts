@@ -1,4 +1,5 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac } from 'node:crypto'
+import { indexOfMac } from '../common/index-of-mac.js'
 
 /** express-session marks a signed cookie with it. */
 const SIGNED = 's:'
@@ -13,16 +14,11 @@ export function idInOldCookie (value: string, secrets: readonly Buffer[]): strin
   const at = signed.lastIndexOf('.')
   if (at < 1) return null
   const id = signed.slice(0, at)
-  const presented = Buffer.from(signed.slice(at + 1))
-  return secrets.some((secret) => isEqual(presented, signatureOf(id, secret))) ? id : null
+  return indexOfMac(signed.slice(at + 1), secrets.map((secret) => signatureOf(id, secret))) === -1 ? null : id
 }
 
-function signatureOf (id: string, secret: Buffer): Buffer {
-  return Buffer.from(createHmac('sha256', secret).update(id).digest('base64').replaceAll('=', ''))
-}
-
-function isEqual (a: Buffer, b: Buffer): boolean {
-  return a.length === b.length && timingSafeEqual(a, b)
+function signatureOf (id: string, secret: Buffer): string {
+  return createHmac('sha256', secret).update(id).digest('base64').replaceAll('=', '')
 }
 
 /** Cookies are percent-encoded; a text that is not cannot have a valid signature. */

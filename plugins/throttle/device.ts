@@ -1,4 +1,5 @@
-import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
+import { indexOfMac } from '../common/index-of-mac.js'
 
 /** Computes the MACs of a text with every secret key; the first is by the key that signs. */
 export type MacsOf = (text: string) => readonly Buffer[]
@@ -42,9 +43,8 @@ export function isUnverifiedDevice (value: string, now: number): boolean {
 export function deviceOf (value: string, of: DeviceOf, now: number, macsOf: MacsOf): string | null {
   const [, nonce, seconds, mac] = VALUE.exec(value) ?? []
   if (nonce === undefined || seconds === undefined || mac === undefined || !isUnverifiedDevice(value, now)) return null
-  const presented = Buffer.from(mac)
-  const matches = macsOf(textOf(nonce, seconds, of)).map((expected) => timingSafeEqual(presented, Buffer.from(expected.toString('base64url'))))
-  return matches.includes(true) ? nonce : null
+  const macs = macsOf(textOf(nonce, seconds, of)).map((expected) => expected.toString('base64url'))
+  return indexOfMac(mac, macs) === -1 ? null : nonce
 }
 
 /** Joins the parts of the signed text. Only the last part can contain a line break. */

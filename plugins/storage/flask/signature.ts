@@ -1,4 +1,5 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac } from 'node:crypto'
+import { indexOfMac } from '../../common/index-of-mac.js'
 
 /** A signed text and when it was signed. */
 export interface Signed {
@@ -42,13 +43,8 @@ export function createFlaskSigner (secrets: readonly Buffer[]): FlaskSigner {
     verify (value) {
       const [, payload, time, signature] = value.length > LONGEST ? [] : FORMAT.exec(value) ?? []
       if (payload === undefined || time === undefined || signature === undefined) return null
-      const presented = Buffer.from(signature, 'base64url')
-      let match = -1
-      keys.forEach((key, index) => {
-        if (timingSafeEqual(presented, mac(key, `${payload}.${time}`)) && match === -1) match = index
-      })
-      // Decoding ignores two bits of the last character. Only the canonical spelling counts.
-      if (match === -1 || presented.toString('base64url') !== signature) return null
+      const match = indexOfMac(signature, keys.map((key) => mac(key, `${payload}.${time}`).toString('base64url')))
+      if (match === -1) return null
       const signedAt = timeIn(time)
       return timeText(signedAt) === time ? { payload, signedAt, isStale: match > 0 } : null
     }
