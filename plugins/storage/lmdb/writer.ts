@@ -66,6 +66,8 @@ export class LmdbWriter {
     return new Promise<T>((resolve, reject) => {
       const write: Write<T> = { doing, isDurable, action, resolve, reject }
       this.#waiting.push(write)
+      // The writes behind the first would find the same.
+      if (this.#waiting.length === 1) this.#dropOverdue()
       this.#next()
       // Last, so that the transaction that a write has begun is never younger than the write.
       this.#deadline.add(write)
@@ -85,7 +87,6 @@ export class LmdbWriter {
 
   /** Begins a transaction with every write that waits, unless one is under way. */
   #next (): void {
-    this.#dropOverdue()
     if (this.#current !== null || this.#waiting.length === 0) return
     const writes: Write[] = []
     this.#current = writes
@@ -161,6 +162,7 @@ export class LmdbWriter {
     this.#fail(write, new Error(this.#lateText))
     const at = this.#waiting.indexOf(write)
     if (at !== -1) this.#waiting.splice(at, 1)
+    this.#dropOverdue()
     this.#next()
   }
 
