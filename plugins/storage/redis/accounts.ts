@@ -79,10 +79,10 @@ export class RedisAccounts implements AccountStore {
   /** Looks at every key of Redis. It is for `hatcheck user list`. */
   async list (): Promise<Account[]> {
     const pattern = redisKey('*')
-    const keys: string[] = []
-    for await (const names of scanKeys(this.#client, this.#call, 'account', pattern)) keys.push(...names.map((name) => name.slice(pattern.length - 1)))
+    const keys = new Set<string>()
+    for await (const names of scanKeys(this.#client, this.#call, 'account', pattern)) for (const name of names) keys.add(name.slice(pattern.length - 1))
     const accounts: Account[] = []
-    for (const batch of batchesOf(keys.sort())) {
+    for (const batch of batchesOf([...keys].sort())) {
       const stored = await Promise.all(batch.map((key) => this.#stored(key)))
       for (const [i, key] of batch.entries()) {
         const account = decodeAccount(key, stored[i] as Stored)
