@@ -400,7 +400,8 @@ test('on LMDB, whatever ends sessions or changes an account waits for a flush', 
   const waits = async (what: string, call: () => unknown): Promise<void> => {
     flushed.length = 0
     await call()
-    t.equal(flushed.length, 1, what)
+    // The end of many sessions has slices, each with a flush.
+    t.ok(flushed.length >= 1, what)
   }
   const record = recordOf({ user: 'Harry', expiresAt: Date.now() + 3_600_000 })
   const account = { name: 'Harry', passwordHash: await hashPassword('a password'), createdAt: 1, disabled: false }
