@@ -40,5 +40,5 @@ function createDecorations (fastify: FastifyInstance) {
 function nameTaken (decoration: Decoration, name: string): Error {
   const where = DECORATIONS[decoration] === 'request' ? 'request' : 'fastify'
   return new ConfigError(`${where}.${name} is taken twice, by hatcheck and by another plugin or Fastify. ` +
-    `Rename it in the options of hatcheck (decorators: { ${decoration}: '…' }), or leave it out (decorators: { ${decoration}: false }). docs/neighbours.md has the names beside @fastify/passport and others.`)
+    `Rename it in the options of hatcheck (decorators: { ${decoration}: '…' }), or leave it out (decorators: { ${decoration}: false }). docs/other-plugins.md has the names beside @fastify/passport and others.`)
 }

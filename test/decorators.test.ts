@@ -158,7 +158,7 @@ t.test('a name that another plugin takes as well is refused: with the entry of t
       await t.rejects(async () => { await build('the other', 'hatcheck').ready() }, {
         code: 'HATCHECK_CONFIG',
         message: `${ofInstance.includes(name) ? 'fastify' : 'request'}.${taken} is taken twice, by hatcheck and by another plugin or Fastify. ` +
-          `Rename it in the options of hatcheck (decorators: { ${name}: '…' }), or leave it out (decorators: { ${name}: false }). docs/neighbours.md has the names beside @fastify/passport and others.`
+          `Rename it in the options of hatcheck (decorators: { ${name}: '…' }), or leave it out (decorators: { ${name}: false }). docs/other-plugins.md has the names beside @fastify/passport and others.`
       }, `${taken} before hatcheck`)
       await t.rejects(async () => { await build('hatcheck', 'the other').ready() }, {
         code: 'FST_ERR_DEC_ALREADY_PRESENT',

@@ -235,7 +235,7 @@ export const OPTIONS = {
    * Other names for what hatcheck adds to requests and to the instance: `user`, `requireUser`, `authenticate`, `login`,
    * `logout`, `flash`, `flashes`, `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
    * @default the names as they are
-   * @see `docs/neighbours.md`
+   * @see `docs/other-plugins.md`
    */
   decorators: { type: 'decorators', form: DECORATORS_FORM, only: 'plugin' }
 } as const satisfies Record<string, Row>

@@ -8,7 +8,7 @@ import { blocksOf } from '../walk.js'
 
 t.test('the TypeScript examples in the documentation compile with strict', async (t) => {
   // The names on the page about other plugins would count for all: test/long/other-plugin-types.test.ts compiles that example.
-  const examples = guides.filter((page) => page !== 'docs/neighbours.md').flatMap((page) => blocksOf(pageAt(page), 'ts'))
+  const examples = guides.filter((page) => page !== 'docs/other-plugins.md').flatMap((page) => blocksOf(pageAt(page), 'ts'))
   t.ok(examples.length >= 1)
   const folder = t.testdir({
     'tsconfig.json': JSON.stringify({

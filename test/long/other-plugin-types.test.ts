@@ -8,7 +8,7 @@ import { pageAt } from '../pages.js'
 import { installTypeScript, ownTypeScript, typeChecker } from '../type-check.js'
 import { blocksOf } from '../walk.js'
 
-const page = pageAt('docs/neighbours.md')
+const page = pageAt('docs/other-plugins.md')
 const [example = ''] = blocksOf(page, 'ts')
 const [secureSession = ''] = blocksOf(page, 'text')
 

@@ -10,7 +10,7 @@ import { newFastify, testKey } from '../helper.js'
 import { pageAt } from '../pages.js'
 import { blocksOf } from '../walk.js'
 
-const page = pageAt('docs/neighbours.md')
+const page = pageAt('docs/other-plugins.md')
 
 const RIGHT = { username: 'Harry', password: 'correct horse battery' }
 
