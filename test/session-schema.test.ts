@@ -279,6 +279,209 @@ test('the schema is asked only once the values are', async (t) => {
   t.equal(asked, 1)
 })
 
+/** A schema that shows its input to a function, and has no issue. */
+function looking (look: (values: Record<string, unknown>) => void): StandardSchema {
+  return { '~standard': { version: 1, vendor: 'test', validate (value) { look(value as Record<string, unknown>); return {} } } }
+}
+
+const ROOMY = { sessionMaxBytes: 1_048_576 }
+
+function setKeys (session: Bag, prefix: string, count: number, value: unknown): void {
+  for (let i = 0; i < count; i++) session[`${prefix}${i}`] = value
+}
+
+test('values that are set one by one cost no new input for each', async (t) => {
+  const inputs = new Set<unknown>()
+  const { run } = bound(await shop(t, looking((values) => { inputs.add(values) }), ROOMY))
+  await run((session) => { setKeys(session, 'key', 500, 1) })
+  t.ok(inputs.size < 100, `${inputs.size} objects`)
+})
+
+test('values that are set one by one do not parse the stored ones each time', async (t) => {
+  const { run } = bound(await shop(t, looking(() => {}), ROOMY))
+  await run((session) => { setKeys(session, 'stored', 200, []) })
+  let parsed = 0
+  await run((session) => {
+    const { parse } = JSON
+    JSON.parse = (text, reviver) => {
+      parsed++
+      return parse(text, reviver)
+    }
+    try {
+      setKeys(session, 'key', 200, 1)
+    } finally {
+      JSON.parse = parse
+    }
+  })
+  t.ok(parsed < 1_000, `${parsed} texts`)
+})
+
+test('more values than can ever fit are refused at the assignment, and values can still be deleted', async (t) => {
+  let asked = 0
+  const { run, values } = bound(await shop(t, looking((values) => { if ('key0' in values) asked++ }), { sessionMaxBytes: 600 }))
+  const answer = await run((session) => { setKeys(session, 'key', 1_000, 1) })
+  t.match(answer.json(), { statusCode: 413, code: 'HATCHECK_SESSION_TOO_LARGE', message: /^The session data is too large: \d+ bytes of JSON, at most 600 are allowed/ })
+  t.ok(asked <= 101, `${asked} checks`)
+  t.strictSame(await values(), {})
+  for (const way of [(session: Bag, key: string) => { session[key] = undefined }, (session: Bag, key: string) => { Object.defineProperty(session, key, { value: undefined }) }]) {
+    t.equal((await run((session) => {
+      try {
+        setKeys(session, 'key', 1_000, 1)
+      } catch {}
+      for (const key of Object.keys(session)) way(session, key)
+      session.visits = 1
+    })).statusCode, 200)
+    t.strictSame(await values(), { visits: 1 })
+  }
+})
+
+test('a schema that keeps its input, or changes it, sees the values of the session', async (t) => {
+  const seen: Array<Record<string, unknown>> = []
+  const { run, values } = bound(await shop(t, looking((values) => {
+    seen.push(values)
+    delete values['a']
+    values['visits'] = 'none'
+    if (values['b'] === 3) values['b'] = 30
+    if ('c' in values) Object.freeze(values)
+  })))
+  await run((session) => {
+    for (const [key, value] of Object.entries({ a: 1, b: 2, c: 3, d: 4 })) session[key] = value
+    session['b'] = 3
+  })
+  t.strictSame(seen.slice(-5), [{ visits: 'none' }, { b: 2, visits: 'none' }, { b: 2, c: 3, visits: 'none' }, { b: 2, c: 3, d: 4, visits: 'none' }, { b: 30, c: 3, d: 4, visits: 'none' }])
+  t.strictSame(await values(), { a: 1, b: 3, c: 3, d: 4 })
+})
+
+test('what a schema does to its input never reaches the session, also where there are many values', async (t) => {
+  let harm: (values: Record<string, unknown>) => void = () => {}
+  const { run, values } = bound(await shop(t, looking((values) => harm(values)), ROOMY))
+  const expected: Record<string, unknown> = {}
+  for (let i = 0; i < 100; i++) expected[`key${i}`] = 1
+  await run((session) => { session.update(expected as never) })
+  const harms: Array<typeof harm> = [(values) => { delete values['new'] }, (values) => { values['new'] = 'x' }, (values) => { Object.defineProperty(values, 'new', { get () { throw new Error('read') } }) },
+    (values) => { Object.freeze(values) }, (values) => { Object.seal(values) }, () => { throw new Error('failed') }, (values) => { delete values['key7'] }]
+  for (const one of harms) {
+    await run((session) => {
+      harm = one
+      try {
+        session['new'] = 'refused'
+      } catch {
+        return
+      }
+      harm = () => {}
+      session['key7'] = 2
+      delete session['new']
+      let input = {}
+      harm = (values) => { input = { ...values } }
+      session['last'] = ['x']
+      session['key7'] = 1
+      t.match(input, { key7: 1, last: ['x'] })
+      t.notOk('new' in input)
+      delete session['last']
+    })
+    harm = () => {}
+    t.strictSame(await values(), expected, String(one))
+  }
+})
+
+const CHANGES: Record<string, Step> = {
+  'a value that is set': (session) => { session['fresh'] = 1 },
+  'a value that is set again': (session) => { session['stored1'] = 'again' },
+  'a value that is deleted': (session) => { delete session['stored1'] },
+  'a value that is deleted and set': (session) => { delete session['stored1']; session['stored1'] = 5 },
+  'an object that is read and changed': (session) => { (session['list'] as number[]).push(5) },
+  'an object that is set and changed': (session) => {
+    const made = { a: [1] }
+    session['made'] = made
+    made.a.push(2)
+  },
+  'a stored value that does not fit': () => {},
+  'a stored value that does not fit and is set': (session) => { session['bad'] = 'good' },
+  pop: (session) => session.pop('stored1' as never),
+  clear: (session) => { session.clear() },
+  save: async (session) => {
+    session['fresh'] = 1
+    await session.save()
+  },
+  'a save under way': (session) => {
+    session['fresh'] = { a: 1 }
+    session.save().catch(() => {})
+  },
+  'a call under way that deletes': (session) => {
+    delete session['stored1']
+    session.save().catch(() => {})
+  },
+  reload: async (session) => {
+    session['fresh'] = 1
+    await session.reload()
+  },
+  regenerate: async (session) => { await session.regenerate(['stored2', 'list']) },
+  'a regeneration under way': (session) => {
+    session['stored2'] = 7
+    session.regenerate(['stored2', 'list']).catch(() => {})
+  },
+  destroy: async (session) => { await session.destroy() },
+  'a destruction under way': (session) => {
+    session['fresh'] = 1
+    session.destroy().catch(() => {})
+  },
+  login: async (_, request) => { await request.login('Harry', { data: { fresh: 1 } as never }) },
+  'the login of another user': async (session, request) => {
+    await request.login('Harry')
+    session['fresh'] = 1
+    await request.login('Sally')
+  },
+  'the login of another user under way': async (session, request) => {
+    await request.login('Harry')
+    session['fresh'] = 1
+    const login = request.login('Sally')
+    session['during'] = 1
+    await login
+  },
+  'flash messages': async (session, request) => {
+    session['fresh'] = 1
+    request.flash('info', 'hello')
+    await request.flashes()
+  }
+}
+
+for (const count of [3, 100]) {
+  for (const [what, step] of Object.entries(CHANGES)) {
+    test(`the schema sees the ${count} values as a handler does: ${what}`, async (t) => {
+      let input: Record<string, unknown> = {}
+      const checking: StandardSchema = {
+        '~standard': {
+          version: 1,
+          vendor: 'test',
+          validate (value) {
+            input = { ...value as object }
+            return input['bad'] === 'bad' ? { issues: [{ message: 'no', path: ['bad'] }] } : {}
+          }
+        }
+      }
+      const store = openStore(t, 'memory:')
+      const before = await shop(t, null, { sessionStore: store, ...ROOMY })
+      await before.run((session) => {
+        setKeys(session, 'stored', count, 'x')
+        session.update({ list: [1], bad: 'bad' } as never)
+      })
+      const { run, visitor } = bound(await shop(t, checking, { sessionStore: store, ...ROOMY }))
+      follow(visitor, before.visitor.cookieHeader)
+      const answer = await run(async (session, request) => {
+        // The input is made before the step, and must be true after it.
+        session['probe'] = 'before'
+        await step(session, request)
+        session['probe'] = 'after'
+        const { client_name: _name, authenticatedAt: _time, ...values } = session as Bag
+        t.strictSame(input, values)
+        session['probe'] = 'again'
+        t.strictSame(input, { ...values, probe: 'again' })
+      })
+      t.equal(answer.statusCode, 200, answer.body)
+    })
+  }
+}
+
 test('what is read outside of a request fits the schema as well', async (t) => {
   const store = openStore(t, 'memory:')
   const before = await shop(t, null, { sessionStore: store })

@@ -8,6 +8,7 @@ import { entriesOf } from './fields.js'
 import { kindOf } from './json.js'
 import { planLogin, planRenewal } from './plan.js'
 import type { Session } from './session.js'
+import { Snapshot } from './snapshot.js'
 import { storeChanges } from './store-changes.js'
 
 export interface LoginRequest {
@@ -41,7 +42,7 @@ export function login (session: Session, { user, permanent, client, data, isReau
       changes.abandon()
       values.forgetRead()
     }
-    context.schema?.assertFits(entries, keepsValues ? values.entries() : [])
+    context.schema?.assertFits(entries, keepsValues ? values.snapshot() : new Snapshot([]))
     const { record, change } = planLogin(changes, { user, permanent, client: client(), data: entries }, keepsValues, context)
     const replaced = stored === null ? null : await writer.replace(stored, newId(), change, request)
     if (isReauthentication && replaced?.lastUser !== user) {

@@ -1,12 +1,17 @@
 import { inspect } from 'node:util'
+import { SessionTooLargeError } from '../store/errors.js'
+import { sizeOfField } from '../store/sessions.js'
 import { destroy, regenerate, reload, save } from './calls.js'
 import { cookieUnsupported } from './cookie.js'
 import { SessionKeyError } from './errors.js'
 import { assertEntry, assertPermanent, entriesOf, type METHODS, type PROPERTIES } from './fields.js'
 import type { Session } from './session.js'
 import type { Callback, SessionObject } from './session-object.js'
+import type { Entry } from './snapshot.js'
 
 const SESSION = Symbol('hatcheck.session')
+/** In bytes. */
+const SMALLEST_FIELD = sizeOfField('a', '1')
 
 type Facade = SessionObject & { [SESSION]: Session }
 
@@ -75,14 +80,29 @@ function textOf (key: unknown): string {
 
 function set (session: Session, key: unknown, value: unknown): void {
   assertEntry(key, value)
-  session.context.schema?.assertFits([[key, value]], session.values.entries())
+  assertFits(session, [[key, value]])
   session.put(key, value)
 }
 
-/** Sets values that JSON can hold, or none of them. @throws SessionSchemaError */
-function setEach (session: Session, entries: ReadonlyArray<readonly [key: string, value: unknown]>): void {
-  session.context.schema?.assertFits(entries, session.values.entries())
+/** Sets values that JSON can hold, or none of them. @throws SessionSchemaError, SessionTooLargeError */
+function setEach (session: Session, entries: readonly Entry[]): void {
+  assertFits(session, entries)
   for (const [key, value] of entries) session.put(key, value)
+}
+
+/**
+ * Checks values that are to be set. A schema may visit every value at each check, so the number of values is limited here and not
+ * only where they are stored.
+ *
+ * @throws SessionSchemaError, SessionTooLargeError
+ */
+function assertFits ({ context: { schema, maxBytes }, values }: Session, entries: readonly Entry[]): void {
+  const set = entries.filter(([, value]) => value !== undefined)
+  if (schema === null || set.length === 0) return
+  const others = values.snapshot()
+  const leastBytes = others.size * SMALLEST_FIELD
+  if (leastBytes > maxBytes) throw new SessionTooLargeError(leastBytes, maxBytes)
+  schema.assertFits(set, others)
 }
 
 const traps: ProxyHandler<Session> = {

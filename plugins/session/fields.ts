@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { OWN_PREFIX } from '../store/identity.js'
+import { IDENTITY_FIELDS, OWN_PREFIX } from '../store/identity.js'
 import { PermanentError, SessionKeyError, SessionValuesError } from './errors.js'
 import { assertJson, isPlain, kindOf } from './json.js'
 
@@ -22,6 +22,11 @@ const LONE_SURROGATE = /\p{Cs}/u
 /** Tells whether handlers can neither see nor set a value with this key. */
 export function isReserved (key: string): boolean {
   return RESERVED.has(key) || key.startsWith(OWN_PREFIX)
+}
+
+/** Tells whether a value with this key is the application's, and neither hatcheck's own nor one that says who is logged in. */
+export function isApplications (key: string): boolean {
+  return !isReserved(key) && !IDENTITY_FIELDS.includes(key)
 }
 
 /** Checks that a session can hold the value under this key. @throws SessionKeyError, SessionValueError */

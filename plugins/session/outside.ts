@@ -3,7 +3,6 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { expiryOf } from '../common/clock.js'
 import { UnsupportedError } from '../common/unsupported.js'
 import type { CookieAttributes } from '../cookies/index.js'
-import { IDENTITY_FIELDS } from '../store/identity.js'
 import { continuesAs, type MaybePromise, type SessionFields } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'
 import { assertUser } from './calls.js'
@@ -13,10 +12,11 @@ import { HTTP, HTTPS, type Connection, type CookieProfile } from './cookie-profi
 import type { SessionCookie } from './cookie.js'
 import { InsecureTransportError } from './errors.js'
 import type { SessionEmitter } from './events.js'
-import { entriesOf, isReserved } from './fields.js'
+import { entriesOf, isApplications } from './fields.js'
 import { fromJson } from './json.js'
 import type { SessionBackend } from './backend.js'
 import { planLogin, type Stored } from './plan.js'
+import { Snapshot } from './snapshot.js'
 import { storedUser, type User } from './user.js'
 
 export interface BeginOptions<Values = Data> {
@@ -110,7 +110,7 @@ export async function storeLogin (stored: Stored | null, user: string, { permane
   assertUser(user, caller)
   const login = { user, permanent, client: clientField(UNKNOWN), data: entriesOf(data ?? {}) }
   const keepsValues = stored === null || continuesAs(user, stored.record)
-  outside.schema?.assertFits(login.data, stored === null || !keepsValues ? [] : Object.entries(dataOf(stored.record.fields, outside)))
+  outside.schema?.assertFits(login.data, new Snapshot(stored === null || !keepsValues ? [] : Object.entries(dataOf(stored.record.fields, outside))))
   const { record, change } = planLogin(NO_CHANGES, login, keepsValues, outside)
   const { writer, newId } = outside
   const replaced = stored === null ? null : await writer.replace(stored, newId(), change, null)
@@ -166,7 +166,7 @@ export async function findIn (header: string, { name }: CookieProfile, { tickets
 /** Returns the values that fit the schema, without those that say who is logged in. */
 export function dataOf (fields: SessionFields, { schema }: Pick<Outside, 'schema'>): Record<string, unknown> {
   const misfits = schema?.misfits(fields)
-  const keys = Object.keys(fields).filter((key) => !isReserved(key) && !IDENTITY_FIELDS.includes(key) && misfits?.has(key) !== true)
+  const keys = Object.keys(fields).filter((key) => isApplications(key) && misfits?.has(key) !== true)
   return Object.fromEntries(keys.map((key) => [key, fromJson(fields[key])]))
 }
 

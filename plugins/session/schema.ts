@@ -1,14 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { ConfigError } from '../common/rule.js'
 import type { SchemaIssue, StandardSchema } from '../common/standard-schema.js'
-import { IDENTITY_FIELDS } from '../store/identity.js'
 import type { SessionFields } from '../store/sessions.js'
 import type { Change } from './change-set.js'
 import { AsyncSchemaError, SessionSchemaError } from './errors.js'
-import { isReserved } from './fields.js'
+import { isApplications } from './fields.js'
 import { fromJson, toJson } from './json.js'
-
-type Entry = readonly [key: string, value: unknown]
+import { Snapshot, type Entry } from './snapshot.js'
 
 /**
  * The option `sessionSchema`: checks values as they are stored, that is as JSON. What the schema makes of them, such as a
@@ -33,14 +31,11 @@ export class SessionSchema {
    * @param others the other values of the session
    * @throws SessionSchemaError, SessionValueError, AsyncSchemaError
    */
-  assertFits (entries: Iterable<Entry>, others: Iterable<Entry>): void {
-    const values = new Map([...entries].filter(([key, value]) => value !== undefined && isChecked(key)))
+  assertFits (entries: Iterable<Entry>, others: Snapshot): void {
+    const values = new Map([...entries].flatMap(([key, value]) => value === undefined || !isApplications(key) ? [] : [[key, fromJson(toJson(key, value))]]))
     if (values.size === 0) return
-    const candidate = Object.fromEntries([
-      ...[...others].filter(([key]) => isChecked(key)),
-      ...[...values].map(([key, value]) => [key, fromJson(toJson(key, value))] as const)
-    ])
-    for (const { message, path } of this.#issuesOf(candidate).map(resolved)) {
+    const issues = others.with(values, (candidate) => this.#issuesOf(candidate).map(resolved))
+    for (const { message, path } of issues) {
       const [key] = path
       if (key === undefined) throw new SessionSchemaError([...values.keys()].join(', '), message)
       if (values.has(key)) throw new SessionSchemaError(path.join('.'), message)
@@ -56,12 +51,12 @@ export class SessionSchema {
   assertChangesFit (changes: ReadonlyMap<string, Change>, keep: ReadonlySet<string> | null, values: { entries (): Entry[] }): void {
     const objects = [...changes].filter(([key, { value }]) => typeof value === 'object' && keep?.has(key) !== false)
     if (objects.length === 0) return
-    this.assertFits(objects.map(([key, { value }]) => [key, value] as const), values.entries().filter(([key]) => keep?.has(key) !== false))
+    this.assertFits(objects.map(([key, { value }]) => [key, value] as const), new Snapshot(values.entries().filter(([key]) => keep?.has(key) !== false)))
   }
 
   /** Returns the keys whose stored values do not fit. The log names each once. @throws AsyncSchemaError */
   misfits (fields: SessionFields): ReadonlySet<string> {
-    const values = new Map(Object.entries(fields).filter(([key]) => isChecked(key)).map(([key, text]) => [key, fromJson(text)]))
+    const values = new Map(Object.entries(fields).filter(([key]) => isApplications(key)).map(([key, text]) => [key, fromJson(text)]))
     const misfits = new Set<string>()
     // Each round drops at least one value, or is the last.
     for (let dropped = this.#blamed(values); dropped.length > 0; dropped = this.#blamed(values)) {
@@ -103,11 +98,6 @@ export class SessionSchema {
     result.catch(() => {})
     return null
   }
-}
-
-/** Whether a value is the schema's business: hatcheck's own are not. */
-function isChecked (key: string): boolean {
-  return !isReserved(key) && !IDENTITY_FIELDS.includes(key)
 }
 
 function resolved ({ message, path = [] }: SchemaIssue): { message: string, path: string[] } {

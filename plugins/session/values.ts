@@ -3,6 +3,7 @@ import { ChangeSet, textIn, type Change, type LocalValue } from './change-set.js
 import { isReserved } from './fields.js'
 import { fromJson, toJson } from './json.js'
 import type { SessionSchema } from './schema.js'
+import { Snapshot } from './snapshot.js'
 
 const REMOVED = Symbol('removed')
 /** Shared, since most requests change nothing. */
@@ -29,6 +30,8 @@ export class Values {
   readonly #schema: SessionSchema | null
   /** The stored fields that do not fit the schema; null: not checked yet. They stay in the store: another version may need them. */
   #misfits: ReadonlySet<string> | null = null
+  /** Null: to be made anew. */
+  #snapshot: Snapshot | null = null
 
   constructor (stored: SessionFields, schema: SessionSchema | null) {
     this.#stored = stored
@@ -90,6 +93,9 @@ export class Values {
       return value === undefined ? [] : [[key, value]]
     })
   }
+
+  /** Returns the values for the schema, as they are until the next call. */
+  snapshot (): Snapshot { return (this.#snapshot ??= new Snapshot(this.entries())) }
 
   /** Sets a value that JSON can hold, or a field of hatcheck's own. */
   put (key: string, value: unknown): void {
@@ -195,6 +201,7 @@ export class Values {
     for (const changes of [this.#local, ...this.#inFlight.slice(1).map(({ changes }) => changes)]) {
       for (const [key, { before }] of changes ?? []) if (before !== null && keys?.has(key) !== false) changes?.delete(key)
     }
+    this.#snapshot = null
   }
 
   /** Takes the fields as they are stored now, and forgets every other change. */
@@ -208,6 +215,7 @@ export class Values {
   rebase (stored: SessionFields): void {
     this.#stored = stored
     this.#misfits = null
+    this.#snapshot = null
   }
 
   /** Whether the value is as it is stored, and does not fit the schema. */
@@ -234,10 +242,13 @@ export class Values {
   #putLocal (key: string, local: LocalValue): void {
     this.#local ??= new Map()
     this.#local.set(key, local)
+    if (local.value === REMOVED) this.#snapshot?.delete(key)
+    else this.#snapshot?.put(key, local.value)
   }
 
   #add (taken: ChangeSet): ChangeSet {
     this.#inFlight = [...this.#inFlight, taken]
+    this.#snapshot = null
     return taken
   }
 
@@ -247,6 +258,7 @@ export class Values {
     if (others.length === this.#inFlight.length) return false
     this.#inFlight = others
     if (this.#local?.size === 0) this.#local = null
+    this.#snapshot = null
     return true
   }
 

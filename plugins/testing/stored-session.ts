@@ -3,6 +3,7 @@ import { entriesOf } from '../session/fields.js'
 import { toJson } from '../session/json.js'
 import { dataOf, type Outside } from '../session/outside.js'
 import { planChanges, type Plan, type Stored } from '../session/plan.js'
+import { Snapshot } from '../session/snapshot.js'
 import { guarded } from '../store/errors.js'
 
 /**
@@ -25,7 +26,7 @@ export async function editSession<Values> (stored: Stored | null, change: (data:
     if (text !== fields[key]) set[key] = text
   }
   const entries = Object.entries(data)
-  outside.schema?.assertFits(entries.filter(([key]) => key in set), entries)
+  outside.schema?.assertFits(entries.filter(([key]) => key in set), new Snapshot(entries))
   const plan = planChanges(stored, { set, remove, permanent: null }, outside)
   return await carryOut(plan, stored, outside)
 }
