@@ -40,6 +40,32 @@ test('an outage of the store is logged as one error, and its end as one line wit
   }
 })
 
+test('a ping that takes longer than a second is waited for, and ends no later outage', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const pings: Array<() => void> = []
+  const slow: typeof store = { ...store, ping: () => new Promise((resolve, reject) => { pings.push(() => { Promise.resolve().then(() => store.ping()).then(resolve, reject) }) }) }
+  const { lines, client } = await service(t, { mode: 'service', authenticate: (name) => ({ name }), sessionStore: slow })
+  await client.login()
+  lines.length = 0
+  down()
+  t.equal((await client.get('/session')).statusCode, 503)
+  for (let second = 0; second < 5; second++) mock.timers.tick(1_000)
+  t.equal(pings.length, 1, 'one at a time')
+  pings.shift()?.()
+  await new Promise((resolve) => { setTimeout(resolve, 1_100) })
+  up()
+  mock.timers.tick(1_000)
+  pings.shift()?.()
+  await eventually(t, 'the end of the outage is logged', () => told(lines).length === 2)
+  down()
+  t.equal((await client.get('/session')).statusCode, 503)
+  for (const answer of pings.splice(0)) answer()
+  await new Promise((resolve) => { setImmediate(resolve) })
+  t.match(told(lines).map(({ msg }) => msg), [/^The session store cannot answer/, 'the session store answers again', /^The session store cannot answer/])
+})
+
 test('if the store can be read but not written, the outage ends a minute after the last failure', async (t) => {
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => { mock.timers.reset() })

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger, FastifyError, FastifyInstance } from 'fastify'
+import { repeat } from '../common/repeat.js'
 
 /** How often hatcheck looks whether an outage is over. */
 const LOOK_EVERY_MS = 1_000
@@ -31,7 +32,7 @@ const INTENDED = new Set(['HATCHECK_STOPPING', 'HATCHECK_OVERLOADED'])
 export function createOutageLog (fastify: FastifyInstance): (error: FastifyError, log: FastifyBaseLogger) => void {
   const { storage } = fastify.hatcheck
   const outages = new Map<string, Outage>()
-  let looking: NodeJS.Timeout | undefined
+  let stopLooking: (() => void) | undefined
 
   function noteOutage (error: FastifyError, log: FastifyBaseLogger): void {
     const kind = SAME[error.code] ?? error.code
@@ -47,7 +48,7 @@ export function createOutageLog (fastify: FastifyInstance): (error: FastifyError
     outages.set(kind, { failures: 1, begunAt: now, lastAt: now, isStoreGone: false })
     if (kind === STORE) log.error({ err: error }, `${error.message} Until it can, further failures are counted and not logged.`)
     else log.warn({ code: error.code }, `${error.message} Further answers like this one are counted and not logged.`)
-    looking ??= setInterval(() => { look().catch(() => {}) }, LOOK_EVERY_MS).unref()
+    stopLooking ??= repeat(LOOK_EVERY_MS, look, () => {})
   }
 
   async function look (): Promise<void> {
@@ -70,15 +71,15 @@ export function createOutageLog (fastify: FastifyInstance): (error: FastifyError
   function end (code: string, { failures, begunAt, lastAt }: Outage): void {
     outages.delete(code)
     if (outages.size === 0) {
-      clearInterval(looking)
-      looking = undefined
+      stopLooking?.()
+      stopLooking = undefined
     }
     const seconds = Math.ceil((lastAt - begunAt) / 1_000)
     fastify.log.warn({ code, failures, seconds }, code === STORE ? 'the session store answers again' : 'requests are no longer refused with this code')
   }
 
   fastify.addHook('onClose', async () => {
-    clearInterval(looking)
+    stopLooking?.()
     for (const [code, { failures }] of outages) fastify.log.warn({ code, failures }, 'the process ends while requests still fail with this code')
   })
 
