@@ -49,6 +49,7 @@ async function runCommand (argv: readonly string[], io: Io): Promise<number> {
 
 /** Runs a command other than `serve`. */
 async function runShortCommand (command: string, rest: string[], values: { help?: boolean, version?: boolean }, io: Io): Promise<number> {
+  if (command === 'help') expectEnd(rest)
   if (values.help === true || command === 'help') {
     const { HELP } = await import('./plugins/cli/help.js')
     io.stdout.write(HELP)

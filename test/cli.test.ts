@@ -78,6 +78,7 @@ test('an invalid command line is answered with the error and a pointer to --help
     [['secret', 'please'], 'unexpected argument: please'],
     [['serve', 'now'], 'unexpected argument: now'],
     [['doctor', 'data'], 'unexpected argument: data'],
+    [['help', 'nonsense'], 'unexpected argument: nonsense'],
     [['--port', '80'], /^Unknown option '--port'/],
     [['user', 'add', '--password', 'hunter2'], /^Unknown option '--password'/]
   ]
@@ -212,6 +213,16 @@ test('sessions list, revoke and revoke-all work with Redis', needs('redis-server
   const { stdout } = await hatcheckCli(folder, ['sessions', 'list'], { env })
   t.strictSame(rowsOf(stdout).map((row) => row.slice(0, 2)), [[handle, 'Harry']])
   t.match(await hatcheckCli(folder, ['sessions', 'revoke', 'Harry', handle], { env }), { code: 0, stdout: '1 session ended.\n' })
+  t.equal(await userOf(url, harry), null)
+})
+
+test('sessions revoke-all without a name ends no session if the sessions are in cookies and there is no account', async (t) => {
+  const folder = t.testdir()
+  const env = { SIGNUP: 'open', SECRET_KEY: testKey, SESSION_STORE: 'cookie:' }
+  const { url } = await startService(t, folder, env)
+  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 0, stdout: '0 sessions ended.\n' })
+  const harry = await cookieOf(url, 'Harry')
+  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 0, stdout: 'every session of Harry is ended.\n' })
   t.equal(await userOf(url, harry), null)
 })
 

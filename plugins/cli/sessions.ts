@@ -16,7 +16,8 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
     if (action === 'revoke-all') {
       let count = 0
       for (const user of users) count += await store.removeOfUser(user)
-      if (storage.carried !== undefined) {
+      // Nobody knows how many sessions are in cookies.
+      if (storage.carried !== undefined && users.length > 0) {
         io.stdout.write(`every session of ${users.join(', ')} is ended.\n`)
         return
       }
