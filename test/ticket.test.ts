@@ -8,6 +8,7 @@ import { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { cookieValues } from '../plugins/cookies/header.js'
+import { resolveConfig } from '../plugins/config/resolve.js'
 import { newSecret, secretsOf } from '../plugins/tickets/secrets.js'
 import { createTicketSigner, deriveKey, storeKey } from '../plugins/tickets/ticket.js'
 import { Client } from './client.js'
@@ -467,7 +468,7 @@ test('a secret is judged by its strength as a whole, and a random secret is neve
   for (const secret of easy) t.notOk(passes(secret), String(secret).slice(0, 80))
 })
 
-const plain = { mode: 'plugin', secretKey: undefined, secretKeyFile: undefined, secretKeyFallbacks: [], sessionStore: 'memory:', dataDir: '' } as unknown as Parameters<typeof secretsOf>[0]
+const plain = resolveConfig({ sessionStore: 'memory:' }, 'plugin')
 
 test('a secret can be text, bytes or a file', async (t) => {
   const folder = t.testdir({ key: `${testKey}\n` })
@@ -481,7 +482,7 @@ test('a secret can be text, bytes or a file', async (t) => {
 
 test('the service on loopback creates its own key, and keeps it', async (t) => {
   const dataDir = join(t.testdir(), 'data', 'within')
-  const service = { ...plain, mode: 'service', sessionStore: 'lmdb:', dataDir } as typeof plain
+  const service = resolveConfig({ dataDir }, 'service')
   const [first] = secretsOf(service)
   const [second] = secretsOf(service)
   t.ok(first?.equals(second as Buffer))
@@ -496,7 +497,7 @@ test('the service on loopback creates its own key, and keeps it', async (t) => {
   writeFileSync(join(dataDir, file), 'short')
   t.throws(() => secretsOf(service), { code: 'HATCHECK_CONFIG', message: /must be at least 32 bytes long, but is 5\./ }, 'a damaged key is not replaced silently')
 
-  const memory = { ...service, sessionStore: 'memory:', dataDir: join(dataDir, 'unused') } as typeof plain
+  const memory = resolveConfig({ sessionStore: 'memory:', dataDir: join(dataDir, 'unused') }, 'service')
   t.notOk(secretsOf(memory)[0]?.equals(secretsOf(memory)[0] as Buffer), 'with sessions in memory each start has its own key')
   t.notOk(existsSync(join(dataDir, 'unused')))
 })

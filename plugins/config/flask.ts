@@ -1,5 +1,6 @@
 import type { Lifetimes } from '../common/clock.js'
 import { assertRule } from '../common/rule.js'
+import type { NameOf } from './validate.js'
 
 /** The name of Flask's session cookie. */
 export const FLASK_COOKIE = 'session'
@@ -15,7 +16,7 @@ const OTHER_CLOCKS = ['sessionIdleTimeout', 'sessionLifetime', 'permanentSession
  *
  * @throws ConfigError if another clock is set, or if a logout would have to be final.
  */
-export function flaskLifetimes (given: Record<string, unknown>, lifetimeSeconds: number, name: (option: string) => string): Lifetimes {
+export function flaskLifetimes (given: Record<string, unknown>, lifetimeSeconds: number, name: NameOf): Lifetimes {
   for (const option of OTHER_CLOCKS) {
     assertRule(given[option] === undefined, `${name(option)} must not be set with the store flask:, since a cookie of Flask has one clock. Set ${name('permanentSessionLifetime')} as in Flask.`)
   }

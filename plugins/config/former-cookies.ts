@@ -1,5 +1,6 @@
 import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
+import type { NameOf } from './validate.js'
 
 /** What a browser needs to know to drop a cookie. */
 export interface ClearedCookie {
@@ -23,7 +24,7 @@ interface CookieOptions {
  *
  * @throws ConfigError
  */
-export function formerCookies (names: readonly unknown[], options: CookieOptions, form: string, cookieName: RegExp, nameOf: (option: string) => string): ClearedCookie[] {
+export function formerCookies (names: readonly unknown[], options: CookieOptions, form: string, cookieName: RegExp, nameOf: NameOf): ClearedCookie[] {
   const { realm, sessionCookieName, sessionCookiePath: path, sessionCookieDomain: domain } = options
   return names.map((name) => {
     assertRule(typeof name === 'string' && cookieName.test(name), `${nameOf('formerCookieNames')} must be ${form}; got ${shown(name)}.`)

@@ -2,7 +2,7 @@ import { assertRule, shown } from '../common/rule.js'
 import { ROUTE_NAMES, type RouteName } from './route-names.js'
 import type { ValuesOf } from './row.js'
 import { OPTIONS } from './table.js'
-import type { Mode } from './validate.js'
+import type { Mode, NameOf } from './validate.js'
 
 type PageValues = Pick<ValuesOf<typeof OPTIONS>, 'prefix' | 'loginPath' | 'afterLogin' | 'afterLogout'>
 type Pages = ReturnType<typeof pagesOf>
@@ -46,7 +46,7 @@ function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: strin
 }
 
 /** Refuses a login and a logout that lead nowhere. @throws ConfigError */
-export function assertLeadsOn ({ hasRoute, base, afterLogin, afterLogout }: Pages, name: (option: string) => string): void {
+export function assertLeadsOn ({ hasRoute, base, afterLogin, afterLogout }: Pages, name: NameOf): void {
   const leadsTo = (place: string, route: RouteName): boolean => hasRoute(route) && pathOf(place) === `${base}/${route}`
   assertRule(!leadsTo(afterLogin, 'login'),
     `${name('afterLogin')} must not be the login page: it would redirect to itself for ever.`)

@@ -16,7 +16,7 @@ import { assertLeadsOn, pagesOf } from './pages.js'
 import type { Row, ValuesOf } from './row.js'
 import { suggestionFor } from './suggestion.js'
 import { OPTIONS, SESSION_OPTIONS } from './table.js'
-import { environmentName, validate, type Mode } from './validate.js'
+import { environmentName, validate, type Mode, type NameOf } from './validate.js'
 
 export type { Mode } from './validate.js'
 export type { ServiceOnlyOptions } from './options.js'
@@ -49,6 +49,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   const config = {
     ...values,
     mode,
+    nameOf: name,
     dataDir: resolve(values.dataDir),
     secretKey: options.secretKey,
     secretKeyFallbacks: listOf(options.secretKeyFallbacks, name('secretKeyFallbacks')),
@@ -96,16 +97,15 @@ export function resolveSessionConfig (options: SessionOptions, scope: string): C
  *
  * @throws ConfigError
  */
-export async function assertDomains ({ mode, sessionCookieDomain, allowedOrigins }: Config): Promise<void> {
-  const name: NameOf = (option) => mode === 'plugin' ? option : environmentName(option)
+export async function assertDomains ({ nameOf, sessionCookieDomain, allowedOrigins }: Config): Promise<void> {
   if (sessionCookieDomain !== undefined) {
     const flaw = await flawOfDomain(sessionCookieDomain)
-    assertRule(flaw === null, `${name('sessionCookieDomain')} must be a domain of your own, such as example.com; ${shown(sessionCookieDomain)} ${flaw}, and browsers drop a cookie for it.`)
+    assertRule(flaw === null, `${nameOf('sessionCookieDomain')} must be a domain of your own, such as example.com; ${shown(sessionCookieDomain)} ${flaw}, and browsers drop a cookie for it.`)
   }
   for (const origin of allowedOrigins) {
     const domain = domainOfPattern(origin)
     const flaw = domain === null ? null : await flawOfDomain(domain)
-    assertRule(flaw === null, `${name('allowedOrigins')} can have a star below a domain of your own, such as https://*.example.com; in ${shown(origin)}, ${shown(domain)} ${flaw}.`)
+    assertRule(flaw === null, `${nameOf('allowedOrigins')} can have a star below a domain of your own, such as https://*.example.com; in ${shown(origin)}, ${shown(domain)} ${flaw}.`)
   }
 }
 
@@ -219,6 +219,4 @@ function assertCookie (config: Omit<Values, 'sessionCookieSecure'> & { sessionCo
 }
 
 type Values = ValuesOf<typeof OPTIONS>
-/** Returns the name of an option as the user writes it. */
-type NameOf = (option: string) => string
 type TimeOption = 'sessionIdleTimeout' | 'sessionLifetime' | 'permanentSessionIdleTimeout' | 'permanentSessionLifetime'

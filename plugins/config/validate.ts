@@ -6,13 +6,15 @@ import type { PlainRow, Row, ValuesOf } from './row.js'
 /** How hatcheck runs: in an application, as a service, or as a service in demo mode. */
 export type Mode = 'plugin' | 'service' | 'demo'
 
+/** Returns the name of an option as its author writes it. */
+export type NameOf = (option: string) => string
+
 /**
  * Checks the plain options of a table, and fills in the defaults. Ignores other options.
  *
- * @param name the name by which the caller knows an option.
  * @throws ConfigError with the rule that is broken.
  */
-export function validate<T extends Record<string, Row>> (table: T, given: Record<string, unknown>, name: (option: string) => string, mode: Mode): ValuesOf<T> {
+export function validate<T extends Record<string, Row>> (table: T, given: Record<string, unknown>, name: NameOf, mode: Mode): ValuesOf<T> {
   const values: Record<string, unknown> = {}
   for (const [option, row] of Object.entries(table)) {
     if (!isPlain(row)) continue

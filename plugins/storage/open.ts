@@ -9,7 +9,7 @@ import { openOwnStore } from './own-store.js'
 import { inRealm } from './realm.js'
 import { isRedisUrl, parseRedisUrl } from './redis/url.js'
 
-type StorageConfig = Pick<Config, 'mode' | 'realm' | 'sessionStore' | 'sessionRevocation' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
+type StorageConfig = Pick<Config, 'nameOf' | 'realm' | 'sessionStore' | 'sessionRevocation' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
 
 /**
  * Opens the store that `sessionStore` names, with the sessions of the realm of this configuration.
@@ -18,8 +18,8 @@ type StorageConfig = Pick<Config, 'mode' | 'realm' | 'sessionStore' | 'sessionRe
  * @throws ConfigError if the store cannot be opened.
  */
 export async function openStorage (config: StorageConfig, log: StorageLog, handleOf?: (key: string) => string): Promise<Storage> {
-  const { sessionStore: store, realm, mode } = config
-  const name = mode === 'plugin' ? 'sessionStore' : 'SESSION_STORE'
+  const { sessionStore: store, realm, nameOf } = config
+  const name = nameOf('sessionStore')
   if (typeof store === 'string' && isCookieUrl(store)) {
     const engine = await open(engineUrlOf(store), name, config, log, handleOf)
     if (isFlaskUrl(store)) {
@@ -49,8 +49,7 @@ async function open (store: string, name: string, config: StorageConfig, log: St
     if (folder === lmdbFolder('lmdb:', dataDir)) makeDataFolder(dataDir)
     makeDataFolder(folder)
   } catch (error) {
-    const names = config.mode === 'plugin' ? 'dataDir, sessionStore' : 'DATA_DIR, SESSION_STORE'
-    throw new ConfigError(`The data folder cannot be written (${names}): ${(error as Error).message}.`)
+    throw new ConfigError(`The data folder cannot be written (${config.nameOf('dataDir')}, ${name}): ${(error as Error).message}.`)
   }
   const [{ openLmdb }, { loadLmdb }] = await Promise.all([import('./lmdb/open.js'), import('./lmdb/driver.js')])
   return openLmdb(await loadLmdb(), folder, { now, maxBytes, handleOf }, log)

@@ -23,7 +23,7 @@ export function newSecret (): string {
 
 export type Secret = string | Uint8Array
 
-export type SecretsConfig = Pick<Config, 'mode' | 'secretKey' | 'secretKeyFile' | 'secretKeyFallbacks' | 'sessionStore' | 'dataDir'>
+export type SecretsConfig = Pick<Config, 'mode' | 'nameOf' | 'secretKey' | 'secretKeyFile' | 'secretKeyFallbacks' | 'sessionStore' | 'dataDir'>
 
 /**
  * Returns the keys of a configuration: the first signs tickets, all verify.
@@ -31,10 +31,8 @@ export type SecretsConfig = Pick<Config, 'mode' | 'secretKey' | 'secretKeyFile' 
  * @throws ConfigError
  */
 export function secretsOf (config: SecretsConfig): Buffer[] {
-  const { mode, secretKey, secretKeyFile, secretKeyFallbacks } = config
-  const [keyName, fileName, fallbacksName] = mode === 'plugin'
-    ? ['secretKey', 'secretKeyFile', 'secretKeyFallbacks']
-    : ['SECRET_KEY', 'SECRET_KEY_FILE', 'SECRET_KEY_FALLBACKS']
+  const { nameOf, secretKey, secretKeyFile, secretKeyFallbacks } = config
+  const [keyName, fileName, fallbacksName] = [nameOf('secretKey'), nameOf('secretKeyFile'), nameOf('secretKeyFallbacks')]
   assertRule(secretKey === undefined || secretKeyFile === undefined, `${keyName} and ${fileName} are both set: set one of them.`)
   const secrets = [
     ...secretKey !== undefined
