@@ -290,6 +290,18 @@ test('a command names its store, and creates a store only for a new account', as
   t.equal(stderr, `hatcheck: lmdb:${join(folder, 'data/lmdb')}\n`)
 })
 
+test('every command refuses an unknown store as the start does, without its password', async (t) => {
+  const folder = t.testdir()
+  for (const prefix of ['', 'cookie:']) {
+    const env = { ...closed, SESSION_STORE: `${prefix}postgres://harry:hunter2@db` }
+    const refused = { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE must be memory:, lmdb:, lmdb:./some/folder, a redis url, or cookie: or flask: before one of these; got "postgres:…".\n' }
+    for (const args of [['doctor'], ['backup', join(folder, 'safe')], ['user', 'list'], ['user', 'add', 'Sally'], ['sessions', 'list'], ['sessions', 'revoke-all']]) {
+      t.same(await hatcheckCli(folder, args, { env, input: 'a long password of Sally\n' }), refused, args.join(' '))
+    }
+  }
+  t.strictSame(readdirSync(folder), [])
+})
+
 test('a closed pipe ends the output of a list without an error', async (t) => {
   const folder = t.testdir()
   await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })

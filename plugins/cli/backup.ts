@@ -1,9 +1,7 @@
 import { resolve } from 'node:path'
 import type { AccountStore } from '../store/accounts.js'
 import { ConfigError } from '../common/rule.js'
-import { engineUrlOf } from '../config/engine-url.js'
 import { backUp } from '../storage/lmdb/backup.js'
-import { isRedisUrl } from '../storage/redis/url.js'
 import { UsageError, expectEnd, type Io } from './io.js'
 import { storedConfiguration, withStorage } from './storage.js'
 
@@ -11,7 +9,7 @@ import { storedConfiguration, withStorage } from './storage.js'
 export async function backup ([folder = '', ...rest]: string[], io: Io): Promise<number> {
   expectEnd(rest)
   if (folder === '') throw new UsageError('missing argument: backup FOLDER')
-  if (isRedisUrl(engineUrlOf(String((await storedConfiguration(io, 'accounts')).sessionStore)))) {
+  if ((await storedConfiguration(io, 'accounts')).engine.name === 'redis') {
     throw new ConfigError('SESSION_STORE is Redis; "backup" copies LMDB only. Use the backups of Redis.')
   }
   return await withStorage(io, { what: 'accounts' }, async ({ accounts }, { now, sessionMaxBytes: maxBytes }, log) => {

@@ -1,12 +1,10 @@
 import { lstatSync } from 'node:fs'
 import { readEnvironment } from '../config/environment.js'
-import { engineUrlOf } from '../config/engine-url.js'
 import { resolveConfig, type Config } from '../config/resolve.js'
 import { ConfigError } from '../common/rule.js'
 import { keyFileOf, secretsOf } from '../tickets/secrets.js'
 import { createTicketSigner } from '../tickets/ticket.js'
-import { assertStoreIn } from '../storage/doctor.js'
-import { lmdbFolder } from '../storage/lmdb/folder.js'
+import { assertStoreIn, type LastingEngine } from '../storage/doctor.js'
 import { openStorage } from '../storage/open.js'
 import { warnOfRights } from '../storage/rights.js'
 import type { Storage, StorageLog } from '../storage/common/storage.js'
@@ -26,9 +24,8 @@ export interface StorageAccess {
  * @throws ConfigError if there is no store.
  */
 export async function withStorage (io: Io, { what, canCreate = false }: StorageAccess, work: (storage: Storage, config: Config, log: StorageLog) => Promise<unknown>): Promise<number> {
-  const config = await storedConfiguration(io, what)
-  const url = engineUrlOf(String(config.sessionStore))
-  if (!canCreate && url.startsWith('lmdb:')) assertStoreIn(lmdbFolder(url, config.dataDir))
+  const { config, engine } = await storedConfiguration(io, what)
+  if (!canCreate && engine.name === 'lmdb') assertStoreIn(engine.folder)
   let hasSkipped = false
   const log = logTo(io, (details) => { if ('record' in details || 'account' in details) hasSkipped = true })
   const storage = await openStorage(config, log, handlesIfKnown(config))
@@ -63,11 +60,13 @@ export function logTo (io: Io, onDetails: (details: object) => void = () => {}):
  *
  * @throws ConfigError if a setting is wrong, or if the store is in memory.
  */
-export async function storedConfiguration (io: Io, what: string): Promise<Config> {
+export async function storedConfiguration (io: Io, what: string): Promise<{ config: Config, engine: LastingEngine }> {
   const { options, mode } = readEnvironment(await io.env())
   const config = resolveConfig(options, mode)
-  if (engineUrlOf(String(config.sessionStore)) === 'memory:') throw new ConfigError(`SESSION_STORE is ${String(config.sessionStore)}, so the ${what} exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.`)
-  return config
+  const { sessionStore } = config
+  // A variable names no store of an application.
+  if (sessionStore.kind === 'own' || sessionStore.engine.name === 'memory') throw new ConfigError(`SESSION_STORE is ${String(options.sessionStore)}, so the ${what} exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.`)
+  return { config, engine: sessionStore.engine }
 }
 
 /**

@@ -2,10 +2,10 @@ import { isIP } from 'node:net'
 import { isLoopback } from '../common/loopback.js'
 import { assertRule } from '../common/rule.js'
 import { readSettingsFile } from '../common/settings-file.js'
-import { engineUrlOf } from './engine-url.js'
 import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import { PROCESS_OPTIONS } from './process-options.js'
 import type { Row, ValuesOf } from './row.js'
+import { isMemoryUrl } from './store-choice.js'
 import { OPTIONS } from './table.js'
 import { coverEverybody, isAddressRange } from './trusted-proxies.js'
 import { environmentName, validate, type Mode } from './validate.js'
@@ -52,7 +52,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
     assertRule(options.sessionStore === undefined, 'SESSION_STORE and SESSION_STORE_FILE are both set: set one of them.')
     options.sessionStore = storeIn(sessionStoreFile)
   }
-  assertRule(workers === 1 || engineUrlOf(String(options.sessionStore)) !== 'memory:',
+  assertRule(workers === 1 || !isMemoryUrl(String(options.sessionStore)),
     'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have its own sessions.')
   return {
     ...values,

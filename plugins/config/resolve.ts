@@ -2,10 +2,8 @@ import { resolve } from 'node:path'
 import { steadyClock, type Lifetime, type Lifetimes } from '../common/clock.js'
 import { realmOfCookie } from '../common/realm.js'
 import { ConfigError, assertRule, shown } from '../common/rule.js'
-import { CORE } from '../store/traits.js'
 import { oldSessionKinds } from './adopt.js'
 import { decoratorsOf } from './decorators.js'
-import { engineUrlOf, isCookieUrl, isFlaskUrl } from './engine-url.js'
 import { FLASK_COOKIE, flaskLifetimes } from './flask.js'
 import { formerCookies } from './former-cookies.js'
 import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
@@ -14,6 +12,7 @@ import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
 import { assertLeadsOn, pagesOf } from './pages.js'
 import type { Row, ValuesOf } from './row.js'
+import { assertNoTilde, placeOfSessions, storeChoice } from './store-choice.js'
 import { suggestionFor } from './suggestion.js'
 import { OPTIONS, SESSION_OPTIONS } from './table.js'
 import { environmentName, validate, type Mode, type NameOf } from './validate.js'
@@ -36,13 +35,14 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   const name: NameOf = (option) => mode === 'plugin' ? option : environmentName(option)
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   assertKnown(Object.keys(given), mode)
-  const { authenticate, now = steadyClock(), sessionStore = OPTIONS.sessionStore.default } = options
-  const isFlask = isFlaskUrl(sessionStore)
+  const { authenticate, now = steadyClock(), sessionStore: store = OPTIONS.sessionStore.default } = options
+  const isFlask = placeOfSessions(store) === 'flask'
   const values = validate(OPTIONS, isFlask ? { sessionCookieName: FLASK_COOKIE, ...given } : given, name, mode)
   assertRule(authenticate === undefined || typeof authenticate === 'function', `authenticate must be ${OPTIONS.authenticate.form}; got ${shown(authenticate)}.`)
   assertClock(now)
   assertSchema(options.sessionSchema)
-  assertStore(sessionStore, name('sessionStore'))
+  const dataDir = resolve(values.dataDir)
+  const sessionStore = storeChoice(store, dataDir, name('sessionStore'))
   assertNoTilde(values.dataDir, name('dataDir'))
   const pages = pagesOf(options.routes, mode, values, scope)
   const allowedOrigins = originsOf(options.allowedOrigins, name('allowedOrigins'))
@@ -50,7 +50,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     ...values,
     mode,
     nameOf: name,
-    dataDir: resolve(values.dataDir),
+    dataDir,
     secretKey: options.secretKey,
     secretKeyFallbacks: listOf(options.secretKeyFallbacks, name('secretKeyFallbacks')),
     sessionStore,
@@ -121,7 +121,7 @@ function assertKnown (options: readonly string[], mode: Mode): void {
 /** Refuses options that contradict each other. @throws ConfigError */
 function assertTogether (config: Config, { signup, anonymousSessionsPerMinute }: GivenOptions, name: NameOf): void {
   const { sessionStore, sessionRevocation, authenticate, anonymousSessions } = config
-  assertRule(sessionRevocation === 'store' || (typeof sessionStore === 'string' && isCookieUrl(sessionStore)),
+  assertRule(sessionRevocation === 'store' || (sessionStore.kind === 'engine' && sessionStore.sessionsIn !== 'engine'),
     `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie: or flask:, or leave it out.`)
   assertRule(authenticate === undefined || signup === undefined,
     `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
@@ -181,27 +181,6 @@ function assertSchema (schema: unknown): void {
   if (schema === undefined) return
   const standard: unknown = Object(schema)['~standard']
   assertRule(typeof Object(standard).validate === 'function', `sessionSchema must be ${OPTIONS.sessionSchema.form}; got ${shown(schema)}.`)
-}
-
-/** Looks for every method: a missing one would look like a failed store when it is called. */
-function assertStore (store: unknown, name: string): void {
-  if (typeof store === 'string') return assertStoreUrl(store, name)
-  assertRule(typeof store === 'object' && store !== null, `${name} must be ${OPTIONS.sessionStore.form}; got ${shown(store)}.`)
-  for (const method of CORE) {
-    assertRule(typeof Reflect.get(store, method) === 'function', `${name} must keep the contract of SessionStore; the method ${method} is missing.`)
-  }
-}
-
-/** Refuses a url that would name another folder than its author means. */
-function assertStoreUrl (store: string, name: string): void {
-  assertRule(!/[\r\n]/.test(store), `${name} must be one url on one line, also in a file.`)
-  const [, path = ''] = /^lmdb:(.*)/.exec(engineUrlOf(store)) ?? []
-  assertRule(!/^\/\/(?!\/)/.test(path), `${name} must have a path after lmdb:, not an address: lmdb:data is a folder here, lmdb:/data one in the root.`)
-  assertNoTilde(path, name)
-}
-
-function assertNoTilde (path: string, name: string): void {
-  assertRule(!path.startsWith('~'), `${name} must not have a path that begins with ~: only a shell makes a home folder of it. Write the whole path.`)
 }
 
 /** Refuses every cookie that browsers would drop. `__Http-` needs HttpOnly as well, which each cookie has. Source: RFC 6265bis, sections 4.1.3 and 5.7. */

@@ -1,15 +1,16 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { engineUrlOf } from '../config/engine-url.js'
 import type { Config } from '../config/resolve.js'
+import type { EngineChoice } from '../config/store-choice.js'
 import { ConfigError } from '../common/rule.js'
 import type { Examination, NameOf, Tell } from './common/findings.js'
 import type { StorageLog } from './common/storage.js'
 import { examineLmdb } from './lmdb/doctor.js'
 import { loadLmdb } from './lmdb/driver.js'
-import { lmdbFolder } from './lmdb/folder.js'
-import { isRedisUrl, parseRedisUrl } from './redis/url.js'
 import { faultsOfRights } from './rights.js'
+
+/** An engine whose records outlive the process. */
+export type LastingEngine = Exclude<EngineChoice, { name: 'memory' }>
 
 /**
  * Examines everything that hatcheck keeps, also while the service runs: rights and owners, formats, every page and record,
@@ -19,17 +20,15 @@ import { faultsOfRights } from './rights.js'
  * @param tell is told of each fault
  * @throws ConfigError if the store does not exist.
  */
-export async function examine (config: Config, nameOf: NameOf, log: StorageLog, tell: Tell): Promise<Examination> {
-  const store = engineUrlOf(String(config.sessionStore))
+export async function examine (config: Config, engine: LastingEngine, nameOf: NameOf, log: StorageLog, tell: Tell): Promise<Examination> {
   for (const fault of faultsOfRights(config)) tell(fault)
-  if (isRedisUrl(store)) {
+  if (engine.name === 'redis') {
     // It takes longer to load than everything else together.
     const { examineRedis } = await import('./redis/doctor.js')
-    return await examineRedis(parseRedisUrl(store, 'SESSION_STORE'), nameOf, log, tell)
+    return await examineRedis(engine.target, nameOf, log, tell)
   }
-  const folder = lmdbFolder(store, config.dataDir)
-  assertStoreIn(folder)
-  return examineLmdb(await loadLmdb(), folder, nameOf, tell)
+  assertStoreIn(engine.folder)
+  return examineLmdb(await loadLmdb(), engine.folder, nameOf, tell)
 }
 
 /** Checks that a folder has a store; opening it would create one. @throws ConfigError */

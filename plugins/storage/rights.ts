@@ -1,9 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { engineUrlOf } from '../config/engine-url.js'
 import type { Config } from '../config/resolve.js'
 import { keyFileOf } from '../tickets/secrets.js'
-import { lmdbFolder } from './lmdb/folder.js'
 import type { StorageLog } from './common/storage.js'
 
 /** Logs each fault of {@link faultsOfRights}. */
@@ -30,8 +28,7 @@ export function faultsOfRights (config: Config): string[] {
 
 /** Returns the paths of the files and folders that hatcheck keeps, whether they exist or not. */
 function kept ({ dataDir, sessionStore }: Config, keyFile: string | undefined): string[] {
-  const store = typeof sessionStore === 'string' ? engineUrlOf(sessionStore) : ''
-  const folder = store.startsWith('lmdb:') ? lmdbFolder(store, dataDir) : undefined
+  const folder = sessionStore.kind === 'engine' && sessionStore.engine.name === 'lmdb' ? sessionStore.engine.folder : undefined
   const files = [
     ...folder === undefined ? [] : [folder, join(folder, 'data.mdb'), join(folder, 'lock.mdb')],
     ...keyFile === undefined ? [] : [keyFile]

@@ -56,8 +56,9 @@ export function checkedSecrets (values: readonly Secret[]): Buffer[] {
 /** Returns the file of the keys; undefined if they are not in a file. */
 export function keyFileOf ({ mode, secretKey, secretKeyFile, sessionStore, dataDir }: SecretsConfig): string | undefined {
   if (secretKey !== undefined) return undefined
-  // Sessions in memory end with the process, so their key need not be kept.
-  return secretKeyFile ?? (mode === 'plugin' || sessionStore === 'memory:' || sessionStore === 'cookie:memory:' ? undefined : join(dataDir, KEY_FILE))
+  // Sessions in memory end with the process, so their key need not be kept. Those of Flask do not.
+  const endsWithProcess = sessionStore.kind === 'engine' && sessionStore.engine.name === 'memory' && sessionStore.sessionsIn !== 'flask'
+  return secretKeyFile ?? (mode === 'plugin' || endsWithProcess ? undefined : join(dataDir, KEY_FILE))
 }
 
 function assertDifferent (secrets: readonly Buffer[], names: string): void {

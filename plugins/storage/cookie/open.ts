@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { engineUrlOf } from '../../config/engine-url.js'
 import type { Config } from '../../config/resolve.js'
 import { NO_REVOCATIONS } from '../../store/revocations.js'
 import { COOKIE_LOSSES, REVOCATION_LOSSES } from './losses.js'
@@ -12,10 +11,11 @@ import { CookieSessions } from './sessions.js'
  * Keeps the sessions in the cookies of the browsers, encrypted. The engine keeps the accounts, and which sessions have ended.
  */
 export function openCookie (engine: Engine, config: Pick<Config, 'realm' | 'sessionStore' | 'sessionMaxBytes' | 'sessionRevocation' | 'now'>): Storage {
-  const { realm, sessionMaxBytes, sessionRevocation, now } = config
+  const { realm, sessionStore, sessionMaxBytes, sessionRevocation, now } = config
   const isEnforced = sessionRevocation === 'store'
+  const isInMemory = sessionStore.kind === 'engine' && sessionStore.engine.name === 'memory'
   // In memory, the ends of sessions are forgotten with the store, so no cookie may be worth anything after it.
-  const boundTo = isEnforced && engineUrlOf(String(config.sessionStore)) === 'memory:' ? `${realm}\0${randomUUID()}` : realm
+  const boundTo = isEnforced && isInMemory ? `${realm}\0${randomUUID()}` : realm
   const revocations = isEnforced ? revocationsIn(realm, engine.openRevocations()) : NO_REVOCATIONS
   return {
     ...engine,
