@@ -37,7 +37,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   assertKnown(Object.keys(given), mode)
   const { authenticate, now = steadyClock(), sessionStore: store = OPTIONS.sessionStore.default } = options
   const isFlask = placeOfSessions(store) === 'flask'
-  const values = validate(OPTIONS, isFlask ? { sessionCookieName: FLASK_COOKIE, ...given } : given, name, mode)
+  const { sessionIdleTimeout, sessionLifetime, permanentSessionIdleTimeout, permanentSessionLifetime, ...values } = validate(OPTIONS, isFlask ? { sessionCookieName: FLASK_COOKIE, ...given } : given, name, mode)
   assertRule(authenticate === undefined || typeof authenticate === 'function', `authenticate must be ${OPTIONS.authenticate.form}; got ${shown(authenticate)}.`)
   assertClock(now)
   assertSchema(options.sessionSchema)
@@ -68,7 +68,9 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     authenticate,
     decorators: decoratorsOf(options.decorators),
     now,
-    lifetimes: isFlask ? flaskLifetimes(given, values.permanentSessionLifetime, name) : lifetimesOf(values, given, name),
+    lifetimes: isFlask
+      ? flaskLifetimes(given, permanentSessionLifetime, name)
+      : lifetimesOf({ sessionIdleTimeout, sessionLifetime, permanentSessionIdleTimeout, permanentSessionLifetime }, given, name),
     ...pages
   }
   assertCookie(config, name)
@@ -145,7 +147,7 @@ function languagesOf (given: GivenOptions['pageLanguages'], name: string): Langu
   return known.sort((a, b) => tags.indexOf(a) - tags.indexOf(b))
 }
 
-function lifetimesOf (values: Values, given: Record<string, unknown>, name: NameOf): Lifetimes {
+function lifetimesOf (values: Times, given: Record<string, unknown>, name: NameOf): Lifetimes {
   return {
     browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
     permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
@@ -153,7 +155,7 @@ function lifetimesOf (values: Values, given: Record<string, unknown>, name: Name
 }
 
 /** Adjusts a default to the value that is set: the idle timeout must not be longer than the lifetime. */
-function lifetimeOf (values: Values, given: Record<string, unknown>, idle: TimeOption, lifetime: TimeOption, name: NameOf): Lifetime {
+function lifetimeOf (values: Times, given: Record<string, unknown>, idle: keyof Times, lifetime: keyof Times, name: NameOf): Lifetime {
   const { [idle]: idleSeconds, [lifetime]: lifetimeSeconds } = values
   const isLifetimeGiven = given[lifetime] !== undefined
   assertRule(idleSeconds <= lifetimeSeconds || given[idle] === undefined || !isLifetimeGiven, `${name(idle)} must not be longer than ${name(lifetime)}.`)
@@ -184,7 +186,7 @@ function assertSchema (schema: unknown): void {
 }
 
 /** Refuses every cookie that browsers would drop. `__Http-` needs HttpOnly as well, which each cookie has. Source: RFC 6265bis, sections 4.1.3 and 5.7. */
-function assertCookie (config: Omit<Values, 'sessionCookieSecure'> & { sessionCookieSecure: string }, name: NameOf): void {
+function assertCookie (config: Config, name: NameOf): void {
   const { sessionCookieName = '', sessionCookieDomain, sessionCookiePath, sessionCookieSecure, sessionCookieSamesite } = config
   const [cookieName, secure] = [name('sessionCookieName'), name('sessionCookieSecure')]
   const isSecure = sessionCookieSecure === 'true'
@@ -198,4 +200,4 @@ function assertCookie (config: Omit<Values, 'sessionCookieSecure'> & { sessionCo
 }
 
 type Values = ValuesOf<typeof OPTIONS>
-type TimeOption = 'sessionIdleTimeout' | 'sessionLifetime' | 'permanentSessionIdleTimeout' | 'permanentSessionLifetime'
+type Times = Pick<Values, 'sessionIdleTimeout' | 'sessionLifetime' | 'permanentSessionIdleTimeout' | 'permanentSessionLifetime'>
