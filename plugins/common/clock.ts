@@ -11,6 +11,14 @@ export interface Lifetimes {
   permanent: Lifetime
 }
 
+/** The longest life that a session can be configured to have, in ms. */
+export const LONGEST_LIFE_MS = 400 * 86_400_000
+
+/** Returns the longest life that a session has with this configuration, in ms. */
+export function longestLifeMs ({ browser, permanent }: Lifetimes): number {
+  return 1_000 * Math.max(browser.lifetimeSeconds, permanent.lifetimeSeconds)
+}
+
 type Times = { createdAt: number, seenAt: number, permanent: boolean }
 
 /** Returns when a session ends, in ms since the epoch: the earlier of the two limits. */

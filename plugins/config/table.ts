@@ -1,3 +1,4 @@
+import { LONGEST_LIFE_MS } from '../common/clock.js'
 import { DECORATORS_FORM } from './decorators.js'
 import { LOGIN_OPTIONS } from './login-options.js'
 import { PAGE_OPTIONS } from './page-options.js'
@@ -7,7 +8,7 @@ import type { Row } from './row.js'
 // All that is said of an option comes from its row: the types, the checks and their texts, the environment variable, the help of
 // the command line, and docs/options.md. The JSDoc is what editors show; its first paragraph and its tags are also the table's.
 
-const seconds = { type: 'integer', unit: 'seconds', minimum: 1, maximum: 400 * 86_400 } as const
+const seconds = { type: 'integer', unit: 'seconds', minimum: 1, maximum: LONGEST_LIFE_MS / 1_000 } as const
 
 /** The options of sessions: of `hatcheck/session`, and of everything that has sessions. */
 export const SESSION_OPTIONS = {

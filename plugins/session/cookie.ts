@@ -1,6 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Lifetimes } from '../common/clock.js'
-import { LONGEST_LIFE_MS } from '../common/longest-life.js'
+import { LONGEST_LIFE_MS, type Lifetimes } from '../common/clock.js'
 import { UnsupportedError } from '../common/unsupported.js'
 import type { ClearedCookie } from '../config/former-cookies.js'
 import { cookieValues } from '../cookies/header.js'

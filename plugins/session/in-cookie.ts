@@ -1,4 +1,4 @@
-import { LONGEST_LIFE_MS } from '../common/longest-life.js'
+import { LONGEST_LIFE_MS, longestLifeMs } from '../common/clock.js'
 import { assertRule } from '../common/rule.js'
 import { UnsupportedError } from '../common/unsupported.js'
 import type { Carried, CarriedSessions, CookieCodec } from '../store/carried.js'
@@ -48,7 +48,7 @@ interface Keyed {
  */
 export function inCookie ({ carried: { revocations, codecOf }, longestValue, maxBytes, lifetimes, now, currentSecrets, ticketOf, newId }: CookieBackendParts): SessionBackend {
   assertRule(longestValue >= LEAST_ROOM, `The name, the domain and the path of the session cookie leave ${longestValue} of the 4,096 bytes of a cookie for the session, and it needs at least ${LEAST_ROOM}: make them shorter.`)
-  const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
+  const longestMs = longestLifeMs(lifetimes)
   const current = currentKeys(codecOf, currentSecrets, ticketOf)
 
   return {
@@ -135,7 +135,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
   }
 
   function begun (ticket: Ticket, record: SessionRecord, known: Revocation, origin?: unknown): Stored {
-    return stored(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestLifeMs, epoch: record.user === null ? 0 : epochIn(known), origin })
+    return stored(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestMs, epoch: record.user === null ? 0 : epochIn(known), origin })
   }
 
   /** @throws SessionTooLargeError, CookieTooLargeError */

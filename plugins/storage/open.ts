@@ -1,3 +1,4 @@
+import { longestLifeMs } from '../common/clock.js'
 import { makeDataFolder } from '../common/data-folder.js'
 import { ConfigError } from '../common/rule.js'
 import type { Config } from '../config/resolve.js'
@@ -43,9 +44,8 @@ async function open ({ sessionsIn, engine }: EngineStore, config: StorageConfig,
   switch (engine.name) {
     case 'memory': return openMemory({ now, maxBytes })
     case 'redis': {
-      const longestLifeMs = 1_000 * Math.max(lifetimes.browser.lifetimeSeconds, lifetimes.permanent.lifetimeSeconds)
       const { openRedis } = await import('./redis/open.js')
-      return await openRedis(engine.target, { now, maxBytes, longestLifeMs, handleOf, keepsEnds: sessionsIn !== 'engine' && sessionRevocation === 'store' }, log)
+      return await openRedis(engine.target, { now, maxBytes, longestLifeMs: longestLifeMs(lifetimes), handleOf, keepsEnds: sessionsIn !== 'engine' && sessionRevocation === 'store' }, log)
     }
     case 'lmdb': {
       makeFolders(engine.folder, config)
