@@ -1,13 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { repeat } from '../common/repeat.js'
 import { SLICE_MS } from '../common/slices.js'
+import { startSweeping } from '../common/sweeping.js'
 import type { Workers } from '../workers/index.js'
 import type { SessionEmitter } from './events.js'
 import type { StoredSession } from '../store/sessions.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 
-/** How often a sweep drops expired records. */
-const SWEEP_EVERY_MS = 60_000
 /** How often an end that the store could not take is tried again. */
 const RETRY_EVERY_MS = 1_000
 const MAX_PARALLEL_RETRIES = 100
@@ -26,9 +24,11 @@ export function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitte
   const refused = new Set<string>()
   const discarded = new Set<string>()
   const inProgress = new Set<string>()
-  const stopping = new AbortController()
+  let isStopped = false
 
-  const stopSweeping = workers.sweeps ? repeat(SWEEP_EVERY_MS, sweep, (error) => { log.warn({ err: error }, 'sweep failed') }) : () => {}
+  const stopSweeping = workers.sweeps
+    ? startSweeping(async () => await store.sweep(SLICE_MS, emitExpired) > 0, (error) => { log.warn({ err: error }, 'sweep failed') })
+    : () => {}
   const retrying = setInterval(retry, RETRY_EVERY_MS).unref()
   const stopListening = workers.onRefused((key) => { refused.add(key) })
 
@@ -37,14 +37,10 @@ export function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitte
     if (isOwn(key)) emitter.emit('expired', key, user)
   }
 
-  async function sweep (): Promise<void> {
-    while (!stopping.signal.aborted && await store.sweep(SLICE_MS, emitExpired) > 0) await new Promise((resolve) => { setImmediate(resolve) })
-  }
-
   async function retry (): Promise<void> {
     const due = [...refused, ...discarded].filter((key) => !inProgress.has(key)).slice(0, MAX_PARALLEL_RETRIES - inProgress.size)
     const outcomes = await Promise.all(due.map(endNow))
-    if (outcomes.includes(true) && !stopping.signal.aborted) await retry()
+    if (outcomes.includes(true) && !isStopped) await retry()
   }
 
   /** Each session is ended on its own, so that one that fails or hangs delays no other. */
@@ -75,7 +71,7 @@ export function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitte
     discard (key) { discarded.add(key) },
     isRefused: (key) => refused.size > 0 && refused.has(key),
     stop () {
-      stopping.abort()
+      isStopped = true
       stopListening()
       stopSweeping()
       clearInterval(retrying)

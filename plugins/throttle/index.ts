@@ -7,7 +7,7 @@ import type { Check, LimitedCheck } from '../accounts/authenticator.js'
 import { createTooMany } from '../common/http-errors.js'
 import { KeyedQueue } from '../common/keyed-queue.js'
 import { hashIn } from '../common/realm.js'
-import { repeat } from '../common/repeat.js'
+import { startSweeping } from '../common/sweeping.js'
 import { cookieValues } from '../cookies/header.js'
 import { clientAddress } from '../session/client.js'
 import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js'
@@ -18,7 +18,6 @@ export type Throttle = ReturnType<typeof createThrottle>
 /** Too many logins have failed. The password was not checked, and the attempt is not counted. */
 export const ThrottledError = createTooMany('HATCHECK_THROTTLED', 'Too many logins have failed. Please try again in %s.')
 
-const SWEEP_EVERY_MS = 60_000
 /** How many attempts may wait for one account, or for one known device or network of it. */
 const LONGEST_QUEUE = 8
 /** How many device cookies of a request are checked: a sibling domain can plant some, and each costs a MAC. */
@@ -83,15 +82,9 @@ function createThrottle (fastify: FastifyInstance) {
     cookies.set(reply, deviceCookie(request), newDevice(of, now(), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
   }
 
-  const stopping = new AbortController()
-  const stopSweeping = workers.sweeps ? repeat(SWEEP_EVERY_MS, sweep, (error) => { fastify.log.warn({ err: error }, 'sweep of failed logins failed') }) : () => {}
-  fastify.addHook('onClose', async () => {
-    stopping.abort()
-    stopSweeping()
-  })
-
-  async function sweep (): Promise<void> {
-    while (!stopping.signal.aborted && await attempts.sweep(now())) await new Promise((resolve) => { setImmediate(resolve) })
+  if (workers.sweeps) {
+    const stopSweeping = startSweeping(() => attempts.sweep(now()), (error) => { fastify.log.warn({ err: error }, 'sweep of failed logins failed') })
+    fastify.addHook('onClose', async () => { stopSweeping() })
   }
 
   /** @throws BusyError if the queue is full. */
