@@ -426,6 +426,18 @@ ${key} can be written by the group of its owner, who could then log in as any us
   t.ok(found > 1)
 })
 
+test('doctor looks at the SESSION_STORE_FILE of the environment that it is given', async (t) => {
+  const folder = t.testdir({ url: `lmdb:${t.testdirName}/lmdb` })
+  const url = join(folder, 'url')
+  const env = { ...closed, SESSION_STORE_FILE: url }
+  t.equal((await hatcheckCli(folder, ['user', 'add', 'Sally'], { env, input: 'a long password of Sally\n' })).code, 0)
+  for (const [mode, findings] of [[0o644, 0], [0o646, 1]] as const) {
+    chmodSync(url, mode)
+    const { stdout } = await hatcheckCli(folder, ['doctor'], { env })
+    t.equal(stdout.split(`${url} can be written by every user of this machine`).length - 1, findings, stdout)
+  }
+})
+
 test('the service and doctor warn of keys that others can read, and of settings and folders that others can write', async (t) => {
   const folder = t.testdir({ deep: { own: {}, keys: {}, stores: {} } })
   const own = join(folder, 'deep/own')

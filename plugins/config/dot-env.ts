@@ -3,7 +3,8 @@ import { parseEnv } from 'node:util'
 import { assertRule } from '../common/rule.js'
 import { readSettingsFile } from '../common/settings-file.js'
 
-const FILE = '.env'
+/** In the working folder. */
+export const DOT_ENV = '.env'
 /** A variable, a comment or a blank line. A value in quotes can have several lines; a quote that is not closed is a part of the value. */
 const ENTRY = /[ \t]*(?:#.*|(?:export[ \t]+)?([\w.-]+[ \t]*=[ \t]*(?:(["'`])(?:(?!\2)[^])*\2[ \t]*(?:#.*)?|(?!(["'`])[^]*\3).*)))?(?:\n|$)/y
 
@@ -12,11 +13,11 @@ const ENTRY = /[ \t]*(?:#.*|(?:export[ \t]+)?([\w.-]+[ \t]*=[ \t]*(?:(["'`])(?:(
  *
  * @throws ConfigError if the file cannot be read or has another line: without its variables, the service could start in demo mode.
  */
-export function loadDotEnv (env: NodeJS.ProcessEnv = process.env, file = FILE): void {
+export function loadDotEnv (env: NodeJS.ProcessEnv = process.env, file = DOT_ENV): void {
   // A link that leads nowhere is there.
   if (lstatSync(file, { throwIfNoEntry: false }) === undefined) return
-  const text = readSettingsFile(FILE, file)
-  assertRule(!text.includes('\0'), `${FILE} must be text in UTF-8, but has NUL bytes, as UTF-16 has. Save it as UTF-8.`)
+  const text = readSettingsFile(DOT_ENV, file)
+  assertRule(!text.includes('\0'), `${DOT_ENV} must be text in UTF-8, but has NUL bytes, as UTF-16 has. Save it as UTF-8.`)
   for (const [variable, value] of Object.entries(variablesIn(text.replace(/^\uFEFF/, '').replace(/\r\n?/g, '\n')))) env[variable] ??= value
 }
 
@@ -27,7 +28,7 @@ function variablesIn (text: string): Record<string, string> {
   while (entry.lastIndex < text.length) {
     const begin = entry.lastIndex
     const [, variable = ''] = entry.exec(text) ?? []
-    assertRule(entry.lastIndex > begin, `Line ${text.slice(0, begin).split('\n').length} of ${FILE} must be NAME=value, a comment or blank, with nothing but a comment behind a quoted value.`)
+    assertRule(entry.lastIndex > begin, `Line ${text.slice(0, begin).split('\n').length} of ${DOT_ENV} must be NAME=value, a comment or blank, with nothing but a comment behind a quoted value.`)
     Object.assign(variables, parseEnv(`${variable}\n`))
   }
   return variables

@@ -16,7 +16,7 @@ const HOST_NAME = /^(?!(?:.*\.)?\d+\.?$)[^\s:/?#@[\]\\]+$/
 type ProcessValues = ValuesOf<typeof PROCESS_OPTIONS>
 
 /** The configuration of the service. `options` are not checked yet. */
-export interface ServiceConfig extends Omit<ProcessValues, 'requestLog' | 'auditLog' | 'sessionStoreFile'> {
+export interface ServiceConfig extends Omit<ProcessValues, 'requestLog' | 'auditLog'> {
   requestLog: boolean
   auditLog: boolean
   trustProxy: string[] | false
@@ -31,7 +31,7 @@ export interface ServiceConfig extends Omit<ProcessValues, 'requestLog' | 'audit
  */
 export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   const read = (option: string): string | undefined => env[environmentName(option)]?.trim() || undefined
-  const { host: given, requestLog, auditLog, sessionStoreFile, ...values } = validate(PROCESS_OPTIONS, written(PROCESS_OPTIONS, read), environmentName, 'service')
+  const { host: given, requestLog, auditLog, ...values } = validate(PROCESS_OPTIONS, written(PROCESS_OPTIONS, read), environmentName, 'service')
   const { port, metricsPort, workers, logLevel } = values
   // People write an IPv6 address as in a URL; the system takes it without the brackets.
   const host = given.replace(/^\[(.+:.*)\]$/, '$1')
@@ -48,6 +48,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   assertRule(isLoopback(host) || read('secretKey') !== undefined || read('secretKeyFile') !== undefined,
     `HOST=${host} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. "npx hatcheck secret" prints a good one.`)
   const options: ServiceConfig['options'] = written(OPTIONS, read)
+  const { sessionStoreFile } = options
   if (sessionStoreFile !== undefined) {
     assertRule(options.sessionStore === undefined, 'SESSION_STORE and SESSION_STORE_FILE are both set: set one of them.')
     options.sessionStore = storeIn(sessionStoreFile)

@@ -13,11 +13,6 @@ export const PROCESS_OPTIONS = {
    * @default `3000`
    */
   port: { type: 'integer', minimum: 0, maximum: 65_535, default: 3_000, help: 'port to listen on' },
-  /**
-   * A file with the URL of the store, in place of `SESSION_STORE`: a password in it is then not in the environment.
-   * @default none
-   */
-  sessionStoreFile: { type: 'text', form: 'the path of a file' },
   // One per core is enough; a larger number is a mistake.
   /**
    * Processes that serve. More than one is refused with `memory:`.

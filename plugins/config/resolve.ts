@@ -113,10 +113,11 @@ export async function assertDomains ({ nameOf, sessionCookieDomain, allowedOrigi
 
 /** @throws ConfigError */
 function assertKnown (options: readonly string[], mode: Mode): void {
+  const isAllowed = (row: Row): boolean => mode !== 'plugin' || row.only !== 'service'
   for (const option of options) {
     const row = rows.get(option)
-    if (row === undefined) throw new ConfigError(`${option} is not an option of hatcheck.${suggestionFor(option, [...rows.keys()])}`)
-    assertRule(mode !== 'plugin' || row.only !== 'service', `${option} is an option of the service only: an application sets this itself.`)
+    if (row === undefined) throw new ConfigError(`${option} is not an option of hatcheck.${suggestionFor(option, [...rows].flatMap(([name, row]) => isAllowed(row) ? [name] : []))}`)
+    assertRule(isAllowed(row), `${option} is an option of the service only: an application sets this itself.`)
   }
 }
 

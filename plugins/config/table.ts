@@ -187,6 +187,11 @@ export const SESSION_OPTIONS = {
 export const OPTIONS = {
   ...SESSION_OPTIONS,
   /**
+   * A file with the URL of the store, in place of `SESSION_STORE`: a password in it is then not in the environment.
+   * @default none
+   */
+  sessionStoreFile: { type: 'text', form: 'the path of a file', only: 'service' },
+  /**
    * `open`: a login with a new name creates the account. `closed`: accounts come from `hatcheck user add`.
    * @default `closed`; demo mode: `open`
    */

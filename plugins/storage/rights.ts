@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { DOT_ENV } from '../config/dot-env.js'
 import type { Config } from '../config/resolve.js'
 import { keyFileOf } from '../tickets/secrets.js'
 import type { StorageLog } from './common/storage.js'
@@ -16,7 +17,7 @@ export function warnOfRights (config: Config, log: StorageLog): void {
 export function faultsOfRights (config: Config): string[] {
   const givenKeyFile = keyFileOf(config)
   const keyFile = givenKeyFile === undefined ? undefined : resolve(givenKeyFile)
-  const settings = config.mode === 'plugin' ? [] : settingsFiles()
+  const settings = config.mode === 'plugin' ? [] : settingsFiles(config)
   const files = [...kept(config, keyFile), ...settings].filter((path) => existsSync(path))
   const folders = new Set(files.map((path) => dirname(path)).filter((folder) => !files.includes(folder)))
   return [
@@ -37,9 +38,8 @@ function kept ({ dataDir, sessionStore }: Config, keyFile: string | undefined): 
 }
 
 /** Returns the files from which the service has its settings, whether they exist or not. */
-function settingsFiles (): string[] {
-  const storeFile = process.env['SESSION_STORE_FILE']?.trim() ?? ''
-  return [resolve('.env'), ...storeFile === '' ? [] : [resolve(storeFile)]]
+function settingsFiles ({ sessionStoreFile }: Config): string[] {
+  return [DOT_ENV, ...sessionStoreFile === undefined ? [] : [sessionStoreFile]].map((file) => resolve(file))
 }
 
 /**
