@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { freePort } from './free-port.js'
 import { connectRedis } from '../plugins/storage/redis/client.js'
-import { parseRedisUrl } from '../plugins/storage/redis/url.js'
+import { parseRedisUrl } from '../plugins/config/redis-url.js'
 import type { Lifetime } from './scope.js'
 import { until } from './service.js'
 

@@ -1,6 +1,6 @@
 import { ConfigError, assertRule, shown } from '../common/rule.js'
-import { lmdbFolder } from '../storage/lmdb/folder.js'
-import { isRedisUrl, parseRedisUrl, type RedisTarget } from '../storage/redis/url.js'
+import { lmdbFolder } from './lmdb-folder.js'
+import { isRedisUrl, parseRedisUrl, type RedisTarget } from './redis-url.js'
 import type { SessionStore } from '../store/sessions.js'
 import { CORE } from '../store/traits.js'
 import { OPTIONS } from './table.js'

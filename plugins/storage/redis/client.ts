@@ -5,7 +5,7 @@ import { plainError, type ConnectionUse } from '../common/bounded-calls.js'
 import type { StorageLog } from '../common/storage.js'
 import { IdleConnections } from './idle.js'
 import { inTurns } from './turns.js'
-import type { RedisTarget } from './url.js'
+import type { RedisTarget } from '../../config/redis-url.js'
 
 /** An open connection to Redis. */
 export interface RedisConnection {

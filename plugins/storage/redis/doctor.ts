@@ -11,7 +11,7 @@ import { connectRedis } from './client.js'
 import { barrierKey, endedKey, isSoundBarrier, isSoundEnd } from './revocations.js'
 import { scanKeys } from './scan.js'
 import { WRONG_TYPE, wrongType } from './types.js'
-import type { RedisTarget } from './url.js'
+import type { RedisTarget } from '../../config/redis-url.js'
 
 /** The deadline of a call, in ms. No request waits for it. */
 const DEADLINE_MS = 10_000

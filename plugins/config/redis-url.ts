@@ -1,4 +1,4 @@
-import { assertRule } from '../../common/rule.js'
+import { assertRule } from '../common/rule.js'
 
 /** The parts of a redis url. */
 export interface RedisTarget {

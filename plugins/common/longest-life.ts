@@ -1,1 +1,0 @@
-export { LONGEST_LIFE_MS } from './clock.js'
