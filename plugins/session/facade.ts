@@ -97,8 +97,9 @@ function setEach (session: Session, entries: readonly Entry[]): void {
  * @throws SessionSchemaError, SessionTooLargeError
  */
 function assertFits ({ context: { schema, maxBytes }, values }: Session, entries: readonly Entry[]): void {
+  if (schema === null) return
   const set = entries.filter(([, value]) => value !== undefined)
-  if (schema === null || set.length === 0) return
+  if (set.length === 0) return
   const others = values.snapshot()
   const leastBytes = others.size * SMALLEST_FIELD
   if (leastBytes > maxBytes) throw new SessionTooLargeError(leastBytes, maxBytes)
