@@ -42,7 +42,8 @@ function writeCompleteHead (this: NodeResponse, status: number, ...rest: unknown
   const at = rest.findIndex((given) => typeof given === 'object' && given !== null)
   const headers = (at === -1 ? {} : rest[at]) as Headers
   // Nearly every head comes from Fastify, which passes all headers of the reply.
-  if (this.getHeaderNames().length === 0 && !Array.isArray(headers) && headers['set-cookie'] === own && isMarkedPrivate(headers)) return writeHead.call(this, status, ...rest)
+  const isComplete = this.getHeaderNames().length === 0 && !Array.isArray(headers) && headers['set-cookie'] === own && isMarkedPrivate(headers)
+  if (isComplete) return writeHead.call(this, status, ...rest)
   const given = pairsOf(headers)
   const lines = [own, this.getHeader('set-cookie'), ...given.filter(isCookie).map(([, value]) => value)].flatMap((line) => line ?? []).map(String)
   const [first, ...others] = new Set(lines)
