@@ -11,7 +11,7 @@ const COOKIE_PREFIX = /^__(?:host|secure)-(?=.)/i
 const PREFIX_LENGTH = 11
 const PREFIX_END = '.'
 
-/** Returns what a text of the realm ends in where several realms meet: nothing for the default realm. */
+/** Returns the suffix that keeps texts of several realms apart in one store; empty for the default realm. */
 export function realmSuffix (realm: string): string {
   return realm === DEFAULT_REALM ? '' : REALM_SEPARATOR + realm
 }

@@ -68,7 +68,7 @@ function isTargeted (name: string): boolean {
   return name.endsWith('-cache-control') || name === 'surrogate-control' || name === 'edge-control' || name === 'x-accel-expires'
 }
 
-/** What a proxy must not transform stays so: it would compress events, and hold them back. */
+/** Keeps `no-transform`: without it, a proxy may compress server-sent events and delay them. */
 function noStoreFor (name: string, value: unknown): string {
   if (name === 'x-accel-expires') return '0'
   return value !== undefined && /(?:^|,)\s*no-transform\s*(?:,|$)/i.test(String(value)) ? 'no-store, no-transform' : 'no-store'

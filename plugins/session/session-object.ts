@@ -16,7 +16,7 @@ export type TypedSession<V> = V & SessionMembers<V>
 export interface SessionMembers<V> {
   /** Returns a value; undefined if the key has none. @throws SessionKeyError (500) if the key is no string. */
   get<K extends keyof V> (key: K): V[K] | undefined
-  /** Sets a value; undefined deletes the key. @throws SessionKeyError, SessionValueError, SessionSchemaError (500) */
+  /** Sets a value; undefined deletes the key. @throws SessionKeyError, SessionValueError, SessionSchemaError (500); with `sessionSchema` SessionTooLargeError (413) */
   set<K extends keyof V> (key: K, value: V[K] | undefined): void
   /** Tells whether the key has a value. @throws SessionKeyError (500) if the key is no string. */
   has (key: string): boolean
@@ -27,7 +27,7 @@ export interface SessionMembers<V> {
    */
   pop<K extends keyof V> (key: K): V[K] | undefined
   pop<K extends keyof V, D> (key: K, fallback: D): Exclude<V[K], undefined> | D
-  /** Sets several values; sets none if one of them is refused. @throws SessionKeyError, SessionValueError, SessionSchemaError (500) */
+  /** Sets several values; sets none if one of them is refused. @throws what setting each of them throws. */
   update (values: { [K in keyof V]?: V[K] | undefined }): void
   /** Deletes every key. */
   clear (): void

@@ -86,7 +86,7 @@ test('the Containerfile builds a folder that runs, stops as process 1, and answe
 test('the settings and commands in docs/production.md do what the page says', needs('curl'), async (t) => {
   const page = pageAt('docs/production.md')
   const [proxy = '', domain = '', ...otherSettings] = blocksOf(page, 'env')
-  const [rotation = '', accounts = '', backup = '', restore = '', ...otherCommands] = blocksOf(page, 'sh')
+  const [accounts = '', rotation = '', backup = '', restore = '', ...otherCommands] = blocksOf(page, 'sh')
   t.strictSame([...otherSettings, ...otherCommands], [])
   const folder = t.testdir({ '.env': `${proxy}${domain}SECRET_KEY_FILE=secret.key\n` })
   const type = async (block: string): Promise<void> => {

@@ -5,7 +5,7 @@ import { primariesOf } from './client.js'
 
 /**
  * Finds the keys that match a pattern, in batches. It looks at every key of Redis, so it is for operations and not for requests.
- * While Redis resizes its table, a key can come several times: to remember all of them would take more memory than hatcheck has.
+ * While Redis resizes its table, a key can come several times: to remember all of them could take too much memory.
  */
 export async function * scanKeys (client: Redis | Cluster, call: BoundedCall, doing: string, pattern: string): AsyncGenerator<string[]> {
   for (const node of await call(doing, () => primariesOf(client))) {
