@@ -303,6 +303,7 @@ test('an unknown store is refused, and the password in its URL is not shown', as
       t.notMatch(messageOf(start), 'hunter2')
     }
     t.throws(() => resolveConfig({ sessionStore: 'memory' }, mode), { message: new RegExp(`^${name} must be memory:, .*; got "memory"\\.$`) })
+    for (const twice of ['cookie:cookie:memory:', 'cookie:flask:memory:', 'flask:cookie:lmdb:']) t.throws(() => resolveConfig({ sessionStore: twice }, mode), { message: new RegExp(`^${name} must be memory:, `) }, twice)
   }
 })
 

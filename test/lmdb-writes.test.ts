@@ -329,6 +329,35 @@ test('a transaction that LMDB never answers holds up no later one, also if its w
   t.equal(await writer.write('patch', false, () => 'written'), 'written')
 })
 
+test('a write that waits behind a transaction that LMDB never answers is written once that is late', async (t) => {
+  let transactions = 0
+  const env = {
+    on () {},
+    flushed: Promise.resolve(),
+    committed: Promise.resolve(),
+    async transaction (run: () => void) {
+      if (++transactions === 2) {
+        t.teardown(run)
+        await new Promise<never>(() => {})
+      }
+      if (transactions === 1) await setTimeout(120)
+      run()
+    }
+  }
+  const writer = new LmdbWriter(env as never, 200)
+  // It fills its transaction, so that the next write begins another, later than it was asked for.
+  const slow = writer.write('patch', false, () => {
+    const until = performance.now() + 20
+    while (performance.now() < until);
+  })
+  const left = writer.write('patch', false, () => {})
+  await slow
+  await t.rejects(left)
+  t.equal(transactions, 2)
+  t.equal(await writer.write('patch', false, () => 'written'), 'written')
+  t.equal(transactions, 3)
+})
+
 test('each of several writes has the whole time, and one that is answered ends no other', async (t) => {
   const never = new Promise<never>(() => {})
   const transaction = (run: () => void): Promise<never> => {

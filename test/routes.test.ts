@@ -8,7 +8,7 @@ import { build, buildHost, newFastify, sessionCookieOf, testKey } from './helper
 /** Headers that Chromium sends with a navigation. */
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8'
 /** Accept headers that ask for a page, and those that ask for JSON. */
-const PAGE_ACCEPTS = [BROWSER, 'text/html', 'Text/HTML', 'text/*', 'text/html, application/json;q=0.9', 'TEXT/HTML, APPLICATION/JSON;Q=0.9', '*/*', undefined]
+const PAGE_ACCEPTS = [BROWSER, 'text/html', 'Text/HTML', 'text/*', 'text/html, text/*;q=0', 'text/html, application/json;q=0.9', 'TEXT/HTML, APPLICATION/JSON;Q=0.9', '*/*', undefined]
 const JSON_ACCEPTS = ['application/json', 'application/json, text/plain, */*', 'application/json;q=0.9, text/html;q=0.1', 'application/problem+json', 'application/json, text/html;q=0', 'Application/JSON', 'APPLICATION/PROBLEM+JSON', 'application/*', 'application/*, text/html;q=0.5']
 
 const accept = (value: string | undefined): Record<string, string> => value === undefined ? {} : { accept: value }

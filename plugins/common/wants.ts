@@ -7,7 +7,7 @@ const LONGEST_ACCEPT = 1_024
 const NAMES_HTML = /text\/(?:html|\*)/
 const NAMES_JSON = /json|application\/\*/
 /** Source: RFC 9110, section 12.4.2. */
-const REFUSES_HTML = /text\/html\s*;\s*q=0(?:\.0*)?\s*(?:,|$)/
+const REFUSES_SOMETHING = /;\s*q=0(?:\.0*)?\s*(?:,|$)/
 
 /**
  * Tells whether the client wants a page or JSON, by its `Accept` header.
@@ -19,10 +19,15 @@ export function wants ({ headers }: { headers: IncomingHttpHeaders }, unsaid: 'p
   const accept = headers.accept?.slice(0, LONGEST_ACCEPT).toLowerCase()
   if (accept === undefined) return unsaid
   if (NAMES_JSON.test(accept) && prefersJson(accept)) return 'json'
-  return NAMES_HTML.test(accept) && !REFUSES_HTML.test(accept) ? 'page' : unsaid
+  return NAMES_HTML.test(accept) && (!REFUSES_SOMETHING.test(accept) || preferred(accept, ['text/html']) !== undefined) ? 'page' : unsaid
 }
 
 function prefersJson (accept: string): boolean {
+  return preferred(accept, ['text/html', 'application/json', 'application/problem+json'])?.endsWith('json') === true
+}
+
+/** Returns the type that the client likes best; undefined if it takes none of them. */
+function preferred (accept: string, types: string[]): string | undefined {
   const Negotiator = negotiator()
-  return new Negotiator({ headers: { accept } }).mediaType(['text/html', 'application/json', 'application/problem+json'])?.endsWith('json') === true
+  return new Negotiator({ headers: { accept } }).mediaType(types)
 }

@@ -50,7 +50,7 @@ export function isMemoryUrl (store: string): boolean {
 function engineChoice (store: string, dataDir: string, name: string): EngineChoice {
   assertRule(!/[\r\n]/.test(store), `${name} must be one url on one line, also in a file.`)
   const url = engineUrlOf(store)
-  if (isMemoryUrl(url)) return { name: 'memory' }
+  if (url === 'memory:') return { name: 'memory' }
   if (isRedisUrl(url)) return { name: 'redis', target: parseRedisUrl(url, name) }
   const [, path] = /^lmdb:(.*)/.exec(url) ?? []
   if (path === undefined) throw new ConfigError(`${name} must be memory:, lmdb:, lmdb:./some/folder, a redis url, or cookie: or flask: before one of these; got "${schemeOf(url)}".`)

@@ -6,13 +6,13 @@ type Pair = [name: string, value: OutgoingHttpHeader | undefined]
 /** Node takes an object, a list in which names and values alternate, and over HTTP/2 a list of pairs. */
 type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[] | Pair[]
 
-const kReply = Symbol('hatcheck.reply')
+const kReplies = Symbol('hatcheck.replies')
 const kWriteHead = Symbol('hatcheck.writeHead')
 
 type WriteHead = (this: NodeResponse, status: number, ...rest: unknown[]) => NodeResponse
 /** The part of `reply.raw` that is used here. */
 interface NodeResponse {
-  [kReply]?: FastifyReply
+  [kReplies]?: FastifyReply[]
   [kWriteHead]?: WriteHead
   writeHead: WriteHead
   getHeader (name: string): OutgoingHttpHeader | undefined
@@ -30,28 +30,55 @@ interface NodeResponse {
  */
 export function completeHead (reply: FastifyReply): void {
   const raw = reply.raw as unknown as NodeResponse
-  if (raw[kReply] !== undefined) return
-  raw[kReply] = reply
-  raw[kWriteHead] = raw.writeHead
-  raw.writeHead = writeCompleteHead
+  const replies = raw[kReplies]
+  if (replies === undefined) {
+    raw[kReplies] = [reply]
+    raw[kWriteHead] = raw.writeHead
+    raw.writeHead = writeCompleteHead
+  } else if (!replies.includes(reply)) {
+    // One Fastify has passed the response on to another.
+    replies.push(reply)
+  }
 }
 
 function writeCompleteHead (this: NodeResponse, status: number, ...rest: unknown[]): NodeResponse {
-  const { [kReply]: reply, [kWriteHead]: writeHead } = this as Required<NodeResponse>
-  const own = reply.getHeader('set-cookie')
+  const { [kReplies]: replies, [kWriteHead]: writeHead } = this as Required<NodeResponse>
+  const own = replies.map((reply) => reply.getHeader('set-cookie'))
   const at = rest.findIndex((given) => typeof given === 'object' && given !== null)
   const headers = (at === -1 ? {} : rest[at]) as Headers
   // Nearly every head comes from Fastify, which passes all headers of the reply.
-  const isComplete = this.getHeaderNames().length === 0 && !Array.isArray(headers) && headers['set-cookie'] === own && isMarkedPrivate(headers)
+  const isComplete = this.getHeaderNames().length === 0 && !Array.isArray(headers) && own.every((lines) => lines === headers['set-cookie']) && isMarkedPrivate(headers)
   if (isComplete) return writeHead.call(this, status, ...rest)
   const given = pairsOf(headers)
-  const lines = [own, this.getHeader('set-cookie'), ...given.filter(isCookie).map(([, value]) => value)].flatMap((line) => line ?? []).map(String)
-  const [first, ...others] = new Set(lines)
+  const [first, ...others] = cookiesOf(linesOf(own), linesOf([this.getHeader('set-cookie'), ...given.filter(isCookie).map(([, value]) => value)]))
   if (first !== undefined) this.setHeader('set-cookie', others.length === 0 ? first : [first, ...others])
-  markPrivateRaw(reply)
+  for (const reply of replies) markPrivateRaw(reply)
   // Node takes these in place of those that are set.
-  if (at !== -1) rest[at] = headersLike(headers, given.filter((pair) => !isCookie(pair)).map(privatePair))
+  if (at !== -1) rest[at] = headersOf(given.filter((pair) => !isCookie(pair)).map(privatePair))
   return writeHead.call(this, status, ...rest)
+}
+
+/**
+ * Joins the cookies of the replies with others. Of two with the same name, that of a reply is the newer one; but a library may have
+ * rewritten its attributes.
+ */
+function cookiesOf (own: readonly string[], others: readonly string[]): string[] {
+  const rewritten = new Set(others.map(withoutAttributes))
+  const current = own.filter((line) => !rewritten.has(withoutAttributes(line)))
+  const names = new Set(current.map(nameOf))
+  return [...new Set([...current, ...others.filter((line) => !names.has(nameOf(line)))])]
+}
+
+function linesOf (values: ReadonlyArray<OutgoingHttpHeader | undefined>): string[] {
+  return values.flatMap((lines) => lines ?? []).map(String)
+}
+
+function withoutAttributes (line: string): string {
+  return line.split(';', 1)[0] as string
+}
+
+function nameOf (line: string): string {
+  return line.split('=', 1)[0] as string
 }
 
 function isCookie ([name]: Pair): boolean {
@@ -68,10 +95,14 @@ function pairsOf (headers: Headers): Pair[] {
   return headers.flatMap((name, i) => i % 2 === 0 ? [[String(name), headers[i + 1]]] : [])
 }
 
-/** Returns the pairs in the form in which they were given. */
-function headersLike (given: Headers, pairs: Pair[]): Headers {
-  if (!Array.isArray(given)) return Object.fromEntries(pairs)
-  return isListOfPairs(given) ? pairs : pairs.flat() as OutgoingHttpHeader[]
+/** Returns an object also in place of a list: beside headers that are set, Node 20 keeps only the last of several with one name. */
+function headersOf (pairs: Pair[]): OutgoingHttpHeaders {
+  const headers = new Map<string, Pair>()
+  for (const [name, value] of pairs) {
+    const known = headers.get(name.toLowerCase())
+    headers.set(name.toLowerCase(), known === undefined ? [name, value] : [known[0], [known[1], value].flat().map(String)])
+  }
+  return Object.fromEntries(headers.values())
 }
 
 function isListOfPairs (headers: unknown[]): headers is Pair[] {

@@ -11,10 +11,10 @@ export function markPrivate (reply: FastifyReply): void {
   for (const name in headers) if (isTargeted(name) && !isPrivate(headers[name])) reply.header(name, noStoreFor(name, headers[name]))
 }
 
-/** Tells whether a response with these headers stays out of shared caches. @param headers by their names in lower case */
+/** Tells whether a response with these headers stays out of shared caches. Names in upper case can make the answer false. */
 export function isMarkedPrivate (headers: OutgoingHttpHeaders): boolean {
   if (varyWithCookie(headers.vary) !== null || !isPrivate(headers['cache-control'])) return false
-  for (const name in headers) if (isTargeted(name) && !isPrivate(headers[name])) return false
+  for (const name in headers) if (isTargeted(name.toLowerCase()) && !isPrivate(headers[name])) return false
   return true
 }
 
@@ -24,12 +24,20 @@ export function privateValue (name: string, value: OutgoingHttpHeader | undefine
   return (name === 'cache-control' || isTargeted(name)) && !isPrivate(value) ? noStoreFor(name, value) : value
 }
 
-/** Does what {@link markPrivate} does for a response whose headers Fastify does not send, or has already passed to Node. */
+/** Does what {@link markPrivate} does for the response of Node, on which a handler or a library may have set other headers since. */
 export function markPrivateRaw (reply: FastifyReply): void {
-  markPrivate(reply)
-  for (const [name, value] of Object.entries(reply.getHeaders())) {
-    if (value !== undefined && (name === 'vary' || name === 'cache-control' || isTargeted(name))) reply.raw.setHeader(name, value)
+  const [ofReply, ofNode] = [reply.getHeaders(), reply.raw.getHeaders()]
+  const headers = { ...ofReply, ...ofNode, 'cache-control': ofNode['cache-control'] ?? ofReply['cache-control'], vary: joined(ofReply.vary, ofNode['vary']) }
+  for (const [name, value] of Object.entries(headers)) {
+    const mine = privateValue(name, value)
+    if (mine !== undefined && (name === 'vary' || name === 'cache-control' || isTargeted(name))) reply.raw.setHeader(name, mine)
   }
+}
+
+/** Returns the names of several lists, each once. */
+function joined (...lists: unknown[]): string | undefined {
+  const names = lists.flatMap((list) => String(list ?? '').split(',')).map((name) => name.trim()).filter((name) => name !== '')
+  return names.length === 0 ? undefined : [...new Map(names.map((name) => [name.toLowerCase(), name])).values()].join(', ')
 }
 
 /**

@@ -35,8 +35,8 @@ export class LmdbWriter {
   #waiting: Write[] = []
   /** The writes of the transaction under way; null: there is none. They are known once it runs. */
   #current: Write[] | null = null
-  /** When it began, by `performance.now()`. */
-  #begunAt = 0
+  /** Of transactions. That of a write may be over earlier, if it has waited for another transaction. */
+  readonly #deadlineOfCurrent: SharedDeadline<Write[]>
 
   /** Returns the one writer of an environment. */
   static of (env: RootDatabase): LmdbWriter {
@@ -52,6 +52,7 @@ export class LmdbWriter {
     this.#env = env
     this.#deadlineMs = deadlineMs
     this.#deadline = new SharedDeadline(deadlineMs, (write) => { this.#giveUp(write) })
+    this.#deadlineOfCurrent = new SharedDeadline(deadlineMs, (writes) => { this.#forget(writes) })
     // For a batch of writes lmdb-js may make a promise that nobody else sees. Its rejection would end the process.
     env.on('beforecommit', () => { queueMicrotask(() => { env.committed.then(ignore, ignore) }) })
   }
@@ -66,11 +67,8 @@ export class LmdbWriter {
     return new Promise<T>((resolve, reject) => {
       const write: Write<T> = { doing, isDurable, action, resolve, reject }
       this.#waiting.push(write)
-      // The writes behind the first would find the same.
-      if (this.#waiting.length === 1) this.#dropOverdue()
-      this.#next()
-      // Last, so that the transaction that a write has begun is never younger than the write.
       this.#deadline.add(write)
+      this.#next()
     })
   }
 
@@ -90,15 +88,14 @@ export class LmdbWriter {
     if (this.#current !== null || this.#waiting.length === 0) return
     const writes: Write[] = []
     this.#current = writes
-    this.#begunAt = performance.now()
-    this.#transaction(writes).then(() => { if (this.#current === writes) this.#end() })
+    this.#deadlineOfCurrent.add(writes)
+    this.#transaction(writes).then(() => { if (this.#current === writes) this.#end(writes) })
   }
 
   /** Forgets a transaction that LMDB has not answered in time, so that it holds up no later one. */
-  #dropOverdue (): void {
-    if (this.#current === null || performance.now() - this.#begunAt < this.#deadlineMs) return
-    callbackRuns(this.#current)
-    this.#current = null
+  #forget (writes: Write[]): void {
+    callbackRuns(writes)
+    this.#end(writes)
   }
 
   async #transaction (writes: Write[]): Promise<void> {
@@ -142,7 +139,8 @@ export class LmdbWriter {
     this.#waiting = this.#waiting.slice(taken)
   }
 
-  #end (): void {
+  #end (writes: Write[]): void {
+    this.#deadlineOfCurrent.remove(writes)
     this.#current = null
     this.#next()
   }
@@ -162,8 +160,6 @@ export class LmdbWriter {
     this.#fail(write, new Error(this.#lateText))
     const at = this.#waiting.indexOf(write)
     if (at !== -1) this.#waiting.splice(at, 1)
-    this.#dropOverdue()
-    this.#next()
   }
 
   get #lateText (): string {
