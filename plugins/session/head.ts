@@ -43,19 +43,29 @@ export function completeHead (reply: FastifyReply): void {
 
 function writeCompleteHead (this: NodeResponse, status: number, ...rest: unknown[]): NodeResponse {
   const { [kReplies]: replies, [kWriteHead]: writeHead } = this as Required<NodeResponse>
-  const own = replies.map((reply) => reply.getHeader('set-cookie'))
-  const at = rest.findIndex((given) => typeof given === 'object' && given !== null)
-  const headers = (at === -1 ? {} : rest[at]) as Headers
-  // Nearly every head comes from Fastify, which passes all headers of the reply.
-  const isComplete = this.getHeaderNames().length === 0 && !Array.isArray(headers) && own.every((lines) => lines === headers['set-cookie']) && isMarkedPrivate(headers)
-  if (isComplete) return writeHead.call(this, status, ...rest)
-  const given = pairsOf(headers)
-  const [first, ...others] = cookiesOf(linesOf(own), linesOf([this.getHeader('set-cookie'), ...given.filter(isCookie).map(([, value]) => value)]))
-  if (first !== undefined) this.setHeader('set-cookie', others.length === 0 ? first : [first, ...others])
+  if (!isComplete(this, replies, rest)) complete(this, replies, rest)
+  return writeHead.call(this, status, ...rest)
+}
+
+/** Nearly every head is: it comes from Fastify, which passes all headers of the reply. */
+function isComplete (response: NodeResponse, replies: readonly FastifyReply[], rest: readonly unknown[]): boolean {
+  const [given] = rest
+  if (rest.length !== 1 || typeof given !== 'object' || given === null || Array.isArray(given) || response.getHeaderNames().length > 0) return false
+  const headers = given as OutgoingHttpHeaders
+  for (const reply of replies) if (reply.getHeader('set-cookie') !== headers['set-cookie']) return false
+  return isMarkedPrivate(headers)
+}
+
+/** @param rest the arguments of `writeHead` after the status: at most a text and headers. The headers are replaced. */
+function complete (response: NodeResponse, replies: readonly FastifyReply[], rest: unknown[]): void {
+  const at = rest.findIndex((argument) => typeof argument === 'object' && argument !== null)
+  const given = at === -1 ? [] : pairsOf(rest[at] as Headers)
+  const ofReplies = linesOf(replies.map((reply) => reply.getHeader('set-cookie')))
+  const [first, ...others] = cookiesOf(ofReplies, linesOf([response.getHeader('set-cookie'), ...given.filter(isCookie).map(([, value]) => value)]))
+  if (first !== undefined) response.setHeader('set-cookie', others.length === 0 ? first : [first, ...others])
   for (const reply of replies) markPrivateRaw(reply)
   // Node takes these in place of those that are set.
   if (at !== -1) rest[at] = headersOf(given.filter((pair) => !isCookie(pair)).map(privatePair))
-  return writeHead.call(this, status, ...rest)
 }
 
 /**
