@@ -264,87 +264,55 @@ test('writes that hold the event loop are carried out in several transactions', 
   t.equal(begun(), 3)
 })
 
-test('a transaction that LMDB never answers holds up no later one', async (t) => {
-  const never = new Promise<never>(() => {})
-  let transactions = 0
-  const stuck = {
-    on () {},
-    flushed: Promise.resolve(),
-    committed: never,
-    transaction (run: () => void) {
-      if (transactions++ === 0) {
-        // Until then, an exit would kill the process.
-        t.teardown(run)
-        return never
-      }
-      run()
-      return Promise.resolve()
-    }
-  }
-  const writer = new LmdbWriter(stuck as never, 50)
-  const first = writer.write('patch', false, () => 'late')
-  await t.rejects(first, { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'not written within 50 ms' } })
-  t.equal(await writer.write('patch', false, () => 'written'), 'written')
-  t.equal(transactions, 2)
-})
+const never = new Promise<never>(() => {})
 
-test('over an LMDB that answers nothing, many writes begin few transactions', async (t) => {
-  const never = new Promise<never>(() => {})
-  let transactions = 0
-  const transaction = (run: () => void): Promise<never> => {
-    transactions++
-    t.teardown(run)
-    return never
-  }
-  const writer = new LmdbWriter({ on () {}, flushed: never, committed: never, transaction } as never, 200)
-  const late = await Promise.allSettled(Array.from({ length: 1_000 }, () => writer.write('patch', false, () => {})))
-  t.ok(late.every(({ status }) => status === 'rejected'))
-  t.ok(transactions <= 2, `${transactions} transactions`)
-})
-
-test('a transaction that LMDB never answers holds up no later one, also if its writes had waited for another', async (t) => {
-  const never = new Promise<never>(() => {})
+/** Makes a writer over an LMDB that never answers some of its transactions, and counts them. @param answers gets the number of each, from 1 */
+function stuckWriter (t: Test, deadlineMs: number, answers: (number: number) => boolean | Promise<boolean>): { writer: LmdbWriter, begun: () => number } {
   let transactions = 0
   const env = {
     on () {},
     flushed: Promise.resolve(),
-    committed: Promise.resolve(),
-    transaction (run: () => void) {
-      if (++transactions <= 2) {
-        t.teardown(run)
-        return never
-      }
+    committed: never,
+    async transaction (run: () => void) {
+      const isAnswered = answers(++transactions)
+      // Until then, an exit would kill the process.
+      if (isAnswered === false) t.teardown(run)
+      if (!await isAnswered) return await never
       run()
-      return Promise.resolve()
     }
   }
-  const writer = new LmdbWriter(env as never, 60)
+  return { writer: new LmdbWriter(env as never, deadlineMs), begun: () => transactions }
+}
+
+test('a transaction that LMDB never answers holds up no later one', async (t) => {
+  const { writer, begun } = stuckWriter(t, 50, (number) => number > 1)
+  const first = writer.write('patch', false, () => 'late')
+  await t.rejects(first, { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'not written within 50 ms' } })
+  t.equal(await writer.write('patch', false, () => 'written'), 'written')
+  t.equal(begun(), 2)
+})
+
+test('over an LMDB that answers nothing, many writes begin few transactions', async (t) => {
+  const { writer, begun } = stuckWriter(t, 200, () => false)
+  const late = await Promise.allSettled(Array.from({ length: 1_000 }, () => writer.write('patch', false, () => {})))
+  t.ok(late.every(({ status }) => status === 'rejected'))
+  t.ok(begun() <= 2, `${begun()} transactions`)
+})
+
+test('a transaction that LMDB never answers holds up no later one, also if its writes had waited for another', async (t) => {
+  const { writer, begun } = stuckWriter(t, 60, (number) => number > 2)
   const first = writer.write('patch', false, () => {})
   await setTimeout(30)
   const second = writer.write('patch', false, () => {})
   await t.rejects(first)
   await t.rejects(second)
-  t.equal(transactions, 2)
+  t.equal(begun(), 2)
   await setTimeout(100)
   t.equal(await writer.write('patch', false, () => 'written'), 'written')
 })
 
 test('a write that waits behind a transaction that LMDB never answers is written once that is late', async (t) => {
-  let transactions = 0
-  const env = {
-    on () {},
-    flushed: Promise.resolve(),
-    committed: Promise.resolve(),
-    async transaction (run: () => void) {
-      if (++transactions === 2) {
-        t.teardown(run)
-        await new Promise<never>(() => {})
-      }
-      if (transactions === 1) await setTimeout(120)
-      run()
-    }
-  }
-  const writer = new LmdbWriter(env as never, 200)
+  const { writer, begun } = stuckWriter(t, 200, (number) => number === 1 ? setTimeout(120, true) : number > 2)
   // It fills its transaction, so that the next write begins another, later than it was asked for.
   const slow = writer.write('patch', false, () => {
     const until = performance.now() + 20
@@ -353,18 +321,13 @@ test('a write that waits behind a transaction that LMDB never answers is written
   const left = writer.write('patch', false, () => {})
   await slow
   await t.rejects(left)
-  t.equal(transactions, 2)
+  t.equal(begun(), 2)
   t.equal(await writer.write('patch', false, () => 'written'), 'written')
-  t.equal(transactions, 3)
+  t.equal(begun(), 3)
 })
 
 test('each of several writes has the whole time, and one that is answered ends no other', async (t) => {
-  const never = new Promise<never>(() => {})
-  const transaction = (run: () => void): Promise<never> => {
-    t.teardown(run)
-    return never
-  }
-  const writer = new LmdbWriter({ on () {}, flushed: never, committed: never, transaction } as never, 60)
+  const { writer } = stuckWriter(t, 60, () => false)
   const waited = async (): Promise<number> => {
     const begun = performance.now()
     await t.rejects(writer.write('patch', false, () => {}), { cause: { message: 'not written within 60 ms' } })

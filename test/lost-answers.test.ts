@@ -12,7 +12,7 @@ import { eventually, openStore, watched } from './watched-store.js'
 
 const never = new Promise<never>(() => {})
 
-/** What a call answers, unless it takes so long that it is not bounded. */
+/** Returns the answer of a call, or a text if it takes much longer than its deadline. */
 const inSoon = async (answer: unknown): Promise<unknown> => await Promise.race([answer, setTimeout(2_000, 'no answer at all')])
 
 test('calls whose answer is lost take places for a time, and not for ever', async (t) => {

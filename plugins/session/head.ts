@@ -21,9 +21,9 @@ interface NodeResponse {
 }
 
 /**
- * Makes the head of the response bring the cookies of the reply, and keep the response out of shared caches, whoever writes it:
- * Fastify with headers that a later hook has set, or the handler by `reply.raw`. Node calls `writeHead` for every head, also
- * before the first bytes of a body.
+ * Makes the head of the response bring the cookies of the reply, and keep the response out of shared caches. Fastify writes the head,
+ * with headers that a later hook may have set, or the handler by `reply.raw`. Node calls `writeHead` for every head, also before the
+ * first bytes of a body.
  *
  * Nothing is set on the response of Node before: Fastify would then send its own headers at a higher cost, and a library that
  * wraps `writeHead` would lose them.

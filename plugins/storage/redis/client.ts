@@ -1,11 +1,11 @@
 import type { Cluster, ClusterOptions, CommonRedisOptions, Redis } from 'ioredis'
 import { within } from '../../common/deadline.js'
 import { unlessInstalled } from '../../common/not-installed.js'
+import type { RedisTarget } from '../../config/redis-url.js'
 import { plainError, type ConnectionUse } from '../common/bounded-calls.js'
 import type { StorageLog } from '../common/storage.js'
 import { IdleConnections } from './idle.js'
 import { inTurns } from './turns.js'
-import type { RedisTarget } from '../../config/redis-url.js'
 
 /** An open connection to Redis. */
 export interface RedisConnection {

@@ -1,3 +1,4 @@
+import type { RedisTarget } from '../../config/redis-url.js'
 import { decodeAccount, redisKey as accountKey } from './accounts.js'
 import { indexKey } from './user-index.js'
 import { decodeSession, isTombstone, redisKey as sessionKey } from './session-codec.js'
@@ -11,7 +12,6 @@ import { connectRedis } from './client.js'
 import { barrierKey, endedKey, isSoundBarrier, isSoundEnd } from './revocations.js'
 import { scanKeys } from './scan.js'
 import { WRONG_TYPE, wrongType } from './types.js'
-import type { RedisTarget } from '../../config/redis-url.js'
 
 /** The deadline of a call, in ms. No request waits for it. */
 const DEADLINE_MS = 10_000

@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
+import type { RedisTarget } from '../../config/redis-url.js'
 import { RedisAccounts } from './accounts.js'
 import { ConfigError } from '../../common/rule.js'
 import { RedisStore } from './sessions.js'
@@ -8,7 +9,6 @@ import { FORMATS, assertKnownFormats, isNoteOfFormats } from '../common/formats.
 import { connectRedis, ENDS_EVICTED, SESSIONS_EVICTED } from './client.js'
 import { RedisRevocations } from './revocations.js'
 import { WRONG_TYPE, wrongType } from './types.js'
-import type { RedisTarget } from '../../config/redis-url.js'
 import { damageLog, unreadableAccountLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
 
 /** The key under which the formats of the records are noted. */
