@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process'
+import { pbkdf2 } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
@@ -133,6 +136,31 @@ test('a key file behind a symbolic link that changes its target is noticed', asy
   symlinkSync('two', join(folder, 'next'))
   renameSync(join(folder, 'next'), join(folder, 'now'))
   await until('the link was not noticed', async () => (await who(fastify, old))[1] !== undefined)
+})
+
+test('a key file that changes while the server starts is noticed', async (t) => {
+  const file = join(t.testdir({ key: oldKey }), 'key')
+  // Keeps the threads busy that look at files, so that the first look comes after the change.
+  const busy = Array.from({ length: 8 }, async () => await promisify(pbkdf2)('', '', 1_000_000, 32, 'sha256'))
+  const fastify = await host(t, { secretKey: undefined, secretKeyFile: file })
+  const old = await loggedIn(fastify)
+  writeFileSync(file, `${newKey}\n${oldKey}`)
+  await until('the change was not noticed', async () => (await who(fastify, old))[1] !== undefined)
+  await Promise.all(busy)
+})
+
+test('keys that the application has set stay until the key file changes', async (t) => {
+  const file = join(t.testdir({ key: `${oldKey}\n` }), 'key')
+  const fastify = await host(t, { secretKey: undefined, secretKeyFile: file })
+  const old = await loggedIn(fastify)
+  fastify.sessions.setSecretKeys([newKey, oldKey])
+  const [, renewed] = await who(fastify, old)
+  writeFileSync(file, `${oldKey}\n\n`)
+  await sleep(2_500)
+  t.equal((await who(fastify, renewed as string))[0], 'Harry', 'the file has the same keys')
+  writeFileSync(file, `${thirdKey}\n${oldKey}\n`)
+  await until('the change was not noticed', async () => (await who(fastify, renewed as string))[0] === 'nobody')
+  t.equal((await who(fastify, old))[0], 'Harry')
 })
 
 test('a rolling key change over two servers logs no user out', async (t) => {

@@ -1,6 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { existsSync, unwatchFile, watchFile, type Stats } from 'node:fs'
+import { existsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import type { Config } from '../config/resolve.js'
+import { repeat } from '../common/repeat.js'
 import { ConfigError } from '../common/rule.js'
 import { checkedSecrets, keyFileOf, secretsOf, type Secret, type SecretsConfig } from './secrets.js'
 import { createTicketSigner, type TicketSigner } from './ticket.js'
@@ -38,10 +40,12 @@ export interface Keyring {
 export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log: Pick<FastifyBaseLogger, 'info' | 'error'>, isAlone = true): Keyring {
   let secrets = secretsOf(config)
   let signer = createTicketSigner(secrets, config.realm)
+  /** What the file held when it was last read. */
+  let inFile: readonly Buffer[] = secrets
   let rotating: NodeJS.Timeout | undefined
-  let retrying: NodeJS.Timeout | undefined
+  let isStopped = false
   const file = keyFileOf(config)
-  if (file !== undefined) watchFile(file, { interval: CHECK_EVERY_MS, persistent: false }, onChange)
+  const stopChecking = file === undefined ? () => {} : repeat(CHECK_EVERY_MS, checker(file), () => {})
 
   function use (wanted: Buffer[]): void {
     clearTimeout(rotating)
@@ -61,29 +65,34 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
 
   function reload (): void {
     if (file === undefined) throw new ConfigError('The secret keys are not in a file. Call setSecretKeys, or set secretKeyFile.')
+    const wanted = secretsIn(file)
+    inFile = wanted
+    use(wanted)
+  }
+
+  function secretsIn (file: string): Buffer[] {
     // Only at the start a missing file is made. Later, a new key would log everyone out.
     if (!existsSync(file)) throw new ConfigError(`${file} no longer exists.`)
-    use(secretsOf(config))
+    return secretsOf(config)
   }
 
-  function onChange (now: Stats, before: Stats): void {
-    if (now.mtimeMs === before.mtimeMs && now.ino === before.ino && now.size === before.size) return
-    clearInterval(retrying)
-    try {
-      reload()
-    } catch (error) {
-      log.error({ err: error }, 'the key file has changed but cannot be used; the keys stay as they were')
-      // The file may become readable soon, and no event reports it.
-      retrying = setInterval(retry, CHECK_EVERY_MS).unref()
-    }
-  }
-
-  function retry (): void {
-    try {
-      reload()
-      clearInterval(retrying)
-    } catch {
-      // Already logged.
+  function checker (file: string): () => Promise<void> {
+    let version: string | undefined
+    let isUsed = false
+    return async () => {
+      const now = await versionOf(file)
+      // A file that could not be used may become readable without another version.
+      if (isStopped || (isUsed && now === version)) return
+      try {
+        const wanted = secretsIn(file)
+        if (!areEqual(wanted, inFile)) use(wanted)
+        inFile = wanted
+        isUsed = true
+      } catch (error) {
+        isUsed = false
+        if (now !== version) log.error({ err: error }, 'the key file has changed but cannot be used; the keys stay as they were')
+      }
+      version = now
     }
   }
 
@@ -93,9 +102,23 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
     replace (secrets) { use(checkedSecrets(secrets)) },
     reload,
     stop () {
+      isStopped = true
       clearTimeout(rotating)
-      clearInterval(retrying)
-      if (file !== undefined) unwatchFile(file, onChange)
+      stopChecking()
     }
   }
+}
+
+/** Differs whenever the file may have changed. */
+async function versionOf (file: string): Promise<string> {
+  try {
+    const { mtimeMs, ino, size } = await stat(file)
+    return `${mtimeMs} ${ino} ${size}`
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown'
+  }
+}
+
+function areEqual (some: readonly Buffer[], others: readonly Buffer[]): boolean {
+  return some.length === others.length && some.every((secret, at) => secret.equals(others[at] as Buffer))
 }
