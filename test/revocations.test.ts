@@ -215,6 +215,6 @@ test('a damaged entry in Redis ends its session, is a failure for its user, and 
   for (const user of ['Harry', 'Sally']) {
     await t.rejects(store.lookUp('another', user), { code: 'HATCHECK_STORE_UNAVAILABLE' })
     await store.endAll(user, NOW + 1, LATER)
-    t.match(await store.lookUp('another', user), { barrier: { epoch: NOW + 1 } }, 'the end of all sessions writes it anew')
+    t.match(await store.lookUp('another', user), { barrier: { epoch: NOW + 1 } }, 'the end of all sessions replaces it')
   }
 })

@@ -1,7 +1,7 @@
 import { LONGEST_LIFE_MS, longestLifeMs } from '../common/clock.js'
 import { assertRule } from '../common/rule.js'
 import { UnsupportedError } from '../common/unsupported.js'
-import type { Carried, CarriedSessions, CookieCodec } from '../store/carried.js'
+import type { Carried, CarriedSessions, CookieCodec, Opened } from '../store/carried.js'
 import { SessionTooLargeError } from '../store/errors.js'
 import { epochIn, isRevoked, type Revocation } from '../store/revocations.js'
 import {
@@ -129,9 +129,9 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
 
   /** The session under the same ID, with another record. Returns null if it has ended. */
   async function continued (ticket: Ticket, record: SessionRecord): Promise<Stored | null> {
-    const { id, carried } = ticket
+    const { carried } = ticket
     if (carried === null || await read(ticket) === null) return null
-    return stored(ticketOf(id), { ...carried, id, record })
+    return stored({ ...ticket, stale: false }, { ...carried, record })
   }
 
   function begun (ticket: Ticket, record: SessionRecord, known: Revocation, origin?: unknown): Stored {
@@ -168,11 +168,20 @@ function currentKeys (codecOf: CarriedSessions['codecOf'], currentSecrets: () =>
 }
 
 function verifierWith (codec: CookieCodec, ticketOf: (id: string) => Ticket): TicketVerifier {
+  /** By what the codec remembers: the key of a session is a hash of its ID. */
+  const tickets = new WeakMap<Opened, Ticket>()
   return {
     isLike: (value) => codec.isLike(value),
     verify (value, name) {
       const opened = codec.open(value, name)
-      return opened === null ? null : { ...ticketOf(opened.id), stale: opened.isStale, carried: opened }
+      if (opened === null) return null
+      let ticket = tickets.get(opened)
+      if (ticket === undefined) {
+        ticket = { ...ticketOf(opened.id), stale: opened.isStale, carried: opened }
+        tickets.set(opened, ticket)
+      }
+      // Each cookie header has a ticket of its own: a touch reaches only the browser that gets the response.
+      return { ...ticket }
     }
   }
 }

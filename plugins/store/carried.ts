@@ -8,7 +8,7 @@ export interface Carried {
   readonly record: SessionRecord
   /** When the last copy of the cookie ends, in ms since the epoch. It stays the same as long as the ID does. */
   readonly endsAt: number
-  /** The number that the user had when the session began: see `RevocationStore`. */
+  /** The epoch of the user when the session began: see `RevocationStore`. */
   readonly epoch: number
   /** What the codec has read beside the record, for writing unchanged values as they were. It stays with the session under another ID. */
   readonly origin?: unknown

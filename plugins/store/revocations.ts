@@ -5,9 +5,9 @@ import type { MaybePromise } from '../common/maybe-promise.js'
  * A copy of a cookie stays valid until its time is over, so what has ended must be known at least that long. Calls that
  * concern one key, or one user, are atomic, also between processes. An end is durable once its call resolves.
  *
- * Every user has a number that only grows. A session keeps the number that its user had when it began; the end of all
- * sessions of the user is a higher number. A number that has been dropped counts as 0: by then, no session is left that
- * began before it.
+ * Every user has an epoch: a number that only grows. A session keeps the epoch in which it began. Ending all sessions of
+ * the user begins a higher epoch. An epoch that has been dropped counts as 0: by then, no session is left that began before
+ * it.
  */
 export interface RevocationStore {
   /** Whether {@link lookUp} and {@link successor} return at once, without a promise. */
@@ -59,28 +59,28 @@ export interface Revocation {
 
 /** The end of all sessions of a user. */
 export interface Barrier {
-  /** The number of the user since then. Sessions with a lower number have ended. */
+  /** The epoch of the user since then. Sessions of lower epochs have ended. */
   readonly epoch: number
   /** The key of the session that was spared; null: none. */
   readonly spared: string | null
-  /** The lowest number that the spared session can have. */
+  /** The lowest epoch in which the spared session can have begun. */
   readonly sparedSince: number
 }
 
-/** Whether a session has ended. @param epoch the number that the user had when it began */
+/** Tells whether a session has ended. @param epoch in which it began */
 export function isRevoked ({ hasEnded, barrier }: Revocation, key: string, epoch: number): boolean {
   if (hasEnded) return true
   if (barrier === null || epoch >= barrier.epoch) return false
   return key !== barrier.spared || epoch < barrier.sparedSince
 }
 
-/** Returns the number of a user for a session that begins. */
+/** Returns the epoch of the user for a session that begins. */
 export function epochIn ({ barrier }: Revocation): number {
   return barrier?.epoch ?? 0
 }
 
 /**
- * Returns the barrier after the end of all sessions of a user. Its number is the time, so that it is higher than any that has
+ * Returns the barrier after the end of all sessions of a user. Its epoch is the time, so that it is higher than any that has
  * been dropped.
  */
 export function nextBarrier (last: Barrier | null, now: number, exceptKey?: string): Barrier {

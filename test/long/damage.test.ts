@@ -206,7 +206,7 @@ test('LMDB: any changed or missing byte in the format record is reported or harm
       continue
     }
     if (await storage.sessions.read('one') === null) t.fail(what)
-    t.ok(lines.length <= 1 && lines.every((line) => /^the note of formats \S+ is damaged: it is written anew/.test(line)), lines.join('\n'))
+    t.ok(lines.length <= 1 && lines.every((line) => /^the note of formats \S+ is damaged: it is replaced/.test(line)), lines.join('\n'))
     await storage.close()
   }
   t.ok(refused >= 3 && refused <= 3 * FLIPS.length, `another format is reported ${refused} times`)
@@ -258,7 +258,7 @@ test('Redis: a changed byte, a missing field or a wrong type leaves all other re
       const { close } = await openRedis(parseRedisUrl(url, 'url'), { now: () => START, maxBytes: 16_384, longestLifeMs: 1e9 }, logTo(filled.lines) as never)
       await close()
       t.strictSame({ ...await raw.hgetall('hatcheck:formats') }, { sessions: '1', accounts: '1', attempts: '1', revocations: '1' })
-      t.match(filled.lines, [/^the note of formats \S+ is damaged: it is written anew/])
+      t.match(filled.lines, [/^the note of formats \S+ is damaged: it is replaced/])
     }
   })
 })

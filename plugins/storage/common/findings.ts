@@ -24,7 +24,7 @@ export const REMEDIES = {
   tombstone: 'Its session stays ended. It is dropped when its time is over.',
   counter: 'It counts as none, and is dropped by the next sweep of the service.',
   end: 'Its session stays ended.',
-  endOfAll: 'Nobody with that name can log in or stay logged in. "hatcheck sessions revoke-all" with the name writes it anew.',
+  endOfAll: 'Nobody with that name can log in or stay logged in. "hatcheck sessions revoke-all" with the name repairs it.',
   unindexed: 'A logout everywhere does not reach it until it is used again. Have the user log out there, or replace SECRET_KEY, which ends every session.',
   entry: 'It is passed over.'
 } as const

@@ -47,7 +47,7 @@ const DAMAGE = {
   'index by expiry': 'an entry of it is passed over. "hatcheck doctor" tells more',
   account: 'it cannot log in. "hatcheck user add" makes it anew, with the name as the account had it',
   'counter of failed logins': 'it counts as none',
-  'note of formats': 'it is written anew; each record has its own format'
+  'note of formats': 'it is replaced; each record has its own format'
 } as const
 
 /** The kind of a record that can be damaged. */

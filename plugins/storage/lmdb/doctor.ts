@@ -46,7 +46,7 @@ export function examineLmdb ({ open }: Lmdb, folder: string, nameOf: NameOf, tel
 function examineRecords (env: RootDatabase, folder: string, counts: Counts, nameOf: NameOf, tell: Tell): void {
   const noted = env.getBinary(FORMATS_KEY) as Buffer | undefined
   const formats = noted === undefined ? {} : notedFormats(noted)
-  if (formats === null) tell(`The note of formats in ${folder} is damaged. The next start writes it anew.`)
+  if (formats === null) tell(`The note of formats in ${folder} is damaged. The next start replaces it.`)
   else assertKnownFormats(formats, folder, LMDB_FORMATS)
 
   examineSessions(env, counts, nameOf, tell)

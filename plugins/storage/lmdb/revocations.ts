@@ -63,7 +63,7 @@ export class LmdbRevocations implements RevocationStore {
     const name = userKey(user)
     return this.#writer.write('end', true, () => {
       const stored = this.#entries.get(name)
-      // A damaged entry is written anew: the time is higher than any number before it.
+      // A damaged entry is replaced: the time is higher than any epoch before it.
       const last = stored === undefined ? null : barrierIn(stored)
       this.#put(name, { ...nextBarrier(last, now, exceptKey), until })
     })
@@ -95,7 +95,7 @@ export class LmdbRevocations implements RevocationStore {
     const stored = this.#entries.get(name)
     if (stored === undefined) return null
     const barrier = barrierIn(stored)
-    if (barrier === null) throw new Error('the number of a user is damaged; "hatcheck sessions revoke-all NAME" writes it anew')
+    if (barrier === null) throw new Error('the revocation epoch of a user is damaged; "hatcheck sessions revoke-all NAME" repairs it')
     return barrier
   }
 

@@ -66,7 +66,7 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: St
   }
   try {
     const noted = await hash(FORMATS_KEY)
-    if (noted === WRONG_TYPE || !isNoteOfFormats(noted)) tell('The note of formats is damaged. The next start writes it anew.')
+    if (noted === WRONG_TYPE || !isNoteOfFormats(noted)) tell('The note of formats is damaged. The next start replaces it.')
     else assertKnownFormats(noted, target.description)
     for (const [pattern, look] of looks) {
       for await (const names of scanKeys(client, call, 'read', pattern)) {

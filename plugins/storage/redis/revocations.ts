@@ -20,7 +20,7 @@ const END_ALL = `
 local now, keepMs, except = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local epoch, spared, since = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'spared', 'sparedSince'))
--- A damaged number is written anew: the time is higher than any number before it.
+-- A damaged epoch is replaced: the time is higher than any epoch before it.
 local before = epoch and string.match(epoch, '^%d+$') and epoch or '0'
 if tonumber(now) <= tonumber(before) then now = string.format('%.0f', tonumber(before) + 1) end
 if not (epoch and except ~= '' and except == spared) then since = before end
@@ -82,7 +82,7 @@ export class RedisRevocations implements RevocationStore {
 /** @throws StoreUnavailableError if the entry is damaged: nothing is known about the sessions of the user then. */
 function soundBarrierIn (stored: Record<string, string>): Barrier {
   const barrier = barrierIn(stored)
-  if (barrier === null) throw storeUnavailable(new Error('the number of a user is damaged'), 'read')
+  if (barrier === null) throw storeUnavailable(new Error('the revocation epoch of a user is damaged'), 'read')
   return barrier
 }
 
