@@ -38,7 +38,7 @@ function profileOf ({ rows, rounds, environment }: Results): string {
   const lines = Object.entries(rows).filter(([row]) => !isOfProxies(row)).flatMap(([row, contenders]) => Object.entries(contenders).flatMap(([name, { cpuMicros, microsByPart }]) => {
     return microsByPart === null ? [] : [[row, name, ...cellsOf(microsByPart, cpuMicros)]]
   }))
-  return `CPU time of a request in µs. Means of ${rounds} profiles on ${textOf(environment)}.\n\n${table(['request', 'contender', ...parts, 'other threads'], lines)}`
+  return `CPU time of a request in µs. Means of the middle half of ${rounds} profiles on ${textOf(environment)}.\n\n${table(['request', 'contender', ...parts, 'other threads'], lines)}`
 }
 
 function textOf (environment: Results['environment']): string {

@@ -65,8 +65,18 @@ function resultOf (rounds: readonly Round[], row: Row, name: string): Result | n
   }
 }
 
-/** Means, since each profile has few samples of the small parts. */
+/**
+ * Means of the profiles of the middle half by their sum: each profile has few samples of the small parts, and other work of the
+ * machine during one of them must not show in every part.
+ */
 function partsOf (profiles: readonly MicrosByPart[]): MicrosByPart | null {
   if (profiles.length === 0) return null
-  return Object.fromEntries(parts.map((part) => [part, mean(profiles.map((profile) => profile[part]))])) as MicrosByPart
+  const sorted = profiles.toSorted((one, other) => sumOf(one) - sumOf(other))
+  const cut = Math.floor(profiles.length / 4)
+  const middle = sorted.slice(cut, profiles.length - cut)
+  return Object.fromEntries(parts.map((part) => [part, mean(middle.map((profile) => profile[part]))])) as MicrosByPart
+}
+
+function sumOf (profile: MicrosByPart): number {
+  return parts.reduce((sum, part) => sum + profile[part], 0)
 }
