@@ -93,7 +93,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
   })
   const { config } = fastify.hatcheck
   if (!config.hasRoutes) return
-  const { prefix, hasRoute } = config
+  const { mode, prefix, hasRoute } = config
   const { prepareOwnRoutes } = await import('./plugins/http/own-routes.js')
   // Not by autohooks, which make a scope for each folder: with one for all, registering takes a fifth less.
   await fastify.register(async function ownRoutes (scope) {
@@ -102,16 +102,15 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
       dir: join(folder, 'routes'),
       dirNameRoutePrefix: false,
       ignorePattern: /^verify$/,
-      matchFilter: (path) => isServed(path, hasRoute)
+      matchFilter: (path) => mode !== 'plugin' || isChosen(path, hasRoute)
     })
   }, { prefix })
   // A proxy has no use for headers meant for browsers, and the application behind it checks the origin of a request.
   if (hasRoute('verify')) await fastify.register(import('./routes/verify/index.js'), { prefix })
 }
 
-/** Whether the file of a route, such as `/login/index.ts`, is one of the pages that are asked for, or none of them to choose from. */
-function isServed (path: string, hasRoute: (route: RouteName) => boolean): boolean {
+/** Whether an application has chosen the page in a file such as `/login/index.ts`. Everything else in `routes/` is for the service. */
+function isChosen (path: string, hasRoute: (route: RouteName) => boolean): boolean {
   const { name } = parse(path.split('/')[1] ?? '')
-  const route = ROUTE_NAMES.find((route) => route === name)
-  return route === undefined || hasRoute(route)
+  return ROUTE_NAMES.some((route) => route === name && hasRoute(route))
 }

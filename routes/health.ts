@@ -22,11 +22,9 @@ const schemas = {
   }
 } satisfies Record<string, FastifySchema>
 
-/** Serves monitoring: `/healthz` (the process is alive), `/readyz` (it can do its work) and `/metrics`. */
+/** Serves monitoring: `/healthz` (the process is alive), `/readyz` (it can do its work) and `/metrics`. An application has its own checks. */
 export default async function health (fastify: FastifyInstance): Promise<void> {
-  const { config, storage, metrics, guards, http } = fastify.hatcheck
-  // An application has its own checks.
-  if (config.mode === 'plugin') return
+  const { storage, metrics, guards, http } = fastify.hatcheck
   // A slow service is not dead, and its metrics matter most then.
   const always = { answersUnderPressure: true }
 

@@ -18,11 +18,12 @@ const BODY_PER_STORED_BYTE = 3
 
 type WithKey = { Params: { key: string } }
 
-/** Gives programs in any language the session: the user, the times and the values. */
+/**
+ * Gives programs in any language the session: the user, the times and the values. It must never be a route of an application: its
+ * handlers trust the values of a session, so its client must not write them.
+ */
 export default async function session (fastify: FastifyInstance): Promise<void> {
   const { config, http: { handleError }, session: { handleOf, sessionOf } } = fastify.hatcheck
-  // The handlers of an application trust the values of a session, so its client must not write them.
-  if (config.mode === 'plugin') return
   const bodyLimit = BODY_PER_STORED_BYTE * config.sessionMaxBytes
   // A form has no types: "1" would come back as text.
   fastify.removeContentTypeParser('application/x-www-form-urlencoded')

@@ -11,10 +11,9 @@ const schema = {
   response: { 200: json('The user of the session.', exactly({ user: USER })), ...problems(LoginRequiredError) }
 } satisfies FastifySchema
 
+/** Tells a gateway who the user is. */
 export default async function whoami (fastify: FastifyInstance): Promise<void> {
-  const { config, session: { loggedIn } } = fastify.hatcheck
-  // An application has routes of its own for its users.
-  if (config.mode === 'plugin') return
+  const { session: { loggedIn } } = fastify.hatcheck
   // Not in the audit log: a gateway asks for every visitor.
   fastify.get('/whoami', { schema }, (request, reply) => {
     const user = loggedIn(request)
