@@ -1,4 +1,4 @@
-import type { Lifetimes } from '../common/clock.js'
+import type { Lifetimes } from '../common/lifetimes.js'
 import { assertRule } from '../common/rule.js'
 import type { NameOf } from './validate.js'
 

@@ -1,4 +1,4 @@
-import { LONGEST_LIFE_MS } from '../common/clock.js'
+import { LONGEST_LIFE_MS } from '../common/lifetimes.js'
 import { DECORATORS_FORM } from './decorators.js'
 import { LOGIN_OPTIONS } from './login-options.js'
 import { PAGE_OPTIONS } from './page-options.js'

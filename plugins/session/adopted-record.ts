@@ -1,4 +1,4 @@
-import { expiryOf } from '../common/clock.js'
+import { expiryOf } from '../common/lifetimes.js'
 import { IDENTITY_FIELDS, identityFields } from '../store/identity.js'
 import { sizeOf, sizeOfField, type SessionRecord } from '../store/sessions.js'
 import { assertEntry } from './fields.js'

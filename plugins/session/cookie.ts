@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { LONGEST_LIFE_MS, type Lifetimes } from '../common/clock.js'
+import { LONGEST_LIFE_MS, type Lifetimes } from '../common/lifetimes.js'
 import { UnsupportedError } from '../common/unsupported.js'
 import type { ClearedCookie } from '../config/former-cookies.js'
 import { cookieValues } from '../cookies/header.js'

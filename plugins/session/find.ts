@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { expiryOf, type Lifetimes } from '../common/clock.js'
+import { expiryOf, type Lifetimes } from '../common/lifetimes.js'
 import { guarded, storeUnavailable } from '../store/errors.js'
 import type { MaybePromise, SessionRecord } from '../store/sessions.js'
 import type { Ticket } from '../tickets/ticket.js'

@@ -1,4 +1,4 @@
-import { LONGEST_LIFE_MS, longestLifeMs } from '../common/clock.js'
+import { LONGEST_LIFE_MS, longestLifeMs } from '../common/lifetimes.js'
 import { assertRule } from '../common/rule.js'
 import { UnsupportedError } from '../common/unsupported.js'
 import type { Carried, CarriedSessions, CookieCodec, Opened } from '../store/carried.js'

@@ -1,6 +1,6 @@
 import type { Session as Data } from 'fastify'
 import type { IncomingHttpHeaders } from 'node:http'
-import { expiryOf } from '../common/clock.js'
+import { expiryOf } from '../common/lifetimes.js'
 import { UnsupportedError } from '../common/unsupported.js'
 import type { CookieAttributes } from '../cookies/index.js'
 import { continuesAs, type MaybePromise, type SessionFields } from '../store/sessions.js'

@@ -1,4 +1,4 @@
-import { expiryOf, isTouchDue, type Lifetimes } from '../common/clock.js'
+import { expiryOf, isTouchDue, type Lifetimes } from '../common/lifetimes.js'
 import { SessionTooLargeError } from '../store/errors.js'
 import { IDENTITY_FIELDS, USER_FIELD, identityFields } from '../store/identity.js'
 import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../store/sessions.js'

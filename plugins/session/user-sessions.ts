@@ -1,4 +1,4 @@
-import { expiryOf, type Lifetimes } from '../common/clock.js'
+import { expiryOf, type Lifetimes } from '../common/lifetimes.js'
 import { eachInSlices, sortedInSlices } from '../common/slices.js'
 import { namesRealm } from '../common/realm.js'
 import { guarded } from '../store/errors.js'

@@ -1,4 +1,4 @@
-import { longestLifeMs } from '../common/clock.js'
+import { longestLifeMs } from '../common/lifetimes.js'
 import { makeDataFolder } from '../common/data-folder.js'
 import { ConfigError } from '../common/rule.js'
 import { lmdbFolder } from '../config/lmdb-folder.js'

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { expiryOf } from '../../plugins/common/clock.js'
+import { expiryOf } from '../../plugins/common/lifetimes.js'
 import { iso } from '../../plugins/common/iso.js'
 import { LOGIN_TIME_FIELD, USER_FIELD } from '../../plugins/store/identity.js'
 import { SessionValueError } from '../../plugins/session/errors.js'

@@ -1,4 +1,4 @@
-import { touchEvery, type Lifetime, type Lifetimes } from '../../plugins/common/clock.js'
+import { touchEvery, type Lifetime, type Lifetimes } from '../../plugins/common/lifetimes.js'
 import { iso } from '../../plugins/common/iso.js'
 import type { UserSession } from '../../plugins/session/user-sessions.js'
 import { html, type SafeHtml } from '../../plugins/view/html.js'

@@ -1,4 +1,4 @@
-import { LONGEST_LIFE_MS } from '../../common/clock.js'
+import { LONGEST_LIFE_MS } from '../../common/lifetimes.js'
 import { RevocationOffError, SessionsInCookiesError } from '../../store/errors.js'
 import type { MaybePromise } from '../../common/maybe-promise.js'
 import type { RevocationStore } from '../../store/revocations.js'

@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
-import { LONGEST_LIFE_MS } from '../../common/clock.js'
+import { LONGEST_LIFE_MS } from '../../common/lifetimes.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import {
   sizeOf,
