@@ -1,6 +1,6 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
-import { unreadableAccount, type OnUnreadableAccount } from '../common/storage.js'
+import { unreadableAccount, type OnUnreadableAccount } from '../common/damage-log.js'
 import { objectIn } from './json.js'
 import { keyText } from './keys.js'
 import { readFresh } from './read-fresh.js'

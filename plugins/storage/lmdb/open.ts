@@ -12,7 +12,8 @@ import { identityOf, openEnvironment, type Environment } from './environment.js'
 import { FORMATS_KEY, LMDB_FORMATS } from './formats.js'
 import { LmdbRevocations } from './revocations.js'
 import { LmdbWriter } from './writer.js'
-import { damageLog, unreadableAccountLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
+import { damageLog, unreadableAccountLog, type RecordKind } from '../common/damage-log.js'
+import type { Engine, StorageLog, StorageOptions } from '../common/storage.js'
 
 /**
  * Opens a folder with LMDB, and creates it if it is missing.

@@ -9,7 +9,8 @@ import { FORMATS, assertKnownFormats, isNoteOfFormats } from '../common/formats.
 import { connectRedis, ENDS_EVICTED, SESSIONS_EVICTED } from './client.js'
 import { RedisRevocations } from './revocations.js'
 import { WRONG_TYPE, wrongType } from './types.js'
-import { damageLog, unreadableAccountLog, type Engine, type RecordKind, type StorageLog, type StorageOptions } from '../common/storage.js'
+import { damageLog, unreadableAccountLog, type RecordKind } from '../common/damage-log.js'
+import type { Engine, StorageLog, StorageOptions } from '../common/storage.js'
 
 /** The key under which the formats of the records are noted. */
 export const FORMATS_KEY = 'hatcheck:formats'
