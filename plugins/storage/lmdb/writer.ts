@@ -1,10 +1,10 @@
 import type { RootDatabase } from 'lmdb'
 import { setImmediate } from 'node:timers/promises'
 import { within } from '../../common/deadline.js'
-import { SharedDeadline } from '../../common/shared-deadline.js'
 import { SLICE_MS } from '../../common/slices.js'
 import { storeUnavailable } from '../../store/errors.js'
 import { callbackAwaited, callbackRuns } from './exit-guard.js'
+import { SharedDeadline } from './shared-deadline.js'
 
 /** How long a write may take, in ms. A write that fails by this may still be carried out. */
 const DEADLINE_MS = 5_000
