@@ -22,16 +22,19 @@ export type LastingEngine = Exclude<EngineChoice, { name: 'memory' }>
  */
 export async function examine (config: Config, engine: LastingEngine, nameOf: NameOf, log: StorageLog, tell: Tell): Promise<Examination> {
   for (const fault of faultsOfRights(config)) tell(fault)
-  if (engine.name === 'redis') {
-    // It takes longer to load than everything else together.
-    const { examineRedis } = await import('./redis/doctor.js')
-    return await examineRedis(engine.target, nameOf, log, tell)
+  switch (engine.name) {
+    case 'redis': {
+      // It takes longer to load than everything else together.
+      const { examineRedis } = await import('./redis/doctor.js')
+      return await examineRedis(engine.target, nameOf, log, tell)
+    }
+    case 'lmdb':
+      assertStoreIn(engine.folder)
+      return examineLmdb(await loadLmdb(), engine.folder, nameOf, tell)
   }
-  assertStoreIn(engine.folder)
-  return examineLmdb(await loadLmdb(), engine.folder, nameOf, tell)
 }
 
-/** Checks that a folder has a store; opening it would create one. @throws ConfigError */
+/** Checks that a folder has a store of LMDB; opening it would create one. @throws ConfigError */
 export function assertStoreIn (folder: string): void {
   if (!existsSync(join(folder, 'data.mdb'))) throw new ConfigError(`There is no store in ${folder}: check DATA_DIR and SESSION_STORE.`)
 }
