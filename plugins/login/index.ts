@@ -9,7 +9,7 @@ import type { ValuesOf } from '../session/schema-types.js'
 import type { User } from '../session/user.js'
 import { accountKey } from '../store/accounts.js'
 import { createGuard, requireLogin } from './guard.js'
-import { createLogIn, type LoginOptions } from './log-in.js'
+import { createLoginCalls, type LoginOptions } from './log-in.js'
 import { createNext } from './next.js'
 import { createReauthentication } from './reauthenticate.js'
 
@@ -131,7 +131,7 @@ export default fp(async function login (fastify) {
 function createLogin (fastify: FastifyInstance) {
   const { config, accounts } = fastify.hatcheck
   const next = createNext(config)
-  const logIn = createLogIn(fastify, next.nextOf)
+  const calls = createLoginCalls(fastify, next.nextOf)
 
   /**
    * Returns the same text for every spelling of a name of hatcheck's own accounts. Names that an application checks itself may
@@ -142,10 +142,10 @@ function createLogin (fastify: FastifyInstance) {
   }
 
   // One object, so that what replaces a member, such as a test, is heard everywhere.
-  return Object.assign(logIn, {
+  return Object.assign(calls, {
     ...createGuard(fastify, next.loginPathTo),
     ...next,
-    reauthenticate: createReauthentication(fastify, logIn),
+    reauthenticate: createReauthentication(fastify, calls),
     keyOf
   })
 }

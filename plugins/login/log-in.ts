@@ -51,7 +51,7 @@ interface Proof {
 }
 
 /** Makes what changes who is logged in. Nothing else does. */
-export function createLogIn (fastify: FastifyInstance, nextOf: (value: unknown) => string) {
+export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unknown) => string) {
   const { config, accounts, session, throttle, audit, view } = fastify.hatcheck
 
   const check: (...asked: Parameters<Check>) => ReturnType<Authenticate> = config.authenticate ?? (async (name, password, request, isFamiliar) => {
