@@ -68,7 +68,7 @@ test('the files have exactly the texts of the pages', (t) => {
 test('the files have every error that a page can show, and no text that is not in the code', (t) => {
   const known = new Set(Object.keys(files.get('de')?.messages ?? {}).map(shape))
   const errors = [
-    ...found(/create(?:Error|Unauthorized|Unavailable|TooMany)(?:<[^(]*>)?\(\s*'(\w+)',\s*'((?:[^'\\]|\\.)*)'(?:, (\d+))?/g)
+    ...found(/create(?:Error|Refusal|Unauthorized|Unavailable|TooMany)(?:<[^(]*>)?\(\s*'(\w+)',\s*'((?:[^'\\]|\\.)*)'(?:, (\d+))?/g)
       .filter(([, code = '', , status = '']) => !FOR_PROGRAMS.has(code) && status !== '500' && status !== '501').map(([, , text = '']) => text),
     ...found(/new (?:Name|Password|Credentials)Error\(['`]((?:[^'`\\]|\\.)*)['`]/g).map(([, text = '']) => text)
   ].map(shape).filter((text) => text !== '{}')
