@@ -85,10 +85,10 @@ test('the files have every error that a page can show, and no text that is not i
 test('Accept-Language chooses the language of a page', async (t) => {
   const fastify = await build(t)
   const cases: Array<[string | undefined, LanguageTag]> = [
-    [undefined, 'en'], ['', 'en'], ['*', 'en'], ['en', 'en'], ['en-GB,en;q=0.9', 'en'], ['it', 'en'], ['it,fr;q=0.5', 'fr'],
+    [undefined, 'en'], ['', 'en'], ['*', 'en'], ['en', 'en'], ['en-GB,en;q=0.9', 'en'], ['la', 'en'], ['la,fr;q=0.5', 'fr'],
     ['de', 'de'], ['DE', 'de'], ['de-AT', 'de'], ['de-DE,de;q=0.9,en;q=0.8', 'de'], ['en;q=0.7,de;q=0.8', 'de'], ['de;q=0,en', 'en'], ['de;q=0', 'en'],
     ['fr-CA', 'fr'], ['es-419', 'es'], ['ja-JP', 'ja'], ['zh-CN,zh;q=0.9', 'zh'], ['zh-Hans-CN', 'zh'], ['zh-TW,zh;q=0.9,en;q=0.8', 'zh'],
-    ['deu', 'en'], ['de_DE', 'en'], [';;;,,,=q', 'en'], [`it,${'x,'.repeat(5_000)}de`, 'en'], [`de,${'x,'.repeat(5_000)}en`, 'de']
+    ['deu', 'en'], ['de_DE', 'en'], [';;;,,,=q', 'en'], [`la,${'x,'.repeat(5_000)}de`, 'en'], [`de,${'x,'.repeat(5_000)}en`, 'de']
   ]
   for (const [header, expected] of cases) {
     for (const url of ['/', '/login', '/no/such/page']) {
@@ -126,11 +126,11 @@ test('pageLanguages limits the languages, and its first is for everybody else', 
 })
 
 test('pageLanguages must be languages that there are', async (t) => {
-  for (const [wrong, shown] of [['', '""'], ['it', '"it"'], ['de,it', '"de,it"'], ['EN', '"EN"'], [[], '[]'], [['de', 'it'], '[ \'de\', \'it\' ]']] as const) {
+  for (const [wrong, shown] of [['', '""'], ['la', '"la"'], ['de,la', '"de,la"'], ['EN', '"EN"'], [[], '[]'], [['de', 'la'], '[ \'de\', \'la\' ]']] as const) {
     await t.rejects(buildHost(t, { pageLanguages: typeof wrong === 'string' ? wrong : [...wrong] as LanguageTag[] }),
       { code: 'HATCHECK_CONFIG', message: `pageLanguages must be languages out of en, de, fr, es, ja, zh; got ${shown}.` })
   }
-  await t.rejects(build(t, { pageLanguages: 'it' }), { message: 'PAGE_LANGUAGES must be languages out of en, de, fr, es, ja, zh; got "it".' })
+  await t.rejects(build(t, { pageLanguages: 'la' }), { message: 'PAGE_LANGUAGES must be languages out of en, de, fr, es, ja, zh; got "la".' })
 })
 
 test('messages are translated with their values, and others are left alone', (t) => {
