@@ -10,7 +10,7 @@ import { warnOfRights } from '../storage/rights.js'
 import type { Storage, StorageLog } from '../storage/common/storage.js'
 import type { Io } from './io.js'
 
-export interface StorageAccess {
+interface StorageAccess {
   /** Names what the command works on, for an error text. */
   what: string
   /** Whether to create a missing store. In most commands, that would hide a wrong folder. */

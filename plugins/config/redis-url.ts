@@ -17,7 +17,7 @@ export interface RedisTarget {
   description: string
 }
 
-export interface RedisHost {
+interface RedisHost {
   host: string
   port: number
 }

@@ -6,7 +6,7 @@ import { CORE } from '../store/traits.js'
 import { OPTIONS } from './table.js'
 
 /** What `sessionStore` names: a store of the application, or an engine of hatcheck's own. */
-export type StoreChoice = { readonly kind: 'own', readonly store: SessionStore } | EngineStore
+type StoreChoice = { readonly kind: 'own', readonly store: SessionStore } | EngineStore
 
 /** The engine keeps the accounts, and the sessions unless the cookies of the browsers, or of Flask, have them. */
 export interface EngineStore {

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import { indexOfMac } from '../../common/index-of-mac.js'
 
 /** A signed text and when it was signed. */
-export interface Signed {
+interface Signed {
   readonly payload: string
   /** In seconds since the epoch. */
   readonly signedAt: number
@@ -11,7 +11,7 @@ export interface Signed {
 }
 
 /** Signs texts as Flask signs its session cookie, `payload.time.signature`. The first secret signs, all verify. */
-export interface FlaskSigner {
+interface FlaskSigner {
   /** @param signedAt in whole seconds since the epoch */
   sign (payload: string, signedAt: number): string
   /** Returns what was signed; null if no secret verifies it. */

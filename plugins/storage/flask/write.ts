@@ -26,7 +26,7 @@ export function writeTagged (value: Json, before?: Source, depth = 1): string {
 }
 
 /** Writes an object with the keys in the order of Flask. */
-export function writeMembers (members: ReadonlyArray<readonly [key: string, text: string]>): string {
+function writeMembers (members: ReadonlyArray<readonly [key: string, text: string]>): string {
   const sorted = [...members].sort(([a], [b]) => comparePythonStrings(a, b))
   return `{${sorted.map(([key, text]) => `${pythonString(key)}:${text}`).join(',')}}`
 }

@@ -8,7 +8,7 @@ import { IdleConnections } from './idle.js'
 import { inTurns } from './turns.js'
 
 /** An open connection to Redis. */
-export interface RedisConnection {
+interface RedisConnection {
   readonly client: Redis | Cluster
   /** Must be told of every call over the connection. */
   readonly use: ConnectionUse
