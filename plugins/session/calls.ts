@@ -92,7 +92,7 @@ export function destroy (session: Session): Promise<void> {
 async function end (session: Session, changes: ChangeSet): Promise<void> {
   const { stored, isAvailable, context, request } = session
   // The request has no session from here on, even if the end cannot be stored: its ticket is refused then.
-  session.adopt(null, changes)
+  session.continueWith(null, changes)
   session.sendCookie('clear')
   try {
     await context.writer.end(request, stored, isAvailable)
@@ -116,7 +116,7 @@ export function reload (session: Session): Promise<void> {
   return change(session, 'all', async (changes) => {
     const { stored, context } = session
     const record = stored === null ? null : await context.read(stored)
-    session.adopt(stored === null || record === null ? null : { ticket: stored.ticket, record }, changes)
+    session.continueWith(stored === null || record === null ? null : { ticket: stored.ticket, record }, changes)
   }, true)
 }
 

@@ -22,7 +22,7 @@ export async function handOver (session: Session, next: Stored | null, changes: 
     throw new NoCookieError()
   }
   session.mayHaveEnded = false
-  session.adopt(next, changes)
+  session.continueWith(next, changes)
   session.sendCookie(next === null ? 'clear' : 'set')
 }
 

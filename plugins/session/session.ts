@@ -107,7 +107,7 @@ export class Session {
   }
 
   /** Continues with what is stored now. @param changes the changes that are stored in it; null drops every change */
-  adopt (stored: Stored | null, changes: ChangeSet | null): void {
+  continueWith (stored: Stored | null, changes: ChangeSet | null): void {
     this.#failure = undefined
     this.#stored = stored
     if (stored !== null) this.#nextId = null
@@ -124,7 +124,7 @@ export class Session {
 
   #open (stored: Stored | null): void {
     this.#isLoaded = true
-    this.adopt(stored, null)
+    this.continueWith(stored, null)
   }
 
   #fail (error: unknown): void {

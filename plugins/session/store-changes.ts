@@ -47,7 +47,7 @@ function patch (session: Session, taken: ChangeSet, changes: SessionChanges): Pr
   if (isCookieChanged && (context.changesCookie || !session.hasLostClient)) assertCookieCanBeSent(session)
   return context.writer.patch(stored as Stored, changes, request).then((next) => {
     if (next === null) return false
-    session.adopt(next, taken)
+    session.continueWith(next, taken)
     if (next.ticket.stale || isCookieChanged) {
       session.mayHaveEnded = true
       session.sendCookie('set')
