@@ -337,6 +337,31 @@ test('an account is changed before its sessions are ended, so that a login under
   t.not((seen.pop() as typeof before)?.passwordHash, before?.passwordHash)
 })
 
+test('a login method without a password logs in accounts that are there and not disabled, and makes the browser a known device', async (t) => {
+  const app = await buildHost(t, { routes: ['login'] })
+  app.post<{ Body: { name: string } }>('/by-code', async (request, reply) => await app.hatcheck.login.completeLogin(request, reply, { name: request.body.name }))
+  await app.accounts?.add('Harry', GOOD)
+  await app.accounts?.add('Sally', GOOD)
+  await app.accounts?.disable('Sally')
+  const byCode = async (name: string): Promise<[status: number, client: Client]> => {
+    const client = new Client(app)
+    return [(await client.post('/by-code', { name })).statusCode, client]
+  }
+  for (const name of ['Sally', 'nobody']) {
+    const [status, client] = await byCode(name)
+    t.equal(status, 401, name)
+    t.equal(client.cookieHeader, '', name)
+  }
+  t.equal(await app.sessions.store.count(), 0)
+
+  const [status, owner] = await byCode('Harry')
+  t.equal(status, 303)
+  const wrong = { client_name: 'Harry', password: OTHER }
+  const stranger = new Client(app)
+  while ((await stranger.post('/login', wrong)).statusCode !== 429);
+  t.equal((await owner.post('/login', wrong)).statusCode, 401, 'the device does not wait for the failures of strangers')
+})
+
 test('names are trimmed, normalized to NFC and limited in length', (t) => {
   t.equal(normalName('Harry'), 'Harry')
   t.equal(normalName('  Harry Potter\n'), 'Harry Potter')

@@ -61,15 +61,13 @@ export class Accounts {
   }
 
   /**
-   * Tells whether a result of {@link authenticate} still holds: the account is not disabled, and its password is the one that
-   * was checked. Called after the session is stored, it leaves no gap: an account is changed before its sessions are ended, so
-   * either the session ends with them or this check sees the change.
+   * Tells whether a user may log in: the account is not disabled, and if this is a result of {@link authenticate}, its password is
+   * the one that was checked. Called after the session is stored, it leaves no gap: an account is changed before its sessions are
+   * ended, so either the session ends with them or this check sees the change.
    */
   async isStillValid (user: { name: string }): Promise<boolean> {
-    const passwordHash = this.#verified.get(user)
-    if (passwordHash === undefined) return true
     const account = await this.#options.accounts.read(accountKey(user.name))
-    return account !== null && !account.disabled && account.passwordHash === passwordHash
+    return account !== null && !account.disabled && account.passwordHash === (this.#verified.get(user) ?? account.passwordHash)
   }
 
   /**
@@ -92,11 +90,10 @@ export class Accounts {
 
   /**
    * Returns a text that changes with the password of an account, for a MAC that must become invalid with it: the hash that a
-   * result of {@link authenticate} was checked against, or the hash of the account with this name. Empty without an account.
+   * result of {@link authenticate} was checked against, else the hash of the account with this name. Empty without an account.
    */
-  async versionOf (of: { name: string } | string): Promise<string> {
-    const passwordHash = typeof of === 'string' ? (await findAccount(this.#options.accounts, of))?.passwordHash : this.#verified.get(of)
-    return passwordHash ?? ''
+  async versionOf (user: { name: string }): Promise<string> {
+    return this.#verified.get(user) ?? (await findAccount(this.#options.accounts, user.name))?.passwordHash ?? ''
   }
 
   /** Checks a new password against the rules. @throws PasswordError if this cannot be the account's new password. */

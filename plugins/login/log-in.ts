@@ -154,10 +154,8 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
      * Completes the login of a user whose identity is proven, by whatever method: begins the session, writes the audit log,
      * makes the browser a known device of the account, and answers with a redirect or JSON. A login method ends in it.
      *
-     * With hatcheck's own accounts, two of these need the very object that {@link authenticate} returned. For any other object, such
-     * as `{ name }` after a code by mail, nothing looks at the account, which may be disabled, and the device stays unknown.
-     *
-     * @throws WrongCredentialsError (401) if the account was disabled or got another password after {@link authenticate}.
+     * @throws WrongCredentialsError (401) if hatcheck keeps the accounts, and this one is missing or disabled, or got another password
+     *   after {@link authenticate} returned this very object.
      */
     async completeLogin (request: FastifyRequest, reply: FastifyReply, user: Authenticated, { permanent, sentName = user.name, next }: CompleteLoginOptions = {}): Promise<FastifyReply> {
       await logInWith(request, user.name, { permanent, data: user.data }, { confirm: () => confirm(request, { user, sentName }) })

@@ -96,7 +96,7 @@ function createThrottle (fastify: FastifyInstance) {
   async function presentedDevice (request: FastifyRequest, name: string): Promise<string | null> {
     const values = cookieValues(request.headers.cookie ?? '', deviceCookie(request)).filter((value) => isUnverifiedDevice(value, now())).slice(0, MOST_DEVICES)
     if (values.length === 0) return null
-    const of = { account: accountOf(name), version: await accounts?.versionOf(name) ?? '' }
+    const of = { account: accountOf(name), version: await accounts?.versionOf({ name }) ?? '' }
     for (const value of values) {
       const device = deviceOf(value, of, now(), macsOf)
       if (device !== null) return device
