@@ -1,9 +1,12 @@
 import fc from 'fast-check'
+import type { FastifyRequest } from 'fastify'
 import { runInNewContext } from 'node:vm'
 import { test } from 'tap'
 import { SessionKeyError, SessionValueError } from '../plugins/session/errors.js'
 import { sizeOf } from '../plugins/store/record.js'
+import { Client } from './client.js'
 import { HandlerApp, dataOf, type Bag, type Handler } from './handler-app.js'
+import { buildHost } from './helper.js'
 import { ODD_TEXTS, visible } from './odd-text.js'
 import { kinds, openStore } from './watched-store.js'
 
@@ -157,6 +160,7 @@ test('values that are not plain JSON are refused, and plain values of any JavaSc
     [new Money(), /a Money/],
     [Numbers.from([1]), /a Numbers/],
     [Object.create({ inherited: 1 }), /an Object/],
+    [Object.create(Object.assign(Object.create(null), { inherited: 1 })), /an Object/],
     [new Date(NaN), /an invalid Date/],
     [Object(1n), /a BigInt/],
     [Object(Symbol('s')), /a Symbol/],
@@ -184,6 +188,7 @@ test('values that are not plain JSON are refused, and plain values of any JavaSc
     [runInNewContext('({ list: [1, { b: 2 }], date: new Date(0) })'), { list: [1, { b: 2 }], date: '1970-01-01T00:00:00.000Z' }],
     [runInNewContext('[1, [2]]'), [1, [2]]],
     [Object.assign(Object.create(null), { b: 1 }), { b: 1 }],
+    [Object.assign(Object.create(Object.create(null)), { b: 1 }), { b: 1 }],
     [new Proxy({ b: [1] }, {}), { b: [1] }],
     [new Proxy([1], {}), [1]],
     [Object.freeze({ b: Object.freeze([1]) }), { b: [1] }],
@@ -212,6 +217,31 @@ test('values that are not plain JSON are refused, and plain values of any JavaSc
   for (const [value] of refused) {
     const { response } = await run((session) => { session['held'].within = [value] })
     t.match(response.json(), { statusCode: 500, code: 'HATCHECK_SESSION_VALUE' }, 'within a value that a handler still holds')
+  }
+})
+
+test('what a client has sent can be stored as Fastify has parsed it', async (t) => {
+  const app = await buildHost(t)
+  const of = (request: FastifyRequest): Bag => {
+    const { query, params, body, headers } = request as unknown as Bag
+    return { query, params, body, accept: { ...headers }['accept'] }
+  }
+  const checked = { querystring: { type: 'object', properties: { page: { type: 'number' } } } }
+  app.post('/set/:id/*', async (request) => { Object.assign(request.session, of(request)) })
+  app.post('/checked/:id/*', { schema: checked }, async (request) => { Object.assign(request.session, of(request)) })
+  app.post('/within/:id/*', async (request) => { Object.assign(request.session, { all: [of(request)] }) })
+  app.post('/update/:id/*', async (request) => { request.session.update(request.query as object) })
+  app.post('/login/:id/*', async (request) => { await request.login('Harry', { data: request.params as object }) })
+  app.get('/', async (request) => ({ ...request.session }))
+
+  const sent = { query: { page: '2', tag: ['a', 'b'] }, params: { id: '5', '*': 'x/y' }, body: { name: ['c'] }, accept: '*/*' }
+  for (const [how, stored] of Object.entries({
+    set: sent, checked: { ...sent, query: { ...sent.query, page: 2 } }, within: { all: [sent] }, update: sent.query, login: sent.params
+  })) {
+    const client = new Client(app)
+    const response = await client.send({ method: 'POST', url: `/${how}/5/x/y?page=2&tag=a&tag=b`, headers: { accept: '*/*' }, payload: sent.body })
+    t.equal(response.statusCode, 200, `${how}: ${response.body}`)
+    t.match((await client.get('/')).json(), stored, how)
   }
 })
 

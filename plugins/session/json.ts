@@ -101,10 +101,14 @@ export function kindOf (value: unknown): string {
   return `${/^[aeio]/i.test(kind) ? 'an' : 'a'} ${kind}`
 }
 
-/** Tells whether an object has no class. An object of another JavaScript realm, such as a test runner's, has another `Object.prototype`. */
+/**
+ * Tells whether an object has no class. An object of another JavaScript realm, such as a test runner's, has another
+ * `Object.prototype`. `request.query` and `request.params` of Fastify have an empty prototype.
+ */
 export function isPlain (value: object): boolean {
   const prototype = Object.getPrototypeOf(value)
-  return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty'))
+  if (prototype === null) return true
+  return Object.getPrototypeOf(prototype) === null && (Object.hasOwn(prototype, 'hasOwnProperty') || Reflect.ownKeys(prototype).length === 0)
 }
 
 function isPlainArray (value: readonly unknown[]): boolean {
