@@ -4,7 +4,7 @@ import { test, type Test } from 'tap'
 import type { SessionEvents } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
-import { appOnPort } from './app-on-port.js'
+import { appOnPort, type Bag } from './app-on-port.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
 import { startRedis } from './redis.js'
@@ -239,7 +239,8 @@ test('a listener for an event that does not exist is refused, with the list of t
 })
 
 test('every listener is called, even if another one fails', async (t) => {
-  const kinds: Record<string, () => unknown> = {
+  const unreadable = (): Error => Object.defineProperty(new Error('on purpose'), 'response', { enumerable: true, get () { throw new Error('on purpose') } })
+  const kinds: Record<string, (event: Bag) => unknown> = {
     'throws an error': () => { throw new Error('on purpose') },
     // eslint-disable-next-line no-throw-literal -- a listener can throw anything
     'throws no error': () => { throw null },
@@ -247,6 +248,9 @@ test('every listener is called, even if another one fails', async (t) => {
     'returns a thenable that rejects': () => ({ then: (_resolve: unknown, reject: (error: Error) => void) => { reject(new Error('on purpose')) } }),
     'returns a thenable that throws': () => ({ then () { throw new Error('on purpose') } }),
     'returns what fails to be looked at': () => Object.defineProperty({}, 'then', { get () { throw new Error('on purpose') } }),
+    'throws what the log cannot read': () => { throw unreadable() },
+    'rejects with what the log cannot read': async () => { throw unreadable() },
+    'changes the event': (event: Bag) => { Object.assign(event, { user: 'mallory', handle: 'x' }) },
     'never settles': () => new Promise(() => {})
   }
   for (const [what, listener] of Object.entries(kinds)) {
@@ -261,7 +265,7 @@ test('every listener is called, even if another one fails', async (t) => {
       sessions.on(event, removesItself)
       sessions.on(event, listener as () => void)
       sessions.on(event, listener as () => void)
-      sessions.on(event, () => { told.push(event) })
+      sessions.on(event, ({ user }) => { told.push(`${event} ${user}`) })
     }
     h.fastify.log.level = 'error'
     const { cookie } = await h.ask('/in/ann')
@@ -270,9 +274,9 @@ test('every listener is called, even if another one fails', async (t) => {
     await h.ask('/in/bob')
     await sessions.revokeUser('bob')
     const failures = (): number => h.log.filter(({ msg }) => / failed$/.test(msg as string)).length
-    const expected = what === 'never settles' ? 0 : 10
+    const expected = /^(?:never settles|changes)/.test(what) ? 0 : 10
     await until('the failures are in the log', () => failures() >= expected)
-    t.strictSame(told, ['created once', 'created', 'renewed once', 'renewed', 'destroyed once', 'destroyed', 'created', 'revoked once', 'revoked'], `a listener that ${what}`)
+    t.strictSame(told, ['created once', 'created ann', 'renewed once', 'renewed ann', 'destroyed once', 'destroyed ann', 'created bob', 'revoked once', 'revoked bob'], `a listener that ${what}`)
     t.equal(failures(), expected)
   }
 })

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { EventEmitter } from 'node:events'
+import { logError } from '../common/log-error.js'
 import { isThenable } from '../common/maybe-promise.js'
 
 /** Describes a session to listeners. It never has the ID. */
@@ -55,12 +56,13 @@ export class SessionEmitter {
   }
 
   /** The session has already changed, so an error of a listener fails neither the request nor another listener. */
-  #emit<E extends keyof SessionEvents> (event: E, ...given: ListenerArguments<E>): void {
-    const log = given[1]?.log ?? this.#log
-    const fail = (error: unknown): void => { log.error({ err: error }, `a listener of "${event}" failed`) }
+  #emit<E extends keyof SessionEvents> (event: E, told: SessionEvents[E], request: FastifyRequest | null): void {
+    const log = request?.log ?? this.#log
+    const fail = (error: unknown): void => { logError(log, error, `a listener of "${event}" failed`) }
     for (const listener of this.events.listeners(event) as Array<(...given: ListenerArguments<E>) => unknown>) {
       try {
-        const answer = listener.apply(this.events, given)
+        // Each gets an object of its own: one that changes it must not change what the others are told.
+        const answer = listener.call(this.events, { ...told }, request)
         if (isThenable(answer)) answer.then(undefined, fail)
       } catch (error) {
         fail(error)

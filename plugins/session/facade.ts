@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { logError } from '../common/log-error.js'
 import { SessionTooLargeError } from '../store/errors.js'
 import { sizeOfField } from '../store/sessions.js'
 import { destroy, regenerate, reload, save } from './calls.js'
@@ -69,7 +70,7 @@ const members: ReadonlyMap<string, (session: Session) => unknown> = new Map<stri
 /** Calls the callback that `@fastify/session` takes in place of a promise. */
 function withCallback ({ request }: Session, promise: Promise<void>, callback?: Callback): Promise<void> | undefined {
   if (callback === undefined) return promise
-  promise.then(() => callback(), callback).catch((error: unknown) => { request.log.error({ err: error }, 'a callback of the session failed') })
+  promise.then(() => callback(), callback).catch((error: unknown) => { logError(request.log, error, 'a callback of the session failed') })
 }
 
 /** Refuses what no key can be: `session.get(5)` finds nothing that `session['5'] = …` has set. @throws SessionKeyError */
