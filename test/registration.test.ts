@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readdirSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { hatcheck, hatcheckService, type HatcheckOptions, type RouteName } from '../app.js'
+import { hatcheck, hatcheckService, nextPageOf, type HatcheckOptions, type RouteName } from '../app.js'
 import { ownFolder } from '../plugins/config/own-folder.js'
 import { checkout, run } from './fixtures/child.js'
 import { Client } from './client.js'
@@ -90,7 +90,9 @@ const places = [
   { scope: undefined, base: '', home: '/' },
   { scope: '/app', routes: ['home', 'login', 'logout', 'sessions'], base: '/app', home: '/app/' },
   { scope: '/app/', routes: ['home', 'login', 'logout', 'sessions'], base: '/app', home: '/app/' },
-  { scope: '/app', prefix: '/auth', routes: ['login', 'logout', 'sessions'], base: '/app/auth', home: '/app/' }
+  { scope: '/app', prefix: '/auth', routes: ['login', 'logout', 'sessions'], base: '/app/auth', home: '/app/' },
+  { scope: '/café', prefix: '/日本', base: '/caf%C3%A9/%E6%97%A5%E6%9C%AC', home: '/caf%C3%A9/%E6%97%A5%E6%9C%AC/' },
+  { scope: '/a b', prefix: '/"<x>', base: '/a%20b/%22%3Cx%3E', home: '/a%20b/%22%3Cx%3E/' }
 ] satisfies Array<{ scope: string | undefined, prefix?: string, routes?: RouteName[], base: string, home: string }>
 
 test('every link of a page leads to a served route, in scopes with a prefix', async (t) => {
@@ -102,7 +104,7 @@ test('every link of a page leads to a served route, in scopes with a prefix', as
         scope.get('/mine', { onRequest: scope.requireLogin }, async () => 'mine')
       }, { ...outer !== undefined && { prefix: outer } })
       const client = new Client(fastify)
-      const mine = `${home === '/' ? '' : base.slice(0, base.length - ('prefix' in options ? options.prefix.length : 0))}/mine`
+      const mine = `${home === '/' ? '' : base.slice(0, base.length - ('prefix' in options ? encodeURI(options.prefix).length : 0))}/mine`
       const led = await client.get(`${mine}?a=1`, asBrowser)
       t.equal(led.headers.location, `${base}/login?next=${encodeURIComponent(`${mine}?a=1`)}`)
       const seen = [await client.get(String(led.headers.location), asBrowser), await client.get(`${base}/login`, asBrowser), await client.post(`${base}/login`, { client_name: 'x'.repeat(20_000) }, asBrowser)]
@@ -118,6 +120,23 @@ test('every link of a page leads to a served route, in scopes with a prefix', as
       }
       t.equal((await client.post(`${base}/logout`, {}, asBrowser)).headers.location, home)
     })
+  }
+})
+
+test('pages whose path is not fixed are refused, and sessions alone are not', async (t) => {
+  for (const [outer, prefix] of [['/:tenant', ''], ['/:tenant', '/auth'], ['/app', '/:id(\\d+)'], ['/app', '/*'], ['/a;b', ''], ['//evil.example', '/auth'], ['/\\evil.example', ''], ['', '/a;b']] as const) {
+    const registered = async (options: Partial<HatcheckOptions>): Promise<FastifyInstance> => {
+      const fastify = newFastify(t)
+      await fastify.register(async (scope) => {
+        await scope.register(hatcheck, { ...pages, ...options } as HatcheckOptions)
+        scope.get('/next', async (request) => nextPageOf(request))
+      }, { prefix: outer })
+      return fastify
+    }
+    await t.rejects(registered({ prefix }), { code: 'HATCHECK_CONFIG', message: `The path of the pages must be fixed, without : * ; ? # \\ and //, since their links lead to it; got ${JSON.stringify(outer + prefix)}.` }, outer + prefix)
+    if (outer !== '/:tenant') continue
+    const fastify = await registered({ prefix, routes: ['verify'] })
+    t.equal((await fastify.inject('/acme/next')).body, '/', 'no link leads to a pattern')
   }
 })
 

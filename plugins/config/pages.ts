@@ -10,17 +10,25 @@ type Pages = ReturnType<typeof pagesOf>
 /** An origin that no real address has, to write a path as browsers do. */
 const ROOT = 'http://here.invalid'
 
-/** Returns which pages are served, and where they are and lead. */
+/** Characters by which a path is a pattern of the router, leads to another server, or cannot be the path of a cookie. */
+const NOT_FIXED = /[:*;?#\\]|\/\//
+
+/** Returns which pages are served, and where they are and lead. @throws ConfigError */
 export function pagesOf (given: unknown, mode: Mode, { prefix, loginPath, afterLogin, afterLogout }: PageValues, scope: string) {
   const routes = routesOf(given, mode, prefix, loginPath)
-  const root = scope.replace(/\/$/, '')
-  const base = root + prefix
+  const path = scope.replace(/\/$/, '')
+  assertRule(!hasLinks((route) => routes.has(route)) || !NOT_FIXED.test(path + prefix),
+    `The path of the pages must be fixed, without : * ; ? # \\ and //, since their links lead to it; got ${shown(path + prefix)}. ` +
+    'Register hatcheck under another prefix, or leave out routes.')
+  // Fastify takes the path as it is read. Links, Location and cookies have it as browsers send it.
+  const root = NOT_FIXED.test(path) ? '' : encodeURI(path)
+  const base = root + encodeURI(prefix)
   const home = `${routes.has('home') ? base : root}/`
   return {
     /** Answers whether a page is served. */
     hasRoute: (route: RouteName): boolean => routes.has(route),
     hasRoutes: routes.size > 0,
-    /** The path of the pages, from the root of the server. */
+    /** The path of the pages, from the root of the server, as a URL spells it. */
     base,
     /** The target of links back: hatcheck's start page, or that of the application. */
     home,
@@ -47,7 +55,7 @@ function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: strin
 
 /** Refuses a login and a logout that lead nowhere. @throws ConfigError */
 export function assertLeadsOn ({ hasRoute, base, afterLogin, afterLogout }: Pages, name: NameOf): void {
-  const leadsTo = (place: string, route: RouteName): boolean => hasRoute(route) && pathOf(place) === `${base}/${route}`
+  const leadsTo = (place: string, route: RouteName): boolean => hasRoute(route) && pathOf(place) === pathOf(`${base}/${route}`)
   assertRule(!leadsTo(afterLogin, 'login'),
     `${name('afterLogin')} must not be the login page: it would redirect to itself for ever.`)
   assertRule(!leadsTo(afterLogin, 'logout'),
@@ -73,7 +81,10 @@ function pathOf (place: string): string | null {
  * paths, so this is no error. Source: RFC 6265, section 5.1.4.
  */
 export function missesPages (path: string, { base, hasRoute }: Pick<Pages, 'base' | 'hasRoute'>): boolean {
-  // A proxy asks /verify with the cookies of another path.
-  const hasPages = ROUTE_NAMES.some((route) => route !== 'verify' && hasRoute(route))
-  return hasPages && !new URL(`${base}/`, ROOT).pathname.startsWith(path.endsWith('/') ? path : `${path}/`)
+  return hasLinks(hasRoute) && !new URL(`${base}/`, ROOT).pathname.startsWith(path.endsWith('/') ? path : `${path}/`)
+}
+
+/** Whether pages are served that link to each other. A proxy asks /verify, for pages of another path. */
+function hasLinks (hasRoute: (route: RouteName) => boolean): boolean {
+  return ROUTE_NAMES.some((route) => route !== 'verify' && hasRoute(route))
 }
