@@ -1,3 +1,4 @@
+import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -8,8 +9,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
-import { hatcheck } from '../app.js'
-import { appOnPort, bag, closed, type Bag } from './app-on-port.js'
+import { hatcheck, requireLogin } from '../app.js'
+import { STORES, appOnPort, bag, closed, type Bag } from './app-on-port.js'
 import { Client } from './client.js'
 import { gate, testKey, turn } from './helper.js'
 import { until } from './service.js'
@@ -56,6 +57,39 @@ test('a connection without a socket or an address has sessions', async (t) => {
     t.equal((await client.post('/logout', {}, { accept })).statusCode, 200)
     t.equal((await client.get('/sessions', { cookie, accept })).statusCode, 401)
   })
+})
+
+test('injectWS of @fastify/websocket has the session of an injected request', async (t) => {
+  for (const store of STORES) {
+    for (const server of [{}, { trustProxy: true }]) {
+      const h = await appOnPort(t, (fastify) => {
+        fastify.get('/socket', { websocket: true, onRequest: requireLogin }, (socket, request) => {
+          socket.on('message', async (message: Buffer) => {
+            if (message.toString() === 'out') await request.logout()
+            else bag(request)['n'] = message.toString()
+            await request.session.save()
+            socket.send(`${request.user?.name} ${bag(request)['n']}`)
+          })
+        })
+      }, { store, server, before (fastify) { fastify.register(websocket) } })
+      const { fastify } = h
+      await t.rejects(fastify.injectWS('/socket'), /401/)
+      const login = await fastify.inject('/in/harry')
+      const cookie = String(login.headers['set-cookie']).split(';')[0] as string
+      const say = async (message: string, headers: Record<string, string>): Promise<string> => {
+        const socket = await fastify.injectWS('/socket', { headers })
+        const answered = once(socket, 'message')
+        socket.send(message)
+        const [answer] = await answered
+        socket.terminate()
+        return String(answer)
+      }
+      for (const headers of [{ cookie }, { cookie, host: 'localhost' }]) t.equal(await say('1', headers), 'harry 1')
+      await t.rejects(fastify.injectWS('/socket', { headers: { cookie, host: 'shop.example' } }), /401/, 'the cookie of http is none of a public site')
+      t.equal(await say('out', { cookie }), 'undefined undefined')
+      t.strictSame(await h.me(cookie), { user: null, n: null })
+    }
+  }
 })
 
 test('on an upgraded connection, calls that need a new cookie are refused, and other calls work', async (t) => {

@@ -17,7 +17,7 @@ export interface CookieProfile {
 }
 
 /** What the cookie depends on in a request. */
-export type Connection = Pick<FastifyRequest, 'protocol' | 'host'>
+export type Connection = Pick<FastifyRequest, 'protocol' | 'host'> & { readonly raw?: { readonly socket?: object } }
 
 /** The connection of a browser on https, and of one on http. */
 export const HTTPS: Connection = { protocol: 'https', host: '' }
@@ -35,8 +35,13 @@ export function cookieProfiles (config: CookieConfig): (connection: Connection) 
     case 'true': return () => secure
     case 'false': return () => plain
     case 'auto': return (request) => isHttps(request) ? secure : plainByConnection
-    case 'local': return (request) => isHttps(request) || !isLoopback(request.host) ? secure : plainByConnection
+    case 'local': return (request) => isHttps(request) || !isOfThisMachine(request) ? secure : plainByConnection
   }
+}
+
+/** `app.injectWS` of @fastify/websocket makes a request without `Host` and socket. It belongs to `app.inject`, which names localhost. */
+function isOfThisMachine ({ host, raw }: Connection): boolean {
+  return host === '' ? raw !== undefined && raw.socket === undefined : isLoopback(host)
 }
 
 /**
