@@ -587,8 +587,11 @@ for (const thrown of [undefined, null, 'no', 5]) {
 }
 
 test('a guard that is called in place of being passed says so', (t) => {
+  const inPlaceOfRequest = [undefined, null, {}, { role: 'admin' }, 'admin', newFastify(t), () => {}]
   for (const [name, guard] of Object.entries({ requireLogin, refuseCrossOrigin })) {
-    t.throws(() => (guard as () => unknown)(), { code: 'HATCHECK_UNSUPPORTED', message: `${name}() without a request is not supported by hatcheck: pass the function itself, as in { onRequest: ${name} }.` })
+    for (const given of inPlaceOfRequest) {
+      t.throws(() => (guard as (given: unknown) => unknown)(given), { code: 'HATCHECK_UNSUPPORTED', message: `${name}() without a request is not supported by hatcheck: pass the function itself, as in { onRequest: ${name} }.` })
+    }
   }
   t.end()
 })
