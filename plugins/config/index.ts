@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import type { GivenOptions } from './options.js'
-import { missesPages } from './pages.js'
+import { misleads, missesPages } from './pages.js'
 import { assertDomains, resolveConfig, type Mode, type ServiceOnlyOptions } from './resolve.js'
 
 export interface ConfigPluginOptions {
@@ -12,6 +12,9 @@ export default fp<ConfigPluginOptions>(async function config (fastify, { hatchec
   await assertDomains(config)
   if (missesPages(config.sessionCookiePath, config)) {
     fastify.log.warn(`The path of the session cookie, ${config.sessionCookiePath}, does not cover the pages of hatcheck under ${config.base}/: browsers do not send the cookie to the logout, which then ends nothing. Leave the path out, unless a proxy changes the paths.`)
+  }
+  if (misleads(config)) {
+    fastify.log.warn(`The path of the pages of hatcheck, ${config.base}, is not fixed: it must have no parameter and none of : * ; ? # and //, or the links of the pages and the redirects to the login page lead nowhere. Register hatcheck under another prefix, or set loginPath and routes.`)
   }
   fastify.hatcheck.provide('config', config)
 }, { name: 'config', dependencies: ['groups'] })

@@ -10,19 +10,16 @@ type Pages = ReturnType<typeof pagesOf>
 /** An origin that no real address has, to write a path as browsers do. */
 const ROOT = 'http://here.invalid'
 
-/** Characters by which a path is a pattern of the router, leads to another server, or cannot be the path of a cookie. */
-const NOT_FIXED = /[:*;?#\\]|\/\//
+/** What makes a path a pattern of the router, leads to another server, or cannot be in the path of a cookie. */
+const NOT_FIXED = /[:*;?#]|\/\//
 
-/** Returns which pages are served, and where they are and lead. @throws ConfigError */
+/** Returns which pages are served, and where they are and lead. */
 export function pagesOf (given: unknown, mode: Mode, { prefix, loginPath, afterLogin, afterLogout }: PageValues, scope: string) {
   const routes = routesOf(given, mode, prefix, loginPath)
-  const path = scope.replace(/\/$/, '')
-  assertRule(!hasLinks((route) => routes.has(route)) || !NOT_FIXED.test(path + prefix),
-    `The path of the pages must be fixed, without : * ; ? # \\ and //, since their links lead to it; got ${shown(path + prefix)}. ` +
-    'Register hatcheck under another prefix, or leave out routes.')
-  // Fastify takes the path as it is read. Links, Location and cookies have it as browsers send it.
-  const root = NOT_FIXED.test(path) ? '' : encodeURI(path)
-  const base = root + encodeURI(prefix)
+  // Fastify takes a path as it is read. Links, Location and cookies have it as browsers send it.
+  const path = encodeURI(scope.replace(/\/$/, ''))
+  const root = NOT_FIXED.test(path) ? '' : path
+  const base = path + encodeURI(prefix)
   const home = `${routes.has('home') ? base : root}/`
   return {
     /** Answers whether a page is served. */
@@ -82,6 +79,11 @@ function pathOf (place: string): string | null {
  */
 export function missesPages (path: string, { base, hasRoute }: Pick<Pages, 'base' | 'hasRoute'>): boolean {
   return hasLinks(hasRoute) && !new URL(`${base}/`, ROOT).pathname.startsWith(path.endsWith('/') ? path : `${path}/`)
+}
+
+/** Whether the links of the pages lead nowhere, since the path of the pages is a pattern. Programs can use the routes. */
+export function misleads ({ base, hasRoute }: Pick<Pages, 'base' | 'hasRoute'>): boolean {
+  return hasLinks(hasRoute) && NOT_FIXED.test(base)
 }
 
 /** Whether pages are served that link to each other. A proxy asks /verify, for pages of another path. */

@@ -231,7 +231,7 @@ export const OPTIONS = {
    */
   routes: { type: 'routes', form: `true, false or a list of ${ROUTE_NAMES.join(', ')}`, only: 'plugin' },
   /**
-   * The path of the pages, within the scope in which hatcheck is registered. Neither can have parameters.
+   * The path of the pages, within the scope in which hatcheck is registered. Links need both to have no parameters.
    * @default none
    */
   prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },
