@@ -345,7 +345,7 @@ test('a login method without a password logs in accounts that are there and not 
   await app.accounts?.disable('Sally')
   const byCode = async (name: string): Promise<[status: number, client: Client]> => {
     const client = new Client(app)
-    return [(await client.post('/by-code', { name })).statusCode, client]
+    return [(await client.send({ method: 'POST', url: '/by-code', payload: { name } })).statusCode, client]
   }
   for (const name of ['Sally', 'nobody']) {
     const [status, client] = await byCode(name)
