@@ -1,6 +1,10 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { once } from 'node:events'
+import http2 from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
-import { build, buildHost } from './helper.js'
+import { hatcheck } from '../app.js'
+import { build, buildHost, testKey } from './helper.js'
 import { exchange } from './raw-client.js'
 
 const authenticate = (name: string): { name: string } => ({ name })
@@ -10,20 +14,42 @@ test('a request whose Host header is ambiguous or invalid is refused at every ad
     const app = mode === 'plugin' ? await buildHost(t, { routes: true, authenticate }) : await build(t, { mode, authenticate })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
-    const get = async (target: string, hosts: readonly string[]): ReturnType<typeof exchange> =>
-      await exchange(port, `GET ${target} HTTP/1.1\r\n${hosts.map((host) => `Host: ${host}\r\n`).join('')}\r\n`)
+    const get = async (target: string, hosts: readonly string[], version: string): ReturnType<typeof exchange> =>
+      await exchange(port, `GET ${target} HTTP/${version}\r\n${hosts.map((host) => `Host: ${host}\r\n`).join('')}\r\n`)
     const refused: Array<[target: string, ...hosts: string[]]> = [
       ['/login', 'localhost', 'evil.example'], ['/login', 'localhost', 'localhost'], ['/verify', 'localhost', 'evil.example'], ['http://evil.example/login', 'localhost'], ['http://localhost/login', 'evil.example'],
       ['/login', 'localhost:65536'], ['/login', 'local host'], ['/login', 'localhost/'], ['/login', 'user@localhost'], ['/login', '[::z]'], ['/login', 'localhost:80:80']
     ]
     if (mode !== 'plugin') refused.push(['/nowhere', 'localhost', 'localhost'])
-    for (const [target, ...hosts] of refused) {
-      const { answers, isClosed } = await get(target, hosts)
-      t.match(answers, [{ status: 400, body: '"code":"HATCHECK_HOST"' }], `${mode}: ${target} for ${hosts.join(' and ')}`)
-      t.ok(isClosed)
+    // Node reads a request of each of these versions on a connection of HTTP/1.
+    for (const version of ['1.0', '1.1', '2.0']) {
+      for (const [target, ...hosts] of refused) {
+        const { answers, isClosed } = await get(target, hosts, version)
+        t.match(answers, [{ status: 400, body: '"code":"HATCHECK_HOST"' }], `${mode}, HTTP/${version}: ${target} for ${hosts.join(' and ')}`)
+        t.ok(isClosed)
+      }
+      const { answers: [withoutHost] } = await get('/login', [], version)
+      t.equal(withoutHost?.status === 400, version !== '1.0', `${mode}, HTTP/${version}: ${withoutHost?.status} without a host`)
     }
     for (const [target, host] of [['/login', 'localhost:65535'], ['/login', '[::1]'], ['http://localhost/login', 'LOCALHOST']] as const) {
       t.match(await exchange(port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`), { answers: [{ status: 200 }] }, `${mode}: ${target} for ${host}`)
     }
   }
+})
+
+test('a request over HTTP/2 whose host is ambiguous or invalid is refused', async (t) => {
+  const app = Fastify({ http2: true }) as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: ['login'], authenticate })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const client = http2.connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(() => { client.destroy() })
+  const statusOf = async (hosts: http2.OutgoingHttpHeaders): Promise<unknown> => {
+    const stream = client.request({ ':path': '/login', ...hosts })
+    const [headers] = await once(stream, 'response') as [http2.IncomingHttpHeaders]
+    stream.close()
+    return headers[':status']
+  }
+  for (const hosts of [{}, { ':authority': 'example.com' }, { ':authority': 'example.com', host: 'example.com' }]) t.equal(await statusOf(hosts), 200, JSON.stringify(hosts))
+  for (const hosts of [{ ':authority': 'example.com', host: 'evil.example' }, { ':authority': 'example.com:65536' }]) t.equal(await statusOf(hosts), 400, JSON.stringify(hosts))
 })

@@ -26,16 +26,17 @@ const answers = new Memo<boolean>(64)
  * Says why a request is refused whose header is ambiguous; null if it is clear. Proxies on the way may read two hosts, or an
  * invalid one, in different ways; the server may have dropped header lines.
  *
- * Source: RFC 9112, section 3.2.
+ * Sources: RFC 9112, section 3.2; RFC 9113, section 8.3.1.
  */
 export function headerError ({ raw }: FastifyRequest): Error | null {
   if (lacksLines(raw)) return new TooManyLinesError()
   return hasOneHost(raw) ? null : new HostError()
 }
 
-function hasOneHost ({ rawHeaders = [], headers: { host }, httpVersion, url = '' }: IncomingMessage): boolean {
-  // HTTP/2 has a pseudo-header instead.
-  if (httpVersion === '2.0') return true
+function hasOneHost ({ rawHeaders = [], headers, httpVersion, url = '' }: IncomingMessage): boolean {
+  const { host, ':method': method, ':authority': authority = host } = headers
+  // By a name that HTTP/1 does not allow, and not by the version: on a connection of HTTP/1, Node takes "GET / HTTP/2.0" as well.
+  if (method !== undefined) return (host ?? authority) === authority && (authority === undefined || isValid(String(authority)))
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string
@@ -43,8 +44,8 @@ function hasOneHost ({ rawHeaders = [], headers: { host }, httpVersion, url = ''
   }
   const target = url.startsWith('/') ? null : ABSOLUTE.exec(url)
   if (hosts > 1 || (target !== null && target[1]?.toLowerCase() !== host?.toLowerCase())) return false
-  // HTTP/1.0 may have none.
-  return host === undefined ? httpVersion !== '1.1' : isValid(host)
+  // Before HTTP/1.1 there may be none.
+  return host === undefined ? httpVersion < '1.1' : isValid(host)
 }
 
 function isValid (host: string): boolean {
