@@ -4,6 +4,7 @@ import { errorText } from './plugins/common/error-text.js'
 import type { ServiceConfig } from './plugins/config/environment.js'
 import { trustedProxies } from './plugins/config/trusted-proxies.js'
 import type { ProcessLog } from './plugins/process/log.js'
+import { letGoOfLostTerminals } from './plugins/process/lost-terminal.js'
 import { isMain } from './plugins/process/main.js'
 import type { MetricsListener } from './plugins/process/metrics-listener.js'
 import { keepNextTickFast } from './plugins/process/next-tick.js'
@@ -56,6 +57,7 @@ interface Running {
 export async function serve (): Promise<void> {
   const signals = holdSignals()
   keepNextTickFast()
+  letGoOfLostTerminals()
   if (!isWorker()) endWithNpm()
   // Without a listener, the process would end when the reader of stderr closes it.
   process.stderr.on('error', () => {})

@@ -27,6 +27,8 @@ export interface Service {
   readonly startedInMs: number
   /** All output so far. */
   output (): string
+  /** Resolves to the exit code or the name of the signal that ended it. */
+  readonly ended: Promise<number | string>
   /** Ends the service, and returns its exit code or the name of the signal that ended it. */
   end (signal?: NodeJS.Signals): Promise<number | string>
 }
@@ -60,7 +62,7 @@ export async function startService (t: Test, folder: string, env: Record<string,
   })
   const startedInMs = performance.now() - begun
   urls.add(url)
-  return { url, child, startedInMs, output, end }
+  return { url, child, startedInMs, output, ended, end }
 
   function end (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> {
     child.kill(signal)

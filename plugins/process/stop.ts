@@ -11,6 +11,12 @@ import { STOP_SIGNALS } from './signals.js'
  */
 const LONGEST_STOP_MS = { worker: 8_000, other: 8_500 }
 
+/**
+ * The signals of a fault in machine code, such as a page of LMDB that cannot be read, or of V8 without memory. A listener in
+ * JavaScript never runs for them: the instruction would fail again and again, and the process would neither answer nor end.
+ */
+const FAULTS = ['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGTRAP'] as const
+
 interface Stoppable {
   log: FastifyBaseLogger
   /** The log for security events. */
@@ -27,7 +33,7 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
   let isLate = false
   const { close: stop } = closeWithGrace({
     delay: false,
-    skip: ['SIGHUP', 'SIGUSR2', ...isWorker() ? STOP_SIGNALS : []],
+    skip: ['SIGHUP', 'SIGUSR2', ...FAULTS, ...isWorker() ? STOP_SIGNALS : []],
     logger: { error: (text: unknown) => { log.error(text) } },
     onSecondSignal (signal) { exitWith(`second ${signal}: hatcheck ends at once`) },
     onSecondError (error) { exitWith('hatcheck ends at once after another error', error) }

@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
+import { Client } from '../client.js'
 import { freePort } from '../free-port.js'
 import { makeFolder } from '../../plugins/common/data-folder.js'
 import { childEnvironment, checkout, fixture } from '../fixtures/child.js'
+import { needs } from '../helper.js'
 import { startInto } from '../service-into.js'
 import { compiled, runServer, startService, until, workersOf } from '../service.js'
 
@@ -66,6 +69,46 @@ test('a second signal ends the process at once, and is logged', async (t) => {
   t.equal(await ended, 1)
   t.match(service.output(), 'second SIGTERM: hatcheck ends at once')
 })
+
+for (const WORKERS of ['1', '2']) {
+  test(`WORKERS=${WORKERS}: a fault in machine code ends the process by its signal, and a worker is replaced`, async (t) => {
+    const folder = t.testdir()
+    const service = await startService(t, folder, { WORKERS })
+    await until('all run', () => service.output().includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
+    // LMDB reads its file as memory: where the file ends too early, each access is a SIGBUS.
+    truncateSync(join(folder, 'data/lmdb/data.mdb'))
+    await new Client(service.url).login('Harry').catch(() => {})
+    if (WORKERS === '1') t.equal(await service.ended, 'SIGBUS')
+    else await until('the primary logs it', () => service.output().includes('"reason":"SIGBUS"'))
+  })
+}
+
+for (const signal of ['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGTRAP'] as const) {
+  test(`${signal} has no listener`, async (t) => {
+    const { end } = await startService(t, t.testdir(), { SESSION_STORE: 'memory:' })
+    t.equal(await end(signal), signal)
+  })
+}
+
+for (const WORKERS of ['1', '2']) {
+  test(`WORKERS=${WORKERS}: a terminal that closes does not end the service, which then still stops with exit code 0`, needs('script'), async (t) => {
+    const folder = t.testdir()
+    const port = await freePort()
+    // The shell outlives the terminal, to tell how the service ended.
+    const command = `trap '' HUP; '${process.execPath}' '${compiled('server')}' & echo $! > pid; wait $!; echo $? > code`
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], { cwd: folder, env: childEnvironment({ WORKERS, PORT: String(port) }), stdio: ['pipe', 'ignore', 'ignore'] })
+    const isUp = async (): Promise<boolean> => await fetch(`http://127.0.0.1:${port}/healthz`).then(({ ok }) => ok, () => false)
+    await until('it runs', isUp)
+    const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'))
+    t.teardown(() => { if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL') })
+    terminal.kill('SIGKILL')
+    await once(terminal, 'exit')
+    t.ok(await isUp())
+    process.kill(pid, 'SIGTERM')
+    await until('it has ended', () => existsSync(join(folder, 'code')) && readFileSync(join(folder, 'code'), 'utf8').endsWith('\n'))
+    t.equal(readFileSync(join(folder, 'code'), 'utf8'), '0\n')
+  })
+}
 
 test('a worker that does not stop is killed after its deadline', { timeout: 30_000 }, async (t) => {
   const { child, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'inherit'], { env: { WORKERS: '2' } })
