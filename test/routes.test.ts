@@ -98,9 +98,19 @@ test('GET /logout from a browser without Sec-Fetch-Site and Referer shows a conf
     t.match((await harry.get('/', asProgram)).json(), { user: { name: 'Harry' } })
     t.equal((await harry.get('/logout', { ...accept(value), referer: 'http://localhost:80/' })).statusCode, 303, 'a page of the service says so')
   }
-  const curl = new Client(fastify)
-  await curl.login()
-  t.equal((await curl.get('/logout', accept('*/*'))).statusCode, 303, 'a program is no browser')
+  const safari = { 'user-agent': 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/15.6 Safari/605.1.15' }
+  // What a browser sends for an image, a style sheet, and everything else of a page with "Referrer-Policy: no-referrer".
+  for (const value of ['image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5', 'text/css,*/*;q=0.1', '*/*']) {
+    const harry = new Client(fastify)
+    await harry.login()
+    t.match(await harry.get('/logout', { ...accept(value), ...safari }), { statusCode: 200, body: 'Log out?' }, value)
+    t.match((await harry.get('/', asProgram)).json(), { user: { name: 'Harry' } })
+  }
+  for (const agent of [{}, { 'user-agent': 'curl/8.5.0' }, { 'user-agent': 'python-requests/2.32.3' }]) {
+    const program = new Client(fastify)
+    await program.login()
+    t.equal((await program.get('/logout', { ...accept('*/*'), ...agent })).statusCode, 303, 'a program is no browser')
+  }
 })
 
 test('the login form has labelled fields that a password manager recognizes, and keeps next', async (t) => {

@@ -93,7 +93,7 @@ export const SESSION_OPTIONS = {
    * or `co.uk` is refused.
    * @default none: only the host that set the cookie
    */
-  sessionCookieDomain: { type: 'text', pattern: /^\.?[0-9A-Za-z](?:[0-9A-Za-z-]*[0-9A-Za-z])?(?:\.[0-9A-Za-z](?:[0-9A-Za-z-]*[0-9A-Za-z])?)*$/, form: 'a domain such as example.com' },
+  sessionCookieDomain: { type: 'text', pattern: /^\.?[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?(?:\.[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?)*$/, form: 'a domain such as example.com' },
   /**
    * The path of the session cookie. If it does not cover the pages of hatcheck, a logout there ends nothing, and the start warns.
    * @default `/`

@@ -9,6 +9,9 @@ import type { Config } from '../config/resolve.js'
 
 export const CrossOriginError = createRefusal('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
 
+/** The name of every browser begins so. */
+const BROWSER = /^(?:Mozilla|Opera)\//
+
 /**
  * Refuses a request that another site makes a browser send, as a hook for forms and WebSockets, by the rules of hatcheck's own
  * routes. A GET passes, since it changes nothing, unless it opens a WebSocket. A client that is no browser passes.
@@ -53,8 +56,8 @@ export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAll
     const { referer, 'sec-fetch-site': site } = request.headers
     if (isPrefetch(request)) return true
     if (site !== undefined) return site !== 'same-origin' && site !== 'none'
-    // A browser that says neither may come from anywhere. A program says neither, and asks for no page.
-    return referer === undefined ? wants(request, 'json') === 'page' : !isOwn(referer, request)
+    // A browser that says neither may come from anywhere. A program says neither.
+    return referer === undefined ? isBrowser(request) : !isOwn(referer, request)
   }
 
   function isForeign (request: FastifyRequest): boolean {
@@ -81,6 +84,11 @@ function isOwn (address: string, { host, protocol }: FastifyRequest): boolean {
   // An address leaves out the port that its scheme implies; a client or a proxy may have written it into Host.
   const implied = url.protocol === 'https:' ? /:443$/ : /:80$/
   return url.host === host.toLowerCase().replace(implied, '')
+}
+
+/** By its name as well: for an image or a script of another page, a browser asks for no page. */
+function isBrowser (request: FastifyRequest): boolean {
+  return wants(request, 'json') === 'page' || BROWSER.test(request.headers['user-agent'] ?? '')
 }
 
 function isPrefetch ({ headers }: FastifyRequest): boolean {
