@@ -284,6 +284,9 @@ test('a command names its store, and creates a store only for a new account', as
   for (const args of [['user', 'list'], ['user', 'passwd', 'Sally'], ['user', 'disable', 'Sally'], ['user', 'enable', 'Sally'], ['sessions', 'list'], ['sessions', 'revoke', 'Sally', 'x'], ['sessions', 'revoke-all'], ['backup', join(folder, 'safe')], ['doctor']]) {
     t.same(await run(...args), missing, args.join(' '))
   }
+  for (const [name, input] of [['', 'a long password of Sally\n'], ['Sally\u2800', 'a long password of Sally\n'], ['Sally', 'short\n'], ['Sally', ''], ['Sally', 'password1password1\n']] as const) {
+    t.match(await hatcheckCli(folder, ['user', 'add', name], { env: closed, input }), { code: 1, stdout: '' }, JSON.stringify([name, input]))
+  }
   t.strictSame(readdirSync(folder), [], 'nothing was created')
   t.equal((await run('user', 'add', 'Sally')).code, 0)
   const { stderr } = spawnSync(process.execPath, [compiled('cli'), 'user', 'list'], { cwd: folder, env: closed, encoding: 'utf8' })

@@ -186,7 +186,7 @@ test('a value that the types refuse is refused at the start, with the name of th
     sessionStore: { rule: /must (?:be memory:, .* or a session store; got |keep the contract of SessionStore)/, values: [...oddities, 5, true] },
     dataDir: { rule: /must be the path of a folder; got /, values: [...oddities, 5, true, ''] },
     sessionCookieName: { rule: /must be /, values: [...oddities, 5, true, '', 'a b', 'a='] },
-    sessionCookieDomain: { rule: /must be /, values: [...oddities, 5, true, '', 'a/b'] },
+    sessionCookieDomain: { rule: /must be /, values: [...oddities, 5, true, '', 'a/b', 'a-.com', `${'a'.repeat(64)}.com`] },
     sessionCookiePath: { rule: /must be /, values: [...oddities, 5, true, '', 'app'] },
     sessionCookieSecure: { rule: /must be one of true, false, auto; got /, values: [...oddities, 5, 1, '', 'yes', 'TRUE', 'local'] },
     sessionCookieSamesite: { rule: /must be one of lax, strict, none; got /, values: [...oddities, 5, true, '', 'laxx'] },

@@ -4,7 +4,7 @@ import { resolveConfig, type Config } from '../config/resolve.js'
 import { ConfigError } from '../common/rule.js'
 import { keyFileOf, secretsOf } from '../tickets/secrets.js'
 import { createTicketSigner } from '../tickets/ticket.js'
-import { assertStoreIn, type LastingEngine } from '../storage/doctor.js'
+import { assertStoreIn, hasStoreIn, type LastingEngine } from '../storage/doctor.js'
 import { openStorage } from '../storage/open.js'
 import { warnOfRights } from '../storage/rights.js'
 import type { Storage, StorageLog } from '../storage/common/storage.js'
@@ -13,19 +13,25 @@ import type { Io } from './io.js'
 interface StorageAccess {
   /** Names what the command works on, for an error text. */
   what: string
-  /** Whether to create a missing store. In most commands, that would hide a wrong folder. */
-  canCreate?: boolean
+  /**
+   * Called before a missing store is created; an error that it throws prevents that. Without it, a missing store is an error: a new
+   * one would hide a wrong folder.
+   */
+  beforeCreation? (config: Config): Promise<void>
 }
 
 /**
  * Opens the store of the service for a command, and closes it again.
  *
  * @returns the exit code: 1 if a damaged record was skipped.
- * @throws ConfigError if there is no store.
+ * @throws ConfigError if there is no store, and none may be created.
  */
-export async function withStorage (io: Io, { what, canCreate = false }: StorageAccess, work: (storage: Storage, config: Config, log: StorageLog) => Promise<unknown>): Promise<number> {
+export async function withStorage (io: Io, { what, beforeCreation }: StorageAccess, work: (storage: Storage, config: Config, log: StorageLog) => Promise<unknown>): Promise<number> {
   const { config, engine } = await storedConfiguration(io, what)
-  if (!canCreate && engine.name === 'lmdb') assertStoreIn(engine.folder)
+  if (engine.name === 'lmdb') {
+    if (beforeCreation === undefined) assertStoreIn(engine.folder)
+    else if (!hasStoreIn(engine.folder)) await beforeCreation(config)
+  }
   let hasSkipped = false
   const log = logTo(io, (details) => { if ('record' in details || 'account' in details) hasSkipped = true })
   const storage = await openStorage(config, log, handlesIfKnown(config))

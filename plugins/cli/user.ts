@@ -1,8 +1,10 @@
 import { Accounts } from '../accounts/accounts.js'
+import { newName } from '../accounts/name.js'
+import { assertNewPassword } from '../accounts/password.js'
 import { ConfigError } from '../common/rule.js'
 import { UsageError, expectEnd, type Io } from './io.js'
 import { readPassword } from './password.js'
-import { withStorage } from './storage.js'
+import { withStorage, type StorageAccess } from './storage.js'
 
 /** Runs `hatcheck user …`. */
 export async function user ([action = '', name, ...rest]: string[], io: Io): Promise<number> {
@@ -10,10 +12,20 @@ export async function user ([action = '', name, ...rest]: string[], io: Io): Pro
   if (!['add', 'passwd', 'disable', 'enable', 'list'].includes(action)) throw new UsageError(`unknown command: user ${action}`.trim())
   if (action === 'list' && name !== undefined) expectEnd([name])
   if (action !== 'list' && name === undefined) throw new UsageError(`missing argument: user ${action} NAME`)
-  return await withStorage(io, { what: 'accounts', canCreate: action === 'add' }, async ({ sessions, accounts: store }, config) => {
+  let typed: string | undefined
+  const password = async (): Promise<string> => {
+    typed ??= await readPassword(io)
+    return typed
+  }
+  const access: StorageAccess = { what: 'accounts' }
+  if (action === 'add') {
+    // A command that is refused leaves no store behind.
+    access.beforeCreation = async (config) => { await assertNewPassword(await password(), newName(name), config) }
+  }
+  return await withStorage(io, access, async ({ sessions, accounts: store }, config) => {
     if (store === null) throw new ConfigError('This store keeps no accounts.')
     const accounts = new Accounts({ ...config, accounts: store, revokeUser: async (name) => config.sessionRevocation === 'none' ? 0 : await sessions.removeOfUser(name) })
-    io.stdout.write(name === undefined ? await list(accounts) : await change(accounts, action, name, io, config.sessionRevocation === 'none' ? '' : '; every session is ended'))
+    io.stdout.write(name === undefined ? await list(accounts) : await change(accounts, action, name, password, config.sessionRevocation === 'none' ? '' : '; every session is ended'))
   })
 }
 
@@ -25,16 +37,17 @@ async function list (accounts: Accounts): Promise<string> {
 /**
  * Runs an action on one account.
  *
+ * @param password asks for the password
  * @param ended what the action says of the sessions
  * @returns the line to print.
  */
-async function change (accounts: Accounts, action: string, name: string, io: Io, ended: string): Promise<string> {
+async function change (accounts: Accounts, action: string, name: string, password: () => Promise<string>, ended: string): Promise<string> {
   switch (action) {
     case 'add':
-      await accounts.add(name, await readPassword(io))
+      await accounts.add(name, await password())
       return `${name} can log in now.\n`
     case 'passwd':
-      await accounts.setPassword(name, await readPassword(io))
+      await accounts.setPassword(name, await password())
       return `${name} has a new password${ended}.\n`
     case 'disable':
       await accounts.disable(name)

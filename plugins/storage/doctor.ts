@@ -36,5 +36,9 @@ export async function examine (config: Config, engine: LastingEngine, nameOf: Na
 
 /** Checks that a folder has a store of LMDB; opening it would create one. @throws ConfigError */
 export function assertStoreIn (folder: string): void {
-  if (!existsSync(join(folder, 'data.mdb'))) throw new ConfigError(`There is no store in ${folder}: check DATA_DIR and SESSION_STORE.`)
+  if (!hasStoreIn(folder)) throw new ConfigError(`There is no store in ${folder}: check DATA_DIR and SESSION_STORE.`)
+}
+
+export function hasStoreIn (folder: string): boolean {
+  return existsSync(join(folder, 'data.mdb'))
 }
