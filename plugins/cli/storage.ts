@@ -10,7 +10,7 @@ import { warnOfRights } from '../storage/rights.js'
 import type { Storage, StorageLog } from '../storage/common/storage.js'
 import type { Io } from './io.js'
 
-interface StorageAccess {
+export interface StorageAccess {
   /** Names what the command works on, for an error text. */
   what: string
   /**
