@@ -133,6 +133,7 @@ test('attempts for one account cannot take the places of others', async (t) => {
   const { here, reached, go } = stop()
   let asked = 0
   const fastify = await build(t, {
+    now: clock().now,
     async authenticate (name, password) {
       if (name === 'Harry' && ++asked === 1) await here()
       return password === RIGHT ? { name } : null

@@ -252,7 +252,7 @@ test('failed logins are counted for each account', async (t) => {
 
   t.test('an account has one counter, however its name is written and wherever the attempts come from', async (t) => {
     const { authenticate, asked } = gatekeeper()
-    const fastify = await build(t, { authenticate })
+    const fastify = await build(t, { authenticate, now: clock().now })
     // Its own failures, so that the network is not a calm one.
     for (const from of ['192.0.2.1', '127.0.0.1']) for (let i = 0; i < 2; i++) await new Applicant(fastify, from).attempt('Sally')
     asked.length = 0
@@ -271,6 +271,7 @@ test('failed logins are counted for each account', async (t) => {
     let failure: Error | undefined
     let asked = 0
     const fastify = await build(t, {
+      now: clock().now,
       authenticate () {
         asked++
         if (failure !== undefined) throw failure
@@ -299,7 +300,7 @@ test('failed logins are counted for each account', async (t) => {
   })
 
   t.test('attempts for one account run one after another: of fifty wrong ones six are checked, nine right ones succeed', async (t) => {
-    const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
+    const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto', now: clock().now })
     await fastify.accounts?.add('Harry', RIGHT)
     t.same(await statusesOf(times(9, () => new Applicant(fastify).attempt('Harry', RIGHT))), { 303: 9 })
     await new Applicant(fastify, '203.0.113.7').attempt('Sally', RIGHT)
@@ -578,9 +579,10 @@ test('while the counters cannot be read or written, no login succeeds', needs('r
 
 test('an application with its own store and authenticator is rate limited too, and its own routes are not', async (t) => {
   const { authenticate, asked } = gatekeeper()
-  const { sessions } = openLmdb(t.testdir(), { now: Date.now, maxBytes: 16_384 }, silent)
+  const { now } = clock()
+  const { sessions } = openLmdb(t.testdir(), { now, maxBytes: 16_384 }, silent)
   t.teardown(() => sessions.close())
-  const fastify = await buildHost(t, { routes: true, authenticate, sessionStore: sessions })
+  const fastify = await buildHost(t, { routes: true, authenticate, sessionStore: sessions, now })
   fastify.post('/own', async (request) => { await request.login('Harry') })
   t.same(await statusesOf(times(10, () => new Applicant(fastify).attempt('Harry'))), { 401: 6, 429: 4 })
   t.equal(asked.length, 6)
