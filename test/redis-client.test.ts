@@ -1,14 +1,16 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
+import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import { freePort } from './free-port.js'
 import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import { changesOf, recordOf } from '../plugins/store/contract/index.js'
 import { connectRedis } from '../plugins/storage/redis/client.js'
+import { IdleConnections } from '../plugins/storage/redis/idle.js'
 import { parseRedisUrl, type RedisTarget } from '../plugins/config/redis-url.js'
 import { checkout, compiledFixture } from './fixtures/child.js'
 import { needs, turn } from './helper.js'
@@ -227,6 +229,28 @@ test('where idle connections are closed early, a PING keeps them open', needs('r
   }
   t.equal(closes, 0, 'once the server\'s timeout is known')
   t.strictSame(log.lines, [REOPENED])
+})
+
+test('a client that is closed sends no further PING, even if its nodes close later', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  const elapsed = performance.now.bind(performance)
+  t.teardown(() => {
+    mock.timers.reset()
+    performance.now = elapsed
+  })
+  let pings = 0
+  const node = Object.assign(new EventEmitter(), { status: 'ready', async ping () { pings++ } })
+  const client = Object.assign(new EventEmitter(), { isCluster: true, nodes: () => [node] })
+  const idle = new IdleConnections(client as never, { onReopened () {}, onLost () {} })
+  client.emit('+node', node)
+  client.emit('ready')
+  mock.timers.tick(20_000)
+  t.equal(pings, 1)
+  idle.stop()
+  performance.now = () => elapsed() + 10_000
+  node.emit('close')
+  mock.timers.tick(60_000)
+  t.equal(pings, 1)
 })
 
 test('the password is in no log line and in no error', needs('redis-server'), async (t) => {

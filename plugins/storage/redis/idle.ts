@@ -104,6 +104,7 @@ interface Opening {
 class KeepAlive {
   readonly #client: Redis | Cluster
   #everyMs = KEEP_ALIVE_MS
+  #isStopped = false
   #timer: NodeJS.Timeout
   #pingedAt = performance.now()
 
@@ -114,6 +115,8 @@ class KeepAlive {
   }
 
   shorten (): void {
+    // The nodes of a cluster close after the end as well, and another timer would hold the client for ever.
+    if (this.#isStopped) return
     const idleMs = performance.now() - this.#pingedAt
     this.#pingedAt = performance.now()
     const everyMs = Math.max(SHORTEST_KEEP_ALIVE_MS, idleMs / 3)
@@ -124,6 +127,7 @@ class KeepAlive {
   }
 
   stop (): void {
+    this.#isStopped = true
     clearInterval(this.#timer)
   }
 
