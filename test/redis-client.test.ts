@@ -1,10 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
+import type { Redis } from 'ioredis'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
+import { within } from '../plugins/common/deadline.js'
 import { freePort } from './free-port.js'
 import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
@@ -97,32 +99,37 @@ const BACK = /^the Redis store can be reached again$/
 test('a Redis that is down does not prevent the start, and each outage is two lines in the log', needs('redis-server'), async (t) => {
   const port = await freePort()
   const log = keepingLog()
-  const begun = performance.now()
-  const { client, close } = await connectRedis(parseRedisUrl(`redis://127.0.0.1:${port}`, 'url'), log)
-  t.ok(performance.now() - begun < 1_500)
+  const { client, close } = await within(1_500, connectRedis(parseRedisUrl(`redis://127.0.0.1:${port}`, 'url'), log))
+  let attempts = 0
+  client.on('reconnecting', () => { attempts++ })
   t.strictSame(log.lines.length, 1)
   t.match(log.lines[0], { level: 'warn', text: LOST })
   t.match(log.lines[0]?.text, 'ECONNREFUSED')
   const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {} })
-  const failed = performance.now()
-  await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
-  t.ok(performance.now() - failed < 200, 'a call fails at once')
+  const failing = store.read('one').then(() => 'answers', ({ code }: { code: string }) => code)
+  t.equal(await Promise.race([failing, turn().then(() => 'waits')]), 'HATCHECK_STORE_UNAVAILABLE', 'a call fails at once')
 
   const server = await startRedis(t, { port })
+  const backAfter: number[] = []
   for (const round of [1, 2, 3]) {
     const up = performance.now()
-    await eventually(t, 'it is back within a second', async () => await store.ping().then(() => true, () => false), 1_000)
-    t.comment(`back after ${Math.round(performance.now() - up)} ms`)
+    await eventually(t, 'it is back', async () => await store.ping().then(() => true, () => false))
+    backAfter.push(Math.round(performance.now() - up))
     t.equal(log.lines.length, 2 * round)
     t.match(log.lines.at(-1), { level: 'info', text: BACK })
+    attempts = 0
     await server.stop()
-    await new Promise((resolve) => { setTimeout(resolve, 700) })
+    await eventually(t, 'several attempts have failed', () => attempts > 4)
     await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
     t.equal(log.lines.length, 2 * round + 1, 'whatever the number of attempts')
     t.match(log.lines.at(-1), { level: 'warn', text: LOST })
     await server.start()
   }
-  await eventually(t, 'and again', async () => await store.ping().then(() => true, () => false), 1_000)
+  await eventually(t, 'and again', async () => await store.ping().then(() => true, () => false))
+  // Other work on the machine can only make it slower.
+  t.ok(Math.min(...backAfter) < 1_000, `back after ${backAfter.join(', ')} ms`)
+  const { retryStrategy } = (client as Redis).options
+  for (let attempt = 1; attempt <= 50; attempt++) t.ok(Number(retryStrategy?.(attempt)) < 500, 'half a second between two attempts at most')
   const { length } = log.lines
   await close()
   await close()
@@ -155,9 +162,7 @@ test('an idle connection that is closed is opened again: no call fails and nothi
   const closed = once(client, 'close')
   await server.stop('SIGKILL')
   await closed
-  const failed = performance.now()
-  await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
-  t.ok(performance.now() - failed < 600, 'within the deadline')
+  await t.rejects(within(600, store.read('one')), { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'within the deadline')
   await eventually(t, 'a real outage is a warning', () => log.lines.some(({ level }) => level === 'warn'), 1_500)
   await server.start()
   await eventually(t, 'it is back', async () => await store.ping().then(() => true, () => false), 1_500)
