@@ -4,6 +4,7 @@ import { Agent } from 'node:http'
 import type { Test } from 'tap'
 import { Client, cookiesSetBy } from './client.js'
 import { buildHost } from './helper.js'
+import { loopTime } from './loop-clock.js'
 
 /** A listening application with sessions, whose routes show what they read. */
 export async function listen (t: Test, options: HatcheckOptions, server: FastifyServerOptions = {}): Promise<{ fastify: FastifyInstance, url: string }> {
@@ -29,6 +30,8 @@ export interface Answer {
   cookie: 'keeps' | 'sets' | 'clears'
   retryAfter: string | null
   tookMs: number
+  /** What of it is by the clock of {@link loopTime}. */
+  waitedMs: number
 }
 
 /** Many visitors share connections. */
@@ -53,7 +56,7 @@ export class Visitor {
 
   /** Sends a request with the cookie of the visitor, or with another one. What answers the other one changes nothing here. */
   async send (method: 'GET' | 'POST', url: string, cookie?: string): Promise<Answer> {
-    const begun = performance.now()
+    const [begun, begunByLoop] = [performance.now(), loopTime()]
     const client = cookie === undefined ? this.#client : new Client(this.#url, { agent })
     const response = await client.send({ method, url, headers: { ...cookie !== undefined && { cookie } } })
     const { statusCode, headers, body } = response
@@ -65,7 +68,8 @@ export class Visitor {
       count,
       cookie: set === undefined ? 'keeps' : set.isRemoval ? 'clears' : 'sets',
       retryAfter: headers['retry-after'] === undefined ? null : String(headers['retry-after']),
-      tookMs: performance.now() - begun
+      tookMs: performance.now() - begun,
+      waitedMs: loopTime() - begunByLoop
     }
     this.answers.push(answer)
     return answer

@@ -5,6 +5,7 @@ import type { CompleteSessionStore as SessionStore } from '../plugins/store/trai
 import { openLmdb } from './open-lmdb.js'
 import { openMemory } from '../plugins/storage/memory/open.js'
 import { gate } from './helper.js'
+import { loopTime } from './loop-clock.js'
 
 export const kinds = ['memory:', 'lmdb:'] as const
 export type Kind = typeof kinds[number]
@@ -90,10 +91,10 @@ export function breakable (store: SessionStore, sync = store.sync): { store: Ses
   }
 }
 
-/** Waits until a condition holds, and fails the test after a while if it never does. */
+/** Waits until a condition holds, and fails the test after a while if it never does. The time is that of {@link loopTime}. */
 export async function eventually (t: Test, what: string, holds: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
-  const until = performance.now() + withinMs
-  while (performance.now() < until) {
+  const until = loopTime() + withinMs
+  while (loopTime() < until) {
     if (await holds()) {
       t.pass(what)
       return

@@ -5,14 +5,13 @@ import { RedisAccounts } from '../../plugins/storage/redis/accounts.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import { recordOf, storeContract } from '../../plugins/store/contract/index.js'
 import { needs } from '../helper.js'
+import { loopTime, pause } from '../loop-clock.js'
 import { connect, startRedisCluster, type RedisServer } from '../redis.js'
 import { listen, loggedIn, statuses, underLoad } from '../visitors.js'
 import { eventually } from '../watched-store.js'
 
 // Six servers on a busy machine need time to find one another.
 tap.setTimeout(120_000)
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 
 test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
   const cluster = await startRedisCluster(t)
@@ -112,15 +111,15 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
     await underLoad(visitors, async () => {
       await pause(200)
       await dying.stop('SIGKILL')
-      died = performance.now()
+      died = loopTime()
       await eventually(t, 'a replica has taken over', async () => (await primaries()).length === 3, 15_000)
-      const tookOver = performance.now()
+      const tookOver = loopTime()
       t.comment(`a replica took over after ${Math.round(tookOver - died)} ms`)
       await eventually(t, 'every visitor is served', async () => {
         const answers = await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))
         return answers.every(({ status }) => status === 200)
       }, 5_000)
-      backAfter = performance.now() - tookOver
+      backAfter = loopTime() - tookOver
       t.comment(`and everyone was served ${Math.round(backAfter)} ms later`)
       settled = visitors.map(({ answers }) => answers.length)
       await pause(1_500)
@@ -129,7 +128,7 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
     t.comment(JSON.stringify(statuses(visitors)))
     for (const [i, { answers, name }] of visitors.entries()) {
       t.strictSame(answers.slice(settled[i]).filter(({ status }) => status !== 200), [], 'without errors from then on')
-      t.strictSame(answers.filter(({ status, cookie, tookMs }) => (status !== 200 && status !== 503) || cookie !== 'keeps' || tookMs > 1_000), [])
+      t.strictSame(answers.filter(({ status, cookie, waitedMs }) => (status !== 200 && status !== 503) || cookie !== 'keeps' || waitedMs > 1_000), [])
       t.ok(answers.every(({ user }) => user === undefined || user === name), 'no user is logged out or gets another\'s session')
     }
     await dying.start()

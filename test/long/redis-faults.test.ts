@@ -7,12 +7,11 @@ import { test, type Test } from 'tap'
 import { freePort } from '../free-port.js'
 import { Client } from '../client.js'
 import { build, buildHost, gate, needs } from '../helper.js'
+import { loopTime, pause } from '../loop-clock.js'
 import { startRedis } from '../redis.js'
 import { Curl, hatcheckProcess, startService } from '../service.js'
 import { Visitor, listen, loggedIn, statuses, underLoad } from '../visitors.js'
 import { eventually } from '../watched-store.js'
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 
 /** Rules for every answer, whatever happens to the store: it comes in time, and logs no user out. */
 function checkAnswers (t: Test, visitors: readonly Visitor[]): void {
@@ -22,7 +21,7 @@ function checkAnswers (t: Test, visitors: readonly Visitor[]): void {
   t.ok(answers.some(({ status }) => status === 503), 'some 503')
   t.strictSame(answers.filter(({ cookie }) => cookie !== 'keeps'), [], 'no answer touches the cookie')
   t.strictSame(answers.filter(({ status, retryAfter }) => status === 503 && retryAfter !== '1'), [], 'every 503 has Retry-After')
-  t.strictSame(answers.filter(({ tookMs }) => tookMs > 1_000), [], 'every answer within a second')
+  t.strictSame(answers.filter(({ waitedMs }) => waitedMs > 1_000), [], 'every answer within a second')
   for (const { name, answers } of visitors) {
     t.ok(answers.every(({ user }) => user === undefined || user === null || user === name), 'no user gets another\'s session')
   }
@@ -49,11 +48,11 @@ test('after Redis is killed and restarted with its data, no user is logged out a
     await pause(300)
 
     await server.start()
-    const back = performance.now()
+    const back = loopTime()
     t.not((await leaving.send('GET', '/', copy)).user, 'leaving', 'the ticket is refused at once')
     const probe = visitors[0] as Visitor
     await eventually(t, 'it is back', async () => (await new Visitor(url, probe.name).send('GET', '/', probe.cookie)).status === 200, 1_000)
-    backAfter = performance.now() - back
+    backAfter = loopTime() - back
     await pause(1_000)
   })
   t.comment(`back after ${Math.round(backAfter)} ms`)
@@ -64,8 +63,7 @@ test('after Redis is killed and restarted with its data, no user is logged out a
     const counts = answers.flatMap(({ count }) => count ?? [])
     t.strictSame(counts, counts.toSorted((a, b) => a - b), 'no acknowledged write is lost')
   }
-  const [{ key = '' } = {}] = await fastify.sessions.store.ofUser('leaving')
-  t.equal(key, '', 'the logout is stored now')
+  await eventually(t, 'the logout is stored now', async () => (await fastify.sessions.store.ofUser('leaving')).length === 0, 1_500)
   t.match(await leaving.send('GET', '/', copy), { status: 200, user: null })
 })
 
@@ -105,7 +103,7 @@ test('while Redis hangs for ten seconds, every answer comes in time and no user 
     await pause(5_000)
     const logout = await leaving.send('POST', '/logout')
     t.match(logout, { status: 503, cookie: 'clears' })
-    t.ok(logout.tookMs < 1_000)
+    t.ok(logout.waitedMs < 1_000)
     await pause(10_000 - (performance.now() - begun))
     const back = performance.now()
     const probe = visitors[0] as Visitor

@@ -36,7 +36,7 @@ test('behind Sentinel, a replica takes over when the primary dies, and the servi
   })
   t.comment(JSON.stringify(statuses(visitors)))
   for (const { answers, name } of visitors) {
-    t.strictSame(answers.filter(({ status, cookie, tookMs }) => (status !== 200 && status !== 503) || cookie !== 'keeps' || tookMs > 1_000), [])
+    t.strictSame(answers.filter(({ status, cookie, waitedMs }) => (status !== 200 && status !== 503) || cookie !== 'keeps' || waitedMs > 1_000), [])
     t.ok(answers.every(({ user }) => user === undefined || user === name))
     t.match(answers.at(-1), { status: 200, user: name })
   }
