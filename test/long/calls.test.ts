@@ -10,7 +10,7 @@ import { Stage } from '../call-stage.js'
 import { fastFolder } from '../fast-folder.js'
 import { buildHost, needs } from '../helper.js'
 import { connect, startRedis } from '../redis.js'
-import { inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
+import { eventually, inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
 
 /** The same sequences each time; another seed plays others. */
 const SEED = Number(process.env['HATCHECK_SEED'] ?? 7)
@@ -304,7 +304,8 @@ test('a failed call is reported and leaves a consistent session', async (t) => {
       if (call === 'create' && creations++ === 0) throw new Error('the store is down')
     }
     const { cookie } = await scene.send()
-    await new Promise((resolve) => { setTimeout(resolve, 1_200) })
+    t.notOk(scene.calls.includes('remove'))
+    await eventually(t, 'it is ended', () => scene.calls.includes('remove'))
     t.strictSame(await scene.see(cookie), { user: null, pear: 1 }, 'the session of the cookie stays live')
   })
 
@@ -321,8 +322,7 @@ test('a failed call is reported and leaves a consistent session', async (t) => {
     t.match(scene.logged.join(''), /HATCHECK_LOGOUT_UNCONFIRMED/)
     t.strictSame(await scene.see(cookie), NOBODY)
     t.equal(await scene.count(), 1)
-    await new Promise((resolve) => { setTimeout(resolve, 1_200) })
-    t.equal(await scene.count(), 0)
+    await eventually(t, 'it has ended', async () => await scene.count() === 0)
   })
 
   t.test('a response is no success if a logout has failed, even if the handler fails after its answer', async (t) => {
@@ -408,8 +408,7 @@ test('calls around the end of a response leave the cookie and the store consiste
     scene.fail('remove')
     await scene.send()
     t.equal(await scene.count(), 1)
-    await new Promise((resolve) => { setTimeout(resolve, 1_200) })
-    t.equal(await scene.count(), 0)
+    await eventually(t, 'it has ended', async () => await scene.count() === 0)
   })
 
   for (const twoSteps of [false, true]) {

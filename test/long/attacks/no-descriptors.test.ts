@@ -54,7 +54,7 @@ for (const { workers, what, begins } of connections) {
 test('while no descriptor is free, operations that need one fail, and they work again afterwards', async (t) => {
   const key = newSecret()
   const folder = t.testdir({ key })
-  const service = await startInto(t, folder, ['pipe', 'pipe', 'inherit'], {
+  const service = await startInto(t, folder, ['pipe', 'pipe', 'pipe'], {
     descriptors: 200,
     env: {
       SECRET_KEY_FILE: 'key',
@@ -64,7 +64,7 @@ test('while no descriptor is free, operations that need one fail, and they work 
     }
   })
   let log = ''
-  service.child.stdout?.setEncoding('utf8').on('data', (text: string) => { log += text })
+  for (const stream of [service.child.stdout, service.child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => { log += text })
   // Connections that are already open.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const client = new Client(service.url, { agent })
@@ -74,7 +74,7 @@ test('while no descriptor is free, operations that need one fail, and they work 
   t.equal((await client.get('/healthz')).statusCode, 200)
 
   service.child.stdin?.write('take')
-  await pause(200)
+  await until('they are taken', () => log.includes('no descriptor is free'))
   t.equal(await signUp('Harry'), 500, 'the list of passwords cannot be loaded')
   t.equal(await metrics(), 500)
   t.equal(await document(), 500)
