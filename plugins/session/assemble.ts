@@ -59,7 +59,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
   const cookie = new SessionCookie({ lifetimes, now, profileOf, cookies, formerCookies, adoptedCookies: oldSessionKinds.map(({ cookie }) => cookie) })
 
   const emitter = new SessionEmitter(log, handleOf)
-  const upkeep = startUpkeep(store, emitter, log, workers, (key) => keyring.signer.ownsKey(key))
+  const upkeep = await startUpkeep(store, emitter, log, workers, (key) => keyring.signer.ownsKey(key))
   const { isRefused } = upkeep
   const oldSessions = oldSessionKinds.length === 0 ? null : new OldSessions(oldSessionKinds, config, ticketOf)
 

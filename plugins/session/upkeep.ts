@@ -20,17 +20,17 @@ export interface Upkeep {
 }
 
 /** Starts the work on a store that no request waits for. One of several workers sweeps; all refuse what one refuses. */
-export function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Upkeep {
+export async function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Promise<Upkeep> {
   const refused = new Set<string>()
   const discarded = new Set<string>()
   const inProgress = new Set<string>()
   let isStopped = false
 
+  const stopListening = await workers.onRefused((key) => { refused.add(key) }, () => [...refused])
   const stopSweeping = workers.sweeps
     ? startSweeping(async () => await store.sweep(SLICE_MS, emitExpired) > 0, (error) => { log.warn({ err: error }, 'sweep failed') })
     : () => {}
   const retrying = setInterval(retry, RETRY_EVERY_MS).unref()
-  const stopListening = workers.onRefused((key) => { refused.add(key) })
 
   function emitExpired (key: string, user: string | null): void {
     // The sweep also drops sessions of other realms in the same store.

@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { DUTIES_VARIABLE, isSessionRefused, type Duty } from './duties.js'
-import { respondTo } from './ipc.js'
+import { requestFrom, respondTo } from './ipc.js'
 import { MetricsOfWorkers } from './metrics-of-workers.js'
 
 /** A worker that ends within this time of its start counts as failed, in ms. A later end resets the count of failures. */
@@ -9,6 +9,8 @@ const STEADY_MS = 60_000
 /** The wait before the second replacement in a row, in ms; it doubles each time. The first replacement starts at once. */
 const FIRST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 30_000
+/** How long a worker may take to tell which sessions it refuses, in ms. A worker that starts waits for that. */
+const REFUSED_WAIT_MS = 500
 
 interface WorkerPool {
   /** Resolves when every worker listens or has failed to start. */
@@ -62,6 +64,7 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoo
     stderr?.on('data', (text: Buffer) => { process.stderr.write(text) })
     worker.once('listening', () => { listening.add(worker) })
     respondTo(worker, 'metrics of all', metricsText)
+    respondTo(worker, 'refused by the others', () => refusedBy([...listening].filter((other) => other !== worker)))
     worker.on('error', (error) => {
       onError(error)
       // No process was started, so no exit event follows.
@@ -93,7 +96,8 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoo
 
   cluster.on('message', (from, message) => {
     if (!isSessionRefused(message)) return
-    for (const worker of listening) if (worker !== from && worker.isConnected()) worker.send(message)
+    // Also to those that start: one serves a moment before this process knows it.
+    for (const worker of runningWorkers()) if (worker !== from && worker.isConnected()) worker.send(message, () => {})
   })
 
   const runningWorkers = (): Worker[] => Object.values(cluster.workers ?? {})
@@ -130,6 +134,12 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoo
  */
 export function waitAfter (deaths: number): number {
   return deaths === 0 ? 0 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (deaths - 1))
+}
+
+/** Returns the sessions that any of these workers refuses. */
+async function refusedBy (workers: readonly Worker[]): Promise<string[]> {
+  const keys = await Promise.all(workers.map((worker) => requestFrom(worker, 'refused', REFUSED_WAIT_MS).catch(() => [])))
+  return [...new Set((keys as string[][]).flat())]
 }
 
 /** Splits a stream of text into lines. */

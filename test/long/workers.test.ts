@@ -208,7 +208,8 @@ test('several processes act as one service', async (t) => {
   })
 })
 
-test('a session whose end the store cannot take is refused by all workers', needs('redis-server'), async (t) => {
+/** Two workers, and the cookie of a user who has logged out while Redis can be read only. */
+async function unstoredLogout (t: Test): Promise<{ service: Service, cookie: string, recover: () => Promise<unknown> }> {
   const redis = await startRedis(t)
   const rights = ['on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping']
   await redis.client.acl('SETUSER', 'app', ...rights)
@@ -217,8 +218,13 @@ test('a session whose end the store cannot take is refused by all workers', need
   await redis.client.acl('SETUSER', 'app', '-@write', '-@scripting', '+@read')
   const logout = await new Client(service.url).post('/logout', {}, { cookie, accept: 'application/json' })
   t.match([logout.statusCode, logout.json()], [503, { code: 'HATCHECK_LOGOUT_UNCONFIRMED' }])
+  return { service, cookie, recover: () => redis.client.acl('SETUSER', 'app', ...rights) }
+}
+
+test('a session whose end the store cannot take is refused by all workers', needs('redis-server'), async (t) => {
+  const { service, cookie, recover } = await unstoredLogout(t)
   await untilBothAnswer(service, '/session', async () => { t.equal(await userOf(service.url, cookie), null) })
-  await redis.client.acl('SETUSER', 'app', ...rights)
+  await recover()
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
   t.equal((await new Client(service.url).get('/verify', { cookie })).statusCode, 401)
 
@@ -233,6 +239,19 @@ test('a session whose end the store cannot take is refused by all workers', need
     t.equal(await service.end('SIGKILL'), 'SIGKILL')
     await until('they have ended', () => pids.every((pid) => !existsSync(`/proc/${pid}`)))
   })
+})
+
+test('a session whose end the store cannot take is also refused by workers that start later', needs('redis-server'), async (t) => {
+  const { service, cookie, recover } = await unstoredLogout(t)
+  // The second one asks the first, which has no message but the answer to its own question.
+  for (const leaving of workersOf(service)) {
+    const before = workersOf(service)
+    process.kill(leaving, 'SIGKILL')
+    await until('another worker has taken its place', () => linesOf(service).some(({ pid, msg }) => msg.startsWith('this worker listens') && !before.includes(pid) && workersOf(service).includes(pid)))
+    await untilBothAnswer(service, '/session', async () => { t.equal(await userOf(service.url, cookie), null) })
+  }
+  await recover()
+  await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
 })
 
 test('only the worker with the sweep duty sweeps sessions and failed logins', async (t) => {
