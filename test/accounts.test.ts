@@ -474,7 +474,8 @@ test('the response time of a login does not reveal whether the name exists', asy
       times[what]?.push(performance.now() - before)
     }
   }
-  const [wrong = 0, unknown = 0, disabled = 0] = Object.values(times).map((list) => list.sort((a, b) => a - b)[2] as number)
+  // Other work on the machine can only make a login slower.
+  const [wrong = 0, unknown = 0, disabled = 0] = Object.values(times).map((list) => Math.min(...list))
   for (const other of [unknown, disabled]) t.ok(other < 3 * wrong && wrong < 3 * other, `${other.toFixed(1)} ms and ${wrong.toFixed(1)} ms`)
   t.ok(unknown > 2, 'something is hashed')
 })

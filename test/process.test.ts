@@ -8,7 +8,7 @@ import { allFrom, openSocket, statusLines } from './raw-client.js'
 import { Curl, hatcheckProcess, startService, until, type CurlAnswer, type Service } from './service.js'
 
 // Some fifty services are started here, one after another.
-tap.setTimeout(300_000)
+tap.setTimeout(600_000)
 
 const curl = needs('curl')
 

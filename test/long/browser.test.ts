@@ -9,7 +9,7 @@ import { buildHost, needs } from '../helper.js'
 import { startService } from '../service.js'
 
 // A browser on a busy machine is slow.
-tap.setTimeout(300_000)
+tap.setTimeout(800_000)
 
 const ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 

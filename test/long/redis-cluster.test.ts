@@ -11,7 +11,7 @@ import { listen, loggedIn, statuses, underLoad } from '../visitors.js'
 import { eventually } from '../watched-store.js'
 
 // Six servers on a busy machine need time to find one another.
-tap.setTimeout(120_000)
+tap.setTimeout(400_000)
 
 test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
   const cluster = await startRedisCluster(t)

@@ -22,7 +22,7 @@ import { endures } from './under-attack.js'
  *   the end after SIGTERM              never                    at most 10 s
  */
 
-tap.setTimeout(120_000)
+tap.setTimeout(600_000)
 
 /** Enough to fill a pipe and exceed the buffer of the log. Each request writes about 1 KB. */
 const REQUESTS = { toBlock: 400, toLose: 6_000 }

@@ -21,7 +21,7 @@ import { endures } from './under-attack.js'
  *   a sign-up without a descriptor       500, and so all after it      the next one works
  */
 
-tap.setTimeout(120_000)
+tap.setTimeout(600_000)
 
 const DESCRIPTORS = 96
 const IDLE_CONNECTIONS = 200
