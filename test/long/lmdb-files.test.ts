@@ -4,6 +4,7 @@ import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, renameSync, rmSy
 import { join } from 'node:path'
 import { test } from 'tap'
 import { recordOf } from '../../plugins/store/contract/index.js'
+import { openLmdb as openWith } from '../../plugins/storage/lmdb/open.js'
 import { openLmdb } from '../open-lmdb.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
 import { build, needs } from '../helper.js'
@@ -255,4 +256,21 @@ test('readiness reports that the data folder was moved, deleted or replaced unde
   }
   rmSync(folder, { recursive: true })
   t.equal(await ready(), 503)
+})
+
+test('a folder that is replaced while it is opened is refused', async (t) => {
+  const root = t.testdir()
+  const [folder, elsewhere] = [join(root, 'lmdb'), join(root, 'elsewhere')]
+  await open(folder).close()
+  const replacing = {
+    open (...args: Parameters<typeof openRaw>): unknown {
+      const env = openRaw(...args)
+      renameSync(folder, elsewhere)
+      cpSync(elsewhere, folder, { recursive: true })
+      return env
+    }
+  }
+  t.throws(() => openWith(replacing as never, folder, { now: Date.now, maxBytes: 4_096 }, { info () {}, warn () {} }),
+    { code: 'HATCHECK_CONFIG', message: /data\.mdb is another file than the one that is open/ })
+  await open(folder).close()
 })

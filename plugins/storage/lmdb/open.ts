@@ -10,6 +10,7 @@ import { reasonOf } from '../../store/errors.js'
 import { assertKnownFormats, notedFormats } from '../common/formats.js'
 import { identityOf, openEnvironment, type Environment } from './environment.js'
 import { FORMATS_KEY, LMDB_FORMATS } from './formats.js'
+import { hasOpen } from './processes.js'
 import { LmdbRevocations } from './revocations.js'
 import { LmdbWriter } from './writer.js'
 import { damageLog, unreadableAccountLog, type RecordKind } from '../common/damage-log.js'
@@ -76,7 +77,9 @@ async function noteFormats (env: RootDatabase): Promise<void> {
 function placeOf (folder: string): () => void {
   const files = ['data.mdb', 'lock.mdb'].map((name) => {
     const file = join(folder, name)
-    return { file, opened: identityOf(file) }
+    const identity = identityOf(file)
+    // The files may have been replaced since they were opened.
+    return { file, opened: hasOpen('self', file) === false ? undefined : identity }
   })
   return () => {
     for (const { file, opened } of files) {
