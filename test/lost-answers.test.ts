@@ -1,6 +1,8 @@
+import { mock } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { test } from 'tap'
 import { repeat } from '../plugins/common/repeat.js'
+import { startSweeping } from '../plugins/common/sweeping.js'
 import { boundedStore } from '../plugins/storage/bounded-store.js'
 import { boundedCalls } from '../plugins/storage/common/bounded-calls.js'
 import { MemoryAccounts } from '../plugins/storage/memory/accounts.js'
@@ -8,6 +10,7 @@ import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { openOwnStore } from '../plugins/storage/own-store.js'
 import { recordOf } from '../plugins/store/contract/index.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
+import { turn } from './helper.js'
 import { eventually, openStore, watched } from './watched-store.js'
 
 const never = new Promise<never>(() => {})
@@ -105,4 +108,20 @@ test('a task that is repeated never runs twice at once, and an error does not en
   end()
   await setTimeout(50)
   t.equal(begun, 2)
+})
+
+test('a sweep that fails after its end is not reported', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  for (const isEnded of [false, true]) {
+    const errors: unknown[] = []
+    let fail = (_error: Error): void => {}
+    const stop = startSweeping(() => new Promise((_resolve, reject) => { fail = reject }), (error) => { errors.push(error) })
+    mock.timers.tick(60_000)
+    if (isEnded) stop()
+    fail(new Error('the store is closed'))
+    await turn()
+    t.equal(errors.length, isEnded ? 0 : 1)
+    stop()
+  }
 })
