@@ -6,6 +6,7 @@ import { hatcheck, hatcheckService, type HatcheckOptions, type ServiceOptions } 
 import type { GivenOptions } from '../plugins/config/options.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import type { Answer } from './client.js'
+import './calm-loop.js'
 import './cheap-hashes.js'
 import { checksOf } from './checks/checks.js'
 
@@ -60,10 +61,7 @@ export function gate (): { open: () => void, passed: Promise<void> } {
   return { open, passed }
 }
 
-/**
- * Lets the event loop turn. Injected requests alone can hold it for over a second on a busy machine, and a service would then
- * refuse the next one as overloaded.
- */
+/** Lets the event loop turn. Injected requests alone can hold it for over a second on a busy machine. */
 export async function turn (): Promise<void> {
   await new Promise((resolve) => { setImmediate(resolve) })
 }

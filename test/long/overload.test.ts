@@ -2,10 +2,12 @@ import { once } from 'node:events'
 import { connect, type AddressInfo } from 'node:net'
 import { test } from 'tap'
 import { Client } from '../client.js'
+import { realDelays } from '../calm-loop.js'
 import { build } from '../helper.js'
 import { eventually, openStore, watched } from '../watched-store.js'
 
 test('while the event loop is late, requests are refused before any work, and served again when it is on time', { timeout: 60_000 }, async (t) => {
+  realDelays(t)
   const calls: string[] = []
   const lines: string[] = []
   const store = watched(openStore(t, 'memory:'), (call) => { calls.push(call) }, false)

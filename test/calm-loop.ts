@@ -1,0 +1,30 @@
+import { syncBuiltinESMExports } from 'node:module'
+import perfHooks, { type IntervalHistogram } from 'node:perf_hooks'
+import type { Test } from 'tap'
+
+const real = perfHooks.monitorEventLoopDelay
+/** The mean delay of an event loop that is on time, in ns: a little more than the resolution of the guard. */
+const CALM_NS = 11e6
+
+/** Replaces the function for every module that imports it. */
+function use (monitorEventLoopDelay: typeof real): void {
+  Object.assign(perfHooks, { monitorEventLoopDelay })
+  syncBuiltinESMExports()
+}
+
+// A service in the process of a test shares its event loop. What the test does counts as load of the service, and on a busy machine
+// the service would refuse the next request as overloaded.
+use((options) => new Proxy(real(options), {
+  get (delays, name) {
+    if (name === 'mean') return CALM_NS
+    const value: unknown = Reflect.get(delays, name, delays)
+    return typeof value === 'function' ? value.bind(delays) : value
+  }
+}) satisfies IntervalHistogram)
+const calm = perfHooks.monitorEventLoopDelay
+
+/** Lets services measure the event loop as in production, for a test of what they do under load. */
+export function realDelays (t: Test): void {
+  use(real)
+  t.teardown(() => { use(calm) })
+}
