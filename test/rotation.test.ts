@@ -7,7 +7,10 @@ import { promisify } from 'node:util'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { resolveConfig } from '../plugins/config/resolve.js'
+import { openKeyring } from '../plugins/tickets/keyring.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
+import { createTicketSigner } from '../plugins/tickets/ticket.js'
 import { Client } from './client.js'
 import { buildHost, needs } from './helper.js'
 import { Curl, startService, until } from './service.js'
@@ -140,12 +143,16 @@ test('a key file behind a symbolic link that changes its target is noticed', asy
 
 test('a key file that changes while the server starts is noticed', async (t) => {
   const file = join(t.testdir({ key: oldKey }), 'key')
-  // Keeps the threads busy that look at files, so that the first look comes after the change.
-  const busy = Array.from({ length: 8 }, async () => await promisify(pbkdf2)('', '', 1_000_000, 32, 'sha256'))
-  const fastify = await host(t, { secretKey: undefined, secretKeyFile: file })
-  const old = await loggedIn(fastify)
+  // Keeps the threads busy that look at files, so that the first look certainly comes after the change.
+  const busy = Array.from({ length: 8 }, async () => await promisify(pbkdf2)('', '', 100_000, 32, 'sha256'))
+  const keyring = openKeyring(resolveConfig({ secretKeyFile: file }, 'plugin'), { info () {}, error () {} })
+  t.teardown(() => { keyring.stop() })
   writeFileSync(file, `${newKey}\n${oldKey}`)
-  await until('the change was not noticed', async () => (await who(fastify, old))[1] !== undefined)
+  const id = keyring.signer.newId()
+  const ticket = createTicketSigner([Buffer.from(newKey)]).sign(id)
+  t.equal(keyring.signer.verify(ticket), null)
+  await until('the change was not noticed', () => keyring.signer.verify(ticket) !== null)
+  t.match(keyring.signer.verify(keyring.signer.sign(id)), { id, stale: false })
   await Promise.all(busy)
 })
 
