@@ -97,8 +97,8 @@ test('a success resets the counter of its known device', async (t) => {
     await (isRight ? attempt.succeeded() : attempt.failed())
     return attempt.queueKey
   }
-  for (const isRight of [...times(5, () => false), true, ...times(6, () => false)]) t.equal(await attempt(isRight), 'device:browser')
-  t.not(await attempt(false), 'device:browser', 'the next attempt would have to wait as that of a device')
+  for (const isRight of [...times(5, () => false), true, ...times(6, () => false)]) t.equal(await attempt(isRight), 'devices:harry')
+  t.not(await attempt(false), 'devices:harry', 'the next attempt would have to wait as that of a device')
 })
 
 test('each login makes a network known for another 30 days, and few of them write that', async (t) => {
@@ -175,6 +175,34 @@ test('known devices log in while strangers hold every place of the queue', async
   t.ok(statuses.length > 2)
   t.same(Object.keys(statusesOf(statuses)), ['303'])
   t.ok((statusesOf(await tries)[503] ?? 0) > 0, 'strangers are refused')
+})
+
+test('one user cannot take all the places of known devices and networks, even with the right password', async (t) => {
+  const { here, reached, go } = stop()
+  let isHeld = false
+  const fastify = await build(t, {
+    now: clock().now,
+    async authenticate (name, password) {
+      if (isHeld && name === 'Sally') await here()
+      return password === RIGHT ? { name } : null
+    }
+  })
+  const [harry, ...devices] = times(11, (i) => new Applicant(fastify, `203.0.113.${i}`)) as [Applicant, ...Applicant[]]
+  await harry.attempt('Harry', RIGHT)
+  for (const device of devices) await device.attempt('Sally', RIGHT)
+  isHeld = true
+  const mostAnswered = gate()
+  let busy = 0
+  const asked = devices.flatMap((device) => times(9, async () => {
+    const answer = await device.attempt('Sally', RIGHT)
+    if (answer.statusCode === 503 && ++busy === 81) mostAnswered.open()
+    return answer
+  }))
+  await reached
+  t.equal((await harry.attempt('Harry', RIGHT)).statusCode, 303)
+  await mostAnswered.passed
+  go()
+  t.same(statusesOf(await Promise.all(asked)), { 303: 9, 503: 81 }, 'one is checked and eight wait, with ten devices as with one')
 })
 
 test('a /48 that fails too often is slowed down before all other networks are', async (t) => {

@@ -110,7 +110,8 @@ export class Admission {
     if (refusal !== null) return refusal
     const takeBack = (): Promise<void> => this.#uncount(counters)
     return {
-      queueKey: own.key,
+      // Of the account and not of the device: otherwise a user could fill all places of known devices with a few of them.
+      queueKey: ofAccount.key,
       isFamiliar: true,
       admit: () => this.#admitBy(counters),
       failed,

@@ -18,7 +18,7 @@ export type Throttle = ReturnType<typeof createThrottle>
 /** Too many logins have failed. The password was not checked, and the attempt is not counted. */
 export const ThrottledError = createTooMany('HATCHECK_THROTTLED', 'Too many logins have failed. Please try again in %s.')
 
-/** How many attempts may wait for one account, or for one known device or network of it. */
+/** How many attempts may wait for one account: of strangers, of its known devices, and of its known networks. */
 const LONGEST_QUEUE = 8
 /** How many device cookies of a request are checked: a sibling domain can plant some, and each costs a MAC. */
 const MOST_DEVICES = 8
