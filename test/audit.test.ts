@@ -157,6 +157,28 @@ test('each failed login is logged once, with its reason', async (t) => {
   t.strictSame(events().map(({ event }) => event), ['session_created', 'authn_login_success'])
 })
 
+test('a password that is given again to end other sessions is logged like that of a login', async (t) => {
+  const clock = { time: Date.UTC(2026, 0, 31, 12) }
+  const { client, events } = await service(t, { now: () => clock.time })
+  await client.login('Harry', '12345678')
+  const later = async (password: string, accept: string): Promise<number> => {
+    clock.time += 11 * 60_000
+    events()
+    return (await client.post('/sessions', { others: '1', password }, { accept })).statusCode
+  }
+  for (const accept of ['text/html', 'application/json']) {
+    const cases: Array<[password: string, status: number, reason: string]> = [['alohomora!', 401, 'credentials'], ['x'.repeat(1_025), 400, 'input']]
+    for (const [password, status, reason] of cases) {
+      t.equal(await later(password, accept), status)
+      t.strictSame(events(), [{ level: WARN, event: 'authn_login_fail', ...harry, session: handle(client), reason }], `${accept}: ${reason}`)
+    }
+    t.equal(await later('', accept), 401)
+    t.strictSame(events(), [], 'it is asked for')
+    t.equal(await later('12345678', accept), accept === 'text/html' ? 303 : 200)
+    t.match(events(), [{ event: 'session_renewed' }, { level: INFO, event: 'authn_login_success', ...harry, session: handle(client) }])
+  }
+})
+
 test('a login fails if all sessions of its user are ended while it is under way', async (t) => {
   const { fastify, client, events } = await service(t)
   await client.login()

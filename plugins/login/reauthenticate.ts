@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import type { Authenticated, LimitedCheck } from '../accounts/authenticator.js'
 import { assertPassword } from '../accounts/password.js'
 import { ReauthenticateError, ReauthenticationFailedError } from './errors.js'
@@ -10,6 +10,7 @@ const RECENT_MS = 10 * 60_000
 interface ReauthenticationParts {
   authenticate: LimitedCheck
   renewLogin: (request: FastifyRequest, user: Authenticated, options?: LoginOptions) => Promise<boolean>
+  noteFailure: (error: FastifyError, request: FastifyRequest, sentName: unknown) => void
 }
 
 /**
@@ -17,7 +18,7 @@ interface ReauthenticationParts {
  * a new session ID.
  */
 export function createReauthentication ({ hatcheck }: FastifyInstance, login: ReauthenticationParts) {
-  const { config, session } = hatcheck
+  const { config, session, audit } = hatcheck
 
   /**
    * @throws ReauthenticateError if the login is older and there is no password.
@@ -33,9 +34,20 @@ export function createReauthentication ({ hatcheck }: FastifyInstance, login: Re
     // A login in the future was before the clock was set back.
     if (Math.abs(age) <= RECENT_MS) return
     if (password === undefined || password === '') throw new ReauthenticateError()
+    try {
+      await checkAgain(request, user.name, password, record.permanent)
+    } catch (error) {
+      // A stolen session is a place to guess the password as well.
+      login.noteFailure(error as FastifyError, request, user.name)
+      throw error
+    }
+    audit('authn_login_success', request, { user: user.name })
+  }
+
+  async function checkAgain (request: FastifyRequest, name: string, password: string, permanent: boolean): Promise<void> {
     assertPassword(password)
-    const known = await login.authenticate(user.name, password, request)
-    if (known === null || known.name !== user.name) throw new ReauthenticationFailedError()
-    if (!await login.renewLogin(request, known, { permanent: record.permanent })) throw new ReauthenticationFailedError()
+    const known = await login.authenticate(name, password, request)
+    if (known === null || known.name !== name) throw new ReauthenticationFailedError()
+    if (!await login.renewLogin(request, known, { permanent })) throw new ReauthenticationFailedError()
   }
 }
