@@ -176,6 +176,39 @@ test('the audit log has a refusal of a user who is not listed, and none of a vis
   t.equal(events.length, 1)
 })
 
+test('a gateway that asks /whoami for every request fills no log', async (t) => {
+  const lines: unknown[] = []
+  const fastify = await build(t, { authenticate: (name) => ({ name }) }, { logger: { level: 'info', stream: { write (line: string) { lines.push(line) } } } })
+  const cookie = await login(fastify, 'Harry')
+  lines.length = 0
+  for (const headers of [{ cookie }, {}]) t.equal((await fastify.inject({ url: '/whoami', headers })).statusCode, 'cookie' in headers ? 200 : 401)
+  t.strictSame(lines, [])
+})
+
+test('the log says once a minute why a proxy gets a bare 401 for a browser', async (t) => {
+  const cases: Record<string, { options: Asking, says: RegExp | null }> = {
+    'a trusted proxy': { options: { headers: navigation }, says: null },
+    'a program without a proxy': { options: {}, says: null },
+    'a proxy that is not trusted': { options: { headers: navigation, remoteAddress: '192.0.2.7' }, says: /^192\.0\.2\.7 sends X-Forwarded-For and is not trusted.* TRUST_PROXY/ },
+    'a proxy that does not say for whom': { options: { headers: without('x-forwarded-for') }, says: /^10\.0\.0\.7 sends X-Forwarded-Uri without X-Forwarded-For.* TRUST_PROXY/ },
+    'a proxy that does not say by which method': { options: { headers: without('x-forwarded-method') }, says: /^10\.0\.0\.7 sends X-Forwarded-Uri without X-Forwarded-Method/ },
+    'neither trusted nor saying for whom': { options: { headers: without('x-forwarded-for'), remoteAddress: '192.0.2.7' }, says: /^192\.0\.2\.7 sends X-Forwarded-Uri without X-Forwarded-For.* TRUST_PROXY/ }
+  }
+  for (const [who, { options, says }] of Object.entries(cases)) {
+    const lines: Array<{ msg: string, level: number }> = []
+    const clock = { time: Date.UTC(2026, 0, 31, 12) }
+    const logger = { level: 'warn', stream: { write (line: string) { lines.push(JSON.parse(line)) } } }
+    const fastify = await build(t, { mode: 'service', sessionCookieSecure: 'auto', authenticate: (name) => ({ name }), now: () => clock.time }, { ...trusting, logger })
+    const ask10 = async (): Promise<void> => { for (let i = 0; i < 10; i++) await ask(fastify, { remoteAddress: PROXY, ...options }) }
+    await ask10()
+    t.match(lines, says === null ? [] : [{ msg: says, level: 40 }], who)
+    t.equal(lines.length, says === null ? 0 : 1)
+    clock.time += 60_000
+    await ask10()
+    t.equal(lines.length, says === null ? 0 : 2, 'a minute later it says so again')
+  }
+})
+
 test('admitted users and visitors are not logged, and an invalid query is logged with its user', async (t) => {
   const lines: Array<Record<string, unknown>> = []
   const { store, down } = breakable(openStore(t, 'memory:'))

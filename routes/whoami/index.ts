@@ -13,9 +13,9 @@ const schema = {
 
 /** Tells a gateway who the user is. */
 export default async function whoami (fastify: FastifyInstance): Promise<void> {
-  const { session: { loggedIn } } = fastify.hatcheck
-  // Not in the audit log: a gateway asks for every visitor.
-  fastify.get('/whoami', { schema }, (request, reply) => {
+  const { session: { loggedIn }, http } = fastify.hatcheck
+  // A gateway asks for every request to the application, and a visitor without a login is normal: neither is logged.
+  fastify.get('/whoami', { schema, ...http.quiet, config: { usualRefusals: [401] } }, (request, reply) => {
     const user = loggedIn(request)
     if (user === null) throw new LoginRequiredError()
     reply.send({ user: userJson(user) })
