@@ -388,7 +388,7 @@ test('a change that another change overtakes keeps no session', async (t) => {
     if (overtake === 'setPassword') await fastify.accounts?.setPassword('Harry', OTHER)
     else await fastify.accounts?.disable('Harry')
     pause.go()
-    t.match((await changing).json(), { status: 401, code: 'HATCHECK_LOGIN_REQUIRED' })
+    t.match((await changing).json(), { status: 409, code: 'HATCHECK_SESSION_GONE', detail: /The password is changed, but just after that the account was disabled or got another password/ })
     t.match((await harry.get('/')).body, 'You are not logged in')
     t.strictSame(await store(fastify).ofUser('Harry'), [])
   }
@@ -422,6 +422,20 @@ test('a session that ends during its password change stays ended, and the answer
       })
     }
   }
+
+  await t.test('the page of a browser leads to the login', async (t) => {
+    const fastify = await service(t)
+    const harry = await loggedIn(fastify)
+    const pause = stop()
+    holdUp(fastify, 'the session is stored', pause.here)
+    const changing = change(harry, OLD, NEW, { accept: 'text/html' })
+    await pause.reached
+    await fastify.sessions.revokeUser('Harry')
+    pause.go()
+    const { statusCode, body } = await changing
+    t.equal(statusCode, 409)
+    t.match(body, '<a class="button" href="/login">Log in your account here</a>')
+  })
 
   await t.test('a user whom a handler removes from the session is not logged in again', async (t) => {
     const fastify = await service(t)
@@ -522,8 +536,8 @@ async function loggedIn (fastify: FastifyInstance, name = 'Harry', password = OL
   return client
 }
 
-function change (client: Client, current: string, next: string): Promise<Answer> {
-  return client.send({ method: 'POST', url: '/password', payload: { current_password: current, new_password: next }, headers: AS_PROGRAM })
+function change (client: Client, current: string, next: string, headers: Record<string, string> = AS_PROGRAM): Promise<Answer> {
+  return client.send({ method: 'POST', url: '/password', payload: { current_password: current, new_password: next }, headers })
 }
 
 function store (fastify: FastifyInstance): FastifyInstance['sessions']['store'] {

@@ -15,3 +15,7 @@ export const PasswordNotChangedError = createError('HATCHECK_SESSION_GONE',
 /** The session ended just as the password was changed. The user is not logged in. */
 export const PasswordChangedError = createError('HATCHECK_SESSION_GONE',
   'The session ended while this request was under way. The password is changed, and every session of the user has ended. Log in with the new password.', 409)
+
+/** The account was disabled, or got another password, just after the password was changed. The user is not logged in. */
+export const PasswordOvertakenError = createError('HATCHECK_SESSION_GONE',
+  'The session ended while this request was under way. The password is changed, but just after that the account was disabled or got another password, and every session of the user has ended.', 409)

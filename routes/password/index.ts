@@ -1,9 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
-import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { SessionGoneError } from '../../plugins/session/errors.js'
-import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, WrongPasswordError } from './errors.js'
+import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, PasswordOvertakenError, WrongPasswordError } from './errors.js'
 import { passwordFieldsOf } from './fields.js'
 import { passwordPage } from './page.js'
 import { schemas } from './schemas.js'
@@ -61,7 +60,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     } catch (error) {
       throw error instanceof PasswordChangedError ? error : Object.assign(new PasswordChangeUnfinishedError(), { cause: error })
     }
-    throw new LoginRequiredError()
+    throw new PasswordOvertakenError()
   }
 
   /** @throws PasswordChangedError if this session has ended; all others have ended then as well. */

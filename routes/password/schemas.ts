@@ -6,7 +6,7 @@ import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError } from '../../plugins/session/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
-import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, WrongPasswordError } from './errors.js'
+import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, PasswordOvertakenError, WrongPasswordError } from './errors.js'
 
 const tags = ['Login']
 const password = { type: 'string', minLength: 1, maxLength: 1024 }
@@ -36,7 +36,7 @@ export const schemas = {
       200: json('The password is changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of other sessions that ended.' } })),
       303: redirect('The password is changed.'),
       ...problems(...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, LoginRequiredError, CrossOriginError, WrongPasswordError,
-        ThrottledError, BusyError, PasswordNotChangedError, PasswordChangedError, PasswordChangeUnfinishedError)
+        ThrottledError, BusyError, PasswordNotChangedError, PasswordChangedError, PasswordOvertakenError, PasswordChangeUnfinishedError)
     }
   }
 } satisfies Record<string, FastifySchema>
