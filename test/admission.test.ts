@@ -177,6 +177,20 @@ test('known devices log in while strangers hold every place of the queue', async
   t.ok((statusesOf(await tries)[503] ?? 0) > 0, 'strangers are refused')
 })
 
+test('what a proxy writes in place of an address counts as no address', async (t) => {
+  const { authenticate, asked } = gatekeeper()
+  const fastify = await build(t, { authenticate, mode: 'service', sessionCookieSecure: 'auto', now: clock().now }, { trustProxy: '192.0.2.1' })
+  const from = (address: string): Record<string, string> => ({ 'x-forwarded-for': address, 'x-forwarded-proto': 'http' })
+  const words = ['unknown', '_hidden', 'unix:', 'unix:@']
+  for (const word of words) t.equal((await new Applicant(fastify).attempt('Harry', RIGHT, from(word))).statusCode, 303)
+  const answers = []
+  for (let i = 0; i < 55; i++) answers.push(await new Applicant(fastify).attempt(`user ${i}`, WRONG, from(words[i % words.length] as string)))
+  t.same(statusesOf(answers), { 401: 51, 429: 4 })
+  asked.length = 0
+  for (const word of words) t.equal((await new Applicant(fastify).attempt('Harry', RIGHT, from(word))).statusCode, 429, `${word} is no known network`)
+  t.same(asked, [])
+})
+
 test('one user cannot take all the places of known devices and networks, even with the right password', async (t) => {
   const { here, reached, go } = stop()
   let isHeld = false

@@ -116,8 +116,7 @@ test('networks compare equal for every spelling of an address', async (t) => {
     ['fe80:0:0:0::/64', 'fe80::1%eth0', 'fe80::2'],
     ['0:0:0:0::/64', '::1', '::'],
     ['1:2:3:4::/64', '1:2:3:4:5:6:7:8', '1:2:3:4::'],
-    ['unknown', 'unknown'],
-    ['', '']
+    ['', '', 'unknown', '_hidden', '_gazonk:4711', 'unix:', '192.0.2.256', 'localhost']
   ]
   for (const [network, ...addresses] of same) {
     for (const address of addresses) t.equal(networksOf(address).network, network, address)

@@ -15,7 +15,7 @@ export function addressIn (text: string): Address | null {
   return address && partsOf(address)
 }
 
-/** The networks that contain an address. For a text that is no address, each is the text. */
+/** The networks that contain an address. Without one, they are empty. */
 export interface Networks {
   /** The network that one user has: an IPv4 address itself, the first 64 bits of an IPv6 address. */
   network: string
@@ -25,10 +25,13 @@ export interface Networks {
   block: string
 }
 
+/** Without an address: over a Unix socket, or if a proxy writes `unknown`, `_hidden` or the like in its place. */
+const NOWHERE: Networks = { network: '', site: null, block: '' }
+
 /** Returns the networks that contain an address. */
 export function networksOf (text: string): Networks {
   const address = addressWithin(text)
-  if (address === null) return { network: text, site: null, block: text }
+  if (address === null) return NOWHERE
   if (isIPv4(address)) return { network: address.toString(), site: null, block: `${ipaddr.IPv4.networkAddressFromCIDR(`${address.toString()}/24`).toString()}/24` }
   const within = (bits: 48 | 56 | 64): string => {
     const { parts } = partsOf(ipaddr.IPv6.networkAddressFromCIDR(`${address.toString()}/${bits}`))
