@@ -87,6 +87,23 @@ test('if the store can be read but not written, the outage ends a minute after t
   t.match(outage()[1], { failures: 4, msg: 'the process ends while requests still fail with this code' })
 })
 
+test('a login that fails because of the store can be tried again on the same page, and leads on to the same page', async (t) => {
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const { client } = await service(t, { mode: 'service', authenticate: (name) => ({ name }), sessionStore: store })
+  const login = async (): ReturnType<Client['post']> =>
+    await client.post('/login', { client_name: 'Harry', password: 'alohomora!', permanent: 'on', next: '/reports?page=2' }, { accept: 'text/html' })
+  for (const calls of [['create', 'replace'], []] as const) {
+    down(...calls)
+    const { statusCode, headers, body } = await login()
+    t.equal(statusCode, 503)
+    t.match(headers, { 'retry-after': /^\d+$/ })
+    for (const part of ['<form method="post" action="/login">', 'value="/reports?page&#61;2"', 'value="Harry"', 'checked', 'The session store cannot answer']) t.match(body, part)
+    t.notMatch(body, 'alohomora!')
+    up()
+  }
+  t.equal((await login()).headers.location, '/reports?page=2')
+})
+
 test('too many simultaneous logins are logged as one warning without a stack', async (t) => {
   const { lines, fastify } = await service(t, { mode: 'service', signup: 'closed' })
   const statuses = await Promise.all(Array.from({ length: 100 }, async (_, i) => (await new Client(fastify).post('/login', { client_name: `nobody ${i}`, password: '12345678' }, { accept: i % 2 === 0 ? 'text/html' : 'application/json' })).statusCode))

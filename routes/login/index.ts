@@ -6,8 +6,11 @@ import { WrongCredentialsError } from '../../plugins/login/errors.js'
 import { loginPage } from './page.js'
 import { schemas } from './schemas.js'
 
-/** The errors that the form shows. */
-const FORM_ERRORS = ['HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED', 'HATCHECK_BUSY']
+/** The errors that the form shows: every one after which the user can try again, so that the page to return to is not lost. */
+const FORM_ERRORS = [
+  'HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED', 'HATCHECK_BUSY',
+  'HATCHECK_SESSION_GONE', 'HATCHECK_STORE_UNAVAILABLE', 'HATCHECK_LOGOUT_UNCONFIRMED'
+]
 
 export default async function login (fastify: FastifyInstance): Promise<void> {
   const { config: { base }, session, login, view, http } = fastify.hatcheck
