@@ -24,7 +24,8 @@ const LONG_PATH = `/reports/${'a/'.repeat(1_500)}`
 
 for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
   test(`${proxy}: the example passes WebSockets, large uploads and the headers of the site`, { ...needs(proxy), timeout: 120_000 }, async (t) => {
-    const app = await startApp(t)
+    const asked: string[] = []
+    const app = await startApp(t, asked)
     const hatcheck = await build(t, { mode: 'service', sessionCookieSecure: 'auto', signup: 'open', passwordMinLength: 8 }, { trustProxy: '127.0.0.1' })
     await hatcheck.listen({ host: '127.0.0.1', port: 0 })
     const cookie = await login(hatcheck)
@@ -37,7 +38,12 @@ for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
       t.match(body, 'echo: hello')
     }
     for (const headers of [[], ['Cookie: hatcheck=nonsense'], ['Remote-User: Admin']]) t.equal((await upgrade(port, headers)).status, 401, 'a visitor')
-    t.not((await upgrade(port, [`Cookie: ${cookie}`], 'h2c')).status, 101, 'only a WebSocket upgrade')
+    // Whoever gets another protocol sends the application requests that nobody checks, with any Remote-User.
+    for (const to of ['h2c', 'websocket, h2c', 'h2c, websocket', 'h2c\r\nUpgrade: websocket', 'websocket\r\nUpgrade: h2c', 'TLS/1.0', 'websocket/2', 'xwebsocket']) {
+      await upgrade(port, [`Cookie: ${cookie}`], to)
+    }
+    t.strictSame(asked.filter((protocol) => protocol.toLowerCase() !== 'websocket'), [], 'only a WebSocket upgrade')
+    t.ok(asked.length >= 2)
 
     const body = Buffer.alloc(UPLOAD_BYTES, 'x')
     const uploaded = await fetch(`${url}/upload`, { method: 'POST', headers: { cookie }, body })
@@ -79,12 +85,13 @@ test('caddy reload works with the example', needs('caddy'), async (t) => {
   t.equal(code, 0)
 })
 
-async function startApp (t: Test): Promise<number> {
+async function startApp (t: Test, asked: string[] = []): Promise<number> {
   const app = createServer((request, response) => {
     let bytes = 0
     request.on('data', (chunk: Buffer) => { bytes += chunk.length }).on('end', () => { response.end(`${request.method} ${bytes}`) })
   })
   app.on('upgrade', (request, socket) => {
+    asked.push(String(request.headers.upgrade))
     if (String(request.headers.upgrade).toLowerCase() !== 'websocket') {
       socket.end('HTTP/1.1 500 No\r\nConnection: close\r\n\r\n')
       return
