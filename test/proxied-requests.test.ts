@@ -66,7 +66,13 @@ test('a proxy that Fastify trusts decides whether the user\'s connection is http
   t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'https' })), /^__Host-hatcheck=.*; Secure/)
   t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' })), /^hatcheck=/, 'http, for a developer with a proxy')
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', 'x-forwarded-host': 'app.example.com' })).statusCode, 400, 'http, for a site')
+  for (const proto of ['HTTP', ' http ', 'ws', 'http, http']) t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': proto })), /^hatcheck=/, proto)
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1' })).statusCode, 400, 'a proxy that does not say')
+  for (const proto of ['', ' ', ',', 'unknown', 'tcp', 'off', '80', 'httpx', 'http, https, http', 'https, http', 'on', 'wss']) {
+    const refused = await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': proto })
+    t.equal(refused.statusCode, 400, `a proxy that does not say http, or not only: "${proto}"`)
+    t.equal(refused.headers['set-cookie'], undefined)
+  }
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' }, { remoteAddress: '192.0.2.7' })).statusCode, 400, 'a proxy that is not trusted')
   for (const [name = '', value = ''] of ['Forwarded: for=192.0.2.1;proto=https', 'CF-Visitor: {"scheme":"https"}', 'CloudFront-Forwarded-Proto: https', 'X-Forwarded-Ssl: on', 'Front-End-Https: 1', 'X-Scheme: https', 'X-Url-Scheme: wss'].map((line) => line.split(': '))) {
     const refused = await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', [name]: value })

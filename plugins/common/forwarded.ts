@@ -30,6 +30,9 @@ const signs = new Memo<boolean>(512)
 /** The header lines that Node keeps by default (`maxHeadersCount` of the server). Source: https://nodejs.org/api/http.html#servermaxheaderscount */
 const LINES_OF_NODE = 1_000
 
+/** What a proxy writes for a visitor without TLS. An empty value, or any other word, says nothing. */
+const WITHOUT_TLS = /(?:^|[\s,])(?:http|ws)(?:$|[\s,])/i
+
 /** Headers in which some proxies say that the visitor uses https. */
 const SCHEMES = ['forwarded', 'cf-visitor', 'cloudfront-forwarded-proto', 'front-end-https', 'x-forwarded-proto', 'x-forwarded-protocol', 'x-forwarded-scheme', 'x-forwarded-ssl', 'x-https', 'x-scheme', 'x-url-scheme']
 
@@ -78,6 +81,6 @@ export function isByTrustedProxy ({ ips = [] }: FastifyRequest): boolean {
 export function isPlain (request: FastifyRequest): boolean {
   if (!isForwarded(request.raw)) return true
   const { headers } = request
-  return isByTrustedProxy(request) && !lacksLines(request.raw) && headers['x-forwarded-proto'] !== undefined &&
+  return isByTrustedProxy(request) && !lacksLines(request.raw) && WITHOUT_TLS.test(String(headers['x-forwarded-proto'] ?? '')) &&
     !SCHEMES.some((name) => /https|wss|^(?:on|1)$/i.test(String(headers[name] ?? '')))
 }
