@@ -61,13 +61,15 @@ export class Accounts {
   }
 
   /**
-   * Tells whether a user may log in: the account is not disabled, and if this is a result of {@link authenticate}, its password is
-   * the one that was checked. Called after the session is stored, it leaves no gap: an account is changed before its sessions are
-   * ended, so either the session ends with them or this check sees the change.
+   * Tells whether a user may log in: the account has exactly this name and is not disabled, and if this is a result of
+   * {@link authenticate}, its password is the one that was checked. Called after the session is stored, it leaves no gap: an account
+   * is changed before its sessions are ended, so either the session ends with them or this check sees the change.
    */
   async isStillValid (user: { name: string }): Promise<boolean> {
     const account = await this.#options.accounts.read(accountKey(user.name))
-    return account !== null && !account.disabled && account.passwordHash === (this.#verified.get(user) ?? account.passwordHash)
+    // What ends the sessions of the account does not find those of another spelling.
+    if (account === null || account.name !== user.name || account.disabled) return false
+    return account.passwordHash === (this.#verified.get(user) ?? account.passwordHash)
   }
 
   /**

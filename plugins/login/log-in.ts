@@ -154,8 +154,8 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
      * Completes the login of a user whose identity is proven, by whatever method: begins the session, writes the audit log,
      * makes the browser a known device of the account, and answers with a redirect or JSON. A login method ends in it.
      *
-     * @throws WrongCredentialsError (401) if hatcheck keeps the accounts, and this one is missing or disabled, or got another password
-     *   after {@link authenticate} returned this very object.
+     * @throws WrongCredentialsError (401) if hatcheck keeps the accounts, and none has exactly this name, or it is disabled, or got
+     *   another password after {@link authenticate} returned this very object.
      */
     async completeLogin (request: FastifyRequest, reply: FastifyReply, user: Authenticated, { permanent, sentName = user.name, next }: CompleteLoginOptions = {}): Promise<FastifyReply> {
       await logInWith(request, user.name, { permanent, data: user.data }, { confirm: () => confirm(request, { user, sentName }) })
