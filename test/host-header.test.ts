@@ -50,6 +50,6 @@ test('a request over HTTP/2 whose host is ambiguous or invalid is refused', asyn
     stream.close()
     return headers[':status']
   }
-  for (const hosts of [{}, { ':authority': 'example.com' }, { ':authority': 'example.com', host: 'example.com' }]) t.equal(await statusOf(hosts), 200, JSON.stringify(hosts))
+  for (const hosts of [{}, { ':authority': 'example.com' }, { ':authority': 'example.com', host: 'EXAMPLE.com' }]) t.equal(await statusOf(hosts), 200, JSON.stringify(hosts))
   for (const hosts of [{ ':authority': 'example.com', host: 'evil.example' }, { ':authority': 'example.com:65536' }]) t.equal(await statusOf(hosts), 400, JSON.stringify(hosts))
 })

@@ -34,9 +34,12 @@ export function headerError ({ raw }: FastifyRequest): Error | null {
 }
 
 function hasOneHost ({ rawHeaders = [], headers, httpVersion, url = '' }: IncomingMessage): boolean {
-  const { host, ':method': method, ':authority': authority = host } = headers
+  const { host, ':method': method } = headers
   // By a name that HTTP/1 does not allow, and not by the version: on a connection of HTTP/1, Node takes "GET / HTTP/2.0" as well.
-  if (method !== undefined) return (host ?? authority) === authority && (authority === undefined || isValid(String(authority)))
+  if (method !== undefined) {
+    const authority = String(headers[':authority'] ?? host ?? '')
+    return isValid(authority) && (host === undefined || host.toLowerCase() === authority.toLowerCase())
+  }
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string
