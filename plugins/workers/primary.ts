@@ -62,6 +62,8 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoo
     const { stdout, stderr } = worker.process
     stdout?.setEncoding('utf8').on('data', lineSplitter(onLine))
     stderr?.on('data', (text: Buffer) => { process.stderr.write(text) })
+    // Each question that it has not answered yet has a listener, and every worker that starts asks it.
+    worker.setMaxListeners(0)
     worker.once('listening', () => { listening.add(worker) })
     respondTo(worker, 'metrics of all', metricsText)
     respondTo(worker, 'refused by the others', () => refusedBy([...listening].filter((other) => other !== worker)))

@@ -11,6 +11,7 @@ import { newSecret } from '../../plugins/tickets/secrets.js'
 import { createTicketSigner } from '../../plugins/tickets/ticket.js'
 import { DUTIES_VARIABLE } from '../../plugins/workers/duties.js'
 import { waitAfter } from '../../plugins/workers/primary.js'
+import { compiledFixture, run } from '../fixtures/child.js'
 import { fastFolder } from '../fast-folder.js'
 import { Client } from '../client.js'
 import { build, needs, testKey } from '../helper.js'
@@ -252,6 +253,10 @@ test('a session whose end the store cannot take is also refused by workers that 
   }
   await recover()
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
+})
+
+test('a worker that hangs delays the others, and is no warning of a memory leak', { timeout: 60_000 }, async (t) => {
+  t.strictSame(await run(process.execPath, [compiledFixture('hung-worker'), '16'], t.testdir()), { code: 0, stdout: '', stderr: '' })
 })
 
 test('only the worker with the sweep duty sweeps sessions and failed logins', async (t) => {
