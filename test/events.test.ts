@@ -239,7 +239,10 @@ test('a listener for an event that does not exist is refused, with the list of t
 })
 
 test('every listener is called, even if another one fails', async (t) => {
-  const unreadable = (): Error => Object.defineProperty(new Error('on purpose'), 'response', { enumerable: true, get () { throw new Error('on purpose') } })
+  const unreadable = (): Error => {
+    const error = new Error('on purpose')
+    return Object.defineProperty(error, 'response', { enumerable: true, get () { throw error } })
+  }
   const kinds: Record<string, (event: Bag) => unknown> = {
     'throws an error': () => { throw new Error('on purpose') },
     // eslint-disable-next-line no-throw-literal -- a listener can throw anything
