@@ -173,9 +173,15 @@ function methodOf (args: readonly string[]): string {
 
 /** Waits until a condition holds. */
 export async function until (what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  await within(START_MS, what, async () => {
-    while (!await holds()) await new Promise((resolve) => setTimeout(resolve, 5))
-  })
+  const over = new AbortController()
+  try {
+    await within(START_MS, what, async () => {
+      while (!over.signal.aborted && !await holds()) await new Promise((resolve) => setTimeout(resolve, 5))
+    })
+  } finally {
+    // Otherwise a test that has failed would go on asking, and its file would never end.
+    over.abort()
+  }
 }
 
 function start (args: string[], cwd: string, env: Record<string, string>, program = process.execPath) {
