@@ -118,6 +118,19 @@ test('a key file that could not be used is read again until it can, without anot
   t.equal(log.length, 1)
 })
 
+test('a key file that cannot be used and then has its former keys again is in the log both times', async (t) => {
+  const file = join(t.testdir({ key: oldKey }), 'key')
+  const log: string[] = []
+  const told = (details: unknown, text = details): void => { log.push(String(text)) }
+  const keyring = openKeyring(resolveConfig({ secretKeyFile: file }, 'plugin'), { info: told, error: told })
+  t.teardown(() => { keyring.stop() })
+  writeFileSync(file, 'half a ke')
+  await until('the flaw is in the log', () => log.length > 0)
+  writeFileSync(file, `${oldKey}\n`)
+  await until('the end of the flaw is in the log', () => log.length > 1)
+  t.strictSame(log, ['the key file has changed but cannot be used; the keys stay as they were', 'the key file can be used again, and has the same keys as before'])
+})
+
 test('a closed application reads its key file no more', async (t) => {
   const file = join(t.testdir({ key: `${oldKey}\n` }), 'key')
   const logs: string[][] = [[], []]

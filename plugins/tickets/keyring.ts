@@ -86,6 +86,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
       try {
         const wanted = secretsIn(file)
         if (!areEqual(wanted, inFile)) use(wanted)
+        else if (!isUsed && version !== undefined) log.info('the key file can be used again, and has the same keys as before')
         inFile = wanted
         isUsed = true
       } catch (error) {
