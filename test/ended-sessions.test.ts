@@ -46,6 +46,22 @@ test('a logout ends every live session that the request presents', async (t) => 
   }
 })
 
+test('a logout that the store refuses is unconfirmed, whatever the store throws', async (t) => {
+  const odd: Record<string, unknown> = { null: null, undefined, 'a text': 'text', 'a symbol': Symbol('odd'), 'a bare object': Object.create(null), 'an object that cannot be read': new Proxy({}, { get () { throw new Error('unreadable') } }) }
+  for (const isSync of [true, false]) {
+    let [isDown, thrown]: [boolean, unknown] = [false, null]
+    const sessionStore = watched(openStore(t, 'memory:'), (call) => { if (isDown && call === 'remove') throw thrown }, isSync)
+    const h = await appOnPort(t, () => {}, { options: { sessionStore } })
+    for (const [what, error] of Object.entries(odd)) {
+      const { cookie = '' } = await h.ask('/in/ann')
+      ;[isDown, thrown] = [true, error]
+      t.equal((await h.ask('/out', cookie)).status, 503, what)
+      t.equal((await h.me(cookie)).user, null, 'and the ticket is refused')
+      isDown = false
+    }
+  }
+})
+
 test('a logout also ends a presented session that the store cannot look up, or is unconfirmed', async (t) => {
   for (const isSync of [true, false]) {
     const sessions = openStore(t, 'memory:')

@@ -334,7 +334,7 @@ test('the adapter handles every answer that a store may give', async (t) => {
   t.equal(await store.patch('one', changesOf()), false)
   t.equal(await store.remove('gone'), null)
 
-  for (const error of [new Error('it broke'), Object.assign(new Error('connect ENOENT'), { code: 'ENOENT', syscall: 'connect' }), 'text']) {
+  for (const error of [new Error('it broke'), Object.assign(new Error('connect ENOENT'), { code: 'ENOENT', syscall: 'connect' }), 'text', 42, Symbol('odd'), {}, Object.create(null)]) {
     failWith(error)
     for (const call of [() => store.read('one'), () => store.create('two', recordOf()), () => store.patch('one', changesOf()), () => store.touch('one', START, START), () => store.take('one', ''), () => store.remove('one'), () => store.replace('one', 'two', replacementOf()), () => store.ping()]) {
       await t.rejects(async () => await call(), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 })
@@ -355,6 +355,23 @@ test('the adapter handles every answer that a store may give', async (t) => {
   await t.rejects(async () => await throwing.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   const rejecting = expressStore({ ...emptyStore, async set () { throw new Error('in a promise') } }, clock)
   await t.rejects(async () => await rejecting.create('one', recordOf()), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+})
+
+test('what a store throws or rejects with can be anything, also nothing', async (t) => {
+  const odd: Record<string, unknown> = { null: null, undefined, false: false, 'an empty text': '', 'a text': 'text', 'a number': 0, 'a symbol': Symbol('odd'), 'a bare object': Object.create(null) }
+  const ways: Record<string, (error: unknown) => unknown> = {
+    throws (error) { throw error },
+    rejects: async (error) => { throw error }
+  }
+  for (const [what, error] of Object.entries(odd)) {
+    for (const [how, fail] of Object.entries(ways)) {
+      const [get, set, destroy, all, length] = Array.from({ length: 5 }, () => () => fail(error))
+      const store = adapt({ get, set, destroy, all, length } as unknown as ExpressSessionStore, { ...clock, deadlineMs: 60_000 })
+      for (const call of [() => store.read('one'), () => store.create('two', recordOf()), () => store.remove('one'), () => store.ofUser('Harry'), () => store.count(), () => store.ping()]) {
+        await t.rejects(async () => await call(), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503, cause: Error }, `${how} ${what}`)
+      }
+    }
+  }
 })
 
 const emptyStore: ExpressSessionStore = {

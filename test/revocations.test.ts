@@ -205,14 +205,24 @@ test('a damaged entry in Redis ends its session, is a failure for its user, and 
   await client.set('hatcheck:ended:four', 'x')
   await client.hset('hatcheck:ended-all:Harry', 'epoch', 'x')
   await client.set('hatcheck:ended-all:Sally', 'x')
+  // Of the right kind, and far too high: nothing can be higher.
+  const tooHigh = { Bob: '8640000000000001', Eve: '9999999999999999', Ann: '99999999999999999999' }
+  for (const [user, epoch] of Object.entries(tooHigh)) await client.hset(`hatcheck:ended-all:${user}`, 'epoch', epoch, 'spared', '', 'sparedSince', '0')
   t.match(await examined(), [
+    /under "hatcheck:ended-all:Ann", is damaged/,
+    /under "hatcheck:ended-all:Bob", is damaged/,
+    /under "hatcheck:ended-all:Eve", is damaged/,
     /^What is remembered of ended sessions, under "hatcheck:ended-all:Harry", is damaged\. .*revoke-all/,
     /under "hatcheck:ended-all:Sally", is damaged.*revoke-all/,
     /under "hatcheck:ended:four", is damaged\. Its session stays ended\.$/,
     /under "hatcheck:ended:one", is damaged/
   ])
-  for (const key of ['one', 'four']) t.match(await store.lookUp(key, null), { hasEnded: true })
-  for (const user of ['Harry', 'Sally']) {
+  for (const key of ['one', 'four']) {
+    t.match(await store.lookUp(key, null), { hasEnded: true })
+    t.equal(await store.end(key, LATER), false)
+    t.equal(await store.successor(key), null, 'a logout with its ticket ends nothing else, and does not fail')
+  }
+  for (const user of ['Harry', 'Sally', ...Object.keys(tooHigh)]) {
     await t.rejects(store.lookUp('another', user), { code: 'HATCHECK_STORE_UNAVAILABLE' })
     await store.endAll(user, NOW + 1, LATER)
     t.match(await store.lookUp('another', user), { barrier: { epoch: NOW + 1 } }, 'the end of all sessions replaces it')

@@ -3,18 +3,21 @@ import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { hashPassword } from '../plugins/accounts/password.js'
+import { storedUser } from '../plugins/session/user.js'
+import { expressStore } from '../plugins/storage/express/open.js'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
 import { MemoryAccounts } from '../plugins/storage/memory/accounts.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { MemoryStore } from '../plugins/storage/memory/sessions.js'
 import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
 import { RedisAttempts } from '../plugins/storage/redis/attempts.js'
+import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import type { AccountStore } from '../plugins/store/accounts.js'
 import type { AttemptStore } from '../plugins/store/attempts.js'
 import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
 import { accountContract, attemptContract, changesOf, recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
 import { TOMBSTONE_MS, type SessionFields, type SessionRecord } from '../plugins/store/sessions.js'
-import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
+import { withEveryTrait, type CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
 import { openLmdb } from './open-lmdb.js'
@@ -521,6 +524,75 @@ test('only the owner can read LMDB files, also in a folder that is open to other
   for (const file of readdirSync(folder)) chmodSync(join(folder, file), 0o640)
   await open()
   t.strictSame(modes(), ['data.mdb 640', 'lock.mdb 640'], 'a mode that the owner has set is kept')
+})
+
+/** For each engine that can be damaged, a function that opens it once more. */
+const lasting: Record<string, (t: Test) => Promise<() => Promise<{ sessions: SessionStore, accounts: AccountStore | null }>>> = {
+  'lmdb:': async (t) => {
+    const folder = t.testdir()
+    return async () => {
+      const { sessions, accounts, close } = openLmdb(folder, quiet, { info () {}, warn () {} })
+      t.teardown(close)
+      return { sessions, accounts }
+    }
+  },
+  'redis:': async (t) => {
+    const { url } = await startRedis(t)
+    return async () => {
+      const client = await connect(t, url)
+      return { sessions: new RedisStore(client, { ...quiet, onCorrupt () {}, deadlineMs: 5_000 }), accounts: new RedisAccounts(client, { deadlineMs: 5_000 }) }
+    }
+  },
+  expressStore: async () => {
+    const texts = new Map<string, string>()
+    return async () => ({
+      sessions: withEveryTrait(expressStore({
+        get (sid, callback) { callback(null, JSON.parse(texts.get(sid) ?? 'null')) },
+        set (sid, session, callback) {
+          texts.set(sid, JSON.stringify(session))
+          callback?.()
+        },
+        destroy (sid, callback) {
+          texts.delete(sid)
+          callback?.()
+        },
+        all (callback) { callback(null, [...texts.values()].map((text) => JSON.parse(text))) }
+      }, quiet)),
+      accounts: null
+    })
+  }
+}
+const quiet = { now: () => recordOf().createdAt, maxBytes: 16_384 }
+
+for (const [kind, openOnce] of Object.entries(lasting)) {
+  test(`a session or an account with a time that no date can hold is damaged, and harms no other: ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
+    const again = await openOnce(t)
+    const writer = await again()
+    await writer.sessions.create('sound', recordOf({ user: 'Harry' }))
+    const passwordHash = await hashPassword('a long password')
+    await writer.accounts?.create('sally', { name: 'Sally', passwordHash, createdAt: quiet.now(), disabled: false })
+    // Redis refuses to keep a key until the last one.
+    for (const time of [8.64e15 + 1, Number.MAX_SAFE_INTEGER, ...kind === 'redis:' ? [] : [1e300]]) {
+      for (const field of ['createdAt', 'seenAt', 'expiresAt']) {
+        await writer.sessions.create(`${field} ${time}`, recordOf({ user: 'Harry', [field]: time }))
+        // Another process, which has to decode what is stored.
+        const { sessions } = await again()
+        t.equal(await sessions.read(`${field} ${time}`), null, `${field} ${time}`)
+        t.strictSame((await sessions.ofUser('Harry')).map(({ key }) => key), ['sound'])
+      }
+      await writer.accounts?.create('harry', { name: 'Harry', passwordHash, createdAt: time, disabled: false })
+      const { accounts } = await again()
+      if (accounts !== null) t.strictSame((await accounts.list()).map(({ name }) => name), ['Sally'])
+    }
+  })
+}
+
+test('a login time that no date can hold counts as missing', (t) => {
+  for (const authenticatedAt of ['1e300', '8640000000000001', '1e400', '-1e300', 'null', '"1"', '{']) {
+    const record = recordOf({ user: 'Harry', fields: { client_name: '"Harry"', authenticatedAt } })
+    t.strictSame(storedUser(record), { name: 'Harry', authenticatedAt: record.createdAt }, authenticatedAt)
+  }
+  t.end()
 })
 
 test('a record that cannot be decoded reads as absent', async (t) => {

@@ -1,3 +1,4 @@
+import { isTime } from '../common/is-time.js'
 import { iso } from '../common/iso.js'
 import { LOGIN_TIME_FIELD, USER_FIELD } from '../store/identity.js'
 import type { SessionRecord } from '../store/sessions.js'
@@ -40,5 +41,5 @@ export function storedUser (record: SessionRecord): User | null {
 
 function userOf ({ user, createdAt }: SessionRecord, name: unknown, authenticatedAt: unknown): User | null {
   if (user === null || name !== user) return null
-  return Object.freeze({ name, authenticatedAt: typeof authenticatedAt === 'number' ? authenticatedAt : createdAt })
+  return Object.freeze({ name, authenticatedAt: isTime(authenticatedAt) ? authenticatedAt : createdAt })
 }

@@ -1,3 +1,4 @@
+import { isTime } from '../common/is-time.js'
 import type { MaybePromise } from '../common/maybe-promise.js'
 
 /** An account: a user who can log in with a password. */
@@ -22,7 +23,7 @@ export function accountKey (name: string): string {
 export function isAccount (key: string, value: object): value is Account {
   const { name, passwordHash, createdAt, disabled } = value as Record<string, unknown>
   return typeof name === 'string' && accountKey(name) === key && typeof passwordHash === 'string' && passwordHash !== '' &&
-    Number.isFinite(createdAt) && typeof disabled === 'boolean'
+    isTime(createdAt) && typeof disabled === 'boolean'
 }
 
 /** Whether argon2 can verify a password with this hash. */

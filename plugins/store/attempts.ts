@@ -1,15 +1,15 @@
+import { LATEST_TIME } from '../common/is-time.js'
 import type { MaybePromise } from '../common/maybe-promise.js'
 import type { Counter, Policy } from './attempt-policy.js'
 
 /** Whether a value read from a store is a counter. A level or a time out of bounds would make a user wait for ever. */
 export function isCounter (value: object): value is Counter {
   const { level, at, before = 0, expiresAt } = value as Record<string, unknown>
-  return isWithin(level, MOST_FAILURES) && [at, before, expiresAt].every((time) => isWithin(time, LATEST))
+  return isWithin(level, MOST_FAILURES) && [at, before, expiresAt].every((time) => isWithin(time, LATEST_TIME))
 }
 
 /** The highest level of a counter. More would make a user wait for years. */
 export const MOST_FAILURES = 1e9
-const LATEST = 8.64e15
 
 function isWithin (value: unknown, most: number): boolean {
   return typeof value === 'number' && value >= 0 && value <= most

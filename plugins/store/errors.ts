@@ -44,14 +44,25 @@ export const UnknownFormatError = createError<[key: string]>('HATCHECK_ACCOUNT_F
 export function storeUnavailable (cause: unknown, doing: string): Error {
   const isOwn = cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')
   if (isOwn && !(cause instanceof DamagedAccountError) && !(cause instanceof UnknownFormatError)) return cause
-  return Object.assign(new StoreUnavailableError(doing), { cause })
+  return Object.assign(new StoreUnavailableError(doing), { cause: cause instanceof Error ? cause : new Error(textOf(cause)) })
 }
 
 /** Returns the store's message without a stack: during an outage there are many. */
 export function reasonOf (error: unknown): string {
-  const { message, cause } = error as Error
-  return cause instanceof Error ? cause.message : message
+  return textOf(error instanceof Error && error.cause instanceof Error ? error.cause : error)
 }
+
+/** Returns the text of what a store has thrown. It can be anything, also null, or an object whose properties throw. */
+export function textOf (thrown: unknown): string {
+  try {
+    const { message, code } = Object(thrown) as Partial<NodeJS.ErrnoException>
+    return String(message || code || (typeof thrown === 'string' && thrown) || NO_REASON)
+  } catch {
+    return NO_REASON
+  }
+}
+
+const NO_REASON = 'no reason given'
 
 /**
  * Calls a store and wraps what it throws. Pass the call alone: an error in other code must stay what it is.

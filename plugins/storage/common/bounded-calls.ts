@@ -1,5 +1,5 @@
 import { deadline } from '../../common/deadline.js'
-import { storeUnavailable } from '../../store/errors.js'
+import { storeUnavailable, textOf } from '../../store/errors.js'
 
 /** The limits of the calls to a store over a connection. */
 export interface CallLimits {
@@ -78,8 +78,7 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, lostMs 
 
 /** Returns the error without what was sent: its arguments may be a password or the data of a session. */
 export function plainError (error: unknown): Error {
-  const { message, code = 'no reason given' } = error as NodeJS.ErrnoException
-  return new Error((message || String(code)).replace(/, with args beginning with: .*/s, ''))
+  return new Error(textOf(error).replace(/, with args beginning with: .*/s, ''))
 }
 
 /** A client may throw before it has a promise. */

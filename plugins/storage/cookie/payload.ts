@@ -1,4 +1,5 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
+import { isTime } from '../../common/is-time.js'
 import type { Carried } from '../../store/carried.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 
@@ -81,8 +82,4 @@ function sessionIn (text: string): Carried | null {
     fields[NAME.test(name) ? name : String(JSON.parse(name))] = lines[i + 1] as string
   }
   return { id, endsAt, epoch, record: { createdAt, seenAt, expiresAt, permanent, user, fields } }
-}
-
-function isTime (value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value)
 }

@@ -12,6 +12,7 @@ export function answerOf<T> (call: (callback: Callback<T>) => unknown): Promise<
 
 /** Whether an error means a missing session, as in express-session. A missing socket does not. */
 function isMissing (error: unknown): boolean {
-  const { code, syscall } = error as NodeJS.ErrnoException
+  // A store can throw anything, also null.
+  const { code, syscall } = Object(error) as NodeJS.ErrnoException
   return code === 'ENOENT' && syscall !== 'connect'
 }

@@ -1,3 +1,4 @@
+import { isTime } from '../../common/is-time.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { sizeOf, type SessionRecord, type StoredSession } from '../../store/record.js'
 import type { StoreOptions } from '../../store/sessions.js'
@@ -86,7 +87,7 @@ function storedIn (session: unknown): StoredSession | null {
   try {
     const { key, record } = JSON.parse(text)
     const { createdAt, seenAt, expiresAt, permanent, user, fields } = record
-    const isSound = typeof key === 'string' && [createdAt, seenAt, expiresAt].every(Number.isFinite) && typeof permanent === 'boolean' &&
+    const isSound = typeof key === 'string' && [createdAt, seenAt, expiresAt].every(isTime) && typeof permanent === 'boolean' &&
       (user === null || typeof user === 'string') && Object.values(fields).every((value) => typeof value === 'string')
     return isSound ? { key, record: { createdAt, seenAt, expiresAt, permanent, user, fields } } : null
   } catch {

@@ -1,4 +1,5 @@
 import type { Database } from 'lmdb'
+import { isTime } from '../../common/is-time.js'
 import type { SessionRecord } from '../../store/record.js'
 import { LMDB_FORMATS } from './formats.js'
 import { decodeFlat, type Flat, type Value } from './msgpack.js'
@@ -31,9 +32,11 @@ export function encodeSession (record: SessionRecord): Value[] {
 export function decodeSession (value: unknown): SessionRecord | null {
   if (!Array.isArray(value) || (value[0] !== FORMAT && value[0] !== OLD_FORMAT) || value.length < HEAD || value.length % 2 !== 0) return null
   const [format, createdAt, seen, expires, permanent, user] = value
-  if (!Number.isFinite(createdAt) || !Number.isFinite(seen) || !Number.isFinite(expires)) return null
   if (typeof permanent !== 'boolean' || (user !== null && typeof user !== 'string')) return null
   const isShort = format === FORMAT
+  const since = isShort ? createdAt : 0
+  const [seenAt, expiresAt] = [since + seen, since + expires]
+  if (![createdAt, seen, expires, seenAt, expiresAt].every(isTime)) return null
   const fields: Record<string, string> = {}
   for (let i = HEAD; i < value.length; i += 2) {
     const name = isShort && typeof value[i] === 'number' ? NAMES[value[i]] : value[i]
@@ -41,8 +44,7 @@ export function decodeSession (value: unknown): SessionRecord | null {
     if (typeof name !== 'string' || typeof text !== 'string') return null
     fields[name] = text
   }
-  const since = isShort ? createdAt : 0
-  return { createdAt, seenAt: since + seen, expiresAt: since + expires, permanent, user, fields }
+  return { createdAt, seenAt, expiresAt, permanent, user, fields }
 }
 
 /** Returns the text that the rest of the record implies for a field; undefined if it implies none. */

@@ -2,7 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { storeUnavailable } from '../../store/errors.js'
 import type { Barrier, Revocation, RevocationStore } from '../../store/revocations.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
-import { WRONG_TYPE } from './types.js'
+import { isTimeText, LUA_IS_TIME, WRONG_TYPE, wrongType } from './types.js'
 
 /** Takes how long to keep it in ms, nextKey ('' is none). Returns 1, or 0 if the session has ended before. */
 const END = `
@@ -16,12 +16,12 @@ return 1
  * Takes now, how long to keep it in ms, key to spare ('' is none). A hash with the members of a `Barrier`, which `nextBarrier` describes. Times
  * are written as text, since Lua would write one as 1.8e+12.
  */
-const END_ALL = `
+const END_ALL = `${LUA_IS_TIME}
 local now, keepMs, except = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local epoch, spared, since = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'spared', 'sparedSince'))
 -- A damaged epoch is replaced: the time is higher than any epoch before it.
-local before = epoch and string.match(epoch, '^%d+$') and epoch or '0'
+local before = isTime(epoch) and epoch or '0'
 if tonumber(now) <= tonumber(before) then now = string.format('%.0f', tonumber(before) + 1) end
 if not (epoch and except ~= '' and except == spared) then since = before end
 redis.call('HSET', KEYS[1], 'epoch', now, 'spared', except, 'sparedSince', since)
@@ -67,7 +67,8 @@ export class RedisRevocations implements RevocationStore {
   }
 
   async successor (key: string): Promise<string | null> {
-    return await this.#call('read', () => this.#client.hget(endedKey(key), 'nextKey')) || null
+    const nextKey = await this.#call('read', () => this.#client.hget(endedKey(key), 'nextKey').catch(wrongType))
+    return nextKey === WRONG_TYPE || nextKey === '' ? null : nextKey
   }
 
   async endAll (user: string, now: number, until: number, exceptKey = ''): Promise<void> {
@@ -88,7 +89,7 @@ function soundBarrierIn (stored: Record<string, string>): Barrier {
 
 /** Decodes a barrier. Returns null if it is damaged. */
 function barrierIn ({ epoch, spared = '', sparedSince }: Record<string, string>): Barrier | null {
-  if (!isTime(epoch) || !isTime(sparedSince)) return null
+  if (!isTimeText(epoch) || !isTimeText(sparedSince)) return null
   return { epoch: Number(epoch), spared: spared === '' ? null : spared, sparedSince: Number(sparedSince) }
 }
 
@@ -104,10 +105,6 @@ export function isSoundBarrier (stored: Record<string, string> | typeof WRONG_TY
 
 function keptMs (until: number, now: number): number {
   return Math.max(1, Math.ceil(until - now))
-}
-
-function isTime (text: string | undefined): text is string {
-  return text !== undefined && /^\d{1,16}$/.test(text)
 }
 
 /** Returns the key in Redis of a session that has ended. */

@@ -1,5 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { FORMAT } from './session-codec.js'
+import { LUA_IS_TIME } from './types.js'
 
 /*
  * The scripts that run within Redis. Each has one key, so that it is atomic in a cluster as well, and takes everything else
@@ -15,10 +16,7 @@ local GRACE_MS = 60000
 -- Lua can pass about 8,000 values to a call.
 local MOST_VALUES = 2000
 
-local function isTime (text)
-  return text and #text <= 16 and string.match(text, '^%d+$')
-end
-
+${LUA_IS_TIME}
 -- The values of a hash by field, and also as a list by turns. Another kind of value counts as no hash.
 local function hashAt ()
   local list = redis.pcall('HGETALL', key)

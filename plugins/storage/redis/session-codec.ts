@@ -1,6 +1,6 @@
 import type { SessionFields, SessionRecord } from '../../store/record.js'
 import { FORMATS } from '../common/formats.js'
-import type { WRONG_TYPE } from './types.js'
+import { isTimeText, type WRONG_TYPE } from './types.js'
 
 /** What is stored under the key of a session: the fields of a hash, none if the key is missing. */
 export type Stored = Record<string, string> | typeof WRONG_TYPE
@@ -40,14 +40,10 @@ export function isTombstone (stored: Record<string, string>): boolean {
 export function decodeSession (stored: Record<string, string>): SessionRecord | null {
   const { format, createdAt, seenAt, expiresAt, permanent, user = null } = stored
   if (format !== FORMAT || (permanent !== '0' && permanent !== '1')) return null
-  if (!isTime(createdAt) || !isTime(seenAt) || !isTime(expiresAt)) return null
+  if (!isTimeText(createdAt) || !isTimeText(seenAt) || !isTimeText(expiresAt)) return null
   const fields: Record<string, string> = {}
   for (const name in stored) if (name.startsWith('.')) fields[name.slice(1)] = stored[name] as string
   return { createdAt: Number(createdAt), seenAt: Number(seenAt), expiresAt: Number(expiresAt), permanent: permanent === '1', user, fields }
-}
-
-function isTime (text: string | undefined): boolean {
-  return text !== undefined && /^\d{1,16}$/.test(text)
 }
 
 /** Returns the fields of a hash that a script has answered as a flat list. */
