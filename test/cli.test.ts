@@ -216,6 +216,23 @@ test('sessions list, revoke and revoke-all work with Redis', needs('redis-server
   t.equal(await userOf(url, harry), null)
 })
 
+test('sessions list and revoke-all without a name work for every account but the one whose index is damaged', needs('redis-server'), async (t) => {
+  const folder = t.testdir()
+  const redis = await startRedis(t)
+  const env = { SIGNUP: 'open', SECRET_KEY: testKey, SESSION_STORE: redis.url }
+  const { url } = await startService(t, folder, env)
+  const cookies: Record<string, string> = {}
+  for (const name of ['Ann', 'Bob', 'Eve']) cookies[name] = await cookieOf(url, name)
+  for (const index of await redis.client.keys('hatcheck:user:Bob*')) await redis.client.set(index, 'x')
+  const failed = /^hatcheck: the index by user Bob.* is damaged: [^\n]+\nhatcheck: Bob: The session store cannot answer right now \(list\)\.\nhatcheck: The command failed for 1 of 3 accounts\.\n$/m
+  const { code, stdout, stderr } = await hatcheckCli(folder, ['sessions', 'list'], { env })
+  t.strictSame(rowsOf(stdout).map(([, name]) => name), ['Ann', 'Eve'])
+  t.match({ code, stderr }, { code: 1, stderr: failed })
+  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 1, stdout: '2 sessions ended.\n', stderr: failed })
+  for (const [name, user] of [['Ann', null], ['Bob', 'Bob'], ['Eve', null]] as const) t.equal(await userOf(url, cookies[name] as string), user)
+  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all', 'Bob'], { env }), { code: 1, stdout: '', stderr: /hatcheck: The session store cannot answer right now \(list\)\.\n$/ })
+})
+
 test('sessions revoke-all without a name ends no session if the sessions are in cookies and there is no account', async (t) => {
   const folder = t.testdir()
   const env = { SIGNUP: 'open', SECRET_KEY: testKey, SESSION_STORE: 'cookie:' }

@@ -1,4 +1,5 @@
 import { findAccount } from '../accounts/accounts.js'
+import { errorText } from '../common/error-text.js'
 import { endSessionOfUser, sessionsOfUser } from '../session/user-sessions.js'
 import type { Storage } from '../storage/common/storage.js'
 import { UsageError, expectEnd, type Io } from './io.js'
@@ -15,13 +16,12 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
     const users = await usersCalled(storage, name)
     if (action === 'revoke-all') {
       let count = 0
-      for (const user of users) count += await store.removeOfUser(user)
+      const { done, assertAll } = await eachUser(users, io, async (user) => { count += await store.removeOfUser(user) })
       // Nobody knows how many sessions are in cookies.
-      if (storage.carried !== undefined && users.length > 0) {
-        io.stdout.write(`every session of ${users.join(', ')} is ended.\n`)
-        return
-      }
-      io.stdout.write(`${count} session${count === 1 ? '' : 's'} ended.\n`)
+      const isCounted = storage.carried === undefined || users.length === 0
+      if (isCounted) io.stdout.write(`${count} session${count === 1 ? '' : 's'} ended.\n`)
+      else if (done.length > 0) io.stdout.write(`every session of ${done.join(', ')} is ended.\n`)
+      assertAll()
       return
     }
     const context = { ...config, store, handleOf: handlesOf(config) }
@@ -31,13 +31,36 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
       io.stdout.write('1 session ended.\n')
       return
     }
-    for (const user of users) {
+    const { assertAll } = await eachUser(users, io, async (user) => {
       for (const { handle, createdAt, seenAt, client, address, permanent } of await sessionsOfUser(user, context)) {
         const times = [createdAt, seenAt].map((time) => new Date(time).toISOString())
         io.stdout.write(`${[handle, user, ...times, client, address, ...permanent ? ['permanent'] : []].join('\t')}\n`)
       }
-    }
+    })
+    assertAll()
   })
+}
+
+/**
+ * Works for each user, also if that fails for another: the index of one may be damaged. Writes each failure to standard error.
+ *
+ * @returns for whom it has worked, and a function that throws if it has not for all. A failure of the only user is thrown at once.
+ */
+async function eachUser (users: readonly string[], io: Io, work: (user: string) => Promise<void>): Promise<{ done: string[], assertAll: () => void }> {
+  const done: string[] = []
+  for (const user of users) {
+    try {
+      await work(user)
+      done.push(user)
+    } catch (error) {
+      if (users.length === 1) throw error
+      io.stderr.write(`hatcheck: ${user}: ${errorText(error)}\n`)
+    }
+  }
+  return {
+    done,
+    assertAll () { if (done.length < users.length) throw new Error(`The command failed for ${users.length - done.length} of ${users.length} accounts.`) }
+  }
 }
 
 /** Finds the name as the account spells it, whatever its case; without a name, lists every account. */
