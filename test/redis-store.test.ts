@@ -75,6 +75,18 @@ test('the Redis store', needs('redis-server'), async (t) => {
     for (const key of ['', 'x'.repeat(257)]) await t.rejects(store.read(key), { message: 'a session key must have 1 to 256 characters' })
   })
 
+  check('an entry of the index that can be no key is passed over, and goes with the sessions of its user', async (t, { raw, store }) => {
+    const limit = { perUser: 2, onEnded () {} }
+    await store.create('one', recordOf({ user: 'Harry' }), limit)
+    const damaged = ['', 'x'.repeat(257), 'x'.repeat(5_000), '\u0000\ufffd']
+    for (const member of damaged) await raw.zadd('hatcheck:user:Harry', 1, member)
+    t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['one'])
+    t.equal(await store.create('two', recordOf({ user: 'Harry' }), limit), true)
+    for (const member of damaged) await raw.zadd('hatcheck:user:Harry', START, member)
+    t.equal(await store.removeOfUser('Harry'), 2)
+    t.equal(await raw.zcard('hatcheck:user:Harry'), 0)
+  })
+
   const corruptions: Record<string, (raw: Redis, key: string) => Promise<unknown>> = {
     'text under its key': (raw, key) => raw.set(key, 'x'),
     'a list under its key': (raw, key) => raw.rpush(key, 'x'),

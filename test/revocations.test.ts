@@ -96,6 +96,16 @@ for (const [kind, openEngine] of Object.entries(engines)) {
       t.strictSame(await Promise.all(['one', 'two', 'none'].map((key) => store.successor(key))), ['two', null, null])
     })
 
+    // Nothing is damaged in the memory of the process.
+    if (kind !== 'memory:') {
+      check('a damaged key says that a session continues nowhere', async (t, store) => {
+        for (const [key, nextKey] of Object.entries({ itself: 'itself', empty: '', long: 'x'.repeat(400), binary: '\u0000\ufffd' })) {
+          await store.end(key, LATER, nextKey)
+          t.equal(await store.successor(key), null, key)
+        }
+      })
+    }
+
     check('the end of all sessions of a user is a number that only grows', async (t, store) => {
       t.equal(await epochOf(store, 'Harry'), 0)
       const epochs = [0]

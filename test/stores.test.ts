@@ -3,6 +3,7 @@ import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { hashPassword } from '../plugins/accounts/password.js'
+import { endIn } from '../plugins/session/upkeep.js'
 import { storedUser } from '../plugins/session/user.js'
 import { expressStore } from '../plugins/storage/express/open.js'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
@@ -583,6 +584,18 @@ for (const [kind, openOnce] of Object.entries(lasting)) {
       await writer.accounts?.create('harry', { name: 'Harry', passwordHash, createdAt: time, disabled: false })
       const { accounts } = await again()
       if (accounts !== null) t.strictSame((await accounts.list()).map(({ name }) => name), ['Sally'])
+    }
+  })
+}
+
+for (const kind of ['lmdb:', 'redis:']) {
+  test(`a session that continues nowhere, by what its tombstone says, is ended by a logout: ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
+    const { sessions } = await (await (lasting[kind] as (typeof lasting)[string])(t))()
+    for (const [what, nextKey] of Object.entries({ itself: 'itself', empty: '', long: 'x'.repeat(400), longest: 'x'.repeat(5_000), binary: '\u0000\ufffd' })) {
+      await sessions.create(what, recordOf({ user: 'Harry' }))
+      await sessions.remove(what, nextKey)
+      t.equal(await sessions.successor(what), null, what)
+      t.equal(await endIn(sessions, what), null)
     }
   })
 }

@@ -3,10 +3,11 @@ import { Memo } from '../../common/memo.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { excessOf, oldestFirst, sizeOf, type SessionRecord, type StoredSession, type UserLimit } from '../../store/record.js'
 import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../store/sessions.js'
+import { isStoreKey } from '../common/store-key.js'
 import { dueTime } from './due-time.js'
 import { decodeFlat, encodeFlat } from './msgpack.js'
 import { decodeSession, decodeTombstone, encodeSession, encodeTombstone, storedAs, type Tombstone } from './session-codec.js'
-import { DATABASES, indexName, isStoreKey } from './session-databases.js'
+import { DATABASES, indexName } from './session-databases.js'
 import { SessionIndex } from './session-index.js'
 
 /** The options of {@link LmdbRecords}. */

@@ -1,6 +1,7 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { createHash } from 'node:crypto'
 import { nextBarrier, type Barrier, type Revocation, type RevocationStore } from '../../store/revocations.js'
+import { soundNextKey } from '../common/store-key.js'
 import { objectIn } from './json.js'
 import { isPlainKey } from './keys.js'
 import { readFresh } from './read-fresh.js'
@@ -55,8 +56,7 @@ export class LmdbRevocations implements RevocationStore {
 
   successor (key: string): string | null {
     const stored = readFresh(this.#env, 'read', () => this.#entries.get(sessionKey(key)))
-    const nextKey = stored === undefined ? undefined : objectIn(stored)?.['nextKey']
-    return typeof nextKey === 'string' ? nextKey : null
+    return stored === undefined ? null : soundNextKey(objectIn(stored)?.['nextKey'], key)
   }
 
   endAll (user: string, now: number, until: number, exceptKey?: string): Promise<void> {

@@ -1,5 +1,4 @@
 import { SHORT_KEYS } from './index-entries.js'
-import { isPlainKey } from './keys.js'
 
 /** The databases of the sessions: records and tombstones by key, keys by user and by expiry. */
 export const DATABASES = {
@@ -8,11 +7,6 @@ export const DATABASES = {
   keysOfUser: { name: 'sessions by user', dupSort: true, ...SHORT_KEYS },
   keysByExpiry: { name: 'sessions by expiry', dupSort: true, ...SHORT_KEYS }
 } as const
-
-/** Whether an entry of an index can be the key of a session. Store keys are plain ASCII; a damaged entry can decode to anything. */
-export function isStoreKey (key: unknown): key is string {
-  return isPlainKey(key) && /^[ -~]+$/.test(key)
-}
 
 /** LMDB limits the length of a key; a name may be longer than that. */
 const LONGEST_INDEX_NAME = 256

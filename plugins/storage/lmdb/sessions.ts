@@ -7,6 +7,7 @@ import {
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
 } from '../../store/record.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
+import { soundNextKey } from '../common/store-key.js'
 import { readFresh } from './read-fresh.js'
 import { LmdbRecords, type LmdbRecordsOptions } from './records.js'
 import { LmdbSweep } from './sweep.js'
@@ -100,7 +101,7 @@ export class LmdbStore implements CompleteSessionStore {
 
   successor (key: string): string | null {
     const tombstone = readFresh(this.#env, 'read', () => this.#records.tombstone(key))
-    return tombstone !== null && tombstone.until > this.#options.now() ? tombstone.nextKey : null
+    return tombstone !== null && tombstone.until > this.#options.now() ? soundNextKey(tombstone.nextKey, key) : null
   }
 
   async replace (key: string, nextKey: string, change: SessionReplacement, limit?: UserLimit): Promise<Replaced> {

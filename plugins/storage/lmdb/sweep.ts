@@ -1,8 +1,8 @@
 import type { RootDatabase } from 'lmdb'
 import type { StoredSession } from '../../store/record.js'
 import { TOMBSTONE_MS } from '../../store/sessions.js'
+import { isStoreKey } from '../common/store-key.js'
 import type { LmdbRecords, LmdbRecordsOptions } from './records.js'
-import { isStoreKey } from './session-databases.js'
 import { LmdbWriter } from './writer.js'
 
 /** How many entries a sweep handles before it looks at the time again. */

@@ -2,6 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { storeUnavailable } from '../../store/errors.js'
 import type { Barrier, Revocation, RevocationStore } from '../../store/revocations.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
+import { soundNextKey } from '../common/store-key.js'
 import { isTimeText, LUA_IS_TIME, WRONG_TYPE, wrongType } from './types.js'
 
 /** Takes how long to keep it in ms, nextKey ('' is none). Returns 1, or 0 if the session has ended before. */
@@ -67,8 +68,7 @@ export class RedisRevocations implements RevocationStore {
   }
 
   async successor (key: string): Promise<string | null> {
-    const nextKey = await this.#call('read', () => this.#client.hget(endedKey(key), 'nextKey').catch(wrongType))
-    return nextKey === WRONG_TYPE || nextKey === '' ? null : nextKey
+    return soundNextKey(await this.#call('read', () => this.#client.hget(endedKey(key), 'nextKey').catch(wrongType)), key)
   }
 
   async endAll (user: string, now: number, until: number, exceptKey = ''): Promise<void> {

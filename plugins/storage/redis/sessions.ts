@@ -9,6 +9,7 @@ import { replaceInTwoSteps } from '../../store/replace-in-two-steps.js'
 import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../store/sessions.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
+import { soundNextKey } from '../common/store-key.js'
 import { RedisRecords } from './records.js'
 import { scanKeys } from './scan.js'
 import { withSessionScripts, type SessionScripts } from './scripts.js'
@@ -125,8 +126,8 @@ export class RedisStore implements CompleteSessionStore {
     const name = redisKey(key)
     const found = await this.#call('read', () => this.#client.hmget(name, 'nextKey', 'endedAt').catch(wrongType))
     if (found === WRONG_TYPE) return null
-    const [nextKey = null, endedAt] = found
-    return Number(endedAt) + TOMBSTONE_MS > this.#options.now() ? nextKey : null
+    const [nextKey, endedAt] = found
+    return Number(endedAt) + TOMBSTONE_MS > this.#options.now() ? soundNextKey(nextKey, key) : null
   }
 
   /** Takes two steps: in a cluster the two keys may lie on two nodes, and no script reaches both. */

@@ -1,5 +1,6 @@
 import { sortedInSlices } from '../../common/slices.js'
 import { byBeginning, excessOf, type StoredSession, type UserLimit } from '../../store/record.js'
+import { isStoreKey } from '../common/store-key.js'
 import { BATCH, batchesOf } from './batches.js'
 import { ANOTHERS, type RedisRecords } from './records.js'
 import type { Stored } from './session-codec.js'
@@ -49,7 +50,7 @@ export class RedisUserSessions {
     const counting: Array<{ key: string, beganAt: number }> = []
     const stale: IndexEntry[] = []
     for (const batch of batchesOf(others)) {
-      const stored = await Promise.all(batch.map(({ key }) => this.#records.stored(key)))
+      const stored = await Promise.all(batch.map(({ key }) => this.#stored(key)))
       for (const [i, entry] of batch.entries()) {
         const beganAt = this.#beganAt(user, entry, stored[i] as Stored)
         if (beganAt === null) stale.push(entry)
@@ -118,6 +119,11 @@ export class RedisUserSessions {
     await this.#index.heal(user, stale)
   }
 
+  /** Reads what an entry of the index leads to. A damaged entry leads nowhere. */
+  async #stored (key: string): Promise<Stored> {
+    return isStoreKey(key) ? await this.#records.stored(key) : {}
+  }
+
   /** Returns when a session of the user began, or is about to; null if it is over, or not the user's. */
   #beganAt (user: string, { key, addedAt }: IndexEntry, stored: Stored): number | null {
     const record = this.#records.live(key, stored)
@@ -128,7 +134,7 @@ export class RedisUserSessions {
 
   /** Ends those sessions that belong to the user. Returns how many of them lived, which are over now, and which belong to others. */
   async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<{ ended: number, over: string[], others: string[] }> {
-    const ends = await Promise.all(keys.map((key) => this.#records.endOfUser(key, user)))
+    const ends = await Promise.all(keys.map((key) => isStoreKey(key) && this.#records.endOfUser(key, user)))
     const ended = keys.filter((_, i) => ends[i] === true)
     for (const key of ended) onEnded?.(key)
     // A missing session has a tombstone now, so none can begin there either.
@@ -139,7 +145,7 @@ export class RedisUserSessions {
   async #look (user: string, entries: readonly IndexEntry[]): Promise<{ sessions: StoredSession[], stale: IndexEntry[] }> {
     const sessions: StoredSession[] = []
     const stale: IndexEntry[] = []
-    const records = await Promise.all(entries.map(({ key }) => this.#records.read(key)))
+    const records = await Promise.all(entries.map(async ({ key }) => this.#records.live(key, await this.#stored(key))))
     for (const [i, entry] of entries.entries()) {
       const record = records[i]
       if (record?.user === user) sessions.push({ key: entry.key, record })
