@@ -12,8 +12,8 @@ import { STOP_SIGNALS } from './signals.js'
 const LONGEST_STOP_MS = { worker: 8_000, other: 8_500 }
 
 /**
- * The signals of a fault in machine code, such as a page of LMDB that cannot be read, or of V8 without memory. A listener in
- * JavaScript never runs for them: the instruction would fail again and again, and the process would neither answer nor end.
+ * The signals of a fault in machine code, such as a page of LMDB that cannot be read. A listener in JavaScript never runs for them:
+ * the instruction would fail again and again, and the process would neither answer nor end.
  */
 const FAULTS = ['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGTRAP'] as const
 
