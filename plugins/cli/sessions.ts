@@ -16,12 +16,12 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
     const users = await usersCalled(storage, name)
     if (action === 'revoke-all') {
       let count = 0
-      const { done, assertAll } = await eachUser(users, io, async (user) => { count += await store.removeOfUser(user) })
+      const done = await eachUser(users, io, async (user) => { count += await store.removeOfUser(user) })
       // Nobody knows how many sessions are in cookies.
       const isCounted = storage.carried === undefined || users.length === 0
       if (isCounted) io.stdout.write(`${count} session${count === 1 ? '' : 's'} ended.\n`)
       else if (done.length > 0) io.stdout.write(`every session of ${done.join(', ')} is ended.\n`)
-      assertAll()
+      assertAll(users, done)
       return
     }
     const context = { ...config, store, handleOf: handlesOf(config) }
@@ -31,22 +31,23 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
       io.stdout.write('1 session ended.\n')
       return
     }
-    const { assertAll } = await eachUser(users, io, async (user) => {
+    const done = await eachUser(users, io, async (user) => {
       for (const { handle, createdAt, seenAt, client, address, permanent } of await sessionsOfUser(user, context)) {
         const times = [createdAt, seenAt].map((time) => new Date(time).toISOString())
         io.stdout.write(`${[handle, user, ...times, client, address, ...permanent ? ['permanent'] : []].join('\t')}\n`)
       }
     })
-    assertAll()
+    assertAll(users, done)
   })
 }
 
 /**
- * Works for each user, also if that fails for another: the index of one may be damaged. Writes each failure to standard error.
+ * Works for each user, also if that fails for another: the index of one may be damaged. Writes each failure to standard error, but
+ * throws that of the only user.
  *
- * @returns for whom it has worked, and a function that throws if it has not for all. A failure of the only user is thrown at once.
+ * @returns the users for whom it worked.
  */
-async function eachUser (users: readonly string[], io: Io, work: (user: string) => Promise<void>): Promise<{ done: string[], assertAll: () => void }> {
+async function eachUser (users: readonly string[], io: Io, work: (user: string) => Promise<void>): Promise<string[]> {
   const done: string[] = []
   for (const user of users) {
     try {
@@ -57,10 +58,11 @@ async function eachUser (users: readonly string[], io: Io, work: (user: string) 
       io.stderr.write(`hatcheck: ${user}: ${errorText(error)}\n`)
     }
   }
-  return {
-    done,
-    assertAll () { if (done.length < users.length) throw new Error(`The command failed for ${users.length - done.length} of ${users.length} accounts.`) }
-  }
+  return done
+}
+
+function assertAll (users: readonly string[], done: readonly string[]): void {
+  if (done.length < users.length) throw new Error(`The command failed for ${users.length - done.length} of ${users.length} accounts.`)
 }
 
 /** Finds the name as the account spells it, whatever its case; without a name, lists every account. */

@@ -38,7 +38,7 @@ for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
       t.match(body, 'echo: hello')
     }
     for (const headers of [[], ['Cookie: hatcheck=nonsense'], ['Remote-User: Admin']]) t.equal((await upgrade(port, headers)).status, 401, 'a visitor')
-    // Whoever gets another protocol sends the application requests that nobody checks, with any Remote-User.
+    // After an upgrade to another protocol, a client sends the application unchecked requests with any Remote-User.
     for (const to of ['h2c', 'websocket, h2c', 'h2c, websocket', 'h2c\r\nUpgrade: websocket', 'websocket\r\nUpgrade: h2c', 'TLS/1.0', 'websocket/2', 'xwebsocket']) {
       await upgrade(port, [`Cookie: ${cookie}`], to)
     }
