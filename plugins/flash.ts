@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import type { Decorated } from './common/decorators.js'
-import { addFlash, takeFlashes, type Flash } from './session/flash-messages.js'
+import { addFlash, takeFlashes, type Flash } from './session/request/flash-messages.js'
 
 /** `request.flash` got something other than a kind and a text. */
 export const FlashError = createError('HATCHECK_FLASH', 'A flash message needs a kind and a text, both strings; the kind must not be empty.', 500, TypeError)

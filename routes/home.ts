@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { wants } from '../plugins/common/wants.js'
 import { USER_OR_NULL, exactly, pageOrJson, problems } from '../plugins/openapi/answers.js'
-import { userJson } from '../plugins/session/user.js'
+import { userJson } from '../plugins/session/model/user.js'
 import { html } from '../plugins/view/html.js'
 import { perLanguage, type Language } from '../plugins/view/language.js'
 import type { PageParts } from '../plugins/view/layout.js'

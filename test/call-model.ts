@@ -1,5 +1,5 @@
 import { CLIENT_FIELD } from '../plugins/store/identity.js'
-import { flashesOf } from '../plugins/session/flash-messages.js'
+import { flashesOf } from '../plugins/session/request/flash-messages.js'
 import type { SessionRecord } from '../plugins/store/sessions.js'
 
 /** One step of a handler. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import { flashesOf, type Flash } from '../plugins/session/flash-messages.js'
+import { flashesOf, type Flash } from '../plugins/session/request/flash-messages.js'
 import { OWN_PREFIX } from '../plugins/store/identity.js'
 import { Client, type Answer } from './client.js'
 import { buildHost, needs } from './helper.js'

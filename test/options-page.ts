@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { PROCESS_OPTIONS } from '../plugins/config/process-options.js'
 import type { Row } from '../plugins/config/row.js'
 import { OPTIONS } from '../plugins/config/table.js'
-import { environmentName } from '../plugins/config/validate.js'
+import { environmentName } from '../plugins/config/option-name.js'
 import { checkout } from './fixtures/child.js'
 import { pageAt } from './pages.js'
 

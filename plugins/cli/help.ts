@@ -1,7 +1,7 @@
 import { PROCESS_OPTIONS } from '../config/process-options.js'
 import type { Row } from '../config/row.js'
 import { OPTIONS } from '../config/table.js'
-import { environmentName } from '../config/validate.js'
+import { environmentName } from '../config/option-name.js'
 
 export const HELP = `hatcheck: logins and sessions for any web application
 

@@ -1,6 +1,6 @@
 import { findAccount } from '../accounts/accounts.js'
 import { errorText } from '../common/error-text.js'
-import { endSessionOfUser, sessionsOfUser } from '../session/user-sessions.js'
+import { endSessionOfUser, sessionsOfUser } from '../session/outside/user-sessions.js'
 import type { Storage } from '../storage/common/storage.js'
 import { UsageError, expectEnd, type Io } from './io.js'
 import { handlesOf, withStorage } from './storage.js'

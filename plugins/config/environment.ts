@@ -2,13 +2,14 @@ import { isIP } from 'node:net'
 import { isLoopback } from '../common/loopback.js'
 import { assertRule } from '../common/rule.js'
 import { readSettingsFile } from '../common/settings-file.js'
+import { environmentName } from './option-name.js'
 import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import { PROCESS_OPTIONS } from './process-options.js'
 import type { Row, ValuesOf } from './row.js'
 import { isMemoryUrl } from './store-choice.js'
 import { OPTIONS } from './table.js'
 import { coverEverybody, isAddressRange } from './trusted-proxies.js'
-import { environmentName, validate, type Mode } from './validate.js'
+import { validate, type Mode } from './validate.js'
 
 /** A name whose last part is a number would be an IPv4 address in one of its old forms, such as 127.1. */
 const HOST_NAME = /^(?!(?:.*\.)?\d+\.?$)[^\s:/?#@[\]\\]+$/

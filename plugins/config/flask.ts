@@ -1,6 +1,6 @@
 import type { Lifetimes } from '../common/lifetimes.js'
 import { assertRule } from '../common/rule.js'
-import type { NameOf } from './validate.js'
+import type { NameOf } from './option-name.js'
 
 /** The name of Flask's session cookie. */
 export const FLASK_COOKIE = 'session'

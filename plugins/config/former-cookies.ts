@@ -1,6 +1,6 @@
 import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
-import type { NameOf } from './validate.js'
+import type { NameOf } from './option-name.js'
 
 /** What a browser needs to know to drop a cookie. */
 export interface ClearedCookie {

@@ -1,13 +1,11 @@
 import { assertRule, shown } from '../common/rule.js'
+import type { NameOf } from './option-name.js'
 import type { PlainRow, Row, ValuesOf } from './row.js'
 
 // This is no JSON Schema, because compiling one took more than half of the time of a registration.
 
 /** How hatcheck runs: in an application, as a service, or as a service in demo mode. */
 export type Mode = 'plugin' | 'service' | 'demo'
-
-/** Returns the name of an option as its author writes it. */
-export type NameOf = (option: string) => string
 
 /**
  * Checks the plain options of a table, and fills in the defaults. Ignores other options.
@@ -22,11 +20,6 @@ export function validate<T extends Record<string, Row>> (table: T, given: Record
     if (value !== undefined) values[option] = value
   }
   return values as ValuesOf<T>
-}
-
-/** Names the environment variable of an option: `secretKey` → `SECRET_KEY`. */
-export function environmentName (option: string): string {
-  return option.replace(/[A-Z]/g, '_$&').toUpperCase()
 }
 
 function isPlain (row: Row): row is Row & PlainRow {

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, Fa
 import type { AuditEvent } from '../audit/index.js'
 import { STATUS_CODES } from '../common/node-http.js'
 import { wants } from '../common/wants.js'
-import { clientAddress } from '../session/client.js'
+import { clientAddress } from '../session/model/client.js'
 import { html, type SafeHtml } from '../view/html.js'
 import type { Language } from '../view/language.js'
 import type { Page } from '../view/layout.js'

@@ -3,9 +3,9 @@ import type { AnyRequest } from '../common/any-request.js'
 import { NotRegisteredError } from '../common/registration.js'
 import { assertIsHook } from '../common/unsupported.js'
 import { wants } from '../common/wants.js'
-import { load, reject } from '../session/calls.js'
-import { discard } from '../session/payload.js'
-import type { User } from '../session/user.js'
+import { load, reject } from '../session/request/calls.js'
+import { discard } from '../session/request/payload.js'
+import type { User } from '../session/model/user.js'
 import { LoginRequiredError } from './errors.js'
 
 /**

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Config } from '../config/resolve.js'
 import type { Cookies } from '../cookies/index.js'
 import type { StorageGroup } from '../storage/index.js'
@@ -6,22 +6,22 @@ import { guarded } from '../store/errors.js'
 import { openKeyring, type Keyring } from '../tickets/keyring.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { Workers } from '../workers/index.js'
-import { createAdoption } from './adopt.js'
-import { AnonymousLimit } from './anonymous-limit.js'
-import type { SessionContext } from './context.js'
-import { SessionCookie } from './cookie.js'
-import { assertDeliverable, cookieProfiles } from './cookie-profile.js'
-import { SessionEmitter } from './events.js'
+import { createAdoption } from './adoption/adopt.js'
+import { OldSessions } from './adoption/old-sessions.js'
+import { AnonymousLimit } from './backend/anonymous-limit.js'
+import { SessionEmitter } from './backend/events.js'
+import { createFinder } from './backend/find.js'
+import { bytesThatFit, inCookie } from './backend/in-cookie.js'
+import { inStore } from './backend/in-store.js'
+import { startUpkeep } from './backend/upkeep.js'
+import { Writer } from './backend/write.js'
+import { assertDeliverable, cookieProfiles } from './cookie/cookie-profile.js'
+import { SessionCookie } from './cookie/cookie.js'
+import { ticketReader, ticketsIn } from './cookie/ticket-reader.js'
 import { fastifySessionIds } from './fastify-session-ids.js'
-import { createFinder } from './find.js'
-import { bytesThatFit, inCookie } from './in-cookie.js'
-import { inStore } from './in-store.js'
-import { OldSessions } from './old-sessions.js'
-import type { Outside } from './outside.js'
-import { SessionSchema } from './schema.js'
-import { ticketReader, ticketsIn } from './ticket-reader.js'
-import { startUpkeep } from './upkeep.js'
-import { Writer } from './write.js'
+import { SessionSchema } from './model/schema.js'
+import type { Outside } from './outside/outside.js'
+import type { SessionContext } from './request/context.js'
 
 /** What sessions are made of. */
 export interface SessionParts {
@@ -79,17 +79,20 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
     })
   const adoptableBytes = storage.carried === undefined ? config.sessionMaxBytes : Math.min(config.sessionMaxBytes, bytesThatFit(longestValue))
   const ticketsOf = ticketReader(() => backend.verifier, profileOf, formerNames)
-  const { find, findAmong, read } = createFinder({ backend, lifetimes, now, ticketsOf, isRefused })
+  const finder = createFinder({ backend, lifetimes, now, ticketsOf, isRefused })
   const anonymousLimit = new AnonymousLimit(config.anonymousSessionsPerMinute, now)
   const writer = new Writer({ backend, emitter, upkeep, ticketsOf, oldSessions, sessionsPerUser: config.sessionsPerUser, anonymousLimit, ticketOf })
 
+  const rules = { lifetimes, maxBytes: config.sessionMaxBytes, anonymousSessions: config.anonymousSessions, now }
+  const assertCookieDeliverable = (request: FastifyRequest): void => { assertDeliverable(profileOf(request), request) }
+  const find = oldSessions === null
+    ? finder.find
+    : createAdoption({ oldSessions, finder, writer, rules: { ...rules, maxBytes: adoptableBytes }, assertDeliverable: assertCookieDeliverable, isRefused })
+
   const context: SessionContext = {
-    lifetimes,
-    maxBytes: config.sessionMaxBytes,
-    anonymousSessions: config.anonymousSessions,
-    now,
+    ...rules,
     find,
-    read,
+    read: finder.read,
     writer,
     schema: config.sessionSchema === undefined ? null : new SessionSchema(config.sessionSchema, log),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
@@ -97,7 +100,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
     cookieValue: (id, stored, request) => backend.cookieValue(id, stored, profileOf(request).name),
     handleOf,
     take: (stored, prefix) => guarded('take', () => backend.take(stored, prefix)),
-    assertDeliverable: (request) => { assertDeliverable(profileOf(request), request) },
+    assertDeliverable: assertCookieDeliverable,
     sendCookie: (session, reply) => { cookie.send(session, reply) },
     hasFormerCookies: formerCookies.length > 0,
     sendLastCookie: (session, reply) => { cookie.sendLast(session, reply) },
@@ -106,7 +109,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
 
   return {
     keyring,
-    context: oldSessions === null ? context : { ...context, find: createAdoption({ oldSessions, context: { ...context, maxBytes: adoptableBytes }, isRefused }) },
+    context,
     outside: {
       ...context,
       backend,
@@ -114,7 +117,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
       cookie,
       profileOf,
       ticketsIn: (header, name) => ticketsIn(header, name, backend.verifier, formerNames),
-      findAmong
+      findAmong: finder.findAmong
     },
     oldSessions,
     stop () {

@@ -1,22 +1,22 @@
 // What both hatcheck and hatcheck/session export.
 export type { Sessions } from './index.js'
-export type { SessionEvent, SessionEvents } from './events.js'
-export type { SessionObject, TypedSession } from './session-object.js'
-export type { SchemaValues, SessionTypes } from './schema-types.js'
+export type { SessionEvent, SessionEvents } from './backend/events.js'
+export type { SessionObject, TypedSession } from './request/session-object.js'
+export type { SchemaValues, SessionTypes } from './request/schema-types.js'
 export { schemaFrom, type PointedError, type SchemaIssue, type SchemaResult, type StandardSchema } from '../common/standard-schema.js'
 export { ConfigError } from '../common/rule.js'
 export { UnsupportedError } from '../common/unsupported.js'
-export type { CookieDescription } from './cookie.js'
-export type { BegunSession, BeginOptions, ForeignRequest, ReadOptions, ReadSession } from './outside.js'
-export type { UserSession } from './user-sessions.js'
-export { TooManySessionsError } from './anonymous-limit.js'
+export type { CookieDescription } from './cookie/cookie.js'
+export type { BegunSession, BeginOptions, ForeignRequest, ReadOptions, ReadSession } from './outside/outside.js'
+export type { UserSession } from './outside/user-sessions.js'
+export { TooManySessionsError } from './backend/anonymous-limit.js'
 // Not AdoptError and AsyncSchemaError, nor AuthenticateError and NotAwaitedError of logins: each reports a mistake in the application
 // that no handler can put right, and the code is enough to find it. Nor ReauthenticateError, which only answers POST /sessions. The
 // other classes of errors.ts have the code of one of these, and `instanceof` of @fastify/error goes by the code.
 export {
   AnonymousSessionError, CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, NoCookieError, SessionCommittedError, SessionGoneError,
   SessionKeyError, SessionNotReadError, SessionOffError, SessionSchemaError, SessionValueError, UserNameError
-} from './errors.js'
+} from './model/errors.js'
 export type * from '../store/sessions.js'
 export type { CompleteSessionStore, Trait } from '../store/traits.js'
 export { TOMBSTONE_MS, continuationOf, excessOf, fieldsWith, sizeOf, successorOf, touched, withChanges } from '../store/sessions.js'

@@ -1,14 +1,14 @@
 import type { FastifyInstance, FastifyRequest, RawServerBase } from 'fastify'
 import fp from 'fastify-plugin'
-import { accessors } from './accessors.js'
 import { assemble, type SessionParts } from './assemble.js'
-import { load } from './calls.js'
-import { commitSession, reopenSession } from './commit-hook.js'
-import { createOpenSession } from './open-hook.js'
-import { createRequestSessions, replyOf } from './request-session.js'
-import type { SessionOf, ValuesOf } from './schema-types.js'
-import { createSessions, type Sessions } from './sessions.js'
-import { describedSession, endOtherSessions, type UserSession } from './user-sessions.js'
+import { createSessions, type Sessions } from './outside/sessions.js'
+import { describedSession, endOtherSessions, type UserSession } from './outside/user-sessions.js'
+import { accessors } from './request/accessors.js'
+import { load } from './request/calls.js'
+import { commitSession, reopenSession } from './request/commit-hook.js'
+import { createOpenSession } from './request/open-hook.js'
+import { createRequestSessions, replyOf } from './request/request-session.js'
+import type { SessionOf, ValuesOf } from './request/schema-types.js'
 
 declare module 'fastify' {
   interface Session {
@@ -64,12 +64,16 @@ export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
 /**
  * Wires the folder. `assemble` makes its parts. A request's way through them:
  *
- * 1. `open-hook` runs first. `ticket-reader` reads the tickets in the cookie, `find` reads the session from the store.
- * 2. `request-session` gives the request its `Session`: origin, `values` and the queue of calls. A handler sees it through
- *    `facade`.
- * 3. `calls` act at once: login, regenerate and save through `plan` and `write`, destroy through `write`.
- * 4. As the response leaves, `commit-hook` runs `commit`: the changed values go through `plan` and `write`, and `cookie` sets
- *    the cookie.
+ * 1. `request/open-hook` runs first. `cookie/ticket-reader` reads the tickets in the cookie, `backend/find` reads the session
+ *    from the store.
+ * 2. `request/request-session` gives the request its `Session`: origin, `model/values` and the queue of calls. A handler sees it
+ *    through `request/facade`.
+ * 3. `request/calls` act at once: login, regenerate and save through `model/plan` and `backend/write`, destroy through
+ *    `backend/write`.
+ * 4. As the response leaves, `request/commit-hook` runs `commit`: the changed values go through `model/plan` and
+ *    `backend/write`, and `cookie/cookie` sets the cookie.
+ *
+ * Each folder imports only those above it: `model`, `cookie`, `backend`, `adoption`, `request`, `outside`.
  */
 export default fp(async function session (fastify) {
   fastify.hatcheck.provide('session', await createSessionGroup(fastify, fastify.hatcheck))

@@ -1,9 +1,9 @@
-import { SessionGoneError } from '../session/errors.js'
-import { entriesOf } from '../session/fields.js'
-import { toJson } from '../session/json.js'
-import { dataOf, type Outside } from '../session/outside.js'
-import { planChanges, type Plan, type Stored } from '../session/plan.js'
-import { Snapshot } from '../session/snapshot.js'
+import { SessionGoneError } from '../session/model/errors.js'
+import { entriesOf } from '../session/model/fields.js'
+import { toJson } from '../session/model/json.js'
+import { dataOf, type Outside } from '../session/outside/outside.js'
+import { planChanges, type Plan, type Stored } from '../session/model/plan.js'
+import { Snapshot } from '../session/model/snapshot.js'
 import { guarded } from '../store/errors.js'
 
 /**

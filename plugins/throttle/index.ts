@@ -9,7 +9,7 @@ import { KeyedQueue } from '../common/keyed-queue.js'
 import { hashIn } from '../common/realm.js'
 import { startSweeping } from '../common/sweeping.js'
 import { cookieValues } from '../cookies/header.js'
-import { clientAddress } from '../session/client.js'
+import { clientAddress } from '../session/model/client.js'
 import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js'
 import { DEVICE_SECONDS, deviceOf, isUnverifiedDevice, newDevice, type MacsOf } from './device.js'
 

@@ -5,7 +5,7 @@ import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, USER, exactly, formOrJson, json, pageOrJson, problems, redirect, type Schema } from '../../plugins/openapi/answers.js'
 import { CredentialsError } from '../../plugins/login/credentials.js'
 import { WrongCredentialsError } from '../../plugins/login/errors.js'
-import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/errors.js'
+import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/model/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 
 const tags = ['Login']

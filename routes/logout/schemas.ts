@@ -1,7 +1,7 @@
 import type { FastifySchema } from 'fastify'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, exactly, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
-import { LogoutUnconfirmedError } from '../../plugins/session/errors.js'
+import { LogoutUnconfirmedError } from '../../plugins/session/model/errors.js'
 
 const tags = ['Login']
 const NOBODY = exactly({ user: { type: 'null' } })

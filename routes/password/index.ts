@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
-import { SessionGoneError } from '../../plugins/session/errors.js'
+import { SessionGoneError } from '../../plugins/session/model/errors.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, PasswordOvertakenError, WrongPasswordError } from './errors.js'
 import { passwordFieldsOf } from './fields.js'
 import { passwordPage } from './page.js'

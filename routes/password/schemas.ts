@@ -4,7 +4,7 @@ import { CredentialsError } from '../../plugins/login/credentials.js'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
-import { CookieDomainError, InsecureTransportError } from '../../plugins/session/errors.js'
+import { CookieDomainError, InsecureTransportError } from '../../plugins/session/model/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, PasswordOvertakenError, WrongPasswordError } from './errors.js'
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { isUtf8 } from 'node:buffer'
-import { SessionValueError } from '../../plugins/session/errors.js'
+import { SessionValueError } from '../../plugins/session/model/errors.js'
 import { SessionTooLargeError } from '../../plugins/store/errors.js'
 
 /** Strings, so that digits in them are passed over, and numbers. */

@@ -1,6 +1,6 @@
 import { touchEvery, type Lifetime, type Lifetimes } from '../../plugins/common/lifetimes.js'
 import { iso } from '../../plugins/common/iso.js'
-import type { UserSession } from '../../plugins/session/user-sessions.js'
+import type { UserSession } from '../../plugins/session/outside/user-sessions.js'
 import { html, type SafeHtml } from '../../plugins/view/html.js'
 import type { Language } from '../../plugins/view/language.js'
 import type { Page } from '../../plugins/view/layout.js'

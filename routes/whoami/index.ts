@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { USER, exactly, json, problems } from '../../plugins/openapi/answers.js'
-import { userJson } from '../../plugins/session/user.js'
+import { userJson } from '../../plugins/session/model/user.js'
 
 const schema = {
   operationId: 'whoAmI',

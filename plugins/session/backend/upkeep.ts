@@ -1,0 +1,92 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { SLICE_MS } from '../../common/slices.js'
+import { startSweeping } from '../../common/sweeping.js'
+import type { StoredSession } from '../../store/sessions.js'
+import type { CompleteSessionStore } from '../../store/traits.js'
+import type { Workers } from '../../workers/index.js'
+import type { SessionEmitter } from './events.js'
+
+/** How often an end that the store could not take is tried again. */
+const RETRY_EVERY_MS = 1_000
+const MAX_PARALLEL_RETRIES = 100
+
+export interface Upkeep {
+  /** Refuses this session from now on, whatever the store says, until its end is stored. */
+  refuse (key: string): void
+  /** Ends a session that may be stored although nobody has its ticket: the store failed as it began. */
+  discard (key: string): void
+  isRefused (key: string): boolean
+  stop (): void
+}
+
+/** Starts the work on a store that no request waits for. One of several workers sweeps; all refuse what one refuses. */
+export async function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Promise<Upkeep> {
+  const refused = new Set<string>()
+  const discarded = new Set<string>()
+  const inProgress = new Set<string>()
+  let isStopped = false
+
+  const stopListening = await workers.onRefused((key) => { refused.add(key) }, () => [...refused])
+  const stopSweeping = workers.sweeps
+    ? startSweeping(async () => await store.sweep(SLICE_MS, emitExpired) > 0, (error) => { log.warn({ err: error }, 'sweep failed') })
+    : () => {}
+  const retrying = setInterval(retry, RETRY_EVERY_MS).unref()
+
+  function emitExpired (key: string, user: string | null): void {
+    // The sweep also drops sessions of other realms in the same store.
+    if (isOwn(key)) emitter.emit('expired', key, user)
+  }
+
+  async function retry (): Promise<void> {
+    const due = [...refused, ...discarded].filter((key) => !inProgress.has(key)).slice(0, MAX_PARALLEL_RETRIES - inProgress.size)
+    const outcomes = await Promise.all(due.map(endNow))
+    if (outcomes.includes(true) && !isStopped) await retry()
+  }
+
+  /** Each session is ended on its own, so that one that fails or hangs delays no other. */
+  async function endNow (key: string): Promise<boolean> {
+    inProgress.add(key)
+    try {
+      const ended = await endIn(store, key)
+      discarded.delete(key)
+      if (!refused.delete(key)) return true
+      if (ended !== null) emitter.emit('destroyed', ended.key, ended.record.user)
+      log.info('the end of a session is stored now')
+      return true
+    } catch (error) {
+      log.debug({ err: error }, 'the end of a session still cannot be stored')
+      // Moves the key behind the others.
+      for (const keys of [refused, discarded]) if (keys.delete(key)) keys.add(key)
+      return false
+    } finally {
+      inProgress.delete(key)
+    }
+  }
+
+  return {
+    refuse (key) {
+      refused.add(key)
+      workers.tellRefused(key)
+    },
+    discard (key) { discarded.add(key) },
+    isRefused: (key) => refused.size > 0 && refused.has(key),
+    stop () {
+      isStopped = true
+      stopListening()
+      stopSweeping()
+      clearInterval(retrying)
+    }
+  }
+}
+
+/**
+ * Ends a session, or its successor if another request has just renewed it.
+ *
+ * @returns the session as it was at its end, or null if it was not live.
+ */
+export async function endIn (store: CompleteSessionStore, key: string): Promise<StoredSession | null> {
+  const record = await store.remove(key)
+  if (record !== null) return { key, record }
+  const nextKey = await store.successor(key)
+  return nextKey === null ? null : await endIn(store, nextKey)
+}

@@ -1,0 +1,40 @@
+import type { FastifyRequest } from 'fastify'
+import { CLIENT_FIELD } from '../../store/identity.js'
+import type { SessionFields } from '../../store/sessions.js'
+import { fromJson } from './json.js'
+
+/** Where a session was begun, in words by which a person recognizes the device. */
+export interface Client {
+  /** Browser and system, such as `Firefox on Linux`; or `Unknown browser`. */
+  readonly client: string
+  /** The network, not the machine: `192.0.2.x`, `2001:db8:1::x`, `this machine`, or `unknown`. */
+  readonly address: string
+}
+
+/** Any other client. */
+export const UNKNOWN: Client = { client: 'Unknown browser', address: 'unknown' }
+
+/** Fastify's `ip` looks at every forwarded address each time, and a request can carry thousands. */
+const addresses = new WeakMap<FastifyRequest, string | undefined>()
+
+/** Returns the client's address; undefined on a Unix socket and for an injected request. */
+export function clientAddress (request: FastifyRequest): string | undefined {
+  if (!addresses.has(request)) {
+    // Fastify's `ip` throws if it trusts a proxy and there is no socket.
+    addresses.set(request, request.raw.socket === undefined ? undefined : request.ip as string | undefined)
+  }
+  return addresses.get(request)
+}
+
+/** Writes a client as the text of a field. {@link storedClient} reads it. */
+export function clientField ({ client, address }: Client): string {
+  return JSON.stringify([client, address])
+}
+
+/** Reads the client from the fields of a session. */
+export function storedClient (fields: SessionFields): Client {
+  const stored = fromJson(fields[CLIENT_FIELD])
+  if (!Array.isArray(stored)) return UNKNOWN
+  const [client, address] = stored
+  return { client: String(client), address: String(address) }
+}

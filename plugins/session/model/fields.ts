@@ -1,0 +1,66 @@
+import { inspect } from 'node:util'
+import { IDENTITY_FIELDS, OWN_PREFIX } from '../../store/identity.js'
+import { PermanentError, SessionKeyError, SessionValuesError } from './errors.js'
+import { assertJson, isPlain, kindOf } from './json.js'
+
+/** The methods of `request.session`. */
+export const METHODS = [
+  'get', 'set', 'has', 'keys', 'pop', 'update', 'clear', 'touch', 'isModified', 'isSaved', 'regenerate', 'destroy', 'save', 'reload', 'options'
+] as const
+
+/** The other members of `request.session`. */
+export const PROPERTIES = ['permanent', 'handle', 'sessionId', 'encryptedSessionId', 'cookie', 'modified'] as const
+
+const MEMBERS: ReadonlySet<string> = new Set([...METHODS, ...PROPERTIES])
+
+/** A value of one of these names would hide a member of the session, reach the prototype, or pass the session off as a promise. */
+const RESERVED: ReadonlySet<string> = new Set([...MEMBERS, ...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'toJSON', 'then'])
+
+/** A lone surrogate is not text: a store that keeps keys as UTF-8 would change it. */
+const LONE_SURROGATE = /\p{Cs}/u
+
+/** Tells whether handlers can neither see nor set a value with this key. */
+export function isReserved (key: string): boolean {
+  return RESERVED.has(key) || key.startsWith(OWN_PREFIX)
+}
+
+/** Tells whether a value with this key is the application's, and neither hatcheck's own nor one that says who is logged in. */
+export function isApplications (key: string): boolean {
+  return !isReserved(key) && !IDENTITY_FIELDS.includes(key)
+}
+
+/** Checks that a session can hold the value under this key. @throws SessionKeyError, SessionValueError */
+export function assertEntry (key: unknown, value: unknown): asserts key is string {
+  assertKey(key)
+  if (value !== undefined) assertJson(key, value)
+}
+
+/**
+ * Returns the entries of an object, all of which a session can hold.
+ *
+ * @throws SessionValuesError, SessionKeyError, SessionValueError
+ */
+export function entriesOf (values: unknown): Array<[string, unknown]> {
+  if (typeof values !== 'object' || values === null || !isPlain(values)) throw new SessionValuesError(kindOf(values))
+  for (const symbol of Object.getOwnPropertySymbols(values)) assertKey(symbol)
+  const entries = Object.entries(values)
+  for (const [key, value] of entries) assertEntry(key, value)
+  return entries
+}
+
+/** Refuses the text 'false', which would count as true. @param name what the caller has set @throws PermanentError */
+export function assertPermanent (name: string, value: unknown): asserts value is boolean {
+  if (typeof value !== 'boolean') throw new PermanentError(name, inspect(value))
+}
+
+function assertKey (key: unknown): asserts key is string {
+  if (typeof key !== 'string' || key === '' || isReserved(key) || LONE_SURROGATE.test(key)) throw new SessionKeyError(brokenRule(key), inspect(key))
+}
+
+function brokenRule (key: unknown): string {
+  if (typeof key !== 'string') return 'be a string'
+  if (key === '') return 'not be empty'
+  if (MEMBERS.has(key)) return 'not be the name of a member of the session'
+  if (key.startsWith(OWN_PREFIX)) return `not begin with "${OWN_PREFIX}"`
+  return RESERVED.has(key) ? 'not be a name that objects have, such as toString, prototype or then' : 'be well-formed text'
+}

@@ -1,0 +1,156 @@
+import { expiryOf, isTouchDue, type Lifetimes } from '../../common/lifetimes.js'
+import { SessionTooLargeError } from '../../store/errors.js'
+import { IDENTITY_FIELDS, USER_FIELD, identityFields } from '../../store/identity.js'
+import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../../store/sessions.js'
+import type { Ticket } from '../../tickets/ticket.js'
+import type { ChangeSet } from './change-set.js'
+import { AnonymousSessionError } from './errors.js'
+import { assertPermanent } from './fields.js'
+import { fromJson, toJson } from './json.js'
+
+/** A session that is in the store. */
+export interface Stored {
+  readonly ticket: Ticket
+  readonly record: SessionRecord
+}
+
+export interface Rules {
+  readonly lifetimes: Lifetimes
+  readonly maxBytes: number
+  /** Whether a session without a user may have values. */
+  readonly anonymousSessions: boolean
+  now (): number
+}
+
+/** The changes of a call, resolved. */
+type Changes = Pick<ChangeSet, 'set' | 'remove' | 'permanent'>
+
+/** What to do in the store. */
+export type Plan =
+  | { do: 'nothing' }
+  | { do: 'create', record: SessionRecord }
+  | { do: 'patch', changes: SessionChanges }
+  /** A logout that leaves no value. The successor begins only if another request has added one in the meantime. */
+  | { do: 'end', change: SessionReplacement }
+
+/**
+ * Decides how to store the values of a request. The plan is a difference and never the whole session, so that parallel
+ * requests cannot overwrite one another.
+ *
+ * @throws SessionTooLargeError, AnonymousSessionError
+ */
+export function planChanges (stored: Stored | null, { set, remove, permanent: wanted }: Changes, rules: Rules): Plan {
+  const { lifetimes, maxBytes, now } = rules
+  const seenAt = now()
+  const user = stored === null ? null : userAfter({ set, remove }, stored.record)
+  assertMayHaveValues(set, user, rules)
+  if (stored === null) {
+    if (isEmpty(set)) return { do: 'nothing' }
+    assertSize(sizeOf(set), maxBytes)
+    return { do: 'create', record: newRecord({ createdAt: seenAt, seenAt, permanent: wanted ?? false, user: null, fields: set }, lifetimes) }
+  }
+  const { record } = stored
+  const permanent = wanted ?? record.permanent
+  const isLogout = record.user !== null && user === null
+  const removed = isLogout ? new Set([...remove, ...IDENTITY_FIELDS.filter((key) => Object.hasOwn(record.fields, key) && !Object.hasOwn(set, key))]) : remove
+  if (isEmpty(set) && removed.size === 0 && permanent === record.permanent && !isLogout) return { do: 'nothing' }
+  const size = sizeOfSuccessor(record.fields, set, removed)
+  assertSize(size, maxBytes)
+  const values = { set, remove: [...removed], seenAt, expiresAt: expiryOf({ createdAt: record.createdAt, seenAt, permanent }, lifetimes) }
+  const changes: SessionChanges = permanent === record.permanent ? values : { ...values, permanent }
+  if (!isLogout) return { do: 'patch', changes }
+  return size === sizeOf({}) ? { do: 'end', change: { ...changes, user: null, keep: 'all' } } : { do: 'patch', changes: { ...changes, user: null } }
+}
+
+interface Login {
+  readonly user: string
+  readonly permanent: boolean
+  /** Describes the client, as the text of a field. */
+  readonly client: string
+  /** Values to set with the login. */
+  readonly data: ReadonlyArray<[key: string, value: unknown]>
+}
+
+/**
+ * Decides how a login begins its session: as the successor of the stored one, or from the record alone.
+ *
+ * @param keepsValues whether the session keeps its stored values.
+ * @throws PermanentError, SessionValueError
+ */
+export function planLogin (changes: Changes, login: Login, keepsValues: boolean, { lifetimes, now }: Rules): { record: SessionRecord, change: SessionReplacement } {
+  const { user, permanent, client, data } = login
+  assertPermanent('The option permanent', permanent)
+  const time = now()
+  const set: Record<string, string> = { ...changes.set }
+  const remove = new Set(changes.remove)
+  for (const [key, value] of data) {
+    delete set[key]
+    if (value === undefined) remove.add(key)
+    else set[key] = toJson(key, value)
+  }
+  Object.assign(set, identityFields(user, time, client))
+  const record = newRecord({ createdAt: time, seenAt: time, permanent, user, fields: set }, lifetimes)
+  const { createdAt, seenAt, expiresAt } = record
+  return {
+    record,
+    change: { createdAt, seenAt, expiresAt, permanent, user, keep: keepsValues ? 'all' : [], set, remove: [...remove].filter((key) => !Object.hasOwn(set, key)) }
+  }
+}
+
+/**
+ * Decides how a session continues under a new ID with these keys.
+ *
+ * @throws AnonymousSessionError
+ */
+export function planRenewal ({ record }: Stored, { set, remove, permanent: wanted }: Changes, keys: ReadonlySet<string>, rules: Rules): SessionReplacement {
+  const permanent = wanted ?? record.permanent
+  const seenAt = rules.now()
+  const keepsUser = keys.has(USER_FIELD) && userAfter({ set, remove }, record) !== null
+  assertMayHaveValues(set, keepsUser ? record.user : null, rules)
+  return {
+    keep: [...keys],
+    set,
+    remove: keepsUser ? [...remove] : [...remove, ...IDENTITY_FIELDS.filter((key) => !Object.hasOwn(set, key))],
+    seenAt,
+    expiresAt: expiryOf({ createdAt: record.createdAt, seenAt, permanent }, rules.lifetimes),
+    ...permanent !== record.permanent && { permanent },
+    ...!keepsUser && record.user !== null && { user: null }
+  }
+}
+
+/** Decides whether to record activity; null: it was recorded a moment ago. */
+export function planTouch ({ ticket, record }: Stored, isForced: boolean, { lifetimes, now }: Rules): Pick<SessionChanges, 'seenAt' | 'expiresAt'> | null {
+  const seenAt = now()
+  const lifetime = record.permanent ? lifetimes.permanent : lifetimes.browser
+  if (!isForced && !ticket.stale && !isTouchDue(Math.max(record.seenAt, ticket.touchedAt), seenAt, lifetime)) return null
+  return { seenAt, expiresAt: expiryOf({ ...record, seenAt }, lifetimes) }
+}
+
+/** Returns the user who is still logged in after these changes. */
+function userAfter ({ set, remove }: Pick<Changes, 'set' | 'remove'>, { user, fields }: SessionRecord): string | null {
+  const name = remove.has(USER_FIELD) ? undefined : set[USER_FIELD] ?? fields[USER_FIELD]
+  return user !== null && fromJson(name) === user ? user : null
+}
+
+function assertMayHaveValues (set: SessionFields, user: string | null, { anonymousSessions }: Rules): void {
+  if (!anonymousSessions && user === null && !isEmpty(set)) throw new AnonymousSessionError()
+}
+
+function newRecord (record: Omit<SessionRecord, 'expiresAt'>, lifetimes: Lifetimes): SessionRecord {
+  return { ...record, expiresAt: expiryOf(record, lifetimes) }
+}
+
+/** Does what `sizeOf` does for the changed fields, and copies none of them: there may be many. */
+function sizeOfSuccessor (fields: SessionFields, set: SessionFields, removed: ReadonlySet<string>): number {
+  let bytes = sizeOf(set)
+  for (const key in fields) if (!removed.has(key) && !Object.hasOwn(set, key)) bytes += sizeOfField(key, fields[key] as string)
+  return bytes
+}
+
+function isEmpty (fields: SessionFields): boolean {
+  return Object.keys(fields).length === 0
+}
+
+function assertSize (size: number, maxBytes: number): void {
+  if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+}

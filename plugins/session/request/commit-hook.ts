@@ -1,0 +1,104 @@
+import type { DoneFuncWithErrOrRes, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { MaybePromise } from '../../store/sessions.js'
+import { markPrivate, privateResponse } from '../cookie/private-response.js'
+import { commit, isBusy, reopen, settle } from './commit.js'
+import { awaitErrors, discard, isWebResponse } from './payload.js'
+import { isResponsePrivate, kCommitted, kSession, type WithSession } from './request-session.js'
+import { saveHead } from './response.js'
+import type { Session } from './session.js'
+
+/**
+ * The `onSend` hook: commits the session of a request, and sends its cookie.
+ *
+ * It calls back for a session that needs no waiting, and answers with a promise for any other, so that Fastify takes an
+ * error of a later hook, or of its own, for an error of the response.
+ */
+export function commitSession (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: DoneFuncWithErrOrRes): Promise<unknown> | undefined {
+  const holder = request as WithSession
+  const session = holder[kSession]
+  // A hook that ran before those of hatcheck may have answered.
+  session?.attach(reply)
+  if (isSecondAnswer(holder, reply)) {
+    request.log.warn('The handler has sent a second answer, which is dropped. An async handler that calls reply.send() must "return reply", and no other value.')
+    return
+  }
+  const isFirst = holder[kCommitted] === undefined
+  holder[kCommitted] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
+  if (isWebResponse(payload)) payload = privateIfNeeded(payload, holder)
+  if (!isResponsePrivate(session)) {
+    session?.close()
+    done(null, payload)
+    return
+  }
+  markPrivate(reply)
+  if (session === null || session === undefined) {
+    done(null, payload)
+    return
+  }
+  if (session.queue !== null) session.isSuccess = reply.statusCode < 400
+  let committing
+  try {
+    if (isFirst) committing = commit(session)
+  } catch (error) {
+    throw failed(reply, payload, error)
+  }
+  if (committing === undefined && !isBusy(session)) {
+    if (session.cookie !== 'keep' || session.context.hasFormerCookies) session.context.sendLastCookie(session, reply)
+    done(null, payload)
+    return
+  }
+  return finish(session, reply, committing, payload)
+}
+
+/** Whether the handler answers once more. Fastify does not always detect that. */
+function isSecondAnswer (request: WithSession, reply: FastifyReply): boolean {
+  return request[kSession]?.isCommitting === true || (request[kCommitted] === 'by Fastify' && reply.raw.headersSent)
+}
+
+/** The errors of changes that the store can never take. */
+const UNSTORABLE: ReadonlySet<string> = new Set(['HATCHECK_SESSION_TOO_LARGE', 'HATCHECK_ANONYMOUS_SESSION'])
+
+/**
+ * The `onError` hook: if a response has failed after its commit, or in it, the error handler can still change the session. The
+ * response that it sends stores what the error handler has changed, and nothing of the response before.
+ */
+export function reopenSession (request: FastifyRequest, reply: FastifyReply, error: Partial<FastifyError> | null, done: () => void): void {
+  const holder = request as WithSession
+  // While the commit goes on, the response may still be the first one: a handler can throw after its answer.
+  if (holder[kCommitted] === 'by Fastify' && !reply.raw.headersSent && holder[kSession]?.isCommitting !== true) {
+    delete holder[kCommitted]
+    if (holder[kSession]) reopen(holder[kSession], UNSTORABLE.has(error?.code ?? ''))
+  }
+  done()
+}
+
+async function finish (session: Session, reply: FastifyReply, committing: MaybePromise<void>, payload: unknown): Promise<unknown> {
+  const restoreHead = saveHead(reply)
+  session.isCommitting = true
+  awaitErrors(payload)
+  try {
+    await committing
+    // The handler may still run after its answer, and make calls.
+    while (isBusy(session)) await settle(session)
+    restoreHead()
+    // Sent again, since other cookies may have been set in the meantime.
+    session.context.sendLastCookie(session, reply)
+    return payload
+  } catch (error) {
+    throw failed(reply, payload, error)
+  } finally {
+    session.isCommitting = false
+  }
+}
+
+// Separate, since a closure slows down the function around it, even if it is never made.
+function privateIfNeeded (response: Response, request: WithSession): Response {
+  return privateResponse(response, () => isResponsePrivate(request[kSession]))
+}
+
+/** The error replaces the answer, which may have been a redirect. */
+function failed (reply: FastifyReply, payload: unknown, error: unknown): unknown {
+  reply.removeHeader('location')
+  discard(payload)
+  return error
+}

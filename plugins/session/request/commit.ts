@@ -1,0 +1,136 @@
+import type { Calls } from '../../common/calls.js'
+import { tryThen, type MaybePromise } from '../../common/maybe-promise.js'
+import type { ChangeSet } from '../model/change-set.js'
+import { LogoutUnconfirmedError, NoCookieError } from '../model/errors.js'
+import { planTouch } from '../model/plan.js'
+import { dropCookieIfEnded } from './delivery.js'
+import type { Session } from './session.js'
+import { storeChanges } from './store-changes.js'
+
+/**
+ * Stores the values as the response leaves, after the calls that were made before. From here on, changes are refused.
+ *
+ * @throws the error of a call that nobody awaits. The values are not stored then.
+ */
+export function commit (session: Session): MaybePromise<void> {
+  if (session.setAside === null) return commitOnce(session)
+  return tryThen(() => commitOnce(session), () => { restoreSetAside(session) }, (error) => {
+    restoreSetAside(session)
+    throw error
+  })
+}
+
+/**
+ * Lets an error handler change the session: its response takes the place of the one that has failed, and stores only what changes
+ * from here on. What the store could not take waits for a call that a handler still makes.
+ *
+ * @param areUnstorable whether the changes so far can never be stored
+ */
+export function reopen (session: Session, areUnstorable: boolean): void {
+  session.isClosed = false
+  try {
+    if (!areUnstorable) session.setAside ??= session.values.takeAny()
+  } catch {
+    // One of them is no JSON, or does not fit the schema.
+    areUnstorable = true
+  }
+  if (areUnstorable) session.dropChanges()
+}
+
+function restoreSetAside (session: Session): void {
+  if (session.setAside !== null) session.values.restore(session.setAside)
+  session.setAside = null
+}
+
+function commitOnce (session: Session): MaybePromise<void> {
+  session.close()
+  const { queue, values } = session
+  if (queue !== null) return commitAfterCalls(session, queue, values.take())
+  if (!session.isAvailable) return
+  const changes = values.takeAny()
+  return changes === null ? recordActivity(session) : commitAfterCalls(session, session.openQueue(), changes)
+}
+
+/** Whether calls are under way, or one that nobody awaits has failed. */
+export function isBusy ({ queue }: Session): boolean {
+  return queue !== null && (queue.isBusy || queue.hasFailed)
+}
+
+/** Waits for the calls that a handler makes after its answer. @throws the error of one that nobody awaits */
+export async function settle (session: Session): Promise<void> {
+  const { queue } = session
+  if (queue === null) return
+  try {
+    await queue.idle()
+    assertNoneFailed(session, queue)
+  } finally {
+    await dropCookieIfEnded(session)
+  }
+}
+
+function commitAfterCalls (session: Session, queue: Calls, changes: ChangeSet): MaybePromise<void> {
+  return tryThen(() => queue.runHeeded(() => commitOrRestore(session, queue, changes)), () => dropCookieIfEnded(session), async (error) => {
+    await dropCookieIfEnded(session)
+    throw error
+  })
+}
+
+function commitOrRestore (session: Session, queue: Calls, changes: ChangeSet): MaybePromise<void> {
+  return tryThen(() => {
+    assertNoneFailed(session, queue)
+    return commitChanges(session, changes)
+  }, () => {}, (error) => {
+    session.values.restore(changes)
+    session.mayHaveEnded = true
+    throw error
+  })
+}
+
+function assertNoneFailed ({ request, isUnconfirmed, isSuccess }: Session, queue: Calls): void {
+  const [error, ...others] = queue.unheeded()
+  for (const other of others) request.log.error({ err: other }, 'a call on the session failed')
+  if (error !== undefined) throw error
+  // A handler that has caught the error must not answer that the logout succeeded.
+  if (isUnconfirmed && isSuccess) throw new LogoutUnconfirmedError()
+}
+
+function commitChanges (session: Session, changes: ChangeSet): MaybePromise<void> {
+  const { request, values } = session
+  if (!session.isAvailable) return
+  changes.resolve(session.storedFields)
+  if (!hasEffect(session, changes)) {
+    values.restore(changes)
+    return recordActivity(session)
+  }
+  return tryThen(() => storeChanges(session, changes), (isStored) => {
+    if (isStored) return
+    // Neither sets nor clears the cookie: the browser may already hold that of a newer session.
+    request.log.warn('The session ended while a request was under way. The changes of this request are not stored.')
+    values.confirm(changes, session.storedFields)
+  }, (error) => {
+    if (!(error instanceof NoCookieError)) throw error
+    request.log.warn({ err: error }, 'The session of a new visitor is not stored, because the response has begun or the client has gone.')
+    values.confirm(changes, session.storedFields)
+  })
+}
+
+function hasEffect ({ stored }: Session, { set, remove, permanent }: ChangeSet): boolean {
+  if (remove.size > 0 || Object.keys(set).length > 0) return true
+  return stored !== null && permanent !== null && permanent !== stored.record.permanent
+}
+
+function recordActivity (session: Session): MaybePromise<void> {
+  const { stored, context, request } = session
+  const touch = stored === null ? null : planTouch(stored, session.isTouchForced, context)
+  if (stored === null || touch === null) return
+  // The response does not wait for this, unless the cookie has to be signed again. A session that has ended gets no
+  // cookie, since the browser may have a newer one by now.
+  const recorded = context.writer.touch(stored, touch, request)
+  if (stored.ticket.stale || context.changesCookie) {
+    return recorded.then((next) => {
+      if (next === null) return
+      session.rebase(next)
+      session.sendCookie('set')
+    })
+  }
+}

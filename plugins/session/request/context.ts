@@ -1,0 +1,32 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { SessionFields } from '../../store/sessions.js'
+import type { Finder } from '../backend/find.js'
+import type { Writer } from '../backend/write.js'
+import type { CookieDescription, CookieState } from '../cookie/cookie.js'
+import type { Rules, Stored } from '../model/plan.js'
+import type { SessionSchema } from '../model/schema.js'
+
+/** What every session of a realm works with. */
+export interface SessionContext extends Rules, Pick<Finder, 'find' | 'read'> {
+  readonly writer: Writer
+  /** Checks the values; null: any JSON fits. */
+  readonly schema: SessionSchema | null
+  newId (): string
+  /** Whether every change of a session changes its cookie. */
+  readonly changesCookie: boolean
+  /** Returns the value of the session cookie on the connection of a request. @param stored null if the session is not stored yet */
+  cookieValue (id: string, stored: Stored | null, request: FastifyRequest): string
+  /** Returns the handle of the session with a store key. */
+  handleOf (key: string): string
+  /** Takes fields out of the stored session. @throws StoreUnavailableError */
+  take (stored: Stored, prefix: string): Promise<{ taken: SessionFields, rest: Stored }>
+  /** @throws InsecureTransportError, CookieDomainError if the connection cannot carry the session cookie. */
+  assertDeliverable (request: FastifyRequest): void
+  /** Puts the session cookie into the response, or removes it from the browser. */
+  sendCookie (session: CookieState, reply: FastifyReply): void
+  /** Whether browsers may have the cookie under a former name. */
+  readonly hasFormerCookies: boolean
+  /** Does the same as the response leaves, and removes cookies that the browser no longer needs. */
+  sendLastCookie (session: CookieState, reply: FastifyReply): void
+  describeCookie (session: CookieState): CookieDescription
+}

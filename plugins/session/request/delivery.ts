@@ -1,0 +1,39 @@
+import type { MaybePromise } from '../../store/sessions.js'
+import type { ChangeSet } from '../model/change-set.js'
+import { NoCookieError } from '../model/errors.js'
+import type { Stored } from '../model/plan.js'
+import type { Session } from './session.js'
+
+/** @throws InsecureTransportError, CookieDomainError, NoCookieError if the browser cannot get the cookie of a new session. */
+export function assertCookieCanBeSent (session: Session): void {
+  session.context.assertDeliverable(session.request)
+  if (!session.canSendCookie) throw new NoCookieError()
+}
+
+/**
+ * Continues with a session that has just begun; null: the previous one has ended.
+ *
+ * @throws NoCookieError if the headers of the response have left in the meantime. The new session then ends again, since
+ * the browser cannot get its cookie.
+ */
+export async function handOver (session: Session, next: Stored | null, changes: ChangeSet): Promise<void> {
+  if (next !== null && !session.canSendCookie) {
+    await session.context.writer.discard(next, session.request)
+    throw new NoCookieError()
+  }
+  session.mayHaveEnded = false
+  session.continueWith(next, changes)
+  session.sendCookie(next === null ? 'clear' : 'set')
+}
+
+/** Sends no cookie of a session that another request has ended: the browser may have a newer cookie by now. */
+export function dropCookieIfEnded (session: Session): MaybePromise<void> {
+  const { stored, cookie, mayHaveEnded } = session
+  if (mayHaveEnded && cookie === 'set' && stored !== null) return dropIfEnded(session, stored)
+}
+
+async function dropIfEnded (session: Session, stored: Stored): Promise<void> {
+  const hasEnded = await session.context.read(stored).then((record) => record === null, () => false)
+  // A call may have made another cookie in the meantime.
+  if (hasEnded && session.stored?.ticket === stored.ticket) session.sendCookie('keep')
+}

@@ -1,0 +1,60 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Calls } from '../../common/calls.js'
+import { onceClosed } from './response.js'
+
+/** What the report asks of a session. */
+interface Reported {
+  readonly request: FastifyRequest
+  readonly queue: Calls | null
+  readonly isClosed: boolean
+  readonly isModified: boolean
+}
+
+/** Logs what nobody was told, once the response is over: failed calls, and changes that were never stored. */
+export class Report {
+  readonly #session: Reported
+  /** Whether it waits for the end of the response. */
+  #isPending = false
+  #hasToldLoss = false
+
+  constructor (session: Reported) {
+    this.#session = session
+  }
+
+  whenClosed (reply: FastifyReply): void {
+    if (this.#isPending) return
+    this.#isPending = true
+    onceClosed(reply, () => {
+      this.#isPending = false
+      if (hasSomethingToTell(this.#session)) this.#tell(reply).catch(() => {})
+    })
+  }
+
+  async #tell (reply: FastifyReply): Promise<void> {
+    const session = this.#session
+    await logFailedCalls(session)
+    // A response that Fastify sends stores the changes in its hook, even if the client has gone. A hijacked one has no hook.
+    if (session.isClosed || this.#hasToldLoss || !reply.sent || !mayBeModified(session)) return
+    this.#hasToldLoss = true
+    session.request.log.warn('The session has changes that are not stored, because Fastify did not send this response. Call "await request.session.save()" before it ends.')
+  }
+}
+
+/** Nearly every response has stored the changes, and no call is left. */
+function hasSomethingToTell ({ isClosed, queue }: Reported): boolean {
+  return !isClosed || queue?.isBusy === true || queue?.hasFailed === true
+}
+
+export async function logFailedCalls ({ request, queue }: Pick<Reported, 'request' | 'queue'>): Promise<void> {
+  await queue?.idle()
+  for (const error of queue?.unheeded() ?? []) request.log.error({ err: error }, 'a call on the session failed after the response')
+}
+
+function mayBeModified (session: Reported): boolean {
+  try {
+    return session.isModified
+  } catch {
+    // A value that JSON cannot hold.
+    return true
+  }
+}

@@ -1,0 +1,111 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { assertSessionIsOn } from '../backend/off.js'
+import { completeHead } from '../cookie/head.js'
+import { SessionCommittedError } from '../model/errors.js'
+import type { User } from '../model/user.js'
+import type { SessionContext } from './context.js'
+import { createFacade } from './facade.js'
+import { hasBegun } from './response.js'
+import type { SessionObject } from './session-object.js'
+import { Session } from './session.js'
+
+/** The session of a request; null: the request has no cookie, and only its user has been asked for. */
+export const kSession = Symbol('hatcheck.session')
+export const kReply = Symbol('hatcheck.reply')
+/** Who sent the response that the commit hook has seen. */
+export const kCommitted = Symbol('hatcheck.committed')
+
+// Not decorated: Fastify sets every decoration on each request, which costs requests that need no session.
+export type WithSession = FastifyRequest & { [kSession]?: Session | null, [kReply]?: FastifyReply, [kCommitted]?: 'by Fastify' | 'by the handler' }
+
+export interface RequestSessions {
+  /** Returns the session of a request, for calls: they report by themselves if the store cannot answer. */
+  sessionFor (request: FastifyRequest): Session
+  /** Returns the session of a request, which counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+  sessionOf (request: FastifyRequest): Session
+  /** Returns `request.session`. @throws SessionNotReadError, StoreUnavailableError */
+  facadeOf (request: FastifyRequest): SessionObject
+  /** Returns `request.user`; the session counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
+  loggedIn (request: FastifyRequest): User | null
+  /** Returns the handle of the session of a request if the session has been read and is stored. Reads nothing. */
+  handleOf (request: FastifyRequest): string | undefined
+}
+
+/**
+ * Makes the functions that find or make the session of a request.
+ *
+ * @param isSync whether the store answers without a promise, so that a session is read only when it is asked for
+ */
+export function createRequestSessions (context: SessionContext, isSync: boolean): RequestSessions {
+  return { sessionFor, sessionOf, facadeOf, loggedIn, handleOf }
+
+  function sessionFor (request: WithSession): Session {
+    let session = request[kSession]
+    if (session === undefined || session === null) {
+      session = new Session(context, request, request[kReply] ?? null)
+      request[kSession] = session
+      if (request[kCommitted] !== undefined) session.close()
+      // Without a cookie the store is not asked. Before the hook of hatcheck, every request gets the same answer.
+      if (isSync || (request[kReply] !== undefined && request.headers.cookie === undefined)) session.load()
+    }
+    return session
+  }
+
+  function sessionOf (request: FastifyRequest): Session {
+    const session = sessionFor(request)
+    session.assertReadable()
+    if (!session.wasRead) {
+      markRead(request)
+      session.wasRead = true
+    }
+    return session
+  }
+
+  function facadeOf (request: FastifyRequest): SessionObject {
+    const session = sessionFor(request)
+    session.assertReadable()
+    if (!session.wasRead) {
+      // Calls are never too late, so the facade exists in any case.
+      session.isHidden = isTooLate(request)
+      if (!session.isHidden) sessionOf(request)
+    }
+    session.facade ??= createFacade(session)
+    return session.facade
+  }
+
+  function loggedIn (request: WithSession): User | null {
+    if (request[kSession] === undefined && isSync && request.headers.cookie === undefined) {
+      assertSessionIsOn(request)
+      markRead(request)
+      request[kSession] = null
+    }
+    return request[kSession] === null ? null : sessionOf(request).user
+  }
+
+  function handleOf ({ [kSession]: session }: WithSession): string | undefined {
+    const stored = isResponsePrivate(session) ? session?.stored : null
+    return stored === null || stored === undefined ? undefined : context.handleOf(stored.ticket.key)
+  }
+}
+
+/** Returns the reply to a request; undefined in a hook that runs before those of hatcheck. */
+export function replyOf (request: FastifyRequest): FastifyReply | undefined {
+  return (request as WithSession)[kReply]
+}
+
+/** Whether the response depends on the session. */
+export function isResponsePrivate (session: Session | null | undefined): boolean {
+  return session === null || (session !== undefined && (session.wasRead || session.queue !== null))
+}
+
+/** Keeps a response that has not begun out of caches. @throws SessionCommittedError if it has begun */
+function markRead (request: WithSession): void {
+  const { [kReply]: reply } = request
+  if (reply === undefined) return
+  if (isTooLate(request)) throw new SessionCommittedError()
+  completeHead(reply)
+}
+
+function isTooLate ({ [kCommitted]: committed, [kReply]: reply }: WithSession): boolean {
+  return committed !== undefined && reply !== undefined && hasBegun(reply)
+}

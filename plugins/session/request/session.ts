@@ -1,0 +1,255 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { inspect } from 'node:util'
+import { Calls } from '../../common/calls.js'
+import type { MaybePromise, SessionFields } from '../../store/sessions.js'
+import { completeHead } from '../cookie/head.js'
+import type { ChangeSet } from '../model/change-set.js'
+import { SessionCommittedError, SessionNotReadError, SessionOffError } from '../model/errors.js'
+import type { Stored } from '../model/plan.js'
+import { currentUser, type User } from '../model/user.js'
+import { Values } from '../model/values.js'
+import type { SessionContext } from './context.js'
+import { logFailedCalls, Report } from './report.js'
+import { canSetCookie, isConnectionClosed } from './response.js'
+import type { SessionObject } from './session-object.js'
+
+const NO_FIELDS: SessionFields = {}
+
+/**
+ * The session of one request: its origin (ticket and record), its values, and the queue of the calls on it. A handler sees
+ * it through a facade.
+ *
+ * Calls (login, regenerate, destroy, save …) act on the store, one after another, and have happened when they resolve.
+ * Values wait for the response, or for the next call.
+ */
+export class Session {
+  /** What the response does with the cookie. */
+  cookie: 'keep' | 'set' | 'clear' = 'keep'
+  /** What the handler sees as `request.session`, once it has asked. */
+  facade: SessionObject | null = null
+  /** Whether a handler has asked for the session, so that the response depends on it. */
+  wasRead = false
+  /** Whether the handler asked too late to keep the response out of caches. It must not see the values then. */
+  isHidden = false
+  /** Whether the response waits for the commit. */
+  isCommitting = false
+  /** Whether the response that is about to be sent is no error. */
+  isSuccess = false
+  /** Whether a session of this request has ended without confirmation by the store. */
+  isUnconfirmed = false
+  /** Whether the session of the cookie may have ended in the meantime: other requests knew it, or a call has failed. */
+  mayHaveEnded = false
+  /** Whether the next write records activity even if it was recorded a moment ago. */
+  isTouchForced = false
+  /** Whether the response has left, so that changes are refused. Calls still act on the store. */
+  isClosed = false
+  /** The changes of a response that has failed, while that of the error handler is committed. Belongs to commit.ts. */
+  setAside: ChangeSet | null = null
+
+  readonly context: SessionContext
+  // Private, so that printing a session never shows its ticket.
+  readonly #request: FastifyRequest
+  #reply: FastifyReply | null
+  #stored: Stored | null = null
+  readonly #values: Values
+  #queue: Calls | null = null
+  #report: Report | null = null
+  #nextId: string | null = null
+  #loading: Promise<void> | null = null
+  #isLoaded = false
+  #failure: unknown
+
+  /** @param reply null in a hook that runs before those of hatcheck. */
+  constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
+    this.context = context
+    this.#values = new Values(NO_FIELDS, context.schema)
+    this.#request = request
+    this.#reply = reply
+  }
+
+  get request (): FastifyRequest { return this.#request }
+  /** The session in the store; null if it is not stored yet. */
+  get stored (): Stored | null { return this.#stored }
+  get storedFields (): SessionFields { return this.#stored?.record.fields ?? NO_FIELDS }
+  get values (): Values { return this.#values }
+  /** The calls on the session; null before the first. */
+  get queue (): Calls | null { return this.#queue }
+  get isLoaded (): boolean { return this.#isLoaded }
+  /** Whether the store has answered. */
+  get isAvailable (): boolean { return this.#isLoaded && this.#failure === undefined }
+
+  /** Finds the stored session. {@link assertReadable} and every call throw what goes wrong. */
+  load (): MaybePromise<void> {
+    if (this.#isLoaded) return
+    if (this.#loading !== null) return this.#loading
+    try {
+      const found = this.context.find(this.#request)
+      if (!(found instanceof Promise)) return this.#open(found)
+      this.#loading = found.then((stored) => { this.#open(stored) }, (error: unknown) => { this.#fail(error) })
+      return this.#loading
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /** Lets the next {@link load} try again after a failure. */
+  forgetFailure (): void {
+    if (this.#failure === undefined) return
+    this.#failure = undefined
+    this.#isLoaded = false
+    this.#loading = null
+  }
+
+  /** @throws SessionNotReadError, StoreUnavailableError */
+  assertReadable (): void {
+    if (!this.#isLoaded) throw new SessionNotReadError()
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** Continues with what is stored now. @param changes the changes that are stored in it; null drops every change */
+  continueWith (stored: Stored | null, changes: ChangeSet | null): void {
+    this.#failure = undefined
+    this.#stored = stored
+    if (stored !== null) this.#nextId = null
+    else if (this.cookie === 'set') this.sendCookie('keep')
+    if (changes === null) this.#values.reset(this.storedFields)
+    else this.#values.confirm(changes, this.storedFields)
+  }
+
+  /** Continues with the session as it is stored now, and keeps the changes. */
+  rebase (stored: Stored): void {
+    this.#stored = stored
+    this.#values.rebase(stored.record.fields)
+  }
+
+  #open (stored: Stored | null): void {
+    this.#isLoaded = true
+    this.continueWith(stored, null)
+  }
+
+  #fail (error: unknown): void {
+    this.#isLoaded = true
+    this.#failure = error
+  }
+
+  /** Returns the ID that the session has, or will have once it is stored: the first call makes it. */
+  ensureId (): string {
+    if (this.#stored !== null) return this.#stored.ticket.id
+    this.#nextId ??= this.context.newId()
+    return this.#nextId
+  }
+
+  /** Makes a session that is not stored yet take another ID. */
+  dropNextId (): void { this.#nextId = null }
+
+  /** The value of the cookie. */
+  get cookieValue (): string { return this.context.cookieValue(this.ensureId(), this.#stored, this.#request) }
+  get permanent (): boolean { return this.#values.permanentOr(this.#stored?.record.permanent ?? false) }
+  /** The user who is logged in. Only a login sets it; removing or overwriting `client_name` ends it. */
+  get user (): User | null { return this.#stored === null ? null : currentUser(this.#stored.record, this.#values) }
+
+  /** Tells whether the session, as the store has it now, has not ended and is still this user's. */
+  async isStillOf (user: string): Promise<boolean> {
+    return this.#stored !== null && (await this.context.read(this.#stored))?.user === user
+  }
+
+  get isModified (): boolean {
+    return (this.#stored !== null && this.#stored.record.permanent !== this.permanent) || this.#values.isModified
+  }
+
+  has (key: string): boolean { return this.#visible.has(key) }
+  get (key: string): unknown { return this.#visible.get(key) }
+  keys (): string[] { return this.#visible.keys() }
+  /** Returns the values as a plain object. */
+  toObject (): Record<string, unknown> { return Object.fromEntries(this.#visible.entries()) }
+
+  get #visible (): Values {
+    if (this.isHidden) throw new SessionCommittedError()
+    return this.#values
+  }
+
+  /** Sets a value that was checked before; undefined deletes the key. */
+  put (key: string, value: unknown): void {
+    if (value === undefined) return this.delete(key)
+    this.#assertOpen()
+    this.#values.put(key, value)
+  }
+
+  delete (key: string): void {
+    // A call under way may set it.
+    if (!this.#visible.holds(key) && !this.#values.hasCallsInFlight) return
+    this.#assertOpen()
+    this.#values.delete(key)
+  }
+
+  /** Deletes every key, also those that the schema hides. */
+  clear (): void { for (const key of this.#visible.heldKeys()) this.delete(key) }
+
+  setPermanent (permanent: boolean): void {
+    // A login under way may change it.
+    if (permanent === this.permanent && !this.#values.hasCallsInFlight) return
+    this.#assertOpen()
+    this.#values.permanent = permanent
+  }
+
+  /** Drops the changes that are not stored. */
+  dropChanges (): void { this.#values.reset(this.storedFields) }
+
+  /** Records activity with the response, even if it was recorded a moment ago. */
+  touch (): void {
+    this.#assertOpen()
+    this.isTouchForced = true
+  }
+
+  #assertOpen (): void {
+    if (this.isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
+    this.#reportWhenClosed()
+  }
+
+  /** Only a session that is changed has a report: most are only read. */
+  #reportWhenClosed (): void {
+    if (this.#reply !== null) (this.#report ??= new Report(this)).whenClosed(this.#reply)
+  }
+
+  /** Refuses changes from here on: the response leaves. */
+  close (): void { this.isClosed = true }
+
+  /** @param needsRecord whether the call fails if the session could not be read */
+  call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
+    if (this.#queue === null && this.#reply !== null) completeHead(this.#reply)
+    this.#reportWhenClosed()
+    const call = this.openQueue().run(async () => {
+      if (!this.#isLoaded) await this.load()
+      if (this.#failure !== undefined && (needsRecord || this.#failure instanceof SessionOffError)) throw this.#failure
+      return await work()
+    })
+    // No event of the response is to come.
+    if (this.#reply?.raw.writableEnded === true) logFailedCalls(this).catch(() => {})
+    return call
+  }
+
+  openQueue (): Calls { return (this.#queue ??= new Calls()) }
+
+  /** Continues with the response, which is known from here on. */
+  attach (reply: FastifyReply): void {
+    if (this.#reply !== null) return
+    this.#reply = reply
+    if (this.cookie !== 'keep') this.context.sendCookie(this, reply)
+    if (this.#queue !== null || !this.#values.isPristine) this.#reportWhenClosed()
+  }
+
+  sendCookie (cookie: Session['cookie']): void {
+    this.cookie = cookie
+    if (this.#reply !== null) this.context.sendCookie(this, this.#reply)
+  }
+
+  /** Whether the client has gone, so that nothing reaches it. */
+  get hasLostClient (): boolean { return this.#reply !== null && isConnectionClosed(this.#reply) }
+  get canSendCookie (): boolean { return this.#reply === null || canSetCookie(this.#reply) }
+
+  /** Shows the values in a log line, and neither ID nor ticket. */
+  [inspect.custom] (): Record<string, unknown> {
+    // Node calls it on the facade or, with showProxy, on the session.
+    return #values in this ? this.toObject() : { ...this as object }
+  }
+}
