@@ -1,9 +1,11 @@
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import type { ServiceOptions } from '../app.js'
+import { DeadlineError } from '../plugins/common/deadline.js'
 import { Client } from './client.js'
+import { HandlerApp, login, logout, START, type Handler } from './handler-app.js'
 import { build } from './helper.js'
-import { breakable, eventually, openStore } from './watched-store.js'
+import { breakable, eventually, openStore, watched, type StoreCall } from './watched-store.js'
 
 interface Line { level: number, msg: string, code?: string, failures?: number, err?: { code: string, stack: string } }
 
@@ -112,4 +114,121 @@ test('too many simultaneous logins are logged as one warning without a stack', a
   t.match(told(lines), [{ level: 40, code: 'HATCHECK_BUSY' }])
   t.equal(told(lines).length, 1)
   t.notMatch(JSON.stringify(lines), 'stack')
+})
+
+/** What a request does whose store does not answer, and the calls that it makes until its response. */
+const SILENT: Array<[what: string, handler: Handler, silent: readonly StoreCall[], calls: readonly StoreCall[], code: string]> = [
+  ['the session cannot be read', (session) => session['a'], ['read'], ['read'], 'STORE_UNAVAILABLE'],
+  ['save', (session) => save(session), ['patch'], ['read', 'patch'], 'STORE_UNAVAILABLE'],
+  ['save, and the handler goes on', (session) => save(session).catch(() => {}), ['patch'], ['read', 'patch'], 'STORE_UNAVAILABLE'],
+  ['regenerate, and the handler goes on', (session) => renew(session).catch(() => {}), ['replace', 'patch', 'create'], ['read', 'replace'], 'STORE_UNAVAILABLE'],
+  ['a login, and the handler goes on', (session, request) => {
+    session['a'] = 2
+    return request.login('Ron').catch(() => {})
+  }, ['replace', 'create', 'patch'], ['read', 'replace'], 'STORE_UNAVAILABLE'],
+  ['a logout', logout, ['remove'], ['read', 'remove'], 'LOGOUT_UNCONFIRMED'],
+  ['a new ID, then a call that fails', async (session) => {
+    await session.regenerate(['client_name'])
+    await save(session).catch(() => {})
+  }, ['patch'], ['read', 'replace', 'patch'], 'STORE_UNAVAILABLE']
+]
+
+function save (session: Parameters<Handler>[0]): Promise<void> {
+  session['a'] = 2
+  return session.save() as Promise<void>
+}
+
+function renew (session: Parameters<Handler>[0]): Promise<void> {
+  session['a'] = 2
+  return session.regenerate(['client_name']) as Promise<void>
+}
+
+/** An application whose store does not answer these calls in time. */
+async function silentApp (t: Test, { sync = true, now = (): number => START } = {}) {
+  let silent: readonly StoreCall[] = []
+  const calls: StoreCall[] = []
+  const store = watched(openStore(t, 'memory:'), (call) => {
+    calls.push(call)
+    if (silent.includes(call)) throw new DeadlineError('no answer within 5000 ms')
+  }, sync)
+  const app = await HandlerApp.start(t, { sessionStore: store, now, authenticate: (name) => ({ name }), routes: ['login', 'logout'] })
+  return { app, calls, silence (...names: StoreCall[]) { silent = names } }
+}
+
+for (const sync of [true, false]) {
+  test(`a request waits once for a store that does not answer in time (${sync ? 'synchronous' : 'asynchronous'} reads)`, async (t) => {
+    for (const [what, handler, silent, expected, code] of SILENT) {
+      const { app, calls, silence } = await silentApp(t, { sync })
+      const visitor = app.visitor()
+      await visitor.run(login)
+      calls.length = 0
+      silence(...silent)
+      const { response } = await visitor.run(handler)
+      t.equal(response.statusCode, 503, what)
+      t.equal(response.json().code, `HATCHECK_${code}`, what)
+      t.same(calls.filter((call) => call !== 'touch'), expected, what)
+    }
+  })
+}
+
+test('a login does not hash, and waits for nothing else, if its session cannot be read', async (t) => {
+  const { app, calls, silence } = await silentApp(t)
+  const visitor = app.visitor()
+  await visitor.run(login)
+  calls.length = 0
+  silence('read')
+  const { statusCode } = await visitor.post('/login', { client_name: 'Harry', password: 'alohomora!' })
+  t.equal(statusCode, 503)
+  t.same(calls, ['read'])
+})
+
+test('a logout whose session cannot be read refuses the session, and waits for nothing else', async (t) => {
+  const { app, calls, silence } = await silentApp(t)
+  const visitor = app.visitor()
+  await visitor.run(login)
+  const { cookieHeader: cookie } = visitor
+  calls.length = 0
+  silence('read')
+  const response = await visitor.post('/logout', {}, { accept: 'application/json' })
+  t.equal(response.statusCode, 503)
+  t.equal(response.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
+  t.same(calls, ['read'])
+  silence('remove')
+  t.equal((await app.visitor().run((_session, request) => request.user, { cookie })).value, null)
+  silence()
+})
+
+test('a logout by a cookie beside that of the session waits once as well', async (t) => {
+  const { app, calls, silence } = await silentApp(t)
+  const [one, other] = [app.visitor(), app.visitor()]
+  await one.run(login)
+  await other.run(login)
+  calls.length = 0
+  const both = { cookie: `${one.cookieHeader}; ${other.cookieHeader}` }
+  const { response } = await app.visitor().run(async (session, request) => {
+    t.ok(session)
+    silence('read', 'remove')
+    await request.logout()
+  }, both)
+  t.equal(response.statusCode, 503)
+  t.same(calls.sort(), ['read', 'read', 'remove'])
+  for (const visitor of [one, other]) {
+    silence()
+    t.equal((await visitor.run((_session, request) => request.user)).value, null, 'refused')
+  }
+})
+
+test('the response of a request that goes on stores what a call could not, a second later', async (t) => {
+  let time = START
+  const { app, silence } = await silentApp(t, { now: () => time })
+  const visitor = app.visitor()
+  await visitor.run(login)
+  const { response } = await visitor.run(async (session) => {
+    silence('patch')
+    await save(session).catch(() => {})
+    silence()
+    time += 1_000
+  })
+  t.equal(response.statusCode, 200)
+  t.equal((await visitor.run((session) => session['a'])).value, 2)
 })

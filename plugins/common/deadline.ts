@@ -1,3 +1,6 @@
+/** Means that work was not done in time. It may still be done. */
+export class DeadlineError extends Error {}
+
 /**
  * Calls `onLate` after this time, unless the returned function is called first. An answer that arrived while the process was
  * busy is still in time: the event loop reads it before it calls `onLate`.
@@ -14,11 +17,11 @@ export function deadline (ms: number, onLate: () => void): () => void {
 /**
  * Waits for the work, but no longer than this. The work goes on.
  *
- * @throws Error with the text if it takes longer, or what the work throws.
+ * @throws DeadlineError with the text if it takes longer, or what the work throws.
  */
 export async function within<T> (ms: number, work: Promise<T>, text = `not within ${ms} ms`): Promise<T> {
   return await new Promise((resolve, reject) => {
-    const cancel = deadline(ms, () => { reject(new Error(text)) })
+    const cancel = deadline(ms, () => { reject(new DeadlineError(text)) })
     work.then(resolve, reject).finally(cancel)
   })
 }

@@ -21,7 +21,7 @@ export function boundedStore (store: SessionStore, deadlineMs = DEADLINE_MS): Se
 /** These take longer the more sessions there are, and the end of a store has a deadline of its own. */
 const UNBOUNDED: ReadonlySet<StoreMethod> = new Set(['ofUser', 'removeOfUser', 'count', 'sweep', 'close'])
 
-/** Bounds the time that an answer may take. @throws Error if it takes longer. */
+/** Bounds the time that an answer may take. @throws DeadlineError if it takes longer. */
 export function answerInTime<T> (answer: MaybePromise<T>, deadlineMs = DEADLINE_MS): MaybePromise<T> {
   return isThenable(answer) ? within(deadlineMs, Promise.resolve(answer), `no answer within ${deadlineMs} ms`) : answer
 }

@@ -1,4 +1,5 @@
 import { createError } from '@fastify/error'
+import { DeadlineError } from '../common/deadline.js'
 import { createUnavailable } from '../common/http-errors.js'
 
 /** Means that the store cannot be reached or has failed. Nothing is known about the session, so nobody is logged out. */
@@ -45,6 +46,11 @@ export function storeUnavailable (cause: unknown, doing: string): Error {
   const isOwn = cause instanceof Error && 'code' in cause && String(cause.code).startsWith('HATCHECK_')
   if (isOwn && !(cause instanceof DamagedAccountError) && !(cause instanceof UnknownFormatError)) return cause
   return Object.assign(new StoreUnavailableError(doing), { cause: cause instanceof Error ? cause : new Error(textOf(cause)) })
+}
+
+/** Tells whether a store did not answer in time. It may still do what it was asked for. */
+export function isLate (error: unknown): boolean {
+  return error instanceof StoreUnavailableError && error.cause instanceof DeadlineError
 }
 
 /** Returns the store's message without a stack: during an outage there are many. */

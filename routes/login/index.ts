@@ -36,6 +36,8 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     // Checked before the password is hashed: without its cookie the login is worthless.
     session.assertDeliverable(request)
     const { name, password, permanent } = credentialsOf(request.body, longestName)
+    // So is its session: if the store did not answer, nobody waits for it a second time.
+    session.sessionOf(request)
     const user = await login.authenticate(name, password, request)
     if (user === null) throw new WrongCredentialsError()
     return await login.completeLogin(request, reply, user, { permanent, sentName: name, next: nextPageOf(request) })

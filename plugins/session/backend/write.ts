@@ -110,13 +110,15 @@ export class Writer {
    *
    * @param stored the session of the request, which may be newer than its header
    * @param isAvailable whether the store has answered which of them are live
+   * @param silence the error of a store that has just let the request wait in vain, so that nobody waits again; or null
    * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
    */
-  async end (request: FastifyRequest, stored: Stored | null, isAvailable: boolean): Promise<void> {
+  async end (request: FastifyRequest, stored: Stored | null, { isAvailable, silence }: { isAvailable: boolean, silence: unknown }): Promise<void> {
     const { backend, ticketsOf } = this.#options
     const own = stored?.ticket
     const tickets = ticketsOf(request)
     await this.#withOld(request, this.#endEach(request, own === undefined ? tickets : [own, ...tickets], async (ticket) => {
+      if (silence !== null) throw silence
       const canEnd = !isAvailable || ticket.key === own?.key || await this.#canEnd(ticket)
       return canEnd ? await backend.end(ticket) : null
     }))
@@ -166,15 +168,10 @@ export class Writer {
     if (confirmed.includes(false)) throw new LogoutUnconfirmedError()
   }
 
-  /** Tells whether there may be something to end. Most duplicate cookies belong to sessions that ended long ago. */
+  /** Tells whether there is something to end. Most duplicate cookies belong to sessions that ended long ago. */
   async #canEnd (ticket: SessionRef): Promise<boolean> {
     const { backend, upkeep } = this.#options
-    if (upkeep.isRefused(ticket.key)) return true
-    try {
-      return await backend.canEnd(ticket)
-    } catch {
-      return true
-    }
+    return upkeep.isRefused(ticket.key) || await backend.canEnd(ticket)
   }
 
   /** Ends a session whose cookie cannot be delivered. */

@@ -90,12 +90,12 @@ export function destroy (session: Session): Promise<void> {
 }
 
 async function end (session: Session, changes: ChangeSet): Promise<void> {
-  const { stored, isAvailable, context, request } = session
+  const { stored, isAvailable, silence, context, request } = session
   // The request has no session from here on, even if the end cannot be stored: its ticket is refused then.
   session.continueWith(null, changes)
   session.sendCookie('clear')
   try {
-    await context.writer.end(request, stored, isAvailable)
+    await context.writer.end(request, stored, { isAvailable, silence })
     session.isUnconfirmed = false
   } catch (error) {
     // Not before: a response that leaves in the meantime waits for this call.
@@ -140,16 +140,13 @@ function change (session: Session, keep: 'all' | readonly string[], work: (chang
     return reject(session, error)
   }
   return session.call(async () => {
-    try {
-      changes.resolve(session.storedFields)
-      await work(changes)
-    } catch (error) {
-      session.values.restore(changes)
-      // The store may have done what it reports as failed.
-      session.mayHaveEnded = true
-      await dropCookieIfEnded(session)
-      throw error
-    }
+    changes.resolve(session.storedFields)
+    await work(changes)
+  }, true, () => {
+    session.values.restore(changes)
+    // The store may have done what it reports as failed.
+    session.mayHaveEnded = true
+    return dropCookieIfEnded(session)
   })
 }
 

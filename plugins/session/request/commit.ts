@@ -102,6 +102,7 @@ function commitChanges (session: Session, changes: ChangeSet): MaybePromise<void
     values.restore(changes)
     return recordActivity(session)
   }
+  if (session.silence !== null) throw session.silence
   return tryThen(() => storeChanges(session, changes), (isStored) => {
     if (isStored) return
     // Neither sets nor clears the cookie: the browser may already hold that of a newer session.
@@ -122,7 +123,7 @@ function hasEffect ({ stored }: Session, { set, remove, permanent }: ChangeSet):
 function recordActivity (session: Session): MaybePromise<void> {
   const { stored, context, request } = session
   const touch = stored === null ? null : planTouch(stored, session.isTouchForced, context)
-  if (stored === null || touch === null) return
+  if (stored === null || touch === null || session.silence !== null) return
   // The response does not wait for this, unless the cookie has to be signed again. A session that has ended gets no
   // cookie, since the browser may have a newer one by now.
   const recorded = context.writer.touch(stored, touch, request)

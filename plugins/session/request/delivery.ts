@@ -28,8 +28,8 @@ export async function handOver (session: Session, next: Stored | null, changes: 
 
 /** Sends no cookie of a session that another request has ended: the browser may have a newer cookie by now. */
 export function dropCookieIfEnded (session: Session): MaybePromise<void> {
-  const { stored, cookie, mayHaveEnded } = session
-  if (mayHaveEnded && cookie === 'set' && stored !== null) return dropIfEnded(session, stored)
+  const { stored, cookie, mayHaveEnded, silence } = session
+  if (mayHaveEnded && cookie === 'set' && stored !== null && silence === null) return dropIfEnded(session, stored)
 }
 
 async function dropIfEnded (session: Session, stored: Stored): Promise<void> {

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { Calls } from '../../common/calls.js'
+import { isLate } from '../../store/errors.js'
 import type { MaybePromise, SessionFields } from '../../store/sessions.js'
 import { completeHead } from '../cookie/head.js'
 import type { ChangeSet } from '../model/change-set.js'
@@ -14,6 +15,9 @@ import { canSetCookie, isConnectionClosed } from './response.js'
 import type { SessionObject } from './session-object.js'
 
 const NO_FIELDS: SessionFields = {}
+
+/** How long a store that did not answer in time counts as silent. A request that goes on after this asks it again. */
+const SILENT_MS = 1_000
 
 /**
  * The session of one request: its origin (ticket and record), its values, and the queue of the calls on it. A handler sees
@@ -58,6 +62,8 @@ export class Session {
   #loading: Promise<void> | null = null
   #isLoaded = false
   #failure: unknown
+  /** The last failure of a store that did not answer in time. */
+  #late: { readonly error: unknown, readonly at: number } | null = null
 
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
@@ -130,6 +136,20 @@ export class Session {
   #fail (error: unknown): void {
     this.#isLoaded = true
     this.#failure = error
+    this.#noteIfLate(error)
+  }
+
+  /** A call without a session fails again with the error by which it could not be read. */
+  #noteIfLate (error: unknown): void {
+    if (isLate(error) && this.#late?.error !== error) this.#late = { error, at: this.context.now() }
+  }
+
+  /**
+   * The error of a store that has just let this request wait in vain; null: it has not. A call still asks the store. The
+   * response does not, so that it does not wait a second time.
+   */
+  get silence (): unknown {
+    return this.#late !== null && this.context.now() < this.#late.at + SILENT_MS ? this.#late.error : null
   }
 
   /** Returns the ID that the session has, or will have once it is stored: the first call makes it. */
@@ -214,14 +234,23 @@ export class Session {
   /** Refuses changes from here on: the response leaves. */
   close (): void { this.isClosed = true }
 
-  /** @param needsRecord whether the call fails if the session could not be read */
-  call<T> (work: () => Promise<T>, needsRecord = true): Promise<T> {
+  /**
+   * @param needsRecord whether the call fails if the session could not be read
+   * @param onFailure is called before the call rejects
+   */
+  call<T> (work: () => Promise<T>, needsRecord = true, onFailure?: () => MaybePromise<void>): Promise<T> {
     if (this.#queue === null && this.#reply !== null) completeHead(this.#reply)
     this.#reportWhenClosed()
     const call = this.openQueue().run(async () => {
-      if (!this.#isLoaded) await this.load()
-      if (this.#failure !== undefined && (needsRecord || this.#failure instanceof SessionOffError)) throw this.#failure
-      return await work()
+      try {
+        if (!this.#isLoaded) await this.load()
+        if (this.#failure !== undefined && (needsRecord || this.#failure instanceof SessionOffError)) throw this.#failure
+        return await work()
+      } catch (error) {
+        this.#noteIfLate(error)
+        await onFailure?.()
+        throw error
+      }
     })
     // No event of the response is to come.
     if (this.#reply?.raw.writableEnded === true) logFailedCalls(this).catch(() => {})

@@ -1,4 +1,4 @@
-import { deadline } from '../../common/deadline.js'
+import { DeadlineError, deadline } from '../../common/deadline.js'
 import { storeUnavailable, textOf } from '../../store/errors.js'
 
 /** The limits of the calls to a store over a connection. */
@@ -57,7 +57,7 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, lostMs 
       hasPlace = false
     }
     const cancel = deadline(deadlineMs, () => {
-      fail(new Error(`no answer within ${deadlineMs} ms`))
+      reject(storeUnavailable(new DeadlineError(`no answer within ${deadlineMs} ms`), doing))
       if (hasPlace) lost = setTimeout(leave, lostMs).unref()
     })
     const ended = (hasFailed: boolean): void => {

@@ -1,6 +1,6 @@
 import type { RootDatabase } from 'lmdb'
 import { setImmediate } from 'node:timers/promises'
-import { within } from '../../common/deadline.js'
+import { DeadlineError, within } from '../../common/deadline.js'
 import { SLICE_MS } from '../../common/slices.js'
 import { storeUnavailable } from '../../store/errors.js'
 import { callbackAwaited, callbackRuns } from './exit-guard.js'
@@ -157,7 +157,7 @@ export class LmdbWriter {
   }
 
   #giveUp (write: Write): void {
-    this.#fail(write, new Error(this.#lateText))
+    this.#fail(write, new DeadlineError(this.#lateText))
     const at = this.#waiting.indexOf(write)
     if (at !== -1) this.#waiting.splice(at, 1)
   }
