@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { tryThen } from '../../common/maybe-promise.js'
-import { StoreUnavailableError, guarded, reasonOf, storeUnavailable } from '../../store/errors.js'
+import { StoreUnavailableError, guarded, isLate, reasonOf, storeUnavailable } from '../../store/errors.js'
 import { continuesAs, isLogout, type SessionChanges, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
 import { LogoutUnconfirmedError } from '../model/errors.js'
@@ -168,10 +168,20 @@ export class Writer {
     if (confirmed.includes(false)) throw new LogoutUnconfirmedError()
   }
 
-  /** Tells whether there is something to end. Most duplicate cookies belong to sessions that ended long ago. */
+  /**
+   * Tells whether there may be something to end. Most duplicate cookies belong to sessions that ended long ago.
+   *
+   * @throws StoreUnavailableError if the store does not answer in time: the request does not wait again.
+   */
   async #canEnd (ticket: SessionRef): Promise<boolean> {
     const { backend, upkeep } = this.#options
-    return upkeep.isRefused(ticket.key) || await backend.canEnd(ticket)
+    if (upkeep.isRefused(ticket.key)) return true
+    try {
+      return await guarded('read', () => backend.canEnd(ticket))
+    } catch (error) {
+      if (isLate(error)) throw error
+      return true
+    }
   }
 
   /** Ends a session whose cookie cannot be delivered. */
