@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { Calls } from '../../common/calls.js'
-import { isLate } from '../../store/errors.js'
 import type { MaybePromise, SessionFields } from '../../store/sessions.js'
 import { completeHead } from '../cookie/head.js'
 import type { ChangeSet } from '../model/change-set.js'
@@ -10,14 +9,12 @@ import type { Stored } from '../model/plan.js'
 import { currentUser, type User } from '../model/user.js'
 import { Values } from '../model/values.js'
 import type { SessionContext } from './context.js'
+import { LateAnswer } from './late-answer.js'
 import { logFailedCalls, Report } from './report.js'
 import { canSetCookie, isConnectionClosed } from './response.js'
 import type { SessionObject } from './session-object.js'
 
 const NO_FIELDS: SessionFields = {}
-
-/** How long a store that did not answer in time counts as silent. A request that goes on after this asks it again. */
-const SILENT_MS = 1_000
 
 /**
  * The session of one request: its origin (ticket and record), its values, and the queue of the calls on it. A handler sees
@@ -62,8 +59,7 @@ export class Session {
   #loading: Promise<void> | null = null
   #isLoaded = false
   #failure: unknown
-  /** The last failure of a store that did not answer in time. */
-  #late: { readonly error: unknown, readonly at: number } | null = null
+  #late: LateAnswer | null = null
 
   /** @param reply null in a hook that runs before those of hatcheck. */
   constructor (context: SessionContext, request: FastifyRequest, reply: FastifyReply | null) {
@@ -139,18 +135,10 @@ export class Session {
     this.#noteIfLate(error)
   }
 
-  /** A call without a session fails again with the error by which it could not be read. */
-  #noteIfLate (error: unknown): void {
-    if (isLate(error) && this.#late?.error !== error) this.#late = { error, at: this.context.now() }
-  }
+  #noteIfLate (error: unknown): void { this.#late = LateAnswer.from(error, this.#late, this.context.now()) }
 
-  /**
-   * The error of a store that has just let this request wait in vain; null: it has not. A call still asks the store. The
-   * response does not, so that it does not wait a second time.
-   */
-  get silence (): unknown {
-    return this.#late !== null && this.context.now() < this.#late.at + SILENT_MS ? this.#late.error : null
-  }
+  /** The error of a store that has just let this request wait in vain; null: it has not. */
+  get silence (): unknown { return this.#late?.recentError(this.context.now()) ?? null }
 
   /** Returns the ID that the session has, or will have once it is stored: the first call makes it. */
   ensureId (): string {
