@@ -2,14 +2,12 @@ import { DEFAULT_REALM, namesRealm, realmSuffix } from '../common/realm.js'
 import { after } from '../common/maybe-promise.js'
 import { eachInSlices } from '../common/slices.js'
 import type { Replaced, SessionRecord, StoredSession } from '../store/record.js'
-import type { CompleteSessionStore } from '../store/traits.js'
+import { wrapStore, type CompleteSessionStore } from '../store/traits.js'
 
 /**
  * Returns the sessions of one realm in a store that several realms may share. The keys of realms differ by themselves. This
  * keeps the index by user apart: the store knows a user by name and realm, the caller by name alone. In the realm `hatcheck`
  * the two are the same, and the store itself is returned.
- *
- * Every other member of the store stays as it is.
  */
 export function inRealm (store: CompleteSessionStore, realm: string): CompleteSessionStore {
   if (realm === DEFAULT_REALM) return store
@@ -54,7 +52,7 @@ export function inRealm (store: CompleteSessionStore, realm: string): CompleteSe
     return answer.outcome === 'replaced' ? { ...answer, last: outward(answer.last) as SessionRecord, next: outward(answer.next) } : answer
   }
 
-  const members: Pick<CompleteSessionStore, 'read' | 'create' | 'patch' | 'remove' | 'replace' | 'ofUser' | 'removeOfUser' | 'sweep'> = {
+  const members: Partial<CompleteSessionStore> = {
     read: (key) => after(store.read(key), outward),
     create: (key, record, limit) => store.create(key, inward(record), limit),
     patch: (key, changes) => store.patch(key, inward(changes)),
@@ -67,13 +65,5 @@ export function inRealm (store: CompleteSessionStore, realm: string): CompleteSe
       if (user === null || name !== null) onExpired(key, name)
     }))
   }
-
-  return new Proxy(members as CompleteSessionStore, {
-    get (own, name) {
-      if (Object.hasOwn(own, name)) return Reflect.get(own, name) as unknown
-      const member: unknown = Reflect.get(store, name, store)
-      return typeof member === 'function' ? member.bind(store) as unknown : member
-    },
-    has: (own, name) => Object.hasOwn(own, name) || name in store
-  })
+  return wrapStore(store, (method, call) => members[method] ?? call)
 }
