@@ -53,8 +53,7 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
       reply.send({ user: user === null ? null : userJson(user) })
       return
     }
-    const text = takeNotice(request, reply)
-    const notice = text === undefined ? undefined : { kind: 'good', text } as const
+    const notice = takeNotice(request, reply)
     if (notice !== undefined) page(reply, (language) => ({ ...user === null ? nobody(language) : known(language, user.name), notice }))
     else page(reply, user === null ? anonymous : (language) => loggedInAs(language, user.name))
   })

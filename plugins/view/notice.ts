@@ -3,6 +3,7 @@ import { isHttps } from '../common/is-https.js'
 import { wants } from '../common/wants.js'
 import { cookieValues } from '../cookies/header.js'
 import type { Cookies } from '../cookies/index.js'
+import type { PageParts } from './layout.js'
 
 /** The messages. The cookie carries the name of one, never its text. */
 const texts = {
@@ -34,17 +35,17 @@ export function createNotices (cookies: Cookies, base: string) {
   }
 
   /**
-   * Takes the message that was left, and clears its cookie.
+   * Takes the message that was left, for the page that is about to be sent, and clears its cookie.
    *
    * @param only takes these messages; any other stays.
    */
-  function takeNotice (request: FastifyRequest, reply: FastifyReply, only?: readonly Notice[]): string | undefined {
+  function takeNotice (request: FastifyRequest, reply: FastifyReply, only?: readonly Notice[]): PageParts['notice'] {
     const header = request.headers.cookie
     if (header === undefined || !header.includes(COOKIE) || request.method !== 'GET') return undefined
     const [value] = cookieValues(header, COOKIE)
     if (value === undefined || only?.some((name) => name === value) === false) return undefined
     cookies.clear(reply, COOKIE, attributes)
-    return isNotice(value) ? texts[value] : undefined
+    return isNotice(value) ? { kind: 'good', text: texts[value] } : undefined
   }
 
   return { leaveNotice, takeNotice }

@@ -3,6 +3,7 @@ import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
 import { credentialsOf, fieldOf } from '../../plugins/login/credentials.js'
 import { WrongCredentialsError } from '../../plugins/login/errors.js'
+import type { Page } from '../../plugins/view/layout.js'
 import { loginPage } from './page.js'
 import { schemas } from './schemas.js'
 
@@ -49,7 +50,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
   }
 
   /** The form with what was typed, except the password. */
-  function pageAgain (error: FastifyError, request: FastifyRequest): ReturnType<typeof loginPage> {
+  function pageAgain (error: FastifyError, request: FastifyRequest): Page {
     const name = fieldOf(request.body, 'client_name')
     return loginPage({
       base,

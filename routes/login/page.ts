@@ -1,5 +1,5 @@
 import { html } from '../../plugins/view/html.js'
-import type { Page } from '../../plugins/view/layout.js'
+import type { Page, PageParts } from '../../plugins/view/layout.js'
 
 interface LoginForm {
   base: string
@@ -12,14 +12,14 @@ interface LoginForm {
   /** Why the login failed. */
   error?: string
   /** What the user did just before, such as a logout. */
-  notice?: string | undefined
+  notice?: PageParts['notice']
 }
 
 export function loginPage ({ base, next, longestName, name = '', permanent = false, error, notice }: LoginForm): Page {
   const flawed = error === undefined ? '' : html` aria-invalid="true"`
   return ({ text }) => ({
     title: text('Log in'),
-    notice: error === undefined ? notice === undefined ? undefined : { kind: 'good', text: notice } : { kind: 'bad', text: error },
+    notice: error === undefined ? notice : { kind: 'bad', text: error },
     body: html`<h1>${text('Log in')}</h1>
 <form method="post" action="${base}/login">
 <input type="hidden" name="next" value="${next}">

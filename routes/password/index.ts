@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
 import { SessionGoneError } from '../../plugins/session/model/errors.js'
+import type { Page } from '../../plugins/view/layout.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, PasswordOvertakenError, WrongPasswordError } from './errors.js'
 import { passwordFieldsOf } from './fields.js'
 import { passwordPage } from './page.js'
@@ -81,7 +82,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     if (shown !== undefined) audit('authn_password_change_fail', request, { user: nameOf(request), reason: shown.reason })
   }
 
-  function pageAgain ({ code, message: text }: FastifyError, request: FastifyRequest): ReturnType<typeof passwordPage> {
+  function pageAgain ({ code, message: text }: FastifyError, request: FastifyRequest): Page {
     return passwordPage({ ...links, name: nameOf(request), minLength, error: { text, of: FORM_ERRORS[code]?.of ?? 'current' } })
   }
 }

@@ -3,8 +3,10 @@ import { iso } from '../../plugins/common/iso.js'
 import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
 import { fieldOf, passwordIn } from '../../plugins/login/credentials.js'
+import type { Page } from '../../plugins/view/layout.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
-import { passwordPage, sessionsPage, type ListedSession } from './page.js'
+import { sessionsPage, type ListedSession } from './page.js'
+import { reauthenticationPage } from './reauthentication-page.js'
 import { schemas } from './schemas.js'
 
 /** How many sessions are listed at most: a page with 10,000 would take too long to render. */
@@ -76,9 +78,9 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   }
 
   /** Asks for the password; the form keeps what was to end. */
-  function askForPassword (error: FastifyError, request: FastifyRequest): ReturnType<typeof passwordPage> {
+  function askForPassword (error: FastifyError, request: FastifyRequest): Page {
     const target = targetOf(request.body)
-    return passwordPage({
+    return reauthenticationPage({
       base,
       handle: target === 'others' ? null : target.handle,
       error: error.code === 'HATCHECK_REAUTHENTICATE' ? undefined : error.message

@@ -3,7 +3,7 @@ import { iso } from '../../plugins/common/iso.js'
 import type { UserSession } from '../../plugins/session/outside/user-sessions.js'
 import { html, type SafeHtml } from '../../plugins/view/html.js'
 import type { Language } from '../../plugins/view/language.js'
-import type { Page } from '../../plugins/view/layout.js'
+import type { Page, PageParts } from '../../plugins/view/layout.js'
 import { ago, date, span } from './time.js'
 
 export type ListedSession = UserSession & {
@@ -22,7 +22,7 @@ interface SessionsPage {
   /** The current time, in ms. */
   now: number
   lifetimes: Lifetimes
-  notice: string | undefined
+  notice: PageParts['notice']
 }
 
 export function sessionsPage ({ base, home, hasLogout, sessions, total, now, lifetimes, notice }: SessionsPage): Page {
@@ -33,7 +33,7 @@ export function sessionsPage ({ base, home, hasLogout, sessions, total, now, lif
     const delayOf = (lifetime: Lifetime): string => span(touchEvery(lifetime), Math.ceil, language)
     return {
       title: text('My sessions'),
-      notice: notice === undefined ? undefined : { kind: 'good', text: notice },
+      notice,
       // One form for all sessions: each button names what it ends.
       body: html`<h1>${text('My sessions')}</h1>
 <form method="post" action="${base}/sessions">
@@ -79,29 +79,4 @@ ${button}
 function clientName (client: string, { phrase, message }: Language): SafeHtml | string {
   const [browser = '', system] = client.split(' on ')
   return system === undefined ? message(client) : phrase('{browser} on {system}', { browser, system })
-}
-
-interface PasswordPage {
-  base: string
-  /** The session to end; null for all other sessions. */
-  handle: string | null
-  /** Why the last try failed. */
-  error: string | undefined
-}
-
-export function passwordPage ({ base, handle, error }: PasswordPage): Page {
-  const [name, value] = handle === null ? ['others', '1'] : ['handle', handle]
-  return ({ text }) => ({
-    title: text('Your password'),
-    notice: error === undefined ? undefined : { kind: 'bad', text: error },
-    body: html`<h1>${text('Is it you?')}</h1>
-<p>${text('You logged in more than 10 minutes ago, so please type your password once more.')}</p>
-<form method="post" action="${base}/sessions">
-<input type="hidden" name="${name}" value="${value}">
-<div class="field"><label for="password">${text('Password')}</label>
-<input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password" autofocus${error === undefined ? '' : html` aria-invalid="true"`}></div>
-<button>${handle === null ? text('End all other sessions') : text('End this session')}</button>
-</form>
-<p class="aside"><a href="${base}/sessions">${text('Back to my sessions')}</a></p>`
-  })
 }
