@@ -15,7 +15,7 @@ const argon2 = lazyPackage<typeof import('@node-rs/argon2')>('@node-rs/argon2')
 export const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
 /** The longest password, in bytes: longer ones would keep the hashing busy. */
-const LONGEST_BYTES = 1024
+export const LONGEST_PASSWORD_BYTES = 1_024
 
 /**
  * What is no character: half of a surrogate pair, and the replacement character, which stands for any bytes that are not UTF-8.
@@ -57,7 +57,7 @@ export async function assertNewPassword (password: unknown, name: string, { pass
 /** Checks that a text can be a password at all. Must run before any work that grows with its length. @throws PasswordError */
 export function assertPassword (password: unknown): asserts password is string {
   if (typeof password !== 'string') throw new PasswordError('The password is missing.')
-  if (Buffer.byteLength(password) > LONGEST_BYTES) throw new PasswordError(`A password can have at most ${LONGEST_BYTES} bytes.`)
+  if (Buffer.byteLength(password) > LONGEST_PASSWORD_BYTES) throw new PasswordError(`A password can have at most ${LONGEST_PASSWORD_BYTES} bytes.`)
   if (UNDECODED.test(password)) throw new PasswordError('A password must be valid Unicode text: it contains a character that cannot be decoded.')
 }
 

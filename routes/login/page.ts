@@ -1,3 +1,4 @@
+import { LONGEST_PASSWORD_BYTES } from '../../plugins/accounts/password.js'
 import { html } from '../../plugins/view/html.js'
 import type { Page, PageParts } from '../../plugins/view/layout.js'
 
@@ -24,9 +25,9 @@ export function loginPage ({ base, next, longestName, name = '', permanent = fal
 <form method="post" action="${base}/login">
 <input type="hidden" name="next" value="${next}">
 <div class="field"><label for="name">${text('Name')}</label>
-<input id="name" name="client_name" value="${name}" required maxlength="${String(longestName)}" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>
+<input id="name" name="client_name" value="${name}" required maxlength="${longestName}" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>
 <div class="field"><label for="password">${text('Password')}</label>
-<input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password"${flawed}${name === '' ? '' : html` autofocus`}></div>
+<input id="password" name="password" type="password" required maxlength="${LONGEST_PASSWORD_BYTES}" autocomplete="current-password"${flawed}${name === '' ? '' : html` autofocus`}></div>
 <label class="check"><input type="checkbox" name="permanent" value="on"${permanent ? html` checked` : ''}>${text('Keep me signed in')}</label>
 <button>${text('Log in')}</button>
 </form>`

@@ -1,6 +1,6 @@
 import type { FastifySchema } from 'fastify'
-import { NameError } from '../../plugins/accounts/name.js'
-import { BusyError, PasswordError } from '../../plugins/accounts/password.js'
+import { LONGEST_NAME, NameError } from '../../plugins/accounts/name.js'
+import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, USER, exactly, formOrJson, json, pageOrJson, problems, redirect, type Schema } from '../../plugins/openapi/answers.js'
 import { CredentialsError } from '../../plugins/login/credentials.js'
@@ -13,8 +13,8 @@ const next = { type: 'string', description: 'The page after the login: a path on
 const querystring = { type: 'object', properties: { next } }
 
 const fields = {
-  client_name: { type: 'string', maxLength: 64 },
-  password: { type: 'string', minLength: 1, maxLength: 1024, description: 'The password, at most 1024 bytes.' },
+  client_name: { type: 'string', maxLength: LONGEST_NAME },
+  password: { type: 'string', minLength: 1, maxLength: LONGEST_PASSWORD_BYTES, description: `The password, at most ${LONGEST_PASSWORD_BYTES} bytes.` },
   pwd: { type: 'string', description: 'Another name for `password`, read if that is missing.' },
   next
 }

@@ -1,5 +1,5 @@
 import type { FastifySchema } from 'fastify'
-import { BusyError, PasswordError } from '../../plugins/accounts/password.js'
+import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
 import { CredentialsError } from '../../plugins/login/credentials.js'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
@@ -9,7 +9,7 @@ import { ThrottledError } from '../../plugins/throttle/index.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, PasswordOvertakenError, WrongPasswordError } from './errors.js'
 
 const tags = ['Login']
-const password = { type: 'string', minLength: 1, maxLength: 1024 }
+const password = { type: 'string', minLength: 1, maxLength: LONGEST_PASSWORD_BYTES }
 
 export const schemas = {
   get: {

@@ -1,5 +1,5 @@
 import type { FastifySchema } from 'fastify'
-import { BusyError, PasswordError } from '../../plugins/accounts/password.js'
+import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
 import { CredentialsError } from '../../plugins/login/credentials.js'
 import { LoginRequiredError, ReauthenticateError, ReauthenticationFailedError } from '../../plugins/login/errors.js'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
@@ -17,7 +17,7 @@ const END_ERRORS = [...BODY_ERRORS, CrossOriginError, LoginRequiredError, Reauth
 const fields = {
   handle,
   others: { enum: ['1', 1, true], description: 'Ends all other sessions, instead of `handle`.' },
-  password: { type: 'string', maxLength: 1024, description: 'The password of the user, needed if the login was more than 10 minutes ago.' },
+  password: { type: 'string', maxLength: LONGEST_PASSWORD_BYTES, description: 'The password of the user, needed if the login was more than 10 minutes ago.' },
   pwd: { type: 'string', description: 'Another name for `password`, read if that is missing.' }
 }
 
