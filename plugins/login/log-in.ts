@@ -50,6 +50,8 @@ interface Proof {
   sentName: string
 }
 
+export type LoginCalls = ReturnType<typeof createLoginCalls>
+
 /** Makes what changes who is logged in. Nothing else does. */
 export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unknown) => string) {
   const { config, accounts, session, throttle, audit, view } = fastify.hatcheck
@@ -63,8 +65,7 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
   /** How many answers of `request.authenticate` a request waits for. */
   const undecided = new WeakMap<FastifyRequest, number>()
 
-  function logInWith (request: FastifyRequest, user: string, options?: LoginOptions | null, more: Partial<LoginRequest> = {}): Promise<void> {
-    const { permanent = false, data } = options ?? {}
+  function logInWith (request: FastifyRequest, user: string, { permanent = false, data }: LoginOptions, more: Partial<LoginRequest>): Promise<void> {
     const client = (): string => clientText(request.headers['user-agent'], clientAddress(request))
     return login(session.sessionFor(request), { user, permanent, data: data ?? {}, client, ...more })
   }
@@ -103,10 +104,10 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
      * `request.login`. A user whose password the same request has checked gets what `POST /login` does: the last look at the
      * account, the audit log and the known device.
      */
-    logIn (request: FastifyRequest, name: string, options?: LoginOptions): Promise<void> {
+    logIn (request: FastifyRequest, name: string, options?: LoginOptions | null): Promise<void> {
       if ((undecided.get(request) ?? 0) > 0) return reject(session.sessionFor(request), new NotAwaitedError())
       const proof = passed.get(request)
-      return logInWith(request, name, options, proof?.user.name === name ? { confirm: () => confirm(request, proof) } : {})
+      return logInWith(request, name, options ?? {}, proof?.user.name === name ? { confirm: () => confirm(request, proof) } : {})
     },
 
     /** `request.authenticate`: checks a password as `POST /login` does, and writes a failure to the audit log. */
@@ -143,8 +144,8 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
      *
      * @throws SessionGoneError (409)
      */
-    async renewLogin (request: FastifyRequest, user: Authenticated, options?: LoginOptions): Promise<boolean> {
-      await logInWith(request, user.name, { ...options, data: user.data }, { isReauthentication: true })
+    async renewLogin (request: FastifyRequest, user: Authenticated, permanent: boolean): Promise<boolean> {
+      await logInWith(request, user.name, { permanent, data: user.data }, { isReauthentication: true })
       if (await group.isStillValid(user)) return true
       await group.logOut(request)
       return false

@@ -1,23 +1,16 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
-import type { Authenticated, LimitedCheck } from '../accounts/authenticator.js'
 import { assertPassword } from '../accounts/password.js'
 import { ReauthenticateError, ReauthenticationFailedError } from './errors.js'
-import type { LoginOptions } from './log-in.js'
+import type { LoginCalls } from './log-in.js'
 
 /** Sensitive actions ask for the password again this long after the login. */
 const RECENT_MS = 10 * 60_000
-
-interface ReauthenticationParts {
-  authenticate: LimitedCheck
-  renewLogin: (request: FastifyRequest, user: Authenticated, options?: LoginOptions) => Promise<boolean>
-  noteFailure: (error: FastifyError, request: FastifyRequest, sentName: unknown) => void
-}
 
 /**
  * Makes the check before a sensitive action. It passes after a recent login, or with the right password, which is a login under
  * a new session ID.
  */
-export function createReauthentication ({ hatcheck }: FastifyInstance, login: ReauthenticationParts) {
+export function createReauthentication ({ hatcheck }: FastifyInstance, login: Pick<LoginCalls, 'authenticate' | 'renewLogin' | 'noteFailure'>) {
   const { config, session, audit } = hatcheck
 
   /**
@@ -48,6 +41,6 @@ export function createReauthentication ({ hatcheck }: FastifyInstance, login: Re
     assertPassword(password)
     const known = await login.authenticate(name, password, request)
     if (known === null || known.name !== name) throw new ReauthenticationFailedError()
-    if (!await login.renewLogin(request, known, { permanent })) throw new ReauthenticationFailedError()
+    if (!await login.renewLogin(request, known, permanent)) throw new ReauthenticationFailedError()
   }
 }

@@ -67,7 +67,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   /** @throws PasswordChangedError if this session has ended; all others have ended then as well. */
   async function renewLogin (request: FastifyRequest, user: { name: string }): Promise<boolean> {
     try {
-      return await login.renewLogin(request, user, { permanent: request.session.permanent })
+      return await login.renewLogin(request, user, request.session.permanent)
     } catch (error) {
       if (!(error instanceof SessionGoneError)) throw error
       // Another change of the account has ended it.

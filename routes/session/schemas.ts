@@ -4,7 +4,7 @@ import { ADDRESS_ERRORS, BODY_ERRORS, TIME, USER_OR_NULL, exactly, json, nothing
 import { TooManySessionsError } from '../../plugins/session/backend/anonymous-limit.js'
 import { AnonymousSessionError, CookieDomainError, InsecureTransportError, SessionGoneError, SessionKeyError, SessionValueError } from '../../plugins/session/model/errors.js'
 import { SessionTooLargeError } from '../../plugins/store/errors.js'
-import { StoreFullError } from '../../plugins/storage/memory/sessions.js'
+import { StoreFullError } from '../../plugins/storage/memory/byte-budget.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
 
 const tags = ['Values']

@@ -14,7 +14,7 @@ import { LmdbSweep } from './sweep.js'
 import { LmdbWriter } from './writer.js'
 
 /** The options of the LMDB store. */
-export interface LmdbStoreOptions extends LmdbRecordsOptions {
+interface LmdbStoreOptions extends LmdbRecordsOptions {
   /** Throws if the open files are no longer in their place. {@link LmdbStore.ping} calls it. */
   assertInPlace?: () => void
 }

@@ -11,10 +11,8 @@ import { MemoryRecords } from './records.js'
 import { MemorySweep } from './sweep.js'
 import { MemoryTombstones } from './tombstones.js'
 
-export { StoreFullError } from './byte-budget.js'
-
 /** The options of the memory store. */
-export interface MemoryStoreOptions extends StoreOptions {
+interface MemoryStoreOptions extends StoreOptions {
   /**
    * How many bytes of memory sessions and tombstones may take, by an estimate that is rather too high. Over it no session can
    * begin or grow until others end; for a user who logs in, the oldest anonymous sessions end.
