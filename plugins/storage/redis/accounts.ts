@@ -4,8 +4,8 @@ import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bound
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { unreadableAccount, type OnUnreadableAccount } from '../common/damage-log.js'
 import { batchesOf } from './batches.js'
+import { WRONG_TYPE, isMissing, readHash, type StoredHash } from './hash.js'
 import { scanKeys } from './scan.js'
-import { WRONG_TYPE, wrongType } from './types.js'
 import { isAccount, type Account, type AccountStore } from '../../store/accounts.js'
 
 /** Takes field, value, …. Returns 1, or 0 if the key exists. */
@@ -85,7 +85,7 @@ export class RedisAccounts implements AccountStore {
     for (const batch of batchesOf([...keys].sort())) {
       const stored = await Promise.all(batch.map((key) => this.#stored(key)))
       for (const [i, key] of batch.entries()) {
-        const account = decodeAccount(key, stored[i] as Stored)
+        const account = decodeAccount(key, stored[i] as StoredHash)
         if (typeof account === 'string') this.#onUnreadable(key, account)
         else if (account !== null) accounts.push(account)
       }
@@ -93,8 +93,8 @@ export class RedisAccounts implements AccountStore {
     return accounts
   }
 
-  #stored (key: string): Promise<Stored> {
-    return this.#call('account', () => this.#client.hgetall(redisKey(key)).catch(wrongType))
+  #stored (key: string): Promise<StoredHash> {
+    return this.#call('account', () => readHash(this.#client, redisKey(key)))
   }
 
   #unreadable (key: string, why: Unreadable): Error {
@@ -112,12 +112,10 @@ function encode (account: Partial<Account>): string[] {
   return Object.entries(account).flatMap(([field, value]) => value === undefined ? [] : [field, String(value)])
 }
 
-type Stored = Record<string, string> | typeof WRONG_TYPE
-
 /** Decodes an account. Returns null if it is missing, and why it cannot be read if it cannot. */
-export function decodeAccount (key: string, stored: Stored): Account | null | Unreadable {
+export function decodeAccount (key: string, stored: StoredHash): Account | null | Unreadable {
   if (stored === WRONG_TYPE) return 'damaged'
-  if (Object.keys(stored).length === 0) return null
+  if (isMissing(stored)) return null
   const { format, name, passwordHash, createdAt, disabled } = stored
   if (!isKnownFormat('accounts', format)) return 'of an unknown format'
   const account = { name, passwordHash, createdAt: Number(createdAt), disabled: disabled !== 'false' }

@@ -1,7 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
-import { WRONG_TYPE, wrongType } from './types.js'
+import { WRONG_TYPE, isMissing, readHash, type StoredHash } from './hash.js'
 import { FIRST_WAIT_MS, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import { MOST_FAILURES, isCounter, type AttemptStore } from '../../store/attempts.js'
 
@@ -82,7 +82,7 @@ export class RedisAttempts implements AttemptStore {
   }
 
   async waitOf (key: string, policy: Policy, now: number): Promise<number> {
-    const counter = decodeCounter(await this.#call('attempts', () => this.#client.hgetall(redisKey(key)).catch(wrongType)))
+    const counter = decodeCounter(await this.#call('attempts', () => readHash(this.#client, redisKey(key))))
     if (counter === 'damaged') this.#onCorrupt(key)
     return typeof counter === 'object' ? waitOf(counter, policy, now) : 0
   }
@@ -121,9 +121,9 @@ export function redisKey (key: string): string {
 }
 
 /** Decodes a counter. Returns null if it is missing, and why it cannot be read if it cannot. */
-export function decodeCounter (stored: Record<string, string> | typeof WRONG_TYPE): Counter | null | Unreadable {
+export function decodeCounter (stored: StoredHash): Counter | null | Unreadable {
   if (stored === WRONG_TYPE) return 'damaged'
-  if (Object.keys(stored).length === 0) return null
+  if (isMissing(stored)) return null
   const { format, level, at, before } = stored
   if (!isKnownFormat('attempts', format)) return 'of an unknown format'
   // Redis knows when it expires.

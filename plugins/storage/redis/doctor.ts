@@ -9,9 +9,9 @@ import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import type { StorageLog } from '../common/storage.js'
 import { FORMATS_KEY } from './open.js'
 import { connectRedis } from './client.js'
+import { WRONG_TYPE, isMissing, readHash, wrongType, type StoredHash } from './hash.js'
 import { barrierKey, endedKey, isSoundBarrier, isSoundEnd } from './revocations.js'
 import { scanKeys } from './scan.js'
-import { WRONG_TYPE, wrongType } from './types.js'
 
 /** The deadline of a call, in ms. No request waits for it. */
 const DEADLINE_MS = 10_000
@@ -24,15 +24,16 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: St
   const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
   const { client, close } = await connectRedis(target, log)
   const call = boundedCalls({ deadlineMs: DEADLINE_MS })
-  const hash = (name: string): Promise<Record<string, string> | typeof WRONG_TYPE> => call('read', () => client.hgetall(name).catch(wrongType))
+  const hash = (name: string): Promise<StoredHash> => call('read', () => readHash(client, name))
 
   const looks: Array<[pattern: string, look: Look]> = [
     [sessionKey('*'), async (key, name) => {
       const stored = await hash(name)
+      // It may have gone since it was found.
       if (isMissing(stored)) return
-      counts[stored !== WRONG_TYPE && isTombstone(stored) ? 'tombstones' : 'sessions']++
-      if (stored !== WRONG_TYPE && isTombstone(stored)) return
-      const record = stored === WRONG_TYPE ? null : decodeSession(stored)
+      counts[isTombstone(stored) ? 'tombstones' : 'sessions']++
+      if (isTombstone(stored)) return
+      const record = decodeSession(stored)
       if (record === null) tell(`The session ${nameOf(key)} is damaged. ${REMEDIES.session}`)
       else if (record.user !== null && await call('read', () => client.zscore(indexKey(record.user as string), key).catch(wrongType)) === null) {
         tell(`The session ${nameOf(key)} of ${userText(record.user)} is not in the index by user. A logout everywhere does not reach it. Have the user log out there, or replace SECRET_KEY, which ends every session.`)
@@ -77,9 +78,4 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: St
     await close()
   }
   return { description: target.description, counts }
-}
-
-/** Whether a key has gone since it was found. */
-function isMissing (stored: Record<string, string> | typeof WRONG_TYPE): boolean {
-  return stored !== WRONG_TYPE && Object.keys(stored).length === 0
 }

@@ -7,8 +7,8 @@ import { RedisAttempts } from './attempts.js'
 import { boundedCalls } from '../common/bounded-calls.js'
 import { FORMATS, assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import { connectRedis, ENDS_EVICTED, SESSIONS_EVICTED } from './client.js'
+import { WRONG_TYPE, readHash } from './hash.js'
 import { RedisRevocations } from './revocations.js'
-import { WRONG_TYPE, wrongType } from './types.js'
 import { damageLog, unreadableAccountLog, type RecordKind } from '../common/damage-log.js'
 import type { Engine, StorageLog, StorageOptions } from '../common/storage.js'
 
@@ -71,7 +71,7 @@ export async function openRedis (target: RedisTarget, options: RedisOptions, log
 /** Compares the formats that are noted in Redis with those of this version, and notes these if there is no note. */
 async function checkFormats (client: Redis | Cluster, where: string, onDamage: (kind: RecordKind, key: string) => void): Promise<void> {
   const call = boundedCalls()
-  const noted = await call('formats', () => client.hgetall(FORMATS_KEY).catch(wrongType))
+  const noted = await call('formats', () => readHash(client, FORMATS_KEY))
   if (noted !== WRONG_TYPE && isNoteOfFormats(noted)) {
     assertKnownFormats(noted, where)
     if (Object.keys(noted).length > 0) return

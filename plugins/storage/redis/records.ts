@@ -2,9 +2,9 @@ import type { Cluster, Redis } from 'ioredis'
 import type { SessionRecord } from '../../store/record.js'
 import { TOMBSTONE_MS, type OnCorruptSession } from '../../store/sessions.js'
 import type { BoundedCall } from '../common/bounded-calls.js'
+import { isMissing, readHash, type StoredHash } from './hash.js'
 import type { SessionScripts } from './scripts.js'
-import { decodeSession, isTombstone, pairsOf, redisKey, type Stored } from './session-codec.js'
-import { WRONG_TYPE, wrongType } from './types.js'
+import { decodeSession, isTombstone, pairsOf, redisKey } from './session-codec.js'
 
 /** The session belongs to another user. */
 export const ANOTHERS = Symbol('another user’s')
@@ -29,15 +29,15 @@ export class RedisRecords {
   }
 
   /** Reads what is stored under a key, also a tombstone or something else. */
-  stored (key: string): Promise<Stored> {
+  stored (key: string): Promise<StoredHash> {
     const name = redisKey(key)
-    return this.#call('read', () => this.#client.hgetall(name).catch(wrongType))
+    return this.#call('read', () => readHash(this.#client, name))
   }
 
   /** Decodes a stored record. Returns null unless it is a live session. */
-  live (key: string, stored: Stored): SessionRecord | null {
-    if (stored !== WRONG_TYPE && (isTombstone(stored) || Object.keys(stored).length === 0)) return null
-    const record = stored === WRONG_TYPE ? null : decodeSession(stored)
+  live (key: string, stored: StoredHash): SessionRecord | null {
+    if (isTombstone(stored) || isMissing(stored)) return null
+    const record = decodeSession(stored)
     if (record === null) this.#onCorrupt(key, 'session')
     return record !== null && record.expiresAt > this.#now() ? record : null
   }

@@ -3,7 +3,8 @@ import { storeUnavailable } from '../../store/errors.js'
 import type { Barrier, Revocation, RevocationStore } from '../../store/revocations.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { soundNextKey } from '../common/store-key.js'
-import { isTimeText, LUA_IS_TIME, WRONG_TYPE, wrongType } from './types.js'
+import { WRONG_TYPE, isMissing, wrongType, type StoredHash } from './hash.js'
+import { isTimeText, LUA_IS_TIME } from './time-text.js'
 
 /** Takes how long to keep it in ms, nextKey ('' is none). Returns 1, or 0 if the session has ended before. */
 const END = `
@@ -59,7 +60,7 @@ export class RedisRevocations implements RevocationStore {
       this.#client.exists(endedKey(key)),
       user === null ? null : this.#client.hgetall(barrierKey(user))
     ]))
-    return { hasEnded: ended === 1, barrier: barrier === null || Object.keys(barrier).length === 0 ? null : soundBarrierIn(barrier) }
+    return { hasEnded: ended === 1, barrier: barrier === null || isMissing(barrier) ? null : soundBarrierIn(barrier) }
   }
 
   async end (key: string, until: number, nextKey = ''): Promise<boolean> {
@@ -94,12 +95,12 @@ function barrierIn ({ epoch, spared = '', sparedSince }: Record<string, string>)
 }
 
 /** Whether the end of a session can be read. A damaged one counts as well, and tells nowhere that the session continues. */
-export function isSoundEnd (stored: Record<string, string> | typeof WRONG_TYPE): boolean {
+export function isSoundEnd (stored: StoredHash): boolean {
   return stored !== WRONG_TYPE && 'nextKey' in stored
 }
 
 /** Whether the end of all sessions of a user can be read. */
-export function isSoundBarrier (stored: Record<string, string> | typeof WRONG_TYPE): boolean {
+export function isSoundBarrier (stored: StoredHash): boolean {
   return stored !== WRONG_TYPE && barrierIn(stored) !== null
 }
 

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { FORMAT } from './session-codec.js'
-import { LUA_IS_TIME } from './types.js'
+import { LUA_IS_TIME } from './time-text.js'
 
 /*
  * The scripts that run within Redis. Each has one key, so that it is atomic in a cluster as well, and takes everything else

@@ -1,9 +1,7 @@
 import type { SessionFields, SessionRecord } from '../../store/record.js'
 import { FORMATS } from '../common/formats.js'
-import { isTimeText, type WRONG_TYPE } from './types.js'
-
-/** What is stored under the key of a session: the fields of a hash, none if the key is missing. */
-export type Stored = Record<string, string> | typeof WRONG_TYPE
+import { WRONG_TYPE, type StoredHash } from './hash.js'
+import { isTimeText } from './time-text.js'
 
 /** The layout of a stored session. Another one reads as absent. */
 export const FORMAT = String(FORMATS.sessions)
@@ -31,13 +29,14 @@ export function flag (value: boolean): string {
   return value ? '1' : '0'
 }
 
-/** Whether the fields are what is left of a session that has ended. */
-export function isTombstone (stored: Record<string, string>): boolean {
-  return 'endedAt' in stored
+/** Whether it is what is left of a session that has ended. */
+export function isTombstone (stored: StoredHash): boolean {
+  return stored !== WRONG_TYPE && 'endedAt' in stored
 }
 
 /** Decodes a session. Returns null if it is damaged. */
-export function decodeSession (stored: Record<string, string>): SessionRecord | null {
+export function decodeSession (stored: StoredHash): SessionRecord | null {
+  if (stored === WRONG_TYPE) return null
   const { format, createdAt, seenAt, expiresAt, permanent, user = null } = stored
   if (format !== FORMAT || (permanent !== '0' && permanent !== '1')) return null
   if (!isTimeText(createdAt) || !isTimeText(seenAt) || !isTimeText(expiresAt)) return null

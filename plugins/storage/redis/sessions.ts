@@ -10,11 +10,11 @@ import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../st
 import type { CompleteSessionStore } from '../../store/traits.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { soundNextKey } from '../common/store-key.js'
+import { WRONG_TYPE, wrongType } from './hash.js'
 import { RedisRecords } from './records.js'
 import { scanKeys } from './scan.js'
 import { withSessionScripts, type SessionScripts } from './scripts.js'
 import { dataOf, encodeSession, flag, pairsOf, redisKey } from './session-codec.js'
-import { WRONG_TYPE, wrongType } from './types.js'
 import { RedisIndex } from './user-index.js'
 import { RedisUserSessions } from './user-sessions.js'
 

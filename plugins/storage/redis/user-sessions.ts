@@ -2,9 +2,8 @@ import { sortedInSlices } from '../../common/slices.js'
 import { byBeginning, excessOf, type StoredSession, type UserLimit } from '../../store/record.js'
 import { isStoreKey } from '../common/store-key.js'
 import { BATCH, batchesOf } from './batches.js'
+import { isMissing, type StoredHash } from './hash.js'
 import { ANOTHERS, type RedisRecords } from './records.js'
-import type { Stored } from './session-codec.js'
-import { WRONG_TYPE } from './types.js'
 import type { IndexEntry, RedisIndex } from './user-index.js'
 
 /** From this size on, every login cleans an index a little. */
@@ -52,7 +51,7 @@ export class RedisUserSessions {
     for (const batch of batchesOf(others)) {
       const stored = await Promise.all(batch.map(({ key }) => this.#stored(key)))
       for (const [i, entry] of batch.entries()) {
-        const beganAt = this.#beganAt(user, entry, stored[i] as Stored)
+        const beganAt = this.#beganAt(user, entry, stored[i] as StoredHash)
         if (beganAt === null) stale.push(entry)
         else counting.push({ key: entry.key, beganAt })
       }
@@ -120,16 +119,15 @@ export class RedisUserSessions {
   }
 
   /** Reads what an entry of the index leads to. A damaged entry leads nowhere. */
-  async #stored (key: string): Promise<Stored> {
+  async #stored (key: string): Promise<StoredHash> {
     return isStoreKey(key) ? await this.#records.stored(key) : {}
   }
 
   /** Returns when a session of the user began, or is about to; null if it is over, or not the user's. */
-  #beganAt (user: string, { key, addedAt }: IndexEntry, stored: Stored): number | null {
+  #beganAt (user: string, { key, addedAt }: IndexEntry, stored: StoredHash): number | null {
     const record = this.#records.live(key, stored)
     if (record !== null) return record.user === user ? record.createdAt : null
-    const isNowhere = stored !== WRONG_TYPE && Object.keys(stored).length === 0
-    return isNowhere && Number(addedAt) > this.#now() - BEGINNING_MS ? Number(addedAt) : null
+    return isMissing(stored) && Number(addedAt) > this.#now() - BEGINNING_MS ? Number(addedAt) : null
   }
 
   /** Ends those sessions that belong to the user. Returns how many of them lived, which are over now, and which belong to others. */
