@@ -1,10 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import type { ConnectionUse } from '../common/bounded-calls.js'
+import { KeepAlive } from './keep-alive.js'
 
-/** The time between two PINGs, in ms. Load balancers close a connection that has been idle for a minute or more. */
-const KEEP_ALIVE_MS = 20_000
-/** The shortest time between two PINGs, in ms, if idle connections are closed sooner. */
-const SHORTEST_KEEP_ALIVE_MS = 500
 /** How long a connection may take to open, in ms, at the start and after it was closed while idle. */
 const OPEN_MS = 1_000
 /** Calls that fail with a connection fail at most this long before the connection reports its end, in ms. */
@@ -98,44 +95,4 @@ interface Opening {
   done: Promise<void>
   settle: () => void
   timer: NodeJS.Timeout
-}
-
-/** Sends a PING over each connection, more often once an idle one was closed. */
-class KeepAlive {
-  readonly #client: Redis | Cluster
-  #everyMs = KEEP_ALIVE_MS
-  #isStopped = false
-  #timer: NodeJS.Timeout
-  #pingedAt = performance.now()
-
-  constructor (client: Redis | Cluster) {
-    this.#client = client
-    this.#timer = this.#start()
-    if (client.isCluster) client.on('+node', (node: Redis) => { node.once('close', () => { this.shorten() }) })
-  }
-
-  shorten (): void {
-    // The nodes of a cluster close after the end as well, and another timer would hold the client for ever.
-    if (this.#isStopped) return
-    const idleMs = performance.now() - this.#pingedAt
-    this.#pingedAt = performance.now()
-    const everyMs = Math.max(SHORTEST_KEEP_ALIVE_MS, idleMs / 3)
-    if (idleMs < SHORTEST_KEEP_ALIVE_MS || everyMs >= this.#everyMs) return
-    this.#everyMs = everyMs
-    clearInterval(this.#timer)
-    this.#timer = this.#start()
-  }
-
-  stop (): void {
-    this.#isStopped = true
-    clearInterval(this.#timer)
-  }
-
-  #start (): NodeJS.Timeout {
-    return setInterval(() => {
-      this.#pingedAt = performance.now()
-      const nodes = this.#client.isCluster ? (this.#client as Cluster).nodes() : [this.#client as Redis]
-      for (const node of nodes) if (node.status === 'ready') node.ping().catch(() => {})
-    }, this.#everyMs).unref()
-  }
 }

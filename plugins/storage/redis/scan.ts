@@ -1,7 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import type { BoundedCall } from '../common/bounded-calls.js'
 import { batchesOf } from './batches.js'
-import { primariesOf } from './client.js'
+import { primariesOf } from './nodes.js'
 
 /**
  * Finds the keys that match a pattern, in batches. It looks at every key of Redis, so it is for operations and not for requests.
