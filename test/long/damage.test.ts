@@ -101,7 +101,8 @@ test('a length in a record that exceeds its bytes is never believed', (t) => {
   const broken = ['', '91', '92c0', '90c0', 'dcffff', 'ddffffffffc0', 'dc00', 'dd000000', '91dbffffffff61', '91daffff61', '91d9ff', '91d9', '91bf', '91cb00', 'c1', '80', '81a161c0', '9191c0', '91c40100', '91c70072', '91d47240', 'dfffffffff']
   for (const hex of whole) t.not(decodeFlat(Buffer.from(hex, 'hex')), undefined, hex)
   for (const hex of broken) t.equal(decodeFlat(Buffer.from(hex, 'hex')), undefined, hex)
-  t.equal(decodeFlat(Buffer.from('91a161', 'hex'), 2), undefined, 'bytes behind the record do not count')
+  // lmdb reads every record into one buffer, and sets its length.
+  t.equal(decodeFlat(Object.defineProperty(Buffer.from('91a161', 'hex'), 'length', { value: 2 })), undefined, 'bytes behind the record do not count')
   t.end()
 })
 

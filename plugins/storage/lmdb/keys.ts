@@ -1,13 +1,12 @@
 import type { Database } from 'lmdb'
-
-const LONGEST = 256
+import { LONGEST_KEY } from '../common/store-key.js'
 
 /**
  * Whether a key may be looked up. lmdb decodes a damaged key to something else: another kind of value, or text that goes on
  * with the memory behind it, such as a password hash.
  */
 export function isPlainKey (key: unknown): key is string {
-  return typeof key === 'string' && key.length <= LONGEST
+  return typeof key === 'string' && key.length <= LONGEST_KEY
 }
 
 /** Returns a key as people may see it. A damaged key is hidden: no record is under the text that it decodes to. */

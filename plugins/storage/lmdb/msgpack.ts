@@ -105,8 +105,9 @@ function makeRoom (size: number): void {
  * Decodes bytes that are one whole value, or one whole list of values. Returns undefined if they are not. Its work is bounded
  * by the number of bytes: a decoder that trusts a damaged length can be busy for seconds with a list of billions.
  */
-export function decodeFlat (bytes: Buffer, length = bytes.length): Flat | undefined {
-  let [at, missing, isList] = headOf(bytes, length)
+export function decodeFlat (bytes: Buffer): Flat | undefined {
+  const { length } = bytes
+  let [at, missing, isList] = headOf(bytes)
   const values: Value[] = []
   // A value takes at least one byte.
   for (; missing > 0 && at < length; missing--) {
@@ -135,7 +136,8 @@ export function decodeFlat (bytes: Buffer, length = bytes.length): Flat | undefi
 }
 
 /** Returns where the first value is, how many there are, and whether they are a list. */
-function headOf (bytes: Buffer, length: number): [at: number, count: number, isList: boolean] {
+function headOf (bytes: Buffer): [at: number, count: number, isList: boolean] {
+  const { length } = bytes
   const type = bytes[0] as number
   if (length > 0 && (type & 0xf0) === SHORT_LIST) return [1, type & MOST_IN_SHORT_LIST, true]
   if (length >= 3 && type === LIST_16) return [3, bytes.readUInt16BE(1), true]

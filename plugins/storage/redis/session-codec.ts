@@ -1,12 +1,11 @@
 import type { SessionFields, SessionRecord } from '../../store/record.js'
 import { FORMATS } from '../common/formats.js'
+import { LONGEST_KEY } from '../common/store-key.js'
 import { WRONG_TYPE, type StoredHash } from './hash.js'
 import { isTimeText } from './time-text.js'
 
 /** The layout of a stored session. Another one reads as absent. */
 export const FORMAT = String(FORMATS.sessions)
-
-const LONGEST_KEY = 256
 
 /** Returns the key in Redis of a session. @throws TypeError if the key is empty or too long. */
 export function redisKey (key: string): string {
