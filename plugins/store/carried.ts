@@ -20,6 +20,9 @@ export interface Opened extends Carried {
   readonly isStale: boolean
 }
 
+/** How many characters the value of a cookie has at most. Browsers keep none that is longer. Source: RFC 6265, section 6.1. */
+export const LONGEST_VALUE = 4_096
+
 /** Writes and reads the values of session cookies that carry the session. */
 export interface CookieCodec {
   /** Tells whether a value has the form of a cookie of this kind. Only {@link open} proves that it is one. */

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
 import { Memo } from '../../common/memo.js'
-import type { Carried, CookieCodec, Opened } from '../../store/carried.js'
+import { LONGEST_VALUE, type Carried, type CookieCodec, type Opened } from '../../store/carried.js'
 import { deriveKey } from '../../tickets/ticket.js'
 import { Payloads } from './payload.js'
 
@@ -20,8 +20,6 @@ const NONCE_BYTES = 12
 const HEAD_BYTES = 1 + SALT_BYTES
 
 const FORMAT = /^[\w-]{60,}$/
-/** How many characters the value of a cookie has at most. Browsers keep none that is longer. */
-const LONGEST = 4_096
 
 /** How many opened values are kept at least (at most twice as many are), and the length of the longest one. */
 const MEMO_SIZE = 2_000
@@ -87,7 +85,7 @@ function openedFrom ({ id, endsAt, epoch, record }: Carried): Opened {
 }
 
 function isLike (value: string): boolean {
-  return value.length <= LONGEST && FORMAT.test(value)
+  return value.length <= LONGEST_VALUE && FORMAT.test(value)
 }
 
 /** What a value is bound to. */

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { indexOfMac } from '../../common/index-of-mac.js'
+import { LONGEST_VALUE } from '../../store/carried.js'
 
 /** A signed text and when it was signed. */
 interface Signed {
@@ -21,8 +22,6 @@ interface FlaskSigner {
 /** The salt of Flask's session cookie. */
 const SALT = 'cookie-session'
 
-/** How many characters the value of a cookie has at most. Browsers keep none that is longer. */
-const LONGEST = 4_096
 const FORMAT = /^(\.?[\w-]+)\.([\w-]{1,8})\.([\w-]{27})$/
 
 /**
@@ -41,7 +40,7 @@ export function createFlaskSigner (secrets: readonly Buffer[]): FlaskSigner {
       return `${text}.${mac(signingKey, text).toString('base64url')}`
     },
     verify (value) {
-      const [, payload, time, signature] = value.length > LONGEST ? [] : FORMAT.exec(value) ?? []
+      const [, payload, time, signature] = value.length > LONGEST_VALUE ? [] : FORMAT.exec(value) ?? []
       if (payload === undefined || time === undefined || signature === undefined) return null
       const match = indexOfMac(signature, keys.map((key) => mac(key, `${payload}.${time}`).toString('base64url')))
       if (match === -1) return null
@@ -53,7 +52,7 @@ export function createFlaskSigner (secrets: readonly Buffer[]): FlaskSigner {
 
 /** Tells whether a value has the form of a signed text. Only {@link FlaskSigner.verify} proves that it is one. */
 export function isSignedLike (value: string): boolean {
-  return value.length <= LONGEST && FORMAT.test(value)
+  return value.length <= LONGEST_VALUE && FORMAT.test(value)
 }
 
 /** Writes a time as its bytes, the highest first, without leading zeros. */
