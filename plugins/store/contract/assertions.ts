@@ -8,10 +8,10 @@ export function assertIncludes (actual: object | null, expected: object): void {
 }
 
 /** Asserts the keys of the sessions of a user, if the store can list them. */
-export async function assertListed (store: SessionStore, user: string, keys: readonly string[], message?: string): Promise<void> {
+export async function assertListed (store: SessionStore, user: string, keys: readonly string[]): Promise<void> {
   if (store.ofUser === undefined) return
   const sessions = await store.ofUser(user)
-  deepEqual(sessions.map(({ key }) => key), keys, message)
+  deepEqual(sessions.map(({ key }) => key), keys)
   for (const { key, record } of sessions) deepEqual(record, await store.read(key))
 }
 

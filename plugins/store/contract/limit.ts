@@ -4,15 +4,14 @@ import type { MaybePromise } from '../../common/maybe-promise.js'
 import type { Replaced } from '../record.js'
 import { living, nextOf, turns } from './assertions.js'
 import type { CheckWith } from './checks.js'
-import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-records.js'
+import { HOUR, START, changesOf, limitOf, recordOf, replacementOf } from './sample-records.js'
 
 /** The contract of the limit of sessions per user. */
 export function limitContract (checkWith: CheckWith): void {
   const check = checkWith('keepsLimit', 'ofUser')
 
   check('over the limit, create ends the user\'s oldest sessions', async (store) => {
-    const told: string[] = []
-    const limit = { perUser: 3, onEnded: (key: string) => { told.push(key) } }
+    const { limit, told } = limitOf(3)
     const begin = (key: string, createdAt: number, user = 'Harry'): MaybePromise<boolean> => store.create(key, recordOf({ user, createdAt: START + createdAt }), limit)
     for (const [key, createdAt] of [['c', 30], ['a', 10], ['b', 20]] as const) equal(await begin(key, createdAt), true)
     deepEqual(told, [], 'at the limit none does')
@@ -34,8 +33,7 @@ export function limitContract (checkWith: CheckWith): void {
   })
 
   check('ended sessions and those of other users do not count for the limit', async (store, clock) => {
-    const told: string[] = []
-    const limit = { perUser: 2, onEnded: (key: string) => { told.push(key) } }
+    const { limit, told } = limitOf(2)
     const harry = recordOf({ user: 'Harry' })
     await store.create('oldest', harry, limit)
     await store.create('expires', { ...harry, createdAt: START + 1, expiresAt: START + 10 }, limit)
@@ -59,8 +57,7 @@ export function limitContract (checkWith: CheckWith): void {
 
   check('parallel logins of one user never exceed the limit by create', async (store) => {
     const keys = Array.from({ length: 50 }, (_, i) => `key${i}`)
-    const told: string[] = []
-    const limit = { perUser: 5, onEnded: (key: string) => { told.push(key) } }
+    const { limit, told } = limitOf(5)
     const liveKeys = async (): Promise<string[]> => (await living(store, keys)).map(([key]) => key)
     const over = new AbortController()
     const looking = (async () => {
@@ -87,8 +84,7 @@ export function limitContract (checkWith: CheckWith): void {
   })
 
   check('over the limit, a successor with a new user ends that user\'s oldest sessions', async (store) => {
-    const told: string[] = []
-    const limit = { perUser: 3, onEnded: (key: string) => { told.push(key) } }
+    const { limit, told } = limitOf(3)
     const login = async (key: string, nextKey: string, user: string, createdAt: number): Promise<Replaced> => await store.replace(key, nextKey,
       replacementOf({ user, createdAt: START + createdAt, seenAt: START + createdAt, permanent: false, expiresAt: START + HOUR + createdAt }), limit)
     for (const [i, key] of ['a', 'b', 'c'].entries()) await store.create(key, recordOf({ user: 'Harry', createdAt: START + i }))
@@ -111,8 +107,7 @@ export function limitContract (checkWith: CheckWith): void {
   })
 
   check('a successor of the same user ends no other session at the limit', async (store) => {
-    const told: string[] = []
-    const limit = { perUser: 1, onEnded: (key: string) => { told.push(key) } }
+    const { limit, told } = limitOf(1)
     for (const [i, key] of ['a', 'b', 'c'].entries()) await store.create(key, recordOf({ user: 'Harry', createdAt: START + i }))
     nextOf(await store.replace('b', 'd', replacementOf(), limit))
     nextOf(await store.replace('d', 'e', replacementOf({ user: 'Harry', createdAt: START + 9, permanent: false }), limit))
@@ -124,8 +119,7 @@ export function limitContract (checkWith: CheckWith): void {
 
   check('parallel logins of one user never exceed the limit by replace', async (store) => {
     const keys = Array.from({ length: 30 }, (_, i) => `key${i}`)
-    const told: string[] = []
-    const limit = { perUser: 4, onEnded: (key: string) => { told.push(key) } }
+    const { limit, told } = limitOf(4)
     await Promise.all(keys.map((key) => store.create(key, recordOf())))
     const answers = await Promise.all(keys.map(async (key, i) => {
       await turns(i % 10)

@@ -3,7 +3,7 @@ import type { SessionReplacement } from '../record.js'
 import { TOMBSTONE_MS, type SessionStore } from '../sessions.js'
 import { assertCount, assertIncludes, assertListed, nextOf, sweepAll } from './assertions.js'
 import type { Check } from './checks.js'
-import { HOUR, START, changesOf, deadKeys, recordOf, replacementOf } from './sample-records.js'
+import { HOUR, START, changesOf, deadKeys, limitOf, recordOf, replacementOf } from './sample-records.js'
 
 /** The contract of `replace`. */
 export function replaceContract (check: Check<SessionStore>): void {
@@ -37,8 +37,7 @@ export function replaceContract (check: Check<SessionStore>): void {
   })
 
   check('a session whose successor would have no field ends without a successor', async (store) => {
-    const told: string[] = []
-    const limit = { perUser: 1, onEnded: (key: string) => { told.push(key) } }
+    const { limit, told } = limitOf(1)
     await store.create('of another', recordOf({ user: 'Sally' }))
     const ways: Array<Partial<SessionReplacement>> = [{ keep: [] }, { keep: ['not there'] }, { remove: ['a', 'b'] }, { keep: ['a'], set: { c: '1' }, remove: ['a', 'c'] }, { keep: [], user: 'Sally' }]
     for (const [i, change] of ways.entries()) {
@@ -73,11 +72,11 @@ export function replaceContract (check: Check<SessionStore>): void {
   })
 
   check('replace of a missing, expired or removed session creates nothing', async (store, clock) => {
-    const told: string[] = []
+    const { limit, told } = limitOf(1)
     await store.create('of Harry', recordOf({ user: 'Harry' }))
     for (const key of await deadKeys(store, clock)) {
       const change = replacementOf({ set: { c: '3' }, user: 'Harry', permanent: true, expiresAt: START + 2 * HOUR })
-      deepEqual(await store.replace(key, `after ${key}`, change, { perUser: 1, onEnded: (key) => { told.push(key) } }), { outcome: 'gone' }, key)
+      deepEqual(await store.replace(key, `after ${key}`, change, limit), { outcome: 'gone' }, key)
       for (const dead of [key, `after ${key}`]) equal(await store.read(dead), null, dead)
     }
     deepEqual(told, [])
@@ -85,7 +84,7 @@ export function replaceContract (check: Check<SessionStore>): void {
   })
 
   check('replace refuses a next key that exists or has a tombstone, and changes nothing', async (store) => {
-    const told: string[] = []
+    const { limit, told } = limitOf(2)
     const record = recordOf({ user: 'Harry' })
     const other = recordOf({ user: 'Sally', fields: { other: '1' } })
     await store.create('one', record)
@@ -97,7 +96,7 @@ export function replaceContract (check: Check<SessionStore>): void {
     await store.replace('replaced', 'its successor', replacementOf())
     for (const nextKey of ['exists', 'removed', 'never was', 'replaced', 'one']) {
       const change = replacementOf({ set: { c: '3' }, user: nextKey === 'one' ? 'Harry' : 'Sally', seenAt: START + 1 })
-      deepEqual(await store.replace('one', nextKey, change, { perUser: 2, onEnded: (key) => { told.push(key) } }), { outcome: 'refused' }, nextKey)
+      deepEqual(await store.replace('one', nextKey, change, limit), { outcome: 'refused' }, nextKey)
       deepEqual(await store.read('one'), record)
     }
     deepEqual(await store.read('exists'), other)
@@ -109,12 +108,12 @@ export function replaceContract (check: Check<SessionStore>): void {
   })
 
   check('a successor that is too large changes nothing', async (store) => {
-    const told: string[] = []
+    const { limit, told } = limitOf(1)
     const record = recordOf({ fields: { a: '1', large: JSON.stringify('x'.repeat(3_000)) } })
     await store.create('one', record)
     await store.create('of Harry', recordOf({ user: 'Harry' }))
     await assert.rejects(async () => await store.replace('one', 'two',
-      replacementOf({ set: { more: JSON.stringify('é'.repeat(600)) }, user: 'Harry', seenAt: START + 1 }), { perUser: 1, onEnded: (key) => { told.push(key) } }),
+      replacementOf({ set: { more: JSON.stringify('é'.repeat(600)) }, user: 'Harry', seenAt: START + 1 }), limit),
     { code: 'HATCHECK_SESSION_TOO_LARGE', statusCode: 413 })
     deepEqual(await store.read('one'), record)
     equal(await store.read('two'), null)

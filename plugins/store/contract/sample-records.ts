@@ -1,4 +1,4 @@
-import type { SessionChanges, SessionRecord, SessionReplacement } from '../record.js'
+import type { SessionChanges, SessionRecord, SessionReplacement, UserLimit } from '../record.js'
 import type { SessionStore } from '../sessions.js'
 
 /** The time at the beginning of each check, in ms since the epoch. */
@@ -18,6 +18,12 @@ export function changesOf (values: Partial<SessionChanges> = {}): SessionChanges
 /** Makes a replacement for a test. Without values the successor keeps every field, and only the key changes. */
 export function replacementOf (values: Partial<SessionReplacement> = {}): SessionReplacement {
   return { ...changesOf(), keep: 'all', ...values }
+}
+
+/** Makes a limit of sessions for a user, and the list of the keys that it is told of. */
+export function limitOf (perUser: number): { limit: UserLimit, told: string[] } {
+  const told: string[] = []
+  return { limit: { perUser, onEnded: (key) => { told.push(key) } }, told }
 }
 
 /** Returns keys without a live record: one that never existed, a removed one and, from now on, an expired one. */
