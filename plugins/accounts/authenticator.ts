@@ -1,5 +1,5 @@
 import type { FastifyRequest, Session } from 'fastify'
-import type { MaybePromise } from '../store/sessions.js'
+import type { MaybePromise } from '../common/maybe-promise.js'
 
 /** A user that an authenticator has accepted. `Values` are those of the session. */
 export interface Authenticated<Values = Session> {

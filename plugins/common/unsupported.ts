@@ -1,6 +1,6 @@
 import { createError } from '@fastify/error'
 
-/** A part of the interface of @fastify/session that hatcheck does not have. */
+/** The application uses hatcheck in a way that cannot work, such as a member of @fastify/session that hatcheck does not have. */
 export const UnsupportedError = createError<[string, string]>('HATCHECK_UNSUPPORTED',
   '%s is not supported by hatcheck: %s.', 500)
 

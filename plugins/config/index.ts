@@ -1,7 +1,8 @@
 import fp from 'fastify-plugin'
-import type { GivenOptions } from './options.js'
+import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import { misleads, missesPages } from './pages.js'
-import { assertDomains, resolveConfig, type Mode, type ServiceOnlyOptions } from './resolve.js'
+import { assertDomains, resolveConfig } from './resolve.js'
+import type { Mode } from './validate.js'
 
 export interface ConfigPluginOptions {
   hatcheck: { options: GivenOptions & ServiceOnlyOptions, mode: Mode, metricsRoute: boolean, auditLog: boolean }

@@ -19,9 +19,6 @@ import { suggestionFor } from './suggestion.js'
 import { OPTIONS, SESSION_OPTIONS } from './table.js'
 import { validate, type Mode } from './validate.js'
 
-export type { Mode } from './validate.js'
-export type { ServiceOnlyOptions } from './options.js'
-
 /** The checked options with every default filled in. */
 export type Config = ReturnType<typeof resolveConfig>
 
