@@ -164,12 +164,12 @@ test('a missing member is added, and the members of the store keep their object'
 
 test('a store that is bounded, measured or in a realm has every member of the contract', async (t) => {
   const store = new MemoryStore({ now: Date.now, maxBytes: 16_384 })
-  for (const wrapped of [boundedStore(store), new StoreCalls().measured(store), inRealm(store, 'shop')]) {
+  for (const wrapped of [boundedStore(store, 30), new StoreCalls().measured(store), inRealm(store, 'shop')]) {
     for (const method of CORE) t.type(wrapped[method], 'function', method)
     t.strictSame(TRAITS.filter((trait) => !hasTrait(wrapped, trait)), [])
     t.equal(wrapped.sync, true)
   }
-  t.strictSame(Object.keys(boundedStore(lacking(TRAITS))), ['sync', ...CORE], 'and none that the store lacks')
+  t.strictSame(Object.keys(boundedStore(lacking(TRAITS), 30)), ['sync', ...CORE], 'and none that the store lacks')
 })
 
 test('the contract suite skips the checks that need a missing member, and names the member', async (t) => {

@@ -3,14 +3,11 @@ import { isThenable, type MaybePromise } from '../common/maybe-promise.js'
 import type { SessionStore } from '../store/sessions.js'
 import { wrapStore, type StoreCall, type StoreMethod } from '../store/traits.js'
 
-/** How long a call of a store of the application may take, in ms. It may wait for a pool of connections. */
-const DEADLINE_MS = 5_000
-
 /**
  * Bounds the time of the calls about one session: otherwise a store that does not answer would hold requests and their memory.
  * What a synchronous store answers without a promise stays so.
  */
-export function boundedStore (store: SessionStore, deadlineMs = DEADLINE_MS): SessionStore {
+export function boundedStore (store: SessionStore, deadlineMs: number): SessionStore {
   return wrapStore(store, (method, call) => {
     if (UNBOUNDED.has(method)) return call
     const inTime: StoreCall = (...args) => answerInTime(call(...args), deadlineMs)
@@ -22,6 +19,6 @@ export function boundedStore (store: SessionStore, deadlineMs = DEADLINE_MS): Se
 const UNBOUNDED: ReadonlySet<StoreMethod> = new Set(['ofUser', 'removeOfUser', 'count', 'sweep', 'close'])
 
 /** Bounds the time that an answer may take. @throws DeadlineError if it takes longer. */
-export function answerInTime<T> (answer: MaybePromise<T>, deadlineMs = DEADLINE_MS): MaybePromise<T> {
+export function answerInTime<T> (answer: MaybePromise<T>, deadlineMs: number): MaybePromise<T> {
   return isThenable(answer) ? within(deadlineMs, Promise.resolve(answer), `no answer within ${deadlineMs} ms`) : answer
 }

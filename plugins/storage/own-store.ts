@@ -9,14 +9,16 @@ import { answerInTime, boundedStore } from './bounded-store.js'
 import type { Storage, StorageLog } from './common/storage.js'
 import { MemoryAttempts } from './memory/attempts.js'
 
+/** How long a call about one session, account or counter may take, in ms. It may wait for a pool of connections. */
+const DEADLINE_MS = 5_000
+
 /**
  * Opens a store that the application has brought, with the accounts and the counters of failed logins that it brings. Logs
  * each trait that the store lacks.
  *
- * @param deadlineMs how long a call about one session, account or counter may take, in ms; the default is that of {@link boundedStore}
  * @throws ConfigError if it brings accounts and cannot end the sessions of one.
  */
-export function openOwnStore (store: SessionStore, name: string, log: StorageLog, deadlineMs?: number): Storage {
+export function openOwnStore (store: SessionStore, name: string, log: StorageLog, deadlineMs = DEADLINE_MS): Storage {
   const { accounts, attempts } = store
   assertRule(accounts === undefined || hasTrait(store, 'removeOfUser'),
     `${name} brings accounts, so it must have the method removeOfUser: a new password ends the sessions of its account.`)
@@ -32,7 +34,7 @@ export function openOwnStore (store: SessionStore, name: string, log: StorageLog
 }
 
 /** The accounts, whose failures are those of a store: 503 and not 500. A list takes longer the more there are. */
-function guardedAccounts (accounts: AccountStore, deadlineMs?: number): AccountStore {
+function guardedAccounts (accounts: AccountStore, deadlineMs: number): AccountStore {
   const call = <T>(action: () => MaybePromise<T>): Promise<T> => guarded('account', () => answerInTime(action(), deadlineMs))
   return {
     read: (...args) => call(() => accounts.read(...args)),
@@ -42,7 +44,7 @@ function guardedAccounts (accounts: AccountStore, deadlineMs?: number): AccountS
   }
 }
 
-function guardedAttempts (attempts: AttemptStore, deadlineMs?: number): AttemptStore {
+function guardedAttempts (attempts: AttemptStore, deadlineMs: number): AttemptStore {
   const call = <T>(action: () => MaybePromise<T>): Promise<T> => guarded('attempts', () => answerInTime(action(), deadlineMs))
   return {
     waitOf: (...args) => call(() => attempts.waitOf(...args)),
