@@ -79,12 +79,12 @@ export class Accounts {
    * @param assertWanted called at the last moment; an error that it throws prevents the change.
    * @throws PasswordError if this cannot be the account's new password.
    */
-  async changePassword (user: { name: string }, password: string, assertWanted?: () => Promise<void>): Promise<boolean> {
+  async changePassword (user: { name: string }, password: string, assertWanted: () => Promise<void>): Promise<boolean> {
     const checked = this.#verified.get(user)
     await this.assertNewPassword(user.name, password)
     // The user has given the current password, so the new one is hashed before those of strangers.
     const passwordHash = await hashPassword(password, true)
-    await assertWanted?.()
+    await assertWanted()
     if (checked === undefined || !await this.#options.accounts.update(accountKey(user.name), { passwordHash }, checked)) return false
     this.#verified.set(user, passwordHash)
     return true

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { performance } from 'node:perf_hooks'
 import type { Registry } from 'prom-client'
@@ -13,26 +13,7 @@ import { RequestCounts } from './request-counts.js'
 import { StoreCalls } from './store-calls.js'
 import { TEXT_FORMAT } from './text-format.js'
 
-export interface Metrics {
-  /** Whether the port of the service has the route `/metrics`, for this machine only. */
-  readonly hasRoute: boolean
-  /** The content type of {@link text}. */
-  readonly contentType: string
-  /** Notes the time at which a request arrived. */
-  begin (request: FastifyRequest): void
-  /** Counts a request as its response leaves. Must be called once per request. */
-  countRequest (request: FastifyRequest, reply: FastifyReply): void
-  /** Counts a request that was refused because the event loop is late. */
-  countShed (): void
-  /** Counts an event of the audit log. */
-  countEvent (event: AuditEvent, reason?: string): void
-  /** Wraps a store so that its calls are counted. */
-  measured (store: CompleteSessionStore): CompleteSessionStore
-  /** Returns the registry with the metrics of hatcheck and of the process. The first call creates it. */
-  registry (): Registry
-  /** Renders the metrics in the text format of Prometheus. With several workers, the metrics of all of them are combined. */
-  text (): Promise<string>
-}
+export type Metrics = ReturnType<typeof createMetrics>
 
 /** Longer than the second for which the primary waits for its workers. */
 const WAIT_MS = 2_000
@@ -44,38 +25,49 @@ type Begun = FastifyRequest & { [kBegun]?: number }
 /** Counts requests, events and store calls. A request only increments numbers; the output for Prometheus is made at each scrape. */
 export default fp<ConfigPluginOptions>(async function metrics (fastify, { hatcheck: { metricsRoute } }) {
   const { hatcheck } = fastify
-  if (hatcheck.config.mode === 'plugin') {
-    hatcheck.provide('metrics', null)
-    return
-  }
+  hatcheck.provide('metrics', hatcheck.config.mode === 'plugin' ? null : createMetrics(fastify, metricsRoute))
+}, { name: 'metrics', dependencies: ['config', 'workers'] })
+
+function createMetrics (fastify: FastifyInstance, hasRoute: boolean) {
+  const { hatcheck } = fastify
   const requests = new RequestCounts()
   const events = new EventCounts()
   const storeCalls = new StoreCalls()
   const { primary } = hatcheck.workers
-  let registry: Registry | undefined
+  let opened: Registry | undefined
 
-  const openOnce = (): Registry => {
-    registry ??= openRegistry([requests, events, new LiveSessions(hatcheck.storage.sessions), storeCalls].flatMap((counts) => counts.families()))
-    return registry
+  /** Returns the registry with the metrics of hatcheck and of the process. The first call creates it. */
+  function registry (): Registry {
+    opened ??= openRegistry([requests, events, new LiveSessions(hatcheck.storage.sessions), storeCalls].flatMap((counts) => counts.families()))
+    return opened
   }
 
-  hatcheck.provide('metrics', {
-    hasRoute: metricsRoute,
-    contentType: TEXT_FORMAT,
-    begin (request) { (request as Begun)[kBegun] = performance.now() },
-    countRequest (request, reply) {
-      // Not reply.elapsedTime: without a logger, Fastify would have to listen to every response for it, which costs 2 µs.
-      const { [kBegun]: begun = 0 } = request as Begun
-      requests.count(request, reply.statusCode, begun === 0 ? 0 : performance.now() - begun)
-    },
-    countShed () { requests.countShed() },
-    countEvent (event, reason) { events.count(event, reason) },
-    measured: (store) => storeCalls.measured(store),
-    registry: openOnce,
-    text: async () => primary === null ? await openOnce().metrics() : String(await requestFrom(primary, 'metrics of all', WAIT_MS))
-  })
   if (primary !== null) {
-    const stopResponding = respondTo(primary, 'metrics', async () => await openOnce().getMetricsAsJSON())
+    const stopResponding = respondTo(primary, 'metrics', async () => await registry().getMetricsAsJSON())
     fastify.addHook('onClose', async () => { stopResponding() })
   }
-}, { name: 'metrics', dependencies: ['config', 'workers'] })
+
+  return {
+    /** Whether the port of the service has the route `/metrics`, for this machine only. */
+    hasRoute,
+    /** The content type of {@link text}. */
+    contentType: TEXT_FORMAT,
+    /** Notes the time at which a request arrived. */
+    begin (request: Begun): void { request[kBegun] = performance.now() },
+    /** Counts a request as its response leaves. Must be called once per request. */
+    countRequest (request: Begun, reply: FastifyReply): void {
+      // Not reply.elapsedTime: without a logger, Fastify would have to listen to every response for it, which costs 2 µs.
+      const { [kBegun]: begun = 0 } = request
+      requests.count(request, reply.statusCode, begun === 0 ? 0 : performance.now() - begun)
+    },
+    /** Counts a request that was refused because the event loop is late. */
+    countShed (): void { requests.countShed() },
+    /** Counts an event of the audit log. */
+    countEvent (event: AuditEvent, reason?: string): void { events.count(event, reason) },
+    /** Wraps a store so that its calls are counted. */
+    measured: (store: CompleteSessionStore): CompleteSessionStore => storeCalls.measured(store),
+    registry,
+    /** Renders the metrics in the text format of Prometheus. With several workers, the metrics of all of them are combined. */
+    text: async (): Promise<string> => primary === null ? await registry().metrics() : String(await requestFrom(primary, 'metrics of all', WAIT_MS))
+  }
+}
