@@ -62,42 +62,14 @@ export async function serve (): Promise<void> {
   // Without a listener, the process would end when the reader of stderr closes it.
   process.stderr.on('error', () => {})
   const [{ auditLogOf, writeEvent }, { stopWithGrace }] = await Promise.all([import('./plugins/audit/index.js'), import('./plugins/process/stop.js')])
-  let running: Running | null = null
-  let metrics: MetricsListener | undefined
-  let hasAuditLog = false
-  try {
-    const [{ loadDotEnv }, { readEnvironment }, { addressOf }] = await Promise.all([
-      import('./plugins/config/dot-env.js'), import('./plugins/config/environment.js'), import('./plugins/process/address.js')
-    ])
-    loadDotEnv()
-    const read = readEnvironment(process.env)
-    const service = { ...read, host: await addressOf(read.host) }
-    const { host, metricsPort: port } = service
-    hasAuditLog = service.auditLog
-    // First, so that a port in use is reported before anything has started.
-    if (port !== undefined && !isWorker()) {
-      const { openMetricsListener } = await import('./plugins/process/metrics-listener.js')
-      metrics = await openMetricsListener({
-        host,
-        port,
-        async text () {
-          if (running === null) throw new Error('the service is starting')
-          return await running.metrics()
-        }
-      })
-    }
-    running = service.workers === 1 || isWorker() ? await startService(service) : await startPrimary(service)
-  } catch (error) {
-    process.stderr.write(`hatcheck: ${errorText(error)}\n`)
-  }
-  if (running === null) {
-    await metrics?.close()
+  const started = await start()
+  if (started === null) {
     process.exitCode = 1
     // A worker stays alive as long as its primary does.
     if (isWorker()) process.exit()
     return
   }
-  const { log, output, reloadSecretKeys, close, killWorkers } = running
+  const { running: { log, output, reloadSecretKeys, close, killWorkers }, metrics, hasAuditLog } = started
   const auditLog = auditLogOf(log, hasAuditLog)
   if (metrics !== undefined) log.info(`metrics at ${metrics.url}`)
   if (!isWorker()) writeEvent(auditLog, 'sys_startup', {})
@@ -118,6 +90,46 @@ export async function serve (): Promise<void> {
       log.error({ err: error }, 'the secret keys cannot be read again; the former keys stay in use')
     }
   })
+}
+
+interface Started {
+  running: Running
+  /** The port of the metrics; undefined: there is none. */
+  metrics: MetricsListener | undefined
+  hasAuditLog: boolean
+}
+
+/** Starts what the environment describes. If it cannot, prints one line and returns null. */
+async function start (): Promise<Started | null> {
+  let running: Running | null = null
+  let metrics: MetricsListener | undefined
+  try {
+    const [{ loadDotEnv }, { readEnvironment }, { addressOf }] = await Promise.all([
+      import('./plugins/config/dot-env.js'), import('./plugins/config/environment.js'), import('./plugins/process/address.js')
+    ])
+    loadDotEnv()
+    const read = readEnvironment(process.env)
+    const service = { ...read, host: await addressOf(read.host) }
+    const { host, metricsPort: port } = service
+    // First, so that a port in use is reported before anything has started.
+    if (port !== undefined && !isWorker()) {
+      const { openMetricsListener } = await import('./plugins/process/metrics-listener.js')
+      metrics = await openMetricsListener({
+        host,
+        port,
+        async text () {
+          if (running === null) throw new Error('the service is starting')
+          return await running.metrics()
+        }
+      })
+    }
+    running = service.workers === 1 || isWorker() ? await startService(service) : await startPrimary(service)
+    if (running !== null) return { running, metrics, hasAuditLog: service.auditLog }
+  } catch (error) {
+    process.stderr.write(`hatcheck: ${errorText(error)}\n`)
+  }
+  await metrics?.close()
+  return null
 }
 
 async function startService (service: ServiceConfig): Promise<Running> {
