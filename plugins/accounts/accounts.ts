@@ -1,9 +1,8 @@
 import { createError } from '@fastify/error'
-import { accountKey } from '../store/accounts.js'
 import { accountKeys, newName, normalName } from './name.js'
 import { BusyError, assertNewPassword, assertPassword, hashPassword, isOutdated, verifyPassword, type PasswordPolicy } from './password.js'
 import { DamagedAccountError, storeUnavailable } from '../store/errors.js'
-import { isPasswordHash, type Account, type AccountStore } from '../store/accounts.js'
+import { accountKey, isPasswordHash, type Account, type AccountStore } from '../store/accounts.js'
 
 /** A new account has the name of an existing one, or one that differs only in its spelling. */
 export const AccountExistsError = createError<[string]>('HATCHECK_ACCOUNT_EXISTS', 'There is already an account %s.', 409)

@@ -42,8 +42,8 @@ function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: strin
   if (mode !== 'plugin') return new Set(ROUTE_NAMES)
   if (routes === undefined || routes === false) return new Set()
   // Without a prefix, the start page would be at `/`, which belongs to the application.
-  const left = { home: prefix === '', login: loginPath !== undefined }
-  if (routes === true) return new Set(ROUTE_NAMES.filter((route) => !(route in left) || !left[route as keyof typeof left]))
+  const left: Partial<Record<RouteName, boolean>> = { home: prefix === '', login: loginPath !== undefined }
+  if (routes === true) return new Set(ROUTE_NAMES.filter((route) => left[route] !== true))
   const rule = `routes must be ${OPTIONS.routes.form}`
   assertRule(Array.isArray(routes), `${rule}; got ${shown(routes)}.`)
   for (const route of routes) assertRule(ROUTE_NAMES.includes(route), `${rule}; there is no ${shown(route)}.`)

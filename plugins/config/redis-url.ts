@@ -34,6 +34,9 @@ const KINDS = { '': 'server', unix: 'socket', cluster: 'cluster', sentinel: 'sen
 
 const URL_PARTS = /^(?<scheme>rediss?)(?:\+(?<kind>unix|cluster|sentinel))?:\/\/(?:(?<credentials>[^@]*)@)?(?<hosts>[^@/?#]*)(?<path>(?:\/[^@?#]*)?)$/
 
+/** @throws ConfigError with the form of the kind of url */
+type AssertForm = (holds: boolean) => asserts holds
+
 /** Whether a text begins like a redis url. */
 export function isRedisUrl (text: string): boolean {
   return /^rediss?(\+\w+)?:/.test(text)
@@ -49,7 +52,7 @@ export function parseRedisUrl (url: string, name: string): RedisTarget {
   const { scheme = '', kind: suffix = '', credentials, hosts = '', path = '' } = URL_PARTS.exec(url)?.groups ?? {}
   assertRule(scheme !== '', `${name} is a redis url that cannot be read; it must be ${Object.values(FORMS).join(', or ')}. ${ENCODING}`)
   const kind = KINDS[suffix as keyof typeof KINDS]
-  const assertForm = (holds: boolean): void => { assertRule(holds, `${name} must be ${FORMS[kind]}${kind === 'socket' ? '' : ', with rediss for TLS'}. ${ENCODING}`) }
+  const assertForm: AssertForm = (holds) => { assertRule(holds, `${name} must be ${FORMS[kind]}${kind === 'socket' ? '' : ', with rediss for TLS'}. ${ENCODING}`) }
 
   const [username, password] = credentialsOf(credentials, assertForm)
   const [primary = '', database = '', ...more] = kind === 'socket' ? [] : kind === 'sentinel' ? path.split('/').slice(1) : ['', ...path.split('/').slice(1)]
@@ -74,24 +77,24 @@ export function parseRedisUrl (url: string, name: string): RedisTarget {
 
 const ENCODING = 'Percent-encode special characters in the user name and the password.'
 
-function credentialsOf (text: string | undefined, assertForm: (holds: boolean) => void): [string | undefined, string | undefined] {
+function credentialsOf (text: string | undefined, assertForm: AssertForm): [string | undefined, string | undefined] {
   if (text === undefined) return [undefined, undefined]
   const colon = text.indexOf(':')
   assertForm(colon >= 0)
   return [decoded(text.slice(0, colon), assertForm) || undefined, decoded(text.slice(colon + 1), assertForm) || undefined]
 }
 
-function hostOf (text: string, defaultPort: number, assertForm: (holds: boolean) => void): RedisHost {
+function hostOf (text: string, defaultPort: number, assertForm: AssertForm): RedisHost {
   const { host, ipv6, port = String(defaultPort) } = /^(?:(?<host>[\w.-]+)|\[(?<ipv6>[0-9a-f:.]+)\])(?::(?<port>\d{1,5}))?$/i.exec(text)?.groups ?? {}
-  assertForm((host ?? ipv6) !== undefined && Number(port) <= 65_535)
-  return { host: (host ?? ipv6) as string, port: Number(port) }
+  const name = host ?? ipv6
+  assertForm(name !== undefined && Number(port) <= 65_535)
+  return { host: name, port: Number(port) }
 }
 
-function decoded (text: string, assertForm: (holds: boolean) => void): string {
+function decoded (text: string, assertForm: AssertForm): string {
   try {
     return decodeURIComponent(text)
   } catch {
     assertForm(false)
-    throw new Error('not reached')
   }
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { steadyClock } from '../common/clock.js'
-import { type Lifetime, type Lifetimes } from '../common/lifetimes.js'
+import type { Lifetime, Lifetimes } from '../common/lifetimes.js'
 import { realmOfCookie } from '../common/realm.js'
 import { ConfigError, assertRule, shown } from '../common/rule.js'
 import { oldSessionKinds } from './adopt.js'

@@ -4,11 +4,14 @@ import { Memo } from '../../plugins/common/memo.js'
 import { wants } from '../../plugins/common/wants.js'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { NotAllowedError } from './errors.js'
-import { NOBODY, namesOf } from './names.js'
+import { namesOf } from './names.js'
 import { schema } from './schema.js'
 
 /** How many lists of names are kept: a proxy has a few. */
 const LISTS = 64
+
+/** The headers of a refusal. */
+const NOBODY = { 'remote-user': '', 'remote-session': '' }
 
 /**
  * Serves forward auth: a proxy asks here before it passes a request on to an application. Only 204 lets the request pass,

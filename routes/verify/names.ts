@@ -1,8 +1,5 @@
 import { VerifyQueryError } from './errors.js'
 
-/** The headers of a refusal. */
-export const NOBODY = { 'remote-user': '', 'remote-session': '' }
-
 /** Visible ASCII without "&", which would begin another parameter, and "+", which is ambiguous: itself, or a space. */
 const QUERY = /^user=([!-%'-*,-~]*)$/
 

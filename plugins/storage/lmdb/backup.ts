@@ -1,7 +1,6 @@
 import { readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { accountKey } from '../../store/accounts.js'
-import type { Account, AccountStore } from '../../store/accounts.js'
+import { accountKey, type Account, type AccountStore } from '../../store/accounts.js'
 import { ConfigError } from '../../common/rule.js'
 import { makeFolder } from '../../common/data-folder.js'
 import { assertSpace } from './check.js'
