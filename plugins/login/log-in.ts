@@ -43,6 +43,9 @@ export interface CompleteLoginOptions {
   next?: unknown
 }
 
+/** The option `authenticate`, or hatcheck's own accounts, which also get whether the attempt is familiar. */
+type Authenticator = (...asked: Parameters<Check>) => ReturnType<Authenticate>
+
 /** A user whose identity is proven. */
 interface Proof {
   user: Authenticated
@@ -56,7 +59,7 @@ export type LoginCalls = ReturnType<typeof createLoginCalls>
 export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unknown) => string) {
   const { config, accounts, session, throttle, audit, view } = fastify.hatcheck
 
-  const check: (...asked: Parameters<Check>) => ReturnType<Authenticate> = config.authenticate ?? (async (name, password, request, isFamiliar) => {
+  const authenticator: Authenticator = config.authenticate ?? (async (name, password, request, isFamiliar) => {
     if (accounts === null) throw new ConfigError('authenticate is required: the session store of the application brings no accounts.')
     return await accounts.authenticate(name, password, { isFamiliar, onSignup: () => throttle.countSignup(request) })
   })
@@ -83,7 +86,7 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
     if (reply !== undefined) await throttle.rememberDevice(request, reply, sentName, user)
   }
 
-  async function checked (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
+  async function authenticateAndNote (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
     try {
       const { name, password } = assertCredentials(sentName, sentPassword, group.longestName)
       const user = await group.authenticate(name, password, request)
@@ -113,7 +116,7 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
     /** `request.authenticate`: checks a password as `POST /login` does, and writes a failure to the audit log. */
     checkPassword (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
       // As with the calls of a session, a rejection that nobody awaits does not end the process.
-      const check = new Calls().run(() => checked(request, sentName, sentPassword))
+      const check = new Calls().run(() => authenticateAndNote(request, sentName, sentPassword))
       // A handler that forgets to await would take the promise for a success, and log anybody in.
       undecided.set(request, (undecided.get(request) ?? 0) + 1)
       const decide = (): void => { undecided.set(request, (undecided.get(request) ?? 1) - 1) }
@@ -131,7 +134,7 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
     logOut: (request: FastifyRequest): Promise<void> => destroy(session.sessionFor(request)),
 
     /** Checks a password, behind the throttle. Nothing else checks passwords. */
-    authenticate: throttle.throttled(async (...asked) => answerOf(await checkOf(check, asked))),
+    authenticate: throttle.throttled(async (...asked) => answerOf(await ask(authenticator, asked))),
 
     /** Tells whether an answer of `authenticate` still holds, now that the session is stored. */
     async isStillValid (user: { name: string }): Promise<boolean> {
@@ -173,9 +176,9 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
 }
 
 /** Makes an error of what an authenticator throws or rejects with: it need not be one. @throws AuthenticateError */
-async function checkOf (check: (...asked: Parameters<Check>) => ReturnType<Authenticate>, asked: Parameters<Check>): Promise<Authenticated | null | undefined> {
+async function ask (authenticator: Authenticator, asked: Parameters<Check>): Promise<Authenticated | null | undefined> {
   try {
-    return await check(...asked)
+    return await authenticator(...asked)
   } catch (error) {
     if (typeof error === 'object' && error !== null) throw error
     throw new AuthenticateError(`a rejection with ${kindOf(error)}`)
