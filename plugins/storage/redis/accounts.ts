@@ -5,6 +5,7 @@ import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { unreadableAccount, type OnUnreadableAccount } from '../common/damage-log.js'
 import { batchesOf } from './batches.js'
 import { WRONG_TYPE, isMissing, readHash, type StoredHash } from './hash.js'
+import { redisKey } from './keys.js'
 import { scanKeys } from './scan.js'
 import { isAccount, type Account, type AccountStore } from '../../store/accounts.js'
 
@@ -61,24 +62,24 @@ export class RedisAccounts implements AccountStore {
 
   async create (key: string, account: Account): Promise<boolean> {
     const fields = ['format', String(FORMATS.accounts), ...encode(account)]
-    if (await this.#call('account', () => this.#client.hatcheckCreateAccount(redisKey(key), ...fields)) === 1) return true
+    if (await this.#call('account', () => this.#client.hatcheckCreateAccount(redisKey.account(key), ...fields)) === 1) return true
     const stored = await this.#stored(key)
     if (decodeAccount(key, stored) !== 'damaged') return false
     const damaged = stored === WRONG_TYPE ? '' : Object.entries(stored).flat().join(',')
-    return await this.#call('account', () => this.#client.hatcheckReplaceAccount(redisKey(key), damaged, ...fields)) === 1
+    return await this.#call('account', () => this.#client.hatcheckReplaceAccount(redisKey.account(key), damaged, ...fields)) === 1
   }
 
   async update (key: string, changes: Partial<Account>, ifHash = ''): Promise<boolean> {
     // A damaged account stays damaged whatever is changed.
     if (await this.read(key) === null) return false
-    const outcome = await this.#call('account', () => this.#client.hatcheckUpdateAccount(redisKey(key), FORMATS.accounts, ifHash, ...encode(changes)))
+    const outcome = await this.#call('account', () => this.#client.hatcheckUpdateAccount(redisKey.account(key), FORMATS.accounts, ifHash, ...encode(changes)))
     if (outcome === -1) throw this.#unreadable(key, 'of an unknown format')
     return outcome === 1
   }
 
   /** Looks at every key of Redis. It is for `hatcheck user list`. */
   async list (): Promise<Account[]> {
-    const pattern = redisKey('*')
+    const pattern = redisKey.account('*')
     const keys = new Set<string>()
     for await (const names of scanKeys(this.#client, this.#call, 'account', pattern)) for (const name of names) keys.add(name.slice(pattern.length - 1))
     const accounts: Account[] = []
@@ -94,18 +95,13 @@ export class RedisAccounts implements AccountStore {
   }
 
   #stored (key: string): Promise<StoredHash> {
-    return this.#call('account', () => readHash(this.#client, redisKey(key)))
+    return this.#call('account', () => readHash(this.#client, redisKey.account(key)))
   }
 
   #unreadable (key: string, why: Unreadable): Error {
     this.#onUnreadable(key, why)
     return storeUnavailable(unreadableAccount(key, why), 'account')
   }
-}
-
-/** Returns the key in Redis of an account. */
-export function redisKey (key: string): string {
-  return `hatcheck:account:${key}`
 }
 
 function encode (account: Partial<Account>): string[] {

@@ -2,6 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { WRONG_TYPE, isMissing, readHash, type StoredHash } from './hash.js'
+import { redisKey } from './keys.js'
 import { FIRST_WAIT_MS, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import { MOST_FAILURES, isCounter, type AttemptStore } from '../../store/attempts.js'
 
@@ -82,7 +83,7 @@ export class RedisAttempts implements AttemptStore {
   }
 
   async waitOf (key: string, policy: Policy, now: number): Promise<number> {
-    const counter = decodeCounter(await this.#call('attempts', () => readHash(this.#client, redisKey(key))))
+    const counter = decodeCounter(await this.#call('attempts', () => readHash(this.#client, redisKey.counter(key))))
     if (counter === 'damaged') this.#onCorrupt(key)
     return typeof counter === 'object' ? waitOf(counter, policy, now) : 0
   }
@@ -96,11 +97,11 @@ export class RedisAttempts implements AttemptStore {
   }
 
   async uncount (key: string, { forgiveMs }: Policy): Promise<void> {
-    await this.#call('attempts', () => this.#client.hatcheckUncountAttempt(redisKey(key), forgiveMs))
+    await this.#call('attempts', () => this.#client.hatcheckUncountAttempt(redisKey.counter(key), forgiveMs))
   }
 
   async forget (key: string): Promise<void> {
-    await this.#call('attempts', () => this.#client.del(redisKey(key)))
+    await this.#call('attempts', () => this.#client.del(redisKey.counter(key)))
   }
 
   /** Does nothing: Redis drops counters by itself. */
@@ -109,15 +110,10 @@ export class RedisAttempts implements AttemptStore {
   }
 
   async #count (key: string, { free, forgiveMs, firstMs = FIRST_WAIT_MS, longestMs }: Policy, now: number, anyway: 0 | 1): Promise<number> {
-    const wait = await this.#call('attempts', () => this.#client.hatcheckCountAttempt(redisKey(key), free, forgiveMs, firstMs, longestMs, now, anyway))
+    const wait = await this.#call('attempts', () => this.#client.hatcheckCountAttempt(redisKey.counter(key), free, forgiveMs, firstMs, longestMs, now, anyway))
     if (wait < 0) this.#onCorrupt(key)
     return Math.max(0, wait)
   }
-}
-
-/** Returns the key in Redis of a counter. */
-export function redisKey (key: string): string {
-  return `hatcheck:attempts:${key}`
 }
 
 /** Decodes a counter. Returns null if it is missing, and why it cannot be read if it cannot. */

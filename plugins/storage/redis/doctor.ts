@@ -1,16 +1,15 @@
 import type { RedisTarget } from '../../config/redis-url.js'
-import { decodeAccount, redisKey as accountKey } from './accounts.js'
-import { indexKey } from './user-index.js'
-import { decodeSession, isTombstone, redisKey as sessionKey } from './session-codec.js'
-import { decodeCounter, redisKey as counterKey } from './attempts.js'
+import { decodeAccount } from './accounts.js'
+import { decodeSession, isTombstone } from './session-codec.js'
+import { decodeCounter } from './attempts.js'
 import { boundedCalls } from '../common/bounded-calls.js'
 import { REMEDIES, examineAccount, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import type { StorageLog } from '../common/storage.js'
-import { FORMATS_KEY } from './open.js'
 import { connectRedis } from './client.js'
 import { WRONG_TYPE, isMissing, readHash, wrongType, type StoredHash } from './hash.js'
-import { barrierKey, endedKey, isSoundBarrier, isSoundEnd } from './revocations.js'
+import { FORMATS_KEY, redisKey } from './keys.js'
+import { isSoundBarrier, isSoundEnd } from './revocations.js'
 import { scanKeys } from './scan.js'
 
 /** The deadline of a call, in ms. No request waits for it. */
@@ -26,45 +25,45 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: St
   const call = boundedCalls({ deadlineMs: DEADLINE_MS })
   const hash = (name: string): Promise<StoredHash> => call('read', () => readHash(client, name))
 
+  const lookAtRevocation = (isSound: (stored: StoredHash) => boolean, damage: 'end' | 'endOfAll'): Look => async (_, name) => {
+    const stored = await hash(name)
+    if (!isMissing(stored) && !isSound(stored)) tell(`What is remembered of ended sessions, under ${JSON.stringify(name)}, is damaged. ${REMEDIES[damage]}`)
+  }
+
   const looks: Array<[pattern: string, look: Look]> = [
-    [sessionKey('*'), async (key, name) => {
+    [redisKey.session('*'), async (key, name) => {
       const stored = await hash(name)
       // It may have gone since it was found.
       if (isMissing(stored)) return
       counts[isTombstone(stored) ? 'tombstones' : 'sessions']++
       if (isTombstone(stored)) return
       const record = decodeSession(stored)
-      if (record === null) tell(`The session ${nameOf(key)} is damaged. ${REMEDIES.session}`)
-      else if (record.user !== null && await call('read', () => client.zscore(indexKey(record.user as string), key).catch(wrongType)) === null) {
-        tell(`The session ${nameOf(key)} of ${userText(record.user)} is not in the index by user. A logout everywhere does not reach it. Have the user log out there, or replace SECRET_KEY, which ends every session.`)
+      if (record === null) {
+        tell(`The session ${nameOf(key)} is damaged. ${REMEDIES.session}`)
+        return
+      }
+      const { user } = record
+      if (user !== null && await call('read', () => client.zscore(redisKey.index(user), key).catch(wrongType)) === null) {
+        tell(`The session ${nameOf(key)} of ${userText(user)} is not in the index by user. A logout everywhere does not reach it. Have the user log out there, or replace SECRET_KEY, which ends every session.`)
       }
     }],
-    [accountKey('*'), async (key, name) => {
+    [redisKey.account('*'), async (key, name) => {
       const account = decodeAccount(key, await hash(name))
       if (account === null) return
       counts.accounts++
       examineAccount(key, account, tell)
     }],
-    [counterKey('*'), async (key, name) => {
+    [redisKey.counter('*'), async (key, name) => {
       counts.counters++
       if (decodeCounter(await hash(name)) === 'damaged') tell(`The counter of failed logins ${key} is damaged. It counts as none, and the next failed login replaces it.`)
     }],
-    [indexKey('*'), async (user, name) => {
+    [redisKey.index('*'), async (user, name) => {
       const kind = await call('read', () => client.type(name))
       if (kind !== 'zset' && kind !== 'none') tell(`The index by user of ${userText(user)} is damaged: the user can neither log in nor see sessions. Delete the key ${JSON.stringify(name)} of Redis, and replace SECRET_KEY, which ends every session.`)
     }],
-    [endedKey('*'), async (_, name) => {
-      const stored = await hash(name)
-      if (!isMissing(stored) && !isSoundEnd(stored)) tellOfRevocation(name, 'end')
-    }],
-    [barrierKey('*'), async (_, name) => {
-      const stored = await hash(name)
-      if (!isMissing(stored) && !isSoundBarrier(stored)) tellOfRevocation(name, 'endOfAll')
-    }]
+    [redisKey.end('*'), lookAtRevocation(isSoundEnd, 'end')],
+    [redisKey.endOfAll('*'), lookAtRevocation(isSoundBarrier, 'endOfAll')]
   ]
-  const tellOfRevocation = (name: string, damage: 'end' | 'endOfAll'): void => {
-    tell(`What is remembered of ended sessions, under ${JSON.stringify(name)}, is damaged. ${REMEDIES[damage]}`)
-  }
   try {
     const noted = await hash(FORMATS_KEY)
     if (noted === WRONG_TYPE || !isNoteOfFormats(noted)) tell('The note of formats is damaged. The next start replaces it.')

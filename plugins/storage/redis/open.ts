@@ -9,12 +9,11 @@ import { FORMATS, assertKnownFormats, isNoteOfFormats } from '../common/formats.
 import { connectRedis } from './client.js'
 import { ENDS_EVICTED, SESSIONS_EVICTED } from './eviction.js'
 import { WRONG_TYPE, readHash } from './hash.js'
+import { FORMATS_KEY } from './keys.js'
 import { RedisRevocations } from './revocations.js'
 import { damageLog, unreadableAccountLog, type RecordKind } from '../common/damage-log.js'
 import type { Engine, StorageLog, StorageOptions } from '../common/storage.js'
 
-/** The key under which the formats of the records are noted. */
-export const FORMATS_KEY = 'hatcheck:formats'
 /** How often the formats are requested until Redis answers, in ms. */
 const ASK_EVERY_MS = 1_000
 

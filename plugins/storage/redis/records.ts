@@ -3,8 +3,9 @@ import type { SessionRecord } from '../../store/record.js'
 import { TOMBSTONE_MS, type OnCorruptSession } from '../../store/sessions.js'
 import type { BoundedCall } from '../common/bounded-calls.js'
 import { isMissing, readHash, type StoredHash } from './hash.js'
+import { redisKey } from './keys.js'
 import type { SessionScripts } from './scripts.js'
-import { decodeSession, isTombstone, pairsOf, redisKey } from './session-codec.js'
+import { decodeSession, isTombstone, pairsOf } from './session-codec.js'
 
 /** The session belongs to another user. */
 export const ANOTHERS = Symbol('another user’s')
@@ -30,7 +31,7 @@ export class RedisRecords {
 
   /** Reads what is stored under a key, also a tombstone or something else. */
   stored (key: string): Promise<StoredHash> {
-    const name = redisKey(key)
+    const name = redisKey.session(key)
     return this.#call('read', () => readHash(this.#client, name))
   }
 
@@ -59,7 +60,7 @@ export class RedisRecords {
   }
 
   #end (key: string, owner: string, nextKey: string): Promise<string[] | 0 | 1 | null> {
-    const name = redisKey(key)
+    const name = redisKey.session(key)
     return this.#call('remove', () => this.#client.hatcheckRemove(name, this.#now(), TOMBSTONE_MS, owner, nextKey))
   }
 }

@@ -4,6 +4,7 @@ import type { Barrier, Revocation, RevocationStore } from '../../store/revocatio
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { soundNextKey } from '../common/store-key.js'
 import { WRONG_TYPE, isMissing, wrongType, type StoredHash } from './hash.js'
+import { redisKey } from './keys.js'
 import { isTimeText, LUA_IS_TIME } from './time-text.js'
 
 /** Takes how long to keep it in ms, nextKey ('' is none). Returns 1, or 0 if the session has ended before. */
@@ -57,23 +58,23 @@ export class RedisRevocations implements RevocationStore {
 
   async lookUp (key: string, user: string | null): Promise<Revocation> {
     const [ended, barrier] = await this.#call('read', () => Promise.all([
-      this.#client.exists(endedKey(key)),
-      user === null ? null : this.#client.hgetall(barrierKey(user))
+      this.#client.exists(redisKey.end(key)),
+      user === null ? null : this.#client.hgetall(redisKey.endOfAll(user))
     ]))
     return { hasEnded: ended === 1, barrier: barrier === null || isMissing(barrier) ? null : soundBarrierIn(barrier) }
   }
 
   async end (key: string, until: number, nextKey = ''): Promise<boolean> {
     const keepMs = keptMs(until, this.#now())
-    return await this.#call('end', () => this.#client.hatcheckEnd(endedKey(key), keepMs, nextKey)) === 1
+    return await this.#call('end', () => this.#client.hatcheckEnd(redisKey.end(key), keepMs, nextKey)) === 1
   }
 
   async successor (key: string): Promise<string | null> {
-    return soundNextKey(await this.#call('read', () => this.#client.hget(endedKey(key), 'nextKey').catch(wrongType)), key)
+    return soundNextKey(await this.#call('read', () => this.#client.hget(redisKey.end(key), 'nextKey').catch(wrongType)), key)
   }
 
   async endAll (user: string, now: number, until: number, exceptKey = ''): Promise<void> {
-    await this.#call('end', () => this.#client.hatcheckEndAll(barrierKey(user), Math.floor(now), keptMs(until, now), exceptKey))
+    await this.#call('end', () => this.#client.hatcheckEndAll(redisKey.endOfAll(user), Math.floor(now), keptMs(until, now), exceptKey))
   }
 
   sweep (): number {
@@ -106,14 +107,4 @@ export function isSoundBarrier (stored: StoredHash): boolean {
 
 function keptMs (until: number, now: number): number {
   return Math.max(1, Math.ceil(until - now))
-}
-
-/** Returns the key in Redis of a session that has ended. */
-export function endedKey (key: string): string {
-  return `hatcheck:ended:${key}`
-}
-
-/** Returns the key in Redis of the end of all sessions of a user. */
-export function barrierKey (user: string): string {
-  return `hatcheck:ended-all:${user}`
 }

@@ -1,17 +1,10 @@
 import type { SessionFields, SessionRecord } from '../../store/record.js'
 import { FORMATS } from '../common/formats.js'
-import { LONGEST_KEY } from '../common/store-key.js'
 import { WRONG_TYPE, type StoredHash } from './hash.js'
 import { isTimeText } from './time-text.js'
 
 /** The layout of a stored session. Another one reads as absent. */
 export const FORMAT = String(FORMATS.sessions)
-
-/** Returns the key in Redis of a session. @throws TypeError if the key is empty or too long. */
-export function redisKey (key: string): string {
-  if (key === '' || key.length > LONGEST_KEY) throw new TypeError(`a session key must have 1 to ${LONGEST_KEY} characters`)
-  return `hatcheck:session:${key}`
-}
 
 /** Encodes a session as fields and values of a hash, by turns. */
 export function encodeSession ({ createdAt, seenAt, expiresAt, permanent, user, fields }: SessionRecord): Array<string | number> {

@@ -11,10 +11,11 @@ import type { CompleteSessionStore } from '../../store/traits.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { soundNextKey } from '../common/store-key.js'
 import { WRONG_TYPE, wrongType } from './hash.js'
+import { redisKey } from './keys.js'
 import { RedisRecords } from './records.js'
 import { scanKeys } from './scan.js'
 import { withSessionScripts, type SessionScripts } from './scripts.js'
-import { dataOf, encodeSession, flag, pairsOf, redisKey } from './session-codec.js'
+import { dataOf, encodeSession, flag, pairsOf } from './session-codec.js'
 import { RedisIndex } from './user-index.js'
 import { RedisUserSessions } from './user-sessions.js'
 
@@ -70,7 +71,7 @@ export class RedisStore implements CompleteSessionStore {
   async create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
     const { now, maxBytes } = this.#options
     const { user, expiresAt, fields } = record
-    const name = redisKey(key)
+    const name = redisKey.session(key)
     const size = sizeOf(fields)
     if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
     const added = user === null ? null : await this.#userSessions.add(user, key, limit)
@@ -90,7 +91,7 @@ export class RedisStore implements CompleteSessionStore {
   async patch (key: string, changes: SessionChanges): Promise<boolean> {
     const { now, maxBytes } = this.#options
     const { set, remove, seenAt, expiresAt, permanent, user } = changes
-    const name = redisKey(key)
+    const name = redisKey.session(key)
     if (user !== undefined && user !== null) await this.#userSessions.add(user, key)
     const args = [
       maxBytes, seenAt, expiresAt,
@@ -104,14 +105,14 @@ export class RedisStore implements CompleteSessionStore {
   }
 
   async take (key: string, prefix: string): Promise<SessionFields> {
-    const name = redisKey(key)
+    const name = redisKey.session(key)
     const taken = await this.#call('take', () => this.#client.hatcheckTake(name, this.#options.now(), `.${prefix}`))
     return Object.fromEntries(Object.entries(pairsOf(taken)).map(([field, text]) => [field.slice(1), text]))
   }
 
   async touch (key: string, seenAt: number, expiresAt: number): Promise<boolean> {
     const { now } = this.#options
-    const name = redisKey(key)
+    const name = redisKey.session(key)
     return await this.#call('touch', () => this.#client.hatcheckTouch(name, now(), seenAt, expiresAt)) === 1
   }
 
@@ -123,7 +124,7 @@ export class RedisStore implements CompleteSessionStore {
   }
 
   async successor (key: string): Promise<string | null> {
-    const name = redisKey(key)
+    const name = redisKey.session(key)
     const found = await this.#call('read', () => this.#client.hmget(name, 'nextKey', 'endedAt').catch(wrongType))
     if (found === WRONG_TYPE) return null
     const [nextKey, endedAt] = found
@@ -145,7 +146,7 @@ export class RedisStore implements CompleteSessionStore {
 
   async count (): Promise<number> {
     let count = 0
-    for await (const names of scanKeys(this.#client, this.#call, 'count', redisKey('*'))) {
+    for await (const names of scanKeys(this.#client, this.#call, 'count', redisKey.session('*'))) {
       const endedAt = await Promise.all(names.map((name) => this.#call('count', () => this.#client.hget(name, 'endedAt').catch(wrongType))))
       count += endedAt.filter((time) => time === null).length
     }
@@ -159,7 +160,7 @@ export class RedisStore implements CompleteSessionStore {
 
   async ping (): Promise<void> {
     // Not the command PING: in a cluster any node would answer that.
-    await this.#call('ping', () => this.#client.exists(redisKey('ping')))
+    await this.#call('ping', () => this.#client.exists(redisKey.session('ping')))
   }
 
   /** Does nothing: the one who opened the client closes it. */

@@ -3,6 +3,7 @@ import type { BoundedCall } from '../common/bounded-calls.js'
 import type { SessionScripts } from './scripts.js'
 import { TOMBSTONE_MS } from '../../store/sessions.js'
 import { BATCH as PAGE, batchesOf } from './batches.js'
+import { redisKey } from './keys.js'
 
 /** A session in the index of a user. */
 export interface IndexEntry {
@@ -42,7 +43,7 @@ export class RedisIndex {
    * added: of any two, the later one sees the earlier.
    */
   async add (user: string, key: string, limit?: number): Promise<{ count: number, others: IndexEntry[] }> {
-    const [count, entries] = await this.#call('index', () => this.#client.hatcheckIndex(indexKey(user), key, this.#now(), this.#keepMs, limit ?? '').catch((error: Error) => this.#fail(user, error)))
+    const [count, entries] = await this.#call('index', () => this.#client.hatcheckIndex(redisKey.index(user), key, this.#now(), this.#keepMs, limit ?? '').catch((error: Error) => this.#fail(user, error)))
     return { count, others: entriesOf(entries).filter((entry) => entry.key !== key) }
   }
 
@@ -56,7 +57,7 @@ export class RedisIndex {
     let again = new Set<string>()
     for (let isLast = false; !isLast;) {
       const most = PAGE + again.size
-      const entries = entriesOf(await this.#call('list', () => this.#client.zrange(indexKey(user), from, '+inf', 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES').catch((error: Error) => this.#fail(user, error))))
+      const entries = entriesOf(await this.#call('list', () => this.#client.zrange(redisKey.index(user), from, '+inf', 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES').catch((error: Error) => this.#fail(user, error))))
       yield entries.filter(({ key }) => !again.has(key))
       isLast = entries.length < most
       from = entries.at(-1)?.addedAt ?? from
@@ -66,35 +67,30 @@ export class RedisIndex {
 
   /** Returns the keys of the first entries, all as of one moment. */
   async first (user: string, most: number): Promise<string[]> {
-    return await this.#call('list', () => this.#client.zrange(indexKey(user), 0, String(most - 1)).catch((error: Error) => this.#fail(user, error)))
+    return await this.#call('list', () => this.#client.zrange(redisKey.index(user), 0, String(most - 1)).catch((error: Error) => this.#fail(user, error)))
   }
 
   /** Returns some entries at random. */
   async sample (user: string, count: number): Promise<IndexEntry[]> {
-    return entriesOf(await this.#call('list', () => this.#client.zrandmember(indexKey(user), count, 'WITHSCORES')))
+    return entriesOf(await this.#call('list', () => this.#client.zrandmember(redisKey.index(user), count, 'WITHSCORES')))
   }
 
   /** Removes sessions that have ended for good. */
   async delete (user: string, keys: readonly string[]): Promise<void> {
-    if (keys.length > 0) await this.#call('index', () => this.#client.zrem(indexKey(user), ...keys))
+    if (keys.length > 0) await this.#call('index', () => this.#client.zrem(redisKey.index(user), ...keys))
   }
 
   /** Removes entries without a session, except young ones and those that were added again. */
   async heal (user: string, stale: readonly IndexEntry[]): Promise<void> {
     const youngest = this.#now() - TOMBSTONE_MS
     const old = stale.filter(({ addedAt }) => Number(addedAt) < youngest)
-    for (const batch of batchesOf(old)) await this.#call('index', () => this.#client.hatcheckUnindex(indexKey(user), batch.flatMap(({ key, addedAt }) => [key, addedAt])))
+    for (const batch of batchesOf(old)) await this.#call('index', () => this.#client.hatcheckUnindex(redisKey.index(user), batch.flatMap(({ key, addedAt }) => [key, addedAt])))
   }
 
   #fail (user: string, error: Error): never {
     if (/\bWRONGTYPE\b/.test(error.message)) this.#onCorrupt(user)
     throw error
   }
-}
-
-/** Returns the key in Redis of the index of a user. */
-export function indexKey (user: string): string {
-  return `hatcheck:user:${user}`
 }
 
 /** In version 2 of the protocol, members and their scores alternate. */
