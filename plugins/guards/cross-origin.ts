@@ -55,7 +55,7 @@ export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAll
   function isUnasked (request: FastifyRequest): boolean {
     const { referer, 'sec-fetch-site': site } = request.headers
     if (isPrefetch(request)) return true
-    if (site !== undefined) return site !== 'same-origin' && site !== 'none'
+    if (site !== undefined) return isElsewhere(site)
     // A browser that says neither may come from anywhere. A program says neither.
     return referer === undefined ? isBrowser(request) : !isOwn(referer, request)
   }
@@ -63,11 +63,16 @@ export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAll
   function isForeign (request: FastifyRequest): boolean {
     const { origin, 'sec-fetch-site': site } = request.headers
     if (origin !== undefined && isAllowedOrigin(origin)) return false
-    if (site !== undefined) return site !== 'same-origin' && site !== 'none'
+    if (site !== undefined) return isElsewhere(site)
     return origin !== undefined && !isOwn(origin, request)
   }
 
   return { crossOriginError, isUnasked }
+}
+
+/** Whether `Sec-Fetch-Site` names another site, or another origin of this one. A request that the user made has `none`. */
+function isElsewhere (site: string | string[]): boolean {
+  return site !== 'same-origin' && site !== 'none'
 }
 
 /** Any page can open a WebSocket to any site, with the user's cookies: the answer is no page that the browser keeps from it. */

@@ -10,7 +10,7 @@ import { createLanguage, english, type Language, type Translations } from './lan
 const LONGEST_ACCEPT_LANGUAGE = 256
 
 /** The languages that any registration of this process has asked for. */
-const read = new Map<LanguageTag, Language>([['en', english]])
+const loaded = new Map<LanguageTag, Language>([['en', english]])
 
 /**
  * Makes a function that chooses the language of a page by `Accept-Language`. Reads the files of the languages.
@@ -37,11 +37,11 @@ export function createLanguageChoice (tags: readonly LanguageTag[]): (request: {
 }
 
 function languageOf (tag: LanguageTag): Language {
-  let language = read.get(tag)
+  let language = loaded.get(tag)
   if (language === undefined) {
     const translations: Translations = JSON.parse(readFileSync(join(import.meta.dirname, 'languages', `${tag}.json`), 'utf8'))
     language = createLanguage(tag, translations)
-    read.set(tag, language)
+    loaded.set(tag, language)
   }
   return language
 }
