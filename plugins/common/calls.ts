@@ -1,5 +1,3 @@
-import { isThenable, type MaybePromise } from './maybe-promise.js'
-
 /**
  * The calls of one request, one after another. A call starts at once if none is under way.
  *
@@ -30,10 +28,10 @@ export class Calls {
     return call
   }
 
-  /** Runs work whose failure the caller handles: at once, if no call is under way and the work is synchronous. */
-  runHeeded<T> (work: () => MaybePromise<T>): MaybePromise<T> {
+  /** Runs work whose failure the caller handles. */
+  runHeeded<T> (work: () => Promise<T>): Promise<T> {
     const running = this.#last === null ? work() : this.#last.then(work)
-    if (isThenable(running)) this.#endsWith(running)
+    this.#endsWith(running)
     return running
   }
 

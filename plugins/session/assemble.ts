@@ -9,6 +9,7 @@ import type { Workers } from '../workers/index.js'
 import { createAdoption } from './adoption/adopt.js'
 import { OldSessions } from './adoption/old-sessions.js'
 import { AnonymousLimit } from './backend/anonymous-limit.js'
+import { Ender } from './backend/end.js'
 import { SessionEmitter } from './backend/events.js'
 import { createFinder } from './backend/find.js'
 import { bytesThatFit, inCookie } from './backend/in-cookie.js'
@@ -81,7 +82,8 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
   const ticketsOf = ticketReader(() => backend.verifier, profileOf, formerNames)
   const finder = createFinder({ backend, lifetimes, now, ticketsOf, isRefused })
   const anonymousLimit = new AnonymousLimit(config.anonymousSessionsPerMinute, now)
-  const writer = new Writer({ backend, emitter, upkeep, ticketsOf, oldSessions, sessionsPerUser: config.sessionsPerUser, anonymousLimit, ticketOf })
+  const writer = new Writer({ backend, emitter, upkeep, sessionsPerUser: config.sessionsPerUser, anonymousLimit, ticketOf })
+  const ender = new Ender({ backend, emitter, upkeep, ticketsOf, oldSessions })
 
   const rules = { lifetimes, maxBytes: config.sessionMaxBytes, anonymousSessions: config.anonymousSessions, now }
   const assertCookieDeliverable = (request: FastifyRequest): void => { assertDeliverable(profileOf(request), request) }
@@ -94,6 +96,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
     find,
     read: finder.read,
     writer,
+    ender,
     schema: config.sessionSchema === undefined ? null : new SessionSchema(config.sessionSchema, log),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
     changesCookie: backend.changesCookie,

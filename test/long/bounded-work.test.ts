@@ -136,7 +136,7 @@ test('a header full of forged tickets costs a few MACs', async (t) => {
   const signer = createTicketSigner([randomBytes(32)])
   let verified = 0
   const counting: TicketSigner = { ...signer, verify (value) { verified++; return signer.verify(value) } }
-  const read = ticketReader(() => counting, () => ({ name: 'hatcheck' } as CookieProfile))
+  const read = ticketReader(() => counting, () => ({ name: 'hatcheck' } as CookieProfile), [])
   const ticketsOf = (cookie: string): number => read({ headers: { cookie }, raw: {} } as never).length
   t.equal(ticketsOf(cookies(Array.from({ length: MANY }, forged))), 0)
   t.ok(verified <= MAX_TICKETS, `${verified} of ${MANY}`)

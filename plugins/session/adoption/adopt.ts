@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { after } from '../../common/maybe-promise.js'
 import { isUserName } from '../../common/user-name.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import type { Finder } from '../backend/find.js'
@@ -39,7 +40,7 @@ export function createAdoption ({ oldSessions, finder: { find, read }, writer, r
   return (request) => {
     const found = find(request)
     if (!oldSessions.isPresentedBy(request)) return found
-    return found instanceof Promise ? found.then((stored) => stored ?? adopt(request)) : found ?? adopt(request)
+    return after(found, (stored) => stored ?? adopt(request))
   }
 
   async function adopt (request: FastifyRequest): Promise<Stored | null> {

@@ -1,4 +1,5 @@
 import { LONGEST_LIFE_MS, longestLifeMs } from '../../common/lifetimes.js'
+import { after } from '../../common/maybe-promise.js'
 import { assertRule } from '../../common/rule.js'
 import { UnsupportedError } from '../../common/unsupported.js'
 import type { Carried, CarriedSessions, CookieCodec, Opened } from '../../store/carried.js'
@@ -6,7 +7,7 @@ import { SessionTooLargeError } from '../../store/errors.js'
 import { epochIn, isRevoked, type Revocation } from '../../store/revocations.js'
 import {
   continuationOf, hasFields, isLogout, sizeOf, splitByPrefix, successorOf, touched, withChanges,
-  type MaybePromise, type SessionRecord, type StoredSession
+  type MaybePromise, type SessionRecord, type SessionReplacement, type StoredSession
 } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
 import type { TicketVerifier } from '../cookie/ticket-reader.js'
@@ -95,15 +96,14 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
 
   function read ({ key, carried }: SessionRef): MaybePromise<SessionRecord | null> {
     if (carried === null || isOver(carried)) return null
-    const known = revocations.lookUp(key, carried.record.user)
-    return known instanceof Promise ? known.then((known) => liveIn(key, carried, known)) : liveIn(key, carried, known)
+    return after(revocations.lookUp(key, carried.record.user), (known) => liveIn(key, carried, known))
   }
 
   function isOver ({ record, endsAt }: Carried): boolean {
     return record.expiresAt <= now() || endsAt <= now()
   }
 
-  async function replace ({ ticket: { key, carried }, record: last }: Stored, next: Ticket, change: Parameters<SessionBackend['replace']>[2]): Promise<Renewed> {
+  async function replace ({ ticket: { key, carried }, record: last }: Stored, next: Ticket, change: SessionReplacement): Promise<Renewed> {
     if (carried === null || isOver(carried)) return { outcome: 'gone' }
     const knownBefore = await revocations.lookUp(key, carried.record.user)
     if (liveIn(key, carried, knownBefore) === null) return { outcome: 'gone' }
@@ -113,7 +113,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     // The epoch from before: an end of all sessions of the user in the meantime ends the successor too.
     const known = record.user === carried.record.user ? knownBefore : knownOfNext
     // First, since it throws if the successor is too large.
-    const successor = hasFields(record) ? begun(next, record, known, carried?.origin) : null
+    const successor = hasFields(record) ? begun(next, record, known, carried.origin) : null
     if (!await revocations.end(key, endOf({ key, carried }), continuationOf(next.key, record, change))) return { outcome: 'gone' }
     return { outcome: 'replaced', last, next: successor }
   }

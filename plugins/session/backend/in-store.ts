@@ -1,9 +1,8 @@
 import { after } from '../../common/maybe-promise.js'
-import { fieldsWithout, withChanges } from '../../store/sessions.js'
+import { fieldsWithout, withChanges, type StoredSession } from '../../store/sessions.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 import type { TicketSigner } from '../../tickets/ticket.js'
 import type { SessionBackend } from './backend.js'
-import { endIn } from './upkeep.js'
 
 /** Keeps the sessions in a store. */
 export function inStore (store: CompleteSessionStore, currentSigner: () => TicketSigner): SessionBackend {
@@ -30,4 +29,16 @@ export function inStore (store: CompleteSessionStore, currentSigner: () => Ticke
     canEnd: async ({ key }) => await store.read(key) !== null || await store.successor(key) !== null,
     cookieValue: (id, stored) => currentSigner().sign(id, stored?.ticket)
   }
+}
+
+/**
+ * Ends a session, or its successor if another request has just renewed it.
+ *
+ * @returns the session as it was at its end, or null if it was not live.
+ */
+export async function endIn (store: CompleteSessionStore, key: string): Promise<StoredSession | null> {
+  const record = await store.remove(key)
+  if (record !== null) return { key, record }
+  const nextKey = await store.successor(key)
+  return nextKey === null ? null : await endIn(store, nextKey)
 }

@@ -1,10 +1,10 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { SLICE_MS } from '../../common/slices.js'
 import { startSweeping } from '../../common/sweeping.js'
-import type { StoredSession } from '../../store/sessions.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 import type { Workers } from '../../workers/index.js'
 import type { SessionEmitter } from './events.js'
+import { endIn } from './in-store.js'
 
 /** How often an end that the store could not take is tried again. */
 const RETRY_EVERY_MS = 1_000
@@ -77,16 +77,4 @@ export async function startUpkeep (store: CompleteSessionStore, emitter: Session
       clearInterval(retrying)
     }
   }
-}
-
-/**
- * Ends a session, or its successor if another request has just renewed it.
- *
- * @returns the session as it was at its end, or null if it was not live.
- */
-export async function endIn (store: CompleteSessionStore, key: string): Promise<StoredSession | null> {
-  const record = await store.remove(key)
-  if (record !== null) return { key, record }
-  const nextKey = await store.successor(key)
-  return nextKey === null ? null : await endIn(store, nextKey)
 }

@@ -1,40 +1,29 @@
 import type { FastifyRequest } from 'fastify'
 import { tryThen } from '../../common/maybe-promise.js'
-import { StoreUnavailableError, guarded, isLate, reasonOf, storeUnavailable } from '../../store/errors.js'
-import { continuesAs, isLogout, type SessionChanges, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit } from '../../store/sessions.js'
+import { StoreUnavailableError, guarded, reasonOf, storeUnavailable } from '../../store/errors.js'
+import { continuesAs, isLogout, type SessionChanges, type SessionRecord, type SessionReplacement, type UserLimit } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
-import { LogoutUnconfirmedError } from '../model/errors.js'
 import type { Stored } from '../model/plan.js'
 import type { AnonymousLimit } from './anonymous-limit.js'
-import type { SessionBackend, SessionRef } from './backend.js'
+import type { SessionBackend } from './backend.js'
 import type { SessionEmitter } from './events.js'
 import type { Upkeep } from './upkeep.js'
-
-/** The sessions of another library that requests may present. */
-interface OldSessions {
-  /** Ends them. Returns the tickets of the sessions by which they continue, begun or not, and whether every end is stored. */
-  endPresentedBy (request: FastifyRequest): Promise<{ tickets: Ticket[], isStored: boolean }>
-}
 
 interface WriterOptions {
   readonly backend: SessionBackend
   readonly emitter: SessionEmitter
-  readonly upkeep: Pick<Upkeep, 'refuse' | 'discard' | 'isRefused'>
+  readonly upkeep: Pick<Upkeep, 'discard'>
   readonly sessionsPerUser: number
   readonly anonymousLimit: AnonymousLimit
-  /** null: there are none. */
-  readonly oldSessions: OldSessions | null
   /** The ticket of a new ID. */
   ticketOf (id: string): Ticket
-  /** Returns the valid tickets in the header of a request. */
-  ticketsOf (request: FastifyRequest): readonly Ticket[]
 }
 
 /** The request that causes a change; null: none. */
 type Cause = FastifyRequest | null
 
 /**
- * Changes sessions in the store for requests, and emits the events. Nothing else does. When a method resolves, the store has
+ * Begins and changes sessions for requests, and emits the events. Nothing else does. When a method resolves, the store has
  * done it. A method either creates or changes what is there, so that nothing in flight revives a session that has ended.
  */
 export class Writer {
@@ -105,96 +94,6 @@ export class Writer {
     return { next, lastUser: last.user }
   }
 
-  /**
-   * Ends every session that a request presents. Otherwise a browser with two cookies would continue in the other session.
-   *
-   * @param stored the session of the request, which may be newer than its header
-   * @param isAvailable whether the store has answered which of them are live
-   * @param silence the error of a store that has just let the request wait in vain, so that nobody waits again; or null
-   * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
-   */
-  async end (request: FastifyRequest, stored: Stored | null, { isAvailable, silence }: { isAvailable: boolean, silence: unknown }): Promise<void> {
-    const { backend, ticketsOf } = this.#options
-    const own = stored?.ticket
-    const tickets = ticketsOf(request)
-    await this.#withOld(request, this.#endEach(request, own === undefined ? tickets : [own, ...tickets], async (ticket) => {
-      if (silence !== null) throw silence
-      const canEnd = !isAvailable || ticket.key === own?.key || await this.#canEnd(ticket)
-      return canEnd ? await backend.end(ticket) : null
-    }))
-  }
-
-  /**
-   * Ends every other session that a request presents. Its own continues without a user.
-   *
-   * @throws LogoutUnconfirmedError
-   */
-  async endOthers (request: FastifyRequest, own: Stored): Promise<void> {
-    const { backend, ticketsOf } = this.#options
-    const others = ticketsOf(request).filter(({ key }) => key !== own.ticket.key)
-    await this.#withOld(request, this.#endEach(request, others, async (ticket) => {
-      const record = await backend.read(ticket) === null ? null : await backend.remove(ticket)
-      return record === null ? null : { key: ticket.key, record }
-    }), own.ticket.key)
-  }
-
-  /** Waits for the end of hatcheck's sessions, and ends those of another library. */
-  async #withOld (request: FastifyRequest, ending: Promise<void>, exceptKey?: string): Promise<void> {
-    const { oldSessions } = this.#options
-    await (oldSessions === null ? ending : allDone(this.#endOld(oldSessions, request, exceptKey), ending))
-  }
-
-  /** Ends the sessions of another library that a request presents, and those by which they continue, begun or not. */
-  async #endOld (oldSessions: OldSessions, request: FastifyRequest, exceptKey?: string): Promise<void> {
-    const { backend } = this.#options
-    const { tickets, isStored } = await oldSessions.endPresentedBy(request)
-    await this.#endEach(request, tickets.filter(({ key }) => key !== exceptKey), (ticket) => backend.end(ticket))
-    if (!isStored) throw new LogoutUnconfirmedError()
-  }
-
-  async #endEach (request: FastifyRequest, tickets: readonly SessionRef[], end: (ticket: SessionRef) => Promise<StoredSession | null>): Promise<void> {
-    const { emitter, upkeep } = this.#options
-    const confirmed = await Promise.all(distinct(tickets).map(async (ticket) => {
-      try {
-        const ended = await end(ticket)
-        if (ended !== null) emitter.emit('destroyed', ended.key, ended.record.user, request)
-        return true
-      } catch (error) {
-        upkeep.refuse(ticket.key)
-        request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; its ticket is refused until it is')
-        return false
-      }
-    }))
-    if (confirmed.includes(false)) throw new LogoutUnconfirmedError()
-  }
-
-  /**
-   * Tells whether there may be something to end. Most duplicate cookies belong to sessions that ended long ago.
-   *
-   * @throws StoreUnavailableError if the store does not answer in time: the request does not wait again.
-   */
-  async #canEnd (ticket: SessionRef): Promise<boolean> {
-    const { backend, upkeep } = this.#options
-    if (upkeep.isRefused(ticket.key)) return true
-    try {
-      return await guarded('read', () => backend.canEnd(ticket))
-    } catch (error) {
-      if (isLate(error)) throw error
-      return true
-    }
-  }
-
-  /** Ends a session whose cookie cannot be delivered. */
-  async discard ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
-    const { backend, emitter, upkeep } = this.#options
-    try {
-      if (await backend.remove(ticket) !== null) emitter.emit('destroyed', ticket.key, record.user, request)
-    } catch (error) {
-      upkeep.discard(ticket.key)
-      request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; it will be tried again')
-    }
-  }
-
   /** Records activity. Returns null if the session has ended. Never rejects: a failure only makes an idle session end earlier. */
   async touch (stored: Stored, { seenAt, expiresAt }: Pick<SessionChanges, 'seenAt' | 'expiresAt'>, request: FastifyRequest): Promise<Stored | null> {
     stored.ticket.touchedAt = seenAt
@@ -224,17 +123,6 @@ export class Writer {
     const { sessionsPerUser: perUser, emitter } = this.#options
     return user === null ? undefined : { perUser, onEnded: (key) => { emitter.emit('revoked', key, user, request) } }
   }
-}
-
-/** Returns one ticket for each key, the first. */
-function distinct (tickets: readonly SessionRef[]): SessionRef[] {
-  return [...new Map(tickets.toReversed().map((ticket) => [ticket.key, ticket])).values()]
-}
-
-/** Waits for all of them, also if one fails. @throws the first error */
-async function allDone (...tasks: Array<Promise<void>>): Promise<void> {
-  const failed = (await Promise.allSettled(tasks)).find(({ status }) => status === 'rejected')
-  if (failed?.status === 'rejected') throw failed.reason
 }
 
 /**

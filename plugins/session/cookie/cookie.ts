@@ -51,9 +51,12 @@ interface CookieOptions {
 
 export class SessionCookie {
   readonly #options: CookieOptions
+  /** What a browser no longer needs once its cookie has changed. */
+  readonly #others: readonly ClearedCookie[]
 
   constructor (options: CookieOptions) {
     this.#options = options
+    this.#others = [...options.formerCookies, ...options.adoptedCookies]
   }
 
   /** Puts the cookie into the response, or removes it from the browser. Nothing else writes a session cookie. */
@@ -68,7 +71,7 @@ export class SessionCookie {
     } else {
       cookies.drop(reply, name)
     }
-    if (session.cookie !== 'keep') this.#clear([...this.#options.formerCookies, ...this.#options.adoptedCookies], session, reply)
+    if (session.cookie !== 'keep') this.#clear(this.#others, session, reply)
     completeHead(reply)
   }
 

@@ -59,10 +59,9 @@ export function privateResponse (response: Response, isMarked: () => boolean): R
 /** Marks only headers that the Web Response has: the headers of the reply hold for the others. */
 function privateHeaders (original: Headers): Headers {
   const headers = new Headers(original)
-  const vary = varyWithCookie(headers.get('vary') ?? '*')
-  if (vary !== null) headers.set('vary', vary)
   for (const [name, value] of original) {
-    if ((name === 'cache-control' || isTargeted(name)) && !isPrivate(value)) headers.set(name, noStoreFor(name, value))
+    const mine = privateValue(name, value)
+    if (mine !== value) headers.set(name, String(mine))
   }
   return headers
 }

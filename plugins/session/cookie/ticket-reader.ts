@@ -38,7 +38,7 @@ export const MAX_TICKETS = 8
 export function ticketReader (
   currentVerifier: () => TicketVerifier,
   profileOf: (request: FastifyRequest) => CookieProfile,
-  formerNames: readonly string[] = []
+  formerNames: readonly string[]
 ): (request: FastifyRequest) => readonly Ticket[] {
   return (request) => {
     const header = request.headers.cookie
@@ -60,7 +60,7 @@ export function ticketReader (
  *
  * @param formerNames names that the cookie had before. Their tickets come last, and are stale.
  */
-export function ticketsIn (header: string, name: string, verifier: TicketVerifier, formerNames: readonly string[] = []): readonly Ticket[] {
+export function ticketsIn (header: string, name: string, verifier: TicketVerifier, formerNames: readonly string[]): readonly Ticket[] {
   const tickets = ticketsOfName(header, name, verifier)
   for (const former of formerNames) {
     if (former !== name) for (const ticket of ticketsOfName(header, former, verifier)) tickets.push({ ...ticket, stale: true })

@@ -90,11 +90,6 @@ export interface Sessions<Values = Data> {
   off<E extends keyof SessionEvents> (event: E, listener: (...given: ListenerArguments<E>) => void): void
 }
 
-/** A name that nobody can have has no sessions, but an object in its place is a mistake that would end none. @throws UserNameError */
-function assertText (name: unknown, caller: string): void {
-  if (typeof name !== 'string') assertUser(name, caller)
-}
-
 export function createSessions (
   store: CompleteSessionStore,
   keyring: Keyring,
@@ -104,6 +99,11 @@ export function createSessions (
   const { lifetimes, now, handleOf, emitter } = outside
   const context = { store, lifetimes, now, handleOf }
   const call = <T>(work: () => Promise<T>): Promise<T> => standaloneCall(work, (error) => { log.error({ err: error }, 'a call of app.sessions failed, and nobody awaits it') })
+  /** A name that nobody can have has no sessions, but an object in its place is a mistake that would end none. @throws UserNameError */
+  const callFor = <T>(name: unknown, caller: string, work: () => Promise<T>): Promise<T> => call(async () => {
+    if (typeof name !== 'string') assertUser(name, `app.sessions.${caller}`)
+    return await work()
+  })
   return {
     store,
     [kOutside]: outside,
@@ -111,20 +111,13 @@ export function createSessions (
     read: (from, options) => call(() => readSession(from, options ?? {}, outside)),
     setSecretKeys: keyring.replace,
     reloadSecretKeys: keyring.reload,
-    ofUser: (name) => call(async () => {
-      assertText(name, 'app.sessions.ofUser')
-      return await sessionsOfUser(name, context)
-    }),
-    revoke: (name, handle, request) => call(async () => {
-      assertText(name, 'app.sessions.revoke')
+    ofUser: (name) => callFor(name, 'ofUser', () => sessionsOfUser(name, context)),
+    revoke: (name, handle, request) => callFor(name, 'revoke', async () => {
       const key = await endSessionOfUser(name, handle, context)
       if (key !== null) emitter.emit('revoked', key, name, request)
       return key !== null
     }),
-    revokeUser: (name) => call(async () => {
-      assertText(name, 'app.sessions.revokeUser')
-      return await endSessionsOfUser(name, store, (key) => { emitter.emit('revoked', key, name) })
-    }),
+    revokeUser: (name) => callFor(name, 'revokeUser', () => endSessionsOfUser(name, store, (key) => { emitter.emit('revoked', key, name) })),
     on (event, listener) {
       if (!EVENTS.includes(event)) throw new UnsupportedError(`the event ${inspect(event)}`, `the events of app.sessions are ${EVENTS.join(', ')}`)
       emitter.events.on(event, listener as never)

@@ -52,16 +52,16 @@ export function describedSession ({ key, record }: StoredSession, { lifetimes, h
  * @returns its key, or null if the handle is unknown.
  */
 export async function endSessionOfUser (name: string, handle: string, { store, handleOf }: Pick<UserSessionsContext, 'store' | 'handleOf'>): Promise<string | null> {
-  let found: string | null = null
-  await eachInSlices(await storedSessionsOf(name, store), ({ key }) => { if (handleOf(key) === handle) found = key })
-  const key = found
-  if (key === null) return null
+  const keys: string[] = []
+  await eachInSlices(await storedSessionsOf(name, store), ({ key }) => { if (handleOf(key) === handle) keys.push(key) })
+  const [key] = keys
+  if (key === undefined) return null
   const last = await guarded('revoke', () => store.remove(key))
   return last === null ? null : key
 }
 
 /** Ends every session of a user. Returns how many. */
-export async function endSessionsOfUser (name: string, store: CompleteSessionStore, onEnded?: (key: string) => void): Promise<number> {
+export async function endSessionsOfUser (name: string, store: CompleteSessionStore, onEnded: (key: string) => void): Promise<number> {
   return namesRealm(name) ? 0 : await guarded('revoke', () => store.removeOfUser(name, undefined, onEnded))
 }
 

@@ -36,7 +36,7 @@ export function login (session: Session, { user, permanent, client, data, isReau
     const entries = entriesOf(data)
     assertCookieCanBeSent(session)
     const { stored, context, request, values } = session
-    const { writer, newId } = context
+    const { writer, ender, newId } = context
     const keepsValues = stored === null || continuesAs(user, stored.record)
     if (!keepsValues) {
       changes.abandon()
@@ -46,7 +46,7 @@ export function login (session: Session, { user, permanent, client, data, isReau
     const { record, change } = planLogin(changes, { user, permanent, client: client(), data: entries }, keepsValues, context)
     const replaced = stored === null ? null : await writer.replace(stored, newId(), change, request)
     if (isReauthentication && replaced?.lastUser !== user) {
-      if (replaced?.next) await writer.discard(replaced.next, request)
+      if (replaced?.next) await ender.discard(replaced.next, request)
       throw new SessionGoneError()
     }
     const begun = replaced?.next ?? await writer.create(newId(), record, request)
@@ -71,11 +71,11 @@ export function regenerate (session: Session, keys: readonly string[] = []): Pro
   return change(session, [...keep], async (changes) => {
     session.dropNextId()
     const { stored, context, request } = session
-    const { writer, newId } = context
+    const { writer, ender, newId } = context
     if (stored === null) return session.values.restore(changes, keep)
     const change = planRenewal(stored, changes, keep, context)
     if (hasFields(successorOf(stored.record, change))) assertCookieCanBeSent(session)
-    if (isLogout(change)) await writer.endOthers(request, stored)
+    if (isLogout(change)) await ender.endOthers(request, stored)
     const replaced = await writer.replace(stored, newId(), change, request)
     if (replaced === null) throw new SessionGoneError()
     await handOver(session, replaced.next, changes)
@@ -95,7 +95,7 @@ async function end (session: Session, changes: ChangeSet): Promise<void> {
   session.continueWith(null, changes)
   session.sendCookie('clear')
   try {
-    await context.writer.end(request, stored, { isAvailable, silence })
+    await context.ender.end(request, stored, { isAvailable, silence })
     session.isUnconfirmed = false
   } catch (error) {
     // Not before: a response that leaves in the meantime waits for this call.

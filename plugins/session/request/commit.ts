@@ -1,5 +1,5 @@
 import type { Calls } from '../../common/calls.js'
-import { tryThen, type MaybePromise } from '../../common/maybe-promise.js'
+import type { MaybePromise } from '../../common/maybe-promise.js'
 import type { ChangeSet } from '../model/change-set.js'
 import { LogoutUnconfirmedError, NoCookieError } from '../model/errors.js'
 import { planTouch } from '../model/plan.js'
@@ -13,11 +13,17 @@ import { storeChanges } from './store-changes.js'
  * @throws the error of a call that nobody awaits. The values are not stored then.
  */
 export function commit (session: Session): MaybePromise<void> {
-  if (session.setAside === null) return commitOnce(session)
-  return tryThen(() => commitOnce(session), () => { restoreSetAside(session) }, (error) => {
-    restoreSetAside(session)
-    throw error
-  })
+  return session.setAside === null ? commitOnce(session) : commitBeside(session)
+}
+
+/** Commits what an error handler has changed. What the failed response had changed waits meanwhile. */
+async function commitBeside (session: Session): Promise<void> {
+  try {
+    await commitOnce(session)
+  } finally {
+    if (session.setAside !== null) session.values.restore(session.setAside)
+    session.setAside = null
+  }
 }
 
 /**
@@ -35,11 +41,6 @@ export function reopen (session: Session, areUnstorable: boolean): void {
     areUnstorable = true
   }
   if (areUnstorable) session.dropChanges()
-}
-
-function restoreSetAside (session: Session): void {
-  if (session.setAside !== null) session.values.restore(session.setAside)
-  session.setAside = null
 }
 
 function commitOnce (session: Session): MaybePromise<void> {
@@ -68,22 +69,23 @@ export async function settle (session: Session): Promise<void> {
   }
 }
 
-function commitAfterCalls (session: Session, queue: Calls, changes: ChangeSet): MaybePromise<void> {
-  return tryThen(() => queue.runHeeded(() => commitOrRestore(session, queue, changes)), () => dropCookieIfEnded(session), async (error) => {
+async function commitAfterCalls (session: Session, queue: Calls, changes: ChangeSet): Promise<void> {
+  try {
+    await queue.runHeeded(() => commitOrRestore(session, queue, changes))
+  } finally {
     await dropCookieIfEnded(session)
-    throw error
-  })
+  }
 }
 
-function commitOrRestore (session: Session, queue: Calls, changes: ChangeSet): MaybePromise<void> {
-  return tryThen(() => {
+async function commitOrRestore (session: Session, queue: Calls, changes: ChangeSet): Promise<void> {
+  try {
     assertNoneFailed(session, queue)
-    return commitChanges(session, changes)
-  }, () => {}, (error) => {
+    await commitChanges(session, changes)
+  } catch (error) {
     session.values.restore(changes)
     session.mayHaveEnded = true
     throw error
-  })
+  }
 }
 
 function assertNoneFailed ({ request, isUnconfirmed, isSuccess }: Session, queue: Calls): void {
@@ -94,25 +96,25 @@ function assertNoneFailed ({ request, isUnconfirmed, isSuccess }: Session, queue
   if (isUnconfirmed && isSuccess) throw new LogoutUnconfirmedError()
 }
 
-function commitChanges (session: Session, changes: ChangeSet): MaybePromise<void> {
+async function commitChanges (session: Session, changes: ChangeSet): Promise<void> {
   const { request, values } = session
   if (!session.isAvailable) return
   changes.resolve(session.storedFields)
   if (!hasEffect(session, changes)) {
     values.restore(changes)
-    return recordActivity(session)
+    await recordActivity(session)
+    return
   }
   if (session.silence !== null) throw session.silence
-  return tryThen(() => storeChanges(session, changes), (isStored) => {
-    if (isStored) return
+  try {
+    if (await storeChanges(session, changes)) return
     // Neither sets nor clears the cookie: the browser may already hold that of a newer session.
     request.log.warn('The session ended while a request was under way. The changes of this request are not stored.')
-    values.confirm(changes, session.storedFields)
-  }, (error) => {
+  } catch (error) {
     if (!(error instanceof NoCookieError)) throw error
     request.log.warn({ err: error }, 'The session of a new visitor is not stored, because the response has begun or the client has gone.')
-    values.confirm(changes, session.storedFields)
-  })
+  }
+  values.confirm(changes, session.storedFields)
 }
 
 function hasEffect ({ stored }: Session, { set, remove, permanent }: ChangeSet): boolean {

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SessionFields } from '../../store/sessions.js'
+import type { Ender } from '../backend/end.js'
 import type { Finder } from '../backend/find.js'
 import type { Writer } from '../backend/write.js'
 import type { CookieDescription, CookieState } from '../cookie/cookie.js'
@@ -9,6 +10,7 @@ import type { SessionSchema } from '../model/schema.js'
 /** What every session of a realm works with. */
 export interface SessionContext extends Rules, Pick<Finder, 'find' | 'read'> {
   readonly writer: Writer
+  readonly ender: Ender
   /** Checks the values; null: any JSON fits. */
   readonly schema: SessionSchema | null
   newId (): string

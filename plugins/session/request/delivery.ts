@@ -18,7 +18,7 @@ export function assertCookieCanBeSent (session: Session): void {
  */
 export async function handOver (session: Session, next: Stored | null, changes: ChangeSet): Promise<void> {
   if (next !== null && !session.canSendCookie) {
-    await session.context.writer.discard(next, session.request)
+    await session.context.ender.discard(next, session.request)
     throw new NoCookieError()
   }
   session.mayHaveEnded = false

@@ -13,10 +13,10 @@ export function storeChanges (session: Session, changes: ChangeSet): Promise<boo
 
 async function carryOut (session: Session, changes: ChangeSet, plan: Plan): Promise<boolean> {
   const { stored, context, request } = session
-  const { writer } = context
+  const { writer, ender } = context
   // A logout by values ends every other session that the request presents, as `logout` does. This comes first: if it fails,
   // nothing has changed.
-  if (stored !== null && (plan.do === 'end' || (plan.do === 'patch' && isLogout(plan.changes)))) await writer.endOthers(request, stored)
+  if (stored !== null && (plan.do === 'end' || (plan.do === 'patch' && isLogout(plan.changes)))) await ender.endOthers(request, stored)
   switch (plan.do) {
     case 'nothing':
       if (stored !== null && await context.read(stored) === null) return false
