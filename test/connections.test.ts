@@ -1,5 +1,6 @@
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request as httpRequest, ServerResponse } from 'node:http'
@@ -12,7 +13,7 @@ import { test } from 'tap'
 import { hatcheck, requireLogin } from '../app.js'
 import { STORES, appOnPort, bag, closed, type Bag } from './app-on-port.js'
 import { Client } from './client.js'
-import { gate, testKey, turn } from './helper.js'
+import { buildHost, gate, testKey, turn } from './helper.js'
 import { until } from './service.js'
 import { openStore } from './watched-store.js'
 
@@ -57,6 +58,31 @@ test('a connection without a socket or an address has sessions', async (t) => {
     t.equal((await client.post('/logout', {}, { accept })).statusCode, 200)
     t.equal((await client.get('/sessions', { cookie, accept })).statusCode, 401)
   })
+})
+
+/** Sends a login to the port in its argument, and resets the connection. */
+const VANISHING = `
+const body = 'client_name=harry&password=x'
+const socket = require('node:net').connect(process.argv[1], '127.0.0.1', () => {
+  socket.write('POST /login HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Type: application/x-www-form-urlencoded\\r\\nContent-Length: ' + body.length + '\\r\\n\\r\\n' + body, () => socket.resetAndDestroy())
+})`
+
+test('a login of a client that reset its connection before it was accepted is not checked, since it has no address', async (t) => {
+  const asked: string[] = []
+  const fastify = await buildHost(t, { routes: true, authenticate: (name) => { asked.push(name); return null } })
+  await fastify.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = fastify.server.address() as AddressInfo
+  const requests: unknown[] = []
+  fastify.server.on('request', (request) => { requests.push(request) })
+  const accepted = once(fastify.server, 'connection') as Promise<[Socket]>
+  // The server cannot accept while it waits for the other process.
+  t.equal(spawnSync(process.execPath, ['-e', VANISHING, String(port)]).status, 0)
+  const [socket] = await accepted
+  await closed(socket)
+  t.strictSame([requests.length, asked], [0, []])
+
+  t.equal((await new Client(`http://127.0.0.1:${port}`).post('/login', { client_name: 'sally', password: 'x' })).statusCode, 401)
+  t.strictSame(asked, ['sally'], 'every other client gets an answer')
 })
 
 test('injectWS of @fastify/websocket has the session of an injected request', async (t) => {

@@ -10,12 +10,14 @@ import { headerError } from './host-header.js'
 import { createOtherMethods } from './methods.js'
 import { refuseUnderOverload } from './overload.js'
 import { createProxyNote } from './untrusted-proxy.js'
+import { dropVanishedClients } from './vanished-clients.js'
 
 export type Guards = ReturnType<typeof createGuards>
 
 /** Checks that come before a route. */
 export default fp(async function guards (fastify) {
   keepHeaderLines(fastify)
+  dropVanishedClients(fastify)
   refuseUnderOverload(fastify)
   fastify.hatcheck.provide('guards', createGuards(fastify))
 }, { name: 'guards', dependencies: ['config', 'metrics'] })

@@ -1,0 +1,16 @@
+import type { FastifyInstance } from 'fastify'
+import type { Socket } from 'node:net'
+
+/**
+ * Closes a connection whose client has reset it before Node accepts it. The system still has the request that the client sent, but
+ * no longer the address: the attempts of such a client would count for no network, and have no address in the log.
+ */
+export function dropVanishedClients ({ server }: Pick<FastifyInstance, 'server'>): void {
+  server.on('connection', drop).on('secureConnection', drop)
+}
+
+/** To ask is enough for all others: Node remembers the address. */
+function drop (socket: Socket): void {
+  // A Unix socket has neither address.
+  if (socket.remoteAddress === undefined && socket.localAddress !== undefined) socket.destroy()
+}
