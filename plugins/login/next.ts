@@ -9,6 +9,8 @@ import { fieldOf } from './credentials.js'
 const HERE = 'http://next.invalid'
 /** In characters, as written in an address: what nginx accepts by default. */
 const LONGEST = 8_192
+/** In characters, as written in the query of the login page. Node takes 16 KiB of header, and a browser sends more than the URL. */
+const LONGEST_IN_QUERY = 14 * 1_024
 
 /**
  * Returns where a login leads: the field `next` of the form, or of the query, if it is a path on this origin or an address on
@@ -44,7 +46,7 @@ export function createNext ({ loginPage, afterLogin, isAllowedOrigin }: Pick<Con
 
   /** Returns the login page, which leads on to {@link nextOf} of the value; null without one. */
   function loginPathTo (value: unknown): string | null {
-    return loginPage === null ? null : `${loginPage}?next=${encodeURIComponent(nextOf(value))}`
+    return loginPage === null ? null : `${loginPage}?next=${inQuery(nextOf(value)) ?? encodeURIComponent(afterLogin)}`
   }
 
   function addressOf (value: string): string | null {
@@ -58,4 +60,13 @@ export function createNext ({ loginPage, afterLogin, isAllowedOrigin }: Pick<Con
   }
 
   return { nextOf, nextPageOf, loginPathTo }
+}
+
+/** Encodes an address for a query; a long one only where a query demands it. Returns null if it is too long all the same. */
+function inQuery (address: string): string | null {
+  const encoded = encodeURIComponent(address)
+  if (encoded.length <= LONGEST_IN_QUERY) return encoded
+  // One in which every character is a slash or an equals sign would be three times as long.
+  const short = encodeURI(address).replace(/[#&+]/g, encodeURIComponent)
+  return short.length <= LONGEST_IN_QUERY ? short : null
 }
