@@ -43,8 +43,9 @@ core.register_action('ask_hatcheck', { 'http-req' }, function (txn, path)
     if request[name] then asked[name] = list(request[name]) end
   end
   local response = core.httpclient():get{ url = HATCHECK .. path, headers = asked, timeout = TIMEOUT_MS }
-  -- Every answer of hatcheck has this header. Without it, the answer is HAProxy's own, because hatcheck is down.
-  if response.headers == nil or response.headers['remote-user'] == nil then
+  -- HAProxy's own answer, because hatcheck is down, has no such header. Neither has that to a request with a header of more than 16 KB.
+  local is_answer = response.headers ~= nil and (response.headers['remote-user'] ~= nil or response.status == 431)
+  if not is_answer then
     return answer(txn, 503, { ['retry-after'] = { [0] = '1' }, ['cache-control'] = { [0] = 'no-store' } }, '')
   end
   if response.status ~= 204 then

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { freePort } from '../free-port.js'
@@ -26,7 +26,10 @@ for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
   test(`${proxy}: the example passes WebSockets, large uploads and the headers of the site`, { ...needs(proxy), timeout: 120_000 }, async (t) => {
     const asked: string[] = []
     const app = await startApp(t, asked)
-    const hatcheck = await build(t, { mode: 'service', sessionCookieSecure: 'auto', signup: 'open', passwordMinLength: 8 }, { trustProxy: '127.0.0.1' })
+    const hatcheck: FastifyInstance = await build(t, { mode: 'service', sessionCookieSecure: 'auto', signup: 'open', passwordMinLength: 8 }, {
+      trustProxy: '127.0.0.1',
+      clientErrorHandler: (error, socket) => { hatcheck.hatcheck.http.answerParserError(error, socket as Socket) }
+    })
     await hatcheck.listen({ host: '127.0.0.1', port: 0 })
     const cookie = await login(hatcheck)
     const url = await start(t, proxy, { app, hatcheck: (hatcheck.server.address() as AddressInfo).port })
@@ -52,6 +55,10 @@ for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
     // The answer can come before the whole upload was sent.
     const refused = await fetch(`${url}/upload`, { method: 'POST', body: Buffer.alloc(3_000_000), redirect: 'manual' }).then(({ status }) => status, () => 401)
     t.equal(refused, 401, 'an upload does not bypass the login')
+
+    const oversized = await new Client(url).get('/', { cookie: `${cookie}; a=${'x'.repeat(20_000)}` })
+    t.equal(oversized.statusCode, 431, 'too many cookies')
+    t.notMatch(oversized, { headers: { 'retry-after': String } })
 
     for (const [what, path, headers, status] of [
       ['the application', '/', { cookie }, 200],
