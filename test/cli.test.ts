@@ -310,6 +310,15 @@ test('a command names its store, and creates a store only for a new account', as
   t.equal(stderr, `hatcheck: lmdb:${join(folder, 'data/lmdb')}\n`)
 })
 
+test('a command names the variables of a data folder that cannot be used', async (t) => {
+  const folder = t.testdir({ file: 'not a folder' })
+  for (const DATA_DIR of ['file', 'file/data', `/${'x'.repeat(300)}`]) {
+    const { code, stderr } = await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: { DATA_DIR }, input: 'a long password of Sally\n' })
+    t.equal(code, 1, DATA_DIR)
+    t.match(stderr, /^hatcheck: The data folder cannot be written \(DATA_DIR, SESSION_STORE\): E\w+: [^\n]+\n$/)
+  }
+})
+
 test('every command refuses an unknown store as the start does, without its password', async (t) => {
   const folder = t.testdir()
   for (const prefix of ['', 'cookie:']) {

@@ -312,7 +312,11 @@ test('a store or a folder that would be another one than is meant is refused', (
   const oneLine = (name: string): string => `${name} must be one url on one line, also in a file.`
   const noAddress = (name: string): string => `${name} must have a path after lmdb:, not an address: lmdb:data is a folder here, lmdb:/data one in the root.`
   const noTilde = (name: string): string => `${name} must not have a path that begins with ~: only a shell makes a home folder of it. Write the whole path.`
+  const noBytes = (name: string): string => `${name} must be UTF-8: the folder would have another name.`
+  const undecodable = Buffer.from('data\xfcx', 'latin1').toString()
   for (const [options, rule] of [
+    ...[`lmdb:${undecodable}`, `cookie:lmdb:./${undecodable}`].map((sessionStore) => [{ sessionStore }, noBytes] as const),
+    ...[undecodable].map((dataDir) => [{ dataDir }, noBytes] as const),
     ...['lmdb:\nredis://db', 'lmdb:data\r\n# a comment', 'cookie:lmdb:\nredis://db', 'redis://db\nlmdb:'].map((sessionStore) => [{ sessionStore }, oneLine] as const),
     ...['lmdb://data', 'lmdb://', 'cookie:lmdb://data/lmdb', 'flask:lmdb://data'].map((sessionStore) => [{ sessionStore }, noAddress] as const),
     ...['lmdb:~/x', 'lmdb:~', 'lmdb:~harry/x', 'cookie:lmdb:~/x'].map((sessionStore) => [{ sessionStore }, noTilde] as const),

@@ -102,5 +102,15 @@ export function handlesIfKnown (config: Config, tell: (fault: string) => void = 
 /** Whether the next start makes the key. It does not in place of a link to a missing file. */
 function isKeyToCome (config: Config): boolean {
   const file = keyFileOf(config)
-  return file !== undefined && config.secretKeyFile === undefined && lstatSync(file, { throwIfNoEntry: false }) === undefined
+  return file !== undefined && config.secretKeyFile === undefined && !hasEntry(file)
+}
+
+/** False as well where the folder cannot be looked into: the store in it says why. */
+function hasEntry (file: string): boolean {
+  try {
+    lstatSync(file)
+    return true
+  } catch {
+    return false
+  }
 }

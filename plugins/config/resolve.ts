@@ -14,7 +14,7 @@ import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
 import { flawOfDomain } from './own-domain.js'
 import { assertLeadsOn, pagesOf } from './pages.js'
 import type { Row, ValuesOf } from './row.js'
-import { assertNoTilde, placeOfSessions, storeChoice } from './store-choice.js'
+import { assertPath, placeOfSessions, storeChoice } from './store-choice.js'
 import { suggestionFor } from './suggestion.js'
 import { OPTIONS, SESSION_OPTIONS } from './table.js'
 import { validate, type Mode } from './validate.js'
@@ -42,7 +42,7 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
   assertSchema(options.sessionSchema)
   const dataDir = resolve(values.dataDir)
   const sessionStore = storeChoice(store, dataDir, name('sessionStore'))
-  assertNoTilde(values.dataDir, name('dataDir'))
+  assertPath(values.dataDir, name('dataDir'))
   const pages = pagesOf(options.routes, mode, values, scope)
   const allowedOrigins = originsOf(options.allowedOrigins, name('allowedOrigins'))
   const config = {

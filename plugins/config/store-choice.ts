@@ -55,13 +55,15 @@ function engineChoice (store: string, dataDir: string, name: string): EngineChoi
   const [, path] = /^lmdb:(.*)/.exec(url) ?? []
   if (path === undefined) throw new ConfigError(`${name} must be memory:, lmdb:, lmdb:./some/folder, a redis url, or cookie: or flask: before one of these; got "${schemeOf(url)}".`)
   assertRule(!/^\/\/(?!\/)/.test(path), `${name} must have a path after lmdb:, not an address: lmdb:data is a folder here, lmdb:/data one in the root.`)
-  assertNoTilde(path, name)
+  assertPath(path, name)
   return { name: 'lmdb', folder: lmdbFolder(url, dataDir) }
 }
 
-/** @throws ConfigError */
-export function assertNoTilde (path: string, name: string): void {
+/** Refuses a path that would be another one than is meant. @throws ConfigError */
+export function assertPath (path: string, name: string): void {
   assertRule(!path.startsWith('~'), `${name} must not have a path that begins with ~: only a shell makes a home folder of it. Write the whole path.`)
+  // Node puts this character in the place of bytes that are not UTF-8.
+  assertRule(!path.includes('\uFFFD'), `${name} must be UTF-8: the folder would have another name.`)
 }
 
 /** Returns the url of the engine: what stands after `cookie:` or `flask:`, or the url itself. */
