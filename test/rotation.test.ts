@@ -154,6 +154,18 @@ test('a key file behind a symbolic link that changes its target is noticed', asy
   await until('the link was not noticed', async () => (await who(fastify, old))[1] !== undefined)
 })
 
+test('a key file that is overwritten by one of the same size and time is noticed', async (t) => {
+  const file = join(t.testdir({ key: oldKey }), 'key')
+  const keyring = openKeyring(resolveConfig({ secretKeyFile: file }, 'plugin'), { info () {}, error () {} })
+  t.teardown(() => { keyring.stop() })
+  for (const key of [newKey, thirdKey]) {
+    // As cp -p and rsync do, from a file whose time says nothing.
+    writeFileSync(file, key)
+    utimesSync(file, 1, 1)
+    await until('the change was not noticed', () => keyring.secrets[0]?.equals(Buffer.from(key)) === true)
+  }
+})
+
 test('a key file that changes while the server starts is noticed', async (t) => {
   const file = join(t.testdir({ key: oldKey }), 'key')
   // Keeps the threads busy that look at files, so that the first look certainly comes after the change.

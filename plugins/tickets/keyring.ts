@@ -113,8 +113,9 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
 /** Differs whenever the file may have changed. */
 async function versionOf (file: string): Promise<string> {
   try {
-    const { mtimeMs, ino, size } = await stat(file)
-    return `${mtimeMs} ${ino} ${size}`
+    // Not the time of its content, which a copy can keep: all keys have the same size.
+    const { ctimeMs, ino, size } = await stat(file)
+    return `${ctimeMs} ${ino} ${size}`
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? 'unknown'
   }
