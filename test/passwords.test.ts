@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { dictionary } from '@zxcvbn-ts/language-common'
+import { request as httpRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
@@ -11,6 +13,7 @@ import { Client, type Answer } from './client.js'
 import { build, buildHost, needs } from './helper.js'
 import { noteCalls } from './note-calls.js'
 import { startRedis } from './redis.js'
+import { until } from './service.js'
 import type { SessionRecord } from '../plugins/store/sessions.js'
 import { stop } from './watched-store.js'
 
@@ -453,6 +456,37 @@ test('a session that ends during its password change stays ended, and the answer
     t.strictSame(await sessions.ofUser('Harry'), [])
   })
 })
+
+for (const moment of ['the password is changed', 'the session is stored'] as const) {
+  test(`if the client goes away when ${moment}, every session of the user ends, since no new ID can reach it`, async (t) => {
+    const fastify = await service(t)
+    await fastify.listen({ host: '127.0.0.1', port: 0 })
+    const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
+    const [pause, left] = [stop(), new Promise<void>((resolve) => {
+      fastify.server.once('connection', (socket) => { socket.once('close', () => { resolve() }) })
+    })]
+    const { accounts } = fastify.hatcheck.storage
+    const update = accounts?.update.bind(accounts)
+    if (moment === 'the session is stored') holdUp(fastify, moment, pause.here)
+    else if (accounts !== null && update !== undefined) {
+      accounts.update = async (...args) => {
+        const isDone = await update(...args)
+        await pause.here()
+        return isDone
+      }
+    }
+    const { port } = fastify.server.address() as AddressInfo
+    const request = httpRequest({ port, host: '127.0.0.1', method: 'POST', path: '/password', headers: { ...AS_PROGRAM, cookie: harry.cookieHeader, 'content-type': 'application/json' } })
+    request.on('error', () => {}).end(JSON.stringify({ current_password: OLD, new_password: NEW }))
+    await pause.reached
+    request.destroy()
+    await left
+    pause.go()
+    await until('every session has ended', async () => (await store(fastify).ofUser('Harry')).length === 0)
+    for (const client of [harry, other]) t.match((await client.get('/')).body, 'You are not logged in')
+    t.equal((await new Client(fastify).login('Harry', NEW)).statusCode, 303)
+  })
+}
 
 test('a new password is judged only after the current one, which is rate limited', async (t) => {
   const start = Date.now()

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
-import { SessionGoneError } from '../../plugins/session/model/errors.js'
+import { NoCookieError, SessionGoneError } from '../../plugins/session/model/errors.js'
 import type { Page } from '../../plugins/view/layout.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, PasswordOvertakenError, WrongPasswordError } from './errors.js'
 import { passwordFieldsOf } from './fields.js'
@@ -64,15 +64,15 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     throw new PasswordOvertakenError()
   }
 
-  /** @throws PasswordChangedError if this session has ended; all others have ended then as well. */
+  /** @throws PasswordChangedError if this session has ended, or its client has gone; all others have ended then as well. */
   async function renewLogin (request: FastifyRequest, user: { name: string }): Promise<boolean> {
     try {
       return await login.renewLogin(request, user, request.session.permanent)
     } catch (error) {
-      if (!(error instanceof SessionGoneError)) throw error
+      if (!(error instanceof SessionGoneError || error instanceof NoCookieError)) throw error
       // Another change of the account has ended it.
       if (!await login.isStillValid(user)) return false
-      await fastify.sessions.revokeUser(user.name)
+      if (config.sessionRevocation !== 'none') await fastify.sessions.revokeUser(user.name)
       throw new PasswordChangedError()
     }
   }
