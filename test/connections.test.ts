@@ -85,6 +85,37 @@ test('a login of a client that reset its connection before it was accepted is no
   t.strictSame(asked, ['sally'], 'every other client gets an answer')
 })
 
+test('a client that goes away during its login is no error in the log, and gets no session', async (t) => {
+  const log: Bag[] = []
+  let leave = async (): Promise<void> => {}
+  const authenticate = async (name: string): Promise<{ name: string }> => {
+    await leave()
+    return { name }
+  }
+  const fastify = await buildHost(t, { routes: true, authenticate }, { logger: { level: 'info', stream: { write (line: string) { log.push(JSON.parse(line) as Bag) } } } })
+  fastify.post('/own-login', async (request) => {
+    await leave()
+    await request.login('harry')
+  })
+  await fastify.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = fastify.server.address() as AddressInfo
+  for (const path of ['/login', '/own-login']) {
+    const client = httpRequest({ port, host: '127.0.0.1', method: 'POST', path, headers: { 'content-type': 'application/json' } })
+    const connected = once(fastify.server, 'connection') as Promise<[Socket]>
+    leave = async () => {
+      const [socket] = await connected
+      client.destroy()
+      await closed(socket)
+    }
+    client.on('error', () => {}).end('{"client_name":"harry","password":"x"}')
+    await until('the login has failed', () => log.some(({ err }) => err?.code === 'HATCHECK_NO_COOKIE'))
+    t.match(log.filter(({ err }) => err !== undefined), [{ level: 30, err: { message: 'The client has gone, so it cannot get the cookie of this session. Nothing is stored.' } }], path)
+    t.match(log.filter(({ level }) => level > 30), path === '/login' ? [{ event: 'authn_login_fail', reason: 'client_gone' }] : [])
+    log.length = 0
+  }
+  t.equal((await fastify.sessions.ofUser('harry')).length, 0)
+})
+
 test('injectWS of @fastify/websocket has the session of an injected request', async (t) => {
   for (const store of STORES) {
     for (const server of [{}, { trustProxy: true }]) {

@@ -7,6 +7,8 @@ export function failureReasonOf ({ code, statusCode = 500 }: FastifyError): stri
     case 'HATCHECK_DEMO_MODE':
     case 'HATCHECK_OVERLOADED':
       return null
+    case 'HATCHECK_NO_COOKIE':
+      return 'client_gone'
     case 'HATCHECK_WRONG_CREDENTIALS':
       return 'credentials'
     case 'HATCHECK_CREDENTIALS':

@@ -58,6 +58,10 @@ export const SessionOffError = createError('HATCHECK_SESSION_OFF',
 export const NoCookieError = createError('HATCHECK_NO_COOKIE',
   'The headers of the response have left, so the browser cannot get the cookie of this session. Nothing is stored. Make the call before the response begins.', 500)
 
+/** The same because the client has gone, which is no fault of the application. The status is that of nginx, and nobody gets it. */
+export const ClientGoneError = createError('HATCHECK_NO_COOKIE',
+  'The client has gone, so it cannot get the cookie of this session. Nothing is stored.', 499)
+
 /** A value was set without a login while `anonymousSessions` is false. Nothing is stored. */
 export const AnonymousSessionError = createUnauthorized('HATCHECK_ANONYMOUS_SESSION',
   'Only logged-in users can have values in the session (anonymousSessions is false). Log in first. Nothing is stored.')

@@ -1,13 +1,13 @@
 import type { MaybePromise } from '../../store/sessions.js'
 import type { ChangeSet } from '../model/change-set.js'
-import { NoCookieError } from '../model/errors.js'
+import { ClientGoneError, NoCookieError } from '../model/errors.js'
 import type { Stored } from '../model/plan.js'
 import type { Session } from './session.js'
 
-/** @throws InsecureTransportError, CookieDomainError, NoCookieError if the browser cannot get the cookie of a new session. */
+/** @throws InsecureTransportError, CookieDomainError, NoCookieError, ClientGoneError if the browser cannot get the cookie of a new session. */
 export function assertCookieCanBeSent (session: Session): void {
   session.context.assertDeliverable(session.request)
-  if (!session.canSendCookie) throw new NoCookieError()
+  if (!session.canSendCookie) throw noCookieError(session)
 }
 
 /**
@@ -19,11 +19,15 @@ export function assertCookieCanBeSent (session: Session): void {
 export async function handOver (session: Session, next: Stored | null, changes: ChangeSet): Promise<void> {
   if (next !== null && !session.canSendCookie) {
     await session.context.ender.discard(next, session.request)
-    throw new NoCookieError()
+    throw noCookieError(session)
   }
   session.mayHaveEnded = false
   session.continueWith(next, changes)
   session.sendCookie(next === null ? 'clear' : 'set')
+}
+
+function noCookieError ({ hasClientLeftEarly }: Session): Error {
+  return hasClientLeftEarly ? new ClientGoneError() : new NoCookieError()
 }
 
 /** Sends no cookie of a session that another request has ended: the browser may have a newer cookie by now. */

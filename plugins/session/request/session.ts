@@ -263,6 +263,8 @@ export class Session {
   /** Whether the client has gone, so that nothing reaches it. */
   get hasLostClient (): boolean { return this.#reply !== null && isConnectionClosed(this.#reply) }
   get canSendCookie (): boolean { return this.#reply === null || canSetCookie(this.#reply) }
+  /** Whether the client has gone before the head of the response left. */
+  get hasClientLeftEarly (): boolean { return this.hasLostClient && this.#reply?.raw.headersSent === false }
 
   /** Shows the values in a log line, and neither ID nor ticket. */
   [inspect.custom] (): Record<string, unknown> {
