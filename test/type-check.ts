@@ -43,6 +43,7 @@ export function typeChecker (folder: string): (project: string, changes?: object
     const found: Diagnostic[] = [...errors, ...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics()]
     for (const file of program.getSourceFiles()) {
       if (!OF_THE_COMPILER.test(file.fileName)) found.push(...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file))
+      if (options.declaration === true && rootNames.includes(file.fileName)) found.push(...program.getDeclarationDiagnostics(file))
     }
     return ts.formatDiagnostics(found, host)
   }

@@ -16,6 +16,8 @@ export interface StandardSchema<Input = unknown> {
 
 /** The answer of a schema. Without issues, the value fits. */
 export interface SchemaResult {
+  /** What the schema makes of the value. hatcheck does not use it. */
+  readonly value?: unknown
   readonly issues?: readonly SchemaIssue[] | undefined
 }
 

@@ -1,6 +1,6 @@
 import type { Authenticate } from '../accounts/authenticator.js'
 import type { Decorators, DecoratorsOption } from '../common/decorators.js'
-import type { Only, Spellings, Written } from './row.js'
+import type { Only, Written } from './row.js'
 import type { OPTIONS, SESSION_OPTIONS } from './table.js'
 
 // Editors find the JSDoc of a row only through a mapped type over `K extends keyof T`, with a `T` that is a parameter.
@@ -38,7 +38,7 @@ type SchemaData = Record<string, any>
 /** `none` and `partitioned` need a Secure cookie: browsers drop any other. */
 type CookieOptions =
   Needed<'sessionCookieSecure', true | 'true'> & Maybe<'sessionCookieSamesite' | 'sessionCookiePartitioned'> |
-  Maybe<'sessionCookieSecure'> & Maybe<'sessionCookieSamesite', Spellings<'lax' | 'strict'>> & Maybe<'sessionCookiePartitioned', false | 'false'>
+  Maybe<'sessionCookieSecure'> & Maybe<'sessionCookieSamesite', Written<{ words: readonly ['lax', 'strict'], anyCase: true }>> & Maybe<'sessionCookiePartitioned', false | 'false'>
 
 /** A limit of anonymous sessions has no meaning where there are none. */
 type AnonymousOptions =

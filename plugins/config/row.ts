@@ -10,9 +10,6 @@ import type { RouteName } from './route-names.js'
 type Digits = number | `${number}`
 type Flag = boolean | 'true' | 'false'
 
-/** A word as people write it, and as Flask does. */
-export type Spellings<T extends string> = T | Uppercase<T> | Capitalize<T>
-
 /** What a caller can write for an option that is neither a number, a flag nor a word. */
 interface Forms {
   text: string
@@ -47,11 +44,11 @@ export type Row = (PlainRow | { type: Exclude<keyof Forms, 'text'>, form: string
   help?: string
 }
 
-/** What a caller can write for an option. */
+/** What a caller can write for an option. With `anyCase`, a word is spelled as people write it, and as Flask does. */
 export type Written<R> =
   R extends { type: 'integer' } ? Digits :
     R extends { type: 'flag' } ? Flag :
-      R extends { words: ReadonlyArray<infer W extends string> } ? R extends { anyCase: true } ? Spellings<W> : W | Truth<W> :
+      R extends { words: ReadonlyArray<infer W extends string> } ? R extends { anyCase: true } ? W | Uppercase<W> | Capitalize<W> : W | Truth<W> :
         R extends { type: infer T extends keyof Forms } ? Forms[T] : never
 
 /** The boolean of a word that is one. */

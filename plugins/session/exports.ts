@@ -1,11 +1,12 @@
 // What both hatcheck and hatcheck/session export.
 export type { Sessions } from './index.js'
 export type { SessionEvent, SessionEvents } from './backend/events.js'
-export type { SessionObject, TypedSession } from './request/session-object.js'
+export type { SessionCallback, SessionObject, TypedSession } from './request/session-object.js'
 export type { SchemaValues, SessionTypes } from './request/schema-types.js'
 export { schemaFrom, type PointedError, type SchemaIssue, type SchemaResult, type StandardSchema } from '../common/standard-schema.js'
 export { ConfigError } from '../common/rule.js'
 export { UnsupportedError } from '../common/unsupported.js'
+export type { CookieAttributes } from '../cookies/index.js'
 export type { CookieDescription } from './cookie/cookie.js'
 export type { BegunSession, BeginOptions, ForeignRequest, ReadOptions, ReadSession } from './outside/outside.js'
 export type { UserSession } from './outside/user-sessions.js'

@@ -7,7 +7,7 @@ import { SessionKeyError } from '../model/errors.js'
 import { assertEntry, assertPermanent, entriesOf, type METHODS, type PROPERTIES } from '../model/fields.js'
 import type { Entry } from '../model/snapshot.js'
 import { destroy, regenerate, reload, save } from './calls.js'
-import type { Callback, SessionObject } from './session-object.js'
+import type { SessionCallback, SessionObject } from './session-object.js'
 import type { Session } from './session.js'
 
 const SESSION = Symbol('hatcheck.session')
@@ -38,13 +38,13 @@ const methods = {
   touch (this: Facade) { this[SESSION].touch() },
   isModified (this: Facade) { return this[SESSION].isModified },
   isSaved (this: Facade) { return this[SESSION].stored !== null },
-  regenerate (this: Facade, keys?: string[] | Callback, callback?: Callback) {
+  regenerate (this: Facade, keys?: string[] | SessionCallback, callback?: SessionCallback) {
     const [kept, done] = typeof keys === 'function' ? [undefined, keys] : [keys, callback]
     return withCallback(this[SESSION], regenerate(this[SESSION], kept), done)
   },
-  destroy (this: Facade, callback?: Callback) { return withCallback(this[SESSION], destroy(this[SESSION]), callback) },
-  save (this: Facade, callback?: Callback) { return withCallback(this[SESSION], save(this[SESSION]), callback) },
-  reload (this: Facade, callback?: Callback) { return withCallback(this[SESSION], reload(this[SESSION]), callback) },
+  destroy (this: Facade, callback?: SessionCallback) { return withCallback(this[SESSION], destroy(this[SESSION]), callback) },
+  save (this: Facade, callback?: SessionCallback) { return withCallback(this[SESSION], save(this[SESSION]), callback) },
+  reload (this: Facade, callback?: SessionCallback) { return withCallback(this[SESSION], reload(this[SESSION]), callback) },
   options () {
     throw cookieUnsupported('session.options()')
   }
@@ -68,7 +68,7 @@ const members: ReadonlyMap<string, (session: Session) => unknown> = new Map<stri
 ])
 
 /** Calls the callback that `@fastify/session` takes in place of a promise. */
-function withCallback ({ request }: Session, promise: Promise<void>, callback?: Callback): Promise<void> | undefined {
+function withCallback ({ request }: Session, promise: Promise<void>, callback?: SessionCallback): Promise<void> | undefined {
   if (callback === undefined) return promise
   promise.then(() => callback(), callback).catch((error: unknown) => { logError(request.log, error, 'a callback of the session failed') })
 }

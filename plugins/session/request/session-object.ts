@@ -1,7 +1,7 @@
 import type { Session as Data } from 'fastify'
 import type { CookieDescription } from '../cookie/cookie.js'
 
-export type Callback = (error?: unknown) => void
+export type SessionCallback = (error?: unknown) => void
 
 /** What a handler sees as `request.session`: the values as properties, and the methods. */
 export interface SessionObject extends Data, SessionMembers<Data> {}
@@ -81,8 +81,8 @@ export interface SessionMembers<V> {
    * @throws StoreUnavailableError (503)
    */
   regenerate (keys?: readonly string[]): Promise<void>
-  regenerate (callback: Callback): void
-  regenerate (keys: readonly string[], callback: Callback): void
+  regenerate (callback: SessionCallback): void
+  regenerate (keys: readonly string[], callback: SessionCallback): void
   /**
    * Ends this session and every other session that the request presents a ticket of, for good. Values that are set
    * afterwards begin a new session.
@@ -90,7 +90,7 @@ export interface SessionMembers<V> {
    * @throws LogoutUnconfirmedError (503) if the end cannot be stored; the tickets are refused until it is.
    */
   destroy (): Promise<void>
-  destroy (callback: Callback): void
+  destroy (callback: SessionCallback): void
   /**
    * Stores the changes now. A new visitor gets the cookie with the headers of the response.
    *
@@ -105,8 +105,8 @@ export interface SessionMembers<V> {
    * @throws StoreUnavailableError (503)
    */
   save (): Promise<void>
-  save (callback: Callback): void
+  save (callback: SessionCallback): void
   /** Drops the changes that are not stored, and reads the session again. @throws StoreUnavailableError (503) */
   reload (): Promise<void>
-  reload (callback: Callback): void
+  reload (callback: SessionCallback): void
 }

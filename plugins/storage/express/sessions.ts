@@ -16,7 +16,7 @@ import { ExpressTombstones } from './tombstones.js'
  * The options of `expressStore`. The limits of a call apply to one method of the contract: a change is a `get` and a `set`, a
  * new ID is five calls.
  */
-export interface ExpressStoreOptions extends Partial<StoreOptions>, CallLimits {
+export interface ExpressStoreOptions extends Partial<StoreOptions>, Omit<CallLimits, 'connection'> {
   /**
    * How many bytes of JSON the data of one session may take. Give it the value of `sessionMaxBytes` if you set that.
    *
