@@ -167,3 +167,60 @@ test('with an asynchronous store, the getters answer only after the session was 
   t.equal((await h.ask('/x', cookie)).body, 'HATCHECK_SESSION_NOT_READ undefined', 'in an error handler')
   t.equal((await h.ask('/nowhere', cookie)).status, 500, 'where there is no route')
 })
+
+test('what a hook before hatcheck does in a session, and then answers without Fastify, is a warning if it is lost', async (t) => {
+  let act: (request: FastifyRequest) => unknown = () => {}
+  let answer: (reply: FastifyReply) => unknown = () => {}
+  const h = await appOnPort(t, (fastify) => { fastify.get('/x', async () => 'x') }, {
+    before (fastify) {
+      fastify.addHook('onRequest', async (request, reply) => {
+        if (request.url !== '/x') return
+        await act(request)
+        await answer(reply)
+      })
+    }
+  })
+  const acts: Record<string, (request: FastifyRequest) => unknown> = {
+    'a value that is set': (request) => { bag(request)['n'] = 1 },
+    'save()': async (request) => {
+      bag(request)['n'] = 1
+      await request.session.save()
+    },
+    'login()': async (request) => { await request.login('ann') },
+    'login() that is not awaited': (request) => { request.login('ann') }
+  }
+  const answers: Record<string, (reply: FastifyReply) => unknown> = {
+    'reply.hijack()': (reply) => { reply.hijack().raw.end('early') },
+    'reply.raw': (reply) => { reply.raw.end('early') }
+  }
+  for (const [way, by] of Object.entries(answers)) {
+    answer = by
+    for (const [what, call] of Object.entries(acts)) {
+      act = call
+      t.equal((await h.ask('/x')).body, 'early')
+      await until('the warning is logged', () => h.log.length > 0)
+      t.match(h.log.splice(0), [{ level: 40, msg: /Register hatcheck before this hook\.$/ }], `${what}, ${way}`)
+    }
+  }
+
+  const quiet: Record<string, (request: FastifyRequest) => unknown> = {
+    'a value that is read': (request) => bag(request)['n'],
+    'a logout': (request) => request.logout()
+  }
+  const { cookie } = await h.ask('/in/harry')
+  for (const call of Object.values(quiet)) {
+    act = call
+    t.equal((await h.ask('/x', cookie)).body, 'early')
+  }
+  answer = (reply) => reply.send('through Fastify')
+  for (const call of Object.values(acts)) {
+    act = call
+    t.ok((await h.ask('/x')).set)
+  }
+  answer = () => {}
+  for (const call of Object.values(acts)) {
+    act = call
+    t.ok((await h.ask('/x')).set)
+  }
+  t.strictSame(h.log, [])
+})

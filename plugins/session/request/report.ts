@@ -6,6 +6,8 @@ import { onceClosed } from './response.js'
 interface Reported {
   readonly request: FastifyRequest
   readonly queue: Calls | null
+  readonly cookie: 'keep' | 'set' | 'clear'
+  readonly isAttached: boolean
   readonly isClosed: boolean
   readonly isModified: boolean
 }
@@ -15,6 +17,8 @@ export class Report {
   readonly #session: Reported
   /** Whether it waits for the end of the response. */
   #isPending = false
+  /** Whether it waits for the end of a request whose response is not known. */
+  #isWatching = false
   #hasToldLoss = false
 
   constructor (session: Reported) {
@@ -28,6 +32,25 @@ export class Report {
       this.#isPending = false
       if (hasSomethingToTell(this.#session)) this.#tell(reply).catch(() => {})
     })
+  }
+
+  /**
+   * Logs what is lost if the request ends before its response is known: a hook that runs before those of hatcheck has answered, and
+   * not through Fastify.
+   */
+  unlessAttached (): void {
+    if (this.#isWatching) return
+    this.#isWatching = true
+    const { raw } = this.#session.request
+    // If the client has gone, the hook may still go on, and Fastify then sends its response.
+    raw.once('close', () => { if (!this.#session.isAttached && !raw.aborted) this.#tellUnattached().catch(() => {}) })
+  }
+
+  async #tellUnattached (): Promise<void> {
+    const session = this.#session
+    await logFailedCalls(session)
+    if (session.cookie !== 'set' && !mayBeModified(session)) return
+    session.request.log.warn('A hook that runs before those of hatcheck has sent this response by reply.hijack() or reply.raw. Its session cookie is not sent, and changes of its session are not stored. Register hatcheck before this hook.')
   }
 
   async #tell (reply: FastifyReply): Promise<void> {

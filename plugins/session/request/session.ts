@@ -216,7 +216,9 @@ export class Session {
 
   /** Only a session that is changed has a report: most are only read. */
   #reportWhenClosed (): void {
-    if (this.#reply !== null) (this.#report ??= new Report(this)).whenClosed(this.#reply)
+    this.#report ??= new Report(this)
+    if (this.#reply !== null) this.#report.whenClosed(this.#reply)
+    else this.#report.unlessAttached()
   }
 
   /** Refuses changes from here on: the response leaves. */
@@ -246,6 +248,9 @@ export class Session {
   }
 
   openQueue (): Calls { return (this.#queue ??= new Calls()) }
+
+  /** Whether the response is known. */
+  get isAttached (): boolean { return this.#reply !== null }
 
   /** Continues with the response, which is known from here on. */
   attach (reply: FastifyReply): void {
