@@ -124,6 +124,42 @@ test('fake time that is set after the application was built applies to its sessi
   }
 })
 
+/** What a test runner puts in place of the timers: nothing fires by itself. */
+function fakeTimers (): () => void {
+  const names = ['setTimeout', 'setInterval', 'setImmediate'] as const
+  const real = names.map((name) => globalThis[name])
+  const timer = { ref: () => timer, unref: () => timer }
+  for (const name of names) globalThis[name] = (() => timer) as never
+  return () => { names.forEach((name, i) => { globalThis[name] = real[i] as never }) }
+}
+
+test('under fake timers every store answers', async (t) => {
+  // The package lmdb keeps the timers that are there when it is loaded.
+  const stores: Array<[store: string, moments: string[]]> = [['memory:', ['before', 'after']], [`lmdb:${t.testdir()}`, ['after']]]
+  if (needs('redis-server').skip === false) stores.push([(await startRedis(t)).url, ['before', 'after']])
+  for (const [sessionStore, moments] of stores) {
+    for (const moment of moments) {
+      let restore = moment === 'before' ? fakeTimers() : () => {}
+      try {
+        const fastify = await host(t, sessionStore, Date.now)
+        fastify.get('/save', async ({ session }) => {
+          Object.assign(session, { count: 1 })
+          await session.save()
+        })
+        await fastify.ready()
+        if (moment === 'after') restore = fakeTimers()
+        const client = await loggedIn(fastify)
+        const answers = [await client.inject('/'), await client.inject('/save')].map(({ statusCode }) => statusCode)
+        t.equal(await fastify.sessions.revokeUser('Harry'), 1)
+        answers.push((await client.inject('/')).statusCode)
+        t.strictSame(answers, [200, 200, 200], `${sessionStore}, faked ${moment} the application was built`)
+      } finally {
+        restore()
+      }
+    }
+  }
+})
+
 test('a steady clock does not go back if the monotonic clock does', (t) => {
   let [wall, elapsed] = [START, 5_000]
   const now = steadyClock(() => wall, () => elapsed)

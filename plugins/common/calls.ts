@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers'
+
 /**
  * The calls of one request, one after another. A call starts at once if none is under way.
  *

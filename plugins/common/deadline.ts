@@ -1,3 +1,5 @@
+import { clearImmediate, setImmediate } from 'node:timers'
+
 /** Means that work was not done in time. It may still be done. */
 export class DeadlineError extends Error {}
 

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers'
+
 /** A deadline for many pieces of work, with one timer. They time out in the order in which they were added. */
 export class SharedDeadline<T> {
   readonly #ms: number

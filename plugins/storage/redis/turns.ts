@@ -1,4 +1,6 @@
 import type { Command, Redis } from 'ioredis'
+// Not the global function: an application under fake timers would wait for its commands for ever.
+import { setImmediate } from 'node:timers'
 
 /**
  * Returns a class of clients that write the commands of one turn of the event loop to the socket at once. The automatic
