@@ -36,6 +36,9 @@ test('a key that would break the session is refused, with the rule that it break
       t.throws(() => session['update'](Object.fromEntries([[key, 1]])), { code: 'HATCHECK_SESSION_KEY' }, key)
       t.throws(() => Object.defineProperty(session, key, { value: 1 }), { code: 'HATCHECK_SESSION_KEY' }, key)
     }
+    for (const [rule, descriptor] of [['be configurable', { value: 1, configurable: false }], ['have a value, and no getter or setter', { get: () => 1 }]] as const) {
+      t.throws(() => Object.defineProperty(session, 'mine', descriptor), { code: 'HATCHECK_SESSION_KEY', message: `A session key must ${rule}; got 'mine'.` })
+    }
     t.throws(() => { (session as Record<symbol, unknown>)[Symbol('mine')] = 1 }, { message: /; got Symbol\(mine\)\.$/ })
     for (const key of [undefined, null, 1, {}, Symbol('mine')]) {
       for (const method of ['set', 'get', 'has', 'pop']) t.throws(() => session[method](key, 1), { code: 'HATCHECK_SESSION_KEY', message: /^A session key must be a string; got / }, `${method}(${String(key)})`)

@@ -136,6 +136,8 @@ const traps: ProxyHandler<Session> = {
   },
   defineProperty (session, key, descriptor) {
     if (!('value' in descriptor)) throw new SessionKeyError('have a value, and no getter or setter', inspect(key))
+    // JavaScript does not let a proxy have such a property, and would throw once it is set.
+    if (descriptor.configurable === false) throw new SessionKeyError('be configurable', inspect(key))
     set(session, key, descriptor.value)
     return true
   },
