@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
@@ -6,7 +6,7 @@ import { test } from 'tap'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { Client } from './client.js'
 import { buildHost } from './helper.js'
-import { eventually, openStore, stop, watched } from './watched-store.js'
+import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
 const valuesOf = ({ session }: FastifyRequest): Record<string, unknown> => session as unknown as Record<string, unknown>
 
@@ -137,6 +137,47 @@ test('an error handler that cannot store its message answers with the error of t
   const answer = await client.get('/change')
   t.strictSame([answer.statusCode, answer.headers['location'], answer.json().code], [503, undefined, 'HATCHECK_STORE_UNAVAILABLE'])
   t.equal(handled, 1)
+})
+
+test('an error whose response cannot be stored gives way to the error of the store', async (t) => {
+  const refusal = Object.assign(new Error('on purpose'), { statusCode: 418 })
+  const answers: Record<string, (reply: FastifyReply) => unknown> = {
+    'an error that is thrown': () => { throw refusal },
+    'an error that is sent': (reply) => reply.send(refusal),
+    'an error that is sent with a status': (reply) => reply.code(400).send(refusal),
+    'a page of an error': (reply) => reply.code(404).send('nothing here'),
+    'a path that is not found': (reply) => { reply.callNotFound() }
+  }
+  const handlers: Record<string, (fastify: FastifyInstance) => void> = {
+    'the error handler of Fastify': () => {},
+    'an error handler of the application': (fastify) => { fastify.setErrorHandler(async (error: Error, _request, reply) => await reply.code(418).send(error.message)) },
+    'an error handler that throws': (fastify) => { fastify.setErrorHandler(async (error) => { throw error }) }
+  }
+  for (const kind of ['memory:', 'lmdb:'] as const) {
+    for (const [handler, add] of Object.entries(handlers)) {
+      for (const [what, answer] of Object.entries(answers)) {
+        const { store, down } = breakable(openStore(t, kind))
+        const logged: string[] = []
+        const fastify = await buildHost(t, { sessionStore: store }, { logger: { level: 'error', stream: { write (line: string) { logged.push(line) } } } })
+        add(fastify)
+        fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+        fastify.get('/change', async (request, reply) => {
+          valuesOf(request)['count'] = 2
+          await answer(reply)
+          return reply
+        })
+        const client = new Client(fastify)
+        await client.get('/begin')
+        down('patch')
+        const { statusCode, headers, body } = await client.get('/change')
+        const label = `${what}, ${handler}, ${kind}`
+        t.match(logged.join(''), /HATCHECK_STORE_UNAVAILABLE/, label)
+        if (handler === 'an error handler of the application' && /page|path/.test(what)) continue
+        t.strictSame([statusCode, headers['retry-after']], [503, '1'], label)
+        t.match(body, /HATCHECK_STORE_UNAVAILABLE/, label)
+      }
+    }
+  }
 })
 
 test('an error handler cannot turn an unconfirmed logout into a success', async (t) => {

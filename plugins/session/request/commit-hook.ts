@@ -99,6 +99,17 @@ function privateIfNeeded (response: Response, request: WithSession): Response {
 /** The error replaces the answer, which may have been a redirect. */
 function failed (reply: FastifyReply, payload: unknown, error: unknown): unknown {
   reply.removeHeader('location')
+  if (reply.statusCode >= 400) replaceError(reply, error)
   discard(payload)
   return error
+}
+
+/**
+ * Gives the response the status and the headers of an error that replaces another one. If the first has been through Fastify's own
+ * error handler, Fastify sends the second one without an error handler: with what is set, and without a log line.
+ */
+function replaceError (reply: FastifyReply, error: unknown): void {
+  const { statusCode, headers } = (error ?? {}) as { statusCode?: number, headers?: Record<string, string> }
+  reply.code(statusCode ?? 500).headers(headers ?? {})
+  reply.log.error({ err: error }, 'the session of an error response could not be stored')
 }
