@@ -109,17 +109,14 @@ test('hatcheck/session works in a bundle, and loads nothing native for sessions 
   for (const [format, extension] of [['esm', 'mjs'], ['cjs', 'cjs']] as const) {
     await t.test(format, async (t) => {
       const outfile = join(out, `bundle.${extension}`)
-      await build({
-        entryPoints: [join(folder, 'host.js')],
-        bundle: true,
-        platform: 'node',
-        format,
-        outfile,
-        logLevel: 'silent',
-        external: ['lmdb', 'ioredis', 'tldts'],
-        ...format === 'esm' && { banner }
-      })
+      const bundled = { entryPoints: [join(folder, 'host.js')], bundle: true, platform: 'node', format, outfile, logLevel: 'silent', ...format === 'esm' && { banner } }
+      await build({ ...bundled, external: ['lmdb', 'ioredis', 'tldts'] })
       t.match(await run(process.execPath, [outfile, 'memory:'], out), { code: 0, stdout: '2 0\n', stderr: '' })
+      // The package does not go into an ES module.
+      if (format === 'esm') return
+      await build({ ...bundled, external: ['ioredis', 'tldts'] })
+      t.match(await run(process.execPath, [outfile, 'memory:'], out), { stdout: '2 0\n' }, 'lmdb is in the bundle, and is not loaded')
+      t.match(await run(process.execPath, [outfile, 'lmdb:./data'], out), { stdout: /^HATCHECK_CONFIG lmdb cannot be loaded \(.+\)\. If the application is a bundle, declare lmdb as external/ })
     })
   }
 })
