@@ -199,7 +199,7 @@ test('the contract suite fails for a missing member that is not declared', async
   await Promise.all(pending)
   t.ok(failed.includes('the store has every optional member of the contract, except those in lacks'))
   t.ok(failed.includes('take never creates'))
-  t.equal(failed.length, 5)
+  t.equal(failed.length, 6)
 })
 
 test('a store can bring accounts and counters of failed logins', async (t) => {

@@ -10,7 +10,8 @@ export class MemoryAccounts implements AccountStore {
 
   create (key: string, account: Account): boolean {
     if (this.#accounts.has(key)) return false
-    this.#accounts.set(key, account)
+    // A copy, since the account is the caller's.
+    this.#accounts.set(key, { ...account })
     return true
   }
 

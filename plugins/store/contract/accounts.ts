@@ -62,6 +62,17 @@ export function accountContract (test: DefineTest, open: OpenAccounts, options: 
     equal(await accounts.update('harry', { disabled: false, passwordHash: HASH }), true)
     deepEqual(await accounts.read('harry'), accountOf('Harry'))
     deepEqual(await accounts.read('sally'), accountOf('Sally'))
+    equal(await accounts.update('harry', { disabled: false }), true, 'also if nothing changes')
+  })
+
+  check('no account is a live object', async (accounts) => {
+    const given = { ...accountOf('Harry') }
+    await accounts.create('harry', given)
+    given.disabled = true
+    deepEqual(await accounts.read('harry'), accountOf('Harry'), 'not the one that was created from')
+    const [read, listed] = [await accounts.read('harry'), await accounts.list()]
+    await accounts.update('harry', { passwordHash: OTHER_HASH })
+    deepEqual([read, ...listed], [accountOf('Harry'), accountOf('Harry')], 'not the one that was read')
   })
 
   check('update never creates an account', async (accounts) => {
@@ -94,7 +105,7 @@ export function accountContract (test: DefineTest, open: OpenAccounts, options: 
   })
 
   check('the list has every account, in the order of the keys', async (accounts) => {
-    const names = ['Sally', 'arthur', 'Harry', ...Array.from({ length: 100 }, (_, i) => `user${100 + i}`)]
+    const names = ['Sally', 'arthur', 'Harry', ...Array.from({ length: 300 }, (_, i) => `user${100 + i}`)]
     await Promise.all(names.map((name) => accounts.create(accountKey(name), accountOf(name))))
     await accounts.update('harry', { disabled: true })
     const sorted = names.toSorted((a, b) => accountKey(a) < accountKey(b) ? -1 : 1)

@@ -64,6 +64,14 @@ export function attemptContract (test: DefineTest, open: OpenAttempts, options: 
     equal(await store.waitOf('in any case', global, START + 60_000), 0)
   })
 
+  check('parallel counts and uncounts lose nothing', async (store, other) => {
+    for (let i = 0; i < 12; i++) await store.count('both', account, START)
+    await Promise.all(times(24, (i) => i % 3 === 0 ? other.uncount('both', account) : i % 3 === 1 && store.count('both', account, START)))
+    equal(await store.waitOf('both', account, START), 64_000, 'as after 12 counts')
+    await Promise.all(times(4, (i) => (i % 2 === 0 ? store : other).uncount('both', account)))
+    equal(await store.waitOf('both', account, START), 4_000, 'as after 8')
+  })
+
   check('uncount and forget accept a key that has no counter', async (store) => {
     await store.uncount('never', account)
     await store.forget('never')

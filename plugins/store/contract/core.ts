@@ -1,8 +1,8 @@
 import assert, { deepEqual, equal, notEqual, ok } from 'node:assert/strict'
 import { SessionTooLargeError } from '../errors.js'
 import { sizeOf } from '../record.js'
-import { TOMBSTONE_MS, type SessionStore } from '../sessions.js'
-import { assertCount, assertIncludes, assertListed, sweepAll } from './assertions.js'
+import { TOMBSTONE_MS, type MaybePromise, type SessionStore } from '../sessions.js'
+import { assertCount, assertIncludes, assertListed, living, sweepAll, turns } from './assertions.js'
 import type { Check } from './checks.js'
 import { HOUR, START, changesOf, deadKeys, recordOf, replacementOf } from './sample-records.js'
 
@@ -27,6 +27,28 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     equal(await store.read('expires'), null, 'at the moment')
     clock.time = START + HOUR
     equal(await store.read('expires'), null, 'long after')
+  })
+
+  check('a session lives as long as its record says', async (store, clock) => {
+    const end = START + 400 * 24 * HOUR
+    await store.create('created', recordOf({ expiresAt: end }))
+    for (const key of ['patched', 'touched']) await store.create(key, recordOf())
+    await store.patch('patched', changesOf({ expiresAt: end }))
+    await store.touch('touched', START, end)
+    for (const time of [START, end - 1, end]) {
+      clock.time = time
+      await sweepAll(store)
+      for (const key of ['created', 'patched', 'touched']) equal(await store.read(key) !== null, time < end, key)
+    }
+  })
+
+  check('keys are compared exactly', async (store) => {
+    const long = 'k'.repeat(54)
+    const keys = ['key', 'Key', 'key2', 'ke', 'k_y', 'k-y', 'key.', '-key', `${long}a`, `${long}b`]
+    for (const key of keys) equal(await store.create(key, recordOf({ fields: { key: JSON.stringify(key) } })), true, key)
+    for (const key of keys) deepEqual((await store.read(key))?.fields, { key: JSON.stringify(key) })
+    await store.remove('key')
+    deepEqual((await living(store, keys)).map(([key]) => key), keys.slice(1))
   })
 
   check('sync tells whether the store answers without a promise', async (store) => {
@@ -68,11 +90,15 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
   })
 
   check('patch changes its own fields only', async (store) => {
-    await store.create('one', recordOf({ fields: { a: '1', b: '2', c: '3' } }))
-    equal(await store.patch('one', changesOf({ set: { b: '20', d: '4' }, remove: ['c', 'not there'] })), true)
-    deepEqual((await store.read('one'))?.fields, { a: '1', b: '20', d: '4' })
+    const record = recordOf({ permanent: true, user: 'Harry', fields: { a: '1', b: '2', c: '3' } })
+    const patched = { ...record, fields: { a: '1', b: '20', d: '4' } }
+    await store.create('one', record)
+    equal(await store.patch('one', changesOf({ set: { b: '20', d: '4', e: '5' }, remove: ['c', 'e', 'not there'] })), true)
+    deepEqual(await store.read('one'), patched)
+    equal(await store.patch('one', changesOf({ set: { b: '20' } })), true, 'also if nothing changes')
+    deepEqual(await store.read('one'), patched)
     equal(await store.patch('one', changesOf({ remove: ['a', 'b', 'd'] })), true)
-    deepEqual((await store.read('one'))?.fields, {}, 'down to none')
+    deepEqual(await store.read('one'), { ...record, fields: {} }, 'down to none')
   })
 
   check('parallel patches of different fields all survive', async (store) => {
@@ -101,8 +127,10 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
 
   check('patch takes the given expiry if it sets permanent', async (store, clock) => {
     await store.create('one', recordOf({ permanent: true, expiresAt: START + 10 * HOUR }))
-    await store.patch('one', changesOf({ permanent: false, expiresAt: START + HOUR }))
-    assertIncludes(await store.read('one'), { permanent: false, expiresAt: START + HOUR })
+    for (const change of [{ permanent: true, expiresAt: START + 5 * HOUR }, { permanent: false, expiresAt: START + HOUR }]) {
+      await store.patch('one', changesOf(change))
+      assertIncludes(await store.read('one'), change)
+    }
     clock.time = START + HOUR
     equal(await store.read('one'), null)
     await sweepAll(store)
@@ -148,6 +176,8 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     deepEqual(await store.read('one'), { ...record, seenAt: START + 5, expiresAt: START + HOUR + 5 })
     await store.touch('one', START + 6, START + 1)
     deepEqual(await store.read('one'), { ...record, seenAt: START + 6, expiresAt: START + HOUR + 5 }, 'each clock for itself')
+    await store.touch('one', START, START + HOUR + 6)
+    deepEqual(await store.read('one'), { ...record, seenAt: START + 6, expiresAt: START + HOUR + 6 })
   })
 
   check('parallel touches and patches lose nothing', async (store) => {
@@ -191,6 +221,28 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     equal(await store.read('one'), null)
   })
 
+  check('no write that is under way brings back a session that ends', async (store) => {
+    const { removeOfUser, keepsLimit = false } = store
+    const ends: Array<(key: string, user: string) => MaybePromise<unknown>> = [
+      (key) => store.remove(key),
+      (key) => store.replace(key, `after ${key}`, replacementOf()),
+      ...removeOfUser === undefined ? [] : [(_: string, user: string) => removeOfUser.call(store, user)],
+      ...keepsLimit ? [(key: string, user: string) => store.create(`instead of ${key}`, recordOf({ user }), { perUser: 1 })] : []
+    ]
+    const keys = await Promise.all(ends.flatMap((end, i) => Array.from({ length: 16 }, async (_, round) => {
+      const [key, user] = [`key ${i} ${round}`, `user ${i} ${round}`]
+      await store.create(key, recordOf({ user }))
+      await Promise.all([
+        turns(round % 4).then(async () => await end(key, user)),
+        turns(round >> 2).then(async () => await Promise.all([
+          store.patch(key, changesOf({ set: { a: '2' } })), store.touch(key, START + 1, START + 2 * HOUR), store.take?.(key, 'b')
+        ]))
+      ])
+      return key
+    })))
+    deepEqual(await living(store, keys), [])
+  })
+
   check('ping resolves', async (store) => {
     await store.ping()
   })
@@ -226,5 +278,11 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     deepEqual((await store.read('two'))?.fields, fields)
     await store.patch('two', changesOf({ remove: Object.keys(fields).slice(1) }))
     deepEqual(Object.keys((await store.read('two'))?.fields ?? {}), ['x'])
+
+    const values = { name: '1', Name: '2', 'na.me': '3', $name: '4', 'name[0]': '5', ' name': '6', 'name ': '7', 10: '8', 9: '{"b":1,"a":[{"d":2,"c":3}]}' }
+    await store.create('three', recordOf({ fields: values }))
+    deepEqual((await store.read('three'))?.fields, values)
+    equal(await store.patch('three', changesOf({ set: { 'na.me': '30' }, remove: ['Name', '$name'] })), true)
+    deepEqual((await store.read('three'))?.fields, { name: '1', 'na.me': '30', 'name[0]': '5', ' name': '6', 'name ': '7', 10: '8', 9: values[9] })
   })
 }

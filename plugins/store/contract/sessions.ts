@@ -80,7 +80,7 @@ export function storeContract (test: DefineTest, open: OpenStore, options: Store
   coreContract(check, sweeps)
   replaceContract(check)
   replaceRacesContract(check)
-  userSessionsContract(checkWith)
+  userSessionsContract(checkWith, sweeps)
   limitContract(checkWith)
   takeContract(checkWith)
   successorContract(checkWith)

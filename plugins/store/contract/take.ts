@@ -16,6 +16,17 @@ export function takeContract (checkWith: CheckWith): void {
     deepEqual(await store.take('one', 'p:'), {})
     deepEqual(await store.take('one', 'none of these'), {})
     await assertListed(store, 'Harry', ['one'])
+    deepEqual(await store.take('one', ''), { p: '1', 'q:1': '3', 'other p:1': '4' })
+    deepEqual(await store.read('one'), { ...before, fields: {} }, 'down to none')
+  })
+
+  check('take compares the prefix exactly', async (store) => {
+    for (const sign of ['_', '%', '.', '*', '?', '[', '\\', '$']) {
+      const rest = { 'px:1': '1', 'p:1': '2', [`P${sign}1`]: '3', [`1p${sign}`]: '4' }
+      await store.create(sign, recordOf({ fields: { [`p${sign}1`]: '5', ...rest } }))
+      deepEqual(await store.take(sign, `p${sign}`), { [`p${sign}1`]: '5' })
+      deepEqual((await store.read(sign))?.fields, rest)
+    }
   })
 
   check('take never creates', async (store, clock) => {

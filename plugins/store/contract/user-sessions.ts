@@ -1,16 +1,16 @@
 import { deepEqual, equal } from 'node:assert/strict'
-import { assertCount, living, nextOf, turns } from './assertions.js'
+import { assertCount, living, nextOf, sweepAll, turns } from './assertions.js'
 import type { CheckWith } from './checks.js'
 import { START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
 /** The contract of `ofUser` and `removeOfUser`. */
-export function userSessionsContract (checkWith: CheckWith): void {
+export function userSessionsContract (checkWith: CheckWith, sweeps: boolean): void {
   const checkList = checkWith('ofUser')
   const checkEnds = checkWith('ofUser', 'removeOfUser')
 
   checkList('the sessions of a user are listed oldest first', async (store, clock) => {
     for (const [key, createdAt] of [['c', 30], ['a', 10], ['b', 20]] as const) {
-      await store.create(key, recordOf({ createdAt: START + createdAt, user: 'Harry', fields: { key: JSON.stringify(key) } }))
+      await store.create(key, recordOf({ createdAt: START + createdAt, seenAt: START + 100 - createdAt, user: 'Harry', fields: { key: JSON.stringify(key) } }))
     }
     await store.create('expiring', recordOf({ user: 'Harry', createdAt: START, expiresAt: START + 1 }))
     await store.create('of another', recordOf({ user: 'Sally' }))
@@ -25,7 +25,7 @@ export function userSessionsContract (checkWith: CheckWith): void {
 
   checkEnds('user names are compared exactly', async (store) => {
     const long = 'N'.repeat(300)
-    const names = ['Harry', 'harry', 'Harry ', 'Harr', 'Harry2', 'Zoë', 'Zoë'.normalize('NFD'), '王小明', '😀', '__proto__', 'constructor', '1', `${long}a`, `${long}b`, `${'字'.repeat(256)}a`, `${'字'.repeat(256)}b`]
+    const names = ['Harry', 'harry', 'Harry ', 'Harr', 'Harry2', 'Zoë', 'Zoë'.normalize('NFD'), '王小明', '😀', '__proto__', 'constructor', '1', 'Harry\0a b', 'Harry\0a c', 'Harr_', 'Harr%', `${long}a`, `${long}b`, `${'字'.repeat(256)}a`, `${'字'.repeat(256)}b`]
     for (const name of names) equal(await store.create(`of ${names.indexOf(name)}`, recordOf({ user: name })), true, name.slice(0, 20))
     for (const name of names) deepEqual((await store.ofUser(name)).map(({ record }) => record.user), [name], name.slice(0, 20))
     for (const name of names) {
@@ -70,9 +70,11 @@ export function userSessionsContract (checkWith: CheckWith): void {
     await assertCount(store, 0)
   })
 
-  checkEnds('removeOfUser ends every session of the user but the exception', async (store) => {
+  checkEnds('removeOfUser ends every session of the user but the exception', async (store, clock) => {
     for (const key of ['a', 'b', 'c']) await store.create(key, recordOf({ user: 'Harry' }))
     await store.create('of another', recordOf({ user: 'Sally' }))
+    await store.create('expired', recordOf({ user: 'Harry', expiresAt: START + 1 }))
+    clock.time = START + 1
     const told: string[] = []
     equal(await store.removeOfUser('Harry', 'b', (key) => { told.push(key) }), 2)
     deepEqual(told.sort(), ['a', 'c'], 'and tells which')
@@ -81,11 +83,13 @@ export function userSessionsContract (checkWith: CheckWith): void {
     equal(await store.removeOfUser('Harry', 'of another'), 1)
     equal(await store.removeOfUser('Harry'), 0)
     equal((await store.ofUser('Sally')).length, 1)
-    await assertCount(store, 1)
+    await sweepAll(store)
+    if (sweeps) await assertCount(store, 1)
   })
 
   checkEnds('removeOfUser ends a great many sessions', async (store) => {
     await Promise.all(Array.from({ length: 300 }, (_, i) => store.create(`key${i}`, recordOf({ user: 'Harry' }))))
+    equal((await store.ofUser('Harry')).length, 300, 'and ofUser lists them')
     const told: string[] = []
     const tell = (key: string): void => { told.push(key) }
     const answers = await Promise.all([store.removeOfUser('Harry', undefined, tell), store.removeOfUser('Harry', undefined, tell)])
