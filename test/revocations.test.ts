@@ -238,3 +238,17 @@ test('a damaged entry in Redis ends its session, is a failure for its user, and 
     t.match(await store.lookUp('another', user), { barrier: { epoch: NOW + 1 } }, 'the end of all sessions replaces it')
   }
 })
+
+test('while the memory of Redis is full, sessions end all the same', needs('redis-server'), async (t) => {
+  const { url, client } = await startRedis(t)
+  const store = new RedisRevocations(await connect(t, url), { now: () => NOW, deadlineMs: 5_000 })
+  await store.endAll('Harry', NOW, LATER)
+  await client.config('SET', 'maxmemory', '1')
+  t.equal(await store.end('one', LATER, 'two'), true)
+  t.equal(await store.end('one', LATER), false)
+  t.equal(await store.successor('one'), 'two')
+  for (const user of ['Harry', 'Sally']) {
+    await store.endAll(user, NOW + 5, LATER)
+    t.match(await store.lookUp('any', user), { barrier: { epoch: NOW + 5 } }, user)
+  }
+})

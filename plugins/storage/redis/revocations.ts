@@ -10,6 +10,8 @@ import { isTimeText, LUA_IS_TIME } from './time-text.js'
 /** Takes how long to keep it in ms, nextKey ('' is none). Returns 1, or 0 if the session has ended before. */
 const END = `
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+-- A script that has deleted may go on to write when the memory is full.
+redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'nextKey', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1
@@ -27,6 +29,8 @@ local epoch, spared, since = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'spare
 local before = isTime(epoch) and epoch or '0'
 if tonumber(now) <= tonumber(before) then now = string.format('%.0f', tonumber(before) + 1) end
 if not (epoch and except ~= '' and except == spared) then since = before end
+-- As in the end of one session.
+redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'epoch', now, 'spared', except, 'sparedSince', since)
 redis.call('PEXPIRE', KEYS[1], keepMs)
 return 1
