@@ -291,14 +291,26 @@ test('an eviction policy that can drop live keys is logged as a warning, once', 
   }
 })
 
-test('after a failover, a demoted primary answers 503 to writes, and works once it is primary again', needs('redis-server'), async (t) => {
-  const server = await startRedis(t)
-  const { client, close } = await connectRedis(parseRedisUrl(server.url, 'url'), keepingLog())
-  t.teardown(close)
-  const store = new RedisStore(client, { now: () => recordOf().createdAt, maxBytes: 4_096, onCorrupt () {} })
+test('after a failover, a demoted primary answers 503 to writes, which the log tells once, and works once it is primary again', needs('redis-server'), async (t) => {
+  const { server, log, client, store } = await openStore(t)
   await store.create('one', recordOf())
   await server.client.replicaof('127.0.0.1', await freePort())
-  await t.rejects(store.touch('one', 0, 0), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: /^READONLY/ } })
+  const touch = async (): Promise<void> => {
+    await t.rejects(store.touch('one', 0, 0), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    await turn()
+  }
+  const reopened = new AbortController()
+  client.once('ready', () => { reopened.abort() })
+  await t.rejects(store.touch('one', 0, 0), { cause: { message: /^READONLY/ } })
+  // Calls fail all the while, so no connection is closed for idleness.
+  while (!reopened.signal.aborted) await touch()
+  for (let i = 0; i < 10; i++) {
+    await eventually(t, 'it is connected', () => client.status === 'ready')
+    await touch()
+  }
+  t.match(log.lines.map(({ level }) => level), ['warn', 'info'])
+  t.match(log.lines[0]?.text, /READONLY.*the Redis store cannot be reached/)
+  t.strictSame(await store.read('one'), recordOf(), 'reads continue')
   await server.client.replicaof('NO', 'ONE')
   await eventually(t, 'it continues', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
 })

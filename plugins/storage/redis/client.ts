@@ -4,6 +4,7 @@ import { unlessInstalled } from '../../common/not-installed.js'
 import type { RedisTarget } from '../../config/redis-url.js'
 import type { ConnectionUse } from '../common/bounded-calls.js'
 import type { StorageLog } from '../common/storage.js'
+import { Demotion } from './demotion.js'
 import { SESSIONS_EVICTED, warnOfEviction } from './eviction.js'
 import { isCluster, primariesOf } from './nodes.js'
 import { logOutages } from './outages.js'
@@ -36,7 +37,8 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
   // It takes a while to load, and most applications do not need it.
   const { Cluster, Redis } = await import('ioredis').catch(unlessInstalled('ioredis'))
   const { kind, hosts, path, primary, tls } = target
-  const options = optionsOf(target)
+  const demotion = new Demotion()
+  const options = optionsOf(target, demotion)
   const secure = tls ? { tls: TLS } : {}
   const client = kind === 'cluster'
     ? new Cluster(hosts, { ...CLUSTER_OPTIONS, redisOptions: { ...options, ...secure } })
@@ -59,7 +61,7 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
     // Otherwise ioredis goes on in database 0, which may be that of another environment.
     if (commandOf(error) === 'select') client.disconnect(true)
   })
-  const outages = logOutages(client, log)
+  const outages = logOutages(client, log, demotion)
   client.once('ready', () => { warnOfEviction(client, risk, log).catch(() => {}) })
   let stopAsking = (): void => {}
   if (isCluster(client)) {
@@ -85,7 +87,7 @@ const TLS = { rejectUnauthorized: true }
  * Returns options under which nothing is sent twice: a command whose answer is lost may have been carried out, and a second
  * removal of a session would answer that it is missing. A command without a connection fails at once.
  */
-function optionsOf ({ username, password, database }: RedisTarget) {
+function optionsOf ({ username, password, database }: RedisTarget, demotion: Demotion) {
   return {
     ...username !== undefined && { username },
     ...password !== undefined && { password },
@@ -98,8 +100,7 @@ function optionsOf ({ username, password, database }: RedisTarget) {
     maxLoadingRetryTime: LONGEST_BACKOFF_MS,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    // A primary that has become a replica. Another attempt finds the new primary, if a name or a sentinel leads to it.
-    reconnectOnError: (error) => error.message.startsWith('READONLY')
+    reconnectOnError: (error) => demotion.leaves(error)
   } satisfies CommonRedisOptions & { disconnectTimeout: number }
 }
 
