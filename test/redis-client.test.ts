@@ -315,6 +315,18 @@ test('after a failover, a demoted primary answers 503 to writes, which the log t
   await eventually(t, 'it continues', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
 })
 
+test('a list over a cluster in which no node serves a slot fails, and is never short', needs('redis-server'), async (t) => {
+  const node = await startRedis(t, { args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(await freePort()), '--cluster-require-full-coverage', 'no'] })
+  await node.client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '99', '101', '16383')
+  await eventually(t, 'the cluster serves', async () => /cluster_state:ok/.test(await node.client.cluster('INFO')))
+  const { client, close } = await connectRedis(parseRedisUrl(`redis+cluster://127.0.0.1:${node.port}`, 'url'), keepingLog())
+  t.teardown(close)
+  const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, deadlineMs: 5_000 })
+  await t.rejects(store.count(), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'not every primary of the cluster is known' } })
+  await node.client.cluster('ADDSLOTS', 100)
+  await eventually(t, 'the client knows of it', async () => await store.count().catch(() => null) === 0)
+})
+
 test('hatcheck works in its own database, as a user with only the documented rights', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   await server.client.acl('SETUSER', 'app', 'on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping', '+select')
