@@ -334,6 +334,12 @@ test('the adapter handles every answer that a store may give', async (t) => {
   t.equal(await store.patch('one', changesOf()), false)
   t.equal(await store.remove('gone'), null)
 
+  for (const missing of [undefined, null, false, '', 0]) {
+    const empty = adapt({ ...emptyStore, get: (_sid: string, callback: (error: unknown, session: never) => void) => { callback(null, missing as never) } } as ExpressSessionStore, clock)
+    t.equal(await empty.read('one'), null, String(missing))
+    t.equal(await empty.create('one', recordOf()), true, 'a session can begin there')
+  }
+
   for (const error of [new Error('it broke'), Object.assign(new Error('connect ENOENT'), { code: 'ENOENT', syscall: 'connect' }), 'text', 42, Symbol('odd'), {}, Object.create(null)]) {
     failWith(error)
     for (const call of [() => store.read('one'), () => store.create('two', recordOf()), () => store.patch('one', changesOf()), () => store.touch('one', START, START), () => store.take('one', ''), () => store.remove('one'), () => store.replace('one', 'two', replacementOf()), () => store.ping()]) {

@@ -76,7 +76,8 @@ export class ExpressRecords {
   }
 
   async #get (key: string): Promise<unknown> {
-    return await answerOf<unknown>((callback) => this.#store.get(key, callback)) ?? null
+    // As express-session does: some stores answer false.
+    return await answerOf<unknown>((callback) => this.#store.get(key, callback)) || null
   }
 }
 
