@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
 import type { Redis } from 'ioredis'
-import type { Socket } from 'node:net'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
@@ -313,6 +313,31 @@ test('after a failover, a demoted primary answers 503 to writes, which the log t
   t.strictSame(await store.read('one'), recordOf(), 'reads continue')
   await server.client.replicaof('NO', 'ONE')
   await eventually(t, 'it continues', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
+})
+
+test('a sentinel whose answer is no address is an outage that ends with the next answer', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  let port = 'none'
+  const sentinel = createServer((socket) => {
+    socket.on('error', () => {}).on('data', (data) => {
+      for (const command of String(data).split(/(?=\*\d+\r\n)/)) {
+        const isQuestion = command.includes('get-master-addr-by-name')
+        socket.write(isQuestion ? `*2\r\n$9\r\n127.0.0.1\r\n$${port.length}\r\n${port}\r\n` : command.includes('sentinels') ? '*0\r\n' : '-ERR unknown command\r\n')
+      }
+    })
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => sentinel.close())
+  await once(sentinel, 'listening')
+  const log = keepingLog()
+  const { client, close } = await connectRedis(parseRedisUrl(`redis+sentinel://127.0.0.1:${(sentinel.address() as AddressInfo).port}/main`, 'url'), log)
+  t.equal(client.status, 'end', 'the client has given up')
+  t.match(log.lines, [{ level: 'warn', text: LOST }])
+  port = String(server.port)
+  await eventually(t, 'it is there', () => client.status === 'ready')
+  t.match(log.lines.at(-1), { level: 'info', text: BACK })
+  await close()
+  t.equal(log.lines.length, 2)
+  await eventually(t, 'it stays closed', () => client.status === 'end')
 })
 
 test('a list over a cluster in which no node serves a slot fails, and is never short', needs('redis-server'), async (t) => {

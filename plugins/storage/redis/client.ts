@@ -63,6 +63,7 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
   })
   const outages = logOutages(client, log, demotion)
   client.once('ready', () => { warnOfEviction(client, risk, log).catch(() => {}) })
+  const stopReviving = revive(client)
   let stopAsking = (): void => {}
   if (isCluster(client)) {
     client.on('+node', (node: Redis) => { node.connect().catch(() => {}) })
@@ -74,6 +75,7 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
     use: outages.idle,
     async close () {
       outages.stop()
+      stopReviving()
       stopAsking()
       await within(SILENCE_MS, client.quit()).catch(() => {})
       client.disconnect()
@@ -124,6 +126,24 @@ const CLUSTER_OPTIONS: ClusterOptions = {
 /** Returns the time to the next attempt, in ms. The first comes almost at once: the connection may have been closed for idleness. */
 function backOff (attempt: number): number {
   return Math.min(50 * (attempt - 1), LONGEST_BACKOFF_MS) + Math.random() * Math.min(10 * attempt, 50)
+}
+
+/**
+ * Connects again when ioredis has given up. It does so over an error that it cannot have from a server, such as the answer of a
+ * sentinel that is no address.
+ *
+ * @returns a function that stops it.
+ */
+function revive (client: Redis | Cluster): () => void {
+  let timer: NodeJS.Timeout | undefined
+  const connect = (): void => {
+    timer = setTimeout(() => { client.connect().catch(() => {}) }, LONGEST_BACKOFF_MS).unref()
+  }
+  client.on('end', connect)
+  return () => {
+    client.off('end', connect)
+    clearTimeout(timer)
+  }
 }
 
 /** Returns the command that Redis has answered with this error; undefined for any other error. */
