@@ -7,7 +7,9 @@ import type { CompleteSessionStore } from '../../store/traits.js'
 import type { Keyring } from '../../tickets/keyring.js'
 import { EVENTS, type SessionEvents, type ListenerArguments } from '../backend/events.js'
 import { assertUser } from '../request/calls.js'
-import { beginSession, readSession, type BegunSession, type BeginOptions, type ForeignRequest, type Outside, type ReadOptions, type ReadSession } from './outside.js'
+import { beginSession, type BegunSession, type BeginOptions } from './begin.js'
+import type { Outside } from './outside.js'
+import { readSession, type ForeignRequest, type ReadOptions, type ReadSession } from './read.js'
 import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession } from './user-sessions.js'
 
 /** The sessions of every user: `app.sessions`. `Values` are those of the type provider. */
