@@ -1,13 +1,12 @@
 import type { SessionFields } from '../../store/sessions.js'
 import { ChangeSet, textIn, type Change, type LocalValue } from './change-set.js'
 import { isReserved } from './fields.js'
+import { InFlight } from './in-flight.js'
 import { fromJson, toJson } from './json.js'
 import type { SessionSchema } from './schema.js'
 import { Snapshot } from './snapshot.js'
 
 const REMOVED = Symbol('removed')
-/** Shared, since most requests change nothing. */
-const NONE: readonly ChangeSet[] = []
 
 /**
  * The values of a session: copy on write over the stored fields.
@@ -23,8 +22,7 @@ export class Values {
   permanent: boolean | null = null
   /** The fields in the store, as far as this request knows. */
   #stored: SessionFields
-  /** The changes of the calls under way, oldest first. */
-  #inFlight: readonly ChangeSet[] = NONE
+  #inFlight = InFlight.NONE
   /** The values that were set, removed, or read as an object. */
   #local: Map<string, LocalValue> | null = null
   readonly #schema: SessionSchema | null
@@ -40,17 +38,17 @@ export class Values {
 
   /** Whether this value may differ from the stored one. */
   mayDiffer (key: string): boolean {
-    return this.#inFlight.length > 0 || this.#local?.has(key) === true
+    return !this.#inFlight.isEmpty || this.#local?.has(key) === true
   }
 
   /** Whether calls are under way, which may change any value. */
   get hasCallsInFlight (): boolean {
-    return this.#inFlight.length > 0
+    return !this.#inFlight.isEmpty
   }
 
   /** Whether no value can have changed. */
   get isPristine (): boolean {
-    return this.#local === null && this.#inFlight.length === 0
+    return this.#local === null && this.#inFlight.isEmpty
   }
 
   /** Whether a value differs from the stored one, or will once the calls under way have succeeded. */
@@ -108,13 +106,7 @@ export class Values {
 
   /** Returns `session.permanent` as it will be once the calls under way have succeeded. */
   permanentOr (stored: boolean): boolean {
-    if (this.permanent !== null) return this.permanent
-    for (let i = this.#inFlight.length - 1; i >= 0; i--) {
-      const { permanent, isDropped, keep } = this.#inFlight[i] as ChangeSet
-      if (isDropped && keep !== null) return false
-      if (!isDropped && permanent !== null) return permanent
-    }
-    return stored
+    return this.permanent ?? this.#inFlight.permanentOr(stored)
   }
 
   /**
@@ -178,7 +170,7 @@ export class Values {
    */
   restore (taken: ChangeSet, keys: ReadonlySet<string> | null = null): void {
     if (!this.#remove(taken)) return
-    const next = this.#inFlight[0]
+    const { next } = this.#inFlight
     const target = next ?? this
     target.permanent ??= taken.permanent
     for (const [key, change] of taken.changes) {
@@ -198,7 +190,7 @@ export class Values {
    * @param keys only these; null: all of them.
    */
   forgetRead (keys: ReadonlySet<string> | null = null): void {
-    for (const changes of [this.#local, ...this.#inFlight.slice(1).map(({ changes }) => changes)]) {
+    for (const changes of [this.#local, ...this.#inFlight.waiting.map(({ changes }) => changes)]) {
       for (const [key, { before }] of changes ?? []) if (before !== null && keys?.has(key) !== false) changes?.delete(key)
     }
     this.#snapshot = null
@@ -247,15 +239,15 @@ export class Values {
   }
 
   #add (taken: ChangeSet): ChangeSet {
-    this.#inFlight = [...this.#inFlight, taken]
+    this.#inFlight = this.#inFlight.with(taken)
     this.#snapshot = null
     return taken
   }
 
   /** Returns false if the call has ended before. */
   #remove (taken: ChangeSet): boolean {
-    const others = this.#inFlight.filter((other) => other !== taken)
-    if (others.length === this.#inFlight.length) return false
+    const others = this.#inFlight.without(taken)
+    if (others === this.#inFlight) return false
     this.#inFlight = others
     if (this.#local?.size === 0) this.#local = null
     this.#snapshot = null
@@ -264,17 +256,11 @@ export class Values {
 
   #names (): Iterable<string> {
     if (this.isPristine) return Object.keys(this.#stored)
-    return new Set([...Object.keys(this.#stored), ...this.#inFlight.flatMap(({ changes }) => [...changes.keys()]), ...this.#local?.keys() ?? []])
+    return new Set([...Object.keys(this.#stored), ...this.#inFlight.keys(), ...this.#local?.keys() ?? []])
   }
 
   /** The text of a field as it is once the calls under way have succeeded; null if it is missing. */
   #textOf (key: string): string | null {
-    for (let i = this.#inFlight.length - 1; i >= 0; i--) {
-      const { keep, isDropped, changes } = this.#inFlight[i] as ChangeSet
-      if (keep?.has(key) === false) return null
-      const change = isDropped ? undefined : changes.get(key)
-      if (change !== undefined) return change.text
-    }
-    return textIn(this.#stored, key)
+    return this.#inFlight.textOf(key, this.#stored)
   }
 }
