@@ -1,5 +1,5 @@
 import type { Calls } from '../../common/calls.js'
-import type { MaybePromise } from '../../common/maybe-promise.js'
+import { after, type MaybePromise } from '../../common/maybe-promise.js'
 import type { ChangeSet } from '../model/change-set.js'
 import { LogoutUnconfirmedError, NoCookieError } from '../model/errors.js'
 import { planTouch } from '../model/plan.js'
@@ -46,10 +46,12 @@ export function reopen (session: Session, areUnstorable: boolean): void {
 function commitOnce (session: Session): MaybePromise<void> {
   session.close()
   const { queue, values } = session
-  if (queue !== null) return commitAfterCalls(session, queue, values.take())
+  if (queue !== null && (isBusy(session) || session.isUnconfirmed)) return commitAfterCalls(session, queue, values.take())
   if (!session.isAvailable) return
   const changes = values.takeAny()
-  return changes === null ? recordActivity(session) : commitAfterCalls(session, session.openQueue(), changes)
+  if (changes !== null) return commitAfterCalls(session, session.openQueue(), changes)
+  // No promise: most responses have nothing to store.
+  return after(recordActivity(session), () => dropCookieIfEnded(session))
 }
 
 /** Whether calls are under way, or one that nobody awaits has failed. */
