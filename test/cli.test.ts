@@ -20,6 +20,15 @@ test('user add reads one line, and does not wait for the end of the input', asyn
   t.same(await once(child, 'exit'), [0, null], 'the input is still open')
 })
 
+test('user add reads no more of a line than a password can have', async (t) => {
+  const child = spawn(process.execPath, [compiled('cli'), 'user', 'add', 'Harry'], { cwd: t.testdir(), stdio: ['pipe', 'pipe', 'pipe'] })
+  child.stdin.on('error', () => {})
+  child.stdin.write('x'.repeat(1_000_000))
+  const [[error], ended] = await Promise.all([once(child.stderr, 'data'), once(child, 'exit')])
+  t.same(ended, [1, null], 'the input is still open')
+  t.equal(String(error), 'hatcheck: A password can have at most 1024 bytes.\n')
+})
+
 test('--help lists every command, --version prints the version', async (t) => {
   const folder = t.testdir()
   const helps = await Promise.all([['--help'], ['-h'], ['help'], ['user', 'add', '--help']].map((args) => hatcheckCli(folder, args)))

@@ -24,16 +24,22 @@ export async function readPassword ({ stdin, stderr }: Io): Promise<string> {
   }
 }
 
+/** Of input without a line end, no more is read. It is longer than every password, so the password is refused. */
+const MOST_BYTES = 64 * 1_024
+
 /**
  * Reads up to the first LF or CRLF, and does not wait for the rest. `readline` would also end the line at a CR, which a password
  * can have. Returns null if there is no input.
  */
 async function firstLine (input: Readable): Promise<string | null> {
   const chunks: Buffer[] = []
+  let length = 0
   for await (const chunk of input as AsyncIterable<Buffer>) {
     const end = chunk.indexOf('\n')
     if (end !== -1) return Buffer.concat([...chunks, chunk.subarray(0, end)]).toString().replace(/\r$/, '')
     chunks.push(chunk)
+    length += chunk.length
+    if (length > MOST_BYTES) break
   }
   return Buffer.concat(chunks).toString() || null
 }
