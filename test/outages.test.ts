@@ -1,9 +1,10 @@
+import type { FastifyRequest } from 'fastify'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import type { ServiceOptions } from '../app.js'
 import { DeadlineError } from '../plugins/common/deadline.js'
 import { Client } from './client.js'
-import { HandlerApp, login, logout, START, type Handler } from './handler-app.js'
+import { dataOf, HandlerApp, login, logout, START, type Bag, type Handler } from './handler-app.js'
 import { build } from './helper.js'
 import { breakable, eventually, openStore, watched, type StoreCall } from './watched-store.js'
 
@@ -231,4 +232,38 @@ test('the response of a request that goes on stores what a call could not, a sec
   })
   t.equal(response.statusCode, 200)
   t.equal((await visitor.run((session) => session['a'])).value, 2)
+})
+
+test('a store that has answered the request again is asked again at once', async (t) => {
+  const recoveries: Record<string, (request: FastifyRequest, silence: (...names: StoreCall[]) => void) => Promise<void>> = {
+    async 'a call that is made again' (request, silence) {
+      silence('patch')
+      await save(request.session).catch(() => {})
+      silence()
+      await request.session.save()
+    },
+    async 'a session that is loaded again' (request, silence) {
+      silence('read')
+      await request.loadSession().catch(() => {})
+      silence()
+      await request.loadSession()
+    }
+  }
+  const ends: Record<string, [act: (request: FastifyRequest) => unknown, then: Bag]> = {
+    'the response stores': [({ session }) => { (session as Bag)['b'] = 3 }, { client_name: 'Harry', b: 3 }],
+    'a logout is confirmed': [(request) => request.logout(), { client_name: undefined }]
+  }
+  for (const [what, recover] of Object.entries(recoveries)) {
+    for (const [end, [act, then]] of Object.entries(ends)) {
+      const { app, silence } = await silentApp(t)
+      app.fastify.get('/again', async (request) => {
+        await recover(request, silence)
+        await act(request)
+      })
+      const visitor = app.visitor()
+      await visitor.run(login)
+      t.equal((await visitor.get('/again')).statusCode, 200, `${what}, ${end}`)
+      t.match((await visitor.run(dataOf)).value, then, `${what}, ${end}`)
+    }
+  }
 })

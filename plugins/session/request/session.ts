@@ -137,7 +137,7 @@ export class Session {
 
   #noteIfLate (error: unknown): void { this.#late = LateAnswer.from(error, this.#late, this.context.now()) }
 
-  /** The error of a store that has just let this request wait in vain; null: it has not. */
+  /** The error of a store that has just let this request wait in vain; null: it has not, or has answered since. */
   get silence (): unknown { return this.#late?.recentError(this.context.now()) ?? null }
 
   /** Returns the ID that the session has, or will have once it is stored: the first call makes it. */
@@ -235,7 +235,9 @@ export class Session {
       try {
         if (!this.#isLoaded) await this.load()
         if (this.#failure !== undefined && (needsRecord || this.#failure instanceof SessionOffError)) throw this.#failure
-        return await work()
+        const answer = await work()
+        this.#late = null
+        return answer
       } catch (error) {
         this.#noteIfLate(error)
         await onFailure?.()
