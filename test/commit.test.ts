@@ -180,6 +180,21 @@ test('an error whose response cannot be stored gives way to the error of the sto
   }
 })
 
+test('an error that replaces another one never makes the response a success', async (t) => {
+  const fastify = await buildHost(t)
+  let statusCode: unknown
+  fastify.get('/', async (request) => {
+    request.loadSession().then(() => { throw Object.assign(new Error('not awaited'), { statusCode }) })
+    throw new Error('on purpose')
+  })
+  for (const [given, expected] of [[200, 500], [302, 500], [1_000, 500], ['409', 409], [409, 409], [undefined, 500]] as const) {
+    statusCode = given
+    const answer = await new Client(fastify).get('/')
+    t.equal(answer.statusCode, expected, String(given))
+    t.match(answer.body, 'not awaited', String(given))
+  }
+})
+
 test('an error handler cannot turn an unconfirmed logout into a success', async (t) => {
   const store = openStore(t, 'memory:')
   const fastify = await buildHost(t, { sessionStore: store })

@@ -109,7 +109,8 @@ function failed (reply: FastifyReply, payload: unknown, error: unknown): unknown
  * error handler, Fastify sends the second one without an error handler: with what is set, and without a log line.
  */
 function replaceError (reply: FastifyReply, error: unknown): void {
-  const { statusCode, headers } = (error ?? {}) as { statusCode?: number, headers?: Record<string, string> }
-  reply.code(statusCode ?? 500).headers(headers ?? {})
+  const { statusCode = 500, headers } = (error ?? {}) as { statusCode?: number, headers?: Record<string, string> }
+  // An application may throw anything. Fastify as well takes no other status from an error.
+  reply.code(statusCode >= 400 && statusCode <= 599 ? statusCode : 500).headers(headers ?? {})
   reply.log.error({ err: error }, 'the session of an error response could not be stored')
 }
