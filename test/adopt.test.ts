@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
+import { DeadlineError } from '../plugins/common/deadline.js'
 import type { AdoptOptions } from '../plugins/config/adopt.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { expressStore } from '../plugins/storage/express/open.js'
@@ -303,6 +304,33 @@ test('a logout that the old store cannot take is unconfirmed, refused from then 
   await eventually(t, 'the old session ends', async () => Object.keys(await old.valuesOf(before)).length === 0)
   t.match((await send(before)).json(), { user: null })
   t.equal(await count(), 0)
+})
+
+test('a logout waits once for a store that does not answer in time, be it the old one or that of hatcheck', async (t) => {
+  for (const late of ['the old one', 'that of hatcheck']) {
+    const old = await oldApp(t, 'express-session')
+    const calls: string[] = []
+    let isSilent = true
+    const store = watchedOldStore(old.store, (call) => {
+      if (!isSilent) return
+      calls.push(`old ${call}`)
+      if (late === 'the old one') return new Promise(() => {})
+    })
+    const sessionStore = watched(openStore(t, 'memory:'), (call) => {
+      if (!isSilent) return
+      calls.push(call)
+      throw new DeadlineError('no answer within 5000 ms')
+    })
+    const { send, count } = await newApp(t, [{ ...old.adopt, store }], { sessionStore })
+    const before = await old.begin({ user: 'Harry' })
+    t.equal((await send(before, '/out', 'POST')).json().code, 'HATCHECK_LOGOUT_UNCONFIRMED', late)
+    t.strictSame(calls, late === 'the old one' ? ['old get'] : ['old get', 'create'], late)
+    isSilent = false
+    t.equal((await send(before)).json().user, null, `${late}, refused`)
+    await eventually(t, 'the old session ends', async () => Object.keys(await old.valuesOf(before)).length === 0)
+    t.equal((await send(before)).json().user, null, `${late}, ended`)
+    t.equal(await count(), 0, late)
+  }
 })
 
 test('a session that has expired, or that no secret has signed, is not adopted', async (t) => {

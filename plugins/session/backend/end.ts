@@ -10,8 +10,19 @@ import type { Upkeep } from './upkeep.js'
 
 /** The sessions of another library that requests may present. */
 interface OldSessions {
-  /** Ends them. Returns the tickets of the sessions by which they continue, begun or not, and whether every end is stored. */
-  endPresentedBy (request: FastifyRequest): Promise<{ tickets: Ticket[], isStored: boolean }>
+  /**
+   * Ends them. Returns the tickets of the sessions by which they continue, begun or not, and whether every end is stored.
+   *
+   * @param silence an error for which the request has just waited in vain: each end is only tried later then; or null
+   */
+  endPresentedBy (request: FastifyRequest, silence: unknown): Promise<{ tickets: Ticket[], isStored: boolean }>
+}
+
+interface EndOfOld {
+  /** See {@link OldSessions}. */
+  silence?: unknown
+  /** The session of hatcheck that does not end. */
+  exceptKey?: string
 }
 
 interface EnderOptions {
@@ -48,7 +59,7 @@ export class Ender {
       if (silence !== null) throw silence
       const canEnd = !isAvailable || ticket.key === own?.key || await this.#canEnd(ticket)
       return canEnd ? await backend.end(ticket) : null
-    }))
+    }), { silence })
   }
 
   /**
@@ -62,20 +73,23 @@ export class Ender {
     await this.#withOld(request, this.#endEach(request, others, async (ticket) => {
       const record = await backend.read(ticket) === null ? null : await backend.remove(ticket)
       return record === null ? null : { key: ticket.key, record }
-    }), own.ticket.key)
+    }), { exceptKey: own.ticket.key })
   }
 
   /** Waits for the end of hatcheck's sessions, and ends those of another library. */
-  async #withOld (request: FastifyRequest, ending: Promise<void>, exceptKey?: string): Promise<void> {
+  async #withOld (request: FastifyRequest, ending: Promise<void>, how: EndOfOld): Promise<void> {
     const { oldSessions } = this.#options
-    await (oldSessions === null ? ending : allDone(this.#endOld(oldSessions, request, exceptKey), ending))
+    await (oldSessions === null ? ending : allDone(this.#endOld(oldSessions, request, how), ending))
   }
 
   /** Ends the sessions of another library that a request presents, and those by which they continue, begun or not. */
-  async #endOld (oldSessions: OldSessions, request: FastifyRequest, exceptKey?: string): Promise<void> {
+  async #endOld (oldSessions: OldSessions, request: FastifyRequest, { silence = null, exceptKey }: EndOfOld): Promise<void> {
     const { backend } = this.#options
-    const { tickets, isStored } = await oldSessions.endPresentedBy(request)
-    await this.#endEach(request, tickets.filter(({ key }) => key !== exceptKey), (ticket) => backend.end(ticket))
+    const { tickets, isStored } = await oldSessions.endPresentedBy(request, silence)
+    await this.#endEach(request, tickets.filter(({ key }) => key !== exceptKey), async (ticket) => {
+      if (silence !== null) throw silence
+      return await backend.end(ticket)
+    })
     if (!isStored) throw new LogoutUnconfirmedError()
   }
 
