@@ -69,6 +69,35 @@ test('a body that gives way to an error of the commit is closed', async (t) => {
   t.ok(isCancelled)
 })
 
+test('the headers of a body that gives way to an error of the commit are gone', async (t) => {
+  const given = {
+    'content-type': 'text/csv',
+    'content-encoding': 'gzip',
+    'content-language': 'de',
+    'content-length': '5',
+    'content-range': 'bytes 0-4/9',
+    'content-disposition': 'attachment',
+    etag: '"1"',
+    'last-modified': 'Thu, 01 Jan 2026 00:00:00 GMT'
+  }
+  for (const statusCode of [200, 206, 404]) {
+    const { store, down } = breakable(openStore(t, 'memory:'))
+    const fastify = await buildHost(t, { sessionStore: store })
+    fastify.get('/', async (request, reply) => {
+      count(request)
+      return await reply.code(statusCode).headers(given).send(Buffer.from('12345'))
+    })
+    down('create')
+    const { statusCode: answered, headers, body } = await new Client(fastify).get('/')
+    t.equal(answered, 503)
+    t.equal(JSON.parse(body).code, 'HATCHECK_STORE_UNAVAILABLE')
+    const { 'content-type': type, 'content-length': length, ...gone } = given
+    t.notMatch(headers, { 'content-type': type })
+    t.notMatch(headers, { 'content-length': length })
+    for (const name of Object.keys(gone)) t.equal(headers[name], undefined, `${statusCode} ${name}`)
+  }
+})
+
 test('a body that gives way to the redirect to the login page is closed, and its headers are gone', async (t) => {
   const files: Array<ReturnType<typeof file>> = []
   const fastify = await buildHost(t, { authenticate: async (name) => ({ name }), loginPath: '/sign-in' })

@@ -4,7 +4,7 @@ import { NotRegisteredError } from '../common/registration.js'
 import { assertIsHook } from '../common/unsupported.js'
 import { wants } from '../common/wants.js'
 import { load, reject } from '../session/request/calls.js'
-import { discard } from '../session/request/payload.js'
+import { BODY_HEADERS, discard } from '../session/request/payload.js'
 import type { User } from '../session/model/user.js'
 import { LoginRequiredError } from './errors.js'
 
@@ -31,7 +31,7 @@ export function requireLogin (given: AnyRequest, _reply?: object): Promise<void>
 const PASSED = Promise.resolve()
 
 /** The headers that describe the body of a refusal, or the way to log in. */
-const OF_THE_REFUSAL = ['content-type', 'content-encoding', 'content-language', 'content-length', 'content-disposition', 'etag', 'last-modified', 'www-authenticate']
+const OF_THE_REFUSAL = [...BODY_HEADERS, 'www-authenticate']
 
 /** Errors that the guard has thrown. Another guard may let the request in after that. */
 const refusals = new WeakSet<Error>()

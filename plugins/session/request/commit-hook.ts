@@ -2,7 +2,7 @@ import type { DoneFuncWithErrOrRes, FastifyError, FastifyReply, FastifyRequest }
 import type { MaybePromise } from '../../store/sessions.js'
 import { markPrivate, privateResponse } from '../cookie/private-response.js'
 import { commit, isBusy, reopen, settle } from './commit.js'
-import { awaitErrors, discard, isWebResponse } from './payload.js'
+import { awaitErrors, BODY_HEADERS, discard, isWebResponse } from './payload.js'
 import { isResponsePrivate, kCommitted, kSession, type WithSession } from './request-session.js'
 import { saveHead } from './response.js'
 import type { Session } from './session.js'
@@ -96,9 +96,9 @@ function privateIfNeeded (response: Response, request: WithSession): Response {
   return privateResponse(response, () => isResponsePrivate(request[kSession]))
 }
 
-/** The error replaces the answer, which may have been a redirect. */
+/** The error replaces the answer, which may have been a redirect, or compressed. */
 function failed (reply: FastifyReply, payload: unknown, error: unknown): unknown {
-  reply.removeHeader('location')
+  for (const name of ['location', ...BODY_HEADERS]) reply.removeHeader(name)
   if (reply.statusCode >= 400) replaceError(reply, error)
   discard(payload)
   return error

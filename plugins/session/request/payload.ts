@@ -12,6 +12,11 @@ export function awaitErrors (payload: unknown): void {
   if (isNodeStream(payload)) payload.on('error', ignore)
 }
 
+/** The headers that describe a body. They must go with a body that is not sent, or clients cannot read the one in its place. */
+export const BODY_HEADERS: readonly string[] = [
+  'content-type', 'content-encoding', 'content-language', 'content-length', 'content-range', 'content-disposition', 'etag', 'last-modified'
+]
+
 /** Frees what a payload holds that is not sent, such as the file of a stream. */
 export function discard (payload: unknown): void {
   if (isNodeStream(payload)) {
