@@ -9,7 +9,7 @@ export function dropVanishedClients ({ server }: Pick<FastifyInstance, 'server'>
   server.on('connection', drop).on('secureConnection', drop)
 }
 
-/** To ask is enough for all others: Node remembers the address. */
+/** Reads the address of every other client, so that Node keeps it: the client may reset the connection later. */
 function drop (socket: Socket): void {
   // A Unix socket has neither address.
   if (socket.remoteAddress === undefined && socket.localAddress !== undefined) socket.destroy()
