@@ -147,13 +147,15 @@ function renew (session: Parameters<Handler>[0]): Promise<void> {
 /** An application whose store does not answer these calls in time. */
 async function silentApp (t: Test, { sync = true, now = (): number => START } = {}) {
   let silent: readonly StoreCall[] = []
+  let pending: readonly StoreCall[] = []
   const calls: StoreCall[] = []
   const store = watched(openStore(t, 'memory:'), (call) => {
     calls.push(call)
     if (silent.includes(call)) throw new DeadlineError('no answer within 5000 ms')
+    if (pending.includes(call)) return new Promise(() => {})
   }, sync)
   const app = await HandlerApp.start(t, { sessionStore: store, now, authenticate: (name) => ({ name }), routes: ['login', 'logout'] })
-  return { app, calls, silence (...names: StoreCall[]) { silent = names } }
+  return { app, calls, silence (...names: StoreCall[]) { silent = names }, block (...names: StoreCall[]) { pending = names } }
 }
 
 for (const sync of [true, false]) {
@@ -183,20 +185,21 @@ test('a login does not hash, and waits for nothing else, if its session cannot b
   t.same(calls, ['read'])
 })
 
-test('a logout whose session cannot be read refuses the session, and waits for nothing else', async (t) => {
-  const { app, calls, silence } = await silentApp(t)
+test('a logout whose session cannot be read refuses the session, begins its end, and does not wait for it', async (t) => {
+  const { app, calls, silence, block } = await silentApp(t)
   const visitor = app.visitor()
   await visitor.run(login)
   const { cookieHeader: cookie } = visitor
   calls.length = 0
   silence('read')
+  block('remove')
   const response = await visitor.post('/logout', {}, { accept: 'application/json' })
   t.equal(response.statusCode, 503)
   t.equal(response.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
-  t.same(calls, ['read'])
-  silence('remove')
-  t.equal((await app.visitor().run((_session, request) => request.user, { cookie })).value, null)
+  t.same(calls, ['read', 'remove'])
   silence()
+  t.equal((await app.visitor().run((_session, request) => request.user, { cookie })).value, null, 'refused')
+  block()
 })
 
 test('a logout by a cookie beside that of the session waits once as well', async (t) => {

@@ -80,12 +80,11 @@ export class OldSessions {
    * Ends the old sessions of a request for a logout. An end that their store cannot take is tried again; meanwhile the session
    * is refused.
    *
-   * @param silence an error for which the request has just waited in vain: each end is only tried later then; or null
    * @returns the tickets under which they continue, and whether every end is stored.
    */
-  async endPresentedBy (request: FastifyRequest, silence: unknown): Promise<{ tickets: Ticket[], isStored: boolean }> {
+  async endPresentedBy (request: FastifyRequest): Promise<{ tickets: Ticket[], isStored: boolean }> {
     const sessions = this.presentedBy(request)
-    const stored = await Promise.all(sessions.map((session) => this.#end(session, silence)))
+    const stored = await Promise.all(sessions.map((session) => this.#end(session)))
     if (this.#unended.size > 0) this.#stopRetrying ??= repeat(RETRY_EVERY_MS, () => this.#retry(), () => {})
     return { tickets: sessions.map(({ ticket }) => ticket), isStored: !stored.includes(false) }
   }
@@ -110,10 +109,9 @@ export class OldSessions {
     }
   }
 
-  async #end (session: OldSession, silence: unknown = null): Promise<boolean> {
+  async #end (session: OldSession): Promise<boolean> {
     const { key } = session.ticket
     try {
-      if (silence !== null) throw silence
       await session.end()
       this.#unended.delete(key)
       return true

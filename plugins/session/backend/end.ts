@@ -10,19 +10,9 @@ import type { Upkeep } from './upkeep.js'
 
 /** The sessions of another library that requests may present. */
 interface OldSessions {
-  /**
-   * Ends them. Returns the tickets of the sessions by which they continue, begun or not, and whether every end is stored.
-   *
-   * @param silence an error for which the request has just waited in vain: each end is only tried later then; or null
-   */
-  endPresentedBy (request: FastifyRequest, silence: unknown): Promise<{ tickets: Ticket[], isStored: boolean }>
-}
-
-interface EndOfOld {
-  /** See {@link OldSessions}. */
-  silence?: unknown
-  /** The session of hatcheck that does not end. */
-  exceptKey?: string
+  presentedBy (request: FastifyRequest): ReadonlyArray<{ readonly ticket: Ticket }>
+  /** Ends them. Returns the tickets of the sessions by which they continue, begun or not, and whether every end is stored. */
+  endPresentedBy (request: FastifyRequest): Promise<{ tickets: Ticket[], isStored: boolean }>
 }
 
 interface EnderOptions {
@@ -48,18 +38,22 @@ export class Ender {
    *
    * @param stored the session of the request, which may be newer than its header
    * @param isAvailable whether the store has answered which of them are live
-   * @param silence the error of a store that has just let the request wait in vain, so that nobody waits again; or null
-   * @throws LogoutUnconfirmedError if one of them could not be ended; its ticket is refused from now on.
+   * @param isSilent whether a store has just let the request wait in vain. Then nobody waits for the ends.
+   * @throws LogoutUnconfirmedError if an end is not stored; the ticket is refused from now on.
    */
-  async end (request: FastifyRequest, stored: Stored | null, { isAvailable, silence }: { isAvailable: boolean, silence: unknown }): Promise<void> {
-    const { backend, ticketsOf } = this.#options
+  async end (request: FastifyRequest, stored: Stored | null, { isAvailable, isSilent }: { isAvailable: boolean, isSilent: boolean }): Promise<void> {
+    const { backend, upkeep, oldSessions, ticketsOf } = this.#options
     const own = stored?.ticket
-    const tickets = ticketsOf(request)
-    await this.#withOld(request, this.#endEach(request, own === undefined ? tickets : [own, ...tickets], async (ticket) => {
-      if (silence !== null) throw silence
+    const tickets = own === undefined ? ticketsOf(request) : [own, ...ticketsOf(request)]
+    const ending = this.#withOld(request, this.#endEach(request, tickets, async (ticket) => {
       const canEnd = !isAvailable || ticket.key === own?.key || await this.#canEnd(ticket)
       return canEnd ? await backend.end(ticket) : null
-    }), { silence })
+    }))
+    if (!isSilent) return await ending
+    ending.catch(() => {})
+    const old = oldSessions?.presentedBy(request).map(({ ticket }) => ticket) ?? []
+    for (const { key } of [...tickets, ...old]) upkeep.refuse(key)
+    throw new LogoutUnconfirmedError()
   }
 
   /**
@@ -73,23 +67,20 @@ export class Ender {
     await this.#withOld(request, this.#endEach(request, others, async (ticket) => {
       const record = await backend.read(ticket) === null ? null : await backend.remove(ticket)
       return record === null ? null : { key: ticket.key, record }
-    }), { exceptKey: own.ticket.key })
+    }), own.ticket.key)
   }
 
   /** Waits for the end of hatcheck's sessions, and ends those of another library. */
-  async #withOld (request: FastifyRequest, ending: Promise<void>, how: EndOfOld): Promise<void> {
+  async #withOld (request: FastifyRequest, ending: Promise<void>, exceptKey?: string): Promise<void> {
     const { oldSessions } = this.#options
-    await (oldSessions === null ? ending : allDone(this.#endOld(oldSessions, request, how), ending))
+    await (oldSessions === null ? ending : allDone(this.#endOld(oldSessions, request, exceptKey), ending))
   }
 
   /** Ends the sessions of another library that a request presents, and those by which they continue, begun or not. */
-  async #endOld (oldSessions: OldSessions, request: FastifyRequest, { silence = null, exceptKey }: EndOfOld): Promise<void> {
+  async #endOld (oldSessions: OldSessions, request: FastifyRequest, exceptKey?: string): Promise<void> {
     const { backend } = this.#options
-    const { tickets, isStored } = await oldSessions.endPresentedBy(request, silence)
-    await this.#endEach(request, tickets.filter(({ key }) => key !== exceptKey), async (ticket) => {
-      if (silence !== null) throw silence
-      return await backend.end(ticket)
-    })
+    const { tickets, isStored } = await oldSessions.endPresentedBy(request)
+    await this.#endEach(request, tickets.filter(({ key }) => key !== exceptKey), (ticket) => backend.end(ticket))
     if (!isStored) throw new LogoutUnconfirmedError()
   }
 

@@ -95,7 +95,7 @@ async function end (session: Session, changes: ChangeSet): Promise<void> {
   session.continueWith(null, changes)
   session.sendCookie('clear')
   try {
-    await context.ender.end(request, stored, { isAvailable, silence })
+    await context.ender.end(request, stored, { isAvailable, isSilent: silence !== null })
     session.isUnconfirmed = false
   } catch (error) {
     // Not before: a response that leaves in the meantime waits for this call.
