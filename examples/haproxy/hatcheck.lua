@@ -5,7 +5,7 @@ local HATCHECK = 'http://127.0.0.1:3000'
 -- HAProxy asks up to four times: 6 s in all.
 local TIMEOUT_MS = 1500
 
--- All that hatcheck needs of the request.
+-- The headers of the request that hatcheck needs.
 local ASKED_WITH = {
   'host', 'cookie', 'accept', 'accept-language', 'sec-fetch-mode', 'x-requested-with',
   'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'
@@ -43,7 +43,8 @@ core.register_action('ask_hatcheck', { 'http-req' }, function (txn, path)
     if request[name] then asked[name] = list(request[name]) end
   end
   local response = core.httpclient():get{ url = HATCHECK .. path, headers = asked, timeout = TIMEOUT_MS }
-  -- HAProxy's own answer, because hatcheck is down, has no such header. Neither has that to a request with a header of more than 16 KB.
+  -- The answer that HAProxy makes while hatcheck is down has no such header. hatcheck's 431, for a header of more than 16 KB,
+  -- has none either.
   local is_answer = response.headers ~= nil and (response.headers['remote-user'] ~= nil or response.status == 431)
   if not is_answer then
     return answer(txn, 503, { ['retry-after'] = { [0] = '1' }, ['cache-control'] = { [0] = 'no-store' } }, '')

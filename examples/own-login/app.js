@@ -36,7 +36,7 @@ app.get('/account', { onRequest: requireLogin }, async ({ user }, reply) => {
     <form method="post" action="/sign-out"><button>Sign out</button></form>`)
 })
 
-/** A wrong password, a name that breaks a rule, and a wait after failed logins: the form says so. */
+/** Shows the form again with the error: a wrong password, a name that breaks a rule, or a wait after failed logins. */
 function showInForm (error, request, reply) {
   if (!(error.statusCode < 500)) throw error
   return signInPage(request, reply.code(error.statusCode).headers(error.headers ?? {}), error.message)

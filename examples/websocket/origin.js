@@ -1,6 +1,6 @@
 /**
- * Tells whether a handshake with the server beside Fastify comes from a page of this host, or from a program. Browsers send cookies
- * with the handshake of a WebSocket from any site, and only the Origin header tells which. In a route of Fastify,
+ * Tells whether a handshake with the server beside Fastify comes from a page of this host, or from a program. Browsers send
+ * cookies with the handshake of a WebSocket from any site, and only the Origin header names that site. In a route of Fastify,
  * `refuseCrossOrigin` of hatcheck also compares the scheme and the port.
  */
 export function isSameHost ({ origin, host }) {
