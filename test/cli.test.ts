@@ -119,8 +119,8 @@ test('user add, passwd, disable, enable and list manage accounts', async (t) => 
   t.match(stdout, /^Harry\t\d{4}-\d\d-\d\dT[\d:.]+Z\nSally\t\d{4}-\d\d-\d\dT[\d:.]+Z\n$/)
   t.notMatch(stdout, 'argon2')
 
-  t.same(await user('passwd', 'sally', 'quite another password\n'), { code: 0, stdout: 'sally has a new password; every session is ended.\n', stderr: '' })
-  t.same(await user('disable', 'Sally'), { code: 0, stdout: 'Sally can no longer log in; every session is ended.\n', stderr: '' })
+  t.same(await user('passwd', 'sally', 'quite another password\n'), { code: 0, stdout: 'sally has a new password; every session has ended.\n', stderr: '' })
+  t.same(await user('disable', 'Sally'), { code: 0, stdout: 'Sally can no longer log in; every session has ended.\n', stderr: '' })
   t.match((await user('list')).stdout, /^Sally\t\S+\tdisabled$/m)
   t.same(await user('enable', 'Sally'), { code: 0, stdout: 'Sally can log in again.\n', stderr: '' })
   t.notMatch((await user('list')).stdout, 'disabled')
@@ -248,7 +248,7 @@ test('sessions revoke-all without a name ends no session if the sessions are in 
   const { url } = await startService(t, folder, env)
   t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 0, stdout: '0 sessions ended.\n' })
   const harry = await cookieOf(url, 'Harry')
-  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 0, stdout: 'every session of Harry is ended.\n' })
+  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 0, stdout: 'every session of Harry has ended.\n' })
   t.equal(await userOf(url, harry), null)
 })
 
@@ -381,11 +381,11 @@ test('a damaged account is named and skipped, sets the exit code, and can be cre
   const run = (args: string[], name = 'Harry'): Promise<Ended> => hatcheckCli(folder, args, { env: closed, input: `a long password of ${name}\n` })
   for (const name of ['Harry', 'Sally']) await run(['user', 'add', name], name)
   await meddle(folder, 'accounts', (accounts) => { accounts.putSync('harry', Buffer.from('{"name":"Har')) })
-  const stderr = 'hatcheck: the account harry is damaged: it cannot log in. "hatcheck user add" makes it anew, with the name as the account had it.\n'
+  const stderr = 'hatcheck: the account harry is damaged: it cannot log in. "hatcheck user add" creates it again, with the name as the account had it.\n'
   t.match(await run(['user', 'list']), { code: 1, stdout: /^Sally\t[^\n]+\n$/, stderr })
   t.same(await run(['backup', join(folder, 'safe')]), { code: 1, stdout: '1 account backed up.\n', stderr })
   t.match(await run(['user', 'disable', 'Harry']), { code: 1, stdout: '', stderr: new RegExp(`^${stderr}`) })
-  t.same(await run(['doctor']), { code: 1, stdout: 'The account harry is damaged. It cannot log in. "hatcheck user add" with its name makes it anew; its key is "harry".\n', stderr: '' })
+  t.same(await run(['doctor']), { code: 1, stdout: 'The account harry is damaged. It cannot log in. "hatcheck user add" with its name creates it again; its key is "harry".\n', stderr: '' })
   t.match(await run(['user', 'add', 'Harry']), { stdout: 'Harry can log in now.\n' })
   t.match(await run(['doctor']), { code: 0, stdout: /is sound \(accounts: 2, sessions: 0, tombstones: 0, counters of failed logins: 0\)\.\n$/ })
 })
@@ -403,10 +403,10 @@ test('doctor finds each flaw of a data folder while the service runs, one line e
   t.match((await doctor()), { ...sound, stdout: /is sound \(accounts: 2, sessions: 2, / })
 
   const findings: Array<[finding: RegExp, name: string, change: (database: Database<any, string>, keys: string[]) => unknown, isIndex?: boolean]> = [
-    [new RegExp(`^The session ${handle} is damaged\\. It counts as absent`), 'sessions', (sessions) => {
+    [new RegExp(`^The session ${handle} is damaged\\. It counts as missing`), 'sessions', (sessions) => {
       for (const { key, value } of sessions.getRange()) if (value.includes('Harry')) sessions.putSync(key, Buffer.from('ddffffffff', 'hex'))
     }],
-    [/^The session \S+ of Sally is not in the index by user\. A logout everywhere does not reach it/, 'sessions by user', (index) => {
+    [/^The session \S+ of Sally is not in the index by user\. The end of all sessions of the user does not reach it/, 'sessions by user', (index) => {
       for (const { key, value } of index.getRange()) if (key === 'Sally') index.removeSync(key, value)
     }, true],
     [/^An entry of the index by user leads from Nobody to \S+, which is no session of that user\. It is passed over\.$/, 'sessions by user', (index) => index.putSync('Nobody', 'x'), true],
@@ -526,7 +526,7 @@ test('doctor reports a key with which the service could not start', async (t) =>
   await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
   t.equal((await doctor()).code, 0, 'the next start makes the key')
   const key = join(folder, 'data/secret.key')
-  const damaged = 'It is damaged: restore it from a backup, or delete it; then a new one is made, and every session is ended.'
+  const damaged = 'It is damaged: restore it from a backup, or delete it; then a new one is made, and every session has ended.'
   const cases: Array<[make: () => void, finding: RegExp, env?: Record<string, string>]> = [
     [() => { mkdirSync(key, { mode: 0o700 }) }, new RegExp(`^${key} cannot be read: .*\\.\n$`)],
     [() => { writeFileSync(key, '', { mode: 0o600 }) }, new RegExp(`^${key} must be at least 32 bytes long, but is 0\\. ${damaged}\n$`)],

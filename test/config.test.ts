@@ -279,7 +279,7 @@ test('a damaged key file of the service is reported with its path and the remedy
     const file = join(dataDir, 'secret.key')
     for (const mode of ['demo', 'service'] as const) {
       const read = (): Buffer[] => secretsOf(resolveConfig({ dataDir }, mode))
-      t.throws(read, { code: 'HATCHECK_CONFIG', message: `${file} ${rule} It is damaged: restore it from a backup, or delete it; then a new one is made, and every session is ended.` })
+      t.throws(read, { code: 'HATCHECK_CONFIG', message: `${file} ${rule} It is damaged: restore it from a backup, or delete it; then a new one is made, and every session has ended.` })
       t.notMatch(messageOf(read), 'hunter2')
     }
     t.equal(readFileSync(file, 'utf8'), content, 'and the file is unchanged')
@@ -421,7 +421,7 @@ test('the file .env can have a byte order mark, any line breaks, comments and va
 })
 
 test('a file .env that cannot be read as its author means it ends the start with one line', async (t) => {
-  const rule = (line: number): string => `Line ${line} of .env must be NAME=value, a comment or blank, with nothing but a comment behind a quoted value.`
+  const rule = (line: number): string => `Line ${line} of .env must be NAME=value, a comment or blank, with nothing but a comment after a quoted value.`
   const flaws: Array<[content: string | Buffer, message: string]> = [
     ['SECRET_KEY: hunter2', rule(1)],
     ['PORT=0\r\n\r\nSECRET_KEY hunter2\r\nSIGNUP=closed', rule(3)],
@@ -586,18 +586,18 @@ function messageOf (action: () => unknown): string {
   }
 }
 
-test('a login or a logout that would lead to itself for ever is refused', (t) => {
+test('a login or a logout that would lead to itself forever is refused', (t) => {
   for (const [options, message] of [
-    [{ routes: true, afterLogin: '/login' }, 'afterLogin must not be the login page: it would redirect to itself for ever.'],
-    [{ routes: true, prefix: '/auth', afterLogout: '/auth/logout' }, 'afterLogout must not be /auth/logout: it would redirect to itself for ever.']
+    [{ routes: true, afterLogin: '/login' }, 'afterLogin must not be the login page: it would redirect to itself forever.'],
+    [{ routes: true, prefix: '/auth', afterLogout: '/auth/logout' }, 'afterLogout must not be /auth/logout: it would redirect to itself forever.']
   ] as const) t.throws(() => resolveConfig({ secretKey: testKey, ...options }, 'plugin'), { code: 'HATCHECK_CONFIG', message })
   for (const [AFTER_LOGIN, AFTER_LOGOUT, message] of [
     ...['/login?x=1', '/login#x', '/./login', '/%6cogin', '/x/../login', '/x/%2e%2E/login'].map((place) =>
-      [place, '', 'AFTER_LOGIN must not be the login page: it would redirect to itself for ever.'] as const),
+      [place, '', 'AFTER_LOGIN must not be the login page: it would redirect to itself forever.'] as const),
     ...['/logout', '/logout?x', '/x/../logout'].map((place) =>
       [place, '', 'AFTER_LOGIN must not be /logout: it would log out every user who logs in.'] as const),
     ...['/logout#bye', '/logout?x', '/./logout', '/log%6Fut'].map((place) =>
-      ['', place, 'AFTER_LOGOUT must not be /logout: it would redirect to itself for ever.'] as const)
+      ['', place, 'AFTER_LOGOUT must not be /logout: it would redirect to itself forever.'] as const)
   ]) t.throws(() => resolveConfig(readEnvironment({ AFTER_LOGIN, AFTER_LOGOUT }).options, 'service'), { code: 'HATCHECK_CONFIG', message }, AFTER_LOGIN + AFTER_LOGOUT)
   for (const afterLogin of ['/login/start', '/start?next=/login', '/login%2F', '/%zz', 'https://app.example.com/login']) t.doesNotThrow(() => resolveConfig({ afterLogin, afterLogout: '/login' }, 'service'), afterLogin)
   t.throws(() => resolveConfig({ secretKey: testKey, routes: true, prefix: '/café', afterLogin: '/caf%C3%A9/login' }, 'plugin'), { code: 'HATCHECK_CONFIG', message: /must not be the login page/ })

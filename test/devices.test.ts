@@ -213,7 +213,7 @@ test('"My sessions" has a working button for each session and for all others', a
   for (const other of items.slice(1)) t.match(other, /<button class="quiet" name="handle" value="[\w-]{22}" aria-describedby="session-[\w-]{22}">End this session<\/button>/)
   t.match(page.body, '<h2>Safari on iOS</h2>')
   t.match(page.body, 'Stays signed in')
-  t.match(page.body, '&#34;last seen&#34; may be up to 3 minutes behind, and 17 hours where you stay signed in')
+  t.match(page.body, '&#34;last seen&#34; can be up to 3 minutes out of date, or 17 hours for sessions that stay signed in')
   t.match(page.body, '<button name="others" value="1">End all other sessions</button>')
 
   const handle = await handleOf(phone)
@@ -222,7 +222,7 @@ test('"My sessions" has a working button for each session and for all others', a
   t.equal(ended.headers.location, '/sessions')
   t.notOk(await isIn(phone))
   t.ok(await isIn(tool))
-  t.match((await harry.get('/sessions', html)).body, 'The session is ended.')
+  t.match((await harry.get('/sessions', html)).body, 'The session has ended.')
   const missing = await harry.post('/sessions', { handle }, html)
   t.match(missing, { statusCode: 404, body: 'You have no session with this handle.' })
   t.match(missing.body, '<a class="button" href="/sessions">Back to my sessions</a>')
@@ -231,7 +231,7 @@ test('"My sessions" has a working button for each session and for all others', a
   t.equal(all.headers.location, '/sessions')
   t.notOk(await isIn(tool))
   const alone = (await harry.get('/sessions', html)).body
-  t.match(alone, 'All other sessions are ended.')
+  t.match(alone, 'All other sessions have ended.')
   t.notMatch(alone, 'End all other sessions')
   t.strictSame((await harry.post('/sessions', { others: '1' }, json)).json(), { ended: 0 })
 
@@ -273,7 +273,7 @@ test('10 minutes after the login, ending other sessions needs the password', asy
   clock.time += 1_000
   for (const response of [await end(harry, handle), await end(harry, 'none'), await endOthers(harry), await harry.post('/sessions', { handle }), await harry.post('/sessions', { others: '1', password: '' }, json)]) {
     t.equal(response.statusCode, 401)
-    t.match(response.json(), { code: 'HATCHECK_REAUTHENTICATE', detail: /more than 10 minutes ago\. Log in again, or send the password along/ })
+    t.match(response.json(), { code: 'HATCHECK_REAUTHENTICATE', detail: /more than 10 minutes ago\. Log in again, or send the password too/ })
     t.notOk(response.headers['set-cookie'])
   }
   t.equal((await harry.get('/sessions', json)).statusCode, 200, 'reading never needs it')

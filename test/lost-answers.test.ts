@@ -18,7 +18,7 @@ const never = new Promise<never>(() => {})
 /** Returns the answer of a call, or a text if it takes much longer than its deadline. */
 const inSoon = async (answer: unknown): Promise<unknown> => await Promise.race([answer, setTimeout(2_000, 'no answer at all')])
 
-test('calls whose answer is lost take places for a time, and not for ever', async (t) => {
+test('calls whose answer is lost take places for a time, and not forever', async (t) => {
   const call = boundedCalls({ deadlineMs: 30, mostInFlight: 10, lostMs: 300 })
   const lost = Array.from({ length: 10 }, () => call('read', () => never))
   for (const answer of lost) answer.catch(() => {})

@@ -22,7 +22,7 @@ const NEW = 'staple of something else'
 const OTHER = 'a third one, not yet used'
 
 const EASY = 'This password is too easy to guess: it is a common password, a keyboard sequence, a repetition, or little more than the name.'
-const DONE = 'Your password is changed, and every other session is ended.'
+const DONE = 'Your password has been changed, and all your other sessions have ended.'
 
 const AS_BROWSER = { accept: 'text/html,application/xhtml+xml' }
 const AS_PROGRAM = { accept: 'application/json' }
@@ -374,7 +374,7 @@ test('of two simultaneous changes one succeeds, and the other changes nothing', 
   await pause.reached
   t.equal((await change(first, OLD, NEW)).statusCode, 200)
   pause.go()
-  t.match((await late).json(), { status: 409, code: 'HATCHECK_SESSION_GONE', detail: /The password is not changed\./ })
+  t.match((await late).json(), { status: 409, code: 'HATCHECK_SESSION_GONE', detail: /The password has not been changed\./ })
   t.equal((await new Client(fastify).login('Harry', OTHER)).statusCode, 401)
   t.match((await first.get('/')).body, 'Harry Your account is logged in.')
   t.match((await second.get('/')).body, 'You are not logged in')
@@ -391,7 +391,7 @@ test('a change that another change overtakes keeps no session', async (t) => {
     if (overtake === 'setPassword') await fastify.accounts?.setPassword('Harry', OTHER)
     else await fastify.accounts?.disable('Harry')
     pause.go()
-    t.match((await changing).json(), { status: 409, code: 'HATCHECK_SESSION_GONE', detail: /The password is changed, but just after that the account was disabled or got another password/ })
+    t.match((await changing).json(), { status: 409, code: 'HATCHECK_SESSION_GONE', detail: /The password has been changed, but immediately afterwards the account was disabled or its password was changed again/ })
     t.match((await harry.get('/')).body, 'You are not logged in')
     t.strictSame(await store(fastify).ofUser('Harry'), [])
   }
@@ -417,7 +417,7 @@ test('a session that ends during its password change stays ended, and the answer
         pause.go()
         const answer = await changing
         const isChanged = moment === 'the session is stored'
-        t.match(answer.json(), { status: 409, code: 'HATCHECK_SESSION_GONE', detail: isChanged ? /The password is changed, and every session/ : /The password is not changed\./ })
+        t.match(answer.json(), { status: 409, code: 'HATCHECK_SESSION_GONE', detail: isChanged ? /The password has been changed, and every session/ : /The password has not been changed\./ })
         t.match((await harry.get('/')).body, 'You are not logged in')
         t.equal((await new Client(fastify).login('Harry', isChanged ? NEW : OLD)).statusCode, 303)
         t.equal((await new Client(fastify).login('Harry', isChanged ? OLD : NEW)).statusCode, 401)
@@ -451,7 +451,7 @@ test('a session that ends during its password change stays ended, and the answer
     const [{ key, record }] = await sessions.ofUser('Harry') as [{ key: string, record: SessionRecord }]
     await sessions.patch(key, { set: { theme: '"dark"' }, remove: ['client_name', 'authenticatedAt'], user: null, seenAt: record.seenAt, expiresAt: record.expiresAt })
     pause.go()
-    t.match((await changing).json(), { status: 409, detail: /The password is changed/ })
+    t.match((await changing).json(), { status: 409, detail: /The password has been changed/ })
     t.match((await harry.get('/')).body, 'You are not logged in')
     t.strictSame(await sessions.ofUser('Harry'), [])
   })
@@ -508,7 +508,7 @@ test('if the end of the other sessions cannot be stored, the answer says so', as
       store(fastify)[call] = works as never
       t.equal(response.statusCode, 503)
       t.equal(response.headers['retry-after'], '1')
-      t.match(response.json(), { code: 'HATCHECK_PASSWORD_CHANGE_UNFINISHED', detail: /^The password is changed, but the end of the other sessions is not confirmed/ })
+      t.match(response.json(), { code: 'HATCHECK_PASSWORD_CHANGE_UNFINISHED', detail: /^The password has been changed, but the end of the other sessions is not confirmed/ })
       t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 401, 'the password is changed')
 
       t.equal((await change(harry, NEW, OTHER)).statusCode, 200, 'once more')

@@ -100,7 +100,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     'neither permanent nor not': (raw, key) => raw.hset(key, { ...sound, permanent: 'maybe' })
   }
   for (const [what, corruptWith] of Object.entries(corruptions)) {
-    check(`${what} reads as absent, and can be removed`, async (t, { raw, store, corrupt }) => {
+    check(`${what} reads as missing, and can be removed`, async (t, { raw, store, corrupt }) => {
       await store.create('other', recordOf({ user: 'Harry' }))
       await store.create('key', recordOf({ user: 'Harry' }))
       await raw.del('hatcheck:session:key')

@@ -20,7 +20,7 @@ function addressesIn (body: string): string[] {
 }
 
 test('hatcheck in a scope that already has it is refused, with the remedy', async (t) => {
-  const refused = { code: 'HATCHECK_CONFIG', message: /^hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes/ }
+  const refused = { code: 'HATCHECK_CONFIG', message: /^hatcheck is already registered in this scope or in one around it\. Register it once, or once in each of two sibling scopes/ }
   const options = { secretKey: testKey, sessionStore: 'memory:' }
   const hosts: Record<string, (fastify: FastifyInstance) => unknown> = {
     'twice, awaited': async (fastify) => {

@@ -450,7 +450,7 @@ test('the log says at the start what is lost', async (t) => {
     const lines: string[] = []
     const fastify = await buildHost(t, { ...COOKIE, sessionRevocation }, { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line).msg) } } } })
     await fastify.ready()
-    t.equal(lines.filter((line) => line.startsWith('The sessions are in the cookies of the browsers: ') || line.startsWith('Nothing remembers')).length, count)
+    t.equal(lines.filter((line) => line.startsWith('The sessions are in the cookies of the browsers: ') || line.startsWith('hatcheck does not remember')).length, count)
   }
 })
 

@@ -95,7 +95,7 @@ test('a store without take returns no flash messages', async (t) => {
 
 test('a store without successor does not end a renewed session by its former ID', async (t) => {
   for (const [traits, warnings, user] of [
-    [['successor'], ['The session store has no successor: a logout while its session gets a new ID may not end the session.'], 'Harry'],
+    [['successor'], ['The session store has no successor: a logout while its session gets a new ID may fail to end the session.'], 'Harry'],
     [[], [], null]
   ] as const) {
     const { fastify, client, warnings: logged } = await hostOver(t, lacking(traits))

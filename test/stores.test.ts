@@ -254,7 +254,7 @@ test('a full memory store accepts no new session, and existing sessions continue
   const store = new MemoryStore({ now: Date.now, maxBytes: 16_384, maxTotalBytes: MIB })
   const record = recordOf({ expiresAt: Date.now() + 60_000, fields: { a: JSON.stringify('x'.repeat(1_000)) } })
   const count = fill(store, record)
-  await t.rejects(async () => store.create('one more', record), { code: 'HATCHECK_STORE_FULL', statusCode: 503, message: 'The memory store holds 1 MiB, as much as it may.' })
+  await t.rejects(async () => store.create('one more', record), { code: 'HATCHECK_STORE_FULL', statusCode: 503, message: 'The memory store is full: it holds 1 MiB, which is its limit.' })
   await t.rejects(async () => store.patch('filling 0', changesOf({ set: { b: record.fields['a'] as string, c: record.fields['a'] as string } })), { code: 'HATCHECK_STORE_FULL' }, 'nor a larger value')
   t.strictSame(store.read('filling 0')?.fields, record.fields)
   t.equal(store.count(), count)
@@ -608,7 +608,7 @@ test('a login time that no date can hold counts as missing', (t) => {
   t.end()
 })
 
-test('a record that cannot be decoded reads as absent', async (t) => {
+test('a record that cannot be decoded reads as missing', async (t) => {
   const values: Record<string, Buffer> = {
     nothing: Buffer.alloc(0),
     nil: Buffer.from([0xc0]),
@@ -656,7 +656,7 @@ test('a record that cannot be decoded reads as absent', async (t) => {
     t.equal(store.count(), 0)
   })
 
-  t.test('with any one byte changed, a record is absent or well formed', async (t) => {
+  t.test('with any one byte changed, a record is missing or well formed', async (t) => {
     const { store, corrupt, put, bytes, close } = openRaw(t.testdir())
     t.teardown(close)
     await store.create('key', recordOf({ user: 'Harry', fields: { cart: '["apple"]' } }))

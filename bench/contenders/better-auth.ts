@@ -29,7 +29,7 @@ export const betterAuths: Contender[] = [
     const { getMigrations } = await importPeer('better-auth/db/migration') as { getMigrations: (options: object) => Promise<{ runMigrations: () => Promise<void> }> }
     const { default: Database } = await importPeer('better-sqlite3') as { default: new (file: string) => { pragma: (text: string) => void, close: () => void } }
     const database = new Database(join(dataDir, 'sqlite.db'))
-    // Differs from the README of better-auth, as a favour: that of better-sqlite3 recommends it.
+    // Differs from the README of better-auth, as a favor: that of better-sqlite3 recommends it.
     database.pragma('journal_mode = WAL')
     fastify.addHook('onClose', async () => { database.close() })
     const options = {

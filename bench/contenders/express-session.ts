@@ -57,7 +57,7 @@ async function serve (options: object): Promise<Running> {
       response.end()
     })
   })
-  // Differs from that example, as a favour: it saves the session without the user, and then makes another one.
+  // Differs from that example, as a favor: it saves the session without the user, and then makes another one.
   app.post('/logout', (request, response, next) => {
     sessionOf(request).destroy((error) => {
       if (error !== undefined && error !== null) next(error)

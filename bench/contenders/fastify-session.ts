@@ -30,7 +30,7 @@ async function serve (fastify: FastifyInstance, options: Record<string, unknown>
     secret: newSecret(),
     // Differs from the README: the bench speaks plain http.
     cookie: { secure: false },
-    // Differs from the README, as a favour: by default every anonymous request would make one more session.
+    // Differs from the README, as a favor: by default every anonymous request would make one more session.
     saveUninitialized: false,
     ...options
   })

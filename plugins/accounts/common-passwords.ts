@@ -44,8 +44,8 @@ interface Lists {
   words: ReadonlySet<string>
   /** The length of the longest word. */
   longest: number
-  /** For each keyboard and sequence: the pairs of neighbouring keys. */
-  neighbours: ReadonlyArray<ReadonlySet<string>>
+  /** For each keyboard and sequence: the pairs of neighboring keys. */
+  neighbors: ReadonlyArray<ReadonlySet<string>>
 }
 
 let loading: Promise<Lists> | undefined
@@ -72,7 +72,7 @@ async function read (): Promise<Lists> {
     await nextTurn()
   }
   const { qwerty, qwertz, azerty, dvorak }: Record<'qwerty' | 'qwertz' | 'azerty' | 'dvorak', Keyboard> = await readList('adjacencyGraphs')
-  return { words, longest, neighbours: [pairsOfRows(), ...[qwerty, qwertz, azerty, dvorak].map(pairsOfKeyboard)] }
+  return { words, longest, neighbors: [pairsOfRows(), ...[qwerty, qwertz, azerty, dvorak].map(pairsOfKeyboard)] }
 }
 
 const PACKAGE = '@zxcvbn-ts/language-common'
@@ -96,7 +96,7 @@ function withoutName (text: string, name: string): string[] {
   return text.includes(name) ? [text.replaceAll(name, '')] : []
 }
 
-function isEasy (text: string, { words, longest, neighbours }: Lists): boolean {
+function isEasy (text: string, { words, longest, neighbors }: Lists): boolean {
   return cores(text).some((core) => {
     // A longer piece cannot be a word, even with characters around it.
     const longestPiece = Math.min(core.length, longest + SHORTEST - 1)
@@ -107,7 +107,7 @@ function isEasy (text: string, { words, longest, neighbours }: Lists): boolean {
       if (cores(core.slice(0, length)).some((piece) => words.has(piece))) return true
     }
     const keys = [...core]
-    return keys.length >= SHORTEST && neighbours.some((pairs) => isRun(keys, pairs))
+    return keys.length >= SHORTEST && neighbors.some((pairs) => isRun(keys, pairs))
   })
 }
 
@@ -118,12 +118,12 @@ function cores (text: string): string[] {
 }
 
 /** Tells whether each key is beside the one before it, with few exceptions. */
-function isRun (keys: readonly string[], neighbours: ReadonlySet<string>): boolean {
+function isRun (keys: readonly string[], neighbors: ReadonlySet<string>): boolean {
   const mostLeaps = keys.length / SHORTEST_RUN - 1
   let leaps = 0
   for (let i = 1; i < keys.length && leaps <= mostLeaps; i++) {
     const [before, key] = [keys[i - 1] as string, keys[i] as string]
-    if (key !== before && !neighbours.has(before + key)) leaps++
+    if (key !== before && !neighbors.has(before + key)) leaps++
   }
   return leaps <= mostLeaps
 }

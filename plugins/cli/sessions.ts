@@ -20,7 +20,7 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
       // Nobody knows how many sessions are in cookies.
       const isCounted = storage.carried === undefined || users.length === 0
       if (isCounted) io.stdout.write(`${count} session${count === 1 ? '' : 's'} ended.\n`)
-      else if (done.length > 0) io.stdout.write(`every session of ${done.join(', ')} is ended.\n`)
+      else if (done.length > 0) io.stdout.write(`every session of ${done.join(', ')} has ended.\n`)
       assertAll(users, done)
       return
     }

@@ -38,7 +38,7 @@ const SCHEMES = ['forwarded', 'cf-visitor', 'cloudfront-forwarded-proto', 'front
 
 /**
  * Answers whether a request shows that it came through a proxy. Everything that has to know asks here. A proxy that sends
- * exactly what an HTTP/1.1 client of this machine sends cannot be recognised.
+ * exactly what an HTTP/1.1 client of this machine sends cannot be recognized.
  */
 function isForwarded (raw: IncomingMessage): boolean {
   // A bare proxy_pass of nginx puts the upstream's own name into Host and adds no header, but speaks HTTP/1.0.

@@ -22,7 +22,7 @@ const COOKIE_NAMES = { request: ['cookies'], instance: ['serializeCookie', 'pars
 export function assertRegistrable (fastify: FastifyInstance, instanceNames: readonly string[] = FIXED_NAMES.instance): void {
   const { sessions } = fastify as { sessions?: unknown }
   if (typeof sessions === 'object' && sessions !== null && kOutside in sessions) {
-    throw new ConfigError('hatcheck is registered already, in this scope or in one around it: register it once, or in two scopes beside each other.')
+    throw new ConfigError('hatcheck is already registered in this scope or in one around it. Register it once, or once in each of two sibling scopes.')
   }
   for (const name of FIXED_NAMES.request) if (fastify.hasRequestDecorator(name)) throw taken(`request.${name}`, 'hatcheck has no other name for it')
   for (const name of instanceNames) if (fastify.hasDecorator(name)) throw taken(`fastify.${name}`, 'hatcheck has no other name for it')
@@ -34,5 +34,5 @@ export function assertRegistrable (fastify: FastifyInstance, instanceNames: read
 }
 
 function taken (name: string, reason: string): Error {
-  return new ConfigError(`${name} is taken by another plugin, and ${reason}. Register the two in scopes beside each other, or leave that plugin out.`)
+  return new ConfigError(`${name} is taken by another plugin, and ${reason}. Register the two in sibling scopes, or leave that plugin out.`)
 }

@@ -5,7 +5,7 @@ import { ConfigError } from './rule.js'
 const MOST_BYTES = 1_024 * 1_024
 
 /**
- * Reads a file of settings, such as secret keys. Reads regular files only: the process would wait for ever for a FIFO, and some
+ * Reads a file of settings, such as secret keys. Reads regular files only: the process would wait forever for a FIFO, and some
  * devices never end.
  *
  * @param name the option or variable that names the file.

@@ -28,7 +28,7 @@ function variablesIn (text: string): Record<string, string> {
   while (entry.lastIndex < text.length) {
     const begin = entry.lastIndex
     const [, variable = ''] = entry.exec(text) ?? []
-    assertRule(entry.lastIndex > begin, `Line ${text.slice(0, begin).split('\n').length} of ${DOT_ENV} must be NAME=value, a comment or blank, with nothing but a comment behind a quoted value.`)
+    assertRule(entry.lastIndex > begin, `Line ${text.slice(0, begin).split('\n').length} of ${DOT_ENV} must be NAME=value, a comment or blank, with nothing but a comment after a quoted value.`)
     Object.assign(variables, parseEnv(`${variable}\n`))
   }
   return variables

@@ -3,9 +3,9 @@ import { createRefusal, withHeaders } from '../common/http-errors.js'
 
 /** Where the body ends depends on the coding, so further bytes may belong to another request. */
 export const TransferCodingError = withHeaders(
-  createRefusal('HATCHECK_TRANSFER_CODING', 'This server knows the transfer coding chunked and no other.', 400), { connection: 'close' })
+  createRefusal('HATCHECK_TRANSFER_CODING', 'The only transfer coding that this server supports is chunked.', 400), { connection: 'close' })
 export const ContentCodingError = withHeaders(
-  createRefusal('HATCHECK_CONTENT_CODING', 'The body of a request must have no Content-Encoding, such as gzip.', 415), { 'accept-encoding': 'identity' })
+  createRefusal('HATCHECK_CONTENT_CODING', 'The body of a request must not have a Content-Encoding such as gzip.', 415), { 'accept-encoding': 'identity' })
 
 const PLAIN = /^(?:identity)?$/i
 

@@ -29,7 +29,7 @@ export function createProxyNote ({ mode, now }: Pick<Config, 'mode' | 'now'>): (
   function flawOf (request: FastifyRequest): string | null {
     const { headers } = request
     if (headers['x-forwarded-for'] !== undefined && !isByTrustedProxy(request)) {
-      return `X-Forwarded-For and is not trusted, so its forwarding headers are not believed. If it is your proxy, ${remedy}.`
+      return `X-Forwarded-For and is not trusted, so its forwarding headers are ignored. If it is your proxy, ${remedy}.`
     }
     const missing = headers['x-forwarded-uri'] !== undefined ? BESIDE_THE_PAGE.find((name) => headers[name.toLowerCase()] === undefined) : undefined
     return missing === undefined ? null : `X-Forwarded-Uri without ${missing}, so hatcheck redirects no browser to the login page. If it is your proxy, let it send both, and ${remedy}.`

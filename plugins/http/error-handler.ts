@@ -54,7 +54,7 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
     if (refusal !== undefined) audit(refusal.event, request, { reason: refusal.reason })
     const page = error.code === 'HATCHECK_LOGIN_REQUIRED' ? login.loginPageFor(request) : null
     if (page !== null) return reply.redirect(page, 303)
-    const detail = status < 500 || (isOurs && (status === 503 || status === 501)) ? error.message : 'Something went wrong here. It has been noted.'
+    const detail = status < 500 || (isOurs && (status === 503 || status === 501)) ? error.message : 'Something went wrong. The error has been logged.'
     sendHeadersOf(error, reply)
     return answer(request, reply.code(status), { status, detail, code: error.code })
   }

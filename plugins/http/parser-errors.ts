@@ -19,7 +19,7 @@ const ANSWERS: Record<string, BareAnswer> = {
   HPE_CHUNK_EXTENSIONS_OVERFLOW: { status: 413, code: 'HATCHECK_CHUNK_EXTENSIONS', detail: 'The chunk extensions of this request are larger than 16 KiB.' }
 }
 const BAD_REQUEST: BareAnswer = { status: 400, code: 'HATCHECK_BAD_REQUEST', detail: 'This is not an HTTP request as RFC 9112 describes it.' }
-const EXPECTATION: BareAnswer = { status: 417, code: 'HATCHECK_EXPECTATION', detail: 'The only expectation that is met is 100-continue.' }
+const EXPECTATION: BareAnswer = { status: 417, code: 'HATCHECK_EXPECTATION', detail: 'The only expectation that this server supports is 100-continue.' }
 /** Its target is another server, which takes no method here. */
 const CONNECT: BareAnswer = { status: 405, code: 'HATCHECK_METHOD_NOT_ALLOWED', detail: 'This address does not support this method.', headers: { allow: '' } }
 

@@ -15,6 +15,6 @@ export const AuthenticateError = createError<[string]>('HATCHECK_AUTHENTICATE',
   'authenticate must return an object with the name of the user, such as { name: \'anna\' }, or null; got %s.', 500, TypeError)
 
 export const ReauthenticateError = createUnauthorized('HATCHECK_REAUTHENTICATE',
-  'You logged in more than 10 minutes ago. Log in again, or send the password along: POST /sessions with handle or others=1, and password.')
+  'You logged in more than 10 minutes ago. Log in again, or send the password too: POST /sessions with password, and with handle or others=1.')
 
 export const ReauthenticationFailedError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The password is wrong.')

@@ -2,7 +2,7 @@ import { LATEST_TIME } from '../common/is-time.js'
 import type { MaybePromise } from '../common/maybe-promise.js'
 import type { Counter, Policy } from './attempt-policy.js'
 
-/** Whether a value read from a store is a counter. A level or a time out of bounds would make a user wait for ever. */
+/** Whether a value read from a store is a counter. A level or a time out of bounds would make a user wait forever. */
 export function isCounter (value: object): value is Counter {
   const { level, at, before = 0, expiresAt } = value as Record<string, unknown>
   return isWithin(level, MOST_FAILURES) && [at, before, expiresAt].every((time) => isWithin(time, LATEST_TIME))

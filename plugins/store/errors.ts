@@ -19,7 +19,7 @@ export const SessionsInCookiesError = createError<[string]>('HATCHECK_SESSIONS_I
 
 /** Means that the call ends sessions, and nothing remembers what has ended. */
 export const RevocationOffError = createError('HATCHECK_REVOCATION_OFF',
-  'Nothing remembers which sessions have ended (sessionRevocation is none), so the sessions of a user cannot be ended: a copy of a cookie stays logged in until its time is over.', 501)
+  'hatcheck does not remember which sessions have ended (sessionRevocation is none), so the sessions of a user cannot be ended: a copy of a cookie stays logged in until its time is over.', 501)
 
 /** Means that a handler has written `client_name`, which would be a login in Flask. */
 export const FlaskUserError = createError('HATCHECK_FLASK_USER',
@@ -31,7 +31,7 @@ export const FlaskDepthError = createError<[number]>('HATCHECK_FLASK_DEPTH',
 
 /** Means that the account cannot be read. It can neither log in nor be changed, but `AccountStore.create` replaces it. */
 export const DamagedAccountError = createError<[key: string]>('HATCHECK_ACCOUNT_DAMAGED',
-  'The account %s cannot be read. "hatcheck user add" with its name makes it anew.', 500)
+  'The account %s cannot be read. "hatcheck user add" with its name creates it again.', 500)
 
 /** Means that this version does not know the format of the account. It can neither log in nor be changed. */
 export const UnknownFormatError = createError<[key: string]>('HATCHECK_ACCOUNT_FORMAT',

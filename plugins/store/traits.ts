@@ -7,7 +7,7 @@ const LOSSES = {
   removeOfUser: 'app.sessions.revokeUser and the end of all other sessions fail',
   keepsLimit: 'a user may have more sessions than sessionsPerUser',
   take: 'request.flashes fails once a flash message is stored',
-  successor: 'a logout while its session gets a new ID may not end the session',
+  successor: 'a logout while its session gets a new ID may fail to end the session',
   count: 'app.sessions.store.count fails',
   sweep: 'the store must drop expired sessions itself, and the event "expired" does not occur'
 } as const

@@ -41,7 +41,7 @@ export function createLayout ({ pageTitle, pageLogo, pageAccentColor = '#3b7f9a'
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="${pageLogo ?? iconOf(pageAccentColor)}">
 <style>${style}</style>${stylesheet}`
-  const footer = perLanguage(({ text }) => isDemo ? html`<p>${text('Demo mode: signing in with a new name creates the account. It serves this machine only.')}</p>` : '')
+  const footer = perLanguage(({ text }) => isDemo ? html`<p>${text('Demo mode: logging in with a new name creates the account. Only this machine can use the service.')}</p>` : '')
 
   return ({ title, body, notice }, language) => {
     const text = html`<!doctype html>

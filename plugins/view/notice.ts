@@ -9,9 +9,9 @@ import type { PageParts } from './layout.js'
 const texts = {
   login: 'You are logged in.',
   logout: 'You are logged out.',
-  password: 'Your password is changed, and every other session is ended.',
-  'session-ended': 'The session is ended.',
-  'others-ended': 'All other sessions are ended.'
+  password: 'Your password has been changed, and all your other sessions have ended.',
+  'session-ended': 'The session has ended.',
+  'others-ended': 'All other sessions have ended.'
 } as const
 
 type Notice = keyof typeof texts

@@ -43,7 +43,7 @@ interface WorkerPoolOptions {
  */
 export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoolOptions): Promise<WorkerPool | null> {
   // Each worker accepts connections itself. With Node's default, this process would hand them out in turn, and a connection on
-  // its way to a worker that is killed would hang for ever.
+  // its way to a worker that is killed would hang forever.
   cluster.schedulingPolicy = cluster.SCHED_NONE
   // Workers write their log through this process. If they inherited its output, Node would make it blocking whenever a worker
   // starts, and a full pipe would stop them all.

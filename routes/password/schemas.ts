@@ -33,8 +33,8 @@ export const schemas = {
       properties: { current_password: password, new_password: password, new_password_again: { ...password, description: 'The new password again. Optional for programs; if present, it must be the same.' } }
     }),
     response: {
-      200: json('The password is changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of other sessions that ended.' } })),
-      303: redirect('The password is changed.'),
+      200: json('The password has been changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of other sessions that ended.' } })),
+      303: redirect('The password has been changed.'),
       ...problems(...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, LoginRequiredError, CrossOriginError, WrongPasswordError,
         ThrottledError, BusyError, PasswordNotChangedError, PasswordChangedError, PasswordOvertakenError, PasswordChangeUnfinishedError)
     }

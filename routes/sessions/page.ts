@@ -41,10 +41,10 @@ export function sessionsPage ({ base, home, hasLogout, sessions, total, now, lif
 ${isAlone ? '' : html`<button name="others" value="1">${text('End all other sessions')}</button>`}
 </form>
 ${total === null ? html`<p class="muted">${text('Your sessions are kept in your browsers, so only this one can be shown.')}</p>` : ''}
-${total === null || sessions.length === total ? '' : html`<p class="muted">${phrase('These are {shown} of your {total} sessions, those in use last.', { shown: sessions.length, total })}</p>`}
+${total === null || sessions.length === total ? '' : html`<p class="muted">${phrase('Showing the {shown} most recently used of your {total} sessions.', { shown: sessions.length, total })}</p>`}
 ${isAlone
   ? ''
-  : html`<p class="muted">${phrase('Activity is noted now and then: "last seen" may be up to {delay} behind, and {permanentDelay} where you stay signed in.',
+  : html`<p class="muted">${phrase('Activity is recorded from time to time, so "last seen" can be up to {delay} out of date, or {permanentDelay} for sessions that stay signed in.',
     { delay: delayOf(lifetimes.browser), permanentDelay: delayOf(lifetimes.permanent) })}</p>`}
 <p class="aside"><a href="${home}">${text('Back to the start')}</a></p>`
     }

@@ -180,7 +180,7 @@ test('"My sessions" shows the newest sessions and the total number', async (t) =
   t.equal(Date.parse(sessions[1].lastSeenAt), now + 999)
   const page = (await harry.get('/sessions', { accept: 'text/html' })).body
   t.equal(page.split('<li>').length - 1, 250)
-  t.match(page, 'These are 250 of your 1001 sessions')
+  t.match(page, 'Showing the 250 most recently used of your 1001 sessions.')
   t.equal((await harry.send({ method: 'DELETE', url: '/sessions' })).json().ended, 1_000)
   t.equal((await harry.get('/sessions', { accept: 'application/json' })).json().total, 1)
 })

@@ -163,7 +163,7 @@ test('the pages work in a browser', needs('chromium'), async (t) => {
     t.equal(await here.getByRole('alert').innerText(), 'The two new passwords are not the same.')
     t.equal(await here.getByLabel('New password', { exact: true }).inputValue(), '')
     await changePassword(here, '12345678', 'another password')
-    t.equal(await here.getByRole('status').innerText(), 'Your password is changed, and every other session is ended.')
+    t.equal(await here.getByRole('status').innerText(), 'Your password has been changed, and all your other sessions have ended.')
     t.equal(await heading(here), 'Ron Your account is logged in.')
 
     t.equal(await heading(there), 'Ron Your account is logged in.')
@@ -210,7 +210,7 @@ test('the pages work in a browser', needs('chromium'), async (t) => {
 
     await follow(laptop, () => laptop.getByRole('button', { name: 'End this session' }).click())
     t.equal(new URL(laptop.url()).pathname, '/sessions')
-    t.equal(await laptop.getByRole('status').innerText(), 'The session is ended.')
+    t.equal(await laptop.getByRole('status').innerText(), 'The session has ended.')
     t.equal(await laptop.getByRole('listitem').count(), 1)
     await follow(phone, () => phone.getByRole('link', { name: 'My sessions' }).click())
     t.equal(await heading(phone), 'Log in')

@@ -243,7 +243,7 @@ test('readiness reports that the data folder was moved, deleted or replaced unde
   cpSync(elsewhere, folder, { recursive: true })
   t.equal(await ready(), 503)
   // Only the first error of an outage is logged.
-  await t.rejects(async () => { await fastify.hatcheck.storage.sessions.ping() }, { cause: { message: /data\.mdb is another file than the one that is open\. Put that back, or restart hatcheck$/ } })
+  await t.rejects(async () => { await fastify.hatcheck.storage.sessions.ping() }, { cause: { message: /data\.mdb is not the file that was opened\. Put that file back, or restart hatcheck$/ } })
   rmSync(folder, { recursive: true })
   renameSync(elsewhere, folder)
   t.equal(await ready(), 200, 'the original files are back')
@@ -271,6 +271,6 @@ test('a folder that is replaced while it is opened is refused', async (t) => {
     }
   }
   t.throws(() => openWith(replacing as never, folder, { now: Date.now, maxBytes: 4_096 }, { info () {}, warn () {} }),
-    { code: 'HATCHECK_CONFIG', message: /data\.mdb is another file than the one that is open/ })
+    { code: 'HATCHECK_CONFIG', message: /data\.mdb is not the file that was opened/ })
   await open(folder).close()
 })

@@ -141,7 +141,7 @@ const hosts = {
   'authenticate.js': 'a host decides who may log in',
   'two.js': 'two hosts in one process know nothing of one another',
   'cookies.js': 'a host has cookies of its own',
-  'neighbours.js': 'what a host has of its own is not disturbed',
+  'neighbors.js': 'what a host has of its own is not disturbed',
   'common.cjs': 'a CommonJS host requires the package',
   'store.js': 'a host proves its own store with the contract suite'
 }

@@ -70,7 +70,7 @@ test('hatcheck/session refuses the options of logins and pages, and unknown ones
 })
 
 test('sessions are registered once in a scope, by hatcheck or by hatcheck/session', async (t) => {
-  const refused = { code: 'HATCHECK_CONFIG', message: /^hatcheck is registered already, in this scope or in one around it: register / }
+  const refused = { code: 'HATCHECK_CONFIG', message: /^hatcheck is already registered in this scope or in one around it\. Register / }
   for (const [first, second] of [[hatcheckSession, hatcheckSession], [hatcheckSession, hatcheck], [hatcheck, hatcheckSession]]) {
     const fastify = newFastify(t)
     await fastify.register(first as typeof hatcheck, memory)

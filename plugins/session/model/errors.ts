@@ -10,7 +10,7 @@ export const LogoutUnconfirmedError = createUnavailable('HATCHECK_LOGOUT_UNCONFI
 export const SessionKeyError = createError<[rule: string, got: string]>('HATCHECK_SESSION_KEY',
   'A session key must %s; got %s.', 500, TypeError)
 
-/** The keys that a session keeps were given as something else than a list. */
+/** The keys that a session keeps were given as something other than a list. */
 export const SessionKeysError = createError<[got: string]>('HATCHECK_SESSION_KEY',
   'The keys for session.regenerate must be a list, such as ["cart"]; got %s.', 500, TypeError)
 
@@ -26,11 +26,11 @@ export const SessionSchemaError = createError<[string, string]>('HATCHECK_SESSIO
 export const AsyncSchemaError = createError('HATCHECK_SESSION_SCHEMA',
   'sessionSchema returned a promise for these values. Leave out asynchronous checks.', 500)
 
-/** `session.permanent`, or the option of a login, was set to something else than a boolean. */
+/** `session.permanent`, or the option of a login, was set to something other than a boolean. */
 export const PermanentError = createError<[name: string, got: string]>('HATCHECK_SESSION_VALUE',
   '%s must be true or false; got %s.', 500, TypeError)
 
-/** Several values were given as something else than a plain object, such as a Map, and would be lost. */
+/** Several values were given as something other than a plain object, such as a Map, and would be lost. */
 export const SessionValuesError = createError<[string]>('HATCHECK_SESSION_VALUE',
   'Values for a session must be a plain object of keys and values; got %s.', 500, TypeError)
 
@@ -74,7 +74,7 @@ export class CookieTooLargeError extends SessionTooLargeError {
   }
 }
 
-/** `user` of the option `adopt` has returned something else than a name or null. */
+/** `user` of the option `adopt` has returned something other than a name or null. */
 export const AdoptError = createError<[string]>('HATCHECK_ADOPT',
   'user(values) of the option adopt must return the name of the user, a non-empty and well-formed string, or null; it returned %s.', 500)
 

@@ -5,7 +5,7 @@ export type Entry = readonly [key: string, value: unknown]
 /** A copy of more values for each check would cost a handler that sets them one by one the square of their number. */
 const MOST_COPIED = 64
 
-/** The values of the application as one object, for its schema. It follows each change; a call makes it anew. */
+/** The values of the application as one object, for its schema. It follows each change; a call creates it again. */
 export class Snapshot {
   #values: Record<string, unknown>
   #size: number

@@ -36,7 +36,7 @@ export interface SessionMembers<V> {
   /**
    * Selects the longer pair of lifetimes and a cookie that outlives the browser ("keep me signed in").
    *
-   * @throws SessionValueError (500) if it is set to something else than a boolean.
+   * @throws SessionValueError (500) if it is set to something other than a boolean.
    */
   permanent: boolean
   /**

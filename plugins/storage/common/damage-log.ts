@@ -5,11 +5,11 @@ import type { StorageLog } from './storage.js'
 
 /** The consequence of a damaged record, by its kind. */
 const DAMAGE = {
-  session: 'it counts as absent, and is dropped when it would have expired',
+  session: 'it counts as missing, and is dropped when it would have expired',
   tombstone: 'its session stays ended',
   'index by user': 'the user can neither log in nor see sessions until it is deleted. Change the secret key then: sessions that are in no index cannot be ended by name',
   'index by expiry': 'an entry of it is passed over. "hatcheck doctor" tells more',
-  account: 'it cannot log in. "hatcheck user add" makes it anew, with the name as the account had it',
+  account: 'it cannot log in. "hatcheck user add" creates it again, with the name as the account had it',
   'counter of failed logins': 'it counts as none',
   'note of formats': 'it is replaced; each record has its own format'
 } as const

@@ -20,18 +20,18 @@ export interface Examination {
 
 /** The consequence of each kind of damage, and what to do. */
 export const REMEDIES = {
-  session: 'It counts as absent, and is dropped when it would have expired.',
+  session: 'It counts as missing, and is dropped when it would have expired.',
   tombstone: 'Its session stays ended. It is dropped when its time is over.',
   counter: 'It counts as none, and is dropped by the next sweep of the service.',
   end: 'Its session stays ended.',
-  endOfAll: 'Nobody with that name can log in or stay logged in. "hatcheck sessions revoke-all" with the name repairs it.',
-  unindexed: 'A logout everywhere does not reach it until it is used again. Have the user log out there, or replace SECRET_KEY, which ends every session.',
+  endOfAll: 'The user of that name can neither log in nor stay logged in. "hatcheck sessions revoke-all" with the name repairs it.',
+  unindexed: 'The end of all sessions of the user does not reach it until it is used again. Have the user log out there, or replace SECRET_KEY, which ends every session.',
   entry: 'It is passed over.'
 } as const
 
 /** Tells what is wrong with an account, if anything. */
 export function examineAccount (key: string, account: Account | Unreadable, tell: Tell): void {
-  if (account === 'damaged') tell(`The account ${key} is damaged. It cannot log in. "hatcheck user add" with its name makes it anew; its key is ${JSON.stringify(key)}.`)
+  if (account === 'damaged') tell(`The account ${key} is damaged. It cannot log in. "hatcheck user add" with its name creates it again; its key is ${JSON.stringify(key)}.`)
   else if (account === 'of an unknown format') tell(`The account ${key} has an unknown format. Start the version that wrote it.`)
   else if (!isPasswordHash(account.passwordHash)) tell(`The password hash of ${account.name} is damaged. Nobody can log in with it. Run "hatcheck user passwd ${account.name}".`)
 }

@@ -8,6 +8,6 @@ export function isStoreKey (key: unknown): key is string {
 
 /** Returns the key under which a session continues, as its tombstone has it; null if there is none, or if it is damaged. */
 export function soundNextKey (nextKey: unknown, key: string): string | null {
-  // One that leads to itself would be followed for ever.
+  // One that leads to itself would be followed forever.
   return isStoreKey(nextKey) && nextKey !== key ? nextKey : null
 }

@@ -13,7 +13,7 @@ export const COOKIE_LOSSES: readonly string[] = [
 export const REVOCATION_LOSSES: readonly string[] = [
   'a logout, a new ID or destroy() removes the cookie of this browser, and a copy of it stays logged in until its time is over',
   'a new password, a disabled account, app.sessions.revokeUser and the end of all other sessions end no session'
-].map((loss) => `Nothing remembers which sessions have ended (sessionRevocation is none): ${loss}.`)
+].map((loss) => `hatcheck does not remember which sessions have ended (sessionRevocation is none): ${loss}.`)
 
 /** What does not work beyond that where the sessions are in the cookies of a Flask application. */
 export const FLASK_LOSSES: readonly string[] = [

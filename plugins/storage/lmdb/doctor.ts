@@ -60,7 +60,7 @@ function examineRecords (env: RootDatabase, folder: string, counts: Counts, name
   }
   for (const { key, value } of entriesOf<Buffer>(env, { name: 'revocations', encoding: 'binary' })) {
     const damage = damageOf(key, value)
-    if (damage !== null) tell(`What is remembered of ended sessions, under "${key}", is damaged. ${REMEDIES[damage]}`)
+    if (damage !== null) tell(`The record of ended sessions under "${key}" is damaged. ${REMEDIES[damage]}`)
   }
 }
 

@@ -32,7 +32,7 @@ const opened = ofProcess[kOpened] ??= new Set<Opened>()
 
 /**
  * Opens the environment of a folder, or shares the one that this process already has open, such as for another application.
- * Two in one process could wait for each other for ever: a write of the first holds the lock until the event loop runs, and
+ * Two in one process could wait for each other forever: a write of the first holds the lock until the event loop runs, and
  * opening the second holds the event loop until the lock is free.
  *
  * @throws ConfigError if the files are damaged, or in use by a process of another PID namespace.

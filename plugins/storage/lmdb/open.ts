@@ -85,7 +85,7 @@ function placeOf (folder: string): () => void {
     for (const { file, opened } of files) {
       const found = identityOf(file)
       if (found === undefined) throw new Error(`${file} is missing: it was deleted or moved while it was open. Put it back, or restart hatcheck`)
-      if (found !== opened) throw new Error(`${file} is another file than the one that is open. Put that back, or restart hatcheck`)
+      if (found !== opened) throw new Error(`${file} is not the file that was opened. Put that file back, or restart hatcheck`)
     }
   }
 }

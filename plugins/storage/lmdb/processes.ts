@@ -12,7 +12,7 @@ const BETWEEN_LOOKS_MS = 50
  * processes apart by their IDs: two processes with the same ID wait for each other's locks, or take them for their own.
  *
  * It must be called before the first read, which would wait ten seconds for such a process. It relies on the table of
- * readers in lock.mdb, whose dead entries LMDB recognises by locks that the kernel drops. So it finds every running process
+ * readers in lock.mdb, whose dead entries LMDB recognizes by locks that the kernel drops. So it finds every running process
  * that has read. It cannot find one on another machine, and on systems without /proc only one with the same ID.
  *
  * @param wasOpen whether this process had the folder open before.

@@ -12,7 +12,7 @@ import { SessionIndex } from './session-index.js'
 
 /** The options of {@link LmdbRecords}. */
 export interface LmdbRecordsOptions extends StoreOptions {
-  /** Is told of each record that cannot be decoded; such a record reads as absent. */
+  /** Is told of each record that cannot be decoded; such a record reads as missing. */
   onCorrupt: OnCorruptSession
 }
 

@@ -4,7 +4,7 @@ import type { SessionRecord } from '../../store/record.js'
 import { LMDB_FORMATS } from './formats.js'
 import { decodeFlat, type Flat, type Value } from './msgpack.js'
 
-/** The layout of a stored session. {@link OLD_FORMAT} is read as well; another number reads as absent. */
+/** The layout of a stored session. {@link OLD_FORMAT} is read as well; another number reads as missing. */
 const FORMAT = LMDB_FORMATS.sessions
 const OLD_FORMAT = 1
 const HEAD = 6

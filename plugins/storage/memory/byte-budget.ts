@@ -1,7 +1,7 @@
 import { createUnavailable } from '../../common/http-errors.js'
 
 /** Means that the memory store has reached its limit in bytes. */
-export const StoreFullError = createUnavailable<[number]>('HATCHECK_STORE_FULL', 'The memory store holds %d MiB, as much as it may.')
+export const StoreFullError = createUnavailable<[number]>('HATCHECK_STORE_FULL', 'The memory store is full: it holds %d MiB, which is its limit.')
 
 const MIB = 1_048_576
 

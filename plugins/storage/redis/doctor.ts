@@ -27,7 +27,7 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: St
 
   const lookAtRevocation = (isSound: (stored: StoredHash) => boolean, damage: 'end' | 'endOfAll'): Look => async (_, name) => {
     const stored = await hash(name)
-    if (!isMissing(stored) && !isSound(stored)) tell(`What is remembered of ended sessions, under ${JSON.stringify(name)}, is damaged. ${REMEDIES[damage]}`)
+    if (!isMissing(stored) && !isSound(stored)) tell(`The record of ended sessions under ${JSON.stringify(name)} is damaged. ${REMEDIES[damage]}`)
   }
 
   const looks: Array<[pattern: string, look: Look]> = [
@@ -44,7 +44,7 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: St
       }
       const { user } = record
       if (user !== null && await call('read', () => client.zscore(redisKey.index(user), key).catch(wrongType)) === null) {
-        tell(`The session ${nameOf(key)} of ${userText(user)} is not in the index by user. A logout everywhere does not reach it. Have the user log out there, or replace SECRET_KEY, which ends every session.`)
+        tell(`The session ${nameOf(key)} of ${userText(user)} is not in the index by user. The end of all sessions of the user does not reach it. Have the user log out there, or replace SECRET_KEY, which ends every session.`)
       }
     }],
     [redisKey.account('*'), async (key, name) => {

@@ -21,7 +21,7 @@ export class KeepAlive {
   }
 
   shorten (): void {
-    // The nodes of a cluster close after the end as well, and another timer would hold the client for ever.
+    // The nodes of a cluster close after the end as well, and another timer would hold the client forever.
     if (this.#isStopped) return
     const idleMs = performance.now() - this.#pingedAt
     this.#pingedAt = performance.now()

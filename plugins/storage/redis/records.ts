@@ -17,7 +17,7 @@ export class RedisRecords {
   readonly #now: () => number
   readonly #onCorrupt: OnCorruptSession
 
-  /** @param onCorrupt is told of each record that cannot be decoded; such a record reads as absent */
+  /** @param onCorrupt is told of each record that cannot be decoded; such a record reads as missing */
   constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, onCorrupt: OnCorruptSession) {
     this.#client = client
     this.#call = call

@@ -3,7 +3,7 @@ import { FORMATS } from '../common/formats.js'
 import { WRONG_TYPE, type StoredHash } from './hash.js'
 import { isTimeText } from './time-text.js'
 
-/** The layout of a stored session. Another one reads as absent. */
+/** The layout of a stored session. Another one reads as missing. */
 export const FORMAT = String(FORMATS.sessions)
 
 /** Encodes a session as fields and values of a hash, by turns. */

@@ -1,5 +1,5 @@
 import type { Command, Redis } from 'ioredis'
-// Not the global function: an application under fake timers would wait for its commands for ever.
+// Not the global function: an application under fake timers would wait for its commands forever.
 import { setImmediate } from 'node:timers'
 
 /**
