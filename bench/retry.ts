@@ -4,7 +4,7 @@ export interface RetryOptions {
   attempts?: number
   /** @default 0: at once */
   pauseMs?: number
-  /** Is told of every failure but the last. May throw to give up. */
+  /** Called with every failure but the last. May throw to give up. */
   onFailure?: (error: Error) => void
 }
 

@@ -409,7 +409,7 @@ test('doctor finds each flaw of a data folder while the service runs, one line e
     [/^The session \S+ of Sally is not in the index by user\. The end of all sessions of the user does not reach it/, 'sessions by user', (index) => {
       for (const { key, value } of index.getRange()) if (key === 'Sally') index.removeSync(key, value)
     }, true],
-    [/^An entry of the index by user leads from Nobody to \S+, which is no session of that user\. It is passed over\.$/, 'sessions by user', (index) => index.putSync('Nobody', 'x'), true],
+    [/^An entry of the index by user leads from Nobody to \S+, which is not a session of that user\. It is passed over\.$/, 'sessions by user', (index) => index.putSync('Nobody', 'x'), true],
     [/^An entry of the index by expiry leads to \S+, where nothing expires then\. It is passed over\.$/, 'sessions by expiry', (index) => index.putSync(5 as unknown as string, 'x'), true],
     [/^The tombstone \S+ is damaged\. Its session stays ended/, 'session tombstones', (tombstones) => tombstones.putSync('ended', Buffer.from('c1', 'hex'))],
     [/^The counter of failed logins address:x is damaged\. It counts as none/, 'attempts', (attempts) => attempts.putSync('address:x', Buffer.from('{"level":1e99}'))],

@@ -85,7 +85,7 @@ test('a login of a client that reset its connection before it was accepted is no
   t.strictSame(asked, ['sally'], 'every other client gets an answer')
 })
 
-test('a client that goes away during its login is no error in the log, and gets no session', async (t) => {
+test('a client that goes away during its login causes no error in the log, and gets no session', async (t) => {
   const log: Bag[] = []
   let leave = async (): Promise<void> => {}
   const authenticate = async (name: string): Promise<{ name: string }> => {

@@ -112,7 +112,7 @@ test('a cookie that the browser would drop is refused, and the browser keeps the
   t.equal(jsonOf(client), '{"x":1}')
 })
 
-test('a login in Flask is no recent one: what asks for the password again asks for it', async (t) => {
+test('a login in Flask never counts as recent: sensitive actions ask for the password again', async (t) => {
   const fastify = await build(t, OPTIONS)
   const answer = await new Client(fastify).get('/whoami', { ...flaskCookie('{"client_name":"Harry"}'), accept: 'application/json' })
   t.match(answer.json(), { user: { name: 'Harry', authenticatedAt: '1970-01-01T00:00:00.000Z' } })

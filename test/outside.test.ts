@@ -67,7 +67,7 @@ test('a session begins for the names that request.login takes, and for no other'
   }
 })
 
-test('app.sessions refuses what is no text in place of a name, so that nothing seems to have ended', async (t) => {
+test('app.sessions refuses a name that is not text, so that no call seems to succeed and ends nothing', async (t) => {
   const app = await start(t)
   await app.sessions.begin('Harry')
   for (const name of [undefined, null, 1, { name: 'Harry' }, ['Harry']] as unknown as string[]) {

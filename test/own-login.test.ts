@@ -397,7 +397,7 @@ test('session.handle is the handle of the log, the events and app.sessions, and 
   }
 })
 
-test('handle is no key, and a stored value with that name does no harm', async (t) => {
+test('handle cannot be a key, and a stored value with that name does no harm', async (t) => {
   const store = openStore(t, 'memory:')
   const { app } = await hostOf(t, { authenticate: (name) => ({ name }), sessionStore: store })
   app.get('/values', async ({ session }) => ({ keys: session.keys(), has: session.has('handle'), got: session.get('handle' as never) ?? null, json: JSON.stringify(session), handle: session.handle }))

@@ -315,7 +315,7 @@ test('after a failover, a demoted primary answers 503 to writes, which the log t
   await eventually(t, 'it continues', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
 })
 
-test('a sentinel whose answer is no address is an outage that ends with the next answer', needs('redis-server'), async (t) => {
+test('a sentinel whose answer is not an address is an outage that ends with the next answer', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   let port = 'none'
   const sentinel = createServer((socket) => {

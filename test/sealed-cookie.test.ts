@@ -91,7 +91,7 @@ test('a value is never unpacked to more than the largest session, even if the ri
   t.end()
 })
 
-test('a payload that is no session grants no access', (t) => {
+test('a payload that is not a session grants no access', (t) => {
   const codec = createSealedCodec(secrets, 'hatcheck', MAX_BYTES)
   const head = ['an id', TIME, TIME, TIME, TIME, false, null, 0]
   const payload = (text: string, kind = 0): Buffer => Buffer.concat([Buffer.of(kind), Buffer.from(text)])

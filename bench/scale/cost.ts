@@ -15,7 +15,7 @@ export interface Cost {
   readonly loopMicros: number
 }
 
-/** Makes a call for each item. With an answer that is no promise, a call begins as soon as the last has ended. */
+/** Makes a call for each item. With an answer that is not a promise, a call begins as soon as the last has ended. */
 export async function costOf<T> (items: readonly T[], inFlight: number, call: (item: T) => unknown): Promise<Cost> {
   const took: number[] = []
   let failed = 0

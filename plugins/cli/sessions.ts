@@ -42,7 +42,7 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
 }
 
 /**
- * Works for each user, also if that fails for another: the index of one may be damaged. Writes each failure to standard error, but
+ * Works for each user, even if that fails for another: the index of one may be damaged. Writes each failure to standard error, but
  * throws that of the only user.
  *
  * @returns the users for whom it worked.

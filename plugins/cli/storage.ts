@@ -48,7 +48,7 @@ export async function withStorage (io: Io, { what, beforeCreation }: StorageAcce
 /**
  * Returns a log that writes the warnings to standard error, with the reason if they have one.
  *
- * @param onDetails is told of the details of each warning that has some
+ * @param onDetails called with the details of each warning that has some
  */
 export function logTo (io: Io, onDetails: (details: object) => void = () => {}): StorageLog {
   return {
@@ -88,7 +88,7 @@ export function handlesOf (config: Config): (key: string) => string {
 /**
  * Makes the same handles; without the secret key, the handle of a session is its key in the store.
  *
- * @param tell is told why the service cannot use its key
+ * @param tell called with the reason why the service cannot use its key
  */
 export function handlesIfKnown (config: Config, tell: (fault: string) => void = () => {}): (key: string) => string {
   try {

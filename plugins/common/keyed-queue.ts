@@ -14,7 +14,7 @@ export class KeyedQueue {
     return this.#lengths.get(key) ?? 0
   }
 
-  /** Runs the task once every earlier task with this key has ended, also by an error. */
+  /** Runs the task once every earlier task with this key has ended, even with an error. */
   async run<T> (key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#ends.get(key)
     const result = before === undefined ? task() : this.#after(key, before, task)

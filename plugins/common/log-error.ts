@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 
-/** Logs what code of the application has thrown. It can be anything, also an object whose properties throw when the log reads them. */
+/** Logs what code of the application has thrown. It can be anything, even an object whose properties throw when the log reads them. */
 export function logError (log: Pick<FastifyBaseLogger, 'error'>, error: unknown, message: string): void {
   try {
     log.error({ err: error }, message)

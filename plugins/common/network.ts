@@ -7,7 +7,7 @@ type Address = { version: 4 | 6, parts: string[] }
 /** The ranges of IPv6 that contain an IPv4 address: RFC 4291, section 2.5.5.2, and RFC 6052. */
 const IPV4_WITHIN = ['ipv4Mapped', 'rfc6052']
 
-/** Reads the address in a text, also with a port, as some proxies write it. IPv4 within IPv6 is IPv4. Returns null if there is none. */
+/** Reads the address in a text, with or without a port, since some proxies add one. IPv4 within IPv6 is IPv4. Returns null if there is none. */
 export function addressIn (text: string): Address | null {
   // Most are in this form, which has only one spelling.
   if (isPlainIPv4(text)) return { version: 4, parts: text.split('.') }

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 /** How long one slice of a long task may hold the event loop, in ms. */
 export const SLICE_MS = 2
 
-/** To sort this many items takes less than a slice. */
+/** Sorting this many items takes less than a slice. */
 const SORTED_AT_ONCE = 500
 
 /**

@@ -7,8 +7,8 @@ const PLACE_FORM = 'a path such as /start, or an address such as https://app.exa
 /** Where hatcheck leads for a login, and after it. */
 export const LOGIN_OPTIONS = {
   /**
-   * Where a login leads without an allowed `next`: a path from the root of the server, or an address. A page there can
-   * redirect by the user.
+   * Where a login leads without an allowed `next`: a path from the root of the server, or an address. To choose the page by
+   * the user, let a route there redirect.
    * @default the start page
    */
   afterLogin: { type: 'text', pattern: PLACE, form: PLACE_FORM },

@@ -3,7 +3,7 @@ import { isOrigin } from '../common/origin.js'
 /** A pattern such as `https://*.example.com`, for every host below a domain. The star is the whole first label. */
 const PATTERN = /^(https?:\/\/)\*\.([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)(:\d+)?$/
 
-/** Finds the domain of a pattern; null if the text is no pattern. */
+/** Finds the domain of a pattern; null if the text is not a pattern. */
 export function domainOfPattern (text: string): string | null {
   return PATTERN.exec(text)?.[2] ?? null
 }

@@ -28,7 +28,7 @@ export const PAGE_OPTIONS = {
    */
   pageAccentColor: { type: 'text', pattern: /^#(?:[\da-f]{3}|[\da-f]{6})$/i, form: 'a color such as #0a7 or #00aa77' },
   /**
-   * A stylesheet of your own, after that of hatcheck. The path is from the root of the server.
+   * A stylesheet of your own, linked after hatcheck's own style. The path is from the root of the server.
    * @default none
    * @see `docs/pages.md#stylesheet`
    */

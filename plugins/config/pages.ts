@@ -76,7 +76,7 @@ function pathOf (place: string): string | null {
 
 /**
  * Whether browsers do not send the session cookie to the pages of hatcheck, where a logout then ends nothing. A proxy may change the
- * paths, so this is no error. Source: RFC 6265, section 5.1.4.
+ * paths, so this is not an error. Source: RFC 6265, section 5.1.4.
  */
 export function missesPages (path: string, { base, hasRoute }: Pick<Pages, 'base' | 'hasRoute'>): boolean {
   return hasLinks(hasRoute) && !new URL(`${base}/`, ROOT).pathname.startsWith(path.endsWith('/') ? path : `${path}/`)

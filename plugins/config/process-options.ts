@@ -1,6 +1,6 @@
 import type { Row } from './row.js'
 
-/** What only the process of the service reads, from the environment. */
+/** The options that only the process of the service reads, from the environment. */
 export const PROCESS_OPTIONS = {
   /**
    * The address to listen on. If a name has several addresses, hatcheck listens at one of them: `localhost` is 127.0.0.1, or ::1
@@ -15,7 +15,7 @@ export const PROCESS_OPTIONS = {
   port: { type: 'integer', minimum: 0, maximum: 65_535, default: 3_000, help: 'port to listen on' },
   // One per core is enough; a larger number is a mistake.
   /**
-   * Processes that serve. More than one is refused with `memory:`.
+   * The number of processes that serve. More than one is refused with `memory:`.
    * @default `1`
    * @see `docs/production.md#several-processes`
    */
@@ -28,7 +28,7 @@ export const PROCESS_OPTIONS = {
    */
   trustProxy: { type: 'proxies', form: 'addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8', help: 'proxies whose forwarding headers are trusted' },
   /**
-   * A port for the metrics and nothing else. `0` takes a free port, which the log names.
+   * A port that serves the metrics and nothing else. `0` takes a free port, which the log names.
    * @default none: `/metrics` is on `PORT`, for this machine alone
    * @see `docs/audit-and-metrics.md#metrics`
    */

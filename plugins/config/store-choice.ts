@@ -48,7 +48,7 @@ export function isMemoryUrl (store: string): boolean {
 }
 
 function engineChoice (store: string, dataDir: string, name: string): EngineChoice {
-  assertRule(!/[\r\n]/.test(store), `${name} must be one url on one line, also in a file.`)
+  assertRule(!/[\r\n]/.test(store), `${name} must be one url on one line, even in a file.`)
   const url = engineUrlOf(store)
   if (url === 'memory:') return { name: 'memory' }
   if (isRedisUrl(url)) return { name: 'redis', target: parseRedisUrl(url, name) }

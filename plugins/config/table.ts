@@ -5,8 +5,9 @@ import { PAGE_OPTIONS } from './page-options.js'
 import { ROUTE_NAMES } from './route-names.js'
 import type { Row } from './row.js'
 
-// All that is said of an option comes from its row: the types, the checks and their texts, the environment variable, the help of
-// the command line, and docs/options.md. The JSDoc is what editors show; its first paragraph and its tags are also the table's.
+// Everything about an option comes from its row: the types, the checks and their texts, the environment variable, the help of
+// the command line, and docs/options.md. Editors show the JSDoc; its first paragraph and its tags also go into
+// docs/options.md.
 
 const seconds = { type: 'integer', unit: 'seconds', minimum: 1, maximum: LONGEST_LIFE_MS / 1_000 } as const
 
@@ -33,8 +34,8 @@ export const SESSION_OPTIONS = {
    * Where sessions and accounts are kept. `lmdb:` is a folder in `dataDir`. An application can also pass an object that keeps
    * the contract of `SessionStore`.
    *
-   * - `cookie:lmdb:./folder`, `cookie:redis://…`, or `cookie:` for `cookie:lmdb:`: the cookie carries the values, encrypted; what
-   *   stands after `cookie:` keeps the accounts, and which sessions have ended
+   * - `cookie:lmdb:./folder`, `cookie:redis://…`, or `cookie:` for `cookie:lmdb:`: the cookie carries the values, encrypted;
+   *   the store after `cookie:` keeps the accounts and remembers which sessions have ended
    * - `flask:lmdb:./folder`, `flask:redis://…`, or `flask:` for `flask:lmdb:`: the session is the cookie of a Flask application with
    *   the same secret key, signed and readable; needs `sessionRevocation: 'none'`, since a logout is not final
    * - `redis://[user:password@]host[:6379][/database]`: one server of Redis or Valkey
@@ -43,8 +44,8 @@ export const SESSION_OPTIONS = {
    * - `redis+sentinel://[user:password@]sentinel[:26379],…/name-of-the-primary[/database]`: the primary that Sentinel names
    *
    * With `rediss` instead of `redis`, hatcheck uses TLS and always checks the certificate; `NODE_EXTRA_CA_CERTS` names an
-   * authority of your own to Node. Redis copies to its replicas after it has answered: a failover can lose the last moments,
-   * logouts among them.
+   * authority of your own to Node. Redis copies to its replicas after it has answered: a failover can lose the changes of the
+   * last moments, logouts included.
    * @default `lmdb:`
    * @see `docs/redis.md`
    * @see `docs/stores.md#writing-a-store`
@@ -52,8 +53,8 @@ export const SESSION_OPTIONS = {
    */
   sessionStore: { type: 'store', form: 'memory:, lmdb:, lmdb:./folder, redis://…, cookie:, flask: or a session store', default: 'lmdb:', help: 'store of sessions and accounts: memory:, lmdb: (in DATA_DIR), redis://…, cookie: or flask:' },
   /**
-   * `none`: nothing checks whether a session has ended; only with `sessionStore: 'cookie:'` or `'flask:'`. A copy of a cookie then stays
-   * logged in after a logout, a new password and the end of all sessions, until its time is over.
+   * `none`: hatcheck does not check whether a session has ended; only with `sessionStore: 'cookie:'` or `'flask:'`. A copy of
+   * a cookie then stays logged in after a logout, a new password and the end of all sessions, until it expires.
    * @default `store`
    * @see `docs/stores.md#sessions-in-cookies`
    */
@@ -95,12 +96,13 @@ export const SESSION_OPTIONS = {
    */
   sessionCookieDomain: { type: 'text', pattern: /^\.?[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?(?:\.[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?)*$/, form: 'a domain such as example.com' },
   /**
-   * The path of the session cookie. If it does not cover the pages of hatcheck, a logout there ends nothing, and the start warns.
+   * The path of the session cookie. If it does not cover the pages of hatcheck, a logout there ends nothing, and the log warns
+   * at the start.
    * @default `/`
    */
   sessionCookiePath: { type: 'text', pattern: /^\/[!-:<-~]*$/, form: 'a path such as /app', default: '/' },
   /**
-   * Whether the cookie travels over https only. `auto`: as the connection is. A request through a proxy that is not trusted
+   * Whether the cookie travels over https only. `auto` follows the connection. A request through a proxy that is not trusted
    * counts as https.
    *
    * A login is refused with a clear 400 where the cookie is Secure and the connection is http, since the browser would drop the
@@ -148,7 +150,7 @@ export const SESSION_OPTIONS = {
    */
   sessionMaxBytes: { type: 'integer', unit: 'bytes', minimum: 256, maximum: 1_048_576, default: 16_384 },
   /**
-   * Sessions that one user can have at a time. A login over the limit ends the oldest.
+   * The number of sessions that one user can have at a time. A login over the limit ends the oldest.
    * @default `100`
    */
   sessionsPerUser: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 10_000, default: 100 },
@@ -162,13 +164,13 @@ export const SESSION_OPTIONS = {
   anonymousSessions: { type: 'flag', default: true },
   // Far more than visitors behind one address begin, and little for a disk: sessions of strangers end after an hour.
   /**
-   * Sessions that can begin without a login, per minute, process and network (a /24 of IPv4, a /56 of IPv6). One more is an
-   * error (`HATCHECK_TOO_MANY_SESSIONS`, 429 with Retry-After). Must not be set with `anonymousSessions: false`.
+   * The number of sessions that can begin without a login, per minute, process and network (a /24 of IPv4, a /56 of IPv6). One
+   * more is an error (`HATCHECK_TOO_MANY_SESSIONS`, 429 with Retry-After). Must not be set with `anonymousSessions: false`.
    * @default no limit; service: `300`
    */
   anonymousSessionsPerMinute: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 1_000_000, service: 300 },
   /**
-   * What values a session can have: a schema of zod, valibot, ArkType or another library with Standard Schema, without
+   * The values that a session can have: a schema of zod, valibot, ArkType or another library with Standard Schema, without
    * asynchronous checks. A value that does not fit is an error (`HATCHECK_SESSION_VALUE`), and nothing is stored. Handlers do
    * not see a stored value that does not fit.
    * @default any JSON
@@ -187,7 +189,7 @@ export const SESSION_OPTIONS = {
 export const OPTIONS = {
   ...SESSION_OPTIONS,
   /**
-   * A file with the URL of the store, in place of `SESSION_STORE`: a password in it is then not in the environment.
+   * A file with the URL of the store, instead of `SESSION_STORE`: it keeps a password in the URL out of the environment.
    * @default none
    */
   sessionStoreFile: { type: 'text', form: 'the path of a file', only: 'service' },
@@ -203,8 +205,8 @@ export const OPTIONS = {
    */
   passwordMinLength: { type: 'integer', unit: 'characters', minimum: 8, maximum: 256, default: 15, demo: 8 },
   /**
-   * Other origins, as a list or separated by commas, that `next` of a login can lead to and that can send requests here.
-   * `https://*.example.com` is every host below `example.com`.
+   * Other origins, as a list or separated by commas. A login's `next` can lead to them, and they can send requests to
+   * hatcheck. `https://*.example.com` is every host below `example.com`.
    * @default none
    */
   allowedOrigins: { type: 'origins', form: 'origins such as https://app.example.com, without a path' },
@@ -231,7 +233,8 @@ export const OPTIONS = {
    */
   routes: { type: 'routes', form: `true, false or a list of ${ROUTE_NAMES.join(', ')}`, only: 'plugin' },
   /**
-   * The path of the pages, within the scope in which hatcheck is registered. Links need both to have no parameters.
+   * The path of the pages, within the scope in which hatcheck is registered. Neither it nor the path of the scope can have
+   * parameters, or the links of the pages lead nowhere.
    * @default none
    */
   prefix: { type: 'text', pattern: /^(\/[^/?#\s]+)*$/, form: 'a path such as /auth, without a slash at the end', default: '', only: 'plugin' },

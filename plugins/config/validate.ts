@@ -2,7 +2,7 @@ import { assertRule, shown } from '../common/rule.js'
 import type { NameOf } from './option-name.js'
 import type { PlainRow, Row, ValuesOf } from './row.js'
 
-// This is no JSON Schema, because compiling one took more than half of the time of a registration.
+// Not a JSON Schema, because compiling one took more than half of the time of a registration.
 
 /** How hatcheck runs: in an application, as a service, or as a service in demo mode. */
 export type Mode = 'plugin' | 'service' | 'demo'

@@ -14,7 +14,7 @@ const BROWSER = /^(?:Mozilla|Opera)\//
 
 /**
  * Refuses a request that another site makes a browser send, as a hook for forms and WebSockets, by the rules of hatcheck's own
- * routes. A GET passes, since it changes nothing, unless it opens a WebSocket. A client that is no browser passes.
+ * routes. A GET passes, since it changes nothing, unless it opens a WebSocket. A client that is not a browser passes.
  *
  * @throws CrossOriginError (403)
  * @throws NotRegisteredError (500) if hatcheck is not registered around the route.
@@ -41,7 +41,7 @@ async function refuse (request: FastifyRequest): Promise<void> {
 
 /**
  * Cross-origin protection without tokens: a browser says where a request comes from, and no page can forge that.
- * What is no browser, such as curl, says nothing and may pass: it has no cookies of a user to misuse.
+ * A client that is not a browser, such as curl, says nothing and may pass: it has no cookies of a user to misuse.
  *
  * Source: Fetch Metadata Request Headers (W3C); the same order of checks as Go's net/http.CrossOriginProtection.
  */

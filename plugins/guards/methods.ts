@@ -22,7 +22,7 @@ interface Address {
 const kPattern = Symbol('hatcheck.pattern')
 type Refused = Pick<FastifyRequest, 'routeOptions'> & { [kPattern]?: string }
 
-/** Returns the pattern of the address of a request, also if no route takes the method; undefined for an unknown address. */
+/** Returns the pattern of the address of a request, even if no route takes the method; undefined for an unknown address. */
 export function patternOf (request: Pick<FastifyRequest, 'routeOptions'>): string | undefined {
   return (request as Refused)[kPattern] ?? request.routeOptions.url
 }

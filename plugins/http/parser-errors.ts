@@ -30,7 +30,7 @@ interface Connection {
 }
 
 /**
- * Makes the answers to what Fastify does not see: bytes that are no HTTP request, and two kinds of requests that Node keeps to
+ * Makes the answers to what Fastify does not see: bytes that are not an HTTP request, and two kinds of requests that Node keeps to
  * itself. Each ends the connection.
  *
  * @param plainHeaders the headers of every answer over plain http

@@ -4,7 +4,7 @@ import { executionAsyncResource } from 'node:async_hooks'
 const kept: object[] = []
 
 /**
- * Keeps `process.nextTick` fast on Node 20, which calls it several times for each request. To be called before much is loaded.
+ * Keeps `process.nextTick` fast on Node 20, which calls it several times for each request. Call it before much is loaded.
  *
  * V8 drops the shape of objects with the last of them. If a garbage collection between two ticks drops the shape of the
  * objects of nextTick, as while much is loaded at a start, V8 stores their properties the slow way from then on: 9 µs a

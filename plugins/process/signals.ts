@@ -5,7 +5,7 @@ const POLL_EVERY_MS = 500
 export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
 
 interface HeldSignals {
-  /** Passes SIGHUP to `reload` from now on, also one that came before, and stops handling the signals that end the service. */
+  /** Passes SIGHUP to `reload` from now on, and one that came before, and stops handling the signals that end the service. */
   release (reload: () => void): void
 }
 

@@ -76,7 +76,7 @@ export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: St
   }
 }
 
-/** Ends the process by SIGKILL: `process.exit` waits for the threads of Node, also for one that hangs in a write to the disk. */
+/** Ends the process by SIGKILL: `process.exit` waits for the threads of Node, even for one that hangs in a write to the disk. */
 function killSelf (): void {
   process.kill(process.pid, 'SIGKILL')
 }

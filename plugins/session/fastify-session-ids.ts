@@ -30,7 +30,7 @@ interface SessionScope {
  * @returns a function that makes a session and returns its ID.
  */
 export async function fastifySessionIds (fastify: FastifyInstance, currentSigner: () => TicketSigner): Promise<() => string> {
-  // By a name that is no literal to TypeScript: the types of the package would give every request in an application with
+  // By a name that is not a literal to TypeScript: the types of the package would give every request in an application with
   // hatcheck another kind of session, and `decryptSession` and `sessionStore`. In JavaScript it is one, for bundlers.
   const { default: fastifySession } = await import('@fastify/session' as string) as { default: FastifySession }
   let decryptSession: SessionScope['decryptSession'] | undefined

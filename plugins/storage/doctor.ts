@@ -13,11 +13,11 @@ import { faultsOfRights } from './rights.js'
 export type LastingEngine = Exclude<EngineChoice, { name: 'memory' }>
 
 /**
- * Examines everything that hatcheck keeps, also while the service runs: rights and owners, formats, every page and record,
+ * Examines everything that hatcheck keeps, even while the service runs: rights and owners, formats, every page and record,
  * the indexes, and readers that were killed. Changes nothing but the list of readers.
  *
  * @param log says why a store cannot be reached
- * @param tell is told of each fault
+ * @param tell called with a line about each fault
  * @throws ConfigError if the store does not exist.
  */
 export async function examine (config: Config, engine: LastingEngine, nameOf: NameOf, log: StorageLog, tell: Tell): Promise<Examination> {

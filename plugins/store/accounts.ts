@@ -43,7 +43,7 @@ export interface AccountStore {
   /**
    * Returns the account, or null if it is missing.
    *
-   * @throws DamagedAccountError if it cannot be read, also as the `cause` of another error.
+   * @throws DamagedAccountError if it cannot be read; it can be the `cause` of another error.
    * @throws if the store fails.
    */
   read (key: string): MaybePromise<Account | null>

@@ -16,7 +16,7 @@ function isWithin (value: unknown, most: number): boolean {
 }
 
 /**
- * The contract of a store that counts failed logins. Each call is one atomic step for its key, also between processes that
+ * The contract of a store that counts failed logins. Each call is one atomic step for its key, even between processes that
  * share the store. Counters survive the end of a process, but need not survive a power cut. The counters follow `waitOf`,
  * `counted` and `uncounted`. `attemptContract` of `hatcheck/store-contract` tests it. `now` is in ms since the epoch.
  */

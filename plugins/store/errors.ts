@@ -58,7 +58,7 @@ export function reasonOf (error: unknown): string {
   return textOf(error instanceof Error && error.cause instanceof Error ? error.cause : error)
 }
 
-/** Returns the text of what a store has thrown. It can be anything, also null, or an object whose properties throw. */
+/** Returns the text of what a store has thrown. It can be anything, even null or an object whose properties throw. */
 export function textOf (thrown: unknown): string {
   try {
     const { message, code } = Object(thrown) as Partial<NodeJS.ErrnoException>

@@ -83,7 +83,7 @@ export type Replaced =
 export interface UserLimit {
   /** Live sessions of one user, at least 1. */
   readonly perUser: number
-  /** Is told the key of each session that the limit has ended, once the end is durable. */
+  /** Called with the key of each session that the limit has ended, once the end is durable. */
   readonly onEnded?: (key: string) => void
 }
 

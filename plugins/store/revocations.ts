@@ -3,7 +3,7 @@ import type { MaybePromise } from '../common/maybe-promise.js'
 /**
  * The contract of a store that remembers which sessions have ended, for sessions that are kept in the cookies of the browsers.
  * A copy of a cookie stays valid until its time is over, so what has ended must be known at least that long. Calls that
- * concern one key, or one user, are atomic, also between processes. An end is durable once its call resolves.
+ * concern one key, or one user, are atomic, even between processes. An end is durable once its call resolves.
  *
  * Every user has an epoch: a number that only grows. A session keeps the epoch in which it began. Ending all sessions of
  * the user begins a higher epoch. An epoch that has been dropped counts as 0: by then, no session is left that began before

@@ -104,7 +104,7 @@ export interface SessionStore {
    * Trait: ends every session of a user that exists when the call begins, except `exceptKey`. A session that is replaced
    * during the call ends too, under either key. Returns how many sessions it has ended.
    *
-   * @param onEnded is told the key of each session that this call has ended, once the end is durable
+   * @param onEnded called with the key of each session that this call has ended, once the end is durable
    */
   removeOfUser? (user: string, exceptKey?: string, onEnded?: (key: string) => void): MaybePromise<number>
 
@@ -139,7 +139,7 @@ export interface SessionStore {
    * system drops them by itself needs no `sweep`.
    *
    * @param budgetMs how long the call may hold the event loop, in ms
-   * @param onExpired is told of each expired session that this call has dropped
+   * @param onExpired called for each expired session that this call has dropped
    * @returns how many it dropped: at least 1 while there may be more, 0 when nothing is left.
    */
   sweep? (budgetMs: number, onExpired?: (key: string, user: string | null) => void): MaybePromise<number>
@@ -172,7 +172,7 @@ export interface StoreOptions {
 }
 
 /**
- * Is told of each damaged record: a session, its tombstone, or an entry of an index. The key of the index by user is the
+ * Called for each damaged record: a session, its tombstone, or an entry of an index. The key of the index by user is the
  * name of the user.
  */
 export type OnCorruptSession = (key: string, what: 'session' | 'tombstone' | 'index by user' | 'index by expiry') => void

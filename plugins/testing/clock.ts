@@ -18,7 +18,7 @@ export interface TestClock {
  *
  * @param start the time at which it begins
  * @default start: now
- * @throws TestingError if `start` is no time.
+ * @throws TestingError if `start` is not a time.
  * @example
  * const clock = testClock()
  * await app.register(hatcheck, { secretKey, sessionStore: 'memory:', now: clock.now })

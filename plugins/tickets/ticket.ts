@@ -109,7 +109,7 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
     ownsKey: (key) => hasKeyPrefix(key, prefix)
   }
 
-  /** To derive a key costs more than a MAC with it, and there are few purposes. */
+  /** Deriving a key costs more than a MAC with it, and there are few purposes. */
   function keysFor (purpose: string): readonly Buffer[] {
     let derived = keysByPurpose.get(purpose)
     if (derived === undefined) {

@@ -11,7 +11,7 @@ export interface Workers {
   /** Tells the other workers to refuse a session until its end is stored. */
   tellRefused (key: string): void
   /**
-   * Calls the listener with each session that another worker refuses, also with those that one refuses already. Resolves, once these
+   * Calls the listener with each session that another worker refuses, including those that one refuses already. Resolves, once these
    * are known, to a function that removes the listener.
    *
    * @param own returns the sessions that this worker refuses, for those that start later

@@ -98,7 +98,7 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoo
 
   cluster.on('message', (from, message) => {
     if (!isSessionRefused(message)) return
-    // Also to those that start: one serves a moment before this process knows it.
+    // Even to those that start: one serves a moment before this process knows it.
     for (const worker of runningWorkers()) if (worker !== from && worker.isConnected()) worker.send(message, () => {})
   })
 

@@ -13,7 +13,7 @@ interface PasswordForm {
   error?: { text: string, of: 'current' | 'new' }
 }
 
-/** Renders the form with empty fields, also after an error: no page contains a password. */
+/** Renders the form with empty fields, even after an error: no page contains a password. */
 export function passwordPage ({ base, home, hasLogout, name, minLength, error }: PasswordForm): Page {
   const flaw = (of: 'current' | 'new'): SafeHtml | '' => error?.of === of ? html` aria-invalid="true"` : ''
   return ({ text, phrase }) => ({

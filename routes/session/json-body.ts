@@ -42,7 +42,7 @@ export function readValues (fastify: FastifyInstance, maxBytes: number): void {
 
 /** Says why well-formed JSON is refused; null if it is not, or is not well-formed. @param error of the parser */
 function flawOf (json: string, error: Error | null): string | null {
-  // The parser has the same error for these keys as for text that is no JSON.
+  // The parser has the same error for these keys as for text that is not JSON.
   if (error !== null) return isWellFormed(json) ? POISONS : null
   for (const [token] of json.matchAll(STRING_OR_NUMBER)) if (!token.startsWith('"') && losesDigits(token)) return LOSES_DIGITS
   return null

@@ -324,7 +324,7 @@ test('a failed call is reported and leaves a consistent session', async (t) => {
     await eventually(t, 'it has ended', async () => await scene.count() === 0)
   })
 
-  t.test('a response is no success if a logout has failed, even if the handler fails after its answer', async (t) => {
+  t.test('a response is never a success if a logout has failed, even if the handler fails after its answer', async (t) => {
     const scene = await Scene.open(t, async (request, reply) => {
       const leaving = [request.logout(), request.session.destroy()]
       reply.send('sent')

@@ -60,7 +60,7 @@ export function createAdoption ({ oldSessions, finder: { find, read }, writer, r
     // Read after the old session: it ends only once this one has begun, so a request misses neither.
     const current = begun ?? await begunBefore(old)
     if (current !== null) assertDeliverable(request)
-    // Also if a logout has ended the new session, and something has brought the old one back.
+    // Even if a logout has ended the new session, and something has brought the old one back.
     if (current !== null || record !== null) await old.end()
     return current
   }

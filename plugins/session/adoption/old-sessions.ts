@@ -16,7 +16,7 @@ const RETRY_EVERY_MS = 1_000
 /** How many of them are tried at once: a store that does not answer must not have all of its places taken. */
 const MAX_PARALLEL_RETRIES = 100
 
-/** Members of an old session that are no values. */
+/** Members of an old session that are not values. */
 const NO_VALUES: ReadonlySet<string> = new Set(['cookie', 'sessionId', 'encryptedSessionId'])
 
 /** What an old session holds. */

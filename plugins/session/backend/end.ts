@@ -133,7 +133,7 @@ function distinct (tickets: readonly SessionRef[]): SessionRef[] {
   return [...new Map(tickets.toReversed().map((ticket) => [ticket.key, ticket])).values()]
 }
 
-/** Waits for all of them, also if one fails. @throws the first error */
+/** Waits for all of them, even if one fails. @throws the first error */
 async function allDone (...tasks: Array<Promise<void>>): Promise<void> {
   const failed = (await Promise.allSettled(tasks)).find(({ status }) => status === 'rejected')
   if (failed?.status === 'rejected') throw failed.reason

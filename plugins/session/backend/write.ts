@@ -35,7 +35,7 @@ export class Writer {
     this.#options = options
   }
 
-  /** Begins a session. @throws TooManySessionsError, StoreUnavailableError also if the session was ended before it began */
+  /** Begins a session. @throws TooManySessionsError, StoreUnavailableError; the latter also if the session was ended before it began */
   async create (id: string, record: SessionRecord, request: Cause): Promise<Stored> {
     const { backend, emitter, ticketOf, anonymousLimit } = this.#options
     if (record.user === null && request !== null) anonymousLimit.count(request)

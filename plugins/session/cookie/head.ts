@@ -105,7 +105,7 @@ function pairsOf (headers: Headers): Pair[] {
   return headers.flatMap((name, i) => i % 2 === 0 ? [[String(name), headers[i + 1]]] : [])
 }
 
-/** Returns an object also in place of a list: beside headers that are set, Node 20 keeps only the last of several with one name. */
+/** Returns an object, even for a list: beside headers that are set, Node 20 keeps only the last of several with one name. */
 function headersOf (pairs: Pair[]): OutgoingHttpHeaders {
   const headers = new Map<string, Pair>()
   for (const [name, value] of pairs) {

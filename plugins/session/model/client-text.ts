@@ -11,7 +11,7 @@ const bowser = optionalPackage<typeof Bowser>('bowser')
 /** Real ones are shorter. The parser's patterns take long on longer text. */
 const MAX_USER_AGENT = 512
 
-/** To parse a header takes as long as the rest of a login, and many browsers send the same. */
+/** Parsing a header takes as long as the rest of a login, and many browsers send the same. */
 const clients = new Memo<string>(512)
 
 /** Describes the sender of a request, as the text of a field. */

@@ -80,7 +80,7 @@ export class Values {
   }
 
   keys (): string[] { return [...this.#names()].filter((key) => this.has(key)) }
-  /** Returns the keys, also of the values that the schema hides. */
+  /** Returns the keys, including those of values that the schema hides. */
   heldKeys (): string[] { return [...this.#names()].filter((key) => this.holds(key)) }
 
   /** Returns every value. A change within an object that was not read before is not seen. */

@@ -55,7 +55,7 @@ export interface Sessions<Values = Data> {
    * Lists the live sessions of a user, newest activity first. The list is empty for an unknown name.
    *
    * @param name the name that was given to `request.login`
-   * @throws UserNameError (500) if it is no text, such as `request.user` in place of `request.user.name`.
+   * @throws UserNameError (500) if it is not text, such as `request.user` instead of `request.user.name`.
    * @throws SessionsInCookiesError (501) if the sessions are in the cookies of the browsers.
    * @throws StoreMethodMissingError (501) if the session store has no `ofUser`.
    * @throws StoreUnavailableError (503)
@@ -66,7 +66,7 @@ export interface Sessions<Values = Data> {
    * session of this user has the handle.
    *
    * @param request the request that asks for it, for the listeners of `revoked`
-   * @throws UserNameError (500) if the name is no text.
+   * @throws UserNameError (500) if the name is not text.
    * @throws SessionsInCookiesError (501) if the sessions are in the cookies of the browsers.
    * @throws StoreMethodMissingError (501) if the session store has no `ofUser`.
    * @throws StoreUnavailableError (503)
@@ -76,7 +76,7 @@ export interface Sessions<Values = Data> {
    * Ends every session of a user that existed when the call began, wherever it is in use, for good. Returns how many; 0 if the
    * sessions are in the cookies of the browsers, where nobody can count them.
    *
-   * @throws UserNameError (500) if the name is no text.
+   * @throws UserNameError (500) if the name is not text.
    * @throws RevocationOffError (501) if `sessionRevocation` is `none`.
    * @throws StoreMethodMissingError (501) if the session store has no `removeOfUser`.
    * @throws StoreUnavailableError (503)

@@ -120,7 +120,7 @@ export function reload (session: Session): Promise<void> {
   }, true)
 }
 
-/** Loads the session, also after a failure to do so. */
+/** Loads the session, even if that has failed before. */
 export function load<T> (session: Session, then: () => T): Promise<T> {
   session.forgetFailure()
   return session.call(async () => then())

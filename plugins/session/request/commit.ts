@@ -37,7 +37,7 @@ export function reopen (session: Session, areUnstorable: boolean): void {
   try {
     if (!areUnstorable) session.setAside ??= session.values.takeAny()
   } catch {
-    // One of them is no JSON, or does not fit the schema.
+    // One of them is not JSON, or does not fit the schema.
     areUnstorable = true
   }
   if (areUnstorable) session.dropChanges()

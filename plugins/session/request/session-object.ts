@@ -14,16 +14,16 @@ export type TypedSession<V> = V & SessionMembers<V>
  * and nothing has read the session before; those that change one throw it once the response has left.
  */
 export interface SessionMembers<V> {
-  /** Returns a value; undefined if the key has none. @throws SessionKeyError (500) if the key is no string. */
+  /** Returns a value; undefined if the key has none. @throws SessionKeyError (500) if the key is not a string. */
   get<K extends keyof V> (key: K): V[K] | undefined
   /** Sets a value; undefined deletes the key. @throws SessionKeyError, SessionValueError, SessionSchemaError (500); with `sessionSchema` SessionTooLargeError (413) */
   set<K extends keyof V> (key: K, value: V[K] | undefined): void
-  /** Tells whether the key has a value. @throws SessionKeyError (500) if the key is no string. */
+  /** Tells whether the key has a value. @throws SessionKeyError (500) if the key is not a string. */
   has (key: string): boolean
   /**
    * Removes the value and returns it. Without a value it returns `fallback`, or undefined.
    *
-   * @throws SessionKeyError (500) if the key is no string.
+   * @throws SessionKeyError (500) if the key is not a string.
    */
   pop<K extends keyof V> (key: K): V[K] | undefined
   pop<K extends keyof V, D> (key: K, fallback: D): Exclude<V[K], undefined> | D
@@ -70,7 +70,7 @@ export interface SessionMembers<V> {
    *
    * @default no keys
    * @throws SessionGoneError (409) if the session has ended in the meantime.
-   * @throws SessionKeyError (500) if `keys` is no list of strings.
+   * @throws SessionKeyError (500) if `keys` is not a list of strings.
    * @throws SessionValueError, SessionSchemaError (500) if a value set before cannot be stored.
    * @throws FlaskUserError, FlaskDepthError (500) with the store `flask:`.
    * @throws SessionTooLargeError (413), AnonymousSessionError (401)

@@ -34,7 +34,7 @@ export class Session {
   isHidden = false
   /** Whether the response waits for the commit. */
   isCommitting = false
-  /** Whether the response that is about to be sent is no error. */
+  /** Whether the response that is about to be sent is not an error. */
   isSuccess = false
   /** Whether a session of this request has ended without confirmation by the store. */
   isUnconfirmed = false
@@ -190,7 +190,7 @@ export class Session {
     this.#values.delete(key)
   }
 
-  /** Deletes every key, also those that the schema hides. */
+  /** Deletes every key, including those that the schema hides. */
   clear (): void { for (const key of this.#visible.heldKeys()) this.delete(key) }
 
   setPermanent (permanent: boolean): void {

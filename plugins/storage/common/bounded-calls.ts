@@ -22,15 +22,15 @@ export interface CallLimits {
    * @default 60_000
    */
   lostMs?: number
-  /** Is told of the beginning and the end of each call. */
+  /** Observes the beginning and the end of each call. */
   connection?: ConnectionUse
 }
 
 /** Observes the calls over a connection. */
 export interface ConnectionUse {
-  /** Is told that a call begins. If it returns a promise, the call waits for it; its deadline runs meanwhile. */
+  /** Called when a call begins. If it returns a promise, the call waits for it; its deadline runs meanwhile. */
   begin (): Promise<void> | undefined
-  /** Is told that a call has ended. */
+  /** Called when a call has ended. */
   end (hasFailed: boolean): void
 }
 

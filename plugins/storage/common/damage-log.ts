@@ -27,7 +27,7 @@ export function damageLog (log: StorageLog, handleOf: (key: string) => string = 
   }
 }
 
-/** Is told of each account that cannot be read, by its key: the name may be what is damaged. */
+/** Called with the key of each account that cannot be read, since its name may be damaged. */
 export type OnUnreadableAccount = (key: string, why: Unreadable) => void
 
 /** Returns a function that logs an account that cannot be read, once for each. @param onDamage of {@link damageLog} */

@@ -40,7 +40,7 @@ export class Payloads {
     return packed
   }
 
-  /** Returns null if the bytes are no session. A text that is too long is not unpacked. */
+  /** Returns null if the bytes are not a session. A text that is too long is not unpacked. */
   unpack (packed: Buffer): Carried | null {
     try {
       const text = packed[0] === DEFLATED ? inflateRawSync(packed.subarray(1), { maxOutputLength: this.#mostBytes }) : packed.subarray(1)

@@ -33,7 +33,7 @@ export class ExpressRecords {
     return await this.#get(key) !== null
   }
 
-  /** Returns the record, also if it has expired; null if it is missing, damaged, or not written by hatcheck. */
+  /** Returns the record, even if it has expired; null if it is missing, damaged, or not written by hatcheck. */
   async read (key: string): Promise<SessionRecord | null> {
     return storedIn(await this.#get(key))?.record ?? null
   }
@@ -63,7 +63,7 @@ export class ExpressRecords {
     await answerOf((callback) => this.#store.destroy(key, callback))
   }
 
-  /** Reads every session of hatcheck, also the expired ones. */
+  /** Reads every session of hatcheck, including the expired ones. */
   async list (): Promise<StoredSession[]> {
     const sessions = await answerOf<object>((callback) => this.#store.all?.(callback))
     return Object.values(sessions ?? {}).flatMap((session) => storedIn(session) ?? [])

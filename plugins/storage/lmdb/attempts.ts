@@ -17,7 +17,7 @@ export class LmdbAttempts implements AttemptStore {
   readonly #counters: Database<Buffer, string>
   readonly #sweep: SliceCursor
 
-  /** @param onCorrupt is told of each damaged counter, which counts as none. So does a counter of another format. */
+  /** @param onCorrupt called for each damaged counter. It counts as no failures, and so does a counter of another format. */
   constructor (env: RootDatabase, onCorrupt: (key: string) => void = () => {}) {
     this.#env = env
     this.#writer = LmdbWriter.of(env)

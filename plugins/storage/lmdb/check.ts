@@ -26,7 +26,7 @@ export function checkLmdbFiles (folder: string, isDeep = false): void {
   const [hasData, hasLock] = [isUsableFile(data), isUsableFile(lock)]
   if (!hasData || !hasLock) assertSpace(folder)
   if (!hasKnownLayout) return
-  // A process that closes a file loses its locks on it, also those of LMDB. So a file that is open here is not opened again.
+  // A process that closes a file loses its locks on it, including those of LMDB. So a file that is open here is not opened again.
   if (hasLock && hasOpen('self', lock) === false) assertSound(lock, faultOfLock, 'Stop every process that uses the folder, delete lock.mdb and start again')
   if (hasData) assertSound(data, (fd) => faultOfData(fd, isDeep), 'Restore a backup of the folder, or move it away to begin with an empty one')
 }

@@ -101,7 +101,7 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
   for (const { key: user, value: key } of byUser?.range() ?? []) {
     const owner = isPlainKey(key) ? sessionAt(key)?.user ?? null : null
     if (damaged.has(key) || (owner !== null && indexName(owner) === user)) continue
-    const place = isPlainKey(user) && isPlainKey(key) && byUser?.has(user, key) === true ? `leads from ${userText(user)} to ${nameOf(key)}, which is no session of that user` : 'is damaged'
+    const place = isPlainKey(user) && isPlainKey(key) && byUser?.has(user, key) === true ? `leads from ${userText(user)} to ${nameOf(key)}, which is not a session of that user` : 'is damaged'
     tell(`An entry of the index by user ${place}. ${REMEDIES.entry}`)
   }
   for (const { key: time, value: key } of byExpiry?.range() ?? []) {

@@ -35,7 +35,7 @@ if (isMainThread) {
       // Node prints the error after this event.
       if (fatal !== undefined) writeSync(STDERR, `${inspect(fatal.error)}\n`)
     } finally {
-      // Also if nobody takes the text.
+      // Even if nobody reads standard error.
       process.kill(process.pid, 'SIGKILL')
     }
   })

@@ -140,7 +140,7 @@ interface Entry {
   isDatabase: boolean
 }
 
-/** Returns what a page of a tree leads to; null if it is no such page. */
+/** Returns what a page of a tree leads to; null if it is not such a page. */
 function entriesOf (bytes: Buffer, page: number): Entry[] | null {
   const flags = bytes.readUInt16LE(18)
   const isBranch = (flags & P_BRANCH) !== 0

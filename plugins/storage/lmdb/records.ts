@@ -12,7 +12,7 @@ import { SessionIndex } from './session-index.js'
 
 /** The options of {@link LmdbRecords}. */
 export interface LmdbRecordsOptions extends StoreOptions {
-  /** Is told of each record that cannot be decoded; such a record reads as missing. */
+  /** Called for each record that cannot be decoded; such a record reads as missing. */
   onCorrupt: OnCorruptSession
 }
 
@@ -49,7 +49,7 @@ export class LmdbRecords {
     return (this.#records.getStats() as { entryCount: number }).entryCount
   }
 
-  /** Whether there is a record under the key, also an expired or damaged one. */
+  /** Whether there is a record under the key, even an expired or damaged one. */
   has (key: string): boolean {
     return this.#records.doesExist(key)
   }
@@ -61,7 +61,7 @@ export class LmdbRecords {
   }
 
   /**
-   * Returns the record, also if it has expired.
+   * Returns the record, even if it has expired.
    *
    * @param remembers false for a record that nobody reads again
    */
@@ -144,7 +144,7 @@ export class LmdbRecords {
     return tombstone ?? null
   }
 
-  /** Whether the key has a tombstone, also an old or damaged one. */
+  /** Whether the key has a tombstone, even an old or damaged one. */
   hasTombstone (key: string): boolean {
     return this.#tombstones.doesExist(key)
   }
@@ -160,7 +160,7 @@ export class LmdbRecords {
     return [...this.#keysOfUser.range({ start: name, end: `${name}\0`, ...part })].map(({ value }) => value)
   }
 
-  /** Returns the session that an entry of the index by user leads to. Returns null if it is no live session of the user. */
+  /** Returns the session that an entry of the index by user leads to. Returns null if it is not a live session of the user. */
   liveOf (user: string, key: string): SessionRecord | null {
     // A user may have very many, and a list of them must not displace what requests read.
     const record = isStoreKey(key) ? this.live(key, false) : null

@@ -6,7 +6,7 @@ import { redisKey } from './keys.js'
 import { FIRST_WAIT_MS, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import { MOST_FAILURES, isCounter, type AttemptStore } from '../../store/attempts.js'
 
-/** Tells whether a value is no counter, as `decodeCounter` does. */
+/** Tells whether a value is not a counter, as `decodeCounter` does. */
 const PRELUDE = `
 local function isDamaged ()
   local kind = redis.call('TYPE', KEYS[1]).ok
@@ -73,7 +73,7 @@ export class RedisAttempts implements AttemptStore {
   readonly #call: BoundedCall
   readonly #onCorrupt: (key: string) => void
 
-  /** @param onCorrupt is told of each damaged counter, which counts as none. So does a counter of another format. */
+  /** @param onCorrupt called for each damaged counter. It counts as no failures, and so does a counter of another format. */
   constructor (client: Redis | Cluster, limits: CallLimits = {}, onCorrupt: (key: string) => void = () => {}) {
     client.defineCommand('hatcheckCountAttempt', { numberOfKeys: 1, lua: COUNT })
     client.defineCommand('hatcheckUncountAttempt', { numberOfKeys: 1, lua: UNCOUNT })

@@ -130,7 +130,7 @@ function backOff (attempt: number): number {
 
 /**
  * Connects again when ioredis has given up. It does so over an error that it cannot have from a server, such as the answer of a
- * sentinel that is no address.
+ * sentinel that is not an address.
  *
  * @returns a function that stops it.
  */

@@ -24,7 +24,7 @@ interface RedisOptions extends StorageOptions {
 }
 
 /**
- * Opens a store in Redis, also while Redis is down; the log then says so.
+ * Opens a store in Redis, even while Redis is down; the log then says so.
  *
  * @throws ConfigError if it has formats that this version does not know.
  */

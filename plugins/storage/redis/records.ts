@@ -17,7 +17,7 @@ export class RedisRecords {
   readonly #now: () => number
   readonly #onCorrupt: OnCorruptSession
 
-  /** @param onCorrupt is told of each record that cannot be decoded; such a record reads as missing */
+  /** @param onCorrupt called for each record that cannot be decoded; such a record reads as missing */
   constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, onCorrupt: OnCorruptSession) {
     this.#client = client
     this.#call = call
@@ -29,7 +29,7 @@ export class RedisRecords {
     return this.live(key, await this.stored(key))
   }
 
-  /** Reads what is stored under a key, also a tombstone or something else. */
+  /** Reads the value under a key, which may be a tombstone or something else. */
   stored (key: string): Promise<StoredHash> {
     const name = redisKey.session(key)
     return this.#call('read', () => readHash(this.#client, name))

@@ -21,7 +21,7 @@ import { RedisUserSessions } from './user-sessions.js'
 
 /** The options of the Redis store. */
 export interface RedisStoreOptions extends StoreOptions, CallLimits {
-  /** Is told of each record that cannot be decoded; such a record reads as missing. */
+  /** Called for each record that cannot be decoded; such a record reads as missing. */
   onCorrupt: OnCorruptSession
   /**
    * How long a session can live at most, in ms. The index of a user is kept twice as long, so that a longer lifetime

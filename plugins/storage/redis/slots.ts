@@ -1,6 +1,6 @@
 import type { Cluster } from 'ioredis'
 
-/** How often a cluster is asked which node has which slots, in ms, so that it is known also after a node has gone silent. */
+/** How often a cluster is asked which node has which slots, in ms, so that hatcheck knows it even after a node has gone silent. */
 export const SLOTS_EVERY_MS = 1_000
 /** The shortest time between two such questions, in ms, however many connections end. */
 const SLOTS_APART_MS = 200

@@ -28,7 +28,7 @@ export class RedisIndex {
 
   /**
    * @param keepMs how long an index is kept after a session was added, in ms: longer than any session lives
-   * @param onCorrupt is told of each user whose index is another kind of value. That is a failure: the user may have sessions.
+   * @param onCorrupt called for each user whose index is another kind of value. That is a failure: the user may have sessions.
    */
   constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, keepMs: number, onCorrupt: (user: string) => void = () => {}) {
     this.#client = client

@@ -20,7 +20,7 @@ export function replacementOf (values: Partial<SessionReplacement> = {}): Sessio
   return { ...changesOf(), keep: 'all', ...values }
 }
 
-/** Makes a limit of sessions for a user, and the list of the keys that it is told of. */
+/** Makes a limit of sessions for a user, and the list of the keys that it is called with. */
 export function limitOf (perUser: number): { limit: UserLimit, told: string[] } {
   const told: string[] = []
   return { limit: { perUser, onEnded: (key) => { told.push(key) } }, told }
