@@ -57,7 +57,7 @@ const hatcheck = fp<HatcheckOptions>(async function hatcheck (fastify, options) 
 export default hatcheck
 export { hatcheck }
 
-/** What the service is told: the options, and what only it has. The service decides itself which pages it serves, and where. */
+/** The settings of the service: the options, and a few that only the service has. It has no `routes` and no `prefix`: it serves all pages, at the root. */
 export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>, ServiceOnlyOptions {
   mode: Exclude<Mode, 'plugin'>
   /**

@@ -140,7 +140,7 @@ t.test('a wrong option is refused with the rule', async (t) => {
   t.ok(app.hasRequestDecorator('accounts') && app.hasDecorator('user'), 'a request and the instance can have the same name')
 })
 
-t.test('a name that another plugin takes as well is refused: with the entry of the option if hatcheck comes second', async (t) => {
+t.test('a name that another plugin also takes is refused; if hatcheck comes second, the error names the entry of the option', async (t) => {
   for (const name of names) {
     for (const [given, taken] of [[undefined, name], ['ours', 'ours']] as const) {
       const other = fp(async (scope: FastifyInstance) => {

@@ -240,7 +240,7 @@ test('"My sessions" has a working button for each session and for all others', a
   t.match((await harry.get('/', html)).body, 'You are logged out.')
 })
 
-test('the home page links to "My sessions", also under a prefix', async (t) => {
+test('the home page links to "My sessions", even under a prefix', async (t) => {
   const { fastify } = await start(t)
   const body = (await (await loggedIn(fastify)).get('/', html)).body
   t.match(body, '<a href="/sessions">My sessions</a>')

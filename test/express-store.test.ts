@@ -363,7 +363,7 @@ test('the adapter handles every answer that a store may give', async (t) => {
   await t.rejects(async () => await rejecting.create('one', recordOf()), { code: 'HATCHECK_STORE_UNAVAILABLE' })
 })
 
-test('what a store throws or rejects with can be anything, also nothing', async (t) => {
+test('what a store throws or rejects with can be anything, even nothing', async (t) => {
   const odd: Record<string, unknown> = { null: null, undefined, false: false, 'an empty text': '', 'a text': 'text', 'a number': 0, 'a symbol': Symbol('odd'), 'a bare object': Object.create(null) }
   const ways: Record<string, (error: unknown) => unknown> = {
     throws (error) { throw error },

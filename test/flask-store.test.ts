@@ -131,7 +131,7 @@ test('the pages work, and a logout removes the cookie of the browser only', asyn
   t.match((await client.get('/', { accept: 'application/json', cookie: copy })).json(), { user: { name: 'Harry' } })
 })
 
-test('the start names what is lost, and is refused without the word for it', async (t) => {
+test('the start logs the losses, and is refused without sessionRevocation: none', async (t) => {
   const lines: string[] = []
   await build(t, OPTIONS, { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line).msg) } } } })
   for (const part of [/signs them and does not encrypt them/, /a copy of it stays logged in/, /hatcheck cannot list them/]) t.ok(lines.some((line) => part.test(line)), String(part))

@@ -207,7 +207,7 @@ test('LMDB records the formats, and refuses a folder with unknown formats', asyn
   await close()
 })
 
-test('Redis records the formats, and refuses unknown ones, also if it becomes reachable only later', needs('redis-server'), async (t) => {
+test('Redis records the formats, and refuses unknown ones, even if it becomes reachable only later', needs('redis-server'), async (t) => {
   const port = await freePort()
   const warnings: string[] = []
   const log = { info () {}, warn (details: unknown, text?: string) { warnings.push(text ?? String(details)) } }

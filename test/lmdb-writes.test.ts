@@ -299,7 +299,7 @@ test('over an LMDB that answers nothing, many writes begin few transactions', as
   t.ok(begun() <= 2, `${begun()} transactions`)
 })
 
-test('a transaction that LMDB never answers holds up no later one, also if its writes had waited for another', async (t) => {
+test('a transaction that LMDB never answers holds up no later one, even if its writes had waited for another', async (t) => {
   const { writer, begun } = stuckWriter(t, 60, (number) => number > 2)
   const first = writer.write('patch', false, () => {})
   await setTimeout(30)

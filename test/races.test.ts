@@ -678,7 +678,7 @@ test('a late response of an old request does not restore the session', async (t)
   }
 })
 
-test('a renewal whose session has ended leaves nothing behind, also if ending the new ID fails at first', async (t) => {
+test('a renewal whose session has ended leaves nothing behind, even if ending the new ID fails at first', async (t) => {
   const inner = openStore(t, 'memory:')
   let removals = 0
   const store = watched(inner, async (call, key) => {

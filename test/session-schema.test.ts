@@ -482,7 +482,7 @@ for (const count of [3, 100]) {
   }
 }
 
-test('what is read outside of a request fits the schema as well', async (t) => {
+test('values that are read outside of a request fit the schema as well', async (t) => {
   const store = openStore(t, 'memory:')
   const before = await shop(t, null, { sessionStore: store })
   await before.run((session) => session.update({ cart: 'apple', visits: 1 } as never))

@@ -242,7 +242,7 @@ test('a new password ends the sessions that the old one has opened', async (t) =
   t.equal((await laptop.get('/whoami', JSON_ONLY)).statusCode, 401)
 })
 
-test('while the ends cannot be asked for, a request with a session is a 503 and keeps its cookie', async (t) => {
+test('while the store of the ends does not answer, a request with a session is a 503 and keeps its cookie', async (t) => {
   let isDown = false
   watchRevocations(t, () => { if (isDown) throw new Error('connect ECONNREFUSED') })
   const fastify = await app(t)
@@ -369,7 +369,7 @@ test('users with long names are not mixed up with others', async (t) => {
   t.equal((await fastify.sessions.read(cookieHeader, { secure: false }))?.user?.name, other)
 })
 
-test('what needs a list of sessions is an error with a code', async (t) => {
+test('a call that needs a list of sessions is an error with a code', async (t) => {
   const fastify = await app(t)
   await loggedIn(fastify)
   for (const call of [() => fastify.sessions.ofUser('Harry'), () => fastify.sessions.revoke('Harry', 'a handle'), async () => fastify.sessions.store.count(), async () => fastify.sessions.store.read('key')] satisfies Array<() => Promise<unknown>>) {
@@ -390,7 +390,7 @@ test('sessions begin and are read outside of requests, and a visitor can edit on
   t.equal(await userOf(fastify, copy), null)
 })
 
-test('without revocation nothing is asked, and the log names what is lost', async (t) => {
+test('without revocation the store is not asked, and the log says what is lost', async (t) => {
   watchRevocations(t, () => { t.fail('asked') })
   const fastify = await app(t, { sessionRevocation: 'none' })
   const harry = await loggedIn(fastify)

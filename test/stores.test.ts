@@ -513,7 +513,7 @@ test('LMDB keeps sessions, indexes and tombstones over a restart', async (t) => 
   t.strictSame(second.corrupt, [])
 })
 
-test('only the owner can read LMDB files, also in a folder that is open to others', async (t) => {
+test('only the owner can read LMDB files, even in a folder that is open to others', async (t) => {
   const mask = process.umask(0o022)
   t.teardown(() => { process.umask(mask) })
   const folder = t.testdir()

@@ -80,7 +80,7 @@ for (const kind of [...kinds, 'two steps', 'asynchronous', 'redis:'] as const) {
   })
 }
 
-test('an edit that changes nothing, and one of nothing, begin no session', async (t) => {
+test('an edit that changes nothing stores nothing, and begins no session', async (t) => {
   const calls: string[] = []
   const app = await start(t, { sessionStore: watched(openStore(t, 'memory:'), (call) => { calls.push(call) }) })
   const somebody = await visitor(app).edit(() => {})
@@ -278,7 +278,7 @@ test('a visitor has a session of hatcheck/session', async (t) => {
   t.equal((await harry.inject('/')).json().name, null)
 })
 
-test('each registration of two scopes has its own visitors', async (t) => {
+test('each of two registrations in two scopes has its own visitors', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   const scopes: FastifyInstance[] = []

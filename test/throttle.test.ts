@@ -510,7 +510,7 @@ test('the answer to a refused attempt reveals nothing about the account', async 
     }
   })
 
-  t.test('every refused attempt costs one hash, whatever is wrong', async (t) => {
+  t.test('every failed attempt costs one hash, whatever is wrong', async (t) => {
     const { accounts } = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
     await accounts?.add('Harry', RIGHT)
     await accounts?.add('Sally', RIGHT)

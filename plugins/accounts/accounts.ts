@@ -66,7 +66,7 @@ export class Accounts {
    */
   async isStillValid (user: { name: string }): Promise<boolean> {
     const account = await this.#options.accounts.read(accountKey(user.name))
-    // What ends the sessions of the account does not find those of another spelling.
+    // A call that ends the sessions of the account does not find sessions under another spelling.
     if (account === null || account.name !== user.name || account.disabled) return false
     return account.passwordHash === (this.#verified.get(user) ?? account.passwordHash)
   }

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { unlessInstalled } from '../common/not-installed.js'
 import { accountKey } from '../store/accounts.js'
 
-/** The shortest password that any configuration allows. Less than that, left over or around a word, does not make a password strong. */
+/** The shortest password that any configuration allows. Fewer characters around a word do not make a password strong. */
 const SHORTEST = 8
 /** Shorter names occur in many words. */
 const SHORTEST_NAME = 3

@@ -22,7 +22,7 @@ export default fp(async function accounts (fastify) {
   decorate('accounts', accounts ?? undefined)
 }, { name: 'accounts', dependencies: ['config', 'decorations', 'storage', 'session'] })
 
-/** Nothing remembers what has ended: the log says at the start that a new password ends no session. */
+/** hatcheck does not remember which sessions have ended: the log says at the start that a new password ends no session. */
 async function revokeNothing (): Promise<number> {
   return 0
 }

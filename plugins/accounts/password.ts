@@ -18,7 +18,7 @@ export const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, paralle
 export const LONGEST_PASSWORD_BYTES = 1_024
 
 /**
- * What is no character: half of a surrogate pair, and the replacement character, which stands for any bytes that are not UTF-8.
+ * Code units that are not characters: half of a surrogate pair, and the replacement character, which stands for any bytes that are not UTF-8.
  * UTF-8 turns each half into a replacement character as well, so different passwords would be equal.
  */
 const UNDECODED = /[\p{Cs}\ufffd]/u

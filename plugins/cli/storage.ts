@@ -70,7 +70,7 @@ export async function storedConfiguration (io: Io, what: string): Promise<{ conf
   const { options, mode } = readEnvironment(await io.env())
   const config = resolveConfig(options, mode)
   const { sessionStore } = config
-  // A variable names no store of an application.
+  // An environment variable cannot name a store of an application.
   if (sessionStore.kind === 'own' || sessionStore.engine.name === 'memory') throw new ConfigError(`SESSION_STORE is ${String(options.sessionStore)}, so the ${what} exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.`)
   return { config, engine: sessionStore.engine }
 }
@@ -99,13 +99,13 @@ export function handlesIfKnown (config: Config, tell: (fault: string) => void = 
   }
 }
 
-/** Whether the next start makes the key. It does not in place of a link to a missing file. */
+/** Whether the next start makes the key. It does not replace a link to a missing file. */
 function isKeyToCome (config: Config): boolean {
   const file = keyFileOf(config)
   return file !== undefined && config.secretKeyFile === undefined && !hasEntry(file)
 }
 
-/** False as well where the folder cannot be looked into: the store in it says why. */
+/** Also false if the folder cannot be read: opening the store in it reports why. */
 function hasEntry (file: string): boolean {
   try {
     lstatSync(file)

@@ -1,4 +1,4 @@
-/** What hatcheck uses itself, under one name in every application. */
+/** Decorations that hatcheck itself uses, under one name in every application. */
 export const FIXED_NAMES = { request: ['session', 'loadSession'], instance: ['sessions', 'hatcheck'] } as const
 
 /** Every other name that hatcheck takes in an application, and on what. */
@@ -37,7 +37,7 @@ export type Decorated<T extends Partial<Record<Decoration, unknown>>> = Kept<T, 
 type Kept<T, K extends keyof T> = { [P in K]: T[P] }
 type Renamed<T> = { [P in keyof T & keyof Decorators as Decorators[P] extends string ? Decorators[P] : never]: T[P] }
 
-/** What the option `decorators` must say, by the names that TypeScript knows. */
+/** The value that the option `decorators` must have, by the names that TypeScript knows. */
 export type DecoratorsOption =
   { readonly [K in keyof Decorators]: K extends Decoration ? Decorators[K] : never } &
   { readonly [K in Exclude<Decoration, keyof Decorators>]?: K | undefined }

@@ -30,14 +30,14 @@ const signs = new Memo<boolean>(512)
 /** The header lines that Node keeps by default (`maxHeadersCount` of the server). Source: https://nodejs.org/api/http.html#servermaxheaderscount */
 const LINES_OF_NODE = 1_000
 
-/** What a proxy writes for a visitor without TLS. An empty value, or any other word, says nothing. */
+/** The value that a proxy writes for a visitor without TLS. An empty value, or any other word, says nothing. */
 const WITHOUT_TLS = /(?:^|[\s,])(?:http|ws)(?:$|[\s,])/i
 
 /** Headers in which some proxies say that the visitor uses https. */
 const SCHEMES = ['forwarded', 'cf-visitor', 'cloudfront-forwarded-proto', 'front-end-https', 'x-forwarded-proto', 'x-forwarded-protocol', 'x-forwarded-scheme', 'x-forwarded-ssl', 'x-https', 'x-scheme', 'x-url-scheme']
 
 /**
- * Answers whether a request shows that it came through a proxy. Everything that has to know asks here. A proxy that sends
+ * Answers whether a request shows that it came through a proxy. All code that needs to know calls this function. A proxy that sends
  * exactly what an HTTP/1.1 client of this machine sends cannot be recognized.
  */
 function isForwarded (raw: IncomingMessage): boolean {

@@ -34,7 +34,7 @@ export function hashIn (realm: string, text: string): string {
   return realm === DEFAULT_REALM ? hash('sha256', text, 'base64url') : createHmac('sha256', realm).update(text).digest('base64url')
 }
 
-/** What the store keys of a realm begin with: the key of an expired session is all that tells its realm. */
+/** The prefix of the store keys of a realm: of an expired session, only the key still tells the realm. */
 export function keyPrefix (realm: string): string {
   return realm === DEFAULT_REALM ? '' : hashIn(DEFAULT_REALM, realm).slice(0, PREFIX_LENGTH) + PREFIX_END
 }

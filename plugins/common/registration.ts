@@ -10,7 +10,7 @@ export const NotRegisteredError = createError<[name: string]>('HATCHECK_NOT_REGI
 /** Marks the sessions of hatcheck for `hatcheck/testing`. A symbol of the process, since a test and a bundled application load the code twice. */
 export const kOutside = Symbol.for('hatcheck.outside')
 
-/** What `@fastify/cookie` decorates, which hatcheck registers in a scope of its own if the application has not. */
+/** The decorations of `@fastify/cookie`, which hatcheck registers in a scope of its own if the application has not registered it. */
 const COOKIE_NAMES = { request: ['cookies'], instance: ['serializeCookie', 'parseCookie'], reply: ['cookie', 'setCookie', 'clearCookie'] }
 
 /**

@@ -16,12 +16,12 @@ export interface StandardSchema<Input = unknown> {
 
 /** The answer of a schema. Without issues, the value fits. */
 export interface SchemaResult {
-  /** What the schema makes of the value. hatcheck does not use it. */
+  /** The output of the schema. hatcheck does not use it. */
   readonly value?: unknown
   readonly issues?: readonly SchemaIssue[] | undefined
 }
 
-/** What is wrong with a value, as a Standard Schema says it. */
+/** A flaw of a value, in the form of Standard Schema. */
 export interface SchemaIssue {
   readonly message: string
   /** Leads to the part of the value. Empty or missing: the issue is about the whole. */

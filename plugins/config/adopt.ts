@@ -50,7 +50,7 @@ const MEMBERS = ['cookie', 'secret', 'store', 'user', 'data', 'path', 'domain'] 
 /** Checks the option `adopt`. @throws ConfigError */
 export function oldSessionKinds (given: unknown, form: string, cookieName: RegExp): OldSessionKind[] {
   if (given === undefined) return []
-  // What was given is not shown: it may have a secret in it.
+  // The error does not show the given value, which may contain a secret.
   assertRule(Array.isArray(given) && given.every((options) => typeof options === 'object' && options !== null), `adopt must be ${form}.`)
   return given.map((options: object, i) => {
     const name = `adopt[${i}]`

@@ -1,7 +1,7 @@
 import { DECORATIONS, FIXED_NAMES, type Decoration } from '../common/decorators.js'
 import { assertRule, shown } from '../common/rule.js'
 
-/** What the option `decorators` may be. */
+/** The form of the option `decorators`. */
 export const DECORATORS_FORM = "an object of names, such as { user: 'account', login: false }; false leaves a name out"
 
 const ALL = Object.keys(DECORATIONS) as Decoration[]

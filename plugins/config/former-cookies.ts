@@ -2,7 +2,7 @@ import { realmOfCookie } from '../common/realm.js'
 import { assertRule, shown } from '../common/rule.js'
 import type { NameOf } from './option-name.js'
 
-/** What a browser needs to know to drop a cookie. */
+/** The attributes by which a browser identifies a cookie to drop. */
 export interface ClearedCookie {
   readonly name: string
   readonly path: string

@@ -11,7 +11,7 @@ type Pages = ReturnType<typeof pagesOf>
 /** An origin that no real address has, to write a path as browsers do. */
 const ROOT = 'http://here.invalid'
 
-/** What makes a path a pattern of the router, leads to another server, or cannot be in the path of a cookie. */
+/** Characters that make a path a pattern of the router, lead to another server, or cannot be in the path of a cookie. */
 const NOT_FIXED = /[:*;?#]|\/\//
 
 /** Returns which pages are served, and where they are and lead. */

@@ -10,7 +10,7 @@ import type { RouteName } from './route-names.js'
 type Digits = number | `${number}`
 type Flag = boolean | 'true' | 'false'
 
-/** What a caller can write for an option that is neither a number, a flag nor a word. */
+/** The values that a caller can write for an option that is neither a number, a flag nor a word. */
 interface Forms {
   text: string
   key: string | Uint8Array
@@ -44,7 +44,7 @@ export type Row = (PlainRow | { type: Exclude<keyof Forms, 'text'>, form: string
   help?: string
 }
 
-/** What a caller can write for an option. With `anyCase`, a word is spelled as people write it, and as Flask does. */
+/** The values that a caller can write for an option. With `anyCase`, a word is spelled as people write it, and as Flask does. */
 export type Written<R> =
   R extends { type: 'integer' } ? Digits :
     R extends { type: 'flag' } ? Flag :
@@ -54,7 +54,7 @@ export type Written<R> =
 /** The boolean of a word that is one. */
 type Truth<W> = W extends 'true' ? true : W extends 'false' ? false : never
 
-/** What hatcheck makes of it. */
+/** The value of the option once it is checked. */
 type Read<R> =
   R extends { type: 'integer' } ? number :
     R extends { type: 'flag' } ? boolean :

@@ -5,7 +5,7 @@ import type { SessionStore } from '../store/sessions.js'
 import { CORE } from '../store/traits.js'
 import { OPTIONS } from './table.js'
 
-/** What `sessionStore` names: a store of the application, or an engine of hatcheck's own. */
+/** The store that `sessionStore` names: a store of the application, or an engine of hatcheck's own. */
 type StoreChoice = { readonly kind: 'own', readonly store: SessionStore } | EngineStore
 
 /** The engine keeps the accounts, and the sessions unless the cookies of the browsers, or of Flask, have them. */

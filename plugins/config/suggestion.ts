@@ -1,12 +1,12 @@
-/** What express-session and @fastify/session call it; in lower case. Their other options have a part of the name here. */
+/** The names that express-session and @fastify/session use, in lower case. The names of their other options occur within names of hatcheck. */
 const ELSEWHERE: Readonly<Record<string, string>> = { maxage: 'sessionLifetime', expires: 'sessionLifetime' }
 
 /** Fewer letters are part of too many names. */
 const FEWEST_LETTERS = 4
 
 /**
- * Asks, in a sentence for the end of an error text, whether another option is meant: one with the same letters, else those with
- * these letters in their names. Returns nothing if no option is like it.
+ * Returns a question for the end of an error text: whether the caller means another option, one with the same letters or else
+ * one with these letters in its name. Returns an empty text if no option is like it.
  */
 export function suggestionFor (unknown: string, options: readonly string[]): string {
   const letters = lettersOf(unknown)

@@ -56,7 +56,7 @@ export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAll
     const { referer, 'sec-fetch-site': site } = request.headers
     if (isPrefetch(request)) return true
     if (site !== undefined) return isElsewhere(site)
-    // A browser that says neither may come from anywhere. A program says neither.
+    // If a browser sends neither header, its request may come from anywhere. A program sends neither.
     return referer === undefined ? isBrowser(request) : !isOwn(referer, request)
   }
 
@@ -75,7 +75,7 @@ function isElsewhere (site: string | string[]): boolean {
   return site !== 'same-origin' && site !== 'none'
 }
 
-/** Any page can open a WebSocket to any site, with the user's cookies: the answer is no page that the browser keeps from it. */
+/** Any page can open a WebSocket to any site, with the user's cookies, and browsers let it read the messages. */
 function isSafe ({ method, headers: { upgrade } }: FastifyRequest): boolean {
   return (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') && upgrade?.toLowerCase().includes('websocket') !== true
 }
@@ -91,7 +91,7 @@ function isOwn (address: string, { host, protocol }: FastifyRequest): boolean {
   return url.host === host.toLowerCase().replace(implied, '')
 }
 
-/** By its name as well: for an image or a script of another page, a browser asks for no page. */
+/** Goes by the `User-Agent` as well: for an image or a script of another page, a browser does not ask for a page. */
 function isBrowser (request: FastifyRequest): boolean {
   return wants(request, 'json') === 'page' || BROWSER.test(request.headers['user-agent'] ?? '')
 }

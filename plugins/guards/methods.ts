@@ -5,7 +5,7 @@ import { METHODS } from '../common/node-http.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** To whom an address does not exist, by no method. */
+    /** Tells whether the address of the route does not exist for a request, whatever its method. */
     isHiddenFrom?: (request: FastifyRequest) => boolean
   }
 }

@@ -9,7 +9,7 @@ const EVERY_MS = 60_000
 const BESIDE_THE_PAGE = ['X-Forwarded-For', 'X-Forwarded-Method']
 
 /**
- * Makes a function that logs whose forwarding headers are not believed: the sender may be a proxy that somebody forgot to
+ * Makes a function that logs whose forwarding headers are ignored: the sender may be a proxy that somebody forgot to
  * configure, or that sends too few of them. Otherwise nothing would say why a browser gets a bare 401.
  */
 export function createProxyNote ({ mode, now }: Pick<Config, 'mode' | 'now'>): (request: FastifyRequest) => void {

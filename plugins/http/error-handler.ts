@@ -25,7 +25,7 @@ interface ErrorHandlerParts {
   noteOutage: (error: FastifyError, log: FastifyBaseLogger) => void
 }
 
-/** What a form needs to be shown again with an error. */
+/** The parts from which a form is shown again with an error. */
 export interface FormErrors {
   /** The codes of the errors that the form shows. All others get the answer of every other route. */
   codes: readonly string[]

@@ -10,13 +10,13 @@ import { createParserErrors } from './parser-errors.js'
 
 export type Http = ReturnType<typeof createHttp>
 
-/** What the answers of hatcheck's own routes have in common. */
+/** Makes what the answers of hatcheck's own routes share: headers, the error handler, the log of outages. */
 export default fp(async function http (fastify) {
   fastify.hatcheck.provide('http', createHttp(fastify))
 }, { name: 'http', dependencies: ['config', 'storage', 'session', 'audit', 'view', 'login'] })
 
 function createHttp (fastify: FastifyInstance) {
-  // Every error answer needs it, also that of an operation for which no file descriptor was free.
+  // Every error answer needs it, including that of an operation for which no file descriptor was free.
   if (fastify.hatcheck.config.hasRoutes) negotiator()
   const headers = createSecurityHeaders(fastify.hatcheck.config, fastify.hatcheck.view.sources)
   return {

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { STATUS_CODES } from '../common/node-http.js'
 
-/** What is answered without Fastify. */
+/** An answer that is sent without Fastify. */
 interface BareAnswer {
   status: number
   code: string
@@ -23,7 +23,7 @@ const EXPECTATION: BareAnswer = { status: 417, code: 'HATCHECK_EXPECTATION', det
 /** Its target is another server, which takes no method here. */
 const CONNECT: BareAnswer = { status: 405, code: 'HATCHECK_METHOD_NOT_ALLOWED', detail: 'This address does not support this method.', headers: { allow: '' } }
 
-/** What Node knows of a connection: the answer whose turn it is, and the request that came last. */
+/** The part of Node's state of a connection that is used here: the answer whose turn it is, and the request that came last. */
 interface Connection {
   _httpMessage?: ServerResponse | null
   parser?: { incoming?: IncomingMessage | null } | null

@@ -39,7 +39,7 @@ export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Conf
   const secure = (request: FastifyRequest, reply: FastifyReply): void => {
     if (isHttps(request)) setFixedOverHttps(reply)
     else setFixed(reply)
-    // The session has a say in these.
+    // Not among the fixed headers: the session can change these.
     reply.header('cache-control', 'no-store').header('vary', VARY)
     // After a request for another protocol, Node drops what comes next on the connection: the client must not wait for an answer.
     if (request.headers.upgrade !== undefined) reply.header('connection', 'close')

@@ -43,7 +43,7 @@ interface RequestMembers<Values> {
    * got another password, in the meantime.
    *
    * @throws CredentialsError, NameError, PasswordError (400) if the name or the password breaks a rule.
-   * @throws AuthenticateError, SessionKeyError, SessionValueError (500) if the option `authenticate` answered with something else
+   * @throws AuthenticateError, SessionKeyError, SessionValueError (500) if the option `authenticate` answered with something other
    *   than a user, or with `data` that a session cannot hold. What it throws itself stays as it is.
    * @throws ConfigError (500) if there are neither accounts nor the option `authenticate`.
    * @throws ThrottledError (429) if too many logins have failed.
@@ -80,7 +80,7 @@ interface RequestMembers<Values> {
 
 interface InstanceMembers {
   /**
-   * The same as the exported `requireLogin`, which is the better one: this one is undefined until the registration of hatcheck is
+   * Does the same as the exported `requireLogin`. Prefer the export: this one is undefined until the registration of hatcheck is
    * done, and Fastify takes undefined for "no hook".
    */
   requireLogin: typeof requireLogin
@@ -141,7 +141,7 @@ function createLogin (fastify: FastifyInstance) {
     return accounts === null || name.length > LONGEST_SENT_NAME ? name : accountKey(name)
   }
 
-  // One object, so that what replaces a member, such as a test, is heard everywhere.
+  // One object, so that a replaced member, for example in a test, takes effect everywhere.
   return Object.assign(calls, {
     ...createGuard(fastify, next.loginPathTo),
     ...next,

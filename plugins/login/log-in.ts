@@ -55,7 +55,7 @@ interface Proof {
 
 export type LoginCalls = ReturnType<typeof createLoginCalls>
 
-/** Makes what changes who is logged in. Nothing else does. */
+/** Makes the functions that log a user in or out. No other code does so. */
 export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unknown) => string) {
   const { config, accounts, session, throttle, audit, view } = fastify.hatcheck
 
@@ -65,7 +65,7 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
   })
 
   const passed = new WeakMap<FastifyRequest, Proof>()
-  /** How many answers of `request.authenticate` a request waits for. */
+  /** How many calls of `request.authenticate` of a request have no answer yet. */
   const undecided = new WeakMap<FastifyRequest, number>()
 
   function logInWith (request: FastifyRequest, user: string, { permanent = false, data }: LoginOptions, more: Partial<LoginRequest>): Promise<void> {
@@ -175,7 +175,7 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
   return group
 }
 
-/** Makes an error of what an authenticator throws or rejects with: it need not be one. @throws AuthenticateError */
+/** Turns whatever an authenticator throws or rejects with into an error. @throws AuthenticateError */
 async function ask (authenticator: Authenticator, asked: Parameters<Check>): Promise<Authenticated | null | undefined> {
   try {
     return await authenticator(...asked)
@@ -186,7 +186,7 @@ async function ask (authenticator: Authenticator, asked: Parameters<Check>): Pro
 }
 
 /**
- * Checks what an authenticator returned: a plain JavaScript host may return anything.
+ * Checks what an authenticator returned: an application in plain JavaScript may return anything.
  *
  * @throws AuthenticateError, SessionValuesError, SessionKeyError, SessionValueError
  */

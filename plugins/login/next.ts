@@ -29,7 +29,7 @@ export function nextPageOf (given: AnyRequest): string {
   return hatcheck.login.nextPageOf(request)
 }
 
-/** Makes what says where a login leads. */
+/** Makes the functions that tell where a login leads. */
 export function createNext ({ loginPage, afterLogin, isAllowedOrigin }: Pick<Config, 'loginPage' | 'afterLogin' | 'isAllowedOrigin'>) {
   /** Returns where to go on to: a path on this origin, or an address on an allowed origin. Anything else becomes `afterLogin`. */
   function nextOf (value: unknown): string {

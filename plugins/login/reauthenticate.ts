@@ -30,7 +30,7 @@ export function createReauthentication ({ hatcheck }: FastifyInstance, login: Pi
     try {
       await checkAgain(request, user.name, password, record.permanent)
     } catch (error) {
-      // A stolen session is a place to guess the password as well.
+      // Somebody with a stolen session could guess the password here.
       login.noteFailure(error as FastifyError, request, user.name)
       throw error
     }

@@ -25,7 +25,7 @@ type Answers = Record<number, Answer>
 /** A class made by @fastify/error. */
 type ErrorClass = new (...args: never[]) => FastifyError
 
-/** What an error of a class answers. */
+/** The answer of an error class. */
 interface ErrorAnswer {
   code: string
   message: string

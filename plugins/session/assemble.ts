@@ -24,7 +24,7 @@ import { SessionSchema } from './model/schema.js'
 import type { Outside } from './outside/outside.js'
 import type { SessionContext } from './request/context.js'
 
-/** What sessions are made of. */
+/** The groups from which the sessions are assembled. */
 export interface SessionParts {
   config: Config
   storage: StorageGroup
@@ -34,9 +34,9 @@ export interface SessionParts {
 
 interface Assembled {
   readonly keyring: Keyring
-  /** What the session of a request works with. */
+  /** The parts that the session of a request uses. */
   readonly context: SessionContext
-  /** What works with sessions without a request. */
+  /** The functions for sessions without a request. */
   readonly outside: Outside
   /** The sessions of another library that requests may present; null: there are none. */
   readonly oldSessions: OldSessions | null

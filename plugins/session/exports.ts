@@ -1,4 +1,4 @@
-// What both hatcheck and hatcheck/session export.
+// The exports of both hatcheck and hatcheck/session.
 export type { Sessions } from './index.js'
 export type { SessionEvent, SessionEvents } from './backend/events.js'
 export type { SessionCallback, SessionObject, TypedSession } from './request/session-object.js'

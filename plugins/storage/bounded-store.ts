@@ -5,7 +5,7 @@ import { wrapStore, type StoreCall, type StoreMethod } from '../store/traits.js'
 
 /**
  * Bounds the time of the calls about one session: otherwise a store that does not answer would hold requests and their memory.
- * What a synchronous store answers without a promise stays so.
+ * An answer that a synchronous store gives without a promise stays one without a promise.
  */
 export function boundedStore (store: SessionStore, deadlineMs: number): SessionStore {
   return wrapStore(store, (method, call) => {

@@ -10,7 +10,7 @@ export interface Carried {
   readonly endsAt: number
   /** The epoch of the user when the session began: see `RevocationStore`. */
   readonly epoch: number
-  /** What the codec has read beside the record, for writing unchanged values as they were. It stays with the session under another ID. */
+  /** The further data that the codec has read, by which it writes unchanged values as they were. It stays with the session under another ID. */
   readonly origin?: unknown
 }
 
@@ -40,7 +40,7 @@ export interface CookieCodec {
 
 /** Sessions that are kept in the cookies of the browsers. */
 export interface CarriedSessions {
-  /** What is remembered of those that have ended. */
+  /** The store that remembers which of them have ended. */
   readonly revocations: RevocationStore
   /** @param secrets the secret keys: the first writes, all read */
   codecOf (secrets: readonly Buffer[]): CookieCodec

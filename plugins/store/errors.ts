@@ -17,7 +17,7 @@ export const StoreMethodMissingError = createError<[string]>('HATCHECK_STORE_MET
 export const SessionsInCookiesError = createError<[string]>('HATCHECK_SESSIONS_IN_COOKIES',
   'The sessions are in the cookies of the browsers (sessionStore), so hatcheck cannot %s. It can end all sessions of a user, or all but the current one.', 501)
 
-/** Means that the call ends sessions, and nothing remembers what has ended. */
+/** Means that the call ends sessions, and hatcheck does not remember which sessions have ended. */
 export const RevocationOffError = createError('HATCHECK_REVOCATION_OFF',
   'hatcheck does not remember which sessions have ended (sessionRevocation is none), so the sessions of a user cannot be ended: a copy of a cookie stays logged in until its time is over.', 501)
 

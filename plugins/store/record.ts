@@ -23,7 +23,7 @@ export interface StoredSession {
   readonly record: SessionRecord
 }
 
-/** What one request changes in a record. */
+/** The changes that one request makes in a record. */
 export interface SessionChanges {
   /** The fields to set. */
   readonly set: SessionFields

@@ -49,7 +49,7 @@ export interface RevocationStore {
   sweep (now: number, budgetMs: number): MaybePromise<number>
 }
 
-/** What is known against a session. */
+/** The reasons to refuse a session. */
 export interface Revocation {
   /** Whether the session under the key has ended. */
   readonly hasEnded: boolean

@@ -13,7 +13,7 @@ import { CookieJar } from './cookie-jar.js'
 import { TestingError } from './errors.js'
 import { editSession, endSession } from './stored-session.js'
 
-/** What a visitor needs of an application. Every Fastify instance has it. `Values` are those of its type provider. */
+/** The part of an application that a visitor needs. Every Fastify instance has it. `Values` are those of its type provider. */
 export interface TestedApp<Values = Data> {
   /** Missing until hatcheck is registered. */
   readonly sessions?: Sessions<Values>

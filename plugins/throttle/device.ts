@@ -4,7 +4,7 @@ import { indexOfMac } from '../common/index-of-mac.js'
 /** Computes the MACs of a text with every secret key; the first is by the key that signs. */
 export type MacsOf = (text: string) => readonly Buffer[]
 
-/** What a device cookie is bound to. */
+/** The account and the password that a device cookie is bound to. */
 interface DeviceOf {
   /** The key of the account. */
   account: string

@@ -40,7 +40,7 @@ export interface Keyring {
 export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log: Pick<FastifyBaseLogger, 'info' | 'error'>, isAlone = true): Keyring {
   let secrets = secretsOf(config)
   let signer = createTicketSigner(secrets, config.realm)
-  /** What the file held when it was last read. */
+  /** The content of the file when it was last read. */
   let inFile: readonly Buffer[] = secrets
   let rotating: NodeJS.Timeout | undefined
   let isStopped = false

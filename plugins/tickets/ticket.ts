@@ -19,7 +19,7 @@ export interface Ticket {
   readonly stale: boolean
   /** When this process last recorded activity, in ms. Keeps parallel requests from each writing a touch. */
   touchedAt: number
-  /** What the cookie carries of the session; null if the store keeps it. */
+  /** The part of the session that the cookie carries; null if the store keeps the session. */
   readonly carried: Carried | null
 }
 

@@ -16,7 +16,7 @@ class SafeHtml {
 
 export type { SafeHtml }
 
-/** What a template takes. A string or number is escaped; HTML stays as it is. */
+/** A value that a template takes. A string or number is escaped; HTML stays as it is. */
 export type Insertable = SafeHtml | readonly SafeHtml[] | string | number
 
 /**

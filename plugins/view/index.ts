@@ -49,7 +49,7 @@ function createView ({ hatcheck: { config, cookies } }: FastifyInstance) {
     prepare,
     prepareAround,
     page,
-    /** What the pages need of the Content-Security-Policy. */
+    /** The sources that the Content-Security-Policy must allow for the pages. */
     sources: { style: [hashOf(style), ...sourcesOf(config.pageStylesheet)], image: ['data:', ...sourcesOf(config.pageLogo)] },
     ...createNotices(cookies, config.base)
   }

@@ -2,7 +2,7 @@ import type { Config } from '../config/resolve.js'
 import { html, type SafeHtml } from './html.js'
 import { perLanguage, type Language } from './language.js'
 
-/** What a page has in the frame that all pages share. */
+/** The parts of a page within the frame that all pages share. */
 export interface PageParts {
   title: SafeHtml | string
   body: SafeHtml

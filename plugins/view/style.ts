@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readableOn, textColorOn } from './color.js'
 import { html, type SafeHtml } from './html.js'
 
-/** What a page shows in light and in dark. */
+/** The colors of the page and of the card, in light and in dark mode. */
 const PAPER = { light: '#f4f2ee', dark: '#14171f' }
 const CARD = { light: '#fff', dark: '#1d212c' }
 

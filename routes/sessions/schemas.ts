@@ -11,7 +11,7 @@ import { NoSuchSessionError, WhichSessionError } from './errors.js'
 
 const tags = ['Sessions']
 const handle = { type: 'string', minLength: 1, description: 'Names a session in lists and logs. It gives no access to the session.' }
-const ENDED = exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of sessions that ended; 0 where the sessions are in the cookies of the browsers: nobody knows how many ended.' } })
+const ENDED = exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of sessions that ended; 0 if the sessions are in the cookies of the browsers, because their number is unknown.' } })
 const END_ERRORS = [...BODY_ERRORS, CrossOriginError, LoginRequiredError, ReauthenticateError, LogoutUnconfirmedError, SessionsInCookiesError, RevocationOffError]
 
 const fields = {
@@ -28,7 +28,7 @@ export const schemas = {
     summary: 'List my sessions',
     response: {
       200: pageOrJson('The session of the request first, then the others by newest activity. At most 250 are listed.', exactly({
-        total: { type: ['integer', 'null'], minimum: 1, description: 'The number of sessions of the user; null where the sessions are in the cookies of the browsers: only that of the request is known.' },
+        total: { type: ['integer', 'null'], minimum: 1, description: 'The number of sessions of the user; null if the sessions are in the cookies of the browsers, because only that of the request is known.' },
         sessions: {
           type: 'array',
           minItems: 1,

@@ -128,7 +128,7 @@ test('next in JSON must be text or missing', async (t) => {
   }
 })
 
-test('any mix of slashes, dots, controls and encodings stays on this origin, also if it is parsed twice', async (t) => {
+test('any mix of slashes, dots, controls and encodings stays on this origin, even if it is parsed twice', async (t) => {
   const { nextOf } = (await buildWithout(t, { allowedOrigins: [PARTNER] })).hatcheck.login
   const part = fc.constantFrom('/', '//', '\\', '.', '..', '%2e', '%2f', '%5c', '%09', '\t', '\n', '\r', ' ', '\u0000', '\u2028', '@', ':', '?', '#', ';', '&', 'http:', 'https:', 'javascript:', EVIL, 'a',
     PARTNER, 'next.invalid', '\uFF0F', '\u3002', '\uFEFF', '\ud800', '😀', '[', ']', '%', '"', "'", '<')

@@ -19,7 +19,7 @@ const MAX_PARALLEL_RETRIES = 100
 /** Members of an old session that are not values. */
 const NO_VALUES: ReadonlySet<string> = new Set(['cookie', 'sessionId', 'encryptedSessionId'])
 
-/** What an old session holds. */
+/** The content of an old session. */
 interface OldContent {
   readonly values: OldValues
   /** How long the browser was to keep the cookie, in ms; null: until it ends. */

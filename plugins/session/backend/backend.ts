@@ -3,7 +3,7 @@ import type { Ticket } from '../../tickets/ticket.js'
 import type { TicketVerifier } from '../cookie/ticket-reader.js'
 import type { Stored } from '../model/plan.js'
 
-/** What names a session: its key, and what its cookie carries. */
+/** Identifies a session: its key, and the part of it that its cookie carries. */
 export type SessionRef = Pick<Ticket, 'key' | 'carried'>
 
 /** The outcome of {@link SessionBackend.replace}. */

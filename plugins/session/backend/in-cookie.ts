@@ -21,7 +21,7 @@ const CLOCK_SLACK_MS = 15 * 60_000
 /** In characters. A cookie with less room would refuse nearly every session. */
 const LEAST_ROOM = 1_024
 
-/** What encryption and the times of a session add to its values, in bytes; somewhat more than that. */
+/** An upper bound of the bytes that encryption and the times of a session add to its values. */
 const MOST_ADDED = 1_024
 
 interface CookieBackendParts extends Pick<Rules, 'maxBytes' | 'lifetimes' | 'now'> {

@@ -12,11 +12,11 @@ export interface CookieProfile {
   attributes: CookieAttributes
   /** Whether the cookie lacks Secure because of the connection, and not because of the options. */
   isPlainByConnection: boolean
-  /** What to do if the cookie cannot be set. */
+  /** The remedy if the cookie cannot be set, for the error text. */
   remedy: string
 }
 
-/** What the cookie depends on in a request. */
+/** The parts of a request that the cookie depends on. */
 export type Connection = Pick<FastifyRequest, 'protocol' | 'host'> & { readonly raw?: { readonly socket?: object } }
 
 /** The connection of a browser on https, and of one on http. */

@@ -23,7 +23,7 @@ export interface CookieDescription {
   readonly expires: Date | null
 }
 
-/** What the cookie depends on in a session. */
+/** The parts of a session that its cookie depends on. */
 export interface CookieState {
   readonly request: FastifyRequest
   readonly cookie: 'keep' | 'set' | 'clear'
@@ -35,7 +35,7 @@ export interface CookieState {
 /** How long the cookie of a session lasts depends on these. */
 type Lasting = Pick<CookieState, 'permanent' | 'stored'>
 
-/** Browsers keep no longer cookie. It is the length of name, value and attributes together. Source: RFC 6265, section 6.1. */
+/** The length of the longest cookie that browsers keep: of its name, value and attributes together. Source: RFC 6265, section 6.1. */
 const LONGEST_COOKIE = 4_096
 
 interface CookieOptions {
@@ -51,7 +51,7 @@ interface CookieOptions {
 
 export class SessionCookie {
   readonly #options: CookieOptions
-  /** What a browser no longer needs once its cookie has changed. */
+  /** The cookies that a browser no longer needs once its session cookie has changed. */
   readonly #others: readonly ClearedCookie[]
 
   constructor (options: CookieOptions) {

@@ -19,7 +19,7 @@ export interface Change extends LocalValue {
  */
 export class ChangeSet {
   readonly changes: Map<string, Change>
-  /** What the handler assigned to `session.permanent`; null: nothing. */
+  /** The value that the handler assigned to `session.permanent`; null if there is none. */
   permanent: boolean | null
   /** The keys that the session keeps; null: all of them. */
   keep: ReadonlySet<string> | null

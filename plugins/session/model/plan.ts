@@ -25,7 +25,7 @@ export interface Rules {
 /** The changes of a call, resolved. */
 type Changes = Pick<ChangeSet, 'set' | 'remove' | 'permanent'>
 
-/** What to do in the store. */
+/** A plan: what to do in the store. */
 export type Plan =
   | { do: 'nothing' }
   | { do: 'create', record: SessionRecord }

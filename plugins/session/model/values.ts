@@ -18,7 +18,7 @@ const REMOVED = Symbol('removed')
  * go to the next call, or wait for one.
  */
 export class Values {
-  /** What the handler assigned to `session.permanent` and no call has taken; null: nothing. */
+  /** The value that the handler assigned to `session.permanent` and no call has taken; null if there is none. */
   permanent: boolean | null = null
   /** The fields in the store, as far as this request knows. */
   #stored: SessionFields
@@ -217,7 +217,7 @@ export class Values {
     return this.#misfits.has(key)
   }
 
-  /** What was set or removed, and the objects that have changed since they were read. @throws SessionValueError */
+  /** Returns the values that were set or removed, and the objects that have changed since they were read. @throws SessionValueError */
   #changes (isTolerant = false): Map<string, Change> {
     const changes = new Map<string, Change>()
     for (const [key, { value, before }] of this.#local ?? []) {

@@ -10,7 +10,7 @@ import { fromJson } from '../model/json.js'
 import type { Rules } from '../model/plan.js'
 import type { SessionContext } from '../request/context.js'
 
-/** What begins and reads sessions without a request of Fastify. The events of such a session have no request. */
+/** Begins and reads sessions without a request of Fastify. The events of such a session have no request. */
 export interface Outside extends Rules, Pick<SessionContext, 'writer' | 'schema' | 'newId' | 'handleOf'>, Pick<Finder, 'findAmong'> {
   readonly backend: SessionBackend
   readonly emitter: SessionEmitter

@@ -7,7 +7,7 @@ import type { CookieDescription, CookieState } from '../cookie/cookie.js'
 import type { Rules, Stored } from '../model/plan.js'
 import type { SessionSchema } from '../model/schema.js'
 
-/** What every session of a realm works with. */
+/** The parts that every session of a realm uses. */
 export interface SessionContext extends Rules, Pick<Finder, 'find' | 'read'> {
   readonly writer: Writer
   readonly ender: Ender

@@ -29,7 +29,7 @@ export function discard (payload: unknown): void {
   }
 }
 
-/** What Fastify pipes into the response. */
+/** Tells whether Fastify pipes the payload into the response. */
 function isNodeStream (payload: unknown): payload is Readable {
   return typeof (payload as Partial<Readable> | null)?.pipe === 'function' && typeof (payload as Readable).destroy === 'function'
 }

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Calls } from '../../common/calls.js'
 import { onceClosed } from './response.js'
 
-/** What the report asks of a session. */
+/** The part of a session that the report uses. */
 interface Reported {
   readonly request: FastifyRequest
   readonly queue: Calls | null

@@ -11,7 +11,7 @@ export type Counts = Record<'sessions' | 'tombstones' | 'accounts' | 'counters',
 /** Returns the name of a session for people. */
 export type NameOf = (key: string) => string
 
-/** What an examination has looked at. */
+/** The scope of an examination. */
 export interface Examination {
   /** The engine and its place. */
   description: string

@@ -27,7 +27,7 @@ export interface Engine extends Storage {
   openRevocations (): RevocationStore
 }
 
-/** What every engine is opened with. */
+/** The arguments with which every engine is opened. */
 export interface StorageOptions extends StoreOptions {
   /** Returns how the log names the session under a key. */
   handleOf?: ((key: string) => string) | undefined

@@ -1,4 +1,4 @@
-/** What does not work where the sessions are kept in the cookies of the browsers. */
+/** The losses if the sessions are kept in the cookies of the browsers, for the log. */
 export const COOKIE_LOSSES: readonly string[] = [
   'hatcheck cannot list them: app.sessions.ofUser and app.sessions.revoke fail, and the page "My sessions" shows this session only',
   'a user may have more sessions than sessionsPerUser',
@@ -9,13 +9,13 @@ export const COOKIE_LOSSES: readonly string[] = [
   'a session is limited to the 4,096 bytes of a cookie'
 ].map((loss) => `The sessions are in the cookies of the browsers: ${loss}.`)
 
-/** What does not work where nothing remembers which of them have ended. */
+/** The losses if hatcheck does not remember which of them have ended. */
 export const REVOCATION_LOSSES: readonly string[] = [
   'a logout, a new ID or destroy() removes the cookie of this browser, and a copy of it stays logged in until its time is over',
   'a new password, a disabled account, app.sessions.revokeUser and the end of all other sessions end no session'
 ].map((loss) => `hatcheck does not remember which sessions have ended (sessionRevocation is none): ${loss}.`)
 
-/** What does not work beyond that where the sessions are in the cookies of a Flask application. */
+/** The further losses if the sessions are in the cookies of a Flask application. */
 export const FLASK_LOSSES: readonly string[] = [
   'everybody who has a cookie can read the values in it, since Flask signs them and does not encrypt them',
   'a handle names one signature of a cookie and not the session, and the time of a login in Flask is unknown'

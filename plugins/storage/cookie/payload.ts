@@ -4,7 +4,7 @@ import type { Carried } from '../../store/carried.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 
 /*
- * What is sealed into a cookie: one byte that says how the text is packed, then the text. Its first line is the head; two
+ * The content that is sealed into a cookie: one byte that says how the text is packed, then the text. Its first line is the head; two
  * lines, the name and the JSON of the value, are a field. JSON has no line break outside of its formatting, so a line break
  * ends each of them, and the text of the fields is as long as `sizeOf` says.
  */
@@ -23,7 +23,7 @@ const NAME = /^[\w .:/-]+$/
 /** Packs and unpacks sessions of at most `maxBytes` of JSON. */
 export class Payloads {
   readonly #mostBytes: number
-  /** What was packed before: the size of a session is asked for first, and its cookie is made later. */
+  /** The texts that were packed before: the size of a session is asked for first, and its cookie is made later. */
   readonly #packed = new WeakMap<Carried, Buffer>()
 
   constructor (maxBytes: number) {

@@ -36,7 +36,7 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
   const keys = secrets.map((secret) => deriveKey(secret, 'session in a cookie', realm))
   const payloads = new Payloads(maxBytes)
   const memo = new Memo<{ name: string, opened: Opened }>(MEMO_SIZE)
-  /** What was sealed or opened before, so that a session has one value as long as it does not change. */
+  /** The values that were sealed or opened before, so that a session keeps one value as long as it does not change. */
   const values = new WeakMap<Carried, { name: string, value: string }>()
 
   function open (value: string, name: string): Opened | null {
@@ -79,7 +79,7 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
   }
 }
 
-/** What opening the value of a session returns: a copy, since the record is the caller's. */
+/** The result of opening the value of a session: a copy, since the record is the caller's. */
 function openedFrom ({ id, endsAt, epoch, record }: Carried): Opened {
   return { id, endsAt, epoch, record: { ...record, fields: { ...record.fields } }, isStale: false }
 }
@@ -88,7 +88,7 @@ function isLike (value: string): boolean {
   return value.length <= LONGEST_VALUE && FORMAT.test(value)
 }
 
-/** What a value is bound to. */
+/** Returns the data that a value is bound to. */
 function contextOf (name: string, realm: string): Buffer {
   return Buffer.from(`hatcheck session ${VERSION}\0${name}\0${realm}`)
 }

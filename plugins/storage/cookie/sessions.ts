@@ -6,7 +6,7 @@ import type { CompleteSessionStore } from '../../store/traits.js'
 
 interface CookieSessionsOptions {
   readonly revocations: RevocationStore
-  /** Whether the revocations remember what has ended. */
+  /** Whether the revocations remember which sessions have ended. */
   readonly isEnforced: boolean
   /** The engine that keeps the revocations. */
   readonly engine: Pick<CompleteSessionStore, 'ping' | 'close'>

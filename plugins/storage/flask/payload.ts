@@ -2,7 +2,7 @@ import { deflateSync, inflateSync } from 'node:zlib'
 
 /** A payload that begins with this is compressed. */
 const COMPRESSED = '.'
-/** What Flask allows for the mark: a compressed text must be shorter by more than this. */
+/** The length that Flask allows for the mark: a compressed text must be shorter by more than this. */
 const MARK_BYTES = 1
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

@@ -1,7 +1,7 @@
 /** A value that JSON has. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 
-/** What a part of a cookie is in Flask, and what it is in hatcheck. */
+/** A part of a cookie, as Flask wrote it and as hatcheck reads it. */
 export type Meaning =
   | { readonly kind: 'scalar', readonly value: Json }
   | { readonly kind: 'list' | 'tuple', readonly items: readonly Source[], readonly value: Json }

@@ -14,5 +14,5 @@ export function keyText (key: unknown, database: Pick<Database<unknown, string>,
   return isPlainKey(key) && database.doesExist(key) ? key : KEY_DAMAGED
 }
 
-/** What people see in place of a damaged key. */
+/** The text that people see instead of a damaged key. */
 export const KEY_DAMAGED = '(key damaged)'

@@ -33,7 +33,7 @@ export class LmdbRecords {
   readonly #keysOfUser: SessionIndex<string>
   /** Time in ms → keys of the records that expire and the tombstones that end then. */
   readonly keysByExpiry: SessionIndex<number>
-  /** What was read or written last, with its bytes: the same bytes need not be decoded again. */
+  /** The records that were read or written last, with their bytes: the same bytes need not be decoded again. */
   readonly #known = new Memo<{ bytes: Buffer, record: SessionRecord }>(MEMO_SIZE)
 
   /** @param env an environment with room for four databases */

@@ -11,7 +11,7 @@ import { LmdbWriter } from './writer.js'
 /** LMDB limits the length of a key; a name may be longer than that. */
 const LONGEST_NAME = 128
 
-/** What the keys of users begin with. */
+/** The prefix of the keys of users. */
 const USER = 'user '
 /** Of a user with a long name. */
 const LONG_USER = 'user-hash '

@@ -53,7 +53,7 @@ function impliedText (name: string, user: string | null, createdAt: number): str
   return name === 'authenticatedAt' ? String(createdAt) : undefined
 }
 
-/** What is left of a session that has ended. */
+/** The rest of a session that has ended. */
 export interface Tombstone {
   /** How long the key is remembered, in ms since the epoch. */
   until: number

@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers'
 export class SharedDeadline<T> {
   readonly #ms: number
   readonly #onLate: (work: T) => void
-  /** What is under way, with the time at which each was added. */
+  /** The work under way, with the time at which each piece was added. */
   readonly #added = new Map<T, number>()
   #timer: NodeJS.Timeout | undefined
 

@@ -7,7 +7,7 @@ interface Tombstone {
   readonly nextKey: string | null
 }
 
-/** What a tombstone takes in the heap. Measured on Node 20. */
+/** The heap that a tombstone takes, in bytes. Measured on Node 20. */
 const TOMBSTONE_BYTES = 250
 
 /** The keys of the memory store whose sessions have ended, in the order of their ends. */

@@ -11,7 +11,7 @@ export interface EvictionRisk {
 /** With volatile-ttl the indexes by user, which live longest, go last. */
 export const SESSIONS_EVICTED: EvictionRisk = { harmless: ['noeviction', 'volatile-ttl'], loss: 'drop sessions, what says which sessions a user has and, with an allkeys policy, accounts' }
 
-/** Sessions in cookies: what has ended is remembered for a time. */
+/** Sessions in cookies: Redis keeps the ends of sessions for a time. */
 export const ENDS_EVICTED: EvictionRisk = { harmless: ['noeviction'], loss: 'forget which sessions have ended, and copies of their cookies would be logged in again' }
 
 /** Warns if Redis is configured to drop what hatcheck needs. */

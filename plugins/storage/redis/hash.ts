@@ -3,7 +3,7 @@ import type { Cluster, Redis } from 'ioredis'
 /** A key holds another kind of value than hatcheck writes there. */
 export const WRONG_TYPE = Symbol('wrong type')
 
-/** What is under a key that has a hash: its fields, none if the key is missing. */
+/** The content of a key for a hash: its fields, none if the key is missing. */
 export type StoredHash = Record<string, string> | typeof WRONG_TYPE
 
 export function readHash (client: Redis | Cluster, name: string): Promise<StoredHash> {

@@ -15,8 +15,8 @@ export const redisKey = {
   account: (key: string): string => `hatcheck:account:${key}`,
   /** A counter of failed logins. */
   counter: (key: string): string => `hatcheck:attempts:${key}`,
-  /** What is remembered of a session in a cookie that has ended. */
+  /** The record that a session in a cookie has ended. */
   end: (key: string): string => `hatcheck:ended:${key}`,
-  /** What is remembered of the end of all sessions of a user. */
+  /** The record of the last end of all sessions of a user. */
   endOfAll: (user: string): string => `hatcheck:ended-all:${user}`
 }

@@ -62,7 +62,7 @@ export function accountContract (test: DefineTest, open: OpenAccounts, options: 
     equal(await accounts.update('harry', { disabled: false, passwordHash: HASH }), true)
     deepEqual(await accounts.read('harry'), accountOf('Harry'))
     deepEqual(await accounts.read('sally'), accountOf('Sally'))
-    equal(await accounts.update('harry', { disabled: false }), true, 'also if nothing changes')
+    equal(await accounts.update('harry', { disabled: false }), true, 'even if nothing changes')
   })
 
   check('no account is a live object', async (accounts) => {

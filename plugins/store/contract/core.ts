@@ -95,7 +95,7 @@ export function coreContract (check: Check<SessionStore>, sweeps: boolean): void
     await store.create('one', record)
     equal(await store.patch('one', changesOf({ set: { b: '20', d: '4', e: '5' }, remove: ['c', 'e', 'not there'] })), true)
     deepEqual(await store.read('one'), patched)
-    equal(await store.patch('one', changesOf({ set: { b: '20' } })), true, 'also if nothing changes')
+    equal(await store.patch('one', changesOf({ set: { b: '20' } })), true, 'even if nothing changes')
     deepEqual(await store.read('one'), patched)
     equal(await store.patch('one', changesOf({ remove: ['a', 'b', 'd'] })), true)
     deepEqual(await store.read('one'), { ...record, fields: {} }, 'down to none')

@@ -21,7 +21,7 @@ export function successorContract (checkWith: CheckWith): void {
     await store.remove('renewed', 'a later end')
     equal(await store.successor('renewed'), 'next', 'the first end counts')
     await store.remove('next')
-    equal(await store.successor('renewed'), 'next', 'also when that has ended')
+    equal(await store.successor('renewed'), 'next', 'even when that has ended')
     clock.time = START + TOMBSTONE_MS - 1
     await sweepAll(store)
     equal(await store.successor('renewed'), 'next', 'as long as a request may take')
