@@ -57,7 +57,10 @@ const hatcheck = fp<HatcheckOptions>(async function hatcheck (fastify, options) 
 export default hatcheck
 export { hatcheck }
 
-/** The settings of the service: the options, and a few that only the service has. It has no `routes` and no `prefix`: it serves all pages, at the root. */
+/**
+ * The settings of the service: the options, and a few that only the service has. It has no `routes` and no `prefix`, because it
+ * serves all pages, at the root.
+ */
 export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>, ServiceOnlyOptions {
   mode: Exclude<Mode, 'plugin'>
   /**

@@ -177,7 +177,7 @@ test('known devices log in while strangers hold every place of the queue', async
   t.ok((statusesOf(await tries)[503] ?? 0) > 0, 'strangers are refused')
 })
 
-test('what a proxy writes in place of an address counts as no address', async (t) => {
+test('a word that a proxy writes instead of an address counts as no address', async (t) => {
   const { authenticate, asked } = gatekeeper()
   const fastify = await build(t, { authenticate, mode: 'service', sessionCookieSecure: 'auto', now: clock().now }, { trustProxy: '192.0.2.1' })
   const from = (address: string): Record<string, string> => ({ 'x-forwarded-for': address, 'x-forwarded-proto': 'http' })

@@ -72,7 +72,7 @@ test('the other headers stay', async (t) => {
   t.ok((await linesOf(fastify, '/redirect')).some(([name, value]) => name === 'location' && value === '/text'))
 })
 
-test('what watched the head before sees the fixed headers, and stays', async (t) => {
+test('a library that watched the head before sees the fixed headers, and stays', async (t) => {
   const fastify = app(t)
   let seen: unknown
   fastify.addHook('onRequest', async (_request, { raw }) => {

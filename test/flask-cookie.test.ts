@@ -88,7 +88,7 @@ test('a session lives as long as in Flask, to the end of the last second', async
   t.notOk(at(flaskTime - 60.001))
 })
 
-test('what is too large or too deep for either side is refused with a typed error', async (t) => {
+test('a session that is too large or too deep for either side is refused with a typed error', async (t) => {
   const record = { createdAt: 0, seenAt: 0, expiresAt: 0, permanent: false, user: null }
   t.throws(() => flaskCodec([], { maxBytes: 100 }).seal({ ...record, fields: { x: `"${'é'.repeat(20)}"` } }), { code: 'HATCHECK_SESSION_TOO_LARGE' })
   const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)

@@ -168,7 +168,7 @@ test('with an asynchronous store, the getters answer only after the session was 
   t.equal((await h.ask('/nowhere', cookie)).status, 500, 'where there is no route')
 })
 
-test('what a hook before hatcheck does in a session, and then answers without Fastify, is a warning if it is lost', async (t) => {
+test('if a hook before hatcheck changes a session and then answers without Fastify, the log warns of the loss', async (t) => {
   let act: (request: FastifyRequest) => unknown = () => {}
   let answer: (reply: FastifyReply) => unknown = () => {}
   const h = await appOnPort(t, (fastify) => { fastify.get('/x', async () => 'x') }, {

@@ -97,7 +97,7 @@ test('sessions that begin outside of a request count for sessionsPerUser', async
   t.equal((await app.sessions.ofUser('Harry')).length, 2)
 })
 
-test('a begin that the store cannot take is an error, and leaves no session', async (t) => {
+test('app.sessions.begin fails and leaves no session if the store fails', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'), false)
   const app = await start(t, { sessionStore: store })
   const { cookieHeader } = await app.sessions.begin('Sally')
@@ -265,7 +265,7 @@ test('the servers beside Fastify that docs/session.md shows begin and read sessi
   t.same(await run(process.execPath, ['example.mjs'], folder), { code: 0, stdout: 'Harry has apple\n4401\n', stderr: '' })
 })
 
-test('a call of app.sessions that nobody awaits ends no process, and its failure is in the log', async (t) => {
+test('a failed call of app.sessions that is not awaited is logged and does not end the process', async (t) => {
   const log: Array<{ err?: { code: string }, msg: string }> = []
   const rejections: unknown[] = []
   const note = (reason: unknown): void => { rejections.push(reason) }

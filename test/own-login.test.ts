@@ -44,7 +44,7 @@ async function withHarry (t: Test, options: GivenOptions = {}): Promise<Host & {
   return { ...host, client: new Client(host.app) }
 }
 
-test('an own login of two lines does what POST /login does', async (t) => {
+test('a login of the application, in two lines, does what POST /login does', async (t) => {
   const { app, client, events } = await withHarry(t)
   t.equal((await signIn(client, 'Harry', 'a wrong password')).statusCode, 401)
   t.strictSame(events(), ['authn_login_fail Harry credentials'])
@@ -66,7 +66,7 @@ test('a login without request.authenticate makes no known device and no event of
   t.strictSame(events(), ['session_created Harry'])
 })
 
-test('a check that nobody awaits lets nobody in, whatever it will answer and whenever', async (t) => {
+test('a check that is not awaited logs no user in, whatever it answers and whenever', async (t) => {
   const { here, go } = stop()
   const answers = {
     'a right password': [PASSWORD, { authenticate: (name: string) => ({ name }) }],
@@ -130,7 +130,7 @@ test('data of the authenticator comes along', async (t) => {
   t.strictSame((await client.get('/role')).json(), { role: 'admin' })
 })
 
-test('what is no name or no password is refused with the rule and is never checked', async (t) => {
+test('an invalid name or password is refused with the rule and is never checked', async (t) => {
   let checks = 0
   const { app, events } = await hostOf(t, { authenticate: (name) => { checks++; return { name } } })
   for (const [name, password, code] of [
@@ -210,7 +210,7 @@ test('a login is refused if the account changes after the check of its password'
   }
 })
 
-test('a login whose account cannot be looked at once more fails, and leaves no session', async (t) => {
+test('a login fails and leaves no session if its account cannot be read again', async (t) => {
   const { app, client } = await withHarry(t)
   app.hatcheck.login.isStillValid = async () => { throw Object.assign(new Error('no answer'), { statusCode: 503 }) }
   t.equal((await signIn(client, 'Harry', PASSWORD)).statusCode, 503)
@@ -464,7 +464,7 @@ test('a WebSocket of another site cannot follow the link to log out', async (t) 
   t.equal((await client.get('/me')).body, 'in')
 })
 
-test('without hatcheck around the route, the functions refuse with their names', async (t) => {
+test('on a route outside hatcheck, each function throws an error with its name', async (t) => {
   const app = newFastify(t)
   app.post('/form', { onRequest: refuseCrossOrigin }, async () => 'done')
   app.get('/next', async (request) => nextPageOf(request))
@@ -510,7 +510,7 @@ test('the application of docs/own-login.md is the example, and works as it stand
   await stop()
 })
 
-test('the types know what is there', async (t) => {
+test('the types say which members exist', async (t) => {
   const options: HatcheckOptions = { secretKey: 'x', loginPath: '/sign-in', afterLogin: '/start', afterLogout: '/' }
   t.ok(options)
 })
@@ -588,7 +588,7 @@ for (const thrown of [undefined, null, 'no', 5]) {
   })
 }
 
-test('a guard that is called in place of being passed says so', (t) => {
+test('a guard that is called instead of being passed reports the mistake', (t) => {
   const inPlaceOfRequest = [undefined, null, {}, { role: 'admin' }, 'admin', newFastify(t), () => {}]
   for (const [name, guard] of Object.entries({ requireLogin, refuseCrossOrigin })) {
     for (const given of inPlaceOfRequest) {

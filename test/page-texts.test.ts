@@ -69,7 +69,7 @@ test('the files have every error that a page can show, and no text that is not i
   const known = new Set(Object.keys(files.get('de')?.messages ?? {}).map(shape))
   const errors = [
     ...found(/create(?:Error|Refusal|Unauthorized|Unavailable|TooMany)(?:<[^(]*>)?\(\s*'(\w+)',\s*'((?:[^'\\]|\\.)*)'(?:, (\d+))?/g)
-      // Nobody gets a 499.
+      // A client that has gone gets no 499.
       .filter(([, code = '', , status = '']) => !FOR_PROGRAMS.has(code) && !['499', '500', '501'].includes(status)).map(([, , text = '']) => text),
     ...found(/new (?:Name|Password|Credentials)Error\(['`]((?:[^'`\\]|\\.)*)['`]/g).map(([, text = '']) => text)
   ].map(shape).filter((text) => text !== '{}')
@@ -126,7 +126,7 @@ test('pageLanguages limits the languages, and its first is for everybody else', 
   t.equal((await fastify.inject({ url: '/', headers: { 'accept-language': 'de' } })).headers['content-language'], 'ja')
 })
 
-test('pageLanguages must be languages that there are', async (t) => {
+test('pageLanguages must be a list of known languages', async (t) => {
   for (const [wrong, shown] of [['', '""'], ['la', '"la"'], ['de,la', '"de,la"'], ['EN', '"EN"'], [[], '[]'], [['de', 'la'], '[ \'de\', \'la\' ]']] as const) {
     await t.rejects(buildHost(t, { pageLanguages: typeof wrong === 'string' ? wrong : [...wrong] as LanguageTag[] }),
       { code: 'HATCHECK_CONFIG', message: `pageLanguages must be languages out of en, de, fr, es, ja, zh; got ${shown}.` })

@@ -223,7 +223,7 @@ test('values that are not plain JSON are refused, and plain values of any JavaSc
   }
 })
 
-test('what a client has sent can be stored as Fastify has parsed it', async (t) => {
+test('values that a client has sent can be stored as Fastify has parsed them', async (t) => {
   const app = await buildHost(t)
   const of = (request: FastifyRequest): Bag => {
     const { query, params, body, headers } = request as unknown as Bag

@@ -68,7 +68,7 @@ interface Failure {
   error: unknown
 }
 
-/** A promise that knows whether somebody waits for it. What `then` makes of it is one as well. */
+/** A promise that knows whether somebody waits for it. The promise that `then` returns is one as well. */
 class Call<T> extends Promise<T> {
   isHeeded = false
   #onFailure: ((call: Call<any>, error: unknown) => void) | null = null

@@ -43,7 +43,7 @@ type Refused = FastifyRequest & { [kRefused]?: true }
 export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unknown) => string | null) {
   const { config, storage, audit, session: { sessionFor, loggedIn } } = fastify.hatcheck
 
-  /** @throws LoginRequiredError if nobody is logged in. */
+  /** @throws LoginRequiredError if the visitor is not logged in. */
   function assertLoggedIn (request: FastifyRequest): Promise<void> {
     // A refusal is a call of the session, so that a guard that nobody awaits fails the response all the same.
     if (!storage.sessions.sync && !sessionFor(request).isLoaded) return load(sessionFor(request), () => { requireUser(request) })
@@ -61,7 +61,7 @@ export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unkn
     return request.method === 'GET' && wants(request, 'json') === 'page' ? loginPathTo(request.url) : null
   }
 
-  /** @throws LoginRequiredError if nobody is logged in. */
+  /** @throws LoginRequiredError if the visitor is not logged in. */
   function requireUser (request: FastifyRequest): User {
     const user = loggedIn(request)
     if (user !== null) return user

@@ -2,7 +2,7 @@ import { createError } from '@fastify/error'
 import { DeadlineError } from '../common/deadline.js'
 import { createUnavailable } from '../common/http-errors.js'
 
-/** Means that the store cannot be reached or has failed. Nothing is known about the session, so nobody is logged out. */
+/** Means that the store cannot be reached or has failed. Nothing is known about the session, so no user is logged out. */
 export const StoreUnavailableError = createUnavailable<[string]>('HATCHECK_STORE_UNAVAILABLE', 'The session store cannot answer right now (%s).')
 
 /** Means that the data of one session exceeds `sessionMaxBytes`. The stored session is unchanged. */

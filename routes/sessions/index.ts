@@ -51,7 +51,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     return await reply.redirect(`${base}/sessions`, 303)
   })
 
-  /** Lists the session of the request first, then the others by newest activity. The total is null if nobody knows it. */
+  /** Lists the session of the request first, then the others by newest activity. The total is null if it is unknown. */
   async function list (request: FastifyRequest): Promise<{ sessions: ListedSession[], total: number | null }> {
     const handle = session.handleOf(request)
     const own = session.isListed ? await fastify.sessions.ofUser(session.loggedIn(request)?.name ?? '') : [session.describe(request)].filter((own) => own !== null)

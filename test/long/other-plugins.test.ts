@@ -111,7 +111,7 @@ t.test('@fastify/csrf-protection keeps its secret in the session of hatcheck', a
   t.equal((await transfer(beside())).statusCode, 403, 'the token of another session')
 })
 
-t.test('by the default names, each error about passport has a name to leave out', async (t) => {
+t.test('with the default names, each error about passport names a decoration to leave out', async (t) => {
   // Loaded without its types, which would change those of every test.
   const name = '@fastify/passport'
   const { Authenticator } = await import(name)
@@ -130,7 +130,7 @@ t.test('by the default names, each error about passport has a name to leave out'
 })
 
 for (const [other, text, name] of [['@fastify/flash', 'reply.flash()', 'flash'], ['@fastify/jwt', 'jwtVerify()', 'user']] as const) {
-  t.test(`by the default names, the error about ${other} has the name and the plugin`, async (t) => {
+  t.test(`with the default names, the error about ${other} has the name and the plugin`, async (t) => {
     // Fastify lets the error of a plugin with a callback end the process.
     const { file, folder } = programOf(t, text, (example) => example.replace(/, decorators: .* \}\)/, ' })'))
     t.match(await run(process.execPath, [file], folder, KEYS), { code: 1, stderr: new RegExp(`${messageFor(name).source}.*${other}`, 's') })

@@ -18,11 +18,11 @@ test('two processes on one Redis lose no write and revive no session', needs('re
   await contend(t, (await startRedis(t)).url)
 })
 
-test('if two processes replace one session on one LMDB folder, one of them does, and no change is lost', async (t) => {
+test('if two processes replace one session on one LMDB folder, exactly one of them succeeds, and no change is lost', async (t) => {
   await contendForOne(t, `lmdb:${fastFolder(t)}`)
 })
 
-test('if two processes replace one session on one Redis, one of them does, and no change is lost', needs('redis-server'), async (t) => {
+test('if two processes replace one session on one Redis, exactly one of them succeeds, and no change is lost', needs('redis-server'), async (t) => {
   await contendForOne(t, (await startRedis(t)).url)
 })
 

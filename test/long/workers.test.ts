@@ -255,7 +255,7 @@ test('a session whose end the store cannot take is also refused by workers that 
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
 })
 
-test('a worker that hangs delays the others, and is no warning of a memory leak', { timeout: 60_000 }, async (t) => {
+test('a worker that hangs delays the others, and causes no warning of a memory leak', { timeout: 60_000 }, async (t) => {
   t.strictSame(await run(process.execPath, [compiledFixture('hung-worker'), '16'], t.testdir()), { code: 0, stdout: '', stderr: '' })
 })
 

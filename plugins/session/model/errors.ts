@@ -58,7 +58,7 @@ export const SessionOffError = createError('HATCHECK_SESSION_OFF',
 export const NoCookieError = createError('HATCHECK_NO_COOKIE',
   'The headers of the response have left, so the browser cannot get the cookie of this session. Nothing is stored. Make the call before the response begins.', 500)
 
-/** The same because the client has gone, which is no fault of the application. The status is that of nginx, and nobody gets it. */
+/** The same error if the client has gone, which is not a fault of the application. nginx uses this status too; no client gets it. */
 export const ClientGoneError = createError('HATCHECK_NO_COOKIE',
   'The client has gone, so it cannot get the cookie of this session. Nothing is stored.', 499)
 

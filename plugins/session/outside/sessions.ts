@@ -101,7 +101,7 @@ export function createSessions (
   const { lifetimes, now, handleOf, emitter } = outside
   const context = { store, lifetimes, now, handleOf }
   const call = <T>(work: () => Promise<T>): Promise<T> => standaloneCall(work, (error) => { log.error({ err: error }, 'a call of app.sessions failed, and nobody awaits it') })
-  /** A name that nobody can have has no sessions, but an object in its place is a mistake that would end none. @throws UserNameError */
+  /** A name that no user can have has no sessions. An object instead of a name is a mistake: the call would end nothing. @throws UserNameError */
   const callFor = <T>(name: unknown, caller: string, work: () => Promise<T>): Promise<T> => call(async () => {
     if (typeof name !== 'string') assertUser(name, `app.sessions.${caller}`)
     return await work()

@@ -12,7 +12,7 @@ interface Reported {
   readonly isModified: boolean
 }
 
-/** Logs what nobody was told, once the response is over: failed calls, and changes that were never stored. */
+/** Logs, once the response is over, failures that no caller has seen: failed calls, and changes that were never stored. */
 export class Report {
   readonly #session: Reported
   /** Whether it waits for the end of the response. */

@@ -9,7 +9,7 @@ const FORMAT = LMDB_FORMATS.sessions
 const OLD_FORMAT = 1
 const HEAD = 6
 
-/** The fields of every login, which have a number in place of their name: their place in this list. It is part of the format, whatever the fields are called elsewhere. */
+/** The fields of every login. Their place in this list is stored instead of their name, so the list is part of the format. */
 const NAMES = ['client_name', 'authenticatedAt', 'hatcheck:client']
 const NUMBERS = new Map(NAMES.map((name, number) => [name, number]))
 

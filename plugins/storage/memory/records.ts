@@ -49,7 +49,7 @@ export class MemoryRecords {
     for (const [key, { record }] of this.#held) yield [key, record]
   }
 
-  /** Takes one evicted key, of whose end nobody was told yet. */
+  /** Takes one evicted key whose end has not been reported yet. */
   popEvicted (): string | undefined {
     return this.#evicted.pop()
   }

@@ -19,7 +19,7 @@ const ASK_EVERY_MS = 1_000
 
 interface RedisOptions extends StorageOptions {
   longestLifeMs: number
-  /** Whether Redis keeps which sessions in cookies have ended, in place of the sessions. */
+  /** Whether Redis keeps the ends of sessions in cookies, instead of sessions. */
   keepsEnds?: boolean
 }
 
