@@ -24,7 +24,7 @@ const LONGEST = 1_024
 const WORDS_AT_ONCE = 5_000
 
 /**
- * Tells whether a password is among the first that an attacker tries: a common password, also repeated or with a few characters
+ * Tells whether a password is among the first that an attacker tries: a common password, even repeated or with a few characters
  * around it, a row of keys, or little more than the account's name or "hatcheck". Case makes no difference. The work grows
  * with the length, which the caller must have checked.
  *
