@@ -32,8 +32,8 @@ ${linesOf({ ...OPTIONS, ...PROCESS_OPTIONS })}
   docs/options.md describes every variable.
 
 The user, sessions, backup and doctor commands work on the DATA_DIR and SESSION_STORE of the service, even while it
-runs, and print on standard error which store they use. Only "user add" creates a missing store. A damaged record is reported and
-skipped, and the exit code is then 1.
+runs, and print on standard error which store they use. Only "user add" creates a missing store. A damaged record is
+reported and skipped, and the exit code is then 1.
 "sessions list" and "sessions revoke" need the SECRET_KEY of the service: the handles depend on it. With REALM or
 SESSION_COOKIE_NAME set for the service, set it here as well.
 
