@@ -526,7 +526,7 @@ test('doctor reports a key with which the service could not start', async (t) =>
   await hatcheckCli(folder, ['user', 'add', 'Sally'], { env: closed, input: 'a long password of Sally\n' })
   t.equal((await doctor()).code, 0, 'the next start makes the key')
   const key = join(folder, 'data/secret.key')
-  const damaged = 'It is damaged: restore it from a backup, or delete it; then a new one is made, and every session has ended.'
+  const damaged = 'It is damaged: restore it from a backup, or delete it. Without it, the next start makes a new key, and every session ends.'
   const cases: Array<[make: () => void, finding: RegExp, env?: Record<string, string>]> = [
     [() => { mkdirSync(key, { mode: 0o700 }) }, new RegExp(`^${key} cannot be read: .*\\.\n$`)],
     [() => { writeFileSync(key, '', { mode: 0o600 }) }, new RegExp(`^${key} must be at least 32 bytes long, but is 0\\. ${damaged}\n$`)],

@@ -279,7 +279,7 @@ test('a damaged key file of the service is reported with its path and the remedy
     const file = join(dataDir, 'secret.key')
     for (const mode of ['demo', 'service'] as const) {
       const read = (): Buffer[] => secretsOf(resolveConfig({ dataDir }, mode))
-      t.throws(read, { code: 'HATCHECK_CONFIG', message: `${file} ${rule} It is damaged: restore it from a backup, or delete it; then a new one is made, and every session has ended.` })
+      t.throws(read, { code: 'HATCHECK_CONFIG', message: `${file} ${rule} It is damaged: restore it from a backup, or delete it. Without it, the next start makes a new key, and every session ends.` })
       t.notMatch(messageOf(read), 'hunter2')
     }
     t.equal(readFileSync(file, 'utf8'), content, 'and the file is unchanged')

@@ -100,5 +100,5 @@ function ownSecrets (config: SecretsConfig, name: string): Buffer[] {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new ConfigError(`DATA_DIR cannot be written: ${(error as Error).message}.`)
   }
-  return fromFile(file, file, 'It is damaged: restore it from a backup, or delete it; then a new one is made, and every session has ended.')
+  return fromFile(file, file, 'It is damaged: restore it from a backup, or delete it. Without it, the next start makes a new key, and every session ends.')
 }
