@@ -337,6 +337,23 @@ test('an account is changed before its sessions are ended, so that a login under
   t.not((seen.pop() as typeof before)?.passwordHash, before?.passwordHash)
 })
 
+test('sessions are also ended before a new password, so that a process that is killed after it leaves none', async (t) => {
+  const { accounts: store, sessions } = openEngine(t, 'memory:')
+  await accountsOver(store, sessions).add('Harry', GOOD)
+  const killed = new Error('the process has ended')
+  const accounts = accountsOver({
+    ...delegate(store),
+    async update (...args) {
+      await store.update(...args)
+      throw killed
+    }
+  }, sessions)
+  await sessions.create('a', recordOf({ user: 'Harry' }))
+  await t.rejects(accounts.setPassword('Harry', OTHER), killed)
+  t.strictSame(await sessions.ofUser('Harry'), [])
+  t.strictSame(await accountsOver(store, sessions).authenticate('Harry', OTHER), { name: 'Harry' })
+})
+
 test('a login method without a password logs in accounts that are there and not disabled, and makes the browser a known device', async (t) => {
   const app = await buildHost(t, { routes: ['login'] })
   app.post<{ Body: { name: string } }>('/by-code', async (request, reply) => await app.hatcheck.login.completeLogin(request, reply, { name: request.body.name }))

@@ -497,21 +497,49 @@ test('a new password is judged only after the current one, which is rate limited
   t.equal((await change(harry, OLD, 'short')).statusCode, 429)
 })
 
+test('a process that ends with the change of the password leaves no other session', async (t) => {
+  const fastify = await service(t)
+  const [harry, thief] = [await loggedIn(fastify), await loggedIn(fastify)]
+  const { accounts } = fastify.hatcheck.storage
+  const update = accounts?.update.bind(accounts)
+  const changed = stop()
+  // Nothing after the write is carried out.
+  Object.assign(accounts as object, {
+    update: async (...args: Parameters<NonNullable<typeof update>>) => {
+      await update?.(...args)
+      await changed.here()
+      throw new Error('the process has ended')
+    }
+  })
+  const changing = change(harry, OLD, NEW)
+  await changed.reached
+  t.match((await thief.get('/')).body, 'You are not logged in')
+  t.match((await harry.get('/')).body, 'Harry Your account is logged in.')
+  changed.go()
+  await changing
+})
+
 test('if the end of the other sessions cannot be stored, the answer says so', async (t) => {
-  for (const call of ['removeOfUser', 'replace'] as const) {
-    await t.test(call, async (t) => {
+  for (const [call, isChanged] of [['removeOfUser', false], ['removeOfUser', true], ['replace', true]] as const) {
+    await t.test(`${call} ${isChanged ? 'after' : 'before'} the change`, async (t) => {
       const fastify = await service(t)
       const [harry, other] = [await loggedIn(fastify), await loggedIn(fastify)]
       const works = store(fastify)[call]
-      store(fastify)[call] = () => { throw new Error('the disk is gone') }
+      let calls = 0
+      store(fastify)[call] = ((...args: unknown[]) => {
+        if (call === 'removeOfUser' && isChanged && ++calls === 1) return (works as (...args: unknown[]) => unknown).apply(store(fastify), args)
+        throw new Error('the disk is gone')
+      }) as never
       const response = await change(harry, OLD, NEW)
       store(fastify)[call] = works as never
       t.equal(response.statusCode, 503)
       t.equal(response.headers['retry-after'], '1')
-      t.match(response.json(), { code: 'HATCHECK_PASSWORD_CHANGE_UNFINISHED', detail: /^The password has been changed, but the end of the other sessions is not confirmed/ })
-      t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 401, 'the password is changed')
+      t.match(response.json(), isChanged
+        ? { code: 'HATCHECK_PASSWORD_CHANGE_UNFINISHED', detail: /^The password has been changed, but the end of the other sessions is not confirmed/ }
+        : { code: 'HATCHECK_STORE_UNAVAILABLE' })
+      t.equal((await new Client(fastify).login('Harry', isChanged ? OLD : NEW)).statusCode, 401)
 
-      t.equal((await change(harry, NEW, OTHER)).statusCode, 200, 'once more')
+      t.equal((await change(harry, isChanged ? NEW : OLD, OTHER)).statusCode, 200, 'once more')
       t.match((await other.get('/')).body, 'You are not logged in')
       t.equal((await store(fastify).ofUser('Harry')).length, 1)
     })

@@ -37,9 +37,15 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     const { current, next } = passwordFieldsOf(request.body)
     // The throttle comes before the check of the new password, which takes long.
     const user = await login.authenticate(name, current, request)
-    if (user === null || !await accounts.changePassword(user, next, () => assertStillIn(request, name))) throw new WrongPasswordError()
+    let ended = 0
+    const isChanged = user !== null && await accounts.changePassword(user, next, async () => {
+      await assertStillIn(request, name)
+      // Also before: a process that is killed after the change must not leave the sessions of a thief alive.
+      ended = await endOthers(request)
+    })
+    if (!isChanged) throw new WrongPasswordError()
     audit('authn_password_change', request, { user: user.name })
-    const ended = await endWithOldPassword(request, user)
+    ended += await endWithOldPassword(request, user)
     await throttle.rememberDevice(request, reply, name, user)
     if (wants(request) === 'json') return { ended }
     view.leaveNotice(request, reply, 'password')
@@ -54,10 +60,14 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     if (!await session.sessionFor(request).isStillOf(name)) throw new PasswordNotChangedError()
   }
 
-  /** Renews the ID of this session and ends all others, among them any that the old password has opened. */
+  async function endOthers (request: FastifyRequest): Promise<number> {
+    return config.sessionRevocation === 'none' ? 0 : await session.endOthers(request)
+  }
+
+  /** Renews the ID of this session and ends all others, among them any that the old password has opened meanwhile. */
   async function endWithOldPassword (request: FastifyRequest, user: { name: string }): Promise<number> {
     try {
-      if (await renewLogin(request, user)) return config.sessionRevocation === 'none' ? 0 : await session.endOthers(request)
+      if (await renewLogin(request, user)) return await endOthers(request)
     } catch (error) {
       throw error instanceof PasswordChangedError ? error : Object.assign(new PasswordChangeUnfinishedError(), { cause: error })
     }
