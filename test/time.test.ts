@@ -124,6 +124,18 @@ test('fake time that is set after the application was built applies to its sessi
   }
 })
 
+test('a clock with fractions of a millisecond works with every store', async (t) => {
+  const folder = t.testdir()
+  const stores = ['memory:', `lmdb:${folder}/sessions`, `cookie:lmdb:${folder}/ends`]
+  if (needs('redis-server').skip === false) stores.push((await startRedis(t)).url)
+  for (const sessionStore of stores) {
+    const fastify = await host(t, sessionStore, () => START + 0.5)
+    const client = await loggedIn(fastify)
+    t.equal((await client.inject('/')).body, 'Harry', sessionStore)
+    t.equal(fastify.hatcheck.config.now(), START)
+  }
+})
+
 /** What a test runner puts in place of the timers: nothing fires by itself. */
 function fakeTimers (): () => void {
   const names = ['setTimeout', 'setInterval', 'setImmediate'] as const

@@ -66,7 +66,8 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     sessionSchema: options.sessionSchema,
     authenticate,
     decorators: decoratorsOf(options.decorators),
-    now,
+    // A clock of high resolution has fractions, which not every store keeps.
+    now: () => Math.floor(now()),
     lifetimes: isFlask
       ? flaskLifetimes(given, permanentSessionLifetime, name)
       : lifetimesOf({ sessionIdleTimeout, sessionLifetime, permanentSessionIdleTimeout, permanentSessionLifetime }, given, name),
