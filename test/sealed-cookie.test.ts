@@ -74,6 +74,19 @@ test('the length of a value is known before it is sealed', (t) => {
   t.end()
 })
 
+test('neither recorded activity nor a new epoch changes the length, so that a session that fits into its cookie still fits', (t) => {
+  const codec = createSealedCodec(secrets, 'hatcheck', MAX_BYTES)
+  for (const fields of [{ a: '1' }, { words: JSON.stringify('a word '.repeat(500)) }, { noise: JSON.stringify(randomBytes(1_500).toString('hex')) }]) {
+    const begun = sessionWith(fields)
+    const lengths = [TIME, TIME + 123_456, TIME + 987_654_321].flatMap((seenAt) => {
+      const record = { ...begun.record, createdAt: TIME, seenAt, expiresAt: seenAt + 3_600_000 }
+      return [0, TIME].map((epoch) => codec.lengthOf({ ...begun, epoch, record }))
+    })
+    t.equal(new Set(lengths).size, 1, lengths.join())
+  }
+  t.end()
+})
+
 test('a value is never unpacked to more than the largest session, even if the right key has sealed it', (t) => {
   const limits: number[] = []
   const codec = createSealedCodec(secrets, 'hatcheck', MAX_BYTES)

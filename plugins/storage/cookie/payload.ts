@@ -7,13 +7,21 @@ import { SessionTooLargeError } from '../../store/errors.js'
  * The content that is sealed into a cookie: one byte that says how the text is packed, then the text. Its first line is the head; two
  * lines, the name and the JSON of the value, are a field. JSON has no line break outside of its formatting, so a line break
  * ends each of them, and the text of the fields is as long as `sizeOf` says.
+ *
+ * The head is never compressed, and has room for any epoch: its times change with each recorded activity, and its epoch with
+ * the end of all other sessions. A session that fits into its cookie must still fit then.
  */
 
 const PLAIN = 0
-const DEFLATED = 1
+/** Written by former versions. */
+const ALL_DEFLATED = 1
+const FIELDS_DEFLATED = 2
 
 /** A shorter text gains little, and compressing it costs more than all the rest. In bytes. */
 const COMPRESSED_FROM = 1_024
+
+/** Of a time in ms since the epoch, until the year 2286. The first epoch of a user is 0. */
+const EPOCH_DIGITS = 13
 
 /** How much the head may add to the fields, in bytes. */
 const MOST_HEAD_BYTES = 4_096
@@ -34,7 +42,7 @@ export class Payloads {
   pack (session: Carried): Buffer {
     let packed = this.#packed.get(session)
     if (packed === undefined) {
-      packed = this.#compressed(Buffer.from(textOf(session)))
+      packed = this.#compressed(headOf(session), fieldsOf(session))
       this.#packed.set(session, packed)
     }
     return packed
@@ -42,24 +50,43 @@ export class Payloads {
 
   /** Returns null if the bytes are not a session. A text that is too long is not unpacked. */
   unpack (packed: Buffer): Carried | null {
+    const text = packed.subarray(1)
     try {
-      const text = packed[0] === DEFLATED ? inflateRawSync(packed.subarray(1), { maxOutputLength: this.#mostBytes }) : packed.subarray(1)
-      return packed[0] === DEFLATED || packed[0] === PLAIN ? sessionIn(text.toString()) : null
+      switch (packed[0]) {
+        case PLAIN: return sessionIn(text.toString())
+        case ALL_DEFLATED: return sessionIn(this.#inflated(text))
+        case FIELDS_DEFLATED: {
+          const start = text.indexOf('\n') + 1
+          return sessionIn(text.toString('utf8', 0, start) + this.#inflated(text.subarray(start)))
+        }
+        default: return null
+      }
     } catch {
       return null
     }
   }
 
-  #compressed (text: Buffer): Buffer {
+  #compressed (head: string, fields: string): Buffer {
+    const text = Buffer.from(head + fields)
     if (text.length > this.#mostBytes) throw new SessionTooLargeError(text.length, this.#mostBytes)
-    const short = text.length < COMPRESSED_FROM ? text : deflateRawSync(text, { level: 6 })
-    return short.length < text.length ? Buffer.concat([Buffer.of(DEFLATED), short]) : Buffer.concat([Buffer.of(PLAIN), text])
+    if (text.length >= COMPRESSED_FROM) {
+      const short = Buffer.concat([Buffer.of(FIELDS_DEFLATED), Buffer.from(`${head}\n`), deflateRawSync(fields.slice(1), { level: 6 })])
+      if (short.length <= text.length) return short
+    }
+    return Buffer.concat([Buffer.of(PLAIN), text])
+  }
+
+  #inflated (bytes: Buffer): string {
+    return inflateRawSync(bytes, { maxOutputLength: this.#mostBytes }).toString()
   }
 }
 
-function textOf ({ id, endsAt, epoch, record }: Carried): string {
-  const { createdAt, seenAt, expiresAt, permanent, user, fields } = record
-  let text = JSON.stringify([id, createdAt, seenAt, expiresAt, endsAt, permanent, user, epoch])
+function headOf ({ id, endsAt, epoch, record: { createdAt, seenAt, expiresAt, permanent, user } }: Carried): string {
+  return `${JSON.stringify([id, createdAt, seenAt, expiresAt, endsAt, permanent, user]).slice(0, -1)},${String(epoch).padStart(EPOCH_DIGITS)}]`
+}
+
+function fieldsOf ({ record: { fields } }: Carried): string {
+  let text = ''
   for (const name in fields) text += `\n${NAME.test(name) ? name : JSON.stringify(name)}\n${oneLine(fields[name] as string)}`
   return text
 }
