@@ -1,7 +1,9 @@
 import { open as openRaw } from 'lmdb'
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { test } from 'tap'
 import { recordOf } from '../../plugins/store/contract/index.js'
 import { openLmdb as openWith } from '../../plugins/storage/lmdb/open.js'
@@ -273,4 +275,53 @@ test('a folder that is replaced while it is opened is refused', async (t) => {
   t.throws(() => openWith(replacing as never, folder, { now: Date.now, maxBytes: 4_096 }, { info () {}, warn () {} }),
     { code: 'HATCHECK_CONFIG', message: /data\.mdb is not the file that was opened/ })
   await open(folder).close()
+})
+
+/** A process that has a folder open, and writes to it for each line of its input. */
+const HOLD = `
+import { open } from 'lmdb'
+import { createInterface } from 'node:readline'
+const env = open({ path: process.argv[1], maxDbs: 16, noSubdir: false })
+env.get('a')
+console.log('open')
+for await (const line of createInterface({ input: process.stdin })) {
+  await env.put(line, line)
+  console.log('written')
+}`
+
+const procfs = existsSync('/proc/self/fd') ? {} : { skip: 'needs /proc' }
+
+test('a folder whose files were deleted or replaced under a process is refused, since the process would crash', procfs, async (t) => {
+  const folder = t.testdir()
+  const [data, lock] = [join(folder, 'data.mdb'), join(folder, 'lock.mdb')]
+  const backup = await filled(folder)
+  const changes: Array<[what: string, change: () => void, message: RegExp]> = [
+    ['lock.mdb is deleted', () => { rmSync(lock) }, /lock\.mdb was deleted while process \d+ uses the folder\. Stop that process, then start again\.$/],
+    ['data.mdb is deleted', () => { rmSync(data) }, /data\.mdb was deleted or replaced while process \d+ uses the folder\. Stop that process, then start again\.$/],
+    ['data.mdb is replaced', () => {
+      rmSync(data)
+      writeFileSync(data, backup)
+    }, /data\.mdb was deleted or replaced while process \d+ uses the folder/]
+  ]
+  for (const [what, change, message] of changes) {
+    const service = spawn(process.execPath, ['--input-type=module', '-e', HOLD, folder], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const lines = createInterface({ input: service.stdout })[Symbol.asyncIterator]()
+    t.equal((await lines.next()).value, 'open')
+    change()
+    t.throws(() => open(folder), { code: 'HATCHECK_CONFIG', message }, what)
+    const { code, stdout, stderr } = await hatcheckProcess(folder, ['doctor'], { env: { SESSION_STORE: `lmdb:${folder}` } })
+    t.equal(code, 1)
+    t.match(stdout + stderr, /mdb was deleted|There is no store/)
+    service.stdin.write('write\n')
+    t.equal((await lines.next()).value, 'written', 'the process goes on')
+    service.kill('SIGKILL')
+    await once(service, 'exit')
+    await open(folder).close()
+  }
+
+  const first = open(folder)
+  rmSync(data)
+  writeFileSync(data, backup)
+  t.throws(() => open(folder), { code: 'HATCHECK_CONFIG', message: /data\.mdb was deleted or replaced/ }, 'also in the same process')
+  await first.close()
 })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ConfigError } from '../../common/rule.js'
 import { faultOfData, faultOfLock, hasKnownLayout } from './file-format.js'
 import { pause } from './pause.js'
-import { hasOpen } from './processes.js'
+import { hasOpen, processWith, processWithOtherData } from './processes.js'
 
 /** LMDB needs this much space to create its files: on a full disk its lock file ends the process. */
 const LEAST_FREE_BYTES = 2 ** 20
@@ -26,6 +26,8 @@ export function checkLmdbFiles (folder: string, isDeep = false): void {
   const [hasData, hasLock] = [isUsableFile(data), isUsableFile(lock)]
   if (!hasData || !hasLock) assertSpace(folder)
   if (!hasKnownLayout) return
+  if (hasLock) assertOneDataFile(data, lock)
+  else if (hasData) assertUnused(data, lock)
   // A process that closes a file loses its locks on it, including those of LMDB. So a file that is open here is not opened again.
   if (hasLock && hasOpen('self', lock) === false) assertSound(lock, faultOfLock, 'Stop every process that uses the folder, delete lock.mdb and start again')
   if (hasData) assertSound(data, (fd) => faultOfData(fd, isDeep), 'Restore a backup of the folder, or move it away to begin with an empty one')
@@ -50,6 +52,26 @@ function isUsableFile (file: string): boolean {
 export function assertSpace (folder: string): void {
   const { bavail, bsize } = statfsSync(folder)
   if (bavail * bsize < LEAST_FREE_BYTES) throw new ConfigError(`${folder} has no space left.`)
+}
+
+/**
+ * The number of the last transaction is in the lock file: with two data files, a process would look for pages that its file does
+ * not have, and crash.
+ */
+function assertOneDataFile (data: string, lock: string): void {
+  // A process that is closing the folder has closed only one of the files.
+  for (let look = 1; ; look++) {
+    const pid = processWithOtherData(data, lock)
+    if (pid === undefined) return
+    if (look === LOOKS) throw new ConfigError(`${data} was deleted or replaced while process ${pid} uses the folder. Stop that process, then start again.`)
+    pause(BETWEEN_LOOKS_MS)
+  }
+}
+
+/** Without the lock file, nothing keeps two processes from writing at once. */
+function assertUnused (data: string, lock: string): void {
+  const pid = processWith(data)
+  if (pid !== undefined) throw new ConfigError(`${lock} was deleted while process ${pid} uses the folder. Stop that process, then start again.`)
 }
 
 function assertSound (file: string, faultOf: (fd: number) => string | null, remedy: string): void {

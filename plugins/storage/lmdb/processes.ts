@@ -43,6 +43,21 @@ export function hasOpen (pid: number | 'self', file: string): boolean | null {
   }
 }
 
+/** Returns a process that has a file open; undefined if none is known. */
+export function processWith (file: string): number | undefined {
+  return isOwnProc() ? readdirSync('/proc').map(Number).find((pid) => pid > 0 && hasOpen(pid, file) === true) : undefined
+}
+
+/**
+ * Returns a process that has the lock file of a folder open, and another data file than the one that is there; undefined if none
+ * is known. It must be called before the folder is opened.
+ */
+export function processWithOtherData (data: string, lock: string): number | undefined {
+  if (!isOwnProc()) return undefined
+  const pids = hasOpen('self', lock) === false ? listedReaders(lock).map(({ pid }) => pid) : [process.pid]
+  return pids.find((pid) => hasOpen(pid, lock) === true && hasOpen(pid, data) !== true)
+}
+
 function readersOf (env: RootDatabase): number[] {
   return env.readerList().split('\n').flatMap((line) => /^\s*(\d+) /.exec(line)?.[1] ?? []).map(Number)
 }
@@ -75,15 +90,19 @@ const NOT_READING = 2n ** 64n - 1n
  * Source: MDB_txninfo and MDB_reader in the mdb.c of the npm package lmdb. The table is the end of the file.
  */
 export function deadReaders (lock: string): number[] {
+  return listedReaders(lock).filter(({ pid, isReading }) => isReading && !isRunning(pid)).map(({ pid }) => pid)
+}
+
+function listedReaders (lock: string): Array<{ pid: number, isReading: boolean }> {
   const bytes = readFileSync(lock)
   const table = bytes.length - MOST_READERS * READER_BYTES
   if (table < READER_BYTES) return []
-  const dead: number[] = []
+  const readers: Array<{ pid: number, isReading: boolean }> = []
   for (let at = table; at < bytes.length; at += READER_BYTES) {
     const pid = bytes.readInt32LE(at + 8)
-    if (pid > 0 && bytes.readBigUInt64LE(at) !== NOT_READING && !isRunning(pid)) dead.push(pid)
+    if (pid > 0) readers.push({ pid, isReading: bytes.readBigUInt64LE(at) !== NOT_READING })
   }
-  return dead
+  return readers
 }
 
 function isRunning (pid: number): boolean {
