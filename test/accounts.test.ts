@@ -405,6 +405,13 @@ test('names are trimmed, normalized to NFC and limited in length', (t) => {
   t.end()
 })
 
+test('the login form has room for the longest names, whatever characters they consist of', async (t) => {
+  const { body } = await new Client(await build(t, { mode: 'service' })).get('/login', { accept: 'text/html' })
+  // A browser counts UTF-16 units.
+  const room = Number(/name="client_name"[^>]* maxlength="(\d+)"/.exec(body)?.[1])
+  for (const character of ['n', '吉', '𠮷', '😀', 'e\u0301', '\u03B1\u0314\u0342\u0345']) t.ok(normalName(character.repeat(64)).length <= room && character.repeat(64).length <= room, character)
+})
+
 test('the name of a new account follows stricter rules than a name at login', (t) => {
   for (const spelling of ['Harry Potter', 'Harry\u00A0Potter', 'Harry  Potter', 'Harry\u2003Potter', ' Harry\u3000\u2009Potter', 'Harry \u202F Potter', 'Ｈarry Ｐotter']) t.equal(newName(spelling), 'Harry Potter', JSON.stringify(spelling))
   for (const name of ['Zoë', 'o\'Hara', '<b>', 'a@b@c', '__proto__', '1', '王小明', 'ß', 'Ἀθηνᾶ', 'ビョーク', 'ジョン・レノン', 'l·l', 'שמעון', 'ג׳ון', '٣٤', 'Σ ς', 'नरेंद्र', '👩\u200D👩\u200D👧 Weasley', '1\uFE0F\u20E3']) t.equal(newName(name), name)

@@ -30,7 +30,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     }
     // Behind a proxy a logout leads to this page: the start page is the application's.
     const notice = view.takeNotice(request, reply, ['logout'])
-    view.page(reply, loginPage({ base, next, longestName, notice }))
+    view.page(reply, loginPage({ base, next, notice }))
   })
 
   fastify.post('/login', { schema: schemas.post, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
@@ -55,7 +55,6 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     return loginPage({
       base,
       next: nextPageOf(request),
-      longestName,
       name: typeof name === 'string' ? name : '',
       permanent: fieldOf(request.body, 'permanent') === 'on',
       error: error.message

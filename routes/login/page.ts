@@ -1,3 +1,4 @@
+import { LONGEST_SENT_NAME } from '../../plugins/accounts/name.js'
 import { LONGEST_PASSWORD_BYTES } from '../../plugins/accounts/password.js'
 import { html } from '../../plugins/view/html.js'
 import type { Page, PageParts } from '../../plugins/view/layout.js'
@@ -5,8 +6,6 @@ import type { Page, PageParts } from '../../plugins/view/layout.js'
 interface LoginForm {
   base: string
   next: string
-  /** In characters. */
-  longestName: number
   /** What the user typed before. */
   name?: string
   permanent?: boolean
@@ -16,16 +15,17 @@ interface LoginForm {
   notice?: PageParts['notice']
 }
 
-export function loginPage ({ base, next, longestName, name = '', permanent = false, error, notice }: LoginForm): Page {
+export function loginPage ({ base, next, name = '', permanent = false, error, notice }: LoginForm): Page {
   const flawed = error === undefined ? '' : html` aria-invalid="true"`
   return ({ text }) => ({
     title: text('Log in'),
     notice: error === undefined ? notice : { kind: 'bad', text: error },
+    // A browser counts maxlength in UTF-16 units, and silently drops the rest of a name.
     body: html`<h1>${text('Log in')}</h1>
 <form method="post" action="${base}/login">
 <input type="hidden" name="next" value="${next}">
 <div class="field"><label for="name">${text('Name')}</label>
-<input id="name" name="client_name" value="${name}" required maxlength="${longestName}" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>
+<input id="name" name="client_name" value="${name}" required maxlength="${LONGEST_SENT_NAME}" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>
 <div class="field"><label for="password">${text('Password')}</label>
 <input id="password" name="password" type="password" required maxlength="${LONGEST_PASSWORD_BYTES}" autocomplete="current-password"${flawed}${name === '' ? '' : html` autofocus`}></div>
 <label class="check"><input type="checkbox" name="permanent" value="on"${permanent ? html` checked` : ''}>${text('Keep me signed in')}</label>
