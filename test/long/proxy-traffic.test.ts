@@ -14,6 +14,7 @@ import { build, needs } from '../helper.js'
 import { startNginx } from '../nginx.js'
 import { openSocket } from '../raw-client.js'
 import { until } from '../service.js'
+import { blocksOf } from '../walk.js'
 
 const UPLOAD_BYTES = 150 * 1_048_576
 const PASSWORD = 'pass phrase 1'
@@ -21,6 +22,18 @@ const PASSWORD = 'pass phrase 1'
 const SITE_HEADER = ['x-site-policy', 'strict'] as const
 /** More than 2,048 characters, and each slash takes three in an address. */
 const LONG_PATH = `/reports/${'a/'.repeat(1_500)}`
+
+const forwardAuth = readFileSync(join(checkout, 'docs/forward-auth.md'), 'utf8')
+const [map = '', pass = ''] = blocksOf(forwardAuth, 'nginx')
+const [matcher = ''] = blocksOf(forwardAuth, 'caddyfile')
+const [acl = '', rule = ''] = (blocksOf(forwardAuth, 'haproxy')[0] ?? '').split('\n')
+
+/** Changes the examples as docs/forward-auth.md says. */
+const lettingPreflightsPass = {
+  nginx: (text) => map + text.replace('location = /hatcheck/verify {', `$&\n${pass}`),
+  caddy: (text) => text.replace(/^\s*forward_auth /m, (line) => `${matcher}${line}@asked `),
+  haproxy: (text) => text.replace(/^ {2}http-request lua\.ask_hatcheck .*$/m, `${acl}\n${rule}`)
+} satisfies Record<string, (text: string) => string>
 
 for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
   test(`${proxy}: the example passes WebSockets, large uploads and the headers of the site`, { ...needs(proxy), timeout: 120_000 }, async (t) => {
@@ -84,6 +97,50 @@ for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
   })
 }
 
+for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
+  test(`${proxy}: with the lines of docs/forward-auth.md, CORS preflights reach the application without a login, and nothing else does`, { ...needs(proxy), timeout: 120_000 }, async (t) => {
+    const asked: string[] = []
+    const app = await startApp(t, asked)
+    const hatcheck = await build(t, { mode: 'service', sessionCookieSecure: 'auto', signup: 'open', passwordMinLength: 8 }, { trustProxy: '127.0.0.1' })
+    await hatcheck.listen({ host: '127.0.0.1', port: 0 })
+    const url = await start(t, proxy, { app, hatcheck: (hatcheck.server.address() as AddressInfo).port }, lettingPreflightsPass[proxy])
+
+    const preflight = { origin: 'https://wiki.example.com', 'access-control-request-method': 'PUT' }
+    const send = async (method: 'OPTIONS' | 'GET' | 'POST', path: string, headers: Record<string, string>) => await new Client(url).send({ method, url: path, headers })
+    for (const headers of [{}, { 'remote-user': 'Admin' }, { cookie: 'hatcheck=nonsense' }]) {
+      const answer = await send('OPTIONS', '/reports?a=1', { ...preflight, ...headers })
+      t.match(answer, { statusCode: 200, body: 'OPTIONS 0', headers: { 'x-names': '' } }, 'a preflight')
+    }
+    const cookie = await login(hatcheck)
+    t.match(await send('GET', '/', { cookie, ...preflight }), { statusCode: 200, headers: { 'x-names': /^Harry,[\w-]{22}$/ } }, 'a user')
+    for (const [method, headers] of [['GET', preflight], ['POST', preflight], ['OPTIONS', {}], ['OPTIONS', { origin: preflight.origin }]] as const) {
+      t.equal((await send(method, '/', headers)).statusCode, 401, `${method} ${Object.keys(headers).join()}`)
+    }
+    t.equal((await send('OPTIONS', '/login', preflight)).headers.allow, 'GET, HEAD, OPTIONS, POST', 'the pages stay those of hatcheck')
+    await upgrade(Number(new URL(url).port), ['Access-Control-Request-Method: PUT'], 'h2c', 'OPTIONS')
+    t.strictSame(asked, [], 'no upgrade')
+  })
+
+  test(`${proxy}: while hatcheck hangs, its pages are an error`, { ...needs(proxy), timeout: 120_000 }, async (t) => {
+    const hanging = createServer(() => {})
+    let limits = 0
+    const inOneSecond = (): string => {
+      limits++
+      return '1s'
+    }
+    hanging.listen(0, '127.0.0.1')
+    await once(hanging, 'listening')
+    t.teardown(() => {
+      hanging.closeAllConnections()
+      hanging.close()
+    })
+    const url = await start(t, proxy, { app: await startApp(t), hatcheck: (hanging.address() as AddressInfo).port }, (text) => text.replace(/\b30s\b/, inOneSecond))
+    t.equal(limits, 1, 'the example has a limit')
+    const answer = await new Client(url).get('/login')
+    t.ok([502, 503, 504].includes(answer.statusCode), String(answer.statusCode))
+  })
+}
+
 test('caddy reload works with the example', needs('caddy'), async (t) => {
   const env = { PATH: process.env['PATH'], HOME: t.testdir(), ADMIN: `localhost:${await freePort()}`, SITE: `http://localhost:${await freePort()}` }
   await startCaddy(t, readFileSync(join(checkout, 'examples/caddy/Caddyfile'), 'utf8'), env)
@@ -95,7 +152,7 @@ test('caddy reload works with the example', needs('caddy'), async (t) => {
 async function startApp (t: Test, asked: string[] = []): Promise<number> {
   const app = createServer((request, response) => {
     let bytes = 0
-    request.on('data', (chunk: Buffer) => { bytes += chunk.length }).on('end', () => { response.end(`${request.method} ${bytes}`) })
+    request.on('data', (chunk: Buffer) => { bytes += chunk.length }).on('end', () => { response.setHeader('x-names', Object.keys(request.headers).filter((name) => name.startsWith('remote')).sort().reverse().map((name) => request.headers[name]).join()).end(`${request.method} ${bytes}`) })
   })
   app.on('upgrade', (request, socket) => {
     asked.push(String(request.headers.upgrade))
@@ -116,25 +173,25 @@ async function startApp (t: Test, asked: string[] = []): Promise<number> {
   return (app.address() as AddressInfo).port
 }
 
-/** An unchanged example, except for the addresses and a header of the site. */
-async function start (t: Test, proxy: 'nginx' | 'caddy' | 'haproxy', { app, hatcheck }: { app: number, hatcheck: number }): Promise<string> {
+/** An example with these changes, other addresses and a header of the site. */
+async function start (t: Test, proxy: 'nginx' | 'caddy' | 'haproxy', { app, hatcheck }: { app: number, hatcheck: number }, change = (text: string) => text): Promise<string> {
   const port = await freePort()
   if (proxy === 'nginx') {
-    const conf = readFileSync(join(checkout, 'examples/nginx/hatcheck.conf'), 'utf8')
+    const conf = change(readFileSync(join(checkout, 'examples/nginx/hatcheck.conf'), 'utf8'))
       .replace(':3000 ', `:${hatcheck} `).replace(':3001;', `:${app};`).replace(':8080;', `:${port};\nadd_header ${SITE_HEADER.join(' ')} always;`)
     await startNginx(t, { http: conf, server: '' })
   } else if (proxy === 'haproxy') {
-    await startHaproxy(t, { app, hatcheck, port })
+    await startHaproxy(t, { app, hatcheck, port }, change)
   } else {
-    const file = readFileSync(join(checkout, 'examples/caddy/Caddyfile'), 'utf8').replace(/^(\{\$SITE.*)$/m, `$1\n\theader ${SITE_HEADER.join(' ')}`)
+    const file = change(readFileSync(join(checkout, 'examples/caddy/Caddyfile'), 'utf8')).replace(/^(\{\$SITE.*)$/m, `$1\n\theader ${SITE_HEADER.join(' ')}`)
     await startCaddy(t, file, { SITE: `http://localhost:${port}`, APP: `127.0.0.1:${app}`, HATCHECK: `127.0.0.1:${hatcheck}`, ADMIN: `localhost:${await freePort()}` })
   }
   return `http://localhost:${port}`
 }
 
-async function startHaproxy (t: Test, ports: { app: number, hatcheck: number, port: number }): Promise<void> {
+async function startHaproxy (t: Test, ports: { app: number, hatcheck: number, port: number }, change: (text: string) => string): Promise<void> {
   const folder = t.testdir()
-  const moved = (name: string): string => readFileSync(join(checkout, 'examples/haproxy', name), 'utf8')
+  const moved = (name: string): string => change(readFileSync(join(checkout, 'examples/haproxy', name), 'utf8'))
     .replaceAll(':3000', `:${ports.hatcheck}`).replaceAll(':3001', `:${ports.app}`)
     .replace(':8080', `:${ports.port}\n  http-after-response set-header ${SITE_HEADER.join(' ')}`)
     .replace('examples/haproxy', folder)
@@ -174,7 +231,7 @@ async function login (fastify: FastifyInstance): Promise<string> {
 }
 
 /** Asks for an upgrade, and sends hello over the new protocol. */
-async function upgrade (port: number, headers: readonly string[], to = 'websocket'): Promise<{ status: number, body: string }> {
+async function upgrade (port: number, headers: readonly string[], to = 'websocket', method = 'GET'): Promise<{ status: number, body: string }> {
   const socket = openSocket(`http://127.0.0.1:${port}`)
   let text = ''
   let greeted = false
@@ -185,7 +242,7 @@ async function upgrade (port: number, headers: readonly string[], to = 'websocke
     if (text.startsWith('HTTP/1.1 101')) socket.write('hello')
     else socket.end()
   })
-  socket.write(['GET /socket HTTP/1.1', `Host: localhost:${port}`, 'Connection: Upgrade', `Upgrade: ${to}`, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', ...headers, '', ''].join('\r\n'))
+  socket.write([`${method} /socket HTTP/1.1`, `Host: localhost:${port}`, 'Connection: Upgrade', `Upgrade: ${to}`, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', ...headers, '', ''].join('\r\n'))
   await once(socket, 'close')
   return { status: Number(text.slice(9, 12)), body: text.slice(text.indexOf('\r\n\r\n') + 4) }
 }
