@@ -99,6 +99,26 @@ t.test('the login example logs a user in', async (t) => {
   await stop()
 })
 
+t.test('the example of a route for a new password ends the other sessions and keeps the user logged in', async (t) => {
+  const [example = '', login = ''] = blocksOf(readme, 'js')
+  const [change = ''] = blocksOf(pageAt('docs/accounts.md'), 'js')
+  const both = `${login}\n${change.replace(/^import .*/, '')}`
+  const folder = t.testdir({ 'app.js': example.replace('port: 3000', 'port: 0').replace('console.log', `${both}\nconsole.log`), '.env': `SECRET_KEY=${testKey}\n` })
+  await bash(asHere("echo 'correct horse battery' | npx hatcheck user add Harry"), folder)
+  const { address, stop } = await startProgram(process.execPath, ['--env-file=.env', 'app.js'], folder)
+  const [harry, elsewhere] = [new Client(address), new Client(address)]
+  const post = async (client: Client, url: string, payload: object): Promise<number> => (await client.send({ method: 'POST', url, payload })).statusCode
+  for (const client of [harry, elsewhere]) t.equal(await post(client, '/login', { name: 'Harry', password: 'correct horse battery' }), 200)
+  t.equal(await post(harry, '/new-password', { current: 'correct horse battery', next: 'short' }), 400)
+  t.equal(await post(harry, '/new-password', { current: 'wrong horse battery', next: 'staple battery horse' }), 401)
+  t.equal(await post(harry, '/new-password', { current: 'correct horse battery', next: 'staple battery horse' }), 200)
+  t.equal((await harry.get('/me')).body, 'Harry')
+  t.equal((await elsewhere.get('/me')).statusCode, 401)
+  t.equal(await post(elsewhere, '/login', { name: 'Harry', password: 'correct horse battery' }), 401)
+  t.equal(await post(elsewhere, '/login', { name: 'Harry', password: 'staple battery horse' }), 200)
+  await stop()
+})
+
 t.test('the table of options matches the code', async (t) => {
   t.equal(pageAt('docs/options.md'), renderedPage(), 'if not: npx tsx test/options-page.ts')
   for (const { option, row, text } of rows) {
