@@ -288,8 +288,12 @@ test('a body of another type is refused with 415', async (t) => {
   for (const type of ['application/xml', 'multipart/form-data; boundary=x', 'application/octet-stream', 'text/plain', 'nonsense']) {
     const response = await fastify.inject({ method: 'POST', url: '/login', payload: 'client_name=Harry&password=12345678', headers: { 'content-type': type } })
     t.equal(response.statusCode, 415, type)
-    t.match(response.json(), { status: 415, title: 'Unsupported Media Type' })
+    t.match(response.json(), { status: 415, title: 'Unsupported Media Type', code: 'FST_ERR_CTP_INVALID_MEDIA_TYPE', detail: 'The Content-Type of the body must be application/json or application/x-www-form-urlencoded.' })
+    t.equal(response.headers.accept, 'application/json, application/x-www-form-urlencoded')
   }
+  const value = await fastify.inject({ method: 'PUT', url: '/session/cart', payload: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } })
+  t.match(value.json(), { status: 415, detail: 'The Content-Type of the body must be application/json.' })
+  t.equal(value.headers.accept, 'application/json', 'only what the route reads')
 })
 
 test('a body that is too large is refused with 413', async (t) => {

@@ -20,6 +20,9 @@ const refusals: Record<string, { event: AuditEvent, reason: string }> = {
   HATCHECK_DEMO_MODE: { event: 'authz_fail', reason: 'demo_mode' }
 }
 
+/** The types of bodies that hatcheck reads; a route may read fewer. */
+const BODY_TYPES = ['application/json', 'application/x-www-form-urlencoded']
+
 interface ErrorHandlerParts {
   secureHeaders: (request: FastifyRequest, reply: FastifyReply) => void
   noteOutage: (error: FastifyError, log: FastifyBaseLogger) => void
@@ -54,9 +57,16 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
     if (refusal !== undefined) audit(refusal.event, request, { reason: refusal.reason })
     const page = error.code === 'HATCHECK_LOGIN_REQUIRED' ? login.loginPageFor(request) : null
     if (page !== null) return reply.redirect(page, 303)
+    if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return refuseType(error, request, reply)
     const detail = status < 500 || (isOurs && (status === 503 || status === 501)) ? error.message : 'Something went wrong. The error has been logged.'
     sendHeadersOf(error, reply)
     return answer(request, reply.code(status), { status, detail, code: error.code })
+  }
+
+  /** Answers with the types that the route reads, which the error does not know. Source: RFC 9110, section 15.5.16. */
+  function refuseType ({ code }: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const types = BODY_TYPES.filter((type) => request.server.hasContentTypeParser(type))
+    return answer(request, reply.code(415).header('accept', types.join(', ')), { status: 415, detail: `The Content-Type of the body must be ${types.join(' or ')}.`, code })
   }
 
   function handleNotFound (request: FastifyRequest, reply: FastifyReply): FastifyReply {
