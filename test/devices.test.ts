@@ -312,7 +312,7 @@ test('the page asks for the password and keeps the chosen session in the form', 
   const wrong = await harry.post('/sessions', { handle, password: 'not the one' }, html)
   t.equal(wrong.statusCode, 401)
   t.match(wrong.body, 'The password is wrong.')
-  t.match(wrong.body, 'aria-invalid="true"')
+  t.match(wrong.body, 'aria-invalid="true" aria-describedby="notice"')
   t.match(wrong.body, `<input type="hidden" name="handle" value="${handle}">`)
   t.notMatch(wrong.body, 'not the one')
   t.ok(await isIn(phone))

@@ -271,6 +271,7 @@ test('the password page', async (t) => {
       t.equal(statusCode, status)
       t.match(body, `role="alert">${text}`)
       t.strictSame([...body.matchAll(/name="(\w+)"[^>]* aria-invalid="true"/g)].map(([, name]) => name), flawed)
+      for (const [field] of body.matchAll(/<input [^>]*aria-invalid[^>]*>/g)) t.match(field, /aria-describedby="notice(?: rule)?"/, 'a screen reader reads the error with the field')
       for (const password of Object.values(fields)) t.notOk(body.includes(`"${password}"`))
     }
   })

@@ -148,7 +148,9 @@ test('a wrong password in a browser shows the form again, with the entered value
   const response = await browser.post('/login', { client_name: name, password: 'a wrong password', permanent: 'on', next: '/cart?a=1&b=2' }, asBrowser)
   t.equal(response.statusCode, 401)
   t.equal(response.headers['content-type'], 'text/html; charset=utf-8')
-  t.match(response.body, /<p class="notice bad" role="alert">The name or the password is wrong\.<\/p>/)
+  t.match(response.body, /<p id="notice" class="notice bad" role="alert">The name or the password is wrong\.<\/p>/)
+  // A screen reader reads the error with the field that has the focus.
+  for (const [field] of response.body.matchAll(/<input [^>]*aria-invalid[^>]*>/g)) t.match(field, 'aria-describedby="notice"')
   const [, typed] = /<input[^>]* name="client_name" value="([^"]*)"/.exec(response.body) ?? []
   t.equal(unescaped(typed), name)
   const [, next] = /<input type="hidden" name="next" value="([^"]*)">/.exec(response.body) ?? []
@@ -340,11 +342,11 @@ test('a browser shows one notice after a login and one after a logout', async (t
   const browser = new Client(fastify)
   await browser.post('/login', { client_name: 'Harry', password: '12345678' }, asBrowser)
   await fastify.inject({ method: 'HEAD', url: '/', headers: { ...asBrowser, cookie: browser.cookieHeader } })
-  t.match((await browser.get('/', asBrowser)).body, '<p class="notice good" role="status">You are logged in.</p>')
+  t.match((await browser.get('/', asBrowser)).body, '<p id="notice" class="notice good" role="status">You are logged in.</p>')
   t.notMatch((await browser.get('/', asBrowser)).body, 'You are logged in.')
 
   await browser.post('/logout', {}, asBrowser)
-  t.match((await browser.get('/', asBrowser)).body, '<p class="notice good" role="status">You are logged out.</p>')
+  t.match((await browser.get('/', asBrowser)).body, '<p id="notice" class="notice good" role="status">You are logged out.</p>')
   t.notMatch((await browser.get('/', asBrowser)).body, 'You are logged out.')
   t.same([...browser.cookies.keys()], ['hatcheck-device'])
 })

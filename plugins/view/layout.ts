@@ -10,6 +10,9 @@ export interface PageParts {
   notice?: { kind: 'good' | 'bad', text: string } | undefined
 }
 
+/** Marks a field as the one that the message above the body is about: a screen reader reads the message with the field. */
+export const flawed = html` aria-invalid="true" aria-describedby="notice"`
+
 /** A page in any language. */
 export type Page = (language: Language) => PageParts
 
@@ -55,7 +58,7 @@ ${head}
 <main>
 <div class="card">
 ${brand}
-${notice === undefined ? '' : html`<p class="notice ${notice.kind}" role="${notice.kind === 'bad' ? 'alert' : 'status'}">${language.message(notice.text)}</p>`}
+${notice === undefined ? '' : html`<p id="notice" class="notice ${notice.kind}" role="${notice.kind === 'bad' ? 'alert' : 'status'}">${language.message(notice.text)}</p>`}
 ${body}
 </div>
 </main>

@@ -1,7 +1,7 @@
 import { LONGEST_SENT_NAME } from '../../plugins/accounts/name.js'
 import { LONGEST_PASSWORD_BYTES } from '../../plugins/accounts/password.js'
 import { html } from '../../plugins/view/html.js'
-import type { Page, PageParts } from '../../plugins/view/layout.js'
+import { flawed, type Page, type PageParts } from '../../plugins/view/layout.js'
 
 interface LoginForm {
   base: string
@@ -16,7 +16,7 @@ interface LoginForm {
 }
 
 export function loginPage ({ base, next, name = '', permanent = false, error, notice }: LoginForm): Page {
-  const flawed = error === undefined ? '' : html` aria-invalid="true"`
+  const flaw = error === undefined ? '' : flawed
   return ({ text }) => ({
     title: text('Log in'),
     notice: error === undefined ? notice : { kind: 'bad', text: error },
@@ -25,9 +25,9 @@ export function loginPage ({ base, next, name = '', permanent = false, error, no
 <form method="post" action="${base}/login">
 <input type="hidden" name="next" value="${next}">
 <div class="field"><label for="name">${text('Name')}</label>
-<input id="name" name="client_name" value="${name}" required maxlength="${LONGEST_SENT_NAME}" autocomplete="username" autocapitalize="none" spellcheck="false"${flawed}${name === '' ? html` autofocus` : ''}></div>
+<input id="name" name="client_name" value="${name}" required maxlength="${LONGEST_SENT_NAME}" autocomplete="username" autocapitalize="none" spellcheck="false"${flaw}${name === '' ? html` autofocus` : ''}></div>
 <div class="field"><label for="password">${text('Password')}</label>
-<input id="password" name="password" type="password" required maxlength="${LONGEST_PASSWORD_BYTES}" autocomplete="current-password"${flawed}${name === '' ? '' : html` autofocus`}></div>
+<input id="password" name="password" type="password" required maxlength="${LONGEST_PASSWORD_BYTES}" autocomplete="current-password"${flaw}${name === '' ? '' : html` autofocus`}></div>
 <label class="check"><input type="checkbox" name="permanent" value="on"${permanent ? html` checked` : ''}>${text('Keep me signed in')}</label>
 <button>${text('Log in')}</button>
 </form>`

@@ -1,6 +1,6 @@
 import { LONGEST_PASSWORD_BYTES } from '../../plugins/accounts/password.js'
 import { html } from '../../plugins/view/html.js'
-import type { Page } from '../../plugins/view/layout.js'
+import { flawed, type Page } from '../../plugins/view/layout.js'
 
 interface ReauthenticationForm {
   base: string
@@ -21,7 +21,7 @@ export function reauthenticationPage ({ base, handle, error }: ReauthenticationF
 <form method="post" action="${base}/sessions">
 <input type="hidden" name="${name}" value="${value}">
 <div class="field"><label for="password">${text('Password')}</label>
-<input id="password" name="password" type="password" required maxlength="${LONGEST_PASSWORD_BYTES}" autocomplete="current-password" autofocus${error === undefined ? '' : html` aria-invalid="true"`}></div>
+<input id="password" name="password" type="password" required maxlength="${LONGEST_PASSWORD_BYTES}" autocomplete="current-password" autofocus${error === undefined ? '' : flawed}></div>
 <button>${handle === null ? text('End all other sessions') : text('End this session')}</button>
 </form>
 <p class="aside"><a href="${base}/sessions">${text('Back to my sessions')}</a></p>`
