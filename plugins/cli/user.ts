@@ -1,4 +1,5 @@
 import { Accounts } from '../accounts/accounts.js'
+import { endIfRemembered } from '../accounts/end-sessions.js'
 import { newName } from '../accounts/name.js'
 import { assertNewPassword } from '../accounts/password.js'
 import { ConfigError } from '../common/rule.js'
@@ -24,7 +25,7 @@ export async function user ([action = '', name, ...rest]: string[], io: Io): Pro
   }
   return await withStorage(io, access, async ({ sessions, accounts: store }, config) => {
     if (store === null) throw new ConfigError('This store keeps no accounts.')
-    const accounts = new Accounts({ ...config, accounts: store, revokeUser: async (name) => config.sessionRevocation === 'none' ? 0 : await sessions.removeOfUser(name) })
+    const accounts = new Accounts({ ...config, accounts: store, revokeUser: (name) => endIfRemembered(async () => await sessions.removeOfUser(name)) })
     io.stdout.write(name === undefined ? await list(accounts) : await change(accounts, action, name, password, config.sessionRevocation === 'none' ? '' : '; every session has ended'))
   })
 }

@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
+import { endIfRemembered } from '../../plugins/accounts/end-sessions.js'
 import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
 import { NoCookieError, SessionGoneError } from '../../plugins/session/model/errors.js'
@@ -61,7 +62,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   }
 
   async function endOthers (request: FastifyRequest): Promise<number> {
-    return config.sessionRevocation === 'none' ? 0 : await session.endOthers(request)
+    return await endIfRemembered(() => session.endOthers(request))
   }
 
   /** Renews the ID of this session and ends all others, among them any that the old password has opened meanwhile. */
@@ -82,7 +83,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
       if (!(error instanceof SessionGoneError || error instanceof NoCookieError)) throw error
       // Another change of the account has ended it.
       if (!await login.isStillValid(user)) return false
-      if (config.sessionRevocation !== 'none') await fastify.sessions.revokeUser(user.name)
+      await endIfRemembered(() => fastify.sessions.revokeUser(user.name))
       throw new PasswordChangedError()
     }
   }
