@@ -26,8 +26,8 @@ export async function handOver (session: Session, next: Stored | null, changes: 
   session.sendCookie(next === null ? 'clear' : 'set')
 }
 
-function noCookieError ({ hasClientLeftEarly }: Session): Error {
-  return hasClientLeftEarly ? new ClientGoneError() : new NoCookieError()
+function noCookieError ({ hasLostClientEarly }: Session): Error {
+  return hasLostClientEarly ? new ClientGoneError() : new NoCookieError()
 }
 
 /** Sends no cookie of a session that another request has ended: the browser may have a newer cookie by now. */

@@ -271,7 +271,7 @@ export class Session {
   get hasLostClient (): boolean { return this.#reply !== null && isConnectionClosed(this.#reply) }
   get canSendCookie (): boolean { return this.#reply === null || canSetCookie(this.#reply) }
   /** Whether the client has gone before the head of the response left. */
-  get hasClientLeftEarly (): boolean { return this.hasLostClient && this.#reply?.raw.headersSent === false }
+  get hasLostClientEarly (): boolean { return this.hasLostClient && this.#reply?.raw.headersSent === false }
 
   /** Shows the values in a log line, and neither ID nor ticket. */
   [inspect.custom] (): Record<string, unknown> {
