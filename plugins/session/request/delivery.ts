@@ -2,12 +2,13 @@ import type { MaybePromise } from '../../store/sessions.js'
 import type { ChangeSet } from '../model/change-set.js'
 import { ClientGoneError, NoCookieError } from '../model/errors.js'
 import type { Stored } from '../model/plan.js'
+import { canSetCookie, isConnectionClosed } from './response.js'
 import type { Session } from './session.js'
 
 /** @throws InsecureTransportError, CookieDomainError, NoCookieError, ClientGoneError if the browser cannot get the cookie of a new session. */
 export function assertCookieCanBeSent (session: Session): void {
   session.context.assertDeliverable(session.request)
-  if (!session.canSendCookie) throw noCookieError(session)
+  if (!canSendCookie(session)) throw noCookieError(session)
 }
 
 /**
@@ -17,7 +18,7 @@ export function assertCookieCanBeSent (session: Session): void {
  * the browser cannot get its cookie.
  */
 export async function handOver (session: Session, next: Stored | null, changes: ChangeSet): Promise<void> {
-  if (next !== null && !session.canSendCookie) {
+  if (next !== null && !canSendCookie(session)) {
     await session.context.ender.discard(next, session.request)
     throw noCookieError(session)
   }
@@ -26,8 +27,17 @@ export async function handOver (session: Session, next: Stored | null, changes: 
   session.sendCookie(next === null ? 'clear' : 'set')
 }
 
-function noCookieError ({ hasLostClientEarly }: Session): Error {
-  return hasLostClientEarly ? new ClientGoneError() : new NoCookieError()
+function canSendCookie ({ reply }: Session): boolean {
+  return reply === null || canSetCookie(reply)
+}
+
+/** Tells whether the client has gone, so that nothing reaches it. */
+export function hasLostClient ({ reply }: Session): boolean {
+  return reply !== null && isConnectionClosed(reply)
+}
+
+function noCookieError (session: Session): Error {
+  return hasLostClient(session) && session.reply?.raw.headersSent === false ? new ClientGoneError() : new NoCookieError()
 }
 
 /** Sends no cookie of a session that another request has ended: the browser may have a newer cookie by now. */

@@ -5,9 +5,9 @@ import { onceClosed } from './response.js'
 /** The part of a session that the report uses. */
 interface Reported {
   readonly request: FastifyRequest
+  readonly reply: FastifyReply | null
   readonly queue: Calls | null
   readonly cookie: 'keep' | 'set' | 'clear'
-  readonly isAttached: boolean
   readonly isClosed: boolean
   readonly isModified: boolean
 }
@@ -43,7 +43,7 @@ export class Report {
     this.#isWatching = true
     const { raw } = this.#session.request
     // If the client has gone, the hook may still go on, and Fastify then sends its response.
-    raw.once('close', () => { if (!this.#session.isAttached && !raw.aborted) this.#tellUnattached().catch(() => {}) })
+    raw.once('close', () => { if (this.#session.reply === null && !raw.aborted) this.#tellUnattached().catch(() => {}) })
   }
 
   async #tellUnattached (): Promise<void> {

@@ -11,7 +11,6 @@ import { Values } from '../model/values.js'
 import type { SessionContext } from './context.js'
 import { LateAnswer } from './late-answer.js'
 import { logFailedCalls, Report } from './report.js'
-import { canSetCookie, isConnectionClosed } from './response.js'
 import type { SessionObject } from './session-object.js'
 
 const NO_FIELDS: SessionFields = {}
@@ -70,6 +69,8 @@ export class Session {
   }
 
   get request (): FastifyRequest { return this.#request }
+  /** The response; null as long as it is not known. */
+  get reply (): FastifyReply | null { return this.#reply }
   /** The session in the store; null if it is not stored yet. */
   get stored (): Stored | null { return this.#stored }
   get storedFields (): SessionFields { return this.#stored?.record.fields ?? NO_FIELDS }
@@ -251,9 +252,6 @@ export class Session {
 
   openQueue (): Calls { return (this.#queue ??= new Calls()) }
 
-  /** Whether the response is known. */
-  get isAttached (): boolean { return this.#reply !== null }
-
   /** Continues with the response, which is known from here on. */
   attach (reply: FastifyReply): void {
     if (this.#reply !== null) return
@@ -266,12 +264,6 @@ export class Session {
     this.cookie = cookie
     if (this.#reply !== null) this.context.sendCookie(this, this.#reply)
   }
-
-  /** Whether the client has gone, so that nothing reaches it. */
-  get hasLostClient (): boolean { return this.#reply !== null && isConnectionClosed(this.#reply) }
-  get canSendCookie (): boolean { return this.#reply === null || canSetCookie(this.#reply) }
-  /** Whether the client has gone before the head of the response left. */
-  get hasLostClientEarly (): boolean { return this.hasLostClient && this.#reply?.raw.headersSent === false }
 
   /** Shows the values in a log line, and neither ID nor ticket. */
   [inspect.custom] (): Record<string, unknown> {

@@ -1,7 +1,7 @@
 import { isLogout, type SessionChanges } from '../../store/sessions.js'
 import type { ChangeSet } from '../model/change-set.js'
 import { planChanges, type Plan, type Stored } from '../model/plan.js'
-import { assertCookieCanBeSent, handOver } from './delivery.js'
+import { assertCookieCanBeSent, handOver, hasLostClient } from './delivery.js'
 import type { Session } from './session.js'
 
 /** Stores changes as planned. Returns false if the session has ended. */
@@ -44,7 +44,7 @@ function patch (session: Session, taken: ChangeSet, changes: SessionChanges): Pr
   const { stored, context, request } = session
   const isCookieChanged = changes.permanent !== undefined || context.changesCookie
   // A client that has gone gets no cookie, and its session is stored all the same if the store keeps it.
-  if (isCookieChanged && (context.changesCookie || !session.hasLostClient)) assertCookieCanBeSent(session)
+  if (isCookieChanged && (context.changesCookie || !hasLostClient(session))) assertCookieCanBeSent(session)
   return context.writer.patch(stored as Stored, changes, request).then((next) => {
     if (next === null) return false
     session.continueWith(next, taken)
