@@ -3,7 +3,7 @@ import type { MaybePromise } from '../../store/sessions.js'
 import { markPrivate, privateResponse } from '../cookie/private-response.js'
 import { commit, isBusy, reopen, settle } from './commit.js'
 import { awaitErrors, BODY_HEADERS, discard, isWebResponse } from './payload.js'
-import { isResponsePrivate, kCommitted, kSession, type WithSession } from './request-session.js'
+import { isResponsePrivate, kPhase, kSession, type WithSession } from './request-session.js'
 import { saveHead } from './response.js'
 import type { Session } from './session.js'
 
@@ -22,8 +22,8 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
     request.log.warn('The handler has sent a second answer, which is dropped. An async handler that calls reply.send() must "return reply", and no other value.')
     return
   }
-  const isFirst = holder[kCommitted] === undefined
-  holder[kCommitted] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
+  const isFirst = holder[kPhase] === undefined
+  holder[kPhase] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
   if (isWebResponse(payload)) payload = privateIfNeeded(payload, holder)
   if (!isResponsePrivate(session)) {
     session?.close()
@@ -47,12 +47,12 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
     done(null, payload)
     return
   }
-  return finish(session, reply, committing, payload)
+  return finish(holder, session, reply, committing, payload)
 }
 
 /** Whether the handler answers once more. Fastify does not always detect that. */
 function isSecondAnswer (request: WithSession, reply: FastifyReply): boolean {
-  return request[kSession]?.isCommitting === true || (request[kCommitted] === 'by Fastify' && reply.raw.headersSent)
+  return request[kPhase] === 'committing' || (request[kPhase] === 'by Fastify' && reply.raw.headersSent)
 }
 
 /** The errors of changes that the store can never take. */
@@ -65,16 +65,17 @@ const UNSTORABLE: ReadonlySet<string> = new Set(['HATCHECK_SESSION_TOO_LARGE', '
 export function reopenSession (request: FastifyRequest, reply: FastifyReply, error: Partial<FastifyError> | null, done: () => void): void {
   const holder = request as WithSession
   // While the commit goes on, the response may still be the first one: a handler can throw after its answer.
-  if (holder[kCommitted] === 'by Fastify' && !reply.raw.headersSent && holder[kSession]?.isCommitting !== true) {
-    delete holder[kCommitted]
+  if (holder[kPhase] === 'by Fastify' && !reply.raw.headersSent) {
+    delete holder[kPhase]
     if (holder[kSession]) reopen(holder[kSession], UNSTORABLE.has(error?.code ?? ''))
   }
   done()
 }
 
-async function finish (session: Session, reply: FastifyReply, committing: MaybePromise<void>, payload: unknown): Promise<unknown> {
+async function finish (request: WithSession, session: Session, reply: FastifyReply, committing: MaybePromise<void>, payload: unknown): Promise<unknown> {
   const restoreHead = saveHead(reply)
-  session.isCommitting = true
+  const { [kPhase]: phase = 'by Fastify' } = request
+  request[kPhase] = 'committing'
   awaitErrors(payload)
   try {
     await committing
@@ -87,7 +88,7 @@ async function finish (session: Session, reply: FastifyReply, committing: MaybeP
   } catch (error) {
     throw failed(reply, payload, error)
   } finally {
-    session.isCommitting = false
+    request[kPhase] = phase
   }
 }
 

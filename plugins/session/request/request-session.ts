@@ -12,11 +12,13 @@ import { Session } from './session.js'
 /** The session of a request; null: the request has no cookie, and only its user has been asked for. */
 export const kSession = Symbol('hatcheck.session')
 export const kReply = Symbol('hatcheck.reply')
-/** Who sent the response that the commit hook has seen. */
-export const kCommitted = Symbol('hatcheck.committed')
+export const kPhase = Symbol('hatcheck.phase')
+
+/** What the commit hook has seen of the response: it waits for the commit, or who sends it. */
+type Phase = 'committing' | 'by Fastify' | 'by the handler'
 
 // Not decorated: Fastify sets every decoration on each request, which costs requests that need no session.
-export type WithSession = FastifyRequest & { [kSession]?: Session | null, [kReply]?: FastifyReply, [kCommitted]?: 'by Fastify' | 'by the handler' }
+export type WithSession = FastifyRequest & { [kSession]?: Session | null, [kReply]?: FastifyReply, [kPhase]?: Phase }
 
 export interface RequestSessions {
   /** Returns the session of a request, for calls: they report by themselves if the store cannot answer. */
@@ -44,7 +46,7 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     if (session === undefined || session === null) {
       session = new Session(context, request, request[kReply] ?? null)
       request[kSession] = session
-      if (request[kCommitted] !== undefined) session.close()
+      if (request[kPhase] !== undefined) session.close()
       // Without a cookie the store is not asked. Before the hook of hatcheck, every request gets the same answer.
       if (isSync || (request[kReply] !== undefined && request.headers.cookie === undefined)) session.load()
     }
@@ -106,6 +108,6 @@ function markRead (request: WithSession): void {
   completeHead(reply)
 }
 
-function isTooLate ({ [kCommitted]: committed, [kReply]: reply }: WithSession): boolean {
-  return committed !== undefined && reply !== undefined && hasBegun(reply)
+function isTooLate ({ [kPhase]: phase, [kReply]: reply }: WithSession): boolean {
+  return phase !== undefined && reply !== undefined && hasBegun(reply)
 }

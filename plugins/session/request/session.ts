@@ -31,8 +31,6 @@ export class Session {
   wasRead = false
   /** Whether the handler asked too late to keep the response out of caches. It must not see the values then. */
   isHidden = false
-  /** Whether the response waits for the commit. */
-  isCommitting = false
   /** Whether the response that is about to be sent is not an error. */
   isSuccess = false
   /** Whether a session of this request has ended without confirmation by the store. */
