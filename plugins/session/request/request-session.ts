@@ -56,9 +56,9 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
   function sessionOf (request: FastifyRequest): Session {
     const session = sessionFor(request)
     session.assertReadable()
-    if (!session.wasRead) {
+    if (session.access !== 'in time') {
       markRead(request)
-      session.wasRead = true
+      session.access = 'in time'
     }
     return session
   }
@@ -66,10 +66,10 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
   function facadeOf (request: FastifyRequest): SessionObject {
     const session = sessionFor(request)
     session.assertReadable()
-    if (!session.wasRead) {
+    if (session.access !== 'in time') {
       // Calls are never too late, so the facade exists in any case.
-      session.isHidden = isTooLate(request)
-      if (!session.isHidden) sessionOf(request)
+      if (isTooLate(request)) session.access = 'too late'
+      else sessionOf(request)
     }
     session.facade ??= createFacade(session)
     return session.facade
@@ -97,7 +97,7 @@ export function replyOf (request: FastifyRequest): FastifyReply | undefined {
 
 /** Whether the response depends on the session. */
 export function isResponsePrivate (session: Session | null | undefined): boolean {
-  return session === null || (session !== undefined && (session.wasRead || session.queue !== null))
+  return session === null || (session !== undefined && (session.access === 'in time' || session.queue !== null))
 }
 
 /** Keeps a response that has not begun out of caches. @throws SessionCommittedError if it has begun */

@@ -27,10 +27,11 @@ export class Session {
   cookie: 'keep' | 'set' | 'clear' = 'keep'
   /** What the handler sees as `request.session`, once it has asked. */
   facade: SessionObject | null = null
-  /** Whether a handler has asked for the session, so that the response depends on it. */
-  wasRead = false
-  /** Whether the handler asked too late to keep the response out of caches. It must not see the values then. */
-  isHidden = false
+  /**
+   * Whether a handler has asked for the values: not at all; or in time, so that the response depends on them; or too late to keep the
+   * response out of caches, so that it must not see them.
+   */
+  access: 'none' | 'in time' | 'too late' = 'none'
   /** Whether the response that is about to be sent is not an error. */
   isSuccess = false
   /** Whether a session of this request has ended without confirmation by the store. */
@@ -171,7 +172,7 @@ export class Session {
   toObject (): Record<string, unknown> { return Object.fromEntries(this.#visible.entries()) }
 
   get #visible (): Values {
-    if (this.isHidden) throw new SessionCommittedError()
+    if (this.access === 'too late') throw new SessionCommittedError()
     return this.#values
   }
 
