@@ -23,10 +23,13 @@ export interface CookieDescription {
   readonly expires: Date | null
 }
 
+/** What a response does with the cookie of the browser. */
+export type CookieChange = 'keep' | 'set' | 'clear'
+
 /** The parts of a session that its cookie depends on. */
 export interface CookieState {
   readonly request: FastifyRequest
-  readonly cookie: 'keep' | 'set' | 'clear'
+  readonly cookie: CookieChange
   readonly cookieValue: string
   readonly permanent: boolean
   readonly stored: Stored | null

@@ -33,7 +33,7 @@ async function commitBeside (session: Session): Promise<void> {
  * @param areUnstorable whether the changes so far can never be stored
  */
 export function reopen (session: Session, areUnstorable: boolean): void {
-  session.isClosed = false
+  session.reopen()
   try {
     if (!areUnstorable) session.setAside ??= session.values.takeAny()
   } catch {

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Calls } from '../../common/calls.js'
+import type { CookieChange } from '../cookie/cookie.js'
 import { onceClosed } from './response.js'
 
 /** The part of a session that the report uses. */
@@ -7,7 +8,7 @@ interface Reported {
   readonly request: FastifyRequest
   readonly reply: FastifyReply | null
   readonly queue: Calls | null
-  readonly cookie: 'keep' | 'set' | 'clear'
+  readonly cookie: CookieChange
   readonly isClosed: boolean
   readonly isModified: boolean
 }

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { Calls } from '../../common/calls.js'
 import type { MaybePromise, SessionFields } from '../../store/sessions.js'
+import type { CookieChange } from '../cookie/cookie.js'
 import { completeHead } from '../cookie/head.js'
 import type { ChangeSet } from '../model/change-set.js'
 import { SessionCommittedError, SessionNotReadError, SessionOffError } from '../model/errors.js'
@@ -23,8 +24,7 @@ const NO_FIELDS: SessionFields = {}
  * Values wait for the response, or for the next call.
  */
 export class Session {
-  /** What the response does with the cookie. */
-  cookie: 'keep' | 'set' | 'clear' = 'keep'
+  // For request-session.ts.
   /** What the handler sees as `request.session`, once it has asked. */
   facade: SessionObject | null = null
   /**
@@ -32,23 +32,27 @@ export class Session {
    * response out of caches, so that it must not see them.
    */
   access: 'none' | 'in time' | 'too late' = 'none'
-  /** Whether the response that is about to be sent is not an error. */
-  isSuccess = false
+
+  // What the calls leave for the response.
   /** Whether a session of this request has ended without confirmation by the store. */
   isUnconfirmed = false
   /** Whether the session of the cookie may have ended in the meantime: other requests knew it, or a call has failed. */
   mayHaveEnded = false
   /** Whether the next write records activity even if it was recorded a moment ago. */
   isTouchForced = false
-  /** Whether the response has left, so that changes are refused. Calls still act on the store. */
-  isClosed = false
-  /** The changes of a response that has failed, while that of the error handler is committed. Belongs to commit.ts. */
+
+  // For the commit of the response.
+  /** Whether the response that is about to be sent is not an error. */
+  isSuccess = false
+  /** The changes of a response that has failed, while that of the error handler is committed. */
   setAside: ChangeSet | null = null
 
   readonly context: SessionContext
   // Private, so that printing a session never shows its ticket.
   readonly #request: FastifyRequest
   #reply: FastifyReply | null
+  #cookie: CookieChange = 'keep'
+  #isClosed = false
   #stored: Stored | null = null
   readonly #values: Values
   #queue: Calls | null = null
@@ -70,6 +74,10 @@ export class Session {
   get request (): FastifyRequest { return this.#request }
   /** The response; null as long as it is not known. */
   get reply (): FastifyReply | null { return this.#reply }
+  /** What the response does with the cookie. */
+  get cookie (): CookieChange { return this.#cookie }
+  /** Whether the response has left, so that changes are refused. Calls still act on the store. */
+  get isClosed (): boolean { return this.#isClosed }
   /** The session in the store; null if it is not stored yet. */
   get stored (): Stored | null { return this.#stored }
   get storedFields (): SessionFields { return this.#stored?.record.fields ?? NO_FIELDS }
@@ -113,7 +121,7 @@ export class Session {
     this.#failure = undefined
     this.#stored = stored
     if (stored !== null) this.#nextId = null
-    else if (this.cookie === 'set') this.sendCookie('keep')
+    else if (this.#cookie === 'set') this.sendCookie('keep')
     if (changes === null) this.#values.reset(this.storedFields)
     else this.#values.confirm(changes, this.storedFields)
   }
@@ -210,7 +218,7 @@ export class Session {
   }
 
   #assertOpen (): void {
-    if (this.isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
+    if (this.#isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
     this.#reportWhenClosed()
   }
 
@@ -222,7 +230,9 @@ export class Session {
   }
 
   /** Refuses changes from here on: the response leaves. */
-  close (): void { this.isClosed = true }
+  close (): void { this.#isClosed = true }
+  /** Takes changes again: the response has failed, and that of an error handler takes its place. */
+  reopen (): void { this.#isClosed = false }
 
   /**
    * @param needsRecord whether the call fails if the session could not be read
@@ -255,12 +265,12 @@ export class Session {
   attach (reply: FastifyReply): void {
     if (this.#reply !== null) return
     this.#reply = reply
-    if (this.cookie !== 'keep') this.context.sendCookie(this, reply)
+    if (this.#cookie !== 'keep') this.context.sendCookie(this, reply)
     if (this.#queue !== null || !this.#values.isPristine) this.#reportWhenClosed()
   }
 
-  sendCookie (cookie: Session['cookie']): void {
-    this.cookie = cookie
+  sendCookie (cookie: CookieChange): void {
+    this.#cookie = cookie
     if (this.#reply !== null) this.context.sendCookie(this, this.#reply)
   }
 
