@@ -113,11 +113,15 @@ export class Values {
    * Takes the changes so far, for a call. The call ends with {@link confirm} or {@link restore}.
    *
    * @param keep the keys that the session keeps.
-   * @param isDropped whether the call drops the changes instead of storing them.
    * @throws SessionValueError, SessionSchemaError, and nothing is taken.
    */
-  take (keep: 'all' | readonly string[] = 'all', isDropped = false): ChangeSet {
-    return this.#take(this.#changes(isDropped), keep === 'all' ? null : new Set(keep), isDropped)
+  take (keep: 'all' | readonly string[] = 'all'): ChangeSet {
+    return this.#take(this.#changes(), keep === 'all' ? null : new Set(keep), false)
+  }
+
+  /** Takes the changes so far, as {@link take} does, for a call that drops them. @param keep which stored values the session keeps */
+  drop (keep: 'all' | 'none'): ChangeSet {
+    return this.#take(this.#changes(true), keep === 'all' ? null : new Set(), true)
   }
 
   /** Takes every change, as {@link take} does; null if there is none. */

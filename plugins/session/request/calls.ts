@@ -56,7 +56,7 @@ export function login (session: Session, { user, permanent, client, data, isReau
     try {
       await confirm?.()
     } catch (error) {
-      await end(session, values.take([], true))
+      await end(session, values.drop('none'))
       throw error
     }
   })
@@ -85,8 +85,8 @@ export function regenerate (session: Session, keys: readonly string[] = []): Pro
 
 /** Ends the session for good. Values that are set after this begin a new one. */
 export function destroy (session: Session): Promise<void> {
-  const changes = session.values.take([], true)
-  return session.call(() => end(session, changes), false)
+  const changes = session.values.drop('none')
+  return session.callUnread(() => end(session, changes))
 }
 
 async function end (session: Session, changes: ChangeSet): Promise<void> {
@@ -113,11 +113,11 @@ export function save (session: Session): Promise<void> {
 
 /** Drops the changes that are not stored, and reads the session again. */
 export function reload (session: Session): Promise<void> {
-  return change(session, 'all', async (changes) => {
+  return callWith(session, session.values.drop('all'), async (changes) => {
     const { stored, context } = session
     const record = stored === null ? null : await context.read(stored)
     session.continueWith(stored === null || record === null ? null : { ticket: stored.ticket, record }, changes)
-  }, true)
+  })
 }
 
 /** Loads the session, even if that has failed before. */
@@ -128,21 +128,26 @@ export function load<T> (session: Session, then: () => T): Promise<T> {
 
 /** Fails as a call does: with the response, if nobody awaits it. */
 export function reject (session: Session, error: unknown): Promise<never> {
-  return session.call(async () => { throw error }, false)
+  return session.callUnread(async () => { throw error })
 }
 
-/** Makes a call that takes the changes so far. They come back if it fails. @param isDropped whether the call drops them */
-function change (session: Session, keep: 'all' | readonly string[], work: (changes: ChangeSet) => Promise<void>, isDropped = false): Promise<void> {
+/** Makes a call that stores the changes so far. They come back if it fails. */
+function change (session: Session, keep: 'all' | readonly string[], work: (changes: ChangeSet) => Promise<void>): Promise<void> {
   let changes: ChangeSet
   try {
-    changes = session.values.take(keep, isDropped)
+    changes = session.values.take(keep)
   } catch (error) {
     return reject(session, error)
   }
+  return callWith(session, changes, work)
+}
+
+/** Makes a call with changes that come back if it fails. */
+function callWith (session: Session, changes: ChangeSet, work: (changes: ChangeSet) => Promise<void>): Promise<void> {
   return session.call(async () => {
     changes.resolve(session.storedFields)
     await work(changes)
-  }, true, () => {
+  }, () => {
     session.values.restore(changes)
     // The store may have done what it reports as failed.
     session.mayHaveEnded = true

@@ -234,11 +234,17 @@ export class Session {
   /** Takes changes again: the response has failed, and that of an error handler takes its place. */
   reopen (): void { this.#isClosed = false }
 
-  /**
-   * @param needsRecord whether the call fails if the session could not be read
-   * @param onFailure is called before the call rejects
-   */
-  call<T> (work: () => Promise<T>, needsRecord = true, onFailure?: () => MaybePromise<void>): Promise<T> {
+  /** Makes a call, which fails if the session could not be read. @param onFailure is called before the call rejects */
+  call<T> (work: () => Promise<T>, onFailure?: () => MaybePromise<void>): Promise<T> {
+    return this.#call(work, true, onFailure)
+  }
+
+  /** Makes a call that works without the record of the session. */
+  callUnread<T> (work: () => Promise<T>): Promise<T> {
+    return this.#call(work, false)
+  }
+
+  #call<T> (work: () => Promise<T>, needsRecord: boolean, onFailure?: () => MaybePromise<void>): Promise<T> {
     if (this.#queue === null && this.#reply !== null) completeHead(this.#reply)
     this.#reportWhenClosed()
     const call = this.openQueue().run(async () => {
