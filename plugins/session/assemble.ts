@@ -2,7 +2,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Config } from '../config/resolve.js'
 import type { Cookies } from '../cookies/index.js'
 import type { StorageGroup } from '../storage/index.js'
-import { guarded } from '../store/errors.js'
 import { openKeyring, type Keyring } from '../tickets/keyring.js'
 import type { Ticket } from '../tickets/ticket.js'
 import type { Workers } from '../workers/index.js'
@@ -97,17 +96,13 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
     read: finder.read,
     writer,
     ender,
+    cookie,
     schema: config.sessionSchema === undefined ? null : new SessionSchema(config.sessionSchema, log),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
     changesCookie: backend.changesCookie,
     cookieValue: (id, stored, request) => backend.cookieValue(id, stored, profileOf(request).name),
     handleOf,
-    take: (stored, prefix) => guarded('take', () => backend.take(stored, prefix)),
-    assertDeliverable: assertCookieDeliverable,
-    sendCookie: (session, reply) => { cookie.send(session, reply) },
-    hasFormerCookies: formerCookies.length > 0,
-    sendLastCookie: (session, reply) => { cookie.sendLast(session, reply) },
-    describeCookie: (session) => cookie.describe(session)
+    assertDeliverable: assertCookieDeliverable
   }
 
   return {
@@ -117,7 +112,6 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
       ...context,
       backend,
       emitter,
-      cookie,
       profileOf,
       ticketsIn: (header, name) => ticketsIn(header, name, backend.verifier, formerNames),
       findAmong: finder.findAmong

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { tryThen } from '../../common/maybe-promise.js'
 import { StoreUnavailableError, guarded, reasonOf, storeUnavailable } from '../../store/errors.js'
-import { continuesAs, isLogout, type SessionChanges, type SessionRecord, type SessionReplacement, type UserLimit } from '../../store/sessions.js'
+import { continuesAs, isLogout, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type UserLimit } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
 import type { Stored } from '../model/plan.js'
 import type { AnonymousLimit } from './anonymous-limit.js'
@@ -70,6 +70,11 @@ export class Writer {
       if (next !== null && isLogout(changes)) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
       return next
     }, (error) => { throw storeUnavailable(error, 'patch') })
+  }
+
+  /** Takes the fields with a prefix out of a session. @throws StoreUnavailableError */
+  take (stored: Stored, prefix: string): Promise<{ taken: SessionFields, rest: Stored }> {
+    return guarded('take', () => this.#options.backend.take(stored, prefix))
   }
 
   /**

@@ -81,7 +81,7 @@ export class SessionCookie {
   /** Does what {@link send} does, as the response leaves. A browser that has the current cookie no longer needs a former one. */
   sendLast (session: CookieState, reply: FastifyReply): void {
     if (session.cookie !== 'keep') this.send(session, reply)
-    else if (session.stored?.ticket.stale === false) this.#clear(this.#options.formerCookies, session, reply)
+    else if (this.#options.formerCookies.length > 0 && session.stored?.ticket.stale === false) this.#clear(this.#options.formerCookies, session, reply)
   }
 
   /** Removes other cookies from the browser, once the response has that of the session. */

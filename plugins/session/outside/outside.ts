@@ -4,17 +4,15 @@ import type { SessionBackend } from '../backend/backend.js'
 import type { SessionEmitter } from '../backend/events.js'
 import type { Finder } from '../backend/find.js'
 import { HTTP, HTTPS, type Connection, type CookieProfile } from '../cookie/cookie-profile.js'
-import type { SessionCookie } from '../cookie/cookie.js'
 import { isApplications } from '../model/fields.js'
 import { fromJson } from '../model/json.js'
 import type { Rules } from '../model/plan.js'
 import type { SessionContext } from '../request/context.js'
 
 /** Begins and reads sessions without a request of Fastify. The events of such a session have no request. */
-export interface Outside extends Rules, Pick<SessionContext, 'writer' | 'schema' | 'newId' | 'handleOf'>, Pick<Finder, 'findAmong'> {
+export interface Outside extends Rules, Pick<SessionContext, 'writer' | 'cookie' | 'schema' | 'newId' | 'handleOf'>, Pick<Finder, 'findAmong'> {
   readonly backend: SessionBackend
   readonly emitter: SessionEmitter
-  readonly cookie: SessionCookie
   profileOf (connection: Connection): CookieProfile
   /** Returns the valid tickets in a Cookie header. */
   ticketsIn (header: string, name: string): readonly Ticket[]

@@ -43,7 +43,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
     throw failed(reply, payload, error)
   }
   if (committing === undefined && !isBusy(session)) {
-    if (session.cookie !== 'keep' || session.context.hasFormerCookies) session.context.sendLastCookie(session, reply)
+    session.context.cookie.sendLast(session, reply)
     done(null, payload)
     return
   }
@@ -83,7 +83,7 @@ async function finish (request: WithSession, session: Session, reply: FastifyRep
     while (isBusy(session)) await settle(session)
     restoreHead()
     // Sent again, since other cookies may have been set in the meantime.
-    session.context.sendLastCookie(session, reply)
+    session.context.cookie.sendLast(session, reply)
     return payload
   } catch (error) {
     throw failed(reply, payload, error)

@@ -1,9 +1,8 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { SessionFields } from '../../store/sessions.js'
+import type { FastifyRequest } from 'fastify'
 import type { Ender } from '../backend/end.js'
 import type { Finder } from '../backend/find.js'
 import type { Writer } from '../backend/write.js'
-import type { CookieDescription, CookieState } from '../cookie/cookie.js'
+import type { SessionCookie } from '../cookie/cookie.js'
 import type { Rules, Stored } from '../model/plan.js'
 import type { SessionSchema } from '../model/schema.js'
 
@@ -11,6 +10,7 @@ import type { SessionSchema } from '../model/schema.js'
 export interface SessionContext extends Rules, Pick<Finder, 'find' | 'read'> {
   readonly writer: Writer
   readonly ender: Ender
+  readonly cookie: SessionCookie
   /** Checks the values; null: any JSON fits. */
   readonly schema: SessionSchema | null
   newId (): string
@@ -20,15 +20,6 @@ export interface SessionContext extends Rules, Pick<Finder, 'find' | 'read'> {
   cookieValue (id: string, stored: Stored | null, request: FastifyRequest): string
   /** Returns the handle of the session with a store key. */
   handleOf (key: string): string
-  /** Takes fields out of the stored session. @throws StoreUnavailableError */
-  take (stored: Stored, prefix: string): Promise<{ taken: SessionFields, rest: Stored }>
   /** @throws InsecureTransportError, CookieDomainError if the connection cannot carry the session cookie. */
   assertDeliverable (request: FastifyRequest): void
-  /** Puts the session cookie into the response, or removes it from the browser. */
-  sendCookie (session: CookieState, reply: FastifyReply): void
-  /** Whether browsers may have the cookie under a former name. */
-  readonly hasFormerCookies: boolean
-  /** Does the same as the response leaves, and removes cookies that the browser no longer needs. */
-  sendLastCookie (session: CookieState, reply: FastifyReply): void
-  describeCookie (session: CookieState): CookieDescription
 }

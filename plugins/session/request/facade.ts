@@ -56,7 +56,7 @@ const properties = {
   handle: ({ stored, context }: Session) => stored === null ? undefined : context.handleOf(stored.ticket.key),
   sessionId: (session: Session) => session.ensureId(),
   encryptedSessionId: (session: Session) => session.cookieValue,
-  cookie: (session: Session) => session.context.describeCookie(session),
+  cookie: (session: Session) => session.context.cookie.describe(session),
   // In Flask, setting it reports a change within a value. hatcheck sees such a change by itself.
   modified: (session: Session) => session.isModified
 } satisfies Record<typeof PROPERTIES[number], unknown>

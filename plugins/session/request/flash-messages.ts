@@ -46,7 +46,7 @@ export function takeFlashes (session: Session, kinds: readonly string[]): Promis
 async function takeStored (session: Session): Promise<SessionFields> {
   const { stored, context } = session
   if (stored === null || !Object.keys(stored.record.fields).some((name) => name.startsWith(FLASH_PREFIX))) return {}
-  const { taken, rest } = await context.take(stored, FLASH_PREFIX)
+  const { taken, rest } = await context.writer.take(stored, FLASH_PREFIX)
   session.rebase(rest)
   // The cookie carries the messages. It is written at the commit, if the session has not ended by then.
   if (rest.ticket !== stored.ticket) session.isTouchForced = true

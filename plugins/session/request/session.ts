@@ -271,13 +271,13 @@ export class Session {
   attach (reply: FastifyReply): void {
     if (this.#reply !== null) return
     this.#reply = reply
-    if (this.#cookie !== 'keep') this.context.sendCookie(this, reply)
+    if (this.#cookie !== 'keep') this.context.cookie.send(this, reply)
     if (this.#queue !== null || !this.#values.isPristine) this.#reportWhenClosed()
   }
 
   sendCookie (cookie: CookieChange): void {
     this.#cookie = cookie
-    if (this.#reply !== null) this.context.sendCookie(this, this.#reply)
+    if (this.#reply !== null) this.context.cookie.send(this, this.#reply)
   }
 
   /** Shows the values in a log line, and neither ID nor ticket. */
