@@ -1,8 +1,10 @@
 import { isTime } from '../../common/is-time.js'
 import { iso } from '../../common/iso.js'
+import { isUserName } from '../../common/user-name.js'
 import { LOGIN_TIME_FIELD, USER_FIELD } from '../../store/identity.js'
 import type { SessionRecord } from '../../store/sessions.js'
-import { fromJson } from './json.js'
+import { UserNameError } from './errors.js'
+import { fromJson, kindOf } from './json.js'
 import type { Values } from './values.js'
 
 /** The user who is logged in. */
@@ -16,6 +18,16 @@ export interface User {
 /** Returns the user as hatcheck's own routes send it: `HatcheckUser` in the OpenAPI document. */
 export function userJson ({ name, authenticatedAt }: User): { name: string, authenticatedAt: string } {
   return { name, authenticatedAt: iso(authenticatedAt) }
+}
+
+/** Checks the name of a user. @param caller the method that the application has called @throws UserNameError */
+export function assertUserName (user: unknown, caller: string): asserts user is string {
+  if (!isUserName(user)) throw new UserNameError(caller, user === '' ? 'an empty string' : kindOf(user) + hintFor(user, caller))
+}
+
+/** A login with the answer of a check that nobody has awaited must not look like a bug of hatcheck. */
+function hintFor (user: unknown, caller: string): string {
+  return caller === 'request.login' && (user === undefined || user instanceof Promise) ? ': is "await" missing, as in "await request.authenticate(…)"?' : ''
 }
 
 const storedUsers = new WeakMap<SessionRecord, User | null>()

@@ -7,7 +7,7 @@ import { InsecureTransportError } from '../model/errors.js'
 import { entriesOf } from '../model/fields.js'
 import { planLogin, type Stored } from '../model/plan.js'
 import { Snapshot } from '../model/snapshot.js'
-import { assertUser } from '../request/calls.js'
+import { assertUserName } from '../model/user.js'
 import { dataOf, profileFor, type Outside } from './outside.js'
 
 export interface BeginOptions<Values = Data> {
@@ -57,7 +57,7 @@ export async function beginSession (user: string, { secure = true, ...options }:
  * @throws UserNameError, SessionKeyError, SessionValueError, SessionTooLargeError, StoreUnavailableError
  */
 export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data }: BeginOptions<object>, caller: string, outside: Outside): Promise<Stored> {
-  assertUser(user, caller)
+  assertUserName(user, caller)
   const login = { user, permanent, client: clientField(UNKNOWN), data: entriesOf(data ?? {}) }
   const keepsValues = stored === null || continuesAs(user, stored.record)
   outside.schema?.assertFits(login.data, new Snapshot(stored === null || !keepsValues ? [] : Object.entries(dataOf(stored.record.fields, outside))))

@@ -6,7 +6,7 @@ import { UnsupportedError } from '../../common/unsupported.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 import type { Keyring } from '../../tickets/keyring.js'
 import { EVENTS, type SessionEvents, type ListenerArguments } from '../backend/events.js'
-import { assertUser } from '../request/calls.js'
+import { assertUserName } from '../model/user.js'
 import { beginSession, type BegunSession, type BeginOptions } from './begin.js'
 import type { Outside } from './outside.js'
 import { readSession, type ForeignRequest, type ReadOptions, type ReadSession } from './read.js'
@@ -103,7 +103,7 @@ export function createSessions (
   const call = <T>(work: () => Promise<T>): Promise<T> => standaloneCall(work, (error) => { log.error({ err: error }, 'a call of app.sessions failed, and nobody awaits it') })
   /** A name that no user can have has no sessions. An object instead of a name is a mistake: the call would end nothing. @throws UserNameError */
   const callFor = <T>(name: unknown, caller: string, work: () => Promise<T>): Promise<T> => call(async () => {
-    if (typeof name !== 'string') assertUser(name, `app.sessions.${caller}`)
+    if (typeof name !== 'string') assertUserName(name, `app.sessions.${caller}`)
     return await work()
   })
   return {

@@ -1,12 +1,12 @@
-import { isUserName } from '../../common/user-name.js'
 import { CLIENT_FIELD, USER_FIELD } from '../../store/identity.js'
 import { continuesAs, hasFields, isLogout, successorOf } from '../../store/sessions.js'
 import type { ChangeSet } from '../model/change-set.js'
-import { SessionGoneError, SessionKeysError, UserNameError } from '../model/errors.js'
+import { SessionGoneError, SessionKeysError } from '../model/errors.js'
 import { entriesOf } from '../model/fields.js'
 import { kindOf } from '../model/json.js'
 import { planLogin, planRenewal } from '../model/plan.js'
 import { Snapshot } from '../model/snapshot.js'
+import { assertUserName } from '../model/user.js'
 import { assertCookieCanBeSent, dropCookieIfEnded, handOver } from './delivery.js'
 import type { Session } from './session.js'
 import { storeChanges } from './store-changes.js'
@@ -32,7 +32,7 @@ export interface LoginRequest {
  */
 export function login (session: Session, { user, permanent, client, data, isReauthentication = false, confirm }: LoginRequest): Promise<void> {
   return change(session, 'all', async (changes) => {
-    assertUser(user, 'request.login')
+    assertUserName(user, 'request.login')
     const entries = entriesOf(data)
     assertCookieCanBeSent(session)
     const { stored, context, request, values } = session
@@ -153,14 +153,4 @@ function callWith (session: Session, changes: ChangeSet, work: (changes: ChangeS
     session.mayHaveEnded = true
     return dropCookieIfEnded(session)
   })
-}
-
-/** Checks the name of a user. @throws UserNameError */
-export function assertUser (user: unknown, caller: string): asserts user is string {
-  if (!isUserName(user)) throw new UserNameError(caller, user === '' ? 'an empty string' : kindOf(user) + hintFor(user, caller))
-}
-
-/** A login with the answer of a check that nobody has awaited must not look like a bug of hatcheck. */
-function hintFor (user: unknown, caller: string): string {
-  return caller === 'request.login' && (user === undefined || user instanceof Promise) ? ': is "await" missing, as in "await request.authenticate(…)"?' : ''
 }
