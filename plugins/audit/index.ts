@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { clientAddress } from '../common/client-address.js'
 import type { ConfigPluginOptions } from '../config/index.js'
-import { clientAddress } from '../session/model/client.js'
 
 /**
  * The events and their log levels. Names are those of the OWASP Application Logging Vocabulary where it has one. `warn` marks

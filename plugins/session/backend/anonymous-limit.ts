@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
+import { clientAddress } from '../../common/client-address.js'
 import { createTooMany } from '../../common/http-errors.js'
 import { networksOf } from '../../common/network.js'
-import { clientAddress } from '../model/client.js'
 
 /** Too many anonymous sessions have begun in one network. Nothing is stored. */
 export const TooManySessionsError = createTooMany('HATCHECK_TOO_MANY_SESSIONS',

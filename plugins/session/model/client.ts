@@ -1,4 +1,3 @@
-import type { FastifyRequest } from 'fastify'
 import { CLIENT_FIELD } from '../../store/identity.js'
 import type { SessionFields } from '../../store/sessions.js'
 import { fromJson } from './json.js'
@@ -13,18 +12,6 @@ export interface Client {
 
 /** Any other client. */
 export const UNKNOWN: Client = { client: 'Unknown browser', address: 'unknown' }
-
-/** Fastify's `ip` looks at every forwarded address each time, and a request can carry thousands. */
-const addresses = new WeakMap<FastifyRequest, string | undefined>()
-
-/** Returns the client's address; undefined on a Unix socket and for an injected request. */
-export function clientAddress (request: FastifyRequest): string | undefined {
-  if (!addresses.has(request)) {
-    // Fastify's `ip` throws if it trusts a proxy and there is no socket.
-    addresses.set(request, request.raw.socket === undefined ? undefined : request.ip as string | undefined)
-  }
-  return addresses.get(request)
-}
 
 /** Writes a client as the text of a field. {@link storedClient} reads it. */
 export function clientField ({ client, address }: Client): string {
