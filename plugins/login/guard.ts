@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { AnyRequest } from '../common/any-request.js'
+import { BODY_HEADERS, discard } from '../common/payload.js'
 import { NotRegisteredError } from '../common/registration.js'
 import { assertIsHook } from '../common/unsupported.js'
 import { wants } from '../common/wants.js'
 import { load, reject } from '../session/request/calls.js'
-import { BODY_HEADERS, discard } from '../session/request/payload.js'
 import type { User } from '../session/model/user.js'
 import { LoginRequiredError } from './errors.js'
 
