@@ -1,4 +1,5 @@
-import type { MaybePromise, Replaced, SessionChanges, SessionFields, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../../store/sessions.js'
+import type { MaybePromise } from '../../common/maybe-promise.js'
+import type { Replaced, SessionChanges, SessionFields, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
 import type { TicketVerifier } from '../cookie/ticket-reader.js'
 import type { Stored } from '../model/plan.js'

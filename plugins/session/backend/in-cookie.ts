@@ -1,5 +1,5 @@
 import { LONGEST_LIFE_MS, longestLifeMs } from '../../common/lifetimes.js'
-import { after } from '../../common/maybe-promise.js'
+import { after, type MaybePromise } from '../../common/maybe-promise.js'
 import { assertRule } from '../../common/rule.js'
 import { UnsupportedError } from '../../common/unsupported.js'
 import type { Carried, CarriedSessions, CookieCodec, Opened } from '../../store/carried.js'
@@ -7,7 +7,7 @@ import { SessionTooLargeError } from '../../store/errors.js'
 import { epochIn, isRevoked, type Revocation } from '../../store/revocations.js'
 import {
   continuationOf, hasFields, isLogout, sizeOf, splitByPrefix, successorOf, touched, withChanges,
-  type MaybePromise, type SessionRecord, type SessionReplacement, type StoredSession
+  type SessionRecord, type SessionReplacement, type StoredSession
 } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
 import type { TicketVerifier } from '../cookie/ticket-reader.js'

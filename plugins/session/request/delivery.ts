@@ -1,4 +1,4 @@
-import type { MaybePromise } from '../../store/sessions.js'
+import type { MaybePromise } from '../../common/maybe-promise.js'
 import type { ChangeSet } from '../model/change-set.js'
 import { ClientGoneError, NoCookieError } from '../model/errors.js'
 import type { Stored } from '../model/plan.js'
