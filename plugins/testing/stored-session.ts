@@ -2,9 +2,10 @@ import { SessionGoneError } from '../session/model/errors.js'
 import { entriesOf } from '../session/model/fields.js'
 import { toJson } from '../session/model/json.js'
 import { dataOf, type Outside } from '../session/outside/outside.js'
-import { planChanges, type Plan, type Stored } from '../session/model/plan.js'
+import { planChanges, type Plan } from '../session/model/plan.js'
 import { Snapshot } from '../session/model/snapshot.js'
 import { guarded } from '../store/errors.js'
+import type { Stored } from '../session/model/stored.js'
 
 /**
  * Changes the values of a stored session, and begins one if there is none. Only the changed keys are written, as for a request.

@@ -2,7 +2,7 @@ import type { MaybePromise } from '../../common/maybe-promise.js'
 import type { Replaced, SessionChanges, SessionFields, SessionRecord, SessionReplacement, StoredSession, UserLimit } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
 import type { TicketVerifier } from '../cookie/ticket-reader.js'
-import type { Stored } from '../model/plan.js'
+import type { Stored } from '../model/stored.js'
 
 /** Identifies a session: its key, and the part of it that its cookie carries. */
 export type SessionRef = Pick<Ticket, 'key' | 'carried'>

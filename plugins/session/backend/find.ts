@@ -4,7 +4,7 @@ import type { MaybePromise } from '../../common/maybe-promise.js'
 import { guarded, storeUnavailable } from '../../store/errors.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
-import type { Stored } from '../model/plan.js'
+import type { Stored } from '../model/stored.js'
 import type { SessionBackend } from './backend.js'
 import { assertSessionIsOn } from './off.js'
 

@@ -12,7 +12,8 @@ import {
 import type { Ticket } from '../../tickets/ticket.js'
 import type { TicketVerifier } from '../cookie/ticket-reader.js'
 import { CookieTooLargeError } from '../model/errors.js'
-import type { Rules, Stored } from '../model/plan.js'
+import type { Rules } from '../model/plan.js'
+import type { Stored } from '../model/stored.js'
 import type { Renewed, SessionBackend, SessionRef } from './backend.js'
 
 /** The clock of another process, or of this one after a correction, may be behind by this much. */

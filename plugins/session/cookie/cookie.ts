@@ -4,7 +4,7 @@ import { UnsupportedError } from '../../common/unsupported.js'
 import type { ClearedCookie } from '../../config/former-cookies.js'
 import { cookieValues } from '../../cookies/header.js'
 import type { CookieAttributes, Cookies } from '../../cookies/index.js'
-import type { Stored } from '../model/plan.js'
+import type { Stored } from '../model/stored.js'
 import { HTTP, HTTPS, type Connection, type CookieProfile } from './cookie-profile.js'
 import { completeHead } from './head.js'
 

@@ -2,17 +2,11 @@ import { expiryOf, isTouchDue, type Lifetimes } from '../../common/lifetimes.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { IDENTITY_FIELDS, USER_FIELD, identityFields } from '../../store/identity.js'
 import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../../store/sessions.js'
-import type { Ticket } from '../../tickets/ticket.js'
 import type { ChangeSet } from './change-set.js'
 import { AnonymousSessionError } from './errors.js'
 import { assertPermanent } from './fields.js'
 import { fromJson, toJson } from './json.js'
-
-/** A session that is in the store. */
-export interface Stored {
-  readonly ticket: Ticket
-  readonly record: SessionRecord
-}
+import type { Stored } from './stored.js'
 
 export interface Rules {
   readonly lifetimes: Lifetimes

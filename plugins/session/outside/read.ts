@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { expiryOf } from '../../common/lifetimes.js'
 import { UnsupportedError } from '../../common/unsupported.js'
 import type { Connection, CookieProfile } from '../cookie/cookie-profile.js'
-import type { Stored } from '../model/plan.js'
+import type { Stored } from '../model/stored.js'
 import { storedUser, type User } from '../model/user.js'
 import { dataOf, profileFor, type Outside } from './outside.js'
 

@@ -3,8 +3,9 @@ import type { Ender } from '../backend/end.js'
 import type { Finder } from '../backend/find.js'
 import type { Writer } from '../backend/write.js'
 import type { SessionCookie } from '../cookie/cookie.js'
-import type { Rules, Stored } from '../model/plan.js'
+import type { Rules } from '../model/plan.js'
 import type { SessionSchema } from '../model/schema.js'
+import type { Stored } from '../model/stored.js'
 
 /** The parts that every session of a realm uses. */
 export interface SessionContext extends Rules, Pick<Finder, 'find' | 'read'> {

@@ -1,7 +1,7 @@
 import type { MaybePromise } from '../../common/maybe-promise.js'
 import type { ChangeSet } from '../model/change-set.js'
 import { ClientGoneError, NoCookieError } from '../model/errors.js'
-import type { Stored } from '../model/plan.js'
+import type { Stored } from '../model/stored.js'
 import { canSetCookie, isConnectionClosed } from './response.js'
 import type { Session } from './session.js'
 

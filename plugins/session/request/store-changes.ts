@@ -1,6 +1,7 @@
 import { isLogout, type SessionChanges } from '../../store/sessions.js'
 import type { ChangeSet } from '../model/change-set.js'
-import { planChanges, type Plan, type Stored } from '../model/plan.js'
+import { planChanges, type Plan } from '../model/plan.js'
+import type { Stored } from '../model/stored.js'
 import { assertCookieCanBeSent, handOver, hasLostClient } from './delivery.js'
 import type { Session } from './session.js'
 
