@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Config } from '../config/resolve.js'
 import type { EngineChoice } from '../config/store-choice.js'
 import { ConfigError } from '../common/rule.js'
-import type { Examination, NameOf, Tell } from './common/findings.js'
+import type { Examination, HandleOf, Tell } from './common/findings.js'
 import type { StorageLog } from './common/storage.js'
 import { examineLmdb } from './lmdb/doctor.js'
 import { loadLmdb } from './lmdb/driver.js'
@@ -20,17 +20,17 @@ export type LastingEngine = Exclude<EngineChoice, { name: 'memory' }>
  * @param tell called with a line about each fault
  * @throws ConfigError if the store does not exist.
  */
-export async function examine (config: Config, engine: LastingEngine, nameOf: NameOf, log: StorageLog, tell: Tell): Promise<Examination> {
+export async function examine (config: Config, engine: LastingEngine, handleOf: HandleOf, log: StorageLog, tell: Tell): Promise<Examination> {
   for (const fault of faultsOfRights(config)) tell(fault)
   switch (engine.name) {
     case 'redis': {
       // It takes longer to load than everything else together.
       const { examineRedis } = await import('./redis/doctor.js')
-      return await examineRedis(engine.target, nameOf, log, tell)
+      return await examineRedis(engine.target, handleOf, log, tell)
     }
     case 'lmdb':
       assertStoreIn(engine.folder)
-      return examineLmdb(await loadLmdb(), engine.folder, nameOf, tell)
+      return examineLmdb(await loadLmdb(), engine.folder, handleOf, tell)
   }
 }
 

@@ -8,8 +8,8 @@ export type Tell = (finding: string) => void
 /** How many records of each kind were examined. */
 export type Counts = Record<'sessions' | 'tombstones' | 'accounts' | 'counters', number>
 
-/** Returns the name of a session for people. */
-export type NameOf = (key: string) => string
+/** Returns the handle of the session with a key: its name for people. */
+export type HandleOf = (key: string) => string
 
 /** The scope of an examination. */
 export interface Examination {

@@ -8,7 +8,7 @@ import { DATABASES, indexName } from './session-databases.js'
 import { SessionIndex } from './session-index.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import { decodeCounter } from './attempts.js'
-import { REMEDIES, examineAccount, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
+import { REMEDIES, examineAccount, userText, type Counts, type Examination, type HandleOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, notedFormats } from '../common/formats.js'
 import type { Lmdb } from './driver.js'
 import { MOST_DATABASES } from './environment.js'
@@ -19,7 +19,7 @@ import { damageOf } from './revocations.js'
 import { assertOneNamespace, deadReaders } from './processes.js'
 
 /** Examines a folder of LMDB. @see examine */
-export function examineLmdb ({ open }: Lmdb, folder: string, nameOf: NameOf, tell: Tell): Examination {
+export function examineLmdb ({ open }: Lmdb, folder: string, handleOf: HandleOf, tell: Tell): Examination {
   const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
   const examination = { description: `lmdb:${folder}`, counts }
   const lock = join(folder, 'lock.mdb')
@@ -31,7 +31,7 @@ export function examineLmdb ({ open }: Lmdb, folder: string, nameOf: NameOf, tel
     const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, readOnly: true })
     try {
       assertOneNamespace(env, folder, lock, false)
-      examineRecords(env, folder, counts, nameOf, tell)
+      examineRecords(env, folder, counts, handleOf, tell)
     } finally {
       env.close().catch(() => {})
     }
@@ -43,13 +43,13 @@ export function examineLmdb ({ open }: Lmdb, folder: string, nameOf: NameOf, tel
 }
 
 /** Examines all records at one state of the store, whatever others write meanwhile. */
-function examineRecords (env: RootDatabase, folder: string, counts: Counts, nameOf: NameOf, tell: Tell): void {
+function examineRecords (env: RootDatabase, folder: string, counts: Counts, handleOf: HandleOf, tell: Tell): void {
   const noted = env.getBinary(FORMATS_KEY) as Buffer | undefined
   const formats = noted === undefined ? {} : notedFormats(noted)
   if (formats === null) tell(`The note of formats in ${folder} is damaged. The next start replaces it.`)
   else assertKnownFormats(formats, folder, LMDB_FORMATS)
 
-  examineSessions(env, counts, nameOf, tell)
+  examineSessions(env, counts, handleOf, tell)
   for (const { key, value } of entriesOf<Buffer>(env, { name: 'accounts', encoding: 'binary' })) {
     counts.accounts++
     examineAccount(key, decodeAccount(key, value), tell)
@@ -64,7 +64,7 @@ function examineRecords (env: RootDatabase, folder: string, counts: Counts, name
   }
 }
 
-function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tell: Tell): void {
+function examineSessions (env: RootDatabase, counts: Counts, handleOf: HandleOf, tell: Tell): void {
   const records = databaseOf<Buffer>(env, DATABASES.records)
   const tombstones = databaseOf<Buffer>(env, DATABASES.tombstones)
   const byUser = indexOf<string>(env, DATABASES.keysOfUser)
@@ -77,7 +77,7 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
   for (const key of records?.getKeys() ?? []) {
     counts.sessions++
     const record = isPlainKey(key) ? sessionAt(key) : null
-    const name = nameAt(records, key, nameOf)
+    const name = nameAt(records, key, handleOf)
     if (record === null) {
       damaged.add(key)
       tell(`The session ${name} is damaged. ${REMEDIES.session}`)
@@ -90,7 +90,7 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
   for (const key of tombstones?.getKeys() ?? []) {
     counts.tombstones++
     const tombstone = isPlainKey(key) ? tombstoneAt(key) : null
-    const name = nameAt(tombstones, key, nameOf)
+    const name = nameAt(tombstones, key, handleOf)
     if (tombstone === null) {
       damaged.add(key)
       tell(`The tombstone ${name} is damaged. ${REMEDIES.tombstone}`)
@@ -101,13 +101,13 @@ function examineSessions (env: RootDatabase, counts: Counts, nameOf: NameOf, tel
   for (const { key: user, value: key } of byUser?.range() ?? []) {
     const owner = isPlainKey(key) ? sessionAt(key)?.user ?? null : null
     if (damaged.has(key) || (owner !== null && indexName(owner) === user)) continue
-    const place = isPlainKey(user) && isPlainKey(key) && byUser?.has(user, key) === true ? `leads from ${userText(user)} to ${nameOf(key)}, which is not a session of that user` : 'is damaged'
+    const place = isPlainKey(user) && isPlainKey(key) && byUser?.has(user, key) === true ? `leads from ${userText(user)} to ${handleOf(key)}, which is not a session of that user` : 'is damaged'
     tell(`An entry of the index by user ${place}. ${REMEDIES.entry}`)
   }
   for (const { key: time, value: key } of byExpiry?.range() ?? []) {
     const isRight = isPlainKey(key) && (timesOf(sessionAt(key)).includes(time) || tombstoneAt(key)?.until === time)
     if (damaged.has(key) || isRight) continue
-    const place = typeof time === 'number' && isPlainKey(key) && byExpiry?.has(time, key) === true ? `leads to ${nameOf(key)}, where nothing expires then` : 'is damaged'
+    const place = typeof time === 'number' && isPlainKey(key) && byExpiry?.has(time, key) === true ? `leads to ${handleOf(key)}, where nothing expires then` : 'is damaged'
     tell(`An entry of the index by expiry ${place}. ${REMEDIES.entry}`)
   }
 }
@@ -117,8 +117,8 @@ function timesOf (record: SessionRecord | null): number[] {
   return record === null ? [] : [dueTime(record), record.expiresAt]
 }
 
-function nameAt (database: Database<Buffer, string> | undefined, key: string, nameOf: NameOf): string {
-  return database !== undefined && keyText(key, database) === key ? nameOf(key) : KEY_DAMAGED
+function nameAt (database: Database<Buffer, string> | undefined, key: string, handleOf: HandleOf): string {
+  return database !== undefined && keyText(key, database) === key ? handleOf(key) : KEY_DAMAGED
 }
 
 type NamedOptions = DatabaseOptions & { name: string }

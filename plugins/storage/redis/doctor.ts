@@ -3,7 +3,7 @@ import { decodeAccount } from './accounts.js'
 import { decodeSession, isTombstone } from './session-codec.js'
 import { decodeCounter } from './attempts.js'
 import { boundedCalls } from '../common/bounded-calls.js'
-import { REMEDIES, examineAccount, userText, type Counts, type Examination, type NameOf, type Tell } from '../common/findings.js'
+import { REMEDIES, examineAccount, userText, type Counts, type Examination, type HandleOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import type { StorageLog } from '../common/storage.js'
 import { connectRedis } from './client.js'
@@ -19,7 +19,7 @@ const DEADLINE_MS = 10_000
 type Look = (key: string, name: string) => Promise<void>
 
 /** Examines a store in Redis record by record. While others write, it may report a state that lasts for a moment only. @see examine */
-export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: StorageLog, tell: Tell): Promise<Examination> {
+export async function examineRedis (target: RedisTarget, handleOf: HandleOf, log: StorageLog, tell: Tell): Promise<Examination> {
   const counts: Counts = { sessions: 0, tombstones: 0, accounts: 0, counters: 0 }
   const { client, close } = await connectRedis(target, log)
   const call = boundedCalls({ deadlineMs: DEADLINE_MS })
@@ -39,12 +39,12 @@ export async function examineRedis (target: RedisTarget, nameOf: NameOf, log: St
       if (isTombstone(stored)) return
       const record = decodeSession(stored)
       if (record === null) {
-        tell(`The session ${nameOf(key)} is damaged. ${REMEDIES.session}`)
+        tell(`The session ${handleOf(key)} is damaged. ${REMEDIES.session}`)
         return
       }
       const { user } = record
       if (user !== null && await call('read', () => client.zscore(redisKey.index(user), key).catch(wrongType)) === null) {
-        tell(`The session ${nameOf(key)} of ${userText(user)} is not in the index by user. The end of all sessions of the user does not reach it. Have the user log out there, or replace SECRET_KEY, which ends every session.`)
+        tell(`The session ${handleOf(key)} of ${userText(user)} is not in the index by user. The end of all sessions of the user does not reach it. Have the user log out there, or replace SECRET_KEY, which ends every session.`)
       }
     }],
     [redisKey.account('*'), async (key, name) => {
