@@ -78,7 +78,7 @@ export function isByTrustedProxy ({ ips = [] }: FastifyRequest): boolean {
  * Answers whether a request over plain http is plain from end to end: it shows no proxy, or Fastify trusts the proxy and the
  * proxy says so. With any other proxy, hatcheck cannot know how the user is connected.
  */
-export function isPlain (request: FastifyRequest): boolean {
+export function isPlainHttp (request: FastifyRequest): boolean {
   if (!isForwarded(request.raw)) return true
   const { headers } = request
   return isByTrustedProxy(request) && !lacksLines(request.raw) && WITHOUT_TLS.test(String(headers['x-forwarded-proto'] ?? '')) &&

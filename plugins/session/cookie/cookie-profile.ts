@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { isPlain } from '../../common/forwarded.js'
+import { isPlainHttp } from '../../common/forwarded.js'
 import { isHttps } from '../../common/is-https.js'
 import { isLoopback } from '../../common/loopback.js'
 import type { Config } from '../../config/resolve.js'
@@ -51,7 +51,7 @@ function isOfThisMachine ({ host, raw }: Connection): boolean {
  * @throws CookieDomainError if the host of the request is outside the cookie's domain.
  */
 export function assertDeliverable ({ attributes: { secure, domain }, isPlainByConnection, remedy }: CookieProfile, request: FastifyRequest): void {
-  const isAllowed = secure === true ? isHttps(request) : !isPlainByConnection || isPlain(request)
+  const isAllowed = secure === true ? isHttps(request) : !isPlainByConnection || isPlainHttp(request)
   if (!isAllowed) throw new InsecureTransportError(remedy)
   if (domain !== undefined && !isWithin(domain, request.host)) throw new CookieDomainError(request.host, domain)
 }
