@@ -16,12 +16,12 @@ const OTHER_CLOCKS = ['sessionIdleTimeout', 'sessionLifetime', 'permanentSession
  *
  * @throws ConfigError if another clock is set, or if a logout would have to be final.
  */
-export function flaskLifetimes (given: Record<string, unknown>, lifetimeSeconds: number, name: NameOf): Lifetimes {
+export function flaskLifetimes (given: Record<string, unknown>, lifetimeSeconds: number, nameOf: NameOf): Lifetimes {
   for (const option of OTHER_CLOCKS) {
-    assertRule(given[option] === undefined, `${name(option)} must not be set with the store flask:, since a cookie of Flask has one clock. Set ${name('permanentSessionLifetime')} as in Flask.`)
+    assertRule(given[option] === undefined, `${nameOf(option)} must not be set with the store flask:, since a cookie of Flask has one clock. Set ${nameOf('permanentSessionLifetime')} as in Flask.`)
   }
   assertRule(given['sessionRevocation'] === 'none',
-    `The store flask: needs ${name('sessionRevocation')}=none: Flask accepts a copy of a cookie after the logout, and so must hatcheck. Set it if you accept that, or use the store cookie: or lmdb:.`)
+    `The store flask: needs ${nameOf('sessionRevocation')}=none: Flask accepts a copy of a cookie after the logout, and so must hatcheck. Set it if you accept that, or use the store cookie: or lmdb:.`)
   const seconds = given['permanentSessionLifetime'] === undefined ? LIFETIME_SECONDS : lifetimeSeconds
   const lifetime = { idleSeconds: seconds, lifetimeSeconds: seconds }
   return { browser: lifetime, permanent: lifetime }

@@ -52,14 +52,14 @@ function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: strin
 }
 
 /** Refuses a login and a logout that lead nowhere. @throws ConfigError */
-export function assertLeadsOn ({ hasRoute, base, afterLogin, afterLogout }: Pages, name: NameOf): void {
+export function assertLeadsOn ({ hasRoute, base, afterLogin, afterLogout, nameOf }: Pages & { readonly nameOf: NameOf }): void {
   const leadsTo = (place: string, route: RouteName): boolean => hasRoute(route) && pathOf(place) === pathOf(`${base}/${route}`)
   assertRule(!leadsTo(afterLogin, 'login'),
-    `${name('afterLogin')} must not be the login page: it would redirect to itself forever.`)
+    `${nameOf('afterLogin')} must not be the login page: it would redirect to itself forever.`)
   assertRule(!leadsTo(afterLogin, 'logout'),
-    `${name('afterLogin')} must not be ${base}/logout: it would log out every user who logs in.`)
+    `${nameOf('afterLogin')} must not be ${base}/logout: it would log out every user who logs in.`)
   assertRule(!leadsTo(afterLogout, 'logout'),
-    `${name('afterLogout')} must not be ${base}/logout: it would redirect to itself forever.`)
+    `${nameOf('afterLogout')} must not be ${base}/logout: it would redirect to itself forever.`)
 }
 
 /** Returns the path of a place on this server as the router reads it, after the browser has resolved it; null for an address. */

@@ -31,30 +31,30 @@ const rows = new Map<string, Row>(Object.entries(OPTIONS))
  * @throws ConfigError with the rule that is broken.
  */
 export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode: Mode, scope = '') {
-  const name: NameOf = (option) => mode === 'plugin' ? option : environmentName(option)
+  const nameOf: NameOf = (option) => mode === 'plugin' ? option : environmentName(option)
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   assertKnown(Object.keys(given), mode)
   const { authenticate, now = steadyClock(), sessionStore: store = OPTIONS.sessionStore.default } = options
   const isFlask = placeOfSessions(store) === 'flask'
-  const { sessionIdleTimeout, sessionLifetime, permanentSessionIdleTimeout, permanentSessionLifetime, ...values } = validate(OPTIONS, isFlask ? { sessionCookieName: FLASK_COOKIE, ...given } : given, name, mode)
+  const { sessionIdleTimeout, sessionLifetime, permanentSessionIdleTimeout, permanentSessionLifetime, ...values } = validate(OPTIONS, isFlask ? { sessionCookieName: FLASK_COOKIE, ...given } : given, nameOf, mode)
   assertRule(authenticate === undefined || typeof authenticate === 'function', `authenticate must be ${OPTIONS.authenticate.form}; got ${shown(authenticate)}.`)
   assertClock(now)
   assertSchema(options.sessionSchema)
   const dataDir = resolve(values.dataDir)
-  const sessionStore = storeChoice(store, dataDir, name('sessionStore'))
-  assertPath(values.dataDir, name('dataDir'))
+  const sessionStore = storeChoice(store, dataDir, nameOf('sessionStore'))
+  assertPath(values.dataDir, nameOf('dataDir'))
   const pages = pagesOf(options.routes, mode, values, scope)
-  const allowedOrigins = originsOf(options.allowedOrigins, name('allowedOrigins'))
+  const allowedOrigins = originsOf(options.allowedOrigins, nameOf('allowedOrigins'))
   const config = {
     ...values,
     mode,
-    nameOf: name,
+    nameOf,
     dataDir,
     secretKey: options.secretKey,
-    secretKeyFallbacks: listOf(options.secretKeyFallbacks, name('secretKeyFallbacks')),
+    secretKeyFallbacks: listOf(options.secretKeyFallbacks, nameOf('secretKeyFallbacks')),
     sessionStore,
     realm: values.realm ?? realmOfCookie(values.sessionCookieName),
-    formerCookies: formerCookies(listOf(options.formerCookieNames, name('formerCookieNames')), values, OPTIONS.formerCookieNames.form, OPTIONS.sessionCookieName.pattern, name),
+    formerCookies: formerCookies(listOf(options.formerCookieNames, nameOf('formerCookieNames')), values, OPTIONS.formerCookieNames.form, OPTIONS.sessionCookieName.pattern, nameOf),
     oldSessionKinds: oldSessionKinds(options.adopt, OPTIONS.adopt.form, OPTIONS.sessionCookieName.pattern),
     sessionCookieSecure: values.sessionCookieSecure ?? ('local' as const),
     anonymousSessionsPerMinute: values.anonymousSessionsPerMinute ?? Infinity,
@@ -62,20 +62,20 @@ export function resolveConfig (options: GivenOptions & ServiceOnlyOptions, mode:
     allowedOrigins,
     /** Answers whether an origin is in `allowedOrigins`. */
     isAllowedOrigin: originMatcher(allowedOrigins),
-    pageLanguages: languagesOf(options.pageLanguages, name('pageLanguages')),
+    pageLanguages: languagesOf(options.pageLanguages, nameOf('pageLanguages')),
     sessionSchema: options.sessionSchema,
     authenticate,
     decorators: decoratorsOf(options.decorators),
     // A clock of high resolution has fractions, which not every store keeps.
     now: () => Math.floor(now()),
     lifetimes: isFlask
-      ? flaskLifetimes(given, permanentSessionLifetime, name)
-      : lifetimesOf({ sessionIdleTimeout, sessionLifetime, permanentSessionIdleTimeout, permanentSessionLifetime }, given, name),
+      ? flaskLifetimes(given, permanentSessionLifetime, nameOf)
+      : lifetimesOf({ sessionIdleTimeout, sessionLifetime, permanentSessionIdleTimeout, permanentSessionLifetime }, given, nameOf),
     ...pages
   }
-  assertCookie(config, name)
-  assertTogether(config, options, name)
-  assertLeadsOn(config, name)
+  assertCookie(config)
+  assertTogether(config, options)
+  assertLeadsOn(config)
   return config
 }
 
@@ -122,14 +122,14 @@ function assertKnown (options: readonly string[], mode: Mode): void {
 }
 
 /** Refuses options that contradict each other. @throws ConfigError */
-function assertTogether (config: Config, { signup, anonymousSessionsPerMinute }: GivenOptions, name: NameOf): void {
-  const { sessionStore, sessionRevocation, authenticate, anonymousSessions } = config
+function assertTogether (config: Config, { signup, anonymousSessionsPerMinute }: GivenOptions): void {
+  const { nameOf, sessionStore, sessionRevocation, authenticate, anonymousSessions } = config
   assertRule(sessionRevocation === 'store' || (sessionStore.kind === 'engine' && sessionStore.sessionsIn !== 'engine'),
-    `${name('sessionRevocation')}=none is for sessions in cookies only: set ${name('sessionStore')} to cookie: or flask:, or leave it out.`)
+    `${nameOf('sessionRevocation')}=none is for sessions in cookies only: set ${nameOf('sessionStore')} to cookie: or flask:, or leave it out.`)
   assertRule(authenticate === undefined || signup === undefined,
-    `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
+    `${nameOf('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`)
   assertRule(anonymousSessions || anonymousSessionsPerMinute === undefined,
-    `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`)
+    `${nameOf('anonymousSessionsPerMinute')} must not be set with ${nameOf('anonymousSessions')}=false: no such session can begin.`)
 }
 
 function originsOf (given: GivenOptions['allowedOrigins'], name: string): string[] {
@@ -148,18 +148,18 @@ function languagesOf (given: GivenOptions['pageLanguages'], name: string): Langu
   return known.sort((a, b) => tags.indexOf(a) - tags.indexOf(b))
 }
 
-function lifetimesOf (values: Times, given: Record<string, unknown>, name: NameOf): Lifetimes {
+function lifetimesOf (values: Times, given: Record<string, unknown>, nameOf: NameOf): Lifetimes {
   return {
-    browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', name),
-    permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', name)
+    browser: lifetimeOf(values, given, 'sessionIdleTimeout', 'sessionLifetime', nameOf),
+    permanent: lifetimeOf(values, given, 'permanentSessionIdleTimeout', 'permanentSessionLifetime', nameOf)
   }
 }
 
 /** Adjusts a default to the value that is set: the idle timeout must not be longer than the lifetime. */
-function lifetimeOf (values: Times, given: Record<string, unknown>, idle: keyof Times, lifetime: keyof Times, name: NameOf): Lifetime {
+function lifetimeOf (values: Times, given: Record<string, unknown>, idle: keyof Times, lifetime: keyof Times, nameOf: NameOf): Lifetime {
   const { [idle]: idleSeconds, [lifetime]: lifetimeSeconds } = values
   const isLifetimeGiven = given[lifetime] !== undefined
-  assertRule(idleSeconds <= lifetimeSeconds || given[idle] === undefined || !isLifetimeGiven, `${name(idle)} must not be longer than ${name(lifetime)}.`)
+  assertRule(idleSeconds <= lifetimeSeconds || given[idle] === undefined || !isLifetimeGiven, `${nameOf(idle)} must not be longer than ${nameOf(lifetime)}.`)
   return isLifetimeGiven
     ? { idleSeconds: Math.min(idleSeconds, lifetimeSeconds), lifetimeSeconds }
     : { idleSeconds, lifetimeSeconds: Math.max(idleSeconds, lifetimeSeconds) }
@@ -187,17 +187,17 @@ function assertSchema (schema: unknown): void {
 }
 
 /** Refuses every cookie that browsers would drop. `__Http-` needs HttpOnly as well, which each cookie has. Source: RFC 6265bis, sections 4.1.3 and 5.7. */
-function assertCookie (config: Config, name: NameOf): void {
-  const { sessionCookieName = '', sessionCookieDomain, sessionCookiePath, sessionCookieSecure, sessionCookieSamesite } = config
-  const [cookieName, secure] = [name('sessionCookieName'), name('sessionCookieSecure')]
+function assertCookie (config: Config): void {
+  const { nameOf, sessionCookieName = '', sessionCookieDomain, sessionCookiePath, sessionCookieSecure, sessionCookieSamesite } = config
+  const [cookieName, secure] = [nameOf('sessionCookieName'), nameOf('sessionCookieSecure')]
   const isSecure = sessionCookieSecure === 'true'
   if (/^__host-/i.test(sessionCookieName)) {
-    assertRule(sessionCookieDomain === undefined, `${cookieName} begins with __Host-, so ${name('sessionCookieDomain')} must not be set: browsers drop such a cookie.`)
-    assertRule(sessionCookiePath === '/', `${cookieName} begins with __Host-, so ${name('sessionCookiePath')} must be /: browsers drop such a cookie.`)
+    assertRule(sessionCookieDomain === undefined, `${cookieName} begins with __Host-, so ${nameOf('sessionCookieDomain')} must not be set: browsers drop such a cookie.`)
+    assertRule(sessionCookiePath === '/', `${cookieName} begins with __Host-, so ${nameOf('sessionCookiePath')} must be /: browsers drop such a cookie.`)
   }
   assertRule(isSecure || !/^__(host|secure|http)-/i.test(sessionCookieName), `${cookieName} begins with __Host-, __Secure- or __Http-, so ${secure} must be true: browsers drop such a cookie.`)
-  assertRule(isSecure || sessionCookieSamesite !== 'none', `${name('sessionCookieSamesite')}=none needs ${secure}=true: browsers drop such a cookie.`)
-  assertRule(isSecure || !config.sessionCookiePartitioned, `${name('sessionCookiePartitioned')} needs ${secure}=true: browsers drop such a cookie.`)
+  assertRule(isSecure || sessionCookieSamesite !== 'none', `${nameOf('sessionCookieSamesite')}=none needs ${secure}=true: browsers drop such a cookie.`)
+  assertRule(isSecure || !config.sessionCookiePartitioned, `${nameOf('sessionCookiePartitioned')} needs ${secure}=true: browsers drop such a cookie.`)
 }
 
 type Values = ValuesOf<typeof OPTIONS>

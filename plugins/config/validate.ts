@@ -12,11 +12,11 @@ export type Mode = 'plugin' | 'service' | 'demo'
  *
  * @throws ConfigError with the rule that is broken.
  */
-export function validate<T extends Record<string, Row>> (table: T, given: Record<string, unknown>, name: NameOf, mode: Mode): ValuesOf<T> {
+export function validate<T extends Record<string, Row>> (table: T, given: Record<string, unknown>, nameOf: NameOf, mode: Mode): ValuesOf<T> {
   const values: Record<string, unknown> = {}
   for (const [option, row] of Object.entries(table)) {
     if (!isPlain(row)) continue
-    const value = given[option] === undefined ? defaultOf(row, mode) : valueOf(row, given[option], name(option))
+    const value = given[option] === undefined ? defaultOf(row, mode) : valueOf(row, given[option], nameOf(option))
     if (value !== undefined) values[option] = value
   }
   return values as ValuesOf<T>
