@@ -2,12 +2,12 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyTypeProvider, RawServer
 import fp from 'fastify-plugin'
 import { join, parse } from 'node:path'
 import type { ConfigPluginOptions } from './plugins/config/index.js'
+import type { Mode } from './plugins/config/mode.js'
 import type { GivenOptions, HatcheckOptions, ServiceOnlyOptions } from './plugins/config/options.js'
 import { ownFolder } from './plugins/config/own-folder.js'
 import { unlessInstalled } from './plugins/common/not-installed.js'
 import { assertRegistrable } from './plugins/common/registration.js'
 import { ROUTE_NAMES, type RouteName } from './plugins/config/route-names.js'
-import type { Mode } from './plugins/config/validate.js'
 
 export type { HatcheckOptions } from './plugins/config/options.js'
 export type { RouteName } from './plugins/config/route-names.js'

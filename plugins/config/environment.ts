@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { isLoopback } from '../common/loopback.js'
 import { assertRule } from '../common/rule.js'
 import { readSettingsFile } from '../common/settings-file.js'
+import type { Mode } from './mode.js'
 import { environmentName } from './option-name.js'
 import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import { PROCESS_OPTIONS } from './process-options.js'
@@ -9,7 +10,7 @@ import type { Row, ValuesOf } from './row.js'
 import { isMemoryUrl } from './store-choice.js'
 import { OPTIONS } from './table.js'
 import { coverEverybody, isAddressRange } from './trusted-proxies.js'
-import { validate, type Mode } from './validate.js'
+import { validate } from './validate.js'
 
 /** A name whose last part is a number would be an IPv4 address in one of its old forms, such as 127.1. */
 const HOST_NAME = /^(?!(?:.*\.)?\d+\.?$)[^\s:/?#@[\]\\]+$/

@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
+import type { Mode } from './mode.js'
 import type { GivenOptions, ServiceOnlyOptions } from './options.js'
 import { misleads, missesPages } from './pages.js'
 import { assertDomains, resolveConfig } from './resolve.js'
-import type { Mode } from './validate.js'
 
 export interface ConfigPluginOptions {
   hatcheck: { options: GivenOptions & ServiceOnlyOptions, mode: Mode, metricsRoute: boolean, auditLog: boolean }

@@ -1,9 +1,9 @@
 import { assertRule, shown } from '../common/rule.js'
+import type { Mode } from './mode.js'
+import type { NameOf } from './option-name.js'
 import { ROUTE_NAMES, type RouteName } from './route-names.js'
 import type { ValuesOf } from './row.js'
 import { OPTIONS } from './table.js'
-import type { NameOf } from './option-name.js'
-import type { Mode } from './validate.js'
 
 type PageValues = Pick<ValuesOf<typeof OPTIONS>, 'prefix' | 'loginPath' | 'afterLogin' | 'afterLogout'>
 type Pages = ReturnType<typeof pagesOf>

@@ -8,6 +8,7 @@ import { decoratorsOf } from './decorators.js'
 import { FLASK_COOKIE, flaskLifetimes } from './flask.js'
 import { formerCookies } from './former-cookies.js'
 import { LANGUAGE_TAGS, type LanguageTag } from './language-tags.js'
+import type { Mode } from './mode.js'
 import { environmentName, type NameOf } from './option-name.js'
 import type { GivenOptions, ServiceOnlyOptions, SessionOptions } from './options.js'
 import { domainOfPattern, isOriginOrPattern, originMatcher } from './origins.js'
@@ -17,7 +18,7 @@ import type { Row, ValuesOf } from './row.js'
 import { assertPath, placeOfSessions, storeChoice } from './store-choice.js'
 import { suggestionFor } from './suggestion.js'
 import { OPTIONS, SESSION_OPTIONS } from './table.js'
-import { validate, type Mode } from './validate.js'
+import { validate } from './validate.js'
 
 /** The checked options with every default filled in. */
 export type Config = ReturnType<typeof resolveConfig>

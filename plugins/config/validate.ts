@@ -1,11 +1,9 @@
 import { assertRule, shown } from '../common/rule.js'
+import type { Mode } from './mode.js'
 import type { NameOf } from './option-name.js'
 import type { PlainRow, Row, ValuesOf } from './row.js'
 
 // Not a JSON Schema, because compiling one took more than half of the time of a registration.
-
-/** How hatcheck runs: in an application, as a service, or as a service in demo mode. */
-export type Mode = 'plugin' | 'service' | 'demo'
 
 /**
  * Checks the plain options of a table, and fills in the defaults. Ignores other options.

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import { isLocal } from '../common/forwarded.js'
-import type { Mode } from '../config/validate.js'
+import type { Mode } from '../config/mode.js'
 
 export const DemoModeError = createError('HATCHECK_DEMO_MODE',
   'In demo mode hatcheck serves this machine only: anyone could sign up. To serve others, set SECRET_KEY and SIGNUP, and TRUST_PROXY if there is a proxy.', 403)

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { Mode } from '../config/validate.js'
+import type { Mode } from '../config/mode.js'
 import { hasDuty, isSessionRefused, isWorker, type SessionRefused } from './duties.js'
 import { requestFrom, respondTo, type Channel } from './ipc.js'
 
