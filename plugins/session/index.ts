@@ -69,11 +69,12 @@ export type SessionGroup = Awaited<ReturnType<typeof createSessionGroup>>
  * 2. `request/request-session` gives the request its `Session`: origin, `model/values` and the queue of calls. A handler sees it
  *    through `request/facade`.
  * 3. `request/calls` act at once: login, regenerate and save through `model/plan` and `backend/write`, destroy through
- *    `backend/write`.
+ *    `backend/end`.
  * 4. As the response leaves, `request/commit-hook` runs `commit`: the changed values go through `model/plan` and
  *    `backend/write`, and `cookie/cookie` sets the cookie.
  *
- * Each folder imports only those above it: `model`, `cookie`, `backend`, `adoption`, `request`, `outside`.
+ * Each folder imports only those above it: `model`, `cookie`, `backend`, `adoption`, `request`, `outside`. `standalone` is
+ * `hatcheck/session`, without the other plugins.
  */
 export default fp(async function session (fastify) {
   fastify.hatcheck.provide('session', await createSessionGroup(fastify, fastify.hatcheck))
