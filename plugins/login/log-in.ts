@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, Session } from 'fastify'
 import type { Authenticate, Authenticated, Check } from '../accounts/authenticator.js'
 import { LONGEST_NAME, LONGEST_SENT_NAME } from '../accounts/name.js'
-import { Calls } from '../common/calls.js'
+import { standaloneCall } from '../common/calls.js'
 import { clientAddress } from '../common/client-address.js'
 import { ConfigError } from '../common/rule.js'
 import { wants } from '../common/wants.js'
@@ -115,8 +115,8 @@ export function createLoginCalls (fastify: FastifyInstance, nextOf: (value: unkn
 
     /** `request.authenticate`: checks a password as `POST /login` does, and writes a failure to the audit log. */
     checkPassword (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
-      // As with the calls of a session, a rejection that nobody awaits does not end the process.
-      const check = new Calls().run(() => authenticateAndNote(request, sentName, sentPassword))
+      // As with the calls of a session, a rejection that nobody awaits does not end the process. The audit log has it.
+      const check = standaloneCall(() => authenticateAndNote(request, sentName, sentPassword), () => {})
       // A handler that forgets to await would take the promise for a success, and log anybody in.
       undecided.set(request, (undecided.get(request) ?? 0) + 1)
       const decide = (): void => { undecided.set(request, (undecided.get(request) ?? 1) - 1) }
