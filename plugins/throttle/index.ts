@@ -25,12 +25,15 @@ const MOST_DEVICES = 8
 
 /** Limits the rate of login attempts by the rules of docs/admission.md. All processes with the same store and realm count together. */
 export default fp(async function throttle (fastify) {
+  const { config: { now }, storage: { attempts }, workers } = fastify.hatcheck
   fastify.hatcheck.provide('throttle', createThrottle(fastify))
+  if (!workers.sweeps) return
+  const stopSweeping = startSweeping(() => attempts.sweep(now()), (error) => { fastify.log.warn({ err: error }, 'sweep of failed logins failed') })
+  fastify.addHook('onClose', async () => { stopSweeping() })
 }, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookies', 'audit', 'workers', 'accounts'] })
 
-function createThrottle (fastify: FastifyInstance) {
-  const { hatcheck } = fastify
-  const { config: { now, realm }, storage: { attempts }, workers, audit, cookies, accounts, session: { cookieOf, macsFor } } = hatcheck
+function createThrottle ({ hatcheck }: FastifyInstance) {
+  const { config: { now, realm }, storage: { attempts }, audit, cookies, accounts, session: { cookieOf, macsFor } } = hatcheck
   const admission = new Admission({ attempts, now, hash: (text) => hashIn(realm, text) })
   const [familiarQueue, strangerQueue] = [new KeyedQueue(), new KeyedQueue()]
   const macsOf: MacsOf = (text) => macsFor('known device', text)
@@ -80,11 +83,6 @@ function createThrottle (fastify: FastifyInstance) {
     const { attributes } = cookieOf(request)
     const of = { account: accountOf(name), version: await accounts?.versionOf(user) ?? '' }
     cookies.set(reply, deviceCookie(request), newDevice(of, now(), macsOf), { ...attributes, maxAge: DEVICE_SECONDS })
-  }
-
-  if (workers.sweeps) {
-    const stopSweeping = startSweeping(() => attempts.sweep(now()), (error) => { fastify.log.warn({ err: error }, 'sweep of failed logins failed') })
-    fastify.addHook('onClose', async () => { stopSweeping() })
   }
 
   /** @throws BusyError if the queue is full. */
