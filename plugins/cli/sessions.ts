@@ -1,5 +1,6 @@
 import { findAccount } from '../accounts/accounts.js'
 import { errorText } from '../common/error-text.js'
+import { iso } from '../common/iso.js'
 import { endSessionOfUser, sessionsOfUser } from '../session/outside/user-sessions.js'
 import type { Storage } from '../storage/common/storage.js'
 import { UsageError, expectEnd, type Io } from './io.js'
@@ -33,7 +34,7 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
     }
     const done = await eachUser(users, io, async (user) => {
       for (const { handle, createdAt, seenAt, client, address, permanent } of await sessionsOfUser(user, context)) {
-        const times = [createdAt, seenAt].map((time) => new Date(time).toISOString())
+        const times = [createdAt, seenAt].map(iso)
         io.stdout.write(`${[handle, user, ...times, client, address, ...permanent ? ['permanent'] : []].join('\t')}\n`)
       }
     })

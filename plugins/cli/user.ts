@@ -2,6 +2,7 @@ import { Accounts } from '../accounts/accounts.js'
 import { endIfRemembered } from '../accounts/end-sessions.js'
 import { newName } from '../accounts/name.js'
 import { assertNewPassword } from '../accounts/password.js'
+import { iso } from '../common/iso.js'
 import { ConfigError } from '../common/rule.js'
 import { UsageError, expectEnd, type Io } from './io.js'
 import { readPassword } from './password.js'
@@ -32,7 +33,7 @@ export async function user ([action = '', name, ...rest]: string[], io: Io): Pro
 
 async function list (accounts: Accounts): Promise<string> {
   return (await accounts.list()).map(({ name, createdAt, disabled }) =>
-    `${name}\t${new Date(createdAt).toISOString()}${disabled ? '\tdisabled' : ''}\n`).join('')
+    `${name}\t${iso(createdAt)}${disabled ? '\tdisabled' : ''}\n`).join('')
 }
 
 /**
