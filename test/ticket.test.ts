@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
+import { DEFAULT_REALM } from '../plugins/common/realm.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { cookieValues } from '../plugins/cookies/header.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
@@ -60,8 +61,8 @@ test('a MAC for another purpose is not a valid ticket', (t) => {
   const id = signer.newId()
   const macs = [
     createHmac('sha256', secret).update(id).digest('base64url'),
-    createHmac('sha256', deriveKey(secret, 'another purpose')).update(id).digest('base64url'),
-    createHmac('sha256', deriveKey(secret, '')).update(id).digest('base64url'),
+    createHmac('sha256', deriveKey(secret, 'another purpose', DEFAULT_REALM)).update(id).digest('base64url'),
+    createHmac('sha256', deriveKey(secret, '', DEFAULT_REALM)).update(id).digest('base64url'),
     createHash('sha256').update(id).digest('base64url'),
     createHash('sha256').update(secret).update(id).digest('base64url'),
     createHmac('sha256', '').update(id).digest('base64url')
@@ -69,7 +70,7 @@ test('a MAC for another purpose is not a valid ticket', (t) => {
   for (const mac of macs) t.equal(signer.verify(`${id}.${mac}`), null)
   const signed = new Signer(testKey).sign(id)
   for (const value of [signed, encodeURIComponent(signed), signed.replaceAll('+', '-').replaceAll('/', '_')]) t.equal(signer.verify(value), null)
-  t.not(deriveKey(secret, 'a').toString('hex'), deriveKey(secret, 'b').toString('hex'))
+  t.not(deriveKey(secret, 'a', DEFAULT_REALM).toString('hex'), deriveKey(secret, 'b', DEFAULT_REALM).toString('hex'))
   t.end()
 })
 

@@ -130,7 +130,7 @@ export function storeKey (id: string, realm = DEFAULT_REALM): string {
  *
  * Source: RFC 5869.
  */
-export function deriveKey (secret: Buffer, purpose: string, realm = DEFAULT_REALM): Buffer {
+export function deriveKey (secret: Buffer, purpose: string, realm: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', `hatcheck/1 ${purpose}${realmSuffix(realm)}`, 32))
 }
 
