@@ -7,6 +7,7 @@ import { batchesOf } from './batches.js'
 import { WRONG_TYPE, isMissing, readHash, type StoredHash } from './hash.js'
 import { redisKey } from './keys.js'
 import { scanKeys } from './scan.js'
+import { withScripts, type Scripted } from './scripted.js'
 import { isAccount, type Account, type AccountStore } from '../../store/accounts.js'
 
 /** Takes field, value, …. Returns 1, or 0 if the key exists. */
@@ -41,15 +42,12 @@ interface AccountScripts {
 
 /** Keeps accounts in Redis or Valkey, beside the sessions. An account is a hash that never expires. */
 export class RedisAccounts implements AccountStore {
-  readonly #client: (Redis | Cluster) & AccountScripts
+  readonly #client: Scripted<AccountScripts>
   readonly #call: BoundedCall
   readonly #onUnreadable: OnUnreadableAccount
 
   constructor (client: Redis | Cluster, limits: CallLimits = {}, onUnreadable: OnUnreadableAccount = () => {}) {
-    client.defineCommand('hatcheckCreateAccount', { numberOfKeys: 1, lua: CREATE })
-    client.defineCommand('hatcheckReplaceAccount', { numberOfKeys: 1, lua: REPLACE })
-    client.defineCommand('hatcheckUpdateAccount', { numberOfKeys: 1, lua: UPDATE })
-    this.#client = client as (Redis | Cluster) & AccountScripts
+    this.#client = withScripts<AccountScripts>(client, { hatcheckCreateAccount: CREATE, hatcheckReplaceAccount: REPLACE, hatcheckUpdateAccount: UPDATE })
     this.#call = boundedCalls(limits)
     this.#onUnreadable = onUnreadable
   }

@@ -3,6 +3,7 @@ import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bound
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { WRONG_TYPE, isMissing, readHash, type StoredHash } from './hash.js'
 import { redisKey } from './keys.js'
+import { withScripts, type Scripted } from './scripted.js'
 import { FIRST_WAIT_MS, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import { MOST_FAILURES, isCounter, type AttemptStore } from '../../store/attempts.js'
 
@@ -69,15 +70,13 @@ interface AttemptScripts {
 
 /** Counts failed logins in Redis or Valkey, beside the sessions. A counter is a hash that Redis drops when all is forgiven. */
 export class RedisAttempts implements AttemptStore {
-  readonly #client: (Redis | Cluster) & AttemptScripts
+  readonly #client: Scripted<AttemptScripts>
   readonly #call: BoundedCall
   readonly #onCorrupt: (key: string) => void
 
   /** @param onCorrupt called for each damaged counter. It counts as no failures, and so does a counter of another format. */
   constructor (client: Redis | Cluster, limits: CallLimits = {}, onCorrupt: (key: string) => void = () => {}) {
-    client.defineCommand('hatcheckCountAttempt', { numberOfKeys: 1, lua: COUNT })
-    client.defineCommand('hatcheckUncountAttempt', { numberOfKeys: 1, lua: UNCOUNT })
-    this.#client = client as (Redis | Cluster) & AttemptScripts
+    this.#client = withScripts<AttemptScripts>(client, { hatcheckCountAttempt: COUNT, hatcheckUncountAttempt: UNCOUNT })
     this.#call = boundedCalls(limits)
     this.#onCorrupt = onCorrupt
   }

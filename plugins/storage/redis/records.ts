@@ -1,9 +1,9 @@
-import type { Cluster, Redis } from 'ioredis'
 import type { SessionRecord } from '../../store/record.js'
 import { TOMBSTONE_MS, type OnCorruptSession } from '../../store/sessions.js'
 import type { BoundedCall } from '../common/bounded-calls.js'
 import { isMissing, readHash, type StoredHash } from './hash.js'
 import { redisKey } from './keys.js'
+import type { Scripted } from './scripted.js'
 import type { SessionScripts } from './scripts.js'
 import { decodeSession, isTombstone, pairsOf } from './session-codec.js'
 
@@ -12,13 +12,13 @@ export const ANOTHERS = Symbol('another user’s')
 
 /** Reads and ends single sessions in Redis. */
 export class RedisRecords {
-  readonly #client: (Redis | Cluster) & SessionScripts
+  readonly #client: Scripted<SessionScripts>
   readonly #call: BoundedCall
   readonly #now: () => number
   readonly #onCorrupt: OnCorruptSession
 
   /** @param onCorrupt called for each record that cannot be decoded; such a record reads as missing */
-  constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, onCorrupt: OnCorruptSession) {
+  constructor (client: Scripted<SessionScripts>, call: BoundedCall, now: () => number, onCorrupt: OnCorruptSession) {
     this.#client = client
     this.#call = call
     this.#now = now

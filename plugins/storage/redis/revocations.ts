@@ -5,6 +5,7 @@ import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bound
 import { soundNextKey } from '../common/store-key.js'
 import { WRONG_TYPE, isMissing, wrongType, type StoredHash } from './hash.js'
 import { redisKey } from './keys.js'
+import { withScripts, type Scripted } from './scripted.js'
 import { isTimeText, LUA_IS_TIME } from './time-text.js'
 
 /** Takes how long to keep it in ms, nextKey ('' is none). Returns 1, or 0 if the session has ended before. */
@@ -47,15 +48,13 @@ interface RevocationScripts {
  */
 export class RedisRevocations implements RevocationStore {
   readonly sync = false
-  readonly #client: (Redis | Cluster) & RevocationScripts
+  readonly #client: Scripted<RevocationScripts>
   readonly #call: BoundedCall
   readonly #now: () => number
 
   /** @param client one that reads from primaries only */
   constructor (client: Redis | Cluster, { now, ...limits }: CallLimits & { now: () => number }) {
-    client.defineCommand('hatcheckEnd', { numberOfKeys: 1, lua: END })
-    client.defineCommand('hatcheckEndAll', { numberOfKeys: 1, lua: END_ALL })
-    this.#client = client as (Redis | Cluster) & RevocationScripts
+    this.#client = withScripts<RevocationScripts>(client, { hatcheckEnd: END, hatcheckEndAll: END_ALL })
     this.#call = boundedCalls(limits)
     this.#now = now
   }

@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
+import { withScripts, type Scripted } from './scripted.js'
 import { FORMAT } from './session-codec.js'
 import { LUA_IS_TIME } from './time-text.js'
 
@@ -196,9 +197,9 @@ export interface SessionScripts {
   hatcheckUnindex: Script<0>
 }
 
-/** Adds the scripts to a client as commands. The client sends the text of a script once, its hash from then on. */
-export function withSessionScripts<C extends Redis | Cluster> (client: C): C & SessionScripts {
-  const scripts: Record<keyof SessionScripts, string> = {
+/** Adds the scripts to a client as commands. */
+export function withSessionScripts (client: Redis | Cluster): Scripted<SessionScripts> {
+  return withScripts<SessionScripts>(client, {
     hatcheckCreate: CREATE,
     hatcheckPatch: PATCH,
     hatcheckTake: TAKE,
@@ -206,7 +207,5 @@ export function withSessionScripts<C extends Redis | Cluster> (client: C): C & S
     hatcheckRemove: REMOVE,
     hatcheckIndex: INDEX,
     hatcheckUnindex: UNINDEX
-  }
-  for (const [name, lua] of Object.entries(scripts)) client.defineCommand(name, { numberOfKeys: 1, lua })
-  return client as C & SessionScripts
+  })
 }

@@ -14,6 +14,7 @@ import { WRONG_TYPE, wrongType } from './hash.js'
 import { redisKey } from './keys.js'
 import { RedisRecords } from './records.js'
 import { scanKeys } from './scan.js'
+import type { Scripted } from './scripted.js'
 import { withSessionScripts, type SessionScripts } from './scripts.js'
 import { dataOf, encodeSession, flag, pairsOf } from './session-codec.js'
 import { RedisIndex } from './user-index.js'
@@ -47,7 +48,7 @@ export interface RedisStoreOptions extends StoreOptions, CallLimits {
 export class RedisStore implements CompleteSessionStore {
   readonly sync = false
   readonly keepsLimit: boolean = true
-  readonly #client: (Redis | Cluster) & SessionScripts
+  readonly #client: Scripted<SessionScripts>
   readonly #options: RedisStoreOptions
   readonly #call: BoundedCall
   readonly #records: RedisRecords

@@ -1,9 +1,9 @@
-import type { Cluster, Redis } from 'ioredis'
-import type { BoundedCall } from '../common/bounded-calls.js'
-import type { SessionScripts } from './scripts.js'
 import { TOMBSTONE_MS } from '../../store/sessions.js'
+import type { BoundedCall } from '../common/bounded-calls.js'
 import { BATCH as PAGE, batchesOf } from './batches.js'
 import { redisKey } from './keys.js'
+import type { Scripted } from './scripted.js'
+import type { SessionScripts } from './scripts.js'
 
 /** A session in the index of a user. */
 export interface IndexEntry {
@@ -20,7 +20,7 @@ export interface IndexEntry {
  * removed once it is so old that no `create` can still be under way.
  */
 export class RedisIndex {
-  readonly #client: (Redis | Cluster) & SessionScripts
+  readonly #client: Scripted<SessionScripts>
   readonly #call: BoundedCall
   readonly #now: () => number
   readonly #keepMs: number
@@ -30,7 +30,7 @@ export class RedisIndex {
    * @param keepMs how long an index is kept after a session was added, in ms: longer than any session lives
    * @param onCorrupt called for each user whose index is another kind of value. That is a failure: the user may have sessions.
    */
-  constructor (client: (Redis | Cluster) & SessionScripts, call: BoundedCall, now: () => number, keepMs: number, onCorrupt: (user: string) => void = () => {}) {
+  constructor (client: Scripted<SessionScripts>, call: BoundedCall, now: () => number, keepMs: number, onCorrupt: (user: string) => void = () => {}) {
     this.#client = client
     this.#call = call
     this.#now = now
