@@ -119,6 +119,11 @@ export async function createSessionGroup (fastify: FastifyInstance, parts: Sessi
       const { stored } = sessionOf(request)
       return stored === null ? null : describedSession({ key: stored.ticket.key, record: stored.record }, outside)
     },
+    /** Tells whether the session of a request, as the store has it now, has not ended and is still this user's. */
+    async isStillOf (request: FastifyRequest, user: string): Promise<boolean> {
+      const { stored } = sessionFor(request)
+      return stored !== null && (await context.read(stored))?.user === user
+    },
     /** Ends every other session of the user of a request. Returns how many. */
     endOthers: async (request: FastifyRequest) => await endOtherSessions(sessionOf(request), store, outside.emitter),
     /** Returns the name and attributes of the session cookie on the connection of a request. */

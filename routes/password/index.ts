@@ -58,7 +58,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   }
 
   async function assertStillIn (request: FastifyRequest, name: string): Promise<void> {
-    if (!await session.sessionFor(request).isStillOf(name)) throw new PasswordNotChangedError()
+    if (!await session.isStillOf(request, name)) throw new PasswordNotChangedError()
   }
 
   async function endOthers (request: FastifyRequest): Promise<number> {

@@ -165,11 +165,6 @@ export class Session {
   /** The user who is logged in. Only a login sets it; removing or overwriting `client_name` ends it. */
   get user (): User | null { return this.#stored === null ? null : currentUser(this.#stored.record, this.#values) }
 
-  /** Tells whether the session, as the store has it now, has not ended and is still this user's. */
-  async isStillOf (user: string): Promise<boolean> {
-    return this.#stored !== null && (await this.context.read(this.#stored))?.user === user
-  }
-
   get isModified (): boolean {
     return (this.#stored !== null && this.#stored.record.permanent !== this.permanent) || this.#values.isModified
   }
