@@ -1,8 +1,11 @@
 import { createError } from '@fastify/error'
-import { createUnauthorized } from '../common/http-errors.js'
+import { createRefusal, createUnauthorized } from '../common/http-errors.js'
 
 /** The route needs a login, and the visitor is not logged in. */
 export const LoginRequiredError = createUnauthorized('HATCHECK_LOGIN_REQUIRED', 'You are not logged in.')
+
+/** A field of a form, or an argument of `request.authenticate`, is missing or too long. The text is the rule. */
+export const CredentialsError = createRefusal<'HATCHECK_CREDENTIALS', 400, [string]>('HATCHECK_CREDENTIALS', '%s', 400)
 
 /** The same for an unknown name and for a wrong password. */
 export const WrongCredentialsError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.')

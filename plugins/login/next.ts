@@ -3,7 +3,7 @@ import type { AnyRequest } from '../common/any-request.js'
 import { originOf } from '../common/origin.js'
 import { NotRegisteredError } from '../common/registration.js'
 import type { Config } from '../config/resolve.js'
-import { fieldOf } from './credentials.js'
+import { fieldOf } from './fields.js'
 
 /** An origin that no real address has: a value that resolves to it is relative. */
 const HERE = 'http://next.invalid'

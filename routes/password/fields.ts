@@ -1,5 +1,6 @@
 import { PasswordError, assertPassword } from '../../plugins/accounts/password.js'
-import { CredentialsError, textOf } from '../../plugins/login/credentials.js'
+import { CredentialsError } from '../../plugins/login/errors.js'
+import { textOf } from '../../plugins/login/fields.js'
 
 interface PasswordFields {
   current: string

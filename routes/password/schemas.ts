@@ -1,7 +1,6 @@
 import type { FastifySchema } from 'fastify'
 import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
-import { CredentialsError } from '../../plugins/login/credentials.js'
-import { LoginRequiredError } from '../../plugins/login/errors.js'
+import { CredentialsError, LoginRequiredError } from '../../plugins/login/errors.js'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError } from '../../plugins/session/model/errors.js'

@@ -1,7 +1,6 @@
 import type { FastifySchema } from 'fastify'
 import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
-import { CredentialsError } from '../../plugins/login/credentials.js'
-import { LoginRequiredError, ReauthenticateError, ReauthenticationFailedError } from '../../plugins/login/errors.js'
+import { CredentialsError, LoginRequiredError, ReauthenticateError, ReauthenticationFailedError } from '../../plugins/login/errors.js'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { ADDRESS_ERRORS, BODY_ERRORS, TIME, exactly, formOrJson, json, nothing, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/model/errors.js'
