@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import { StoreCalls } from '../plugins/metrics/store-calls.js'
-import { boundedStore } from '../plugins/storage/bounded-store.js'
+import { boundedStore } from '../plugins/storage/own/bounded.js'
 import { MemoryAccounts } from '../plugins/storage/memory/accounts.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { MemoryStore } from '../plugins/storage/memory/sessions.js'

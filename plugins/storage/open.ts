@@ -6,7 +6,7 @@ import type { Config } from '../config/resolve.js'
 import type { EngineStore } from '../config/store-choice.js'
 import type { Engine, Storage, StorageLog } from './common/storage.js'
 import { openMemory } from './memory/open.js'
-import { openOwnStore } from './own-store.js'
+import { openOwnStore } from './own/open.js'
 import { inRealm } from './realm.js'
 
 type StorageConfig = Pick<Config, 'nameOf' | 'realm' | 'sessionStore' | 'sessionRevocation' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>

@@ -1,13 +1,13 @@
-import type { MaybePromise } from '../common/maybe-promise.js'
-import { assertRule } from '../common/rule.js'
-import type { AccountStore } from '../store/accounts.js'
-import type { AttemptStore } from '../store/attempts.js'
-import { guarded } from '../store/errors.js'
-import type { SessionStore } from '../store/sessions.js'
-import { hasTrait, lossesOf, withEveryTrait } from '../store/traits.js'
-import { answerInTime, boundedStore } from './bounded-store.js'
-import type { Storage, StorageLog } from './common/storage.js'
-import { MemoryAttempts } from './memory/attempts.js'
+import type { MaybePromise } from '../../common/maybe-promise.js'
+import { assertRule } from '../../common/rule.js'
+import type { AccountStore } from '../../store/accounts.js'
+import type { AttemptStore } from '../../store/attempts.js'
+import { guarded } from '../../store/errors.js'
+import type { SessionStore } from '../../store/sessions.js'
+import { hasTrait, lossesOf, withEveryTrait } from '../../store/traits.js'
+import type { Storage, StorageLog } from '../common/storage.js'
+import { MemoryAttempts } from '../memory/attempts.js'
+import { answerInTime, boundedStore } from './bounded.js'
 
 /** How long a call about one session, account or counter may take, in ms. It may wait for a pool of connections. */
 const DEADLINE_MS = 5_000

@@ -1,7 +1,7 @@
-import { within } from '../common/deadline.js'
-import { isThenable, type MaybePromise } from '../common/maybe-promise.js'
-import type { SessionStore } from '../store/sessions.js'
-import { wrapStore, type StoreCall, type StoreMethod } from '../store/traits.js'
+import { within } from '../../common/deadline.js'
+import { isThenable, type MaybePromise } from '../../common/maybe-promise.js'
+import type { SessionStore } from '../../store/sessions.js'
+import { wrapStore, type StoreCall, type StoreMethod } from '../../store/traits.js'
 
 /**
  * Bounds the time of the calls about one session: otherwise a store that does not answer would hold requests and their memory.
