@@ -132,15 +132,15 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
   async function continued (ticket: Ticket, record: SessionRecord): Promise<Stored | null> {
     const { carried } = ticket
     if (carried === null || await read(ticket) === null) return null
-    return stored({ ...ticket, stale: false }, { ...carried, record })
+    return carrying({ ...ticket, stale: false }, { ...carried, record })
   }
 
   function begun (ticket: Ticket, record: SessionRecord, known: Revocation, origin?: unknown): Stored {
-    return stored(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestMs, epoch: record.user === null ? 0 : epochIn(known), origin })
+    return carrying(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestMs, epoch: record.user === null ? 0 : epochIn(known), origin })
   }
 
-  /** @throws SessionTooLargeError, CookieTooLargeError */
-  function stored (ticket: Ticket, carried: Carried): Stored {
+  /** The session whose cookie carries this. @throws SessionTooLargeError, CookieTooLargeError */
+  function carrying (ticket: Ticket, carried: Carried): Stored {
     const { record } = carried
     const size = sizeOf(record.fields)
     if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)

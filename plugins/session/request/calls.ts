@@ -31,7 +31,7 @@ export interface LoginRequest {
  * @throws SessionGoneError on a reauthentication, if the session has ended or is no longer this user's.
  */
 export function login (session: Session, { user, permanent, client, data, isReauthentication = false, confirm }: LoginRequest): Promise<void> {
-  return change(session, 'all', async (changes) => {
+  return callStoring(session, 'all', async (changes) => {
     assertUserName(user, 'request.login')
     const entries = entriesOf(data)
     assertCookieCanBeSent(session)
@@ -68,7 +68,7 @@ export function regenerate (session: Session, keys: readonly string[] = []): Pro
   const wrong: unknown = keys.find((key) => typeof key !== 'string')
   if (wrong !== undefined) return reject(session, new SessionKeysError(`a list with ${kindOf(wrong)}`))
   const keep = new Set(keys.includes(USER_FIELD) ? [...keys, CLIENT_FIELD] : keys)
-  return change(session, [...keep], async (changes) => {
+  return callStoring(session, [...keep], async (changes) => {
     session.dropNextId()
     const { stored, context, request } = session
     const { writer, ender, newId } = context
@@ -106,7 +106,7 @@ async function end (session: Session, changes: ChangeSet): Promise<void> {
 
 /** Stores the changes. @throws SessionGoneError if the session has ended in the meantime. */
 export function save (session: Session): Promise<void> {
-  return change(session, 'all', async (changes) => {
+  return callStoring(session, 'all', async (changes) => {
     if (!await storeChanges(session, changes)) throw new SessionGoneError()
   })
 }
@@ -132,7 +132,7 @@ export function reject (session: Session, error: unknown): Promise<never> {
 }
 
 /** Makes a call that stores the changes so far. They come back if it fails. */
-function change (session: Session, keep: 'all' | readonly string[], work: (changes: ChangeSet) => Promise<void>): Promise<void> {
+function callStoring (session: Session, keep: 'all' | readonly string[], work: (changes: ChangeSet) => Promise<void>): Promise<void> {
   let changes: ChangeSet
   try {
     changes = session.values.take(keep)
