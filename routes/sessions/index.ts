@@ -3,6 +3,7 @@ import { iso } from '../../plugins/common/iso.js'
 import { wants } from '../../plugins/common/wants.js'
 import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
 import { fieldOf, passwordIn } from '../../plugins/login/fields.js'
+import type { UserSession } from '../../plugins/session/outside/user-sessions.js'
 import type { Page } from '../../plugins/view/layout.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
 import { sessionsPage, type ListedSession } from './page.js'
@@ -25,10 +26,10 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: askForPassword })
 
   fastify.get('/sessions', { schema: schemas.list, onRequest }, async (request, reply) => {
-    const { sessions, total } = await list(request)
-    if (wants(request) === 'json') return { sessions: sessions.map(asJson), total }
+    const { sessions: listed, total } = await list(request)
+    if (wants(request) === 'json') return { sessions: listed.map(asJson), total }
     const notice = view.takeNotice(request, reply)
-    return view.page(reply, sessionsPage({ base, home, hasLogout: hasRoute('logout'), sessions, total, now: now(), lifetimes, notice }))
+    return view.page(reply, sessionsPage({ base, home, hasLogout: hasRoute('logout'), sessions: listed, total, now: now(), lifetimes, notice }))
   })
 
   fastify.delete<{ Params: { handle: string } }>('/sessions/:handle', { schema: schemas.end, onRequest, bodyLimit: BODY_LIMIT }, async (request, reply) => {
@@ -54,15 +55,22 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
   /** Lists the session of the request first, then the others by newest activity. The total is null if it is unknown. */
   async function list (request: FastifyRequest): Promise<{ sessions: ListedSession[], total: number | null }> {
     const handle = session.handleOf(request)
-    const own = session.isListed ? await fastify.sessions.ofUser(session.loggedIn(request)?.name ?? '') : [session.describe(request)].filter((own) => own !== null)
-    const current = own.find((session) => session.handle === handle)
+    const known = await knownOf(request)
+    const own = known.find((one) => one.handle === handle)
     // No more than are shown: to mark thousands would hold the event loop.
-    const others = own.slice(0, MOST_LISTED).filter((session) => session !== current)
-    const sessions = [
-      ...current === undefined ? [] : [{ ...current, seenAt: now(), current: true }],
-      ...others.map((session) => ({ ...session, current: false }))
+    const others = known.slice(0, MOST_LISTED).filter((one) => one !== own)
+    const listed = [
+      ...own === undefined ? [] : [{ ...own, seenAt: now(), current: true }],
+      ...others.map((one) => ({ ...one, current: false }))
     ]
-    return { sessions: sessions.slice(0, MOST_LISTED), total: session.isListed ? own.length : null }
+    return { sessions: listed.slice(0, MOST_LISTED), total: session.isListed ? known.length : null }
+  }
+
+  /** Returns the sessions of the user; where nobody can list them, only that of the request. */
+  async function knownOf (request: FastifyRequest): Promise<UserSession[]> {
+    if (session.isListed) return await fastify.sessions.ofUser(session.loggedIn(request)?.name ?? '')
+    const own = session.describe(request)
+    return own === null ? [] : [own]
   }
 
   /** Returns how many sessions have ended. Ending another session needs a recent login, or the password. */
