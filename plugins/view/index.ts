@@ -22,8 +22,8 @@ function createView ({ hatcheck: { config, cookies } }: FastifyInstance) {
   const layout = createLayout({ ...config, style, isDemo: config.mode === 'demo' })
 
   /** Renders a page that is the same for every request of a language. */
-  function prepare (page: Page): (language: Language) => string {
-    return perLanguage((language) => layout(page(language), language))
+  function prepare (content: Page): (language: Language) => string {
+    return perLanguage((language) => layout(content(language), language))
   }
 
   /**
@@ -31,17 +31,17 @@ function createView ({ hatcheck: { config, cookies } }: FastifyInstance) {
    *
    * @returns a function that renders the page with a text. It escapes the text.
    */
-  function prepareAround (page: (language: Language, text: string) => PageParts): (language: Language, text: string) => string {
+  function prepareAround (content: (language: Language, text: string) => PageParts): (language: Language, text: string) => string {
     // Nothing else on the page can be the same.
     const place = randomUUID()
-    const pieces = perLanguage((language) => layout(page(language, place), language).split(place))
+    const pieces = perLanguage((language) => layout(content(language, place), language).split(place))
     return (language, text) => pieces(language).join(String(html`${text}`))
   }
 
   /** Sends a page in the language of the request. */
-  function page (reply: FastifyReply, page: Page | ReturnType<typeof prepare>): FastifyReply {
+  function page (reply: FastifyReply, content: Page | ReturnType<typeof prepare>): FastifyReply {
     const language = languageOf(reply.request)
-    const made = page(language)
+    const made = content(language)
     return reply.header('content-language', language.tag).type('text/html; charset=utf-8').send(typeof made === 'string' ? made : layout(made, language))
   }
 
