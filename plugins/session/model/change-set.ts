@@ -37,6 +37,11 @@ export class ChangeSet {
     this.isDropped = isDropped
   }
 
+  /** Whether the call ends the session. */
+  get endsSession (): boolean {
+    return this.isDropped && this.keep !== null
+  }
+
   /** Finds out what to set and to remove, once the calls before this one have ended. */
   resolve (stored: SessionFields): void {
     if (this.isDropped) return

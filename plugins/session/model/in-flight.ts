@@ -54,8 +54,8 @@ export class InFlight {
 
   /** Returns `session.permanent` as it is once the calls have succeeded. */
   permanentOr (stored: boolean): boolean {
-    for (const { permanent, isDropped, keep } of this.#sets.toReversed()) {
-      if (isDropped && keep !== null) return false
+    for (const { permanent, isDropped, endsSession } of this.#sets.toReversed()) {
+      if (endsSession) return false
       if (!isDropped && permanent !== null) return permanent
     }
     return stored
