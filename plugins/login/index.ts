@@ -8,6 +8,7 @@ import { accessors } from '../session/request/accessors.js'
 import type { ValuesOf } from '../session/request/schema-types.js'
 import type { User } from '../session/model/user.js'
 import { accountKey } from '../store/accounts.js'
+import { createPasswordCheck } from './check.js'
 import { createGuard, requireLogin } from './guard.js'
 import { createLoginCalls, type LoginOptions } from './log-in.js'
 import { createNext } from './next.js'
@@ -131,7 +132,8 @@ export default fp(async function login (fastify) {
 function createLogin (fastify: FastifyInstance) {
   const { config, accounts } = fastify.hatcheck
   const next = createNext(config)
-  const calls = createLoginCalls(fastify, next.nextOf)
+  const { isUndecided, proofOf, ...check } = createPasswordCheck(fastify)
+  const calls = createLoginCalls(fastify, { isUndecided, proofOf }, next.nextOf)
 
   /**
    * Returns the same text for every spelling of a name of hatcheck's own accounts. Names that an application checks itself may
@@ -141,11 +143,11 @@ function createLogin (fastify: FastifyInstance) {
     return accounts === null || name.length > LONGEST_SENT_NAME ? name : accountKey(name)
   }
 
-  // One object, so that a replaced member, for example in a test, takes effect everywhere.
-  return Object.assign(calls, {
+  // One object, so that a replaced `isStillValid`, for example in a test, takes effect everywhere.
+  return Object.assign(calls, check, {
     ...createGuard(fastify, next.loginPathTo),
     ...next,
-    reauthenticate: createReauthentication(fastify, calls),
+    reauthenticate: createReauthentication(fastify, check, calls),
     keyOf
   })
 }

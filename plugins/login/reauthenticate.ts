@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { assertPassword } from '../accounts/password.js'
+import type { PasswordCheck } from './check.js'
 import { ReauthenticateError, ReauthenticationFailedError } from './errors.js'
 import type { LoginCalls } from './log-in.js'
 
@@ -10,7 +11,11 @@ const RECENT_MS = 10 * 60_000
  * Makes the check before a sensitive action. It passes after a recent login, or with the right password, which is a login under
  * a new session ID.
  */
-export function createReauthentication ({ hatcheck }: FastifyInstance, login: Pick<LoginCalls, 'authenticate' | 'renewLogin' | 'noteFailure'>) {
+export function createReauthentication (
+  { hatcheck }: FastifyInstance,
+  { authenticate, noteFailure }: Pick<PasswordCheck, 'authenticate' | 'noteFailure'>,
+  { renewLogin }: Pick<LoginCalls, 'renewLogin'>
+) {
   const { config, session, audit } = hatcheck
 
   /**
@@ -31,7 +36,7 @@ export function createReauthentication ({ hatcheck }: FastifyInstance, login: Pi
       await checkAgain(request, user.name, password, record.permanent)
     } catch (error) {
       // Somebody with a stolen session could guess the password here.
-      login.noteFailure(error as FastifyError, request, user.name)
+      noteFailure(error as FastifyError, request, user.name)
       throw error
     }
     audit('authn_login_success', request, { user: user.name })
@@ -39,8 +44,8 @@ export function createReauthentication ({ hatcheck }: FastifyInstance, login: Pi
 
   async function checkAgain (request: FastifyRequest, name: string, password: string, permanent: boolean): Promise<void> {
     assertPassword(password)
-    const known = await login.authenticate(name, password, request)
+    const known = await authenticate(name, password, request)
     if (known === null || known.name !== name) throw new ReauthenticationFailedError()
-    if (!await login.renewLogin(request, known, permanent)) throw new ReauthenticationFailedError()
+    if (!await renewLogin(request, known, permanent)) throw new ReauthenticationFailedError()
   }
 }
