@@ -49,18 +49,22 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
    */
   function handleError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const status = statusOf(error)
-    const isOurs = typeof error.code === 'string' && error.code.startsWith('HATCHECK_')
-    if (isOurs && status === 503) noteOutage(error, request.log)
-    else if (status >= 500 && !(isOurs && status === 501)) request.log.error({ err: error }, error.message)
-    else noteRefusal(error, status, request)
-    const refusal = refusals[error.code]
-    if (refusal !== undefined) audit(refusal.event, request, { reason: refusal.reason })
+    noteError(error, status, request)
     const page = error.code === 'HATCHECK_LOGIN_REQUIRED' ? login.loginPageFor(request) : null
     if (page !== null) return reply.redirect(page, 303)
     if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return refuseType(error, request, reply)
-    const detail = status < 500 || (isOurs && (status === 503 || status === 501)) ? error.message : 'Something went wrong. The error has been logged.'
+    const detail = isFault(error, status) ? 'Something went wrong. The error has been logged.' : error.message
     sendHeadersOf(error, reply)
     return answer(request, reply.code(status), { status, detail, code: error.code })
+  }
+
+  /** Writes an error to the log, and to the audit log if it is a security event. */
+  function noteError (error: FastifyError, status: number, request: FastifyRequest): void {
+    if (isFault(error, status)) request.log.error({ err: error }, error.message)
+    else if (status === 503) noteOutage(error, request.log)
+    else noteRefusal(error, status, request)
+    const refusal = refusals[error.code]
+    if (refusal !== undefined) audit(refusal.event, request, { reason: refusal.reason })
   }
 
   /** Answers with the types that the route reads, which the error does not know. Source: RFC 9110, section 15.5.16. */
@@ -138,6 +142,12 @@ interface Problem {
 /** Sends the headers that the error carries, such as Retry-After. */
 function sendHeadersOf (error: FastifyError & { headers?: Record<string, string> }, reply: FastifyReply): void {
   if (error.headers !== undefined) reply.headers(error.headers)
+}
+
+/** Tells whether an error is a fault, whose text is for the log only. An outage (503) and a missing feature (501) of hatcheck are none. */
+function isFault ({ code }: FastifyError, status: number): boolean {
+  const isOurs = typeof code === 'string' && code.startsWith('HATCHECK_')
+  return status >= 500 && !(isOurs && (status === 503 || status === 501))
 }
 
 function statusOf ({ statusCode = 500 }: FastifyError): number {
