@@ -20,6 +20,12 @@ const refusals: Record<string, { event: AuditEvent, reason: string }> = {
   HATCHECK_DEMO_MODE: { event: 'authz_fail', reason: 'demo_mode' }
 }
 
+/** Texts for Fastify's errors about an address. */
+const ADDRESS_ERRORS: Record<string, string> = {
+  FST_ERR_BAD_URL: 'The address of this request cannot be decoded.',
+  FST_ERR_MAX_PARAM_LENGTH: 'A part of this address is longer than 100 characters.'
+}
+
 /** The types of bodies that hatcheck reads; a route may read fewer. */
 const BODY_TYPES = ['application/json', 'application/x-www-form-urlencoded']
 
@@ -65,6 +71,14 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
     else noteRefusal(error, status, request)
     const refusal = refusals[error.code]
     if (refusal !== undefined) audit(refusal.event, request, { reason: refusal.reason })
+  }
+
+  /** Answers a request whose address Fastify refuses (`frameworkErrors`). It reaches no route, no hook and no error handler. */
+  function handleAddressError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+    // Fastify's text has the whole address with the query, which must not reach the response or the log.
+    error.message = ADDRESS_ERRORS[error.code] ?? error.message
+    handleError(error, request, reply)
+    hatcheck.metrics?.countRequest(request, reply)
   }
 
   /** Answers with the types that the route reads, which the error does not know. Source: RFC 9110, section 15.5.16. */
@@ -130,7 +144,7 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify({ type: 'about:blank', title, status, detail, code }))
   }
 
-  return { handleError, handleNotFound, showInForm }
+  return { handleError, handleAddressError, handleNotFound, showInForm }
 }
 
 interface Problem {

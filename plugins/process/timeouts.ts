@@ -1,0 +1,19 @@
+import type { FastifyHttpOptions } from 'fastify'
+import type { Server } from 'node:http'
+
+/**
+ * Limits of a connection, in ms, against clients that send slowly (slowloris). By default, Fastify waits for a request for
+ * ever. All requests and responses of the service are small.
+ *
+ * Sources: mod_reqtimeout of Apache gives headers 20 to 40 s; https://nodejs.org/api/http.html#serverheaderstimeout
+ */
+export const TIMEOUTS = {
+  /** The whole request, with its body. */
+  requestTimeout: 10_000,
+  /** No byte moves, for example because the client does not read the response. Every response is faster. */
+  connectionTimeout: 30_000,
+  /** Between two requests. Proxies close an idle connection after 60 s (nginx, AWS), and must be the first to do so. */
+  keepAliveTimeout: 72_000,
+  /** Node checks `requestTimeout` and `headersTimeout` every 2 s instead of every 30 s. */
+  http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false }
+} satisfies FastifyHttpOptions<Server>
