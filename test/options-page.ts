@@ -8,7 +8,7 @@ import { environmentName } from '../plugins/config/option-name.js'
 import { checkout } from './fixtures/child.js'
 import { pageAt } from './pages.js'
 
-// The table in docs/options.md, rendered from the rows and the JSDoc of plugins/config. Run this file to update it:
+// The tables in docs/options.md, rendered from the rows and the JSDoc of plugins/config. Run this file to update them:
 // npx tsx test/options-page.ts
 
 const PAGE = 'docs/options.md'
@@ -61,17 +61,37 @@ function linkTo (path: string): string {
 export const rows = [OPTIONS, PROCESS_OPTIONS].flatMap((table) => Object.entries<Row>(table)
   .map(([option, row]) => ({ option, row, isOption: table === OPTIONS && row.only !== 'service', text: texts.get(option) ?? { about: '', default: '', see: [] } })))
 
-/** The page with the table of the code. */
+/** The page with the rows of the code. Each option stays in the table that has it; a new one goes to the end of the last table. */
 export function renderedPage (page = pageAt(PAGE)): string {
-  const lines = rows.map(({ option, row, isOption, text }) => [
+  const left = new Map(rows.map((row) => [row.isOption ? row.option : environmentName(row.option), lineOf(cellsOf(row))]))
+  const lastTable = page.lastIndexOf(lineOf(HEAD))
+  return page.replace(/^\|.*\|$(?:\n\|.*\|$)*/gm, (table, at: number) => {
+    const names = [...namesIn(table), ...at === lastTable ? left.keys() : []]
+    return [lineOf(HEAD), lineOf(HEAD.map(() => '---')), ...names.flatMap((name) => {
+      const line = left.get(name)
+      left.delete(name)
+      return line ?? []
+    })].join('\n')
+  })
+}
+
+/** The first name in each row of a table. */
+function namesIn (table: string): string[] {
+  return [...table.matchAll(/^\|[ |]*`(\w+)`/gm)].map(([, name = '']) => name)
+}
+
+function cellsOf ({ option, row, isOption, text }: typeof rows[number]): string[] {
+  return [
     isOption ? `\`${option}\`` : '',
     row.only === 'plugin' ? '' : `\`${environmentName(option)}\``,
     valuesOf(row),
     text.default,
     [text.about, ...text.see.length > 0 ? [`See ${text.see.map((path) => linkTo(path.replaceAll('`', ''))).join(' and ')}.`] : []].join(' ')
-  ])
-  const table = [HEAD, HEAD.map(() => '---'), ...lines].map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`.replaceAll('|  |', '| |'))
-  return page.replace(/^\|.*\|$(?:\n\|.*\|$)*/m, () => table.join('\n'))
+  ]
+}
+
+function lineOf (cells: string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`.replaceAll('|  |', '| |')
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) writeFileSync(join(checkout, PAGE), renderedPage())

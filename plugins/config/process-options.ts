@@ -3,8 +3,10 @@ import type { Row } from './row.js'
 /** The options that only the process of the service reads, from the environment. */
 export const PROCESS_OPTIONS = {
   /**
-   * The address to listen on. If a name has several addresses, hatcheck listens at one of them: `localhost` is 127.0.0.1, or ::1
-   * if the name has no IPv4 address. Beyond loopback, `SECRET_KEY` or `SECRET_KEY_FILE` is required.
+   * The address to listen on. Beyond loopback, `SECRET_KEY` or `SECRET_KEY_FILE` is required.
+   *
+   * If a name has several addresses, hatcheck listens at one of them: `localhost` is 127.0.0.1, or ::1 if the name has no IPv4
+   * address.
    * @default `127.0.0.1`
    */
   host: { type: 'text', form: 'an address or a host name, without a port', default: '127.0.0.1', help: 'address to listen on' },
@@ -22,8 +24,9 @@ export const PROCESS_OPTIONS = {
   workers: { type: 'integer', unit: 'processes', minimum: 1, maximum: 64, default: 1, help: 'number of server processes' },
   /**
    * The proxies whose forwarding headers are trusted, separated by commas. `loopback`, `linklocal` and `uniquelocal`
-   * (10/8, 172.16/12, 192.168/16, fc00::/7) name ranges. If another address sends `X-Forwarded-For`, the log warns, at most
-   * once a minute.
+   * (10/8, 172.16/12, 192.168/16, fc00::/7) name ranges.
+   *
+   * If another address sends `X-Forwarded-For`, the log warns, at most once a minute.
    * @default none
    */
   trustProxy: { type: 'proxies', form: 'addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8', help: 'proxies whose forwarding headers are trusted' },

@@ -31,8 +31,7 @@ export const SESSION_OPTIONS = {
    */
   secretKeyFallbacks: { type: 'keys', form: 'keys, as a list or separated by commas' },
   /**
-   * Where sessions and accounts are kept. `lmdb:` is a folder in `dataDir`. An application can also pass an object that keeps
-   * the contract of `SessionStore`.
+   * Where sessions and accounts are kept. `lmdb:` is a folder in `dataDir`. An application can also pass a store of its own.
    *
    * - `cookie:lmdb:./folder`, `cookie:redis://…`, or `cookie:` for `cookie:lmdb:`: the cookie carries the values, encrypted;
    *   the store after `cookie:` keeps the accounts and remembers which sessions have ended
@@ -77,8 +76,8 @@ export const SESSION_OPTIONS = {
    */
   sessionCookieName: { type: 'text', pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, form: "a cookie name: at most 128 letters, digits and characters of !#$%&'*+-.^_`|~" },
   /**
-   * Former names of the session cookie, each with its prefix. A browser that has the cookie under one of them gets it under the
-   * current name and stays logged in. Set `realm` as well, unless the names differ in their prefix only.
+   * Former names of the session cookie, each with its prefix: a browser that has one gets the cookie under the current name, and
+   * its user stays logged in. Set `realm` as well, unless the names differ in their prefix only.
    * @default none
    * @see `docs/session.md#renaming-the-cookie`
    */
@@ -170,9 +169,10 @@ export const SESSION_OPTIONS = {
    */
   anonymousSessionsPerMinute: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 1_000_000, service: 300 },
   /**
-   * The values that a session can have: a schema of zod, valibot, ArkType or another library with Standard Schema, without
-   * asynchronous checks. A value that does not fit is an error (`HATCHECK_SESSION_VALUE`), and nothing is stored. Handlers do
-   * not see a stored value that does not fit.
+   * The values that a session can have: a schema of zod, valibot, ArkType or another library with Standard Schema. A value that
+   * does not fit is an error (`HATCHECK_SESSION_VALUE`), and nothing is stored.
+   *
+   * The schema must have no asynchronous checks. Handlers do not see a stored value that does not fit.
    * @default any JSON
    * @see `docs/session.md#types-and-schemas`
    */
@@ -241,8 +241,10 @@ export const OPTIONS = {
   ...LOGIN_OPTIONS,
   ...PAGE_OPTIONS,
   /**
-   * Other names for what hatcheck adds to requests and to the instance: `user`, `requireUser`, `authenticate`, `login`,
-   * `logout`, `flash`, `flashes`, `requireLogin` and `accounts`. `false` leaves one out. TypeScript learns the names from `interface Decorators`.
+   * Other names for what hatcheck adds to requests and to the instance, such as `user` and `login`. `false` leaves one out.
+   *
+   * The names are `user`, `requireUser`, `authenticate`, `login`, `logout`, `flash`, `flashes`, `requireLogin` and `accounts`.
+   * TypeScript learns them from `interface Decorators`.
    * @default the names as they are
    * @see `docs/other-plugins.md`
    */
