@@ -332,7 +332,7 @@ test('every command refuses an unknown store as the start does, without its pass
   const folder = t.testdir()
   for (const prefix of ['', 'cookie:']) {
     const env = { ...closed, SESSION_STORE: `${prefix}postgres://harry:hunter2@db` }
-    const refused = { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE must be memory:, lmdb:, lmdb:./some/folder, a redis url, or cookie: or flask: before one of these; got "postgres:…".\n' }
+    const refused = { code: 1, stdout: '', stderr: 'hatcheck: SESSION_STORE must be memory:, lmdb:, lmdb:./some/folder, a Redis URL, or cookie: or flask: before one of these; got "postgres:…".\n' }
     for (const args of [['doctor'], ['backup', join(folder, 'safe')], ['user', 'list'], ['user', 'add', 'Sally'], ['sessions', 'list'], ['sessions', 'revoke-all']]) {
       t.same(await hatcheckCli(folder, args, { env, input: 'a long password of Sally\n' }), refused, args.join(' '))
     }

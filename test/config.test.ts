@@ -309,7 +309,7 @@ test('an unknown store is refused, and the password in its URL is not shown', as
 })
 
 test('a store or a folder that would be another one than is meant is refused', (t) => {
-  const oneLine = (name: string): string => `${name} must be one url on one line, even in a file.`
+  const oneLine = (name: string): string => `${name} must be one URL on one line, even in a file.`
   const noAddress = (name: string): string => `${name} must have a path after lmdb:, not an address: lmdb:data is a folder here, lmdb:/data one in the root.`
   const noTilde = (name: string): string => `${name} must not have a path that begins with ~: only a shell makes a home folder of it. Write the whole path.`
   const noBytes = (name: string): string => `${name} must be UTF-8: the folder would have another name.`

@@ -47,7 +47,7 @@ test('a Redis URL gives the address and the credentials', (t) => {
 
 test('an invalid Redis URL is refused with the rule, and no part of it is shown', (t) => {
   const refusals: Record<string, RegExp> = {
-    'redis:': /^SESSION_STORE is a redis url that cannot be read; it must be redis:\/\/\[user:password@\]host/,
+    'redis:': /^SESSION_STORE is a Redis URL that cannot be read; it must be redis:\/\/\[user:password@\]host/,
     'redis://': /^SESSION_STORE must be redis:\/\/.*, with rediss for TLS\./,
     'redis://hunter2@db': /must be redis:\/\//,
     'redis://:hun@ter2@db': /cannot be read.* Percent-encode/,
@@ -93,7 +93,7 @@ function keepingLog (): { lines: Line[] } & Record<Line['level'], (...args: unkn
   return { lines, info: keep('info'), warn: keep('warn'), debug: keep('debug') }
 }
 
-const LOST = /the Redis store cannot be reached; what needs it answers 503 until it can$/
+const LOST = /the Redis store cannot be reached; requests that need it get a 503 until it can$/
 const BACK = /^the Redis store can be reached again$/
 
 test('a Redis that is down does not prevent the start, and each outage is two lines in the log', needs('redis-server'), async (t) => {

@@ -91,7 +91,7 @@ test('a change of the key file is noticed', async (t) => {
   t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: /^secretKeyFile must be at least 32 bytes/ })
   t.equal((await who(fastify, old))[0], 'Harry', 'an invalid file changes nothing')
   unlinkSync(file)
-  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: `${file} no longer exists.` })
+  t.throws(() => { fastify.sessions.reloadSecretKeys() }, { code: 'HATCHECK_CONFIG', message: `The key file ${file} no longer exists: put it back.` })
   t.equal((await who(fastify, old))[0], 'Harry', 'nor does a missing file')
 
   writeFileSync(file, newKey)

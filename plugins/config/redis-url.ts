@@ -1,6 +1,6 @@
 import { assertRule } from '../common/rule.js'
 
-/** The parts of a redis url. */
+/** The parts of a Redis URL. */
 export interface RedisTarget {
   kind: 'server' | 'socket' | 'cluster' | 'sentinel'
   tls: boolean
@@ -37,20 +37,20 @@ const URL_PARTS = /^(?<scheme>rediss?)(?:\+(?<kind>unix|cluster|sentinel))?:\/\/
 /** @throws ConfigError with the form of the kind of url */
 type AssertForm = (holds: boolean) => asserts holds
 
-/** Whether a text begins like a redis url. */
+/** Whether a text begins like a Redis URL. */
 export function isRedisUrl (text: string): boolean {
   return /^rediss?(\+\w+)?:/.test(text)
 }
 
 /**
- * Parses a redis url.
+ * Parses a Redis URL.
  *
  * @param name of the setting, for the error text
  * @throws ConfigError with the broken rule, and nothing of the url: it may contain a password.
  */
 export function parseRedisUrl (url: string, name: string): RedisTarget {
   const { scheme = '', kind: suffix = '', credentials, hosts = '', path = '' } = URL_PARTS.exec(url)?.groups ?? {}
-  assertRule(scheme !== '', `${name} is a redis url that cannot be read; it must be ${Object.values(FORMS).join(', or ')}. ${ENCODING}`)
+  assertRule(scheme !== '', `${name} is a Redis URL that cannot be read; it must be ${Object.values(FORMS).join(', or ')}. ${ENCODING}`)
   const kind = KINDS[suffix as keyof typeof KINDS]
   const assertForm: AssertForm = (holds) => { assertRule(holds, `${name} must be ${FORMS[kind]}${kind === 'socket' ? '' : ', with rediss for TLS'}. ${ENCODING}`) }
 

@@ -48,12 +48,12 @@ export function isMemoryUrl (store: string): boolean {
 }
 
 function engineChoice (store: string, dataDir: string, name: string): EngineChoice {
-  assertRule(!/[\r\n]/.test(store), `${name} must be one url on one line, even in a file.`)
+  assertRule(!/[\r\n]/.test(store), `${name} must be one URL on one line, even in a file.`)
   const url = engineUrlOf(store)
   if (url === 'memory:') return { name: 'memory' }
   if (isRedisUrl(url)) return { name: 'redis', target: parseRedisUrl(url, name) }
   const [, path] = /^lmdb:(.*)/.exec(url) ?? []
-  if (path === undefined) throw new ConfigError(`${name} must be memory:, lmdb:, lmdb:./some/folder, a redis url, or cookie: or flask: before one of these; got "${schemeOf(url)}".`)
+  if (path === undefined) throw new ConfigError(`${name} must be memory:, lmdb:, lmdb:./some/folder, a Redis URL, or cookie: or flask: before one of these; got "${schemeOf(url)}".`)
   assertRule(!/^\/\/(?!\/)/.test(path), `${name} must have a path after lmdb:, not an address: lmdb:data is a folder here, lmdb:/data one in the root.`)
   assertPath(path, name)
   return { name: 'lmdb', folder: lmdbFolder(url, dataDir) }

@@ -19,8 +19,8 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     /**
-     * `false`: requests of this route have no session. It is not read, not touched, and sets no cookie; what uses it throws
-     * SessionOffError.
+     * `false`: requests of this route have no session. hatcheck does not read it, records no activity and sets no cookie; using it
+     * throws SessionOffError.
      * @default the route has the session
      */
     session?: false

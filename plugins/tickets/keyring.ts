@@ -72,7 +72,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
 
   function secretsIn (file: string): Buffer[] {
     // Only at the start a missing file is made. Later, a new key would log everyone out.
-    if (!existsSync(file)) throw new ConfigError(`${file} no longer exists.`)
+    if (!existsSync(file)) throw new ConfigError(`The key file ${file} no longer exists: put it back.`)
     return secretsOf(config)
   }
 

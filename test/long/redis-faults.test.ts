@@ -234,7 +234,7 @@ test('the process outlives Redis, and the command line works on the same account
   }
   t.match(await addSally(), /^1 hatcheck: the Redis store cannot be reached.*\nhatcheck: redis:.*\nhatcheck: The session store cannot answer right now \(account\)\.\n$/)
   const service = await startService(t, folder, env)
-  t.match(service.output(), /the Redis store cannot be reached; what needs it answers 503 until it can/)
+  t.match(service.output(), /the Redis store cannot be reached; requests that need it get a 503 until it can/)
   const server = await startRedis(t, { folder: join(folder, 'redis'), port })
   t.match(await addSally(), '0 Sally can log in now.')
   t.match((await hatcheckProcess(folder, ['user', 'list'], { env })).stdout, /^Sally\t/)

@@ -18,7 +18,7 @@ export function logOutages (client: Redis | Cluster, log: StorageLog, demotion: 
   const down = (error: Error): void => {
     if (isDown || isStopped) return
     isDown = true
-    log.warn({ reason: reasonOf(error) }, 'the Redis store cannot be reached; what needs it answers 503 until it can')
+    log.warn({ reason: reasonOf(error) }, 'the Redis store cannot be reached; requests that need it get a 503 until it can')
   }
   /** If it cannot be opened again, an error tells. */
   const closed = (): void => {
