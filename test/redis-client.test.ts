@@ -2,9 +2,11 @@ import { execFileSync, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
 import type { Redis } from 'ioredis'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream'
 import { mock } from 'node:test'
+import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import { test, type Test } from 'tap'
 import { within } from '../plugins/common/deadline.js'
 import { freePort } from './free-port.js'
@@ -381,15 +383,11 @@ test('ioredis is loaded only for a Redis URL', (t) => {
 })
 
 test('TLS checks the certificate', needs('redis-server'), async (t) => {
-  const folder = t.testdir()
-  const file = (name: string): string => join(folder, name)
-  const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' }) }
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2']
-  openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=hatcheck test CA')
-  openssl('req', '-x509', ...newKey, '-keyout', 'server.key', '-out', 'server.crt', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-addext', 'basicConstraints=critical,CA:FALSE', '-CA', 'ca.crt', '-CAkey', 'ca.key')
+  const { folder, file, certificateFor } = authority(t)
+  const { cert, key } = certificateFor('localhost')
   const port = await freePort()
   const plain = await freePort()
-  await startRedis(t, { port: plain, folder, args: ['--tls-port', String(port), '--tls-cert-file', file('server.crt'), '--tls-key-file', file('server.key'), '--tls-ca-cert-file', file('ca.crt'), '--tls-auth-clients', 'no'] })
+  await startRedis(t, { port: plain, folder, args: ['--tls-port', String(port), '--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', file('ca.crt'), '--tls-auth-clients', 'no'] })
   const trusting = { NODE_EXTRA_CA_CERTS: file('ca.crt') }
   t.strictSame(await ping(t, `rediss://localhost:${port}`, trusting), { stdout: 'undefined\n', code: 0 })
   t.match(await ping(t, `rediss://127.0.0.1:${port}`, trusting), { stdout: /^HATCHECK_STORE_UNAVAILABLE.*does not match certificate/ }, 'the name is checked')
@@ -397,6 +395,48 @@ test('TLS checks the certificate', needs('redis-server'), async (t) => {
   t.match(await ping(t, `rediss://localhost:${port}`, { NODE_TLS_REJECT_UNAUTHORIZED: '0' }), { stdout: /^HATCHECK_STORE_UNAVAILABLE.*certificate/ }, 'always')
   t.match(await ping(t, `rediss://localhost:${plain}`, trusting), { stdout: /^HATCHECK_STORE_UNAVAILABLE/ })
 })
+
+test('TLS names the host, so that a server or a proxy with several certificates shows the right one', needs('redis-server'), async (t) => {
+  const { folder, file, certificateFor } = authority(t)
+  const [own, other] = ['localhost', 'other.example.com'].map((name) => {
+    const { cert, key } = certificateFor(name)
+    return { cert: readFileSync(cert), key: readFileSync(key) }
+  })
+  const port = await freePort()
+  const redis = await startRedis(t, {
+    folder,
+    args: ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-announce-hostname', 'localhost', '--cluster-preferred-endpoint-type', 'hostname', '--cluster-announce-port', String(port)]
+  })
+  await redis.client.cluster('ADDSLOTSRANGE', 0, 16_383)
+  await eventually(t, 'the cluster is up', async () => (await redis.client.cluster('INFO')).includes('cluster_state:ok'), 10_000)
+  const proxy = createTlsServer({ ...other, SNICallback: (name, done) => { done(null, createSecureContext(name === 'localhost' ? own : other)) } }, (socket) => {
+    const behind = createConnection(redis.port, '127.0.0.1')
+    pipeline(socket, behind, socket, () => {})
+  })
+  t.teardown(() => { proxy.close() })
+  await once(proxy.listen(port, 'localhost'), 'listening')
+  for (const url of [`rediss://localhost:${port}`, `rediss+cluster://localhost:${port}`]) {
+    t.strictSame(await ping(t, url, { NODE_EXTRA_CA_CERTS: file('ca.crt') }), { stdout: 'undefined\n', code: 0 }, url)
+  }
+})
+
+/** A certificate authority of the test. */
+function authority (t: Test) {
+  const folder = t.testdir()
+  const file = (name: string): string => join(folder, name)
+  const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' }) }
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2']
+  openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=hatcheck test CA')
+  return {
+    folder,
+    file,
+    /** Makes a certificate, and returns its files. */
+    certificateFor (name: string): { cert: string, key: string } {
+      openssl('req', '-x509', ...newKey, '-keyout', `${name}.key`, '-out', `${name}.crt`, '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`, '-addext', 'basicConstraints=critical,CA:FALSE', '-CA', 'ca.crt', '-CAkey', 'ca.key')
+      return { cert: file(`${name}.crt`), key: file(`${name}.key`) }
+    }
+  }
+}
 
 /** Opens a store in its own process, with this environment, and returns the outcome. */
 async function ping (t: Test, url: string, env: Record<string, string>): Promise<{ stdout: string, code: number | null }> {

@@ -1,4 +1,6 @@
 import type { Cluster, ClusterOptions, CommonRedisOptions, Redis } from 'ioredis'
+import { isIP } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
 import { within } from '../../common/deadline.js'
 import { unlessInstalled } from '../../common/not-installed.js'
 import type { RedisTarget } from '../../config/redis-url.js'
@@ -47,7 +49,7 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
       retryStrategy: backOff,
       enableOfflineQueue: false,
       ...secure,
-      ...kind === 'server' && hosts[0],
+      ...kind === 'server' && { ...hosts[0], ...tls && { tls: tlsTo(hosts[0]?.host) } },
       ...kind === 'socket' && { path },
       ...kind === 'sentinel' && {
         sentinels: hosts,
@@ -66,7 +68,10 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
   const stopReviving = revive(client)
   let stopAsking = (): void => {}
   if (isCluster(client)) {
-    client.on('+node', (node: Redis) => { node.connect().catch(() => {}) })
+    client.on('+node', (node: Redis) => {
+      if (tls) node.options.tls = tlsTo(node.options.host)
+      node.connect().catch(() => {})
+    })
     stopAsking = keepSlots(client)
   }
   await firstOutcome(client)
@@ -84,6 +89,11 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
 }
 
 const TLS = { rejectUnauthorized: true }
+
+/** Names the host to the server, which may have several certificates, or be a proxy that goes by the name. Source: RFC 6066, section 3. */
+function tlsTo (host = ''): ConnectionOptions {
+  return host === '' || isIP(host) !== 0 ? TLS : { ...TLS, servername: host }
+}
 
 /**
  * Returns options under which nothing is sent twice: a command whose answer is lost may have been carried out, and a second
