@@ -91,10 +91,12 @@ test('logout CSRF: another site cannot end the session of a browser', async (t) 
 
 test('over https, a page loaded over http counts as another site', async (t) => {
   const fastify = await build(t, { mode: 'service', authenticate: (name) => ({ name }) }, { trustProxy: true })
-  for (const [origin, status] of [['https://sso.example', 303], ['http://sso.example', 403], ['app://sso.example', 403], ['https://sso.example:443', 303], ['https://sso.example:80', 403]] as const) {
-    const proxied = { host: 'sso.example', 'x-forwarded-proto': 'https' }
-    t.equal((await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678' }, { ...proxied, origin })).statusCode, status, origin)
-    t.equal((await fastify.inject({ url: '/logout', headers: { ...proxied, referer: `${origin}/` } })).statusCode, status === 303 ? 303 : 200)
+  for (const proto of ['https', 'HTTPS', 'wss']) {
+    for (const [origin, status] of [['https://sso.example', 303], ['http://sso.example', 403], ['app://sso.example', 403], ['https://sso.example:443', 303], ['https://sso.example:80', 403]] as const) {
+      const proxied = { host: 'sso.example', 'x-forwarded-proto': proto }
+      t.equal((await new Client(fastify).post('/login', { client_name: 'Harry', password: '12345678' }, { ...proxied, origin })).statusCode, status, `${origin}, ${proto}`)
+      t.equal((await fastify.inject({ url: '/logout', headers: { ...proxied, referer: `${origin}/` } })).statusCode, status === 303 ? 303 : 200)
+    }
   }
 })
 

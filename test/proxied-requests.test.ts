@@ -63,12 +63,12 @@ test('a proxy that Fastify trusts decides whether the user\'s connection is http
   const fastify = await buildHost(t, {}, { trustProxy: '127.0.0.1' })
   fastify.get('/login', async (request) => { await request.login('Harry') })
   const login = async (headers: Record<string, string>, request: InjectOptions = {}): Promise<LightMyRequestResponse> => await fastify.inject({ url: '/login', headers: { host: 'localhost:3000', ...headers }, ...request })
-  t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'https' })), /^__Host-hatcheck=.*; Secure/)
+  for (const proto of ['https', 'HTTPS', 'wss', 'http, wss']) t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': proto })), /^__Host-hatcheck=.*; Secure/, proto)
   t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' })), /^hatcheck=/, 'http, for a developer with a proxy')
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', 'x-forwarded-host': 'app.example.com' })).statusCode, 400, 'http, for a site')
   for (const proto of ['HTTP', ' http ', 'ws', 'http, http']) t.match(sessionCookieOf(await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': proto })), /^hatcheck=/, proto)
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1' })).statusCode, 400, 'a proxy that does not say')
-  for (const proto of ['', ' ', ',', 'unknown', 'tcp', 'off', '80', 'httpx', 'http, https, http', 'https, http', 'on', 'wss']) {
+  for (const proto of ['', ' ', ',', 'unknown', 'tcp', 'off', '80', 'httpx', 'http, https, http', 'https, http', 'wss, http', 'on']) {
     const refused = await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': proto })
     t.equal(refused.statusCode, 400, `a proxy that does not say http, or not only: "${proto}"`)
     t.equal(refused.headers['set-cookie'], undefined)
@@ -78,6 +78,19 @@ test('a proxy that Fastify trusts decides whether the user\'s connection is http
     const refused = await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', [name]: value })
     t.equal(refused.statusCode, 400, `a proxy before it that says https: ${name}`)
     t.equal(refused.headers['set-cookie'], undefined)
+  }
+})
+
+test('the request for a WebSocket has the session of its page, also if a proxy writes wss for https', async (t) => {
+  for (const sessionCookieSecure of [undefined, 'auto', 'true'] as const) {
+    const fastify = await buildHost(t, { sessionCookieSecure }, { trustProxy: '127.0.0.1' })
+    fastify.get('/login', async (request) => { await request.login('Harry') })
+    fastify.get('/live', async ({ user }) => user?.name ?? 'nobody')
+    for (const host of ['localhost', 'app.example.com']) {
+      const proxied = { host, 'x-forwarded-for': '192.0.2.1' }
+      const [cookie] = String(sessionCookieOf(await fastify.inject({ url: '/login', headers: { ...proxied, 'x-forwarded-proto': 'https' } }))).split(';')
+      for (const proto of ['https', 'wss']) t.equal((await fastify.inject({ url: '/live', headers: { ...proxied, cookie, 'x-forwarded-proto': proto } })).body, 'Harry', `${sessionCookieSecure}, ${host}, ${proto}`)
+    }
   }
 })
 

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { AnyRequest } from '../common/any-request.js'
 import { createRefusal } from '../common/http-errors.js'
+import { isHttps } from '../common/is-https.js'
 import { beginningOf } from '../common/origin.js'
 import { NotRegisteredError } from '../common/registration.js'
 import { assertIsHook } from '../common/unsupported.js'
@@ -80,15 +81,15 @@ function isSafe ({ method, headers: { upgrade } }: FastifyRequest): boolean {
   return (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') && upgrade?.toLowerCase().includes('websocket') !== true
 }
 
-function isOwn (address: string, { host, protocol }: FastifyRequest): boolean {
+function isOwn (address: string, request: FastifyRequest): boolean {
   const origin = beginningOf(address)
   if (origin === null || !URL.canParse(origin)) return false
   const url = new URL(origin)
   // What looks like http here may be https in front of a proxy, but not the other way round.
-  if (url.protocol !== 'https:' && (url.protocol !== 'http:' || protocol === 'https')) return false
+  if (url.protocol !== 'https:' && (url.protocol !== 'http:' || isHttps(request))) return false
   // An address leaves out the port that its scheme implies; a client or a proxy may have written it into Host.
   const implied = url.protocol === 'https:' ? /:443$/ : /:80$/
-  return url.host === host.toLowerCase().replace(implied, '')
+  return url.host === request.host.toLowerCase().replace(implied, '')
 }
 
 /** Goes by the `User-Agent` as well: for an image or a script of another page, a browser does not ask for a page. */
