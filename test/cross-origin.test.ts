@@ -131,7 +131,12 @@ test('GET /logout ends the session only for a user who means it', async (t) => {
     [{ 'sec-purpose': 'prefetch;prerender', 'sec-fetch-site': 'same-origin' }, false],
     [{ 'sec-purpose': 'prefetch;anonymous-client-ip', 'sec-fetch-site': 'none' }, false],
     [{ purpose: 'prefetch', 'sec-fetch-site': 'none' }, false],
-    [{ 'x-moz': 'prefetch' }, false]
+    [{ 'x-moz': 'prefetch' }, false],
+    [{ 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' }, true],
+    [{ 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' }, true],
+    [{ 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty', referer: own }, true],
+    ...['image', 'script', 'style', 'video', 'object', 'embed', 'worker', 'manifest', 'nonsense'].map((dest): [Record<string, string>, boolean] =>
+      [{ 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': dest, referer: own }, false])
   ]
   for (const [headers, ends] of cases) {
     const harry = await visitor(fastify).login('Harry')
@@ -154,6 +159,21 @@ test('GET /logout ends the session only for a user who means it', async (t) => {
     t.ok(await isLoggedIn(fastify, before))
     t.equal((await harry.inject({ method: 'POST', url: '/logout', headers: headersOf('same-origin', `http://${HOST}`) })).statusCode, 303, 'the form on that page does end the session')
     t.notOk(await isLoggedIn(fastify, before))
+  }
+})
+
+test('a part of a page of this site does not log out, such as an image that another user has put there', async (t) => {
+  const fastify = await build(t)
+  const metadata = { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' }
+  for (const from of [metadata, {}] as Array<Record<string, string>>) {
+    for (const accept of ['image/avif,image/webp,image/apng,*/*;q=0.8', 'text/css,*/*;q=0.1', 'video/webm,video/ogg,video/*;q=0.9,*/*;q=0.5']) {
+      const harry = await visitor(fastify).login('Harry')
+      const before = harry.cookieHeader()
+      const { headers, statusCode } = await harry.inject({ url: '/logout', headers: { host: HOST, ...BROWSER, accept, referer: `http://${HOST}/wiki`, ...from } })
+      t.equal(statusCode, 200)
+      t.equal(headers['set-cookie'], undefined)
+      t.ok(await isLoggedIn(fastify, before), `${accept} ${JSON.stringify(from)}`)
+    }
   }
 })
 

@@ -10,6 +10,11 @@ import type { Config } from '../config/resolve.js'
 
 export const CrossOriginError = createRefusal('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
 
+/** What `Sec-Fetch-Dest` says if the user or a script has asked for the answer. */
+const ASKED_FOR = ['document', 'iframe', 'frame', 'empty']
+/** What a browser without `Sec-Fetch-Dest` accepts in the place of an image or a style sheet. */
+const PART = /^(?:image|audio|video|text\/css)\b/i
+
 /** The name of every browser begins so. */
 const BROWSER = /^(?:Mozilla|Opera)\//
 
@@ -52,10 +57,10 @@ export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAll
     return isSafe(request) || !isForeign(request) ? null : new CrossOriginError()
   }
 
-  /** Whether a navigation comes from another site, or may, or is made before the user has asked for it. */
+  /** Whether a GET comes from another site, or may, or is made although the user has not asked for it. */
   function isUnasked (request: FastifyRequest): boolean {
     const { referer, 'sec-fetch-site': site } = request.headers
-    if (isPrefetch(request)) return true
+    if (isPrefetch(request) || isPartOfPage(request)) return true
     if (site !== undefined) return isElsewhere(site)
     // If a browser sends neither header, its request may come from anywhere. A program sends neither.
     return referer === undefined ? isBrowser(request) : !isOwn(referer, request)
@@ -95,6 +100,11 @@ function isOwn (address: string, request: FastifyRequest): boolean {
 /** Goes by the `User-Agent` as well: for an image or a script of another page, a browser does not ask for a page. */
 function isBrowser (request: FastifyRequest): boolean {
   return wants(request, 'json') === 'page' || BROWSER.test(request.headers['user-agent'] ?? '')
+}
+
+/** Whether the browser loads a part of a page, such as an image that another user has put into a wiki behind forward auth. */
+function isPartOfPage ({ headers: { 'sec-fetch-dest': destination = 'empty', accept = '' } }: FastifyRequest): boolean {
+  return !ASKED_FOR.includes(String(destination)) || PART.test(accept)
 }
 
 function isPrefetch ({ headers }: FastifyRequest): boolean {

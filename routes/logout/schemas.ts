@@ -11,7 +11,7 @@ export const schemas = {
     operationId: 'followLogout',
     tags,
     summary: 'Log out by link',
-    description: 'Ends the session. If another site led here, the browser prefetches, or it does not say where the request comes from, it shows a confirmation page instead. `HEAD` changes nothing.',
+    description: 'Ends the session. If another site led here, the browser prefetches, loads a part of a page, or does not say where the request comes from, it shows a confirmation page instead. `HEAD` changes nothing.',
     response: {
       200: pageOrJson('The confirmation page; as JSON, the session has ended.', NOBODY),
       303: redirect('The session has ended.'),
