@@ -19,7 +19,10 @@ type Callback = (error?: any, value?: any) => void
 /** The adapter as hatcheck calls it. */
 const adapt = (...args: Parameters<typeof expressStore>): CompleteSessionStore => withEveryTrait(expressStore(...args))
 
-/** A store for express-session in a map. Each of its calls can be delayed or made to fail. */
+/** The length of the IDs that express-session makes. Some stores have room for few characters more. */
+const LONGEST_ID = 32
+
+/** A store for express-session in a map. Each of its calls can be delayed or made to fail. It refuses IDs longer than those of express-session. */
 class MapStore implements ExpressSessionStore {
   readonly texts = new Map<string, string>()
   lookOut: (call: string, sid: string) => unknown = () => {}
@@ -38,7 +41,10 @@ class MapStore implements ExpressSessionStore {
   }
 
   #after (call: string, sid: string, callback: Callback, act: () => unknown): void {
-    Promise.resolve().then(() => this.lookOut(call, sid)).then(act).then((value) => { callback(null, value) }, callback)
+    Promise.resolve().then(() => this.lookOut(call, sid)).then(() => {
+      if (sid.length > LONGEST_ID) throw new Error(`an ID of ${sid.length} characters`)
+      return act()
+    }).then((value) => { callback(null, value) }, callback)
   }
 }
 
@@ -54,6 +60,23 @@ class ListingStore extends MapStore {
 
 test('the adapter keeps the contract within one process', async (t) => {
   storeContract((name, run) => t.test(name, run), (options) => expressStore(new ListingStore(), { ...options, deadlineMs: 5_000, keepsLimit: true }), { sweeps: false })
+})
+
+test('a store with room for the IDs of express-session, and no longer ones, has room for those of the adapter', async (t) => {
+  const backing = new ListingStore()
+  const fastify = await buildHost(t, { sessionStore: expressStore(backing) })
+  fastify.post('/in', async (request) => { await request.login('Harry') })
+  fastify.post('/out', async (request) => { await request.logout() })
+  fastify.get('/', async ({ user }) => ({ user: user?.name ?? null }))
+  const harry = new Client(fastify)
+  t.equal((await harry.send({ method: 'POST', url: '/in' })).statusCode, 200)
+  t.strictSame([...backing.texts.keys()].map((id) => /^[\w-]+$/.test(id) && id.length), [LONGEST_ID])
+  t.strictSame((await harry.get('/')).json(), { user: 'Harry' })
+  t.equal((await fastify.sessions.ofUser('Harry')).length, 1)
+  const [{ handle } = { handle: '' }] = await fastify.sessions.ofUser('Harry')
+  t.equal(await fastify.sessions.revoke('Harry', handle), true)
+  t.strictSame((await harry.get('/')).json(), { user: null })
+  t.equal(backing.texts.size, 0)
 })
 
 test('the adapter works over PostgreSQL', needsPostgres(), async (t) => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { isTime } from '../../common/is-time.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { sizeOf, type SessionRecord, type StoredSession } from '../../store/record.js'
@@ -7,6 +8,9 @@ import { answerOf } from './callbacks.js'
 
 /** How much longer than the session the store keeps it, in ms, so that the two clocks may differ. */
 const GRACE_MS = 60_000
+
+/** The length of the IDs that express-session makes. Some stores have room for few characters more. */
+const LONGEST_ID = 32
 
 /** Reads and writes whole records in a store made for express-session. */
 export class ExpressRecords {
@@ -49,7 +53,7 @@ export class ExpressRecords {
       // As text, so that no store changes the names and values in it.
       hatcheck: JSON.stringify({ key, record })
     }
-    await answerOf((callback) => this.#store.set(key, session, callback))
+    await answerOf((callback) => this.#store.set(idOf(key), session, callback))
     return true
   }
 
@@ -60,7 +64,7 @@ export class ExpressRecords {
   }
 
   async delete (key: string): Promise<void> {
-    await answerOf((callback) => this.#store.destroy(key, callback))
+    await answerOf((callback) => this.#store.destroy(idOf(key), callback))
   }
 
   /** Reads every session of hatcheck, including the expired ones. */
@@ -77,8 +81,13 @@ export class ExpressRecords {
 
   async #get (key: string): Promise<unknown> {
     // As express-session does: some stores answer false.
-    return await answerOf<unknown>((callback) => this.#store.get(key, callback)) || null
+    return await answerOf<unknown>((callback) => this.#store.get(idOf(key), callback)) || null
   }
+}
+
+/** Returns the ID under which the store keeps a session: its key, or the beginning of a hash if the key is longer than an ID can be. */
+function idOf (key: string): string {
+  return key.length <= LONGEST_ID ? key : createHash('sha256').update(key).digest('base64url').slice(0, LONGEST_ID)
 }
 
 /** Returns what hatcheck has put into a session; null if it is not hatcheck's, or damaged. */
