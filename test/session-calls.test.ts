@@ -99,6 +99,28 @@ test('save() passes a failure to its callback', async (t) => {
   })
 })
 
+test('a call with an argument that is not a callback returns its promise', async (t) => {
+  const { run } = (await HandlerApp.start(t)).visitor()
+  await run((session) => { session['a'] = 1 })
+  for (const odd of [null, true, 5, 'b', {}]) {
+    await run(async (session) => {
+      const before = session['sessionId']
+      await t.rejects(async () => await session['regenerate']('a', odd), { code: 'HATCHECK_SESSION_KEY' }, 'such as a second key')
+      t.equal(session['sessionId'], before)
+      session['large'] = 'x'.repeat(20_000)
+      await t.rejects(async () => await session['save'](odd), { code: 'HATCHECK_SESSION_TOO_LARGE' })
+      await session['reload'](odd)
+      t.strictSame({ ...session }, { a: 1 })
+      await session['regenerate'](['a'], odd)
+      t.not(session['sessionId'], before)
+    })
+  }
+  await run(async (session) => {
+    await session['destroy'](null)
+    t.equal(session['isSaved'](), false)
+  })
+})
+
 test('reload() reads the stored session again', async (t) => {
   const host = await HandlerApp.start(t)
   const visitor = host.visitor()

@@ -67,9 +67,9 @@ const members: ReadonlyMap<string, (session: Session) => unknown> = new Map<stri
   ...Object.entries(properties)
 ])
 
-/** Calls the callback that `@fastify/session` takes in place of a promise. */
+/** Calls the callback that `@fastify/session` takes in place of a promise. Without the promise, nobody would see the error of a call. */
 function withCallback ({ request }: Session, promise: Promise<void>, callback?: SessionCallback): Promise<void> | undefined {
-  if (callback === undefined) return promise
+  if (typeof callback !== 'function') return promise
   promise.then(() => callback(), callback).catch((error: unknown) => { logError(request.log, error, 'a callback of the session failed') })
 }
 
