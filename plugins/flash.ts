@@ -2,10 +2,11 @@ import type { FastifyRequest } from 'fastify'
 import { createError } from '@fastify/error'
 import fp from 'fastify-plugin'
 import type { Decorated } from './common/decorators.js'
+import { reject } from './session/request/calls.js'
 import { addFlash, takeFlashes, type Flash } from './session/request/flash-messages.js'
 
-/** `request.flash` got something other than a kind and a text. */
-export const FlashError = createError('HATCHECK_FLASH', 'A flash message needs a kind and a text, both strings; the kind must not be empty.', 500, TypeError)
+/** `request.flash` got something other than a kind and a text, or `request.flashes` something other than kinds. */
+export const FlashError = createError<[rule: string]>('HATCHECK_FLASH', '%s', 500, TypeError)
 
 interface RequestMembers {
   /**
@@ -25,6 +26,7 @@ interface RequestMembers {
    *
    * @param kinds the kinds to return; messages of other kinds are taken as well.
    * @default every kind
+   * @throws FlashError (500) if a kind is not a string; no message is taken.
    * @throws SessionCommittedError (500) once the response has left.
    * @throws SessionOffError (500) if the route has `session: false`.
    * @throws StoreMethodMissingError (501) if a message is stored and the session store has no `take`.
@@ -41,11 +43,18 @@ export default fp(async function flash (fastify) {
   const { session: { sessionFor, sessionOf }, decorations: { decorate } } = fastify.hatcheck
 
   decorate('flash', function flash (this: FastifyRequest, kind: string, text: string) {
-    if (typeof kind !== 'string' || kind === '' || typeof text !== 'string') throw new FlashError()
+    if (typeof kind !== 'string' || kind === '' || typeof text !== 'string') {
+      throw new FlashError('A flash message needs a kind and a text, both strings; the kind must not be empty.')
+    }
     addFlash(sessionOf(this), { kind, text })
   })
 
   decorate('flashes', function flashes (this: FastifyRequest, ...kinds: string[]) {
-    return takeFlashes(sessionFor(this), kinds)
+    const session = sessionFor(this)
+    // No message has a list as its kind, as Flask takes it: all of them would be taken, and none returned.
+    if (kinds.some((kind) => typeof kind !== 'string')) {
+      return reject(session, new FlashError('The kinds of flash messages must be strings, as in request.flashes("info", "error").'))
+    }
+    return takeFlashes(session, kinds)
   })
 }, { name: 'flash', dependencies: ['session', 'decorations'] })

@@ -202,6 +202,20 @@ test('an invalid message is refused with a named error', async (t) => {
   }
 })
 
+test('kinds that are not text are refused with a named error, and no message is lost', async (t) => {
+  const fastify = await host(t, {})
+  const odd = [[['info']], [undefined], ['info', 1], [null], [{ kind: 'info' }]] as unknown as string[][]
+  fastify.get<{ Params: { at: string } }>('/odd/:at', async (request) => await request.flashes(...odd[Number(request.params.at)] ?? []))
+  for (const at of odd.keys()) {
+    const client = new Client(fastify)
+    await leave(client, 'info', 'hello')
+    const response = await client.get(`/odd/${at}`)
+    t.equal(response.statusCode, 500)
+    t.match(response.json(), { code: 'HATCHECK_FLASH', message: 'The kinds of flash messages must be strings, as in request.flashes("info", "error").' })
+    t.strictSame(await taken(client), [{ kind: 'info', text: 'hello' }])
+  }
+})
+
 test('with the store down, messages are neither shown nor lost', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
   const fastify = await host(t, { sessionStore: store })
