@@ -1,11 +1,12 @@
 import { open as openRaw } from 'lmdb'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'tap'
 import { recordOf } from '../../plugins/store/contract/index.js'
+import { checkLmdbFiles } from '../../plugins/storage/lmdb/check.js'
 import { openLmdb as openWith } from '../../plugins/storage/lmdb/open.js'
 import { openLmdb } from '../open-lmdb.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
@@ -324,4 +325,23 @@ test('a folder whose files were deleted or replaced under a process is refused, 
   writeFileSync(data, backup)
   t.throws(() => open(folder), { code: 'HATCHECK_CONFIG', message: /data\.mdb was deleted or replaced/ }, 'also in the same process')
   await first.close()
+})
+
+test('a folder in which another process has made only data.mdb so far is not refused', procfs, async (t) => {
+  const folder = t.testdir()
+  const [data, lock] = [join(folder, 'data.mdb'), join(folder, 'lock.mdb')]
+  await filled(folder)
+  const itsLock = readFileSync(lock)
+  rmSync(lock)
+  const fd = openSync(data, 'r')
+  let pauses = 0
+  t.intercept(Atomics, 'wait', {
+    value () {
+      pauses++
+      writeFileSync(lock, itsLock)
+    }
+  })
+  checkLmdbFiles(folder)
+  t.equal(pauses, 1)
+  closeSync(fd)
 })

@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, lstatSync, openSync, statSync, statfsSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, statSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../../common/rule.js'
 import { faultOfData, faultOfLock, hasKnownLayout } from './file-format.js'
@@ -60,32 +60,40 @@ export function assertSpace (folder: string): void {
  */
 function assertOneDataFile (data: string, lock: string): void {
   // A process that is closing the folder has closed only one of the files.
-  for (let look = 1; ; look++) {
+  assertNoFault(() => {
     const pid = processWithOtherData(data, lock)
-    if (pid === undefined) return
-    if (look === LOOKS) throw new ConfigError(`${data} was deleted or replaced while process ${pid} uses the folder. Stop that process, then start again.`)
-    pause(BETWEEN_LOOKS_MS)
-  }
+    return pid === undefined ? null : `${data} was deleted or replaced while process ${pid} uses the folder. Stop that process, then start again.`
+  })
 }
 
 /** Without the lock file, nothing keeps two processes from writing at once. */
 function assertUnused (data: string, lock: string): void {
-  const pid = processWith(data)
-  if (pid !== undefined) throw new ConfigError(`${lock} was deleted while process ${pid} uses the folder. Stop that process, then start again.`)
+  // A process that is creating the folder has made only one of the files.
+  assertNoFault(() => {
+    const pid = existsSync(lock) ? undefined : processWith(data)
+    return pid === undefined ? null : `${lock} was deleted while process ${pid} uses the folder. Stop that process, then start again.`
+  })
 }
 
 function assertSound (file: string, faultOf: (fd: number) => string | null, remedy: string): void {
-  for (let look = 1; ; look++) {
+  assertNoFault(() => {
     // Opened anew for each look: the file may have been replaced.
     const fd = openSync(file, 'r')
-    let fault
     try {
-      fault = faultOf(fd)
+      const fault = faultOf(fd)
+      return fault === null ? null : `${file} ${fault}. ${remedy}.`
     } finally {
       closeSync(fd)
     }
+  })
+}
+
+/** Looks several times, until there is no fault. @throws ConfigError */
+function assertNoFault (faultNow: () => string | null): void {
+  for (let look = 1; ; look++) {
+    const fault = faultNow()
     if (fault === null) return
-    if (look === LOOKS) throw new ConfigError(`${file} ${fault}. ${remedy}.`)
+    if (look === LOOKS) throw new ConfigError(fault)
     pause(BETWEEN_LOOKS_MS)
   }
 }
