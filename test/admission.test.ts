@@ -8,23 +8,13 @@ import { policies } from '../plugins/store/attempt-policy.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { Admission, isRefusal, type Attempt, type Refusal } from '../plugins/throttle/admission.js'
 import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
-import { Client, type Answer } from './client.js'
-import { build, buildHost, gate } from './helper.js'
+import { Client, statusesOf, type Answer } from './client.js'
+import { build, buildHost, gate, times } from './helper.js'
 import { pageAt } from './pages.js'
+import { DAY, MINUTE } from './units.js'
 import { stop } from './watched-store.js'
 
-const MINUTE = 60_000
-const DAY = 24 * 60 * MINUTE
-
-const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
-
 const withDevice = (device?: string): Record<string, string> => device === undefined ? {} : { cookie: `hatcheck-device=${device}` }
-
-function statusesOf (answers: ReadonlyArray<{ statusCode: number }>): Record<number, number> {
-  const statuses: Record<number, number> = {}
-  for (const { statusCode } of answers) statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
-  return statuses
-}
 
 test('the counter of an account does not reveal that its owner has logged in', async (t) => {
   const check = async (ownerComes: boolean): Promise<string[]> => {

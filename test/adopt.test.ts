@@ -7,13 +7,11 @@ import { expressStore } from '../plugins/storage/express/open.js'
 import { hatcheckSession } from '../plugins/session/standalone.js'
 import type { CompleteSessionStore } from '../plugins/store/traits.js'
 import { Client, cookiesSetBy, type Answer } from './client.js'
-import { buildHost, gate, needs, newFastify, testKey } from './helper.js'
+import { buildHost, formerKey, gate, needs, newFastify, testKey } from './helper.js'
 import { libraries, oldApp, oldSecret, watchedOldStore, type OldApp, type OldAppOptions } from './old-apps.js'
 import { startRedis } from './redis.js'
+import { DAY } from './units.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
-
-const formerKey = testKey.replace('tests only', 'tests formerly')
-const DAY_MS = 24 * 3_600_000
 
 interface New {
   readonly fastify: FastifyInstance
@@ -222,10 +220,10 @@ for (const url of ['/out', '/clear', '/empty']) {
 
 test('a browser that did not get the response stays logged in by its old cookie, for a day', async (t) => {
   let time = Date.now()
-  const { old, send, count } = await oldAndNew(t, 'express-session', { cookie: { maxAge: 90 * DAY_MS } }, { now: () => time })
+  const { old, send, count } = await oldAndNew(t, 'express-session', { cookie: { maxAge: 90 * DAY } }, { now: () => time })
   const before = await old.begin({ user: 'Harry' })
   const lost = await send(before, '/set/x', 'POST')
-  time += DAY_MS - 1
+  time += DAY - 1
   const found = await send(before)
   t.match(found.json(), { user: 'Harry', values: { x: 'new' } })
   t.equal(browserAfter(before, found), browserAfter(before, lost))

@@ -9,16 +9,16 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { resolveConfig } from '../plugins/config/resolve.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
-import { Client, logIn } from './client.js'
+import { Client, logIn, userOf } from './client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
 import { startNginx } from './nginx.js'
 import { RawClient, type RawAnswer } from './raw-client.js'
 import { until } from './service.js'
+import { SECOND } from './units.js'
 import { kinds, openStore } from './watched-store.js'
 
 /** What went wrong elsewhere, by advisory. docs/security/advisories.md names the tests in other files. */
 
-const SECOND = 1_000
 const signer = createTicketSigner([Buffer.from(testKey)])
 
 /** Every call of a store: its name and its arguments. */
@@ -47,12 +47,6 @@ async function overheardService (t: Test, options: HatcheckOptions = {}): Promis
   const inner = openStore(t, 'memory:', options.now === undefined ? {} : { now: options.now })
   const { store, asked } = overheard(inner)
   return { fastify: await build(t, { sessionStore: store, authenticate: (name) => ({ name }), ...options }), asked, store: inner }
-}
-
-async function userOf (fastify: FastifyInstance, cookie: string): Promise<string | null> {
-  const response = await fastify.inject({ url: '/', headers: { cookie, accept: 'application/json' } })
-  if (response.statusCode !== 200) throw new Error(`GET / → ${response.statusCode}`)
-  return response.json().user?.name ?? null
 }
 
 async function ticketOf (fastify: FastifyInstance, name = 'Harry'): Promise<string> {

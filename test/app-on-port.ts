@@ -1,14 +1,13 @@
-import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { hatcheck } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { bag, type Bag } from './bag.js'
 import { sessionCookieOf, testKey } from './helper.js'
 import { openStore, watched } from './watched-store.js'
-
-export type Bag = Record<string, any>
 
 export interface Answer {
   /** 0 if the connection ended without a whole answer. */
@@ -38,7 +37,6 @@ export interface AppOnPort {
 export const STORES = ['memory, at once', 'memory, with promises'] as const
 /** Also resolves on an error, for which `once` would reject. */
 export const closed = (stream: NodeJS.EventEmitter): Promise<unknown> => new Promise((resolve) => { stream.once('close', resolve) })
-export const bag = (request: FastifyRequest): Bag => request.session as unknown as Bag
 
 /** An application on its own port, since `inject` hides what happens to a connection. */
 export async function appOnPort (t: Test, routes: (fastify: FastifyInstance) => void, { store = 'memory, at once', options = {}, server = {}, before = () => {} }: {

@@ -4,11 +4,10 @@ import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { openLog } from '../plugins/process/log.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
-import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { answersMayDiffer } from './checks/checks.js'
 import { fixture } from './fixtures/child.js'
 import { Client } from './client.js'
-import { build, buildHost, testKey } from './helper.js'
+import { build, buildHost, handleOf, testKey } from './helper.js'
 import { RawClient, exchange } from './raw-client.js'
 import { startInto } from './service-into.js'
 import { startService, until } from './service.js'
@@ -46,18 +45,13 @@ async function service (t: Test, options: HatcheckOptions & { mode?: 'service' |
   return { ...log, fastify, client: new Client(fastify) }
 }
 
-function handle ({ cookieHeader }: Client): string {
-  const [, id = ''] = /hatcheck=([^.]+)/.exec(cookieHeader) ?? []
-  return createTicketSigner([Buffer.from(testKey)]).handleOf(storeKey(id))
-}
-
 const harry = { user: 'Harry', address: '127.0.0.1' }
 
 test('the log has one event for each login, new login and logout', async (t) => {
   const { client, events, lines } = await service(t)
   t.strictSame(events(), [])
   await client.login()
-  const first = handle(client)
+  const first = handleOf(client.cookie())
   t.strictSame(events(), [
     { level: INFO, event: 'session_created', ...harry, session: first },
     { level: INFO, event: 'authn_login_success', ...harry, session: first }
@@ -65,7 +59,7 @@ test('the log has one event for each login, new login and logout', async (t) => 
   await client.get('/')
   t.strictSame(events(), [], 'reading a page is no event')
   await client.login()
-  const second = handle(client)
+  const second = handleOf(client.cookie())
   t.strictSame(events(), [
     { level: INFO, event: 'session_renewed', ...harry, session: second, previous: first },
     { level: INFO, event: 'authn_login_success', ...harry, session: second }
@@ -111,10 +105,10 @@ test('every line of a request has its request ID, and never an ID that the clien
 test('a login as another user ends the session and begins a new one', async (t) => {
   const { client, events } = await service(t)
   await client.login()
-  const first = handle(client)
+  const first = handleOf(client.cookie())
   events()
   await client.login('Sally')
-  const sally = { user: 'Sally', address: '127.0.0.1', session: handle(client) }
+  const sally = { user: 'Sally', address: '127.0.0.1', session: handleOf(client.cookie()) }
   t.strictSame(events(), [
     { level: INFO, event: 'session_ended', ...harry, session: first, reason: 'logout' },
     { level: INFO, event: 'session_created', ...sally },
@@ -170,12 +164,12 @@ test('a password that is given again to end other sessions is logged like that o
     const cases: Array<[password: string, status: number, reason: string]> = [['alohomora!', 401, 'credentials'], ['x'.repeat(1_025), 400, 'input']]
     for (const [password, status, reason] of cases) {
       t.equal(await later(password, accept), status)
-      t.strictSame(events(), [{ level: WARN, event: 'authn_login_fail', ...harry, session: handle(client), reason }], `${accept}: ${reason}`)
+      t.strictSame(events(), [{ level: WARN, event: 'authn_login_fail', ...harry, session: handleOf(client.cookie()), reason }], `${accept}: ${reason}`)
     }
     t.equal(await later('', accept), 401)
     t.strictSame(events(), [], 'it is asked for')
     t.equal(await later('12345678', accept), accept === 'text/html' ? 303 : 200)
-    t.match(events(), [{ event: 'session_renewed' }, { level: INFO, event: 'authn_login_success', ...harry, session: handle(client) }])
+    t.match(events(), [{ event: 'session_renewed' }, { level: INFO, event: 'authn_login_success', ...harry, session: handleOf(client.cookie()) }])
   }
 })
 
@@ -203,12 +197,12 @@ test('sessions that are revoked or expire are logged without a request or an add
   let time = Date.now()
   const { fastify, client, events } = await service(t, { now: () => time })
   await client.login()
-  const first = handle(client)
+  const first = handleOf(client.cookie())
   events()
   await fastify.sessions.revokeUser('Harry')
   t.strictSame(events(), [{ level: INFO, event: 'session_ended', user: 'Harry', session: first, reason: 'revoked' }], 'no request, no address')
   await client.login()
-  const second = handle(client)
+  const second = handleOf(client.cookie())
   events()
   time += 86_400_000
   mock.timers.tick(60_000)
@@ -225,7 +219,7 @@ test('the end of all other sessions logs who asked for it', async (t) => {
   for (const each of [client, other]) await each.send({ method: 'POST', url: '/login' })
   log.events()
   await client.send({ method: 'POST', url: '/others' })
-  t.strictSame(log.events(), [{ level: INFO, event: 'session_ended', ...harry, session: handle(other), reason: 'revoked' }])
+  t.strictSame(log.events(), [{ level: INFO, event: 'session_ended', ...harry, session: handleOf(other.cookie()), reason: 'revoked' }])
 })
 
 test('a refused cross-site request is logged', async (t) => {
@@ -267,12 +261,12 @@ test('an application has the same events in its own log', async (t) => {
   const client = new Client(fastify)
   await client.get('/private')
   await client.send({ method: 'POST', url: '/cart' })
-  const anonymous = handle(client)
+  const anonymous = handleOf(client.cookie())
   await client.send({ method: 'POST', url: '/login' })
   t.strictSame(log.events(), [
     { level: WARN, event: 'authz_fail', user: null, address: '127.0.0.1', reason: 'login_required' },
     { level: INFO, event: 'session_created', user: null, address: '127.0.0.1', session: anonymous },
-    { level: INFO, event: 'session_renewed', ...harry, session: handle(client), previous: anonymous }
+    { level: INFO, event: 'session_renewed', ...harry, session: handleOf(client.cookie()), previous: anonymous }
   ])
 })
 

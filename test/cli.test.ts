@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { Client, logIn, userOf } from './client.js'
+import { Client, logIn, passwordOf, userOf } from './client.js'
 import { freePort } from './free-port.js'
 import { needs, testKey } from './helper.js'
 import { pageAt } from './pages.js'
@@ -570,7 +570,7 @@ function rowsOf (text: string): string[][] {
 }
 
 function cookieOf (url: string, name: string): Promise<string> {
-  return logIn(url, name, `a long password of ${name}`)
+  return logIn(url, name, passwordOf(name))
 }
 
 async function listed (url: string, cookie: string): Promise<Array<{ handle: string, current: boolean }>> {

@@ -1,11 +1,14 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { request, type Agent, type OutgoingHttpHeaders } from 'node:http'
+import { AS_PROGRAM } from './accept.js'
 
 /** A service that does not answer fails the test instead of blocking it. */
 const ANSWER_MS = 20_000
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 const JSON_BODY = { 'content-type': 'application/json' }
+
+const SESSION_COOKIE = /^(?:__(?:Host|Secure)-)?hatcheck$/
 
 export type Headers = OutgoingHttpHeaders
 
@@ -61,8 +64,8 @@ export class Client {
     return [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
   }
 
-  /** Returns one cookie as a header has it; an empty string if it is missing. */
-  cookie (name = 'hatcheck'): string {
+  /** Returns one cookie as a header has it, by default that of the session; an empty string if it is missing. */
+  cookie (name = [...this.cookies.keys()].find((name) => SESSION_COOKIE.test(name)) ?? ''): string {
     const value = this.cookies.get(name)
     return value === undefined ? '' : `${name}=${value}`
   }
@@ -97,17 +100,31 @@ export class Client {
   }
 }
 
-/** Logs in at a service, and returns the cookie of the new session for tests that copy it; an empty string if the login is refused. */
-export async function logIn (url: string, name = 'Harry', password = '12345678'): Promise<string> {
-  const client = new Client(url)
-  await client.login(name, password)
+/** Logs in, and returns the cookie of the new session for tests that copy it; an empty string if the login is refused. */
+export async function logIn (target: FastifyInstance | string, name = 'Harry', password = '12345678', headers: Headers = {}): Promise<string> {
+  const client = new Client(target)
+  await client.post('/login', { client_name: name, password }, headers)
   return client.cookie()
 }
 
+/** Makes a password for a name that the rules allow, with and without demo mode. */
+export function passwordOf (name: string): string {
+  return `a long password of ${name}`
+}
+
 /** Returns the name of the user whose cookie it is, as the home page of a service says; null if it opens no session. */
-export async function userOf (url: string, cookie: string): Promise<string | null> {
-  const { user } = (await new Client(url).get('/', { cookie, accept: 'application/json' })).json<{ user: { name: string } | null }>()
-  return user?.name ?? null
+export async function userOf (target: FastifyInstance | string, cookie: string, headers: Headers = {}): Promise<string | null> {
+  const answer = await new Client(target).get('/', { ...headers, ...AS_PROGRAM, cookie })
+  // An error does not say that nobody is logged in.
+  if (answer.statusCode !== 200) throw new Error(`GET / was answered with ${answer.statusCode}: ${answer.body}`)
+  return answer.json<{ user: { name: string } | null }>().user?.name ?? null
+}
+
+/** Counts answers by status. */
+export function statusesOf (answers: ReadonlyArray<Pick<Answer, 'statusCode'>>): Record<number, number> {
+  const statuses: Record<number, number> = {}
+  for (const { statusCode } of answers) statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
+  return statuses
 }
 
 /** Lists the cookies that an answer sets or removes. */

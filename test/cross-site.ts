@@ -1,6 +1,5 @@
 export const HOST = 'localhost:3000'
 export const PARTNER = 'https://app.example.com'
-export const BROWSER = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 
 /** Of a header that comes twice, node keeps the last one here. */
 export const SITES = [undefined, 'same-origin', 'none', 'same-site', 'cross-site', 'nonsense', '', 'Same-Origin', 'same-origin, same-origin'] as const

@@ -5,10 +5,9 @@ import { t } from 'tap'
 import { hatcheck, requireLogin, type HatcheckOptions } from '../app.js'
 import { DECORATIONS } from '../plugins/common/decorators.js'
 import { hatcheckSession } from '../plugins/session/standalone.js'
+import type { Bag } from './bag.js'
 import { Client } from './client.js'
 import { buildHost, newFastify, testKey } from './helper.js'
-
-type Bag = Record<string, any>
 
 const RIGHT = 'correct horse battery'
 const names = Object.keys(DECORATIONS)

@@ -5,16 +5,15 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { clientText } from '../plugins/session/model/client-text.js'
 import { storedClient } from '../plugins/session/model/client.js'
 import { storeKey } from '../plugins/tickets/ticket.js'
+import { AS_BROWSER, AS_PROGRAM } from './accept.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
+import { MINUTE } from './units.js'
 import { breakable, openStore, stop, watched } from './watched-store.js'
 
-const json = { accept: 'application/json' }
-const html = { accept: 'text/html' }
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
 const SAFARI = 'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1'
-const MINUTE = 60_000
 
 type Listed = { handle: string, createdAt: string, lastSeenAt: string, expiresAt: string, permanent: boolean, client: string, address: string, current: boolean }
 
@@ -38,7 +37,7 @@ async function loggedIn (fastify: FastifyInstance, { name = 'Harry', userAgent =
 }
 
 async function listOf (client: Client): Promise<Listed[]> {
-  return (await client.get('/sessions', json)).json<{ sessions: Listed[] }>().sessions
+  return (await client.get('/sessions', AS_PROGRAM)).json<{ sessions: Listed[] }>().sessions
 }
 
 async function handleOf (client: Client): Promise<string> {
@@ -46,15 +45,15 @@ async function handleOf (client: Client): Promise<string> {
 }
 
 async function isIn (client: Client): Promise<boolean> {
-  return (await client.get('/', json)).json().user !== null
+  return (await client.get('/', AS_PROGRAM)).json().user !== null
 }
 
-function end (client: Client, handle: string, headers: Record<string, string> = json): Promise<Answer> {
+function end (client: Client, handle: string, headers: Record<string, string> = AS_PROGRAM): Promise<Answer> {
   return client.send({ method: 'DELETE', url: `/sessions/${encodeURIComponent(handle)}`, headers })
 }
 
 function endOthers (client: Client): Promise<Answer> {
-  return client.send({ method: 'DELETE', url: '/sessions', headers: json })
+  return client.send({ method: 'DELETE', url: '/sessions', headers: AS_PROGRAM })
 }
 
 async function promises (t: Test, sessionStore: HatcheckOptions['sessionStore']): Promise<void> {
@@ -137,10 +136,10 @@ test('a visitor sees no sessions and ends none', async (t) => {
   const harry = await loggedIn(fastify)
   const handle = await handleOf(harry)
   const nobody = new Client(fastify)
-  const led = await nobody.get('/sessions', html)
+  const led = await nobody.get('/sessions', AS_BROWSER)
   t.equal(led.statusCode, 303)
   t.equal(led.headers.location, '/login?next=%2Fsessions')
-  for (const response of [await nobody.get('/sessions', json), await nobody.get('/sessions'), await end(nobody, handle), await endOthers(nobody), await nobody.post('/sessions', { handle }), await nobody.post('/sessions', { others: '1' }, html)]) {
+  for (const response of [await nobody.get('/sessions', AS_PROGRAM), await nobody.get('/sessions'), await end(nobody, handle), await endOthers(nobody), await nobody.post('/sessions', { handle }), await nobody.post('/sessions', { others: '1' }, AS_BROWSER)]) {
     t.equal(response.statusCode, 401)
   }
   t.ok(await isIn(harry))
@@ -168,7 +167,7 @@ test('an unknown handle is a 404, whatever its form', async (t) => {
   for (const text of wrong) {
     // A path that leads up addresses another page, and a path with a ticket would end up in the log.
     if (text !== id && text !== value) t.equal((await end(harry, text)).statusCode, text === '..' ? 405 : 404, `DELETE ${text.slice(0, 40)}`)
-    const posted = await harry.post('/sessions', { handle: text }, json)
+    const posted = await harry.post('/sessions', { handle: text }, AS_PROGRAM)
     t.equal(posted.statusCode, 404, `POST ${text.slice(0, 40)}`)
     t.equal(posted.json().code, 'HATCHECK_NO_SUCH_SESSION')
   }
@@ -181,15 +180,15 @@ test('unknown fields change nothing, and a request must name exactly what to end
   const [harry, other, sally] = [await loggedIn(fastify), await loggedIn(fastify), await loggedIn(fastify, { name: 'Sally' })]
   const handle = await handleOf(sally)
   const more = { user: 'Sally', userId: 'Sally', name: 'Sally', role: 'admin', createdAt: 0, authenticatedAt: 9e15, current: true }
-  t.equal((await harry.send({ method: 'DELETE', url: `/sessions/${handle}?user=Sally`, headers: json, payload: more })).statusCode, 404)
-  t.equal((await harry.send({ method: 'POST', url: '/sessions', headers: json, payload: { ...more, handle } })).statusCode, 404)
-  t.strictSame((await harry.send({ method: 'DELETE', url: '/sessions', headers: json, payload: more })).json(), { ended: 1 })
+  t.equal((await harry.send({ method: 'DELETE', url: `/sessions/${handle}?user=Sally`, headers: AS_PROGRAM, payload: more })).statusCode, 404)
+  t.equal((await harry.send({ method: 'POST', url: '/sessions', headers: AS_PROGRAM, payload: { ...more, handle } })).statusCode, 404)
+  t.strictSame((await harry.send({ method: 'DELETE', url: '/sessions', headers: AS_PROGRAM, payload: more })).json(), { ended: 1 })
   t.notOk(await isIn(other))
   t.ok(await isIn(sally))
 
   const own = await handleOf(harry)
   for (const payload of [{}, [], 'others=1', { others: '0' }, { others: false }, { handle: own, others: '1' }, { handle: [own] }, { handle: 1 }, { handle: null }, { others: ['1'] }]) {
-    const response = await harry.send({ method: 'POST', url: '/sessions', headers: json, payload: payload as object })
+    const response = await harry.send({ method: 'POST', url: '/sessions', headers: AS_PROGRAM, payload: payload as object })
     t.ok([400, 415].includes(response.statusCode), JSON.stringify(payload))
   }
   t.match((await harry.post('/sessions')).json(), { status: 400, code: 'HATCHECK_WHICH_SESSION', detail: 'Send either handle, the handle of the session to end, or others=1 to end all other sessions.' })
@@ -201,7 +200,7 @@ test('"My sessions" has a working button for each session and for all others', a
   const harry = await loggedIn(fastify)
   const phone = await loggedIn(fastify, { userAgent: SAFARI, permanent: true })
   const tool = await loggedIn(fastify, { userAgent: 'curl/8.5.0' })
-  const page = await harry.get('/sessions', html)
+  const page = await harry.get('/sessions', AS_BROWSER)
   t.equal(page.headers['content-type'], 'text/html; charset=utf-8')
   t.equal(page.headers['cache-control'], 'no-store')
   const items = page.body.split('<li>').slice(1)
@@ -217,47 +216,47 @@ test('"My sessions" has a working button for each session and for all others', a
   t.match(page.body, '<button name="others" value="1">End all other sessions</button>')
 
   const handle = await handleOf(phone)
-  const ended = await harry.post('/sessions', { handle }, html)
+  const ended = await harry.post('/sessions', { handle }, AS_BROWSER)
   t.equal(ended.statusCode, 303)
   t.equal(ended.headers.location, '/sessions')
   t.notOk(await isIn(phone))
   t.ok(await isIn(tool))
-  t.match((await harry.get('/sessions', html)).body, 'The session has ended.')
-  const missing = await harry.post('/sessions', { handle }, html)
+  t.match((await harry.get('/sessions', AS_BROWSER)).body, 'The session has ended.')
+  const missing = await harry.post('/sessions', { handle }, AS_BROWSER)
   t.match(missing, { statusCode: 404, body: 'You have no session with this handle.' })
   t.match(missing.body, '<a class="button" href="/sessions">Back to my sessions</a>')
 
-  const all = await harry.post('/sessions', { others: '1' }, html)
+  const all = await harry.post('/sessions', { others: '1' }, AS_BROWSER)
   t.equal(all.headers.location, '/sessions')
   t.notOk(await isIn(tool))
-  const alone = (await harry.get('/sessions', html)).body
+  const alone = (await harry.get('/sessions', AS_BROWSER)).body
   t.match(alone, 'All other sessions have ended.')
   t.notMatch(alone, 'End all other sessions')
-  t.strictSame((await harry.post('/sessions', { others: '1' }, json)).json(), { ended: 0 })
+  t.strictSame((await harry.post('/sessions', { others: '1' }, AS_PROGRAM)).json(), { ended: 0 })
 
-  const out = await harry.post('/sessions', { handle: await handleOf(harry) }, html)
+  const out = await harry.post('/sessions', { handle: await handleOf(harry) }, AS_BROWSER)
   t.equal(out.headers.location, '/')
-  t.match((await harry.get('/', html)).body, 'You are logged out.')
+  t.match((await harry.get('/', AS_BROWSER)).body, 'You are logged out.')
 })
 
 test('the home page links to "My sessions", even under a prefix', async (t) => {
   const { fastify } = await start(t)
-  const body = (await (await loggedIn(fastify)).get('/', html)).body
+  const body = (await (await loggedIn(fastify)).get('/', AS_BROWSER)).body
   t.match(body, '<a href="/sessions">My sessions</a>')
   t.match(body, '<a href="/password">Change your password</a>')
-  t.notMatch((await new Client(fastify).get('/', html)).body, '/sessions')
+  t.notMatch((await new Client(fastify).get('/', AS_BROWSER)).body, '/sessions')
 
   const host = await buildHost(t, { routes: true, prefix: '/auth', authenticate: (name, password) => password === '12345678' ? { name } : null })
   const harry = new Client(host)
-  t.match((await harry.get('/auth/sessions', html)).headers, { location: '/auth/login?next=%2Fauth%2Fsessions' })
+  t.match((await harry.get('/auth/sessions', AS_BROWSER)).headers, { location: '/auth/login?next=%2Fauth%2Fsessions' })
   await harry.post('/auth/login', { client_name: 'Harry', password: '12345678' })
-  const home = (await harry.get('/auth/', html)).body
+  const home = (await harry.get('/auth/', AS_BROWSER)).body
   t.match(home, '<a href="/auth/sessions">My sessions</a>')
   t.notMatch(home, 'password', 'the application keeps the passwords')
-  const page = (await harry.get('/auth/sessions', html)).body
+  const page = (await harry.get('/auth/sessions', AS_BROWSER)).body
   t.match(page, 'action="/auth/sessions"')
   t.match(page, 'formaction="/auth/logout"')
-  t.equal((await harry.post('/auth/sessions', { others: '1' }, html)).headers.location, '/auth/sessions')
+  t.equal((await harry.post('/auth/sessions', { others: '1' }, AS_BROWSER)).headers.location, '/auth/sessions')
 })
 
 test('10 minutes after the login, ending other sessions needs the password', async (t) => {
@@ -271,26 +270,26 @@ test('10 minutes after the login, ending other sessions needs the password', asy
   clock.time += 1_000
   t.equal((await end(harry, 'none')).statusCode, 404, 'to the millisecond')
   clock.time += 1_000
-  for (const response of [await end(harry, handle), await end(harry, 'none'), await endOthers(harry), await harry.post('/sessions', { handle }), await harry.post('/sessions', { others: '1', password: '' }, json)]) {
+  for (const response of [await end(harry, handle), await end(harry, 'none'), await endOthers(harry), await harry.post('/sessions', { handle }), await harry.post('/sessions', { others: '1', password: '' }, AS_PROGRAM)]) {
     t.equal(response.statusCode, 401)
     t.match(response.json(), { code: 'HATCHECK_REAUTHENTICATE', detail: /more than 10 minutes ago\. Log in again, or send the password too/ })
     t.notOk(response.headers['set-cookie'])
   }
-  t.equal((await harry.get('/sessions', json)).statusCode, 200, 'reading never needs it')
+  t.equal((await harry.get('/sessions', AS_PROGRAM)).statusCode, 200, 'reading never needs it')
   t.ok(await isIn(other))
 
-  const wrong = await harry.post('/sessions', { handle, password: '87654321' }, json)
+  const wrong = await harry.post('/sessions', { handle, password: '87654321' }, AS_PROGRAM)
   t.match(wrong.json(), { status: 401, code: 'HATCHECK_WRONG_CREDENTIALS', detail: 'The password is wrong.' })
-  t.match((await harry.send({ method: 'POST', url: '/sessions', headers: json, payload: { handle, password: ['12345678'] } })).json(), { status: 400, code: 'HATCHECK_CREDENTIALS' })
-  t.match((await harry.post('/sessions', { handle, password: 'x'.repeat(1_025) }, json)).json(), { status: 400, code: 'HATCHECK_PASSWORD' })
+  t.match((await harry.send({ method: 'POST', url: '/sessions', headers: AS_PROGRAM, payload: { handle, password: ['12345678'] } })).json(), { status: 400, code: 'HATCHECK_CREDENTIALS' })
+  t.match((await harry.post('/sessions', { handle, password: 'x'.repeat(1_025) }, AS_PROGRAM)).json(), { status: 400, code: 'HATCHECK_PASSWORD' })
   t.ok(await isIn(other))
 
   const before = harry.cookieHeader
-  t.strictSame((await harry.post('/sessions', { handle, password: '12345678' }, json)).json(), { ended: 1 })
+  t.strictSame((await harry.post('/sessions', { handle, password: '12345678' }, AS_PROGRAM)).json(), { ended: 1 })
   t.notOk(await isIn(other))
   t.not(harry.cookieHeader, before)
-  t.equal((await fastify.inject({ url: '/', headers: { cookie: before, ...json } })).json().user, null, 'the old id is dead')
-  t.match((await harry.get('/', json)).json(), { user: { name: 'Harry', authenticatedAt: new Date(clock.time).toISOString() } })
+  t.equal((await fastify.inject({ url: '/', headers: { cookie: before, ...AS_PROGRAM } })).json().user, null, 'the old id is dead')
+  t.match((await harry.get('/', AS_PROGRAM)).json(), { user: { name: 'Harry', authenticatedAt: new Date(clock.time).toISOString() } })
   t.strictSame((await endOthers(harry)).json(), { ended: 0 }, 'the login is a new one')
 
   clock.time += 10 * MINUTE + 1_000
@@ -304,12 +303,12 @@ test('the page asks for the password and keeps the chosen session in the form', 
   const handle = await handleOf(phone)
   clock.time += 11 * MINUTE
 
-  const asked = await harry.post('/sessions', { handle }, html)
+  const asked = await harry.post('/sessions', { handle }, AS_BROWSER)
   t.equal(asked.statusCode, 401)
   t.match(asked.body, `<input type="hidden" name="handle" value="${handle}">`)
   t.match(asked.body, /<input id="password" name="password" type="password" required maxlength="1024" autocomplete="current-password" autofocus>/)
   t.notMatch(asked.body, 'role="alert"', 'no error is shown yet')
-  const wrong = await harry.post('/sessions', { handle, password: 'not the one' }, html)
+  const wrong = await harry.post('/sessions', { handle, password: 'not the one' }, AS_BROWSER)
   t.equal(wrong.statusCode, 401)
   t.match(wrong.body, 'The password is wrong.')
   t.match(wrong.body, 'aria-invalid="true" aria-describedby="notice"')
@@ -317,18 +316,18 @@ test('the page asks for the password and keeps the chosen session in the form', 
   t.notMatch(wrong.body, 'not the one')
   t.ok(await isIn(phone))
 
-  const right = await harry.post('/sessions', { handle, password: '12345678' }, html)
+  const right = await harry.post('/sessions', { handle, password: '12345678' }, AS_BROWSER)
   t.equal(right.headers.location, '/sessions')
   t.match(String(right.headers['set-cookie']), /hatcheck=[^;]+; Max-Age=2592000/, 'it stays signed in')
   t.notOk(await isIn(phone))
 
   clock.time += 11 * MINUTE
-  t.match((await harry.post('/sessions', { others: '1' }, html)).body, '<input type="hidden" name="others" value="1">')
-  await harry.post('/sessions', { others: '1', password: '12345678' }, html)
+  t.match((await harry.post('/sessions', { others: '1' }, AS_BROWSER)).body, '<input type="hidden" name="others" value="1">')
+  await harry.post('/sessions', { others: '1', password: '12345678' }, AS_BROWSER)
   t.notOk(await isIn(tool))
-  t.match((await harry.post('/sessions', { handle: '"><script>' }, html)).statusCode, 404)
+  t.match((await harry.post('/sessions', { handle: '"><script>' }, AS_BROWSER)).statusCode, 404)
   clock.time += 11 * MINUTE
-  t.notMatch((await harry.post('/sessions', { handle: '"><script>' }, html)).body, '<script')
+  t.notMatch((await harry.post('/sessions', { handle: '"><script>' }, AS_BROWSER)).body, '<script')
 })
 
 test('neither writing authenticatedAt nor a clock that is set back makes a login newer', async (t) => {
@@ -339,7 +338,7 @@ test('neither writing authenticatedAt nor a clock that is set back makes a login
   const harry = await loggedIn(host)
   clock.time += 11 * MINUTE
   t.equal((await harry.send({ method: 'POST', url: '/forge' })).statusCode, 200)
-  t.match((await harry.get('/', json)).json(), { user: { authenticatedAt: new Date(clock.time).toISOString() } }, 'the value has changed')
+  t.match((await harry.get('/', AS_PROGRAM)).json(), { user: { authenticatedAt: new Date(clock.time).toISOString() } }, 'the value has changed')
   t.equal((await endOthers(harry)).statusCode, 401)
   await loggedIn(host)
   clock.time -= 60 * MINUTE
@@ -353,11 +352,11 @@ test('authenticate returning another user than the one logged in ends no session
   const [harry, other] = [await loggedIn(host), await loggedIn(host)]
   clock.time += 11 * MINUTE
   names.answer = 'Sally'
-  t.equal((await harry.post('/sessions', { others: '1', password: '12345678' }, json)).statusCode, 401)
+  t.equal((await harry.post('/sessions', { others: '1', password: '12345678' }, AS_PROGRAM)).statusCode, 401)
   t.ok(await isIn(other))
-  t.match((await harry.get('/', json)).json(), { user: { name: 'Harry' } })
+  t.match((await harry.get('/', AS_PROGRAM)).json(), { user: { name: 'Harry' } })
   names.answer = 'Harry'
-  t.strictSame((await harry.post('/sessions', { others: '1', password: '12345678' }, json)).json(), { ended: 1 })
+  t.strictSame((await harry.post('/sessions', { others: '1', password: '12345678' }, AS_PROGRAM)).json(), { ended: 1 })
 })
 
 test('an account that is disabled during its password check is logged out', async (t) => {
@@ -371,7 +370,7 @@ test('an account that is disabled during its password check is logged out', asyn
   const [harry, other] = [await loggedIn(host), await loggedIn(host)]
   clock.time += 11 * MINUTE
   armed = true
-  const asked = harry.post('/sessions', { others: '1', password: '12345678' }, json)
+  const asked = harry.post('/sessions', { others: '1', password: '12345678' }, AS_PROGRAM)
   await reached
   accounts.held = false
   armed = false
@@ -529,7 +528,7 @@ test('every stored value is escaped on the page', async (t) => {
     user: 'Harry',
     fields: { 'hatcheck:client': '["<script>alert(1)</script>", "<b>"]' }
   })
-  const { body } = await harry.get('/sessions', html)
+  const { body } = await harry.get('/sessions', AS_BROWSER)
   t.notMatch(body, '<script')
   t.notMatch(body, '<b>')
   t.match(body, '&#60;script&#62;')
@@ -543,6 +542,6 @@ test('two hundred sessions fit on one page and in one list', async (t) => {
     createdAt: clock.time - i, seenAt: clock.time - i, expiresAt: clock.time + 1_000_000, permanent: false, user: 'Harry', fields: {}
   })))
   t.equal((await listOf(harry)).length, 200)
-  t.equal((await harry.get('/sessions', html)).body.split('<li>').length - 1, 200)
+  t.equal((await harry.get('/sessions', AS_BROWSER)).body.split('<li>').length - 1, 200)
   t.strictSame((await endOthers(harry)).json(), { ended: 199 })
 })

@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
-import { STORES, appOnPort, bag, type AppOnPort } from './app-on-port.js'
+import { STORES, appOnPort, type AppOnPort } from './app-on-port.js'
+import { bag } from './bag.js'
 import { keyOf } from './helper.js'
 import { eventually, openStore, stop, watched } from './watched-store.js'
 

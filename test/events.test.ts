@@ -3,10 +3,11 @@ import { mock } from 'node:test'
 import { test, type Test } from 'tap'
 import type { SessionEvents } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
-import { appOnPort, type Bag } from './app-on-port.js'
+import { storeKey } from '../plugins/tickets/ticket.js'
+import { appOnPort } from './app-on-port.js'
+import type { Bag } from './bag.js'
 import { Client, type Answer } from './client.js'
-import { build, buildHost, needs, testKey } from './helper.js'
+import { build, buildHost, handleOf, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { until } from './service.js'
 import { breakable, eventually, openStore } from './watched-store.js'
@@ -42,10 +43,6 @@ function post (client: Client, url: string): Promise<Answer> {
   return client.send({ method: 'POST', url })
 }
 
-function handle ({ cookieHeader }: Client): string {
-  return createTicketSigner([Buffer.from(testKey)]).handleOf(storeKey(cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
-}
-
 async function promises (t: Test, options: HatcheckOptions): Promise<void> {
   const fastify = await host(t, options)
   const told = listen(fastify)
@@ -55,24 +52,24 @@ async function promises (t: Test, options: HatcheckOptions): Promise<void> {
   t.strictSame(told(), [], 'nothing has begun')
 
   await post(client, '/set')
-  const anonymous = handle(client)
+  const anonymous = handleOf(client.cookie())
   t.strictSame(told(), [{ event: 'created', handle: anonymous, user: null }])
   await client.get('/')
   await post(client, '/set')
   t.strictSame(told(), [], 'reading and writing emit no event')
 
   await post(client, '/login/Harry')
-  const harry = handle(client)
+  const harry = handleOf(client.cookie())
   t.not(harry, anonymous)
   t.strictSame(told(), [{ event: 'renewed', handle: harry, previous: anonymous, user: 'Harry' }])
 
   await post(client, '/new-id-of-user')
-  const again = handle(client)
+  const again = handleOf(client.cookie())
   t.strictSame(told(), [{ event: 'renewed', handle: again, previous: harry, user: 'Harry' }])
 
   await post(client, '/set')
   await post(client, '/new-id')
-  const renewed = handle(client)
+  const renewed = handleOf(client.cookie())
   t.strictSame(told(), [
     { event: 'destroyed', handle: again, user: 'Harry' },
     { event: 'created', handle: renewed, user: null }
@@ -86,10 +83,10 @@ async function promises (t: Test, options: HatcheckOptions): Promise<void> {
   await post(client, '/login/Sally')
   t.strictSame(told(), [
     { event: 'destroyed', handle: first, user: 'Harry' },
-    { event: 'created', handle: handle(client), user: 'Sally' }
+    { event: 'created', handle: handleOf(client.cookie()), user: 'Sally' }
   ], 'a login as another user begins another session')
 
-  const sally = handle(client)
+  const sally = handleOf(client.cookie())
   const copy = client.cookieHeader
   await post(client, '/logout')
   t.strictSame(told(), [{ event: 'destroyed', handle: sally, user: 'Sally' }])
@@ -97,16 +94,16 @@ async function promises (t: Test, options: HatcheckOptions): Promise<void> {
   t.strictSame(told(), [], 'once')
 
   await post(client, '/set')
-  const before = handle(client)
+  const before = handleOf(client.cookie())
   told()
   await post(client, '/anew')
-  t.strictSame(told(), [{ event: 'destroyed', handle: before, user: null }, { event: 'created', handle: handle(client), user: null }])
+  t.strictSame(told(), [{ event: 'destroyed', handle: before, user: null }, { event: 'created', handle: handleOf(client.cookie()), user: null }])
 
   const others = [new Client(fastify), new Client(fastify)]
   for (const other of others) await post(other, '/login/Harry')
   told()
   t.equal((await Promise.all([fastify.sessions.revokeUser('Harry'), fastify.sessions.revokeUser('Harry')])).reduce((a, b) => a + b), 2)
-  t.strictSame(told().sort(byHandle), others.map((other): Told => ({ event: 'revoked', handle: handle(other), user: 'Harry' })).sort(byHandle), 'each once')
+  t.strictSame(told().sort(byHandle), others.map((other): Told => ({ event: 'revoked', handle: handleOf(other.cookie()), user: 'Harry' })).sort(byHandle), 'each once')
 
   await post(client, '/login/Harry')
   told()
@@ -138,7 +135,7 @@ test('a sweep emits an event for each expired session', async (t) => {
     await post(harry, '/login/Harry')
     clock.time += 1_800_000
     await post(sally, '/login/Sally')
-    const expired = handle(harry)
+    const expired = handleOf(harry.cookie())
     told()
     clock.time += 1_800_001
     mock.timers.tick(60_000)
@@ -174,7 +171,7 @@ test('an end that could not be stored is emitted when it is stored later', async
   const told = listen(fastify)
   const client = new Client(fastify)
   await post(client, '/login/Harry')
-  const ended = handle(client)
+  const ended = handleOf(client.cookie())
   told()
   down()
   t.equal((await post(client, '/logout')).statusCode, 503)
@@ -194,12 +191,12 @@ test('a failed renewal emits no event', async (t) => {
   const told = listen(fastify)
   const client = new Client(fastify)
   await post(client, '/set')
-  const old = handle(client)
+  const old = handleOf(client.cookie())
   told()
   down('replace')
   t.equal((await post(client, '/login/Harry')).statusCode, 503)
   t.strictSame(told(), [], 'the session is unchanged')
-  t.equal(handle(client), old)
+  t.equal(handleOf(client.cookie()), old)
 })
 
 test('a failing listener does not fail the request, and a removed one is not called', async (t) => {
@@ -228,7 +225,7 @@ test('events contain no ID, ticket or store key', async (t) => {
   const [id = ''] = value.split('.')
   const text = JSON.stringify(told())
   for (const secret of [id, value, storeKey(id)]) t.notMatch(text, secret)
-  t.equal((await fastify.inject({ url: '/', headers: { cookie: `${name}=${handle(client)}` } })).body, 'null')
+  t.equal((await fastify.inject({ url: '/', headers: { cookie: `${name}=${handleOf(client.cookie())}` } })).body, 'null')
 })
 
 test('a listener for an event that does not exist is refused, with the list of those that do', async (t) => {

@@ -5,8 +5,9 @@ import { createRequire } from 'node:module'
 import { test, type Test } from 'tap'
 import { expressStore } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
+import { bag, type Bag } from './bag.js'
 import { Client, cookiesSetBy, type Answer } from './client.js'
-import { buildHost, testKey } from './helper.js'
+import { buildHost, formerKey, testKey } from './helper.js'
 import { pageAt } from './pages.js'
 
 /**
@@ -17,9 +18,6 @@ import { pageAt } from './pages.js'
 // Not imported, since its types conflict with those of hatcheck.
 const { fastifySession, Store } = createRequire(import.meta.url)('@fastify/session') as { fastifySession: FastifyPluginCallback<Record<string, unknown>>, Store: new () => never }
 
-const formerKey = testKey.replace('tests only', 'tests formerly')
-
-type Bag = Record<string, unknown>
 type Step = (request: FastifyRequest & { sessionStore?: unknown }, bag: Bag) => unknown
 
 /** An application with one browser. */
@@ -45,7 +43,7 @@ interface Row {
 function drive (fastify: FastifyInstance): App {
   let step: Step = () => null
   const browser = new Client(fastify)
-  fastify.get('/', async (request) => ({ result: await step(request, request.session as unknown as Bag) ?? null }))
+  fastify.get('/', async (request) => ({ result: await step(request, bag(request)) ?? null }))
   const run = (next: Step): Promise<Answer> => {
     step = next
     return browser.get('/')

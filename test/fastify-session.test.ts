@@ -1,14 +1,15 @@
 import fastifyCookie, { Signer } from '@fastify/cookie'
-import Fastify, { type FastifyInstance, type FastifyPluginCallback, type FastifyRequest, type LightMyRequestResponse } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyPluginCallback, type LightMyRequestResponse } from 'fastify'
 import { execFile } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
 import { test, type Test } from 'tap'
 import type { SessionStore } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { bag } from './bag.js'
 import { fixture } from './fixtures/child.js'
 import { Client } from './client.js'
-import { buildHost, testKey } from './helper.js'
+import { buildHost, formerKey, testKey } from './helper.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
 /**
@@ -18,8 +19,6 @@ import { breakable, eventually, openStore, stop, watched } from './watched-store
 
 // Not imported, since its types conflict with those of hatcheck.
 const fastifySession = createRequire(import.meta.url)('@fastify/session') as FastifyPluginCallback<Record<string, unknown>>
-
-const formerKey = testKey.replace('tests only', 'tests formerly')
 
 type Callback = (error: Error | null, session?: unknown) => void
 
@@ -45,12 +44,6 @@ class Sessions {
     this.texts.delete(id)
     done(null)
   }
-}
-
-type Bag = Record<string, unknown>
-
-function bag (request: FastifyRequest): Bag {
-  return request.session as unknown as Bag
 }
 
 async function upstream (t: Test, sessions: Sessions, options: Record<string, unknown> = {}): Promise<FastifyInstance> {

@@ -3,12 +3,11 @@ import type { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { Client } from './client.js'
+import { AS_PROGRAM } from './accept.js'
+import { Client, userOf } from './client.js'
 import { build, keyOf, needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { inTwoSteps, kinds, openStore, stop, watched } from './watched-store.js'
-
-const JSON_ANSWER = { accept: 'application/json' }
 
 for (const kind of kinds) test(`session fixation fails, over ${kind}`, async (t) => { await fixation(t, openStore(t, kind)) })
 
@@ -56,8 +55,8 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
       const login = await loginWith(fastify, cookies.join('; '))
       const fresh = cookieOf(login)
       t.notOk(cookies.includes(fresh))
-      t.equal(await whoIs(fastify, fresh), 'Harry')
-      for (const cookie of cookies) t.not(await whoIs(fastify, cookie), 'Harry', order)
+      t.equal(await userOf(fastify, fresh), 'Harry')
+      for (const cookie of cookies) t.not(await userOf(fastify, cookie), 'Harry', order)
     }
   })
 
@@ -72,15 +71,15 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
       const { cookieHeader: now } = victim
       t.not(now, old)
       t.equal(await store.read(keyOf(old)), null, 'it is gone from the store')
-      t.equal(await whoIs(fastify, old), null)
+      t.equal(await userOf(fastify, old), null)
       for (const [method, url] of [['GET', '/'], ['GET', '/login'], ['GET', '/private'], ['POST', '/keep/after'], ['HEAD', '/'], ['OPTIONS', '/login'], ['DELETE', '/login'], ['POST', '/logout'], ['GET', '/logout']] as const) {
-        const response = await fastify.inject({ method, url, headers: { ...JSON_ANSWER, cookie: old } })
+        const response = await fastify.inject({ method, url, headers: { ...AS_PROGRAM, cookie: old } })
         t.notMatch(response.body, 'Harry', `${method} ${url}`)
         if (url === '/private') t.equal(response.statusCode, 401)
         t.not(cookieOf(response), old, 'nor is it given out again')
         t.equal(await store.read(keyOf(old)), null)
       }
-      t.equal(await whoIs(fastify, now), 'Harry', 'the login is unaffected')
+      t.equal(await userOf(fastify, now), 'Harry', 'the login is unaffected')
       await victim.get('/logout')
     }
   })
@@ -101,7 +100,7 @@ async function fixation (t: Test, store: SessionStore): Promise<void> {
       // The attacker writes, reads and logs in with the planted cookie, during the login.
       const during = await Promise.all([
         fastify.inject({ method: 'POST', url: '/keep/during', headers: { cookie: planted } }),
-        fastify.inject({ url: '/', headers: { ...JSON_ANSWER, cookie: planted } }),
+        fastify.inject({ url: '/', headers: { ...AS_PROGRAM, cookie: planted } }),
         fastify.inject({ method: 'POST', url: '/login', payload: { client_name: 'Mallory', password: '12345678' }, headers: { cookie: planted } })
       ])
       pause.go()
@@ -145,20 +144,20 @@ async function serve (t: Test, store: SessionStore, pauses: Record<string, () =>
 /** The victim logs in with the planted cookie; the session after that must be unrelated to it. */
 async function logsInApart (t: Test, fastify: FastifyInstance, store: SessionStore, planted: string): Promise<void> {
   const login = await loginWith(fastify, planted)
-  t.equal(await whoIs(fastify, planted), null)
+  t.equal(await userOf(fastify, planted), null)
   await assertApart(t, fastify, store, planted, cookieOf(login), [])
 }
 
 async function assertApart (t: Test, fastify: FastifyInstance, store: SessionStore, planted: string, fresh: string, others: LightMyRequestResponse[]): Promise<void> {
   t.not(fresh, '')
   t.not(fresh, planted)
-  t.equal(await whoIs(fastify, fresh), 'Harry', 'the victim is logged in')
-  t.equal(await whoIs(fastify, planted), null, 'the planted cookie is not logged in')
+  t.equal(await userOf(fastify, fresh), 'Harry', 'the victim is logged in')
+  t.equal(await userOf(fastify, planted), null, 'the planted cookie is not logged in')
   t.equal(await store.read(keyOf(planted)), null)
   for (const other of others) {
     t.not(cookieOf(other), planted)
     t.notMatch(other.body, 'Harry')
-    if (cookieOf(other) !== '') t.not(await whoIs(fastify, cookieOf(other)), 'Harry', 'nor is any cookie that was derived from it')
+    if (cookieOf(other) !== '') t.not(await userOf(fastify, cookieOf(other)), 'Harry', 'nor is any cookie that was derived from it')
   }
   t.strictSame((await store.ofUser('Harry')).map(({ key }) => key).includes(keyOf(fresh)), true)
   t.equal((await fastify.inject({ url: '/private', headers: { cookie: planted } })).statusCode, 401)
@@ -171,9 +170,4 @@ async function loginWith (fastify: FastifyInstance, cookie: string): Promise<Lig
 function cookieOf ({ headers }: LightMyRequestResponse): string {
   const [cookie = ''] = [headers['set-cookie'] ?? []].flat().filter((one) => one.startsWith('hatcheck=') && !one.startsWith('hatcheck=;'))
   return cookie.split(';')[0] ?? ''
-}
-
-async function whoIs (fastify: FastifyInstance, cookie: string): Promise<string | null> {
-  const { user } = (await fastify.inject({ url: '/', headers: { ...JSON_ANSWER, cookie } })).json()
-  return user?.name ?? null
 }

@@ -3,12 +3,11 @@ import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { flashesOf, type Flash } from '../plugins/session/request/flash-messages.js'
 import { OWN_PREFIX } from '../plugins/store/identity.js'
+import { bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
 import { breakable, openStore, watched } from './watched-store.js'
-
-type Bag = Record<string, unknown>
 
 async function host (t: Test, options: HatcheckOptions): Promise<FastifyInstance> {
   const fastify = await buildHost(t, options)
@@ -153,7 +152,7 @@ test('messages work together with every other change of a session in one request
       request.flash('info', 'two')
     }, ['one', 'two']],
     'with values that change': [async (request) => {
-      (request.session as unknown as Bag)['a'] = 1
+      bag(request)['a'] = 1
       request.flash('info', 'hello')
       request.session.clear()
     }, ['hello']],

@@ -1,15 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { bag, type Bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { buildHost } from './helper.js'
 
 export const START = 1_800_000_000_000
-export const SECOND = 1_000
-export const HOUR = 3_600 * SECOND
-export const DAY = 24 * HOUR
 
-export type Bag = Record<string, any>
 export type Handler = (session: Bag, request: FastifyRequest, reply: FastifyReply) => unknown
 
 export interface Visit {
@@ -39,7 +36,7 @@ export class HandlerApp {
   async run (client: Client, handler: Handler, headers: Record<string, string> = {}): Promise<Visit> {
     let value: unknown
     const at = this.#handlers.push(async (request, reply) => {
-      value = await handler(request.session as unknown as Bag, request, reply)
+      value = await handler(bag(request), request, reply)
       return 'done'
     }) - 1
     const response = await client.get(`/run/${at}`, headers)

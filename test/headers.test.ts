@@ -2,12 +2,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { visitor, type Visitor } from '../plugins/testing/index.js'
+import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
 import { buildHost } from './helper.js'
 import { openStore, watched } from './watched-store.js'
 
 /** The session as a JavaScript application sees it. */
-type Bag = Record<string, any>
 type Handler = (request: FastifyRequest, session: () => Bag, reply: FastifyReply) => unknown
 
 /** Every way in which a response can depend on a session. */
@@ -51,11 +51,11 @@ async function host (t: Test, handlers: Record<string, Handler>, options: Hatche
   const fastify = await buildHost(t, options)
   fastify.get<{ Params: { name: string } }>('/run/:name', async (request, reply) => {
     reply.headers(headers)
-    await handlers[request.params.name]?.(request, () => request.session as unknown as Bag, reply)
+    await handlers[request.params.name]?.(request, () => bag(request), reply)
     return 'done'
   })
   fastify.get<{ Params: { name: string } }>('/fail/:name', async (request) => {
-    await handlers[request.params.name]?.(request, () => request.session as unknown as Bag, {} as FastifyReply)
+    await handlers[request.params.name]?.(request, () => bag(request), {} as FastifyReply)
     throw new Error('after that')
   })
   return fastify

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions, type ServiceOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
-import { storeKey } from '../plugins/tickets/ticket.js'
+import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import type { Answer } from './client.js'
 import './calm-loop.js'
 import './cheap-hashes.js'
@@ -12,6 +12,9 @@ import { checksOf } from './checks/checks.js'
 
 /** An obvious test key, made at run time, and as strong as a random one. */
 export const testKey = `key for tests only: ${createHash('sha256').update('tests').digest('hex')}`
+
+/** Another one, for what was signed before a change of the key. */
+export const formerKey = testKey.replace('tests only', 'tests formerly')
 
 /** Makes hatcheck as the service, by default in demo mode with the store in memory, and closes it with the test. */
 export async function build (
@@ -52,6 +55,16 @@ export function sessionCookieOf ({ headers }: Pick<Answer, 'headers'>): string |
 /** Returns the store key of the session that a cookie, as a header has it, belongs to. */
 export function keyOf (cookie: string): string {
   return storeKey(cookie.split('=')[1]?.split('.')[0] ?? '')
+}
+
+/** Returns the handle by which the log and the events name the session of a cookie that is signed with `testKey`. */
+export function handleOf (cookie: string): string {
+  return createTicketSigner([Buffer.from(testKey)]).handleOf(keyOf(cookie))
+}
+
+/** Makes a list of this length. */
+export function times<T> (count: number, make: (i: number) => T): T[] {
+  return Array.from({ length: count }, (_, i) => make(i))
 }
 
 /** A promise that a test settles, to force the order of a race. */

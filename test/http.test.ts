@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
 import { checksOf } from './checks/checks.js'
-import { Client } from './client.js'
+import { logIn, userOf } from './client.js'
 import { exchange } from './raw-client.js'
 import { sessionCookieOf, testKey, turn } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
@@ -66,7 +66,7 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
     t.strictSame(paths, Object.keys(TAKES), 'the table has every address')
     const wrong: string[] = []
     let seen = 0
-    let cookie = await login(fastify, proxy)
+    let cookie = await logIn(fastify, 'Harry', PASSWORD, proxy)
     for (const path of paths) {
       const allow = TAKES[path] ?? ''
       for (const method of ALL_METHODS) {
@@ -97,8 +97,8 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
           }
         }
         const ends = path === '/logout' && (method === 'POST' || method === 'GET')
-        if (await isLoggedIn(fastify, cookie, proxy) === ends) wrong.push(`${method} ${path}: the session is ${ends ? 'still' : 'no longer'} there`)
-        if (ends) cookie = await login(fastify, proxy)
+        if ((await userOf(fastify, cookie, proxy) === null) !== ends) wrong.push(`${method} ${path}: the session is ${ends ? 'still' : 'no longer'} there`)
+        if (ends) cookie = await logIn(fastify, 'Harry', PASSWORD, proxy)
       }
     }
     t.strictSame(wrong.slice(0, 10), [], `${seen} answers`)
@@ -109,7 +109,7 @@ for (const [place, { mode, proxy, isHttps }] of Object.entries(PLACES)) {
     // The clock stands still: the wait of the throttled login must not end on a busy machine.
     const time = Date.now()
     const { fastify } = await serve(t, { mode, sessionStore: store, authenticate, now: () => time }, isHttps ? { trustProxy: true } : {})
-    const cookie = await login(fastify, proxy)
+    const cookie = await logIn(fastify, 'Harry', PASSWORD, proxy)
     await fastify.inject({ method: 'PUT', url: '/session/kept', payload: '0', headers: { ...proxy, ...JSON_TYPE, cookie } })
     const put = (payload: string, headers: Record<string, string> = JSON_TYPE, key = 'cart'): InjectOptions => ({ method: 'PUT', url: `/session/${key}`, payload, headers })
     const post = (payload: string, headers: Record<string, string> = FORM): InjectOptions => ({ method: 'POST', url: '/login', payload, headers })
@@ -402,17 +402,6 @@ function authenticate (name: string, password: string): { name: string } | null 
 async function inject (fastify: FastifyInstance, method: string, url: string, options: InjectOptions = {}): Promise<LightMyRequestResponse> {
   await turn()
   return await fastify.inject({ ...options, method: method as HTTPMethods, url })
-}
-
-async function login (fastify: FastifyInstance, headers: Record<string, string>): Promise<string> {
-  const harry = new Client(fastify)
-  await harry.post('/login', { client_name: 'Harry', password: PASSWORD }, headers)
-  return harry.cookieHeader
-}
-
-async function isLoggedIn (fastify: FastifyInstance, cookie: string, headers: Record<string, string>): Promise<boolean> {
-  const { body } = await fastify.inject({ url: '/', headers: { ...headers, cookie, accept: 'application/json' } })
-  return JSON.parse(body).user !== null
 }
 
 /** The flaws in the headers of an answer, whatever its status. */

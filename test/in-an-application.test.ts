@@ -3,19 +3,16 @@ import fp from 'fastify-plugin'
 import { test, type Test } from 'tap'
 import { LoginRequiredError, hatcheck, requireLogin, type Authenticate, type HatcheckOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
+import { AS_BROWSER, AS_PROGRAM } from './accept.js'
+import { bag, type Bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { DAY } from './units.js'
 import { openStore, watched } from './watched-store.js'
 
-const DAY = 86_400_000
-const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
-const JSON_ONLY = { accept: 'application/json' }
 const SECRET = 'what only a user may read'
 
-type Bag = Record<string, any>
 type Plugin = (scope: FastifyInstance) => void | Promise<void>
-
-const bagOf = (request: FastifyRequest): Bag => request.session as unknown as Bag
 
 /** Nothing is awaited before the first request, as in a CommonJS application. */
 function hostOf (t: Test, build: (app: FastifyInstance, options: HatcheckOptions) => void, { sync = true, ...options }: GivenOptions & { sync?: boolean } = {}): FastifyInstance {
@@ -112,7 +109,7 @@ test('requireLogin admits a user and refuses a visitor, wherever it is used', as
           if (!/scope only|awaited/.test(place)) app.register(async (scope) => { await login(scope) })
         }, { sync })
         const client = new Client(app)
-        for (const headers of [JSON_ONLY, { cookie: 'hatcheck=x.y' }]) {
+        for (const headers of [AS_PROGRAM, { cookie: 'hatcheck=x.y' }]) {
           const refused = await client.get('/secret', headers)
           t.equal(refused.statusCode, 401)
           t.equal(refused.json().code, 'HATCHECK_LOGIN_REQUIRED')
@@ -143,7 +140,7 @@ test('without hatcheck around the route, requireLogin refuses every request', as
   }
   for (const [where, build] of Object.entries(nowhere)) {
     const app = hostOf(t, build)
-    for (const headers of [{}, PAGE, { cookie: 'hatcheck=x' }]) {
+    for (const headers of [{}, AS_BROWSER, { cookie: 'hatcheck=x' }]) {
       const response = await app.inject({ url: '/secret', headers })
       t.match([response.statusCode, response.json()], [500, { code: 'HATCHECK_NOT_REGISTERED', message: /app\.register\(hatcheck, …\)/ }], where)
       t.notMatch(response.body, SECRET)
@@ -157,8 +154,8 @@ test('a scope that is registered before hatcheck has sessions too', async (t) =>
       app.register(async (scope) => {
         await login(scope)
         scope.get('/count', async (request) => {
-          bagOf(request)['count'] = (bagOf(request)['count'] ?? 0) + 1
-          return [request.user?.name ?? null, bagOf(request)['count']]
+          bag(request)['count'] = (bag(request)['count'] ?? 0) + 1
+          return [request.user?.name ?? null, bag(request)['count']]
         })
       })
       app.register(hatcheck, options)
@@ -238,7 +235,7 @@ test('a handler cannot replace the cookie or the session of a request', async (t
     const [what, [rule, mistake]] = Object.entries(mistakes)[Number(request.params.at)] as [string, [RegExp, (request: Bag) => unknown]]
     await request.login('Harry')
     t.throws(() => mistake(request as unknown as Bag), { code: 'HATCHECK_UNSUPPORTED', message: rule }, what)
-    return [request.user?.name, bagOf(request)['client_name'], bagOf(request)['cookie'].httpOnly, bagOf(request)['cookie'].maxAge]
+    return [request.user?.name, bag(request)['client_name'], bag(request)['cookie'].httpOnly, bag(request)['cookie'].maxAge]
   })
   for (const [at, what] of Object.keys(mistakes).entries()) t.same((await app.inject(`/${at}`)).json(), ['Harry', 'Harry', true, null], what)
 })
@@ -271,8 +268,8 @@ test('a scope can decorate its requests with the names that hatcheck uses', asyn
           })
           app.register(async (scope) => {
             scope.get('/beside', async (request) => {
-              bagOf(request)['count'] = (bagOf(request)['count'] ?? 0) + 1
-              return [request.user?.name ?? null, bagOf(request)['count']]
+              bag(request)['count'] = (bag(request)['count'] ?? 0) + 1
+              return [request.user?.name ?? null, bag(request)['count']]
             })
           })
         }, { sync })
@@ -303,8 +300,8 @@ test('the data that authenticate returns is stored in the session', async (t) =>
       const authenticate = ((name: string) => name in roles ? { name, data: roles[name] } : null) as Authenticate
       const app = hostOf(t, (app, options) => {
         app.register(hatcheck, options)
-        app.get('/data', async (request) => ({ ...bagOf(request) }))
-        app.post('/cart', async (request) => { bagOf(request)['cart'] = ['hat'] })
+        app.get('/data', async (request) => ({ ...bag(request) }))
+        app.post('/cart', async (request) => { bag(request)['cart'] = ['hat'] })
       }, { sync, routes: true, authenticate })
       const client = new Client(app)
       const data = async (): Promise<Bag> => {
@@ -330,14 +327,14 @@ test('the data that authenticate returns is stored in the session', async (t) =>
 test('confirming the password again refreshes the data of the login', async (t) => {
   let [time, role] = [1_800_000_000_000, 'admin']
   const app = await buildHost(t, { now: () => time, routes: true, authenticate: ((name: string) => ({ name, data: { role } })) as Authenticate })
-  app.get('/role', async (request) => bagOf(request)['role'])
+  app.get('/role', async (request) => bag(request)['role'])
   const client = new Client(app)
   await client.login('Harry')
   t.equal((await client.get('/role')).body, 'admin')
   time += 11 * 60_000
   role = 'user'
   const before = client.cookieHeader
-  t.equal((await client.post('/sessions', { others: '1', password: '12345678' }, JSON_ONLY)).statusCode, 200)
+  t.equal((await client.post('/sessions', { others: '1', password: '12345678' }, AS_PROGRAM)).statusCode, 200)
   t.not(client.cookieHeader, before)
   t.equal((await client.get('/role')).body, 'user')
 })
@@ -365,8 +362,8 @@ test('a login with data that a session cannot hold logs no user in', async (t) =
   app.post('/in/:name', async (request) => {
     await request.login((request.params as Bag)['name'], { data: data as never })
   })
-  app.get('/who', async (request) => [request.user?.name ?? null, bagOf(request)['cart'] ?? null])
-  app.post('/cart', async (request) => { bagOf(request)['cart'] = ['hat'] })
+  app.get('/who', async (request) => [request.user?.name ?? null, bag(request)['cart'] ?? null])
+  app.post('/cart', async (request) => { bag(request)['cart'] = ['hat'] })
   for (const before of ['nobody', 'Harry', 'Sally']) {
     const client = new Client(app)
     await client.send({ method: 'POST', url: '/cart' })
@@ -408,7 +405,7 @@ test('the data of a login cannot set the name of the user or the time of the log
   const app = await buildHost(t)
   app.post('/', async (request) => {
     await request.login('Harry', { data: { client_name: 'Sally', authenticatedAt: 1, cart: ['hat'] } as never })
-    return [request.user?.name, bagOf(request)['client_name'], bagOf(request)['authenticatedAt'] > 1, bagOf(request)['cart']]
+    return [request.user?.name, bag(request)['client_name'], bag(request)['authenticatedAt'] > 1, bag(request)['cart']]
   })
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), ['Harry', 'Harry', true, ['hat']])
 })
@@ -416,7 +413,7 @@ test('the data of a login cannot set the name of the user or the time of the log
 test('the data of a login replaces values that the handler has set or read', async (t) => {
   const app = await buildHost(t)
   app.get('/:how', async (request) => {
-    const session = bagOf(request)
+    const session = bag(request)
     if ((request.params as Bag)['how'] === 'set') Object.assign(session, { cart: ['apple'], gone: ['a'], kept: { a: 1 } })
     const { cart, kept: { a: before } } = session
     await request.login('Harry', { data: { cart: ['hat'], gone: undefined } as never })
@@ -425,7 +422,7 @@ test('the data of a login replaces values that the handler has set or read', asy
     session['kept'].a++
     t.same(session['cart'], ['hat'])
   })
-  app.get('/data', async (request) => ({ ...bagOf(request) }))
+  app.get('/data', async (request) => ({ ...bag(request) }))
   const client = new Client(app)
   await client.get('/set')
   t.match((await client.get('/data')).json(), { cart: ['hat'], kept: { a: 2 }, gone: undefined })
@@ -464,7 +461,7 @@ test('requireLogin can be combined with other guards', async (t) => {
     await t.rejects(Promise.resolve(requireLogin(request, reply)), new LoginRequiredError())
     return reply.sent
   })
-  for (const headers of [PAGE, JSON_ONLY]) {
+  for (const headers of [AS_BROWSER, AS_PROGRAM]) {
     for (const url of ['/first', '/second']) {
       const letIn = await app.inject({ url, headers: { ...headers, 'x-api-key': 'right' } })
       t.match([letIn.statusCode, letIn.body, letIn.headers.location], [200, SECRET, undefined], url)
@@ -478,10 +475,10 @@ test('requireLogin can be combined with other guards', async (t) => {
     t.match([other.statusCode, other.json().code], [401, 'NO_KEY'], 'the answer is the error of the other guard')
   }
   t.equal(refusals(), 0, 'requireLogin logs none of them as a refusal')
-  const page = await app.inject({ url: '/second?a=b', headers: PAGE })
+  const page = await app.inject({ url: '/second?a=b', headers: AS_BROWSER })
   t.match([page.statusCode, page.headers.location, page.body], [303, '/login?next=%2Fsecond%3Fa%3Db', ''])
   t.equal(refusals(), 0, 'a browser is redirected to the login page')
-  const program = await app.inject({ url: '/second', headers: JSON_ONLY })
+  const program = await app.inject({ url: '/second', headers: AS_PROGRAM })
   t.match([program.statusCode, program.json().code], [401, 'HATCHECK_LOGIN_REQUIRED'])
   t.equal(refusals(), 1)
 })
@@ -504,12 +501,12 @@ test('a refused browser is redirected to the login page, whatever error handler 
           if (place === 'of a scope') set(scope)
           scope.route({ method: ['GET', 'POST'], url: '/secret', onRequest: requireLogin, handler: secret })
         })
-        const browser = await app.inject({ url: '/secret', headers: PAGE })
+        const browser = await app.inject({ url: '/secret', headers: AS_BROWSER })
         t.equal(browser.statusCode, page)
         if (page === 303) t.match([browser.headers.location, browser.body], ['/auth/login?next=%2Fsecret', ''])
-        t.equal((await app.inject({ url: '/secret', headers: JSON_ONLY })).statusCode, program)
+        t.equal((await app.inject({ url: '/secret', headers: AS_PROGRAM })).statusCode, program)
         for (const method of ['HEAD', 'POST'] as const) {
-          const response = await app.inject({ method, url: '/secret', headers: PAGE })
+          const response = await app.inject({ method, url: '/secret', headers: AS_BROWSER })
           t.equal(response.statusCode, program, method)
           t.notMatch(response.headers.location ?? '', '/auth/login')
           t.notMatch(response.body, SECRET)
@@ -519,16 +516,16 @@ test('a refused browser is redirected to the login page, whatever error handler 
   }
   const bare = await buildHost(t)
   bare.get('/secret', { onRequest: requireLogin }, secret)
-  t.equal((await bare.inject({ url: '/secret', headers: PAGE })).statusCode, 401, 'without pages there is no login page')
+  t.equal((await bare.inject({ url: '/secret', headers: AS_BROWSER })).statusCode, 401, 'without pages there is no login page')
 })
 
 test('cookies that Express middleware sets on Node\'s response are sent as well', async (t) => {
   const ours: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
-    'a value': (request) => { bagOf(request)['count'] = Math.random() },
+    'a value': (request) => { bag(request)['count'] = Math.random() },
     'a login': (request) => request.login('Harry'),
     'a new ID': (request) => request.session.regenerate(['count' as never]),
     'a saved value': async (request) => {
-      bagOf(request)['count'] = Math.random()
+      bag(request)['count'] = Math.random()
       await request.session.save()
     },
     'a logout': (request) => request.logout()
@@ -562,7 +559,7 @@ test('cookies that Express middleware sets on Node\'s response are sent as well'
     for (const step of order === 'first' ? steps : steps.reverse()) await step()
     return 'done'
   })
-  app.get('/begin', async (request) => { bagOf(request)['count'] = 0 })
+  app.get('/begin', async (request) => { bag(request)['count'] = 0 })
   app.get('/raw/:ours', async (request, reply) => {
     await ours[(request.params as Bag)['ours']]?.(request, reply)
     reply.hijack()

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { test } from 'tap'
 import { requireLogin } from '../app.js'
-import { appOnPort, bag } from './app-on-port.js'
+import { appOnPort } from './app-on-port.js'
+import { bag } from './bag.js'
 import { until } from './service.js'
 
 const LATER: Record<string, (fastify: FastifyInstance, early: boolean, work: (request: FastifyRequest) => void) => void> = {

@@ -7,9 +7,9 @@ import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
 import { fastFolder } from './fast-folder.js'
 import { openLmdb } from './open-lmdb.js'
 import { hatcheckProcess, type Ended } from './service.js'
+import { HOUR } from './units.js'
 
 const START = recordOf().createdAt
-const HOUR = 3_600_000
 const keyOf = (name: string): string => hashIn(DEFAULT_REALM, name)
 const login = (user: string): Partial<SessionRecord> => ({ user, fields: { client_name: JSON.stringify(user), authenticatedAt: String(START), 'hatcheck:client': '["curl","192.0.2.x"]', cart: '[1]' } })
 

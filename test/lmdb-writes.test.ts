@@ -13,9 +13,9 @@ import type { SessionChanges } from '../plugins/store/record.js'
 import { fastFolder } from './fast-folder.js'
 import { checkout, childEnvironment, compiledFixture } from './fixtures/child.js'
 import { gate, turn } from './helper.js'
+import { HOUR } from './units.js'
 
 const START = recordOf().createdAt
-const HOUR = 3_600_000
 const LEEWAY = HOUR / 20
 
 interface Opened {

@@ -9,10 +9,10 @@ import { Client, cookiesSetBy } from './client.js'
 import { buildHost, needs, testKey } from './helper.js'
 import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
+import { HOUR } from './units.js'
 import { blocksOf } from './walk.js'
 import { breakable, eventually, kinds, openStore, watched } from './watched-store.js'
 
-const HOUR = 3_600_000
 const USERS = ['Harry', 'harry', 'Ηarry', 'a\nb', 'a; b', ' ', '__proto__']
 const NO_USERS = ['', '\ud800', 'Harry\0hatcheck', undefined, null, 1, {}]
 

@@ -4,6 +4,7 @@ import { test, type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { LoginRequiredError, SessionOffError, ThrottledError, nextPageOf, refuseCrossOrigin, requireLogin, type Authenticated, type HatcheckOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
+import { AS_BROWSER } from './accept.js'
 import { Client, type Answer } from './client.js'
 import { startProgram } from './fixtures/child.js'
 import { buildHost, newFastify, sessionCookieOf, testKey, turn } from './helper.js'
@@ -11,7 +12,6 @@ import { pageAt } from './pages.js'
 import { blocksOf } from './walk.js'
 import { breakable, eventually, openEngine, openStore, stop, watched } from './watched-store.js'
 
-const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 const PASSWORD = 'correct horse battery'
 
 type Log = Array<{ event?: string, user?: string | null, reason?: string }>
@@ -255,7 +255,7 @@ test('requireUser returns the user, or leads a browser to the login page as requ
     const { app } = await hostOf(t, options as GivenOptions)
     app.get('/secret', { onRequest: requireLogin }, async () => 'secret')
     for (const url of ['/me?a=1', '/secret']) {
-      const led = await app.inject({ url, headers: PAGE })
+      const led = await app.inject({ url, headers: AS_BROWSER })
       t.equal(led.statusCode, 303)
       t.equal(led.headers.location, url === '/secret' ? page.replace('%2Fme%3Fa%3D1', '%2Fsecret') : page)
       t.equal(led.body, '')
@@ -265,14 +265,14 @@ test('requireUser returns the user, or leads a browser to the login page as requ
     }
   }
   const { app } = await hostOf(t)
-  t.equal((await app.inject({ url: '/me', headers: PAGE })).statusCode, 401, 'there is no login page')
+  t.equal((await app.inject({ url: '/me', headers: AS_BROWSER })).statusCode, 401, 'there is no login page')
 })
 
 test('with loginPath, hatcheck serves no login page', async (t) => {
   const app = await buildHost(t, { routes: true, loginPath: '/sign-in', prefix: '/auth', authenticate: (name) => ({ name }) })
   t.equal((await app.inject('/auth/login')).statusCode, 404)
-  t.match((await app.inject({ url: '/auth/', headers: PAGE })).body, 'href="/sign-in"')
-  t.equal((await app.inject({ url: '/auth/sessions', headers: PAGE })).headers.location, '/sign-in?next=%2Fauth%2Fsessions')
+  t.match((await app.inject({ url: '/auth/', headers: AS_BROWSER })).body, 'href="/sign-in"')
+  t.equal((await app.inject({ url: '/auth/sessions', headers: AS_BROWSER })).headers.location, '/sign-in?next=%2Fauth%2Fsessions')
 })
 
 test('an impossible page is refused with the rule', async (t) => {
@@ -300,9 +300,9 @@ test('afterLogin and afterLogout say where the pages lead without next', async (
     t.equal((await login()).headers['location'], place)
     t.equal((await login('https://evil.example/')).headers['location'], place)
     t.equal((await login('/cart')).headers['location'], '/cart')
-    t.equal((await client.get('/auth/login', PAGE)).headers['location'], place, 'a user who is logged in already')
+    t.equal((await client.get('/auth/login', AS_BROWSER)).headers['location'], place, 'a user who is logged in already')
     t.equal((await client.post('/auth/logout')).headers['location'], `${place}/bye`)
-    const page = await new Client(app).get('/auth/login', PAGE)
+    const page = await new Client(app).get('/auth/login', AS_BROWSER)
     const [, hidden = ''] = /name="next" value="([^"]*)"/.exec(page.body) ?? []
     t.equal((await login(hidden.replace('&#61;', '='))).headers['location'], place, 'through the form')
   }
@@ -482,7 +482,7 @@ test('the application of docs/own-login.md is the example, and works as it stand
   const folder = t.testdir({ ...files, 'app.js': app.replace('\nawait app.listen', `\n${socket}\n${svg}\nawait app.listen`) })
   const { address, stop } = await startProgram(process.execPath, ['app.js'], folder, { SECRET_KEY: testKey, PORT: '0' })
   const client = new Client(address)
-  t.equal((await client.get('/account', PAGE)).headers['location'], '/sign-in?next=%2Faccount')
+  t.equal((await client.get('/account', AS_BROWSER)).headers['location'], '/sign-in?next=%2Faccount')
   t.match((await client.get('/sign-in?next=%2Faccount%3Fa%3D1')).body, 'name="next" value="/account?a=1"')
   const wrong = await client.post('/sign-in', { name: 'Harry', password: 'a wrong password' })
   t.equal(wrong.statusCode, 401)

@@ -6,17 +6,16 @@ import { hatcheck } from '../app.js'
 import { readEnvironment } from '../plugins/config/environment.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { createStyle } from '../plugins/view/style.js'
+import { AS_BROWSER } from './accept.js'
 import type { Answer } from './client.js'
 import { startProgram } from './fixtures/child.js'
 import { build, buildHost, newFastify, testKey } from './helper.js'
 import { pageAt } from './pages.js'
 import { blocksOf } from './walk.js'
 
-const HTML = { accept: 'text/html' }
-
 async function loginPage (t: Test, options: GivenOptions): Promise<Answer> {
   const fastify = await buildHost(t, { routes: true, signup: 'open', ...options })
-  return await fastify.inject({ url: '/login', headers: HTML })
+  return await fastify.inject({ url: '/login', headers: AS_BROWSER })
 }
 
 /** The sources of a directive of the Content-Security-Policy. */
@@ -109,7 +108,7 @@ test('other addresses are refused, with the rule as the message', async (t) => {
 test('the service reads the look from the environment', async (t) => {
   const { options } = readEnvironment({ PAGE_TITLE: 'Apples', PAGE_LOGO: '/logo.svg', PAGE_ACCENT_COLOR: '#0a7', PAGE_STYLESHEET: '/pages.css', PAGE_LANGUAGES: 'de' })
   t.match(options, { pageTitle: 'Apples', pageLogo: '/logo.svg', pageAccentColor: '#0a7', pageStylesheet: '/pages.css', pageLanguages: 'de' })
-  const { body } = await (await build(t, options)).inject({ url: '/', headers: HTML })
+  const { body } = await (await build(t, options)).inject({ url: '/', headers: AS_BROWSER })
   t.match(body, '<title>Nicht angemeldet | Apples</title>')
   t.match(body, '--accent: #0a7')
 })
@@ -124,7 +123,7 @@ test('two registrations in one application each have their own look and policy',
     })
   }
   for (const [name, color] of [['a', '#a00'], ['b', '#00a']] as const) {
-    const page = await fastify.inject({ url: `/${name}/login`, headers: HTML })
+    const page = await fastify.inject({ url: `/${name}/login`, headers: AS_BROWSER })
     t.match(page.body, `<img src="/${name}.png" alt="">${name}</p>`)
     t.match(page.body, `--accent: ${color}`)
     t.same(allowed(page, 'style-src'), [hashOf(page)])
@@ -166,7 +165,7 @@ test('the example in docs/pages.md has the look and the languages that it asks f
   const file = join(folder, 'app.mjs')
   writeFileSync(file, (blocksOf(pageAt('docs/pages.md'), 'js')[0] ?? '').replace('port: 3000', 'port: 0'))
   const { address, stop } = await startProgram(process.execPath, [file], folder, { SECRET_KEY: testKey })
-  const page = async (language: string): Promise<string> => await (await fetch(`${address}/login`, { headers: { ...HTML, 'accept-language': language } })).text()
+  const page = async (language: string): Promise<string> => await (await fetch(`${address}/login`, { headers: { ...AS_BROWSER, 'accept-language': language } })).text()
   t.match(await page('fr'), /<title>Anmelden \| Apple Shop<\/title>/)
   t.match(await page('en'), /<title>Log in \| Apple Shop<\/title>/)
   for (const [path, type] of [['/logo.svg', 'image/svg+xml'], ['/pages.css', 'text/css']] as const) {

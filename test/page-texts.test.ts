@@ -6,11 +6,12 @@ import { test, type Test } from 'tap'
 import { LANGUAGE_TAGS, type LanguageTag } from '../plugins/config/language-tags.js'
 import { createLanguage, type Translations } from '../plugins/view/language.js'
 import { createLanguageChoice } from '../plugins/view/languages.js'
+import { AS_BROWSER } from './accept.js'
 import { Client, type Answer } from './client.js'
 import { checkout } from './fixtures/child.js'
 import { build, buildHost } from './helper.js'
+import { unescaped } from './unescaped.js'
 
-const HTML = { accept: 'text/html' }
 const FOLDER = 'plugins/view/languages'
 
 const translated = LANGUAGE_TAGS.filter((tag) => tag !== 'en')
@@ -93,7 +94,7 @@ test('Accept-Language chooses the language of a page', async (t) => {
   ]
   for (const [header, expected] of cases) {
     for (const url of ['/', '/login', '/no/such/page']) {
-      const { headers, body } = await fastify.inject({ url, headers: { ...HTML, ...header !== undefined && { 'accept-language': header } } })
+      const { headers, body } = await fastify.inject({ url, headers: { ...AS_BROWSER, ...header !== undefined && { 'accept-language': header } } })
       t.equal(headers['content-language'], expected, `${url} for ${header?.slice(0, 40)}`)
       t.match(body, `<html lang="${expected}">`)
       t.equal(headers.vary, 'Accept, Accept-Language, Cookie')
@@ -153,7 +154,7 @@ test('messages are translated with their values, and others are left alone', (t)
 async function tour (t: Test, language: LanguageTag): Promise<Map<string, Answer>> {
   let time = Date.UTC(2026, 10, 26, 12)
   const fastify: FastifyInstance = await buildHost(t, { routes: true, prefix: '/auth', signup: 'open', passwordMinLength: 15, now: () => time })
-  const headers = { ...HTML, 'accept-language': language }
+  const headers = { ...AS_BROWSER, 'accept-language': language }
   const pages = new Map<string, Answer>()
   const see = async (name: string, answer: Promise<Answer>): Promise<void> => { pages.set(name, await answer) }
   const [harry, phone] = [new Client(fastify), new Client(fastify)]
@@ -192,7 +193,7 @@ async function tour (t: Test, language: LanguageTag): Promise<Map<string, Answer
 /** The visible texts of a page, in their order. */
 function textsOf ({ body }: Answer): string[] {
   return body.replace(/<style>.*<\/style>/s, '').split(/<[^>]*>/)
-    .map((text) => text.replace('&middot;', '').replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code))).trim())
+    .map((text) => unescaped(text.replace('&middot;', '')).trim())
     .filter((text) => /\p{L}/u.test(text))
 }
 

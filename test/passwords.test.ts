@@ -8,6 +8,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import type { Accounts } from '../plugins/accounts/accounts.js'
 import { isCommonPassword } from '../plugins/accounts/common-passwords.js'
 import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
+import { AS_BROWSER, AS_PROGRAM } from './accept.js'
 import './cheap-hashes.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, needs } from './helper.js'
@@ -23,9 +24,6 @@ const OTHER = 'a third one, not yet used'
 
 const EASY = 'This password is too easy to guess: it is a common password, a keyboard sequence, a repetition, or little more than the name.'
 const DONE = 'Your password has been changed, and all your other sessions have ended.'
-
-const AS_BROWSER = { accept: 'text/html,application/xhtml+xml' }
-const AS_PROGRAM = { accept: 'application/json' }
 
 test('common passwords are refused', async (t) => {
   const isCommon = async (password: string): Promise<boolean> => await isCommonPassword(password, 'Harry')

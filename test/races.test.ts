@@ -1,16 +1,11 @@
-import type { FastifyInstance, FastifyRequest, LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
+import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
-import { buildHost, keyOf, testKey } from './helper.js'
+import { buildHost, formerKey, keyOf, testKey } from './helper.js'
 import { breakable, eventually, inTwoSteps, kinds, openStore, stop, watched, type StoreCall } from './watched-store.js'
-
-type Bag = Record<string, unknown>
-
-function bag (request: FastifyRequest): Bag {
-  return request.session as unknown as Bag
-}
 
 /** An application with the few routes that races need. Each test adds its slow routes. */
 async function shop (t: Test, store: SessionStore, options: HatcheckOptions = {}): Promise<FastifyInstance> {
@@ -649,8 +644,6 @@ test('a login whose old session cannot be ended fails', async (t) => {
 })
 
 test('a late response of an old request does not restore the session', async (t) => {
-  const formerKey = testKey.replace('tests only', 'tests formerly')
-
   for (const doing of ['reads', 'reads, and its ticket is to be signed anew', 'makes the session permanent', 'writes, and its ticket is to be signed anew']) {
     t.test(`a request that ${doing} sets no cookie once the session has ended`, async (t) => {
       const store = openStore(t, 'memory:')

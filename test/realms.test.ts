@@ -13,13 +13,11 @@ import { changesOf, recordOf, storeContract } from '../plugins/store/contract/in
 import type { SessionRecord } from '../plugins/store/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
+import { RIGHT, WRONG } from './applicant.js'
 import { buildHost, needs, newFastify, testKey } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { hatcheckCli, type Ended } from './service.js'
 import { eventually, openStore, watched } from './watched-store.js'
-
-const RIGHT = 'correct horse battery'
-const WRONG = 'staple of something else'
 
 /** One registration of hatcheck, in its own scope and path. */
 interface Area {

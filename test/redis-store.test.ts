@@ -20,10 +20,10 @@ import { connect, startRedis, type RedisServer } from './redis.js'
 import { startReplacingProcess } from './replacing-process.js'
 import { runServer } from './service.js'
 import { startStoreProcess } from './store-process.js'
+import { MINUTE } from './units.js'
 import { eventually } from './watched-store.js'
 
 const START = recordOf().createdAt
-const MINUTE = 60_000
 
 test('the Redis store', needs('redis-server'), async (t) => {
   const server = await startRedis(t, { args: ['--rdbcompression', 'no'] })

@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { hatcheck, hatcheckService, nextPageOf, type HatcheckOptions, type RouteName } from '../app.js'
 import { ownFolder } from '../plugins/config/own-folder.js'
+import { AS_BROWSER } from './accept.js'
 import { checkout, run } from './fixtures/child.js'
 import { Client } from './client.js'
 import { buildHost, newFastify, testKey } from './helper.js'
 
-const asBrowser = { accept: 'text/html' }
 const authenticate = (name: string, password: string): { name: string } | null => password === 'right' ? { name } : null
 const pages = { secretKey: testKey, sessionStore: 'memory:', routes: true, authenticate } satisfies HatcheckOptions
 const ALL: RouteName[] = ['home', 'login', 'logout', 'sessions', 'password', 'verify']
@@ -105,20 +105,20 @@ test('every link of a page leads to a served route, in scopes with a prefix', as
       }, { ...outer !== undefined && { prefix: outer } })
       const client = new Client(fastify)
       const mine = `${home === '/' ? '' : base.slice(0, base.length - ('prefix' in options ? encodeURI(options.prefix).length : 0))}/mine`
-      const led = await client.get(`${mine}?a=1`, asBrowser)
+      const led = await client.get(`${mine}?a=1`, AS_BROWSER)
       t.equal(led.headers.location, `${base}/login?next=${encodeURIComponent(`${mine}?a=1`)}`)
-      const seen = [await client.get(String(led.headers.location), asBrowser), await client.get(`${base}/login`, asBrowser), await client.post(`${base}/login`, { client_name: 'x'.repeat(20_000) }, asBrowser)]
+      const seen = [await client.get(String(led.headers.location), AS_BROWSER), await client.get(`${base}/login`, AS_BROWSER), await client.post(`${base}/login`, { client_name: 'x'.repeat(20_000) }, AS_BROWSER)]
       t.match(seen[0]?.body, `value="${mine}?a&#61;1"`)
-      const login = await client.post(`${base}/login`, { client_name: 'Harry', password: 'right' }, asBrowser)
+      const login = await client.post(`${base}/login`, { client_name: 'Harry', password: 'right' }, AS_BROWSER)
       t.equal(login.headers.location, home)
       t.match([login.headers['set-cookie']].flat().find((line) => line?.startsWith('hatcheck-notice')), `Path=${base || '/'};`)
-      seen.push(await client.get(`${base}/sessions`, asBrowser), await client.get(`${base}/logout`, { ...asBrowser, 'sec-fetch-site': 'cross-site' }))
-      if (home === `${base}/` && ('prefix' in options || 'routes' in options)) seen.push(await client.get(home, asBrowser))
+      seen.push(await client.get(`${base}/sessions`, AS_BROWSER), await client.get(`${base}/logout`, { ...AS_BROWSER, 'sec-fetch-site': 'cross-site' }))
+      if (home === `${base}/` && ('prefix' in options || 'routes' in options)) seen.push(await client.get(home, AS_BROWSER))
       for (const { statusCode, body } of seen) {
         t.ok([200, 413].includes(statusCode), `${statusCode}`)
         for (const address of addressesIn(body)) t.ok(address === home || address.startsWith(`${base}/`), address)
       }
-      t.equal((await client.post(`${base}/logout`, {}, asBrowser)).headers.location, home)
+      t.equal((await client.post(`${base}/logout`, {}, AS_BROWSER)).headers.location, home)
     })
   }
 })
@@ -150,7 +150,7 @@ test('hatcheck starts and serves its pages with every router option of the appli
         const fastify = newFastify(t, { ...server, logger: false })
         await fastify.register(async (scope) => { await scope.register(hatcheck, { ...pages, ...options }) }, { prefix: outer })
         const base = `${outer.replace(/\/$/, '')}${'prefix' in options ? options.prefix : ''}`
-        t.equal((await fastify.inject({ url: `${base}/login`, headers: asBrowser })).statusCode, 200, what)
+        t.equal((await fastify.inject({ url: `${base}/login`, headers: AS_BROWSER })).statusCode, 200, what)
         t.equal((await fastify.inject({ method: 'POST', url: `${base}/logout` })).statusCode, 303, what)
         const isServed = 'prefix' in options || 'routes' in options
         t.equal((await fastify.inject(`${base}/`)).statusCode, isServed ? 200 : 404, what)
@@ -220,12 +220,12 @@ test('no page links to a page that is not served', async (t) => {
     const client = new Client(fastify)
     const missing = new Set<string>()
     const look = async (url: string): Promise<void> => {
-      const { body, headers: { location } } = await client.get(url, { ...asBrowser, 'sec-fetch-site': 'cross-site' })
+      const { body, headers: { location } } = await client.get(url, { ...AS_BROWSER, 'sec-fetch-site': 'cross-site' })
       for (const address of [...addressesIn(body), ...location === undefined ? [] : [String(location)]]) {
-        if ((await fastify.inject({ url: address, headers: { ...asBrowser, 'sec-fetch-site': 'cross-site', cookie: client.cookieHeader } })).statusCode === 404) missing.add(address)
+        if ((await fastify.inject({ url: address, headers: { ...AS_BROWSER, 'sec-fetch-site': 'cross-site', cookie: client.cookieHeader } })).statusCode === 404) missing.add(address)
       }
     }
-    const anonymous = await client.get('/mine', asBrowser)
+    const anonymous = await client.get('/mine', AS_BROWSER)
     t.equal(anonymous.statusCode, has('login') ? 303 : 401)
     for (const who of ['nobody', 'Harry']) {
       if (who === 'Harry') await client.send({ method: 'POST', url: '/in' })
@@ -235,8 +235,8 @@ test('no page links to a page that is not served', async (t) => {
     t.same([...missing], [], `with ${routes.join(', ')}`)
     if (has('sessions') && !has('logout')) {
       const { sessions: [{ handle }] } = (await client.get('/auth/sessions', { accept: 'application/json' })).json()
-      t.match((await client.get('/auth/sessions', asBrowser)).body, `value="${handle}"`)
-      t.equal((await client.post('/auth/sessions', { handle }, asBrowser)).headers.location, home, 'a session can be ended without a logout route')
+      t.match((await client.get('/auth/sessions', AS_BROWSER)).body, `value="${handle}"`)
+      t.equal((await client.post('/auth/sessions', { handle }, AS_BROWSER)).headers.location, home, 'a session can be ended without a logout route')
       t.equal((await client.get('/mine')).statusCode, 401)
     }
     if (has('login')) t.match((await new Client(fastify).get('/auth/login', { accept: 'application/json' })).json(), { next: home })

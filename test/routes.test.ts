@@ -2,8 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import { inspect } from 'node:util'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService } from '../app.js'
+import { AS_PROGRAM } from './accept.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { unescaped } from './unescaped.js'
 
 /** Headers that Chromium sends with a navigation. */
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8'
@@ -13,7 +15,6 @@ const JSON_ACCEPTS = ['application/json', 'application/json, text/plain, */*', '
 
 const accept = (value: string | undefined): Record<string, string> => value === undefined ? {} : { accept: value }
 const asBrowser = { accept: BROWSER }
-const asProgram = { accept: 'application/json' }
 const fromOwnPage = { 'sec-fetch-site': 'same-origin' }
 
 test('/ is a page, or JSON for a client that prefers it', async (t) => {
@@ -95,7 +96,7 @@ test('GET /logout from a browser without Sec-Fetch-Site and Referer shows a conf
     await harry.login()
     const response = await harry.get('/logout', accept(value))
     t.match(response, { statusCode: 200, body: 'Log out?' })
-    t.match((await harry.get('/', asProgram)).json(), { user: { name: 'Harry' } })
+    t.match((await harry.get('/', AS_PROGRAM)).json(), { user: { name: 'Harry' } })
     t.equal((await harry.get('/logout', { ...accept(value), referer: 'http://localhost:80/' })).statusCode, 303, 'a page of the service says so')
   }
   const safari = { 'user-agent': 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/15.6 Safari/605.1.15' }
@@ -104,7 +105,7 @@ test('GET /logout from a browser without Sec-Fetch-Site and Referer shows a conf
     const harry = new Client(fastify)
     await harry.login()
     t.match(await harry.get('/logout', { ...accept(value), ...safari }), { statusCode: 200, body: 'Log out?' }, value)
-    t.match((await harry.get('/', asProgram)).json(), { user: { name: 'Harry' } })
+    t.match((await harry.get('/', AS_PROGRAM)).json(), { user: { name: 'Harry' } })
   }
   for (const agent of [{}, { 'user-agent': 'curl/8.5.0' }, { 'user-agent': 'python-requests/2.32.3' }]) {
     const program = new Client(fastify)
@@ -188,7 +189,7 @@ test('a name is shown as text, whatever it contains', async (t) => {
     const [, title] = /<title>(.*) \| hatcheck<\/title>/.exec(body) ?? []
     t.equal(unescaped(title), name)
     t.notMatch(body, '<script>')
-    t.equal((await client.get('/', asProgram)).json().user.name, name)
+    t.equal((await client.get('/', AS_PROGRAM)).json().user.name, name)
   }
 })
 
@@ -202,7 +203,7 @@ test('a name that breaks a rule is refused with 400', async (t) => {
   }
   t.equal(await fastify.sessions.store.count(), 0)
   for (const [name, kept] of [['x'.repeat(64), 'x'.repeat(64)], ['  Sally ', 'Sally'], ['e\u0301', 'é'], ['👍'.repeat(64), '👍'.repeat(64)]] as const) {
-    const response = await fastify.inject({ method: 'POST', url: '/login', payload: { client_name: name, password: '12345678' }, headers: asProgram })
+    const response = await fastify.inject({ method: 'POST', url: '/login', payload: { client_name: name, password: '12345678' }, headers: AS_PROGRAM })
     t.equal(response.json().user?.name, kept)
   }
 })
@@ -262,7 +263,7 @@ test('whatever an application\'s form parser returns, the answer is a login or t
 
   for (const fields of [bare(good), { ...good, permanent: ['on', 'on'] }, { ...good, next: ['/a', '/b'] }, { ...good, next: { toString: null } }, proto('x'), proto({ client_name: 'Sally' }), bare({ ...good, pwd: null })]) {
     body = fields
-    const response = await login(asProgram)
+    const response = await login(AS_PROGRAM)
     t.equal(response.statusCode, 200, inspect(fields))
     t.match(response.json(), { user: { name: 'Harry' }, next: '/' })
   }
@@ -310,7 +311,7 @@ test('GET, HEAD and OPTIONS never create a session or a cookie, on any route', a
   for (const path of ['/', '/login', '/logout']) t.ok(routes.includes(path))
   for (const path of [...routes, '/no/such/page']) {
     for (const method of ['GET', 'HEAD', 'OPTIONS'] as const) {
-      for (const headers of [{}, asBrowser, asProgram, { cookie: 'hatcheck=nonsense' }, { cookie: `hatcheck=${'A'.repeat(43)}.${'A'.repeat(43)}` }]) {
+      for (const headers of [{}, asBrowser, AS_PROGRAM, { cookie: 'hatcheck=nonsense' }, { cookie: `hatcheck=${'A'.repeat(43)}.${'A'.repeat(43)}` }]) {
         const response = await fastify.inject({ method, url: `${path}?client_name=Harry&password=12345678&next=/`, headers: { ...headers } })
         t.ok(response.statusCode < 500, `${method} ${path} → ${response.statusCode}`)
         t.notOk(cookieNames(response.headers['set-cookie']).some(({ name, value }) => name.includes('hatcheck') && name !== 'hatcheck-notice' && value !== ''), `${method} ${path}`)
@@ -353,7 +354,7 @@ test('a browser shows one notice after a login and one after a logout', async (t
 
 test('a program gets no notice, and a request cannot inject text into one', async (t) => {
   const fastify = await build(t)
-  for (const headers of [{}, { accept: '*/*' }, asProgram]) {
+  for (const headers of [{}, { accept: '*/*' }, AS_PROGRAM]) {
     const program = new Client(fastify)
     await program.post('/login', { client_name: 'Harry', password: '12345678' }, headers)
     t.same([...program.cookies.keys()], ['hatcheck-device', 'hatcheck'])
@@ -568,11 +569,4 @@ function cookieNames (header: string | string[] | undefined): Array<{ name: stri
     const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(cookie) ?? []
     return { name, value }
   })
-}
-
-/** The text as a browser decodes it. */
-function unescaped (html = ''): string {
-  const named: Record<string, string> = { lt: '<', gt: '>', quot: '"', amp: '&' }
-  return html.replace(/&(?:#(\d+)|(\w+));/g, (entity, code?: string, name?: string) =>
-    code !== undefined ? String.fromCodePoint(Number(code)) : named[name ?? ''] ?? entity)
 }

@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import { storeKey } from '../plugins/tickets/ticket.js'
+import type { Bag } from './bag.js'
 import { Client } from './client.js'
-import { HandlerApp, dataOf, login, logout, userOf, type Bag, type Handler } from './handler-app.js'
+import { HandlerApp, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
 import { breakable, kinds, openStore } from './watched-store.js'
 
 test('regenerate takes a list of keys, and a mistake ends no session', async (t) => {

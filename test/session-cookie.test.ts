@@ -1,8 +1,10 @@
 import { test } from 'tap'
 import { CookieJar } from 'tough-cookie'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import type { Bag } from './bag.js'
 import { Client } from './client.js'
-import { DAY, HandlerApp, START, dataOf, login, logout, type Bag, type Handler } from './handler-app.js'
+import { HandlerApp, START, dataOf, login, logout, type Handler } from './handler-app.js'
+import { DAY } from './units.js'
 import { openStore } from './watched-store.js'
 
 test('the Set-Cookie header is exact, for every option', async (t) => {

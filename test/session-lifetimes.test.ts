@@ -1,7 +1,8 @@
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { steadyClock } from '../plugins/common/clock.js'
-import { DAY, HOUR, HandlerApp, SECOND, START, login, userOf } from './handler-app.js'
+import { HandlerApp, START, login, userOf } from './handler-app.js'
+import { DAY, HOUR, SECOND } from './units.js'
 import { kinds, openStore, watched } from './watched-store.js'
 
 test('session.permanent takes only true and false', async (t) => {

@@ -1,7 +1,8 @@
 import type { FastifyReply } from 'fastify'
 import assert from 'node:assert/strict'
 import { test } from 'tap'
-import { HandlerApp, START, dataOf, login, userOf, type Bag, type Handler } from './handler-app.js'
+import type { Bag } from './bag.js'
+import { HandlerApp, START, dataOf, login, userOf, type Handler } from './handler-app.js'
 import { ODD_TEXTS, visible } from './odd-text.js'
 import { kinds, openStore } from './watched-store.js'
 

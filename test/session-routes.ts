@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-
-export type Bag = Record<string, unknown>
+import { bag, type Bag } from './bag.js'
 
 export interface Seen {
   user: string | null
@@ -32,7 +31,7 @@ const routes: Record<string, Handler> = {
 export function addSessionRoutes (fastify: FastifyInstance, pause: () => Promise<void> = async () => {}): void {
   for (const [url, handler] of Object.entries(routes)) {
     fastify.post(url, async (request) => {
-      const session = request.session as unknown as Bag
+      const session = bag(request)
       const seen = seenBy(request, session)
       await pause()
       await handler(request, session, request.params as Record<string, string>)

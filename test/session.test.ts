@@ -2,7 +2,9 @@ import type { FastifyServerOptions } from 'fastify'
 import { format, inspect } from 'node:util'
 import { test } from 'tap'
 import { storeKey } from '../plugins/tickets/ticket.js'
-import { HOUR, HandlerApp, START, dataOf, login, logout, userOf, type Bag, type Handler } from './handler-app.js'
+import type { Bag } from './bag.js'
+import { HandlerApp, START, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
+import { HOUR } from './units.js'
 import { breakable, kinds, openStore, watched } from './watched-store.js'
 
 test('the session is an object with its values as properties', async (t) => {

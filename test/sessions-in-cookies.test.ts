@@ -1,21 +1,17 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { test, type Test } from 'tap'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
 import { testClock, visitor } from '../plugins/testing/index.js'
+import { AS_PROGRAM } from './accept.js'
+import { bag, type Bag } from './bag.js'
 import { Client, cookiesSetBy } from './client.js'
 import { build, buildHost, testKey } from './helper.js'
 import { watchRevocations } from './watched-revocations.js'
 import { stop } from './watched-store.js'
 
-type Bag = Record<string, unknown>
-const JSON_ONLY = { accept: 'application/json' }
 const COOKIE = { sessionStore: 'cookie:memory:' }
-
-function bag (request: FastifyRequest): Bag {
-  return request.session as unknown as Bag
-}
 
 /** An application with sessions in cookies, and the routes that the tests need. */
 async function app (t: Test, options: GivenOptions = {}): Promise<FastifyInstance> {
@@ -61,7 +57,7 @@ test('the walk-through works, and the cookie carries what the session holds', as
   t.notMatch(Buffer.from(copy, 'base64').toString('latin1'), /Harry|apple/, 'encrypted')
   t.equal((await harry.get('/logout')).statusCode, 303)
   t.equal(harry.cookie(), '')
-  for (const url of ['/verify', '/whoami', '/sessions']) t.equal((await harry.get(url, { ...JSON_ONLY, cookie: copy })).statusCode, 401, url)
+  for (const url of ['/verify', '/whoami', '/sessions']) t.equal((await harry.get(url, { ...AS_PROGRAM, cookie: copy })).statusCode, 401, url)
 })
 
 test('nothing is stored for a visitor without a session, and a request that changes nothing sets no cookie', async (t) => {
@@ -233,13 +229,13 @@ test('a new password ends the sessions that the old one has opened', async (t) =
   const [phone, laptop] = [new Client(fastify), new Client(fastify)]
   for (const client of [phone, laptop]) await client.login()
   const copy = laptop.cookie()
-  const answer = await laptop.post('/password', { current_password: '12345678', new_password: 'another password' }, JSON_ONLY)
+  const answer = await laptop.post('/password', { current_password: '12345678', new_password: 'another password' }, AS_PROGRAM)
   t.equal(answer.statusCode, 200, answer.body)
-  t.equal((await phone.get('/whoami', JSON_ONLY)).statusCode, 401)
-  t.equal((await laptop.get('/whoami', { ...JSON_ONLY, cookie: copy })).statusCode, 401)
-  t.equal((await laptop.get('/whoami', JSON_ONLY)).statusCode, 200)
+  t.equal((await phone.get('/whoami', AS_PROGRAM)).statusCode, 401)
+  t.equal((await laptop.get('/whoami', { ...AS_PROGRAM, cookie: copy })).statusCode, 401)
+  t.equal((await laptop.get('/whoami', AS_PROGRAM)).statusCode, 200)
   await fastify.accounts?.disable('Harry')
-  t.equal((await laptop.get('/whoami', JSON_ONLY)).statusCode, 401)
+  t.equal((await laptop.get('/whoami', AS_PROGRAM)).statusCode, 401)
 })
 
 test('while the store of the ends does not answer, a request with a session is a 503 and keeps its cookie', async (t) => {
@@ -406,7 +402,7 @@ test('without revocation a new password is stored, and ends no session', async (
   const fastify = await build(t, { ...COOKIE, sessionRevocation: 'none' })
   const [phone, laptop] = [new Client(fastify), new Client(fastify)]
   for (const client of [phone, laptop]) await client.login()
-  t.strictSame((await laptop.post('/password', { current_password: '12345678', new_password: 'another password' }, JSON_ONLY)).json(), { ended: 0 })
+  t.strictSame((await laptop.post('/password', { current_password: '12345678', new_password: 'another password' }, AS_PROGRAM)).json(), { ended: 0 })
   t.equal((await phone.get('/whoami')).statusCode, 200)
   await fastify.accounts?.disable('Harry')
   t.equal((await phone.get('/whoami')).statusCode, 200)
@@ -420,17 +416,17 @@ test('"My sessions" shows this session, says why, and ends all others', async (t
   const page = await laptop.get('/sessions', { accept: 'text/html' })
   t.match(page.body, 'Your sessions are kept in your browsers, so only this one can be shown.')
   t.match(page.body, 'End all other sessions')
-  const { sessions, total } = (await laptop.get('/sessions', JSON_ONLY)).json<{ sessions: Bag[], total: unknown }>()
+  const { sessions, total } = (await laptop.get('/sessions', AS_PROGRAM)).json<{ sessions: Bag[], total: unknown }>()
   t.match(sessions, [{ current: true, handle: /^[\w]{22}$/ }])
   t.equal(sessions.length, 1)
   t.equal(total, null)
-  const other = await laptop.send({ method: 'DELETE', url: '/sessions/another', headers: JSON_ONLY })
+  const other = await laptop.send({ method: 'DELETE', url: '/sessions/another', headers: AS_PROGRAM })
   t.match(other, { statusCode: 501, body: /in the cookies of the browsers/ })
   t.equal((await phone.get('/whoami')).statusCode, 200)
-  t.strictSame((await laptop.send({ method: 'DELETE', url: '/sessions', headers: JSON_ONLY })).json(), { ended: 0 })
+  t.strictSame((await laptop.send({ method: 'DELETE', url: '/sessions', headers: AS_PROGRAM })).json(), { ended: 0 })
   t.equal((await phone.get('/whoami')).statusCode, 401)
   t.equal((await laptop.get('/whoami')).statusCode, 200)
-  t.equal((await laptop.send({ method: 'DELETE', url: `/sessions/${String(sessions[0]?.['handle'])}`, headers: JSON_ONLY })).statusCode, 204)
+  t.equal((await laptop.send({ method: 'DELETE', url: `/sessions/${String(sessions[0]?.['handle'])}`, headers: AS_PROGRAM })).statusCode, 204)
   t.equal((await laptop.get('/whoami')).statusCode, 401)
 })
 

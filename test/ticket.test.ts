@@ -13,7 +13,7 @@ import { resolveConfig } from '../plugins/config/resolve.js'
 import { newSecret, secretsOf } from '../plugins/tickets/secrets.js'
 import { createTicketSigner, deriveKey, storeKey } from '../plugins/tickets/ticket.js'
 import { Client } from './client.js'
-import { buildHost, testKey } from './helper.js'
+import { buildHost, formerKey, testKey } from './helper.js'
 import { RawClient } from './raw-client.js'
 import { openStore, watched } from './watched-store.js'
 
@@ -21,7 +21,6 @@ import { openStore, watched } from './watched-store.js'
 const HEADERS = 2_000
 
 const secret = Buffer.from(testKey)
-const formerKey = testKey.replace('tests only', 'tests formerly')
 const former = Buffer.from(formerKey)
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 

@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
-import { STORES, appOnPort, bag, closed, type Answer, type Bag } from './app-on-port.js'
+import { STORES, appOnPort, closed, type Answer } from './app-on-port.js'
+import { bag, type Bag } from './bag.js'
 import { until } from './service.js'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
 import { cpSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { freePort } from '../free-port.js'
 import { openLmdb } from '../open-lmdb.js'
-import { Client, logIn, userOf } from '../client.js'
-import { testKey } from '../helper.js'
+import { Client, logIn, passwordOf, userOf } from '../client.js'
+import { keyOf, testKey } from '../helper.js'
 import { hatcheckProcess, startService, until } from '../service.js'
 import { mountSmallDisk, needsMounting } from '../small-disk.js'
 
@@ -46,7 +45,7 @@ test('a backup during writes has every account from before it, and restores to a
   t.strictSame(['', 'lmdb', 'lmdb/data.mdb', 'lmdb/lock.mdb'].map((path) => statSync(join(place, path)).mode & 0o777), [0o700, 0o700, 0o600, 0o600])
   const bytes = readFileSync(join(place, 'lmdb/data.mdb'))
   t.ok(bytes.includes('Harry'), 'the accounts are')
-  for (const cookie of cookies) t.notOk(bytes.includes(storeKeyOf(cookie)), 'no session is, not even as leftover bytes')
+  for (const cookie of cookies) t.notOk(bytes.includes(keyOf(cookie)), 'no session is, not even as leftover bytes')
   t.notOk(bytes.includes('a pear for the backup'))
 
   t.equal(await userOf(url, cookies[0] ?? ''), 'Harry', 'the service continues')
@@ -98,14 +97,4 @@ async function addAccounts (folder: string, count: number): Promise<void> {
   await Promise.all(Array.from({ length: count }, (_, i) =>
     accounts?.create(`user ${i}`, { name: `User ${i}`, passwordHash: 'x'.repeat(97), createdAt: 0, disabled: false })))
   await close()
-}
-
-function passwordOf (name: string): string {
-  return `a long password of ${name}`
-}
-
-/** The key under which the store keeps the session. */
-function storeKeyOf (cookie: string): string {
-  const id = /=([\w-]{43})/.exec(cookie)?.[1] ?? ''
-  return createHash('sha256').update(id).digest('base64url')
 }

@@ -13,9 +13,9 @@ import { fieldOf } from '../../plugins/login/fields.js'
 import { Client, type Answer } from '../client.js'
 import { build, buildHost, gate, needs } from '../helper.js'
 import { connect, startRedis } from '../redis.js'
+import { HOUR } from '../units.js'
 import { kinds, openStore, watched, type StoreCall } from '../watched-store.js'
 
-const HOUR = 3_600_000
 /** As many as fit into a header of 16 KiB. */
 const MANY = 160
 const JSON_TYPE = { 'content-type': 'application/json' }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { test, type Test } from 'tap'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
+import type { Bag } from '../bag.js'
 import { sequence } from '../call-sequences.js'
 import { Stage } from '../call-stage.js'
 import { fastFolder } from '../fast-folder.js'
@@ -54,7 +55,6 @@ async function keeps (t: Test, stage: Stage, sequences: number): Promise<void> {
   t.pass(`${sequences} sequences, ${stage.name}`)
 }
 
-type Bag = Record<string, unknown>
 type Handler = (request: FastifyRequest & { bag: Bag }, reply: FastifyReply) => unknown
 
 /** An application with one handler, in front of a store whose calls are recorded and can fail. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { freePort } from '../free-port.js'
 import { checkout, childEnvironment, run, startProgram } from '../fixtures/child.js'
-import { Client, logIn, userOf, type Answer } from '../client.js'
+import { Client, logIn, passwordOf, userOf, type Answer } from '../client.js'
 import { needs, testKey } from '../helper.js'
 import { pageAt } from '../pages.js'
 import { startRedis } from '../redis.js'
@@ -233,8 +233,4 @@ async function follow (t: Test, file: string, folder: string): Promise<Image> {
 /** To the one that a program like unshare has started. */
 function signalOnlyChild ({ pid }: ChildProcess, signal: NodeJS.Signals): void {
   process.kill(Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')), signal)
-}
-
-function passwordOf (name: string): string {
-  return `a long password of ${name}`
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
 import { LmdbWriter } from '../../plugins/storage/lmdb/writer.js'
+import { AS_PROGRAM } from '../accept.js'
 import { openLmdb } from '../open-lmdb.js'
 import { Client, logIn, userOf, type Answer } from '../client.js'
 import { keyOf } from '../helper.js'
@@ -11,7 +12,6 @@ import { audit, openForAudit } from '../torture/audit.js'
 tap.setTimeout(120_000)
 
 const PASSWORD = 'a password for tests'
-const WANTS_JSON = { accept: 'application/json' }
 /** A full disk must fail at once and not cause a wait. */
 const AT_ONCE_MS = 4_000
 
@@ -55,7 +55,7 @@ test('on a full disk LMDB reads, refuses writes, reports an unstored logout, and
   const refused: string[] = []
   await t.test('a logout is a 503 that says it is not stored, and this process refuses the ticket', async (t) => {
     for (const cookie of visitors.slice(2, 5)) {
-      const response = await new Client(url).post('/logout', {}, { cookie, ...WANTS_JSON })
+      const response = await new Client(url).post('/logout', {}, { cookie, ...AS_PROGRAM })
       t.equal(response.statusCode, 503)
       t.match(response.headers['retry-after'], /^\d+$/)
       t.match(response.headers['set-cookie'], [/^hatcheck=; Max-Age=0/])

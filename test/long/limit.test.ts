@@ -6,17 +6,16 @@ import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import type { StoredSession } from '../../plugins/store/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
 import { recordOf } from '../../plugins/store/contract/index.js'
-import { createTicketSigner, storeKey } from '../../plugins/tickets/ticket.js'
 import { Client } from '../client.js'
 import { fastFolder } from '../fast-folder.js'
-import { buildHost, needs, testKey } from '../helper.js'
+import { buildHost, handleOf, needs } from '../helper.js'
 import { connect, startRedis } from '../redis.js'
 import { startStoreProcess } from '../store-process.js'
+import { MINUTE } from '../units.js'
 import { Visitor, listen } from '../visitors.js'
 import { openStore, stop } from '../watched-store.js'
 
 const START = recordOf().createdAt
-const MINUTE = 60_000
 
 /** A store that several processes can open, and its URL. */
 const kinds: Array<{ kind: string, needed: { skip: string | false }, open: (t: Test) => Promise<{ url: string, store: SessionStore }> }> = [
@@ -130,7 +129,7 @@ test('a login over the limit ends the oldest session', async (t) => {
     t.strictSame(await users(), ['Harry', 'Harry', 'Harry', 'null'], 'a login that continues, and an anonymous session, do not add to the count')
     t.strictSame(revoked, [])
 
-    const handle = createTicketSigner([Buffer.from(testKey)]).handleOf(storeKey(first.cookieHeader.replace(/^.*=/, '').split('.')[0] as string))
+    const handle = handleOf(first.cookie())
     await post(fourth, '/login/Harry')
     t.strictSame(await users(), ['null', 'Harry', 'Harry', 'Harry'])
     t.strictSame(revoked, [{ handle, user: 'Harry' }])

@@ -6,11 +6,11 @@ import type { GivenOptions } from '../../plugins/config/options.js'
 import { CLIENT_FIELD } from '../../plugins/store/identity.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import { Client, type Answer } from '../client.js'
+import { bag, type Bag } from '../bag.js'
 import { buildHost, needs } from '../helper.js'
 import { connect, startRedis } from '../redis.js'
 import { inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
 
-type Bag = Record<string, any>
 type Ending = (request: FastifyRequest, session: Bag) => unknown
 
 /** Calls that remove or overwrite the name in a session, and whether other values stay. */
@@ -61,7 +61,7 @@ async function setting (t: Test, options: GivenOptions): Promise<Setting> {
   const told: string[] = []
   for (const event of ['created', 'renewed', 'destroyed', 'expired', 'revoked'] as const) app.sessions.on(event, ({ user }) => { told.push(`${event} ${user ?? '-'}`) })
   const handlers: Ending[] = []
-  app.get<{ Params: { at: string } }>('/run/:at', async (request) => ({ value: await handlers[Number(request.params.at)]?.(request, request.session as unknown as Bag) ?? null }))
+  app.get<{ Params: { at: string } }>('/run/:at', async (request) => ({ value: await handlers[Number(request.params.at)]?.(request, bag(request)) ?? null }))
   const own = new Client(app)
   return {
     app,

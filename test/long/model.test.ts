@@ -8,8 +8,8 @@ import { fastFolder } from '../fast-folder.js'
 import { Restartable, inCookies, inStore } from '../restartable.js'
 import { SessionModel, type Command, type Model } from '../session-model.js'
 import { NOTHING } from '../session-routes.js'
+import { MINUTE } from '../units.js'
 
-const MINUTE = 60_000
 const CLIENTS = 3
 const USERS = ['Harry', 'Sally']
 /** The commands that end the session of before. */

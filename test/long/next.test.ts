@@ -4,6 +4,7 @@ import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../../plugins/config/options.js'
 import { Client } from '../client.js'
 import { build } from '../helper.js'
+import { unescaped } from '../unescaped.js'
 
 const HERE = 'http://127.0.0.1:3000'
 const EVIL = 'evil.example'
@@ -206,10 +207,6 @@ async function locationOf (client: Client, next: string): Promise<string> {
 /** The address as a browser resolves it. */
 function staysHere (location: string): boolean {
   return URL.canParse(location, `${HERE}/login`) && new URL(location, `${HERE}/login`).origin === HERE
-}
-
-function unescaped (html: string): string {
-  return html.replace(/&#(\d+);/g, (_entity, code: string) => String.fromCodePoint(Number(code)))
 }
 
 /** The text without characters that could confuse a terminal or a parser of the report. */

@@ -13,7 +13,7 @@ import { DUTIES_VARIABLE } from '../../plugins/workers/duties.js'
 import { waitAfter } from '../../plugins/workers/primary.js'
 import { compiledFixture, run } from '../fixtures/child.js'
 import { fastFolder } from '../fast-folder.js'
-import { Client } from '../client.js'
+import { Client, userOf } from '../client.js'
 import { build, needs, testKey } from '../helper.js'
 import { openSocket } from '../raw-client.js'
 import { startRedis } from '../redis.js'
@@ -42,11 +42,6 @@ async function logIn (url: string, name = 'Harry'): Promise<string> {
   const { statusCode } = await client.login(name, PASSWORD)
   if (statusCode !== 303) throw new Error(`the login was answered with ${statusCode}`)
   return client.cookie()
-}
-
-async function userOf (url: string, cookie: string): Promise<string | null> {
-  const { user } = (await new Client(url).get('/session', { cookie })).json<{ user: { name: string } | null }>()
-  return user?.name ?? null
 }
 
 /** The value of a series of the metrics at this address. */
@@ -116,7 +111,7 @@ test('several processes act as one service', async (t) => {
 
   await t.test('a login at one worker is known to both, with the same account', async (t) => {
     const cookie = await logIn(url)
-    await untilBothAnswer(service, '/session', async () => { t.equal(await userOf(url, cookie), 'Harry') })
+    await untilBothAnswer(service, '/', async () => { t.equal(await userOf(url, cookie), 'Harry') })
     await untilBothAnswer(service, '/login', async () => { await logIn(url) })
   })
 
@@ -224,7 +219,7 @@ async function unstoredLogout (t: Test): Promise<{ service: Service, cookie: str
 
 test('a session whose end the store cannot take is refused by all workers', needs('redis-server'), async (t) => {
   const { service, cookie, recover } = await unstoredLogout(t)
-  await untilBothAnswer(service, '/session', async () => { t.equal(await userOf(service.url, cookie), null) })
+  await untilBothAnswer(service, '/', async () => { t.equal(await userOf(service.url, cookie), null) })
   await recover()
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))
   t.equal((await new Client(service.url).get('/verify', { cookie })).statusCode, 401)
@@ -249,7 +244,7 @@ test('a session whose end the store cannot take is also refused by workers that 
     const before = workersOf(service)
     process.kill(leaving, 'SIGKILL')
     await until('another worker has taken its place', () => linesOf(service).some(({ pid, msg }) => msg.startsWith('this worker listens') && !before.includes(pid) && workersOf(service).includes(pid)))
-    await untilBothAnswer(service, '/session', async () => { t.equal(await userOf(service.url, cookie), null) })
+    await untilBothAnswer(service, '/', async () => { t.equal(await userOf(service.url, cookie), null) })
   }
   await recover()
   await until('the end is stored', () => linesOf(service).some(({ event, reason }) => event === 'session_ended' && reason === 'logout'))

@@ -5,7 +5,7 @@
 //   npx tsx test/long/attacks/logins.ts http://127.0.0.1:3000 device-cookies NAME PASSWORD
 import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client, type Answer } from '../../client.js'
+import { Client, statusesOf, type Answer } from '../../client.js'
 import { deviceOf, many } from './under-attack.js'
 
 const WRONG = 'no password of anybody here'
@@ -44,12 +44,6 @@ async function inTurns (tries: number, work: (i: number) => Promise<Answer>): Pr
   const answers: Answer[] = []
   await many(tries, async (i) => { answers.push(await work(i)) })
   return statusesOf(answers)
-}
-
-function statusesOf (answers: readonly Answer[]): Statuses {
-  const statuses: Statuses = {}
-  for (const { statusCode } of answers) statuses[statusCode] = (statuses[statusCode] ?? 0) + 1
-  return statuses
 }
 
 /** Connections are reused, because the attack is the number of logins. */
