@@ -176,6 +176,22 @@ test('nothing of a session is left in the index by expiry after its end, whereve
   t.strictSame(entries('set back'), [], 'set back')
 })
 
+test('a sweep drops a tombstone that ends later than any can, and keeps one that a request may still meet', async (t) => {
+  const { env, store, clock, sweep } = openStore(t)
+  const index = new SessionIndex<number>(env, DATABASES.keysByExpiry)
+  for (const [key, endedAt] of [['sound', START + HOUR], ['of a clock that was ahead', START + 10_000 * HOUR]] as const) {
+    await store.create(key, recordOf({ expiresAt: START + 20_000 * HOUR }))
+    clock.time = endedAt
+    await store.remove(key)
+    // An entry that an older version, or damage, has left.
+    await env.transaction(() => { index.add(START + HOUR, key) })
+  }
+  clock.time = START + HOUR
+  await sweep()
+  t.equal(await store.create('sound', recordOf()), false)
+  t.equal(await store.create('of a clock that was ahead', recordOf({ expiresAt: START + 2 * HOUR })), true)
+})
+
 test('a sweep drops the readers that were killed, so that their pages can be used again', async (t) => {
   const path = fastFolder(t)
   const env = open({ path, maxDbs: 16, noSubdir: false })

@@ -10,6 +10,7 @@ import { DEFAULT_REALM } from '../plugins/common/realm.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { cookieValues } from '../plugins/cookies/header.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
+import { estimateBits } from '../plugins/tickets/secret-strength.js'
 import { newSecret, secretsOf } from '../plugins/tickets/secrets.js'
 import { createTicketSigner, deriveKey, storeKey } from '../plugins/tickets/ticket.js'
 import { Client } from './client.js'
@@ -466,6 +467,12 @@ test('a secret is judged by its strength as a whole, and a random secret is neve
     'deadbeefdeadbeefdeadbeefdeadbeef', 'hunter2hunter2hunter2hunter2hunter2', 'p4ssw0rdp4ssw0rdp4ssw0rdp4ssw0rd', 'correct horse battery staple correct horse', 'dev-only-secret-do-not-use-in-production', Buffer.alloc(64), Buffer.alloc(64, 'xy'), Buffer.from(Array.from({ length: 64 }, (_, i) => i)), Buffer.from(Array.from({ length: 64 }, (_, i) => 255 - 3 * i))
   ]
   for (const secret of easy) t.notOk(passes(secret), String(secret).slice(0, 80))
+
+  // Words count nothing, and each of 16 different characters is a choice of four bits.
+  const choices = '83fa0c6e1d97b25c4e'
+  t.equal(estimateBits(Buffer.from(`secret password ${choices} production`)), 72)
+  t.ok(passes(`secret password ${choices} production`), 'as strong as a key must be')
+  t.notOk(passes(`secret password ${choices.slice(1)} production`), 'weaker by one choice')
 })
 
 const plain = resolveConfig({ sessionStore: 'memory:' }, 'plugin')

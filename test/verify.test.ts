@@ -26,7 +26,7 @@ const navigation = {
 /** Headers that a client may send to pass for another user. */
 const claims = { 'remote-user': 'Admin', remote_user: 'Admin', 'remote-session': 'x', 'x-forwarded-user': 'Admin', authorization: 'Basic QWRtaW46' }
 
-test('a logged-in user gets a 204 by any method, any other visitor a 401', async (t) => {
+test('a logged-in user gets a 204 by any method, any other visitor a 401, and no cache keeps the answer', async (t) => {
   const fastify = await service(t)
   const cookie = await login(fastify, 'Harry')
   const methods = METHODS.filter((method) => method !== 'CONNECT')
@@ -48,8 +48,9 @@ test('a logged-in user gets a 204 by any method, any other visitor a 401', async
     for (const [what, { headers, payload }] of Object.entries(around)) {
       for (const [status, more] of [[204, { cookie }], [401, {}], [401, { cookie: 'hatcheck=nonsense' }]] as const) {
         const response = await ask(fastify, { method: method as HTTPMethods, headers: { ...headers, ...more }, ...payload !== undefined && { payload } })
-        const expected = { status, user: status === 204 ? 'Harry' : '', cookie: undefined }
-        const found = { status: response.statusCode, user: response.headers['remote-user'], cookie: response.headers['set-cookie'] }
+        const expected = { status, user: status === 204 ? 'Harry' : '', cookie: undefined, caching: 'no-store' }
+        const { 'remote-user': user, 'set-cookie': cookie, 'cache-control': caching } = response.headers
+        const found = { status: response.statusCode, user, cookie, caching }
         if (JSON.stringify(found) !== JSON.stringify(expected)) wrong.push(`${method} with ${what}: ${JSON.stringify(found)}`)
       }
     }
