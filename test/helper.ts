@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions, type ServiceOptions } from '../app.js'
@@ -79,13 +79,13 @@ export async function turn (): Promise<void> {
   await new Promise((resolve) => { setImmediate(resolve) })
 }
 
-/** Skips a test where a program is missing, with the reason; fails it if HATCHECK_TEST_ALL requires all tests to run. */
-export function needs (program: string): { skip: string | false } {
-  try {
-    execFileSync('which', [program], { stdio: 'ignore' })
-    return { skip: false }
-  } catch {
-    if (process.env['HATCHECK_TEST_ALL'] === '1') return { skip: false }
-    return { skip: `needs ${program}, which is not installed here` }
-  }
+/** Skips a test where one of its programs is missing, with the reason; fails it if HATCHECK_TEST_ALL requires all tests to run. */
+export function needs (...programs: string[]): { skip: string | false } {
+  const missing = programs.find((program) => !isInstalled(program))
+  if (missing === undefined || process.env['HATCHECK_TEST_ALL'] === '1') return { skip: false }
+  return { skip: `needs ${missing}, which is not installed here` }
+}
+
+function isInstalled (program: string): boolean {
+  return spawnSync('which', [program], { stdio: 'ignore' }).status === 0
 }

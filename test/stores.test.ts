@@ -17,7 +17,7 @@ import { withEveryTrait, type CompleteSessionStore as SessionStore } from '../pl
 import { openLmdb } from './open-lmdb.js'
 import { needs } from './helper.js'
 import { connect, startRedis } from './redis.js'
-import { kinds, openStore, watched, type StoreCall } from './watched-store.js'
+import { inTwoSteps, kinds, openStore, watched, type StoreCall } from './watched-store.js'
 
 test('the memory store keeps the contract', async (t) => {
   storeContract((name, run) => t.test(name, run), (options) => new MemoryStore(options))
@@ -71,17 +71,11 @@ for (const [kind, openEngine] of Object.entries(engines)) {
   })
 }
 
-/** A store whose calls each take a turn of the event loop, and which replaces in two steps. */
-function inTwoSteps (store: SessionStore, lookOut: (call: StoreCall, key: unknown) => Promise<void> | void = () => {}, sync = false): SessionStore {
-  const steps = watched(store, lookOut, sync)
-  return { ...steps, replace: (...args) => replaceInTwoSteps(steps, ...args) }
-}
-
 test('a store that replaces in two steps keeps the contract', async (t) => {
   for (const sync of [true, false]) {
     t.test(sync ? 'and is sync' : 'and is not sync', async (t) => {
       storeContract((name, run) => t.test(name, run), (options) => {
-        const store = inTwoSteps(new MemoryStore(options), () => {}, sync)
+        const store = inTwoSteps(watched(new MemoryStore(options), () => {}, sync))
         // It reads again when a session has ended meanwhile, as replaceInTwoSteps requires.
         return sync ? store : { ...store, removeOfUser: (...args) => removeOneByOne(store, ...args) }
       })
@@ -116,7 +110,7 @@ test('a replacement in two steps is all or nothing', async (t) => {
     const inner = new MemoryStore(options)
     t.teardown(() => { inner.close() })
     inner.create('one', recordOf({ user: 'Harry' }))
-    return { inner, store: inTwoSteps(inner, (call, key) => { lookOut(call, key, inner) }) }
+    return { inner, store: inTwoSteps(watched(inner, (call, key) => { lookOut(call, key, inner) }, false)) }
   }
 
   t.test('a replacement that cannot end the predecessor ends the successor, and reports the error', async (t) => {

@@ -30,7 +30,7 @@ test('systemd accepts the unit file, and its security rating is the one in the R
   t.ok(Math.abs(Number(rated) - Number(promised)) <= 0.3, `${rated} is about ${promised}`)
 })
 
-test('the service works within the restrictions of the unit: system calls, addresses, capabilities, file system', { skip: needs('systemd-analyze').skip || needs('setpriv').skip || needs('python3').skip || needsMounting().skip }, async (t) => {
+test('the service works within the restrictions of the unit: system calls, addresses, capabilities, file system', { skip: needs('systemd-analyze', 'setpriv', 'python3').skip || needsMounting().skip }, async (t) => {
   const folder = t.testdir({ data: {} })
   writeFileSync(join(folder, 'secret.key'), testKey)
   writeFileSync(join(folder, '.env'), readFileSync(join(examples, 'systemd/hatcheck.env'), 'utf8')

@@ -6,7 +6,8 @@ import { test, type Test } from 'tap'
 import { freePort } from '../free-port.js'
 import { hatcheck } from '../../app.js'
 import { Client } from '../client.js'
-import { checkout, run, startProgram } from '../fixtures/child.js'
+import { startProgram } from '../fixtures/child.js'
+import { needsFlask } from '../flask.js'
 import { newFastify, testKey } from '../helper.js'
 import { oldApp, oldSecret } from '../old-apps.js'
 import { pageAt } from '../pages.js'
@@ -102,7 +103,7 @@ test('the program with hatcheck in docs/from-flask.md keeps carts and logins', a
   await now.stop()
 })
 
-test('the program with Flask in docs/from-flask.md does the same', await needsFlask(), async (t) => {
+test('the program with Flask in docs/from-flask.md does the same', needsFlask(), async (t) => {
   const folder = t.testdir(modules)
   const port = await freePort()
   writeFileSync(join(folder, 'before.py'), programsOf('docs/from-flask.md').before
@@ -112,12 +113,6 @@ test('the program with Flask in docs/from-flask.md does the same', await needsFl
   await converse(t, old.address)
   await old.stop()
 })
-
-/** Skips a test where Flask is missing, unless HATCHECK_TEST_ALL requires all tests to run. */
-async function needsFlask (): Promise<{ skip: string | false }> {
-  const isThere = (await run('python3', ['-c', 'import flask'], checkout)).code === 0
-  return { skip: isThere || process.env['HATCHECK_TEST_ALL'] === '1' ? false : 'needs Flask (python3-flask), which is not installed here' }
-}
 
 test('the registration in docs/from-fastify-session.md continues a session of @fastify/session', async (t) => {
   const [example = ''] = blocksOf(pageAt('docs/from-fastify-session.md'), 'js')

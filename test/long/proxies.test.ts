@@ -30,7 +30,7 @@ const OWN = /^\/+(?:login|logout|password|sessions|a\/\.\.\/login)|evil/
 const NODE = `"${process.execPath}"`
 
 for (const proxy of PROXIES) {
-  const both = [needs(proxy), needs('python3'), needs('curl'), needs('redis-server')].find(({ skip }) => skip !== false) ?? { skip: false }
+  const both = needs(proxy, 'python3', 'curl', 'redis-server')
 
   test(`${proxy} protects an application with forward auth`, both, async (t) => {
     const { folder, run, walk, port, url, login, app, hatcheck, restart, startFor } = await start(t, proxy)
@@ -195,7 +195,7 @@ for (const proxy of PROXIES) {
   })
 }
 
-const twoServers = [needs('nginx'), needs('redis-server')].find(({ skip }) => skip !== false) ?? { skip: false }
+const twoServers = needs('nginx', 'redis-server')
 
 test('nginx: with two services on one Redis either can stop without a failed request', twoServers, async (t) => {
   const [folder, redis, port, ports] = [fastFolder(t), await startRedis(t), await freePort(), [await freePort(), await freePort()] as const]
