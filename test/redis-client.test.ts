@@ -177,9 +177,9 @@ test('if a connection is closed during a call, the call fails and the log has a 
   await server.client.client('PAUSE', 1_000)
   const call = store.read('one')
   call.catch(() => {})
-  // Waits until the call has been sent.
-  await new Promise((resolve) => { setTimeout(resolve, 20) })
-  ;(client as unknown as { stream: Socket }).stream.destroy()
+  const { commandQueue, stream } = client as unknown as { commandQueue: { length: number }, stream: Socket }
+  await eventually(t, 'the call is sent', () => commandQueue.length > 0)
+  stream.destroy()
   await t.rejects(call, { code: 'HATCHECK_STORE_UNAVAILABLE' })
   await eventually(t, 'the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 1_000)
 })
