@@ -61,6 +61,23 @@ test('while an account is under attack, its user gets in from a known network, a
   t.equal(await statusFrom('198.51.100.2', RIGHT, 'Sally'), 303, 'a second attempt after a mistake')
 })
 
+test('an attempt that is refused by one counter, when it is its turn, counts for no other', async (t) => {
+  const attempts = new MemoryAttempts()
+  const admission = new Admission({ attempts, now: () => START, hash: (text) => text })
+  const attemptOf = async (device: string): Promise<Attempt> => {
+    const attempt = await admission.attemptOf({ account: 'harry', device, address: '' })
+    if (isRefusal(attempt)) throw new Error(`${attempt.reason} refuses it`)
+    return attempt
+  }
+  const waiting = await attemptOf('waiting')
+  for (const device of ['a', 'b', 'c', 'd']) {
+    for (let i = 0; i < 5; i++) t.equal(await (await attemptOf(device)).admit(), null)
+  }
+  t.equal(await (await attemptOf('e')).admit(), null, 'one more than is free')
+  t.match(await waiting.admit(), { reason: 'devices' })
+  t.equal(attempts.waitOf('device:waiting', { ...policies.device, free: 0 }, START), 0)
+})
+
 test('a failure from a known network counts for the network, and one of a known device does not', async (t) => {
   for (const isDevice of [false, true]) {
     const { authenticate } = gatekeeper()

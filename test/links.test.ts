@@ -22,6 +22,7 @@ test('docs/architecture.md lists every folder and file of plugins, and answers e
   const map = pageAt('docs/architecture.md')
   for (const name of readdirSync(join(checkout, 'plugins'))) t.ok(map.includes(`](../plugins/${name})`), name)
   const [, questions = ''] = map.split('## Ten questions')
+  t.equal(questions.match(/^\| .*\? \| .*\]\([^#]/gm)?.length, 10)
   for (const [, target = ''] of questions.matchAll(/\]\(([^)#]+)/g)) t.match(target, /\.(?:md|ts)$/, target)
 })
 

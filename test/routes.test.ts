@@ -151,7 +151,8 @@ test('a wrong password in a browser shows the form again, with the entered value
   t.equal(response.headers['content-type'], 'text/html; charset=utf-8')
   t.match(response.body, /<p id="notice" class="notice bad" role="alert">The name or the password is wrong\.<\/p>/)
   // A screen reader reads the error with the field that has the focus.
-  for (const [field] of response.body.matchAll(/<input [^>]*aria-invalid[^>]*>/g)) t.match(field, 'aria-describedby="notice"')
+  const flawed = [...response.body.matchAll(/<input [^>]*aria-invalid="true" aria-describedby="notice"[^>]*>/g)].map(([field]) => / name="(\w+)"/.exec(field)?.[1])
+  t.strictSame(flawed, ['client_name', 'password'])
   const [, typed] = /<input[^>]* name="client_name" value="([^"]*)"/.exec(response.body) ?? []
   t.equal(unescaped(typed), name)
   const [, next] = /<input type="hidden" name="next" value="([^"]*)">/.exec(response.body) ?? []
