@@ -339,18 +339,27 @@ test('with an asynchronous store, sessions work and failures are a 503', async (
     }
   })
 
-  t.test('activity that cannot be recorded fails no request', async (t) => {
+  t.test('activity that cannot be recorded fails no request, and the first of several failures is a warning', async (t) => {
     let time = START
     const now = (): number => time
     for (const sync of [true, false]) {
-      const { store, down } = breakable(openStore(t, 'memory:', { now }), sync)
-      const visitor = (await HandlerApp.start(t, { sessionStore: store, now })).visitor()
+      const levels: number[] = []
+      const write = (line: string): void => {
+        const { level, msg } = JSON.parse(line) as { level: number, msg: string }
+        if (msg === 'the activity of a session could not be recorded') levels.push(level)
+      }
+      const { store, down, up } = breakable(openStore(t, 'memory:', { now }), sync)
+      const visitor = (await HandlerApp.start(t, { sessionStore: store, now }, { logger: { level: 'debug', stream: { write } } })).visitor()
       await visitor.run(login)
-      time += HOUR / 2
-      down('touch')
-      const { response, value } = await visitor.run(userOf)
-      t.equal(response.statusCode, 200)
-      t.equal(value, 'Harry')
+      for (const fails of [true, true, false, true]) {
+        time += HOUR / 10
+        if (fails) down('touch')
+        else up()
+        const { response, value } = await visitor.run(userOf)
+        t.equal(response.statusCode, 200)
+        t.equal(value, 'Harry')
+      }
+      t.strictSame(levels, [40, 20, 40])
     }
   })
 })
