@@ -1,4 +1,5 @@
 import { test, type Test } from 'tap'
+import { refuseCrossOrigin, requireLogin } from '../app.js'
 import { visitor } from '../plugins/testing/index.js'
 import { AS_BROWSER } from './accept.js'
 import { Client, userOf, type Answer } from './client.js'
@@ -198,6 +199,49 @@ test('hatcheck does not guard the routes of an application against other sites',
   fastify.post('/hook', async () => 'done')
   t.equal((await fastify.inject({ method: 'POST', url: '/hook', headers: headersOf('cross-site', 'http://evil.example') })).statusCode, 200)
   t.equal((await fastify.inject({ method: 'POST', url: '/logout', headers: headersOf('cross-site', 'http://evil.example') })).statusCode, 403)
+})
+
+test('refuseCrossOrigin keeps other sites out of forms and sockets', async (t) => {
+  const events: string[] = []
+  const write = (line: string): void => {
+    const { event, reason } = JSON.parse(line) as { event?: string, reason?: string }
+    if (event !== undefined) events.push(`${event} ${reason}`)
+  }
+  const app = await buildHost(t, { allowedOrigins: ['https://app.example.com'] }, { logger: { level: 'info', stream: { write } } })
+  app.post('/form', { onRequest: refuseCrossOrigin }, async () => 'done')
+  app.get('/socket', { onRequest: refuseCrossOrigin }, async () => 'open')
+  const host = { host: 'shop.example.com' }
+  const upgrade = { connection: 'Upgrade', upgrade: 'WebSocket' }
+  const cases: Array<[headers: Record<string, string>, may: boolean]> = [
+    [{}, true],
+    [{ origin: 'http://shop.example.com' }, true],
+    [{ origin: 'https://shop.example.com' }, true],
+    [{ origin: 'https://app.example.com', 'sec-fetch-site': 'same-site' }, true],
+    [{ 'sec-fetch-site': 'same-origin', origin: 'https://shop.example.com' }, true],
+    [{ origin: 'https://evil.example' }, false],
+    [{ origin: 'null' }, false],
+    [{ 'sec-fetch-site': 'cross-site' }, false],
+    [{ 'sec-fetch-site': 'same-site', origin: 'https://other.example.com' }, false]
+  ]
+  for (const [headers, may] of cases) {
+    for (const [method, url, more] of [['POST', '/form', {}], ['GET', '/socket', upgrade]] as const) {
+      const answer = await app.inject({ method, url, headers: { ...host, ...headers, ...more } })
+      t.equal(answer.statusCode, may ? 200 : 403, `${method} ${JSON.stringify(headers)}`)
+      if (!may) t.equal(answer.json().code, 'HATCHECK_CROSS_ORIGIN')
+      t.strictSame(events.splice(0), may ? [] : ['malicious_cors cross_origin'])
+    }
+    t.equal((await app.inject({ url: '/socket', headers: { ...host, ...headers } })).statusCode, 200, 'a link changes nothing')
+  }
+})
+
+test('a WebSocket of another site cannot follow the link to log out', async (t) => {
+  const app = await buildHost(t, { routes: true, authenticate: (name) => ({ name }) })
+  app.get('/me', { onRequest: requireLogin }, async () => 'in')
+  const client = new Client(app)
+  await client.login()
+  const opened = await app.inject({ url: '/logout', headers: { cookie: client.cookie(), origin: 'https://evil.example', connection: 'Upgrade', upgrade: 'websocket' } })
+  t.equal(opened.statusCode, 403)
+  t.equal((await client.get('/me')).body, 'in')
 })
 
 function assertRefused (t: Test, responses: Answer[]): void {
