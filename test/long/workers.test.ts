@@ -151,7 +151,7 @@ test('several processes act as one service', async (t) => {
   const requests = 'hatcheck_http_requests_total{method="GET",route="/",status="200"}'
 
   await t.test('either worker returns the metrics of both', async (t) => {
-    let asked = 0
+    let asked = await metric(`${url}/metrics`, requests)
     await untilBothAnswer(service, '/', async () => {
       await new Client(url).get('/')
       asked++
