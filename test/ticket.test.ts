@@ -74,6 +74,15 @@ test('a MAC for another purpose is not a valid ticket', (t) => {
   t.end()
 })
 
+test('a handle is a word that no command line takes for an option, another one for each key', (t) => {
+  const signer = createTicketSigner([secret])
+  const handles = Array.from({ length: 1_000 }, (_, i) => signer.handleOf(`key ${i}`))
+  t.strictSame(handles.filter((handle) => !/^\w{22}$/.test(handle)), [])
+  t.equal(new Set(handles).size, handles.length)
+  t.equal(createTicketSigner([secret]).handleOf('key 0'), handles[0], 'the same in every process')
+  t.end()
+})
+
 test('the first secret signs, and all secrets verify', (t) => {
   const [current, both, swapped, old] = [[secret], [secret, former], [former, secret], [former]].map((secrets) => createTicketSigner(secrets))
   const id = current?.newId() as string
