@@ -22,8 +22,8 @@ export interface Proof {
 export type PasswordCheck = ReturnType<typeof createPasswordCheck>
 
 /** Makes the functions that check passwords. No other code does so. */
-export function createPasswordCheck ({ hatcheck }: FastifyInstance) {
-  const { config, accounts, throttle, audit } = hatcheck
+export function createPasswordCheck (fastify: FastifyInstance) {
+  const { config, accounts, throttle, audit } = fastify.hatcheck
 
   const authenticator: Authenticator = config.authenticate ?? (async (name, password, request, isFamiliar) => {
     if (accounts === null) throw new ConfigError('authenticate is required: the session store of the application brings no accounts.')

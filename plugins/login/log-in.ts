@@ -41,11 +41,11 @@ export type LoginCalls = ReturnType<typeof createLoginCalls>
 
 /** Makes the functions that log a user in or out. No other code does so. */
 export function createLoginCalls (
-  { hatcheck }: FastifyInstance,
+  fastify: FastifyInstance,
   { isUndecided, proofOf }: Pick<PasswordCheck, 'isUndecided' | 'proofOf'>,
   nextOf: (value: unknown) => string
 ) {
-  const { accounts, session, throttle, audit, view } = hatcheck
+  const { accounts, session, throttle, audit, view } = fastify.hatcheck
 
   function logInWith (request: FastifyRequest, user: string, { permanent = false, data }: LoginOptions, more: Partial<LoginRequest>): Promise<void> {
     const client = (): string => clientText(request.headers['user-agent'], clientAddress(request))

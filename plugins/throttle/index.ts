@@ -32,8 +32,8 @@ export default fp(async function throttle (fastify) {
   fastify.addHook('onClose', async () => { stopSweeping() })
 }, { name: 'throttle', dependencies: ['config', 'storage', 'session', 'cookies', 'audit', 'workers', 'accounts'] })
 
-function createThrottle ({ hatcheck }: FastifyInstance) {
-  const { config: { now, realm }, storage: { attempts }, audit, cookies, accounts, session: { cookieOf, macsFor } } = hatcheck
+function createThrottle (fastify: FastifyInstance) {
+  const { config: { now, realm }, storage: { attempts }, audit, cookies, accounts, session: { cookieOf, macsFor } } = fastify.hatcheck
   const admission = new Admission({ attempts, now, hash: (text) => hashIn(realm, text) })
   const [familiarQueue, strangerQueue] = [new KeyedQueue(), new KeyedQueue()]
   const macsOf: MacsOf = (text) => macsFor('known device', text)
