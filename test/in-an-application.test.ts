@@ -519,6 +519,16 @@ test('a refused browser is redirected to the login page, whatever error handler 
   t.equal((await bare.inject({ url: '/secret', headers: AS_BROWSER })).statusCode, 401, 'without pages there is no login page')
 })
 
+test('a refused browser comes back to the address that it asked for, even if a rule has rewritten it', async (t) => {
+  const rewriteUrl = ({ url = '' }: { url?: string | undefined }): string => url.replace(/^\/(?:v1|\/evil\.example)\//, '/')
+  const app = await buildHost(t, { loginPath: '/v1/sign-in' }, { rewriteUrl } as FastifyServerOptions)
+  app.get('/secret', { onRequest: requireLogin }, secret)
+  for (const [asked, next] of [['/v1/secret?a=b', '/v1/secret?a=b'], ['/secret', '/secret'], ['//evil.example/secret', '/']] as const) {
+    const { statusCode, headers } = await app.inject({ url: asked, headers: PAGE })
+    t.match([statusCode, headers.location], [303, `/v1/sign-in?next=${encodeURIComponent(next)}`], asked)
+  }
+})
+
 test('cookies that Express middleware sets on Node\'s response are sent as well', async (t) => {
   const ours: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
     'a value': (request) => { bag(request)['count'] = Math.random() },

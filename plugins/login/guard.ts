@@ -58,7 +58,8 @@ export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unkn
   /** Returns the login page for a browser that the guard has refused; null for a program. */
   function loginPageFor (request: FastifyRequest): string | null {
     if ((request as Refused)[kRefused] !== true) return null
-    return request.method === 'GET' && wants(request, 'json') === 'page' ? loginPathTo(request.url) : null
+    // The address as the browser has it: `rewriteUrl`, or a server around Fastify, may have changed `request.url`.
+    return request.method === 'GET' && wants(request, 'json') === 'page' ? loginPathTo(request.originalUrl) : null
   }
 
   /** @throws LoginRequiredError if the visitor is not logged in. */
