@@ -290,6 +290,31 @@ test('a handler that answers twice sends its first answer', async (t) => {
   }
 })
 
+test('a handler that ends without a second answer is not reported as one', async (t) => {
+  const handlers: Record<string, { handler: Handler, isReported: boolean }> = {
+    'send, then end': { handler: async (_request, reply) => { reply.send('a') }, isReported: false },
+    'redirect, then end': { handler: async (_request, reply) => { reply.redirect('/me') }, isReported: false },
+    'send, then return': { handler: async (_request, reply) => { reply.send('a'); return 'b' }, isReported: true },
+    'send twice': { handler: (_request, reply) => { reply.send('a'); reply.send('b') }, isReported: true }
+  }
+  for (const store of STORES) {
+    const h = await appOnPort(t, (fastify) => {
+      Object.values(handlers).forEach(({ handler }, i) => {
+        fastify.get(`/${i}`, (request, reply) => {
+          bag(request)['n'] = Math.random()
+          return handler(request, reply)
+        })
+      })
+    }, { store })
+    for (const [i, [name, { isReported }]] of Object.entries(handlers).entries()) {
+      const { cookie, body } = await h.ask(`/${i}`)
+      t.type((await h.me(cookie)).n, 'number', `${name}, ${store}`)
+      if (!name.startsWith('redirect')) t.equal(body, 'a')
+      t.equal(h.log.splice(0).some(({ msg }) => /second answer/.test(String(msg))), isReported)
+    }
+  }
+})
+
 test('every kind of answer that depends on the session is kept out of shared caches', async (t) => {
   const upstream = createHttpServer((request, response) => {
     response.writeHead(request.url === '/204' ? 204 : 200, { 'cache-control': 'public, max-age=99', vary: 'Accept', 'set-cookie': 'other=1', 'netlify-cdn-cache-control': 'max-age=99' }).end()

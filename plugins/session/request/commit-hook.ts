@@ -19,7 +19,8 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   // A hook that ran before those of hatcheck may have answered.
   session?.attach(reply)
   if (isSecondAnswer(holder, reply)) {
-    request.log.warn('The handler has sent a second answer, which is dropped. An async handler that calls reply.send() must "return reply", and no other value.')
+    // Undefined is no answer: an async handler has sent one before, and has ended while that one waits.
+    if (payload !== undefined) request.log.warn('The handler has sent a second answer, which is dropped. An async handler that calls reply.send() must "return reply", and no other value.')
     return
   }
   const isFirst = holder[kPhase] === undefined
