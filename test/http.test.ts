@@ -212,13 +212,18 @@ test('the application answers its own routes beside hatcheck\'s pages, and all o
   }
 })
 
-test('Vary keeps the value that a hook of the application set', async (t) => {
-  const fastify = Fastify() as unknown as FastifyInstance
-  fastify.addHook('onRequest', async (_request, reply) => { reply.header('vary', 'Origin') })
-  await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate })
-  t.teardown(() => fastify.close())
-  for (const [method, url] of [['GET', '/login'], ['GET', '/logout'], ['POST', '/login']] as const) {
-    t.equal((await fastify.inject({ method, url })).headers.vary, 'Origin, Accept, Accept-Language, Cookie', `${method} ${url}`)
+test('Vary keeps the value that a hook of the application set, and names nothing twice', async (t) => {
+  for (const order of ['before', 'after']) {
+    const fastify = Fastify() as unknown as FastifyInstance
+    const addHook = (): unknown => fastify.addHook('onRequest', async (_request, reply) => { reply.header('vary', [reply.getHeader('vary') ?? [], 'Origin'].flat().join(', ')) })
+    if (order === 'before') addHook()
+    await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey, routes: true, authenticate })
+    if (order === 'after') addHook()
+    t.teardown(() => fastify.close())
+    const vary = order === 'before' ? 'Origin, Accept, Accept-Language, Cookie' : 'Accept, Accept-Language, Cookie, Origin'
+    for (const [method, url] of [['GET', '/login'], ['GET', '/logout'], ['POST', '/login']] as const) {
+      t.equal((await fastify.inject({ method, url })).headers.vary, vary, `${method} ${url}, with the hook ${order} hatcheck`)
+    }
   }
 })
 

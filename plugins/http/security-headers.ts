@@ -50,7 +50,7 @@ export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Conf
     // A hook of the application may have added to it, such as Origin.
     const vary = reply.getHeader('vary')
     reply.headers(headers)
-    if (vary !== undefined && vary !== VARY) reply.header('vary', String(vary).endsWith(VARY) ? vary : `${String(vary)}, ${VARY}`)
+    if (vary !== undefined && vary !== VARY) reply.header('vary', String(vary).includes(VARY) ? vary : `${String(vary)}, ${VARY}`)
   }
 
   return {
