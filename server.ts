@@ -23,7 +23,7 @@ export async function serve (): Promise<void> {
   // Without a listener, the process would end when the reader of stderr closes it.
   process.stderr.on('error', () => {})
   const [{ auditLogOf, writeEvent }, { stopWithGrace }] = await Promise.all([import('./plugins/audit/index.js'), import('./plugins/process/stop.js')])
-  const started = await start()
+  const started = await start(signals.defer)
   if (started === null) {
     process.exitCode = 1
     // A worker stays alive as long as its primary does.
@@ -60,8 +60,12 @@ interface Started {
   hasAuditLog: boolean
 }
 
-/** Starts what the environment describes. If it cannot, prints one line and returns null. */
-async function start (): Promise<Started | null> {
+/**
+ * Starts what the environment describes. If it cannot, prints one line and returns null.
+ *
+ * @param deferSignals called before a store opens
+ */
+async function start (deferSignals: () => void): Promise<Started | null> {
   let running: Running | null = null
   let metrics: MetricsListener | undefined
   try {
@@ -84,6 +88,7 @@ async function start (): Promise<Started | null> {
         }
       })
     }
+    deferSignals()
     if (service.workers === 1 || isWorker()) running = await startService(service)
     else running = await (await import('./plugins/process/primary.js')).startPrimary(service)
     if (running !== null) return { running, metrics, hasAuditLog: service.auditLog }

@@ -42,6 +42,14 @@ for (const [WORKERS, signal] of [['1', 'SIGTERM'], ['1', 'SIGINT'], ['2', 'SIGTE
 }
 
 for (const WORKERS of ['1', '2']) {
+  test(`WORKERS=${WORKERS}: a signal that comes while the store opens waits for the end of the start, and is a clean stop`, async (t) => {
+    const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, NODE_OPTIONS: `--import ${fixture('signal-at-store.js')}` })
+    t.strictSame([code, stderr], [0, ''])
+    t.match(stdout, /hatcheck listens[^]*SIGTERM received: hatcheck stops/)
+  })
+}
+
+for (const WORKERS of ['1', '2']) {
   test(`WORKERS=${WORKERS}: Ctrl-\\, which reaches every process, is a clean stop as Ctrl-C is`, async (t) => {
     const service = await startService(t, t.testdir(), { WORKERS })
     await until('all run', () => service.output().includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
