@@ -10,8 +10,8 @@ import { unescaped } from './unescaped.js'
 /** Headers that Chromium sends with a navigation. */
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8'
 /** Accept headers that ask for a page, and those that ask for JSON. */
-const PAGE_ACCEPTS = [BROWSER, 'text/html', 'Text/HTML', 'text/*', 'text/html, text/*;q=0', 'text/html, application/json;q=0.9', 'TEXT/HTML, APPLICATION/JSON;Q=0.9', '*/*', undefined]
-const JSON_ACCEPTS = ['application/json', 'application/json, text/plain, */*', 'application/json;q=0.9, text/html;q=0.1', 'application/problem+json', 'application/json, text/html;q=0', 'Application/JSON', 'APPLICATION/PROBLEM+JSON', 'application/*', 'application/*, text/html;q=0.5']
+const PAGE_ACCEPTS = [BROWSER, 'text/html', 'Text/HTML', 'text/*', 'text/html, text/*;q=0', 'text/html, application/json;q=0.9', 'text/html;charset=utf-8, application/json;charset=utf-8;q=0.9', 'TEXT/HTML, APPLICATION/JSON;Q=0.9', '*/*', undefined]
+const JSON_ACCEPTS = ['application/json', 'application/json, text/plain, */*', 'application/json;q=0.9, text/html;q=0.1', 'application/problem+json', 'application/json, text/html;q=0', 'Application/JSON', 'application/json; charset=utf-8', 'application/json;charset="utf-8" ; q=0.9, text/html;level=1;q=0.8', 'application/json;profile="a,b;q=0"', 'APPLICATION/PROBLEM+JSON', 'application/*', 'application/*, text/html;q=0.5']
 
 const accept = (value: string | undefined): Record<string, string> => value === undefined ? {} : { accept: value }
 const asBrowser = { accept: BROWSER }
@@ -452,6 +452,17 @@ test('an error is problem+json for every client that does not ask for HTML', asy
     t.equal(page.statusCode, status)
     t.equal(page.headers['content-type'], 'text/html; charset=utf-8')
     t.match(page.body, /<h1>/)
+  }
+})
+
+test('an unknown address is a 404 for every method, whatever the body', async (t) => {
+  const fastify = await build(t, { mode: 'service', authenticate: () => null })
+  const json = { 'content-type': 'application/json' }
+  for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'QUERY']) {
+    for (const [headers, payload] of [[{}, ''], [json, ''], [json, '{'], [json, `"${'a'.repeat(2_000_000)}"`], [{ 'content-type': 'text/plain' }, 'a']] as const) {
+      const { statusCode, headers: { 'content-type': type }, body } = await fastify.inject({ url: '/no/such/page', method: method as 'POST', headers, payload })
+      t.match([statusCode, type, body], [404, 'application/problem+json; charset=utf-8', 'HATCHECK_NOT_FOUND'], `${method} with ${payload.slice(0, 9)}`)
+    }
   }
 })
 

@@ -6,6 +6,8 @@ const LONGEST_ACCEPT = 1_024
 /** A range such as `text/*` names the type too. Source: RFC 9110, section 12.5.1. */
 const NAMES_HTML = /text\/(?:html|\*)/
 const NAMES_JSON = /json|application\/\*/
+/** A parameter of a type, such as `;charset=utf-8`: no answer depends on one. */
+const PARAMETER = /;\s*(?!q\s*=)[\w-]+\s*=\s*(?:"[^"]*"|[^;,"]*)/g
 /** Source: RFC 9110, section 12.4.2. */
 const REFUSES_SOMETHING = /;\s*q=0(?:\.0*)?\s*(?:,|$)/
 
@@ -29,5 +31,5 @@ function prefersJson (accept: string): boolean {
 /** Returns the type that the client likes best; undefined if it takes none of them. */
 function preferred (accept: string, types: string[]): string | undefined {
   const Negotiator = negotiator()
-  return new Negotiator({ headers: { accept } }).mediaType(types)
+  return new Negotiator({ headers: { accept: accept.replace(PARAMETER, '') } }).mediaType(types)
 }

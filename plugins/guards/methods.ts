@@ -64,9 +64,9 @@ export function createOtherMethods (fastify: FastifyInstance) {
       const error = guards.refusalOf(request)
       const address = router.find('GET', request.url)?.store as Address | undefined
       if (address !== undefined) (request as Refused)[kPattern] = address.url
-      if (error !== null || address === undefined) {
-        done(error ?? undefined)
-      } else if (address.isHiddenFrom?.(request) === true) {
+      if (error !== null) {
+        done(error)
+      } else if (address === undefined || address.isHiddenFrom?.(request) === true) {
         http.handleNotFound(request, reply)
       } else {
         reply.header('allow', [...address.methods].sort().join(', '))
