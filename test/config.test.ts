@@ -412,9 +412,10 @@ test('the file .env can have a byte order mark, any line breaks, comments and va
     return env
   }
   const A = { SET: 'before', A: '1' }
-  for (const content of ['A=1', '\uFEFFA=1\n', 'export A=1', 'export\t A = 1 # one\n', 'A="1" # one', "A='1'\n", 'A=`1`', 'A=2\nA=1', 'SET=after\r\nA=1\r\n', '#\r \t\rA=1\r', ' \t\n\n  # B=2\n\t#\n  A=1', '__proto__=1\nA=1']) {
+  for (const content of ['A=1', '\uFEFFA=1\n', 'export A=1', 'export\t A = 1 # one\n', 'A\t=\t1', 'A\t=\t"1"\t# one', 'A="1" # one', "A='1'\n", 'A=`1`', 'A=2\nA=1', 'SET=after\r\nA=1\r\n', '#\r \t\rA=1\r', ' \t\n\n  # B=2\n\t#\n  A=1', '__proto__=1\nA=1']) {
     t.match(read(content), A, JSON.stringify(content))
   }
+  t.match(read('A=\t"1 # 2"\nB =\t\nC\t=3'), { A: '1 # 2', B: '', C: '3' })
   t.match(read('A="1\n# 2\nB: 3"\nC=4'), { A: '1\n# 2\nB: 3', C: '4' })
   t.match(read('A="1\nB=2\nC=\nD=a=b#c'), { A: '"1', B: '2', C: '', D: 'a=b' }, 'a quote that is not closed is a part of the value')
   t.same(read(''), { SET: 'before' })
@@ -429,6 +430,7 @@ test('a file .env that cannot be read as its author means it ends the start with
     ['SECRET KEY=hunter2', rule(1)],
     ['set SECRET_KEY=hunter2', rule(1)],
     ['# x\nSECRET_KEY="hunter2\nSIGNUP="closed"', rule(2)],
+    [Buffer.from('# für\nPAGE_TITLE=für', 'latin1'), 'Line 2 of .env must be text in UTF-8, but has other bytes. Save the file as UTF-8.'],
     [Buffer.from('\uFEFFSECRET_KEY=hunter2', 'utf16le'), '.env must be text in UTF-8, but has NUL bytes, as UTF-16 has. Save it as UTF-8.'],
     [Buffer.from('SECRET_KEY=hunter2\n', 'utf16le').swap16(), '.env must be text in UTF-8, but has NUL bytes, as UTF-16 has. Save it as UTF-8.']
   ]
