@@ -105,11 +105,12 @@ async function startService (service: ServiceConfig): Promise<Running> {
     import('./plugins/process/log.js'), import('./plugins/common/log-level.js'), import('./plugins/process/connections.js'),
     import('./plugins/process/address.js'), import('./plugins/process/close.js')
   ])
-  // One worker logs the start. Every worker logs warnings and errors.
-  const isQuiet = !hasDuty('announces') && isTalkative(logLevel)
-  const output = await openLog(isQuiet ? 'warn' : logLevel, service.auditLog)
+  const output = await openLog(logLevel, service.auditLog)
   const fastify = await build(service, output)
   boundConnections(fastify.server)
+  // Fastify logs the address. Not before: routes go by the level of the log.
+  const isQuiet = !hasDuty('announces') && isTalkative(logLevel)
+  if (isQuiet) fastify.log.level = 'warn'
   try {
     await fastify.listen({ host, port, listenTextResolver: (address) => `hatcheck listens at ${address}` })
   } catch (error) {
@@ -157,6 +158,8 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
   }
   const { storage, config, http } = fastify.hatcheck
   fastify.server.on('connect', http.answerConnect).on('checkExpectation', http.answerExpectation)
+  // One worker logs the start. Every worker logs warnings and errors.
+  if (!hasDuty('announces')) return fastify
   fastify.log.info(`store: ${storage.description}`)
   fastify.log.info(mode === 'demo'
     ? 'mode: demo, for this machine only; signing in with a new name creates the account. Set SECRET_KEY and SIGNUP to serve others.'

@@ -217,6 +217,16 @@ async function unstoredLogout (t: Test): Promise<{ service: Service, cookie: str
   return { service, cookie, recover: () => redis.client.acl('SETUSER', 'app', ...rights) }
 }
 
+test('every worker logs as configured: no requests of a monitor or a proxy, and with REQUEST_LOG=off no requests', async (t) => {
+  for (const [REQUEST_LOG, paths] of [['on', ['/healthz', '/readyz', '/verify', '/whoami']], ['off', ['/session', '/no/such/page']]] as const) {
+    const service = await startTwo(t, fastFolder(t), { LOG_LEVEL: 'info', REQUEST_LOG })
+    for (const path of paths) await Promise.all(Array.from({ length: 24 }, async () => await new Client(service.url).get(path)))
+    if (REQUEST_LOG === 'on') await untilBothAnswer(service, '/session', async () => await new Client(service.url).get('/session'))
+    t.equal(await service.end('SIGTERM'), 0)
+    t.same(linesOf(service).filter(({ req }) => (paths as readonly string[]).includes(req?.url ?? '')), [])
+  }
+})
+
 test('a session whose end the store cannot take is refused by all workers', needs('redis-server'), async (t) => {
   const { service, cookie, recover } = await unstoredLogout(t)
   await untilBothAnswer(service, '/', async () => { t.equal(await userOf(service.url, cookie), null) })
