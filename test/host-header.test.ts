@@ -37,6 +37,22 @@ test('a request whose Host header is ambiguous or invalid is refused at every ad
   }
 })
 
+test('a request target with a star is refused, except "OPTIONS *"', async (t) => {
+  for (const mode of ['service', 'plugin'] as const) {
+    const app = mode === 'plugin' ? await buildHost(t, { routes: true, authenticate }) : await build(t, { mode, authenticate })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    const send = async (line: string): ReturnType<typeof exchange> => await exchange(port, `${line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
+    for (const line of ['GET *login', 'POST *logout', 'GET *verify', ...mode === 'service' ? ['GET *', 'GET *?a', 'GET *session/a', 'OPTIONS *login', 'GET *metrics'] : []]) {
+      const { answers: [answer], isClosed } = await send(line)
+      t.equal(answer?.status, 400, `${mode}: ${line}`)
+      t.match(answer?.body, '"code":"HATCHECK_BAD_REQUEST"')
+      t.ok(isClosed)
+    }
+    if (mode === 'service') t.match(await send('OPTIONS *'), { answers: [{ status: 204 }] })
+  }
+})
+
 test('a request over HTTP/2 whose host is ambiguous or invalid is refused', async (t) => {
   const app = Fastify({ http2: true }) as unknown as FastifyInstance
   t.teardown(() => app.close())

@@ -8,6 +8,7 @@ import { Memo } from '../common/memo.js'
 
 /** Further bytes on the connection may belong to another request than they seem to. */
 const CLOSE = { connection: 'close' }
+export const TargetError = withHeaders(createError('HATCHECK_BAD_REQUEST', 'This is not an HTTP request as RFC 9112 describes it.', 400), CLOSE)
 export const HostError = withHeaders(createError('HATCHECK_HOST', 'A request must have one Host header, with a valid host.', 400), CLOSE)
 export const TooManyLinesError = withHeaders(createError('HATCHECK_HEADER_LINES', 'This request has more header lines than this server keeps.', 431), CLOSE)
 
@@ -24,11 +25,13 @@ const answers = new Memo<boolean>(64)
 
 /**
  * Says why a request is refused whose header is ambiguous; null if it is clear. Proxies on the way may read two hosts, or an
- * invalid one, in different ways; the server may have dropped header lines.
+ * invalid one, in different ways; the server may have dropped header lines. The router takes `*login` for `/login`, and a rule of a
+ * proxy for that path does not.
  *
  * Sources: RFC 9112, section 3.2; RFC 9113, section 8.3.1.
  */
 export function headerError ({ raw }: FastifyRequest): Error | null {
+  if (raw.url?.startsWith('*') === true && (raw.url !== '*' || raw.method !== 'OPTIONS')) return new TargetError()
   if (lacksLines(raw)) return new TooManyLinesError()
   return hasOneHost(raw) ? null : new HostError()
 }

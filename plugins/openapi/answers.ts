@@ -3,7 +3,7 @@ import { AUTHENTICATE } from '../common/http-errors.js'
 import { STATUS_CODES } from '../common/node-http.js'
 import { ContentCodingError, TransferCodingError } from '../guards/codings.js'
 import { DemoModeError } from '../guards/demo-guard.js'
-import { HostError, TooManyLinesError } from '../guards/host-header.js'
+import { HostError, TargetError, TooManyLinesError } from '../guards/host-header.js'
 import { OverloadedError } from '../guards/overload.js'
 import { StoreUnavailableError } from '../store/errors.js'
 
@@ -127,7 +127,7 @@ export function withStatus (status: number, error: ErrorClass): ErrorAnswer {
 
 /** Describes the error responses of a route: its own errors, and those that every route can answer. The codes are read from the error classes. */
 export function problems (...errors: ReadonlyArray<ErrorClass | ErrorAnswer>): Answers {
-  const answered = [...errors, HostError, TooManyLinesError, TransferCodingError, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? answerOf(error) : error)
+  const answered = [...errors, TargetError, HostError, TooManyLinesError, TransferCodingError, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? answerOf(error) : error)
   const statuses = new Set(answered.map(({ statusCode }) => statusCode))
   return {
     ...Object.fromEntries([...statuses].map((status) => [status, problemOf(status, answered.filter(({ statusCode }) => statusCode === status))])),
