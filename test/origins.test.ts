@@ -7,7 +7,8 @@ test('a star in an origin matches every host below the domain, and no other', (t
   const isAllowed = originMatcher(['https://*.example.com'])
   for (const origin of ['https://a.example.com', 'https://a.b.example.com']) t.ok(isAllowed(origin), origin)
   for (const origin of ['https://example.com', 'https://evil-example.com', 'https://a.example.com.evil', 'http://a.example.com', 'https://a.example.com:444', 'https://u@a.example.com', 'https://evil.com/.example.com', 'https://.example.com', 'null']) t.notOk(isAllowed(origin), origin)
-  for (const text of ['https://*', 'https://*.com', 'https://a.*.com', 'https://*a.example.com', 'https://*.example.com:443', '*']) t.notOk(isOriginOrPattern(text), text)
+  for (const text of ['https://a.example.com', 'http://localhost:8080', 'https://[::1]:8443', 'https://xn--bcher-kva.example', 'https://a_b.example.com']) t.ok(isOriginOrPattern(text), text)
+  for (const text of ['https://*', 'https://*.com', 'https://a.*.com', 'https://*a.example.com', 'https://*.example.com:443', '*', 'ftp://a.example.com', 'https://a.example.com;script-src']) t.notOk(isOriginOrPattern(text), text)
   t.end()
 })
 
