@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { test } from 'tap'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { Client } from './client.js'
-import { buildHost } from './helper.js'
+import { buildHost, gate } from './helper.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
 const valuesOf = ({ session }: FastifyRequest): Record<string, unknown> => session as unknown as Record<string, unknown>
@@ -119,6 +119,45 @@ for (const sync of [true, false]) {
     t.ok((await client.get('/null')).statusCode >= 303)
   })
 }
+
+test('what a failed response could not store goes into no session that its error handler has begun', async (t) => {
+  const changes: Record<string, { change: (request: FastifyRequest) => Promise<void>, user: string | null }> = {
+    login: { change: (request) => request.login('Sally'), user: 'Sally' },
+    logout: { change: (request) => request.logout(), user: null },
+    regenerate: { change: ({ session }) => session.regenerate(['client_name']), user: 'Harry' }
+  }
+  for (const [name, { change, user }] of Object.entries(changes)) {
+    const store = openStore(t, 'memory:')
+    const patch = store.patch.bind(store)
+    const fastify = await buildHost(t, { sessionStore: store })
+    const seen: unknown[] = []
+    const [sent, saved] = [gate(), gate()]
+    fastify.get('/login', async (request) => { await request.login('Harry') })
+    fastify.get('/fail', { onResponse: async () => { sent.open() } }, async (request, reply) => {
+      valuesOf(request)['secret'] = 'of Harry'
+      store.patch = () => { throw new Error('no store') }
+      reply.send('sent')
+      await sent.passed
+      seen.push(valuesOf(request)['secret'])
+      await request.session.save().catch(() => {})
+      saved.open()
+      return reply
+    })
+    fastify.get('/values', async (request) => ({ user: request.user?.name ?? null, secret: valuesOf(request)['secret'] }))
+    fastify.setErrorHandler(async (_error, request, reply) => {
+      store.patch = patch
+      await change(request)
+      seen.push(valuesOf(request)['secret'])
+      return reply.code(503).send()
+    })
+    const client = new Client(fastify)
+    await client.get('/login')
+    t.equal((await client.get('/fail')).statusCode, 503, name)
+    await saved.passed
+    t.strictSame(seen, [undefined, undefined], `${name}: neither the error handler nor the handler sees it`)
+    t.strictSame((await client.get('/values')).json(), { user }, `${name}: it is not stored`)
+  }
+})
 
 test('an error handler that cannot store its message answers with the error of the store', async (t) => {
   const store = openStore(t, 'memory:')

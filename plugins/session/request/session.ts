@@ -120,6 +120,11 @@ export class Session {
   /** Continues with what is stored now. @param changes the changes that are stored in it; null drops every change */
   continueWith (stored: Stored | null, changes: ChangeSet | null): void {
     this.#failure = undefined
+    // What the failed response had changed belongs to the session that ends here, and must not reach another user's.
+    if (this.setAside !== null && this.#stored !== null && this.#stored.ticket.key !== stored?.ticket.key) {
+      this.#values.confirm(this.setAside, NO_FIELDS)
+      this.setAside = null
+    }
     this.#stored = stored
     if (stored !== null) this.#nextId = null
     else if (this.#cookie === 'set') this.sendCookie('keep')
