@@ -242,6 +242,25 @@ for (const kind of kinds) {
       t.strictSame(await accounts.authenticate('Harry', OTHER), { name: 'Harry' })
     })
 
+    t.test('several logins at once that renew an old hash all succeed', async (t) => {
+      const { store, sessions } = openOffice(t, kind)
+      const all = gate()
+      let renewing = 0
+      const accounts = accountsOver({
+        ...delegate(store),
+        async update (...args) {
+          if (++renewing === 3) all.open()
+          await all.passed
+          return await store.update(...args)
+        }
+      }, sessions)
+      const passwordHash = await hash(GOOD, { algorithm: 1 })
+      await store.create('harry', { name: 'Harry', passwordHash, createdAt: START, disabled: false })
+      const users = await Promise.all([GOOD, GOOD, GOOD].map((password) => accounts.authenticate('Harry', password)))
+      t.strictSame(users, [{ name: 'Harry' }, { name: 'Harry' }, { name: 'Harry' }])
+      for (const user of users) t.ok(await accounts.isStillValid(user as { name: string }), 'with the hash that one of them has stored')
+    })
+
     t.test('a login fails if its account is disabled or gets a new password meanwhile', async (t) => {
       for (const change of ['disable', 'setPassword'] as const) {
         const { store, sessions, ...office } = openOffice(t, kind)

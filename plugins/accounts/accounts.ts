@@ -134,13 +134,18 @@ export class Accounts {
 
   /** Hashes the password with the current parameters. Returns the old hash if hatcheck is busy or the password has been changed meanwhile. */
   async #renewHash ({ name, passwordHash }: Account, password: string, isFamiliar: boolean): Promise<string> {
+    const { accounts } = this.#options
+    let renewed
     try {
-      const renewed = await hashPassword(password, isFamiliar)
-      return await this.#options.accounts.update(accountKey(name), { passwordHash: renewed }, passwordHash) ? renewed : passwordHash
+      renewed = await hashPassword(password, isFamiliar)
     } catch (error) {
       if (error instanceof BusyError) return passwordHash
       throw error
     }
+    if (await accounts.update(accountKey(name), { passwordHash: renewed }, passwordHash)) return renewed
+    // Another login may have renewed it at the same time, such as the second of a double click.
+    const now = await accounts.read(accountKey(name))
+    return now !== null && await verifyPassword(now.passwordHash, password, isFamiliar) ? now.passwordHash : passwordHash
   }
 
   /** Makes a result of {@link authenticate} and remembers the hash that it was checked against. */
