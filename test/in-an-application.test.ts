@@ -524,7 +524,7 @@ test('a refused browser comes back to the address that it asked for, even if a r
   const app = await buildHost(t, { loginPath: '/v1/sign-in' }, { rewriteUrl } as FastifyServerOptions)
   app.get('/secret', { onRequest: requireLogin }, secret)
   for (const [asked, next] of [['/v1/secret?a=b', '/v1/secret?a=b'], ['/secret', '/secret'], ['//evil.example/secret', '/']] as const) {
-    const { statusCode, headers } = await app.inject({ url: asked, headers: PAGE })
+    const { statusCode, headers } = await app.inject({ url: asked, headers: AS_BROWSER })
     t.match([statusCode, headers.location], [303, `/v1/sign-in?next=${encodeURIComponent(next)}`], asked)
   }
 })
