@@ -12,7 +12,7 @@ import { Client } from './client.js'
 import { fastFolder } from './fast-folder.js'
 import { buildHost } from './helper.js'
 import { startReplacingProcess } from './replacing-process.js'
-import { startStoreProcess } from './store-process.js'
+import { startStoreProcess, writeTogether } from './store-process.js'
 import { openStore } from './watched-store.js'
 
 interface Raw {
@@ -317,15 +317,7 @@ test('two processes on one folder see each other\'s changes at once', async (t) 
   t.equal(await call('removeOfUser', 'Harry'), 1)
   t.equal(await store.read('ours'), null)
 
-  await store.create('both', { ...record, fields: {} })
-  const keys = Array.from({ length: 100 }, (_, i) => `field${i}`)
-  await Promise.all(keys.map((key, i) => i % 2 === 0
-    ? store.patch('both', changesOf({ set: { [key]: '1' } }))
-    : call('patch', 'both', changesOf({ set: { [key]: '1' } }))))
-  t.strictSame(Object.keys((await store.read('both'))?.fields ?? {}).sort(), keys.sort(), 'no update is lost between them')
-
-  const removals = await Promise.all([...Array.from({ length: 10 }, () => store.remove('both')), call('remove', 'both')])
-  t.equal(removals.filter((last) => last !== null).length, 1, 'one of them ends it')
+  await writeTogether(t, store, call, record)
 })
 
 test('two handles on one folder in one process see each other\'s changes at once', async (t) => {

@@ -19,7 +19,7 @@ import { build, buildHost, needs, turn } from './helper.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
 import { startReplacingProcess } from './replacing-process.js'
 import { runServer } from './service.js'
-import { startStoreProcess } from './store-process.js'
+import { startStoreProcess, writeTogether } from './store-process.js'
 import { MINUTE } from './units.js'
 import { eventually } from './watched-store.js'
 
@@ -426,14 +426,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal(await call('create', 'ours', record), false)
     t.equal(await call('create', 'theirs', record), true)
     t.strictSame(await store.read('theirs'), record)
-    await store.create('both', { ...record, user: null, fields: {} })
-    const keys = Array.from({ length: 100 }, (_, i) => `field${i}`)
-    await Promise.all(keys.map((key, i) => i % 2 === 0
-      ? store.patch('both', changesOf({ set: { [key]: '1' } }))
-      : call('patch', 'both', changesOf({ set: { [key]: '1' } }))))
-    t.strictSame(Object.keys((await store.read('both'))?.fields ?? {}).sort(), keys.sort(), 'no update is lost between them')
-    const removals = await Promise.all([...Array.from({ length: 10 }, () => store.remove('both')), call('remove', 'both')])
-    t.equal(removals.filter((last) => last !== null).length, 1, 'one of them ends it')
+    await writeTogether(t, store, call, record)
     t.equal(await call('removeOfUser', 'Harry'), 2)
     t.equal(await store.read('ours'), null)
   })
