@@ -170,10 +170,10 @@ test('a part of a page of this site does not log out, such as an image that anot
     for (const accept of ['image/avif,image/webp,image/apng,*/*;q=0.8', 'text/css,*/*;q=0.1', 'video/webm,video/ogg,video/*;q=0.9,*/*;q=0.5']) {
       const harry = await visitor(fastify).login('Harry')
       const before = harry.cookieHeader()
-      const { headers, statusCode } = await harry.inject({ url: '/logout', headers: { host: HOST, ...AS_BROWSER, accept, referer: `http://${HOST}/wiki`, ...from } })
+      const { headers, statusCode } = await harry.inject({ url: '/logout', headers: { host: HOST, accept, referer: `http://${HOST}/wiki`, ...from } })
       t.equal(statusCode, 200)
       t.equal(headers['set-cookie'], undefined)
-      t.equal(await userOf(fastify, before, { host: HOST }), 'Harry', `${accept} ${JSON.stringify(from)}`)
+      t.equal(await userOf(fastify, before), 'Harry', `${accept} ${JSON.stringify(from)}`)
     }
   }
 })
