@@ -136,6 +136,22 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
     t.equal((await visitor.run(userOf)).value, 'Harry')
   })
 
+  t.test('a longer configured timeout applies to existing sessions from their next activity on', async (t) => {
+    for (const isActive of [true, false]) {
+      let time = START
+      const now = (): number => time
+      const store = openStore(t, 'memory:', { now })
+      const visitor = (await HandlerApp.start(t, { sessionStore: store, now })).visitor()
+      await visitor.run(login)
+      const { cookieHeader: cookie } = visitor
+      const { run } = (await HandlerApp.start(t, { sessionStore: store, now, sessionIdleTimeout: 2 * HOUR / SECOND })).visitor()
+      time += HOUR / 2
+      if (isActive) t.equal((await run(userOf, { cookie })).value, 'Harry')
+      time += 2 * HOUR - SECOND
+      t.equal((await run(userOf, { cookie })).value, isActive ? 'Harry' : null)
+    }
+  })
+
   t.test('activity is recorded at most once per twentieth of the idle timeout', async (t) => {
     for (const sync of [true, false]) {
       let time = START
