@@ -51,7 +51,7 @@ export default fp(async function flash (fastify) {
 
   decorate('flashes', function flashes (this: FastifyRequest, ...kinds: string[]) {
     const session = sessionFor(this)
-    // No message has a list as its kind, as Flask takes it: all of them would be taken, and none returned.
+    // Flask takes a list. Here it would match no message: all of them would be taken, and none returned.
     if (kinds.some((kind) => typeof kind !== 'string')) {
       return reject(session, new FlashError('The kinds of flash messages must be strings, as in request.flashes("info", "error").'))
     }

@@ -139,7 +139,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     return carrying(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestMs, epoch: record.user === null ? 0 : epochIn(known), origin })
   }
 
-  /** The session whose cookie carries this. @throws SessionTooLargeError, CookieTooLargeError */
+  /** Makes the session whose cookie carries this. @throws SessionTooLargeError, CookieTooLargeError */
   function carrying (ticket: Ticket, carried: Carried): Stored {
     const { record } = carried
     const size = sizeOf(record.fields)
