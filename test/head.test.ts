@@ -18,12 +18,12 @@ function onHeaders ({ raw }: FastifyReply, change: (raw: FastifyReply['raw']) =>
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 
-/** Serves a handler, and asks it as a user who is logged in. */
-async function answerOf (t: Test, handler: Handler): Promise<{ status: number, headers: Headers, cookie: string, url: string }> {
+/** Serves a handler, and asks it as a user who is logged in. @param onSend a hook after those of hatcheck */
+async function answerOf (t: Test, handler: Handler, onSend: Handler = async () => {}): Promise<{ status: number, headers: Headers, cookie: string, url: string }> {
   const app = await buildHost(t)
   app.get('/in', async (request) => { await request.login('harry') })
   app.get('/me', async ({ user }) => user?.name ?? 'nobody')
-  app.get('/', handler)
+  app.get('/', { onSend }, handler)
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   const cookie = (await fetch(`${url}/in`)).headers.getSetCookie()[0]?.split(';')[0] ?? ''
   const { status, headers } = await fetch(url, { headers: { cookie } })
@@ -82,6 +82,25 @@ test('every form of a head keeps its headers', async (t) => {
     reply.hijack().raw.writeHead(200, { vary: 'Cookie', 'cache-control': 'private', 'CDN-Cache-Control': 'max-age=60' }).end(user?.name)
   })
   t.strictSame([headers.get('cache-control'), headers.get('cdn-cache-control')], ['private', 'no-store'])
+})
+
+test('a head that is private already still gets what it lacks', async (t) => {
+  const login = async (head: Record<string, string>): Promise<Headers> => (await answerOf(t, async (request, reply) => {
+    await request.login('ann')
+    reply.hijack().raw.writeHead(200, head).end('x')
+  })).headers
+  const complete = await login({ vary: 'Cookie', 'cache-control': 'private' })
+  t.match(complete.getSetCookie(), [/^hatcheck=/], 'the cookie of the login')
+  t.strictSame([complete.get('vary'), complete.get('cache-control')], ['Cookie', 'private'])
+  t.equal((await login({ vary: 'Accept', 'cache-control': 'private' })).get('vary'), 'Accept, Cookie')
+
+  const { headers: ofHook } = await answerOf(t, async ({ user }) => user?.name, async (_request, reply) => { reply.header('vary', 'Accept') })
+  t.strictSame([ofHook.get('vary'), ofHook.get('cache-control')], ['Accept, Cookie', 'no-store'], 'a later hook has replaced Vary alone')
+  const { headers: ofNode } = await answerOf(t, async ({ user }, reply) => {
+    reply.header('cache-control', 'private').hijack().raw.setHeader('cache-control', 'no-store')
+    reply.raw.end(user?.name)
+  })
+  t.equal(ofNode.get('cache-control'), 'no-store', 'what the handler has set on the response of Node is the newer')
 })
 
 test('a response that one Fastify passes on to another has the cookies of both', async (t) => {

@@ -150,6 +150,19 @@ test('Vary and Cache-Control of the application are kept if they are as strict',
   }
 })
 
+test('a header for some caches alone is replaced unless it is as strict', async (t) => {
+  const names = ['CDN-Cache-Control', 'Netlify-CDN-Cache-Control', 'Surrogate-Control', 'Edge-Control']
+  const cases: Array<[name: string, given: string, sent: string]> = [
+    ...names.flatMap((name): typeof cases => [[name, 'max-age=60', 'no-store'], [name, 'max-age=60, no-transform', 'no-store, no-transform'], [name, 'private', 'private']]),
+    // It is a number, and nginx ignores any other text.
+    ['X-Accel-Expires', '60', '0']
+  ]
+  for (const [name, given, sent] of cases) {
+    const { headers } = await new Client(await host(t, touching, {}, { [name]: given, 'cache-control': 'private' })).get('/run/user')
+    t.strictSame([headers[name.toLowerCase()], headers['cache-control'], headers.vary], [sent, 'private', 'Cookie'], `${name}: ${given}`)
+  }
+})
+
 test('several Vary headers are kept', async (t) => {
   const fastify = await host(t, {
     list: (request, _session, reply) => {

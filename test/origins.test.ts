@@ -21,6 +21,6 @@ test('a public suffix is refused as a cookie domain, and a host outside the doma
   for (const domain of ['example.com', '.example.co.uk', 'corp.internal']) t.equal(await flawOfDomain(domain), null, domain)
   const fastify = await build(t, { mode: 'service', sessionCookieSecure: 'false', sessionCookieDomain: 'example.com', authenticate: (name) => ({ name }) })
   const login = async (host: string): Promise<{ statusCode: number, body: string }> => await fastify.inject({ method: 'POST', url: '/login', headers: { host }, payload: { client_name: 'Harry', password: 'x' } })
-  for (const host of ['example.com', 'a.example.com:80', 'A.B.EXAMPLE.com']) t.match(await login(host), { statusCode: 303 }, host)
+  for (const host of ['example.com', 'example.com:', 'a.example.com:80', 'A.B.EXAMPLE.com']) t.match(await login(host), { statusCode: 303 }, host)
   for (const host of ['evil-example.com', 'example.com.evil', 'localhost']) t.match(await login(host), { statusCode: 400, body: host }, host)
 })
