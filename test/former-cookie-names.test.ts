@@ -59,6 +59,20 @@ test('a logout under a former cookie name ends the session and clears that cooki
   t.equal(await store.count(), 0)
 })
 
+test('a former cookie stays as long as the response does not bring the current one', async (t) => {
+  let isFull = false
+  const store = watched(openStore(t, 'memory:'), (call) => { if (isFull && call === 'touch') throw new Error('no space') })
+  const before = new Client(await app(t, store, { sessionCookieName: 'shop' }))
+  await before.send({ method: 'POST', url: '/in' })
+  const after = browser(await app(t, store, { sessionCookieName: 'store', formerCookieNames: ['shop'], realm: 'shop' }), before.cookies)
+  isFull = true
+  t.match((await after.get('/')).json(), { user: 'Harry' })
+  t.strictSame([...after.cookies], [...before.cookies])
+  isFull = false
+  t.match((await after.get('/')).json(), { user: 'Harry' })
+  t.strictSame([...after.cookies.keys()], ['store'])
+})
+
 test('the session under the current name comes before that under a former one', async (t) => {
   const store = openStore(t, 'memory:')
   const before = new Client(await app(t, store, { sessionCookieName: 'shop' }))

@@ -421,6 +421,7 @@ test('a store in a realm keeps realms apart', async (t) => {
     const store = inRealm(new MemoryStore(options), 'shop')
     const refusal = new TypeError('The name of a user must not end in a NUL character and the name of a realm.')
     t.throws(() => store.create('one', recordOf({ user: 'Harry\0office' })), refusal)
+    t.throws(() => store.create('one', recordOf({ user: `Harry\0${'r'.repeat(128)}` })), refusal, 'the longest name')
     await store.create('one', recordOf())
     t.throws(() => store.patch('one', changesOf({ user: '\0shop' })), refusal)
   })

@@ -472,6 +472,18 @@ test('the old session of another library continues in a cookie', async (t) => {
   t.strictSame(ended, ['an-id'])
 })
 
+test('no old session comes back after the logout, even if its own store has it again', async (t) => {
+  const { client, ended } = await withOldSession(t, { client_name: 'Harry' })
+  const [old] = client.cookies
+  await client.get('/')
+  await post(client, '/logout')
+  t.strictSame([...client.cookies], [])
+  ended.length = 0
+  client.cookies.set(...old as [string, string])
+  t.match((await client.get('/')).json(), { user: null })
+  t.strictSame(ended, ['an-id'], 'it is ended there once more')
+})
+
 test('an old session that no cookie can hold continues without its largest values', async (t) => {
   const { client } = await withOldSession(t, { client_name: 'Harry', cart: ['apple'], noise: randomBytes(4_000).toString('hex') })
   t.strictSame((await client.get('/')).json(), { user: 'Harry', data: { client_name: 'Harry', authenticatedAt: 0, cart: ['apple'] } })

@@ -223,7 +223,9 @@ test('of several session cookies the first with a valid MAC counts', async (t) =
     `hatcheck=${forged}; hatcheck=${ticket}`,
     `hatcheck=; hatcheck=x; hatcheck="${ticket}"; a=b; hatcheck=${ticket}; hatcheck=${forged}`,
     `a=hatcheck=${forged}; hatcheck=${ticket}`,
-    `hatcheck=${ticket}; hatcheck`
+    `hatcheck=${ticket}; hatcheck`,
+    `hatcheck=${ticket}; ${Array.from({ length: 9 }, (_, i) => `hatcheck=${i}`).join('; ')}`,
+    `hatcheck=${ticket}${`; hatcheck=${forged}`.repeat(9)}`
   ]) {
     calls()
     t.equal(await user(cookie), 'Harry', cookie.replaceAll(ticket, 'good').replaceAll(forged, 'forged'))
