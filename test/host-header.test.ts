@@ -28,11 +28,31 @@ test('a request whose Host header is ambiguous or invalid is refused at every ad
         t.match(answers, [{ status: 400, body: '"code":"HATCHECK_HOST"' }], `${mode}, HTTP/${version}: ${target} for ${hosts.join(' and ')}`)
         t.ok(isClosed)
       }
+      if (mode !== 'plugin') {
+        const byDelete = await exchange(port, `DELETE /login HTTP/${version}\r\nHost: localhost\r\nHost: evil.example\r\n\r\n`)
+        t.match(byDelete.answers, [{ status: 400, body: '"code":"HATCHECK_HOST"' }], `${mode}, HTTP/${version}: a method that the address does not support`)
+      }
+      const inCapitals = await exchange(port, `GET /login HTTP/${version}\r\nHost: localhost\r\nHOST: evil.example\r\n\r\n`)
+      t.match(inCapitals.answers, [{ status: 400, body: '"code":"HATCHECK_HOST"' }], `${mode}, HTTP/${version}: two hosts, one in capitals`)
       const { answers: [withoutHost] } = await get('/login', [], version)
       t.equal(withoutHost?.status === 400, version !== '1.0', `${mode}, HTTP/${version}: ${withoutHost?.status} without a host`)
     }
     for (const [target, host] of [['/login', 'localhost:65535'], ['/login', '[::1]'], ['http://localhost/login', 'LOCALHOST']] as const) {
       t.match(await exchange(port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`), { answers: [{ status: 200 }] }, `${mode}: ${target} for ${host}`)
+    }
+  }
+})
+
+test('a request with as many header lines as Node keeps is refused in an application, since it may have had more, and the service keeps all', async (t) => {
+  for (const mode of ['service', 'plugin'] as const) {
+    const app = mode === 'plugin' ? await buildHost(t, { routes: true, authenticate }) : await build(t, { mode, authenticate })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    const tooMany = mode === 'plugin' ? 431 : 200
+    for (const [lines, status] of [[999, 200], [1_000, tooMany], [1_001, tooMany]] as const) {
+      // Two lines are Host and Connection.
+      const { answers } = await exchange(port, `GET /login HTTP/1.1\r\nHost: localhost\r\n${'a:b\r\n'.repeat(lines - 2)}Connection: close\r\n\r\n`)
+      t.match(answers, [{ status, ...status === 431 && { body: '"code":"HATCHECK_HEADER_LINES"' } }], `${mode}: ${lines}`)
     }
   }
 })

@@ -2,6 +2,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 import { hatcheckService } from '../app.js'
+import { trustedProxies } from '../plugins/config/trusted-proxies.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
 import { exchange } from './raw-client.js'
@@ -76,11 +77,17 @@ test('a proxy that Fastify trusts decides whether the user\'s connection is http
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' }, { remoteAddress: '192.0.2.7' })).statusCode, 400, 'a proxy that is not trusted')
   const filling = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`x-${i}`, 'x']))
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', ...filling })).statusCode, 400, 'so many lines that Node may have dropped a later one')
-  for (const [name = '', value = ''] of ['Forwarded: for=192.0.2.1;proto=https', 'CF-Visitor: {"scheme":"https"}', 'CloudFront-Forwarded-Proto: https', 'X-Forwarded-Ssl: on', 'Front-End-Https: 1', 'X-Scheme: https', 'X-Url-Scheme: wss'].map((line) => line.split(': '))) {
+  for (const [name = '', value = ''] of ['Forwarded: for=192.0.2.1;proto=https', 'CF-Visitor: {"scheme":"https"}', 'CloudFront-Forwarded-Proto: https', 'X-Forwarded-Protocol: HTTPS', 'X-Forwarded-Scheme: https', 'X-Forwarded-Ssl: on', 'Front-End-Https: On', 'Front-End-Https: 1', 'X-Https: on', 'X-Scheme: https', 'X-Url-Scheme: wss'].map((line) => line.split(': '))) {
     const refused = await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', [name]: value })
     t.equal(refused.statusCode, 400, `a proxy before it that says https: ${name}`)
     t.equal(refused.headers['set-cookie'], undefined)
   }
+})
+
+test('a header cannot name more trusted proxies than a real chain has', async (t) => {
+  const isTrusted = trustedProxies(['10.0.0.0/8'])
+  t.strictSame([0, 15, 16, 10_000].map((hop) => isTrusted('10.0.0.1', hop)), [true, true, false, false])
+  t.equal(isTrusted('192.0.2.1', 0), false)
 })
 
 test('the request for a WebSocket has the session of its page, also if a proxy writes wss for https', async (t) => {
