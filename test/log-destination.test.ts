@@ -31,6 +31,10 @@ test('no write is longer than a pipe accepts in one piece', async (t) => {
   for (let i = 0; i < 20; i++) destination.write(line)
   for (let i = 0; i < writes.length; i++) writes[i]?.done(null, writes[i]?.text.length ?? 0)
   t.strictSame(writes.map(({ text }) => text.length), [1_000, 4_000, 4_000, 4_000, 4_000, 3_000])
+  const { destination: full, writes: begun } = gated()
+  for (const length of [1, 2_048, 2_048, 2_048, 2_049]) full.write(`${'x'.repeat(length - 1)}\n`)
+  for (let i = 0; i < begun.length; i++) begun[i]?.done(null, begun[i]?.text.length ?? 0)
+  t.strictSame(begun.map(({ text }) => text.length), [1, 4_096, 2_048, 2_049])
 })
 
 test('the buffer is bounded; lines without room are counted and the count is logged later', async (t) => {
@@ -43,6 +47,35 @@ test('the buffer is bounded; lines without room are counted and the count is log
   const written = writes.map(({ text }) => text).join('').length / line.length
   t.equal(written, 4_096, '4 MiB of lines')
   t.strictSame(lost, [5_000 - 4_096], 'logged once')
+})
+
+test('the rest of a partial write still takes its room in the buffer', (t) => {
+  const lost: number[] = []
+  const { destination, writes } = gated({ onLost: (lines) => { lost.push(lines) } })
+  const line = `${'x'.repeat(1_023)}\n`
+  for (let i = 0; i < 4_096; i++) destination.write(line)
+  writes[0]?.done(null, 512)
+  destination.write(line.replaceAll('x', 'y'))
+  writes[1]?.done(null, 512)
+  destination.write(line.replaceAll('x', 'z'))
+  for (let i = 2; i < writes.length; i++) writes[i]?.done(null, writes[i]?.text.length ?? 0)
+  t.strictSame(lost, [1])
+  t.strictSame([...new Set(writes.map(({ text }) => text).join(''))], ['x', '\n', 'z'], 'the room of half a line is not enough for a whole one')
+  t.end()
+})
+
+test('lost lines are reported once half of the buffer is free', (t) => {
+  let written = 0
+  let reportedAt = 0
+  const { destination, writes } = gated({ onLost: () => { reportedAt = written } })
+  const line = `${'x'.repeat(1_023)}\n`
+  for (let i = 0; i < 5_000; i++) destination.write(line)
+  for (let i = 0; i < writes.length; i++) {
+    written += writes[i]?.text.length ?? 0
+    writes[i]?.done(null, writes[i]?.text.length ?? 0)
+  }
+  t.equal(reportedAt >= 2_048 * line.length && reportedAt < 2_056 * line.length, true, String(reportedAt))
+  t.end()
 })
 
 test('a write that fails is retried from where the last one ended', async (t) => {
@@ -77,6 +110,7 @@ test('a line that is too long is cut, and is still valid JSON', async (t) => {
     ['one string', { ...base, req: { url: `/${'x'.repeat(16_000)}` } }],
     ['a string of characters that JSON escapes', { ...base, user: '\u0000'.repeat(16_000) }],
     ['a string of characters of four bytes', { ...base, user: '\u{1F600}'.repeat(16_000) }],
+    ['few characters of many bytes', { ...base, user: '\u{1F600}'.repeat(1_500) }],
     ['many strings', { ...base, list: Array.from({ length: 50 }, () => 'y'.repeat(900)) }],
     ['many fields', { ...base, list: Array.from({ length: 5_000 }, (_, i) => i) }],
     ['a long message', { ...base, msg: 'z'.repeat(100_000), list: Array.from({ length: 5_000 }, (_, i) => i) }]
