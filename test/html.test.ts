@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { html } from '../plugins/view/html.js'
+import { build } from './helper.js'
 
 const EVIL = '"><script>alert(\'1\')</script>&amp;'
 const HARMLESS = '&#34;&#62;&#60;script&#62;alert(&#39;1&#39;)&#60;/script&#62;&#38;amp;'
@@ -39,4 +40,13 @@ test('a string is never accepted as HTML', (t) => {
   const page: import('../plugins/view/layout.js').PageParts = { title: name, body: name }
   t.equal(page.title, name)
   t.end()
+})
+
+test('the cookie of a notice chooses among the notices, and shows no text of its own', async (t) => {
+  const app = await build(t, { authenticate: (name) => ({ name }) })
+  const notice = async (value: string): Promise<[status: number, isShown: boolean]> => {
+    const { statusCode, body } = await app.inject({ url: '/', headers: { accept: 'text/html', cookie: `hatcheck-notice=${value}` } })
+    return [statusCode, body.includes('id="notice"') || body.includes(value)]
+  }
+  for (const value of ['toString', 'constructor', '__proto__', 'Pay-here']) t.strictSame(await notice(value), [200, false], value)
 })
