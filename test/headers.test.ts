@@ -1,10 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
+import { hatcheck } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { visitor, type Visitor } from '../plugins/testing/index.js'
 import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
-import { buildHost } from './helper.js'
+import { buildHost, newFastify, testKey } from './helper.js'
 import { openStore, watched } from './watched-store.js'
 
 /** The session as a JavaScript application sees it. */
@@ -116,6 +117,24 @@ test('a hook or a redirect that reads the session makes the response depend on i
   const { headers: away, statusCode: found } = await new Client(redirect).get('/run/away')
   t.equal(found, 302)
   t.match(away, { vary: 'Cookie', 'cache-control': 'no-store', location: '/elsewhere' })
+})
+
+test('a hook before those of hatcheck that reads the session makes a Web Response depend on it, its own as well', async (t) => {
+  const asks: Record<string, (request: FastifyRequest) => unknown> = { user: ({ user }) => user, session: ({ session }) => session.get('client_name') }
+  const page = (): Response => new Response('page', { headers: { 'cache-control': 'public, max-age=60', vary: 'Accept' } })
+  for (const [what, ask] of Object.entries(asks)) {
+    const fastify = newFastify(t)
+    fastify.addHook('onRequest', async (request, reply) => {
+      ask(request)
+      if (request.url === '/hook') await reply.send(page())
+    })
+    await fastify.register(hatcheck, { sessionStore: 'memory:', secretKey: testKey })
+    fastify.get('/handler', async () => page())
+    fastify.get('/hook', async () => 'not this')
+    for (const url of ['/handler', '/hook']) {
+      t.match(await fastify.inject(url), { body: 'page', headers: { vary: 'Accept, Cookie', 'cache-control': 'no-store' } }, `${what}, ${url}`)
+    }
+  }
 })
 
 test('Vary and Cache-Control of the application are kept if they are as strict', async (t) => {

@@ -1,9 +1,5 @@
 import type { Readable } from 'node:stream'
 
-export function isWebResponse (payload: unknown): payload is Response {
-  return typeof payload === 'object' && payload !== null && Object.prototype.toString.call(payload) === '[object Response]'
-}
-
 /**
  * Keeps a stream that fails from ending the process while a response waits. Fastify listens for its errors only after the last
  * hook, and then answers with one that happened before.
@@ -27,6 +23,10 @@ export function discard (payload: unknown): void {
     // A stream that somebody else reads is theirs to end.
     if (stream instanceof ReadableStream) stream.cancel().catch(ignore)
   }
+}
+
+function isWebResponse (payload: unknown): payload is Response {
+  return typeof payload === 'object' && payload !== null && Object.prototype.toString.call(payload) === '[object Response]'
 }
 
 /** Tells whether Fastify pipes the payload into the response. */

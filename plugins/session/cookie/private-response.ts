@@ -41,32 +41,6 @@ function joined (...lists: unknown[]): string | undefined {
 }
 
 /**
- * Fastify puts the headers of a Web Response over those of the reply, after every hook. So they must say the same.
- *
- * @param isMarked asked as the headers are read: a later hook may be the first to ask for the session.
- */
-export function privateResponse (response: Response, isMarked: () => boolean): Response {
-  // A copy could not be made of one that is consumed or that says "error", and the headers of one may be immutable.
-  return new Proxy(response, {
-    get (target, name) {
-      const value: unknown = Reflect.get(target, name, target)
-      if (name === 'headers' && isMarked()) return privateHeaders(target.headers)
-      return typeof value === 'function' ? value.bind(target) as unknown : value
-    }
-  })
-}
-
-/** Marks only headers that the Web Response has: the headers of the reply hold for the others. */
-function privateHeaders (original: Headers): Headers {
-  const headers = new Headers(original)
-  for (const [name, value] of original) {
-    const mine = privateValue(name, value)
-    if (mine !== value) headers.set(name, String(mine))
-  }
-  return headers
-}
-
-/**
  * Whether some caches go by this header in place of `Cache-Control`, such as `CDN-Cache-Control`.
  *
  * Source: RFC 9213; https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache_valid

@@ -1,7 +1,8 @@
 import type { DoneFuncWithErrOrRes, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { MaybePromise } from '../../common/maybe-promise.js'
-import { awaitErrors, BODY_HEADERS, discard, isWebResponse } from '../../common/payload.js'
-import { markPrivate, privateResponse } from '../cookie/private-response.js'
+import { awaitErrors, BODY_HEADERS, discard } from '../../common/payload.js'
+import { completeHead } from '../cookie/head.js'
+import { markPrivate } from '../cookie/private-response.js'
 import { commit, isBusy, reopen, settle } from './commit.js'
 import { isResponsePrivate, kPhase, kSession, type WithSession } from './request-session.js'
 import { saveHead } from './response.js'
@@ -25,13 +26,14 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   }
   const isFirst = holder[kPhase] === undefined
   holder[kPhase] ??= reply.raw.headersSent ? 'by the handler' : 'by Fastify'
-  if (isWebResponse(payload)) payload = privateIfNeeded(payload, holder)
   if (!isResponsePrivate(session)) {
     session?.close()
     done(null, payload)
     return
   }
   markPrivate(reply)
+  // Fastify puts the headers of a Web Response over those of the reply, after every hook.
+  completeHead(reply)
   if (session === null || session === undefined) {
     done(null, payload)
     return
@@ -91,11 +93,6 @@ async function finish (request: WithSession, session: Session, reply: FastifyRep
   } finally {
     request[kPhase] = phase
   }
-}
-
-// Separate, since a closure slows down the function around it, even if it is never made.
-function privateIfNeeded (response: Response, request: WithSession): Response {
-  return privateResponse(response, () => isResponsePrivate(request[kSession]))
 }
 
 /** The error replaces the answer, which may have been a redirect, or compressed. */
