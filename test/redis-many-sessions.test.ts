@@ -78,9 +78,8 @@ test('many sessions of one user in Redis', needs('redis-server'), async (t) => {
       for (let next = `${key}+`; (await store.replace(key, next, replacementOf())).outcome === 'replaced'; next += '+') key = next
     })
     await store.removeOfUser('Harry')
-    const live = await store.ofUser('Harry')
+    // Each ends once its session has. A renewal under way may have begun a successor, and ends it itself.
     await Promise.all(renewing)
-    t.strictSame(live.map(({ key }) => key), [])
     t.strictSame(await store.ofUser('Harry'), [])
   })
 
