@@ -76,7 +76,7 @@ test('a proxy that Fastify trusts decides whether the user\'s connection is http
   }
   t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http' }, { remoteAddress: '192.0.2.7' })).statusCode, 400, 'a proxy that is not trusted')
   const filling = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`x-${i}`, 'x']))
-  t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', ...filling })).statusCode, 400, 'so many lines that Node may have dropped a later one')
+  t.equal((await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', ...filling })).statusCode, 400, 'Node may have dropped lines after these')
   for (const [name = '', value = ''] of ['Forwarded: for=192.0.2.1;proto=https', 'CF-Visitor: {"scheme":"https"}', 'CloudFront-Forwarded-Proto: https', 'X-Forwarded-Protocol: HTTPS', 'X-Forwarded-Scheme: https', 'X-Forwarded-Ssl: on', 'Front-End-Https: On', 'Front-End-Https: 1', 'X-Https: on', 'X-Scheme: https', 'X-Url-Scheme: wss'].map((line) => line.split(': '))) {
     const refused = await login({ 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'http', [name]: value })
     t.equal(refused.statusCode, 400, `a proxy before it that says https: ${name}`)

@@ -32,7 +32,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
     return
   }
   markPrivate(reply)
-  // Fastify puts the headers of a Web Response over those of the reply, after every hook.
+  // A hook that ran before those of hatcheck may have answered with a Web Response, whose headers Fastify puts over those of the reply.
   completeHead(reply)
   if (session === null || session === undefined) {
     done(null, payload)
