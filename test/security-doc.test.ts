@@ -23,6 +23,9 @@ const ASVS: Record<string, number[]> = {
 /** `test/name.test.ts › title`: an ellipsis stands for each variable part of a title. */
 const REFERENCE = /`(test\/[\w/-]+\.test\.ts) › ([^`]+)`/g
 
+/** The README shows only the title, which links to the file. */
+const LINKED = /\| \[(?<title>[^\]]+)\]\((?<file>test\/[\w/-]+\.test\.ts)\) \|$/gm
+
 interface Row {
   cells: string[]
 }
@@ -30,11 +33,13 @@ interface Row {
 t.test('every test that the documentation names exists under exactly that name', (t) => {
   t.ok([...text.matchAll(REFERENCE)].length > 100)
   const named = ['SECURITY.md', ...guides].map(pageAt).join('\n')
-  const references = [...named.matchAll(REFERENCE)]
+  const references = [...named.matchAll(REFERENCE)].map(([, file = '', title = '']) => ({ file, title }))
   t.ok(references.length > 100, `${references.length} of them`)
+  const linked = [...pageAt('README.md').matchAll(LINKED)].map(({ groups: { file = '', title = '' } = {} }) => ({ file, title }))
+  t.ok(linked.length > 10, `${linked.length} in the README`)
   const titles = new Map<string, Set<string>>()
   const missing = new Set<string>()
-  for (const [, file = '', title = ''] of references) {
+  for (const { file, title } of [...references, ...linked]) {
     if (!titles.has(file)) titles.set(file, titlesOf(file))
     if (titles.get(file)?.has(title) !== true) missing.add(`${file} › ${title}`)
   }
