@@ -246,6 +246,15 @@ test('only valid JSON is accepted as a value', async (t) => {
   t.equal((await caller.get('/session/cart')).body, '["pear"]')
 })
 
+test('the body of a DELETE is ignored, whatever it is', async (t) => {
+  const caller = await program(t)
+  for (const payload of ['', '{', '{"__proto__":1}', Buffer.of(0xff)]) {
+    await caller.store('cart', ['apple'])
+    const removed = await caller.send({ method: 'DELETE', url: '/session/cart', payload, headers: JSON_TYPE })
+    t.match([removed.statusCode, removed.body], [200, '["apple"]'], JSON.stringify(payload))
+  }
+})
+
 test('a value that is too large is refused, and the session is unchanged', async (t) => {
   const caller = await program(t, { sessionMaxBytes: 1_000 })
   const fits = 'ü'.repeat(450)

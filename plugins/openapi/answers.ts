@@ -107,15 +107,16 @@ export function formOrJson (form: Schema, json: Schema = form): object {
   return { content: { 'application/json': { schema: json }, 'application/x-www-form-urlencoded': { schema: form } } }
 }
 
-/** The errors of reading a request body. */
-export const BODY_ERRORS: readonly ErrorClass[] = [
-  errorCodes.FST_ERR_CTP_EMPTY_JSON_BODY,
-  errorCodes.FST_ERR_CTP_INVALID_JSON_BODY,
+/** The errors of a request body that the route ignores. */
+export const IGNORED_BODY_ERRORS: readonly ErrorClass[] = [
   errorCodes.FST_ERR_CTP_INVALID_CONTENT_LENGTH,
   errorCodes.FST_ERR_CTP_BODY_TOO_LARGE,
   errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE,
   ContentCodingError
 ]
+
+/** The errors of reading a request body. */
+export const BODY_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_CTP_EMPTY_JSON_BODY, errorCodes.FST_ERR_CTP_INVALID_JSON_BODY, ...IGNORED_BODY_ERRORS]
 
 /** The errors of a path with a parameter. */
 export const ADDRESS_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_BAD_URL, errorCodes.FST_ERR_MAX_PARAM_LENGTH]

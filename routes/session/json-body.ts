@@ -23,18 +23,22 @@ export function readValues (fastify: FastifyInstance, maxBytes: number): void {
   const parse = fastify.getDefaultJsonParser('error', 'error')
   fastify.removeContentTypeParser('application/json')
   fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
-    if (request.method === 'PUT' && !isUtf8(bytes)) {
+    if (request.method === 'DELETE') {
+      done(null)
+      return
+    }
+    if (!isUtf8(bytes)) {
       done(new SessionValueError('the body', 'not UTF-8'))
       return
     }
     const json = bytes.toString()
-    const length = request.method === 'PUT' && json.length > maxBytes ? json.replace(ESCAPE, '_').replace(SPACE, '').length : 0
+    const length = json.length > maxBytes ? json.replace(ESCAPE, '_').replace(SPACE, '').length : 0
     if (length > maxBytes) {
       done(new SessionTooLargeError(length, maxBytes))
       return
     }
     parse(request, json, (error, value) => {
-      const flaw = request.method === 'PUT' ? flawOf(json, error) : null
+      const flaw = flawOf(json, error)
       done(flaw === null ? error : new SessionValueError('the body', flaw), value)
     })
   })

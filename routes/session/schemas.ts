@@ -1,6 +1,6 @@
 import type { FastifySchema } from 'fastify'
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
-import { ADDRESS_ERRORS, BODY_ERRORS, TIME, USER_OR_NULL, exactly, json, nothing, problems, withStatus } from '../../plugins/openapi/answers.js'
+import { ADDRESS_ERRORS, BODY_ERRORS, IGNORED_BODY_ERRORS, TIME, USER_OR_NULL, exactly, json, nothing, problems, withStatus } from '../../plugins/openapi/answers.js'
 import { TooManySessionsError } from '../../plugins/session/backend/anonymous-limit.js'
 import { AnonymousSessionError, CookieDomainError, InsecureTransportError, SessionGoneError, SessionKeyError, SessionValueError } from '../../plugins/session/model/errors.js'
 import { SessionTooLargeError } from '../../plugins/store/errors.js'
@@ -16,7 +16,7 @@ const params = {
   required: ['key'],
   properties: { key: { type: 'string', minLength: 1, maxLength: 100, description: 'The name of the value. `client_name` and `authenticatedAt` are read-only.' } }
 }
-const WRITE_ERRORS = [...ADDRESS_ERRORS, ...BODY_ERRORS, CrossOriginError, IdentityKeyError, SessionGoneError]
+const WRITE_ERRORS = [...ADDRESS_ERRORS, CrossOriginError, IdentityKeyError, SessionGoneError]
 
 export const schemas = {
   all: {
@@ -52,7 +52,7 @@ export const schemas = {
     response: {
       201: nothing('Set a value under a new key.'),
       204: nothing('Replaced the existing value.'),
-      ...problems(...WRITE_ERRORS, InsecureTransportError, CookieDomainError, SessionTooLargeError, StoreFullError, AnonymousSessionError,
+      ...problems(...WRITE_ERRORS, ...BODY_ERRORS, InsecureTransportError, CookieDomainError, SessionTooLargeError, StoreFullError, AnonymousSessionError,
         TooManySessionsError, withStatus(400, SessionKeyError), withStatus(400, SessionValueError))
     }
   },
@@ -61,6 +61,6 @@ export const schemas = {
     tags,
     summary: 'Remove a value and return it',
     params,
-    response: { 200: json('The removed value.', VALUE), ...problems(...WRITE_ERRORS, NoSuchKeyError) }
+    response: { 200: json('The removed value.', VALUE), ...problems(...WRITE_ERRORS, ...IGNORED_BODY_ERRORS, NoSuchKeyError) }
   }
 } satisfies Record<string, FastifySchema>
