@@ -5,7 +5,7 @@ import { HashQueue } from '../plugins/accounts/hash-queue.js'
 import { assertNotBusy, hashPassword } from '../plugins/accounts/password.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
 import { openLmdb } from './open-lmdb.js'
-import { deviceOf, newDevice } from '../plugins/throttle/device.js'
+import { newDevice, unverifiedDevice, verifiedDevice, type MacsOf } from '../plugins/throttle/device.js'
 import { KeyedQueue } from '../plugins/common/keyed-queue.js'
 import { LmdbAttempts } from '../plugins/storage/lmdb/attempts.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
@@ -126,6 +126,10 @@ test('a network has a site and a block around it', async (t) => {
 test('a device cookie is valid for its account, password and time only', async (t) => {
   const macs = (...keys: string[]) => (text: string) => keys.map((key) => createHash('sha256').update(key + text).digest())
   const harry = { account: 'harry', version: 'hash of a password' }
+  const deviceOf = (value: string, of: typeof harry, now: number, macsOf: MacsOf): string | null => {
+    const device = unverifiedDevice(value, now)
+    return device === null ? null : verifiedDevice(device, of, macsOf)
+  }
   const value = newDevice(harry, START, macs('a'))
   const nonce = value.slice(0, 22)
   t.match(value, /^[\w-]{22}\.1800000000\.[\w-]{43}$/)

@@ -33,16 +33,21 @@ export function newDevice (of: DeviceOf, now: number, macsOf: MacsOf): string {
   return `${nonce}.${seconds}.${macsOf(textOf(nonce, seconds, of))[0]?.toString('base64url')}`
 }
 
-/** Tells whether a value has the form of a device cookie and has not expired. Does not check its MAC. */
-export function isUnverifiedDevice (value: string, now: number): boolean {
-  const [, , seconds] = VALUE.exec(value) ?? []
-  return seconds !== undefined && now < (Number(seconds) + DEVICE_SECONDS) * 1_000
+/** The parts of a device cookie whose MAC is not checked yet. */
+interface UnverifiedDevice {
+  nonce: string
+  seconds: string
+  mac: string
 }
 
-/** Returns the device of this account that a cookie value stands for; null if the value is invalid, expired or of another account. */
-export function deviceOf (value: string, of: DeviceOf, now: number, macsOf: MacsOf): string | null {
-  const [, nonce, seconds, mac] = VALUE.exec(value) ?? []
-  if (nonce === undefined || seconds === undefined || mac === undefined || !isUnverifiedDevice(value, now)) return null
+/** Reads the value of a device cookie. Returns null if it has another form or has expired. */
+export function unverifiedDevice (value: string, now: number): UnverifiedDevice | null {
+  const [, nonce = '', seconds = '', mac = ''] = VALUE.exec(value) ?? []
+  return mac !== '' && now < (Number(seconds) + DEVICE_SECONDS) * 1_000 ? { nonce, seconds, mac } : null
+}
+
+/** Returns the device of this account that a cookie stands for; null if the MAC is wrong or of another account. */
+export function verifiedDevice ({ nonce, seconds, mac }: UnverifiedDevice, of: DeviceOf, macsOf: MacsOf): string | null {
   const macs = macsOf(textOf(nonce, seconds, of)).map((expected) => expected.toString('base64url'))
   return indexOfMac(mac, macs) === -1 ? null : nonce
 }

@@ -11,7 +11,7 @@ import { startSweeping } from '../common/sweeping.js'
 import { cookieValues } from '../cookies/header.js'
 import { accountKey } from '../store/accounts.js'
 import { Admission, isRefusal, type Attempt, type Refusal } from './admission.js'
-import { DEVICE_SECONDS, deviceOf, isUnverifiedDevice, newDevice, type MacsOf } from './device.js'
+import { DEVICE_SECONDS, newDevice, unverifiedDevice, verifiedDevice, type MacsOf } from './device.js'
 
 export type Throttle = ReturnType<typeof createThrottle>
 
@@ -92,11 +92,11 @@ function createThrottle (fastify: FastifyInstance) {
   }
 
   async function presentedDevice (request: FastifyRequest, name: string): Promise<string | null> {
-    const values = cookieValues(request.headers.cookie ?? '', deviceCookie(request)).filter((value) => isUnverifiedDevice(value, now())).slice(0, MOST_DEVICES)
-    if (values.length === 0) return null
+    const presented = cookieValues(request.headers.cookie ?? '', deviceCookie(request)).flatMap((value) => unverifiedDevice(value, now()) ?? []).slice(0, MOST_DEVICES)
+    if (presented.length === 0) return null
     const of = { account: accountOf(name), version: await accounts?.versionOf({ name }) ?? '' }
-    for (const value of values) {
-      const device = deviceOf(value, of, now(), macsOf)
+    for (const one of presented) {
+      const device = verifiedDevice(one, of, macsOf)
       if (device !== null) return device
     }
     return null
