@@ -16,7 +16,7 @@ export interface Authenticated<Values = Session> {
 export type Authenticate<Values = Session> = (name: string, password: string, request: FastifyRequest) => MaybePromise<Authenticated<Values> | null | undefined>
 
 /** The check that the rate limit protects. It also tells whether the attempt comes from a known device or network. */
-export type Check = (...asked: [...Parameters<Authenticate>, isFamiliar: boolean]) => Promise<Authenticated | null>
+export type Check = (name: string, password: string, request: FastifyRequest, isFamiliar: boolean) => Promise<Authenticated | null>
 
 /** A {@link Check} behind the rate limit. */
-export type LimitedCheck = (...asked: Parameters<Authenticate>) => ReturnType<Check>
+export type LimitedCheck = (name: string, password: string, request: FastifyRequest) => Promise<Authenticated | null>

@@ -10,7 +10,7 @@ import { AuthenticateError, WrongCredentialsError } from './errors.js'
 import { failureReasonOf } from './failure.js'
 
 /** The option `authenticate`, or hatcheck's own accounts, which also get whether the attempt is familiar. */
-type Authenticator = (...asked: Parameters<Check>) => ReturnType<Authenticate>
+type Authenticator = (...args: Parameters<Check>) => ReturnType<Authenticate>
 
 /** A user whose identity is proven. */
 export interface Proof {
@@ -39,7 +39,7 @@ export function createPasswordCheck (fastify: FastifyInstance) {
   const longestName = accounts === null ? LONGEST_SENT_NAME : LONGEST_NAME
 
   /** Checks a password, behind the throttle. */
-  const authenticate = throttle.throttled(async (...asked) => answerOf(await ask(authenticator, asked)))
+  const authenticate = throttle.throttled(async (...args) => answerOf(await ask(authenticator, args)))
 
   /** `request.authenticate`: checks a password as `POST /login` does, and writes a failure to the audit log. */
   function checkPassword (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
@@ -86,9 +86,9 @@ export function createPasswordCheck (fastify: FastifyInstance) {
 }
 
 /** Turns whatever an authenticator throws or rejects with into an error. @throws AuthenticateError */
-async function ask (authenticator: Authenticator, asked: Parameters<Check>): Promise<Authenticated | null | undefined> {
+async function ask (authenticator: Authenticator, args: Parameters<Check>): Promise<Authenticated | null | undefined> {
   try {
-    return await authenticator(...asked)
+    return await authenticator(...args)
   } catch (error) {
     if (typeof error === 'object' && error !== null) throw error
     throw new AuthenticateError(`a rejection with ${kindOf(error)}`)
