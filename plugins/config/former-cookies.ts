@@ -32,6 +32,7 @@ export function formerCookies (names: readonly unknown[], options: CookieOptions
     assertRule(realm !== undefined || former === realmOfCookie(sessionCookieName),
       `${nameOf('realm')} must be set beside ${nameOf('formerCookieNames')}, because it comes from the name of the cookie otherwise: the sessions of the cookie ${shown(name)} are in the realm ${shown(former)}.`)
     // Browsers take a cookie with this prefix for one host and the path `/` only.
-    return /^__host-/i.test(name) || domain === undefined ? { name, path: /^__host-/i.test(name) ? '/' : path } : { name, path, domain }
+    if (/^__host-/i.test(name)) return { name, path: '/' }
+    return { name, path, ...domain !== undefined && { domain } }
   })
 }

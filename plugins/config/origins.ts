@@ -8,13 +8,14 @@ export function domainOfPattern (text: string): string | null {
   return PATTERN.exec(text)?.[2] ?? null
 }
 
-/** Answers whether a text is an origin as browsers write it, such as `https://app.example.com`, or a pattern. */
+/** Tells whether a text is an origin as browsers write it, such as `https://app.example.com`, or a pattern. */
 export function isOriginOrPattern (text: string): boolean {
+  if (domainOfPattern(text) === null) return isOrigin(text) && !text.includes('*')
   // With a label in the place of the star, a pattern must be an origin: without the default port of its scheme, for example.
-  return isOrigin(domainOfPattern(text) === null ? text : text.replace('*', 'x')) && (domainOfPattern(text) !== null || !text.includes('*'))
+  return isOrigin(text.replace('*', 'x'))
 }
 
-/** Returns a function that answers whether an origin is on the list. Only origins as browsers write them can be. */
+/** Returns a function that tells whether an origin is on the list. Only origins as browsers write them can be. */
 export function originMatcher (list: readonly string[]): (origin: string) => boolean {
   const exact = new Set(list)
   const patterns = list.flatMap((text) => {

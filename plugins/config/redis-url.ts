@@ -55,7 +55,8 @@ export function parseRedisUrl (url: string, name: string): RedisTarget {
   const assertForm: AssertForm = (holds) => { assertRule(holds, `${name} must be ${FORMS[kind]}${kind === 'socket' ? '' : ', with rediss for TLS'}. ${ENCODING}`) }
 
   const [username, password] = credentialsOf(credentials, assertForm)
-  const [primary = '', database = '', ...more] = kind === 'socket' ? [] : kind === 'sentinel' ? path.split('/').slice(1) : ['', ...path.split('/').slice(1)]
+  const parts = kind === 'socket' ? [] : path.split('/').slice(1)
+  const [primary = '', database = '', ...more] = kind === 'sentinel' ? parts : ['', ...parts]
   assertForm(/^\d{0,5}$/.test(database) && more.length === 0)
   assertForm((primary !== '') === (kind === 'sentinel'))
   assertForm(kind !== 'cluster' || path === '' || path === '/')
