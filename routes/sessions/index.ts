@@ -21,7 +21,7 @@ const FORM_ERRORS = ['HATCHECK_REAUTHENTICATE', 'HATCHECK_WRONG_CREDENTIALS', 'H
 
 /** "My sessions": lists the devices on which the user is logged in, and ends their sessions. */
 export default async function sessions (fastify: FastifyInstance): Promise<void> {
-  const { config, session, login: { assertLoggedIn: onRequest, logOut, reauthenticate }, view, http } = fastify.hatcheck
+  const { config, session, login: { assertLoggedIn: onRequest, logOut, reauthenticate, requireUser }, view, http } = fastify.hatcheck
   const { base, home, hasRoute, now, lifetimes } = config
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: askForPassword })
 
@@ -57,18 +57,14 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     const handle = session.handleOf(request)
     const known = await knownOf(request)
     const own = known.find((one) => one.handle === handle)
-    // No more than are shown: to mark thousands would hold the event loop.
-    const others = known.slice(0, MOST_LISTED).filter((one) => one !== own)
-    const listed = [
-      ...own === undefined ? [] : [{ ...own, seenAt: now(), current: true }],
-      ...others.map((one) => ({ ...one, current: false }))
-    ]
-    return { sessions: listed.slice(0, MOST_LISTED), total: session.isListed ? known.length : null }
+    const others = known.filter((one) => one !== own)
+    const listed = (own === undefined ? others : [{ ...own, seenAt: now() }, ...others]).slice(0, MOST_LISTED)
+    return { sessions: listed.map((one) => ({ ...one, current: one.handle === handle })), total: session.isListed ? known.length : null }
   }
 
   /** Returns the sessions of the user; where nobody can list them, only that of the request. */
   async function knownOf (request: FastifyRequest): Promise<UserSession[]> {
-    if (session.isListed) return await fastify.sessions.ofUser(session.loggedIn(request)?.name ?? '')
+    if (session.isListed) return await fastify.sessions.ofUser(requireUser(request).name)
     const own = session.describe(request)
     return own === null ? [] : [own]
   }
@@ -81,7 +77,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     }
     await reauthenticate(request, password)
     if (target === 'others') return await session.endOthers(request)
-    if (!await fastify.sessions.revoke(session.loggedIn(request)?.name ?? '', target.handle, request)) throw new NoSuchSessionError()
+    if (!await fastify.sessions.revoke(requireUser(request).name, target.handle, request)) throw new NoSuchSessionError()
     return 1
   }
 
@@ -94,16 +90,16 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
       error: error.code === 'HATCHECK_REAUTHENTICATE' ? undefined : error.message
     })
   }
+}
 
-  /** @throws WhichSessionError */
-  function targetOf (body: unknown): Target {
-    const handle = fieldOf(body, 'handle')
-    const others = fieldOf(body, 'others')
-    const isOthers = others === '1' || others === 1 || others === true
-    if (typeof handle === 'string' && others === undefined) return { handle }
-    if (isOthers && handle === undefined) return 'others'
-    throw new WhichSessionError()
-  }
+/** Reads from a form which sessions are to end. @throws WhichSessionError */
+function targetOf (body: unknown): Target {
+  const handle = fieldOf(body, 'handle')
+  const others = fieldOf(body, 'others')
+  const isOthers = others === '1' || others === 1 || others === true
+  if (typeof handle === 'string' && others === undefined) return { handle }
+  if (isOthers && handle === undefined) return 'others'
+  throw new WhichSessionError()
 }
 
 function asJson ({ handle, createdAt, seenAt, expiresAt, permanent, client, address, current }: ListedSession): object {
