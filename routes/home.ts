@@ -16,13 +16,13 @@ const schema = {
 export default async function home (fastify: FastifyInstance): Promise<void> {
   const { accounts, session: { loggedIn }, config: { base, loginPage, hasRoute }, view: { page, prepare, prepareAround, takeNotice } } = fastify.hatcheck
 
-  const login = perLanguage(({ text }) => loginPage !== null ? html`<p><a class="button" href="${loginPage}">${text('Log in your account here')}</a></p>` : '')
-  const nobody = (language: Language): PageParts => {
+  const loginLink = perLanguage(({ text }) => loginPage !== null ? html`<p><a class="button" href="${loginPage}">${text('Log in your account here')}</a></p>` : '')
+  const anonymousParts = (language: Language): PageParts => {
     const { text } = language
-    return { title: text('Not logged in'), body: html`<h1>${text('You are not logged in')}</h1>${login(language)}` }
+    return { title: text('Not logged in'), body: html`<h1>${text('You are not logged in')}</h1>${loginLink(language)}` }
   }
   // Most visitors get this one, so it is rendered once.
-  const anonymous = prepare(nobody)
+  const anonymousPage = prepare(anonymousParts)
 
   const links = perLanguage(({ text }) => {
     const logout = hasRoute('logout')
@@ -40,9 +40,9 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
     return html`${logout}${sessions}${password}`
   })
 
-  const known = (language: Language, name: string): PageParts =>
+  const userParts = (language: Language, name: string): PageParts =>
     ({ title: name, body: html`<h1>${language.phrase('{name} Your account is logged in.', { name })}</h1>${links(language)}` })
-  const loggedInAs = prepareAround(known)
+  const userPage = prepareAround(userParts)
 
   // Fastify would serve it at // as well.
   const prefixTrailingSlash = fastify.prefix === '' || fastify.prefix.endsWith('/') ? 'no-slash' : 'both'
@@ -54,7 +54,7 @@ export default async function home (fastify: FastifyInstance): Promise<void> {
       return
     }
     const notice = takeNotice(request, reply)
-    if (notice !== undefined) page(reply, (language) => ({ ...user === null ? nobody(language) : known(language, user.name), notice }))
-    else page(reply, user === null ? anonymous : (language) => loggedInAs(language, user.name))
+    if (notice !== undefined) page(reply, (language) => ({ ...user === null ? anonymousParts(language) : userParts(language, user.name), notice }))
+    else page(reply, user === null ? anonymousPage : (language) => userPage(language, user.name))
   })
 }
