@@ -55,7 +55,7 @@ export async function serve (): Promise<void> {
 
 interface Started {
   running: Running
-  /** The port of the metrics; undefined: there is none. */
+  /** Undefined if the metrics have no port of their own. */
   metrics: MetricsListener | undefined
   hasAuditLog: boolean
 }
@@ -105,7 +105,7 @@ async function startService (service: ServiceConfig): Promise<Running> {
     import('./plugins/process/log.js'), import('./plugins/common/log-level.js'), import('./plugins/process/connections.js'),
     import('./plugins/process/address.js'), import('./plugins/process/close.js')
   ])
-  const output = await openLog(logLevel, service.auditLog)
+  const output = await openLog({ level: logLevel, hasAuditLog: service.auditLog })
   const fastify = await build(service, output)
   boundConnections(fastify.server)
   // Fastify logs the address. Not before: routes go by the level of the log.

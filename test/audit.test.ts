@@ -388,7 +388,7 @@ test('one request writes a bounded amount to the log, whatever it contains', asy
 })
 
 test('fields with secrets are left out of every log line of the service', async (t) => {
-  const { options } = await openLog('info', false)
+  const { options } = await openLog({ level: 'info', hasAuditLog: false })
   let output = ''
   const fastify = Fastify({ logger: { ...Object(options) as object, stream: { write (line: string) { output += line } } } })
   t.teardown(() => fastify.close())

@@ -33,12 +33,18 @@ export interface ProcessLog {
   isStuck (): boolean
 }
 
-/**
- * Opens the log: JSON lines on standard output. At a terminal with pino-pretty installed, the lines are formatted for people.
- *
- * @param hasWorkers whether the log has lines of several processes.
- */
-export async function openLog (level: string, hasAuditLog: boolean, hasWorkers = false): Promise<ProcessLog> {
+interface LogOptions {
+  level: string
+  hasAuditLog: boolean
+  /**
+   * Whether the log has lines of several processes.
+   * @default false
+   */
+  hasWorkers?: boolean
+}
+
+/** Opens the log: JSON lines on standard output. At a terminal with pino-pretty installed, the lines are formatted for people. */
+export async function openLog ({ level, hasAuditLog, hasWorkers = false }: LogOptions): Promise<ProcessLog> {
   const errorsOnly: ChildLoggerFactory = (log, bindings, options) => log.child(bindings, isTalkative(level) ? { ...options, level: 'warn' } : options)
   if (level === 'silent' && !hasAuditLog) return { options: false, errorsOnly, write () {}, setLossLogger () {}, flush: async () => {}, isStuck: () => false }
   let log: FastifyBaseLogger | undefined

@@ -15,7 +15,7 @@ import type { Running } from './running.js'
 export async function startPrimary ({ workers: count, logLevel, auditLog: hasAuditLog, mode, options }: ServiceConfig): Promise<Running | null> {
   // Checked once for all workers, which then share the key that is generated here.
   secretsOf(resolveConfig(options, mode))
-  const output = await openLog(logLevel, hasAuditLog, true)
+  const output = await openLog({ level: logLevel, hasAuditLog, hasWorkers: true })
   const { log } = Fastify({ logger: output.options })
   output.setLossLogger(log)
   const auditLog = auditLogOf(log, hasAuditLog)
