@@ -1,6 +1,7 @@
 import { findAccount } from '../accounts/accounts.js'
 import { errorText } from '../common/error-text.js'
 import { iso } from '../common/iso.js'
+import type { Config } from '../config/resolve.js'
 import { endSessionOfUser, sessionsOfUser } from '../session/outside/user-sessions.js'
 import type { Storage } from '../storage/common/storage.js'
 import { UsageError, expectEnd, type Io } from './io.js'
@@ -13,33 +14,37 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
   expectEnd(rest)
   if (action === 'revoke' && handle === undefined) throw new UsageError('missing argument: sessions revoke NAME HANDLE')
   return await withStorage(io, { what: 'sessions' }, async (storage, config) => {
-    const { sessions: store } = storage
     const users = await usersCalled(storage, name)
-    if (action === 'revoke-all') {
-      let count = 0
-      const done = await eachUser(users, io, async (user) => { count += await store.removeOfUser(user) })
-      // Nobody knows how many sessions are in cookies.
-      const isCounted = storage.carried === undefined || users.length === 0
-      if (isCounted) io.stdout.write(`${count} session${count === 1 ? '' : 's'} ended.\n`)
-      else if (done.length > 0) io.stdout.write(`every session of ${done.join(', ')} has ended.\n`)
-      assertAll(users, done)
-      return
-    }
-    const context = { ...config, store, handleOf: handlesOf(config) }
-    if (action === 'revoke') {
-      const [user = ''] = users
-      if (await endSessionOfUser(user, handle ?? '', context) === null) throw new Error(`${user} has no session ${handle}.`)
-      io.stdout.write('1 session ended.\n')
-      return
-    }
-    const done = await eachUser(users, io, async (user) => {
-      for (const { handle, createdAt, seenAt, client, address, permanent } of await sessionsOfUser(user, context)) {
-        const times = [createdAt, seenAt].map(iso)
-        io.stdout.write(`${[handle, user, ...times, client, address, ...permanent ? ['permanent'] : []].join('\t')}\n`)
-      }
-    })
-    assertAll(users, done)
+    if (action === 'list') await list(users, storage, config, io)
+    else if (handle !== undefined) await revoke(users[0] ?? '', handle, storage, config, io)
+    else await revokeAll(users, storage, io)
   })
+}
+
+async function list (users: readonly string[], { sessions: store }: Storage, config: Config, io: Io): Promise<void> {
+  const context = { ...config, store, handleOf: handlesOf(config) }
+  const done = await eachUser(users, io, async (user) => {
+    for (const { handle, createdAt, seenAt, client, address, permanent } of await sessionsOfUser(user, context)) {
+      const times = [createdAt, seenAt].map(iso)
+      io.stdout.write(`${[handle, user, ...times, client, address, ...permanent ? ['permanent'] : []].join('\t')}\n`)
+    }
+  })
+  assertAll(users, done)
+}
+
+async function revoke (user: string, handle: string, { sessions: store }: Storage, config: Config, io: Io): Promise<void> {
+  if (await endSessionOfUser(user, handle, { ...config, store, handleOf: handlesOf(config) }) === null) throw new Error(`${user} has no session ${handle}.`)
+  io.stdout.write('1 session ended.\n')
+}
+
+async function revokeAll (users: readonly string[], { sessions: store, carried }: Storage, io: Io): Promise<void> {
+  let count = 0
+  const done = await eachUser(users, io, async (user) => { count += await store.removeOfUser(user) })
+  // Nobody knows how many sessions are in cookies.
+  const isCounted = carried === undefined || users.length === 0
+  if (isCounted) io.stdout.write(`${count} session${count === 1 ? '' : 's'} ended.\n`)
+  else if (done.length > 0) io.stdout.write(`every session of ${done.join(', ')} has ended.\n`)
+  assertAll(users, done)
 }
 
 /**
