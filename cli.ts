@@ -18,8 +18,7 @@ export async function run (argv: readonly string[], io: Io): Promise<number> {
   try {
     return await runCommand(argv, io)
   } catch (error) {
-    const hint = error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true
-    io.stderr.write(`hatcheck: ${hint ? (error as Error).message : errorText(error)}\n${hint ? 'Try "hatcheck --help".\n' : ''}`)
+    io.stderr.write(`hatcheck: ${isUsageError(error) ? `${error.message}\nTry "hatcheck --help".` : errorText(error)}\n`)
     return 1
   }
 }
@@ -45,6 +44,10 @@ async function runCommand (argv: readonly string[], io: Io): Promise<number> {
   // A reader such as `head` can close the output early.
   if (lost !== undefined && lost.code !== 'EPIPE') throw new Error(`The output cannot be written: ${lost.message}.`)
   return code
+}
+
+function isUsageError (error: unknown): error is Error {
+  return error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true
 }
 
 /** Runs a command other than `serve`. */
