@@ -102,9 +102,6 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoo
     for (const worker of runningWorkers()) if (worker !== from && worker.isConnected()) worker.send(message, () => {})
   })
 
-  const runningWorkers = (): Worker[] => Object.values(cluster.workers ?? {})
-    .flatMap((worker) => worker === undefined || worker.process.pid === undefined || worker.isDead() ? [] : [worker])
-
   // The first worker starts alone, so that an error that stops all of them is logged once.
   const first = start(['announces', 'sweeps'])
   isUp = await untilListening(first)
@@ -127,6 +124,12 @@ export async function startWorkers ({ count, onLine, onEnd, onError }: WorkerPoo
     },
     kill () { for (const worker of runningWorkers()) worker.process.kill('SIGKILL') }
   }
+}
+
+/** Lists the processes of the workers, whether they listen yet or not. */
+function runningWorkers (): Worker[] {
+  return Object.values(cluster.workers ?? {})
+    .flatMap((worker) => worker === undefined || worker.process.pid === undefined || worker.isDead() ? [] : [worker])
 }
 
 /**
