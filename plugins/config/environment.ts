@@ -9,7 +9,7 @@ import { PROCESS_OPTIONS } from './process-options.js'
 import type { Row, ValuesOf } from './row.js'
 import { isMemoryUrl } from './store-choice.js'
 import { OPTIONS } from './table.js'
-import { coverEverybody, isAddressRange } from './trusted-proxies.js'
+import { coverEveryAddress, isAddressRange } from './trusted-proxies.js'
 import { validate } from './validate.js'
 
 /** A name whose last part is a number would be an IPv4 address in one of its old forms, such as 127.1. */
@@ -38,11 +38,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   // People write an IPv6 address as in a URL; the system takes it without the brackets.
   const host = given.replace(/^\[(.+:.*)\]$/, '$1')
   assertRule(HOST_NAME.test(host) || isIP(host) !== 0, `HOST must be an address or a host name, without a port; got "${given}".`)
-  const trusted = (read('trustProxy') ?? '').split(',').map((part) => part.trim()).filter((part) => part !== '')
-  for (const address of trusted) {
-    assertRule(isAddressRange(address), `TRUST_PROXY must be ${PROCESS_OPTIONS.trustProxy.form}; got "${address}".`)
-  }
-  assertRule(!coverEverybody(trusted), 'TRUST_PROXY must not cover every address, or any client could forge its own: name the addresses of the proxies.')
+  const trusted = proxiesIn(read('trustProxy') ?? '')
   assertRule(metricsPort === undefined || metricsPort === 0 || metricsPort !== port,
     `METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are ${port}.`)
   const isDemo = isLoopback(host) &&
@@ -69,7 +65,25 @@ export function readEnvironment (env: NodeJS.ProcessEnv): ServiceConfig {
   }
 }
 
-/** @throws ConfigError if the file has no URL */
+/**
+ * Reads the addresses and ranges of trusted proxies.
+ *
+ * @throws ConfigError
+ */
+function proxiesIn (list: string): string[] {
+  const ranges = list.split(',').map((part) => part.trim()).filter((part) => part !== '')
+  for (const range of ranges) {
+    assertRule(isAddressRange(range), `TRUST_PROXY must be ${PROCESS_OPTIONS.trustProxy.form}; got "${range}".`)
+  }
+  assertRule(!coverEveryAddress(ranges), 'TRUST_PROXY must not cover every address, or any client could forge its own: name the addresses of the proxies.')
+  return ranges
+}
+
+/**
+ * Reads the URL of the store from a file.
+ *
+ * @throws ConfigError if the file cannot be read or is empty.
+ */
 function storeIn (file: string): string {
   const url = readSettingsFile('SESSION_STORE_FILE', file).trim()
   assertRule(url !== '', `SESSION_STORE_FILE must name a file with the URL of a store, but ${file} is empty.`)

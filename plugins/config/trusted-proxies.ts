@@ -19,7 +19,7 @@ export function trustedProxies (ranges: string[]): (address: string, hop: number
 }
 
 /**
- * Answers whether TRUST_PROXY can have this text: an address, a range, or a name. Fastify accepts each of them.
+ * Tells whether TRUST_PROXY can have this text: an address, a range, or a name. Fastify accepts each of them.
  * The range of all addresses (`/0`) is refused, since any client could then forge its address.
  */
 export function isAddressRange (text: string): boolean {
@@ -29,8 +29,8 @@ export function isAddressRange (text: string): boolean {
   return IPv4.isValidFourPartDecimal(text) || IPv6.isValid(text) || IPv4.isValidCIDRFourPartDecimal(text) || IPv6.isValidCIDR(text)
 }
 
-/** Answers whether ranges cover all of IPv4 or all of IPv6 between them: any client could then forge its address. */
-export function coverEverybody (ranges: readonly string[]): boolean {
+/** Tells whether ranges cover all of IPv4 or all of IPv6 between them: any client could then forge its address. */
+export function coverEveryAddress (ranges: readonly string[]): boolean {
   const blocks = ranges.filter((range) => !NAMED_RANGES.has(range)).map(blockOf)
   return [32, 128].some((bits) => {
     let covered = 0n
