@@ -8,6 +8,7 @@ import { recordOf } from '../../plugins/store/contract/index.js'
 import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
 import { createTicketSigner, type TicketSigner } from '../../plugins/tickets/ticket.js'
 import type { CookieProfile } from '../../plugins/session/cookie/cookie-profile.js'
+import { LONGEST_NAME } from '../../plugins/accounts/name.js'
 import { credentialsOf } from '../../plugins/login/credentials.js'
 import { fieldOf } from '../../plugins/login/fields.js'
 import { Client, type Answer } from '../client.js'
@@ -316,7 +317,7 @@ test('only the known fields of a form are read, however many it has', (t) => {
     get: (target, key, receiver) => look(key, Reflect.get(target, key, receiver)),
     getOwnPropertyDescriptor: (target, key) => look(key, Reflect.getOwnPropertyDescriptor(target, key))
   })
-  t.same(credentialsOf(form), { name: 'Harry', password: 'correct horse', permanent: false })
+  t.same(credentialsOf(form, LONGEST_NAME), { name: 'Harry', password: 'correct horse', permanent: false })
   t.equal(fieldOf(form, 'next'), undefined)
   t.strictSame([...looked].sort(), ['client_name', 'next', 'password', 'permanent', 'pwd'])
   for (const inherited of ['toString', '__proto__', 'constructor']) t.equal(fieldOf({}, inherited), undefined)
