@@ -15,7 +15,7 @@ export const OverloadedError = createUnavailable('HATCHECK_OVERLOADED', 'The ser
  * The mean delay of the event loop over a second, in ms, above which requests are refused. Nothing in hatcheck blocks it for a
  * tenth of that, and clients that wait longer give up: a Kubernetes probe waits 1 s.
  */
-const LATEST_MS = 1_000
+const LONGEST_DELAY_MS = 1_000
 const SAMPLE_MS = 1_000
 const RESOLUTION_MS = 10
 
@@ -41,7 +41,7 @@ export function refuseUnderOverload (fastify: FastifyInstance): void {
   // The first hook of all. It notes the time as well: one more hook would cost more than both.
   fastify.addHook('onRequest', function arrive (request, _reply, done) {
     metrics.begin(request)
-    if (lateMs <= LATEST_MS || request.routeOptions.config.answersUnderPressure === true) {
+    if (lateMs <= LONGEST_DELAY_MS || request.routeOptions.config.answersUnderPressure === true) {
       done()
       return
     }

@@ -21,7 +21,7 @@ const refusals: Record<string, { event: AuditEvent, reason: string }> = {
 }
 
 /** Texts for Fastify's errors about an address. */
-const ADDRESS_ERRORS: Record<string, string> = {
+const ADDRESS_ERROR_TEXTS: Record<string, string> = {
   FST_ERR_BAD_URL: 'The address of this request cannot be decoded.',
   FST_ERR_MAX_PARAM_LENGTH: 'A part of this address is longer than 100 characters.'
 }
@@ -76,7 +76,7 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
   /** Answers a request whose address Fastify refuses (`frameworkErrors`). It reaches no route, no hook and no error handler. */
   function handleAddressError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
     // Fastify's text has the whole address with the query, which must not reach the response or the log.
-    error.message = ADDRESS_ERRORS[error.code] ?? error.message
+    error.message = ADDRESS_ERROR_TEXTS[error.code] ?? error.message
     handleError(error, request, reply)
     hatcheck.metrics?.countRequest(request, reply)
   }

@@ -46,7 +46,7 @@ export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Conf
   }
 
   // HSTS covers the whole host name, so an application sets it itself.
-  const secureInHost = (_request: FastifyRequest, reply: FastifyReply): void => {
+  const secureInApplication = (_request: FastifyRequest, reply: FastifyReply): void => {
     // A hook of the application may have added to it, such as Origin.
     const vary = reply.getHeader('vary')
     reply.headers(headers)
@@ -55,7 +55,7 @@ export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Conf
 
   return {
     /** Sets what every answer of ours has: the security headers, and what keeps it out of caches. */
-    secureHeaders: mode === 'plugin' ? secureInHost : secure,
+    secureHeaders: mode === 'plugin' ? secureInApplication : secure,
     /** The same headers as on plain http. */
     plainHeaders: headers
   }

@@ -4,7 +4,7 @@ import { BODY_ERRORS, exactly, json, pageOrJson, problems, redirect } from '../.
 import { LogoutUnconfirmedError } from '../../plugins/session/model/errors.js'
 
 const tags = ['Login']
-const NOBODY = exactly({ user: { type: 'null' } })
+const LOGGED_OUT = exactly({ user: { type: 'null' } })
 
 export const schemas = {
   get: {
@@ -13,7 +13,7 @@ export const schemas = {
     summary: 'Log out by link',
     description: 'Ends the session. If another site led here, the browser prefetches, loads a part of a page, or does not say where the request comes from, it shows a confirmation page instead. `HEAD` changes nothing.',
     response: {
-      200: pageOrJson('The confirmation page; as JSON, the session has ended.', NOBODY),
+      200: pageOrJson('The confirmation page; as JSON, the session has ended.', LOGGED_OUT),
       303: redirect('The session has ended.'),
       ...problems(CrossOriginError, LogoutUnconfirmedError)
     }
@@ -24,7 +24,7 @@ export const schemas = {
     summary: 'Log out',
     description: 'Ends the session on the server and clears the cookie. Without a session it succeeds as well.',
     response: {
-      200: json('The session has ended.', NOBODY),
+      200: json('The session has ended.', LOGGED_OUT),
       303: redirect('The session has ended.'),
       ...problems(...BODY_ERRORS, CrossOriginError, LogoutUnconfirmedError)
     }

@@ -11,7 +11,7 @@ import { schema } from './schema.js'
 const LISTS = 64
 
 /** The headers of a refusal. */
-const NOBODY = { 'remote-user': '', 'remote-session': '' }
+const REFUSAL_HEADERS = { 'remote-user': '', 'remote-session': '' }
 
 /**
  * Serves forward auth: a proxy asks here before it passes a request on to an application. Only 204 lets the request pass,
@@ -21,7 +21,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
   const { session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy }, http, audit, openapi } = fastify.hatcheck
   // A request can be refused before it reaches the route. Refusals have the headers of the answer as well, so that a proxy never
   // keeps what its client sent under these names.
-  fastify.setErrorHandler((error, request, reply) => http.handleError(error as FastifyError, request, reply.headers(NOBODY)))
+  fastify.setErrorHandler((error, request, reply) => http.handleError(error as FastifyError, request, reply.headers(REFUSAL_HEADERS)))
   openapi.describeRoutes(fastify)
   const lists = new Memo<ReadonlySet<string> | null>(LISTS)
 
@@ -83,7 +83,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
     const page = destination === undefined ? null : loginPathTo(String(destination).startsWith('/') ? decoded(String(destination)) : undefined)
     if (page === null) throw new LoginRequiredError()
     http.secureHeaders(request, reply)
-    reply.headers(NOBODY).redirect(page, 303)
+    reply.headers(REFUSAL_HEADERS).redirect(page, 303)
   }
 
   /** Tells whether the request is a navigation: a script has no use for the login page. */
