@@ -45,7 +45,7 @@ export function createPasswordCheck (fastify: FastifyInstance) {
   function checkPassword (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
     // As with the calls of a session, a rejection that nobody awaits does not end the process. The audit log has it.
     const check = standaloneCall(() => authenticateAndNote(request, sentName, sentPassword), () => {})
-    // A handler that forgets to await would take the promise for a success, and log anybody in.
+    // For NotAwaitedError.
     undecided.set(request, (undecided.get(request) ?? 0) + 1)
     const decide = (): void => { undecided.set(request, (undecided.get(request) ?? 1) - 1) }
     check.then(decide, decide)

@@ -10,7 +10,7 @@ export const CredentialsError = createRefusal<'HATCHECK_CREDENTIALS', 400, [stri
 /** The same for an unknown name and for a wrong password. */
 export const WrongCredentialsError = createUnauthorized('HATCHECK_WRONG_CREDENTIALS', 'The name or the password is wrong.')
 
-/** The handler goes on as if a check under way had succeeded: the promise of it is always true. */
+/** A handler that forgets to await takes the promise of a check, which is always truthy, for a success. It would log anybody in. */
 export const NotAwaitedError = createError('HATCHECK_NOT_AWAITED',
   'request.login must not be called before request.authenticate has answered: write "await request.authenticate(…)".', 500)
 
