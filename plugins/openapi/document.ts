@@ -30,9 +30,9 @@ type Described = Pick<RouteOptions, 'method' | 'url' | 'schema'>
  * Makes the OpenAPI document of the service when it is first asked for: `@fastify/swagger` and its YAML library take longer
  * to load than all of hatcheck's plugins take to register.
  *
- * @param describe gives a Fastify the schemas that those of the routes refer to.
+ * @param useSchemas gives a Fastify the schemas that those of the routes refer to.
  */
-export function createDocument (config: Config, describe: (scope: FastifyInstance) => void) {
+export function createDocument (config: Config, useSchemas: (scope: FastifyInstance) => void) {
   const routes: Described[] = []
   let text: string | undefined
 
@@ -50,7 +50,7 @@ export function createDocument (config: Config, describe: (scope: FastifyInstanc
   async function make (): Promise<string> {
     const fastify: FastifyInstance = Fastify({ schemaController: noCompilers, exposeHeadRoutes: false })
     await fastify.register(swagger().fastifySwagger, swaggerOptions(config))
-    describe(fastify)
+    useSchemas(fastify)
     for (const route of routes) fastify.route({ ...route, handler () {} })
     await fastify.ready()
     return JSON.stringify(fastify.swagger())

@@ -15,18 +15,19 @@ export default fp(async function openapi (fastify) {
 
 function createOpenApi ({ hatcheck: { config } }: FastifyInstance) {
   // An application describes itself.
-  const described = config.mode === 'plugin' ? undefined : createDocument(config, describe)
+  const own = config.mode === 'plugin' ? undefined : createDocument(config, useSchemas)
 
   /** Makes the schemas of a scope describe its routes without validating or serializing anything. */
   function describeRoutes (scope: FastifyInstance): void {
-    describe(scope)
-    if (described !== undefined) scope.addHook('onRoute', described.noteRoute)
+    useSchemas(scope)
+    if (own !== undefined) scope.addHook('onRoute', own.noteRoute)
   }
 
-  return { describeRoutes, document: described?.document }
+  return { describeRoutes, document: own?.document }
 }
 
-function describe (scope: FastifyInstance): void {
+/** Adds the schemas that those of the routes refer to, and compilers that check and change nothing. */
+function useSchemas (scope: FastifyInstance): void {
   for (const schema of [problem, user]) if (scope.getSchema(schema.$id) === undefined) scope.addSchema(schema)
   // Handlers validate their input with error texts of their own, and responses are sent as they are.
   scope.setValidatorCompiler(() => () => true)
