@@ -111,7 +111,7 @@ async function assemble (fastify: FastifyInstance, options: GivenOptions, servic
   if (hasRoute('verify')) await fastify.register(import('./routes/verify/index.js'), { prefix })
 }
 
-/** Whether an application has chosen the page in a file such as `/login/index.ts`. Everything else in `routes/` is for the service. */
+/** Tells whether an application has chosen the page in a file such as `/login/index.ts`. Everything else in `routes/` is for the service. */
 function isChosen (path: string, hasRoute: (route: RouteName) => boolean): boolean {
   const { name } = parse(path.split('/')[1] ?? '')
   return ROUTE_NAMES.some((route) => route === name && hasRoute(route))

@@ -13,7 +13,7 @@ export async function importPeer (name: string): Promise<unknown> {
   return await import(pathToFileURL(fromBench().resolve(name)).href)
 }
 
-/** Answers whether a package is installed. */
+/** Tells whether a package is installed. */
 export function hasPeer (name: string): boolean {
   try {
     fromBench().resolve(name)

@@ -28,7 +28,7 @@ export const rows = [
 
 export type Row = typeof rows[number]
 
-/** Whether the visitors of a row come through a reverse proxy. */
+/** Tells whether the visitors of a row come through a reverse proxy. */
 export function isOfProxies (name: string): boolean {
   return name.endsWith(', proxy')
 }

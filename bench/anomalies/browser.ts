@@ -87,7 +87,7 @@ export class Browser {
   }
 }
 
-/** Whether an answer gives the browser a cookie, and does not just remove one. */
+/** Tells whether an answer gives the browser a cookie, and does not just remove one. */
 export function setsCookie (answer: Answer): boolean {
   const expired = [answer.headers['set-cookie'] ?? []].flat().filter((line) => Date.parse(/expires=([^;]+)/i.exec(line)?.[1] ?? '') <= Date.now())
   return cookiesSetBy(answer).some(({ name, value, isRemoval }) => !isRemoval && value !== '' && !expired.some((line) => line.startsWith(`${name}=`)))

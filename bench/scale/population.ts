@@ -30,7 +30,7 @@ export function keyOf (number: number): string {
   return createHash('sha256').update(String(number)).digest('base64url')
 }
 
-/** Whether the session is in the half that expires soon. Every user has some of both. */
+/** Tells whether the session is in the half that expires soon. Every user has some of both. */
 export function expiresSoon (number: number, { users }: Population): boolean {
   return Math.floor(number / users) % 2 === 1
 }

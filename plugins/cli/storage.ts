@@ -99,7 +99,7 @@ export function handlesIfKnown (config: Config, tell: (fault: string) => void = 
   }
 }
 
-/** Whether the next start makes the key. It does not replace a link to a missing file. */
+/** Tells whether the next start makes the key. It does not replace a link to a missing file. */
 function isKeyToCome (config: Config): boolean {
   const file = keyFileOf(config)
   return file !== undefined && config.secretKeyFile === undefined && !hasEntry(file)

@@ -14,7 +14,7 @@ const ROOT = 'http://here.invalid'
 /** Characters that make a path a pattern of the router, lead to another server, or cannot be in the path of a cookie. */
 const NOT_FIXED = /[:*;?#]|\/\//
 
-/** Returns which pages are served, and where they are and lead. */
+/** Decides which pages are served, and where they are and lead. */
 export function pagesOf (given: unknown, mode: Mode, { prefix, loginPath, afterLogin, afterLogout }: PageValues, scope: string) {
   const routes = routesOf(given, mode, prefix, loginPath)
   // Fastify takes a path as it is read. Links, Location and cookies have it as browsers send it.
@@ -23,7 +23,7 @@ export function pagesOf (given: unknown, mode: Mode, { prefix, loginPath, afterL
   const base = path + encodeURI(prefix)
   const home = `${routes.has('home') ? base : root}/`
   return {
-    /** Answers whether a page is served. */
+    /** Tells whether a page is served. */
     hasRoute: (route: RouteName): boolean => routes.has(route),
     hasRoutes: routes.size > 0,
     /** The path of the pages, from the root of the server, as a URL spells it. */
@@ -42,8 +42,8 @@ function routesOf (routes: unknown, mode: Mode, prefix: string, loginPath: strin
   if (mode !== 'plugin') return new Set(ROUTE_NAMES)
   if (routes === undefined || routes === false) return new Set()
   // Without a prefix, the start page would be at `/`, which belongs to the application.
-  const left: Partial<Record<RouteName, boolean>> = { home: prefix === '', login: loginPath !== undefined }
-  if (routes === true) return new Set(ROUTE_NAMES.filter((route) => left[route] !== true))
+  const leftOut: Partial<Record<RouteName, boolean>> = { home: prefix === '', login: loginPath !== undefined }
+  if (routes === true) return new Set(ROUTE_NAMES.filter((route) => leftOut[route] !== true))
   const rule = `routes must be ${OPTIONS.routes.form}`
   assertRule(Array.isArray(routes), `${rule}; got ${shown(routes)}.`)
   for (const route of routes) assertRule(ROUTE_NAMES.includes(route), `${rule}; there is no ${shown(route)}.`)
@@ -75,19 +75,19 @@ function pathOf (place: string): string | null {
 }
 
 /**
- * Whether browsers do not send the session cookie to the pages of hatcheck, where a logout then ends nothing. A proxy may change the
+ * Tells whether browsers do not send the session cookie to the pages of hatcheck, where a logout then ends nothing. A proxy may change the
  * paths, so this is not an error. Source: RFC 6265, section 5.1.4.
  */
 export function missesPages (path: string, { base, hasRoute }: Pick<Pages, 'base' | 'hasRoute'>): boolean {
   return hasLinks(hasRoute) && !new URL(`${base}/`, ROOT).pathname.startsWith(path.endsWith('/') ? path : `${path}/`)
 }
 
-/** Whether the links of the pages lead nowhere, since the path of the pages is a pattern. Programs can use the routes. */
+/** Tells whether the links of the pages lead nowhere, since the path of the pages is a pattern. Programs can use the routes. */
 export function misleads ({ base, hasRoute }: Pick<Pages, 'base' | 'hasRoute'>): boolean {
   return hasLinks(hasRoute) && NOT_FIXED.test(base)
 }
 
-/** Whether pages are served that link to each other. A proxy asks /verify, for pages of another path. */
+/** Tells whether pages are served that link to each other. A proxy asks /verify, for pages of another path. */
 function hasLinks (hasRoute: (route: RouteName) => boolean): boolean {
   return ROUTE_NAMES.some((route) => route !== 'verify' && hasRoute(route))
 }

@@ -37,7 +37,7 @@ const URL_PARTS = /^(?<scheme>rediss?)(?:\+(?<kind>unix|cluster|sentinel))?:\/\/
 /** @throws ConfigError with the form of the kind of url */
 type AssertForm = (holds: boolean) => asserts holds
 
-/** Whether a text begins like a Redis URL. */
+/** Tells whether a text begins like a Redis URL. */
 export function isRedisUrl (text: string): boolean {
   return /^rediss?(\+\w+)?:/.test(text)
 }

@@ -42,7 +42,7 @@ export function placeOfSessions (store: unknown): EngineStore['sessionsIn'] {
   return store.startsWith('cookie:') ? 'cookie' : store.startsWith('flask:') ? 'flask' : 'engine'
 }
 
-/** Whether a url names the memory of the process. */
+/** Tells whether a url names the memory of the process. */
 export function isMemoryUrl (store: string): boolean {
   return engineUrlOf(store) === 'memory:'
 }

@@ -52,12 +52,12 @@ async function refuse (request: FastifyRequest): Promise<void> {
  * Source: Fetch Metadata Request Headers (W3C); the same order of checks as Go's net/http.CrossOriginProtection.
  */
 export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAllowedOrigin'>) {
-  /** Why a request that another site makes a browser send is refused; null if it is not. */
+  /** Says why a request that another site makes a browser send is refused; null if it is not. */
   function crossOriginError (request: FastifyRequest): Error | null {
     return isSafe(request) || !isForeign(request) ? null : new CrossOriginError()
   }
 
-  /** Whether a GET comes from another site, or may, or is made although the user has not asked for it. */
+  /** Tells whether a GET comes from another site, or may, or is made although the user has not asked for it. */
   function isUnasked (request: FastifyRequest): boolean {
     const { referer, 'sec-fetch-site': site } = request.headers
     if (isPrefetch(request) || isPartOfPage(request)) return true
@@ -76,12 +76,15 @@ export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAll
   return { crossOriginError, isUnasked }
 }
 
-/** Whether `Sec-Fetch-Site` names another site, or another origin of this one. A request that the user made has `none`. */
+/** Tells whether `Sec-Fetch-Site` names another site, or another origin of this one. A request that the user made has `none`. */
 function isElsewhere (site: string | string[]): boolean {
   return site !== 'same-origin' && site !== 'none'
 }
 
-/** Any page can open a WebSocket to any site, with the user's cookies, and browsers let it read the messages. */
+/**
+ * Tells whether a request changes nothing. A handshake does not count: any page can open a WebSocket to any site, with the user's
+ * cookies, and browsers let it read the messages.
+ */
 function isSafe ({ method, headers: { upgrade } }: FastifyRequest): boolean {
   return (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') && upgrade?.toLowerCase().includes('websocket') !== true
 }
@@ -102,7 +105,7 @@ function isBrowser (request: FastifyRequest): boolean {
   return wants(request, 'json') === 'page' || BROWSER.test(request.headers['user-agent'] ?? '')
 }
 
-/** Whether the browser loads a part of a page, such as an image that another user has put into a wiki behind forward auth. */
+/** Tells whether the browser loads a part of a page, such as an image that another user has put into a wiki behind forward auth. */
 function isPartOfPage ({ headers: { 'sec-fetch-dest': destination = 'empty', accept = '' } }: FastifyRequest): boolean {
   return !ASKED_FOR.includes(String(destination)) || PART.test(accept)
 }
