@@ -1,6 +1,4 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { isDeepStrictEqual } from 'node:util'
 import { inflateSync } from 'node:zlib'
 import type { Test } from 'tap'
@@ -9,6 +7,7 @@ import type { CookieCodec, Opened } from '../plugins/store/carried.js'
 import type { SessionRecord } from '../plugins/store/record.js'
 import { fixture } from './fixtures/child.js'
 import { needs } from './helper.js'
+import { askByLines } from './line-process.js'
 import type { Lifetime } from './scope.js'
 
 /** Asks test/fixtures/flask-peer.py, and returns its answer. */
@@ -31,18 +30,7 @@ export function needsFlask (): { skip: string | false } {
 /** A real Flask in a process of its own, with the secret and time of these tests. It ends with the test. */
 export async function startFlask (t: Lifetime): Promise<Flask> {
   const child = spawn('python3', ['-W', 'ignore', fixture('flask-peer.py')], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const waiting: Array<{ resolve (answer: unknown): void, reject (error: Error): void }> = []
-  createInterface({ input: child.stdout }).on('line', (line) => { waiting.shift()?.resolve(JSON.parse(line)) })
-  const ended = once(child, 'close')
-  child.once('close', (code) => { for (const { reject } of waiting) reject(new Error(`Python ended with ${code} during a question`)) })
-  t.teardown(async () => {
-    child.stdin.end()
-    await ended
-  })
-  const ask: Flask = (...question) => new Promise((resolve, reject) => {
-    waiting.push({ resolve, reject })
-    child.stdin.write(`${JSON.stringify(question)}\n`)
-  })
+  const ask: Flask = askByLines(t, child, 'Python')
   await ask('configure', flaskSecret, [], flaskTime, flaskLifetime)
   return ask
 }
