@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fixture } from '../fixtures/child.js'
-import { compiled } from '../service.js'
 
 const PROGRAM = fixture('torture-host.js')
 const START_MS = 20_000
@@ -18,7 +17,6 @@ export interface Host {
 
 /** Starts the process and lets it load its code. It lives too briefly for optimized code to repay its compilation. */
 export function startHost (): Host {
-  compiled('server')
   const child = spawn(process.execPath, ['--no-opt', PROGRAM], { env: { PATH: process.env['PATH'] }, stdio: 'pipe' })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   let errors = ''

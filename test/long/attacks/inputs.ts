@@ -242,7 +242,7 @@ function addressOf (turn: number): string {
   return `10.${turn >> 16 & 255}.${turn >> 8 & 255}.${turn & 255}`
 }
 
-/** Addresses as a proxy adds them, none of them the user's. */
+/** Lists of users as a proxy sends them to `/verify`, without the user who asks. */
 function names (bytes: number): Array<readonly [string, string]> {
   return [
     ['of one letter', 'a,'.repeat(bytes / 2)],
