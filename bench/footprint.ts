@@ -37,7 +37,7 @@ await runCommand('footprint', async (lifetime) => {
   const { applications, services } = footprint
   console.log(json
     ? JSON.stringify(footprint, null, 2)
-    : [...applications === undefined ? [] : [applicationTable(applications)], ...services === undefined ? [] : [serviceTable(services)]].join('\n\n'))
+    : [...applications === undefined ? [] : [applicationTable(applications)], ...services === undefined ? [] : [serviceTable(services)]].join('\n'))
 })
 
 /** Packs the sources as they are now. */

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readCommandLine } from './command-line.js'
+import { markdownTable } from './markdown.js'
 import { parts } from './profile/parts.js'
 import { cellsOf } from './report.js'
 import type { Results } from './results.js'
@@ -31,20 +32,16 @@ function replace (marker: string, replacement: string): void {
 function ratiosOf ({ contenders, rows, rounds, environment }: Results): string {
   const names = Object.keys(rows)
   const lines = contenders.map((contender) => [contender, ...names.map((row) => rows[row]?.[contender]?.ratio.toFixed(2) ?? '–')])
-  return `Ratios by CPU time to bare Fastify; higher is better. Medians of ${rounds} rounds on ${textOf(environment)}.\n\n${table(['', ...names], lines)}`
+  return `Ratios by CPU time to bare Fastify; higher is better. Medians of ${rounds} rounds on ${textOf(environment)}.\n\n${markdownTable(['', ...names], lines)}`
 }
 
 function profileOf ({ rows, rounds, environment }: Results): string {
   const lines = Object.entries(rows).filter(([row]) => !isOfProxies(row)).flatMap(([row, contenders]) => Object.entries(contenders).flatMap(([name, { cpuMicros, microsByPart }]) => {
     return microsByPart === null ? [] : [[row, name, ...cellsOf(microsByPart, cpuMicros)]]
   }))
-  return `CPU time of a request in µs. Means of the middle half of ${rounds} profiles on ${textOf(environment)}.\n\n${table(['request', 'contender', ...parts, 'other threads'], lines)}`
+  return `CPU time of a request in µs. Means of the middle half of ${rounds} profiles on ${textOf(environment)}.\n\n${markdownTable(['request', 'contender', ...parts, 'other threads'], lines)}`
 }
 
 function textOf (environment: Results['environment']): string {
   return Object.entries(environment).map(([name, value]) => `${name} ${value}`).join(', ')
-}
-
-function table (head: string[], lines: string[][]): string {
-  return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |\n`.replace('|  |', '| |')).join('')
 }

@@ -14,6 +14,7 @@ import { compile } from './compile.js'
 import { SECRET_VARIABLE } from './contenders/hatcheck.js'
 import { headersOfHarry } from './harry.js'
 import { Visitor } from './load/visitor.js'
+import { markdownTable } from './markdown.js'
 import { measure, type Sample } from './measure.js'
 import { retry } from './retry.js'
 import { lmdbStore, startRedis, type BenchStore } from './stores.js'
@@ -174,21 +175,20 @@ function configOf ({ options }: BenchStore) {
 }
 
 function report (stores: readonly BenchStore[], found: readonly Findings[]): string {
-  const row = (title: string, value: (findings: Findings) => string): string => `| ${[title, ...found.map(value)].join(' | ')} |`
+  const row = (title: string, value: (findings: Findings) => string): string[] => [title, ...found.map(value)]
   return [
-    `| one process | ${stores.map(({ title }) => title).join(' | ')} |`,
-    `| --- | ${stores.map(() => '---').join(' | ')} |`,
-    row('`/`, logged in: requests a second', ({ home }) => home.requestsPerSecond.toFixed(0)),
-    row('CPU time for each', ({ home }) => `${home.cpuMicros.toFixed(0)} µs`),
-    row('`/verify`, logged in: requests a second', ({ verify }) => verify.requestsPerSecond.toFixed(0)),
-    row('CPU time for each', ({ verify }) => `${verify.cpuMicros.toFixed(0)} µs`),
-    row('logins a second, two at a time', ({ logins }) => logins.perSecond.toFixed(1)),
-    row('CPU time for each', ({ logins }) => `${logins.cpuMillis.toFixed(1)} ms`),
-    row('resident memory without sessions, after a warm-up', ({ emptyBytes }) => mebibytes(emptyBytes)),
-    row(`resident memory after ${SESSIONS.toLocaleString('en')} sessions were read`, ({ fullBytes }) => mebibytes(fullBytes)),
-    row('a session in the store', ({ bytesPerSession }) => `${bytesPerSession.toFixed(0)} bytes`),
-    row(`the store opens, with ${SESSIONS.toLocaleString('en')} sessions`, ({ openMs }) => `${openMs.toFixed(0)} ms`),
-    '',
+    markdownTable(['one process', ...stores.map(({ title }) => title)], [
+      row('`/`, logged in: requests a second', ({ home }) => home.requestsPerSecond.toFixed(0)),
+      row('CPU time for each', ({ home }) => `${home.cpuMicros.toFixed(0)} µs`),
+      row('`/verify`, logged in: requests a second', ({ verify }) => verify.requestsPerSecond.toFixed(0)),
+      row('CPU time for each', ({ verify }) => `${verify.cpuMicros.toFixed(0)} µs`),
+      row('logins a second, two at a time', ({ logins }) => logins.perSecond.toFixed(1)),
+      row('CPU time for each', ({ logins }) => `${logins.cpuMillis.toFixed(1)} ms`),
+      row('resident memory without sessions, after a warm-up', ({ emptyBytes }) => mebibytes(emptyBytes)),
+      row(`resident memory after ${SESSIONS.toLocaleString('en')} sessions were read`, ({ fullBytes }) => mebibytes(fullBytes)),
+      row('a session in the store', ({ bytesPerSession }) => `${bytesPerSession.toFixed(0)} bytes`),
+      row(`the store opens, with ${SESSIONS.toLocaleString('en')} sessions`, ({ openMs }) => `${openMs.toFixed(0)} ms`)
+    ]),
     'Measured with ten connections and without a log. With LMDB, sessions are on the disk, and the resident memory includes the pages of the file that',
     'were read; the system takes these back when it needs memory. With Redis, sessions are in the memory of Redis.'
   ].join('\n')

@@ -11,6 +11,7 @@ import { readCommandLine } from './command-line.js'
 import { compile } from './compile.js'
 import { freePort } from '../test/free-port.js'
 import { headersOfHarry } from './harry.js'
+import { markdownTable } from './markdown.js'
 import { endProcess } from './processes.js'
 import { percentile } from './statistics.js'
 
@@ -44,16 +45,17 @@ await runCommand('verify', async ({ folder, signal, teardown }) => {
     say(`round ${i + 1} of ${ROUNDS}`)
   }
   console.log(`nginx with auth_request, ${ROUNDS} rounds of ${ROUND_MS / 1000} s each\n`)
-  console.log('| connections | it asks | requests | p50 | p99 |\n| --- | --- | --- | --- | --- |')
-  for (const connections of CONNECTIONS) {
+  console.log(markdownTable(['connections', 'it asks', 'requests', 'p50', 'p99'], CONNECTIONS.flatMap((connections) => {
     const [bare, own] = fronts.map(({ name, took }) => {
       const times = took.get(connections) ?? []
       return { name, count: times.length, p50: percentile(times, 0.5), p99: percentile(times, 0.99) }
     })
     assert.ok(bare !== undefined && own !== undefined)
-    for (const { name, count, p50, p99 } of [bare, own]) console.log(`| ${connections} | ${name} | ${count} | ${p50.toFixed(2)} ms | ${p99.toFixed(2)} ms |`)
-    console.log(`| ${connections} | ratio | | ${(own.p50 / bare.p50).toFixed(2)} | ${(own.p99 / bare.p99).toFixed(2)} |`)
-  }
+    return [
+      ...[bare, own].map(({ name, count, p50, p99 }) => [connections, name, count, `${p50.toFixed(2)} ms`, `${p99.toFixed(2)} ms`]),
+      [connections, 'ratio', '', (own.p50 / bare.p50).toFixed(2), (own.p99 / bare.p99).toFixed(2)]
+    ]
+  })))
 })
 
 /** A server of nginx, and what it asks. */

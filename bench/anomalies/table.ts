@@ -1,3 +1,4 @@
+import { markdownTable } from '../markdown.js'
 import { cases, type CaseName } from './cases/index.js'
 import type { PeerName } from './peers/index.js'
 import type { Cell } from './run.js'
@@ -15,11 +16,8 @@ export interface Result {
 export function tableOf ({ cells }: Pick<Result, 'cells'>): string {
   const names = (Object.keys(cases) as CaseName[]).filter((name) => cells.some((cell) => cell.case === name))
   const rows = [...new Set(cells.map(({ peer }) => peer))]
-  return [
-    ['', ...names.map((name) => cases[name].title)],
-    ['---', ...names.map(() => '---')],
-    ...rows.map((peer) => [peer, ...names.map((name) => textOf(cells.find((cell) => cell.peer === peer && cell.case === name)))])
-  ].map((row) => `| ${row.join(' | ')} |\n`).join('')
+  return markdownTable(['', ...names.map((name) => cases[name].title)],
+    rows.map((peer) => [peer, ...names.map((name) => textOf(cells.find((cell) => cell.peer === peer && cell.case === name)))]))
 }
 
 /** Returns the versions of all that took part. */

@@ -1,3 +1,4 @@
+import { markdownTable } from '../markdown.js'
 import { median } from '../statistics.js'
 import type { ApplicationSample } from './applications.js'
 import type { LoadSample, StartSample } from './service.js'
@@ -24,21 +25,17 @@ export function mediansOf<T extends { [Key in keyof T]: number }> (samples: read
 }
 
 export function applicationTable (applications: NonNullable<Footprint['applications']>): string {
-  return table(['', 'installed, MiB', 'packages', 'import, ms', 'register, ms', 'first answer, ms', 'memory, MiB'], applications.map((row) => [
+  return markdownTable(['', 'installed, MiB', 'packages', 'import, ms', 'register, ms', 'first answer, ms', 'memory, MiB'], applications.map((row) => [
     row.name, row.mebibytes.toFixed(1), row.packages, row.importMs.toFixed(0), row.registerMs.toFixed(0), row.answerMs.toFixed(0), mebibytes(row.residentBytes)
   ]))
 }
 
 export function serviceTable (services: NonNullable<Footprint['services']>): string {
   const requests = services[0]?.load.requests.toLocaleString('en')
-  return table(['', 'installed, MiB', 'packages', 'start, ms', 'CPU of the start, ms', 'memory after the start, MiB', `after ${requests} requests`, 'CPU of a request, µs'], services.map((row) => [
+  return markdownTable(['', 'installed, MiB', 'packages', 'start, ms', 'CPU of the start, ms', 'memory after the start, MiB', `after ${requests} requests`, 'CPU of a request, µs'], services.map((row) => [
     row.name, row.mebibytes.toFixed(1), row.packages, row.start.wallMs.toFixed(0), row.start.cpuMs.toFixed(0), mebibytes(row.start.residentBytes),
     mebibytes(row.load.residentBytes), row.load.requestMicros.toFixed(0)
   ]))
-}
-
-function table (head: readonly string[], rows: ReadonlyArray<ReadonlyArray<string | number>>): string {
-  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`.replace('|  |', '| |')).join('\n')
 }
 
 function mebibytes (bytes: number): string {

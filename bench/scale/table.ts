@@ -1,3 +1,4 @@
+import { markdownTable } from '../markdown.js'
 import { WATCHED, type Findings, type Watched, type WatchedOperation } from './findings.js'
 
 /** The findings of one store, in tables for people: a column for each size. */
@@ -23,7 +24,7 @@ export function table (title: string, findings: readonly Findings[]): string {
     .filter(([, aspect]) => findings.some(({ watched }) => aspect(watched[operation]) !== ''))
     .map(([name, aspect]) => [`${WATCHED[operation]}${name}`, ({ watched }: Findings) => aspect(watched[operation])]))))
   return [
-    lines([head, ...costs]), '', lines([head, ...watched]), '',
+    markdownTable(head, costs), markdownTable(head, watched),
     'Touches and changes: 16 at a time; creating: 50 at a time. The longest block is the longest turn of an event loop that never',
     'waits; in brackets without the time in which it had no processor, and by CPU time. Delay is how late a timer of 1 ms is. Requests',
     'come from eight visitors of an application in the same process.'
@@ -43,10 +44,6 @@ const ASPECTS: Record<string, (watched: Watched) => string> = {
 
 function rowsOf (findings: readonly Findings[], rows: Record<string, (findings: Findings) => string>): string[][] {
   return Object.entries(rows).map(([name, value]) => [name, ...findings.map(value)])
-}
-
-function lines ([head = [], ...rows]: readonly string[][]): string {
-  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
 function number (value: number): string {
