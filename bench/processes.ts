@@ -31,6 +31,17 @@ export async function endProcess (child: ChildProcess, ask: () => void = () => {
   await ended
 }
 
+/**
+ * Lets this process end when its parent does.
+ *
+ * @param close runs before the end
+ */
+export function endWithParent (close: () => Promise<unknown> = async () => {}): void {
+  // Ctrl-C reaches every process of a terminal; here the parent decides.
+  process.on('SIGINT', () => {})
+  process.on('disconnect', () => { close().finally(() => { process.exit() }) })
+}
+
 function hasEnded ({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null
 }

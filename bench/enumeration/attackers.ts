@@ -1,5 +1,6 @@
 import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { endWithParent } from '../processes.js'
 import { ATTACKERS, login, WRONG } from './login.js'
 
 // Logs in as many people at once, over and over: tsx attackers.ts <port>. At the first message it stops, and answers how often
@@ -7,9 +8,7 @@ import { ATTACKERS, login, WRONG } from './login.js'
 
 const [,, port] = process.argv
 const ending = new AbortController()
-// Ctrl-C reaches every process of a terminal; here the parent decides.
-process.on('SIGINT', () => {})
-process.on('disconnect', () => { process.exit() })
+endWithParent()
 process.on('message', () => { ending.abort() })
 const agent = new Agent({ keepAlive: true, maxSockets: ATTACKERS })
 const statuses: Record<number, number> = {}

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { hatcheckService } from '../../app.js'
+import { endWithParent } from '../processes.js'
 import { RIGHT } from './login.js'
 
 // The service, with the accounts Harry and Sally: tsx service.ts <folder>. It tells its port, and moves its clock on with each
@@ -11,9 +12,8 @@ const LATER_MS = 2 * 3_600_000
 
 const [,, folder = ''] = process.argv
 let aheadMs = 0
-// Ctrl-C reaches every process of a terminal; here the parent decides.
-process.on('SIGINT', () => {})
 const fastify = Fastify({ logger: false }) as unknown as FastifyInstance
+endWithParent(async () => { await fastify.close() })
 await fastify.register(hatcheckService, {
   mode: 'service',
   secretKey: crypto.getRandomValues(new Uint8Array(32)),
@@ -27,7 +27,6 @@ await fastify.register(hatcheckService, {
 await fastify.ready()
 for (const name of ['Harry', 'Sally']) await fastify.accounts?.add(name, RIGHT)
 await fastify.accounts?.disable('Sally')
-process.on('disconnect', () => { fastify.close().finally(() => { process.exit() }) })
 process.on('message', () => {
   aheadMs += LATER_MS
   process.send?.('moved on')

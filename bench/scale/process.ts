@@ -1,3 +1,4 @@
+import { endWithParent } from '../processes.js'
 import type { BenchStore } from '../stores.js'
 import { fill } from './fill.js'
 import type { Filled, Measured } from './findings.js'
@@ -15,9 +16,7 @@ export interface Task {
 /** A message to the parent. */
 export type Message = { readonly progress: string } | { readonly found: Filled | Measured }
 
-// Ctrl-C reaches every process of a terminal; here the parent decides.
-process.on('SIGINT', () => {})
-process.on('disconnect', () => { process.exit() })
+endWithParent()
 
 const { what, options, population } = JSON.parse(process.argv[2] ?? '') as Task
 const work = what === 'fill' ? fill : measure

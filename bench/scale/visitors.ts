@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert'
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { endWithParent } from '../processes.js'
 import { percentilesOf, type Percentiles } from './percentiles.js'
 
 // Visitors of an application, in a process of their own: node visitors.js <url> <cookie>…
@@ -16,9 +17,7 @@ const agent = new Agent({ keepAlive: true })
 let took: Record<keyof Requests, number[]> = { read: [], change: [] }
 let failed: Record<keyof Requests, number> = { read: 0, change: 0 }
 
-// As in process.ts.
-process.on('SIGINT', () => {})
-process.on('disconnect', () => { process.exit() })
+endWithParent()
 process.on('message', () => {
   const answer = { read: summaryOf('read'), change: summaryOf('change') }
   took = { read: [], change: [] }
