@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { deflateSync } from 'node:zlib'
 import { createFlaskSigner } from '../plugins/storage/flask/signature.js'
 import { endAlike, exchange, flaskCodec, flaskLifetime, flaskSecret, flaskTime, needsFlask, startFlask, textIn } from './flask.js'
-import { Random } from './torture/random.js'
+import { Random } from './random.js'
 
 const signer = createFlaskSigner([Buffer.from(flaskSecret)])
 /** A cookie with any payload, signed with the right key. */

@@ -5,7 +5,7 @@ import { startNginx } from '../nginx.js'
 import type { RawAnswer } from '../raw-client.js'
 import type { Lifetime } from '../scope.js'
 import { serve, type Served } from '../served.js'
-import { Random } from '../torture/random.js'
+import { Random } from '../random.js'
 import { converse, type Script } from './conversation.js'
 import { cut, odd, plain, wild, type Grammar, type Production, type Visitor } from './grammar.js'
 

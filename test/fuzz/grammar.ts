@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http'
 import type { RawAnswer } from '../raw-client.js'
-import type { Random } from '../torture/random.js'
+import type { Random } from '../random.js'
 
 /** A logged-in user whose name is stored in the session under `whose`. */
 export interface Visitor {

@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import { Client } from '../client.js'
 import { buildHost } from '../helper.js'
 import { RawClient } from '../raw-client.js'
-import { Random } from '../torture/random.js'
+import { Random } from '../random.js'
 import { openStore, watched } from '../watched-store.js'
 
 tap.setTimeout(200_000)

@@ -1,16 +1,18 @@
+import { Random } from '../random.js'
+
 type Act = () => Promise<void> | void
 
 /** Fake time, in seconds, and random numbers that are the same for the same seed. */
 export class World {
   readonly seconds: number
   readonly #agenda: Act[][]
+  readonly #random: Random
   #now = 0
-  #state: number
 
   constructor (seconds: number, seed: number) {
     this.seconds = seconds
     this.#agenda = Array.from({ length: seconds }, () => [])
-    this.#state = seed
+    this.#random = new Random(seed)
   }
 
   get nowMs (): number {
@@ -42,18 +44,10 @@ export class World {
   }
 
   below (limit: number): number {
-    return Math.floor(this.#random() * limit)
+    return this.#random.integer(limit)
   }
 
   chance (probability: number): boolean {
-    return this.#random() < probability
-  }
-
-  /** Mulberry32. */
-  #random (): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+    return this.#random.next() < probability
   }
 }

@@ -5,7 +5,7 @@ import { Client, type Sending } from '../client.js'
 import { testKey } from '../helper.js'
 import type { Lifetime } from '../scope.js'
 import { serve, type Served } from '../served.js'
-import { Random } from '../torture/random.js'
+import { Random } from '../random.js'
 
 export interface SoakOptions {
   seconds: number

@@ -5,7 +5,7 @@ import type { RootDatabase } from 'lmdb'
 import { testKey } from '../helper.js'
 import { audit, openForAudit, readersOf } from './audit.js'
 import { startHost, type Host } from './host.js'
-import { Random } from './random.js'
+import { Random } from '../random.js'
 import { Visitor, type Count, type Visit } from './visitor.js'
 
 export interface TortureOptions {
