@@ -318,9 +318,9 @@ test('no session outlives the password that it logged in with', async (t) => {
             return await create(...args)
           }
         } else {
-          const { authenticate } = fastify.hatcheck.login
-          fastify.hatcheck.login.authenticate = async (...args) => {
-            const answer = authenticate(...args)
+          const { checkPassword } = fastify.hatcheck.login
+          fastify.hatcheck.login.checkPassword = async (...args) => {
+            const answer = checkPassword(...args)
             await pause.here()
             return await answer
           }

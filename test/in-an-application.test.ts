@@ -389,7 +389,7 @@ test('a login with data that a session cannot hold logs no user in', async (t) =
 test('a result of authenticate that is not a user is refused with a named error', async (t) => {
   let answer: unknown
   const app = await buildHost(t, { authenticate: (() => answer) as never })
-  app.get('/', async (request) => ({ user: await app.hatcheck.login.authenticate('Harry', '12345678', request) }))
+  app.get('/', async (request) => ({ user: await app.hatcheck.login.checkPassword('Harry', '12345678', request) }))
   const ask = async (): Promise<Bag> => (await app.inject('/')).json()
   for (const nobody of [null, undefined]) {
     answer = nobody

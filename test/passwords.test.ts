@@ -564,7 +564,7 @@ test('if the account store fails, nothing changes', async (t) => {
 test('too many attempts are answered on the page, with the time to wait', async (t) => {
   const fastify = await service(t)
   const harry = await loggedIn(fastify)
-  fastify.hatcheck.login.authenticate = () => {
+  fastify.hatcheck.login.checkPassword = () => {
     throw Object.assign(new Error('Too many tries.'), { code: 'HATCHECK_THROTTLED', statusCode: 429, headers: { 'retry-after': '7' } })
   }
   const page = await harry.post('/password', { current_password: OLD, new_password: NEW }, AS_BROWSER)
@@ -624,9 +624,9 @@ function holdUp (fastify: FastifyInstance, moment: string, here: () => Promise<v
       }) as never
     }
   } else if (moment === 'the check of the password') {
-    const { authenticate } = hatcheck.login
-    hatcheck.login.authenticate = async (...args) => {
-      const answer = await authenticate(...args)
+    const { checkPassword } = hatcheck.login
+    hatcheck.login.checkPassword = async (...args) => {
+      const answer = await checkPassword(...args)
       await once()
       return answer
     }

@@ -39,10 +39,10 @@ export function createPasswordCheck (fastify: FastifyInstance) {
   const longestName = accounts === null ? LONGEST_SENT_NAME : LONGEST_NAME
 
   /** Checks a password, behind the throttle. */
-  const authenticate = throttle.throttled(async (...args) => answerOf(await ask(authenticator, args)))
+  const checkPassword = throttle.throttled(async (...args) => answerOf(await ask(authenticator, args)))
 
   /** `request.authenticate`: checks a password as `POST /login` does, and writes a failure to the audit log. */
-  function checkPassword (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
+  function authenticate (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
     // As with the calls of a session, a rejection that nobody awaits does not end the process. The audit log has it.
     const check = standaloneCall(() => authenticateAndNote(request, sentName, sentPassword), () => {})
     // For NotAwaitedError.
@@ -55,7 +55,7 @@ export function createPasswordCheck (fastify: FastifyInstance) {
   async function authenticateAndNote (request: FastifyRequest, sentName: unknown, sentPassword: unknown): Promise<Authenticated | null> {
     try {
       const { name, password } = assertCredentials(sentName, sentPassword, longestName)
-      const user = await authenticate(name, password, request)
+      const user = await checkPassword(name, password, request)
       if (user === null) noteFailure(new WrongCredentialsError(), request, sentName)
       else passed.set(request, { user, sentName: name })
       return user
@@ -71,18 +71,18 @@ export function createPasswordCheck (fastify: FastifyInstance) {
     if (reason !== null) audit('authn_login_fail', request, { user: typeof sentName === 'string' ? sentName : null, reason })
   }
 
-  /** Tells whether {@link checkPassword} is still under way in a request. */
+  /** Tells whether {@link authenticate} is still under way in a request. */
   function isUndecided (request: FastifyRequest): boolean {
     return (undecided.get(request) ?? 0) > 0
   }
 
-  /** Returns what {@link checkPassword} has proven in a request, if it was about this user; else null. */
+  /** Returns what {@link authenticate} has proven in a request, if it was about this user; else null. */
   function proofOf (request: FastifyRequest, name: string): Proof | null {
     const proof = passed.get(request)
     return proof?.user.name === name ? proof : null
   }
 
-  return { longestName, authenticate, checkPassword, noteFailure, isUndecided, proofOf }
+  return { longestName, checkPassword, authenticate, noteFailure, isUndecided, proofOf }
 }
 
 /** Turns whatever an authenticator throws or rejects with into an error. @throws AuthenticateError */

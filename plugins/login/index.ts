@@ -119,7 +119,7 @@ export default fp(async function login (fastify) {
   })
 
   decorate('authenticate', function authenticate (this: FastifyRequest, name: string, password: string) {
-    return group.checkPassword(this, name, password)
+    return group.authenticate(this, name, password)
   })
 
   decorate('logout', function logout (this: FastifyRequest) {

@@ -79,7 +79,7 @@ export function createLoginCalls (
     /** Ends every session that the request presents a ticket of. */
     logOut: (request: FastifyRequest): Promise<void> => destroy(session.sessionFor(request)),
 
-    /** Tells whether an answer of `authenticate` still holds, now that the session is stored. */
+    /** Tells whether an answer of `checkPassword` still holds, now that the session is stored. */
     async isStillValid (user: { name: string }): Promise<boolean> {
       return accounts === null || await accounts.isStillValid(user)
     },
@@ -102,7 +102,7 @@ export function createLoginCalls (
      * makes the browser a known device of the account, and answers with a redirect or JSON. A login method ends in it.
      *
      * @throws WrongCredentialsError (401) if hatcheck keeps the accounts, and none has exactly this name, or it is disabled, or got
-     *   another password after `authenticate` returned this very object.
+     *   another password after `checkPassword` returned this very object.
      */
     async completeLogin (request: FastifyRequest, reply: FastifyReply, user: Authenticated, { permanent, sentName = user.name, next }: CompleteLoginOptions = {}): Promise<FastifyReply> {
       await logInWith(request, user.name, { permanent, data: user.data }, { confirm: () => confirm(request, { user, sentName }) })

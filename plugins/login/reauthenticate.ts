@@ -13,7 +13,7 @@ const RECENT_MS = 10 * 60_000
  */
 export function createReauthentication (
   { hatcheck }: FastifyInstance,
-  { authenticate, noteFailure }: Pick<PasswordCheck, 'authenticate' | 'noteFailure'>,
+  { checkPassword, noteFailure }: Pick<PasswordCheck, 'checkPassword' | 'noteFailure'>,
   { renewLogin }: Pick<LoginCalls, 'renewLogin'>
 ) {
   const { config, session, audit } = hatcheck
@@ -44,7 +44,7 @@ export function createReauthentication (
 
   async function checkAgain (request: FastifyRequest, name: string, password: string, permanent: boolean): Promise<void> {
     assertPassword(password)
-    const known = await authenticate(name, password, request)
+    const known = await checkPassword(name, password, request)
     if (known === null || known.name !== name) throw new ReauthenticationFailedError()
     if (!await renewLogin(request, known, permanent)) throw new ReauthenticationFailedError()
   }

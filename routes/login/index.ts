@@ -40,7 +40,7 @@ export default async function login (fastify: FastifyInstance): Promise<void> {
     const { name, password, permanent } = credentialsOf(request.body, longestName)
     // So is its session: if the store did not answer, nobody waits for it a second time.
     session.sessionOf(request)
-    const user = await login.authenticate(name, password, request)
+    const user = await login.checkPassword(name, password, request)
     if (user === null) throw new WrongCredentialsError()
     return await login.completeLogin(request, reply, user, { permanent, sentName: name, next: nextPageOf(request) })
   })

@@ -37,7 +37,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     const name = nameOf(request)
     const { current, next } = passwordFieldsOf(request.body)
     // The throttle comes before the check of the new password, which takes long.
-    const user = await login.authenticate(name, current, request)
+    const user = await login.checkPassword(name, current, request)
     let ended = 0
     const isChanged = user !== null && await accounts.changePassword(user, next, async () => {
       await assertStillIn(request, name)
