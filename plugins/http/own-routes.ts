@@ -2,6 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import { parse } from 'node:querystring'
 import { unlessInstalled } from '../common/not-installed.js'
 
+/** The longest body of a form, in bytes: much more than names, three long passwords and an address need. */
+export const BODY_LIMIT = 16_384
+
 /** Gives a scope what hatcheck's own routes have in common, and no route of an application. */
 export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
   const { http: { secureHeaders, handleError }, guards: { refusalOf, noteUntrustedProxy, crossOriginError, contentCodingError, otherMethods }, openapi } = scope.hatcheck

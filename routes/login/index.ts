@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { wants } from '../../plugins/common/wants.js'
-import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
+import { BODY_LIMIT } from '../../plugins/http/own-routes.js'
 import { credentialsOf } from '../../plugins/login/credentials.js'
 import { WrongCredentialsError } from '../../plugins/login/errors.js'
 import { fieldOf } from '../../plugins/login/fields.js'

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { endIfRemembered } from '../../plugins/accounts/end-sessions.js'
 import { wants } from '../../plugins/common/wants.js'
-import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
+import { BODY_LIMIT } from '../../plugins/http/own-routes.js'
 import { NoCookieError, SessionGoneError } from '../../plugins/session/model/errors.js'
 import type { Page } from '../../plugins/view/layout.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, PasswordOvertakenError, WrongPasswordError } from './errors.js'

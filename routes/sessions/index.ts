@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { iso } from '../../plugins/common/iso.js'
 import { wants } from '../../plugins/common/wants.js'
-import { BODY_LIMIT } from '../../plugins/http/body-limit.js'
+import { BODY_LIMIT } from '../../plugins/http/own-routes.js'
 import { fieldOf, passwordIn } from '../../plugins/login/fields.js'
 import type { UserSession } from '../../plugins/session/outside/user-sessions.js'
 import type { Page } from '../../plugins/view/layout.js'
