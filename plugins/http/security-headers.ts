@@ -4,7 +4,7 @@ import type { Config } from '../config/resolve.js'
 import type { View } from '../view/index.js'
 import { fixedHeaders } from './fixed-headers.js'
 
-const ONE_YEAR = 31_536_000
+const ONE_YEAR_SECONDS = 31_536_000
 /** Tells caches that an answer depends on who asks and on what is asked for: a page in some language, or JSON. */
 const VARY = 'Accept, Accept-Language, Cookie'
 
@@ -32,7 +32,7 @@ export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Conf
     'x-content-type-options': 'nosniff'
   }
   const headers = { ...fixed, 'cache-control': 'no-store', vary: VARY }
-  const hstsHeader = { 'strict-transport-security': `max-age=${ONE_YEAR}${hsts === 'subdomains' ? '; includeSubDomains' : ''}` }
+  const hstsHeader = { 'strict-transport-security': `max-age=${ONE_YEAR_SECONDS}${hsts === 'subdomains' ? '; includeSubDomains' : ''}` }
   const setFixed = fixedHeaders(fixed)
   const setFixedOverHttps = hsts === 'off' ? setFixed : fixedHeaders({ ...fixed, ...hstsHeader })
 

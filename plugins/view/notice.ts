@@ -17,7 +17,8 @@ const texts = {
 type Notice = keyof typeof texts
 
 const COOKIE = 'hatcheck-notice'
-const SECONDS = 30
+/** How long a message waits for its page. */
+const WAIT_SECONDS = 30
 
 /**
  * Makes the message on the page after a login, a logout or a change of the password. It has a cookie of its own, since there
@@ -31,7 +32,7 @@ export function createNotices (cookies: Cookies, base: string) {
   /** Leaves a message for the next page, if the client is a browser. */
   function leaveNotice (request: FastifyRequest, reply: FastifyReply, name: Notice): void {
     if (wants(request, 'json') === 'json') return
-    cookies.set(reply, COOKIE, name, { ...attributes, secure: isHttps(request), maxAge: SECONDS })
+    cookies.set(reply, COOKIE, name, { ...attributes, secure: isHttps(request), maxAge: WAIT_SECONDS })
   }
 
   /**
