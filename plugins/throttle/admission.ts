@@ -84,8 +84,9 @@ export class Admission {
       if (!isRefusal(attempt)) return attempt
       refusals.push(attempt)
     }
-    const [place] = known
-    if (place !== undefined && await this.#waitOf(place) > 0) {
+    const [knownPlace] = known
+    // A counter of what is known makes attempts wait for as long as it is known.
+    if (knownPlace !== undefined && await this.#waitOf(knownPlace) > 0) {
       const attempt = await this.#familiar(this.#counter('place', this.#at(account, network)), this.#counter('places', account), {
         failed: () => this.#countFailure(networks),
         succeeded: () => this.#remember(known)
@@ -103,7 +104,12 @@ export class Admission {
     await this.#count(this.#around(networksOf(address)))
   }
 
-  /** @param ofAccount the counter of all such attempts for the account */
+  /**
+   * Makes an attempt from a known device or network, or refuses it.
+   *
+   * @param own the counter of the device or the network
+   * @param ofAccount the counter of all such attempts for the account
+   */
   async #familiar (own: CounterOf, ofAccount: CounterOf, { failed, succeeded }: Pick<Attempt, 'failed' | 'succeeded'>): Promise<Attempt | Refusal> {
     const counters = [own, ofAccount]
     const refusal = await this.#firstRefusal(counters)
@@ -123,12 +129,16 @@ export class Admission {
     }
   }
 
+  /**
+   * Makes an attempt of a stranger, or refuses it. Once strangers must wait for the account, those from calm networks have another
+   * counter: the others cannot keep them out.
+   */
   async #stranger (account: string, networks: Networks, known: CounterOf[]): Promise<Attempt | Refusal> {
     const [byAll, byCalm] = [this.#counter('account', account), this.#counter('calm', account)]
     const refusal = await this.#sharedRefusal(networks) ?? await this.#refusalOf(byAll)
-    const isCalmOne = refusal?.reason === 'account' && await this.#isCalm(networks)
-    const last = isCalmOne ? await this.#refusalOf(byCalm) : refusal
-    if (last !== null) return last
+    const isByCalm = refusal?.reason === 'account' && await this.#isCalm(networks)
+    const finalRefusal = isByCalm ? await this.#refusalOf(byCalm) : refusal
+    if (finalRefusal !== null) return finalRefusal
     /** The counter that has counted the attempt, once it is admitted. */
     let own = byAll
     const withdrawn = (): Promise<void> => this.#uncount([own])
@@ -166,6 +176,7 @@ export class Admission {
     return site === null ? [address] : [address, this.#counter('site', site), this.#counter('block', block)]
   }
 
+  /** Returns the counters of failures that decide whether a network is calm. */
   #unrest ({ network, block }: Networks): CounterOf[] {
     return [this.#counter('unrest', network), this.#counter('unrestAround', block)]
   }
