@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { Agent } from 'node:http'
 import type { Test } from 'tap'
-import { Client, cookiesSetBy } from './client.js'
+import { Client, cookiesSetBy, statusesOf } from './client.js'
 import { buildHost } from './helper.js'
 import { loopTime } from './loop-clock.js'
 
@@ -107,7 +107,5 @@ export async function underLoad (visitors: readonly Visitor[], work: () => Promi
 
 /** The number of answers by status. */
 export function statuses (visitors: readonly Visitor[]): Record<number, number> {
-  const counts: Record<number, number> = {}
-  for (const { status } of visitors.flatMap(({ answers }) => answers)) counts[status] = (counts[status] ?? 0) + 1
-  return counts
+  return statusesOf(visitors.flatMap(({ answers }) => answers.map(({ status }) => ({ statusCode: status }))))
 }
