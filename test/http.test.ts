@@ -1,12 +1,13 @@
-import Fastify, { type FastifyInstance, type FastifyServerOptions, type HTTPMethods, type InjectOptions, type LightMyRequestResponse } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions, type HTTPMethods, type InjectOptions, type LightMyRequestResponse } from 'fastify'
 import { METHODS, maxHeaderSize } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
 import { checksOf } from './checks/checks.js'
-import { logIn, userOf } from './client.js'
+import { AS_PROGRAM } from './accept.js'
+import { Client, logIn, userOf } from './client.js'
 import { exchange } from './raw-client.js'
-import { sessionCookieOf, testKey, turn } from './helper.js'
+import { build, newFastify, sessionCookieOf, testKey, turn } from './helper.js'
 import { breakable, openStore } from './watched-store.js'
 
 /** Every address, and the methods that it takes. */
@@ -254,6 +255,31 @@ test('a login is a form or a JSON object with the matching type, and nothing els
     }
   }
   t.strictSame(wrong, [], `${types.length} types`)
+})
+
+test('an empty body is no body, even with the type of JSON', async (t) => {
+  const harry = new Client(await build(t))
+  const send = async (method: string, url: string): Promise<[number, object]> => {
+    const { statusCode, body } = await harry.send({ method, url, headers: { ...AS_PROGRAM, 'content-type': 'application/json' } })
+    return [statusCode, JSON.parse(body)]
+  }
+  await harry.login()
+  t.match(await send('DELETE', '/sessions'), [200, { ended: 0 }])
+  t.match(await send('PUT', '/session/cart'), [400, { code: 'HATCHECK_SESSION_VALUE' }])
+  t.match(await send('POST', '/login'), [400, { code: 'HATCHECK_PASSWORD' }])
+  t.match(await send('POST', '/logout'), [200, { user: null }])
+  t.equal(harry.cookie(), '')
+})
+
+test('the pages read JSON beside a parser of the application for its own routes', async (t) => {
+  const app = newFastify(t)
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) => bytes)
+  await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: ['login'], authenticate: (name) => ({ name }) })
+  app.post('/signed', async ({ body }) => ({ isBytes: Buffer.isBuffer(body) }))
+  const post = async (url: string): Promise<unknown> => (await app.inject({ method: 'POST', url, headers: AS_PROGRAM, payload: { client_name: 'Harry', password: PASSWORD } })).json()
+  t.match(await post('/login'), { user: { name: 'Harry' } })
+  t.same(await post('/signed'), { isBytes: true })
 })
 
 test('a client that is not the trusted proxy cannot influence what hatcheck believes about the connection', async (t) => {

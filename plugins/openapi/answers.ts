@@ -116,7 +116,7 @@ export const IGNORED_BODY_ERRORS: readonly ErrorClass[] = [
 ]
 
 /** The errors of reading a request body. */
-export const BODY_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_CTP_EMPTY_JSON_BODY, errorCodes.FST_ERR_CTP_INVALID_JSON_BODY, ...IGNORED_BODY_ERRORS]
+export const BODY_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_CTP_INVALID_JSON_BODY, ...IGNORED_BODY_ERRORS]
 
 /** The errors of a path with a parameter. */
 export const ADDRESS_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_BAD_URL, errorCodes.FST_ERR_MAX_PARAM_LENGTH]

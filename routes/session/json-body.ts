@@ -17,13 +17,13 @@ const POISONS = 'or has an object with the key __proto__, or with constructor th
 /**
  * Reads JSON. It refuses JSON that is too long for a session, bytes that are not UTF-8, keys that JavaScript could take for a
  * prototype, and integers beyond 2^53, which other languages have and which would come back with other digits. The body of a DELETE
- * is ignored.
+ * is ignored, and an empty body is no body.
  */
 export function readValues (fastify: FastifyInstance, maxBytes: number): void {
   const parse = fastify.getDefaultJsonParser('error', 'error')
   fastify.removeContentTypeParser('application/json')
   fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
-    if (request.method === 'DELETE') {
+    if (request.method === 'DELETE' || bytes.length === 0) {
       done(null)
       return
     }
