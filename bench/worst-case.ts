@@ -1,8 +1,10 @@
 import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { Agent } from 'node:http'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Client } from '../test/client.js'
+import { addressOf } from '../test/fixtures/child.js'
 import { inputs, OWNER, type Asked, type Input } from '../test/long/attacks/inputs.js'
 import { runCommand, type Lifetime } from './command.js'
 import { readCommandLine } from './command-line.js'
@@ -66,15 +68,7 @@ async function start ({ folder, teardown }: Lifetime): Promise<Service> {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
   teardown(async () => { await endProcess(child) })
-  let output = ''
-  const url = await new Promise<string>((resolve, reject) => {
-    child.once('exit', () => { reject(new Error(`the service ended:\n${output}`)) })
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      if (output.length < 10_000) output += text
-      const [, found] = /hatcheck listens at (http:\/\/[^\s"]+)/.exec(output) ?? []
-      if (found !== undefined) resolve(found)
-    })
-  })
+  const url = await Promise.race([addressOf(child), once(child, 'exit').then(([code]) => { throw new Error(`the service ended with ${code}`) })])
   return { url, loopTime: () => answerOf(child, 'the service', 'loop time') }
 }
 

@@ -4,9 +4,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { Client } from '../../test/client.js'
-import { childEnvironment } from '../../test/fixtures/child.js'
+import { addressOf, childEnvironment } from '../../test/fixtures/child.js'
 import type { Lifetime } from '../command.js'
 import { headersOfHarry } from '../harry.js'
 import { answerOf, endProcess } from '../processes.js'
@@ -91,7 +90,7 @@ async function withService<T> ({ teardown }: Lifetime, root: string, sessionStor
   teardown(stop)
   const usage = async (): Promise<Usage> => await answerOf(child, 'the service', 'usage')
   try {
-    const url = await Promise.race([addressIn(child.stdout), once(child, 'exit').then(([code]) => { throw new Error(`the service ended with ${code}`) })])
+    const url = await Promise.race([addressOf(child), once(child, 'exit').then(([code]) => { throw new Error(`the service ended with ${code}`) })])
     const { statusCode } = await new Client(url).get('/')
     const wallMs = performance.now() - begun
     const { user, system, residentBytes } = await usage()
@@ -100,15 +99,4 @@ async function withService<T> ({ teardown }: Lifetime, root: string, sessionStor
   } finally {
     await stop()
   }
-}
-
-async function addressIn (output: NodeJS.ReadableStream | null): Promise<string> {
-  if (output === null) throw new TypeError('the output is needed')
-  return await new Promise((resolve) => {
-    // Read to the end: a full pipe would stop the service.
-    createInterface({ input: output }).on('line', (line) => {
-      const url = /listens at (http:[^"\s]+)/.exec(line)?.[1]
-      if (url !== undefined) resolve(url)
-    })
-  })
 }
