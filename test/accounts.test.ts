@@ -261,6 +261,42 @@ for (const kind of kinds) {
       for (const user of users) t.ok(await accounts.isStillValid(user as { name: string }), 'with the hash that one of them has stored')
     })
 
+    t.test('a login that is too busy to renew an old hash counts by the password, also if another login renews the hash', async (t) => {
+      for (const isRenewed of [false, true]) {
+        const { store, sessions } = openOffice(t, kind)
+        const [old, renewed] = [await hash(GOOD, { algorithm: 1 }), await hashPassword(GOOD)]
+        await store.create('harry', { name: 'Harry', passwordHash: old, createdAt: START, disabled: false })
+        const over = new AbortController()
+        let others: Promise<unknown> | undefined
+        // Known devices come first, so that no stranger leaves the queue meanwhile.
+        const stay = async (isFamiliar: boolean): Promise<void> => { while (!over.signal.aborted) await hashPassword(OTHER, isFamiliar) }
+        const waiting: Array<Promise<void>> = []
+        const crowd = async (): Promise<void> => {
+          for (let i = 0; i < 80; i++) waiting.push(stay(i < 4).catch(() => {}))
+          if (isRenewed) await store.update('harry', { passwordHash: renewed }, old)
+        }
+        const accounts = accountsOver({
+          ...delegate(store),
+          async read (key) {
+            await others
+            const account = await store.read(key)
+            return account && {
+              ...account,
+              // Asked for when the verification begins: the others come while it is under way.
+              get passwordHash () {
+                others ??= Promise.resolve().then(crowd)
+                return account.passwordHash
+              }
+            }
+          }
+        }, sessions)
+        const login = accounts.authenticate('Harry', GOOD).finally(() => { over.abort() })
+        if (isRenewed) await t.rejects(login, { code: 'HATCHECK_BUSY' })
+        else t.strictSame(await login, { name: 'Harry' })
+        await Promise.all(waiting)
+      }
+    })
+
     t.test('a login fails if its account is disabled or gets a new password meanwhile', async (t) => {
       for (const change of ['disable', 'setPassword'] as const) {
         const { store, sessions, ...office } = openOffice(t, kind)

@@ -132,20 +132,23 @@ export class Accounts {
     return Promise.resolve(this.#options.accounts.list())
   }
 
-  /** Hashes the password with the current parameters. Returns the old hash if hatcheck is busy or the password has been changed meanwhile. */
+  /**
+   * Hashes the password with the current parameters. Returns the old hash if hatcheck is busy or the password has been changed
+   * meanwhile.
+   *
+   * @throws BusyError if hatcheck is too busy to check the password against the hash that another login has made meanwhile.
+   */
   async #renewHash ({ name, passwordHash }: Account, password: string, isFamiliar: boolean): Promise<string> {
     const { accounts } = this.#options
-    let renewed
-    try {
-      renewed = await hashPassword(password, isFamiliar)
-    } catch (error) {
-      if (error instanceof BusyError) return passwordHash
+    const renewed = await hashPassword(password, isFamiliar).catch((error: unknown) => {
+      if (error instanceof BusyError) return null
       throw error
-    }
-    if (await accounts.update(accountKey(name), { passwordHash: renewed }, passwordHash)) return renewed
+    })
+    if (renewed !== null && await accounts.update(accountKey(name), { passwordHash: renewed }, passwordHash)) return renewed
     // Another login may have renewed it at the same time, such as the second of a double click.
     const now = await accounts.read(accountKey(name))
-    return now !== null && await verifyPassword(now.passwordHash, password, isFamiliar) ? now.passwordHash : passwordHash
+    if (now === null || now.passwordHash === passwordHash) return passwordHash
+    return await verifyPassword(now.passwordHash, password, isFamiliar) ? now.passwordHash : passwordHash
   }
 
   /** Makes a result of {@link authenticate} and remembers the hash that it was checked against. */
