@@ -225,6 +225,7 @@ test('only valid JSON is accepted as a value', async (t) => {
     [400, '["a", -1e999]', JSON_TYPE],
     [400, '{"__proto__": {"isAdmin": true}}', JSON_TYPE],
     [400, '[{"constructor": {"prototype": {"isAdmin": true}}}]', JSON_TYPE],
+    [400, '1', { ...JSON_TYPE, 'content-range': 'bytes 0-0/2' }],
     [415, '1', {}],
     [415, 'a=1', { 'content-type': 'application/x-www-form-urlencoded' }],
     [415, '1', { 'content-type': 'text/plain' }],

@@ -15,9 +15,9 @@ const LOSES_DIGITS = 'or has an integer beyond 2^53 - 1, which would lose digits
 const POISONS = 'or has an object with the key __proto__, or with constructor that has prototype, which JavaScript could take for a prototype'
 
 /**
- * Reads JSON. It refuses JSON that is too long for a session, bytes that are not UTF-8, keys that JavaScript could take for a
- * prototype, and integers beyond 2^53, which other languages have and which would come back with other digits. The body of a DELETE
- * is ignored, and an empty body is no body.
+ * Reads JSON. It refuses JSON that is too long for a session, bytes that are not UTF-8, parts of a value, keys that JavaScript could
+ * take for a prototype, and integers beyond 2^53, which other languages have and which would come back with other digits. The body of
+ * a DELETE is ignored, and an empty body is no body.
  */
 export function readValues (fastify: FastifyInstance, maxBytes: number): void {
   const parse = fastify.getDefaultJsonParser('error', 'error')
@@ -29,6 +29,11 @@ export function readValues (fastify: FastifyInstance, maxBytes: number): void {
     }
     if (!isUtf8(bytes)) {
       done(new SessionValueError('the body', 'not UTF-8'))
+      return
+    }
+    // Source: RFC 9110, section 14.5.
+    if (request.headers['content-range'] !== undefined) {
+      done(new SessionValueError('the body', 'a part of a value, by its Content-Range'))
       return
     }
     const json = bytes.toString()
