@@ -35,15 +35,16 @@ test('an invalid request is answered after the requests before it', async (t) =>
   t.equal(policy.exec(refusal?.head ?? '')?.[0], policy.exec(page?.head ?? '')?.[0], 'with the security headers of all answers')
 })
 
-for (const [what, head, status, code] of [
+for (const [what, head, status, code, detail = /./] of [
   ['a header that is too large', `GET / HTTP/1.1\r\nHost: localhost\r\na: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'HATCHECK_HEADER_SIZE'],
   ['chunk extensions that are too large', `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\na\r\n0\r\n\r\n`, 413, 'HATCHECK_CHUNK_EXTENSIONS'],
+  ['an unknown method', 'FOO /login HTTP/1.1\r\nHost: localhost\r\n\r\n', 400, 'HATCHECK_BAD_REQUEST', /method is unknown/],
   ['a length that is not a number', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n', 400, 'HATCHECK_BAD_REQUEST']
 ] as const) {
   test(`${what} is answered once, and later requests on the connection are not`, async (t) => {
     const answers = await answersTo(await start(t), `${ALIVE}${head}${ALIVE}`)
     t.strictSame(statusesOf(answers), [200, status])
-    t.equal(JSON.parse(answers[1]?.body ?? '').code, code)
+    t.match(JSON.parse(answers[1]?.body ?? ''), { code, detail })
   })
 }
 

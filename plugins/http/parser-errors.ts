@@ -12,13 +12,15 @@ interface BareAnswer {
   headers?: Readonly<Record<string, string>>
 }
 
-/** By the code of the error. Anything else is a 400. */
+const BAD_REQUEST: BareAnswer = { status: 400, code: 'HATCHECK_BAD_REQUEST', detail: 'This is not an HTTP request as RFC 9112 describes it.' }
+/** By the code of the error. Anything else is a {@link BAD_REQUEST}. */
 const ANSWERS: Record<string, BareAnswer> = {
   ERR_HTTP_REQUEST_TIMEOUT: { status: 408, code: 'HATCHECK_REQUEST_TIMEOUT', detail: 'The request was not complete in time.' },
   HPE_HEADER_OVERFLOW: { status: 431, code: 'HATCHECK_HEADER_SIZE', detail: 'The header of this request is larger than 16 KiB.' },
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: { status: 413, code: 'HATCHECK_CHUNK_EXTENSIONS', detail: 'The chunk extensions of this request are larger than 16 KiB.' }
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: { status: 413, code: 'HATCHECK_CHUNK_EXTENSIONS', detail: 'The chunk extensions of this request are larger than 16 KiB.' },
+  // For Node, an unknown method and bytes that are no HTTP are the same error.
+  HPE_INVALID_METHOD: { ...BAD_REQUEST, detail: 'This is not an HTTP request, or its method is unknown.' }
 }
-const BAD_REQUEST: BareAnswer = { status: 400, code: 'HATCHECK_BAD_REQUEST', detail: 'This is not an HTTP request as RFC 9112 describes it.' }
 const EXPECTATION: BareAnswer = { status: 417, code: 'HATCHECK_EXPECTATION', detail: 'The only expectation that this server supports is 100-continue.' }
 /** Its target is another server, which takes no method here. */
 const CONNECT: BareAnswer = { status: 405, code: 'HATCHECK_METHOD_NOT_ALLOWED', detail: 'This address does not support this method.', headers: { allow: '' } }

@@ -14,6 +14,8 @@ const DESCRIPTION = `Logins and sessions for any web application.
 - Errors are problem documents (RFC 9457). An unknown path is a 404 with \`HATCHECK_NOT_FOUND\`. A method that a path does not
   support is a 405 with \`HATCHECK_METHOD_NOT_ALLOWED\`. That response, and the 204 to \`OPTIONS\`, list the supported methods
   in \`Allow\`.
+- A request that has not arrived whole after 10 seconds is a 408 with \`HATCHECK_REQUEST_TIMEOUT\`, an \`Expect\` other than
+  \`100-continue\` a 417 with \`HATCHECK_EXPECTATION\`. Both end the connection.
 - No CSRF token is needed. The server refuses cross-site requests of browsers by \`Sec-Fetch-Site\` and \`Origin\`.`
 
 const TAGS = [
