@@ -159,6 +159,35 @@ test('what a failed response could not store goes into no session that its error
   }
 })
 
+test('a change of an error handler whose save() fails is stored with its response, or the response fails', async (t) => {
+  for (const failures of [1, 2, 3]) {
+    const store = openStore(t, 'memory:')
+    const patch = store.patch.bind(store)
+    const fastify = await buildHost(t, { sessionStore: store })
+    fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+    fastify.get('/change', async (request) => {
+      valuesOf(request)['count'] = 2
+      return 'changed'
+    })
+    fastify.get('/values', async (request) => ({ ...valuesOf(request) }))
+    fastify.setErrorHandler(async (error: Error & { code?: string }, request, reply) => {
+      valuesOf(request)['error'] = error.code
+      await request.session.save().catch(() => {})
+      return await reply.code(500).send('handled')
+    })
+    const client = new Client(fastify)
+    await client.get('/begin')
+    let calls = 0
+    store.patch = (...args) => {
+      if (++calls <= failures) throw new Error('no store')
+      return patch(...args)
+    }
+    const { statusCode } = await client.get('/change')
+    t.equal(statusCode, failures < 3 ? 500 : 503, `${failures} failures`)
+    t.strictSame((await client.get('/values')).json(), { count: 1, ...failures < 3 && { error: 'HATCHECK_STORE_UNAVAILABLE' } })
+  }
+})
+
 test('an error handler that cannot store its message answers with the error of the store', async (t) => {
   const store = openStore(t, 'memory:')
   const fastify = await buildHost(t, { sessionStore: store })

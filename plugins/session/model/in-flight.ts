@@ -16,9 +16,10 @@ export class InFlight {
     return this.#sets.length === 0
   }
 
-  /** The changes of the next call; undefined if there is none. */
-  get next (): ChangeSet | undefined {
-    return this.#sets[0]
+  /** Returns the changes of the call that follows; undefined if there is none. */
+  after (taken: ChangeSet): ChangeSet | undefined {
+    // Not the first: the changes of a failed response are older, and wait until that of its error handler is stored.
+    return this.#sets[this.#sets.indexOf(taken) + 1]
   }
 
   /** The changes of the calls that wait for the first one. */

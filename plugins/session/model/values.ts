@@ -173,8 +173,8 @@ export class Values {
    * @param keys the keys that come back; null: all of them.
    */
   restore (taken: ChangeSet, keys: ReadonlySet<string> | null = null): void {
+    const next = this.#inFlight.after(taken)
     if (!this.#remove(taken)) return
-    const { next } = this.#inFlight
     const target = next ?? this
     target.permanent ??= taken.permanent
     for (const [key, change] of taken.changes) {
