@@ -118,8 +118,8 @@ export const IGNORED_BODY_ERRORS: readonly ErrorClass[] = [
 /** The errors of reading a request body. */
 export const BODY_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_CTP_INVALID_JSON_BODY, ...IGNORED_BODY_ERRORS]
 
-/** The errors of a path with a parameter. */
-export const ADDRESS_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_BAD_URL, errorCodes.FST_ERR_MAX_PARAM_LENGTH]
+/** The errors of a path with a parameter. Before 5.9, Fastify has no error for a parameter that is too long: it finds no route. */
+export const ADDRESS_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_BAD_URL, errorCodes.FST_ERR_MAX_PARAM_LENGTH as ErrorClass | undefined].filter((error) => error !== undefined)
 
 /** Describes an error that a route answers with another status than its own. */
 export function withStatus (status: number, error: ErrorClass): ErrorAnswer {

@@ -68,6 +68,22 @@ t.test('publint and attw find nothing wrong with the package', { skip }, async (
   t.equal(typed.code, 0, typed.stdout)
 })
 
+t.test('the package starts on the oldest Fastify that it allows', { skip }, async (t) => {
+  const folder = join(outside, 'oldest', 'host')
+  const oldest = manifest.dependencies.fastify.replace('^', '')
+  await install(folder, [], `fastify@${oldest}`)
+  const program = `
+    import Fastify from 'fastify'
+    import hatcheck from 'hatcheck'
+    const fastify = Fastify()
+    await fastify.register(hatcheck, { secretKey: '${'7f3a9c1e5b8d2046'.repeat(4)}', sessionStore: 'memory:', routes: true, prefix: '/auth' })
+    const { statusCode } = await fastify.inject({ url: '/auth/login', headers: { host: 'localhost' } })
+    console.log(statusCode)
+    await fastify.close()`
+  t.same(await run(process.execPath, ['--input-type=module', '-e', program], folder), { code: 0, stdout: '200\n', stderr: '' })
+  t.equal(JSON.parse(await readFile(join(folder, 'node_modules/fastify/package.json'), 'utf8')).version, oldest)
+})
+
 t.test('pnpm installs the package', { skip }, async (t) => {
   const folder = join(outside, 'pnpm')
   await mkdir(folder)
