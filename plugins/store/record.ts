@@ -150,12 +150,7 @@ export function excessOf<S extends { readonly key: string }> (sessions: readonly
   return others.slice(0, Math.max(0, others.length + 1 - perUser))
 }
 
-/** Sorts sessions by their beginning, in place. */
-export function oldestFirst (sessions: StoredSession[]): StoredSession[] {
-  return sessions.sort(byBeginning)
-}
-
-/** Compares sessions by their beginning, for sorting. */
+/** Compares sessions for sorting, the oldest first. */
 export function byBeginning (a: StoredSession, b: StoredSession): number {
   return a.record.createdAt - b.record.createdAt
 }

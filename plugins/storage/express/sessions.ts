@@ -1,6 +1,6 @@
 import { SessionTooLargeError } from '../../store/errors.js'
 import {
-  excessOf, oldestFirst, splitByPrefix, touched, withChanges,
+  byBeginning, excessOf, splitByPrefix, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
 } from '../../store/record.js'
 import { replaceInTwoSteps } from '../../store/replace-in-two-steps.js'
@@ -137,7 +137,7 @@ export class ExpressStore implements SessionStore {
 
   async #ofUser (user: string): Promise<StoredSession[]> {
     const sessions = await this.#bounded('list', () => this.#records.list())
-    return oldestFirst(sessions.filter(({ key, record }) => record.user === user && this.#lives(key, record)))
+    return sessions.filter(({ key, record }) => record.user === user && this.#lives(key, record)).sort(byBeginning)
   }
 
   async #removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {

@@ -1,7 +1,7 @@
 import type { Database, RootDatabase, Transaction } from 'lmdb'
 import { Memo } from '../../common/memo.js'
 import { SessionTooLargeError } from '../../store/errors.js'
-import { excessOf, oldestFirst, sizeOf, type SessionRecord, type StoredSession, type UserLimit } from '../../store/record.js'
+import { byBeginning, excessOf, sizeOf, type SessionRecord, type StoredSession, type UserLimit } from '../../store/record.js'
 import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../store/sessions.js'
 import { isStoreKey } from '../common/store-key.js'
 import { dueTime } from './due-time.js'
@@ -119,7 +119,7 @@ export class LmdbRecords {
       const record = this.liveOf(user, key)
       if (record !== null) sessions.push({ key, record })
     }
-    const excess = excessOf(oldestFirst(sessions), newKey, limit)
+    const excess = excessOf(sessions.sort(byBeginning), newKey, limit)
     for (const { key, record } of excess) this.end(key, undefined, record)
     return excess
   }

@@ -1,7 +1,7 @@
 import { getHeapStatistics } from 'node:v8'
 import { eachInSlices } from '../../common/slices.js'
 import {
-  continuationOf, excessOf, hasFields, oldestFirst, splitByPrefix, successorLimit, successorOf, touched, withChanges,
+  byBeginning, continuationOf, excessOf, hasFields, splitByPrefix, successorLimit, successorOf, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
 } from '../../store/record.js'
 import type { StoreOptions } from '../../store/sessions.js'
@@ -103,7 +103,7 @@ export class MemoryStore implements CompleteSessionStore {
       const record = this.read(key)
       if (record !== null) sessions.push({ key, record })
     }
-    return oldestFirst(sessions)
+    return sessions.sort(byBeginning)
   }
 
   /** Visits the keys of the user in the order of creation, so it also ends the successor of a session that is replaced meanwhile. */
