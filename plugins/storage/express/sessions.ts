@@ -189,7 +189,7 @@ export class ExpressStore implements SessionStore {
     })
   }
 
-  #end (key: string, how: EndOptions = {}): Promise<SessionRecord | null> {
+  #end (key: string, how: EndOptions): Promise<SessionRecord | null> {
     return this.#bounded('remove', () => this.#queue.run(key, () => this.#endNow(key, how)))
   }
 
