@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { isTime } from '../../common/is-time.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { sizeOf, type SessionRecord, type StoredSession } from '../../store/record.js'
@@ -87,7 +87,7 @@ export class ExpressRecords {
 
 /** Returns the ID under which the store keeps a session: its key, or the beginning of a hash if the key is longer than an ID can be. */
 function idOf (key: string): string {
-  return key.length <= LONGEST_ID ? key : createHash('sha256').update(key).digest('base64url').slice(0, LONGEST_ID)
+  return key.length <= LONGEST_ID ? key : hash('sha256', key, 'base64url').slice(0, LONGEST_ID)
 }
 
 /** Returns what hatcheck has put into a session; null if it is not hatcheck's, or damaged. */

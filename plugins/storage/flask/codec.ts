@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { Memo } from '../../common/memo.js'
 import type { Carried, CookieCodec, Opened } from '../../store/carried.js'
 import { fromPayload, toPayload } from './payload.js'
@@ -70,5 +70,5 @@ export function createFlaskCodec ({ secrets, lifetimeSeconds, maxBytes, now }: C
 
 /** A cookie of Flask has no ID, so each signature is one. */
 function idOf (value: string): string {
-  return createHash('sha256').update(value).digest('base64url')
+  return hash('sha256', value, 'base64url')
 }

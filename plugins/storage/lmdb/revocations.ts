@@ -1,5 +1,5 @@
 import type { Database, RootDatabase } from 'lmdb'
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { nextBarrier, type Barrier, type Revocation, type RevocationStore } from '../../store/revocations.js'
 import { soundNextKey } from '../common/store-key.js'
 import { objectIn } from './json.js'
@@ -115,7 +115,7 @@ function sessionKey (key: string): string {
 }
 
 function userKey (user: string): string {
-  return user.length <= LONGEST_NAME ? `${USER}${user}` : `${LONG_USER}${createHash('sha256').update(user).digest('base64url')}`
+  return user.length <= LONGEST_NAME ? `${USER}${user}` : `${LONG_USER}${hash('sha256', user, 'base64url')}`
 }
 
 /** Decodes a barrier. Returns null if it is damaged. */
