@@ -1,6 +1,6 @@
 import { namesRealm } from './realm.js'
 
-/** Tells whether a session can have a user of this name. A lone surrogate is not text. */
+/** Tells whether a session can have a user of this name. */
 export function isUserName (name: unknown): name is string {
-  return typeof name === 'string' && name !== '' && !/\p{Cs}/u.test(name) && !namesRealm(name)
+  return typeof name === 'string' && name !== '' && name.isWellFormed() && !namesRealm(name)
 }

@@ -16,9 +16,6 @@ const MEMBERS: ReadonlySet<string> = new Set([...METHODS, ...PROPERTIES])
 /** A value of one of these names would hide a member of the session, reach the prototype, or pass the session off as a promise. */
 const RESERVED: ReadonlySet<string> = new Set([...MEMBERS, ...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'toJSON', 'then'])
 
-/** A lone surrogate is not text: a store that keeps keys as UTF-8 would change it. */
-const LONE_SURROGATE = /\p{Cs}/u
-
 /** Tells whether handlers can neither see nor set a value with this key. */
 export function isReserved (key: string): boolean {
   return RESERVED.has(key) || key.startsWith(OWN_PREFIX)
@@ -54,7 +51,8 @@ export function assertPermanent (name: string, value: unknown): asserts value is
 }
 
 function assertKey (key: unknown): asserts key is string {
-  if (typeof key !== 'string' || key === '' || isReserved(key) || LONE_SURROGATE.test(key)) throw new SessionKeyError(brokenRule(key), inspect(key))
+  // A store that keeps keys as UTF-8 would change a lone surrogate.
+  if (typeof key !== 'string' || key === '' || isReserved(key) || !key.isWellFormed()) throw new SessionKeyError(brokenRule(key), inspect(key))
 }
 
 function brokenRule (key: unknown): string {
