@@ -6,8 +6,9 @@ import type { SessionRecord } from '../../store/sessions.js'
 import type { Finder } from '../backend/find.js'
 import type { Writer } from '../backend/write.js'
 import { clientText } from '../model/client-text.js'
-import { AdoptError, SessionValuesError } from '../model/errors.js'
-import { isPlain, kindOf } from '../model/json.js'
+import { AdoptError } from '../model/errors.js'
+import { assertValues } from '../model/fields.js'
+import { kindOf } from '../model/json.js'
 import type { Rules } from '../model/plan.js'
 import type { Stored } from '../model/stored.js'
 import { adoptedRecord } from './adopted-record.js'
@@ -78,15 +79,11 @@ export function createAdoption ({ oldSessions, finder: { find, read }, writer, r
     const { values, maxAge } = content
     const user = await old.user(values) ?? null
     if (user !== null && !isUserName(user)) throw new AdoptError(kindOf(user))
-    const kept = old.data === undefined ? values : plainObject(await old.data(values))
+    const kept: unknown = old.data === undefined ? values : await old.data(values)
+    assertValues(kept)
     const client = clientText(request.headers['user-agent'], clientAddress(request))
     const { record, leftOut } = adoptedRecord({ user, client, values: kept, maxAge }, rules)
     if (leftOut.length > 0) request.log.warn({ keys: leftOut }, 'an old session continues without these values: hatcheck cannot hold them, or they are over sessionMaxBytes')
     return record
   }
-}
-
-function plainObject (values: unknown): Record<string, unknown> {
-  if (typeof values !== 'object' || values === null || !isPlain(values)) throw new SessionValuesError(kindOf(values))
-  return values as Record<string, unknown>
 }

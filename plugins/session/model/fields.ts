@@ -38,11 +38,16 @@ export function assertEntry (key: unknown, value: unknown): asserts key is strin
  * @throws SessionValuesError, SessionKeyError, SessionValueError
  */
 export function entriesOf (values: unknown): Array<[string, unknown]> {
-  if (typeof values !== 'object' || values === null || !isPlain(values)) throw new SessionValuesError(kindOf(values))
+  assertValues(values)
   for (const symbol of Object.getOwnPropertySymbols(values)) assertKey(symbol)
   const entries = Object.entries(values)
   for (const [key, value] of entries) assertEntry(key, value)
   return entries
+}
+
+/** Refuses a Map, say, whose values would be lost. @throws SessionValuesError */
+export function assertValues (values: unknown): asserts values is Record<string, unknown> {
+  if (typeof values !== 'object' || values === null || !isPlain(values)) throw new SessionValuesError(kindOf(values))
 }
 
 /** Refuses the text 'false', which would count as true. @param name what the caller has set @throws PermanentError */
