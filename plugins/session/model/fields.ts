@@ -21,8 +21,8 @@ export function isReserved (key: string): boolean {
   return RESERVED.has(key) || key.startsWith(OWN_PREFIX)
 }
 
-/** Tells whether a value with this key is the application's, and neither hatcheck's own nor one that says who is logged in. */
-export function isApplications (key: string): boolean {
+/** Tells whether a key is the application's: it is neither reserved nor one of those that say who is logged in. */
+export function isApplicationKey (key: string): boolean {
   return !isReserved(key) && !IDENTITY_FIELDS.includes(key)
 }
 

@@ -4,7 +4,7 @@ import type { SchemaIssue, StandardSchema } from '../../common/standard-schema.j
 import type { SessionFields } from '../../store/sessions.js'
 import type { Change } from './change-set.js'
 import { AsyncSchemaError, SessionSchemaError } from './errors.js'
-import { isApplications } from './fields.js'
+import { isApplicationKey } from './fields.js'
 import { fromJson, toJson } from './json.js'
 import { Snapshot, type Entry } from './snapshot.js'
 
@@ -32,7 +32,7 @@ export class SessionSchema {
    * @throws SessionSchemaError, SessionValueError, AsyncSchemaError
    */
   assertFits (entries: Iterable<Entry>, others: Snapshot): void {
-    const values = new Map([...entries].flatMap(([key, value]) => value === undefined || !isApplications(key) ? [] : [[key, fromJson(toJson(key, value))]]))
+    const values = new Map([...entries].flatMap(([key, value]) => value === undefined || !isApplicationKey(key) ? [] : [[key, fromJson(toJson(key, value))]]))
     if (values.size === 0) return
     const issues = others.with(values, (candidate) => this.#issuesOf(candidate).map(resolved))
     for (const { message, path } of issues) {
@@ -56,7 +56,7 @@ export class SessionSchema {
 
   /** Returns the keys whose stored values do not fit. The log names each once. @throws AsyncSchemaError */
   misfits (fields: SessionFields): ReadonlySet<string> {
-    const values = new Map(Object.entries(fields).filter(([key]) => isApplications(key)).map(([key, text]) => [key, fromJson(text)]))
+    const values = new Map(Object.entries(fields).filter(([key]) => isApplicationKey(key)).map(([key, text]) => [key, fromJson(text)]))
     const misfits = new Set<string>()
     // Each round drops at least one value, or is the last.
     for (let dropped = this.#blamed(values); dropped.length > 0; dropped = this.#blamed(values)) {

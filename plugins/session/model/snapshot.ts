@@ -1,4 +1,4 @@
-import { isApplications } from './fields.js'
+import { isApplicationKey } from './fields.js'
 
 export type Entry = readonly [key: string, value: unknown]
 
@@ -11,7 +11,7 @@ export class Snapshot {
   #size: number
 
   constructor (entries: Iterable<Entry>) {
-    const values = [...entries].filter(([key]) => isApplications(key))
+    const values = [...entries].filter(([key]) => isApplicationKey(key))
     this.#values = Object.fromEntries(values)
     this.#size = values.length
   }
@@ -19,7 +19,7 @@ export class Snapshot {
   get size (): number { return this.#size }
 
   put (key: string, value: unknown): void {
-    if (!isApplications(key)) return
+    if (!isApplicationKey(key)) return
     if (!Object.hasOwn(this.#values, key)) this.#size++
     this.#values[key] = value
   }

@@ -4,7 +4,7 @@ import type { SessionBackend } from '../backend/backend.js'
 import type { SessionEmitter } from '../backend/events.js'
 import type { Finder } from '../backend/find.js'
 import { HTTP, HTTPS, type Connection, type CookieProfile } from '../cookie/cookie-profile.js'
-import { isApplications } from '../model/fields.js'
+import { isApplicationKey } from '../model/fields.js'
 import { fromJson } from '../model/json.js'
 import type { Rules } from '../model/plan.js'
 import type { SessionContext } from '../request/context.js'
@@ -26,6 +26,6 @@ export function profileFor (secure: boolean, { profileOf }: Outside): CookieProf
 /** Returns the values that fit the schema, without those that say who is logged in. */
 export function dataOf (fields: SessionFields, { schema }: Pick<Outside, 'schema'>): Record<string, unknown> {
   const misfits = schema?.misfits(fields)
-  const keys = Object.keys(fields).filter((key) => isApplications(key) && misfits?.has(key) !== true)
+  const keys = Object.keys(fields).filter((key) => isApplicationKey(key) && misfits?.has(key) !== true)
   return Object.fromEntries(keys.map((key) => [key, fromJson(fields[key])]))
 }
