@@ -3,7 +3,7 @@ import { optionalPackage } from '../../common/lazy-package.js'
 import { isLoopback } from '../../common/loopback.js'
 import { Memo } from '../../common/memo.js'
 import { addressIn } from '../../common/network.js'
-import { clientField, UNKNOWN } from './client.js'
+import { clientField, UNKNOWN_CLIENT } from './client.js'
 
 /** Loaded at the first login of a browser: it takes longer to load than the rest of this folder. */
 const bowser = optionalPackage<typeof Bowser>('bowser')
@@ -27,14 +27,14 @@ function clientOf (sent = ''): string {
 }
 
 function parsedClient (userAgent: string): string {
-  if (userAgent === '') return UNKNOWN.client
+  if (userAgent === '') return UNKNOWN_CLIENT.client
   if (/^curl\//i.test(userAgent)) return 'curl'
   const parser = bowser()
-  if (parser === null) return UNKNOWN.client
+  if (parser === null) return UNKNOWN_CLIENT.client
   const { parse, BROWSER_MAP, OS_MAP } = parser
   const { browser, os } = parse(userAgent)
   // The parser returns the sender's own words for a browser or system that it does not know. Those must not be shown.
-  if (!isOneOf(BROWSER_MAP, browser.name)) return UNKNOWN.client
+  if (!isOneOf(BROWSER_MAP, browser.name)) return UNKNOWN_CLIENT.client
   return isOneOf(OS_MAP, os.name) ? `${browser.name} on ${os.name}` : browser.name
 }
 
@@ -46,7 +46,7 @@ function isOneOf (names: Record<string, string>, name: string | undefined): name
 function networkOf (ip = ''): string {
   // Behind a proxy, any text can stand here.
   const address = addressIn(ip)
-  if (address === null) return UNKNOWN.address
+  if (address === null) return UNKNOWN_CLIENT.address
   const { version, parts } = address
   if (isLoopback(parts.join(version === 4 ? '.' : ':'))) return 'this machine'
   return version === 4 ? [...parts.slice(0, 3), 'x'].join('.') : `${parts.slice(0, 3).join(':')}::x`

@@ -10,8 +10,8 @@ export interface Client {
   readonly address: string
 }
 
-/** Any other client. */
-export const UNKNOWN: Client = { client: 'Unknown browser', address: 'unknown' }
+/** The client of a session that nobody knows more about, such as one that `app.sessions.begin` has begun. */
+export const UNKNOWN_CLIENT: Client = { client: 'Unknown browser', address: 'unknown' }
 
 /** Writes a client as the text of a field. {@link storedClient} reads it. */
 export function clientField ({ client, address }: Client): string {
@@ -21,7 +21,7 @@ export function clientField ({ client, address }: Client): string {
 /** Reads the client from the fields of a session. */
 export function storedClient (fields: SessionFields): Client {
   const stored = fromJson(fields[CLIENT_FIELD])
-  if (!Array.isArray(stored)) return UNKNOWN
+  if (!Array.isArray(stored)) return UNKNOWN_CLIENT
   const [client, address] = stored
   return { client: String(client), address: String(address) }
 }

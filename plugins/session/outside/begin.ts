@@ -2,7 +2,7 @@ import type { Session as Data } from 'fastify'
 import type { CookieAttributes } from '../../cookies/index.js'
 import { continuesAs } from '../../store/sessions.js'
 import type { CookieProfile } from '../cookie/cookie-profile.js'
-import { clientField, UNKNOWN } from '../model/client.js'
+import { clientField, UNKNOWN_CLIENT } from '../model/client.js'
 import { InsecureTransportError } from '../model/errors.js'
 import { entriesOf } from '../model/fields.js'
 import { planLogin } from '../model/plan.js'
@@ -59,7 +59,7 @@ export async function beginSession (user: string, { secure = true, ...options }:
  */
 export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data }: BeginOptions<object>, caller: string, outside: Outside): Promise<Stored> {
   assertUserName(user, caller)
-  const login = { user, permanent, client: clientField(UNKNOWN), data: entriesOf(data ?? {}) }
+  const login = { user, permanent, client: clientField(UNKNOWN_CLIENT), data: entriesOf(data ?? {}) }
   const keepsValues = stored === null || continuesAs(user, stored.record)
   outside.schema?.assertFits(login.data, new Snapshot(stored === null || !keepsValues ? [] : Object.entries(dataOf(stored.record.fields, outside))))
   const { record, change } = planLogin(NO_CHANGES, login, keepsValues, outside)
