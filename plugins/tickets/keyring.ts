@@ -80,9 +80,9 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
     let version: string | undefined
     let isUsed = false
     return async () => {
-      const now = await versionOf(file)
+      const found = await versionOf(file)
       // A file that could not be used may become readable without another version.
-      if (isStopped || (isUsed && now === version)) return
+      if (isStopped || (isUsed && found === version)) return
       try {
         const wanted = secretsIn(file)
         if (!areEqual(wanted, inFile)) use(wanted)
@@ -91,9 +91,9 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
         isUsed = true
       } catch (error) {
         isUsed = false
-        if (now !== version) log.error({ err: error }, 'the key file has changed but cannot be used; the keys stay as they were')
+        if (found !== version) log.error({ err: error }, 'the key file has changed but cannot be used; the keys stay as they were')
       }
-      version = now
+      version = found
     }
   }
 
