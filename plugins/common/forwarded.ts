@@ -10,9 +10,9 @@ const SIGNS: ReadonlySet<string> = new Set([
 ])
 /** Families of such headers, by the beginning of the name. */
 const FAMILIES = /^(?:cf|cloudfront|fastly|fly|akamai|ali|incap|eagleeye|render|rndr|ngrok|tailscale|wl-proxy|x-(?:real|nginx|haproxy|traefik|varnish|envoy|kong|amzn|amz-cf|arr|azure|appservice|appengine|akamai|vercel|nf|railway|sucuri|edge|lb|goog|iisnode|bluecoat|squid))-/
-/** Parts of the names of such headers, by what the header tells. No browser, and hardly any program, sends a name with one of them. */
+/** Parts of the names of such headers, by the subject of the header. No browser, and hardly any program, sends a name with one of them. */
 const KINDS: readonly RegExp[] = [
-  // That there is a proxy: X-Forward-For, Max-Forwards, X-ProxyContextPath, CDN-RequestId.
+  // The presence of a proxy: X-Forward-For, Max-Forwards, X-ProxyContextPath, CDN-RequestId.
   /forward|(?:^|-)prox(?:y|ied)|(?:^|-)(?:cdn|waf|ingress|upstream)(?:-|$)/,
   // The address of the client: X-Visitor-IP, X-ClientIP, X-Peer-Addr.
   /(?:^|-)(?:ip|addr)$|(?:^|-)(?:client|real|remote|source|cluster|connecting|origin|viewer|visitor|peer|user)-?(?:ip|addr|address|port)$/,

@@ -2,7 +2,7 @@
 export interface Lifetime {
   /** The session ends after this time without activity. */
   idleSeconds: number
-  /** The session ends this long after its begin, in any case. */
+  /** The session ends this long after its beginning, in any case. */
   lifetimeSeconds: number
 }
 

@@ -13,7 +13,7 @@ export const BODY_HEADERS: readonly string[] = [
   'content-type', 'content-encoding', 'content-language', 'content-length', 'content-range', 'content-disposition', 'etag', 'last-modified'
 ]
 
-/** Frees what a payload holds that is not sent, such as the file of a stream. */
+/** Frees the resources of a payload that is not sent, such as the file of a stream. */
 export function discard (payload: unknown): void {
   if (isNodeStream(payload)) {
     payload.on('error', ignore)

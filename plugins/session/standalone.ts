@@ -11,8 +11,8 @@ export type { SessionOptions } from '../config/options.js'
 export * from './exports.js'
 
 /**
- * Registers sessions without logins in a Fastify application: `request.session`, `request.loadSession` and `app.sessions`. No logins, no pages and
- * no other decoration.
+ * Registers sessions without logins in a Fastify application: `request.session`, `request.loadSession` and `app.sessions`. It adds
+ * no pages and no other decoration.
  *
  * @throws ConfigError with the rule that is broken.
  * @example

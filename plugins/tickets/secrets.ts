@@ -76,6 +76,7 @@ function toSecret (name: string, value: unknown, remedy = HOW_TO_MAKE_ONE): Buff
 
 /** Reads one key per line, beside comments. */
 function fromFile (name: string, file: string, remedy = HOW_TO_MAKE_ONE): Buffer[] {
+  // A file without a key counts as one empty key, which breaks the rules.
   const [first = '', ...others] = readSettingsFile(name, file).split(/\r?\n/).filter((line) => !/^\s*(?:#|$)/.test(line))
   return [first, ...others].map((line) => toSecret(name, line, remedy))
 }

@@ -1,7 +1,7 @@
 import type { SessionFields } from '../../store/sessions.js'
 import { textIn, type ChangeSet } from './change-set.js'
 
-/** The changes of the calls under way, oldest first. It never changes. */
+/** The changes of the calls under way, oldest first. Immutable. */
 export class InFlight {
   /** Shared, since most requests make no call. */
   static readonly NONE = new InFlight([])

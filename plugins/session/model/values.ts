@@ -28,7 +28,7 @@ export class Values {
   readonly #schema: SessionSchema | null
   /** The stored fields that do not fit the schema; null: not checked yet. They stay in the store: another version may need them. */
   #misfits: ReadonlySet<string> | null = null
-  /** Null: to be made anew. */
+  /** The values for the schema; null: not made since the last call. */
   #snapshot: Snapshot | null = null
 
   constructor (stored: SessionFields, schema: SessionSchema | null) {
@@ -80,6 +80,7 @@ export class Values {
   }
 
   keys (): string[] { return [...this.#names()].filter((key) => this.has(key)) }
+
   /** Returns the keys, including those of values that the schema hides. */
   heldKeys (): string[] { return [...this.#names()].filter((key) => this.holds(key)) }
 

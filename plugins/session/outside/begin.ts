@@ -73,7 +73,7 @@ export function assertTakes ({ attributes, remedy }: CookieProfile, secure: bool
   if (attributes.secure === true && !secure) throw new InsecureTransportError(remedy)
 }
 
-/** Describes a stored session to the one who sends its cookie. */
+/** Describes a stored session, with the cookie by which it reaches the browser. */
 export function begunAs ({ ticket, record }: Stored, { name, attributes: basic }: CookieProfile, { backend, cookie, handleOf }: Outside): BegunSession {
   const value = backend.cookieValue(ticket.id, { ticket, record }, name)
   const attributes = cookie.attributesOf(basic, { permanent: record.permanent, stored: { ticket, record } })

@@ -14,8 +14,8 @@ interface CookieSessionsOptions {
 }
 
 /**
- * The sessions that are kept in cookies, as the callers see them who have no cookie: the command line, `app.sessions`, the
- * upkeep. They can be ended, and nothing else. How many have ended is unknown, and counts as none.
+ * The sessions in cookies, for callers without a cookie: the command line, `app.sessions` and the upkeep. Such a caller can end
+ * sessions, and nothing else. How many sessions it has ended is unknown, so the answer is 0.
  */
 export class CookieSessions implements CompleteSessionStore {
   readonly sync: boolean

@@ -19,7 +19,7 @@ const LONG_AGO = '0'
 
 const NONE: ReadonlyMap<string, Source> = new Map()
 
-/** Returns the values in the JSON of a session; null if it is none. */
+/** Returns the values in the JSON of a session; null if the text is not the JSON of one. */
 export function membersIn (text: string | null): ReadonlyMap<string, Source> | null {
   if (text === null) return null
   try {

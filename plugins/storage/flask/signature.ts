@@ -15,7 +15,7 @@ interface Signed {
 interface FlaskSigner {
   /** @param signedAt in whole seconds since the epoch */
   sign (payload: string, signedAt: number): string
-  /** Returns what was signed; null if no secret verifies it. */
+  /** Returns the signed text and its time; null if no secret verifies the value. */
   verify (value: string): Signed | null
 }
 

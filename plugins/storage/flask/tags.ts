@@ -4,8 +4,8 @@ import { dictOf, listOf, type Meaning, type Source } from './source.js'
 export class NotFlaskError extends Error {}
 
 /**
- * An object with one of these as its only key is a value of a type that JSON has not. An object of the application that looks
- * like one is itself in {@link DICT_TAG}, with {@link DICT_SUFFIX} after its key.
+ * An object with one of these as its only key is a value of a type that JSON lacks. Flask wraps an object of the application
+ * that looks like one in {@link DICT_TAG}, with {@link DICT_SUFFIX} after its key.
  */
 const tags: ReadonlyMap<string, (content: Source) => Meaning> = new Map([
   [' t', (content: Source) => 'items' in content ? listOf('tuple', content.items) : fail()],

@@ -139,8 +139,8 @@ function backOff (attempt: number): number {
 }
 
 /**
- * Connects again when ioredis has given up. It does so over an error that it cannot have from a server, such as the answer of a
- * sentinel that is not an address.
+ * Connects again when ioredis has given up. ioredis does so after an error that no server sends, such as that of a sentinel's answer
+ * that is not an address.
  *
  * @returns a function that stops it.
  */

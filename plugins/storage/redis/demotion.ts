@@ -1,9 +1,9 @@
-/** The shortest time between two times that a primary which has become a replica is left, in ms. */
+/** hatcheck leaves a primary that has become a replica at most once in this time, in ms. */
 const LEAVE_EVERY_MS = 1_000
 
 /**
  * Notices that a primary has become a replica, by the error of a write. Another connection finds the new primary, if a name or a
- * sentinel leads to it. It fails the calls of a moment, reads among them, so not every write may open one.
+ * sentinel leads to it. To open one fails the calls of a moment, reads as well, so not every write that fails may do it.
  */
 export class Demotion {
   #noticed: { error: Error, at: number } | null = null

@@ -19,8 +19,8 @@ return 1
 `
 
 /**
- * Takes now, how long to keep it in ms, key to spare ('' is none). A hash with the members of a `Barrier`, which `nextBarrier` describes. Times
- * are written as text, since Lua would write one as 1.8e+12.
+ * Does `nextBarrier` of revocations.ts. Takes now, how long to keep the entry in ms, key to spare ('' is none). Writes a hash with the
+ * members of a `Barrier`, its times as text, since Lua would write a number as 1.8e+12.
  */
 const END_ALL = `${LUA_IS_TIME}
 local now, keepMs, except = ARGV[1], ARGV[2], ARGV[3]
