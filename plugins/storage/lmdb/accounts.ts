@@ -1,6 +1,7 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { unreadableAccount, type OnUnreadableAccount } from '../common/damage-log.js'
+import { DATABASES } from './databases.js'
 import { objectIn } from './json.js'
 import { keyText } from './keys.js'
 import { readFresh } from './read-fresh.js'
@@ -19,7 +20,7 @@ export class LmdbAccounts implements AccountStore {
     this.#env = env
     this.#writer = LmdbWriter.of(env)
     this.#onUnreadable = onUnreadable
-    this.#accounts = env.openDB({ name: 'accounts', encoding: 'binary' })
+    this.#accounts = env.openDB(DATABASES.accounts)
   }
 
   read (key: string): Account | null {

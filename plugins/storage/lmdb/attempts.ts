@@ -1,5 +1,6 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
+import { DATABASES } from './databases.js'
 import { objectIn } from './json.js'
 import { isPlainKey, keyText } from './keys.js'
 import { readFresh } from './read-fresh.js'
@@ -13,7 +14,7 @@ export class LmdbAttempts implements AttemptStore {
   readonly #env: RootDatabase
   readonly #writer: LmdbWriter
   readonly #onCorrupt: (key: string) => void
-  /** key → counter as JSON. As bytes, since a counter that cannot be decoded must not hide the others. */
+  /** key → counter as JSON */
   readonly #counters: Database<Buffer, string>
   readonly #sweep: SliceCursor
 
@@ -22,7 +23,7 @@ export class LmdbAttempts implements AttemptStore {
     this.#env = env
     this.#writer = LmdbWriter.of(env)
     this.#onCorrupt = onCorrupt
-    this.#counters = env.openDB({ name: 'attempts', encoding: 'binary' })
+    this.#counters = env.openDB(DATABASES.attempts)
     this.#sweep = new SliceCursor(this.#counters)
   }
 

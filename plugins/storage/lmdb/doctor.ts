@@ -4,8 +4,8 @@ import { decodeAccount } from './accounts.js'
 import { ConfigError } from '../../common/rule.js'
 import { decodeSession, decodeTombstone, storedAs, type Tombstone } from './session-codec.js'
 import { dueTime } from './due-time.js'
-import { DATABASES, indexName } from './session-databases.js'
-import { SessionIndex } from './session-index.js'
+import { DATABASES } from './databases.js'
+import { SessionIndex, indexName } from './session-index.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import { decodeCounter } from './attempts.js'
 import { REMEDIES, examineAccount, userText, type Counts, type Examination, type HandleOf, type Tell } from '../common/findings.js'
@@ -50,15 +50,15 @@ function examineRecords (env: RootDatabase, folder: string, counts: Counts, hand
   else assertKnownFormats(formats, folder, LMDB_FORMATS)
 
   examineSessions(env, counts, handleOf, tell)
-  for (const { key, value } of entriesOf<Buffer>(env, { name: 'accounts', encoding: 'binary' })) {
+  for (const { key, value } of entriesOf(env, DATABASES.accounts)) {
     counts.accounts++
     examineAccount(key, decodeAccount(key, value), tell)
   }
-  for (const { key, value } of entriesOf<Buffer>(env, { name: 'attempts', encoding: 'binary' })) {
+  for (const { key, value } of entriesOf(env, DATABASES.attempts)) {
     counts.counters++
     if (decodeCounter(value) === 'damaged') tell(`The counter of failed logins ${key} is damaged. ${REMEDIES.counter}`)
   }
-  for (const { key, value } of entriesOf<Buffer>(env, { name: 'revocations', encoding: 'binary' })) {
+  for (const { key, value } of entriesOf(env, DATABASES.revocations)) {
     const damage = damageOf(key, value)
     if (damage !== null) tell(`The record of ended sessions under "${key}" is damaged. ${REMEDIES[damage]}`)
   }
@@ -132,7 +132,7 @@ function indexOf<K extends string | number> (env: RootDatabase, place: typeof DA
   return databaseOf(env, place) && new SessionIndex<K>(env, place)
 }
 
-function * entriesOf<V> (env: RootDatabase, options: NamedOptions): Generator<{ key: string, value: V }> {
-  const database = databaseOf<V>(env, options)
-  for (const { key, value } of database?.getRange() ?? []) yield { key: keyText(key, database as Database<unknown, string>), value }
+function * entriesOf (env: RootDatabase, options: NamedOptions): Generator<{ key: string, value: Buffer }> {
+  const database = databaseOf<Buffer>(env, options)
+  for (const { key, value } of database?.getRange() ?? []) yield { key: keyText(key, database as Database<Buffer, string>), value }
 }

@@ -4,11 +4,11 @@ import { SessionTooLargeError } from '../../store/errors.js'
 import { byBeginning, excessOf, sizeOf, type SessionRecord, type StoredSession, type UserLimit } from '../../store/record.js'
 import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../store/sessions.js'
 import { isStoreKey } from '../common/store-key.js'
+import { DATABASES } from './databases.js'
 import { dueTime } from './due-time.js'
 import { decodeFlat, encodeFlat } from './msgpack.js'
 import { decodeSession, decodeTombstone, encodeSession, encodeTombstone, storedAs, type Tombstone } from './session-codec.js'
-import { DATABASES, indexName } from './session-databases.js'
-import { SessionIndex } from './session-index.js'
+import { SessionIndex, indexName } from './session-index.js'
 
 /** The options of {@link LmdbRecords}. */
 export interface LmdbRecordsOptions extends StoreOptions {

@@ -2,6 +2,7 @@ import type { Database, RootDatabase } from 'lmdb'
 import { hash } from 'node:crypto'
 import { nextBarrier, type Barrier, type Revocation, type RevocationStore } from '../../store/revocations.js'
 import { soundNextKey } from '../common/store-key.js'
+import { DATABASES } from './databases.js'
 import { objectIn } from './json.js'
 import { isPlainKey } from './keys.js'
 import { readFresh } from './read-fresh.js'
@@ -34,7 +35,7 @@ export class LmdbRevocations implements RevocationStore {
   constructor (env: RootDatabase) {
     this.#env = env
     this.#writer = LmdbWriter.of(env)
-    this.#entries = env.openDB({ name: 'revocations', encoding: 'binary' })
+    this.#entries = env.openDB(DATABASES.revocations)
     this.#sweep = new SliceCursor(this.#entries)
   }
 

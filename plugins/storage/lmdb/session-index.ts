@@ -1,5 +1,8 @@
 import type { Database, RangeOptions, RootDatabase } from 'lmdb'
-import type { DATABASES } from './session-databases.js'
+import type { DATABASES } from './databases.js'
+
+/** LMDB limits the length of a key; a name may be longer than that. */
+const LONGEST_INDEX_NAME = 256
 
 /**
  * An index of sessions: several keys of sessions under one user or one time. Entries of format 1 stay until their session
@@ -35,6 +38,11 @@ export class SessionIndex<K extends string | number> {
   range (options?: RangeOptions): Iterable<{ key: K, value: string }> {
     return this.#entries.getRange(options) as Iterable<{ key: K, value: string }>
   }
+}
+
+/** Returns the key of a user in the index by user. Long names with the same beginning share one. */
+export function indexName (user: string): string {
+  return user.length <= LONGEST_INDEX_NAME ? user : user.slice(0, LONGEST_INDEX_NAME)
 }
 
 /** Returns the bytes of an entry of format 1. */
