@@ -7,7 +7,7 @@ import hatcheck from '../app.js'
 import { within } from '../plugins/common/deadline.js'
 import hatcheckSession from '../plugins/session/standalone.js'
 import { RedisAccounts } from '../plugins/storage/redis/accounts.js'
-import { RedisIndex } from '../plugins/storage/redis/user-index.js'
+import { RedisUserIndex } from '../plugins/storage/redis/user-index.js'
 import { withSessionScripts } from '../plugins/storage/redis/scripts.js'
 import { RedisStore, type RedisStoreOptions } from '../plugins/storage/redis/sessions.js'
 import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
@@ -181,7 +181,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
   })
 
   check('an index entry that was added again is not removed', async (t, { raw, client }) => {
-    const index = new RedisIndex(withSessionScripts(client), boundedCalls(), () => START + TOMBSTONE_MS + 1, MINUTE)
+    const index = new RedisUserIndex(withSessionScripts(client), boundedCalls(), () => START + TOMBSTONE_MS + 1, MINUTE)
     await raw.zadd('hatcheck:user:Harry', START, 'old', START + 5, 'again')
     await index.heal('Harry', [{ key: 'old', addedAt: String(START) }, { key: 'again', addedAt: String(START) }])
     t.strictSame(await raw.zrange('hatcheck:user:Harry', 0, '-1'), ['again'])

@@ -17,7 +17,7 @@ import { scanKeys } from './scan.js'
 import type { Scripted } from './scripted.js'
 import { withSessionScripts, type SessionScripts } from './scripts.js'
 import { dataOf, encodeSession, flag, pairsOf } from './session-codec.js'
-import { RedisIndex } from './user-index.js'
+import { RedisUserIndex } from './user-index.js'
 import { RedisUserSessions } from './user-sessions.js'
 
 /** The options of the Redis store. */
@@ -61,7 +61,7 @@ export class RedisStore implements CompleteSessionStore {
     this.#options = options
     this.#call = boundedCalls(options)
     this.#records = new RedisRecords(this.#client, this.#call, now, onCorrupt)
-    const index = new RedisIndex(this.#client, this.#call, now, 2 * longestLifeMs, (user) => { onCorrupt(user, 'index by user') })
+    const index = new RedisUserIndex(this.#client, this.#call, now, 2 * longestLifeMs, (user) => { onCorrupt(user, 'index by user') })
     this.#userSessions = new RedisUserSessions(this.#records, index, now)
   }
 

@@ -19,7 +19,7 @@ export interface IndexEntry {
  * begins, so a session that exists is always in the index. An entry without a session is found when the index is read, and
  * removed once it is so old that no `create` can still be under way.
  */
-export class RedisIndex {
+export class RedisUserIndex {
   readonly #client: Scripted<SessionScripts>
   readonly #call: BoundedCall
   readonly #now: () => number

@@ -4,7 +4,7 @@ import { isStoreKey } from '../common/store-key.js'
 import { BATCH, batchesOf } from './batches.js'
 import { isMissing, type StoredHash } from './hash.js'
 import { ANOTHERS, type RedisRecords } from './records.js'
-import type { IndexEntry, RedisIndex } from './user-index.js'
+import type { IndexEntry, RedisUserIndex } from './user-index.js'
 
 /** From this size on, every login cleans an index a little. */
 const CLEAN_FROM = 50
@@ -17,15 +17,15 @@ const CLEAN_SAMPLE = 10
 const BEGINNING_MS = 60_000
 
 /** How many sessions are in the index of a user, and which of them were there when this one was added, if that is over the limit. */
-type Added = Awaited<ReturnType<RedisIndex['add']>>
+type Added = Awaited<ReturnType<RedisUserIndex['add']>>
 
 /** The sessions of a user in Redis: lists them, ends them and keeps to the limit. */
 export class RedisUserSessions {
   readonly #records: RedisRecords
-  readonly #index: RedisIndex
+  readonly #index: RedisUserIndex
   readonly #now: () => number
 
-  constructor (records: RedisRecords, index: RedisIndex, now: () => number) {
+  constructor (records: RedisRecords, index: RedisUserIndex, now: () => number) {
     this.#records = records
     this.#index = index
     this.#now = now
