@@ -13,28 +13,6 @@ export interface Account {
   readonly disabled: boolean
 }
 
-/** Returns the key of an account: its name with the case folded. */
-export function accountKey (name: string): string {
-  // Upper case in between folds what lower case alone does not, such as ß, ẞ and ss.
-  return name.toLowerCase().toUpperCase().toLowerCase().normalize('NFC')
-}
-
-/** Whether a value read under a key is the account of that key. With another name, its user would be logged in as somebody else. */
-export function isAccount (key: string, value: object): value is Account {
-  const { name, passwordHash, createdAt, disabled } = value as Record<string, unknown>
-  return typeof name === 'string' && accountKey(name) === key && typeof passwordHash === 'string' && passwordHash !== '' &&
-    isTime(createdAt) && typeof disabled === 'boolean'
-}
-
-/** Whether argon2 can verify a password with this hash. */
-export function isPasswordHash (text: string): boolean {
-  const [, salt = '', hash = ''] = PHC.exec(text) ?? []
-  return [salt, hash].every((part) => part !== '' && Buffer.from(part, 'base64').toString('base64').replace(/=+$/, '') === part)
-}
-
-/** Allows at most seven digits of memory, in KiB. */
-const PHC = /^\$argon2(?:id|i|d)\$v=(?:16|19)\$m=[1-9]\d{0,6},t=[1-9]\d{0,3},p=[1-9]\d{0,2}\$([\w+/]{11,86})\$([\w+/]{16,172})$/
-
 /**
  * The contract of a store of accounts. The key is the name with its case folded. Each call is atomic, and durable when it
  * returns. `accountContract` of `hatcheck/store-contract` tests it.
@@ -57,4 +35,26 @@ export interface AccountStore {
   update (key: string, changes: Partial<Pick<Account, 'passwordHash' | 'disabled'>>, ifHash?: string): MaybePromise<boolean>
   /** Returns every account that can be read, in the order of the keys. */
   list (): MaybePromise<Account[]>
+}
+
+/** Returns the key of an account: its name with the case folded. */
+export function accountKey (name: string): string {
+  // Upper case in between folds what lower case alone does not, such as ß, ẞ and ss.
+  return name.toLowerCase().toUpperCase().toLowerCase().normalize('NFC')
+}
+
+/** Whether a value read under a key is the account of that key. With another name, its user would be logged in as somebody else. */
+export function isAccount (key: string, value: object): value is Account {
+  const { name, passwordHash, createdAt, disabled } = value as Record<string, unknown>
+  return typeof name === 'string' && accountKey(name) === key && typeof passwordHash === 'string' && passwordHash !== '' &&
+    isTime(createdAt) && typeof disabled === 'boolean'
+}
+
+/** Allows at most seven digits of memory, in KiB. */
+const PHC = /^\$argon2(?:id|i|d)\$v=(?:16|19)\$m=[1-9]\d{0,6},t=[1-9]\d{0,3},p=[1-9]\d{0,2}\$([\w+/]{11,86})\$([\w+/]{16,172})$/
+
+/** Whether argon2 can verify a password with this hash. */
+export function isPasswordHash (text: string): boolean {
+  const [, salt = '', hash = ''] = PHC.exec(text) ?? []
+  return [salt, hash].every((part) => part !== '' && Buffer.from(part, 'base64').toString('base64').replace(/=+$/, '') === part)
 }
