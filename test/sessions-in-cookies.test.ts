@@ -294,6 +294,18 @@ test('an end is remembered until no copy can be live, also by a process with sho
   t.equal(await userOf(fastify, copy), null)
 })
 
+test('the end of all sessions of a user is remembered as long, even for the longest lifetimes', async (t) => {
+  const clock = testClock()
+  const seconds = 400 * 86_400
+  const fastify = await app(t, { now: clock.now, sessionLifetime: seconds, sessionIdleTimeout: seconds, permanentSessionLifetime: seconds, permanentSessionIdleTimeout: seconds })
+  const copy = (await loggedIn(fastify)).cookie()
+  await fastify.sessions.revokeUser('Harry')
+  clock.advance({ seconds: seconds - 1 + 15 * 60 })
+  t.equal(await fastify.sessions.store.sweep(5), 0)
+  clock.advance({ seconds: -15 * 60 })
+  t.equal(await userOf(fastify, copy), null)
+})
+
 test('a session never lives longer than the lifetimes allowed at its beginning, so that no end is forgotten too early', async (t) => {
   const clock = testClock()
   const sessionStore = `cookie:lmdb:${t.testdir()}`

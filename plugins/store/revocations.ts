@@ -1,3 +1,4 @@
+import { LONGEST_LIFE_MS } from '../common/lifetimes.js'
 import type { MaybePromise } from '../common/maybe-promise.js'
 
 /**
@@ -48,6 +49,12 @@ export interface RevocationStore {
    */
   sweep (now: number, budgetMs: number): MaybePromise<number>
 }
+
+/** An end is remembered this much longer than the session can live, in ms: the clock of another process may be behind by as much. */
+export const CLOCK_SLACK_MS = 15 * 60_000
+
+/** How long an end is remembered if nobody knows how long the session can live, in ms. */
+export const LONGEST_MEMORY_MS = LONGEST_LIFE_MS + CLOCK_SLACK_MS
 
 /** The reasons to refuse a session. */
 export interface Revocation {

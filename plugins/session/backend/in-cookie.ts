@@ -4,7 +4,7 @@ import { assertRule } from '../../common/rule.js'
 import { UnsupportedError } from '../../common/unsupported.js'
 import type { Carried, CarriedSessions, CookieCodec, Opened } from '../../store/carried.js'
 import { SessionTooLargeError } from '../../store/errors.js'
-import { epochIn, isRevoked, type Revocation } from '../../store/revocations.js'
+import { CLOCK_SLACK_MS, LONGEST_MEMORY_MS, epochIn, isRevoked, type Revocation } from '../../store/revocations.js'
 import {
   continuationOf, hasFields, isLogout, sizeOf, splitByPrefix, successorOf, touched, withChanges,
   type SessionRecord, type SessionReplacement, type StoredSession
@@ -15,9 +15,6 @@ import { CookieTooLargeError } from '../model/errors.js'
 import type { Rules } from '../model/plan.js'
 import type { Stored } from '../model/stored.js'
 import type { Renewed, SessionBackend, SessionRef } from './backend.js'
-
-/** The clock of another process, or of this one after a correction, may be behind by this much. */
-const CLOCK_SLACK_MS = 15 * 60_000
 
 /** In characters. A cookie with less room would refuse nearly every session. */
 const LEAST_ROOM = 1_024
@@ -149,9 +146,9 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
     return { ticket: { ...ticket, carried }, record }
   }
 
-  /** How long the end of a session has to be remembered. */
+  /** Returns until when the end of a session must be remembered, in ms since the epoch. */
   function endOf ({ carried }: SessionRef): number {
-    return (carried?.endsAt ?? now() + LONGEST_LIFE_MS) + CLOCK_SLACK_MS
+    return carried === null ? now() + LONGEST_MEMORY_MS : carried.endsAt + CLOCK_SLACK_MS
   }
 }
 

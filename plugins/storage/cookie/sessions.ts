@@ -1,7 +1,6 @@
-import { LONGEST_LIFE_MS } from '../../common/lifetimes.js'
 import { RevocationOffError, SessionsInCookiesError } from '../../store/errors.js'
 import type { MaybePromise } from '../../common/maybe-promise.js'
-import type { RevocationStore } from '../../store/revocations.js'
+import { LONGEST_MEMORY_MS, type RevocationStore } from '../../store/revocations.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 
 interface CookieSessionsOptions {
@@ -37,7 +36,7 @@ export class CookieSessions implements CompleteSessionStore {
 
   async remove (key: string, nextKey?: string): Promise<null> {
     const { revocations, now } = this.#options
-    await revocations.end(key, now() + LONGEST_LIFE_MS, nextKey)
+    await revocations.end(key, now() + LONGEST_MEMORY_MS, nextKey)
     return null
   }
 
@@ -45,7 +44,7 @@ export class CookieSessions implements CompleteSessionStore {
   async removeOfUser (user: string, exceptKey?: string): Promise<number> {
     const { revocations, isEnforced, now } = this.#options
     if (!isEnforced) throw new RevocationOffError()
-    await revocations.endAll(user, now(), now() + LONGEST_LIFE_MS, exceptKey)
+    await revocations.endAll(user, now(), now() + LONGEST_MEMORY_MS, exceptKey)
     return 0
   }
 
