@@ -224,6 +224,19 @@ test('a counter is dropped when all its failures are forgiven', async (t) => {
     await store.uncount('key', policies.account)
     t.ok(await client.pttl(key) > 0, 'also after a count was taken back')
   })
+
+  t.test('in Redis, a counter with a time that no date can hold is damaged for each call', needs('redis-server'), async (t) => {
+    const { url, client } = await startRedis(t)
+    const told: string[] = []
+    const store = new RedisAttempts(await connect(t, url), {}, (key) => { told.push(key) })
+    for (const field of ['at', 'before']) {
+      await store.count(field, policies.account, START)
+      await client.hset(`hatcheck:attempts:${field}`, field, 8.64e15 + 1)
+      t.equal(await store.waitOf(field, policies.account, START), 0)
+      t.equal(await store.admit(field, policies.account, START), 0)
+      t.same(told.splice(0), [field, field])
+    }
+  })
 })
 
 test('failed logins are counted for each account', async (t) => {

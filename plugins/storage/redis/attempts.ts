@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
+import { LATEST_TIME } from '../../common/is-time.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { WRONG_TYPE, isMissing, readHash, type StoredHash } from './hash.js'
@@ -15,7 +16,7 @@ local function isDamaged ()
   local counter = redis.call('HMGET', KEYS[1], 'level', 'at', 'before')
   local level, at, before = tonumber(counter[1] or ''), tonumber(counter[2] or ''), tonumber(counter[3] or 0)
   if not (level and at and before) then return true end
-  return not (level >= 0 and level <= ${MOST_FAILURES} and at >= 0 and at < 1e16 and before >= 0 and before < 1e16)
+  return not (level >= 0 and level <= ${MOST_FAILURES} and at >= 0 and at <= ${LATEST_TIME} and before >= 0 and before <= ${LATEST_TIME})
 end
 `
 
