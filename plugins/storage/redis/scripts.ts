@@ -9,11 +9,11 @@ import { LUA_IS_TIME } from './time-text.js'
  * hash with the field `endedAt`, and `nextKey` if the session continues under another key.
  */
 
+/** How long Redis keeps a session after its end, in ms: the clock of the reading process decides when that is. */
+export const GRACE_MS = 60_000
+
 const PRELUDE = `
 local key = KEYS[1]
-
--- Redis drops a session a minute after its end, which the clock of the reading process decides.
-local GRACE_MS = 60000
 -- Lua can pass about 8,000 values to a call.
 local MOST_VALUES = 2000
 
@@ -50,7 +50,7 @@ local function callWithAll (command, list, first)
 end
 
 local function keepUntil (expiresAt, now)
-  redis.call('PEXPIRE', key, math.max(1, tonumber(expiresAt) - tonumber(now) + GRACE_MS))
+  redis.call('PEXPIRE', key, math.max(1, tonumber(expiresAt) - tonumber(now) + ${GRACE_MS}))
 end
 `
 

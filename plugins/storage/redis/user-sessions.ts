@@ -4,6 +4,7 @@ import { isStoreKey } from '../common/store-key.js'
 import { BATCH, batchesOf } from './batches.js'
 import { isMissing, type StoredHash } from './hash.js'
 import { ANOTHERS, type RedisRecords } from './records.js'
+import { GRACE_MS } from './scripts.js'
 import type { IndexEntry, RedisUserIndex } from './user-index.js'
 
 /** From this size on, every login cleans an index a little. */
@@ -11,10 +12,10 @@ const CLEAN_FROM = 50
 /** How many other sessions a login looks at. It adds one, so the ones that have ended stay a small part. */
 const CLEAN_SAMPLE = 10
 /**
- * How long a session that is only in the index may be about to begin, in ms. Redis keeps an expired one as long (GRACE_MS),
- * so nothing that has expired looks as if it were about to begin.
+ * How long a session that is only in the index may be about to begin, in ms. Redis keeps an expired one as long, so nothing that has
+ * expired looks as if it were about to begin.
  */
-const BEGINNING_MS = 60_000
+const BEGINNING_MS = GRACE_MS
 
 /** How many sessions are in the index of a user, and which of them were there when this one was added, if that is over the limit. */
 type Added = Awaited<ReturnType<RedisUserIndex['add']>>
