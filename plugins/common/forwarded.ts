@@ -37,7 +37,7 @@ const WITHOUT_TLS = /(?:^|[\s,])(?:http|ws)(?:$|[\s,])/i
 const SCHEMES = ['forwarded', 'cf-visitor', 'cloudfront-forwarded-proto', 'front-end-https', 'x-forwarded-proto', 'x-forwarded-protocol', 'x-forwarded-scheme', 'x-forwarded-ssl', 'x-https', 'x-scheme', 'x-url-scheme']
 
 /**
- * Answers whether a request shows that it came through a proxy. All code that needs to know calls this function. A proxy that sends
+ * Tells whether a request shows that it came through a proxy. All code that needs to know calls this function. A proxy that sends
  * exactly what an HTTP/1.1 client of this machine sends cannot be recognized.
  */
 function isForwarded (raw: IncomingMessage): boolean {
@@ -45,7 +45,7 @@ function isForwarded (raw: IncomingMessage): boolean {
   return raw.httpVersion === '1.0' || hasSign(raw.headers) || lacksLines(raw)
 }
 
-/** Answers whether Node may have dropped header lines of a request. The lines of a proxy may be among them. */
+/** Tells whether Node may have dropped header lines of a request. The lines of a proxy may be among them. */
 export function lacksLines ({ rawHeaders = [], socket }: Partial<IncomingMessage>): boolean {
   const { server } = socket as { server?: Partial<Server> | null } | undefined ?? {}
   const lines = server?.maxHeadersCount ?? LINES_OF_NODE
@@ -64,18 +64,18 @@ function hasSign (headers: IncomingHttpHeaders): boolean {
   return false
 }
 
-/** Answers whether a request is for a loopback name and shows no proxy, as requests of this machine do. */
+/** Tells whether a request is for a loopback name and shows no proxy, as requests of this machine do. */
 export function isLocal (request: FastifyRequest): boolean {
   return isLoopback(request.host) && !isForwarded(request.raw)
 }
 
-/** Answers whether a proxy that Fastify trusts names the client of a request. */
+/** Tells whether a proxy that Fastify trusts names the client of a request. */
 export function isByTrustedProxy ({ ips = [] }: FastifyRequest): boolean {
   return ips.length > 1
 }
 
 /**
- * Answers whether a request over plain http is plain from end to end: it shows no proxy, or Fastify trusts the proxy and the
+ * Tells whether a request over plain http is plain from end to end: it shows no proxy, or Fastify trusts the proxy and the
  * proxy says so. With any other proxy, hatcheck cannot know how the user is connected.
  */
 export function isPlainHttp (request: FastifyRequest): boolean {

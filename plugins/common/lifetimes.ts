@@ -33,7 +33,7 @@ export function expiryOf ({ createdAt, seenAt, permanent }: Times, lifetimes: Li
  */
 const TOUCH_PART = 20
 
-/** Whether activity must be recorded. */
+/** Tells whether activity must be recorded. */
 export function isTouchDue (seenAt: number, now: number, lifetime: Lifetime): boolean {
   return now - seenAt > touchEvery(lifetime)
 }

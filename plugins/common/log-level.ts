@@ -1,4 +1,4 @@
-/** Whether a log of this level contains more than warnings and errors. */
+/** Tells whether a log of this level contains more than warnings and errors. */
 export function isTalkative (level: string): boolean {
   return !['warn', 'error', 'fatal', 'silent'].includes(level)
 }

@@ -5,7 +5,7 @@ import { parseAddress } from './network.js'
 /** Every request asks, nearly always about the same host, and the answer costs more than reading a session. */
 const answers = new Memo<boolean>(64)
 
-/** Whether a host name or address, with or without a port, means this machine alone. */
+/** Tells whether a host name or address, with or without a port, means this machine alone. */
 export function isLoopback (host: string): boolean {
   let answer = answers.get(host)
   if (answer === undefined) {

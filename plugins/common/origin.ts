@@ -15,7 +15,7 @@ export function beginningOf (address: string): string | null {
 /** Without the other characters that a host may have by its standard: they end a source of a Content-Security-Policy. */
 const ORIGIN = /^https?:\/\/(?:[\w.-]+|\[[\da-f:]+\])(?::\d+)?$/
 
-/** Answers whether a text is an origin as browsers write it, such as `https://app.example.com`. */
+/** Tells whether a text is an origin as browsers write it, such as `https://app.example.com`. */
 export function isOrigin (text: string): boolean {
   return ORIGIN.test(text) && URL.canParse(text) && new URL(text).origin === text
 }

@@ -22,7 +22,7 @@ export function realmOfCookie (cookieName: string | undefined): string {
 }
 
 /**
- * Whether the name of a user ends as an entry of the index of another realm does. Such a name is refused: its sessions
+ * Tells whether the name of a user ends as an entry of the index of another realm does. Such a name is refused: its sessions
  * would be those of another user there. A realm may be the name of any cookie.
  */
 export function namesRealm (user: string): boolean {
@@ -39,7 +39,7 @@ export function keyPrefix (realm: string): string {
   return realm === DEFAULT_REALM ? '' : hashIn(DEFAULT_REALM, realm).slice(0, PREFIX_LENGTH) + PREFIX_END
 }
 
-/** Whether a store key belongs to the realm with this prefix. */
+/** Tells whether a store key belongs to the realm with this prefix. */
 export function hasKeyPrefix (key: string, prefix: string): boolean {
   return prefix === '' ? !key.includes(PREFIX_END) : key.startsWith(prefix)
 }

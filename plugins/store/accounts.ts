@@ -43,7 +43,7 @@ export function accountKey (name: string): string {
   return name.toLowerCase().toUpperCase().toLowerCase().normalize('NFC')
 }
 
-/** Whether a value read under a key is the account of that key. With another name, its user would be logged in as somebody else. */
+/** Tells whether a value read under a key is the account of that key. With another name, its user would be logged in as somebody else. */
 export function isAccount (key: string, value: object): value is Account {
   const { name, passwordHash, createdAt, disabled } = value as Record<string, unknown>
   return typeof name === 'string' && accountKey(name) === key && typeof passwordHash === 'string' && passwordHash !== '' &&
@@ -53,7 +53,7 @@ export function isAccount (key: string, value: object): value is Account {
 /** Allows at most seven digits of memory, in KiB. */
 const PHC = /^\$argon2(?:id|i|d)\$v=(?:16|19)\$m=[1-9]\d{0,6},t=[1-9]\d{0,3},p=[1-9]\d{0,2}\$([\w+/]{11,86})\$([\w+/]{16,172})$/
 
-/** Whether argon2 can verify a password with this hash. */
+/** Tells whether argon2 can verify a password with this hash. */
 export function isPasswordHash (text: string): boolean {
   const [, salt = '', hash = ''] = PHC.exec(text) ?? []
   return [salt, hash].every((part) => part !== '' && Buffer.from(part, 'base64').toString('base64').replace(/=+$/, '') === part)

@@ -22,7 +22,7 @@ export interface AttemptStore {
   sweep (now: number): MaybePromise<boolean>
 }
 
-/** Whether a value read from a store is a counter. A level or a time out of bounds would make a user wait forever. */
+/** Tells whether a value read from a store is a counter. A level or a time out of bounds would make a user wait forever. */
 export function isCounter (value: object): value is Counter {
   const { level, at, before = 0, expiresAt } = value as Record<string, unknown>
   return isWithin(level, MOST_FAILURES) && [at, before, expiresAt].every((time) => isWithin(time, LATEST_TIME))

@@ -47,12 +47,12 @@ export interface SessionChanges {
   readonly user?: string | null
 }
 
-/** Whether changes log the user out, as the removal of `client_name` does: the session ends, or continues without a user. */
+/** Tells whether changes log the user out, as the removal of `client_name` does: the session ends, or continues without a user. */
 export function isLogout ({ user }: SessionChanges): boolean {
   return user === null
 }
 
-/** Whether a session continues when this user logs in. The session of another user ends. */
+/** Tells whether a session continues when this user logs in. The session of another user ends. */
 export function continuesAs (user: string | null, last: SessionRecord): boolean {
   return last.user === null || last.user === user
 }
@@ -125,7 +125,7 @@ function only (names: readonly string[], fields: SessionFields): SessionFields {
   return Object.fromEntries(Object.entries(fields).filter(([name]) => kept.has(name)))
 }
 
-/** Whether a successor with this record begins. Without a field, its predecessor ends and nothing begins. */
+/** Tells whether a successor with this record begins. Without a field, its predecessor ends and nothing begins. */
 export function hasFields ({ fields }: SessionRecord): boolean {
   return Object.keys(fields).length > 0
 }

@@ -29,7 +29,7 @@ export type StoreCall = (...args: any[]) => any
 /** A session store with every method. {@link withEveryTrait} makes one of any store. */
 export type CompleteSessionStore = SessionStore & Required<Pick<SessionStore, Exclude<Trait, 'keepsLimit'>>>
 
-/** Whether a store has a trait. */
+/** Tells whether a store has a trait. */
 export function hasTrait (store: SessionStore, trait: Trait): boolean {
   return trait === 'keepsLimit' ? store.keepsLimit === true : typeof store[trait] === 'function'
 }

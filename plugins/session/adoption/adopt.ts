@@ -24,7 +24,7 @@ interface AdoptionParts {
   readonly rules: Rules
   /** @throws InsecureTransportError, CookieDomainError if the connection cannot carry the session cookie. */
   assertDeliverable (request: FastifyRequest): void
-  /** Whether this process refuses a session although the store has it. */
+  /** Tells whether this process refuses a session although the store has it. */
   isRefused (key: string): boolean
 }
 

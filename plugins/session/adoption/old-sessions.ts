@@ -89,7 +89,7 @@ export class OldSessions {
     return { tickets: sessions.map(({ ticket }) => ticket), isStored: !stored.includes(false) }
   }
 
-  /** Whether the session has ended although its store may still have it. */
+  /** Tells whether the session has ended although its store may still have it. */
   isRefused ({ ticket }: OldSession): boolean {
     return this.#unended.has(ticket.key)
   }

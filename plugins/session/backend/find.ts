@@ -12,7 +12,7 @@ interface FinderOptions {
   readonly backend: SessionBackend
   readonly lifetimes: Lifetimes
   ticketsOf (request: FastifyRequest): readonly Ticket[]
-  /** Whether this process refuses a session although the store has it. */
+  /** Tells whether this process refuses a session although the store has it. */
   isRefused (key: string): boolean
   now (): number
 }

@@ -41,7 +41,7 @@ function joined (...lists: unknown[]): string | undefined {
 }
 
 /**
- * Whether some caches go by this header in place of `Cache-Control`, such as `CDN-Cache-Control`.
+ * Tells whether some caches go by this header in place of `Cache-Control`, such as `CDN-Cache-Control`.
  *
  * Source: RFC 9213; https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache_valid
  */

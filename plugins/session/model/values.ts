@@ -36,7 +36,7 @@ export class Values {
     this.#schema = schema
   }
 
-  /** Whether this value may differ from the stored one. */
+  /** Tells whether this value may differ from the stored one. */
   mayDiffer (key: string): boolean {
     return !this.#inFlight.isEmpty || this.#local?.has(key) === true
   }
@@ -62,7 +62,7 @@ export class Values {
     return this.holds(key) && !this.#isHidden(key)
   }
 
-  /** Whether there is a value, even one that the schema hides. */
+  /** Tells whether there is a value, even one that the schema hides. */
   holds (key: string): boolean {
     if (isReserved(key)) return false
     const local = this.#local?.get(key)
@@ -215,7 +215,7 @@ export class Values {
     this.#snapshot = null
   }
 
-  /** Whether the value is as it is stored, and does not fit the schema. */
+  /** Tells whether the value is as it is stored, and does not fit the schema. */
   #isHidden (key: string): boolean {
     if (this.#schema === null || this.#local?.has(key) === true || this.#textOf(key) !== textIn(this.#stored, key)) return false
     this.#misfits ??= this.#schema.misfits(this.#stored)

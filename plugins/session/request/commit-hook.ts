@@ -53,7 +53,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   return finish(holder, session, reply, committing, payload)
 }
 
-/** Whether the handler answers once more. Fastify does not always detect that. */
+/** Tells whether the handler answers once more. Fastify does not always detect that. */
 function isSecondAnswer (request: WithSession, reply: FastifyReply): boolean {
   return request[kPhase] === 'committing' || (request[kPhase] === 'by Fastify' && reply.raw.headersSent)
 }

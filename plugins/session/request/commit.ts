@@ -54,7 +54,7 @@ function commitOnce (session: Session): MaybePromise<void> {
   return after(recordActivity(session), () => dropCookieIfEnded(session))
 }
 
-/** Whether calls are under way, or one that nobody awaits has failed. */
+/** Tells whether calls are under way, or one that nobody awaits has failed. */
 export function isBusy ({ queue }: Session): boolean {
   return queue !== null && (queue.isBusy || queue.hasFailed)
 }

@@ -95,7 +95,7 @@ export function replyOf (request: FastifyRequest): FastifyReply | undefined {
   return (request as WithSession)[kReply]
 }
 
-/** Whether the response depends on the session. */
+/** Tells whether the response depends on the session. */
 export function isResponsePrivate (session: Session | null | undefined): boolean {
   return session === null || (session !== undefined && (session.access === 'in time' || session.queue !== null))
 }

@@ -23,7 +23,7 @@ export function assertKnownFormats (noted: Record<string, unknown>, where: strin
   }
 }
 
-/** Whether every noted format, as text, is a number. */
+/** Tells whether every noted format, as text, is a number. */
 export function isNoteOfFormats (noted: Record<string, string>): boolean {
   return Object.values(noted).every((format) => /^[1-9]\d{0,3}$/.test(format))
 }
@@ -52,7 +52,7 @@ export function notedFormats (bytes: Buffer): Record<string, number> | null {
 /** Why a record cannot be read. */
 export type Unreadable = 'damaged' | 'of an unknown format'
 
-/** Whether this version can read a record of this kind, by the format that the record carries, as a number or text. */
+/** Tells whether this version can read a record of this kind, by the format that the record carries, as a number or text. */
 export function isKnownFormat (kind: 'accounts' | 'attempts', format: unknown): boolean {
   return Number(format ?? 1) === FORMATS[kind]
 }

@@ -1,7 +1,7 @@
 /** The longest key of a session, in characters. */
 export const LONGEST_KEY = 256
 
-/** Whether a value read from a store can be the key of a session. Such keys are plain ASCII; a damaged one can be anything. */
+/** Tells whether a value read from a store can be the key of a session. Such keys are plain ASCII; a damaged one can be anything. */
 export function isStoreKey (key: unknown): key is string {
   return typeof key === 'string' && key.length <= LONGEST_KEY && /^[ -~]+$/.test(key)
 }

@@ -10,7 +10,7 @@ export function answerOf<T> (call: (callback: Callback<T>) => unknown): Promise<
   })
 }
 
-/** Whether an error means a missing session, as in express-session. A missing socket does not. */
+/** Tells whether an error means a missing session, as in express-session. A missing socket does not. */
 function isMissing (error: unknown): boolean {
   // A store can throw anything, also null.
   const { code, syscall } = Object(error) as NodeJS.ErrnoException

@@ -32,7 +32,7 @@ export class ExpressRecords {
     return typeof this.#store.length === 'function' || this.canList
   }
 
-  /** Whether there is anything under the key. */
+  /** Tells whether there is anything under the key. */
   async has (key: string): Promise<boolean> {
     return await this.#get(key) !== null
   }

@@ -2,7 +2,7 @@ import type { Database } from 'lmdb'
 import { LONGEST_KEY } from '../common/store-key.js'
 
 /**
- * Whether a key may be looked up. lmdb decodes a damaged key to something else: another kind of value, or text that goes on
+ * Tells whether a key may be looked up. lmdb decodes a damaged key to something else: another kind of value, or text that goes on
  * with the memory behind it, such as a password hash.
  */
 export function isPlainKey (key: unknown): key is string {

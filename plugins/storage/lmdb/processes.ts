@@ -29,7 +29,7 @@ export function assertOneNamespace (env: RootDatabase, folder: string, lock: str
   }
 }
 
-/** Whether a process has a file open; null if that is unknown. */
+/** Tells whether a process has a file open; null if that is unknown. */
 export function hasOpen (pid: number | 'self', file: string): boolean | null {
   const folder = `/proc/${pid}/fd`
   try {

@@ -49,7 +49,7 @@ export class LmdbRecords {
     return (this.#records.getStats() as { entryCount: number }).entryCount
   }
 
-  /** Whether there is a record under the key, even an expired or damaged one. */
+  /** Tells whether there is a record under the key, even an expired or damaged one. */
   has (key: string): boolean {
     return this.#records.doesExist(key)
   }
@@ -73,7 +73,7 @@ export class LmdbRecords {
     return this.#decode(key, bytes, remembers)
   }
 
-  /** Whether a session cannot begin under the key. */
+  /** Tells whether a session cannot begin under the key. */
   isTaken (key: string): boolean {
     return this.has(key) || this.#tombstones.doesExist(key)
   }
@@ -144,7 +144,7 @@ export class LmdbRecords {
     return tombstone ?? null
   }
 
-  /** Whether the key has a tombstone, even an old or damaged one. */
+  /** Tells whether the key has a tombstone, even an old or damaged one. */
   hasTombstone (key: string): boolean {
     return this.#tombstones.doesExist(key)
   }
@@ -199,7 +199,7 @@ export class LmdbRecords {
   }
 }
 
-/** Whether a session has not changed since it began. Its entry in the index by expiry is then where it expires. */
+/** Tells whether a session has not changed since it began. Its entry in the index by expiry is then where it expires. */
 function isAsBegun ({ createdAt, seenAt }: SessionRecord): boolean {
   return seenAt === createdAt
 }

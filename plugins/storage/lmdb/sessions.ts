@@ -186,7 +186,7 @@ export class LmdbStore implements CompleteSessionStore {
     await this.#writer.flush()
   }
 
-  /** Whether the index has no other keys for a user, all as of one moment. */
+  /** Tells whether the index has no other keys for a user, all as of one moment. */
   async #hasOnly (keys: ReadonlySet<string>, user: string): Promise<boolean> {
     try {
       return (await this.#keysOf(user)).every((key) => keys.has(key))

@@ -8,7 +8,7 @@ const LEAVE_EVERY_MS = 1_000
 export class Demotion {
   #noticed: { error: Error, at: number } | null = null
 
-  /** Whether to leave the server. */
+  /** Tells whether to leave the server. */
   leaves (error: Error): boolean {
     // In Redis before version 7, the error of a script quotes that of its command.
     if (!/(?:^|-)READONLY\b/.test(error.message) || this.reason !== null) return false

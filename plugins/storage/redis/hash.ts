@@ -10,7 +10,7 @@ export function readHash (client: Redis | Cluster, name: string): Promise<Stored
   return client.hgetall(name).catch(wrongType)
 }
 
-/** Whether there is nothing under the key. */
+/** Tells whether there is nothing under the key. */
 export function isMissing (stored: StoredHash): boolean {
   return stored !== WRONG_TYPE && Object.keys(stored).length === 0
 }

@@ -3,7 +3,7 @@ import type { Cluster, Redis } from 'ioredis'
 /** How many slots a cluster has. */
 const SLOTS = 16_384
 
-/** Whether a client is that of a cluster. */
+/** Tells whether a client is that of a cluster. */
 export function isCluster (client: Redis | Cluster): client is Cluster {
   return client.isCluster
 }

@@ -98,12 +98,12 @@ function barrierIn ({ epoch, spared = '', sparedSince }: Record<string, string>)
   return { epoch: Number(epoch), spared: spared === '' ? null : spared, sparedSince: Number(sparedSince) }
 }
 
-/** Whether the end of a session can be read. A damaged one counts as well, and tells nowhere that the session continues. */
+/** Tells whether the end of a session can be read. A damaged one counts as well, and tells nowhere that the session continues. */
 export function isSoundEnd (stored: StoredHash): boolean {
   return stored !== WRONG_TYPE && 'nextKey' in stored
 }
 
-/** Whether the end of all sessions of a user can be read. */
+/** Tells whether the end of all sessions of a user can be read. */
 export function isSoundBarrier (stored: StoredHash): boolean {
   return stored !== WRONG_TYPE && barrierIn(stored) !== null
 }

@@ -21,7 +21,7 @@ export function flag (value: boolean): string {
   return value ? '1' : '0'
 }
 
-/** Whether a hash is a tombstone. */
+/** Tells whether a hash is a tombstone. */
 export function isTombstone (stored: StoredHash): boolean {
   return stored !== WRONG_TYPE && 'endedAt' in stored
 }

@@ -1,6 +1,6 @@
 import { LATEST_TIME } from '../../common/is-time.js'
 
-/** Whether a text is a time, in ms since the epoch. */
+/** Tells whether a text is a time, in ms since the epoch. */
 export function isTimeText (text: string | undefined): text is string {
   return text !== undefined && /^\d{1,16}$/.test(text) && Number(text) <= LATEST_TIME
 }
