@@ -2,9 +2,9 @@
 export interface SessionRecord {
   /** When the session began. A login starts it anew. */
   readonly createdAt: number
-  /** The last noted activity. It lags behind the real one by at most 1/20 of the idle timeout. */
+  /** The last recorded activity. It lags behind the real one by at most 1/20 of the idle timeout. */
   readonly seenAt: number
-  /** The earlier of the two clocks, as of the last write. */
+  /** When the session expires, as of the last write: after the idle timeout, or at the end of its lifetime if that is earlier. */
   readonly expiresAt: number
   /** Whether the session uses the lifetimes of permanent sessions ("keep me signed in"). */
   readonly permanent: boolean
@@ -106,7 +106,7 @@ export function withChanges (record: SessionRecord, changes: SessionChanges): Se
   }
 }
 
-/** Notes activity in a record. Neither time moves back. */
+/** Records activity. Neither time moves back. */
 export function touched (record: SessionRecord, seenAt: number, expiresAt: number): SessionRecord {
   return { ...record, seenAt: Math.max(record.seenAt, seenAt), expiresAt: Math.max(record.expiresAt, expiresAt) }
 }

@@ -53,7 +53,7 @@ export interface SessionStore {
   patch (key: string, changes: SessionChanges): MaybePromise<boolean>
 
   /**
-   * Notes activity. Never creates, never shortens either clock, never changes data. Returns false if no live record has the
+   * Records activity. Never creates, never moves either time back, never changes data. Returns false if no live record has the
    * key.
    *
    * @param seenAt in ms since the epoch

@@ -67,7 +67,7 @@ export function createFinder ({ backend, lifetimes, ticketsOf, isRefused, now }:
     return null
   }
 
-  /** The two clocks decide by the current configuration. The store's expiry only says when the store may drop the record. */
+  /** The lifetimes of the current configuration decide. The expiry in the record only says when the store may drop it. */
   function live (ticket: Ticket, record: SessionRecord | null): SessionRecord | null {
     if (record === null || isRefused(ticket.key)) return null
     return expiryOf(record, lifetimes) > now() ? record : null

@@ -11,10 +11,11 @@ import { Session } from './session.js'
 
 /** The session of a request; null: the request has no cookie, and only its user has been asked for. */
 export const kSession = Symbol('hatcheck.session')
+/** Its reply; missing in a hook that runs before those of hatcheck. */
 export const kReply = Symbol('hatcheck.reply')
 export const kPhase = Symbol('hatcheck.phase')
 
-/** What the commit hook has seen of the response: it waits for the commit, or who sends it. */
+/** How far the response is; missing before its `onSend` hooks: its commit is under way, or Fastify sends it, or the handler itself has begun to. */
 type Phase = 'committing' | 'by Fastify' | 'by the handler'
 
 // Not decorated: Fastify sets every decoration on each request, which costs requests that need no session.
