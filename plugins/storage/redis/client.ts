@@ -36,29 +36,9 @@ const LONGEST_BACKOFF_MS = 400
  * @param risk what the log warns of if Redis may evict keys
  */
 export async function connectRedis (target: RedisTarget, log: StorageLog, risk = SESSIONS_EVICTED): Promise<RedisConnection> {
-  // It takes a while to load, and most applications do not need it.
-  const { Cluster, Redis } = await import('ioredis').catch(unlessInstalled('ioredis'))
-  const { kind, hosts, path, primary, tls } = target
   const demotion = new Demotion()
-  const options = optionsOf(target, demotion)
-  const secure = tls ? { tls: TLS } : {}
-  const client = kind === 'cluster'
-    ? new Cluster(hosts, { ...CLUSTER_OPTIONS, redisOptions: { ...options, ...secure } })
-    : new (inTurns(Redis))({
-      ...options,
-      retryStrategy: backOff,
-      enableOfflineQueue: false,
-      ...secure,
-      ...kind === 'server' && { ...hosts[0], ...tls && { tls: tlsTo(hosts[0]?.host) } },
-      ...kind === 'socket' && { path },
-      ...kind === 'sentinel' && {
-        sentinels: hosts,
-        name: primary,
-        sentinelRetryStrategy: backOff,
-        sentinelCommandTimeout: CONNECT_MS,
-        ...tls && { sentinelTLS: TLS, enableTLSForSentinelMode: true }
-      }
-    })
+  // It takes a while to load, and most applications do not need it.
+  const client = createClient(await import('ioredis').catch(unlessInstalled('ioredis')), target, demotion)
   client.on('error', (error) => {
     // Otherwise ioredis goes on in database 0, which may be that of another environment.
     if (commandOf(error) === 'select') client.disconnect(true)
@@ -69,7 +49,7 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
   let stopAsking = (): void => {}
   if (isCluster(client)) {
     client.on('+node', (node: Redis) => {
-      if (tls) node.options.tls = tlsTo(node.options.host)
+      if (target.tls) node.options.tls = tlsTo(node.options.host)
       node.connect().catch(() => {})
     })
     stopAsking = keepSlots(client)
@@ -86,6 +66,27 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
       client.disconnect()
     }
   }
+}
+
+/** Makes the client, which begins to connect. */
+function createClient ({ Cluster, Redis }: Pick<typeof import('ioredis'), 'Cluster' | 'Redis'>, target: RedisTarget, demotion: Demotion): Redis | Cluster {
+  const { kind, hosts, path, primary, tls } = target
+  const options = { ...optionsOf(target, demotion), ...tls && { tls: TLS } }
+  if (kind === 'cluster') return new Cluster(hosts, { ...CLUSTER_OPTIONS, redisOptions: options })
+  return new (inTurns(Redis))({
+    ...options,
+    retryStrategy: backOff,
+    enableOfflineQueue: false,
+    ...kind === 'server' && { ...hosts[0], ...tls && { tls: tlsTo(hosts[0]?.host) } },
+    ...kind === 'socket' && { path },
+    ...kind === 'sentinel' && {
+      sentinels: hosts,
+      name: primary,
+      sentinelRetryStrategy: backOff,
+      sentinelCommandTimeout: CONNECT_MS,
+      ...tls && { sentinelTLS: TLS, enableTLSForSentinelMode: true }
+    }
+  })
 }
 
 const TLS = { rejectUnauthorized: true }
