@@ -2,7 +2,7 @@ import { LONGEST_LIFE_MS, longestLifeMs } from '../../common/lifetimes.js'
 import { after, type MaybePromise } from '../../common/maybe-promise.js'
 import { assertRule } from '../../common/rule.js'
 import { UnsupportedError } from '../../common/unsupported.js'
-import type { Carried, CarriedSessions, CookieCodec, Opened } from '../../store/carried.js'
+import type { Carried, CarriedSessions } from '../../store/carried.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { CLOCK_SLACK_MS, LONGEST_MEMORY_MS, epochIn, isRevoked, type Revocation } from '../../store/revocations.js'
 import {
@@ -10,11 +10,11 @@ import {
   type SessionRecord, type SessionReplacement, type StoredSession
 } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
-import type { TicketVerifier } from '../cookie/ticket-reader.js'
 import { CookieTooLargeError } from '../model/errors.js'
 import type { Rules } from '../model/plan.js'
 import type { Stored } from '../model/stored.js'
 import type { Renewed, SessionBackend, SessionRef } from './backend.js'
+import { currentKeys } from './cookie-keys.js'
 
 /** In characters. A cookie with less room would refuse nearly every session. */
 const LEAST_ROOM = 1_024
@@ -29,13 +29,6 @@ interface CookieBackendParts extends Pick<Rules, 'maxBytes' | 'lifetimes' | 'now
   currentSecrets (): readonly Buffer[]
   ticketOf (id: string): Ticket
   newId (): string
-}
-
-/** Reads and writes the cookies with one list of keys. */
-interface Keyed {
-  readonly secrets: readonly Buffer[]
-  readonly codec: CookieCodec
-  readonly verifier: TicketVerifier
 }
 
 /**
@@ -149,38 +142,6 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
   /** Returns until when the end of a session must be remembered, in ms since the epoch. */
   function endOf ({ carried }: SessionRef): number {
     return carried === null ? now() + LONGEST_MEMORY_MS : carried.endsAt + CLOCK_SLACK_MS
-  }
-}
-
-/** Makes a function that returns what works with the current keys. */
-function currentKeys (codecOf: CarriedSessions['codecOf'], currentSecrets: () => readonly Buffer[], ticketOf: (id: string) => Ticket): () => Keyed {
-  let keyed: Keyed | null = null
-  return () => {
-    const secrets = currentSecrets()
-    if (keyed?.secrets !== secrets) {
-      const codec = codecOf(secrets)
-      keyed = { secrets, codec, verifier: verifierWith(codec, ticketOf) }
-    }
-    return keyed
-  }
-}
-
-function verifierWith (codec: CookieCodec, ticketOf: (id: string) => Ticket): TicketVerifier {
-  /** By what the codec remembers: the key of a session is a hash of its ID. */
-  const tickets = new WeakMap<Opened, Ticket>()
-  return {
-    isLike: (value) => codec.isLike(value),
-    verify (value, name) {
-      const opened = codec.open(value, name)
-      if (opened === null) return null
-      let ticket = tickets.get(opened)
-      if (ticket === undefined) {
-        ticket = { ...ticketOf(opened.id), stale: opened.isStale, carried: opened }
-        tickets.set(opened, ticket)
-      }
-      // Each cookie header has a ticket of its own: a touch reaches only the browser that gets the response.
-      return { ...ticket }
-    }
   }
 }
 
