@@ -15,9 +15,13 @@ type FastifySession = FastifyPluginCallback<{
   rolling: boolean
 }>
 
-/** The decoration that it adds to its scope. */
+/** The decoration that it adds to its scope. It puts the session into the carrier, which stands for a request. */
 interface SessionScope {
-  decryptSession (value: string, carrier: { session: { sessionId: string } | null }, callback: (error?: Error) => void): void
+  decryptSession (value: string, carrier: Carrier, callback: (error?: Error) => void): void
+}
+
+interface Carrier {
+  session: { sessionId: string } | null
 }
 
 /**
@@ -57,7 +61,7 @@ export async function fastifySessionIds (fastify: FastifyInstance, currentSigner
 
   return function newId () {
     // Calls back at once, as the store does.
-    const carrier: { session: { sessionId: string } | null } = { session: null }
+    const carrier: Carrier = { session: null }
     decryptSession?.('', carrier, () => {})
     if (carrier.session === null) throw new Error('@fastify/session has made no session')
     return carrier.session.sessionId
