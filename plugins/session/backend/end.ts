@@ -70,6 +70,17 @@ export class Ender {
     }), own.ticket.key)
   }
 
+  /** Ends a session whose cookie cannot be delivered. */
+  async discard ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
+    const { backend, emitter, upkeep } = this.#options
+    try {
+      if (await backend.remove(ticket) !== null) emitter.emit('destroyed', ticket.key, record.user, request)
+    } catch (error) {
+      upkeep.discard(ticket.key)
+      request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; it will be tried again')
+    }
+  }
+
   /** Waits for the end of hatcheck's sessions, and ends those of another library. */
   async #withOld (request: FastifyRequest, ending: Promise<void>, exceptKey?: string): Promise<void> {
     const { oldSessions } = this.#options
@@ -113,17 +124,6 @@ export class Ender {
     } catch (error) {
       if (isLate(error)) throw error
       return true
-    }
-  }
-
-  /** Ends a session whose cookie cannot be delivered. */
-  async discard ({ ticket, record }: Stored, request: FastifyRequest): Promise<void> {
-    const { backend, emitter, upkeep } = this.#options
-    try {
-      if (await backend.remove(ticket) !== null) emitter.emit('destroyed', ticket.key, record.user, request)
-    } catch (error) {
-      upkeep.discard(ticket.key)
-      request.log.warn({ reason: reasonOf(error) }, 'the end of a session could not be stored; it will be tried again')
     }
   }
 }

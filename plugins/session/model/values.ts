@@ -132,6 +132,17 @@ export class Values {
     return changes.size === 0 && this.permanent === null ? null : this.#take(changes, null, false)
   }
 
+  /** Takes only the values that were set under keys with this prefix. */
+  takeWithPrefix (prefix: string): ChangeSet {
+    const changes = new Map<string, Change>()
+    for (const [key, { value, before }] of this.#local ?? []) {
+      if (!key.startsWith(prefix) || value === REMOVED) continue
+      changes.set(key, { value, before, text: toJson(key, value) })
+      this.#local?.delete(key)
+    }
+    return this.#add(new ChangeSet(changes, null))
+  }
+
   #take (changes: Map<string, Change>, keep: ReadonlySet<string> | null, isDropped: boolean): ChangeSet {
     if (!isDropped) this.#schema?.assertChangesFit(changes, keep, this)
     const taken = new ChangeSet(changes, this.permanent, keep, isDropped)
@@ -149,17 +160,6 @@ export class Values {
       held.set(key, { value, before: changes.get(key)?.text ?? before })
     }
     return held
-  }
-
-  /** Takes only the values that were set under keys with this prefix. */
-  takeWithPrefix (prefix: string): ChangeSet {
-    const changes = new Map<string, Change>()
-    for (const [key, { value, before }] of this.#local ?? []) {
-      if (!key.startsWith(prefix) || value === REMOVED) continue
-      changes.set(key, { value, before, text: toJson(key, value) })
-      this.#local?.delete(key)
-    }
-    return this.#add(new ChangeSet(changes, null))
   }
 
   /** Ends a call that has succeeded: these fields are stored now. */
