@@ -11,7 +11,7 @@ export interface TicketVerifier {
   verify (value: string, name: string): Ticket | null
 }
 
-/** The last Cookie header of a connection, and its tickets. */
+/** The last Cookie header that came over a socket, and its tickets. */
 interface LastRead {
   readonly header: string
   readonly name: string
@@ -20,7 +20,7 @@ interface LastRead {
 }
 
 const kLastRead = Symbol('hatcheck.tickets')
-type Connection = FastifyRequest['raw']['socket'] & { [kLastRead]?: LastRead }
+type Socket = FastifyRequest['raw']['socket'] & { [kLastRead]?: LastRead }
 
 /** A longer header is not kept: there may be many connections, idle for long. */
 const MAX_KEPT_LENGTH = 1_024
@@ -46,11 +46,11 @@ export function ticketReader (
     const { name } = profileOf(request)
     const verifier = currentVerifier()
     // An injected request may have no socket.
-    const connection: Connection | undefined = request.raw.socket
-    const last = connection?.[kLastRead]
+    const socket: Socket | undefined = request.raw.socket
+    const last = socket?.[kLastRead]
     if (last !== undefined && last.header === header && last.name === name && last.verifier === verifier) return last.tickets
     const tickets = ticketsIn(header, name, verifier, formerNames)
-    if (connection !== undefined && header.length <= MAX_KEPT_LENGTH) connection[kLastRead] = { header, name, verifier, tickets }
+    if (socket !== undefined && header.length <= MAX_KEPT_LENGTH) socket[kLastRead] = { header, name, verifier, tickets }
     return tickets
   }
 }
