@@ -6,8 +6,11 @@ export interface Lifetime {
   lifetimeSeconds: number
 }
 
+/** The limits of each kind of session. */
 export interface Lifetimes {
+  /** Of a session whose cookie ends with the browser. */
   browser: Lifetime
+  /** Of a permanent session ("keep me signed in"). */
   permanent: Lifetime
 }
 

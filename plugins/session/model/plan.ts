@@ -10,9 +10,11 @@ import type { Stored } from './stored.js'
 
 export interface Rules {
   readonly lifetimes: Lifetimes
+  /** How many bytes of JSON the values of a session may take. */
   readonly maxBytes: number
   /** Whether a session without a user may have values. */
   readonly anonymousSessions: boolean
+  /** Returns the time, in ms since the epoch. */
   now (): number
 }
 
