@@ -2,7 +2,7 @@ import type { InjectOptions, LightMyRequestResponse, Session as Data } from 'fas
 import { inspect } from 'node:util'
 import type { CookieProfile } from '../session/cookie/cookie-profile.js'
 import { CookieDomainError } from '../session/model/errors.js'
-import { assertTakes, begunAs, storeLogin, type BeginOptions } from '../session/outside/begin.js'
+import { assertBrowserKeeps, begunSession, storeLogin, type BeginOptions } from '../session/outside/begin.js'
 import { profileFor, type Outside } from '../session/outside/outside.js'
 import { findIn, readSession, type ReadSession } from '../session/outside/read.js'
 import { kOutside } from '../common/registration.js'
@@ -67,7 +67,7 @@ export class Visitor<Values = Data> {
    */
   async login (name: string, data: Partial<Values> = {}, { permanent }: Pick<BeginOptions, 'permanent'> = {}): Promise<this> {
     const parts = await this.#parts()
-    assertTakes(parts.profile, this.#isSecure)
+    assertBrowserKeeps(parts.profile, this.#isSecure)
     this.#keep(await storeLogin(await this.#find(parts), name, { data, permanent }, 'visitor.login', parts.outside), parts)
     return this
   }
@@ -117,7 +117,7 @@ export class Visitor<Values = Data> {
    */
   async edit (change: (session: Values) => unknown): Promise<this> {
     const parts = await this.#parts()
-    assertTakes(parts.profile, this.#isSecure)
+    assertBrowserKeeps(parts.profile, this.#isSecure)
     const before = await this.#find(parts)
     const stored = await editSession(before, change, parts.outside)
     if (stored === null) parts.jar.remove(parts.profile.name)
@@ -173,7 +173,7 @@ export class Visitor<Values = Data> {
   #keep (stored: Stored, { outside, jar, profile }: Parts): void {
     const home = this.#homeOf(profile)
     jar.remove(profile.name)
-    if (!jar.take(begunAs(stored, profile, outside).setCookieHeader, home)) throw new CookieDomainError(home.host, String(profile.attributes.domain))
+    if (!jar.take(begunSession(stored, profile, outside).setCookieHeader, home)) throw new CookieDomainError(home.host, String(profile.attributes.domain))
   }
 
   #urlOf ({ url = '/', path = url, authority, headers }: InjectOptions): URL {

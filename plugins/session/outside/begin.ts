@@ -47,8 +47,8 @@ const NO_CHANGES = { set: {}, remove: new Set<string>(), permanent: null }
 /** Begins a session for a user, as `app.sessions.begin` does. */
 export async function beginSession (user: string, { secure = true, ...options }: BeginOptions, outside: Outside): Promise<BegunSession> {
   const profile = profileFor(secure, outside)
-  assertTakes(profile, secure)
-  return begunAs(await storeLogin(null, user, options, 'app.sessions.begin', outside), profile, outside)
+  assertBrowserKeeps(profile, secure)
+  return begunSession(await storeLogin(null, user, options, 'app.sessions.begin', outside), profile, outside)
 }
 
 /**
@@ -69,12 +69,12 @@ export async function storeLogin (stored: Stored | null, user: string, { permane
 }
 
 /** @throws InsecureTransportError if the cookie is Secure and the browser uses http. */
-export function assertTakes ({ attributes, remedy }: CookieProfile, secure: boolean): void {
+export function assertBrowserKeeps ({ attributes, remedy }: CookieProfile, secure: boolean): void {
   if (attributes.secure === true && !secure) throw new InsecureTransportError(remedy)
 }
 
 /** Describes a stored session, with the cookie by which it reaches the browser. */
-export function begunAs ({ ticket, record }: Stored, { name, attributes: basic }: CookieProfile, { backend, cookie, handleOf }: Outside): BegunSession {
+export function begunSession ({ ticket, record }: Stored, { name, attributes: basic }: CookieProfile, { backend, cookie, handleOf }: Outside): BegunSession {
   const value = backend.cookieValue(ticket.id, { ticket, record }, name)
   const attributes = cookie.attributesOf(basic, { permanent: record.permanent, stored: { ticket, record } })
   return {
