@@ -31,17 +31,11 @@ export type SecretsConfig = Pick<Config, 'mode' | 'nameOf' | 'secretKey' | 'secr
  * @throws ConfigError
  */
 export function secretsOf (config: SecretsConfig): Buffer[] {
-  const { nameOf, secretKey, secretKeyFile, secretKeyFallbacks } = config
-  const [keyName, fileName, fallbacksName] = [nameOf('secretKey'), nameOf('secretKeyFile'), nameOf('secretKeyFallbacks')]
-  assertRule(secretKey === undefined || secretKeyFile === undefined, `${keyName} and ${fileName} are both set: set one of them.`)
-  const secrets = [
-    ...secretKey !== undefined
-      ? [toSecret(keyName, secretKey)]
-      : secretKeyFile !== undefined ? fromFile(fileName, secretKeyFile) : ownSecrets(config, keyName),
-    ...secretKeyFallbacks.map((fallback) => toSecret(fallbacksName, fallback))
-  ]
+  const { nameOf, secretKeyFallbacks } = config
+  const fallbacksName = nameOf('secretKeyFallbacks')
+  const secrets = [...currentSecrets(config), ...secretKeyFallbacks.map((fallback) => toSecret(fallbacksName, fallback))]
   const file = keyFileOf(config)
-  assertDifferent(secrets, `${file === undefined ? keyName : `The keys in ${file}`} and ${fallbacksName}`)
+  assertDifferent(secrets, `${file === undefined ? nameOf('secretKey') : `The keys in ${file}`} and ${fallbacksName}`)
   return secrets
 }
 
@@ -56,9 +50,18 @@ export function checkedSecrets (values: readonly Secret[]): Buffer[] {
 /** Returns the file of the keys; undefined if they are not in a file. */
 export function keyFileOf ({ mode, secretKey, secretKeyFile, sessionStore, dataDir }: SecretsConfig): string | undefined {
   if (secretKey !== undefined) return undefined
-  // Sessions in memory end with the process, so their key need not be kept. Those of Flask do not.
+  // Sessions in memory end with the process, so their key need not be kept. Those of Flask live on.
   const endsWithProcess = sessionStore.kind === 'engine' && sessionStore.engine.name === 'memory' && sessionStore.sessionsIn !== 'flask'
   return secretKeyFile ?? (mode === 'plugin' || endsWithProcess ? undefined : join(dataDir, KEY_FILE))
+}
+
+/** Returns the keys that are not fallbacks: of the options, of the file that they name, or the service's own. */
+function currentSecrets (config: SecretsConfig): Buffer[] {
+  const { nameOf, secretKey, secretKeyFile } = config
+  const [keyName, fileName] = [nameOf('secretKey'), nameOf('secretKeyFile')]
+  assertRule(secretKey === undefined || secretKeyFile === undefined, `${keyName} and ${fileName} are both set: set one of them.`)
+  if (secretKey !== undefined) return [toSecret(keyName, secretKey)]
+  return secretKeyFile === undefined ? ownSecrets(config, keyName) : fromFile(fileName, secretKeyFile)
 }
 
 function assertDifferent (secrets: readonly Buffer[], names: string): void {
