@@ -19,7 +19,7 @@ export function deadline (ms: number, onLate: () => void): () => void {
 /**
  * Waits for the work, but no longer than this. The work goes on.
  *
- * @throws DeadlineError with the text if it takes longer, or what the work throws.
+ * @throws DeadlineError with the text if it takes longer, or the error of the work.
  */
 export async function within<T> (ms: number, work: Promise<T>, text = `not within ${ms} ms`): Promise<T> {
   return await new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ export const SLICE_MS = 2
 const SORTED_AT_ONCE = 500
 
 /**
- * Visits every item, and lets the event loop turn between slices of 2 ms. A set may change meanwhile: what is added to it is
+ * Visits every item, and lets the event loop turn between slices of 2 ms. A set may change meanwhile: added items are
  * visited as well.
  *
  * @param beforeNext called before every slice but the first.

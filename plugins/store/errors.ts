@@ -48,7 +48,7 @@ export function storeUnavailable (cause: unknown, doing: string): Error {
   return Object.assign(new StoreUnavailableError(doing), { cause: cause instanceof Error ? cause : new Error(textOf(cause)) })
 }
 
-/** Tells whether a store did not answer in time. It may still do what it was asked for. */
+/** Tells whether a store did not answer in time. It may still carry out the call. */
 export function isLate (error: unknown): boolean {
   return error instanceof StoreUnavailableError && error.cause instanceof DeadlineError
 }
@@ -71,7 +71,7 @@ export function textOf (thrown: unknown): string {
 const NO_REASON = 'no reason given'
 
 /**
- * Calls a store and wraps what it throws. Pass the call alone: an error in other code must stay what it is.
+ * Calls a store and wraps its errors. Pass the call alone: an error in other code must stay what it is.
  *
  * @throws StoreUnavailableError, or an error of hatcheck that the store has thrown
  */

@@ -10,7 +10,7 @@ import { continuationOf, hasFields, successorLimit, successorOf, type Replaced, 
  * it. `removeOfUser` of such a store must list the sessions of the user again whenever one of them has ended before its turn:
  * that one may continue under a key that was not in the list.
  *
- * @throws what a step throws. If the successor has begun by then, it is removed again; if that fails too, the first error
+ * @throws the error of a step. If the successor has begun by then, it is removed again; if that fails too, the first error
  * is thrown. The caller of `replace` removes `nextKey` in any case.
  * @example
  * replace (key, nextKey, change, limit) {

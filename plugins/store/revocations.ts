@@ -3,7 +3,7 @@ import type { MaybePromise } from '../common/maybe-promise.js'
 
 /**
  * The contract of a store that remembers which sessions have ended, for sessions that are kept in the cookies of the browsers.
- * A copy of a cookie stays valid until its time is over, so what has ended must be known at least that long. Calls that
+ * A copy of a cookie stays valid until its time is over, so its end must be known at least that long. Calls that
  * concern one key, or one user, are atomic, even between processes. An end is durable once its call resolves.
  *
  * Every user has an epoch: a number that only grows. A session keeps the epoch in which it began. Ending all sessions of
@@ -15,8 +15,8 @@ export interface RevocationStore {
   readonly sync: boolean
 
   /**
-   * Returns what is known against the session under `key` and the sessions of its user. A damaged entry of a session counts
-   * as its end.
+   * Returns the reasons to refuse the session under `key`: its own end, and the end of all sessions of its user. A damaged entry of
+   * a session counts as its end.
    *
    * @throws if the entry of the user is damaged, or the system fails: nothing is known then. {@link endAll} mends the entry.
    */

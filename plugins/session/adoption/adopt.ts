@@ -36,7 +36,7 @@ interface AdoptionParts {
  *
  * @throws StoreUnavailableError if either store cannot answer.
  * @throws InsecureTransportError, CookieDomainError if the connection cannot carry the session cookie; then nothing has changed.
- * @throws AdoptError, or what the application's functions throw.
+ * @throws AdoptError, or an error of the application's functions.
  */
 export function createAdoption ({ oldSessions, finder: { find, read }, writer, rules, assertDeliverable, isRefused }: AdoptionParts): Finder['find'] {
   return (request) => {

@@ -23,7 +23,7 @@ export function currentKeys (codecOf: CarriedSessions['codecOf'], currentSecrets
 }
 
 function verifierWith (codec: CookieCodec, ticketOf: (id: string) => Ticket): TicketVerifier {
-  /** By what the codec remembers: to look a ticket up costs less than to hash its ID. */
+  /** By the opened value, which the codec remembers: to look a ticket up costs less than to hash its ID. */
   const tickets = new WeakMap<Opened, Ticket>()
   return {
     isLike: (value) => codec.isLike(value),

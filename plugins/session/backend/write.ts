@@ -61,8 +61,8 @@ export class Writer {
   }
 
   /**
-   * Changes single fields. Returns null if the session has ended in the meantime. Always a promise, so that what a handler does
-   * after its answer has the same effect in every store.
+   * Changes single fields. Returns null if the session has ended in the meantime. Always a promise, so that a change that a handler
+   * makes after its answer has the same effect in every store.
    */
   async patch (stored: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
     const { backend, emitter } = this.#options

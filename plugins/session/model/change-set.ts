@@ -15,7 +15,7 @@ export interface Change extends LocalValue {
 /**
  * The changes that one call takes to the store: those made since the call before it.
  *
- * The call first resolves them against what is stored by then. If it fails, they go to the next call.
+ * The call first resolves them against the fields that are stored by then. If it fails, they go to the next call.
  */
 export class ChangeSet {
   readonly changes: Map<string, Change>

@@ -50,7 +50,7 @@ export function assertValues (values: unknown): asserts values is Record<string,
   if (typeof values !== 'object' || values === null || !isPlain(values)) throw new SessionValuesError(kindOf(values))
 }
 
-/** Refuses the text 'false', which would count as true. @param name what the caller has set @throws PermanentError */
+/** Refuses the text 'false', which would count as true. @param name of the setting, for the error @throws PermanentError */
 export function assertPermanent (name: string, value: unknown): asserts value is boolean {
   if (typeof value !== 'boolean') throw new PermanentError(name, inspect(value))
 }

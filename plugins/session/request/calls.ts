@@ -149,7 +149,7 @@ function callWith (session: Session, changes: ChangeSet, work: (changes: ChangeS
     await work(changes)
   }, () => {
     session.values.restore(changes)
-    // The store may have done what it reports as failed.
+    // The store may have carried out a call that it reports as failed.
     session.mayHaveEnded = true
     return dropCookieIfEnded(session)
   })

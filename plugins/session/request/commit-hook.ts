@@ -63,7 +63,7 @@ const UNSTORABLE: ReadonlySet<string> = new Set(['HATCHECK_SESSION_TOO_LARGE', '
 
 /**
  * The `onError` hook: if a response has failed after its commit, or in it, the error handler can still change the session. The
- * response that it sends stores what the error handler has changed, and nothing of the response before.
+ * response that it sends stores the changes of the error handler, and none of those made before.
  */
 export function reopenSession (request: FastifyRequest, reply: FastifyReply, error: Partial<FastifyError> | null, done: () => void): void {
   const holder = request as WithSession
@@ -105,7 +105,7 @@ function failed (reply: FastifyReply, payload: unknown, error: unknown): unknown
 
 /**
  * Gives the response the status and the headers of an error that replaces another one. If the first has been through Fastify's own
- * error handler, Fastify sends the second one without an error handler: with what is set, and without a log line.
+ * error handler, Fastify sends the second one without an error handler: with the status and headers that are set, and without a log line.
  */
 function replaceError (reply: FastifyReply, error: unknown): void {
   const { statusCode = 500, headers } = (error ?? {}) as { statusCode?: number, headers?: Record<string, string> }

@@ -36,7 +36,7 @@ export class Report {
   }
 
   /**
-   * Logs what is lost if the request ends before its response is known: a hook that runs before those of hatcheck has answered, and
+   * Logs the loss if the request ends before its response is known: a hook that runs before those of hatcheck has answered, and
    * not through Fastify.
    */
   unlessAttached (): void {

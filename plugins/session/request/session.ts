@@ -89,7 +89,7 @@ export class Session {
   /** Whether the store has answered. */
   get isAvailable (): boolean { return this.#isLoaded && this.#failure === undefined }
 
-  /** Finds the stored session. {@link assertReadable} and every call throw what goes wrong. */
+  /** Finds the stored session. If that fails, {@link assertReadable} and every call throw the error. */
   load (): MaybePromise<void> {
     if (this.#isLoaded) return
     if (this.#loading !== null) return this.#loading
@@ -117,7 +117,7 @@ export class Session {
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** Continues with what is stored now. @param changes the changes that are stored in it; null drops every change */
+  /** Continues with this session, or with none. @param changes the changes that are stored in it; null drops every change */
   continueWith (stored: Stored | null, changes: ChangeSet | null): void {
     this.#failure = undefined
     // What the failed response had changed belongs to the session that ends here, and must not reach another user's.

@@ -5,7 +5,7 @@ export function answerOf<T> (call: (callback: Callback<T>) => unknown): Promise<
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => { if (isMissing(error)) resolve(null); else reject(error) }
     const returned = call((error, value) => { if (error) fail(error); else resolve(value) })
-    // A store may be written with promises: nobody else would see what it throws there.
+    // A store may be written with promises: nobody else would see an error that it throws there.
     Promise.resolve(returned).catch(fail)
   })
 }

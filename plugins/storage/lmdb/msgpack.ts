@@ -145,7 +145,7 @@ function headOf (bytes: Buffer): [at: number, count: number, isList: boolean] {
   return [0, 1, false]
 }
 
-/** How many bytes follow the type of a value, and what it is. */
+/** How many bytes follow the type of a value, and how they are read. */
 const OTHERS = new Map<number, { size: number, read: (bytes: Buffer, at: number) => Value }>([
   [NIL, { size: 0, read: () => null }],
   [FALSE, { size: 0, read: () => false }],

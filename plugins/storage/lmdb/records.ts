@@ -100,6 +100,7 @@ export class LmdbRecords {
 
   /** Ends a session and leaves a tombstone. Returns the session if it was live. */
   end (key: string, nextKey?: string, live = this.live(key)): SessionRecord | null {
+    // Under the key there may still be a record that has expired.
     this.drop(key, live ?? undefined)
     const until = this.#options.now() + TOMBSTONE_MS
     if (!this.#tombstones.doesExist(key)) {

@@ -8,7 +8,7 @@ export class SharedDeadline<T> {
   readonly #added = new Map<T, number>()
   #timer: NodeJS.Timeout | undefined
 
-  /** @param onLate is called for each work that is not removed within this time, after what has arrived in time */
+  /** @param onLate called for each piece of work that is not removed within this time, after answers that have arrived in time */
   constructor (ms: number, onLate: (work: T) => void) {
     this.#ms = ms
     this.#onLate = onLate

@@ -60,7 +60,7 @@ export class LmdbSweep {
 
   /**
    * @param key of an entry that has come due in the index by expiry, and is not there any more
-   * @returns whether the entry was only moved: what it leads to lives longer
+   * @returns whether the entry was only moved: its session or tombstone lives longer
    */
   #expire (key: string, time: number, now: number, expired: StoredSession[]): boolean {
     const records = this.#records

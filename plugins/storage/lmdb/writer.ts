@@ -24,7 +24,7 @@ interface Write<T = any> {
 /**
  * Writes to an LMDB environment. Each write succeeds or fails within a bounded time, even on a full disk.
  *
- * A transaction costs many times what a write in it costs. So there is one at a time, and it takes every write that waits.
+ * A transaction costs many times as much as a write in it. So there is one at a time, and it takes every write that waits.
  * Another begins beside it only once LMDB has not answered it in time.
  */
 export class LmdbWriter {

@@ -1,7 +1,7 @@
 /** How many items a round visits before it looks at the time again. */
 export const STRIDE = 64
 
-/** Visits what is in a collection in slices. A slice goes on where the last one stopped. */
+/** Visits the items of a collection in slices. A slice goes on where the last one stopped. */
 export class Round<T> {
   readonly #items: () => Iterator<T>
   #position: Iterator<T> | null = null

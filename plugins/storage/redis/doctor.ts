@@ -15,7 +15,7 @@ import { scanKeys } from './scan.js'
 /** The deadline of a call, in ms. No request waits for it. */
 const DEADLINE_MS = 10_000
 
-/** Examines what is under one key. It is called with the key of hatcheck, and with its name in Redis. */
+/** Examines the value of one key. It is called with the key of hatcheck, and with its name in Redis. */
 type Look = (key: string, name: string) => Promise<void>
 
 /** Examines a store in Redis record by record. While others write, it may report a state that lasts for a moment only. @see examine */

@@ -44,7 +44,7 @@ export class RedisRecords {
   }
 
   /**
-   * Ends a session, leaves a tombstone, and returns what was there.
+   * Ends a session and leaves a tombstone. Returns the record at its end, or null if it was not live.
    *
    * @param nextKey where the session continues
    */

@@ -164,6 +164,6 @@ export class RedisStore implements CompleteSessionStore {
     await this.#call('ping', () => this.#client.exists(redisKey.session('ping')))
   }
 
-  /** Does nothing: the one who opened the client closes it. */
+  /** Does nothing: the client belongs to the caller. */
   close (): void {}
 }

@@ -38,8 +38,8 @@ export class RedisUserSessions {
   }
 
   /**
-   * Ends what is over the limit before a session begins: of those that were in the index when it was added, everything
-   * but the newest `perUser` - 1 that live or are about to begin.
+   * Ends the sessions over the limit before a new one begins: of those that were in the index when it was added, all but the newest
+   * `perUser` - 1 that live or are about to begin.
    *
    * So there are never more than `perUser`. Take any sessions that live at the same time, and of these the one that was
    * added to the index last. The others had been added before it, and are taken out only once they have ended, so its
@@ -86,7 +86,7 @@ export class RedisUserSessions {
    */
   async endAll (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
     const seen = new Set(exceptKey === undefined ? [] : [exceptKey])
-    // What the index keeps: sessions of others, and what a late create has added again.
+    // The entries that stay in the index: sessions of other users, and those that a late create has added again.
     const staying = new Set(seen)
     let count = 0
     for (let isDone = false; !isDone;) {

@@ -65,7 +65,7 @@ export function limitContract (checkWith: CheckWith): void {
       let before: string[] = []
       while (!over.signal.aborted) {
         const now = await liveKeys()
-        // One look takes time; but what lives in this and in the one before has lived at the moment between them.
+        // One look takes time; but a session that lives in this and in the one before has lived at the moment between them.
         const together = now.filter((key) => before.includes(key))
         ok(together.length <= 5, `${together.length} at once`)
         before = now
