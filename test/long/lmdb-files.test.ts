@@ -11,7 +11,7 @@ import { openLmdb as openWith } from '../../plugins/storage/lmdb/open.js'
 import { openLmdb } from '../open-lmdb.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
 import { build, needs } from '../helper.js'
-import { compiled, hatcheckProcess, until } from '../service.js'
+import { compiled, hatcheckProcess, runServer, until } from '../service.js'
 
 const open = (folder: string): Storage => openLmdb(folder, { now: () => recordOf().createdAt, maxBytes: 65_536 }, { info () {}, warn () {} })
 
@@ -325,6 +325,37 @@ test('a folder whose files were deleted or replaced under a process is refused, 
   writeFileSync(data, backup)
   t.throws(() => open(folder), { code: 'HATCHECK_CONFIG', message: /data\.mdb was deleted or replaced/ }, 'also in the same process')
   await first.close()
+})
+
+/** A process that stops itself within a write. */
+const STOP_IN_A_WRITE = `
+import { open } from 'lmdb'
+const env = open({ path: process.argv[1], maxDbs: 16, noSubdir: false })
+env.transactionSync(() => { process.kill(process.pid, 'SIGSTOP') })
+await env.close()`
+
+test('a folder whose write lock a stopped process keeps is refused in a few seconds, with the ID of the process', procfs, async (t) => {
+  const folder = t.testdir()
+  await filled(folder)
+  const stopped = spawn(process.execPath, ['--input-type=module', '-e', STOP_IN_A_WRITE, folder], { stdio: 'inherit' })
+  const { pid = 0 } = stopped
+  t.teardown(() => { stopped.kill('SIGKILL') })
+  await until('the process is stopped', () => /^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, 'latin1')))
+  const env = { SESSION_STORE: `lmdb:${folder}` }
+  const refused = { code: 1, stdout: '', stderr: `hatcheck: ${folder} cannot be written: process ${pid} has been writing to it for 5 s, and is stopped or hangs. Continue that process (kill -CONT ${pid}), or end it.\n` }
+  t.same(await hatcheckProcess(folder, ['user', 'list'], { env }), refused)
+  t.same(await runServer(folder, env), refused)
+  t.equal((await hatcheckProcess(folder, ['doctor'], { env })).code, 0, 'doctor only reads')
+
+  const { wait } = Atomics
+  t.intercept(Atomics, 'wait', {
+    value (...args: Parameters<typeof wait>) {
+      process.kill(pid, 'SIGCONT')
+      return wait(...args)
+    }
+  })
+  await open(folder).close()
+  t.pass('a process that continues is waited for')
 })
 
 test('a folder in which another process has made only data.mdb so far is not refused', procfs, async (t) => {

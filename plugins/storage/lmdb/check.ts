@@ -3,13 +3,15 @@ import { join } from 'node:path'
 import { ConfigError } from '../../common/rule.js'
 import { faultOfData, faultOfLock, hasKnownLayout } from './file-format.js'
 import { pause } from './pause.js'
-import { hasOpen, processWith, processWithOtherData } from './processes.js'
+import { hasOpen, processWith, processWithOtherData, writerOf } from './processes.js'
 
 /** LMDB needs this much space to create its files: on a full disk its lock file ends the process. */
 const LEAST_FREE_BYTES = 2 ** 20
 /** Another process may be creating or changing the files, so a fault must be seen this often. */
 const LOOKS = 6
 const BETWEEN_LOOKS_MS = 50
+/** How long one transaction of another process may take, in ms, before opening the folder is refused. */
+const LONGEST_WRITE_MS = 5_000
 
 /**
  * Checks the files of an LMDB folder before LMDB opens them: when LMDB itself cannot open a file, it ends the process with
@@ -31,6 +33,26 @@ export function checkLmdbFiles (folder: string, isDeep = false): void {
   // A process that closes a file loses its locks on it, including those of LMDB. So a file that is open here is not opened again.
   if (hasLock && hasOpen('self', lock) === false) assertSound(lock, faultOfLock, 'Stop every process that uses the folder, delete lock.mdb and start again')
   if (hasData) assertSound(data, (fd) => faultOfData(fd, isDeep), 'Restore a backup of the folder, or move it away to begin with an empty one')
+}
+
+/**
+ * Checks that no other process keeps the write lock of a folder: LMDB would wait for it without a limit, and the process that
+ * waits would neither end at a signal nor say why.
+ *
+ * @throws ConfigError that names the process
+ */
+export function assertWritable (folder: string): void {
+  const lock = join(folder, 'lock.mdb')
+  if (!hasKnownLayout || hasOpen('self', lock) !== false) return
+  const first = writerOf(lock)
+  if (first === undefined) return
+  const since = performance.now()
+  do {
+    pause(BETWEEN_LOOKS_MS)
+    const writer = writerOf(lock)
+    if (writer?.pid !== first.pid || writer.transaction !== first.transaction) return
+  } while (performance.now() - since < LONGEST_WRITE_MS)
+  throw new ConfigError(`${folder} cannot be written: process ${first.pid} has been writing to it for ${LONGEST_WRITE_MS / 1_000} s, and is stopped or hangs. Continue that process (kill -CONT ${first.pid}), or end it.`)
 }
 
 /** False if the file does not exist. */

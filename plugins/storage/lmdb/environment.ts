@@ -1,7 +1,7 @@
 import type { RootDatabase } from 'lmdb'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkLmdbFiles } from './check.js'
+import { assertWritable, checkLmdbFiles } from './check.js'
 import type { Lmdb } from './driver.js'
 import { assertOneNamespace, hasOpen } from './processes.js'
 
@@ -35,7 +35,7 @@ const opened = ofProcess[kOpened] ??= new Set<Opened>()
  * Two in one process could wait for each other forever: a write of the first holds the lock until the event loop runs, and
  * opening the second holds the event loop until the lock is free.
  *
- * @throws ConfigError if the files are damaged, or in use by a process of another PID namespace.
+ * @throws ConfigError if the files are damaged, or in use by a process of another PID namespace or by one that hangs in a write.
  */
 export function openEnvironment ({ open }: Lmdb, folder: string): Environment {
   const data = join(folder, 'data.mdb')
@@ -46,6 +46,7 @@ export function openEnvironment ({ open }: Lmdb, folder: string): Environment {
     return environment(shared)
   }
   checkLmdbFiles(folder)
+  assertWritable(folder)
   const lock = join(folder, 'lock.mdb')
   const wasOpen = hasOpen('self', lock) !== false
   const env = open({ path: folder, maxDbs: MOST_DATABASES, noSubdir: false, ...FOR_THE_OWNER })
