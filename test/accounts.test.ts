@@ -392,21 +392,30 @@ test('an account is changed before its sessions are ended, so that a login under
   t.not((seen.pop() as typeof before)?.passwordHash, before?.passwordHash)
 })
 
-test('sessions are also ended before a new password, so that a process that is killed after it leaves none', async (t) => {
-  const { accounts: store, sessions } = openEngine(t, 'memory:')
-  await accountsOver(store, sessions).add('Harry', GOOD)
+test('sessions are also ended before an account changes, so that a process that is killed after it leaves none', async (t) => {
   const killed = new Error('the process has ended')
-  const accounts = accountsOver({
-    ...delegate(store),
-    async update (...args) {
-      await store.update(...args)
-      throw killed
-    }
-  }, sessions)
-  await sessions.create('a', recordOf({ user: 'Harry' }))
-  await t.rejects(accounts.setPassword('Harry', OTHER), killed)
-  t.strictSame(await sessions.ofUser('Harry'), [])
-  t.strictSame(await accountsOver(store, sessions).authenticate('Harry', OTHER), { name: 'Harry' })
+  const changes = {
+    setPassword: async (accounts: Accounts) => { await accounts.setPassword('Harry', OTHER) },
+    disable: async (accounts: Accounts) => { await accounts.disable('Harry') },
+    enable: async (accounts: Accounts) => { await accounts.enable('Harry') }
+  }
+  for (const [name, change] of Object.entries(changes)) {
+    const { accounts: store, sessions } = openEngine(t, 'memory:')
+    await accountsOver(store, sessions).add('Harry', GOOD)
+    const before = await store.read(accountKey('Harry'))
+    await store.update(accountKey('Harry'), { disabled: name === 'enable' })
+    await sessions.create('a', recordOf({ user: 'Harry' }))
+    await t.rejects(change(accountsOver({
+      ...delegate(store),
+      async update (...args) {
+        await store.update(...args)
+        throw killed
+      }
+    }, sessions)), killed, name)
+    t.strictSame(await sessions.ofUser('Harry'), [], name)
+    const { disabled, passwordHash } = await store.read(accountKey('Harry')) ?? {}
+    t.strictSame([disabled, passwordHash === before?.passwordHash], [name === 'disable', name !== 'setPassword'], `${name} is stored`)
+  }
 })
 
 test('a login method without a password logs in accounts that are there and not disabled, and makes the browser a known device', async (t) => {

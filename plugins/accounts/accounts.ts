@@ -110,11 +110,9 @@ export class Accounts {
   /** Sets another password and ends every session of the account. @throws NoSuchAccountError (404), NameError, PasswordError (400), BusyError (503) */
   async setPassword (name: string, password: string): Promise<void> {
     await this.assertNewPassword(name, password)
-    const account = await this.#read(name)
-    const passwordHash = await hashPassword(password)
-    // Also before: a process that is killed after the change must not leave the sessions of a thief alive.
-    await this.#options.revokeUser(account.name)
-    await this.#update(name, { passwordHash })
+    // A missing account is an error before the work of the hash.
+    await this.#read(name)
+    await this.#update(name, { passwordHash: await hashPassword(password) })
   }
 
   /** Prevents further logins to the account and ends all its sessions. @throws NoSuchAccountError (404), NameError (400) */
@@ -186,8 +184,11 @@ export class Accounts {
     return account
   }
 
+  /** Changes an account, and ends its sessions. */
   async #update (name: string, changes: Partial<Account>): Promise<void> {
     const account = await this.#read(name)
+    // Also before: a process that is killed after the change must not leave the sessions of a thief alive.
+    await this.#options.revokeUser(account.name)
     await this.#options.accounts.update(accountKey(account.name), changes)
     await this.#options.revokeUser(account.name)
   }
