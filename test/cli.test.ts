@@ -550,8 +550,19 @@ test('doctor reports the state of Redis, and that the memory store has nothing t
   const { url } = await startService(t, folder, env)
   const harry = await cookieOf(url, 'Harry')
   const [{ handle = '' } = {}] = await listed(url, harry)
-  t.match(await doctor(), { code: 0, stdout: new RegExp(`^${store} is sound \\(accounts: 1, sessions: 1, `) })
+  const sound = { code: 0, stdout: new RegExp(`^${store} is sound \\(accounts: 1, sessions: 1, `) }
+  t.match(await doctor(), sound)
   const [session = ''] = await client.keys('hatcheck:session:*')
+  const key = session.slice('hatcheck:session:'.length)
+  await client.zadd('hatcheck:user:Harry', 5, 'ended')
+  t.match(await doctor(), sound, 'an entry of a session that has ended')
+  await client.zadd('hatcheck:user:Harry', 5, 'x'.repeat(257), '-inf', key)
+  await client.zadd('hatcheck:user:Sally', 5, key)
+  t.same((await doctor()).stdout.trimEnd().split('\n').sort(), [
+    'An entry of the index by user leads from Sally to ' + handle + ', which is not a session of that user. It is passed over.',
+    ...Array(2).fill('An entry of the index by user of Harry is damaged. It is passed over.')
+  ])
+  await client.del('hatcheck:user:Sally')
   await client.del('hatcheck:user:Harry')
   t.match(await doctor(), { code: 1, stdout: new RegExp(`^The session ${handle} of Harry is not in the index by user\\. [^\n]+\n$`) })
   await client.hset(session, 'seenAt', 'x')

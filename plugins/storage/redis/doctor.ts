@@ -1,3 +1,4 @@
+import { isTime } from '../../common/is-time.js'
 import type { RedisTarget } from '../../config/redis-url.js'
 import { decodeAccount } from './accounts.js'
 import { decodeSession, isTombstone } from './session-codec.js'
@@ -6,11 +7,14 @@ import { boundedCalls } from '../common/bounded-calls.js'
 import { REMEDIES, examineAccount, userText, type Counts, type Examination, type HandleOf, type Tell } from '../common/findings.js'
 import { assertKnownFormats, isNoteOfFormats } from '../common/formats.js'
 import type { StorageLog } from '../common/storage.js'
+import { isStoreKey } from '../common/store-key.js'
 import { connectRedis } from './client.js'
 import { WRONG_TYPE, isMissing, readHash, wrongType, type StoredHash } from './hash.js'
 import { FORMATS_KEY, redisKey } from './keys.js'
 import { isSoundBarrier, isSoundEnd } from './revocations.js'
 import { scanKeys } from './scan.js'
+import { withSessionScripts } from './scripts.js'
+import { RedisUserIndex } from './user-index.js'
 
 /** The deadline of a call, in ms. No request waits for it. */
 const DEADLINE_MS = 10_000
@@ -28,6 +32,21 @@ export async function examineRedis (target: RedisTarget, handleOf: HandleOf, log
   const lookAtRevocation = (isSound: (stored: StoredHash) => boolean, damage: 'end' | 'endOfAll'): Look => async (_, name) => {
     const stored = await hash(name)
     if (!isMissing(stored) && !isSound(stored)) tell(`The record of ended sessions under ${JSON.stringify(name)} is damaged. ${REMEDIES[damage]}`)
+  }
+
+  const index = new RedisUserIndex(withSessionScripts(client), call, Date.now, 0)
+  /** An entry without a session is no fault: it stays for a while after the end of each session. */
+  const examineIndex = async (user: string): Promise<void> => {
+    for await (const entries of index.pages(user)) {
+      await Promise.all(entries.map(async ({ key, addedAt }) => {
+        if (!isStoreKey(key) || !isTime(Number(addedAt))) {
+          tell(`An entry of the index by user of ${userText(user)} is damaged. ${REMEDIES.entry}`)
+          return
+        }
+        const owner = decodeSession(await hash(redisKey.session(key)))?.user ?? user
+        if (owner !== user) tell(`An entry of the index by user leads from ${userText(user)} to ${handleOf(key)}, which is not a session of that user. ${REMEDIES.entry}`)
+      }))
+    }
   }
 
   const looks: Array<[pattern: string, look: Look]> = [
@@ -59,7 +78,8 @@ export async function examineRedis (target: RedisTarget, handleOf: HandleOf, log
     }],
     [redisKey.index('*'), async (user, name) => {
       const kind = await call('read', () => client.type(name))
-      if (kind !== 'zset' && kind !== 'none') tell(`The index by user of ${userText(user)} is damaged: the user can neither log in nor see sessions. Delete the key ${JSON.stringify(name)} of Redis, and replace SECRET_KEY, which ends every session.`)
+      if (kind === 'zset') await examineIndex(user)
+      else if (kind !== 'none') tell(`The index by user of ${userText(user)} is damaged: the user can neither log in nor see sessions. Delete the key ${JSON.stringify(name)} of Redis, and replace SECRET_KEY, which ends every session.`)
     }],
     [redisKey.end('*'), lookAtRevocation(isSoundEnd, 'end')],
     [redisKey.endOfAll('*'), lookAtRevocation(isSoundBarrier, 'endOfAll')]
