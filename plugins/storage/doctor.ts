@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { accessSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/resolve.js'
 import type { EngineChoice } from '../config/store-choice.js'
@@ -39,6 +39,13 @@ export function assertStoreIn (folder: string): void {
   if (!hasStoreIn(folder)) throw new ConfigError(`There is no store in ${folder}: check DATA_DIR and SESSION_STORE.`)
 }
 
+/** @throws ConfigError if that cannot be known, since the folder is that of another user. */
 export function hasStoreIn (folder: string): boolean {
-  return existsSync(join(folder, 'data.mdb'))
+  try {
+    accessSync(join(folder, 'data.mdb'))
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') return false
+    throw new ConfigError(`The data folder cannot be read (DATA_DIR, SESSION_STORE): ${(error as Error).message}.`)
+  }
 }

@@ -11,7 +11,8 @@ import { openLmdb as openWith } from '../../plugins/storage/lmdb/open.js'
 import { openLmdb } from '../open-lmdb.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
 import { build, needs } from '../helper.js'
-import { compiled, hatcheckProcess, runServer, until } from '../service.js'
+import { compiled, hatcheckCli, hatcheckProcess, runServer, until } from '../service.js'
+import { mountSmallDisk, needsMounting } from '../small-disk.js'
 
 const open = (folder: string): Storage => openLmdb(folder, { now: () => recordOf().createdAt, maxBytes: 65_536 }, { info () {}, warn () {} })
 
@@ -197,6 +198,10 @@ test('files of another user and read-only files are refused', asRoot, async (t) 
     return { status, stderr }
   }
   t.same(asNobody('own', () => {}), { status: 0, stderr: `hatcheck: lmdb:${join(root, 'own')}\n` })
+  t.same(asNobody('closed', (folder) => { chmodSync(folder, 0) }), {
+    status: 1,
+    stderr: `hatcheck: The data folder cannot be read (DATA_DIR, SESSION_STORE): EACCES: permission denied, access '${join(root, 'closed', 'data.mdb')}'.\n`
+  }, 'and not taken for a missing store')
   for (const file of ['data.mdb', 'lock.mdb']) {
     const answer = (name: string, owner: number): object => ({
       status: 1,
@@ -206,6 +211,16 @@ test('files of another user and read-only files are refused', asRoot, async (t) 
     t.same(asNobody(`read-only-${file}`, (folder) => { chmodSync(join(folder, file), 0o400) }), answer(`read-only-${file}`, NOBODY))
     t.same(asNobody(`closed-${file}`, (folder) => { chmodSync(join(folder, file), 0) }), answer(`closed-${file}`, NOBODY))
   }
+})
+
+test('a folder on a read-only file system is refused, with the reason', needsMounting(), async (t) => {
+  const { folder } = mountSmallDisk(t, 4)
+  await filled(folder)
+  t.equal(spawnSync('mount', ['-o', 'remount,ro', folder]).status, 0)
+  t.match(await hatcheckCli(folder, ['doctor'], { env: { SESSION_STORE: `lmdb:${folder}` } }), {
+    code: 1,
+    stdout: `${join(folder, 'data.mdb')} is on a read-only file system. Mount it so that it can be written, or copy its folder elsewhere.\n`
+  })
 })
 
 const IN_NAMESPACE = ['--pid', '--fork', '--mount-proc', '--kill-child']

@@ -64,8 +64,10 @@ function isUsableFile (file: string): boolean {
   try {
     accessSync(file, constants.R_OK | constants.W_OK)
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EROFS') throw new ConfigError(`${file} is on a read-only file system. Mount it so that it can be written, or copy its folder elsewhere.`)
     const user = process.getuid === undefined ? '' : ` Its owner is user ${stats.uid}, and this process runs as user ${process.getuid()}.`
-    throw new ConfigError(`${file} cannot be read and written (${(error as NodeJS.ErrnoException).code}).${user} Run as the owner of the file, or change its owner and mode.`)
+    throw new ConfigError(`${file} cannot be read and written (${code}).${user} Run as the owner of the file, or change its owner and mode.`)
   }
   return true
 }
