@@ -233,13 +233,13 @@ test('sessions list and revoke-all without a name work for every account but the
   const cookies: Record<string, string> = {}
   for (const name of ['Ann', 'Bob', 'Eve']) cookies[name] = await cookieOf(url, name)
   for (const index of await redis.client.keys('hatcheck:user:Bob*')) await redis.client.set(index, 'x')
-  const failed = /^hatcheck: the index by user Bob.* is damaged: [^\n]+\nhatcheck: Bob: The session store cannot answer right now \(list\)\.\nhatcheck: The command failed for 1 of 3 accounts\.\n$/m
+  const failed = /^hatcheck: the index by user Bob.* is damaged: [^\n]+\nhatcheck: Bob: The session store cannot answer right now \(list\)\. The reason: WRONGTYPE [^\n]+\nhatcheck: The command failed for 1 of 3 accounts\.\n$/m
   const { code, stdout, stderr } = await hatcheckCli(folder, ['sessions', 'list'], { env })
   t.strictSame(rowsOf(stdout).map(([, name]) => name), ['Ann', 'Eve'])
   t.match({ code, stderr }, { code: 1, stderr: failed })
   t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 1, stdout: '2 sessions ended.\n', stderr: failed })
   for (const [name, user] of [['Ann', null], ['Bob', 'Bob'], ['Eve', null]] as const) t.equal(await userOf(url, cookies[name] as string), user)
-  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all', 'Bob'], { env }), { code: 1, stdout: '', stderr: /hatcheck: The session store cannot answer right now \(list\)\.\n$/ })
+  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all', 'Bob'], { env }), { code: 1, stdout: '', stderr: /hatcheck: The session store cannot answer right now \(list\)\. The reason: WRONGTYPE [^\n]+\n$/ })
 })
 
 test('sessions revoke-all without a name ends no session if the sessions are in cookies and there is no account', async (t) => {
@@ -259,7 +259,7 @@ test('a command fails if its Redis cannot be reached, or is not the cluster that
     for (const args of ['user list', 'sessions list', 'sessions revoke-all', 'doctor']) {
       const { code, stdout, stderr } = await hatcheckCli(folder, args.split(' '), { env: { SECRET_KEY: testKey, SESSION_STORE: store } })
       t.same({ code, stdout }, { code: 1, stdout: '' }, `${args} on ${store}`)
-      t.match(stderr, /^hatcheck: The session store cannot answer right now \(\w+\)\.\n$/m)
+      t.match(stderr, /^hatcheck: The session store cannot answer right now \(\w+\)\. The reason: [^\n]+\n$/m)
     }
   }
 })
@@ -273,6 +273,16 @@ test('a command says why Redis refuses it', needs('redis-server'), async (t) => 
     t.match(stderr, /^hatcheck: the Redis store cannot be reached; .*: WRONGPASS invalid username-password pair or user is disabled\.$/m)
     t.notMatch(stderr, 'hunter')
   }
+})
+
+test('a command says which right its Redis user lacks', needs('redis-server'), async (t) => {
+  const { url, client } = await startRedis(t)
+  await client.acl('SETUSER', 'app', 'on', '>secret', '~hatcheck:*', '+@read', '+@write', '+@scripting', '+info', '+ping', '-scan')
+  const env = { SECRET_KEY: testKey, SESSION_STORE: url.replace('//', '//app:secret@') }
+  t.match(await hatcheckCli(t.testdir(), ['user', 'list'], { env }), {
+    code: 1,
+    stderr: /^hatcheck: The session store cannot answer right now \(account\)\. The reason: NOPERM [^\n]*'scan' command\n$/m
+  })
 })
 
 test('the command line creates no key, because another key would give other handles', async (t) => {

@@ -84,7 +84,7 @@ test('a backup that does not fit on its disk fails, and leaves no file that look
   const disk = mountSmallDisk(t, 2)
   const place = join(disk.folder, 'backup')
   const backup = () => hatcheckProcess(folder, ['backup', place], { env })
-  t.match(await backup(), { code: 1, stdout: '', stderr: /^hatcheck: The backup could not be written to \S+\/backup\.\n$/m }, 'while it is written')
+  t.match(await backup(), { code: 1, stdout: '', stderr: /^hatcheck: The backup could not be written to \S+\/backup\. The reason: [^\n]+: [^\n]+\n$/m }, 'while it is written')
   t.strictSame(readdirSync(place), [])
   disk.fill()
   t.same(await backup(), { code: 1, stdout: '', stderr: `hatcheck: ${place} has no space left.\n` })

@@ -232,7 +232,7 @@ test('the process outlives Redis, and the command line works on the same account
     const { code, stdout, stderr } = await hatcheckProcess(folder, ['user', 'add', 'Sally'], { env, input: 'correct horse battery\n' })
     return `${code} ${stdout}${stderr}`
   }
-  t.match(await addSally(), /^1 hatcheck: the Redis store cannot be reached.*\nhatcheck: redis:.*\nhatcheck: The session store cannot answer right now \(account\)\.\n$/)
+  t.match(await addSally(), /^1 hatcheck: the Redis store cannot be reached.*\nhatcheck: redis:.*\nhatcheck: The session store cannot answer right now \(account\)\. The reason: .*\n$/)
   const service = await startService(t, folder, env)
   t.match(service.output(), /the Redis store cannot be reached; requests that need it get a 503 until it can/)
   const server = await startRedis(t, { folder: join(folder, 'redis'), port })
