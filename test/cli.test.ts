@@ -304,6 +304,12 @@ test('at a terminal the password is asked for twice and not shown', needs('scrip
   t.match(added.stdout, 'Sally can log in now.')
   t.notMatch(added.stdout, 'a long password of Sally')
 
+  const pasted = await hatcheckInTerminal(folder, ['user', 'passwd', 'Sally'], closed, [['Password: ', 'a long password of Sally\ra long password of Sally']])
+  t.match(pasted, { code: 0, stdout: 'Sally has a new password' }, 'two lines that are pasted are both answers')
+  t.notMatch(pasted.stdout, 'a long password of Sally')
+  const aborted = await hatcheckInTerminal(folder, ['user', 'passwd', 'Sally'], closed, [['Password: ', '\x03']])
+  t.match(aborted, { code: 1, stdout: 'hatcheck: a password is expected' })
+
   const mistyped = await hatcheckInTerminal(folder, ['user', 'passwd', 'Sally'], closed, [['Password: ', 'quite another password'], ['Again: ', 'quite another pasword']])
   t.equal(mistyped.code, 1)
   t.match(mistyped.stdout, 'hatcheck: the two passwords differ')

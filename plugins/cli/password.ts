@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline/promises'
+import { createInterface } from 'node:readline'
 import { Writable, type Readable } from 'node:stream'
 import { UsageError, type Io } from './io.js'
 
@@ -11,11 +11,19 @@ export async function readPassword ({ stdin, stderr }: Io): Promise<string> {
   }
   const silent = new Writable({ write (_chunk, _encoding, done) { done() } })
   const terminal = createInterface({ input: stdin, output: silent, terminal: true })
+  // It keeps a line that arrives before its question, such as the second of two that are pasted.
+  const lines = terminal[Symbol.asyncIterator]()
+  const answer = async (): Promise<string> => {
+    const { done, value } = await lines.next()
+    // Ctrl+C or Ctrl+D.
+    if (done === true) throw new UsageError('a password is expected')
+    return value
+  }
   try {
     stderr.write('Password: ')
-    const password = await terminal.question('')
+    const password = await answer()
     stderr.write('\nAgain: ')
-    const again = await terminal.question('')
+    const again = await answer()
     stderr.write('\n')
     if (password !== again) throw new UsageError('the two passwords differ')
     return password
