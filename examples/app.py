@@ -34,6 +34,9 @@ class Application(BaseHTTPRequestHandler):
         self.send_header('Content-Length', str(len(body)))
         # The page is only for this user.
         self.send_header('Cache-Control', 'no-store')
+        if 'Transfer-Encoding' in self.headers:
+            # The body is not read, so what follows on the connection is no request.
+            self.send_header('Connection', 'close')
         self.end_headers()
         if self.command != 'HEAD':
             self.wfile.write(body)

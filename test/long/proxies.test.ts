@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -33,7 +33,7 @@ for (const proxy of PROXIES) {
   const both = needs(proxy, 'python3', 'curl', 'redis-server')
 
   test(`${proxy} protects an application with forward auth`, both, async (t) => {
-    const { folder, run, walk, port, url, login, app, hatcheck, restart, startFor } = await start(t, proxy)
+    const { folder, run, walk, port, url, login, app, hatcheck, restart, startFor, startBefore } = await start(t, proxy)
 
     await t.test('the commands of the README have the output that it shows', async (t) => {
       t.equal(walk.length, 6)
@@ -42,7 +42,7 @@ for (const proxy of PROXIES) {
 
     await t.test('the application gets the name of the logged-in user, whatever a client claims', async (t) => {
       const harry = await login('Harry Pötter')
-      const claims = ['Remote-User', 'remote-user', 'REMOTE-USER', 'Remote_User', 'remote_user', 'REMOTE_USER', 'rEMOTE_uSER', 'Remote-Session', 'Remote_Session', 'Remote-Name', 'Remote-Email', 'Remote-Groups', 'Remote_Groups']
+      const claims = ['Remote-User', 'remote-user', 'REMOTE-USER', 'Remote_User', 'remote_user', 'REMOTE_USER', 'rEMOTE_uSER', 'Remote-Session', 'Remote_Session', 'Remote-Name', 'Remote-Email', 'Remote-Groups', 'Remote_Groups', 'Remote.User', 'remote.user', 'Remote~User']
         .map((name) => `${name}: Admin`)
       const attempts = [
         ...claims.map((claim) => [claim]),
@@ -74,6 +74,30 @@ for (const proxy of PROXIES) {
         t.notMatch(body, REACHED)
       }
       t.equal(app.output().length, before, 'the application got none of the other requests')
+    })
+
+    await t.test('the application gets no header of a client that it could take for one of the proxy', async (t) => {
+      const seen: Array<Pick<IncomingMessage, 'rawHeaders' | 'rawTrailers'>> = []
+      const application = createServer((request, response) => {
+        request.resume().on('end', () => {
+          seen.push(request)
+          response.end()
+        })
+      })
+      application.listen(0, '127.0.0.1')
+      await once(application, 'listening')
+      t.teardown(() => { application.close() })
+      const port = await startBefore((application.address() as AddressInfo).port)
+      const cookie = `Cookie: ${await login('Harry')}`
+      // PHP, WSGI and CGI cannot tell these from X-Forwarded-For.
+      const aliases = ['X_Forwarded_For', 'x.forwarded.for', 'X-Forwarded_For', 'X-Forwarded.For', 'Remote.User', 'HTTP_X'].map((name) => `${name}: Admin`)
+      t.equal((await send(port, 'GET', '/', [cookie, ...aliases])).status, 200)
+      t.strictSame(seen.pop()?.rawHeaders.filter((_, i, all) => all[i + 1] === 'Admin'), [])
+
+      if (proxy === 'haproxy' && haproxyVersion() < 3.2) return
+      // Some servers add the trailers to the header.
+      t.equal((await send(port, 'POST', '/', [cookie, 'Transfer-Encoding: chunked'], '1\r\na\r\n0\r\nRemote-User: Admin\r\n\r\n')).status, 200)
+      t.strictSame(seen.pop()?.rawTrailers, [])
     })
 
     await t.test('no method and no spelling of a path bypasses forward auth', async (t) => {
@@ -194,6 +218,19 @@ for (const proxy of PROXIES) {
     })
   })
 }
+
+test('the application of the examples ends a connection with a body that it cannot read, so that nothing of it counts as a request', needs('python3'), async (t) => {
+  const port = await freePort()
+  const app = spawn('python3', [join(checkout, 'examples/app.py'), String(port)], { stdio: 'ignore' })
+  t.teardown(() => app.kill())
+  await until('it listens', () => isOpen(port))
+  const socket = openSocket(`http://127.0.0.1:${port}`)
+  socket.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  const answers = await allFrom(socket)
+  t.match(answers, /^HTTP\/1\.1 200 /)
+  t.match(answers, /^Connection: close\r$/m, 'a proxy uses the connection for no other request')
+  t.match(answers, /<\/form>\n$/, 'there is one answer')
+})
 
 const twoServers = needs('nginx', 'redis-server')
 
@@ -322,18 +359,24 @@ async function start (t: Test, proxy: Proxy) {
   const restart = (env: Record<string, string> = {}): Promise<Program> => launch(hatcheckLine, ports[3000], env)
   const [hatcheck, app] = await Promise.all([restart(), launch(appLine, ports[3001])])
   await launch(proxyLine, ports[8080])
-  /** The same proxy with the changes that its comments describe for a list of users. Returns its address. */
-  const startFor = async (names: string): Promise<string> => {
+  /** Starts the same proxy with a changed configuration. Returns its port. */
+  const startCopy = async (what: string, change: (text: string) => string): Promise<number> => {
     const port = await freePort()
-    const copy = `examples/${proxy}-for-some`
+    const copy = `examples/${proxy}-${what}`
     cpSync(join(folder, 'examples', proxy), join(folder, copy), { recursive: true, filter: (path) => !/temp_|\.pid$/.test(path) })
     for (const file of ['hatcheck.conf', 'Caddyfile', 'haproxy.cfg'].map((name) => join(folder, copy, name)).filter(existsSync)) {
-      const text = readFileSync(file, 'utf8').replaceAll(`:${ports[8080]}`, `:${port}`)
-      writeFileSync(file, text.replace(/^(\s*(?:proxy_pass http:\/\/hatcheck|uri|http-request lua\.ask_hatcheck)\s?\/verify)(?:\?$|(?=[; ]))/m, `$1?user=${names}`))
+      writeFileSync(file, change(readFileSync(file, 'utf8').replaceAll(`:${ports[8080]}`, `:${port}`)))
     }
     await launch(proxyLine.replace(`examples/${proxy}`, copy), port)
-    return `http://localhost:${port}`
+    return port
   }
+  /** Makes the changes that the comments describe for a list of users. Returns its address. */
+  const startFor = async (names: string): Promise<string> => {
+    const rule = /^(\s*(?:proxy_pass http:\/\/hatcheck|uri|http-request lua\.ask_hatcheck)\s?\/verify)(?:\?$|(?=[; ]))/m
+    return `http://localhost:${await startCopy('for-some', (text) => text.replace(rule, `$1?user=${names}`))}`
+  }
+  /** Puts the proxy before another application. Returns its port. */
+  const startBefore = (app: number): Promise<number> => startCopy('before-another', (text) => text.replaceAll(`:${ports[3001]}`, `:${app}`))
   const port = ports[8080] as number
   // A second process on the same store and key, since password hashing is slow.
   const hosts = new Map<string, FastifyInstance>()
@@ -348,7 +391,12 @@ async function start (t: Test, proxy: Proxy) {
     await client.send({ method: 'POST', url: '/login', payload: { name } })
     return client.cookieHeader
   }
-  return { folder, port, url: `http://localhost:${port}`, walk: stepsOf(walk), run, login, hatcheck, app, restart, startFor }
+  return { folder, port, url: `http://localhost:${port}`, walk: stepsOf(walk), run, login, hatcheck, app, restart, startFor, startBefore }
+}
+
+/** Returns the version as a number, such as 3.2. */
+function haproxyVersion (): number {
+  return Number(/version (\d+\.\d)/.exec(execFileSync('haproxy', ['-v'], { encoding: 'utf8' }))?.[1])
 }
 
 async function isOpen (port: number): Promise<boolean> {
@@ -361,10 +409,11 @@ async function isOpen (port: number): Promise<boolean> {
 }
 
 /** Sends one request exactly as given, with lines that no HTTP client would send, and reads the answer up to the end of the connection. */
-async function send (port: number, method: string, path: string, headers: readonly string[]): Promise<{ status: number, head: string, body: string }> {
+async function send (port: number, method: string, path: string, headers: readonly string[], body = ''): Promise<{ status: number, head: string, body: string }> {
   const closing = headers.some((line) => line.startsWith('Connection:')) ? [] : ['Connection: close']
   const socket = openSocket(`http://127.0.0.1:${port}`)
-  socket.write([`${method} ${path} HTTP/1.1`, `Host: localhost:${port}`, 'Content-Length: 0', ...closing, ...headers, '', ''].join('\r\n'))
+  const length = body === '' ? ['Content-Length: 0'] : []
+  socket.write([`${method} ${path} HTTP/1.1`, `Host: localhost:${port}`, ...length, ...closing, ...headers, '', body].join('\r\n'))
   const text = Buffer.from(await allFrom(socket), 'latin1').toString()
   const end = text.indexOf('\r\n\r\n')
   return { status: Number(text.slice(9, 12)), head: text.slice(0, end + 2), body: text.slice(end + 4) }
