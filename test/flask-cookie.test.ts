@@ -105,6 +105,15 @@ test('a payload is not decompressed beyond the limit, even with the right signat
   }
 })
 
+test('a large session that a short cookie carries is not kept in memory', async (t) => {
+  const codec = flaskCodec()
+  for (const [bytes, isKept] of [[3_000, true], [60_000, false]] as const) {
+    const cookie = signed(deflateSync(`{"x":"${'a'.repeat(bytes)}"}`))
+    const first = codec.open(cookie)
+    t.equal(codec.open(cookie) === first, isKept, `${bytes} bytes in ${cookie.length}`)
+  }
+})
+
 test('a signed payload that Flask does not write is an anonymous visitor', async (t) => {
   const codec = flaskCodec()
   for (const text of [

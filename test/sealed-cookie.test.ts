@@ -99,6 +99,21 @@ test('neither recorded activity nor a new epoch changes the length, so that a se
   t.end()
 })
 
+test('a large session that a short value carries is not kept in memory', (t) => {
+  const [writer, reader] = [createSealedCodec(secrets, 'hatcheck', MAX_BYTES), createSealedCodec(secrets, 'hatcheck', MAX_BYTES)]
+  for (const [bytes, isKept] of [[3_000, true], [10_000, false]] as const) {
+    const session = sessionWith({ a: JSON.stringify('a'.repeat(bytes)) })
+    const value = writer.seal(session, 'hatcheck')
+    t.ok(value.length < 500, `${bytes} bytes in ${value.length}`)
+    for (const codec of [writer, reader]) {
+      const first = codec.open(value, 'hatcheck')
+      t.equal(codec.open(value, 'hatcheck') === first, isKept)
+    }
+    t.match(reader.open(value, 'hatcheck'), session)
+  }
+  t.end()
+})
+
 test('a value is never unpacked to more than the largest session, even if the right key has sealed it', (t) => {
   const limits: number[] = []
   const codec = createSealedCodec(secrets, 'hatcheck', MAX_BYTES)

@@ -1,4 +1,4 @@
-import type { SessionRecord } from './record.js'
+import { sizeOf, type SessionRecord } from './record.js'
 import type { RevocationStore } from './revocations.js'
 
 /** A session as its cookie carries it. */
@@ -22,6 +22,17 @@ export interface Opened extends Carried {
 
 /** How many characters the value of a cookie has at most. Browsers keep none that is longer. Source: RFC 6265, section 6.1. */
 export const LONGEST_VALUE = 4_096
+
+/** In bytes of JSON. */
+const MOST_KEPT = 4_096
+
+/**
+ * Tells whether a session may be kept in memory between requests. A compressed cookie of a few hundred bytes can carry a hundred
+ * times as much, and one visitor can have thousands of them.
+ */
+export function isKeepable ({ record }: Carried): boolean {
+  return sizeOf(record.fields) <= MOST_KEPT
+}
 
 /** Writes and reads the values of session cookies that carry the session. */
 export interface CookieCodec {

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { AnonymousLimit } from '../../plugins/session/backend/anonymous-limit.js'
-import { MAX_TICKETS, ticketReader } from '../../plugins/session/cookie/ticket-reader.js'
+import { MAX_TICKETS, ticketReader, type TicketVerifier } from '../../plugins/session/cookie/ticket-reader.js'
+import { createSealedCodec } from '../../plugins/storage/cookie/sealed.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import { recordOf } from '../../plugins/store/contract/index.js'
 import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
@@ -143,6 +144,27 @@ test('a header full of forged tickets costs a few MACs', async (t) => {
   t.equal(ticketsOf(cookies(Array.from({ length: MANY }, forged))), 0)
   t.ok(verified <= MAX_TICKETS, `${verified} of ${MANY}`)
   t.equal(ticketsOf(cookies(Array.from({ length: MANY }, () => signer.sign(signer.newId())))), MAX_TICKETS)
+})
+
+test('a connection keeps no large session that a short cookie carries', async (t) => {
+  const codec = createSealedCodec([randomBytes(32)], 'hatcheck', 16_384)
+  const times = { createdAt: 0, seenAt: 0, expiresAt: 0 }
+  for (const [bytes, isKept] of [[3_000, true], [10_000, false]] as const) {
+    let verified = 0
+    const record = recordOf({ ...times, fields: { a: JSON.stringify('a'.repeat(bytes)) } })
+    const value = codec.seal({ id: 'id', endsAt: 0, epoch: 0, record }, 'hatcheck')
+    const verifier: TicketVerifier = {
+      isLike: () => true,
+      verify (text, name) {
+        verified++
+        return { id: 'id', key: 'key', stale: false, touchedAt: 0, carried: codec.open(text, name) }
+      }
+    }
+    const read = ticketReader(() => verifier, () => ({ name: 'hatcheck' } as CookieProfile), [])
+    const request = { headers: { cookie: `hatcheck=${value}` }, raw: { socket: {} } }
+    for (let turn = 0; turn < 3; turn++) t.match(read(request as never), [{ carried: { record } }])
+    t.equal(verified, isKept ? 1 : 3, `${bytes} bytes`)
+  }
 })
 
 for (const kind of kinds) {

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { cookieValues } from '../../cookies/header.js'
+import { isKeepable } from '../../store/carried.js'
 import type { Ticket } from '../../tickets/ticket.js'
 import type { CookieProfile } from './cookie-profile.js'
 
@@ -50,9 +51,14 @@ export function ticketReader (
     const last = socket?.[kLastRead]
     if (last !== undefined && last.header === header && last.name === name && last.verifier === verifier) return last.tickets
     const tickets = ticketsIn(header, name, verifier, formerNames)
-    if (socket !== undefined && header.length <= MAX_KEPT_LENGTH) socket[kLastRead] = { header, name, verifier, tickets }
+    if (socket !== undefined && header.length <= MAX_KEPT_LENGTH && tickets.every(isKept)) socket[kLastRead] = { header, name, verifier, tickets }
     return tickets
   }
+}
+
+/** Tells whether a ticket may be kept with its socket. */
+function isKept ({ carried }: Ticket): boolean {
+  return carried === null || isKeepable(carried)
 }
 
 /**

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
 import { Memo } from '../../common/memo.js'
-import { LONGEST_VALUE, type Carried, type CookieCodec, type Opened } from '../../store/carried.js'
+import { isKeepable, LONGEST_VALUE, type Carried, type CookieCodec, type Opened } from '../../store/carried.js'
 import { deriveKey } from '../../tickets/ticket.js'
 import { Payloads } from './payload.js'
 
@@ -54,7 +54,7 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
   /** Keeps an opened value, which nobody else may change from now on. */
   function remember (value: string, name: string, opened: Opened): void {
     if (!opened.isStale) values.set(opened, { name, value })
-    if (value.length <= MEMO_LONGEST) memo.set(value, { name, opened })
+    if (value.length <= MEMO_LONGEST && isKeepable(opened)) memo.set(value, { name, opened })
   }
 
   return {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { Memo } from '../../common/memo.js'
-import type { Carried, CookieCodec, Opened } from '../../store/carried.js'
+import { isKeepable, type Carried, type CookieCodec, type Opened } from '../../store/carried.js'
 import { fromPayload, toPayload } from './payload.js'
 import { membersIn, Origin, recordOf, textOf } from './session.js'
 import { createFlaskSigner, isSignedLike } from './signature.js'
@@ -50,7 +50,7 @@ export function createFlaskCodec ({ secrets, lifetimeSeconds, maxBytes, now }: C
       const known = memo.get(value)
       if (known !== undefined) return known
       const opened = open(value)
-      if (opened !== null && value.length <= MEMO_LONGEST) memo.set(value, opened)
+      if (opened !== null && value.length <= MEMO_LONGEST && isKeepable(opened)) memo.set(value, opened)
       return opened
     },
     lengthOf: (session) => signer.sign(payloadOf(session), seconds()).length,
