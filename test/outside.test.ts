@@ -248,7 +248,7 @@ test('the servers beside Fastify that docs/session.md shows begin and read sessi
       "import { WebSocket } from 'ws'",
       'const app = Fastify()',
       `await app.register(hatcheck, { secretKey: ${JSON.stringify(testKey)}, sessionStore: 'memory:' })`,
-      "const userOfLink = async () => 'Harry'",
+      "const userOfLink = async (url) => { if (url === '/?wrong') throw new Error('wrong'); return 'Harry' }",
       ...blocks.map((block) => block.replace(/\b300[12]\b/, '0')),
       // eslint-disable-next-line no-template-curly-in-string
       'const link = await fetch(`http://127.0.0.1:${links.address().port}`, { redirect: "manual" })',
@@ -258,11 +258,15 @@ test('the servers beside Fastify that docs/session.md shows begin and read sessi
       '  const client = new WebSocket(`ws://127.0.0.1:${sockets.address().port}`, { headers: { cookie, host: "shop.example" } })',
       "  const [said] = await Promise.race([once(client, 'message'), once(client, 'close')])",
       '  console.log(String(said))',
+      // An invalid frame.
+      "  client.on('error', () => {})._socket?.write(Buffer.alloc(10, 255))",
       '}',
+      // eslint-disable-next-line no-template-curly-in-string
+      'console.log((await fetch(`http://127.0.0.1:${links.address().port}/?wrong`, { redirect: "manual" })).status)',
       'process.exit()'
     ].join('\n')
   })
-  t.same(await run(process.execPath, ['example.mjs'], folder), { code: 0, stdout: 'Harry has apple\n4401\n', stderr: '' })
+  t.same(await run(process.execPath, ['example.mjs'], folder), { code: 0, stdout: 'Harry has apple\n4401\n503\n', stderr: '' })
 })
 
 test('a failed call of app.sessions that is not awaited is logged and does not end the process', async (t) => {

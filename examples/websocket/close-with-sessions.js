@@ -23,6 +23,8 @@ export function closeWithSessions (sessions) {
 
   /** Adds a socket. Returns its session, or closes it and returns null if nobody is logged in. */
   async function add (socket, request) {
+    // An invalid frame, for example. Without a listener it would end the process; `ws` closes the socket by itself.
+    socket.on('error', () => {})
     try {
       const session = await sessions.read(request)
       if (session !== null && session.user !== null) {

@@ -5,6 +5,8 @@
  */
 export function isSameHost ({ origin, host }) {
   if (origin === undefined) return true
+  // An error here would end the process, and any client can send an invalid Host.
+  if (!URL.canParse(origin) || !URL.canParse(`http://${host}`)) return false
   // The page comes from Fastify, which has another port.
-  return URL.canParse(origin) && new URL(origin).hostname === new URL(`http://${host}`).hostname
+  return new URL(origin).hostname === new URL(`http://${host}`).hostname
 }
