@@ -235,7 +235,7 @@ test('while a login is past its deadline, no other login of its user begins', as
   const store = adapt(backing, { ...clock, keepsLimit: true, deadlineMs: 100 })
   const login = async (key: string): Promise<boolean> => await store.create(key, recordOf({ user: 'Harry' }), { perUser: 1 })
   const writing = stop()
-  backing.lookOut = (call) => call === 'set' ? writing.here() : undefined
+  backing.lookOut = (call, sid) => `${call} ${sid}` === 'set late' ? writing.here() : undefined
   const late = login('late')
   await writing.reached
   backing.lookOut = () => {}
@@ -374,7 +374,7 @@ test('the adapter handles every answer that a store may give', async (t) => {
   backing.lookOut = () => {}
   t.strictSame(await store.read('one'), recordOf(), 'an end that failed does not count')
 
-  for (const text of ['{}', '{"cookie":{},"hatcheck":1}', '{"hatcheck":"{"}', '{"hatcheck":"null"}', '{"hatcheck":"{\\"key\\":\\"one\\",\\"record\\":{}}"}', '{"hatcheck":"{\\"key\\":\\"one\\"}"}', 'null', '[]']) {
+  for (const text of ['{}', '{"cookie":{},"hatcheck":1}', '{"hatcheck":"{"}', '{"hatcheck":"null"}', '{"hatcheck":"{\\"key\\":\\"one\\",\\"record\\":{}}"}', '{"hatcheck":"{\\"key\\":\\"one\\"}"}', 'null', '[]', '', '{"hatcheck":"{']) {
     backing.texts.set('one', text)
     t.equal(await store.read('one'), null, text)
     t.equal(await store.patch('one', changesOf()), false)
@@ -413,6 +413,82 @@ test('the adapter counts with all if the store has no length', async (t) => {
   const store = adapt(Object.assign(new ListingStore(), { length: undefined }) as unknown as ExpressSessionStore, clock)
   await store.create('one', recordOf())
   t.equal(await store.count(), 1)
+})
+
+test('a store whose all does not list what it has is refused wherever hatcheck needs the list', async (t) => {
+  const ways: Record<string, (backing: ListingStore) => unknown> = {
+    'rows of its table': ({ texts }) => [...texts].map(([sid, sess]) => ({ sid, sess })),
+    'texts of sessions': ({ texts }) => [...texts.values()],
+    'nothing, because of a client that it does not know': () => [],
+    'no answer': () => undefined,
+    'the sessions of another application': () => [{ cookie: {}, hatcheck: 1 }, { cookie: {} }, null]
+  }
+  for (const [what, all] of Object.entries(ways)) {
+    const backing = new ListingStore()
+    backing.all = (callback) => { callback(null, all(backing)) }
+    const store = adapt(backing, { ...clock, keepsLimit: true })
+    await store.create('one', recordOf({ user: 'Harry' }))
+    for (const call of [() => store.ofUser('Harry'), () => store.removeOfUser('Harry'), () => store.create('two', recordOf({ user: 'Harry' }), { perUser: 1 })]) {
+      await t.rejects(async () => await call(), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: /^the method all of the store does not list a session/ } }, what)
+    }
+    t.strictSame([...backing.texts.keys()], ['one'], 'it leaves nothing behind')
+    delete (backing as Partial<ListingStore>).all
+    t.equal(await store.removeOfUser('Harry'), 1, 'once it lists them, it works')
+  }
+})
+
+test('hatcheck tries the list of a store once, and does not list or count its trial', async (t) => {
+  for (const members of [{}, { length: undefined }]) {
+    const backing = Object.assign(new ListingStore(), members) as ListingStore
+    const calls: string[] = []
+    backing.lookOut = (call) => { calls.push(call) }
+    const store = adapt(backing, clock)
+    t.equal(await store.count(), 0)
+    t.strictSame(await store.ofUser('Harry'), [])
+    t.equal(await store.removeOfUser('Harry'), 0)
+    t.strictSame(calls, ['set', 'destroy'])
+    t.equal(backing.texts.size, 0)
+  }
+})
+
+test('a missing folder loses no write and hides no session', async (t) => {
+  const backing = new ListingStore()
+  const store = adapt(backing, clock)
+  await store.create('one', recordOf({ user: 'Harry' }))
+  await store.ofUser('Harry')
+  const missing = (): never => { throw Object.assign(new Error('no such file or directory'), { code: 'ENOENT', syscall: 'open' }) }
+  backing.lookOut = (call) => { if (call === 'set') missing() }
+  for (const call of [() => store.create('two', recordOf()), () => store.patch('one', changesOf({ set: { a: '2' } })), () => store.touch('one', START, START), () => store.replace('one', 'two', replacementOf())]) {
+    await t.rejects(async () => await call(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  }
+  Object.assign(backing, { all: missing, length: missing, lookOut: () => {} })
+  for (const call of [() => store.ofUser('Harry'), () => store.removeOfUser('Harry'), () => store.count()]) {
+    await t.rejects(async () => await call(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  }
+  t.strictSame(await store.read('one'), recordOf({ user: 'Harry' }))
+})
+
+test('only a number counts the sessions, also as a text', async (t) => {
+  const backing = new ListingStore()
+  const store = adapt(backing, clock)
+  for (const [answer, count] of [[3, 3], ['12', 12], [12n, 12], [0, 0]] as const) {
+    backing.length = (callback) => { callback(null, answer) }
+    t.equal(await store.count(), count)
+  }
+  for (const answer of [undefined, null, '', 'many', -1, 1.5, NaN, [{ items: 1 }], {}]) {
+    backing.length = (callback) => { callback(null, answer) }
+    await t.rejects(async () => await store.count(), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'the method length of the store does not answer with a number' } }, String(answer))
+  }
+})
+
+test('an ID in the store has only characters that every store takes', async (t) => {
+  const backing = new ListingStore()
+  const store = adapt(backing, clock)
+  for (const key of ['a b', 'a\nb', '../a', 'a:b', 'a*', 'é', '']) {
+    t.equal(await store.create(key, recordOf()), true)
+    t.strictSame(await store.read(key), recordOf())
+  }
+  t.strictSame([...backing.texts.keys()].filter((id) => !/^[\w-]{32}$/.test(id)), [])
 })
 
 test('an object that is not a store is refused', async (t) => {

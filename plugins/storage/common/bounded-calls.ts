@@ -1,5 +1,5 @@
 import { DeadlineError, deadline } from '../../common/deadline.js'
-import { storeUnavailable, textOf } from '../../store/errors.js'
+import { StoreUnavailableError, storeUnavailable, textOf } from '../../store/errors.js'
 
 /** The limits of the calls to a store over a connection. */
 export interface CallLimits {
@@ -76,8 +76,12 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, lostMs 
   })
 }
 
-/** Returns the error without what was sent: its arguments may be a password or the data of a session. */
+/**
+ * Returns the error without what was sent: its arguments may be a password or the data of a session. An error of a bounded call
+ * within this one is plain already, and has the reason.
+ */
 export function plainError (error: unknown): Error {
+  if (error instanceof StoreUnavailableError) return error
   return new Error(textOf(error).replace(/, with args beginning with: .*/s, ''))
 }
 

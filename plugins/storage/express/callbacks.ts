@@ -1,17 +1,30 @@
 type Callback<T> = (error?: unknown, value?: T | null) => void
 
-/** Turns a call with a callback into a promise. Undefined, null and a missing file all mean "missing". */
+/** Turns a call with a callback into a promise. */
 export function answerOf<T> (call: (callback: Callback<T>) => unknown): Promise<T | null | undefined> {
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void => { if (isMissing(error)) resolve(null); else reject(error) }
-    const returned = call((error, value) => { if (error) fail(error); else resolve(value) })
+    const returned = call((error, value) => { if (error) reject(error); else resolve(value) })
     // A store may be written with promises: nobody else would see an error that it throws there.
-    Promise.resolve(returned).catch(fail)
+    Promise.resolve(returned).catch(reject)
   })
 }
 
-/** Tells whether an error means a missing session, as in express-session. A missing socket does not. */
+/** Does the same for a call that concerns one session, where a missing file or an unreadable text means a missing session: null. */
+export async function answerUnlessMissing<T> (call: (callback: Callback<T>) => unknown): Promise<T | null | undefined> {
+  try {
+    return await answerOf(call)
+  } catch (error) {
+    if (isMissing(error)) return null
+    throw error
+  }
+}
+
+/**
+ * Tells whether an error means a missing session: a missing file, as in express-session, or a text that is no JSON. A missing socket
+ * does not.
+ */
 function isMissing (error: unknown): boolean {
+  if (error instanceof SyntaxError) return true
   // A store can throw anything, also null.
   const { code, syscall } = Object(error) as NodeJS.ErrnoException
   return code === 'ENOENT' && syscall !== 'connect'

@@ -22,16 +22,18 @@ import { ExpressStore, type ExpressStoreOptions } from './sessions.js'
  * process remembers the last 100,000 ended sessions, and forgets the oldest first.
  *
  * - `ofUser` and `removeOfUser` read every session with the method `all` of the store. They are right across processes, and
- *   slow. A store without `all` lacks both.
+ *   slow. A store without `all` lacks both. Before the first list, hatcheck writes a session and looks for it there: they fail
+ *   if `all` answers with something else than the sessions.
  * - `sessionsPerUser` is kept only with {@link ExpressStoreOptions.keepsLimit}, because it needs `all`.
  * - `count` uses `length`, which may include sessions of other applications; without it, `all`. A store with neither lacks it.
+ *   It fails if `length` does not answer with a number.
  * - A session gets a new ID in two steps, the new one first: if the process ends between them, the old one lives on.
  * - The store drops expired sessions itself, by `cookie.expires` and `cookie.maxAge`, about a minute after their end.
  * - A call that the store never answers blocks its own session and no other.
  * - `close` leaves the store open.
  *
- * @returns a store whose every method throws StoreUnavailableError if the store fails or does not answer in time. `ENOENT` of
- * a file means a missing session, as in express-session; of a socket, a failure.
+ * @returns a store whose every method throws StoreUnavailableError if the store fails or does not answer in time. A session
+ * that cannot be read because its file is missing (`ENOENT`, as in express-session) or its text is no JSON is a missing one.
  * @throws ConfigError if the store has no `get`, `set` or `destroy`, or has no `all` and is to keep the limit.
  * @example
  * const PgSession = connectPgSimple(expressSession)

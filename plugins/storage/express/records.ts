@@ -1,21 +1,27 @@
-import { hash } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { isTime } from '../../common/is-time.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { sizeOf, type SessionRecord, type StoredSession } from '../../store/record.js'
 import type { StoreOptions } from '../../store/sessions.js'
 import type { ExpressSessionStore } from '../../store/express-store.js'
-import { answerOf } from './callbacks.js'
+import { answerOf, answerUnlessMissing } from './callbacks.js'
 
 /** How much longer than the session the store keeps it, in ms, so that the two clocks may differ. */
 const GRACE_MS = 60_000
 
-/** The length of the IDs that express-session makes. Some stores have room for few characters more. */
-const LONGEST_ID = 32
+/**
+ * The alphabet and the length of the IDs that express-session makes. Some stores have room for few characters more, some take
+ * no others.
+ */
+const ID = /^[\w-]{1,32}$/
+const ID_LENGTH = 32
 
 /** Reads and writes whole records in a store made for express-session. */
 export class ExpressRecords {
   readonly #store: ExpressSessionStore
   readonly #options: StoreOptions
+  /** Whether `all` has listed a session that was in the store. */
+  #listsAll = false
 
   constructor (store: ExpressSessionStore, options: StoreOptions) {
     this.#store = store
@@ -64,30 +70,53 @@ export class ExpressRecords {
   }
 
   async delete (key: string): Promise<void> {
-    await answerOf((callback) => this.#store.destroy(idOf(key), callback))
+    await answerUnlessMissing((callback) => this.#store.destroy(idOf(key), callback))
   }
 
-  /** Reads every session of hatcheck, including the expired ones. */
+  /**
+   * Reads every session of hatcheck, including the expired ones.
+   *
+   * @throws if `all` does not list what is in the store. Some stores answer with rows of their table, or with nothing if they
+   * do not know the version of their client: then the end of all sessions of a user would end none.
+   */
   async list (): Promise<StoredSession[]> {
-    const sessions = await answerOf<object>((callback) => this.#store.all?.(callback))
-    return Object.values(sessions ?? {}).flatMap((session) => storedIn(session) ?? [])
+    if (this.#listsAll) return await this.#all()
+    const trial = randomBytes(24).toString('base64url')
+    const now = this.#options.now()
+    await this.write(trial, { createdAt: now, seenAt: now, expiresAt: now, permanent: false, user: null, fields: {} })
+    try {
+      const sessions = await this.#all()
+      this.#listsAll = sessions.some(({ key }) => key === trial)
+      if (!this.#listsAll) throw new Error('the method all of the store does not list a session that the store has')
+      return sessions.filter(({ key }) => key !== trial)
+    } finally {
+      await this.delete(trial)
+    }
   }
 
   /** Counts with `length`, which may include sessions of other applications; without it, by listing. */
   async count (): Promise<number> {
     if (typeof this.#store.length !== 'function') return (await this.list()).length
-    return await answerOf<number>((callback) => this.#store.length?.(callback)) ?? 0
+    const length = await answerOf<unknown>((callback) => this.#store.length?.(callback))
+    // Some databases count in bigints or in texts. Some stores answer with statistics, or with nothing.
+    if (!/^\d+$/.test(String(length))) throw new Error('the method length of the store does not answer with a number')
+    return Number(length)
+  }
+
+  async #all (): Promise<StoredSession[]> {
+    const sessions = await answerOf<object>((callback) => this.#store.all?.(callback))
+    return Object.values(sessions ?? {}).flatMap((session) => storedIn(session) ?? [])
   }
 
   async #get (key: string): Promise<unknown> {
     // As express-session does: some stores answer false.
-    return await answerOf<unknown>((callback) => this.#store.get(idOf(key), callback)) || null
+    return await answerUnlessMissing<unknown>((callback) => this.#store.get(idOf(key), callback)) || null
   }
 }
 
-/** Returns the ID under which the store keeps a session: its key, or the beginning of a hash if the key is longer than an ID can be. */
+/** Returns the ID under which the store keeps a session: its key, or the beginning of a hash if the key cannot be an ID. */
 function idOf (key: string): string {
-  return key.length <= LONGEST_ID ? key : hash('sha256', key, 'base64url').slice(0, LONGEST_ID)
+  return ID.test(key) ? key : hash('sha256', key, 'base64url').slice(0, ID_LENGTH)
 }
 
 /** Returns what hatcheck has put into a session; null if it is not hatcheck's, or damaged. */
