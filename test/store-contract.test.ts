@@ -24,6 +24,10 @@ const sessions: Array<Wrong<SessionStore>> = [
   })],
   ['it compares keys by a collation', 'keys are compared exactly', withKeys((key) => key.toLowerCase())],
   ['it cuts long keys off', 'keys are compared exactly', withKeys((key) => key.slice(0, 54))],
+  ['patch compares keys by a collation', 'keys are compared exactly', (right) => ({ patch: (key, changes) => right.patch(key.toLowerCase(), changes) })],
+  ['touch takes a key for a pattern', 'keys are compared exactly', (right) => ({
+    touch: (key, seenAt, expiresAt) => right.touch(key.replace('_', '-'), seenAt, expiresAt)
+  })],
   ['patch resets permanent', 'patch changes its own fields only', (right) => ({
     patch: (key, changes) => right.patch(key, { ...changes, permanent: changes.permanent ?? false })
   })],
@@ -54,6 +58,26 @@ const sessions: Array<Wrong<SessionStore>> = [
   ['it orders the members of an object', 'keys and values of every kind are returned unchanged', (right) => ({
     create: (key, record, limit) => right.create(key, { ...record, fields: Object.fromEntries(Object.entries(record.fields).map(([name, text]) => [name, text.replace('"d":2,"c":3', '"c":3,"d":2')])) }, limit)
   })],
+  ['patch has no dots in names', 'keys and values of every kind are returned unchanged', (right) => ({
+    patch: (key, changes) => right.patch(key, { ...changes, set: withoutDots(changes.set) })
+  })],
+  ['patch doubles quotes', 'keys and values of every kind are returned unchanged', (right) => ({
+    patch: (key, changes) => right.patch(key, { ...changes, set: doubled(changes.set) })
+  })],
+  ['replace doubles quotes', 'keys and values of every kind are returned unchanged', (right) => ({
+    replace: (key, nextKey, change, limit) => right.replace(key, nextKey, { ...change, set: doubled(change.set) }, limit)
+  })],
+  ['take doubles quotes', 'keys and values of every kind are returned unchanged', (right) => ({
+    take: async (key, prefix) => doubled(await right.take(key, prefix))
+  })],
+  ['replace answers with a record from before', 'a patch during a replacement is in the successor, or is refused', (right) => ({
+    async replace (key, nextKey, change, limit) {
+      const last = await right.read(key) as SessionRecord
+      await turns(1)
+      const replaced = await right.replace(key, nextKey, change, limit)
+      return replaced.outcome === 'replaced' ? { ...replaced, last } : replaced
+    }
+  })],
   ['take ends a session that has no field left', 'take removes the fields with a prefix and returns them', (right) => ({
     async take (key, prefix) {
       const taken = await right.take(key, prefix)
@@ -66,6 +90,26 @@ const sessions: Array<Wrong<SessionStore>> = [
   ['ofUser lists by activity', 'the sessions of a user are listed oldest first', (right) => ({
     ofUser: async (user) => (await right.ofUser(user)).toSorted((a, b) => a.record.seenAt - b.record.seenAt)
   })],
+  ['ofUser lists the records of the first time', 'the sessions of a user are listed oldest first', (right) => {
+    const first = new Map<string, SessionRecord>()
+    return {
+      ofUser: async (user) => (await right.ofUser(user)).map(({ key, record }) => ({ key, record: first.get(key) ?? first.set(key, record).get(key) as SessionRecord }))
+    }
+  }],
+  ['ofUser lists live objects', 'the sessions of a user are listed oldest first', (right) => {
+    const live = new Map<string, object>()
+    return {
+      async ofUser (user) {
+        const sessions = await right.ofUser(user)
+        for (const { key, record } of sessions) live.set(key, record)
+        return sessions
+      },
+      async touch (key, seenAt, expiresAt) {
+        Object.assign(live.get(key) ?? {}, { seenAt })
+        return await right.touch(key, seenAt, expiresAt)
+      }
+    }
+  }],
   ['it cuts names off at NUL', 'user names are compared exactly', (right) => ({
     create: (key, record, limit) => right.create(key, { ...record, user: record.user?.split('\0')[0] ?? null }, limit),
     ofUser: (user) => right.ofUser(user.split('\0')[0] as string)
@@ -80,6 +124,9 @@ const sessions: Array<Wrong<SessionStore>> = [
       }
     }
   }],
+  ['sweep has an empty name for no user', 'sweep drops expired records, and no others', (right) => ({
+    sweep: (budgetMs, onExpired) => right.sweep(budgetMs, onExpired && ((key, user) => { onExpired(key, user ?? '') }))
+  })],
   ['sweep tells of ended sessions', 'sweep drops old tombstones', (right) => ({
     async sweep (budgetMs, onExpired) {
       const dropped = await right.sweep(budgetMs)
@@ -136,6 +183,15 @@ function withNames (change: (name: string) => string): Wrong<SessionStore>[2] {
   return (right) => ({
     create: (key, record, limit) => right.create(key, { ...record, fields: Object.fromEntries(Object.entries(record.fields).map(([name, text]) => [change(name), text])) }, limit)
   })
+}
+
+function withoutDots (fields: SessionFields): SessionFields {
+  return Object.fromEntries(Object.entries(fields).map(([name, text]) => [name.replaceAll('.', '_'), text]))
+}
+
+/** What comes of quoting for SQL and then binding the value. */
+function doubled (fields: SessionFields): SessionFields {
+  return Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, text.replaceAll("'", "''")]))
 }
 
 function takingWhere (matches: (name: string, prefix: string) => boolean): Wrong<SessionStore>[2] {

@@ -1,5 +1,5 @@
 import { deepEqual, equal } from 'node:assert/strict'
-import type { Replaced, SessionRecord } from '../record.js'
+import { successorOf, type Replaced, type SessionRecord, type SessionReplacement } from '../record.js'
 import type { SessionStore } from '../sessions.js'
 import { assertCount, assertIncludes, assertListed, living, nextOf, turns } from './assertions.js'
 import type { Check } from './checks.js'
@@ -51,7 +51,8 @@ export function replaceRacesContract (check: Check<SessionStore>): void {
         set: { [`field${i}`]: '1', own: String(i), removed: String(i) }, remove: i === 3 ? ['goes'] : [], seenAt: START + i
       }))
       const before = Array.from({ length: 10 }, (_, i) => patchAt(i))
-      const replacing = Promise.resolve(store.replace(key, nextKey, replacementOf({ keep: kept, set: { own: '"mine"' }, remove: ['removed'] })))
+      const change = replacementOf({ keep: kept, set: { own: '"mine"' }, remove: ['removed'] })
+      const replacing = Promise.resolve(store.replace(key, nextKey, change))
       const after = Array.from({ length: 20 }, async (_, i) => {
         await turns(i)
         return await patchAt(10 + i)
@@ -64,6 +65,7 @@ export function replaceRacesContract (check: Check<SessionStore>): void {
       deepEqual(Object.keys(next?.fields ?? {}).sort(), ['kept', 'own', ...goes, ...patched].sort())
       equal(next?.fields['own'], '"mine"')
       equal(next?.seenAt, START + answers.lastIndexOf(true), 'and so is its time')
+      assertFromLast(replaced, change)
       deepEqual(await store.read(nextKey), next)
       equal(await store.read(key), null)
     }
@@ -85,6 +87,7 @@ export function replaceRacesContract (check: Check<SessionStore>): void {
         user: becomes ? `user${round}` : null,
         ...becomes && !touches && { expiresAt: START + 2 * HOUR }
       })
+      assertFromLast(replaced, replacementOf())
       deepEqual(await store.read(nextKey), next)
       await assertListed(store, `user${round}`, becomes ? [nextKey] : [])
     }
@@ -108,4 +111,9 @@ export function replaceRacesContract (check: Check<SessionStore>): void {
       await store.remove(nextKey)
     }
   })
+}
+
+/** Asserts that the answer has the last record, from which the successor was made. */
+function assertFromLast (replaced: Replaced, change: SessionReplacement): void {
+  deepEqual(nextOf(replaced), replaced.outcome === 'replaced' && successorOf(replaced.last, change))
 }

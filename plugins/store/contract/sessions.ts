@@ -11,6 +11,7 @@ import { replaceRacesContract } from './replace-races.js'
 import { successorContract } from './successor.js'
 import { countContract, sweepContract } from './sweep.js'
 import { takeContract } from './take.js'
+import { textsContract } from './texts.js'
 import { userSessionsContract } from './user-sessions.js'
 
 /** Opens an empty store for one check, which closes it. */
@@ -78,6 +79,7 @@ export function storeContract (test: DefineTest, open: OpenStore, options: Store
     deepEqual(TRAITS.filter((trait) => !hasTrait(store, trait)), TRAITS.filter((trait) => lacks.includes(trait)))
   })
   coreContract(check, sweeps)
+  textsContract(check)
   replaceContract(check)
   replaceRacesContract(check)
   userSessionsContract(checkWith, sweeps)

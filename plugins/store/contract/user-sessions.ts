@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { assertCount, living, nextOf, sweepAll, turns } from './assertions.js'
 import type { CheckWith } from './checks.js'
-import { START, changesOf, recordOf, replacementOf } from './sample-records.js'
+import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
 /** The contract of `ofUser` and `removeOfUser`. */
 export function userSessionsContract (checkWith: CheckWith, sweeps: boolean): void {
@@ -21,6 +21,13 @@ export function userSessionsContract (checkWith: CheckWith, sweeps: boolean): vo
     deepEqual(sessions.map(({ key }) => key), ['a', 'b', 'c'], 'the live ones')
     deepEqual(sessions[0]?.record, await store.read('a'))
     deepEqual(await store.ofUser('Nobody'), [])
+
+    const before = structuredClone(sessions)
+    await store.patch('a', changesOf({ set: { key: '"changed"' } }))
+    await store.touch('b', START + 200, START + 2 * HOUR)
+    deepEqual(sessions, before, 'no listed record is a live object')
+    const records = await Promise.all(['a', 'b', 'c'].map((key) => store.read(key)))
+    deepEqual((await store.ofUser('Harry')).map(({ record }) => record), records, 'and each is listed as it is now')
   })
 
   checkEnds('user names are compared exactly', async (store) => {
