@@ -251,3 +251,9 @@ test('the contracts of accounts and of failed logins find one as well', async (t
   await finds(t, accounts, (test, wrong) => { accountContract(test, () => inPlaceOf<AccountStore>(new MemoryAccounts(), wrong)) })
   await finds(t, attempts, (test, wrong) => { attemptContract(test, () => [inPlaceOf<AttemptStore>(new MemoryAttempts(), wrong)]) })
 })
+
+test('the contract of sessions accepts a store that carries out simultaneous calls in any order', async (t) => {
+  let calls = 0
+  // Like the connections of a pool: each call begins up to four turns late.
+  storeContract((name, run) => t.test(name, run), (options) => watched(new MemoryStore(options), () => turns(calls++ * 3 % 5), false))
+})
