@@ -38,8 +38,15 @@ app.post('/theme', { onRequest: refuseCrossOrigin }, async ({ session, body }, r
 })
 
 app.get('/checkout', { onRequest: requireLogin }, async ({ session, user }, reply) => {
+  return page(reply, session.theme, 'Checkout', `
+    <h1>Checkout</h1>
+    <p>${text(user.name)}, you have ${session.cart?.length ?? 0} to pay.</p>
+    <form method="post" action="/checkout"><button>Order</button> <a href="/">Back to the shop</a></form>`)
+})
+
+app.post('/checkout', { onRequest: [refuseCrossOrigin, requireLogin] }, async ({ session, user }, reply) => {
   const cart = session.pop('cart', [])
-  return page(reply, session.theme, 'Thank you', `<h1>Thank you, ${text(user.name)}</h1><p>${cart.length} to pay.</p><p><a href="/">Back to the shop</a></p>`)
+  return page(reply, session.theme, 'Thank you', `<h1>Thank you, ${text(user.name)}</h1><p>${cart.length} ordered.</p><p><a href="/">Back to the shop</a></p>`)
 })
 
 await app.listen({ port: Number(process.env.PORT ?? 3000) })

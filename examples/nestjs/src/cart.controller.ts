@@ -1,6 +1,6 @@
 import { Body, Controller, Get, Post, UseGuards } from '@nestjs/common'
 import type { SessionObject, User } from 'hatcheck'
-import { CurrentSession, CurrentUser, LoginGuard } from './login.js'
+import { CrossOriginGuard, CurrentSession, CurrentUser, LoginGuard } from './login.js'
 
 declare module 'fastify' {
   interface Session {
@@ -16,6 +16,7 @@ export class CartController {
   }
 
   @Post('cart')
+  @UseGuards(CrossOriginGuard)
   add (@CurrentSession() session: SessionObject, @Body('item') item: string): { items: string[] } {
     session.cart = [...session.cart ?? [], item]
     return { items: session.cart }

@@ -1,11 +1,19 @@
 import { Catch, createParamDecorator, type ArgumentsHost, type CanActivate, type ExceptionFilter, type ExecutionContext } from '@nestjs/common'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { LoginRequiredError, requireLogin } from 'hatcheck'
+import { LoginRequiredError, refuseCrossOrigin, requireLogin } from 'hatcheck'
 
 /** Lets in only users who are logged in: `@UseGuards(LoginGuard)`. */
 export class LoginGuard implements CanActivate {
   async canActivate (context: ExecutionContext): Promise<boolean> {
     await requireLogin(context.switchToHttp().getRequest<FastifyRequest>())
+    return true
+  }
+}
+
+/** Refuses requests that another site makes a browser send: `@UseGuards(CrossOriginGuard)`. */
+export class CrossOriginGuard implements CanActivate {
+  async canActivate (context: ExecutionContext): Promise<boolean> {
+    await refuseCrossOrigin(context.switchToHttp().getRequest<FastifyRequest>())
     return true
   }
 }
