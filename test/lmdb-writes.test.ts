@@ -371,6 +371,66 @@ test('a durable write is answered after the flush, and any other at the commit',
   t.ok(isAnswered)
 })
 
+test('a flush waits for every commit before it, also for one whose write was answered at the commit', async (t) => {
+  const flush = gate()
+  let transactions = 0
+  const env = {
+    on () {},
+    committed: Promise.resolve(),
+    get flushed () { return transactions === 1 ? flush.passed : Promise.resolve() },
+    async transaction (run: () => void) {
+      transactions++
+      run()
+    }
+  }
+  const writer = new LmdbWriter(env as never, 60_000)
+  await writer.write('patch', false, () => {})
+  let isFlushed = false
+  const flushing = writer.flush().then(() => { isFlushed = true })
+  await turn()
+  await turn()
+  t.notOk(isFlushed)
+  flush.open()
+  await flushing
+})
+
+test('a transaction that is answered after its deadline begins none beside the one under way', async (t) => {
+  const [late, next] = [gate(), gate()]
+  const { writer, begun } = stuckWriter(t, 1_000, async (number) => {
+    await [late, next][number - 1]?.passed
+    return true
+  })
+  await t.rejects(writer.write('patch', false, () => {}))
+  const underWay = writer.write('patch', false, () => {})
+  while (begun() < 2) await turn()
+  late.open()
+  await turn()
+  await turn()
+  const waiting = writer.write('patch', false, () => {})
+  t.equal(begun(), 2)
+  next.open()
+  await Promise.all([underWay, waiting])
+})
+
+test('a write keeps the process running until it is answered, and no longer', async (t) => {
+  const deadlines: NodeJS.Timeout[] = []
+  const { setTimeout } = globalThis
+  t.teardown(() => { globalThis.setTimeout = setTimeout })
+  globalThis.setTimeout = ((action: () => void, ms: number) => {
+    const timer = setTimeout(action, ms)
+    if (ms === 60_000) deadlines.push(timer)
+    return timer
+  }) as typeof setTimeout
+  const { writer } = stuckWriter(t, 60_000, () => true)
+  for (const write of ['the first', 'another']) {
+    const writing = writer.write('patch', false, () => {})
+    t.ok(deadlines.length > 0 && deadlines.every((timer) => timer.hasRef()), write)
+    await writing
+    await turn()
+    t.notOk(deadlines.some((timer) => timer.hasRef()), write)
+  }
+})
+
 test('a transaction that cannot begin fails its writes, and not those after it', async (t) => {
   let isClosed = true
   const env = {
