@@ -4,9 +4,12 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
 import { serveDocs } from '../plugins/openapi/docs.js'
+import { MemoryStore } from '../plugins/storage/memory/sessions.js'
+import { AS_PROGRAM } from './accept.js'
 import type { Answered } from './checks/contract.js'
 import { answersMayDiffer, checksOf } from './checks/checks.js'
 import { serviceContract } from './checks/service-contract.js'
+import { Client } from './client.js'
 import { build, buildHost, testKey } from './helper.js'
 import { pageAt } from './pages.js'
 import { startService } from './service.js'
@@ -27,6 +30,9 @@ interface Document {
   paths: Record<string, Record<string, Operation>>
   components: { schemas: object, responses: object }
 }
+
+/** How many bytes of JSON a session may have. */
+const MOST = 16_384
 
 /** Every operation of the service; an application with `routes: true` has the marked ones. */
 const OPERATIONS = {
@@ -121,6 +127,29 @@ test('in an application, answers under a prefix match the document', async (t) =
   t.equal((await fastify.inject({ url: '/auth', headers: { accept: 'application/json' } })).body, '{"user":null}')
   t.equal((await fastify.inject({ url: '/auth/', headers: { accept: 'application/json' } })).body, '{"user":null}')
   t.equal((await fastify.inject('/auth/sessions')).statusCode, 401)
+})
+
+test('a login for which the session or the store has no room gets a documented answer', async (t) => {
+  const clock = { time: Date.now() }
+  const fastify = await build(t, { now: () => clock.time })
+  const full = async (client: Client): Promise<void> => {
+    const [, size] = /too large: (\d+) bytes/.exec((await client.put('/session/most', 'x'.repeat(MOST - 2))).body) ?? []
+    t.equal((await client.put('/session/most', 'x'.repeat(2 * MOST - 2 - Number(size)))).statusCode, 201)
+  }
+  const visitor = new Client(fastify)
+  await full(visitor)
+  t.match(await visitor.login(), { statusCode: 413, body: /HATCHECK_SESSION_TOO_LARGE/ })
+
+  const user = new Client(fastify)
+  t.equal((await user.login()).statusCode, 303)
+  await full(user)
+  clock.time += 11 * 60_000
+  const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
+  t.match(await user.post('/sessions', { others: '1', password: '12345678' }, { ...AS_PROGRAM, 'user-agent': firefox }), { statusCode: 413, body: /HATCHECK_SESSION_TOO_LARGE/ })
+
+  const sessionStore = new MemoryStore({ now: Date.now, maxBytes: MOST, maxTotalBytes: 0 })
+  const host = await buildHost(t, { routes: true, sessionStore, authenticate: (name) => ({ name }) })
+  t.match(await new Client(host).login(), { statusCode: 503, body: /HATCHECK_STORE_FULL/ })
 })
 
 test('/docs is served in development only, and can run its own scripts and no others', async (t) => {

@@ -5,6 +5,8 @@ import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { BODY_ERRORS, USER, exactly, formOrJson, json, pageOrJson, problems, redirect, type Schema } from '../../plugins/openapi/answers.js'
 import { CredentialsError, WrongCredentialsError } from '../../plugins/login/errors.js'
 import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/model/errors.js'
+import { StoreFullError } from '../../plugins/storage/memory/byte-budget.js'
+import { SessionTooLargeError } from '../../plugins/store/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 
 const tags = ['Login']
@@ -47,7 +49,7 @@ export const schemas = {
       200: json('The user is logged in.', exactly({ user: USER, next })),
       303: redirect('The user is logged in.'),
       ...problems(...BODY_ERRORS, CredentialsError, NameError, PasswordError, InsecureTransportError, CookieDomainError, WrongCredentialsError, CrossOriginError,
-        SessionGoneError, ThrottledError, BusyError, LogoutUnconfirmedError)
+        SessionGoneError, SessionTooLargeError, StoreFullError, ThrottledError, BusyError, LogoutUnconfirmedError)
     }
   }
 } satisfies Record<string, FastifySchema>

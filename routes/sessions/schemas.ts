@@ -4,7 +4,8 @@ import { CredentialsError, LoginRequiredError, ReauthenticateError, Reauthentica
 import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
 import { ADDRESS_ERRORS, BODY_ERRORS, TIME, exactly, formOrJson, json, nothing, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/model/errors.js'
-import { RevocationOffError, SessionsInCookiesError } from '../../plugins/store/errors.js'
+import { StoreFullError } from '../../plugins/storage/memory/byte-budget.js'
+import { RevocationOffError, SessionTooLargeError, SessionsInCookiesError } from '../../plugins/store/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
 
@@ -70,7 +71,7 @@ export const schemas = {
       200: json('The sessions have ended.', ENDED),
       303: redirect('The sessions have ended.'),
       ...problems(...END_ERRORS, WhichSessionError, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, ReauthenticationFailedError,
-        NoSuchSessionError, SessionGoneError, ThrottledError, BusyError)
+        NoSuchSessionError, SessionGoneError, SessionTooLargeError, StoreFullError, ThrottledError, BusyError)
     }
   }
 } satisfies Record<string, FastifySchema>
