@@ -8,7 +8,7 @@ import { DATABASES } from '../plugins/storage/lmdb/databases.js'
 import { SessionIndex, indexName } from '../plugins/storage/lmdb/session-index.js'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
 import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
-import { recordOf } from '../plugins/store/contract/index.js'
+import { recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import type { SessionChanges } from '../plugins/store/record.js'
 import { fastFolder } from './fast-folder.js'
 import { checkout, childEnvironment, compiledFixture } from './fixtures/child.js'
@@ -174,6 +174,21 @@ test('nothing of a session is left in the index by expiry after its end, whereve
   clock.time = START + 1 + HOUR
   await sweep()
   t.strictSame(entries('set back'), [], 'set back')
+})
+
+test('the index by user names a session as long as it has that user, and no longer', async (t) => {
+  const { env, store, clock, sweep, change } = openStore(t)
+  const index = new SessionIndex<string>(env, DATABASES.keysOfUser)
+  const entries = (): string[] => [...index.range()].map(({ key: user, value: key }) => `${user}: ${key}`)
+  for (const key of ['ends', 'expires', 'logs out', 'changes hands', 'renewed']) await store.create(key, recordOf({ user: 'Harry', expiresAt: START + HOUR }))
+  await change('logs out', { user: null })
+  await change('changes hands', { user: 'Sally' })
+  await store.replace('renewed', 'successor', replacementOf({ expiresAt: START + 2 * HOUR }))
+  await store.remove('ends')
+  t.strictSame(entries(), ['Harry: expires', 'Harry: successor', 'Sally: changes hands'])
+  clock.time = START + HOUR
+  await sweep()
+  t.strictSame(entries(), ['Harry: successor'])
 })
 
 test('a sweep drops a tombstone that ends later than any can, and keeps one that a request may still meet', async (t) => {
