@@ -118,6 +118,30 @@ test('only request.login logs a user in', async (t) => {
     t.strictSame((await run((session) => session['cart'])).value, ['apple'])
   })
 
+  t.test('a name that is written over that of the user stays a value', async (t) => {
+    const { run } = (await HandlerApp.start(t)).visitor()
+    await run(login)
+    await run((session) => { session['client_name'] = 'Sally' })
+    t.strictSame((await run((session, request) => [session['client_name'], request.user])).value, ['Sally', null])
+  })
+
+  t.test('a login counts more than what its request has set or removed before', async (t) => {
+    for (const before of [login, (session: Bag) => { session['cart'] = ['apple'] }]) {
+      const { run } = (await HandlerApp.start(t)).visitor()
+      await run(before)
+      await run((session) => { Object.assign(session, { a: 1, b: 1 }) })
+      const values: Handler = (session, request) => [session['a'], session['b'], session['client_name'], request.user?.name]
+      const { value } = await run(async (session, request, reply) => {
+        session['a'] = 2
+        for (const key of ['b', 'client_name']) session['pop'](key, null)
+        await request.login('Harry', { data: { a: undefined, b: 3 } })
+        return values(session, request, reply)
+      })
+      t.strictSame(value, [undefined, 3, 'Harry', 'Harry'])
+      t.strictSame((await run(values)).value, value)
+    }
+  })
+
   t.test('a login and a logout in one request leave no user logged in', async (t) => {
     const store = openStore(t, 'memory:')
     const { run } = (await HandlerApp.start(t, { sessionStore: store })).visitor()
