@@ -199,6 +199,45 @@ test('regenerate() continues under a new ID with the given keys', async (t) => {
     t.equal((await run(userOf)).value, null)
   })
 
+  t.test('regenerate() without client_name in the keys drops the time of the login as well', async (t) => {
+    const { run } = (await HandlerApp.start(t)).visitor()
+    await run(login)
+    await run((session) => {
+      session['a'] = 1
+      session['regenerate'](['authenticatedAt', 'a'])
+    })
+    t.strictSame((await run(dataOf)).value, { a: 1 })
+  })
+
+  t.test('regenerate() goes by what its request has changed before', async (t) => {
+    const store = openStore(t, 'memory:')
+    const { run } = (await HandlerApp.start(t, { sessionStore: store })).visitor()
+    await run(login)
+    const { cookie } = await run((session) => {
+      session['permanent'] = true
+      session['regenerate'](['client_name'])
+    })
+    t.match(cookie, /; Max-Age=/)
+    t.equal((await run((session) => session['permanent'])).value, true)
+    await run((session) => {
+      session['a'] = 1
+      session['pop']('client_name')
+      session['regenerate'](['client_name', 'a'])
+    })
+    t.strictSame((await run((session, request) => [request.user, session['a']])).value, [null, 1])
+    t.strictSame(await store.ofUser('Harry'), [], 'a name that was removed keeps no user')
+  })
+
+  t.test('regenerate() keeps no values without a user where anonymous sessions are off', async (t) => {
+    const { run } = (await HandlerApp.start(t, { anonymousSessions: false })).visitor()
+    await run(login)
+    await run(async (session) => {
+      session['a'] = 1
+      await t.rejects(session['regenerate'](['a']), { code: 'HATCHECK_ANONYMOUS_SESSION', statusCode: 401 })
+    })
+    t.equal((await run(userOf)).value, 'Harry')
+  })
+
   t.test('a second regenerate() in the same request works like the first', async (t) => {
     const store = openStore(t, 'memory:')
     const { run } = (await HandlerApp.start(t, { sessionStore: store })).visitor()

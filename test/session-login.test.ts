@@ -103,6 +103,7 @@ test('only request.login logs a user in', async (t) => {
       t.equal((await run(userOf)).value, null)
       t.strictSame(await store.ofUser('Harry'), [])
       t.strictSame(await store.ofUser('Sally'), [])
+      t.equal(await store.count(), what === 'writing another over it' ? 1 : 0, 'a session that has no value left has ended')
       await run((session) => { session['client_name'] = 'Harry' })
       t.equal((await run(userOf)).value, null, 'and writing the name back does not undo that')
     })

@@ -325,9 +325,9 @@ test('the size of a session is that of its JSON text in bytes, whatever its keys
 })
 
 test('a session that is too large is refused, and the stored session is unchanged', async (t) => {
-  for (const kind of kinds) {
-    await t.test(`a session that is too large is refused, on ${kind}`, async (t) => {
-      const store = openStore(t, kind, { maxBytes: 256 })
+  for (const [kind, maxBytes] of kinds.flatMap((kind) => [[kind, 256], [kind, 4_096]] as const)) {
+    await t.test(`a session that is too large is refused, on ${kind} with a limit of ${maxBytes}`, async (t) => {
+      const store = openStore(t, kind, { maxBytes })
       const { run } = (await HandlerApp.start(t, { sessionMaxBytes: 256, sessionStore: store })).visitor()
       const first = await run((session) => { session['a'] = 'x'.repeat(248) })
       t.equal(first.response.statusCode, 413)
