@@ -220,6 +220,41 @@ test('the Redis store', needs('redis-server'), async (t) => {
     }
   })
 
+  check('the end of all sessions of a user includes one that is renewed after the index was read', async (t, { client, store, clock }) => {
+    await store.create('one', recordOf({ user: 'Harry' }))
+    let isRenewed = false
+    const renewing = new Proxy(client, {
+      get (target, name) {
+        const member: unknown = Reflect.get(target, name)
+        if (typeof member !== 'function') return member
+        return async (...args: unknown[]) => {
+          const answer: unknown = await Reflect.apply(member, target, args)
+          if (name === 'zrange' && !isRenewed) {
+            isRenewed = true
+            t.match(await store.replace('one', 'its successor', replacementOf()), { outcome: 'replaced' })
+          }
+          return answer
+        }
+      }
+    })
+    await new RedisStore(renewing, { now: () => clock.time, maxBytes: 4_096, onCorrupt () {}, deadlineMs: 5_000 }).removeOfUser('Harry')
+    t.ok(isRenewed)
+    t.equal(await store.read('its successor'), null)
+  })
+
+  check('what Redis has dropped does not count for the limit', async (t, { raw, store, clock }) => {
+    for (const key of ['lives', 'dropped']) {
+      clock.time++
+      await store.create(key, recordOf({ user: 'Harry', createdAt: clock.time, expiresAt: START + 10 * MINUTE }), { perUser: 2 })
+    }
+    await raw.del('hatcheck:session:dropped')
+    clock.time = START + 2 * MINUTE
+    const ended: string[] = []
+    await store.create('new', recordOf({ user: 'Harry', createdAt: clock.time, expiresAt: START + 10 * MINUTE }), { perUser: 2, onEnded (key) { ended.push(key) } })
+    t.strictSame(ended, [])
+    t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['lives', 'new'])
+  })
+
   check('the end of all sessions of a user spares sessions that now belong to another user', async (t, { store }) => {
     await store.create('one', recordOf({ user: 'Harry' }))
     await store.create('two', recordOf({ user: 'Harry' }))

@@ -239,6 +239,19 @@ test('a damaged entry in Redis ends its session, is a failure for its user, and 
   }
 })
 
+test('Redis drops what is remembered of ended sessions once its time is over', needs('redis-server'), async (t) => {
+  const { url, client } = await startRedis(t)
+  const store = new RedisRevocations(await connect(t, url), { now: () => NOW, deadlineMs: 5_000 })
+  await store.end('a session', NOW + 60_000)
+  await store.endAll('Harry', NOW, NOW + 60_000)
+  const names = await client.keys('*')
+  t.equal(names.length, 2)
+  for (const name of names) {
+    const left = await client.pttl(name)
+    t.ok(left > 0 && left <= 60_000, `${name}: ${left} ms`)
+  }
+})
+
 test('while the memory of Redis is full, sessions end all the same', needs('redis-server'), async (t) => {
   const { url, client } = await startRedis(t)
   const store = new RedisRevocations(await connect(t, url), { now: () => NOW, deadlineMs: 5_000 })
