@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { test } from 'tap'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { Client } from './client.js'
-import { buildHost, gate } from './helper.js'
+import { buildHost, gate, turn } from './helper.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
 const valuesOf = ({ session }: FastifyRequest): Record<string, unknown> => session as unknown as Record<string, unknown>
@@ -363,4 +363,27 @@ test('while a commit goes on, an error of the handler does not open the session 
   await client.get('/begin')
   await client.get('/twice')
   t.match(late, { code: 'HATCHECK_SESSION_COMMITTED' })
+})
+
+test('the response waits for a call that its handler makes while the commit goes on, and blocks nothing meanwhile', async (t) => {
+  const { here, reached, go } = stop()
+  const store = watched(openStore(t, 'memory:'), async (call) => {
+    if (call === 'patch') await here()
+    if (call === 'remove') await turn()
+  }, false)
+  const fastify = await buildHost(t, { sessionStore: store })
+  fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+  fastify.get('/ends', async (request, reply) => {
+    valuesOf(request)['count'] = 2
+    reply.send('done')
+    await reached
+    request.logout()
+    go()
+    return reply
+  })
+  const client = new Client(fastify)
+  await client.get('/begin')
+  t.equal((await client.get('/ends')).statusCode, 200)
+  t.notOk(client.cookies.has('hatcheck'))
+  t.equal(await store.count(), 0)
 })

@@ -135,7 +135,7 @@ test('only request.login logs a user in', async (t) => {
       const { value } = await run(async (session, request, reply) => {
         session['a'] = 2
         for (const key of ['b', 'client_name']) session['pop'](key, null)
-        await request.login('Harry', { data: { a: undefined, b: 3 } })
+        await request.login('Harry', { data: { a: undefined, b: 3 } as never })
         return values(session, request, reply)
       })
       t.strictSame(value, [undefined, 3, 'Harry', 'Harry'])
