@@ -387,3 +387,18 @@ test('the response waits for a call that its handler makes while the commit goes
   t.notOk(client.cookies.has('hatcheck'))
   t.equal(await store.count(), 0)
 })
+
+test('of several failed calls that nobody awaits, the first is the answer and the log has the others', async (t) => {
+  const lines: string[] = []
+  const store = watched(openStore(t, 'memory:'), (call) => { if (call === 'replace') throw new Error('refused by the store') }, false)
+  const fastify = await buildHost(t, { sessionStore: store }, { logger: { level: 'error', stream: { write (line: string) { lines.push(line) } } } })
+  fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+  fastify.get('/twice', async ({ session }) => {
+    session.regenerate(['first' as never])
+    session.regenerate([1 as never])
+  })
+  const client = new Client(fastify)
+  await client.get('/begin')
+  t.match((await client.get('/twice')).json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  t.match(lines.filter((line) => line.includes('a call on the session failed')), [/HATCHECK_SESSION_KEY/])
+})
