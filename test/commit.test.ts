@@ -402,3 +402,17 @@ test('of several failed calls that nobody awaits, the first is the answer and th
   t.match((await client.get('/twice')).json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   t.match(lines.filter((line) => line.includes('a call on the session failed')), [/HATCHECK_SESSION_KEY/])
 })
+
+test('a handler that has caught the error of an unconfirmed logout cannot answer that it succeeded', async (t) => {
+  for (const isSync of [true, false]) {
+    const store = watched(openStore(t, 'memory:'), (call) => { if (call === 'remove') throw new Error('refused by the store') }, isSync)
+    const fastify = await buildHost(t, { sessionStore: store })
+    fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+    fastify.get('/ends', async (request) => { await request.logout().catch(() => {}) })
+    const client = new Client(fastify)
+    await client.get('/begin')
+    const answer = await client.get('/ends')
+    t.equal(answer.statusCode, 503)
+    t.match(answer.json(), { code: 'HATCHECK_LOGOUT_UNCONFIRMED' })
+  }
+})
