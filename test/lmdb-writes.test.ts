@@ -10,6 +10,7 @@ import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
 import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
 import { recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import type { SessionChanges } from '../plugins/store/record.js'
+import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
 import { fastFolder } from './fast-folder.js'
 import { checkout, childEnvironment, compiledFixture } from './fixtures/child.js'
 import { gate, turn } from './helper.js'
@@ -189,6 +190,19 @@ test('the index by user names a session as long as it has that user, and no long
   clock.time = START + HOUR
   await sweep()
   t.strictSame(entries(), ['Harry: successor'])
+})
+
+test('a session that begins with earlier activity, as a renewed one does, leaves nothing in the index by expiry either', async (t) => {
+  const { store, clock, entries, change } = openStore(t)
+  await store.create('a', recordOf({ expiresAt: START + HOUR }))
+  clock.time = START + 60_000
+  t.match(await store.replace('a', 'b', replacementOf({ seenAt: clock.time, expiresAt: clock.time + HOUR })), { outcome: 'replaced' })
+  t.ok((entries('b')[0] as number) <= clock.time + HOUR)
+  clock.time++
+  await change('b')
+  t.equal(entries('b').length, 1)
+  await store.remove('b')
+  t.strictSame(entries('b'), [clock.time + TOMBSTONE_MS], 'only the end of its tombstone')
 })
 
 test('a sweep drops a tombstone that ends later than any can, and keeps one that a request may still meet', async (t) => {

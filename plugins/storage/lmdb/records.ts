@@ -87,7 +87,7 @@ export class LmdbRecords {
     this.#records.put(key, bytes)
     // Half a character outside the BMP is stored as this one, and read as this one from then on.
     if (!bytes.includes(REPLACEMENT)) this.#remember(key, bytes, record)
-    if (before === null) this.keysByExpiry.add(record.expiresAt, key)
+    if (before === null) this.keysByExpiry.add(isAsBegun(record) ? record.expiresAt : dueTime(record), key)
     else this.#moveExpiry(key, before, record)
     if (before?.user === record.user) return
     if (before !== null) this.#unindexByUser(key, before)
@@ -200,7 +200,10 @@ export class LmdbRecords {
   }
 }
 
-/** Tells whether a session has not changed since it began. Its entry in the index by expiry is then where it expires. */
+/**
+ * Tells whether a session has not changed since it began. Its entry in the index by expiry is then where it expires. A session that a new
+ * ID continues began with its predecessor.
+ */
 function isAsBegun ({ createdAt, seenAt }: SessionRecord): boolean {
   return seenAt === createdAt
 }
