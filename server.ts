@@ -9,7 +9,7 @@ import type { MetricsListener } from './plugins/process/metrics-listener.js'
 import { keepNextTickFast } from './plugins/process/next-tick.js'
 import type { Running } from './plugins/process/running.js'
 import { endWithNpm, holdSignals } from './plugins/process/signals.js'
-import { TIMEOUTS } from './plugins/process/timeouts.js'
+import { START_MS, TIMEOUTS } from './plugins/process/timeouts.js'
 import { hasDuty, isWorker } from './plugins/workers/duties.js'
 
 // Most imports are where they are used, so that signals are handled before they load.
@@ -140,6 +140,7 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
     ...!requestLog && { childLoggerFactory: output.errorsOnly },
     trustProxy: trustProxy && trustedProxies(trustProxy),
     ...TIMEOUTS,
+    pluginTimeout: START_MS,
     // While the server closes, requests on open connections are still answered.
     return503OnClosing: false,
     clientErrorHandler: (error, socket) => { fastify.hatcheck.http.answerParserError(error, socket) },

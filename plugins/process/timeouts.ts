@@ -2,6 +2,12 @@ import type { FastifyHttpOptions } from 'fastify'
 import type { Server } from 'node:http'
 
 /**
+ * How long a plugin of the service may take to start, in ms. The 10 s of Fastify pass on a machine that starts many programs at
+ * once; a start that is given up then begins again, and takes even longer.
+ */
+export const START_MS = 60_000
+
+/**
  * Limits of a connection, in ms, against clients that send slowly (slowloris). By default, Fastify waits for a request for
  * ever. All requests and responses of the service are small.
  *

@@ -69,6 +69,12 @@ test('a data folder that cannot be created is reported in one line, and the serv
   }
 })
 
+test('a start that takes longer than Fastify waits for a plugin by default, on a busy machine, succeeds', async (t) => {
+  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', NODE_OPTIONS: `--import ${fixture('slow-machine.js')}` })
+  t.equal((await fetch(`${service.url}/readyz`)).status, 200)
+  t.equal(await service.end('SIGTERM'), 0)
+})
+
 test('a second signal ends the process at once, and is logged', async (t) => {
   const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:' })
   const ended = service.end('SIGTERM')
