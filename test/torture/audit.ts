@@ -32,7 +32,7 @@ export function openForAudit (folder: string): RootDatabase {
 export function audit (env: RootDatabase, folder: string): Audit {
   env.resetReadTxn()
   const values = env.openDB<unknown, string>({ name: 'sessions', encoding: 'msgpack' })
-  const ends = env.openDB<number, string>({ name: 'session tombstones', encoding: 'msgpack' })
+  const ends = env.openDB<number | [until: number, nextKey: string], string>({ name: 'session tombstones', encoding: 'msgpack' })
   const byUser = env.openDB<Buffer, string>({ name: 'sessions by user', dupSort: true, encoding: 'binary' })
   const byExpiry = env.openDB<Buffer, number>({ name: 'sessions by expiry', dupSort: true, encoding: 'binary' })
   const faults: string[] = []
@@ -46,7 +46,7 @@ export function audit (env: RootDatabase, folder: string): Audit {
     if (record === null) faults.push(`the record ${key} is no whole record: ${bytes?.toString('hex')}`)
     else records.set(key, record)
   }
-  const tombstones = new Map([...ends.getRange()].map(({ key, value }) => [key, value]))
+  const tombstones = new Map([...ends.getRange()].map(({ key, value }) => [key, typeof value === 'number' ? value : value[0]]))
   const users = pairs(byUser.getRange())
   const expiries = pairs(byExpiry.getRange())
   liveBytes += 100 * (tombstones.size + users.size + expiries.size)

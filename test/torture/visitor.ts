@@ -19,14 +19,14 @@ const KEYS = ['a', 'b', 'c', 'd']
 /** Sometimes more than a page of LMDB. */
 const LONGEST_VALUE = 6_000
 
-export type Count = Record<'login' | 'set' | 'read' | 'logout', number>
+export type Count = Record<'login' | 'set' | 'renewal' | 'read' | 'logout', number>
 
-/** Logs in, writes, reads and logs out, one after another, and records what was acknowledged. */
+/** Logs in, writes, renews its ID, reads and logs out, one after another, and records what was acknowledged. */
 export class Visitor {
   readonly visits: Visit[] = []
   /** Visits that changed since their last check. */
   readonly recent = new Set<Visit>()
-  readonly acknowledged: Count = { login: 0, set: 0, read: 0, logout: 0 }
+  readonly acknowledged: Count = { login: 0, set: 0, renewal: 0, read: 0, logout: 0 }
   readonly faults: string[] = []
   readonly #name: string
   readonly #random: Random
@@ -57,7 +57,8 @@ export class Visitor {
     const live = this.live
     const chance = this.#random.next()
     if (live.length === 0 || (live.length < MOST_VISITS && chance < 0.3)) await this.#login(url, agent)
-    else if (chance < 0.7 && this.#writes) await this.#set(this.#random.of(live), url, agent)
+    else if (chance < 0.65 && this.#writes) await this.#set(this.#random.of(live), url, agent)
+    else if (chance < 0.72) await this.#renew(this.#random.of(live), url, agent)
     else if (chance < 0.8) await this.look(this.#random.of(live), url, agent)
     else await this.#logout(this.#random.of(live), url, agent)
   }
@@ -65,13 +66,28 @@ export class Visitor {
   async #login (url: string, agent: Agent): Promise<void> {
     const client = new Client(url, { agent })
     const status = await post(client, `/login/${this.#name}`)
-    const cookie = client.cookie()
-    if (status !== 200 || cookie === '') throw new Fault(`a login got ${status}`)
+    if (status !== 200 || client.cookie() === '') throw new Fault(`a login got ${status}`)
+    this.#begin(client.cookie())
+    this.acknowledged.login++
+  }
+
+  /** The visit goes on under a new ID with the same values. */
+  async #renew (visit: Visit, url: string, agent: Agent): Promise<void> {
+    this.recent.add(visit)
+    visit.state = 'unknown'
+    const client = new Client(url, { agent })
+    const status = await post(client, '/renew', visit.cookie)
+    if (status !== 200 || client.cookie() === '') throw new Fault(`a renewal got ${status}`)
+    visit.state = 'ended'
+    this.#begin(client.cookie(), visit.values)
+    this.acknowledged.renewal++
+  }
+
+  #begin (cookie: string, values: Visit['values'] = new Map()): void {
     const id = cookie.split('=')[1]?.split('.')[0] ?? ''
-    const visit: Visit = { user: this.#name, cookie, key: storeKey(id), state: 'live', values: new Map() }
+    const visit: Visit = { user: this.#name, cookie, key: storeKey(id), state: 'live', values: new Map(values) }
     this.visits.push(visit)
     this.recent.add(visit)
-    this.acknowledged.login++
   }
 
   async #set (visit: Visit, url: string, agent: Agent): Promise<void> {
