@@ -2,8 +2,11 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** Below the ports that systems give to a `PORT=0` and to outgoing connections, which other processes take at any moment. */
-const LOWEST = 10_000
+/**
+ * Below the ports that systems give to a `PORT=0` and to outgoing connections, which other processes take at any moment, and above
+ * 10080, to which `fetch` and browsers refuse to connect. Source: Fetch Standard, "Port blocking".
+ */
+const LOWEST = 10_081
 const COUNT = 20_000
 const MAX_TRIES = 100
 
