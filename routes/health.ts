@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { createUnavailable } from '../plugins/common/http-errors.js'
-import { exactly, json, problems } from '../plugins/openapi/answers.js'
+import { CrossOriginError } from '../plugins/guards/cross-origin.js'
+import { SERVICE_ERRORS, exactly, json, problems } from '../plugins/openapi/answers.js'
+import { StoreUnavailableError } from '../plugins/store/errors.js'
 
 export const StoppingError = createUnavailable('HATCHECK_STOPPING', 'The service is about to stop.')
 
@@ -10,7 +12,7 @@ const schemas = {
     tags: ['Operations'],
     summary: 'Is the process alive?',
     security: [],
-    response: { 200: json('The process is alive.', exactly({ status: { const: 'ok' } })), ...problems() }
+    response: { 200: json('The process is alive.', exactly({ status: { const: 'ok' } })), ...problems(CrossOriginError) }
   },
   readiness: {
     operationId: 'checkReadiness',
@@ -18,7 +20,7 @@ const schemas = {
     summary: 'Is the service ready?',
     description: 'Checks that the session store answers, and that the service is not about to stop.',
     security: [],
-    response: { 200: json('The service is ready.', exactly({ status: { const: 'ready' } })), ...problems(StoppingError) }
+    response: { 200: json('The service is ready.', exactly({ status: { const: 'ready' } })), ...problems(...SERVICE_ERRORS, StoppingError, StoreUnavailableError) }
   }
 } satisfies Record<string, FastifySchema>
 

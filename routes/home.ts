@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { wants } from '../plugins/common/wants.js'
-import { USER_OR_NULL, exactly, pageOrJson, problems } from '../plugins/openapi/answers.js'
+import { PAGE_ERRORS, USER_OR_NULL, exactly, pageOrJson, problems } from '../plugins/openapi/answers.js'
 import { userJson } from '../plugins/session/model/user.js'
+import { StoreUnavailableError } from '../plugins/store/errors.js'
 import { html } from '../plugins/view/html.js'
 import { perLanguage, type Language } from '../plugins/view/language.js'
 import type { PageParts } from '../plugins/view/layout.js'
@@ -10,7 +11,7 @@ const schema = {
   operationId: 'getHome',
   tags: ['Login'],
   summary: 'Get the start page',
-  response: { 200: pageOrJson('The start page, or the user as JSON.', exactly({ user: USER_OR_NULL })), ...problems() }
+  response: { 200: pageOrJson('The start page, or the user as JSON.', exactly({ user: USER_OR_NULL })), ...problems(...PAGE_ERRORS, StoreUnavailableError) }
 } satisfies FastifySchema
 
 export default async function home (fastify: FastifyInstance): Promise<void> {

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
-import { json, problems } from '../plugins/openapi/answers.js'
+import { SERVICE_ERRORS, json, problems } from '../plugins/openapi/answers.js'
 
 const schema = {
   operationId: 'getOpenApi',
@@ -12,7 +12,7 @@ const schema = {
       required: ['openapi', 'info', 'paths', 'components'],
       properties: { openapi: { const: '3.1.0' }, info: { type: 'object' }, paths: { type: 'object' }, components: { type: 'object' } }
     }),
-    ...problems()
+    ...problems(...SERVICE_ERRORS)
   }
 } satisfies FastifySchema
 

@@ -2,10 +2,10 @@ import { errorCodes, type FastifyError } from 'fastify'
 import { AUTHENTICATE } from '../common/http-errors.js'
 import { STATUS_CODES } from '../common/node-http.js'
 import { ContentCodingError, TransferCodingError } from '../guards/codings.js'
+import { CrossOriginError } from '../guards/cross-origin.js'
 import { DemoModeError } from '../guards/demo-guard.js'
 import { HostError, TargetError, TooManyLinesError } from '../guards/host-header.js'
 import { OverloadedError } from '../guards/overload.js'
-import { StoreUnavailableError } from '../store/errors.js'
 
 /** A JSON Schema. */
 export type Schema = Record<string, unknown>
@@ -121,6 +121,12 @@ export const BODY_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_CTP_INVALI
 /** The errors of a path with a parameter. Before 5.9, Fastify has no error for a parameter that is too long: it finds no route. */
 export const ADDRESS_ERRORS: readonly ErrorClass[] = [errorCodes.FST_ERR_BAD_URL, errorCodes.FST_ERR_MAX_PARAM_LENGTH as ErrorClass | undefined].filter((error) => error !== undefined)
 
+/** The errors of the routes of the service: a handshake for a WebSocket counts as a change, whatever the route. */
+export const SERVICE_ERRORS: readonly ErrorClass[] = [CrossOriginError, OverloadedError]
+
+/** The errors of the routes that an application can have as well: its server may drop header lines. */
+export const PAGE_ERRORS: readonly ErrorClass[] = [...SERVICE_ERRORS, TooManyLinesError]
+
 /** Describes an error that a route answers with another status than its own. */
 export function withStatus (status: number, error: ErrorClass): ErrorAnswer {
   return { ...answerOf(error), statusCode: status }
@@ -128,7 +134,7 @@ export function withStatus (status: number, error: ErrorClass): ErrorAnswer {
 
 /** Describes the error responses of a route: its own errors, and those that every route can answer. The codes are read from the error classes. */
 export function problems (...errors: ReadonlyArray<ErrorClass | ErrorAnswer>): Answers {
-  const answered = [...errors, TargetError, HostError, TooManyLinesError, TransferCodingError, DemoModeError, OverloadedError, StoreUnavailableError].map((error) => typeof error === 'function' ? answerOf(error) : error)
+  const answered = [...errors, TargetError, HostError, TransferCodingError, DemoModeError].map((error) => typeof error === 'function' ? answerOf(error) : error)
   const statuses = new Set(answered.map(({ statusCode }) => statusCode))
   return {
     ...Object.fromEntries([...statuses].map((status) => [status, problemOf(status, answered.filter(({ statusCode }) => statusCode === status))])),

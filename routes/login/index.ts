@@ -11,7 +11,7 @@ import { schemas } from './schemas.js'
 /** The errors that the form shows: every one after which the user can try again, so that the page to return to is not lost. */
 const FORM_ERRORS = [
   'HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_CREDENTIALS', 'HATCHECK_NAME', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED', 'HATCHECK_BUSY',
-  'HATCHECK_SESSION_GONE', 'HATCHECK_STORE_UNAVAILABLE', 'HATCHECK_LOGOUT_UNCONFIRMED'
+  'HATCHECK_STORE_FULL', 'HATCHECK_STORE_UNAVAILABLE', 'HATCHECK_LOGOUT_UNCONFIRMED'
 ]
 
 export default async function login (fastify: FastifyInstance): Promise<void> {

@@ -1,12 +1,11 @@
 import type { FastifySchema } from 'fastify'
 import { LONGEST_NAME, NameError } from '../../plugins/accounts/name.js'
 import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
-import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
-import { BODY_ERRORS, USER, exactly, formOrJson, json, pageOrJson, problems, redirect, type Schema } from '../../plugins/openapi/answers.js'
+import { BODY_ERRORS, PAGE_ERRORS, USER, exactly, formOrJson, json, pageOrJson, problems, redirect, type Schema } from '../../plugins/openapi/answers.js'
 import { CredentialsError, WrongCredentialsError } from '../../plugins/login/errors.js'
-import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/model/errors.js'
+import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError } from '../../plugins/session/model/errors.js'
 import { StoreFullError } from '../../plugins/storage/memory/byte-budget.js'
-import { SessionTooLargeError } from '../../plugins/store/errors.js'
+import { SessionTooLargeError, StoreUnavailableError } from '../../plugins/store/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 
 const tags = ['Login']
@@ -35,7 +34,7 @@ export const schemas = {
     response: {
       200: pageOrJson('The login form.', exactly({ user: { type: 'null' }, next })),
       303: redirect('The user is logged in already.'),
-      ...problems()
+      ...problems(...PAGE_ERRORS, StoreUnavailableError)
     }
   },
   post: {
@@ -48,8 +47,8 @@ export const schemas = {
     response: {
       200: json('The user is logged in.', exactly({ user: USER, next })),
       303: redirect('The user is logged in.'),
-      ...problems(...BODY_ERRORS, CredentialsError, NameError, PasswordError, InsecureTransportError, CookieDomainError, WrongCredentialsError, CrossOriginError,
-        SessionGoneError, SessionTooLargeError, StoreFullError, ThrottledError, BusyError, LogoutUnconfirmedError)
+      ...problems(...PAGE_ERRORS, ...BODY_ERRORS, CredentialsError, NameError, PasswordError, InsecureTransportError, CookieDomainError, WrongCredentialsError,
+        SessionTooLargeError, StoreFullError, StoreUnavailableError, ThrottledError, BusyError, LogoutUnconfirmedError)
     }
   }
 } satisfies Record<string, FastifySchema>

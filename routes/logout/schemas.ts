@@ -1,6 +1,5 @@
 import type { FastifySchema } from 'fastify'
-import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
-import { BODY_ERRORS, exactly, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
+import { BODY_ERRORS, PAGE_ERRORS, exactly, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { LogoutUnconfirmedError } from '../../plugins/session/model/errors.js'
 
 const tags = ['Login']
@@ -15,7 +14,7 @@ export const schemas = {
     response: {
       200: pageOrJson('The confirmation page; as JSON, the session has ended.', LOGGED_OUT),
       303: redirect('The session has ended.'),
-      ...problems(CrossOriginError, LogoutUnconfirmedError)
+      ...problems(...PAGE_ERRORS, LogoutUnconfirmedError)
     }
   },
   post: {
@@ -26,7 +25,7 @@ export const schemas = {
     response: {
       200: json('The session has ended.', LOGGED_OUT),
       303: redirect('The session has ended.'),
-      ...problems(...BODY_ERRORS, CrossOriginError, LogoutUnconfirmedError)
+      ...problems(...PAGE_ERRORS, ...BODY_ERRORS, LogoutUnconfirmedError)
     }
   }
 } satisfies Record<string, FastifySchema>

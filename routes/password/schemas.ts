@@ -1,9 +1,9 @@
 import type { FastifySchema } from 'fastify'
 import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
 import { CredentialsError, LoginRequiredError } from '../../plugins/login/errors.js'
-import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
-import { BODY_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
+import { BODY_ERRORS, PAGE_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError } from '../../plugins/session/model/errors.js'
+import { StoreUnavailableError } from '../../plugins/store/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { PasswordChangeUnfinishedError, PasswordChangedError, PasswordNotChangedError, PasswordOvertakenError, WrongPasswordError } from './errors.js'
 
@@ -18,7 +18,7 @@ export const schemas = {
     response: {
       200: pageOrJson('The form; as JSON, the rule for a new password.', exactly({ minLength: { type: 'integer', minimum: 8, description: 'The minimum length of a new password, in characters.' } })),
       303: redirect('Log in first.'),
-      ...problems(LoginRequiredError)
+      ...problems(...PAGE_ERRORS, LoginRequiredError, StoreUnavailableError)
     }
   },
   post: {
@@ -34,8 +34,8 @@ export const schemas = {
     response: {
       200: json('The password has been changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of other sessions that ended.' } })),
       303: redirect('The password has been changed.'),
-      ...problems(...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, LoginRequiredError, CrossOriginError, WrongPasswordError,
-        ThrottledError, BusyError, PasswordNotChangedError, PasswordChangedError, PasswordOvertakenError, PasswordChangeUnfinishedError)
+      ...problems(...PAGE_ERRORS, ...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, LoginRequiredError, WrongPasswordError,
+        StoreUnavailableError, ThrottledError, BusyError, PasswordNotChangedError, PasswordChangedError, PasswordOvertakenError, PasswordChangeUnfinishedError)
     }
   }
 } satisfies Record<string, FastifySchema>

@@ -1,9 +1,8 @@
 import type { FastifySchema } from 'fastify'
-import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
-import { ADDRESS_ERRORS, BODY_ERRORS, IGNORED_BODY_ERRORS, TIME, USER_OR_NULL, exactly, json, nothing, problems, withStatus } from '../../plugins/openapi/answers.js'
+import { ADDRESS_ERRORS, BODY_ERRORS, IGNORED_BODY_ERRORS, SERVICE_ERRORS, TIME, USER_OR_NULL, exactly, json, nothing, problems, withStatus } from '../../plugins/openapi/answers.js'
 import { TooManySessionsError } from '../../plugins/session/backend/anonymous-limit.js'
 import { AnonymousSessionError, CookieDomainError, InsecureTransportError, SessionGoneError, SessionKeyError, SessionValueError } from '../../plugins/session/model/errors.js'
-import { SessionTooLargeError } from '../../plugins/store/errors.js'
+import { SessionTooLargeError, StoreUnavailableError } from '../../plugins/store/errors.js'
 import { StoreFullError } from '../../plugins/storage/memory/byte-budget.js'
 import { IdentityKeyError, NoSuchKeyError } from './errors.js'
 
@@ -16,7 +15,8 @@ const params = {
   required: ['key'],
   properties: { key: { type: 'string', minLength: 1, maxLength: 100, description: 'The name of the value. `client_name` and `authenticatedAt` are read-only.' } }
 }
-const WRITE_ERRORS = [...ADDRESS_ERRORS, CrossOriginError, IdentityKeyError, SessionGoneError]
+const SESSION_ERRORS = [...SERVICE_ERRORS, StoreUnavailableError]
+const WRITE_ERRORS = [...SESSION_ERRORS, ...ADDRESS_ERRORS, IdentityKeyError, InsecureTransportError, CookieDomainError, SessionGoneError, SessionTooLargeError]
 
 export const schemas = {
   all: {
@@ -32,7 +32,7 @@ export const schemas = {
         handle: { anyOf: [{ type: 'string', minLength: 1 }, { type: 'null' }] },
         data: { type: 'object', additionalProperties: VALUE }
       })),
-      ...problems()
+      ...problems(...SESSION_ERRORS)
     }
   },
   get: {
@@ -40,7 +40,7 @@ export const schemas = {
     tags,
     summary: 'Get a value',
     params,
-    response: { 200: json('The value.', VALUE), ...problems(...ADDRESS_ERRORS, NoSuchKeyError) }
+    response: { 200: json('The value.', VALUE), ...problems(...SESSION_ERRORS, ...ADDRESS_ERRORS, NoSuchKeyError) }
   },
   put: {
     operationId: 'setSessionValue',
@@ -52,8 +52,8 @@ export const schemas = {
     response: {
       201: nothing('Set a value under a new key.'),
       204: nothing('Replaced the existing value.'),
-      ...problems(...WRITE_ERRORS, ...BODY_ERRORS, InsecureTransportError, CookieDomainError, SessionTooLargeError, StoreFullError, AnonymousSessionError,
-        TooManySessionsError, withStatus(400, SessionKeyError), withStatus(400, SessionValueError))
+      ...problems(...WRITE_ERRORS, ...BODY_ERRORS, StoreFullError, AnonymousSessionError, TooManySessionsError,
+        withStatus(400, SessionKeyError), withStatus(400, SessionValueError))
     }
   },
   delete: {

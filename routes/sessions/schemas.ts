@@ -1,18 +1,19 @@
 import type { FastifySchema } from 'fastify'
 import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
 import { CredentialsError, LoginRequiredError, ReauthenticateError, ReauthenticationFailedError } from '../../plugins/login/errors.js'
-import { CrossOriginError } from '../../plugins/guards/cross-origin.js'
-import { ADDRESS_ERRORS, BODY_ERRORS, TIME, exactly, formOrJson, json, nothing, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
+import { ADDRESS_ERRORS, BODY_ERRORS, PAGE_ERRORS, TIME, exactly, formOrJson, json, nothing, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/model/errors.js'
 import { StoreFullError } from '../../plugins/storage/memory/byte-budget.js'
-import { RevocationOffError, SessionTooLargeError, SessionsInCookiesError } from '../../plugins/store/errors.js'
+import { RevocationOffError, SessionTooLargeError, SessionsInCookiesError, StoreMethodMissingError, StoreUnavailableError } from '../../plugins/store/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
 import { NoSuchSessionError, WhichSessionError } from './errors.js'
 
 const tags = ['Sessions']
 const handle = { type: 'string', minLength: 1, description: 'Names a session in lists and logs. It gives no access to the session.' }
 const ENDED = exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of sessions that ended; 0 if the sessions are in the cookies of the browsers, because their number is unknown.' } })
-const END_ERRORS = [...BODY_ERRORS, CrossOriginError, LoginRequiredError, ReauthenticateError, LogoutUnconfirmedError, SessionsInCookiesError, RevocationOffError]
+const USER_ERRORS = [...PAGE_ERRORS, LoginRequiredError, StoreMethodMissingError, StoreUnavailableError]
+const END_ERRORS = [...USER_ERRORS, ...BODY_ERRORS, ReauthenticateError]
+const END_ONE_ERRORS = [NoSuchSessionError, SessionsInCookiesError, LogoutUnconfirmedError]
 
 const fields = {
   handle,
@@ -45,7 +46,7 @@ export const schemas = {
         }
       })),
       303: redirect('Log in first.'),
-      ...problems(LoginRequiredError)
+      ...problems(...USER_ERRORS)
     }
   },
   end: {
@@ -53,13 +54,13 @@ export const schemas = {
     tags,
     summary: 'End a session',
     params: { type: 'object', required: ['handle'], properties: { handle: { ...handle, maxLength: 100 } } },
-    response: { 204: nothing('The session has ended. If it was the session of the request, the user is logged out.'), ...problems(...END_ERRORS, ...ADDRESS_ERRORS, NoSuchSessionError) }
+    response: { 204: nothing('The session has ended. If it was the session of the request, the user is logged out.'), ...problems(...END_ERRORS, ...END_ONE_ERRORS, ...ADDRESS_ERRORS) }
   },
   endOthers: {
     operationId: 'endOtherSessions',
     tags,
     summary: 'End all other sessions',
-    response: { 200: json('The other sessions have ended.', ENDED), ...problems(...END_ERRORS) }
+    response: { 200: json('The other sessions have ended.', ENDED), ...problems(...END_ERRORS, RevocationOffError) }
   },
   post: {
     operationId: 'endSessions',
@@ -70,8 +71,8 @@ export const schemas = {
     response: {
       200: json('The sessions have ended.', ENDED),
       303: redirect('The sessions have ended.'),
-      ...problems(...END_ERRORS, WhichSessionError, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, ReauthenticationFailedError,
-        NoSuchSessionError, SessionGoneError, SessionTooLargeError, StoreFullError, ThrottledError, BusyError)
+      ...problems(...END_ERRORS, ...END_ONE_ERRORS, RevocationOffError, WhichSessionError, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError,
+        ReauthenticationFailedError, SessionGoneError, SessionTooLargeError, StoreFullError, ThrottledError, BusyError)
     }
   }
 } satisfies Record<string, FastifySchema>

@@ -1,6 +1,9 @@
 import type { FastifySchema } from 'fastify'
+import { TooManyLinesError } from '../../plugins/guards/host-header.js'
+import { OverloadedError } from '../../plugins/guards/overload.js'
 import { LoginRequiredError } from '../../plugins/login/errors.js'
 import { nothing, problems, redirect, withHeaders } from '../../plugins/openapi/answers.js'
+import { StoreUnavailableError } from '../../plugins/store/errors.js'
 import { NotAllowedError, VerifyQueryError } from './errors.js'
 
 export const schema = {
@@ -26,6 +29,6 @@ export const schema = {
   }, {
     204: nothing('The user is logged in and may pass.'),
     303: redirect('A browser is redirected to the login page.'),
-    ...problems(VerifyQueryError, LoginRequiredError, NotAllowedError)
+    ...problems(VerifyQueryError, LoginRequiredError, NotAllowedError, TooManyLinesError, OverloadedError, StoreUnavailableError)
   })
 } satisfies FastifySchema
