@@ -7,6 +7,7 @@ import { beLate } from './calm-loop.js'
 import { Client, logIn, type Answer, type Headers, type Sending } from './client.js'
 import { times } from './helper.js'
 import { flawsOfPage } from './page-flaws.js'
+import { pageAt } from './pages.js'
 import { CREDENTIALS, MOST, REQUESTS, stage, withHeaders } from './scene.js'
 
 interface Document {
@@ -103,6 +104,9 @@ test('every documented answer happens, and every answer is documented', { timeou
   mock.timers.tick(1_000)
   await seeAll(late, (_operation, request) => request)
 
+  const page = pageAt('docs/errors.md')
+  const codes = new Set([...documented].flatMap((answer) => answer.split(' ')[2] ?? []))
+  t.strictSame([...codes].filter((code) => !page.includes(`\`${code}\``)), [], 'codes that docs/errors.md does not explain')
   t.strictSame([...documented].filter((answer) => !seen.has(answer)).sort(), [], 'documented answers that did not happen')
   t.strictSame([...seen].filter((answer) => !documented.has(answer)).sort(), [], 'answers that are not documented')
 })
