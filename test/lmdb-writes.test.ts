@@ -1,7 +1,6 @@
 import { open, type RootDatabase } from 'lmdb'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { setTimeout } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { LmdbAccounts } from '../plugins/storage/lmdb/accounts.js'
 import { DATABASES } from '../plugins/storage/lmdb/databases.js'
@@ -14,6 +13,7 @@ import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
 import { fastFolder } from './fast-folder.js'
 import { checkout, childEnvironment, compiledFixture } from './fixtures/child.js'
 import { gate, turn } from './helper.js'
+import { holdTime } from './held-time.js'
 import { HOUR } from './units.js'
 
 const START = recordOf().createdAt
@@ -330,48 +330,58 @@ function stuckWriter (t: Test, deadlineMs: number, answers: (number: number) => 
 }
 
 test('a transaction that LMDB never answers holds up no later one', async (t) => {
+  const clock = holdTime(t)
   const { writer, begun } = stuckWriter(t, 50, (number) => number > 1)
-  const first = writer.write('patch', false, () => 'late')
-  await t.rejects(first, { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'not written within 50 ms' } })
+  const first = t.rejects(writer.write('patch', false, () => 'late'), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'not written within 50 ms' } })
+  await clock.pass(50)
+  await first
   t.equal(await writer.write('patch', false, () => 'written'), 'written')
   t.equal(begun(), 2)
 })
 
 test('over an LMDB that answers nothing, many writes begin few transactions', async (t) => {
+  const clock = holdTime(t)
   const { writer, begun } = stuckWriter(t, 200, () => false)
-  const late = await Promise.allSettled(Array.from({ length: 1_000 }, () => writer.write('patch', false, () => {})))
-  t.ok(late.every(({ status }) => status === 'rejected'))
+  const late = Promise.allSettled(Array.from({ length: 1_000 }, () => writer.write('patch', false, () => {})))
+  await clock.pass(200)
+  t.ok((await late).every(({ status }) => status === 'rejected'))
   t.ok(begun() <= 2, `${begun()} transactions`)
 })
 
 test('a transaction that LMDB never answers holds up no later one, even if its writes had waited for another', async (t) => {
+  const clock = holdTime(t)
   const { writer, begun } = stuckWriter(t, 60, (number) => number > 2)
-  const first = writer.write('patch', false, () => {})
-  await setTimeout(30)
-  const second = writer.write('patch', false, () => {})
-  await t.rejects(first)
-  await t.rejects(second)
+  const first = t.rejects(writer.write('patch', false, () => {}))
+  await clock.pass(30)
+  const second = t.rejects(writer.write('patch', false, () => {}))
+  await clock.pass(60)
+  await Promise.all([first, second])
   t.equal(begun(), 2)
-  await setTimeout(100)
+  await clock.pass(30)
   t.equal(await writer.write('patch', false, () => 'written'), 'written')
 })
 
 test('a write that waits behind a transaction that LMDB never answers is written once that is late', async (t) => {
-  const { writer, begun } = stuckWriter(t, 200, (number) => number === 1 ? setTimeout(120, true) : number > 2)
+  const clock = holdTime(t)
+  const answer = gate()
+  const { writer, begun } = stuckWriter(t, 200, (number) => number === 1 ? answer.passed.then(() => true) : number > 2)
   // It fills its transaction, so that the next write begins another, later than it was asked for.
-  const slow = writer.write('patch', false, () => {
-    const until = performance.now() + 20
-    while (performance.now() < until);
-  })
-  const left = writer.write('patch', false, () => {})
+  const slow = writer.write('patch', false, () => { clock.busy(20) })
+  const left = t.rejects(writer.write('patch', false, () => {}))
+  await clock.pass(120)
+  answer.open()
   await slow
-  await t.rejects(left)
+  await clock.pass(60)
+  await left
   t.equal(begun(), 2)
-  t.equal(await writer.write('patch', false, () => 'written'), 'written')
+  const next = writer.write('patch', false, () => 'written')
+  await clock.pass(140)
+  t.equal(await next, 'written')
   t.equal(begun(), 3)
 })
 
 test('each of several writes has the whole time, and one that is answered ends no other', async (t) => {
+  const clock = holdTime(t)
   const { writer } = stuckWriter(t, 60, () => false)
   const waited = async (): Promise<number> => {
     const begun = performance.now()
@@ -379,11 +389,12 @@ test('each of several writes has the whole time, and one that is answered ends n
     return performance.now() - begun
   }
   const first = waited()
-  await setTimeout(30)
+  await clock.pass(30)
   const second = waited()
-  await first
-  // Timers may fire a millisecond early.
-  for (const ms of await Promise.all([first, second, waited()])) t.ok(ms >= 59, `${ms} ms`)
+  await clock.pass(30)
+  const third = waited()
+  await clock.pass(60)
+  t.strictSame(await Promise.all([first, second, third]), [60, 60, 60])
 })
 
 test('a durable write is answered after the flush, and any other at the commit', async (t) => {
@@ -424,12 +435,15 @@ test('a flush waits for every commit before it, also for one whose write was ans
 })
 
 test('a transaction that is answered after its deadline begins none beside the one under way', async (t) => {
+  const clock = holdTime(t)
   const [late, next] = [gate(), gate()]
   const { writer, begun } = stuckWriter(t, 1_000, async (number) => {
     await [late, next][number - 1]?.passed
     return true
   })
-  await t.rejects(writer.write('patch', false, () => {}))
+  const first = t.rejects(writer.write('patch', false, () => {}))
+  await clock.pass(1_000)
+  await first
   const underWay = writer.write('patch', false, () => {})
   while (begun() < 2) await turn()
   late.open()
