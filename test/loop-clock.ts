@@ -25,6 +25,20 @@ export async function pause (ms: number): Promise<void> {
   for (let left = ms; left > 0; left = end - loopTime()) await new Promise((resolve) => { setTimeout(resolve, left) })
 }
 
+/** Returns the longest time for which the event loop did not turn while the work went on, in ms. */
+export async function longestDelay (work: () => Promise<void>): Promise<number> {
+  let [latest, longest] = [now(), 0]
+  const look = (): void => {
+    const at = now()
+    longest = Math.max(longest, at - latest)
+    latest = at
+  }
+  const looking = setInterval(look, TICK_MS)
+  await work().finally(() => { clearInterval(looking) })
+  look()
+  return longest
+}
+
 function tick (): void {
   const at = now()
   time += Math.min(at - last, LONGEST_TICK_MS)

@@ -18,6 +18,7 @@ import { IdleConnections } from '../plugins/storage/redis/idle.js'
 import { parseRedisUrl, type RedisTarget } from '../plugins/config/redis-url.js'
 import { checkout, compiledFixture } from './fixtures/child.js'
 import { needs, turn } from './helper.js'
+import { longestDelay } from './loop-clock.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
 import { eventually } from './watched-store.js'
 
@@ -230,12 +231,19 @@ test('where idle connections are closed early, a PING keeps them open', needs('r
   await once(client, 'ready')
   let closes = 0
   client.on('close', () => { closes++ })
+  const expected = [REOPENED]
   for (const ms of [2_300, 3_700]) {
-    await new Promise((resolve) => { setTimeout(resolve, ms) })
-    t.strictSame(await store.read('one'), recordOf())
+    let delay: number
+    do {
+      closes = 0
+      delay = await longestDelay(async () => { await new Promise((resolve) => { setTimeout(resolve, ms) }) })
+      t.strictSame(await store.read('one'), recordOf())
+      // A process that does not run for so long sends no PING.
+      if (delay > 500) for (let close = 0; close < closes; close++) expected.push(REOPENED)
+    } while (closes > 0 && delay > 500)
+    t.equal(closes, 0, 'once the server\'s timeout is known')
   }
-  t.equal(closes, 0, 'once the server\'s timeout is known')
-  t.strictSame(log.lines, [REOPENED])
+  t.strictSame(log.lines, expected)
 })
 
 test('a client that is closed sends no further PING, even if its nodes close later', async (t) => {

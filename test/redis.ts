@@ -100,7 +100,7 @@ export async function startRedisCluster (t: Test): Promise<RedisCluster> {
     mkdirSync(own)
     return await startRedis(t, {
       folder: own,
-      args: ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-node-timeout', '1000', '--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1']
+      args: ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-node-timeout', '2500', '--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1']
     })
   }))
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)

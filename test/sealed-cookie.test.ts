@@ -121,10 +121,10 @@ test('a value is never unpacked to more than the largest session, even if the ri
   for (const bytes of [MAX_BYTES + 5_000, 1_000_000, 100_000_000]) {
     const value = sealAnything(bomb(bytes))
     const before = process.memoryUsage().arrayBuffers
-    const begun = performance.now()
+    const begun = process.cpuUsage()
     // One that no browser would send is refused before it is decrypted.
     t.equal(codec.open(value, 'hatcheck'), null, `${bytes} bytes in ${value.length}`)
-    limits.push(performance.now() - begun)
+    limits.push(process.cpuUsage(begun).user / 1_000)
     t.ok(process.memoryUsage().arrayBuffers - before < 10_000_000)
   }
   t.ok(Math.max(...limits) < 500)

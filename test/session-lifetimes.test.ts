@@ -223,7 +223,7 @@ test('a steady clock never goes back', async (t) => {
   t.equal(now(), forward + 6, 'and has lost nothing then')
 
   const real = steadyClock()
-  t.ok(Math.abs(real() - Date.now()) < 1_000)
+  t.ok(Math.abs(real() - Date.now()) < 60_000)
 })
 
 test('a session does not live longer when the clock is set back', async (t) => {

@@ -5,6 +5,7 @@ import { AS_PROGRAM } from '../accept.js'
 import { openLmdb } from '../open-lmdb.js'
 import { Client, logIn, userOf, type Answer } from '../client.js'
 import { keyOf } from '../helper.js'
+import { loopTime } from '../loop-clock.js'
 import { startService, until, type Service } from '../service.js'
 import { mountSmallDisk, needsMounting } from '../small-disk.js'
 import { audit, openForAudit } from '../torture/audit.js'
@@ -36,9 +37,9 @@ test('on a full disk LMDB reads, refuses writes, reports an unstored logout, and
 
   await t.test('a login is a 503 with Retry-After and no cookie', async (t) => {
     for (const name of ['visitor 1', 'a new name']) {
-      const begun = performance.now()
+      const begun = loopTime()
       const response = await tryToLogIn(url, name)
-      t.ok(performance.now() - begun < AT_ONCE_MS)
+      t.ok(loopTime() - begun < AT_ONCE_MS)
       t.equal(response.statusCode, 503)
       t.match(response.headers['retry-after'], /^\d+$/)
       t.equal(response.headers['set-cookie'], undefined)
@@ -80,9 +81,9 @@ test('on a full disk LMDB reads, refuses writes, reports an unstored logout, and
     const reading = outside.useReadTransaction()
     disk.fill()
     await untilRefused(() => tryToLogIn(url, 'visitor 0'))
-    const begun = performance.now()
+    const begun = loopTime()
     t.equal(await service.end('SIGTERM'), 0)
-    t.ok(performance.now() - begun < AT_ONCE_MS)
+    t.ok(loopTime() - begun < AT_ONCE_MS)
     t.match(service.output(), 'No space left on device', 'the log has the reason')
     t.notMatch(service.output(), /unhandled|uncaught/i)
     reading.done()

@@ -1,13 +1,13 @@
 import type { Cluster } from 'ioredis'
 import { once } from 'node:events'
-import tap, { test } from 'tap'
+import tap, { test, type Test } from 'tap'
 import { RedisAccounts } from '../../plugins/storage/redis/accounts.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import { recordOf, storeContract } from '../../plugins/store/contract/index.js'
 import { needs } from '../helper.js'
 import { loopTime, pause } from '../loop-clock.js'
 import { connect, startRedisCluster, type RedisServer } from '../redis.js'
-import { listen, loggedIn, statuses, underLoad } from '../visitors.js'
+import { listen, loggedIn, statuses, underLoad, type Answer } from '../visitors.js'
 import { eventually } from '../watched-store.js'
 
 // Six servers on a busy machine need time to find one another.
@@ -33,7 +33,7 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
 
   await t.test('the accounts of every node are listed', async (t) => {
     await empty()
-    const accounts = new RedisAccounts(await connect(t, cluster.url))
+    const accounts = new RedisAccounts(await connect(t, cluster.url), { deadlineMs: 5_000 })
     const names = Array.from({ length: 30 }, (_, i) => `name${String(i).padStart(2, '0')}`)
     for (const name of names) await accounts.create(name, { name, passwordHash: 'x', createdAt: 1, disabled: false })
     t.strictSame((await accounts.list()).map(({ name }) => name), names)
@@ -42,7 +42,8 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
   await t.test('while the connection to a primary is lost, a list and a count fail and are never short', async (t) => {
     await empty()
     const client = await connect(t, cluster.url) as Cluster
-    const [accounts, store] = [new RedisAccounts(client), new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {} })]
+    const deadlineMs = 5_000
+    const [accounts, store] = [new RedisAccounts(client, { deadlineMs }), new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, deadlineMs })]
     const names = Array.from({ length: 30 }, (_, i) => `name${String(i).padStart(2, '0')}`)
     for (const name of names) {
       await accounts.create(name, { name, passwordHash: 'x', createdAt: 1, disabled: false })
@@ -87,12 +88,9 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
       await pause(1_500)
     })
     t.comment(JSON.stringify(statuses(visitors)))
-    // On a busy machine Redis misses the deadline of a request now and then, which has nothing to do with the slots.
-    const late = visitors.flatMap(({ answers }) => answers.filter(({ status, tookMs }) => status === 503 && tookMs >= 250))
-    const all = visitors.flatMap(({ answers }) => answers)
-    t.ok(late.length < all.length / 100, `${late.length} of ${all.length} requests were late`)
+    const isLate = fewLate(t, visitors.flatMap(({ answers }) => answers))
     for (const { answers, name } of visitors) {
-      t.strictSame(answers.filter((answer) => !late.includes(answer) && (answer.status !== 200 || answer.user !== name || answer.cookie !== 'keeps')), [])
+      t.strictSame(answers.filter((answer) => !isLate(answer) && (answer.status !== 200 || answer.user !== name || answer.cookie !== 'keeps')), [])
       const counts = answers.flatMap(({ count }) => count ?? [])
       t.strictSame(counts, counts.toSorted((a, b) => a - b), 'no write is lost')
     }
@@ -103,8 +101,9 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
     await empty()
     const { url, fastify } = await listen(t, { sessionStore: cluster.url })
     const visitors = await loggedIn(url, 24)
-    await pause(200)
     const [dying] = await primaries() as [RedisServer]
+    const keysOf = async (nodes: readonly RedisServer[]): Promise<number> => (await Promise.all(nodes.map(({ client }) => client.dbsize()))).reduce((sum, keys) => sum + keys)
+    await eventually(t, 'the replicas have the sessions', async () => await keysOf(cluster.nodes) === 2 * await keysOf(await primaries()))
     let died = 0
     let backAfter = 0
     let settled: number[] = []
@@ -126,8 +125,9 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
     })
     t.ok(backAfter < 1_500)
     t.comment(JSON.stringify(statuses(visitors)))
+    const isLate = fewLate(t, visitors.flatMap(({ answers }, i) => answers.slice(settled[i])))
     for (const [i, { answers, name }] of visitors.entries()) {
-      t.strictSame(answers.slice(settled[i]).filter(({ status }) => status !== 200), [], 'without errors from then on')
+      t.strictSame(answers.slice(settled[i]).filter((answer) => !isLate(answer) && answer.status !== 200), [], 'without errors from then on')
       t.strictSame(answers.filter(({ status, cookie, waitedMs }) => (status !== 200 && status !== 503) || cookie !== 'keeps' || waitedMs > 1_000), [])
       t.ok(answers.every(({ user }) => user === undefined || user === name), 'no user is logged out or gets another\'s session')
     }
@@ -146,3 +146,11 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
     t.ok(calls.every((of) => !of.has('keys')))
   })
 })
+
+/** Returns whether an answer is late, and fails the test if many are: on a busy machine Redis misses the deadline of a request now and then. */
+function fewLate (t: Test, answers: readonly Answer[]): (answer: Answer) => boolean {
+  const isLate = ({ status, tookMs }: Answer): boolean => status === 503 && tookMs >= 250
+  const late = answers.filter(isLate).length
+  t.ok(late < answers.length / 100, `${late} of ${answers.length} requests were late`)
+  return isLate
+}
