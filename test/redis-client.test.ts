@@ -190,8 +190,16 @@ for (const [reason, database] of [['it does not exist', 99], ['the user may not 
     const server = await startRedis(t)
     await server.client.call('ACL', 'SETUSER', 'hatcheck', 'on', '>secret', '~*', '+@all', ...database === 2 ? ['-select'] : [])
     const log = keepingLog()
-    const { client, use: connection, close } = await connectRedis(parseRedisUrl(`redis://hatcheck:secret@127.0.0.1:${server.port}/${database}`, 'url'), log)
-    t.teardown(close)
+    const open = (): ReturnType<typeof connectRedis> => connectRedis(parseRedisUrl(`redis://hatcheck:secret@127.0.0.1:${server.port}/${database}`, 'url'), log)
+    let opened = await open()
+    t.teardown(async () => { await opened.close() })
+    // On a busy machine the refusal may be late, which is another reason.
+    while (log.lines[0]?.text.includes('no connection within') === true) {
+      await opened.close()
+      log.lines.length = 0
+      opened = await open()
+    }
+    const { client, use: connection } = opened
     const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, connection })
     for (let tries = 0; tries < 20; tries++) {
       await t.rejects(store.create('one', recordOf()), { code: 'HATCHECK_STORE_UNAVAILABLE' })
@@ -231,19 +239,26 @@ test('where idle connections are closed early, a PING keeps them open', needs('r
   await once(client, 'ready')
   let closes = 0
   client.on('close', () => { closes++ })
-  const expected = [REOPENED]
   for (const ms of [2_300, 3_700]) {
-    let delay: number
-    do {
+    for (let isOver = false; !isOver;) {
       closes = 0
-      delay = await longestDelay(async () => { await new Promise((resolve) => { setTimeout(resolve, ms) }) })
-      t.strictSame(await store.read('one'), recordOf())
-      // A process that does not run for so long sends no PING.
-      if (delay > 500) for (let close = 0; close < closes; close++) expected.push(REOPENED)
-    } while (closes > 0 && delay > 500)
-    t.equal(closes, 0, 'once the server\'s timeout is known')
+      let record: unknown
+      const delay = await longestDelay(async () => {
+        await new Promise((resolve) => { setTimeout(resolve, ms) })
+        record = await store.read('one').catch(() => null)
+      })
+      isOver = delay < 500 || (closes === 0 && record !== null)
+      if (isOver) {
+        t.strictSame(record, recordOf())
+        t.equal(closes, 0, 'once the server\'s timeout is known')
+      } else {
+        // A process that does not run for so long sends no PING.
+        await eventually(t, 'it is back', async () => await store.ping().then(() => true, () => false))
+        log.lines.splice(1)
+      }
+    }
   }
-  t.strictSame(log.lines, expected)
+  t.strictSame(log.lines, [REOPENED])
 })
 
 test('a client that is closed sends no further PING, even if its nodes close later', async (t) => {
@@ -401,7 +416,7 @@ test('TLS checks the certificate', needs('redis-server'), async (t) => {
   t.match(await ping(t, `rediss://127.0.0.1:${port}`, trusting), { stdout: /^HATCHECK_STORE_UNAVAILABLE.*does not match certificate/ }, 'the name is checked')
   t.match(await ping(t, `rediss://localhost:${port}`, {}), { stdout: /^HATCHECK_STORE_UNAVAILABLE.*certificate/ }, 'the issuer is checked')
   t.match(await ping(t, `rediss://localhost:${port}`, { NODE_TLS_REJECT_UNAUTHORIZED: '0' }), { stdout: /^HATCHECK_STORE_UNAVAILABLE.*certificate/ }, 'always')
-  t.match(await ping(t, `rediss://localhost:${plain}`, trusting), { stdout: /^HATCHECK_STORE_UNAVAILABLE/ })
+  t.match(await ping(t, `rediss://localhost:${plain}`, trusting, 1), { stdout: /^HATCHECK_STORE_UNAVAILABLE/ })
 })
 
 test('TLS names the host, so that a server or a proxy with several certificates shows the right one', needs('redis-server'), async (t) => {
@@ -446,9 +461,9 @@ function authority (t: Test) {
   }
 }
 
-/** Opens a store in its own process, with this environment, and returns the outcome. */
-async function ping (t: Test, url: string, env: Record<string, string>): Promise<{ stdout: string, code: number | null }> {
-  const child = spawn(process.execPath, [compiledFixture('store-ping'), url],
+/** Opens a store in its own process, with this environment, again if the connection is late, and returns the outcome. */
+async function ping (t: Test, url: string, env: Record<string, string>, tries = 20): Promise<{ stdout: string, code: number | null }> {
+  const child = spawn(process.execPath, [compiledFixture('store-ping'), url, String(tries)],
     { stdio: ['ignore', 'pipe', 'ignore'], env: { PATH: process.env['PATH'], ...env } })
   t.teardown(() => { child.kill() })
   let stdout = ''
