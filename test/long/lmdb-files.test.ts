@@ -373,6 +373,25 @@ test('a folder whose write lock a stopped process keeps is refused in a few seco
   t.pass('a process that continues is waited for')
 })
 
+test('a lock of the C library musl, which begins with a constant, is not taken for the thread with that ID', procfs, async (t) => {
+  const folder = t.testdir()
+  await filled(folder)
+  const lock = join(folder, 'lock.mdb')
+  const bytes = readFileSync(lock)
+  const fd = openSync(lock, 'r')
+  const idle = spawn('sleep', ['600'], { stdio: [fd, 'ignore', 'ignore'] })
+  t.teardown(() => { idle.kill() })
+  closeSync(fd)
+  for (const at of [64, 128]) {
+    bytes.fill(0, at, at + 40)
+    bytes.writeUInt32LE(idle.pid ?? 0, at)
+  }
+  writeFileSync(lock, bytes)
+  const { sessions, close } = open(folder)
+  t.not(await sessions.read('key1'), null)
+  await close()
+})
+
 test('a folder in which another process has made only data.mdb so far is not refused', procfs, async (t) => {
   const folder = t.testdir()
   const [data, lock] = [join(folder, 'data.mdb'), join(folder, 'lock.mdb')]

@@ -113,20 +113,23 @@ interface Writer {
 
 /** Where the lock file has the write lock: behind the first lock, whose size depends on the machine, and on a new cache line. */
 const WRITE_LOCK_AT = process.arch === 'arm64' ? 128 : 64
-/** A lock begins with the ID of its thread, beside two flags. */
+/** A lock of glibc has the ID of its thread twice: beside two flags, and alone. */
+const OWNER_AT = WRITE_LOCK_AT + 8
 const THREAD_OF_LOCK = 0x3fffffff
 
 /**
  * Returns the process that writes now; undefined if none is known. Pass only a file that this process does not have open.
  *
- * Source: MDB_txninfo in the mdb.c of the npm package lmdb, and the robust mutexes of glibc. Where they differ, the number is not
- * the ID of a process that has the file open.
+ * Source: MDB_txninfo in the mdb.c of the npm package lmdb, and the robust mutexes of glibc. Those of musl begin with a constant,
+ * which can be the ID of any thread.
  */
 export function writerOf (lock: string): Writer | undefined {
   if (!isOwnProc()) return undefined
   const bytes = readFileSync(lock)
-  if (bytes.length < WRITE_LOCK_AT + 4) return undefined
-  const pid = processOfThread(bytes.readUInt32LE(WRITE_LOCK_AT) & THREAD_OF_LOCK)
+  if (bytes.length < OWNER_AT + 4) return undefined
+  const thread = bytes.readUInt32LE(OWNER_AT)
+  if (thread === 0 || thread !== (bytes.readUInt32LE(WRITE_LOCK_AT) & THREAD_OF_LOCK)) return undefined
+  const pid = processOfThread(thread)
   return pid !== undefined && hasOpen(pid, lock) === true ? { pid, transaction: bytes.readBigUInt64LE(8) } : undefined
 }
 
