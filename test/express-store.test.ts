@@ -369,8 +369,10 @@ test('the adapter handles every answer that a store may give', async (t) => {
       await t.rejects(async () => await call(), { code: 'HATCHECK_STORE_UNAVAILABLE', statusCode: 503 })
     }
   }
-  backing.lookOut = (call) => { if (call === 'destroy') throw new Error('it broke') }
-  await t.rejects(async () => await store.remove('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  for (const error of [new Error('it broke'), new SyntaxError('a page of its proxy is no JSON')]) {
+    backing.lookOut = (call) => { if (call === 'destroy') throw error }
+    await t.rejects(async () => await store.remove('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  }
   backing.lookOut = () => {}
   t.strictSame(await store.read('one'), recordOf(), 'an end that failed does not count')
 

@@ -4,7 +4,7 @@ import { repeat } from '../../common/repeat.js'
 import type { OldSessionKind, OldValues } from '../../config/adopt.js'
 import { cookieValues } from '../../cookies/header.js'
 import { boundedCalls } from '../../storage/common/bounded-calls.js'
-import { answerUnlessMissing } from '../../storage/express/callbacks.js'
+import { answerUnlessMissing, sessionUnlessMissing } from '../../storage/express/callbacks.js'
 import { deriveKey, type Ticket } from '../../tickets/ticket.js'
 import { MAX_TICKETS } from '../cookie/ticket-reader.js'
 import { idInOldCookie } from './old-cookie.js'
@@ -104,7 +104,7 @@ export class OldSessions {
       user,
       data,
       ticket: { ...ticket, stale: true },
-      read: async () => contentOf(await this.#bounded('read', () => answerUnlessMissing<unknown>((callback) => store.get(id, callback))), this.#now()),
+      read: async () => contentOf(await this.#bounded('read', () => sessionUnlessMissing((callback) => store.get(id, callback))), this.#now()),
       end: async () => { await this.#bounded('remove', () => answerUnlessMissing((callback) => store.destroy(id, callback))) }
     }
   }

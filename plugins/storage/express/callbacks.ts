@@ -9,7 +9,7 @@ export function answerOf<T> (call: (callback: Callback<T>) => unknown): Promise<
   })
 }
 
-/** Does the same for a call that concerns one session, where a missing file or an unreadable text means a missing session: null. */
+/** Does the same for a call that concerns one session, where a missing file means a missing session: null. */
 export async function answerUnlessMissing<T> (call: (callback: Callback<T>) => unknown): Promise<T | null | undefined> {
   try {
     return await answerOf(call)
@@ -19,12 +19,18 @@ export async function answerUnlessMissing<T> (call: (callback: Callback<T>) => u
   }
 }
 
-/**
- * Tells whether an error means a missing session: a missing file, as in express-session, or a text that is no JSON. A missing socket
- * does not.
- */
+/** Does the same for the read of a session, where a text that is no JSON means a missing session as well. */
+export async function sessionUnlessMissing (call: (callback: Callback<unknown>) => unknown): Promise<unknown> {
+  try {
+    return await answerUnlessMissing(call)
+  } catch (error) {
+    if (error instanceof SyntaxError) return null
+    throw error
+  }
+}
+
+/** Tells whether an error means a missing file, and so a missing session, as in express-session. A missing socket does not. */
 function isMissing (error: unknown): boolean {
-  if (error instanceof SyntaxError) return true
   // A store can throw anything, also null.
   const { code, syscall } = Object(error) as NodeJS.ErrnoException
   return code === 'ENOENT' && syscall !== 'connect'

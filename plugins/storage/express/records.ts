@@ -4,7 +4,7 @@ import { SessionTooLargeError } from '../../store/errors.js'
 import { sizeOf, type SessionRecord, type StoredSession } from '../../store/record.js'
 import type { StoreOptions } from '../../store/sessions.js'
 import type { ExpressSessionStore } from '../../store/express-store.js'
-import { answerOf, answerUnlessMissing } from './callbacks.js'
+import { answerOf, answerUnlessMissing, sessionUnlessMissing } from './callbacks.js'
 
 /** How much longer than the session the store keeps it, in ms, so that the two clocks may differ. */
 const GRACE_MS = 60_000
@@ -110,7 +110,7 @@ export class ExpressRecords {
 
   async #get (key: string): Promise<unknown> {
     // As express-session does: some stores answer false.
-    return await answerUnlessMissing<unknown>((callback) => this.#store.get(idOf(key), callback)) || null
+    return await sessionUnlessMissing((callback) => this.#store.get(idOf(key), callback)) || null
   }
 }
 
