@@ -272,14 +272,16 @@ test('an empty body is no body, even with the type of JSON', async (t) => {
 })
 
 test('the pages read JSON beside a parser of the application for its own routes', async (t) => {
-  const app = newFastify(t)
-  app.removeContentTypeParser('application/json')
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) => bytes)
-  await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: ['login'], authenticate: (name) => ({ name }) })
-  app.post('/signed', async ({ body }) => ({ isBytes: Buffer.isBuffer(body) }))
-  const post = async (url: string): Promise<unknown> => (await app.inject({ method: 'POST', url, headers: AS_PROGRAM, payload: { client_name: 'Harry', password: PASSWORD } })).json()
-  t.match(await post('/login'), { user: { name: 'Harry' } })
-  t.same(await post('/signed'), { isBytes: true })
+  for (const type of ['application/json', /^application\/(?:\w+\+)?json/]) {
+    const app = newFastify(t)
+    app.removeContentTypeParser('application/json')
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) => bytes)
+    await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: ['login'], authenticate: (name) => ({ name }) })
+    app.post('/signed', async ({ body }) => ({ isBytes: Buffer.isBuffer(body) }))
+    const post = async (url: string): Promise<unknown> => (await app.inject({ method: 'POST', url, headers: AS_PROGRAM, payload: { client_name: 'Harry', password: PASSWORD } })).json()
+    t.match(await post('/login'), { user: { name: 'Harry' } }, String(type))
+    t.same(await post('/signed'), { isBytes: true })
+  }
 })
 
 test('a client that is not the trusted proxy cannot influence what hatcheck believes about the connection', async (t) => {

@@ -19,7 +19,7 @@ export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
     if (error === null) done()
     else done(error)
   })
-  if (scope.hasContentTypeParser('application/json')) readJson(scope)
+  readJson(scope)
   // Without this, a text body would count as a form without fields.
   if (scope.hasContentTypeParser('text/plain')) scope.removeContentTypeParser('text/plain')
   if (!scope.hasContentTypeParser('application/x-www-form-urlencoded')) {
