@@ -38,14 +38,15 @@ export async function examineRedis (target: RedisTarget, handleOf: HandleOf, log
   /** An entry without a session is no fault: it stays for a while after the end of each session. */
   const examineIndex = async (user: string): Promise<void> => {
     for await (const entries of index.pages(user)) {
-      await Promise.all(entries.map(async ({ key, addedAt }) => {
+      // One at a time, since 100 indexes are examined at once: a page of each would be as many calls as may wait for an answer.
+      for (const { key, addedAt } of entries) {
         if (!isStoreKey(key) || !isTime(Number(addedAt))) {
           tell(`An entry of the index by user of ${userText(user)} is damaged. ${REMEDIES.entry}`)
-          return
+          continue
         }
         const owner = decodeSession(await hash(redisKey.session(key)))?.user ?? user
         if (owner !== user) tell(`An entry of the index by user leads from ${userText(user)} to ${handleOf(key)}, which is not a session of that user. ${REMEDIES.entry}`)
-      }))
+      }
     }
   }
 
