@@ -310,6 +310,9 @@ test('at a terminal the password is asked for twice and not shown', needs('scrip
   const aborted = await hatcheckInTerminal(folder, ['user', 'passwd', 'Sally'], closed, [['Password: ', '\x03']])
   t.match(aborted, { code: 1, stdout: 'hatcheck: a password is expected' })
 
+  const repeated = await hatcheckInTerminal(folder, ['user', 'passwd', 'Sally'], closed, [['Password: ', 'quite another password'], ['Again: ', '\x1b[A']])
+  t.match(repeated, { code: 1, stdout: 'hatcheck: the two passwords differ' }, 'the arrow keys do not type the first answer again')
+
   const mistyped = await hatcheckInTerminal(folder, ['user', 'passwd', 'Sally'], closed, [['Password: ', 'quite another password'], ['Again: ', 'quite another pasword']])
   t.equal(mistyped.code, 1)
   t.match(mistyped.stdout, 'hatcheck: the two passwords differ')

@@ -10,7 +10,8 @@ export async function readPassword ({ stdin, stderr }: Io): Promise<string> {
     return line
   }
   const silent = new Writable({ write (_chunk, _encoding, done) { done() } })
-  const terminal = createInterface({ input: stdin, output: silent, terminal: true })
+  // Without a history: the arrow keys would give the first answer again.
+  const terminal = createInterface({ input: stdin, output: silent, terminal: true, historySize: 0 })
   // It keeps a line that arrives before its question, such as the second of two that are pasted.
   const lines = terminal[Symbol.asyncIterator]()
   const answer = async (): Promise<string> => {
