@@ -85,7 +85,7 @@ export class Admission {
       refusals.push(attempt)
     }
     const [knownPlace] = known
-    // A counter of what is known makes attempts wait for as long as it is known.
+    // A place is known for as long as this counter makes attempts wait.
     if (knownPlace !== undefined && await this.#waitOf(knownPlace) > 0) {
       const attempt = await this.#familiar(this.#counter('place', this.#at(account, network)), this.#counter('places', account), {
         failed: () => this.#countFailure(networks),

@@ -9,7 +9,7 @@ interface Keyed {
   readonly verifier: TicketVerifier
 }
 
-/** Makes a function that returns what reads and writes the session cookies with the current keys. */
+/** Makes a function that returns the codec and the verifier of session cookies with the current keys. */
 export function currentKeys (codecOf: CarriedSessions['codecOf'], currentSecrets: () => readonly Buffer[], ticketOf: (id: string) => Ticket): () => Keyed {
   let keyed: Keyed | null = null
   return () => {

@@ -10,7 +10,7 @@ export interface Client {
   readonly address: string
 }
 
-/** The client of a session that nobody knows more about, such as one that `app.sessions.begin` has begun. */
+/** The client of a session whose browser is unknown, such as one that `app.sessions.begin` has begun. */
 export const UNKNOWN_CLIENT: Client = { client: 'Unknown browser', address: 'unknown' }
 
 /** Writes a client as the text of a field. {@link storedClient} reads it. */

@@ -201,8 +201,8 @@ export class LmdbRecords {
 }
 
 /**
- * Tells whether a session has not changed since it began. Its entry in the index by expiry is then where it expires. A session that a new
- * ID continues began with its predecessor.
+ * Tells whether a session has not changed since it began. Its entry in the index by expiry is then where it expires. A session that
+ * continues under a new ID began with its predecessor.
  */
 function isAsBegun ({ createdAt, seenAt }: SessionRecord): boolean {
   return seenAt === createdAt
