@@ -94,10 +94,9 @@ export class RedisUserSessions {
       const keys = await this.#index.first(user, most)
       const fresh = keys.filter((key) => !seen.has(key))
       for (const key of keys) if (seen.has(key)) staying.add(key)
-      const { ended, over, others } = await this.#endThese(user, fresh, onEnded)
+      const { ended, over } = await this.#endThese(user, fresh, onEnded)
       await this.#index.delete(user, over)
       for (const key of fresh) seen.add(key)
-      for (const key of others) staying.add(key)
       count += ended
       isDone = keys.length < most && ended === fresh.length
     }
@@ -131,13 +130,13 @@ export class RedisUserSessions {
     return isMissing(stored) && Number(addedAt) > this.#now() - BEGINNING_MS ? Number(addedAt) : null
   }
 
-  /** Ends those sessions that belong to the user. Returns how many of them lived, which are over now, and which belong to others. */
-  async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<{ ended: number, over: string[], others: string[] }> {
+  /** Ends those sessions that belong to the user. Returns how many of them lived, and which are over now. */
+  async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<{ ended: number, over: string[] }> {
     const ends = await Promise.all(keys.map((key) => isStoreKey(key) && this.#records.endOfUser(key, user)))
     const ended = keys.filter((_, i) => ends[i] === true)
     for (const key of ended) onEnded?.(key)
     // A missing session has a tombstone now, so none can begin there either.
-    return { ended: ended.length, over: keys.filter((_, i) => ends[i] !== ANOTHERS), others: keys.filter((_, i) => ends[i] === ANOTHERS) }
+    return { ended: ended.length, over: keys.filter((_, i) => ends[i] !== ANOTHERS) }
   }
 
   /** Tells which entries are live sessions of the user. */
