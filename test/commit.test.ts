@@ -416,3 +416,53 @@ test('a handler that has caught the error of an unconfirmed logout cannot answer
     t.match(answer.json(), { code: 'HATCHECK_LOGOUT_UNCONFIRMED' })
   }
 })
+
+test('what a response could not store is stored by the save() that its handler calls after it', async (t) => {
+  for (const sync of [true, false]) {
+    const { store, down, up } = breakable(openStore(t, 'memory:'), sync)
+    const fastify = await buildHost(t, { sessionStore: store })
+    const { here, reached, go } = stop()
+    let saving: Promise<void> | undefined
+    fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+    fastify.get('/count', async (request) => ({ count: valuesOf(request)['count'] }))
+    fastify.get('/change', (request, reply) => {
+      valuesOf(request)['count'] = 2
+      down('patch')
+      reply.send('changed')
+      here().then(() => {
+        up()
+        saving = request.session.save()
+      }, () => {})
+    })
+    const client = new Client(fastify)
+    await client.get('/begin')
+    t.equal((await client.get('/change')).statusCode, 503)
+    await reached
+    t.strictSame((await client.get('/count')).json(), { count: 1 })
+    go()
+    await turn()
+    await saving
+    t.strictSame((await client.get('/count')).json(), { count: 2 }, sync ? 'a synchronous store' : 'an asynchronous store')
+  }
+})
+
+test('a response sends no cookie of a session that it has renewed and that another request has ended since', async (t) => {
+  const fastify = await buildHost(t, { sessionStore: watched(openStore(t, 'memory:'), () => {}, false) })
+  const { here, reached, go } = stop()
+  fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+  fastify.get('/renew', async (request) => {
+    await request.session.regenerate(['count'])
+    await here()
+    return 'renewed'
+  })
+  fastify.get('/end', async (request) => { await request.logout() })
+  const [slow, other] = [new Client(fastify), new Client(fastify)]
+  await slow.get('/begin')
+  for (const [name, value] of slow.cookies) other.cookies.set(name, value)
+  const renewing = slow.get('/renew')
+  await reached
+  await other.get('/end')
+  go()
+  const { statusCode, headers } = await renewing
+  t.strictSame([statusCode, headers['set-cookie']], [200, undefined])
+})

@@ -5,6 +5,7 @@ import { WebSocket } from 'ws'
 import { LoginRequiredError, SessionOffError, ThrottledError, nextPageOf, refuseCrossOrigin, requireLogin, type Authenticated, type HatcheckOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { AS_BROWSER } from './accept.js'
+import { bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { startProgram } from './fixtures/child.js'
 import { buildHost, newFastify, sessionCookieOf, testKey, turn } from './helper.js'
@@ -216,6 +217,46 @@ test('a login fails and leaves no session if its account cannot be read again', 
   t.equal((await signIn(client, 'Harry', PASSWORD)).statusCode, 503)
   t.strictSame(await app.sessions.ofUser('Harry'), [])
   t.equal(client.cookie(), '')
+})
+
+test('what a handler has set before a login is in no session if the account was disabled meanwhile, even if it calls save()', async (t) => {
+  const { app, client } = await withHarry(t)
+  app.post<{ Body: { name: string, password: string } }>('/cart', async (request) => {
+    const user = await request.authenticate(request.body.name, request.body.password)
+    await app.accounts?.disable('Harry')
+    bag(request)['cart'] = 1
+    const login = request.login((user as Authenticated).name)
+    const saving = request.session.save()
+    await t.rejects(login, { code: 'HATCHECK_WRONG_CREDENTIALS' })
+    await saving
+    t.strictSame(Object.keys(request.session), [])
+    return 'sorry'
+  })
+  t.equal((await signIn(client, 'Harry', PASSWORD, '/cart')).statusCode, 200)
+  t.equal(client.cookie(), '')
+  t.equal(await app.sessions.store.count(), 0)
+})
+
+test('a user who has logged out by values while giving the password once more is not logged in again', async (t) => {
+  const { app, client } = await withHarry(t, { sessionStore: watched(openStore(t, 'memory:'), () => {}, false) })
+  const { here, reached, go } = stop()
+  app.get('/login', async (request) => { await request.login('Harry') })
+  app.get('/once-more', async (request) => {
+    request.requireUser()
+    await here()
+    return await app.hatcheck.login.renewLogin(request, { name: 'Harry' } as Authenticated, false)
+  })
+  app.get('/out', async (request) => {
+    bag(request)['cart'] = 1
+    request.session.pop('client_name')
+  })
+  await client.get('/login')
+  const asked = client.get('/once-more')
+  await reached
+  await client.get('/out')
+  go()
+  t.equal((await asked).statusCode, 409)
+  t.strictSame(await app.sessions.ofUser('Harry'), [])
 })
 
 test('a login that nobody awaits fails the response if the account was disabled', async (t) => {

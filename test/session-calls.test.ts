@@ -88,6 +88,29 @@ test('save() stores at once', async (t) => {
   t.equal(cookies.size, 0)
 })
 
+test('after a store has begun a session and reported a failure, the next call begins another one', async (t) => {
+  for (const call of ['save', 'regenerate', 'the response'] as const) {
+    const store = openStore(t, 'memory:')
+    const { create } = store
+    let isDown = true
+    store.create = (...args) => {
+      const answer = create.apply(store, args)
+      if (isDown) throw new Error('the answer is lost')
+      return answer
+    }
+    const { run } = (await HandlerApp.start(t, { sessionStore: store })).visitor()
+    const { response } = await run(async (session) => {
+      session['a'] = 1
+      await t.rejects(session['save'](), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+      isDown = false
+      if (call === 'regenerate') await session['regenerate'](['a'])
+      if (call !== 'the response') await session['save']()
+    })
+    t.equal(response.statusCode, 200, call)
+    t.strictSame((await run(dataOf)).value, { a: 1 }, call)
+  }
+})
+
 test('save() passes a failure to its callback', async (t) => {
   const { store, down, up } = breakable(openStore(t, 'memory:'))
   const { run } = (await HandlerApp.start(t, { sessionStore: store })).visitor()
@@ -236,6 +259,19 @@ test('regenerate() continues under a new ID with the given keys', async (t) => {
       await t.rejects(session['regenerate'](['a']), { code: 'HATCHECK_ANONYMOUS_SESSION', statusCode: 401 })
     })
     t.equal((await run(userOf)).value, 'Harry')
+  })
+
+  t.test('a session that is not stored yet has another ID after regenerate()', async (t) => {
+    const { run, cookies } = (await HandlerApp.start(t)).visitor()
+    const { value } = await run(async (session) => {
+      const before: unknown = session['sessionId']
+      await session['regenerate']()
+      session['a'] = 1
+      return [before, session['sessionId']]
+    })
+    const [before, after] = value as string[]
+    t.not(after, before)
+    t.equal(cookies.get('hatcheck')?.split('.')[0], after)
   })
 
   t.test('a second regenerate() in the same request works like the first', async (t) => {

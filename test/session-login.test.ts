@@ -143,6 +143,19 @@ test('only request.login logs a user in', async (t) => {
     }
   })
 
+  t.test('an object that the data of a login has replaced is no longer a value of the session', async (t) => {
+    const { run } = (await HandlerApp.start(t)).visitor()
+    await run(login)
+    await run((session) => { Object.assign(session, { role: { name: 'guest' }, list: [1] }) })
+    await run(async (session, request) => {
+      const { role, list } = session
+      await request.login('Harry', { data: { role: { name: 'admin' } } as never })
+      role.name = 'nobody'
+      list.push(2)
+    })
+    t.match((await run((session) => ({ ...session }))).value, { role: { name: 'admin' }, list: [1, 2] })
+  })
+
   t.test('a login and a logout in one request leave no user logged in', async (t) => {
     const store = openStore(t, 'memory:')
     const { run } = (await HandlerApp.start(t, { sessionStore: store })).visitor()
