@@ -35,7 +35,7 @@ async function commitBeside (session: Session): Promise<void> {
 export function reopen (session: Session, areUnstorable: boolean): void {
   session.reopen()
   try {
-    if (!areUnstorable) session.setAside ??= session.values.takeAny()
+    if (!areUnstorable) session.setAside = session.values.takeAny()
   } catch {
     // One of them is not JSON, or does not fit the schema.
     areUnstorable = true
