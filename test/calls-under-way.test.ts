@@ -93,3 +93,82 @@ test('after the login of another user has failed, the session has the values and
     t.match((await visitor.run(dataOf)).value, { list: [1, 2], object: { b: 3 }, a: 4 })
   }
 })
+
+test('what a handler changes within a value of the former user reaches no call after the login of another', async (t) => {
+  for (const sync of [true, false]) {
+    const { run } = (await HandlerApp.start(t, { sessionStore: watched(openStore(t, 'memory:'), () => {}, sync) })).visitor()
+    await run(login)
+    await run((session) => { session['list'] = ['of Harry'] })
+    await run(async (session, request) => {
+      const { list } = session
+      const saving = session['save']()
+      const loggingIn = request.login('Sally')
+      list.push('another')
+      await Promise.all([saving, loggingIn, session['save']()])
+      list.push('late')
+    })
+    t.equal((await run(userOf)).value, 'Sally')
+    t.equal((await run((session) => session['list'])).value, undefined, sync ? 'a synchronous store' : 'an asynchronous store')
+  }
+})
+
+test('what is set after a call counts more than what comes back when the call fails', async (t) => {
+  for (const sync of [true, false]) {
+    for (const next of ['another save()', 'the response'] as const) {
+      let failures = 0
+      const sessionStore = watched(openStore(t, 'memory:'), (call) => { if (call === 'patch' && failures-- > 0) throw new Error('no store') }, sync)
+      const { run } = (await HandlerApp.start(t, { sessionStore })).visitor()
+      await run((session) => { Object.assign(session, { a: 1, b: 1, c: 1, list: [1] }) })
+      const state: Handler = (session) => [{ ...session }, session['permanent']]
+      const expected = [{ a: 3, b: 2, list: [1, 2] }, false]
+      const { value } = await run(async (session, request, reply) => {
+        failures = 1
+        Object.assign(session, { a: 2, b: 2, c: 2, permanent: true })
+        session['list'].push(2)
+        const failing = session['save']()
+        Object.assign(session, { a: 3, permanent: false })
+        delete session['c']
+        const saving = next === 'the response' ? undefined : session['save']()
+        await t.rejects(failing, { code: 'HATCHECK_STORE_UNAVAILABLE' })
+        await saving
+        return state(session, request, reply)
+      })
+      t.strictSame(value, expected, `then, with ${next}`)
+      t.strictSame((await run(state)).value, expected, `in the next request, with ${next}`)
+    }
+  }
+})
+
+test('an object that the handler still holds is stored again only if it is a value of the session and has changed', async (t) => {
+  const host = await HandlerApp.start(t)
+  const visitor = host.visitor()
+  await visitor.run((session) => { Object.assign(session, { list: [1], dropped: [1] }) })
+  await visitor.run(async (session) => {
+    session['list'].push(2)
+    await session['save']()
+    await host.run(visitor, (other) => { other['list'] = ['of another request'] })
+  })
+  t.strictSame((await visitor.run(dataOf)).value, { list: ['of another request'], dropped: [1] })
+  await visitor.run(async (session) => {
+    const { dropped, list } = session
+    await session['regenerate'](['list'])
+    dropped.push(2)
+    list.push('later')
+  })
+  t.strictSame((await visitor.run(dataOf)).value, { list: ['of another request', 'later'] })
+})
+
+test('what is set or deleted while a login is under way counts more than what the login sets', async (t) => {
+  for (const sync of [true, false]) {
+    const { run } = (await HandlerApp.start(t, { sessionStore: watched(openStore(t, 'memory:'), () => {}, sync) })).visitor()
+    const state: Handler = (session) => [session['role'], session['name'], session['permanent']]
+    await run(async (session, request) => {
+      const loggingIn = request.login('Harry', { permanent: true, data: { role: 'admin', name: 'Harry' } as never })
+      session['permanent'] = false
+      delete session['role']
+      session['name'] = 'Sally'
+      await loggingIn
+    })
+    t.strictSame((await run(state)).value, [undefined, 'Sally', false], sync ? 'a synchronous store' : 'an asynchronous store')
+  }
+})

@@ -3,7 +3,7 @@ import { storeKey } from '../plugins/tickets/ticket.js'
 import type { Bag } from './bag.js'
 import { Client } from './client.js'
 import { HandlerApp, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
-import { breakable, kinds, openStore } from './watched-store.js'
+import { breakable, eventually, kinds, openStore } from './watched-store.js'
 
 test('regenerate takes a list of keys, and a mistake ends no session', async (t) => {
   const { run } = (await HandlerApp.start(t)).visitor()
@@ -108,6 +108,7 @@ test('after a store has begun a session and reported a failure, the next call be
     })
     t.equal(response.statusCode, 200, call)
     t.strictSame((await run(dataOf)).value, { a: 1 }, call)
+    await eventually(t, `the first one ends, ${call}`, async () => await store.count() === 1)
   }
 })
 
@@ -214,10 +215,12 @@ test('regenerate() continues under a new ID with the given keys', async (t) => {
   })
 
   t.test('regenerate() keeps the user with client_name in the keys, and logs out without it', async (t) => {
-    const { run } = (await HandlerApp.start(t)).visitor()
+    const host = await HandlerApp.start(t)
+    const { run } = host.visitor()
     await run(login)
     await run((session) => session['regenerate'](['client_name', 'authenticatedAt']))
     t.equal((await run(userOf)).value, 'Harry')
+    t.match(await host.fastify.sessions.ofUser('Harry'), [{ address: 'this machine' }], 'the list of sessions still says where it has begun')
     await run((session) => session['regenerate'](['authenticatedAt']))
     t.equal((await run(userOf)).value, null)
   })
@@ -261,17 +264,38 @@ test('regenerate() continues under a new ID with the given keys', async (t) => {
     t.equal((await run(userOf)).value, 'Harry')
   })
 
-  t.test('a session that is not stored yet has another ID after regenerate()', async (t) => {
+  t.test('a session that is not stored yet has another ID after regenerate(), and only the values of the given keys', async (t) => {
     const { run, cookies } = (await HandlerApp.start(t)).visitor()
     const { value } = await run(async (session) => {
       const before: unknown = session['sessionId']
-      await session['regenerate']()
-      session['a'] = 1
+      Object.assign(session, { a: 1, b: 2 })
+      await session['regenerate'](['a'])
       return [before, session['sessionId']]
     })
     const [before, after] = value as string[]
     t.not(after, before)
     t.equal(cookies.get('hatcheck')?.split('.')[0], after)
+    t.strictSame((await run(dataOf)).value, { a: 1 })
+  })
+
+  t.test('regenerate() after the head of the response ends a session without values, and keeps one that has some', async (t) => {
+    const host = await HandlerApp.start(t)
+    for (const [keys, left] of [[[], {}], [['a'], { a: 1, b: 2 }]] as const) {
+      const { run } = host.visitor()
+      await run((session) => { Object.assign(session, { a: 1, b: 2 }) })
+      await run(async (session, _request, reply) => {
+        reply.hijack()
+        reply.raw.writeHead(200)
+        try {
+          const renewing = session['regenerate'](keys)
+          if (keys.length === 0) await renewing
+          else await t.rejects(renewing, { code: 'HATCHECK_NO_COOKIE' })
+        } finally {
+          reply.raw.end()
+        }
+      })
+      t.strictSame((await run(dataOf)).value, left)
+    }
   })
 
   t.test('a second regenerate() in the same request works like the first', async (t) => {

@@ -2,7 +2,7 @@ import type { FastifyReply } from 'fastify'
 import assert from 'node:assert/strict'
 import { test } from 'tap'
 import type { Bag } from './bag.js'
-import { HandlerApp, START, dataOf, login, userOf, type Handler } from './handler-app.js'
+import { HandlerApp, START, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
 import { ODD_TEXTS, visible } from './odd-text.js'
 import { kinds, openStore } from './watched-store.js'
 
@@ -159,10 +159,12 @@ test('only request.login logs a user in', async (t) => {
   t.test('a login and a logout in one request leave no user logged in', async (t) => {
     const store = openStore(t, 'memory:')
     const { run } = (await HandlerApp.start(t, { sessionStore: store })).visitor()
-    for (const ending of Object.values(endings)) {
+    const destroy: Handler = (session) => session['destroy']()
+    const regenerate: Handler = (session) => session['regenerate']()
+    for (const ending of [...Object.values(endings), logout, destroy, regenerate]) {
       const { response } = await run(async (session, request, reply) => {
         await request.login('Harry')
-        ending(session, request, reply)
+        await ending(session, request, reply)
       })
       t.equal(response.statusCode, 200)
       t.equal((await run(userOf)).value, null)
