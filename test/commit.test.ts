@@ -417,52 +417,80 @@ test('a handler that has caught the error of an unconfirmed logout cannot answer
   }
 })
 
-test('what a response could not store is stored by the save() that its handler calls after it', async (t) => {
+test('what a response could not store is stored by the save() that its handler calls after it, whatever the error handler has stored', async (t) => {
   for (const sync of [true, false]) {
     const { store, down, up } = breakable(openStore(t, 'memory:'), sync)
     const fastify = await buildHost(t, { sessionStore: store })
     const { here, reached, go } = stop()
     let saving: Promise<void> | undefined
+    fastify.setErrorHandler(async (_error, request, reply) => {
+      up()
+      valuesOf(request)['message'] = 'failed'
+      await request.session.save()
+      return reply.code(503).send()
+    })
     fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
-    fastify.get('/count', async (request) => ({ count: valuesOf(request)['count'] }))
+    fastify.get('/values', async (request) => ({ ...valuesOf(request) }))
     fastify.get('/change', (request, reply) => {
       valuesOf(request)['count'] = 2
       down('patch')
       reply.send('changed')
-      here().then(() => {
-        up()
-        saving = request.session.save()
-      }, () => {})
+      here().then(() => { saving = request.session.save() }, () => {})
     })
     const client = new Client(fastify)
     await client.get('/begin')
     t.equal((await client.get('/change')).statusCode, 503)
     await reached
-    t.strictSame((await client.get('/count')).json(), { count: 1 })
+    t.strictSame((await client.get('/values')).json(), { count: 1, message: 'failed' })
     go()
     await turn()
     await saving
-    t.strictSame((await client.get('/count')).json(), { count: 2 }, sync ? 'a synchronous store' : 'an asynchronous store')
+    t.strictSame((await client.get('/values')).json(), { count: 2, message: 'failed' }, sync ? 'a synchronous store' : 'an asynchronous store')
   }
 })
 
-test('a response sends no cookie of a session that it has renewed and that another request has ended since', async (t) => {
-  const fastify = await buildHost(t, { sessionStore: watched(openStore(t, 'memory:'), () => {}, false) })
-  const { here, reached, go } = stop()
-  fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
-  fastify.get('/renew', async (request) => {
-    await request.session.regenerate(['count'])
-    await here()
-    return 'renewed'
+test('a response sends no cookie of a session that it has changed and that another request has ended since', async (t) => {
+  const changes: Record<string, (request: FastifyRequest) => Promise<unknown>> = {
+    renewed: ({ session }) => session.regenerate(['count']),
+    'made permanent': async ({ session }) => {
+      session.permanent = true
+      await session.save()
+    }
+  }
+  for (const [what, change] of Object.entries(changes)) {
+    const fastify = await buildHost(t, { sessionStore: watched(openStore(t, 'memory:'), () => {}, false) })
+    const { here, reached, go } = stop()
+    fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
+    fastify.get('/change', async (request) => {
+      await change(request)
+      await here()
+      return 'changed'
+    })
+    fastify.get('/end', async (request) => { await request.logout() })
+    const [slow, other] = [new Client(fastify), new Client(fastify)]
+    await slow.get('/begin')
+    for (const [name, value] of slow.cookies) other.cookies.set(name, value)
+    const changing = slow.get('/change')
+    await reached
+    await other.get('/end')
+    go()
+    const { statusCode, headers } = await changing
+    t.strictSame([statusCode, headers['set-cookie']], [200, undefined], what)
+  }
+})
+
+test('a response sends no cookie of a session that its commit has ended although the store reports a failure', async (t) => {
+  const store = openStore(t, 'memory:')
+  const { replace } = store
+  const fastify = await buildHost(t, { sessionStore: store })
+  fastify.get('/', async (request) => {
+    await request.login('Harry')
+    store.replace = (...args) => {
+      replace.apply(store, args)
+      throw new Error('the answer is lost')
+    }
+    request.session.clear()
   })
-  fastify.get('/end', async (request) => { await request.logout() })
-  const [slow, other] = [new Client(fastify), new Client(fastify)]
-  await slow.get('/begin')
-  for (const [name, value] of slow.cookies) other.cookies.set(name, value)
-  const renewing = slow.get('/renew')
-  await reached
-  await other.get('/end')
-  go()
-  const { statusCode, headers } = await renewing
-  t.strictSame([statusCode, headers['set-cookie']], [200, undefined])
+  const { statusCode, headers } = await new Client(fastify).get('/')
+  t.strictSame([statusCode, headers['set-cookie']], [503, undefined])
 })

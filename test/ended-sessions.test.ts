@@ -148,3 +148,31 @@ test('each session end that cannot be stored is retried until the application cl
   await pause(1_100)
   t.equal(removals, atEnd, 'there is no retry after the close')
 })
+
+test('a session that has begun too late for its cookie ends, even if the store takes that only later', async (t) => {
+  const sessions = openStore(t, 'memory:')
+  const { here, reached, go } = stop()
+  let isDown = true
+  const sessionStore = watched(sessions, (call) => {
+    if (call === 'create') return here()
+    if (isDown && call === 'remove') throw new Error('no store')
+  }, false)
+  const h = await appOnPort(t, (fastify) => {
+    fastify.get('/late', async (request, reply) => {
+      reply.hijack()
+      const loggingIn = request.login('harry')
+      await reached
+      reply.raw.writeHead(200)
+      go()
+      try {
+        await t.rejects(loggingIn, { code: 'HATCHECK_NO_COOKIE' })
+      } finally {
+        reply.raw.end()
+      }
+    })
+  }, { options: { sessionStore } })
+  await h.ask('/late')
+  t.equal(await sessions.count(), 1)
+  isDown = false
+  await eventually(t, 'it has ended', async () => await sessions.count() === 0)
+})

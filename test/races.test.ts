@@ -1,6 +1,8 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { changesOf, recordOf, replacementOf } from '../plugins/store/contract/index.js'
+import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
@@ -688,4 +690,22 @@ test('a renewal whose session has ended leaves nothing behind, even if ending th
   t.equal(answer.headers['set-cookie'], undefined)
   t.equal((await see(fastify, cookieHeader)).user, null)
   await eventually(t, 'the session without a client has ended as well', async () => await inner.count() === 0)
+})
+
+test('a replacement in two steps whose successor has ended between them has no successor', async (t) => {
+  const store = openStore(t, 'memory:')
+  await store.create('old', recordOf({ user: 'Harry' }))
+  const replaced = await replaceInTwoSteps({
+    read: (key) => store.read(key),
+    create: (...args) => store.create(...args),
+    patch: (...args) => store.patch(...args),
+    async remove (key, nextKey) {
+      // Another request changes the session, and then a third one ends every session of the user.
+      await store.patch(key, changesOf({ set: { late: '1' } }))
+      const last = await store.remove(key, nextKey)
+      await store.removeOfUser('Harry')
+      return last
+    }
+  }, 'old', 'next', replacementOf())
+  t.strictSame(replaced, { outcome: 'gone' })
 })
