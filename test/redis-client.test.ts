@@ -252,7 +252,7 @@ test('where idle connections are closed early, a PING keeps them open', needs('r
         t.strictSame(record, recordOf())
         t.equal(closes, 0, 'once the server\'s timeout is known')
       } else {
-        // A process that does not run for so long sends no PING.
+        // A process that stands still this long sends no PING.
         await eventually(t, 'it is back', async () => await store.ping().then(() => true, () => false))
         log.lines.splice(1)
       }
