@@ -268,6 +268,38 @@ test('a sweep drops the readers that were killed, so that their pages can be use
   t.notOk(isListed())
 })
 
+test('activity counts from the call on, however long its write takes', async (t) => {
+  const { store, clock } = openStore(t)
+  const end = START + HOUR
+  for (const key of ['a', 'b', 'c']) await store.create(key, recordOf({ expiresAt: end }))
+  await store.remove('c')
+  clock.time = end - 1
+  const touching = ['a', 'b', 'c', 'missing'].map((key) => store.touch(key, clock.time, clock.time + HOUR))
+  const removing = store.remove('b')
+  clock.time = end
+  const touched = { seenAt: end - 1, expiresAt: end - 1 + HOUR }
+  t.match(store.read('a'), touched, 'the next request finds the session')
+  for (const key of ['c', 'missing']) t.equal(store.read(key), null, key)
+  t.strictSame(await Promise.all(touching), [true, true, false, false])
+  t.match(await removing, touched, 'the session lived until it was ended')
+  t.match(store.read('a'), touched)
+  t.equal(store.read('b'), null)
+  clock.time = touched.expiresAt
+  t.equal(await store.touch('a', clock.time, clock.time + HOUR), false)
+  t.equal(store.read('a'), null)
+})
+
+test('activity that cannot be written does not keep a session alive for long', async (t) => {
+  const { env, store, clock } = openStore(t)
+  await store.create('a', recordOf({ expiresAt: START + HOUR }))
+  const { transaction } = env
+  env.transaction = (() => Promise.reject(new Error('the disk is full'))) as never
+  await t.rejects(store.touch('a', clock.time, clock.time + 2 * HOUR), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  env.transaction = transaction
+  clock.time = START + HOUR
+  t.equal(store.read('a'), null)
+})
+
 test('activity puts a session back into the index by user', async (t) => {
   const { env, store } = openStore(t)
   await store.create('a', recordOf({ user: 'Harry', expiresAt: START + HOUR }))

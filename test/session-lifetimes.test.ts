@@ -1,6 +1,7 @@
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { steadyClock } from '../plugins/common/clock.js'
+import { fastFolder } from './fast-folder.js'
 import { HandlerApp, START, login, userOf } from './handler-app.js'
 import { DAY, HOUR, SECOND } from './units.js'
 import { kinds, openStore, watched } from './watched-store.js'
@@ -33,16 +34,18 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
     }
   })
 
-  t.test('activity postpones the end', async (t) => {
-    const { visitor: { run }, pass } = await clocked(t)
-    await run(login)
-    for (let i = 0; i < 5; i++) {
-      pass(HOUR - SECOND)
-      t.equal((await run(userOf)).value, 'Harry')
-    }
-    pass(HOUR + SECOND)
-    t.equal((await run(userOf)).value, null)
-  })
+  for (const sessionStore of ['memory:', 'lmdb:']) {
+    t.test(`activity postpones the end, with ${sessionStore}`, async (t) => {
+      const { visitor: { run }, pass } = await clocked(t, { sessionStore, dataDir: fastFolder(t) })
+      await run(login)
+      for (let i = 0; i < 5; i++) {
+        pass(HOUR - SECOND)
+        t.equal((await run(userOf)).value, 'Harry')
+      }
+      pass(HOUR + SECOND)
+      t.equal((await run(userOf)).value, null)
+    })
+  }
 
   t.test('activity does not postpone the end beyond the lifetime', async (t) => {
     const { visitor: { run }, pass } = await clocked(t)

@@ -19,6 +19,12 @@ interface LmdbStoreOptions extends LmdbRecordsOptions {
   assertInPlace?: () => void
 }
 
+/** Activity of a session that is not written yet. */
+interface Activity extends Pick<SessionRecord, 'seenAt' | 'expiresAt'> {
+  /** A time at which the stored session was live: that of the first call whose write had to wait. */
+  readonly since: number
+}
+
 /** How many keys are read from the index by user at once. */
 const KEYS_AT_ONCE = 500
 
@@ -38,6 +44,7 @@ export class LmdbStore implements CompleteSessionStore {
   readonly #options: LmdbStoreOptions
   readonly #records: LmdbRecords
   readonly #sweep: LmdbSweep
+  readonly #unwritten = new Map<string, Activity>()
 
   /** @param env an environment with room for four databases; {@link close} leaves it open */
   constructor (env: RootDatabase, options: LmdbStoreOptions) {
@@ -49,7 +56,7 @@ export class LmdbStore implements CompleteSessionStore {
   }
 
   read (key: string): SessionRecord | null {
-    return readFresh(this.#env, 'read', () => this.#records.live(key))
+    return readFresh(this.#env, 'read', () => this.#records.live(key) ?? this.#kept(key))
   }
 
   async create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
@@ -84,15 +91,23 @@ export class LmdbStore implements CompleteSessionStore {
     })
   }
 
-  touch (key: string, seenAt: number, expiresAt: number): Promise<boolean> {
-    return this.#writer.write('touch', false, () => {
-      const record = this.#records.live(key)
-      if (record === null) return false
-      this.#records.put(key, touched(record, seenAt, expiresAt), record)
-      // Repairs an entry that was damaged.
-      if (record.user !== null) this.#records.indexByUser(key, record.user)
-      return true
-    })
+  /** Nobody waits for this, so the session may have expired by the time of the transaction. The time of the call counts. */
+  async touch (key: string, seenAt: number, expiresAt: number): Promise<boolean> {
+    const at = this.#options.now()
+    const activity = { seenAt, expiresAt, since: this.#unwritten.get(key)?.since ?? at }
+    this.#unwritten.set(key, activity)
+    try {
+      return await this.#writer.write('touch', false, () => {
+        const record = this.#records.get(key)
+        if (record === null || record.expiresAt <= at) return false
+        this.#records.put(key, touched(record, seenAt, expiresAt), record)
+        // Repairs an entry that was damaged.
+        if (record.user !== null) this.#records.indexByUser(key, record.user)
+        return true
+      })
+    } finally {
+      if (this.#unwritten.get(key) === activity) this.#unwritten.delete(key)
+    }
   }
 
   remove (key: string, nextKey?: string): Promise<SessionRecord | null> {
@@ -184,6 +199,14 @@ export class LmdbStore implements CompleteSessionStore {
 
   async close (): Promise<void> {
     await this.#writer.flush()
+  }
+
+  /** Returns a session that lives on only by activity that is not written yet. */
+  #kept (key: string): SessionRecord | null {
+    const activity = this.#unwritten.get(key)
+    if (activity === undefined || activity.expiresAt <= this.#options.now()) return null
+    const record = this.#records.get(key)
+    return record === null || record.expiresAt <= activity.since ? null : touched(record, activity.seenAt, activity.expiresAt)
   }
 
   /** Tells whether the index has no other keys for a user, all as of one moment. */
