@@ -49,7 +49,10 @@ for (const proxy of PROXIES) {
         ['Remote-User: Admin', 'Remote-User: Harry'],
         ['Remote-User:'],
         claims,
+        // A proxy that removes what these name would hide the user from the application.
         [...claims, 'Connection: close, Remote-Session'],
+        ['Connection: close, Remote-User, Remote_User', 'Remote-User: Admin', 'Remote_User: Admin'],
+        ['Connection: remote-user', 'Connection: close, Cookie, Remote-Session'],
         ['X-Forwarded-For: 127.0.0.1, 10.0.0.1', 'X-Forwarded-Uri: //evil.example', 'X-Forwarded-Method: OPTIONS', 'X-Forwarded-Host: evil.example', 'X-Forwarded-Proto: https', 'Forwarded: for=1'],
         ['X-Original-URL: /login', 'X-Rewrite-URL: /login', 'X-Forwarded-User: Admin', 'Authorization: Basic QWRtaW46']
       ]
@@ -59,13 +62,8 @@ for (const proxy of PROXIES) {
         t.match(body, '<h1>Hello Harry Pötter</h1>')
         t.notMatch(body, 'Admin')
         const told = /<pre>.*?\n(.*)<\/pre>/s.exec(body)?.[1]?.split('\n') ?? []
-        const hidden = attempt.some((line) => line.startsWith('Connection')) && told.length === 1
-        t.match(told.sort(), hidden ? [/^Remote-User: Harry%20P%C3%B6tter$/i] : [/^Remote-Session: [\w-]{22}$/i, /^Remote-User: Harry%20P%C3%B6tter$/i])
+        t.match(told.sort(), [/^Remote-Session: [\w-]{22}$/i, /^Remote-User: Harry%20P%C3%B6tter$/i])
       }
-      // A header that a client lists in Connection may be dropped, and never replaced.
-      const { body } = await send(port, 'GET', '/', ['Connection: close, Remote-User, Remote_User', 'Remote-User: Admin', 'Remote_User: Admin', `Cookie: ${harry}`])
-      t.match(body, /<h1>Hello (?:Harry Pötter)?<\/h1>/)
-      t.notMatch(body, 'Admin')
 
       const before = app.output().length
       for (const attempt of [...attempts, ['Cookie: hatcheck=nonsense'], ['Cookie: a'], [`Cookie: x${harry}`], [`Cookie: ${harry}x`]]) {
