@@ -228,6 +228,23 @@ test('anonymous requests store nothing and set no cookie', async (t) => {
   t.equal(await store.count(), 0)
 })
 
+test('an anonymous session that loses its last value stays, so that a request at the same time loses none', async (t) => {
+  const store = openStore(t, 'memory:')
+  const host = await HandlerApp.start(t, { sessionStore: store })
+  const visitor = host.visitor()
+  await visitor.run((session) => { session['a'] = 1 })
+  await visitor.run(async (session) => {
+    session['get']('a')
+    const { cookie } = await visitor.run((session) => session['clear']())
+    t.equal(cookie, undefined)
+    t.equal(await store.count(), 1)
+    session['b'] = 2
+  })
+  t.strictSame((await visitor.run(dataOf)).value, { b: 2 })
+  await visitor.run((session) => session['destroy']())
+  t.equal(await store.count(), 0)
+})
+
 test('a request without a cookie can begin a session after a read of request.user', async (t) => {
   const host = await HandlerApp.start(t)
   const client = host.visitor()
