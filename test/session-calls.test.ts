@@ -261,7 +261,10 @@ test('regenerate() continues under a new ID with the given keys', async (t) => {
       session['a'] = 1
       await t.rejects(session['regenerate'](['a']), { code: 'HATCHECK_ANONYMOUS_SESSION', statusCode: 401 })
     })
-    t.equal((await run(userOf)).value, 'Harry')
+    await run((session) => t.rejects(session['regenerate'](['a']), { code: 'HATCHECK_ANONYMOUS_SESSION' }, 'nor one that was stored before'))
+    t.strictSame((await run((session, request) => [request.user?.name, session['a']])).value, ['Harry', 1])
+    await run((session) => session['regenerate'](['b']))
+    t.strictSame((await run(dataOf)).value, {})
   })
 
   t.test('a session that is not stored yet has another ID after regenerate(), and only the values of the given keys', async (t) => {

@@ -109,6 +109,16 @@ test('only request.login logs a user in', async (t) => {
     })
   }
 
+  t.test('where anonymous sessions are off, a logout by values ends the session with its other values', async (t) => {
+    const store = openStore(t, 'memory:')
+    const { run, cookies } = (await HandlerApp.start(t, { sessionStore: store, anonymousSessions: false })).visitor()
+    await run(login)
+    await run((session) => { session['cart'] = ['apple'] })
+    await run((session) => session['pop']('client_name'))
+    t.equal(cookies.get('hatcheck'), undefined)
+    t.equal(await store.count(), 0)
+  })
+
   t.test('another login as the same user keeps the values under a new ID', async (t) => {
     const { run, cookies } = (await HandlerApp.start(t)).visitor()
     await run(login)

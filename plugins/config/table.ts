@@ -155,7 +155,7 @@ export const SESSION_OPTIONS = {
   sessionsPerUser: { type: 'integer', unit: 'sessions', minimum: 1, maximum: 10_000, default: 100 },
   /**
    * Whether a visitor can have a session without a login. With `false`, setting a value without a login is an error
-   * (`HATCHECK_ANONYMOUS_SESSION`, 401), and nothing is stored.
+   * (`HATCHECK_ANONYMOUS_SESSION`, 401), and nothing is stored; a handler that removes `client_name` ends the session with all values.
    *
    * Values that are set before a login in the same request are kept.
    * @default `true`

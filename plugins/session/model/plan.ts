@@ -1,7 +1,7 @@
 import { expiryOf, isTouchDue, type Lifetimes } from '../../common/lifetimes.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { IDENTITY_FIELDS, USER_FIELD, identityFields } from '../../store/identity.js'
-import { sizeOf, sizeOfField, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../../store/sessions.js'
+import { sizeOf, sizeOfField, successorOf, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
 import { AnonymousSessionError } from './errors.js'
 import { assertPermanent } from './fields.js'
@@ -26,7 +26,10 @@ export type Plan =
   | { do: 'nothing' }
   | { do: 'create', record: SessionRecord }
   | { do: 'patch', changes: SessionChanges }
-  /** A logout that leaves no value. The successor begins only if another request has added one in the meantime. */
+  /**
+   * A logout that leaves no value that a session without a user may have. The successor begins only if another request has added one
+   * in the meantime.
+   */
   | { do: 'end', change: SessionReplacement }
 
 /**
@@ -36,7 +39,7 @@ export type Plan =
  * @throws SessionTooLargeError, AnonymousSessionError
  */
 export function planChanges (stored: Stored | null, { set, remove, permanent: wanted }: Changes, rules: Rules): Plan {
-  const { lifetimes, maxBytes, now } = rules
+  const { lifetimes, maxBytes, anonymousSessions, now } = rules
   const seenAt = now()
   const user = stored === null ? null : userAfter({ set, remove }, stored.record)
   assertMayHaveValues(set, user, rules)
@@ -55,7 +58,8 @@ export function planChanges (stored: Stored | null, { set, remove, permanent: wa
   const values = { set, remove: [...removed], seenAt, expiresAt: expiryOf({ createdAt: record.createdAt, seenAt, permanent }, lifetimes) }
   const changes: SessionChanges = permanent === record.permanent ? values : { ...values, permanent }
   if (!isLogout) return { do: 'patch', changes }
-  return size === sizeOf({}) ? { do: 'end', change: { ...changes, user: null, keep: 'all' } } : { do: 'patch', changes: { ...changes, user: null } }
+  if (anonymousSessions && size > sizeOf({})) return { do: 'patch', changes: { ...changes, user: null } }
+  return { do: 'end', change: { ...changes, user: null, keep: anonymousSessions ? 'all' : [] } }
 }
 
 interface Login {
@@ -102,8 +106,7 @@ export function planRenewal ({ record }: Stored, { set, remove, permanent: wante
   const permanent = wanted ?? record.permanent
   const seenAt = rules.now()
   const keepsUser = keys.has(USER_FIELD) && userAfter({ set, remove }, record) !== null
-  assertMayHaveValues(set, keepsUser ? record.user : null, rules)
-  return {
+  const change: SessionReplacement = {
     keep: [...keys],
     set,
     remove: keepsUser ? [...remove] : [...remove, ...IDENTITY_FIELDS.filter((key) => !Object.hasOwn(set, key))],
@@ -112,6 +115,8 @@ export function planRenewal ({ record }: Stored, { set, remove, permanent: wante
     ...permanent !== record.permanent && { permanent },
     ...!keepsUser && record.user !== null && { user: null }
   }
+  assertMayHaveValues(successorOf(record, change).fields, keepsUser ? record.user : null, rules)
+  return change
 }
 
 /** Decides whether to record activity; null: it was recorded a moment ago. */
@@ -128,8 +133,8 @@ function userAfter ({ set, remove }: Pick<Changes, 'set' | 'remove'>, { user, fi
   return user !== null && fromJson(name) === user ? user : null
 }
 
-function assertMayHaveValues (set: SessionFields, user: string | null, { anonymousSessions }: Rules): void {
-  if (!anonymousSessions && user === null && !isEmpty(set)) throw new AnonymousSessionError()
+function assertMayHaveValues (fields: SessionFields, user: string | null, { anonymousSessions }: Rules): void {
+  if (!anonymousSessions && user === null && !isEmpty(fields)) throw new AnonymousSessionError()
 }
 
 function newRecord (record: Omit<SessionRecord, 'expiresAt'>, lifetimes: Lifetimes): SessionRecord {
