@@ -2,7 +2,7 @@ import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { steadyClock } from '../plugins/common/clock.js'
 import { fastFolder } from './fast-folder.js'
-import { HandlerApp, START, login, userOf } from './handler-app.js'
+import { HandlerApp, START, login, userOf, type Handler } from './handler-app.js'
 import { DAY, HOUR, SECOND } from './units.js'
 import { kinds, openStore, watched } from './watched-store.js'
 
@@ -46,6 +46,62 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
       t.equal((await run(userOf)).value, null)
     })
   }
+
+  const outside: Record<string, Handler> = {
+    'reply.hijack()': (_session, _request, reply) => {
+      reply.hijack()
+      reply.raw.end()
+    },
+    'reply.raw': (_session, _request, reply) => {
+      reply.raw.writeHead(200)
+      reply.raw.end()
+      return reply
+    },
+    'a hijacked response that saves once more': async (session, _request, reply) => {
+      reply.hijack()
+      reply.raw.writeHead(200)
+      await session['save']()
+      reply.raw.end()
+    }
+  }
+  for (const [what, answer] of Object.entries(outside)) {
+    for (const sessionStore of ['memory:', 'lmdb:']) {
+      t.test(`a request that is answered by ${what} is activity, with ${sessionStore}`, async (t) => {
+        const { visitor: { run }, pass } = await clocked(t, { sessionStore, dataDir: fastFolder(t) })
+        await run(login)
+        pass(HOUR - SECOND)
+        const { value } = await run((session, request, reply) => {
+          const { user } = request
+          return Promise.resolve(answer(session, request, reply)).then(() => user?.name)
+        })
+        t.equal(value, 'Harry')
+        pass(HOUR - SECOND)
+        t.equal((await run(userOf)).value, 'Harry')
+      })
+    }
+  }
+
+  t.test('save() on a response that has begun records activity, and what touch() has asked for', async (t) => {
+    const store = openStore(t, 'memory:')
+    const { visitor: { run }, pass } = await clocked(t, { sessionStore: store })
+    await run(login)
+    const seen = async (): Promise<number | undefined> => (await store.ofUser('Harry'))[0]?.record.seenAt
+    const times: unknown[] = []
+    await run(async (session, request, reply) => {
+      t.equal(request.user?.name, 'Harry')
+      reply.hijack()
+      reply.raw.writeHead(200)
+      for (const [ms, isForced] of [[HOUR / 2, false], [SECOND, false], [SECOND, true], [SECOND, false]] as const) {
+        pass(ms)
+        if (isForced) session['touch']()
+        await session['save']()
+        times.push(await seen())
+      }
+      reply.raw.end()
+    })
+    const half = START + HOUR / 2
+    t.strictSame(times, [half, half, half + 2 * SECOND, half + 2 * SECOND])
+  })
 
   t.test('activity does not postpone the end beyond the lifetime', async (t) => {
     const { visitor: { run }, pass } = await clocked(t)

@@ -8,12 +8,15 @@ type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[] | Pair[]
 
 const kReplies = Symbol('hatcheck.replies')
 const kWriteHead = Symbol('hatcheck.writeHead')
+const kOnHead = Symbol('hatcheck.onHead')
 
 type WriteHead = (this: NodeResponse, status: number, ...rest: unknown[]) => NodeResponse
+type OnHead = (reply: FastifyReply) => void
 /** The part of `reply.raw` that is used here. */
 interface NodeResponse {
   [kReplies]?: FastifyReply[]
   [kWriteHead]?: WriteHead
+  [kOnHead]?: OnHead
   writeHead: WriteHead
   getHeader (name: string): OutgoingHttpHeader | undefined
   getHeaderNames (): string[]
@@ -27,8 +30,10 @@ interface NodeResponse {
  *
  * Nothing is set on the response of Node before: Fastify would then send its own headers at a higher cost, and a library that
  * wraps `writeHead` would lose them.
+ *
+ * @param onHead called for each reply as the head is written, the same function for all of them
  */
-export function completeHead (reply: FastifyReply): void {
+export function completeHead (reply: FastifyReply, onHead?: OnHead): void {
   const raw = reply.raw as unknown as NodeResponse
   const replies = raw[kReplies]
   if (replies === undefined) {
@@ -39,11 +44,13 @@ export function completeHead (reply: FastifyReply): void {
     // One Fastify has passed the response on to another.
     replies.push(reply)
   }
+  if (onHead !== undefined) raw[kOnHead] = onHead
 }
 
 function writeCompleteHead (this: NodeResponse, status: number, ...rest: unknown[]): NodeResponse {
-  const { [kReplies]: replies, [kWriteHead]: writeHead } = this as Required<NodeResponse>
+  const { [kReplies]: replies, [kWriteHead]: writeHead, [kOnHead]: onHead } = this as NodeResponse & Required<Pick<NodeResponse, typeof kReplies | typeof kWriteHead>>
   if (!isComplete(this, replies, rest)) complete(this, replies, rest)
+  if (onHead !== undefined) for (const reply of replies) onHead(reply)
   return writeHead.call(this, status, ...rest)
 }
 

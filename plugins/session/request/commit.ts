@@ -2,7 +2,7 @@ import type { Calls } from '../../common/calls.js'
 import { after, type MaybePromise } from '../../common/maybe-promise.js'
 import type { ChangeSet } from '../model/change-set.js'
 import { LogoutUnconfirmedError, NoCookieError } from '../model/errors.js'
-import { planTouch } from '../model/plan.js'
+import { recordActivity } from './activity.js'
 import { dropCookieIfEnded } from './delivery.js'
 import type { Session } from './session.js'
 import { storeChanges } from './store-changes.js'
@@ -122,20 +122,4 @@ async function commitChanges (session: Session, changes: ChangeSet): Promise<voi
 function hasEffect ({ stored }: Session, { set, remove, permanent }: ChangeSet): boolean {
   if (remove.size > 0 || Object.keys(set).length > 0) return true
   return stored !== null && permanent !== null && permanent !== stored.record.permanent
-}
-
-function recordActivity (session: Session): MaybePromise<void> {
-  const { stored, context, request } = session
-  const touch = stored === null ? null : planTouch(stored, session.isTouchForced, context)
-  if (stored === null || touch === null || session.silence !== null) return
-  // The response does not wait for this, unless the cookie has to be signed again. A session that has ended gets no
-  // cookie, since the browser may have a newer one by now.
-  const recorded = context.writer.touch(stored, touch, request)
-  if (stored.ticket.stale || context.changesCookie) {
-    return recorded.then((next) => {
-      if (next === null) return
-      session.rebase(next)
-      session.sendCookie('set')
-    })
-  }
 }

@@ -1,8 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { logError } from '../../common/log-error.js'
 import { assertSessionIsOn } from '../backend/off.js'
 import { completeHead } from '../cookie/head.js'
 import { SessionCommittedError } from '../model/errors.js'
 import type { User } from '../model/user.js'
+import { recordActivityInStore } from './activity.js'
 import type { SessionContext } from './context.js'
 import { createFacade } from './facade.js'
 import { hasBegun } from './response.js'
@@ -106,7 +108,19 @@ function markRead (request: WithSession): void {
   const { [kReply]: reply } = request
   if (reply === undefined) return
   if (isTooLate(request)) throw new SessionCommittedError()
-  completeHead(reply)
+  completeHead(reply, recordUncommitted)
+}
+
+/** Records the activity of a request whose response does not come from Fastify, and so has no commit. */
+function recordUncommitted ({ request }: FastifyReply): void {
+  const { [kSession]: session, [kPhase]: phase } = request as WithSession
+  if (phase !== undefined || session?.isAvailable !== true) return
+  try {
+    recordActivityInStore(session)
+  } catch (error) {
+    // The clock of the application may throw. The head leaves all the same.
+    logError(request.log, error, 'the activity of a session could not be recorded')
+  }
 }
 
 function isTooLate ({ [kPhase]: phase, [kReply]: reply }: WithSession): boolean {

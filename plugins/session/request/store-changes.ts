@@ -2,6 +2,7 @@ import { isLogout, type SessionChanges } from '../../store/sessions.js'
 import type { ChangeSet } from '../model/change-set.js'
 import { planChanges, type Plan } from '../model/plan.js'
 import type { Stored } from '../model/stored.js'
+import { recordActivityInStore } from './activity.js'
 import { assertCookieCanBeSent, handOver, hasLostClient } from './delivery.js'
 import type { Session } from './session.js'
 
@@ -22,6 +23,8 @@ async function carryOut (session: Session, changes: ChangeSet, plan: Plan): Prom
     case 'nothing':
       if (stored !== null && await context.read(stored) === null) return false
       session.values.restore(changes)
+      // Otherwise the commit does that.
+      if (session.reply?.sent === true) recordActivityInStore(session)
       return true
     case 'create':
       assertCookieCanBeSent(session)
