@@ -60,6 +60,30 @@ test('a proxied request gets no cookie without Secure, whatever the Host header'
   }
 })
 
+test('forwarding headers that the application itself adds to a request, as Next.js does, are no sign of a proxy', async (t) => {
+  const fastify = await buildHost(t)
+  fastify.get('/login', async (request) => {
+    Object.assign(request.raw.headers, { 'x-forwarded-host': 'localhost:3000', 'x-forwarded-proto': 'http', 'x-forwarded-for': '127.0.0.1' })
+    await request.login('Harry')
+  })
+  await fastify.listen({ host: '127.0.0.1', port: 0 })
+  const local = ['GET /login HTTP/1.1', 'Host: localhost:3000']
+  const { status, cookie } = await raw(fastify, local)
+  t.equal(status, 200)
+  t.match(cookie, /^hatcheck=/)
+  t.equal((await raw(fastify, [...local, 'X-Forwarded-For: 192.0.2.1'])).status, 400)
+  t.match(sessionCookieOf(await fastify.inject('/login')), /^hatcheck=/)
+})
+
+test('an adapter that passes on headers without their lines, as some of serverless platforms do, hides no proxy', async (t) => {
+  const fastify = await buildHost(t)
+  fastify.get('/login', async (request) => {
+    request.raw.rawHeaders = []
+    await request.login('Harry')
+  })
+  t.equal((await fastify.inject({ url: '/login', headers: { 'x-forwarded-for': '192.0.2.1' } })).statusCode, 400)
+})
+
 test('a proxy that Fastify trusts decides whether the user\'s connection is https', async (t) => {
   const fastify = await buildHost(t, {}, { trustProxy: '127.0.0.1' })
   fastify.get('/login', async (request) => { await request.login('Harry') })

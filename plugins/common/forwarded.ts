@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import { isLoopback } from './loopback.js'
 import { Memo } from './memo.js'
 
@@ -42,7 +42,7 @@ const SCHEMES = ['forwarded', 'cf-visitor', 'cloudfront-forwarded-proto', 'front
  */
 function isForwarded (raw: IncomingMessage): boolean {
   // A bare proxy_pass of nginx puts the upstream's own name into Host and adds no header, but speaks HTTP/1.0.
-  return raw.httpVersion === '1.0' || hasSign(raw.headers) || lacksLines(raw)
+  return raw.httpVersion === '1.0' || hasSign(raw) || lacksLines(raw)
 }
 
 /** Tells whether Node may have dropped header lines of a request. The lines of a proxy may be among them. */
@@ -52,16 +52,26 @@ export function lacksLines ({ rawHeaders = [], socket }: Partial<IncomingMessage
   return lines > 0 && rawHeaders.length >= 2 * lines
 }
 
-function hasSign (headers: IncomingHttpHeaders): boolean {
-  for (const name in headers) {
-    let isSign = signs.get(name)
-    if (isSign === undefined) {
-      isSign = SIGNS.has(name) || FAMILIES.test(name) || KINDS.some((kind) => kind.test(name))
-      signs.set(name, isSign)
-    }
-    if (isSign) return true
+/**
+ * Goes by the lines as they were sent: a framework within the application, such as Next.js, adds forwarding headers to `headers`.
+ * A request that an adapter has made may have no lines.
+ */
+function hasSign ({ headers, rawHeaders = [] }: IncomingMessage): boolean {
+  if (rawHeaders.length === 0) return Object.keys(headers).some(isSign)
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (isSign(rawHeaders[i] as string)) return true
   }
   return false
+}
+
+function isSign (sentName: string): boolean {
+  let answer = signs.get(sentName)
+  if (answer === undefined) {
+    const name = sentName.toLowerCase()
+    answer = SIGNS.has(name) || FAMILIES.test(name) || KINDS.some((kind) => kind.test(name))
+    signs.set(sentName, answer)
+  }
+  return answer
 }
 
 /** Tells whether a request is for a loopback name and shows no proxy, as requests of this machine do. */
