@@ -98,6 +98,17 @@ for (const proxy of PROXIES) {
       t.strictSame(seen.pop()?.rawTrailers, [])
     })
 
+    if (proxy === 'nginx') {
+      await t.test('a request without the header Host, as over HTTP/3, has the host that nginx knows', async (t) => {
+        const cookie = `Cookie: ${await login('Harry')}`
+        for (const [path, lines, answer] of [['/', [cookie], /^HTTP\/1\.1 200 .*<h1>Hello Harry<\/h1>/s], ['/', ['Accept: text/html'], /^HTTP\/1\.1 303 /], ['/login', [], /^HTTP\/1\.1 200 /]] as const) {
+          const socket = openSocket(`http://127.0.0.1:${port}`)
+          socket.write([`GET http://localhost${path} HTTP/1.0`, ...lines, '', ''].join('\r\n'))
+          t.match(Buffer.from(await allFrom(socket), 'latin1').toString(), answer, path)
+        }
+      })
+    }
+
     await t.test('no method and no spelling of a path bypasses forward auth', async (t) => {
       const harry = await login('Harry')
       const paths = ['/', '//', '///a', '/a//b', '/%2e%2e/', '/..%2f', '/../a', '/a/../b', '/;x', '/a;x=/login', '/%2f', '/a%00b', '/a%0ab', '/a?/login', '/a%3flogin', '/a#/login', '/LOGIN/x', '/loginx', '/login.html', '/xlogin',
