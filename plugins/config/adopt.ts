@@ -10,8 +10,11 @@ export type OldValues = Record<string, any>
 export interface AdoptOptions {
   /** The name of the old cookie: by default `connect.sid` in express-session, `sessionId` in @fastify/session. */
   cookie: string
-  /** The secret of the old sessions, or all of its secrets in the same order. */
-  secret: string | Uint8Array | ReadonlyArray<string | Uint8Array>
+  /**
+   * The secret of the old sessions, or all of its secrets in the same order. It can be undefined, as in an environment; then the
+   * start is refused.
+   */
+  secret: string | Uint8Array | ReadonlyArray<string | Uint8Array> | undefined
   /** The store of the old sessions. hatcheck reads a session from it once, and destroys it there. */
   store: Pick<ExpressSessionStore, 'get' | 'destroy'>
   /**
