@@ -532,6 +532,22 @@ test('a write keeps the process running until it is answered, and no longer', as
   }
 })
 
+test('a write that follows a transaction that LMDB never answers keeps the process running no longer either', async (t) => {
+  const clock = holdTime(t)
+  const running = (): number => process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length
+  const before = running()
+  const { writer } = stuckWriter(t, 60, (number) => number > 1)
+  const late = t.rejects(writer.write('patch', false, () => {}))
+  await clock.pass(30)
+  const following = writer.write('patch', false, () => 'written')
+  t.ok(running() > before)
+  await clock.pass(30)
+  await late
+  t.equal(await following, 'written')
+  await turn()
+  t.equal(running(), before)
+})
+
 test('a transaction that cannot begin fails its writes, and not those after it', async (t) => {
   let isClosed = true
   const env = {

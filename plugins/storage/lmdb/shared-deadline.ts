@@ -26,6 +26,8 @@ export class SharedDeadline<T> {
   }
 
   #wait (ms: number): void {
+    // `onLate` may have added work, whose deadline is later than that of the work that waits here.
+    clearTimeout(this.#timer)
     // An answer that arrived while the process was busy is still in time: the event loop reads it before an immediate.
     this.#timer = setTimeout(() => { setImmediate(() => { this.#check() }) }, ms)
   }
