@@ -13,8 +13,8 @@ import { resolveConfig } from '../plugins/config/resolve.js'
 import { estimateBits } from '../plugins/tickets/secret-strength.js'
 import { newSecret, secretsOf } from '../plugins/tickets/secrets.js'
 import { createTicketSigner, deriveKey, storeKey } from '../plugins/tickets/ticket.js'
-import { Client } from './client.js'
-import { buildHost, formerKey, testKey } from './helper.js'
+import { Client, logIn, userOf } from './client.js'
+import { build, buildHost, formerKey, testKey } from './helper.js'
 import { RawClient } from './raw-client.js'
 import { openStore, watched } from './watched-store.js'
 
@@ -162,7 +162,13 @@ test('the values of a cookie are read from a Cookie header as RFC 6265 says', (t
     ['hat =1', []],
     ['Hat=1', []],
     ['hat=a=b', ['a=b']],
-    ['hat="1"', ['"1"']],
+    ['hat="1"', ['1']],
+    ['a=1;hat= "2" ;$Path="/"', ['2']],
+    ['hat=""', ['']],
+    ['hat="', ['"']],
+    ['hat="1', ['"1']],
+    ['hat=1"', ['1"']],
+    ['hat="1;2"', ['"1']],
     ['hat= 1 ', ['1']],
     ['  hat=1', ['1']],
     ['a=1;   hat=2', ['2']],
@@ -214,6 +220,17 @@ async function counted (t: Test, options: HatcheckOptions = {}): Promise<Counted
   }
 }
 
+test('a client that puts the cookie in quotes is logged in and can log out', async (t) => {
+  const fastify = await build(t)
+  const cookie = await logIn(fastify)
+  // As CookieManager of Java writes a cookie that came with Max-Age.
+  const quoted = `$Version="1"; ${cookie.replace('=', '="')}";$Path="/";$Domain="localhost"`
+  t.equal(await userOf(fastify, quoted), 'Harry')
+  const { headers } = await new Client(fastify).post('/logout', {}, { cookie: quoted })
+  t.match(headers['set-cookie'], 'hatcheck=; Max-Age=0')
+  t.equal(await userOf(fastify, cookie), null)
+})
+
 test('of several session cookies the first with a valid MAC counts', async (t) => {
   const { user, login, calls } = await counted(t)
   const ticket = await login()
@@ -221,9 +238,10 @@ test('of several session cookies the first with a valid MAC counts', async (t) =
   for (const cookie of [
     `hatcheck=${ticket}`,
     `hatcheck=${forged}; hatcheck=${ticket}`,
-    `hatcheck=; hatcheck=x; hatcheck="${ticket}"; a=b; hatcheck=${ticket}; hatcheck=${forged}`,
+    `hatcheck=; hatcheck=x; hatcheck="${ticket}; a=b; hatcheck=${ticket}; hatcheck=${forged}`,
     `a=hatcheck=${forged}; hatcheck=${ticket}`,
     `hatcheck=${ticket}; hatcheck`,
+    `hatcheck="${forged}"; hatcheck="${ticket}"`,
     `hatcheck=${ticket}; ${Array.from({ length: 9 }, (_, i) => `hatcheck=${i}`).join('; ')}`,
     `hatcheck=${ticket}${`; hatcheck=${forged}`.repeat(9)}`
   ]) {
@@ -233,7 +251,7 @@ test('of several session cookies the first with a valid MAC counts', async (t) =
   }
   for (const cookie of [
     `hatcheck=${forged}`, `=hatcheck=${ticket}`, `hatcheck2=${ticket}`, `xhatcheck=${ticket}`, `__Host-hatcheck=${ticket}`, `__Secure-hatcheck=${ticket}`,
-    `HATCHECK=${ticket}`, `hatcheck="${ticket}"`, `hatcheck=${encodeURIComponent(ticket).replaceAll('.', '%2E')}`, `sessionId=${ticket}`, ticket, `=${ticket}`
+    `HATCHECK=${ticket}`, `hatcheck=""${ticket}""`, `hatcheck="${ticket}`, `hatcheck='${ticket}'`, `hatcheck=${encodeURIComponent(ticket).replaceAll('.', '%2E')}`, `sessionId=${ticket}`, ticket, `=${ticket}`
   ]) {
     t.equal(await user(cookie), null, cookie.replaceAll(ticket, 'good').replaceAll(forged, 'forged'))
     t.equal(calls(), 0, 'and the store is not asked')
@@ -331,7 +349,7 @@ test('no Cookie header causes an error, and none with a bad MAC reaches the stor
   const name = fc.constantFrom('hatcheck', '__Host-hatcheck', 'hatcheck ', 'Hatcheck', 'xhatcheck', 'a', '', '$Version', '=hatcheck', '__proto__', 'constructor')
   const forged = fc.oneof(
     noise,
-    fc.constantFrom('', '.', id, mac, `${id}.`, `.${mac}`, `${mac}.${id}`, `"${ticket}"`, `${ticket}x`, ticket.slice(1), ticket.toUpperCase(), `${id}.${id}`, '../../etc/passwd', 'null', '%', '%00', '%E0%A4%A'),
+    fc.constantFrom('', '.', id, mac, `${id}.`, `.${mac}`, `${mac}.${id}`, `"${ticket}`, `""${ticket}""`, `${ticket}x`, ticket.slice(1), ticket.toUpperCase(), `${id}.${id}`, '../../etc/passwd', 'null', '%', '%00', '%E0%A4%A'),
     fc.string({ unit: fc.constantFrom(...BASE64URL), minLength: 86, maxLength: 86 }).map((text) => `${text.slice(0, 43)}.${text.slice(43)}`),
     fc.tuple(fc.nat(ticket.length - 1), fc.constantFrom(...BASE64URL)).map(([at, other]) => ticket.slice(0, at) + (ticket[at] === other ? '!' : other) + ticket.slice(at + 1))
   ).map((value) => value === ticket ? '' : value)

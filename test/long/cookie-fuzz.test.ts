@@ -156,7 +156,7 @@ function odd (random: Random, ticket: string): string {
     `=${name}=${ticket}`, `==${name}=${ticket}`, `${name}`, `${name};`, `${name}; ${ticket}`, `=${ticket}`, `${ticket}`, `${name}==${ticket}`,
     // The first bytes of Unicode spaces in UTF-8, and the space of latin-1.
     `\u00a0${name}=${ticket}`, `\u00e2\u0080\u0080${name}=${ticket}`, `\u00ef\u00bb\u00bf${name}=${ticket}`, `x\t${name}\t=\t${ticket}`,
-    `"${name}=${ticket}"`, `${name}="${ticket}"`, `$Version=1; ${name}="${ticket}"; $Path="/"`, `$Version=1,${name}=${ticket}x`, `$${name}=${ticket}`,
+    `"${name}=${ticket}"`, `${name}="${ticket}`, `${name}=""${ticket}""`, `$Version=1; ${name}='${ticket}'; $Path="/"`, `$Version=1,${name}=${ticket}x`, `$${name}=${ticket}`,
     `${name.toUpperCase()}=${ticket}`, `x${name}=${ticket}`, `${name}x=${ticket}`, `${name}[]=${ticket}`, `${name}.0=${ticket}`,
     `%68atcheck=${ticket}`, `${name}=${encodeURIComponent(ticket.replace('.', '/'))}`, `${name}=j:${ticket}`, `${name}=s:${ticket}`, `${name}={"id":"${ticket}"}`,
     `__proto__=${ticket}`, `constructor=${ticket}; ${name}`, `x="; ${name}x=${ticket}"`, `${name}=${ticket}\u00a0\u00e9`, `${name}=${ticket} x`
