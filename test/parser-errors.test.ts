@@ -1,7 +1,5 @@
-import { test, type Test } from 'tap'
-import { testKey } from './helper.js'
+import tap, { test } from 'tap'
 import { exchange, openSocket, type RawAnswer } from './raw-client.js'
-import { serve, type Served } from './served.js'
 import { startService, until } from './service.js'
 
 const FORM = 'client_name=Harry&password=a+long+password'
@@ -9,13 +7,10 @@ const LOGIN = `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicat
 const ALIVE = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
 const LOGIN_PAGE = 'GET /login HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n'
 
-function start (t: Test): Promise<Served> {
-  const service = serve(t.testdir(), { SESSION_STORE: 'memory:', SECRET_KEY: testKey, SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false', LOG_LEVEL: 'error' })
-  t.teardown(async () => { await (await service).stop() })
-  return service
-}
+const { url } = await startService(tap, tap.testdir(), { SESSION_STORE: 'memory:', SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false' })
+const port = Number(new URL(url).port)
 
-async function answersTo ({ port }: Served, text: string): Promise<RawAnswer[]> {
+async function answersTo (text: string): Promise<RawAnswer[]> {
   const { answers, isClosed } = await exchange(port, text)
   if (!isClosed) throw new Error('the connection does not end')
   return answers
@@ -24,8 +19,7 @@ async function answersTo ({ port }: Served, text: string): Promise<RawAnswer[]> 
 const statusesOf = (answers: readonly RawAnswer[]): number[] => answers.map(({ status }) => status)
 
 test('an invalid request is answered after the requests before it', async (t) => {
-  const service = await start(t)
-  const answers = await answersTo(service, `${LOGIN}${ALIVE}${LOGIN_PAGE}no request\r\n\r\n`)
+  const answers = await answersTo(`${LOGIN}${ALIVE}${LOGIN_PAGE}no request\r\n\r\n`)
   t.strictSame(statusesOf(answers), [303, 200, 200, 400])
   const [, , page, refusal] = answers
   t.match(refusal?.head, /content-type: application\/problem\+json/i)
@@ -42,14 +36,14 @@ for (const [what, head, status, code, detail = /./] of [
   ['a length that is not a number', 'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n', 400, 'HATCHECK_BAD_REQUEST']
 ] as const) {
   test(`${what} is answered once, and later requests on the connection are not`, async (t) => {
-    const answers = await answersTo(await start(t), `${ALIVE}${head}${ALIVE}`)
+    const answers = await answersTo(`${ALIVE}${head}${ALIVE}`)
     t.strictSame(statusesOf(answers), [200, status])
     t.match(JSON.parse(answers[1]?.body ?? ''), { code, detail })
   })
 }
 
 test('no log line has a byte of a request that cannot be read', async (t) => {
-  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', LOG_LEVEL: 'trace' })
+  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:' })
   const secret = 'a cookie or a long password'
   await exchange(Number(new URL(service.url).port), `POST /login HTTP/1.1\r\nHost: localhost\r\nCookie: ${secret}\r\nContent-Length: x\r\n\r\npassword=${secret}`)
   await until('it is logged', () => service.output().includes('the client sent no valid request'))
@@ -63,29 +57,28 @@ for (const [what, head, status, code] of [
   ['CONNECT', 'CONNECT example.com:80 HTTP/1.1\r\nHost: example.com:80\r\n\r\n', 405, 'HATCHECK_METHOD_NOT_ALLOWED']
 ] as const) {
   test(`${what} is answered in its turn like an invalid request, and the connection ends`, async (t) => {
-    const service = await start(t)
-    const [[invalid], [refusal], answers] = await Promise.all([answersTo(service, 'no request\r\n\r\n'), answersTo(service, head), answersTo(service, `${LOGIN}${ALIVE}${head}`)])
+    const [[invalid], [refusal], answers] = await Promise.all([answersTo('no request\r\n\r\n'), answersTo(head), answersTo(`${LOGIN}${ALIVE}${head}`)])
     t.match(refusal, { status, body: `"code":"${code}"` })
     const sameHeaders = (answer?: RawAnswer): string => answer?.head.toLowerCase().replace(/^.*|\r\n(?:date|content-length|allow):.*/g, '') ?? ''
     t.equal(sameHeaders(refusal), sameHeaders(invalid))
     if (status === 405) t.match(refusal?.head, /\r\nallow: *\r\n/)
     t.strictSame(statusesOf(answers), [303, 200, status])
-    const connections = Array.from({ length: 20 }, () => openSocket(service.url))
+    const connections = Array.from({ length: 20 }, () => openSocket(url))
     for (const socket of connections) {
       socket.write(head)
       socket.resetAndDestroy()
     }
-    t.strictSame(statusesOf(await answersTo(service, head)), [status], 'and clients that go away harm nothing')
+    t.strictSame(statusesOf(await answersTo(head)), [status], 'and clients that go away harm nothing')
   })
 }
 
 test('a request that was answered before its body turned out invalid gets no second answer', async (t) => {
-  const answers = await answersTo(await start(t), `POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcdefgh\r\n0\r\n\r\n${ALIVE}`)
+  const answers = await answersTo(`POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcdefgh\r\n0\r\n\r\n${ALIVE}`)
   t.equal(answers.length, 1)
 })
 
 test('the connection ends after an upgrade request, since Node drops what follows it', async (t) => {
-  const answers = await answersTo(await start(t), `GET /login HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n${ALIVE}`)
+  const answers = await answersTo(`GET /login HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n${ALIVE}`)
   t.equal(answers[0]?.status, 200)
   t.match(answers[0]?.head, /connection: close/i)
 })

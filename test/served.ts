@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { freePort } from './free-port.js'
-import { compiled, until } from './service.js'
+import type { Lifetime } from './scope.js'
+import { startInto } from './service-into.js'
 
 const ERROR_LEVEL = 50
 const MOST_ERRORS = 100
@@ -20,27 +18,17 @@ export interface Served {
   stop (): Promise<number | string>
 }
 
-/** Starts `node dist/server.js` in a folder, and waits until it answers. Its environment contains only `env`. */
-export async function serve (folder: string, env: Record<string, string>): Promise<Served> {
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [compiled('server')], { cwd: folder, env: { PATH: process.env['PATH'], PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+/** Starts `node dist/server.js` in a folder of its own, and waits until it answers. */
+export async function serve (t: Lifetime, env: Record<string, string>): Promise<Served> {
+  const { url, port, child, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'pipe'], { env })
   const errors: string[] = []
   let end: number | string | null = null
-  const exit = once(child, 'exit').then(([code, signal]: Array<number | string>) => (end = code ?? signal ?? 'unknown'))
+  ended.then((how) => { end = how }, () => {})
   for (const input of [child.stdout, child.stderr]) {
+    if (input === null) continue
     createInterface({ input }).on('line', (line) => {
       if (Number(/^\{"level":(\d+)/.exec(line)?.[1] ?? ERROR_LEVEL) >= ERROR_LEVEL && errors.length < MOST_ERRORS) errors.push(line)
     })
-  }
-  try {
-    await until('the service answers', async () => {
-      if (end !== null) throw new Error(`the service ended:\n${errors.join('\n')}`)
-      return await fetch(`${url}/healthz`).then(({ ok }) => ok, () => false)
-    })
-  } catch (error) {
-    child.kill('SIGKILL')
-    throw error
   }
   return {
     url,
@@ -50,7 +38,7 @@ export async function serve (folder: string, env: Record<string, string>): Promi
     ended: () => end,
     stop () {
       child.kill('SIGTERM')
-      return exit
+      return ended
     }
   }
 }

@@ -53,7 +53,7 @@ export async function fuzz (t: Lifetime, { requests, seed, connection, onProgres
   const begun = performance.now()
   const report: FuzzReport = { requests: 0, connections: 0, direct: 0, throughNginx: 0, statuses: {}, unanswered: 0, seconds: 0, faults: [] }
   const { faults } = report
-  const service = await serve(t.testdir(), {
+  const service = await serve(t, {
     SESSION_STORE: 'memory:', SECRET_KEY: testKey, SIGNUP: 'open', TRUST_PROXY: 'loopback', SESSION_COOKIE_SECURE: 'false', LOG_LEVEL: 'error'
   })
   t.teardown(() => service.stop())

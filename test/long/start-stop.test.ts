@@ -10,28 +10,24 @@ import { makeFolder } from '../../plugins/common/data-folder.js'
 import { childEnvironment, checkout, fixture } from '../fixtures/child.js'
 import { needs } from '../helper.js'
 import { loopTime } from '../loop-clock.js'
-import { startInto } from '../service-into.js'
 import { compiled, runServer, startService, until, workersOf } from '../service.js'
 
 const EARLY = { NODE_OPTIONS: `--import ${fixture('early-signal.js')}` }
 
 for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP'], ['2', 'SIGUSR1']] as const) {
   test(`WORKERS=${WORKERS}: SIGHUP, SIGUSR1 and SIGUSR2 never end the process or open a debugger, from the first moment on: ${early} at the start`, async (t) => {
-    const { child, url, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'pipe'], { env: { WORKERS, EARLY_SIGNAL: early, ...EARLY } })
-    let output = ''
-    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
-    await until('all run', () => output.includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
-    t.match(output, `${early} is handled early`, 'the signal was sent before the program was loaded')
-    if (early === 'SIGHUP') await until('it is answered after the start', () => output.includes('secret keys replaced'))
+    const { child, url, output, end } = await startService(t, t.testdir(), { WORKERS, EARLY_SIGNAL: early, ...EARLY })
+    await until('all run', () => output().includes(WORKERS === '1' ? 'sys_startup' : 'workers: 2'))
+    t.match(output(), `${early} is handled early`, 'the signal was sent before the program was loaded')
+    if (early === 'SIGHUP') await until('it is answered after the start', () => output().includes('secret keys replaced'))
     for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const) {
       child.kill(signal)
       for (const worker of workersOf({ child })) process.kill(worker, signal)
     }
     await pause(200)
-    t.notMatch(output, 'Debugger listening')
+    t.notMatch(output(), 'Debugger listening')
     t.equal((await fetch(`${url}/healthz`)).status, 200)
-    child.kill('SIGTERM')
-    t.equal(await ended, 0)
+    t.equal(await end(), 0)
   })
 }
 
@@ -126,18 +122,15 @@ for (const WORKERS of ['1', '2']) {
 }
 
 test('a worker that does not stop is killed after its deadline', { timeout: 30_000 }, async (t) => {
-  const { child, ended } = await startInto(t, t.testdir(), ['ignore', 'pipe', 'inherit'], { env: { WORKERS: '2' } })
-  let output = ''
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => { output += text })
-  await until('all run', () => output.includes('workers: 2'))
+  const { child, output, end } = await startService(t, t.testdir(), { WORKERS: '2' })
+  await until('all run', () => output().includes('workers: 2'))
   const workers = workersOf({ child })
   process.kill(workers[0] ?? 0, 'SIGSTOP')
   const begun = loopTime()
-  child.kill('SIGTERM')
-  t.equal(await ended, 'SIGKILL')
+  t.equal(await end(), 'SIGKILL')
   t.ok(loopTime() - begun < 10_000)
   await until('all have ended', () => workers.every((pid) => !existsSync(`/proc/${pid}`)))
-  t.match(output, 'hatcheck has not stopped in time and is killed')
+  t.match(output(), 'hatcheck has not stopped in time and is killed')
 })
 
 test('ending npm ends the service that npm started', async (t) => {

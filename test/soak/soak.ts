@@ -49,7 +49,7 @@ export async function soak (t: Lifetime, options: SoakOptions): Promise<SoakRepo
 
 async function soakOne (t: Lifetime, name: string, store: string, { seconds, rate, seed, onProgress }: SoakOptions): Promise<SoakReport> {
   const report: SoakReport = { store: name, requests: 0, statuses: {}, residentMiB: [0, 0], descriptors: [0, 0], faults: [] }
-  const service = await serve(t.testdir(), {
+  const service = await serve(t, {
     SESSION_STORE: store,
     SECRET_KEY: testKey,
     SIGNUP: 'open',
