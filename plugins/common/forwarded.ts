@@ -59,19 +59,14 @@ export function lacksLines ({ rawHeaders = [], socket }: Partial<IncomingMessage
 function hasSign ({ headers, rawHeaders = [] }: IncomingMessage): boolean {
   if (rawHeaders.length === 0) return Object.keys(headers).some(isSign)
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (isSign(rawHeaders[i] as string)) return true
+    if (signs.getOrMake(rawHeaders[i] as string, isSign)) return true
   }
   return false
 }
 
 function isSign (sentName: string): boolean {
-  let answer = signs.get(sentName)
-  if (answer === undefined) {
-    const name = sentName.toLowerCase()
-    answer = SIGNS.has(name) || FAMILIES.test(name) || KINDS.some((kind) => kind.test(name))
-    signs.set(sentName, answer)
-  }
-  return answer
+  const name = sentName.toLowerCase()
+  return SIGNS.has(name) || FAMILIES.test(name) || KINDS.some((kind) => kind.test(name))
 }
 
 /** Tells whether a request is for a loopback name and shows no proxy, as requests of this machine do. */

@@ -7,12 +7,7 @@ const answers = new Memo<boolean>(64)
 
 /** Tells whether a host name or address, with or without a port, means this machine alone. */
 export function isLoopback (host: string): boolean {
-  let answer = answers.get(host)
-  if (answer === undefined) {
-    answer = findOut(host)
-    answers.set(host, answer)
-  }
-  return answer
+  return answers.getOrMake(host, findOut)
 }
 
 function findOut (host: string): boolean {

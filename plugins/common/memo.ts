@@ -16,6 +16,13 @@ export class Memo<T> {
     return old
   }
 
+  /** Returns the value of a key, and makes it if there is none. */
+  getOrMake (key: string, make: (key: string) => T): T {
+    let value = this.get(key)
+    if (value === undefined) this.set(key, value = make(key))
+    return value
+  }
+
   set (key: string, value: T): void {
     if (this.#young.size >= this.#size) {
       this.#old = this.#young

@@ -41,7 +41,7 @@ function hasOneHost ({ rawHeaders = [], headers, httpVersion, url = '' }: Incomi
   // By a name that HTTP/1 does not allow, and not by the version: on a connection of HTTP/1, Node takes "GET / HTTP/2.0" as well.
   if (method !== undefined) {
     const authority = String(headers[':authority'] ?? host ?? '')
-    return isValid(authority) && (host === undefined || host.toLowerCase() === authority.toLowerCase())
+    return answers.getOrMake(authority, isValid) && (host === undefined || host.toLowerCase() === authority.toLowerCase())
   }
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -51,17 +51,13 @@ function hasOneHost ({ rawHeaders = [], headers, httpVersion, url = '' }: Incomi
   const target = url.startsWith('/') ? null : ABSOLUTE.exec(url)
   if (hosts > 1 || (target !== null && target[1]?.toLowerCase() !== host?.toLowerCase())) return false
   // Before HTTP/1.1 there may be none.
-  return host === undefined ? httpVersion < '1.1' : isValid(host)
+  return host === undefined ? httpVersion < '1.1' : answers.getOrMake(host, isValid)
 }
 
 function isValid (host: string): boolean {
-  let answer = answers.get(host)
-  if (answer === undefined) {
-    const port = PORT.exec(host)
-    const name = port === null ? host : host.slice(0, port.index)
-    // Empty, it names no host, which an address without one may.
-    answer = host === '' || ((NAME.test(name) || isIPv6(LITERAL.exec(name)?.[1] ?? '')) && (port === null || Number(port[1]) <= HIGHEST_PORT))
-    answers.set(host, answer)
-  }
-  return answer
+  // Empty, it names no host, which an address without one may.
+  if (host === '') return true
+  const port = PORT.exec(host)
+  const name = port === null ? host : host.slice(0, port.index)
+  return (NAME.test(name) || isIPv6(LITERAL.exec(name)?.[1] ?? '')) && (port === null || Number(port[1]) <= HIGHEST_PORT)
 }

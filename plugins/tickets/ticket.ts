@@ -78,15 +78,7 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
 
   return {
     macsFor: (purpose, text) => keysFor(purpose).map((key) => createHmac('sha256', key).update(text).digest()),
-    handleOf (key) {
-      let handle = handles.get(key)
-      if (handle === undefined) {
-        // A leading dash would look like an option on a command line.
-        handle = macText(key, handleKey).replaceAll('-', '_').slice(0, HANDLE_LENGTH)
-        handles.set(key, handle)
-      }
-      return handle
-    },
+    handleOf: (key) => handles.getOrMake(key, newHandle),
     newId: () => randomBytes(ID_BYTES).toString('base64url'),
     ticketOf: (id) => ticketOf(id, realm),
     sign (id, ticket) {
@@ -107,6 +99,11 @@ export function createTicketSigner (secrets: readonly Buffer[], realm = DEFAULT_
       return ticket
     },
     ownsKey: (key) => hasKeyPrefix(key, prefix)
+  }
+
+  function newHandle (key: string): string {
+    // A leading dash would look like an option on a command line.
+    return macText(key, handleKey).replaceAll('-', '_').slice(0, HANDLE_LENGTH)
   }
 
   /** Deriving a key costs more than a MAC with it, and there are few purposes. */

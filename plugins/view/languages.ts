@@ -26,13 +26,12 @@ export function createLanguageChoice (tags: readonly LanguageTag[]): (request: {
   return ({ headers: { 'accept-language': given } }) => {
     if (given === undefined || languages.size === 1) return fallback
     const header = given.length > LONGEST_ACCEPT_LANGUAGE ? given.slice(0, LONGEST_ACCEPT_LANGUAGE) : given
-    let language = chosen.get(header)
-    if (language === undefined) {
-      const Negotiator = negotiator()
-      language = languages.get(new Negotiator({ headers: { 'accept-language': header } }).language([...languages.keys()]) ?? '') ?? fallback
-      chosen.set(header, language)
-    }
-    return language
+    return chosen.getOrMake(header, choose)
+  }
+
+  function choose (header: string): Language {
+    const Negotiator = negotiator()
+    return languages.get(new Negotiator({ headers: { 'accept-language': header } }).language([...languages.keys()]) ?? '') ?? fallback
   }
 }
 

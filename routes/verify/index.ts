@@ -54,7 +54,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
       // A mistake in the configuration shows without a login as well.
       namesOf(query)
       askToLogIn(request, reply)
-    } else if (allowedIn(query)?.has(keyOf(user.name)) === false) {
+    } else if (lists.getOrMake(query, allowedIn)?.has(keyOf(user.name)) === false) {
       audit('authz_fail', request, { user: user.name, reason: 'not_allowed' })
       throw new NotAllowedError()
     } else {
@@ -68,12 +68,8 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
 
   /** Returns the users who may pass; null for every user. */
   function allowedIn (query: string): ReadonlySet<string> | null {
-    const known = lists.get(query)
-    if (known !== undefined) return known
     const names = namesOf(query)
-    const list = names === null ? null : new Set(names.map(keyOf))
-    lists.set(query, list)
-    return list
+    return names === null ? null : new Set(names.map(keyOf))
   }
 
   /** Not in the audit log: every visit begins with a 401. */

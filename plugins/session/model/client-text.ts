@@ -16,17 +16,10 @@ const clients = new Memo<string>(512)
 
 /** Describes the sender of a request, as the text of a field. */
 export function clientText (userAgent: string | undefined, ip: string | undefined): string {
-  return clientField({ client: clientOf(userAgent), address: networkOf(ip) })
+  return clientField({ client: clients.getOrMake((userAgent ?? '').slice(0, MAX_USER_AGENT), clientIn), address: networkOf(ip) })
 }
 
-function clientOf (sent = ''): string {
-  const userAgent = sent.slice(0, MAX_USER_AGENT)
-  let client = clients.get(userAgent)
-  if (client === undefined) clients.set(userAgent, client = parsedClient(userAgent))
-  return client
-}
-
-function parsedClient (userAgent: string): string {
+function clientIn (userAgent: string): string {
   if (userAgent === '') return UNKNOWN_CLIENT.client
   if (/^curl\//i.test(userAgent)) return 'curl'
   const parser = bowser()
