@@ -1,5 +1,4 @@
 import type { FastifyRequest } from 'fastify'
-import { tryThen } from '../../common/maybe-promise.js'
 import { StoreUnavailableError, guarded, reasonOf, storeUnavailable } from '../../store/errors.js'
 import { continuesAs, isLogout, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type UserLimit } from '../../store/sessions.js'
 import type { Ticket } from '../../tickets/ticket.js'
@@ -66,10 +65,14 @@ export class Writer {
    */
   async patch (stored: Stored, changes: SessionChanges, request: Cause): Promise<Stored | null> {
     const { backend, emitter } = this.#options
-    return await tryThen(() => backend.patch(stored, changes), (next) => {
-      if (next !== null && isLogout(changes)) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
-      return next
-    }, (error) => { throw storeUnavailable(error, 'patch') })
+    let next
+    try {
+      next = await backend.patch(stored, changes)
+    } catch (error) {
+      throw storeUnavailable(error, 'patch')
+    }
+    if (next !== null && isLogout(changes)) emitter.emit('destroyed', stored.ticket.key, stored.record.user, request)
+    return next
   }
 
   /** Takes the fields with a prefix out of a session. @throws StoreUnavailableError */
