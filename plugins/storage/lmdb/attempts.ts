@@ -2,9 +2,9 @@ import type { Database, RootDatabase } from 'lmdb'
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { DATABASES } from './databases.js'
 import { objectIn } from './json.js'
-import { isPlainKey, keyText } from './keys.js'
+import { keyText } from './keys.js'
 import { readFresh } from './read-fresh.js'
-import { SliceCursor } from './slice-cursor.js'
+import { SliceSweep } from './slice-sweep.js'
 import { LmdbWriter } from './writer.js'
 import { counted, uncounted, waitOf, type Counter, type Policy } from '../../store/attempt-policy.js'
 import { isCounter, type AttemptStore } from '../../store/attempts.js'
@@ -16,7 +16,7 @@ export class LmdbAttempts implements AttemptStore {
   readonly #onCorrupt: (key: string) => void
   /** key → counter as JSON */
   readonly #counters: Database<Buffer, string>
-  readonly #sweep: SliceCursor
+  readonly #sweep: SliceSweep
 
   /** @param onCorrupt called for each damaged counter. It counts as no failures, and so does a counter of another format. */
   constructor (env: RootDatabase, onCorrupt: (key: string) => void = () => {}) {
@@ -24,7 +24,7 @@ export class LmdbAttempts implements AttemptStore {
     this.#writer = LmdbWriter.of(env)
     this.#onCorrupt = onCorrupt
     this.#counters = env.openDB(DATABASES.attempts)
-    this.#sweep = new SliceCursor(this.#counters)
+    this.#sweep = new SliceSweep(env, this.#counters, (key, stored, now) => this.#isUseless(key, stored, now))
   }
 
   waitOf (key: string, policy: Policy, now: number): number {
@@ -56,17 +56,7 @@ export class LmdbAttempts implements AttemptStore {
   }
 
   async sweep (now: number): Promise<boolean> {
-    const slice = readFresh(this.#env, 'attempts', () => this.#sweep.slice())
-    const useless = slice.filter(({ key, value }) => this.#isUseless(key, value, now) && isPlainKey(key))
-    if (useless.length > 0) {
-      await this.#write(() => {
-        for (const { key } of useless) {
-          const stored = this.#counters.get(key)
-          if (stored !== undefined && this.#isUseless(key, stored, now)) this.#counters.remove(key)
-        }
-      })
-    }
-    this.#sweep.passed(slice)
+    await this.#sweep.next(now)
     return !this.#sweep.isAtStart
   }
 

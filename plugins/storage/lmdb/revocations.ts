@@ -4,9 +4,8 @@ import { nextBarrier, type Barrier, type Revocation, type RevocationStore } from
 import { soundNextKey } from '../common/store-key.js'
 import { DATABASES } from './databases.js'
 import { objectIn } from './json.js'
-import { isPlainKey } from './keys.js'
 import { readFresh } from './read-fresh.js'
-import { SliceCursor } from './slice-cursor.js'
+import { SliceSweep } from './slice-sweep.js'
 import { LmdbWriter } from './writer.js'
 
 /** LMDB limits the length of a key; a name may be longer than that. */
@@ -30,13 +29,13 @@ export class LmdbRevocations implements RevocationStore {
   readonly #writer: LmdbWriter
   /** The key of a session, or a user, each with a prefix → an entry as JSON */
   readonly #entries: Database<Buffer, string>
-  readonly #sweep: SliceCursor
+  readonly #sweep: SliceSweep
 
   constructor (env: RootDatabase) {
     this.#env = env
     this.#writer = LmdbWriter.of(env)
     this.#entries = env.openDB(DATABASES.revocations)
-    this.#sweep = new SliceCursor(this.#entries)
+    this.#sweep = new SliceSweep(env, this.#entries, isOver)
   }
 
   lookUp (key: string, user: string | null): Revocation {
@@ -73,22 +72,9 @@ export class LmdbRevocations implements RevocationStore {
   async sweep (now: number, budgetMs: number): Promise<number> {
     const begun = performance.now()
     let dropped = 0
-    do dropped += await this.#sweepSlice(now)
+    do dropped += await this.#sweep.next(now)
     while (!this.#sweep.isAtStart && performance.now() - begun < budgetMs)
     return this.#sweep.isAtStart ? dropped : Math.max(1, dropped)
-  }
-
-  async #sweepSlice (now: number): Promise<number> {
-    const slice = readFresh(this.#env, 'read', () => this.#sweep.slice())
-    const isOver = (stored: Buffer | undefined): boolean => stored !== undefined && Number(objectIn(stored)?.['until'] ?? now + 1) <= now
-    const over = slice.filter(({ key, value }) => isPlainKey(key) && isOver(value)).map(({ key }) => key)
-    if (over.length > 0) {
-      await this.#writer.write('sweep', false, () => {
-        for (const key of over) if (isOver(this.#entries.get(key))) this.#entries.remove(key)
-      })
-    }
-    this.#sweep.passed(slice)
-    return over.length
   }
 
   /** @throws Error if the entry is damaged: nothing is known about the sessions of the user then. */
@@ -109,6 +95,11 @@ export class LmdbRevocations implements RevocationStore {
 export function damageOf (name: string, bytes: Buffer): 'end' | 'endOfAll' | null {
   if (name.startsWith(USER) || name.startsWith(LONG_USER)) return barrierIn(bytes) === null ? 'endOfAll' : null
   return Number.isFinite(objectIn(bytes)?.['until']) ? null : 'end'
+}
+
+/** A damaged entry stays: its session has ended. */
+function isOver (_key: string, stored: Buffer, now: number): boolean {
+  return Number(objectIn(stored)?.['until'] ?? Infinity) <= now
 }
 
 function sessionKey (key: string): string {
