@@ -1,7 +1,7 @@
 import type { RootDatabase } from 'lmdb'
 import { setImmediate } from 'node:timers/promises'
 import { SLICE_MS, eachInSlices, sortedInSlices } from '../../common/slices.js'
-import { storeUnavailable } from '../../store/errors.js'
+import { guarded } from '../../store/errors.js'
 import {
   byBeginning, continuationOf, hasFields, splitByPrefix, successorLimit, successorOf, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
@@ -138,14 +138,12 @@ export class LmdbStore implements CompleteSessionStore {
 
   async ofUser (user: string): Promise<StoredSession[]> {
     const sessions: StoredSession[] = []
-    try {
+    await guarded('list', async () => {
       await eachInSlices(await this.#keysOf(user), (key) => {
         const record = this.#records.liveOf(user, key)
         if (record !== null) sessions.push({ key, record })
       }, () => { this.#env.resetReadTxn() })
-    } catch (error) {
-      throw storeUnavailable(error, 'list')
-    }
+    })
     return await sortedInSlices(sessions, byBeginning)
   }
 
@@ -211,11 +209,7 @@ export class LmdbStore implements CompleteSessionStore {
 
   /** Tells whether the index has no other keys for a user, all as of one moment. */
   async #hasOnly (keys: ReadonlySet<string>, user: string): Promise<boolean> {
-    try {
-      return (await this.#keysOf(user)).every((key) => keys.has(key))
-    } catch (error) {
-      throw storeUnavailable(error, 'remove')
-    }
+    return (await guarded('remove', () => this.#keysOf(user))).every((key) => keys.has(key))
   }
 
   /** Returns all keys that the index has for a user at one moment. */

@@ -2,7 +2,7 @@ import type { RootDatabase } from 'lmdb'
 import { setImmediate } from 'node:timers/promises'
 import { DeadlineError, within } from '../../common/deadline.js'
 import { SLICE_MS } from '../../common/slices.js'
-import { storeUnavailable } from '../../store/errors.js'
+import { guarded, storeUnavailable } from '../../store/errors.js'
 import { callbackAwaited, callbackRuns } from './exit-guard.js'
 import { SharedDeadline } from './shared-deadline.js'
 
@@ -74,11 +74,7 @@ export class LmdbWriter {
 
   /** Waits for the flush of all commits. The environment can be closed afterwards. */
   async flush (): Promise<void> {
-    try {
-      await within(this.#deadlineMs, Promise.all(this.#flushes), this.#lateText)
-    } catch (error) {
-      throw storeUnavailable(error, 'flush')
-    }
+    await guarded('flush', () => within(this.#deadlineMs, Promise.all(this.#flushes), this.#lateText))
     // Closing waits for the flush of the last transaction, which never comes after a failure.
     await this.write('flush', true, ignore)
   }
