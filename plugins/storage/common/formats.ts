@@ -28,27 +28,6 @@ export function isNoteOfFormats (noted: Record<string, string>): boolean {
   return Object.values(noted).every((format) => /^[1-9]\d{0,3}$/.test(format))
 }
 
-/**
- * Returns the formats that are noted in bytes of MessagePack, or null if they are damaged. The bytes are a record with named
- * fields of small numbers, as lmdb writes an object. A decoder could take seconds over a damaged length, so none is used.
- *
- * Source: `recordDefinition` in unpack.js of the npm package msgpackr.
- */
-export function notedFormats (bytes: Buffer): Record<string, number> | null {
-  const byteAt = (at: number): number => bytes[at] ?? 0
-  const count = byteAt(0) === 0xd4 && byteAt(1) === 0x72 && (byteAt(3) & 0xf0) === 0x90 ? byteAt(3) & 0x0f : 0
-  const names: string[] = []
-  let at = 4
-  while (names.length < count && (byteAt(at) & 0xe0) === 0xa0) {
-    const end = at + 1 + (byteAt(at) & 0x1f)
-    names.push(bytes.toString('latin1', at + 1, end))
-    at = end
-  }
-  const formats = [...bytes.subarray(at)]
-  if (count === 0 || names.length !== count || formats.length !== count || formats.some((format) => format === 0 || format > 0x7f)) return null
-  return Object.fromEntries(names.map((name, i) => [name, formats[i] as number]))
-}
-
 /** Why a record cannot be read. */
 export type Unreadable = 'damaged' | 'of an unknown format'
 

@@ -9,10 +9,10 @@ import { SessionIndex, indexName } from './session-index.js'
 import type { SessionRecord } from '../../store/sessions.js'
 import { decodeCounter } from './attempts.js'
 import { REMEDIES, examineAccount, userText, type Counts, type Examination, type HandleOf, type Tell } from '../common/findings.js'
-import { assertKnownFormats, notedFormats } from '../common/formats.js'
+import { assertKnownFormats } from '../common/formats.js'
 import type { Lmdb } from './driver.js'
 import { MOST_DATABASES } from './environment.js'
-import { FORMATS_KEY, LMDB_FORMATS } from './formats.js'
+import { LMDB_FORMATS, notedFormats } from './formats.js'
 import { checkLmdbFiles } from './check.js'
 import { KEY_DAMAGED, isPlainKey, keyText } from './keys.js'
 import { damageOf } from './revocations.js'
@@ -44,10 +44,9 @@ export function examineLmdb ({ open }: Lmdb, folder: string, handleOf: HandleOf,
 
 /** Examines all records at one state of the store, whatever others write meanwhile. */
 function examineRecords (env: RootDatabase, folder: string, counts: Counts, handleOf: HandleOf, tell: Tell): void {
-  const noted = env.getBinary(FORMATS_KEY) as Buffer | undefined
-  const formats = noted === undefined ? {} : notedFormats(noted)
-  if (formats === null) tell(`The note of formats in ${folder} is damaged. The next start replaces it.`)
-  else assertKnownFormats(formats, folder, LMDB_FORMATS)
+  const noted = notedFormats(env)
+  if (noted === null) tell(`The note of formats in ${folder} is damaged. The next start replaces it.`)
+  else assertKnownFormats(noted ?? {}, folder, LMDB_FORMATS)
 
   examineSessions(env, counts, handleOf, tell)
   for (const { key, value } of entriesOf(env, DATABASES.accounts)) {

@@ -7,9 +7,9 @@ import { LmdbAttempts } from './attempts.js'
 import type { Lmdb } from './driver.js'
 import { makeDataFolder } from '../../common/data-folder.js'
 import { reasonOf } from '../../store/errors.js'
-import { assertKnownFormats, notedFormats } from '../common/formats.js'
+import { assertKnownFormats } from '../common/formats.js'
 import { identityOf, openEnvironment, type Environment } from './environment.js'
-import { FORMATS_KEY, LMDB_FORMATS } from './formats.js'
+import { LMDB_FORMATS, noteFormats, notedFormats } from './formats.js'
 import { hasOpen } from './processes.js'
 import { LmdbRevocations } from './revocations.js'
 import { LmdbWriter } from './writer.js'
@@ -62,15 +62,11 @@ function storageIn ({ env, release }: Environment, folder: string, options: Stor
  * @throws ConfigError
  */
 function checkFormats (env: RootDatabase, folder: string, onDamage: (kind: RecordKind, key: string) => void): Promise<void> {
-  const stored = env.getBinary(FORMATS_KEY) as Buffer | undefined
-  const noted = stored === undefined ? null : notedFormats(stored)
-  if (noted !== null) assertKnownFormats(noted, folder, LMDB_FORMATS)
-  else if (stored !== undefined) onDamage('note of formats', folder)
-  return noted?.['sessions'] === LMDB_FORMATS.sessions ? Promise.resolve() : noteFormats(env)
-}
-
-async function noteFormats (env: RootDatabase): Promise<void> {
-  await LmdbWriter.of(env).write('formats', false, () => { env.put(FORMATS_KEY, LMDB_FORMATS) }).catch(() => {})
+  const noted = notedFormats(env)
+  if (noted === null) onDamage('note of formats', folder)
+  else assertKnownFormats(noted ?? {}, folder, LMDB_FORMATS)
+  if (noted?.['sessions'] === LMDB_FORMATS.sessions) return Promise.resolve()
+  return LmdbWriter.of(env).write('formats', false, () => { noteFormats(env) }).catch(() => {})
 }
 
 /** Returns a function that throws once the files of the folder are no longer the ones that are there now. */
