@@ -53,18 +53,9 @@ export function createOutageLog (fastify: FastifyInstance): (error: FastifyError
 
   async function look (): Promise<void> {
     for (const [kind, outage] of outages) {
-      const isReachable = kind !== STORE || await pings()
+      const isReachable = kind !== STORE || await storage.ping().then(() => true, () => false)
       outage.isStoreGone ||= !isReachable
       if (isReachable && performance.now() - outage.lastAt >= (outage.isStoreGone ? QUIET_AFTER_RETURN_MS : QUIET_MS)) end(kind, outage)
-    }
-  }
-
-  async function pings (): Promise<boolean> {
-    try {
-      await storage.sessions.ping()
-      return true
-    } catch {
-      return false
     }
   }
 
