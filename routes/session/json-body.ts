@@ -23,25 +23,13 @@ export function readValues (fastify: FastifyInstance, maxBytes: number): void {
   const parse = fastify.getDefaultJsonParser('error', 'error')
   fastify.removeContentTypeParser('application/json')
   fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
-    if (request.method === 'DELETE' || bytes.length === 0) {
-      done(null)
-      return
-    }
-    if (!isUtf8(bytes)) {
-      done(new SessionValueError('the body', 'not UTF-8'))
-      return
-    }
+    if (request.method === 'DELETE' || bytes.length === 0) return done(null)
+    if (!isUtf8(bytes)) return done(new SessionValueError('the body', 'not UTF-8'))
     // Source: RFC 9110, section 14.5.
-    if (request.headers['content-range'] !== undefined) {
-      done(new SessionValueError('the body', 'a part of a value, by its Content-Range'))
-      return
-    }
+    if (request.headers['content-range'] !== undefined) return done(new SessionValueError('the body', 'a part of a value, by its Content-Range'))
     const json = bytes.toString()
     const length = json.length > maxBytes ? json.replace(ESCAPE, '_').replace(SPACE, '').length : 0
-    if (length > maxBytes) {
-      done(new SessionTooLargeError(length, maxBytes))
-      return
-    }
+    if (length > maxBytes) return done(new SessionTooLargeError(length, maxBytes))
     parse(request, json, (error, value) => {
       const flaw = flawOf(json, error)
       done(flaw === null ? error : new SessionValueError('the body', flaw), value)
