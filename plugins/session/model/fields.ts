@@ -56,14 +56,15 @@ export function assertPermanent (name: string, value: unknown): asserts value is
 }
 
 function assertKey (key: unknown): asserts key is string {
-  // A store that keeps keys as UTF-8 would change a lone surrogate.
-  if (typeof key !== 'string' || key === '' || isReserved(key) || !key.isWellFormed()) throw new SessionKeyError(brokenRule(key), inspect(key))
+  const rule = brokenRule(key)
+  if (rule !== null) throw new SessionKeyError(rule, inspect(key))
 }
 
-function brokenRule (key: unknown): string {
+function brokenRule (key: unknown): string | null {
   if (typeof key !== 'string') return 'be a string'
   if (key === '') return 'not be empty'
-  if (MEMBERS.has(key)) return 'not be the name of a member of the session'
+  if (RESERVED.has(key)) return MEMBERS.has(key) ? 'not be the name of a member of the session' : 'not be a name that objects have, such as toString, prototype or then'
   if (key.startsWith(OWN_PREFIX)) return `not begin with "${OWN_PREFIX}"`
-  return RESERVED.has(key) ? 'not be a name that objects have, such as toString, prototype or then' : 'be well-formed text'
+  // A store that keeps keys as UTF-8 would change a lone surrogate.
+  return key.isWellFormed() ? null : 'be well-formed text'
 }
