@@ -1,5 +1,5 @@
 import { DeadlineError, deadline } from '../../common/deadline.js'
-import { StoreUnavailableError, storeUnavailable, textOf } from '../../store/errors.js'
+import { SessionTooLargeError, StoreUnavailableError, storeUnavailable, textOf } from '../../store/errors.js'
 
 /** The limits of the calls to a store over a connection. */
 export interface CallLimits {
@@ -78,10 +78,10 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, lostMs 
 
 /**
  * Returns the error without what was sent: its arguments may be a password or the data of a session. An error of a bounded call
- * within this one is plain already, and has the reason.
+ * within this one is plain already, and has the reason; a session that is too large is no failure of the store.
  */
 export function plainError (error: unknown): Error {
-  if (error instanceof StoreUnavailableError) return error
+  if (error instanceof StoreUnavailableError || error instanceof SessionTooLargeError) return error
   return new Error(textOf(error).replace(/, with args beginning with: .*/s, ''))
 }
 

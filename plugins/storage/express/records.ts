@@ -48,10 +48,9 @@ export class ExpressRecords {
     return storedIn(await this.#get(key))?.record ?? null
   }
 
-  /** Writes a record. Returns the refusal if it is too large. */
-  async write (key: string, record: SessionRecord): Promise<true | Error> {
-    const refusal = this.refusalOf(record)
-    if (refusal !== null) return refusal
+  /** Writes a record. @throws SessionTooLargeError */
+  async write (key: string, record: SessionRecord): Promise<void> {
+    this.assertSize(record)
     const maxAge = Math.max(0, record.expiresAt - this.#options.now()) + GRACE_MS
     const session = {
       // Some stores use one of these, some another. The date is for the clock of the store.
@@ -60,13 +59,13 @@ export class ExpressRecords {
       hatcheck: JSON.stringify({ key, record })
     }
     await answerOf((callback) => this.#store.set(idOf(key), session, callback))
-    return true
   }
 
-  refusalOf ({ fields }: SessionRecord): Error | null {
+  /** @throws SessionTooLargeError */
+  assertSize ({ fields }: SessionRecord): void {
     const { maxBytes } = this.#options
     const size = sizeOf(fields)
-    return size > maxBytes ? new SessionTooLargeError(size, maxBytes) : null
+    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
   }
 
   async delete (key: string): Promise<void> {

@@ -1,4 +1,3 @@
-import { SessionTooLargeError } from '../../store/errors.js'
 import {
   byBeginning, excessOf, splitByPrefix, touched, withChanges,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
@@ -70,7 +69,7 @@ export class ExpressStore implements SessionStore {
   }
 
   create (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
-    return this.#write('create', () => this.#begin(key, record, limit))
+    return this.#bounded('create', () => this.#begin(key, record, limit))
   }
 
   patch (key: string, changes: SessionChanges): Promise<boolean> {
@@ -114,12 +113,12 @@ export class ExpressStore implements SessionStore {
       read: () => this.#live(key),
       create: async (...creation) => {
         assertInTime()
-        return acceptedOf(await this.#begin(...creation))
+        return await this.#begin(...creation)
       },
       remove: (ended, nextKey) => this.#queue.run(ended, () => ended === key ? inTime(() => this.#endNow(ended, { nextKey })) : this.#endNow(ended)),
-      patch: (_, changes) => inTime(async () => acceptedOf(await this.#changeInTurn(nextKey, (record) => withChanges(record, changes))))
+      patch: (_, changes) => inTime(() => this.#changeInTurn(nextKey, (record) => withChanges(record, changes)))
     }
-    const replacing = this.#write('replace', () => replaceInTwoSteps(steps, key, nextKey, change, limit).catch(refusalIn))
+    const replacing = this.#bounded('replace', () => replaceInTwoSteps(steps, key, nextKey, change, limit))
     replacing.catch(() => { isLate = true })
     return replacing
   }
@@ -161,16 +160,17 @@ export class ExpressStore implements SessionStore {
     return count
   }
 
-  #begin (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean | Error> {
+  #begin (key: string, record: SessionRecord, limit?: UserLimit): Promise<boolean> {
     const { user } = record
-    const begin = async (): Promise<boolean | Error> => {
+    const begin = async (): Promise<boolean> => {
       if (this.#tombstones.has(key) || await this.#records.has(key)) return false
-      return await this.#records.write(key, record)
+      await this.#records.write(key, record)
+      return true
     }
     if (!this.keepsLimit || limit === undefined || user === null) return this.#queue.run(key, begin)
     return this.#queue.run(`logins of ${user}`, async () => {
-      const refusal = this.#records.refusalOf(record)
-      if (refusal !== null) return refusal
+      // First, since others end for this one.
+      this.#records.assertSize(record)
       for (const old of excessOf(await this.#ofUser(user), key, limit)) {
         if (await this.#end(old.key, { user }) !== null) limit.onEnded?.(old.key)
       }
@@ -179,13 +179,15 @@ export class ExpressStore implements SessionStore {
   }
 
   #change (doing: string, key: string, change: (record: SessionRecord) => SessionRecord): Promise<boolean> {
-    return this.#write(doing, () => this.#changeInTurn(key, change))
+    return this.#bounded(doing, () => this.#changeInTurn(key, change))
   }
 
-  #changeInTurn (key: string, change: (record: SessionRecord) => SessionRecord): Promise<boolean | Error> {
+  #changeInTurn (key: string, change: (record: SessionRecord) => SessionRecord): Promise<boolean> {
     return this.#queue.run(key, async () => {
       const record = await this.#live(key)
-      return record === null ? false : await this.#records.write(key, change(record))
+      if (record === null) return false
+      await this.#records.write(key, change(record))
+      return true
     })
   }
 
@@ -201,11 +203,6 @@ export class ExpressStore implements SessionStore {
     // Not before: a session whose end has failed may live on, and a failure logs nobody out.
     this.#tombstones.add(key, nextKey ?? null)
     return last
-  }
-
-  /** Bounds a write. A refusal is an answer of the store, not a failure, so it passes the limits as a value. */
-  async #write<T> (doing: string, work: () => Promise<T | Error>): Promise<T> {
-    return acceptedOf(await this.#bounded(doing, work))
   }
 
   async #live (key: string): Promise<SessionRecord | null> {
@@ -224,16 +221,4 @@ interface EndOptions {
   user?: string | undefined
   /** Where the session continues. */
   nextKey?: string | undefined
-}
-
-/** @throws the refusal, if the outcome is one. */
-function acceptedOf<T> (outcome: T | Error): T {
-  if (outcome instanceof Error) throw outcome
-  return outcome
-}
-
-/** Returns a refusal. @throws any other error. */
-function refusalIn (error: unknown): Error {
-  if (error instanceof SessionTooLargeError) return error
-  throw error
 }
