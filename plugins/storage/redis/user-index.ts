@@ -43,7 +43,7 @@ export class RedisUserIndex {
    * added: of any two, the later one sees the earlier.
    */
   async add (user: string, key: string, limit?: number): Promise<{ count: number, others: IndexEntry[] }> {
-    const [count, entries] = await this.#call('index', () => this.#client.hatcheckIndex(redisKey.index(user), key, this.#now(), this.#keepMs, limit ?? '').catch((error: Error) => this.#fail(user, error)))
+    const [count, entries] = await this.#callFor(user, 'index', (name) => this.#client.hatcheckIndex(name, key, this.#now(), this.#keepMs, limit ?? ''))
     return { count, others: entriesOf(entries).filter((entry) => entry.key !== key) }
   }
 
@@ -57,7 +57,7 @@ export class RedisUserIndex {
     let again = new Set<string>()
     for (let isLast = false; !isLast;) {
       const most = PAGE + again.size
-      const entries = entriesOf(await this.#call('list', () => this.#client.zrange(redisKey.index(user), from, '+inf', 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES').catch((error: Error) => this.#fail(user, error))))
+      const entries = entriesOf(await this.#callFor(user, 'list', (name) => this.#client.zrange(name, from, '+inf', 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')))
       yield entries.filter(({ key }) => !again.has(key))
       isLast = entries.length < most
       from = entries.at(-1)?.addedAt ?? from
@@ -67,29 +67,32 @@ export class RedisUserIndex {
 
   /** Returns the keys of the first entries, all as of one moment. */
   async first (user: string, most: number): Promise<string[]> {
-    return await this.#call('list', () => this.#client.zrange(redisKey.index(user), 0, String(most - 1)).catch((error: Error) => this.#fail(user, error)))
+    return await this.#callFor(user, 'list', (name) => this.#client.zrange(name, 0, String(most - 1)))
   }
 
   /** Returns some entries at random. */
   async sample (user: string, count: number): Promise<IndexEntry[]> {
-    return entriesOf(await this.#call('list', () => this.#client.zrandmember(redisKey.index(user), count, 'WITHSCORES')))
+    return entriesOf(await this.#callFor(user, 'list', (name) => this.#client.zrandmember(name, count, 'WITHSCORES')))
   }
 
   /** Removes sessions that have ended for good. */
   async delete (user: string, keys: readonly string[]): Promise<void> {
-    if (keys.length > 0) await this.#call('index', () => this.#client.zrem(redisKey.index(user), ...keys))
+    if (keys.length > 0) await this.#callFor(user, 'index', (name) => this.#client.zrem(name, ...keys))
   }
 
   /** Removes entries without a session, except young ones and those that were added again. */
   async heal (user: string, stale: readonly IndexEntry[]): Promise<void> {
     const youngest = this.#now() - TOMBSTONE_MS
     const old = stale.filter(({ addedAt }) => Number(addedAt) < youngest)
-    for (const batch of batchesOf(old)) await this.#call('index', () => this.#client.hatcheckUnindex(redisKey.index(user), batch.flatMap(({ key, addedAt }) => [key, addedAt])))
+    for (const batch of batchesOf(old)) await this.#callFor(user, 'index', (name) => this.#client.hatcheckUnindex(name, batch.flatMap(({ key, addedAt }) => [key, addedAt])))
   }
 
-  #fail (user: string, error: Error): never {
-    if (/\bWRONGTYPE\b/.test(error.message)) this.#onCorrupt(user)
-    throw error
+  /** @param command gets the name of the index in Redis */
+  #callFor<T> (user: string, doing: string, command: (name: string) => Promise<T>): Promise<T> {
+    return this.#call(doing, () => command(redisKey.index(user)).catch((error: Error) => {
+      if (/\bWRONGTYPE\b/.test(error.message)) this.#onCorrupt(user)
+      throw error
+    }))
   }
 }
 
