@@ -29,34 +29,24 @@ export async function replaceInTwoSteps (
   const begun = successorOf(read, change)
   if (!await store.create(nextKey, begun, successorLimit(begun, read, limit))) return { outcome: 'refused' }
   try {
-    return await endPredecessor(store, key, nextKey, change, begun)
+    const last = await store.remove(key, continuationOf(nextKey, begun, change))
+    if (last === null) {
+      await store.remove(nextKey)
+      return { outcome: 'gone' }
+    }
+    const next = successorOf(last, change)
+    if (!hasFields(next)) {
+      await store.remove(nextKey)
+      return { outcome: 'replaced', last, next: null }
+    }
+    const late = changesBetween(begun, next)
+    // Another call may have ended the successor by now, such as the end of every session of its user.
+    if (late !== null && !await store.patch(nextKey, late)) return { outcome: 'gone' }
+    return { outcome: 'replaced', last, next }
   } catch (error) {
     await removeIfPossible(store, nextKey)
     throw error
   }
-}
-
-async function endPredecessor (
-  store: Pick<SessionStore, 'remove' | 'patch'>,
-  key: string,
-  nextKey: string,
-  change: SessionReplacement,
-  begun: SessionRecord
-): Promise<Replaced> {
-  const last = await store.remove(key, continuationOf(nextKey, begun, change))
-  if (last === null) {
-    await store.remove(nextKey)
-    return { outcome: 'gone' }
-  }
-  const next = successorOf(last, change)
-  if (!hasFields(next)) {
-    await store.remove(nextKey)
-    return { outcome: 'replaced', last, next: null }
-  }
-  const late = changesBetween(begun, next)
-  // Another call may have ended the successor by now, such as the end of every session of its user.
-  if (late !== null && !await store.patch(nextKey, late)) return { outcome: 'gone' }
-  return { outcome: 'replaced', last, next }
 }
 
 /** Returns the changes from one record to the other, or null if they are the same. */
