@@ -8,7 +8,7 @@ import { ownFolder } from '../plugins/config/own-folder.js'
 import { AS_BROWSER } from './accept.js'
 import { checkout, run } from './fixtures/child.js'
 import { Client } from './client.js'
-import { buildHost, newFastify, testKey } from './helper.js'
+import { buildHost, newFastify, testKey, turn } from './helper.js'
 
 const authenticate = (name: string, password: string): { name: string } | null => password === 'right' ? { name } : null
 const pages = { secretKey: testKey, sessionStore: 'memory:', routes: true, authenticate } satisfies HatcheckOptions
@@ -94,6 +94,22 @@ const places = [
   { scope: '/café', prefix: '/日本', base: '/caf%C3%A9/%E6%97%A5%E6%9C%AC', home: '/caf%C3%A9/%E6%97%A5%E6%9C%AC/' },
   { scope: '/a b', prefix: '/"<x>', base: '/a%20b/%22%3Cx%3E', home: '/a%20b/%22%3Cx%3E/' }
 ] satisfies Array<{ scope: string | undefined, prefix?: string, routes?: RouteName[], base: string, home: string }>
+
+test('many scopes with hatcheck need no more listeners of their server than one', async (t) => {
+  const warnings: Error[] = []
+  const note = (warning: Error): void => { warnings.push(warning) }
+  process.on('warning', note)
+  t.teardown(() => { process.off('warning', note) })
+  const log: string[] = []
+  const fastify = newFastify(t, { trustProxy: '127.0.0.1', logger: { level: 'warn', stream: { write (line: string) { log.push(line) } } } })
+  for (let i = 0; i < 12; i++) {
+    await fastify.register(async (scope) => { await scope.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', sessionCookieName: `shop${i}` }) })
+  }
+  await fastify.listen({ port: 0, host: '127.0.0.1' })
+  await turn()
+  t.strictSame(warnings.map(({ message }) => message), [], 'Node warns of more than ten')
+  t.equal(log.filter((line) => line.includes('app.server.maxHeadersCount = 0')).length, 1)
+})
 
 test('every link of a page leads to a served route, in scopes with a prefix', async (t) => {
   for (const { base, home, scope: outer, ...options } of places) {

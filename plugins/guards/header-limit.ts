@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import type { Server } from 'node:http'
 
+/** The servers whose start logs the limit. Several scopes with hatcheck have one server. */
+const watched = new WeakSet<object>()
+
 /**
  * Makes the server keep all header lines. By default Node keeps 1,000 lines of a request and silently drops the rest. Some
  * proxies put the client's headers before their own: with enough lines, a client could cut off what the proxy says.
@@ -15,7 +18,8 @@ export function keepHeaderLines (fastify: FastifyInstance): void {
     return
   }
   // Without a proxy that Fastify trusts, no header line is believed.
-  if (!trustsProxy(fastify)) return
+  if (!trustsProxy(fastify) || watched.has(server)) return
+  watched.add(server)
   fastify.server.once('listening', () => {
     if (server.maxHeadersCount === 0) return
     fastify.log.warn('This server silently drops header lines beyond the first 1,000, those of a proxy among them. ' +

@@ -6,7 +6,8 @@ import type { Socket } from 'node:net'
  * no longer the address: the attempts of such a client would count for no network, and have no address in the log.
  */
 export function dropVanishedClients ({ server }: Pick<FastifyInstance, 'server'>): void {
-  server.on('connection', drop).on('secureConnection', drop)
+  // Several scopes with hatcheck have one server.
+  if (!server.listeners('connection').includes(drop)) server.on('connection', drop).on('secureConnection', drop)
 }
 
 /** Reads the address of every other client, so that Node keeps it: the client may reset the connection later. */
