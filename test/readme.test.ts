@@ -143,7 +143,7 @@ t.test('an error of a session or a login is an instance of an exported class, un
   const exported = Object.entries(hatcheck).filter(([name]) => name.endsWith('Error')).map(([, value]) => value as unknown as new () => Error)
   const classes = Object.entries({ ...sessionErrors, ...loginErrors }) as unknown as Array<[string, new (...args: unknown[]) => Error]>
   const others = classes.filter(([, Own]) => !exported.some((Exported) => new Own(1, 1) instanceof Exported)).map(([name]) => name)
-  t.same(others.sort(), ['AdoptError', 'AsyncSchemaError', 'AuthenticateError', 'NotAwaitedError', 'ReauthenticateError'])
+  t.same(others.sort(), ['AdoptError', 'AsyncSchemaError', 'AuthenticateError', 'NotAwaitedError', 'OtherUserError', 'ReauthenticateError'])
 })
 
 t.test('the tests of an application that docs/testing.md shows pass', async (t) => {

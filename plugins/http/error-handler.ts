@@ -107,7 +107,7 @@ export function createErrorHandler ({ hatcheck }: FastifyInstance, { secureHeade
   function wayOn (status: number, code: string, { text }: Language): SafeHtml | '' {
     if ((status === 401 || code === 'HATCHECK_SESSION_GONE') && loginPage !== null) return html`<p><a class="button" href="${loginPage}">${text('Log in your account here')}</a></p>`
     if (code === 'HATCHECK_NO_SUCH_SESSION') return html`<p><a class="button" href="${base}/sessions">${text('Back to my sessions')}</a></p>`
-    if (code === 'HATCHECK_NOT_ALLOWED' && hasRoute('logout')) return html`<form method="post" action="${base}/logout"><button>${text('Log out your account here')}</button></form>`
+    if ((code === 'HATCHECK_NOT_ALLOWED' || code === 'HATCHECK_OTHER_USER') && hasRoute('logout')) return html`<form method="post" action="${base}/logout"><button>${text('Log out your account here')}</button></form>`
     return ''
   }
 

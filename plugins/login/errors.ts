@@ -4,6 +4,9 @@ import { createRefusal, createUnauthorized } from '../common/http-errors.js'
 /** The route needs a login, and the visitor is not logged in. */
 export const LoginRequiredError = createUnauthorized('HATCHECK_LOGIN_REQUIRED', 'You are not logged in.')
 
+/** The form is that of another user, who was logged in with this browser before. */
+export const OtherUserError = createRefusal('HATCHECK_OTHER_USER', 'Another user has logged in since this page was loaded. Nothing has been changed.', 409)
+
 /** A field of a form, or an argument of `request.authenticate`, is missing or too long. The text is the rule. */
 export const CredentialsError = createRefusal<'HATCHECK_CREDENTIALS', 400, [string]>('HATCHECK_CREDENTIALS', '%s', 400)
 

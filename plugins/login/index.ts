@@ -9,6 +9,8 @@ import type { ValuesOf } from '../session/request/schema-types.js'
 import type { User } from '../session/model/user.js'
 import { accountKey } from '../store/accounts.js'
 import { createPasswordCheck } from './check.js'
+import { OtherUserError } from './errors.js'
+import { fieldOf } from './fields.js'
 import { createGuard, requireLogin } from './guard.js'
 import { createLoginCalls, type LoginOptions } from './log-in.js'
 import { createNext } from './next.js'
@@ -134,6 +136,7 @@ function createLogin (fastify: FastifyInstance) {
   const next = createNext(config)
   const { isUndecided, proofOf, ...check } = createPasswordCheck(fastify)
   const calls = createLoginCalls(fastify, { isUndecided, proofOf }, next.nextOf)
+  const guard = createGuard(fastify, next.loginPathTo)
 
   /**
    * Returns the same text for every spelling of a name of hatcheck's own accounts. Names that an application checks itself may
@@ -143,10 +146,23 @@ function createLogin (fastify: FastifyInstance) {
     return accounts === null || name.length > LONGEST_SENT_NAME ? name : accountKey(name)
   }
 
+  /**
+   * Refuses a form that names another user than the one logged in: it was loaded before that login, and its user would change what
+   * is another's.
+   *
+   * @throws OtherUserError (409)
+   */
+  function assertSameUser (request: FastifyRequest): void {
+    const sent = fieldOf(request.body, 'client_name')
+    if (sent === undefined || (typeof sent === 'string' && keyOf(sent) === keyOf(guard.requireUser(request).name))) return
+    throw new OtherUserError()
+  }
+
   // One object, so that a replaced `isStillValid`, for example in a test, takes effect everywhere.
   return Object.assign(calls, check, {
-    ...createGuard(fastify, next.loginPathTo),
+    ...guard,
     ...next,
+    assertSameUser,
     reauthenticate: createReauthentication(fastify, check, calls),
     keyOf
   })

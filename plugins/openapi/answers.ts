@@ -65,6 +65,8 @@ export const user = {
 
 export const USER: Schema = { $ref: 'HatcheckUser#' }
 export const USER_OR_NULL: Schema = { anyOf: [USER, { type: 'null' }] }
+/** The user of a form, which another user may have loaded before. */
+export const FORM_USER: Schema = { type: 'string', description: 'The name of the user who is expected to be logged in. If another user is, nothing changes. Optional for programs.' }
 export const TIME: Schema = { type: 'string', format: 'date-time' }
 
 const PAGE: Schema = { type: 'string' }

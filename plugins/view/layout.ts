@@ -13,6 +13,11 @@ export interface PageParts {
 /** Marks a field as the one that the message above the body is about: a screen reader reads the message with the field. */
 export const flawed = html` aria-invalid="true" aria-describedby="notice"`
 
+/** The user of a form with a password: password managers go by it, and the form counts for no other user. */
+export function userField (name: string): SafeHtml {
+  return html`<input name="client_name" value="${name}" autocomplete="username" readonly hidden>`
+}
+
 /** A page in any language. */
 export type Page = (language: Language) => PageParts
 

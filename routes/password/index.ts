@@ -34,6 +34,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
 
   fastify.post('/password', { schema: schemas.post, onRequest, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
     session.assertDeliverable(request)
+    login.assertSameUser(request)
     const name = nameOf(request)
     const { current, next } = passwordFieldsOf(request.body)
     // The throttle comes before the check of the new password, which takes long.

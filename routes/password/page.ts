@@ -1,5 +1,5 @@
 import { html, type SafeHtml } from '../../plugins/view/html.js'
-import { flawed, type Page } from '../../plugins/view/layout.js'
+import { flawed, userField, type Page } from '../../plugins/view/layout.js'
 
 interface PasswordForm {
   base: string
@@ -19,10 +19,9 @@ export function passwordPage ({ base, home, hasLogout, name, minLength, error }:
   return ({ text, phrase }) => ({
     title: text('Change your password'),
     notice: error === undefined ? undefined : { kind: 'bad', text: error.text },
-    // Password managers read the name and store the new password for it.
     body: html`<h1>${text('Change your password')}</h1>
 <form method="post" action="${base}/password">
-<input name="client_name" value="${name}" autocomplete="username" readonly hidden>
+${userField(name)}
 <div class="field"><label for="current">${text('Current password')}</label>
 <input id="current" name="current_password" type="password" required autocomplete="current-password"${flaw('current')} autofocus></div>
 <div class="field"><label for="new">${text('New password')}</label>

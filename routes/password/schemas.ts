@@ -1,7 +1,7 @@
 import type { FastifySchema } from 'fastify'
 import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
-import { CredentialsError, LoginRequiredError } from '../../plugins/login/errors.js'
-import { BODY_ERRORS, PAGE_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
+import { CredentialsError, LoginRequiredError, OtherUserError } from '../../plugins/login/errors.js'
+import { BODY_ERRORS, FORM_USER, PAGE_ERRORS, exactly, formOrJson, json, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError } from '../../plugins/session/model/errors.js'
 import { StoreUnavailableError } from '../../plugins/store/errors.js'
 import { ThrottledError } from '../../plugins/throttle/index.js'
@@ -29,12 +29,12 @@ export const schemas = {
     body: formOrJson({
       type: 'object',
       required: ['current_password', 'new_password'],
-      properties: { current_password: password, new_password: password, new_password_again: { ...password, description: 'The new password again. Optional for programs; if present, it must be the same.' } }
+      properties: { current_password: password, new_password: password, new_password_again: { ...password, description: 'The new password again. Optional for programs; if present, it must be the same.' }, client_name: FORM_USER }
     }),
     response: {
       200: json('The password has been changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of other sessions that ended.' } })),
       303: redirect('The password has been changed.'),
-      ...problems(...PAGE_ERRORS, ...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, LoginRequiredError, WrongPasswordError,
+      ...problems(...PAGE_ERRORS, ...BODY_ERRORS, CredentialsError, PasswordError, InsecureTransportError, CookieDomainError, LoginRequiredError, OtherUserError, WrongPasswordError,
         StoreUnavailableError, ThrottledError, BusyError, PasswordNotChangedError, PasswordChangedError, PasswordOvertakenError, PasswordChangeUnfinishedError)
     }
   }

@@ -21,7 +21,7 @@ const FORM_ERRORS = ['HATCHECK_REAUTHENTICATE', 'HATCHECK_WRONG_CREDENTIALS', 'H
 
 /** "My sessions": lists the devices on which the user is logged in, and ends their sessions. */
 export default async function sessions (fastify: FastifyInstance): Promise<void> {
-  const { config, session, login: { assertLoggedIn: onRequest, logOut, reauthenticate, requireUser }, view, http } = fastify.hatcheck
+  const { config, session, login: { assertLoggedIn: onRequest, assertSameUser, logOut, reauthenticate, requireUser }, view, http } = fastify.hatcheck
   const { base, home, hasRoute, now, lifetimes } = config
   const errorHandler = http.showInForm({ codes: FORM_ERRORS, page: askForPassword })
 
@@ -29,7 +29,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     const { sessions: listed, total } = await list(request)
     if (wants(request) === 'json') return { sessions: listed.map(asJson), total }
     const notice = view.takeNotice(request, reply)
-    return view.page(reply, sessionsPage({ base, home, hasLogout: hasRoute('logout'), sessions: listed, total, now: now(), lifetimes, notice }))
+    return view.page(reply, sessionsPage({ base, home, name: requireUser(request).name, hasLogout: hasRoute('logout'), sessions: listed, total, now: now(), lifetimes, notice }))
   })
 
   fastify.delete<{ Params: { handle: string } }>('/sessions/:handle', { schema: schemas.end, onRequest, bodyLimit: BODY_LIMIT }, async (request, reply) => {
@@ -41,6 +41,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
 
   // A form can only send POST.
   fastify.post('/sessions', { schema: schemas.post, onRequest, bodyLimit: BODY_LIMIT, errorHandler }, async (request, reply) => {
+    assertSameUser(request)
     const target = targetOf(request.body)
     const ended = await end(request, target, passwordIn(request.body))
     if (wants(request) === 'json') return { ended }
@@ -86,6 +87,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     const target = targetOf(request.body)
     return reauthenticationPage({
       base,
+      name: requireUser(request).name,
       handle: target === 'others' ? null : target.handle,
       error: error.code === 'HATCHECK_REAUTHENTICATE' ? undefined : error.message
     })

@@ -16,6 +16,8 @@ interface SessionsPage {
   /** The link back. */
   home: string
   hasLogout: boolean
+  /** The user's name. The form counts for no other user. */
+  name: string
   sessions: readonly ListedSession[]
   /** How many sessions the user has; null: only this one is known. The list may be shorter. */
   total: number | null
@@ -25,7 +27,7 @@ interface SessionsPage {
   notice: PageParts['notice']
 }
 
-export function sessionsPage ({ base, home, hasLogout, sessions, total, now, lifetimes, notice }: SessionsPage): Page {
+export function sessionsPage ({ base, home, hasLogout, name, sessions, total, now, lifetimes, notice }: SessionsPage): Page {
   const isAlone = total !== null && sessions.every(({ current }) => current)
   const logout = hasLogout ? `${base}/logout` : null
   return (language) => {
@@ -37,6 +39,7 @@ export function sessionsPage ({ base, home, hasLogout, sessions, total, now, lif
       // One form for all sessions: each button names what it ends.
       body: html`<h1>${text('My sessions')}</h1>
 <form method="post" action="${base}/sessions">
+<input type="hidden" name="client_name" value="${name}">
 <ul class="sessions" role="list">${sessions.map((session) => item(session, { logout, now, language }))}</ul>
 ${isAlone ? '' : html`<button name="others" value="1">${text('End all other sessions')}</button>`}
 </form>
