@@ -34,14 +34,14 @@ const rules = html`:root { color-scheme: light dark; --ink: light-dark(#1d2433, 
   --field: light-dark(#8a8f9c, #6b7489); --good: light-dark(#1d6b43, #86d3a8); --bad: light-dark(#a3262b, #ff9d9a) }
 * { box-sizing: border-box }
 body { margin: 0; min-height: 100vh; min-height: 100dvh; display: grid; grid-template-rows: 1fr auto; background: var(--paper); color: var(--ink);
-  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: anywhere }
 main { width: min(100% - 2rem, 26rem); margin: auto; padding: 3rem 0 }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .9rem; padding: 2rem; box-shadow: 0 1rem 2.5rem -1.75rem #0006 }
-.brand { display: flex; gap: .6rem; align-items: center; margin: 0 0 1.25rem; color: var(--link); font-weight: 600; letter-spacing: .01em; overflow-wrap: anywhere }
+.brand { display: flex; gap: .6rem; align-items: center; margin: 0 0 1.25rem; color: var(--link); font-weight: 600; letter-spacing: .01em }
 .brand svg { width: 1.9rem; height: 1.9rem; flex: none }
 .brand img { max-width: 100%; height: 2.5rem; object-fit: contain; flex: 0 1 auto; min-width: 1.9rem }
-h1 { font-size: 1.45rem; line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere }
-p { margin: 0 0 1rem; overflow-wrap: anywhere }
+h1 { font-size: 1.45rem; line-height: 1.25; margin: 0 0 1rem }
+p { margin: 0 0 1rem }
 .card > :last-child { margin-bottom: 0 }
 a { color: var(--link); text-underline-offset: .18em }
 .muted { color: var(--muted); font-size: .9rem }
@@ -65,7 +65,7 @@ form + .muted { margin: 1.25rem 0 0 }
 .sessions h2 { font-size: 1rem; line-height: 1.4; margin: 0 0 .15rem }
 .sessions p { margin: 0 0 .7rem }
 .sessions button { width: auto; min-height: 2.75rem }
-.tag { margin-left: .35rem; padding: .1rem .5rem; border: 1px solid var(--good); border-radius: 1rem; color: var(--good); font-size: .8rem; white-space: nowrap }
+.tag { display: inline-block; margin-left: .35rem; padding: .1rem .5rem; border: 1px solid var(--good); border-radius: 1rem; color: var(--good); font-size: .8rem }
 :focus-visible { outline: .2rem solid var(--link); outline-offset: .15rem }
 form { margin: 0 }
 .aside { margin: 1rem 0 0; text-align: center }

@@ -281,6 +281,7 @@ test('the pages work in a browser', needs('chromium'), async (t) => {
         await shoot(page, `look-${locale}-${colorScheme}-${name}`, isList)
         t.same(await flaws(page, isList), [], `${name} in ${locale}`)
         t.equal(await page.evaluate(() => document.documentElement.lang), locale.slice(0, 2))
+        t.same(await flawsInLargeText(page), [], `${name} in ${locale}, in large text`)
       }
       const submit = async (fields: Record<string, string>): Promise<void> => {
         for (const [name, value] of Object.entries(fields)) await page.locator(`input[name=${name}]`).fill(value)
@@ -475,6 +476,16 @@ async function shoot (page: Page, name: string, fullPage = false): Promise<void>
   if (folder === undefined) return
   mkdirSync(folder, { recursive: true })
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage })
+}
+
+/** Lists what makes a page wider than the smallest screen, for a user whose text is twice as large. */
+async function flawsInLargeText (page: Page): Promise<string[]> {
+  await page.setViewportSize({ width: 320, height: 640 })
+  await page.evaluate(() => { document.documentElement.style.fontSize = '200%' })
+  const found = (await flaws(page, true)).filter((flaw) => /px wide|sticks out|overflows/.test(flaw))
+  await page.evaluate(() => { document.documentElement.style.fontSize = '' })
+  await page.setViewportSize(PHONE.viewport)
+  return found
 }
 
 /**
