@@ -14,8 +14,12 @@ const SWEEP_EVERY_MS = 60_000
 export function startSweeping (sweepSlice: () => MaybePromise<boolean>, fail: (error: unknown) => void): () => void {
   const stopping = new AbortController()
   const stopRepeating = repeat(SWEEP_EVERY_MS, async () => {
-    while (!stopping.signal.aborted && await sweepSlice()) await setImmediate()
-  }, (error) => { if (!stopping.signal.aborted) fail(error) })
+    try {
+      while (!stopping.signal.aborted && await sweepSlice()) await setImmediate()
+    } catch (error) {
+      if (!stopping.signal.aborted) fail(error)
+    }
+  })
   return () => {
     stopping.abort()
     stopRepeating()

@@ -48,7 +48,7 @@ export function createOutageLog (fastify: FastifyInstance): (error: FastifyError
     outages.set(kind, { failures: 1, begunAt: now, lastAt: now, isStoreGone: false })
     if (kind === STORE) log.error({ err: error }, `${error.message} Until it can, further failures are counted and not logged.`)
     else log.warn({ code: error.code }, `${error.message} Further answers like this one are counted and not logged.`)
-    stopLooking ??= repeat(LOOK_EVERY_MS, look, () => {})
+    stopLooking ??= repeat(LOOK_EVERY_MS, look)
   }
 
   async function look (): Promise<void> {

@@ -45,7 +45,7 @@ export function openKeyring (config: SecretsConfig & Pick<Config, 'realm'>, log:
   let rotating: NodeJS.Timeout | undefined
   let isStopped = false
   const file = keyFileOf(config)
-  const stopChecking = file === undefined ? () => {} : repeat(CHECK_EVERY_MS, checker(file), () => {})
+  const stopChecking = file === undefined ? () => {} : repeat(CHECK_EVERY_MS, checker(file))
 
   function use (wanted: Buffer[]): void {
     clearTimeout(rotating)

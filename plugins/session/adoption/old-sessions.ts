@@ -85,7 +85,7 @@ export class OldSessions {
   async endPresentedBy (request: FastifyRequest): Promise<{ tickets: Ticket[], isStored: boolean }> {
     const sessions = this.presentedBy(request)
     const stored = await Promise.all(sessions.map((session) => this.#end(session)))
-    if (this.#unended.size > 0) this.#stopRetrying ??= repeat(RETRY_EVERY_MS, () => this.#retry(), () => {})
+    if (this.#unended.size > 0) this.#stopRetrying ??= repeat(RETRY_EVERY_MS, () => this.#retry())
     return { tickets: sessions.map(({ ticket }) => ticket), isStored: !stored.includes(false) }
   }
 
