@@ -22,7 +22,7 @@ interface WriterOptions {
 type Cause = FastifyRequest | null
 
 /**
- * Begins and changes sessions for requests, and emits the events. Nothing else does. When a method resolves, the store has
+ * Begins and changes sessions for requests, which nothing else does, and emits the events. When a method resolves, the store has
  * done it. A method either creates or changes what is there, so that nothing in flight revives a session that has ended.
  */
 export class Writer {

@@ -58,7 +58,7 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, lostMs 
     }
     const cancel = deadline(deadlineMs, () => {
       reject(storeUnavailable(new DeadlineError(`no answer within ${deadlineMs} ms`), doing))
-      if (hasPlace) lost = setTimeout(leave, lostMs).unref()
+      lost = setTimeout(leave, lostMs).unref()
     })
     const ended = (hasFailed: boolean): void => {
       clearTimeout(lost)
