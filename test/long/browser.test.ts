@@ -336,6 +336,17 @@ test('the pages work in a browser', needs('chromium'), async (t) => {
     }
   })
 
+  await t.test('a page after the login can redirect to another origin that allowedOrigins names, which Chromium checks', async (t) => {
+    const elsewhere = await listening(t, {})
+    const app = await listening(t, { routes: true, signup: 'open', allowedOrigins: [elsewhere] })
+    const context = await browser.newContext({ baseURL: app })
+    t.teardown(() => context.close())
+    const page = await context.newPage()
+    await page.goto(`/login?next=${encodeURIComponent(`/authorize?to=${elsewhere}/logo.svg`)}`)
+    await fillIn(page, 'Harry', 'plum tree in winter')
+    t.equal(page.url(), `${elsewhere}/logo.svg`)
+  })
+
   if (process.env['DOCS_IMAGES'] === '1') {
     await t.test('the pictures in docs/images can be rendered', async (t) => {
       for (const colorScheme of ['light', 'dark'] as const) {
@@ -365,11 +376,12 @@ test('the pages work in a browser', needs('chromium'), async (t) => {
   })
 })
 
-/** An application with hatcheck's pages, which serves a logo and a stylesheet. */
+/** An application with hatcheck's pages, which serves a logo and a stylesheet, and redirects to other addresses. */
 async function listening (t: Test, options: GivenOptions): Promise<string> {
   const fastify = await buildHost(t, options)
   fastify.get('/logo.svg', async (_request, reply) => reply.type('image/svg+xml').send('<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24"/>'))
   fastify.get('/pages.css', async (_request, reply) => reply.type('text/css').send('.card { border-width: 7px }'))
+  fastify.get<{ Querystring: { to: string } }>('/authorize', async (request, reply) => reply.redirect(request.query.to))
   return await fastify.listen({ port: 0, host: '127.0.0.1' })
 }
 
