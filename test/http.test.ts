@@ -396,7 +396,7 @@ test('a body with an unknown coding is refused, and is never taken for a plain o
     `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n${headers}\r\n\r\n${body}`)
   const [length, chunk] = [`Content-Length: ${GOOD.length}`, `${GOOD.length.toString(16)}\r\n${GOOD}\r\n0\r\n\r\n`]
   for (const coding of ['gzip', 'GZIP', 'br', 'identity, gzip', 'x']) {
-    t.match(await post(`Content-Encoding: ${coding}\r\n${length}`), { answers: [{ status: 415, head: /^accept-encoding: identity\r$/mi, body: '"code":"HATCHECK_CONTENT_CODING"' }] }, coding)
+    t.match(await post(`Content-Encoding: ${coding}\r\nConnection: close\r\n${length}`), { answers: [{ status: 415, head: /^accept-encoding: identity\r$/mi, body: '"code":"HATCHECK_CONTENT_CODING"' }] }, coding)
   }
   for (const coding of ['gzip, chunked', 'identity, chunked', 'gzip\r\nTransfer-Encoding: chunked']) {
     for (const path of ['/login', '/verify', '/nowhere']) {
