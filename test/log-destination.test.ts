@@ -102,6 +102,17 @@ test('a write that hangs is reported, and does not delay a flush', async (t) => 
   t.notOk(destination.isStuck(), 'a failed write occupies no thread')
 })
 
+test('control characters that JSON leaves in its strings are escaped, also for a terminal', async (t) => {
+  const user = 'a\u007fb\u0085c\u009b31md\u2028e\u2029f é 密码 \u{1F600}'
+  const line = `${JSON.stringify({ msg: 'm', user })}\n`
+  for (const format of [(text: string) => text, (text: string) => `\u001b[1m${(JSON.parse(text) as { user: string }).user}\u001b[0m\n`]) {
+    const { destination, writes } = gated({ format })
+    destination.write(line)
+    t.match(writes[0]?.text, /a\\u007fb\\u0085c\\u009b31md\\u2028e\\u2029f é 密码 \u{1F600}/u)
+  }
+  t.equal((JSON.parse(boundedLine(line, 4_096)) as { user: string }).user, user, 'a program reads what was sent')
+})
+
 test('a line that is too long is cut, and is still valid JSON', async (t) => {
   const short = '{"level":30,"msg":"short"}\n'
   t.equal(boundedLine(short, 4_096), short)
@@ -110,6 +121,7 @@ test('a line that is too long is cut, and is still valid JSON', async (t) => {
     ['one string', { ...base, req: { url: `/${'x'.repeat(16_000)}` } }],
     ['a string of characters that JSON escapes', { ...base, user: '\u0000'.repeat(16_000) }],
     ['a string of characters of four bytes', { ...base, user: '\u{1F600}'.repeat(16_000) }],
+    ['a string of characters that only the log escapes', { ...base, user: '\u009b'.repeat(1_000) }],
     ['few characters of many bytes', { ...base, user: '\u{1F600}'.repeat(1_500) }],
     ['many strings', { ...base, list: Array.from({ length: 50 }, () => 'y'.repeat(900)) }],
     ['many fields', { ...base, list: Array.from({ length: 5_000 }, (_, i) => i) }],

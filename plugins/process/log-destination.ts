@@ -1,6 +1,7 @@
 import { constants, fstatSync, openSync, write } from 'node:fs'
 import { isatty } from 'node:tty'
 import { boundedLine } from './bounded-line.js'
+import { escapeControls } from './escape-controls.js'
 
 /** The most memory that waiting lines may take: enough for a second of a busy service or an hour of a quiet one. */
 const MOST_WAITING_BYTES = 4 * 1_024 * 1_024
@@ -56,7 +57,8 @@ export class LogDestination {
 
   /** Never throws and never blocks. */
   write (line: string): void {
-    const text = this.#format(boundedLine(line, LONGEST_WRITE))
+    // The format for a terminal may bring back what the JSON has escaped.
+    const text = escapeControls(this.#format(boundedLine(line, LONGEST_WRITE)))
     const bytes = Buffer.byteLength(text)
     if (this.#waitingBytes + bytes > MOST_WAITING_BYTES) {
       this.#lost++
