@@ -150,7 +150,7 @@ test('a password that breaks the rules is refused', async (t) => {
   const changed = await hatcheckCli(folder, ['user', 'passwd', 'Sally'], { env: closed, input: 'short\n' })
   t.match(await hatcheckCli(folder, ['user', 'passwd', 'Sally'], { env: closed, input: 'passwordpassword\n' }), { code: 1, stderr: /too easy to guess/ })
   t.match(changed, { code: 1, stderr: 'hatcheck: A password must have at least 15 characters.\n' })
-  for (const [name, input] of [['Harry', 'a lone\rCR is a character\r\nnot this\n'], ['Anne', 'so is a line separator\u2028 of Unicode\n'], ['Mary', 'at the end of the input\r']] as const) {
+  for (const [name, input] of [['Harry', 'a lone\rCR is a character\r\nnot this\n'], ['Anne', 'so is a line separator\u2028 of Unicode\n'], ['Mary', 'at the end of the input\r'], ['Luna', '\ufeffsaved by an editor\r\n']] as const) {
     t.match(await add(input, closed, name), { code: 0 })
   }
   const { url } = await startService(t, folder, closed)
@@ -158,6 +158,7 @@ test('a password that breaks the rules is refused', async (t) => {
   t.equal((await new Client(url).login('Harry', 'a lone\rCR is a character')).statusCode, 303, 'to the last byte')
   t.equal((await new Client(url).login('Anne', 'so is a line separator\u2028 of Unicode')).statusCode, 303)
   t.equal((await new Client(url).login('Mary', 'at the end of the input\r')).statusCode, 303)
+  t.equal((await new Client(url).login('Luna', 'saved by an editor')).statusCode, 303, 'a byte order mark belongs to the file')
 })
 
 test('a name that breaks the rules is refused', async (t) => {

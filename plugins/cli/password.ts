@@ -7,7 +7,8 @@ export async function readPassword ({ stdin, stderr }: Io): Promise<string> {
   if (stdin.isTTY !== true) {
     const line = await firstLine(stdin)
     if (line === null) throw new UsageError('a password is expected on standard input')
-    return line
+    // The byte order mark of a file that an editor has saved is not typed: nobody could log in with it.
+    return line.replace(/^\ufeff/, '')
   }
   const silent = new Writable({ write (_chunk, _encoding, done) { done() } })
   // Without a history: the arrow keys would give the first answer again.
