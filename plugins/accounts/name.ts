@@ -1,4 +1,5 @@
 import { createRefusal } from '../common/http-errors.js'
+import { ownText } from '../common/own-text.js'
 import { accountKey } from '../store/accounts.js'
 
 /** A name breaks a rule. The text is the rule. */
@@ -49,7 +50,7 @@ export function normalName (name: unknown, longest = LONGEST_NAME): string {
   if (normal.includes('\ufffd')) throw new NameError('A name must be valid Unicode text: it contains a character that cannot be decoded.')
   // Otherwise two names that look the same could be two accounts.
   if (UNSEEN.test(withoutEmoji(normal))) throw new NameError('A name must not contain control characters, or invisible characters outside emoji.')
-  return normal
+  return ownText(normal)
 }
 
 /**

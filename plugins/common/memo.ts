@@ -1,3 +1,5 @@
+import { ownText } from './own-text.js'
+
 /** A map of bounded size. It has two generations and drops the older when the younger is full, so it keeps the last `size` entries, and twice as many at most. */
 export class Memo<T> {
   #young = new Map<string, T>()
@@ -28,6 +30,7 @@ export class Memo<T> {
       this.#old = this.#young
       this.#young = new Map()
     }
-    this.#young.set(key, value)
+    // Many keys are parts of a request.
+    this.#young.set(ownText(key), value)
   }
 }

@@ -1,6 +1,7 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { indexOfMac } from '../common/index-of-mac.js'
 import { Memo } from '../common/memo.js'
+import { ownText } from '../common/own-text.js'
 import { DEFAULT_REALM, hasKeyPrefix, hashIn, keyPrefix, realmSuffix } from '../common/realm.js'
 import type { Carried } from '../store/carried.js'
 
@@ -139,7 +140,7 @@ function check (value: string, keys: readonly Buffer[], realm: string): Ticket |
   if (!isTicketLike(value)) return null
   const id = value.slice(0, SEPARATOR_AT)
   const match = indexOfMac(value.slice(SEPARATOR_AT + 1), keys.map((key) => macText(id, key)))
-  return match === -1 ? null : ticketOf(id, realm, match > 0)
+  return match === -1 ? null : ticketOf(ownText(id), realm, match > 0)
 }
 
 function ticketOf (id: string, realm: string, stale = false): Ticket {

@@ -1,4 +1,5 @@
 import { expiryOf, isTouchDue, type Lifetimes } from '../../common/lifetimes.js'
+import { ownText } from '../../common/own-text.js'
 import { SessionTooLargeError } from '../../store/errors.js'
 import { IDENTITY_FIELDS, USER_FIELD, identityFields } from '../../store/identity.js'
 import { sizeOf, sizeOfField, successorOf, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../../store/sessions.js'
@@ -78,7 +79,8 @@ interface Login {
  * @throws PermanentError, SessionValueError
  */
 export function planLogin (changes: Changes, login: Login, keepsValues: boolean, { lifetimes, now }: Rules): { record: SessionRecord, change: SessionReplacement } {
-  const { user, permanent, client, data } = login
+  const { permanent, client, data } = login
+  const user = ownText(login.user)
   assertPermanent('The option permanent', permanent)
   const time = now()
   const set: Record<string, string> = { ...changes.set }

@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
 import { Memo } from '../../common/memo.js'
+import { ownText } from '../../common/own-text.js'
 import { isKeepable, LONGEST_VALUE, type Carried, type CookieCodec, type Opened } from '../../store/carried.js'
 import { deriveKey } from '../../tickets/ticket.js'
 import { Payloads } from './payload.js'
@@ -63,7 +64,7 @@ export function createSealedCodec (secrets: readonly Buffer[], realm: string, ma
       const known = memo.get(value)
       if (known?.name === name) return known.opened
       const opened = open(value, name)
-      if (opened !== null) remember(value, name, opened)
+      if (opened !== null) remember(ownText(value), name, opened)
       return opened
     },
     lengthOf: (session) => Math.ceil((HEAD_BYTES + payloads.pack(session).length + TAG_BYTES) * 4 / 3),

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { Memo } from '../../common/memo.js'
+import { ownText } from '../../common/own-text.js'
 import { isKeepable, type Carried, type CookieCodec, type Opened } from '../../store/carried.js'
 import { fromPayload, toPayload } from './payload.js'
 import { membersIn, Origin, recordOf, textOf } from './session.js'
@@ -41,7 +42,7 @@ export function createFlaskCodec ({ secrets, lifetimeSeconds, maxBytes, now }: C
     if (members === null) return null
     const record = recordOf(members, signedAt, lifetimeSeconds)
     if (Object.keys(record.fields).length === 0) return null
-    return { id: idOf(value), record, endsAt: record.expiresAt, epoch: 0, isStale, origin: new Origin(payload, members) }
+    return { id: idOf(value), record, endsAt: record.expiresAt, epoch: 0, isStale, origin: new Origin(ownText(payload), members) }
   }
 
   return {
