@@ -349,6 +349,22 @@ test('afterLogin and afterLogout say where the pages lead without next', async (
   }
 })
 
+test('the policy of the pages lets a form lead to afterLogin and afterLogout, which browsers check', async (t) => {
+  const cases: Array<[GivenOptions, string]> = [
+    [{ afterLogin: '/start', afterLogout: '/' }, ''],
+    [{ afterLogin: 'https://app.example.com/start?x=;y' }, ' https://app.example.com'],
+    [{ afterLogout: 'https://user:secret@App.Example.com:443' }, ' https://app.example.com'],
+    [{ afterLogin: 'https://app.example.com/a', afterLogout: 'http://localhost:8080/b' }, ' https://app.example.com http://localhost:8080'],
+    [{ allowedOrigins: ['https://app.example.com'], afterLogin: 'https://app.example.com/a', afterLogout: 'https://www.example.com/' }, ' https://app.example.com https://www.example.com'],
+    [{ afterLogin: 'https://a;script-src/', afterLogout: 'https://%zz/' }, '']
+  ]
+  for (const [options, origins] of cases) {
+    const app = await buildHost(t, { routes: true, authenticate: (name) => ({ name }), ...options })
+    const { headers } = await new Client(app).get('/login', AS_BROWSER)
+    t.match(headers['content-security-policy'], `form-action 'self'${origins};`, JSON.stringify(options))
+  }
+})
+
 test('nextPageOf is a path here, an allowed origin, or afterLogin, wherever next is written', async (t) => {
   const { app } = await hostOf(t, { afterLogin: '/start', allowedOrigins: ['https://app.example.com'], authenticate: (name) => ({ name }) })
   const cases = [['/cart?a=1', '/cart?a=1'], ['https://app.example.com/x', 'https://app.example.com/x'], ['https://evil.example/', '/start'], ['//evil.example', '/start'], ['/\\evil.example', '/start'], [undefined, '/start'], [['/a', '/b'], '/start']] as const

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isHttps } from '../common/is-https.js'
+import { isOrigin } from '../common/origin.js'
 import type { Config } from '../config/resolve.js'
 import type { View } from '../view/index.js'
 import { fixedHeaders } from './fixed-headers.js'
@@ -8,20 +9,23 @@ const ONE_YEAR_SECONDS = 31_536_000
 /** Tells caches that an answer depends on who asks and on what is asked for: a page in some language, or JSON. */
 const VARY = 'Accept, Accept-Language, Cookie'
 
+/** The options that name other origins to which a form leads. */
+type FormTargets = 'allowedOrigins' | 'afterLogin' | 'afterLogout'
+
 /**
  * Sets the security headers of every answer. The policy allows no script, and only the style sheets and images of the pages.
  * `X-Frame-Options` and other headers for old browsers are left out: the policy says the same.
  *
  * Source: OWASP HTTP Headers Cheat Sheet.
  */
-export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Config, 'mode' | 'hsts' | 'allowedOrigins'>, { style, image }: View['sources']) {
+export function createSecurityHeaders (config: Pick<Config, 'mode' | 'hsts' | FormTargets>, { style, image }: View['sources']) {
+  const { mode, hsts } = config
   const fixed = {
     'content-security-policy': [
       "default-src 'none'",
       `style-src ${style.join(' ')}`,
       `img-src ${image.join(' ')}`,
-      // Browsers also check the redirect after a form against this, and a login may lead to another origin.
-      `form-action ${["'self'", ...allowedOrigins].join(' ')}`,
+      `form-action ${["'self'", ...formTargets(config)].join(' ')}`,
       "base-uri 'none'",
       "frame-ancestors 'none'"
     ].join(';'),
@@ -59,4 +63,10 @@ export function createSecurityHeaders ({ mode, hsts, allowedOrigins }: Pick<Conf
     /** The same headers as on plain http. */
     plainHeaders: headers
   }
+}
+
+/** Returns the other origins to which a form leads: browsers also check the redirects after a form. */
+function formTargets ({ allowedOrigins, afterLogin, afterLogout }: Pick<Config, FormTargets>): Set<string> {
+  const places = [afterLogin, afterLogout].filter((place) => URL.canParse(place)).map((place) => new URL(place).origin)
+  return new Set([...allowedOrigins, ...places.filter(isOrigin)])
 }

@@ -336,15 +336,24 @@ test('the pages work in a browser', needs('chromium'), async (t) => {
     }
   })
 
-  await t.test('a page after the login can redirect to another origin that allowedOrigins names, which Chromium checks', async (t) => {
+  await t.test('a form leads to each other origin that the options name, also through a page that redirects', async (t) => {
     const elsewhere = await listening(t, {})
-    const app = await listening(t, { routes: true, signup: 'open', allowedOrigins: [elsewhere] })
-    const context = await browser.newContext({ baseURL: app })
-    t.teardown(() => context.close())
-    const page = await context.newPage()
-    await page.goto(`/login?next=${encodeURIComponent(`/authorize?to=${elsewhere}/logo.svg`)}`)
-    await fillIn(page, 'Harry', 'plum tree in winter')
-    t.equal(page.url(), `${elsewhere}/logo.svg`)
+    const places = { in: `${elsewhere}/logo.svg?in`, out: `${elsewhere}/logo.svg?out` }
+    for (const [options, next, out] of [
+      [{ afterLogin: places.in, afterLogout: places.out }, '', places.out],
+      [{ allowedOrigins: [elsewhere] }, `/authorize?to=${places.in}`, null]
+    ] as const) {
+      const app = await listening(t, { routes: true, prefix: '/auth', signup: 'open', ...options })
+      const context = await browser.newContext({ baseURL: app })
+      t.teardown(() => context.close())
+      const page = await context.newPage()
+      await page.goto(`/auth/login?next=${encodeURIComponent(next)}`)
+      await fillIn(page, 'Harry', 'plum tree in winter')
+      t.equal(page.url(), places.in)
+      await page.goto('/auth/')
+      await follow(page, () => page.getByRole('button', { name: 'Log out your account here' }).click())
+      t.equal(page.url(), out ?? `${app}/auth/`)
+    }
   })
 
   if (process.env['DOCS_IMAGES'] === '1') {
