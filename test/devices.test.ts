@@ -181,7 +181,8 @@ test('unknown fields change nothing, and a request must name exactly what to end
   const handle = await handleOf(sally)
   const more = { user: 'Sally', userId: 'Sally', name: 'Sally', role: 'admin', createdAt: 0, authenticatedAt: 9e15, current: true }
   t.equal((await harry.send({ method: 'DELETE', url: `/sessions/${handle}?user=Sally`, headers: AS_PROGRAM, payload: more })).statusCode, 404)
-  t.equal((await harry.send({ method: 'POST', url: '/sessions', headers: AS_PROGRAM, payload: { ...more, handle } })).statusCode, 404)
+  t.equal((await harry.send({ method: 'POST', url: '/sessions', headers: AS_PROGRAM, payload: { ...more, handle } })).statusCode, 409, 'known: the user who is expected to be logged in')
+  t.equal((await harry.send({ method: 'POST', url: '/sessions', headers: AS_PROGRAM, payload: { ...more, user: 'Harry', handle } })).statusCode, 404)
   t.strictSame((await harry.send({ method: 'DELETE', url: '/sessions', headers: AS_PROGRAM, payload: more })).json(), { ended: 1 })
   t.notOk(await isIn(other))
   t.ok(await isIn(sally))

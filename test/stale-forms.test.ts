@@ -46,7 +46,7 @@ test('a list of sessions that another user has loaded ends none', async (t) => {
   t.equal(await userOf(fastify, elsewhere), 'Harry')
 })
 
-test('the form that asks for the password names its user, for password managers and for the check', async (t) => {
+test('the form that asks for the password names its user to password managers, which may fill in another name', async (t) => {
   let time = Date.UTC(2026, 0, 31)
   const fastify = await buildHost(t, { now: () => time, routes: true, authenticate: async (name) => ({ name: `${name} <${name}@example.com>` }) })
   const client = new Client(fastify)
@@ -54,16 +54,17 @@ test('the form that asks for the password names its user, for password managers 
   time += 11 * MINUTE
   const { body } = await client.post('/sessions', { others: '1' }, AS_BROWSER)
   t.match(body, '<input name="client_name" value="harry &#60;harry@example.com&#62;" autocomplete="username" readonly hidden>')
-  t.match((await client.post('/sessions', { client_name: 'harry <harry@example.com>', others: '1', password: 'x' }, AS_PROGRAM)).statusCode, 401, 'the check knows the name as it was at the login')
+  t.match(body, '<input type="hidden" name="user" value="harry &#60;harry@example.com&#62;">')
+  t.equal((await client.post('/sessions', { user: 'harry <harry@example.com>', client_name: 'harry', others: '1', password: 'x' }, AS_PROGRAM)).statusCode, 401)
 })
 
 test('the user can be named in another spelling, or not at all', async (t) => {
   const fastify = await build(t)
   const client = new Client(fastify)
   await client.login('Harry')
-  t.match((await client.post('/password', { ...CHANGE, client_name: 'HARRY' }, AS_PROGRAM)).json(), { ended: 0 })
+  t.match((await client.post('/password', { ...CHANGE, user: 'HARRY' }, AS_PROGRAM)).json(), { ended: 0 })
   t.match((await client.post('/sessions', { others: '1' }, AS_PROGRAM)).json(), { ended: 0 })
   for (const wrong of ['Ron', '', 'x'.repeat(10_000), ['Harry', 'Ron'], 5]) {
-    t.match((await client.send({ method: 'POST', url: '/sessions', headers: AS_PROGRAM, payload: { others: '1', client_name: wrong } })).json(), { code: 'HATCHECK_OTHER_USER' }, String(wrong).slice(0, 10))
+    t.match((await client.send({ method: 'POST', url: '/sessions', headers: AS_PROGRAM, payload: { others: '1', user: wrong } })).json(), { code: 'HATCHECK_OTHER_USER' }, String(wrong).slice(0, 10))
   }
 })

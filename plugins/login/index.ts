@@ -153,7 +153,7 @@ function createLogin (fastify: FastifyInstance) {
    * @throws OtherUserError (409)
    */
   function assertSameUser (request: FastifyRequest): void {
-    const sent = fieldOf(request.body, 'client_name')
+    const sent = fieldOf(request.body, 'user')
     if (sent === undefined || (typeof sent === 'string' && keyOf(sent) === keyOf(guard.requireUser(request).name))) return
     throw new OtherUserError()
   }

@@ -13,8 +13,13 @@ export interface PageParts {
 /** Marks a field as the one that the message above the body is about: a screen reader reads the message with the field. */
 export const flawed = html` aria-invalid="true" aria-describedby="notice"`
 
-/** The user of a form with a password: password managers go by it, and the form counts for no other user. */
+/** Names the user of a form, which counts for no other user. Not in the field below: a password manager may fill in a name of its own. */
 export function userField (name: string): SafeHtml {
+  return html`<input type="hidden" name="user" value="${name}">`
+}
+
+/** Names the user to password managers, which fill in and store the password of this name. */
+export function usernameField (name: string): SafeHtml {
   return html`<input name="client_name" value="${name}" autocomplete="username" readonly hidden>`
 }
 

@@ -1,5 +1,5 @@
 import { html, type SafeHtml } from '../../plugins/view/html.js'
-import { flawed, userField, type Page } from '../../plugins/view/layout.js'
+import { flawed, userField, usernameField, type Page } from '../../plugins/view/layout.js'
 
 interface PasswordForm {
   base: string
@@ -22,6 +22,7 @@ export function passwordPage ({ base, home, hasLogout, name, minLength, error }:
     body: html`<h1>${text('Change your password')}</h1>
 <form method="post" action="${base}/password">
 ${userField(name)}
+${usernameField(name)}
 <div class="field"><label for="current">${text('Current password')}</label>
 <input id="current" name="current_password" type="password" required autocomplete="current-password"${flaw('current')} autofocus></div>
 <div class="field"><label for="new">${text('New password')}</label>

@@ -29,7 +29,7 @@ export const schemas = {
     body: formOrJson({
       type: 'object',
       required: ['current_password', 'new_password'],
-      properties: { current_password: password, new_password: password, new_password_again: { ...password, description: 'The new password again. Optional for programs; if present, it must be the same.' }, client_name: FORM_USER }
+      properties: { current_password: password, new_password: password, new_password_again: { ...password, description: 'The new password again. Optional for programs; if present, it must be the same.' }, user: FORM_USER }
     }),
     response: {
       200: json('The password has been changed.', exactly({ ended: { type: 'integer', minimum: 0, description: 'The number of other sessions that ended.' } })),

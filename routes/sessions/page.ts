@@ -3,7 +3,7 @@ import { iso } from '../../plugins/common/iso.js'
 import type { UserSession } from '../../plugins/session/outside/user-sessions.js'
 import { html, type SafeHtml } from '../../plugins/view/html.js'
 import type { Language } from '../../plugins/view/language.js'
-import type { Page, PageParts } from '../../plugins/view/layout.js'
+import { userField, type Page, type PageParts } from '../../plugins/view/layout.js'
 import { ago, date, span } from './time.js'
 
 export type ListedSession = UserSession & {
@@ -39,7 +39,7 @@ export function sessionsPage ({ base, home, hasLogout, name, sessions, total, no
       // One form for all sessions: each button names what it ends.
       body: html`<h1>${text('My sessions')}</h1>
 <form method="post" action="${base}/sessions">
-<input type="hidden" name="client_name" value="${name}">
+${userField(name)}
 <ul class="sessions" role="list">${sessions.map((session) => item(session, { logout, now, language }))}</ul>
 ${isAlone ? '' : html`<button name="others" value="1">${text('End all other sessions')}</button>`}
 </form>

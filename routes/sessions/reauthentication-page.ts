@@ -1,6 +1,6 @@
 import { LONGEST_PASSWORD_BYTES } from '../../plugins/accounts/password.js'
 import { html } from '../../plugins/view/html.js'
-import { flawed, userField, type Page } from '../../plugins/view/layout.js'
+import { flawed, userField, usernameField, type Page } from '../../plugins/view/layout.js'
 
 interface ReauthenticationForm {
   base: string
@@ -22,6 +22,7 @@ export function reauthenticationPage ({ base, name: user, handle, error }: Reaut
 <p>${text('You logged in more than 10 minutes ago, so please type your password once more.')}</p>
 <form method="post" action="${base}/sessions">
 ${userField(user)}
+${usernameField(user)}
 <input type="hidden" name="${name}" value="${value}">
 <div class="field"><label for="password">${text('Password')}</label>
 <input id="password" name="password" type="password" required maxlength="${LONGEST_PASSWORD_BYTES}" autocomplete="current-password" autofocus${error === undefined ? '' : flawed}></div>

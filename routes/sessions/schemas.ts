@@ -20,7 +20,7 @@ const fields = {
   others: { enum: ['1', 1, true], description: 'Ends all other sessions, instead of `handle`.' },
   password: { type: 'string', maxLength: LONGEST_PASSWORD_BYTES, description: 'The password of the user, needed if the login was more than 10 minutes ago.' },
   pwd: { type: 'string', description: 'Another name for `password`, read if that is missing.' },
-  client_name: FORM_USER
+  user: FORM_USER
 }
 
 export const schemas = {
