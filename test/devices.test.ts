@@ -361,24 +361,28 @@ test('authenticate returning another user than the one logged in ends no session
 })
 
 test('an account that is disabled during its password check is logged out', async (t) => {
-  const clock = { time: Date.UTC(2026, 0, 31, 12) }
-  const { here, reached, go } = stop()
-  let armed = false
-  const store = watched(openStore(t, 'memory:', { now: () => clock.time }), (call) => armed && call === 'replace' ? here() : undefined, false)
-  const accounts = { held: true }
-  const host = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: (name) => ({ name }), sessionStore: store, now: () => clock.time })
-  host.hatcheck.login.isStillValid = async () => accounts.held
-  const [harry, other] = [await loggedIn(host), await loggedIn(host)]
-  clock.time += 11 * MINUTE
-  armed = true
-  const asked = harry.post('/sessions', { others: '1', password: '12345678' }, AS_PROGRAM)
-  await reached
-  accounts.held = false
-  armed = false
-  go()
-  t.equal((await asked).statusCode, 401)
-  t.notOk(await isIn(harry))
-  t.ok(await isIn(other))
+  for (const headers of [AS_PROGRAM, AS_BROWSER]) {
+    const clock = { time: Date.UTC(2026, 0, 31, 12) }
+    const { here, reached, go } = stop()
+    let armed = false
+    const store = watched(openStore(t, 'memory:', { now: () => clock.time }), (call) => armed && call === 'replace' ? here() : undefined, false)
+    const accounts = { held: true }
+    const host = await buildHost(t, { routes: ['home', 'login', 'logout', 'sessions'], authenticate: (name) => ({ name }), sessionStore: store, now: () => clock.time })
+    host.hatcheck.login.isStillValid = async () => accounts.held
+    const [harry, other] = [await loggedIn(host), await loggedIn(host)]
+    clock.time += 11 * MINUTE
+    armed = true
+    const asked = harry.post('/sessions', { others: '1', password: '12345678' }, headers)
+    await reached
+    accounts.held = false
+    armed = false
+    go()
+    const { statusCode, body } = await asked
+    t.equal(statusCode, 401)
+    t.match(body, 'The password is wrong.')
+    t.notOk(await isIn(harry))
+    t.ok(await isIn(other))
+  }
 })
 
 test('a failing store is a 503, and no answer claims that a session has ended', async (t) => {

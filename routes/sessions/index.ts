@@ -87,7 +87,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
     const target = targetOf(request.body)
     return reauthenticationPage({
       base,
-      name: requireUser(request).name,
+      name: session.loggedIn(request)?.name ?? '',
       handle: target === 'others' ? null : target.handle,
       error: error.code === 'HATCHECK_REAUTHENTICATE' ? undefined : error.message
     })
