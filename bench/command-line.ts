@@ -12,9 +12,9 @@ export function readCommandLine<T> (usage: string, read: () => T): T {
   }
 }
 
-/** @throws if the text is no integer, or less than 1 */
-export function positiveInteger (option: string, text: string): number {
-  const number = Number(text)
-  if (!Number.isInteger(number) || number < 1) throw new Error(`${option} must be a positive integer; got "${text}".`)
+/** @throws if the text is no integer, or less than `least` */
+export function integer (option: string, text: string, least = 1): number {
+  const number = text === '' ? NaN : Number(text)
+  if (!Number.isInteger(number) || number < least) throw new Error(`${option} must be an integer of ${least} or more; got "${text}".`)
   return number
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { positiveInteger } from './command-line.js'
+import { integer } from './command-line.js'
 import { allContenders } from './contenders/index.js'
 import { isOfProxies, rows } from './rows.js'
 
@@ -44,7 +44,7 @@ export function optionsOf (args: string[]) {
   const plan = { ...quick ? quickPlan : fullPlan }
   for (const [name, count] of Object.entries(counts) as Array<[keyof typeof counts, string | undefined]>) {
     if (count === undefined) continue
-    plan[name] = positiveInteger(`--${name}`, count)
+    plan[name] = integer(`--${name}`, count)
   }
   const isNamed = matcher('--requests', requests, rows)
   // A quick run has no time for the rows of proxies, unless they are asked for.

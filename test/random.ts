@@ -1,3 +1,8 @@
+/** A seed for another run each time, as text for a default of the command line. */
+export function newSeed (): string {
+  return String(Date.now() % 2 ** 32)
+}
+
 /** Pseudo-random numbers that are the same for the same seed. */
 export class Random {
   #state: number

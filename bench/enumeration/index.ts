@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { runCommand, type Lifetime } from '../command.js'
-import { positiveInteger, readCommandLine } from '../command-line.js'
+import { integer, readCommandLine } from '../command-line.js'
 import { answerOf, endProcess } from '../processes.js'
 import { median, percentile } from '../statistics.js'
 import { ATTACKERS, clientOf, login, RIGHT, WRONG } from './login.js'
@@ -22,7 +22,7 @@ const ATTACK_BEGINS_MS = 2_000
 const MOVE_ON_EVERY_MS = 500
 
 const samples = readCommandLine('npm run enumeration -- [--samples 500]', () =>
-  positiveInteger('--samples', parseArgs({ options: { samples: { type: 'string', default: '500' } } }).values.samples))
+  integer('--samples', parseArgs({ options: { samples: { type: 'string', default: '500' } } }).values.samples))
 
 await runCommand('enumeration', async (lifetime) => {
   const service = start(lifetime, 'service.ts', join(lifetime.folder, 'lmdb'))

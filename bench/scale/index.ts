@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runCommand, say, type Lifetime } from '../command.js'
-import { positiveInteger, readCommandLine } from '../command-line.js'
+import { integer, readCommandLine } from '../command-line.js'
 import { compile } from '../compile.js'
 import { endProcess } from '../processes.js'
 import { lmdbStore, startRedis } from '../stores.js'
@@ -24,7 +24,7 @@ const { quick, stores, sizes, out } = readCommandLine(USAGE, () => {
   })
   const stores = ['LMDB', 'Redis'].filter((title) => store === undefined || title.toLowerCase() === store)
   if (stores.length === 0) throw new Error(`--store must be lmdb or redis; got "${store}".`)
-  return { stores, sizes: sizes?.split(',').map((size) => positiveInteger('--sizes', size)), ...others }
+  return { stores, sizes: sizes?.split(',').map((size) => integer('--sizes', size)), ...others }
 })
 const counts = sizes ?? (quick ? [1_000, 100_000] : [1_000, 10_000, 100_000, 1_000_000])
 

@@ -1,17 +1,23 @@
 import { parseArgs } from 'node:util'
+import { integer, readCommandLine } from '../../bench/command-line.js'
 import { scope } from '../scope.js'
+import { newSeed } from '../random.js'
 import { describe, fuzz } from './fuzz.js'
 
-// npm run fuzz [-- --requests n] [--seed n] [--connection n]
-
-const { values } = parseArgs({ options: { requests: { type: 'string', default: '1000000' }, seed: { type: 'string' }, connection: { type: 'string' } } })
-const seed = Number(values.seed ?? Date.now() % 2 ** 32)
-process.stdout.write(`${values.requests} requests, seed ${seed}\n`)
+const { requests, seed, connection } = readCommandLine('npm run fuzz -- [--requests 1000000] [--seed N] [--connection N]', () => {
+  const { values } = parseArgs({ options: { requests: { type: 'string', default: '1000000' }, seed: { type: 'string', default: newSeed() }, connection: { type: 'string' } } })
+  return {
+    requests: integer('--requests', values.requests),
+    seed: integer('--seed', values.seed, 0),
+    connection: values.connection === undefined ? undefined : integer('--connection', values.connection, 0)
+  }
+})
+process.stdout.write(`${requests} requests, seed ${seed}\n`)
 await scope(async (lifetime) => {
   const report = await fuzz(lifetime, {
-    requests: Number(values.requests),
+    requests,
     seed,
-    ...values.connection !== undefined && { connection: Number(values.connection) },
+    ...connection !== undefined && { connection },
     onProgress (requests) { process.stdout.write(`${requests}\n`) }
   })
   process.stdout.write(`${[describe(report), ...report.faults].join('\n')}\n`)

@@ -1,16 +1,18 @@
 import { parseArgs } from 'node:util'
+import { integer, readCommandLine } from '../../bench/command-line.js'
+import { newSeed } from '../random.js'
 import { scope } from '../scope.js'
 import { describe, soak } from './soak.js'
 
-// npm run soak [-- --minutes n] [--rate n] [--seed n]
-
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '30' }, rate: { type: 'string', default: '100' }, seed: { type: 'string' } } })
-const seed = Number(values.seed ?? Date.now() % 2 ** 32)
-process.stdout.write(`${values.minutes} minutes at ${values.rate} requests a second each, seed ${seed}\n`)
+const { minutes, rate, seed } = readCommandLine('npm run soak -- [--minutes 30] [--rate 100] [--seed N]', () => {
+  const { values } = parseArgs({ options: { minutes: { type: 'string', default: '30' }, rate: { type: 'string', default: '100' }, seed: { type: 'string', default: newSeed() } } })
+  return { minutes: integer('--minutes', values.minutes), rate: integer('--rate', values.rate), seed: integer('--seed', values.seed, 0) }
+})
+process.stdout.write(`${minutes} minutes at ${rate} requests a second each, seed ${seed}\n`)
 await scope(async (lifetime) => {
   const reports = await soak(lifetime, {
-    seconds: 60 * Number(values.minutes),
-    rate: Number(values.rate),
+    seconds: 60 * minutes,
+    rate,
     seed,
     onProgress (line) { process.stdout.write(`${line}\n`) }
   })

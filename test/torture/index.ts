@@ -2,18 +2,24 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { integer, readCommandLine } from '../../bench/command-line.js'
+import { newSeed } from '../random.js'
 import { describe } from './describe.js'
 import { torture } from './torture.js'
 
-// npm run torture [-- rounds [--seed n] [--seconds n]]
-
-const { values, positionals: [rounds = '200'] } = parseArgs({ allowPositionals: true, options: { seed: { type: 'string' }, seconds: { type: 'string', default: 'Infinity' } } })
-const seed = Number(values.seed ?? Date.now() % 2 ** 32)
+const { rounds, seed, seconds } = readCommandLine('npm run torture -- [ROUNDS (200)] [--seed N] [--seconds N]', () => {
+  const { values, positionals: [rounds = '200'] } = parseArgs({ allowPositionals: true, options: { seed: { type: 'string', default: newSeed() }, seconds: { type: 'string' } } })
+  return {
+    rounds: integer('ROUNDS', rounds),
+    seed: integer('--seed', values.seed, 0),
+    seconds: values.seconds === undefined ? Infinity : integer('--seconds', values.seconds)
+  }
+})
 const folder = mkdtempSync(join(tmpdir(), 'hatcheck-torture-'))
 process.stdout.write(`up to ${rounds} rounds, seed ${seed}\n`)
 const report = await torture({
-  rounds: Number(rounds),
-  secondsAtMost: Number(values.seconds),
+  rounds,
+  secondsAtMost: seconds,
   seed,
   folder,
   onRound (round) { if (round % 100 === 0) process.stdout.write(`${round}\n`) }
