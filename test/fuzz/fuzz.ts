@@ -183,7 +183,9 @@ async function proxy (t: Lifetime, { port }: Served): Promise<number> {
   const url = await startNginx(t, {
     http: `client_header_timeout 5s; client_body_timeout 5s; keepalive_timeout 10s; send_timeout 5s; lingering_timeout 1s; lingering_time 2s;
 upstream hatcheck { server 127.0.0.1:${port}; keepalive 8; }`,
-    server: `location / {
+    // nginx is meant to refuse some of these requests: a line for each would hide the report.
+    server: `error_log stderr crit;
+location / {
 proxy_pass http://hatcheck;
 proxy_http_version 1.1;
 proxy_buffer_size 32k;
