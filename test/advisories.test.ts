@@ -353,7 +353,7 @@ test('CVE-2025-48947 (nextjs-auth0), CVE-2025-64762 (authkit-nextjs): a cache se
   const upstream = await fastify.listen({ host: '127.0.0.1', port: 0 })
   // A careless configuration: the cache keeps every status, and stores responses with Set-Cookie.
   const address = await startNginx(t, {
-    http: 'proxy_cache_path FOLDER/cache keys_zone=all:1m;',
+    http: 'proxy_cache_path "FOLDER/cache" keys_zone=all:1m;',
     server: `location / {
       proxy_pass ${upstream};
       proxy_set_header Host $http_host;

@@ -5,7 +5,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { openLog } from '../plugins/process/log.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
 import { answersMayDiffer } from './checks/checks.js'
-import { fixture } from './fixtures/child.js'
+import { fixture, preloading } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, buildHost, handleOf, testKey } from './helper.js'
 import { RawClient, exchange } from './raw-client.js'
@@ -322,7 +322,7 @@ test('the process logs its start and its end, in UTC', async (t) => {
 
 for (const word of ['reject', 'throw']) {
   test(`an uncaught error (${word}) is logged, requests under way are answered, and the exit code is 1`, async (t) => {
-    const env = { SESSION_STORE: 'memory:', NODE_OPTIONS: `--import ${fixture('crash.js')}` }
+    const env = { SESSION_STORE: 'memory:', NODE_OPTIONS: preloading(fixture('crash.js')) }
     const service = await startService(t, t.testdir(), env)
     const login = new Client(service.url).login()
     await until('the login is under way', () => service.output().includes('incoming request'))

@@ -5,6 +5,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rm
 import { join } from 'node:path'
 import { test } from 'tap'
 import { Client, logIn, passwordOf, userOf } from './client.js'
+import { fastFolder } from './fast-folder.js'
 import { freePort } from './free-port.js'
 import { needs, testKey } from './helper.js'
 import { pageAt } from './pages.js'
@@ -292,7 +293,7 @@ test('the command line creates no key, because another key would give other hand
   for (const args of [['list'], ['revoke', 'Harry', 'x']]) {
     const { code, stderr } = await hatcheckCli(folder, ['sessions', ...args], { env: { SIGNUP: 'open' } })
     t.equal(code, 1)
-    t.match(stderr, /^hatcheck: \S+secret\.key is missing: the service makes it at its first start\. Start it once, or set DATA_DIR or SECRET_KEY_FILE\.\n$/)
+    t.match(stderr, /^hatcheck: .+secret\.key is missing: the service makes it at its first start\. Start it once, or set DATA_DIR or SECRET_KEY_FILE\.\n$/)
   }
   t.notOk(existsSync(join(folder, 'data/secret.key')))
   t.same(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env: { SIGNUP: 'open' } }), { code: 0, stdout: '0 sessions ended.\n', stderr: '' }, 'revoke-all needs no key')
@@ -497,7 +498,10 @@ test('doctor looks at the SESSION_STORE_FILE of the environment that it is given
 })
 
 test('the service and doctor warn of keys that others can read, and of settings and folders that others can write', async (t) => {
-  const folder = t.testdir({ deep: { own: {}, keys: {}, stores: {} } })
+  // Every user can reach the folders above, wherever the project is.
+  const folder = fastFolder(t)
+  chmodSync(folder, 0o755)
+  for (const path of ['deep/own', 'deep/keys', 'deep/stores']) mkdirSync(join(folder, path), { recursive: true })
   const own = join(folder, 'deep/own')
   const env = { SECRET_KEY_FILE: '../keys/key', SESSION_STORE_FILE: '../stores/url', SIGNUP: 'open' }
   const [key, url, dotEnv] = [join(folder, 'deep/keys/key'), join(folder, 'deep/stores/url'), join(own, '.env')]

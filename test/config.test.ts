@@ -16,7 +16,7 @@ import type { Mode } from '../plugins/config/mode.js'
 import { secretsOf } from '../plugins/tickets/secrets.js'
 import { openStorage } from '../plugins/storage/open.js'
 import { Client, logIn, userOf } from './client.js'
-import { fixture } from './fixtures/child.js'
+import { fixture, preloading } from './fixtures/child.js'
 import { build, newFastify, sessionCookieOf, testKey } from './helper.js'
 import { exchange } from './raw-client.js'
 import { hatcheckProcess, runServer, startService, until } from './service.js'
@@ -483,7 +483,7 @@ test('an IPv6 address can be in brackets, as in a URL', async (t) => {
 })
 
 test('HOST=localhost is one address, and all limits and answers of the service hold there', async (t) => {
-  const with2 = { HOST: 'localhost', LOCALHOST: '::1,127.0.0.1', NODE_OPTIONS: `--import ${fixture('localhost.js')}`, SESSION_STORE: 'memory:' }
+  const with2 = { HOST: 'localhost', LOCALHOST: '::1,127.0.0.1', NODE_OPTIONS: preloading(fixture('localhost.js')), SESSION_STORE: 'memory:' }
   const { url, output, end } = await startService(t, t.testdir(), { ...with2, METRICS_PORT: '0' })
   await until('it has started', () => output().includes('metrics at'))
   t.strictSame([...output().matchAll(/(?:listens|metrics) at http:\/\/([^"]+):\d+/g)].map(([, address]) => address), ['127.0.0.1', '127.0.0.1'])

@@ -8,7 +8,7 @@ import { AggregatorRegistry } from 'prom-client'
 import { test } from 'tap'
 import { openMetricsListener } from '../plugins/process/metrics-listener.js'
 import { replacementOf } from '../plugins/store/contract/index.js'
-import { checkout } from './fixtures/child.js'
+import { checkout, preloading } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, buildHost, needs } from './helper.js'
 import { pageAt } from './pages.js'
@@ -336,7 +336,7 @@ test('a METRICS_PORT that is in use stops the start', async (t) => {
 test('with OpenTelemetry loaded first, the service is traced, and no span has a secret', async (t) => {
   const example = join(checkout, 'examples/otel')
   t.match(readFileSync(join(example, 'README.md'), 'utf8'), '\nnode --import ./examples/otel/otel.js dist/server.js\n')
-  const service = await startService(t, t.testdir(), { NODE_OPTIONS: `--import ${join(example, 'otel.js')}` })
+  const service = await startService(t, t.testdir(), { NODE_OPTIONS: preloading(join(example, 'otel.js')) })
   const harry = new Client(service.url)
   t.equal((await harry.post('/login?next=/secret-place', { client_name: 'Harry', password: '12345678' })).statusCode, 303)
   t.equal((await harry.get('/')).statusCode, 200)

@@ -17,11 +17,11 @@ import { until } from './service.js'
  */
 export async function startNginx (t: Lifetime, { http = '', server }: { http?: string, server: string }): Promise<string> {
   const [folder, port] = [t.testdir(), await freePort()]
-  const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join('\n')
+  const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path "${folder}/${name}";`).join('\n')
   const file = join(folder, 'nginx.conf')
   writeFileSync(file, `daemon off;
 master_process off;
-pid ${folder}/nginx.pid;
+pid "${folder}/nginx.pid";
 error_log stderr error;
 events {}
 http {

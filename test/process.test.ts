@@ -2,7 +2,7 @@ import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
 import { Client, userOf } from './client.js'
-import { checkout, fixture, startProgram } from './fixtures/child.js'
+import { checkout, fixture, preloading, startProgram } from './fixtures/child.js'
 import { needs, testKey } from './helper.js'
 import { allFrom, openSocket, statusLines } from './raw-client.js'
 import { Curl, hatcheckProcess, startService, until, type CurlAnswer, type Service } from './service.js'
@@ -135,7 +135,7 @@ test('the first lines name the address, the store and the mode, and come soon', 
 })
 
 test('the start loads no package that only some requests or stores need', async (t) => {
-  const env = { NODE_OPTIONS: `--import ${fixture('loaded-packages.js')}`, SESSION_STORE: 'memory:' }
+  const env = { NODE_OPTIONS: preloading(fixture('loaded-packages.js')), SESSION_STORE: 'memory:' }
   const loadedBy = ({ output }: Service): string[] => /loaded: (.*)/.exec(output())?.[1]?.split(' ') ?? []
   const documentation = ['@fastify/swagger', 'yaml']
   const others = ['ajv', '@node-rs/argon2', '@zxcvbn-ts/language-common', 'bowser', 'ioredis', 'lmdb', 'prom-client']

@@ -238,7 +238,7 @@ test('a process of another PID namespace, such as another container, is refused 
   const isRefused = (program: string, ...args: string[]): void => {
     const { status, stdout, stderr } = spawnSync(program, args, { cwd: folder, env, encoding: 'utf8', timeout: 20_000 })
     t.same({ status, stdout }, { status: 1, stdout: '' })
-    t.match(stderr, /^hatcheck: \S+lmdb is in use by a process in another PID namespace, such as another container or its host\. Stop that process, [^\n]+\n$/)
+    t.match(stderr, /^hatcheck: .+lmdb is in use by a process in another PID namespace, such as another container or its host\. Stop that process, [^\n]+\n$/)
   }
   isRefused('unshare', ...IN_NAMESPACE, process.execPath, compiled('cli'), 'user', 'list')
   const [, url] = /hatcheck listens at (http:\/\/[^\s"]+)/.exec(output) ?? []

@@ -7,12 +7,12 @@ import { test } from 'tap'
 import { Client } from '../client.js'
 import { freePort } from '../free-port.js'
 import { makeFolder } from '../../plugins/common/data-folder.js'
-import { childEnvironment, checkout, fixture } from '../fixtures/child.js'
+import { checkout, childEnvironment, fixture, preloading } from '../fixtures/child.js'
 import { needs } from '../helper.js'
 import { loopTime } from '../loop-clock.js'
 import { compiled, runServer, startService, until, workersOf } from '../service.js'
 
-const EARLY = { NODE_OPTIONS: `--import ${fixture('early-signal.js')}` }
+const EARLY = { NODE_OPTIONS: preloading(fixture('early-signal.js')) }
 
 for (const [WORKERS, early] of [['1', 'SIGUSR2'], ['2', 'SIGHUP'], ['2', 'SIGUSR1']] as const) {
   test(`WORKERS=${WORKERS}: SIGHUP, SIGUSR1 and SIGUSR2 never end the process or open a debugger, from the first moment on: ${early} at the start`, async (t) => {
@@ -40,7 +40,7 @@ for (const [WORKERS, signal] of [['1', 'SIGTERM'], ['1', 'SIGINT'], ['2', 'SIGTE
 
 for (const WORKERS of ['1', '2']) {
   test(`WORKERS=${WORKERS}: a signal that comes while the store opens waits for the end of the start, and is a clean stop`, async (t) => {
-    const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, NODE_OPTIONS: `--import ${fixture('signal-at-store.js')}` })
+    const { code, stdout, stderr } = await runServer(t.testdir(), { WORKERS, NODE_OPTIONS: preloading(fixture('signal-at-store.js')) })
     t.strictSame([code, stderr], [0, ''])
     t.match(stdout, /hatcheck listens[^]*SIGTERM received: hatcheck stops/)
   })
@@ -67,7 +67,7 @@ test('a data folder that cannot be created is reported in one line, and the serv
 })
 
 test('a start that takes longer than Fastify waits for a plugin by default, on a busy machine, succeeds', async (t) => {
-  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', NODE_OPTIONS: `--import ${fixture('slow-machine.js')}` })
+  const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', NODE_OPTIONS: preloading(fixture('slow-machine.js')) })
   t.equal((await fetch(`${service.url}/readyz`)).status, 200)
   t.equal(await service.end('SIGTERM'), 0)
 })

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import tap, { test } from 'tap'
 import { newSecret } from '../../../plugins/tickets/secrets.js'
 import { Client } from '../../client.js'
-import { checkout, fixture, run } from '../../fixtures/child.js'
+import { checkout, fixture, preloading, run } from '../../fixtures/child.js'
 import { openSocket } from '../../raw-client.js'
 import { startInto } from '../../service-into.js'
 import { until } from '../../service.js'
@@ -60,7 +60,7 @@ test('while no descriptor is free, operations that need one fail, and they work 
       SECRET_KEY_FILE: 'key',
       SIGNUP: 'open',
       SESSION_COOKIE_SECURE: 'false',
-      NODE_OPTIONS: `--import ${fixture('no-descriptors.js')}`
+      NODE_OPTIONS: preloading(fixture('no-descriptors.js'))
     }
   })
   let log = ''
