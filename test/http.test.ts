@@ -257,18 +257,28 @@ test('a login is a form or a JSON object with the matching type, and nothing els
   t.strictSame(wrong, [], `${types.length} types`)
 })
 
-test('an empty body is no body, even with the type of JSON', async (t) => {
+test('an empty body is no body, whatever its type and coding', async (t) => {
+  // As Go, aiohttp, sendBeacon, and clients with default headers send them.
+  const types = ['', 'application/json', 'application/x-www-form-urlencoded', 'application/octet-stream', 'text/plain;charset=UTF-8', 'multipart/form-data; boundary=x']
+  const named: Array<Record<string, string>> = [
+    ...types.map((type) => ({ 'content-type': type, 'content-length': '0' })), { 'content-encoding': 'gzip', 'content-length': '0' },
+    { 'content-type': 'application/json' }, { 'content-type': 'application/json', 'transfer-encoding': 'chunked' }
+  ]
   const harry = new Client(await build(t))
-  const send = async (method: string, url: string): Promise<[number, object]> => {
-    const { statusCode, body } = await harry.send({ method, url, headers: { ...AS_PROGRAM, 'content-type': 'application/json' } })
-    return [statusCode, JSON.parse(body)]
+  for (const headers of named) {
+    const send = async (method: string, url: string): Promise<[number, object]> => {
+      const { statusCode, body } = await harry.send({ method, url, headers: { ...AS_PROGRAM, ...headers } })
+      return [statusCode, JSON.parse(body)]
+    }
+    const what = JSON.stringify(headers)
+    await harry.login()
+    t.match(await send('DELETE', '/sessions'), [200, { ended: 0 }], what)
+    t.match(await send('PUT', '/session/cart'), [400, { code: 'HATCHECK_SESSION_VALUE' }], what)
+    t.match(await send('DELETE', '/session/cart'), [404, { code: 'HATCHECK_NO_SUCH_KEY' }], what)
+    t.match(await send('POST', '/login'), [400, { code: 'HATCHECK_PASSWORD' }], what)
+    t.match(await send('POST', '/logout'), [200, { user: null }], what)
+    t.equal(harry.cookie(), '', what)
   }
-  await harry.login()
-  t.match(await send('DELETE', '/sessions'), [200, { ended: 0 }])
-  t.match(await send('PUT', '/session/cart'), [400, { code: 'HATCHECK_SESSION_VALUE' }])
-  t.match(await send('POST', '/login'), [400, { code: 'HATCHECK_PASSWORD' }])
-  t.match(await send('POST', '/logout'), [200, { user: null }])
-  t.equal(harry.cookie(), '')
 })
 
 test('the pages read JSON beside a parser of the application for its own routes', async (t) => {

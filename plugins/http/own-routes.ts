@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { parse } from 'node:querystring'
 import { unlessInstalled } from '../common/not-installed.js'
+import { ignoreTypeOfMissingBody } from './missing-body.js'
 
 /** The longest body of a form, in bytes: much more than names, three long passwords and an address need. */
 export const BODY_LIMIT = 16_384
@@ -15,6 +16,7 @@ export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
   scope.addHook('onRequest', function guard (request, reply, done) {
     secureHeaders(request, reply)
     noteUntrustedProxy(request)
+    ignoreTypeOfMissingBody(request)
     const error = refusalOf(request) ?? crossOriginError(request) ?? contentCodingError(request)
     if (error === null) done()
     else done(error)
@@ -29,8 +31,8 @@ export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
 }
 
 /**
- * Reads JSON, also beside a parser of the application for its own routes. An empty body is no body: some programs send the type of
- * JSON with every request, a logout among them.
+ * Reads JSON, also beside a parser of the application for its own routes. An empty body is no body, also if only its end tells that it
+ * is empty (`Transfer-Encoding: chunked`).
  */
 function readJson (scope: FastifyInstance): void {
   const parse = scope.getDefaultJsonParser('error', 'error')
