@@ -281,16 +281,24 @@ test('an empty body is no body, whatever its type and coding', async (t) => {
   }
 })
 
-test('the pages read JSON beside a parser of the application for its own routes', async (t) => {
-  for (const type of ['application/json', /^application\/(?:\w+\+)?json/]) {
+test('the pages read JSON and forms, and no other body, beside parsers of an application for its own routes', async (t) => {
+  const [json, form, upload] = ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']
+  const cases = [[json, json], [/^application\/(?:\w+\+)?json/, 'application/ld+json'], [form, form], [/^image/, 'image/png'], ['*', 'image/png'], ['multipart/form-data', upload]] as const
+  for (const [type, ofTheApplication] of cases) {
     const app = newFastify(t)
-    app.removeContentTypeParser('application/json')
+    if (type === json) app.removeContentTypeParser(json)
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) => bytes)
     await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: ['login'], authenticate: (name) => ({ name }) })
     app.post('/signed', async ({ body }) => ({ isBytes: Buffer.isBuffer(body) }))
-    const post = async (url: string): Promise<unknown> => (await app.inject({ method: 'POST', url, headers: AS_PROGRAM, payload: { client_name: 'Harry', password: PASSWORD } })).json()
-    t.match(await post('/login'), { user: { name: 'Harry' } }, String(type))
-    t.same(await post('/signed'), { isBytes: true })
+    const post = async (url: string, type: string, payload: string): Promise<LightMyRequestResponse> =>
+      await app.inject({ method: 'POST', url, headers: { ...AS_PROGRAM, 'content-type': type }, payload })
+    for (const [sent, payload] of [[json, JSON.stringify({ client_name: 'Harry', password: PASSWORD })], [form, `client_name=Harry&password=${PASSWORD}`]] as const) {
+      t.match((await post('/login', sent, payload)).json(), { user: { name: 'Harry' } }, `${String(type)}: ${sent}`)
+    }
+    for (const other of [upload, 'image/png', 'application/ld+json', 'text/plain']) {
+      t.equal((await post('/login', other, 'x'.repeat(20_000))).statusCode, 415, `${String(type)}: ${other}`)
+    }
+    t.same((await post('/signed', ofTheApplication, 'x')).json(), { isBytes: true }, String(type))
   }
 })
 

@@ -21,22 +21,19 @@ export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
     if (error === null) done()
     else done(error)
   })
+  // Those of the application are for its own routes: a parser of uploads, for example, reads bodies of any size.
+  scope.removeAllContentTypeParsers()
   readJson(scope)
-  // Without this, a text body would count as a form without fields.
-  if (scope.hasContentTypeParser('text/plain')) scope.removeContentTypeParser('text/plain')
-  if (!scope.hasContentTypeParser('application/x-www-form-urlencoded')) {
-    const { default: formbody } = await import('@fastify/formbody').catch(unlessInstalled('@fastify/formbody'))
-    await scope.register(formbody, { parser: parseForm })
-  }
+  const { default: formbody } = await import('@fastify/formbody').catch(unlessInstalled('@fastify/formbody'))
+  await scope.register(formbody, { parser: parseForm })
 }
 
 /**
- * Reads JSON, also beside a parser of the application for its own routes. An empty body is no body, also if only its end tells that it
- * is empty (`Transfer-Encoding: chunked`).
+ * Reads JSON. An empty body is no body, also if only its end tells that it is empty (`Transfer-Encoding: chunked`): some programs send
+ * the type of JSON with every request, a logout among them.
  */
 function readJson (scope: FastifyInstance): void {
   const parse = scope.getDefaultJsonParser('error', 'error')
-  scope.removeContentTypeParser('application/json')
   scope.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
     if (text === '') done(null)
     else parse(request, text, done)
