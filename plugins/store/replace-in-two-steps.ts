@@ -51,7 +51,7 @@ export async function replaceInTwoSteps (
 
 /** Returns the changes from one record to the other, or null if they are the same. */
 function changesBetween (before: SessionRecord, after: SessionRecord): SessionChanges | null {
-  const set = Object.entries(after.fields).filter(([name, text]) => !Object.hasOwn(before.fields, name) || before.fields[name] !== text)
+  const set = Object.entries(after.fields).filter(([name, text]) => before.fields[name] !== text)
   const remove = Object.keys(before.fields).filter((name) => !Object.hasOwn(after.fields, name))
   const { seenAt, expiresAt, permanent, user } = after
   const isSame = set.length === 0 && remove.length === 0 && seenAt === before.seenAt && expiresAt === before.expiresAt &&

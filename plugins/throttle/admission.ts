@@ -186,8 +186,7 @@ export class Admission {
   }
 
   async #isKnownOrCalm (networks: Networks): Promise<boolean> {
-    const { network } = networks
-    return (network !== '' && await this.#waitOf(this.#counter('knownNetwork', network)) > 0) || await this.#isCalm(networks)
+    return await this.#waitOf(this.#counter('knownNetwork', networks.network)) > 0 || await this.#isCalm(networks)
   }
 
   /** Returns the counters that remember a login of the account from the network; none without an address. */

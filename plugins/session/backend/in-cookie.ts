@@ -126,7 +126,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
   }
 
   function begun (ticket: Ticket, record: SessionRecord, known: Revocation, origin?: unknown): Stored {
-    return carrying(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestMs, epoch: record.user === null ? 0 : epochIn(known), origin })
+    return carrying(ticket, { id: ticket.id, record, endsAt: record.createdAt + longestMs, epoch: epochIn(known), origin })
   }
 
   /** Makes the session whose cookie carries this. @throws SessionTooLargeError, CookieTooLargeError */
@@ -151,5 +151,5 @@ export function bytesThatFit (longestValue: number): number {
 }
 
 function liveIn (key: string, { record, epoch }: Carried, known: Revocation): SessionRecord | null {
-  return isRevoked(known, key, record.user === null ? Infinity : epoch) ? null : record
+  return isRevoked(known, key, epoch) ? null : record
 }

@@ -24,10 +24,6 @@ export class ByteBudget {
     this.#taken += bytes
   }
 
-  reset (): void {
-    this.#taken = 0
-  }
-
   exhausted (): Error {
     return new StoreFullError(Math.floor(this.#most / MIB))
   }

@@ -131,7 +131,6 @@ export class MemoryStore implements CompleteSessionStore {
   close (): void {
     this.#records.clear()
     this.#tombstones.clear()
-    this.#budget.reset()
   }
 
   #isTaken (key: string): boolean {
