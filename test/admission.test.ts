@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { accountKey } from '../plugins/store/accounts.js'
 import { hashPassword } from '../plugins/accounts/password.js'
-import { policies } from '../plugins/store/attempt-policy.js'
+import { policies, type Policy } from '../plugins/store/attempt-policy.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
-import { Admission, isRefusal, type Attempt, type Refusal } from '../plugins/throttle/admission.js'
+import { Admission, isRefusal, type Attempt, type Kind, type Refusal } from '../plugins/throttle/admission.js'
 import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
 import { Client, statusesOf, type Answer } from './client.js'
 import { build, buildHost, gate, times } from './helper.js'
@@ -76,6 +76,67 @@ test('an attempt that is refused by one counter, when it is its turn, counts for
   t.equal(await (await attemptOf('e')).admit(), null, 'one more than is free')
   t.match(await waiting.admit(), { reason: 'devices' })
   t.equal(attempts.waitOf('device:waiting', { ...policies.device, free: 0 }, START), 0)
+})
+
+/** Fails until a counter makes the next attempt wait for so many seconds: a power of two. */
+function failFor (attempts: MemoryAttempts, kind: Kind, whose: string, seconds: number): void {
+  const policy: Policy = policies[kind]
+  while (attempts.waitOf(`${kind}:${whose}`, policy, START) < seconds * 1_000) attempts.count(`${kind}:${whose}`, policy, START)
+}
+
+test('an attempt that no way admits is told the shortest of their waits', async (t) => {
+  const attempts = new MemoryAttempts()
+  const admission = new Admission({ attempts, now: () => START, hash: (text) => text })
+  const decide = async (): Promise<unknown> => await admission.attemptOf({ account: 'harry', device: 'browser', address: '192.0.2.1' })
+  failFor(attempts, 'unrest', '192.0.2.1', 1)
+  failFor(attempts, 'account', 'harry', 4)
+  for (const [seconds, shortest] of [[1, { reason: 'device', waitMs: 1_000 }], [2, { reason: 'device', waitMs: 2_000 }], [8, { reason: 'account', waitMs: 4_000 }]] as const) {
+    failFor(attempts, 'device', 'browser', seconds)
+    t.strictSame(await decide(), shortest)
+  }
+})
+
+test('a stranger whose network has failed too often meanwhile is refused when it is its turn, and counts for nothing', async (t) => {
+  for (const kind of ['address', 'global'] as const) {
+    const attempts = new MemoryAttempts()
+    const admission = new Admission({ attempts, now: () => START, hash: (text) => text })
+    const attempt = await admission.attemptOf({ account: 'harry', device: null, address: '192.0.2.1' }) as Attempt
+    failFor(attempts, 'unrest', '192.0.2.1', 1)
+    failFor(attempts, kind, kind === 'global' ? '' : '192.0.2.1', 1)
+    t.match(await attempt.admit(), { reason: kind })
+    t.equal(attempts.waitOf('account:harry', { ...policies.account, free: 0 }, START), 0)
+  }
+})
+
+test('the numbers of the rate limit are those of the documentation', (t) => {
+  const page = pageAt('docs/admission.md')
+  const units: Record<string, number> = { second: 1_000, minute: MINUTE, hour: 60 * MINUTE }
+  const msIn = (text: string): number => {
+    const [, count = '1', unit = ''] = /^(?:each )?(?:(\d+) )?(second|minute|hour)s?$/.exec(text) ?? []
+    return Number(count) * (units[unit] ?? NaN)
+  }
+  const rows = page.split('\n').map((line) => line.split('|').map((cell) => cell.trim()))
+  const kinds: Record<string, Kind[]> = {
+    'account, by all strangers': ['account'],
+    'account, by calm networks, once the counter above makes them wait': ['calm'],
+    'one known device; one known network, for one account': ['device', 'place'],
+    'all known devices of an account; all its known networks': ['devices', 'places'],
+    network: ['address'],
+    'site (/56)': ['site'],
+    'block (/48)': ['block'],
+    'all networks together': ['global']
+  }
+  for (const [row, names] of Object.entries(kinds)) {
+    const [, , free = '', period = '', longest = ''] = rows.find(([, first]) => first === row) ?? []
+    const documented = { free: Number(free.replace(',', '')), forgiveMs: period === 'ten a second' ? 100 : msIn(period), longestMs: msIn(longest) }
+    for (const name of names) t.strictSame(policies[name], documented, name)
+  }
+  t.match(page, 'at most 1 failure in 12 hours')
+  t.match(policies.unrest, { free: 1, forgiveMs: 12 * 60 * MINUTE, firstMs: 12 * 60 * MINUTE, longestMs: 12 * 60 * MINUTE })
+  t.match(page, /after its tenth recent failure, each further\s+one closes the block for an hour/)
+  t.match(policies.unrestAround, { free: 10, firstMs: 60 * MINUTE, longestMs: 60 * MINUTE })
+  for (const known of [policies.knownPlace, policies.knownNetwork]) t.match(known, { free: 0, firstMs: 30 * DAY, longestMs: 30 * DAY }, 'known for 30 days')
+  t.end()
 })
 
 test('a failure from a known network counts for the network, and one of a known device does not', async (t) => {
@@ -182,6 +243,31 @@ test('known devices log in while strangers hold every place of the queue', async
   t.ok(statuses.length > 2)
   t.same(Object.keys(statusesOf(statuses)), ['303'])
   t.ok((statusesOf(await tries)[503] ?? 0) > 0, 'strangers are refused')
+})
+
+test('strangers who wait for each other take no place of a known device', async (t) => {
+  const { here, reached, go } = stop()
+  const fastify = await build(t, {
+    now: clock().now,
+    async authenticate (name, password) {
+      if (name.startsWith('user')) await here()
+      return password === RIGHT ? { name } : null
+    }
+  })
+  const harry = new Applicant(fastify, '203.0.113.1')
+  await harry.attempt('Harry', RIGHT)
+  const allWait = gate()
+  let refused = 0
+  const tries = times(50, async (i) => {
+    const answer = await new Applicant(fastify, `10.0.${i}.1`).attempt(`user ${i % 5}`)
+    if (answer.statusCode === 503 && ++refused === 5) allWait.open()
+    return answer
+  })
+  await reached
+  await allWait.passed
+  t.equal((await harry.attempt('Harry', RIGHT)).statusCode, 303, 'forty wait, and there are 32 places for known devices')
+  go()
+  await Promise.all(tries)
 })
 
 test('a word that a proxy writes instead of an address counts as no address', async (t) => {

@@ -69,6 +69,7 @@ test('an empty environment and one with every variable can be read', async (t) =
   t.match(readEnvironment({ PORT: '0', METRICS_PORT: '0' }), { port: 0, metricsPort: 0 }, 'any two')
   t.match(readEnvironment({ PORT: '0080', SESSION_LIFETIME: '7200' }), { port: 80 })
   t.same(readEnvironment({ HOST: '', PORT: ' ', SECRET_KEY: '' }), readEnvironment({}), 'an empty variable counts as not set')
+  t.same(readEnvironment({ PREFIX: '/usr/local', ROUTES: 'login', LOGIN_PATH: '/sign-in', DECORATORS: 'none' }), readEnvironment({}), 'an option of the plugin is none of the service')
   t.match(readEnvironment({
     HOST: '0.0.0.0', PORT: '8080', LOG_LEVEL: 'warn', TRUST_PROXY: '10.0.0.7, fd00::/8,loopback', SECRET_KEY: ` ${testKey} `, SESSION_COOKIE_SAMESITE: 'Strict', PASSWORD_MIN_LENGTH: '20', SESSIONS_PER_USER: '5'
   }), {

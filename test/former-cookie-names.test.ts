@@ -49,13 +49,16 @@ for (const sync of [true, false]) {
   })
 }
 
-test('a logout under a former cookie name ends the session and clears that cookie', async (t) => {
+test('a logout under a former cookie name ends the session and clears that cookie, as it was set', async (t) => {
   const store = openStore(t, 'memory:')
-  const before = new Client(await app(t, store, { sessionCookieName: 'shop' }))
-  await before.send({ method: 'POST', url: '/in' })
-  const after = browser(await app(t, store, { sessionCookieName: 'store', formerCookieNames: 'first, shop', realm: 'shop' }), before.cookies)
-  await after.send({ method: 'POST', url: '/out' })
+  const attributes = { sessionCookieDomain: 'example.com', sessionCookiePath: '/shop', sessionCookieSecure: false }
+  const before = new Client(await app(t, store, { sessionCookieName: 'shop', ...attributes }))
+  const host = { host: 'www.example.com' }
+  await before.send({ method: 'POST', url: '/in', headers: host })
+  const after = browser(await app(t, store, { sessionCookieName: 'store', formerCookieNames: 'first, shop', realm: 'shop', ...attributes }), before.cookies)
+  const { headers } = await after.send({ method: 'POST', url: '/out', headers: host })
   t.strictSame([...after.cookies], [])
+  t.match([headers['set-cookie']].flat().find((line) => line?.startsWith('shop=')), /^shop=; Max-Age=0; Domain=example\.com; Path=\/shop;/)
   t.equal(await store.count(), 0)
 })
 

@@ -1,11 +1,12 @@
 import { test } from 'tap'
+import { MemoryRevocations } from '../plugins/storage/memory/revocations.js'
 import { MemoryStore } from '../plugins/storage/memory/sessions.js'
 import { changesOf, recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import { TOMBSTONE_MS, type SessionFields, type SessionRecord } from '../plugins/store/sessions.js'
 
 const MIB = 1_048_576
 
-/** Fills a memory store of 1 MiB, and returns the number of sessions. */
+/** Fills a memory store of 1 MiB, and returns the number of sessions. Their keys begin with `filling`. */
 function fill (store: MemoryStore, record: SessionRecord): number {
   for (let count = 0; ; count++) {
     try {
@@ -34,15 +35,19 @@ test('the memory store is bounded in bytes, whatever it contains', async (t) => 
 test('a full memory store accepts no new session, and existing sessions continue', async (t) => {
   const store = new MemoryStore({ now: Date.now, maxBytes: 16_384, maxTotalBytes: MIB })
   const record = recordOf({ expiresAt: Date.now() + 60_000, fields: { a: JSON.stringify('x'.repeat(1_000)) } })
-  const count = fill(store, record)
+  fill(store, record)
+  // No room is left even for a small one.
+  const count = fill(store, { ...record, fields: { a: '1' } })
   await t.rejects(async () => store.create('one more', record), { code: 'HATCHECK_STORE_FULL', statusCode: 503, message: 'The memory store is full: it holds 1 MiB, which is its limit.' })
   await t.rejects(async () => store.patch('filling 0', changesOf({ set: { b: record.fields['a'] as string, c: record.fields['a'] as string } })), { code: 'HATCHECK_STORE_FULL' }, 'nor a larger value')
   t.strictSame(store.read('filling 0')?.fields, record.fields)
   t.equal(store.count(), count)
-  t.equal(store.patch('filling 0', changesOf({ set: { a: '"less"' } })), true)
-  t.equal(store.replace('filling 1', 'its successor', replacementOf()).outcome, 'replaced', 'also under another key')
-  t.equal(store.touch('filling 2', 1, 1), true)
-  t.not(store.remove('filling 3'), null)
+  for (let i = 1; i <= 20; i++) t.equal(store.replace(`filling ${i}`, `renewed ${i}`, replacementOf()).outcome, 'replaced', 'under another key')
+  for (let i = 0; i < 100; i++) t.equal(store.patch('filling 21', changesOf({ set: { a: JSON.stringify(String(i % 10).repeat(1_000)) } })), true, 'with other values')
+  t.equal(store.patch('filling 22', changesOf({ set: { a: '"less"' } })), true)
+  t.equal(store.touch('filling 0', 1, 1), true)
+  t.equal(store.create('filling 23', record), false)
+  for (let i = 23; i <= 26; i++) t.not(store.remove(`filling ${i}`), null)
   t.equal(store.create('one more', record), true, 'there is room again')
 })
 
@@ -110,6 +115,23 @@ test('the memory store ends many sessions of a user in slices, also one that is 
   t.strictSame(ended, [...keys.filter((key) => key !== 'key 5'), 'renewed'])
   t.strictSame(store.ofUser('Harry').map(({ key }) => key), ['key 5'])
   t.not(store.read('of Sally'), null)
+})
+
+test('a sweep that has no more time says that there may be more, even if it has dropped nothing', async (t) => {
+  const { createdAt } = recordOf()
+  const store = new MemoryStore({ now: () => createdAt, maxBytes: 4_096 })
+  const revocations = new MemoryRevocations()
+  for (let i = 0; i < 500; i++) {
+    store.create(`key ${i}`, recordOf({ expiresAt: createdAt + (i < 499 ? 1 : 0) }))
+    revocations.end(`key ${i}`, createdAt + (i < 499 ? 1 : 0))
+  }
+  for (const sweep of [() => store.sweep(0), () => revocations.sweep(createdAt, 0)]) {
+    const dropped = [sweep()]
+    while (dropped.at(-1) !== 0) dropped.push(sweep())
+    t.ok(dropped.length > 5, `${dropped.length} slices`)
+  }
+  t.equal(store.count(), 499)
+  t.strictSame([498, 499].map((i) => revocations.lookUp(`key ${i}`, null).hasEnded), [true, false])
 })
 
 test('a closed memory store is empty', async (t) => {

@@ -223,6 +223,20 @@ test('a logout by a cookie beside that of the session waits once as well', async
   }
 })
 
+test('the response stores what a call could not, at once, if the store has failed without a wait', async (t) => {
+  const { store, down, up } = breakable(openStore(t, 'memory:'))
+  const app = await HandlerApp.start(t, { sessionStore: store, now: () => START })
+  const visitor = app.visitor()
+  await visitor.run(login)
+  const { response } = await visitor.run(async (session) => {
+    down()
+    await save(session).catch(() => {})
+    up()
+  })
+  t.equal(response.statusCode, 200)
+  t.equal((await visitor.run((session) => session['a'])).value, 2)
+})
+
 test('the response of a request that goes on stores what a call could not, a second later', async (t) => {
   let time = START
   const { app, silence } = await silentApp(t, { now: () => time })

@@ -8,7 +8,7 @@ import { MemoryStore } from '../plugins/storage/memory/sessions.js'
 import { inRealm } from '../plugins/storage/realm.js'
 import { accountKey } from '../plugins/store/accounts.js'
 import type { Policy } from '../plugins/store/attempt-policy.js'
-import { DamagedAccountError } from '../plugins/store/errors.js'
+import { DamagedAccountError, reasonOf, storeUnavailable } from '../plugins/store/errors.js'
 import { recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
 import { CORE, TRAITS, hasTrait, withEveryTrait, type Trait } from '../plugins/store/traits.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
@@ -144,6 +144,7 @@ test('a missing member is added, and the members of the store keep their object'
   }
   const own = new Core({ now: () => recordOf().createdAt, maxBytes: 4_096 })
   Object.defineProperty(own, 'take', { value: undefined })
+  t.strictSame(TRAITS.filter((trait) => !hasTrait(own, trait)), ['keepsLimit', 'take'])
   const store = withEveryTrait(own)
   t.not(store, own)
   t.equal(store.keepsLimit, false)
@@ -158,6 +159,8 @@ test('a missing member is added, and the members of the store keep their object'
   t.equal(await store.sweep(5), 0)
   t.equal(await store.removeOfUser('Harry'), 1)
   await store.ping()
+  own.ping = () => { throw new Error('down') }
+  t.throws(() => store.ping(), { message: 'down' }, 'a method that is replaced later is the one that is called')
   t.throws(() => store.take('two', ''), missing('take'))
   await store.close()
 })
@@ -237,6 +240,16 @@ test('a failure of the accounts or the counters of a store is a store failure', 
     const response = await fastify.inject({ method: 'POST', url: '/login', headers: { accept: 'application/json' }, payload: { client_name: 'Harry', password: 'correct horse battery' } })
     t.match(response.json(), { status: 503, code: 'HATCHECK_STORE_UNAVAILABLE' })
   }
+})
+
+test('the log has the reason of a failed store, whatever it throws', (t) => {
+  const odd = Object.defineProperty({}, 'message', { get () { throw new Error('no message') } })
+  for (const [thrown, reason] of [[new Error('down'), 'down'], ['down', 'down'], [{ message: 'down' }, 'down'], [{ code: 'EPIPE' }, 'EPIPE'], [Object.assign(new Error(''), { code: 'EPIPE' }), 'EPIPE'], [null, 'no reason given'], [odd, 'no reason given']]) {
+    const error = storeUnavailable(thrown, 'read')
+    t.match(error, { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    t.equal(reasonOf(error), reason)
+  }
+  t.end()
 })
 
 test('an account that cannot be read has a code for the log, and the answer does not tell of it', async (t) => {

@@ -171,6 +171,13 @@ test('a replacement in two steps is all or nothing', async (t) => {
     t.strictSame(other.inner.read('two')?.fields, { late: '1' })
   })
 
+  t.test('a replacement moves no time back that a request has set meanwhile', async (t) => {
+    const { seenAt, expiresAt } = recordOf()
+    const { inner, store } = open(t, (call, key, inner) => { if (call === 'remove' && key === 'one') inner.touch('one', seenAt + 2, expiresAt + 2) })
+    await store.replace('one', 'two', replacementOf({ seenAt: seenAt + 1, expiresAt: expiresAt + 1 }))
+    t.match(inner.read('two'), { seenAt: seenAt + 2, expiresAt: expiresAt + 2 })
+  })
+
   t.test('the predecessor stays live until the successor is', async (t) => {
     const lives: string[][] = []
     const { store } = open(t, (_call, _key, inner) => { lives.push(['one', 'two'].filter((key) => inner.read(key) !== null)) })

@@ -11,6 +11,7 @@ import { LmdbAttempts } from '../plugins/storage/lmdb/attempts.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { networksOf } from '../plugins/common/network.js'
 import { counted, policies, uncounted, waitOf, type Counter } from '../plugins/store/attempt-policy.js'
+import { storeUnavailable } from '../plugins/store/errors.js'
 import { RedisAttempts } from '../plugins/storage/redis/attempts.js'
 import { realHashes } from './cheap-hashes.js'
 import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
@@ -303,6 +304,34 @@ test('failed logins are counted for each account', async (t) => {
     for (let i = 0; i < 38; i++) await harry.attempt(`visitor ${i}`)
     t.equal((await harry.attempt('another')).statusCode, 401)
     t.equal((await harry.attempt('one more')).statusCode, 429, 'and these count for the address')
+  })
+
+  t.test('a login whose success cannot be counted is refused, and the process goes on', async (t) => {
+    const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
+    const harry = new Applicant(fastify)
+    const { attempts } = fastify.hatcheck.storage
+    const { uncount } = attempts
+    attempts.uncount = async () => { throw storeUnavailable(new Error('no space'), 'uncount') }
+    t.equal((await harry.attempt('Harry', RIGHT)).statusCode, 503)
+    t.equal((await harry.get('/whoami')).statusCode, 401)
+    attempts.uncount = uncount
+    t.equal((await harry.attempt('Harry', RIGHT)).statusCode, 303)
+  })
+
+  t.test('no counter has the name that was typed, which may be a password', async (t) => {
+    const fastify = await build(t, { authenticate: gatekeeper().authenticate, now: clock().now })
+    const { attempts } = fastify.hatcheck.storage
+    const keys: string[] = []
+    for (const call of ['waitOf', 'admit', 'count', 'uncount', 'forget'] as const) {
+      const own = attempts[call] as (...args: unknown[]) => never
+      attempts[call] = (...args: unknown[]) => {
+        keys.push(args[0] as string)
+        return own.apply(attempts, args)
+      }
+    }
+    for (const password of [WRONG, RIGHT, RIGHT]) await new Applicant(fastify, '203.0.113.9').attempt('hunter2', password)
+    t.ok(keys.length > 10)
+    t.strictSame(keys.filter((key) => /hunter|203/i.test(key)), [])
   })
 
   t.test('attempts for one account run one after another: of fifty wrong ones six are checked, nine right ones succeed', async (t) => {
