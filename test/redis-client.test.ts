@@ -123,7 +123,7 @@ test('a Redis that is down does not prevent the start, and each outage is two li
     attempts = 0
     await server.stop()
     await eventually(t, 'several attempts have failed', () => attempts > 4)
-    await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'there is no connection' } })
     t.equal(log.lines.length, 2 * round + 1, 'whatever the number of attempts')
     t.match(log.lines.at(-1), { level: 'warn', text: LOST })
     await server.start()
@@ -172,6 +172,51 @@ test('an idle connection that is closed is opened again: no call fails and nothi
   t.strictSame(log.lines.slice(5).map(({ level }) => level), ['warn', 'info'])
 })
 
+test('the log names each reason for which Redis cannot be reached, once in each outage', needs('redis-server'), async (t) => {
+  const server = await startRedis(t)
+  const allow = async (password: string): Promise<void> => { await server.client.call('ACL', 'SETUSER', 'hatcheck', 'reset', 'on', `>${password}`, '~*', '+@all') }
+  await allow('secret')
+  const log = keepingLog()
+  const { client, use: connection, close } = await connectRedis(parseRedisUrl(`redis://hatcheck:secret@127.0.0.1:${server.port}`, 'url'), log)
+  t.teardown(close)
+  const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, connection })
+  let attempts = 0
+  client.on('reconnecting', () => { attempts++ })
+  const severalAttempts = async (): Promise<void> => {
+    const before = attempts
+    await eventually(t, 'several attempts have failed', () => attempts > before + 4)
+  }
+  const { lines } = log
+  for (const outage of ['first', 'second']) {
+    lines.length = 0
+    await eventually(t, 'it is reached', async () => await store.ping().then(() => true, () => false))
+    await allow('another')
+    // Not while it is idle.
+    await server.client.client('PAUSE', 200)
+    const call = t.rejects(store.read('one'))
+    await server.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await call
+    await eventually(t, 'the log warns', () => lines.length > 0)
+    await severalAttempts()
+    await server.stop()
+    await eventually(t, 'the log has the new reason', () => lines.length > 1)
+    await severalAttempts()
+    await server.start()
+    await allow('another')
+    await severalAttempts()
+    t.match(lines, [
+      { level: 'warn', text: LOST },
+      { level: 'warn', text: /the Redis store still cannot be reached$/ }
+    ])
+    t.match(lines[0]?.text, /WRONGPASS/, `${outage}: rather than that a connection was closed`)
+    t.match(lines[1]?.text, /ECONNREFUSED/)
+    t.equal(lines.length, 2)
+    await allow('secret')
+    await eventually(t, 'it is back', () => lines.length > 2)
+    t.match(lines[2], { level: 'info', text: BACK })
+  }
+})
+
 test('if a connection is closed during a call, the call fails and the log has a warning', needs('redis-server'), async (t) => {
   const { server, log, client, store } = await openStore(t)
   await store.ping()
@@ -182,7 +227,7 @@ test('if a connection is closed during a call, the call fails and the log has a 
   await eventually(t, 'the call is sent', () => commandQueue.length > 0)
   stream.destroy()
   await t.rejects(call, { code: 'HATCHECK_STORE_UNAVAILABLE' })
-  await eventually(t, 'the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 1_000)
+  await eventually(t, 'the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 3_000)
 })
 
 for (const [reason, database] of [['it does not exist', 99], ['the user may not select it', 2]] as const) {
@@ -359,9 +404,9 @@ test('a sentinel whose answer is not an address is an outage that ends with the 
   t.match(log.lines, [{ level: 'warn', text: LOST }])
   port = String(server.port)
   await eventually(t, 'it is there', () => client.status === 'ready')
-  t.match(log.lines.at(-1), { level: 'info', text: BACK })
+  t.match(log.lines.slice(1), [{ level: 'warn', text: /All sentinels are unreachable\."/ }, { level: 'info', text: BACK }])
   await close()
-  t.equal(log.lines.length, 2)
+  t.equal(log.lines.length, 3)
   await eventually(t, 'it stays closed', () => client.status === 'end')
 })
 

@@ -76,13 +76,20 @@ export function boundedCalls ({ deadlineMs = 250, mostInFlight = 10_000, lostMs 
   })
 }
 
+/** The reason of a call that found no connection, or lost it. */
+export const NO_CONNECTION = 'there is no connection'
+
+/** ioredis then names options of its own, which mean nothing to the reader of the log. */
+const WITHOUT_CONNECTION = /^(?:Stream isn't writeable and enableOfflineQueue|Reached the max retries per request limit|Connection is closed\b)/
+
 /**
  * Returns the error without what was sent: its arguments may be a password or the data of a session. An error of a bounded call
  * within this one is plain already, and has the reason; a session that is too large is no failure of the store.
  */
 export function plainError (error: unknown): Error {
   if (error instanceof StoreUnavailableError || error instanceof SessionTooLargeError) return error
-  return new Error(textOf(error).replace(/, with args beginning with: .*/s, ''))
+  const text = textOf(error)
+  return new Error(WITHOUT_CONNECTION.test(text) ? NO_CONNECTION : text.replace(/, with args beginning with: .*/s, ''))
 }
 
 /** A client may throw before it has a promise. */
