@@ -60,6 +60,26 @@ test('a proxied request gets no cookie without Secure, whatever the Host header'
   }
 })
 
+test('a browser on a page of another host came through a proxy, even if the proxy leaves no other trace', async (t) => {
+  const host = 'localhost:3000'
+  const app = await buildHost(t)
+  app.post('/login', async (request) => { await request.login('Harry') })
+  const demo = await build(t)
+  const statuses = async (headers: Record<string, string>): Promise<number[]> => [
+    (await app.inject({ method: 'POST', url: '/login', headers: { host, ...headers } })).statusCode,
+    (await new Client(demo).post('/login', { client_name: 'Harry', password: '12345678' }, { host, ...headers })).statusCode
+  ]
+  for (const origin of ['https://app.example.com', 'https://app.example.com:8443', 'http://192.168.1.20']) {
+    t.strictSame(await statuses({ origin, 'sec-fetch-site': 'same-origin' }), [400, 403], origin)
+  }
+  for (const origin of ['http://localhost:3000', 'http://localhost:5173', 'https://127.0.0.1', 'http://[::1]:3000', 'http://app.localhost', 'null']) {
+    t.strictSame(await statuses({ origin, 'sec-fetch-site': 'same-origin' }), [200, 303], origin)
+  }
+  t.strictSame(await statuses({ 'sec-fetch-site': 'same-origin' }), [200, 303], 'no origin')
+  // The page of another host on this machine may call an application on it.
+  t.equal((await statuses({ origin: 'https://app.example.com', 'sec-fetch-site': 'cross-site' }))[0], 200)
+})
+
 test('forwarding headers that the application itself adds to a request, as Next.js does, are no sign of a proxy', async (t) => {
   const fastify = await buildHost(t)
   fastify.get('/login', async (request) => {

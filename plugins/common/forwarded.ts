@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { IncomingMessage, Server } from 'node:http'
 import { isLoopback } from './loopback.js'
 import { Memo } from './memo.js'
+import { beginningOf } from './origin.js'
 
 /** Headers that proxies, load balancers and CDNs add, and clients do not. Sources: RFC 7239, RFC 9110, the documentation of each. */
 const SIGNS: ReadonlySet<string> = new Set([
@@ -41,8 +42,19 @@ const SCHEMES = ['forwarded', 'cf-visitor', 'cloudfront-forwarded-proto', 'front
  * exactly what an HTTP/1.1 client of this machine sends cannot be recognized.
  */
 function isForwarded (raw: IncomingMessage): boolean {
-  // A bare proxy_pass of nginx puts the upstream's own name into Host and adds no header, but speaks HTTP/1.0.
-  return raw.httpVersion === '1.0' || hasSign(raw) || lacksLines(raw)
+  // A bare proxy_pass of nginx puts the upstream's own name into Host and adds no header, but speaks HTTP/1.0, until nginx 1.29.7.
+  return raw.httpVersion === '1.0' || hasSign(raw) || lacksLines(raw) || isOfOtherHost(raw)
+}
+
+/**
+ * Tells whether a browser sends a request to the host of its page, and that is not this machine. Behind a bare proxy_pass of nginx
+ * 1.29.7 or later, nothing else shows the proxy.
+ */
+function isOfOtherHost ({ headers }: IncomingMessage): boolean {
+  const { origin, 'sec-fetch-site': site } = headers
+  if (origin === undefined || site !== 'same-origin') return false
+  const host = beginningOf(origin)?.replace(/^.*\/\//, '')
+  return host !== undefined && !isLoopback(host)
 }
 
 /** Tells whether Node may have dropped header lines of a request. The lines of a proxy may be among them. */

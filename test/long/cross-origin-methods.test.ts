@@ -7,7 +7,7 @@ import { openStore, watched, type StoreCall } from '../watched-store.js'
 test('of all methods, addresses, origins and body types, only allowed requests change anything', async (t) => {
   let changes = 0
   const store = watched(openStore(t, 'memory:'), (call) => { if (!READING.has(call)) changes++ })
-  const fastify = await build(t, { sessionStore: store, allowedOrigins: [PARTNER], authenticate: (name) => ({ name }) })
+  const fastify = await build(t, { mode: 'service', sessionCookieSecure: 'false', sessionStore: store, allowedOrigins: [PARTNER], authenticate: (name) => ({ name }) })
   const harry = new Client(fastify)
   await harry.login()
   const bodies: Array<[type: string | undefined, payload: string]> = [
