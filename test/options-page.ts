@@ -12,6 +12,8 @@ import { pageAt } from './pages.js'
 // npx tsx test/options-page.ts
 
 const PAGE = 'docs/options.md'
+/** Writes "a, b and c". */
+const LIST = new Intl.ListFormat('en-GB')
 const HEAD = ['option', 'variable', 'values', 'default', 'meaning']
 
 /** The contents of a row's JSDoc. */
@@ -86,7 +88,7 @@ function cellsOf ({ option, row, isOption, text }: typeof rows[number]): string[
     row.only === 'plugin' ? '' : `\`${environmentName(option)}\``,
     valuesOf(row),
     text.default,
-    [text.about, ...text.see.length > 0 ? [`See ${text.see.map((path) => linkTo(path.replaceAll('`', ''))).join(' and ')}.`] : []].join(' ')
+    [text.about, ...text.see.length > 0 ? [`See ${LIST.format(text.see.map((path) => linkTo(path.replaceAll('`', ''))))}.`] : []].join(' ')
   ]
 }
 

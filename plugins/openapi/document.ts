@@ -10,8 +10,8 @@ const swagger = lazyPackage<typeof import('@fastify/swagger')>('@fastify/swagger
 
 const DESCRIPTION = `Logins and sessions for any web application.
 
-- Browsers (\`Accept: text/html\`) get pages. Other clients get JSON.
-- Errors are problem documents (RFC 9457). An unknown path is a 404 with \`HATCHECK_NOT_FOUND\`. A method that a path does not
+- A client that sends \`Accept: application/json\` gets JSON. Without it, a route that has a page answers with the page or a redirect.
+- Errors are problem documents (RFC 9457), or pages for a client that prefers \`text/html\`. An unknown path is a 404 with \`HATCHECK_NOT_FOUND\`. A method that a path does not
   support is a 405 with \`HATCHECK_METHOD_NOT_ALLOWED\`. That response, and the 204 to \`OPTIONS\`, list the supported methods
   in \`Allow\`.
 - A request that has not arrived whole after 10 seconds is a 408 with \`HATCHECK_REQUEST_TIMEOUT\`, an \`Expect\` other than

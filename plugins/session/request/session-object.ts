@@ -29,7 +29,7 @@ export interface SessionMembers<V> {
   pop<K extends keyof V, D> (key: K, fallback: D): Exclude<V[K], undefined> | D
   /** Sets several values; sets none if one of them is refused. @throws what setting each of them throws. */
   update (values: { [K in keyof V]?: V[K] | undefined }): void
-  /** Deletes every key. */
+  /** Deletes every key, and so logs the user out. */
   clear (): void
   /** Returns the keys that have a value. */
   keys (): string[]

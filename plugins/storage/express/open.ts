@@ -4,7 +4,7 @@ import type { ExpressSessionStore } from '../../store/express-store.js'
 import { ExpressStore, type ExpressStoreOptions } from './sessions.js'
 
 /**
- * Turns a store made for express-session, such as connect-pg-simple, connect-redis or connect-mongo, into one for hatcheck.
+ * Turns a store made for express-session, such as connect-pg-simple or connect-redis, into one for hatcheck.
  *
  * Such a store reads and writes whole sessions, without a condition, so the promises of {@link SessionStore} hold **within
  * one process only**, where the calls for one session wait for one another. With several processes on one store they are
