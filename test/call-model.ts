@@ -96,7 +96,7 @@ export class CallModel {
         const before = this.#stored?.user ?? user
         if (before !== user) [this.#data, this.#flashes] = [{}, []]
         this.#data = { ...this.#data, ...withData && LOGIN_DATA, client_name: user }
-        this.#permanent = withData
+        this.#permanent = withData || (this.#permanent ?? false)
         return this.#store(user)
       }
       case 'regenerate':

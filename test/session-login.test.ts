@@ -1,4 +1,4 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import assert from 'node:assert/strict'
 import { test } from 'tap'
 import type { Bag } from './bag.js'
@@ -13,6 +13,25 @@ test('the option permanent of a login takes only true and false, and nobody is l
       await t.rejects(request.login('Harry', { permanent: permanent as never }), { code: 'HATCHECK_SESSION_VALUE', message: /^The option permanent must be true or false; got / })
     })
     t.equal((await run(userOf)).value, null)
+  }
+})
+
+test('a login without the option permanent takes what its request has assigned to session.permanent', async (t) => {
+  const host = await HandlerApp.start(t)
+  for (const before of [null, login, (_session: Bag, request: FastifyRequest) => request.login('Sally', { permanent: true })]) {
+    for (const [assigned, option, expected] of [[true, undefined, true], [false, undefined, false], [null, undefined, false], [true, false, false], [false, true, true]] as const) {
+      const visitor = host.visitor()
+      if (before !== null) await visitor.run(before)
+      const { value, cookie } = await visitor.run(async (session, request) => {
+        if (assigned !== null) session['permanent'] = assigned
+        await request.login('Harry', option === undefined ? {} : { permanent: option })
+        return session['permanent']
+      })
+      const what = `${assigned} before ${option}`
+      t.equal(value, expected, what)
+      t.equal(cookie?.includes('; Max-Age='), expected, what)
+      t.equal((await visitor.run((session) => session['permanent'])).value, expected, what)
+    }
   }
 })
 

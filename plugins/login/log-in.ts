@@ -12,7 +12,7 @@ import { NotAwaitedError, WrongCredentialsError } from './errors.js'
 export interface LoginOptions<Values = Session> {
   /**
    * "Keep me signed in": the session is permanent.
-   * @default false
+   * @default what this request has assigned to `session.permanent`, else false
    */
   permanent?: boolean | undefined
   /**
@@ -25,7 +25,7 @@ export interface LoginOptions<Values = Session> {
 export interface CompleteLoginOptions {
   /**
    * "Keep me signed in": the session is permanent.
-   * @default false
+   * @default what this request has assigned to `session.permanent`, else false
    */
   permanent?: boolean
   /**
@@ -47,7 +47,7 @@ export function createLoginCalls (
 ) {
   const { accounts, session, throttle, audit, view } = fastify.hatcheck
 
-  function logInWith (request: FastifyRequest, user: string, { permanent = false, data }: LoginOptions, more: Partial<LoginRequest>): Promise<void> {
+  function logInWith (request: FastifyRequest, user: string, { permanent, data }: LoginOptions, more: Partial<LoginRequest>): Promise<void> {
     const client = (): string => clientText(request.headers['user-agent'], clientAddress(request))
     return login(session.sessionFor(request), { user, permanent, data: data ?? {}, client, ...more })
   }

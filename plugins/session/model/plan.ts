@@ -65,7 +65,8 @@ export function planChanges (stored: Stored | null, { set, remove, permanent: wa
 
 interface Login {
   readonly user: string
-  readonly permanent: boolean
+  /** Undefined: what the handler has assigned to `session.permanent`. */
+  readonly permanent?: boolean | undefined
   /** Describes the client, as the text of a field. */
   readonly client: string
   /** Values to set with the login. */
@@ -79,7 +80,7 @@ interface Login {
  * @throws PermanentError, SessionValueError
  */
 export function planLogin (changes: Changes, login: Login, keepsValues: boolean, { lifetimes, now }: Rules): { record: SessionRecord, change: SessionReplacement } {
-  const { permanent, client, data } = login
+  const { permanent = changes.permanent ?? false, client, data } = login
   const user = ownText(login.user)
   assertPermanent('The option permanent', permanent)
   const time = now()

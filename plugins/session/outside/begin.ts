@@ -57,7 +57,7 @@ export async function beginSession (user: string, { secure = true, ...options }:
  * @param caller the name of the method, for an error
  * @throws UserNameError, SessionKeyError, SessionValueError, SessionTooLargeError, StoreUnavailableError
  */
-export async function storeLogin (stored: Stored | null, user: string, { permanent = false, data }: BeginOptions<object>, caller: string, outside: Outside): Promise<Stored> {
+export async function storeLogin (stored: Stored | null, user: string, { permanent, data }: BeginOptions<object>, caller: string, outside: Outside): Promise<Stored> {
   assertUserName(user, caller)
   const login = { user, permanent, client: clientField(UNKNOWN_CLIENT), data: entriesOf(data ?? {}) }
   const keepsValues = stored === null || continuesAs(user, stored.record)

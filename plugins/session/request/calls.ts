@@ -13,7 +13,8 @@ import { storeChanges } from './store-changes.js'
 
 export interface LoginRequest {
   readonly user: string
-  readonly permanent: boolean
+  /** Undefined: what the handler has assigned to `session.permanent`. */
+  readonly permanent: boolean | undefined
   /** Describes the client, as the text of a field. */
   client (): string
   /** Values to set with the login. */

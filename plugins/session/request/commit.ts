@@ -35,7 +35,7 @@ async function commitBeside (session: Session): Promise<void> {
 export function reopen (session: Session, areUnstorable: boolean): void {
   session.reopen()
   try {
-    if (!areUnstorable) session.setAside = session.values.takeAny()
+    if (!areUnstorable) session.setAside = session.values.takeAny(session.storedPermanent)
   } catch {
     // One of them is not JSON, or does not fit the schema.
     areUnstorable = true
@@ -48,7 +48,7 @@ function commitOnce (session: Session): MaybePromise<void> {
   const { queue, values } = session
   if (queue !== null && (isBusy(session) || session.isUnconfirmed)) return commitAfterCalls(session, queue, values.take())
   if (!session.isAvailable) return
-  const changes = values.takeAny()
+  const changes = values.takeAny(session.storedPermanent)
   if (changes !== null) return commitAfterCalls(session, session.openQueue(), changes)
   // No promise: most responses have nothing to store.
   return after(recordActivity(session), () => dropCookieIfEnded(session))

@@ -82,6 +82,7 @@ export class Session {
   /** The session in the store; null if it is not stored yet. */
   get stored (): Stored | null { return this.#stored }
   get storedFields (): SessionFields { return this.#stored?.record.fields ?? NO_FIELDS }
+  get storedPermanent (): boolean { return this.#stored?.record.permanent ?? false }
   get values (): Values { return this.#values }
   /** The calls on the session; null before the first. */
   get queue (): Calls | null { return this.#queue }
@@ -166,7 +167,7 @@ export class Session {
 
   /** The value of the cookie. */
   get cookieValue (): string { return this.context.cookieValue(this.ensureId(), this.#stored, this.#request) }
-  get permanent (): boolean { return this.#values.permanentOr(this.#stored?.record.permanent ?? false) }
+  get permanent (): boolean { return this.#values.permanentOr(this.storedPermanent) }
   /** The user who is logged in. Only a login sets it; removing or overwriting `client_name` ends it. */
   get user (): User | null { return this.#stored === null ? null : currentUser(this.#stored.record, this.#values) }
 
@@ -203,8 +204,11 @@ export class Session {
   clear (): void { for (const key of this.#visible.heldKeys()) this.delete(key) }
 
   setPermanent (permanent: boolean): void {
-    // A login under way may change it.
-    if (permanent === this.permanent && !this.#values.hasCallsInFlight) return
+    // A login under way may change it. One that is made later goes by it, even if this changes nothing.
+    if (permanent === this.permanent && !this.#values.hasCallsInFlight) {
+      if (!this.#isClosed) this.#values.permanent = permanent
+      return
+    }
     this.#assertOpen()
     this.#values.permanent = permanent
   }
