@@ -1,6 +1,7 @@
 import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { steadyClock } from '../plugins/common/clock.js'
+import { Client } from './client.js'
 import { fastFolder } from './fast-folder.js'
 import { HandlerApp, START, login, userOf, type Handler } from './handler-app.js'
 import { DAY, HOUR, SECOND } from './units.js'
@@ -147,6 +148,31 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
     pass(HOUR + SECOND)
     t.equal((await run(userOf)).value, null)
   })
+
+  for (const sessionStore of [...kinds, 'cookie:memory:']) {
+    t.test(`turning permanent off ends a session that is older than the shorter lifetime, with ${sessionStore}`, async (t) => {
+      const { host, visitor, pass } = await clocked(t, { sessionStore, dataDir: fastFolder(t) })
+      const ended: Array<string | null> = []
+      host.fastify.sessions.on('destroyed', ({ user }) => { ended.push(user) })
+      const saves: Handler = async (session) => {
+        session['permanent'] = false
+        await session['save']()
+      }
+      const renews: Handler = async (session) => {
+        session['permanent'] = false
+        await session['regenerate'](['client_name'])
+      }
+      for (const turnOff of [(session) => { session['permanent'] = false }, saves, renews] satisfies Handler[]) {
+        await visitor.run((_session, request) => request.login('Harry', { permanent: true }))
+        pass(2 * DAY)
+        t.equal((await visitor.run(userOf)).value, 'Harry')
+        const copy = visitor.cookie()
+        t.match((await visitor.run(turnOff)).cookie, /^hatcheck=; Max-Age=0/)
+        t.strictSame(ended.splice(0), ['Harry'])
+        t.equal((await host.run(new Client(host.fastify), userOf, { cookie: copy })).value, null)
+      }
+    })
+  }
 
   t.test('a new ID does not extend the lifetime, a login does', async (t) => {
     for (const [renewal, lives] of [['regenerate', false], ['login', true], ['destroy and set', true]] as const) {

@@ -28,8 +28,8 @@ export type Plan =
   | { do: 'create', record: SessionRecord }
   | { do: 'patch', changes: SessionChanges }
   /**
-   * A logout that leaves no value that a session without a user may have. The successor begins only if another request has added one
-   * in the meantime.
+   * A logout that leaves no value that a session without a user may have: the successor begins only if another request has added one
+   * in the meantime. Or a session that is no longer permanent, and already older than others can be: it has no successor.
    */
   | { do: 'end', change: SessionReplacement }
 
@@ -54,9 +54,11 @@ export function planChanges (stored: Stored | null, { set, remove, permanent: wa
   const isLogout = record.user !== null && user === null
   const removed = isLogout ? new Set([...remove, ...IDENTITY_FIELDS.filter((key) => Object.hasOwn(record.fields, key) && !Object.hasOwn(set, key))]) : remove
   if (isEmpty(set) && removed.size === 0 && permanent === record.permanent && !isLogout) return { do: 'nothing' }
+  const expiresAt = expiryOf({ createdAt: record.createdAt, seenAt, permanent }, lifetimes)
+  if (permanent !== record.permanent && expiresAt <= seenAt) return { do: 'end', change: toNothing(record, seenAt, expiresAt) }
   const size = sizeOfSuccessor(record.fields, set, removed)
   assertSize(size, maxBytes)
-  const values = { set, remove: [...removed], seenAt, expiresAt: expiryOf({ createdAt: record.createdAt, seenAt, permanent }, lifetimes) }
+  const values = { set, remove: [...removed], seenAt, expiresAt }
   const changes: SessionChanges = permanent === record.permanent ? values : { ...values, permanent }
   if (!isLogout) return { do: 'patch', changes }
   if (anonymousSessions && size > sizeOf({})) return { do: 'patch', changes: { ...changes, user: null } }
@@ -101,25 +103,32 @@ export function planLogin (changes: Changes, login: Login, keepsValues: boolean,
 }
 
 /**
- * Decides how a session continues under a new ID with these keys.
+ * Decides how a session continues under a new ID with these keys. Without a value it ends.
  *
  * @throws AnonymousSessionError
  */
 export function planRenewal ({ record }: Stored, { set, remove, permanent: wanted }: Changes, keys: ReadonlySet<string>, rules: Rules): SessionReplacement {
   const permanent = wanted ?? record.permanent
   const seenAt = rules.now()
+  const expiresAt = expiryOf({ createdAt: record.createdAt, seenAt, permanent }, rules.lifetimes)
+  if (permanent !== record.permanent && expiresAt <= seenAt) return toNothing(record, seenAt, expiresAt)
   const keepsUser = keys.has(USER_FIELD) && userAfter({ set, remove }, record) !== null
   const change: SessionReplacement = {
     keep: [...keys],
     set,
     remove: keepsUser ? [...remove] : [...remove, ...IDENTITY_FIELDS.filter((key) => !Object.hasOwn(set, key))],
     seenAt,
-    expiresAt: expiryOf({ createdAt: record.createdAt, seenAt, permanent }, rules.lifetimes),
+    expiresAt,
     ...permanent !== record.permanent && { permanent },
     ...!keepsUser && record.user !== null && { user: null }
   }
   assertMayHaveValues(successorOf(record, change).fields, keepsUser ? record.user : null, rules)
   return change
+}
+
+/** Ends a session without a successor. */
+function toNothing ({ user }: SessionRecord, seenAt: number, expiresAt: number): SessionReplacement {
+  return { seenAt, expiresAt, keep: [], set: {}, remove: [], ...user !== null && { user: null } }
 }
 
 /** Decides whether to record activity; null: it was recorded a moment ago. */
