@@ -34,8 +34,8 @@ ${linesOf({ ...OPTIONS, ...PROCESS_OPTIONS })}
 The user, sessions, backup and doctor commands work on the DATA_DIR and SESSION_STORE of the service, even while it
 runs, and print on standard error which store they use. Only "user add" creates a missing store. A damaged record is
 reported and skipped, and the exit code is then 1.
-"sessions list" and "sessions revoke" need the SECRET_KEY of the service: the handles depend on it. With REALM or
-SESSION_COOKIE_NAME set for the service, set it here as well.
+"sessions list" and "sessions revoke" need the SECRET_KEY of the service: the handles depend on it. If the service or
+the application has its own REALM or SESSION_COOKIE_NAME, set it here as well: only its sessions are listed and ended.
 
 Examples
   hatcheck                                                 try it: http://127.0.0.1:3000, demo mode
