@@ -53,6 +53,8 @@ test('an invalid environment variable stops the start, with its rule as the mess
     ...['127.0.0.1:3000', 'localhost:3000', '[::1]:3000', 'http://127.0.0.1', '127.1', '127.0.0.256', '1', '/tmp/x.sock', 'bob@127.0.0.1', 'a b', '[127.0.0.1]'].map((HOST): [Record<string, string>, string] =>
       [{ HOST, SECRET_KEY: testKey }, `HOST must be an address or a host name, without a port; got "${HOST}".`]),
     [{ METRICS_PORT: '70000' }, 'METRICS_PORT must be at most 65535; got "70000".'],
+    ...['memory:', 'cookie:memory:', 'flask:memory:'].map((SESSION_STORE): [Record<string, string>, string] =>
+      [{ WORKERS: '2', SESSION_STORE }, 'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have its own sessions.']),
     [{ METRICS_PORT: '3000' }, 'METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are 3000.'],
     [{ HOST: '0.0.0.0', SECRET_KEY: '  ', SIGNUP: 'closed' }, `HOST=0.0.0.0 can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]
   ]
@@ -177,6 +179,15 @@ test('a default lifetime adapts to the configured idle timeout, and a default id
       t.same([lifetimes.browser, lifetimes.permanent].map(({ idleSeconds, lifetimeSeconds }) => [idleSeconds, lifetimeSeconds]), [browser, permanent], JSON.stringify(options))
     }
   }
+})
+
+test('only the service limits anonymous sessions by default, and only demo mode allows short passwords', (t) => {
+  const defaults = (['plugin', 'service', 'demo'] as const).map((mode) => {
+    const { anonymousSessionsPerMinute, passwordMinLength, signup } = resolveConfig({ secretKey: testKey }, mode)
+    return [anonymousSessionsPerMinute, passwordMinLength, signup]
+  })
+  t.strictSame(defaults, [[Infinity, 15, 'closed'], [300, 15, 'closed'], [300, 8, 'open']])
+  t.end()
 })
 
 test('a value that the types refuse is refused at the start, with the name of the option and its rule', async (t) => {

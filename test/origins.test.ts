@@ -13,12 +13,16 @@ test('a star in an origin matches every host below the domain, and no other', (t
 })
 
 test('a public suffix is refused as a cookie domain, and a host outside the domain is a 400', async (t) => {
-  for (const domain of ['com', 'localhost', '127.0.0.1', '0x7f.1', 'co.uk', 'github.io', 'app.localhost']) {
+  for (const domain of ['com', '.com', 'localhost', '127.0.0.1', '0x7f.1', 'co.uk', 'github.io', 'app.localhost']) {
     t.not(await flawOfDomain(domain), null, domain)
     await t.rejects(build(t, { sessionCookieDomain: domain }), { code: 'HATCHECK_CONFIG' })
   }
   for (const domain of ['a..com', 'a-.com', 'a.-b.com', 'a.']) await t.rejects(build(t, { sessionCookieDomain: domain }), { code: 'HATCHECK_CONFIG', message: /^(?:sessionCookieDomain|SESSION_COOKIE_DOMAIN) must be a domain such as example\.com; got / }, domain)
   for (const domain of ['example.com', '.example.co.uk', 'corp.internal']) t.equal(await flawOfDomain(domain), null, domain)
+  await t.rejects(build(t, { allowedOrigins: 'https://*.example.com, https://*.co.uk' }), {
+    code: 'HATCHECK_CONFIG',
+    message: 'ALLOWED_ORIGINS can have a star below a domain of your own, such as https://*.example.com; in "https://*.co.uk", "co.uk" is a public suffix.'
+  })
   const fastify = await build(t, { mode: 'service', sessionCookieSecure: 'false', sessionCookieDomain: 'example.com', authenticate: (name) => ({ name }) })
   const login = async (host: string): Promise<{ statusCode: number, body: string }> => await fastify.inject({ method: 'POST', url: '/login', headers: { host }, payload: { client_name: 'Harry', password: 'x' } })
   for (const host of ['example.com', 'example.com:', 'a.example.com:80', 'A.B.EXAMPLE.com']) t.match(await login(host), { statusCode: 303 }, host)

@@ -10,7 +10,7 @@ export function domainOfPattern (text: string): string | null {
 
 /** Tells whether a text is an origin as browsers write it, such as `https://app.example.com`, or a pattern. */
 export function isOriginOrPattern (text: string): boolean {
-  if (domainOfPattern(text) === null) return isOrigin(text) && !text.includes('*')
+  if (domainOfPattern(text) === null) return isOrigin(text)
   // With a label in the place of the star, a pattern must be an origin: without the default port of its scheme, for example.
   return isOrigin(text.replace('*', 'x'))
 }

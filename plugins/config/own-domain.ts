@@ -6,7 +6,7 @@ import { unlessInstalled } from '../common/not-installed.js'
  * for browsers.
  */
 export async function flawOfDomain (domain: string): Promise<string | null> {
-  const name = domain.toLowerCase().replace(/^\.|\.$/g, '')
+  const name = domain.toLowerCase().replace(/^\./, '')
   // In every spelling of an IPv4 address, the last label is a number.
   if (isIP(name) !== 0 || /(?:^|\.)(?:\d+|0x[\da-f]*)$/.test(name)) return 'is an IP address'
   if (!name.includes('.')) return 'is a single label'
