@@ -66,6 +66,12 @@ test('pageLogo stands at the top and is the icon, and the policy allows it and n
   t.match(body, '<title>Log in | Apples</title>')
 })
 
+test('without a logo, the hat is the icon, in the accent color', async (t) => {
+  const { body } = await loginPage(t, { pageAccentColor: '#0a7' })
+  const [, icon = ''] = /<link rel="icon" href="data:image\/svg\+xml,([^"]+)">/.exec(body) ?? []
+  t.match(decodeURIComponent(icon.replaceAll('&#39;', "'")), /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" .*stroke="#0a7"/)
+})
+
 test('pageStylesheet comes after the style of hatcheck, and the policy allows it and no other', async (t) => {
   for (const [pageStylesheet, source] of [['/pages.css', "'self'"], ['https://cdn.example.com/a/pages.css?v=1', 'https://cdn.example.com/a/pages.css']] as const) {
     const page = await loginPage(t, { pageStylesheet })

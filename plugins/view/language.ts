@@ -51,7 +51,7 @@ export function createLanguage (tag: LanguageTag, translations: Translations) {
   function message (english: string): string {
     const whole = messages.get(english)
     if (whole !== undefined) return whole
-    const duration = tag === 'en' ? null : DURATION.exec(english)
+    const duration = DURATION.exec(english)
     if (duration !== null) return durationText(Number(duration[1]?.replaceAll(',', '')), duration[2] as Unit, tag)
     for (const { pattern, translation } of patterns) {
       const values = pattern.exec(english)?.groups

@@ -256,6 +256,18 @@ test('counting anonymous sessions takes a bounded amount of memory', async (t) =
   t.equal(refused, 10)
 })
 
+test('a visitor who comes back when told to is admitted', (t) => {
+  let time = 1_800_000_000_000
+  const limit = new AnonymousLimit(1, () => time)
+  const count = (): void => { limit.count({ ip: '192.0.2.1', raw: { socket: {} } } as never) }
+  count()
+  time += 59_400
+  t.throws(count, { code: 'HATCHECK_TOO_MANY_SESSIONS', headers: { 'retry-after': '1' } })
+  time += 1_000
+  t.doesNotThrow(count)
+  t.end()
+})
+
 test('an application limits anonymous sessions only if it sets the option', async (t) => {
   const app = async (options: object): Promise<(times: number) => Promise<number[]>> => {
     const fastify = await buildHost(t, options, { logger: false })
