@@ -223,6 +223,34 @@ test('attempts for one account cannot take the places of others', async (t) => {
   t.same(statusesOf(await Promise.all(times(100, () => new Applicant(fastify).attempt('Harry')))), { 429: 100 }, 'an attempt that would have to wait is refused at once')
 })
 
+test('with authenticate, one network cannot guess at any number of accounts at once', async (t) => {
+  const checked = gate()
+  const mostAnswered = gate()
+  let [asked, busy] = [0, 0]
+  const fastify = await build(t, {
+    now: clock().now,
+    async authenticate (name, password) {
+      if (password === RIGHT) return { name }
+      if (++asked > 64) mostAnswered.open()
+      await checked.passed
+      return null
+    }
+  })
+  const harry = new Applicant(fastify, '203.0.113.1')
+  await harry.attempt('Harry', RIGHT)
+  const tries = Promise.all(times(200, async (i) => {
+    const answer = await new Applicant(fastify).attempt(`user ${i}`)
+    if (answer.statusCode === 503 && ++busy === 136) mostAnswered.open()
+    return answer
+  }))
+  await mostAnswered.passed
+  t.equal(asked, 64, 'as many as wait for a hash with the accounts of hatcheck')
+  t.equal((await harry.attempt('Harry', RIGHT)).statusCode, 303, 'known devices have places of their own')
+  checked.open()
+  t.same(statusesOf(await tries), { 401: 64, 503: 136 })
+  t.same(statusesOf(await Promise.all(times(100, (i) => new Applicant(fastify).attempt(`user ${i}`)))), { 429: 100 })
+})
+
 test('known devices log in while strangers hold every place of the queue', async (t) => {
   const fastify = await build(t, { mode: 'service', signup: 'closed', sessionCookieSecure: 'auto' })
   await fastify.accounts?.add('Harry', RIGHT)

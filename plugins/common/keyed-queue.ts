@@ -3,10 +3,16 @@ export class KeyedQueue {
   readonly #ends = new Map<string, Promise<void>>()
   readonly #lengths = new Map<string, number>()
   #waiting = 0
+  #running = 0
 
   /** How many tasks wait, under all keys together. */
   get waiting (): number {
     return this.#waiting
+  }
+
+  /** How many tasks wait or run, under all keys together. */
+  get size (): number {
+    return this.#waiting + this.#running
   }
 
   /** Returns how many tasks wait under one key. */
@@ -17,7 +23,7 @@ export class KeyedQueue {
   /** Runs the task once every earlier task with this key has ended, even with an error. */
   async run<T> (key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#ends.get(key)
-    const result = before === undefined ? task() : this.#after(key, before, task)
+    const result = before === undefined ? this.#start(task) : this.#after(key, before, task)
     const end = result.then(ignore, ignore)
     this.#ends.set(key, end)
     try {
@@ -31,7 +37,16 @@ export class KeyedQueue {
     this.#count(key, 1)
     await before
     this.#count(key, -1)
-    return await task()
+    return await this.#start(task)
+  }
+
+  async #start<T> (task: () => Promise<T>): Promise<T> {
+    this.#running++
+    try {
+      return await task()
+    } finally {
+      this.#running--
+    }
   }
 
   #count (key: string, by: number): void {

@@ -87,7 +87,9 @@ function createThrottle (fastify: FastifyInstance) {
 
   /** @throws BusyError if the queue is full. */
   function assertPlace (queue: KeyedQueue, { queueKey, isFamiliar }: Attempt): void {
-    assertNotBusy(queue.waiting, isFamiliar)
+    // hatcheck's own check waits in the queue of hashes. Without a limit on those of an application, one network could guess at any
+    // number of accounts at once.
+    assertNotBusy(accounts === null ? queue.size : queue.waiting, isFamiliar)
     if (queue.lengthOf(queueKey) >= LONGEST_QUEUE) throw new BusyError()
   }
 
