@@ -293,7 +293,7 @@ test('the command line creates no key, because another key would give other hand
   for (const args of [['list'], ['revoke', 'Harry', 'x']]) {
     const { code, stderr } = await hatcheckCli(folder, ['sessions', ...args], { env: { SIGNUP: 'open' } })
     t.equal(code, 1)
-    t.match(stderr, /^hatcheck: .+secret\.key is missing: the service makes it at its first start\. Start it once, or set DATA_DIR or SECRET_KEY_FILE\.\n$/)
+    t.match(stderr, /^hatcheck: .+secret\.key is missing: the service makes it at its first start\. Start it once, or set DATA_DIR, SECRET_KEY or SECRET_KEY_FILE\.\n$/)
   }
   t.notOk(existsSync(join(folder, 'data/secret.key')))
   t.same(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env: { SIGNUP: 'open' } }), { code: 0, stdout: '0 sessions ended.\n', stderr: '' }, 'revoke-all needs no key')

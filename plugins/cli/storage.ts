@@ -81,7 +81,7 @@ export async function storedConfiguration (io: Io, what: string): Promise<{ conf
  * @throws ConfigError if the service has not made its key yet: with another key, handles differ.
  */
 export function handlesOf (config: Config): (key: string) => string {
-  if (isKeyToCome(config)) throw new ConfigError(`${keyFileOf(config)} is missing: the service makes it at its first start. Start it once, or set DATA_DIR or SECRET_KEY_FILE.`)
+  if (isKeyToCome(config)) throw new ConfigError(`${keyFileOf(config)} is missing: the service makes it at its first start. Start it once, or set DATA_DIR, SECRET_KEY or SECRET_KEY_FILE.`)
   return createTicketSigner(secretsOf(config), config.realm).handleOf
 }
 

@@ -61,7 +61,7 @@ export class Visitor<Values = Data> {
    *
    * @param data values to set with the login
    * @returns this visitor
-   * @throws UserNameError, SessionKeyError, SessionValueError, SessionTooLargeError, StoreUnavailableError
+   * @throws UserNameError, SessionKeyError, SessionValueError, SessionSchemaError, SessionTooLargeError, StoreUnavailableError
    * @throws InsecureTransportError, CookieDomainError if the origin cannot have the session cookie.
    * @throws TestingError if hatcheck is not registered.
    */
@@ -112,7 +112,8 @@ export class Visitor<Values = Data> {
    *
    * @param change gets the values, and changes the object; it may return a promise
    * @returns this visitor
-   * @throws SessionKeyError, SessionValueError, SessionTooLargeError, AnonymousSessionError, StoreUnavailableError
+   * @throws SessionKeyError, SessionValueError, SessionSchemaError, SessionTooLargeError, AnonymousSessionError, StoreUnavailableError
+   * @throws InsecureTransportError, CookieDomainError if the origin cannot have the session cookie.
    * @throws SessionGoneError if the session has ended in the meantime.
    */
   async edit (change: (session: Values) => unknown): Promise<this> {
