@@ -1,7 +1,12 @@
+import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
 import { test } from 'tap'
+import { WebSocket } from 'ws'
 import { requireLogin } from '../app.js'
-import { appOnPort } from './app-on-port.js'
+import { appOnPort, STORES } from './app-on-port.js'
 import { bag } from './bag.js'
 import { until } from './service.js'
 
@@ -17,6 +22,11 @@ const LATER: Record<string, (fastify: FastifyInstance, early: boolean, work: (re
       }
     })
   }
+}
+
+const setList = async (request: FastifyRequest): Promise<string> => {
+  bag(request)['list'] = []
+  return 'x'
 }
 
 test('a late change is stored before hatcheck has answered, and refused with a named error after that', async (t) => {
@@ -169,10 +179,89 @@ test('with an asynchronous store, the getters answer only after the session was 
   t.equal((await h.ask('/nowhere', cookie)).status, 500, 'where there is no route')
 })
 
+test('the log warns of a change within an object that is never stored', async (t) => {
+  const push = (request: FastifyRequest): void => { bag(request)['list'].push(1) }
+  const read = (request: FastifyRequest): void => { t.strictSame(bag(request)['list'], []) }
+  const savedPush = async (request: FastifyRequest): Promise<void> => {
+    push(request)
+    await request.session.save()
+    bag(request)['list'].pop()
+    await request.session.save()
+  }
+  const ways: Record<string, (request: FastifyRequest, reply: FastifyReply, act: typeof push | typeof savedPush) => unknown> = {
+    'reply.hijack()': async (request, reply, act) => {
+      await act(request)
+      reply.hijack().raw.end('x')
+    },
+    'reply.hijack(), after the head': async (request, reply, act) => {
+      read(request)
+      reply.hijack().raw.write('x')
+      await act(request)
+      reply.raw.end()
+    },
+    'reply.raw': async (request, reply, act) => {
+      await act(request)
+      reply.raw.end('x')
+    },
+    'a stream': async (request, _reply, act) => {
+      const { session } = request
+      return Readable.from((async function * () {
+        yield 'x'
+        await act({ session } as FastifyRequest)
+      })())
+    },
+    'a web stream, beside a value that is stored': async (request, _reply, act) => {
+      const { session } = request
+      bag(request)['n'] = 1
+      return new ReadableStream({
+        async pull (controller) {
+          await act({ session } as FastifyRequest)
+          controller.enqueue('x')
+          controller.close()
+        }
+      }, { highWaterMark: 0 })
+    }
+  }
+  let act: typeof push | typeof savedPush = read
+  for (const store of STORES) {
+    const h = await appOnPort(t, (fastify) => {
+      fastify.get('/list', setList)
+      for (const [i, way] of Object.values(ways).entries()) fastify.get(`/${i}`, (request, reply) => way(request, reply, act))
+      fastify.get('/socket', { websocket: true }, async (socket, request) => {
+        await act(request)
+        socket.close()
+      })
+      fastify.get('/next', async (request) => bag(request)['list'])
+    }, { store, before (fastify) { fastify.register(websocket) } })
+    const { cookie } = await h.ask('/list')
+    const open = async (): Promise<void> => {
+      const { port } = h.fastify.server.address() as AddressInfo
+      await once(new WebSocket(`ws://127.0.0.1:${port}/socket`, { headers: { cookie } }), 'close')
+    }
+    const requests = { ...Object.fromEntries(Object.keys(ways).map((what, i) => [what, async () => { t.equal((await h.ask(`/${i}`, cookie)).body, 'x', what) }])), 'a WebSocket': open }
+    for (const [what, ask] of Object.entries(requests)) {
+      act = push
+      await ask()
+      await until('the warning is logged', () => h.log.length > 0)
+      t.match(h.log.splice(0), [{ level: 40, msg: /^The session has changes that are not stored, because / }], `${what}, ${store}`)
+      t.strictSame((await h.ask('/next', cookie)).body, '[]')
+      for (const quiet of [read, savedPush]) {
+        act = quiet
+        await ask()
+        await h.ask('/next', cookie)
+        t.strictSame(h.log, [], `${what}, ${store}, ${quiet.name}`)
+      }
+    }
+  }
+})
+
 test('if a hook before hatcheck changes a session and then answers without Fastify, the log warns of the loss', async (t) => {
   let act: (request: FastifyRequest) => unknown = () => {}
   let answer: (reply: FastifyReply) => unknown = () => {}
-  const h = await appOnPort(t, (fastify) => { fastify.get('/x', async () => 'x') }, {
+  const h = await appOnPort(t, (fastify) => {
+    fastify.get('/x', async () => 'x')
+    fastify.get('/list', setList)
+  }, {
     before (fastify) {
       fastify.addHook('onRequest', async (request, reply) => {
         if (request.url !== '/x') return
@@ -181,6 +270,7 @@ test('if a hook before hatcheck changes a session and then answers without Fasti
       })
     }
   })
+  const { cookie: listed } = await h.ask('/list')
   const acts: Record<string, (request: FastifyRequest) => unknown> = {
     'a value that is set': (request) => { bag(request)['n'] = 1 },
     'save()': async (request) => {
@@ -196,9 +286,10 @@ test('if a hook before hatcheck changes a session and then answers without Fasti
   }
   for (const [way, by] of Object.entries(answers)) {
     answer = by
-    for (const [what, call] of Object.entries(acts)) {
+    const changes = { ...acts, 'a change within an object': (request: FastifyRequest) => { bag(request)['list'].push(1) } }
+    for (const [what, call] of Object.entries(changes)) {
       act = call
-      t.equal((await h.ask('/x')).body, 'early')
+      t.equal((await h.ask('/x', call === acts[what] ? undefined : listed)).body, 'early')
       await until('the warning is logged', () => h.log.length > 0)
       t.match(h.log.splice(0), [{ level: 40, msg: /Register hatcheck before this hook\.$/ }], `${what}, ${way}`)
     }

@@ -19,10 +19,19 @@ export function discard (payload: unknown): void {
     payload.on('error', ignore)
     payload.destroy()
   } else {
-    const stream = isWebResponse(payload) ? payload.body : payload
     // A stream that somebody else reads is theirs to end.
-    if (stream instanceof ReadableStream) stream.cancel().catch(ignore)
+    webStreamOf(payload)?.cancel().catch(ignore)
   }
+}
+
+/** Tells whether the payload is a stream, whose source may go on to run after the head of the response has left. */
+export function isStream (payload: unknown): boolean {
+  return isNodeStream(payload) || webStreamOf(payload) !== null
+}
+
+function webStreamOf (payload: unknown): ReadableStream | null {
+  const stream = isWebResponse(payload) ? payload.body : payload
+  return stream instanceof ReadableStream ? stream : null
 }
 
 function isWebResponse (payload: unknown): payload is Response {

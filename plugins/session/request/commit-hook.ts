@@ -1,6 +1,6 @@
 import type { DoneFuncWithErrOrRes, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { MaybePromise } from '../../common/maybe-promise.js'
-import { awaitErrors, BODY_HEADERS, discard } from '../../common/payload.js'
+import { awaitErrors, BODY_HEADERS, discard, isStream } from '../../common/payload.js'
 import { completeHead } from '../cookie/head.js'
 import { markPrivate } from '../cookie/private-response.js'
 import { commit, isBusy, reopen, settle } from './commit.js'
@@ -47,6 +47,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   }
   if (committing === undefined && !isBusy(session)) {
     session.context.cookie.sendLast(session, reply)
+    reportStreamed(session, reply, payload)
     done(null, payload)
     return
   }
@@ -87,12 +88,18 @@ async function finish (request: WithSession, session: Session, reply: FastifyRep
     restoreHead()
     // Sent again, since other cookies may have been set in the meantime.
     session.context.cookie.sendLast(session, reply)
+    reportStreamed(session, reply, payload)
     return payload
   } catch (error) {
     throw failed(reply, payload, error)
   } finally {
     request[kPhase] = phase
   }
+}
+
+/** A stream can go on to read the session, and to change an object in it. */
+function reportStreamed (session: Session, reply: FastifyReply, payload: unknown): void {
+  if (typeof payload === 'object' && session.facade !== null && isStream(payload)) session.reportWhenStreamed(reply)
 }
 
 /** The error replaces the answer, which may have been a redirect, or compressed. */

@@ -20,6 +20,8 @@ export class Report {
   #isPending = false
   /** Whether it waits for the end of a request whose response is not known. */
   #isWatching = false
+  /** Whether a stream may make changes within objects, after the commit. */
+  #mayChangeLate = false
   #hasToldLoss = false
 
   constructor (session: Reported) {
@@ -31,8 +33,14 @@ export class Report {
     this.#isPending = true
     onceClosed(reply, () => {
       this.#isPending = false
-      if (hasSomethingToTell(this.#session)) this.#tell(reply).catch(() => {})
+      if (this.#mayChangeLate || hasSomethingToTell(this.#session)) this.#tell(reply).catch(() => {})
     })
+  }
+
+  /** Reports changes within objects as well that follow the commit. */
+  whenStreamed (reply: FastifyReply): void {
+    this.#mayChangeLate = true
+    this.whenClosed(reply)
   }
 
   /**
@@ -58,9 +66,10 @@ export class Report {
     const session = this.#session
     await logFailedCalls(session)
     // A response that Fastify sends stores the changes in its hook, even if the client has gone. A hijacked one has no hook.
-    if (session.isClosed || this.#hasToldLoss || !reply.sent || !mayBeModified(session)) return
+    if ((session.isClosed && !this.#mayChangeLate) || this.#hasToldLoss || !reply.sent || !mayBeModified(session)) return
     this.#hasToldLoss = true
-    session.request.log.warn('The session has changes that are not stored, because Fastify did not send this response. Call "await request.session.save()" before it ends.')
+    const cause = session.isClosed ? 'they were made within an object after the response had begun' : 'Fastify did not send this response'
+    session.request.log.warn(`The session has changes that are not stored, because ${cause}. Call "await request.session.save()" before it ends.`)
   }
 }
 

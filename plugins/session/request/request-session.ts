@@ -74,7 +74,11 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
       if (isTooLate(request)) session.access = 'too late'
       else sessionOf(request)
     }
-    session.facade ??= createFacade(session)
+    if (session.facade === null) {
+      session.facade = createFacade(session)
+      // This response may have no commit, and nobody sees a change within an object before.
+      if (replyOf(request) === undefined || request.headers.upgrade !== undefined) session.reportWhenClosed()
+    }
     return session.facade
   }
 
@@ -111,10 +115,11 @@ function markRead (request: WithSession): void {
   completeHead(reply, recordUncommitted)
 }
 
-/** Records the activity of a request whose response does not come from Fastify, and so has no commit. */
+/** Records the activity of a request whose response does not come from Fastify, and so has no commit. Its changes may be lost. */
 function recordUncommitted ({ request }: FastifyReply): void {
   const { [kSession]: session, [kPhase]: phase } = request as WithSession
   if (phase !== undefined || session?.isAvailable !== true) return
+  session.reportWhenClosed()
   try {
     recordActivityInStore(session)
   } catch (error) {

@@ -222,13 +222,19 @@ export class Session {
     this.isTouchForced = true
   }
 
-  #assertOpen (): void {
-    if (this.#isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
-    this.#reportWhenClosed()
+  /** Reports the changes that a stream makes within objects, after the commit. */
+  reportWhenStreamed (reply: FastifyReply): void {
+    this.#report ??= new Report(this)
+    this.#report.whenStreamed(reply)
   }
 
-  /** Only a session that is changed has a report: most are only read. */
-  #reportWhenClosed (): void {
+  #assertOpen (): void {
+    if (this.#isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
+    this.reportWhenClosed()
+  }
+
+  /** Reports failures that no caller has seen. Most sessions are only read, in a response with a commit, and have no report. */
+  reportWhenClosed (): void {
     this.#report ??= new Report(this)
     if (this.#reply !== null) this.#report.whenClosed(this.#reply)
     else this.#report.unlessAttached()
@@ -251,7 +257,7 @@ export class Session {
 
   #call<T> (work: () => Promise<T>, needsRecord: boolean, onFailure?: () => MaybePromise<void>): Promise<T> {
     if (this.#queue === null && this.#reply !== null) completeHead(this.#reply)
-    this.#reportWhenClosed()
+    this.reportWhenClosed()
     const call = this.openQueue().run(async () => {
       try {
         if (!this.#isLoaded) await this.load()
@@ -277,7 +283,7 @@ export class Session {
     if (this.#reply !== null) return
     this.#reply = reply
     if (this.#cookie !== 'keep') this.context.cookie.send(this, reply)
-    if (this.#queue !== null || !this.#values.isPristine) this.#reportWhenClosed()
+    if (this.#queue !== null || !this.#values.isPristine) this.reportWhenClosed()
   }
 
   sendCookie (cookie: CookieChange): void {
