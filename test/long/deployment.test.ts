@@ -132,7 +132,7 @@ test('the service needs every Redis command that the documentation allows it, an
   t.match(blocksOf(page, 'env'), [/^SESSION_STORE=rediss:\/\//m])
   // The test itself uses the default user.
   writeFileSync(join(folder, 'users.acl'), users.replace('THE-PASSWORD', 'hunter2').replace('user default off', 'user default on nopass ~* &* +@all'))
-  writeFileSync(join(folder, 'redis.conf'), settings.replace('/etc/redis/users.acl', join(folder, 'users.acl')))
+  writeFileSync(join(folder, 'redis.conf'), settings.replace('/etc/redis/users.acl', `"${join(folder, 'users.acl')}"`))
   const redis = await startRedis(t, { folder, config: join(folder, 'redis.conf') })
   const env = { SECRET_KEY: testKey, SIGNUP: 'open', SESSIONS_PER_USER: '2', SESSION_STORE: `redis://hatcheck:hunter2@127.0.0.1:${redis.port}` }
   await redis.client.call('ACL', 'LOG', 'RESET')
