@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream'
@@ -172,6 +172,17 @@ test('an idle connection that is closed is opened again: no call fails and nothi
   t.strictSame(log.lines.slice(5).map(({ level }) => level), ['warn', 'info'])
 })
 
+/** Closes the connection while a call waits for its answer. */
+async function closeDuringCall (t: Test, server: RedisServer, client: Redis | Cluster, store: RedisStore): Promise<void> {
+  await server.client.client('PAUSE', 1_000)
+  const call = store.read('one')
+  call.catch(() => {})
+  const { commandQueue, stream } = client as unknown as { commandQueue: { length: number }, stream: Socket }
+  await eventually(t, 'the call is sent', () => commandQueue.length > 0)
+  stream.destroy()
+  await t.rejects(call, { code: 'HATCHECK_STORE_UNAVAILABLE' })
+}
+
 test('the log names each reason for which Redis cannot be reached, once in each outage', needs('redis-server'), async (t) => {
   const server = await startRedis(t)
   const allow = async (password: string): Promise<void> => { await server.client.call('ACL', 'SETUSER', 'hatcheck', 'reset', 'on', `>${password}`, '~*', '+@all') }
@@ -191,11 +202,7 @@ test('the log names each reason for which Redis cannot be reached, once in each 
     lines.length = 0
     await eventually(t, 'it is reached', async () => await store.ping().then(() => true, () => false))
     await allow('another')
-    // Not while it is idle.
-    await server.client.client('PAUSE', 200)
-    const call = t.rejects(store.read('one'))
-    await server.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-    await call
+    await closeDuringCall(t, server, client, store)
     await eventually(t, 'the log warns', () => lines.length > 0)
     await severalAttempts()
     await server.stop()
@@ -220,13 +227,7 @@ test('the log names each reason for which Redis cannot be reached, once in each 
 test('if a connection is closed during a call, the call fails and the log has a warning', needs('redis-server'), async (t) => {
   const { server, log, client, store } = await openStore(t)
   await store.ping()
-  await server.client.client('PAUSE', 1_000)
-  const call = store.read('one')
-  call.catch(() => {})
-  const { commandQueue, stream } = client as unknown as { commandQueue: { length: number }, stream: Socket }
-  await eventually(t, 'the call is sent', () => commandQueue.length > 0)
-  stream.destroy()
-  await t.rejects(call, { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  await closeDuringCall(t, server, client, store)
   await eventually(t, 'the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 3_000)
 })
 
