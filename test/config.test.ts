@@ -53,6 +53,9 @@ test('an invalid environment variable stops the start, with its rule as the mess
     ...['127.0.0.1:3000', 'localhost:3000', '[::1]:3000', 'http://127.0.0.1', '127.1', '127.0.0.256', '1', '/tmp/x.sock', 'bob@127.0.0.1', 'a b', '[127.0.0.1]'].map((HOST): [Record<string, string>, string] =>
       [{ HOST, SECRET_KEY: testKey }, `HOST must be an address or a host name, without a port; got "${HOST}".`]),
     [{ METRICS_PORT: '70000' }, 'METRICS_PORT must be at most 65535; got "70000".'],
+    [{ WORKERS: '0' }, 'WORKERS must be at least 1; got "0".'],
+    [{ WORKERS: '65' }, 'WORKERS must be at most 64; got "65".'],
+    [{ WORKERS: 'auto' }, 'WORKERS must be an integer number of processes; got "auto".'],
     ...['memory:', 'cookie:memory:', 'flask:memory:'].map((SESSION_STORE): [Record<string, string>, string] =>
       [{ WORKERS: '2', SESSION_STORE }, 'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have its own sessions.']),
     [{ METRICS_PORT: '3000' }, 'METRICS_PORT must be another port than PORT, so that users cannot read the metrics. Both are 3000.'],
@@ -68,6 +71,7 @@ test('an empty environment and one with every variable can be read', async (t) =
   t.match(readEnvironment({ LOG_LEVEL: 'silent' }), { auditLog: false })
   t.match(readEnvironment({ LOG_LEVEL: 'silent', AUDIT_LOG: 'on' }), { auditLog: true })
   t.match(readEnvironment({ AUDIT_LOG: 'off' }), { auditLog: false })
+  for (const env of [{ WORKERS: '64' }, { WORKERS: '1', SESSION_STORE: 'memory:' }]) t.equal(readEnvironment(env).workers, Number(env.WORKERS))
   t.match(readEnvironment({ PORT: '0', METRICS_PORT: '0' }), { port: 0, metricsPort: 0 }, 'any two')
   t.match(readEnvironment({ PORT: '0080', SESSION_LIFETIME: '7200' }), { port: 80 })
   t.same(readEnvironment({ HOST: '', PORT: ' ', SECRET_KEY: '' }), readEnvironment({}), 'an empty variable counts as not set')

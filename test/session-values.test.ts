@@ -289,13 +289,11 @@ for (const kind of kinds) {
     t.equal(JSON.stringify(value), JSON.stringify(odd))
     t.equal(({} as Bag)['polluted'], undefined)
 
-    let stored: unknown
     await fc.assert(fc.asyncProperty(fc.jsonValue({ noUnicodeString: false, maxDepth: 4 }), async (json) => {
       await run((session) => { session['value'] = json })
-      stored = (await run((session) => session['value'])).value
-      return JSON.stringify(stored) === JSON.stringify(json)
+      const { value } = await run((session) => session['value'])
+      return JSON.stringify(value) === JSON.stringify(json)
     }), { numRuns: 100 })
-    t.not(stored, undefined)
   })
 
   test(`keys of every kind are read as they were stored, on ${kind}`, async (t) => {

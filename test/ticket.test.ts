@@ -30,7 +30,6 @@ test('an ID is 32 random bytes in base64url', (t) => {
   const ids = Array.from({ length: 100_000 }, () => signer.newId())
   t.equal(new Set(ids).size, ids.length)
   t.ok(ids.every((id) => /^[\w-]{43}$/.test(id)))
-  t.ok(ids.every((id) => Buffer.from(id, 'base64url').length === 32))
   for (let at = 0; at < 42; at++) {
     const seen = new Map<string, number>()
     for (const id of ids) seen.set(id[at] as string, (seen.get(id[at] as string) ?? 0) + 1)

@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { test } from 'tap'
 import { requestFrom, respondTo, type Channel } from '../plugins/workers/ipc.js'
 import { MetricsOfWorkers } from '../plugins/workers/metrics-of-workers.js'
+import { waitAfter } from '../plugins/workers/primary.js'
 import { compiledFixture, run } from './fixtures/child.js'
 
 /** More than any test takes. */
@@ -100,6 +101,11 @@ test('the counts of workers that do not answer or have ended stay in the metrics
   metrics.end(third.worker)
   await asked
   t.strictSame(await seen(), [8, 8, undefined], 'an answer that comes after the end of its worker does not count')
+})
+
+test('a replacement waits no longer than half a minute', (t) => {
+  t.strictSame([0, 1, 2, 3, 5, 6, 100].map(waitAfter), [0, 1_000, 2_000, 4_000, 16_000, 30_000, 30_000])
+  t.end()
 })
 
 for (const [scenario, seen, title] of [

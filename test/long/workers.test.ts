@@ -4,13 +4,11 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { mock } from 'node:test'
 import { test, type Test } from 'tap'
-import { readEnvironment } from '../../plugins/config/environment.js'
 import { resolveConfig } from '../../plugins/config/resolve.js'
 import { openKeyring, type Keyring } from '../../plugins/tickets/keyring.js'
 import { newSecret } from '../../plugins/tickets/secrets.js'
 import { createTicketSigner } from '../../plugins/tickets/ticket.js'
 import { DUTIES_VARIABLE } from '../../plugins/workers/duties.js'
-import { waitAfter } from '../../plugins/workers/primary.js'
 import { compiledFixture, run } from '../fixtures/child.js'
 import { fastFolder } from '../fast-folder.js'
 import { Client, userOf } from '../client.js'
@@ -78,19 +76,6 @@ test('an error that prevents the start is reported once, and not by each worker'
     t.match(stderr.trimEnd(), line)
     t.equal(stderr.trimEnd().split('\n').length, 1, stderr)
   }
-})
-
-test('WORKERS must be a number, and must be 1 with the store "memory:"', async (t) => {
-  t.equal(readEnvironment({}).workers, 1)
-  t.equal(readEnvironment({ WORKERS: '64' }).workers, 64)
-  t.equal(readEnvironment({ WORKERS: '1', SESSION_STORE: 'memory:' }).workers, 1)
-  const flaws: Array<[env: Record<string, string>, rule: string]> = [
-    [{ WORKERS: '0' }, 'WORKERS must be at least 1; got "0".'],
-    [{ WORKERS: '65' }, 'WORKERS must be at most 64; got "65".'],
-    [{ WORKERS: 'auto' }, 'WORKERS must be an integer number of processes; got "auto".'],
-    [{ WORKERS: '2', SESSION_STORE: 'memory:' }, 'WORKERS must be 1 with SESSION_STORE=memory:, or each process would have its own sessions.']
-  ]
-  for (const [env, rule] of flaws) t.throws(() => readEnvironment(env), { code: 'HATCHECK_CONFIG', message: rule })
 })
 
 test('several processes act as one service', async (t) => {
@@ -310,8 +295,4 @@ test('no worker signs with a new key before all workers verify with it', async (
   one.reload()
   t.equal(one.signer.sign(id), byOld, 'a leaked key is dropped at once')
   t.equal(one.signer.verify(byNew ?? ''), null)
-})
-
-test('a worker is replaced at once, or after a delay if earlier ones did not last', async (t) => {
-  t.strictSame([0, 1, 2, 3, 5, 6, 100].map(waitAfter), [0, 1_000, 2_000, 4_000, 16_000, 30_000, 30_000])
 })
