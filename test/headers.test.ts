@@ -137,6 +137,28 @@ test('a hook before those of hatcheck that reads the session makes a Web Respons
   }
 })
 
+test('a hook of the application lets no cache keep a page of hatcheck or a refusal', async (t) => {
+  const publish = async (_request: FastifyRequest, reply: FastifyReply): Promise<void> => { reply.header('cache-control', 'public, max-age=60').removeHeader('vary') }
+  for (const when of ['before', 'after']) {
+    const fastify = newFastify(t)
+    if (when === 'before') fastify.addHook('onSend', publish)
+    await fastify.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: true })
+    if (when === 'after') fastify.addHook('onSend', publish)
+    for (const accept of ['text/html', 'application/json']) {
+      for (const [method, url, headers, status] of [
+        ['GET', '/login', {}, 200], ['GET', '/sessions', {}, accept === 'text/html' ? 303 : 401], ['POST', '/login', {}, 400], ['GET', '/login', { host: 'a b' }, 400],
+        ['POST', '/logout', { 'sec-fetch-site': 'cross-site' }, 403], ['POST', '/login', { 'content-type': 'text/plain' }, 415]
+      ] as const) {
+        const response = await fastify.inject({ method, url, headers: { accept, ...headers }, ...status === 415 && { payload: 'x' } })
+        const what = `${when}: ${method} ${url}, ${status}, ${accept}`
+        t.equal(response.statusCode, status, what)
+        t.equal(response.headers['cache-control'], 'no-store', what)
+        t.match(response.headers.vary, /Cookie/, what)
+      }
+    }
+  }
+})
+
 test('Vary and Cache-Control of the application are kept if they are as strict', async (t) => {
   const cases: Array<[Record<string, string>, string, string]> = [
     [{ vary: 'Accept' }, 'Accept, Cookie', 'no-store'],

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { parse } from 'node:querystring'
 import { unlessInstalled } from '../common/not-installed.js'
+import { completeHead } from '../session/cookie/head.js'
 import { ignoreTypeOfMissingBody } from './missing-body.js'
 
 /** The longest body of a form, in bytes: much more than names, three long passwords and an address need. */
@@ -15,6 +16,8 @@ export async function prepareOwnRoutes (scope: FastifyInstance): Promise<void> {
   // With a callback: it runs for every request, and a promise costs more than the checks.
   scope.addHook('onRequest', function guard (request, reply, done) {
     secureHeaders(request, reply)
+    // A refusal has not read the session: a hook of the application could let a cache keep it.
+    completeHead(reply)
     noteUntrustedProxy(request)
     ignoreTypeOfMissingBody(request)
     const error = refusalOf(request) ?? crossOriginError(request) ?? contentCodingError(request)
