@@ -255,6 +255,28 @@ test('the log warns of a change within an object that is never stored', async (t
   }
 })
 
+test('the log tells what is lost with a client that has gone: a new session, or changes of a session in its cookie', async (t) => {
+  let begun = (): void => {}
+  const h = await appOnPort(t, (fastify) => {
+    fastify.get('/x', async (request, { raw }) => {
+      bag(request)['n'] = 1
+      const gone = once(raw, 'close')
+      begun()
+      await gone
+      return 'x'
+    })
+  }, { options: { sessionStore: 'cookie:memory:' } })
+  h.log.length = 0
+  const { cookie } = await h.ask('/in/harry')
+  for (const [sent, lost] of [[undefined, 'The session of a new visitor is'], [cookie, 'The changes of this request are']] as const) {
+    const leave = new Promise<void>((resolve) => { begun = resolve })
+    t.equal((await h.ask('/x', sent, { leave })).status, 0)
+    await until('the warning is logged', () => h.log.length > 0)
+    t.match(h.log.splice(0), [{ level: 40, msg: `${lost} not stored, because the response has begun or the client has gone.`, err: { code: 'HATCHECK_NO_COOKIE' } }])
+  }
+  t.strictSame(await h.me(cookie), { user: 'harry', n: null })
+})
+
 test('if a hook before hatcheck changes a session and then answers without Fastify, the log warns of the loss', async (t) => {
   let act: (request: FastifyRequest) => unknown = () => {}
   let answer: (reply: FastifyReply) => unknown = () => {}

@@ -114,7 +114,8 @@ async function commitChanges (session: Session, changes: ChangeSet): Promise<voi
     request.log.warn('The session ended while a request was under way. The changes of this request are not stored.')
   } catch (error) {
     if (!(error instanceof NoCookieError)) throw error
-    request.log.warn({ err: error }, 'The session of a new visitor is not stored, because the response has begun or the client has gone.')
+    const lost = session.stored === null ? 'The session of a new visitor is' : 'The changes of this request are'
+    request.log.warn({ err: error }, `${lost} not stored, because the response has begun or the client has gone.`)
   }
   values.confirm(changes, session.storedFields)
 }
