@@ -80,7 +80,10 @@ test('an invalid command line is answered with the error and a pointer to --help
     [['user', 'add'], 'missing argument: user add NAME'],
     [['user', 'passwd'], 'missing argument: user passwd NAME'],
     [['user', 'list', 'Sally'], 'unexpected argument: Sally'],
-    [['user', 'add', 'Sally', 'Miller'], 'unexpected argument: Miller'],
+    [['user', 'disable', 'Sally', 'Miller'], 'unexpected argument: Miller'],
+    [['user', 'add', 'Sally', 'hunter2'], /^user add takes only a name, .* The password is asked for, or read from standard input/],
+    [['user', 'passwd', 'Sally', 'hunter2'], 'user passwd takes only a name'],
+    [['user', 'ad', 'Sally', 'hunter2'], 'unknown command: user ad'],
     [['sessions'], 'unknown command: sessions'],
     [['sessions', 'revoke', 'Sally'], 'missing argument: sessions revoke NAME HANDLE'],
     [['sessions', 'revoke', 'Sally', 'x', 'y'], 'unexpected argument: y'],
@@ -102,6 +105,7 @@ test('an invalid command line is answered with the error and a pointer to --help
     t.match(stderr, /^hatcheck: /)
     t.ok(stderr.endsWith(`\n${HINT}`), stderr)
     t.match(stderr.slice('hatcheck: '.length), message)
+    t.notMatch(stderr, 'hunter2', 'not the password')
     t.notMatch(stderr, /^\s+at /m, 'no stack')
   }
 })

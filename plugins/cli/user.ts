@@ -10,9 +10,12 @@ import { withStorage, type StorageAccess } from './storage.js'
 
 /** Runs `hatcheck user …`. */
 export async function user ([action = '', name, ...rest]: string[], io: Io): Promise<number> {
-  expectEnd(rest)
   if (!['add', 'passwd', 'disable', 'enable', 'list'].includes(action)) throw new UsageError(`unknown command: user ${action}`.trim())
-  if (action === 'list' && name !== undefined) expectEnd([name])
+  // It may be the password, which must not get into the log of a script.
+  if ((action === 'add' || action === 'passwd') && rest.length > 0) {
+    throw new UsageError(`user ${action} takes only a name, in quotes if it has spaces. The password is asked for, or read from standard input.`)
+  }
+  expectEnd(action === 'list' && name !== undefined ? [name] : rest)
   if (action !== 'list' && name === undefined) throw new UsageError(`missing argument: user ${action} NAME`)
   let typed: string | undefined
   const password = async (): Promise<string> => {
