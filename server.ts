@@ -22,7 +22,7 @@ export async function serve (): Promise<void> {
   if (!isWorker()) endWithNpm()
   // Without a listener, the process would end when the reader of stderr closes it.
   process.stderr.on('error', () => {})
-  const [{ auditLogOf, writeEvent }, { stopWithGrace }] = await Promise.all([import('./plugins/audit/index.js'), import('./plugins/process/stop.js')])
+  const [{ writeEvent }, { stopWithGrace }] = await Promise.all([import('./plugins/audit/index.js'), import('./plugins/process/stop.js')])
   const started = await start(signals.defer)
   if (started === null) {
     process.exitCode = 1
@@ -30,23 +30,20 @@ export async function serve (): Promise<void> {
     if (isWorker()) process.exit()
     return
   }
-  const { running: { log, output, reloadSecretKeys, close, killWorkers }, metrics, hasAuditLog } = started
-  const auditLog = auditLogOf(log, hasAuditLog)
+  const { running, metrics } = started
+  const { log, auditLog } = running
   if (metrics !== undefined) log.info(`metrics at ${metrics.url}`)
   if (!isWorker()) writeEvent(auditLog, 'sys_startup', {})
   stopWithGrace({
-    log,
-    auditLog,
-    output,
-    killWorkers,
+    ...running,
     async close () {
-      await close()
+      await running.close()
       await metrics?.close()
     }
   })
   signals.release(() => {
     try {
-      reloadSecretKeys()
+      running.reloadSecretKeys()
     } catch (error) {
       log.error({ err: error }, 'the secret keys cannot be read again; the former keys stay in use')
     }
@@ -57,7 +54,6 @@ interface Started {
   running: Running
   /** Undefined if the metrics have no port of their own. */
   metrics: MetricsListener | undefined
-  hasAuditLog: boolean
 }
 
 /**
@@ -91,7 +87,7 @@ async function start (deferSignals: () => void): Promise<Started | null> {
     deferSignals()
     if (service.workers === 1 || isWorker()) running = await startService(service)
     else running = await (await import('./plugins/process/primary.js')).startPrimary(service)
-    if (running !== null) return { running, metrics, hasAuditLog: service.auditLog }
+    if (running !== null) return { running, metrics }
   } catch (error) {
     process.stderr.write(`hatcheck: ${errorText(error)}\n`)
   }
@@ -101,9 +97,9 @@ async function start (deferSignals: () => void): Promise<Started | null> {
 
 async function startService (service: ServiceConfig): Promise<Running> {
   const { host, port, logLevel } = service
-  const [{ openLog }, { isTalkative }, { boundConnections }, { listenError }, { closeService }] = await Promise.all([
+  const [{ openLog }, { isTalkative }, { boundConnections }, { listenError }, { closeService }, { auditLogOf }] = await Promise.all([
     import('./plugins/process/log.js'), import('./plugins/common/log-level.js'), import('./plugins/process/connections.js'),
-    import('./plugins/process/address.js'), import('./plugins/process/close.js')
+    import('./plugins/process/address.js'), import('./plugins/process/close.js'), import('./plugins/audit/index.js')
   ])
   const output = await openLog({ level: logLevel, hasAuditLog: service.auditLog })
   const fastify = await build(service, output)
@@ -122,6 +118,7 @@ async function startService (service: ServiceConfig): Promise<Running> {
   if (isWorker()) log.debug(hasDuty('sweeps') ? 'this worker listens, and removes expired sessions' : 'this worker listens')
   return {
     log,
+    auditLog: auditLogOf(log, service.auditLog),
     output,
     reloadSecretKeys () { sessions.reloadSecretKeys() },
     metrics: async () => await hatcheck.metrics?.text() ?? '',

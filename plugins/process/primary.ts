@@ -30,5 +30,5 @@ export async function startPrimary ({ workers: count, logLevel, auditLog: hasAud
   })
   if (workers === null) return null
   workers.all().then(() => { log.info(`workers: ${count}`) }, () => {})
-  return { log, output, reloadSecretKeys () { workers.signal('SIGHUP') }, metrics: workers.metrics, close: workers.stop, killWorkers: workers.kill }
+  return { log, auditLog, output, reloadSecretKeys () { workers.signal('SIGHUP') }, metrics: workers.metrics, close: workers.stop, killWorkers: workers.kill }
 }

@@ -4,6 +4,8 @@ import type { ProcessLog } from './log.js'
 /** The running service: this process, or a primary with its workers. */
 export interface Running {
   log: FastifyBaseLogger
+  /** The log for security events. */
+  auditLog: FastifyBaseLogger
   output: ProcessLog
   reloadSecretKeys (): void
   /** Renders the metrics in the text format of Prometheus. */
