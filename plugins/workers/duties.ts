@@ -17,13 +17,3 @@ export function isWorker (): boolean {
 export function hasDuty (duty: Duty): boolean {
   return process.env[DUTIES_VARIABLE]?.split(',').includes(duty) ?? true
 }
-
-/** The message between workers, passed on by the primary: this session must be refused. */
-export interface SessionRefused {
-  hatcheck: 'refuse'
-  key: string
-}
-
-export function isSessionRefused (message: unknown): message is SessionRefused {
-  return (message as Partial<SessionRefused> | null)?.hatcheck === 'refuse'
-}

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Mode } from '../config/mode.js'
-import { hasDuty, isSessionRefused, isWorker, type SessionRefused } from './duties.js'
-import { requestFrom, respondTo, type Channel } from './ipc.js'
+import { hasDuty, isWorker } from './duties.js'
+import { isSessionRefused, requestFrom, respondTo, type Channel, type SessionRefused } from './ipc.js'
 
 /** The workers of a service (`WORKERS`), from the view of one of them. A single process counts as the only worker. */
 export interface Workers {

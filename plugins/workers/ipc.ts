@@ -7,6 +7,12 @@ export interface Channel {
   off (event: 'message', listener: (message: unknown) => void): unknown
 }
 
+/** The message between workers, passed on by the primary: this session must be refused. */
+export interface SessionRefused {
+  hatcheck: 'refuse'
+  key: string
+}
+
 interface RequestMessage {
   hatcheck: 'request'
   id: number
@@ -62,6 +68,10 @@ export function respondTo (channel: Channel, what: string, make: () => Promise<u
   }
   channel.on('message', take)
   return () => { channel.off('message', take) }
+}
+
+export function isSessionRefused (message: unknown): message is SessionRefused {
+  return isOfKind<SessionRefused>(message, 'refuse')
 }
 
 function isOfKind<M extends { hatcheck: string }> (message: unknown, kind: M['hatcheck']): message is M {

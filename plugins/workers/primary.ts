@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
-import { DUTIES_VARIABLE, isSessionRefused, type Duty } from './duties.js'
-import { requestFrom, respondTo } from './ipc.js'
+import { DUTIES_VARIABLE, type Duty } from './duties.js'
+import { isSessionRefused, requestFrom, respondTo } from './ipc.js'
 import { MetricsOfWorkers } from './metrics-of-workers.js'
 
 /** A worker that ends within this time of its start counts as failed, in ms. A later end resets the count of failures. */
