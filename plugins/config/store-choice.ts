@@ -1,5 +1,5 @@
+import { join, resolve } from 'node:path'
 import { ConfigError, assertRule, shown } from '../common/rule.js'
-import { lmdbFolder } from './lmdb-folder.js'
 import { isRedisUrl, parseRedisUrl, type RedisTarget } from './redis-url.js'
 import type { SessionStore } from '../store/sessions.js'
 import { CORE } from '../store/traits.js'
@@ -56,7 +56,12 @@ function engineChoice (store: string, dataDir: string, name: string): EngineChoi
   if (path === undefined) throw new ConfigError(`${name} must be memory:, lmdb:, lmdb:./some/folder, a Redis URL, or cookie: or flask: before one of these; got "${schemeOf(url)}".`)
   assertRule(!/^\/\/(?!\/)/.test(path), `${name} must have a path after lmdb:, not an address: lmdb:data is a folder here, lmdb:/data one in the root.`)
   assertPath(path, name)
-  return { name: 'lmdb', folder: lmdbFolder(url, dataDir) }
+  return { name: 'lmdb', folder: path === '' ? defaultLmdbFolder(dataDir) : resolve(path) }
+}
+
+/** Returns the folder of `lmdb:`. */
+export function defaultLmdbFolder (dataDir: string): string {
+  return join(dataDir, 'lmdb')
 }
 
 /** Refuses a path that would be another one than is meant. @throws ConfigError */

@@ -1,9 +1,8 @@
 import { longestLifeMs } from '../common/lifetimes.js'
 import { makeDataFolder } from '../common/data-folder.js'
 import { ConfigError } from '../common/rule.js'
-import { lmdbFolder } from '../config/lmdb-folder.js'
 import type { Config } from '../config/resolve.js'
-import type { EngineStore } from '../config/store-choice.js'
+import { defaultLmdbFolder, type EngineStore } from '../config/store-choice.js'
 import type { Engine, Storage, StorageLog } from './common/storage.js'
 import { openMemory } from './memory/open.js'
 import { openOwnStore } from './own/open.js'
@@ -59,7 +58,7 @@ async function open ({ sessionsIn, engine }: EngineStore, config: StorageConfig,
 function makeFolders (folder: string, { dataDir, nameOf }: StorageConfig): void {
   try {
     // The outer folder first, so that Git ignores everything in it.
-    if (folder === lmdbFolder('lmdb:', dataDir)) makeDataFolder(dataDir)
+    if (folder === defaultLmdbFolder(dataDir)) makeDataFolder(dataDir)
     makeDataFolder(folder)
   } catch (error) {
     throw new ConfigError(`The data folder cannot be written (${nameOf('dataDir')}, ${nameOf('sessionStore')}): ${(error as Error).message}.`)
