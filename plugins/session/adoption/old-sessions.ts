@@ -1,20 +1,16 @@
 import type { FastifyRequest } from 'fastify'
 import { createHmac } from 'node:crypto'
-import { repeat } from '../../common/repeat.js'
 import type { OldSessionKind, OldValues } from '../../config/adopt.js'
 import { cookieValues } from '../../cookies/header.js'
 import { boundedCalls } from '../../storage/common/bounded-calls.js'
 import { answerUnlessMissing, sessionUnlessMissing } from '../../storage/express/callbacks.js'
 import { deriveKey, type Ticket } from '../../tickets/ticket.js'
+import { startRetrying } from '../backend/retries.js'
 import { MAX_TICKETS } from '../cookie/ticket-reader.js'
 import { idInOldCookie } from './old-cookie.js'
 
 /** How long the old store may take to answer. */
 const DEADLINE_MS = 2_000
-/** How often an end that the old store could not take is tried again. */
-const RETRY_EVERY_MS = 1_000
-/** How many of them are tried at once: a store that does not answer must not have all of its places taken. */
-const MAX_PARALLEL_RETRIES = 100
 
 /** Members of an old session that are not values. */
 const NO_VALUES: ReadonlySet<string> = new Set(['cookie', 'sessionId', 'encryptedSessionId'])
@@ -53,7 +49,8 @@ export class OldSessions {
   readonly #bounded = boundedCalls({ deadlineMs: DEADLINE_MS })
   /** The sessions whose end the old store could not take, by the key of their ticket. */
   readonly #unended = new Map<string, OldSession>()
-  #stopRetrying: (() => void) | undefined
+  /** Stops trying the ends again. */
+  readonly stop = startRetrying(() => this.#unended.values(), (session) => this.#end(session))
 
   constructor (kinds: readonly OldSessionKind[], { realm, now }: { realm: string, now: () => number }, ticketOf: (id: string) => Ticket) {
     // Not a key of hatcheck's own: with it, two processes would derive two IDs while it is being rotated. Nobody can use such
@@ -85,17 +82,12 @@ export class OldSessions {
   async endPresentedBy (request: FastifyRequest): Promise<{ tickets: Ticket[], isStored: boolean }> {
     const sessions = this.presentedBy(request)
     const stored = await Promise.all(sessions.map((session) => this.#end(session)))
-    if (this.#unended.size > 0) this.#stopRetrying ??= repeat(RETRY_EVERY_MS, () => this.#retry())
     return { tickets: sessions.map(({ ticket }) => ticket), isStored: !stored.includes(false) }
   }
 
   /** Tells whether the session has ended although its store may still have it. */
   isRefused ({ ticket }: OldSession): boolean {
     return this.#unended.has(ticket.key)
-  }
-
-  stop (): void {
-    this.#stopRetrying?.()
   }
 
   #session ({ key, store, user, data }: Kind, id: string): OldSession {
@@ -121,13 +113,6 @@ export class OldSessions {
       this.#unended.set(key, session)
       return false
     }
-  }
-
-  async #retry (): Promise<void> {
-    await Promise.all([...this.#unended.values()].slice(0, MAX_PARALLEL_RETRIES).map((session) => this.#end(session)))
-    if (this.#unended.size > 0) return
-    this.stop()
-    this.#stopRetrying = undefined
   }
 }
 

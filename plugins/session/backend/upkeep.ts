@@ -5,10 +5,7 @@ import type { CompleteSessionStore } from '../../store/traits.js'
 import type { Workers } from '../../workers/index.js'
 import type { SessionEmitter } from './events.js'
 import { endIn } from './in-store.js'
-
-/** How often an end that the store could not take is tried again. */
-const RETRY_EVERY_MS = 1_000
-const MAX_PARALLEL_RETRIES = 100
+import { startRetrying } from './retries.js'
 
 export interface Upkeep {
   /** Refuses this session from now on, whatever the store says, until its end is stored. */
@@ -23,29 +20,19 @@ export interface Upkeep {
 export async function startUpkeep (store: CompleteSessionStore, emitter: SessionEmitter, log: FastifyBaseLogger, workers: Workers, isOwn: (key: string) => boolean): Promise<Upkeep> {
   const refused = new Set<string>()
   const discarded = new Set<string>()
-  const inProgress = new Set<string>()
-  let isStopped = false
 
   const stopListening = await workers.onRefused((key) => { refused.add(key) }, () => [...refused])
   const stopSweeping = workers.sweeps
     ? startSweeping(async () => await store.sweep(SLICE_MS, emitExpired) > 0, (error) => { log.warn({ err: error }, 'sweep failed') })
     : () => {}
-  const retrying = setInterval(retry, RETRY_EVERY_MS).unref()
+  const stopRetrying = startRetrying(() => [...refused, ...discarded], endNow)
 
   function emitExpired (key: string, user: string | null): void {
     // The sweep also drops sessions of other realms in the same store.
     if (isOwn(key)) emitter.emit('expired', key, user)
   }
 
-  async function retry (): Promise<void> {
-    const due = [...refused, ...discarded].filter((key) => !inProgress.has(key)).slice(0, MAX_PARALLEL_RETRIES - inProgress.size)
-    const outcomes = await Promise.all(due.map(endNow))
-    if (outcomes.includes(true) && !isStopped) await retry()
-  }
-
-  /** Each session is ended on its own, so that one that fails or hangs delays no other. */
   async function endNow (key: string): Promise<boolean> {
-    inProgress.add(key)
     try {
       const ended = await endIn(store, key)
       discarded.delete(key)
@@ -58,8 +45,6 @@ export async function startUpkeep (store: CompleteSessionStore, emitter: Session
       // Moves the key behind the others.
       for (const keys of [refused, discarded]) if (keys.delete(key)) keys.add(key)
       return false
-    } finally {
-      inProgress.delete(key)
     }
   }
 
@@ -71,10 +56,9 @@ export async function startUpkeep (store: CompleteSessionStore, emitter: Session
     discard (key) { discarded.add(key) },
     isRefused: (key) => refused.size > 0 && refused.has(key),
     stop () {
-      isStopped = true
       stopListening()
       stopSweeping()
-      clearInterval(retrying)
+      stopRetrying()
     }
   }
 }
