@@ -62,10 +62,10 @@ export default fp<ConfigPluginOptions>(async function audit (fastify, { hatcheck
   // An application decides about the level of its log.
   const logOf = hatcheck.config.mode === 'plugin' ? (log: FastifyBaseLogger) => log : (log: FastifyBaseLogger) => auditLogOf(log, auditLog)
 
-  const { metrics, session: { handleOf } } = hatcheck
+  const { metrics, session: { handleFor } } = hatcheck
   const audit: Audit = (event, request, details = {}) => {
     metrics?.countEvent(event, details.reason)
-    const asking = request === null ? {} : { session: details.session ?? handleOf(request), address: clientAddress(request) }
+    const asking = request === null ? {} : { session: details.session ?? handleFor(request), address: clientAddress(request) }
     writeEvent(logOf(request?.log ?? fastify.log), event, { ...asking, ...details })
   }
   hatcheck.provide('audit', audit)

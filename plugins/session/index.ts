@@ -89,7 +89,7 @@ export async function createSessionGroup (fastify: FastifyInstance, parts: Sessi
   const { sessions: store } = parts.storage
   const { keyring, context, outside, oldSessions, stop } = await assemble(fastify, parts)
   const requestSessions = createRequestSessions(context, store.sync)
-  const { sessionFor, sessionOf, facadeOf, loggedIn, handleOf } = requestSessions
+  const { sessionFor, sessionOf, facadeOf, loggedIn, handleFor } = requestSessions
 
   fastify.decorate('sessions', createSessions(store, keyring, outside, fastify.log))
   fastify.decorateRequest<unknown>('session', accessors('request.session', facadeOf, 'use session.destroy() or session.clear() to end or to empty it'))
@@ -110,7 +110,7 @@ export async function createSessionGroup (fastify: FastifyInstance, parts: Sessi
     sessionFor,
     sessionOf,
     loggedIn,
-    handleOf,
+    handleFor,
     replyOf,
     /** Whether the sessions of a user can be listed, and ended one by one. */
     isListed: parts.storage.carried === undefined,

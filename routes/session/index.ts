@@ -23,7 +23,7 @@ type WithKey = { Params: { key: string } }
  * handlers trust the values of a session, so its client must not write them.
  */
 export default async function session (fastify: FastifyInstance): Promise<void> {
-  const { config, http: { handleError }, session: { handleOf, sessionOf } } = fastify.hatcheck
+  const { config, http: { handleError }, session: { handleFor, sessionOf } } = fastify.hatcheck
   const bodyLimit = BODY_PER_STORED_BYTE * config.sessionMaxBytes
   // A form has no types: "1" would come back as text.
   fastify.removeContentTypeParser('application/x-www-form-urlencoded')
@@ -40,7 +40,7 @@ export default async function session (fastify: FastifyInstance): Promise<void> 
       createdAt: record === null ? null : iso(record.createdAt),
       expiresAt: record === null ? null : iso(expiryOf(record, config.lifetimes)),
       permanent: session.permanent,
-      handle: handleOf(request) ?? null,
+      handle: handleFor(request) ?? null,
       data
     }
   })

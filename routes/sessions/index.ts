@@ -55,7 +55,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
 
   /** Lists the session of the request first, then the others by newest activity. The total is null if it is unknown. */
   async function list (request: FastifyRequest): Promise<{ sessions: ListedSession[], total: number | null }> {
-    const handle = session.handleOf(request)
+    const handle = session.handleFor(request)
     const known = await knownOf(request)
     const own = known.find((one) => one.handle === handle)
     const others = known.filter((one) => one !== own)
@@ -72,7 +72,7 @@ export default async function sessions (fastify: FastifyInstance): Promise<void>
 
   /** Returns how many sessions have ended. Ending another session needs a recent login, or the password. */
   async function end (request: FastifyRequest, target: Target, password?: string): Promise<number> {
-    if (target !== 'others' && target.handle === session.handleOf(request)) {
+    if (target !== 'others' && target.handle === session.handleFor(request)) {
       await logOut(request)
       return 1
     }

@@ -18,7 +18,7 @@ const REFUSAL_HEADERS = { 'remote-user': '', 'remote-session': '' }
  * whatever its method, path and headers.
  */
 export default async function verify (fastify: FastifyInstance): Promise<void> {
-  const { session: { handleOf, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy }, http, audit, openapi } = fastify.hatcheck
+  const { session: { handleFor, loggedIn }, login: { keyOf, loginPathTo }, guards: { refusalOf, noteUntrustedProxy }, http, audit, openapi } = fastify.hatcheck
   // A request can be refused before it reaches the route. Refusals have the headers of the answer as well, so that a proxy never
   // keeps what its client sent under these names.
   fastify.setErrorHandler((error, request, reply) => http.handleError(error as FastifyError, request, reply.headers(REFUSAL_HEADERS)))
@@ -61,7 +61,7 @@ export default async function verify (fastify: FastifyInstance): Promise<void> {
       reply.code(204)
         .header('cache-control', 'no-store')
         .header('remote-user', encoded(user.name))
-        .header('remote-session', handleOf(request) ?? '')
+        .header('remote-session', handleFor(request) ?? '')
         .send()
     }
   }

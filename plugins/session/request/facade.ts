@@ -53,7 +53,7 @@ const methods = {
 /** The other members of `request.session`. */
 const properties = {
   permanent: (session: Session) => session.permanent,
-  handle: ({ stored, context }: Session) => stored === null ? undefined : context.handleOf(stored.ticket.key),
+  handle: (session: Session) => session.handle,
   sessionId: (session: Session) => session.ensureId(),
   encryptedSessionId: (session: Session) => session.cookieValue,
   cookie: (session: Session) => session.context.cookie.describe(session),

@@ -33,7 +33,7 @@ export interface RequestSessions {
   /** Returns `request.user`; the session counts as read from then on. @throws SessionNotReadError, StoreUnavailableError */
   loggedIn (request: FastifyRequest): User | null
   /** Returns the handle of the session of a request if the session has been read and is stored. Reads nothing. */
-  handleOf (request: FastifyRequest): string | undefined
+  handleFor (request: FastifyRequest): string | undefined
 }
 
 /**
@@ -42,7 +42,7 @@ export interface RequestSessions {
  * @param isSync whether the store answers without a promise, so that a session is read only when it is asked for
  */
 export function createRequestSessions (context: SessionContext, isSync: boolean): RequestSessions {
-  return { sessionFor, sessionOf, facadeOf, loggedIn, handleOf }
+  return { sessionFor, sessionOf, facadeOf, loggedIn, handleFor }
 
   function sessionFor (request: WithSession): Session {
     let session = request[kSession]
@@ -91,9 +91,8 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     return request[kSession] === null ? null : sessionOf(request).user
   }
 
-  function handleOf ({ [kSession]: session }: WithSession): string | undefined {
-    const stored = isResponsePrivate(session) ? session?.stored : null
-    return stored === null || stored === undefined ? undefined : context.handleOf(stored.ticket.key)
+  function handleFor ({ [kSession]: session }: WithSession): string | undefined {
+    return isResponsePrivate(session) ? session?.handle : undefined
   }
 }
 

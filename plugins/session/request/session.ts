@@ -81,6 +81,8 @@ export class Session {
   get isClosed (): boolean { return this.#isClosed }
   /** The session in the store; null if it is not stored yet. */
   get stored (): Stored | null { return this.#stored }
+  /** Names the stored session, and grants no access; undefined if it is not stored yet. */
+  get handle (): string | undefined { return this.#stored === null ? undefined : this.context.handleOf(this.#stored.ticket.key) }
   get storedFields (): SessionFields { return this.#stored?.record.fields ?? NO_FIELDS }
   get storedPermanent (): boolean { return this.#stored?.record.permanent ?? false }
   get values (): Values { return this.#values }
