@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { createUnavailable } from '../plugins/common/http-errors.js'
 import { CrossOriginError } from '../plugins/guards/cross-origin.js'
+import { TEXT_FORMAT } from '../plugins/metrics/text-format.js'
 import { SERVICE_ERRORS, exactly, json, problems } from '../plugins/openapi/answers.js'
 import { StoreUnavailableError } from '../plugins/store/errors.js'
 
@@ -46,7 +47,7 @@ export default async function health (fastify: FastifyInstance): Promise<void> {
       if (isElsewhere(request)) http.handleNotFound(request, reply)
       else done()
     }
-  }, async (_request, reply) => await reply.type(metrics.contentType).send(await metrics.text()))
+  }, async (_request, reply) => await reply.type(TEXT_FORMAT).send(await metrics.text()))
 
   function isElsewhere (request: FastifyRequest): boolean {
     return !guards.isOnThisMachine(request)

@@ -11,7 +11,6 @@ import { LiveSessions } from './live-sessions.js'
 import { openRegistry } from './registry.js'
 import { RequestCounts } from './request-counts.js'
 import { StoreCalls } from './store-calls.js'
-import { TEXT_FORMAT } from './text-format.js'
 
 export type Metrics = ReturnType<typeof createMetrics>
 
@@ -50,8 +49,6 @@ function createMetrics (fastify: FastifyInstance, hasRoute: boolean) {
   return {
     /** Whether the port of the service has the route `/metrics`, for this machine only. */
     hasRoute,
-    /** The content type of {@link text}. */
-    contentType: TEXT_FORMAT,
     /** Notes the time at which a request arrived. */
     begin (request: Begun): void { request[kBegun] = performance.now() },
     /** Counts a request as its response leaves. Must be called once per request. */
