@@ -43,10 +43,10 @@ test('an invalid environment variable stops the start, with its rule as the mess
     [{ TRUST_PROXY: 'true' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "true".'],
     [{ TRUST_PROXY: '1' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "1".'],
     [{ TRUST_PROXY: '10.0.0.7, proxy.example.com' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "proxy.example.com".'],
-    ...['0.0.0.0/0', '::/0', '0.0.0.0/00', '10.0.0.0/8/9', '10.0.0.0/', '10.0.0.0/255.0.0.0', '10.0.0.0/1e1', '10.1', '::1/129', '[::1]', 'Loopback', 'fe80::1%br-lan', 'fe80::1%eth0.100', 'fe80::%br-lan/64'].map((range): [Record<string, string>, string] =>
+    ...['10.0.0.0/8/9', '10.0.0.0/', '10.0.0.0/255.0.0.0', '10.0.0.0/1e1', '10.1', '::1/129', '[::1]', 'Loopback', 'fe80::1%br-lan', 'fe80::1%eth0.100', 'fe80::%br-lan/64'].map((range): [Record<string, string>, string] =>
       [{ TRUST_PROXY: range }, `TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "${range}".`]),
     [{ TRUST_PROXY: '10.0.0.0/33' }, 'TRUST_PROXY must be addresses or ranges of proxies, such as 10.0.0.7 or 10.0.0.0/8; got "10.0.0.0/33".'],
-    ...['::ffff:0:0/96', '::ffff:10.0.0.7/96', '0.0.0.0/1,128.0.0.0/1', '0.0.0.0/1,10.0.0.0/8,128.0.0.0/1', '128.0.0.0/1, loopback, ::ffff:0.0.0.0/97', '192.0.0.0/2,10.0.0.0/1,128.0.0.0/2', '::/1,8000::/1', '::/2,4000::/2,8000::/2,c000::/2'].map((TRUST_PROXY): [Record<string, string>, string] =>
+    ...['0.0.0.0/0', '::/0', '0.0.0.0/00', '::ffff:0:0/0', '::ffff:0:0/96', '::ffff:10.0.0.7/96', '0.0.0.0/1,128.0.0.0/1', '0.0.0.0/1,10.0.0.0/8,128.0.0.0/1', '128.0.0.0/1, loopback, ::ffff:0.0.0.0/97', '192.0.0.0/2,10.0.0.0/1,128.0.0.0/2', '::/1,8000::/1', '::/2,4000::/2,8000::/2,c000::/2'].map((TRUST_PROXY): [Record<string, string>, string] =>
       [{ TRUST_PROXY }, 'TRUST_PROXY must not cover every address, or any client could forge its own: name the addresses of the proxies.']),
     ...['0.0.0.0', '::', '192.0.2.1', 'hatcheck.example.com', 'localhost.example.com'].map((HOST): [Record<string, string>, string] =>
       [{ HOST }, `HOST=${HOST} can be reached from other machines, so SECRET_KEY (or SECRET_KEY_FILE) must be set. ${GOOD_ONE}`]),

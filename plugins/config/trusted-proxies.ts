@@ -19,12 +19,11 @@ export function trustedProxies (ranges: string[]): (address: string, hop: number
 }
 
 /**
- * Tells whether TRUST_PROXY can have this text: an address, a range, or a name. Fastify accepts each of them.
- * The range of all addresses (`/0`) is refused, since any client could then forge its address.
+ * Tells whether a text is an address, a range, or a name of ranges. Fastify accepts each of them but a range of every address, which
+ * {@link coverEveryAddress} finds.
  */
 export function isAddressRange (text: string): boolean {
   if (NAMED_RANGES.has(text)) return true
-  if (/\/0/.test(text)) return false
   const { IPv4, IPv6 } = ipaddr
   return IPv4.isValidFourPartDecimal(text) || IPv6.isValid(text) || IPv4.isValidCIDRFourPartDecimal(text) || IPv6.isValidCIDR(text)
 }
