@@ -8,6 +8,7 @@ import { hatcheckSession } from '../plugins/session/standalone.js'
 import type { CompleteSessionStore } from '../plugins/store/traits.js'
 import { Client, cookiesSetBy, type Answer } from './client.js'
 import { buildHost, formerKey, gate, needs, newFastify, testKey } from './helper.js'
+import { logInto } from './log-lines.js'
 import { libraries, oldApp, oldSecret, watchedOldStore, type OldApp, type OldAppOptions } from './old-apps.js'
 import { startRedis } from './redis.js'
 import { DAY } from './units.js'
@@ -421,7 +422,7 @@ test('a value that hatcheck cannot hold, or that is too large, is left out with 
   const lines: string[] = []
   const old = await oldApp(t, '@fastify/session')
   const data: AdoptOptions['data'] = (values) => ({ ...values, ...JSON.parse('{"__proto__": { "admin": true }}'), missing: undefined, map: new Map() })
-  const { send } = await newApp(t, [{ ...old.adopt, data }], { sessionMaxBytes: 1_000, logger: { level: 'warn', stream: { write (line: string) { lines.push(line) } } } })
+  const { send } = await newApp(t, [{ ...old.adopt, data }], { sessionMaxBytes: 1_000, ...logInto(lines, 'warn') })
   const before = await old.begin({ user: 'Harry', small: 1, large: 'x'.repeat(600), larger: 'y'.repeat(700), count: 1, 'hatcheck:client': 'forged' })
   t.strictSame((await send(before)).json().values, { user: 'Harry', small: 1, count: 1, large: 'x'.repeat(600) })
   t.equal(lines.length, 1)

@@ -7,6 +7,7 @@ import { hatcheck } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { bag, type Bag } from './bag.js'
 import { sessionCookieOf, testKey } from './helper.js'
+import { parsedLogInto } from './log-lines.js'
 import { openStore, watched } from './watched-store.js'
 
 export interface Answer {
@@ -47,7 +48,7 @@ export async function appOnPort (t: Test, routes: (fastify: FastifyInstance) => 
   before?: (fastify: FastifyInstance) => void
 } = {}): Promise<AppOnPort> {
   const log: Bag[] = []
-  const fastify = Fastify({ ...server, logger: { level: 'warn', stream: { write (line: string) { log.push(JSON.parse(line) as Bag) } } } }) as unknown as FastifyInstance
+  const fastify = Fastify({ ...server, ...parsedLogInto(log, 'warn') }) as unknown as FastifyInstance
   t.teardown(() => {
     fastify.server.closeAllConnections?.()
     return fastify.close()

@@ -8,6 +8,7 @@ import { answersMayDiffer } from './checks/checks.js'
 import { fixture, preloading } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, buildHost, handleOf, testKey } from './helper.js'
+import { logInto } from './log-lines.js'
 import { RawClient, exchange } from './raw-client.js'
 import { startInto } from './service-into.js'
 import { startService, until } from './service.js'
@@ -26,7 +27,7 @@ function captured (level = 'trace'): Log {
   const lines: string[] = []
   let seen = 0
   return {
-    server: { logger: { level, stream: { write (line: string) { lines.push(line) } } } },
+    server: logInto(lines, level),
     lines,
     events () {
       const fresh = lines.slice(seen).map((line) => JSON.parse(line) as Line).filter(({ event }) => event !== undefined)

@@ -6,6 +6,7 @@ import { test } from 'tap'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { Client } from './client.js'
 import { buildHost, gate, turn } from './helper.js'
+import { logInto } from './log-lines.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
 const valuesOf = ({ session }: FastifyRequest): Record<string, unknown> => session as unknown as Record<string, unknown>
@@ -226,7 +227,7 @@ test('an error whose response cannot be stored gives way to the error of the sto
       for (const [what, answer] of Object.entries(answers)) {
         const { store, down } = breakable(openStore(t, kind))
         const logged: string[] = []
-        const fastify = await buildHost(t, { sessionStore: store }, { logger: { level: 'error', stream: { write (line: string) { logged.push(line) } } } })
+        const fastify = await buildHost(t, { sessionStore: store }, logInto(logged, 'error'))
         add(fastify)
         fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
         fastify.get('/change', async (request, reply) => {
@@ -391,7 +392,7 @@ test('the response waits for a call that its handler makes while the commit goes
 test('of several failed calls that nobody awaits, the first is the answer and the log has the others', async (t) => {
   const lines: string[] = []
   const store = watched(openStore(t, 'memory:'), (call) => { if (call === 'replace') throw new Error('refused by the store') }, false)
-  const fastify = await buildHost(t, { sessionStore: store }, { logger: { level: 'error', stream: { write (line: string) { lines.push(line) } } } })
+  const fastify = await buildHost(t, { sessionStore: store }, logInto(lines, 'error'))
   fastify.get('/begin', async (request) => { valuesOf(request)['count'] = 1 })
   fastify.get('/twice', async ({ session }) => {
     session.regenerate(['first' as never])

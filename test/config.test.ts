@@ -18,6 +18,7 @@ import { openStorage } from '../plugins/storage/open.js'
 import { Client, logIn, userOf } from './client.js'
 import { fixture, preloading } from './fixtures/child.js'
 import { build, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { logInto } from './log-lines.js'
 import { exchange } from './raw-client.js'
 import { hatcheckProcess, runServer, startService, until } from './service.js'
 
@@ -638,7 +639,7 @@ test('a cookie path that does not cover the pages of hatcheck is a warning at th
   ]
   for (const [options, prefix, sessionCookiePath, warns] of paths) {
     const log: string[] = []
-    const app = newFastify(t, { logger: { level: 'warn', stream: { write (line: string) { log.push(line) } } } })
+    const app = newFastify(t, logInto(log, 'warn'))
     app.register(async (scope) => { await scope.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', authenticate: async (name) => ({ name }), sessionCookiePath, ...options } as HatcheckOptions) }, { prefix })
     await app.ready()
     t.equal(log.some((line) => line.includes(`session cookie, ${sessionCookiePath}, does not cover the pages`)), warns, `${JSON.stringify(options)} in ${prefix}: ${sessionCookiePath}`)

@@ -15,6 +15,7 @@ import { STORES, appOnPort, closed } from './app-on-port.js'
 import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
 import { buildHost, gate, testKey, turn } from './helper.js'
+import { parsedLogInto } from './log-lines.js'
 import { until } from './service.js'
 import { openStore } from './watched-store.js'
 
@@ -93,7 +94,7 @@ test('a client that goes away during its login causes no error in the log, and g
     await leave()
     return { name }
   }
-  const fastify = await buildHost(t, { routes: true, authenticate }, { logger: { level: 'info', stream: { write (line: string) { log.push(JSON.parse(line) as Bag) } } } })
+  const fastify = await buildHost(t, { routes: true, authenticate }, parsedLogInto(log, 'info'))
   fastify.post('/own-login', async (request) => {
     await leave()
     await request.login('harry')
@@ -212,7 +213,7 @@ test('on an upgraded connection, calls that need a new cookie are refused, and o
 
 test('sessions work over HTTP/2', async (t) => {
   const log: Bag[] = []
-  const fastify = Fastify({ http2: true, logger: { level: 'warn', stream: { write (line: string) { log.push(JSON.parse(line) as Bag) } } } }) as unknown as FastifyInstance
+  const fastify = Fastify({ http2: true, ...parsedLogInto(log, 'warn') } as never) as unknown as FastifyInstance
   t.teardown(() => fastify.close())
   const sessions = openStore(t, 'memory:')
   await fastify.register(hatcheck, { sessionStore: sessions, secretKey: testKey })

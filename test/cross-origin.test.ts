@@ -5,6 +5,7 @@ import { AS_BROWSER } from './accept.js'
 import { Client, userOf, type Answer } from './client.js'
 import { HOST, ORIGINS, PARTNER, SITES, headersOf, mayChange } from './cross-site.js'
 import { build, buildHost } from './helper.js'
+import { logEach } from './log-lines.js'
 
 for (const allowedOrigins of [[], [PARTNER]]) {
   const whom = allowedOrigins.length === 0 ? 'nobody' : 'another origin'
@@ -208,7 +209,7 @@ test('refuseCrossOrigin keeps other sites out of forms and sockets', async (t) =
     const { event, reason } = JSON.parse(line) as { event?: string, reason?: string }
     if (event !== undefined) events.push(`${event} ${reason}`)
   }
-  const app = await buildHost(t, { allowedOrigins: ['https://app.example.com'] }, { logger: { level: 'info', stream: { write } } })
+  const app = await buildHost(t, { allowedOrigins: ['https://app.example.com'] }, logEach('info', write))
   app.post('/form', { onRequest: refuseCrossOrigin }, async () => 'done')
   app.get('/socket', { onRequest: refuseCrossOrigin }, async () => 'open')
   const host = { host: 'shop.example.com' }

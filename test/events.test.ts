@@ -8,6 +8,7 @@ import { appOnPort } from './app-on-port.js'
 import type { Bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, handleOf, needs } from './helper.js'
+import { logInto } from './log-lines.js'
 import { startRedis } from './redis.js'
 import { until } from './service.js'
 import { breakable, eventually, openStore } from './watched-store.js'
@@ -201,7 +202,7 @@ test('a failed renewal emits no event', async (t) => {
 
 test('a failing listener does not fail the request, and a removed one is not called', async (t) => {
   const lines: string[] = []
-  const fastify = await buildHost(t, {}, { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
+  const fastify = await buildHost(t, {}, logInto(lines, 'error'))
   fastify.post('/login', async (request) => { await request.login('Harry') })
   let calls = 0
   const fail = (): void => {

@@ -8,6 +8,7 @@ import { changesOf, recordOf, replacementOf, storeContract } from '../plugins/st
 import { withEveryTrait, type CompleteSessionStore } from '../plugins/store/traits.js'
 import { Client } from './client.js'
 import { buildHost } from './helper.js'
+import { logInto } from './log-lines.js'
 import { needsPostgres, startPostgres } from './postgres.js'
 import { eventually, stop } from './watched-store.js'
 
@@ -225,7 +226,7 @@ test('without keepsLimit a login does not read every session, and the log says t
 
   for (const [keepsLimit, warnings] of [[false, 1], [true, 0]] as const) {
     const lines: string[] = []
-    await buildHost(t, { sessionStore: expressStore(new ListingStore(), { keepsLimit }) }, { logger: { stream: { write: (line) => { lines.push(line) } } } })
+    await buildHost(t, { sessionStore: expressStore(new ListingStore(), { keepsLimit }) }, logInto(lines, 'info'))
     t.equal(lines.filter((line) => line.includes('a user may have more sessions than sessionsPerUser')).length, warnings)
   }
 })

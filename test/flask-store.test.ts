@@ -6,6 +6,7 @@ import { createFlaskSigner } from '../plugins/storage/flask/signature.js'
 import { Client, cookiesSetBy, type Headers } from './client.js'
 import { textIn } from './flask.js'
 import { build, buildHost, newFastify, testKey } from './helper.js'
+import { messagesInto } from './log-lines.js'
 
 const OPTIONS = { sessionStore: 'flask:memory:', sessionRevocation: 'none' } as const
 const seconds = (): number => Math.floor(Date.now() / 1000)
@@ -133,7 +134,7 @@ test('the pages work, and a logout removes the cookie of the browser only', asyn
 
 test('the start logs the losses, and is refused without sessionRevocation: none', async (t) => {
   const lines: string[] = []
-  await build(t, OPTIONS, { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line).msg) } } } })
+  await build(t, OPTIONS, messagesInto(lines, 'warn'))
   for (const part of [/signs them and does not encrypt them/, /a copy of it stays logged in/, /hatcheck cannot list them/]) t.ok(lines.some((line) => part.test(line)), String(part))
 
   const refused = (options: object): Promise<unknown> => t.rejects(async () => { await newFastify(t).register(hatcheck, { secretKey: testKey, ...options } as never) }, { code: 'HATCHECK_CONFIG' })

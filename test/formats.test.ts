@@ -20,6 +20,7 @@ import { hatcheckService } from '../app.js'
 import { fixture } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, keyOf, needs, newFastify, testKey } from './helper.js'
+import { logInto } from './log-lines.js'
 import { startRedis } from './redis.js'
 import { eventually } from './watched-store.js'
 
@@ -169,7 +170,7 @@ for (const [name, engine] of Object.entries(engines)) {
 test('a login to an account of an unknown format is a 503, and the log names the account once', async (t) => {
   const folder = t.testdir()
   const lines: string[] = []
-  const fastify = await build(t, { sessionStore: `lmdb:${folder}` }, { logger: { level: 'warn', stream: { write (line: string) { lines.push(line) } } } })
+  const fastify = await build(t, { sessionStore: `lmdb:${folder}` }, logInto(lines, 'warn'))
   t.equal((await new Client(fastify).login('Harry')).statusCode, 303)
   const env = open({ path: folder, maxDbs: 16, noSubdir: false })
   t.teardown(() => env.close())

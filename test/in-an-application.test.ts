@@ -7,6 +7,7 @@ import { AS_BROWSER, AS_PROGRAM } from './accept.js'
 import { bag, type Bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
+import { logInto } from './log-lines.js'
 import { DAY } from './units.js'
 import { openStore, watched } from './watched-store.js'
 
@@ -451,7 +452,7 @@ const byKey = async (request: FastifyRequest): Promise<void> => {
 
 test('requireLogin can be combined with other guards', async (t) => {
   const lines: string[] = []
-  const app = await buildHost(t, { routes: true, signup: 'open' }, { logger: { level: 'info', stream: { write (line: string) { lines.push(line) } } } } as FastifyServerOptions)
+  const app = await buildHost(t, { routes: true, signup: 'open' }, logInto(lines, 'info'))
   const refusals = (): number => lines.splice(0).filter((line) => line.includes('"authz_fail"')).length
   app.get('/first', { onRequest: anyOf(requireLogin, byKey) }, secret)
   app.get('/second', { onRequest: anyOf(byKey, requireLogin) }, secret)

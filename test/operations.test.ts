@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { test } from 'tap'
 import { visitor } from '../plugins/testing/index.js'
 import { build, buildHost, needs } from './helper.js'
+import { logInto } from './log-lines.js'
 import { allFrom, openSocket, statusLines } from './raw-client.js'
 import { startRedis } from './redis.js'
 import { startService, until } from './service.js'
@@ -39,7 +40,7 @@ test('health checks do not fill the log', async (t) => {
   for (const level of ['info', 'fatal']) {
     const { store, down } = breakable(openStore(t, 'memory:'))
     const lines: string[] = []
-    const server: FastifyServerOptions = { logger: { level, stream: { write (line: string) { lines.push(line) } } } }
+    const server: FastifyServerOptions = logInto(lines, level)
     const fastify = await build(t, { mode: 'service', authenticate, sessionStore: store }, server)
     await fastify.ready()
     lines.length = 0

@@ -7,13 +7,14 @@ import type { Bag } from './bag.js'
 import { Client } from './client.js'
 import { dataOf, HandlerApp, login, logout, START, type Handler } from './handler-app.js'
 import { build } from './helper.js'
+import { parsedLogInto } from './log-lines.js'
 import { breakable, eventually, openStore, watched, type StoreCall } from './watched-store.js'
 
 interface Line { level: number, msg: string, code?: string, failures?: number, err?: { code: string, stack: string } }
 
 async function service (t: Test, options: Partial<ServiceOptions> = {}) {
   const lines: Line[] = []
-  const fastify = await build(t, options, { logger: { level: 'warn', stream: { write (line: string) { lines.push(JSON.parse(line) as Line) } } } })
+  const fastify = await build(t, options, parsedLogInto(lines, 'warn'))
   return { fastify, lines, client: new Client(fastify) }
 }
 

@@ -7,6 +7,7 @@ import type { GivenOptions } from '../plugins/config/options.js'
 import { run } from './fixtures/child.js'
 import { Client, cookiesSetBy } from './client.js'
 import { buildHost, needs, testKey } from './helper.js'
+import { parsedLogInto } from './log-lines.js'
 import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
 import { HOUR } from './units.js'
@@ -276,7 +277,7 @@ test('a failed call of app.sessions that is not awaited is logged and does not e
   process.on('unhandledRejection', note)
   t.teardown(() => { process.off('unhandledRejection', note) })
   const { store, down } = breakable(openStore(t, 'memory:'))
-  const app = await buildHost(t, { sessionStore: store }, { logger: { level: 'error', stream: { write (line: string) { log.push(JSON.parse(line)) } } } })
+  const app = await buildHost(t, { sessionStore: store }, parsedLogInto(log, 'error'))
   const { sessions } = app
   const wrong = undefined as never
   const calls: Array<() => Promise<unknown>> = [() => sessions.begin(wrong), () => sessions.ofUser(wrong), () => sessions.revokeUser(wrong), () => sessions.revoke(wrong, 'handle'), () => sessions.read({} as never)]

@@ -9,6 +9,7 @@ import { bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { startProgram } from './fixtures/child.js'
 import { buildHost, newFastify, sessionCookieOf, testKey, turn } from './helper.js'
+import { logEach, parsedLogInto } from './log-lines.js'
 import { pageAt } from './pages.js'
 import { blocksOf } from './walk.js'
 import { breakable, eventually, openEngine, openStore, stop, watched } from './watched-store.js'
@@ -21,7 +22,7 @@ interface Host { app: FastifyInstance, events: () => string[] }
 /** An application with a login of its own: two lines, as docs/own-login.md shows. */
 async function hostOf (t: Test, options: GivenOptions = {}): Promise<Host> {
   const log: Log = []
-  const app = await buildHost(t, options, { logger: { level: 'info', stream: { write (line: string) { log.push(JSON.parse(line)) } } } })
+  const app = await buildHost(t, options, parsedLogInto(log, 'info'))
   app.post<{ Body: { name: string, password: string } }>('/sign-in', { onRequest: refuseCrossOrigin }, async (request, reply) => {
     const user = await request.authenticate(request.body.name, request.body.password)
     if (user === null) return await reply.code(401).send('wrong')
@@ -99,7 +100,7 @@ test('a check that is not awaited logs no user in, whatever it answers and whene
 
 test('a refusal that is expected has no stack in the log of the application', async (t) => {
   const errors: Array<{ code: string, stack?: string }> = []
-  const app = await buildHost(t, { authenticate: () => null }, { logger: { level: 'info', stream: { write (line: string) { errors.push(...[JSON.parse(line).err ?? []].flat()) } } } })
+  const app = await buildHost(t, { authenticate: () => null }, logEach('info', (line) => { errors.push(...[JSON.parse(line).err ?? []].flat()) }))
   app.get('/mine', { onRequest: requireLogin }, async () => 'mine')
   app.post('/form', { onRequest: refuseCrossOrigin }, async () => 'done')
   app.post<{ Body: { name: string, password: string } }>('/sign-in', async (request) => await request.authenticate(request.body.name, request.body.password))

@@ -9,6 +9,7 @@ import { AS_BROWSER } from './accept.js'
 import { checkout, run } from './fixtures/child.js'
 import { Client } from './client.js'
 import { buildHost, newFastify, testKey, turn } from './helper.js'
+import { logInto } from './log-lines.js'
 
 const authenticate = (name: string, password: string): { name: string } | null => password === 'right' ? { name } : null
 const pages = { secretKey: testKey, sessionStore: 'memory:', routes: true, authenticate } satisfies HatcheckOptions
@@ -101,7 +102,7 @@ test('many scopes with hatcheck need no more listeners of their server than one'
   process.on('warning', note)
   t.teardown(() => { process.off('warning', note) })
   const log: string[] = []
-  const fastify = newFastify(t, { trustProxy: '127.0.0.1', logger: { level: 'warn', stream: { write (line: string) { log.push(line) } } } })
+  const fastify = newFastify(t, { trustProxy: '127.0.0.1', ...logInto(log, 'warn') })
   for (let i = 0; i < 12; i++) {
     await fastify.register(async (scope) => { await scope.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', sessionCookieName: `shop${i}` }) })
   }
@@ -143,7 +144,7 @@ test('pages whose path is not fixed are a warning at the start, since their link
   for (const [outer, prefix, isFixed] of [['/:tenant', ''], ['/:tenant', '/auth'], ['/app', '/:id(\\d+)'], ['/a;b', ''], ['//evil.example', '/auth'], ['', '/a;b'], ['/café', '/a', true], ['', '', true]] as const) {
     for (const routes of [true, ['verify']] satisfies Array<HatcheckOptions['routes']>) {
       const log: string[] = []
-      const fastify = newFastify(t, { logger: { level: 'warn', stream: { write (line: string) { log.push(line) } } } })
+      const fastify = newFastify(t, logInto(log, 'warn'))
       await fastify.register(async (scope) => {
         await scope.register(hatcheck, { ...pages, prefix, routes })
         scope.get('/next', async (request) => nextPageOf(request))

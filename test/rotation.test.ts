@@ -15,6 +15,7 @@ import { newSecret } from '../plugins/tickets/secrets.js'
 import { createTicketSigner } from '../plugins/tickets/ticket.js'
 import { Client } from './client.js'
 import { buildHost, needs, turn } from './helper.js'
+import { logInto } from './log-lines.js'
 import { Curl, startService, until } from './service.js'
 import { openStore } from './watched-store.js'
 
@@ -105,7 +106,7 @@ test('a change of the key file is noticed', async (t) => {
 test('a key file that could not be used is read again until it can, without another sign of a change', async (t) => {
   const file = join(t.testdir({ key: `${oldKey}\n` }), 'key')
   const log: string[] = []
-  const fastify = await host(t, { secretKey: undefined, secretKeyFile: file }, { logger: { level: 'error', stream: { write (line: string) { log.push(line) } } } })
+  const fastify = await host(t, { secretKey: undefined, secretKeyFile: file }, logInto(log, 'error'))
   const old = await loggedIn(fastify)
   const keys = `${newKey}\n${oldKey}\n`
   // As after a change of permissions: time and size of the file are the same before and after it.
@@ -151,7 +152,7 @@ test('a closed application reads its key file no more', async (t) => {
   const file = join(t.testdir({ key: `${oldKey}\n` }), 'key')
   const logs: string[][] = [[], []]
   const [closed, open] = await Promise.all(logs.map(async (log) =>
-    await host(t, { secretKey: undefined, secretKeyFile: file }, { logger: { level: 'info', stream: { write (line: string) { log.push(line) } } } })))
+    await host(t, { secretKey: undefined, secretKeyFile: file }, logInto(log, 'info'))))
   await Promise.all([closed, open].map(async (fastify) => { await fastify?.ready() }))
   await closed?.close()
   writeFileSync(file, `${newKey}\n${oldKey}\n`)

@@ -9,6 +9,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import hatcheckSession from '../plugins/session/standalone.js'
 import { Client, type Answer } from './client.js'
 import { buildHost, keyOf, newFastify, testKey } from './helper.js'
+import { logInto } from './log-lines.js'
 import { openStore } from './watched-store.js'
 
 type Bag = Record<string, unknown> & { cart: string[] }
@@ -54,8 +55,7 @@ class Shop {
 }
 
 async function shop (t: Test, schema: StandardSchema | null = cart, options: HatcheckOptions = {}, lines?: string[]): Promise<Shop> {
-  const logger = lines === undefined ? undefined : { level: 'warn', stream: { write (line: string) { lines.push(line) } } }
-  return new Shop(await buildHost(t, { ...schema !== null && { sessionSchema: schema }, ...options }, logger === undefined ? {} : { logger }))
+  return new Shop(await buildHost(t, { ...schema !== null && { sessionSchema: schema }, ...options }, lines === undefined ? {} : logInto(lines, 'warn')))
 }
 
 const REFUSED = { statusCode: 500, code: 'HATCHECK_SESSION_VALUE' }

@@ -1,9 +1,9 @@
-import type { FastifyServerOptions } from 'fastify'
 import { format, inspect } from 'node:util'
 import { test } from 'tap'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import type { Bag } from './bag.js'
 import { HandlerApp, START, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
+import { logEach, logInto } from './log-lines.js'
 import { HOUR } from './units.js'
 import { breakable, kinds, openStore, watched } from './watched-store.js'
 
@@ -110,7 +110,7 @@ test('the session exposes its state as properties', async (t) => {
 
 test('a printed session shows neither its ID nor its ticket', async (t) => {
   const lines: string[] = []
-  const host = await HandlerApp.start(t, {}, { logger: { level: 'trace', stream: { write (line: string) { lines.push(line) } } } } as FastifyServerOptions)
+  const host = await HandlerApp.start(t, {}, logInto(lines, 'trace'))
   const { run, cookies } = host.visitor()
   await run((session) => { session['name'] = 'Harry' })
   const [id = '', mac = ''] = cookies.get('hatcheck')?.split('.') ?? []
@@ -366,7 +366,7 @@ test('with an asynchronous store, sessions work and failures are a 503', async (
         if (msg === 'the activity of a session could not be recorded') levels.push(level)
       }
       const { store, down, up } = breakable(openStore(t, 'memory:', { now }), sync)
-      const visitor = (await HandlerApp.start(t, { sessionStore: store, now }, { logger: { level: 'debug', stream: { write } } })).visitor()
+      const visitor = (await HandlerApp.start(t, { sessionStore: store, now }, logEach('debug', write))).visitor()
       await visitor.run(login)
       for (const fails of [true, true, false, true]) {
         time += HOUR / 10

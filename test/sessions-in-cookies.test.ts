@@ -8,6 +8,7 @@ import { AS_PROGRAM } from './accept.js'
 import { bag, type Bag } from './bag.js'
 import { Client, cookiesSetBy } from './client.js'
 import { build, buildHost, testKey } from './helper.js'
+import { messagesInto } from './log-lines.js'
 import { watchRevocations } from './watched-revocations.js'
 import { stop } from './watched-store.js'
 
@@ -453,7 +454,7 @@ test('a flash message is shown once, to requests one after another', async (t) =
 test('the log says at the start what is lost', async (t) => {
   for (const [sessionRevocation, count] of [['store', 7], ['none', 9]] as const) {
     const lines: string[] = []
-    const fastify = await buildHost(t, { ...COOKIE, sessionRevocation }, { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line).msg) } } } })
+    const fastify = await buildHost(t, { ...COOKIE, sessionRevocation }, messagesInto(lines, 'warn'))
     await fastify.ready()
     t.equal(lines.filter((line) => line.startsWith('The sessions are in the cookies of the browsers: ') || line.startsWith('hatcheck does not remember')).length, count)
   }

@@ -14,6 +14,7 @@ import { CORE, TRAITS, hasTrait, withEveryTrait, type Trait } from '../plugins/s
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { Client, type Answer } from './client.js'
 import { buildHost } from './helper.js'
+import { logInto, messagesInto } from './log-lines.js'
 import { watched } from './watched-store.js'
 
 /** A store of an application that lacks some optional members of the contract. */
@@ -34,8 +35,7 @@ interface Host {
 
 async function hostOver (t: Test, sessionStore: SessionStore, sessionsPerUser = 100): Promise<Host> {
   const warnings: string[] = []
-  const stream = { write (line: string) { warnings.push(JSON.parse(line).msg) } }
-  const fastify = await buildHost(t, { sessionStore, sessionsPerUser }, { logger: { level: 'warn', stream } })
+  const fastify = await buildHost(t, { sessionStore, sessionsPerUser }, messagesInto(warnings, 'warn'))
   fastify.post('/login', async (request) => { await request.login('Harry') })
   fastify.post('/logout', async (request) => { await request.logout() })
   fastify.post('/renew', async ({ session }) => { await session.regenerate(session.keys()) })
@@ -256,7 +256,7 @@ test('an account that cannot be read has a code for the log, and the answer does
   const accounts = Object.assign(new MemoryAccounts(), { read (key: string): never { throw new DamagedAccountError(key) } })
   const sessionStore = Object.assign(new MemoryStore({ now: Date.now, maxBytes: 16_384 }), { accounts })
   const lines: string[] = []
-  const fastify = await buildHost(t, { sessionStore, routes: ['login'], sessionCookieSecure: false }, { logger: { stream: { write (line) { lines.push(line) } } } })
+  const fastify = await buildHost(t, { sessionStore, routes: ['login'], sessionCookieSecure: false }, logInto(lines, 'info'))
   const response = await fastify.inject({ method: 'POST', url: '/login', headers: { accept: 'application/json' }, payload: { client_name: 'Harry', password: 'correct horse battery' } })
   t.match(response.json(), { status: 503, code: 'HATCHECK_STORE_UNAVAILABLE' })
   t.notMatch(response.body, /harry|DAMAGED/i)

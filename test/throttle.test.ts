@@ -18,6 +18,7 @@ import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.j
 import { answersMayDiffer } from './checks/checks.js'
 import { statusesOf, type Answer } from './client.js'
 import { build, buildHost, needs, testKey, times } from './helper.js'
+import { logInto } from './log-lines.js'
 import { connect, startRedis } from './redis.js'
 import { startStoreProcess } from './store-process.js'
 import { HOUR, MINUTE } from './units.js'
@@ -504,7 +505,7 @@ test('the answer to a refused attempt reveals nothing about the account', async 
   t.test('a refused attempt is told when to try again, in problem+json and on the page', async (t) => {
     const { now, pass } = clock()
     const lines: string[] = []
-    const fastify = await build(t, { authenticate: gatekeeper().authenticate, now }, { logger: { level: 'info', stream: { write (line) { lines.push(line) } } } })
+    const fastify = await build(t, { authenticate: gatekeeper().authenticate, now }, logInto(lines, 'info'))
     const harry = new Applicant(fastify)
     for (let i = 0; i < 6; i++) await harry.attempt('Harry')
     pass(1)

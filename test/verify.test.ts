@@ -6,6 +6,7 @@ import { visitor } from '../plugins/testing/index.js'
 import { namesOf } from '../routes/verify/names.js'
 import { Client } from './client.js'
 import { build, buildHost, needs, testKey, turn } from './helper.js'
+import { logInto, parsedLogInto } from './log-lines.js'
 import { startRedis } from './redis.js'
 import { breakable, kinds, openStore, watched } from './watched-store.js'
 
@@ -168,7 +169,7 @@ test('for an application with its own users, a list matches names exactly', asyn
 
 test('the audit log has a refusal of a user who is not listed, and none of a visitor', async (t) => {
   const lines: Array<Record<string, unknown>> = []
-  const fastify = await build(t, { mode: 'service', signup: 'open', passwordMinLength: 8 }, { logger: { level: 'info', stream: { write (line: string) { lines.push(JSON.parse(line)) } } } })
+  const fastify = await build(t, { mode: 'service', signup: 'open', passwordMinLength: 8 }, parsedLogInto(lines, 'info'))
   const cookie = await login(fastify, 'Harry')
   lines.length = 0
   for (const headers of [{ cookie }, {}]) await ask(fastify, { query: '?user=Sally', headers })
@@ -179,7 +180,7 @@ test('the audit log has a refusal of a user who is not listed, and none of a vis
 
 test('a gateway that asks /whoami for every request fills no log', async (t) => {
   const lines: unknown[] = []
-  const fastify = await build(t, { authenticate: (name) => ({ name }) }, { logger: { level: 'info', stream: { write (line: string) { lines.push(line) } } } })
+  const fastify = await build(t, { authenticate: (name) => ({ name }) }, logInto(lines, 'info'))
   const cookie = await login(fastify, 'Harry')
   lines.length = 0
   for (const headers of [{ cookie }, {}]) t.equal((await fastify.inject({ url: '/whoami', headers })).statusCode, 'cookie' in headers ? 200 : 401)
@@ -198,8 +199,7 @@ test('the log says once a minute why a proxy gets a bare 401 for a browser', asy
   for (const [who, { options, says }] of Object.entries(cases)) {
     const lines: Array<{ msg: string, level: number }> = []
     const clock = { time: Date.UTC(2026, 0, 31, 12) }
-    const logger = { level: 'warn', stream: { write (line: string) { lines.push(JSON.parse(line)) } } }
-    const fastify = await build(t, { mode: 'service', sessionCookieSecure: 'auto', authenticate: (name) => ({ name }), now: () => clock.time }, { ...trusting, logger })
+    const fastify = await build(t, { mode: 'service', sessionCookieSecure: 'auto', authenticate: (name) => ({ name }), now: () => clock.time }, { ...trusting, ...parsedLogInto(lines, 'warn') })
     const ask10 = async (): Promise<void> => { for (let i = 0; i < 10; i++) await ask(fastify, { remoteAddress: PROXY, ...options }) }
     await ask10()
     t.match(lines, says === null ? [] : [{ msg: says, level: 40 }], who)
@@ -214,7 +214,7 @@ test('admitted users and visitors are not logged, and an invalid query is logged
   const lines: Array<Record<string, unknown>> = []
   const { store, down } = breakable(openStore(t, 'memory:'))
   const options: Partial<ServiceOptions> = { mode: 'service', sessionStore: store, authenticate: (name) => ({ name }) }
-  const fastify = await build(t, options, { logger: { level: 'info', stream: { write (line: string) { lines.push(JSON.parse(line)) } } } })
+  const fastify = await build(t, options, parsedLogInto(lines, 'info'))
   const cookie = await login(fastify, 'Harry')
   // The warning about an untrusted proxy is logged once a minute.
   await ask(fastify, { headers: { ...navigation } })

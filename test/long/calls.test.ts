@@ -10,6 +10,7 @@ import { sequence } from '../call-sequences.js'
 import { Stage } from '../call-stage.js'
 import { fastFolder } from '../fast-folder.js'
 import { buildHost, needs } from '../helper.js'
+import { logEach } from '../log-lines.js'
 import { connect, startRedis } from '../redis.js'
 import { eventually, inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
 
@@ -78,7 +79,7 @@ class Scene {
       if (call !== 'read') scene.calls.push(call)
       return scene.lookOut(call)
     }, false)
-    const fastify = await buildHost(t, { sessionStore: twoSteps ? inTwoSteps(seen) : seen }, { logger: { level: 'warn', stream: { write: (line: string) => { scene.logged.push(line) } } } })
+    const fastify = await buildHost(t, { sessionStore: twoSteps ? inTwoSteps(seen) : seen }, logEach('warn', (line) => { scene.logged.push(line) }))
     const scene = new Scene(store, fastify)
     fastify.post('/', async (request, reply) => await handler(Object.defineProperty(request, 'bag', { get: () => request.session }) as never, reply))
     fastify.post('/login', async (request) => {

@@ -16,6 +16,7 @@ import { policies } from '../../plugins/store/attempt-policy.js'
 import { Client } from '../client.js'
 import { fastFolder } from '../fast-folder.js'
 import { build, needs } from '../helper.js'
+import { logInto } from '../log-lines.js'
 import { startRedis } from '../redis.js'
 
 const START = recordOf().createdAt
@@ -269,7 +270,7 @@ for (const engine of ['LMDB', 'Redis'] as const) {
     const folder = t.testdir()
     const redis = engine === 'Redis' ? await startRedis(t) : null
     const lines: string[] = []
-    const fastify = await build(t, { sessionStore: redis?.url ?? `lmdb:${folder}` }, { logger: { level: 'warn', stream: { write (line: string) { lines.push(line) } } } })
+    const fastify = await build(t, { sessionStore: redis?.url ?? `lmdb:${folder}` }, logInto(lines, 'warn'))
     const [harry, sally] = [new Client(fastify), new Client(fastify)]
     await harry.login('Harry')
     await sally.login('Sally')

@@ -11,6 +11,7 @@ import { openLmdb as openWith } from '../../plugins/storage/lmdb/open.js'
 import { openLmdb } from '../open-lmdb.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
 import { build, needs } from '../helper.js'
+import { logInto } from '../log-lines.js'
 import { compiled, hatcheckCli, hatcheckProcess, runServer, until } from '../service.js'
 import { mountSmallDisk, needsMounting } from '../small-disk.js'
 
@@ -251,7 +252,7 @@ test('readiness reports that the data folder was moved, deleted or replaced unde
   const root = t.testdir()
   const [folder, elsewhere] = [join(root, 'lmdb'), join(root, 'elsewhere')]
   const causes: string[] = []
-  const fastify = await build(t, { sessionStore: `lmdb:${folder}` }, { logger: { level: 'error', stream: { write (line: string) { causes.push(line) } } } })
+  const fastify = await build(t, { sessionStore: `lmdb:${folder}` }, logInto(causes, 'error'))
   const ready = async (): Promise<number> => (await fastify.inject('/readyz')).statusCode
   t.equal(await ready(), 200)
 

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
@@ -8,6 +8,7 @@ import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import { Client, type Answer } from '../client.js'
 import { bag, type Bag } from '../bag.js'
 import { buildHost, needs } from '../helper.js'
+import { logInto } from '../log-lines.js'
 import { connect, startRedis } from '../redis.js'
 import { inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
 
@@ -57,7 +58,7 @@ interface Setting {
 
 async function setting (t: Test, options: GivenOptions): Promise<Setting> {
   const lines: string[] = []
-  const app = await buildHost(t, options, { logger: { level: 'info', stream: { write (line: string) { lines.push(line) } } } } as FastifyServerOptions)
+  const app = await buildHost(t, options, logInto(lines, 'info'))
   const told: string[] = []
   for (const event of ['created', 'renewed', 'destroyed', 'expired', 'revoked'] as const) app.sessions.on(event, ({ user }) => { told.push(`${event} ${user ?? '-'}`) })
   const handlers: Ending[] = []

@@ -4,6 +4,7 @@ import { test } from 'tap'
 import { Client } from '../client.js'
 import { realDelays } from '../calm-loop.js'
 import { build } from '../helper.js'
+import { logInto } from '../log-lines.js'
 import { eventually, openStore, watched } from '../watched-store.js'
 
 test('while the event loop is late, requests are refused before any work, and served again when it is on time', { timeout: 60_000 }, async (t) => {
@@ -19,7 +20,7 @@ test('while the event loop is late, requests are refused before any work, and se
       asked.push(name)
       return { name }
     }
-  }, { logger: { level: 'info', stream: { write (line: string) { lines.push(line) } } } })
+  }, logInto(lines, 'info'))
   const harry = new Client(fastify)
   await harry.login()
   await harry.get('/metrics')

@@ -5,6 +5,7 @@ import { RedisAccounts } from '../../plugins/storage/redis/accounts.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import { recordOf, storeContract } from '../../plugins/store/contract/index.js'
 import { needs } from '../helper.js'
+import { logInto } from '../log-lines.js'
 import { loopTime, pause } from '../loop-clock.js'
 import { connect, startRedisCluster, type RedisServer } from '../redis.js'
 import { listen, loggedIn, statuses, underLoad, type Answer } from '../visitors.js'
@@ -61,7 +62,7 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
   await t.test('nodes that close idle connections cause no errors', async (t) => {
     await empty()
     const warnings: string[] = []
-    const { url } = await listen(t, { sessionStore: cluster.url }, { logger: { level: 'warn', stream: { write (line: string) { warnings.push(line) } } } })
+    const { url } = await listen(t, { sessionStore: cluster.url }, logInto(warnings, 'warn'))
     const visitors = await loggedIn(url, 12)
     const limitIdle = async (seconds: string): Promise<void> => { await Promise.all(cluster.nodes.map(({ client }) => client.config('SET', 'timeout', seconds))) }
     const using = setInterval(() => { for (const { client } of cluster.nodes) client.ping().catch(() => {}) }, 300)

@@ -7,6 +7,7 @@ import { test, type Test } from 'tap'
 import { freePort } from '../../free-port.js'
 import { fastFolder } from '../../fast-folder.js'
 import { build, buildHost, needs, testKey } from '../../helper.js'
+import { logInto } from '../../log-lines.js'
 import { startNginx } from '../../nginx.js'
 import { allFrom, openSocket } from '../../raw-client.js'
 import { startService, until } from '../../service.js'
@@ -108,7 +109,7 @@ test('the service sees every line of a direct header flood, or refuses the reque
 test('an application whose server drops header lines gets no cookie without Secure, and a warning if it trusts a proxy', async (t) => {
   const log: string[] = []
   const start = async (limit: number | null, trustProxy: string | false = false): Promise<number> => {
-    const app = await buildHost(t, { routes: ['login', 'verify'], authenticate: (name) => ({ name }) }, { trustProxy, logger: { level: 'warn', stream: { write (line: string) { log.push(line) } } } })
+    const app = await buildHost(t, { routes: ['login', 'verify'], authenticate: (name) => ({ name }) }, { trustProxy, ...logInto(log, 'warn') })
     app.get('/enter', async (request) => { await request.login('Harry') })
     app.server.maxHeadersCount = limit
     await app.listen({ host: '127.0.0.1', port: 0 })
